@@ -1,0 +1,37 @@
+# Short names for the commands of everyday work. The work itself is in scripts/ and in cargo.
+
+# List the recipes.
+default:
+    @just --list
+
+# Type-check and lint the core: seconds.
+check:
+    cargo clippy --no-default-features --all-targets -- -D warnings
+
+# Format, lint and test the core: no C++ build, no broker.
+quick:
+    scripts/test --quick
+
+# Everything, with a real Kafka broker.
+test:
+    scripts/test
+
+# Build, and run the demo.
+demo *arguments:
+    scripts/demo {{arguments}}
+
+# Format the code.
+fmt:
+    cargo fmt --all
+
+# Measure the parts in the hot path.
+bench *arguments:
+    cargo bench {{arguments}}
+
+# Start a Kafka broker for tests; prints its address.
+broker-up *arguments:
+    scripts/broker up {{arguments}}
+
+# Stop it and forget its topics.
+broker-down *arguments:
+    scripts/broker down {{arguments}}

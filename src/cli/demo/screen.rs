@@ -1,0 +1,201 @@
+//! What a person sees: each answer as a time line, read back from the output topics.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::Value;
+
+use super::say;
+use crate::clock;
+use crate::config::Config;
+use crate::kafka::Error;
+use crate::kafka::clients::{self, Logged};
+use crate::shutdown::Shutdown;
+
+/// Reads the output topics and prints.
+pub(super) struct Screen {
+    consumer: BaseConsumer<Logged>,
+    colors: bool,
+    /// The rows of each alert that count, by time and id.
+    rows: BTreeMap<String, BTreeMap<(String, String), Row>>,
+    /// Summaries whose rows have not all been read yet: the two topics are read side by side.
+    waiting: Vec<Value>,
+    alerts: u64,
+    pairs: u64,
+}
+
+struct Row {
+    line: String,
+    reason: String,
+    shown: bool,
+}
+
+impl Screen {
+    pub(super) fn open(config: &Config) -> Result<Self, Error> {
+        let consumer: BaseConsumer<Logged> = clients::consumer(config, "screen", Logged)?;
+        let read = |cause| Error::Read {
+            topics: config.output.topic.clone(),
+            cause,
+        };
+        let mut list = TopicPartitionList::new();
+        let summaries = config.output.summary_topic.iter().map(String::as_str);
+        for topic in summaries.chain([config.output.topic.as_str()]) {
+            list.add_partition_offset(topic, 0, Offset::Beginning).map_err(read)?;
+        }
+        consumer.assign(&list).map_err(read)?;
+        Ok(Self {
+            consumer,
+            colors: std::io::stderr().is_terminal(),
+            rows: BTreeMap::new(),
+            waiting: Vec::new(),
+            alerts: 0,
+            pairs: 0,
+        })
+    }
+
+    /// Prints until asked to stop, or until `time` is up.
+    pub(super) fn run(&mut self, time: Option<Duration>, shutdown: &Shutdown) -> Result<(), Error> {
+        let began = clock::start();
+        while !shutdown.is_requested() && time.is_none_or(|time| began.elapsed() < time) {
+            match self.consumer.poll(Duration::from_millis(50)) {
+                None => {}
+                Some(Ok(message)) => {
+                    let value = serde_json::from_slice(message.payload().unwrap_or_default());
+                    self.record(value.unwrap_or_default());
+                }
+                Some(Err(error)) => tracing::warn!(%error, "reading the answers stumbled"),
+            }
+            self.show_complete();
+        }
+        Ok(())
+    }
+
+    /// What was shown in all.
+    pub(super) fn totals(&self) -> String {
+        format!(
+            "{} alerts answered, {} alert-to-activity rows. Next: alerttrail run --config config/local.toml, with a broker of your own.",
+            self.alerts, self.pairs
+        )
+    }
+
+    fn record(&mut self, record: Value) {
+        let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+        if record["kind"] == "alert" {
+            if record["op"] == "upsert" {
+                self.waiting.push(record);
+            }
+            return;
+        }
+        let rows = self.rows.entry(text("system_alert_id")).or_default();
+        let key = (text("activity_time"), text("id"));
+        if record["op"] == "delete" {
+            rows.remove(&key);
+            return;
+        }
+        self.pairs += 1;
+        let activity = &record["activity"];
+        let raw = &activity["RawEventData"];
+        let file = [&activity["ObjectName"], &raw["SourceFileName"], &raw["ItemName"]];
+        let file = file.iter().find_map(|value| value.as_str()).unwrap_or("");
+        let line = format!(
+            "{}  {:<24} {:<22} {}",
+            clock_of(&text("activity_time")),
+            activity["AccountDisplayName"].as_str().unwrap_or("?"),
+            activity["ActionType"].as_str().unwrap_or("?"),
+            file
+        );
+        let row = Row {
+            line,
+            reason: text("reason"),
+            shown: false,
+        };
+        rows.insert(key, row);
+    }
+
+    fn show_complete(&mut self) {
+        let rows_of = |summary: &Value, rows: &BTreeMap<String, BTreeMap<_, Row>>| {
+            rows.get(summary["system_alert_id"].as_str().unwrap_or_default())
+                .map_or(0, BTreeMap::len) as u64
+        };
+        let (complete, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|summary| rows_of(summary, &self.rows) >= summary["activity_count"].as_u64().unwrap_or(0));
+        self.waiting = waiting;
+        for summary in complete {
+            self.show(&summary);
+        }
+    }
+
+    fn show(&mut self, summary: &Value) {
+        let text = |name: &str| summary[name].as_str().unwrap_or_default();
+        let revision = summary["revision"].as_u64().unwrap_or(0);
+        let alert = &summary["alert"];
+        let of_alert = |name: &str| alert[name].as_str().unwrap_or("?");
+        self.alerts += u64::from(revision == 1);
+        let what = match (revision, text("status")) {
+            (1, "unmatched") => "no activity matches".to_owned(),
+            (1, _) => format!("{} activities", summary["activity_count"]),
+            _ => format!("revision {revision}: {} activities", summary["activity_count"]),
+        };
+        say(&format!(
+            "{}  {}  {}  {}",
+            clock_of(text("closed_at")),
+            self.paint("1", of_alert("AlertName")),
+            self.paint(severity_color(of_alert("AlertSeverity")), of_alert("AlertSeverity")),
+            self.paint("1", &what)
+        ));
+        say(&format!(
+            "          alert {}  policy {}",
+            text("system_alert_id"),
+            text("correlation_id")
+        ));
+        say(&format!(
+            "          window {} to {}, closed by {}, status {}",
+            clock_of(summary["window"]["start"].as_str().unwrap_or_default()),
+            clock_of(summary["window"]["end"].as_str().unwrap_or_default()),
+            text("closed_by").replace('_', " "),
+            of_alert("Status")
+        ));
+        let mut lines = Vec::new();
+        if let Some(rows) = self.rows.get_mut(text("system_alert_id")) {
+            for row in rows.values_mut() {
+                let new = match row.reason.as_str() {
+                    _ if row.shown => "",
+                    "late_activity" => "  <- late activity",
+                    "alert_updated" => "  <- the alert was updated",
+                    _ => "",
+                };
+                lines.push((format!("            {}", row.line), new));
+                row.shown = true;
+            }
+        }
+        for (line, new) in lines {
+            say(&format!("{line}{}", self.paint("32", new)));
+        }
+        say("");
+    }
+
+    fn paint(&self, color: &str, text: &str) -> String {
+        match self.colors && !text.is_empty() {
+            true => format!("\x1b[{color}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        }
+    }
+}
+
+/// `2026-03-01T10:00:00.1234567Z` as `10:00:00.123`.
+fn clock_of(time: &str) -> &str {
+    time.get(11..23).unwrap_or(time)
+}
+
+fn severity_color(severity: &str) -> &'static str {
+    match severity {
+        "High" => "31",
+        "Medium" => "33",
+        _ => "36",
+    }
+}

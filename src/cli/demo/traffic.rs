@@ -1,0 +1,53 @@
+//! Sends the stories, each message at its time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ACTIVITY_PARTITIONS;
+use super::stories::{PACE, Table, Teller};
+use crate::clock;
+use crate::config::Config;
+use crate::kafka::delivery::{Flight, Outgoing, Sender};
+use crate::kafka::{self};
+use crate::shutdown::Shutdown;
+use crate::time::WallTime;
+
+/// Sends until asked to stop.
+pub(super) fn run(config: &Config, seed: u64, shutdown: &Shutdown) -> Result<(), kafka::Error> {
+    let sender = Sender::new(config, "traffic", "1")?;
+    let (Some(activities), Some(alerts)) = (config.input.topics.first(), config.input.topics.last()) else {
+        return Ok(());
+    };
+    let flight = Arc::new(Flight::default());
+    let mut teller = Teller::new(seed);
+    let mut told_until = clock::now();
+    let mut planned = Vec::new();
+    let mut number: i32 = 0;
+    while !shutdown.is_requested() {
+        let now = clock::now();
+        if told_until <= now {
+            planned.extend(teller.next(told_until));
+            // Stable: what is due at the same time stays in the order of the story.
+            planned.sort_by_key(|event| event.at);
+            told_until = WallTime(told_until.0 + PACE);
+        }
+        let due = planned.partition_point(|event| event.at <= now);
+        for event in planned.drain(..due) {
+            number = number.wrapping_add(1) & i32::MAX;
+            let message = match event.table {
+                Table::Activities => (activities, number % ACTIVITY_PARTITIONS),
+                Table::Alerts => (alerts, 0),
+            };
+            let outgoing = Outgoing {
+                topic: message.0,
+                partition: Some(message.1),
+                key: None,
+                value: &event.value,
+                headers: &[],
+            };
+            sender.send_when_room(&outgoing, &flight, shutdown)?;
+        }
+        shutdown.sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}

@@ -1,0 +1,355 @@
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, Timelike, Utc};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::generate::{self, Generator, Messages, Options};
+use crate::time::{EventTime, TICKS_PER_SECOND};
+
+/// Writes synthetic traffic of both tables to files: the same bytes for the same options, on every machine.
+///
+/// DIR/cloudappevents.jsonl and DIR/securityalert.jsonl hold one message per line, in order of arrival. Files of these names are replaced.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Args {
+    /// Distinct activities; re-deliveries and broken messages come on top
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(super) activities: u64,
+    /// Distinct alerts; later versions, re-deliveries and broken messages come on top
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(super) alerts: u64,
+    /// What all random choices follow from
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Directory to write to; made where it does not exist
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) output: PathBuf,
+    /// Typical size of a CloudAppEvents record, in bytes; sizes vary around it, the least are some 1400
+    #[arg(long, value_name = "BYTES", default_value_t = 2_600)]
+    pub(super) record_size: usize,
+    /// Share of activities with a correlation id, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.03)]
+    pub(super) keyed_share: f64,
+    /// Alert policies, and so distinct correlation ids
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    pub(super) policies: usize,
+    /// How uneven the policies are: the k-th has a weight of 1/k^SKEW; 0 to 8
+    #[arg(long, value_name = "SKEW", default_value_t = 1.1)]
+    pub(super) policy_skew: f64,
+    /// Event time covered by the activities
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+    pub(super) span: Duration,
+    /// Event time at which the activities begin, as RFC 3339
+    #[arg(long, value_name = "TIME", default_value = "2026-03-01T00:00:00Z", value_parser = parse_start)]
+    pub(super) start: EventTime,
+    /// Shortest window of an alert
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub(super) window_min: Duration,
+    /// Longest window of an alert
+    #[arg(long, value_name = "DURATION", default_value = "12h", value_parser = humantime::parse_duration)]
+    pub(super) window_max: Duration,
+    /// Share of the activities with a correlation id that lie in the window of an alert, 0 to 1, as far as the alerts allow
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    pub(super) in_window_share: f64,
+    /// How far records may lie out of event-time order
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
+    pub(super) disorder: Duration,
+    /// Share of records that are delivered twice, 0 to 1: the same properties in another envelope
+    #[arg(long, value_name = "SHARE", default_value_t = 0.03)]
+    pub(super) duplicates: f64,
+    /// Share of messages that are broken or hold a broken record, 0 to 0.9
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(super) malformed: f64,
+    /// Records in a message at most: with 1 a line is the record, with more it is {"records":[...]} with 1 to N of them
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) batch_max: usize,
+    /// Envelopes of activities
+    #[arg(long, value_enum, default_value_t = Envelope::Mixed)]
+    pub(super) envelope: Envelope,
+    /// Share of alerts with later versions, 0 to 1: another status, a later EndTime, seldom another policy
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    pub(super) alert_updates: f64,
+    /// Share of alerts with StartTime equal to EndTime, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(super) zero_windows: f64,
+    /// Compression of the files; their names then end in .gz or .zst
+    #[arg(long, value_enum, default_value_t = Compression::None)]
+    pub(super) compress: Compression,
+}
+
+/// Envelopes of activities. Alerts are rows as Log Analytics exports them.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Envelope {
+    /// All of them
+    Mixed,
+    /// Defender streaming API
+    Streaming,
+    /// Log Analytics export
+    LogAnalytics,
+}
+
+/// Compression of a file.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Compression {
+    /// Plain text
+    None,
+    /// gzip
+    Gz,
+    /// Zstandard
+    Zst,
+}
+
+/// Why there are no files.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// An option is out of its range.
+    #[error("nothing was generated: --{0}")]
+    Options(#[from] generate::Error),
+    /// A directory or file cannot be written.
+    #[error("cannot write {path}: {source}; give a directory with room and the right to write in --output")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Writes the files, and says on standard error what it wrote. A file has its name once it is whole; an interrupted run leaves `*.partial`.
+pub(super) fn run(args: &Args) -> Result<(), Error> {
+    let generator = Generator::new(&args.options())?;
+    std::fs::create_dir_all(&args.output).map_err(|source| Error::Write {
+        path: args.output.clone(),
+        source,
+    })?;
+    let mut written = Written::default();
+    write_table(args, "cloudappevents", args.activities, generator.activities(), &mut written)?;
+    write_table(args, "securityalert", args.alerts, generator.alerts(), &mut written)?;
+    let Written {
+        messages,
+        records,
+        bytes,
+    } = written;
+    let line = format!(
+        "2 files in {}: {messages} messages, {records} records, {bytes} bytes",
+        args.output.display()
+    );
+    let unpacked = if args.compress == Compression::None {
+        ""
+    } else {
+        " before compression"
+    };
+    // Whoever closed standard error does not want to know.
+    writeln!(io::stderr(), "{line}{unpacked}").ok();
+    Ok(())
+}
+
+#[derive(Default)]
+struct Written {
+    messages: u64,
+    records: u64,
+    bytes: u64,
+}
+
+fn write_table(args: &Args, table: &str, count: u64, source: impl Messages, written: &mut Written) -> Result<(), Error> {
+    let suffix = match args.compress {
+        Compression::None => "",
+        Compression::Gz => ".gz",
+        Compression::Zst => ".zst",
+    };
+    let path = args.output.join(format!("{table}.jsonl{suffix}"));
+    let partial = args.output.join(format!("{table}.jsonl{suffix}.partial"));
+    let progress = progress(table, count);
+    write_file(&partial, args.compress, source, &progress, written)
+        .and_then(|()| std::fs::rename(&partial, &path))
+        .map_err(|source| Error::Write { path, source })?;
+    progress.finish_and_clear();
+    Ok(())
+}
+
+fn write_file(
+    path: &Path,
+    compression: Compression,
+    mut source: impl Messages,
+    progress: &ProgressBar,
+    written: &mut Written,
+) -> io::Result<()> {
+    let mut file = Output::create(path, compression)?;
+    let mut line = Vec::new();
+    while let Some(info) = source.next_message(&mut line) {
+        line.push(b'\n');
+        file.write_all(&line)?;
+        written.messages += 1;
+        written.records += info.records as u64;
+        written.bytes += line.len() as u64;
+        // Each step asks the clock whether to draw.
+        if written.messages.is_multiple_of(1_024) {
+            progress.inc(1_024);
+        }
+        line.clear();
+    }
+    file.finish()
+}
+
+/// A bar on a terminal, nothing in a pipe.
+fn progress(table: &str, count: u64) -> ProgressBar {
+    let progress = ProgressBar::new(count);
+    let template = "{msg:14} {bar:30} {human_pos}/{human_len} {per_sec} {eta}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        progress.set_style(style);
+    }
+    progress.set_message(table.to_owned());
+    progress
+}
+
+enum Output {
+    Plain(BufWriter<File>),
+    Gz(flate2::write::GzEncoder<BufWriter<File>>),
+    Zst(zstd::Encoder<'static, BufWriter<File>>),
+}
+
+impl Output {
+    fn create(path: &Path, compression: Compression) -> io::Result<Self> {
+        let file = BufWriter::with_capacity(1 << 18, File::create(path)?);
+        Ok(match compression {
+            Compression::None => Self::Plain(file),
+            Compression::Gz => Self::Gz(flate2::write::GzEncoder::new(file, flate2::Compression::default())),
+            Compression::Zst => Self::Zst(zstd::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?),
+        })
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(file) => file.write_all(bytes),
+            Self::Gz(file) => file.write_all(bytes),
+            Self::Zst(file) => file.write_all(bytes),
+        }
+    }
+
+    /// Writes what is left, so that an error of the last bytes is seen too.
+    fn finish(self) -> io::Result<()> {
+        let mut file = match self {
+            Self::Plain(file) => file,
+            Self::Gz(file) => file.finish()?,
+            Self::Zst(file) => file.finish()?,
+        };
+        file.flush()
+    }
+}
+
+impl Args {
+    /// What the library is asked for.
+    fn options(&self) -> Options {
+        Options {
+            activities: self.activities,
+            alerts: self.alerts,
+            seed: self.seed,
+            record_size: self.record_size,
+            keyed_share: self.keyed_share,
+            policies: self.policies,
+            policy_skew: self.policy_skew,
+            span: self.span,
+            start: self.start,
+            window_min: self.window_min,
+            window_max: self.window_max,
+            in_window_share: self.in_window_share,
+            disorder: self.disorder,
+            duplicates: self.duplicates,
+            malformed: self.malformed,
+            batch_max: self.batch_max,
+            envelope: match self.envelope {
+                Envelope::Mixed => generate::Envelope::Mixed,
+                Envelope::Streaming => generate::Envelope::Streaming,
+                Envelope::LogAnalytics => generate::Envelope::LogAnalytics,
+            },
+            alert_updates: self.alert_updates,
+            zero_windows: self.zero_windows,
+        }
+    }
+}
+
+fn parse_start(text: &str) -> Result<EventTime, String> {
+    let hint = "give an RFC 3339 time such as 2026-03-01T00:00:00Z";
+    let time = DateTime::parse_from_rfc3339(text).map_err(|error| format!("{error}: {hint}"))?;
+    let time = time.with_timezone(&Utc);
+    let ticks = i64::from(time.num_seconds_from_midnight()) * TICKS_PER_SECOND + i64::from(time.nanosecond() / 100);
+    EventTime::from_date(time.year(), time.month(), time.day(), ticks).ok_or_else(|| hint.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(extra: &[&str]) -> Args {
+        let line = ["generate", "--output", "out"].iter().chain(extra);
+        Command::try_parse_from(line).unwrap().args
+    }
+
+    fn texts(args: &Args) -> [Vec<u8>; 2] {
+        ["cloudappevents", "securityalert"].map(|table| {
+            let mut text = Vec::new();
+            let open = |suffix: &str| File::open(args.output.join(format!("{table}.jsonl{suffix}"))).unwrap();
+            match args.compress {
+                Compression::None => open("").read_to_end(&mut text).unwrap(),
+                Compression::Gz => flate2::read::GzDecoder::new(open(".gz")).read_to_end(&mut text).unwrap(),
+                Compression::Zst => zstd::Decoder::new(open(".zst")).unwrap().read_to_end(&mut text).unwrap(),
+            };
+            text
+        })
+    }
+
+    #[test]
+    fn the_defaults_are_the_librarys() {
+        assert_eq!(parse(&[]).options(), Options::default());
+        let args = parse(&["--start", "2026-03-01T02:30:00.5+02:30", "--span", "1h30m"]);
+        assert_eq!(args.start.to_string(), "2026-03-01T00:00:00.5000000Z");
+        assert_eq!(args.span, Duration::from_secs(5_400));
+    }
+
+    #[test]
+    fn compressed_files_hold_the_same_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut all = Vec::new();
+        for compress in [Compression::None, Compression::Gz, Compression::Zst] {
+            let mut args = parse(&["--activities", "200", "--alerts", "10"]);
+            args.compress = compress;
+            args.output = dir.path().join("new").join("files");
+            run(&args).unwrap();
+            all.push(texts(&args));
+        }
+        assert_eq!(all[0], all[1]);
+        assert_eq!(all[0], all[2]);
+        assert!(all[0][0].iter().filter(|&&byte| byte == b'\n').count() >= 200);
+        let names = std::fs::read_dir(dir.path().join("new/files")).unwrap();
+        assert!(
+            names
+                .into_iter()
+                .all(|entry| entry.unwrap().path().extension().unwrap() != "partial")
+        );
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let args = parse(&["--keyed-share", "3"]);
+        let text = run(&args).unwrap_err().to_string();
+        assert_eq!(text, "nothing was generated: --keyed-share is 3: give a share from 0 to 1");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut args = parse(&[]);
+        args.output = file.path().to_owned();
+        let text = run(&args).unwrap_err().to_string();
+        assert!(text.starts_with("cannot write ") && text.ends_with("in --output"), "{text}");
+    }
+}

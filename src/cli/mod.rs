@@ -1,0 +1,153 @@
+//! The command line: arguments to a command, a command to an exit status. The only place that prints.
+
+mod check;
+mod correlate;
+#[cfg(feature = "kafka")]
+mod demo;
+mod generate;
+#[cfg(feature = "kafka")]
+mod run;
+mod signals;
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Config};
+
+/// Joins activities with the security alerts they belong to, continuously.
+#[derive(Parser, Debug)]
+#[command(name = "alerttrail", version, about, max_term_width = 110, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the processor: read both tables from Kafka, write the joined rows
+    #[cfg(feature = "kafka")]
+    Run(run::Args),
+    /// See it work: broker, traffic and processor in one process, nothing to set up
+    #[cfg(feature = "kafka")]
+    Demo(demo::Args),
+    /// The same join over files, without a broker
+    Correlate(correlate::Args),
+    /// Write synthetic traffic of both tables, the same for the same seed
+    Generate(generate::Args),
+    /// Check a configuration file
+    Check(check::Args),
+    /// Print the completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Why a command did not do what it was to do.
+#[derive(Debug)]
+struct Failure {
+    status: u8,
+    message: String,
+}
+
+impl Failure {
+    /// Wrong usage or configuration: status 2.
+    fn usage(message: impl ToString) -> Self {
+        Self {
+            status: 2,
+            message: message.to_string(),
+        }
+    }
+
+    /// Anything else: status 1.
+    fn failed(message: impl ToString) -> Self {
+        Self {
+            status: 1,
+            message: message.to_string(),
+        }
+    }
+}
+
+/// Runs what the command line says.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too, with status 0. When nobody reads them there is nobody to tell.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match arguments.command {
+        #[cfg(feature = "kafka")]
+        Command::Run(args) => run::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Demo(args) => demo::run(&args),
+        Command::Correlate(args) => correlate::run(&args),
+        Command::Generate(args) => generate::run(&args).map_err(|error| match error {
+            generate::Error::Options(_) => Failure::usage(error),
+            _ => Failure::failed(error),
+        }),
+        Command::Check(args) => check::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "alerttrail", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say(&format!("error: {}", failure.message));
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+/// A line for the person at the terminal.
+#[expect(clippy::print_stderr, reason = "this is where people are spoken to")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Begins to log to standard error: text for people, JSON with `ALERTTRAIL_LOG_FORMAT=json`. `ALERTTRAIL_LOG` says what
+/// (`info`, `alerttrail=debug`, …).
+fn log(default: &str) {
+    let filter = EnvFilter::try_from_env("ALERTTRAIL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    // Only a second call fails, and then the first one holds.
+    match std::env::var("ALERTTRAIL_LOG_FORMAT").as_deref() {
+        Ok("json") => drop(builder.json().try_init()),
+        _ => drop(builder.try_init()),
+    }
+}
+
+/// The configuration of this file and the environment.
+fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
+    Config::load(file, config::environment()).map_err(Failure::usage)
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A path that was given as an argument, or standard input or output.
+fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}

@@ -1,0 +1,84 @@
+//! `alerttrail run`: the processor.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use super::{Failure, configuration, signals};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::pipeline::processor::{self, Stages};
+use crate::shutdown::Shutdown;
+
+/// What to run.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Run only one of the two stages in this instance
+    #[arg(long, value_name = "STAGE")]
+    only: Option<Stage>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Stage {
+    /// From the input topics to the repartition topic
+    Route,
+    /// From the repartition topic to the output topics
+    Join,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    super::log("info");
+    let config = configuration(Some(&args.config))?;
+    let unsupported = config.unsupported();
+    if !unsupported.is_empty() {
+        return Err(Failure::usage(unsupported.join("\nerror: ")));
+    }
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let stages = match args.only {
+        None => Stages::All,
+        Some(Stage::Route) => Stages::Route,
+        Some(Stage::Join) => Stages::Join,
+    };
+    let shutdown = Shutdown::default();
+    signals::watch(&shutdown).map_err(Failure::failed)?;
+    let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
+    let _http = serve(&config, &metrics, &shutdown)?;
+    tracing::info!(
+        application = config.application.id,
+        version = env!("CARGO_PKG_VERSION"),
+        "starting"
+    );
+    processor::run(&config, stages, &shutdown, &metrics).map_err(Failure::failed)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Serves for as long as what it returns is held.
+#[cfg(feature = "http")]
+pub(super) fn serve(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    shutdown: &Shutdown,
+) -> Result<Option<tokio::runtime::Runtime>, Failure> {
+    let Some(address) = config.http.listen else { return Ok(None) };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(Failure::failed)?;
+    let serving = crate::http::serve(address, Arc::clone(metrics), shutdown.clone());
+    runtime.block_on(serving).map_err(Failure::failed)?;
+    Ok(Some(runtime))
+}
+
+/// This program was built without HTTP.
+#[cfg(not(feature = "http"))]
+pub(super) fn serve(_: &Config, _: &Arc<Metrics>, _: &Shutdown) -> Result<(), Failure> {
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! SIGTERM and Ctrl-C: the first asks to stop, the second stops.
+
+use crate::shutdown::Shutdown;
+
+/// Asks `shutdown` to stop at the first signal; ends the process at the second, which is safe, because a kill is.
+#[cfg(any(feature = "kafka", feature = "http"))]
+pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let shutdown = shutdown.clone();
+    let (installed, wait) = std::sync::mpsc::sync_channel(1);
+    let watch = move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+            let (mut terminate, mut interrupt) = match signals {
+                (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+                (Err(error), _) | (_, Err(error)) => return drop(installed.send(Err(error))),
+            };
+            drop(installed.send(Ok(())));
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if shutdown.is_requested() {
+                    std::process::exit(1);
+                }
+                shutdown.request();
+            }
+        });
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(watch)?;
+    wait.recv().unwrap_or(Ok(()))
+}
+
+/// Without an event loop the system's own way of dealing with signals holds.
+#[cfg(not(any(feature = "kafka", feature = "http")))]
+pub(super) fn watch(_: &Shutdown) -> std::io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! From settings of the right type to settings of the right value.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::DateTime;
+use toml::Value;
+
+use super::errors::Errors;
+use super::merge;
+use super::reader::Reader;
+use super::{
+    Application, Config, Delivery, Format, Http, Input, LostOffsets, Output, Repartition, Start, State, Unmatched, Watermark,
+};
+use super::{check, correlation, kafka};
+use crate::time::WallTime;
+
+/// Leaves room for the longest suffix, `-correlation-repartition`, in a topic's name.
+const LONGEST_ID: usize = 200;
+/// Kafka's limit.
+const LONGEST_TOPIC: usize = 249;
+const MOST_PARTITIONS: u32 = 1000;
+/// A size without its unit is below this, and no store can work with less.
+const LEAST_MEMORY: u64 = 1_000_000;
+/// Clocks and Kafka's timestamps have no finer grain.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// The configuration that a file (its name and its text) and the environment make.
+pub(super) fn config(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) -> Result<Config, Errors> {
+    let mut errors = Errors::default();
+    let merged = merge::merge(file, environment, &mut errors);
+    let mut reader = Reader::new(&merged.raw, errors);
+    let application = application(&mut reader);
+    let config = Config {
+        kafka: kafka::read(&mut reader),
+        input: input(&mut reader),
+        decode: correlation::read(&mut reader),
+        repartition: repartition(&mut reader, &application.id),
+        watermark: watermark(&mut reader),
+        state: state(&mut reader),
+        output: output(&mut reader),
+        http: http(&mut reader),
+        application,
+        ignored_variables: merged.ignored,
+    };
+    check::rules(&config, &mut reader);
+    let errors = reader.into_errors();
+    if errors.is_empty() { Ok(config) } else { Err(errors) }
+}
+
+fn application(reader: &mut Reader<'_>) -> Application {
+    let id = reader.text("application.id");
+    name(reader, "application.id", id, LONGEST_ID);
+    Application { id: id.to_owned() }
+}
+
+fn input(reader: &mut Reader<'_>) -> Input {
+    let topics = reader.texts("input.topics");
+    for topic in &topics {
+        name(reader, "input.topics", topic, LONGEST_TOPIC);
+    }
+    Input {
+        topics,
+        start: start(reader),
+        on_lost_offsets: reader.choice(
+            "input.on_lost_offsets",
+            &[("fail", LostOffsets::Fail), ("continue", LostOffsets::Continue)],
+        ),
+    }
+}
+
+fn start(reader: &mut Reader<'_>) -> Start {
+    let key = "input.start";
+    let text = match reader.value(key) {
+        Some(Value::Datetime(time)) => time.to_string(),
+        _ => reader.text(key).to_owned(),
+    };
+    match text.as_str() {
+        "earliest" => return Start::Earliest,
+        "latest" => return Start::Latest,
+        _ => {}
+    }
+    match DateTime::parse_from_rfc3339(&text).map(|time| time.timestamp_millis()) {
+        // Before 1970 Kafka's protocol has words, not times: -1 is the end, -2 the beginning.
+        Ok(millis) if millis >= 0 => Start::At(WallTime(millis)),
+        Ok(_) => {
+            let problem = format!("{} lies before 1970, where no record can be", reader.quote(key, &text));
+            reader.wrong(key, problem, "use \"earliest\"");
+            Start::Earliest
+        }
+        Err(_) => {
+            let problem = format!(
+                "{} is neither a word nor an RFC 3339 time with its zone",
+                reader.quote(key, &text)
+            );
+            reader.wrong(
+                key,
+                problem,
+                "use \"earliest\", \"latest\" or a time such as \"2026-03-01T10:00:00Z\"",
+            );
+            Start::Earliest
+        }
+    }
+}
+
+fn repartition(reader: &mut Reader<'_>, id: &str) -> Repartition {
+    let topic = match reader.text("repartition.topic") {
+        "" => format!("{id}-correlation-repartition"),
+        topic => {
+            name(reader, "repartition.topic", topic, LONGEST_TOPIC);
+            topic.to_owned()
+        }
+    };
+    Repartition {
+        topic,
+        partitions: reader.integer("repartition.partitions", 1, MOST_PARTITIONS),
+    }
+}
+
+fn watermark(reader: &mut Reader<'_>) -> Watermark {
+    Watermark {
+        interval: reader.duration("watermark.interval", SHORTEST),
+        out_of_orderness: reader.duration("watermark.out_of_orderness", Duration::ZERO),
+        idle_timeout: reader.duration("watermark.idle_timeout", SHORTEST),
+        max_wait: reader.duration("watermark.max_wait", SHORTEST),
+        max_future_skew: reader.duration("watermark.max_future_skew", SHORTEST),
+    }
+}
+
+fn state(reader: &mut Reader<'_>) -> State {
+    let dir = reader.text("state.dir");
+    if dir.trim().is_empty() {
+        reader.wrong("state.dir", "is empty", "name the folder that holds the state");
+    } else if dir.starts_with('~') {
+        reader.wrong(
+            "state.dir",
+            "begins with ~, which only shells understand",
+            "write the whole path, or \"${HOME}/...\"",
+        );
+    }
+    State {
+        dir: PathBuf::from(dir),
+        retention: reader.duration("state.retention", SHORTEST),
+        memory: reader.size("state.memory", LEAST_MEMORY),
+    }
+}
+
+fn output(reader: &mut Reader<'_>) -> Output {
+    Output {
+        topic: topic(reader, "output.topic"),
+        summary_topic: match reader.text("output.summary_topic") {
+            "" => None,
+            _ => Some(topic(reader, "output.summary_topic")),
+        },
+        unmatched: reader.choice("output.unmatched", &[("omit", Unmatched::Omit), ("emit", Unmatched::Emit)]),
+        format: reader.choice(
+            "output.format",
+            &[
+                ("native", Format::Native),
+                ("kql", Format::Kql),
+                ("ocsf", Format::Ocsf),
+                ("ecs", Format::Ecs),
+            ],
+        ),
+        delivery: reader.choice(
+            "output.delivery",
+            &[
+                ("at_least_once", Delivery::AtLeastOnce),
+                ("exactly_once", Delivery::ExactlyOnce),
+            ],
+        ),
+        dead_letter_topic: topic(reader, "output.dead_letter_topic"),
+    }
+}
+
+fn http(reader: &mut Reader<'_>) -> Http {
+    let listen: Option<SocketAddr> = match reader.text("http.listen") {
+        "" => None,
+        _ => reader.parsed(
+            "http.listen",
+            "IP address with a port",
+            "write one such as \"127.0.0.1:8686\" or \"[::1]:8686\", or \"\" for none",
+        ),
+    };
+    let token = reader.secret("http.token");
+    if token
+        .as_ref()
+        .is_some_and(|token| !token.expose().bytes().all(|byte| byte.is_ascii_graphic()))
+    {
+        reader.wrong(
+            "http.token",
+            "has characters that cannot stand in a request's header",
+            "use letters, digits and punctuation of ASCII, without spaces",
+        );
+    }
+    if listen.is_some_and(|address| !address.ip().to_canonical().is_loopback())
+        && token.is_none()
+        && !reader.is_wrong("http.token")
+    {
+        reader.wrong(
+            "http.token",
+            "is missing, though http.listen lets other machines in",
+            "set a token, or listen on 127.0.0.1",
+        );
+    }
+    Http { listen, token }
+}
+
+fn topic(reader: &mut Reader<'_>, key: &str) -> String {
+    let topic = reader.text(key);
+    name(reader, key, topic, LONGEST_TOPIC);
+    topic.to_owned()
+}
+
+/// Reports a name that a topic cannot have, or that is longer than `longest`.
+fn name(reader: &mut Reader<'_>, key: &str, name: &str, longest: usize) {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let problem = if name.is_empty() {
+        "a name is empty".to_owned()
+    } else if name.len() > longest {
+        format!("{} is longer than {longest} characters", reader.quote(key, name))
+    } else if name == "." || name == ".." || !name.chars().all(legal) {
+        format!("{} is no name that a topic can have", reader.quote(key, name))
+    } else {
+        return;
+    };
+    reader.wrong(key, problem, "use letters, digits, \".\", \"_\" and \"-\"");
+}

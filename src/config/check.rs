@@ -1,0 +1,205 @@
+//! Rules between keys, and what is allowed but probably not meant.
+
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::units::{print_duration, print_size};
+use super::{Config, Delivery, Preset, Start, Unmatched, kafka};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+/// What a log must keep beyond the retention.
+const SPARE: Duration = Duration::from_secs(2 * 86_400);
+/// The Standard tier of Event Hubs.
+const STANDARD_LOG: Duration = Duration::from_secs(7 * 86_400);
+const STANDARD_PARTITIONS: u32 = 32;
+const LITTLE_MEMORY: u64 = 32_000_000;
+const SHORT_TOKEN: usize = 16;
+
+/// Reports keys that are right each, but not together.
+pub(super) fn rules(config: &Config, reader: &mut Reader<'_>) {
+    topics(config, reader);
+    retention(config, reader);
+}
+
+/// One topic for two things would feed the program its own records.
+fn topics(config: &Config, reader: &mut Reader<'_>) {
+    let output = &config.output;
+    let inputs = config.input.topics.iter().map(|topic| ("input.topics", topic));
+    let others = [
+        ("repartition.topic", &config.repartition.topic),
+        ("output.topic", &output.topic),
+        ("output.dead_letter_topic", &output.dead_letter_topic),
+    ];
+    let summary = output.summary_topic.iter().map(|topic| ("output.summary_topic", topic));
+    let all: Vec<(&str, &String)> = inputs.chain(others).chain(summary).collect();
+    for (index, (key, topic)) in all.iter().enumerate() {
+        let earlier = all[..index].iter().find(|(_, other)| other == topic);
+        let Some((other, _)) = earlier.filter(|(other, _)| !reader.is_wrong(key) && !reader.is_wrong(other)) else {
+            continue;
+        };
+        let quoted = reader.quote(key, topic);
+        if key == other {
+            reader.wrong(key, format!("names {quoted} twice"), "name each topic once");
+        } else {
+            reader.wrong(key, format!("{quoted} is also in {other}"), "give each its own topic");
+        }
+    }
+}
+
+/// The horizon lies the retention behind the watermark: what reaches further back would expire before it was ever read.
+fn retention(config: &Config, reader: &mut Reader<'_>) {
+    let widening = config.decode.widening;
+    let reaching = [
+        ("watermark.out_of_orderness", config.watermark.out_of_orderness),
+        ("correlation.before", widening.before),
+        ("correlation.after", widening.after),
+    ];
+    let retention = config.state.retention;
+    for (key, reach) in reaching {
+        if retention <= reach && !reader.is_wrong("state.retention") && !reader.is_wrong(key) {
+            let problem = format!(
+                "{} is not longer than {key}, {}",
+                print_duration(retention),
+                print_duration(reach)
+            );
+            reader.wrong("state.retention", problem, format!("make it longer, or {key} shorter"));
+        }
+    }
+}
+
+/// What is allowed but probably not meant, a sentence each.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    watermark(config, &mut warnings);
+    event_hubs(config, &mut warnings);
+    security(config, &mut warnings);
+    let state = &config.state;
+    if state.retention < DAY {
+        warnings.push(format!(
+            "state.retention is {}: alerts are known to come more than a day after their activities, and would find none",
+            print_duration(state.retention)
+        ));
+    }
+    if state.memory < LITTLE_MEMORY {
+        warnings.push(format!(
+            "state.memory is {}: below {} the store reads from disk most of the time",
+            print_size(state.memory),
+            print_size(LITTLE_MEMORY)
+        ));
+    }
+    if config.output.unmatched == Unmatched::Emit && config.output.summary_topic.is_none() {
+        warnings.push("output.unmatched = \"emit\" does nothing without output.summary_topic".to_owned());
+    }
+    if config.input.start == Start::Latest {
+        warnings.push(
+            "input.start = \"latest\": alerts whose activities were sent before the first start will be answered without them"
+                .to_owned(),
+        );
+    }
+    for (found, meant) in &config.ignored_variables {
+        warnings.push(format!(
+            "the environment variable {found} is ignored; if it is meant as a setting, call it {meant}"
+        ));
+    }
+    warnings
+}
+
+fn watermark(config: &Config, warnings: &mut Vec<String>) {
+    let watermark = &config.watermark;
+    let mut shorter = |key, value: Duration, than, other: Duration, effect| {
+        if value < other {
+            let (value, other) = (print_duration(value), print_duration(other));
+            warnings.push(format!("{key} ({value}) is shorter than {than} ({other}): {effect}"));
+        }
+    };
+    shorter(
+        "watermark.max_wait",
+        watermark.max_wait,
+        "watermark.out_of_orderness",
+        watermark.out_of_orderness,
+        "alerts will be answered before the watermark can reach them, and their activities come late",
+    );
+    shorter(
+        "watermark.max_wait",
+        watermark.max_wait,
+        "watermark.idle_timeout",
+        watermark.idle_timeout,
+        "alerts will not wait until an idle partition is told from a slow one",
+    );
+    shorter(
+        "watermark.idle_timeout",
+        watermark.idle_timeout,
+        "watermark.interval",
+        watermark.interval,
+        "partitions will be idle between two marks",
+    );
+    if watermark.interval > SECOND {
+        warnings.push(format!(
+            "watermark.interval is {}, but a mark travels once a second at the least",
+            print_duration(watermark.interval)
+        ));
+    }
+}
+
+fn event_hubs(config: &Config, warnings: &mut Vec<String>) {
+    if config.kafka.preset != Preset::EventHubs {
+        return;
+    }
+    let secret = config.kafka.connection_string.as_ref();
+    if secret.is_some_and(|secret| kafka::part(secret, "EntityPath").is_some()) {
+        warnings.push(
+            "kafka.connection_string has an EntityPath and opens that one event hub only; use a policy of the namespace"
+                .to_owned(),
+        );
+    }
+    let needed = config.state.retention.saturating_add(SPARE);
+    if needed > STANDARD_LOG {
+        warnings.push(format!(
+            "state.retention is {}, so {} must keep its records for {}; the Standard tier keeps {}",
+            print_duration(config.state.retention),
+            config.repartition.topic,
+            print_duration(needed),
+            print_duration(STANDARD_LOG)
+        ));
+    }
+    if config.repartition.partitions > STANDARD_PARTITIONS {
+        warnings.push(format!(
+            "repartition.partitions is {}; an event hub of the Standard tier has {STANDARD_PARTITIONS} at the most",
+            config.repartition.partitions
+        ));
+    }
+    if config.output.delivery == Delivery::ExactlyOnce {
+        warnings.push(
+            "output.delivery = \"exactly_once\" needs transactions, which Event Hubs does not offer in every tier".to_owned(),
+        );
+    }
+}
+
+fn security(config: &Config, warnings: &mut Vec<String>) {
+    let is = |name: &str, value: &str| {
+        let property = config.kafka.properties.get(name);
+        property.is_some_and(|property| property.expose().eq_ignore_ascii_case(value))
+    };
+    if is("enable.ssl.certificate.verification", "false") {
+        warnings.push(
+            "kafka.properties.enable.ssl.certificate.verification is false: anybody on the way can read and change records"
+                .to_owned(),
+        );
+    }
+    if is("ssl.endpoint.identification.algorithm", "none") {
+        warnings.push(
+            "kafka.properties.ssl.endpoint.identification.algorithm is none: any server with a valid certificate is taken for the broker".to_owned(),
+        );
+    }
+    if config
+        .http
+        .token
+        .as_ref()
+        .is_some_and(|token| token.expose().len() < SHORT_TOKEN)
+    {
+        warnings.push(format!(
+            "http.token has fewer than {SHORT_TOKEN} characters and can be guessed"
+        ));
+    }
+}

@@ -1,0 +1,165 @@
+use std::fmt;
+
+/// One thing that is wrong with the configuration. The text is a sentence with the key, the cause and the way out; it never holds a
+/// secret.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {cause}; name a file that exists and that this user may read")]
+    Unreadable {
+        /// The file, as it was given.
+        path: String,
+        /// What the operating system says.
+        cause: String,
+    },
+    /// The file is no TOML. Its text is not quoted: the line may hold a secret.
+    #[error("{file}, line {line}, column {column}: {problem}; correct the TOML there")]
+    Syntax {
+        /// The file, as it was given.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+        /// In characters, counted from 1.
+        column: usize,
+        /// What the parser expected.
+        problem: String,
+    },
+    /// There is no such key.
+    #[error("{key}: there is no such setting; the nearest is {nearest}")]
+    Unknown {
+        /// The path of the key, or the name of the environment variable.
+        key: String,
+        /// The known key, or environment variable, that is spelled most alike.
+        nearest: String,
+    },
+    /// A key's value cannot be used.
+    #[error("{key}{}: {problem}; {remedy}", variable.as_ref().map(|name| format!(" (set by {name})")).unwrap_or_default())]
+    Value {
+        /// The path of the key.
+        key: String,
+        /// The environment variable that the value came from, if it did.
+        variable: Option<String>,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+}
+
+impl Error {
+    /// The key that this is about: its path, or the name of an unknown environment variable.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Unknown { key, .. } | Self::Value { key, .. } => Some(key),
+            Self::Unreadable { .. } | Self::Syntax { .. } => None,
+        }
+    }
+}
+
+/// Everything that is wrong with the configuration, so that it can be put right in one go.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Errors(Vec<Error>);
+
+impl Errors {
+    /// The errors, in the order of the steps that found them.
+    pub fn iter(&self) -> impl Iterator<Item = &Error> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn push(&mut self, error: Error) {
+        if !self.0.contains(&error) {
+            self.0.push(error);
+        }
+    }
+
+    /// Whether an error is about this key, or about an entry of the table at this key.
+    pub(super) fn concern(&self, key: &str) -> bool {
+        let within = |found: &str| {
+            found
+                .strip_prefix(key)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.iter().filter_map(Error::key).any(within)
+    }
+}
+
+impl From<Error> for Errors {
+    fn from(error: Error) -> Self {
+        Self(vec![error])
+    }
+}
+
+/// One error as its sentence, several as a list with one sentence a line.
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [only] => only.fmt(f),
+            all => {
+                write!(f, "the configuration has {} errors:", all.len())?;
+                all.iter().try_for_each(|error| write!(f, "\n  {error}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for Errors {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unknown(key: &str) -> Error {
+        Error::Unknown {
+            key: key.to_owned(),
+            nearest: "state.dir".to_owned(),
+        }
+    }
+
+    #[test]
+    fn one_error_is_a_sentence_and_several_are_a_list() {
+        let mut errors = Errors::from(unknown("state.dri"));
+        assert_eq!(
+            errors.to_string(),
+            "state.dri: there is no such setting; the nearest is state.dir"
+        );
+        errors.push(unknown("state.dri"));
+        assert_eq!(errors.len(), 1);
+        errors.push(unknown("state.dire"));
+        assert_eq!(
+            errors.to_string(),
+            "the configuration has 2 errors:\n  state.dri: there is no such setting; the nearest is state.dir\n  \
+             state.dire: there is no such setting; the nearest is state.dir"
+        );
+    }
+
+    #[test]
+    fn an_entry_concerns_its_table_but_no_longer_name_does() {
+        let errors = Errors::from(unknown("kafka.properties.acks"));
+        assert!(errors.concern("kafka.properties"));
+        assert!(!errors.concern("kafka.prop"));
+    }
+
+    #[test]
+    fn a_value_names_the_variable_it_came_from() {
+        let error = Error::Value {
+            key: "state.dir".to_owned(),
+            variable: Some("ALERTTRAIL_STATE__DIR".to_owned()),
+            problem: "is empty".to_owned(),
+            remedy: "name a folder".to_owned(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "state.dir (set by ALERTTRAIL_STATE__DIR): is empty; name a folder"
+        );
+    }
+}

@@ -1,0 +1,277 @@
+//! The configuration: a TOML file, the environment, and the defaults below them.
+//!
+//! It is parsed twice: `raw` knows the file's shape, that is which keys there are and of which type, and reports everything that does
+//! not fit; what the rest makes of it is [`Config`], a type that cannot be wrong. All errors are reported at once, each with its key
+//! and the way out, and none with a secret.
+//!
+//! Layers, each over the one before: `config/default.toml`, `config/preset-event-hubs.toml` when `kafka.preset` asks for it, the file,
+//! the environment. A variable `ALERTTRAIL_` + path, `__` between the levels, sets a key: strings (durations and sizes among them) as
+//! they are, lists, numbers and booleans as TOML. In the tables of free names `_` stands for the character that variables cannot
+//! have: `ALERTTRAIL_KAFKA__PROPERTIES__SASL_MECHANISM` is `sasl.mechanism`, and `ALERTTRAIL_TENANTS__` takes a GUID with `_` for `-`.
+//! `${NAME}` in a string of the file takes a variable, `$${` stands for `${`.
+//!
+//! Nothing here connects, reads a clock or knows what the settings do: whether a topic exists is found out elsewhere. It relies on
+//! [`decode::Settings`](crate::decode::Settings) and the types of [`time`](crate::time).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::decode;
+use crate::time::WallTime;
+
+mod build;
+mod check;
+mod correlation;
+mod errors;
+mod fingerprint;
+mod kafka;
+mod merge;
+mod raw;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod units;
+
+pub use errors::{Error, Errors};
+pub use fingerprint::StateSettings;
+pub use kafka::Property;
+pub use units::Secret;
+
+/// Everything that can be set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// `[application]`
+    pub application: Application,
+    /// `[kafka]`
+    pub kafka: Kafka,
+    /// `[input]`
+    pub input: Input,
+    /// `[correlation]`, `[tenants]` and `input.identity`
+    pub decode: decode::Settings,
+    /// `[repartition]`
+    pub repartition: Repartition,
+    /// `[watermark]`
+    pub watermark: Watermark,
+    /// `[state]`
+    pub state: State,
+    /// `[output]`
+    pub output: Output,
+    /// `[http]`
+    pub http: Http,
+    /// Environment variables that look like a setting and are none, each with the name that was probably meant.
+    pub ignored_variables: Vec<(String, String)>,
+}
+
+/// Which application this is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Application {
+    /// What consumer groups, transactional ids and internal topics are named after. Legal in a topic's name, at most 200 characters.
+    pub id: String,
+}
+
+/// How brokers are reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kafka {
+    /// `host:port`, comma-separated: as set, or as the connection string says.
+    pub bootstrap_servers: String,
+    /// What kind of broker it is.
+    pub preset: Preset,
+    /// The Event Hubs connection string. What follows from it is in the other fields.
+    pub connection_string: Option<Secret>,
+    /// librdkafka's properties: the preset's, those that follow from the connection string, and the user's. Aliases are replaced by
+    /// one name each. Never one that the program sets itself.
+    pub properties: BTreeMap<String, Property>,
+}
+
+/// What kind of broker it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Preset {
+    /// Apache Kafka, or what behaves like it.
+    #[default]
+    Kafka,
+    /// The Kafka endpoint of Azure Event Hubs.
+    EventHubs,
+}
+
+/// What is read, and from where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Input {
+    /// The input topics, each once.
+    pub topics: Vec<String>,
+    /// Where a partition without a committed position is begun.
+    pub start: Start,
+    /// What happens when the broker no longer has the records behind the committed position.
+    pub on_lost_offsets: LostOffsets,
+}
+
+/// Where a partition without a committed position is begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Start {
+    /// At its first record.
+    Earliest,
+    /// Behind its last record.
+    Latest,
+    /// At the first record with this Kafka timestamp or a later one.
+    At(WallTime),
+}
+
+/// What happens when records were lost before they were read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LostOffsets {
+    /// The program stops, so that somebody decides.
+    #[default]
+    Fail,
+    /// It goes on with the first record there is.
+    Continue,
+}
+
+/// The internal topic between the two stages.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Repartition {
+    /// Its name, `<application.id>-correlation-repartition` unless set.
+    pub topic: String,
+    /// How many partitions it has, 1 to 1000.
+    pub partitions: u32,
+}
+
+/// How event time is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Watermark {
+    /// How often marks travel at the most; not zero.
+    pub interval: Duration,
+    /// How far an activity may be behind the latest one of its partition without coming late.
+    pub out_of_orderness: Duration,
+    /// After how long a partition without activities no longer holds the watermark back; not zero.
+    pub idle_timeout: Duration,
+    /// After how much wall time an alert is answered whatever the watermark says; not zero.
+    pub max_wait: Duration,
+    /// How far ahead of its arrival a time may lie and still move the watermark; not zero.
+    pub max_future_skew: Duration,
+}
+
+/// What is kept, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct State {
+    /// The folder; one below it for each application id.
+    pub dir: PathBuf,
+    /// How far back an alert finds activities, in event time. Longer than `out_of_orderness`.
+    pub retention: Duration,
+    /// What the store may take of memory, in bytes, over all partitions.
+    pub memory: u64,
+}
+
+/// What is written, and where to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Output {
+    /// The topic of joined rows.
+    pub topic: String,
+    /// The topic of summaries; none when `None`.
+    pub summary_topic: Option<String>,
+    /// Whether an alert without activities gets a summary.
+    pub unmatched: Unmatched,
+    /// What a record looks like.
+    pub format: Format,
+    /// How often a record may come.
+    pub delivery: Delivery,
+    /// The topic of what could not be used.
+    pub dead_letter_topic: String,
+}
+
+/// Whether an alert that closes with no activity gets a summary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Unmatched {
+    /// It gets none.
+    #[default]
+    Omit,
+    /// It gets one.
+    Emit,
+}
+
+/// What an output record looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Format {
+    /// Both rows under names of their own.
+    #[default]
+    Native,
+    /// The flat row of the query.
+    Kql,
+    /// Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// Elastic Common Schema.
+    Ecs,
+}
+
+/// How often a record may come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Delivery {
+    /// After a crash perhaps twice, with one id.
+    #[default]
+    AtLeastOnce,
+    /// Once, by Kafka's transactions.
+    ExactlyOnce,
+}
+
+/// The API, the web page and the metrics.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Http {
+    /// Where to listen; nowhere when `None`.
+    pub listen: Option<SocketAddr>,
+    /// What a caller must show. Never `None` when `listen` is not a loopback address.
+    pub token: Option<Secret>,
+}
+
+impl Config {
+    /// Reads the file, if there is one, and the variables of `environment`, which should be all there are: the file may take any of
+    /// them. Fails with everything that is wrong.
+    pub fn load(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
+        let file = path.map(|path| (path.display().to_string(), std::fs::read_to_string(path)));
+        match file {
+            None => build::config(None, &environment.collect()),
+            Some((name, Ok(text))) => build::config(Some((&name, &text)), &environment.collect()),
+            Some((path, Err(cause))) => Err(Errors::from(Error::Unreadable {
+                path,
+                cause: cause.to_string(),
+            })),
+        }
+    }
+
+    /// The configuration without a file and without variables. The defaults are compiled in, so this fails in a broken build only.
+    pub fn defaults() -> Result<Self, Errors> {
+        build::config(None, &BTreeMap::new())
+    }
+
+    /// What the configuration asks for that this version does not do, a sentence each.
+    pub fn unsupported(&self) -> Vec<String> {
+        let format = match self.output.format {
+            Format::Native => None,
+            Format::Kql => Some("kql"),
+            Format::Ocsf => Some("ocsf"),
+            Format::Ecs => Some("ecs"),
+        };
+        let delivery = match self.output.delivery {
+            Delivery::AtLeastOnce => None,
+            Delivery::ExactlyOnce => Some("exactly_once"),
+        };
+        let sentence = |key, word, instead| format!("{key} = {word:?} is not available in this version; use {instead:?}");
+        let format = format.map(|word| sentence("output.format", word, "native"));
+        let delivery = delivery.map(|word| sentence("output.delivery", word, "at_least_once"));
+        format.into_iter().chain(delivery).collect()
+    }
+
+    /// What is allowed but probably not meant, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        check::warnings(self)
+    }
+
+    /// What state depends on.
+    pub fn state_fingerprint(&self) -> StateSettings {
+        fingerprint::of(self)
+    }
+}
+
+/// The process's environment, for [`Config::load`], without the variables that are no Unicode: no setting can be one of them.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}

@@ -1,0 +1,298 @@
+//! The shape of the configuration: which keys there are, and which type of TOML value each takes.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::errors::{Error, Errors};
+
+/// What a key takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// A string.
+    Text,
+    /// A string that is never printed.
+    Secret,
+    /// A word, or a time as a string or in TOML's own notation.
+    Time,
+    /// A string such as `5m`.
+    Duration,
+    /// A string such as `512MB`.
+    Size,
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// A list of strings.
+    Texts,
+    /// A list of strings and of tables `{ path, strip_prefix }`.
+    KeyPaths,
+    /// A table of librdkafka's properties. Names may be quoted, or dotted keys of nested tables.
+    Properties,
+    /// A table of Entra tenant ids and workspace ids.
+    Tenants,
+}
+
+impl Kind {
+    /// What to write instead of a value of the wrong type.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Text | Self::Secret => "write a string in quotation marks",
+            Self::Time => "write \"earliest\", \"latest\" or a time such as \"2026-03-01T10:00:00Z\"",
+            Self::Duration => "write a string with a unit, such as \"200ms\", \"5m\" or \"30d\"",
+            Self::Size => "write a string with a unit, such as \"512MB\"",
+            Self::Integer => "write a whole number",
+            Self::Boolean => "write true or false",
+            Self::Texts => "write a list of strings, such as [\"one\", \"two\"]",
+            Self::KeyPaths => "write a list such as [\"AlertType\", { path = \"VendorOriginalId\", strip_prefix = \"dl\" }]",
+            Self::Properties => "write a table of librdkafka's properties, such as { \"security.protocol\" = \"SSL\" }",
+            Self::Tenants => "write a table of \"<entra tenant id>\" = \"<workspace id>\"",
+        }
+    }
+
+    /// Whether an environment variable's value is the string itself, rather than TOML.
+    pub(super) fn is_string(self) -> bool {
+        matches!(self, Self::Text | Self::Secret | Self::Time | Self::Duration | Self::Size)
+    }
+
+    /// Whether the names below the key are free.
+    pub(super) fn is_table(self) -> bool {
+        matches!(self, Self::Properties | Self::Tenants)
+    }
+}
+
+/// Every key there is, in the order of `config/default.toml`.
+pub(super) const KEYS: &[(&str, Kind)] = &[
+    ("application.id", Kind::Text),
+    ("kafka.bootstrap_servers", Kind::Text),
+    ("kafka.preset", Kind::Text),
+    ("kafka.connection_string", Kind::Secret),
+    ("kafka.properties", Kind::Properties),
+    ("input.topics", Kind::Texts),
+    ("input.start", Kind::Time),
+    ("input.identity", Kind::Text),
+    ("input.on_lost_offsets", Kind::Text),
+    ("correlation.activity_key", Kind::KeyPaths),
+    ("correlation.activity_time", Kind::Texts),
+    ("correlation.alert_key", Kind::KeyPaths),
+    ("correlation.ignore_case", Kind::Boolean),
+    ("correlation.bounds", Kind::Text),
+    ("correlation.before", Kind::Duration),
+    ("correlation.after", Kind::Duration),
+    ("tenants", Kind::Tenants),
+    ("repartition.topic", Kind::Text),
+    ("repartition.partitions", Kind::Integer),
+    ("watermark.interval", Kind::Duration),
+    ("watermark.out_of_orderness", Kind::Duration),
+    ("watermark.idle_timeout", Kind::Duration),
+    ("watermark.max_wait", Kind::Duration),
+    ("watermark.max_future_skew", Kind::Duration),
+    ("state.dir", Kind::Text),
+    ("state.retention", Kind::Duration),
+    ("state.memory", Kind::Size),
+    ("output.topic", Kind::Text),
+    ("output.summary_topic", Kind::Text),
+    ("output.unmatched", Kind::Text),
+    ("output.format", Kind::Text),
+    ("output.delivery", Kind::Text),
+    ("output.dead_letter_topic", Kind::Text),
+    ("http.listen", Kind::Text),
+    ("http.token", Kind::Secret),
+];
+
+/// The kind of the key at `path`, or of the table of free names that it is an entry of.
+pub(super) fn kind_of(path: &str) -> Option<Kind> {
+    let matching = |(key, kind): &&(&str, Kind)| {
+        let rest = path.strip_prefix(key);
+        rest.is_some_and(|rest| rest.is_empty() || kind.is_table() && rest.starts_with('.'))
+    };
+    KEYS.iter().find(matching).map(|(_, kind)| *kind)
+}
+
+/// The key that is spelled most like `path`, in any section: its name counts nearly as much as its whole path.
+pub(super) fn nearest_key(path: &str) -> &'static str {
+    fn name(path: &str) -> &str {
+        path.rsplit('.').next().unwrap_or(path)
+    }
+    let likeness = |key: &str| {
+        let whole = strsim::normalized_damerau_levenshtein(path, key);
+        whole.max(0.9 * strsim::normalized_damerau_levenshtein(name(path), name(key)))
+    };
+    nearest(KEYS.iter().map(|(key, _)| *key), likeness)
+}
+
+/// The section that is spelled most like `name`.
+fn nearest_section(name: &str) -> &'static str {
+    let sections = KEYS.iter().map(|(key, _)| key.split('.').next().unwrap_or(key));
+    nearest(sections, |section| strsim::normalized_damerau_levenshtein(name, section))
+}
+
+/// The first of the names that are most alike.
+fn nearest(names: impl Iterator<Item = &'static str>, likeness: impl Fn(&str) -> f64) -> &'static str {
+    let better = |best: (&'static str, f64), name: &'static str| {
+        let likeness = likeness(name);
+        if likeness > best.1 { (name, likeness) } else { best }
+    };
+    names.fold(("", -1.0), better).0
+}
+
+/// Where a value came from; the later one wins.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Origin {
+    /// `config/default.toml` or a preset.
+    BuiltIn,
+    /// The user's file.
+    File,
+    /// The environment variable of this name.
+    Variable(String),
+}
+
+/// One key's value, of the right type. Not `Debug`: it may be a secret.
+pub(super) struct Setting {
+    /// The value.
+    pub(super) value: Value,
+    /// Where it came from.
+    pub(super) origin: Origin,
+    /// Whether it may not be printed.
+    pub(super) hidden: bool,
+}
+
+/// The settings by path. An entry of a table of free names has the table's path and its name.
+#[derive(Default)]
+pub(super) struct Raw(pub(super) BTreeMap<String, Setting>);
+
+impl Raw {
+    /// The settings of a TOML document. What has no place or the wrong type is left out and reported.
+    pub(super) fn of_table(table: Table, origin: &Origin, errors: &mut Errors) -> Self {
+        let mut raw = Self::default();
+        for (section, value) in table {
+            let keys_begin = format!("{section}.");
+            match value {
+                value if kind_of(&section).is_some() => raw.add(&section, value, origin, errors),
+                Value::Table(keys) if KEYS.iter().any(|(key, _)| key.starts_with(&keys_begin)) => {
+                    for (key, value) in keys {
+                        raw.add(&format!("{section}.{key}"), value, origin, errors);
+                    }
+                }
+                Value::Table(_) => errors.push(Error::Unknown {
+                    nearest: format!("[{}]", nearest_section(&section)),
+                    key: format!("[{section}]"),
+                }),
+                _ if KEYS.iter().any(|(key, _)| key.starts_with(&keys_begin)) => errors.push(Error::Value {
+                    problem: "is a section, not a value".to_owned(),
+                    remedy: format!("write [{section}] on a line of its own and its keys below"),
+                    key: section,
+                    variable: None,
+                }),
+                _ => errors.push(Error::Unknown {
+                    nearest: nearest_key(&section).to_owned(),
+                    key: section,
+                }),
+            }
+        }
+        raw
+    }
+
+    /// Adds one key's value after a look at its type; reports what cannot be added.
+    pub(super) fn add(&mut self, path: &str, value: Value, origin: &Origin, errors: &mut Errors) {
+        let Some(kind) = kind_of(path) else {
+            errors.push(Error::Unknown {
+                key: path.to_owned(),
+                nearest: nearest_key(path).to_owned(),
+            });
+            return;
+        };
+        let is_entry = KEYS.iter().all(|(key, _)| *key != path);
+        match (kind, value) {
+            (Kind::Tenants, Value::Table(entries)) if !is_entry && entries.is_empty() => errors.push(Error::Value {
+                key: path.to_owned(),
+                variable: variable(origin),
+                problem: "lists no tenant, so every record would be one of an unknown tenant".to_owned(),
+                remedy: "list \"<entra tenant id>\" = \"<workspace id>\", or leave the table out".to_owned(),
+            }),
+            (Kind::Properties | Kind::Tenants, Value::Table(entries)) if kind == Kind::Properties || !is_entry => {
+                for (name, value) in entries {
+                    self.add(&format!("{path}.{name}"), value, origin, errors);
+                }
+            }
+            (_, value) if has_shape(kind, is_entry, &value) => {
+                let value = match value {
+                    // librdkafka takes strings only.
+                    value if kind == Kind::Properties && !value.is_str() => Value::String(value.to_string()),
+                    value => value,
+                };
+                self.put(path, kind, value, origin, errors);
+            }
+            (_, value) => errors.push(wrong_type(path, kind, is_entry, &value, origin)),
+        }
+    }
+
+    /// One document can say a thing twice in spite of TOML: `"a.b"` is also `b` below `a`, and two variables may differ in case.
+    fn put(&mut self, path: &str, kind: Kind, value: Value, origin: &Origin, errors: &mut Errors) {
+        let setting = Setting {
+            value,
+            origin: origin.clone(),
+            hidden: kind == Kind::Secret || kind == Kind::Properties && is_secret_name(path),
+        };
+        if self.0.insert(path.to_owned(), setting).is_some() {
+            errors.push(Error::Value {
+                key: path.to_owned(),
+                variable: variable(origin),
+                problem: "is given twice".to_owned(),
+                remedy: "keep one of the two".to_owned(),
+            });
+        }
+    }
+}
+
+/// The environment variable that a value came from.
+pub(super) fn variable(origin: &Origin) -> Option<String> {
+    match origin {
+        Origin::Variable(name) => Some(name.clone()),
+        Origin::BuiltIn | Origin::File => None,
+    }
+}
+
+fn has_shape(kind: Kind, is_entry: bool, value: &Value) -> bool {
+    let is_path = |entry: &Value| match entry {
+        Value::Table(entry) => entry.values().all(Value::is_str),
+        entry => entry.is_str(),
+    };
+    match kind {
+        Kind::Text | Kind::Secret | Kind::Duration | Kind::Size => value.is_str(),
+        Kind::Time => value.is_str() || value.is_datetime(),
+        Kind::Integer => value.is_integer(),
+        Kind::Boolean => value.is_bool(),
+        Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_str)),
+        Kind::KeyPaths => value.as_array().is_some_and(|list| list.iter().all(is_path)),
+        Kind::Properties => is_entry && (value.is_str() || value.is_integer() || value.is_float() || value.is_bool()),
+        Kind::Tenants => is_entry && value.is_str(),
+    }
+}
+
+/// Says the type and never the value, which may be a secret.
+fn wrong_type(path: &str, kind: Kind, is_entry: bool, value: &Value, origin: &Origin) -> Error {
+    let problem = match value {
+        Value::String(_) => "is a string",
+        Value::Integer(_) => "is a whole number",
+        Value::Float(_) => "is a number with a fraction",
+        Value::Boolean(_) => "is a boolean",
+        Value::Datetime(_) => "is a time",
+        Value::Array(_) if matches!(kind, Kind::Texts | Kind::KeyPaths) => "is a list with an entry of another type",
+        Value::Array(_) => "is a list",
+        Value::Table(_) => "is a table",
+    };
+    Error::Value {
+        key: path.to_owned(),
+        variable: variable(origin),
+        problem: problem.to_owned(),
+        remedy: if is_entry { Kind::Text.remedy() } else { kind.remedy() }.to_owned(),
+    }
+}
+
+/// Whether librdkafka's property of this name holds something that must not be printed. Rather too many names than too few.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    const PARTS: [&str; 6] = ["password", "secret", "key", "token", "sasl.jaas", "sasl.oauthbearer.config"];
+    let name = name.to_ascii_lowercase();
+    PARTS.iter().any(|part| name.contains(part))
+}

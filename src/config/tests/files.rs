@@ -1,0 +1,119 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::config::raw::KEYS;
+
+const DEFAULTS: &str = include_str!("../../../config/default.toml");
+
+/// A comment that is a setting: `# key = value` or `# [section]`.
+fn commented_setting(line: &str) -> Option<&str> {
+    let setting = line.strip_prefix("# ")?;
+    let key = setting.split(" = ").next()?;
+    let is_key = setting.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let is_entry = setting.contains(" = ") && key.starts_with('"') && key.ends_with('"') && !key.contains('<');
+    (is_key || is_entry || setting.starts_with('[') && setting.ends_with(']')).then_some(setting)
+}
+
+fn uncommented() -> String {
+    let lines = DEFAULTS.lines().map(|line| commented_setting(line).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_defaults_name_exactly_the_keys_there_are() {
+    let table: toml::Table = uncommented().parse().unwrap();
+    let mut named = BTreeSet::new();
+    for (section, value) in &table {
+        if section == "tenants" {
+            named.insert(section.clone());
+        } else {
+            named.extend(value.as_table().unwrap().keys().map(|key| format!("{section}.{key}")));
+        }
+    }
+    let known: BTreeSet<String> = KEYS.iter().map(|(key, _)| (*key).to_owned()).collect();
+    assert_eq!(named, known);
+}
+
+#[test]
+fn every_default_is_commented_in_the_order_of_the_keys() {
+    let lines: Vec<&str> = DEFAULTS.lines().collect();
+    let mut position = 0;
+    for (key, _) in KEYS {
+        let name = key.rsplit('.').next().unwrap();
+        let is_key = |line: &&str| {
+            let line = commented_setting(line).unwrap_or(line);
+            line.starts_with(&format!("{name} = ")) || line == format!("[{key}]")
+        };
+        let found = lines[position..].iter().position(is_key);
+        position += found.unwrap_or_else(|| panic!("{key} is missing or out of order"));
+        assert!(lines[position - 1].starts_with("# "), "{key} has no comment");
+        position += 1;
+    }
+}
+
+#[test]
+fn what_is_commented_out_can_be_used() {
+    let file = uncommented().replace("preset = \"kafka\"", "preset = \"event-hubs\"");
+    let string = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=k";
+    let environment = [("EVENTHUBS_CONNECTION_STRING", string), ("ALERTTRAIL_TOKEN", CANARY)];
+    let config = load(&file, &environment).unwrap();
+    assert!(config.decode.tenants.is_some() && config.http.token.is_some() && config.output.summary_topic.is_some());
+}
+
+#[test]
+fn every_file_in_the_folder_can_be_used() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut environment = variables(&[
+            (
+                "EVENTHUBS_CONNECTION_STRING",
+                "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=k",
+            ),
+            ("EVENTHUBS_NAMESPACE", "contoso"),
+            ("AZURE_TENANT_ID", "tenant"),
+            ("AZURE_CLIENT_ID", "client"),
+            ("AZURE_CLIENT_SECRET", CANARY),
+        ]);
+        if name == "preset-event-hubs.toml" {
+            environment.insert("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS".to_owned(), "contoso:9093".to_owned());
+        }
+        let config = Config::load(Some(&path), environment.into_iter()).unwrap_or_else(|errors| panic!("{name}: {errors}"));
+        assert_eq!(config.warnings(), [""; 0], "{name}");
+        assert!(!format!("{config:?}").contains(CANARY), "{name}");
+        found.push(name);
+    }
+    found.sort();
+    let expected = [
+        "default.toml",
+        "event-hubs-entra.toml",
+        "event-hubs.toml",
+        "local.toml",
+        "preset-event-hubs.toml",
+    ];
+    assert!(
+        expected.iter().all(|name| found.iter().any(|found| found == name)),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_entra_example_asks_for_tokens() {
+    let file = include_str!("../../../config/event-hubs-entra.toml");
+    let environment = [
+        ("EVENTHUBS_NAMESPACE", "contoso"),
+        ("AZURE_TENANT_ID", "tenant"),
+        ("AZURE_CLIENT_ID", "client"),
+        ("AZURE_CLIENT_SECRET", CANARY),
+    ];
+    let kafka = load(file, &environment).unwrap().kafka;
+    assert_eq!(kafka.bootstrap_servers, "contoso.servicebus.windows.net:9093");
+    assert_eq!(kafka.properties["security.protocol"].expose(), "SASL_SSL");
+    assert_eq!(kafka.properties["sasl.mechanism"].expose(), "OAUTHBEARER");
+    let endpoint = "https://login.microsoftonline.com/tenant/oauth2/v2.0/token";
+    assert_eq!(kafka.properties["sasl.oauthbearer.token.endpoint.url"].expose(), endpoint);
+}

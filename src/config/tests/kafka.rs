@@ -1,0 +1,212 @@
+use super::*;
+
+const STRING: &str = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=listen;SharedAccessKey=S3CR3T-canary=";
+
+fn event_hubs(more: &str) -> Result<Config, Errors> {
+    let file = format!("kafka.preset = \"event-hubs\"\nkafka.connection_string = \"${{EH}}\"\n{more}");
+    load(&file, &[("EH", STRING)])
+}
+
+fn property<'a>(config: &'a Config, name: &str) -> &'a str {
+    config.kafka.properties[name].expose()
+}
+
+#[test]
+fn the_connection_string_says_where_and_how() {
+    let config = event_hubs("").unwrap();
+    assert_eq!(config.kafka.bootstrap_servers, "contoso.servicebus.windows.net:9093");
+    assert_eq!(property(&config, "security.protocol"), "SASL_SSL");
+    assert_eq!(property(&config, "sasl.mechanism"), "PLAIN");
+    assert_eq!(property(&config, "sasl.username"), "$ConnectionString");
+    assert_eq!(property(&config, "sasl.password"), STRING);
+    assert_eq!(property(&config, "connections.max.idle.ms"), "180000");
+    assert_eq!(property(&config, "socket.keepalive.enable"), "true");
+    assert_eq!(config.kafka.connection_string.as_ref().unwrap().expose(), STRING);
+    assert!(!format!("{config:?}").contains(CANARY));
+    assert_eq!(config.warnings(), [""; 0]);
+}
+
+#[test]
+fn servers_and_protocol_may_be_set_beside_it() {
+    let more = "kafka.bootstrap_servers = \"localhost:9092\"\nkafka.properties.security.protocol = \"SASL_PLAINTEXT\"";
+    let config = event_hubs(more).unwrap();
+    assert_eq!(config.kafka.bootstrap_servers, "localhost:9092");
+    assert_eq!(property(&config, "security.protocol"), "SASL_PLAINTEXT");
+    assert_eq!(property(&config, "sasl.mechanism"), "PLAIN");
+}
+
+#[test]
+fn a_connection_string_is_whole_and_alone() {
+    let with = |string: &str| {
+        load(
+            "kafka = { preset = \"event-hubs\", connection_string = \"${EH}\" }",
+            &[("EH", string)],
+        )
+    };
+    for wrong in [
+        "contoso.servicebus.windows.net",
+        "Endpoint=sb://contoso/",
+        "Endpoint=;SharedAccessKeyName=n;SharedAccessKey=k",
+        "Endpoint=sb:///;SharedAccessKeyName=n;SharedAccessKey=k",
+        "Endpoint=sb://contoso/;SharedAccessKeyName=n;SharedAccessKey=",
+        "Endpoint=sb://contoso/;SharedAccessSignature=s",
+    ] {
+        let errors = with(wrong).unwrap_err().to_string();
+        assert!(errors.starts_with("kafka.connection_string: is not of the form "), "{errors}");
+    }
+    assert!(
+        with(" ")
+            .unwrap_err()
+            .to_string()
+            .starts_with("kafka.connection_string: is empty")
+    );
+    let trimmed = with(&format!("{STRING}\n")).unwrap();
+    assert_eq!(property(&trimmed, "sasl.password"), STRING);
+    let port = with("Endpoint=sb://localhost:5672;SharedAccessKeyName=n;SharedAccessKey=k").unwrap();
+    assert_eq!(port.kafka.bootstrap_servers, "localhost:9093");
+
+    let without_preset = load("", &[("ALERTTRAIL_KAFKA__CONNECTION_STRING", STRING)])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        without_preset.starts_with(
+            "kafka.connection_string (set by ALERTTRAIL_KAFKA__CONNECTION_STRING): is for Event Hubs only; set kafka.preset"
+        ),
+        "{without_preset}"
+    );
+    let twice = event_hubs("kafka.properties.sasl.password = \"x\"").unwrap_err().to_string();
+    assert!(
+        twice.starts_with("kafka.properties.sasl.password: is given together with"),
+        "{twice}"
+    );
+}
+
+#[test]
+fn event_hubs_has_no_default_server() {
+    assert!(
+        error("kafka.preset = \"event-hubs\"").starts_with("kafka.bootstrap_servers: is missing, and Event Hubs has no default")
+    );
+    let missing = error("kafka = { preset = \"event-hubs\", connection_string = \"${NOWHERE}\" }");
+    assert!(missing.starts_with("kafka.connection_string: takes the environment variable NOWHERE"));
+}
+
+#[test]
+fn servers_are_hosts_and_ports() {
+    let servers = |text: &str| {
+        config(&format!("kafka.bootstrap_servers = \"{text}\""))
+            .kafka
+            .bootstrap_servers
+    };
+    assert_eq!(servers("one:9092, two:9092"), "one:9092,two:9092");
+    assert_eq!(servers("SSL://one"), "SSL://one");
+    assert_eq!(servers("[::1]:9092"), "[::1]:9092");
+    assert_eq!(servers("[::1]"), "[::1]");
+    for wrong in [
+        "",
+        "one:9092,",
+        "one:x",
+        "one:0",
+        "one:99999",
+        ":9092",
+        "one two:9092",
+        "::1:9092",
+        "one/two",
+        "a=b",
+    ] {
+        let error = error(&format!("kafka.bootstrap_servers = \"{wrong}\""));
+        assert!(error.contains("is no list of servers"), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn properties_may_be_quoted_or_dotted_and_of_any_scalar() {
+    let config = config(
+        "[kafka.properties]\nsecurity.protocol = \"SSL\"\n\"ssl.ca.location\" = \"/ca\"\nfetch.wait.max.ms = 50\nssl.key.pem = \"k\"
+        check.crcs = true\n\"Client.rack\" = 1.5",
+    );
+    assert_eq!(property(&config, "security.protocol"), "SSL");
+    assert_eq!(property(&config, "ssl.ca.location"), "/ca");
+    assert_eq!(property(&config, "fetch.wait.max.ms"), "50");
+    assert_eq!(property(&config, "check.crcs"), "true");
+    assert_eq!(property(&config, "Client.rack"), "1.5");
+    assert!(error("kafka.properties = { \"a.b\" = \"x\", a = { b = \"x\" } }").contains("kafka.properties.a.b: is given twice"));
+}
+
+#[test]
+fn names_that_smell_of_secrets_are_hidden() {
+    for name in [
+        "sasl.password",
+        "ssl.key.pem",
+        "ssl.key.password",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.config",
+        "sasl.jaas.config",
+        "some.token",
+    ] {
+        let config = config(&format!("kafka.properties.\"{name}\" = \"{CANARY}\""));
+        assert_eq!(property(&config, name), CANARY);
+        assert_eq!(config.kafka.properties[name].to_string(), "***");
+    }
+    let plain = config("kafka.properties.client.rack = \"r\"");
+    assert_eq!(plain.kafka.properties["client.rack"].to_string(), "r");
+}
+
+#[test]
+fn an_alias_wins_over_the_layer_below() {
+    let config = event_hubs("kafka.properties.compression.codec = \"gzip\"").unwrap();
+    assert_eq!(property(&config, "compression.type"), "gzip");
+    assert!(!config.kafka.properties.contains_key("compression.codec"));
+    let variable = [("ALERTTRAIL_KAFKA__PROPERTIES__COMPRESSION_CODEC", "lz4")];
+    let config = load("kafka.properties.compression.type = \"gzip\"", &variable).unwrap();
+    assert_eq!(property(&config, "compression.type"), "lz4");
+    let twice = error("kafka.properties.compression = { type = \"gzip\", codec = \"lz4\" }");
+    assert!(twice.ends_with("is given under two names; keep one of the two"), "{twice}");
+}
+
+#[test]
+fn what_the_program_sets_itself_is_refused_with_the_reason() {
+    for name in [
+        "bootstrap.servers",
+        "metadata.broker.list",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "auto.offset.reset",
+        "group.id",
+        "transactional.id",
+        "enable.idempotence",
+        "acks",
+        "enable.partition.eof",
+    ] {
+        let error = error(&format!("kafka.properties.{name} = \"x\""));
+        assert!(
+            error.starts_with(&format!("kafka.properties.{name}: is set by the program itself: ")),
+            "{error}"
+        );
+        assert!(error.ends_with("; leave it out"), "{error}");
+    }
+}
+
+#[test]
+fn limits_of_event_hubs_are_warned_of() {
+    let warnings = |more: &str| event_hubs(more).unwrap().warnings();
+    let warned = [
+        (
+            "state.retention = \"6d\"",
+            "state.retention is 6d, so alerttrail-correlation-repartition must keep its records for 8d",
+        ),
+        ("repartition.partitions = 33", "repartition.partitions is 33"),
+        (
+            "output.delivery = \"exactly_once\"",
+            "output.delivery = \"exactly_once\" needs transactions",
+        ),
+    ];
+    for (more, expected) in warned {
+        let warnings = warnings(more);
+        assert!(warnings.len() == 1 && warnings[0].starts_with(expected), "{warnings:?}");
+    }
+    let one_hub = load(
+        "kafka = { preset = \"event-hubs\", connection_string = \"${EH}\" }",
+        &[("EH", &format!("{STRING};EntityPath=hub"))],
+    );
+    assert!(one_hub.unwrap().warnings()[0].starts_with("kafka.connection_string has an EntityPath"));
+}

@@ -1,0 +1,298 @@
+use sha2::{Digest, Sha256};
+
+use super::key::{KeyReader, places};
+use super::reject::{Fault, Reason};
+use super::value::{First, Paths, text, time};
+use super::{Decoded, Identity, Path, Settings, content_hash, is_service_column};
+use crate::json::{MAX_DEPTH, TooDeep, depth, one_line};
+use crate::record::{Activity, ActivityId, Key, Text};
+use crate::time::EventTime;
+
+/// Begins what is hashed for an identity by report id, so that no row's canonical form is the same.
+const REPORT_ID_DOMAIN: &[u8] = b"alerttrail activity by report id\n";
+
+/// Reads rows of CloudAppEvents.
+pub(super) struct ActivityReader {
+    paths: Paths<Wanted>,
+    keys: KeyReader,
+    identity: Identity,
+    /// The places of the time, for people.
+    time_places: String,
+}
+
+/// What a path leads to. Numbers are places in the order of fallbacks.
+enum Wanted {
+    Key(usize),
+    Time(usize),
+    ReportId,
+}
+
+impl ActivityReader {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let keys = places(&settings.activity_key).map(|(path, place)| (path, Wanted::Key(place)));
+        let times = settings.activity_time.iter().zip((0..).map(Wanted::Time));
+        let report_id = Path::new(["ReportId"]);
+        let report_id = (settings.identity == Identity::ReportId).then_some((&report_id, Wanted::ReportId));
+        let time_places: Vec<String> = settings.activity_time.iter().map(|path| path.keys().join(".")).collect();
+        Self {
+            paths: Paths::new(keys.chain(times).chain(report_id)),
+            keys: KeyReader::new(&settings.activity_key, settings.ignore_case),
+            identity: settings.identity,
+            time_places: time_places.join(" or "),
+        }
+    }
+
+    pub(super) fn read<'a>(&self, row: &'a [u8], tenant: &str) -> Result<Decoded<'a>, Fault> {
+        let (mut correlation_id, mut times, mut report_id) = (First::new(), First::new(), Vec::new());
+        self.paths.read(row, &mut |wanted, value| match wanted {
+            Wanted::Key(place) => correlation_id.offer(*place, || self.keys.read(*place, value)),
+            Wanted::Time(place) => times.offer(*place, || (!matches!(value, b"null" | b"\"\"")).then(|| time(value))),
+            Wanted::ReportId => report_id = text(value).unwrap_or_default().into_owned(),
+        });
+        let Some(correlation_id) = correlation_id.found() else {
+            return Ok(Decoded::Unkeyed {
+                time: times.found().flatten(),
+            });
+        };
+        let key = Key {
+            tenant: Text::from(tenant),
+            correlation_id,
+        };
+        let time = self.valid(times.found())?;
+        let id = match self.identity {
+            Identity::ReportId if !report_id.is_empty() => by_report_id(&key, time, &report_id, row)?,
+            Identity::ReportId | Identity::Content => by_content(row)?,
+        };
+        Ok(Decoded::Activity(Activity {
+            key,
+            time,
+            id,
+            row: one_line(row),
+        }))
+    }
+
+    fn valid(&self, time: Option<Option<EventTime>>) -> Result<EventTime, Fault> {
+        let places = &self.time_places;
+        match time {
+            Some(Some(time)) => Ok(time),
+            Some(None) => {
+                let error = format!("the activity's time at {places} is no ISO 8601 time between the years 1 and 9999");
+                Err(Fault::new(Reason::InvalidTime, error))
+            }
+            None => {
+                let error = format!("the activity has a correlation id but no time at {places}");
+                Err(Fault::new(Reason::MissingField, error))
+            }
+        }
+    }
+}
+
+fn by_content(row: &[u8]) -> Result<ActivityId, TooDeep> {
+    content_hash(row, &|name| is_service_column(name) || name == b"TimeGenerated").map(ActivityId)
+}
+
+fn by_report_id(key: &Key, time: EventTime, report_id: &[u8], row: &[u8]) -> Result<ActivityId, TooDeep> {
+    // What goes on does not depend on what the identity is made of.
+    if depth(row) > MAX_DEPTH {
+        return Err(TooDeep);
+    }
+    let mut hash = Sha256::new();
+    hash.update(REPORT_ID_DOMAIN);
+    for part in [
+        key.tenant.as_bytes(),
+        key.correlation_id.as_bytes(),
+        &time.ticks().to_be_bytes(),
+        report_id,
+    ] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    Ok(ActivityId(hash.finalize().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KeyPath;
+    use super::*;
+
+    fn read_with<'a>(settings: &Settings, row: &'a str) -> Result<Decoded<'a>, Reason> {
+        ActivityReader::new(settings)
+            .read(row.as_bytes(), "")
+            .map_err(|fault| fault.reason)
+    }
+
+    fn activity_with<'a>(settings: &Settings, row: &'a str) -> Activity<'a> {
+        match read_with(settings, row) {
+            Ok(Decoded::Activity(activity)) => activity,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn activity(row: &str) -> Activity<'_> {
+        activity_with(&Settings::default(), row)
+    }
+
+    fn row_with_cid(cid: &str) -> String {
+        let data = serde_json::to_string(&format!("{{\"cid\":{cid}}}")).unwrap();
+        format!(r#"{{"RawEventData":{{"Data":{data},"CreationTime":"2026-03-01T10:00:00"}}}}"#)
+    }
+
+    fn paths(paths: &[&str]) -> Vec<Path> {
+        paths.iter().map(|path| Path::new(path.split('.'))).collect()
+    }
+
+    #[test]
+    fn the_default_is_the_query() {
+        let row = r#"{"RawEventData":{"Data":"{\"cid\":\"Policy 1 \"}","CreationTime":"2026-03-01T10:00:00.1234567"}, "n":1.50}"#;
+        let activity = activity(row);
+        assert_eq!(activity.key.correlation_id, Text::from("Policy 1 "));
+        assert!(activity.key.tenant.is_empty());
+        assert_eq!(activity.time.to_string(), "2026-03-01T10:00:00.1234567Z");
+        assert!(matches!(activity.row, std::borrow::Cow::Borrowed(same) if same == row.as_bytes()));
+    }
+
+    #[test]
+    fn a_correlation_id_is_what_tostring_makes_of_it() {
+        for (cid, expected) in [
+            ("1.0", "1.0"),
+            ("true", "true"),
+            ("\"\\u00e9\"", "é"),
+            ("[ 1 ]", "[1]"),
+            ("\" \"", " "),
+        ] {
+            assert_eq!(activity(&row_with_cid(cid)).key.correlation_id, Text::from(expected));
+        }
+    }
+
+    #[test]
+    fn without_a_correlation_id_only_the_time_matters() {
+        let unkeyed = |row: &str| match read_with(&Settings::default(), row) {
+            Ok(Decoded::Unkeyed { time }) => time.map(|time| time.to_string()),
+            other => panic!("{other:?}"),
+        };
+        let time = Some("2026-03-01T10:00:00.0000000Z".to_owned());
+        assert_eq!(unkeyed(&row_with_cid("null")), time);
+        assert_eq!(unkeyed(&row_with_cid("\"\"")), time);
+        for data in ["\"\"", "\"no JSON\"", "\"{\\\"eid\\\":\\\"x\\\"}\"", "null", "7", "[]"] {
+            let row = format!(r#"{{"RawEventData":{{"Data":{data},"CreationTime":"2026-03-01T10:00:00"}}}}"#);
+            assert_eq!(unkeyed(&row), time, "{data}");
+        }
+        assert_eq!(unkeyed(r#"{"RawEventData":{"CreationTime":"yesterday"}}"#), None);
+        assert_eq!(unkeyed(r#"{"RawEventData":"{}"}"#), None);
+        let deep = format!(r#"{{"RawEventData":{{"x":{}{}}}}}"#, "[".repeat(500), "]".repeat(500));
+        assert_eq!(unkeyed(&deep), None);
+    }
+
+    #[test]
+    fn a_joinable_activity_needs_a_time() {
+        let reason = |time: &str| {
+            let row = format!(r#"{{"RawEventData":{{"Data":{{"cid":"x"}}{time}}}}}"#);
+            read_with(&Settings::default(), &row).unwrap_err()
+        };
+        for missing in ["", ",\"CreationTime\":null", ",\"CreationTime\":\"\""] {
+            assert_eq!(reason(missing), Reason::MissingField, "{missing}");
+        }
+        for invalid in [
+            "\"yesterday\"",
+            "20260301",
+            "true",
+            "{}",
+            "[]",
+            "\" \"",
+            "\"2026-03-01\"",
+            "\"0000-01-01T00:00:00\"",
+        ] {
+            assert_eq!(
+                reason(&format!(",\"CreationTime\":{invalid}")),
+                Reason::InvalidTime,
+                "{invalid}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_path_that_leads_to_something_counts() {
+        let settings = Settings {
+            activity_key: paths(&["RawEventData.AlertId", "RawEventData.Data.cid"])
+                .into_iter()
+                .map(KeyPath::from)
+                .collect(),
+            activity_time: paths(&["Timestamp", "RawEventData.CreationTime"]),
+            ignore_case: true,
+            ..Settings::default()
+        };
+        let read = |row: &str| activity_with(&settings, row).key.correlation_id.to_string();
+        let tail = r#""CreationTime":"2026-03-01T10:00:00""#;
+        assert_eq!(
+            read(&format!(
+                r#"{{"RawEventData":{{"Data":{{"cid":"C"}},"AlertId":"A",{tail}}}}}"#
+            )),
+            "a"
+        );
+        assert_eq!(
+            read(&format!(r#"{{"RawEventData":{{"Data":{{"cid":"C"}},"AlertId":"",{tail}}}}}"#)),
+            "c"
+        );
+        assert_eq!(
+            read(&format!(
+                r#"{{"Timestamp":null,"RawEventData":{{"Data":{{"cid":"C"}},{tail}}}}}"#
+            )),
+            "c"
+        );
+        let unreadable = format!(r#"{{"Timestamp":"soon","RawEventData":{{"Data":{{"cid":"C"}},{tail}}}}}"#);
+        assert_eq!(read_with(&settings, &unreadable).unwrap_err(), Reason::InvalidTime);
+    }
+
+    #[test]
+    fn identity_is_the_content() {
+        let base = activity(r#"{"A":1.0,"RawEventData":{"Data":{"cid":"x"},"CreationTime":"2026-03-01T10:00:00"}}"#).id;
+        for same in [
+            r#"{"RawEventData":{"CreationTime":"2026-03-01T10:00:00","Data":{"cid":"x"}},"A":1.0}"#,
+            r#"{ "A":1.0, "RawEventData":{"Data":{"c\u0069d":"\u0078"},"CreationTime":"2026-03-01T10:00:00"}}"#,
+            r#"{"A":2,"A":1.0,"RawEventData":{"Data":{"cid":"x"},"CreationTime":"2026-03-01T10:00:00"}}"#,
+            concat!(
+                r#"{"Type":"CloudAppEvents","TenantId":"t","SourceSystem":"s","_ItemId":"i","TimeGenerated":"2026-03-01T10:01:00","A":1.0,"#,
+                r#""RawEventData":{"Data":{"cid":"x"},"CreationTime":"2026-03-01T10:00:00"}}"#
+            ),
+        ] {
+            assert_eq!(activity(same).id, base, "{same}");
+        }
+        for other in [
+            r#"{"A":1,"RawEventData":{"Data":{"cid":"x"},"CreationTime":"2026-03-01T10:00:00"}}"#,
+            r#"{"A":1.0,"RawEventData":{"Data":"{\"cid\":\"x\"}","CreationTime":"2026-03-01T10:00:00"}}"#,
+            r#"{"A":1.0,"RawEventData":{"Data":{"cid":"x"},"CreationTime":"2026-03-01T10:00:00","_ItemId":1}}"#,
+            r#"{"A":1.0,"RawEventData":{"Data":{"cid":"x"},"CreationTime":"2026-03-01T10:00:00Z"}}"#,
+        ] {
+            assert_ne!(activity(other).id, base, "{other}");
+        }
+        let canonical = r#"{"A":1.0,"RawEventData":{"CreationTime":"2026-03-01T10:00:00","Data":{"cid":"x"}}}"#;
+        assert_eq!(base.0, <[u8; 32]>::from(Sha256::digest(canonical)));
+    }
+
+    #[test]
+    fn identity_may_be_the_report_id() {
+        let settings = Settings {
+            identity: Identity::ReportId,
+            ..Settings::default()
+        };
+        let row =
+            |rest: &str| format!(r#"{{"RawEventData":{{"Data":{{"cid":"x"}},"CreationTime":"2026-03-01T10:00:00"}}{rest}}}"#);
+        let id = |rest: &str| activity_with(&settings, &row(rest)).id;
+        assert_eq!(id(r#","ReportId":"r","A":1"#), id(r#","ReportId":"r","A":2"#));
+        assert_ne!(id(r#","ReportId":"r""#), id(r#","ReportId":"s""#));
+        for none in ["", ",\"ReportId\":null", ",\"ReportId\":\"\""] {
+            assert_eq!(id(none), activity(&row(none)).id);
+        }
+        let later = row(r#","ReportId":"r""#).replace("10:00:00", "10:00:01");
+        assert_ne!(activity_with(&settings, &later).id, id(r#","ReportId":"r""#));
+        let deep = row(&format!(r#","ReportId":"r","x":{}{}"#, "[".repeat(128), "]".repeat(128)));
+        assert_eq!(read_with(&settings, &deep).unwrap_err(), Reason::TooDeep);
+        assert_eq!(read_with(&Settings::default(), &deep).unwrap_err(), Reason::TooDeep);
+    }
+
+    #[test]
+    fn a_row_goes_on_in_one_line() {
+        let row = "{\"RawEventData\":{\"Data\":{\"cid\":\"a b\"},\r\n\"CreationTime\":\"2026-03-01T10:00:00\"}}";
+        assert_eq!(*activity(row).row, *row.replace("\r\n", "").as_bytes());
+    }
+}

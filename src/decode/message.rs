@@ -1,0 +1,149 @@
+use serde::de::IgnoredAny;
+
+use super::envelope::Fields;
+use super::reject::{Fault, Reason};
+use crate::json::{Cursor, members};
+
+/// The records of a message.
+pub(super) enum Records<'a> {
+    /// The message is one record.
+    One(Record<'a>),
+    /// The message is a list of records.
+    Batch(Batch<'a>),
+}
+
+/// A record of a message.
+pub(super) struct Record<'a> {
+    /// Its JSON text as it is in the message; all of the message where that is one record.
+    pub(super) json: &'a [u8],
+    /// What tells what it is; `None` when it is no object.
+    pub(super) fields: Option<Fields<'a>>,
+}
+
+/// The records of a list, read while they are walked over.
+pub(super) struct Batch<'a>(Cursor<'a>);
+
+impl<'a> Iterator for Batch<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if !self.0.has_element() {
+            return None;
+        }
+        let mut fields = None;
+        let json = self.0.across(|cursor| {
+            if cursor.enter(b'{') {
+                fields = Some(Fields::read(cursor));
+            } else {
+                cursor.value();
+            }
+        });
+        Some(Record { json, fields })
+    }
+}
+
+/// Takes a message apart: a batch `{"records":[…]}`, an array, or one record.
+///
+/// This is the only check of the bytes: behind it everything is valid JSON in valid UTF-8. It is iterative, so depth costs nothing.
+pub(super) fn split(message: &[u8]) -> Result<Records<'_>, Fault> {
+    let invalid = |error| Fault::new(Reason::InvalidJson, error);
+    let text = std::str::from_utf8(message)
+        .map_err(|error| invalid(format!("the message is not UTF-8 from byte {} on", error.valid_up_to())))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| invalid(format!("the message is not JSON: {error}")))?;
+    let mut cursor = Cursor::new(message);
+    if cursor.enter(b'[') {
+        return Ok(Records::Batch(Batch(cursor)));
+    }
+    let records = members(message).filter(|member| *member.name() == *b"records").last();
+    let mut list = Cursor::new(records.map_or(b"", |records| records.value));
+    if list.enter(b'[') {
+        return Ok(Records::Batch(Batch(list)));
+    }
+    Ok(Records::One(Record {
+        json: message,
+        fields: cursor.enter(b'{').then(|| Fields::read(&mut cursor)),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(message: &str) -> Vec<&str> {
+        let records = match split(message.as_bytes()).unwrap() {
+            Records::One(record) => vec![record],
+            Records::Batch(records) => records.collect(),
+        };
+        records
+            .into_iter()
+            .map(|record| std::str::from_utf8(record.json).unwrap())
+            .collect()
+    }
+
+    fn error(message: &[u8]) -> String {
+        let fault = split(message).err().unwrap();
+        assert_eq!(fault.reason, Reason::InvalidJson);
+        fault.error
+    }
+
+    #[test]
+    fn every_form_of_message_is_taken_apart() {
+        assert_eq!(records("{\"records\":[{\"a\":1}, 2 ,[]]}"), ["{\"a\":1}", "2", "[]"]);
+        assert_eq!(records(" [ {\"a\":1} ,\n{} ] "), ["{\"a\":1}", "{}"]);
+        assert_eq!(records("{\"a\":1}"), ["{\"a\":1}"]);
+        assert_eq!(records("{\"\\u0072ecords\":[1]}"), ["1"]);
+        assert_eq!(records("{\"records\":[]}"), [""; 0]);
+        assert_eq!(records("null"), ["null"]);
+        assert_eq!(records("\"[]\""), ["\"[]\""]);
+    }
+
+    #[test]
+    fn records_that_are_no_array_make_a_record_of_the_message() {
+        let message = "{\"records\":{\"a\":[1]}}";
+        assert_eq!(records(message), [message]);
+        let repeated = "{\"records\":[1],\"records\":null}";
+        assert_eq!(records(repeated), [repeated]);
+        assert_eq!(records("{\"records\":null,\"records\":[1]}"), ["1"]);
+    }
+
+    #[test]
+    fn errors_say_where_but_not_what() {
+        assert_eq!(error(b"{\"secret\":\xff}"), "the message is not UTF-8 from byte 10 on");
+        assert_eq!(error(b"\"\xed\xa0\x80\""), "the message is not UTF-8 from byte 1 on");
+        let syntax = error(b"{\"secret\":hidden}");
+        assert!(
+            syntax.starts_with("the message is not JSON: ") && syntax.ends_with("at line 1 column 11"),
+            "{syntax}"
+        );
+        assert!(!syntax.contains("secret") && !syntax.contains("hidden"));
+    }
+
+    #[test]
+    fn broken_json_is_refused_wherever_it_breaks() {
+        for message in [
+            " ",
+            "\u{feff}{}",
+            "{",
+            "[1,]",
+            "{}{}",
+            "[] x",
+            "01",
+            "1.",
+            "-",
+            "nul",
+            "'a'",
+            "{\"a\"}",
+            "{a:1}",
+            "[\"\n\"]",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "[{},{\"a\":tru}]",
+            "NaN",
+            "\u{c}{}",
+        ] {
+            error(message.as_bytes());
+        }
+        error("[".repeat(10_000_000).as_bytes());
+        error("{\"a\":".repeat(20_000).as_bytes());
+    }
+}

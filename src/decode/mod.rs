@@ -1,0 +1,165 @@
+//! From the bytes of a message to what the join needs of them.
+//!
+//! [`Decoder::decode`] takes a message apart into records, tells what each is, and reads the few fields that matter; rows stay the bytes
+//! they were. Every input byte comes through here, so work stops as soon as a record is known not to join: other tables after their name,
+//! activities without a correlation id after their time.
+//!
+//! Nothing here fails, blocks, keeps state or looks at a clock. What cannot be used is a [`Reject`], which is data like any other, and no
+//! sentence in it holds anything of a record's content. Hostile messages cost time and memory linear in their length and no stack, whatever
+//! their depth. It relies on serde_json to have validated what [`json`](crate::json) walks through.
+
+mod activity;
+mod alert;
+mod envelope;
+mod key;
+mod message;
+mod reject;
+mod settings;
+pub mod timestamp;
+mod value;
+
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
+
+pub use reject::{Reason, Reject};
+pub use settings::{Identity, KeyPath, Path, Settings, Tenants};
+
+use crate::json::{MAX_DEPTH, TooDeep, canonical, depth};
+use crate::record::{Activity, Alert};
+use crate::time::EventTime;
+use activity::ActivityReader;
+use alert::AlertReader;
+use envelope::{Class, Form, Row, Table, classify};
+use message::{Record, Records};
+use reject::Fault;
+
+/// Reads messages as the settings say.
+pub struct Decoder {
+    activities: ActivityReader,
+    alerts: AlertReader,
+    tenants: Option<Tenants>,
+}
+
+/// A record of a message, or the message itself where it cannot be taken apart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Item<'a> {
+    /// The place in the batch; 0 for a message that is one record, or cannot be taken apart.
+    pub index: usize,
+    /// The `tenantId` of the envelope around a row of our two tables, when it says one.
+    pub entra_tenant: Option<Cow<'a, str>>,
+    /// What the record is.
+    pub what: Decoded<'a>,
+}
+
+/// What a record is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Decoded<'a> {
+    /// An activity that can join.
+    Activity(Activity<'a>),
+    /// An activity without a correlation id. It joins nothing, but its time moves the watermark.
+    Unkeyed {
+        /// Its time, when it has a valid one.
+        time: Option<EventTime>,
+    },
+    /// A version of an alert.
+    Alert(Alert<'a>),
+    /// A record of the table of this name, which is not ours.
+    OtherTable(Cow<'a, str>),
+    /// A message without a value.
+    Tombstone,
+    /// A record that cannot be used.
+    Rejected(Reject<'a>),
+}
+
+impl Decoder {
+    /// Reads as `settings` say.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            activities: ActivityReader::new(&settings),
+            alerts: AlertReader::new(&settings),
+            tenants: settings.tenants,
+        }
+    }
+
+    /// Calls `each` with every record of a Kafka message's value, in their order. An empty batch has none.
+    pub fn decode<'a>(&self, message: Option<&'a [u8]>, each: &mut dyn FnMut(Item<'a>)) {
+        let whole = |what| Item {
+            index: 0,
+            entra_tenant: None,
+            what,
+        };
+        let message = message.unwrap_or_default();
+        if message.is_empty() {
+            return each(whole(Decoded::Tombstone));
+        }
+        match message::split(message) {
+            Ok(Records::One(record)) => each(self.record(0, &record)),
+            Ok(Records::Batch(records)) => records
+                .enumerate()
+                .for_each(|(index, record)| each(self.record(index, &record))),
+            Err(fault) => each(whole(Decoded::Rejected(fault.of(message)))),
+        }
+    }
+
+    fn record<'a>(&self, index: usize, record: &Record<'a>) -> Item<'a> {
+        let (what, entra_tenant) = match classify(record) {
+            Class::OtherTable(table) => (Ok(Decoded::OtherTable(table)), None),
+            Class::Unknown(error) => (Err(Fault::new(Reason::UnknownRecord, error)), None),
+            Class::Row(row) => (self.row(&row), row.form.entra_tenant()),
+        };
+        Item {
+            index,
+            entra_tenant,
+            what: what.unwrap_or_else(|fault| {
+                // Depth comes first: what is wrong besides shows when the record comes again less deep.
+                let fault = match depth(record.json) > MAX_DEPTH {
+                    true => Fault::from(TooDeep),
+                    false => fault,
+                };
+                Decoded::Rejected(fault.of(record.json))
+            }),
+        }
+    }
+
+    fn row<'a>(&self, row: &Row<'a>) -> Result<Decoded<'a>, Fault> {
+        let tenant = self.tenant(&row.form)?;
+        match row.table {
+            Table::CloudAppEvents => self.activities.read(row.json, tenant),
+            Table::SecurityAlert => self.alerts.read(row.json, tenant).map(Decoded::Alert),
+        }
+    }
+
+    /// The listed tenant whose row it is; empty when tenants are not told apart.
+    fn tenant(&self, form: &Form<'_>) -> Result<&str, Fault> {
+        let Some(tenants) = &self.tenants else {
+            return Ok("");
+        };
+        let (listed, error) = match form {
+            Form::Enveloped { entra_tenant } => (
+                entra_tenant.as_deref().and_then(|id| tenants.of_entra(id)),
+                "the envelope's tenantId is none of the Entra tenant ids listed in [tenants]",
+            ),
+            Form::Bare { workspace } => (
+                workspace.as_deref().and_then(|id| tenants.of_workspace(id)),
+                "the row's TenantId is none of the workspace ids listed in [tenants]",
+            ),
+        };
+        listed.ok_or_else(|| Fault::new(Reason::UnknownTenant, error))
+    }
+}
+
+/// Whether a column is put in by the service on the way, so that it says nothing about what a row is.
+fn is_service_column(name: &[u8]) -> bool {
+    matches!(name, b"Type" | b"TenantId" | b"SourceSystem") || name.starts_with(b"_")
+}
+
+/// The SHA-256 of the canonical form of a row without the columns that `skip` names.
+fn content_hash(row: &[u8], skip: &dyn Fn(&[u8]) -> bool) -> Result<[u8; 32], TooDeep> {
+    let mut form = Vec::with_capacity(row.len());
+    canonical(row, skip, &mut form)?;
+    Ok(Sha256::digest(&form).into())
+}
+
+#[cfg(test)]
+mod tests;

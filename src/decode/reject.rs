@@ -1,0 +1,105 @@
+use crate::json::TooDeep;
+
+/// Why a record goes to the dead letters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Reason {
+    /// The message is not UTF-8, or not JSON.
+    InvalidJson,
+    /// The record is of no known form.
+    UnknownRecord,
+    /// The record lacks a field that it needs to join.
+    MissingField,
+    /// A time of the record is none, or outside the years 1 to 9999.
+    InvalidTime,
+    /// Arrays and objects lie too deep in one another.
+    TooDeep,
+    /// The record, or what comes of it, is larger than the broker takes.
+    TooLarge,
+    /// The record is of a tenant that is not listed.
+    UnknownTenant,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::InvalidJson,
+        Self::UnknownRecord,
+        Self::MissingField,
+        Self::InvalidTime,
+        Self::TooDeep,
+        Self::TooLarge,
+        Self::UnknownTenant,
+    ];
+
+    /// The word for it in headers and metrics. It never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::UnknownRecord => "unknown_record",
+            Self::MissingField => "missing_field",
+            Self::InvalidTime => "invalid_time",
+            Self::TooDeep => "too_deep",
+            Self::TooLarge => "too_large",
+            Self::UnknownTenant => "unknown_tenant",
+        }
+    }
+}
+
+/// A record, or a whole message, that cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reject<'a> {
+    /// Why, in a word.
+    pub reason: Reason,
+    /// Why, in a sentence that holds nothing of the record's content.
+    pub error: String,
+    /// The record's own bytes; the whole message where the message is one record, or cannot be taken apart.
+    pub bytes: &'a [u8],
+}
+
+/// What is wrong with a record, as long as its bytes are known.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Fault {
+    pub(super) reason: Reason,
+    pub(super) error: String,
+}
+
+impl Fault {
+    pub(super) fn new(reason: Reason, error: impl Into<String>) -> Self {
+        Self {
+            reason,
+            error: error.into(),
+        }
+    }
+
+    pub(super) fn of(self, bytes: &[u8]) -> Reject<'_> {
+        Reject {
+            reason: self.reason,
+            error: self.error,
+            bytes,
+        }
+    }
+}
+
+impl From<TooDeep> for Fault {
+    fn from(error: TooDeep) -> Self {
+        Self::new(Reason::TooDeep, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_word() {
+        let mut words = Reason::ALL.map(Reason::as_str).to_vec();
+        assert!(
+            words
+                .iter()
+                .all(|word| word.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()))
+        );
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Reason::ALL.len());
+    }
+}

@@ -1,0 +1,121 @@
+use std::collections::BTreeMap;
+
+use crate::time::Widening;
+
+/// What is read from a record, and where: the settings `[correlation]`, `[tenants]` and `input.identity`. State depends on all of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Where an activity's correlation id may be: the first path that leads to a non-empty one wins.
+    pub activity_key: Vec<KeyPath>,
+    /// Where an activity's time may be: the first path that leads to something wins.
+    pub activity_time: Vec<Path>,
+    /// Where an alert's correlation id may be: the first path that leads to a non-empty one wins.
+    pub alert_key: Vec<KeyPath>,
+    /// Whether correlation ids are compared in lower case.
+    pub ignore_case: bool,
+    /// How an alert's window follows from `StartTime` and `EndTime`.
+    pub widening: Widening,
+    /// What makes two deliveries the same activity.
+    pub identity: Identity,
+    /// The tenants to tell apart; `None` when all records are one tenant's.
+    pub tenants: Option<Tenants>,
+}
+
+/// The query's own settings.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            activity_key: vec![KeyPath::from(Path::new(["RawEventData", "Data", "cid"]))],
+            activity_time: vec![Path::new(["RawEventData", "CreationTime"])],
+            alert_key: vec![KeyPath::from(Path::new(["AlertType"]))],
+            ignore_case: false,
+            widening: Widening::default(),
+            identity: Identity::Content,
+            tenants: None,
+        }
+    }
+}
+
+/// The names of the keys that lead from a row to a value. A string on the way that holds JSON is opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Path(Vec<String>);
+
+impl Path {
+    /// A path of these keys.
+    pub fn new<S: Into<String>>(keys: impl IntoIterator<Item = S>) -> Self {
+        Self(keys.into_iter().map(Into::into).collect())
+    }
+
+    /// The keys, outermost first.
+    pub fn keys(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// A path to a correlation id.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyPath {
+    /// Where it is.
+    pub path: Path,
+    /// What is taken off its beginning; a value that begins otherwise stays as it is.
+    pub strip_prefix: Option<String>,
+}
+
+impl From<Path> for KeyPath {
+    fn from(path: Path) -> Self {
+        Self {
+            path,
+            strip_prefix: None,
+        }
+    }
+}
+
+/// What makes two deliveries the same activity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Identity {
+    /// The canonical form of the row.
+    #[default]
+    Content,
+    /// Key, time and `ReportId`; the content where a row has no `ReportId`.
+    ReportId,
+}
+
+/// The tenants to tell apart. Ids are GUIDs and compared without regard to case.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tenants {
+    /// Entra tenant id (lower case) to workspace id (lower case).
+    workspaces: BTreeMap<String, String>,
+}
+
+impl Tenants {
+    /// Of pairs of an Entra tenant id and its Log Analytics workspace id.
+    pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let lower = |(entra, workspace): (String, String)| (entra.to_ascii_lowercase(), workspace.to_ascii_lowercase());
+        Self {
+            workspaces: pairs.into_iter().map(lower).collect(),
+        }
+    }
+
+    /// The listed tenant (its Entra id) whose envelope says `entra`.
+    pub fn of_entra(&self, entra: &str) -> Option<&str> {
+        self.workspaces
+            .get_key_value(&entra.to_ascii_lowercase())
+            .map(|(entra, _)| entra.as_str())
+    }
+
+    /// The listed tenant (its Entra id) whose rows say `workspace` in `TenantId`.
+    pub fn of_workspace(&self, workspace: &str) -> Option<&str> {
+        let found = self
+            .workspaces
+            .iter()
+            .find(|(_, listed)| listed.eq_ignore_ascii_case(workspace));
+        found.map(|(entra, _)| entra.as_str())
+    }
+
+    /// Pairs of Entra tenant id and workspace id, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.workspaces
+            .iter()
+            .map(|(entra, workspace)| (entra.as_str(), workspace.as_str()))
+    }
+}

@@ -1,0 +1,137 @@
+//! The native format, `alerttrail/1`: one JSON object for each record, on one line.
+
+use std::io::Write as _;
+
+use super::{Headers, cut, op};
+use crate::join::{ClosedBy, Op, Output, Reason, Row, Summary};
+use crate::json;
+use crate::record::{AlertId, Key, Text};
+use crate::time::{Bounds, EventTime, Widening, Window};
+
+/// How much of the alert's row goes in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alert {
+    Whole,
+    Cut,
+}
+
+pub(super) fn write(output: &Output, headers: &Headers, widening: Widening, alert: Alert, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(br#"{"schema":"alerttrail/1","kind":""#);
+    out.extend_from_slice(headers.kind.as_str().as_bytes());
+    out.extend_from_slice(br#"","op":""#);
+    out.extend_from_slice(op(headers.op).as_bytes());
+    out.extend_from_slice(br#"","id":""#);
+    out.extend_from_slice(headers.id.as_bytes());
+    put(out, format_args!("\",\"seq\":{}", headers.seq));
+    match output {
+        Output::Row(row) => write_row(row, alert, out),
+        Output::Summary(summary) => write_summary(summary, widening, alert, out),
+    }
+    out.push(b'}');
+}
+
+fn write_row(row: &Row, alert: Alert, out: &mut Vec<u8>) {
+    ids(&row.alert, &row.key, out);
+    time("activity_time", Some(row.time), out);
+    word("reason", reason(row.reason), out);
+    if let Some((alert_row, activity)) = &row.rows {
+        write_alert(alert_row, alert, out);
+        out.extend_from_slice(br#","activity":"#);
+        out.extend_from_slice(activity);
+    }
+}
+
+fn write_summary(summary: &Summary, widening: Widening, alert: Alert, out: &mut Vec<u8>) {
+    ids(&summary.alert, &summary.key, out);
+    let answer = &summary.answer;
+    put(out, format_args!(",\"revision\":{}", answer.revision));
+    if summary.op == Op::Delete {
+        return;
+    }
+    word("closed_by", closed_by(answer.closed_by), out);
+    put(out, format_args!(",\"complete\":{}", summary.complete));
+    word("status", if answer.activities > 0 { "matched" } else { "unmatched" }, out);
+    let (start, end) = bounds(summary.window, widening);
+    put(
+        out,
+        format_args!(
+            ",\"window\":{{\"start\":\"{start}\",\"end\":\"{end}\"}},\"activity_count\":{}",
+            answer.activities
+        ),
+    );
+    time("first_activity_time", answer.first, out);
+    time("last_activity_time", answer.last, out);
+    time("watermark", summary.watermark, out);
+    time("closed_at", answer.closed_at.map(crate::time::WallTime::to_event), out);
+    if let Some(row) = &summary.row {
+        write_alert(row, alert, out);
+    }
+}
+
+fn ids(alert: &AlertId, key: &Key, out: &mut Vec<u8>) {
+    if !alert.tenant.is_empty() {
+        text("tenant_id", &alert.tenant, out);
+    }
+    text("system_alert_id", &alert.system_alert_id, out);
+    text("correlation_id", &key.correlation_id, out);
+}
+
+fn write_alert(row: &[u8], alert: Alert, out: &mut Vec<u8>) {
+    if alert == Alert::Cut {
+        out.extend_from_slice(br#","truncated":["alert"]"#);
+    }
+    out.extend_from_slice(br#","alert":"#);
+    match alert {
+        Alert::Whole => out.extend_from_slice(row),
+        Alert::Cut => cut::alert(row, out),
+    }
+}
+
+/// The bounds that the query would be written with.
+fn bounds(window: Window, widening: Widening) -> (EventTime, EventTime) {
+    let before = |time: EventTime| EventTime::from_ticks(time.ticks().saturating_sub(1));
+    match widening.bounds {
+        Bounds::Exclusive => (before(window.from), window.to),
+        Bounds::Inclusive => (window.from, before(window.to)),
+    }
+}
+
+fn text(name: &str, value: &Text, out: &mut Vec<u8>) {
+    put(out, format_args!(",\"{name}\":"));
+    json::write_string(value.as_bytes(), out);
+}
+
+fn word(name: &str, value: &str, out: &mut Vec<u8>) {
+    put(out, format_args!(",\"{name}\":\"{value}\""));
+}
+
+fn time(name: &str, value: Option<EventTime>, out: &mut Vec<u8>) {
+    match value {
+        Some(value) => put(out, format_args!(",\"{name}\":\"{value}\"")),
+        None => put(out, format_args!(",\"{name}\":null")),
+    }
+}
+
+fn put(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
+    // Writing into memory does not fail.
+    out.write_fmt(arguments).ok();
+}
+
+fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::WindowClosed => "window_closed",
+        Reason::LateActivity => "late_activity",
+        Reason::LateAlert => "late_alert",
+        Reason::AlertUpdated => "alert_updated",
+    }
+}
+
+fn closed_by(closed_by: ClosedBy) -> &'static str {
+    match closed_by {
+        ClosedBy::Watermark => "watermark",
+        ClosedBy::Clock => "clock",
+        ClosedBy::MaxWait => "max_wait",
+        ClosedBy::EndOfInput => "end_of_input",
+    }
+}

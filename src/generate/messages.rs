@@ -1,0 +1,387 @@
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::malformed::{Columns, Defect};
+use super::options::Envelope;
+use super::plan::{Plan, PlannedAlert, Version};
+use super::random::{Purpose, Random, Share};
+use super::record::{self, ActivitySpec, AlertSpec, Delivery, Form, Kind};
+use crate::time::{EventTime, TICKS_PER_SECOND};
+
+/// What a message holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MessageInfo {
+    /// The greatest event time in it: of activities `CreationTime`, of alerts `TimeGenerated`. A message that is nothing but broken has that of the
+    /// one before it.
+    pub event_time: EventTime,
+    /// When it arrives. Messages come in this order, but for those of several records, whose arrival is that of their last one.
+    pub arrival: EventTime,
+    /// Sound records in it, re-deliveries included.
+    pub records: usize,
+    /// Whether it, or one record in it, is broken.
+    pub malformed: bool,
+}
+
+/// A source of messages, pulled one at a time.
+pub trait Messages {
+    /// Appends the next message's value to `out`, one line without its line end; `None` when there are no more.
+    fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo>;
+}
+
+/// A message is not filled further than this, so that it stays below the 1 MB that brokers take.
+const FULL: usize = 300_000;
+
+/// What the two tables have of their own; how records become messages is the same.
+trait Table {
+    const NAME: &'static str;
+    const PURPOSE: Purpose;
+    const COLUMNS: Columns;
+
+    /// The form of the next message's records.
+    fn form(envelope: Envelope, random: &mut Random) -> Form;
+    /// What is wrong with a broken message.
+    fn defect(random: &mut Random) -> Defect;
+    /// The next delivery: its arrival, and which record it is of.
+    fn next(&mut self, plan: &Plan) -> Option<(EventTime, Delivered)>;
+    /// Writes a record, and says its event time.
+    fn write(plan: &Plan, which: Delivered, delivery: &Delivery, out: &mut Vec<u8>) -> EventTime;
+    /// Writes a record that is in no other message, to be broken.
+    fn write_for_breaking(plan: &Plan, seed: u64, delivery: &Delivery, out: &mut Vec<u8>);
+}
+
+/// A record of the plan: activity `number`, or version `version` of alert `number`. `again` is 1 for its second delivery.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Delivered {
+    number: u64,
+    version: usize,
+    again: u8,
+}
+
+struct Batches<T> {
+    plan: Arc<Plan>,
+    table: T,
+    waiting: Option<(EventTime, Delivered)>,
+    messages: u64,
+    last: EventTime,
+    malformed: Share,
+}
+
+impl<T: Table> Batches<T> {
+    fn new(plan: Arc<Plan>, mut table: T) -> Self {
+        Self {
+            waiting: table.next(&plan),
+            malformed: Share::of(plan.options.malformed),
+            last: plan.options.start,
+            plan,
+            table,
+            messages: 0,
+        }
+    }
+
+    fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
+        let (arrival, _) = self.waiting?;
+        let options = &self.plan.options;
+        let mut random = Random::new(options.seed, T::PURPOSE, self.messages);
+        self.messages += 1;
+        let form = T::form(options.envelope, &mut random);
+        let most = options.batch_max;
+        let count = if most > 1 { 1 + random.place(most) } else { 1 };
+        let defect = random.chance(self.malformed).then(|| T::defect(&mut random));
+        match defect {
+            Some(defect) if most == 1 || !defect.is_of_record() => {
+                self.broken(out, defect, form, arrival, &mut random);
+                Some(self.info(arrival, 0, true))
+            }
+            Some(defect) => Some(self.batch(out, form, count, Some(defect), &mut random)),
+            None if most > 1 => Some(self.batch(out, form, count, None, &mut random)),
+            None => {
+                let arrival = self.record(out, form, &mut random).unwrap_or(arrival);
+                Some(self.info(arrival, 1, false))
+            }
+        }
+    }
+
+    fn batch(&mut self, out: &mut Vec<u8>, form: Form, count: usize, defect: Option<Defect>, random: &mut Random) -> MessageInfo {
+        let begin = out.len();
+        out.extend_from_slice(br#"{"records":["#);
+        let broken_at = random.place(count + 1);
+        let mut arrival = self.waiting.map_or(self.last, |(arrival, _)| arrival);
+        let (mut first, mut records, mut greatest) = (true, 0, EventTime::MIN);
+        for place in 0..=count {
+            if let Some(defect) = defect.filter(|_| place == broken_at) {
+                comma(out, &mut first);
+                self.broken(out, defect, form, arrival, random);
+            }
+            let full = place == count || (records > 0 && out.len() - begin > FULL);
+            if full || self.waiting.is_none() {
+                continue;
+            }
+            comma(out, &mut first);
+            arrival = self.record(out, form, random).unwrap_or(arrival);
+            greatest = greatest.max(self.last);
+            records += 1;
+        }
+        out.extend_from_slice(b"]}");
+        self.last = greatest;
+        self.info(arrival, records, defect.is_some())
+    }
+
+    /// Writes the record that waits, and gives its arrival.
+    fn record(&mut self, out: &mut Vec<u8>, form: Form, random: &mut Random) -> Option<EventTime> {
+        let (arrival, which) = self.waiting.take()?;
+        let delivery = delivery(form, arrival, random);
+        self.last = T::write(&self.plan, which, &delivery, out);
+        self.waiting = self.table.next(&self.plan);
+        Some(arrival)
+    }
+
+    fn broken(&mut self, out: &mut Vec<u8>, defect: Defect, form: Form, arrival: EventTime, random: &mut Random) {
+        let begin = out.len();
+        let delivery = delivery(form, arrival, random);
+        T::write_for_breaking(&self.plan, random.bits(), &delivery, out);
+        defect.apply(out, begin, T::NAME, T::COLUMNS, random);
+    }
+
+    fn info(&self, arrival: EventTime, records: usize, malformed: bool) -> MessageInfo {
+        MessageInfo {
+            event_time: self.last,
+            arrival,
+            records,
+            malformed,
+        }
+    }
+}
+
+fn delivery(form: Form, received: EventTime, random: &mut Random) -> Delivery {
+    let number = random.bits();
+    Delivery { form, received, number }
+}
+
+fn comma(out: &mut Vec<u8>, first: &mut bool) {
+    if !std::mem::replace(first, false) {
+        out.push(b',');
+    }
+}
+
+/// The messages of the CloudAppEvents table, in order of arrival.
+pub struct Activities(Batches<ActivityTable>);
+
+impl Activities {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
+        let table = ActivityTable {
+            under_way: BinaryHeap::new(),
+            next: 0,
+        };
+        Self(Batches::new(plan, table))
+    }
+}
+
+impl Messages for Activities {
+    fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
+        self.0.next_message(out)
+    }
+}
+
+/// Holds the deliveries that are under way: those of about `disorder` of event time, a few words each.
+struct ActivityTable {
+    under_way: BinaryHeap<Reverse<(EventTime, Delivered)>>,
+    next: u64,
+}
+
+/// From an activity to its delivery at least.
+const ACTIVITY_LATENCY: Duration = Duration::from_secs(120);
+
+impl ActivityTable {
+    /// Whether the first delivery under way comes before all of those that are not under way yet.
+    fn first_is_due(&self, plan: &Plan) -> bool {
+        // A time may have been rounded down by up to a second from its slot.
+        let earliest = EventTime::from_ticks(plan.slot(self.next).ticks() - TICKS_PER_SECOND).plus(ACTIVITY_LATENCY);
+        self.under_way.peek().is_some_and(|Reverse((arrival, _))| *arrival < earliest)
+    }
+}
+
+impl Table for ActivityTable {
+    const NAME: &'static str = "CloudAppEvents";
+    const PURPOSE: Purpose = Purpose::ActivityMessage;
+    const COLUMNS: Columns = Columns {
+        time: "CreationTime",
+        id: "RawEventData",
+    };
+
+    fn form(envelope: Envelope, random: &mut Random) -> Form {
+        match (envelope, random.below(10)) {
+            (Envelope::Streaming, _) | (Envelope::Mixed, 0..=5) => Form::Streaming,
+            (Envelope::LogAnalytics, _) | (Envelope::Mixed, 6..=8) => Form::LogAnalytics,
+            (Envelope::Mixed, _) => Form::Bare,
+        }
+    }
+
+    fn defect(random: &mut Random) -> Defect {
+        Defect::of_activity(random)
+    }
+
+    fn next(&mut self, plan: &Plan) -> Option<(EventTime, Delivered)> {
+        while self.next < plan.options.activities && !self.first_is_due(plan) {
+            let (timing, _) = plan.timing(self.next);
+            for (again, delay) in (0..).zip(timing.delays.into_iter().flatten()) {
+                let which = Delivered {
+                    number: self.next,
+                    version: 0,
+                    again,
+                };
+                self.under_way
+                    .push(Reverse((timing.time.plus(ACTIVITY_LATENCY).plus(delay), which)));
+            }
+            self.next += 1;
+        }
+        self.under_way.pop().map(|Reverse(first)| first)
+    }
+
+    fn write(plan: &Plan, which: Delivered, delivery: &Delivery, out: &mut Vec<u8>) -> EventTime {
+        let planned = plan.activity(which.number);
+        let spec = ActivitySpec {
+            seed: planned.seed,
+            time: planned.timing.time,
+            time_form: planned.timing.form,
+            kind: planned.kind,
+            policy: planned.policy.map(|policy| &plan.policies[policy]),
+            alert: planned.alert,
+            user: &plan.users[planned.user],
+            tenant: &plan.tenant,
+            size: planned.size,
+        };
+        record::activity(out, &spec, delivery);
+        spec.time
+    }
+
+    fn write_for_breaking(plan: &Plan, seed: u64, delivery: &Delivery, out: &mut Vec<u8>) {
+        let spec = ActivitySpec {
+            seed,
+            time: delivery.received.minus(ACTIVITY_LATENCY),
+            time_form: super::TimeForm::FULL,
+            kind: Kind::AlertTriggered,
+            // Without a correlation id a bad time would not matter.
+            policy: plan.policies.first(),
+            alert: None,
+            user: &plan.users[0],
+            tenant: &plan.tenant,
+            size: plan.options.record_size,
+        };
+        record::activity(out, &spec, delivery);
+    }
+}
+
+/// The messages of the SecurityAlert table, in order of arrival.
+pub struct Alerts(Batches<AlertTable>);
+
+impl Alerts {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
+        let table = AlertTable::new(&plan);
+        Self(Batches::new(plan, table))
+    }
+}
+
+impl Messages for Alerts {
+    fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
+        self.0.next_message(out)
+    }
+}
+
+/// Holds all deliveries, a few words each: alerts come long after their windows, and there are few of them.
+struct AlertTable {
+    deliveries: std::vec::IntoIter<(EventTime, Delivered)>,
+}
+
+/// From `TimeGenerated` to the delivery at least.
+const ALERT_LATENCY: Duration = Duration::from_secs(30);
+
+impl AlertTable {
+    fn new(plan: &Plan) -> Self {
+        let mut deliveries = Vec::new();
+        for number in 0..plan.options.alerts {
+            let mut random = Random::new(plan.options.seed, Purpose::AlertDelivery, number);
+            for (version, row) in plan.alert(number).versions.iter().enumerate() {
+                let repeated = plan.is_repeated(&mut random);
+                for again in 0..=u8::from(repeated) {
+                    // An export is tried again for hours: an old version may well come again after a newer one.
+                    let retry = if again == 1 && random.one_in(2) {
+                        Duration::from_secs(random.below(7_200))
+                    } else {
+                        Duration::ZERO
+                    };
+                    let delay = plan.delay(&mut random).saturating_add(retry);
+                    let arrival = row.time_generated.plus(ALERT_LATENCY).plus(delay);
+                    let which = Delivered { number, version, again };
+                    deliveries.push((arrival, which));
+                }
+            }
+        }
+        deliveries.sort_unstable();
+        Self {
+            deliveries: deliveries.into_iter(),
+        }
+    }
+}
+
+impl Table for AlertTable {
+    const NAME: &'static str = "SecurityAlert";
+    const PURPOSE: Purpose = Purpose::AlertMessage;
+    const COLUMNS: Columns = Columns {
+        time: "EndTime",
+        id: "SystemAlertId",
+    };
+
+    fn form(envelope: Envelope, random: &mut Random) -> Form {
+        let bare = random.one_in(10);
+        if bare && envelope == Envelope::Mixed {
+            Form::Bare
+        } else {
+            Form::LogAnalytics
+        }
+    }
+
+    fn defect(random: &mut Random) -> Defect {
+        Defect::of_alert(random)
+    }
+
+    fn next(&mut self, _: &Plan) -> Option<(EventTime, Delivered)> {
+        self.deliveries.next()
+    }
+
+    fn write(plan: &Plan, which: Delivered, delivery: &Delivery, out: &mut Vec<u8>) -> EventTime {
+        let alert = plan.alert(which.number);
+        let version = alert.versions[which.version];
+        record::alert(out, &alert_spec(plan, &alert, version), delivery);
+        version.time_generated
+    }
+
+    fn write_for_breaking(plan: &Plan, seed: u64, delivery: &Delivery, out: &mut Vec<u8>) {
+        // Numbers behind those of the plan: an alert of its own.
+        let alert = plan.alert(plan.options.alerts + (seed >> 20));
+        if let Some(&version) = alert.versions.first() {
+            // As a row of the export: without `Type` and an id it could be a row of any table.
+            let delivery = Delivery {
+                form: Form::LogAnalytics,
+                ..*delivery
+            };
+            record::alert(out, &alert_spec(plan, &alert, version), &delivery);
+        }
+    }
+}
+
+fn alert_spec<'a>(plan: &'a Plan, alert: &PlannedAlert, version: Version) -> AlertSpec<'a> {
+    AlertSpec {
+        seed: alert.seed,
+        id: alert.id,
+        provider_id: alert.provider_id,
+        policy: &plan.policies[version.policy],
+        user: &plan.users[alert.user],
+        tenant: &plan.tenant,
+        start: version.start,
+        end: version.end,
+        time_generated: version.time_generated,
+        status: version.status,
+    }
+}

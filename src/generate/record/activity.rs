@@ -1,0 +1,299 @@
+use super::cast::{AGENTS, PLACES, file_name};
+use super::kind::{Facts, Family};
+use super::{Delivery, Form, Kind, Policy, Tenant, User, raw, wrap};
+use crate::generate::json::{Json, TimeForm};
+use crate::generate::random::{Guid, Purpose, Random};
+use crate::time::EventTime;
+
+/// What an activity is.
+#[derive(Clone, Copy, Debug)]
+pub struct ActivitySpec<'a> {
+    /// Whatever is not said here follows from it. Two activities must not share a seed: it also gives the record its ids.
+    pub seed: u64,
+    /// When it happened.
+    pub time: EventTime,
+    /// How `RawEventData.CreationTime` is written.
+    pub time_form: TimeForm,
+    /// What happened.
+    pub kind: Kind,
+    /// The alert policy that the activity tripped: `RawEventData.Data.cid` is its id. `None`: no correlation id, `Data` only where the kind has it.
+    pub policy: Option<&'a Policy>,
+    /// The provider's id of the alert that an alert-signal record speaks of; `None`: an id of its own.
+    pub alert: Option<Guid>,
+    /// Who did it.
+    pub user: &'a User,
+    /// The tenant.
+    pub tenant: &'a Tenant,
+    /// About how many bytes the record is to have, envelope included. Below 1 600 bytes columns that are often empty are left out; a record never
+    /// gets smaller than its other columns, some 1 400 bytes to 2 300 by kind.
+    pub size: usize,
+}
+
+/// Appends an activity in the envelope of `delivery`: one JSON object on one line, without a line end.
+pub fn activity(out: &mut Vec<u8>, spec: &ActivitySpec<'_>, delivery: &Delivery) {
+    let mut random = Random::new(spec.seed, Purpose::Content, 0);
+    let scene = Scene::new(spec, &mut random);
+    let room = spec.size.saturating_sub(ORDINARY);
+    // Half of the filling goes into the raw event for half of the records: what a reader must skip lies before and inside what it looks for.
+    let filling = if random.one_in(2) { room / 2 } else { 0 };
+    let event = raw::event(&scene, filling, &mut random);
+    wrap(out, "CloudAppEvents", spec.tenant, delivery, |json| {
+        columns(json, &scene, &event, &mut random);
+        if delivery.form == Form::LogAnalytics {
+            json.time("TimeGenerated", delivery.received, TimeForm::FULL);
+        }
+    });
+}
+
+/// About the size of a record without any filling.
+const ORDINARY: usize = 2_000;
+/// About the size of an envelope.
+const ENVELOPE: usize = 320;
+/// About the size of the columns behind `ActivityObjects`.
+const TAIL: usize = 720;
+/// Half of what an element of `ActivityObjects` has: filling with whole elements overshoots by this much.
+const HALF_ELEMENT: usize = 70;
+/// Below this size, columns that are often empty are left out.
+const COMPACT: usize = 1_600;
+
+/// What several columns of one record have in common.
+pub(super) struct Scene<'a> {
+    pub(super) spec: &'a ActivitySpec<'a>,
+    pub(super) facts: Facts,
+    /// `RawEventData.Id`, also part of `ReportId`.
+    pub(super) id: Guid,
+    pub(super) alert: Guid,
+    pub(super) file: String,
+    pub(super) address: String,
+    pub(super) place: (&'static str, &'static str, &'static str),
+    pub(super) agent: (&'static str, &'static str, &'static str),
+    /// Whether the producer escapes what is not ASCII.
+    pub(super) ascii: bool,
+}
+
+impl<'a> Scene<'a> {
+    fn new(spec: &'a ActivitySpec<'a>, random: &mut Random) -> Self {
+        let (id, alert) = (random.guid(), random.guid());
+        Self {
+            spec,
+            facts: spec.kind.facts(),
+            id,
+            alert: spec.alert.unwrap_or(alert),
+            file: file_name(spec.policy, random),
+            address: address(random),
+            place: random.pick(&PLACES),
+            agent: random.pick(&AGENTS),
+            ascii: random.one_in(3),
+        }
+    }
+
+    /// Whether the record is written by a service, not by somebody's client.
+    fn is_service(&self) -> bool {
+        self.spec.kind.is_alert_signal() || self.facts.family == Family::Chat
+    }
+
+    /// Whether to leave out what can be.
+    pub(super) fn compact(&self) -> bool {
+        self.spec.size < COMPACT
+    }
+}
+
+/// An address of a network that is kept for documentation.
+fn address(random: &mut Random) -> String {
+    match random.below(8) {
+        0 => format!("2001:db8:{:x}::{:x}", random.below(65_536), random.between(1, 65_535)),
+        1..=3 => format!("198.51.100.{}", random.between(1, 254)),
+        4..=5 => format!("192.0.2.{}", random.between(1, 254)),
+        _ => format!("203.0.113.{}", random.between(1, 254)),
+    }
+}
+
+fn columns(json: &mut Json<'_>, scene: &Scene<'_>, event: &[u8], random: &mut Random) {
+    json.ascii = scene.ascii;
+    let begin = json.out.len();
+    let (spec, facts) = (scene.spec, &scene.facts);
+    // Both spellings of this one are met.
+    let dlp = spec.kind == Kind::DlpRuleMatch && random.one_in(2);
+    json.text("ActionType", if dlp { "DlpRuleMatch" } else { facts.action });
+    json.text("Application", facts.application);
+    json.int("ApplicationId", facts.application_id);
+    if !scene.compact() {
+        json.int("AppInstanceId", 0);
+    }
+    who(json, scene, random);
+    place(json, scene);
+    json.text("ActivityType", facts.activity_type);
+    object(json, scene);
+    let as_string = random.one_in(3);
+    let taken = event.len() + if as_string { event.len() / 8 } else { 0 } + TAIL + ENVELOPE + HALF_ELEMENT;
+    activity_objects(json, scene, begin + spec.size.saturating_sub(taken), random);
+    json.nested("RawEventData", event, as_string);
+    tail(json, scene, random);
+}
+
+fn who(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
+    let user = scene.spec.user;
+    json.guid("AccountObjectId", user.id);
+    if random.one_in(3) {
+        json.text("AccountId", &user.upn);
+    } else {
+        json.guid("AccountId", user.id);
+    }
+    json.text("AccountDisplayName", &user.name);
+    json.text("AccountType", if random.one_in(12) { "Admin" } else { "Regular" });
+    match random.below(40) {
+        0 => json.int("IsAdminOperation", 0),
+        1 => json.boolean("IsAdminOperation", true),
+        _ => json.boolean("IsAdminOperation", false),
+    }
+    if !scene.compact() {
+        json.boolean("IsExternalUser", false);
+        json.boolean("IsImpersonated", false);
+    }
+}
+
+fn place(json: &mut Json<'_>, scene: &Scene<'_>) {
+    if scene.is_service() {
+        if !scene.compact() {
+            for column in [
+                "DeviceType",
+                "OSPlatform",
+                "IPAddress",
+                "IsAnonymousProxy",
+                "CountryCode",
+                "City",
+                "ISP",
+                "UserAgent",
+            ] {
+                json.null(column);
+            }
+        }
+        return;
+    }
+    let ((city, country, provider), (agent, device, platform)) = (scene.place, scene.agent);
+    json.text("IPAddress", &scene.address);
+    if scene.compact() {
+        return;
+    }
+    json.text("DeviceType", device);
+    json.text("OSPlatform", platform);
+    json.boolean("IsAnonymousProxy", false);
+    json.text("CountryCode", country);
+    json.text("City", city);
+    json.text("ISP", provider);
+    json.text("UserAgent", agent);
+}
+
+fn object(json: &mut Json<'_>, scene: &Scene<'_>) {
+    let named = matches!(scene.facts.family, Family::File | Family::DlpMatch) || scene.spec.policy.is_some();
+    if named {
+        json.text("ObjectName", &scene.file);
+        json.text("ObjectType", "File");
+        if !scene.compact() {
+            json.text("ObjectId", &raw::url(&scene.file));
+        }
+    } else if !scene.compact() {
+        json.null("ObjectName");
+        json.text("ObjectType", scene.facts.object_type);
+        json.null("ObjectId");
+    }
+}
+
+/// The actor, then further objects until the buffer has grown to `upto`.
+fn activity_objects(json: &mut Json<'_>, scene: &Scene<'_>, upto: usize, random: &mut Random) {
+    if scene.compact() {
+        // Both are met where there is nothing.
+        let empty: &[u8] = if random.one_in(4) { b"\"\"" } else { b"[]" };
+        return json.raw("ActivityObjects", empty);
+    }
+    let user = scene.spec.user;
+    json.list("ActivityObjects");
+    json.item();
+    json.text("Type", "User");
+    json.text("Role", "Actor");
+    json.text("Name", &user.name);
+    json.guid("Id", user.id);
+    json.int("ApplicationId", 11_161);
+    json.int("ApplicationInstance", 0);
+    json.close();
+    let mut number = 0;
+    while json.out.len() < upto {
+        number += 1;
+        further_object(json, number, random);
+    }
+    json.close_list();
+}
+
+fn further_object(json: &mut Json<'_>, number: u64, random: &mut Random) {
+    json.item();
+    match random.below(3) {
+        0 => {
+            json.text("Type", "File");
+            json.text("Role", if number == 1 { "Target object" } else { "Parameter" });
+            json.text("Name", &file_name(None, random));
+            json.guid("Id", random.guid());
+            json.int("ApplicationId", 20_892);
+        }
+        1 => {
+            json.text("Type", "Structured object");
+            json.text("Role", "Parameter");
+            json.text(
+                "ServiceObjectType",
+                random.pick(&["Session ID", "Microsoft Team", "SharePoint list item"]),
+            );
+            json.guid("Value", random.guid());
+        }
+        _ => {
+            json.text("Type", "Property");
+            json.text("Role", "Parameter");
+            json.text(
+                "Name",
+                random.pick(&[
+                    "SharingLinkScope",
+                    "SensitivityLabel",
+                    "ClientRequestId",
+                    "SiteSensitivityLabelId",
+                ]),
+            );
+            json.guid("Value", random.guid());
+            json.text("ServiceObjectType", "Item property");
+        }
+    }
+    json.close();
+}
+
+fn tail(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
+    let spec = scene.spec;
+    // Fields that are themselves objects come as such, or as strings that hold them.
+    if !scene.compact() {
+        json.nested("AdditionalFields", br#"{"IsSatelliteProvider":false}"#, random.one_in(6));
+        let tags: &[u8] = if random.one_in(5) {
+            br#"["Corporate network"]"#
+        } else {
+            b"null"
+        };
+        json.raw("IPTags", tags);
+        json.text("IPCategory", "Corporate");
+        json.null("UserAgentTags");
+        json.raw("UncommonForUser", br#"["ISP"]"#);
+        json.object("LastSeenForUser");
+        for column in ["ActionType", "ISP", "IPAddress", "Application"] {
+            json.int(column, random.below(30));
+        }
+        json.close();
+        json.null("SessionData");
+        json.text("AuditSource", "Defender for Cloud Apps app connector");
+        json.null("OAuthAppId");
+    }
+    json.text("ReportId", &report_id(scene, random));
+    json.time("Timestamp", spec.time, TimeForm::zulu(0));
+}
+
+fn report_id(scene: &Scene<'_>, random: &mut Random) -> String {
+    let application = scene.facts.application_id;
+    if random.one_in(10) {
+        format!("{:016x}{:032x}_{application}", random.bits(), scene.id.0)
+    } else {
+        format!("{}_{application}_{}", random.between(10_000_000, 99_999_999), scene.id)
+    }
+}

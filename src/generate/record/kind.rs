@@ -1,0 +1,115 @@
+/// What an activity is: its `ActionType`, and with it the shape of its `RawEventData`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A new alert, as the audit log tells it. `Data` holds the alert's details.
+    AlertTriggered,
+    /// One entity of an alert, as the audit log tells it.
+    AlertEntityGenerated,
+    /// A change of an alert, as the audit log tells it.
+    AlertUpdated,
+    /// A rule of a data loss prevention policy matched.
+    DlpRuleMatch,
+    /// An automated investigation. `Data` holds a whole alert of another form.
+    AirInvestigation,
+    /// A file was opened.
+    FileAccessed,
+    /// A file was downloaded.
+    FileDownloaded,
+    /// A file was uploaded.
+    FileUploaded,
+    /// A link that anyone can use was made.
+    AnonymousLinkCreated,
+    /// Mail was read.
+    MailItemsAccessed,
+    /// Mail was sent.
+    Send,
+    /// A chat message was read.
+    MessageReadReceiptReceived,
+    /// A chat message was sent.
+    MessageSent,
+    /// Somebody signed in.
+    UserLoggedIn,
+}
+
+/// The family of a kind: kinds of one family have `RawEventData` of one shape.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Family {
+    Signal,
+    DlpMatch,
+    Investigation,
+    File,
+    MailAccess,
+    MailSend,
+    Chat,
+    SignIn,
+}
+
+/// What is the same in all records of a kind.
+pub(super) struct Facts {
+    pub(super) action: &'static str,
+    pub(super) family: Family,
+    pub(super) application: &'static str,
+    pub(super) application_id: u64,
+    pub(super) workload: &'static str,
+    pub(super) record_type: u64,
+    pub(super) activity_type: &'static str,
+    pub(super) object_type: &'static str,
+}
+
+impl Kind {
+    /// Whether the record is one the vendor's alerting writes, rather than somebody's deed.
+    pub fn is_alert_signal(self) -> bool {
+        matches!(self.facts().family, Family::Signal | Family::DlpMatch | Family::Investigation)
+    }
+
+    pub(super) fn facts(self) -> Facts {
+        use Family::{Chat, DlpMatch, File, Investigation, MailAccess, MailSend, SignIn, Signal};
+        const M365: (&str, u64) = ("Microsoft 365", 11_161);
+        const SHAREPOINT: (&str, u64) = ("Microsoft SharePoint Online", 20_892);
+        const EXCHANGE: (&str, u64) = ("Microsoft Exchange Online", 20_893);
+        const TEAMS: (&str, u64) = ("Microsoft Teams", 28_375);
+        const COMPLIANCE: &str = "SecurityComplianceCenter";
+        let (action, family, app, workload, record_type, activity_type, object_type) = match self {
+            Self::AlertTriggered => ("AlertTriggered", Signal, M365, COMPLIANCE, 40, "Run", "Alert"),
+            Self::AlertEntityGenerated => ("AlertEntityGenerated", Signal, M365, COMPLIANCE, 40, "Run", "Alert"),
+            Self::AlertUpdated => ("AlertUpdated", Signal, M365, COMPLIANCE, 40, "Edit", "Alert"),
+            Self::DlpRuleMatch => ("DLPRuleMatch", DlpMatch, M365, "SharePoint", 11, "Basic", "File"),
+            Self::AirInvestigation => (
+                "AirInvestigationData",
+                Investigation,
+                M365,
+                "AirInvestigation",
+                64,
+                "Run",
+                "Task",
+            ),
+            Self::FileAccessed => ("FileAccessed", File, SHAREPOINT, "SharePoint", 6, "View", "File"),
+            Self::FileDownloaded => ("FileDownloaded", File, SHAREPOINT, "SharePoint", 6, "Download", "File"),
+            Self::FileUploaded => ("FileUploaded", File, SHAREPOINT, "OneDrive", 6, "Upload", "File"),
+            Self::AnonymousLinkCreated => ("AnonymousLinkCreated", File, SHAREPOINT, "SharePoint", 14, "Share", "File"),
+            Self::MailItemsAccessed => ("MailItemsAccessed", MailAccess, EXCHANGE, "Exchange", 50, "Run", "Task"),
+            Self::Send => ("Send", MailSend, EXCHANGE, "Exchange", 2, "Send", "Email"),
+            Self::MessageReadReceiptReceived => (
+                "MessageReadReceiptReceived",
+                Chat,
+                TEAMS,
+                "MicrosoftTeams",
+                25,
+                "Basic",
+                "Message",
+            ),
+            Self::MessageSent => ("MessageSent", Chat, TEAMS, "MicrosoftTeams", 25, "Send", "Message"),
+            Self::UserLoggedIn => ("UserLoggedIn", SignIn, M365, "AzureActiveDirectory", 15, "Logon", "Account"),
+        };
+        Facts {
+            action,
+            family,
+            application: app.0,
+            application_id: app.1,
+            workload,
+            record_type,
+            activity_type,
+            object_type,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What the processor tells over HTTP: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps it running. Only reads; it
+//! cannot slow the data path, for it shares nothing with it but counters.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+
+/// Why nothing can be told.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {cause}; change http.listen, or set it to \"\" to go without")]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// The system's word.
+        cause: std::io::Error,
+    },
+}
+
+#[derive(Clone)]
+struct Shared {
+    metrics: Arc<Metrics>,
+    shutdown: Shutdown,
+}
+
+/// Serves on `address` until the runtime ends. Returns once the address is taken.
+pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>, shutdown: Shutdown) -> Result<(), Error> {
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|cause| Error::Listen { address, cause })?;
+    let routes = Router::new()
+        .route("/metrics", get(metrics_text))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(Shared { metrics, shutdown });
+    tracing::info!(%address, "metrics and health");
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    });
+    Ok(())
+}
+
+async fn metrics_text(State(shared): State<Shared>) -> impl IntoResponse {
+    match shared.metrics.text() {
+        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Ready while it works: from the first assignment of partitions until it is asked to stop.
+async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
+    match (shared.shutdown.is_requested(), shared.metrics.has_worked()) {
+        (false, true) => (StatusCode::OK, "ready\n"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "waiting for partitions\n"),
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    }
+}

@@ -1,0 +1,91 @@
+//! An activity comes in.
+
+use super::Joiner;
+use super::output::{Op, Outbox, Output, Reason, Row};
+use super::state::AlertState;
+use super::work::{Late, Step, alert_row, least, load, save};
+use crate::record::Activity;
+use crate::store::{Base, Direction, Error, Table, Txn, keys};
+use crate::time::EventTime;
+
+impl Joiner {
+    /// One that is there already changes nothing: this makes redelivery, double routing and replay harmless.
+    pub(super) fn activity<B: Base>(&mut self, activity: &Activity<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        if activity.time < self.horizon() {
+            self.counts.expired_activities += 1;
+            return Ok(());
+        }
+        let key = keys::activity(&activity.key, activity.time, activity.id);
+        if txn.contains(Table::Activities, &key)? {
+            self.counts.duplicate_activities += 1;
+            return Ok(());
+        }
+        txn.put(Table::Activities, key, activity.row.to_vec());
+        let day = activity.time.day();
+        if self.days.insert(day) {
+            txn.put(Table::Meta, keys::day(day), Vec::new());
+        }
+        self.counts.activities += 1;
+        let answered = keys::answered_behind(&activity.key, activity.time, None);
+        if txn.first(Table::Answered, answered, Direction::Forward)?.is_some() {
+            self.work.push_back(Step::Late(Late {
+                key: activity.key.clone(),
+                time: activity.time,
+                activity: activity.id,
+                after: None,
+            }));
+        }
+        Ok(())
+    }
+
+    /// Goes through the answered alerts of the activity's key that end behind its time: few, for they are those that closed too early
+    /// for it. Each whose window holds it gets a row at once and a revision at the next step of the watermark.
+    pub(super) fn late<B: Base>(&mut self, mut late: Late, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
+        loop {
+            if out.is_full() {
+                self.work.push_front(Step::Late(late));
+                return Ok(());
+            }
+            let span = keys::answered_behind(&late.key, late.time, late.after.as_deref());
+            let Some((key, from)) = txn.first(Table::Answered, span, Direction::Forward)? else {
+                return Ok(());
+            };
+            let from: EventTime = super::state::decode(&from, "beginning of a window")?;
+            if from <= late.time {
+                self.late_for(&late, &key, txn, out)?;
+            }
+            late.after = Some(key.into());
+        }
+    }
+
+    fn late_for<B: Base>(&mut self, late: &Late, answered: &[u8], txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
+        let alert = keys::answered_alert(&late.key, answered)?;
+        let damaged = || Error::Damaged { what: "answered alert" };
+        let Some(AlertState::Here(mut held)) = load(&alert, txn)? else {
+            return Err(damaged());
+        };
+        let answer = held.answer.as_mut().ok_or_else(damaged)?;
+        answer.activities += 1;
+        answer.first = least(answer.first, Some(late.time));
+        answer.last = answer.last.max(Some(late.time));
+        if !held.revise {
+            held.revise = true;
+            txn.put(Table::Timers, keys::timer(keys::Timer::Revise, 0, &alert), Vec::new());
+        }
+        save(&alert, AlertState::Here(held), txn)?;
+        let stored = keys::activity(&late.key, late.time, late.activity);
+        let row = txn.get(Table::Activities, &stored)?.ok_or_else(damaged)?;
+        out.push(Output::Row(Row {
+            op: Op::Upsert,
+            reason: Reason::LateActivity,
+            rows: Some((alert_row(&alert, txn)?, row.into())),
+            alert,
+            key: late.key.clone(),
+            activity: late.activity,
+            time: late.time,
+        }));
+        self.counts.late_activities += 1;
+        self.counts.upserts += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! A version of an alert comes in.
+
+use super::Joiner;
+use super::output::{Answer, ClosedBy, Op, Reason};
+use super::state::{self, AlertState, Away, Held};
+use super::work::{Rows, Step, closed_by_watermark, load, save};
+use crate::record::{Alert, AlertId, Version};
+use crate::store::keys::Timer;
+use crate::store::{Base, Error, Table, Txn, keys};
+use crate::time::{EventTime, WallTime};
+
+impl Joiner {
+    /// A version whose key belongs here. An older one than that held, or the same, changes nothing.
+    pub(super) fn alert<B: Base>(&mut self, alert: &Alert<'_>, deadline: WallTime, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        let before = load(&alert.id, txn)?;
+        if !self.counts_now(alert.version, alert.window.to, before.as_ref()) {
+            return Ok(());
+        }
+        if alert.window.is_empty() {
+            self.counts.empty_windows += 1;
+        }
+        let mut held = Held {
+            version: alert.version,
+            key: alert.key.clone(),
+            window: alert.window,
+            deadline,
+            answer: None,
+            revise: false,
+            forget_at: self.forget_at(alert.version, alert.window.to, before.as_ref()),
+        };
+        self.take_down(&alert.id, before.as_ref(), txn);
+        txn.put(Table::AlertRows, keys::alert(&alert.id), alert.row.to_vec());
+        match before {
+            Some(AlertState::Here(Held {
+                answer: Some(answer),
+                key,
+                window,
+                ..
+            })) if key == alert.key => {
+                let [lost_before, lost_behind] = window.minus(alert.window);
+                let [won_before, won_behind] = alert.window.minus(window);
+                for (part, op) in [
+                    (lost_before, Op::Delete),
+                    (lost_behind, Op::Delete),
+                    (won_before, Op::Upsert),
+                    (won_behind, Op::Upsert),
+                ] {
+                    self.plan_rows(&alert.id, &held, part, op, Reason::AlertUpdated);
+                }
+                held.answer = Some(Answer {
+                    first: answer.first.filter(|first| alert.window.contains(*first)),
+                    last: answer.last.filter(|last| alert.window.contains(*last)),
+                    ..answer
+                });
+                self.work.push_back(Step::Summary { alert: alert.id.clone() });
+            }
+            Some(AlertState::Here(was)) if was.answer.is_some() => {
+                self.plan_withdrawal(&alert.id, was);
+                self.answer(&alert.id, &mut held, Reason::AlertUpdated);
+            }
+            Some(AlertState::Elsewhere(away)) if self.is_answered(&away) => {
+                self.answer(&alert.id, &mut held, Reason::AlertUpdated);
+            }
+            _ if self.watermark().is_some_and(|watermark| watermark >= alert.window.to) => {
+                self.answer(&alert.id, &mut held, Reason::LateAlert);
+            }
+            _ => {}
+        }
+        self.put_up(&alert.id, held, txn)
+    }
+
+    /// A version whose key belongs to another partition: what this one held of the alert, it lets go of.
+    pub(super) fn alert_elsewhere<B: Base>(
+        &mut self,
+        id: &AlertId,
+        version: Version,
+        closes: EventTime,
+        deadline: WallTime,
+        txn: &mut Txn<'_, B>,
+    ) -> Result<(), Error> {
+        let before = load(id, txn)?;
+        if !self.counts_now(version, closes, before.as_ref()) {
+            return Ok(());
+        }
+        self.take_down(id, before.as_ref(), txn);
+        txn.remove(Table::AlertRows, keys::alert(id));
+        let forget_at = self.forget_at(version, closes, before.as_ref());
+        let answered = match before {
+            None => false,
+            Some(AlertState::Elsewhere(away)) => self.is_answered(&away),
+            Some(AlertState::Here(held)) => {
+                let answered = held.answer.is_some();
+                if answered {
+                    self.plan_withdrawal(id, held);
+                }
+                answered
+            }
+        };
+        txn.put(Table::Timers, keys::timer(Timer::Forget, forget_at.ticks(), id), Vec::new());
+        let away = Away {
+            version,
+            closes,
+            deadline,
+            answered,
+            forget_at,
+        };
+        save(id, AlertState::Elsewhere(away), txn)
+    }
+
+    fn counts_now(&mut self, version: Version, closes: EventTime, before: Option<&AlertState>) -> bool {
+        if closes < self.horizon() {
+            self.counts.expired_alerts += 1;
+            return false;
+        }
+        if before.is_some_and(|before| before.version() >= version) {
+            self.counts.stale_alerts += 1;
+            return false;
+        }
+        self.counts.alerts += 1;
+        true
+    }
+
+    /// Whether the alert has been answered by now in the partition that it is in.
+    fn is_answered(&self, away: &Away) -> bool {
+        away.answered
+            || self.watermark().is_some_and(|watermark| watermark >= away.closes)
+            || self.wall().is_some_and(|wall| wall >= away.deadline)
+    }
+
+    /// When the horizon has passed this, the alert can be forgotten: no window it ever had is read any more, and an older version
+    /// that comes again is expired or cannot be told from a new alert by anyone.
+    fn forget_at(&self, version: Version, closes: EventTime, before: Option<&AlertState>) -> EventTime {
+        let latest = closes.max(version.time_generated);
+        before.map_or(latest, |before| before.forget_at().max(latest))
+    }
+
+    fn plan_rows(&mut self, id: &AlertId, held: &Held, part: crate::time::Window, op: Op, reason: Reason) {
+        if !part.is_empty() {
+            let rows = Rows::new(id, &held.key, part, op, reason);
+            self.work.push_back(Step::Rows(rows));
+        }
+    }
+
+    /// Every pair under the old key goes, and so does the answer.
+    fn plan_withdrawal(&mut self, id: &AlertId, was: Held) {
+        self.plan_rows(id, &was, was.window, Op::Delete, Reason::AlertUpdated);
+        self.work.push_back(Step::Withdraw { alert: id.clone(), was });
+    }
+
+    /// Answers `held` at once.
+    fn answer(&mut self, id: &AlertId, held: &mut Held, reason: Reason) {
+        held.answer = Some(self.new_answer(closed_by_watermark(held.window, self.progress.watermarks.by_activities())));
+        self.plan_rows(id, held, held.window, Op::Upsert, reason);
+        self.work.push_back(Step::Summary { alert: id.clone() });
+    }
+
+    pub(super) fn new_answer(&mut self, closed_by: ClosedBy) -> Answer {
+        self.counts.closed += 1;
+        Answer {
+            closed_by,
+            closed_at: self.wall(),
+            revision: 0,
+            activities: 0,
+            first: None,
+            last: None,
+            ever_matched: false,
+        }
+    }
+
+    /// Writes an alert with everything that points to it.
+    pub(super) fn put_up<B: Base>(&mut self, id: &AlertId, held: Held, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        let none = Vec::new;
+        if held.answer.is_some() {
+            let key = keys::answered(&held.key, held.window.to, id);
+            txn.put(Table::Answered, key, state::encode(&held.window.from)?);
+        } else {
+            let close = keys::timer(Timer::Close, held.window.to.ticks(), id);
+            txn.put(Table::Timers, close, none());
+            let deadline = keys::timer(Timer::Deadline, keys::wall(held.deadline), id);
+            txn.put(Table::Timers, deadline, none());
+        }
+        let forget = keys::timer(Timer::Forget, held.forget_at.ticks(), id);
+        txn.put(Table::Timers, forget, none());
+        save(id, AlertState::Here(held), txn)
+    }
+
+    /// Removes everything that points to an alert.
+    pub(super) fn take_down<B: Base>(&self, id: &AlertId, state: Option<&AlertState>, txn: &mut Txn<'_, B>) {
+        let Some(state) = state else { return };
+        let forget = keys::timer(Timer::Forget, state.forget_at().ticks(), id);
+        txn.remove(Table::Timers, forget);
+        if let AlertState::Here(held) = state {
+            if held.answer.is_some() {
+                txn.remove(Table::Answered, keys::answered(&held.key, held.window.to, id));
+                txn.remove(Table::Timers, keys::timer(Timer::Revise, 0, id));
+            } else {
+                let close = keys::timer(Timer::Close, held.window.to.ticks(), id);
+                txn.remove(Table::Timers, close);
+                let deadline = keys::timer(Timer::Deadline, keys::wall(held.deadline), id);
+                txn.remove(Table::Timers, deadline);
+            }
+        }
+    }
+}

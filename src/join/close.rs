@@ -1,0 +1,191 @@
+//! Windows close, and answers are told of.
+
+use super::Joiner;
+use super::output::{ClosedBy, Op, Outbox, Output, Reason, Summary};
+use super::state::{AlertState, Held};
+use super::work::{Rows, Step, alert_row, closed_by_watermark, load, save};
+use crate::log::Marks;
+use crate::record::AlertId;
+use crate::store::keys::Timer;
+use crate::store::{Base, Direction, Error, Table, Txn, keys};
+use crate::time::{EventTime, WallTime};
+
+impl Joiner {
+    /// A router says how far it has read.
+    pub(super) fn marks(&mut self, marks: &Marks) {
+        let horizon = self.horizon();
+        let moved = self.progress.watermarks.observe(marks);
+        if let Some(time) = self.watermark().filter(|_| moved) {
+            self.work.push_back(Step::CloseUntil {
+                time,
+                end_of_input: false,
+            });
+        }
+        self.work.push_back(Step::DeadlinesUntil { time: marks.wall });
+        if moved {
+            self.work.push_back(Step::Revise);
+        }
+        if self.horizon() > horizon {
+            self.work.push_back(Step::Evict);
+        }
+    }
+
+    /// Every window closes.
+    pub(super) fn end_of_input(&mut self) {
+        self.work.push_back(Step::CloseUntil {
+            time: EventTime::MAX,
+            end_of_input: true,
+        });
+        self.work.push_back(Step::Revise);
+    }
+
+    pub(super) fn close_until<B: Base>(
+        &mut self,
+        time: EventTime,
+        end_of_input: bool,
+        txn: &mut Txn<'_, B>,
+    ) -> Result<(), Error> {
+        let Some((alert, held)) = due(Timer::Close, time.ticks(), txn)? else {
+            return Ok(());
+        };
+        let closed_by = match end_of_input {
+            true => ClosedBy::EndOfInput,
+            false => closed_by_watermark(held.window, self.progress.watermarks.by_activities()),
+        };
+        self.work.push_front(Step::CloseUntil { time, end_of_input });
+        self.close(&alert, held, closed_by, txn)
+    }
+
+    pub(super) fn deadlines_until<B: Base>(&mut self, time: WallTime, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        let Some((alert, held)) = due(Timer::Deadline, keys::wall(time), txn)? else {
+            return Ok(());
+        };
+        self.work.push_front(Step::DeadlinesUntil { time });
+        self.close(&alert, held, ClosedBy::MaxWait, txn)
+    }
+
+    fn close<B: Base>(
+        &mut self,
+        alert: &AlertId,
+        mut held: Held,
+        closed_by: ClosedBy,
+        txn: &mut Txn<'_, B>,
+    ) -> Result<(), Error> {
+        let open = AlertState::Here(held.clone());
+        self.take_down(alert, Some(&open), txn);
+        held.answer = Some(self.new_answer(closed_by));
+        self.work.push_front(Step::Summary { alert: alert.clone() });
+        if !held.window.is_empty() {
+            let rows = Rows::new(alert, &held.key, held.window, Op::Upsert, Reason::WindowClosed);
+            self.work.push_front(Step::Rows(rows));
+        }
+        self.put_up(alert, held, txn)
+    }
+
+    /// Sends a revision for the next alert that late activities have come for.
+    pub(super) fn revise<B: Base>(&mut self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        let span = keys::timers_until(Timer::Revise, 0);
+        let Some((key, _)) = txn.first(Table::Timers, span, Direction::Forward)? else {
+            return Ok(());
+        };
+        let alert = keys::timer_alert(&key)?;
+        txn.remove(Table::Timers, key.into());
+        self.work.push_front(Step::Revise);
+        self.work.push_front(Step::Summary { alert });
+        Ok(())
+    }
+
+    pub(super) fn summary<B: Base>(&mut self, alert: &AlertId, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
+        let damaged = || Error::Damaged { what: "answered alert" };
+        let Some(AlertState::Here(mut held)) = load(alert, txn)? else {
+            return Err(damaged());
+        };
+        self.find_extent(&mut held, txn)?;
+        let complete = self.is_complete(&held);
+        let answer = held.answer.as_mut().ok_or_else(damaged)?;
+        answer.revision += 1;
+        if answer.activities > 0 {
+            if answer.revision == 1 {
+                self.counts.matched += 1;
+            }
+            answer.ever_matched = true;
+        }
+        if held.revise {
+            held.revise = false;
+            txn.remove(Table::Timers, keys::timer(Timer::Revise, 0, alert));
+        }
+        out.push(Output::Summary(Summary {
+            op: Op::Upsert,
+            alert: alert.clone(),
+            key: held.key.clone(),
+            window: held.window,
+            answer: answer.clone(),
+            complete,
+            watermark: self.watermark(),
+            row: Some(alert_row(alert, txn)?),
+        }));
+        save(alert, AlertState::Here(held), txn)
+    }
+
+    pub(super) fn withdraw(&mut self, alert: AlertId, was: Held, out: &mut Outbox) -> Result<(), Error> {
+        let answer = was.answer.ok_or(Error::Damaged { what: "answered alert" })?;
+        out.push(Output::Summary(Summary {
+            op: Op::Delete,
+            alert,
+            key: was.key,
+            window: was.window,
+            answer,
+            complete: false,
+            watermark: self.watermark(),
+            row: None,
+        }));
+        Ok(())
+    }
+
+    fn is_complete(&self, held: &Held) -> bool {
+        let ended = matches!(&held.answer, Some(answer) if answer.closed_by == ClosedBy::EndOfInput);
+        let by_activities = self.progress.watermarks.by_activities();
+        ended || by_activities.is_some_and(|watermark| watermark >= held.window.to)
+    }
+
+    /// Looks up the earliest and the latest activity where an update of the window took the known one away.
+    fn find_extent<B: Base>(&self, held: &mut Held, txn: &Txn<'_, B>) -> Result<(), Error> {
+        let window = held.window.not_before(self.horizon());
+        let Some(answer) = held.answer.as_mut() else { return Ok(()) };
+        if answer.activities == 0 {
+            (answer.first, answer.last) = (None, None);
+            return Ok(());
+        }
+        if window.is_empty() {
+            return Ok(());
+        }
+        let days = self.days.range(window.from.day()..=window.to.day());
+        let find = |day: &i64, direction| -> Result<Option<EventTime>, Error> {
+            let span = keys::activities(&held.key, window, *day);
+            let pair = txn.first(Table::Activities, span, direction)?;
+            pair.map(|(key, _)| Ok(keys::activity_parts(&key)?.0)).transpose()
+        };
+        if answer.first.is_none() {
+            let mut found = days.clone().map(|day| find(day, Direction::Forward));
+            answer.first = found.find_map(Result::transpose).transpose()?;
+        }
+        if answer.last.is_none() {
+            let mut found = days.rev().map(|day| find(day, Direction::Backward));
+            answer.last = found.find_map(Result::transpose).transpose()?;
+        }
+        Ok(())
+    }
+}
+
+/// The open alert whose timer comes first, if that is at or before `time`.
+fn due<B: Base>(timer: Timer, time: i64, txn: &Txn<'_, B>) -> Result<Option<(AlertId, Held)>, Error> {
+    let span = keys::timers_until(timer, time);
+    let Some((key, _)) = txn.first(Table::Timers, span, Direction::Forward)? else {
+        return Ok(None);
+    };
+    let alert = keys::timer_alert(&key)?;
+    match load(&alert, txn)? {
+        Some(AlertState::Here(held)) if held.answer.is_none() => Ok(Some((alert, held))),
+        _ => Err(Error::Damaged { what: "timer" }),
+    }
+}

@@ -1,0 +1,210 @@
+//! JOIN: one partition of the repartition log goes in, joined rows come out. Pure.
+//!
+//! [`Joiner::begin`] takes in one log record; [`Joiner::step`] carries out what follows from it in bounded steps, each of which
+//! changes nothing but the [`Txn`] and the [`Outbox`]. Between any two steps the transaction may be written: what is left to do is part of
+//! the state, so that a window with ten million matches is answered across restarts. No IO, no clock, no randomness, and nothing whose
+//! order is not that of keys: state and output after a record are functions of the log up to it.
+//!
+//! The predicate: an activity joins an alert when their keys are equal and its time lies inside the alert's [`Window`](crate::time::Window).
+//! For an answered alert the pairs that have gone out are, at any time, exactly its stored activities that are not behind the horizon
+//! (and those that have fallen behind it since). Every rule below keeps that true, so no emitted pair is ever remembered:
+//!
+//! * **sound**: only pairs that satisfy the predicate go out;
+//! * **complete**: every pair of accepted records goes out;
+//! * **prompt**: a window closes in the record whose watermark allows it;
+//! * **stable**: the same log gives the same outputs;
+//! * **bounded**: what lies behind the horizon is forgotten, and an emission is worked off in steps;
+//! * **deterministic**: see above.
+//!
+//! The tests: beside the code, `tests/scenarios` (each rule, readable) and `tests/sim` (all of them under disorder and crashes).
+
+mod activity;
+mod alert;
+mod close;
+mod evict;
+mod output;
+mod state;
+mod watermark;
+mod work;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use output::{Answer, ClosedBy, Limit, Op, Outbox, Output, Reason, Row, Summary};
+
+use crate::log::LogRecord;
+use crate::store::{Base, Direction, Error, Table, Txn, keys};
+use crate::time::{EventTime, WallTime};
+use work::Step;
+
+/// The state machine of one partition of the repartition log.
+#[derive(Debug)]
+pub struct Joiner {
+    /// How long activities are kept behind the watermark; `None` for ever.
+    retention: Option<Duration>,
+    progress: Progress,
+    /// What is left to do for the record applied last.
+    work: VecDeque<Step>,
+    /// The days on which there are activities: a window may be as long as the calendar, and is looked up day by day.
+    days: BTreeSet<i64>,
+    counts: Counts,
+}
+
+/// How far the log has been applied.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    /// The offset of the first log record that has not been applied.
+    next_offset: i64,
+    /// How many outputs of the record applied last have been made.
+    outputs: u64,
+    watermarks: watermark::Watermarks,
+}
+
+/// Where a joiner stands in its log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Position {
+    /// The offset of the first log record that has not been applied.
+    pub next_offset: i64,
+    /// How many outputs of the record before it have been made.
+    pub outputs: u64,
+}
+
+/// What happened since the counts were last taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Activities stored.
+    pub activities: u64,
+    /// Activities that were there already.
+    pub duplicate_activities: u64,
+    /// Pairs that went out because an activity came after the close.
+    pub late_activities: u64,
+    /// Activities behind the horizon.
+    pub expired_activities: u64,
+    /// Alert versions that counted when they came.
+    pub alerts: u64,
+    /// Alert versions that did not: the same again, or an older one.
+    pub stale_alerts: u64,
+    /// Alert versions whose window ends behind the horizon.
+    pub expired_alerts: u64,
+    /// Alert versions whose window is empty.
+    pub empty_windows: u64,
+    /// Windows closed.
+    pub closed: u64,
+    /// Windows closed with an activity in them.
+    pub matched: u64,
+    /// Pairs that came.
+    pub upserts: u64,
+    /// Pairs that went.
+    pub deletes: u64,
+}
+
+impl Joiner {
+    /// The joiner whose state `base` holds; a new one over an empty base.
+    pub fn open<B: Base>(base: &B, retention: Option<Duration>) -> Result<Self, Error> {
+        let progress = match base.get(Table::Meta, keys::PROGRESS)? {
+            Some(bytes) => state::decode(&bytes, "position")?,
+            None => Progress::default(),
+        };
+        let work = match base.get(Table::Meta, keys::WORK)? {
+            Some(bytes) => state::decode(&bytes, "list of work")?,
+            None => VecDeque::new(),
+        };
+        let mut days = BTreeSet::new();
+        for pair in base.scan(Table::Meta, keys::days(), Direction::Forward) {
+            days.insert(keys::day_of(&pair?.0)?);
+        }
+        Ok(Self {
+            retention,
+            progress,
+            work,
+            days,
+            counts: Counts::default(),
+        })
+    }
+
+    /// Takes in the log record at `offset`. What follows from it is done by [`Joiner::step`]; until that is done the next record
+    /// must wait. A record before [`Position::next_offset`] has been applied already and changes nothing.
+    pub fn begin<B: Base>(&mut self, offset: i64, record: LogRecord<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        debug_assert!(self.work.is_empty(), "the record before is not done");
+        if offset < self.progress.next_offset {
+            return Ok(());
+        }
+        self.progress.next_offset = offset + 1;
+        self.progress.outputs = 0;
+        match record {
+            LogRecord::Activity(activity) => self.activity(&activity, txn),
+            LogRecord::Alert { alert, deadline } => self.alert(&alert, deadline, txn),
+            LogRecord::AlertElsewhere {
+                id,
+                version,
+                closes,
+                deadline,
+            } => self.alert_elsewhere(&id, version, closes, deadline, txn),
+            LogRecord::Marks(marks) => {
+                self.marks(&marks);
+                Ok(())
+            }
+            LogRecord::EndOfInput => {
+                self.end_of_input();
+                Ok(())
+            }
+        }
+    }
+
+    /// Works on what follows from the record until that is done or `out` is full; whether it is done.
+    pub fn step<B: Base>(&mut self, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<bool, Error> {
+        out.cause = self.progress.next_offset - 1;
+        let before = out.len();
+        while !out.is_full()
+            && let Some(step) = self.work.pop_front()
+        {
+            self.run(step, txn, out)?;
+        }
+        self.progress.outputs += (out.len() - before) as u64;
+        Ok(self.work.is_empty())
+    }
+
+    /// Lays the joiner's own part of the state into `txn`. To be called before the transaction is written.
+    pub fn save<B: Base>(&self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        txn.put(Table::Meta, keys::PROGRESS.to_vec(), state::encode(&self.progress)?);
+        if self.work.is_empty() {
+            txn.remove(Table::Meta, keys::WORK.to_vec());
+        } else {
+            txn.put(Table::Meta, keys::WORK.to_vec(), state::encode(&self.work)?);
+        }
+        Ok(())
+    }
+
+    /// Where the joiner stands.
+    pub fn position(&self) -> Position {
+        Position {
+            next_offset: self.progress.next_offset,
+            outputs: self.progress.outputs,
+        }
+    }
+
+    /// The watermark, once there is one.
+    pub fn watermark(&self) -> Option<EventTime> {
+        self.progress.watermarks.watermark()
+    }
+
+    /// The latest clock that a router sent.
+    pub fn wall(&self) -> Option<WallTime> {
+        self.progress.watermarks.wall()
+    }
+
+    /// What lies before this is never read: the greatest watermark that activities have moved, less the retention.
+    pub fn horizon(&self) -> EventTime {
+        match (self.progress.watermarks.by_activities(), self.retention) {
+            (Some(watermark), Some(retention)) => watermark.minus(retention),
+            _ => EventTime::MIN,
+        }
+    }
+
+    /// What happened since this was last asked.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+}

@@ -1,0 +1,179 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{ActivityId, AlertId, Key};
+use crate::time::{EventTime, WallTime, Window};
+
+/// What an output record does to the reader's table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Op {
+    /// Sets the record of this id.
+    Upsert,
+    /// Removes the record of this id.
+    Delete,
+}
+
+/// Why a row comes or goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Reason {
+    /// The alert's window closed.
+    WindowClosed,
+    /// The activity arrived after its window had closed.
+    LateActivity,
+    /// The alert arrived after its window had closed.
+    LateAlert,
+    /// A newer version of an answered alert has another window or another key.
+    AlertUpdated,
+}
+
+/// What closed an alert's window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ClosedBy {
+    /// The watermark, moved by activities.
+    Watermark,
+    /// The watermark, moved by the clock because every source partition was idle.
+    Clock,
+    /// The alert had waited for the longest time allowed.
+    MaxWait,
+    /// There was no more input.
+    EndOfInput,
+}
+
+/// One thing that JOIN has to say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// A pair of an alert and an activity.
+    Row(Row),
+    /// Where an alert's answer stands.
+    Summary(Summary),
+}
+
+/// A pair of an alert and an activity that comes or goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Whether it comes or goes.
+    pub op: Op,
+    /// Why.
+    pub reason: Reason,
+    /// The alert.
+    pub alert: AlertId,
+    /// What the two met on.
+    pub key: Key,
+    /// The activity.
+    pub activity: ActivityId,
+    /// The activity's time.
+    pub time: EventTime,
+    /// The rows of the two; `None` for a pair that goes.
+    pub rows: Option<Rows>,
+}
+
+/// The SecurityAlert and the CloudAppEvents row of a pair.
+pub type Rows = (Arc<[u8]>, Box<[u8]>);
+
+/// The answer to an alert as a whole: one for every revision.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Summary {
+    /// Whether the answer counts, or is withdrawn because the alert's key has moved.
+    pub op: Op,
+    /// The alert.
+    pub alert: AlertId,
+    /// Its key.
+    pub key: Key,
+    /// The event time it covers.
+    pub window: Window,
+    /// The answer.
+    pub answer: Answer,
+    /// Whether every activity up to the end of the window is known to have been there.
+    pub complete: bool,
+    /// The watermark when the record was made.
+    pub watermark: Option<EventTime>,
+    /// The SecurityAlert row; `None` when the answer is withdrawn.
+    pub row: Option<Arc<[u8]>>,
+}
+
+/// Where the answer to an alert stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// What closed the window.
+    pub closed_by: ClosedBy,
+    /// The router's clock at the close; `None` in a log without clocks.
+    pub closed_at: Option<WallTime>,
+    /// The number of the last revision; 0 before the first.
+    pub revision: u32,
+    /// Number of activities.
+    pub activities: u64,
+    /// Time of the earliest one, if known.
+    pub first: Option<EventTime>,
+    /// Time of the latest one, if known.
+    pub last: Option<EventTime>,
+    /// Whether any revision had an activity.
+    pub ever_matched: bool,
+}
+
+/// Outputs on their way out, until there are enough to hand over.
+#[derive(Default, Debug)]
+pub struct Outbox {
+    outputs: Vec<(i64, Output)>,
+    bytes: usize,
+    limit: Limit,
+    /// The offset of the log record that is being worked on.
+    pub(super) cause: i64,
+}
+
+/// When an outbox is full: at either of the two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// Number of outputs.
+    pub outputs: usize,
+    /// Bytes of the rows in them.
+    pub bytes: usize,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self {
+            outputs: 2_000,
+            bytes: 8 << 20,
+        }
+    }
+}
+
+impl Outbox {
+    /// An empty one.
+    pub fn new(limit: Limit) -> Self {
+        Self {
+            limit,
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is to be emptied before more goes in.
+    pub fn is_full(&self) -> bool {
+        self.outputs.len() >= self.limit.outputs || self.bytes >= self.limit.bytes
+    }
+
+    /// Number of outputs inside.
+    pub fn len(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// Whether nothing is inside.
+    pub fn is_empty(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
+    /// Takes out everything, in order, each with the offset of the log record that caused it.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, (i64, Output)> {
+        self.bytes = 0;
+        self.outputs.drain(..)
+    }
+
+    pub(super) fn push(&mut self, output: Output) {
+        self.bytes += match &output {
+            Output::Row(row) => row.rows.as_ref().map_or(0, |(alert, activity)| alert.len() + activity.len()),
+            Output::Summary(summary) => summary.row.as_ref().map_or(0, |alert| alert.len()),
+        };
+        self.outputs.push((self.cause, output));
+    }
+}

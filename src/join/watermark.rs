@@ -1,0 +1,202 @@
+//! From what routers say of their source partitions to one watermark that never goes back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::log::{Mark, Marks};
+use crate::time::{EventTime, WallTime};
+
+/// How long a router's word that a partition is idle holds, measured by the clocks that routers send. A router that has died can
+/// no longer see what comes in; one that lives says it again at least once a second.
+const IDLE_LEASE: Duration = Duration::from_secs(5);
+
+/// What is known of the source partitions, and the watermark that follows.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Watermarks {
+    /// The latest clock that a router sent.
+    wall: Option<WallTime>,
+    /// All input topics with their numbers of partitions, as the router with the latest clock has them.
+    topics: Vec<(String, u32)>,
+    listed_at: Option<WallTime>,
+    sources: BTreeMap<(String, u32), Source>,
+    /// The greatest watermark that activities have moved.
+    by_activities: Option<EventTime>,
+    /// The watermark.
+    watermark: Option<EventTime>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Source {
+    time: Option<EventTime>,
+    idle: bool,
+    heard: WallTime,
+}
+
+impl Source {
+    fn is_idle(&self, now: WallTime) -> bool {
+        self.idle && now.since(self.heard) <= IDLE_LEASE
+    }
+}
+
+impl Watermarks {
+    /// The latest clock that a router sent.
+    pub(super) fn wall(&self) -> Option<WallTime> {
+        self.wall
+    }
+
+    /// No activity below this is expected any more.
+    pub(super) fn watermark(&self) -> Option<EventTime> {
+        self.watermark
+    }
+
+    /// The same, as far as activities have moved it.
+    pub(super) fn by_activities(&self) -> Option<EventTime> {
+        self.by_activities
+    }
+
+    /// Takes in what a router says; whether the watermark has moved.
+    pub(super) fn observe(&mut self, marks: &Marks) -> bool {
+        let now = self.wall.map_or(marks.wall, |wall| wall.max(marks.wall));
+        self.wall = Some(now);
+        if self.listed_at.is_none_or(|listed| listed <= marks.wall) {
+            self.listed_at = Some(marks.wall);
+            self.topics.clone_from(&marks.topics);
+            let topics = &self.topics;
+            let is_listed = |topic: &str, partition| topics.iter().any(|(name, count)| name == topic && partition < *count);
+            self.sources.retain(|(topic, partition), _| is_listed(topic, *partition));
+        }
+        for mark in &marks.sources {
+            self.hear(mark, marks.wall);
+        }
+        let before = self.watermark;
+        self.advance(now, marks.clock);
+        self.watermark != before
+    }
+
+    /// What a router says of a time stays true whoever reads the partition now: it had read so far. That the partition is idle
+    /// is true only until it is read on, so of that the latest word counts.
+    fn hear(&mut self, mark: &Mark, wall: WallTime) {
+        let source = self.sources.entry((mark.topic.clone(), mark.partition)).or_insert(Source {
+            time: None,
+            idle: false,
+            heard: wall,
+        });
+        source.time = source.time.max(mark.time);
+        if source.heard <= wall {
+            source.heard = wall;
+            source.idle = mark.idle;
+        }
+    }
+
+    fn advance(&mut self, now: WallTime, clock: EventTime) {
+        let expected: u64 = self.topics.iter().map(|(_, count)| u64::from(*count)).sum();
+        if (self.sources.len() as u64) < expected {
+            return;
+        }
+        let mut active = self.sources.values().filter(|source| !source.is_idle(now)).peekable();
+        if active.peek().is_none() {
+            self.watermark = self.watermark.max(Some(clock));
+        } else if let Some(least) = active.map(|source| source.time).min().flatten() {
+            self.by_activities = self.by_activities.max(Some(least));
+            self.watermark = self.watermark.max(self.by_activities);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ticks: i64) -> EventTime {
+        EventTime::from_ticks(ticks)
+    }
+
+    fn mark(partition: u32, time: Option<i64>, idle: bool) -> Mark {
+        Mark {
+            topic: "a".into(),
+            partition,
+            position: 0,
+            time: time.map(at),
+            idle,
+        }
+    }
+
+    fn marks(wall: i64, sources: Vec<Mark>) -> Marks {
+        Marks {
+            wall: WallTime(wall),
+            clock: at(wall * 100),
+            topics: vec![("a".into(), 2)],
+            sources,
+            settings: [0; 32],
+        }
+    }
+
+    #[test]
+    fn there_is_no_watermark_until_every_partition_has_spoken() {
+        let mut watermarks = Watermarks::default();
+        assert!(!watermarks.observe(&marks(1, vec![mark(0, Some(50), false)])));
+        assert_eq!(watermarks.watermark(), None);
+        assert!(watermarks.observe(&marks(1, vec![mark(1, Some(40), false)])));
+        assert_eq!(watermarks.watermark(), Some(at(40)));
+    }
+
+    #[test]
+    fn a_partition_without_activities_holds_it_back_until_it_is_idle() {
+        let mut watermarks = Watermarks::default();
+        watermarks.observe(&marks(1, vec![mark(0, Some(50), false), mark(1, None, false)]));
+        assert_eq!(watermarks.watermark(), None);
+        watermarks.observe(&marks(2, vec![mark(1, None, true)]));
+        assert_eq!(watermarks.watermark(), Some(at(50)));
+    }
+
+    #[test]
+    fn it_never_goes_back() {
+        let mut watermarks = Watermarks::default();
+        watermarks.observe(&marks(1, vec![mark(0, Some(50), false), mark(1, Some(20), true)]));
+        assert_eq!(watermarks.watermark(), Some(at(50)));
+        watermarks.observe(&marks(2, vec![mark(1, Some(30), false)]));
+        assert_eq!(watermarks.watermark(), Some(at(50)));
+    }
+
+    #[test]
+    fn when_all_are_idle_the_clock_moves_it_but_not_what_activities_moved() {
+        let mut watermarks = Watermarks::default();
+        watermarks.observe(&marks(1, vec![mark(0, Some(50), false), mark(1, Some(60), false)]));
+        watermarks.observe(&marks(9, vec![mark(0, Some(50), true), mark(1, Some(60), true)]));
+        assert_eq!(watermarks.watermark(), Some(at(900)));
+        assert_eq!(watermarks.by_activities(), Some(at(50)));
+    }
+
+    #[test]
+    fn idleness_is_a_lease() {
+        let mut watermarks = Watermarks::default();
+        watermarks.observe(&marks(0, vec![mark(0, Some(50), false), mark(1, Some(20), true)]));
+        assert_eq!(watermarks.watermark(), Some(at(50)));
+        watermarks.observe(&marks(5_001, vec![mark(0, Some(70), false)]));
+        assert_eq!(
+            watermarks.watermark(),
+            Some(at(50)),
+            "partition 1 is not known to be idle any more"
+        );
+    }
+
+    #[test]
+    fn the_word_of_a_router_with_an_older_clock_does_not_make_a_partition_idle() {
+        let mut watermarks = Watermarks::default();
+        watermarks.observe(&marks(10, vec![mark(0, Some(50), false), mark(1, Some(20), false)]));
+        watermarks.observe(&marks(9, vec![mark(1, Some(25), true)]));
+        assert_eq!(watermarks.watermark(), Some(at(25)));
+    }
+
+    #[test]
+    fn a_topic_that_is_no_longer_listed_is_forgotten() {
+        let mut watermarks = Watermarks::default();
+        watermarks.observe(&marks(1, vec![mark(0, Some(50), false), mark(1, Some(20), false)]));
+        let mut fewer = marks(2, vec![mark(0, Some(60), false)]);
+        fewer.topics = vec![("a".into(), 1)];
+        watermarks.observe(&fewer);
+        assert_eq!(watermarks.watermark(), Some(at(60)));
+    }
+}

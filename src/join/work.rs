@@ -1,0 +1,200 @@
+//! What is left to do for a log record. It is stored with the state: the order of variants and fields is a stored format.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Joiner;
+use super::output::{ClosedBy, Op, Outbox, Output, Reason, Row};
+use super::state::{self, AlertState, Held};
+use crate::record::{ActivityId, AlertId, Key};
+use crate::store::{Base, Direction, Error, Table, Txn, keys};
+use crate::time::{EventTime, WallTime, Window};
+
+/// One thing to do. A step that is not done when the outbox is full puts itself back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) enum Step {
+    /// Close the alerts whose windows end at or before this time.
+    CloseUntil { time: EventTime, end_of_input: bool },
+    /// Close the alerts that may not wait beyond this time.
+    DeadlinesUntil { time: WallTime },
+    /// Send the pairs of an alert and the activities of a key within a window.
+    Rows(Rows),
+    /// Send a pair for every answered alert whose window holds this activity.
+    Late(Late),
+    /// Send the next revision of an alert's answer.
+    Summary { alert: AlertId },
+    /// Take back an alert's answer under a key that is no longer its own.
+    Withdraw { alert: AlertId, was: Held },
+    /// Send a revision for every alert that late activities have come for.
+    Revise,
+    /// Forget what lies behind the horizon.
+    Evict,
+}
+
+/// Pairs of one alert.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Rows {
+    pub(super) alert: AlertId,
+    pub(super) key: Key,
+    pub(super) window: Window,
+    pub(super) op: Op,
+    pub(super) reason: Reason,
+    pub(super) sent: Sent,
+}
+
+impl Rows {
+    pub(super) fn new(alert: &AlertId, key: &Key, window: Window, op: Op, reason: Reason) -> Self {
+        Self {
+            alert: alert.clone(),
+            key: key.clone(),
+            window,
+            op,
+            reason,
+            sent: Sent::default(),
+        }
+    }
+}
+
+/// What of the pairs has been sent.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Sent {
+    /// The day and the stored key of the last one.
+    after: Option<(i64, Vec<u8>)>,
+    count: u64,
+    first: Option<EventTime>,
+    last: Option<EventTime>,
+}
+
+/// A late activity on its way to the alerts it belongs to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Late {
+    pub(super) key: Key,
+    pub(super) time: EventTime,
+    pub(super) activity: ActivityId,
+    /// The last alert, as its key in the table of answered alerts.
+    pub(super) after: Option<Vec<u8>>,
+}
+
+impl Joiner {
+    pub(super) fn run<B: Base>(&mut self, step: Step, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
+        match step {
+            Step::CloseUntil { time, end_of_input } => self.close_until(time, end_of_input, txn),
+            Step::DeadlinesUntil { time } => self.deadlines_until(time, txn),
+            Step::Rows(rows) => self.rows(rows, txn, out),
+            Step::Late(late) => self.late(late, txn, out),
+            Step::Summary { alert } => self.summary(&alert, txn, out),
+            Step::Withdraw { alert, was } => self.withdraw(alert, was, out),
+            Step::Revise => self.revise(txn),
+            Step::Evict => self.evict(txn),
+        }
+    }
+
+    fn rows<B: Base>(&mut self, mut rows: Rows, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
+        let window = rows.window.not_before(self.horizon());
+        let alert_row = match rows.op {
+            Op::Upsert => Some(alert_row(&rows.alert, txn)?),
+            Op::Delete => None,
+        };
+        let from_day = rows
+            .sent
+            .after
+            .as_ref()
+            .map_or(window.from.day(), |(day, _)| window.from.day().max(*day));
+        let days: Vec<i64> = match window.is_empty() {
+            true => Vec::new(),
+            false => self.days.range(from_day..=window.to.day()).copied().collect(),
+        };
+        for day in days {
+            let mut span = keys::activities(&rows.key, window, day);
+            if let Some((after_day, after)) = &rows.sent.after
+                && *after_day == day
+            {
+                span.from = keys::successor(after);
+            }
+            for pair in txn.scan(Table::Activities, span, Direction::Forward) {
+                let (key, row) = pair?;
+                let (time, activity) = keys::activity_parts(&key)?;
+                out.push(Output::Row(Row {
+                    op: rows.op,
+                    reason: rows.reason,
+                    alert: rows.alert.clone(),
+                    key: rows.key.clone(),
+                    activity,
+                    time,
+                    rows: alert_row.clone().map(|alert| (alert, row)),
+                }));
+                rows.sent.note(day, key, time);
+                if out.is_full() {
+                    self.work.push_front(Step::Rows(rows));
+                    return Ok(());
+                }
+            }
+        }
+        self.rows_sent(&rows, txn)
+    }
+
+    /// Adds what was sent to the alert's answer, unless the alert has moved on to another key.
+    fn rows_sent<B: Base>(&mut self, rows: &Rows, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        match rows.op {
+            Op::Upsert => self.counts.upserts += rows.sent.count,
+            Op::Delete => self.counts.deletes += rows.sent.count,
+        }
+        let Some(AlertState::Here(mut held)) = load(&rows.alert, txn)? else {
+            return Ok(());
+        };
+        if held.key != rows.key {
+            return Ok(());
+        }
+        let Some(answer) = &mut held.answer else {
+            return Ok(());
+        };
+        match rows.op {
+            Op::Upsert => {
+                answer.activities += rows.sent.count;
+                answer.first = least(answer.first, rows.sent.first);
+                answer.last = answer.last.max(rows.sent.last);
+            }
+            Op::Delete => answer.activities = answer.activities.saturating_sub(rows.sent.count),
+        }
+        save(&rows.alert, AlertState::Here(held), txn)
+    }
+}
+
+impl Sent {
+    fn note(&mut self, day: i64, key: Box<[u8]>, time: EventTime) {
+        self.after = Some((day, key.into()));
+        self.count += 1;
+        self.first = self.first.or(Some(time));
+        self.last = Some(time);
+    }
+}
+
+/// The earlier of two times, of which either may be missing.
+pub(super) fn least(one: Option<EventTime>, other: Option<EventTime>) -> Option<EventTime> {
+    [one, other].into_iter().flatten().min()
+}
+
+pub(super) fn load<B: Base>(alert: &AlertId, txn: &Txn<'_, B>) -> Result<Option<AlertState>, Error> {
+    let bytes = txn.get(Table::Alerts, &keys::alert(alert))?;
+    bytes.map(|bytes| state::decode(&bytes, "alert")).transpose()
+}
+
+pub(super) fn save<B: Base>(alert: &AlertId, state: AlertState, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    txn.put(Table::Alerts, keys::alert(alert), state::encode(&state)?);
+    Ok(())
+}
+
+/// The row of the version that counts.
+pub(super) fn alert_row<B: Base>(alert: &AlertId, txn: &Txn<'_, B>) -> Result<Arc<[u8]>, Error> {
+    let row = txn.get(Table::AlertRows, &keys::alert(alert))?;
+    Ok(row.ok_or(Error::Damaged { what: "alert's row" })?.into())
+}
+
+/// The version of [`ClosedBy`] that the watermark stands for.
+pub(super) fn closed_by_watermark(window: Window, by_activities: Option<EventTime>) -> ClosedBy {
+    match by_activities.is_some_and(|watermark| watermark >= window.to) {
+        true => ClosedBy::Watermark,
+        false => ClosedBy::Clock,
+    }
+}

@@ -1,0 +1,320 @@
+use std::borrow::Cow;
+use std::iter::FusedIterator;
+
+use super::unescape;
+
+/// How many arrays and objects may lie in one another in a row. Deeper ones are refused: whoever reads our output has a limit, too.
+pub const MAX_DEPTH: usize = 128;
+
+/// How many arrays and objects lie in one another: 0 for a scalar, 1 for `[]`. Linear in the length of the text, whatever its depth.
+pub fn depth(json: &[u8]) -> usize {
+    let mut cursor = Cursor::new(json);
+    match cursor.peek() {
+        Some(b'{' | b'[') => cursor.skip_nested(),
+        _ => 0,
+    }
+}
+
+/// The members of an object in their order, repeated keys included; none when `json` is no object.
+pub fn members(json: &[u8]) -> Members<'_> {
+    let mut cursor = Cursor::new(json);
+    if !cursor.enter(b'{') {
+        cursor.at = json.len();
+    }
+    Members(cursor)
+}
+
+/// A member of an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Member<'a> {
+    /// The key, a string literal.
+    pub key: &'a [u8],
+    /// The text of the value, without white space around it.
+    pub value: &'a [u8],
+}
+
+impl<'a> Member<'a> {
+    /// What the key says, in WTF-8.
+    pub fn name(&self) -> Cow<'a, [u8]> {
+        unescape(self.key).unwrap_or_default()
+    }
+}
+
+/// See [`members`].
+#[derive(Clone, Debug)]
+pub struct Members<'a>(Cursor<'a>);
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.member()
+    }
+}
+
+impl FusedIterator for Members<'_> {}
+
+/// A place in JSON text, for walking through it once.
+#[derive(Clone, Debug)]
+pub struct Cursor<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// At the beginning of `text`.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The first byte of the next token; `None` at the end. It stays the next.
+    ///
+    /// The text is known to be valid: between tokens, commas and colons say no more than white space.
+    pub fn peek(&mut self) -> Option<u8> {
+        while let Some(&byte) = self.text.get(self.at) {
+            if !is_separator(byte) {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    /// Goes behind `bracket` when that is the next token; says whether it was.
+    pub fn enter(&mut self, bracket: u8) -> bool {
+        let is_next = self.peek() == Some(bracket);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    /// The next member of the object that was entered. At its end `None`, and the cursor goes behind it.
+    pub fn member(&mut self) -> Option<Member<'a>> {
+        let key = self.key()?;
+        let value = self.value();
+        Some(Member { key, value })
+    }
+
+    /// The key of the next member, before whose value the cursor then is. At the end of the object `None`, and the cursor goes behind it.
+    pub fn key(&mut self) -> Option<&'a [u8]> {
+        if self.peek() == Some(b'"') {
+            return Some(self.value());
+        }
+        self.enter(b'}');
+        None
+    }
+
+    /// Whether the array that was entered has another element, before which the cursor then is. At its end the cursor goes behind it.
+    pub fn has_element(&mut self) -> bool {
+        !self.enter(b']') && !matches!(self.peek(), None | Some(b'}'))
+    }
+
+    /// What `walk` goes over, from the next token on.
+    pub fn across(&mut self, walk: impl FnOnce(&mut Self)) -> &'a [u8] {
+        self.peek();
+        let start = self.at;
+        walk(self);
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// The text of the next value, without white space around it.
+    pub fn value(&mut self) -> &'a [u8] {
+        let first = self.peek();
+        let start = self.at;
+        match first {
+            Some(b'"') => self.at = string_end(self.text, self.at),
+            Some(b'{' | b'[') => {
+                self.skip_nested();
+            }
+            _ => self.skip_scalar(),
+        }
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// Over the array or object that begins here; the depth it reaches.
+    fn skip_nested(&mut self) -> usize {
+        let (mut open, mut deepest) = (0_usize, 0);
+        while let Some(&byte) = self.text.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.at = string_end(self.text, self.at);
+                    continue;
+                }
+                b'{' | b'[' => {
+                    open += 1;
+                    deepest = deepest.max(open);
+                }
+                b'}' | b']' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            self.at += 1;
+            if open == 0 {
+                break;
+            }
+        }
+        deepest
+    }
+
+    fn skip_scalar(&mut self) {
+        while let Some(&byte) = self.text.get(self.at) {
+            if is_separator(byte) || matches!(byte, b']' | b'}') {
+                break;
+            }
+            self.at += 1;
+        }
+    }
+}
+
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b',' | b':')
+}
+
+/// The place behind the string literal whose opening quote is at `start`.
+pub(super) fn string_end(text: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    // Most strings are short: looking at eight bytes at a time is twice as fast here as a call that is made for long ones.
+    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+        match quote_or_backslash(u64::from_le_bytes(*chunk)) {
+            None => at += 8,
+            Some(place) if chunk.get(place) == Some(&b'"') => return at + place + 1,
+            Some(place) => at += place + 2,
+        }
+    }
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+/// The place of the first quote or backslash among eight bytes, the first of which is the lowest.
+fn quote_or_backslash(bytes: u64) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+    // The lowest high bit that is left stands where the lowest zero byte is; what a borrow sets wrongly lies above it.
+    let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & HIGH_BITS;
+    let found = zeros(bytes ^ u64::from_ne_bytes([b'"'; 8])) | zeros(bytes ^ u64::from_ne_bytes([b'\\'; 8]));
+    (found != 0).then_some(found.trailing_zeros() as usize / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::super::arbitrary;
+    use super::*;
+
+    fn elements(json: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let mut cursor = Cursor::new(json);
+        let is_array = cursor.enter(b'[');
+        std::iter::from_fn(move || (is_array && cursor.has_element()).then(|| cursor.value()))
+    }
+
+    fn names_and_values(json: &str) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        members(json.as_bytes())
+            .map(|member| (text(&member.name()), text(member.value)))
+            .collect()
+    }
+
+    #[test]
+    fn members_are_found_whatever_lies_between_them() {
+        let found = names_and_values(" { \"a\" : 1 , \"\\u0062\":[1,{\"x\":\"]}\"}]\n,\"c\\\"\":\"\\\\\" ,\"a\":null}");
+        let expected = [("a", "1"), ("b", "[1,{\"x\":\"]}\"}]"), ("c\"", "\"\\\\\""), ("a", "null")];
+        assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(names_and_values("{}"), []);
+        assert_eq!(names_and_values("[\"a\"]"), []);
+    }
+
+    #[test]
+    fn elements_are_found_whatever_lies_between_them() {
+        let found: Vec<&[u8]> = elements(b" [ 1,\"a,]\" ,[ [] ],{ } , true ]").collect();
+        assert_eq!(found, [&b"1"[..], b"\"a,]\"", b"[ [] ]", b"{ }", b"true"]);
+        assert_eq!(elements(b"[ ]").count(), 0);
+        assert_eq!(elements(b"{\"a\":[1]}").count(), 0);
+    }
+
+    #[test]
+    fn a_cursor_goes_behind_what_it_entered() {
+        let mut cursor = Cursor::new(b"[{\"a\":[1,[2]],\"b\":{}} , 3]");
+        assert!(cursor.enter(b'[') && !cursor.enter(b'[') && cursor.has_element());
+        let object = cursor.across(|cursor| {
+            assert!(cursor.enter(b'{'));
+            assert_eq!(cursor.key(), Some(&b"\"a\""[..]));
+            assert!(cursor.enter(b'[') && cursor.has_element());
+            assert_eq!(cursor.value(), b"1");
+            assert!(cursor.has_element());
+            assert_eq!(cursor.value(), b"[2]");
+            assert!(!cursor.has_element());
+            assert_eq!(cursor.member().map(|member| member.value), Some(&b"{}"[..]));
+            assert_eq!(cursor.member(), None);
+        });
+        assert_eq!(object, b"{\"a\":[1,[2]],\"b\":{}}");
+        assert!(cursor.has_element());
+        assert_eq!(cursor.value(), b"3");
+        assert!(!cursor.has_element());
+        assert_eq!(cursor.peek(), None);
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_strings() {
+        for (json, expected) in [("1", 0), ("\"[[\"", 0), (" []", 1), ("{\"[\":[{}]}", 3), ("[[],[[]],[]]", 3)] {
+            assert_eq!(depth(json.as_bytes()), expected, "{json}");
+        }
+        let deep = "[".repeat(10_000_000) + &"]".repeat(10_000_000);
+        assert_eq!(depth(deep.as_bytes()), 10_000_000);
+        assert_eq!(elements(deep.as_bytes()).map(depth).collect::<Vec<_>>(), [9_999_999]);
+    }
+
+    #[test]
+    fn strings_end_at_the_first_quote_that_is_not_escaped() {
+        for length in 0..20 {
+            let plain = "x".repeat(length);
+            for (inner, rest) in [
+                (plain.clone(), ""),
+                (plain.clone() + "\\\"", "\"\\"),
+                (plain.clone() + "\\\\", "yyyyyyyyyyyyy\""),
+                (plain + "\u{a3}é!#[]", "!"),
+            ] {
+                let text = format!("  \"{inner}\"{rest}");
+                assert_eq!(string_end(text.as_bytes(), 2), text.len() - rest.len(), "{text}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_are_found_wherever_they_are(bytes in prop::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), any::<u8>(), 0x20..0x24u8, 0x5a..0x5eu8], 8)) {
+            let expected = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+            prop_assert_eq!(quote_or_backslash(u64::from_le_bytes(bytes.try_into().unwrap())), expected);
+        }
+
+        #[test]
+        fn the_pieces_are_those_that_serde_json_sees(json in arbitrary::tame_json()) {
+            match serde_json::from_str(&json).unwrap() {
+                Value::Array(values) => {
+                    let found: Vec<Value> = elements(json.as_bytes()).map(|text| serde_json::from_slice(text).unwrap()).collect();
+                    prop_assert_eq!(found, values);
+                }
+                Value::Object(values) => {
+                    let found: serde_json::Map<_, _> = names_and_values(&json)
+                        .into_iter()
+                        .map(|(name, value)| (name, serde_json::from_str(&value).unwrap()))
+                        .collect();
+                    prop_assert_eq!(found, values);
+                }
+                _ => prop_assert_eq!(depth(json.as_bytes()), 0),
+            }
+        }
+
+        #[test]
+        fn text_that_is_no_json_does_no_harm(text in "[\\[\\]{}\",:\\\\ a1]{0,40}") {
+            members(text.as_bytes()).chain(members(&text.as_bytes()[text.len() / 2..])).for_each(drop);
+            prop_assert!(elements(text.as_bytes()).count() <= text.len());
+            prop_assert!(depth(text.as_bytes()) <= text.len());
+        }
+    }
+}

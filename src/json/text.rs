@@ -1,0 +1,188 @@
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2};
+
+use super::scan::string_end;
+
+/// Writes `text`, which is WTF-8, as a string literal with the fewest escapes: quotes, backslashes, control characters (with their short
+/// names where they have one) and lone surrogates, hex digits in lower case. The literal is valid JSON in valid UTF-8.
+pub fn write_string(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut written = 0;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let (code, width) = match byte {
+            ..0x20 | b'"' | b'\\' => (Some(u16::from(byte)), 1),
+            0xed => (lone_surrogate(text, at), 3),
+            _ => (None, 1),
+        };
+        let Some(code) = code else {
+            at += 1;
+            continue;
+        };
+        out.extend_from_slice(&text[written..at]);
+        write_escape(code, out);
+        at += width;
+        written = at;
+    }
+    out.extend_from_slice(&text[written..]);
+    out.push(b'"');
+}
+
+/// The lone surrogate at `at`, where the lead byte is 0xed: the only sequences that WTF-8 adds to UTF-8.
+fn lone_surrogate(text: &[u8], at: usize) -> Option<u16> {
+    match *text.get(at + 1..at + 3)? {
+        [high @ 0xa0..=0xbf, low] => Some(0xd000 | u16::from(high & 0x3f) << 6 | u16::from(low & 0x3f)),
+        _ => None,
+    }
+}
+
+fn write_escape(code: u16, out: &mut Vec<u8>) {
+    let short: &[u8] = match code {
+        0x08 => b"\\b",
+        0x09 => b"\\t",
+        0x0a => b"\\n",
+        0x0c => b"\\f",
+        0x0d => b"\\r",
+        0x22 => b"\\\"",
+        0x5c => b"\\\\",
+        _ => return out.extend_from_slice(format!("\\u{code:04x}").as_bytes()),
+    };
+    out.extend_from_slice(short);
+}
+
+/// What a string literal says, in WTF-8; `None` when `literal` is none.
+pub fn unescape(literal: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let inner = literal.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if memchr(b'\\', inner).is_none() {
+        return Some(Cow::Borrowed(inner));
+    }
+    // Asked for bytes rather than a string, serde_json keeps lone surrogates, as WTF-8.
+    let text: serde_bytes::ByteBuf = serde_json::from_slice(literal).ok()?;
+    Some(Cow::Owned(text.into_vec()))
+}
+
+/// The same JSON without white space outside strings.
+pub fn compact(json: &[u8]) -> Cow<'_, [u8]> {
+    let mut out = Vec::new();
+    let mut written = 0;
+    let mut at = 0;
+    while let Some(&byte) = json.get(at) {
+        match byte {
+            b'"' => at = string_end(json, at),
+            b' ' | b'\n' | b'\r' | b'\t' => {
+                out.extend_from_slice(&json[written..at]);
+                at += 1;
+                written = at;
+            }
+            _ => at += 1,
+        }
+    }
+    if written == 0 {
+        return Cow::Borrowed(json);
+    }
+    out.extend_from_slice(&json[written..]);
+    Cow::Owned(out)
+}
+
+/// The same JSON on one line: as it is, but [`compact`] when it has line breaks. (A string cannot hold one.)
+pub fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
+    match memchr2(b'\n', b'\r', json) {
+        Some(_) => compact(json),
+        None => Cow::Borrowed(json),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::super::arbitrary;
+    use super::*;
+
+    fn written(text: &[u8]) -> String {
+        let mut out = Vec::new();
+        write_string(text, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn said(literal: &str) -> Vec<u8> {
+        unescape(literal.as_bytes()).unwrap().into_owned()
+    }
+
+    #[test]
+    fn the_fewest_escapes_are_written() {
+        assert_eq!(written(b""), r#""""#);
+        assert_eq!(
+            written(b"\"\\/\x08\t\n\x0c\r\x00\x1b\x1f\x7f"),
+            "\"\\\"\\\\/\\b\\t\\n\\f\\r\\u0000\\u001b\\u001f\x7f\""
+        );
+        assert_eq!(
+            written("é€😀\u{d7ff}\u{e000}\u{2028}".as_bytes()),
+            "\"é€😀\u{d7ff}\u{e000}\u{2028}\""
+        );
+        assert_eq!(written(b"a\xed\xa0\x80b\xed\xbf\xbf"), r#""a\ud800b\udfff""#);
+        assert_eq!(written(b"\xed\xae\xad\xed\xa0\xbd"), r#""\udbad\ud83d""#);
+    }
+
+    #[test]
+    fn strings_are_read_to_wtf8() {
+        assert_eq!(said(r#""plain""#), b"plain");
+        assert_eq!(said(r#""\u0063id\/\n\"""#), b"cid/\n\"");
+        assert_eq!(said(r#""\ud83d\ude00""#), "😀".as_bytes());
+        assert_eq!(said(r#""\ud800""#), b"\xed\xa0\x80");
+        assert_eq!(
+            said(r#""\ude00\ud83d\n\ud83dx\ud83d\ud83d\ude00""#),
+            b"\xed\xb8\x80\xed\xa0\xbd\n\xed\xa0\xbdx\xed\xa0\xbd\xf0\x9f\x98\x80"
+        );
+        assert!(matches!(unescape(b"\"plain\""), Some(Cow::Borrowed(b"plain"))));
+        for no_string in ["", "\"", "1", "{}", "\"\\x\"", "\"\\u12\""] {
+            assert_eq!(unescape(no_string.as_bytes()), None, "{no_string}");
+        }
+    }
+
+    #[test]
+    fn white_space_goes_only_outside_strings() {
+        assert_eq!(
+            compact(b" { \"a b\\\" \" :\t[ 1 ,\r\n2 ] } "),
+            Cow::<[u8]>::Owned(b"{\"a b\\\" \":[1,2]}".to_vec())
+        );
+        assert!(matches!(compact(b"{\"a b\":[1,2]}"), Cow::Borrowed(_)));
+        assert!(matches!(one_line(b"{ \"a\\n\": 1 }"), Cow::Borrowed(_)));
+        assert_eq!(*one_line(b"{ \"a\":\n 1 }"), *b"{\"a\":1}");
+        assert_eq!(*one_line(b"{ \"a\":\r 1 }"), *b"{\"a\":1}");
+    }
+
+    proptest! {
+        #[test]
+        fn compact_keeps_the_value(json in arbitrary::tame_json()) {
+            let value: Value = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(serde_json::from_slice::<Value>(&compact(json.as_bytes())).unwrap(), value);
+            let line = one_line(json.as_bytes());
+            prop_assert_eq!(serde_json::from_slice::<Value>(&line).unwrap(), serde_json::from_str::<Value>(&json).unwrap());
+            prop_assert!(!line.contains(&b'\n') && !line.contains(&b'\r'));
+        }
+
+        #[test]
+        fn strings_are_written_as_serde_json_writes_them(text in any::<String>()) {
+            let literal = written(text.as_bytes());
+            prop_assert_eq!(&literal, &serde_json::to_string(&text).unwrap());
+            prop_assert_eq!(said(&literal), text.as_bytes());
+        }
+
+        #[test]
+        fn what_is_written_is_read_again(units in prop::collection::vec(any::<u16>(), 0..8)) {
+            let literal = format!("\"{}\"", units.iter().map(|unit| format!("\\u{unit:04X}")).collect::<String>());
+            let text = said(&literal);
+            prop_assert_eq!(said(&written(&text)), text);
+        }
+
+        #[test]
+        fn bytes_that_are_no_text_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            write_string(&bytes, &mut Vec::new());
+            prop_assert!(compact(&bytes).len() <= bytes.len());
+            let _ = unescape(&bytes);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! How clients are set up: what the program must have, what serves it well, and over that what the user says.
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+
+use super::Error;
+use crate::config::Config;
+
+/// librdkafka's name for how a client is called in the broker's logs.
+const CLIENT_ID: &str = "client.id";
+
+/// A consumer in the group `<application.id>-<stage>` that decides itself where to begin and what to commit.
+pub fn consumer<C, T>(config: &Config, stage: &str, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    let mut client = base(config);
+    client.set("group.id", format!("{}-{stage}", config.application.id));
+    client.set(CLIENT_ID, format!("{}-{stage}", config.application.id));
+    // The default makes a consumer wait a second when its queue is full for a moment: a third of the rate.
+    let serves_well = [
+        ("fetch.queue.backoff.ms", "10"),
+        ("queued.max.messages.kbytes", "65536"),
+        ("fetch.message.max.bytes", "4194304"),
+        ("fetch.wait.max.ms", "100"),
+        ("partition.assignment.strategy", "range,roundrobin"),
+    ];
+    overlay(&mut client, config, &serves_well);
+    let must_have = [
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        // Positions that no longer exist are the user's decision, never a silent jump.
+        ("auto.offset.reset", "error"),
+        ("enable.partition.eof", "false"),
+    ];
+    set_all(&mut client, &must_have);
+    client.create_with_context(context).map_err(Error::Client)
+}
+
+/// A producer that sends each record once and in order.
+pub fn producer<C, T>(config: &Config, stage: &str, linger_ms: &str, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    let mut client = base(config);
+    client.set(CLIENT_ID, format!("{}-{stage}", config.application.id));
+    let serves_well = [
+        ("linger.ms", linger_ms),
+        ("queue.buffering.max.kbytes", "65536"),
+        ("queue.buffering.max.messages", "100000"),
+        // A record's place must not depend on which client wrote it: this is the Java clients' rule.
+        ("partitioner", "murmur2_random"),
+        // A broker that is away is waited for; the reader stands still meanwhile.
+        ("message.timeout.ms", "0"),
+    ];
+    overlay(&mut client, config, &serves_well);
+    set_all(&mut client, &[("enable.idempotence", "true")]);
+    client.create_with_context(context).map_err(Error::Client)
+}
+
+/// A client without a group, for questions about topics.
+pub fn plain<C, T>(config: &Config, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    let mut client = base(config);
+    client.set(CLIENT_ID, format!("{}-admin", config.application.id));
+    overlay(&mut client, config, &[]);
+    client.create_with_context(context).map_err(Error::Client)
+}
+
+/// The greatest message a producer of this configuration sends.
+pub fn message_max_bytes(config: &Config) -> usize {
+    let configured = config.kafka.properties.get("message.max.bytes");
+    /// librdkafka's default.
+    const DEFAULT: usize = 1_000_000;
+    configured.and_then(|value| value.expose().parse().ok()).unwrap_or(DEFAULT)
+}
+
+fn base(config: &Config) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &config.kafka.bootstrap_servers);
+    client.set_log_level(RDKafkaLogLevel::Warning);
+    client
+}
+
+fn overlay(client: &mut ClientConfig, config: &Config, serves_well: &[(&str, &str)]) {
+    set_all(client, serves_well);
+    for (name, value) in &config.kafka.properties {
+        client.set(name, value.expose());
+    }
+}
+
+fn set_all(client: &mut ClientConfig, settings: &[(&str, &str)]) {
+    for (name, value) in settings {
+        client.set(*name, *value);
+    }
+}
+
+/// A context that logs what librdkafka says, and nothing more.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Logged;
+
+impl ClientContext for Logged {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "the broker connection has a problem");
+    }
+}
+
+/// What librdkafka says, in the program's own log.
+pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::error!(facility, message, "librdkafka");
+        }
+        RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, message, "librdkafka"),
+        RDKafkaLogLevel::Debug => tracing::debug!(facility, message, "librdkafka"),
+    }
+}

@@ -1,0 +1,106 @@
+//! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]), and how messages are
+//! sent and waited for ([`delivery`]). Knows bytes and offsets; nothing of records and what they mean.
+
+pub mod clients;
+pub mod delivery;
+pub mod topics;
+
+/// Why the broker side stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A client cannot be made from these settings.
+    #[error("cannot make a Kafka client: {0}; check [kafka] and [kafka.properties]")]
+    Client(rdkafka::error::KafkaError),
+    /// The broker cannot be asked.
+    #[error(
+        "cannot ask {servers} about {what}: {cause}; check kafka.bootstrap_servers, and that the broker runs and can be reached"
+    )]
+    Unreachable {
+        /// The configured addresses.
+        servers: String,
+        /// What was asked.
+        what: String,
+        /// The client's word.
+        cause: rdkafka::error::KafkaError,
+    },
+    /// A topic that must be there is not.
+    #[error("the topic {topic} ({role}) does not exist; create it, or correct {key}")]
+    NoTopic {
+        /// Its name.
+        topic: String,
+        /// What it is for.
+        role: &'static str,
+        /// The setting that names it.
+        key: &'static str,
+    },
+    /// The internal topic cannot be made.
+    #[error(
+        "cannot create the repartition topic {topic}: {cause}; create it with {partitions} partitions and cleanup.policy=delete, or set repartition.topic to one that exists"
+    )]
+    Create {
+        /// Its name.
+        topic: String,
+        /// The number of partitions it must have.
+        partitions: u32,
+        /// The broker's word.
+        cause: String,
+    },
+    /// The internal topic has another number of partitions than the configuration says.
+    #[error(
+        "the repartition topic {topic} has {found} partitions and repartition.partitions says {configured}; state depends on it: set it to {found}, or use another application.id"
+    )]
+    Partitions {
+        /// Its name.
+        topic: String,
+        /// What the broker says.
+        found: usize,
+        /// What the configuration says.
+        configured: u32,
+    },
+    /// An output topic that would lose rows.
+    #[error(
+        "the topic {topic} has cleanup.policy={policy}: its key is the alert, so compaction would keep one row of each; set cleanup.policy=delete or use another topic"
+    )]
+    Compacted {
+        /// Its name.
+        topic: String,
+        /// The policy found.
+        policy: String,
+    },
+    /// A message could not be delivered.
+    #[error("cannot deliver to {topic}: {cause}; nothing is lost, the records are sent again after a restart")]
+    Delivery {
+        /// Where to.
+        topic: String,
+        /// The client's word.
+        cause: rdkafka::error::KafkaError,
+    },
+    /// Reading failed for good.
+    #[error("cannot read {topics}: {cause}")]
+    Read {
+        /// What was read.
+        topics: String,
+        /// The client's word.
+        cause: rdkafka::error::KafkaError,
+    },
+    /// Records were removed before they were read.
+    #[error(
+        "{topic}/{partition}: the next record to read has offset {position}, but the topic now begins at {low} and ends at {high}: {lost}; {way_out}"
+    )]
+    LostOffsets {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The next offset to read.
+        position: i64,
+        /// The first offset there is.
+        low: i64,
+        /// The offset behind the last.
+        high: i64,
+        /// What is gone, in words.
+        lost: String,
+        /// What to do.
+        way_out: &'static str,
+    },
+}

@@ -1,0 +1,179 @@
+//! What is asked of topics before and while they are read.
+
+use std::time::Duration;
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigEntry, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::Error;
+use super::clients::{self, Logged};
+use crate::config::Config;
+
+/// How long an answer of the broker is waited for.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How much longer than `state.retention` the log must keep its records: a rebuild reads it from the start, and takes its time.
+pub const LOG_MARGIN: Duration = Duration::from_secs(2 * 86_400);
+
+impl ConsumerContext for Logged {}
+
+/// Asks about topics.
+pub struct Topics<'c> {
+    config: &'c Config,
+    consumer: BaseConsumer<Logged>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl<'c> Topics<'c> {
+    /// Asks the brokers that `config` names.
+    pub fn new(config: &'c Config) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Ok(Self {
+            config,
+            consumer: clients::plain(config, Logged)?,
+            runtime: runtime.map_err(|error| Error::Client(rdkafka::error::KafkaError::AdminOpCreation(error.to_string())))?,
+        })
+    }
+
+    /// How many partitions a topic has; `None` when it does not exist.
+    pub fn partitions(&self, topic: &str) -> Result<Option<u32>, Error> {
+        partitions(&self.consumer, topic).map_err(|cause| self.unreachable(format!("the topic {topic}"), cause))
+    }
+
+    /// Checks that the topics of the configuration are there, and makes the internal one if it is not.
+    pub fn prepare(&self) -> Result<(), Error> {
+        for topic in &self.config.input.topics {
+            self.require(topic, "input", "input.topics")?;
+        }
+        let output = &self.config.output;
+        self.require(&output.topic, "output", "output.topic")?;
+        self.require(&output.dead_letter_topic, "dead letters", "output.dead_letter_topic")?;
+        if let Some(topic) = &output.summary_topic {
+            self.require(topic, "summaries", "output.summary_topic")?;
+        }
+        self.refuse_compacted(&output.topic)?;
+        self.prepare_log()
+    }
+
+    fn require(&self, topic: &str, role: &'static str, key: &'static str) -> Result<(), Error> {
+        match self.partitions(topic)? {
+            Some(_) => Ok(()),
+            None => Err(Error::NoTopic {
+                topic: topic.to_owned(),
+                role,
+                key,
+            }),
+        }
+    }
+
+    fn prepare_log(&self) -> Result<(), Error> {
+        let topic = &self.config.repartition.topic;
+        let configured = self.config.repartition.partitions;
+        match self.partitions(topic)? {
+            Some(found) if found == configured => {
+                self.warn_of_short_retention(topic);
+                Ok(())
+            }
+            Some(found) => Err(Error::Partitions {
+                topic: topic.clone(),
+                found: found as usize,
+                configured,
+            }),
+            None => self.create_log(topic, configured),
+        }
+    }
+
+    fn create_log(&self, topic: &str, partitions: u32) -> Result<(), Error> {
+        let retention = (self.config.state.retention + LOG_MARGIN).as_millis().to_string();
+        let new = NewTopic::new(
+            topic,
+            i32::try_from(partitions).unwrap_or(i32::MAX),
+            TopicReplication::Fixed(-1),
+        )
+        .set("retention.ms", &retention)
+        .set("cleanup.policy", "delete");
+        let failed = |cause: String| Error::Create {
+            topic: topic.to_owned(),
+            partitions,
+            cause,
+        };
+        let admin: AdminClient<DefaultClientContext> = clients::plain(self.config, DefaultClientContext)?;
+        let options = AdminOptions::new()
+            .operation_timeout(Some(TIMEOUT))
+            .request_timeout(Some(TIMEOUT));
+        let results = self.runtime.block_on(admin.create_topics([&new], &options));
+        for result in results.map_err(|error| failed(error.to_string()))? {
+            match result {
+                // Another instance may have been first.
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(failed(code.to_string())),
+            }
+        }
+        tracing::info!(topic, partitions, "created the repartition topic");
+        Ok(())
+    }
+
+    fn refuse_compacted(&self, topic: &str) -> Result<(), Error> {
+        match self.setting(topic, "cleanup.policy") {
+            Some(policy) if policy.contains("compact") => Err(Error::Compacted {
+                topic: topic.to_owned(),
+                policy,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn warn_of_short_retention(&self, topic: &str) {
+        let needed = self.config.state.retention + LOG_MARGIN;
+        let kept = self
+            .setting(topic, "retention.ms")
+            .and_then(|millis| millis.parse::<i64>().ok());
+        if let Some(kept) = kept.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis)
+            && kept < needed
+        {
+            let (kept, needed) = (humantime::format_duration(kept), humantime::format_duration(needed));
+            tracing::warn!(
+                topic,
+                "the repartition topic keeps its records for {kept}, but state.retention plus two days is {needed}: a store that is lost cannot be rebuilt in full; raise the topic's retention.ms or lower state.retention"
+            );
+        }
+    }
+
+    /// A topic's setting; `None` when the broker does not tell (it may not have the question, or not allow it).
+    fn setting(&self, topic: &str, name: &str) -> Option<String> {
+        let admin: AdminClient<DefaultClientContext> = clients::plain(self.config, DefaultClientContext).ok()?;
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        let topics = [ResourceSpecifier::Topic(topic)];
+        let resources = self.runtime.block_on(admin.describe_configs(&topics, &options)).ok()?;
+        let found = resources
+            .into_iter()
+            .flatten()
+            .find(|resource| matches!(&resource.specifier, OwnedResourceSpecifier::Topic(described) if described == topic))?;
+        let entry: Option<ConfigEntry> = found.entries.into_iter().find(|entry| entry.name == name);
+        entry?.value
+    }
+
+    fn unreachable(&self, what: String, cause: rdkafka::error::KafkaError) -> Error {
+        Error::Unreachable {
+            servers: self.config.kafka.bootstrap_servers.clone(),
+            what,
+            cause,
+        }
+    }
+}
+
+/// How many partitions a topic has; `None` when it does not exist.
+pub fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> rdkafka::error::KafkaResult<Option<u32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    Ok(match found {
+        Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
+            Some(u32::try_from(found.partitions().len()).unwrap_or(u32::MAX))
+        }
+        _ => None,
+    })
+}

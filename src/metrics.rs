@@ -1,0 +1,285 @@
+//! Every metric: name, help, labels. Built from a registry of its own; nothing is global. The core returns what happened, the edge counts
+//! it here.
+
+use dashmap::DashMap;
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::emit::Headers;
+use crate::join::{Joiner, Op};
+use crate::log::Marks;
+use crate::route::Seen;
+
+/// The metrics of one processor.
+pub struct Metrics {
+    registry: Registry,
+    messages: IntCounter,
+    message_bytes: IntCounter,
+    tombstones: IntCounter,
+    records: IntCounterVec,
+    other_tables: IntCounterVec,
+    /// The counters of the tables met so far: this is asked for every record that is skipped.
+    tables: DashMap<String, IntCounter>,
+    future: IntCounter,
+    second_tenant: IntCounter,
+    dead_letters: IntCounterVec,
+    joined: IntCounterVec,
+    emitted: IntCounterVec,
+    closed: IntCounter,
+    empty_windows: IntCounter,
+    source_watermark: IntGaugeVec,
+    source_idle: IntGaugeVec,
+    watermark: IntGaugeVec,
+    owned: IntGauge,
+    state_bytes: IntGaugeVec,
+}
+
+/// A name that is taken twice, or is none.
+pub type Error = prometheus::Error;
+
+/// Tables beyond this many are counted together: a label must stay bounded whatever comes in.
+const MOST_TABLES: usize = 64;
+/// A name that is longer is none of a table's.
+const LONGEST_TABLE: usize = 64;
+
+impl Metrics {
+    /// All metrics, at zero.
+    pub fn new() -> Result<Self, Error> {
+        let registry = Registry::new();
+        let r = &registry;
+        Ok(Self {
+            messages: counter(r, "messages_received_total", "Messages read from the input topics.")?,
+            message_bytes: counter(r, "message_bytes_received_total", "Bytes of the values of messages read.")?,
+            tombstones: counter(r, "tombstones_total", "Messages without a value, skipped.")?,
+            records: counters(r, "records_received_total", "Records read, by kind.", &["kind"])?,
+            other_tables: counters(r, "records_skipped_total", "Records of other tables, by table.", &["table"])?,
+            tables: DashMap::new(),
+            future: counter(
+                r,
+                "activities_future_total",
+                "Activities whose time was too far ahead of their arrival to move the watermark.",
+            )?,
+            second_tenant: counter(
+                r,
+                "records_second_tenant_total",
+                "Records of a second tenant while tenants are not told apart.",
+            )?,
+            dead_letters: counters(
+                r,
+                "dead_letters_total",
+                "Records sent to the dead letters, by reason.",
+                &["reason"],
+            )?,
+            joined: counters(
+                r,
+                "join_records_total",
+                "What JOIN made of log records, by outcome.",
+                &["outcome"],
+            )?,
+            emitted: counters(
+                r,
+                "output_records_total",
+                "Output records, by kind and operation.",
+                &["kind", "op"],
+            )?,
+            closed: counter(r, "windows_closed_total", "Alert windows closed.")?,
+            empty_windows: counter(
+                r,
+                "windows_empty_total",
+                "Alert versions whose window is empty and can match nothing.",
+            )?,
+            source_watermark: gauges(
+                r,
+                "source_watermark_seconds",
+                "Watermark of a source partition, in seconds since 1970.",
+                &["topic", "partition"],
+            )?,
+            source_idle: gauges(
+                r,
+                "source_idle",
+                "1 while a source partition is idle and does not hold the watermark back.",
+                &["topic", "partition"],
+            )?,
+            watermark: gauges(
+                r,
+                "watermark_seconds",
+                "Watermark of a repartition partition, in seconds since 1970.",
+                &["partition"],
+            )?,
+            owned: gauge(r, "partitions_owned", "Repartition partitions that this instance joins.")?,
+            state_bytes: gauges(r, "state_bytes", "Bytes of state on disk.", &["partition"])?,
+            registry,
+        })
+    }
+
+    /// All of them in Prometheus' text format.
+    pub fn text(&self) -> Result<Vec<u8>, Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    /// A message of `bytes` bytes was routed.
+    pub fn routed(&self, seen: &Seen, bytes: usize) {
+        self.messages.inc();
+        self.message_bytes.inc_by(bytes as u64);
+        self.tombstones.inc_by(seen.tombstones);
+        self.future.inc_by(seen.future);
+        for (kind, count) in [
+            ("activity_keyed", seen.keyed),
+            (
+                "activity_unkeyed",
+                (seen.activities + seen.timeless).saturating_sub(seen.keyed),
+            ),
+            ("alert", seen.alerts),
+        ] {
+            if count > 0 {
+                self.records.with_label_values(&[kind]).inc_by(count);
+            }
+        }
+    }
+
+    /// A record of another table was skipped.
+    pub fn other_table(&self, table: &str) {
+        if let Some(counter) = self.tables.get(table) {
+            return counter.inc();
+        }
+        // The name comes from the input.
+        let label = match self.tables.len() < MOST_TABLES && table.len() <= LONGEST_TABLE {
+            true => table,
+            false => "other",
+        };
+        let counter = self.other_tables.with_label_values(&[label]);
+        counter.inc();
+        self.tables.insert(label.to_owned(), counter);
+    }
+
+    /// A record of a second tenant was met while tenants are not told apart.
+    pub fn second_tenant(&self) {
+        if self.second_tenant.get() == 0 {
+            tracing::error!(
+                "records of a second tenant came in, but there is no [tenants] table: alerts of one tenant may be joined with activities of another; list the tenants, or give each its own topics and application.id"
+            );
+        }
+        self.second_tenant.inc();
+    }
+
+    /// A dead letter was sent.
+    pub fn dead_letter(&self, reason: &'static str) {
+        self.dead_letters.with_label_values(&[reason]).inc();
+    }
+
+    /// Marks were sent.
+    pub fn marked(&self, marks: &Marks) {
+        for mark in &marks.sources {
+            let partition = mark.partition.to_string();
+            let labels = [mark.topic.as_str(), &partition];
+            if let Some(time) = mark.time {
+                self.source_watermark.with_label_values(&labels).set(time.to_wall().0 / 1000);
+            }
+            self.source_idle.with_label_values(&labels).set(i64::from(mark.idle));
+        }
+    }
+
+    /// This many partitions of the log are joined here now.
+    pub fn assigned(&self, partitions: usize) {
+        self.owned.set(i64::try_from(partitions).unwrap_or(i64::MAX));
+    }
+
+    /// Whether any partition is read or joined here.
+    pub fn has_worked(&self) -> bool {
+        use prometheus::core::Collector as _;
+        let reads = self
+            .source_idle
+            .collect()
+            .first()
+            .is_some_and(|family| !family.get_metric().is_empty());
+        reads || self.owned.get() > 0
+    }
+
+    /// A batch of a partition was joined.
+    pub fn joined<B: DiskBytes>(&self, partition: i32, joiner: &mut Joiner, state: &B) {
+        let counts = joiner.take_counts();
+        for (outcome, count) in [
+            ("activity_stored", counts.activities),
+            ("activity_duplicate", counts.duplicate_activities),
+            ("activity_late", counts.late_activities),
+            ("activity_expired", counts.expired_activities),
+            ("alert_version", counts.alerts),
+            ("alert_stale", counts.stale_alerts),
+            ("alert_expired", counts.expired_alerts),
+        ] {
+            if count > 0 {
+                self.joined.with_label_values(&[outcome]).inc_by(count);
+            }
+        }
+        self.closed.inc_by(counts.closed);
+        self.empty_windows.inc_by(counts.empty_windows);
+        let partition = partition.to_string();
+        if let Some(watermark) = joiner.watermark() {
+            self.watermark
+                .with_label_values(&[&partition])
+                .set(watermark.to_wall().0 / 1000);
+        }
+        if let Some(bytes) = state.disk_bytes() {
+            self.state_bytes
+                .with_label_values(&[&partition])
+                .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// An output record was sent.
+    pub fn emitted(&self, headers: &Headers) {
+        let op = match headers.op {
+            Op::Upsert => "upsert",
+            Op::Delete => "delete",
+        };
+        self.emitted.with_label_values(&[headers.kind.as_str(), op]).inc();
+    }
+}
+
+/// State that knows how much disk it takes.
+pub trait DiskBytes {
+    /// Bytes on disk; `None` when it is not on disk.
+    fn disk_bytes(&self) -> Option<u64>;
+}
+
+impl DiskBytes for crate::store::Memory {
+    fn disk_bytes(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+impl DiskBytes for crate::store::Rocks {
+    fn disk_bytes(&self) -> Option<u64> {
+        Some(self.disk_bytes())
+    }
+}
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("alerttrail")
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, Error> {
+    let metric = IntCounter::with_opts(options(name, help))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+    let metric = IntCounterVec::new(options(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
+    let metric = IntGauge::with_opts(options(name, help))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
+    let metric = IntGaugeVec::new(options(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

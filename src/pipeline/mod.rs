@@ -1,0 +1,86 @@
+//! The only place with threads and an order of effects.
+//!
+//! [`local`] runs ROUTE and JOIN over a log in memory. [`processor`] runs the same two over Kafka: `route` from the input topics to the
+//! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
+//! committed (`ledger`), which partitions are read from where (`route_assignment`, `join_assignment`). Relies on the pure stages for what
+//! follows from a record, and on [`kafka`](crate::kafka) for reaching a broker.
+
+#[cfg(feature = "kafka")]
+mod join;
+#[cfg(feature = "kafka")]
+mod join_assignment;
+#[cfg(feature = "kafka")]
+mod ledger;
+pub mod local;
+#[cfg(feature = "kafka")]
+pub mod processor;
+#[cfg(feature = "kafka")]
+mod route;
+#[cfg(feature = "kafka")]
+mod route_assignment;
+
+#[cfg(feature = "kafka")]
+pub use processor::Error;
+
+#[cfg(feature = "kafka")]
+use std::sync::Arc;
+
+#[cfg(feature = "kafka")]
+use crate::kafka::delivery::{Flight, Outgoing, Sender};
+#[cfg(feature = "kafka")]
+use crate::shutdown::Shutdown;
+#[cfg(feature = "kafka")]
+use crate::sink::dead_letter::DeadLetter;
+
+/// Sends a dead letter; one that would pass the size limit is cut, and says so. Its headers still tell where the original is.
+#[cfg(feature = "kafka")]
+fn send_dead_letter(
+    sender: &Sender,
+    topic: &str,
+    letter: &DeadLetter<'_>,
+    message_max_bytes: usize,
+    flight: &Arc<Flight>,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    /// What Kafka's record format adds at the most, with the header that tells of the cut.
+    const OVERHEAD: usize = 256;
+    let mut headers = letter.headers().to_vec();
+    let beside: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+    let room = message_max_bytes.saturating_sub(beside + OVERHEAD);
+    let value = letter.value.get(..room).unwrap_or(letter.value);
+    if value.len() < letter.value.len() {
+        headers.push(("alerttrail.truncated", letter.value.len().to_string()));
+    }
+    let message = Outgoing {
+        topic,
+        partition: None,
+        key: None,
+        value,
+        headers: &headers,
+    };
+    sender.send_when_room(&message, flight, shutdown)?;
+    Ok(())
+}
+
+/// Tells a problem of reading that passes from one that does not.
+#[cfg(feature = "kafka")]
+fn read_problem(error: rdkafka::error::KafkaError, topics: &str) -> Result<(), Error> {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(
+            Code::AutoOffsetReset
+            | Code::OffsetOutOfRange
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::UnknownTopic
+            | Code::Fatal,
+        ) => Err(Error::Kafka(crate::kafka::Error::Read {
+            topics: topics.to_owned(),
+            cause: error,
+        })),
+        _ => {
+            tracing::warn!(%error, topics, "reading stumbled; it goes on when the broker allows");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! ROUTE over Kafka: input topics in, repartition topic and dead letters out.
+//!
+//! For every message: decode, send what follows from it, and commit its offset only when all of that has been acknowledged. A crash
+//! routes again what was not committed; JOIN knows each activity by its identity, so that does no harm. The watermark of a source
+//! partition goes through the same producer behind the activities it speaks for, so order holds.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::Error;
+use super::ledger::Ledger;
+use super::route_assignment::{Context, Event};
+use crate::clock;
+use crate::config::Config;
+use crate::decode::Decoder;
+use crate::kafka::delivery::{Outgoing, Sender, Sending};
+use crate::kafka::{self, clients, topics};
+use crate::log::{LogRecord, Marks};
+use crate::metrics::Metrics;
+use crate::route::{Arrival, Idleness, Progress, Routed, Router, Settings};
+use crate::shutdown::Shutdown;
+use crate::sink::dead_letter::{Address, DeadLetter};
+use crate::time::WallTime;
+
+/// Messages taken from the consumer before the clock is looked at again.
+const BURST: usize = 1_000;
+/// How often input offsets are committed at the most: Event Hubs throttles commits.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(3);
+/// How often marks travel at the least: JOIN's clock is the one they carry.
+const LEAST_MARKS: Duration = Duration::from_secs(1);
+/// How long the consumer is waited for when nothing comes.
+const POLL: Duration = Duration::from_millis(50);
+
+/// The stage, ready to run.
+pub(super) struct Route {
+    consumer: Arc<BaseConsumer<Context>>,
+    out: Out,
+    router: Router,
+    progress: Progress,
+    ledger: Arc<Mutex<Ledger>>,
+    topics: Vec<(String, u32)>,
+    idleness: Idleness,
+    interval: Duration,
+    settings: [u8; 32],
+    ends: mpsc::Receiver<End>,
+    marked: Option<(Instant, Marks)>,
+    committed: Instant,
+    shutdown: Shutdown,
+    metrics: Arc<Metrics>,
+}
+
+/// Where records go.
+struct Out {
+    sender: Sender,
+    log: String,
+    dead_letters: String,
+    partitions: u32,
+    message_max_bytes: usize,
+    scratch: Vec<u8>,
+    shutdown: Shutdown,
+    metrics: Arc<Metrics>,
+}
+
+/// What was found at the end of a partition.
+enum End {
+    /// It ended here at this time.
+    Partition(String, i32, i64, WallTime),
+    /// A topic has this many partitions.
+    Topic(String, u32),
+}
+
+impl Route {
+    pub(super) fn new(config: &Config, settings: [u8; 32], shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let ledger = Arc::new(Mutex::new(Ledger::default()));
+        let context = Context::new(config, Arc::clone(&ledger));
+        let consumer: BaseConsumer<Context> = clients::consumer(config, "route", context)?;
+        let consumer = Arc::new(consumer);
+        let names: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
+        let mut counted = Vec::new();
+        for topic in &names {
+            let count = topics::partitions(&consumer, topic).map_err(|cause| read_error(config, cause))?;
+            counted.push(((*topic).to_owned(), count.unwrap_or(0)));
+        }
+        consumer.subscribe(&names).map_err(|cause| read_error(config, cause))?;
+        let every = (config.watermark.idle_timeout / 4).clamp(Duration::from_millis(100), Duration::from_secs(15));
+        let ends = watch_ends(Arc::clone(&consumer), config.input.topics.clone(), every, shutdown.clone())?;
+        Ok(Self {
+            consumer,
+            out: Out {
+                sender: Sender::new(config, "route", "5")?,
+                log: config.repartition.topic.clone(),
+                dead_letters: config.output.dead_letter_topic.clone(),
+                partitions: config.repartition.partitions,
+                message_max_bytes: clients::message_max_bytes(config),
+                scratch: Vec::new(),
+                shutdown: shutdown.clone(),
+                metrics: Arc::clone(&metrics),
+            },
+            router: Router::new(
+                Decoder::new(config.decode.clone()),
+                Settings {
+                    partitions: config.repartition.partitions,
+                    max_wait: config.watermark.max_wait,
+                    max_future_skew: config.watermark.max_future_skew,
+                    tenants: config.decode.tenants.is_some(),
+                },
+            ),
+            progress: Progress::default(),
+            ledger,
+            topics: counted,
+            idleness: Idleness {
+                timeout: config.watermark.idle_timeout,
+                out_of_orderness: config.watermark.out_of_orderness,
+            },
+            interval: config.watermark.interval.min(LEAST_MARKS),
+            settings,
+            ends,
+            marked: None,
+            committed: clock::start(),
+            shutdown,
+            metrics,
+        })
+    }
+
+    /// Routes until asked to stop, then finishes what is in flight.
+    pub(super) fn run(mut self) -> Result<(), Error> {
+        while !self.shutdown.is_requested() {
+            self.turn()?;
+        }
+        self.drain()
+    }
+
+    fn turn(&mut self) -> Result<(), Error> {
+        let consumer = Arc::clone(&self.consumer);
+        let mut wait = self.until_marks().min(POLL);
+        for _ in 0..BURST {
+            let polled = consumer.poll(wait);
+            self.take_events()?;
+            match polled {
+                None => break,
+                Some(Ok(message)) => self.message(&message)?,
+                Some(Err(error)) => super::read_problem(error, &self.topic_names())?,
+            }
+            wait = Duration::ZERO;
+        }
+        self.take_ends();
+        self.out.sender.check()?;
+        {
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.seal();
+            ledger.settle();
+        }
+        if self.until_marks().is_zero() {
+            self.send_marks()?;
+        }
+        if self.committed.elapsed() >= COMMIT_INTERVAL {
+            self.commit(CommitMode::Async);
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Error> {
+        let now = clock::now();
+        let flight = {
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.read(message.topic(), message.partition(), message.offset() + 1)
+        };
+        let arrival = Arrival {
+            now,
+            timestamp: message.timestamp().to_millis().map(WallTime),
+        };
+        let address = |index| Address {
+            topic: message.topic(),
+            partition: message.partition(),
+            offset: message.offset(),
+            index,
+        };
+        let mut sent = Ok(());
+        let out = &mut self.out;
+        let seen = self.router.route(message.payload(), arrival, &mut |routed| {
+            if sent.is_ok() {
+                sent = out.routed(routed, &address, &flight);
+            }
+        });
+        sent?;
+        self.metrics.routed(&seen, message.payload().map_or(0, <[u8]>::len));
+        let partition = u32::try_from(message.partition()).unwrap_or(0);
+        if let Some(read) = self.progress.read(message.topic(), partition, message.offset() + 1)
+            && seen.activities > 0
+        {
+            read.activities(seen.latest, now);
+        }
+        Ok(())
+    }
+
+    fn take_events(&mut self) -> Result<(), Error> {
+        for event in self.consumer.context().take_events() {
+            match event {
+                Event::Assigned(topic, partition, position) => {
+                    let partition = u32::try_from(partition).unwrap_or(0);
+                    tracing::info!(topic, partition, position, "reading");
+                    self.progress.assign(&topic, partition, position, clock::now());
+                }
+                Event::Revoked(topic, partition) => {
+                    tracing::info!(topic, partition, "no longer reading");
+                    self.progress.revoke(&topic, u32::try_from(partition).unwrap_or(0));
+                }
+                Event::Failed(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_ends(&mut self) {
+        while let Ok(end) = self.ends.try_recv() {
+            match end {
+                End::Partition(topic, partition, end, at) => {
+                    let partition = u32::try_from(partition).unwrap_or(0);
+                    self.progress.ended_at(&topic, partition, end, at);
+                }
+                End::Topic(topic, count) => {
+                    if let Some(known) = self.topics.iter_mut().find(|(name, _)| *name == topic) {
+                        known.1 = known.1.max(count);
+                    }
+                }
+            }
+        }
+    }
+
+    fn until_marks(&self) -> Duration {
+        let passed = self.marked.as_ref().map(|(at, _)| at.elapsed());
+        passed.map_or(Duration::ZERO, |passed| self.interval.saturating_sub(passed))
+    }
+
+    fn send_marks(&mut self) -> Result<(), Error> {
+        let now = clock::now();
+        let sources = self.progress.marks(now, self.idleness);
+        if sources.is_empty() {
+            return Ok(());
+        }
+        if let Some((at, last)) = &self.marked
+            && last.sources == sources
+            && at.elapsed() < LEAST_MARKS
+        {
+            return Ok(());
+        }
+        let clock = now
+            .minus(self.idleness.timeout)
+            .to_event()
+            .minus(self.idleness.out_of_orderness);
+        let marks = Marks {
+            wall: now,
+            clock,
+            topics: self.topics.clone(),
+            sources,
+            settings: self.settings,
+        };
+        self.metrics.marked(&marks);
+        let flight = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).flight();
+        let record = LogRecord::Marks(marks.clone());
+        let value = record.encode(Vec::new())?;
+        for partition in 0..self.out.partitions {
+            self.out.send_log(partition, None, &value, &flight)?;
+        }
+        self.marked = Some((clock::start(), marks));
+        Ok(())
+    }
+
+    fn commit(&mut self, mode: CommitMode) {
+        self.committed = clock::start();
+        let positions = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).take_changed();
+        commit(&self.consumer, positions, mode);
+    }
+
+    fn drain(mut self) -> Result<(), Error> {
+        let ledger = Arc::clone(&self.ledger);
+        loop {
+            let settled = {
+                let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                ledger.seal();
+                ledger.settle()
+            };
+            if settled || self.shutdown.is_overdue() {
+                break;
+            }
+            self.out.sender.check()?;
+            self.out.sender.pause();
+        }
+        self.commit(CommitMode::Sync);
+        Ok(())
+    }
+
+    fn topic_names(&self) -> String {
+        let names: Vec<&str> = self.topics.iter().map(|(name, _)| name.as_str()).collect();
+        names.join(", ")
+    }
+}
+
+impl Out {
+    fn routed<'a>(
+        &mut self,
+        routed: Routed<'_>,
+        address: &dyn Fn(usize) -> Address<'a>,
+        flight: &Arc<kafka::delivery::Flight>,
+    ) -> Result<(), Error> {
+        match routed {
+            Routed::Record { partition, record } => {
+                let mut value = std::mem::take(&mut self.scratch);
+                value.clear();
+                let value = record.encode(value)?;
+                let key = match &record {
+                    LogRecord::Activity(activity) => Some(activity.key.correlation_id.as_bytes()),
+                    LogRecord::Alert { alert, .. } => Some(alert.key.correlation_id.as_bytes()),
+                    _ => None,
+                };
+                if self.send_log(partition, key, &value, flight)? == Some(Sending::TooLarge) {
+                    let row = match &record {
+                        LogRecord::Activity(activity) => &activity.row,
+                        LogRecord::Alert { alert, .. } => &alert.row,
+                        _ => return Ok(()),
+                    };
+                    let letter = DeadLetter {
+                        reason: "too_large",
+                        error: format!(
+                            "the record has {} bytes, more than message.max.bytes allows with what is sent beside it",
+                            row.len()
+                        ),
+                        address: address(0),
+                        value: row,
+                    };
+                    self.dead_letter(&letter, flight)?;
+                }
+                self.scratch = value;
+                Ok(())
+            }
+            Routed::Rejected { index, reject } => self.dead_letter(&DeadLetter::of(reject, address(index)), flight),
+            Routed::OtherTable(table) => {
+                self.metrics.other_table(&table);
+                Ok(())
+            }
+            Routed::SecondTenant => {
+                self.metrics.second_tenant();
+                Ok(())
+            }
+        }
+    }
+
+    fn send_log(
+        &mut self,
+        partition: u32,
+        key: Option<&[u8]>,
+        value: &[u8],
+        flight: &Arc<kafka::delivery::Flight>,
+    ) -> Result<Option<Sending>, Error> {
+        let message = Outgoing {
+            topic: &self.log,
+            partition: Some(i32::try_from(partition).unwrap_or(i32::MAX)),
+            key,
+            value,
+            headers: &[],
+        };
+        Ok(self.sender.send_when_room(&message, flight, &self.shutdown)?)
+    }
+
+    fn dead_letter(&mut self, letter: &DeadLetter<'_>, flight: &Arc<kafka::delivery::Flight>) -> Result<(), Error> {
+        self.metrics.dead_letter(letter.reason);
+        super::send_dead_letter(
+            &self.sender,
+            &self.dead_letters,
+            letter,
+            self.message_max_bytes,
+            flight,
+            &self.shutdown,
+        )
+    }
+}
+
+pub(super) fn commit(
+    consumer: &BaseConsumer<Context>,
+    positions: impl IntoIterator<Item = ((String, i32), i64)>,
+    mode: CommitMode,
+) {
+    let mut list = TopicPartitionList::new();
+    for ((topic, partition), position) in positions {
+        // Only a list with an offset that is none fails.
+        drop(list.add_partition_offset(&topic, partition, Offset::Offset(position)));
+    }
+    if list.count() > 0
+        && let Err(error) = consumer.commit(&list, mode)
+    {
+        tracing::warn!(%error, "cannot commit input offsets now; what was routed since the last commit may be routed again");
+    }
+}
+
+fn read_error(config: &Config, cause: rdkafka::error::KafkaError) -> kafka::Error {
+    kafka::Error::Read {
+        topics: config.input.topics.join(", "),
+        cause,
+    }
+}
+
+/// Asks again and again where the partitions that are read end, on a thread of its own: the answer may take a while.
+fn watch_ends(
+    consumer: Arc<BaseConsumer<Context>>,
+    topics: Vec<String>,
+    every: Duration,
+    shutdown: Shutdown,
+) -> Result<mpsc::Receiver<End>, Error> {
+    let (send, receive) = mpsc::sync_channel(10_000);
+    let watch = move || {
+        while !shutdown.is_requested() {
+            let assigned = consumer.assignment().unwrap_or_else(|_| TopicPartitionList::new());
+            for element in assigned.elements() {
+                let (topic, partition) = (element.topic(), element.partition());
+                // Before the question: the end found cannot be older.
+                let at = clock::now();
+                match consumer.fetch_watermarks(topic, partition, topics::TIMEOUT) {
+                    Ok((_, end)) => drop(send.try_send(End::Partition(topic.to_owned(), partition, end, at))),
+                    Err(error) => tracing::debug!(%error, topic, partition, "cannot ask where the partition ends"),
+                }
+                if shutdown.is_requested() {
+                    return;
+                }
+            }
+            for topic in &topics {
+                if let Ok(Some(count)) = topics::partitions(&consumer, topic) {
+                    drop(send.try_send(End::Topic(topic.clone(), count)));
+                }
+            }
+            shutdown.sleep(every);
+        }
+    };
+    std::thread::Builder::new()
+        .name("ends".into())
+        .spawn(watch)
+        .map_err(Error::Thread)?;
+    Ok(receive)
+}

@@ -1,0 +1,176 @@
+//! How far source partitions have been read, and which of them are idle.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::log::Mark;
+use crate::time::{EventTime, WallTime};
+
+/// How far every source partition of one router has been read.
+#[derive(Debug, Default)]
+pub struct Progress {
+    sources: BTreeMap<(String, u32), Source>,
+}
+
+#[derive(Debug)]
+struct Source {
+    position: i64,
+    latest: Option<EventTime>,
+    /// When an activity was last read, or when reading began.
+    active: WallTime,
+    /// Where the partition ended at some times, oldest first.
+    ends: VecDeque<(WallTime, i64)>,
+}
+
+/// When a partition is idle and what its watermark is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Idleness {
+    /// How long no activity must have come.
+    pub timeout: Duration,
+    /// How far out of order activities may come.
+    pub out_of_orderness: Duration,
+}
+
+/// More samples than this within one time-out say nothing new.
+const MOST_SAMPLES: usize = 64;
+
+impl Progress {
+    /// Reading of a partition begins at `position`.
+    pub fn assign(&mut self, topic: &str, partition: u32, position: i64, now: WallTime) {
+        let source = Source {
+            position,
+            latest: None,
+            active: now,
+            ends: VecDeque::new(),
+        };
+        self.sources.insert((topic.to_owned(), partition), source);
+    }
+
+    /// A partition is read by another router from now on.
+    pub fn revoke(&mut self, topic: &str, partition: u32) {
+        self.sources.remove(&(topic.to_owned(), partition));
+    }
+
+    /// Everything before `position` has been read; in it was an activity with this time (when it has one that may move the watermark).
+    pub fn read(&mut self, topic: &str, partition: u32, position: i64) -> Option<Read<'_>> {
+        // The key is only built for the lookup: a map of borrowed pairs would need a wrapper type for every lookup.
+        let source = self.sources.get_mut(&(topic.to_owned(), partition))?;
+        source.position = source.position.max(position);
+        Some(Read { source })
+    }
+
+    /// The partition ended at `end` when the clock showed `at`.
+    pub fn ended_at(&mut self, topic: &str, partition: u32, end: i64, at: WallTime) {
+        if let Some(source) = self.sources.get_mut(&(topic.to_owned(), partition)) {
+            source.ends.push_back((at, end));
+            if source.ends.len() > MOST_SAMPLES {
+                source.ends.pop_front();
+            }
+        }
+    }
+
+    /// What is to be said of every partition now.
+    pub fn marks(&mut self, now: WallTime, idleness: Idleness) -> Vec<Mark> {
+        let marks = self.sources.iter_mut().map(|((topic, partition), source)| Mark {
+            topic: topic.clone(),
+            partition: *partition,
+            position: source.position,
+            time: source.latest.map(|latest| latest.minus(idleness.out_of_orderness)),
+            idle: source.is_idle(now, idleness.timeout),
+        });
+        marks.collect()
+    }
+
+    /// The partitions and their positions.
+    pub fn positions(&self) -> impl Iterator<Item = (&str, u32, i64)> {
+        let sources = self.sources.iter();
+        sources.map(|((topic, partition), source)| (topic.as_str(), *partition, source.position))
+    }
+}
+
+/// A partition that has just been read.
+pub struct Read<'a> {
+    source: &'a mut Source,
+}
+
+impl Read<'_> {
+    /// Activities were read at `now`, the latest of those that may move the watermark at this time.
+    pub fn activities(self, latest: Option<EventTime>, now: WallTime) {
+        self.source.active = self.source.active.max(now);
+        self.source.latest = self.source.latest.max(latest);
+    }
+}
+
+impl Source {
+    /// No activity for the whole time-out, and everything that was there when it began has been read. That nothing came is no proof: a
+    /// throttled broker answers a fetch with nothing.
+    fn is_idle(&mut self, now: WallTime, timeout: Duration) -> bool {
+        let begin = now.minus(timeout);
+        while self.ends.front().is_some_and(|(at, _)| *at < begin) {
+            self.ends.pop_front();
+        }
+        let all_read = self.ends.front().is_some_and(|(_, end)| self.position >= *end);
+        self.active <= begin && all_read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLENESS: Idleness = Idleness {
+        timeout: Duration::from_millis(100),
+        out_of_orderness: Duration::from_nanos(500),
+    };
+
+    fn at(millis: i64) -> WallTime {
+        WallTime(millis)
+    }
+
+    fn idle(progress: &mut Progress, now: i64) -> bool {
+        progress.marks(at(now), IDLENESS)[0].idle
+    }
+
+    #[test]
+    fn the_watermark_of_a_partition_is_its_greatest_time_less_the_out_of_orderness() {
+        let mut progress = Progress::default();
+        progress.assign("t", 0, 0, at(0));
+        assert_eq!(progress.marks(at(0), IDLENESS)[0].time, None);
+        for ticks in [100, 90] {
+            let read = progress.read("t", 0, 1).unwrap();
+            read.activities(Some(EventTime::from_ticks(ticks)), at(0));
+        }
+        assert_eq!(progress.marks(at(0), IDLENESS)[0].time, Some(EventTime::from_ticks(95)));
+    }
+
+    #[test]
+    fn silence_alone_is_no_proof_of_idleness() {
+        let mut progress = Progress::default();
+        progress.assign("t", 0, 0, at(0));
+        assert!(!idle(&mut progress, 1_000), "nobody has looked where the partition ends");
+        progress.ended_at("t", 0, 7, at(950));
+        assert!(!idle(&mut progress, 1_000), "seven records have not been read");
+        progress.read("t", 0, 7).unwrap();
+        assert!(idle(&mut progress, 1_000));
+        assert!(!idle(&mut progress, 1_051), "the end is not known for the last 100 ms");
+    }
+
+    #[test]
+    fn records_that_came_since_do_not_matter() {
+        let mut progress = Progress::default();
+        progress.assign("t", 0, 7, at(0));
+        progress.ended_at("t", 0, 7, at(910));
+        progress.ended_at("t", 0, 9, at(990));
+        assert!(idle(&mut progress, 1_000));
+    }
+
+    #[test]
+    fn an_activity_ends_idleness() {
+        let mut progress = Progress::default();
+        progress.assign("t", 0, 0, at(0));
+        progress.ended_at("t", 0, 0, at(95));
+        assert!(idle(&mut progress, 100));
+        progress.read("t", 0, 1).unwrap().activities(None, at(100));
+        assert!(!idle(&mut progress, 150));
+    }
+}

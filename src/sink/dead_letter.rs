@@ -1,0 +1,111 @@
+//! Dead letters: what cannot be used, with the reason and its address, so that nothing is dropped silently.
+
+use std::io::Write as _;
+
+use crate::decode::Reject;
+use crate::json;
+
+/// Where a record came from: this is a dead letter's identity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Address<'a> {
+    /// The topic, or the file's name.
+    pub topic: &'a str,
+    /// The partition; 0 in a file.
+    pub partition: i32,
+    /// The message's offset; in a file its line's number from 0.
+    pub offset: i64,
+    /// The record's place in the message's batch, from 0.
+    pub index: usize,
+}
+
+/// A record that cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadLetter<'a> {
+    /// A stable word.
+    pub reason: &'static str,
+    /// A sentence. It holds nothing of the record.
+    pub error: String,
+    /// Where the record came from.
+    pub address: Address<'a>,
+    /// The record's own bytes, or the message's.
+    pub value: &'a [u8],
+}
+
+impl<'a> DeadLetter<'a> {
+    /// The dead letter of a record that `decode` rejected.
+    pub fn of(reject: Reject<'a>, address: Address<'a>) -> Self {
+        Self {
+            reason: reject.reason.as_str(),
+            error: reject.error,
+            address,
+            value: reject.bytes,
+        }
+    }
+
+    /// Names and values of what goes beside the bytes.
+    pub fn headers(&self) -> [(&'static str, String); 6] {
+        [
+            ("alerttrail.reason", self.reason.to_owned()),
+            ("alerttrail.error", self.error.clone()),
+            ("alerttrail.topic", self.address.topic.to_owned()),
+            ("alerttrail.partition", self.address.partition.to_string()),
+            ("alerttrail.offset", self.address.offset.to_string()),
+            ("alerttrail.index", self.address.index.to_string()),
+        ]
+    }
+
+    /// Appends the dead letter as a JSON line: the headers, then the bytes as `value`; where those are no UTF-8, as `value_hex`.
+    pub fn write_json_line(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (name, value) in self.headers() {
+            json::write_string(name.as_bytes(), out);
+            out.push(b':');
+            match name {
+                "alerttrail.partition" | "alerttrail.offset" | "alerttrail.index" => out.extend_from_slice(value.as_bytes()),
+                _ => json::write_string(value.as_bytes(), out),
+            }
+            out.push(b',');
+        }
+        match std::str::from_utf8(self.value) {
+            Ok(text) => {
+                out.extend_from_slice(b"\"value\":");
+                json::write_string(text.as_bytes(), out);
+            }
+            Err(_) => {
+                // Writing into memory does not fail.
+                write!(out, "\"value_hex\":\"{}\"", hex::encode(self.value)).ok();
+            }
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_json_line_holds_the_bytes_whatever_they_are() {
+        let mut letter = DeadLetter {
+            reason: "invalid_json",
+            error: "not JSON".into(),
+            address: Address {
+                topic: "a.jsonl",
+                partition: 0,
+                offset: 3,
+                index: 1,
+            },
+            value: b"{\"a\n",
+        };
+        let mut out = Vec::new();
+        letter.write_json_line(&mut out);
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(json["value"], "{\"a\n");
+        assert_eq!(json["alerttrail.offset"], 3);
+        letter.value = b"\xff";
+        out.clear();
+        letter.write_json_line(&mut out);
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(json["value_hex"], "ff");
+    }
+}

@@ -1,0 +1,267 @@
+//! Messages from files: JSON lines, or JSON documents; plain, gzip or zstd.
+//!
+//! A line is a message, as a Kafka record's value is. A file whose first line is the beginning of a longer JSON text holds documents instead,
+//! one after another, each of which is a message (and is held in memory as a whole, as a Kafka record is). What a file is compressed with
+//! is told by its first bytes, not by its name.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::de::IgnoredAny;
+
+/// Lines are handed on in chunks of about this many bytes.
+const CHUNK: usize = 1 << 20;
+
+/// A file, or standard input, as it is read.
+pub struct FileSource {
+    name: Arc<str>,
+    reader: Box<dyn BufRead + Send>,
+    next_offset: i64,
+    begun: bool,
+    /// What was read ahead in search of documents.
+    ahead: Vec<u8>,
+}
+
+/// Some messages in the order of their file.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The file's name, `-` for standard input.
+    pub file: Arc<str>,
+    bytes: Vec<u8>,
+    messages: Vec<(i64, Range<usize>)>,
+}
+
+impl Chunk {
+    /// Each message's number within its file (of a line or a document, from 0), and its bytes.
+    pub fn messages(&self) -> impl Iterator<Item = (i64, &[u8])> {
+        let message = |(offset, range): &(i64, Range<usize>)| (*offset, self.bytes.get(range.clone()).unwrap_or_default());
+        self.messages.iter().map(message)
+    }
+}
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {file}: {cause}")]
+pub struct Error {
+    file: Arc<str>,
+    cause: io::Error,
+}
+
+impl FileSource {
+    /// Opens `path`; `-` is standard input. `watch` may wrap the raw bytes, to follow how far reading has come.
+    pub fn open(path: &Path, watch: impl FnOnce(Box<dyn Read + Send>) -> Box<dyn Read + Send>) -> Result<Self, Error> {
+        let name: Arc<str> = path.display().to_string().into();
+        let failed = |cause| Error {
+            file: name.clone(),
+            cause,
+        };
+        let raw: Box<dyn Read + Send> = match &*name {
+            "-" => Box::new(io::stdin()),
+            _ => {
+                let file = File::open(path).map_err(failed)?;
+                if file.metadata().map_err(failed)?.is_dir() {
+                    return Err(failed(io::Error::new(
+                        io::ErrorKind::IsADirectory,
+                        "it is a folder; name the files in it",
+                    )));
+                }
+                Box::new(file)
+            }
+        };
+        let reader = decompress(watch(raw)).map_err(failed)?;
+        Ok(Self {
+            name,
+            reader,
+            next_offset: 0,
+            begun: false,
+            ahead: Vec::new(),
+        })
+    }
+
+    /// The next messages; `None` at the end.
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk>, Error> {
+        let chunk = self.read_chunk();
+        chunk.map_err(|cause| Error {
+            file: self.name.clone(),
+            cause,
+        })
+    }
+
+    fn read_chunk(&mut self) -> io::Result<Option<Chunk>> {
+        let mut bytes = std::mem::take(&mut self.ahead);
+        if !self.begun {
+            self.begun = true;
+            if let Some(documents) = self.begin(&mut bytes)? {
+                return Ok(Some(self.chunk(bytes, documents)));
+            }
+        }
+        while bytes.len() < CHUNK {
+            if self
+                .reader
+                .by_ref()
+                .take((CHUNK - bytes.len()) as u64)
+                .read_to_end(&mut bytes)?
+                == 0
+            {
+                break;
+            }
+        }
+        if bytes.last().is_some_and(|last| *last != b'\n') {
+            self.reader.read_until(b'\n', &mut bytes)?;
+        }
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let ends = memchr::memchr_iter(b'\n', &bytes).chain([bytes.len()]);
+        let mut begin = 0;
+        let lines = ends.map(|end| std::mem::replace(&mut begin, end + 1)..end).collect();
+        Ok(Some(self.chunk(bytes, lines)))
+    }
+
+    /// Reads the first line. When that is the beginning of something longer, reads everything and finds the documents in it.
+    fn begin(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<Vec<Range<usize>>>> {
+        while bytes.trim_ascii().is_empty() {
+            if self.reader.read_until(b'\n', bytes)? == 0 {
+                return Ok(None);
+            }
+            if bytes.starts_with(b"\xef\xbb\xbf") {
+                // A byte order mark is no part of the text.
+                bytes.drain(..3);
+            }
+        }
+        let first = serde_json::from_slice::<IgnoredAny>(bytes);
+        if !first.is_err_and(|error| error.is_eof()) {
+            return Ok(None);
+        }
+        self.reader.read_to_end(bytes)?;
+        let mut documents = Vec::new();
+        let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
+        let mut begin = 0;
+        while let Some(document) = stream.next() {
+            if document.is_err() {
+                // Then it was a damaged line after all.
+                return Ok(None);
+            }
+            documents.push(begin..stream.byte_offset());
+            begin = stream.byte_offset();
+        }
+        Ok(Some(documents))
+    }
+
+    /// Numbers the messages; those without anything but white space count, but are not messages.
+    fn chunk(&mut self, bytes: Vec<u8>, ranges: Vec<Range<usize>>) -> Chunk {
+        let mut messages = Vec::with_capacity(ranges.len());
+        let ends_in_newline = bytes.last() == Some(&b'\n');
+        for range in ranges {
+            let offset = self.next_offset;
+            if !(range.start >= bytes.len() && ends_in_newline) {
+                self.next_offset += 1;
+            }
+            let line = bytes.get(range.clone()).unwrap_or_default();
+            if !line.trim_ascii().is_empty() {
+                messages.push((offset, range));
+            }
+        }
+        Chunk {
+            file: self.name.clone(),
+            bytes,
+            messages,
+        }
+    }
+}
+
+fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<Box<dyn BufRead + Send>> {
+    let mut magic = Vec::with_capacity(4);
+    raw.by_ref().take(4).read_to_end(&mut magic)?;
+    let compression = match magic.as_slice() {
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd] => Compression::Zstd,
+        _ => Compression::None,
+    };
+    let whole = BufReader::with_capacity(1 << 16, io::Cursor::new(magic).chain(raw));
+    Ok(match compression {
+        Compression::None => Box::new(whole),
+        Compression::Gzip => Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(whole))),
+        Compression::Zstd => Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(whole)?)),
+    })
+}
+
+enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Vec<(i64, String)> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().write_all(bytes).unwrap();
+        let mut source = FileSource::open(file.path(), |raw| raw).unwrap();
+        let mut messages = Vec::new();
+        while let Some(chunk) = source.next_chunk().unwrap() {
+            let owned = |(offset, bytes): (i64, &[u8])| (offset, String::from_utf8_lossy(bytes).into_owned());
+            messages.extend(chunk.messages().map(owned));
+        }
+        messages
+    }
+
+    fn pairs(expected: &[(i64, &str)]) -> Vec<(i64, String)> {
+        expected.iter().map(|(offset, text)| (*offset, (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_line_is_a_message_and_keeps_its_number() {
+        assert_eq!(read(b"{\"a\":1}\n\n{\"b\":2}"), pairs(&[(0, "{\"a\":1}"), (2, "{\"b\":2}")]));
+        assert_eq!(read(b""), pairs(&[]));
+        assert_eq!(read(b"\n"), pairs(&[]));
+    }
+
+    #[test]
+    fn a_damaged_line_is_a_message_like_any_other() {
+        assert_eq!(read(b"{\"a\":\n{\"b\":2}\n"), pairs(&[(0, "{\"a\":"), (1, "{\"b\":2}")]));
+        assert_eq!(read(b"\xff\n1\n"), pairs(&[(0, "\u{fffd}"), (1, "1")]));
+    }
+
+    #[test]
+    fn documents_may_span_lines_and_follow_each_other() {
+        assert_eq!(
+            read(b"\xef\xbb\xbf{\n\"a\":1\n}\n[\n2]\n"),
+            pairs(&[(0, "{\n\"a\":1\n}"), (1, "\n[\n2]")])
+        );
+    }
+
+    #[test]
+    fn lines_go_on_across_chunks() {
+        let line = format!("\"{}\"\n", "x".repeat(300_000));
+        let messages = read(line.repeat(10).as_bytes());
+        assert_eq!(messages.len(), 10);
+        assert!(
+            messages
+                .iter()
+                .enumerate()
+                .all(|(at, (offset, text))| at as i64 == *offset && text.len() == 300_002)
+        );
+    }
+
+    #[test]
+    fn compression_is_told_by_the_first_bytes() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(b"1\n").unwrap();
+        let gzip = gzip.finish().unwrap();
+        assert_eq!(
+            read(&[gzip.clone(), gzip].concat()),
+            pairs(&[(0, "1"), (1, "1")]),
+            "members follow each other"
+        );
+        let zstd = zstd::encode_all(&b"1\n2\n"[..], 1).unwrap();
+        assert_eq!(read(&zstd), pairs(&[(0, "1"), (1, "2")]));
+    }
+}

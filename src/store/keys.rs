@@ -1,0 +1,308 @@
+//! The bytes of every key. They are a stored format: a layout is never changed, only retired.
+//!
+//! Numbers are big-endian with their sign bit turned, so that the order of bytes is the order of numbers. Text of any length inside a key
+//! is preceded by its length in four bytes: keys of one (tenant, correlation id) lie together, and no text can imitate another's
+//! boundary.
+
+use super::{Error, Span};
+use crate::record::{ActivityId, AlertId, Key, Text};
+use crate::time::{EventTime, WallTime, Window};
+
+const TIME: usize = 8;
+const DAY: usize = 8;
+const IDENTITY: usize = 32;
+
+/// `day | key | time | identity`. The day comes first so that what has expired is one span.
+pub fn activity(key: &Key, time: EventTime, id: ActivityId) -> Vec<u8> {
+    let mut bytes = activities_of_day(key, time.day(), IDENTITY + TIME);
+    push_number(&mut bytes, time.ticks());
+    bytes.extend_from_slice(&id.0);
+    bytes
+}
+
+/// The activities of `key` within `window` on `day`.
+pub fn activities(key: &Key, window: Window, day: i64) -> Span {
+    let bound = |time: EventTime| {
+        let mut bytes = activities_of_day(key, day, TIME);
+        push_number(&mut bytes, time.ticks());
+        bytes
+    };
+    Span {
+        from: bound(window.from),
+        to: bound(window.to),
+    }
+}
+
+/// All activities of the days `from` (included) to `to` (excluded).
+pub fn activities_of_days(from: i64, to: i64) -> Span {
+    Span {
+        from: number(from).to_vec(),
+        to: number(to).to_vec(),
+    }
+}
+
+/// Time and identity of an activity's key.
+pub fn activity_parts(bytes: &[u8]) -> Result<(EventTime, ActivityId), Error> {
+    let damaged = Error::Damaged { what: "activity key" };
+    let Some((rest, id)) = bytes.split_last_chunk::<IDENTITY>() else {
+        return Err(damaged);
+    };
+    let Some((_, time)) = rest.split_last_chunk::<TIME>() else {
+        return Err(damaged);
+    };
+    Ok((EventTime::from_ticks(from_number(*time)), ActivityId(*id)))
+}
+
+fn activities_of_day(key: &Key, day: i64, more: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(DAY + length(key) + more);
+    push_number(&mut bytes, day);
+    push_key(&mut bytes, key);
+    bytes
+}
+
+/// `alert`.
+pub fn alert(id: &AlertId) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_alert(&mut bytes, id);
+    bytes
+}
+
+/// `key | end of window | alert`.
+pub fn answered(key: &Key, to: EventTime, id: &AlertId) -> Vec<u8> {
+    let mut bytes = answered_from(key, to);
+    push_alert(&mut bytes, id);
+    bytes
+}
+
+/// The answered alerts of `key` whose windows end behind `time`, but those up to and including `after`.
+pub fn answered_behind(key: &Key, time: EventTime, after: Option<&[u8]>) -> Span {
+    let from = match after {
+        Some(after) => successor(after),
+        None => answered_from(key, time.next_tick()),
+    };
+    let mut to = answered_from(key, EventTime::MAX);
+    // Behind every alert id, which begins with the four bytes of a length.
+    to.extend_from_slice(&[0xff; 5]);
+    Span { from, to }
+}
+
+/// The alert of an answered key.
+pub fn answered_alert(key: &Key, bytes: &[u8]) -> Result<AlertId, Error> {
+    let rest = bytes.get(length(key) + TIME..).unwrap_or_default();
+    pull_alert(rest)
+}
+
+fn answered_from(key: &Key, to: EventTime) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length(key) + TIME + 64);
+    push_key(&mut bytes, key);
+    push_number(&mut bytes, to.ticks());
+    bytes
+}
+
+/// What is to be done to an alert. The numbers are part of the stored format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timer {
+    /// Close its window when the watermark reaches a time.
+    Close = 1,
+    /// Answer it with what is there when the clock reaches a time.
+    Deadline = 2,
+    /// Tell of late activities at the watermark's next step.
+    Revise = 3,
+    /// Forget it when the horizon has passed a time.
+    Forget = 4,
+}
+
+/// `timer | time | alert`.
+pub fn timer(timer: Timer, time: i64, id: &AlertId) -> Vec<u8> {
+    let mut bytes = timers_from(timer, time);
+    push_alert(&mut bytes, id);
+    bytes
+}
+
+/// The timers of one kind whose times are at most `time`.
+pub fn timers_until(timer: Timer, time: i64) -> Span {
+    let to = match time.checked_add(1) {
+        Some(next) => timers_from(timer, next),
+        None => vec![timer as u8 + 1],
+    };
+    Span {
+        from: vec![timer as u8],
+        to,
+    }
+}
+
+/// The alert of a timer's key.
+pub fn timer_alert(bytes: &[u8]) -> Result<AlertId, Error> {
+    pull_alert(bytes.get(1 + TIME..).unwrap_or_default())
+}
+
+fn timers_from(timer: Timer, time: i64) -> Vec<u8> {
+    let mut bytes = vec![timer as u8];
+    push_number(&mut bytes, time);
+    bytes
+}
+
+/// A wall time as a timer's time.
+pub fn wall(time: WallTime) -> i64 {
+    time.0
+}
+
+/// How far the log has been applied.
+pub const PROGRESS: &[u8] = b"progress";
+/// What is still to be done for the record applied last.
+pub const WORK: &[u8] = b"work";
+/// What state depends on.
+pub const SETTINGS: &[u8] = b"settings";
+
+/// A day on which there are activities.
+pub fn day(day: i64) -> Vec<u8> {
+    let mut bytes = vec![b'd'];
+    push_number(&mut bytes, day);
+    bytes
+}
+
+/// All days on which there are activities.
+pub fn days() -> Span {
+    Span {
+        from: vec![b'd'],
+        to: vec![b'd', 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+    }
+}
+
+/// The day of a day's key.
+pub fn day_of(bytes: &[u8]) -> Result<i64, Error> {
+    let (_, number) = bytes.split_last_chunk::<DAY>().ok_or(Error::Damaged { what: "day" })?;
+    Ok(from_number(*number))
+}
+
+/// The first key behind `bytes`.
+pub fn successor(bytes: &[u8]) -> Vec<u8> {
+    let mut next = Vec::with_capacity(bytes.len() + 1);
+    next.extend_from_slice(bytes);
+    next.push(0);
+    next
+}
+
+fn number(number: i64) -> [u8; 8] {
+    (number ^ i64::MIN).to_be_bytes()
+}
+
+fn from_number(bytes: [u8; 8]) -> i64 {
+    i64::from_be_bytes(bytes) ^ i64::MIN
+}
+
+fn push_number(bytes: &mut Vec<u8>, value: i64) {
+    bytes.extend_from_slice(&number(value));
+}
+
+fn push_text(bytes: &mut Vec<u8>, text: &Text) {
+    // A text came out of one message, which is far below 4 GiB.
+    let length = u32::try_from(text.as_bytes().len()).unwrap_or(u32::MAX);
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn push_key(bytes: &mut Vec<u8>, key: &Key) {
+    push_text(bytes, &key.tenant);
+    push_text(bytes, &key.correlation_id);
+}
+
+fn length(key: &Key) -> usize {
+    8 + key.tenant.as_bytes().len() + key.correlation_id.as_bytes().len()
+}
+
+fn push_alert(bytes: &mut Vec<u8>, id: &AlertId) {
+    push_text(bytes, &id.tenant);
+    bytes.extend_from_slice(id.system_alert_id.as_bytes());
+}
+
+fn pull_alert(bytes: &[u8]) -> Result<AlertId, Error> {
+    let damaged = || Error::Damaged { what: "alert id" };
+    let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| damaged())?;
+    let (tenant, id) = rest.split_at_checked(length).ok_or_else(damaged)?;
+    Ok(AlertId {
+        tenant: tenant.to_vec().into(),
+        system_alert_id: id.to_vec().into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(tenant: &str, correlation_id: &str) -> Key {
+        Key {
+            tenant: tenant.into(),
+            correlation_id: correlation_id.into(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_bytes_is_the_order_of_numbers(a: i64, b: i64) {
+            prop_assert_eq!(number(a).cmp(&number(b)), a.cmp(&b));
+            prop_assert_eq!(from_number(number(a)), a);
+        }
+
+        #[test]
+        fn a_span_of_activities_holds_those_of_the_key_in_the_window_and_no_others(
+            from in -3..3i64, to in -3..3i64, time in -3..3i64, own: bool, tenant in "[ab]{0,2}", cid in "[ab]{0,2}"
+        ) {
+            let at = EventTime::from_ticks;
+            let mine = key("a", "b");
+            let other = if own { mine.clone() } else { key(&tenant, &cid) };
+            let window = Window { from: at(from), to: at(to) };
+            let span = activities(&mine, window, at(time).day());
+            let bytes = activity(&other, at(time), ActivityId([9; 32]));
+            let inside = span.from <= bytes && bytes < span.to;
+            prop_assert_eq!(inside, other == mine && window.contains(at(time)));
+        }
+
+        #[test]
+        fn answered_alerts_are_found_by_what_lies_behind_a_time(to: i64, time: i64, id in "\\PC{0,4}", tenant in "\\PC{0,4}") {
+            let at = EventTime::from_ticks;
+            let key = key("t", "c");
+            let id = AlertId { tenant: tenant.as_str().into(), system_alert_id: id.as_str().into() };
+            let bytes = answered(&key, at(to), &id);
+            let span = answered_behind(&key, at(time), None);
+            prop_assert_eq!(span.from <= bytes && bytes < span.to, to > time || (to == i64::MAX && time == i64::MAX));
+            prop_assert_eq!(&answered_alert(&key, &bytes).unwrap(), &id);
+            let timer_key = timer(Timer::Close, to, &id);
+            let due = timers_until(Timer::Close, time);
+            prop_assert_eq!(due.from <= timer_key && timer_key < due.to, to <= time);
+            prop_assert_eq!(timer_alert(&timer_key).unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_keys_stay_what_they_were() {
+        let id = AlertId {
+            tenant: "t".into(),
+            system_alert_id: "a".into(),
+        };
+        assert_eq!(
+            hex::encode(timer(Timer::Forget, 1, &id)),
+            "04800000000000000100000001746".to_owned() + "1"
+        );
+        assert_eq!(
+            hex::encode(activity(&key("", "c"), EventTime::from_ticks(1), ActivityId([0xab; 32]))),
+            format!(
+                "8000000000000000{}{}{}",
+                "000000000000000163",
+                "8000000000000001",
+                "ab".repeat(32)
+            )
+        );
+        assert_eq!(hex::encode(day(-1)), "647fffffffffffffff");
+    }
+
+    #[test]
+    fn damaged_keys_are_errors() {
+        assert!(activity_parts(&[0; 39]).is_err());
+        assert!(timer_alert(&[1, 2]).is_err());
+        assert!(day_of(&[1]).is_err());
+    }
+}

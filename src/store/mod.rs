@@ -1,0 +1,149 @@
+//! State: ordered tables of bytes, read through a transaction, changed by one atomic write.
+//!
+//! [`Base`] is what holds the state: [`Memory`], or RocksDB (`rocks`). A [`Txn`] lays changes over a base and reads its own writes, so
+//! that the join is the same code over both; what it gathered becomes one [`Batch`]. [`keys`] lays out the bytes of every key. Nothing
+//! here knows what the state means. The differential test `tests/it/store.rs` holds the bases against each other.
+
+pub mod keys;
+mod memory;
+#[cfg(feature = "rocksdb")]
+mod rocks;
+mod txn;
+
+pub use memory::Memory;
+#[cfg(feature = "rocksdb")]
+pub use rocks::{Durability, Rocks, Shared};
+pub use txn::Txn;
+
+/// The tables. Their numbers and names are part of the stored format.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Table {
+    /// Activities by day, key, time and identity: the row.
+    Activities,
+    /// Alerts by id: where they stand.
+    Alerts,
+    /// Alerts by id: the row of the version that counts.
+    AlertRows,
+    /// Answered alerts by key and end of window: the window's beginning.
+    Answered,
+    /// What is to be done to an alert and when.
+    Timers,
+    /// Everything there is one of.
+    Meta,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 6] = [
+        Self::Activities,
+        Self::Alerts,
+        Self::AlertRows,
+        Self::Answered,
+        Self::Timers,
+        Self::Meta,
+    ];
+
+    /// The table's name on disk.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Activities => "activities",
+            Self::Alerts => "alerts",
+            Self::AlertRows => "alert_rows",
+            Self::Answered => "answered",
+            Self::Timers => "timers",
+            Self::Meta => "meta",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The order of a scan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// Smallest key first.
+    Forward,
+    /// Greatest key first.
+    Backward,
+}
+
+/// The keys from `from` (included) to `to` (excluded).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// The first key inside.
+    pub from: Vec<u8>,
+    /// The first key behind.
+    pub to: Vec<u8>,
+}
+
+impl Span {
+    fn is_empty(&self) -> bool {
+        self.from >= self.to
+    }
+}
+
+/// A key and its value.
+pub type Pair = (Box<[u8]>, Box<[u8]>);
+
+/// The pairs of a scan.
+pub type Pairs<'a> = Box<dyn Iterator<Item = Result<Pair, Error>> + 'a>;
+
+/// Changes that happen all or not at all: removed spans first, then each table's changes by key.
+#[derive(Default, Debug)]
+pub struct Batch {
+    /// Spans all of whose keys go.
+    pub removed: Vec<(Table, Span)>,
+    /// Per table (in the order of [`Table::ALL`]) the new value of a key; `None` removes it.
+    pub changes: [std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>; 6],
+}
+
+/// What holds state: ordered tables with one writer.
+pub trait Base {
+    /// The value of `key`.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+
+    /// The pairs whose keys lie in `span`, in order.
+    fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a>;
+
+    /// Carries out all changes of `batch`, or none.
+    fn write(&mut self, batch: Batch) -> Result<(), Error>;
+}
+
+/// Why state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk or RocksDB said no.
+    #[error("the store at {path} failed: {cause}")]
+    Storage {
+        /// Where the store is.
+        path: String,
+        /// What was said.
+        cause: String,
+    },
+    /// Bytes that this program does not write.
+    #[error("the store holds a damaged {what}; remove the folder, it is rebuilt from the repartition topic")]
+    Damaged {
+        /// What was damaged.
+        what: &'static str,
+    },
+    /// Written by another version of the program.
+    #[error(
+        "the store at {path} has format version {found}, this program reads version {expected}; run the version that wrote it or remove the folder, it is rebuilt from the repartition topic"
+    )]
+    Version {
+        /// Where the store is.
+        path: String,
+        /// The version there.
+        found: String,
+        /// The version here.
+        expected: u32,
+    },
+    /// Another process has it open.
+    #[error("the store at {path} is in use by another process; give each instance on one machine its own state.dir")]
+    InUse {
+        /// Where the store is.
+        path: String,
+    },
+}

@@ -1,0 +1,11 @@
+//! Time as the two tables and the broker know it.
+//!
+//! [`EventTime`] is the time inside a record, [`WallTime`] the time of a clock or of a Kafka message, and [`Window`] the span of
+//! event time an alert covers. Nothing here reads a clock: time is always an argument. All arithmetic saturates, so that an
+//! alert whose times lie at the ends of the calendar is an ordinary alert.
+
+mod event;
+mod window;
+
+pub use event::{EventTime, TICKS_PER_MILLISECOND, TICKS_PER_SECOND, WallTime};
+pub use window::{Bounds, Widening, Window};

@@ -1,0 +1,150 @@
+use std::time::Duration;
+
+use super::EventTime;
+
+/// Whether an activity exactly at `StartTime` or `EndTime` belongs to the window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bounds {
+    /// `StartTime < t < EndTime`, as the query has it.
+    #[default]
+    Exclusive,
+    /// `StartTime <= t <= EndTime`.
+    Inclusive,
+}
+
+/// How the window of an alert follows from its `StartTime` and `EndTime`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Widening {
+    /// Whether the bounds themselves belong to the window.
+    pub bounds: Bounds,
+    /// How far the window reaches before `StartTime`.
+    pub before: Duration,
+    /// How far the window reaches after `EndTime`.
+    pub after: Duration,
+}
+
+/// A half-open span of event time: `from <= t < to`. Whatever the bounds of the query, on ticks of 100 ns they come down to this.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Window {
+    /// The first tick inside.
+    pub from: EventTime,
+    /// The first tick behind.
+    pub to: EventTime,
+}
+
+impl Window {
+    /// The window of an alert with these `StartTime` and `EndTime`.
+    pub fn of_alert(start: EventTime, end: EventTime, widening: Widening) -> Self {
+        let (start, end) = (start.minus(widening.before), end.plus(widening.after));
+        match widening.bounds {
+            Bounds::Exclusive => Self {
+                from: start.next_tick(),
+                to: end,
+            },
+            Bounds::Inclusive => Self {
+                from: start,
+                to: end.next_tick(),
+            },
+        }
+    }
+
+    /// Whether no time lies inside.
+    pub fn is_empty(self) -> bool {
+        self.from >= self.to
+    }
+
+    /// Whether `time` lies inside.
+    pub fn contains(self, time: EventTime) -> bool {
+        self.from <= time && time < self.to
+    }
+
+    /// The part of this window that is not behind `horizon`.
+    #[must_use]
+    pub fn not_before(self, horizon: EventTime) -> Self {
+        Self {
+            from: self.from.max(horizon),
+            to: self.to,
+        }
+    }
+
+    /// The parts of this window that are not in `other`, earlier first. Either may be empty.
+    pub fn minus(self, other: Self) -> [Self; 2] {
+        let (before, after) = if other.is_empty() {
+            (
+                self,
+                Self {
+                    from: self.to,
+                    to: self.to,
+                },
+            )
+        } else {
+            (
+                Self {
+                    from: self.from,
+                    to: self.to.min(other.from),
+                },
+                Self {
+                    from: self.from.max(other.to),
+                    to: self.to,
+                },
+            )
+        };
+        [before, after]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(ticks: i64) -> EventTime {
+        EventTime::from_ticks(ticks)
+    }
+
+    #[test]
+    fn exclusive_bounds_are_outside_by_one_tick() {
+        let window = Window::of_alert(at(10), at(12), Widening::default());
+        assert!(!window.contains(at(10)));
+        assert!(window.contains(at(11)));
+        assert!(!window.contains(at(12)));
+    }
+
+    #[test]
+    fn an_alert_of_no_length_matches_only_inclusively() {
+        let exclusive = Window::of_alert(at(10), at(10), Widening::default());
+        let inclusive = Window::of_alert(
+            at(10),
+            at(10),
+            Widening {
+                bounds: Bounds::Inclusive,
+                ..Widening::default()
+            },
+        );
+        assert!(exclusive.is_empty());
+        assert!(inclusive.contains(at(10)));
+    }
+
+    #[test]
+    fn widening_moves_both_ends() {
+        let widening = Widening {
+            before: Duration::from_nanos(200),
+            after: Duration::from_nanos(100),
+            ..Widening::default()
+        };
+        let window = Window::of_alert(at(10), at(10), widening);
+        assert_eq!(window, Window { from: at(9), to: at(11) });
+    }
+
+    proptest! {
+        #[test]
+        fn minus_is_the_difference_of_sets(a in 0..20i64, b in 0..20i64, c in 0..20i64, d in 0..20i64, t in -1..21i64) {
+            let (one, other) = (Window { from: at(a), to: at(b) }, Window { from: at(c), to: at(d) });
+            let parts = one.minus(other);
+            let inside = parts.iter().filter(|part| part.contains(at(t))).count();
+            prop_assert_eq!(inside, usize::from(one.contains(at(t)) && !other.contains(at(t))));
+        }
+    }
+}

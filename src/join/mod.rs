@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use output::{Answer, ClosedBy, Limit, Op, Outbox, Output, Reason, Row, Summary};
+pub use output::{Answer, ClosedBy, Limit, Op, Outbox, Output, PairRows, Reason, Row, Summary};
 
 use crate::log::LogRecord;
 use crate::store::{Base, Direction, Error, Table, Txn, keys};

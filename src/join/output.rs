@@ -65,11 +65,11 @@ pub struct Row {
     /// The activity's time.
     pub time: EventTime,
     /// The rows of the two; `None` for a pair that goes.
-    pub rows: Option<Rows>,
+    pub rows: Option<PairRows>,
 }
 
 /// The SecurityAlert and the CloudAppEvents row of a pair.
-pub type Rows = (Arc<[u8]>, Box<[u8]>);
+pub type PairRows = (Arc<[u8]>, Box<[u8]>);
 
 /// The answer to an alert as a whole: one for every revision.
 #[derive(Clone, PartialEq, Eq, Debug)]

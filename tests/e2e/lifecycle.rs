@@ -1,0 +1,95 @@
+//! Start and stop.
+
+use std::time::Duration;
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
+
+use crate::util::{World, activity, alert};
+
+#[test]
+fn it_makes_its_internal_topic_and_goes_on_where_it_was() {
+    let Some(mut world) = World::new("goes-on") else { return };
+    world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
+    let window = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
+    world.send(
+        "alerts",
+        1,
+        [alert("A1", "p", window.0, window.1, "2026-03-01T11:05:00Z").as_slice()],
+    );
+    let mut instance = world.start("a");
+    world.wait_for_answer(&mut [&mut instance]);
+    assert!(instance.log().contains("created the repartition topic"), "{}", instance.log());
+    let (status, took) = instance.terminate();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let before = world.read("rows").len();
+
+    let mut instance = world.start("a");
+    world.send("activities", 4, [activity("p", "2026-03-01T10:30:00Z", "two").as_slice()]);
+    world.wait_for_answer(&mut [&mut instance]);
+    assert_eq!(
+        world.read("rows").len(),
+        before + 1,
+        "what was answered is not answered again"
+    );
+    let alerts = format!("{} partition=0 position=1", world.topic("alerts"));
+    let log = instance.log().replace('"', "").replace("topic=", "");
+    assert!(log.contains(&alerts), "the alerts' position was committed:\n{log}");
+}
+
+#[test]
+fn an_application_that_begins_at_the_end_leaves_out_what_was_there() {
+    let Some(mut world) = World::new("latest") else { return };
+    world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "before").as_slice()]);
+    let config = world.config("a");
+    let text = std::fs::read_to_string(&config)
+        .unwrap()
+        .replace("[input]", "[input]\nstart = \"latest\"");
+    std::fs::write(&config, text).unwrap();
+    // World::start writes the file anew; this one is started by hand.
+    let mut child = std::process::Command::new(crate::util::program())
+        .arg("run")
+        .arg("--config")
+        .arg(&config)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(6));
+    world.send("activities", 4, [activity("p", "2026-03-01T10:10:00Z", "after").as_slice()]);
+    let window = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
+    world.send(
+        "alerts",
+        1,
+        [alert("A1", "p", window.0, window.1, "2026-03-01T11:05:00Z").as_slice()],
+    );
+    let began = std::time::Instant::now();
+    let fold = loop {
+        let fold = world.fold();
+        if !fold.is_empty() || began.elapsed() > crate::util::PATIENCE {
+            break fold;
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let notes: Vec<&str> = fold.values().filter_map(|row| row["activity"]["Note"].as_str()).collect();
+    assert_eq!(notes, ["after"]);
+}
+
+/// Without curl in librdkafka, signing in with Entra ID is silently not there.
+#[test]
+fn the_client_library_can_sign_in_with_oidc() {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", "127.0.0.1:1")
+        .set("group.id", "none")
+        .set("security.protocol", "SASL_SSL")
+        .set("sasl.mechanism", "OAUTHBEARER")
+        .set("sasl.oauthbearer.method", "oidc")
+        .set("sasl.oauthbearer.client.id", "id")
+        .set("sasl.oauthbearer.client.secret", "none")
+        .set("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:1/token");
+    let consumer: Result<BaseConsumer, _> = config.create();
+    assert!(consumer.is_ok(), "{:?}", consumer.err());
+}

@@ -1,0 +1,12 @@
+//! The real program against a real Apache Kafka broker.
+//!
+//! The broker is that of `ALERTTRAIL_TEST_KAFKA` (`scripts/test` starts one and sets it). Without it these tests say that they were skipped,
+//! and under `CI=true` they fail instead. What an answer must be is told by `alerttrail correlate` over the same messages, which
+//! the scenarios and the simulation hold against the query itself.
+
+mod answers;
+mod demo;
+mod hostile;
+mod lifecycle;
+mod refusals;
+mod util;

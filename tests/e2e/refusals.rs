@@ -1,0 +1,93 @@
+//! What is refused at the start, with the way out.
+
+use crate::util::{World, activity, program};
+
+fn stderr(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_missing_topic_is_named() {
+    let Some(mut world) = World::new("missing") else { return };
+    world.more.insert("output", format!("unmatched = \"emit\"\n# {}", world.name));
+    let config = world.config("a");
+    let text = std::fs::read_to_string(&config)
+        .unwrap()
+        .replace(&world.topic("rows"), "no-such-topic");
+    std::fs::write(&config, text).unwrap();
+    let output = std::process::Command::new(program())
+        .arg("run")
+        .arg("--config")
+        .arg(&config)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("no-such-topic") && said.contains("output.topic"), "{said}");
+}
+
+#[test]
+fn a_compacted_output_topic_is_refused() {
+    let Some(world) = World::new("compacted") else { return };
+    world.create_topic(&world.topic("compact"), 1, &[("cleanup.policy", "compact")]);
+    let config = world.config("a");
+    let text = std::fs::read_to_string(&config)
+        .unwrap()
+        .replace(&world.topic("rows"), &world.topic("compact"));
+    std::fs::write(&config, text).unwrap();
+    let output = std::process::Command::new(program())
+        .arg("run")
+        .arg("--config")
+        .arg(&config)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cleanup.policy"), "{}", stderr(&output));
+}
+
+#[test]
+fn other_settings_for_the_same_application_are_refused() {
+    let Some(mut world) = World::new("settings") else { return };
+    world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
+    let mut instance = world.start("a");
+    let began = std::time::Instant::now();
+    while !instance.log().contains("joining") {
+        instance.assert_runs();
+        assert!(began.elapsed() < crate::util::PATIENCE, "{}", instance.log());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    // Long enough for the first marks to be in the log.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(instance.terminate().0.code(), Some(0));
+
+    world.more.insert("correlation", "bounds = \"inclusive\"".to_owned());
+    let output = world.run_to_end("a");
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("bounds") && said.contains("application.id"), "{said}");
+
+    // The store is not there, but the log is.
+    std::fs::remove_dir_all(world.folder.path().join("a")).unwrap();
+    let output = world.run_to_end("a");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("application.id"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    std::fs::write(
+        &config,
+        "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n[http]\nlisten = \"\"\n",
+    )
+    .unwrap();
+    let output = std::process::Command::new(program())
+        .arg("run")
+        .arg("--config")
+        .arg(&config)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("kafka.bootstrap_servers"), "{}", stderr(&output));
+}

@@ -1,6 +1,8 @@
 //! Every metric: name, help, labels. Built from a registry of its own; nothing is global. The core returns what happened, the edge counts
 //! it here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use dashmap::DashMap;
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
@@ -26,6 +28,7 @@ pub struct Metrics {
     emitted: IntCounterVec,
     closed: IntCounter,
     empty_windows: IntCounter,
+    warned_of_empty_windows: AtomicBool,
     source_watermark: IntGaugeVec,
     source_idle: IntGaugeVec,
     watermark: IntGaugeVec,
@@ -87,6 +90,7 @@ impl Metrics {
                 "windows_empty_total",
                 "Alert versions whose window is empty and can match nothing.",
             )?,
+            warned_of_empty_windows: AtomicBool::new(false),
             source_watermark: gauges(
                 r,
                 "source_watermark_seconds",
@@ -213,7 +217,7 @@ impl Metrics {
             }
         }
         self.closed.inc_by(counts.closed);
-        self.empty_windows.inc_by(counts.empty_windows);
+        self.count_empty_windows(counts.empty_windows);
         let partition = partition.to_string();
         if let Some(watermark) = joiner.watermark() {
             self.watermark
@@ -224,6 +228,22 @@ impl Metrics {
             self.state_bytes
                 .with_label_values(&[&partition])
                 .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Alerts whose window is empty are valid, but when there are many, the settings do not fit the tenant.
+    fn count_empty_windows(&self, new: u64) {
+        /// Fewer alerts than this say nothing about a tenant.
+        const ENOUGH: u64 = 20;
+        self.empty_windows.inc_by(new);
+        let (empty, all) = (
+            self.empty_windows.get(),
+            self.joined.with_label_values(&["alert_version"]).get(),
+        );
+        if new > 0 && all >= ENOUGH && empty * 2 >= all && !self.warned_of_empty_windows.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "{empty} of {all} alert versions have EndTime <= StartTime, which matches nothing under these bounds; [correlation] bounds = \"inclusive\", or before and after, take in what lies at or around them"
+            );
         }
     }
 

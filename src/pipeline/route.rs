@@ -291,7 +291,18 @@ impl Route {
             self.out.sender.pause();
         }
         self.commit(CommitMode::Sync);
+        self.release_consumer();
         Ok(())
+    }
+
+    /// Waits for the thread that watches the ends to let go of the consumer: only its last owner closes it, and a group that is not left
+    /// keeps its partitions for a session time-out.
+    fn release_consumer(&self) {
+        const MOST: Duration = Duration::from_secs(2);
+        let began = clock::start();
+        while Arc::strong_count(&self.consumer) > 1 && began.elapsed() < MOST {
+            self.out.sender.pause();
+        }
     }
 
     fn topic_names(&self) -> String {

@@ -23,6 +23,7 @@ pub struct Metrics {
     tables: DashMap<String, IntCounter>,
     future: IntCounter,
     second_tenant: IntCounter,
+    lost: IntCounter,
     dead_letters: IntCounterVec,
     joined: IntCounterVec,
     emitted: IntCounterVec,
@@ -65,6 +66,11 @@ impl Metrics {
                 r,
                 "records_second_tenant_total",
                 "Records of a second tenant while tenants are not told apart.",
+            )?,
+            lost: counter(
+                r,
+                "records_lost_total",
+                "Records that were removed from an input topic before they were read.",
             )?,
             dead_letters: counters(
                 r,
@@ -165,6 +171,11 @@ impl Metrics {
             );
         }
         self.second_tenant.inc();
+    }
+
+    /// Records were removed from an input topic before they were read, and reading went on.
+    pub fn lost(&self, records: u64) {
+        self.lost.inc_by(records);
     }
 
     /// A dead letter was sent.

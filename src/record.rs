@@ -62,6 +62,13 @@ pub struct Key {
     pub correlation_id: Text,
 }
 
+impl Key {
+    /// Bytes of both parts.
+    pub fn size(&self) -> usize {
+        self.tenant.as_bytes().len() + self.correlation_id.as_bytes().len()
+    }
+}
+
 /// Which alert: its `SystemAlertId`, within a tenant.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct AlertId {

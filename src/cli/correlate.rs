@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -61,8 +62,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let started = clock::start();
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
-    let output = Files::create(args)?;
-    let totals = join(args, &config, output, &shutdown);
+    refuse_overwriting(args)?;
+    // Before any output is made: a name that is wrong must not cost a file.
+    args.input
+        .iter()
+        .try_for_each(|path| FileSource::check(path))
+        .map_err(Failure::failed)?;
+    let run = Run {
+        output: Files::create(args)?,
+        shutdown: &shutdown,
+    };
+    let totals = join(args, &config, run);
     match totals {
         Ok(Some(totals)) => {
             report(args, &totals, started.elapsed());
@@ -75,19 +85,27 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
+/// What a run writes, and what stops it.
+struct Run<'a> {
+    output: Files,
+    shutdown: &'a Shutdown,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
     Read(#[from] file::Error),
     #[error(transparent)]
     Run(#[from] local::Error),
+    #[error("the thread that reads the input ended unexpectedly; this is a fault of the program, its last words stand above")]
+    Reader,
     #[cfg(feature = "rocksdb")]
     #[error("cannot make a temporary folder for state: {0}; name another place with --temp-dir")]
     Temporary(io::Error),
 }
 
 #[cfg(feature = "rocksdb")]
-fn join(args: &Args, config: &Config, output: Files, shutdown: &Shutdown) -> Result<Option<Totals>, Error> {
+fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
     use crate::store::{Durability, Rocks, Shared};
     let mut builder = tempfile::Builder::new();
     builder.prefix("alerttrail-");
@@ -98,25 +116,21 @@ fn join(args: &Args, config: &Config, output: Files, shutdown: &Shutdown) -> Res
     let folder = folder.map_err(Error::Temporary)?;
     let shared = Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX));
     let base = Rocks::open(folder.path(), &shared, Durability::None).map_err(local::Error::Store)?;
-    join_over(base, args, config, output, shutdown)
+    join_over(base, args, config, run)
 }
 
 #[cfg(not(feature = "rocksdb"))]
-fn join(args: &Args, config: &Config, output: Files, shutdown: &Shutdown) -> Result<Option<Totals>, Error> {
+fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
     if args.temp_dir.is_some() {
         say("warning: --temp-dir is not used: this program was built without RocksDB and keeps state in memory");
     }
-    join_over(crate::store::Memory::default(), args, config, output, shutdown)
+    join_over(crate::store::Memory::default(), args, config, run)
 }
 
 /// `None` when asked to stop before the end.
-fn join_over<B: Base>(
-    base: B,
-    args: &Args,
-    config: &Config,
-    output: Files,
-    shutdown: &Shutdown,
-) -> Result<Option<Totals>, Error> {
+fn join_over<B: Base>(base: B, args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
+    let Run { output, shutdown } = run;
+    let bar = progress_bar(&args.input);
     let settings = Settings {
         partitions: 1,
         max_wait: config.watermark.max_wait,
@@ -131,9 +145,8 @@ fn join_over<B: Base>(
         limit: None,
     };
     let mut local = Local::new(router, base, None, emitter, output)?;
-    let bar = progress_bar(&args.input);
-    for chunk in read(args.input.clone(), bar.clone()) {
-        let chunk = chunk?;
+    let chunks = read(args.input.clone(), bar.clone());
+    while let Some(chunk) = next(&chunks, shutdown)? {
         if shutdown.is_requested() {
             return Ok(None);
         }
@@ -144,31 +157,77 @@ fn join_over<B: Base>(
         local.messages(&chunk.file, chunk.messages(), arrival)?;
     }
     bar.finish_and_clear();
-    let (totals, mut output) = local.end()?;
+    let Some((totals, mut output)) = local.end(shutdown)? else {
+        return Ok(None);
+    };
     output.flush().map_err(local::Error::Output)?;
     Ok(Some(totals))
 }
 
+/// What the reading thread says.
+enum Read {
+    Chunk(Chunk),
+    Failed(file::Error),
+    End,
+}
+
 /// Reads and decompresses on a thread of its own, a few chunks ahead.
-fn read(inputs: Vec<PathBuf>, bar: ProgressBar) -> impl Iterator<Item = Result<Chunk, file::Error>> {
+fn read(inputs: Vec<PathBuf>, bar: ProgressBar) -> mpsc::Receiver<Read> {
     let (send, receive) = mpsc::sync_channel(4);
     std::thread::spawn(move || {
         for path in &inputs {
             let watched = bar.clone();
             let mut source = match FileSource::open(path, |raw| Box::new(watched.wrap_read(raw))) {
                 Ok(source) => source,
-                Err(error) => return drop(send.send(Err(error))),
+                Err(error) => return drop(send.send(Read::Failed(error))),
             };
             while let Some(chunk) = source.next_chunk().transpose() {
+                let (said, failed) = match chunk {
+                    Ok(chunk) => (Read::Chunk(chunk), false),
+                    Err(error) => (Read::Failed(error), true),
+                };
                 // The receiver goes when it has seen enough.
-                let failed = chunk.is_err();
-                if send.send(chunk).is_err() || failed {
+                if send.send(said).is_err() || failed {
                     return;
                 }
             }
         }
+        drop(send.send(Read::End));
     });
-    receive.into_iter()
+    receive
+}
+
+/// The next chunk; `None` at the end, and when asked to stop.
+fn next(chunks: &mpsc::Receiver<Read>, shutdown: &Shutdown) -> Result<Option<Chunk>, Error> {
+    loop {
+        match chunks.recv_timeout(Duration::from_millis(100)) {
+            Ok(Read::Chunk(chunk)) => return Ok(Some(chunk)),
+            Ok(Read::Failed(error)) => return Err(error.into()),
+            Ok(Read::End) => return Ok(None),
+            Err(mpsc::RecvTimeoutError::Timeout) if shutdown.is_requested() => return Ok(None),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            // It always says how it ended, unless it could not.
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Reader),
+        }
+    }
+}
+
+/// Refuses to write over what is to be read.
+fn refuse_overwriting(args: &Args) -> Result<(), Failure> {
+    let same = |one: &Path, other: &Path| match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    };
+    let outputs = [Some(&args.output), args.dead_letters.as_ref(), args.summaries.as_ref()];
+    for output in outputs.into_iter().flatten().filter(|path| !is_standard(path)) {
+        if args.input.iter().any(|input| same(input, output)) {
+            return Err(Failure::usage(format!(
+                "{} is an input; name another file for the output",
+                output.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Draws on a terminal only. Counts the bytes read of the files as they are on disk.
@@ -243,7 +302,7 @@ impl local::Output for Files {
     }
 }
 
-fn report(args: &Args, totals: &Totals, took: std::time::Duration) {
+fn report(args: &Args, totals: &Totals, took: Duration) {
     let others: u64 = totals.other_tables.values().sum();
     let dead: u64 = totals.dead_letters.values().sum();
     let activities = totals.activities + totals.timeless;

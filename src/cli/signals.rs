@@ -1,6 +1,13 @@
-//! SIGTERM and Ctrl-C: the first asks to stop, the second stops.
+//! SIGTERM and Ctrl-C: the first asks to stop, the second stops. What has not stopped by then is stopped before ten seconds are over.
+
+#[cfg(any(feature = "kafka", feature = "http"))]
+use std::time::Duration;
 
 use crate::shutdown::Shutdown;
+
+/// How long a command has to stop by itself. A broker that is away can hold up a last commit for longer than anyone waits.
+#[cfg(any(feature = "kafka", feature = "http"))]
+const PATIENCE: Duration = Duration::from_millis(9_000);
 
 /// Asks `shutdown` to stop at the first signal; ends the process at the second, which is safe, because a kill is.
 #[cfg(any(feature = "kafka", feature = "http"))]
@@ -26,6 +33,11 @@ pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
                     std::process::exit(1);
                 }
                 shutdown.request();
+                tokio::spawn(async {
+                    tokio::time::sleep(PATIENCE).await;
+                    super::say("error: it did not stop in time and was ended; nothing is lost, the next start goes on from what was acknowledged");
+                    std::process::exit(1);
+                });
             }
         });
     };

@@ -77,6 +77,14 @@ const OWNED: &[(&str, &str)] = &[
     ("enable.idempotence", IDEMPOTENCE),
     ("acks", IDEMPOTENCE),
     ("enable.partition.eof", "the program looks for ends by itself"),
+    (
+        "partition.assignment.strategy",
+        "the program takes and gives up partitions all at once",
+    ),
+    (
+        "group.protocol",
+        "the program takes and gives up partitions all at once, as the classic protocol does",
+    ),
 ];
 
 /// Reads `[kafka]`.

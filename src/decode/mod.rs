@@ -39,6 +39,7 @@ pub struct Decoder {
     activities: ActivityReader,
     alerts: AlertReader,
     tenants: Option<Tenants>,
+    limit: Option<usize>,
 }
 
 /// A record of a message, or the message itself where it cannot be taken apart.
@@ -79,6 +80,16 @@ impl Decoder {
             activities: ActivityReader::new(&settings),
             alerts: AlertReader::new(&settings),
             tenants: settings.tenants,
+            limit: None,
+        }
+    }
+
+    /// Rejects, as too large, what would take more than `bytes` with the few hundred that are sent beside it.
+    #[must_use]
+    pub fn with_limit(self, bytes: usize) -> Self {
+        Self {
+            limit: Some(bytes),
+            ..self
         }
     }
 
@@ -106,7 +117,10 @@ impl Decoder {
         let (what, entra_tenant) = match classify(record) {
             Class::OtherTable(table) => (Ok(Decoded::OtherTable(table)), None),
             Class::Unknown(error) => (Err(Fault::new(Reason::UnknownRecord, error)), None),
-            Class::Row(row) => (self.row(&row), row.form.entra_tenant()),
+            Class::Row(row) => (
+                self.row(&row).and_then(|decoded| self.fitting(decoded)),
+                row.form.entra_tenant(),
+            ),
         };
         Item {
             index,
@@ -127,6 +141,25 @@ impl Decoder {
         match row.table {
             Table::CloudAppEvents => self.activities.read(row.json, tenant),
             Table::SecurityAlert => self.alerts.read(row.json, tenant).map(Decoded::Alert),
+        }
+    }
+
+    /// Decided before anything is sent on: an alert version goes to several places, and must not be too large for one of them only.
+    fn fitting<'a>(&self, decoded: Decoded<'a>) -> Result<Decoded<'a>, Fault> {
+        /// Identity, times, lengths, and what Kafka's record format adds.
+        const BESIDE: usize = 512;
+        let bytes = match &decoded {
+            // The key stands in the record and is its Kafka key too.
+            Decoded::Activity(activity) => activity.row.len() + 2 * activity.key.size(),
+            Decoded::Alert(alert) => alert.row.len() + 2 * alert.key.size() + alert.id.system_alert_id.as_bytes().len(),
+            _ => 0,
+        };
+        match self.limit {
+            Some(limit) if bytes + BESIDE > limit => Err(Fault::new(
+                Reason::TooLarge,
+                format!("the record takes {bytes} bytes in the repartition topic, more than message.max.bytes ({limit}) allows"),
+            )),
+            _ => Ok(decoded),
         }
     }
 

@@ -1,6 +1,7 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
+use crate::json::members;
 
 /// The columns that say which alert it is and what it covers.
 const IDENTIFYING: [&str; 13] = [
@@ -24,15 +25,15 @@ const LONGEST: usize = 4096;
 
 /// Appends the SecurityAlert row `row`, cut to the columns that identify the alert.
 pub(super) fn alert(row: &[u8], out: &mut Vec<u8>) {
-    let columns: BTreeMap<&str, &RawValue> = serde_json::from_slice(row).unwrap_or_default();
+    let columns: BTreeMap<Cow<'_, [u8]>, &[u8]> = members(row).map(|column| (column.name(), column.value)).collect();
     out.push(b'{');
     let mut separator = "";
     for name in IDENTIFYING {
-        if let Some(value) = columns.get(name).filter(|value| value.get().len() <= LONGEST) {
+        if let Some(value) = columns.get(name.as_bytes()).filter(|value| value.len() <= LONGEST) {
             out.extend_from_slice(separator.as_bytes());
             crate::json::write_string(name.as_bytes(), out);
             out.push(b':');
-            out.extend_from_slice(value.get().as_bytes());
+            out.extend_from_slice(value);
             separator = ",";
         }
     }

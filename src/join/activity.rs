@@ -2,11 +2,14 @@
 
 use super::Joiner;
 use super::output::{Op, Outbox, Output, Reason, Row};
-use super::state::AlertState;
+use super::state::{self, AlertState};
 use super::work::{Late, Step, alert_row, least, load, save};
 use crate::record::Activity;
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::EventTime;
+
+/// Alerts looked up in one scan.
+const AT_ONCE: usize = 256;
 
 impl Joiner {
     /// One that is there already changes nothing: this makes redelivery, double routing and replay harmless.
@@ -42,19 +45,19 @@ impl Joiner {
     /// for it. Each whose window holds it gets a row at once and a revision at the next step of the watermark.
     pub(super) fn late<B: Base>(&mut self, mut late: Late, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
         loop {
-            if out.is_full() {
-                self.work.push_front(Step::Late(late));
+            let alerts = answered(&late, txn)?;
+            let all = alerts.len() < AT_ONCE;
+            for alert in alerts {
+                if out.is_full() {
+                    self.work.push_front(Step::Late(late));
+                    return Ok(());
+                }
+                self.late_for(&late, &alert, txn, out)?;
+                late.after = Some(alert);
+            }
+            if all {
                 return Ok(());
             }
-            let span = keys::answered_behind(&late.key, late.time, late.after.as_deref());
-            let Some((key, from)) = txn.first(Table::Answered, span, Direction::Forward)? else {
-                return Ok(());
-            };
-            let from: EventTime = super::state::decode(&from, "beginning of a window")?;
-            if from <= late.time {
-                self.late_for(&late, &key, txn, out)?;
-            }
-            late.after = Some(key.into());
         }
     }
 
@@ -88,4 +91,21 @@ impl Joiner {
         self.counts.upserts += 1;
         Ok(())
     }
+}
+
+/// The next answered alerts whose windows hold the activity, as keys of their table.
+fn answered<B: Base>(late: &Late, txn: &Txn<'_, B>) -> Result<Vec<Vec<u8>>, Error> {
+    let span = keys::answered_behind(&late.key, late.time, late.after.as_deref());
+    let mut found = Vec::new();
+    for pair in txn.scan(Table::Answered, span, Direction::Forward) {
+        let (key, from) = pair?;
+        let from: EventTime = state::decode(&from, "beginning of a window")?;
+        if from <= late.time {
+            found.push(key.into());
+            if found.len() == AT_ONCE {
+                break;
+            }
+        }
+    }
+    Ok(found)
 }

@@ -13,17 +13,16 @@ impl Joiner {
     /// A version whose key belongs here. An older one than that held, or the same, changes nothing.
     pub(super) fn alert<B: Base>(&mut self, alert: &Alert<'_>, deadline: WallTime, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let before = load(&alert.id, txn)?;
-        if !self.counts_now(alert.version, alert.window.to, before.as_ref()) {
+        let standing = self.standing(alert.version, alert.window.to, before.as_ref());
+        self.count(standing, alert.window.is_empty());
+        if standing != Standing::Counts {
             return Ok(());
-        }
-        if alert.window.is_empty() {
-            self.counts.empty_windows += 1;
         }
         let mut held = Held {
             version: alert.version,
             key: alert.key.clone(),
             window: alert.window,
-            deadline,
+            deadline: patience(deadline, alert.window.to, before.as_ref()),
             answer: None,
             revise: false,
             forget_at: self.forget_at(alert.version, alert.window.to, before.as_ref()),
@@ -55,16 +54,18 @@ impl Joiner {
                 self.work.push_back(Step::Summary { alert: alert.id.clone() });
             }
             Some(AlertState::Here(was)) if was.answer.is_some() => {
+                let closed_by = was.answer.as_ref().map(|answer| answer.closed_by);
                 self.plan_withdrawal(&alert.id, was);
-                self.answer(&alert.id, &mut held, Reason::AlertUpdated);
+                self.answer(&alert.id, &mut held, closed_by, Reason::AlertUpdated);
             }
-            Some(AlertState::Elsewhere(away)) if self.is_answered(&away) => {
-                self.answer(&alert.id, &mut held, Reason::AlertUpdated);
+            Some(AlertState::Elsewhere(away)) if self.answered_by(&away).is_some() => {
+                let closed_by = self.answered_by(&away);
+                self.answer(&alert.id, &mut held, closed_by, Reason::AlertUpdated);
             }
-            _ if self.watermark().is_some_and(|watermark| watermark >= alert.window.to) => {
-                self.answer(&alert.id, &mut held, Reason::LateAlert);
+            _ => {
+                let closed_by = self.passed(alert.window.to);
+                self.answer(&alert.id, &mut held, closed_by, Reason::LateAlert);
             }
-            _ => {}
         }
         self.put_up(&alert.id, held, txn)
     }
@@ -79,21 +80,22 @@ impl Joiner {
         txn: &mut Txn<'_, B>,
     ) -> Result<(), Error> {
         let before = load(id, txn)?;
-        if !self.counts_now(version, closes, before.as_ref()) {
+        if self.standing(version, closes, before.as_ref()) != Standing::Counts {
             return Ok(());
         }
         self.take_down(id, before.as_ref(), txn);
         txn.remove(Table::AlertRows, keys::alert(id));
         let forget_at = self.forget_at(version, closes, before.as_ref());
+        let deadline = patience(deadline, closes, before.as_ref());
         let answered = match before {
-            None => false,
-            Some(AlertState::Elsewhere(away)) => self.is_answered(&away),
+            None => None,
+            Some(AlertState::Elsewhere(away)) => self.answered_by(&away),
             Some(AlertState::Here(held)) => {
-                let answered = held.answer.is_some();
-                if answered {
+                let closed_by = held.answer.as_ref().map(|answer| answer.closed_by);
+                if closed_by.is_some() {
                     self.plan_withdrawal(id, held);
                 }
-                answered
+                closed_by
             }
         };
         txn.put(Table::Timers, keys::timer(Timer::Forget, forget_at.ticks(), id), Vec::new());
@@ -107,24 +109,40 @@ impl Joiner {
         save(id, AlertState::Elsewhere(away), txn)
     }
 
-    fn counts_now(&mut self, version: Version, closes: EventTime, before: Option<&AlertState>) -> bool {
+    fn standing(&self, version: Version, closes: EventTime, before: Option<&AlertState>) -> Standing {
         if closes < self.horizon() {
-            self.counts.expired_alerts += 1;
-            return false;
+            return Standing::Expired;
         }
-        if before.is_some_and(|before| before.version() >= version) {
-            self.counts.stale_alerts += 1;
-            return false;
+        match before {
+            Some(before) if before.version() >= version => Standing::Stale,
+            _ => Standing::Counts,
         }
-        self.counts.alerts += 1;
-        true
     }
 
-    /// Whether the alert has been answered by now in the partition that it is in.
-    fn is_answered(&self, away: &Away) -> bool {
-        away.answered
-            || self.watermark().is_some_and(|watermark| watermark >= away.closes)
-            || self.wall().is_some_and(|wall| wall >= away.deadline)
+    /// In the owner of the key only: the other partitions hear of every version too.
+    fn count(&mut self, standing: Standing, is_empty: bool) {
+        match standing {
+            Standing::Expired => self.counts.expired_alerts += 1,
+            Standing::Stale => self.counts.stale_alerts += 1,
+            Standing::Counts => {
+                self.counts.alerts += 1;
+                self.counts.empty_windows += u64::from(is_empty);
+            }
+        }
+    }
+
+    /// What closed a window that ends here, if anything has.
+    fn passed(&self, closes: EventTime) -> Option<ClosedBy> {
+        let by_activities = self.progress.watermarks.by_activities();
+        let passed = self.watermark().is_some_and(|watermark| watermark >= closes);
+        passed.then(|| closed_by_watermark(closes, by_activities))
+    }
+
+    /// What the alert has been answered by in the partition that it is in, if it has been answered.
+    fn answered_by(&self, away: &Away) -> Option<ClosedBy> {
+        let waited = self.wall().is_some_and(|wall| wall >= away.deadline);
+        let here_and_now = || self.passed(away.closes).or(waited.then_some(ClosedBy::MaxWait));
+        away.answered.or_else(here_and_now)
     }
 
     /// When the horizon has passed this, the alert can be forgotten: no window it ever had is read any more, and an older version
@@ -147,9 +165,10 @@ impl Joiner {
         self.work.push_back(Step::Withdraw { alert: id.clone(), was });
     }
 
-    /// Answers `held` at once.
-    fn answer(&mut self, id: &AlertId, held: &mut Held, reason: Reason) {
-        held.answer = Some(self.new_answer(closed_by_watermark(held.window, self.progress.watermarks.by_activities())));
+    /// Answers `held` at once, if anything has closed it.
+    fn answer(&mut self, id: &AlertId, held: &mut Held, closed_by: Option<ClosedBy>, reason: Reason) {
+        let Some(closed_by) = closed_by else { return };
+        held.answer = Some(self.new_answer(closed_by));
         self.plan_rows(id, held, held.window, Op::Upsert, reason);
         self.work.push_back(Step::Summary { alert: id.clone() });
     }
@@ -200,5 +219,25 @@ impl Joiner {
                 txn.remove(Table::Timers, deadline);
             }
         }
+    }
+}
+
+/// What a version that comes in is to the partition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is the greatest so far.
+    Counts,
+    /// It is the one held, or older.
+    Stale,
+    /// Its window ends behind the horizon.
+    Expired,
+}
+
+/// An alert waits from its first arrival: a newer version that does not end later does not wait longer either.
+fn patience(deadline: WallTime, closes: EventTime, before: Option<&AlertState>) -> WallTime {
+    match before {
+        Some(AlertState::Here(held)) if closes <= held.window.to => deadline.min(held.deadline),
+        Some(AlertState::Elsewhere(away)) if closes <= away.closes => deadline.min(away.deadline),
+        _ => deadline,
     }
 }

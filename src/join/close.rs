@@ -13,7 +13,6 @@ use crate::time::{EventTime, WallTime};
 impl Joiner {
     /// A router says how far it has read.
     pub(super) fn marks(&mut self, marks: &Marks) {
-        let horizon = self.horizon();
         let moved = self.progress.watermarks.observe(marks);
         if let Some(time) = self.watermark().filter(|_| moved) {
             self.work.push_back(Step::CloseUntil {
@@ -25,7 +24,7 @@ impl Joiner {
         if moved {
             self.work.push_back(Step::Revise);
         }
-        if self.horizon() > horizon {
+        if self.next_horizon() > self.horizon() {
             self.work.push_back(Step::Evict);
         }
     }
@@ -50,7 +49,7 @@ impl Joiner {
         };
         let closed_by = match end_of_input {
             true => ClosedBy::EndOfInput,
-            false => closed_by_watermark(held.window, self.progress.watermarks.by_activities()),
+            false => closed_by_watermark(held.window.to, self.progress.watermarks.by_activities()),
         };
         self.work.push_front(Step::CloseUntil { time, end_of_input });
         self.close(&alert, held, closed_by, txn)
@@ -142,10 +141,14 @@ impl Joiner {
         Ok(())
     }
 
+    /// Whether every activity up to the end of the window is known to have been there. What the clock or `max_wait` closed never says so.
     fn is_complete(&self, held: &Held) -> bool {
-        let ended = matches!(&held.answer, Some(answer) if answer.closed_by == ClosedBy::EndOfInput);
         let by_activities = self.progress.watermarks.by_activities();
-        ended || by_activities.is_some_and(|watermark| watermark >= held.window.to)
+        match held.answer.as_ref().map(|answer| answer.closed_by) {
+            Some(ClosedBy::EndOfInput) => true,
+            Some(ClosedBy::Watermark) => by_activities.is_some_and(|watermark| watermark >= held.window.to),
+            Some(ClosedBy::Clock | ClosedBy::MaxWait) | None => false,
+        }
     }
 
     /// Looks up the earliest and the latest activity where an update of the window took the known one away.

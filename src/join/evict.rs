@@ -8,7 +8,8 @@ use crate::store::{Base, Direction, Error, Table, Txn, keys};
 impl Joiner {
     /// Drops the days that lie behind the horizon as a whole, then one alert after another.
     pub(super) fn evict<B: Base>(&mut self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        let horizon = self.horizon();
+        let horizon = self.next_horizon();
+        self.progress.horizon = Some(horizon);
         if let Some(&first) = self.days.first()
             && first < horizon.day()
         {

@@ -60,6 +60,8 @@ struct Progress {
     /// How many outputs of the record applied last have been made.
     outputs: u64,
     watermarks: watermark::Watermarks,
+    /// Raised behind the closes of the record that moved the watermark: what was accepted is still read by the windows that it closes.
+    horizon: Option<EventTime>,
 }
 
 /// Where a joiner stands in its log.
@@ -197,6 +199,11 @@ impl Joiner {
 
     /// What lies before this is never read: the greatest watermark that activities have moved, less the retention.
     pub fn horizon(&self) -> EventTime {
+        self.progress.horizon.unwrap_or(EventTime::MIN)
+    }
+
+    /// Where the horizon is to be.
+    fn next_horizon(&self) -> EventTime {
         match (self.progress.watermarks.by_activities(), self.retention) {
             (Some(watermark), Some(retention)) => watermark.minus(retention),
             _ => EventTime::MIN,

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::output::Answer;
+use super::output::{Answer, ClosedBy};
 use crate::record::{Key, Version};
 use crate::store::Error;
 use crate::time::{EventTime, WallTime, Window};
@@ -41,8 +41,8 @@ pub(super) struct Away {
     pub(super) version: Version,
     pub(super) closes: EventTime,
     pub(super) deadline: WallTime,
-    /// Whether a version before this one had been answered when this one came.
-    pub(super) answered: bool,
+    /// What had closed a version before this one when this one came, if anything had.
+    pub(super) answered: Option<ClosedBy>,
     pub(super) forget_at: EventTime,
 }
 

@@ -63,20 +63,26 @@ impl Watermarks {
         if self.listed_at.is_none_or(|listed| listed <= marks.wall) {
             self.listed_at = Some(marks.wall);
             self.topics.clone_from(&marks.topics);
-            let topics = &self.topics;
-            let is_listed = |topic: &str, partition| topics.iter().any(|(name, count)| name == topic && partition < *count);
-            self.sources.retain(|(topic, partition), _| is_listed(topic, *partition));
+            let mut sources = std::mem::take(&mut self.sources);
+            sources.retain(|(topic, partition), _| self.is_listed(topic, *partition));
+            self.sources = sources;
         }
         for mark in &marks.sources {
-            self.hear(mark, marks.wall);
+            if self.is_listed(&mark.topic, mark.partition) {
+                self.hear(mark, marks.wall);
+            }
         }
         let before = self.watermark;
         self.advance(now, marks.clock);
         self.watermark != before
     }
 
+    fn is_listed(&self, topic: &str, partition: u32) -> bool {
+        self.topics.iter().any(|(name, count)| name == topic && partition < *count)
+    }
+
     /// What a router says of a time stays true whoever reads the partition now: it had read so far. That the partition is idle
-    /// is true only until it is read on, so of that the latest word counts.
+    /// is true only until it is read on, so of that the latest word counts; that it is not, always, for that can only delay an answer.
     fn hear(&mut self, mark: &Mark, wall: WallTime) {
         let source = self.sources.entry((mark.topic.clone(), mark.partition)).or_insert(Source {
             time: None,
@@ -84,7 +90,7 @@ impl Watermarks {
             heard: wall,
         });
         source.time = source.time.max(mark.time);
-        if source.heard <= wall {
+        if source.heard <= wall || !mark.idle {
             source.heard = wall;
             source.idle = mark.idle;
         }
@@ -188,6 +194,27 @@ mod tests {
         watermarks.observe(&marks(10, vec![mark(0, Some(50), false), mark(1, Some(20), false)]));
         watermarks.observe(&marks(9, vec![mark(1, Some(25), true)]));
         assert_eq!(watermarks.watermark(), Some(at(25)));
+    }
+
+    #[test]
+    fn the_word_that_a_partition_is_not_idle_counts_whatever_the_clock() {
+        let mut watermarks = Watermarks::default();
+        watermarks.observe(&marks(3_600_000, vec![mark(0, Some(50), false), mark(1, Some(20), true)]));
+        watermarks.observe(&marks(10, vec![mark(0, Some(70), false), mark(1, Some(60), false)]));
+        assert_eq!(watermarks.watermark(), Some(at(60)));
+        watermarks.observe(&marks(11, vec![mark(0, Some(90), false)]));
+        assert_eq!(watermarks.watermark(), Some(at(60)), "partition 1 holds it back");
+    }
+
+    #[test]
+    fn a_partition_that_is_not_listed_yet_does_not_count() {
+        let mut watermarks = Watermarks::default();
+        let mut more = marks(2, vec![mark(0, Some(50), false)]);
+        watermarks.observe(&more);
+        more.wall = WallTime(1);
+        more.sources = vec![mark(7, Some(90), false)];
+        watermarks.observe(&more);
+        assert_eq!(watermarks.watermark(), None, "partition 1 has not spoken");
     }
 
     #[test]

@@ -151,9 +151,15 @@ impl Joiner {
         };
         match rows.op {
             Op::Upsert => {
+                // An end that is not known while there are activities is looked up for the summary: it need not be among these.
+                let is_empty = answer.activities == 0;
+                if is_empty || answer.first.is_some() {
+                    answer.first = least(answer.first, rows.sent.first);
+                }
+                if is_empty || answer.last.is_some() {
+                    answer.last = answer.last.max(rows.sent.last);
+                }
                 answer.activities += rows.sent.count;
-                answer.first = least(answer.first, rows.sent.first);
-                answer.last = answer.last.max(rows.sent.last);
             }
             Op::Delete => answer.activities = answer.activities.saturating_sub(rows.sent.count),
         }
@@ -192,8 +198,8 @@ pub(super) fn alert_row<B: Base>(alert: &AlertId, txn: &Txn<'_, B>) -> Result<Ar
 }
 
 /// The version of [`ClosedBy`] that the watermark stands for.
-pub(super) fn closed_by_watermark(window: Window, by_activities: Option<EventTime>) -> ClosedBy {
-    match by_activities.is_some_and(|watermark| watermark >= window.to) {
+pub(super) fn closed_by_watermark(closes: EventTime, by_activities: Option<EventTime>) -> ClosedBy {
+    match by_activities.is_some_and(|watermark| watermark >= closes) {
         true => ClosedBy::Watermark,
         false => ClosedBy::Clock,
     }

@@ -25,7 +25,6 @@ where
         ("queued.max.messages.kbytes", "65536"),
         ("fetch.message.max.bytes", "4194304"),
         ("fetch.wait.max.ms", "100"),
-        ("partition.assignment.strategy", "range,roundrobin"),
     ];
     overlay(&mut client, config, &serves_well);
     let must_have = [
@@ -34,6 +33,9 @@ where
         // Positions that no longer exist are the user's decision, never a silent jump.
         ("auto.offset.reset", "error"),
         ("enable.partition.eof", "false"),
+        // Partitions come and go all at once: the callbacks rely on it.
+        ("group.protocol", "classic"),
+        ("partition.assignment.strategy", "range,roundrobin"),
     ];
     set_all(&mut client, &must_have);
     client.create_with_context(context).map_err(Error::Client)

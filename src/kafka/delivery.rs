@@ -109,6 +109,19 @@ pub enum Sending {
     TooLarge,
 }
 
+impl Sending {
+    /// What was sent, or is never to count as sent, is done; that something too large came this far is an error.
+    pub fn done(self, topic: &str) -> Result<(), Error> {
+        match self {
+            Self::Sent | Self::Full => Ok(()),
+            Self::TooLarge => Err(Error::Delivery {
+                topic: topic.to_owned(),
+                cause: KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge),
+            }),
+        }
+    }
+}
+
 /// Sends messages, each once and in the order of each partition.
 pub struct Sender {
     producer: ThreadedProducer<Context>,
@@ -165,18 +178,18 @@ impl Sender {
         }
     }
 
-    /// Sends a message, waiting for room as long as it takes; `None` when asked to stop meanwhile and the time for that is up.
-    pub fn send_when_room(
-        &self,
-        message: &Outgoing<'_>,
-        flight: &Arc<Flight>,
-        shutdown: &Shutdown,
-    ) -> Result<Option<Sending>, Error> {
+    /// Sends a message, waiting for room as long as it takes; `Full` when asked to stop meanwhile and the time for that is up. The flight
+    /// then never counts as delivered.
+    pub fn send_when_room(&self, message: &Outgoing<'_>, flight: &Arc<Flight>, shutdown: &Shutdown) -> Result<Sending, Error> {
         loop {
             match self.send(message, flight)? {
-                Sending::Full if shutdown.is_overdue() => return Ok(None),
+                Sending::Full if shutdown.is_overdue() => {
+                    // It was not sent, so its flight must never count as delivered.
+                    flight.pending.fetch_add(1, Ordering::AcqRel);
+                    return Ok(Sending::Full);
+                }
                 Sending::Full => self.pause(),
-                sending => return Ok(Some(sending)),
+                sending => return Ok(sending),
             }
         }
     }

@@ -57,9 +57,9 @@ pub enum Error {
         /// What the configuration says.
         configured: u32,
     },
-    /// An output topic that would lose rows.
+    /// A topic that would lose records.
     #[error(
-        "the topic {topic} has cleanup.policy={policy}: its key is the alert, so compaction would keep one row of each; set cleanup.policy=delete or use another topic"
+        "the topic {topic} has cleanup.policy={policy}: many records share a key there, and compaction would keep one of each; set cleanup.policy=delete or use another topic"
     )]
     Compacted {
         /// Its name.
@@ -68,7 +68,9 @@ pub enum Error {
         policy: String,
     },
     /// A message could not be delivered.
-    #[error("cannot deliver to {topic}: {cause}; nothing is lost, the records are sent again after a restart")]
+    #[error(
+        "cannot deliver to {topic}: {cause}; nothing is lost, the records are sent again after a restart; should that fail the same way, check the topic, the right to write to it, and that its max.message.bytes is not below the producer's message.max.bytes"
+    )]
     Delivery {
         /// Where to.
         topic: String,
@@ -76,7 +78,9 @@ pub enum Error {
         cause: rdkafka::error::KafkaError,
     },
     /// Reading failed for good.
-    #[error("cannot read {topics}: {cause}")]
+    #[error(
+        "cannot read {topics}: {cause}; when records were removed before they were read, the next start says which and what to do, else check the topics and the rights to them"
+    )]
     Read {
         /// What was read.
         topics: String,

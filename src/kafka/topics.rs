@@ -75,6 +75,7 @@ impl<'c> Topics<'c> {
         let configured = self.config.repartition.partitions;
         match self.partitions(topic)? {
             Some(found) if found == configured => {
+                self.refuse_compacted(topic)?;
                 self.warn_of_short_retention(topic);
                 Ok(())
             }

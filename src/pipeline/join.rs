@@ -16,7 +16,7 @@ use super::Error;
 use super::join_assignment::{Context, Owner, Owners};
 use crate::clock;
 use crate::config::{Config, Unmatched};
-use crate::emit::{self, Emitted, Emitter, Kind};
+use crate::emit::{self, Emitted, Emitter, Headers, Kind};
 use crate::join::{Limit, Outbox};
 use crate::kafka::clients;
 use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
@@ -28,6 +28,8 @@ use crate::store::{Base, Txn};
 
 /// Log records taken in before they are worked on together.
 const BATCH: usize = 2_000;
+/// Bytes of log records taken in before they are worked on together.
+const BATCH_BYTES: usize = 16 << 20;
 /// How long the consumer is waited for when nothing comes.
 const POLL: Duration = Duration::from_millis(50);
 /// How often positions are committed at the most. Nothing depends on them but lag tools.
@@ -123,7 +125,11 @@ impl Join {
     fn turn(&mut self) -> Result<Delivered, Error> {
         let mut batches: BTreeMap<i32, Vec<BorrowedMessage<'_>>> = BTreeMap::new();
         let mut wait = POLL;
+        let mut bytes = 0;
         for _ in 0..BATCH {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
             let polled = self.consumer.poll(wait);
             let changed = self.consumer.context().is_changed();
             if changed {
@@ -132,7 +138,10 @@ impl Join {
             }
             match polled {
                 None => break,
-                Some(Ok(message)) => batches.entry(message.partition()).or_default().push(message),
+                Some(Ok(message)) => {
+                    bytes += message.payload_len();
+                    batches.entry(message.partition()).or_default().push(message);
+                }
                 Some(Err(error)) => super::read_problem(error, &self.topic)?,
             }
             if changed {
@@ -246,63 +255,56 @@ impl Out {
     /// Sends everything in the outbox and waits until it is acknowledged.
     fn deliver(&mut self, outbox: &mut Outbox, partition: i32) -> Result<Delivered, Error> {
         let flight = Arc::new(Flight::default());
-        for (seq, output) in outbox.drain() {
-            let emitted = self.emitter.emit(&output, seq, &mut self.value);
-            let key = Some(emit::key(&output));
-            let (headers, mut sending) = match emitted {
+        for (number, (seq, output)) in outbox.drain().enumerate() {
+            let headers = match self.emitter.emit(&output, seq, &mut self.value) {
                 Emitted::Omitted => continue,
-                Emitted::TooLarge(headers) => (headers, Some(Sending::TooLarge)),
-                Emitted::Record(headers) => {
-                    let topic = match (headers.kind, &self.summaries) {
-                        (Kind::Alert, Some(summaries)) => summaries,
-                        _ => &self.rows,
-                    };
-                    let message = Outgoing {
-                        topic,
-                        partition: None,
-                        key,
-                        value: &self.value,
-                        headers: &headers.pairs(),
-                    };
-                    let sending = self.sender.send_when_room(&message, &flight, &self.shutdown)?;
-                    (headers, sending)
+                Emitted::TooLarge(headers) => {
+                    self.too_large(&headers, partition, number, &flight)?;
+                    continue;
                 }
+                Emitted::Record(headers) => headers,
             };
-            if sending == Some(Sending::TooLarge) {
-                let letter = DeadLetter {
-                    reason: "too_large",
-                    error: format!(
-                        "the output record {} has {} bytes even with its alert cut, more than message.max.bytes allows",
-                        headers.id,
-                        self.value.len()
-                    ),
-                    address: Address {
-                        topic: &self.log,
-                        partition,
-                        offset: seq,
-                        index: 0,
-                    },
-                    value: &self.value,
-                };
-                self.metrics.dead_letter(letter.reason);
-                super::send_dead_letter(
-                    &self.sender,
-                    &self.dead_letters,
-                    &letter,
-                    self.message_max_bytes,
-                    &flight,
-                    &self.shutdown,
-                )?;
-                sending = Some(Sending::Sent);
+            let message = Outgoing {
+                topic: match (headers.kind, &self.summaries) {
+                    (Kind::Alert, Some(summaries)) => summaries,
+                    _ => &self.rows,
+                },
+                partition: None,
+                key: Some(emit::key(&output)),
+                value: &self.value,
+                headers: &headers.pairs(),
+            };
+            match self.sender.send_when_room(&message, &flight, &self.shutdown)? {
+                Sending::Sent => self.metrics.emitted(&headers),
+                Sending::TooLarge => self.too_large(&headers, partition, number, &flight)?,
+                Sending::Full => return Ok(Delivered::Interrupted),
             }
-            if sending.is_none() {
-                return Ok(Delivered::Interrupted);
-            }
-            self.metrics.emitted(&headers);
         }
         match self.sender.wait(&flight, &self.shutdown)? {
             true => Ok(Delivered::All),
             false => Ok(Delivered::Interrupted),
         }
+    }
+
+    /// The record in the buffer goes to the dead letters. One log record may cause many outputs: its id tells them apart.
+    fn too_large(&self, headers: &Headers, partition: i32, number: usize, flight: &Arc<Flight>) -> Result<(), Error> {
+        let letter = DeadLetter {
+            reason: "too_large",
+            error: format!(
+                "the output record {} has {} bytes even with its alert cut, more than message.max.bytes allows",
+                headers.id,
+                self.value.len()
+            ),
+            address: Address {
+                topic: &self.log,
+                partition,
+                offset: headers.seq,
+                index: number,
+            },
+            value: &self.value,
+        };
+        self.metrics.dead_letter(letter.reason);
+        let limit = self.message_max_bytes;
+        super::send_dead_letter(&self.sender, &self.dead_letters, &letter, limit, flight, &self.shutdown)
     }
 }

@@ -61,6 +61,19 @@ impl Owners {
         self.open.values_mut()
     }
 
+    /// Fails when any state that is here was made under other settings. State in use by another instance is that one's to look at.
+    pub(super) fn check_all(&self) -> Result<(), Error> {
+        let folders = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        for partition in folders.filter_map(|folder| folder.file_name().to_str()?.parse().ok()) {
+            match self.open_state(partition) {
+                Ok(mut base) => self.check_settings(&mut base, partition)?,
+                Err(Error::Store(crate::store::Error::InUse { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Opens the state of a partition; the offset that its log is to be read from, if it has any state.
     fn open(&mut self, partition: i32) -> Result<Option<i64>, Error> {
         let mut base = self.open_state(partition)?;

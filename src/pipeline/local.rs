@@ -6,6 +6,7 @@ use crate::emit::{Emitted, Emitter};
 use crate::join::{self, Joiner, Limit, Outbox};
 use crate::log::LogRecord;
 use crate::route::{Arrival, Routed, Router, Seen};
+use crate::shutdown::Shutdown;
 use crate::sink::dead_letter::{Address, DeadLetter};
 use crate::store::{self, Base, Txn};
 
@@ -133,11 +134,14 @@ impl<B: Base, O: Output> Local<B, O> {
         Ok(())
     }
 
-    /// Closes every window; what happened in all.
-    pub fn end(mut self) -> Result<(Totals, O), Error> {
+    /// Closes every window; what happened in all, or `None` when asked to stop before the end.
+    pub fn end(mut self, shutdown: &Shutdown) -> Result<Option<(Totals, O)>, Error> {
         let mut begun = false;
         let mut done = false;
         while !done {
+            if shutdown.is_requested() {
+                return Ok(None);
+            }
             let mut txn = Txn::new(&self.base);
             if !begun {
                 self.joiner.begin(self.offset, LogRecord::EndOfInput, &mut txn)?;
@@ -153,7 +157,7 @@ impl<B: Base, O: Output> Local<B, O> {
         self.totals.duplicates = counts.duplicate_activities;
         self.totals.empty_windows = counts.empty_windows;
         self.totals.pairs = counts.upserts - counts.deletes;
-        Ok((self.totals, self.output))
+        Ok(Some((self.totals, self.output)))
     }
 }
 

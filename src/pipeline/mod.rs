@@ -2,7 +2,8 @@
 //!
 //! [`local`] runs ROUTE and JOIN over a log in memory. [`processor`] runs the same two over Kafka: `route` from the input topics to the
 //! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
-//! committed (`ledger`), which partitions are read from where (`route_assignment`, `join_assignment`). Relies on the pure stages for what
+//! committed (`ledger`), which partitions are read from where (`route_assignment`, `join_assignment`), whether state and log were made under
+//! the same settings (`settings`). Relies on the pure stages for what
 //! follows from a record, and on [`kafka`](crate::kafka) for reaching a broker.
 
 #[cfg(feature = "kafka")]
@@ -18,6 +19,8 @@ pub mod processor;
 mod route;
 #[cfg(feature = "kafka")]
 mod route_assignment;
+#[cfg(feature = "kafka")]
+mod settings;
 
 #[cfg(feature = "kafka")]
 pub use processor::Error;
@@ -58,8 +61,7 @@ fn send_dead_letter(
         value,
         headers: &headers,
     };
-    sender.send_when_room(&message, flight, shutdown)?;
-    Ok(())
+    Ok(sender.send_when_room(&message, flight, shutdown)?.done(topic)?)
 }
 
 /// Tells a problem of reading that passes from one that does not.

@@ -84,15 +84,24 @@ pub fn run(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc<M
 /// The same for topics that are known to be as they must.
 pub fn start(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc<Metrics>) -> Result<(), Error> {
     let settings = settings_hash(config);
+    // Before anything is written: marks of other settings in the log could not be taken back.
+    super::settings::check(config, settings)?;
     let mut threads = Vec::new();
-    // JOIN first: it refuses state made under other settings before ROUTE writes anything.
     if stages != Stages::Route {
         let join = Join::new(config, settings, shutdown.clone(), Arc::clone(metrics))?;
         threads.push(("join", spawn("join", shutdown, move || join.run())?));
     }
     if stages != Stages::Join {
-        let route = Route::new(config, settings, shutdown.clone(), Arc::clone(metrics))?;
-        threads.push(("route", spawn("route", shutdown, move || route.run())?));
+        match Route::new(config, settings, shutdown.clone(), Arc::clone(metrics)) {
+            Ok(route) => threads.push(("route", spawn("route", shutdown, move || route.run())?)),
+            Err(error) => {
+                shutdown.request();
+                for (_, thread) in threads {
+                    drop(thread.join());
+                }
+                return Err(error);
+            }
+        }
     }
     let mut result = Ok(());
     for (name, thread) in threads {

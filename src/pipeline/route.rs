@@ -17,9 +17,9 @@ use super::route_assignment::{Context, Event};
 use crate::clock;
 use crate::config::Config;
 use crate::decode::Decoder;
-use crate::kafka::delivery::{Outgoing, Sender, Sending};
+use crate::kafka::delivery::{Outgoing, Sender};
 use crate::kafka::{self, clients, topics};
-use crate::log::{LogRecord, Marks};
+use crate::log::{LogRecord, Mark, Marks};
 use crate::metrics::Metrics;
 use crate::route::{Arrival, Idleness, Progress, Routed, Router, Settings};
 use crate::shutdown::Shutdown;
@@ -48,6 +48,8 @@ pub(super) struct Route {
     settings: [u8; 32],
     ends: mpsc::Receiver<End>,
     marked: Option<(Instant, Marks)>,
+    /// When marks were last looked at, whether they were sent or not.
+    looked: Option<Instant>,
     committed: Instant,
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
@@ -76,7 +78,7 @@ enum End {
 impl Route {
     pub(super) fn new(config: &Config, settings: [u8; 32], shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let context = Context::new(config, Arc::clone(&ledger));
+        let context = Context::new(config, Arc::clone(&ledger), Arc::clone(&metrics));
         let consumer: BaseConsumer<Context> = clients::consumer(config, "route", context)?;
         let consumer = Arc::new(consumer);
         let names: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
@@ -101,7 +103,7 @@ impl Route {
                 metrics: Arc::clone(&metrics),
             },
             router: Router::new(
-                Decoder::new(config.decode.clone()),
+                Decoder::new(config.decode.clone()).with_limit(clients::message_max_bytes(config)),
                 Settings {
                     partitions: config.repartition.partitions,
                     max_wait: config.watermark.max_wait,
@@ -120,6 +122,7 @@ impl Route {
             settings,
             ends,
             marked: None,
+            looked: None,
             committed: clock::start(),
             shutdown,
             metrics,
@@ -144,6 +147,9 @@ impl Route {
                 None => break,
                 Some(Ok(message)) => self.message(&message)?,
                 Some(Err(error)) => super::read_problem(error, &self.topic_names())?,
+            }
+            if self.until_marks().is_zero() || self.shutdown.is_requested() {
+                break;
             }
             wait = Duration::ZERO;
         }
@@ -232,18 +238,19 @@ impl Route {
     }
 
     fn until_marks(&self) -> Duration {
-        let passed = self.marked.as_ref().map(|(at, _)| at.elapsed());
+        let passed = self.looked.map(|at| at.elapsed());
         passed.map_or(Duration::ZERO, |passed| self.interval.saturating_sub(passed))
     }
 
     fn send_marks(&mut self) -> Result<(), Error> {
+        self.looked = Some(clock::start());
         let now = clock::now();
         let sources = self.progress.marks(now, self.idleness);
         if sources.is_empty() {
             return Ok(());
         }
         if let Some((at, last)) = &self.marked
-            && last.sources == sources
+            && says_the_same(&last.sources, &sources)
             && at.elapsed() < LEAST_MARKS
         {
             return Ok(());
@@ -328,23 +335,7 @@ impl Out {
                     LogRecord::Alert { alert, .. } => Some(alert.key.correlation_id.as_bytes()),
                     _ => None,
                 };
-                if self.send_log(partition, key, &value, flight)? == Some(Sending::TooLarge) {
-                    let row = match &record {
-                        LogRecord::Activity(activity) => &activity.row,
-                        LogRecord::Alert { alert, .. } => &alert.row,
-                        _ => return Ok(()),
-                    };
-                    let letter = DeadLetter {
-                        reason: "too_large",
-                        error: format!(
-                            "the record has {} bytes, more than message.max.bytes allows with what is sent beside it",
-                            row.len()
-                        ),
-                        address: address(0),
-                        value: row,
-                    };
-                    self.dead_letter(&letter, flight)?;
-                }
+                self.send_log(partition, key, &value, flight)?;
                 self.scratch = value;
                 Ok(())
             }
@@ -366,7 +357,7 @@ impl Out {
         key: Option<&[u8]>,
         value: &[u8],
         flight: &Arc<kafka::delivery::Flight>,
-    ) -> Result<Option<Sending>, Error> {
+    ) -> Result<(), Error> {
         let message = Outgoing {
             topic: &self.log,
             partition: Some(i32::try_from(partition).unwrap_or(i32::MAX)),
@@ -374,7 +365,10 @@ impl Out {
             value,
             headers: &[],
         };
-        Ok(self.sender.send_when_room(&message, flight, &self.shutdown)?)
+        Ok(self
+            .sender
+            .send_when_room(&message, flight, &self.shutdown)?
+            .done(&self.log)?)
     }
 
     fn dead_letter(&mut self, letter: &DeadLetter<'_>, flight: &Arc<kafka::delivery::Flight>) -> Result<(), Error> {
@@ -405,6 +399,12 @@ pub(super) fn commit(
     {
         tracing::warn!(%error, "cannot commit input offsets now; what was routed since the last commit may be routed again");
     }
+}
+
+/// Positions move with every message; only what moves a watermark is worth a message of its own.
+fn says_the_same(one: &[Mark], other: &[Mark]) -> bool {
+    let said = |marks: &[Mark]| -> Vec<_> { marks.iter().map(|mark| (mark.partition, mark.time, mark.idle)).collect() };
+    said(one) == said(other)
 }
 
 fn read_error(config: &Config, cause: rdkafka::error::KafkaError) -> kafka::Error {

@@ -11,6 +11,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::ledger::Ledger;
 use crate::config::{Config, LostOffsets, Start};
 use crate::kafka::{Error, clients, topics};
+use crate::metrics::Metrics;
 
 /// What happened to the assignment. It happens inside a poll; the stage takes it in right behind it.
 pub(super) enum Event {
@@ -28,16 +29,18 @@ pub(super) struct Context {
     start: Start,
     on_lost_offsets: LostOffsets,
     ledger: Arc<Mutex<Ledger>>,
+    metrics: Arc<Metrics>,
     events: Mutex<Vec<Event>>,
 }
 
 impl Context {
-    pub(super) fn new(config: &Config, ledger: Arc<Mutex<Ledger>>) -> Self {
+    pub(super) fn new(config: &Config, ledger: Arc<Mutex<Ledger>>, metrics: Arc<Metrics>) -> Self {
         Self {
             topics: config.input.topics.clone(),
             start: config.input.start,
             on_lost_offsets: config.input.on_lost_offsets,
             ledger,
+            metrics,
             events: Mutex::default(),
         }
     }
@@ -59,6 +62,7 @@ impl Context {
         let mut starts = TopicPartitionList::new();
         for element in committed.elements() {
             let (topic, partition) = (element.topic(), element.partition());
+            element.error().map_err(read)?;
             let (low, high) = consumer.fetch_watermarks(topic, partition, topics::TIMEOUT).map_err(read)?;
             let position = match element.offset() {
                 Offset::Offset(position) => self.check(topic, partition, position, low, high)?,
@@ -87,6 +91,7 @@ impl Context {
             false => "the topic was deleted and made anew, or lost its end".to_owned(),
         };
         if self.on_lost_offsets == LostOffsets::Continue {
+            self.metrics.lost(u64::try_from(low - position).unwrap_or(0));
             tracing::error!(
                 topic,
                 partition,

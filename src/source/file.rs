@@ -58,18 +58,9 @@ impl FileSource {
             file: name.clone(),
             cause,
         };
-        let raw: Box<dyn Read + Send> = match &*name {
-            "-" => Box::new(io::stdin()),
-            _ => {
-                let file = File::open(path).map_err(failed)?;
-                if file.metadata().map_err(failed)?.is_dir() {
-                    return Err(failed(io::Error::new(
-                        io::ErrorKind::IsADirectory,
-                        "it is a folder; name the files in it",
-                    )));
-                }
-                Box::new(file)
-            }
+        let raw: Box<dyn Read + Send> = match is_standard_input(path) {
+            true => Box::new(io::stdin()),
+            false => Box::new(open_file(path).map_err(failed)?),
         };
         let reader = decompress(watch(raw)).map_err(failed)?;
         Ok(Self {
@@ -78,6 +69,17 @@ impl FileSource {
             next_offset: 0,
             begun: false,
             ahead: Vec::new(),
+        })
+    }
+
+    /// Fails when `path` cannot be opened.
+    pub fn check(path: &Path) -> Result<(), Error> {
+        if is_standard_input(path) {
+            return Ok(());
+        }
+        open_file(path).map(drop).map_err(|cause| Error {
+            file: path.display().to_string().into(),
+            cause,
         })
     }
 
@@ -170,6 +172,21 @@ impl FileSource {
             bytes,
             messages,
         }
+    }
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    match file.metadata()?.is_dir() {
+        true => Err(io::Error::new(
+            io::ErrorKind::IsADirectory,
+            "it is a folder; name the files in it",
+        )),
+        false => Ok(file),
     }
 }
 

@@ -60,11 +60,15 @@ impl Rocks {
         options.set_write_buffer_manager(&shared.write_buffers);
         options.set_max_background_jobs(2);
         options.set_keep_log_file_num(2);
-        options.set_max_open_files(256);
+        options.set_max_open_files(64);
         options.set_max_total_wal_size(256 << 20);
         let families = Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), family(table, shared)));
         let db = DB::open_cf_descriptors(&options, path, families).map_err(|error| failed(path, &error))?;
-        fs::write(path.join(FORMAT_FILE), format!("{FORMAT}\n")).map_err(storage)?;
+        if !path.join(FORMAT_FILE).exists() {
+            let written = path.join("FORMAT.new");
+            fs::write(&written, format!("{FORMAT}\n")).map_err(storage)?;
+            fs::rename(written, path.join(FORMAT_FILE)).map_err(storage)?;
+        }
         Ok(Self {
             db,
             path: path.to_owned(),

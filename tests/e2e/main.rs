@@ -4,7 +4,11 @@
 //! and under `CI=true` they fail instead. What an answer must be is told by `alerttrail correlate` over the same messages, which
 //! the scenarios and the simulation hold against the query itself.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on panics, and says what it skips")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on panics, and says what it skips"
+)]
 #![allow(clippy::disallowed_methods, reason = "tests of processes wait by the clock")]
 
 mod answers;

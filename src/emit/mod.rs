@@ -138,3 +138,81 @@ fn op(op: Op) -> &'static str {
         Op::Delete => "delete",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::join::{Reason, Row};
+    use crate::record::{ActivityId, AlertId, Key};
+    use crate::time::EventTime;
+
+    fn row(alert: &str, activity: &str) -> Output {
+        Output::Row(Row {
+            op: Op::Upsert,
+            reason: Reason::WindowClosed,
+            alert: AlertId {
+                tenant: "".into(),
+                system_alert_id: "A\u{0}\"\\\n\u{2028}😀".into(),
+            },
+            key: Key {
+                tenant: "".into(),
+                // A lone surrogate, as WTF-8 has it.
+                correlation_id: b"\xed\xa0\x80x".to_vec().into(),
+            },
+            activity: ActivityId([1; 32]),
+            time: EventTime::FIRST,
+            rows: Some((alert.as_bytes().into(), activity.as_bytes().into())),
+        })
+    }
+
+    fn emit(output: &Output, limit: Option<usize>) -> (Emitted, String) {
+        let emitter = Emitter {
+            widening: Widening::default(),
+            summaries: true,
+            unmatched: false,
+            limit,
+        };
+        let mut value = Vec::new();
+        let emitted = emitter.emit(output, 7, &mut value);
+        (emitted, String::from_utf8(value).unwrap())
+    }
+
+    #[test]
+    fn a_record_is_json_whatever_is_in_it() {
+        let (emitted, value) = emit(&row("{\"a\":1.0}", "{\"b\":1e5}"), None);
+        serde_json::from_str::<&serde_json::value::RawValue>(&value).unwrap();
+        assert!(value.contains(r#""correlation_id":"\ud800x""#), "{value}");
+        assert!(value.ends_with(r#""alert":{"a":1.0},"activity":{"b":1e5}}"#), "{value}");
+        let Emitted::Record(headers) = emitted else {
+            panic!("{emitted:?}")
+        };
+        assert_eq!(headers.seq, 7);
+        assert!(value.contains(&format!(r#""id":"{}""#, headers.id)));
+    }
+
+    #[test]
+    fn ids_never_change() {
+        let (Emitted::Record(headers), _) = emit(&row("{}", "{}"), None) else {
+            panic!()
+        };
+        assert_eq!(headers.id, "5a0b8af9c0b543983c3261a9643ed354");
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_sent_with_its_alert_cut() {
+        let alert = format!(r#"{{"SystemAlertId":"A","Caf\u00e9":"{}","EndTime":"e"}}"#, "x".repeat(5_000));
+        let (emitted, value) = emit(&row(&alert, "{}"), Some(2_000));
+        assert!(matches!(emitted, Emitted::Record(_)));
+        assert!(
+            value.contains(r#""truncated":["alert"],"alert":{"SystemAlertId":"A","EndTime":"e"}"#),
+            "{value}"
+        );
+    }
+
+    #[test]
+    fn what_is_too_large_even_so_is_said_to_be() {
+        let activity = format!(r#"{{"a":"{}"}}"#, "x".repeat(5_000));
+        let (emitted, _) = emit(&row("{}", &activity), Some(2_000));
+        assert!(matches!(emitted, Emitted::TooLarge(_)));
+    }
+}

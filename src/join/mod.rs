@@ -24,6 +24,8 @@ mod close;
 mod evict;
 mod output;
 mod state;
+#[cfg(test)]
+mod tests;
 mod watermark;
 mod work;
 

@@ -1,0 +1,267 @@
+//! Rules of the state machine that are easily got wrong, each as a short log.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::*;
+use crate::log::{Mark, Marks};
+use crate::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use crate::store::Memory;
+use crate::time::Window;
+
+/// A deadline that never comes.
+const FAR: i64 = 1 << 40;
+
+struct World {
+    joiner: Joiner,
+    base: Memory,
+    offset: i64,
+}
+
+impl World {
+    fn new(retention_ticks: Option<u64>) -> Self {
+        let base = Memory::default();
+        let retention = retention_ticks.map(|ticks| Duration::from_nanos(ticks * 100));
+        Self {
+            joiner: Joiner::open(&base, retention).unwrap(),
+            base,
+            offset: 0,
+        }
+    }
+
+    fn apply(&mut self, record: LogRecord<'_>) -> Vec<Output> {
+        let mut txn = Txn::new(&self.base);
+        let mut out = Outbox::new(Limit::default());
+        self.joiner.begin(self.offset, record, &mut txn).unwrap();
+        self.offset += 1;
+        assert!(self.joiner.step(&mut txn, &mut out).unwrap());
+        self.joiner.save(&mut txn).unwrap();
+        let batch = txn.into_batch();
+        self.base.write(batch).unwrap();
+        out.drain().map(|(_, output)| output).collect()
+    }
+
+    fn activity(&mut self, correlation_id: &str, time: i64, id: u8) -> Vec<Output> {
+        self.apply(LogRecord::Activity(Activity {
+            key: key(correlation_id),
+            time: at(time),
+            id: ActivityId([id; 32]),
+            row: Cow::Borrowed(b"{}"),
+        }))
+    }
+
+    fn alert(&mut self, version: i64, correlation_id: &str, window: (i64, i64), deadline: i64) -> Vec<Output> {
+        self.apply(LogRecord::Alert {
+            alert: Alert {
+                id: alert_id(),
+                version: self::version(version),
+                key: key(correlation_id),
+                window: Window {
+                    from: at(window.0),
+                    to: at(window.1),
+                },
+                row: Cow::Borrowed(b"{}"),
+            },
+            deadline: WallTime(deadline),
+        })
+    }
+
+    fn marks(&mut self, wall: i64, time: Option<i64>) -> Vec<Output> {
+        self.apply(LogRecord::Marks(Marks {
+            wall: WallTime(wall),
+            clock: at(0),
+            topics: vec![("a".into(), 1)],
+            sources: vec![Mark {
+                topic: "a".into(),
+                partition: 0,
+                position: 0,
+                time: time.map(at),
+                idle: false,
+            }],
+            settings: [0; 32],
+        }))
+    }
+}
+
+fn at(ticks: i64) -> EventTime {
+    EventTime::from_ticks(ticks)
+}
+
+fn key(correlation_id: &str) -> Key {
+    Key {
+        tenant: "".into(),
+        correlation_id: correlation_id.into(),
+    }
+}
+
+fn alert_id() -> AlertId {
+    AlertId {
+        tenant: "".into(),
+        system_alert_id: "A".into(),
+    }
+}
+
+fn version(time_generated: i64) -> Version {
+    Version {
+        time_generated: at(time_generated),
+        hash: [0; 32],
+    }
+}
+
+fn rows(outputs: &[Output]) -> Vec<(Op, i64)> {
+    let row = |output: &Output| match output {
+        Output::Row(row) => Some((row.op, row.time.ticks())),
+        Output::Summary(_) => None,
+    };
+    outputs.iter().filter_map(row).collect()
+}
+
+fn summary(outputs: Vec<Output>) -> Summary {
+    let upsert = |output| match output {
+        Output::Summary(summary) if summary.op == Op::Upsert => Some(summary),
+        _ => None,
+    };
+    outputs.into_iter().filter_map(upsert).next_back().unwrap()
+}
+
+fn extent(summary: &Summary) -> (u64, Option<i64>, Option<i64>) {
+    let answer = &summary.answer;
+    (
+        answer.activities,
+        answer.first.map(EventTime::ticks),
+        answer.last.map(EventTime::ticks),
+    )
+}
+
+#[test]
+fn the_earliest_activity_is_found_again_when_the_window_moves_forward() {
+    let mut world = World::new(None);
+    for (id, time) in [(1, 10), (2, 50), (3, 90), (4, 120)] {
+        world.activity("k", time, id);
+    }
+    world.alert(1, "k", (0, 100), FAR);
+    assert_eq!(extent(&summary(world.marks(1, Some(200)))), (3, Some(10), Some(90)));
+    assert_eq!(
+        extent(&summary(world.alert(2, "k", (20, 150), FAR))),
+        (3, Some(50), Some(120))
+    );
+}
+
+#[test]
+fn the_latest_activity_is_found_again_when_the_window_moves_back() {
+    let mut world = World::new(None);
+    for (id, time) in [(1, 10), (2, 60), (3, 90), (4, 140)] {
+        world.activity("k", time, id);
+    }
+    world.alert(1, "k", (50, 150), FAR);
+    world.marks(1, Some(200));
+    assert_eq!(extent(&summary(world.alert(2, "k", (0, 100), FAR))), (3, Some(10), Some(90)));
+}
+
+#[test]
+fn a_watermark_that_jumps_beyond_the_retention_still_closes_over_what_was_accepted() {
+    let mut world = World::new(Some(1_000));
+    world.activity("k", 10, 1);
+    world.alert(1, "k", (0, 100), FAR);
+    assert_eq!(rows(&world.marks(1, Some(5_000))), [(Op::Upsert, 10)]);
+    assert_eq!(world.base.len(Table::Activities), 1, "the day is not over");
+    assert_eq!(world.base.len(Table::Alerts), 0);
+    world.activity("k", 20, 2);
+    assert_eq!(world.joiner.take_counts().expired_activities, 1);
+}
+
+#[test]
+fn a_newer_version_does_not_wait_anew() {
+    let mut world = World::new(None);
+    world.activity("k", 10, 1);
+    world.alert(1, "k", (0, 100), 1_000);
+    world.alert(2, "k", (0, 100), 1_900);
+    assert_eq!(rows(&world.marks(1_001, None)), [(Op::Upsert, 10)]);
+}
+
+#[test]
+fn what_closed_an_alert_goes_with_it_to_another_key() {
+    let mut world = World::new(None);
+    world.activity("l", 10, 1);
+    world.alert(1, "k", (0, 100), 1_000);
+    assert_eq!(summary(world.marks(1_001, None)).answer.closed_by, ClosedBy::MaxWait);
+    assert_eq!(
+        summary(world.alert(2, "l", (0, 100), 2_000)).answer.closed_by,
+        ClosedBy::MaxWait
+    );
+}
+
+#[test]
+fn an_alert_closed_by_waiting_never_says_that_it_is_complete() {
+    let mut world = World::new(None);
+    world.alert(1, "k", (0, 100), 1_000);
+    assert!(!summary(world.marks(1_001, None)).complete);
+    world.activity("k", 10, 1);
+    let late = summary(world.marks(1_002, Some(500)));
+    assert_eq!((late.answer.revision, late.complete), (2, false));
+}
+
+#[test]
+fn a_version_is_counted_where_its_row_is() {
+    let mut world = World::new(None);
+    world.apply(LogRecord::AlertElsewhere {
+        id: alert_id(),
+        version: version(1),
+        closes: at(100),
+        deadline: WallTime(FAR),
+    });
+    assert_eq!(world.joiner.take_counts().alerts, 0);
+    world.alert(2, "k", (0, 0), FAR);
+    let counts = world.joiner.take_counts();
+    assert_eq!((counts.alerts, counts.empty_windows), (1, 1));
+}
+
+#[test]
+fn a_full_outbox_is_worked_off_across_a_restart() {
+    let mut world = World::new(None);
+    for id in 0..5 {
+        world.activity("k", 10 + i64::from(id), id);
+    }
+    world.alert(1, "k", (0, 100), FAR);
+    let marks = LogRecord::Marks(Marks {
+        wall: WallTime(1),
+        clock: at(0),
+        topics: vec![("a".into(), 1)],
+        sources: vec![Mark {
+            topic: "a".into(),
+            partition: 0,
+            position: 0,
+            time: Some(at(200)),
+            idle: false,
+        }],
+        settings: [0; 32],
+    });
+    let one = Limit {
+        outputs: 1,
+        ..Limit::default()
+    };
+    let mut times = Vec::new();
+    let mut record = Some(marks);
+    loop {
+        // Nothing but the base is carried from one step to the next.
+        let mut joiner = Joiner::open(&world.base, None).unwrap();
+        let mut txn = Txn::new(&world.base);
+        let mut out = Outbox::new(one);
+        if let Some(record) = record.take() {
+            joiner.begin(world.offset, record, &mut txn).unwrap();
+        }
+        let done = joiner.step(&mut txn, &mut out).unwrap();
+        assert!(out.len() <= 1);
+        times.extend(out.drain().map(|(cause, output)| (cause, rows(&[output]))));
+        joiner.save(&mut txn).unwrap();
+        let batch = txn.into_batch();
+        world.base.write(batch).unwrap();
+        if done {
+            assert_eq!(joiner.position().outputs, 6, "five rows and a summary");
+            break;
+        }
+    }
+    let expected: Vec<Vec<(Op, i64)>> = (10..15).map(|time| vec![(Op::Upsert, time)]).chain([vec![]]).collect();
+    assert_eq!(times.iter().map(|(_, rows)| rows.clone()).collect::<Vec<_>>(), expected);
+    assert!(times.iter().all(|(cause, _)| *cause == world.offset));
+}

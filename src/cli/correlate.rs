@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, configuration, grouped, is_standard, say, signals};
 use crate::clock;
-use crate::config::{Config, Unmatched};
+use crate::config::{self, Config, Unmatched};
 use crate::decode::Decoder;
 use crate::emit::{Emitter, Kind};
 use crate::pipeline::local::{self, Local, Totals};
@@ -59,6 +59,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log("warn");
     let Format::Native = args.format;
     let config = configuration(args.config.as_deref())?;
+    if config.output.format != config::Format::Native {
+        return Err(Failure::usage(
+            "output.format asks for a form that is not available in this version; use \"native\"",
+        ));
+    }
     let started = clock::start();
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;

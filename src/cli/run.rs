@@ -72,7 +72,7 @@ pub(super) fn serve(
         .enable_all()
         .build();
     let runtime = runtime.map_err(Failure::failed)?;
-    let serving = crate::http::serve(address, Arc::clone(metrics), shutdown.clone());
+    let serving = crate::http::serve(address, config.http.token.clone(), Arc::clone(metrics), shutdown.clone());
     runtime.block_on(serving).map_err(Failure::failed)?;
     Ok(Some(runtime))
 }

@@ -11,6 +11,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::Error;
 use super::clients::{self, Logged};
+use crate::clock;
 use crate::config::Config;
 
 /// How long an answer of the broker is waited for.
@@ -20,6 +21,15 @@ pub const TIMEOUT: Duration = Duration::from_secs(20);
 pub const LOG_MARGIN: Duration = Duration::from_secs(2 * 86_400);
 
 impl ConsumerContext for Logged {}
+
+/// Whether the repartition topic was there before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Log {
+    /// It was made just now: nothing is in it.
+    New,
+    /// It was there.
+    Old,
+}
 
 /// Asks about topics.
 pub struct Topics<'c> {
@@ -45,7 +55,7 @@ impl<'c> Topics<'c> {
     }
 
     /// Checks that the topics of the configuration are there, and makes the internal one if it is not.
-    pub fn prepare(&self) -> Result<(), Error> {
+    pub fn prepare(&self) -> Result<Log, Error> {
         for topic in &self.config.input.topics {
             self.require(topic, "input", "input.topics")?;
         }
@@ -70,21 +80,25 @@ impl<'c> Topics<'c> {
         }
     }
 
-    fn prepare_log(&self) -> Result<(), Error> {
+    fn prepare_log(&self) -> Result<Log, Error> {
         let topic = &self.config.repartition.topic;
         let configured = self.config.repartition.partitions;
         match self.partitions(topic)? {
             Some(found) if found == configured => {
                 self.refuse_compacted(topic)?;
                 self.warn_of_short_retention(topic);
-                Ok(())
+                Ok(Log::Old)
             }
             Some(found) => Err(Error::Partitions {
                 topic: topic.clone(),
                 found: found as usize,
                 configured,
             }),
-            None => self.create_log(topic, configured),
+            None => {
+                self.create_log(topic, configured)?;
+                self.wait_for(topic, configured)?;
+                Ok(Log::New)
+            }
         }
     }
 
@@ -115,6 +129,15 @@ impl<'c> Topics<'c> {
             }
         }
         tracing::info!(topic, partitions, "created the repartition topic");
+        Ok(())
+    }
+
+    /// A topic is known to all of a cluster a moment after it was made; a client that asks too early waits for half a minute.
+    fn wait_for(&self, topic: &str, partitions: u32) -> Result<(), Error> {
+        let began = clock::start();
+        while self.partitions(topic)? != Some(partitions) && began.elapsed() < TIMEOUT {
+            std::thread::sleep(Duration::from_millis(100));
+        }
         Ok(())
     }
 
@@ -172,9 +195,14 @@ pub fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -
     let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     Ok(match found {
-        Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
+        Some(found) if found.error().is_none() && has_leaders(found) => {
             Some(u32::try_from(found.partitions().len()).unwrap_or(u32::MAX))
         }
         _ => None,
     })
+}
+
+fn has_leaders(topic: &rdkafka::metadata::MetadataTopic) -> bool {
+    let mut partitions = topic.partitions().iter();
+    !topic.partitions().is_empty() && partitions.all(|partition| partition.leader() >= 0)
 }

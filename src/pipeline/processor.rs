@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::join::Join;
 use super::route::Route;
+use super::settings;
 use crate::config::Config;
-use crate::kafka::topics::Topics;
+use crate::kafka::topics::{Log, Topics};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::{kafka, log, store};
@@ -77,15 +78,18 @@ pub enum Error {
 /// Runs the stages until `shutdown` is requested or one of them fails. Topics are checked first, and the repartition topic is made if it
 /// is not there.
 pub fn run(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc<Metrics>) -> Result<(), Error> {
-    Topics::new(config)?.prepare()?;
+    let log = Topics::new(config)?.prepare()?;
+    // Before anything is written: marks of other settings in the log could not be taken back.
+    settings::check_state(config)?;
+    if log == Log::Old {
+        settings::check_log(config, settings_hash(config))?;
+    }
     start(config, stages, shutdown, metrics)
 }
 
 /// The same for topics that are known to be as they must.
 pub fn start(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc<Metrics>) -> Result<(), Error> {
     let settings = settings_hash(config);
-    // Before anything is written: marks of other settings in the log could not be taken back.
-    super::settings::check(config, settings)?;
     let mut threads = Vec::new();
     if stages != Stages::Route {
         let join = Join::new(config, settings, shutdown.clone(), Arc::clone(metrics))?;

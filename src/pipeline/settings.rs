@@ -17,9 +17,13 @@ use crate::log::LogRecord;
 /// once a second from every router.
 const FIRST_STEP: i64 = 500;
 
-/// Fails when the stores that are here, or the log, were made under other settings.
-pub(super) fn check(config: &Config, settings: [u8; 32]) -> Result<(), Error> {
-    Owners::new(config).check_all()?;
+/// Fails when a store that is here was made under other settings.
+pub(super) fn check_state(config: &Config) -> Result<(), Error> {
+    Owners::new(config).check_all()
+}
+
+/// Fails when the log was written under other settings.
+pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error> {
     let topic = &config.repartition.topic;
     let read = |cause| {
         Error::Kafka(kafka::Error::Read {

@@ -1,0 +1,107 @@
+//! The store: activities written, and those of one key read back in order. Over RocksDB where it is built in, else over memory.
+//!
+//! `cargo bench --bench store`, or without RocksDB `cargo bench --no-default-features --bench store`; the throughput is that of the rows'
+//! bytes.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+
+#[expect(dead_code, reason = "each bench uses a part of it")]
+mod common;
+
+use std::hint::black_box;
+
+use alerttrail::log::LogRecord;
+use alerttrail::record::Activity;
+use alerttrail::store::{Base, Direction, Table, Txn, keys};
+use alerttrail::time::Window;
+use common::{Story, decoded};
+use criterion::{BatchSize, Criterion, Throughput};
+
+/// Activities in the store.
+const ACTIVITIES: u64 = 10_000;
+/// Activities in one write: as many as JOIN writes at the most.
+const BATCH: usize = 2_000;
+const SIZE: usize = 2_600;
+
+#[cfg(feature = "rocksdb")]
+mod base {
+    use alerttrail::store::{Durability, Rocks, Shared};
+
+    pub(super) const NAME: &str = "rocksdb";
+
+    /// A store, and the folder that goes with it.
+    pub(super) fn open() -> (Rocks, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = Shared::new(512_000_000);
+        (Rocks::open(folder.path(), &shared, Durability::Process).unwrap(), folder)
+    }
+}
+
+#[cfg(not(feature = "rocksdb"))]
+mod base {
+    use alerttrail::store::Memory;
+
+    pub(super) const NAME: &str = "memory";
+
+    /// A store.
+    pub(super) fn open() -> (Memory, ()) {
+        (Memory::default(), ())
+    }
+}
+
+fn activity(record: &[u8]) -> Activity<'_> {
+    match decoded(record) {
+        LogRecord::Activity(activity) => activity,
+        other => panic!("no activity: {other:?}"),
+    }
+}
+
+fn fill(base: &mut impl Base, activities: &[Activity<'_>]) {
+    for some in activities.chunks(BATCH) {
+        let mut txn = Txn::new(base);
+        for activity in some {
+            let key = keys::activity(&activity.key, activity.time, activity.id);
+            txn.put(Table::Activities, key, activity.row.to_vec());
+        }
+        let batch = txn.into_batch();
+        base.write(batch).unwrap();
+    }
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let records = Story::new(1).activities(0..ACTIVITIES, SIZE);
+    let activities: Vec<Activity<'_>> = records.iter().map(|record| activity(record)).collect();
+    let bytes: u64 = activities.iter().map(|activity| activity.row.len() as u64).sum();
+    let mut group = criterion.benchmark_group(format!("store/{}", base::NAME));
+    group.throughput(Throughput::Bytes(bytes));
+    group.bench_function("write", |bencher| {
+        bencher.iter_batched(
+            base::open,
+            |(mut base, folder)| {
+                fill(&mut base, &activities);
+                (base, folder)
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    let (mut base, _folder) = base::open();
+    fill(&mut base, &activities);
+    let key = &activities.first().unwrap().key;
+    let window = Window {
+        from: Story::time(0),
+        to: Story::time(ACTIVITIES),
+    };
+    group.bench_function("scan", |bencher| {
+        bencher.iter(|| {
+            let days = window.from.day()..=window.to.day();
+            let spans = days.map(|day| keys::activities(key, window, day));
+            let txn = Txn::new(&base);
+            let pairs = spans.flat_map(|span| txn.scan(Table::Activities, span, Direction::Forward));
+            let read: u64 = pairs.map(|pair| black_box(pair.unwrap()).1.len() as u64).sum();
+            assert_eq!(read, bytes);
+        });
+    });
+    group.finish();
+    criterion.final_summary();
+}

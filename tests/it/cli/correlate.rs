@@ -1,0 +1,249 @@
+//! `correlate`: files in, joined rows out.
+
+use std::io::{Read as _, Write as _};
+
+use super::{Done, Program, done};
+
+/// An activity of the policy, with this name and at this time of the day.
+fn activity(name: &str, time: &str) -> String {
+    format!(
+        "{{\"ReportId\":\"{name}\",\"RawEventData\":{{\"CreationTime\":\"2026-03-01T{time}\",\"Data\":{{\"cid\":\"policy\"}}}}}}\n"
+    )
+}
+
+/// An alert of the policy, from 10:00 to 11:00.
+fn alert(name: &str) -> String {
+    format!(
+        "{{\"SystemAlertId\":\"{name}\",\"AlertType\":\"policy\",\"TimeGenerated\":\"2026-03-01T12:00:00Z\",\
+         \"StartTime\":\"2026-03-01T10:00:00Z\",\"EndTime\":\"2026-03-01T11:00:00Z\"}}\n"
+    )
+}
+
+/// The names of the activities that came out.
+fn names(output: &str) -> Vec<String> {
+    let rows = output
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    rows.map(|row| row["activity"]["ReportId"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn correlate(program: &Program, input: &[&str]) -> Done {
+    let arguments: Vec<&str> = ["correlate", "--input"].into_iter().chain(input.iter().copied()).collect();
+    program.run(&arguments)
+}
+
+/// Fixed for ever: readers fold by the id and read the fields. The id was computed by hand from its definition.
+#[test]
+fn cli_correlate_gives_exactly_these_bytes() {
+    let program = Program::with(&[("in.jsonl", &(activity("a", "10:30:00") + &alert("A")))]);
+    let args = ["correlate", "--input", "in.jsonl", "--summaries", "summaries.jsonl"];
+    program.run(&args).prints(concat!(
+        r#"{"schema":"alerttrail/1","kind":"activity","op":"upsert","id":"b75fb7e6024b196767c12ff2050b5605","seq":0,"#,
+        r#""system_alert_id":"A","correlation_id":"policy","activity_time":"2026-03-01T10:30:00.0000000Z","reason":"window_closed","#,
+        r#""alert":{"SystemAlertId":"A","AlertType":"policy","TimeGenerated":"2026-03-01T12:00:00Z","#,
+        r#""StartTime":"2026-03-01T10:00:00Z","EndTime":"2026-03-01T11:00:00Z"},"#,
+        r#""activity":{"ReportId":"a","RawEventData":{"CreationTime":"2026-03-01T10:30:00","Data":{"cid":"policy"}}}}"#,
+        "\n"
+    ));
+    assert_eq!(
+        program.read("summaries.jsonl"),
+        concat!(
+            r#"{"schema":"alerttrail/1","kind":"alert","op":"upsert","id":"97c0547526bead8b32b89b6bd280f537","seq":1,"#,
+            r#""system_alert_id":"A","correlation_id":"policy","revision":1,"closed_by":"end_of_input","complete":true,"#,
+            r#""status":"matched","window":{"start":"2026-03-01T10:00:00.0000000Z","end":"2026-03-01T11:00:00.0000000Z"},"#,
+            r#""activity_count":1,"first_activity_time":"2026-03-01T10:30:00.0000000Z","#,
+            r#""last_activity_time":"2026-03-01T10:30:00.0000000Z","watermark":null,"closed_at":null,"#,
+            r#""alert":{"SystemAlertId":"A","AlertType":"policy","TimeGenerated":"2026-03-01T12:00:00Z","#,
+            r#""StartTime":"2026-03-01T10:00:00Z","EndTime":"2026-03-01T11:00:00Z"}}"#,
+            "\n"
+        )
+    );
+}
+
+#[test]
+fn cli_correlate_reads_every_kind_of_file() {
+    let lines = activity("a", "10:10:00") + &activity("b", "10:20:00") + &alert("A");
+    let program = Program::with(&[("plain.jsonl", &lines)]);
+    let expected = correlate(&program, &["plain.jsonl"]).expect(0).stdout;
+    assert_eq!(names(&expected), ["a", "b"]);
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(lines.as_bytes()).unwrap();
+    program.write("lines.gz", &gzip.finish().unwrap());
+    program.write("lines.zst", &zstd::encode_all(lines.as_bytes(), 0).unwrap());
+    // What is in a file counts, not how it is called.
+    program.write("lines.txt", &zstd::encode_all(lines.as_bytes(), 0).unwrap());
+    program.write("crlf.jsonl", lines.replace('\n', "\r\n").as_bytes());
+    program.write("no-end.jsonl", lines.trim_end().as_bytes());
+    program.write("mark.jsonl", format!("\u{feff}{lines}").as_bytes());
+    program.write("gaps.jsonl", format!("\n\n{}\n", lines.replace('\n', "\n \n")).as_bytes());
+    let list = lines.trim_end().replace('\n', ",");
+    program.write("array.json", format!("[{list}]").as_bytes());
+    program.write("batch.json", format!("{{\"records\":[{list}]}}\n").as_bytes());
+    let pretty: serde_json::Value = serde_json::from_str(&format!("[{list}]")).unwrap();
+    program.write("pretty.json", serde_json::to_string_pretty(&pretty).unwrap().as_bytes());
+    for file in [
+        "lines.gz",
+        "lines.zst",
+        "lines.txt",
+        "crlf.jsonl",
+        "no-end.jsonl",
+        "mark.jsonl",
+        "gaps.jsonl",
+        "array.json",
+        "batch.json",
+    ] {
+        let found = correlate(&program, &[file]).expect(0);
+        assert_eq!(found.stdout, expected, "{file}: {}", found.stderr);
+    }
+    // The keys of this one come in another order.
+    let from_pretty = correlate(&program, &["pretty.json"]).expect(0).stdout;
+    assert_eq!(names(&from_pretty), ["a", "b"]);
+    assert_eq!(from_pretty.lines().count(), 2, "a row is one line: {from_pretty}");
+}
+
+#[test]
+fn cli_correlate_reads_several_files_and_standard_input() {
+    let program = Program::with(&[
+        ("one.jsonl", &activity("a", "10:10:00")),
+        ("two.jsonl", &activity("b", "10:20:00")),
+        ("alerts.jsonl", &alert("A")),
+    ]);
+    let expected = ["a", "b"];
+    let found = correlate(&program, &["one.jsonl", "two.jsonl", "alerts.jsonl"]).expect(0);
+    assert_eq!(names(&found.stdout), expected);
+    let found = program.run_with(
+        &activity("b", "10:20:00"),
+        &["correlate", "--input", "one.jsonl", "--input", "-", "--input", "alerts.jsonl"],
+    );
+    assert_eq!(names(&found.expect(0).stdout), expected);
+    let everything = activity("b", "10:20:00") + &activity("a", "10:10:00") + &alert("A");
+    let found = program.run_with(&everything, &["correlate", "--input", "-", "--output", "-"]);
+    assert_eq!(names(&found.expect(0).stdout), expected);
+    correlate(&program, &["alerts.jsonl", "--output", "out.jsonl"]).prints("");
+    assert_eq!(program.read("out.jsonl"), "");
+}
+
+#[test]
+fn cli_correlate_does_not_care_for_order_or_repetition() {
+    let mut lines = Vec::new();
+    for number in 10..60 {
+        lines.push(activity(&format!("a{number}"), &format!("10:{number}:00")));
+        lines.push(activity(&format!("b{number}"), &format!("10:{number}:00")));
+        lines.push(alert(&format!("A{number}")));
+        // An older version.
+        lines.push(
+            alert(&format!("A{number}"))
+                .replace("12:00:00Z", "11:30:00Z")
+                .replace("10:00:00Z", "10:30:00Z"),
+        );
+    }
+    let run = |lines: &[String]| {
+        let program = Program::with(&[("in.jsonl", &lines.concat())]);
+        let rows = correlate(&program, &["in.jsonl"]).expect(0).stdout;
+        // How many corrections it took on the way is no part of the answer.
+        let rows = rows
+            .lines()
+            .map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap());
+        rows.map(|mut row| (row["seq"].take(), row).1.to_string()).collect::<Vec<_>>()
+    };
+    let expected = run(&lines);
+    assert_eq!(expected.len(), 50 * 100);
+    let reversed: Vec<String> = lines.iter().rev().cloned().collect();
+    assert_eq!(run(&reversed), expected);
+    // Every seventh, again and again, and all of it twice.
+    let strided: Vec<String> = (0..2 * lines.len()).map(|at| lines[at * 7 % lines.len()].clone()).collect();
+    assert_eq!(run(&strided), expected);
+}
+
+#[test]
+fn cli_correlate_keeps_dead_letters() {
+    let input = format!(
+        "{}no JSON\n[null,{{\"SystemAlertId\":\"B\"}}]\n{}",
+        activity("a", "10:30:00"),
+        alert("A")
+    );
+    let program = Program::with(&[("in.jsonl", &input)]);
+    let found = correlate(&program, &["in.jsonl", "--dead-letters", "dead.jsonl"]).expect(0);
+    assert_eq!(names(&found.stdout), ["a"]);
+    assert!(
+        found
+            .stderr
+            .contains("3 dead letters (invalid_json 1, missing_field 1, unknown_record 1)"),
+        "{}",
+        found.stderr
+    );
+    let letters = program.read("dead.jsonl");
+    let letters: Vec<serde_json::Value> = letters.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<(&str, i64, i64, &str)> = letters
+        .iter()
+        .map(|letter| {
+            assert_eq!(letter["alerttrail.topic"], "in.jsonl");
+            assert_eq!(letter["alerttrail.partition"], 0);
+            assert!(letter["alerttrail.error"].as_str().unwrap().len() > 10);
+            (
+                letter["alerttrail.reason"].as_str().unwrap(),
+                letter["alerttrail.offset"].as_i64().unwrap(),
+                letter["alerttrail.index"].as_i64().unwrap(),
+                letter["value"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("invalid_json", 1, 0, "no JSON"),
+            ("unknown_record", 2, 0, "null"),
+            ("missing_field", 2, 1, "{\"SystemAlertId\":\"B\"}"),
+        ]
+    );
+    // Without the file they are counted, and it is said how to keep them.
+    let found = correlate(&program, &["in.jsonl"]).expect(0);
+    assert!(found.stderr.contains("--dead-letters FILE"), "{}", found.stderr);
+}
+
+#[test]
+fn cli_correlate_takes_its_rules_from_a_configuration() {
+    let program = Program::with(&[
+        (
+            "in.jsonl",
+            &(activity("at start", "10:00:00") + &activity("at end", "11:00:00") + &alert("A")),
+        ),
+        ("inclusive.toml", "[correlation]\nbounds = \"inclusive\"\n"),
+        ("wrong.toml", "[correlation]\nbounds = \"open\"\n"),
+    ]);
+    correlate(&program, &["in.jsonl"]).prints("");
+    let found = correlate(&program, &["in.jsonl", "--config", "inclusive.toml"]).expect(0);
+    assert_eq!(names(&found.stdout), ["at start", "at end"]);
+    let said = correlate(&program, &["in.jsonl", "--config", "wrong.toml"]).expect(2).stderr;
+    assert!(said.starts_with("error: correlation.bounds: "), "{said}");
+}
+
+#[test]
+fn cli_correlate_says_what_it_cannot_read_or_write() {
+    let program = Program::with(&[("in.jsonl", &alert("A"))]);
+    correlate(&program, &["none.jsonl"]).fails(1, "error: cannot read none.jsonl: No such file or directory (os error 2)\n");
+    correlate(&program, &["."]).fails(1, "error: cannot read .: it is a folder; name the files in it\n");
+    correlate(&program, &["in.jsonl", "--output", "none/out.jsonl"]).fails(
+        1,
+        "error: cannot write none/out.jsonl: No such file or directory (os error 2)\n",
+    );
+    program.write("cut.gz", &[0x1f, 0x8b, 8, 0]);
+    let said = correlate(&program, &["cut.gz"]).expect(1).stderr;
+    assert!(said.starts_with("error: cannot read cut.gz: "), "{said}");
+}
+
+#[test]
+fn cli_correlate_ends_quietly_when_nobody_reads_on() {
+    let mut input = alert("A");
+    for number in 0..20_000 {
+        input += &activity(&format!("a{number}"), "10:30:00");
+    }
+    let program = Program::with(&[("in.jsonl", &input)]);
+    let mut child = program.command(&["correlate", "--input", "in.jsonl"]).spawn().unwrap();
+    let mut first = [0; 10];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"{\"schema\":");
+    done(child).fails(0, "");
+}

@@ -1,0 +1,274 @@
+//! The real binary: exit status, what it prints and where, files in and files out.
+//!
+//! Commands that need a broker are only asked for their help here; `tests/e2e` runs them.
+
+mod correlate;
+mod generate;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Every command that this build has.
+const COMMANDS: &[&str] = &[
+    "correlate",
+    "generate",
+    "check",
+    "completions",
+    #[cfg(feature = "kafka")]
+    "run",
+    #[cfg(feature = "kafka")]
+    "demo",
+];
+
+/// What a command did.
+struct Done {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Done {
+    /// Fails unless the command ended with this status; what it said with the other two.
+    fn expect(self, status: i32) -> Self {
+        assert_eq!(self.status, status, "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails unless it ended with status 0 and printed this.
+    fn prints(self, expected: &str) {
+        let done = self.expect(0);
+        assert_eq!(done.stdout, expected, "\nstderr: {}", done.stderr);
+    }
+
+    /// Fails unless it ended with this status, printed nothing, and said exactly this on standard error.
+    fn fails(self, status: i32, said: &str) {
+        let done = self.expect(status);
+        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", said));
+    }
+}
+
+/// The binary, in a folder of its own and without settings from the environment.
+struct Program {
+    folder: tempfile::TempDir,
+}
+
+impl Program {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// With these files, each a name and what is in it.
+    fn with(files: &[(&str, &str)]) -> Self {
+        let program = Self::new();
+        for (name, content) in files {
+            program.write(name, content.as_bytes());
+        }
+        program
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_alerttrail"));
+        command.args(arguments).current_dir(self.folder.path());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ALERTTRAIL_") {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Done {
+        done(self.command(arguments).spawn().unwrap())
+    }
+
+    /// With `input` as standard input.
+    fn run_with(&self, input: &str, arguments: &[&str]) -> Done {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        // Nothing that is written here fills a pipe.
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        done(child)
+    }
+}
+
+fn done(child: std::process::Child) -> Done {
+    let output = child.wait_with_output().unwrap();
+    Done {
+        status: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn cli_every_command_has_help() {
+    let program = Program::new();
+    let help = program.run(&["--help"]).expect(0);
+    assert_eq!(help.stderr, "");
+    for command in COMMANDS {
+        let listed = |line: &str| line.trim_start().starts_with(&format!("{command} "));
+        assert!(help.stdout.lines().any(listed), "{command} is missing in\n{}", help.stdout);
+        for option in ["--help", "-h"] {
+            let help = program.run(&[command, option]).expect(0);
+            assert!(
+                help.stdout.contains(&format!("Usage: alerttrail {command}")),
+                "{}",
+                help.stdout
+            );
+            assert_eq!(help.stderr, "");
+        }
+    }
+}
+
+#[test]
+fn cli_version() {
+    let version = concat!("alerttrail ", env!("CARGO_PKG_VERSION"), "\n");
+    Program::new().run(&["--version"]).prints(version);
+    Program::new().run(&["-V"]).prints(version);
+}
+
+#[test]
+fn cli_wrong_usage_is_status_2() {
+    for (arguments, said) in [
+        (&[][..], "Usage: alerttrail <COMMAND>"),
+        (&["correlte"], "a similar subcommand exists: 'correlate'"),
+        (&["correlate"], "--input <FILE>..."),
+        (&["correlate", "--imput", "x"], "a similar argument exists: '--input'"),
+        (
+            &["correlate", "--input", "x", "--format", "yaml"],
+            "[possible values: native]",
+        ),
+        (&["check"], "--config <FILE>"),
+        (&["completions", "cmd"], "bash"),
+        (&["generate", "--activities", "many", "--output", "x"], "'many'"),
+    ] {
+        let done = Program::new().run(arguments).expect(2);
+        assert_eq!(done.stdout, "");
+        assert!(done.stderr.contains(said), "{arguments:?}: {}", done.stderr);
+    }
+}
+
+#[cfg(not(feature = "kafka"))]
+#[test]
+fn cli_a_build_without_a_broker_library_has_no_such_commands() {
+    for command in ["run", "demo"] {
+        let done = Program::new().run(&[command]).expect(2);
+        assert!(done.stderr.contains("unrecognized subcommand"), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn cli_completions_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let done = Program::new().run(&["completions", shell]).expect(0);
+        assert_eq!(done.stderr, "");
+        for command in COMMANDS {
+            assert!(done.stdout.contains(command), "{shell} does not know {command}");
+        }
+    }
+}
+
+#[test]
+fn cli_check_says_what_is_set() {
+    let program = Program::with(&[("mine.toml", "[application]\nid = \"mine\"\n[output]\nsummary_topic = \"s\"\n")]);
+    let done = program.run(&["check", "--config", "mine.toml"]).expect(0);
+    assert!(done.stdout.starts_with("mine.toml is valid.\n"), "{}", done.stdout);
+    for line in [
+        "  application  mine\n",
+        "  summaries    s\n",
+        "  reads        cloudappevents, securityalert\n",
+    ] {
+        assert!(done.stdout.contains(line), "{}", done.stdout);
+    }
+}
+
+#[test]
+fn cli_check_accepts_the_example() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/local.toml");
+    Program::new()
+        .run(&["check", "--config", example.to_str().unwrap()])
+        .expect(0);
+}
+
+#[test]
+fn cli_check_tells_all_that_is_wrong_at_once() {
+    let program = Program::with(&[(
+        "wrong.toml",
+        "[state]\ndri = \"x\"\n[watermark]\nmax_wait = \"soon\"\n[repartition]\npartitions = 0\n",
+    )]);
+    let done = program.run(&["check", "--config", "wrong.toml"]).expect(2);
+    assert_eq!(done.stdout, "");
+    let lines: Vec<&str> = done.stderr.lines().collect();
+    assert_eq!(lines[0], "error: the configuration has 3 errors:");
+    assert_eq!(lines.len(), 4, "{}", done.stderr);
+    for line in [
+        "  state.dri: there is no such setting; the nearest is state.dir",
+        "  watermark.max_wait: \"soon\" is no duration",
+    ] {
+        assert!(done.stderr.contains(line), "{}", done.stderr);
+    }
+    assert!(done.stderr.contains("\n  repartition.partitions: "), "{}", done.stderr);
+}
+
+#[test]
+fn cli_one_error_is_one_sentence() {
+    let program = Program::with(&[("wrong.toml", "[input]\ntopcs = [\"a\"]\n"), ("no.toml", "[input\n")]);
+    let check = |file| program.run(&["check", "--config", file]);
+    check("wrong.toml").fails(
+        2,
+        "error: input.topcs: there is no such setting; the nearest is input.topics\n",
+    );
+    let syntax = check("no.toml").expect(2).stderr;
+    assert!(syntax.starts_with("error: no.toml, line 1, column "), "{syntax}");
+    check("none.toml").fails(
+        2,
+        "error: cannot read the configuration file none.toml: No such file or directory (os error 2); name a file that exists and \
+         that this user may read\n",
+    );
+}
+
+#[test]
+fn cli_the_environment_overrides_the_file() {
+    let program = Program::with(&[("mine.toml", "[application]\nid = \"${NAME_OF_MINE}\"\n")]);
+    let check = |variables: &[(&str, &str)]| {
+        let mut command = program.command(&["check", "--config", "mine.toml"]);
+        done(command.envs(variables.iter().copied()).spawn().unwrap())
+    };
+    let named = check(&[("NAME_OF_MINE", "one")]).expect(0);
+    assert!(named.stdout.contains("application  one\n"), "{}", named.stdout);
+    let overridden = check(&[("NAME_OF_MINE", "one"), ("ALERTTRAIL_APPLICATION__ID", "two")]).expect(0);
+    assert!(overridden.stdout.contains("application  two\n"), "{}", overridden.stdout);
+    let missing = check(&[]).expect(2);
+    assert!(missing.stderr.contains("NAME_OF_MINE"), "{}", missing.stderr);
+    let wrong = check(&[("NAME_OF_MINE", "one"), ("ALERTTRAIL_STATE__RETENTION", "soon")]).expect(2);
+    assert!(
+        wrong.stderr.contains("(set by ALERTTRAIL_STATE__RETENTION)"),
+        "{}",
+        wrong.stderr
+    );
+}
+
+#[test]
+fn cli_what_this_version_does_not_do_is_said() {
+    let program = Program::with(&[("later.toml", "[output]\nformat = \"kql\"\ndelivery = \"exactly_once\"\n")]);
+    program.run(&["check", "--config", "later.toml"]).fails(
+        2,
+        "error: output.format = \"kql\" is not available in this version; use \"native\"\n\
+         error: output.delivery = \"exactly_once\" is not available in this version; use \"at_least_once\"\n",
+    );
+}

@@ -1,0 +1,185 @@
+//! The store as a folder on disk: it is found again as it was left, and not touched where that is not sure.
+#![cfg(feature = "rocksdb")]
+
+use std::fs;
+use std::path::Path;
+
+use alerttrail::join::{Joiner, Outbox, Output};
+use alerttrail::log::LogRecord;
+use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use alerttrail::store::{Base, Direction, Durability, Error, Rocks, Shared, Span, Table, Txn};
+use alerttrail::time::{EventTime, WallTime, Window};
+
+fn open(path: &Path) -> Result<Rocks, Error> {
+    Rocks::open(path, &Shared::new(16 << 20), Durability::Process)
+}
+
+/// What `open` says that it cannot do.
+fn refusal(path: &Path) -> String {
+    match open(path) {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Every pair of every table.
+fn content(base: &impl Base) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+    let everything = Span {
+        from: Vec::new(),
+        to: vec![0xff; 64],
+    };
+    let mut content = Vec::new();
+    for table in Table::ALL {
+        for pair in base.scan(table, everything.clone(), Direction::Forward) {
+            let (key, value) = pair.unwrap();
+            content.push((table.name(), key.into(), value.into()));
+        }
+    }
+    content
+}
+
+fn key() -> Key {
+    Key {
+        tenant: "".into(),
+        correlation_id: "policy".into(),
+    }
+}
+
+fn at(ticks: i64) -> EventTime {
+    EventTime::from_ticks(ticks)
+}
+
+/// Applies a record and writes what follows from it; what comes out.
+fn apply(offset: i64, record: LogRecord<'_>, base: &mut Rocks) -> Vec<Output> {
+    let mut joiner = Joiner::open(base, None).unwrap();
+    let mut outbox = Outbox::default();
+    let mut txn = Txn::new(base);
+    joiner.begin(offset, record, &mut txn).unwrap();
+    assert!(joiner.step(&mut txn, &mut outbox).unwrap());
+    joiner.save(&mut txn).unwrap();
+    let batch = txn.into_batch();
+    base.write(batch).unwrap();
+    outbox.drain().map(|(_, output)| output).collect()
+}
+
+fn fill(base: &mut Rocks) {
+    let activity = Activity {
+        key: key(),
+        time: at(15),
+        id: ActivityId([1; 32]),
+        row: br#"{"an":"activity"}"#.into(),
+    };
+    let alert = Alert {
+        id: AlertId {
+            tenant: "".into(),
+            system_alert_id: "A".into(),
+        },
+        version: Version {
+            time_generated: at(30),
+            hash: [2; 32],
+        },
+        key: key(),
+        window: Window {
+            from: at(10),
+            to: at(20),
+        },
+        row: br#"{"an":"alert"}"#.into(),
+    };
+    let deadline = WallTime(1_000);
+    assert!(apply(0, LogRecord::Activity(activity), base).is_empty());
+    assert!(apply(1, LogRecord::Alert { alert, deadline }, base).is_empty());
+}
+
+#[test]
+fn a_store_is_found_as_it_was_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut base = open(folder.path()).unwrap();
+    fill(&mut base);
+    let before = content(&base);
+    assert!(before.len() > 4, "{before:?}");
+    drop(base);
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), "1\n");
+    let mut base = open(folder.path()).unwrap();
+    assert_eq!(content(&base), before);
+    assert_eq!(Joiner::open(&base, None).unwrap().position().next_offset, 2);
+    let outputs = apply(2, LogRecord::EndOfInput, &mut base);
+    assert!(
+        matches!(outputs.as_slice(), [Output::Row(_), Output::Summary(_)]),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn a_store_of_another_format_is_refused_and_not_touched() {
+    for found in ["2", "0", "17\n", "", "one"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut base = open(folder.path()).unwrap();
+        fill(&mut base);
+        let before = content(&base);
+        drop(base);
+        fs::write(folder.path().join("FORMAT"), found).unwrap();
+        assert_eq!(
+            refusal(folder.path()),
+            format!(
+                "the store at {} has format version {}, this program reads version 1; run the version that wrote it or remove \
+                 the folder, it is rebuilt from the repartition topic",
+                folder.path().display(),
+                found.trim()
+            )
+        );
+        assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), found);
+        // It is all still there for the version that can read it.
+        fs::write(folder.path().join("FORMAT"), "1\n").unwrap();
+        assert_eq!(content(&open(folder.path()).unwrap()), before);
+    }
+}
+
+#[test]
+fn a_store_is_open_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path()).unwrap();
+    assert_eq!(
+        refusal(folder.path()),
+        format!(
+            "the store at {} is in use by another process; give each instance on one machine its own state.dir",
+            folder.path().display()
+        )
+    );
+    assert!(matches!(open(folder.path()), Err(Error::InUse { .. })));
+    drop(first);
+    open(folder.path()).unwrap();
+}
+
+#[test]
+fn a_store_that_cannot_be_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let said = refusal(&file.join("store"));
+    assert!(said.contains(&file.join("store").display().to_string()), "{said}");
+}
+
+#[test]
+fn removed_spans_are_gone_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut base = open(folder.path()).unwrap();
+    let mut txn = Txn::new(&base);
+    for number in 0..200u8 {
+        txn.put(Table::Activities, vec![number], vec![number; 100]);
+    }
+    let batch = txn.into_batch();
+    base.write(batch).unwrap();
+    let mut txn = Txn::new(&base);
+    let span = Span {
+        from: vec![50],
+        to: vec![150],
+    };
+    txn.remove_span(Table::Activities, span);
+    txn.put(Table::Activities, vec![100], b"back".to_vec());
+    let batch = txn.into_batch();
+    base.write(batch).unwrap();
+    drop(base);
+    let left = content(&open(folder.path()).unwrap());
+    assert_eq!(left.len(), 101);
+    assert_eq!(left[50], ("activities", vec![100], b"back".to_vec()));
+}

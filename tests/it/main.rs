@@ -1,0 +1,14 @@
+//! Tests from outside: each rule of the join as a scenario, the real binary, the store, and the rules the source keeps.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on stops, and says so"
+)]
+
+mod cli;
+mod format;
+mod scenarios;
+mod store;
+mod tidy;

@@ -1,0 +1,62 @@
+//! What holds the state while a scenario runs.
+
+use alerttrail::store::{Base, Memory};
+
+/// Makes the stores of one run.
+pub(super) trait Bases {
+    type Base: Base;
+
+    /// An empty store for this partition of the log.
+    fn make(&mut self, partition: usize) -> Self::Base;
+
+    /// The same store, as a process that starts again finds it.
+    fn reopen(&mut self, partition: usize, base: Self::Base) -> Self::Base;
+}
+
+/// In memory: what is written stays.
+pub(super) struct InMemory;
+
+impl Bases for InMemory {
+    type Base = Memory;
+
+    fn make(&mut self, _: usize) -> Memory {
+        Memory::default()
+    }
+
+    fn reopen(&mut self, _: usize, base: Memory) -> Memory {
+        base
+    }
+}
+
+/// In RocksDB: the folder is closed and opened again.
+#[cfg(feature = "rocksdb")]
+pub(super) struct OnDisk {
+    folder: tempfile::TempDir,
+    shared: alerttrail::store::Shared,
+}
+
+#[cfg(feature = "rocksdb")]
+impl Default for OnDisk {
+    fn default() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            shared: alerttrail::store::Shared::new(16 << 20),
+        }
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+impl Bases for OnDisk {
+    type Base = alerttrail::store::Rocks;
+
+    fn make(&mut self, partition: usize) -> Self::Base {
+        let path = self.folder.path().join(partition.to_string());
+        Self::Base::open(&path, &self.shared, alerttrail::store::Durability::Process).unwrap()
+    }
+
+    fn reopen(&mut self, partition: usize, base: Self::Base) -> Self::Base {
+        // Its lock goes with it.
+        drop(base);
+        self.make(partition)
+    }
+}

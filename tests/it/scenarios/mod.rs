@@ -1,0 +1,135 @@
+//! Each rule of the join as a file in `tests/scenarios`: what comes in, and what comes out because of it.
+//!
+//! A scenario runs through the real stages: messages through [`Router`](alerttrail::route::Router), log records as bytes, one
+//! [`Joiner`](alerttrail::join::Joiner) for each partition of the log, and [`Emitter`](alerttrail::emit::Emitter). It runs with one to
+//! three partitions, over every base, in large steps and with a restart after every single output: all must give the same bytes. In the
+//! end its input goes through the batch run, and what both have said, folded by id, must be the same.
+//!
+//! `tests/scenarios/README.md` explains the files. `SCENARIO=120 cargo test --no-default-features scenario` runs only those whose name
+//! holds `120`.
+
+mod bases;
+mod batch;
+mod file;
+mod show;
+mod world;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use bases::{Bases, InMemory};
+use file::Scenario;
+use world::{Pace, World};
+
+/// The numbers of partitions that a scenario runs with.
+const PARTITIONS: [u32; 3] = [1, 2, 3];
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
+}
+
+/// The names of all scenarios, in order, without `.toml`.
+fn names() -> Vec<String> {
+    let files = std::fs::read_dir(folder()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names
+        .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+fn read(name: &str) -> Scenario {
+    let text = std::fs::read_to_string(folder().join(format!("{name}.toml"))).unwrap();
+    toml::from_str(&text).unwrap_or_else(|error| panic!("{name}.toml: {error}"))
+}
+
+/// Everything that comes out of a run: for each step and each partition of the log the values of the records.
+type Transcript = Vec<Vec<Vec<Vec<u8>>>>;
+
+#[test]
+fn every_scenario_holds() {
+    let only = std::env::var("SCENARIO").unwrap_or_default();
+    let mut failed = Vec::new();
+    let names: Vec<String> = names().into_iter().filter(|name| name.contains(&only)).collect();
+    assert!(!names.is_empty(), "there is no scenario whose name holds {only:?}");
+    for name in names {
+        let scenario = read(&name);
+        // One scenario that fails does not hide what the others say.
+        if catch_unwind(AssertUnwindSafe(|| holds(&scenario))).is_err() {
+            eprintln!("^^^ {name}: {}\n", scenario.rule);
+            failed.push(name);
+        }
+    }
+    assert!(failed.is_empty(), "{} scenarios fail: {failed:?}", failed.len());
+}
+
+fn holds(scenario: &Scenario) {
+    for partitions in PARTITIONS {
+        let (expected, fold) = run(scenario, partitions, Pace::Steady, InMemory, true);
+        let (restarted, _) = run(scenario, partitions, Pace::RestartAfterEveryOutput, InMemory, false);
+        assert_eq!(
+            text(&expected),
+            text(&restarted),
+            "restarts change the output with {partitions} partitions"
+        );
+        // Opening RocksDB takes its time: one number of partitions, the least with which a key can move, has to do.
+        #[cfg(feature = "rocksdb")]
+        for pace in [Pace::Steady, Pace::RestartAfterEveryOutput] {
+            if partitions != 2 {
+                continue;
+            }
+            let (on_disk, _) = run(scenario, partitions, pace, bases::OnDisk::default(), false);
+            assert_eq!(text(&expected), text(&on_disk), "RocksDB, {partitions} partitions, {pace:?}");
+        }
+        batch::compare(scenario, &fold);
+    }
+}
+
+/// Runs the scenario; what came out, and what remains of it when it is folded.
+fn run<B: Bases>(
+    scenario: &Scenario,
+    partitions: u32,
+    pace: Pace,
+    bases: B,
+    check: bool,
+) -> (Transcript, BTreeMap<String, serde_json::Value>) {
+    let mut world = World::new(scenario, partitions, pace, bases);
+    let mut transcript = Vec::new();
+    for (number, step) in scenario.step.iter().enumerate() {
+        let outcome = world.take(step);
+        if check {
+            outcome.check(step, partitions, number);
+        }
+        transcript.push(outcome.values());
+    }
+    let fold = world.end();
+    (transcript, fold)
+}
+
+fn text(transcript: &Transcript) -> String {
+    let values = transcript.iter().flatten().flatten();
+    values.map(|value| String::from_utf8_lossy(value) + "\n").collect()
+}
+
+#[test]
+fn scenario_files_are_numbered_and_say_their_rule() {
+    let mut numbers = Vec::new();
+    for name in names() {
+        let (number, words) = name.split_once('-').unwrap_or_else(|| panic!("{name}: NNN-words.toml"));
+        assert!(
+            number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit()),
+            "{name}"
+        );
+        assert!(
+            words.bytes().all(|byte| byte == b'-' || byte.is_ascii_alphanumeric()),
+            "{name}"
+        );
+        let rule = read(&name).rule;
+        assert!(rule.len() > 20 && rule.ends_with('.'), "{name}: {rule}");
+        numbers.push(number.to_owned());
+    }
+    numbers.dedup();
+    assert_eq!(numbers.len(), names().len(), "two scenarios have one number");
+}

@@ -1,0 +1,318 @@
+//! The stages, put together for one scenario, with its own clock.
+
+use std::collections::BTreeMap;
+
+use alerttrail::config::Config;
+use alerttrail::decode::Decoder;
+use alerttrail::emit::{Emitted, Emitter};
+use alerttrail::join::{Counts, Joiner, Limit, Outbox};
+use alerttrail::log::{LogRecord, Marks};
+use alerttrail::route::{Arrival, Idleness, Progress, Routed, Router, Seen, Settings};
+use alerttrail::store::{Base as _, Txn};
+use alerttrail::time::WallTime;
+
+use super::bases::Bases;
+use super::file::{Scenario, Step, time};
+use super::show::{Names, Outcome};
+
+/// The name of the input topic.
+const TOPIC: &str = "input";
+
+/// In which steps the join works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pace {
+    /// A record with all that follows from it is one transaction.
+    Steady,
+    /// Every output ends a transaction, behind which a new joiner goes on from what the store holds.
+    RestartAfterEveryOutput,
+}
+
+pub(super) struct World<B: Bases> {
+    config: Config,
+    clock: WallTime,
+    router: Router,
+    progress: Progress,
+    sources: Vec<Source>,
+    bases: B,
+    lanes: Vec<Lane<B::Base>>,
+    pace: Pace,
+    emitter: Emitter,
+    names: Names,
+    ended: bool,
+}
+
+/// A partition of the input topic.
+#[derive(Clone, Default)]
+struct Source {
+    position: i64,
+    unread: i64,
+}
+
+/// A partition of the log, and its owner.
+struct Lane<B> {
+    joiner: Joiner,
+    base: B,
+    next_offset: i64,
+}
+
+impl<B: Bases> World<B> {
+    pub(super) fn new(scenario: &Scenario, partitions: u32, pace: Pace, mut bases: B) -> Self {
+        let config = config(scenario);
+        let retention = Some(config.state.retention);
+        let lane = |partition| {
+            let base = bases.make(partition);
+            Lane {
+                joiner: Joiner::open(&base, retention).unwrap(),
+                base,
+                next_offset: 0,
+            }
+        };
+        let lanes = (0..partitions as usize).map(lane).collect();
+        let mut world = Self {
+            clock: time(&scenario.clock).to_wall(),
+            router: router(&config, partitions, scenario.limit),
+            progress: Progress::default(),
+            sources: vec![Source::default(); scenario.sources as usize],
+            bases,
+            lanes,
+            pace,
+            emitter: emitter(&config, scenario),
+            config,
+            names: Names::default(),
+            ended: false,
+        };
+        world.assign();
+        world
+    }
+
+    /// Lets one step happen.
+    pub(super) fn take(&mut self, step: &Step) -> Outcome {
+        let mut outcome = Outcome::new(self.lanes.len());
+        if let Some(message) = step.message() {
+            self.read(&message, step, &mut outcome);
+        } else if let Some(watermark) = &step.watermark {
+            self.move_watermark(watermark, step.partition);
+            self.mark(&mut outcome);
+        } else if let Some(clock) = &step.clock {
+            let clock = time(clock).to_wall();
+            assert!(clock >= self.clock, "the clock does not go back");
+            self.clock = clock;
+            self.mark(&mut outcome);
+        } else if step.marks.is_some() {
+            self.mark(&mut outcome);
+        } else if let Some(unread) = step.unread {
+            let source = &mut self.sources[step.partition.unwrap_or(0) as usize];
+            // What is no longer unread has been read: records of other tables.
+            let partition = step.partition.unwrap_or(0);
+            source.position += (source.unread - unread).max(0);
+            source.unread = unread;
+            self.progress.read(TOPIC, partition, source.position);
+        } else if step.restart.is_some() {
+            self.restart();
+        } else {
+            assert!(step.end.is_some(), "nothing happens in {step:?}");
+            self.end_of_input(&mut outcome);
+        }
+        outcome.name(&mut self.names);
+        outcome
+    }
+
+    /// Closes what is open, and folds everything that has come out.
+    pub(super) fn end(mut self) -> BTreeMap<String, serde_json::Value> {
+        if !self.ended {
+            let mut outcome = Outcome::new(self.lanes.len());
+            self.end_of_input(&mut outcome);
+            outcome.name(&mut self.names);
+        }
+        self.names.into_fold()
+    }
+
+    fn assign(&mut self) {
+        for (partition, source) in (0..).zip(&self.sources) {
+            self.progress.assign(TOPIC, partition, source.position, self.clock);
+        }
+    }
+
+    fn read(&mut self, message: &[u8], step: &Step, outcome: &mut Outcome) {
+        let arrival = Arrival {
+            now: self.clock,
+            timestamp: step.arrived.as_deref().map(|arrived| time(arrived).to_wall()),
+        };
+        let mut log = Vec::new();
+        // A tombstone of Kafka's has no value at all.
+        let message = (!message.is_empty()).then_some(message);
+        let seen = self.router.route(message, arrival, &mut |routed| match routed {
+            Routed::Record { partition, record } => log.push((partition, record.encode(Vec::new()).unwrap())),
+            Routed::Rejected { index, reject } => outcome.note(match index {
+                0 => format!("dead letter {}", reject.reason.as_str()),
+                _ => format!("dead letter {} (record {index})", reject.reason.as_str()),
+            }),
+            Routed::OtherTable(table) => outcome.note(format!("other table {table}")),
+            Routed::SecondTenant => outcome.note("second tenant"),
+        });
+        let partition = step.partition.unwrap_or(0);
+        let source = &mut self.sources[partition as usize];
+        source.position += 1;
+        let read = self.progress.read(TOPIC, partition, source.position).unwrap();
+        if seen.activities > 0 {
+            read.activities(seen.latest, self.clock);
+        }
+        note_seen(seen, outcome);
+        for (partition, bytes) in log {
+            self.apply(partition as usize, &bytes, outcome);
+        }
+    }
+
+    /// As activities without a key would: the join does not see those.
+    fn move_watermark(&mut self, watermark: &str, partition: Option<u32>) {
+        let latest = time(watermark).plus(self.config.watermark.out_of_orderness);
+        for (number, source) in (0..).zip(&mut self.sources) {
+            if partition.is_none_or(|partition| partition == number) {
+                source.position += 1;
+                let read = self.progress.read(TOPIC, number, source.position).unwrap();
+                read.activities(Some(latest), self.clock);
+            }
+        }
+    }
+
+    /// Tells every partition of the log how far reading has come.
+    fn mark(&mut self, outcome: &mut Outcome) {
+        let watermark = &self.config.watermark;
+        for (number, source) in (0..).zip(&self.sources) {
+            let end = source.position + source.unread;
+            self.progress.ended_at(TOPIC, number, end, self.clock);
+        }
+        let idleness = Idleness {
+            timeout: watermark.idle_timeout,
+            out_of_orderness: watermark.out_of_orderness,
+        };
+        let marks = LogRecord::Marks(Marks {
+            wall: self.clock,
+            clock: self
+                .clock
+                .minus(watermark.idle_timeout)
+                .to_event()
+                .minus(watermark.out_of_orderness),
+            topics: vec![(TOPIC.to_owned(), self.sources.len() as u32)],
+            sources: self.progress.marks(self.clock, idleness),
+            settings: [0; 32],
+        });
+        self.send_to_all(&marks, outcome);
+    }
+
+    fn end_of_input(&mut self, outcome: &mut Outcome) {
+        self.ended = true;
+        self.send_to_all(&LogRecord::EndOfInput, outcome);
+    }
+
+    fn send_to_all(&mut self, record: &LogRecord<'_>, outcome: &mut Outcome) {
+        let bytes = record.encode(Vec::new()).unwrap();
+        for partition in 0..self.lanes.len() {
+            self.apply(partition, &bytes, outcome);
+        }
+    }
+
+    fn apply(&mut self, partition: usize, bytes: &[u8], outcome: &mut Outcome) {
+        let lane = &mut self.lanes[partition];
+        let mut outbox = Outbox::new(match self.pace {
+            Pace::Steady => Limit::default(),
+            Pace::RestartAfterEveryOutput => Limit { outputs: 1, bytes: 1 },
+        });
+        let mut begun = false;
+        let mut done = false;
+        while !done {
+            let mut txn = Txn::new(&lane.base);
+            if !begun {
+                let record = LogRecord::decode(bytes).unwrap();
+                lane.joiner.begin(lane.next_offset, record, &mut txn).unwrap();
+                lane.next_offset += 1;
+                begun = true;
+            }
+            done = lane.joiner.step(&mut txn, &mut outbox).unwrap();
+            lane.joiner.save(&mut txn).unwrap();
+            let batch = txn.into_batch();
+            lane.base.write(batch).unwrap();
+            for (seq, output) in outbox.drain() {
+                let mut value = Vec::new();
+                match self.emitter.emit(&output, seq, &mut value) {
+                    Emitted::Record(headers) => outcome.record(partition, headers, value),
+                    Emitted::TooLarge(_) => outcome.note("dead letter too_large"),
+                    Emitted::Omitted => {}
+                }
+            }
+            note_counts(lane.joiner.take_counts(), outcome);
+            if self.pace == Pace::RestartAfterEveryOutput {
+                lane.joiner = Joiner::open(&lane.base, Some(self.config.state.retention)).unwrap();
+            }
+        }
+        assert_eq!(lane.joiner.position().next_offset, lane.next_offset);
+    }
+
+    fn restart(&mut self) {
+        let lanes = std::mem::take(&mut self.lanes);
+        for (partition, lane) in lanes.into_iter().enumerate() {
+            let base = self.bases.reopen(partition, lane.base);
+            let joiner = Joiner::open(&base, Some(self.config.state.retention)).unwrap();
+            assert_eq!(joiner.position(), lane.joiner.position());
+            self.lanes.push(Lane { joiner, base, ..lane });
+        }
+        self.router = router(&self.config, self.lanes.len() as u32, self.emitter.limit);
+        self.progress = Progress::default();
+        self.assign();
+    }
+}
+
+/// The configuration that a file with the scenario's settings would give.
+pub(super) fn config(scenario: &Scenario) -> Config {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), toml::to_string(&scenario.config).unwrap()).unwrap();
+    Config::load(Some(file.path()), std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+pub(super) fn router(config: &Config, partitions: u32, limit: Option<usize>) -> Router {
+    let settings = Settings {
+        partitions,
+        max_wait: config.watermark.max_wait,
+        max_future_skew: config.watermark.max_future_skew,
+        tenants: config.decode.tenants.is_some(),
+    };
+    let decoder = Decoder::new(config.decode.clone());
+    Router::new(limit.into_iter().fold(decoder, Decoder::with_limit), settings)
+}
+
+pub(super) fn emitter(config: &Config, scenario: &Scenario) -> Emitter {
+    Emitter {
+        widening: config.decode.widening,
+        summaries: config.output.summary_topic.is_some(),
+        unmatched: config.output.unmatched == alerttrail::config::Unmatched::Emit,
+        limit: scenario.limit,
+    }
+}
+
+fn note_seen(seen: Seen, outcome: &mut Outcome) {
+    for (count, note) in [
+        (seen.tombstones, "tombstone"),
+        (seen.timeless, "activity without key and time"),
+        (seen.activities - seen.keyed, "activity without key"),
+        (seen.future, "too far in the future"),
+    ] {
+        if count > 0 {
+            outcome.note(note);
+        }
+    }
+}
+
+/// An alert goes to every partition of the log: what becomes of it is told once.
+fn note_counts(counts: Counts, outcome: &mut Outcome) {
+    for (count, note) in [
+        (counts.duplicate_activities, "delivered again"),
+        (counts.expired_activities, "expired activity"),
+        (counts.expired_alerts, "expired alert"),
+        (counts.stale_alerts, "no newer version"),
+        (counts.empty_windows, "empty window"),
+    ] {
+        if count > 0 {
+            outcome.note_once(note);
+        }
+    }
+}

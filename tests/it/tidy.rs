@@ -1,0 +1,309 @@
+//! What the source promises of itself: who may know whom, how long a file may be, where the clock is read.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The most lines of a file: what can be read in one sitting.
+const MOST_LINES: usize = 500;
+
+/// For each folder or file of `src` the others it may name, besides itself. Whatever stands here comes from the map in `lib.rs`:
+/// a record meets them in order, and a stage knows those before it by their data only.
+const MAY_KNOW: [(&str, &[&str]); 22] = [
+    ("time", &[]),
+    ("json", &[]),
+    ("record", &["time"]),
+    ("log", &["record", "time"]),
+    ("decode", &["json", "record", "time"]),
+    ("store", &["record", "time"]),
+    ("route", &["decode", "log", "record", "time"]),
+    ("join", &["log", "record", "store", "time"]),
+    ("emit", &["join", "json", "record", "time"]),
+    ("clock", &["time"]),
+    ("config", &["decode", "time"]),
+    ("generate", &["time"]),
+    ("shutdown", &["clock", "time"]),
+    ("source", &[]),
+    ("sink", &["decode", "json"]),
+    ("metrics", &["emit", "join", "log", "route", "store"]),
+    ("kafka", &["clock", "config", "shutdown"]),
+    ("http", &["config", "metrics", "shutdown"]),
+    (
+        "pipeline",
+        &[
+            "clock", "config", "decode", "emit", "join", "kafka", "log", "metrics", "record", "route", "shutdown", "sink",
+            "store", "time",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "clock", "config", "decode", "emit", "generate", "http", "kafka", "metrics", "pipeline", "route", "shutdown", "sink",
+            "source", "store", "time",
+        ],
+    ),
+    ("lib", &[]),
+    ("main", &[]),
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files under `folder` with this ending, with their paths from the root.
+fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
+    fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, into);
+            } else {
+                into.push(path);
+            }
+        }
+    }
+    let mut paths = Vec::new();
+    let folder = root().join(folder);
+    if folder.is_dir() {
+        walk(&folder, &mut paths);
+    }
+    paths.sort();
+    paths.retain(|path| path.extension().is_some_and(|found| found == ending));
+    let named = |path: PathBuf| {
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        (name, fs::read_to_string(&path).unwrap())
+    };
+    paths.into_iter().map(named).collect()
+}
+
+fn rust_files() -> Vec<(String, String)> {
+    ["src", "tests", "benches"]
+        .into_iter()
+        .flat_map(|folder| files(folder, "rs"))
+        .collect()
+}
+
+/// The lines of code: no comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// The folder or file of `src` that `src/…` belongs to.
+fn unit(path: &str) -> &str {
+    let inside = path.strip_prefix("src/").unwrap();
+    inside.split(['/', '.']).next().unwrap()
+}
+
+/// What a file names of the crate: `x` of every `crate::x` and of every `crate::{x, …}`.
+fn known(text: &str) -> BTreeSet<String> {
+    let text: String = code(text).map(|line| line.to_owned() + "\n").collect();
+    let word = |text: &str| -> String { text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect() };
+    let mut known = BTreeSet::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => drop(known.insert(word(rest))),
+            Some(list) => known.extend(top_level(list).map(|item| word(item.trim()))),
+        }
+    }
+    known
+}
+
+/// The items of a list of imports whose opening brace has been read.
+fn top_level(list: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0;
+    let end = list.find(|c| {
+        depth += match c {
+            '{' => 1,
+            '}' => -1,
+            _ => 0,
+        };
+        depth < 0
+    });
+    let mut depth = 0;
+    list[..end.unwrap_or(list.len())].split(move |c| {
+        depth += match c {
+            '{' => 1,
+            '}' => -1,
+            _ => 0,
+        };
+        c == ',' && depth == 0
+    })
+}
+
+/// Fails with all that is wrong at once.
+fn nothing(wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn imports_are_found() {
+    let text = "use crate::a::B;\n// crate::no\nuse crate::{c, d::{E, f}, g};\n    crate::h::i();\n";
+    let found: Vec<String> = known(text).into_iter().collect();
+    assert_eq!(found, ["a", "c", "d", "g", "h"]);
+}
+
+#[test]
+fn a_stage_knows_only_those_it_may() {
+    let mut wrong = Vec::new();
+    for (path, text) in files("src", "rs") {
+        let unit = unit(&path);
+        let Some((_, may)) = MAY_KNOW.iter().find(|(name, _)| *name == unit) else {
+            wrong.push(format!("{path}: say in tests/it/tidy.rs whom {unit} may know"));
+            continue;
+        };
+        for known in known(&text) {
+            if known != unit && !may.contains(&known.as_str()) {
+                wrong.push(format!("{path}: {unit} may not know {known}"));
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn the_join_takes_only_types_from_the_log() {
+    let mut wrong = Vec::new();
+    for (path, text) in files("src", "rs") {
+        // What a partition is owned by is ROUTE's to decide.
+        if unit(&path) == "join" && code(&text).any(|line| line.contains("partition_of")) {
+            wrong.push(format!("{path}: the join does not decide where a key belongs"));
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn the_core_is_pure() {
+    let impure = [
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "std::env",
+        "std::process",
+        "HashMap",
+        "HashSet",
+        "async fn",
+        "tracing::",
+    ];
+    let mut wrong = Vec::new();
+    for (path, text) in files("src", "rs") {
+        let core = ["time", "json", "record", "log", "decode", "store", "route", "join", "emit"];
+        if !core.contains(&unit(&path)) || path == "src/store/rocks.rs" {
+            continue;
+        }
+        for word in impure {
+            if code(&text).any(|line| line.contains(word)) {
+                wrong.push(format!("{path}: {word}"));
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn the_clock_is_read_in_one_place() {
+    let mut wrong = Vec::new();
+    for (path, text) in files("src", "rs") {
+        for clock in ["SystemTime::now", "Instant::now", "Utc::now", "Local::now"] {
+            if path != "src/clock.rs" && code(&text).any(|line| line.contains(clock)) {
+                wrong.push(format!("{path}: {clock}; src/clock.rs is the place"));
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn a_file_can_be_read_in_one_sitting() {
+    let long = rust_files().into_iter().filter(|(_, text)| text.lines().count() > MOST_LINES);
+    nothing(
+        long.map(|(path, text)| format!("{path}: {} lines", text.lines().count()))
+            .collect(),
+    );
+}
+
+#[test]
+fn a_folder_says_what_it_is() {
+    let mut wrong = Vec::new();
+    for (path, text) in rust_files() {
+        // A folder's tests belong to what they test.
+        let is_folder = path.ends_with("/mod.rs") && !path.ends_with("/tests/mod.rs");
+        let is_crate = path.ends_with("/main.rs") || path.ends_with("/lib.rs");
+        if (is_folder || is_crate) && !text.starts_with("//! ") {
+            wrong.push(format!("{path}: begins without //!"));
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Put together here, so that this file passes its own test.
+    let words = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["XX", "X"].concat()];
+    let mut wrong = Vec::new();
+    let texts = ["toml", "md", "yml"].into_iter().flat_map(|ending| {
+        ["config", "tests", "docs"]
+            .into_iter()
+            .flat_map(move |folder| files(folder, ending))
+    });
+    for (path, text) in rust_files().into_iter().chain(texts) {
+        for (number, line) in text.lines().enumerate() {
+            if words.iter().any(|word| has_word(line, word)) {
+                wrong.push(format!("{path}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    line.split(|c: char| !c.is_ascii_alphanumeric()).any(|found| found == word)
+}
+
+#[test]
+fn every_configuration_is_toml() {
+    let files = files("config", "toml");
+    assert!(files.len() >= 4, "{files:?}");
+    let wrong = files.into_iter().filter_map(|(path, text)| {
+        let error = text.parse::<toml::Table>().err()?;
+        Some(format!("{path}: {error}"))
+    });
+    nothing(wrong.collect());
+}
+
+#[test]
+fn every_example_configuration_is_valid() {
+    use alerttrail::config::Config;
+    let connection_string = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=k";
+    let mut wrong = Vec::new();
+    for (path, text) in files("config", "toml") {
+        // A preset is a layer below other files, and no file of its own.
+        if path.starts_with("config/preset-") {
+            continue;
+        }
+        let mut variables = Vec::new();
+        for rest in text.split("${").skip(1) {
+            let name = rest.split('}').next().unwrap().to_owned();
+            let value = if name.contains("CONNECTION") {
+                connection_string
+            } else {
+                "value"
+            };
+            variables.push((name, value.to_owned()));
+        }
+        if let Err(errors) = Config::load(Some(&root().join(&path)), variables.into_iter()) {
+            wrong.push(format!("{path}: {errors}"));
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn there_is_a_changelog() {
+    let text = fs::read_to_string(root().join("CHANGELOG.md")).unwrap_or_default();
+    assert!(
+        text.contains("Unreleased"),
+        "CHANGELOG.md, with a part named Unreleased, is missing"
+    );
+}

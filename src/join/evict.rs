@@ -1,6 +1,7 @@
 //! What may be forgotten behind the horizon. Nothing behind it is read, so when it goes does not matter.
 
 use super::Joiner;
+use super::state::AlertState;
 use super::work::{Step, load};
 use crate::store::keys::Timer;
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
@@ -27,6 +28,14 @@ impl Joiner {
         };
         let alert = keys::timer_alert(&key)?;
         let state = load(&alert, txn)?;
+        if let Some(AlertState::Here(held)) = &state
+            && held.revise
+        {
+            // Late activities that no summary has told of: one tells of them before the alert is forgotten.
+            self.work.push_front(Step::Evict);
+            self.work.push_front(Step::Summary { alert });
+            return Ok(());
+        }
         self.take_down(&alert, state.as_ref(), txn);
         // Also when there is no such alert: the timer must not come up again.
         txn.remove(Table::Timers, key.into());

@@ -1,0 +1,51 @@
+//! What one partition of the log knows of activities and alerts, in plain words.
+
+use std::collections::BTreeSet;
+
+use crate::due::Row;
+use crate::world::Version;
+
+pub(crate) struct Activity {
+    pub(crate) key: &'static str,
+    pub(crate) time: i64,
+    pub(crate) record: usize,
+}
+
+#[derive(Clone)]
+pub(crate) struct Alert {
+    pub(crate) version: Version,
+    pub(crate) record: usize,
+    /// The first tick inside the window and the first behind it.
+    pub(crate) window: (i64, i64),
+    pub(crate) deadline: i64,
+    pub(crate) forget_at: i64,
+    pub(crate) is_here: bool,
+    pub(crate) was_here: bool,
+    /// Whether it has been answered, here or, as far as this partition can know, elsewhere.
+    pub(crate) is_answered: bool,
+    /// The answer given here.
+    pub(crate) answer: Option<Answer>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Answer {
+    pub(crate) closed_by: Option<&'static str>,
+    pub(crate) closed_at: Option<i64>,
+    pub(crate) revision: u64,
+    pub(crate) ever_matched: bool,
+    /// Whether late activities have come that no revision has told of.
+    pub(crate) late: bool,
+    pub(crate) out: BTreeSet<usize>,
+}
+
+impl Alert {
+    pub(crate) fn row(&self, activity: usize, reason: &'static str) -> Row {
+        Row {
+            is_upsert: false,
+            alert: self.version.alert,
+            activity,
+            reason,
+            records: None,
+        }
+    }
+}

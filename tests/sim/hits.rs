@@ -1,0 +1,80 @@
+//! What the worlds of a run came upon. A simulation that never meets a case proves nothing about it.
+
+use std::collections::BTreeMap;
+
+/// How often each case was met.
+#[derive(Default, Clone)]
+pub(crate) struct Hits(BTreeMap<&'static str, u64>);
+
+impl Hits {
+    pub(crate) fn hit(&mut self, case: &'static str) {
+        self.add(case, 1);
+    }
+
+    pub(crate) fn add(&mut self, case: &'static str, count: u64) {
+        *self.0.entry(case).or_default() += count;
+    }
+
+    /// The cases of [`CASES`] that were not met.
+    pub(crate) fn missing(&self) -> Vec<&'static str> {
+        CASES.iter().copied().filter(|case| !self.0.contains_key(case)).collect()
+    }
+}
+
+impl std::fmt::Display for Hits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (case, count) in &self.0 {
+            writeln!(f, "{count:>9}  {case}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a run of all seeds must come upon.
+const CASES: [&str; 45] = [
+    "close: by the watermark",
+    "close: by the clock",
+    "close: by max_wait",
+    "close: at the end of input",
+    "close: with a match",
+    "close: without a match",
+    "close: of an empty window",
+    "alert: late",
+    "alert: older version after a newer one",
+    "alert: same version again",
+    "alert: tie of TimeGenerated",
+    "alert: expired",
+    "alert: without a key",
+    "alert: forgotten",
+    "alert: back after it was forgotten",
+    "update: before the close",
+    "update: after the close, nothing moves",
+    "update: after the close, rows come",
+    "update: after the close, rows go",
+    "update: key moves within the partition",
+    "update: key moves away",
+    "update: answered key comes from elsewhere",
+    "update: key comes back",
+    "activity: late",
+    "activity: late for several alerts",
+    "activity: again",
+    "activity: expired",
+    "activity: future, holds no window open",
+    "activity: dropped from state",
+    "revision: for late activities",
+    "watermark: goes by the clock",
+    "watermark: waits for a partition",
+    "watermark: partition added",
+    "watermark: lease of idleness runs out",
+    "route: crash loses what was in flight",
+    "route: routed again",
+    "route: partition moves",
+    "join: crash after apply",
+    "join: crash amid delivery",
+    "join: crash after delivery",
+    "join: crash after the write",
+    "join: store lost",
+    "join: a thawed owner sends last",
+    "join: resumed amid an emission",
+    "log: gap in the offsets",
+];

@@ -1,0 +1,273 @@
+//! What is written to the input topics: activities and alerts that stand close together, on and around each other's bounds.
+
+use alerttrail::time::EventTime;
+
+use crate::rng::Rng;
+use crate::rows::{self, Column};
+use crate::world::{Message, Record, Settings, TICKS_PER_MILLI, Version, What, start, ticks, ticks_of};
+
+const KEYS: [&str; 5] = ["policy", "Policy", "8e6ba277-ef39-404e-aaf1-294f6d9a2b88", "a b", "42"];
+
+/// Draws all records, and the messages of each source in the order of writing.
+pub(crate) fn draw(settings: &Settings, rng: &mut Rng) -> (Vec<Record>, Vec<Vec<Message>>) {
+    let mut draft = Draft {
+        settings,
+        keys: rng.below(3) + 1,
+        alerts: rng.below(5) + 1,
+        now: start(),
+        records: Vec::new(),
+        columns: Vec::new(),
+        activities: 0,
+        versions: Vec::new(),
+        times: Vec::new(),
+    };
+    let mut messages: Vec<Vec<Message>> = settings.sources.iter().map(|_| Vec::new()).collect();
+    let silent = rng.percent(30).then(|| rng.below(settings.sources.len()));
+    for _ in 0..rng.between(5, 60) {
+        draft.now += match rng.below(10) {
+            0 => 0,
+            1 if rng.percent(40) => rng.between(0, settings.pace.quiet),
+            _ => rng.between(0, settings.pace.gap),
+        };
+        let open: Vec<usize> = (0..settings.sources.len())
+            .filter(|source| {
+                settings.sources[*source].since <= draft.now && (Some(*source) != silent || settings.sources.len() == 1)
+            })
+            .collect();
+        let source = match open.is_empty() {
+            true => 0,
+            false => *rng.pick(&open),
+        };
+        let message = draft.message(rng);
+        messages[source].push(message);
+    }
+    (draft.records, messages)
+}
+
+struct Draft<'a> {
+    settings: &'a Settings,
+    keys: usize,
+    alerts: usize,
+    /// The wall time.
+    now: i64,
+    records: Vec<Record>,
+    /// The columns that each record was made of.
+    columns: Vec<Vec<Column>>,
+    activities: usize,
+    versions: Vec<Version>,
+    times: Vec<i64>,
+}
+
+impl Draft<'_> {
+    fn message(&mut self, rng: &mut Rng) -> Message {
+        let timestamp = match rng.below(10) {
+            0 => None,
+            1 => Some(self.now + rng.between(-5_000, 5_000)),
+            _ => Some(self.now),
+        };
+        let count = match rng.percent(60) {
+            true => 1,
+            false => rng.below(4),
+        };
+        let first = self.records.len();
+        let mut texts = Vec::new();
+        for _ in 0..count {
+            texts.push(self.record(rng));
+        }
+        let value = match (count, rng.below(8)) {
+            (0, 0..=3) => None,
+            (1, 0..=4) => texts.pop(),
+            (_, 5) => Some(format!("[{}]", texts.join(",\n "))),
+            _ => Some(format!("{{\"records\": [{}]}}", texts.join(","))),
+        };
+        Message {
+            at: self.now,
+            timestamp,
+            records: (first..self.records.len()).collect(),
+            value,
+        }
+    }
+
+    /// Adds a record; its text within the message.
+    fn record(&mut self, rng: &mut Rng) -> String {
+        let (what, columns) = match rng.below(100) {
+            0..=4 => return self.nothing(rng),
+            5..=15 if !self.records.is_empty() => {
+                let again = rng.below(self.records.len());
+                if self.columns[again].is_empty() {
+                    return self.nothing(rng);
+                }
+                (self.records[again].what.clone(), self.columns[again].clone())
+            }
+            16..=22 => self.unkeyed(rng),
+            23..=45 => self.alert(rng),
+            _ => self.activity(rng),
+        };
+        let table = match what {
+            What::Alert(_) => "SecurityAlert",
+            _ => "CloudAppEvents",
+        };
+        let (row, text) = rows::dress(table, &columns, self.now, rng);
+        let twin = self.records.iter().position(|record| record.row == row);
+        self.records.push(Record {
+            what,
+            row,
+            twin: twin.unwrap_or(self.records.len()),
+        });
+        self.columns.push(columns);
+        text
+    }
+
+    /// A record that can be neither joined nor watched.
+    fn nothing(&mut self, rng: &mut Rng) -> String {
+        let text = match rng.below(5) {
+            0 => r#"{"category":"AdvancedHunting-EmailEvents","properties":{"x":1}}"#.to_owned(),
+            1 => r#"{"Type":"SigninLogs","SystemAlertId":"alert-0"}"#.to_owned(),
+            2 => format!(
+                r#"{{"SystemAlertId":"alert-0","AlertType":"{}","TimeGenerated":"2099-01-01T00:00:00Z","StartTime":"0001-01-01T00:00:00Z"}}"#,
+                KEYS[0]
+            ),
+            3 => format!(
+                r#"{{"RawEventData":{{"CreationTime":"2026-02-30T00:00:00","Data":{{"cid":"{}"}}}}}}"#,
+                KEYS[0]
+            ),
+            _ => "7".to_owned(),
+        };
+        self.records.push(Record {
+            what: What::Nothing,
+            row: String::new(),
+            twin: self.records.len(),
+        });
+        self.columns.push(Vec::new());
+        text
+    }
+
+    fn unkeyed(&mut self, rng: &mut Rng) -> (What, Vec<Column>) {
+        let time = rng.percent(90).then(|| self.activity_time(rng));
+        let cid = *rng.pick(&["null", "\"\""]);
+        (
+            What::Unkeyed { time },
+            rows::activity(cid, time, 1_000 + self.records.len(), rng),
+        )
+    }
+
+    fn activity(&mut self, rng: &mut Rng) -> (What, Vec<Column>) {
+        let time = self.activity_time(rng);
+        let key = KEYS[rng.below(self.keys)];
+        let number = self.activities;
+        self.activities += 1;
+        self.times.push(time);
+        let cid = match key {
+            "42" if rng.percent(50) => key.to_owned(),
+            _ => format!("\"{key}\""),
+        };
+        let columns = rows::activity(&cid, Some(time), number, rng);
+        (What::Activity { number, key, time }, columns)
+    }
+
+    fn activity_time(&self, rng: &mut Rng) -> i64 {
+        let now = ticks_of(self.now);
+        let bound = ticks(self.settings.out_of_orderness);
+        let pace = self.settings.pace;
+        let time = match rng.below(20) {
+            0..=8 => now - rng.between(0, bound.max(TICKS_PER_MILLI)),
+            9 => now - bound - rng.between(0, pace.window * TICKS_PER_MILLI),
+            10 if !self.times.is_empty() => *rng.pick(&self.times),
+            11..=13 if !self.versions.is_empty() => {
+                let version = rng.pick(&self.versions);
+                let edge = match rng.percent(50) {
+                    true => version.start - ticks(self.settings.before),
+                    false => version.end + ticks(self.settings.after),
+                };
+                edge + rng.between(-1, 1)
+            }
+            14..=16 if !self.versions.is_empty() => {
+                let version = rng.pick(&self.versions);
+                rng.between(version.start.min(version.end), version.end.max(version.start))
+            }
+            17 if rng.percent(15) => now + 10 * 86_400 * 1_000 * TICKS_PER_MILLI,
+            18 if rng.percent(10) => 0,
+            _ => now - rng.between(0, pace.gap * 5 * TICKS_PER_MILLI),
+        };
+        // Of what lies in the future only a bad clock knows, and that is drawn above.
+        let latest = now + 10 * 86_400 * 1_000 * TICKS_PER_MILLI;
+        time.clamp(0, latest)
+    }
+
+    /// A new alert, or a further version of one: of the same content, with another window, with another key, or what it once was.
+    fn alert(&mut self, rng: &mut Rng) -> (What, Vec<Column>) {
+        let alert = rng.below(self.alerts);
+        let earlier: Vec<&Version> = self.versions.iter().filter(|version| version.alert == alert).collect();
+        let (key, start, end) = match earlier.last() {
+            None => self.first_version(rng),
+            Some(last) => self.next_version(last, earlier[rng.below(earlier.len())], rng),
+        };
+        let generated = match (rng.below(6), earlier.last()) {
+            (0, Some(last)) => last.generated,
+            (1, Some(last)) => last.generated - rng.between(0, self.settings.pace.window * TICKS_PER_MILLI),
+            _ => ticks_of(self.now),
+        };
+        let [start, end, generated] = [start, end, generated].map(|time| time.clamp(0, EventTime::LAST.ticks()));
+        let columns = rows::alert(alert, key, [start, end, generated], rng);
+        let version = Version {
+            alert,
+            generated,
+            hash: rows::hash(&columns),
+            key,
+            start,
+            end,
+        };
+        self.versions.push(version.clone());
+        (What::Alert(version), columns)
+    }
+
+    fn first_version(&self, rng: &mut Rng) -> (&'static str, i64, i64) {
+        let (start, end) = self.window(rng);
+        (self.alert_key(rng), start, end)
+    }
+
+    fn next_version(&self, last: &Version, any: &Version, rng: &mut Rng) -> (&'static str, i64, i64) {
+        let by = rng.between(0, self.settings.pace.window * TICKS_PER_MILLI);
+        let (mut key, mut start, mut end) = (last.key, last.start, last.end);
+        match rng.below(9) {
+            0 => {}
+            1 => (key, start, end) = (any.key, any.start, any.end),
+            2 => key = self.alert_key(rng),
+            3 => (start, end) = self.window(rng),
+            4 => (key, start, end) = self.first_version(rng),
+            5 => start -= by,
+            6 => end = if rng.percent(50) { end + by } else { end - by / 4 },
+            7 => start += by / 4,
+            _ => (start, end) = (start + by / 4, end + by / 4),
+        }
+        (key, start, end)
+    }
+
+    fn window(&self, rng: &mut Rng) -> (i64, i64) {
+        let now = ticks_of(self.now);
+        let length = self.settings.pace.window * TICKS_PER_MILLI;
+        let near = match self.times.is_empty() {
+            true => now,
+            false => *rng.pick(&self.times),
+        };
+        match rng.below(16) {
+            0 => (near, near),
+            1 => (now, now - rng.between(0, length)),
+            2 => (near - 1, near + 1),
+            3 => (near - rng.between(0, 1), near + rng.between(0, 1)),
+            4 => (near - rng.between(0, length), near + rng.between(0, length)),
+            5 => (now - 20 * length, now - 19 * length),
+            6 if rng.percent(40) => (0, EventTime::LAST.ticks()),
+            7 if rng.percent(60) => (0, now),
+            8 if rng.percent(60) => (now, EventTime::LAST.ticks()),
+            _ => (now - rng.between(0, 2 * length), now + rng.between(-length / 2, length)),
+        }
+    }
+
+    fn alert_key(&self, rng: &mut Rng) -> &'static str {
+        match rng.percent(4) {
+            true => "",
+            false => KEYS[rng.below(self.keys)],
+        }
+    }
+}

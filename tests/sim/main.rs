@@ -1,0 +1,191 @@
+//! The simulation: whole worlds, each drawn from one seed, with everything that can go wrong in them.
+//!
+//! A world has settings, activities and alerts, and the times at which they are written to the input topics (`world`, `inputs`, `rows`).
+//! Routers read them, crash and pass partitions to one another; out comes the log (`routing`). Joiners work it off in batches and die
+//! between any two effects (`joining`). It is the program's own code that routes, joins and emits, over logs and stores in memory. What
+//! it says is held against the query's answer over the inputs, and against what each record of the log has to bring (`oracle`,
+//! `model`). `faults` plants faults: a simulation is as good as what it catches.
+//!
+//! `SEED=7 cargo test --no-default-features --test sim worlds` replays one world and prints all that happens in it, should it fail.
+//! `SEEDS=100000` tries as many.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test")]
+
+mod clock;
+mod due;
+mod faults;
+mod held;
+mod hits;
+mod inputs;
+mod joining;
+mod model;
+mod oracle;
+mod rng;
+mod router;
+mod routing;
+mod rows;
+mod trace;
+mod world;
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use faults::{FAULTS, Fault};
+use hits::Hits;
+use joining::{Joined, Plan};
+use rng::Rng;
+use router::Log;
+use trace::Trace;
+use world::World;
+
+/// Worlds in a run.
+const SEEDS: u64 = 1_500;
+/// Worlds within which every planted fault must be found.
+const SEEDS_FOR_A_FAULT: u64 = 300;
+
+/// An invariant that does not hold.
+#[derive(Debug)]
+struct Failure {
+    invariant: &'static str,
+    what: String,
+}
+
+impl Failure {
+    fn new(invariant: &'static str, what: String) -> Self {
+        Self { invariant, what }
+    }
+
+    fn unless(holds: bool, invariant: &'static str, what: impl FnOnce() -> String) -> Result<(), Self> {
+        match holds {
+            true => Ok(()),
+            false => Err(Self::new(invariant, what())),
+        }
+    }
+}
+
+impl From<alerttrail::store::Error> for Failure {
+    fn from(error: alerttrail::store::Error) -> Self {
+        Self::new("sound", error.to_string())
+    }
+}
+
+/// What came out of a world.
+struct Run {
+    logs: Vec<Log>,
+    joined: Vec<Joined>,
+}
+
+/// Runs the world of `seed` and holds it against every invariant.
+fn run(seed: u64, fault: Option<Fault>, hits: &mut Hits, trace: &mut Trace) -> Result<Run, Failure> {
+    let world = World::new(seed);
+    let logs = routing::run(&world, fault, &mut Rng::new(seed, 3), hits, trace)?;
+    let mut reader = oracle::Reader::new(&world);
+    let mut joined = Vec::new();
+    let mut rng = Rng::new(seed, 4);
+    for (number, log) in logs.iter().enumerate() {
+        trace.note(|| format!("partition {number} of the log is worked off"));
+        let plan = Plan::draw(&mut rng, fault);
+        let stormy = joining::run(&world.settings, log, plan, &mut rng, hits, trace)?;
+        trace.note(|| "again, without crashes".to_owned());
+        let calm = joining::run(&world.settings, log, Plan::calm(), &mut rng, hits, trace)?;
+        let expected = model::expect(&world, number, log, hits);
+        reader.check(&calm.output, &expected.due)?;
+        oracle::check_alternation(&calm.output)?;
+        oracle::check_stable(&stormy.output, &calm.output)?;
+        for Joined { store, .. } in [&calm, &stormy] {
+            oracle::check_left(store, &expected)?;
+        }
+        Failure::unless(calm.counts == expected.counts, "sound", || {
+            format!("counted {:?}, not {:?}", calm.counts, expected.counts)
+        })?;
+        joined.push(stormy);
+    }
+    let pairs = oracle::check_answer(&world, &reader.fold(&joined)?)?;
+    hits.add("pairs of the query", pairs as u64);
+    hits.add("records of the log", logs.iter().map(|log| log.journal.len() as u64).sum());
+    Ok(Run { logs, joined })
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The same, where a panic of the program is a failure like any other.
+fn attempt(seed: u64, fault: Option<Fault>, hits: &mut Hits, trace: &mut Trace) -> Result<Run, Failure> {
+    QUIET.set(true);
+    let attempted = catch_unwind(AssertUnwindSafe(|| run(seed, fault, hits, trace)));
+    QUIET.set(false);
+    attempted.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        Err(Failure::new("sound", format!("a panic: {}", text.unwrap_or_default())))
+    })
+}
+
+/// Panics that are caught say nothing.
+fn hush() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                print(panic);
+            }
+        }));
+    });
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().expect("SEED and SEEDS are numbers"))
+}
+
+#[test]
+fn worlds_keep_every_invariant() {
+    hush();
+    if let Some(seed) = number("SEED") {
+        let mut trace = Trace::on();
+        if let Err(Failure { invariant, what }) = attempt(seed, None, &mut Hits::default(), &mut trace) {
+            let lines = trace.lines.unwrap_or_default().join("\n");
+            panic!("SEED={seed} is not {invariant}: {what}\n{lines}\nSEED={seed} is not {invariant}: {what}");
+        }
+        return;
+    }
+    let mut hits = Hits::default();
+    for seed in 0..number("SEEDS").unwrap_or(SEEDS) {
+        if let Err(Failure { invariant, what }) = attempt(seed, None, &mut hits, &mut Trace::default()) {
+            panic!("SEED={seed} is not {invariant}: {what}");
+        }
+    }
+    println!("{hits}");
+    assert!(hits.missing().is_empty(), "no world came upon {:?}", hits.missing());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    for seed in 0..50 {
+        let [one, other] = [(); 2].map(|()| run(seed, None, &mut Hits::default(), &mut Trace::default()).unwrap());
+        for (one, other) in one.logs.iter().zip(&other.logs) {
+            assert!(one.bytes == other.bytes, "SEED={seed} gives two logs");
+        }
+        for (one, other) in one.joined.iter().zip(&other.joined) {
+            assert!(one.output == other.output, "SEED={seed} gives two outputs");
+        }
+    }
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    hush();
+    let mut unseen = Vec::new();
+    for fault in FAULTS {
+        let found = (0..SEEDS_FOR_A_FAULT).find_map(|seed| {
+            let failure = attempt(seed, Some(fault), &mut Hits::default(), &mut Trace::default()).err()?;
+            Some((seed, failure.invariant))
+        });
+        match found {
+            Some((seed, invariant)) => println!("{fault:?} is found by seed {seed}: not {invariant}"),
+            None => unseen.push(fault),
+        }
+    }
+    assert!(unseen.is_empty(), "not found within {SEEDS_FOR_A_FAULT} seeds: {unseen:?}");
+}

@@ -1,0 +1,148 @@
+//! One router, and what it writes: the log, and beside it a journal. The journal says what each log record means in terms of the inputs,
+//! and is written from them, never from what the program made of them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use alerttrail::decode::{Decoder, Settings as Decode};
+use alerttrail::log::partition_of;
+use alerttrail::record::Key;
+use alerttrail::route::{Progress, Router, Settings as Route};
+
+use crate::faults::Fault;
+use crate::world::{Message, Settings, What, World, ticks, ticks_of};
+
+/// What one record of the log means.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    /// There is none at this offset.
+    Gap,
+    /// An activity, as the record of this number.
+    Activity(usize),
+    /// A version of an alert, as the record of this number, routed when the router's clock showed `now`.
+    Alert { record: usize, now: i64 },
+    /// How far a router had read.
+    Marks(Said),
+    /// There is no more input.
+    End,
+}
+
+/// What marks have to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) wall: i64,
+    pub(crate) clock: i64,
+    /// The sources that exist.
+    pub(crate) listed: Vec<usize>,
+    /// By source: its watermark, and whether it is idle.
+    pub(crate) sources: Vec<(usize, Option<i64>, bool)>,
+}
+
+/// One partition of the log: at each offset the bytes, if any, and what they mean.
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) bytes: Vec<Option<Vec<u8>>>,
+    pub(crate) journal: Vec<Entry>,
+}
+
+/// One router, with what it has not sent yet.
+pub(crate) struct Node {
+    pub(crate) router: Router,
+    pub(crate) progress: Progress,
+    pub(crate) reading: BTreeMap<usize, Reading>,
+    /// By partition of the log.
+    pub(crate) queues: Vec<VecDeque<(Vec<u8>, Entry)>>,
+    /// How far its clock is ahead.
+    pub(crate) skew: i64,
+}
+
+/// What is true of a source that a router reads.
+pub(crate) struct Reading {
+    pub(crate) position: usize,
+    pub(crate) latest: Option<i64>,
+    pub(crate) active: i64,
+    /// When the router last looked where the source ends.
+    pub(crate) looked: Option<i64>,
+}
+
+impl Reading {
+    pub(crate) fn new(position: usize, now: i64) -> Self {
+        Self {
+            position,
+            latest: None,
+            active: now,
+            looked: None,
+        }
+    }
+
+    /// The router has read one message; how many activities in it have times that are too far ahead to move the watermark.
+    pub(crate) fn read(&mut self, world: &World, offset: usize, message: &Message, now: i64) -> u64 {
+        self.position = offset + 1;
+        let arrived = message.timestamp.map_or(now, |timestamp| timestamp.min(now));
+        let allowed = ticks_of(arrived) + ticks(world.settings.max_future_skew);
+        let mut ahead = 0;
+        for record in &message.records {
+            let (What::Activity { time, .. } | What::Unkeyed { time: Some(time) }) = &world.records[*record].what else {
+                continue;
+            };
+            self.active = self.active.max(now);
+            match *time <= allowed {
+                true => self.latest = self.latest.max(Some(*time)),
+                false => ahead += 1,
+            }
+        }
+        ahead
+    }
+}
+
+impl Node {
+    pub(crate) fn new(settings: &Settings, fault: Option<Fault>, skew: i64) -> Self {
+        let decoder = Decoder::new(Decode {
+            widening: settings.widening(),
+            ..Decode::default()
+        });
+        let max_future_skew = match fault {
+            Some(Fault::FutureMovesWatermark) => std::time::Duration::MAX,
+            _ => settings.max_future_skew,
+        };
+        let route = Route {
+            partitions: settings.partitions,
+            max_wait: settings.max_wait,
+            max_future_skew,
+            tenants: false,
+        };
+        Self {
+            router: Router::new(decoder, route),
+            progress: Progress::default(),
+            reading: BTreeMap::new(),
+            queues: (0..settings.partitions).map(|_| VecDeque::new()).collect(),
+            skew,
+        }
+    }
+}
+
+/// The partition of the log that owns a correlation id.
+pub(crate) fn owner(key: &str, partitions: u32) -> usize {
+    let key = Key {
+        tenant: "".into(),
+        correlation_id: key.into(),
+    };
+    partition_of(&key, partitions) as usize
+}
+
+/// What has to come of the records of a message, by partition of the log.
+pub(crate) fn meant(world: &World, records: &[usize], now: i64) -> Vec<Vec<Entry>> {
+    let partitions = world.settings.partitions;
+    let mut meant: Vec<Vec<Entry>> = (0..partitions).map(|_| Vec::new()).collect();
+    for record in records {
+        match &world.records[*record].what {
+            What::Activity { key, .. } => meant[owner(key, partitions)].push(Entry::Activity(*record)),
+            What::Alert(_) => {
+                for partition in &mut meant {
+                    partition.push(Entry::Alert { record: *record, now });
+                }
+            }
+            What::Unkeyed { .. } | What::Nothing => {}
+        }
+    }
+    meant
+}

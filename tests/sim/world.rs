@@ -1,0 +1,260 @@
+//! A world: settings, and everything that will ever be written to the input topics, drawn from one seed.
+
+use std::time::Duration;
+
+use alerttrail::time::{Bounds, EventTime, Widening};
+
+use crate::inputs;
+use crate::rng::Rng;
+
+pub(crate) const TICKS_PER_MILLI: i64 = 10_000;
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// Everything drawn for one seed, before anything happens.
+pub(crate) struct World {
+    pub(crate) settings: Settings,
+    /// Every record ever sent, re-deliveries included, in the order of sending.
+    pub(crate) records: Vec<Record>,
+    /// By source, in the order of its offsets.
+    pub(crate) messages: Vec<Vec<Message>>,
+}
+
+/// The settings, as a user would set them, and the limits of the run.
+pub(crate) struct Settings {
+    pub(crate) retention: Option<Duration>,
+    pub(crate) out_of_orderness: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) max_wait: Duration,
+    pub(crate) max_future_skew: Duration,
+    pub(crate) inclusive: bool,
+    pub(crate) before: Duration,
+    pub(crate) after: Duration,
+    pub(crate) unmatched: bool,
+    /// Partitions of the log.
+    pub(crate) partitions: u32,
+    /// The source partitions: every partition of every topic.
+    pub(crate) sources: Vec<Source>,
+    pub(crate) routers: usize,
+    /// Whether the input ends, as in `correlate`, instead of being silent for ever.
+    pub(crate) ends: bool,
+    pub(crate) pace: Pace,
+}
+
+/// One partition of an input topic.
+pub(crate) struct Source {
+    pub(crate) topic: &'static str,
+    pub(crate) partition: u32,
+    /// When it was created, in milliseconds of wall time.
+    pub(crate) since: i64,
+}
+
+/// How far apart things happen: milliseconds between two messages, and the usual length of a window.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) gap: i64,
+    pub(crate) quiet: i64,
+    pub(crate) window: i64,
+}
+
+/// One record as it was sent once.
+pub(crate) struct Record {
+    pub(crate) what: What,
+    /// The row, byte for byte, where the record holds one.
+    pub(crate) row: String,
+    /// The first record with the same row, byte for byte.
+    pub(crate) twin: usize,
+}
+
+/// What a record is, by how it was made.
+#[derive(Clone)]
+pub(crate) enum What {
+    /// An activity that can join. Re-deliveries have the same number.
+    Activity { number: usize, key: &'static str, time: i64 },
+    /// An activity that cannot.
+    Unkeyed { time: Option<i64> },
+    /// A readable version of an alert.
+    Alert(Version),
+    /// Something else.
+    Nothing,
+}
+
+/// A version of an alert. All times are ticks since year 1.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Version {
+    pub(crate) alert: usize,
+    pub(crate) generated: i64,
+    pub(crate) hash: [u8; 32],
+    pub(crate) key: &'static str,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+}
+
+impl std::fmt::Debug for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [start, end, generated] = [self.start, self.end, self.generated].map(show);
+        write!(
+            f,
+            "alert {} of {:?} from {start} to {end}, generated {generated}",
+            self.alert, self.key
+        )
+    }
+}
+
+impl Version {
+    /// What versions of one alert are ordered by.
+    pub(crate) fn order(&self) -> (i64, [u8; 32]) {
+        (self.generated, self.hash)
+    }
+}
+
+/// One message of a source.
+pub(crate) struct Message {
+    /// When it is written, in milliseconds of wall time.
+    pub(crate) at: i64,
+    pub(crate) timestamp: Option<i64>,
+    /// The records inside, as indices.
+    pub(crate) records: Vec<usize>,
+    pub(crate) value: Option<String>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let settings = Settings::draw(&mut Rng::new(seed, 1));
+        let (records, messages) = inputs::draw(&settings, &mut Rng::new(seed, 2));
+        Self {
+            settings,
+            records,
+            messages,
+        }
+    }
+}
+
+impl Settings {
+    fn draw(rng: &mut Rng) -> Self {
+        let millis = |rng: &mut Rng, from: &[u64]| Duration::from_millis(*rng.pick(from));
+        let pace = *rng.pick(&[
+            (400, 20 * SECOND, MINUTE),
+            (5 * SECOND, 5 * MINUTE, 2 * MINUTE),
+            (MINUTE, HOUR, HOUR),
+            (2 * HOUR, 2 * DAY, 8 * HOUR),
+        ]);
+        let [gap, quiet, window] = [pace.0, pace.1, pace.2].map(|millis| i64::try_from(millis).unwrap());
+        let out_of_orderness = millis(rng, &[0, SECOND, 10 * SECOND, 5 * MINUTE]);
+        let before = millis(rng, &[0, 0, 0, SECOND, 5 * MINUTE]);
+        let after = millis(rng, &[0, 0, 0, SECOND, 5 * MINUTE]);
+        // A retention must be longer than all three.
+        let least = out_of_orderness.max(before).max(after) + Duration::from_millis(1);
+        let retention = match rng.below(8) {
+            0..=2 => None,
+            3 => Some(Duration::from_millis(30 * DAY)),
+            4 => Some(least),
+            5 => Some(least.max(Duration::from_millis(MINUTE))),
+            6 => Some(least.max(Duration::from_millis(2 * HOUR))),
+            _ => Some(least.max(Duration::from_millis(2 * DAY))),
+        };
+        Self {
+            retention,
+            out_of_orderness,
+            idle_timeout: millis(rng, &[SECOND, 10 * SECOND, MINUTE]),
+            max_wait: millis(rng, &[SECOND, MINUTE, HOUR, DAY]),
+            max_future_skew: millis(rng, &[0, 10 * MINUTE]),
+            inclusive: rng.percent(30),
+            before,
+            after,
+            unmatched: rng.percent(50),
+            partitions: u32::try_from(rng.between(1, 4)).unwrap(),
+            sources: sources(rng, quiet),
+            routers: rng.below(3) + 1,
+            ends: rng.percent(15),
+            pace: Pace { gap, quiet, window },
+        }
+    }
+
+    /// The window of a version as `from <= time < to`.
+    pub(crate) fn window(&self, version: &Version) -> (i64, i64) {
+        let from = version.start - ticks(self.before);
+        let to = version.end + ticks(self.after);
+        match self.inclusive {
+            true => (from, to + 1),
+            false => (from + 1, to),
+        }
+    }
+
+    pub(crate) fn widening(&self) -> Widening {
+        Widening {
+            bounds: match self.inclusive {
+                true => Bounds::Inclusive,
+                false => Bounds::Exclusive,
+            },
+            before: self.before,
+            after: self.after,
+        }
+    }
+
+    /// Number of source partitions of each topic at a time.
+    pub(crate) fn topics_at(&self, wall: i64) -> Vec<(String, u32)> {
+        let mut topics: Vec<(String, u32)> = Vec::new();
+        for source in self.sources.iter().filter(|source| source.since <= wall) {
+            match topics.iter_mut().find(|(topic, _)| topic == source.topic) {
+                Some((_, count)) => *count += 1,
+                None => topics.push((source.topic.to_owned(), 1)),
+            }
+        }
+        topics
+    }
+}
+
+/// One or two topics of one to four partitions in all, of which the last may be added while things go on.
+fn sources(rng: &mut Rng, quiet: i64) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for topic in ["cloudappevents", "securityalert"] {
+        if topic == "securityalert" && rng.percent(40) {
+            continue;
+        }
+        for partition in 0..u32::try_from(rng.between(1, 2)).unwrap() {
+            let added = partition > 0 && rng.percent(20);
+            sources.push(Source {
+                topic,
+                partition,
+                since: start() + if added { rng.between(0, quiet) } else { 0 },
+            });
+        }
+    }
+    sources
+}
+
+/// When every world begins, in milliseconds of wall time.
+pub(crate) fn start() -> i64 {
+    wall_of(EventTime::from_date(2026, 3, 1, 0).unwrap().ticks())
+}
+
+/// Ticks of a duration.
+pub(crate) fn ticks(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos() / 100).unwrap()
+}
+
+/// Milliseconds of a duration.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap()
+}
+
+/// 1970-01-01 in ticks since year 1.
+const EPOCH: i64 = 621_355_968_000_000_000;
+
+/// Event time to wall time, rounded down.
+pub(crate) fn wall_of(ticks: i64) -> i64 {
+    (ticks - EPOCH).div_euclid(TICKS_PER_MILLI)
+}
+
+/// Wall time to event time.
+pub(crate) fn ticks_of(wall: i64) -> i64 {
+    wall * TICKS_PER_MILLI + EPOCH
+}
+
+/// A time as people read it.
+pub(crate) fn show(ticks: i64) -> String {
+    EventTime::from_ticks(ticks).to_string()
+}

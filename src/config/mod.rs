@@ -11,7 +11,7 @@
 //! `${NAME}` in a string of the file takes a variable, `$${` stands for `${`.
 //!
 //! Nothing here connects, reads a clock or knows what the settings do: whether a topic exists is found out elsewhere. It relies on
-//! [`decode::Settings`](crate::decode::Settings) and the types of [`time`](crate::time).
+//! [`decode::Settings`] and the types of [`time`](crate::time).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

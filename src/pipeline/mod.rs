@@ -1,10 +1,10 @@
 //! The only place with threads and an order of effects.
 //!
-//! [`local`] runs ROUTE and JOIN over a log in memory. [`processor`] runs the same two over Kafka: `route` from the input topics to the
+//! [`local`] runs ROUTE and JOIN over a log in memory. `processor` runs the same two over Kafka: `route` from the input topics to the
 //! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
 //! committed (`ledger`), which partitions are read from where (`route_assignment`, `join_assignment`), whether state and log were made under
 //! the same settings (`settings`). Relies on the pure stages for what
-//! follows from a record, and on [`kafka`](crate::kafka) for reaching a broker.
+//! follows from a record, and on `kafka` for reaching a broker.
 
 #[cfg(feature = "kafka")]
 mod join;

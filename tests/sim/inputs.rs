@@ -173,7 +173,7 @@ impl Draft<'_> {
             0..=8 => now - rng.between(0, bound.max(TICKS_PER_MILLI)),
             9 => now - bound - rng.between(0, pace.window * TICKS_PER_MILLI),
             10 if !self.times.is_empty() => *rng.pick(&self.times),
-            11..=13 if !self.versions.is_empty() => {
+            11 | 12 if !self.versions.is_empty() => {
                 let version = rng.pick(&self.versions);
                 let edge = match rng.percent(50) {
                     true => version.start - ticks(self.settings.before),
@@ -181,9 +181,17 @@ impl Draft<'_> {
                 };
                 edge + rng.between(-1, 1)
             }
-            14..=16 if !self.versions.is_empty() => {
+            13 | 14 if !self.versions.is_empty() => {
                 let version = rng.pick(&self.versions);
                 rng.between(version.start.min(version.end), version.end.max(version.start))
+            }
+            // Moves the horizon to where a window ends, or to an activity.
+            15 | 16 if self.settings.retention.is_some() && !self.times.is_empty() => {
+                let near = match self.versions.is_empty() {
+                    false if rng.percent(70) => self.settings.window(rng.pick(&self.versions)).1,
+                    _ => *rng.pick(&self.times),
+                };
+                now.min(near + bound + self.settings.retention.map_or(0, ticks))
             }
             17 if rng.percent(15) => now + 10 * 86_400 * 1_000 * TICKS_PER_MILLI,
             18 if rng.percent(10) => 0,
@@ -229,7 +237,7 @@ impl Draft<'_> {
     fn next_version(&self, last: &Version, any: &Version, rng: &mut Rng) -> (&'static str, i64, i64) {
         let by = rng.between(0, self.settings.pace.window * TICKS_PER_MILLI);
         let (mut key, mut start, mut end) = (last.key, last.start, last.end);
-        match rng.below(9) {
+        match rng.below(11) {
             0 => {}
             1 => (key, start, end) = (any.key, any.start, any.end),
             2 => key = self.alert_key(rng),
@@ -238,6 +246,8 @@ impl Draft<'_> {
             5 => start -= by,
             6 => end = if rng.percent(50) { end + by } else { end - by / 4 },
             7 => start += by / 4,
+            8 => key = any.key,
+            9 => (key, end) = (self.alert_key(rng), end - 1),
             _ => (start, end) = (start + by / 4, end + by / 4),
         }
         (key, start, end)

@@ -13,6 +13,9 @@ use crate::router::Log;
 use crate::trace::Trace;
 use crate::world::Settings;
 
+/// More transactions than this no partition takes.
+const MOST_CYCLES: usize = 100_000;
+
 /// How a partition is worked off.
 pub(crate) struct Plan {
     pub(crate) limit: Limit,
@@ -108,6 +111,8 @@ struct Partition<'a> {
     log: &'a Log,
     /// The offset to read next. Not the joiner's position: offsets at which there is nothing do not move that.
     cursor: i64,
+    /// Transactions so far.
+    cycles: usize,
     /// Whether nothing was done since the store was opened.
     just_opened: bool,
     plan: Plan,
@@ -141,6 +146,7 @@ impl<'a> Partition<'a> {
             settings,
             log,
             cursor: 0,
+            cycles: 0,
             just_opened: true,
             store: Store {
                 fault: plan.fault,
@@ -179,6 +185,8 @@ impl<'a> Partition<'a> {
         let until = end.min(self.cursor.saturating_add(i64::try_from(self.plan.batch).unwrap_or(i64::MAX)));
         let mut more = true;
         while more {
+            self.cycles += 1;
+            Failure::unless(self.cycles < MOST_CYCLES, "bounded", || "it never comes to an end".to_owned())?;
             let mut blind = Vec::new();
             let mut txn = Txn::new(&self.store);
             loop {

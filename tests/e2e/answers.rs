@@ -100,6 +100,14 @@ fn two_instances_share_the_work() {
     let Some(mut world) = World::new("two") else { return };
     let mut one = world.start("a");
     let mut two = world.start("b");
+    for instance in [&mut one, &mut two] {
+        let began = std::time::Instant::now();
+        while !instance.log().contains("joining") {
+            instance.assert_runs();
+            assert!(began.elapsed() < crate::util::PATIENCE, "{}", instance.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
     world.send_generated(&traffic(6));
     world.wait_for_answer(&mut [&mut one, &mut two]);
     one.kill();

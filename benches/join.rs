@@ -31,7 +31,7 @@ struct Partition {
 impl Partition {
     fn open(base: Memory) -> Self {
         let joiner = Joiner::open(&base, None).unwrap();
-        let offset = joiner.position().next_offset;
+        let offset = joiner.next_offset();
         Self {
             base,
             joiner,

@@ -66,12 +66,13 @@ struct Progress {
     horizon: Option<EventTime>,
 }
 
-/// Where a joiner stands in its log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A place in the output of a log: where an output stands, or how far the output has been made. What stands before a place is all outputs
+/// of the log records before `offset`, and the first `outputs` of the one there. The same log has the same output at the same place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Position {
-    /// The offset of the first log record that has not been applied.
-    pub next_offset: i64,
-    /// How many outputs of the record before it have been made.
+    /// The offset of a log record.
+    pub offset: i64,
+    /// Outputs of that record.
     pub outputs: u64,
 }
 
@@ -129,7 +130,7 @@ impl Joiner {
     }
 
     /// Takes in the log record at `offset`. What follows from it is done by [`Joiner::step`]; until that is done the next record
-    /// must wait. A record before [`Position::next_offset`] has been applied already and changes nothing.
+    /// must wait. A record before [`Joiner::next_offset`] has been applied already and changes nothing.
     pub fn begin<B: Base>(&mut self, offset: i64, record: LogRecord<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         debug_assert!(self.work.is_empty(), "the record before is not done");
         if offset < self.progress.next_offset {
@@ -159,14 +160,16 @@ impl Joiner {
 
     /// Works on what follows from the record until that is done or `out` is full; whether it is done.
     pub fn step<B: Base>(&mut self, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<bool, Error> {
-        out.cause = self.progress.next_offset - 1;
-        let before = out.len();
+        out.next = Position {
+            offset: self.progress.next_offset - 1,
+            outputs: self.progress.outputs,
+        };
         while !out.is_full()
             && let Some(step) = self.work.pop_front()
         {
             self.run(step, txn, out)?;
         }
-        self.progress.outputs += (out.len() - before) as u64;
+        self.progress.outputs = out.next.outputs;
         Ok(self.work.is_empty())
     }
 
@@ -181,11 +184,22 @@ impl Joiner {
         Ok(())
     }
 
-    /// Where the joiner stands.
+    /// The offset of the first log record that has not been applied: where reading goes on.
+    pub fn next_offset(&self) -> i64 {
+        self.progress.next_offset
+    }
+
+    /// How far the output has been made.
     pub fn position(&self) -> Position {
-        Position {
-            next_offset: self.progress.next_offset,
-            outputs: self.progress.outputs,
+        match self.work.is_empty() {
+            true => Position {
+                offset: self.progress.next_offset,
+                outputs: 0,
+            },
+            false => Position {
+                offset: self.progress.next_offset - 1,
+                outputs: self.progress.outputs,
+            },
         }
     }
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Position;
 use crate::record::{ActivityId, AlertId, Key};
 use crate::time::{EventTime, WallTime, Window};
 
@@ -114,11 +115,11 @@ pub struct Answer {
 /// Outputs on their way out, until there are enough to hand over.
 #[derive(Default, Debug)]
 pub struct Outbox {
-    outputs: Vec<(i64, Output)>,
+    outputs: Vec<(Position, Output)>,
     bytes: usize,
     limit: Limit,
-    /// The offset of the log record that is being worked on.
-    pub(super) cause: i64,
+    /// The place of the next output.
+    pub(super) next: Position,
 }
 
 /// When an outbox is full: at either of the two.
@@ -163,8 +164,8 @@ impl Outbox {
         self.outputs.is_empty()
     }
 
-    /// Takes out everything, in order, each with the offset of the log record that caused it.
-    pub fn drain(&mut self) -> std::vec::Drain<'_, (i64, Output)> {
+    /// Takes out everything, in order, each with its place; the offset there is that of the log record that caused it.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, (Position, Output)> {
         self.bytes = 0;
         self.outputs.drain(..)
     }
@@ -174,6 +175,7 @@ impl Outbox {
             Output::Row(row) => row.rows.as_ref().map_or(0, |(alert, activity)| alert.len() + activity.len()),
             Output::Summary(summary) => summary.row.as_ref().map_or(0, |alert| alert.len()),
         };
-        self.outputs.push((self.cause, output));
+        self.outputs.push((self.next, output));
+        self.next.outputs += 1;
     }
 }

@@ -252,16 +252,27 @@ fn a_full_outbox_is_worked_off_across_a_restart() {
         }
         let done = joiner.step(&mut txn, &mut out).unwrap();
         assert!(out.len() <= 1);
-        times.extend(out.drain().map(|(cause, output)| (cause, rows(&[output]))));
+        times.extend(out.drain().map(|(at, output)| (at, rows(&[output]))));
         joiner.save(&mut txn).unwrap();
         let batch = txn.into_batch();
         world.base.write(batch).unwrap();
         if done {
-            assert_eq!(joiner.position().outputs, 6, "five rows and a summary");
+            let (offset, outputs) = (world.offset + 1, 0);
+            assert_eq!(joiner.position(), Position { offset, outputs });
             break;
         }
     }
     let expected: Vec<Vec<(Op, i64)>> = (10..15).map(|time| vec![(Op::Upsert, time)]).chain([vec![]]).collect();
     assert_eq!(times.iter().map(|(_, rows)| rows.clone()).collect::<Vec<_>>(), expected);
-    assert!(times.iter().all(|(cause, _)| *cause == world.offset));
+    let places: Vec<Position> = (0..6)
+        .map(|outputs| Position {
+            offset: world.offset,
+            outputs,
+        })
+        .collect();
+    assert_eq!(
+        times.iter().map(|(at, _)| *at).collect::<Vec<_>>(),
+        places,
+        "five rows and a summary"
+    );
 }

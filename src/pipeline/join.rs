@@ -17,7 +17,7 @@ use super::join_assignment::{Context, Owner, Owners};
 use crate::clock;
 use crate::config::{Config, Unmatched};
 use crate::emit::{self, Emitted, Emitter, Headers, Kind};
-use crate::join::{Limit, Outbox};
+use crate::join::{Limit, Outbox, Position};
 use crate::kafka::clients;
 use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
 use crate::log::LogRecord;
@@ -166,7 +166,7 @@ impl Join {
             if delivered == Delivered::Interrupted {
                 return Ok(delivered);
             }
-            self.positions.insert(*partition, owner.joiner.position().next_offset);
+            self.positions.insert(*partition, owner.joiner.position().offset);
         }
         drop(owners);
         drop(batches);
@@ -255,11 +255,11 @@ impl Out {
     /// Sends everything in the outbox and waits until it is acknowledged.
     fn deliver(&mut self, outbox: &mut Outbox, partition: i32) -> Result<Delivered, Error> {
         let flight = Arc::new(Flight::default());
-        for (number, (seq, output)) in outbox.drain().enumerate() {
-            let headers = match self.emitter.emit(&output, seq, &mut self.value) {
+        for (at, output) in outbox.drain() {
+            let headers = match self.emitter.emit(&output, at.offset, &mut self.value) {
                 Emitted::Omitted => continue,
                 Emitted::TooLarge(headers) => {
-                    self.too_large(&headers, partition, number, &flight)?;
+                    self.too_large(&headers, partition, at, &flight)?;
                     continue;
                 }
                 Emitted::Record(headers) => headers,
@@ -276,7 +276,7 @@ impl Out {
             };
             match self.sender.send_when_room(&message, &flight, &self.shutdown)? {
                 Sending::Sent => self.metrics.emitted(&headers),
-                Sending::TooLarge => self.too_large(&headers, partition, number, &flight)?,
+                Sending::TooLarge => self.too_large(&headers, partition, at, &flight)?,
                 Sending::Full => return Ok(Delivered::Interrupted),
             }
         }
@@ -287,7 +287,7 @@ impl Out {
     }
 
     /// The record in the buffer goes to the dead letters. One log record may cause many outputs: its id tells them apart.
-    fn too_large(&self, headers: &Headers, partition: i32, number: usize, flight: &Arc<Flight>) -> Result<(), Error> {
+    fn too_large(&self, headers: &Headers, partition: i32, at: Position, flight: &Arc<Flight>) -> Result<(), Error> {
         let letter = DeadLetter {
             reason: "too_large",
             error: format!(
@@ -298,8 +298,8 @@ impl Out {
             address: Address {
                 topic: &self.log,
                 partition,
-                offset: headers.seq,
-                index: number,
+                offset: at.offset,
+                index: usize::try_from(at.outputs).unwrap_or(usize::MAX),
             },
             value: &self.value,
         };

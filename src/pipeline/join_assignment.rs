@@ -79,7 +79,7 @@ impl Owners {
         let mut base = self.open_state(partition)?;
         self.check_settings(&mut base, partition)?;
         let joiner = Joiner::open(&base, Some(self.retention))?;
-        let position = joiner.position().next_offset;
+        let position = joiner.next_offset();
         self.open.insert(partition, Owner { partition, joiner, base });
         Ok(Some(position).filter(|position| *position > 0))
     }

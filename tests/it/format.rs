@@ -101,7 +101,7 @@ fn a_store_is_found_as_it_was_left() {
     assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), "1\n");
     let mut base = open(folder.path()).unwrap();
     assert_eq!(content(&base), before);
-    assert_eq!(Joiner::open(&base, None).unwrap().position().next_offset, 2);
+    assert_eq!(Joiner::open(&base, None).unwrap().next_offset(), 2);
     let outputs = apply(2, LogRecord::EndOfInput, &mut base);
     assert!(
         matches!(outputs.as_slice(), [Output::Row(_), Output::Summary(_)]),

@@ -171,7 +171,7 @@ impl<'a> Partition<'a> {
         self.outbox = Outbox::new(self.plan.limit);
         self.just_opened = true;
         let joiner = Joiner::open(&self.store, self.settings.retention)?;
-        self.cursor = joiner.position().next_offset;
+        self.cursor = joiner.next_offset();
         if self.plan.fault == Some(Fault::PositionAhead) && self.cursor > 0 {
             self.cursor += 1;
         }
@@ -267,8 +267,8 @@ impl<'a> Partition<'a> {
     fn deliver(&mut self, count: usize, hangs: bool) {
         let mut value = Vec::new();
         let lose_one = self.plan.fault == Some(Fault::OutputLost) && count > 1;
-        for (place, (seq, output)) in self.outbox.drain().enumerate().skip(usize::from(lose_one)) {
-            let headers = match self.emitter.emit(&output, seq, &mut value) {
+        for (place, (at, output)) in self.outbox.drain().enumerate().skip(usize::from(lose_one)) {
+            let headers = match self.emitter.emit(&output, at.offset, &mut value) {
                 Emitted::Omitted => continue,
                 Emitted::Record(headers) | Emitted::TooLarge(headers) => headers,
             };

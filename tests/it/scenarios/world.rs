@@ -232,9 +232,9 @@ impl<B: Bases> World<B> {
             lane.joiner.save(&mut txn).unwrap();
             let batch = txn.into_batch();
             lane.base.write(batch).unwrap();
-            for (seq, output) in outbox.drain() {
+            for (at, output) in outbox.drain() {
                 let mut value = Vec::new();
-                match self.emitter.emit(&output, seq, &mut value) {
+                match self.emitter.emit(&output, at.offset, &mut value) {
                     Emitted::Record(headers) => outcome.record(partition, headers, value),
                     Emitted::TooLarge(_) => outcome.note("dead letter too_large"),
                     Emitted::Omitted => {}
@@ -245,7 +245,7 @@ impl<B: Bases> World<B> {
                 lane.joiner = Joiner::open(&lane.base, Some(self.config.state.retention)).unwrap();
             }
         }
-        assert_eq!(lane.joiner.position().next_offset, lane.next_offset);
+        assert_eq!(lane.joiner.next_offset(), lane.next_offset);
     }
 
     fn restart(&mut self) {

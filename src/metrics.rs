@@ -35,6 +35,7 @@ pub struct Metrics {
     watermark: IntGaugeVec,
     owned: IntGauge,
     state_bytes: IntGaugeVec,
+    replaying: IntGaugeVec,
 }
 
 /// A name that is taken twice, or is none.
@@ -117,6 +118,12 @@ impl Metrics {
             )?,
             owned: gauge(r, "partitions_owned", "Repartition partitions that this instance joins.")?,
             state_bytes: gauges(r, "state_bytes", "Bytes of state on disk.", &["partition"])?,
+            replaying: gauges(
+                r,
+                "join_replay_records",
+                "Log records left to apply of those that were there when the partition was taken over.",
+                &["partition"],
+            )?,
             registry,
         })
     }
@@ -198,6 +205,11 @@ impl Metrics {
     /// This many partitions of the log are joined here now.
     pub fn assigned(&self, partitions: usize) {
         self.owned.set(i64::try_from(partitions).unwrap_or(i64::MAX));
+    }
+
+    /// This many records of a partition's log are to be applied again before it is where it was.
+    pub fn replaying(&self, partition: i32, left: i64) {
+        self.replaying.with_label_values(&[&partition.to_string()]).set(left.max(0));
     }
 
     /// Whether any partition is read or joined here.

@@ -250,14 +250,8 @@ impl Config {
             Format::Ocsf => Some("ocsf"),
             Format::Ecs => Some("ecs"),
         };
-        let delivery = match self.output.delivery {
-            Delivery::AtLeastOnce => None,
-            Delivery::ExactlyOnce => Some("exactly_once"),
-        };
-        let sentence = |key, word, instead| format!("{key} = {word:?} is not available in this version; use {instead:?}");
-        let format = format.map(|word| sentence("output.format", word, "native"));
-        let delivery = delivery.map(|word| sentence("output.delivery", word, "at_least_once"));
-        format.into_iter().chain(delivery).collect()
+        let sentence = |word| format!("output.format = {word:?} is not available in this version; use \"native\"");
+        format.into_iter().map(sentence).collect()
     }
 
     /// What is allowed but probably not meant, a sentence each.

@@ -189,6 +189,11 @@ impl Joiner {
         self.progress.next_offset
     }
 
+    /// Whether anything is left to do for the record applied last.
+    pub fn has_work(&self) -> bool {
+        !self.work.is_empty()
+    }
+
     /// How far the output has been made.
     pub fn position(&self) -> Position {
         match self.work.is_empty() {

@@ -63,6 +63,29 @@ where
     client.create_with_context(context).map_err(Error::Client)
 }
 
+/// A producer all of whose messages belong to transactions.
+pub fn transactional_producer<C, T>(config: &Config, stage: &str, transactional_id: &str, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    let mut client = base(config);
+    client.set(CLIENT_ID, format!("{}-{stage}", config.application.id));
+    let serves_well = [
+        ("linger.ms", "1"),
+        ("queue.buffering.max.kbytes", "65536"),
+        ("queue.buffering.max.messages", "100000"),
+        ("partitioner", "murmur2_random"),
+        // Readers of committed records wait behind an open transaction: an owner that freezes must not hold them up for long.
+        ("transaction.timeout.ms", "10000"),
+    ];
+    overlay(&mut client, config, &serves_well);
+    // A message lives as long as its transaction at the most.
+    client.remove("message.timeout.ms");
+    client.set("transactional.id", transactional_id);
+    client.create_with_context(context).map_err(Error::Client)
+}
+
 /// A client without a group, for questions about topics.
 pub fn plain<C, T>(config: &Config, context: C) -> Result<T, Error>
 where

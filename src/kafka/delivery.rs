@@ -1,18 +1,22 @@
 //! Sending, and knowing when everything sent has been acknowledged.
+//!
+//! librdkafka sends again by itself what a broker could not take for a moment. What it hands back as failed is kept and sent again here,
+//! for as long as it takes: a throttled Event Hubs, for one, refuses with `POLICY_VIOLATION`, which librdkafka takes for the last word.
+//! Only what ends the producer itself ends the sender; whoever owns it makes a new one and does its work again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
 use super::{Error, clients};
+use crate::clock;
 use crate::config::Config;
-use crate::shutdown::Shutdown;
 
 /// Messages sent together: done when every one has been acknowledged.
 #[derive(Debug, Default)]
@@ -32,12 +36,79 @@ impl Flight {
 struct Reports {
     /// The first failure; after it nothing counts as delivered any more.
     failure: Mutex<Option<(String, KafkaError)>>,
+    refused: Mutex<Refused>,
     lock: Mutex<()>,
     arrived: Condvar,
 }
 
-struct Context {
+/// Messages that the broker would not take, to be sent again.
+#[derive(Default)]
+struct Refused {
+    messages: Vec<(OwnedMessage, Arc<Flight>)>,
+    /// Why the last of them was refused.
+    cause: Option<KafkaError>,
+    /// When they are sent again.
+    due: Option<Instant>,
+    /// How long the round before was waited for, and when it ended.
+    waited: Option<(Duration, Instant)>,
+}
+
+/// How long a refused message waits at first; twice as long at every further time in a row.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// How long a refused message waits at the most.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+impl Refused {
+    fn push(&mut self, message: OwnedMessage, flight: Arc<Flight>, cause: KafkaError) {
+        let now = clock::start();
+        self.messages.push((message, flight));
+        self.cause = Some(cause);
+        if self.due.is_none() {
+            let wait = match self.waited {
+                Some((waited, ended)) if now.duration_since(ended) < waited + LONGEST_WAIT => (waited * 2).min(LONGEST_WAIT),
+                _ => FIRST_WAIT,
+            };
+            self.due = Some(now + wait);
+            self.waited = Some((wait, now + wait));
+        }
+    }
+
+    /// The messages whose time has come.
+    fn take_due(&mut self) -> Vec<(OwnedMessage, Arc<Flight>)> {
+        match self.due {
+            Some(due) if due <= clock::start() => {
+                self.due = None;
+                std::mem::take(&mut self.messages)
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+pub(super) struct Context {
     reports: Arc<Reports>,
+    /// In a transaction nothing is sent again: it is aborted, and done anew.
+    transactional: bool,
+}
+
+/// Whether sending the same message again may help. A producer whose sequence is broken, or that was fenced, sends nothing any more; a
+/// message that the broker finds too large, or wrong, it will find so again.
+fn may_pass(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    !matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::Fatal
+                | Code::Fenced
+                | Code::InvalidProducerEpoch
+                | Code::InvalidRecord
+                | Code::MessageSizeTooLarge
+                | Code::OutOfOrderSequenceNumber
+                | Code::ProducerFenced
+                | Code::PurgeInflight
+                | Code::PurgeQueue
+        )
+    )
 }
 
 impl ClientContext for Context {
@@ -58,7 +129,11 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, flight: Arc<Flight>) {
         match result {
-            // A message that failed stays pending: its flight must never count as delivered.
+            // A message that failed stays pending: its flight must not count as delivered.
+            Err((error, message)) if !self.transactional && may_pass(error) => {
+                let mut refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                refused.push(message.detach(), flight, error.clone());
+            }
             Err((error, message)) => self.reports.fail(message.topic(), error.clone()),
             Ok(_) => {
                 if flight.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -110,10 +185,11 @@ pub enum Sending {
 }
 
 impl Sending {
-    /// What was sent, or is never to count as sent, is done; that something too large came this far is an error.
-    pub fn done(self, topic: &str) -> Result<(), Error> {
+    /// Whether it was sent; that something too large came this far is an error.
+    pub fn is_done(self, topic: &str) -> Result<bool, Error> {
         match self {
-            Self::Sent | Self::Full => Ok(()),
+            Self::Sent => Ok(true),
+            Self::Full => Ok(false),
             Self::TooLarge => Err(Error::Delivery {
                 topic: topic.to_owned(),
                 cause: KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge),
@@ -122,9 +198,9 @@ impl Sending {
     }
 }
 
-/// Sends messages, each once and in the order of each partition.
+/// Sends messages. Each is appended once, and in the order of each partition unless the broker refused one in between.
 pub struct Sender {
-    producer: ThreadedProducer<Context>,
+    pub(super) producer: ThreadedProducer<Context>,
     reports: Arc<Reports>,
 }
 
@@ -134,9 +210,23 @@ impl Sender {
         let reports = Arc::new(Reports::default());
         let context = Context {
             reports: Arc::clone(&reports),
+            transactional: false,
         };
         Ok(Self {
             producer: clients::producer(config, stage, linger_ms, context)?,
+            reports,
+        })
+    }
+
+    /// A sender whose messages count only when their transaction is committed (`kafka::transactions`).
+    pub(super) fn transactional(config: &Config, stage: &str, transactional_id: &str) -> Result<Self, Error> {
+        let reports = Arc::new(Reports::default());
+        let context = Context {
+            reports: Arc::clone(&reports),
+            transactional: true,
+        };
+        Ok(Self {
+            producer: clients::transactional_producer(config, stage, transactional_id, context)?,
             reports,
         })
     }
@@ -178,12 +268,17 @@ impl Sender {
         }
     }
 
-    /// Sends a message, waiting for room as long as it takes; `Full` when asked to stop meanwhile and the time for that is up. The flight
+    /// Sends a message, waiting for room as long as `goes_on` says so, which is asked again and again; `Full` when it does not. The flight
     /// then never counts as delivered.
-    pub fn send_when_room(&self, message: &Outgoing<'_>, flight: &Arc<Flight>, shutdown: &Shutdown) -> Result<Sending, Error> {
+    pub fn send_when_room(
+        &self,
+        message: &Outgoing<'_>,
+        flight: &Arc<Flight>,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Sending, Error> {
         loop {
             match self.send(message, flight)? {
-                Sending::Full if shutdown.is_overdue() => {
+                Sending::Full if !goes_on() => {
                     // It was not sent, so its flight must never count as delivered.
                     flight.pending.fetch_add(1, Ordering::AcqRel);
                     return Ok(Sending::Full);
@@ -194,11 +289,11 @@ impl Sender {
         }
     }
 
-    /// Waits until all of `flight` has been acknowledged; `false` when asked to stop meanwhile and the time for that is up.
-    pub fn wait(&self, flight: &Flight, shutdown: &Shutdown) -> Result<bool, Error> {
+    /// Waits until all of `flight` has been acknowledged, as long as `goes_on` says so, which is asked again and again; whether it was.
+    pub fn wait(&self, flight: &Flight, goes_on: &mut dyn FnMut() -> bool) -> Result<bool, Error> {
         while !flight.is_empty() {
             self.check()?;
-            if shutdown.is_overdue() {
+            if !goes_on() {
                 return Ok(false);
             }
             self.pause();
@@ -207,8 +302,9 @@ impl Sender {
         Ok(true)
     }
 
-    /// Fails when anything could not be delivered.
+    /// Sends again what was refused, when its time has come. Fails when anything cannot be delivered any more.
     pub fn check(&self) -> Result<(), Error> {
+        self.send_again();
         let failure = self.reports.failure.lock().unwrap_or_else(PoisonError::into_inner);
         match &*failure {
             None => Ok(()),
@@ -216,6 +312,29 @@ impl Sender {
                 topic: topic.clone(),
                 cause: cause.clone(),
             }),
+        }
+    }
+
+    fn send_again(&self) {
+        let (messages, cause) = {
+            let mut refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            (refused.take_due(), refused.cause.clone())
+        };
+        if let Some((first, _)) = messages.first() {
+            let (count, topic) = (messages.len(), first.topic());
+            let cause = cause.map_or_else(String::new, |cause| cause.to_string());
+            tracing::warn!(count, topic, cause, "the broker refused messages; they are sent again");
+        }
+        for (message, flight) in messages {
+            let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(message.topic(), Arc::clone(&flight));
+            record.payload = message.payload();
+            record.key = message.key();
+            record.partition = Some(message.partition());
+            record.headers = message.headers().cloned();
+            if let Err((error, _)) = self.producer.send(record) {
+                let mut refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                refused.push(message, flight, error);
+            }
         }
     }
 

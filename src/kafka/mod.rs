@@ -1,9 +1,10 @@
 //! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]), and how messages are
-//! sent and waited for ([`delivery`]). Knows bytes and offsets; nothing of records and what they mean.
+//! sent and waited for ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets; nothing of records and what they mean.
 
 pub mod clients;
 pub mod delivery;
 pub mod topics;
+pub mod transactions;
 
 /// Why the broker side stops.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,34 @@ pub enum Error {
         topic: String,
         /// The client's word.
         cause: rdkafka::error::KafkaError,
+    },
+    /// A transaction could not be carried through.
+    #[error(
+        "cannot {what} the transaction of {id}: {cause}; it counts as a whole or not at all, and is done again; should that fail the same way, check that the broker supports transactions and the rights to the transactional id"
+    )]
+    Transaction {
+        /// What was tried.
+        what: &'static str,
+        /// The transactional id.
+        id: String,
+        /// The client's word.
+        cause: rdkafka::error::KafkaError,
+    },
+    /// Records are there, and the consumer does not bring them.
+    #[error(
+        "{topic}/{partition} holds records up to offset {end}, the next to read is {position}, and for {seconds} s none came: reading begins anew"
+    )]
+    Stalled {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The next offset to read.
+        position: i64,
+        /// The offset behind the last.
+        end: i64,
+        /// How long nothing came.
+        seconds: u64,
     },
     /// Reading failed for good.
     #[error(

@@ -1,11 +1,12 @@
 //! JOIN over Kafka: repartition topic in, joined rows, summaries and dead letters out.
 //!
-//! The order of effects, for each batch of one partition: apply in memory, send, wait until all of it is acknowledged, write state and
-//! position in one step, and only then commit the position to the group (which is for lag tools: on assignment the store's own position
-//! counts). The store is never ahead of what was sent; after a crash between the two the same rows go out again under the same ids.
+//! The order of effects, for each slice of one partition's log: apply in memory, send, wait until all of it is acknowledged (or, exactly
+//! once, commit it together with the position), write state and position in one step, and only then, at least once, have the group
+//! record the position. The state is never ahead of what went out. It may be behind: then the same outputs are made again, in silence
+//! up to the recorded position, and from there on they are sent, the same bytes under the same ids.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -13,298 +14,398 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Error;
-use super::join_assignment::{Context, Owner, Owners};
+use super::attendance::Attendance;
+use super::join_assignment::Context;
+use super::join_output::Out;
+use super::owners::{Owner, Owners};
 use crate::clock;
-use crate::config::{Config, Unmatched};
-use crate::emit::{self, Emitted, Emitter, Headers, Kind};
-use crate::join::{Limit, Outbox, Position};
-use crate::kafka::clients;
-use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
+use crate::config::Config;
+use crate::join::{Limit, Outbox};
+use crate::kafka::{self, clients, topics};
 use crate::log::LogRecord;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::sink::dead_letter::{Address, DeadLetter};
-use crate::store::{Base, Txn};
+use crate::store::{Base as _, Txn};
 
-/// Log records taken in before they are worked on together.
-const BATCH: usize = 2_000;
-/// Bytes of log records taken in before they are worked on together.
-const BATCH_BYTES: usize = 16 << 20;
+/// Log records that wait to be applied, at the most.
+const INBOX: usize = 2_000;
+/// Bytes of log records that wait to be applied, at the most.
+const INBOX_BYTES: usize = 16 << 20;
+/// Of these a partition may take one in so many before its reading is halted: a long emission must not hold up the others.
+const SHARES: usize = 4;
 /// How long the consumer is waited for when nothing comes.
 const POLL: Duration = Duration::from_millis(50);
-/// How often positions are committed at the most. Nothing depends on them but lag tools.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(3);
+/// How often positions are recorded at the most.
+const RECORD_INTERVAL: Duration = Duration::from_secs(3);
+/// After this long without a record it is looked whether there is none: marks come every second.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How often a long replay says how far it is.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The stage, ready to run.
-pub(super) struct Join {
+pub(super) struct Join<'c> {
+    config: &'c Config,
     consumer: BaseConsumer<Context>,
-    owners: Arc<Mutex<Owners>>,
+    work: Work,
+}
+
+/// Everything but the consumer, which the messages in hand are borrowed from.
+struct Work {
+    owners: Owners,
     out: Out,
     outbox: Outbox,
     topic: String,
     settings: [u8; 32],
-    committed: Instant,
-    positions: BTreeMap<i32, i64>,
+    recorded: Instant,
+    reported: Instant,
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
 }
 
-/// Where outputs go.
-struct Out {
-    sender: Sender,
-    emitter: Emitter,
-    rows: String,
-    summaries: Option<String>,
-    dead_letters: String,
-    log: String,
-    message_max_bytes: usize,
-    value: Vec<u8>,
-    shutdown: Shutdown,
-    metrics: Arc<Metrics>,
+/// The log records of one partition that have been read and not applied.
+#[derive(Default)]
+struct Inbox<'m> {
+    messages: VecDeque<BorrowedMessage<'m>>,
+    bytes: usize,
+    halted: bool,
 }
 
-/// Whether everything was acknowledged, or the time to stop had come before.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Delivered {
-    All,
-    Interrupted,
+/// Whether what was begun was carried through, or the time to stop or other owners had come before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Carried {
+    Through,
+    Off,
 }
 
-impl Join {
-    pub(super) fn new(config: &Config, settings: [u8; 32], shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
-        let owners = Arc::new(Mutex::new(Owners::new(config)));
-        let context = Context::new(config, Arc::clone(&owners));
-        let consumer: BaseConsumer<Context> = clients::consumer(config, "join", context)?;
+impl<'c> Join<'c> {
+    pub(super) fn new(config: &'c Config, settings: [u8; 32], shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let consumer: BaseConsumer<Context> = clients::consumer(config, "join", Context::new(config))?;
         let topic = config.repartition.topic.clone();
-        consumer.subscribe(&[&topic]).map_err(|cause| crate::kafka::Error::Read {
-            topics: topic.clone(),
-            cause,
-        })?;
-        let message_max_bytes = clients::message_max_bytes(config);
+        consumer
+            .subscribe(&[&topic])
+            .map_err(|cause| consumer.context().read_error(cause))?;
         Ok(Self {
+            config,
             consumer,
-            owners,
-            out: Out {
-                sender: Sender::new(config, "join", "1")?,
-                emitter: Emitter {
-                    widening: config.decode.widening,
-                    summaries: config.output.summary_topic.is_some(),
-                    unmatched: config.output.unmatched == Unmatched::Emit,
-                    limit: Some(message_max_bytes),
-                },
-                rows: config.output.topic.clone(),
-                summaries: config.output.summary_topic.clone(),
-                dead_letters: config.output.dead_letter_topic.clone(),
-                log: topic.clone(),
-                message_max_bytes,
-                value: Vec::new(),
-                shutdown: shutdown.clone(),
-                metrics: Arc::clone(&metrics),
+            work: Work {
+                owners: Owners::new(config),
+                out: Out::new(config, Arc::clone(&metrics))?,
+                outbox: Outbox::new(Limit::default()),
+                topic,
+                settings,
+                recorded: clock::start(),
+                reported: clock::start(),
+                shutdown,
+                metrics,
             },
-            outbox: Outbox::new(Limit::default()),
-            topic,
-            settings,
-            committed: clock::start(),
-            positions: BTreeMap::new(),
-            shutdown,
-            metrics,
         })
     }
 
-    /// Joins until asked to stop. What is in flight then is finished: a batch is never left half done.
-    pub(super) fn run(mut self) -> Result<(), Error> {
-        while !self.shutdown.is_requested() {
-            if self.turn()? == Delivered::Interrupted {
-                break;
+    /// Joins until asked to stop. What is in flight then is finished: a slice is never left half done.
+    pub(super) fn run(self) -> Result<(), Error> {
+        let Self {
+            config,
+            consumer,
+            mut work,
+        } = self;
+        let mut inboxes: BTreeMap<i32, Inbox<'_>> = BTreeMap::new();
+        while !work.shutdown.is_requested() {
+            if consumer.context().is_changed() {
+                inboxes.clear();
+                work.take_over(config, &consumer)?;
             }
+            work.read(&consumer, &mut inboxes)?;
+            if !consumer.context().is_changed() {
+                work.apply(&consumer, &mut inboxes)?;
+            }
+            work.out.check()?;
+            if work.recorded.elapsed() >= RECORD_INTERVAL {
+                work.record(&consumer, CommitMode::Async)?;
+                work.look_for_stalls(&consumer)?;
+            }
+            work.report();
         }
-        self.commit(CommitMode::Sync);
+        if !consumer.context().is_changed() && !work.shutdown.is_overdue() {
+            work.record(&consumer, CommitMode::Sync)?;
+        }
         Ok(())
     }
+}
 
-    fn turn(&mut self) -> Result<Delivered, Error> {
-        let mut batches: BTreeMap<i32, Vec<BorrowedMessage<'_>>> = BTreeMap::new();
-        let mut wait = POLL;
-        let mut bytes = 0;
-        for _ in 0..BATCH {
-            if bytes >= BATCH_BYTES {
-                break;
+impl Work {
+    /// Opens what is ours now, closes what is not, and begins to read where the states stand.
+    fn take_over(&mut self, config: &Config, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+        let context = consumer.context();
+        let partitions = context.take()?;
+        self.owners.keep(&partitions);
+        self.metrics.assigned(partitions.len());
+        let topic = self.topic.clone();
+        let shutdown = self.shutdown.clone();
+        let mut attendance = Attendance::new(consumer, &shutdown, &topic);
+        for partition in &partitions {
+            self.owners.open(*partition, config)?;
+            if !attendance.goes_on() {
+                return attendance.problem.map_or(Ok(()), Err);
             }
-            let polled = self.consumer.poll(wait);
-            let changed = self.consumer.context().is_changed();
-            if changed {
-                // What was taken in before the change is read again, from where the stores stand; what this poll returned came after it.
-                batches.clear();
+        }
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let read = |cause| context.read_error(cause);
+        let recorded = context.recorded(consumer, &partitions)?;
+        let mut starts = TopicPartitionList::new();
+        for owner in self.owners.iter_mut() {
+            let partition = owner.partition;
+            let (low, high) = consumer
+                .fetch_watermarks(&self.topic, partition, topics::TIMEOUT)
+                .map_err(read)?;
+            let record = recorded.get(&partition).copied().unwrap_or_default();
+            let begin = match owner.joiner.next_offset() {
+                0 => low,
+                position => position,
+            };
+            if begin < low || begin.max(record.offset) > high {
+                return Err(lost(&self.topic, partition, begin.max(record.offset), low, high).into());
             }
-            match polled {
-                None => break,
-                Some(Ok(message)) => {
-                    bytes += message.payload_len();
-                    batches.entry(message.partition()).or_default().push(message);
-                }
+            owner.emitted = record;
+            owner.recorded = record;
+            owner.silent = 0;
+            owner.end = high;
+            owner.heard = clock::start();
+            tracing::info!(
+                topic = self.topic,
+                partition,
+                position = begin,
+                recorded = record.offset,
+                end = high,
+                "joining"
+            );
+            starts
+                .add_partition_offset(&self.topic, partition, Offset::Offset(begin))
+                .map_err(read)?;
+        }
+        consumer.assign(&starts).map_err(read)?;
+        // What was halted before the change is not halted any more.
+        Ok(consumer.resume(&starts).map_err(read)?)
+    }
+
+    /// Takes in log records, as many as there is room for.
+    fn read<'m>(&self, consumer: &'m BaseConsumer<Context>, inboxes: &mut BTreeMap<i32, Inbox<'m>>) -> Result<(), Error> {
+        let (mut count, mut bytes) = inboxes.values().fold((0, 0), |(count, bytes), inbox| {
+            (count + inbox.messages.len(), bytes + inbox.bytes)
+        });
+        let mut wait = match count {
+            0 => POLL,
+            _ => Duration::ZERO,
+        };
+        // At least once, even without room: the group wants to hear from its members.
+        loop {
+            match consumer.poll(wait) {
+                None => return Ok(()),
                 Some(Err(error)) => super::read_problem(error, &self.topic)?,
+                Some(Ok(message)) => {
+                    count += 1;
+                    bytes += message.payload_len();
+                    inboxes.entry(message.partition()).or_default().push(message);
+                }
             }
-            if changed {
-                break;
+            if count >= INBOX || bytes >= INBOX_BYTES || consumer.context().is_changed() {
+                return Ok(());
             }
             wait = Duration::ZERO;
         }
-        let assignment = self.consumer.context().take_assignment()?;
-        if assignment.changed {
-            self.positions.clear();
-            self.metrics.assigned(assignment.partitions);
-            if finish_work(&self.owners, &mut self.outbox, &mut self.out, self.settings)? == Delivered::Interrupted {
-                return Ok(Delivered::Interrupted);
-            }
-        }
-        let owners = Arc::clone(&self.owners);
-        let mut owners = owners.lock().unwrap_or_else(PoisonError::into_inner);
-        for (partition, messages) in &batches {
-            let Some(owner) = owners.get(*partition) else { continue };
-            let delivered = batch(owner, messages, &mut self.outbox, &mut self.out, self.settings)?;
-            self.metrics.joined(*partition, &mut owner.joiner, &owner.base);
-            if delivered == Delivered::Interrupted {
-                return Ok(delivered);
-            }
-            self.positions.insert(*partition, owner.joiner.position().offset);
-        }
-        drop(owners);
-        drop(batches);
-        if self.committed.elapsed() >= COMMIT_INTERVAL {
-            self.commit(CommitMode::Async);
-        }
-        Ok(Delivered::All)
     }
 
-    fn commit(&mut self, mode: CommitMode) {
-        self.committed = clock::start();
+    /// One slice of every partition that has anything to do.
+    fn apply<'m>(&mut self, consumer: &'m BaseConsumer<Context>, inboxes: &mut BTreeMap<i32, Inbox<'m>>) -> Result<(), Error> {
+        for owner in self.owners.iter_mut().filter(|owner| owner.joiner.has_work()) {
+            inboxes.entry(owner.partition).or_default();
+        }
+        let partitions: Vec<i32> = inboxes.keys().copied().collect();
+        let (topic, shutdown) = (self.topic.clone(), self.shutdown.clone());
+        for partition in partitions {
+            let Some(mut inbox) = inboxes.remove(&partition) else {
+                continue;
+            };
+            let Some(owner) = self.owners.get(partition) else { continue };
+            if !inbox.messages.is_empty() {
+                owner.heard = clock::start();
+            }
+            let mut attendance = Attendance::new(consumer, &shutdown, &topic);
+            let carried = slice(
+                owner,
+                &mut inbox,
+                &mut self.outbox,
+                &mut self.out,
+                self.settings,
+                &mut attendance,
+                consumer,
+            )?;
+            if carried == Carried::Off {
+                // In memory the state machine is ahead of its state.
+                self.owners.close(partition);
+                return attendance.problem.map_or(Ok(()), Err);
+            }
+            self.metrics.joined(partition, &mut owner.joiner, &owner.base);
+            consumer.context().emitted(partition, owner.joiner.position());
+            let has_more = !inbox.messages.is_empty() || owner.joiner.has_work();
+            let is_much = inbox.messages.len() >= INBOX / SHARES || inbox.bytes >= INBOX_BYTES / SHARES;
+            if inbox.halted != (has_more && (inbox.halted || is_much)) {
+                inbox.halted = !inbox.halted;
+                self.halt(consumer, partition, inbox.halted)?;
+            }
+            if has_more {
+                inboxes.insert(partition, inbox);
+            }
+            for message in attendance.brought {
+                inboxes.entry(message.partition()).or_default().push(message);
+            }
+        }
+        Ok(())
+    }
+
+    fn halt(&self, consumer: &BaseConsumer<Context>, partition: i32, halt: bool) -> Result<(), Error> {
         let mut list = TopicPartitionList::new();
-        for (partition, position) in std::mem::take(&mut self.positions) {
-            // Only a list with an offset that is none fails.
-            drop(list.add_partition_offset(&self.topic, partition, Offset::Offset(position)));
+        list.add_partition(&self.topic, partition);
+        let halted = match halt {
+            true => consumer.pause(&list),
+            false => consumer.resume(&list),
+        };
+        Ok(halted.map_err(|cause| consumer.context().read_error(cause))?)
+    }
+
+    /// Puts on the group's record how far the output has gone out, where it has moved.
+    fn record(&mut self, consumer: &BaseConsumer<Context>, mode: CommitMode) -> Result<(), Error> {
+        self.recorded = clock::start();
+        consumer.context().record(consumer, mode);
+        for owner in self.owners.iter_mut() {
+            if owner.joiner.position() > owner.recorded {
+                self.out.commit(owner, consumer)?;
+            }
         }
-        if list.count() > 0
-            && let Err(error) = self.consumer.commit(&list, mode)
-        {
-            tracing::debug!(%error, "cannot commit repartition offsets now; only lag tools read them");
+        Ok(())
+    }
+
+    /// A consumer that brings nothing although there is something has been seen to sit there for ever.
+    fn look_for_stalls(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+        for owner in self.owners.iter_mut().filter(|owner| owner.heard.elapsed() >= SILENCE) {
+            let seconds = owner.heard.elapsed().as_secs();
+            owner.heard = clock::start();
+            let found = consumer.fetch_watermarks(&self.topic, owner.partition, topics::TIMEOUT);
+            if let Ok((_, end)) = found
+                && end > owner.joiner.next_offset()
+            {
+                return Err(Error::Kafka(kafka::Error::Stalled {
+                    topic: self.topic.clone(),
+                    partition: owner.partition,
+                    position: owner.joiner.next_offset(),
+                    end,
+                    seconds,
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says how far long replays are.
+    fn report(&mut self) {
+        let is_time = self.reported.elapsed() >= REPORT_INTERVAL;
+        for owner in self.owners.iter_mut() {
+            let left = owner.end - owner.joiner.next_offset();
+            self.metrics.replaying(owner.partition, left);
+            if left > 0 && is_time {
+                tracing::info!(partition = owner.partition, left, silent = owner.silent, "replaying the log");
+                self.reported = clock::start();
+            }
+            if left <= 0 && owner.end > 0 {
+                tracing::info!(partition = owner.partition, silent = owner.silent, "caught up with the log");
+                owner.end = 0;
+            }
         }
     }
 }
 
-/// Works off what the stores had left to do when they were closed.
-fn finish_work(owners: &Mutex<Owners>, outbox: &mut Outbox, out: &mut Out, settings: [u8; 32]) -> Result<Delivered, Error> {
-    let mut owners = owners.lock().unwrap_or_else(PoisonError::into_inner);
-    for owner in owners.iter_mut() {
-        if batch(owner, &[], outbox, out, settings)? == Delivered::Interrupted {
-            return Ok(Delivered::Interrupted);
-        }
+impl<'m> Inbox<'m> {
+    fn push(&mut self, message: BorrowedMessage<'m>) {
+        self.bytes += message.payload_len();
+        self.messages.push_back(message);
     }
-    Ok(Delivered::All)
+
+    fn pop(&mut self) -> Option<BorrowedMessage<'m>> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.payload_len();
+        Some(message)
+    }
 }
 
-/// Applies messages of one partition, one after another, and writes state behind every full outbox and at the end.
-fn batch(
+/// Applies log records of one partition, one after another, until the outbox is full or there are no more; sends what follows from
+/// them, and writes the state behind it.
+fn slice(
     owner: &mut Owner,
-    messages: &[BorrowedMessage<'_>],
+    inbox: &mut Inbox<'_>,
     outbox: &mut Outbox,
     out: &mut Out,
     settings: [u8; 32],
-) -> Result<Delivered, Error> {
-    let mut messages = messages.iter();
-    let mut more = true;
-    while more {
-        let Owner { joiner, base, .. } = owner;
-        let mut txn = Txn::new(base);
-        loop {
-            if !joiner.step(&mut txn, outbox)? || outbox.is_full() {
-                break;
-            }
-            let Some(message) = messages.next() else {
-                more = false;
-                break;
-            };
-            let bytes = message.payload().unwrap_or_default();
-            let record = LogRecord::decode(bytes).map_err(|cause| Error::Log {
+    attendance: &mut Attendance<'_, '_>,
+    consumer: &BaseConsumer<Context>,
+) -> Result<Carried, Error> {
+    let mut txn = Txn::new(&owner.base);
+    while owner.joiner.step(&mut txn, outbox)?
+        && !outbox.is_full()
+        && let Some(message) = inbox.pop()
+    {
+        let bytes = message.payload().unwrap_or_default();
+        let record = LogRecord::decode(bytes).map_err(|cause| Error::Log {
+            partition: message.partition(),
+            offset: message.offset(),
+            cause,
+        })?;
+        if let LogRecord::Marks(marks) = &record
+            && marks.settings != settings
+        {
+            return Err(Error::OtherSettings {
+                topic: message.topic().to_owned(),
                 partition: message.partition(),
                 offset: message.offset(),
-                cause,
-            })?;
-            if let LogRecord::Marks(marks) = &record
-                && marks.settings != settings
-            {
-                return Err(Error::OtherSettings {
-                    topic: out.log.clone(),
-                    partition: message.partition(),
-                    offset: message.offset(),
-                });
-            }
-            joiner.begin(message.offset(), record, &mut txn)?;
+            });
         }
-        if out.deliver(outbox, owner.partition)? == Delivered::Interrupted {
-            // What was sent is sent again after the restart, under the same ids.
-            return Ok(Delivered::Interrupted);
-        }
-        joiner.save(&mut txn)?;
-        let changes = txn.into_batch();
-        base.write(changes)?;
+        owner.joiner.begin(message.offset(), record, &mut txn)?;
     }
-    Ok(Delivered::All)
+    owner.joiner.save(&mut txn)?;
+    let changes = txn.into_batch();
+    if !out.deliver(outbox, owner, attendance)? {
+        // At least once what was sent is sent again by whoever is next, under the same ids; exactly once it never counts.
+        return Ok(Carried::Off);
+    }
+    if owner.transactions.as_ref().is_some_and(|transactions| transactions.is_open()) {
+        out.commit(owner, consumer)?;
+    }
+    owner.base.write(changes)?;
+    Ok(Carried::Through)
 }
 
-impl Out {
-    /// Sends everything in the outbox and waits until it is acknowledged.
-    fn deliver(&mut self, outbox: &mut Outbox, partition: i32) -> Result<Delivered, Error> {
-        let flight = Arc::new(Flight::default());
-        for (at, output) in outbox.drain() {
-            let headers = match self.emitter.emit(&output, at.offset, &mut self.value) {
-                Emitted::Omitted => continue,
-                Emitted::TooLarge(headers) => {
-                    self.too_large(&headers, partition, at, &flight)?;
-                    continue;
-                }
-                Emitted::Record(headers) => headers,
-            };
-            let message = Outgoing {
-                topic: match (headers.kind, &self.summaries) {
-                    (Kind::Alert, Some(summaries)) => summaries,
-                    _ => &self.rows,
-                },
-                partition: None,
-                key: Some(emit::key(&output)),
-                value: &self.value,
-                headers: &headers.pairs(),
-            };
-            match self.sender.send_when_room(&message, &flight, &self.shutdown)? {
-                Sending::Sent => self.metrics.emitted(&headers),
-                Sending::TooLarge => self.too_large(&headers, partition, at, &flight)?,
-                Sending::Full => return Ok(Delivered::Interrupted),
-            }
-        }
-        match self.sender.wait(&flight, &self.shutdown)? {
-            true => Ok(Delivered::All),
-            false => Ok(Delivered::Interrupted),
-        }
-    }
-
-    /// The record in the buffer goes to the dead letters. One log record may cause many outputs: its id tells them apart.
-    fn too_large(&self, headers: &Headers, partition: i32, at: Position, flight: &Arc<Flight>) -> Result<(), Error> {
-        let letter = DeadLetter {
-            reason: "too_large",
-            error: format!(
-                "the output record {} has {} bytes even with its alert cut, more than message.max.bytes allows",
-                headers.id,
-                self.value.len()
+/// The log does not hold any more, or not yet again, what is to be read next.
+fn lost(topic: &str, partition: i32, position: i64, low: i64, high: i64) -> kafka::Error {
+    let (lost, way_out) = match position < low {
+        true => (
+            format!(
+                "{} records of the log were removed by retention before they were joined",
+                low - position
             ),
-            address: Address {
-                topic: &self.log,
-                partition,
-                offset: at.offset,
-                index: usize::try_from(at.outputs).unwrap_or(usize::MAX),
-            },
-            value: &self.value,
-        };
-        self.metrics.dead_letter(letter.reason);
-        let limit = self.message_max_bytes;
-        super::send_dead_letter(&self.sender, &self.dead_letters, &letter, limit, flight, &self.shutdown)
+            "remove the partition's folder under state.dir to rebuild from what is left, and raise the topic's retention.ms",
+        ),
+        false => (
+            "the log was deleted and made anew, or lost its end".to_owned(),
+            "begin with the new log by `alerttrail reset`, or use another application.id",
+        ),
+    };
+    kafka::Error::LostOffsets {
+        topic: topic.to_owned(),
+        partition,
+        position,
+        low,
+        high,
+        lost,
+        way_out,
     }
 }

@@ -2,17 +2,24 @@
 //!
 //! [`local`] runs ROUTE and JOIN over a log in memory. `processor` runs the same two over Kafka: `route` from the input topics to the
 //! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
-//! committed (`ledger`), which partitions are read from where (`route_assignment`, `join_assignment`), whether state and log were made under
-//! the same settings (`settings`). Relies on the pure stages for what
+//! committed (`ledger`), which partitions are read from where (`route_assignment`, `join_assignment`), the state of those that are joined
+//! (`owners`), what is sent because of them (`join_output`) and how the group hears of us meanwhile (`attendance`), whether state and log
+//! were made under the same settings (`settings`). Relies on the pure stages for what
 //! follows from a record, and on `kafka` for reaching a broker.
 
+#[cfg(feature = "kafka")]
+mod attendance;
 #[cfg(feature = "kafka")]
 mod join;
 #[cfg(feature = "kafka")]
 mod join_assignment;
 #[cfg(feature = "kafka")]
+mod join_output;
+#[cfg(feature = "kafka")]
 mod ledger;
 pub mod local;
+#[cfg(feature = "kafka")]
+mod owners;
 #[cfg(feature = "kafka")]
 pub mod processor;
 #[cfg(feature = "kafka")]
@@ -31,11 +38,10 @@ use std::sync::Arc;
 #[cfg(feature = "kafka")]
 use crate::kafka::delivery::{Flight, Outgoing, Sender};
 #[cfg(feature = "kafka")]
-use crate::shutdown::Shutdown;
-#[cfg(feature = "kafka")]
 use crate::sink::dead_letter::DeadLetter;
 
-/// Sends a dead letter; one that would pass the size limit is cut, and says so. Its headers still tell where the original is.
+/// Sends a dead letter, waiting for room as long as `goes_on` says so; whether it was sent. One that would pass the size limit is cut,
+/// and says so: its headers still tell where the original is.
 #[cfg(feature = "kafka")]
 fn send_dead_letter(
     sender: &Sender,
@@ -43,8 +49,8 @@ fn send_dead_letter(
     letter: &DeadLetter<'_>,
     message_max_bytes: usize,
     flight: &Arc<Flight>,
-    shutdown: &Shutdown,
-) -> Result<(), Error> {
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<bool, Error> {
     /// What Kafka's record format adds at the most, with the header that tells of the cut.
     const OVERHEAD: usize = 256;
     let mut headers = letter.headers().to_vec();
@@ -61,7 +67,7 @@ fn send_dead_letter(
         value,
         headers: &headers,
     };
-    Ok(sender.send_when_room(&message, flight, shutdown)?.done(topic)?)
+    Ok(sender.send_when_room(&message, flight, goes_on)?.is_done(topic)?)
 }
 
 /// Tells a problem of reading that passes from one that does not.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -12,7 +13,7 @@ use crate::config::Config;
 use crate::kafka::topics::{Log, Topics};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::{kafka, log, store};
+use crate::{clock, kafka, log, store};
 
 /// Which stages an instance runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,6 +76,27 @@ pub enum Error {
     Panicked(&'static str),
 }
 
+impl Error {
+    /// Whether the same work may succeed when it is begun again: brokers come back, rights are given, producers can be made anew.
+    fn may_pass(&self) -> bool {
+        use rdkafka::error::RDKafkaErrorCode as Code;
+        match self {
+            Self::Kafka(kafka::Error::Read { cause, .. }) => !matches!(
+                cause.rdkafka_error_code(),
+                Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::FencedInstanceId)
+            ),
+            Self::Kafka(error) => matches!(
+                error,
+                kafka::Error::Delivery { .. }
+                    | kafka::Error::Transaction { .. }
+                    | kafka::Error::Stalled { .. }
+                    | kafka::Error::Unreachable { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
 /// Runs the stages until `shutdown` is requested or one of them fails. Topics are checked first, and the repartition topic is made if it
 /// is not there.
 pub fn run(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc<Metrics>) -> Result<(), Error> {
@@ -90,53 +112,72 @@ pub fn run(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc<M
 /// The same for topics that are known to be as they must.
 pub fn start(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc<Metrics>) -> Result<(), Error> {
     let settings = settings_hash(config);
-    let mut threads = Vec::new();
+    let mut threads: Vec<&'static str> = Vec::new();
     if stages != Stages::Route {
-        let join = Join::new(config, settings, shutdown.clone(), Arc::clone(metrics))?;
-        threads.push(("join", spawn("join", shutdown, move || join.run())?));
+        threads.push("join");
     }
     if stages != Stages::Join {
-        match Route::new(config, settings, shutdown.clone(), Arc::clone(metrics)) {
-            Ok(route) => threads.push(("route", spawn("route", shutdown, move || route.run())?)),
-            Err(error) => {
+        threads.push("route");
+    }
+    let stage = |name: &str| match name {
+        "join" => Join::new(config, settings, shutdown.clone(), Arc::clone(metrics))?.run(),
+        _ => Route::new(config, settings, shutdown.clone(), Arc::clone(metrics))?.run(),
+    };
+    std::thread::scope(|scope| {
+        let spawn = |name: &'static str| {
+            let run = move || {
+                // When a stage ends, for whatever reason, all are asked to stop.
+                let _guard = StopAll(shutdown);
+                supervise(name, shutdown, || stage(name))
+            };
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run);
+            thread.map(|thread| (name, thread)).map_err(Error::Thread)
+        };
+        let started: Vec<_> = threads.into_iter().map(spawn).collect();
+        let mut result = Ok(());
+        for thread in started {
+            let ended = thread.and_then(|(name, thread)| thread.join().unwrap_or(Err(Error::Panicked(name))));
+            if ended.is_err() {
                 shutdown.request();
-                for (_, thread) in threads {
-                    drop(thread.join());
-                }
-                return Err(error);
             }
+            // The first failure is the cause; what follows from it is not.
+            result = result.and(ended);
         }
-    }
-    let mut result = Ok(());
-    for (name, thread) in threads {
-        let ended = thread.join().unwrap_or(Err(Error::Panicked(name)));
-        // The first failure is the cause; what follows from it is not.
-        result = result.and(ended);
-    }
-    result
+        result
+    })
 }
 
-/// Runs a stage on a thread of its own; when it ends, for whatever reason, all are asked to stop.
-fn spawn(
-    name: &str,
-    shutdown: &Shutdown,
-    stage: impl FnOnce() -> Result<(), Error> + Send + 'static,
-) -> Result<std::thread::JoinHandle<Result<(), Error>>, Error> {
-    struct StopAll(Shutdown);
-    impl Drop for StopAll {
-        fn drop(&mut self) {
-            self.0.request();
+struct StopAll<'s>(&'s Shutdown);
+
+impl Drop for StopAll<'_> {
+    fn drop(&mut self) {
+        self.0.request();
+    }
+}
+
+/// How long a stage that failed waits at first before it starts again; twice as long at every further time.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// How long it waits at the most; and for how long it must have run for the next failure to be a first one.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Runs a stage, and starts it again when what ended it may pass. Beginning anew is what it does after a crash too: there is one way
+/// back to work, and it is the one that the tests kill processes for.
+fn supervise(name: &str, shutdown: &Shutdown, stage: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let began = clock::start();
+        match stage() {
+            Err(error) if error.may_pass() && !shutdown.is_requested() => {
+                if began.elapsed() > LONGEST_WAIT {
+                    wait = FIRST_WAIT;
+                }
+                tracing::error!(stage = name, seconds = wait.as_secs(), "{error}; the stage starts again");
+                shutdown.sleep(wait);
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            result => return result,
         }
     }
-    let guard = StopAll(shutdown.clone());
-    let run = move || {
-        let _guard = guard;
-        stage()
-    };
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(run)
-        .map_err(Error::Thread)
 }
 
 /// What state depends on, as a hash that travels in the log.

@@ -365,10 +365,11 @@ impl Out {
             value,
             headers: &[],
         };
-        Ok(self
-            .sender
-            .send_when_room(&message, flight, &self.shutdown)?
-            .done(&self.log)?)
+        let shutdown = &self.shutdown;
+        let sending = self.sender.send_when_room(&message, flight, &mut || !shutdown.is_overdue())?;
+        // What was not sent for want of time never counts as delivered: it is routed again after the restart.
+        sending.is_done(&self.log)?;
+        Ok(())
     }
 
     fn dead_letter(&mut self, letter: &DeadLetter<'_>, flight: &Arc<kafka::delivery::Flight>) -> Result<(), Error> {
@@ -379,8 +380,9 @@ impl Out {
             letter,
             self.message_max_bytes,
             flight,
-            &self.shutdown,
-        )
+            &mut || !self.shutdown.is_overdue(),
+        )?;
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Error;
-use super::join_assignment::Owners;
+use super::owners::Owners;
 use crate::clock;
 use crate::config::Config;
 use crate::kafka::clients::{self, Logged};

@@ -1,0 +1,97 @@
+//! Sending in transactions: outputs and the position they stand for become visible together, or not at all.
+//!
+//! One transactional id belongs to one partition of the log. Whoever opens a [`Transactions`] sender for it ends what the owner before left
+//! open, and shuts that owner out; the group's generation, which travels with every committed position, does the same for an owner
+//! that does not know yet that it is none any more (KIP-447).
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::Producer as _;
+
+use super::Error;
+use super::delivery::Sender;
+use crate::clock;
+use crate::config::Config;
+
+/// How long a step of a transaction is waited for. A transaction lives for half of that; what has not ended by then never will.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A sender whose messages count only when their transaction is committed.
+pub struct Transactions {
+    sender: Sender,
+    id: String,
+    open: Cell<bool>,
+}
+
+impl Transactions {
+    /// Takes over the transactional id of a partition of the log.
+    pub fn open(config: &Config, partition: i32) -> Result<Self, Error> {
+        let id = format!("{}-join-{partition}", config.application.id);
+        let sender = Sender::transactional(config, "join", &id)?;
+        let transactions = Self {
+            sender,
+            id,
+            open: Cell::new(false),
+        };
+        transactions.until_done("begin to send", |sender, left| sender.producer.init_transactions(left))?;
+        Ok(transactions)
+    }
+
+    /// Whether anything may have been sent that is not committed.
+    pub fn is_open(&self) -> bool {
+        self.open.get()
+    }
+
+    /// Begins a transaction, if none is open. Its messages go to the sender.
+    pub fn begin(&self) -> Result<&Sender, Error> {
+        if !self.open.get() {
+            let begun = self.sender.producer.begin_transaction();
+            begun.map_err(|cause| self.failed("begin", cause))?;
+            self.open.set(true);
+        }
+        Ok(&self.sender)
+    }
+
+    /// Where messages of the open transaction go.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// Makes everything sent visible, together with the positions, as a member of `group`. What was sent must have been acknowledged.
+    pub fn commit(&self, positions: &TopicPartitionList, group: Option<&ConsumerGroupMetadata>) -> Result<(), Error> {
+        let group = group.ok_or_else(|| self.failed("join the group for", KafkaError::Canceled))?;
+        self.begin()?;
+        self.until_done("commit the positions of", |sender, left| {
+            sender.producer.send_offsets_to_transaction(positions, group, left)
+        })?;
+        self.until_done("commit", |sender, left| sender.producer.commit_transaction(left))?;
+        self.open.set(false);
+        Ok(())
+    }
+
+    fn until_done(&self, what: &'static str, act: impl Fn(&Sender, Duration) -> KafkaResult<()>) -> Result<(), Error> {
+        let began: Instant = clock::start();
+        loop {
+            let left = TIMEOUT.saturating_sub(began.elapsed());
+            match act(&self.sender, left) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(cause)) if cause.is_retriable() && !left.is_zero() => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(cause) => return Err(self.failed(what, cause)),
+            }
+        }
+    }
+
+    fn failed(&self, what: &'static str, cause: KafkaError) -> Error {
+        Error::Transaction {
+            what,
+            id: self.id.clone(),
+            cause,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What JOIN has to say, on its way to the output topics.
+
+use std::sync::Arc;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+use super::Error;
+use super::attendance::Attendance;
+use super::join_assignment::{self, Context};
+use super::owners::Owner;
+use crate::config::{Config, Unmatched};
+use crate::emit::{self, Emitted, Emitter, Headers, Kind};
+use crate::join::{Outbox, Position};
+use crate::kafka::clients;
+use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
+use crate::kafka::transactions::Transactions;
+use crate::metrics::Metrics;
+use crate::sink::dead_letter::{Address, DeadLetter};
+
+/// Where outputs go.
+pub(super) struct Out {
+    /// For rows and summaries at least once, and for dead letters. Exactly once, every partition has transactions of its own.
+    sender: Sender,
+    emitter: Emitter,
+    topics: Topics,
+    message_max_bytes: usize,
+    value: Vec<u8>,
+    metrics: Arc<Metrics>,
+}
+
+struct Topics {
+    rows: String,
+    summaries: Option<String>,
+    dead_letters: String,
+    log: String,
+}
+
+impl Out {
+    pub(super) fn new(config: &Config, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let message_max_bytes = clients::message_max_bytes(config);
+        Ok(Self {
+            sender: Sender::new(config, "join", "1")?,
+            emitter: Emitter {
+                widening: config.decode.widening,
+                summaries: config.output.summary_topic.is_some(),
+                unmatched: config.output.unmatched == Unmatched::Emit,
+                limit: Some(message_max_bytes),
+            },
+            topics: Topics {
+                rows: config.output.topic.clone(),
+                summaries: config.output.summary_topic.clone(),
+                dead_letters: config.output.dead_letter_topic.clone(),
+                log: config.repartition.topic.clone(),
+            },
+            message_max_bytes,
+            value: Vec::new(),
+            metrics,
+        })
+    }
+
+    /// Sends again what was refused, when its time has come. Fails when anything cannot be delivered any more.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        Ok(self.sender.check()?)
+    }
+
+    /// Sends everything in the outbox that has not gone out before, and waits until it is acknowledged; in exactly-once mode it is visible
+    /// only behind the [`Out::commit`]. Says whether it was carried through: not when the time to stop came before, or other owners.
+    pub(super) fn deliver(
+        &mut self,
+        outbox: &mut Outbox,
+        owner: &mut Owner,
+        attendance: &mut Attendance<'_, '_>,
+    ) -> Result<bool, Error> {
+        let Owner {
+            partition,
+            emitted,
+            silent,
+            transactions,
+            ..
+        } = owner;
+        let flight = Arc::new(Flight::default());
+        let letters = Arc::new(Flight::default());
+        for (at, output) in outbox.drain() {
+            if at < *emitted {
+                *silent += 1;
+                continue;
+            }
+            let headers = match self.emitter.emit(&output, at.offset, &mut self.value) {
+                Emitted::Omitted => continue,
+                Emitted::TooLarge(headers) => {
+                    if !self.too_large(&headers, *partition, at, &letters, attendance)? {
+                        return Ok(false);
+                    }
+                    continue;
+                }
+                Emitted::Record(headers) => headers,
+            };
+            let sender = match &*transactions {
+                Some(transactions) => transactions.begin()?,
+                None => &self.sender,
+            };
+            let message = Outgoing {
+                topic: match (headers.kind, &self.topics.summaries) {
+                    (Kind::Alert, Some(summaries)) => summaries,
+                    _ => &self.topics.rows,
+                },
+                partition: None,
+                key: Some(emit::key(&output)),
+                value: &self.value,
+                headers: &headers.pairs(),
+            };
+            match sender.send_when_room(&message, &flight, &mut || attendance.goes_on())? {
+                Sending::Sent => self.metrics.emitted(&headers),
+                Sending::TooLarge => {
+                    if !self.too_large(&headers, *partition, at, &letters, attendance)? {
+                        return Ok(false);
+                    }
+                }
+                Sending::Full => return Ok(false),
+            }
+        }
+        let rows = transactions.as_ref().map_or(&self.sender, Transactions::sender);
+        Ok(rows.wait(&flight, &mut || attendance.goes_on())? && self.sender.wait(&letters, &mut || attendance.goes_on())?)
+    }
+
+    /// In exactly-once mode, makes visible what was delivered, together with the position behind it. At least once it is visible.
+    pub(super) fn commit(&self, owner: &mut Owner, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+        if let Some(transactions) = &owner.transactions {
+            let position = owner.joiner.position();
+            let list = join_assignment::record_of(&self.topics.log, [(owner.partition, position)]);
+            transactions.commit(&list, consumer.group_metadata().as_ref())?;
+            owner.recorded = position;
+        }
+        Ok(())
+    }
+
+    /// The record in the buffer goes to the dead letters. One log record may cause many outputs: its place tells them apart.
+    fn too_large(
+        &self,
+        headers: &Headers,
+        partition: i32,
+        at: Position,
+        flight: &Arc<Flight>,
+        attendance: &mut Attendance<'_, '_>,
+    ) -> Result<bool, Error> {
+        let letter = DeadLetter {
+            reason: "too_large",
+            error: format!(
+                "the output record {} has {} bytes even with its alert cut, more than message.max.bytes allows",
+                headers.id,
+                self.value.len()
+            ),
+            address: Address {
+                topic: &self.topics.log,
+                partition,
+                offset: at.offset,
+                index: usize::try_from(at.outputs).unwrap_or(usize::MAX),
+            },
+            value: &self.value,
+        };
+        self.metrics.dead_letter(letter.reason);
+        let limit = self.message_max_bytes;
+        let topic = &self.topics.dead_letters;
+        super::send_dead_letter(&self.sender, topic, &letter, limit, flight, &mut || attendance.goes_on())
+    }
+}

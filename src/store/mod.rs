@@ -4,12 +4,16 @@
 //! that the join is the same code over both; what it gathered becomes one [`Batch`]. [`keys`] lays out the bytes of every key. Nothing
 //! here knows what the state means. The differential test `tests/it/store.rs` holds the bases against each other.
 
+mod errors;
+mod folder;
 pub mod keys;
 mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 mod txn;
 
+pub use errors::Error;
+pub use folder::{StateDir, set_aside};
 pub use memory::Memory;
 #[cfg(feature = "rocksdb")]
 pub use rocks::{Durability, Rocks, Shared};
@@ -109,41 +113,4 @@ pub trait Base {
 
     /// Carries out all changes of `batch`, or none.
     fn write(&mut self, batch: Batch) -> Result<(), Error>;
-}
-
-/// Why state cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The disk or RocksDB said no.
-    #[error("the store at {path} failed: {cause}")]
-    Storage {
-        /// Where the store is.
-        path: String,
-        /// What was said.
-        cause: String,
-    },
-    /// Bytes that this program does not write.
-    #[error("the store holds a damaged {what}; remove the folder, it is rebuilt from the repartition topic")]
-    Damaged {
-        /// What was damaged.
-        what: &'static str,
-    },
-    /// Written by another version of the program.
-    #[error(
-        "the store at {path} has format version {found}, this program reads version {expected}; run the version that wrote it or remove the folder, it is rebuilt from the repartition topic"
-    )]
-    Version {
-        /// Where the store is.
-        path: String,
-        /// The version there.
-        found: String,
-        /// The version here.
-        expected: u32,
-    },
-    /// Another process has it open.
-    #[error("the store at {path} is in use by another process; give each instance on one machine its own state.dir")]
-    InUse {
-        /// Where the store is.
-        path: String,
-    },
 }

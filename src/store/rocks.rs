@@ -136,7 +136,10 @@ fn failed(path: &Path, error: &rocksdb::Error) -> Error {
     let cause = error.to_string();
     // RocksDB has no kind of its own for a lock that is held.
     match cause.contains("lock") && cause.contains("LOCK") {
-        true => Error::InUse { path },
+        true => Error::InUse {
+            path,
+            by: "another process".to_owned(),
+        },
         false => Error::Storage { path, cause },
     }
 }

@@ -141,7 +141,7 @@ fn a_store_is_open_once() {
     assert_eq!(
         refusal(folder.path()),
         format!(
-            "the store at {} is in use by another process; give each instance on one machine its own state.dir",
+            "{} is in use by another process; give each instance on one machine a state.dir of its own",
             folder.path().display()
         )
     );

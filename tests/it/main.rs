@@ -10,5 +10,6 @@
 mod cli;
 mod format;
 mod scenarios;
+mod storage;
 mod store;
 mod tidy;

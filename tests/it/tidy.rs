@@ -186,10 +186,12 @@ fn the_core_is_pure() {
         "async fn",
         "tracing::",
     ];
+    // State that stays is the store's task, and needs files.
+    let on_disk = ["src/store/folder.rs", "src/store/rocks.rs"];
     let mut wrong = Vec::new();
     for (path, text) in files("src", "rs") {
         let core = ["time", "json", "record", "log", "decode", "store", "route", "join", "emit"];
-        if !core.contains(&unit(&path)) || path == "src/store/rocks.rs" {
+        if !core.contains(&unit(&path)) || on_disk.contains(&path.as_str()) {
             continue;
         }
         for word in impure {

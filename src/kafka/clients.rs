@@ -10,8 +10,9 @@ use crate::config::Config;
 /// librdkafka's name for how a client is called in the broker's logs.
 const CLIENT_ID: &str = "client.id";
 
-/// A consumer in the group `<application.id>-<stage>` that decides itself where to begin and what to commit.
-pub fn consumer<C, T>(config: &Config, stage: &str, context: C) -> Result<T, Error>
+/// A consumer in the group `<application.id>-<stage>` that decides itself where to begin and what to commit. With the id of an instance it
+/// is a static member (KIP-345): a process that comes back within `session.timeout.ms` has its partitions at once, and nobody else's move.
+pub fn consumer<C, T>(config: &Config, stage: &str, instance: Option<&str>, context: C) -> Result<T, Error>
 where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
@@ -25,6 +26,10 @@ where
         ("queued.max.messages.kbytes", "65536"),
         ("fetch.message.max.bytes", "4194304"),
         ("fetch.wait.max.ms", "100"),
+        // For so long the partitions of an instance that died wait for it to come back, before others take them over.
+        ("session.timeout.ms", "15000"),
+        // A partition that was added is read after this long at the most.
+        ("topic.metadata.refresh.interval.ms", "30000"),
     ];
     overlay(&mut client, config, &serves_well);
     let must_have = [
@@ -38,6 +43,9 @@ where
         ("partition.assignment.strategy", "range,roundrobin"),
     ];
     set_all(&mut client, &must_have);
+    if let Some(instance) = instance {
+        client.set("group.instance.id", instance);
+    }
     client.create_with_context(context).map_err(Error::Client)
 }
 

@@ -13,11 +13,11 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::Error;
 use super::attendance::Attendance;
 use super::join_assignment::Context;
 use super::join_output::Out;
 use super::owners::{Owner, Owners};
+use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
 use crate::join::{Limit, Outbox};
@@ -44,14 +44,14 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The stage, ready to run.
 pub(super) struct Join<'c> {
-    config: &'c Config,
+    instance: &'c Instance<'c>,
     consumer: BaseConsumer<Context>,
-    work: Work,
+    work: Work<'c>,
 }
 
 /// Everything but the consumer, which the messages in hand are borrowed from.
-struct Work {
-    owners: Owners,
+struct Work<'d> {
+    owners: Owners<'d>,
     out: Out,
     outbox: Outbox,
     topic: String,
@@ -78,21 +78,23 @@ enum Carried {
 }
 
 impl<'c> Join<'c> {
-    pub(super) fn new(config: &'c Config, settings: [u8; 32], shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
-        let consumer: BaseConsumer<Context> = clients::consumer(config, "join", Context::new(config))?;
+    pub(super) fn new(instance: &'c Instance<'c>, shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let config = instance.config;
+        let id = Some(instance.dir.instance_id());
+        let consumer: BaseConsumer<Context> = clients::consumer(config, "join", id, Context::new(config))?;
         let topic = config.repartition.topic.clone();
         consumer
             .subscribe(&[&topic])
             .map_err(|cause| consumer.context().read_error(cause))?;
         Ok(Self {
-            config,
+            instance,
             consumer,
             work: Work {
-                owners: Owners::new(config),
+                owners: Owners::new(config, &instance.dir),
                 out: Out::new(config, Arc::clone(&metrics))?,
                 outbox: Outbox::new(Limit::default()),
                 topic,
-                settings,
+                settings: instance.settings,
                 recorded: clock::start(),
                 reported: clock::start(),
                 shutdown,
@@ -104,7 +106,7 @@ impl<'c> Join<'c> {
     /// Joins until asked to stop. What is in flight then is finished: a slice is never left half done.
     pub(super) fn run(self) -> Result<(), Error> {
         let Self {
-            config,
+            instance,
             consumer,
             mut work,
         } = self;
@@ -112,7 +114,7 @@ impl<'c> Join<'c> {
         while !work.shutdown.is_requested() {
             if consumer.context().is_changed() {
                 inboxes.clear();
-                work.take_over(config, &consumer)?;
+                work.take_over(instance.config, &consumer)?;
             }
             work.read(&consumer, &mut inboxes)?;
             if !consumer.context().is_changed() {
@@ -122,6 +124,7 @@ impl<'c> Join<'c> {
             if work.recorded.elapsed() >= RECORD_INTERVAL {
                 work.record(&consumer, CommitMode::Async)?;
                 work.look_for_stalls(&consumer)?;
+                work.look_for_folders(&consumer);
             }
             work.report();
         }
@@ -132,7 +135,7 @@ impl<'c> Join<'c> {
     }
 }
 
-impl Work {
+impl Work<'_> {
     /// Opens what is ours now, closes what is not, and begins to read where the states stand.
     fn take_over(&mut self, config: &Config, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
         let context = consumer.context();
@@ -232,7 +235,7 @@ impl Work {
                 owner.heard = clock::start();
             }
             let mut attendance = Attendance::new(consumer, &shutdown, &topic);
-            let carried = slice(
+            let sliced = slice(
                 owner,
                 &mut inbox,
                 &mut self.outbox,
@@ -240,7 +243,16 @@ impl Work {
                 self.settings,
                 &mut attendance,
                 consumer,
-            )?;
+            );
+            let carried = match sliced {
+                Err(Error::Store(error)) if error.is_corruption() => {
+                    tracing::error!(partition, "{error}; the state is rebuilt from the log");
+                    self.owners.set_aside(partition)?;
+                    consumer.context().begin_anew();
+                    return Ok(());
+                }
+                sliced => sliced?,
+            };
             if carried == Carried::Off {
                 // In memory the state machine is ahead of its state.
                 self.owners.close(partition);
@@ -305,6 +317,18 @@ impl Work {
             }
         }
         Ok(())
+    }
+
+    /// RocksDB goes on with a folder that was deleted under it until it needs another file, and then fails.
+    fn look_for_folders(&mut self, consumer: &BaseConsumer<Context>) {
+        for partition in self.owners.without_folder() {
+            tracing::error!(
+                partition,
+                "the folder of the state was removed; the state is rebuilt from the log"
+            );
+            self.owners.close(partition);
+            consumer.context().begin_anew();
+        }
     }
 
     /// Says how far long replays are.

@@ -58,6 +58,11 @@ impl Context {
         }
     }
 
+    /// The partitions are to be taken over once more, as if they had just come.
+    pub(super) fn begin_anew(&self) {
+        self.state().changed = true;
+    }
+
     /// The output of a partition has gone out up to here, and its state is written.
     pub(super) fn emitted(&self, partition: i32, position: Position) {
         self.state().unrecorded.insert(partition, position);

@@ -31,6 +31,8 @@ mod settings;
 
 #[cfg(feature = "kafka")]
 pub use processor::Error;
+#[cfg(feature = "kafka")]
+use processor::Instance;
 
 #[cfg(feature = "kafka")]
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! The partitions of the repartition log that JOIN owns here: for each its state machine, its state, and how far its output has gone out.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Error;
@@ -9,7 +8,7 @@ use crate::clock;
 use crate::config::{Config, Delivery, StateSettings};
 use crate::join::{Joiner, Position};
 use crate::kafka::transactions::Transactions;
-use crate::store::{Base, Table, Txn, keys};
+use crate::store::{self, Base as _, StateDir, Table, Txn, keys};
 
 /// Where state is held.
 #[cfg(feature = "rocksdb")]
@@ -38,20 +37,20 @@ pub(super) struct Owner {
 }
 
 /// The partitions that are owned now.
-pub(super) struct Owners {
+pub(super) struct Owners<'d> {
     open: BTreeMap<i32, Owner>,
-    dir: PathBuf,
+    dir: &'d StateDir,
     retention: Duration,
     settings: StateSettings,
     #[cfg(feature = "rocksdb")]
     shared: crate::store::Shared,
 }
 
-impl Owners {
-    pub(super) fn new(config: &Config) -> Self {
+impl<'d> Owners<'d> {
+    pub(super) fn new(config: &Config, dir: &'d StateDir) -> Self {
         Self {
             open: BTreeMap::new(),
-            dir: config.state.dir.join(&config.application.id),
+            dir,
             retention: config.state.retention,
             settings: config.state_fingerprint(),
             #[cfg(feature = "rocksdb")]
@@ -77,14 +76,32 @@ impl Owners {
         self.open.remove(&partition);
     }
 
-    /// Fails when any state that is here was made under other settings. State in use by another instance is that one's to look at.
+    /// Closes a partition and moves its state aside, so that the next opening begins with none.
+    pub(super) fn set_aside(&mut self, partition: i32) -> Result<(), Error> {
+        self.open.remove(&partition);
+        store::set_aside(&self.dir.partition(partition))?;
+        Ok(())
+    }
+
+    /// The partitions whose folder is gone.
+    pub(super) fn without_folder(&self) -> Vec<i32> {
+        let partitions = self.open.keys().copied();
+        partitions
+            .filter(|partition| cfg!(feature = "rocksdb") && !self.dir.partition(*partition).exists())
+            .collect()
+    }
+
+    /// Fails when any state that is here was made under other settings.
     pub(super) fn check_all(&self) -> Result<(), Error> {
-        let folders = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let folders = std::fs::read_dir(self.dir.path()).into_iter().flatten().flatten();
         for partition in folders.filter_map(|folder| folder.file_name().to_str()?.parse().ok()) {
-            match self.open_state(partition) {
-                Ok(mut base) => self.check_settings(&mut base, partition)?,
-                Err(Error::Store(crate::store::Error::InUse { .. })) => {}
-                Err(error) => return Err(error),
+            let checked = self
+                .open_state(partition)
+                .and_then(|mut base| self.check_settings(&mut base, partition));
+            match checked {
+                // The partition may be another's by now; whoever opens it to work on it rebuilds it.
+                Err(Error::Store(error)) if error.is_corruption() => {}
+                checked => checked?,
             }
         }
         Ok(())
@@ -100,9 +117,14 @@ impl Owners {
             Delivery::AtLeastOnce => None,
             Delivery::ExactlyOnce => Some(Transactions::open(config, partition)?),
         };
-        let mut base = self.open_state(partition)?;
-        self.check_settings(&mut base, partition)?;
-        let joiner = Joiner::open(&base, Some(self.retention))?;
+        let (base, joiner) = match self.open_joiner(partition) {
+            Err(Error::Store(error)) if error.is_corruption() => {
+                tracing::error!(partition, "{error}; the state is rebuilt from the log");
+                self.set_aside(partition)?;
+                self.open_joiner(partition)?
+            }
+            opened => opened?,
+        };
         let owner = Owner {
             partition,
             joiner,
@@ -118,9 +140,16 @@ impl Owners {
         Ok(())
     }
 
+    fn open_joiner(&self, partition: i32) -> Result<(State, Joiner), Error> {
+        let mut base = self.open_state(partition)?;
+        self.check_settings(&mut base, partition)?;
+        let joiner = Joiner::open(&base, Some(self.retention))?;
+        Ok((base, joiner))
+    }
+
     #[cfg(feature = "rocksdb")]
     fn open_state(&self, partition: i32) -> Result<State, Error> {
-        let path = self.dir.join(partition.to_string());
+        let path = self.dir.partition(partition);
         Ok(State::open(&path, &self.shared, crate::store::Durability::Process)?)
     }
 
@@ -138,7 +167,7 @@ impl Owners {
                 match self.settings.difference(&recorded) {
                     differences if differences.is_empty() => Ok(()),
                     differences => Err(Error::StoredSettings {
-                        path: self.dir.join(partition.to_string()),
+                        path: self.dir.partition(partition),
                         differences: differences.join("; "),
                     }),
                 }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::kafka::topics::{Log, Topics};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
+use crate::store::StateDir;
 use crate::{clock, kafka, log, store};
 
 /// Which stages an instance runs.
@@ -100,18 +101,41 @@ impl Error {
 /// Runs the stages until `shutdown` is requested or one of them fails. Topics are checked first, and the repartition topic is made if it
 /// is not there.
 pub fn run(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc<Metrics>) -> Result<(), Error> {
+    let instance = Instance::new(config, stages)?;
     let log = Topics::new(config)?.prepare()?;
     // Before anything is written: marks of other settings in the log could not be taken back.
-    settings::check_state(config)?;
+    settings::check_state(config, &instance.dir)?;
     if log == Log::Old {
-        settings::check_log(config, settings_hash(config))?;
+        settings::check_log(config, instance.settings)?;
     }
-    start(config, stages, shutdown, metrics)
+    start(&instance, stages, shutdown, metrics)
+}
+
+/// One running copy of the application, with its folder.
+pub struct Instance<'c> {
+    pub(super) config: &'c Config,
+    pub(super) dir: StateDir,
+    /// What state depends on, as a hash that travels in the log.
+    pub(super) settings: [u8; 32],
+}
+
+impl<'c> Instance<'c> {
+    /// Takes the folder for this process. One that only routes has no state, and a folder of its own for its id.
+    pub fn new(config: &'c Config, stages: Stages) -> Result<Self, Error> {
+        let dir = config.state.dir.join(&config.application.id);
+        Ok(Self {
+            config,
+            dir: StateDir::open(match stages {
+                Stages::Route => dir.join("route"),
+                Stages::All | Stages::Join => dir,
+            })?,
+            settings: settings_hash(config),
+        })
+    }
 }
 
 /// The same for topics that are known to be as they must.
-pub fn start(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc<Metrics>) -> Result<(), Error> {
-    let settings = settings_hash(config);
+pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metrics: &Arc<Metrics>) -> Result<(), Error> {
     let mut threads: Vec<&'static str> = Vec::new();
     if stages != Stages::Route {
         threads.push("join");
@@ -120,8 +144,8 @@ pub fn start(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc
         threads.push("route");
     }
     let stage = |name: &str| match name {
-        "join" => Join::new(config, settings, shutdown.clone(), Arc::clone(metrics))?.run(),
-        _ => Route::new(config, settings, shutdown.clone(), Arc::clone(metrics))?.run(),
+        "join" => Join::new(instance, shutdown.clone(), Arc::clone(metrics))?.run(),
+        _ => Route::new(instance, shutdown.clone(), Arc::clone(metrics))?.run(),
     };
     std::thread::scope(|scope| {
         let spawn = |name: &'static str| {

@@ -4,16 +4,16 @@
 //! routes again what was not committed; JOIN knows each activity by its identity, so that does no harm. The watermark of a source
 //! partition goes through the same producer behind the activities it speaks for, so order holds.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::Error;
 use super::ledger::Ledger;
 use super::route_assignment::{Context, Event};
+use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
 use crate::decode::Decoder;
@@ -76,10 +76,11 @@ enum End {
 }
 
 impl Route {
-    pub(super) fn new(config: &Config, settings: [u8; 32], shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
+    pub(super) fn new(instance: &Instance<'_>, shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let config = instance.config;
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let context = Context::new(config, Arc::clone(&ledger), Arc::clone(&metrics));
-        let consumer: BaseConsumer<Context> = clients::consumer(config, "route", context)?;
+        let consumer: BaseConsumer<Context> = clients::consumer(config, "route", Some(instance.dir.instance_id()), context)?;
         let consumer = Arc::new(consumer);
         let names: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
         let mut counted = Vec::new();
@@ -89,7 +90,12 @@ impl Route {
         }
         consumer.subscribe(&names).map_err(|cause| read_error(config, cause))?;
         let every = (config.watermark.idle_timeout / 4).clamp(Duration::from_millis(100), Duration::from_secs(15));
-        let ends = watch_ends(Arc::clone(&consumer), config.input.topics.clone(), every, shutdown.clone())?;
+        let ends = watch_ends(
+            Arc::downgrade(&consumer),
+            config.input.topics.clone(),
+            every,
+            shutdown.clone(),
+        )?;
         Ok(Self {
             consumer,
             out: Out {
@@ -119,7 +125,7 @@ impl Route {
                 out_of_orderness: config.watermark.out_of_orderness,
             },
             interval: config.watermark.interval.min(LEAST_MARKS),
-            settings,
+            settings: instance.settings,
             ends,
             marked: None,
             looked: None,
@@ -416,16 +422,19 @@ fn read_error(config: &Config, cause: rdkafka::error::KafkaError) -> kafka::Erro
     }
 }
 
-/// Asks again and again where the partitions that are read end, on a thread of its own: the answer may take a while.
+/// Asks again and again where the partitions that are read end, on a thread of its own, for as long as there is the consumer: the answer
+/// may take a while.
 fn watch_ends(
-    consumer: Arc<BaseConsumer<Context>>,
+    consumer: Weak<BaseConsumer<Context>>,
     topics: Vec<String>,
     every: Duration,
     shutdown: Shutdown,
 ) -> Result<mpsc::Receiver<End>, Error> {
     let (send, receive) = mpsc::sync_channel(10_000);
     let watch = move || {
-        while !shutdown.is_requested() {
+        while !shutdown.is_requested()
+            && let Some(consumer) = consumer.upgrade()
+        {
             let assigned = consumer.assignment().unwrap_or_else(|_| TopicPartitionList::new());
             for element in assigned.elements() {
                 let (topic, partition) = (element.topic(), element.partition());
@@ -444,6 +453,7 @@ fn watch_ends(
                     drop(send.try_send(End::Topic(topic.clone(), count)));
                 }
             }
+            drop(consumer);
             shutdown.sleep(every);
         }
     };

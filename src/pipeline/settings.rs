@@ -12,14 +12,15 @@ use crate::config::Config;
 use crate::kafka::clients::{self, Logged};
 use crate::kafka::{self, topics};
 use crate::log::LogRecord;
+use crate::store::StateDir;
 
 /// How many log records are read from the end in search of marks, at first; twice as many at each further try. Marks come at least
 /// once a second from every router.
 const FIRST_STEP: i64 = 500;
 
 /// Fails when a store that is here was made under other settings.
-pub(super) fn check_state(config: &Config) -> Result<(), Error> {
-    Owners::new(config).check_all()
+pub(super) fn check_state(config: &Config, dir: &StateDir) -> Result<(), Error> {
+    Owners::new(config, dir).check_all()
 }
 
 /// Fails when the log was written under other settings.
@@ -31,7 +32,7 @@ pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error
             cause,
         })
     };
-    let consumer: BaseConsumer<Logged> = clients::consumer(config, "settings", Logged)?;
+    let consumer: BaseConsumer<Logged> = clients::consumer(config, "settings", None, Logged)?;
     let count = topics::partitions(&consumer, topic).map_err(read)?.unwrap_or(0);
     for partition in 0..i32::try_from(count).unwrap_or(0) {
         let (low, high) = consumer.fetch_watermarks(topic, partition, topics::TIMEOUT).map_err(read)?;

@@ -17,7 +17,7 @@ use rdkafka::producer::DefaultProducerContext;
 use super::{Failure, say, signals};
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::pipeline::processor::{self, Stages};
+use crate::pipeline::processor::{self, Instance, Stages};
 use crate::shutdown::Shutdown;
 
 /// How long to show it.
@@ -86,7 +86,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let (config, shutdown, metrics) = (config.clone(), shutdown.clone(), Arc::clone(&metrics));
         spawn(
             "processor",
-            Box::new(move || processor::start(&config, Stages::All, &shutdown, &metrics).map_err(Failure::failed)),
+            Box::new(move || {
+                let instance = Instance::new(&config, Stages::All).map_err(Failure::failed)?;
+                processor::start(&instance, Stages::All, &shutdown, &metrics).map_err(Failure::failed)
+            }),
         )?
     };
     let traffic = {

@@ -36,7 +36,7 @@ struct Row {
 
 impl Screen {
     pub(super) fn open(config: &Config) -> Result<Self, Error> {
-        let consumer: BaseConsumer<Logged> = clients::consumer(config, "screen", Logged)?;
+        let consumer: BaseConsumer<Logged> = clients::consumer(config, "screen", None, Logged)?;
         let read = |cause| Error::Read {
             topics: config.output.topic.clone(),
             cause,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alerttrail::generate::Options;
 
-use crate::util::{World, activity, alert};
+use crate::support::{World, activity, alert};
 
 fn traffic(seed: u64) -> Options {
     Options {
@@ -104,7 +104,7 @@ fn two_instances_share_the_work() {
         let began = std::time::Instant::now();
         while !instance.log().contains("joining") {
             instance.assert_runs();
-            assert!(began.elapsed() < crate::util::PATIENCE, "{}", instance.log());
+            assert!(began.elapsed() < crate::support::PATIENCE, "{}", instance.log());
             std::thread::sleep(Duration::from_millis(200));
         }
     }

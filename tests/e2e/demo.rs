@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::util::program;
+use crate::support::program;
 
 #[test]
 fn the_demo_shows_every_kind_of_answer_and_ends_by_itself() {

@@ -1,6 +1,6 @@
 //! Messages that nobody should send.
 
-use crate::util::{World, activity, alert};
+use crate::support::{World, activity, alert};
 
 #[test]
 fn hostile_messages_stop_nothing() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
 
-use crate::util::{World, activity, alert};
+use crate::support::{World, activity, alert};
 
 #[test]
 fn it_makes_its_internal_topic_and_goes_on_where_it_was() {
@@ -48,7 +48,7 @@ fn an_application_that_begins_at_the_end_leaves_out_what_was_there() {
         .replace("[input]", "[input]\nstart = \"latest\"");
     std::fs::write(&config, text).unwrap();
     // World::start writes the file anew; this one is started by hand.
-    let mut child = std::process::Command::new(crate::util::program())
+    let mut child = std::process::Command::new(crate::support::program())
         .arg("run")
         .arg("--config")
         .arg(&config)
@@ -66,7 +66,7 @@ fn an_application_that_begins_at_the_end_leaves_out_what_was_there() {
     let began = std::time::Instant::now();
     let fold = loop {
         let fold = world.fold();
-        if !fold.is_empty() || began.elapsed() > crate::util::PATIENCE {
+        if !fold.is_empty() || began.elapsed() > crate::support::PATIENCE {
             break fold;
         }
         std::thread::sleep(Duration::from_millis(300));

@@ -16,4 +16,5 @@ mod demo;
 mod hostile;
 mod lifecycle;
 mod refusals;
-mod util;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,6 +1,6 @@
 //! What is refused at the start, with the way out.
 
-use crate::util::{World, activity, program};
+use crate::support::{World, activity, program};
 
 fn stderr(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -53,7 +53,7 @@ fn other_settings_for_the_same_application_are_refused() {
     let began = std::time::Instant::now();
     while !instance.log().contains("joining") {
         instance.assert_runs();
-        assert!(began.elapsed() < crate::util::PATIENCE, "{}", instance.log());
+        assert!(began.elapsed() < crate::support::PATIENCE, "{}", instance.log());
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     // Long enough for the first marks to be in the log.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use alerttrail::generate::{Generator, Messages as _, Options};
@@ -16,32 +16,31 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
-/// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
-
-/// The broker's address; `None` when there is none, and that is allowed.
-pub(crate) fn broker() -> Option<String> {
-    match std::env::var("ALERTTRAIL_TEST_KAFKA") {
-        Ok(address) => Some(address),
-        Err(_) if std::env::var("CI").as_deref() == Ok("true") => {
-            panic!("ALERTTRAIL_TEST_KAFKA is not set, and under CI=true these tests must run; scripts/test sets it")
-        }
-        Err(_) => {
-            println!("skipped: ALERTTRAIL_TEST_KAFKA names no broker; scripts/test starts one");
-            None
-        }
-    }
-}
+use super::{Instance, PATIENCE, broker, program};
 
 /// One test's own topics, folder and application.
 pub(crate) struct World {
+    /// Where the test itself finds the broker.
     pub(crate) broker: String,
+    /// Where the processor finds it.
+    pub(crate) served: String,
     pub(crate) name: String,
     pub(crate) folder: tempfile::TempDir,
+    /// Where the folders of state are.
+    pub(crate) states: PathBuf,
+    /// `watermark.idle_timeout`
+    pub(crate) idle_timeout: &'static str,
     /// More lines for the configuration file, by section.
     pub(crate) more: BTreeMap<&'static str, String>,
     sent: PathBuf,
     number: usize,
+}
+
+/// Whether what is sent belongs to the input by which the answer is judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counted {
+    Yes,
+    No,
 }
 
 /// A message of an output topic.
@@ -64,7 +63,11 @@ impl Record {
 impl World {
     /// Topics of its own on the broker: 4 partitions of activities, 1 of alerts, 3 of rows.
     pub(crate) fn new(name: &str) -> Option<Self> {
-        let broker = broker()?;
+        Some(Self::on(&broker()?, name))
+    }
+
+    /// The same on the broker at this address.
+    pub(crate) fn on(broker: &str, name: &str) -> Self {
         let unique = format!(
             "{name}-{}-{}",
             std::process::id(),
@@ -73,16 +76,31 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let world = Self {
             sent: folder.path().join("sent.jsonl"),
-            broker,
+            broker: broker.to_owned(),
+            served: broker.to_owned(),
             name: unique,
+            states: folder.path().to_owned(),
             folder,
+            idle_timeout: "1s",
             more: BTreeMap::new(),
             number: 0,
         };
         for (topic, partitions) in [("activities", 4), ("alerts", 1), ("rows", 3), ("summaries", 1), ("dead", 1)] {
             world.create_topic(&world.topic(topic), partitions, &[]);
         }
-        Some(world)
+        world
+    }
+
+    /// The file of all messages that count, as `correlate` reads them.
+    pub(crate) fn sent(&self) -> &Path {
+        &self.sent
+    }
+
+    /// A line more for a section of the configuration file.
+    pub(crate) fn set(&mut self, section: &'static str, line: &str) {
+        let lines = self.more.entry(section).or_default();
+        lines.push_str(line);
+        lines.push('\n');
     }
 
     pub(crate) fn topic(&self, role: &str) -> String {
@@ -100,7 +118,7 @@ impl World {
         assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
 
-    fn client(&self) -> ClientConfig {
+    pub(crate) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.broker);
         config
@@ -116,13 +134,16 @@ impl World {
 id = "{name}"
 [kafka]
 bootstrap_servers = "{broker}"
+[kafka.properties]
+{kafka}
 [input]
 topics = ["{name}-activities", "{name}-alerts"]
+{input}
 [repartition]
 partitions = 3
 [watermark]
 out_of_orderness = "5m"
-idle_timeout = "1s"
+idle_timeout = "{idle}"
 {watermark}
 [correlation]
 {correlation}
@@ -139,8 +160,11 @@ dead_letter_topic = "{name}-dead"
 listen = ""
 "#,
             name = self.name,
-            broker = self.broker,
-            dir = self.folder.path().join(state).display(),
+            broker = self.served,
+            dir = self.states.join(state).display(),
+            idle = self.idle_timeout,
+            kafka = more("kafka.properties"),
+            input = more("input"),
             watermark = more("watermark"),
             correlation = more("correlation"),
             output = more("output"),
@@ -151,16 +175,27 @@ listen = ""
 
     /// Sends messages, the n-th to partition n modulo the number of partitions, and keeps them for [`World::expected`].
     pub(crate) fn send<'m>(&mut self, role: &str, partitions: i32, messages: impl IntoIterator<Item = &'m [u8]>) {
+        let first = self.number;
+        let placed = messages.into_iter().enumerate().map(|(n, message)| {
+            let partition = i32::try_from(first + n).unwrap() % partitions;
+            (partition, message)
+        });
+        self.number += self.produce(role, Counted::Yes, placed);
+    }
+
+    /// Sends messages to one partition.
+    pub(crate) fn send_to<'m>(&self, role: &str, partition: i32, counted: Counted, messages: impl IntoIterator<Item = &'m [u8]>) {
+        self.produce(role, counted, messages.into_iter().map(|message| (partition, message)));
+    }
+
+    fn produce<'m>(&self, role: &str, counted: Counted, messages: impl Iterator<Item = (i32, &'m [u8])>) -> usize {
         let producer: BaseProducer = self.client().set("linger.ms", "5").create().unwrap();
-        let mut file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&self.sent)
-            .unwrap();
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&self.sent);
+        let mut file = std::io::BufWriter::new(file.unwrap());
         let topic = self.topic(role);
-        for message in messages {
-            let partition = i32::try_from(self.number).unwrap() % partitions;
-            self.number += 1;
+        let mut count = 0;
+        for (partition, message) in messages {
+            count += 1;
             loop {
                 let record = BaseRecord::<(), [u8]>::to(&topic).partition(partition).payload(message);
                 if producer.send(record).is_ok() {
@@ -168,10 +203,14 @@ listen = ""
                 }
                 producer.poll(Duration::from_millis(10));
             }
-            file.write_all(message).unwrap();
-            file.write_all(b"\n").unwrap();
+            if counted == Counted::Yes {
+                file.write_all(message).unwrap();
+                file.write_all(b"\n").unwrap();
+            }
         }
+        file.flush().unwrap();
         producer.flush(PATIENCE).unwrap();
+        count
     }
 
     /// Sends generated traffic.
@@ -192,8 +231,8 @@ listen = ""
         self.send("alerts", 1, messages.iter().map(Vec::as_slice));
     }
 
-    /// The rows that `correlate` gives for everything sent, by id; and its dead letters.
-    pub(crate) fn expected(&self) -> (BTreeMap<String, Value>, Vec<Value>) {
+    /// What `correlate` makes of everything sent: the files of its rows and of its dead letters.
+    pub(crate) fn correlate(&self) -> (PathBuf, PathBuf) {
         let (rows, dead) = (
             self.folder.path().join("expected.jsonl"),
             self.folder.path().join("expected-dead.jsonl"),
@@ -210,6 +249,12 @@ listen = ""
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        (rows, dead)
+    }
+
+    /// The rows that `correlate` gives for everything sent, by id; and its dead letters.
+    pub(crate) fn expected(&self) -> (BTreeMap<String, Value>, Vec<Value>) {
+        let (rows, dead) = self.correlate();
         let lines = |path: &Path| -> Vec<Value> {
             let text = std::fs::read_to_string(path).unwrap();
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -334,86 +379,4 @@ listen = ""
             .output()
             .unwrap()
     }
-}
-
-/// A running processor. It is killed when the test ends.
-pub(crate) struct Instance {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Instance {
-    fn start(config: &Path, log: &Path) -> Self {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let child = Command::new(program())
-            .arg("run")
-            .arg("--config")
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .unwrap();
-        Self {
-            child,
-            log: log.to_owned(),
-        }
-    }
-
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
-    pub(crate) fn assert_runs(&mut self) {
-        if let Some(status) = self.child.try_wait().unwrap() {
-            panic!("the processor ended with {status}:\n{}", self.log());
-        }
-    }
-
-    /// SIGKILL: what a crash is.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// SIGTERM; how it ended, and after how long.
-    pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
-        let began = Instant::now();
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return (status, began.elapsed());
-            }
-            assert!(began.elapsed() < PATIENCE, "SIGTERM does not end it:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-pub(crate) fn program() -> &'static str {
-    env!("CARGO_BIN_EXE_alerttrail")
-}
-
-/// A CloudAppEvents row with a correlation id.
-pub(crate) fn activity(cid: &str, time: &str, note: &str) -> Vec<u8> {
-    format!(
-        r#"{{"Type":"CloudAppEvents","ActionType":"AlertTriggered","Note":"{note}","RawEventData":{{"CreationTime":"{time}","Data":"{{\"cid\":\"{cid}\"}}"}}}}"#
-    )
-    .into_bytes()
-}
-
-/// A SecurityAlert row.
-pub(crate) fn alert(id: &str, cid: &str, start: &str, end: &str, generated: &str) -> Vec<u8> {
-    format!(
-        r#"{{"Type":"SecurityAlert","SystemAlertId":"{id}","AlertType":"{cid}","StartTime":"{start}","EndTime":"{end}","TimeGenerated":"{generated}"}}"#
-    )
-    .into_bytes()
 }

@@ -1,0 +1,157 @@
+//! Traffic that does not stop while faults happen.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use alerttrail::generate::{Generator, Messages as _, Options};
+use alerttrail::time::EventTime;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use crate::support::{PATIENCE, World};
+
+/// Partitions of the topic of activities.
+const PARTITIONS: usize = 4;
+
+/// Sends one generated day after another, until it is stopped.
+pub(crate) struct Feed {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Feed {
+    pub(crate) fn start(world: &World, seed: u64, per_second: usize) -> Self {
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut line = Line {
+            // A broker that goes away must not make the feed lose or repeat anything: the answer is judged by what it says it sent.
+            producer: world
+                .client()
+                .set("linger.ms", "5")
+                .set("enable.idempotence", "true")
+                .set("message.timeout.ms", "0")
+                .create()
+                .unwrap(),
+            file: std::io::BufWriter::new(
+                std::fs::OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(world.sent())
+                    .unwrap(),
+            ),
+            activities: world.topic("activities"),
+            alerts: world.topic("alerts"),
+            number: 0,
+            began: Instant::now(),
+            per_second,
+            stop: Arc::clone(&stop),
+            sent: Arc::clone(&sent),
+        };
+        let thread = std::thread::spawn(move || {
+            let mut day = 0;
+            while !line.stop.load(Ordering::Relaxed) {
+                line.send_day(seed, day);
+                day += 1;
+            }
+            line.file.flush().unwrap();
+            line.producer.flush(PATIENCE).unwrap();
+        });
+        Self {
+            stop,
+            sent,
+            thread: Some(thread),
+        }
+    }
+
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Sends no more, and waits until all that was sent is acknowledged; how many messages.
+    pub(crate) fn finish(mut self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+        self.sent()
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Line {
+    producer: BaseProducer,
+    file: std::io::BufWriter<std::fs::File>,
+    activities: String,
+    alerts: String,
+    number: usize,
+    began: Instant,
+    per_second: usize,
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicUsize>,
+}
+
+impl Line {
+    fn send_day(&mut self, seed: u64, day: u32) {
+        let generator = Generator::new(&Options {
+            activities: 2_000,
+            alerts: 80,
+            seed: seed.wrapping_add(u64::from(day)),
+            record_size: 1_000,
+            keyed_share: 0.4,
+            in_window_share: 0.5,
+            batch_max: 3,
+            alert_updates: 0.4,
+            start: EventTime::from_date(2010 + i32::try_from(day / 336).unwrap(), day / 28 % 12 + 1, day % 28 + 1, 0).unwrap(),
+            ..Options::default()
+        })
+        .unwrap();
+        let (mut activities, mut alerts) = (generator.activities(), generator.alerts());
+        let mut buffer = Vec::new();
+        let mut more = true;
+        while more && !self.stop.load(Ordering::Relaxed) {
+            more = false;
+            for _ in 0..12 {
+                if activities.next_message(&mut buffer).is_some() {
+                    more = true;
+                    let topic = self.activities.clone();
+                    self.send(&topic, self.number % PARTITIONS, &buffer);
+                    buffer.clear();
+                }
+            }
+            if alerts.next_message(&mut buffer).is_some() {
+                more = true;
+                let topic = self.alerts.clone();
+                self.send(&topic, 0, &buffer);
+                buffer.clear();
+            }
+        }
+    }
+
+    fn send(&mut self, topic: &str, partition: usize, message: &[u8]) {
+        let due = Duration::from_secs_f64(self.number as f64 / self.per_second as f64);
+        while self.began.elapsed() < due {
+            self.producer.poll(Duration::from_millis(5));
+        }
+        let partition = i32::try_from(partition).unwrap();
+        while let Err((error, _)) = self
+            .producer
+            .send(BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(message))
+        {
+            assert_eq!(
+                error.rdkafka_error_code(),
+                Some(rdkafka::types::RDKafkaErrorCode::QueueFull),
+                "{error}"
+            );
+            self.producer.poll(Duration::from_millis(10));
+        }
+        self.number += 1;
+        self.file.write_all(message).unwrap();
+        self.file.write_all(b"\n").unwrap();
+        self.sent.store(self.number, Ordering::Relaxed);
+    }
+}

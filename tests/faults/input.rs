@@ -1,0 +1,274 @@
+//! Input that is gone, comes again, or comes from elsewhere.
+
+use std::time::Duration;
+
+use alerttrail::generate::{Generator, Messages, Options};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::kills::{WINDOW, members};
+use crate::oracle::{Expected, Output};
+use crate::rng::Rng;
+use crate::support::world::Counted;
+use crate::support::{Instance, World, activity, alert};
+use crate::trial::{Mode, Trial, in_every_mode, seed};
+
+in_every_mode!(
+    c13_records_deleted_before_they_were_read,
+    c13_records_deleted_under_a_running_process,
+    c13_going_on_under_a_running_process,
+    c15_group_offsets_deleted,
+    c16_partitions_added,
+    c19_batches_repeated_and_reordered,
+);
+
+fn admin<T>(
+    world: &World,
+    ask: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> rdkafka::error::KafkaResult<T>,
+) -> T {
+    let admin: AdminClient<DefaultClientContext> = world.client().create().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(ask(&admin, &options)).unwrap()
+}
+
+/// Removes what lies before `offset` in the first partition of activities.
+fn delete_before(world: &World, offset: i64) {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&world.topic("activities"), 0, Offset::Offset(offset))
+        .unwrap();
+    let deleted = admin(world, async |admin, options| admin.delete_records(&list, options).await);
+    assert!(deleted.elements().iter().all(|element| element.error().is_ok()));
+}
+
+fn inside(note: &str, count: usize) -> Vec<Vec<u8>> {
+    (0..count)
+        .map(|n| activity("p", "2026-03-01T10:00:00Z", &format!("{note} {n}")))
+        .collect()
+}
+
+/// Ten activities in the first partition and their alert, answered; returns a running instance.
+fn answered(world: &mut World, output: &mut Output) -> Instance {
+    let first = inside("first", 10);
+    world.send_to("activities", 0, Counted::Yes, first.iter().map(Vec::as_slice));
+    let alert = alert("A", "p", WINDOW.0, WINDOW.1, "2026-03-01T11:05:00Z");
+    world.send_to("alerts", 0, Counted::Yes, [alert.as_slice()]);
+    let mut instance = world.start("a");
+    output.wait("first answer", Duration::from_secs(60), &mut [&mut instance], |output| {
+        output.pairs_of("A") == 10
+    });
+    instance
+}
+
+/// Seven that will be deleted unread, and five behind them.
+fn lose_seven(world: &World, position: i64) {
+    let (lost, kept) = (inside("lost", 7), inside("kept", 5));
+    world.send_to("activities", 0, Counted::No, lost.iter().map(Vec::as_slice));
+    world.send_to("activities", 0, Counted::Yes, kept.iter().map(Vec::as_slice));
+    delete_before(world, position + 7);
+}
+
+fn assert_says_the_range(world: &World, log: &str, position: i64) {
+    let partition = format!("{}/0", world.topic("activities"));
+    for part in [
+        &partition,
+        &format!("offset {position}"),
+        &format!("begins at {}", position + 7),
+        "7 records",
+        "input.on_lost_offsets",
+    ] {
+        assert!(log.contains(part), "it does not say {part:?}:\n{log}");
+    }
+}
+
+fn c13_records_deleted_before_they_were_read(mode: Mode) {
+    let Some(mut world) = World::new("c13") else { return };
+    let mut trial = Trial::new("C13", mode);
+    members(&mut world, mode);
+    let mut output = Output::of(&world, mode);
+    let instance = answered(&mut world, &mut output);
+    assert_eq!(instance.terminate().0.code(), Some(0));
+    lose_seven(&world, 10);
+    let mut instance = world.start("a");
+    let status = instance.ended_within(Duration::from_secs(60));
+    assert_eq!(
+        status.and_then(|status| status.code()),
+        Some(1),
+        "it goes on over a gap:\n{}",
+        instance.log()
+    );
+    assert_says_the_range(&world, &instance.log(), 10);
+    output.catch_up(Duration::from_millis(500));
+    assert_eq!(output.pairs_of("A"), 10, "nothing behind the gap is read unasked");
+    world.set("input", "on_lost_offsets = \"continue\"");
+    let mut instance = world.start("a");
+    let expected = Expected::of(&world);
+    output.wait_for(&expected, Duration::from_secs(60), &mut [&mut instance]);
+    trial.proves("a gap of seven", instance.log().contains("going on at 17"));
+    trial.fact("lost", 7);
+    trial.fact("pairs", expected.len());
+    trial.ok();
+}
+
+/// Loses seven records while the process sleeps, so that it finds out by reading on.
+fn lose_while_frozen(world: &World, instance: &Instance) {
+    instance.signal("STOP");
+    // Its last fetch at the broker runs out.
+    std::thread::sleep(Duration::from_secs(1));
+    lose_seven(world, 10);
+    instance.signal("CONT");
+}
+
+fn c13_records_deleted_under_a_running_process(mode: Mode) {
+    let Some(mut world) = World::new("c13running") else {
+        return;
+    };
+    let trial = Trial::new("C13r", mode);
+    world.set("output", &format!("delivery = \"{}\"", mode.name()));
+    let mut output = Output::of(&world, mode);
+    let mut instance = answered(&mut world, &mut output);
+    lose_while_frozen(&world, &instance);
+    let status = instance.ended_within(Duration::from_secs(60));
+    assert_eq!(
+        status.and_then(|status| status.code()),
+        Some(1),
+        "it goes on over a gap:\n{}",
+        instance.log()
+    );
+    output.catch_up(Duration::from_millis(500));
+    assert_eq!(output.pairs_of("A"), 10, "nothing behind the gap is read unasked");
+    assert_says_the_range(&world, &instance.log(), 10);
+    trial.ok();
+}
+
+fn c13_going_on_under_a_running_process(mode: Mode) {
+    let Some(mut world) = World::new("c13continue") else {
+        return;
+    };
+    let mut trial = Trial::new("C13c", mode);
+    world.set("output", &format!("delivery = \"{}\"", mode.name()));
+    world.set("input", "on_lost_offsets = \"continue\"");
+    let mut output = Output::of(&world, mode);
+    let mut instance = answered(&mut world, &mut output);
+    lose_while_frozen(&world, &instance);
+    output.wait_for(&Expected::of(&world), Duration::from_secs(60), &mut [&mut instance]);
+    trial.proves("a gap of seven", instance.log().contains("going on at 17"));
+    trial.ok();
+}
+
+fn c15_group_offsets_deleted(mode: Mode) {
+    let Some(mut world) = World::new("c15") else { return };
+    let mut trial = Trial::new("C15", mode);
+    members(&mut world, mode);
+    let mut output = Output::of(&world, mode);
+    let instance = answered(&mut world, &mut output);
+    assert_eq!(instance.terminate().0.code(), Some(0));
+    let groups = [format!("{}-route", world.name), format!("{}-join", world.name)];
+    let names: Vec<&str> = groups.iter().map(String::as_str).collect();
+    let deleted = admin(&world, async |admin, options| admin.delete_groups(&names, options).await);
+    let deleted = deleted.iter().filter(|group| group.is_ok()).count();
+    trial.fact("groups", deleted);
+    trial.proves("deletion of both groups", deleted == 2);
+    let more = inside("more", 10);
+    world.send("activities", 4, more.iter().map(Vec::as_slice));
+    let mut instance = world.start("a");
+    let expected = Expected::of(&world);
+    output.wait_for(&expected, Duration::from_secs(60), &mut [&mut instance]);
+    trial.fact("pairs", expected.len());
+    assert_eq!(output.repeats(), 0, "what is known is not said again");
+    trial.ok();
+}
+
+fn c16_partitions_added(mode: Mode) {
+    let Some(mut world) = World::new("c16") else { return };
+    let mut trial = Trial::new("C16", mode);
+    members(&mut world, mode);
+    world.set("kafka.properties", "\"topic.metadata.refresh.interval.ms\" = \"1000\"");
+    let mut output = Output::of(&world, mode);
+    let mut instance = answered(&mut world, &mut output);
+    let topic = world.topic("activities");
+    let new = NewPartitions::new(&topic, 6);
+    let results = admin(&world, async |admin, options| admin.create_partitions([&new], options).await);
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    // Before anyone reads them.
+    for partition in [4, 5] {
+        let more = inside(&format!("in partition {partition}"), 20);
+        world.send_to("activities", partition, Counted::Yes, more.iter().map(Vec::as_slice));
+    }
+    let expected = Expected::of(&world);
+    output.wait_for(&expected, Duration::from_secs(60), &mut [&mut instance]);
+    let log = instance.log();
+    trial.proves(
+        "reading of the new partitions",
+        log.contains("partition=4") && log.contains("partition=5"),
+    );
+    trial.fact("pairs", expected.len());
+    assert_eq!(output.repeats(), 0);
+    trial.ok();
+}
+
+fn messages(mut from: impl Messages) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    let mut buffer = Vec::new();
+    while from.next_message(&mut buffer).is_some() {
+        all.push(std::mem::take(&mut buffer));
+    }
+    all
+}
+
+fn c19_batches_repeated_and_reordered(mode: Mode) {
+    let Some(mut world) = World::new("c19") else { return };
+    let mut trial = Trial::new("C19", mode);
+    let seed = seed();
+    trial.fact("seed", seed);
+    members(&mut world, mode);
+    let mut rng = Rng::new(seed, 19);
+    let generator = Generator::new(&Options {
+        activities: 3_000,
+        alerts: 100,
+        seed,
+        keyed_share: 0.4,
+        in_window_share: 0.5,
+        batch_max: 10,
+        // A version that moves a window sends rows of one pair more than once, and rightly.
+        alert_updates: 0.0,
+        ..Options::default()
+    })
+    .unwrap();
+    let (mut activities, alerts) = (messages(generator.activities()), messages(generator.alerts()));
+    rng.shuffle(&mut activities);
+    let mut output = Output::of(&world, mode);
+    let mut instance = world.start("a");
+    let mut repeated = 0;
+    for batch in activities.chunks(100) {
+        world.send("activities", 4, batch.iter().map(Vec::as_slice));
+        // At once, in the same partition or another, and what came long before.
+        for _ in 0..batch.len() {
+            let again = rng.pick(&activities[..activities.len() / 2]).clone();
+            let partition = i32::try_from(rng.below(4)).unwrap();
+            world.send_to("activities", partition, Counted::No, [again.as_slice(), again.as_slice()]);
+            repeated += 2;
+        }
+    }
+    // Only what belongs to the input may come early, or the answer is judged by less than was sent.
+    for _ in 0..2 {
+        world.send_to("alerts", 0, Counted::Yes, alerts.iter().map(Vec::as_slice));
+    }
+    for partition in 0..4 {
+        world.send_to("activities", partition, Counted::No, activities.iter().map(Vec::as_slice));
+        repeated += activities.len();
+    }
+    let expected = Expected::of(&world);
+    output.wait_for(&expected, Duration::from_secs(90), &mut [&mut instance]);
+    trial.fact("messages", activities.len());
+    trial.fact("repeated", repeated);
+    trial.fact("pairs", expected.len());
+    trial.proves(
+        "repetition, with pairs to repeat",
+        repeated > activities.len() && expected.len() > 100,
+    );
+    assert_eq!(output.len(), expected.len(), "each pair is said once");
+    assert_eq!(output.repeats(), 0);
+    trial.ok();
+}

@@ -1,0 +1,232 @@
+//! SIGKILL, at random points and at those that matter.
+
+use std::time::{Duration, Instant};
+
+use crate::lab::lab;
+use crate::oracle::{Expected, Output};
+use crate::proxy::Rules;
+use crate::rng::Rng;
+use crate::support::world::Counted;
+use crate::support::{Instance, World, activity, alert};
+use crate::trial::{Mode, Trial, in_every_mode, seed, size};
+
+in_every_mode!(
+    a12_random_kills,
+    a05_killed_right_behind_an_output,
+    a09_killed_in_the_middle_of_one_large_emission
+);
+
+/// JOIN writes its state behind so many outputs at the latest: no crash repeats more of one partition.
+const OUTBOX: usize = 2_000;
+/// The shortest that brokers allow.
+const SESSION: &str = "\"session.timeout.ms\" = \"6000\"";
+
+pub(crate) fn members(world: &mut World, mode: Mode) {
+    world.set("output", &format!("delivery = \"{}\"", mode.name()));
+    world.set("kafka.properties", SESSION);
+}
+
+/// An instance that may be down, and until when.
+struct Slot {
+    name: &'static str,
+    instance: Option<Instance>,
+    up_at: Instant,
+}
+
+impl Slot {
+    fn start_when_due(&mut self, world: &World) {
+        match &mut self.instance {
+            Some(instance) => instance.assert_runs(),
+            None if Instant::now() >= self.up_at => self.instance = Some(world.start(self.name)),
+            None => {}
+        }
+    }
+}
+
+fn a12_random_kills(mode: Mode) {
+    let Some(mut world) = World::new("a12") else { return };
+    let mut trial = Trial::new("A12", mode);
+    let (seed, kills) = (seed(), size("KILLS", 12));
+    trial.fact("seed", seed);
+    members(&mut world, mode);
+    let mut rng = Rng::new(seed, 1);
+    let mut output = Output::of(&world, mode);
+    let feed = crate::feed::Feed::start(&world, seed, size("RATE", 150));
+    let now = Instant::now();
+    let mut slots: Vec<Slot> = ["a", "b", "c"]
+        .into_iter()
+        .map(|name| Slot {
+            name,
+            instance: None,
+            up_at: now,
+        })
+        .collect();
+    let (mut done, mut long, mut behind) = (0, 0, 0);
+    while done < kills {
+        let until = Instant::now() + Duration::from_millis(u64::try_from(rng.between(0, 3_000)).unwrap());
+        loop {
+            slots.iter_mut().for_each(|slot| slot.start_when_due(&world));
+            if Instant::now() >= until {
+                break;
+            }
+            output.catch_up(Duration::from_millis(20));
+        }
+        let up: Vec<usize> = (0..slots.len()).filter(|&n| slots[n].instance.is_some()).collect();
+        if up.is_empty() {
+            continue;
+        }
+        let slot = &mut slots[*rng.pick(&up)];
+        slot.instance.take().unwrap().kill();
+        let outage = if rng.percent(10) {
+            long += 1;
+            rng.between(7_000, 9_000)
+        } else {
+            rng.between(0, 300)
+        };
+        slot.up_at = Instant::now() + Duration::from_millis(u64::try_from(outage).unwrap());
+        done += 1;
+        // The group needs a session time-out to see a death, so without a pause now and then kills would only hit the idle.
+        if done % 4 == 0 {
+            let before = output.len();
+            let began = Instant::now();
+            while output.len() < before + 20 {
+                slots.iter_mut().for_each(|slot| slot.start_when_due(&world));
+                output.catch_up(Duration::from_millis(20));
+                assert!(
+                    began.elapsed() < Duration::from_secs(120),
+                    "no progress between kills for two minutes"
+                );
+            }
+            behind += 1;
+        }
+    }
+    let at_last_kill = output.len();
+    let sent = feed.finish();
+    trial.fact("kills", done);
+    trial.fact("long_outages", long);
+    trial.fact("messages", sent);
+    for slot in &mut slots {
+        slot.up_at = Instant::now();
+        slot.start_when_due(&world);
+    }
+    let expected = Expected::of(&world);
+    let mut running: Vec<&mut Instance> = slots.iter_mut().filter_map(|slot| slot.instance.as_mut()).collect();
+    output.wait_for(&expected, Duration::from_secs(240), &mut running);
+    trial.fact("pairs", expected.len());
+    trial.fact("repeats", output.repeats());
+    trial.proves(
+        "work between the kills and behind the last",
+        behind > 0 && output.len() > at_last_kill,
+    );
+    trial.ok();
+}
+
+pub(crate) const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
+
+/// Activities of one key inside [`WINDOW`], and then the alert.
+pub(crate) fn one_large_answer(world: &mut World, name: &str, count: usize) {
+    let activities: Vec<Vec<u8>> = (0..count)
+        .map(|n| {
+            let time = format!("2026-03-01T10:{:02}:{:02}.{:03}Z", n / 60_000 % 60, n / 1_000 % 60, n % 1_000);
+            activity(name, &time, &n.to_string())
+        })
+        .collect();
+    world.send("activities", 4, activities.iter().map(Vec::as_slice));
+    let alert = alert(name, name, WINDOW.0, WINDOW.1, "2026-03-01T11:05:00Z");
+    world.send_to("alerts", 0, Counted::Yes, [alert.as_slice()]);
+}
+
+fn a05_killed_right_behind_an_output(mode: Mode) {
+    const ROWS: usize = 1_500;
+    const ATTEMPTS: usize = 12;
+    let Some(mut world) = World::new("a05") else { return };
+    let mut trial = Trial::new("A5", mode);
+    members(&mut world, mode);
+    // Small batches: the first rows of an answer are there while the others are under way.
+    world.set("kafka.properties", "\"batch.num.messages\" = \"50\"");
+    let mut output = Output::of(&world, mode);
+    let mut hits = 0;
+    for attempt in 1..=ATTEMPTS {
+        let name = format!("p{attempt}");
+        let before = (output.len(), output.repeats());
+        let mut instance = world.start("a");
+        instance.wait_for_log("joining");
+        one_large_answer(&mut world, &name, ROWS);
+        let began = Instant::now();
+        while output.len() == before.0 {
+            output.catch_up(Duration::from_millis(1));
+            instance.assert_runs();
+            assert!(began.elapsed() < crate::support::PATIENCE, "no output\n{}", instance.log());
+        }
+        instance.kill();
+        let mut instance = world.start("a");
+        output.wait("whole answer", Duration::from_secs(90), &mut [&mut instance], |output| {
+            output.pairs_of(&name) == ROWS
+        });
+        output.catch_up(Duration::from_millis(500));
+        instance.kill();
+        let repeats = output.repeats() - before.1;
+        assert!(repeats <= OUTBOX, "{repeats} repeats");
+        hits += usize::from(repeats > 0);
+        if hits > 0 {
+            trial.fact("attempts", attempt);
+            break;
+        }
+    }
+    trial.fact("repeats", output.repeats());
+    trial.proves("a kill between an output and its state", hits > 0);
+    let mut instance = world.start("a");
+    output.wait_for(&Expected::of(&world), Duration::from_secs(60), &mut [&mut instance]);
+    trial.ok();
+}
+
+fn a09_killed_in_the_middle_of_one_large_emission(mode: Mode) {
+    let Some(lab) = lab() else { return };
+    let mut trial = Trial::new("A9", mode);
+    let rows = size("ROWS", 20_000);
+    let mut world = lab.world("a09");
+    members(&mut world, mode);
+    let batch = (rows / 2_000).max(1);
+    world.set("kafka.properties", &format!("\"batch.num.messages\" = \"{batch}\""));
+    one_large_answer(&mut world, "p", rows);
+    let mut output = Output::of(&world, mode);
+    let slow = |bytes_per_second| Rules {
+        client: "-join".to_owned(),
+        bytes_per_second,
+        ..Rules::default()
+    };
+    for (thousandths, wait_from) in [(100, 90), (500, 490), (999, 990)] {
+        let (target, near) = (rows * thousandths / 1_000, rows * wait_from / 1_000);
+        lab.proxy.rule(Rules::default());
+        let mut instance = world.start("a");
+        while output.len() < near {
+            output.catch_up(Duration::from_millis(1));
+            instance.assert_runs();
+            // Fast up to a batch or two before the place, then slow enough to stop at it.
+            if output.len() + 4 * OUTBOX >= near {
+                lab.proxy.rule(slow(Some(2_000_000)));
+            }
+        }
+        // Ten batches a second.
+        lab.proxy.rule(slow(Some(batch as u64 * 8_000)));
+        output.wait(
+            &format!("{target} rows"),
+            Duration::from_secs(180),
+            &mut [&mut instance],
+            |output| output.len() >= target,
+        );
+        instance.kill();
+        output.catch_up(Duration::from_millis(300));
+        trial.fact(&format!("killed_at_{thousandths}"), output.len());
+        trial.proves("a kill before the last row", output.len() < rows);
+    }
+    lab.proxy.rule(Rules::default());
+    let mut instance = world.start("a");
+    output.wait_for(&Expected::of(&world), Duration::from_secs(120), &mut [&mut instance]);
+    trial.fact("rows", output.len());
+    trial.fact("repeats", output.repeats());
+    assert_eq!(output.len(), rows);
+    // From its beginning each time it would be more than all rows together.
+    assert!(output.repeats() <= 3 * OUTBOX, "{} repeats: it began anew", output.repeats());
+    trial.ok();
+}

@@ -1,0 +1,102 @@
+//! A broker of the tests' own, with the proxy before it: what is done to it must not disturb other tests.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::proxy::{Proxy, Rules};
+use crate::support::{World, broker};
+
+static LAB: Mutex<Option<Lab>> = Mutex::new(None);
+
+/// The broker that tests may break.
+pub(crate) struct Lab {
+    data: PathBuf,
+    pub(crate) proxy: Proxy,
+    address: String,
+}
+
+/// Held while a test uses the lab.
+pub(crate) struct Bench(MutexGuard<'static, Option<Lab>>);
+
+impl std::ops::Deref for Bench {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.proxy.rule(Rules::default());
+    }
+}
+
+/// The lab, for one test at a time; `None` where tests on brokers are not to run.
+pub(crate) fn lab() -> Option<Bench> {
+    broker()?;
+    let mut lab = LAB.lock().unwrap_or_else(PoisonError::into_inner);
+    match lab.as_ref() {
+        None => *lab = Some(Lab::new()),
+        // The test before may have failed in the middle of something.
+        Some(lab) => {
+            lab.signal("CONT");
+            lab.up();
+        }
+    }
+    Some(Bench(lab))
+}
+
+impl Lab {
+    fn new() -> Self {
+        let mut lab = Self {
+            data: std::env::temp_dir().join(format!("alerttrail-faults-{}", std::process::id())),
+            proxy: Proxy::listen(),
+            address: String::new(),
+        };
+        lab.up();
+        let read = |name: &str| std::fs::read_to_string(lab.data.join(name)).unwrap().trim().to_owned();
+        let (address, behind) = (read("address"), read("address-proxied"));
+        lab.address = address;
+        lab.proxy.forward_to(behind.parse().unwrap());
+        lab
+    }
+
+    /// Topics on this broker; the processor comes through the proxy.
+    pub(crate) fn world(&self, name: &str) -> World {
+        let mut world = World::on(&self.address, name);
+        world.served = self.proxy.address.to_string();
+        world
+    }
+
+    /// Starts it, if it is not up; it has its topics and its addresses of before.
+    pub(crate) fn up(&self) {
+        let status = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/broker"))
+            .args(["up", "--owner", &std::process::id().to_string(), "--data"])
+            .arg(&self.data)
+            .args(["--advertise", &self.proxy.address.to_string()])
+            .env("ALERTTRAIL_BROKER_HEAP", "400m")
+            .stdout(std::process::Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&self) {
+        assert!(self.signal("KILL"), "the broker was not there to be killed");
+        while self.signal("0") {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    /// Sends a signal by its name; whether the broker was there.
+    pub(crate) fn signal(&self, name: &str) -> bool {
+        let pid = std::fs::read_to_string(self.data.join("pid")).unwrap_or_default();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), pid.trim()])
+            .stderr(std::process::Stdio::null())
+            .status();
+        !pid.is_empty() && sent.unwrap().success()
+    }
+}

@@ -1,0 +1,77 @@
+//! Members that stand still and come back.
+
+use std::time::{Duration, Instant};
+
+use crate::feed::Feed;
+use crate::kills::members;
+use crate::oracle::{Expected, Output};
+use crate::rng::Rng;
+use crate::support::{Instance, World};
+use crate::trial::{Mode, Trial, in_every_mode, seed, size};
+
+in_every_mode!(d02_frozen_beyond_its_session);
+
+/// How often partitions of the log were taken on.
+pub(crate) fn joined(instance: &Instance) -> usize {
+    instance.log().lines().filter(|line| line.contains(" joining ")).count()
+}
+
+fn d02_frozen_beyond_its_session(mode: Mode) {
+    let Some(mut world) = World::new("d02") else { return };
+    let mut trial = Trial::new("D2", mode);
+    let (seed, freezes) = (seed(), size("FREEZES", 1));
+    trial.fact("seed", seed);
+    members(&mut world, mode);
+    let mut rng = Rng::new(seed, 2);
+    let mut output = Output::of(&world, mode);
+    let mut instances: Vec<Instance> = ["a", "b", "c"].into_iter().map(|name| world.start(name)).collect();
+    for instance in &mut instances {
+        // Three partitions, three instances: each has one, or will have.
+        instance.wait_for_log(" joining ");
+    }
+    let feed = Feed::start(&world, seed, 300);
+    for _ in 0..freezes {
+        let before = output.len();
+        let mut all: Vec<&mut Instance> = instances.iter_mut().collect();
+        output.wait("work", Duration::from_secs(60), &mut all, |output| output.len() > before + 50);
+        std::thread::sleep(Duration::from_millis(u64::try_from(rng.between(0, 500)).unwrap()));
+        let frozen = rng.below(3);
+        let taken: usize = (0..3).filter(|&n| n != frozen).map(|n| joined(&instances[n])).sum();
+        let own = joined(&instances[frozen]);
+        instances[frozen].signal("STOP");
+        let began = Instant::now();
+        // Twice the session, and until the others have its partition.
+        let taken_over = loop {
+            output.catch_up(Duration::from_millis(100));
+            let now: usize = (0..3).filter(|&n| n != frozen).map(|n| joined(&instances[n])).sum();
+            if began.elapsed() > Duration::from_secs(12) && (now >= taken + 3 || began.elapsed() > Duration::from_secs(60)) {
+                break now >= taken + 3;
+            }
+        };
+        trial.proves("a take-over of what the frozen instance had", taken_over);
+        let during = output.len();
+        let mut others: Vec<&mut Instance> = instances
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(n, instance)| (n != frozen).then_some(instance))
+            .collect();
+        output.wait("progress without it", Duration::from_secs(60), &mut others, |output| {
+            output.len() > during
+        });
+        instances[frozen].signal("CONT");
+        let began = Instant::now();
+        while joined(&instances[frozen]) == own {
+            instances[frozen].assert_runs();
+            output.catch_up(Duration::from_millis(100));
+            assert!(began.elapsed() < Duration::from_secs(60), "the thawed instance takes no part");
+        }
+    }
+    trial.fact("freezes", freezes);
+    trial.fact("messages", feed.finish());
+    let expected = Expected::of(&world);
+    let mut all: Vec<&mut Instance> = instances.iter_mut().collect();
+    output.wait_for(&expected, Duration::from_secs(120), &mut all);
+    trial.fact("pairs", expected.len());
+    trial.fact("repeats", output.repeats());
+    trial.ok();
+}

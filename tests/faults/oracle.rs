@@ -1,0 +1,209 @@
+//! Reads the output topic as a consumer downstream does, and knows what must be there.
+//!
+//! A record is told by its id and seq. At least once it may come again, to the byte; exactly once it may not.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::BufRead as _;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{Instance, World};
+use crate::trial::Mode;
+
+/// The parts of a row by which a pair is known.
+#[derive(Deserialize)]
+struct Row {
+    id: String,
+    seq: i64,
+    op: String,
+    system_alert_id: String,
+    correlation_id: String,
+    activity_time: String,
+    reason: String,
+}
+
+/// What a row is about.
+type Pair = (String, String, String);
+
+impl Row {
+    fn pair(self) -> Pair {
+        (self.system_alert_id, self.correlation_id, self.activity_time)
+    }
+}
+
+/// The newest that is known of an id.
+struct Held {
+    seq: i64,
+    upsert: bool,
+    pair: Pair,
+}
+
+/// Everything read from the output topic so far.
+pub(crate) struct Output {
+    consumer: BaseConsumer,
+    mode: Mode,
+    /// By id and seq the digest of the value.
+    records: HashMap<(String, i64), [u8; 32]>,
+    fold: BTreeMap<String, Held>,
+    reasons: BTreeMap<String, usize>,
+    repeats: usize,
+}
+
+impl Output {
+    pub(crate) fn of(world: &World, mode: Mode) -> Self {
+        let mut config = world.client();
+        config
+            .set("group.id", "oracle")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("fetch.wait.max.ms", "20");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..3 {
+            list.add_partition_offset(&world.topic("rows"), partition, Offset::Beginning)
+                .unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        Self {
+            consumer,
+            mode,
+            records: HashMap::new(),
+            fold: BTreeMap::new(),
+            reasons: BTreeMap::new(),
+            repeats: 0,
+        }
+    }
+
+    /// Reads what is there, until nothing comes for `quiet`.
+    pub(crate) fn catch_up(&mut self, quiet: Duration) {
+        while let Some(message) = self.consumer.poll(quiet) {
+            // A broker that is away is part of the game.
+            let Ok(message) = message else { continue };
+            let value = message.payload().unwrap();
+            let digest: [u8; 32] = Sha256::digest(value).into();
+            let row: Row = serde_json::from_slice(value).unwrap();
+            let key = (row.id.clone(), row.seq);
+            if let Some(before) = self.records.insert(key, digest) {
+                assert!(before == digest, "{} seq {} came twice, and differs", row.id, row.seq);
+                self.repeats += 1;
+                continue;
+            }
+            *self.reasons.entry(row.reason.clone()).or_default() += 1;
+            if self.fold.get(&row.id).is_none_or(|held| held.seq < row.seq) {
+                let (id, seq, upsert) = (row.id.clone(), row.seq, row.op == "upsert");
+                let pair = row.pair();
+                self.fold.insert(id, Held { seq, upsert, pair });
+            }
+        }
+    }
+
+    /// Records, those that came again left out.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Records that came again.
+    pub(crate) fn repeats(&self) -> usize {
+        self.repeats
+    }
+
+    /// Records by their reason.
+    pub(crate) fn reason(&self, reason: &str) -> usize {
+        self.reasons.get(reason).copied().unwrap_or(0)
+    }
+
+    /// Pairs of this alert that count.
+    pub(crate) fn pairs_of(&self, alert: &str) -> usize {
+        let held = self.fold.values().filter(|held| held.upsert && held.pair.0 == alert);
+        held.count()
+    }
+
+    /// Reads until `done`; fails when an instance ends, or it takes too long.
+    pub(crate) fn wait(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        instances: &mut [&mut Instance],
+        done: impl Fn(&Self) -> bool,
+    ) -> Duration {
+        let began = Instant::now();
+        loop {
+            self.catch_up(Duration::from_millis(50));
+            if done(self) {
+                return began.elapsed();
+            }
+            for instance in instances.iter_mut() {
+                instance.assert_runs();
+            }
+            assert!(
+                began.elapsed() < patience,
+                "after {patience:?} still no {what}; {} records, {} repeats",
+                self.len(),
+                self.repeats
+            );
+        }
+    }
+
+    /// How many pairs are missing, and how many are there that should not be.
+    pub(crate) fn difference(&self, expected: &Expected) -> (usize, usize) {
+        let there = |id: &String, pair: &Pair| self.fold.get(id).is_some_and(|held| held.upsert && held.pair == *pair);
+        let missing = expected.0.iter().filter(|(id, pair)| !there(id, pair)).count();
+        let live = self.fold.iter().filter(|(_, held)| held.upsert);
+        (missing, live.filter(|(id, _)| !expected.0.contains_key(*id)).count())
+    }
+
+    /// Waits until the fold is exactly the answer, and stays so.
+    pub(crate) fn wait_for(&mut self, expected: &Expected, patience: Duration, instances: &mut [&mut Instance]) {
+        let began = Instant::now();
+        loop {
+            self.catch_up(Duration::from_millis(200));
+            let (missing, wrong) = self.difference(expected);
+            if (missing, wrong) == (0, 0) {
+                break;
+            }
+            for instance in instances.iter_mut() {
+                instance.assert_runs();
+            }
+            assert!(
+                began.elapsed() < patience,
+                "{missing} of {} pairs are missing, {wrong} are wrong",
+                expected.len()
+            );
+        }
+        // What comes behind the answer must not undo it.
+        std::thread::sleep(Duration::from_secs(1));
+        self.catch_up(Duration::from_millis(200));
+        assert_eq!(self.difference(expected), (0, 0));
+        self.judge_repeats();
+    }
+
+    fn judge_repeats(&self) {
+        match self.mode {
+            Mode::AtLeastOnce => {}
+        }
+    }
+}
+
+/// The answer to everything sent: pairs by the id of their row.
+pub(crate) struct Expected(BTreeMap<String, Pair>);
+
+impl Expected {
+    pub(crate) fn of(world: &World) -> Self {
+        let (rows, _) = world.correlate();
+        let lines = std::io::BufReader::new(std::fs::File::open(rows).unwrap()).lines();
+        let rows = lines.map(|line| {
+            let row: Row = serde_json::from_str(&line.unwrap()).unwrap();
+            (row.id.clone(), row.pair())
+        });
+        Self(rows.collect())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}

@@ -1,0 +1,133 @@
+//! Disks that are full, and folders that are gone.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::kills::{WINDOW, members};
+use crate::oracle::{Expected, Output};
+use crate::support::world::Counted;
+use crate::support::{World, activity, alert};
+use crate::trial::{Mode, Trial, in_every_mode};
+
+in_every_mode!(b03_disk_full, b07_state_deleted_under_the_process);
+
+/// A small disk in memory, until dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(at: PathBuf) -> Option<Self> {
+        std::fs::create_dir_all(&at).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
+            .arg(&at)
+            .output()
+            .is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(at))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+    }
+}
+
+/// Kilobytes that are free.
+fn free(path: &Path) -> usize {
+    let output = Command::new("df").args(["-k", "--output=avail"]).arg(path).output().unwrap();
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .nth(1)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+const KEYS: usize = 12;
+
+/// Activities of many keys inside the window, so that every partition of the log has some; 3 kB each.
+fn send_activities(world: &mut World, note: &str, count: usize) {
+    let filler = "x".repeat(2_800);
+    let activities: Vec<Vec<u8>> = (0..count)
+        .map(|n| {
+            activity(
+                &format!("p{}", n % KEYS),
+                "2026-03-01T10:00:00Z",
+                &format!("{note} {n} {filler}"),
+            )
+        })
+        .collect();
+    world.send("activities", 4, activities.iter().map(Vec::as_slice));
+}
+
+fn send_alerts(world: &World) {
+    for n in 0..KEYS {
+        let alert = alert(&format!("A{n}"), &format!("p{n}"), WINDOW.0, WINDOW.1, "2026-03-01T11:05:00Z");
+        world.send_to("alerts", 0, Counted::Yes, [alert.as_slice()]);
+    }
+}
+
+fn b03_disk_full(mode: Mode) {
+    let Some(mut world) = World::new("b03") else { return };
+    let mut trial = Trial::new("B3", mode);
+    let Some(disk) = Disk::mount(world.folder.path().join("disk")) else {
+        return trial.skip("mounting_a_tmpfs_is_not_allowed_here");
+    };
+    members(&mut world, mode);
+    world.states = disk.0.clone();
+    let mut output = Output::of(&world, mode);
+    let mut instance = world.start("a");
+    instance.wait_for_log(" joining ");
+    send_activities(&mut world, "before", 300);
+    send_alerts(&world);
+    output.wait("first answer", Duration::from_secs(60), &mut [&mut instance], |output| {
+        output.len() == 300
+    });
+    let ballast = disk.0.join("ballast");
+    std::fs::write(&ballast, vec![0; (free(&disk.0).saturating_sub(2_000)) << 10]).unwrap();
+    trial.fact("free_kb", free(&disk.0));
+    send_activities(&mut world, "full", 4_000);
+    let status = instance.ended_within(Duration::from_secs(90));
+    let log = instance.log();
+    trial.proves("a full disk", status.is_some() && free(&disk.0) < 1_000);
+    assert_eq!(status.unwrap().code(), Some(1), "{log}");
+    let path = disk.0.display().to_string();
+    let says = |line: &str| line.contains("error") && line.contains("No space left") && line.contains(&path);
+    assert!(log.lines().any(says), "it does not say why it stops:\n{log}");
+    std::fs::remove_file(ballast).unwrap();
+    let mut instance = world.start("a");
+    let expected = Expected::of(&world);
+    output.wait_for(&expected, Duration::from_secs(90), &mut [&mut instance]);
+    trial.fact("pairs", expected.len());
+    trial.fact("repeats", output.repeats());
+    trial.ok();
+}
+
+fn b07_state_deleted_under_the_process(mode: Mode) {
+    let Some(mut world) = World::new("b07") else { return };
+    let mut trial = Trial::new("B7", mode);
+    members(&mut world, mode);
+    let mut output = Output::of(&world, mode);
+    let mut instance = world.start("a");
+    instance.wait_for_log(" joining ");
+    send_activities(&mut world, "before", 300);
+    send_alerts(&world);
+    output.wait("first answer", Duration::from_secs(60), &mut [&mut instance], |output| {
+        output.len() == 300
+    });
+    std::fs::remove_dir_all(world.states.join("a")).unwrap();
+    send_activities(&mut world, "behind", 300);
+    let ended = instance.ended_within(Duration::from_secs(30));
+    trial.fact("noticed", ended.is_some());
+    let log = instance.log();
+    instance.kill();
+    let mut instance = world.start("a");
+    output.wait_for(&Expected::of(&world), Duration::from_secs(60), &mut [&mut instance]);
+    trial.fact("repeats", output.repeats());
+    let ended = ended.unwrap_or_else(|| panic!("the state is gone, and for 30 s it did not notice:\n{log}"));
+    assert_eq!(ended.code(), Some(1), "{log}");
+    trial.ok();
+}

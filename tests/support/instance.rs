@@ -1,0 +1,101 @@
+//! The program as a process that is started, stopped and killed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{PATIENCE, program};
+
+/// A running processor. It is killed when the test ends.
+pub(crate) struct Instance {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Instance {
+    pub(super) fn start(config: &Path, log: &Path) -> Self {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let child = Command::new(program())
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            log: log.to_owned(),
+        }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub(crate) fn assert_runs(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("the processor ended with {status}:\n{}", self.log());
+        }
+    }
+
+    /// SIGKILL: what a crash is.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let name = format!("-{name}");
+        let sent = Command::new("kill").args([&name, &self.pid().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for it to end by itself; how it did, `None` when it still runs after this time.
+    pub(crate) fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let began = Instant::now();
+        loop {
+            let ended = self.child.try_wait().unwrap();
+            if ended.is_some() || began.elapsed() > patience {
+                return ended;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until its log says this.
+    pub(crate) fn wait_for_log(&mut self, text: &str) {
+        let began = Instant::now();
+        while !self.log().contains(text) {
+            self.assert_runs();
+            assert!(began.elapsed() < PATIENCE, "it never said {text:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// SIGTERM; how it ended, and after how long.
+    pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
+        let began = Instant::now();
+        self.signal("TERM");
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status, began.elapsed());
+            }
+            assert!(began.elapsed() < PATIENCE, "SIGTERM does not end it:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -113,7 +113,7 @@ fn quota(world: &World, stage: &str, setting: &str) {
 }
 
 fn c05_throttled_by_quotas(mode: Mode) {
-    const ROWS: usize = 2_000;
+    const ROWS: usize = 1_300;
     let Some(mut world) = World::new("c05") else { return };
     let mut trial = Trial::new("C5", mode);
     members(&mut world, mode);

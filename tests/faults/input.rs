@@ -243,15 +243,15 @@ fn c19_batches_repeated_and_reordered(mode: Mode) {
     let mut repeated = 0;
     for batch in activities.chunks(100) {
         world.send("activities", 4, batch.iter().map(Vec::as_slice));
-        // At once, in the same partition or another, and what came long before.
-        for _ in 0..batch.len() {
-            let again = rng.pick(&activities[..activities.len() / 2]).clone();
-            let partition = i32::try_from(rng.below(4)).unwrap();
-            world.send_to("activities", partition, Counted::No, [again.as_slice(), again.as_slice()]);
-            repeated += 2;
+        // At once and twice, in all partitions, from long before or still to come.
+        for partition in 0..4 {
+            let again: Vec<&[u8]> = (0..batch.len() / 2)
+                .flat_map(|_| [rng.pick(&activities).as_slice(); 2])
+                .collect();
+            repeated += again.len();
+            world.send_to("activities", partition, Counted::No, again);
         }
     }
-    // Only what belongs to the input may come early, or the answer is judged by less than was sent.
     for _ in 0..2 {
         world.send_to("alerts", 0, Counted::Yes, alerts.iter().map(Vec::as_slice));
     }

@@ -206,7 +206,6 @@ fn pump(shared: &Shared, link: &Link, direction: Direction) -> std::io::Result<(
         }
         match rules.bytes_per_second {
             Some(rate) if matches && direction == Direction::Request => {
-                shared.counts.slowed_bytes.fetch_add(frame.len() as u64, Ordering::SeqCst);
                 write_slowly(shared, link, &mut to, &frame, rate)?;
             }
             _ => to.write_all(&frame)?,
@@ -239,7 +238,7 @@ fn doom(shared: &Shared, link: &Link, frame: &[u8]) {
     }
 }
 
-/// A few bytes at every tick; the rate may change meanwhile.
+/// At most a tick's worth of bytes at once, and then the time they take; the rate may change meanwhile.
 fn write_slowly(shared: &Shared, link: &Link, to: &mut &TcpStream, frame: &[u8], rate: u64) -> std::io::Result<()> {
     let mut rate = Some(rate);
     let mut left = frame;
@@ -248,9 +247,10 @@ fn write_slowly(shared: &Shared, link: &Link, to: &mut &TcpStream, frame: &[u8],
         let most = usize::try_from(now / 20).unwrap().clamp(1, left.len());
         to.write_all(&left[..most])?;
         left = &left[most..];
+        shared.counts.slowed_bytes.fetch_add(most as u64, Ordering::SeqCst);
         *lock(&link.last) = Instant::now();
         link.check()?;
-        std::thread::sleep(TICK);
+        std::thread::sleep(Duration::from_secs_f64(most as f64 / now as f64));
         rate = lock(&shared.rules).bytes_per_second;
     }
     Ok(())

@@ -92,8 +92,9 @@ fn b03_disk_full(mode: Mode) {
     send_activities(&mut world, "full", 4_000);
     let status = instance.ended_within(Duration::from_secs(90));
     let log = instance.log();
-    trial.proves("a full disk", status.is_some() && free(&disk.0) < 1_000);
-    assert_eq!(status.unwrap().code(), Some(1), "{log}");
+    // What RocksDB had set aside is free again once the process has ended: the disk itself no longer tells.
+    trial.proves("a full disk", log.contains("No space left"));
+    assert_eq!(status.and_then(|status| status.code()), Some(1), "{log}");
     let path = disk.0.display().to_string();
     let says = |line: &str| line.contains("error") && line.contains("No space left") && line.contains(&path);
     assert!(log.lines().any(says), "it does not say why it stops:\n{log}");

@@ -8,12 +8,39 @@ use std::time::{Duration, Instant};
 
 use alerttrail::generate::{Generator, Messages as _, Options};
 use alerttrail::time::EventTime;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
 use crate::support::{PATIENCE, World};
 
 /// Partitions of the topic of activities.
 const PARTITIONS: usize = 4;
+
+/// What the producer has to say: without it a feed that stands still tells nothing.
+struct Said;
+
+impl ClientContext for Said {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        println!("feed: {facility} {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        println!("feed: {error}: {reason}");
+    }
+}
+
+impl ProducerContext for Said {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            panic!("what was to be sent is not, so there is nothing to judge by: {error}");
+        }
+    }
+}
 
 /// Sends one generated day after another, until it is stopped.
 pub(crate) struct Feed {
@@ -32,7 +59,7 @@ impl Feed {
                 .set("linger.ms", "5")
                 .set("enable.idempotence", "true")
                 .set("message.timeout.ms", "0")
-                .create()
+                .create_with_context(Said)
                 .unwrap(),
             file: std::io::BufWriter::new(
                 std::fs::OpenOptions::new()
@@ -84,7 +111,7 @@ impl Drop for Feed {
 }
 
 struct Line {
-    producer: BaseProducer,
+    producer: BaseProducer<Said>,
     file: std::io::BufWriter<std::fs::File>,
     activities: String,
     alerts: String,

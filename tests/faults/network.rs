@@ -8,7 +8,7 @@ use crate::kills::members;
 use crate::lab::{Bench, lab};
 use crate::membership::joined;
 use crate::oracle::{Expected, Output};
-use crate::proxy::Rules;
+use crate::proxy::{END_TXN, PRODUCE, Rules};
 use crate::support::{Instance, World};
 use crate::trial::{Mode, Trial, in_every_mode, seed, size};
 
@@ -80,11 +80,15 @@ fn c08_response_lost_behind_the_append(mode: Mode) {
     let Some(mut test) = Behind::proxy("C8", mode) else { return };
     let cut = |test: &Behind| test.lab.proxy.counts().cut.load(Ordering::SeqCst);
     let before = cut(&test);
-    for client in ["-join", "-route", "-join"] {
+    let mut losses = vec![("-join", PRODUCE), ("-route", PRODUCE), ("-join", PRODUCE)];
+    if mode == Mode::ExactlyOnce {
+        losses.push(("-join", END_TXN));
+    }
+    for (client, request) in losses {
         let (so_far, began) = (cut(&test), Instant::now());
         test.lab.proxy.rule(Rules {
             client: client.to_owned(),
-            cut_produce_responses: 2,
+            cut_responses: (request, 2),
             ..Rules::default()
         });
         while cut(&test) < so_far + 2 && began.elapsed() < Duration::from_secs(30) {

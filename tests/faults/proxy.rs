@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Kafka's number of the request that appends records.
-const PRODUCE: i16 = 0;
+pub(crate) const PRODUCE: i16 = 0;
+/// Kafka's number of the request that ends a transaction.
+pub(crate) const END_TXN: i16 = 26;
 /// How often a thread that waits looks at the rules.
 const TICK: Duration = Duration::from_millis(50);
 /// More than any frame here has.
@@ -27,8 +29,8 @@ pub(crate) struct Rules {
     pub(crate) drop: bool,
     /// Requests pass this slowly.
     pub(crate) bytes_per_second: Option<u64>,
-    /// So many responses to produce requests are lost, each with its connection, after the broker gave them.
-    pub(crate) cut_produce_responses: u64,
+    /// Of requests with this number so many responses are lost, each with its connection, after the broker gave them.
+    pub(crate) cut_responses: (i16, u64),
     /// Connections on which nothing passed for so long are closed.
     pub(crate) close_idle: Option<Duration>,
 }
@@ -55,7 +57,7 @@ struct Link {
     client: TcpStream,
     broker: TcpStream,
     name: Mutex<String>,
-    /// Correlation ids of produce requests whose responses are to be lost.
+    /// Correlation ids of requests whose responses are to be lost.
     doomed: Mutex<HashSet<i32>>,
     last: Mutex<Instant>,
     closed: AtomicBool,
@@ -232,8 +234,9 @@ fn apply(shared: &Shared, link: &Link) -> std::io::Result<Rules> {
 
 fn doom(shared: &Shared, link: &Link, frame: &[u8]) {
     let mut rules = lock(&shared.rules);
-    if rules.cut_produce_responses > 0 && i16::from_be_bytes([frame[4], frame[5]]) == PRODUCE {
-        rules.cut_produce_responses -= 1;
+    let (request, left) = rules.cut_responses;
+    if left > 0 && i16::from_be_bytes([frame[4], frame[5]]) == request {
+        rules.cut_responses.1 -= 1;
         lock(&link.doomed).insert(number(frame, 8));
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
     AtLeastOnce,
+    ExactlyOnce,
 }
 
 impl Mode {
@@ -14,6 +15,7 @@ impl Mode {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::AtLeastOnce => "at_least_once",
+            Self::ExactlyOnce => "exactly_once",
         }
     }
 }
@@ -25,6 +27,13 @@ macro_rules! in_every_mode {
             $(#[test]
             fn $test() {
                 super::$test(crate::trial::Mode::AtLeastOnce);
+            })+
+        }
+
+        mod exactly_once {
+            $(#[test]
+            fn $test() {
+                super::$test(crate::trial::Mode::ExactlyOnce);
             })+
         }
     };

@@ -24,6 +24,10 @@ demo *arguments:
 fmt:
     cargo fmt --all
 
+# Break things around real processes on a real broker; --short takes minutes.
+faults *arguments:
+    scripts/faults {{arguments}}
+
 # Measure the parts in the hot path.
 bench *arguments:
     cargo bench {{arguments}}

@@ -1,11 +1,10 @@
 //! Faults that the simulation must find: a simulation that finds nothing may as well look at nothing. None of them touches the program:
-//! they change the log on its way from ROUTE to JOIN, the tables under JOIN, or the driver.
+//! they change the log on its way from ROUTE to JOIN, the tables under JOIN, the broker, or the order of effects.
 
 use std::borrow::Cow;
 
 use alerttrail::log::LogRecord;
 use alerttrail::record::ActivityId;
-use alerttrail::store::{Base, Batch, Direction, Error, Memory, Pairs, Span, Table, keys};
 use alerttrail::time::{EventTime, WallTime};
 
 use crate::world::{Settings, ticks};
@@ -46,10 +45,45 @@ pub(crate) enum Fault {
     RouterCommitsAhead,
     RouterBeginsAtTheEnd,
     FutureMovesWatermark,
+    // In what is promised of delivery.
+    /// The position is committed on its own, ahead of the outputs.
+    PositionBeforeOutputs,
+    /// The store is written before the transaction is committed.
+    WriteBeforeCommit,
+    /// Silent is what lies before the store's position, not what lies before the committed one.
+    SilentUpToTheStore,
+    SilentOneTooMany,
+    SilentOneTooFew,
+    /// Of the committed position only the offset counts.
+    SilentByWholeRecords,
+    /// Outputs are numbered from the beginning of a slice, not from that of a record.
+    NumberedBySlice,
+    /// Neither the producer's epoch nor the group's generation is looked at.
+    FencingLeftOut,
+    /// The position is asked for while the owner before can still commit.
+    AskBeforeFencing,
+    /// The position of an aborted transaction counts.
+    PositionFromAborted,
+    /// A replay commits its own position, which is behind.
+    PositionGoesBack,
+    /// A commit without an answer counts as done.
+    CommitTakenForDone,
+    /// A commit without an answer counts as failed.
+    CommitTakenForFailed,
+    /// What was sent counts as acknowledged.
+    SentTakenForAcked,
+    /// What was not acknowledged is sent again as something new.
+    SentAgainAsNew,
+    /// Where there is no store, another partition's is taken.
+    ForeignStore,
+    /// A lost store begins at the end of the log.
+    ReplayFromTheEnd,
+    /// An old or lost store goes on at the committed position.
+    ReplayFromCommitted,
 }
 
 /// Every fault.
-pub(crate) const FAULTS: [Fault; 30] = [
+pub(crate) const FAULTS: [Fault; 48] = [
     Fault::StartInclusive,
     Fault::EndInclusive,
     Fault::NoOutOfOrderness,
@@ -80,6 +114,24 @@ pub(crate) const FAULTS: [Fault; 30] = [
     Fault::RouterCommitsAhead,
     Fault::RouterBeginsAtTheEnd,
     Fault::FutureMovesWatermark,
+    Fault::PositionBeforeOutputs,
+    Fault::WriteBeforeCommit,
+    Fault::SilentUpToTheStore,
+    Fault::SilentOneTooMany,
+    Fault::SilentOneTooFew,
+    Fault::SilentByWholeRecords,
+    Fault::NumberedBySlice,
+    Fault::FencingLeftOut,
+    Fault::AskBeforeFencing,
+    Fault::PositionFromAborted,
+    Fault::PositionGoesBack,
+    Fault::CommitTakenForDone,
+    Fault::CommitTakenForFailed,
+    Fault::SentTakenForAcked,
+    Fault::SentAgainAsNew,
+    Fault::ForeignStore,
+    Fault::ReplayFromTheEnd,
+    Fault::ReplayFromCommitted,
 ];
 
 /// Changes log records on their way.
@@ -151,45 +203,4 @@ impl Tamper {
 
 fn turn(time: &mut EventTime) {
     *time = EventTime::from_ticks(EventTime::LAST.ticks() - time.ticks());
-}
-
-/// Tables that may forget to change.
-#[derive(Default)]
-pub(crate) struct Store {
-    pub(crate) memory: Memory,
-    pub(crate) fault: Option<Fault>,
-}
-
-impl Base for Store {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.memory.get(table, key)
-    }
-
-    fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
-        self.memory.scan(table, span, direction)
-    }
-
-    fn write(&mut self, mut batch: Batch) -> Result<(), Error> {
-        let stays = match self.fault {
-            Some(Fault::TimersStay) => Some(Table::Timers),
-            Some(Fault::AnsweredStay) => Some(Table::Answered),
-            Some(Fault::AlertRowsStay) => Some(Table::AlertRows),
-            _ => None,
-        };
-        for (table, changes) in Table::ALL.into_iter().zip(&mut batch.changes) {
-            changes.retain(|_, value| value.is_some() || Some(table) != stays);
-            if table == Table::Meta {
-                changes.retain(|key, _| match self.fault {
-                    Some(Fault::ProgressLost) => key != keys::PROGRESS,
-                    Some(Fault::WorkLost) => key != keys::WORK,
-                    Some(Fault::DaysLost) => key.first() != Some(&b'd'),
-                    _ => true,
-                });
-            }
-        }
-        if self.fault == Some(Fault::SpansStay) {
-            batch.removed.clear();
-        }
-        self.memory.write(batch)
-    }
 }

@@ -1,54 +1,17 @@
-//! JOIN: one partition of the log is worked off in batches, with crashes between any two effects.
+//! JOIN: the log of a partition is applied in slices, each of which is one write of state.
 
 use alerttrail::emit::{self, Emitted, Emitter, Kind};
-use alerttrail::join::{Joiner, Limit, Op, Outbox};
+use alerttrail::join::{Counts, Joiner, Limit, Op, Outbox, Position};
 use alerttrail::log::LogRecord;
-use alerttrail::store::{Base, Txn};
+use alerttrail::store::{Base, Batch, Direction, Memory, Pair, Span, Table, Txn};
 
 use crate::Failure;
-use crate::faults::{Fault, Store};
+use crate::disk::Disk;
+use crate::faults::Fault;
 use crate::hits::Hits;
-use crate::rng::Rng;
+use crate::plan::{Cut, Plan};
 use crate::router::Log;
-use crate::trace::Trace;
 use crate::world::Settings;
-
-/// More transactions than this no partition takes.
-const MOST_CYCLES: usize = 100_000;
-
-/// How a partition is worked off.
-pub(crate) struct Plan {
-    pub(crate) limit: Limit,
-    /// Records in a batch.
-    pub(crate) batch: usize,
-    /// Crashes in all, at the most.
-    pub(crate) crashes: usize,
-    pub(crate) fault: Option<Fault>,
-}
-
-impl Plan {
-    pub(crate) fn draw(rng: &mut Rng, fault: Option<Fault>) -> Self {
-        Self {
-            limit: Limit {
-                outputs: *rng.pick(&[1, 1, 2, 3, 7, 2_000]),
-                bytes: *rng.pick(&[1, 500, 8 << 20, 8 << 20, 8 << 20]),
-            },
-            batch: *rng.pick(&[1, 2, 5, 20, 1_000]),
-            crashes: *rng.pick(&[0, 1, 5, 20]),
-            fault,
-        }
-    }
-
-    /// No crashes, all that is there at once.
-    pub(crate) fn calm() -> Self {
-        Self {
-            limit: Limit::default(),
-            batch: usize::MAX,
-            crashes: 0,
-            fault: None,
-        }
-    }
-}
 
 /// A record of an output topic.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -61,214 +24,133 @@ pub(crate) struct Delivered {
     pub(crate) value: String,
 }
 
-/// A partition that has been worked off.
-pub(crate) struct Joined {
-    pub(crate) output: Vec<Delivered>,
-    /// Whether a process that was taken for dead sent what it had left behind all else.
-    pub(crate) thawed: bool,
-    pub(crate) store: Store,
-    pub(crate) counts: alerttrail::join::Counts,
+/// What is to be joined, and how.
+pub(crate) struct Work<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) log: &'a Log,
+    pub(crate) plan: Plan,
 }
 
-/// Works off all of `log`.
-pub(crate) fn run(
-    settings: &Settings,
-    log: &Log,
-    plan: Plan,
-    rng: &mut Rng,
-    hits: &mut Hits,
-    trace: &mut Trace,
-) -> Result<Joined, Failure> {
-    let mut crashes = plan.crashes;
-    let mut partition = Partition::new(settings, log, plan, hits, trace);
-    let mut joiner = partition.open()?;
-    while let Some(ended) = partition.batch(&mut joiner, rng, &mut crashes)? {
-        if let Ended::Crashed { with_store } = ended {
-            if with_store {
-                partition.store = Store {
-                    fault: partition.plan.fault,
-                    ..Store::default()
-                };
-            }
-            joiner = partition.open()?;
-        }
-    }
-    let thawed = !partition.frozen.is_empty();
-    if thawed {
-        partition.hits.hit("join: a thawed owner sends last");
-        partition.output.append(&mut partition.frozen);
-    }
-    Ok(Joined {
-        counts: joiner.take_counts(),
-        output: partition.output,
-        thawed,
-        store: partition.store,
-    })
+/// What becomes of some records of the log: outputs, and the changes of state that go with them.
+pub(crate) struct Slice {
+    pub(crate) outputs: Vec<(Position, Delivered)>,
+    /// How far the output has been made with these.
+    pub(crate) position: Position,
+    pub(crate) batches: Vec<Batch>,
 }
 
-struct Partition<'a> {
-    settings: &'a Settings,
-    log: &'a Log,
+/// The state machine of a partition in the memory of one process.
+pub(crate) struct Joining<'a> {
+    work: &'a Work<'a>,
+    cut: Cut,
+    joiner: Joiner,
     /// The offset to read next. Not the joiner's position: offsets at which there is nothing do not move that.
     cursor: i64,
-    /// Transactions so far.
-    cycles: usize,
-    /// Whether nothing was done since the store was opened.
-    just_opened: bool,
-    plan: Plan,
-    store: Store,
+    /// Where the batch ends.
+    until: i64,
     outbox: Outbox,
     emitter: Emitter,
-    output: Vec<Delivered>,
-    /// What processes that were taken for dead will still send.
-    frozen: Vec<Delivered>,
-    hits: &'a mut Hits,
-    trace: &'a mut Trace,
+    /// Whether nothing was done since the state was opened.
+    just_opened: bool,
+    is_over: bool,
 }
 
-enum Ended {
-    Well,
-    Crashed { with_store: bool },
-}
-
-/// Where in the order of effects a process dies.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Moment {
-    Applied,
-    DeliveredSome,
-    Delivered,
-    Written,
-}
-
-impl<'a> Partition<'a> {
-    fn new(settings: &'a Settings, log: &'a Log, plan: Plan, hits: &'a mut Hits, trace: &'a mut Trace) -> Self {
-        Self {
-            settings,
-            log,
-            cursor: 0,
-            cycles: 0,
-            just_opened: true,
-            store: Store {
-                fault: plan.fault,
-                ..Store::default()
-            },
-            outbox: Outbox::new(plan.limit),
+impl<'a> Joining<'a> {
+    pub(crate) fn open(work: &'a Work<'a>, cut: Cut, disk: &Disk) -> Result<Self, Failure> {
+        let joiner = Joiner::open(disk, work.settings.retention)?;
+        let mut cursor = joiner.next_offset();
+        if work.plan.has(Fault::PositionAhead) && cursor > 0 {
+            cursor += 1;
+        }
+        Ok(Self {
+            work,
+            cut,
+            joiner,
+            cursor,
+            until: cursor,
+            outbox: Outbox::new(cut.limit),
             emitter: Emitter {
-                widening: settings.widening(),
+                widening: work.settings.widening(),
                 summaries: true,
-                unmatched: settings.unmatched,
+                unmatched: work.settings.unmatched,
                 limit: None,
             },
-            plan,
-            output: Vec::new(),
-            frozen: Vec::new(),
-            hits,
-            trace,
-        }
+            just_opened: true,
+            is_over: false,
+        })
     }
 
-    fn open(&mut self) -> Result<Joiner, Failure> {
-        self.outbox = Outbox::new(self.plan.limit);
-        self.just_opened = true;
-        let joiner = Joiner::open(&self.store, self.settings.retention)?;
-        self.cursor = joiner.next_offset();
-        if self.plan.fault == Some(Fault::PositionAhead) && self.cursor > 0 {
+    pub(crate) fn position(&self) -> Position {
+        self.joiner.position()
+    }
+
+    /// Leaves out what lies before this offset.
+    pub(crate) fn skip_to(&mut self, offset: i64) {
+        self.cursor = self.cursor.max(offset);
+    }
+
+    fn end(&self) -> i64 {
+        i64::try_from(self.work.log.bytes.len()).unwrap()
+    }
+
+    /// The next slice; `None` at the end of the log.
+    pub(crate) fn slice(&mut self, disk: &Disk, hits: &mut Hits) -> Result<Option<Slice>, Failure> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let plan = &self.work.plan;
+        if self.cursor >= self.until {
+            let batch = i64::try_from(self.cut.batch).unwrap_or(i64::MAX);
+            self.until = self.end().min(self.cursor.saturating_add(batch));
+        }
+        let mut batches = Vec::new();
+        let mut txn = Txn::new(disk);
+        loop {
+            let done = self.joiner.step(&mut txn, &mut self.outbox)?;
+            if std::mem::take(&mut self.just_opened) && !self.outbox.is_empty() {
+                hits.hit("join: resumed amid an emission");
+            }
+            let most = self.cut.limit.outputs.saturating_add(1);
+            Failure::unless(self.outbox.len() <= most, "bounded", || {
+                "the outbox is more than full".to_owned()
+            })?;
+            if !done || self.outbox.is_full() {
+                break;
+            }
+            if self.cursor >= self.until {
+                self.is_over = self.cursor >= self.end();
+                break;
+            }
+            if let Some(bytes) = &self.work.log.bytes[usize::try_from(self.cursor).unwrap()] {
+                if plan.has(Fault::BlindToOwnWrites) {
+                    batches.push(std::mem::replace(&mut txn, Txn::new(disk)).into_batch());
+                }
+                self.joiner.begin(self.cursor, LogRecord::decode(bytes).unwrap(), &mut txn)?;
+            }
             self.cursor += 1;
         }
-        self.trace.note(|| format!("join opens at {:?}", joiner.position()));
-        Ok(joiner)
+        self.joiner.save(&mut txn)?;
+        batches.push(txn.into_batch());
+        let mut slice = Slice {
+            outputs: Vec::new(),
+            position: self.joiner.position(),
+            batches,
+        };
+        self.emit(&mut slice);
+        Ok(Some(slice))
     }
 
-    /// One batch in the order of effects: apply, deliver, write. `None` when nothing was left to do.
-    fn batch(&mut self, joiner: &mut Joiner, rng: &mut Rng, crashes: &mut usize) -> Result<Option<Ended>, Failure> {
-        let end = i64::try_from(self.log.bytes.len()).unwrap();
-        let until = end.min(self.cursor.saturating_add(i64::try_from(self.plan.batch).unwrap_or(i64::MAX)));
-        let mut more = true;
-        while more {
-            self.cycles += 1;
-            Failure::unless(self.cycles < MOST_CYCLES, "bounded", || "it never comes to an end".to_owned())?;
-            let mut blind = Vec::new();
-            let mut txn = Txn::new(&self.store);
-            loop {
-                let done = joiner.step(&mut txn, &mut self.outbox)?;
-                if std::mem::take(&mut self.just_opened) && !self.outbox.is_empty() {
-                    self.hits.hit("join: resumed amid an emission");
-                }
-                let most = self.plan.limit.outputs.saturating_add(1);
-                Failure::unless(self.outbox.len() <= most, "bounded", || {
-                    "the outbox is more than full".to_owned()
-                })?;
-                if !done || self.outbox.is_full() {
-                    break;
-                }
-                if self.cursor >= until {
-                    more = false;
-                    break;
-                }
-                if let Some(bytes) = &self.log.bytes[usize::try_from(self.cursor).unwrap()] {
-                    if self.plan.fault == Some(Fault::BlindToOwnWrites) {
-                        blind.push(std::mem::replace(&mut txn, Txn::new(&self.store)).into_batch());
-                    }
-                    joiner.begin(self.cursor, LogRecord::decode(bytes).unwrap(), &mut txn)?;
-                }
-                self.cursor += 1;
-            }
-            let dies = (*crashes > 0 && rng.percent(15)).then(|| {
-                *crashes -= 1;
-                *rng.pick(&[Moment::Applied, Moment::DeliveredSome, Moment::Delivered, Moment::Written])
-            });
-            let count = self.outbox.len();
-            let delivered = match dies {
-                Some(Moment::Applied) => 0,
-                Some(Moment::DeliveredSome) => rng.below(count + 1),
-                _ => count,
-            };
-            let mut batches = blind;
-            joiner.save(&mut txn)?;
-            batches.push(txn.into_batch());
-            let early = self.plan.fault == Some(Fault::WriteBeforeDelivery);
-            if early {
-                for batch in batches.drain(..) {
-                    self.store.write(batch)?;
-                }
-            }
-            self.deliver(delivered, dies.is_some() && rng.percent(10));
-            if matches!(dies, None | Some(Moment::Written)) {
-                for batch in batches {
-                    self.store.write(batch)?;
-                }
-            }
-            if let Some(moment) = dies {
-                return Ok(Some(self.die(moment, rng)));
-            }
-        }
-        Ok((self.cursor < end).then_some(Ended::Well))
-    }
-
-    fn die(&mut self, moment: Moment, rng: &mut Rng) -> Ended {
-        self.hits.hit(match moment {
-            Moment::Applied => "join: crash after apply",
-            Moment::DeliveredSome => "join: crash amid delivery",
-            Moment::Delivered => "join: crash after delivery",
-            Moment::Written => "join: crash after the write",
-        });
-        let with_store = rng.percent(10);
-        if with_store {
-            self.hits.hit("join: store lost");
-        }
-        self.trace.note(|| {
-            let store = if with_store { ", and the store is lost" } else { "" };
-            format!("join dies: {moment:?}{store}")
-        });
-        Ended::Crashed { with_store }
-    }
-
-    /// Sends the first `count` outputs. The others are lost, or sent when all else is over: a process that hangs is not dead.
-    fn deliver(&mut self, count: usize, hangs: bool) {
+    /// Turns what the joiner has to say into records.
+    fn emit(&mut self, slice: &mut Slice) {
+        let plan = &self.work.plan;
         let mut value = Vec::new();
-        let lose_one = self.plan.fault == Some(Fault::OutputLost) && count > 1;
-        for (place, (at, output)) in self.outbox.drain().enumerate().skip(usize::from(lose_one)) {
-            let headers = match self.emitter.emit(&output, at.offset, &mut value) {
+        let lose_one = plan.has(Fault::OutputLost) && self.outbox.len() > 1;
+        let mut first = None;
+        for (mut place, output) in self.outbox.drain().skip(usize::from(lose_one)) {
+            if plan.has(Fault::NumberedBySlice) {
+                place.outputs -= first.get_or_insert(place).number_in(place.offset);
+            }
+            let headers = match self.emitter.emit(&output, place.offset, &mut value) {
                 Emitted::Omitted => continue,
                 Emitted::Record(headers) | Emitted::TooLarge(headers) => headers,
             };
@@ -280,13 +162,107 @@ impl<'a> Partition<'a> {
                 key: emit::key(&output).to_vec(),
                 value: String::from_utf8(value.clone()).unwrap(),
             };
-            if place < count {
-                self.trace.note(|| format!("output {}", record.value));
-                self.output.push(record);
-            } else if hangs {
-                self.trace.note(|| format!("output later {}", record.value));
-                self.frozen.push(record);
+            slice.outputs.push((place, record));
+        }
+        if let Some(first) = first {
+            slice.position.outputs -= first.number_in(slice.position.offset);
+        }
+    }
+}
+
+/// Counting within a record.
+trait Numbered {
+    /// The number of this place, if it is one of the record at `offset`.
+    fn number_in(self, offset: i64) -> u64;
+}
+
+impl Numbered for Position {
+    fn number_in(self, offset: i64) -> u64 {
+        if self.offset == offset { self.outputs } else { 0 }
+    }
+}
+
+/// A partition that one process has worked off, and nothing happened.
+pub(crate) struct Calm {
+    pub(crate) output: Vec<Delivered>,
+    /// The place of each output, which readers do not see.
+    pub(crate) places: Vec<Position>,
+    pub(crate) disk: Disk,
+    pub(crate) counts: Counts,
+}
+
+pub(crate) fn calm(settings: &Settings, log: &Log, hits: &mut Hits) -> Result<Calm, Failure> {
+    let plan = Plan::calm();
+    let work = Work { settings, log, plan };
+    let mut disk = Disk::default();
+    let mut joining = Joining::open(&work, Cut::none(), &disk)?;
+    let (mut places, mut output) = (Vec::new(), Vec::new());
+    while let Some(slice) = joining.slice(&disk, hits)? {
+        for (place, record) in slice.outputs {
+            places.push(place);
+            output.push(record);
+        }
+        for batch in slice.batches {
+            disk.write(batch)?;
+        }
+    }
+    Ok(Calm {
+        output,
+        places,
+        counts: joining.joiner.take_counts(),
+        disk,
+    })
+}
+
+/// A position is a state: whatever led to it, the tables hold what the log, applied from its beginning up to there, makes of nothing.
+pub(crate) fn check_state(work: &Work<'_>, disk: &Disk) -> Result<(), Failure> {
+    let retention = work.settings.retention;
+    let held = Joiner::open(disk, retention)?.position();
+    let mut fresh = Memory::default();
+    let mut joiner = Joiner::open(&fresh, retention)?;
+    // So that it stops behind every output.
+    let mut outbox = Outbox::new(Limit {
+        outputs: 1,
+        bytes: usize::MAX,
+    });
+    let mut txn = Txn::new(&fresh);
+    'log: for (offset, bytes) in (0..).zip(&work.log.bytes) {
+        if joiner.position() >= held {
+            break;
+        }
+        let Some(bytes) = bytes else { continue };
+        joiner.begin(offset, LogRecord::decode(bytes).unwrap(), &mut txn)?;
+        loop {
+            let done = joiner.step(&mut txn, &mut outbox)?;
+            outbox.drain();
+            if joiner.position() == held {
+                break 'log;
+            }
+            if done {
+                break;
             }
         }
     }
+    Failure::unless(joiner.position() == held, "deterministic", || {
+        format!("a store stands at {held:?}, where the log has no place")
+    })?;
+    if !disk.is_empty() {
+        joiner.save(&mut txn)?;
+    }
+    let batch = txn.into_batch();
+    fresh.write(batch)?;
+    for table in Table::ALL {
+        Failure::unless(all(disk, table)? == all(&fresh, table)?, "deterministic", || {
+            format!("at {held:?} the table {table:?} is not what the log makes of nothing")
+        })?;
+    }
+    Ok(())
+}
+
+fn all(base: &impl Base, table: Table) -> Result<Vec<Pair>, Failure> {
+    let everything = Span {
+        from: Vec::new(),
+        to: vec![0xff; 64],
+    };
+    Ok(base.scan(table, everything, Direction::Forward).collect::<Result<_, _>>()?)
 }

@@ -11,9 +11,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::Failure;
+use crate::cluster::Stormy;
+use crate::disk::Disk;
 use crate::due::{Due, Expected, Left, Row, Summary};
-use crate::faults::Store;
-use crate::joining::{Delivered, Joined};
+use crate::joining::Delivered;
 use crate::world::{Settings, Version, What, World, show, ticks, ticks_of};
 
 /// A pair: the alert and the activity's number.
@@ -233,14 +234,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The rows left when everything is read: of several records of one id the greatest `seq` counts. In the order of delivery it is the
-    /// same, unless an old row was sent last.
-    pub(crate) fn fold(&self, joined: &[Joined]) -> Result<BTreeSet<Pair>, Failure> {
+    /// same, unless an older row may have been sent behind a newer one.
+    pub(crate) fn fold(&self, joined: &[Stormy]) -> Result<BTreeSet<Pair>, Failure> {
         let mut pairs = BTreeSet::new();
         // A pair is a matter of one partition of the log.
-        for Joined { output, thawed, .. } in joined {
+        for Stormy { topic, out_of_order, .. } in joined {
             let mut by_seq: BTreeMap<&str, (i64, bool)> = BTreeMap::new();
             let mut in_order: BTreeMap<&str, bool> = BTreeMap::new();
-            for output in output.iter().filter(|output| output.is_row) {
+            for output in topic.iter().filter(|output| output.is_row) {
                 let known = by_seq.entry(&output.id).or_insert((output.seq, output.is_upsert));
                 if known.0 <= output.seq {
                     *known = (output.seq, output.is_upsert);
@@ -248,7 +249,7 @@ impl<'a> Reader<'a> {
                 in_order.insert(&output.id, output.is_upsert);
             }
             let by_seq: BTreeMap<&str, bool> = by_seq.into_iter().map(|(id, (_, live))| (id, live)).collect();
-            Failure::unless(*thawed || by_seq == in_order, "complete", || {
+            Failure::unless(*out_of_order || by_seq == in_order, "complete", || {
                 "seq and order of delivery do not agree".to_owned()
             })?;
             let live = by_seq.iter().filter(|(_, live)| **live);
@@ -387,37 +388,9 @@ fn greatest_time(world: &World) -> i64 {
     greatest - ticks(world.settings.out_of_orderness)
 }
 
-/// Re-emissions are the same bytes under the same id and seq: whatever crashed, what was said is what a run without crashes says.
-pub(crate) fn check_stable(stormy: &[Delivered], calm: &[Delivered]) -> Result<(), Failure> {
-    let mut seen = BTreeSet::new();
-    let distinct: Vec<&Delivered> = stormy.iter().filter(|output| seen.insert(*output)).collect();
-    if let Some((one, other)) = distinct.iter().zip(calm).find(|(one, other)| **one != *other) {
-        let what = format!("with crashes it says\n  {}\nwithout\n  {}", one.value, other.value);
-        return Err(Failure::new("stable", what));
-    }
-    Failure::unless(distinct.len() == calm.len(), "stable", || {
-        format!("{} outputs with crashes, {} without", distinct.len(), calm.len())
-    })
-}
-
-/// Without a crash no id comes while it is there, or goes while it is not.
-pub(crate) fn check_alternation(calm: &[Delivered]) -> Result<(), Failure> {
-    let mut live = BTreeSet::new();
-    for output in calm.iter().filter(|output| output.is_row) {
-        let changed = match output.is_upsert {
-            true => live.insert(&output.id),
-            false => live.remove(&output.id),
-        };
-        Failure::unless(changed, "stable", || {
-            format!("comes twice, or goes without having come: {}", output.value)
-        })?;
-    }
-    Ok(())
-}
-
 /// Nothing behind the horizon stays, and nothing else goes.
-pub(crate) fn check_left(store: &Store, expected: &Expected) -> Result<(), Failure> {
-    let len = |table| store.memory.len(table);
+pub(crate) fn check_left(disk: &Disk, expected: &Expected) -> Result<(), Failure> {
+    let len = |table| disk.len(table);
     let left = Left {
         activities: len(Table::Activities),
         alerts: len(Table::Alerts),

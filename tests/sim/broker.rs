@@ -1,0 +1,286 @@
+//! The broker, as one partition of JOIN sees it: the output topic, transactions, and the group with its committed position.
+
+use std::collections::BTreeMap;
+
+use alerttrail::join::Position;
+
+use crate::Failure;
+use crate::faults::Fault;
+use crate::hits::Hits;
+use crate::joining::{Calm, Delivered};
+use crate::plan::Plan;
+
+/// A producer as its owner holds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Producer {
+    id: u64,
+    /// Which of those with the same transactional id it is: of several only the last may do anything.
+    epoch: u64,
+}
+
+/// Why the broker does not do what it is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refused {
+    /// The producer has been fenced.
+    Fenced,
+    /// The group has another generation.
+    OldGeneration,
+}
+
+/// What has become of a record of the output topic.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Open,
+    Committed,
+    Aborted,
+}
+
+/// A transaction that is open: its records, and the position that goes with them.
+#[derive(Default)]
+struct Transaction {
+    records: Vec<usize>,
+    position: Option<Position>,
+}
+
+pub(crate) struct Broker<'a> {
+    is_exactly_once: bool,
+    fault: Option<Fault>,
+    /// What is to come out in all.
+    calm: &'a Calm,
+    topic: Vec<(Delivered, Fate)>,
+    /// By producer.
+    open: BTreeMap<u64, Transaction>,
+    /// By producer: the sequence number that comes next.
+    sequences: BTreeMap<u64, u64>,
+    epoch: u64,
+    pub(crate) generation: u64,
+    committed: Position,
+    /// The greatest position that was committed since the group last forgot it.
+    greatest: Position,
+    /// The position of the transaction that was aborted last.
+    aborted: Position,
+    /// Which outputs of the calm run readers can see, and how many there are before the first that they cannot.
+    visible: Vec<bool>,
+    front: usize,
+    /// Places of the records of the topic.
+    places: Vec<Position>,
+    /// How far a `read_committed` reader has read, and what it has seen.
+    read: usize,
+    seen: Vec<Delivered>,
+}
+
+impl<'a> Broker<'a> {
+    pub(crate) fn new(plan: &Plan, calm: &'a Calm) -> Self {
+        Self {
+            is_exactly_once: plan.is_exactly_once(),
+            fault: plan.fault,
+            calm,
+            topic: Vec::new(),
+            open: BTreeMap::new(),
+            sequences: BTreeMap::new(),
+            epoch: 0,
+            generation: 0,
+            committed: Position::default(),
+            greatest: Position::default(),
+            aborted: Position::default(),
+            visible: vec![false; calm.output.len()],
+            front: 0,
+            places: Vec::new(),
+            read: 0,
+            seen: Vec::new(),
+        }
+    }
+
+    /// A new member has the partition from now on.
+    pub(crate) fn join_group(&mut self) -> u64 {
+        self.generation += 1;
+        self.generation
+    }
+
+    /// A producer; one with transactions aborts what others of its transactional id left open, and fences them.
+    pub(crate) fn init_producer(&mut self, hits: &mut Hits) -> Producer {
+        let id = self.sequences.len() as u64;
+        self.sequences.insert(id, 0);
+        if self.is_exactly_once && self.fault != Some(Fault::FencingLeftOut) {
+            self.epoch += 1;
+            if self.abort_all() {
+                hits.hit("transaction: aborted by the next producer");
+            }
+        }
+        Producer { id, epoch: self.epoch }
+    }
+
+    /// A transaction has taken too long, if there is one: it is aborted, and its producer fenced.
+    pub(crate) fn time_out(&mut self) -> bool {
+        let was_open = self.abort_all();
+        self.epoch += u64::from(was_open);
+        was_open
+    }
+
+    fn abort_all(&mut self) -> bool {
+        let open: Vec<u64> = self.open.keys().copied().collect();
+        for id in &open {
+            self.end(*id, Fate::Aborted);
+        }
+        !open.is_empty()
+    }
+
+    /// Whether what the producer sends under this number is in the topic.
+    pub(crate) fn has(&self, producer: Producer, sequence: u64) -> bool {
+        sequence < self.sequences[&producer.id]
+    }
+
+    /// Appends a record, unless the producer has sent it before.
+    pub(crate) fn append(
+        &mut self,
+        producer: Producer,
+        sequence: u64,
+        place: Position,
+        record: &Delivered,
+    ) -> Result<(), Refused> {
+        self.check_fence(producer)?;
+        let next = self.sequences.get_mut(&producer.id).unwrap();
+        if sequence < *next {
+            return Ok(());
+        }
+        *next = sequence + 1;
+        let number = self.topic.len();
+        self.places.push(place);
+        if self.is_exactly_once {
+            self.topic.push((record.clone(), Fate::Open));
+            self.open.entry(producer.id).or_default().records.push(number);
+        } else {
+            self.topic.push((record.clone(), Fate::Committed));
+            self.show(number);
+        }
+        Ok(())
+    }
+
+    /// Adds a position to the producer's transaction.
+    pub(crate) fn send_offsets(&mut self, producer: Producer, generation: u64, position: Position) -> Result<(), Refused> {
+        self.check_fence(producer)?;
+        if generation != self.generation && self.fault != Some(Fault::FencingLeftOut) {
+            return Err(Refused::OldGeneration);
+        }
+        self.open.entry(producer.id).or_default().position = Some(position);
+        Ok(())
+    }
+
+    pub(crate) fn commit_transaction(&mut self, producer: Producer) -> Result<(), Refused> {
+        self.check_fence(producer)?;
+        self.end(producer.id, Fate::Committed);
+        Ok(())
+    }
+
+    pub(crate) fn abort_transaction(&mut self, producer: Producer) -> Result<(), Refused> {
+        self.check_fence(producer)?;
+        self.end(producer.id, Fate::Aborted);
+        Ok(())
+    }
+
+    /// Commits a position outside of any transaction.
+    pub(crate) fn commit_position(&mut self, generation: u64, position: Position) -> Result<(), Refused> {
+        if generation != self.generation {
+            return Err(Refused::OldGeneration);
+        }
+        self.committed = position;
+        Ok(())
+    }
+
+    pub(crate) fn forget_position(&mut self) {
+        (self.committed, self.greatest) = (Position::default(), Position::default());
+    }
+
+    pub(crate) fn committed(&self) -> Position {
+        match self.fault {
+            Some(Fault::PositionFromAborted) => self.committed.max(self.aborted),
+            _ => self.committed,
+        }
+    }
+
+    fn check_fence(&self, producer: Producer) -> Result<(), Refused> {
+        match self.is_exactly_once && producer.epoch != self.epoch {
+            true => Err(Refused::Fenced),
+            false => Ok(()),
+        }
+    }
+
+    fn end(&mut self, id: u64, fate: Fate) {
+        let transaction = self.open.remove(&id).unwrap_or_default();
+        for number in transaction.records {
+            self.topic[number].1 = fate;
+            if fate == Fate::Committed {
+                self.show(number);
+            }
+        }
+        match (fate, transaction.position) {
+            (Fate::Committed, Some(position)) => self.committed = position,
+            (_, Some(position)) => self.aborted = position,
+            _ => {}
+        }
+    }
+
+    /// Readers can see a record from now on.
+    fn show(&mut self, number: usize) {
+        let Ok(place) = self.calm.places.binary_search(&self.places[number]) else {
+            return;
+        };
+        if self.calm.output[place] == self.topic[number].0 {
+            self.visible[place] = true;
+            self.front += self.visible[self.front..].iter().take_while(|visible| **visible).count();
+        }
+    }
+
+    /// Whether readers can see everything before `position`.
+    fn is_out(&self, position: Position) -> bool {
+        self.calm.places.get(self.front).is_none_or(|place| *place >= position)
+    }
+
+    /// The group's position is never ahead of what readers can see: what lies before it nobody sends again. Nor does it go back: whoever
+    /// has no store would send again all that lies between.
+    pub(crate) fn check_committed(&mut self) -> Result<(), Failure> {
+        Failure::unless(self.committed >= self.greatest, "bounded", || {
+            format!("the position goes back from {:?} to {:?}", self.greatest, self.committed)
+        })?;
+        self.greatest = self.committed;
+        Failure::unless(self.is_out(self.committed), "complete", || {
+            format!("the position {:?} is committed before the outputs", self.committed)
+        })
+    }
+
+    /// Nor is a store.
+    pub(crate) fn check_written(&self, position: Position) -> Result<(), Failure> {
+        Failure::unless(self.is_out(position), "complete", || {
+            format!("a store stands at {position:?} before the outputs are out")
+        })
+    }
+
+    /// Whether an owner that sends what lies behind `start` leaves out something that comes next in the topic: the one before has sent
+    /// again what this one, whose store is further on, does not.
+    pub(crate) fn leaves_a_gap(&self, start: Position) -> bool {
+        let Some(last) = self.places.last() else { return false };
+        let next = self.calm.places.partition_point(|place| place <= last);
+        self.calm.places.get(next).is_some_and(|place| *place < start)
+    }
+
+    /// A `read_committed` reader reads on, up to the first record that nobody knows the fate of.
+    pub(crate) fn poll(&mut self) {
+        while let Some((record, fate)) = self.topic.get(self.read).filter(|(_, fate)| *fate != Fate::Open) {
+            if *fate == Fate::Committed {
+                self.seen.push(record.clone());
+            }
+            self.read += 1;
+        }
+    }
+
+    /// Number of records in the topic.
+    pub(crate) fn len(&self) -> usize {
+        self.topic.len()
+    }
+
+    /// What readers have in the end: all that is in the topic, and what a `read_committed` reader has seen.
+    pub(crate) fn close(mut self) -> (Vec<Delivered>, Vec<Delivered>) {
+        self.poll();
+        (self.topic.into_iter().map(|(record, _)| record).collect(), self.seen)
+    }
+}

@@ -35,7 +35,9 @@ pub enum Error {
         path: String,
     },
     /// Files of the store are missing, cut off or changed.
-    #[error("the store at {path} is damaged: {cause}; remove the folder, it is rebuilt from the repartition topic")]
+    #[error(
+        "the store at {path} is damaged: {cause}; at the next start it is moved aside and rebuilt from the repartition topic"
+    )]
     Corrupt {
         /// Where the store is.
         path: String,

@@ -1,22 +1,33 @@
 //! State: ordered tables of bytes, read through a transaction, changed by one atomic write.
 //!
 //! [`Base`] is what holds the state: [`Memory`], or RocksDB (`rocks`). A [`Txn`] lays changes over a base and reads its own writes, so
-//! that the join is the same code over both; what it gathered becomes one [`Batch`]. [`keys`] lays out the bytes of every key. Nothing
-//! here knows what the state means. The differential test `tests/it/store.rs` holds the bases against each other.
+//! that the join is the same code over both; what it gathered becomes one [`Batch`]. [`keys`] lays out the bytes of every key. [`StateDir`] is
+//! the folder of one instance, [`Origin`] says which log a partition's folder belongs to. Damage is never repaired: it is an error that
+//! [`Error::is_corruption`] knows, and the state is rebuilt from the log. Nothing here knows what the state means. The differential test `tests/it/store.rs` holds the bases against each other.
 
 mod errors;
 mod folder;
 pub mod keys;
+#[cfg(feature = "rocksdb")]
+mod manifest;
 mod memory;
+mod origin;
 #[cfg(feature = "rocksdb")]
 mod rocks;
+#[cfg(feature = "rocksdb")]
+mod seal;
+#[cfg(feature = "rocksdb")]
+mod tuning;
 mod txn;
 
 pub use errors::Error;
 pub use folder::{StateDir, set_aside};
 pub use memory::Memory;
+pub use origin::Origin;
 #[cfg(feature = "rocksdb")]
-pub use rocks::{Durability, Rocks, Shared};
+pub use rocks::{Durability, Rocks};
+#[cfg(feature = "rocksdb")]
+pub use tuning::Shared;
 pub use txn::Txn;
 
 /// The tables. Their numbers and names are part of the stored format.

@@ -1,17 +1,20 @@
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, IteratorMode, Options, ReadOptions, WriteBatch,
-    WriteBufferManager, WriteOptions,
-};
+use rocksdb::{DB, ErrorKind, FlushOptions, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
-use super::{Base, Batch, Direction, Error, Pairs, Span, Table};
+use super::folder::write_durably;
+use super::seal::{seal, unseal};
+use super::tuning::{self, Found, Shared};
+use super::{Base, Batch, Direction, Error, Origin, Pairs, Span, Table, manifest, set_aside};
 
 /// The version of the layout of keys and values on disk.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The file that names it. It stands beside RocksDB's own, so that it can be read before RocksDB touches anything.
 const FORMAT_FILE: &str = "FORMAT";
+/// The note that the state is damaged and must be rebuilt.
+const DAMAGED_FILE: &str = "DAMAGED";
 
 /// State on disk: one RocksDB, one column family for each table.
 pub struct Rocks {
@@ -29,51 +32,52 @@ pub enum Durability {
     None,
 }
 
-/// The memory that all stores of one process share: a setting that holds with 64 partitions as with one.
-#[derive(Clone)]
-pub struct Shared {
-    cache: Cache,
-    write_buffers: WriteBufferManager,
-}
-
-impl Shared {
-    /// `bytes` for blocks read and for writes not yet on disk together; at most half of it for the latter.
-    pub fn new(bytes: usize) -> Self {
-        let cache = Cache::new_lru_cache(bytes);
-        let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(bytes / 2, false, cache.clone());
-        Self { cache, write_buffers }
-    }
-}
-
 impl Rocks {
+    /// Opens the store of a partition, or makes one. A damaged one is moved aside, and a new one is made in its place: it is rebuilt from
+    /// the log. Fails when the folder holds the state of another log.
+    pub fn open_partition(path: &Path, origin: &Origin, shared: &Shared) -> Result<Self, Error> {
+        let open = || {
+            origin.claim(path)?;
+            Self::open(path, shared, Durability::Process)
+        };
+        match open() {
+            Err(error) if error.is_corruption() => {
+                tracing::warn!(%error, "the state of a partition is damaged");
+                set_aside(path)?;
+                open()
+            }
+            opened => opened,
+        }
+    }
+
     /// Opens the store in the folder `path`, or makes one.
     pub fn open(path: &Path, shared: &Shared, durability: Durability) -> Result<Self, Error> {
-        let storage = |cause: std::io::Error| Error::Storage {
-            path: path.display().to_string(),
-            cause: cause.to_string(),
-        };
-        fs::create_dir_all(path).map_err(storage)?;
-        check_format(path)?;
-        let mut options = Options::default();
-        options.create_if_missing(true);
-        options.create_missing_column_families(true);
-        options.set_write_buffer_manager(&shared.write_buffers);
-        options.set_max_background_jobs(2);
-        options.set_keep_log_file_num(2);
-        options.set_max_open_files(64);
-        options.set_max_total_wal_size(256 << 20);
-        let families = Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), family(table, shared)));
-        let db = DB::open_cf_descriptors(&options, path, families).map_err(|error| failed(path, &error))?;
-        if !path.join(FORMAT_FILE).exists() {
-            let written = path.join("FORMAT.new");
-            fs::write(&written, format!("{FORMAT}\n")).map_err(storage)?;
-            fs::rename(written, path.join(FORMAT_FILE)).map_err(storage)?;
+        let io = |cause| Error::io(path, &cause);
+        fs::create_dir_all(path).map_err(io)?;
+        let found = examine(path)?;
+        let options = tuning::options(shared, found);
+        let db = DB::open_cf_descriptors(&options, path, tuning::families(shared)).map_err(|error| match error.kind() {
+            // It lacks a table, or everything.
+            ErrorKind::InvalidArgument if found == Found::Existing => corrupt(path, error.to_string()),
+            _ => failed(path, &error),
+        })?;
+        if found == Found::New {
+            write_durably(&path.join(FORMAT_FILE), format!("{FORMAT}\n").as_bytes()).map_err(io)?;
         }
         Ok(Self {
             db,
             path: path.to_owned(),
             durability,
         })
+    }
+
+    /// Notes in the folder that the state is damaged, so that it is rebuilt when it is opened next. Damage that RocksDB finds is noted
+    /// without being asked; what the join finds in a value is for its caller to pass on.
+    pub fn condemn(&self, cause: &Error) {
+        // Without the note, the damage is found again where it was found this time.
+        if let Err(error) = fs::write(self.path.join(DAMAGED_FILE), cause.to_string()) {
+            tracing::warn!(%error, path = %self.path.display(), "cannot note that the store is damaged");
+        }
     }
 
     /// Bytes of the tables on disk.
@@ -92,62 +96,113 @@ impl Rocks {
     }
 
     fn failed(&self, error: &rocksdb::Error) -> Error {
-        failed(&self.path, error)
+        self.noted(failed(&self.path, error))
+    }
+
+    fn noted(&self, error: Error) -> Error {
+        if error.is_corruption() {
+            self.condemn(&error);
+        }
+        error
+    }
+
+    /// Gives the files of removed spans back to the disk. That cannot be undone, so first the removal itself must be there for good: were
+    /// the end of the write-ahead log lost, an earlier state would come back without the activities that it still needs.
+    fn give_back(&self, removed: &[(Table, Span)]) -> Result<(), rocksdb::Error> {
+        let families: Vec<_> = Table::ALL
+            .into_iter()
+            .filter_map(|table| self.db.cf_handle(table.name()))
+            .collect();
+        self.db.flush_cfs_opt(&families, &FlushOptions::default())?;
+        for (table, span) in removed {
+            if let Some(family) = self.db.cf_handle(table.name()) {
+                self.db.delete_file_in_range_cf(family, &span.from, &span.to)?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// Rows are large and compress well, and most lookups of an activity find nothing (it is new): hence lz4 and a filter. The other tables
-/// are small.
-fn family(table: Table, shared: &Shared) -> Options {
-    let mut blocks = BlockBasedOptions::default();
-    blocks.set_block_cache(&shared.cache);
-    blocks.set_cache_index_and_filter_blocks(true);
-    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    blocks.set_format_version(5);
-    let mut options = Options::default();
-    if table == Table::Activities {
-        blocks.set_bloom_filter(10.0, false);
-        blocks.set_block_size(16 << 10);
-        options.set_write_buffer_size(64 << 20);
-        options.set_compression_type(DBCompressionType::Lz4);
-    } else {
-        options.set_write_buffer_size(8 << 20);
+/// What is found in the folder, before RocksDB touches it.
+fn examine(path: &Path) -> Result<Found, Error> {
+    let io = |cause| Error::io(path, &cause);
+    if let Ok(note) = fs::read(path.join(DAMAGED_FILE)) {
+        let note: String = String::from_utf8_lossy(&note).chars().take(500).collect();
+        return Err(corrupt(path, format!("an earlier run noted: {note}")));
     }
-    options.set_block_based_table_factory(&blocks);
-    options
-}
-
-fn check_format(path: &Path) -> Result<(), Error> {
-    let Ok(found) = fs::read_to_string(path.join(FORMAT_FILE)) else {
-        return Ok(());
+    let format = match fs::read_to_string(path.join(FORMAT_FILE)) {
+        Ok(format) => format,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Found::New),
+        Err(cause) if cause.kind() == io::ErrorKind::InvalidData => String::new(),
+        Err(cause) => return Err(io(cause)),
     };
-    match found.trim() == FORMAT.to_string() {
-        true => Ok(()),
-        false => Err(Error::Version {
-            path: path.display().to_string(),
-            found: found.trim().chars().take(20).collect(),
-            expected: FORMAT,
-        }),
+    match format.trim().parse::<u32>() {
+        Ok(FORMAT) => {}
+        Ok(_) => {
+            return Err(Error::Version {
+                path: path.display().to_string(),
+                found: format.trim().chars().take(20).collect(),
+                expected: FORMAT,
+            });
+        }
+        Err(_) => return Err(corrupt(path, format!("the file {FORMAT_FILE} does not hold a number"))),
+    }
+    let missing = |cause: io::Error| match cause.kind() {
+        io::ErrorKind::NotFound => corrupt(path, "the list of its files is missing".to_owned()),
+        _ => io(cause),
+    };
+    let current = fs::read(path.join("CURRENT")).map_err(missing)?;
+    let name = String::from_utf8_lossy(&current).trim().to_owned();
+    if !name.starts_with("MANIFEST-") || name.contains('/') {
+        return Err(corrupt(path, "the file CURRENT is not what was written".to_owned()));
+    }
+    let manifest = fs::read(path.join(&name)).map_err(missing)?;
+    manifest::check(&manifest).map_err(|cause| corrupt(path, format!("in {name}, {cause}")))?;
+    Ok(Found::Existing)
+}
+
+fn corrupt(path: &Path, cause: String) -> Error {
+    Error::Corrupt {
+        path: path.display().to_string(),
+        cause,
     }
 }
 
+/// RocksDB tells what the operating system said by its text only.
 fn failed(path: &Path, error: &rocksdb::Error) -> Error {
-    let path = path.display().to_string();
     let cause = error.to_string();
-    // RocksDB has no kind of its own for a lock that is held.
-    match cause.contains("lock") && cause.contains("LOCK") {
-        true => Error::InUse {
-            path,
-            by: "another process".to_owned(),
-        },
-        false => Error::Storage { path, cause },
+    let says = |words: &[&str]| words.iter().any(|words| cause.contains(words));
+    let at = path.display().to_string();
+    if says(&["No space left on device", "Disk quota exceeded"]) {
+        return Error::Full { path: at };
+    }
+    if says(&["Too many open files"]) {
+        return Error::TooManyFiles { path: at };
+    }
+    if says(&["lock hold by current process", "While lock file"]) {
+        let by = "another process".to_owned();
+        return Error::InUse { path: at, by };
+    }
+    // A file that is missing is one that the store names and needs.
+    match error.kind() == ErrorKind::Corruption || says(&["No such file or directory"]) {
+        true => corrupt(path, cause),
+        false => Error::Storage { path: at, cause },
     }
 }
 
 impl Base for Rocks {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let value = self.db.get_cf(self.family(table)?, key);
-        value.map_err(|error| self.failed(&error))
+        let value = self
+            .db
+            .get_cf(self.family(table)?, key)
+            .map_err(|error| self.failed(&error))?;
+        match (table, value) {
+            (Table::Meta, Some(sealed)) => {
+                let value = unseal(key, &sealed).map_err(|error| self.noted(error))?;
+                Ok(Some(value.to_vec()))
+            }
+            (_, value) => Ok(value),
+        }
     }
 
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
@@ -166,7 +221,16 @@ impl Base for Rocks {
         options.set_iterate_lower_bound(span.from);
         options.set_iterate_upper_bound(span.to);
         let pairs = self.db.iterator_cf_opt(family, options, mode);
-        Box::new(pairs.map(|pair| pair.map_err(|error| self.failed(&error))))
+        Box::new(pairs.map(move |pair| {
+            let (key, value) = pair.map_err(|error| self.failed(&error))?;
+            match table {
+                Table::Meta => {
+                    let value = unseal(&key, &value).map_err(|error| self.noted(error))?.into();
+                    Ok((key, value))
+                }
+                _ => Ok((key, value)),
+            }
+        }))
     }
 
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
@@ -181,6 +245,7 @@ impl Base for Rocks {
             let family = self.family(table)?;
             for (key, value) in changes {
                 match value {
+                    Some(value) if table == Table::Meta => write.put_cf(family, key, seal(key, value)),
                     Some(value) => write.put_cf(family, key, value),
                     None => write.delete_cf(family, key),
                 }
@@ -189,11 +254,9 @@ impl Base for Rocks {
         let mut options = WriteOptions::default();
         options.disable_wal(self.durability == Durability::None);
         self.db.write_opt(write, &options).map_err(|error| self.failed(&error))?;
-        for (table, span) in &batch.removed {
-            // The span is gone already; this gives back the files that held nothing else at once.
-            let given_back = self.db.delete_file_in_range_cf(self.family(*table)?, &span.from, &span.to);
-            given_back.map_err(|error| self.failed(&error))?;
+        match batch.removed.is_empty() {
+            true => Ok(()),
+            false => self.give_back(&batch.removed).map_err(|error| self.failed(&error)),
         }
-        Ok(())
     }
 }

@@ -45,6 +45,14 @@ pub(super) fn again(test: &str, name: &str, value: impl AsRef<OsStr>) -> Command
     wrapped(Command::new(std::env::current_exe().unwrap()), test, name, value)
 }
 
+/// The same, run by `wrapper`, a program with its arguments.
+#[cfg(feature = "rocksdb")]
+pub(super) fn again_under(wrapper: &[&str], test: &str, name: &str, value: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(wrapper[0]);
+    command.args(&wrapper[1..]).arg(std::env::current_exe().unwrap());
+    wrapped(command, test, name, value)
+}
+
 fn wrapped(mut command: Command, test: &str, name: &str, value: impl AsRef<OsStr>) -> Command {
     command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])

@@ -1,0 +1,130 @@
+//! Whether RocksDB's list of files is whole.
+//!
+//! RocksDB takes a record of its MANIFEST that seems to reach beyond the end of the file, or that seems to stem from an earlier use of the
+//! file, for the end of the list. One flipped bit can make a record look so: the store would open without a word as it was earlier, while
+//! the write-ahead logs of the time since are gone. So the framing is checked before RocksDB reads it.
+
+/// Bytes of a block. A record never reaches over its end.
+const BLOCK: usize = 32 << 10;
+/// Checksum (4), length (2), type (1).
+const HEADER: usize = 7;
+
+/// Fails, saying where, when a record of the MANIFEST is not what was written. A last record that was not written to its end is none: RocksDB
+/// had not told anyone of it yet.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    let mut at = 0;
+    loop {
+        let in_block = BLOCK - at % BLOCK;
+        if in_block < HEADER {
+            at += in_block;
+            continue;
+        }
+        let rest = bytes.get(at..).unwrap_or_default();
+        // Room that was set aside and not written yet.
+        if rest.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        let block = &rest[..rest.len().min(in_block)];
+        let Some((&[a, b, c, d, low, high], body)) = block.split_first_chunk::<6>() else {
+            return Ok(());
+        };
+        let stored = u32::from_le_bytes([a, b, c, d]);
+        // The type is covered by the checksum.
+        let covered = 1 + usize::from(u16::from_le_bytes([low, high]));
+        if let Some(record) = body.get(..covered) {
+            if mask(crc32c(record.iter())) != stored {
+                return Err(format!("the record at byte {at} is not what was written"));
+            }
+            at += HEADER - 1 + covered;
+        } else if rest.len() >= in_block || is_whole(stored, body) {
+            return Err(format!("the length of the record at byte {at} is not what was written"));
+        } else {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether the checksum is that of a record which does end in `body`: then its length was changed, and it was not cut off.
+fn is_whole(stored: u32, body: &[u8]) -> bool {
+    let mut state = !0;
+    body.iter().any(|byte| {
+        state = step(state, *byte);
+        mask(!state) == stored
+    })
+}
+
+/// RocksDB stores checksums in this form, so that the checksum of bytes that hold checksums is sound.
+fn mask(crc: u32) -> u32 {
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+fn crc32c<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
+    !bytes.fold(!0, |state, byte| step(state, *byte))
+}
+
+fn step(state: u32, byte: u8) -> u32 {
+    // The index is one byte, and the table has an entry for each.
+    TABLE[usize::from(state.to_le_bytes()[0] ^ byte)] ^ (state >> 8)
+}
+
+/// The Castagnoli polynomial, bit by bit, for each byte.
+const TABLE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_the_one_of_the_standard() {
+        assert_eq!(crc32c(b"123456789".iter()), 0xe306_9283);
+    }
+
+    /// Records of these lengths, as RocksDB lays them out.
+    fn manifest(lengths: &[usize]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (number, length) in lengths.iter().enumerate() {
+            let in_block = BLOCK - bytes.len() % BLOCK;
+            if in_block < HEADER + length {
+                bytes.resize(bytes.len() + in_block, 0);
+            }
+            let mut record = vec![1];
+            record.extend((0..*length).map(|at| (at + number) as u8));
+            bytes.extend(mask(crc32c(record.iter())).to_le_bytes());
+            bytes.extend(u16::try_from(*length).unwrap().to_le_bytes());
+            bytes.extend(record);
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_was_written_is_whole_and_a_cut_tail_is_no_damage() {
+        let bytes = manifest(&[40, 3, 0, 100, 32_000, 700, 9]);
+        for cut in (0..bytes.len()).step_by(7).chain(bytes.len() - 50..=bytes.len()) {
+            assert_eq!(check(&bytes[..cut]), Ok(()), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_seen() {
+        let bytes = manifest(&[40, 3, 0, 100, 9]);
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(check(&flipped).is_err(), "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Bits that change on the disk. Whatever happens then, no answer is wrong: the store is as it was, or as it was earlier, or it says that it
+//! is damaged and is rebuilt.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+
+use alerttrail::join::Joiner;
+use alerttrail::store::{Base, Error, Origin, Rocks, Shared, Table, Txn, keys};
+
+use super::world::{Random, World, copy, files, fill, folder, in_parallel, number, open};
+
+/// What became of the flips in one kind of file.
+#[derive(Default, Debug)]
+struct Outcome {
+    unchanged: usize,
+    earlier: usize,
+    rebuilt: usize,
+}
+
+fn origin() -> Origin {
+    Origin {
+        application: "a".to_owned(),
+        topic: "t".to_owned(),
+        partition: 0,
+    }
+}
+
+/// Opens the store of a partition as the processor does.
+fn open_partition(path: &Path) -> Result<Rocks, Error> {
+    Rocks::open_partition(path, &origin(), &Shared::new(8 << 20))
+}
+
+/// A store as a process leaves it that is killed: most of it in table files, the end in the write-ahead log.
+fn store(world: &World, path: &Path) {
+    for end in [150, 300, 400, world.len()] {
+        let mut base = open_partition(path).unwrap();
+        world.apply(&mut base, end).unwrap();
+    }
+}
+
+/// Goes on with a store whose file was changed, first as it is, then as the next start does.
+fn go_on(world: &World, path: &Path, outcome: &mut Outcome, what: &str) {
+    let is_damaged = |error: Error| assert!(error.is_corruption(), "{what}: {error}");
+    let damaged = || path.with_extension("damaged-1").exists();
+    let first = open_partition(path).and_then(|mut base| {
+        let went_on = world.go_on(&mut base);
+        if let Err(error @ Error::Damaged { .. }) = &went_on {
+            base.condemn(error);
+        }
+        went_on
+    });
+    match first {
+        Ok(_) if damaged() => outcome.rebuilt += 1,
+        Ok(position) if position < i64::try_from(world.len()).unwrap() => outcome.earlier += 1,
+        Ok(_) => outcome.unchanged += 1,
+        Err(error) => {
+            is_damaged(error);
+            assert!(!damaged(), "{what}: it was damaged before it was used");
+            let mut base = open_partition(path).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(damaged(), "{what}: the damage was not noted");
+            assert_eq!(world.go_on(&mut base).unwrap(), 0, "{what}");
+            outcome.rebuilt += 1;
+        }
+    }
+}
+
+/// Flips the bits `choose` chooses of the files whose names satisfy `is`, one in each copy of the store.
+fn flip(trials: usize, is: impl Fn(&str) -> bool, choose: impl Fn(usize, usize) -> usize + Sync) -> Outcome {
+    let world = World::new(5, 500, 120);
+    let folder = folder();
+    let store_path = folder.path().join("store");
+    store(&world, &store_path);
+    let names = files(&store_path, is);
+    assert!(!names.is_empty());
+    let total = Mutex::new(Outcome::default());
+    in_parallel(0..trials, |trial| {
+        let parent = folder.path().join(trial.to_string());
+        fs::create_dir(&parent).unwrap();
+        let path = parent.join("0");
+        copy(&store_path, &path);
+        let name = &names[trial % names.len()];
+        let mut bytes = fs::read(path.join(name)).unwrap();
+        let bit = choose(trial, bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        // A table file is linked to that of the store.
+        fs::remove_file(path.join(name)).unwrap();
+        fs::write(path.join(name), bytes).unwrap();
+        let mut outcome = Outcome::default();
+        go_on(&world, &path, &mut outcome, &format!("bit {bit} of {name}"));
+        fs::remove_dir_all(&parent).unwrap();
+        let mut total = total.lock().unwrap();
+        total.unchanged += outcome.unchanged;
+        total.earlier += outcome.earlier;
+        total.rebuilt += outcome.rebuilt;
+    });
+    total.into_inner().unwrap()
+}
+
+/// As many flips in this kind of file as it gets of all.
+fn flip_some(kind: &str, is: impl Fn(&str) -> bool) -> Outcome {
+    let trials = number("ALERTTRAIL_TEST_FAULTS", 100).div_ceil(5);
+    let seed = number("SEED", 11);
+    let outcome = flip(trials, is, |trial, bits| {
+        Random::new((seed * 100_000 + trial) as u64).below(bits)
+    });
+    eprintln!("{kind}: {outcome:?}");
+    outcome
+}
+
+#[test]
+fn b2_flipped_bits_in_table_files() {
+    let outcome = flip_some("tables", |name| name.ends_with(".sst"));
+    assert!(outcome.rebuilt > 0 && outcome.earlier == 0, "{outcome:?}");
+}
+
+#[test]
+fn b2_flipped_bits_in_the_manifest() {
+    let outcome = flip_some("MANIFEST", |name| name.starts_with("MANIFEST"));
+    assert!(outcome.rebuilt > 0 && outcome.earlier + outcome.unchanged == 0, "{outcome:?}");
+}
+
+#[test]
+fn b2_flipped_bits_in_current() {
+    let outcome = flip_some("CURRENT", |name| name == "CURRENT");
+    assert!(outcome.rebuilt > 0 && outcome.earlier == 0, "{outcome:?}");
+}
+
+#[test]
+fn b2_flipped_bits_in_options() {
+    let outcome = flip_some("OPTIONS", |name| name.starts_with("OPTIONS"));
+    assert!(outcome.rebuilt + outcome.earlier == 0, "{outcome:?}");
+}
+
+#[test]
+fn b2_flipped_bits_in_the_write_ahead_log() {
+    let outcome = flip_some("write-ahead log", |name| name.ends_with(".log"));
+    assert!(outcome.earlier + outcome.rebuilt > 0 && outcome.unchanged == 0, "{outcome:?}");
+}
+
+#[test]
+fn b2_missing_and_cut_files() {
+    let world = World::new(5, 500, 120);
+    let folder = folder();
+    let store_path = folder.path().join("store");
+    store(&world, &store_path);
+    let names = files(&store_path, |name| {
+        name.ends_with(".sst") || name.starts_with("MANIFEST") || name == "CURRENT" || name == "FORMAT" || name == "ORIGIN"
+    });
+    let mut rebuilt = BTreeMap::new();
+    for name in &names {
+        for cut in [None, Some(0), Some(1), Some(5)] {
+            let parent = tempfile::tempdir_in(folder.path()).unwrap();
+            let path = parent.path().join("0");
+            copy(&store_path, &path);
+            let bytes = fs::read(path.join(name)).unwrap();
+            fs::remove_file(path.join(name)).unwrap();
+            if let Some(cut) = cut {
+                // From the end, or everything.
+                let length = if cut == 0 { 0 } else { bytes.len().saturating_sub(cut) };
+                fs::write(path.join(name), &bytes[..length]).unwrap();
+            }
+            let mut outcome = Outcome::default();
+            go_on(&world, &path, &mut outcome, &format!("{name} cut by {cut:?}"));
+            *rebuilt.entry(name).or_insert(0) += outcome.rebuilt;
+        }
+    }
+    for (name, rebuilt) in rebuilt {
+        let sure = name.ends_with(".sst") || name == "CURRENT";
+        assert!(rebuilt == 4 || !sure, "{name}: rebuilt {rebuilt} times of 4");
+    }
+}
+
+/// What RocksDB cannot see: a value that is whole, and wrong.
+#[test]
+fn b2_a_wrong_position_is_seen() {
+    let world = World::new(5, 100, 50);
+    let folder = folder();
+    let path = folder.path().join("0");
+    fill(&world, &path, &[], 50);
+    {
+        let mut options = rocksdb::Options::default();
+        options.set_atomic_flush(true);
+        let names = Table::ALL.map(Table::name);
+        let db = rocksdb::DB::open_cf(&options, &path, names).unwrap();
+        let meta = db.cf_handle("meta").unwrap();
+        let mut value = db.get_cf(meta, keys::PROGRESS).unwrap().unwrap();
+        // The position: 50, as postcard writes a signed number.
+        assert_eq!(value[1], 100);
+        value[1] = 80;
+        db.put_cf(meta, keys::PROGRESS, value).unwrap();
+    }
+    let base = open(&path).unwrap();
+    let error = Joiner::open(&base, None).unwrap_err();
+    assert!(error.is_corruption(), "{error}");
+    drop(base);
+    // It is noted for the next start.
+    let error = open(&path).err().unwrap();
+    assert!(
+        matches!(&error, Error::Corrupt { cause, .. } if cause.contains("earlier run")),
+        "{error}"
+    );
+}
+
+/// What the join finds is passed on by whoever called it.
+#[test]
+fn a_condemned_store_is_rebuilt() {
+    let folder = folder();
+    let path = folder.path().join("0");
+    let mut base = open_partition(&path).unwrap();
+    let mut txn = Txn::new(&base);
+    txn.put(Table::Alerts, vec![1], vec![2]);
+    let batch = txn.into_batch();
+    base.write(batch).unwrap();
+    base.condemn(&Error::Damaged { what: "alert" });
+    drop(base);
+    let base = open_partition(&path).unwrap();
+    assert_eq!(base.get(Table::Alerts, &[1]).unwrap(), None);
+    assert!(folder.path().join("0.damaged-1/DAMAGED").exists());
+}
+
+#[test]
+fn b10_the_folder_of_another_log() {
+    let folder = folder();
+    let store = folder.path().join("0");
+    drop(open_partition(&store).unwrap());
+    let here = origin();
+    let others = [
+        Origin {
+            partition: 1,
+            ..here.clone()
+        },
+        Origin {
+            topic: "u".to_owned(),
+            ..here.clone()
+        },
+        Origin {
+            application: "b".to_owned(),
+            ..here
+        },
+    ];
+    for other in others {
+        let copied = folder.path().join("copied");
+        copy(&store, &copied);
+        let error = Rocks::open_partition(&copied, &other, &Shared::new(8 << 20)).err().unwrap();
+        assert!(!error.is_corruption());
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the store at {} was made from partition 0 of topic t for application.id a, and this is {other}; put back the folder that \
+                 belongs here, or remove it: it is rebuilt from the repartition topic",
+                copied.display()
+            )
+        );
+        // It is still what it was, for the one it belongs to.
+        drop(open_partition(&copied).unwrap());
+        assert!(!folder.path().join("copied.damaged-1").exists());
+        fs::remove_dir_all(&copied).unwrap();
+    }
+}

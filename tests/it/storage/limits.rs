@@ -1,0 +1,153 @@
+//! Disks without room and processes without files: the work stops with a sentence, nothing acknowledged is missing afterwards.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+use alerttrail::store::{Base, Durability, Error, Rocks, Shared, Table, Txn};
+
+use super::util::{Tmpfs, again_under};
+use super::world::World;
+
+/// Tells a child of this test binary where to open stores.
+const FOLDER: &str = "ALERTTRAIL_TEST_STORES";
+
+/// With so little memory that tables are written often, and that little room is taken in advance for the write-ahead log.
+fn open(path: &Path) -> Result<Rocks, Error> {
+    Rocks::open(path, &Shared::new(1 << 20), Durability::Process)
+}
+
+/// Lets the disk run full while a store is written to, and makes room again.
+fn full_disk(options: &str, exhaust: impl Fn(&Path)) {
+    let Some(disk) = Tmpfs::mount(options) else { return };
+    let world = World::new(4, 600, 8 << 10);
+    let (store, ballast) = (disk.path().join("store"), disk.path().join("ballast"));
+    let mut base = open(&store).unwrap();
+    let mut acknowledged = 200;
+    world.apply(&mut base, acknowledged).unwrap();
+    fs::create_dir(&ballast).unwrap();
+    exhaust(&ballast);
+    let error = loop {
+        assert!(acknowledged < world.len(), "the disk was not full");
+        match world.apply(&mut base, acknowledged + 5) {
+            Ok(_) => acknowledged += 5,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "no space is left for the store at {}; free some there and start again, nothing was lost",
+            store.display()
+        )
+    );
+    // It does not go on as if nothing had been.
+    assert!(world.apply(&mut base, acknowledged + 5).is_err());
+    drop(base);
+    // A start while the disk is full says so too, or goes on from where it was.
+    match open(&store) {
+        Ok(base) => drop(base),
+        Err(error) => assert!(matches!(error, Error::Full { .. }), "{error}"),
+    }
+    fs::remove_dir_all(&ballast).unwrap();
+    let position = world.go_on(&mut open(&store).unwrap()).unwrap();
+    eprintln!("acknowledged {acknowledged}, found {position}");
+    assert!(
+        usize::try_from(position).unwrap() >= acknowledged,
+        "{position} of {acknowledged}"
+    );
+}
+
+#[test]
+fn b3_a_full_disk() {
+    full_disk("size=24m", |ballast| {
+        let mut file = File::create(ballast.join("bytes")).unwrap();
+        let full = loop {
+            if let Err(full) = file.write_all(&[1; 4096]) {
+                break full;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::StorageFull);
+    });
+}
+
+#[test]
+fn b12_no_more_files_on_the_disk() {
+    full_disk("size=64m,nr_inodes=200", |ballast| {
+        let full = (0..300).find_map(|number| File::create(ballast.join(number.to_string())).err());
+        assert_eq!(full.unwrap().kind(), ErrorKind::StorageFull);
+    });
+}
+
+#[test]
+fn b4_a_read_only_store() {
+    let Some(disk) = Tmpfs::mount("size=64m") else { return };
+    let world = World::new(4, 100, 100);
+    let store = disk.path().join("store");
+    world.apply(&mut open(&store).unwrap(), 50).unwrap();
+    disk.remount("ro");
+    let error = open(&store).err().unwrap();
+    assert!(!error.is_corruption(), "{error}");
+    assert!(error.to_string().contains("Read-only file system"), "{error}");
+    disk.remount("rw");
+    assert_eq!(world.go_on(&mut open(&store).unwrap()).unwrap(), 50);
+}
+
+fn write(base: &mut Rocks, key: u8) -> Result<(), Error> {
+    let mut txn = Txn::new(base);
+    txn.put(Table::Alerts, vec![key], vec![key; 10]);
+    let batch = txn.into_batch();
+    base.write(batch)
+}
+
+#[test]
+fn b11_no_more_files_for_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let limited = ["prlimit", "--nofile=100"];
+    let child = again_under(
+        &limited,
+        "storage::limits::opens_stores_until_it_cannot",
+        FOLDER,
+        folder.path(),
+    )
+    .output();
+    let output = match child {
+        Ok(output) => output,
+        Err(error) => return eprintln!("SKIPPED: prlimit is needed: {error}"),
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    let refused = text
+        .lines()
+        .find_map(|line| line.strip_prefix("refused: "))
+        .unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        refused.contains("cannot open another file") && refused.contains("ulimit -n"),
+        "{refused}"
+    );
+    let written = text.lines().filter(|line| line.starts_with("written")).count();
+    assert!((2..64).contains(&written), "{text}");
+    for partition in 0..64u8 {
+        let base = open(&folder.path().join(partition.to_string())).unwrap();
+        let value = base.get(Table::Alerts, &[partition]).unwrap();
+        assert_eq!(value.is_some(), usize::from(partition) < written, "{partition}");
+    }
+}
+
+/// No test of its own: what a child of another does.
+#[test]
+fn opens_stores_until_it_cannot() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let mut bases = Vec::new();
+    println!();
+    for partition in 0..64u8 {
+        let opened = open(&Path::new(&folder).join(partition.to_string()));
+        match opened.and_then(|mut base| write(&mut base, partition).map(|()| base)) {
+            Ok(base) => bases.push(base),
+            Err(error) => {
+                println!("refused: {error}");
+                return;
+            }
+        }
+        println!("written {partition}");
+    }
+}

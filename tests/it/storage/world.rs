@@ -1,0 +1,259 @@
+//! A log, and what the join makes of it: the answer that a store must give after any fault.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use alerttrail::join::{Joiner, Limit, Outbox, Position};
+use alerttrail::log::{LogRecord, Mark, Marks};
+use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use alerttrail::store::{Base, Direction, Durability, Error, Memory, Rocks, Shared, Span, Table, Txn};
+use alerttrail::time::{EventTime, WallTime, Window};
+
+/// Log records in one write.
+const BATCH: usize = 7;
+const HOUR: i64 = 36_000_000_000;
+const RETENTION: Duration = Duration::from_secs(2 * 86_400);
+
+/// Small numbers from a seed.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(super) fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 16).unwrap() % limit.max(1)
+    }
+
+    fn time(&mut self, around: i64, spread: i64) -> i64 {
+        around - spread + i64::try_from(self.below(usize::try_from(2 * spread).unwrap())).unwrap()
+    }
+}
+
+/// A seed, or how often, from the environment.
+pub(super) fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// Every pair of every table.
+type Content = Vec<(Table, Box<[u8]>, Box<[u8]>)>;
+
+/// A log of one partition over many days, with retention: activities, alerts and their newer versions, late ones, closes, evictions.
+pub(super) struct World {
+    log: Vec<Vec<u8>>,
+    /// What goes out, by its place in the output.
+    outputs: BTreeMap<Position, String>,
+    content: Content,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, records: usize, row: usize) -> Self {
+        let mut random = Random::new(seed);
+        let log = (0..records).map(|number| record(&mut random, number, records, row)).collect();
+        let mut world = Self {
+            log,
+            outputs: BTreeMap::new(),
+            content: Vec::new(),
+        };
+        let mut base = Memory::default();
+        world.outputs = world.apply(&mut base, world.len()).unwrap();
+        world.content = content(&base).unwrap();
+        let rows = world.outputs.values().filter(|output| output.starts_with("Row")).count();
+        assert!(rows > records / 10, "{rows} rows of {records} records");
+        world
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Applies the log from where the base stands to before `end`; what goes out.
+    pub(super) fn apply<B: Base>(&self, base: &mut B, end: usize) -> Result<BTreeMap<Position, String>, Error> {
+        let mut joiner = Joiner::open(base, Some(RETENTION))?;
+        let mut outputs = BTreeMap::new();
+        let mut out = Outbox::new(Limit::default());
+        let mut at = usize::try_from(joiner.next_offset()).unwrap();
+        let mut more = true;
+        while more {
+            let until = end.min(at + BATCH);
+            let mut txn = Txn::new(base);
+            for offset in at..until {
+                finish(&mut joiner, &mut txn, &mut out, &mut outputs)?;
+                let record = LogRecord::decode(&self.log[offset]).unwrap();
+                joiner.begin(i64::try_from(offset).unwrap(), record, &mut txn)?;
+            }
+            finish(&mut joiner, &mut txn, &mut out, &mut outputs)?;
+            joiner.save(&mut txn)?;
+            let batch = txn.into_batch();
+            base.write(batch)?;
+            at = until;
+            more = at < end;
+        }
+        Ok(outputs)
+    }
+
+    /// Goes on from where the base stands to the end of the log. Everything that goes out on the way, and the state at the end, must be what
+    /// they are without a fault. Says where the base stood.
+    pub(super) fn go_on<B: Base>(&self, base: &mut B) -> Result<i64, Error> {
+        let from = Joiner::open(base, Some(RETENTION))?.position();
+        let outputs = self.apply(base, self.len())?;
+        let expected: BTreeMap<_, _> = self.outputs.range(from..).collect();
+        assert!(outputs.iter().eq(expected), "other outputs from {from:?}");
+        let content = content(base)?;
+        assert!(content == self.content, "another state from {from:?}");
+        Ok(from.offset)
+    }
+}
+
+fn finish<B: Base>(
+    joiner: &mut Joiner,
+    txn: &mut Txn<'_, B>,
+    out: &mut Outbox,
+    outputs: &mut BTreeMap<Position, String>,
+) -> Result<(), Error> {
+    loop {
+        let is_done = joiner.step(txn, out)?;
+        outputs.extend(out.drain().map(|(at, output)| (at, format!("{output:?}"))));
+        if is_done {
+            return Ok(());
+        }
+    }
+}
+
+fn record(random: &mut Random, number: usize, records: usize, row: usize) -> Vec<u8> {
+    let at = EventTime::from_ticks;
+    // The log covers eight days.
+    let now = i64::try_from(number * 8 * 24 / records).unwrap() * HOUR;
+    let key = Key {
+        tenant: "".into(),
+        correlation_id: format!("key-{}", random.below(4)).as_str().into(),
+    };
+    let text: String = (0..row)
+        .map(|_| char::from(b'a' + u8::try_from(random.below(26)).unwrap()))
+        .collect();
+    let record = match random.below(10) {
+        0 | 1 => LogRecord::Alert {
+            alert: Alert {
+                id: AlertId {
+                    tenant: "".into(),
+                    system_alert_id: format!("alert-{}", random.below(40)).as_str().into(),
+                },
+                version: Version {
+                    time_generated: at(now),
+                    hash: [u8::try_from(number % 256).unwrap(); 32],
+                },
+                key,
+                window: Window {
+                    from: at(random.time(now - 12 * HOUR, 12 * HOUR)),
+                    to: at(random.time(now + 6 * HOUR, 6 * HOUR)),
+                },
+                row: Cow::Owned(text.into_bytes()),
+            },
+            deadline: WallTime(i64::MAX / 2),
+        },
+        2 => LogRecord::Marks(Marks {
+            wall: WallTime(i64::try_from(number).unwrap()),
+            clock: at(0),
+            topics: vec![("a".into(), 1)],
+            sources: vec![Mark {
+                topic: "a".into(),
+                partition: 0,
+                position: i64::try_from(number).unwrap(),
+                time: Some(at(now - HOUR)),
+                idle: false,
+            }],
+            settings: [0; 32],
+        }),
+        _ => {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&number.to_be_bytes());
+            LogRecord::Activity(Activity {
+                key,
+                time: at(random.time(now, 10 * HOUR)),
+                id: ActivityId(id),
+                row: Cow::Owned(text.into_bytes()),
+            })
+        }
+    };
+    record.encode(Vec::new()).unwrap()
+}
+
+fn content(base: &impl Base) -> Result<Content, Error> {
+    let everything = Span {
+        from: Vec::new(),
+        to: vec![0xff; 64],
+    };
+    let mut content = Vec::new();
+    for table in Table::ALL {
+        for pair in base.scan(table, everything.clone(), Direction::Forward) {
+            let (key, value) = pair?;
+            content.push((table, key, value));
+        }
+    }
+    Ok(content)
+}
+
+/// A folder for stores, in memory if there is such a place: no test here asks what a power cut leaves of a real disk.
+pub(super) fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => tempfile::tempdir_in(memory).unwrap(),
+        false => tempfile::tempdir().unwrap(),
+    }
+}
+
+pub(super) fn open(path: &Path) -> Result<Rocks, Error> {
+    Rocks::open(path, &Shared::new(8 << 20), Durability::Process)
+}
+
+/// Makes a store of the first `end` records, opened anew before each of `reopened`, which puts what came before into table files. At the end
+/// it is closed as a process is that ends without a word: nothing more is written.
+pub(super) fn fill(world: &World, path: &Path, reopened: &[usize], end: usize) {
+    for end in reopened.iter().copied().chain([end]) {
+        let mut base = open(path).unwrap();
+        world.apply(&mut base, end).unwrap();
+    }
+}
+
+/// Copies a folder. Table files are never changed once they are there: they are linked.
+pub(super) fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let copy = to.join(path.file_name().unwrap());
+        match path.extension().is_some_and(|extension| extension == "sst") {
+            true => fs::hard_link(&path, &copy).unwrap(),
+            false => drop(fs::copy(&path, &copy).unwrap()),
+        }
+    }
+}
+
+/// The files whose names satisfy `is`, greatest last.
+pub(super) fn files(path: &Path, is: impl Fn(&str) -> bool) -> Vec<String> {
+    let names = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| is(name)).collect();
+    names.sort();
+    names
+}
+
+/// What the numbers of a test are spread over: `parts` of them at a time, each on a thread of its own.
+pub(super) fn in_parallel(range: Range<usize>, work: impl Fn(usize) + Sync) {
+    const PARTS: usize = 4;
+    std::thread::scope(|scope| {
+        for part in 0..PARTS {
+            let numbers = range.clone().skip(part).step_by(PARTS);
+            let work = &work;
+            scope.spawn(move || numbers.for_each(work));
+        }
+    });
+}

@@ -259,6 +259,11 @@ impl Config {
         check::warnings(self)
     }
 
+    /// Every value that must never be printed.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.kafka.secrets().chain(self.http.token.iter().map(Secret::expose))
+    }
+
     /// What state depends on.
     pub fn state_fingerprint(&self) -> StateSettings {
         fingerprint::of(self)

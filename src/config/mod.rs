@@ -237,6 +237,11 @@ impl Config {
         }
     }
 
+    /// The same with a file that has been read already: its name, for errors, and its text.
+    pub fn of_text(name: &str, text: &str, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
+        build::config(Some((name, text)), &environment.collect())
+    }
+
     /// The configuration without a file and without variables. The defaults are compiled in, so this fails in a broken build only.
     pub fn defaults() -> Result<Self, Errors> {
         build::config(None, &BTreeMap::new())

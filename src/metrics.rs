@@ -160,8 +160,9 @@ impl Metrics {
         if let Some(counter) = self.tables.get(table) {
             return counter.inc();
         }
-        // The name comes from the input.
-        let label = match self.tables.len() < MOST_TABLES && table.len() <= LONGEST_TABLE {
+        // The name comes from the input, where anything may stand.
+        let is_name = table.len() <= LONGEST_TABLE && table.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let label = match is_name && self.tables.len() < MOST_TABLES {
             true => table,
             false => "other",
         };
@@ -325,4 +326,30 @@ fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Resul
     let metric = IntGaugeVec::new(options(name, help), labels)?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_table_names_makes_a_few_labels_and_none_of_them_strange() {
+        let metrics = Metrics::new().unwrap();
+        for strange in ["", "a\nb", "a\u{1b}[31m", "a\"} 1", "é", &"x".repeat(1_000_000)] {
+            metrics.other_table(strange);
+        }
+        for number in 0..1_000_000 {
+            metrics.other_table(&format!("Table{number}_CL"));
+        }
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("alerttrail_records_skipped_total{"))
+            .collect();
+        assert_eq!(lines.len(), MOST_TABLES, "63 names, and the others in one");
+        let other = format!("alerttrail_records_skipped_total{{table=\"other\"}} {}", 1_000_006 - 63);
+        assert!(lines.contains(&other.as_str()), "{lines:?}");
+        assert!(lines.contains(&"alerttrail_records_skipped_total{table=\"Table7_CL\"} 1"));
+        assert!(text.len() < 20_000 && metrics.tables.len() <= MOST_TABLES);
+    }
 }

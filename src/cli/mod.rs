@@ -5,6 +5,7 @@ mod correlate;
 #[cfg(feature = "kafka")]
 mod demo;
 mod generate;
+mod mask;
 #[cfg(feature = "kafka")]
 mod run;
 mod signals;
@@ -74,6 +75,7 @@ impl Failure {
 
 /// Runs what the command line says.
 pub fn main() -> ExitCode {
+    mask::watch_panics();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -110,18 +112,24 @@ pub fn main() -> ExitCode {
 /// A line for the person at the terminal.
 #[expect(clippy::print_stderr, reason = "this is where people are spoken to")]
 fn say(line: &str) {
-    eprintln!("{line}");
+    eprintln!("{}", mask::printable(line, mask::Lines::Many));
 }
 
 /// Begins to log to standard error: text for people, JSON with `ALERTTRAIL_LOG_FORMAT=json`. `ALERTTRAIL_LOG` says what
 /// (`info`, `alerttrail=debug`, …).
 fn log(default: &str) {
     let filter = EnvFilter::try_from_env("ALERTTRAIL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let is_terminal = std::io::stderr().is_terminal();
+    let lines = if is_terminal {
+        mask::Lines::Coloured
+    } else {
+        mask::Lines::One
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || mask::Masked(std::io::stderr(), lines))
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(is_terminal);
     // Only a second call fails, and then the first one holds.
     match std::env::var("ALERTTRAIL_LOG_FORMAT").as_deref() {
         Ok("json") => drop(builder.json().try_init()),
@@ -131,7 +139,9 @@ fn log(default: &str) {
 
 /// The configuration of this file and the environment.
 fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
-    Config::load(file, config::environment()).map_err(Failure::usage)
+    let config = Config::load(file, config::environment()).map_err(Failure::usage)?;
+    mask::hide(config.secrets());
+    Ok(config)
 }
 
 /// `1234567` as `1,234,567`.

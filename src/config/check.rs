@@ -181,6 +181,13 @@ fn security(config: &Config, warnings: &mut Vec<String>) {
         let property = config.kafka.properties.get(name);
         property.is_some_and(|property| property.expose().eq_ignore_ascii_case(value))
     };
+    let servers = &config.kafka.bootstrap_servers;
+    let protocol = kafka::protocol_of(&config.kafka.properties);
+    if !protocol.ends_with("SSL") && !kafka::are_here(servers) {
+        warnings.push(format!(
+            "kafka.properties.security.protocol is {protocol}: records and credentials go to {servers} unencrypted; where the broker has a listener for TLS, use SSL or SASL_SSL"
+        ));
+    }
     if is("enable.ssl.certificate.verification", "false") {
         warnings.push(
             "kafka.properties.enable.ssl.certificate.verification is false: anybody on the way can read and change records"
@@ -190,6 +197,12 @@ fn security(config: &Config, warnings: &mut Vec<String>) {
     if is("ssl.endpoint.identification.algorithm", "none") {
         warnings.push(
             "kafka.properties.ssl.endpoint.identification.algorithm is none: any server with a valid certificate is taken for the broker".to_owned(),
+        );
+    }
+    if is("enable.sasl.oauthbearer.unsecure.jwt", "true") {
+        warnings.push(
+            "kafka.properties.enable.sasl.oauthbearer.unsecure.jwt is true: anybody can make such a token, so it proves nothing"
+                .to_owned(),
         );
     }
     if config

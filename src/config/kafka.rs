@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::iter;
 use std::mem;
+use std::net::{IpAddr, Ipv4Addr};
 
+use super::raw::is_secret_name;
 use super::reader::Reader;
 use super::units::Secret;
 use super::{Kafka, Preset};
@@ -38,6 +41,34 @@ impl fmt::Display for Property {
             Self::Secret(secret) => secret.fmt(f),
         }
     }
+}
+
+impl Kafka {
+    /// Whatever must not be printed, for those who look through texts of others for it.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        /// A shorter value that is hidden only because it came from `${NAME}` is a word such as `true`; stars for every such word would
+        /// make texts unreadable and hide nothing.
+        const SHORTEST_OF_ANY_NAME: usize = 8;
+        let string = self.connection_string.iter();
+        let string = string.flat_map(|string| iter::once(string.expose()).chain(keys_in(string.expose())));
+        let properties = self.properties.iter().filter_map(|(name, property)| match property {
+            Property::Secret(secret) if is_secret_name(name) || secret.expose().len() >= SHORTEST_OF_ANY_NAME => {
+                Some(secret.expose())
+            }
+            _ => None,
+        });
+        // A connection string may also be given as a password.
+        string.chain(properties.flat_map(|value| iter::once(value).chain(keys_in(value))))
+    }
+}
+
+/// The keys and signatures in a connection string, which say everything without the rest of it.
+fn keys_in(connection_string: &str) -> impl Iterator<Item = &str> {
+    const NAMES: [&str; 2] = ["SharedAccessKey", "SharedAccessSignature"];
+    let parts = connection_string.split(';').filter_map(|part| part.split_once('='));
+    parts
+        .filter(|(name, _)| NAMES.iter().any(|secret| secret.eq_ignore_ascii_case(name.trim())))
+        .map(|(_, value)| value.trim())
 }
 
 /// librdkafka's names for one thing: the second is the one used here, so that two layers that spell it differently meet.
@@ -95,8 +126,16 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Kafka {
     let host = connection_string
         .as_ref()
         .and_then(|secret| connect(reader, preset, secret, &mut properties));
+    let bootstrap_servers = bootstrap_servers(reader, preset, host.as_deref());
+    if connection_string.is_some() && !are_here(&bootstrap_servers) && protocol_of(&properties) != "SASL_SSL" {
+        reader.wrong(
+            "kafka.properties.security.protocol",
+            "would send the connection string in the clear, or not at all",
+            "leave it out: it is SASL_SSL",
+        );
+    }
     Kafka {
-        bootstrap_servers: bootstrap_servers(reader, preset, host.as_deref()),
+        bootstrap_servers,
         preset,
         connection_string,
         properties,
@@ -190,6 +229,22 @@ pub(super) fn part<'a>(connection_string: &'a Secret, name: &str) -> Option<&'a 
 fn host_of(endpoint: &str) -> &str {
     let authority = endpoint.split_once("://").map_or(endpoint, |(_, authority)| authority);
     authority.split(['/', ':']).next().unwrap_or_default()
+}
+
+/// What protects the connection, in capitals.
+pub(super) fn protocol_of(properties: &BTreeMap<String, Property>) -> String {
+    let protocol = properties.get("security.protocol").map_or("PLAINTEXT", Property::expose);
+    protocol.to_ascii_uppercase()
+}
+
+/// Whether all servers are on this machine, so that nobody else sees what goes to them.
+pub(super) fn are_here(servers: &str) -> bool {
+    servers.split(',').all(|server| {
+        let authority = server.split_once("://").map_or(server, |(_, authority)| authority);
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).is_loopback()
+    })
 }
 
 fn bootstrap_servers(reader: &mut Reader<'_>, preset: Preset, host: Option<&str>) -> String {

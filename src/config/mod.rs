@@ -237,6 +237,11 @@ impl Config {
         }
     }
 
+    /// The same with a file that has been read already: its name, for errors, and its text.
+    pub fn of_text(name: &str, text: &str, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
+        build::config(Some((name, text)), &environment.collect())
+    }
+
     /// The configuration without a file and without variables. The defaults are compiled in, so this fails in a broken build only.
     pub fn defaults() -> Result<Self, Errors> {
         build::config(None, &BTreeMap::new())
@@ -257,6 +262,11 @@ impl Config {
     /// What is allowed but probably not meant, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         check::warnings(self)
+    }
+
+    /// Every value that must never be printed.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.kafka.secrets().chain(self.http.token.iter().map(Secret::expose))
     }
 
     /// What state depends on.

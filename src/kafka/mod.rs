@@ -1,6 +1,8 @@
-//! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]), and how messages are
-//! sent and waited for ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets; nothing of records and what they mean.
+//! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]), why no broker answers
+//! (`asking`), and how messages are sent and waited for ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
+//! nothing of records and what they mean.
 
+mod asking;
 pub mod clients;
 pub mod delivery;
 pub mod topics;
@@ -22,7 +24,27 @@ pub enum Error {
         /// What was asked.
         what: String,
         /// The client's word.
-        cause: rdkafka::error::KafkaError,
+        cause: String,
+    },
+    /// The broker does not let this program in.
+    #[error(
+        "{servers} refuses the login: {reason}; check kafka.connection_string, or sasl.mechanism and the credentials in [kafka.properties]"
+    )]
+    Login {
+        /// The configured addresses.
+        servers: String,
+        /// The client's word.
+        reason: String,
+    },
+    /// The broker is not who it should be, or does not speak TLS.
+    #[error(
+        "no secure connection to {servers}: {reason}; check that ssl.ca.location names the authority of the broker's certificate, that kafka.bootstrap_servers names the broker as the certificate does, and that its port is the one for TLS; nothing was sent"
+    )]
+    Insecure {
+        /// The configured addresses.
+        servers: String,
+        /// The client's word.
+        reason: String,
     },
     /// A topic that must be there is not.
     #[error("the topic {topic} ({role}) does not exist; create it, or correct {key}")]

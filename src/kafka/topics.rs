@@ -10,12 +10,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::Error;
+use super::asking::{self, Asking};
 use super::clients::{self, Logged};
 use crate::clock;
 use crate::config::Config;
 
 /// How long an answer of the broker is waited for.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the first answer is waited for until it is looked why none came; then twice as long each time.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How much longer than `state.retention` the log must keep its records: a rebuild reads it from the start, and takes its time.
 pub const LOG_MARGIN: Duration = Duration::from_secs(2 * 86_400);
@@ -34,7 +37,7 @@ pub enum Log {
 /// Asks about topics.
 pub struct Topics<'c> {
     config: &'c Config,
-    consumer: BaseConsumer<Logged>,
+    consumer: BaseConsumer<Asking>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -44,14 +47,41 @@ impl<'c> Topics<'c> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self {
             config,
-            consumer: clients::plain(config, Logged)?,
+            consumer: clients::plain(config, Asking::default())?,
             runtime: runtime.map_err(|error| Error::Client(rdkafka::error::KafkaError::AdminOpCreation(error.to_string())))?,
         })
     }
 
-    /// How many partitions a topic has; `None` when it does not exist.
+    /// How many partitions a topic has; `None` when it does not exist. Fails early when the broker refuses the login or shows a certificate
+    /// that is not trusted: waiting would not change that.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, Error> {
-        partitions(&self.consumer, topic).map_err(|cause| self.unreachable(format!("the topic {topic}"), cause))
+        let mut left = TIMEOUT;
+        let mut patience = FIRST_PATIENCE;
+        loop {
+            let cause = match partitions_within(&self.consumer, topic, patience.min(left)) {
+                Ok(found) => return Ok(found),
+                Err(cause) => cause,
+            };
+            left = left.saturating_sub(patience);
+            patience *= 2;
+            // Why there is no connection is told only to those who poll, and not in the answer itself.
+            asking::listen(&self.consumer);
+            let servers = &self.config.kafka.bootstrap_servers;
+            if let Some(refusal) = self.consumer.context().refusal(servers) {
+                return Err(refusal);
+            }
+            let is_patient = matches!(
+                cause.rdkafka_error_code(),
+                Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure)
+            );
+            if left.is_zero() || !is_patient {
+                return Err(Error::Unreachable {
+                    servers: servers.clone(),
+                    what: format!("the topic {topic}"),
+                    cause: self.consumer.context().reason().unwrap_or_else(|| cause.to_string()),
+                });
+            }
+        }
     }
 
     /// Checks that the topics of the configuration are there, and makes the internal one if it is not.
@@ -180,19 +210,19 @@ impl<'c> Topics<'c> {
         let entry: Option<ConfigEntry> = found.entries.into_iter().find(|entry| entry.name == name);
         entry?.value
     }
-
-    fn unreachable(&self, what: String, cause: rdkafka::error::KafkaError) -> Error {
-        Error::Unreachable {
-            servers: self.config.kafka.bootstrap_servers.clone(),
-            what,
-            cause,
-        }
-    }
 }
 
 /// How many partitions a topic has; `None` when it does not exist.
 pub fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> rdkafka::error::KafkaResult<Option<u32>> {
-    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    partitions_within(consumer, topic, TIMEOUT)
+}
+
+fn partitions_within<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    timeout: Duration,
+) -> rdkafka::error::KafkaResult<Option<u32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), timeout)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     Ok(match found {
         Some(found) if found.error().is_none() && has_leaders(found) => {

@@ -8,6 +8,7 @@
 )]
 
 mod cli;
+mod corpus;
 mod format;
 mod scenarios;
 mod storage;

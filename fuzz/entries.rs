@@ -1,0 +1,479 @@
+// What is fuzzed: every place where bytes come in that someone else may have made. Each function takes any bytes and panics when the
+// program breaks its word about them. The fuzz targets and `tests/it/corpus.rs` both include this file.
+
+use std::time::Duration;
+
+use alerttrail::config::Config;
+use alerttrail::decode::{Decoder, Identity, KeyPath, Path, Settings, Tenants, timestamp};
+use alerttrail::emit::{Emitter, Kind};
+use alerttrail::join::{Joiner, Limit, Outbox};
+use alerttrail::json::{MAX_DEPTH, canonical, compact, depth, members, one_line, unescape};
+use alerttrail::log::{LogRecord, Mark, Marks};
+use alerttrail::pipeline::local::{Local, Output};
+use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use alerttrail::route::{self, Arrival, Routed, Router};
+use alerttrail::shutdown::Shutdown;
+use alerttrail::sink::dead_letter::{Address, DeadLetter};
+use alerttrail::store::{Base as _, Batch, Direction, Memory, Span, Table, Txn, keys};
+use alerttrail::time::{EventTime, Widening, Window};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+/// An entry point.
+pub(crate) type Entry = fn(&[u8]);
+
+/// Every entry point, with the name of its target and of its folder in `fuzz/corpus`.
+#[allow(dead_code, reason = "a fuzz target calls one entry and the test calls all")]
+pub(crate) const ALL: [(&str, Entry); 6] = [
+    ("message", message),
+    ("timestamp", timestamp),
+    ("canonical", canonical_form),
+    ("log_record", log_record),
+    ("stored", stored),
+    ("configuration", configuration),
+];
+
+fn is_json(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
+
+/// A message of an input topic, from its bytes to the output.
+pub(crate) fn message(data: &[u8]) {
+    for (settings, tenants) in settings() {
+        routed(data, &settings, tenants);
+    }
+    let output = Checked(data);
+    let router = router(&settings()[0].0, false);
+    let mut local = Local::new(router, Memory::default(), None, emitter(), output).unwrap();
+    let arrival = arrival();
+    // Twice: a message that is delivered again changes nothing.
+    local.messages("fuzz", [(0, data), (1, data)].into_iter(), arrival).unwrap();
+    let (totals, _) = local.end(&Shutdown::default()).unwrap().unwrap();
+    assert_eq!(totals.keyed % 2, 0);
+    assert!(totals.duplicates * 2 >= totals.keyed, "{totals:?}");
+}
+
+/// The query's own settings, and others that read other fields.
+pub(crate) fn settings() -> [(Settings, bool); 2] {
+    let key = |names: &[&str], strip: Option<&str>| KeyPath {
+        path: Path::new(names.iter().copied()),
+        strip_prefix: strip.map(str::to_owned),
+    };
+    let others = Settings {
+        activity_key: vec![
+            key(&["RawEventData", "Data", "cid"], None),
+            key(&["RawEventData", "PolicyId"], Some("dl")),
+        ],
+        activity_time: vec![Path::new(["Timestamp"]), Path::new(["RawEventData", "CreationTime"])],
+        alert_key: vec![key(&["VendorOriginalId"], Some("dl")), key(&["AlertType"], None)],
+        ignore_case: true,
+        identity: Identity::ReportId,
+        tenants: Some(Tenants::new([("t".to_owned(), "w".to_owned())])),
+        ..Settings::default()
+    };
+    [(Settings::default(), false), (others, true)]
+}
+
+pub(crate) fn router(settings: &Settings, tenants: bool) -> Router {
+    let settings_of_route = route::Settings {
+        partitions: 3,
+        max_wait: Duration::from_secs(3_600),
+        max_future_skew: Duration::from_secs(600),
+        tenants,
+    };
+    Router::new(Decoder::new(settings.clone()).with_limit(1_000_000), settings_of_route)
+}
+
+pub(crate) fn arrival() -> Arrival {
+    let now = timestamp::parse("2026-03-01T12:00:00Z").unwrap().to_wall();
+    Arrival { now, timestamp: None }
+}
+
+fn emitter() -> Emitter {
+    Emitter {
+        widening: Widening::default(),
+        summaries: true,
+        unmatched: true,
+        limit: None,
+    }
+}
+
+fn routed(data: &[u8], settings: &Settings, tenants: bool) {
+    let mut items = 0;
+    router(settings, tenants).route(Some(data), arrival(), &mut |routed| {
+        items += 1;
+        match routed {
+            Routed::Record { partition, record } => {
+                assert!(partition < 3);
+                if let LogRecord::Activity(Activity { row, .. })
+                | LogRecord::Alert {
+                    alert: Alert { row, .. },
+                    ..
+                } = &record
+                {
+                    assert!(is_json(row) && !row.contains(&b'\n'));
+                }
+                let bytes = record.encode(Vec::new()).unwrap();
+                assert_eq!(LogRecord::decode(&bytes).unwrap(), record);
+            }
+            Routed::Rejected { index, reject } => dead_letter(&DeadLetter::of(reject, address(index)), data),
+            Routed::OtherTable(_) | Routed::SecondTenant => {}
+        }
+    });
+    // An alert goes to every partition, a second tenant is told of beside its record, and a record takes a byte and a comma.
+    assert!(items <= 4 * (data.len() + 1));
+}
+
+fn address(index: usize) -> Address<'static> {
+    Address {
+        topic: "fuzz",
+        partition: 0,
+        offset: 0,
+        index,
+    }
+}
+
+/// The bytes of a dead letter are those that came, and its line can be read again.
+fn dead_letter(letter: &DeadLetter<'_>, data: &[u8]) {
+    assert!(letter.value.is_empty() || data.as_ptr_range().contains(&letter.value.as_ptr()));
+    assert!(
+        letter.error.len() < 1_000 && !letter.error.contains(char::is_control),
+        "{}",
+        letter.error
+    );
+    let mut line = Vec::new();
+    letter.write_json_line(&mut line);
+    let line: Value = serde_json::from_slice(&line).unwrap();
+    assert!(line["value"].is_string() || line["value_hex"].is_string());
+}
+
+/// Output whose every record is a JSON object on one line.
+struct Checked<'d>(&'d [u8]);
+
+impl Output for Checked<'_> {
+    fn record(&mut self, _: Kind, value: &[u8]) -> std::io::Result<()> {
+        assert!(is_json(value) && value.starts_with(b"{") && !value.contains(&b'\n'));
+        Ok(())
+    }
+
+    fn dead_letter(&mut self, letter: DeadLetter<'_>) -> std::io::Result<()> {
+        dead_letter(&letter, self.0);
+        Ok(())
+    }
+}
+
+/// A time as text.
+pub(crate) fn timestamp(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Some(time) = timestamp::parse(&text) {
+        assert!((EventTime::FIRST..=EventTime::LAST).contains(&time));
+        assert_eq!(timestamp::parse(&time.to_string()), Some(time), "{text}");
+        let wall = time.to_wall().to_event();
+        assert!(wall <= time && time.ticks() - wall.ticks() < 10_000, "{text}");
+    }
+}
+
+/// JSON, or what only looks like it.
+pub(crate) fn canonical_form(data: &[u8]) {
+    let mut form = Vec::new();
+    let done = canonical(data, &|_| false, &mut form);
+    let line = one_line(data);
+    let short = compact(data);
+    assert!(short.len() <= data.len() && line.len() <= data.len());
+    for member in members(data) {
+        drop(member.name());
+    }
+    drop(unescape(data));
+    if !is_json(data) {
+        return;
+    }
+    assert_eq!(done.is_err(), depth(data) > MAX_DEPTH);
+    assert!(is_json(&short) && is_json(&line) && !line.contains(&b'\n'));
+    if done.is_ok() {
+        assert!(is_json(&form));
+        assert_eq!(compact(&form), form.as_slice());
+        for other in [form.as_slice(), &short, &line] {
+            let mut again = Vec::new();
+            canonical(other, &|_| false, &mut again).unwrap();
+            assert_eq!(again, form);
+        }
+    }
+}
+
+/// Records of the repartition topic, which others may write to: each preceded by its length in two bytes.
+pub(crate) fn log_record(data: &[u8]) {
+    let mut base = Memory::default();
+    let mut joiner = Joiner::open(&base, Some(Duration::from_secs(86_400))).unwrap();
+    let mut rest = data;
+    let mut offset = 0;
+    while let Some((length, behind)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length)).min(behind.len());
+        let (bytes, behind) = behind.split_at(length);
+        rest = behind;
+        let Ok(record) = LogRecord::decode(bytes) else { continue };
+        let encoded = record.encode(Vec::new()).unwrap();
+        assert_eq!(LogRecord::decode(&encoded).unwrap(), record);
+        if !apply(&mut joiner, &mut base, offset, record) {
+            return;
+        }
+        offset += 1;
+    }
+}
+
+/// Applies a record, with everything that follows from it; `false` when the state is found to be damaged.
+fn apply(joiner: &mut Joiner, base: &mut Memory, offset: i64, record: LogRecord<'_>) -> bool {
+    let mut outbox = Outbox::new(Limit {
+        outputs: 10,
+        bytes: 10_000,
+    });
+    let mut value = Vec::new();
+    let mut txn = Txn::new(base);
+    if joiner.begin(offset, record, &mut txn).is_err() {
+        return false;
+    }
+    loop {
+        let Ok(done) = joiner.step(&mut txn, &mut outbox) else {
+            return false;
+        };
+        for (position, output) in outbox.drain() {
+            drop(emitter().emit(&output, position.offset, &mut value));
+        }
+        if done {
+            break;
+        }
+    }
+    if joiner.save(&mut txn).is_err() {
+        return false;
+    }
+    let batch = txn.into_batch();
+    base.write(batch).unwrap();
+    true
+}
+
+/// A store whose content a disk, or somebody, has changed: entries of a table's number, key and value, each of the two preceded by its
+/// length in one byte and in two. In the last table a key of one byte stands for one of the program's own.
+pub(crate) fn stored(data: &[u8]) {
+    stored_keys(data);
+    let mut batch = Batch::default();
+    let mut rest = data;
+    while let Some(([table, key], behind)) = rest.split_first_chunk::<2>() {
+        let (key, behind) = behind.split_at(usize::from(*key).min(behind.len()));
+        let Some((length, behind)) = behind.split_first_chunk::<2>() else {
+            break;
+        };
+        let (value, behind) = behind.split_at(usize::from(u16::from_be_bytes(*length)).min(behind.len()));
+        rest = behind;
+        let table = usize::from(*table) % Table::ALL.len();
+        let own = [keys::PROGRESS, keys::WORK, keys::SETTINGS];
+        let key = match key {
+            [number] if Table::ALL[table] == Table::Meta => own[usize::from(*number) % own.len()],
+            key => key,
+        };
+        batch.changes[table].insert(key.to_vec(), Some(value.to_vec()));
+    }
+    let mut base = Memory::default();
+    base.write(batch).unwrap();
+    let Ok(mut joiner) = Joiner::open(&base, Some(Duration::from_secs(86_400))) else {
+        return;
+    };
+    if !finish(&mut joiner, &mut base) {
+        return;
+    }
+    for record in some_records() {
+        let offset = joiner.next_offset();
+        if offset == i64::MAX || !apply(&mut joiner, &mut base, offset, record) {
+            return;
+        }
+    }
+}
+
+/// Works off what the store says is still to be done.
+fn finish(joiner: &mut Joiner, base: &mut Memory) -> bool {
+    let mut outbox = Outbox::default();
+    if joiner.next_offset() <= 0 {
+        return false;
+    }
+    let mut txn = Txn::new(base);
+    loop {
+        match joiner.step(&mut txn, &mut outbox) {
+            Ok(true) => break,
+            Ok(false) => drop(outbox.drain()),
+            Err(_) => return false,
+        }
+    }
+    let batch = txn.into_batch();
+    base.write(batch).unwrap();
+    true
+}
+
+fn stored_keys(data: &[u8]) {
+    let key = Key::default();
+    if let Ok((time, id)) = keys::activity_parts(data) {
+        let again = keys::activity(&key, time, id);
+        assert_eq!(keys::activity_parts(&again).unwrap(), (time, id));
+    }
+    if let Ok(id) = keys::timer_alert(data) {
+        assert_eq!(keys::alert(&id), data[9..]);
+    }
+    if let Ok(id) = keys::answered_alert(&key, data) {
+        assert_eq!(keys::alert(&id), data[16..]);
+    }
+    drop(keys::day_of(data));
+}
+
+/// An activity, an alert around it, an older version elsewhere, marks that close its window, a late activity, and the end.
+pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
+    let time = timestamp::parse("2026-03-01T10:00:00Z").unwrap();
+    let key = Key {
+        tenant: "".into(),
+        correlation_id: "p".into(),
+    };
+    let hour = Duration::from_secs(3_600);
+    let activity = Activity {
+        key: key.clone(),
+        time,
+        id: ActivityId([1; 32]),
+        row: b"{}".as_slice().into(),
+    };
+    let alert = Alert {
+        id: AlertId {
+            tenant: "".into(),
+            system_alert_id: "A1".into(),
+        },
+        version: Version {
+            time_generated: time,
+            hash: [2; 32],
+        },
+        key,
+        window: Window {
+            from: time.minus(hour),
+            to: time.plus(hour),
+        },
+        row: b"{}".as_slice().into(),
+    };
+    let deadline = time.to_wall();
+    let elsewhere = LogRecord::AlertElsewhere {
+        id: alert.id.clone(),
+        version: Version {
+            time_generated: time,
+            hash: [1; 32],
+        },
+        closes: time,
+        deadline,
+    };
+    let mark = Mark {
+        topic: "a".to_owned(),
+        partition: 0,
+        position: 1,
+        time: Some(time.plus(2 * hour)),
+        idle: false,
+    };
+    let marks = Marks {
+        wall: deadline,
+        clock: time,
+        topics: vec![("a".to_owned(), 1)],
+        sources: vec![mark],
+        settings: [3; 32],
+    };
+    let late = Activity {
+        id: ActivityId([4; 32]),
+        ..activity.clone()
+    };
+    [
+        LogRecord::Activity(activity),
+        LogRecord::Alert { alert, deadline },
+        elsewhere,
+        LogRecord::Marks(marks),
+        LogRecord::Activity(late),
+        LogRecord::EndOfInput,
+    ]
+}
+
+/// What the store holds after each of the records in `log`, which are laid out as for [`log_record`]: as for [`stored`].
+#[allow(dead_code, reason = "for the test, which writes the corpus")]
+pub(crate) fn some_stores(log: &[u8]) -> Vec<Vec<u8>> {
+    let mut stores = Vec::new();
+    let mut base = Memory::default();
+    let mut joiner = Joiner::open(&base, None).unwrap();
+    let mut rest = log;
+    let mut offset = 0;
+    while let Some((length, behind)) = rest.split_first_chunk::<2>() {
+        let (bytes, behind) = behind.split_at(usize::from(u16::from_be_bytes(*length)));
+        rest = behind;
+        assert!(apply(&mut joiner, &mut base, offset, LogRecord::decode(bytes).unwrap()));
+        offset += 1;
+        if offset % 4 == 0 {
+            stores.push(dump(&base));
+        }
+    }
+    for record in some_records() {
+        assert!(apply(&mut joiner, &mut base, offset, record));
+        offset += 1;
+        stores.push(dump(&base));
+    }
+    // One that was left in the middle of an emission: what remains to be done is in it.
+    let mut outbox = Outbox::new(Limit { outputs: 1, bytes: 1 });
+    let mut txn = Txn::new(&base);
+    joiner.begin(offset, LogRecord::EndOfInput, &mut txn).unwrap();
+    joiner.step(&mut txn, &mut outbox).unwrap();
+    joiner.save(&mut txn).unwrap();
+    let batch = txn.into_batch();
+    base.write(batch).unwrap();
+    stores.push(dump(&base));
+    stores
+}
+
+fn dump(base: &Memory) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (number, table) in Table::ALL.into_iter().enumerate() {
+        let all = Span {
+            from: Vec::new(),
+            to: vec![0xff; 300],
+        };
+        for pair in base.scan(table, all, Direction::Forward) {
+            let (key, value) = pair.unwrap();
+            let key = match &*key {
+                keys::PROGRESS => &[0],
+                keys::WORK => &[1],
+                keys::SETTINGS => &[2],
+                key => key,
+            };
+            let Ok(length) = u8::try_from(key.len()) else { continue };
+            out.extend_from_slice(&[u8::try_from(number).unwrap(), length]);
+            out.extend_from_slice(key);
+            out.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+            out.extend_from_slice(&value);
+        }
+    }
+    out
+}
+
+/// A configuration file; behind a zero byte, variables `NAME=VALUE`, each behind another.
+pub(crate) fn configuration(data: &[u8]) {
+    const CANARY: &str = "Endpoint=sb://canary/;SharedAccessKeyName=n;SharedAccessKey=S3CR3T-canary=";
+    let text = String::from_utf8_lossy(data);
+    let mut parts = text.split('\0');
+    let file = parts.next().unwrap_or_default();
+    let variables = parts.filter_map(|part| part.split_once('='));
+    let variables = variables
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .chain([("CANARY".to_owned(), CANARY.to_owned())]);
+    match Config::of_text("fuzz.toml", file, variables) {
+        Ok(config) => {
+            drop(config.warnings());
+            drop(config.unsupported());
+            assert_eq!(config.state_fingerprint(), config.clone().state_fingerprint());
+            let shown = format!(
+                "{:?}{:?}{:?}",
+                config.kafka.connection_string, config.kafka.properties, config.http.token
+            );
+            assert!(!shown.contains("S3CR3T") || text.contains("S3CR3T"), "{shown}");
+            assert!(!config.kafka.bootstrap_servers.is_empty() && !config.input.topics.is_empty());
+        }
+        Err(errors) => {
+            assert!(!errors.is_empty());
+            let errors = errors.to_string();
+            assert!(!errors.contains("S3CR3T") || text.contains("S3CR3T"), "{errors}");
+        }
+    }
+}

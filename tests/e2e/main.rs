@@ -16,4 +16,5 @@ mod demo;
 mod hostile;
 mod lifecycle;
 mod refusals;
+mod topics;
 mod util;

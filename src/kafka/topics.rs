@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigEntry, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
-};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
@@ -197,18 +195,57 @@ impl<'c> Topics<'c> {
         }
     }
 
+    /// The greatest message that every topic this program writes to takes, in bytes of key, value and headers with what Kafka adds to
+    /// them: `message.max.bytes` of the producer, or `max.message.bytes` of a topic where that is less. A topic of which the broker does
+    /// not tell (it may not have the question, or not allow it) takes what the producer sends.
+    ///
+    /// It is the limit of a batch too, as the broker sees it: a producer's `batch.size` must not be greater.
+    pub fn message_limit(&self) -> usize {
+        let output = &self.config.output;
+        let mut topics = vec![
+            output.topic.as_str(),
+            &output.dead_letter_topic,
+            &self.config.repartition.topic,
+        ];
+        topics.extend(output.summary_topic.as_deref());
+        let sent = clients::message_max_bytes(self.config);
+        let mut limit = sent;
+        for (topic, taken) in topics.iter().zip(self.settings(&topics, "max.message.bytes")) {
+            let Some(taken) = taken.and_then(|bytes| bytes.parse().ok()) else {
+                continue;
+            };
+            if taken < sent {
+                tracing::warn!(
+                    topic,
+                    "the topic takes messages of at most {taken} bytes, less than the producer's message.max.bytes ({sent}): what is larger is cut, or goes to the dead letters; raise the topic's max.message.bytes to keep it whole"
+                );
+            }
+            limit = limit.min(taken);
+        }
+        limit
+    }
+
     /// A topic's setting; `None` when the broker does not tell (it may not have the question, or not allow it).
     fn setting(&self, topic: &str, name: &str) -> Option<String> {
-        let admin: AdminClient<DefaultClientContext> = clients::plain(self.config, DefaultClientContext).ok()?;
+        self.settings(&[topic], name).pop().flatten()
+    }
+
+    /// The same for several topics, in their order.
+    fn settings(&self, topics: &[&str], name: &str) -> Vec<Option<String>> {
+        let specifiers: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-        let topics = [ResourceSpecifier::Topic(topic)];
-        let resources = self.runtime.block_on(admin.describe_configs(&topics, &options)).ok()?;
-        let found = resources
-            .into_iter()
-            .flatten()
-            .find(|resource| matches!(&resource.specifier, OwnedResourceSpecifier::Topic(described) if described == topic))?;
-        let entry: Option<ConfigEntry> = found.entries.into_iter().find(|entry| entry.name == name);
-        entry?.value
+        let admin: Result<AdminClient<DefaultClientContext>, _> = clients::plain(self.config, DefaultClientContext);
+        let resources = admin.ok().and_then(|admin| {
+            let described = self.runtime.block_on(admin.describe_configs(&specifiers, &options));
+            described.ok()
+        });
+        let resources: Vec<_> = resources.into_iter().flatten().flatten().collect();
+        let setting = |topic: &&str| {
+            let is_it = |specifier: &OwnedResourceSpecifier| matches!(specifier, OwnedResourceSpecifier::Topic(described) if described == topic);
+            let found = resources.iter().find(|resource| is_it(&resource.specifier))?;
+            found.get(name)?.value.clone()
+        };
+        topics.iter().map(setting).collect()
     }
 }
 

@@ -259,7 +259,10 @@ impl Work<'_> {
                 return attendance.problem.map_or(Ok(()), Err);
             }
             self.metrics.joined(partition, &mut owner.joiner, &owner.base);
-            consumer.context().emitted(partition, owner.joiner.position());
+            // A replay goes over what is on record already: the record never goes back.
+            if owner.joiner.position() > owner.recorded {
+                consumer.context().emitted(partition, owner.joiner.position());
+            }
             let has_more = !inbox.messages.is_empty() || owner.joiner.has_work();
             let is_much = inbox.messages.len() >= INBOX / SHARES || inbox.bytes >= INBOX_BYTES / SHARES;
             if inbox.halted != (has_more && (inbox.halted || is_much)) {

@@ -18,3 +18,4 @@ mod lifecycle;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
+mod topics;

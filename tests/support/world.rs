@@ -287,7 +287,10 @@ listen = ""
         let began = Instant::now();
         // Counting would not do: the marks of transactions take offsets, too.
         while !left.is_empty() {
-            assert!(began.elapsed() < PATIENCE, "the partitions {left:?} of {topic} cannot be read to the end");
+            assert!(
+                began.elapsed() < PATIENCE,
+                "the partitions {left:?} of {topic} cannot be read to the end"
+            );
             let message = match consumer.poll(Duration::from_millis(100)) {
                 None => continue,
                 Some(Err(KafkaError::PartitionEOF(partition))) => {

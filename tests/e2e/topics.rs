@@ -1,0 +1,39 @@
+//! What the settings of topics, and changes to them, mean for the processor.
+
+use alerttrail::config::Config;
+use alerttrail::kafka::topics::Topics;
+
+use crate::support::World;
+
+#[test]
+fn the_size_limit_is_that_of_the_topic_that_takes_least() {
+    let Some(world) = World::new("limit") else { return };
+    let limit = |config: &std::path::Path| {
+        let config = Config::load(Some(config), std::iter::empty()).unwrap();
+        Topics::new(&config).unwrap().message_limit()
+    };
+    let config = world.config("a");
+    assert_eq!(limit(&config), 1_000_000, "the producer's limit is below that of the topics");
+    for role in ["rows", "summaries", "dead"] {
+        let small = world.topic(&format!("small-{role}"));
+        let bytes = 20_000 + role.len();
+        world.create_topic(&small, 1, &[("max.message.bytes", &bytes.to_string())]);
+        let text = std::fs::read_to_string(world.config("a")).unwrap();
+        std::fs::write(&config, text.replace(&world.topic(role), &small)).unwrap();
+        assert_eq!(limit(&config), bytes, "{role}");
+    }
+    let log = format!("{}-correlation-repartition", world.name);
+    world.create_topic(&log, 3, &[("max.message.bytes", "30000")]);
+    assert_eq!(limit(&world.config("a")), 30_000, "the repartition topic counts too");
+}
+
+#[test]
+fn the_producers_limit_holds_when_no_topic_can_be_asked() {
+    let Some(world) = World::new("no-limit") else { return };
+    let text = std::fs::read_to_string(world.config("a")).unwrap();
+    let config = world.folder.path().join("none.toml");
+    let small = "[kafka.properties]\n\"message.max.bytes\" = \"300000\"\n[input]";
+    std::fs::write(&config, text.replace(&world.topic(""), "no-such-").replace("[input]", small)).unwrap();
+    let config = Config::load(Some(&config), std::iter::empty()).unwrap();
+    assert_eq!(Topics::new(&config).unwrap().message_limit(), 300_000);
+}

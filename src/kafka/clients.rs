@@ -10,6 +10,9 @@ use crate::config::Config;
 /// librdkafka's name for how a client is called in the broker's logs.
 const CLIENT_ID: &str = "client.id";
 
+/// librdkafka's name for the greatest message that is sent.
+pub const MESSAGE_MAX_BYTES: &str = "message.max.bytes";
+
 /// A consumer in the group `<application.id>-<stage>` that decides itself where to begin and what to commit. With the id of an instance it
 /// is a static member (KIP-345): a process that comes back within `session.timeout.ms` has its partitions at once, and nobody else's move.
 pub fn consumer<C, T>(config: &Config, stage: &str, instance: Option<&str>, context: C) -> Result<T, Error>
@@ -108,7 +111,7 @@ where
 
 /// The greatest message a producer of this configuration sends.
 pub fn message_max_bytes(config: &Config) -> usize {
-    let configured = config.kafka.properties.get("message.max.bytes");
+    let configured = config.kafka.properties.get(MESSAGE_MAX_BYTES);
     /// librdkafka's default.
     const DEFAULT: usize = 1_000_000;
     configured.and_then(|value| value.expose().parse().ok()).unwrap_or(DEFAULT)

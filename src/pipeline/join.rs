@@ -44,7 +44,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The stage, ready to run.
 pub(super) struct Join<'c> {
-    instance: &'c Instance<'c>,
+    config: &'c Config,
     consumer: BaseConsumer<Context>,
     work: Work<'c>,
 }
@@ -78,8 +78,12 @@ enum Carried {
 }
 
 impl<'c> Join<'c> {
-    pub(super) fn new(instance: &'c Instance<'c>, shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
-        let config = instance.config;
+    pub(super) fn new(
+        config: &'c Config,
+        instance: &'c Instance<'_>,
+        shutdown: Shutdown,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Error> {
         let id = Some(instance.dir.instance_id());
         let consumer: BaseConsumer<Context> = clients::consumer(config, "join", id, Context::new(config))?;
         let topic = config.repartition.topic.clone();
@@ -87,7 +91,7 @@ impl<'c> Join<'c> {
             .subscribe(&[&topic])
             .map_err(|cause| consumer.context().read_error(cause))?;
         Ok(Self {
-            instance,
+            config,
             consumer,
             work: Work {
                 owners: Owners::new(config, &instance.dir),
@@ -106,7 +110,7 @@ impl<'c> Join<'c> {
     /// Joins until asked to stop. What is in flight then is finished: a slice is never left half done.
     pub(super) fn run(self) -> Result<(), Error> {
         let Self {
-            instance,
+            config,
             consumer,
             mut work,
         } = self;
@@ -114,7 +118,7 @@ impl<'c> Join<'c> {
         while !work.shutdown.is_requested() {
             if consumer.context().is_changed() {
                 inboxes.clear();
-                work.take_over(instance.config, &consumer)?;
+                work.take_over(config, &consumer)?;
             }
             work.read(&consumer, &mut inboxes)?;
             if !consumer.context().is_changed() {

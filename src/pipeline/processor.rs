@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use super::join::Join;
 use super::route::Route;
 use super::settings;
-use crate::config::Config;
+use crate::config::{Config, Property};
+use crate::kafka::clients;
 use crate::kafka::topics::{Log, Topics};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -101,7 +102,8 @@ impl Error {
 /// Runs the stages until `shutdown` is requested or one of them fails. Topics are checked first, and the repartition topic is made if it
 /// is not there.
 pub fn run(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc<Metrics>) -> Result<(), Error> {
-    let instance = Instance::new(config, stages)?;
+    let mut instance = Instance::new(config, stages)?;
+    instance.asks_for_limits = true;
     let log = Topics::new(config)?.prepare()?;
     // Before anything is written: marks of other settings in the log could not be taken back.
     settings::check_state(config, &instance.dir)?;
@@ -117,6 +119,8 @@ pub struct Instance<'c> {
     pub(super) dir: StateDir,
     /// What state depends on, as a hash that travels in the log.
     pub(super) settings: [u8; 32],
+    /// Whether the topics are asked how large a message may be.
+    asks_for_limits: bool,
 }
 
 impl<'c> Instance<'c> {
@@ -130,7 +134,21 @@ impl<'c> Instance<'c> {
                 Stages::All | Stages::Join => dir,
             })?,
             settings: settings_hash(config),
+            asks_for_limits: false,
         })
+    }
+}
+
+impl Instance<'_> {
+    /// The configuration with the size of messages that all topics take.
+    fn limited(&self) -> Result<Config, Error> {
+        let mut config = self.config.clone();
+        if self.asks_for_limits {
+            let limit = Topics::new(self.config)?.message_limit();
+            let name = clients::MESSAGE_MAX_BYTES.to_owned();
+            config.kafka.properties.insert(name, Property::Plain(limit.to_string()));
+        }
+        Ok(config)
     }
 }
 
@@ -143,9 +161,12 @@ pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metri
     if stages != Stages::Join {
         threads.push("route");
     }
-    let stage = |name: &str| match name {
-        "join" => Join::new(instance, shutdown.clone(), Arc::clone(metrics))?.run(),
-        _ => Route::new(instance, shutdown.clone(), Arc::clone(metrics))?.run(),
+    let stage = |name: &str| {
+        let config = instance.limited()?;
+        match name {
+            "join" => Join::new(&config, instance, shutdown.clone(), Arc::clone(metrics))?.run(),
+            _ => Route::new(&config, instance, shutdown.clone(), Arc::clone(metrics))?.run(),
+        }
     };
     std::thread::scope(|scope| {
         let spawn = |name: &'static str| {

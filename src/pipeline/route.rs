@@ -76,8 +76,12 @@ enum End {
 }
 
 impl Route {
-    pub(super) fn new(instance: &Instance<'_>, shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
-        let config = instance.config;
+    pub(super) fn new(
+        config: &Config,
+        instance: &Instance<'_>,
+        shutdown: Shutdown,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Error> {
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let context = Context::new(config, Arc::clone(&ledger), Arc::clone(&metrics));
         let consumer: BaseConsumer<Context> = clients::consumer(config, "route", Some(instance.dir.instance_id()), context)?;

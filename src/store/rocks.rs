@@ -5,6 +5,7 @@ use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, IteratorMode, Options, ReadOptions, WriteBatch,
     WriteBufferManager, WriteOptions,
 };
+use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use super::{Base, Batch, Direction, Error, Pairs, Span, Table};
 
@@ -74,6 +75,24 @@ impl Rocks {
             path: path.to_owned(),
             durability,
         })
+    }
+
+    /// The process that has the store in the folder `path` open; `None` when nobody has, or no store is there.
+    pub fn owner(path: &Path) -> Result<Option<i32>, Error> {
+        let storage = |cause: std::io::Error| Error::Storage {
+            path: path.display().to_string(),
+            cause: cause.to_string(),
+        };
+        let lock = match fs::File::open(path.join("LOCK")) {
+            Ok(lock) => lock,
+            Err(cause) if matches!(cause.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(cause) => return Err(storage(cause)),
+        };
+        // To ask is no claim: RocksDB's lock is one of fcntl, which tells whose it is.
+        let held = fcntl_getlk(&lock, &Flock::from(FlockType::WriteLock)).map_err(|error| storage(error.into()))?;
+        Ok(held.map(|held| held.pid.map_or(0, Pid::as_raw_pid)))
     }
 
     /// Bytes of the tables on disk.

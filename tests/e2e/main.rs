@@ -11,10 +11,12 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests of processes wait by the clock")]
 
+mod admin;
 mod answers;
 mod demo;
 mod hostile;
 mod lifecycle;
 mod refusals;
+mod reset;
 mod topics;
 mod util;

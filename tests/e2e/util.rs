@@ -41,7 +41,7 @@ pub(crate) struct World {
     /// More lines for the configuration file, by section.
     pub(crate) more: BTreeMap<&'static str, String>,
     sent: PathBuf,
-    number: usize,
+    pub(crate) number: usize,
 }
 
 /// A message of an output topic.
@@ -100,7 +100,7 @@ impl World {
         assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
 
-    fn client(&self) -> ClientConfig {
+    pub(crate) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.broker);
         config
@@ -118,6 +118,7 @@ id = "{name}"
 bootstrap_servers = "{broker}"
 [input]
 topics = ["{name}-activities", "{name}-alerts"]
+{input}
 [repartition]
 partitions = 3
 [watermark]
@@ -141,6 +142,7 @@ listen = ""
             name = self.name,
             broker = self.broker,
             dir = self.folder.path().join(state).display(),
+            input = more("input"),
             watermark = more("watermark"),
             correlation = more("correlation"),
             output = more("output"),
@@ -387,6 +389,36 @@ impl Instance {
             }
             assert!(began.elapsed() < PATIENCE, "SIGTERM does not end it:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Instance {
+    /// SIGSTOP or SIGCONT.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits until its log says this.
+    pub(crate) fn wait_for_log(&mut self, text: &str) {
+        let began = Instant::now();
+        while !self.log().contains(text) {
+            self.assert_runs();
+            assert!(began.elapsed() < PATIENCE, "it does not say {text:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until it ends by itself; its exit status and everything it said.
+    pub(crate) fn wait_for_end(mut self) -> (ExitStatus, String) {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status, self.log());
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 }

@@ -14,6 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::Error;
 use super::ledger::Ledger;
 use super::route_assignment::{Context, Event};
+use super::route_positions;
 use crate::clock;
 use crate::config::Config;
 use crate::decode::Decoder;
@@ -146,6 +147,7 @@ impl Route {
             match polled {
                 None => break,
                 Some(Ok(message)) => self.message(&message)?,
+                Some(Err(error)) if route_positions::is_lost(&error) => self.lost()?,
                 Some(Err(error)) => super::read_problem(error, &self.topic_names())?,
             }
             if self.until_marks().is_zero() || self.shutdown.is_requested() {
@@ -199,6 +201,23 @@ impl Route {
             && seen.activities > 0
         {
             read.activities(seen.latest, now);
+        }
+        Ok(())
+    }
+
+    /// Positions are gone while they are read, by retention or by hand.
+    fn lost(&mut self) -> Result<(), Error> {
+        let position = |(topic, partition, position): (&str, u32, i64)| {
+            ((topic.to_owned(), i32::try_from(partition).unwrap_or(i32::MAX)), position)
+        };
+        let positions = self.progress.positions().map(position).collect();
+        let moved = route_positions::go_on(&self.consumer, &positions)?;
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((topic, partition), position) in moved {
+            ledger.forget(&topic, partition);
+            ledger.begin(&topic, partition, position);
+            let partition = u32::try_from(partition).unwrap_or(0);
+            self.progress.assign(&topic, partition, position, clock::now());
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod answers;
 mod demo;
 mod hostile;
 mod lifecycle;
+mod positions;
 mod refusals;
 mod reset;
 mod topics;

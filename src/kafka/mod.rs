@@ -1,8 +1,10 @@
 //! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
-//! ([`groups`]), and how messages are sent and waited for ([`delivery`]). Knows bytes and offsets; nothing of records and what they mean.
+//! ([`groups`]), how a log is known again ([`digest`]), and how messages are sent and waited for ([`delivery`]). Knows bytes and offsets;
+//! nothing of records and what they mean.
 
 pub mod clients;
 pub mod delivery;
+pub mod digest;
 pub mod groups;
 pub mod topics;
 

@@ -1,9 +1,12 @@
 //! What the settings of topics, and changes to them, mean for the processor.
 
 use alerttrail::config::Config;
+use alerttrail::kafka::clients::{self, Logged};
+use alerttrail::kafka::digest::record_digest;
 use alerttrail::kafka::topics::Topics;
+use rdkafka::consumer::BaseConsumer;
 
-use crate::util::World;
+use crate::util::{World, activity};
 
 #[test]
 fn the_size_limit_is_that_of_the_topic_that_takes_least() {
@@ -36,4 +39,29 @@ fn the_producers_limit_holds_when_no_topic_can_be_asked() {
     std::fs::write(&config, text.replace(&world.topic(""), "no-such-").replace("[input]", small)).unwrap();
     let config = Config::load(Some(&config), std::iter::empty()).unwrap();
     assert_eq!(Topics::new(&config).unwrap().message_limit(), 300_000);
+}
+
+#[test]
+fn a_record_is_known_again_and_not_in_a_topic_made_anew() {
+    let Some(mut world) = World::new("digest") else { return };
+    let config = Config::load(Some(&world.config("a")), std::iter::empty()).unwrap();
+    let topic = world.topic("activities");
+    let at = |offset| {
+        let consumer: BaseConsumer<Logged> = clients::consumer(&config, "settings", Logged).unwrap();
+        record_digest(&consumer, &topic, 0, offset).unwrap()
+    };
+    let one = activity("p", "2026-03-01T10:00:00Z", "one");
+    world.send_to("activities", 0, &[one.clone(), one.clone()]);
+    let known = at(1).unwrap();
+    assert_eq!(at(1), Some(known), "it stays what it is");
+    assert_ne!(at(0), Some(known), "the same bytes at another offset are another record");
+    assert_eq!(at(2), None, "the log ends before");
+
+    world.delete_topic(&topic);
+    world.create_topic(&topic, 4, &[]);
+    world.send_to("activities", 0, &[one.clone(), one]);
+    assert_eq!(world.range(&topic, 0), (0, 2), "the same bytes are at the same offsets");
+    assert!(at(1).is_some_and(|found| found != known), "and yet it is another log");
+    world.remove_records(&topic, 0);
+    assert_eq!(at(1), None, "retention has removed it");
 }

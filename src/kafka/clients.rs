@@ -25,6 +25,8 @@ where
         ("queued.max.messages.kbytes", "65536"),
         ("fetch.message.max.bytes", "4194304"),
         ("fetch.wait.max.ms", "100"),
+        // How soon a partition is read that was added to a topic: the default is five minutes.
+        ("topic.metadata.refresh.interval.ms", "30000"),
     ];
     overlay(&mut client, config, &serves_well);
     let must_have = [

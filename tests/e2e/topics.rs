@@ -6,7 +6,7 @@ use alerttrail::kafka::digest::record_digest;
 use alerttrail::kafka::topics::Topics;
 use rdkafka::consumer::BaseConsumer;
 
-use crate::util::{World, activity};
+use crate::util::{World, activity, alert};
 
 #[test]
 fn the_size_limit_is_that_of_the_topic_that_takes_least() {
@@ -39,6 +39,48 @@ fn the_producers_limit_holds_when_no_topic_can_be_asked() {
     std::fs::write(&config, text.replace(&world.topic(""), "no-such-").replace("[input]", small)).unwrap();
     let config = Config::load(Some(&config), std::iter::empty()).unwrap();
     assert_eq!(Topics::new(&config).unwrap().message_limit(), 300_000);
+}
+
+#[test]
+fn partitions_added_to_an_input_topic_are_read_from_their_beginning() {
+    let Some(mut world) = World::new("added") else { return };
+    // Beginning at the end is for partitions that are there at the first start.
+    world.more.insert("input", "start = \"latest\"".to_owned());
+    let mut instance = world.start("a");
+    instance.wait_for_log("reading");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let topic = world.topic("activities");
+    world.add_partitions(&topic, 6);
+    let sent = activity("p", "2026-03-01T10:00:00Z", "added");
+    world.send_to("activities", 5, &[sent]);
+    assert_eq!(world.range(&topic, 5), (0, 1), "it is there before the partition is read");
+    assert_eq!(world.committed(&topic, 5), None, "nobody reads it yet");
+    let window = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
+    let alert = alert("A1", "p", window.0, window.1, "2026-03-01T11:05:00Z");
+    world.send("alerts", 1, [alert.as_slice()]);
+    let began = std::time::Instant::now();
+    let rows = world.wait_for_records("rows", 1, &mut instance);
+    assert!(began.elapsed() < std::time::Duration::from_secs(50), "{:?}", began.elapsed());
+    assert_eq!(rows[0].json()["activity"]["Note"], "added");
+}
+
+#[test]
+fn partitions_added_to_the_repartition_topic_stop_it() {
+    let Some(mut world) = World::new("log-grows") else { return };
+    world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
+    let mut instance = world.start("a");
+    instance.wait_for_log("joining");
+    world.add_partitions(&world.log_topic(), 4);
+    let (status, log) = instance.wait_for_end();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("has 4 partitions and repartition.partitions says 3"), "{log}");
+    let output = world.run_to_end("a");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("has 4 partitions") && said.contains("alerttrail reset"),
+        "{said}"
+    );
 }
 
 #[test]

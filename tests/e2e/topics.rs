@@ -5,6 +5,7 @@ use alerttrail::kafka::clients::{self, Logged};
 use alerttrail::kafka::digest::record_digest;
 use alerttrail::kafka::topics::Topics;
 use rdkafka::consumer::BaseConsumer;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::util::{World, activity, alert};
 
@@ -106,4 +107,42 @@ fn a_record_is_known_again_and_not_in_a_topic_made_anew() {
     assert!(at(1).is_some_and(|found| found != known), "and yet it is another log");
     world.remove_records(&topic, 0);
     assert_eq!(at(1), None, "retention has removed it");
+}
+
+/// How many of the deliveries failed.
+#[derive(Default)]
+struct Failures(std::sync::atomic::AtomicUsize);
+
+impl rdkafka::ClientContext for Failures {}
+
+impl rdkafka::producer::ProducerContext for Failures {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &rdkafka::message::DeliveryResult<'_>, (): ()) {
+        if result.is_err() {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}
+
+/// The broker holds a batch against the limit of the topic, and the client does not know that limit.
+#[test]
+fn a_producer_keeps_the_size_limit_when_its_batches_do() {
+    let Some(world) = World::new("batches") else { return };
+    let topic = world.topic("small");
+    world.create_topic(&topic, 1, &[("max.message.bytes", "20000")]);
+    let value = vec![b'x'; 1_000];
+    let failures = |batch_size: &str| {
+        let mut config = world.client();
+        config.set("linger.ms", "200").set("batch.size", batch_size);
+        let producer: BaseProducer<Failures> = config.create_with_context(Failures::default()).unwrap();
+        for _ in 0..100 {
+            let record = BaseRecord::<(), [u8]>::to(&topic).payload(value.as_slice());
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(crate::util::PATIENCE).unwrap();
+        producer.context().0.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    assert_eq!(failures("1000000"), 100, "each is small enough, the batch is not");
+    assert_eq!(failures("20000"), 0);
 }

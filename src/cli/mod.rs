@@ -7,6 +7,8 @@ mod demo;
 mod generate;
 mod mask;
 #[cfg(feature = "kafka")]
+mod reset;
+#[cfg(feature = "kafka")]
 mod run;
 mod signals;
 
@@ -39,6 +41,9 @@ enum Command {
     Correlate(correlate::Args),
     /// Write synthetic traffic of both tables, the same for the same seed
     Generate(generate::Args),
+    /// Forget positions, state and the internal topic of an application, after asking
+    #[cfg(feature = "kafka")]
+    Reset(reset::Args),
     /// Check a configuration file
     Check(check::Args),
     /// Print the completions for a shell
@@ -94,6 +99,8 @@ pub fn main() -> ExitCode {
             generate::Error::Options(_) => Failure::usage(error),
             _ => Failure::failed(error),
         }),
+        #[cfg(feature = "kafka")]
+        Command::Reset(args) => reset::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "alerttrail", &mut std::io::stdout());

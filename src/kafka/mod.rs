@@ -1,12 +1,22 @@
-//! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]), why no broker answers
-//! (`asking`), and how messages are sent and waited for ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
+//! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
+//! ([`groups`]), why no broker answers (`asking`), how a log is known again ([`digest`]), and how messages are sent and waited for
+//! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
 //! nothing of records and what they mean.
 
 mod asking;
 pub mod clients;
 pub mod delivery;
+pub mod digest;
+pub mod groups;
 pub mod topics;
 pub mod transactions;
+
+/// Waits for an answer of librdkafka's admin client.
+fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Error::Client(rdkafka::error::KafkaError::AdminOpCreation(error.to_string())))?;
+    Ok(runtime.block_on(answer))
+}
 
 /// Why the broker side stops.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +80,7 @@ pub enum Error {
     },
     /// The internal topic has another number of partitions than the configuration says.
     #[error(
-        "the repartition topic {topic} has {found} partitions and repartition.partitions says {configured}; state depends on it: set it to {found}, or use another application.id"
+        "the repartition topic {topic} has {found} partitions and repartition.partitions says {configured}: the number decides which partition a key belongs to, so what was joined before cannot go on with another; set repartition.partitions to {found} if the topic was made with that number and nothing has been joined yet, else begin anew with alerttrail reset or another application.id"
     )]
     Partitions {
         /// Its name.
@@ -89,6 +99,16 @@ pub enum Error {
         topic: String,
         /// The policy found.
         policy: String,
+    },
+    /// Something could not be deleted.
+    #[error("cannot delete {what}: {cause}; {way_out}")]
+    Delete {
+        /// What was to go.
+        what: String,
+        /// The broker's word.
+        cause: String,
+        /// What to do.
+        way_out: &'static str,
     },
     /// A message could not be delivered.
     #[error(

@@ -97,6 +97,50 @@ impl<'c> Topics<'c> {
         self.prepare_log()
     }
 
+    /// How many records a topic holds at the most: the offsets between its beginnings and its ends.
+    pub fn records(&self, topic: &str) -> Result<u64, Error> {
+        let mut records = 0;
+        for partition in 0..self.partitions(topic)?.unwrap_or(0) {
+            let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+            let watermarks = self.consumer.fetch_watermarks(topic, partition, TIMEOUT);
+            let (low, high) = watermarks.map_err(|cause| Error::Unreachable {
+                servers: self.config.kafka.bootstrap_servers.clone(),
+                what: format!("the topic {topic}"),
+                cause: cause.to_string(),
+            })?;
+            records += u64::try_from(high - low).unwrap_or(0);
+        }
+        Ok(records)
+    }
+
+    /// Deletes a topic, if it is there, and waits until the broker no longer tells of it.
+    pub fn delete(&self, topic: &str) -> Result<(), Error> {
+        let failed = |cause: String| Error::Delete {
+            what: format!("the topic {topic}"),
+            cause,
+            way_out: "delete it with the broker's own tools, then run it again: what is gone already is passed over",
+        };
+        let admin: AdminClient<DefaultClientContext> = clients::plain(self.config, DefaultClientContext)?;
+        let options = AdminOptions::new()
+            .operation_timeout(Some(TIMEOUT))
+            .request_timeout(Some(TIMEOUT));
+        let results = self.runtime.block_on(admin.delete_topics(&[topic], &options));
+        for result in results.map_err(|error| failed(error.to_string()))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+                Err((_, code)) => return Err(failed(code.to_string())),
+            }
+        }
+        let began = clock::start();
+        while self.partitions(topic)?.is_some() {
+            if began.elapsed() > TIMEOUT {
+                return Err(failed(format!("the broker still has it {} s later", TIMEOUT.as_secs())));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
     fn require(&self, topic: &str, role: &'static str, key: &'static str) -> Result<(), Error> {
         match self.partitions(topic)? {
             Some(_) => Ok(()),

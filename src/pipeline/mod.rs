@@ -2,10 +2,10 @@
 //!
 //! [`local`] runs ROUTE and JOIN over a log in memory. `processor` runs the same two over Kafka: `route` from the input topics to the
 //! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
-//! committed (`ledger`), which partitions are read from where (`route_assignment`, `join_assignment`), the state of those that are joined
-//! (`owners`), what is sent because of them (`join_output`) and how the group hears of us meanwhile (`attendance`), whether state and log
-//! were made under the same settings (`settings`). Relies on the pure stages for what
-//! follows from a record, and on `kafka` for reaching a broker.
+//! committed (`ledger`), which partitions are read from where (`route_assignment`, `route_positions`, `join_assignment`), the state of those
+//! that are joined (`owners`), what is sent because of them (`join_output`) and how the group hears of us meanwhile (`attendance`), what the
+//! end of the log tells before anything is written (`settings`). Relies on the pure stages for what follows from a record, and on `kafka`
+//! for reaching a broker.
 
 #[cfg(feature = "kafka")]
 mod attendance;
@@ -26,6 +26,8 @@ pub mod processor;
 mod route;
 #[cfg(feature = "kafka")]
 mod route_assignment;
+#[cfg(feature = "kafka")]
+mod route_positions;
 #[cfg(feature = "kafka")]
 mod settings;
 

@@ -13,6 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::ledger::Ledger;
 use super::route_assignment::{Context, Event};
+use super::route_positions;
 use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
@@ -94,12 +95,9 @@ impl Route {
         }
         consumer.subscribe(&names).map_err(|cause| read_error(config, cause))?;
         let every = (config.watermark.idle_timeout / 4).clamp(Duration::from_millis(100), Duration::from_secs(15));
-        let ends = watch_ends(
-            Arc::downgrade(&consumer),
-            config.input.topics.clone(),
-            every,
-            shutdown.clone(),
-        )?;
+        let mut watched = config.input.topics.clone();
+        watched.push(config.repartition.topic.clone());
+        let ends = watch_ends(Arc::downgrade(&consumer), watched, every, shutdown.clone())?;
         Ok(Self {
             consumer,
             out: Out {
@@ -156,6 +154,7 @@ impl Route {
             match polled {
                 None => break,
                 Some(Ok(message)) => self.message(&message)?,
+                Some(Err(error)) if route_positions::is_lost(&error) => self.lost()?,
                 Some(Err(error)) => super::read_problem(error, &self.topic_names())?,
             }
             if self.until_marks().is_zero() || self.shutdown.is_requested() {
@@ -163,7 +162,7 @@ impl Route {
             }
             wait = Duration::ZERO;
         }
-        self.take_ends();
+        self.take_ends()?;
         self.out.sender.check()?;
         {
             let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
@@ -213,6 +212,23 @@ impl Route {
         Ok(())
     }
 
+    /// Positions are gone while they are read, by retention or by hand.
+    fn lost(&mut self) -> Result<(), Error> {
+        let position = |(topic, partition, position): (&str, u32, i64)| {
+            ((topic.to_owned(), i32::try_from(partition).unwrap_or(i32::MAX)), position)
+        };
+        let positions = self.progress.positions().map(position).collect();
+        let moved = route_positions::go_on(&self.consumer, &positions)?;
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((topic, partition), position) in moved {
+            ledger.forget(&topic, partition);
+            ledger.begin(&topic, partition, position);
+            let partition = u32::try_from(partition).unwrap_or(0);
+            self.progress.assign(&topic, partition, position, clock::now());
+        }
+        Ok(())
+    }
+
     fn take_events(&mut self) -> Result<(), Error> {
         for event in self.consumer.context().take_events() {
             match event {
@@ -220,6 +236,7 @@ impl Route {
                     let partition = u32::try_from(partition).unwrap_or(0);
                     tracing::info!(topic, partition, position, "reading");
                     self.progress.assign(&topic, partition, position, clock::now());
+                    self.count(&topic, partition + 1);
                 }
                 Event::Revoked(topic, partition) => {
                     tracing::info!(topic, partition, "no longer reading");
@@ -231,20 +248,32 @@ impl Route {
         Ok(())
     }
 
-    fn take_ends(&mut self) {
+    /// An input topic has this many partitions, or more: they only ever get more.
+    fn count(&mut self, topic: &str, count: u32) {
+        if let Some(known) = self.topics.iter_mut().find(|(name, _)| *name == topic) {
+            known.1 = known.1.max(count);
+        }
+    }
+
+    fn take_ends(&mut self) -> Result<(), Error> {
         while let Ok(end) = self.ends.try_recv() {
             match end {
                 End::Partition(topic, partition, end, at) => {
                     let partition = u32::try_from(partition).unwrap_or(0);
                     self.progress.ended_at(&topic, partition, end, at);
                 }
-                End::Topic(topic, count) => {
-                    if let Some(known) = self.topics.iter_mut().find(|(name, _)| *name == topic) {
-                        known.1 = known.1.max(count);
-                    }
+                // Keys belong to other partitions as soon as somebody counts anew.
+                End::Topic(topic, count) if topic == self.out.log && count != self.out.partitions => {
+                    return Err(Error::Kafka(kafka::Error::Partitions {
+                        topic,
+                        found: count as usize,
+                        configured: self.out.partitions,
+                    }));
                 }
+                End::Topic(topic, count) => self.count(&topic, count),
             }
         }
+        Ok(())
     }
 
     fn until_marks(&self) -> Duration {

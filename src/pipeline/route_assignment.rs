@@ -1,15 +1,19 @@
 //! Which input partitions ROUTE reads, and where it begins in each.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::ledger::Ledger;
-use crate::config::{Config, LostOffsets, Start};
+use super::route_positions::{self, Begin, Known};
+use super::settings;
+use crate::config::{Config, Start};
 use crate::kafka::{Error, clients, topics};
 use crate::metrics::Metrics;
 
@@ -25,9 +29,7 @@ pub(super) enum Event {
 
 /// Decides where reading begins.
 pub(super) struct Context {
-    topics: Vec<String>,
-    start: Start,
-    on_lost_offsets: LostOffsets,
+    config: Config,
     ledger: Arc<Mutex<Ledger>>,
     metrics: Arc<Metrics>,
     events: Mutex<Vec<Event>>,
@@ -36,9 +38,7 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(config: &Config, ledger: Arc<Mutex<Ledger>>, metrics: Arc<Metrics>) -> Self {
         Self {
-            topics: config.input.topics.clone(),
-            start: config.input.start,
-            on_lost_offsets: config.input.on_lost_offsets,
+            config: config.clone(),
             ledger,
             metrics,
             events: Mutex::default(),
@@ -53,27 +53,48 @@ impl Context {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 
+    /// The records from `position` on were to be read, and are gone.
+    pub(super) fn lost(&self, partition: (&str, i32), position: i64, range: (i64, i64)) -> Result<i64, Error> {
+        route_positions::lost(partition, position, range, self.config.input.on_lost_offsets, &self.metrics)
+    }
+
+    /// The input topics, in words.
+    pub(super) fn topics(&self) -> String {
+        self.config.input.topics.join(", ")
+    }
+
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), Error> {
         let read = |cause| Error::Read {
-            topics: self.topics.join(", "),
+            topics: self.topics(),
             cause,
         };
         let committed = consumer.committed_offsets(list.clone(), topics::TIMEOUT).map_err(read)?;
+        let mut missing = BTreeSet::new();
+        for element in committed.elements() {
+            element.error().map_err(read)?;
+            if !matches!(element.offset(), Offset::Offset(_)) {
+                missing.insert((element.topic().to_owned(), element.partition()));
+            }
+        }
+        let told = match missing.is_empty() {
+            true => BTreeMap::new(),
+            false => settings::read_before(&self.config, missing)?,
+        };
         let mut starts = TopicPartitionList::new();
         for element in committed.elements() {
             let (topic, partition) = (element.topic(), element.partition());
-            element.error().map_err(read)?;
-            let (low, high) = consumer.fetch_watermarks(topic, partition, topics::TIMEOUT).map_err(read)?;
-            let position = match element.offset() {
-                Offset::Offset(position) => self.check(topic, partition, position, low, high)?,
-                _ => {
-                    let position = self.first_position(consumer, topic, partition, low, high).map_err(read)?;
-                    let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-                    // Committed soon, or a restart before the first message would begin elsewhere.
-                    ledger.begin(topic, partition, position);
-                    position
-                }
+            let known = match (element.offset(), told.get(&(topic.to_owned(), partition))) {
+                (Offset::Offset(position), _) => Known::Committed(position),
+                (_, Some(position)) => Known::Told(*position),
+                _ if self.was_read_before(consumer, topic).map_err(read)? => Known::Added,
+                _ => Known::Nothing,
             };
+            let position = self.begin(consumer, topic, partition, known)?;
+            if known != Known::Committed(position) {
+                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                // Committed soon, or a restart before the first message would begin elsewhere.
+                ledger.begin(topic, partition, position);
+            }
             let offset = Offset::Offset(position);
             starts.add_partition_offset(topic, partition, offset).map_err(read)?;
             self.push(Event::Assigned(topic.to_owned(), partition, position));
@@ -81,65 +102,40 @@ impl Context {
         consumer.assign(&starts).map_err(read)
     }
 
-    /// The committed position, if the records from there on still exist.
-    fn check(&self, topic: &str, partition: i32, position: i64, low: i64, high: i64) -> Result<i64, Error> {
-        if (low..=high).contains(&position) {
-            return Ok(position);
-        }
-        let lost = match position < low {
-            true => format!("{} records were removed by retention before they were read", low - position),
-            false => "the topic was deleted and made anew, or lost its end".to_owned(),
+    fn begin(&self, consumer: &BaseConsumer<Self>, topic: &str, partition: i32, known: Known) -> Result<i64, Error> {
+        let read = |cause| Error::Read {
+            topics: self.topics(),
+            cause,
         };
-        if self.on_lost_offsets == LostOffsets::Continue {
-            self.metrics.lost(u64::try_from(low - position).unwrap_or(0));
-            tracing::error!(
-                topic,
-                partition,
-                position,
-                low,
-                high,
-                "{lost}; going on at {low}, as input.on_lost_offsets says"
-            );
-            return Ok(low);
+        let (low, high) = consumer.fetch_watermarks(topic, partition, topics::TIMEOUT).map_err(read)?;
+        match route_positions::begin(known, self.config.input.start, low, high) {
+            Begin::At(position) => Ok(position),
+            Begin::Lost(position) => self.lost((topic, partition), position, (low, high)),
+            Begin::ByTime => self.position_at(consumer, topic, partition, high).map_err(read),
+            Begin::Again(position) => {
+                tracing::warn!(
+                    topic,
+                    partition,
+                    position,
+                    "the consumer group has no position here, although the partition was read before: it was deleted, or has expired; what is read again from {position} on changes no answer"
+                );
+                Ok(position)
+            }
         }
-        Err(Error::LostOffsets {
-            topic: topic.to_owned(),
-            partition,
-            position,
-            low,
-            high,
-            lost,
-            way_out: "set input.on_lost_offsets = \"continue\" to go on without them, or use another application.id",
-        })
     }
 
-    /// Where a partition without a committed position begins: as configured, but from its first record when the topic has been read
-    /// before, for then the partition was added since.
-    fn first_position(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        topic: &str,
-        partition: i32,
-        low: i64,
-        high: i64,
-    ) -> Result<i64, KafkaError> {
-        if self.start == Start::Earliest || self.was_read_before(consumer, topic)? {
-            return Ok(low);
-        }
-        let Start::At(time) = self.start else { return Ok(high) };
+    /// The position of the first record with the time of `input.start` or a later one; `high` when there is none.
+    fn position_at(&self, consumer: &BaseConsumer<Self>, topic: &str, partition: i32, high: i64) -> Result<i64, KafkaError> {
+        let Start::At(time) = self.config.input.start else {
+            return Ok(high);
+        };
         let mut at = TopicPartitionList::new();
         at.add_partition_offset(topic, partition, Offset::Offset(time.0))?;
         let found = consumer.offsets_for_times(at, topics::TIMEOUT)?;
-        Ok(
-            match found
-                .elements()
-                .first()
-                .map(rdkafka::topic_partition_list::TopicPartitionListElem::offset)
-            {
-                Some(Offset::Offset(position)) => position,
-                _ => high,
-            },
-        )
+        match found.elements().first().map(TopicPartitionListElem::offset) {
+            Some(Offset::Offset(position)) => Ok(position),
+            _ => Ok(high),
+        }
     }
 
     fn was_read_before(&self, consumer: &BaseConsumer<Self>, topic: &str) -> Result<bool, KafkaError> {
@@ -196,7 +192,7 @@ impl ConsumerContext for Context {
             other => {
                 let code: RDKafkaErrorCode = other.into();
                 self.push(Event::Failed(Error::Read {
-                    topics: self.topics.join(", "),
+                    topics: self.topics(),
                     cause: KafkaError::Rebalance(code),
                 }));
             }

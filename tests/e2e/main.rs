@@ -11,11 +11,14 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests of processes wait by the clock")]
 
+mod admin;
 mod answers;
 mod demo;
 mod hostile;
 mod lifecycle;
+mod positions;
 mod refusals;
+mod reset;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;

@@ -1,9 +1,13 @@
 //! What the settings of topics, and changes to them, mean for the processor.
 
 use alerttrail::config::Config;
+use alerttrail::kafka::clients::{self, Logged};
+use alerttrail::kafka::digest::record_digest;
 use alerttrail::kafka::topics::Topics;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::support::World;
+use crate::support::{World, activity, alert};
 
 #[test]
 fn the_size_limit_is_that_of_the_topic_that_takes_least() {
@@ -36,4 +40,109 @@ fn the_producers_limit_holds_when_no_topic_can_be_asked() {
     std::fs::write(&config, text.replace(&world.topic(""), "no-such-").replace("[input]", small)).unwrap();
     let config = Config::load(Some(&config), std::iter::empty()).unwrap();
     assert_eq!(Topics::new(&config).unwrap().message_limit(), 300_000);
+}
+
+#[test]
+fn partitions_added_to_an_input_topic_are_read_from_their_beginning() {
+    let Some(mut world) = World::new("added") else { return };
+    // Beginning at the end is for partitions that are there at the first start.
+    world.more.insert("input", "start = \"latest\"".to_owned());
+    let mut instance = world.start("a");
+    instance.wait_for_log("reading");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let topic = world.topic("activities");
+    world.add_partitions(&topic, 6);
+    let sent = activity("p", "2026-03-01T10:00:00Z", "added");
+    world.send_all_to("activities", 5, &[sent]);
+    assert_eq!(world.range(&topic, 5), (0, 1), "it is there before the partition is read");
+    assert_eq!(world.committed(&topic, 5), None, "nobody reads it yet");
+    let window = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
+    let alert = alert("A1", "p", window.0, window.1, "2026-03-01T11:05:00Z");
+    world.send("alerts", 1, [alert.as_slice()]);
+    let began = std::time::Instant::now();
+    let rows = world.wait_for_records("rows", 1, &mut instance);
+    assert!(began.elapsed() < std::time::Duration::from_secs(50), "{:?}", began.elapsed());
+    assert_eq!(rows[0].json()["activity"]["Note"], "added");
+}
+
+#[test]
+fn partitions_added_to_the_repartition_topic_stop_it() {
+    let Some(mut world) = World::new("log-grows") else { return };
+    world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
+    let mut instance = world.start("a");
+    instance.wait_for_log("joining");
+    world.add_partitions(&world.log_topic(), 4);
+    let (status, log) = instance.wait_for_end();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("has 4 partitions and repartition.partitions says 3"), "{log}");
+    let output = world.run_to_end("a");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("has 4 partitions") && said.contains("alerttrail reset"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_record_is_known_again_and_not_in_a_topic_made_anew() {
+    let Some(mut world) = World::new("digest") else { return };
+    let config = Config::load(Some(&world.config("a")), std::iter::empty()).unwrap();
+    let topic = world.topic("activities");
+    let at = |offset| {
+        let consumer: BaseConsumer<Logged> = clients::consumer(&config, "settings", None, Logged).unwrap();
+        record_digest(&consumer, &topic, 0, offset).unwrap()
+    };
+    let one = activity("p", "2026-03-01T10:00:00Z", "one");
+    world.send_all_to("activities", 0, &[one.clone(), one.clone()]);
+    let known = at(1).unwrap();
+    assert_eq!(at(1), Some(known), "it stays what it is");
+    assert_ne!(at(0), Some(known), "the same bytes at another offset are another record");
+    assert_eq!(at(2), None, "the log ends before");
+
+    world.delete_topic(&topic);
+    world.create_topic(&topic, 4, &[]);
+    world.send_all_to("activities", 0, &[one.clone(), one]);
+    assert_eq!(world.range(&topic, 0), (0, 2), "the same bytes are at the same offsets");
+    assert!(at(1).is_some_and(|found| found != known), "and yet it is another log");
+    world.remove_records(&topic, 0);
+    assert_eq!(at(1), None, "retention has removed it");
+}
+
+/// How many of the deliveries failed.
+#[derive(Default)]
+struct Failures(std::sync::atomic::AtomicUsize);
+
+impl rdkafka::ClientContext for Failures {}
+
+impl rdkafka::producer::ProducerContext for Failures {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &rdkafka::message::DeliveryResult<'_>, (): ()) {
+        if result.is_err() {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}
+
+/// The broker holds a batch against the limit of the topic, and the client does not know that limit.
+#[test]
+fn a_producer_keeps_the_size_limit_when_its_batches_do() {
+    let Some(world) = World::new("batches") else { return };
+    let topic = world.topic("small");
+    world.create_topic(&topic, 1, &[("max.message.bytes", "20000")]);
+    let value = vec![b'x'; 1_000];
+    let failures = |batch_size: &str| {
+        let mut config = world.client();
+        config.set("linger.ms", "200").set("batch.size", batch_size);
+        let producer: BaseProducer<Failures> = config.create_with_context(Failures::default()).unwrap();
+        for _ in 0..100 {
+            let record = BaseRecord::<(), [u8]>::to(&topic).payload(value.as_slice());
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(crate::support::PATIENCE).unwrap();
+        producer.context().0.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    assert_eq!(failures("1000000"), 100, "each is small enough, the batch is not");
+    assert_eq!(failures("20000"), 0);
 }

@@ -79,6 +79,15 @@ impl Instance {
         }
     }
 
+    /// Waits until it ends by itself; its exit status and everything it said.
+    pub(crate) fn wait_for_end(mut self) -> (ExitStatus, String) {
+        let ended = self.ended_within(PATIENCE);
+        (
+            ended.unwrap_or_else(|| panic!("it does not end:\n{}", self.log())),
+            self.log(),
+        )
+    }
+
     /// SIGTERM; how it ended, and after how long.
     pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
         let began = Instant::now();

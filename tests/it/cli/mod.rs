@@ -19,6 +19,8 @@ const COMMANDS: &[&str] = &[
     "run",
     #[cfg(feature = "kafka")]
     "demo",
+    #[cfg(feature = "kafka")]
+    "reset",
 ];
 
 /// What a command did.
@@ -166,7 +168,7 @@ fn cli_wrong_usage_is_status_2() {
 #[cfg(not(feature = "kafka"))]
 #[test]
 fn cli_a_build_without_a_broker_library_has_no_such_commands() {
-    for command in ["run", "demo"] {
+    for command in ["run", "demo", "reset"] {
         let done = Program::new().run(&[command]).expect(2);
         assert!(done.stderr.contains("unrecognized subcommand"), "{}", done.stderr);
     }
@@ -271,4 +273,22 @@ fn cli_what_this_version_does_not_do_is_said() {
         "error: output.format = \"kql\" is not available in this version; use \"native\"\n\
          error: output.delivery = \"exactly_once\" is not available in this version; use \"at_least_once\"\n",
     );
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn cli_reset_asks_somebody_or_nobody() {
+    let program = Program::with(&[("mine.toml", "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n")]);
+    program.run(&["reset", "--config", "mine.toml"]).fails(
+        2,
+        "error: reset asks before it deletes, and standard input is no terminal to answer on; add --yes to go ahead, or --dry-run to \
+         see what would go\n",
+    );
+    // An answer that comes through a pipe was written before the question.
+    let piped = program.run_with("y\n", &["reset", "--config", "mine.toml"]).expect(2);
+    assert_eq!(piped.stdout, "");
+    let both = program
+        .run(&["reset", "--config", "mine.toml", "--yes", "--dry-run"])
+        .expect(2);
+    assert!(both.stderr.contains("cannot be used with"), "{}", both.stderr);
 }

@@ -1,0 +1,257 @@
+//! `alerttrail reset`: forgets what an application knows, so that it begins anew.
+//!
+//! The order matters when it is interrupted: positions go first and the log last. Without positions the input is read again into whatever
+//! log and state there are, which changes no answer; positions without the log would leave out what was read before.
+
+use std::fs;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use super::{Failure, configuration, grouped};
+use crate::clock;
+use crate::config::Config;
+use crate::kafka::groups::{self, Group};
+use crate::kafka::topics::Topics;
+use crate::store::StateDir;
+
+/// How long members that have ended are waited for: the session time-out, and a little.
+const SESSION: Duration = Duration::from_secs(20);
+
+const WHAT_STAYS: &str = "\
+The input topics stay as they are, and are read again as input.start says. What was written to the output topics stays
+too: the same rows go out again under the same ids, but with seq counted from 0. Where readers keep the greatest seq,
+give the application a new output topic, or empty the old one.";
+
+/// What to forget.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Say what would go, and leave all of it
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+}
+
+/// What is there.
+struct Found {
+    groups: [(String, Option<Group>); 2],
+    state: PathBuf,
+    /// Folders of stores and bytes in all; `None` when there is no folder.
+    stores: Option<(Vec<PathBuf>, u64)>,
+    topic: String,
+    /// Partitions and records; `None` when there is no topic.
+    log: Option<(u32, u64)>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    super::log("warn");
+    let config = configuration(Some(&args.config))?;
+    if !args.yes && !args.dry_run && !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(
+            "reset asks before it deletes, and standard input is no terminal to answer on; add --yes to go ahead, or --dry-run to see what would go",
+        ));
+    }
+    let topics = Topics::new(&config).map_err(Failure::failed)?;
+    let mut found = look(&config, &topics)?;
+    found.print(&config.application.id);
+    let lock = found.lock()?;
+    found.wait_for_members(&config)?;
+    drop(lock);
+    if found.is_nothing() {
+        tell("There is nothing to forget.");
+        return Ok(());
+    }
+    tell(WHAT_STAYS);
+    if args.dry_run {
+        tell("Nothing was changed.");
+        return Ok(());
+    }
+    if !args.yes && !is_confirmed().map_err(Failure::failed)? {
+        return Err(Failure::failed("it was not confirmed; nothing was changed"));
+    }
+    found.forget(&config, &topics)
+}
+
+fn look(config: &Config, topics: &Topics<'_>) -> Result<Found, Failure> {
+    let [route, join] = groups::names(config);
+    let find = |name: String| -> Result<_, Failure> {
+        let group = groups::find(config, &name).map_err(Failure::failed)?;
+        Ok((name, group))
+    };
+    let topic = config.repartition.topic.clone();
+    let partitions = topics.partitions(&topic).map_err(Failure::failed)?;
+    let log = match partitions {
+        None => None,
+        Some(partitions) => Some((partitions, topics.records(&topic).map_err(Failure::failed)?)),
+    };
+    let state = config.state.dir.join(&config.application.id);
+    Ok(Found {
+        groups: [find(route)?, find(join)?],
+        stores: stores(&state).map_err(|error| disk("read", &state, &error))?,
+        state,
+        topic,
+        log,
+    })
+}
+
+impl Found {
+    fn is_nothing(&self) -> bool {
+        self.log.is_none() && self.stores.is_none() && self.groups.iter().all(|(_, group)| group.is_none())
+    }
+
+    fn print(&self, id: &str) {
+        let none = || "not there".to_owned();
+        tell(&format!("To be forgotten of the application {id}:"));
+        for (name, group) in &self.groups {
+            let what = group
+                .as_ref()
+                .map_or_else(none, |_| "with its committed positions".to_owned());
+            tell(&format!("  consumer group  {name}, {what}"));
+        }
+        let what = self.stores.as_ref().map_or_else(none, |(stores, bytes)| {
+            format!("{} partitions, {}", stores.len(), ByteSize(*bytes).display().si())
+        });
+        tell(&format!("  state           {}, {what}", self.state.display()));
+        let what = self.log.map_or_else(none, |(partitions, records)| {
+            format!("{partitions} partitions, {} records", grouped(records))
+        });
+        tell(&format!("  topic           {}, {what}", self.topic));
+    }
+
+    /// Fails when a process on this machine works on the state. The lock is held for as long as what it returns.
+    fn lock(&self) -> Result<Option<StateDir>, Failure> {
+        let dir = self.stores.as_ref().map(|_| StateDir::open(&self.state));
+        dir.transpose().map_err(Failure::failed)
+    }
+
+    /// Waits until the groups have no members: one that has ended counts until its session has timed out. Fails when one does not go.
+    fn wait_for_members(&mut self, config: &Config) -> Result<(), Failure> {
+        let began = clock::start();
+        let mut told = false;
+        loop {
+            let mut members = self
+                .groups
+                .iter()
+                .filter_map(|(name, group)| Some((name, &group.as_ref()?.members)));
+            let Some((name, members)) = members.find(|(_, members)| !members.is_empty()) else {
+                return Ok(());
+            };
+            let members = members.join(", ");
+            if began.elapsed() > SESSION {
+                return Err(Failure::failed(format!(
+                    "the consumer group {name} is in use by {members}; stop every instance of the application first (one that has ended \
+                     counts until its session has timed out, 15 s unless session.timeout.ms says otherwise)"
+                )));
+            }
+            if !told {
+                tell(&format!("Waiting for the sessions of {members} to end."));
+                told = true;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+            for (name, group) in &mut self.groups {
+                *group = groups::find(config, name).map_err(Failure::failed)?;
+            }
+        }
+    }
+
+    fn forget(&self, config: &Config, topics: &Topics<'_>) -> Result<(), Failure> {
+        for (name, group) in &self.groups {
+            if group.is_some() {
+                groups::delete(config, name).map_err(Failure::failed)?;
+                tell(&format!("Deleted the consumer group {name}."));
+            } else {
+                tell(&format!("There was no consumer group {name}."));
+            }
+        }
+        match &self.stores {
+            Some(_) => {
+                let _lock = self.lock()?;
+                empty(&self.state).map_err(|error| disk("remove", &self.state, &error))?;
+                tell(&format!("Removed the state in {}.", self.state.display()));
+            }
+            None => tell(&format!("There was no state in {}.", self.state.display())),
+        }
+        match self.log {
+            Some(_) => {
+                topics.delete(&self.topic).map_err(Failure::failed)?;
+                tell(&format!("Deleted the topic {}.", self.topic));
+            }
+            None => tell(&format!("There was no topic {}.", self.topic)),
+        }
+        tell("Instances on other machines have state of their own: run this there too before any of them starts.");
+        Ok(())
+    }
+}
+
+/// The stores in the folder of an application's state, and the bytes of all that is in it.
+fn stores(state: &Path) -> std::io::Result<Option<(Vec<PathBuf>, u64)>> {
+    // An empty folder is what is left of one that cannot be removed.
+    if !state.try_exists()? || fs::read_dir(state)?.next().is_none() {
+        return Ok(None);
+    }
+    let mut stores = Vec::new();
+    for entry in fs::read_dir(state)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            stores.push(path);
+        }
+    }
+    stores.sort();
+    let bytes = bytes(state)?;
+    Ok(Some((stores, bytes)))
+}
+
+fn bytes(folder: &Path) -> std::io::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        sum += if metadata.is_dir() {
+            bytes(&entry.path())?
+        } else {
+            metadata.len()
+        };
+    }
+    Ok(sum)
+}
+
+/// Removes what is in the folder, then the folder. It may be a link or the root of a volume: then it stays, empty.
+fn empty(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    fs::remove_dir(folder).ok();
+    Ok(())
+}
+
+fn disk(what: &str, path: &Path, cause: &std::io::Error) -> Failure {
+    Failure::failed(format!(
+        "cannot {what} the state in {}: {cause}; check that this user may, and run it again",
+        path.display()
+    ))
+}
+
+fn is_confirmed() -> std::io::Result<bool> {
+    let mut out = std::io::stdout();
+    write!(out, "Forget all of it? [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+#[expect(clippy::print_stdout, reason = "this is the command's answer")]
+fn tell(line: &str) {
+    println!("{line}");
+}

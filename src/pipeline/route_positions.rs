@@ -1,0 +1,192 @@
+//! Where ROUTE begins in an input partition, and what is done when the records it was to read are gone. That is never silent: it stops,
+//! or it goes on, counted and said, as `input.on_lost_offsets` has it.
+
+use std::collections::BTreeMap;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::route_assignment::Context;
+use super::settings::Source;
+use crate::config::{LostOffsets, Start};
+use crate::kafka::{Error, topics};
+use crate::metrics::Metrics;
+
+/// What is known of how far a partition was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Known {
+    /// The group has committed this position.
+    Committed(i64),
+    /// The group has no position, but the log tells that everything before this one was read.
+    Told(i64),
+    /// Nothing, but other partitions of the topic were read: this one was added since.
+    Added,
+    /// Nothing was read before.
+    Nothing,
+}
+
+/// Where to begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Begin {
+    /// At this position.
+    At(i64),
+    /// At this position, although more was read before: the group's position is gone.
+    Again(i64),
+    /// At the first record that came at the time of `input.start` or later.
+    ByTime,
+    /// The records from this position on were to be read, and are gone.
+    Lost(i64),
+}
+
+/// Where to begin in a partition whose first offset is `low` and whose next one is `high`.
+pub(super) fn begin(known: Known, start: Start, low: i64, high: i64) -> Begin {
+    match (known, start) {
+        (Known::Committed(position) | Known::Told(position), _) if !(low..=high).contains(&position) => Begin::Lost(position),
+        (Known::Committed(position), _) => Begin::At(position),
+        // Records that are read twice are known by their identity. What came before such a start was never to be read.
+        (Known::Told(_), Start::Earliest) => Begin::Again(low),
+        (Known::Told(position), Start::Latest | Start::At(_)) => Begin::Again(position),
+        (Known::Added, _) | (Known::Nothing, Start::Earliest) => Begin::At(low),
+        (Known::Nothing, Start::Latest) => Begin::At(high),
+        (Known::Nothing, Start::At(_)) => Begin::ByTime,
+    }
+}
+
+/// The records of `topic`/`partition` from `position` on were to be read, but the partition begins at `low` and ends at `high`: where to
+/// go on, if that is what the user wants.
+pub(super) fn lost(
+    (topic, partition): (&str, i32),
+    position: i64,
+    (low, high): (i64, i64),
+    policy: LostOffsets,
+    metrics: &Metrics,
+) -> Result<i64, Error> {
+    let count = u64::try_from(low - position).unwrap_or(0);
+    let lost = match position < low {
+        true => format!(
+            "the {count} records from {position} to {} were removed before they were read",
+            low - 1
+        ),
+        false => {
+            "the topic was deleted and made anew, or lost its end; what it held behind the last record read is gone".to_owned()
+        }
+    };
+    metrics.lost(count);
+    if policy == LostOffsets::Continue {
+        tracing::error!(
+            topic,
+            partition,
+            position,
+            low,
+            high,
+            "{lost}; going on at {low}, as input.on_lost_offsets says"
+        );
+        return Ok(low);
+    }
+    Err(Error::LostOffsets {
+        topic: topic.to_owned(),
+        partition,
+        position,
+        low,
+        high,
+        lost,
+        way_out: "set input.on_lost_offsets = \"continue\" to go on with the first record there is, or use another application.id",
+    })
+}
+
+/// Whether the client says that a position is not in its partition. It does not say in which, and reads no more of that one.
+pub(super) fn is_lost(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+    )
+}
+
+/// Looks which of these positions, of all partitions that are read, are gone, and goes on with the first record there is, if that is
+/// what the user wants; it answers where in those partitions.
+pub(super) fn go_on(consumer: &BaseConsumer<Context>, positions: &BTreeMap<Source, i64>) -> Result<BTreeMap<Source, i64>, Error> {
+    let context = consumer.context();
+    let read = |cause| Error::Read {
+        topics: context.topics(),
+        cause,
+    };
+    let mut moved = BTreeMap::new();
+    let mut list = TopicPartitionList::new();
+    for ((topic, partition), position) in positions {
+        let mut position = *position;
+        let (low, high) = consumer.fetch_watermarks(topic, *partition, topics::TIMEOUT).map_err(read)?;
+        if !(low..=high).contains(&position) {
+            position = context.lost((topic, *partition), position, (low, high))?;
+            moved.insert((topic.clone(), *partition), position);
+        }
+        let offset = Offset::Offset(position);
+        list.add_partition_offset(topic, *partition, offset).map_err(read)?;
+    }
+    // All are assigned anew, whether they moved or not. The client no longer fetches a partition whose position was gone and refuses to
+    // seek in it; of two that were lost together the second is told of when both have moved.
+    consumer.assign(&list).map_err(read)?;
+    Ok(moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::WallTime;
+
+    const STARTS: [Start; 3] = [Start::Earliest, Start::Latest, Start::At(WallTime(5))];
+
+    #[test]
+    fn a_committed_position_counts_wherever_a_first_start_would_begin() {
+        for start in STARTS {
+            for position in [10, 15, 20] {
+                assert_eq!(begin(Known::Committed(position), start, 10, 20), Begin::At(position));
+            }
+        }
+    }
+
+    #[test]
+    fn a_position_outside_the_partition_is_lost_whoever_tells_it() {
+        for start in STARTS {
+            for position in [9, 21] {
+                assert_eq!(begin(Known::Committed(position), start, 10, 20), Begin::Lost(position));
+                assert_eq!(begin(Known::Told(position), start, 10, 20), Begin::Lost(position));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_group_forgot_is_read_again_but_nothing_from_before_the_first_start() {
+        assert_eq!(begin(Known::Told(15), Start::Earliest, 10, 20), Begin::Again(10));
+        assert_eq!(begin(Known::Told(15), Start::Latest, 10, 20), Begin::Again(15));
+        assert_eq!(begin(Known::Told(15), STARTS[2], 10, 20), Begin::Again(15));
+    }
+
+    #[test]
+    fn a_first_start_begins_as_configured_and_an_added_partition_at_its_first_record() {
+        assert_eq!(begin(Known::Nothing, Start::Earliest, 10, 20), Begin::At(10));
+        assert_eq!(begin(Known::Nothing, Start::Latest, 10, 20), Begin::At(20));
+        assert_eq!(begin(Known::Nothing, STARTS[2], 10, 20), Begin::ByTime);
+        for start in STARTS {
+            assert_eq!(begin(Known::Added, start, 10, 20), Begin::At(10));
+        }
+    }
+
+    #[test]
+    fn the_gap_is_told_exactly_and_counted() {
+        let metrics = Metrics::new().unwrap();
+        let error = lost(("t", 3), 4, (10, 20), LostOffsets::Fail, &metrics)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("t/3: "), "{error}");
+        assert!(error.contains("the 6 records from 4 to 9 were removed"), "{error}");
+        assert!(error.contains("input.on_lost_offsets"), "{error}");
+        assert_eq!(lost(("t", 3), 4, (10, 20), LostOffsets::Continue, &metrics).unwrap(), 10);
+        let made_anew = lost(("t", 3), 30, (0, 20), LostOffsets::Fail, &metrics)
+            .unwrap_err()
+            .to_string();
+        assert!(made_anew.contains("deleted and made anew"), "{made_anew}");
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        assert!(text.contains("alerttrail_records_lost_total 12"), "{text}");
+    }
+}

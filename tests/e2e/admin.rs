@@ -1,0 +1,118 @@
+//! What an operator, or retention, does to topics and groups behind the processor's back.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::support::world::Counted;
+use crate::support::{PATIENCE, World};
+
+fn wait<T>(answer: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(answer)
+}
+
+impl World {
+    /// The name of the repartition topic.
+    pub(crate) fn log_topic(&self) -> String {
+        format!("{}-correlation-repartition", self.name)
+    }
+
+    /// Sends messages to one partition.
+    pub(crate) fn send_all_to(&mut self, role: &str, partition: usize, messages: &[Vec<u8>]) {
+        let partition = i32::try_from(partition).unwrap();
+        self.send_to(role, partition, Counted::Yes, messages.iter().map(Vec::as_slice));
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().unwrap()
+    }
+
+    fn consumer(&self, group: &str) -> BaseConsumer {
+        self.client().set("group.id", group).create().unwrap()
+    }
+
+    /// How many partitions a topic has; 0 when there is none.
+    pub(crate) fn partitions(&self, topic: &str) -> usize {
+        let metadata = self.consumer("reader").fetch_metadata(None, PATIENCE).unwrap();
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        found.map_or(0, |found| found.partitions().len())
+    }
+
+    /// Where a partition begins and ends.
+    pub(crate) fn range(&self, topic: &str, partition: i32) -> (i64, i64) {
+        self.consumer("reader").fetch_watermarks(topic, partition, PATIENCE).unwrap()
+    }
+
+    /// Removes all records of a partition that are there now, as retention does.
+    pub(crate) fn remove_records(&self, topic: &str, partition: i32) {
+        let (_, high) = self.range(topic, partition);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(high)).unwrap();
+        wait(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
+        let began = Instant::now();
+        while self.range(topic, partition).0 < high {
+            assert!(began.elapsed() < PATIENCE, "the records of {topic}/{partition} stay");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Deletes a topic and waits until it is gone.
+    pub(crate) fn delete_topic(&self, topic: &str) {
+        let results = wait(self.admin().delete_topics(&[topic], &AdminOptions::new())).unwrap();
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        let began = Instant::now();
+        while self.partitions(topic) > 0 {
+            assert!(began.elapsed() < PATIENCE, "{topic} stays");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Gives a topic more partitions and waits until they are there.
+    pub(crate) fn add_partitions(&self, topic: &str, count: usize) {
+        let new = NewPartitions::new(topic, count);
+        let results = wait(self.admin().create_partitions([&new], &AdminOptions::new())).unwrap();
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        let began = Instant::now();
+        while self.partitions(topic) < count {
+            assert!(began.elapsed() < PATIENCE, "{topic} does not grow");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Deletes a group with its positions. Waits until its last member is gone.
+    pub(crate) fn delete_group(&self, group: &str) {
+        let began = Instant::now();
+        loop {
+            let results = wait(self.admin().delete_groups(&[group], &AdminOptions::new())).unwrap();
+            if results.iter().all(Result::is_ok) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{results:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Whether the broker knows the group.
+    pub(crate) fn has_group(&self, group: &str) -> bool {
+        let list = self.consumer("reader").fetch_group_list(Some(group), PATIENCE).unwrap();
+        list.groups()
+            .iter()
+            .any(|found| found.name() == group && found.state() != "Dead")
+    }
+
+    /// The position that ROUTE's group has committed.
+    pub(crate) fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, partition);
+        let group = format!("{}-route", self.name);
+        let committed = self.consumer(&group).committed_offsets(list, PATIENCE).unwrap();
+        match committed.elements()[0].offset() {
+            Offset::Offset(position) => Some(position),
+            _ => None,
+        }
+    }
+}

@@ -8,6 +8,8 @@ use crate::clock;
 use crate::config::{Config, Delivery, StateSettings};
 use crate::join::{Joiner, Position};
 use crate::kafka::transactions::Transactions;
+#[cfg(feature = "rocksdb")]
+use crate::store::Origin;
 use crate::store::{self, Base as _, StateDir, Table, Txn, keys};
 
 /// Where state is held.
@@ -40,6 +42,10 @@ pub(super) struct Owner {
 pub(super) struct Owners<'d> {
     open: BTreeMap<i32, Owner>,
     dir: &'d StateDir,
+    #[cfg(feature = "rocksdb")]
+    application: String,
+    #[cfg(feature = "rocksdb")]
+    topic: String,
     retention: Duration,
     settings: StateSettings,
     #[cfg(feature = "rocksdb")]
@@ -51,6 +57,10 @@ impl<'d> Owners<'d> {
         Self {
             open: BTreeMap::new(),
             dir,
+            #[cfg(feature = "rocksdb")]
+            application: config.application.id.clone(),
+            #[cfg(feature = "rocksdb")]
+            topic: config.repartition.topic.clone(),
             retention: config.state.retention,
             settings: config.state_fingerprint(),
             #[cfg(feature = "rocksdb")]
@@ -150,6 +160,12 @@ impl<'d> Owners<'d> {
     #[cfg(feature = "rocksdb")]
     fn open_state(&self, partition: i32) -> Result<State, Error> {
         let path = self.dir.partition(partition);
+        let origin = Origin {
+            application: self.application.clone(),
+            topic: self.topic.clone(),
+            partition,
+        };
+        origin.claim(&path)?;
         Ok(State::open(&path, &self.shared, crate::store::Durability::Process)?)
     }
 

@@ -35,9 +35,7 @@ pub enum Error {
         path: String,
     },
     /// Files of the store are missing, cut off or changed.
-    #[error(
-        "the store at {path} is damaged: {cause}; at the next start it is moved aside and rebuilt from the repartition topic"
-    )]
+    #[error("the store at {path} is damaged: {cause}; it must be rebuilt from the repartition topic")]
     Corrupt {
         /// Where the store is.
         path: String,
@@ -45,7 +43,7 @@ pub enum Error {
         cause: String,
     },
     /// Bytes that this program does not write.
-    #[error("the store holds a damaged {what}; remove the folder, it is rebuilt from the repartition topic")]
+    #[error("the store holds a damaged {what}; it must be rebuilt from the repartition topic")]
     Damaged {
         /// What was damaged.
         what: &'static str,

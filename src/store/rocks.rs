@@ -7,7 +7,7 @@ use rocksdb::{DB, ErrorKind, FlushOptions, IteratorMode, ReadOptions, WriteBatch
 use super::folder::write_durably;
 use super::seal::{seal, unseal};
 use super::tuning::{self, Found, Shared};
-use super::{Base, Batch, Direction, Error, Origin, Pairs, Span, Table, manifest, set_aside};
+use super::{Base, Batch, Direction, Error, Pairs, Span, Table, manifest};
 
 /// The version of the layout of keys and values on disk.
 const FORMAT: u32 = 2;
@@ -33,23 +33,6 @@ pub enum Durability {
 }
 
 impl Rocks {
-    /// Opens the store of a partition, or makes one. A damaged one is moved aside, and a new one is made in its place: it is rebuilt from
-    /// the log. Fails when the folder holds the state of another log.
-    pub fn open_partition(path: &Path, origin: &Origin, shared: &Shared) -> Result<Self, Error> {
-        let open = || {
-            origin.claim(path)?;
-            Self::open(path, shared, Durability::Process)
-        };
-        match open() {
-            Err(error) if error.is_corruption() => {
-                tracing::warn!(%error, "the state of a partition is damaged");
-                set_aside(path)?;
-                open()
-            }
-            opened => opened,
-        }
-    }
-
     /// Opens the store in the folder `path`, or makes one.
     pub fn open(path: &Path, shared: &Shared, durability: Durability) -> Result<Self, Error> {
         let io = |cause| Error::io(path, &cause);

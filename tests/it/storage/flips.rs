@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use alerttrail::join::Joiner;
-use alerttrail::store::{Base, Error, Origin, Rocks, Shared, Table, Txn, keys};
+use alerttrail::store::{Base, Error, Origin, Rocks, Table, Txn, keys, set_aside};
 
 use super::world::{Random, World, copy, files, fill, folder, in_parallel, number, open};
 
@@ -27,9 +27,16 @@ fn origin() -> Origin {
     }
 }
 
-/// Opens the store of a partition as the processor does.
+/// Opens the store of a partition as the processor does: a damaged one is moved aside, and a new one is made.
 fn open_partition(path: &Path) -> Result<Rocks, Error> {
-    Rocks::open_partition(path, &origin(), &Shared::new(8 << 20))
+    let open_claimed = || origin().claim(path).and_then(|()| open(path));
+    match open_claimed() {
+        Err(error) if error.is_corruption() => {
+            set_aside(path)?;
+            open_claimed()
+        }
+        opened => opened,
+    }
 }
 
 /// A store as a process leaves it that is killed: most of it in table files, the end in the write-ahead log.
@@ -243,7 +250,7 @@ fn b10_the_folder_of_another_log() {
     for other in others {
         let copied = folder.path().join("copied");
         copy(&store, &copied);
-        let error = Rocks::open_partition(&copied, &other, &Shared::new(8 << 20)).err().unwrap();
+        let error = other.claim(&copied).unwrap_err();
         assert!(!error.is_corruption());
         assert_eq!(
             error.to_string(),

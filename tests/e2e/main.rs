@@ -16,4 +16,6 @@ mod demo;
 mod hostile;
 mod lifecycle;
 mod refusals;
+mod secure;
+mod sizes;
 mod util;

@@ -15,6 +15,7 @@ mod answers;
 mod demo;
 mod hostile;
 mod lifecycle;
+mod oauth;
 mod refusals;
 mod secure;
 mod sizes;

@@ -16,9 +16,12 @@ mod answers;
 mod demo;
 mod hostile;
 mod lifecycle;
+mod oauth;
 mod positions;
 mod refusals;
 mod reset;
+mod secure;
+mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;

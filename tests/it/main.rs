@@ -10,6 +10,7 @@
 mod cli;
 mod corpus;
 mod format;
+mod hostile;
 mod scenarios;
 mod storage;
 mod store;

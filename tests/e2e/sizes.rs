@@ -1,0 +1,83 @@
+//! Messages that are small on the wire and large in memory.
+
+use std::time::Duration;
+
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use crate::support::{PATIENCE, World, activity, alert};
+
+/// More than the process takes with ordinary traffic, in MiB: code, store, queues.
+const ORDINARY: u64 = 300;
+
+/// Sends one message, compressed, past the limits that a friendly producer keeps.
+fn send_compressed(world: &World, message: &[u8]) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &world.broker)
+        .set("compression.type", "gzip")
+        .set("message.max.bytes", "100000000")
+        .create()
+        .unwrap();
+    let topic = world.topic("activities");
+    let record = BaseRecord::<(), [u8]>::to(&topic).partition(0).payload(message);
+    assert!(producer.send(record).is_ok());
+    producer.flush(PATIENCE).unwrap();
+    assert_eq!(producer.in_flight_count(), 0);
+}
+
+fn send_a_match(world: &mut World) {
+    let rows: Vec<Vec<u8>> = (0..8)
+        .map(|second| activity("p", &format!("2026-03-01T10:00:0{second}Z"), "good"))
+        .collect();
+    world.send("activities", 4, rows.iter().map(Vec::as_slice));
+    let window = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
+    let alert = alert("A1", "p", window.0, window.1, "2026-03-01T11:05:00Z");
+    world.send("alerts", 1, [alert.as_slice()]);
+}
+
+#[test]
+fn f12_a_message_of_very_many_records_takes_no_more_memory() {
+    let Some(mut world) = World::new("f12") else { return };
+    const OTHERS: usize = 500_000;
+    const UNKNOWN: usize = 50_000;
+    let others = r#"{"Type":"X"},"#.repeat(OTHERS);
+    let message = format!("{{\"records\":[{others}{}{{}}]}}", "7,".repeat(UNKNOWN - 1));
+    assert!(message.len() > 6_000_000);
+    send_compressed(&world, message.as_bytes());
+    send_a_match(&mut world);
+    let mut instance = world.start("a");
+    assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 8);
+    let letters = world.wait_for_records("dead", UNKNOWN, &mut instance);
+    assert_eq!(letters.len(), UNKNOWN);
+    let last = letters.iter().find(|letter| letter.value == b"{}").unwrap();
+    assert_eq!(last.header("alerttrail.index"), (OTHERS + UNKNOWN - 1).to_string());
+    let peak = instance.peak_memory();
+    println!(
+        "F12: {} bytes with {} records: {peak} MiB at the most",
+        message.len(),
+        OTHERS + UNKNOWN
+    );
+    assert!(peak < ORDINARY, "{peak} MiB");
+}
+
+/// librdkafka inflates gzip without a limit of its own, so the message comes; a cut dead letter tells of it. What is too much for the
+/// machine is a matter of who may write to the topic: docs/security.md.
+#[test]
+fn f14_a_batch_that_inflates_to_64_mib_is_survived() {
+    let Some(mut world) = World::new("f14") else { return };
+    const BYTES: usize = 64 << 20;
+    send_compressed(&world, &vec![b' '; BYTES]);
+    send_a_match(&mut world);
+    let mut instance = world.start("a");
+    assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 8);
+    let letters = world.wait_for_records("dead", 1, &mut instance);
+    assert_eq!(letters[0].header("alerttrail.reason"), "invalid_json");
+    assert_eq!(letters[0].header("alerttrail.truncated"), BYTES.to_string());
+    let peak = instance.peak_memory();
+    println!("F14: {BYTES} bytes inflated: {peak} MiB at the most");
+    // Otherwise nothing was inflated.
+    assert!(peak > 64 && peak < ORDINARY + 4 * 64, "{peak} MiB");
+    let (status, took) = instance.terminate();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}

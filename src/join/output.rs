@@ -149,6 +149,11 @@ impl Outbox {
         }
     }
 
+    /// When it counts as full from now on.
+    pub fn limit_to(&mut self, limit: Limit) {
+        self.limit = limit;
+    }
+
     /// Whether it is to be emptied before more goes in.
     pub fn is_full(&self) -> bool {
         self.outputs.len() >= self.limit.outputs || self.bytes >= self.limit.bytes

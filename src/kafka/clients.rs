@@ -153,6 +153,11 @@ impl ClientContext for Logged {
 
 /// What librdkafka says, in the program's own log.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    // Consumers and producers are given the same properties, and each says which are not for it.
+    let level = match facility == "CONFWARN" && message.contains("will be ignored by this") {
+        true => RDKafkaLogLevel::Debug,
+        false => level,
+    };
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
             tracing::error!(facility, message, "librdkafka");

@@ -19,24 +19,30 @@ pub(super) struct Attendance<'c, 's> {
     shutdown: &'s Shutdown,
     topic: &'s str,
     polled: Instant,
+    /// How long the rest of a delivery is waited for when partitions came or went meanwhile, and since when.
+    patience: Duration,
+    changed: Option<Instant>,
     /// What a poll brought; it comes behind all that was read before.
     pub(super) brought: Vec<BorrowedMessage<'c>>,
     pub(super) problem: Option<Error>,
 }
 
 impl<'c, 's> Attendance<'c, 's> {
-    pub(super) fn new(consumer: &'c BaseConsumer<Context>, shutdown: &'s Shutdown, topic: &'s str) -> Self {
+    pub(super) fn new(consumer: &'c BaseConsumer<Context>, shutdown: &'s Shutdown, topic: &'s str, patience: Duration) -> Self {
         Self {
             consumer,
             shutdown,
             topic,
             polled: clock::start(),
+            patience,
+            changed: None,
             brought: Vec::new(),
             problem: None,
         }
     }
 
-    /// Whether to go on waiting: not when the time to stop is up, when partitions came or went, or when reading fails.
+    /// Whether to go on waiting: not when the time to stop is up, when reading fails, or for longer than the patience when partitions
+    /// came or went.
     pub(super) fn goes_on(&mut self) -> bool {
         if self.shutdown.is_overdue() || self.problem.is_some() {
             return false;
@@ -49,6 +55,9 @@ impl<'c, 's> Attendance<'c, 's> {
                 Some(Err(error)) => self.problem = super::read_problem(error, self.topic).err(),
             }
         }
-        self.problem.is_none() && !self.consumer.context().is_changed()
+        if self.consumer.context().is_changed() && self.changed.get_or_insert_with(clock::start).elapsed() >= self.patience {
+            return false;
+        }
+        self.problem.is_none()
     }
 }

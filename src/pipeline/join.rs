@@ -17,6 +17,7 @@ use super::attendance::Attendance;
 use super::join_assignment::Context;
 use super::join_output::Out;
 use super::owners::{Owner, Owners};
+use super::pace::Pace;
 use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
@@ -35,6 +36,8 @@ const INBOX_BYTES: usize = 16 << 20;
 const SHARES: usize = 4;
 /// How long the consumer is waited for when nothing comes.
 const POLL: Duration = Duration::from_millis(50);
+/// How long the rest of a delivery is waited for when partitions came or went meanwhile: what is acknowledged need not be sent again.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often positions are recorded at the most.
 const RECORD_INTERVAL: Duration = Duration::from_secs(3);
 /// After this long without a record it is looked whether there is none: marks come every second.
@@ -56,6 +59,7 @@ struct Work<'d> {
     outbox: Outbox,
     topic: String,
     settings: [u8; 32],
+    pace: &'d Pace,
     recorded: Instant,
     reported: Instant,
     shutdown: Shutdown,
@@ -80,7 +84,7 @@ enum Carried {
 impl<'c> Join<'c> {
     pub(super) fn new(
         config: &'c Config,
-        instance: &'c Instance<'_>,
+        instance: &'c Instance<'c>,
         shutdown: Shutdown,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
@@ -99,6 +103,7 @@ impl<'c> Join<'c> {
                 outbox: Outbox::new(Limit::default()),
                 topic,
                 settings: instance.settings,
+                pace: &instance.pace,
                 recorded: clock::start(),
                 reported: clock::start(),
                 shutdown,
@@ -148,7 +153,7 @@ impl Work<'_> {
         self.metrics.assigned(partitions.len());
         let topic = self.topic.clone();
         let shutdown = self.shutdown.clone();
-        let mut attendance = Attendance::new(consumer, &shutdown, &topic);
+        let mut attendance = Attendance::new(consumer, &shutdown, &topic, Duration::ZERO);
         for partition in &partitions {
             self.owners.open(*partition, config)?;
             if !attendance.goes_on() {
@@ -238,7 +243,16 @@ impl Work<'_> {
             if !inbox.messages.is_empty() {
                 owner.heard = clock::start();
             }
-            let mut attendance = Attendance::new(consumer, &shutdown, &topic);
+            let patience = match owner.transactions {
+                // Behind a change nothing may be committed that was begun before.
+                Some(_) => Duration::ZERO,
+                None => PATIENCE,
+            };
+            let mut attendance = Attendance::new(consumer, &shutdown, &topic, patience);
+            if owner.transactions.is_some() {
+                self.outbox.limit_to(self.pace.begin());
+            }
+            let began = clock::start();
             let sliced = slice(
                 owner,
                 &mut inbox,
@@ -262,9 +276,12 @@ impl Work<'_> {
                 self.owners.close(partition);
                 return attendance.problem.map_or(Ok(()), Err);
             }
+            if owner.transactions.is_some() {
+                self.pace.done(began.elapsed());
+            }
             self.metrics.joined(partition, &mut owner.joiner, &owner.base);
             // A replay goes over what is on record already: the record never goes back.
-            if owner.joiner.position() > owner.recorded {
+            if owner.joiner.position() > owner.recorded && !consumer.context().is_changed() {
                 consumer.context().emitted(partition, owner.joiner.position());
             }
             let has_more = !inbox.messages.is_empty() || owner.joiner.has_work();

@@ -3,7 +3,7 @@
 //! [`local`] runs ROUTE and JOIN over a log in memory. `processor` runs the same two over Kafka: `route` from the input topics to the
 //! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
 //! committed (`ledger`), which partitions are read from where (`route_assignment`, `route_positions`, `join_assignment`), the state of those
-//! that are joined (`owners`), what is sent because of them (`join_output`) and how the group hears of us meanwhile (`attendance`), what the
+//! that are joined (`owners`), what is sent because of them (`join_output`) and how the group hears of us meanwhile (`attendance`), how much goes into a transaction (`pace`), what the
 //! end of the log tells before anything is written (`settings`). Relies on the pure stages for what follows from a record, and on `kafka`
 //! for reaching a broker.
 
@@ -20,6 +20,8 @@ mod ledger;
 pub mod local;
 #[cfg(feature = "kafka")]
 mod owners;
+#[cfg(feature = "kafka")]
+mod pace;
 #[cfg(feature = "kafka")]
 pub mod processor;
 #[cfg(feature = "kafka")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::join::Join;
+use super::pace::Pace;
 use super::route::Route;
 use super::settings;
 use crate::config::{Config, Property};
@@ -119,6 +120,8 @@ pub struct Instance<'c> {
     pub(super) dir: StateDir,
     /// What state depends on, as a hash that travels in the log.
     pub(super) settings: [u8; 32],
+    /// How much goes into a transaction. It outlives the stage: a transaction that was too large ends that.
+    pub(super) pace: Pace,
     /// Whether the topics are asked how large a message may be.
     asks_for_limits: bool,
 }
@@ -134,6 +137,7 @@ impl<'c> Instance<'c> {
                 Stages::All | Stages::Join => dir,
             })?,
             settings: settings_hash(config),
+            pace: Pace::default(),
             asks_for_limits: false,
         })
     }

@@ -1,0 +1,82 @@
+//! How much goes into one transaction: it must be committed before the broker gives it up, however slow the broker is.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::join::Limit;
+
+/// Below this a transaction may be larger the next time.
+const QUICK: Duration = Duration::from_millis(500);
+/// Above this it is to be smaller. The broker's patience is some seconds more.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// The size of transactions, found by their durations.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// The size of the next one.
+    next: Limit,
+    /// The size of the one that was begun last.
+    begun: Limit,
+}
+
+impl Pace {
+    /// How large the transaction that begins now may be. Until it is [`Pace::done`] the next one is a good deal smaller: it may never be.
+    pub(super) fn begin(&self) -> Limit {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.begun = state.next;
+        state.next = scaled(state.begun, 1, 8);
+        state.begun
+    }
+
+    /// It took so long.
+    pub(super) fn done(&self, taken: Duration) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.next = match taken {
+            taken if taken < QUICK => scaled(state.begun, 2, 1),
+            taken if taken > SLOW => scaled(state.begun, 1, 2),
+            _ => state.begun,
+        };
+    }
+}
+
+fn scaled(limit: Limit, by: usize, of: usize) -> Limit {
+    let most = Limit::default();
+    Limit {
+        outputs: (limit.outputs * by / of).clamp(1, most.outputs),
+        bytes: (limit.bytes * by / of).clamp(1, most.bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_never_ends_makes_the_next_one_smaller() {
+        let pace = Pace::default();
+        assert_eq!(pace.begin(), Limit::default());
+        let second = pace.begin();
+        assert_eq!(second.bytes, Limit::default().bytes / 8);
+        for _ in 0..20 {
+            pace.begin();
+        }
+        assert_eq!(pace.begin(), Limit { outputs: 1, bytes: 1 });
+    }
+
+    #[test]
+    fn quick_ones_grow_to_the_most_and_slow_ones_shrink() {
+        let pace = Pace::default();
+        pace.begin();
+        pace.done(SLOW * 2);
+        assert_eq!(pace.begin().outputs, Limit::default().outputs / 2);
+        pace.done(QUICK / 2);
+        assert_eq!(pace.begin(), Limit::default());
+        pace.done(QUICK * 2);
+        assert_eq!(pace.begin(), Limit::default(), "neither quick nor slow");
+    }
+}

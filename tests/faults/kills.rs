@@ -17,7 +17,9 @@ in_every_mode!(
 );
 
 /// JOIN writes its state behind so many outputs at the latest: no crash repeats more of one partition.
-const OUTBOX: usize = 2_000;
+pub(crate) const OUTBOX: usize = 2_000;
+/// Of the log.
+pub(crate) const PARTITIONS: usize = 3;
 /// The shortest that brokers allow.
 const SESSION: &str = "\"session.timeout.ms\" = \"6000\"";
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::feed::Feed;
-use crate::kills::members;
+use crate::kills::{OUTBOX, PARTITIONS, members};
 use crate::lab::{Bench, lab};
 use crate::membership::joined;
 use crate::oracle::{Expected, Output};
@@ -61,8 +61,8 @@ impl Behind {
             });
     }
 
-    /// With an idempotent producer in one process nothing comes again.
-    fn ok(mut self) {
+    /// Ends well when the answer is right, and not more came again than `most_repeats`.
+    fn ok(mut self, most_repeats: usize) {
         self.lab.proxy.rule(Rules::default());
         self.progress();
         self.trial.fact("messages", self.feed.finish());
@@ -71,7 +71,12 @@ impl Behind {
             .wait_for(&expected, Duration::from_secs(120), &mut [&mut self.instance]);
         self.trial.fact("pairs", expected.len());
         self.trial.fact("repeats", self.output.repeats());
-        assert_eq!(self.output.repeats(), 0);
+        assert!(
+            self.output.repeats() <= most_repeats,
+            "{} repeats\n{}",
+            self.output.repeats(),
+            self.instance.log()
+        );
         self.trial.ok();
     }
 }
@@ -84,22 +89,23 @@ fn c08_response_lost_behind_the_append(mode: Mode) {
     if mode == Mode::ExactlyOnce {
         losses.push(("-join", END_TXN));
     }
-    for (client, request) in losses {
+    // One at a time: with the connection everything else in flight on it is lost too.
+    for (client, request) in losses.repeat(2) {
         let (so_far, began) = (cut(&test), Instant::now());
         test.lab.proxy.rule(Rules {
             client: client.to_owned(),
-            cut_responses: (request, 2),
+            cut_responses: (request, 1),
             ..Rules::default()
         });
-        while cut(&test) < so_far + 2 && began.elapsed() < Duration::from_secs(30) {
+        while cut(&test) == so_far && began.elapsed() < Duration::from_secs(30) {
             test.output.catch_up(Duration::from_millis(50));
             test.instance.assert_runs();
         }
-        test.trial.proves("the loss of two responses", cut(&test) >= so_far + 2);
+        test.trial.proves("the loss of a response", cut(&test) > so_far);
     }
     let cut = cut(&test) - before;
     test.trial.fact("responses_cut", cut);
-    test.ok();
+    test.ok(0);
 }
 
 fn c09_idle_connections_closed(mode: Mode) {
@@ -118,7 +124,7 @@ fn c09_idle_connections_closed(mode: Mode) {
     let closed = test.lab.proxy.counts().closed_idle.load(Ordering::SeqCst) - before;
     test.trial.fact("closed", closed);
     test.trial.proves("a closed connection", closed > 0);
-    test.ok();
+    test.ok(0);
 }
 
 /// Bytes of memory that the process holds.
@@ -138,7 +144,9 @@ fn c10_slow_sink(mode: Mode) {
         bytes_per_second: Some(5_000),
         ..Rules::default()
     });
-    let taken_on = joined(&test.instance);
+    // What had been on its way.
+    test.output.catch_up(Duration::from_millis(500));
+    let (taken_on, before) = (joined(&test.instance), test.output.len());
     let (began, mut most) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(seconds as u64) {
         test.output.catch_up(Duration::from_millis(200));
@@ -149,8 +157,17 @@ fn c10_slow_sink(mode: Mode) {
     test.trial.fact("slow_seconds", seconds);
     test.trial.fact("slow_bytes", slowed);
     test.trial.fact("most_memory_mb", most >> 20);
-    test.trial.proves("a sink that holds back", slowed > 100_000);
+    test.trial
+        .proves("a sink that holds back", slowed > 30_000 && slowed < 20_000 * seconds as u64);
     assert!(most < MOST, "{most} bytes of memory");
+    test.trial.fact("rows_meanwhile", test.output.len() - before);
+    assert!(
+        test.output.len() > before,
+        "a slow sink is a stop: nothing went out in {seconds} s\n{}",
+        test.instance.log()
+    );
+    test.lab.proxy.rule(Rules::default());
+    test.progress();
     // Longer than max.poll.interval.ms: whoever waits for the sink must still be heard of.
     assert_eq!(
         joined(&test.instance),
@@ -158,7 +175,7 @@ fn c10_slow_sink(mode: Mode) {
         "it fell out of its group:\n{}",
         test.instance.log()
     );
-    test.ok();
+    test.ok(0);
 }
 
 fn c11_half_open_and_reset(mode: Mode) {
@@ -181,5 +198,6 @@ fn c11_half_open_and_reset(mode: Mode) {
     test.trial.fact("held_frames", dropped);
     test.trial.fact("reset", reset);
     test.trial.proves("a silent network, and a reset", dropped > 0 && reset > 0);
-    test.ok();
+    // Silent for longer than its session, the instance is none of the group's any more.
+    test.ok(PARTITIONS * OUTBOX);
 }

@@ -153,9 +153,10 @@ impl Output {
             }
             assert!(
                 began.elapsed() < patience,
-                "after {patience:?} still no {what}; {} records, {} repeats",
+                "after {patience:?} still no {what}; {} records, {} repeats\n{}",
                 self.len(),
-                self.repeats
+                self.repeats,
+                logs(instances)
             );
         }
     }
@@ -182,8 +183,9 @@ impl Output {
             }
             assert!(
                 began.elapsed() < patience,
-                "{missing} of {} pairs are missing, {wrong} are wrong",
-                expected.len()
+                "{missing} of {} pairs are missing, {wrong} are wrong\n{}",
+                expected.len(),
+                logs(instances)
             );
         }
         // What comes behind the answer must not undo it.
@@ -191,6 +193,16 @@ impl Output {
         self.catch_up(Duration::from_millis(200));
         assert_eq!(self.difference(expected), (0, 0));
     }
+}
+
+/// The last words of each instance.
+fn logs(instances: &[&mut Instance]) -> String {
+    const LINES: usize = 25;
+    let last = |log: String| {
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
+    };
+    instances.iter().map(|instance| last(instance.log()) + "\n--\n").collect()
 }
 
 /// The answer to everything sent: pairs by the id of their row.

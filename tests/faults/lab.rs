@@ -30,6 +30,15 @@ impl std::ops::Deref for Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         self.proxy.rule(Rules::default());
+        if std::thread::panicking() {
+            // Whose fault it is, the broker may know.
+            let log = std::fs::read_to_string(self.data.join("server.log")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            println!(
+                "the broker's last words:\n{}",
+                lines[lines.len().saturating_sub(40)..].join("\n")
+            );
+        }
     }
 }
 

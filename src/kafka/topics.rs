@@ -56,14 +56,15 @@ impl<'c> Topics<'c> {
         let mut left = TIMEOUT;
         let mut patience = FIRST_PATIENCE;
         loop {
-            let cause = match partitions_within(&self.consumer, topic, patience.min(left)) {
+            let asked = partitions_within(&self.consumer, topic, patience.min(left));
+            // Why there is no connection is told only to those who poll, and not in the answer itself.
+            asking::listen(&self.consumer);
+            let cause = match asked {
                 Ok(found) => return Ok(found),
                 Err(cause) => cause,
             };
             left = left.saturating_sub(patience);
             patience *= 2;
-            // Why there is no connection is told only to those who poll, and not in the answer itself.
-            asking::listen(&self.consumer);
             let servers = &self.config.kafka.bootstrap_servers;
             if let Some(refusal) = self.consumer.context().refusal(servers) {
                 return Err(refusal);

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
@@ -156,7 +156,10 @@ fn g5_an_event_hubs_login_gives_the_answer_and_no_secret_is_printed() {
     let check = check.output().unwrap();
     assert!(check.status.success());
     let json = as_json(&config, &environment);
-    assert!(json.contains("\"facility\":\"CONF\"") && json.contains("client.rack = ***"));
+    assert!(
+        json.contains("\"facility\":\"CONF\"") && json.contains("client.rack = ***"),
+        "{json}"
+    );
     let key = files.key();
     let escaped = format!("{CANARY:?}");
     for (place, text) in [
@@ -210,7 +213,10 @@ impl Relay {
             for client in listener.incoming() {
                 let (mut client, mut broker) = (client.unwrap(), TcpStream::connect(&to).unwrap());
                 let (mut answers, mut back) = (broker.try_clone().unwrap(), client.try_clone().unwrap());
-                std::thread::spawn(move || drop(std::io::copy(&mut answers, &mut back)));
+                std::thread::spawn(move || {
+                    drop(std::io::copy(&mut answers, &mut back));
+                    drop(back.shutdown(Shutdown::Both));
+                });
                 let ear = Arc::clone(&ear);
                 std::thread::spawn(move || {
                     let mut buffer = [0; 4096];

@@ -15,7 +15,8 @@ fn send_compressed(world: &World, message: &[u8]) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", &world.broker)
         .set("compression.type", "gzip")
-        .set("message.max.bytes", "100000000")
+        .set("message.max.bytes", "1000000000")
+        .set("queue.buffering.max.kbytes", "2000000")
         .create()
         .unwrap();
     let topic = world.topic("activities");
@@ -64,19 +65,29 @@ fn f12_a_message_of_very_many_records_takes_no_more_memory() {
 /// machine is a matter of who may write to the topic: docs/security.md.
 #[test]
 fn f14_a_batch_that_inflates_to_64_mib_is_survived() {
+    inflate(64);
+}
+
+#[test]
+#[ignore = "takes 3 GiB of memory: it measures what the broker lets through at the most"]
+fn f14_a_batch_that_inflates_to_900_mib_is_survived_where_there_is_memory() {
+    inflate(900);
+}
+
+fn inflate(mib: usize) {
     let Some(mut world) = World::new("f14") else { return };
-    const BYTES: usize = 64 << 20;
-    send_compressed(&world, &vec![b' '; BYTES]);
+    let bytes = mib << 20;
+    send_compressed(&world, &vec![b' '; bytes]);
     send_a_match(&mut world);
     let mut instance = world.start("a");
     assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 8);
     let letters = world.wait_for_records("dead", 1, &mut instance);
     assert_eq!(letters[0].header("alerttrail.reason"), "invalid_json");
-    assert_eq!(letters[0].header("alerttrail.truncated"), BYTES.to_string());
+    assert_eq!(letters[0].header("alerttrail.truncated"), bytes.to_string());
     let peak = instance.peak_memory();
-    println!("F14: {BYTES} bytes inflated: {peak} MiB at the most");
+    println!("F14: {mib} MiB inflated: {peak} MiB at the most");
     // Otherwise nothing was inflated.
-    assert!(peak > 64 && peak < ORDINARY + 4 * 64, "{peak} MiB");
+    assert!(peak > mib as u64 && peak < ORDINARY + 3 * mib as u64, "{peak} MiB");
     let (status, took) = instance.terminate();
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");

@@ -70,6 +70,7 @@ where
         ("message.timeout.ms", "0"),
     ];
     overlay(&mut client, config, &serves_well);
+    limit_batches(&mut client, config);
     set_all(&mut client, &[("enable.idempotence", "true")]);
     client.create_with_context(context).map_err(Error::Client)
 }
@@ -91,6 +92,7 @@ where
         ("transaction.timeout.ms", "10000"),
     ];
     overlay(&mut client, config, &serves_well);
+    limit_batches(&mut client, config);
     // A message lives as long as its transaction at the most.
     client.remove("message.timeout.ms");
     client.set("transactional.id", transactional_id);
@@ -115,6 +117,15 @@ pub fn message_max_bytes(config: &Config) -> usize {
     /// librdkafka's default.
     const DEFAULT: usize = 1_000_000;
     configured.and_then(|value| value.expose().parse().ok()).unwrap_or(DEFAULT)
+}
+
+/// To a broker a batch is a message too: none may be larger than a message may be.
+fn limit_batches(client: &mut ClientConfig, config: &Config) {
+    /// librdkafka's name for the greatest batch.
+    const BATCH_SIZE: &str = "batch.size";
+    let limit = message_max_bytes(config);
+    let configured = client.get(BATCH_SIZE).and_then(|value| value.parse().ok());
+    client.set(BATCH_SIZE, configured.unwrap_or(limit).min(limit).to_string());
 }
 
 fn base(config: &Config) -> ClientConfig {

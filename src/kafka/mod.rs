@@ -1,5 +1,5 @@
 //! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
-//! ([`groups`]), why no broker answers (`asking`), how a log is known again ([`digest`]), and how messages are sent and waited for
+//! ([`groups`]), whether a group still answers ([`membership`]), why no broker answers (`asking`), how a log is known again ([`digest`]), and how messages are sent and waited for
 //! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
 //! nothing of records and what they mean.
 
@@ -8,6 +8,7 @@ pub mod clients;
 pub mod delivery;
 pub mod digest;
 pub mod groups;
+pub mod membership;
 pub mod topics;
 pub mod transactions;
 
@@ -131,6 +132,14 @@ pub enum Error {
         id: String,
         /// The client's word.
         cause: rdkafka::error::KafkaError,
+    },
+    /// The group does not say which partitions are ours.
+    #[error("the consumer group {group} has not said for {seconds} s which partitions are this instance's: it is joined anew")]
+    NotAssigned {
+        /// The group.
+        group: String,
+        /// How long it said nothing.
+        seconds: u64,
     },
     /// Records are there, and the consumer does not bring them.
     #[error(

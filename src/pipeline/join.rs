@@ -132,6 +132,7 @@ impl<'c> Join<'c> {
             work.out.check()?;
             if work.recorded.elapsed() >= RECORD_INTERVAL {
                 work.record(&consumer, CommitMode::Async)?;
+                consumer.context().membership.check()?;
                 work.look_for_stalls(&consumer)?;
                 work.look_for_folders(&consumer);
             }

@@ -15,12 +15,14 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::Error;
 use crate::config::{Config, Delivery};
 use crate::join::Position;
+use crate::kafka::membership::Membership;
 use crate::kafka::{self, clients, topics};
 
 /// Takes note of partitions that come and go.
 pub(super) struct Context {
     topic: String,
     delivery: Delivery,
+    pub(super) membership: Membership,
     state: Mutex<State>,
 }
 
@@ -38,6 +40,7 @@ impl Context {
         Self {
             topic: config.repartition.topic.clone(),
             delivery: config.output.delivery,
+            membership: Membership::new(format!("{}-join", config.application.id)),
             state: Mutex::default(),
         }
     }
@@ -145,12 +148,14 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.membership.assigned();
                 let elements = list.elements();
                 let partitions = elements.iter().map(|element| element.partition()).collect();
                 // Reading begins once it is known where.
                 self.note(partitions, consumer.assign(&TopicPartitionList::new()));
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                self.membership.revoked();
                 // Behind the loss of a membership the record belongs to others; the broker would refuse.
                 if !consumer.assignment_lost() {
                     self.record(consumer, CommitMode::Sync);

@@ -92,6 +92,7 @@ impl Error {
                 error,
                 kafka::Error::Delivery { .. }
                     | kafka::Error::Transaction { .. }
+                    | kafka::Error::NotAssigned { .. }
                     | kafka::Error::Stalled { .. }
                     | kafka::Error::Unreachable { .. }
             ),

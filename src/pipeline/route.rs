@@ -173,6 +173,7 @@ impl Route {
             self.send_marks()?;
         }
         if self.committed.elapsed() >= COMMIT_INTERVAL {
+            self.consumer.context().membership.check()?;
             self.commit(CommitMode::Async);
         }
         Ok(())

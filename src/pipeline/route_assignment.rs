@@ -14,6 +14,7 @@ use super::ledger::Ledger;
 use super::route_positions::{self, Begin, Known};
 use super::settings;
 use crate::config::{Config, Start};
+use crate::kafka::membership::Membership;
 use crate::kafka::{Error, clients, topics};
 use crate::metrics::Metrics;
 
@@ -30,6 +31,7 @@ pub(super) enum Event {
 /// Decides where reading begins.
 pub(super) struct Context {
     config: Config,
+    pub(super) membership: Membership,
     ledger: Arc<Mutex<Ledger>>,
     metrics: Arc<Metrics>,
     events: Mutex<Vec<Event>>,
@@ -39,6 +41,7 @@ impl Context {
     pub(super) fn new(config: &Config, ledger: Arc<Mutex<Ledger>>, metrics: Arc<Metrics>) -> Self {
         Self {
             config: config.clone(),
+            membership: Membership::new(format!("{}-route", config.application.id)),
             ledger,
             metrics,
             events: Mutex::default(),
@@ -184,11 +187,15 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.membership.assigned();
                 if let Err(error) = self.assign(consumer, list) {
                     self.push(Event::Failed(error));
                 }
             }
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoke(consumer, list),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                self.membership.revoked();
+                self.revoke(consumer, list);
+            }
             other => {
                 let code: RDKafkaErrorCode = other.into();
                 self.push(Event::Failed(Error::Read {

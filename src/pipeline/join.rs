@@ -22,11 +22,13 @@ use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
 use crate::join::{Limit, Outbox};
-use crate::kafka::{self, clients, topics};
+use crate::kafka::clients::{self, Logged};
+use crate::kafka::digest::digest;
+use crate::kafka::{self, topics};
 use crate::log::LogRecord;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::store::{Base as _, Txn};
+use crate::store::{Base as _, Table, Txn, keys};
 
 /// Log records that wait to be applied, at the most.
 const INBOX: usize = 2_000;
@@ -166,6 +168,7 @@ impl Work<'_> {
         }
         let read = |cause| context.read_error(cause);
         let recorded = context.recorded(consumer, &partitions)?;
+        let questions: BaseConsumer<Logged> = clients::consumer(config, "settings", None, Logged)?;
         let mut starts = TopicPartitionList::new();
         for owner in self.owners.iter_mut() {
             let partition = owner.partition;
@@ -177,7 +180,10 @@ impl Work<'_> {
                 0 => low,
                 position => position,
             };
-            if begin < low || begin.max(record.offset) > high {
+            if begin < low
+                || begin.max(record.offset) > high
+                || !owner.knows_its_log(&self.topic, low, &questions).map_err(read)?
+            {
                 return Err(lost(&self.topic, partition, begin.max(record.offset), low, high).into());
             }
             owner.emitted = record;
@@ -399,6 +405,7 @@ fn slice(
     consumer: &BaseConsumer<Context>,
 ) -> Result<Carried, Error> {
     let mut txn = Txn::new(&owner.base);
+    let mut last = None;
     while owner.joiner.step(&mut txn, outbox)?
         && !outbox.is_full()
         && let Some(message) = inbox.pop()
@@ -419,6 +426,10 @@ fn slice(
             });
         }
         owner.joiner.begin(message.offset(), record, &mut txn)?;
+        last = Some(message);
+    }
+    if let Some(last) = last {
+        txn.put(Table::Meta, keys::LAST.to_vec(), digest(&last).to_vec());
     }
     owner.joiner.save(&mut txn)?;
     let changes = txn.into_batch();

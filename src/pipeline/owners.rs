@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaResult;
+
 use super::Error;
 use crate::clock;
 use crate::config::{Config, Delivery, StateSettings};
 use crate::join::{Joiner, Position};
+use crate::kafka::clients::Logged;
+use crate::kafka::digest::record_digest;
 use crate::kafka::transactions::Transactions;
 #[cfg(feature = "rocksdb")]
 use crate::store::Origin;
@@ -36,6 +41,25 @@ pub(super) struct Owner {
     pub(super) heard: Instant,
     /// In exactly-once mode, the right to send.
     pub(super) transactions: Option<Transactions>,
+    /// Whether the log has been found to be the one that the state was made from.
+    is_known: bool,
+}
+
+impl Owner {
+    /// Whether the record applied last still stands where it stood: a topic that was deleted and made anew under its name has the same
+    /// offsets, and other records. What retention has removed cannot be compared.
+    pub(super) fn knows_its_log(&mut self, topic: &str, low: i64, consumer: &BaseConsumer<Logged>) -> KafkaResult<bool> {
+        let last = self.joiner.next_offset() - 1;
+        if self.is_known || last < low {
+            return Ok(true);
+        }
+        let Ok(Some(kept)) = self.base.get(Table::Meta, keys::LAST) else {
+            return Ok(true);
+        };
+        let found = record_digest(consumer, topic, self.partition, last)?;
+        self.is_known = found.is_some_and(|found| found.as_slice() == kept);
+        Ok(self.is_known)
+    }
 }
 
 /// The partitions that are owned now.
@@ -145,6 +169,7 @@ impl<'d> Owners<'d> {
             end: 0,
             heard: clock::start(),
             transactions,
+            is_known: false,
         };
         self.open.insert(partition, owner);
         Ok(())

@@ -154,6 +154,9 @@ pub const WORK: &[u8] = b"work";
 /// What state depends on.
 pub const SETTINGS: &[u8] = b"settings";
 
+/// The digest of the log record applied last, by which the log is known again.
+pub const LAST: &[u8] = b"last";
+
 /// A day on which there are activities.
 pub fn day(day: i64) -> Vec<u8> {
     let mut bytes = vec![b'd'];

@@ -3,6 +3,7 @@
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use crate::support::world::Counted;
 use crate::support::{World, activity, alert, program};
 
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
@@ -270,4 +271,22 @@ fn a_log_made_anew_is_refused_and_reset_leads_out() {
         world.wait_for_answer(&mut [&mut instance]).keys().collect::<Vec<_>>(),
         expected.keys().collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn a_log_made_anew_that_has_grown_past_the_state_is_refused_too() {
+    let Some(world) = joined("log-grown") else { return };
+    let log = world.log_topic();
+    let ends = [0, 1, 2].map(|partition| world.range(&log, partition).1);
+    world.delete_topic(&log);
+    world.create_topic(&log, 3, &[]);
+    for (partition, end) in (0..3).zip(ends) {
+        let others = (0..end + 5).map(|_| b"another log".as_slice());
+        world.send_to("correlation-repartition", partition, Counted::No, others);
+        assert!(world.range(&log, partition).1 > end);
+    }
+    let output = world.run_to_end("a");
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("the log was deleted and made anew"), "{said}");
 }

@@ -53,12 +53,8 @@ fn f12_a_message_of_very_many_records_takes_no_more_memory() {
     let last = letters.iter().find(|letter| letter.value == b"{}").unwrap();
     assert_eq!(last.header("alerttrail.index"), (OTHERS + UNKNOWN - 1).to_string());
     let peak = instance.peak_memory();
-    println!(
-        "F12: {} bytes with {} records: {peak} MiB at the most",
-        message.len(),
-        OTHERS + UNKNOWN
-    );
     assert!(peak < ORDINARY, "{peak} MiB");
+    println!("F12 ok bytes={} records={} peak_mib={peak}", message.len(), OTHERS + UNKNOWN);
 }
 
 /// librdkafka inflates gzip without a limit of its own, so the message comes; a cut dead letter tells of it. What is too much for the
@@ -85,10 +81,10 @@ fn inflate(mib: usize) {
     assert_eq!(letters[0].header("alerttrail.reason"), "invalid_json");
     assert_eq!(letters[0].header("alerttrail.truncated"), bytes.to_string());
     let peak = instance.peak_memory();
-    println!("F14: {mib} MiB inflated: {peak} MiB at the most");
     // Otherwise nothing was inflated.
     assert!(peak > mib as u64 && peak < ORDINARY + 3 * mib as u64, "{peak} MiB");
     let (status, took) = instance.terminate();
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
+    println!("F14 ok inflated_mib={mib} peak_mib={peak}");
 }

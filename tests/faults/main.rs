@@ -22,6 +22,7 @@ mod rng;
 mod support;
 mod trial;
 
+mod bounds;
 mod broker;
 mod input;
 mod kills;

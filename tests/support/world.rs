@@ -150,6 +150,7 @@ idle_timeout = "{idle}"
 {correlation}
 [state]
 dir = "{dir}"
+{state}
 memory = "64MB"
 retention = "3650d"
 [output]
@@ -164,6 +165,7 @@ listen = ""
             broker = self.served,
             dir = self.states.join(state).display(),
             idle = self.idle_timeout,
+            state = more("state"),
             kafka = more("kafka.properties"),
             input = more("input"),
             watermark = more("watermark"),

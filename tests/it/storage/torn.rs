@@ -44,6 +44,7 @@ fn b1_a_torn_end_of_the_write_ahead_log() {
     let positions = positions.into_inner().unwrap();
     assert!(positions.len() > 5, "{positions:?}");
     assert_eq!(positions.last(), Some(&i64::try_from(world.len()).unwrap()));
+    println!("B1 ok lengths={} positions={}", lengths.len(), positions.len());
 }
 
 /// A day falls behind the horizon, its files are given back, and then the power fails: what is left must not be a state from before, without

@@ -275,7 +275,7 @@ fn what_is_not_trusted_is_refused_soon_with_the_cause_and_without_a_word_of_the_
     let right = files.connection_string.as_str();
     let cases: [(&str, String, &Path, &str, &str); 4] = [
         ("password", tls.clone(), &files.ca(), &wrong, "refuses the login"),
-        ("ca", tls.clone(), &other_ca, right, "certificate verify failed"),
+        ("ca", tls, &other_ca, right, "certificate verify failed"),
         (
             "host",
             elsewhere.address.clone(),

@@ -210,3 +210,63 @@ fn limits_of_event_hubs_are_warned_of() {
     );
     assert!(one_hub.unwrap().warnings()[0].starts_with("kafka.connection_string has an EntityPath"));
 }
+
+#[test]
+fn a_connection_string_leaves_this_machine_encrypted_only() {
+    for protocol in ["SASL_PLAINTEXT", "PLAINTEXT", "ssl"] {
+        let more = format!("kafka.properties.security.protocol = \"{protocol}\"");
+        let errors = event_hubs(&more).unwrap_err().to_string();
+        assert!(
+            errors.starts_with("kafka.properties.security.protocol: would send the connection string in the clear"),
+            "{errors}"
+        );
+    }
+    assert!(event_hubs("kafka.properties.security.protocol = \"sasl_ssl\"").is_ok());
+}
+
+#[test]
+fn plaintext_to_another_machine_is_warned_of() {
+    let warned = |servers: &str, protocol: &str| {
+        let file = format!("kafka.bootstrap_servers = \"{servers}\"\nkafka.properties.security.protocol = \"{protocol}\"");
+        let warnings = load(&file, &[]).unwrap().warnings();
+        warnings.iter().any(|warning| warning.contains("unencrypted"))
+    };
+    for here in [
+        "localhost:9092",
+        "127.0.0.1:9092",
+        "[::1]:9092",
+        "PLAINTEXT://localhost:9092",
+        "127.0.0.1:1,127.0.0.2:2",
+    ] {
+        assert!(!warned(here, "PLAINTEXT"), "{here}");
+    }
+    for elsewhere in [
+        "broker:9092",
+        "127.0.0.1:9092,broker:9092",
+        "10.0.0.1:9092",
+        "[2001:db8::1]:9092",
+    ] {
+        assert!(
+            warned(elsewhere, "PLAINTEXT") && warned(elsewhere, "sasl_plaintext"),
+            "{elsewhere}"
+        );
+        assert!(!warned(elsewhere, "SSL") && !warned(elsewhere, "sasl_ssl"), "{elsewhere}");
+    }
+}
+
+#[test]
+fn every_secret_is_known_whole_and_its_keys_by_themselves() {
+    let more = "http.token = \"${T}\"\nkafka.properties.ssl.key.password = \"four\"\nkafka.properties.client.rack = \"${R}\"\n\
+                kafka.properties.debug = \"${D}\"\nkafka.properties.client.id = \"plain-and-long\"";
+    let file = format!("kafka.preset = \"event-hubs\"\nkafka.connection_string = \"${{EH}}\"\n{more}");
+    let variables = [("EH", STRING), ("T", "the-token"), ("R", "long-enough"), ("D", "all")];
+    let config = load(&file, &variables).unwrap();
+    let secrets: Vec<&str> = config.secrets().collect();
+    for secret in [STRING, "S3CR3T-canary=", "the-token", "four", "long-enough"] {
+        assert!(secrets.contains(&secret), "{secret}: {secrets:?}");
+    }
+    assert!(
+        !secrets.contains(&"all") && !secrets.contains(&"plain-and-long"),
+        "{secrets:?}"
+    );
+}

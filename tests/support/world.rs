@@ -135,7 +135,6 @@ impl World {
 id = "{name}"
 [kafka]
 bootstrap_servers = "{broker}"
-[kafka.properties]
 {kafka}
 [input]
 topics = ["{name}-activities", "{name}-alerts"]
@@ -166,7 +165,7 @@ listen = ""
             dir = self.states.join(state).display(),
             idle = self.idle_timeout,
             state = more("state"),
-            kafka = more("kafka.properties"),
+            kafka = self.more.get("kafka.properties").map_or_else(String::new, |lines| format!("[kafka.properties]\n{lines}")),
             input = more("input"),
             watermark = more("watermark"),
             correlation = more("correlation"),

@@ -117,6 +117,16 @@ impl World {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let results = runtime.block_on(admin.create_topics([&new], &AdminOptions::new())).unwrap();
         assert!(results.iter().all(Result::is_ok), "{results:?}");
+        // A broker under load takes a moment to lead what it has made.
+        let began = Instant::now();
+        let led = |metadata: rdkafka::metadata::Metadata| {
+            let partitions = metadata.topics()[0].partitions();
+            !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0)
+        };
+        while !admin.inner().fetch_metadata(Some(topic), PATIENCE).is_ok_and(led) {
+            assert!(began.elapsed() < PATIENCE, "{topic} has no leader");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     pub(crate) fn client(&self) -> ClientConfig {

@@ -187,11 +187,13 @@ fn as_json(config: &Path, environment: &[(&str, &str)]) -> String {
         .replace("-rows\"", "-no-such-topic\"")
         .replace("listen = \"127", "# listen = \"127");
     fs::write(&path, text).unwrap();
-    let environment: Vec<_> = environment
-        .iter()
-        .copied()
-        .chain([("ALERTTRAIL_LOG_FORMAT", "json")])
-        .collect();
+    // The folder of the one that runs is its own.
+    let state = path.with_extension("state");
+    let more = [
+        ("ALERTTRAIL_LOG_FORMAT", "json"),
+        ("ALERTTRAIL_STATE__DIR", state.to_str().unwrap()),
+    ];
+    let environment: Vec<_> = environment.iter().copied().chain(more).collect();
     let (output, said, _) = run(&path, &environment);
     assert_eq!(output.status.code(), Some(1), "{said}");
     said

@@ -175,7 +175,10 @@ listen = ""
             dir = self.states.join(state).display(),
             idle = self.idle_timeout,
             state = more("state"),
-            kafka = self.more.get("kafka.properties").map_or_else(String::new, |lines| format!("[kafka.properties]\n{lines}")),
+            kafka = self
+                .more
+                .get("kafka.properties")
+                .map_or_else(String::new, |lines| format!("[kafka.properties]\n{lines}")),
             input = more("input"),
             watermark = more("watermark"),
             correlation = more("correlation"),

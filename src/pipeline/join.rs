@@ -132,7 +132,7 @@ impl<'c> Join<'c> {
                 work.apply(&consumer, &mut inboxes)?;
             }
             work.out.check()?;
-            if work.recorded.elapsed() >= RECORD_INTERVAL {
+            if work.recorded.elapsed() >= RECORD_INTERVAL && !consumer.context().is_changed() {
                 work.record(&consumer, CommitMode::Async)?;
                 consumer.context().membership.check()?;
                 work.look_for_stalls(&consumer)?;
@@ -247,7 +247,7 @@ impl Work<'_> {
                 continue;
             };
             let Some(owner) = self.owners.get(partition) else { continue };
-            if !inbox.messages.is_empty() {
+            if !inbox.messages.is_empty() || owner.joiner.has_work() {
                 owner.heard = clock::start();
             }
             let patience = match owner.transactions {

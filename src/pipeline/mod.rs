@@ -87,6 +87,7 @@ fn read_problem(error: rdkafka::error::KafkaError, topics: &str) -> Result<(), E
             | Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
             | Code::UnknownTopic
+            | Code::FencedInstanceId
             | Code::Fatal,
         ) => Err(Error::Kafka(crate::kafka::Error::Read {
             topics: topics.to_owned(),

@@ -52,7 +52,9 @@ pub enum Error {
     #[error("cannot encode a record for the repartition log: {0}")]
     Encode(#[from] log::Error),
     /// State that was made under other settings.
-    #[error("the state in {path} was made under other settings ({differences}): set them back, or use another application.id")]
+    #[error(
+        "the state in {path} was made under other settings ({differences}): set them back, or use another application.id, or begin anew with `alerttrail reset`"
+    )]
     StoredSettings {
         /// Where the state is.
         path: PathBuf,
@@ -61,7 +63,7 @@ pub enum Error {
     },
     /// A log that was written under other settings.
     #[error(
-        "{topic}/{partition} at offset {offset}: the log was written under other [correlation], [tenants], input.identity, state.retention or repartition.partitions; set them back, or use another application.id"
+        "{topic}/{partition} at offset {offset}: the log was written under other [correlation], [tenants], input.identity, state.retention or repartition.partitions; set them back, or use another application.id, or begin anew with `alerttrail reset`"
     )]
     OtherSettings {
         /// The repartition topic.
@@ -79,14 +81,23 @@ pub enum Error {
     Panicked(&'static str),
 }
 
+/// A member whose session is lost may be fenced by its own return; one that is fenced again and again has a double.
+const MOST_FENCED: u32 = 3;
+
 impl Error {
+    /// Whether another member has, or had, the instance id.
+    fn is_fenced(&self) -> bool {
+        use rdkafka::error::RDKafkaErrorCode as Code;
+        matches!(self, Self::Kafka(kafka::Error::Read { cause, .. }) if cause.rdkafka_error_code() == Some(Code::FencedInstanceId))
+    }
+
     /// Whether the same work may succeed when it is begun again: brokers come back, rights are given, producers can be made anew.
     fn may_pass(&self) -> bool {
         use rdkafka::error::RDKafkaErrorCode as Code;
         match self {
             Self::Kafka(kafka::Error::Read { cause, .. }) => !matches!(
                 cause.rdkafka_error_code(),
-                Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::FencedInstanceId)
+                Some(Code::AutoOffsetReset | Code::OffsetOutOfRange)
             ),
             Self::Kafka(error) => matches!(
                 error,
@@ -214,12 +225,17 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// back to work, and it is the one that the tests kill processes for.
 fn supervise(name: &str, shutdown: &Shutdown, stage: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
     let mut wait = FIRST_WAIT;
+    let mut fenced = 0;
     loop {
         let began = clock::start();
         match stage() {
             Err(error) if error.may_pass() && !shutdown.is_requested() => {
                 if began.elapsed() > LONGEST_WAIT {
-                    wait = FIRST_WAIT;
+                    (wait, fenced) = (FIRST_WAIT, 0);
+                }
+                fenced += u32::from(error.is_fenced());
+                if fenced > MOST_FENCED {
+                    return Err(error);
                 }
                 tracing::error!(stage = name, seconds = wait.as_secs(), "{error}; the stage starts again");
                 shutdown.sleep(wait);

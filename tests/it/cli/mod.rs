@@ -267,11 +267,10 @@ fn cli_the_environment_overrides_the_file() {
 
 #[test]
 fn cli_what_this_version_does_not_do_is_said() {
-    let program = Program::with(&[("later.toml", "[output]\nformat = \"kql\"\ndelivery = \"exactly_once\"\n")]);
+    let program = Program::with(&[("later.toml", "[output]\nformat = \"kql\"\n")]);
     program.run(&["check", "--config", "later.toml"]).fails(
         2,
-        "error: output.format = \"kql\" is not available in this version; use \"native\"\n\
-         error: output.delivery = \"exactly_once\" is not available in this version; use \"at_least_once\"\n",
+        "error: output.format = \"kql\" is not available in this version; use \"native\"\n",
     );
 }
 

@@ -72,7 +72,7 @@ impl World {
         let unique = format!(
             "{name}-{}-{}",
             std::process::id(),
-            std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()
+            std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos()
         );
         let folder = tempfile::tempdir().unwrap();
         let world = Self {

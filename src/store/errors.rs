@@ -100,13 +100,31 @@ impl Error {
 
     /// What the operating system said about a file of the store at `path`.
     pub(super) fn io(path: &Path, cause: &io::Error) -> Self {
+        /// POSIX's ENFILE and EMFILE, the same on Linux, the BSDs and macOS; `io::ErrorKind` has no word for them.
+        const TOO_MANY_FILES: [Option<i32>; 2] = [Some(23), Some(24)];
         let path = path.display().to_string();
         match cause.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            _ if cfg!(unix) && TOO_MANY_FILES.contains(&cause.raw_os_error()) => Self::TooManyFiles { path },
             _ => Self::Storage {
                 path,
                 cause: cause.to_string(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_limit_of_open_files_is_named_whoever_meets_it() {
+        let refused = |code| Error::io(Path::new("p"), &io::Error::from_raw_os_error(code));
+        for code in [23, 24] {
+            assert!(matches!(refused(code), Error::TooManyFiles { .. }), "{code}");
+        }
+        assert!(matches!(refused(5), Error::Storage { .. }));
     }
 }

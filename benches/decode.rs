@@ -25,7 +25,7 @@ fn options() -> Options {
 }
 
 fn measure(criterion: &mut Criterion, group: &str, cases: impl IntoIterator<Item = (String, Options)>) {
-    let decoder = Decoder::new(Settings::default());
+    let mut decoder = Decoder::new(Settings::default());
     let mut group = criterion.benchmark_group(group);
     for (name, options) in cases {
         let messages = common::messages(&options);

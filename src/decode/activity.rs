@@ -2,9 +2,9 @@ use sha2::{Digest, Sha256};
 
 use super::key::{KeyReader, places};
 use super::reject::{Fault, Reason};
-use super::value::{First, Paths, text, time};
+use super::value::{First, Paths, Room, text, time};
 use super::{Decoded, Identity, Path, Settings, content_hash, is_service_column};
-use crate::json::{MAX_DEPTH, TooDeep, depth, one_line};
+use crate::json::{Cursor, MAX_DEPTH, TooDeep, depth, one_line};
 use crate::record::{Activity, ActivityId, Key, Text};
 use crate::time::EventTime;
 
@@ -42,9 +42,9 @@ impl ActivityReader {
         }
     }
 
-    pub(super) fn read<'a>(&self, row: &'a [u8], tenant: &str) -> Result<Decoded<'a>, Fault> {
+    pub(super) fn read<'a>(&self, row: &Cursor<'_, 'a>, tenant: &str, room: &mut Room) -> Result<Decoded<'a>, Fault> {
         let (mut correlation_id, mut times, mut report_id) = (First::new(), First::new(), Vec::new());
-        self.paths.read(row, &mut |wanted, value| match wanted {
+        self.paths.read(row.clone(), room, &mut |wanted, value| match wanted {
             Wanted::Key(place) => correlation_id.offer(*place, || self.keys.read(*place, value)),
             Wanted::Time(place) => times.offer(*place, || (!matches!(value, b"null" | b"\"\"")).then(|| time(value))),
             Wanted::ReportId => report_id = text(value).unwrap_or_default().into_owned(),
@@ -59,15 +59,16 @@ impl ActivityReader {
             correlation_id,
         };
         let time = self.valid(times.found())?;
+        let text = row.clone().value();
         let id = match self.identity {
-            Identity::ReportId if !report_id.is_empty() => by_report_id(&key, time, &report_id, row)?,
-            Identity::ReportId | Identity::Content => by_content(row)?,
+            Identity::ReportId if !report_id.is_empty() => by_report_id(&key, time, &report_id, text)?,
+            Identity::ReportId | Identity::Content => by_content(row.clone())?,
         };
         Ok(Decoded::Activity(Activity {
             key,
             time,
             id,
-            row: one_line(row),
+            row: one_line(text),
         }))
     }
 
@@ -87,7 +88,7 @@ impl ActivityReader {
     }
 }
 
-fn by_content(row: &[u8]) -> Result<ActivityId, TooDeep> {
+fn by_content(row: Cursor<'_, '_>) -> Result<ActivityId, TooDeep> {
     content_hash(row, &|name| is_service_column(name) || name == b"TimeGenerated").map(ActivityId)
 }
 
@@ -117,7 +118,7 @@ mod tests {
 
     fn read_with<'a>(settings: &Settings, row: &'a str) -> Result<Decoded<'a>, Reason> {
         ActivityReader::new(settings)
-            .read(row.as_bytes(), "")
+            .read(&Cursor::new(row.as_bytes()), "", &mut Room::default())
             .map_err(|fault| fault.reason)
     }
 

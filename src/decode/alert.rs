@@ -1,8 +1,8 @@
 use super::key::{KeyReader, places};
 use super::reject::{Fault, Reason};
-use super::value::{First, Paths, text, time};
+use super::value::{First, Paths, Room, text, time};
 use super::{Path, Settings, content_hash, is_service_column};
-use crate::json::one_line;
+use crate::json::{Cursor, one_line};
 use crate::record::{Alert, AlertId, Key, Text, Version};
 use crate::time::{EventTime, Widening, Window};
 
@@ -40,9 +40,9 @@ impl AlertReader {
         }
     }
 
-    pub(super) fn read<'a>(&self, row: &'a [u8], tenant: &str) -> Result<Alert<'a>, Fault> {
+    pub(super) fn read<'a>(&self, row: &Cursor<'_, 'a>, tenant: &str, room: &mut Room) -> Result<Alert<'a>, Fault> {
         let (mut system_alert_id, mut correlation_id, mut times) = (None, First::new(), [Err(Reason::MissingField); 3]);
-        self.paths.read(row, &mut |wanted, value| match wanted {
+        self.paths.read(row.clone(), room, &mut |wanted, value| match wanted {
             Wanted::SystemAlertId => system_alert_id = scalar(value),
             Wanted::Time(place) if value != b"null" => times[*place] = time(value).ok_or(Reason::InvalidTime),
             Wanted::Time(_) => {}
@@ -51,7 +51,7 @@ impl AlertReader {
         let system_alert_id =
             system_alert_id.ok_or_else(|| Fault::new(Reason::MissingField, "the alert has no SystemAlertId"))?;
         let [time_generated, start, end] = valid(times)?;
-        let hash = content_hash(row, &is_service_column)?;
+        let hash = content_hash(row.clone(), &is_service_column)?;
         Ok(Alert {
             id: AlertId {
                 tenant: Text::from(tenant),
@@ -63,7 +63,7 @@ impl AlertReader {
                 correlation_id: correlation_id.found().unwrap_or_default(),
             },
             window: Window::of_alert(start, end, self.widening),
-            row: one_line(row),
+            row: one_line(row.clone().value()),
         })
     }
 }
@@ -104,7 +104,7 @@ mod tests {
     );
 
     fn read(row: &str) -> Result<Alert<'_>, Fault> {
-        AlertReader::new(&Settings::default()).read(row.as_bytes(), "")
+        AlertReader::new(&Settings::default()).read(&Cursor::new(row.as_bytes()), "", &mut Room::default())
     }
 
     fn with(column: &str, value: &str) -> String {
@@ -196,7 +196,12 @@ mod tests {
             ..Settings::default()
         };
         let reader = AlertReader::new(&settings);
-        let key = |row: &str| reader.read(row.as_bytes(), "t").unwrap().key;
+        let key = |row: &str| {
+            reader
+                .read(&Cursor::new(row.as_bytes()), "t", &mut Room::default())
+                .unwrap()
+                .key
+        };
         assert_eq!(key(&with("VendorOriginalId", "\"dl42\"")).correlation_id, Text::from("42"));
         let row = with(
             "VendorOriginalId",

@@ -2,13 +2,13 @@ use std::borrow::Cow;
 
 use super::message::Record;
 use super::value::{string, unicode};
-use crate::json::Cursor;
+use crate::json::{Cursor, unescape};
 
 /// What a record is, by its form alone.
-#[derive(PartialEq, Eq, Debug)]
-pub(super) enum Class<'a> {
+#[derive(Debug)]
+pub(super) enum Class<'i, 'a> {
     /// A row of one of our tables.
-    Row(Row<'a>),
+    Row(Row<'i, 'a>),
     /// A record of the table of this name, which is not ours.
     OtherTable(Cow<'a, str>),
     /// A record of no known form, and in what it is none.
@@ -23,11 +23,11 @@ pub(super) enum Table {
 }
 
 /// A row of one of our tables.
-#[derive(PartialEq, Eq, Debug)]
-pub(super) struct Row<'a> {
+#[derive(Debug)]
+pub(super) struct Row<'i, 'a> {
     pub(super) table: Table,
-    /// The row, an object, without white space around it.
-    pub(super) json: &'a [u8],
+    /// Where it begins: an object.
+    pub(super) start: Cursor<'i, 'a>,
     pub(super) form: Form<'a>,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Form<'a> {
 const ADVANCED_HUNTING: &str = "AdvancedHunting-";
 
 /// Tells what a record is. Names of tables count exactly, in their case.
-pub(super) fn classify<'a>(record: &Record<'a>) -> Class<'a> {
+pub(super) fn classify<'i, 'a>(record: &Record<'i, 'a>) -> Class<'i, 'a> {
     let Some(fields) = &record.fields else {
         return Class::Unknown("the record is no object");
     };
@@ -65,7 +65,7 @@ pub(super) fn classify<'a>(record: &Record<'a>) -> Class<'a> {
     let bare = |table| {
         Class::Row(Row {
             table,
-            json: record.json.trim_ascii(),
+            start: record.start.clone(),
             form: Form::Bare {
                 workspace: fields.workspace.and_then(unicode),
             },
@@ -104,9 +104,11 @@ fn after_prefix<'a>(category: &Cow<'a, str>) -> Option<Cow<'a, str>> {
 
 /// The fields of a record that tell what it is, each the last of its name.
 #[derive(Default)]
-pub(super) struct Fields<'a> {
+pub(super) struct Fields<'i, 'a> {
+    /// The list of a batch, or whatever has its name.
+    pub(super) records: Option<Cursor<'i, 'a>>,
     category: Option<&'a [u8]>,
-    properties: Option<&'a [u8]>,
+    properties: Option<Cursor<'i, 'a>>,
     entra_tenant: Option<&'a [u8]>,
     table: Option<&'a [u8]>,
     workspace: Option<&'a [u8]>,
@@ -114,34 +116,44 @@ pub(super) struct Fields<'a> {
     has_raw_event_data: bool,
 }
 
-impl<'a> Fields<'a> {
+impl<'i, 'a> Fields<'i, 'a> {
     /// Of the object that `record` has entered, going behind it.
-    pub(super) fn read(record: &mut Cursor<'a>) -> Self {
+    pub(super) fn read(record: &mut Cursor<'i, 'a>) -> Self {
         let mut fields = Self::default();
-        while let Some(member) = record.member() {
-            let value = Some(member.value);
-            match &*member.name() {
-                b"category" => fields.category = value,
-                b"properties" => fields.properties = value,
-                b"tenantId" => fields.entra_tenant = value,
-                b"Type" => fields.table = value,
-                b"TenantId" => fields.workspace = value,
-                b"SystemAlertId" => fields.has_system_alert_id = true,
-                b"RawEventData" => fields.has_raw_event_data = true,
-                _ => {}
+        while let Some(key) = record.key() {
+            let start = record.clone();
+            let value = record.value();
+            // Hardly any key has an escape.
+            match key.contains(&b'\\') {
+                false => fields.set(key.get(1..key.len() - 1).unwrap_or_default(), value, start),
+                true => fields.set(&unescape(key).unwrap_or_default(), value, start),
             }
         }
         fields
     }
 
-    fn enveloped(&self, table: Cow<'a, str>) -> Class<'a> {
+    fn set(&mut self, name: &[u8], value: &'a [u8], start: Cursor<'i, 'a>) {
+        match name {
+            b"records" => self.records = Some(start),
+            b"category" => self.category = Some(value),
+            b"properties" => self.properties = Some(start),
+            b"tenantId" => self.entra_tenant = Some(value),
+            b"Type" => self.table = Some(value),
+            b"TenantId" => self.workspace = Some(value),
+            b"SystemAlertId" => self.has_system_alert_id = true,
+            b"RawEventData" => self.has_raw_event_data = true,
+            _ => {}
+        }
+    }
+
+    fn enveloped(&self, table: Cow<'a, str>) -> Class<'i, 'a> {
         let Some(ours) = our_table(&table) else {
             return Class::OtherTable(table);
         };
-        match self.properties {
-            Some(json) if json.starts_with(b"{") => Class::Row(Row {
+        match self.properties.clone().map(|mut start| (start.peek(), start)) {
+            Some((Some(b'{'), start)) => Class::Row(Row {
                 table: ours,
-                json,
+                start,
                 form: Form::Enveloped {
                     entra_tenant: self.entra_tenant.and_then(unicode),
                 },
@@ -156,10 +168,11 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
-    fn classify(record: &[u8]) -> Class<'_> {
+    fn classify(record: &[u8]) -> Class<'_, '_> {
         let mut cursor = Cursor::new(record);
         super::classify(&Record {
             json: record,
+            start: cursor.clone(),
             fields: cursor.enter(b'{').then(|| Fields::read(&mut cursor)),
         })
     }
@@ -171,13 +184,12 @@ mod tests {
         }
     }
 
-    fn bare<'a>(table: Table, json: &'a str, workspace: Option<&'a str>) -> Class<'a> {
-        let workspace = workspace.map(Cow::Borrowed);
-        Class::Row(Row {
-            table,
-            json: json.as_bytes(),
-            form: Form::Bare { workspace },
-        })
+    /// The table, the text and the form of a row.
+    fn row(record: &str) -> (Table, String, Form<'_>) {
+        match classify(record.as_bytes()) {
+            Class::Row(Row { table, mut start, form }) => (table, String::from_utf8(start.value().to_vec()).unwrap(), form),
+            other => panic!("{record}: {other:?}"),
+        }
     }
 
     #[test]
@@ -189,24 +201,13 @@ mod tests {
             let record = format!(
                 r#"{{"time":"","tenantId":"t","category":"AdvancedHunting-{name}","properties": {{"a":1}} ,"Type":"X"}}"#
             );
-            let expected = Class::Row(Row {
-                table,
-                json: b"{\"a\":1}",
-                form: Form::Enveloped {
-                    entra_tenant: Some(Cow::Borrowed("t")),
-                },
-            });
-            assert_eq!(classify(record.as_bytes()), expected);
+            let form = Form::Enveloped {
+                entra_tenant: Some(Cow::Borrowed("t")),
+            };
+            assert_eq!(row(&record), (table, "{\"a\":1}".to_owned(), form));
         }
-        let escaped = br#"{"\u0063ategory":"\u0041dvancedHunting-CloudAppEvents","properties":{}}"#;
-        assert!(matches!(
-            classify(escaped),
-            Class::Row(Row {
-                table: Table::CloudAppEvents,
-                json: b"{}",
-                ..
-            })
-        ));
+        let (table, json, _) = row(r#"{"\u0063ategory":"\u0041dvancedHunting-CloudAppEvents","properties":{}}"#);
+        assert_eq!((table, json.as_str()), (Table::CloudAppEvents, "{}"));
     }
 
     #[test]
@@ -246,9 +247,10 @@ mod tests {
                 Some("w"),
             ),
         ] {
+            let workspace = workspace.map(Cow::Borrowed);
             assert_eq!(
-                classify(format!(" {record}\n").as_bytes()),
-                bare(table, record, workspace),
+                row(&format!(" {record}\n")),
+                (table, record.to_owned(), Form::Bare { workspace }),
                 "{record}"
             );
         }

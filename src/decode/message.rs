@@ -2,34 +2,37 @@ use serde::de::IgnoredAny;
 
 use super::envelope::Fields;
 use super::reject::{Fault, Reason};
-use crate::json::{Cursor, members};
+use crate::json::{Cursor, Index};
 
 /// The records of a message.
-pub(super) enum Records<'a> {
+pub(super) enum Records<'i, 'a> {
     /// The message is one record.
-    One(Record<'a>),
+    One(Record<'i, 'a>),
     /// The message is a list of records.
-    Batch(Batch<'a>),
+    Batch(Batch<'i, 'a>),
 }
 
 /// A record of a message.
-pub(super) struct Record<'a> {
+pub(super) struct Record<'i, 'a> {
     /// Its JSON text as it is in the message; all of the message where that is one record.
     pub(super) json: &'a [u8],
+    /// Where it begins.
+    pub(super) start: Cursor<'i, 'a>,
     /// What tells what it is; `None` when it is no object.
-    pub(super) fields: Option<Fields<'a>>,
+    pub(super) fields: Option<Fields<'i, 'a>>,
 }
 
 /// The records of a list, read while they are walked over.
-pub(super) struct Batch<'a>(Cursor<'a>);
+pub(super) struct Batch<'i, 'a>(Cursor<'i, 'a>);
 
-impl<'a> Iterator for Batch<'a> {
-    type Item = Record<'a>;
+impl<'i, 'a> Iterator for Batch<'i, 'a> {
+    type Item = Record<'i, 'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if !self.0.has_element() {
             return None;
         }
+        let start = self.0.clone();
         let mut fields = None;
         let json = self.0.across(|cursor| {
             if cursor.enter(b'{') {
@@ -38,31 +41,45 @@ impl<'a> Iterator for Batch<'a> {
                 cursor.value();
             }
         });
-        Some(Record { json, fields })
+        Some(Record { json, start, fields })
     }
 }
 
-/// Takes a message apart: a batch `{"records":[…]}`, an array, or one record.
+/// Takes a message apart: a batch `{"records":[…]}`, an array, or one record. `index` holds its structure from then on.
 ///
 /// This is the only check of the bytes: behind it everything is valid JSON in valid UTF-8. It is iterative, so depth costs nothing.
-pub(super) fn split(message: &[u8]) -> Result<Records<'_>, Fault> {
-    let invalid = |error| Fault::new(Reason::InvalidJson, error);
-    let text = std::str::from_utf8(message)
-        .map_err(|error| invalid(format!("the message is not UTF-8 from byte {} on", error.valid_up_to())))?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|error| invalid(format!("the message is not JSON: {error}")))?;
-    let mut cursor = Cursor::new(message);
+pub(super) fn split<'i, 'a>(message: &'a [u8], index: &'i mut Index) -> Result<Records<'i, 'a>, Fault> {
+    if simdutf8::basic::from_utf8(message).is_err() || index.read(message).is_err() {
+        return Err(fault(message));
+    }
+    let start = Cursor::indexed(message, index);
+    let mut cursor = start.clone();
     if cursor.enter(b'[') {
         return Ok(Records::Batch(Batch(cursor)));
     }
-    let records = members(message).filter(|member| *member.name() == *b"records").last();
-    let mut list = Cursor::new(records.map_or(b"", |records| records.value));
-    if list.enter(b'[') {
+    let fields = cursor.enter(b'{').then(|| Fields::read(&mut cursor));
+    if let Some(mut list) = fields.as_ref().and_then(|fields| fields.records.clone())
+        && list.enter(b'[')
+    {
         return Ok(Records::Batch(Batch(list)));
     }
     Ok(Records::One(Record {
         json: message,
-        fields: cursor.enter(b'{').then(|| Fields::read(&mut cursor)),
+        start,
+        fields,
     }))
+}
+
+/// What is wrong with a message that is not JSON in UTF-8: the slower parsers say where.
+fn fault(message: &[u8]) -> Fault {
+    Fault::new(
+        Reason::InvalidJson,
+        match std::str::from_utf8(message).map(serde_json::from_str::<IgnoredAny>) {
+            Err(error) => format!("the message is not UTF-8 from byte {} on", error.valid_up_to()),
+            Ok(Err(error)) => format!("the message is not JSON: {error}"),
+            Ok(Ok(_)) => "the message is not JSON".to_owned(),
+        },
+    )
 }
 
 #[cfg(test)]
@@ -70,7 +87,8 @@ mod tests {
     use super::*;
 
     fn records(message: &str) -> Vec<&str> {
-        let records = match split(message.as_bytes()).unwrap() {
+        let mut index = Index::default();
+        let records = match split(message.as_bytes(), &mut index).unwrap() {
             Records::One(record) => vec![record],
             Records::Batch(records) => records.collect(),
         };
@@ -81,7 +99,8 @@ mod tests {
     }
 
     fn error(message: &[u8]) -> String {
-        let fault = split(message).err().unwrap();
+        let mut index = Index::default();
+        let fault = split(message, &mut index).err().unwrap();
         assert_eq!(fault.reason, Reason::InvalidJson);
         fault.error
     }

@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 pub use reject::{Reason, Reject};
 pub use settings::{Identity, KeyPath, Path, Settings, Tenants};
 
-use crate::json::{MAX_DEPTH, TooDeep, canonical, depth};
+use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, canonical_at, depth};
 use crate::record::{Activity, Alert};
 use crate::time::EventTime;
 use activity::ActivityReader;
@@ -33,6 +33,7 @@ use alert::AlertReader;
 use envelope::{Class, Form, Row, Table, classify};
 use message::{Record, Records};
 use reject::Fault;
+use value::Room;
 
 /// Reads messages as the settings say.
 pub struct Decoder {
@@ -40,6 +41,8 @@ pub struct Decoder {
     alerts: AlertReader,
     tenants: Option<Tenants>,
     limit: Option<usize>,
+    index: Index,
+    room: Room,
 }
 
 /// A record of a message, or the message itself where it cannot be taken apart.
@@ -81,6 +84,8 @@ impl Decoder {
             alerts: AlertReader::new(&settings),
             tenants: settings.tenants,
             limit: None,
+            index: Index::default(),
+            room: Room::default(),
         }
     }
 
@@ -94,7 +99,7 @@ impl Decoder {
     }
 
     /// Calls `each` with every record of a Kafka message's value, in their order. An empty batch has none.
-    pub fn decode<'a>(&self, message: Option<&'a [u8]>, each: &mut dyn FnMut(Item<'a>)) {
+    pub fn decode<'a>(&mut self, message: Option<&'a [u8]>, each: &mut dyn FnMut(Item<'a>)) {
         let whole = |what| Item {
             index: 0,
             entra_tenant: None,
@@ -104,16 +109,19 @@ impl Decoder {
         if message.is_empty() {
             return each(whole(Decoded::Tombstone));
         }
-        match message::split(message) {
+        // The structure of the message is looked at while the rest of the decoder works with it.
+        let mut index = std::mem::take(&mut self.index);
+        match message::split(message, &mut index) {
             Ok(Records::One(record)) => each(self.record(0, &record)),
             Ok(Records::Batch(records)) => records
                 .enumerate()
                 .for_each(|(index, record)| each(self.record(index, &record))),
             Err(fault) => each(whole(Decoded::Rejected(fault.of(message)))),
         }
+        self.index = index;
     }
 
-    fn record<'a>(&self, index: usize, record: &Record<'a>) -> Item<'a> {
+    fn record<'a>(&mut self, index: usize, record: &Record<'_, 'a>) -> Item<'a> {
         let (what, entra_tenant) = match classify(record) {
             Class::OtherTable(table) => (Ok(Decoded::OtherTable(table)), None),
             Class::Unknown(error) => (Err(Fault::new(Reason::UnknownRecord, error)), None),
@@ -136,11 +144,12 @@ impl Decoder {
         }
     }
 
-    fn row<'a>(&self, row: &Row<'a>) -> Result<Decoded<'a>, Fault> {
-        let tenant = self.tenant(&row.form)?;
+    fn row<'a>(&mut self, row: &Row<'_, 'a>) -> Result<Decoded<'a>, Fault> {
+        let tenant = tenant(self.tenants.as_ref(), &row.form)?;
+        let room = &mut self.room;
         match row.table {
-            Table::CloudAppEvents => self.activities.read(row.json, tenant),
-            Table::SecurityAlert => self.alerts.read(row.json, tenant).map(Decoded::Alert),
+            Table::CloudAppEvents => self.activities.read(&row.start, tenant, room),
+            Table::SecurityAlert => self.alerts.read(&row.start, tenant, room).map(Decoded::Alert),
         }
     }
 
@@ -162,24 +171,24 @@ impl Decoder {
             _ => Ok(decoded),
         }
     }
+}
 
-    /// The listed tenant whose row it is; empty when tenants are not told apart.
-    fn tenant(&self, form: &Form<'_>) -> Result<&str, Fault> {
-        let Some(tenants) = &self.tenants else {
-            return Ok("");
-        };
-        let (listed, error) = match form {
-            Form::Enveloped { entra_tenant } => (
-                entra_tenant.as_deref().and_then(|id| tenants.of_entra(id)),
-                "the envelope's tenantId is none of the Entra tenant ids listed in [tenants]",
-            ),
-            Form::Bare { workspace } => (
-                workspace.as_deref().and_then(|id| tenants.of_workspace(id)),
-                "the row's TenantId is none of the workspace ids listed in [tenants]",
-            ),
-        };
-        listed.ok_or_else(|| Fault::new(Reason::UnknownTenant, error))
-    }
+/// The listed tenant whose row it is; empty when tenants are not told apart.
+fn tenant<'t>(tenants: Option<&'t Tenants>, form: &Form<'_>) -> Result<&'t str, Fault> {
+    let Some(tenants) = tenants else {
+        return Ok("");
+    };
+    let (listed, error) = match form {
+        Form::Enveloped { entra_tenant } => (
+            entra_tenant.as_deref().and_then(|id| tenants.of_entra(id)),
+            "the envelope's tenantId is none of the Entra tenant ids listed in [tenants]",
+        ),
+        Form::Bare { workspace } => (
+            workspace.as_deref().and_then(|id| tenants.of_workspace(id)),
+            "the row's TenantId is none of the workspace ids listed in [tenants]",
+        ),
+    };
+    listed.ok_or_else(|| Fault::new(Reason::UnknownTenant, error))
 }
 
 /// Whether a column is put in by the service on the way, so that it says nothing about what a row is.
@@ -188,9 +197,9 @@ fn is_service_column(name: &[u8]) -> bool {
 }
 
 /// The SHA-256 of the canonical form of a row without the columns that `skip` names.
-fn content_hash(row: &[u8], skip: &dyn Fn(&[u8]) -> bool) -> Result<[u8; 32], TooDeep> {
-    let mut form = Vec::with_capacity(row.len());
-    canonical(row, skip, &mut form)?;
+fn content_hash(row: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool) -> Result<[u8; 32], TooDeep> {
+    let mut form = Vec::new();
+    canonical_at(row, skip, &mut form)?;
     Ok(Sha256::digest(&form).into())
 }
 

@@ -1,9 +1,9 @@
 use std::borrow::Cow;
 
-use serde::de::IgnoredAny;
+use memchr::memmem::{self, Finder};
 
 use super::{Path, timestamp};
-use crate::json;
+use crate::json::{self, Cursor, Index};
 use crate::time::EventTime;
 
 /// What KQL's `tostring` makes of a value: a string as it is, a number or a boolean as its JSON text, an array or object as its JSON text
@@ -42,34 +42,64 @@ pub(super) fn time(value: &[u8]) -> Option<EventTime> {
     timestamp::parse(std::str::from_utf8(&json::unescape(value)?).ok()?)
 }
 
-/// The object that a value is, or that the string it is holds, however often it was put into a string.
-fn object(value: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let mut opened = Cow::Borrowed(value);
-    loop {
-        let json = opened.trim_ascii();
-        match json.first()? {
-            b'{' => return Some(opened),
-            b'"' if may_hold_json(json) => {
-                let inner = json::unescape(json)?.into_owned();
-                serde_json::from_slice::<IgnoredAny>(&inner).ok()?;
-                opened = Cow::Owned(inner);
-            }
-            _ => return None,
-        }
-    }
-}
-
 /// Whether opening a string may be worth the while: an object with members has quotes, so its literal has escapes, and it begins with a
 /// brace, white space, or an escape.
 fn may_hold_json(literal: &[u8]) -> bool {
     matches!(literal.get(1), Some(b'{' | b' ' | b'\\')) && memchr::memchr(b'\\', literal).is_some()
 }
 
+/// Room for the texts of strings that hold JSON, kept from row to row.
+#[derive(Default)]
+pub(super) struct Room(Vec<Opened>);
+
+#[derive(Default)]
+struct Opened {
+    text: Vec<u8>,
+    index: Index,
+}
+
+impl Opened {
+    /// Takes in what the literal says; whether that is JSON.
+    fn open(&mut self, literal: &[u8]) -> bool {
+        self.text.clear();
+        json::unescape_into(literal, &mut self.text) && self.index.read(&self.text).is_ok()
+    }
+}
+
 /// Paths to look for in a row, all in one go: a tree of the keys they begin with. `W` says which path has been found.
 pub(super) struct Paths<W> {
     wanted: Vec<W>,
-    keys: Vec<(String, Paths<W>)>,
+    keys: Vec<Branch<W>>,
 }
+
+/// Where the paths go on behind a key.
+struct Branch<W> {
+    key: String,
+    /// Looks for the key in the literal of a string that may hold it; none for a key that a literal may spell in several ways.
+    finder: Option<Finder<'static>>,
+    below: Paths<W>,
+}
+
+impl<W> Branch<W> {
+    fn new(key: &str) -> Self {
+        let is_plain = !key.is_empty()
+            && key
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte));
+        Self {
+            key: key.to_owned(),
+            finder: is_plain.then(|| Finder::new(key).into_owned()),
+            below: Paths::empty(),
+        }
+    }
+
+    fn may_be_in(&self, literal: &[u8]) -> bool {
+        self.finder.as_ref().is_none_or(|finder| finder.find(literal).is_some())
+    }
+}
+
+/// Branches of a node for which nothing has to be allocated.
+const FEW: usize = 4;
 
 impl<W> Paths<W> {
     pub(super) fn new<'p>(paths: impl IntoIterator<Item = (&'p Path, W)>) -> Self {
@@ -90,37 +120,77 @@ impl<W> Paths<W> {
     fn at(&mut self, keys: &[String]) -> &mut Self {
         let mut node = self;
         for key in keys {
-            let known = node.keys.iter().position(|(name, _)| name == key);
+            let known = node.keys.iter().position(|branch| branch.key == *key);
             let place = known.unwrap_or_else(|| {
-                node.keys.push((key.clone(), Self::empty()));
+                node.keys.push(Branch::new(key));
                 node.keys.len() - 1
             });
-            node = &mut node.keys[place].1;
+            node = &mut node.keys[place].below;
         }
         node
     }
 
     /// Calls `found` with every value that a path leads to, in no order that means anything. Of a repeated key the last counts; a string
     /// that holds an object is opened on the way, and whatever else is no object leads nowhere.
-    pub(super) fn read(&self, value: &[u8], found: &mut dyn FnMut(&W, &[u8])) {
-        for wanted in &self.wanted {
-            found(wanted, value);
-        }
-        if self.keys.is_empty() {
-            return;
-        }
-        let Some(object) = object(value) else { return };
-        let mut last = vec![None; self.keys.len()];
-        for member in json::members(&object) {
-            let name = member.name();
-            let named = self.keys.iter().zip(&mut last).find(|((key, _), _)| key.as_bytes() == &*name);
-            if let Some((_, last)) = named {
-                *last = Some(member.value);
+    pub(super) fn read(&self, value: Cursor<'_, '_>, room: &mut Room, found: &mut dyn FnMut(&W, &[u8])) {
+        if !self.wanted.is_empty() {
+            let text = value.clone().value();
+            for wanted in &self.wanted {
+                found(wanted, text);
             }
         }
-        for ((_, below), value) in self.keys.iter().zip(last) {
-            if let Some(value) = value {
-                below.read(value, found);
+        if !self.keys.is_empty() {
+            self.below(value, room, found);
+        }
+    }
+
+    fn below(&self, mut value: Cursor<'_, '_>, room: &mut Room, found: &mut dyn FnMut(&W, &[u8])) {
+        match value.peek() {
+            Some(b'{') => self.members(value, room, found),
+            Some(b'"') => {
+                let literal = value.value();
+                if may_hold_json(literal) && self.may_be_in(literal) {
+                    let mut opened = room.0.pop().unwrap_or_default();
+                    if opened.open(literal) {
+                        // As often as the object was put into a string.
+                        self.below(Cursor::indexed(&opened.text, &opened.index), room, found);
+                    }
+                    room.0.push(opened);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a string may hold one of the keys. Their letters stand in its literal as they are, or as `\u` escapes.
+    fn may_be_in(&self, literal: &[u8]) -> bool {
+        self.keys.iter().any(|branch| branch.may_be_in(literal)) || memmem::find(literal, b"\\u").is_some()
+    }
+
+    fn members(&self, mut object: Cursor<'_, '_>, room: &mut Room, found: &mut dyn FnMut(&W, &[u8])) {
+        let (mut few, mut many) = ([const { None }; FEW], Vec::new());
+        let last = match few.get_mut(..self.keys.len()) {
+            Some(few) => few,
+            None => {
+                many.resize_with(self.keys.len(), || None);
+                &mut many
+            }
+        };
+        object.enter(b'{');
+        while let Some(key) = object.key() {
+            let named = self
+                .keys
+                .iter()
+                .zip(&mut *last)
+                .find(|(branch, _)| json::says(key, branch.key.as_bytes()));
+            if let Some((_, last)) = named {
+                *last = Some(object.clone());
+            }
+            object.value();
+        }
+        for (branch, value) in self.keys.iter().zip(last) {
+            if let Some(value) = value.take() {
+                branch.below.read(value, room, found);
             }
         }
     }
@@ -154,7 +224,7 @@ mod tests {
     fn at(path: &str, row: &str) -> Option<String> {
         let path = Path::new(path.split('.'));
         let mut found = None;
-        Paths::new([(&path, ())]).read(row.as_bytes(), &mut |(), value| {
+        Paths::new([(&path, ())]).read(Cursor::new(row.as_bytes()), &mut Room::default(), &mut |(), value| {
             assert!(found.is_none());
             found = Some(String::from_utf8(value.to_vec()).unwrap());
         });
@@ -253,7 +323,9 @@ mod tests {
     fn an_opened_string_may_have_lone_surrogates() {
         let row = br#"{"D":"{\"x\":\"\ud800\",\"cid\":\"\\udfffy\"}"}"#;
         let mut found = Vec::new();
-        Paths::new([(&Path::new(["D", "cid"]), ())]).read(row, &mut |(), value| found = text(value).unwrap().into_owned());
+        Paths::new([(&Path::new(["D", "cid"]), ())]).read(Cursor::new(row), &mut Room::default(), &mut |(), value| {
+            found = text(value).unwrap().into_owned()
+        });
         assert_eq!(found, b"\xed\xbf\xbfy");
     }
 
@@ -268,9 +340,11 @@ mod tests {
     fn several_paths_are_read_at_once() {
         let paths = ["A", "A.b", "A.c", "D", "A.b"].map(|path| Path::new(path.split('.')));
         let mut found = Vec::new();
-        Paths::new(paths.iter().zip(0..)).read(br#"{"A":{"c":1,"b":2}}"#, &mut |which, value| {
-            found.push((*which, value.to_vec()))
-        });
+        Paths::new(paths.iter().zip(0..)).read(
+            Cursor::new(br#"{"A":{"c":1,"b":2}}"#),
+            &mut Room::default(),
+            &mut |which: &i32, value| found.push((*which, value.to_vec())),
+        );
         found.sort();
         let expected: [(i32, &[u8]); 4] = [(0, b"{\"c\":1,\"b\":2}"), (1, b"2"), (2, b"1"), (4, b"2")];
         assert_eq!(found, expected.map(|(which, value)| (which, value.to_vec())));

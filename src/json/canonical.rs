@@ -14,7 +14,12 @@ pub struct TooDeep;
 ///
 /// Two texts have the same canonical form exactly when they are the same JSON with the same numbers. Nothing is appended on failure.
 pub fn canonical(json: &[u8], skip: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> Result<(), TooDeep> {
-    let mut tree = Node::read(&mut Cursor::new(json), MAX_DEPTH)?;
+    canonical_at(Cursor::new(json), skip, out)
+}
+
+/// [`canonical`] of the value at `cursor`.
+pub fn canonical_at(mut cursor: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> Result<(), TooDeep> {
+    let mut tree = Node::read(&mut cursor, MAX_DEPTH)?;
     if let Node::Object(members) = &mut tree {
         members.retain(|(name, _)| !skip(name));
     }
@@ -34,7 +39,7 @@ enum Node<'a> {
 
 impl<'a> Node<'a> {
     /// The value at `cursor`, of at most `levels` levels.
-    fn read(cursor: &mut Cursor<'a>, levels: usize) -> Result<Self, TooDeep> {
+    fn read(cursor: &mut Cursor<'_, 'a>, levels: usize) -> Result<Self, TooDeep> {
         let nested = || levels.checked_sub(1).ok_or(TooDeep);
         if cursor.enter(b'{') {
             let levels = nested()?;

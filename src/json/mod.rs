@@ -5,13 +5,16 @@
 //! means, or nests as deep as its input: text that is no JSON gives some answer, never a panic and never an endless loop. [`canonical`]
 //! alone recurses, to [`MAX_DEPTH`] at most.
 
+mod blocks;
 mod canonical;
+mod index;
 mod scan;
 mod text;
 
-pub use canonical::{TooDeep, canonical};
-pub use scan::{Cursor, MAX_DEPTH, Member, Members, depth, members};
-pub use text::{compact, one_line, unescape, write_string};
+pub use canonical::{TooDeep, canonical, canonical_at};
+pub use index::{Index, NotJson};
+pub use scan::{Cursor, MAX_DEPTH, Member, Members, depth, members, says};
+pub use text::{compact, one_line, unescape, unescape_into, write_string};
 
 /// JSON to test with.
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::iter::FusedIterator;
 
-use super::unescape;
+use super::{Index, unescape};
 
 /// How many arrays and objects may lie in one another in a row. Deeper ones are refused: whoever reads our output has a limit, too.
 pub const MAX_DEPTH: usize = 128;
@@ -16,7 +16,7 @@ pub fn depth(json: &[u8]) -> usize {
 }
 
 /// The members of an object in their order, repeated keys included; none when `json` is no object.
-pub fn members(json: &[u8]) -> Members<'_> {
+pub fn members(json: &[u8]) -> Members<'_, '_> {
     let mut cursor = Cursor::new(json);
     if !cursor.enter(b'{') {
         cursor.at = json.len();
@@ -40,11 +40,24 @@ impl<'a> Member<'a> {
     }
 }
 
+/// Whether the string literal `key` says `name`.
+pub fn says(key: &[u8], name: &[u8]) -> bool {
+    let Some(inner) = key.get(1..key.len().saturating_sub(1)) else {
+        return false;
+    };
+    // Only from the first escape on may the two differ and say the same.
+    let differs = |(said, wanted): (&u8, &u8)| said != wanted || *said == b'\\';
+    match inner.iter().zip(name).position(differs) {
+        Some(at) => inner[at] == b'\\' && unescape(key).is_some_and(|said| *said == *name),
+        None => inner.len() == name.len(),
+    }
+}
+
 /// See [`members`].
 #[derive(Clone, Debug)]
-pub struct Members<'a>(Cursor<'a>);
+pub struct Members<'i, 'a>(Cursor<'i, 'a>);
 
-impl<'a> Iterator for Members<'a> {
+impl<'a> Iterator for Members<'_, 'a> {
     type Item = Member<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -52,19 +65,36 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-impl FusedIterator for Members<'_> {}
+impl FusedIterator for Members<'_, '_> {}
 
 /// A place in JSON text, for walking through it once.
 #[derive(Clone, Debug)]
-pub struct Cursor<'a> {
+pub struct Cursor<'i, 'a> {
     text: &'a [u8],
     at: usize,
+    /// Where the structure of the text is known, ends are not looked for.
+    index: Option<&'i Index>,
+    /// With an index: its first mark from here on.
+    mark: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'i, 'a> Cursor<'i, 'a> {
     /// At the beginning of `text`.
     pub fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
+        Self {
+            text,
+            at: 0,
+            index: None,
+            mark: 0,
+        }
+    }
+
+    /// At the beginning of `text`, which is what `index` has read last.
+    pub fn indexed(text: &'a [u8], index: &'i Index) -> Self {
+        Self {
+            index: Some(index),
+            ..Self::new(text)
+        }
     }
 
     /// The first byte of the next token; `None` at the end. It stays the next.
@@ -84,6 +114,7 @@ impl<'a> Cursor<'a> {
     pub fn enter(&mut self, bracket: u8) -> bool {
         let is_next = self.peek() == Some(bracket);
         self.at += usize::from(is_next);
+        self.mark += usize::from(is_next);
         is_next
     }
 
@@ -120,9 +151,12 @@ impl<'a> Cursor<'a> {
     pub fn value(&mut self) -> &'a [u8] {
         let first = self.peek();
         let start = self.at;
-        match first {
-            Some(b'"') => self.at = string_end(self.text, self.at),
-            Some(b'{' | b'[') => {
+        match (first, self.index) {
+            (Some(b'"' | b'{' | b'['), Some(index)) => {
+                (self.at, self.mark) = index.behind(self.mark).unwrap_or((self.text.len(), self.mark));
+            }
+            (Some(b'"'), None) => self.at = string_end(self.text, self.at),
+            (Some(b'{' | b'['), None) => {
                 self.skip_nested();
             }
             _ => self.skip_scalar(),

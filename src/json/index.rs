@@ -1,0 +1,404 @@
+//! Where the strings, arrays and objects of a JSON text are, found in one pass that also proves the text to be JSON.
+//!
+//! The grammar is RFC 8259's, with no limit of depth. The pass has two parts: [`blocks`](super::blocks) finds quotes and brackets 64 bytes at a
+//! time, without a branch for each byte; here the few bytes between them are held against the grammar. It allocates nothing once its
+//! lists have grown.
+
+use super::blocks::{self, Masks};
+
+/// The text is no JSON, or larger than 4 GiB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotJson;
+
+/// The structure of one JSON text at a time.
+#[derive(Default, Debug)]
+pub struct Index {
+    /// Places of the quotes around strings and of the brackets outside of them.
+    marks: Vec<u32>,
+    /// For the mark of an opening bracket, the mark of its closing one; 0 for others.
+    closings: Vec<u32>,
+    open: Vec<u32>,
+}
+
+/// What may come next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Expect {
+    /// A value: at the beginning, behind a colon, behind a comma in an array.
+    Value,
+    /// A value or the end, behind `[`.
+    ValueOrEnd,
+    /// A key or the end, behind `{`.
+    KeyOrEnd,
+    /// A key, behind a comma in an object.
+    Key,
+    /// The colon behind a key.
+    Colon,
+    /// A comma or the end, behind a value.
+    Rest,
+}
+
+impl Index {
+    /// Finds the structure of `text`. Whether its strings are UTF-8 is not looked at.
+    pub fn read(&mut self, text: &[u8]) -> Result<(), NotJson> {
+        if u32::try_from(text.len()).is_err() {
+            return Err(NotJson);
+        }
+        self.marks.clear();
+        self.mark(text)?;
+        self.match_grammar(text)
+    }
+
+    /// The place behind the string, array or object that begins at this mark, and the first mark from there on.
+    pub(super) fn behind(&self, mark: usize) -> Option<(usize, usize)> {
+        let last = match self.closings.get(mark)? {
+            0 => mark + 1,
+            closing => *closing as usize,
+        };
+        Some((*self.marks.get(last)? as usize + 1, last + 1))
+    }
+
+    fn mark(&mut self, text: &[u8]) -> Result<(), NotJson> {
+        let mut strings = Strings::default();
+        let (chunks, rest) = text.as_chunks::<{ blocks::SIZE }>();
+        let mut base = 0;
+        for chunk in chunks {
+            strings.block(blocks::masks(chunk), text, base, &mut self.marks)?;
+            base += blocks::SIZE;
+        }
+        if !rest.is_empty() {
+            let mut last = [b' '; blocks::SIZE];
+            last[..rest.len()].copy_from_slice(rest);
+            strings.block(blocks::masks(&last), text, base, &mut self.marks)?;
+        }
+        if strings.inside == 0 { Ok(()) } else { Err(NotJson) }
+    }
+}
+
+/// What one block leaves to the next.
+#[derive(Default)]
+struct Strings {
+    /// All ones when the block begins inside a string.
+    inside: u64,
+    /// 1 when its first byte is escaped.
+    escaped: u64,
+}
+
+impl Strings {
+    #[inline]
+    fn block(&mut self, masks: Masks, text: &[u8], base: usize, marks: &mut Vec<u32>) -> Result<(), NotJson> {
+        let quotes = match masks.backslashes == 0 && self.escaped == 0 {
+            true => masks.quotes,
+            false => masks.quotes & !self.escapes(masks.backslashes, text, base)?,
+        };
+        // Each quote turns inside into outside and back: bit n is the parity of the quotes up to n.
+        let mut inside = quotes;
+        for shift in [1, 2, 4, 8, 16, 32] {
+            inside ^= inside << shift;
+        }
+        inside ^= self.inside;
+        self.inside = 0_u64.wrapping_sub(inside >> 63);
+        // An opening quote counts as inside here, a closing one as outside: neither is a control character or a backslash.
+        if masks.controls & inside != 0 || masks.backslashes & !inside != 0 {
+            return Err(NotJson);
+        }
+        let mut found = quotes | (masks.brackets & !inside);
+        let base = u32::try_from(base).map_err(|_| NotJson)?;
+        while found != 0 {
+            marks.push(base + found.trailing_zeros());
+            found &= found - 1;
+        }
+        Ok(())
+    }
+
+    /// The bytes of the block that a backslash before them escapes, each of which must be one that can be.
+    #[cold]
+    fn escapes(&mut self, backslashes: u64, text: &[u8], base: usize) -> Result<u64, NotJson> {
+        let mut escaped = std::mem::take(&mut self.escaped);
+        let mut left = backslashes & !escaped;
+        while left != 0 {
+            let at = left.trailing_zeros();
+            let behind = text.get(base + at as usize + 1..).unwrap_or_default();
+            match behind {
+                [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => {}
+                [b'u', digits @ ..] if digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit) => {}
+                _ => return Err(NotJson),
+            }
+            left &= left - 1;
+            if at == 63 {
+                self.escaped = 1;
+            } else {
+                let next = 1 << (at + 1);
+                escaped |= next;
+                left &= !next;
+            }
+        }
+        Ok(escaped)
+    }
+}
+
+impl Index {
+    fn match_grammar(&mut self, text: &[u8]) -> Result<(), NotJson> {
+        let Self { marks, closings, open } = self;
+        closings.clear();
+        closings.resize(marks.len(), 0);
+        open.clear();
+        let mut expect = Expect::Value;
+        let (mut at, mut mark, mut in_object) = (0, 0, false);
+        while let Some(&place) = marks.get(mark) {
+            let place = place as usize;
+            expect = match (expect, &text[at..place]) {
+                (Expect::Colon, b":") => Expect::Value,
+                (Expect::Rest, b",") if !open.is_empty() => after_comma(in_object),
+                (expect, []) => expect,
+                (expect, gap) => between(expect, gap, in_object, open.is_empty())?,
+            };
+            at = place + 1;
+            match (text[place], expect) {
+                (b'"', Expect::Value | Expect::ValueOrEnd | Expect::KeyOrEnd | Expect::Key) => {
+                    // Quotes come in pairs: nothing inside a string is marked.
+                    mark += 1;
+                    at = marks.get(mark).map_or(text.len(), |end| *end as usize + 1);
+                    expect = match expect {
+                        Expect::Value | Expect::ValueOrEnd => Expect::Rest,
+                        _ => Expect::Colon,
+                    };
+                }
+                (opening @ (b'{' | b'['), Expect::Value | Expect::ValueOrEnd) => {
+                    open.push(u32::try_from(mark).map_err(|_| NotJson)?);
+                    in_object = opening == b'{';
+                    expect = if in_object { Expect::KeyOrEnd } else { Expect::ValueOrEnd };
+                }
+                (b'}', Expect::Rest | Expect::KeyOrEnd) if in_object => {
+                    in_object = close(text, marks, closings, open, mark)?;
+                    expect = Expect::Rest;
+                }
+                (b']', Expect::Rest | Expect::ValueOrEnd) if !in_object && !open.is_empty() => {
+                    in_object = close(text, marks, closings, open, mark)?;
+                    expect = Expect::Rest;
+                }
+                _ => return Err(NotJson),
+            }
+            mark += 1;
+        }
+        let expect = between(expect, &text[at..], in_object, open.is_empty())?;
+        if expect == Expect::Rest && open.is_empty() {
+            Ok(())
+        } else {
+            Err(NotJson)
+        }
+    }
+}
+
+fn after_comma(in_object: bool) -> Expect {
+    if in_object { Expect::Key } else { Expect::Value }
+}
+
+/// Notes that the bracket opened last is closed by `mark`; whether what is around it is an object.
+#[inline]
+fn close(text: &[u8], marks: &[u32], closings: &mut [u32], open: &mut Vec<u32>, mark: usize) -> Result<bool, NotJson> {
+    let opening = open.pop().ok_or(NotJson)? as usize;
+    closings[opening] = u32::try_from(mark).map_err(|_| NotJson)?;
+    Ok(open
+        .last()
+        .is_some_and(|around| text[marks[*around as usize] as usize] == b'{'))
+}
+
+/// What may follow the bytes between two marks: white space, commas, colons, and values that are neither strings nor nested.
+fn between(mut expect: Expect, gap: &[u8], in_object: bool, at_top: bool) -> Result<Expect, NotJson> {
+    let mut rest = gap;
+    while let Some((&first, behind)) = rest.split_first() {
+        match (first, expect) {
+            (b' ' | b'\n' | b'\r' | b'\t', _) => rest = behind,
+            (b':', Expect::Colon) => (expect, rest) = (Expect::Value, behind),
+            (b',', Expect::Rest) if !at_top => (expect, rest) = (after_comma(in_object), behind),
+            (_, Expect::Value | Expect::ValueOrEnd) => (expect, rest) = (Expect::Rest, &rest[scalar(rest)?..]),
+            _ => return Err(NotJson),
+        }
+    }
+    Ok(expect)
+}
+
+/// The length of the number or literal at the beginning of `text`.
+fn scalar(text: &[u8]) -> Result<usize, NotJson> {
+    for literal in [&b"true"[..], b"false", b"null"] {
+        if text.starts_with(literal) {
+            return Ok(literal.len());
+        }
+    }
+    let digits = |from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let some_digits = |from: usize| match digits(from) {
+        0 => Err(NotJson),
+        count => Ok(from + count),
+    };
+    let start = usize::from(text.first() == Some(&b'-'));
+    let mut at = match text.get(start) {
+        Some(b'0') => start + 1,
+        _ => some_digits(start)?,
+    };
+    if text.get(at) == Some(&b'.') {
+        at = some_digits(at + 1)?;
+    }
+    if let Some(b'e' | b'E') = text.get(at) {
+        at = some_digits(at + 1 + usize::from(matches!(text.get(at + 1), Some(b'+' | b'-'))))?;
+    }
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::super::arbitrary;
+    use super::super::{Cursor, depth, members};
+    use super::*;
+
+    fn is_json(text: &[u8]) -> bool {
+        Index::default().read(text).is_ok()
+    }
+
+    fn serde_json_says(text: &str) -> bool {
+        serde_json::from_str::<IgnoredAny>(text).is_ok()
+    }
+
+    #[test]
+    fn the_grammar_is_that_of_rfc_8259() {
+        let numbers = [
+            "0", "-0", "01", "-", "+1", "1.", ".5", "1.5", "1e", "1e5", "1E+05", "1e-", "1.e1", "1.0e1.0", "0x1", "00", "1 2",
+            "-1e+9", "1_0",
+        ];
+        let rest = [
+            "",
+            " ",
+            "null",
+            "nul",
+            "nulll",
+            "true",
+            "True",
+            "false ",
+            "\u{feff}1",
+            "[]",
+            "[ ]",
+            "[,]",
+            "[1,]",
+            "[1 2]",
+            "[1,2]",
+            "[[]",
+            "[]]",
+            "{}",
+            "{ }",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1}",
+            "{\"a\":1,}",
+            "{\"a\" \"b\"}",
+            "{\"a\":1 \"b\":2}",
+            "{a:1}",
+            "{1:1}",
+            "{\"a\":1]",
+            "[1}",
+            "\"",
+            "\"a",
+            "\"a\"\"b\"",
+            "\"\\\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12ag\"",
+            "\"\\u12aF\"",
+            "\"\\ud800\"",
+            "\"\t\"",
+            "\"\\t\"",
+            "\\",
+            "[\\]",
+            ":",
+            "[:]",
+            "[1:2]",
+            "1,2",
+            "{\"a\":\"b\",\"c\":[1,{\"d\":null}]}",
+            "\"a\",",
+            ",\"a\"",
+            "[\"a\",\"b\"]",
+            "[\"a\":\"b\"]",
+            "[\"a\" \"b\"]",
+            "[1,,2]",
+            "{\"a\"::1}",
+            "[true false]",
+            "[truefalse]",
+            "\u{1}",
+            "[\u{c}]",
+            "{}{}",
+            "[] x",
+        ];
+        for text in numbers.into_iter().chain(rest) {
+            assert_eq!(is_json(text.as_bytes()), serde_json_says(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn depth_has_no_limit() {
+        let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+        assert!(is_json(deep.as_bytes()));
+        assert!(!is_json(&deep.as_bytes()[1..]) && !is_json(&deep.as_bytes()[..deep.len() - 1]));
+    }
+
+    /// Escapes and quotes at every place of a block and across its end.
+    #[test]
+    fn blocks_hang_together() {
+        for before in 0..140 {
+            for inner in ["\\\"", "\\\\", "\\\\\\\"", "\\u00e9", "{[", "", "é\\n\\\\"] {
+                let text = format!("[\"{}{inner}\",{{\"a\":\"{inner}\"}}]", "x".repeat(before));
+                assert!(is_json(text.as_bytes()) && serde_json_says(&text), "{text}");
+                for end in 0..text.len() {
+                    assert!(!is_json(&text.as_bytes()[..end]), "{}", &text[..end.min(text.len())]);
+                }
+            }
+        }
+    }
+
+    fn pieces(mut cursor: Cursor<'_, '_>, found: &mut Vec<Vec<u8>>) {
+        if cursor.enter(b'{') {
+            while let Some(key) = cursor.key() {
+                found.push(key.to_vec());
+                let below = cursor.clone();
+                found.push(cursor.value().to_vec());
+                pieces(below, found);
+            }
+        } else if cursor.enter(b'[') {
+            while cursor.has_element() {
+                let below = cursor.clone();
+                found.push(cursor.value().to_vec());
+                pieces(below, found);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn json_is_json_and_walked_alike_with_and_without_an_index(text in arbitrary::json()) {
+            let mut index = Index::default();
+            prop_assert!(serde_json_says(&text));
+            prop_assert_eq!(index.read(text.as_bytes()), Ok(()));
+            let (mut with, mut without) = (Vec::new(), Vec::new());
+            pieces(Cursor::indexed(text.as_bytes(), &index), &mut with);
+            pieces(Cursor::new(text.as_bytes()), &mut without);
+            prop_assert_eq!(with, without);
+        }
+
+        #[test]
+        fn broken_json_is_none(text in arbitrary::json(), at in any::<prop::sample::Index>(), with in "[\\[\\]{}\",:\\\\ eE.+\\-019tnu\n\t]{0,2}", cut in 0_usize..3) {
+            let mut bytes: Vec<char> = text.chars().collect();
+            let at = at.index(bytes.len().max(1)).min(bytes.len());
+            let until = (at + cut).min(bytes.len());
+            bytes.splice(at..until, with.chars());
+            let text: String = bytes.into_iter().collect();
+            prop_assert_eq!(is_json(text.as_bytes()), serde_json_says(&text), "{:?}", text);
+        }
+
+        #[test]
+        fn text_of_few_letters_is_judged_as_serde_json_does(text in "[\\[\\]{}\",:\\\\ e.\\-01n]{0,12}") {
+            prop_assert_eq!(is_json(text.as_bytes()), serde_json_says(&text), "{:?}", text);
+            let _ = (depth(text.as_bytes()), members(text.as_bytes()).count());
+        }
+    }
+}

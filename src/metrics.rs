@@ -135,10 +135,10 @@ impl Metrics {
         Ok(text)
     }
 
-    /// A message of `bytes` bytes was routed.
-    pub fn routed(&self, seen: &Seen, bytes: usize) {
-        self.messages.inc();
-        self.message_bytes.inc_by(bytes as u64);
+    /// So many messages were routed, of so many bytes together.
+    pub fn routed(&self, messages: u64, bytes: u64, seen: &Seen) {
+        self.messages.inc_by(messages);
+        self.message_bytes.inc_by(bytes);
         self.tombstones.inc_by(seen.tombstones);
         self.future.inc_by(seen.future);
         for (kind, count) in [

@@ -19,23 +19,41 @@ pub(super) struct Ledger {
 #[derive(Default)]
 struct Entry {
     flight: Arc<Flight>,
-    positions: Positions,
+    /// In the order in which partitions were first read.
+    positions: Vec<Next>,
+    /// Where the partition read last is: messages come from one partition after another.
+    last: usize,
+}
+
+/// The next offset of a partition.
+struct Next {
+    topic: String,
+    partition: i32,
+    offset: i64,
+}
+
+impl Next {
+    fn is_of(&self, topic: &str, partition: i32) -> bool {
+        self.partition == partition && self.topic == topic
+    }
 }
 
 impl Ledger {
     /// A message has been read; what is sent because of it belongs to the flight.
     pub(super) fn read(&mut self, topic: &str, partition: i32, next_offset: i64) -> Arc<Flight> {
-        match self
-            .open
-            .positions
-            .iter_mut()
-            .find(|((name, number), _)| name == topic && *number == partition)
-        {
-            Some((_, position)) => *position = next_offset,
-            None => {
-                self.open.positions.insert((topic.to_owned(), partition), next_offset);
-            }
+        let Entry { positions, last, .. } = &mut self.open;
+        if !positions.get(*last).is_some_and(|next| next.is_of(topic, partition)) {
+            let known = positions.iter().position(|next| next.is_of(topic, partition));
+            *last = known.unwrap_or_else(|| {
+                positions.push(Next {
+                    topic: topic.to_owned(),
+                    partition,
+                    offset: next_offset,
+                });
+                positions.len() - 1
+            });
         }
+        positions[*last].offset = next_offset;
         self.flight()
     }
 
@@ -62,18 +80,18 @@ impl Ledger {
             && entry.flight.is_empty()
         {
             let entry = self.sealed.pop_front().unwrap_or_default();
-            self.changed.extend(entry.positions);
+            let positions = entry.positions.into_iter();
+            self.changed
+                .extend(positions.map(|next| ((next.topic, next.partition), next.offset)));
         }
         self.sealed.is_empty()
     }
 
     /// A partition is read by another router from now on: its offsets are not ours to commit.
     pub(super) fn forget(&mut self, topic: &str, partition: i32) {
-        let key = (topic.to_owned(), partition);
-        self.changed.remove(&key);
-        self.open.positions.remove(&key);
-        for entry in &mut self.sealed {
-            entry.positions.remove(&key);
+        self.changed.remove(&(topic.to_owned(), partition));
+        for entry in self.sealed.iter_mut().chain([&mut self.open]) {
+            entry.positions.retain(|next| !next.is_of(topic, partition));
         }
     }
 

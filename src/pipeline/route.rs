@@ -22,13 +22,15 @@ use crate::kafka::delivery::{Outgoing, Sender};
 use crate::kafka::{self, clients, topics};
 use crate::log::{LogRecord, Mark, Marks};
 use crate::metrics::Metrics;
-use crate::route::{Arrival, Idleness, Progress, Routed, Router, Settings};
+use crate::route::{Arrival, Idleness, Progress, Routed, Router, Seen, Settings};
 use crate::shutdown::Shutdown;
 use crate::sink::dead_letter::{Address, DeadLetter};
 use crate::time::WallTime;
 
-/// Messages taken from the consumer before the clock is looked at again.
+/// Messages taken from the consumer before acknowledgements are looked at.
 const BURST: usize = 1_000;
+/// Messages routed before the clock is looked at again.
+const GLANCE: usize = 32;
 /// How often input offsets are committed at the most: Event Hubs throttles commits.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(3);
 /// How often marks travel at the least: JOIN's clock is the one they carry.
@@ -43,6 +45,7 @@ pub(super) struct Route {
     router: Router,
     progress: Progress,
     ledger: Arc<Mutex<Ledger>>,
+    routed: RoutedSoFar,
     topics: Vec<(String, u32)>,
     idleness: Idleness,
     interval: Duration,
@@ -54,6 +57,14 @@ pub(super) struct Route {
     committed: Instant,
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
+}
+
+/// What was routed since the metrics were last told.
+#[derive(Default)]
+struct RoutedSoFar {
+    messages: u64,
+    bytes: u64,
+    seen: Seen,
 }
 
 /// Where records go.
@@ -121,6 +132,7 @@ impl Route {
             ),
             progress: Progress::default(),
             ledger,
+            routed: RoutedSoFar::default(),
             topics: counted,
             idleness: Idleness {
                 timeout: config.watermark.idle_timeout,
@@ -148,20 +160,29 @@ impl Route {
     fn turn(&mut self) -> Result<(), Error> {
         let consumer = Arc::clone(&self.consumer);
         let mut wait = self.until_marks().min(POLL);
-        for _ in 0..BURST {
+        let mut now = clock::now();
+        for taken in 1..=BURST {
             let polled = consumer.poll(wait);
+            if !wait.is_zero() {
+                now = clock::now();
+            }
             self.take_events()?;
             match polled {
                 None => break,
-                Some(Ok(message)) => self.message(&message)?,
+                Some(Ok(message)) => self.message(&message, now)?,
                 Some(Err(error)) if route_positions::is_lost(&error) => self.lost()?,
                 Some(Err(error)) => super::read_problem(error, &self.topic_names())?,
             }
-            if self.until_marks().is_zero() || self.shutdown.is_requested() {
-                break;
+            if taken.is_multiple_of(GLANCE) {
+                if self.until_marks().is_zero() || self.shutdown.is_requested() {
+                    break;
+                }
+                now = clock::now();
             }
             wait = Duration::ZERO;
         }
+        let RoutedSoFar { messages, bytes, seen } = std::mem::take(&mut self.routed);
+        self.metrics.routed(messages, bytes, &seen);
         self.take_ends()?;
         self.out.sender.check()?;
         {
@@ -179,8 +200,7 @@ impl Route {
         Ok(())
     }
 
-    fn message(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Error> {
-        let now = clock::now();
+    fn message(&mut self, message: &BorrowedMessage<'_>, now: WallTime) -> Result<(), Error> {
         let flight = {
             let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
             ledger.read(message.topic(), message.partition(), message.offset() + 1)
@@ -203,7 +223,9 @@ impl Route {
             }
         });
         sent?;
-        self.metrics.routed(&seen, message.payload().map_or(0, <[u8]>::len));
+        self.routed.messages += 1;
+        self.routed.bytes += message.payload_len() as u64;
+        self.routed.seen += seen;
         let partition = u32::try_from(message.partition()).unwrap_or(0);
         if let Some(read) = self.progress.read(message.topic(), partition, message.offset() + 1)
             && seen.activities > 0

@@ -1,6 +1,7 @@
 //! Which input partitions ROUTE reads, and where it begins in each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -35,6 +36,8 @@ pub(super) struct Context {
     ledger: Arc<Mutex<Ledger>>,
     metrics: Arc<Metrics>,
     events: Mutex<Vec<Event>>,
+    /// Whether there are any: it is asked behind every message, by the thread whose polls bring them.
+    has_events: AtomicBool,
 }
 
 impl Context {
@@ -45,15 +48,21 @@ impl Context {
             ledger,
             metrics,
             events: Mutex::default(),
+            has_events: AtomicBool::new(false),
         }
     }
 
     pub(super) fn take_events(&self) -> Vec<Event> {
+        if !self.has_events.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.has_events.store(false, Ordering::Relaxed);
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn push(&self, event: Event) {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.has_events.store(true, Ordering::Relaxed);
     }
 
     /// The records from `position` on were to be read, and are gone.

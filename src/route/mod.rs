@@ -140,6 +140,19 @@ impl Router {
     }
 }
 
+/// What several messages held together.
+impl std::ops::AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.latest = self.latest.max(other.latest);
+        self.activities += other.activities;
+        self.keyed += other.keyed;
+        self.timeless += other.timeless;
+        self.future += other.future;
+        self.alerts += other.alerts;
+        self.tombstones += other.tombstones;
+    }
+}
+
 impl Seen {
     fn observe(&mut self, time: EventTime, arrival: Arrival, max_future_skew: Duration) {
         self.activities += 1;

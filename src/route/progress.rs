@@ -1,6 +1,6 @@
 //! How far source partitions have been read, and which of them are idle.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::log::Mark;
@@ -9,11 +9,16 @@ use crate::time::{EventTime, WallTime};
 /// How far every source partition of one router has been read.
 #[derive(Debug, Default)]
 pub struct Progress {
-    sources: BTreeMap<(String, u32), Source>,
+    /// In the order of topics and partitions.
+    sources: Vec<Source>,
+    /// Where the partition read last is: messages come from one partition after another.
+    last: usize,
 }
 
 #[derive(Debug)]
 struct Source {
+    topic: String,
+    partition: u32,
     position: i64,
     latest: Option<EventTime>,
     /// When an activity was last read, or when reading began.
@@ -38,30 +43,50 @@ impl Progress {
     /// Reading of a partition begins at `position`.
     pub fn assign(&mut self, topic: &str, partition: u32, position: i64, now: WallTime) {
         let source = Source {
+            topic: topic.to_owned(),
+            partition,
             position,
             latest: None,
             active: now,
             ends: VecDeque::new(),
         };
-        self.sources.insert((topic.to_owned(), partition), source);
+        match self.find(topic, partition) {
+            Ok(place) => self.sources[place] = source,
+            Err(place) => self.sources.insert(place, source),
+        }
+    }
+
+    /// Where the partition is, or belongs.
+    fn find(&self, topic: &str, partition: u32) -> Result<usize, usize> {
+        let key = |source: &Source| source.topic.as_str().cmp(topic).then(source.partition.cmp(&partition));
+        self.sources.binary_search_by(key)
+    }
+
+    fn get(&mut self, topic: &str, partition: u32) -> Option<&mut Source> {
+        let is_last = |source: &Source| source.partition == partition && source.topic == topic;
+        if !self.sources.get(self.last).is_some_and(is_last) {
+            self.last = self.find(topic, partition).ok()?;
+        }
+        self.sources.get_mut(self.last)
     }
 
     /// A partition is read by another router from now on.
     pub fn revoke(&mut self, topic: &str, partition: u32) {
-        self.sources.remove(&(topic.to_owned(), partition));
+        if let Ok(place) = self.find(topic, partition) {
+            self.sources.remove(place);
+        }
     }
 
     /// Everything before `position` has been read; in it was an activity with this time (when it has one that may move the watermark).
     pub fn read(&mut self, topic: &str, partition: u32, position: i64) -> Option<Read<'_>> {
-        // The key is only built for the lookup: a map of borrowed pairs would need a wrapper type for every lookup.
-        let source = self.sources.get_mut(&(topic.to_owned(), partition))?;
+        let source = self.get(topic, partition)?;
         source.position = source.position.max(position);
         Some(Read { source })
     }
 
     /// The partition ended at `end` when the clock showed `at`.
     pub fn ended_at(&mut self, topic: &str, partition: u32, end: i64, at: WallTime) {
-        if let Some(source) = self.sources.get_mut(&(topic.to_owned(), partition)) {
+        if let Some(source) = self.get(topic, partition) {
             source.ends.push_back((at, end));
             if source.ends.len() > MOST_SAMPLES {
                 source.ends.pop_front();
@@ -71,9 +96,9 @@ impl Progress {
 
     /// What is to be said of every partition now.
     pub fn marks(&mut self, now: WallTime, idleness: Idleness) -> Vec<Mark> {
-        let marks = self.sources.iter_mut().map(|((topic, partition), source)| Mark {
-            topic: topic.clone(),
-            partition: *partition,
+        let marks = self.sources.iter_mut().map(|source| Mark {
+            topic: source.topic.clone(),
+            partition: source.partition,
             position: source.position,
             time: source.latest.map(|latest| latest.minus(idleness.out_of_orderness)),
             idle: source.is_idle(now, idleness.timeout),
@@ -84,7 +109,7 @@ impl Progress {
     /// The partitions and their positions.
     pub fn positions(&self) -> impl Iterator<Item = (&str, u32, i64)> {
         let sources = self.sources.iter();
-        sources.map(|((topic, partition), source)| (topic.as_str(), *partition, source.position))
+        sources.map(|source| (source.topic.as_str(), source.partition, source.position))
     }
 }
 

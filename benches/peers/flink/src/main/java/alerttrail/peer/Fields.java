@@ -12,7 +12,7 @@ public final class Fields {
     private Fields() { }
 
     /** Of an activity: key, id, time. */
-    @FunctionHint(output = @DataTypeHint("ROW<cid STRING, id STRING, at BIGINT>"))
+    @FunctionHint(output = @DataTypeHint("ROW<cid STRING, id STRING, happened BIGINT>"))
     public static final class Activity extends TableFunction<Row> {
         public void eval(byte[] message) throws IOException {
             Event event = Event.activity(message);

@@ -41,9 +41,9 @@ public final class Flink {
         tables.executeSql("""
             INSERT INTO pairs
             SELECT s.id, a.id
-            FROM (SELECT f.cid, f.id, f.at FROM activities, LATERAL TABLE(ACTIVITY(message)) AS f(cid, id, at)) AS a
+            FROM (SELECT f.cid, f.id, f.happened FROM activities, LATERAL TABLE(ACTIVITY(message)) AS f(cid, id, happened)) AS a
             JOIN (SELECT f.cid, f.id, f.begins, f.ends FROM alerts, LATERAL TABLE(ALERT(message)) AS f(cid, id, begins, ends)) AS s
-            ON a.cid = s.cid AND a.at > s.begins AND a.at < s.ends
+            ON a.cid = s.cid AND a.happened > s.begins AND a.happened < s.ends
             """).await();
     }
 

@@ -119,7 +119,7 @@ def build_java(peer):
     if stamp.exists() and stamp.stat().st_mtime > max(source.stat().st_mtime for source in sources):
         return
     say(f"building {peer} with Maven; the first time it fetches the libraries")
-    subprocess.run(["mvn", "--batch-mode", "--quiet", "--file", HERE / peer / "pom.xml", "package"], check=True)
+    subprocess.run(["mvn", "--batch-mode", "--quiet", "-Dstyle.color=never", "--file", HERE / peer / "pom.xml", "package"], check=True)
     stamp.touch()
 
 

@@ -97,7 +97,7 @@ class Process:
             "disk_written": written,
             "exit": self.child.returncode,
             "load_before": self.load,
-            "others_cpu": busy() - self.others - cpu,
+            "others_cpu": max(0.0, busy() - self.others - cpu),
         }
 
     def last_words(self):

@@ -6,9 +6,9 @@ import json
 def measure_state(folder, facts, written):
     """Over all partitions, after a clean stop. RocksDB notes every table file that it writes in its LOG, those of compactions too."""
     files = [path for path in folder.rglob("*") if path.is_file()]
-    size = sum(path.stat().st_blocks * 512 for path in files)
+    size = sum(path.stat().st_size for path in files)
     # A write-ahead log has a number for its name.
-    wal = sum(path.stat().st_blocks * 512 for path in files if path.suffix == ".log")
+    wal = sum(path.stat().st_size for path in files if path.suffix == ".log")
     tables = sum(table_bytes(path) for path in files if path.name.startswith("LOG"))
     rows = facts["keyed_bytes"]
     return {

@@ -140,6 +140,7 @@ impl Joiner {
         self.progress.outputs = 0;
         match record {
             LogRecord::Activity(activity) => self.activity(&activity, txn),
+            LogRecord::Activities(activities) => activities.iter().try_for_each(|activity| self.activity(activity, txn)),
             LogRecord::Alert { alert, deadline } => self.alert(&alert, deadline, txn),
             LogRecord::AlertElsewhere {
                 id,
@@ -228,6 +229,15 @@ impl Joiner {
         match (self.progress.watermarks.by_activities(), self.retention) {
             (Some(watermark), Some(retention)) => watermark.minus(retention),
             _ => EventTime::MIN,
+        }
+    }
+
+    /// The earliest end of a window that is closed when the watermark reaches it.
+    pub fn next_close<B: Base>(&self, base: &B) -> Result<Option<EventTime>, Error> {
+        let span = keys::timers_until(keys::Timer::Close, i64::MAX);
+        match base.scan(Table::Timers, span, Direction::Forward).next() {
+            Some(timer) => Ok(Some(EventTime::from_ticks(keys::timer_time(&timer?.0)?))),
+            None => Ok(None),
         }
     }
 

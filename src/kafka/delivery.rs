@@ -25,6 +25,16 @@ pub struct Flight {
 }
 
 impl Flight {
+    /// Something belongs to this flight that is not handed over yet: it is not delivered before [`Flight::handed_over`].
+    pub fn hold(&self) {
+        self.pending.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What was held back has been sent.
+    pub fn handed_over(&self) {
+        self.pending.fetch_sub(1, Ordering::AcqRel);
+    }
+
     /// Whether nothing sent in this flight is still on its way.
     pub fn is_empty(&self) -> bool {
         self.pending.load(Ordering::Acquire) == 0

@@ -4,13 +4,17 @@
 //! included. The bytes are a stored format (the topic keeps them for weeks): a version byte, then postcard. Variants and fields are
 //! only ever added at the end, under a new version byte. This module does no IO and decides nothing.
 
+mod bundle;
+
 use serde::{Deserialize, Serialize};
+
+pub use bundle::Bundle;
 
 use crate::record::{Activity, Alert, AlertId, Key, Version};
 use crate::time::{EventTime, WallTime};
 
 /// The version this program writes, and the only one it reads.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// One record of a partition of the repartition log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -41,6 +45,8 @@ pub enum LogRecord<'a> {
     Marks(Marks),
     /// There is no more input: every window closes. Only a log in memory ends.
     EndOfInput,
+    /// Activities whose keys belong to this partition, in their order: what [`Bundle`] makes.
+    Activities(#[serde(borrow)] Vec<Activity<'a>>),
 }
 
 /// How far one router has read.

@@ -16,6 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::attendance::Attendance;
 use super::join_assignment::Context;
 use super::join_output::Out;
+use super::next_close::NextClose;
 use super::owners::{Owner, Owners};
 use super::pace::Pace;
 use super::{Error, Instance};
@@ -62,6 +63,7 @@ struct Work<'d> {
     topic: String,
     settings: [u8; 32],
     pace: &'d Pace,
+    next_close: &'d NextClose,
     recorded: Instant,
     reported: Instant,
     shutdown: Shutdown,
@@ -106,6 +108,7 @@ impl<'c> Join<'c> {
                 topic,
                 settings: instance.settings,
                 pace: &instance.pace,
+                next_close: &instance.next_close,
                 recorded: clock::start(),
                 reported: clock::start(),
                 shutdown,
@@ -286,6 +289,7 @@ impl Work<'_> {
             if owner.transactions.is_some() {
                 self.pace.done(began.elapsed());
             }
+            owner.next_close = owner.joiner.next_close(&owner.base)?;
             self.metrics.joined(partition, &mut owner.joiner, &owner.base);
             // A replay goes over what is on record already: the record never goes back.
             if owner.joiner.position() > owner.recorded && !consumer.context().is_changed() {
@@ -304,6 +308,8 @@ impl Work<'_> {
                 inboxes.entry(message.partition()).or_default().push(message);
             }
         }
+        let waiting = self.owners.iter_mut().filter_map(|owner| owner.next_close);
+        self.next_close.set(waiting.min());
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 //!
 //! [`local`] runs ROUTE and JOIN over a log in memory. `processor` runs the same two over Kafka: `route` from the input topics to the
 //! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
-//! committed (`ledger`), which partitions are read from where (`route_assignment`, `route_positions`, `join_assignment`), the state of those
-//! that are joined (`owners`), what is sent because of them (`join_output`) and how the group hears of us meanwhile (`attendance`), how much goes into a transaction (`pace`), what the
+//! committed (`ledger`), which partitions are read from where (`route_assignment`, `route_positions`, `join_assignment`), what is sent on (`route_output`), the state of those
+//! that are joined (`owners`), which of their windows closes next (`next_close`), what is sent because of them (`join_output`) and how the group hears of us meanwhile (`attendance`), how much goes into a transaction (`pace`), what the
 //! end of the log tells before anything is written (`settings`). Relies on the pure stages for what follows from a record, and on `kafka`
 //! for reaching a broker.
 
@@ -19,6 +19,8 @@ mod join_output;
 mod ledger;
 pub mod local;
 #[cfg(feature = "kafka")]
+mod next_close;
+#[cfg(feature = "kafka")]
 mod owners;
 #[cfg(feature = "kafka")]
 mod pace;
@@ -28,6 +30,8 @@ pub mod processor;
 mod route;
 #[cfg(feature = "kafka")]
 mod route_assignment;
+#[cfg(feature = "kafka")]
+mod route_output;
 #[cfg(feature = "kafka")]
 mod route_positions;
 #[cfg(feature = "kafka")]

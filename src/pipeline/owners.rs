@@ -16,6 +16,7 @@ use crate::kafka::transactions::Transactions;
 #[cfg(feature = "rocksdb")]
 use crate::store::Origin;
 use crate::store::{self, Base as _, StateDir, Table, Txn, keys};
+use crate::time::EventTime;
 
 /// Where state is held.
 #[cfg(feature = "rocksdb")]
@@ -33,6 +34,8 @@ pub(super) struct Owner {
     pub(super) emitted: Position,
     /// The position that the group has on record.
     pub(super) recorded: Position,
+    /// The end of the window that the watermark closes next.
+    pub(super) next_close: Option<EventTime>,
     /// Outputs that were made again in silence since the partition was taken over.
     pub(super) silent: u64,
     /// Where the log ended when the partition was taken over.
@@ -165,6 +168,7 @@ impl<'d> Owners<'d> {
             base,
             emitted: Position::default(),
             recorded: Position::default(),
+            next_close: None,
             silent: 0,
             end: 0,
             heard: clock::start(),

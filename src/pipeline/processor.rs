@@ -7,6 +7,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::join::Join;
+use super::next_close::NextClose;
 use super::pace::Pace;
 use super::route::Route;
 use super::settings;
@@ -134,6 +135,8 @@ pub struct Instance<'c> {
     pub(super) settings: [u8; 32],
     /// How much goes into a transaction. It outlives the stage: a transaction that was too large ends that.
     pub(super) pace: Pace,
+    /// What JOIN waits for, said to ROUTE.
+    pub(super) next_close: NextClose,
     /// Whether the topics are asked how large a message may be.
     asks_for_limits: bool,
 }
@@ -150,6 +153,7 @@ impl<'c> Instance<'c> {
             })?,
             settings: settings_hash(config),
             pace: Pace::default(),
+            next_close: NextClose::default(),
             asks_for_limits: false,
         })
     }

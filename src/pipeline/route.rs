@@ -12,20 +12,21 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::ledger::Ledger;
+use super::next_close::NextClose;
 use super::route_assignment::{Context, Event};
+use super::route_output::Out;
 use super::route_positions;
 use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
 use crate::decode::Decoder;
-use crate::kafka::delivery::{Outgoing, Sender};
 use crate::kafka::{self, clients, topics};
-use crate::log::{LogRecord, Mark, Marks};
+use crate::log::{Mark, Marks};
 use crate::metrics::Metrics;
-use crate::route::{Arrival, Idleness, Progress, Routed, Router, Seen, Settings};
+use crate::route::{Arrival, Idleness, Progress, Router, Seen, Settings};
 use crate::shutdown::Shutdown;
-use crate::sink::dead_letter::{Address, DeadLetter};
-use crate::time::WallTime;
+use crate::sink::dead_letter::Address;
+use crate::time::{EventTime, WallTime};
 
 /// Messages taken from the consumer before acknowledgements are looked at.
 const BURST: usize = 1_000;
@@ -39,7 +40,7 @@ const LEAST_MARKS: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(50);
 
 /// The stage, ready to run.
-pub(super) struct Route {
+pub(super) struct Route<'c> {
     consumer: Arc<BaseConsumer<Context>>,
     out: Out,
     router: Router,
@@ -52,6 +53,9 @@ pub(super) struct Route {
     settings: [u8; 32],
     ends: mpsc::Receiver<End>,
     marked: Option<(Instant, Marks)>,
+    /// The watermark of the last marks.
+    told: Option<EventTime>,
+    next_close: &'c NextClose,
     /// When marks were last looked at, whether they were sent or not.
     looked: Option<Instant>,
     committed: Instant,
@@ -67,18 +71,6 @@ struct RoutedSoFar {
     seen: Seen,
 }
 
-/// Where records go.
-struct Out {
-    sender: Sender,
-    log: String,
-    dead_letters: String,
-    partitions: u32,
-    message_max_bytes: usize,
-    scratch: Vec<u8>,
-    shutdown: Shutdown,
-    metrics: Arc<Metrics>,
-}
-
 /// What was found at the end of a partition.
 enum End {
     /// It ended here at this time.
@@ -87,10 +79,10 @@ enum End {
     Topic(String, u32),
 }
 
-impl Route {
+impl<'c> Route<'c> {
     pub(super) fn new(
         config: &Config,
-        instance: &Instance<'_>,
+        instance: &'c Instance<'c>,
         shutdown: Shutdown,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
@@ -111,16 +103,7 @@ impl Route {
         let ends = watch_ends(Arc::downgrade(&consumer), watched, every, shutdown.clone())?;
         Ok(Self {
             consumer,
-            out: Out {
-                sender: Sender::new(config, "route", "5")?,
-                log: config.repartition.topic.clone(),
-                dead_letters: config.output.dead_letter_topic.clone(),
-                partitions: config.repartition.partitions,
-                message_max_bytes: clients::message_max_bytes(config),
-                scratch: Vec::new(),
-                shutdown: shutdown.clone(),
-                metrics: Arc::clone(&metrics),
-            },
+            out: Out::new(config, shutdown.clone(), Arc::clone(&metrics))?,
             router: Router::new(
                 Decoder::new(config.decode.clone()).with_limit(clients::message_max_bytes(config)),
                 Settings {
@@ -142,6 +125,8 @@ impl Route {
             settings: instance.settings,
             ends,
             marked: None,
+            told: None,
+            next_close: &instance.next_close,
             looked: None,
             committed: clock::start(),
             shutdown,
@@ -174,7 +159,7 @@ impl Route {
                 Some(Err(error)) => super::read_problem(error, &self.topic_names())?,
             }
             if taken.is_multiple_of(GLANCE) {
-                if self.until_marks().is_zero() || self.shutdown.is_requested() {
+                if self.until_marks().is_zero() || self.closes_a_window() || self.shutdown.is_requested() {
                     break;
                 }
                 now = clock::now();
@@ -183,14 +168,15 @@ impl Route {
         }
         let RoutedSoFar { messages, bytes, seen } = std::mem::take(&mut self.routed);
         self.metrics.routed(messages, bytes, &seen);
+        self.out.send_bundles()?;
         self.take_ends()?;
-        self.out.sender.check()?;
+        self.out.check()?;
         {
             let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
             ledger.seal();
             ledger.settle();
         }
-        if self.until_marks().is_zero() {
+        if self.until_marks().is_zero() || self.closes_a_window() {
             self.send_marks()?;
         }
         if self.committed.elapsed() >= COMMIT_INTERVAL {
@@ -286,11 +272,11 @@ impl Route {
                     self.progress.ended_at(&topic, partition, end, at);
                 }
                 // Keys belong to other partitions as soon as somebody counts anew.
-                End::Topic(topic, count) if topic == self.out.log && count != self.out.partitions => {
+                End::Topic(topic, count) if topic == self.out.log() && count != self.out.partitions() => {
                     return Err(Error::Kafka(kafka::Error::Partitions {
                         topic,
                         found: count as usize,
-                        configured: self.out.partitions,
+                        configured: self.out.partitions(),
                     }));
                 }
                 End::Topic(topic, count) => self.count(&topic, count),
@@ -304,10 +290,16 @@ impl Route {
         passed.map_or(Duration::ZERO, |passed| self.interval.saturating_sub(passed))
     }
 
+    /// Whether what has been read since the last marks lets JOIN close a window.
+    fn closes_a_window(&self) -> bool {
+        self.next_close.is_between(self.told, self.progress.watermark(self.idleness))
+    }
+
     fn send_marks(&mut self) -> Result<(), Error> {
         self.looked = Some(clock::start());
         let now = clock::now();
         let sources = self.progress.marks(now, self.idleness);
+        self.told = self.progress.watermark(self.idleness);
         if sources.is_empty() {
             return Ok(());
         }
@@ -330,11 +322,7 @@ impl Route {
         };
         self.metrics.marked(&marks);
         let flight = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).flight();
-        let record = LogRecord::Marks(marks.clone());
-        let value = record.encode(Vec::new())?;
-        for partition in 0..self.out.partitions {
-            self.out.send_log(partition, None, &value, &flight)?;
-        }
+        self.out.marks(&marks, &flight)?;
         self.marked = Some((clock::start(), marks));
         Ok(())
     }
@@ -356,8 +344,8 @@ impl Route {
             if settled || self.shutdown.is_overdue() {
                 break;
             }
-            self.out.sender.check()?;
-            self.out.sender.pause();
+            self.out.check()?;
+            self.out.pause();
         }
         self.commit(CommitMode::Sync);
         self.release_consumer();
@@ -370,81 +358,13 @@ impl Route {
         const MOST: Duration = Duration::from_secs(2);
         let began = clock::start();
         while Arc::strong_count(&self.consumer) > 1 && began.elapsed() < MOST {
-            self.out.sender.pause();
+            self.out.pause();
         }
     }
 
     fn topic_names(&self) -> String {
         let names: Vec<&str> = self.topics.iter().map(|(name, _)| name.as_str()).collect();
         names.join(", ")
-    }
-}
-
-impl Out {
-    fn routed<'a>(
-        &mut self,
-        routed: Routed<'_>,
-        address: &dyn Fn(usize) -> Address<'a>,
-        flight: &Arc<kafka::delivery::Flight>,
-    ) -> Result<(), Error> {
-        match routed {
-            Routed::Record { partition, record } => {
-                let mut value = std::mem::take(&mut self.scratch);
-                value.clear();
-                let value = record.encode(value)?;
-                let key = match &record {
-                    LogRecord::Activity(activity) => Some(activity.key.correlation_id.as_bytes()),
-                    LogRecord::Alert { alert, .. } => Some(alert.key.correlation_id.as_bytes()),
-                    _ => None,
-                };
-                self.send_log(partition, key, &value, flight)?;
-                self.scratch = value;
-                Ok(())
-            }
-            Routed::Rejected { index, reject } => self.dead_letter(&DeadLetter::of(reject, address(index)), flight),
-            Routed::OtherTable(table) => {
-                self.metrics.other_table(&table);
-                Ok(())
-            }
-            Routed::SecondTenant => {
-                self.metrics.second_tenant();
-                Ok(())
-            }
-        }
-    }
-
-    fn send_log(
-        &mut self,
-        partition: u32,
-        key: Option<&[u8]>,
-        value: &[u8],
-        flight: &Arc<kafka::delivery::Flight>,
-    ) -> Result<(), Error> {
-        let message = Outgoing {
-            topic: &self.log,
-            partition: Some(i32::try_from(partition).unwrap_or(i32::MAX)),
-            key,
-            value,
-            headers: &[],
-        };
-        let shutdown = &self.shutdown;
-        let sending = self.sender.send_when_room(&message, flight, &mut || !shutdown.is_overdue())?;
-        // What was not sent for want of time never counts as delivered: it is routed again after the restart.
-        sending.is_done(&self.log)?;
-        Ok(())
-    }
-
-    fn dead_letter(&mut self, letter: &DeadLetter<'_>, flight: &Arc<kafka::delivery::Flight>) -> Result<(), Error> {
-        self.metrics.dead_letter(letter.reason);
-        super::send_dead_letter(
-            &self.sender,
-            &self.dead_letters,
-            letter,
-            self.message_max_bytes,
-            flight,
-            &mut || !self.shutdown.is_overdue(),
-        )?;
-        Ok(())
     }
 }
 

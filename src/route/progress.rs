@@ -21,6 +21,8 @@ struct Source {
     partition: u32,
     position: i64,
     latest: Option<EventTime>,
+    /// Whether it was idle when marks were made last, and no activity came since.
+    idle: bool,
     /// When an activity was last read, or when reading began.
     active: WallTime,
     /// Where the partition ended at some times, oldest first.
@@ -47,6 +49,7 @@ impl Progress {
             partition,
             position,
             latest: None,
+            idle: false,
             active: now,
             ends: VecDeque::new(),
         };
@@ -96,14 +99,25 @@ impl Progress {
 
     /// What is to be said of every partition now.
     pub fn marks(&mut self, now: WallTime, idleness: Idleness) -> Vec<Mark> {
-        let marks = self.sources.iter_mut().map(|source| Mark {
-            topic: source.topic.clone(),
-            partition: source.partition,
-            position: source.position,
-            time: source.latest.map(|latest| latest.minus(idleness.out_of_orderness)),
-            idle: source.is_idle(now, idleness.timeout),
+        let marks = self.sources.iter_mut().map(|source| {
+            source.idle = source.is_idle(now, idleness.timeout);
+            Mark {
+                topic: source.topic.clone(),
+                partition: source.partition,
+                position: source.position,
+                time: source.latest.map(|latest| latest.minus(idleness.out_of_orderness)),
+                idle: source.idle,
+            }
         });
         marks.collect()
+    }
+
+    /// The watermark of the partitions that are read here, as far as they hold it back; `None` while one has said no time yet.
+    pub fn watermark(&self, idleness: Idleness) -> Option<EventTime> {
+        let awake = self.sources.iter().filter(|source| !source.idle);
+        // Of options the least is `None`.
+        let least = awake.map(|source| source.latest).min()??;
+        Some(least.minus(idleness.out_of_orderness))
     }
 
     /// The partitions and their positions.
@@ -122,6 +136,7 @@ impl Read<'_> {
     /// Activities were read at `now`, the latest of those that may move the watermark at this time.
     pub fn activities(self, latest: Option<EventTime>, now: WallTime) {
         self.source.active = self.source.active.max(now);
+        self.source.idle = false;
         self.source.latest = self.source.latest.max(latest);
     }
 }
@@ -166,6 +181,30 @@ mod tests {
             read.activities(Some(EventTime::from_ticks(ticks)), at(0));
         }
         assert_eq!(progress.marks(at(0), IDLENESS)[0].time, Some(EventTime::from_ticks(95)));
+    }
+
+    #[test]
+    fn the_watermark_is_the_least_of_those_that_are_not_idle() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.watermark(IDLENESS), None);
+        for (partition, ticks) in [(0, 100), (1, 50)] {
+            progress.assign("t", partition, 0, at(0));
+            assert_eq!(
+                progress.watermark(IDLENESS),
+                None,
+                "partition {partition} has said nothing yet"
+            );
+            let read = progress.read("t", partition, 1).unwrap();
+            read.activities(Some(EventTime::from_ticks(ticks)), at(0));
+        }
+        assert_eq!(progress.watermark(IDLENESS), Some(EventTime::from_ticks(45)));
+        progress.ended_at("t", 1, 1, at(890));
+        progress.ended_at("t", 1, 1, at(950));
+        progress.read("t", 0, 2).unwrap().activities(None, at(1_000));
+        progress.marks(at(1_000), IDLENESS);
+        assert_eq!(progress.watermark(IDLENESS), Some(EventTime::from_ticks(95)));
+        progress.read("t", 1, 2).unwrap().activities(None, at(1_000));
+        assert_eq!(progress.watermark(IDLENESS), Some(EventTime::from_ticks(45)));
     }
 
     #[test]

@@ -136,6 +136,12 @@ pub fn timer_alert(bytes: &[u8]) -> Result<AlertId, Error> {
     pull_alert(bytes.get(1 + TIME..).unwrap_or_default())
 }
 
+/// The time of a timer's key.
+pub fn timer_time(bytes: &[u8]) -> Result<i64, Error> {
+    let time = bytes.get(1..).and_then(<[u8]>::first_chunk);
+    Ok(from_number(*time.ok_or(Error::Damaged { what: "timer" })?))
+}
+
 fn timers_from(timer: Timer, time: i64) -> Vec<u8> {
     let mut bytes = vec![timer as u8];
     push_number(&mut bytes, time);

@@ -42,12 +42,7 @@ impl World {
     }
 
     fn activity(&mut self, correlation_id: &str, time: i64, id: u8) -> Vec<Output> {
-        self.apply(LogRecord::Activity(Activity {
-            key: key(correlation_id),
-            time: at(time),
-            id: ActivityId([id; 32]),
-            row: Cow::Borrowed(b"{}"),
-        }))
+        self.apply(LogRecord::Activity(activity(correlation_id, time, id)))
     }
 
     fn alert(&mut self, version: i64, correlation_id: &str, window: (i64, i64), deadline: i64) -> Vec<Output> {
@@ -80,6 +75,15 @@ impl World {
             }],
             settings: [0; 32],
         }))
+    }
+}
+
+fn activity(correlation_id: &str, time: i64, id: u8) -> Activity<'static> {
+    Activity {
+        key: key(correlation_id),
+        time: at(time),
+        id: ActivityId([id; 32]),
+        row: Cow::Borrowed(b"{}"),
     }
 }
 
@@ -131,6 +135,49 @@ fn extent(summary: &Summary) -> (u64, Option<i64>, Option<i64>) {
         answer.first.map(EventTime::ticks),
         answer.last.map(EventTime::ticks),
     )
+}
+
+#[test]
+fn activities_in_one_record_are_as_activities_one_after_another() {
+    let came = [
+        ("k", 10, 1),
+        ("k", 20, 2),
+        ("other", 15, 3),
+        ("k", 10, 1),
+        ("k", 95, 4),
+        ("k", 50, 5),
+    ];
+    let answers = |together: bool| {
+        let mut world = World::new(None);
+        world.activity("k", 5, 9);
+        world.alert(1, "k", (0, 60), FAR);
+        let mut outputs = world.marks(0, Some(60));
+        let activities = came.map(|(key, time, id)| activity(key, time, id));
+        match together {
+            true => outputs.extend(world.apply(LogRecord::Activities(activities.into()))),
+            false => activities
+                .into_iter()
+                .for_each(|one| outputs.extend(world.apply(LogRecord::Activity(one)))),
+        }
+        outputs.extend(world.marks(1, Some(70)));
+        outputs
+    };
+    let outputs = answers(true);
+    let times: Vec<i64> = rows(&outputs).into_iter().map(|(_, time)| time).collect();
+    assert_eq!(times, [5, 10, 20, 50]);
+    assert_eq!(format!("{outputs:?}"), format!("{:?}", answers(false)));
+}
+
+#[test]
+fn the_window_that_closes_next_is_the_one_that_ends_first() {
+    let mut world = World::new(None);
+    assert_eq!(world.joiner.next_close(&world.base).unwrap(), None);
+    world.alert(1, "k", (0, 60), FAR);
+    assert_eq!(world.joiner.next_close(&world.base).unwrap(), Some(at(60)));
+    world.alert(2, "k", (0, 40), FAR);
+    assert_eq!(world.joiner.next_close(&world.base).unwrap(), Some(at(40)));
+    world.marks(0, Some(40));
+    assert_eq!(world.joiner.next_close(&world.base).unwrap(), None);
 }
 
 #[test]

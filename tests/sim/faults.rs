@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use alerttrail::log::LogRecord;
-use alerttrail::record::ActivityId;
+use alerttrail::record::{Activity, ActivityId};
 use alerttrail::time::{EventTime, WallTime};
 
 use crate::world::{Settings, ticks};
@@ -147,17 +147,12 @@ impl Tamper {
         let Some(fault) = fault else { return Some(bytes) };
         let mut record = LogRecord::decode(&bytes).unwrap();
         match &mut record {
-            LogRecord::Activity(activity) if fault == Fault::FreshIdentity => {
-                self.deliveries += 1;
-                let mut id = [0; 32];
-                id[..8].copy_from_slice(&self.deliveries.to_be_bytes());
-                activity.id = ActivityId(id);
+            LogRecord::Activity(activity) => self.change_activity(fault, activity),
+            LogRecord::Activities(activities) => {
+                activities
+                    .iter_mut()
+                    .for_each(|activity| self.change_activity(fault, activity));
             }
-            LogRecord::Activity(activity) if fault == Fault::RowPrintedAnew => {
-                let row: serde_json::Value = serde_json::from_slice(&activity.row).unwrap();
-                activity.row = Cow::Owned(serde_json::to_vec(&row).unwrap());
-            }
-            LogRecord::Activity(_) => {}
             LogRecord::Alert { alert, deadline } => match fault {
                 Fault::StartInclusive => alert.window.from = EventTime::from_ticks(alert.window.from.ticks() - 1),
                 Fault::EndInclusive => alert.window.to = alert.window.to.next_tick(),
@@ -198,6 +193,24 @@ impl Tamper {
             LogRecord::EndOfInput => {}
         }
         Some(record.encode(Vec::new()).unwrap())
+    }
+}
+
+impl Tamper {
+    fn change_activity(&mut self, fault: Fault, activity: &mut Activity<'_>) {
+        match fault {
+            Fault::FreshIdentity => {
+                self.deliveries += 1;
+                let mut id = [0; 32];
+                id[..8].copy_from_slice(&self.deliveries.to_be_bytes());
+                activity.id = ActivityId(id);
+            }
+            Fault::RowPrintedAnew => {
+                let row: serde_json::Value = serde_json::from_slice(&activity.row).unwrap();
+                activity.row = Cow::Owned(serde_json::to_vec(&row).unwrap());
+            }
+            _ => {}
+        }
     }
 }
 

@@ -253,6 +253,11 @@ impl<'a> Routing<'a> {
         let mut made: Vec<Vec<Vec<u8>>> = queues.iter().map(|_| Vec::new()).collect();
         let seen = router.route(message.value.as_ref().map(String::as_bytes), arrival, &mut |routed| {
             if let Routed::Record { partition, record } = routed {
+                // As the processor sends them.
+                let record = match record {
+                    LogRecord::Activity(activity) => LogRecord::Activities(vec![activity]),
+                    record => record,
+                };
                 made[partition as usize].push(record.encode(Vec::new()).unwrap());
             }
         });

@@ -29,6 +29,7 @@ pub mod log;
 pub mod metrics;
 pub mod pipeline;
 pub mod record;
+pub mod replay;
 pub mod route;
 pub mod shutdown;
 pub mod sink;

@@ -10,7 +10,7 @@ mod scan;
 mod text;
 
 pub use canonical::{TooDeep, canonical};
-pub use scan::{Cursor, MAX_DEPTH, Member, Members, depth, members};
+pub use scan::{Cursor, MAX_DEPTH, Member, Members, depth, members, string_values};
 pub use text::{compact, one_line, unescape, write_string};
 
 /// JSON to test with.

@@ -184,7 +184,7 @@ mod tests {
 
     use super::*;
     use crate::decode::{Decoded, Decoder, Settings};
-    use crate::json::{Cursor, arbitrary};
+    use crate::json::arbitrary;
 
     fn shifted(message: &str, seconds: i64) -> String {
         let mut bytes = message.as_bytes().to_vec();
@@ -400,34 +400,6 @@ mod tests {
             shift(&mut bytes, Offset::of_seconds(1));
             let is_json = serde_json::from_slice::<IgnoredAny>(&before).is_ok();
             prop_assert!(is_json || bytes == before);
-        }
-    }
-
-    #[test]
-    fn the_generated_traffic_moves_as_a_whole() {
-        use crate::generate::{Generator, Messages as _, Options};
-        let generator = Generator::new(&Options {
-            activities: 300,
-            alerts: 20,
-            ..Options::default()
-        })
-        .unwrap();
-        let mut messages = Vec::new();
-        let (mut activities, mut alerts) = (generator.activities(), generator.alerts());
-        let mut buffer = Vec::new();
-        while activities.next_message(&mut buffer).is_some() || alerts.next_message(&mut buffer).is_some() {
-            messages.push(std::mem::take(&mut buffer));
-        }
-        assert!(messages.len() > 320);
-        let offset = Offset::of_seconds(200 * 86_400 + 3_601);
-        for original in messages {
-            let mut moved = original.clone();
-            assert!(shift(&mut moved, offset) >= 2);
-            assert_eq!(decoded(&moved), decoded(&original).map(|time| offset.from(time)));
-            let mut cursor = Cursor::new(&moved);
-            assert_eq!(cursor.value().len(), original.len());
-            shift(&mut moved, Offset::of_seconds(-200 * 86_400 - 3_601));
-            assert_eq!(moved, original);
         }
     }
 }

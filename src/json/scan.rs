@@ -260,7 +260,7 @@ mod tests {
         let text = " {\"a\" : \"1\",\"b\":[ \"\\\"2:\" ,{\"c\\\"\"\n:\"\"}, 3],\"d\":null , \"e\":{}}";
         let found: Vec<&str> = string_values(text.as_bytes()).map(|place| &text[place]).collect();
         assert_eq!(found, ["\"1\"", "\"\\\"2:\"", "\"\""]);
-        assert_eq!(string_values(b"\"x\"").collect::<Vec<_>>(), [0..3]);
+        assert_eq!(string_values(b" \"x\"").next(), Some(1..4));
         assert_eq!(string_values(b"{\"a\":1}").count(), 0);
     }
 

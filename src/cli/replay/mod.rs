@@ -220,7 +220,7 @@ fn late(totals: &Totals, reached: f64) -> String {
     let asked = match due > 0.0 {
         true => format!(
             "{} records/s were asked for, {} were reached",
-            figure(totals.records as f64 / due),
+            figure(totals.records.saturating_sub(1) as f64 / due),
             figure(reached)
         ),
         false => format!("{} records/s were reached", figure(reached)),

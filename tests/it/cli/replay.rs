@@ -30,7 +30,7 @@ fn cli_replay_wrong_usage_is_status_2() {
             &["--input", "a.jsonl", "--topic", "t", "--partitions", "0"],
             "--partitions <N>",
         ),
-        (&["--input", "a.jsonl", "--topic", "t", "--loop", "-1"], "--loop"),
+        (&["--input", "a.jsonl", "--topic", "t", "--loop=-1"], "--loop <N>"),
         (
             &["--input", "-", "--topic", "t", "--loop", "2"],
             "standard input can be read once only",

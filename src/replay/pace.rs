@@ -1,5 +1,6 @@
 //! When each message is to be sent.
 
+use std::collections::VecDeque;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -141,8 +142,75 @@ impl Lag {
     }
 }
 
+/// What was sent and not answered yet, in slices `S` of messages that were due about the same time. A broker that is slow for a while is
+/// hidden by the producer's queue, which takes messages in time all the same: that they went out late shows here.
+#[derive(Clone, Debug)]
+pub struct Unanswered<S> {
+    /// With the time at which the first message of each was due. Never empty.
+    slices: VecDeque<(S, Duration)>,
+    most: Duration,
+}
+
+impl<S: Default> Default for Unanswered<S> {
+    fn default() -> Self {
+        Self {
+            slices: VecDeque::from([(S::default(), Duration::ZERO)]),
+            most: Duration::ZERO,
+        }
+    }
+}
+
+impl<S: Default> Unanswered<S> {
+    /// How much time lies in a slice.
+    const SLICE: Duration = Duration::from_millis(50);
+    /// Answers that come later than this are late: far ones take a moment.
+    const TOLERANCE: Duration = Duration::from_secs(1);
+
+    /// The slice to which a message belongs that is due now, and not before the one before it.
+    pub fn slice(&mut self, due: Duration) -> &S {
+        let is_over = self.slices.back().is_none_or(|(_, first)| due >= *first + Self::SLICE);
+        if is_over {
+            self.slices.push_back((S::default(), due));
+        }
+        let last = self.slices.len() - 1;
+        &self.slices[last].0
+    }
+
+    /// Forgets what has been answered completely by `now`, and notes how long the rest has been waiting; whether anything is left.
+    pub fn look(&mut self, now: Duration, is_answered: impl Fn(&S) -> bool) -> bool {
+        while let Some((slice, due)) = self.slices.front() {
+            if !is_answered(slice) {
+                self.most = self.most.max(now.saturating_sub(*due));
+                return true;
+            }
+            if self.slices.len() == 1 {
+                return false;
+            }
+            self.slices.pop_front();
+        }
+        false
+    }
+
+    /// The slices that are left.
+    pub fn slices(&self) -> impl Iterator<Item = &S> {
+        self.slices.iter().map(|(slice, _)| slice)
+    }
+
+    /// For how long a message was without an answer after it was due, at the most, as far as it was looked at.
+    pub fn most(&self) -> Duration {
+        self.most
+    }
+
+    /// Whether answers were too late.
+    pub fn is_late(&self) -> bool {
+        self.most > Self::TOLERANCE
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -222,6 +290,38 @@ mod tests {
         lag.note(millis(100), millis(350));
         lag.note(millis(400), millis(401));
         assert_eq!((lag.last, lag.most, lag.is_late()), (millis(1), millis(250), true));
+    }
+
+    #[test]
+    fn answers_that_stay_away_are_noticed() {
+        let millis = Duration::from_millis;
+        let is_answered = |slice: &Cell<u32>| slice.get() == 0;
+        let mut sent: Unanswered<Cell<u32>> = Unanswered::default();
+        assert!(!sent.look(millis(900), is_answered), "nothing was sent");
+        for due in [100, 110, 149, 150, 400] {
+            let slice = sent.slice(millis(due));
+            slice.set(slice.get() + 1);
+        }
+        assert!(sent.look(millis(401), is_answered));
+        let counts = |sent: &Unanswered<Cell<u32>>| sent.slices().map(Cell::get).collect::<Vec<_>>();
+        assert_eq!(
+            counts(&sent),
+            [3, 1, 1],
+            "what is due about the same time is looked at together"
+        );
+        assert_eq!(sent.most(), millis(301));
+        // Answers may come in any order.
+        sent.slices().nth(1).unwrap().set(0);
+        assert!(sent.look(millis(900), is_answered));
+        assert_eq!((sent.most(), sent.is_late()), (millis(800), false));
+        sent.slices().next().unwrap().set(0);
+        assert!(sent.look(millis(1_000), is_answered));
+        assert_eq!((counts(&sent), sent.most()), (vec![1], millis(800)));
+        assert!(sent.look(millis(1_401), is_answered));
+        assert!(sent.is_late());
+        sent.slices().next().unwrap().set(0);
+        assert!(!sent.look(millis(9_000), is_answered));
+        assert_eq!(sent.most(), millis(1_001), "when it was answered it was no longer waiting");
     }
 
     proptest! {

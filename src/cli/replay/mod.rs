@@ -204,7 +204,7 @@ fn report(args: &Args, totals: &Totals, end: &Result<End, Error>) {
         line += &format!("; at most {} behind the schedule", duration(totals.lag.most));
     }
     say(&line);
-    if totals.is_late() {
+    if totals.is_late {
         say(&late(totals, reached));
     }
     if args.shift_to_now && totals.moved == 0 && totals.messages > 0 {
@@ -226,10 +226,10 @@ fn late(totals: &Totals, reached: f64) -> String {
         false => format!("{} records/s were reached", figure(reached)),
     };
     format!(
-        "warning: the replay did not keep its schedule: messages went out up to {} late, the last one {} late, and the acknowledgements were complete {} after that; {asked}. It waited {} for room on the way to the broker and {} for the input to be read; what it lacks besides is this machine's",
+        "warning: the replay did not keep its schedule: messages went out up to {} late, the last one {} late, and were not acknowledged up to {} after they were due; {asked}. It waited {} for room on the way to the broker and {} for the input to be read; what it lacks besides is this machine's",
         duration(totals.lag.most),
         duration(totals.lag.last),
-        duration(totals.acknowledged),
+        duration(totals.unacknowledged),
         duration(totals.waited_for_broker),
         duration(totals.waited_for_input),
     )

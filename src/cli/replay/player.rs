@@ -11,7 +11,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::kafka;
 use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
-use crate::replay::pace::{Lag, Pace, Schedule};
+use crate::replay::pace::{Lag, Pace, Schedule, Unanswered};
 use crate::replay::prepare::{Block, Message};
 use crate::shutdown::Shutdown;
 
@@ -19,8 +19,6 @@ use crate::shutdown::Shutdown;
 const LOOK: Duration = Duration::from_millis(100);
 /// A wait that is longer is told.
 const LONG_WAIT: Duration = Duration::from_secs(600);
-/// Acknowledgements that are complete so long after the last message are too late.
-const SLOW_ACKNOWLEDGEMENT: Duration = Duration::from_secs(1);
 
 /// Where messages go.
 pub(super) struct Target {
@@ -53,17 +51,12 @@ pub(super) struct Totals {
     pub(super) lag: Lag,
     /// From the first message until everything was acknowledged.
     pub(super) took: Duration,
-    /// From the last message until everything was acknowledged.
-    pub(super) acknowledged: Duration,
+    /// How long after it was due a message was still not acknowledged, at the most.
+    pub(super) unacknowledged: Duration,
+    /// Whether the schedule was not kept.
+    pub(super) is_late: bool,
     pub(super) waited_for_broker: Duration,
     pub(super) waited_for_input: Duration,
-}
-
-impl Totals {
-    /// Whether the schedule was not kept.
-    pub(super) fn is_late(&self) -> bool {
-        self.due.is_some() && (self.lag.is_late() || self.acknowledged > SLOW_ACKNOWLEDGEMENT)
-    }
 }
 
 /// How a replay came to its end.
@@ -80,7 +73,7 @@ pub(super) struct Player<'a> {
     target: &'a Target,
     shutdown: &'a Shutdown,
     sender: Sender,
-    flight: Arc<Flight>,
+    sent: Unanswered<Arc<Flight>>,
     schedule: Schedule,
     screen: Screen,
     /// When the first message was due.
@@ -101,7 +94,7 @@ impl<'a> Player<'a> {
             target,
             shutdown,
             sender: Sender::new(config, "replay", "5")?,
-            flight: Arc::default(),
+            sent: Unanswered::default(),
             schedule: Schedule::new(pace),
             screen,
             begun: None,
@@ -113,11 +106,11 @@ impl<'a> Player<'a> {
     /// Sends everything, and waits until it has been acknowledged.
     pub(super) fn play(mut self, blocks: &Receiver<Read>) -> (Totals, Result<End, Error>) {
         let sent = self.send_all(blocks);
-        let sent_after = self.elapsed();
         // Whatever ended it: what is on its way arrives.
         let acknowledged = self.wait_for_acknowledgements();
         self.totals.took = self.elapsed();
-        self.totals.acknowledged = self.totals.took.saturating_sub(sent_after);
+        self.totals.unacknowledged = self.sent.most();
+        self.totals.is_late = self.totals.due.is_some() && (self.totals.lag.is_late() || self.sent.is_late());
         self.screen.end();
         let end = sent.and_then(|end| acknowledged.map(|()| end));
         (self.totals, end)
@@ -169,7 +162,8 @@ impl<'a> Player<'a> {
         {
             return Ok(End::Stopped);
         }
-        if self.send(message, value)? == End::Stopped {
+        let flight = Arc::clone(self.sent.slice(due.unwrap_or_default()));
+        if self.send(message, value, &flight)? == End::Stopped {
             return Ok(End::Stopped);
         }
         self.totals.messages += 1;
@@ -205,7 +199,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn send(&mut self, message: &Message, value: &[u8]) -> Result<End, Error> {
+    fn send(&mut self, message: &Message, value: &[u8], flight: &Arc<Flight>) -> Result<End, Error> {
         let outgoing = Outgoing {
             topic: &self.target.topic,
             partition: Some(self.next_partition),
@@ -218,7 +212,7 @@ impl<'a> Player<'a> {
             if self.shutdown.is_requested() {
                 return Ok(End::Stopped);
             }
-            match self.sender.send(&outgoing, &self.flight)? {
+            match self.sender.send(&outgoing, flight)? {
                 Sending::Sent => break,
                 Sending::Full => {
                     waits_since.get_or_insert_with(clock::start);
@@ -244,24 +238,24 @@ impl<'a> Player<'a> {
     }
 
     fn wait_for_acknowledgements(&mut self) -> Result<(), Error> {
-        while !self.flight.is_empty() {
-            self.look(", waiting for acknowledgements")?;
+        while self.look(", waiting for acknowledgements")? {
             if self.shutdown.is_overdue() {
-                return Err(Error::Unacknowledged {
-                    count: self.flight.pending(),
-                });
+                let pending = self.sent.slices().map(|flight| flight.pending());
+                return Err(Error::Unacknowledged { count: pending.sum() });
             }
             self.sender.pause();
         }
-        Ok(self.sender.check()?)
+        Ok(())
     }
 
-    /// Looks after what goes on beside the sending.
-    fn look(&mut self, doing: &str) -> Result<(), Error> {
+    /// Looks after what goes on beside the sending; whether anything is on its way.
+    fn look(&mut self, doing: &str) -> Result<bool, Error> {
         self.screen.draw(&self.totals, doing);
+        let now = self.elapsed();
+        let is_on_its_way = self.sent.look(now, |flight| flight.is_empty());
         self.sender.check()?;
         match self.sender.lasting_refusal() {
-            None => Ok(()),
+            None => Ok(is_on_its_way),
             Some(cause) => Err(Error::Delivery {
                 topic: self.target.topic.clone(),
                 cause,

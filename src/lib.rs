@@ -9,8 +9,9 @@
 //! 5. [`emit`]: what the join says, to the bytes that readers get.
 //! 6. [`sink`]: where they go.
 //!
-//! [`pipeline`] holds threads and the order of effects, [`cli`] the commands, [`config`] the settings. Steps 2 to 5 are pure: no IO, no
-//! clock, no randomness, and they build without a broker library and without RocksDB (`--no-default-features`).
+//! [`generate`] and [`replay`] make the traffic that goes in. [`pipeline`] holds threads and the order of effects, [`cli`] the commands,
+//! [`config`] the settings. Steps 2 to 5 are pure: no IO, no clock, no randomness, and they build without a broker library and without
+//! RocksDB (`--no-default-features`).
 //! `ARCHITECTURE.md` follows one record through all of it.
 
 pub mod cli;
@@ -29,6 +30,7 @@ pub mod log;
 pub mod metrics;
 pub mod pipeline;
 pub mod record;
+pub mod replay;
 pub mod route;
 pub mod shutdown;
 pub mod sink;

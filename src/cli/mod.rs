@@ -7,6 +7,8 @@ mod demo;
 mod generate;
 mod mask;
 #[cfg(feature = "kafka")]
+mod replay;
+#[cfg(feature = "kafka")]
 mod reset;
 #[cfg(feature = "kafka")]
 mod run;
@@ -41,6 +43,9 @@ enum Command {
     Correlate(correlate::Args),
     /// Write synthetic traffic of both tables, the same for the same seed
     Generate(generate::Args),
+    /// Send recorded traffic to a topic, as it was recorded, faster, or at a rate
+    #[cfg(feature = "kafka")]
+    Replay(replay::Args),
     /// Forget positions, state and the internal topic of an application, after asking
     #[cfg(feature = "kafka")]
     Reset(reset::Args),
@@ -100,6 +105,8 @@ pub fn main() -> ExitCode {
             _ => Failure::failed(error),
         }),
         #[cfg(feature = "kafka")]
+        Command::Replay(args) => replay::run(&args),
+        #[cfg(feature = "kafka")]
         Command::Reset(args) => reset::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions { shell } => {
@@ -146,7 +153,13 @@ fn log(default: &str) {
 
 /// The configuration of this file and the environment.
 fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
-    let config = Config::load(file, config::environment()).map_err(Failure::usage)?;
+    configuration_with(file, None)
+}
+
+/// The same with a variable that an option sets, over that of the environment.
+fn configuration_with(file: Option<&Path>, variable: Option<(&str, &str)>) -> Result<Config, Failure> {
+    let variable = variable.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::load(file, config::environment().chain(variable)).map_err(Failure::usage)?;
     mask::hide(config.secrets());
     Ok(config)
 }

@@ -191,6 +191,14 @@ fn tenant<'t>(tenants: Option<&'t Tenants>, form: &Form<'_>) -> Result<&'t str, 
     listed.ok_or_else(|| Fault::new(Reason::UnknownTenant, error))
 }
 
+/// The records of a message as they stand in it; `None` when it is not JSON in UTF-8, and so cannot be taken apart.
+pub fn records(message: &[u8]) -> Option<Vec<&[u8]>> {
+    Some(match message::split(message, &mut Index::default()).ok()? {
+        Records::One(record) => vec![record.json],
+        Records::Batch(records) => records.map(|record| record.json).collect(),
+    })
+}
+
 /// Whether a column is put in by the service on the way, so that it says nothing about what a row is.
 fn is_service_column(name: &[u8]) -> bool {
     matches!(name, b"Type" | b"TenantId" | b"SourceSystem") || name.starts_with(b"_")

@@ -13,7 +13,7 @@ mod text;
 
 pub use canonical::{TooDeep, canonical, canonical_at};
 pub use index::{Index, NotJson};
-pub use scan::{Cursor, MAX_DEPTH, Member, Members, depth, members, says};
+pub use scan::{Cursor, MAX_DEPTH, Member, Members, depth, members, says, string_values};
 pub use text::{compact, one_line, unescape, unescape_into, write_string};
 
 /// JSON to test with.

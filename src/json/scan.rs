@@ -1,5 +1,8 @@
 use std::borrow::Cow;
 use std::iter::FusedIterator;
+use std::ops::Range;
+
+use memchr::memchr;
 
 use super::{Index, unescape};
 
@@ -22,6 +25,21 @@ pub fn members(json: &[u8]) -> Members<'_, '_> {
         cursor.at = json.len();
     }
     Members(cursor)
+}
+
+/// Where the strings that are values stand in `json`, as literals with their quotes, in their order and at any depth. Keys are no values.
+pub fn string_values(json: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = at + memchr(b'"', json.get(at..)?)?;
+            at = string_end(json, start);
+            let behind = json.get(at..).unwrap_or_default();
+            if behind.trim_ascii_start().first() != Some(&b':') {
+                return Some(start..at);
+            }
+        }
+    })
 }
 
 /// A member of an object.
@@ -272,6 +290,15 @@ mod tests {
     }
 
     #[test]
+    fn string_values_are_found_at_any_depth_and_keys_are_none() {
+        let text = " {\"a\" : \"1\",\"b\":[ \"\\\"2:\" ,{\"c\\\"\"\n:\"\"}, 3],\"d\":null , \"e\":{}}";
+        let found: Vec<&str> = string_values(text.as_bytes()).map(|place| &text[place]).collect();
+        assert_eq!(found, ["\"1\"", "\"\\\"2:\"", "\"\""]);
+        assert_eq!(string_values(b" \"x\"").next(), Some(1..4));
+        assert_eq!(string_values(b"{\"a\":1}").count(), 0);
+    }
+
+    #[test]
     fn a_cursor_goes_behind_what_it_entered() {
         let mut cursor = Cursor::new(b"[{\"a\":[1,[2]],\"b\":{}} , 3]");
         assert!(cursor.enter(b'[') && !cursor.enter(b'[') && cursor.has_element());
@@ -349,6 +376,7 @@ mod tests {
             members(text.as_bytes()).chain(members(&text.as_bytes()[text.len() / 2..])).for_each(drop);
             prop_assert!(elements(text.as_bytes()).count() <= text.len());
             prop_assert!(depth(text.as_bytes()) <= text.len());
+            prop_assert!(string_values(text.as_bytes()).count() <= text.len());
         }
     }
 }

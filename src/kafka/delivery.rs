@@ -37,7 +37,12 @@ impl Flight {
 
     /// Whether nothing sent in this flight is still on its way.
     pub fn is_empty(&self) -> bool {
-        self.pending.load(Ordering::Acquire) == 0
+        self.pending() == 0
+    }
+
+    /// How many messages of this flight are still on their way.
+    pub fn pending(&self) -> u64 {
+        self.pending.load(Ordering::Acquire)
     }
 }
 
@@ -323,6 +328,25 @@ impl Sender {
                 cause: cause.clone(),
             }),
         }
+    }
+
+    /// Why the broker refuses what is waiting to be sent again, if that will not change by waiting: the topic is gone, or may not be
+    /// written to. Whoever has something to keep goes on trying, for somebody may set it right; whoever has not may end here.
+    pub fn lasting_refusal(&self) -> Option<KafkaError> {
+        use RDKafkaErrorCode as Code;
+        let refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let cause = refused.cause.as_ref().filter(|_| !refused.messages.is_empty())?;
+        let lasts = matches!(
+            cause.rdkafka_error_code(),
+            Some(
+                Code::ClusterAuthorizationFailed
+                    | Code::TopicAuthorizationFailed
+                    | Code::UnknownPartition
+                    | Code::UnknownTopic
+                    | Code::UnknownTopicOrPartition
+            )
+        );
+        lasts.then(|| cause.clone())
     }
 
     fn send_again(&self) {

@@ -270,6 +270,13 @@ impl<'c> Topics<'c> {
         limit
     }
 
+    /// The greatest message that goes to `topic`, as [`message_limit`](Self::message_limit) has it for all that the processor writes to.
+    pub fn message_limit_of(&self, topic: &str) -> usize {
+        let sent = clients::message_max_bytes(self.config);
+        let taken = self.setting(topic, "max.message.bytes").and_then(|bytes| bytes.parse().ok());
+        taken.map_or(sent, |taken: usize| taken.min(sent))
+    }
+
     /// A topic's setting; `None` when the broker does not tell (it may not have the question, or not allow it).
     fn setting(&self, topic: &str, name: &str) -> Option<String> {
         self.settings(&[topic], name).pop().flatten()

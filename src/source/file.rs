@@ -40,6 +40,12 @@ impl Chunk {
         let message = |(offset, range): &(i64, Range<usize>)| (*offset, self.bytes.get(range.clone()).unwrap_or_default());
         self.messages.iter().map(message)
     }
+
+    /// The same of the message at `place`, counted from 0.
+    pub fn message(&self, place: usize) -> Option<(i64, &[u8])> {
+        let (offset, range) = self.messages.get(place)?;
+        Some((*offset, self.bytes.get(range.clone()).unwrap_or_default()))
+    }
 }
 
 /// Why a file cannot be read.

@@ -19,6 +19,7 @@ mod lifecycle;
 mod oauth;
 mod positions;
 mod refusals;
+mod replay;
 mod reset;
 mod secure;
 mod sizes;

@@ -9,7 +9,7 @@ const MOST_LINES: usize = 500;
 
 /// For each folder or file of `src` the others it may name, besides itself. Whatever stands here comes from the map in `lib.rs`:
 /// a record meets them in order, and a stage knows those before it by their data only.
-const MAY_KNOW: [(&str, &[&str]); 22] = [
+const MAY_KNOW: [(&str, &[&str]); 23] = [
     ("time", &[]),
     ("json", &[]),
     ("record", &["time"]),
@@ -25,6 +25,7 @@ const MAY_KNOW: [(&str, &[&str]); 22] = [
     ("shutdown", &["clock", "time"]),
     ("source", &[]),
     ("sink", &["decode", "json"]),
+    ("replay", &["decode", "json", "source", "time"]),
     ("metrics", &["emit", "join", "log", "route", "store"]),
     ("kafka", &["clock", "config", "shutdown"]),
     ("http", &["config", "metrics", "shutdown"]),
@@ -38,8 +39,8 @@ const MAY_KNOW: [(&str, &[&str]); 22] = [
     (
         "cli",
         &[
-            "clock", "config", "decode", "emit", "generate", "http", "kafka", "metrics", "pipeline", "route", "shutdown", "sink",
-            "source", "store", "time",
+            "clock", "config", "decode", "emit", "generate", "http", "kafka", "metrics", "pipeline", "replay", "route",
+            "shutdown", "sink", "source", "store", "time",
         ],
     ),
     ("lib", &[]),

@@ -4,6 +4,8 @@
 
 mod correlate;
 mod generate;
+#[cfg(feature = "kafka")]
+mod replay;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ const COMMANDS: &[&str] = &[
     "run",
     #[cfg(feature = "kafka")]
     "demo",
+    #[cfg(feature = "kafka")]
+    "replay",
     #[cfg(feature = "kafka")]
     "reset",
 ];
@@ -168,7 +172,7 @@ fn cli_wrong_usage_is_status_2() {
 #[cfg(not(feature = "kafka"))]
 #[test]
 fn cli_a_build_without_a_broker_library_has_no_such_commands() {
-    for command in ["run", "demo", "reset"] {
+    for command in ["run", "demo", "replay", "reset"] {
         let done = Program::new().run(&[command]).expect(2);
         assert!(done.stderr.contains("unrecognized subcommand"), "{}", done.stderr);
     }

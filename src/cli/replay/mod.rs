@@ -1,0 +1,253 @@
+//! `alerttrail replay`: recorded traffic, sent to a topic.
+//!
+//! One thread reads and makes ready, a few blocks ahead; another sends each message when it is due. Only the schedule says when that is, so
+//! a broker that is slow for a while makes the replay late, and never makes it leave out or stretch what it should have put on the broker.
+
+mod player;
+mod reader;
+mod screen;
+
+use std::path::PathBuf;
+
+use super::{Failure, configuration_with, grouped, is_standard, say, signals};
+use crate::config::{Config, Property};
+use crate::kafka::clients;
+use crate::kafka::topics::Topics;
+use crate::kafka::{self};
+use crate::replay::inputs::Order;
+use crate::replay::pace::{Pace, Rate, Speed};
+use crate::shutdown::Shutdown;
+use crate::source::file::{self, FileSource};
+use player::{End, Player, Target, Totals};
+use reader::Job;
+use screen::Screen;
+
+/// What to send, where to, and when.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// Files of recorded messages: JSON lines or JSON documents, plain, gzip or zstd; `-` for standard input
+    #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
+    input: Vec<PathBuf>,
+    /// The topic to send to; it must exist
+    #[arg(long, short, value_name = "T")]
+    topic: String,
+    /// Records per second (5000 or 5000/s), per minute (300/m) or per hour [default: as fast as the broker takes them]
+    #[arg(long, value_name = "N/s", conflicts_with = "speed")]
+    rate: Option<Rate>,
+    /// By the times of the records: 1 as they were recorded, 10 ten times as fast; several files are played side by side
+    #[arg(long, value_name = "X")]
+    speed: Option<Speed>,
+    /// Move all times in the records by one offset, so that the first is now
+    #[arg(long)]
+    shift_to_now: bool,
+    /// Play the input N times; 0 for ever
+    #[arg(long = "loop", value_name = "N", default_value_t = 1)]
+    laps: u64,
+    /// Bundle up to N records in one message {"records":[…]} [default: messages as they were recorded]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Option<u32>,
+    /// Spread the messages over the first N partitions [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    partitions: Option<u32>,
+    /// A configuration file, for [kafka] and correlation.activity_time
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the broker is; over what the configuration says
+    #[arg(long, value_name = "HOST:PORT")]
+    bootstrap_servers: Option<String>,
+}
+
+/// Why a replay ended before its end.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Read(#[from] file::Error),
+    #[error(transparent)]
+    Kafka(kafka::Error),
+    #[error(
+        "cannot deliver to {topic}: {cause}; the replay ends here, and what was acknowledged before stays in the topic; check the topic, the right to write to it, and its max.message.bytes"
+    )]
+    Delivery {
+        topic: String,
+        cause: rdkafka::error::KafkaError,
+    },
+    #[error(
+        "message {number} of {file} has {bytes} bytes, more than the {limit} that a message to {topic} may have; the replay ends here; raise max.message.bytes of the topic and message.max.bytes in [kafka.properties], or leave the message out"
+    )]
+    TooLarge {
+        file: String,
+        number: i64,
+        bytes: usize,
+        topic: String,
+        limit: usize,
+    },
+    #[error("{count} messages were not acknowledged in time after the request to stop; they may be in the topic or not")]
+    Unacknowledged { count: u64 },
+    #[error("the thread that reads the input ended unexpectedly; this is a fault of the program, its last words stand above")]
+    Reader,
+}
+
+impl From<kafka::Error> for Error {
+    fn from(error: kafka::Error) -> Self {
+        match error {
+            kafka::Error::Delivery { topic, cause } => Self::Delivery { topic, cause },
+            other => Self::Kafka(other),
+        }
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    super::log("warn");
+    let servers = args.bootstrap_servers.as_deref();
+    let servers = servers.map(|servers| ("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS", servers));
+    let config = configuration_with(args.config.as_deref(), servers)?;
+    refuse_what_cannot_be_read(args)?;
+    let (config, target) = find(config, args)?;
+    let shutdown = Shutdown::default();
+    signals::watch(&shutdown).map_err(Failure::failed)?;
+    let screen = Screen::new(&args.input, args.laps);
+    let blocks = reader::start(Job {
+        inputs: args.input.clone(),
+        settings: config.decode.clone(),
+        order: match args.speed {
+            Some(_) => Order::ByTime,
+            None => Order::AsNamed,
+        },
+        shift_to_now: args.shift_to_now,
+        batch: args.batch,
+        limit: target.room(),
+        laps: args.laps,
+        bar: screen.bar().clone(),
+    })
+    .map_err(Failure::failed)?;
+    let player = Player::new(&config, &target, pace(args), &shutdown, screen).map_err(Failure::failed)?;
+    let (totals, end) = player.play(&blocks);
+    report(args, &totals, &end);
+    end.map(drop).map_err(Failure::failed)
+}
+
+fn pace(args: &Args) -> Pace {
+    match (args.rate, args.speed) {
+        (Some(rate), _) => Pace::Rate(rate),
+        (None, Some(speed)) => Pace::Speed(speed),
+        (None, None) => Pace::Unpaced,
+    }
+}
+
+fn refuse_what_cannot_be_read(args: &Args) -> Result<(), Failure> {
+    let again = args.laps != 1;
+    for (place, path) in args.input.iter().enumerate() {
+        // Neither standard input nor a pipe with a name gives its bytes a second time.
+        let is_file = !is_standard(path) && std::fs::metadata(path).is_ok_and(|found| found.is_file());
+        let is_first = !args.input.iter().take(place).any(|before| before == path);
+        if (again || !is_first) && (is_standard(path) || path.exists() && !is_file && !path.is_dir()) {
+            return Err(Failure::usage(format!(
+                "{} can be read once only; write what comes from it to a file and name that",
+                if is_standard(path) {
+                    "standard input".to_owned()
+                } else {
+                    path.display().to_string()
+                }
+            )));
+        }
+        FileSource::check(path).map_err(Failure::failed)?;
+    }
+    Ok(())
+}
+
+/// Asks for the topic; the configuration with the size of messages that it takes.
+fn find(mut config: Config, args: &Args) -> Result<(Config, Target), Failure> {
+    let topics = Topics::new(&config).map_err(Failure::failed)?;
+    let found = topics.partitions(&args.topic).map_err(Failure::failed)?;
+    let Some(found) = found else {
+        return Err(Failure::failed(kafka::Error::NoTopic {
+            topic: args.topic.clone(),
+            role: "to replay to",
+            key: "--topic",
+        }));
+    };
+    let partitions = args.partitions.unwrap_or(found);
+    if partitions > found {
+        return Err(Failure::usage(format!(
+            "--partitions is {partitions}, but the topic {} has {found}; give at most that, or add partitions to the topic",
+            args.topic
+        )));
+    }
+    let limit = topics.message_limit_of(&args.topic);
+    let target = Target {
+        topic: args.topic.clone(),
+        partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+        limit,
+    };
+    drop(topics);
+    let name = clients::MESSAGE_MAX_BYTES.to_owned();
+    config.kafka.properties.insert(name, Property::Plain(limit.to_string()));
+    Ok((config, target))
+}
+
+fn report(args: &Args, totals: &Totals, end: &Result<End, Error>) {
+    let seconds = totals.took.as_secs_f64();
+    let reached = totals.records as f64 / seconds.max(0.001);
+    let mut line = match end {
+        Ok(End::Done) => String::new(),
+        Ok(End::Stopped) => "stopped before the end: ".to_owned(),
+        Err(_) => "failed before the end: ".to_owned(),
+    };
+    line += &format!(
+        "{} messages, {} records, {} bytes in {seconds:.1} s, {} records/s",
+        grouped(totals.messages),
+        grouped(totals.records),
+        grouped(totals.bytes),
+        figure(reached),
+    );
+    if totals.due.is_some() {
+        line += &format!("; at most {} behind the schedule", duration(totals.lag.most));
+    }
+    say(&line);
+    if totals.is_late {
+        say(&late(totals, reached));
+    }
+    if args.shift_to_now && totals.moved == 0 && totals.messages > 0 {
+        say(
+            "warning: no time was moved: none stands in the first megabyte of any file, or the records have no times in a form that is read",
+        );
+    }
+}
+
+/// How far the schedule was missed, and what for.
+fn late(totals: &Totals, reached: f64) -> String {
+    let due = totals.due.unwrap_or_default().as_secs_f64();
+    let asked = match due > 0.0 {
+        true => format!(
+            "{} records/s were asked for, {} were reached",
+            figure(totals.records.saturating_sub(1) as f64 / due),
+            figure(reached)
+        ),
+        false => format!("{} records/s were reached", figure(reached)),
+    };
+    format!(
+        "warning: the replay did not keep its schedule: messages went out up to {} late, the last one {} late, and were not acknowledged up to {} after they were due; {asked}. It waited {} for room on the way to the broker and {} for the input to be read; what it lacks besides is this machine's",
+        duration(totals.lag.most),
+        duration(totals.lag.last),
+        duration(totals.unacknowledged),
+        duration(totals.waited_for_broker),
+        duration(totals.waited_for_input),
+    )
+}
+
+/// A rate in whole records, but a small one with its fraction.
+fn figure(rate: f64) -> String {
+    match rate < 100.0 {
+        true => format!("{rate:.1}"),
+        false => grouped(rate as u64),
+    }
+}
+
+/// `0.8 ms`, `3.2 s`.
+fn duration(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match seconds < 1.0 {
+        true => format!("{:.1} ms", seconds * 1e3),
+        false => format!("{seconds:.1} s"),
+    }
+}

@@ -1,0 +1,270 @@
+//! Sending messages when they are due.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::Error;
+use super::reader::Read;
+use super::screen::Screen;
+use crate::clock;
+use crate::config::Config;
+use crate::kafka;
+use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
+use crate::replay::pace::{Lag, Pace, Schedule, Unanswered};
+use crate::replay::prepare::{Block, Message};
+use crate::shutdown::Shutdown;
+
+/// How long nothing is looked after at the most: the screen, the producer's troubles, a request to stop.
+const LOOK: Duration = Duration::from_millis(100);
+/// A wait that is longer is told.
+const LONG_WAIT: Duration = Duration::from_secs(600);
+
+/// Where messages go.
+pub(super) struct Target {
+    pub(super) topic: String,
+    /// The first of its partitions, that take turns.
+    pub(super) partitions: i32,
+    /// The greatest message that it takes, in bytes.
+    pub(super) limit: usize,
+}
+
+impl Target {
+    /// How long a value may be for the message to be within the limit, with what Kafka's record format adds at the most.
+    pub(super) fn room(&self) -> usize {
+        const OVERHEAD: usize = 256;
+        self.limit.saturating_sub(OVERHEAD)
+    }
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) messages: u64,
+    pub(super) records: u64,
+    /// Of values.
+    pub(super) bytes: u64,
+    /// Times that were moved.
+    pub(super) moved: u64,
+    /// When the last message was due, from the first one on; `None` without a schedule.
+    pub(super) due: Option<Duration>,
+    pub(super) lag: Lag,
+    /// From the first message until everything was acknowledged.
+    pub(super) took: Duration,
+    /// How long after it was due a message was still not acknowledged, at the most.
+    pub(super) unacknowledged: Duration,
+    /// Whether the schedule was not kept.
+    pub(super) is_late: bool,
+    pub(super) waited_for_broker: Duration,
+    pub(super) waited_for_input: Duration,
+}
+
+/// How a replay came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// Everything was sent.
+    Done,
+    /// It was asked to stop.
+    Stopped,
+}
+
+/// Sends messages when they are due.
+pub(super) struct Player<'a> {
+    target: &'a Target,
+    shutdown: &'a Shutdown,
+    sender: Sender,
+    sent: Unanswered<Arc<Flight>>,
+    schedule: Schedule,
+    screen: Screen,
+    /// When the first message was due.
+    begun: Option<Instant>,
+    next_partition: i32,
+    totals: Totals,
+}
+
+impl<'a> Player<'a> {
+    pub(super) fn new(
+        config: &Config,
+        target: &'a Target,
+        pace: Pace,
+        shutdown: &'a Shutdown,
+        screen: Screen,
+    ) -> Result<Self, kafka::Error> {
+        Ok(Self {
+            target,
+            shutdown,
+            sender: Sender::new(config, "replay", "5")?,
+            sent: Unanswered::default(),
+            schedule: Schedule::new(pace),
+            screen,
+            begun: None,
+            next_partition: 0,
+            totals: Totals::default(),
+        })
+    }
+
+    /// Sends everything, and waits until it has been acknowledged.
+    pub(super) fn play(mut self, blocks: &Receiver<Read>) -> (Totals, Result<End, Error>) {
+        let sent = self.send_all(blocks);
+        // Whatever ended it: what is on its way arrives.
+        let acknowledged = self.wait_for_acknowledgements();
+        self.totals.took = self.elapsed();
+        self.totals.unacknowledged = self.sent.most();
+        self.totals.is_late = self.totals.due.is_some() && (self.totals.lag.is_late() || self.sent.is_late());
+        self.screen.end();
+        let end = sent.and_then(|end| acknowledged.map(|()| end));
+        (self.totals, end)
+    }
+
+    fn send_all(&mut self, blocks: &Receiver<Read>) -> Result<End, Error> {
+        while let Some(block) = self.next_block(blocks)? {
+            self.totals.moved += block.moved;
+            for (message, value) in block.messages() {
+                if self.send_when_due(message, value)? == End::Stopped {
+                    return Ok(End::Stopped);
+                }
+            }
+        }
+        Ok(match self.shutdown.is_requested() {
+            true => End::Stopped,
+            false => End::Done,
+        })
+    }
+
+    /// What is to be sent next; `None` at the end, and when asked to stop.
+    fn next_block(&mut self, blocks: &Receiver<Read>) -> Result<Option<Block>, Error> {
+        let asked = clock::start();
+        loop {
+            let read = blocks.recv_timeout(LOOK);
+            self.look(", reading")?;
+            match read {
+                _ if self.shutdown.is_requested() => return Ok(None),
+                Ok(Read::Block(block)) => {
+                    if self.begun.is_some() {
+                        self.totals.waited_for_input += asked.elapsed();
+                    }
+                    return Ok(Some(block));
+                }
+                Ok(Read::Failed(error)) => return Err(error.into()),
+                Ok(Read::End) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+                // It always says how it ended, unless it could not.
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::Reader),
+            }
+        }
+    }
+
+    fn send_when_due(&mut self, message: &Message, value: &[u8]) -> Result<End, Error> {
+        let begun = *self.begun.get_or_insert_with(clock::start);
+        let due = self.schedule.due(message.records, message.time);
+        if let Some(due) = due
+            && self.wait_until(begun + due, message)? == End::Stopped
+        {
+            return Ok(End::Stopped);
+        }
+        let flight = Arc::clone(self.sent.slice(due.unwrap_or_default()));
+        if self.send(message, value, &flight)? == End::Stopped {
+            return Ok(End::Stopped);
+        }
+        self.totals.messages += 1;
+        self.totals.records += message.records;
+        self.totals.bytes += value.len() as u64;
+        if let Some(due) = due {
+            self.totals.due = Some(due);
+            self.totals.lag.note(due, begun.elapsed());
+        }
+        self.screen.draw(&self.totals, "");
+        Ok(End::Done)
+    }
+
+    fn wait_until(&mut self, due: Instant, message: &Message) -> Result<End, Error> {
+        let mut is_told = false;
+        loop {
+            let left = due.saturating_duration_since(clock::start());
+            if self.shutdown.is_requested() {
+                return Ok(End::Stopped);
+            }
+            if left.is_zero() {
+                return Ok(End::Done);
+            }
+            if left > LONG_WAIT && !is_told {
+                is_told = true;
+                let wait = humantime::format_duration(Duration::from_secs(left.as_secs()));
+                let (number, file) = (message.number + 1, &message.file);
+                self.screen
+                    .say(&format!("the next message is due in {wait}: message {number} of {file}"));
+            }
+            self.look("")?;
+            self.shutdown.sleep(left.min(LOOK));
+        }
+    }
+
+    fn send(&mut self, message: &Message, value: &[u8], flight: &Arc<Flight>) -> Result<End, Error> {
+        let outgoing = Outgoing {
+            topic: &self.target.topic,
+            partition: Some(self.next_partition),
+            key: None,
+            value,
+            headers: &[],
+        };
+        let mut waits_since = None;
+        loop {
+            if self.shutdown.is_requested() {
+                return Ok(End::Stopped);
+            }
+            match self.sender.send(&outgoing, flight)? {
+                Sending::Sent => break,
+                Sending::Full => {
+                    waits_since.get_or_insert_with(clock::start);
+                    self.look(", waiting for the broker")?;
+                    self.sender.pause();
+                }
+                Sending::TooLarge => {
+                    return Err(Error::TooLarge {
+                        file: message.file.to_string(),
+                        number: message.number + 1,
+                        bytes: value.len(),
+                        topic: self.target.topic.clone(),
+                        limit: self.target.limit,
+                    });
+                }
+            }
+        }
+        if let Some(since) = waits_since {
+            self.totals.waited_for_broker += since.elapsed();
+        }
+        self.next_partition = (self.next_partition + 1) % self.target.partitions;
+        Ok(End::Done)
+    }
+
+    fn wait_for_acknowledgements(&mut self) -> Result<(), Error> {
+        while self.look(", waiting for acknowledgements")? {
+            if self.shutdown.is_overdue() {
+                let pending = self.sent.slices().map(|flight| flight.pending());
+                return Err(Error::Unacknowledged { count: pending.sum() });
+            }
+            self.sender.pause();
+        }
+        Ok(())
+    }
+
+    /// Looks after what goes on beside the sending; whether anything is on its way.
+    fn look(&mut self, doing: &str) -> Result<bool, Error> {
+        self.screen.draw(&self.totals, doing);
+        let now = self.elapsed();
+        let is_on_its_way = self.sent.look(now, |flight| flight.is_empty());
+        self.sender.check()?;
+        match self.sender.lasting_refusal() {
+            None => Ok(is_on_its_way),
+            Some(cause) => Err(Error::Delivery {
+                topic: self.target.topic.clone(),
+                cause,
+            }),
+        }
+    }
+
+    /// Since the first message was due.
+    fn elapsed(&self) -> Duration {
+        self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+}

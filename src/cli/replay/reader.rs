@@ -1,0 +1,92 @@
+//! The thread that reads the files and makes messages ready.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use indicatif::ProgressBar;
+
+use crate::clock;
+use crate::decode::Settings;
+use crate::replay::inputs::{Inputs, Look, Order};
+use crate::replay::prepare::{Block, Options, Preparer};
+use crate::replay::shift::Offset;
+use crate::source::file::Error;
+
+/// How many blocks wait to be sent.
+const AHEAD: usize = 4;
+
+/// What to read, and what to make of it.
+pub(super) struct Job {
+    pub(super) inputs: Vec<PathBuf>,
+    /// Where times are.
+    pub(super) settings: Settings,
+    pub(super) order: Order,
+    pub(super) shift_to_now: bool,
+    pub(super) batch: Option<u32>,
+    /// The longest bundle, in bytes.
+    pub(super) limit: usize,
+    /// How often to play the input; 0 is for ever.
+    pub(super) laps: u64,
+    /// Shown how far reading has come.
+    pub(super) bar: ProgressBar,
+}
+
+/// What the thread says.
+pub(super) enum Read {
+    Block(Block),
+    Failed(Error),
+    End,
+}
+
+/// Starts the thread. It ends when nobody listens any more.
+pub(super) fn start(job: Job) -> std::io::Result<Receiver<Read>> {
+    let (send, receive) = sync_channel(AHEAD);
+    let read = move || {
+        let last = match read(&job, &send) {
+            Ok(()) => Read::End,
+            Err(error) => Read::Failed(error),
+        };
+        drop(send.send(last));
+    };
+    std::thread::Builder::new().name("reader".into()).spawn(read)?;
+    Ok(receive)
+}
+
+fn read(job: &Job, send: &SyncSender<Read>) -> Result<(), Error> {
+    let look = match job.shift_to_now {
+        true => Look::FirstTimes,
+        false => Look::None,
+    };
+    let bar = job.bar.clone();
+    let watch = Box::new(move |raw| Box::new(bar.wrap_read(raw)) as Box<_>);
+    let mut inputs = Inputs::open(&job.inputs, &job.settings, job.order, look, watch)?;
+    let first = inputs.first_time().filter(|_| job.shift_to_now);
+    let mut preparer = Preparer::new(Options {
+        batch: job.batch,
+        limit: job.limit,
+        shift: first.map(|first| Offset::between(first, clock::now().to_event())),
+    });
+    let mut lap = 0_u64;
+    loop {
+        let mut is_empty = true;
+        while let Some(found) = inputs.next_message()? {
+            is_empty = false;
+            preparer.add(&found);
+            if let Some(block) = preparer.full_block()
+                && send.send(Read::Block(block)).is_err()
+            {
+                return Ok(());
+            }
+        }
+        let rest = preparer.end_of_lap();
+        if !rest.is_empty() && send.send(Read::Block(rest)).is_err() {
+            return Ok(());
+        }
+        lap += 1;
+        // Nothing, played for ever, would never end.
+        if lap == job.laps || is_empty {
+            return Ok(());
+        }
+        inputs.rewind();
+    }
+}

@@ -1,0 +1,81 @@
+//! What is seen of a replay while it runs: a line on a terminal, nothing in a pipe.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::player::Totals;
+use super::{duration, figure, grouped, is_standard, say};
+use crate::clock;
+
+/// How often the line is drawn.
+const EVERY: Duration = Duration::from_millis(100);
+/// Over how much time the rate is measured.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+pub(super) struct Screen {
+    bar: ProgressBar,
+    drawn: Instant,
+    /// When the rate was measured last, of how many records until then.
+    sampled: (Instant, u64),
+    rate: Option<f64>,
+}
+
+impl Screen {
+    pub(super) fn new(inputs: &[PathBuf], laps: u64) -> Self {
+        let size = |path: &PathBuf| {
+            let found = std::fs::metadata(path).ok().filter(|_| !is_standard(path));
+            found.filter(|found| found.is_file()).map(|found| found.len())
+        };
+        let size: Option<u64> = inputs.iter().map(size).sum();
+        let (bar, template) = match size.filter(|_| laps > 0) {
+            Some(size) => (ProgressBar::new(size.saturating_mul(laps)), "{bar:30} {percent}% {msg}"),
+            None => (ProgressBar::no_length(), "{spinner} {msg}"),
+        };
+        let now = clock::start();
+        Self {
+            bar: bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())),
+            drawn: now,
+            sampled: (now, 0),
+            rate: None,
+        }
+    }
+
+    pub(super) fn bar(&self) -> &ProgressBar {
+        &self.bar
+    }
+
+    /// Draws, if it is time to.
+    pub(super) fn draw(&mut self, totals: &Totals, doing: &str) {
+        let now = clock::start();
+        if now.duration_since(self.drawn) < EVERY || self.bar.is_hidden() {
+            return;
+        }
+        self.drawn = now;
+        let (since, records) = self.sampled;
+        let passed = now.duration_since(since);
+        if passed >= SAMPLE {
+            self.rate = Some(totals.records.saturating_sub(records) as f64 / passed.as_secs_f64());
+            self.sampled = (now, totals.records);
+        }
+        let mut line = format!("{} records", grouped(totals.records));
+        if let Some(rate) = self.rate {
+            line += &format!(", {}/s", figure(rate));
+        }
+        if totals.due.is_some() {
+            line += &format!(", {} behind", duration(totals.lag.last));
+        }
+        self.bar.set_message(line + doing);
+        self.bar.tick();
+    }
+
+    /// Says a line that stays.
+    pub(super) fn say(&self, line: &str) {
+        self.bar.suspend(|| say(line));
+    }
+
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,371 @@
+//! The messages of several files, in the order in which they are played.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::shift::is_a_time;
+use crate::decode::{Decoded, Decoder, Settings};
+use crate::source::file::{Chunk, Error, FileSource};
+use crate::time::EventTime;
+
+/// In which order the messages of several files come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// One file after another, as they are named.
+    AsNamed,
+    /// By their times, those of each file in the file's own order; so several files that were recorded side by side are played side by
+    /// side. A message without a time comes right behind the one before it in its file.
+    ByTime,
+}
+
+/// What is known of a file before it is played.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// Nothing: it is opened when its turn comes.
+    None,
+    /// Its first time, as far as it stands in the first megabyte.
+    FirstTimes,
+}
+
+/// Follows the raw bytes as they are read.
+pub type Watch = Box<dyn Fn(Box<dyn Read + Send>) -> Box<dyn Read + Send> + Send>;
+
+/// A message as it stands in a file.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// The file's name.
+    pub file: &'a Arc<str>,
+    /// The number of the line or document within the file, from 0.
+    pub number: i64,
+    /// The message.
+    pub value: &'a [u8],
+    /// How many records it has; 1 when it cannot be taken apart.
+    pub records: u64,
+    /// The latest time of its records.
+    pub time: Option<EventTime>,
+}
+
+/// Files of messages, played from their beginnings as often as asked.
+pub struct Inputs {
+    files: Vec<File>,
+    order: Order,
+    decoder: Decoder,
+    watch: Watch,
+    /// The files that have more, those first whose turn it is.
+    turns: BinaryHeap<Reverse<(EventTime, usize)>>,
+    /// The file whose message was handed out last.
+    taken: Option<usize>,
+}
+
+struct File {
+    path: PathBuf,
+    first: Option<EventTime>,
+    open: Option<Open>,
+}
+
+/// A file that is being read, at a message.
+struct Open {
+    source: FileSource,
+    chunk: Chunk,
+    place: usize,
+    records: u64,
+    time: Option<EventTime>,
+    /// The last time there was.
+    latest: Option<EventTime>,
+}
+
+impl Inputs {
+    /// These files, to be played in this order. `settings` say where times are.
+    pub fn open(paths: &[PathBuf], settings: &Settings, order: Order, look: Look, watch: Watch) -> Result<Self, Error> {
+        // Only times are asked for: without keys no activity's content is looked at.
+        let settings = Settings {
+            activity_key: Vec::new(),
+            tenants: None,
+            ..settings.clone()
+        };
+        let mut inputs = Self {
+            files: Vec::with_capacity(paths.len()),
+            order,
+            decoder: Decoder::new(settings),
+            watch,
+            turns: BinaryHeap::new(),
+            taken: None,
+        };
+        for path in paths {
+            let mut file = File {
+                path: path.clone(),
+                first: None,
+                open: None,
+            };
+            if look == Look::FirstTimes || order == Order::ByTime {
+                inputs.look_at(&mut file)?;
+            }
+            inputs.files.push(file);
+        }
+        inputs.line_up();
+        Ok(inputs)
+    }
+
+    /// The earliest of the first times of all files, as far as they were looked at.
+    pub fn first_time(&self) -> Option<EventTime> {
+        self.files.iter().filter_map(|file| file.first).min()
+    }
+
+    /// Begins again with the first message. Standard input cannot be read again.
+    pub fn rewind(&mut self) {
+        self.files.iter_mut().for_each(|file| file.open = None);
+        self.line_up();
+    }
+
+    fn line_up(&mut self) {
+        self.taken = None;
+        self.turns = (0..self.files.len())
+            .map(|which| Reverse((self.turn(which), which)))
+            .collect();
+    }
+
+    /// The next message; `None` when there are no more.
+    pub fn next_message(&mut self) -> Result<Option<Found<'_>>, Error> {
+        if let Some(which) = self.taken.take() {
+            let file = &mut self.files[which];
+            if let Some(open) = &mut file.open {
+                open.place += 1;
+                if !open.settle(&mut self.decoder)? {
+                    file.open = None;
+                }
+            }
+            if self.files[which].open.is_some() {
+                self.turns.push(Reverse((self.turn(which), which)));
+            }
+        }
+        while let Some(Reverse((_, which))) = self.turns.pop() {
+            let file = &mut self.files[which];
+            if file.open.is_none() {
+                let source = FileSource::open(&file.path, &self.watch)?;
+                file.open = Open::begin(source, &mut self.decoder)?;
+            }
+            if file.open.is_some() {
+                self.taken = Some(which);
+                break;
+            }
+        }
+        let open = self.taken.and_then(|which| self.files[which].open.as_ref());
+        Ok(open.and_then(Open::found))
+    }
+
+    /// When its turn is, as far as that is known.
+    fn turn(&self, which: usize) -> EventTime {
+        let file = &self.files[which];
+        let time = match (self.order, &file.open) {
+            (Order::AsNamed, _) => None,
+            (Order::ByTime, None) => file.first,
+            (Order::ByTime, Some(open)) => open.time.or(open.latest),
+        };
+        time.unwrap_or(EventTime::MIN)
+    }
+
+    fn look_at(&mut self, file: &mut File) -> Result<(), Error> {
+        let is_standard_input = file.path == Path::new("-");
+        let source = match is_standard_input {
+            true => FileSource::open(&file.path, &self.watch)?,
+            false => FileSource::open(&file.path, |raw| raw)?,
+        };
+        let Some(open) = Open::begin(source, &mut self.decoder)? else {
+            return Ok(());
+        };
+        let messages = open.chunk.messages();
+        let decoder = &mut self.decoder;
+        file.first = messages.map(|(_, value)| measure(decoder, value).1).find_map(|time| time);
+        // What has been taken from standard input does not come again.
+        if is_standard_input {
+            file.open = Some(open);
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    /// At the first message; `None` when there is none.
+    fn begin(mut source: FileSource, decoder: &mut Decoder) -> Result<Option<Self>, Error> {
+        let Some(chunk) = source.next_chunk()? else {
+            return Ok(None);
+        };
+        let mut open = Self {
+            source,
+            chunk,
+            place: 0,
+            records: 0,
+            time: None,
+            latest: None,
+        };
+        Ok(open.settle(decoder)?.then_some(open))
+    }
+
+    /// Goes on to where there is a message, and looks at it; whether there is one.
+    fn settle(&mut self, decoder: &mut Decoder) -> Result<bool, Error> {
+        loop {
+            if let Some((_, value)) = self.chunk.message(self.place) {
+                (self.records, self.time) = measure(decoder, value);
+                self.latest = self.time.or(self.latest);
+                return Ok(true);
+            }
+            match self.source.next_chunk()? {
+                Some(chunk) => (self.chunk, self.place) = (chunk, 0),
+                None => return Ok(false),
+            }
+        }
+    }
+
+    fn found(&self) -> Option<Found<'_>> {
+        let (number, value) = self.chunk.message(self.place)?;
+        Some(Found {
+            file: &self.chunk.file,
+            number,
+            value,
+            records: self.records,
+            time: self.time,
+        })
+    }
+}
+
+/// How many records a message has, and the latest of their times.
+fn measure(decoder: &mut Decoder, value: &[u8]) -> (u64, Option<EventTime>) {
+    let (mut records, mut latest) = (0, None);
+    decoder.decode(Some(value), &mut |item| {
+        records += 1;
+        let time = match item.what {
+            Decoded::Activity(activity) => Some(activity.time),
+            Decoded::Unkeyed { time } => time,
+            Decoded::Alert(alert) => Some(alert.version.time_generated),
+            Decoded::OtherTable(_) | Decoded::Tombstone | Decoded::Rejected(_) => None,
+        };
+        latest = latest.max(time.filter(|time| is_a_time(*time)));
+    });
+    (records, latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new(files: &[(&str, &[u8])]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, content) in files {
+                std::fs::write(folder.path().join(name), content).unwrap();
+            }
+            Self(folder)
+        }
+
+        fn inputs(&self, names: &[&str], order: Order, look: Look) -> Inputs {
+            let paths: Vec<PathBuf> = names.iter().map(|name| self.0.path().join(name)).collect();
+            Inputs::open(&paths, &Settings::default(), order, look, Box::new(|raw| raw)).unwrap()
+        }
+    }
+
+    fn activity(minute: u32, note: &str) -> String {
+        format!(
+            "{{\"n\":\"{note}\",\"RawEventData\":{{\"CreationTime\":\"2026-03-01T10:{minute:02}:00\",\"Data\":{{\"cid\":\"x\"}}}}}}\n"
+        )
+    }
+
+    /// The notes of all messages, `-` for those without one.
+    fn notes(inputs: &mut Inputs) -> String {
+        let mut notes = String::new();
+        while let Some(found) = inputs.next_message().unwrap() {
+            let value: serde_json::Value = serde_json::from_slice(found.value).unwrap_or_default();
+            write!(notes, "{}", value["n"].as_str().unwrap_or("-")).unwrap();
+        }
+        notes
+    }
+
+    #[test]
+    fn files_come_one_after_another_or_side_by_side() {
+        let one = [
+            activity(0, "a"),
+            "{\"n\":\"b\"}\n".to_owned(),
+            activity(2, "c"),
+            activity(1, "d"),
+        ]
+        .concat();
+        let two = [activity(1, "A"), "broken\n\n".to_owned(), activity(3, "B")].concat();
+        let folder = Folder::new(&[("one", one.as_bytes()), ("two", two.as_bytes()), ("none", b"")]);
+        let mut named = folder.inputs(&["two", "none", "one"], Order::AsNamed, Look::None);
+        assert_eq!(named.first_time(), None);
+        assert_eq!(notes(&mut named), "A-Babcd");
+        named.rewind();
+        assert_eq!(notes(&mut named), "A-Babcd", "again");
+        let mut timed = folder.inputs(&["two", "none", "one"], Order::ByTime, Look::None);
+        assert_eq!(timed.first_time().unwrap().to_string(), "2026-03-01T10:00:00.0000000Z");
+        assert_eq!(notes(&mut timed), "abA-cdB");
+        timed.rewind();
+        assert_eq!(notes(&mut timed), "abA-cdB", "again");
+    }
+
+    #[test]
+    fn a_rewind_in_the_middle_begins_again() {
+        let text: String = (0..50).map(|minute| activity(minute, "x")).collect();
+        let folder = Folder::new(&[("one", text.as_bytes())]);
+        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Look::FirstTimes);
+        for _ in 0..7 {
+            assert!(inputs.next_message().unwrap().is_some());
+        }
+        inputs.rewind();
+        assert_eq!(notes(&mut inputs).len(), 50);
+        assert!(inputs.next_message().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_message_is_measured() {
+        let alert = r#"{"SystemAlertId":"i","TimeGenerated":"2026-03-01T12:00:00Z","StartTime":"2026-03-01T10:00:00Z","EndTime":"2026-03-01T11:00:00Z"}"#;
+        let none = r#"{"RawEventData":{"CreationTime":"0001-01-01T00:00:00"}}"#;
+        let batch = format!("[{},{alert},7,{none}]", activity(1, "x").trim());
+        let folder = Folder::new(&[("one", format!("{alert}\n{batch}\n[]\nno\n{none}\n").as_bytes())]);
+        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Look::None);
+        let mut found = Vec::new();
+        while let Some(message) = inputs.next_message().unwrap() {
+            let time = message.time.map(|time| time.to_string()[11..16].to_owned());
+            found.push((message.number, message.records, time));
+        }
+        let noon = Some("12:00".to_owned());
+        assert_eq!(
+            found,
+            [(0, 1, noon.clone()), (1, 4, noon), (2, 0, None), (3, 1, None), (4, 1, None)]
+        );
+    }
+
+    #[test]
+    fn files_longer_than_a_chunk_are_played_to_their_end() {
+        let text: String = (0..60_000).map(|number| activity(number / 1_000, "x")).collect();
+        assert!(text.len() > 3 << 20);
+        let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
+        let folder = Folder::new(&[("plain", text.as_bytes()), ("packed", &packed)]);
+        let mut inputs = folder.inputs(&["plain", "packed"], Order::ByTime, Look::None);
+        let mut latest = EventTime::MIN;
+        let mut count = 0;
+        while let Some(found) = inputs.next_message().unwrap() {
+            assert!(found.time.unwrap() >= latest);
+            latest = found.time.unwrap();
+            count += 1;
+        }
+        assert_eq!(count, 120_000);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let open = |look| {
+            let paths = [PathBuf::from("/no/such")];
+            Inputs::open(&paths, &Settings::default(), Order::AsNamed, look, Box::new(|raw| raw))
+        };
+        let text = open(Look::FirstTimes).err().unwrap().to_string();
+        assert!(text.starts_with("cannot read /no/such: "), "{text}");
+        assert!(open(Look::None).unwrap().next_message().is_err());
+    }
+}

@@ -1,0 +1,347 @@
+//! When each message is to be sent.
+
+use std::collections::VecDeque;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::time::{EventTime, TICKS_PER_SECOND};
+
+/// The longest that anything waits: a record may say any time.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// So many records in so much time.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Rate {
+    per_second: f64,
+}
+
+impl Rate {
+    /// Records per second.
+    pub fn per_second(self) -> f64 {
+        self.per_second
+    }
+}
+
+/// `5000`, `5000/s`, `300/m` or `20/h`.
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let hint = "give records per second, such as 5000/s; per minute, 300/m; or per hour, 20/h";
+        let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
+        let seconds = match unit.trim() {
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3_600.0,
+            _ => return Err(hint.to_owned()),
+        };
+        let number = positive(number).ok_or_else(|| hint.to_owned())?;
+        Ok(Self {
+            per_second: number / seconds,
+        })
+    }
+}
+
+/// How many times as fast as it was recorded.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Speed(f64);
+
+/// `1`, `10` or `0.5`.
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let speed = positive(text).map(Self);
+        speed.ok_or_else(|| "give a number above 0: 1 is as recorded, 10 ten times as fast".to_owned())
+    }
+}
+
+fn positive(text: &str) -> Option<f64> {
+    let number: f64 = text.trim().parse().ok()?;
+    (number.is_finite() && number > 0.0).then_some(number)
+}
+
+/// What decides when a message is due.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Pace {
+    /// Nothing: each is due as soon as the one before it is out.
+    Unpaced,
+    /// The number of records before it.
+    Rate(Rate),
+    /// The times of its records.
+    Speed(Speed),
+}
+
+/// When messages are due, one after another. It depends on the messages alone and not on when those before were sent: whoever falls behind
+/// it catches up, and leaves nothing out.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    pace: Pace,
+    /// Of all messages so far.
+    records: u64,
+    /// The first time there was.
+    first: Option<EventTime>,
+    due: Duration,
+}
+
+impl Schedule {
+    /// Before the first message.
+    pub fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            records: 0,
+            first: None,
+            due: Duration::ZERO,
+        }
+    }
+
+    /// How long after the first message the next is due, which has so many records and, as the latest of them, this time; `None` when there
+    /// is no pace. Several records are due when the last of them is. What has no time, or an earlier one than a message before it, is due
+    /// together with that.
+    pub fn due(&mut self, records: u64, time: Option<EventTime>) -> Option<Duration> {
+        self.records += records;
+        let due = match self.pace {
+            Pace::Unpaced => return None,
+            Pace::Rate(rate) => self.records.saturating_sub(1) as f64 / rate.per_second,
+            Pace::Speed(Speed(speed)) => {
+                let since = time.map_or(0, |time| {
+                    let first = self.first.get_or_insert(time);
+                    time.ticks().saturating_sub(first.ticks()).max(0)
+                });
+                since as f64 / TICKS_PER_SECOND as f64 / speed
+            }
+        };
+        let due = Duration::try_from_secs_f64(due).map_or(LONGEST, |due| due.min(LONGEST));
+        self.due = self.due.max(due);
+        Some(self.due)
+    }
+}
+
+/// How far behind its schedule a replay is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lag {
+    /// With the message before.
+    pub last: Duration,
+    /// At the most so far.
+    pub most: Duration,
+}
+
+impl Lag {
+    /// Less than this is what clocks, threads and a moment's load cost.
+    const TOLERANCE: Duration = Duration::from_millis(100);
+
+    /// A message that was due at `due` goes out at `now`.
+    pub fn note(&mut self, due: Duration, now: Duration) {
+        self.last = now.saturating_sub(due);
+        self.most = self.most.max(self.last);
+    }
+
+    /// Whether the schedule was not kept.
+    pub fn is_late(self) -> bool {
+        self.most > Self::TOLERANCE
+    }
+}
+
+/// What was sent and not answered yet, in slices `S` of messages that were due about the same time. A broker that is slow for a while is
+/// hidden by the producer's queue, which takes messages in time all the same: that they went out late shows here.
+#[derive(Clone, Debug)]
+pub struct Unanswered<S> {
+    /// With the time at which the first message of each was due. Never empty.
+    slices: VecDeque<(S, Duration)>,
+    most: Duration,
+}
+
+impl<S: Default> Default for Unanswered<S> {
+    fn default() -> Self {
+        Self {
+            slices: VecDeque::from([(S::default(), Duration::ZERO)]),
+            most: Duration::ZERO,
+        }
+    }
+}
+
+impl<S: Default> Unanswered<S> {
+    /// How much time lies in a slice.
+    const SLICE: Duration = Duration::from_millis(50);
+    /// Answers that come later than this are late: far ones take a moment.
+    const TOLERANCE: Duration = Duration::from_secs(1);
+
+    /// The slice to which a message belongs that is due now, and not before the one before it.
+    pub fn slice(&mut self, due: Duration) -> &S {
+        let is_over = self.slices.back().is_none_or(|(_, first)| due >= *first + Self::SLICE);
+        if is_over {
+            self.slices.push_back((S::default(), due));
+        }
+        let last = self.slices.len() - 1;
+        &self.slices[last].0
+    }
+
+    /// Forgets what has been answered completely by `now`, and notes how long the rest has been waiting; whether anything is left.
+    pub fn look(&mut self, now: Duration, is_answered: impl Fn(&S) -> bool) -> bool {
+        while let Some((slice, due)) = self.slices.front() {
+            if !is_answered(slice) {
+                self.most = self.most.max(now.saturating_sub(*due));
+                return true;
+            }
+            if self.slices.len() == 1 {
+                return false;
+            }
+            self.slices.pop_front();
+        }
+        false
+    }
+
+    /// The slices that are left.
+    pub fn slices(&self) -> impl Iterator<Item = &S> {
+        self.slices.iter().map(|(slice, _)| slice)
+    }
+
+    /// For how long a message was without an answer after it was due, at the most, as far as it was looked at.
+    pub fn most(&self) -> Duration {
+        self.most
+    }
+
+    /// Whether answers were too late.
+    pub fn is_late(&self) -> bool {
+        self.most > Self::TOLERANCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: f64) -> Option<EventTime> {
+        Some(EventTime::from_ticks((seconds * 1e7) as i64 + 1_000_000_000_000))
+    }
+
+    fn schedule(rate: &str) -> Schedule {
+        Schedule::new(Pace::Rate(rate.parse().unwrap()))
+    }
+
+    fn millis(millis: u64) -> Option<Duration> {
+        Some(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn rates_are_read() {
+        for (text, expected) in [
+            ("5000", 5_000.0),
+            ("5000/s", 5_000.0),
+            ("300/m", 5.0),
+            ("1800/h", 0.5),
+            ("0.5/s", 0.5),
+            (" 10 / s ", 10.0),
+        ] {
+            assert_eq!(text.parse::<Rate>().unwrap().per_second(), expected, "{text}");
+        }
+        for wrong in ["", "0", "-1", "five", "5/", "5/d", "/s", "inf", "NaN", "1e400", "5/s/s"] {
+            assert!(wrong.parse::<Rate>().unwrap_err().starts_with("give "), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn speeds_are_read() {
+        assert_eq!("10".parse(), Ok(Speed(10.0)));
+        assert_eq!("0.25".parse(), Ok(Speed(0.25)));
+        for wrong in ["", "0", "-1", "10x", "inf"] {
+            assert!(wrong.parse::<Speed>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rate_counts_records_not_messages() {
+        let mut schedule = schedule("100/s");
+        assert_eq!(schedule.due(1, at(5.0)), millis(0));
+        assert_eq!(schedule.due(1, None), millis(10));
+        assert_eq!(schedule.due(10, None), millis(110), "when its last record is due");
+        assert_eq!(schedule.due(0, None), millis(110));
+        assert_eq!(schedule.due(1, None), millis(120));
+    }
+
+    #[test]
+    fn a_speed_follows_the_times() {
+        let mut schedule = Schedule::new(Pace::Speed("10".parse().unwrap()));
+        assert_eq!(schedule.due(1, None), millis(0), "before the first time");
+        assert_eq!(schedule.due(1, at(0.0)), millis(0));
+        assert_eq!(schedule.due(5, at(2.0)), millis(200));
+        assert_eq!(schedule.due(1, None), millis(200), "goes with its predecessor");
+        assert_eq!(schedule.due(1, at(1.0)), millis(200), "and so does one that is out of order");
+        assert_eq!(schedule.due(1, at(-9.0)), millis(200));
+        assert_eq!(schedule.due(1, at(2.5)), millis(250));
+        assert_eq!(schedule.due(1, Some(EventTime::MAX)), Some(LONGEST));
+    }
+
+    #[test]
+    fn without_a_pace_nothing_is_due() {
+        assert_eq!(Schedule::new(Pace::Unpaced).due(1, at(1.0)), None);
+    }
+
+    #[test]
+    fn being_behind_is_remembered() {
+        let mut lag = Lag::default();
+        let millis = Duration::from_millis;
+        lag.note(millis(100), millis(90));
+        assert_eq!(lag, Lag::default());
+        lag.note(millis(100), millis(350));
+        lag.note(millis(400), millis(401));
+        assert_eq!((lag.last, lag.most, lag.is_late()), (millis(1), millis(250), true));
+    }
+
+    #[test]
+    fn answers_that_stay_away_are_noticed() {
+        let millis = Duration::from_millis;
+        let is_answered = |slice: &Cell<u32>| slice.get() == 0;
+        let mut sent: Unanswered<Cell<u32>> = Unanswered::default();
+        assert!(!sent.look(millis(900), is_answered), "nothing was sent");
+        for due in [100, 110, 149, 150, 400] {
+            let slice = sent.slice(millis(due));
+            slice.set(slice.get() + 1);
+        }
+        assert!(sent.look(millis(401), is_answered));
+        let counts = |sent: &Unanswered<Cell<u32>>| sent.slices().map(Cell::get).collect::<Vec<_>>();
+        assert_eq!(
+            counts(&sent),
+            [3, 1, 1],
+            "what is due about the same time is looked at together"
+        );
+        assert_eq!(sent.most(), millis(301));
+        // Answers may come in any order.
+        sent.slices().nth(1).unwrap().set(0);
+        assert!(sent.look(millis(900), is_answered));
+        assert_eq!((sent.most(), sent.is_late()), (millis(800), false));
+        sent.slices().next().unwrap().set(0);
+        assert!(sent.look(millis(1_000), is_answered));
+        assert_eq!((counts(&sent), sent.most()), (vec![1], millis(800)));
+        assert!(sent.look(millis(1_401), is_answered));
+        assert!(sent.is_late());
+        sent.slices().next().unwrap().set(0);
+        assert!(!sent.look(millis(9_000), is_answered));
+        assert_eq!(sent.most(), millis(1_001), "when it was answered it was no longer waiting");
+    }
+
+    proptest! {
+        #[test]
+        fn time_never_goes_back(speed in 0.001..1e6, times in prop::collection::vec(prop::option::of(-1e6..1e6), 1..50)) {
+            let mut schedule = Schedule::new(Pace::Speed(Speed(speed)));
+            let mut before = Duration::ZERO;
+            for time in times {
+                let due = schedule.due(1, time.and_then(at)).unwrap();
+                prop_assert!(due >= before);
+                before = due;
+            }
+        }
+
+        #[test]
+        fn a_rate_is_kept_over_days(rate in 0.01..1e6, records in 2u64..10_000_000_000) {
+            let mut schedule = Schedule::new(Pace::Rate(Rate { per_second: rate }));
+            let due = schedule.due(records, None).unwrap().as_secs_f64();
+            let expected = (records - 1) as f64 / rate;
+            prop_assert!(expected > LONGEST.as_secs_f64() || (due - expected).abs() <= 1e-6 + expected * 1e-9);
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! Moving the times of a message, and nothing else in it.
+
+use serde::de::IgnoredAny;
+
+use crate::decode::timestamp;
+use crate::json::string_values;
+use crate::time::{EventTime, TICKS_PER_SECOND};
+
+/// How often JSON may have been put into a string of other JSON; in what lies deeper, times stay as they are.
+const MOST_LEVELS: usize = 16;
+
+/// By how much times are moved: whole seconds, so that the digits behind the point stay, and times that have none keep their distance
+/// from those that do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Offset {
+    seconds: i64,
+}
+
+impl Offset {
+    /// So many seconds, forwards or (negative) backwards.
+    pub const fn of_seconds(seconds: i64) -> Self {
+        Self { seconds }
+    }
+
+    /// As far as `to` is from `from`, less the rest of a second.
+    pub fn between(from: EventTime, to: EventTime) -> Self {
+        Self::of_seconds(to.ticks().saturating_sub(from.ticks()).div_euclid(TICKS_PER_SECOND))
+    }
+
+    /// This much more.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self::of_seconds(self.seconds.saturating_add(other.seconds))
+    }
+
+    /// This much, so many times.
+    #[must_use]
+    pub fn times(self, count: u64) -> Self {
+        Self::of_seconds(self.seconds.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)))
+    }
+
+    /// A time that is moved by it, even if out of the calendar.
+    pub fn from(self, time: EventTime) -> EventTime {
+        EventTime::from_ticks(time.ticks().saturating_add(self.seconds.saturating_mul(TICKS_PER_SECOND)))
+    }
+}
+
+/// Whether a time is one. Those of the first and of the last day of the calendar are words for *none* and *never*: they take part in no
+/// schedule, and stay where they are.
+pub fn is_a_time(time: EventTime) -> bool {
+    time.day() > EventTime::FIRST.day() && time.day() < EventTime::LAST.day()
+}
+
+/// Moves every time in a message by `offset`; how many there were.
+///
+/// A time is a string value that the decoder reads as one ([`timestamp`]) and holds nothing else, wherever it stands: in the row, in the
+/// envelope, in JSON that was put into a string. Its separator, its digits behind the point and its zone stay as they are, and so does
+/// every other byte, so the message keeps its length. What is not JSON in UTF-8 stays as it is, and so does a time that would leave the
+/// calendar.
+pub fn shift(message: &mut [u8], offset: Offset) -> usize {
+    let is_json = std::str::from_utf8(message).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+    if !is_json {
+        return 0;
+    }
+    let mut moved = Moved {
+        offset,
+        times: 0,
+        digits: Vec::new(),
+    };
+    moved.find_in(message, &|place| place, 0);
+    for (place, digit) in moved.digits {
+        if let Some(byte) = message.get_mut(place) {
+            *byte = digit;
+        }
+    }
+    moved.times
+}
+
+/// What is to be changed in a message.
+struct Moved {
+    offset: Offset,
+    times: usize,
+    /// Places in the message, and what is to stand there.
+    digits: Vec<(usize, u8)>,
+}
+
+impl Moved {
+    /// In valid JSON whose byte `i` stands in the message at `place(i)`.
+    fn find_in(&mut self, json: &[u8], place: &dyn Fn(usize) -> usize, level: usize) {
+        for literal in string_values(json) {
+            let start = literal.start + 1;
+            let inner = json.get(start..literal.end.saturating_sub(1)).unwrap_or_default();
+            if !inner.contains(&b'\\') {
+                self.try_time(inner, &|at| place(start + at));
+            } else if level < MOST_LEVELS && may_matter(inner) {
+                let (said, places) = unescape(inner);
+                let place = |at: usize| place(start + places.get(at).copied().unwrap_or_default());
+                let is_time = self.try_time(&said, &place);
+                if !is_time && serde_json::from_slice::<IgnoredAny>(&said).is_ok() {
+                    self.find_in(&said, &place, level + 1);
+                }
+            }
+        }
+    }
+
+    /// Whether the text is a time; if so, notes its new digits.
+    fn try_time(&mut self, text: &[u8], place: &dyn Fn(usize) -> usize) -> bool {
+        // Most strings are none, and seen to be none by this.
+        if text.get(4) != Some(&b'-') {
+            return false;
+        }
+        let Some(time) = std::str::from_utf8(text).ok().and_then(|text| moved(text, self.offset)) else {
+            return false;
+        };
+        self.times += 1;
+        for (at, (old, new)) in text.iter().zip(time.bytes()).take(WIDTH).enumerate() {
+            if new.is_ascii_digit() && *old != new {
+                self.digits.push((place(at), new));
+            }
+        }
+        true
+    }
+}
+
+/// The width of date and time down to the second.
+const WIDTH: usize = "YYYY-MM-DDThh:mm:ss".len();
+
+/// The time that `text` says, moved, with its date and its time of day in the places where they stand in `text`.
+fn moved(text: &str, offset: Offset) -> Option<String> {
+    // Read as it stands there, without its zone: that is what is written again.
+    let local = timestamp::parse(text.get(..WIDTH)?)?;
+    let time = timestamp::parse(text)?;
+    let stays = [local, time]
+        .into_iter()
+        .any(|time| !is_a_time(time) || !is_a_time(offset.from(time)));
+    (!stays).then(|| offset.from(local).to_string())
+}
+
+/// Whether a string with escapes may be a time or JSON: it begins with a digit, a bracket, white space, or an escape.
+fn may_matter(inner: &[u8]) -> bool {
+    matches!(inner.first(), Some(b'0'..=b'9' | b'{' | b'[' | b' ' | b'\\'))
+}
+
+/// What the inner part of a string literal says, and for each byte of that where its spelling ends.
+///
+/// A digit may be spelled `\u0037`, and that again in a string: where its spelling ends, the digit itself stands. Of characters outside of
+/// ASCII that are spelled with escapes it only matters that they are there.
+fn unescape(inner: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let (mut said, mut places) = (Vec::with_capacity(inner.len()), Vec::with_capacity(inner.len()));
+    let mut at = 0;
+    while let Some(&byte) = inner.get(at) {
+        let (byte, width) = match (byte, inner.get(at + 1)) {
+            (b'\\', Some(b'u')) => (code(inner.get(at + 2..at + 6)), 6),
+            (b'\\', Some(escape)) => (control(*escape), 2),
+            _ => (byte, 1),
+        };
+        at += width;
+        said.push(byte);
+        places.push(at - 1);
+    }
+    (said, places)
+}
+
+fn code(digits: Option<&[u8]>) -> u8 {
+    let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+    let code = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    code.filter(u8::is_ascii).unwrap_or(b'?')
+}
+
+fn control(escape: u8) -> u8 {
+    match escape {
+        b'b' => 0x08,
+        b'f' => 0x0c,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        itself => itself,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::decode::{Decoded, Decoder, Settings};
+    use crate::json::arbitrary;
+
+    fn shifted(message: &str, seconds: i64) -> String {
+        let mut bytes = message.as_bytes().to_vec();
+        shift(&mut bytes, Offset::of_seconds(seconds));
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Fails unless moving by `seconds` gives `expected`, and moving back what it was.
+    fn check(message: &str, seconds: i64, expected: &str) {
+        assert_eq!(shifted(message, seconds), expected);
+        assert_eq!(shifted(expected, -seconds), message);
+    }
+
+    fn string(text: &str) -> String {
+        serde_json::to_string(text).unwrap()
+    }
+
+    #[test]
+    fn every_form_of_a_time_keeps_its_form() {
+        for (time, expected) in [
+            ("2026-02-28T23:59:58", "2026-03-01T00:00:03"),
+            ("2026-02-28 23:59:58", "2026-03-01 00:00:03"),
+            ("2026-02-28t23:59:58z", "2026-03-01t00:00:03z"),
+            ("2024-02-28T23:59:58.1Z", "2024-02-29T00:00:03.1Z"),
+            ("2026-12-31T23:59:58.1234567Z", "2027-01-01T00:00:03.1234567Z"),
+            ("2026-02-28T23:59:58.123456789", "2026-03-01T00:00:03.123456789"),
+            ("2026-02-28T23:59:58.000+05:30", "2026-03-01T00:00:03.000+05:30"),
+            ("2026-02-28T23:59:58-0800", "2026-03-01T00:00:03-0800"),
+            ("2026-02-28 23:59:58.5+01", "2026-03-01 00:00:03.5+01"),
+        ] {
+            check(&string(time), 5, &string(expected));
+        }
+    }
+
+    #[test]
+    fn times_are_found_wherever_they_stand() {
+        let inner = |time: &str| format!(" {{\"cid\":\"x\",\"ts\":[\"{time}\",{{\"deep\":\"{time}\"}}],\"n\":1.0}}\n");
+        let row = |time: &str| {
+            let data = string(&inner(time));
+            let raw = string(&format!("{{\"CreationTime\":\"{time}\",\"Data\":{data}}}"));
+            let twice = string(&string(&data));
+            format!(
+                "{{\"time\":\"{time}Z\",\"properties\":{{\"TimeGenerated\" : \"{time}.5Z\",\"RawEventData\":{raw},\"x\":{twice}}}}}"
+            )
+        };
+        check(&row("2026-03-01T10:00:00"), 86_400, &row("2026-03-02T10:00:00"));
+        let mut message = row("2026-03-01T10:00:00").into_bytes();
+        assert_eq!(shift(&mut message, Offset::of_seconds(0)), 7);
+        assert_eq!(message, row("2026-03-01T10:00:00").as_bytes());
+    }
+
+    #[test]
+    fn a_time_may_be_spelled_with_escapes() {
+        check(
+            r#"["2026-03-01\u005410:00:0\u0030Z","\u0032026-03-01T10:00:00Z"]"#,
+            1,
+            r#"["2026-03-01\u005410:00:0\u0031Z","\u0032026-03-01T10:00:01Z"]"#,
+        );
+        check(
+            r#"{"Data":"{\"t\":\"2026-03-01T10:00:0\\u0030Z\",\"é\":\"\u00e9\ud83d\ude00\ud800\"}"}"#,
+            9,
+            r#"{"Data":"{\"t\":\"2026-03-01T10:00:0\\u0039Z\",\"é\":\"\u00e9\ud83d\ude00\ud800\"}"}"#,
+        );
+    }
+
+    #[test]
+    fn what_is_no_time_stays() {
+        for message in [
+            r#"{"2026-03-01T10:00:00Z":1}"#,
+            r#"{"a":"2026-03-01","b":"at 2026-03-01T10:00:00Z","c":"2026-03-01T10:00:00Z ","d":"2026-13-01T10:00:00"}"#,
+            r#"[1772359200,1772359200000,20260301100000,"/Date(1772359200000)/","1772359200"]"#,
+            r#"["0001-01-01T00:00:00","0001-01-01T00:00:00.0000000Z","9999-12-31T23:59:59.9999999Z"]"#,
+            r#"["9999-12-30T23:00:00Z","{\"2026-03-01T10:00:00Z\":null}","{\"a\":\"2026-03-01T10:00:00Z\""]"#,
+            r#"{"a":"2026-03-01T10:00:00Z""#,
+            "2026-03-01T10:00:00Z",
+            "",
+        ] {
+            assert_eq!(shifted(message, 7_200), message);
+        }
+        let mut no_text = b"[\"2026-03-01T10:00:00Z\",\"\xff\"]".to_vec();
+        assert_eq!(shift(&mut no_text, Offset::of_seconds(60)), 0);
+        assert_eq!(shifted(r#"["0001-01-02T00:00:00Z"]"#, -60), r#"["0001-01-02T00:00:00Z"]"#);
+        assert_eq!(
+            shifted(r#"["2026-03-01T00:00:00Z"]"#, i64::MAX),
+            r#"["2026-03-01T00:00:00Z"]"#
+        );
+    }
+
+    #[test]
+    fn strings_in_strings_are_opened_so_many_times_and_not_for_ever() {
+        let nested = |levels: usize, time: &str| (0..levels).fold(string(time), |text, _| string(&text));
+        let (one, two) = ("2026-03-01T10:00:00Z", "2026-03-01T10:00:01Z");
+        check(&nested(6, one), 1, &nested(6, two));
+        let mut deep = string(one);
+        for _ in 0..MOST_LEVELS + 1 {
+            // Spelled so, quotes do not double what is around them.
+            deep = format!("\"{}\"", deep.replace('\\', "\\u005c").replace('"', "\\u0022"));
+        }
+        assert_eq!(shifted(&deep, 1), deep);
+    }
+
+    #[test]
+    fn offsets_are_whole_seconds() {
+        let at = |text: &str| timestamp::parse(text).unwrap();
+        let (from, to) = (at("2026-03-01T10:00:00.9"), at("2026-03-01T10:00:02.8"));
+        assert_eq!(Offset::between(from, to), Offset::of_seconds(1));
+        assert_eq!(Offset::between(to, from), Offset::of_seconds(-2));
+        assert_eq!(
+            Offset::of_seconds(3).times(4).plus(Offset::of_seconds(-2)),
+            Offset::of_seconds(10)
+        );
+        assert!(Offset::between(from, to).from(from) <= to);
+    }
+
+    /// The time that the decoder finds.
+    fn decoded(message: &[u8]) -> Option<EventTime> {
+        let mut found = None;
+        Decoder::new(Settings::default()).decode(Some(message), &mut |item| {
+            found = match item.what {
+                Decoded::Activity(activity) => Some(activity.time),
+                Decoded::Unkeyed { time } => time,
+                Decoded::Alert(alert) => Some(alert.version.time_generated),
+                _ => None,
+            };
+        });
+        found
+    }
+
+    /// All strings that are a time, and the text without their digits.
+    fn times_and_rest(json: &str) -> (Vec<String>, String) {
+        let (mut times, mut rest) = (Vec::new(), String::new());
+        let mut written = 0;
+        for place in string_values(json.as_bytes()) {
+            let text = &json[place.start + 1..place.end - 1];
+            if timestamp::parse(text).is_some() {
+                times.push(text.to_owned());
+                rest += &json[written..place.start];
+                rest.extend(text.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }));
+                written = place.end;
+            }
+        }
+        (times, rest + &json[written..])
+    }
+
+    fn a_time() -> impl Strategy<Value = String> {
+        let zone = prop_oneof![
+            Just(String::new()),
+            Just("Z".to_owned()),
+            "[+-](0[0-9]|1[0-4])(:[0-5][0-9]|[0-5][0-9]|)"
+        ];
+        (
+            (1900..2200i32, 1..=12u32, 1..=28u32),
+            "[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?",
+            zone,
+        )
+            .prop_map(|((year, month, day), time, zone)| format!("{year:04}-{month:02}-{day:02}{time}{zone}"))
+    }
+
+    const CENTURY: i64 = 100 * 365 * 86_400;
+
+    proptest! {
+        #[test]
+        fn moving_there_and_back_changes_nothing(time in a_time(), json in arbitrary::json(), seconds in -CENTURY..CENTURY) {
+            for text in [string(&time), format!("[{json}, {}]", string(&format!("[{json},\"{time}\"]")))] {
+                prop_assert_eq!(shifted(&shifted(&text, seconds), -seconds), text);
+            }
+        }
+
+        #[test]
+        fn every_time_moves_by_the_same_and_nothing_else_changes(
+            times in prop::collection::vec(a_time(), 1..5), json in arbitrary::json(), seconds in -CENTURY..CENTURY
+        ) {
+            let text = format!("{{\"a\":{json},\"t\":[\"{}\"]}}", times.join("\" , \""));
+            let moved = shifted(&text, seconds);
+            let ((before, rest_before), (after, rest_after)) = (times_and_rest(&text), times_and_rest(&moved));
+            prop_assert_eq!(rest_before, rest_after);
+            prop_assert_eq!(before.len(), after.len());
+            for (before, after) in before.iter().zip(&after) {
+                let (time, other) = (timestamp::parse(before).unwrap(), timestamp::parse(after).unwrap());
+                prop_assert_eq!(Offset::of_seconds(seconds).from(time), other);
+                prop_assert_eq!(&before[19..], &after[19..]);
+            }
+        }
+
+        #[test]
+        fn the_decoder_sees_the_moved_time(time in a_time(), seconds in -CENTURY..CENTURY, form in 0..4) {
+            let raw = format!("{{\"CreationTime\":\"{time}\",\"Data\":{}}}", string(&format!("{{\"cid\":\"x\",\"t\":\"{time}\"}}")));
+            let message = match form {
+                0 => format!("{{\"RawEventData\":{raw}}}"),
+                1 => format!("{{\"RawEventData\":{}}}", string(&raw)),
+                2 => format!("{{\"time\":\"{time}\",\"category\":\"AdvancedHunting-CloudAppEvents\",\"properties\":{{\"RawEventData\":{raw}}}}}"),
+                _ => format!("{{\"SystemAlertId\":\"i\",\"TimeGenerated\":\"{time}\",\"StartTime\":\"{time}\",\"EndTime\":\"{time}\"}}"),
+            };
+            let before = decoded(message.as_bytes()).unwrap();
+            let after = decoded(shifted(&message, seconds).as_bytes()).unwrap();
+            prop_assert_eq!(after, Offset::of_seconds(seconds).from(before));
+        }
+
+        #[test]
+        fn what_is_opened_reads_as_the_json_module_reads_it(json in arbitrary::json()) {
+            for place in string_values(json.as_bytes()) {
+                let literal = &json.as_bytes()[place];
+                let (said, places) = unescape(&literal[1..literal.len() - 1]);
+                let ascii = |text: &[u8]| -> Vec<u8> { text.iter().copied().filter(|byte| byte.is_ascii() && *byte != b'?').collect() };
+                prop_assert_eq!(ascii(&said), ascii(&crate::json::unescape(literal).unwrap()));
+                prop_assert_eq!(said.len(), places.len());
+            }
+        }
+
+        #[test]
+        fn bytes_that_are_no_json_do_no_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let before = bytes.clone();
+            shift(&mut bytes, Offset::of_seconds(1));
+            let is_json = serde_json::from_slice::<IgnoredAny>(&before).is_ok();
+            prop_assert!(is_json || bytes == before);
+        }
+    }
+}

@@ -13,6 +13,7 @@
 //! clock, no randomness, and they build without a broker library and without RocksDB (`--no-default-features`).
 //! `ARCHITECTURE.md` follows one record through all of it.
 
+pub mod capacity;
 pub mod cli;
 pub mod clock;
 pub mod config;

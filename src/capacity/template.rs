@@ -181,6 +181,18 @@ impl Pool {
         Self { plain, keyed, policies }
     }
 
+    /// The mean size of a message when this share of them has a correlation id.
+    pub fn mean_size(&self, keyed_share: f64) -> f64 {
+        let mean = |templates: &mut dyn Iterator<Item = &Template>| {
+            let (count, bytes) = templates.fold((0.0, 0.0), |(count, bytes), template| {
+                (count + 1.0, bytes + template.bytes.len() as f64)
+            });
+            if count > 0.0 { bytes / count } else { 0.0 }
+        };
+        let (plain, keyed) = (mean(&mut self.plain.iter()), mean(&mut self.keyed.iter().flatten()));
+        plain + (keyed - plain) * keyed_share
+    }
+
     /// The same with the bodies of recorded messages where there are any: those without a correlation id as they are, those with one under the
     /// ids of the policies, so that alerts find them. Batches are taken apart. How many records could be used.
     pub fn record(&mut self, messages: impl Iterator<Item = Vec<u8>>) -> usize {

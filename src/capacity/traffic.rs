@@ -146,6 +146,11 @@ impl Traffic {
         std::mem::take(&mut self.expected)
     }
 
+    /// Partitions of the topic of activities.
+    pub fn partitions(&self) -> u32 {
+        self.mix.partitions.max(1)
+    }
+
     /// Whether every window of an alert that was sent has been passed.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()

@@ -1,5 +1,7 @@
 //! The command line: arguments to a command, a command to an exit status. The only place that prints.
 
+#[cfg(all(feature = "kafka", feature = "http", unix))]
+mod capacity;
 mod check;
 mod correlate;
 #[cfg(feature = "kafka")]
@@ -41,6 +43,9 @@ enum Command {
     Correlate(correlate::Args),
     /// Write synthetic traffic of both tables, the same for the same seed
     Generate(generate::Args),
+    /// Find the highest rate that is sustained, or put on a load, and check the answer meanwhile
+    #[cfg(all(feature = "kafka", feature = "http", unix))]
+    Capacity(Box<capacity::Args>),
     /// Forget positions, state and the internal topic of an application, after asking
     #[cfg(feature = "kafka")]
     Reset(reset::Args),
@@ -99,6 +104,8 @@ pub fn main() -> ExitCode {
             generate::Error::Options(_) => Failure::usage(error),
             _ => Failure::failed(error),
         }),
+        #[cfg(all(feature = "kafka", feature = "http", unix))]
+        Command::Capacity(args) => capacity::run(&args),
         #[cfg(feature = "kafka")]
         Command::Reset(args) => reset::run(&args),
         Command::Check(args) => check::run(&args),

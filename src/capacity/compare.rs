@@ -40,17 +40,19 @@ enum Better {
 
 /// How a figure of a trial is read.
 type Read = fn(&Step) -> Option<f64>;
+/// How it is written.
+type Show = fn(f64) -> String;
 
 /// A change below this is none, whatever the noise: it may be of one run only. In percent.
 const LEAST: f64 = 2.0;
 
 /// The figures of both, side by side.
 pub fn compare(a: &Report, b: &Report) -> Vec<Line> {
-    let ms: fn(f64) -> String = |value| format!("{value:.1} ms");
-    let bytes: fn(f64) -> String = |value| ByteSize(value as u64).display().si().to_string();
-    let rate: fn(f64) -> String = |value| format!("{value:.0}/s");
-    let seconds: fn(f64) -> String = |value| format!("{value:.2} s");
-    let steps: [(&str, Read, Better, fn(f64) -> String); 9] = [
+    let ms: Show = |value| format!("{value:.1} ms");
+    let bytes: Show = |value| ByteSize(value as u64).display().si().to_string();
+    let rate: Show = |value| format!("{value:.0}/s");
+    let seconds: Show = |value| format!("{value:.2} s");
+    let steps: [(&str, Read, Better, Show); 9] = [
         ("achieved rate", |step| Some(step.achieved), Better::More, rate),
         ("close latency p50", |step| Some(step.close.p50), Better::Less, ms),
         ("close latency p99", |step| Some(step.close.p99), Better::Less, ms),
@@ -156,7 +158,7 @@ fn figure(report: &Report, read: Read) -> Option<Figure> {
     })
 }
 
-fn line(name: &'static str, a: Option<Figure>, b: Option<Figure>, better: Better, show: fn(f64) -> String) -> Line {
+fn line(name: &'static str, a: Option<Figure>, b: Option<Figure>, better: Better, show: Show) -> Line {
     let text = |figure: Option<Figure>| figure.map_or_else(|| "-".to_owned(), |figure| show(figure.middle));
     let change = match (a, b) {
         (Some(a), Some(b)) if a.middle != 0.0 => Some((b.middle / a.middle - 1.0) * 100.0),

@@ -193,16 +193,23 @@ fn pool(options: &Options) -> Result<Pool, Failure> {
 }
 
 fn introduce(options: &Options, bench: &Bench<'_>) {
+    let processors = match options.instances {
+        1 => "1 processor".to_owned(),
+        count => format!("{count} processors"),
+    };
     say(&format!(
-        "alerttrail capacity: {} of {} {} processor{}, records of {:.0} bytes. Each trial warms up for {} and counts for {}.",
+        "alerttrail capacity, {}: {processors}, records of {:.0} bytes. Each trial warms up for {} and counts for {}.",
         options.shape.word(),
-        options.instances,
-        if options.embedded { "embedded-broker" } else { "separate" },
-        if options.instances == 1 { "" } else { "s" },
         bench.record_size,
         humantime::format_duration(options.warm_up),
         humantime::format_duration(options.hold()),
     ));
+    if !options.embedded {
+        say(&format!(
+            "Topics and groups are its own: their names begin with {}.",
+            bench.name
+        ));
+    }
     if options.embedded {
         say(
             "The embedded broker keeps 5 MiB of a partition, so half of that unread fails a trial; for figures to rely on, name a real broker.",

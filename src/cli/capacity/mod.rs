@@ -15,6 +15,7 @@ mod stand;
 mod trial;
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Subcommand;
 
@@ -75,7 +76,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     signals::watch(&shutdown).map_err(Failure::failed)?;
     let pool = pool(options)?;
     let machine = machine::look();
-    let folder = tempfile::Builder::new().prefix("alerttrail-capacity-").tempdir();
+    let folder = tempfile::Builder::new()
+        .prefix("alerttrail-capacity-")
+        .disable_cleanup(options.keep)
+        .tempdir();
     let folder = folder.map_err(Failure::failed)?;
     let mut random = [0; 4];
     getrandom::fill(&mut random).map_err(Failure::failed)?;
@@ -94,7 +98,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if outcome.steps.is_empty()
         && let Some(failure) = outcome.failure.take()
     {
-        clean(options, folder, &outcome.stands);
+        // Nothing was written into them.
+        for path in [&options.html, &options.json] {
+            if std::fs::metadata(path).is_ok_and(|found| found.len() == 0) {
+                std::fs::remove_file(path).ok();
+            }
+        }
+        clean(&bench, &outcome.stands);
         return Err(failure);
     }
     let report = Report {
@@ -116,7 +126,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     write(options, &report)?;
     conclude(options, &report);
-    clean(options, folder, &outcome.stands);
+    clean(&bench, &outcome.stands);
     match outcome.failure {
         Some(failure) => Err(failure),
         None => verdict(&report),
@@ -324,29 +334,28 @@ fn verdict(report: &Report) -> Result<(), Failure> {
     }
 }
 
-/// Deletes what the test made: the topics are gone already.
-fn clean(options: &Options, folder: tempfile::TempDir, stands: &[Stand]) {
+/// Deletes the consumer groups, or says what stays. The topics are gone already, and the folder goes by itself.
+fn clean(bench: &Bench<'_>, stands: &[Stand]) {
     /// A member that has ended counts for 15 s.
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(17);
-    if options.keep {
-        say(&format!("State and logs are in {}.", folder.keep().display()));
-        let topics = stands.iter().map(|stand| stand.config.application.id.as_str());
-        say(&format!(
-            "Topics and consumer groups begin with {}.",
-            topics.collect::<Vec<_>>().join(", ")
-        ));
+    const PATIENCE: Duration = Duration::from_secs(17);
+    if bench.options.keep {
+        say(&format!("State and logs are in {}.", bench.folder.display()));
+        say(&format!("Topics and consumer groups begin with {}.", bench.name));
         return;
     }
     let began = clock::start();
     let mut left: Vec<&Stand> = stands.iter().collect();
     loop {
         left.retain(|stand| !stand.forget());
-        if left.is_empty() || began.elapsed() > PATIENCE {
+        if left.is_empty() || bench.shutdown.is_requested() || began.elapsed() > PATIENCE {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        bench.shutdown.sleep(Duration::from_secs(1));
     }
     if !left.is_empty() {
-        say("warning: some consumer groups of the test could not be deleted; their names begin with alerttrail-capacity-");
+        say(&format!(
+            "warning: consumer groups of the test are left that could not be deleted; their names begin with {}",
+            bench.name
+        ));
     }
 }

@@ -20,7 +20,7 @@ impl Progress {
             true => ProgressBar::new(1_000),
             false => ProgressBar::hidden(),
         };
-        if let Ok(style) = ProgressStyle::with_template("{msg:90!} {bar:20}") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:20} {wide_msg}") {
             bar.set_style(style);
         }
         Self { bar }

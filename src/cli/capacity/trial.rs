@@ -163,11 +163,10 @@ impl Bench<'_> {
                 )));
             }
             if processors.owned() >= partitions {
-                let reader = match &reader {
-                    Some(reader) => reader,
-                    None => reader.insert(Reader::new(stand, self.options.seed, board.clone())?),
-                };
-                reader.listen();
+                if reader.is_none() {
+                    reader = Some(Reader::new(stand, self.options.seed, board.clone())?);
+                }
+                reader.iter().for_each(Reader::listen);
             }
             match reader.take_if(|_| board.look().positions.len() >= sources) {
                 Some(reader) => return Ok(reader),
@@ -300,7 +299,7 @@ impl Trial<'_> {
     }
 
     /// What is due and not done at this moment.
-    fn lags(&mut self, applied: &std::collections::BTreeMap<i32, i64>, now: Duration) -> Sample {
+    fn lags(&self, applied: &std::collections::BTreeMap<i32, i64>, now: Duration) -> Sample {
         let mut board = self.board.look();
         let route_lag = self.route_lag(&board, now);
         let join_lag: i64 = board

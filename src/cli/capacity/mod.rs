@@ -22,7 +22,7 @@ use clap::Subcommand;
 use super::{Failure, grouped, say, signals};
 use crate::capacity::oracle::Judgement;
 use crate::capacity::report;
-use crate::capacity::result::{Limits, Machine, Report, SCHEMA, Settings, Step};
+use crate::capacity::result::{Limits, Report, SCHEMA, Settings, Step};
 use crate::capacity::search::{Found, Purpose, Search};
 use crate::capacity::template::Pool;
 use crate::clock;

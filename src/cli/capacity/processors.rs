@@ -110,9 +110,10 @@ impl<'s> Processors<'s> {
     /// Asks all to stop, waits a little, and kills what still runs.
     pub(super) fn stop(&mut self) {
         for child in self.list.iter().filter_map(|processor| processor.child.as_ref()) {
-            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-            // One that has ended meanwhile need not be told.
-            pid.map(|pid| rustix::process::kill_process(pid, Signal::TERM).ok());
+            if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                // One that has ended meanwhile need not be told.
+                rustix::process::kill_process(pid, Signal::TERM).ok();
+            }
         }
         let began = clock::start();
         while began.elapsed() < PATIENCE && self.list.iter_mut().any(Processor::runs) {
@@ -123,10 +124,9 @@ impl<'s> Processors<'s> {
 
     /// What one that has ended by itself said last.
     pub(super) fn ended(&mut self) -> Option<String> {
-        let ended = self
-            .list
-            .iter_mut()
-            .find(|processor| processor.child.is_some() && !processor.runs())?;
+        let has_ended = |processor: &mut Processor| processor.child.is_some() && !processor.runs();
+        let at = self.list.iter_mut().position(has_ended)?;
+        let ended = self.list.get(at)?;
         let log = fs::read_to_string(&ended.log).unwrap_or_default();
         let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
         Some(last.trim().chars().take(400).collect())

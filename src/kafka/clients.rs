@@ -84,7 +84,7 @@ where
     let mut client = base(config);
     client.set(CLIENT_ID, format!("{}-load", config.application.id));
     let serves_well = [
-        ("linger.ms", "2"),
+        ("linger.ms", "5"),
         ("queue.buffering.max.kbytes", "524288"),
         ("queue.buffering.max.messages", "1000000"),
         ("message.timeout.ms", "0"),

@@ -161,7 +161,7 @@ fn two_tests_are_compared() {
         .args(["capacity", "compare", "capacity.json", "capacity.json"])
         .output()
         .unwrap();
-    let table = String::from_utf8(compared.stdout).unwrap();
+    let table = String::from_utf8_lossy(&compared.stdout).into_owned();
     assert!(compared.status.success(), "{compared:?}");
     assert!(
         table.contains("achieved rate") && table.contains("+0.0 %") && table.contains("within noise"),

@@ -265,7 +265,7 @@ fn settings(bench: &Bench<'_>, outcome: &Outcome) -> Settings {
         },
         precision: options.precision,
         kill_every: options.kill_every.map(|every| every.as_secs_f64()),
-        outage: (options.shape == Shape::Outage).then(|| options.outage.as_secs_f64()),
+        outage: (options.shape == Shape::Outage).then_some(options.outage.as_secs_f64()),
     }
 }
 

@@ -210,6 +210,7 @@ impl Processor {
             .arg("run")
             .arg("--config")
             .arg(&stand.file)
+            .args(stand.is_embedded().then_some("--as-they-are"))
             .envs(stand.variables.iter().map(|(name, value)| (name, value)))
             .env("ALERTTRAIL_STATE__DIR", &self.state)
             .env("ALERTTRAIL_HTTP__LISTEN", format!("127.0.0.1:{}", self.port))

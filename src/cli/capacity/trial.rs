@@ -172,9 +172,8 @@ impl Bench<'_> {
                 Some(reader) => return Ok(reader),
                 None if began.elapsed() > READY => {
                     return Err(Failure::failed(format!(
-                        "the processors have not shared out all partitions within {} s; their logs are in {} (give --keep to have them stay)",
-                        READY.as_secs(),
-                        stand.folder.display()
+                        "the processors have not shared out all partitions within {} s; give --keep, and look into their logs",
+                        READY.as_secs()
                     )));
                 }
                 None => std::thread::sleep(Duration::from_millis(50)),

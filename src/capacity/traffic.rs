@@ -33,6 +33,9 @@ pub struct Mix {
 /// The share of a window that lies before its alert is sent: most of what belongs to an alert has happened when it is raised.
 const BEFORE: f64 = 0.8;
 
+/// Tells the draws of moments from others under the same seed.
+const MOMENTS: u64 = 0x6d6f_6d65_6e74_7321;
+
 /// A message that is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Message<'a> {
@@ -127,12 +130,19 @@ impl Traffic {
     /// The next message: an activity, before which an alert comes when one is due. `None` behind the last.
     pub fn next_message(&mut self) -> Option<Message<'_>> {
         let due = self.due()?;
-        // Alerts begin when their windows are full, and end with the schedule.
-        let alert_due = self.mix.window.as_secs_f64() + self.alert_number as f64 / self.mix.alerts.max(1e-9);
-        if self.mix.alerts > 0.0 && !self.pool.policies.is_empty() && alert_due <= due.as_secs_f64() {
-            return self.alert(Duration::from_secs_f64(alert_due));
+        let alert_due = self.alert_due(self.alert_number);
+        if self.mix.alerts > 0.0 && !self.pool.policies.is_empty() && alert_due <= due {
+            return self.alert(alert_due);
         }
         self.activity(due)
+    }
+
+    /// When the alert of this number is due. Alerts begin when their windows are full. Each comes at a random moment of its turn: at even times they
+    /// would keep in step with the processor's marks, and each would wait as long as the one before.
+    fn alert_due(&self, number: u64) -> Duration {
+        let moment = (mixed(self.mix.seed ^ MOMENTS, number) >> 11) as f64 / (1_u64 << 53) as f64;
+        let turn = (number as f64 + moment) / self.mix.alerts.max(1e-6);
+        self.mix.window + Duration::from_secs_f64(turn)
     }
 
     /// An activity without a correlation id at this time, for the next partition in turn: what keeps the watermark going when there is nothing
@@ -373,11 +383,24 @@ mod tests {
     fn a_window_closes_with_the_message_that_raises_the_least_partition_past_it() {
         let (_, expected) = play(MIX);
         for (number, expected) in expected.iter().enumerate() {
-            let end = 0.5 + number as f64 / 10.0 + 0.1;
+            let end = traffic(MIX).alert_due(number as u64).as_secs_f64() + 0.1;
             let closes = expected.closes.as_secs_f64();
             // The first message of each of the four partitions, half a millisecond apart, behind the out-of-orderness.
             let late = closes - end - 0.1;
             assert!((0.0..0.0021).contains(&late) || closes > 4.0, "{number}: {late}");
+        }
+    }
+
+    #[test]
+    fn alerts_are_not_in_step_with_anything() {
+        let traffic = traffic(MIX);
+        let phases: Vec<f64> = (0..1_000)
+            .map(|number| traffic.alert_due(number).as_secs_f64() * 5.0 % 1.0)
+            .collect();
+        for tenth in 0..10 {
+            let within = |phase: &&f64| (f64::from(tenth) / 10.0..f64::from(tenth + 1) / 10.0).contains(*phase);
+            let count = phases.iter().filter(within).count();
+            assert!((60..140).contains(&count), "{count} of 1000 lie in the same tenth of 200 ms");
         }
     }
 

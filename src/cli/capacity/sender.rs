@@ -68,7 +68,10 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
+        // When the trial is over, what is still under way is let go.
+        if let Err((error, _)) = result
+            && !self.0.over.load(Ordering::Relaxed)
+        {
             self.0.refused.fetch_add(1, Ordering::Relaxed);
             *self.0.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
         }

@@ -128,9 +128,8 @@ impl Bench<'_> {
         link.over.store(true, Ordering::Relaxed);
         let heard = reading.join().unwrap_or_default();
         let is_judged = ran?;
-        if self.shutdown.is_requested() {
-            processors.kill_all();
-        } else {
+        // Whoever interrupts does not want to wait: they end with this function then.
+        if !self.shutdown.is_requested() {
             processors.stop();
         }
         Ok(trial.told(&heard, is_judged, &mut processors))

@@ -85,13 +85,18 @@ pub fn is_hopeless(sample: &Sample, most: f64) -> bool {
     sample.offered > 0.0 && sample.lag() > most * sample.offered
 }
 
+/// The samples under load: behind the last message any lag would be more than that load's.
+fn loaded(samples: &[Sample]) -> impl Iterator<Item = &Sample> {
+    samples.iter().filter(|sample| sample.offered > 0.0)
+}
+
 /// The lag that counts as none, as seconds of the load: marks tell every fifth of a second how far was read.
 const CAUGHT_UP: f64 = 0.5;
 
 /// How long after `from` the lag took to come down to half a second's worth, and stay there; `None` when it did not.
 pub fn catch_up(samples: &[Sample], from: f64) -> Option<f64> {
     let behind = |sample: &Sample| sample.lag() > CAUGHT_UP * sample.offered;
-    let after: Vec<&Sample> = samples.iter().filter(|sample| sample.at >= from).collect();
+    let after: Vec<&Sample> = loaded(samples).filter(|sample| sample.at >= from).collect();
     match after.iter().rposition(|sample| behind(sample)) {
         None => after.first().map(|_| 0.0),
         Some(last) => after.get(last + 1).map(|sample| sample.at - from),
@@ -101,7 +106,8 @@ pub fn catch_up(samples: &[Sample], from: f64) -> Option<f64> {
 /// The rate that was offered when the lag rose above a second's worth for good; `None` when it did not.
 pub fn fell_behind_at(samples: &[Sample]) -> Option<f64> {
     let behind = |sample: &&Sample| sample.lag() > sample.offered;
-    let count = samples.iter().rev().take_while(behind).count();
+    let samples: Vec<&Sample> = loaded(samples).collect();
+    let count = samples.iter().rev().take_while(|sample| behind(sample)).count();
     samples
         .get(samples.len() - count)
         .filter(|_| count > 0)
@@ -261,6 +267,11 @@ mod tests {
         assert_eq!(catch_up(&samples, 15.0), Some(3.0));
         assert_eq!(catch_up(&samples[..70], 15.0), None);
         assert_eq!(catch_up(&samples, 20.0), Some(0.0));
+        let behind_the_end = Sample {
+            offered: 0.0,
+            ..sample(25.0, 2.0, 0.0)
+        };
+        assert_eq!(catch_up(&[samples.as_slice(), &[behind_the_end]].concat(), 15.0), Some(3.0));
         assert_eq!(catch_up(&samples, 99.0), None);
     }
 

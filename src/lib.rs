@@ -14,6 +14,7 @@
 //! RocksDB (`--no-default-features`).
 //! `ARCHITECTURE.md` follows one record through all of it.
 
+pub mod capacity;
 pub mod cli;
 pub mod clock;
 pub mod config;

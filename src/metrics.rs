@@ -33,6 +33,7 @@ pub struct Metrics {
     source_watermark: IntGaugeVec,
     source_idle: IntGaugeVec,
     watermark: IntGaugeVec,
+    log_position: IntGaugeVec,
     owned: IntGauge,
     state_bytes: IntGaugeVec,
     replaying: IntGaugeVec,
@@ -114,6 +115,12 @@ impl Metrics {
                 r,
                 "watermark_seconds",
                 "Watermark of a repartition partition, in seconds since 1970.",
+                &["partition"],
+            )?,
+            log_position: gauges(
+                r,
+                "log_position",
+                "The next offset of a repartition partition to apply.",
                 &["partition"],
             )?,
             owned: gauge(r, "partitions_owned", "Repartition partitions that this instance joins.")?,
@@ -243,6 +250,7 @@ impl Metrics {
         self.closed.inc_by(counts.closed);
         self.count_empty_windows(counts.empty_windows);
         let partition = partition.to_string();
+        self.log_position.with_label_values(&[&partition]).set(joiner.next_offset());
         if let Some(watermark) = joiner.watermark() {
             self.watermark
                 .with_label_values(&[&partition])

@@ -1,5 +1,7 @@
 //! The command line: arguments to a command, a command to an exit status. The only place that prints.
 
+#[cfg(all(feature = "kafka", feature = "http", unix))]
+mod capacity;
 mod check;
 mod correlate;
 #[cfg(feature = "kafka")]
@@ -46,6 +48,9 @@ enum Command {
     /// Send recorded traffic to a topic, as it was recorded, faster, or at a rate
     #[cfg(feature = "kafka")]
     Replay(replay::Args),
+    /// Find the highest rate that is sustained, or put on a load, and check the answer meanwhile
+    #[cfg(all(feature = "kafka", feature = "http", unix))]
+    Capacity(Box<capacity::Args>),
     /// Forget positions, state and the internal topic of an application, after asking
     #[cfg(feature = "kafka")]
     Reset(reset::Args),
@@ -104,6 +109,8 @@ pub fn main() -> ExitCode {
             generate::Error::Options(_) => Failure::usage(error),
             _ => Failure::failed(error),
         }),
+        #[cfg(all(feature = "kafka", feature = "http", unix))]
+        Command::Capacity(args) => capacity::run(&args),
         #[cfg(feature = "kafka")]
         Command::Replay(args) => replay::run(&args),
         #[cfg(feature = "kafka")]

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::{Failure, configuration, signals};
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::pipeline::processor::{self, Stages};
+use crate::pipeline::processor::{self, Instance, Stages};
 use crate::shutdown::Shutdown;
 
 /// What to run.
@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// Run only one of the two stages in this instance
     #[arg(long, value_name = "STAGE")]
     only: Option<Stage>,
+    /// Take the topics as they are, unasked: a broker inside a capacity test has no commands to ask or to make them with
+    #[arg(long, hide = true)]
+    as_they_are: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -54,7 +57,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         version = env!("CARGO_PKG_VERSION"),
         "starting"
     );
-    processor::run(&config, stages, &shutdown, &metrics).map_err(Failure::failed)?;
+    let ran = match args.as_they_are {
+        false => processor::run(&config, stages, &shutdown, &metrics),
+        true => Instance::new(&config, stages).and_then(|instance| processor::start(&instance, stages, &shutdown, &metrics)),
+    };
+    ran.map_err(Failure::failed)?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -75,6 +75,29 @@ where
     client.create_with_context(context).map_err(Error::Client)
 }
 
+/// A producer of load: as [`producer`], but for a whole second of backlog, and it reports only what failed.
+pub fn load_producer<C, T>(config: &Config, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    let mut client = base(config);
+    client.set(CLIENT_ID, format!("{}-load", config.application.id));
+    let serves_well = [
+        ("linger.ms", "5"),
+        ("queue.buffering.max.kbytes", "524288"),
+        ("queue.buffering.max.messages", "1000000"),
+        ("message.timeout.ms", "0"),
+    ];
+    overlay(&mut client, config, &serves_well);
+    limit_batches(&mut client, config);
+    set_all(
+        &mut client,
+        &[("enable.idempotence", "true"), ("delivery.report.only.error", "true")],
+    );
+    client.create_with_context(context).map_err(Error::Client)
+}
+
 /// A producer all of whose messages belong to transactions.
 pub fn transactional_producer<C, T>(config: &Config, stage: &str, transactional_id: &str, context: C) -> Result<T, Error>
 where

@@ -13,6 +13,7 @@
 
 mod admin;
 mod answers;
+mod capacity;
 mod demo;
 mod hostile;
 mod lifecycle;

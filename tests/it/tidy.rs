@@ -9,7 +9,7 @@ const MOST_LINES: usize = 500;
 
 /// For each folder or file of `src` the others it may name, besides itself. Whatever stands here comes from the map in `lib.rs`:
 /// a record meets them in order, and a stage knows those before it by their data only.
-const MAY_KNOW: [(&str, &[&str]); 23] = [
+const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("time", &[]),
     ("json", &[]),
     ("record", &["time"]),
@@ -22,6 +22,7 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
     ("clock", &["time"]),
     ("config", &["decode", "time"]),
     ("generate", &["time"]),
+    ("capacity", &["decode", "generate", "time"]),
     ("shutdown", &["clock", "time"]),
     ("source", &[]),
     ("sink", &["decode", "json"]),
@@ -39,8 +40,8 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
     (
         "cli",
         &[
-            "clock", "config", "decode", "emit", "generate", "http", "kafka", "metrics", "pipeline", "replay", "route",
-            "shutdown", "sink", "source", "store", "time",
+            "capacity", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline", "replay",
+            "route", "shutdown", "sink", "source", "store", "time",
         ],
     ),
     ("lib", &[]),

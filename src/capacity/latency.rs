@@ -1,0 +1,141 @@
+//! How long things took, in HdrHistograms: every measurement counts, and percentiles are exact to three digits.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// Digits that are kept of a measurement.
+const DIGITS: u8 = 3;
+/// Points of the curve of percentiles for each halving of what is left to 100 %.
+const POINTS: u32 = 4;
+
+/// Measurements of one kind.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    /// In microseconds. Grows to whatever comes; `None` only if that many digits could not be kept.
+    histogram: Option<Histogram<u64>>,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self {
+            histogram: Histogram::new(DIGITS).ok(),
+        }
+    }
+}
+
+/// What is told of measurements. All times are in milliseconds.
+#[derive(Clone, PartialEq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Latency {
+    /// How many there are.
+    pub count: u64,
+    /// The mean.
+    pub mean: f64,
+    /// The median.
+    pub p50: f64,
+    /// 90 of 100 took no longer.
+    pub p90: f64,
+    /// 99 of 100 took no longer.
+    pub p99: f64,
+    /// 999 of 1000 took no longer.
+    pub p999: f64,
+    /// The longest.
+    pub max: f64,
+    /// The whole distribution: (share from 0 to 1, milliseconds within which that share lies).
+    pub curve: Vec<(f64, f64)>,
+}
+
+impl Latencies {
+    /// One more measurement.
+    pub fn record(&mut self, took: Duration) {
+        if let Some(histogram) = &mut self.histogram {
+            // It grows by itself; no span of time is longer than it can hold.
+            histogram.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)).ok();
+        }
+    }
+
+    /// All of another's.
+    pub fn add(&mut self, other: &Self) {
+        if let (Some(histogram), Some(other)) = (&mut self.histogram, &other.histogram) {
+            // Two histograms that grow by themselves always fit.
+            histogram.add(other).ok();
+        }
+    }
+
+    /// Within which time this share of the measurements lies, in milliseconds; `None` without any.
+    pub fn percentile(&self, share: f64) -> Option<f64> {
+        let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
+        Some(millis(histogram.value_at_quantile(share)))
+    }
+
+    /// What is told of them.
+    pub fn summary(&self) -> Latency {
+        let Some(histogram) = self.histogram.as_ref().filter(|histogram| !histogram.is_empty()) else {
+            return Latency::default();
+        };
+        let at = |share| millis(histogram.value_at_quantile(share));
+        let curve = histogram.iter_quantiles(POINTS);
+        let curve = curve.map(|point| (point.quantile_iterated_to().min(1.0), millis(point.value_iterated_to())));
+        Latency {
+            count: histogram.len(),
+            mean: (histogram.mean() / 10.0).round() / 100.0,
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: millis(histogram.max()),
+            curve: curve.collect(),
+        }
+    }
+}
+
+fn millis(micros: u64) -> f64 {
+    micros as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_those_of_the_measurements() {
+        let mut latencies = Latencies::default();
+        for number in 1..=10_000 {
+            latencies.record(Duration::from_micros(number * 100));
+        }
+        let told = latencies.summary();
+        assert_eq!(told.count, 10_000);
+        for (found, right) in [
+            (told.p50, 500.0),
+            (told.p90, 900.0),
+            (told.p99, 990.0),
+            (told.p999, 999.0),
+            (told.max, 1_000.0),
+            (told.mean, 500.05),
+        ] {
+            assert!((found / right - 1.0).abs() < 0.002, "{found} is not {right}");
+        }
+        assert!(
+            told.curve
+                .windows(2)
+                .all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1)
+        );
+        assert_eq!(told.curve.last().map(|point| point.0), Some(1.0));
+    }
+
+    #[test]
+    fn nothing_measured_is_nothing_told() {
+        assert_eq!(Latencies::default().summary(), Latency::default());
+        assert_eq!(Latencies::default().percentile(0.5), None);
+    }
+
+    #[test]
+    fn measurements_of_several_trials_are_put_together() {
+        let (mut one, mut other) = (Latencies::default(), Latencies::default());
+        one.record(Duration::from_millis(1));
+        other.record(Duration::from_secs(90));
+        one.add(&other);
+        assert_eq!(one.summary().count, 2);
+        assert!((one.summary().max / 90_000.0 - 1.0).abs() < 0.001);
+    }
+}

@@ -1,0 +1,304 @@
+//! Whether the processor's answer is right: what it must be follows from what was sent, and from nothing else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::traffic::Expected;
+
+/// How often a record may come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Repeats {
+    /// After a crash again, with the same id and seq.
+    Allowed,
+    /// Never: exactly once.
+    Forbidden,
+}
+
+/// A row of the output topic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Its id: readers fold by it.
+    pub id: u128,
+    /// Of two rows with one id the greater counts.
+    pub seq: i64,
+    /// Whether the pair is there, or gone.
+    pub is_there: bool,
+    /// The number of its alert; `None` when the alert was never sent.
+    pub alert: Option<u64>,
+    /// The event time of its activity, in ticks.
+    pub activity: i64,
+}
+
+/// A pair as the fold has it.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    seq: i64,
+    is_there: bool,
+    activity: i64,
+    /// When it first came.
+    came: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Answer {
+    expected: Option<Expected>,
+    rows: BTreeMap<u128, Held>,
+}
+
+/// The answers to all alerts of a trial, as far as they have come.
+#[derive(Debug, Default)]
+pub struct Answers {
+    alerts: BTreeMap<u64, Answer>,
+    /// Rows of alerts that were never sent.
+    strange: u64,
+    rows: u64,
+    repeated: u64,
+    expected: u64,
+    pairs: u64,
+}
+
+/// What is to be said of the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Judgement {
+    /// Alerts that were sent.
+    pub alerts: u64,
+    /// Pairs that must be there.
+    pub pairs: u64,
+    /// Of those, the ones that are not.
+    pub missing: u64,
+    /// Pairs that are there and must not be.
+    pub unexpected: u64,
+    /// Rows that came again, with the same id and seq.
+    pub repeated: u64,
+    /// Whether the answer is exactly what it must be; not told when the trial could not be judged.
+    pub exact: Option<bool>,
+}
+
+impl Answers {
+    /// Takes in what must be answered to an alert. For each row that had come before, when the window closed and how long the row took.
+    pub fn expect(&mut self, expected: Expected) -> Vec<(Duration, Duration)> {
+        self.expected += expected.activities.len() as u64;
+        let closes = expected.closes;
+        let answer = self.alerts.entry(expected.alert).or_default();
+        answer.expected = Some(expected);
+        let took = |held: &Held| (closes, held.came.saturating_sub(closes));
+        answer.rows.values().map(took).collect()
+    }
+
+    /// Takes in a row that came at this time. When the window closed and how long it took, for the first row of a pair; `None` while
+    /// that is not known, and for every other row.
+    pub fn row(&mut self, row: Row, came: Duration) -> Option<(Duration, Duration)> {
+        self.rows += 1;
+        let Some(alert) = row.alert else {
+            self.strange += 1;
+            return None;
+        };
+        let answer = self.alerts.entry(alert).or_default();
+        let held = Held {
+            seq: row.seq,
+            is_there: row.is_there,
+            activity: row.activity,
+            came,
+        };
+        match answer.rows.get_mut(&row.id) {
+            Some(known) => {
+                self.repeated += u64::from(known.seq == row.seq);
+                if row.seq > known.seq {
+                    *known = Held {
+                        came: known.came,
+                        ..held
+                    };
+                }
+                None
+            }
+            None => {
+                answer.rows.insert(row.id, held);
+                self.pairs += 1;
+                let closes = answer.expected.as_ref()?.closes;
+                Some((closes, came.saturating_sub(closes)))
+            }
+        }
+    }
+
+    /// Whether as many pairs have come as are expected of the alerts known by now.
+    pub fn is_complete(&self) -> bool {
+        self.pairs >= self.expected
+    }
+
+    /// Rows that came.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// What is to be said of it all. `judged` tells whether everything that was sent could be answered at all.
+    pub fn judge(&self, repeats: Repeats, judged: bool) -> Judgement {
+        let mut told = Judgement {
+            repeated: self.repeated,
+            unexpected: self.strange,
+            ..Judgement::default()
+        };
+        for answer in self.alerts.values() {
+            let expected = answer.expected.as_ref().map_or(&[][..], |expected| &expected.activities);
+            let mut there: Vec<i64> = answer
+                .rows
+                .values()
+                .filter(|held| held.is_there)
+                .map(|held| held.activity)
+                .collect();
+            there.sort_unstable();
+            // Two ids for one pair are one pair too many.
+            let distinct = {
+                let mut distinct = there.clone();
+                distinct.dedup();
+                distinct
+            };
+            let right = expected.iter().filter(|time| distinct.binary_search(time).is_ok()).count() as u64;
+            told.alerts += u64::from(answer.expected.is_some());
+            told.pairs += expected.len() as u64;
+            told.missing += expected.len() as u64 - right;
+            told.unexpected += there.len() as u64 - right;
+        }
+        let repeats_hold = repeats == Repeats::Allowed || told.repeated == 0;
+        told.exact = judged.then_some(told.missing == 0 && told.unexpected == 0 && repeats_hold);
+        told
+    }
+}
+
+impl Judgement {
+    /// This and another trial's.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            alerts: self.alerts + other.alerts,
+            pairs: self.pairs + other.pairs,
+            missing: self.missing + other.missing,
+            unexpected: self.unexpected + other.unexpected,
+            repeated: self.repeated + other.repeated,
+            exact: match (self.exact, other.exact) {
+                (Some(false), _) | (_, Some(false)) => Some(false),
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (None, None) => None,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn expected(alert: u64, activities: &[i64]) -> Expected {
+        Expected {
+            alert,
+            activities: activities.to_vec(),
+            closes: 100 * MS,
+        }
+    }
+
+    fn row(alert: u64, activity: i64, seq: i64) -> Row {
+        Row {
+            id: u128::from(alert) << 64 | activity as u128,
+            seq,
+            is_there: true,
+            alert: Some(alert),
+            activity,
+        }
+    }
+
+    fn judge(answers: &Answers) -> Judgement {
+        answers.judge(Repeats::Allowed, true)
+    }
+
+    #[test]
+    fn the_right_rows_are_exact_and_their_latency_counts_from_the_close() {
+        let mut answers = Answers::default();
+        assert_eq!(answers.expect(expected(0, &[1, 2])), []);
+        assert_eq!(answers.row(row(0, 1, 7), 130 * MS), Some((100 * MS, 30 * MS)));
+        assert!(!answers.is_complete());
+        assert_eq!(judge(&answers).missing, 1);
+        answers.row(row(0, 2, 7), 131 * MS);
+        assert!(answers.is_complete());
+        let told = judge(&answers);
+        assert_eq!((told.alerts, told.pairs, told.exact), (1, 2, Some(true)));
+    }
+
+    #[test]
+    fn a_row_that_comes_before_it_is_expected_is_measured_later() {
+        let mut answers = Answers::default();
+        assert_eq!(answers.row(row(3, 5, 1), 140 * MS), None);
+        assert_eq!(judge(&answers).unexpected, 1);
+        assert_eq!(answers.expect(expected(3, &[5])), [(100 * MS, 40 * MS)]);
+        assert_eq!(judge(&answers).exact, Some(true));
+    }
+
+    #[test]
+    fn missing_and_unexpected_pairs_are_told_apart() {
+        let mut answers = Answers::default();
+        answers.expect(expected(0, &[1, 2, 3]));
+        for activity in [1, 3, 9] {
+            answers.row(row(0, activity, 1), MS);
+        }
+        answers.row(
+            Row {
+                alert: None,
+                ..row(8, 1, 1)
+            },
+            MS,
+        );
+        let told = judge(&answers);
+        assert_eq!((told.missing, told.unexpected, told.exact), (1, 2, Some(false)));
+    }
+
+    #[test]
+    fn one_pair_under_two_ids_is_one_too_many() {
+        let mut answers = Answers::default();
+        answers.expect(expected(0, &[1]));
+        answers.row(row(0, 1, 1), MS);
+        answers.row(Row { id: 99, ..row(0, 1, 1) }, MS);
+        assert_eq!(judge(&answers).unexpected, 1);
+    }
+
+    #[test]
+    fn repeats_are_counted_and_forbidden_exactly_once() {
+        let mut answers = Answers::default();
+        answers.expect(expected(0, &[1]));
+        for _ in 0..3 {
+            answers.row(row(0, 1, 4), MS);
+        }
+        assert_eq!(judge(&answers).repeated, 2);
+        assert_eq!(judge(&answers).exact, Some(true));
+        assert_eq!(answers.judge(Repeats::Forbidden, true).exact, Some(false));
+    }
+
+    #[test]
+    fn the_greatest_seq_counts_whatever_the_order() {
+        for order in [[4, 9], [9, 4]] {
+            let mut answers = Answers::default();
+            answers.expect(expected(0, &[1]));
+            for seq in order {
+                answers.row(
+                    Row {
+                        is_there: seq == 4,
+                        ..row(0, 1, seq)
+                    },
+                    MS,
+                );
+            }
+            assert_eq!((judge(&answers).missing, judge(&answers).repeated), (1, 0), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_trial_that_could_not_be_judged_says_neither() {
+        let exact = |judged| Answers::default().judge(Repeats::Allowed, judged);
+        assert_eq!(exact(false).exact, None);
+        assert_eq!(exact(false).and(exact(true)).exact, Some(true));
+        let wrong = Judgement {
+            exact: Some(false),
+            ..Judgement::default()
+        };
+        assert_eq!(exact(true).and(wrong).exact, Some(false));
+    }
+}

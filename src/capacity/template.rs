@@ -1,0 +1,407 @@
+//! Messages that are ready but for their time and their number: making a record from nothing costs more than the processor needs to read it,
+//! and a driver that is slower than what it drives measures itself.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::generate::record::{ActivitySpec, Delivery, Form, Kind, Policy, Tenant, User, activity};
+use crate::generate::{Guid, TimeForm};
+use crate::time::{EventTime, TICKS_PER_SECOND};
+
+/// Characters of a time as `2026-03-01T10:00:00.0000000Z`.
+pub const TIME: usize = 28;
+/// Characters of a number as hexadecimal digits: the last group of a GUID.
+pub const NUMBER: usize = 12;
+const GUID: usize = 36;
+
+/// One activity in its envelope, with the places where its times and its id stand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Template {
+    bytes: Vec<u8>,
+    times: Vec<usize>,
+    numbers: Vec<usize>,
+    key: Option<String>,
+}
+
+impl Template {
+    /// Of a message that holds one activity as it was generated or recorded; `None` when it is none that has a time: a batch, an alert, a record
+    /// of another table.
+    pub fn of(message: &[u8]) -> Option<Self> {
+        let whole: Value = serde_json::from_slice(message).ok()?;
+        let row = whole.get("properties").unwrap_or(&whole);
+        let event = opened(row.get("RawEventData")?)?;
+        let created = event.get("CreationTime")?.as_str()?.to_owned();
+        let key = event.get("Data").and_then(opened);
+        let key = key.and_then(|data| Some(data.get("cid")?.as_str()?.to_owned()));
+        let mut texts = vec![created];
+        let columns = [
+            (&whole, "time"),
+            (&whole, "_TimeReceivedBySvc"),
+            (row, "Timestamp"),
+            (row, "TimeGenerated"),
+        ];
+        texts.extend(
+            columns
+                .iter()
+                .filter_map(|(of, name)| Some(of.get(*name)?.as_str()?.to_owned())),
+        );
+        let mut bytes = message.to_vec();
+        for text in &texts {
+            bytes = replaced(&bytes, text, SENTINEL);
+        }
+        let id = event.get("Id").and_then(Value::as_str).unwrap_or_default();
+        let mut template = Self {
+            times: places(&bytes, SENTINEL.as_bytes()),
+            numbers: Vec::new(),
+            bytes,
+            key: key.filter(|key| !key.is_empty()),
+        };
+        template.find_numbers(id);
+        (!template.times.is_empty()).then_some(template)
+    }
+
+    fn find_numbers(&mut self, id: &str) {
+        if id.len() == GUID {
+            let ids = places(&self.bytes, id.as_bytes());
+            self.numbers = ids.into_iter().map(|at| at + GUID - NUMBER).collect();
+        }
+    }
+
+    /// The same under another correlation id, which must need no escapes in JSON; `None` when it has none, or one that is written in more than
+    /// one way.
+    pub fn with_key(&self, key: &str) -> Option<Self> {
+        let bytes = replaced(&self.bytes, self.key.as_deref()?, key);
+        let template = Self::of(&bytes)?;
+        (template.key.as_deref() == Some(key)).then_some(template)
+    }
+
+    /// The correlation id.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// The message at this time and with this number.
+    pub fn message(&mut self, time: &[u8; TIME], number: &[u8; NUMBER]) -> &[u8] {
+        for at in &self.times {
+            if let Some(place) = self.bytes.get_mut(*at..at + TIME) {
+                place.copy_from_slice(time);
+            }
+        }
+        for at in &self.numbers {
+            if let Some(place) = self.bytes.get_mut(*at..at + NUMBER) {
+                place.copy_from_slice(number);
+            }
+        }
+        &self.bytes
+    }
+}
+
+/// A time that no record has.
+const SENTINEL: &str = "9998-12-31T23:59:59.1234567Z";
+
+/// The records of a message, as they stand in it.
+fn records(message: &[u8]) -> Vec<&[u8]> {
+    #[derive(serde::Deserialize)]
+    struct Batch<'a> {
+        #[serde(borrow)]
+        records: Vec<&'a RawValue>,
+    }
+    let batch = serde_json::from_slice::<Batch<'_>>(message).map(|batch| batch.records);
+    match batch.or_else(|_| serde_json::from_slice::<Vec<&RawValue>>(message)) {
+        Ok(records) => records.into_iter().map(|record| record.get().as_bytes()).collect(),
+        Err(_) => vec![message],
+    }
+}
+
+/// A JSON object, or what is in a string that holds one.
+fn opened(value: &Value) -> Option<Value> {
+    match value {
+        Value::Object(_) => Some(value.clone()),
+        Value::String(text) => serde_json::from_str(text).ok().filter(Value::is_object),
+        _ => None,
+    }
+}
+
+fn places(bytes: &[u8], text: &[u8]) -> Vec<usize> {
+    memchr::memmem::find_iter(bytes, text).collect()
+}
+
+/// `text`, where it is all of a string's content, as `by`.
+fn replaced(bytes: &[u8], text: &str, by: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + by.len());
+    let mut rest = 0;
+    for at in places(bytes, text.as_bytes()) {
+        let end = at + text.len();
+        // Inside a string that holds JSON a quotation mark has a backslash before it.
+        let begins = at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'"');
+        let ends = matches!(bytes.get(end), Some(b'"' | b'\\'));
+        if begins && ends && at >= rest && !text.is_empty() {
+            out.extend_from_slice(bytes.get(rest..at).unwrap_or_default());
+            out.extend_from_slice(by.as_bytes());
+            rest = end;
+        }
+    }
+    out.extend_from_slice(bytes.get(rest..).unwrap_or_default());
+    out
+}
+
+/// The templates that traffic is made from.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// Without a correlation id.
+    pub plain: Vec<Template>,
+    /// For each policy, with its id.
+    pub keyed: Vec<Vec<Template>>,
+    /// The policies.
+    pub policies: Vec<Policy>,
+}
+
+/// Templates without a correlation id.
+const PLAIN: u64 = 256;
+/// Templates of each policy.
+const OF_POLICY: usize = 4;
+
+impl Pool {
+    /// Of generated records of about `size` bytes, the same for the same seed.
+    pub fn generated(seed: u64, policies: usize, size: usize) -> Self {
+        let made = (0..PLAIN).filter_map(|number| {
+            let kind = ORDINARY.get(number as usize % ORDINARY.len()).copied();
+            Template::of(&generated(seed, number, kind?, None, size))
+        });
+        let plain = made.collect();
+        let policies: Vec<Policy> = (0..policies).map(|number| Policy::of(seed, number)).collect();
+        let of_policy = |(at, policy): (usize, &Policy)| {
+            let numbers = (0..OF_POLICY).map(|number| PLAIN + (at * OF_POLICY + number) as u64);
+            let kinds = numbers.zip(MATCHING);
+            kinds
+                .filter_map(|(number, kind)| Template::of(&generated(seed, number, kind, Some(policy), size)))
+                .collect()
+        };
+        let keyed = policies.iter().enumerate().map(of_policy).collect();
+        Self { plain, keyed, policies }
+    }
+
+    /// The mean size of a message when this share of them has a correlation id.
+    pub fn mean_size(&self, keyed_share: f64) -> f64 {
+        let mean = |templates: &mut dyn Iterator<Item = &Template>| {
+            let (count, bytes) = templates.fold((0.0, 0.0), |(count, bytes), template| {
+                (count + 1.0, bytes + template.bytes.len() as f64)
+            });
+            if count > 0.0 { bytes / count } else { 0.0 }
+        };
+        let (plain, keyed) = (mean(&mut self.plain.iter()), mean(&mut self.keyed.iter().flatten()));
+        plain + (keyed - plain) * keyed_share
+    }
+
+    /// The same with the bodies of recorded messages where there are any: those without a correlation id as they are, those with one under the
+    /// ids of the policies, so that alerts find them. Batches are taken apart. How many records could be used.
+    pub fn record(&mut self, messages: impl Iterator<Item = Vec<u8>>) -> usize {
+        let (keyed, plain): (Vec<Template>, Vec<Template>) = messages
+            .flat_map(|message| records(&message).into_iter().filter_map(Template::of).collect::<Vec<_>>())
+            .partition(|template| template.key.is_some());
+        let used = keyed.len() + plain.len();
+        if !plain.is_empty() {
+            self.plain = plain;
+        }
+        let mut next = 0;
+        for (policy, templates) in self.policies.iter().zip(&mut self.keyed) {
+            let id = policy.id.to_string();
+            // Each policy takes others of them, as far as they go.
+            let recorded: Vec<Template> = (0..OF_POLICY.min(keyed.len()))
+                .filter_map(|number| keyed.get((next + number) % keyed.len())?.with_key(&id))
+                .collect();
+            next += OF_POLICY;
+            if !recorded.is_empty() {
+                *templates = recorded;
+            }
+        }
+        used
+    }
+}
+
+const ORDINARY: [Kind; 6] = [
+    Kind::UserLoggedIn,
+    Kind::MailItemsAccessed,
+    Kind::MessageSent,
+    Kind::FileAccessed,
+    Kind::MessageReadReceiptReceived,
+    Kind::FileUploaded,
+];
+const MATCHING: [Kind; OF_POLICY] = [Kind::AlertTriggered, Kind::FileDownloaded, Kind::Send, Kind::DlpRuleMatch];
+
+fn generated(seed: u64, number: u64, kind: Kind, policy: Option<&Policy>, size: usize) -> Vec<u8> {
+    // Not on a whole second: a time with all its digits is written alike wherever it stands.
+    let time = EventTime::from_ticks(EventTime::FIRST.ticks() + 3_000_000 * TICKS_PER_SECOND + 1_234_567);
+    let (tenant, user) = (Tenant::of(seed), User::of(seed, number as usize % 500));
+    let spec = ActivitySpec {
+        seed: seed.wrapping_mul(1 << 32).wrapping_add(number),
+        time,
+        time_form: TimeForm::FULL,
+        kind,
+        policy,
+        alert: None,
+        user: &user,
+        tenant: &tenant,
+        size,
+    };
+    let delivery = Delivery {
+        form: Form::Streaming,
+        received: time,
+        number,
+    };
+    let mut value = Vec::with_capacity(size + 1_000);
+    activity(&mut value, &spec, &delivery);
+    value
+}
+
+/// Writes times that follow one another closely: only the fraction changes within a second.
+#[derive(Clone, Debug)]
+pub struct TimeText {
+    second: i64,
+    text: [u8; TIME],
+}
+
+impl Default for TimeText {
+    fn default() -> Self {
+        Self {
+            second: i64::MIN,
+            text: [b'0'; TIME],
+        }
+    }
+}
+
+impl TimeText {
+    /// The time as the templates take it.
+    pub fn of(&mut self, time: EventTime) -> &[u8; TIME] {
+        let (second, fraction) = (
+            time.ticks().div_euclid(TICKS_PER_SECOND),
+            time.ticks().rem_euclid(TICKS_PER_SECOND),
+        );
+        if second != self.second {
+            self.second = second;
+            for (place, byte) in self.text.iter_mut().zip(time.to_string().bytes()) {
+                *place = byte;
+            }
+        }
+        let mut rest = fraction;
+        for place in self.text.iter_mut().rev().skip(1).take(7) {
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        &self.text
+    }
+}
+
+/// A number as hexadecimal digits.
+pub fn number_text(number: u64) -> [u8; NUMBER] {
+    let guid = Guid(u128::from(number & 0xffff_ffff_ffff)).ascii();
+    let mut text = [b'0'; NUMBER];
+    text.iter_mut()
+        .zip(guid.iter().skip(GUID - NUMBER))
+        .for_each(|(place, digit)| *place = *digit);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Decoded, Decoder, Settings};
+
+    fn parsed(bytes: &[u8]) -> Value {
+        serde_json::from_slice(bytes).unwrap()
+    }
+
+    fn event(bytes: &[u8]) -> Value {
+        let whole = parsed(bytes);
+        opened(&whole.get("properties").unwrap_or(&whole)["RawEventData"]).unwrap()
+    }
+
+    const TEXT: &[u8; TIME] = b"2026-03-01T10:00:00.0000001Z";
+
+    #[test]
+    fn every_generated_template_takes_its_time_and_its_number() {
+        let mut pool = Pool::generated(7, 20, 2_650);
+        assert_eq!((pool.plain.len(), pool.keyed.len()), (256, 20));
+        let keys: Vec<String> = pool.policies.iter().map(|policy| policy.id.to_string()).collect();
+        for template in &mut pool.plain {
+            assert_eq!(template.key(), None);
+            let message = template.message(TEXT, &number_text(0xabc)).to_vec();
+            let event = event(&message);
+            assert_eq!(event["CreationTime"], "2026-03-01T10:00:00.0000001Z");
+            assert!(event["Id"].as_str().unwrap().ends_with("-000000000abc"));
+            assert_eq!(parsed(&message)["time"], "2026-03-01T10:00:00.0000001Z");
+        }
+        for (templates, key) in pool.keyed.iter_mut().zip(&keys) {
+            assert_eq!(templates.len(), OF_POLICY);
+            for template in templates {
+                assert_eq!(template.key(), Some(key.as_str()));
+                assert_eq!(
+                    event(template.message(TEXT, &number_text(1)))["CreationTime"],
+                    "2026-03-01T10:00:00.0000001Z"
+                );
+            }
+        }
+        let bytes: usize = pool.plain.iter().map(|template| template.bytes.len()).sum();
+        assert!((2_200..3_100).contains(&(bytes / 256)), "{}", bytes / 256);
+    }
+
+    #[test]
+    fn two_numbers_are_two_activities_to_the_processor() {
+        let mut pool = Pool::generated(1, 1, 2_650);
+        let mut decoder = Decoder::new(Settings::default());
+        let mut ids = std::collections::BTreeSet::new();
+        for template in pool.keyed.iter_mut().flatten() {
+            for number in 0..3 {
+                let message = template.message(TEXT, &number_text(number)).to_vec();
+                decoder.decode(Some(&message), &mut |item| match item.what {
+                    Decoded::Activity(activity) => drop(ids.insert(activity.id)),
+                    other => panic!("{other:?}"),
+                });
+            }
+        }
+        assert_eq!(ids.len(), 12);
+    }
+
+    #[test]
+    fn a_recorded_message_keeps_all_but_time_id_and_key() {
+        let recorded = br#"{"Type":"CloudAppEvents","Extra":1.50,"RawEventData":"{\"CreationTime\":\"2024-01-02 03:04:05\",\"Id\":\"11111111-2222-3333-4444-555555555555\",\"Data\":\"{\\\"cid\\\":\\\"p-7\\\"}\"}"}"#;
+        let template = Template::of(recorded).unwrap();
+        assert_eq!(template.key(), Some("p-7"));
+        let mut other = template.with_key("another-key").unwrap();
+        let message = String::from_utf8(other.message(TEXT, &number_text(9)).to_vec()).unwrap();
+        assert_eq!(
+            message,
+            r#"{"Type":"CloudAppEvents","Extra":1.50,"RawEventData":"{\"CreationTime\":\"2026-03-01T10:00:00.0000001Z\",\"Id\":\"11111111-2222-3333-4444-000000000009\",\"Data\":\"{\\\"cid\\\":\\\"another-key\\\"}\"}"}"#
+        );
+        for other in ["[]", "{\"SystemAlertId\":\"a\"}", "no json", "{\"RawEventData\":{}}"] {
+            assert_eq!(Template::of(other.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn recordings_take_the_place_of_generated_bodies() {
+        let mut pool = Pool::generated(7, 3, 2_650);
+        let plain = br#"{"RawEventData":{"CreationTime":"2024-01-02T03:04:05"},"Mark":"plain"}"#.to_vec();
+        let keyed =
+            br#"{"RawEventData":{"CreationTime":"2024-01-02T03:04:05","Data":"{\"cid\":\"p\"}"},"Mark":"keyed"}"#.to_vec();
+        let batch = [b"{\"records\":[", keyed.as_slice(), b",{\"Type\":\"Other\"}]}"].concat();
+        assert_eq!(pool.record([plain, batch, b"{}".to_vec()].into_iter()), 2);
+        assert_eq!(pool.plain.len(), 1);
+        for (templates, policy) in pool.keyed.iter().zip(&pool.policies) {
+            assert_eq!(templates.len(), 1);
+            assert_eq!(templates[0].key(), Some(policy.id.to_string().as_str()));
+            assert_eq!(parsed(&templates[0].bytes)["Mark"], "keyed");
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_they_print() {
+        let mut text = TimeText::default();
+        let mut time = EventTime::from_date(2026, 2, 28, 86_399 * TICKS_PER_SECOND + 9_999_990).unwrap();
+        for _ in 0..30 {
+            assert_eq!(std::str::from_utf8(text.of(time)).unwrap(), time.to_string());
+            time = time.next_tick();
+        }
+        assert_eq!(&number_text(0x1_0000_0000_00ff), b"0000000000ff");
+    }
+}

@@ -1,0 +1,449 @@
+//! Which message is due next, what it holds, and what the processor must make of all that was sent.
+//!
+//! The event time of a record is when it was due, so that windows open and close while the trial runs. Activities go to the partitions in turn,
+//! each with a time that no other has: a pair is known by its alert and its activity's time. An alert is sent while its window is open, and
+//! says which policy's activities it takes.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::schedule::Schedule;
+use super::template::{Pool, TimeText, number_text};
+use crate::generate::Guid;
+use crate::generate::record::{AlertSpec, Delivery, Form, Status, Tenant, User, alert};
+use crate::time::EventTime;
+
+/// What the traffic is like.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Mix {
+    /// What all choices follow from.
+    pub seed: u64,
+    /// Partitions of the topic of activities.
+    pub partitions: u32,
+    /// The share of activities with a correlation id.
+    pub keyed_share: f64,
+    /// Alerts per second.
+    pub alerts: f64,
+    /// From an alert's `StartTime` to its `EndTime`.
+    pub window: Duration,
+    /// The processor's `watermark.out_of_orderness`.
+    pub out_of_orderness: Duration,
+}
+
+/// The share of a window that lies before its alert is sent: most of what belongs to an alert has happened when it is raised.
+const BEFORE: f64 = 0.8;
+
+/// Tells the draws of moments from others under the same seed.
+const MOMENTS: u64 = 0x6d6f_6d65_6e74_7321;
+
+/// A message that is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Message<'a> {
+    /// An activity for this partition of their topic.
+    Activity(i32, &'a [u8]),
+    /// An alert.
+    Alert(&'a [u8]),
+}
+
+/// What the processor must answer to one alert. Times are counted from the beginning of the trial.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Expected {
+    /// The number of the alert, from 0.
+    pub alert: u64,
+    /// The event times of the activities that belong to it, in ticks, in order.
+    pub activities: Vec<i64>,
+    /// When it can be answered at the earliest: the message was due that raised the watermark to the end of the window.
+    pub closes: Duration,
+}
+
+/// An alert that was sent, whose window the watermark has not passed.
+#[derive(Debug)]
+struct Pending {
+    alert: u64,
+    policy: usize,
+    start: i64,
+    end: i64,
+    sent: Duration,
+}
+
+/// The messages of one trial, each at its time.
+#[derive(Debug)]
+pub struct Traffic {
+    schedule: Schedule,
+    pool: Pool,
+    mix: Mix,
+    /// The event time at which the trial begins.
+    begin: EventTime,
+    tenant: Tenant,
+    users: Vec<User>,
+    time_text: TimeText,
+    number: u64,
+    alert_number: u64,
+    alert_value: Vec<u8>,
+    /// The last event time that was given out, in ticks.
+    tick: i64,
+    /// The last event time of each partition.
+    latest: Vec<i64>,
+    /// The least of these.
+    least: i64,
+    /// Of each policy, the times of its latest activities.
+    recent: Vec<VecDeque<i64>>,
+    pending: VecDeque<Pending>,
+    expected: Vec<Expected>,
+    bytes: u64,
+}
+
+impl Traffic {
+    /// Traffic that begins at this event time.
+    pub fn new(schedule: Schedule, pool: Pool, mix: Mix, begin: EventTime) -> Self {
+        Self {
+            tenant: Tenant::of(mix.seed),
+            users: (0..40).map(|number| User::of(mix.seed, number)).collect(),
+            time_text: TimeText::default(),
+            number: 0,
+            alert_number: 0,
+            alert_value: Vec::new(),
+            tick: begin.ticks(),
+            latest: vec![i64::MIN; mix.partitions.max(1) as usize],
+            least: i64::MIN,
+            recent: vec![VecDeque::new(); pool.keyed.len()],
+            pending: VecDeque::new(),
+            expected: Vec::new(),
+            bytes: 0,
+            schedule,
+            pool,
+            mix,
+            begin,
+        }
+    }
+
+    /// When the next message is due; `None` behind the last.
+    pub fn due(&self) -> Option<Duration> {
+        self.schedule.time_of(self.number)
+    }
+
+    /// Activities given out, and bytes of all messages.
+    pub fn sent(&self) -> (u64, u64) {
+        (self.number, self.bytes)
+    }
+
+    /// The next message: an activity, before which an alert comes when one is due. `None` behind the last.
+    pub fn next_message(&mut self) -> Option<Message<'_>> {
+        let due = self.due()?;
+        let alert_due = self.alert_due(self.alert_number);
+        if self.mix.alerts > 0.0 && !self.pool.policies.is_empty() && alert_due <= due {
+            return self.alert(alert_due);
+        }
+        self.activity(due)
+    }
+
+    /// When the alert of this number is due. Alerts begin when their windows are full. Each comes at a random moment of its turn: at even times they
+    /// would keep in step with the processor's marks, and each would wait as long as the one before.
+    fn alert_due(&self, number: u64) -> Duration {
+        let moment = (mixed(self.mix.seed ^ MOMENTS, number) >> 11) as f64 / (1_u64 << 53) as f64;
+        let turn = (number as f64 + moment) / self.mix.alerts.max(1e-6);
+        self.mix.window + Duration::from_secs_f64(turn)
+    }
+
+    /// An activity without a correlation id at this time, for the next partition in turn: what keeps the watermark going when there is nothing
+    /// else to send. Its number counts on.
+    pub fn beat(&mut self, at: Duration) -> Option<Message<'_>> {
+        self.plain(at)
+    }
+
+    /// What must have been answered, of the windows that have been passed since this was last asked.
+    pub fn take_expected(&mut self) -> Vec<Expected> {
+        std::mem::take(&mut self.expected)
+    }
+
+    /// Partitions of the topic of activities.
+    pub fn partitions(&self) -> u32 {
+        self.mix.partitions.max(1)
+    }
+
+    /// Whether every window of an alert that was sent has been passed.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    fn ticks(&self, at: Duration) -> i64 {
+        self.begin.plus(at).ticks()
+    }
+
+    fn activity(&mut self, due: Duration) -> Option<Message<'_>> {
+        // The share is met at every moment, not only on average.
+        let keyed_before = |number: u64| (number as f64 * self.mix.keyed_share).floor();
+        let is_keyed = keyed_before(self.number + 1) > keyed_before(self.number);
+        if !is_keyed || self.pool.policies.is_empty() {
+            return self.plain(due);
+        }
+        let draw = mixed(self.mix.seed, self.number);
+        let policy = (draw % self.pool.keyed.len() as u64) as usize;
+        let (partition, tick) = self.place(due);
+        self.remember(policy, tick);
+        self.pass(partition, tick, due);
+        let number = number_text(self.number);
+        self.number += 1;
+        let templates = self.pool.keyed.get_mut(policy)?;
+        let count = templates.len().max(1) as u64;
+        let template = templates.get_mut(((draw >> 32) % count) as usize)?;
+        let value = template.message(self.time_text.of(EventTime::from_ticks(tick)), &number);
+        self.bytes += value.len() as u64;
+        Some(Message::Activity(partition, value))
+    }
+
+    fn remember(&mut self, policy: usize, tick: i64) {
+        let Some(recent) = self.recent.get_mut(policy) else { return };
+        recent.push_back(tick);
+        // Older ones are in no window that is still to be passed.
+        let oldest = self.pending.front().map_or(tick, |pending| pending.start.min(tick));
+        let horizon = oldest - 2 * ticks(self.mix.window);
+        while recent.front().is_some_and(|first| *first < horizon) {
+            recent.pop_front();
+        }
+    }
+
+    fn plain(&mut self, due: Duration) -> Option<Message<'_>> {
+        let (partition, tick) = self.place(due);
+        self.pass(partition, tick, due);
+        let number = number_text(self.number);
+        let count = self.pool.plain.len().max(1) as u64;
+        let template = self.pool.plain.get_mut((self.number % count) as usize)?;
+        self.number += 1;
+        let value = template.message(self.time_text.of(EventTime::from_ticks(tick)), &number);
+        self.bytes += value.len() as u64;
+        Some(Message::Activity(partition, value))
+    }
+
+    /// The partition that is next, and the event time of what is due then: later than every one before.
+    fn place(&mut self, due: Duration) -> (i32, i64) {
+        self.tick = self.ticks(due).max(self.tick + 1);
+        let partition = self.number % u64::from(self.mix.partitions.max(1));
+        (i32::try_from(partition).unwrap_or(0), self.tick)
+    }
+
+    /// Takes note that a partition has come to this time, and of the windows that the watermark has passed by that.
+    fn pass(&mut self, partition: i32, tick: i64, due: Duration) {
+        let Some(latest) = usize::try_from(partition).ok().and_then(|at| self.latest.get_mut(at)) else {
+            return;
+        };
+        let held_back = *latest == self.least;
+        *latest = tick;
+        if !held_back {
+            return;
+        }
+        self.least = self.latest.iter().copied().min().unwrap_or(i64::MIN);
+        let watermark = self.least.saturating_sub(ticks(self.mix.out_of_orderness));
+        while self.pending.front().is_some_and(|pending| pending.end <= watermark) {
+            let Some(pending) = self.pending.pop_front() else { return };
+            let recent = self.recent.get(pending.policy).into_iter().flatten();
+            let belongs = |time: &i64| pending.start < *time && *time < pending.end;
+            self.expected.push(Expected {
+                alert: pending.alert,
+                activities: recent.copied().filter(belongs).collect(),
+                closes: due.max(pending.sent),
+            });
+        }
+    }
+
+    fn alert(&mut self, due: Duration) -> Option<Message<'_>> {
+        let draw = mixed(!self.mix.seed, self.alert_number);
+        let policy = (draw % self.pool.policies.len() as u64) as usize;
+        let start = self.ticks(due) - ticks(self.mix.window.mul_f64(BEFORE));
+        let end = start + ticks(self.mix.window);
+        let spec = AlertSpec {
+            seed: draw,
+            id: alert_id(self.mix.seed, self.alert_number),
+            provider_id: Guid(u128::from(draw)),
+            policy: self.pool.policies.get(policy)?,
+            user: self.users.get((draw % 40) as usize)?,
+            tenant: &self.tenant,
+            start: EventTime::from_ticks(start),
+            end: EventTime::from_ticks(end),
+            time_generated: EventTime::from_ticks(self.ticks(due)),
+            status: Status::New,
+        };
+        let delivery = Delivery {
+            form: Form::LogAnalytics,
+            received: spec.time_generated,
+            number: self.alert_number,
+        };
+        self.alert_value.clear();
+        alert(&mut self.alert_value, &spec, &delivery);
+        self.bytes += self.alert_value.len() as u64;
+        self.pending.push_back(Pending {
+            alert: self.alert_number,
+            policy,
+            start,
+            end,
+            sent: due,
+        });
+        self.alert_number += 1;
+        Some(Message::Alert(&self.alert_value))
+    }
+}
+
+fn ticks(span: Duration) -> i64 {
+    i64::try_from(span.as_nanos() / 100).unwrap_or(i64::MAX)
+}
+
+/// The id of an alert of this number.
+pub fn alert_id(seed: u64, alert: u64) -> Guid {
+    Guid(u128::from(mixed(seed, u64::MAX)) << 64 | u128::from(alert))
+}
+
+/// The number of the alert with this id; `None` when it is none of this traffic's.
+pub fn alert_of(seed: u64, id: &str) -> Option<u64> {
+    let digits: String = id.chars().filter(|digit| *digit != '-').collect();
+    let number = u128::from_str_radix(&digits, 16).ok()?;
+    let alert = (number & u128::from(u64::MAX)) as u64;
+    (alert_id(seed, alert).0 == number && id.len() == 36).then_some(alert)
+}
+
+/// A number that follows from seed and index and looks like chance (the finalizer of SplitMix64).
+fn mixed(seed: u64, index: u64) -> u64 {
+    let mut bits = seed
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(index.wrapping_add(1).wrapping_mul(0xd1b5_4a32_d192_ed03));
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capacity::schedule::Shape;
+    use crate::decode::{Decoded, Decoder, Settings};
+
+    const MIX: Mix = Mix {
+        seed: 5,
+        partitions: 4,
+        keyed_share: 0.25,
+        alerts: 10.0,
+        window: Duration::from_millis(500),
+        out_of_orderness: Duration::from_millis(100),
+    };
+
+    fn traffic(mix: Mix) -> Traffic {
+        let second = Duration::from_secs(1);
+        let schedule = Schedule::of_shape(Shape::Constant, 2_000.0, second, 3 * second);
+        let begin = EventTime::from_date(2026, 3, 1, 0).unwrap();
+        Traffic::new(schedule, Pool::generated(5, 6, 1_500), mix, begin)
+    }
+
+    /// Everything that is sent, with the beats behind it, and what is expected.
+    fn play(mix: Mix) -> (Vec<(Duration, Vec<u8>)>, Vec<Expected>) {
+        let mut traffic = traffic(mix);
+        let (mut sent, mut expected) = (Vec::new(), Vec::new());
+        while let Some(due) = traffic.due() {
+            let (Message::Activity(_, value) | Message::Alert(value)) = traffic.next_message().unwrap();
+            sent.push((due, value.to_vec()));
+            expected.extend(traffic.take_expected());
+        }
+        for beat in 0..40_u32 {
+            let at = Duration::from_secs(4) + Duration::from_millis(20) * beat;
+            traffic.beat(at).unwrap();
+            expected.extend(traffic.take_expected());
+        }
+        assert!(traffic.is_settled());
+        (sent, expected)
+    }
+
+    #[test]
+    fn what_is_expected_is_what_the_query_says_of_what_was_sent() {
+        let (sent, expected) = play(MIX);
+        let mut decoder = Decoder::new(Settings::default());
+        let (mut activities, mut alerts) = (Vec::new(), Vec::new());
+        for (_, message) in &sent {
+            decoder.decode(Some(message), &mut |item| match item.what {
+                Decoded::Activity(activity) => activities.push((activity.key, activity.time)),
+                Decoded::Alert(alert) => alerts.push(alert),
+                Decoded::Unkeyed { time: Some(_) } => {}
+                other => panic!("{other:?}"),
+            });
+        }
+        let keyed = activities.len();
+        assert_eq!((keyed, alerts.len(), expected.len()), (2_000, 35, 35));
+        let mut pairs = 0;
+        for (alert, expected) in alerts.iter().zip(&expected) {
+            let id = String::from_utf8(alert.id.system_alert_id.as_bytes().to_vec()).unwrap();
+            assert_eq!(alert_of(MIX.seed, &id), Some(expected.alert));
+            let joins = activities
+                .iter()
+                .filter(|(key, time)| *key == alert.key && alert.window.contains(*time));
+            let right: Vec<i64> = joins.map(|(_, time)| time.ticks()).collect();
+            assert_eq!(right, expected.activities);
+            pairs += right.len();
+        }
+        assert!(pairs > 1_000, "{pairs}");
+    }
+
+    #[test]
+    fn a_window_closes_with_the_message_that_raises_the_least_partition_past_it() {
+        let (_, expected) = play(MIX);
+        for (number, expected) in expected.iter().enumerate() {
+            let end = traffic(MIX).alert_due(number as u64).as_secs_f64() + 0.1;
+            let closes = expected.closes.as_secs_f64();
+            // The first message of each of the four partitions, half a millisecond apart, behind the out-of-orderness.
+            let late = closes - end - 0.1;
+            assert!((0.0..0.0021).contains(&late) || closes > 4.0, "{number}: {late}");
+        }
+    }
+
+    #[test]
+    fn alerts_are_not_in_step_with_anything() {
+        let traffic = traffic(MIX);
+        let phases: Vec<f64> = (0..1_000)
+            .map(|number| traffic.alert_due(number).as_secs_f64() * 5.0 % 1.0)
+            .collect();
+        for tenth in 0..10 {
+            let within = |phase: &&f64| (f64::from(tenth) / 10.0..f64::from(tenth + 1) / 10.0).contains(*phase);
+            let count = phases.iter().filter(within).count();
+            assert!((60..140).contains(&count), "{count} of 1000 lie in the same tenth of 200 ms");
+        }
+    }
+
+    #[test]
+    fn times_are_unique_and_partitions_are_taken_in_turn() {
+        let mut traffic = traffic(Mix {
+            partitions: 3,
+            alerts: 0.0,
+            ..MIX
+        });
+        let mut times = std::collections::BTreeSet::new();
+        for number in 0..2_000 {
+            let Some(Message::Activity(partition, value)) = traffic.next_message() else {
+                panic!()
+            };
+            assert_eq!(partition, number % 3);
+            let text = String::from_utf8(value.to_vec()).unwrap();
+            let at = text.find("CreationTime").unwrap();
+            let time: String = text[at..].chars().skip_while(|c| *c != '2').take(28).collect();
+            assert!(times.insert(time));
+        }
+        let beats: Vec<i64> = (0..3)
+            .map(|_| {
+                traffic.beat(Duration::from_secs(1)).unwrap();
+                traffic.tick
+            })
+            .collect();
+        assert!(beats.windows(2).all(|pair| pair[0] < pair[1]), "{beats:?}");
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_traffic() {
+        let values = |mix| play(mix).0;
+        assert!(values(MIX) == values(MIX));
+        assert!(values(MIX) != values(Mix { seed: 6, ..MIX }));
+    }
+
+    #[test]
+    fn ids_of_others_are_not_taken_for_ours() {
+        let id = alert_id(1, 77).to_string();
+        assert_eq!(alert_of(1, &id), Some(77));
+        assert_eq!(alert_of(2, &id), None);
+        assert_eq!(alert_of(1, &id.replace('-', "")), None);
+        assert_eq!(alert_of(1, "x"), None);
+    }
+}

@@ -1,0 +1,300 @@
+//! Whether a trial counts as sustained, and what its samples tell.
+
+use bytesize::ByteSize;
+
+use super::lag::{Line, Trend};
+use super::result::{Limits, Sample, Step};
+use super::search::Purpose;
+
+/// What a trial was put through besides its load, and so what it need not keep to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stress {
+    /// Nothing: it must keep to all limits.
+    None,
+    /// Its processors are killed, or the load changes: answers come late then, and the lag rises and falls.
+    Expected,
+}
+
+/// Fills in what follows from the samples and the measurements of a trial: the trend of its lag, and why it is not sustained.
+pub fn judge(step: &mut Step, limits: Limits, stress: Stress) {
+    let held: Vec<Sample> = in_hold(step).copied().collect();
+    let lag: Vec<(f64, f64)> = held.iter().map(|sample| (sample.at, sample.lag())).collect();
+    step.lag = Trend::of(&lag, step.offered);
+    step.lag_max = lag.iter().fold(0.0, |most, (_, lag)| lag.max(most));
+    let memory = held.iter().filter_map(|sample| Some((sample.at, sample.memory? as f64)));
+    let memory: Vec<(f64, f64)> = memory.collect();
+    step.memory_slope = (memory.len() > 2).then(|| Line::through(&memory).slope);
+    let mut failures = std::mem::take(&mut step.failures);
+    if stress == Stress::None {
+        let found = too_slow(step, &held, limits);
+        failures.extend(found);
+        if failures.is_empty() && step.close.count == 0 {
+            failures.push(
+                "no window closed in the hold, so there is no latency to judge: raise --alerts-per-second or --hold".to_owned(),
+            );
+        }
+    }
+    if step.refused > 0 {
+        failures.push(format!("the broker refused {} messages", step.refused));
+    }
+    if let Some(peak) = step.memory_peak.filter(|peak| *peak > limits.memory) {
+        failures.push(format!(
+            "a processor took {} of memory, the limit is {}",
+            ByteSize(peak).display().si(),
+            ByteSize(limits.memory).display().si()
+        ));
+    }
+    if step.answer.exact == Some(false) {
+        let answer = step.answer;
+        failures.push(format!(
+            "the answer is wrong: {} pairs missing, {} unexpected, {} repeated",
+            answer.missing, answer.unexpected, answer.repeated
+        ));
+    }
+    step.failures = failures;
+}
+
+fn too_slow(step: &Step, held: &[Sample], limits: Limits) -> Vec<String> {
+    let mut failures = Vec::new();
+    if step.lag.grows() {
+        failures.push(format!("the lag grew by {:.0} records/s", step.lag.slope));
+        // The lag counts from the schedule: what was not even sent is no fault of the processor's.
+        let unsent: Vec<(f64, f64)> = held.iter().map(|sample| (sample.at, sample.unsent)).collect();
+        if Trend::of(&unsent, step.offered).grows() {
+            failures
+                .push("the driver or the broker could not keep to the schedule: this is not the processor's limit".to_owned());
+        }
+    }
+    if step.close.p99 > limits.p99_ms {
+        failures.push(format!(
+            "99 of 100 rows took up to {:.0} ms, the limit is {:.0} ms",
+            step.close.p99, limits.p99_ms
+        ));
+    }
+    failures
+}
+
+/// The samples of the hold.
+pub fn in_hold(step: &Step) -> impl Iterator<Item = &Sample> {
+    let (from, to) = (step.hold_from, step.hold_to);
+    step.samples.iter().filter(move |sample| sample.at >= from && sample.at <= to)
+}
+
+/// Whether a trial that is under way can be ended: its backlog is longer than `most` seconds of what is offered.
+pub fn is_hopeless(sample: &Sample, most: f64) -> bool {
+    sample.offered > 0.0 && sample.lag() > most * sample.offered
+}
+
+/// The samples under load: behind the last message any lag would be more than that load's.
+fn loaded(samples: &[Sample]) -> impl Iterator<Item = &Sample> {
+    samples.iter().filter(|sample| sample.offered > 0.0)
+}
+
+/// The lag that counts as none, as seconds of the load: marks tell every fifth of a second how far was read.
+const CAUGHT_UP: f64 = 0.5;
+
+/// How long after `from` the lag took to come down to half a second's worth, and stay there; `None` when it did not.
+pub fn catch_up(samples: &[Sample], from: f64) -> Option<f64> {
+    let behind = |sample: &Sample| sample.lag() > CAUGHT_UP * sample.offered;
+    let after: Vec<&Sample> = loaded(samples).filter(|sample| sample.at >= from).collect();
+    match after.iter().rposition(|sample| behind(sample)) {
+        None => after.first().map(|_| 0.0),
+        Some(last) => after.get(last + 1).map(|sample| sample.at - from),
+    }
+}
+
+/// The rate that was offered when the lag rose above a second's worth for good; `None` when it did not.
+pub fn fell_behind_at(samples: &[Sample]) -> Option<f64> {
+    let behind = |sample: &&Sample| sample.lag() > sample.offered;
+    let samples: Vec<&Sample> = loaded(samples).collect();
+    let count = samples.iter().rev().take_while(|sample| behind(sample)).count();
+    samples
+        .get(samples.len() - count)
+        .filter(|_| count > 0)
+        .map(|sample| sample.offered)
+}
+
+/// What a purpose is called.
+pub fn name(purpose: Option<Purpose>) -> &'static str {
+    match purpose {
+        Some(Purpose::Ramp) => "ramp",
+        Some(Purpose::Search) => "search",
+        Some(Purpose::Repeat) => "repeat",
+        Some(Purpose::Load) | None => "load",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capacity::latency::Latency;
+    use crate::capacity::oracle::Judgement;
+
+    const LIMITS: Limits = Limits {
+        p99_ms: 250.0,
+        memory: 1 << 30,
+    };
+
+    fn sample(at: f64, lag: f64, unsent: f64) -> Sample {
+        Sample {
+            at,
+            offered: 1_000.0,
+            route_lag: lag,
+            unsent,
+            memory: Some(100_000_000 + (at * 1_000.0) as u64),
+            ..Sample::default()
+        }
+    }
+
+    /// A trial of 20 s whose lag grows by this much per second.
+    fn step(growth: f64, unsent: f64) -> Step {
+        Step {
+            offered: 1_000.0,
+            hold_from: 5.0,
+            hold_to: 20.0,
+            close: Latency {
+                count: 500,
+                p99: 210.0,
+                ..Latency::default()
+            },
+            answer: Judgement {
+                exact: Some(true),
+                ..Judgement::default()
+            },
+            memory_peak: Some(200_000_000),
+            samples: (0..80)
+                .map(|quarter| f64::from(quarter) / 4.0)
+                .map(|at| sample(at, 100.0 + growth * at, unsent * at))
+                .collect(),
+            ..Step::default()
+        }
+    }
+
+    fn judged(mut step: Step, stress: Stress) -> Step {
+        judge(&mut step, LIMITS, stress);
+        step
+    }
+
+    #[test]
+    fn a_trial_that_keeps_to_everything_is_sustained() {
+        let step = judged(step(0.0, 0.0), Stress::None);
+        assert!(step.is_sustained(), "{:?}", step.failures);
+        assert_eq!(step.lag_max, 100.0);
+        assert!((step.memory_slope.unwrap() - 1_000.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn each_limit_alone_fails_a_trial() {
+        let base = || step(0.0, 0.0);
+        let cases = [
+            (step(40.0, 0.0), "the lag grew by 40 records/s"),
+            (Step { refused: 2, ..base() }, "the broker refused 2 messages"),
+            (
+                Step {
+                    close: Latency {
+                        p99: 251.0,
+                        ..base().close
+                    },
+                    ..base()
+                },
+                "99 of 100 rows took up to 251 ms, the limit is 250 ms",
+            ),
+            (
+                Step {
+                    close: Latency::default(),
+                    ..base()
+                },
+                "no window closed in the hold",
+            ),
+            (
+                Step {
+                    memory_peak: Some(3 << 30),
+                    ..base()
+                },
+                "a processor took 3.2 GB of memory, the limit is 1.1 GB",
+            ),
+            (
+                Step {
+                    answer: Judgement {
+                        missing: 3,
+                        exact: Some(false),
+                        ..Judgement::default()
+                    },
+                    ..base()
+                },
+                "the answer is wrong: 3 pairs missing",
+            ),
+        ];
+        for (step, text) in cases {
+            let failures = judged(step, Stress::None).failures;
+            assert!(
+                failures.len() == 1 && failures[0].starts_with(text),
+                "{failures:?}, not {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_driver_that_is_too_slow_is_not_taken_for_the_processor() {
+        let failures = judged(step(40.0, 40.0), Stress::None).failures;
+        assert!(
+            failures.len() == 2 && failures[1].contains("not the processor's limit"),
+            "{failures:?}"
+        );
+    }
+
+    #[test]
+    fn under_kills_only_the_answer_and_the_memory_count() {
+        let mut killed = step(40.0, 0.0);
+        killed.close.p99 = 9_000.0;
+        assert!(judged(killed.clone(), Stress::Expected).is_sustained());
+        killed.answer.exact = Some(false);
+        assert!(!judged(killed, Stress::Expected).is_sustained());
+    }
+
+    #[test]
+    fn the_time_to_catch_up_counts_until_the_lag_stays_down() {
+        let lag = |at: f64| match at {
+            at if at < 10.0 => 0.0,
+            at if at < 15.0 => (at - 10.0) * 1_000.0,
+            at if at < 18.0 => 5_000.0 - (at - 15.0) * 1_600.0,
+            _ => 100.0,
+        };
+        let samples: Vec<Sample> = (0..100)
+            .map(|n| f64::from(n) / 4.0)
+            .map(|at| sample(at, lag(at), 0.0))
+            .collect();
+        assert_eq!(catch_up(&samples, 15.0), Some(3.0));
+        assert_eq!(catch_up(&samples[..70], 15.0), None);
+        assert_eq!(catch_up(&samples, 20.0), Some(0.0));
+        let behind_the_end = Sample {
+            offered: 0.0,
+            ..sample(25.0, 2.0, 0.0)
+        };
+        assert_eq!(catch_up(&[samples.as_slice(), &[behind_the_end]].concat(), 15.0), Some(3.0));
+        assert_eq!(catch_up(&samples, 99.0), None);
+    }
+
+    #[test]
+    fn a_ramp_tells_where_the_processor_fell_behind() {
+        let ramp = |knee: f64| -> Vec<Sample> {
+            let offered = |n: u32| f64::from(n) * 100.0;
+            (1..100)
+                .map(|n| Sample {
+                    offered: offered(n),
+                    route_lag: if offered(n) > knee { 3.0 * offered(n) } else { 10.0 },
+                    ..Sample::default()
+                })
+                .collect()
+        };
+        assert_eq!(fell_behind_at(&ramp(5_000.0)), Some(5_100.0));
+        assert_eq!(fell_behind_at(&ramp(50_000.0)), None);
+        assert_eq!(fell_behind_at(&[]), None);
+    }
+
+    #[test]
+    fn a_backlog_of_seconds_is_hopeless() {
+        assert!(is_hopeless(&sample(1.0, 5_001.0, 0.0), 5.0));
+        assert!(!is_hopeless(&sample(1.0, 4_999.0, 0.0), 5.0));
+    }
+}

@@ -1,0 +1,361 @@
+//! `alerttrail capacity`: the highest rate that is sustained, or what becomes of a load, shown on processors of its own.
+//!
+//! This process is the driver. It makes topics, starts processors as processes of their own (`alerttrail run`), sends ([`sender`]), reads what
+//! they write ([`reader`]), watches what they take ([`processors`]), and puts trials ([`trial`]) on one after another. What to send, what is
+//! right and what counts is decided in [`crate::capacity`]. Everything it made it deletes: topics, consumer groups, state.
+
+mod compare;
+mod machine;
+mod options;
+mod processors;
+mod progress;
+mod reader;
+mod sender;
+mod stand;
+mod trial;
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::{Failure, grouped, say, signals};
+use crate::capacity::oracle::Judgement;
+use crate::capacity::report;
+use crate::capacity::result::{Limits, Report, SCHEMA, Settings, Step};
+use crate::capacity::search::{Found, Purpose, Search};
+use crate::capacity::template::Pool;
+use crate::clock;
+use crate::shutdown::Shutdown;
+use crate::source::file::FileSource;
+use options::{Mode, Options, Shape};
+use progress::Progress;
+use stand::{OUT_OF_ORDERNESS, Stand};
+use trial::Bench;
+
+/// What to test, or which tests to compare.
+#[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Command {
+    /// Say what differs between two tests, and whether that is more than noise
+    Compare(compare::Args),
+}
+
+/// What came of the trials.
+#[derive(Default)]
+struct Outcome {
+    steps: Vec<Step>,
+    found: Option<Found>,
+    /// The last stand: its settings are told, and its groups forgotten.
+    stands: Vec<Stand>,
+    /// Why it did not go on.
+    failure: Option<Failure>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(Command::Compare(args)) = &args.command {
+        return compare::run(args);
+    }
+    super::log("error");
+    let options = &args.options;
+    options.check()?;
+    // Both are written at the end of a long test: better to know now whether they can be.
+    for path in [&options.html, &options.json] {
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        opened.map_err(|cause| unwritable(path, &cause))?;
+    }
+    let shutdown = Shutdown::default();
+    signals::watch(&shutdown).map_err(Failure::failed)?;
+    let pool = pool(options)?;
+    let machine = machine::look();
+    let folder = tempfile::Builder::new()
+        .prefix("alerttrail-capacity-")
+        .disable_cleanup(options.keep)
+        .tempdir();
+    let folder = folder.map_err(Failure::failed)?;
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(Failure::failed)?;
+    let name = format!("alerttrail-capacity-{}", hex::encode(random));
+    let bench = Bench {
+        options,
+        pool: &pool,
+        record_size: pool.mean_size(options.keyed_share),
+        shutdown: &shutdown,
+        folder: folder.path(),
+        name: &name,
+    };
+    introduce(options, &bench);
+    let (began, started) = (clock::start(), clock::now());
+    let mut outcome = trials(&bench);
+    if outcome.steps.is_empty()
+        && let Some(failure) = outcome.failure.take()
+    {
+        // Nothing was written into them.
+        for path in [&options.html, &options.json] {
+            if std::fs::metadata(path).is_ok_and(|found| found.len() == 0) {
+                std::fs::remove_file(path).ok();
+            }
+        }
+        clean(&bench, &outcome.stands);
+        return Err(failure);
+    }
+    let report = Report {
+        schema: SCHEMA.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: started.to_event().to_string(),
+        seconds: began.elapsed().as_secs_f64(),
+        interrupted: shutdown.is_requested() || outcome.failure.is_some(),
+        machine,
+        settings: settings(&bench, &outcome),
+        found: outcome.found,
+        answer: outcome
+            .steps
+            .iter()
+            .map(|step| step.answer)
+            .reduce(Judgement::and)
+            .unwrap_or_default(),
+        steps: outcome.steps,
+    };
+    write(options, &report)?;
+    conclude(options, &report);
+    clean(&bench, &outcome.stands);
+    match outcome.failure {
+        Some(failure) => Err(failure),
+        None => verdict(&report),
+    }
+}
+
+/// One trial after another, as far as they lead.
+fn trials(bench: &Bench<'_>) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut progress = Progress::new();
+    let mut search = Search::new(bench.options.plan());
+    loop {
+        let next = match (bench.options.shape, bench.options.rate) {
+            (Shape::Search, _) => search.next(),
+            (_, Some(rate)) if outcome.steps.is_empty() => Some((rate, Purpose::Load)),
+            _ => None,
+        };
+        let Some((rate, purpose)) = next.filter(|_| !bench.shutdown.is_requested()) else {
+            break;
+        };
+        let number = outcome.steps.len() + 1;
+        progress.begins(number, crate::capacity::verdict::name(Some(purpose)), rate);
+        match bench.run(number, purpose, rate, &mut progress) {
+            Ok((step, stand)) => {
+                progress.ended(&step);
+                // What was broken off says nothing of the rate.
+                if !bench.shutdown.is_requested() {
+                    search.tried(step.is_sustained());
+                }
+                outcome.steps.push(step);
+                outcome.stands.push(stand);
+            }
+            Err(failure) => {
+                outcome.failure = Some(failure);
+                break;
+            }
+        }
+    }
+    progress.done();
+    if bench.options.shape == Shape::Search {
+        outcome.found = search.found();
+    }
+    outcome
+}
+
+/// The records to send: generated ones, or recorded ones in their place.
+fn pool(options: &Options) -> Result<Pool, Failure> {
+    /// More bodies than this make no traffic more real.
+    const MOST: usize = 4_096;
+    let mut pool = Pool::generated(options.seed, options.policies as usize, options.record_size);
+    if options.recording.is_empty() {
+        return Ok(pool);
+    }
+    let mut messages = Vec::new();
+    for path in &options.recording {
+        let mut file = FileSource::open(path, |raw| raw).map_err(Failure::failed)?;
+        while let Some(chunk) = file.next_chunk().map_err(Failure::failed)? {
+            messages.extend(chunk.messages().map(|(_, message)| message.to_vec()));
+            if messages.len() >= MOST {
+                break;
+            }
+        }
+    }
+    messages.truncate(MOST);
+    match pool.record(messages.into_iter()) {
+        0 => Err(Failure::failed(
+            "none of the recorded messages is a CloudAppEvents record with a RawEventData.CreationTime; give --recording files as correlate reads them",
+        )),
+        used => {
+            say(&format!("{} recorded records are used as templates.", grouped(used as u64)));
+            Ok(pool)
+        }
+    }
+}
+
+fn introduce(options: &Options, bench: &Bench<'_>) {
+    let processors = match options.instances {
+        1 => "1 processor".to_owned(),
+        count => format!("{count} processors"),
+    };
+    say(&format!(
+        "alerttrail capacity, {}: {processors}, records of {:.0} bytes. Each trial warms up for {} and counts for {}.",
+        options.shape.word(),
+        bench.record_size,
+        humantime::format_duration(options.warm_up),
+        humantime::format_duration(options.hold()),
+    ));
+    if !options.embedded {
+        say(&format!(
+            "Topics and groups are its own: their names begin with {}.",
+            bench.name
+        ));
+    }
+    if options.embedded {
+        say(
+            "The embedded broker keeps 5 MiB of a partition, so half of that unread fails a trial; for figures to rely on, name a real broker.",
+        );
+    }
+}
+
+fn settings(bench: &Bench<'_>, outcome: &Outcome) -> Settings {
+    let options = bench.options;
+    let config = outcome.stands.last().map(|stand| &stand.config);
+    let names = options.recording.iter().filter_map(|path| path.file_name());
+    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    Settings {
+        shape: options.shape.word().to_owned(),
+        broker: match options.embedded {
+            true => "embedded".to_owned(),
+            false => config
+                .map(|config| config.kafka.bootstrap_servers.clone())
+                .unwrap_or_default(),
+        },
+        instances: usize::from(options.instances),
+        delivery: config.map_or("", |config| Mode::of(config.output.delivery).word()).to_owned(),
+        seed: options.seed,
+        records: if names.is_empty() {
+            "generated".to_owned()
+        } else {
+            names.join(", ")
+        },
+        record_size: bench.record_size,
+        keyed_share: options.keyed_share,
+        policies: options.policies as usize,
+        alerts_per_second: options.alerts_per_second,
+        window: options.window.as_secs_f64(),
+        partitions: options.partitions,
+        log_partitions: config.map_or(0, |config| config.repartition.partitions),
+        watermark_interval_ms: config.map_or(0.0, |config| config.watermark.interval.as_secs_f64() * 1_000.0),
+        out_of_orderness_ms: OUT_OF_ORDERNESS.as_secs_f64() * 1_000.0,
+        warm_up: options.warm_up.as_secs_f64(),
+        hold: options.hold().as_secs_f64(),
+        limits: Limits {
+            p99_ms: options.p99.as_secs_f64() * 1_000.0,
+            memory: options.memory_limit.as_u64(),
+        },
+        precision: options.precision,
+        kill_every: options.kill_every.map(|every| every.as_secs_f64()),
+        outage: (options.shape == Shape::Outage).then_some(options.outage.as_secs_f64()),
+    }
+}
+
+fn write(options: &Options, report: &Report) -> Result<(), Failure> {
+    let json = serde_json::to_vec(report).map_err(Failure::failed)?;
+    std::fs::write(&options.json, json).map_err(|cause| unwritable(&options.json, &cause))?;
+    std::fs::write(&options.html, report::html(report)).map_err(|cause| unwritable(&options.html, &cause))
+}
+
+fn unwritable(path: &Path, cause: &std::io::Error) -> Failure {
+    Failure::failed(format!(
+        "cannot write {}: {cause}; give another file with --html or --json",
+        path.display()
+    ))
+}
+
+fn conclude(options: &Options, report: &Report) {
+    if report.interrupted {
+        say("\nIt was ended before its end; the report has what there is.");
+    }
+    if let Some(Found {
+        rate,
+        low,
+        high,
+        runs,
+        bounded,
+    }) = report.found
+    {
+        let number = |rate: f64| grouped(rate.round() as u64);
+        let bound = if bounded {
+            ""
+        } else {
+            " (no higher rate was tried and failed: raise --most)"
+        };
+        say(&format!(
+            "\nSustained: {} records/s{bound}. Median of {runs} runs, {} to {}.",
+            number(rate),
+            number(low),
+            number(high)
+        ));
+    }
+    say(&format!(
+        "{} is the page, {} has the figures.",
+        options.html.display(),
+        options.json.display()
+    ));
+}
+
+/// Whether the test says yes.
+fn verdict(report: &Report) -> Result<(), Failure> {
+    if report.answer.exact == Some(false) {
+        return Err(Failure::failed(format!(
+            "the answer was wrong: {} pairs missing, {} unexpected, {} repeated; give --keep to look at the topics",
+            report.answer.missing, report.answer.unexpected, report.answer.repeated
+        )));
+    }
+    match (&report.found, report.steps.as_slice()) {
+        _ if report.interrupted => Err(Failure::failed("the test was interrupted")),
+        (Some(_), _) => Ok(()),
+        (None, [step]) if step.is_sustained() => Ok(()),
+        (None, [step]) => Err(Failure::failed(format!(
+            "the load was not sustained: {}",
+            step.failures.join("; ")
+        ))),
+        (None, _) => Err(Failure::failed("no rate was sustained; the page says why")),
+    }
+}
+
+/// Deletes the consumer groups, or says what stays. The topics are gone already, and the folder goes by itself.
+fn clean(bench: &Bench<'_>, stands: &[Stand]) {
+    /// A member that has ended counts for 15 s.
+    const PATIENCE: Duration = Duration::from_secs(17);
+    if bench.options.keep {
+        say(&format!("State and logs are in {}.", bench.folder.display()));
+        say(&format!("Topics and consumer groups begin with {}.", bench.name));
+        return;
+    }
+    let began = clock::start();
+    let mut left: Vec<&Stand> = stands.iter().collect();
+    loop {
+        left.retain(|stand| !stand.forget());
+        if left.is_empty() || bench.shutdown.is_requested() || began.elapsed() > PATIENCE {
+            break;
+        }
+        bench.shutdown.sleep(Duration::from_secs(1));
+    }
+    if !left.is_empty() {
+        say(&format!(
+            "warning: consumer groups of the test are left that could not be deleted; their names begin with {}",
+            bench.name
+        ));
+    }
+}

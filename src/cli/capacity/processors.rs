@@ -1,0 +1,326 @@
+//! The processors under test: processes that are started, watched, killed and stopped.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+
+use super::super::Failure;
+use super::stand::Stand;
+use crate::clock;
+
+/// How long a processor is given to stop by itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a processor is waited for when it is asked for its metrics: it is on this machine.
+const ANSWER: Duration = Duration::from_millis(150);
+
+/// All processors of a trial. They end with it.
+pub(super) struct Processors<'s> {
+    stand: &'s Stand,
+    list: Vec<Processor>,
+    http: ureq::Agent,
+    /// The next offset to apply, of each partition of the log.
+    applied: BTreeMap<i32, i64>,
+    /// How many were killed.
+    pub(super) kills: u64,
+}
+
+struct Processor {
+    child: Option<Child>,
+    port: u16,
+    state: PathBuf,
+    log: PathBuf,
+    /// CPU seconds of those that were killed before this one.
+    cpu_before: f64,
+    /// CPU seconds of this one, when it was last looked at.
+    cpu: f64,
+    peak: u64,
+}
+
+/// What the processors take.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Usage {
+    /// CPU seconds of all since the beginning; `None` where the system does not tell.
+    pub(super) cpu: Option<f64>,
+    /// Resident memory of all.
+    pub(super) memory: Option<u64>,
+    /// The most resident memory of one.
+    pub(super) peak: Option<u64>,
+}
+
+impl<'s> Processors<'s> {
+    /// Starts so many.
+    pub(super) fn start(stand: &'s Stand, count: u16) -> Result<Self, Failure> {
+        let agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).build();
+        let mut processors = Self {
+            stand,
+            list: Vec::new(),
+            http: agent.into(),
+            applied: BTreeMap::new(),
+            kills: 0,
+        };
+        for number in 1..=count {
+            let state = stand.folder.join(format!("state-{number}"));
+            processors.list.push(Processor {
+                child: None,
+                port: free_port().map_err(Failure::failed)?,
+                state,
+                log: stand.folder.join(format!("processor-{number}.log")),
+                cpu_before: 0.0,
+                cpu: 0.0,
+                peak: 0,
+            });
+        }
+        processors.start_all()?;
+        Ok(processors)
+    }
+
+    /// Starts those that do not run.
+    pub(super) fn start_all(&mut self) -> Result<(), Failure> {
+        for processor in self.list.iter_mut().filter(|processor| processor.child.is_none()) {
+            processor.start(self.stand)?;
+        }
+        Ok(())
+    }
+
+    /// Kills one and starts it again at once.
+    pub(super) fn strike(&mut self, draw: u64) -> Result<(), Failure> {
+        let at = usize::try_from(draw % self.list.len().max(1) as u64).unwrap_or(0);
+        if let Some(processor) = self.list.get_mut(at) {
+            processor.kill();
+            self.kills += 1;
+            processor.start(self.stand)?;
+        }
+        Ok(())
+    }
+
+    /// Kills all.
+    pub(super) fn kill_all(&mut self) {
+        for processor in &mut self.list {
+            processor.kill();
+            self.kills += 1;
+        }
+    }
+
+    /// Asks all to stop, waits a little, and kills what still runs.
+    pub(super) fn stop(&mut self) {
+        for child in self.list.iter().filter_map(|processor| processor.child.as_ref()) {
+            if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                // One that has ended meanwhile need not be told.
+                rustix::process::kill_process(pid, Signal::TERM).ok();
+            }
+        }
+        let began = clock::start();
+        while began.elapsed() < PATIENCE && self.list.iter_mut().any(Processor::runs) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.list.iter_mut().for_each(Processor::kill);
+    }
+
+    /// What one that has ended by itself said last.
+    pub(super) fn ended(&mut self) -> Option<String> {
+        let has_ended = |processor: &mut Processor| processor.child.is_some() && !processor.runs();
+        let at = self.list.iter_mut().position(has_ended)?;
+        let ended = self.list.get(at)?;
+        let log = fs::read_to_string(&ended.log).unwrap_or_default();
+        let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
+        Some(last.trim().chars().take(400).collect())
+    }
+
+    /// What they take now.
+    pub(super) fn usage(&mut self) -> Usage {
+        let mut usage = Usage {
+            cpu: Some(0.0),
+            memory: Some(0),
+            peak: Some(0),
+        };
+        for processor in &mut self.list {
+            let memory = processor.look();
+            let is_known = cfg!(target_os = "linux");
+            usage.cpu = usage
+                .cpu
+                .filter(|_| is_known)
+                .map(|cpu| cpu + processor.cpu_before + processor.cpu);
+            usage.memory = usage.memory.filter(|_| is_known).map(|sum| sum + memory);
+            usage.peak = usage.peak.filter(|_| is_known).map(|most| most.max(processor.peak));
+        }
+        usage
+    }
+
+    /// The next offset to apply of each partition of the log, as far as the processors have told. One that does not answer leaves what it said last.
+    pub(super) fn applied(&mut self) -> &BTreeMap<i32, i64> {
+        for at in 0..self.list.len() {
+            for (name, labels, value) in self.metrics(at) {
+                if name == "alerttrail_log_position"
+                    && let Some(partition) = partition_of(&labels)
+                {
+                    let known = self.applied.entry(partition).or_default();
+                    *known = (*known).max(value as i64);
+                }
+            }
+        }
+        &self.applied
+    }
+
+    /// How many partitions of the log are joined by somebody.
+    pub(super) fn owned(&self) -> u64 {
+        let owned = |at| -> u64 {
+            let metrics = self.metrics(at);
+            let mut found = metrics.iter().filter(|(name, _, _)| name == "alerttrail_partitions_owned");
+            found.next().map_or(0, |(_, _, value)| *value as u64)
+        };
+        (0..self.list.len()).map(owned).sum()
+    }
+
+    /// Bytes of state on disk.
+    pub(super) fn state_bytes(&self) -> u64 {
+        self.list.iter().map(|processor| bytes_below(&processor.state)).sum()
+    }
+
+    /// Name, labels and value of every metric; none when it does not answer.
+    fn metrics(&self, at: usize) -> Vec<(String, String, f64)> {
+        let Some(processor) = self.list.get(at).filter(|processor| processor.child.is_some()) else {
+            return Vec::new();
+        };
+        let mut request = self.http.get(format!("http://127.0.0.1:{}/metrics", processor.port));
+        if let Some(token) = &self.stand.config.http.token {
+            request = request.header("Authorization", format!("Bearer {}", token.expose()));
+        }
+        let answer = request.call().and_then(|mut answer| answer.body_mut().read_to_string());
+        answer.map(|text| parsed(&text)).unwrap_or_default()
+    }
+}
+
+impl Drop for Processors<'_> {
+    fn drop(&mut self) {
+        self.list.iter_mut().for_each(Processor::kill);
+    }
+}
+
+impl Processor {
+    fn start(&mut self, stand: &Stand) -> Result<(), Failure> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(&self.log);
+        let program = std::env::current_exe().map_err(Failure::failed)?;
+        let started = Command::new(program)
+            .arg("run")
+            .arg("--config")
+            .arg(&stand.file)
+            .args(stand.is_embedded().then_some("--as-they-are"))
+            .envs(stand.variables.iter().map(|(name, value)| (name, value)))
+            .env("ALERTTRAIL_STATE__DIR", &self.state)
+            .env("ALERTTRAIL_HTTP__LISTEN", format!("127.0.0.1:{}", self.port))
+            // Ctrl-C is for the driver, which stops them in its own order.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.map_err(Failure::failed)?)
+            .spawn();
+        self.child = Some(started.map_err(|error| Failure::failed(format!("cannot start a processor: {error}")))?);
+        Ok(())
+    }
+
+    fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    fn kill(&mut self) {
+        self.look();
+        if let Some(mut child) = self.child.take() {
+            // One that has ended already cannot be killed, and is waited for all the same.
+            drop(child.kill());
+            drop(child.wait());
+        }
+        self.cpu_before += std::mem::take(&mut self.cpu);
+    }
+
+    /// Looks what it takes; its resident memory.
+    fn look(&mut self) -> u64 {
+        let Some(child) = &self.child else { return 0 };
+        if let Some(cpu) = cpu_seconds(&child.id().to_string()) {
+            self.cpu = self.cpu.max(cpu);
+        }
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        self.peak = self.peak.max(field(&status, "VmHWM:"));
+        field(&status, "VmRSS:")
+    }
+}
+
+/// CPU seconds of a process, `self` for this one; `None` where the system does not tell.
+pub(super) fn cpu_seconds(process: &str) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name in brackets may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
+    Some(ticks / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// Bytes that a line of `/proc/…/status` tells in kB.
+fn field(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1_024
+}
+
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),
+        _ => entry.metadata().map_or(0, |found| found.len()),
+    });
+    bytes.sum()
+}
+
+/// Prometheus' text: one metric a line, comments aside.
+fn parsed(text: &str) -> Vec<(String, String, f64)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let metric = |line: &str| {
+        let (what, value) = line.rsplit_once(' ')?;
+        let (name, labels) = what.split_once('{').unwrap_or((what, ""));
+        Some((name.to_owned(), labels.trim_end_matches('}').to_owned(), value.parse().ok()?))
+    };
+    lines.filter_map(metric).collect()
+}
+
+fn partition_of(labels: &str) -> Option<i32> {
+    let (_, rest) = labels.split_once("partition=\"")?;
+    rest.split('"').next()?.parse().ok()
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_read() {
+        let text = "# HELP a b\nalerttrail_log_position{partition=\"7\"} 123\nalerttrail_partitions_owned 4\n";
+        let found = parsed(text);
+        assert_eq!(found.len(), 2);
+        assert_eq!((partition_of(&found[0].1), found[0].2), (Some(7), 123.0));
+        assert_eq!((found[1].0.as_str(), found[1].2), ("alerttrail_partitions_owned", 4.0));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_takes_time_and_memory() {
+        let began = cpu_seconds("self").unwrap();
+        let mut sum = 0_u64;
+        while cpu_seconds("self").unwrap() < began + 0.05 {
+            sum = (0..100_000_u64).fold(sum, |sum, number| sum.wrapping_mul(31) ^ number);
+        }
+        assert_ne!(sum, 1);
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        assert!(field(&status, "VmRSS:") > 1_000_000);
+        assert_eq!(field(&status, "Nothing:"), 0);
+    }
+}

@@ -1,0 +1,242 @@
+//! The thread that reads what the processors write: the log between the stages, for how far they are, and the rows, for what they answered.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::super::Failure;
+use super::sender::Link;
+use super::stand::Stand;
+use crate::capacity::latency::Latencies;
+use crate::capacity::oracle::{Answers, Row};
+use crate::capacity::traffic::{Expected, alert_of};
+use crate::clock;
+use crate::decode::timestamp;
+use crate::kafka::clients::{self, Logged};
+use crate::kafka::topics::Topics;
+use crate::log::LogRecord;
+use crate::time::{EventTime, WallTime};
+
+/// How long the consumer is waited for when nothing comes.
+const POLL: Duration = Duration::from_millis(20);
+/// Messages taken before the trial hears of them.
+const BURST: usize = 500;
+
+/// What the trial may look at while it runs.
+#[derive(Default)]
+pub(super) struct Board {
+    /// Of each source partition (whether it is one of activities, and which): the next offset that ROUTE reads, and when that was so.
+    pub(super) positions: BTreeMap<(bool, u32), (i64, WallTime)>,
+    /// Where each partition of the log ends, as far as was read.
+    pub(super) log_ends: BTreeMap<i32, i64>,
+    /// Bytes in the log.
+    pub(super) log_bytes: u64,
+    /// Bytes in the output topic.
+    pub(super) output_bytes: u64,
+    /// Rows in the output topic.
+    pub(super) rows: u64,
+    /// Close latencies since they were last taken.
+    pub(super) lately: Latencies,
+    /// Whether as many pairs have come as are expected by now.
+    pub(super) is_complete: bool,
+}
+
+/// What was heard in a whole trial.
+#[derive(Default)]
+pub(super) struct Heard {
+    pub(super) answers: Answers,
+    /// Of the hold.
+    pub(super) close: Latencies,
+    /// Of the hold.
+    pub(super) ingest: Latencies,
+}
+
+/// The board, shared.
+#[derive(Clone, Default)]
+pub(super) struct Shared(Arc<Mutex<Board>>);
+
+impl Shared {
+    pub(super) fn look(&self) -> MutexGuard<'_, Board> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When the trial's time began, and which part of it counts.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    pub(super) begin: Instant,
+    pub(super) event: EventTime,
+    pub(super) hold: (Duration, Duration),
+}
+
+/// Reads for one trial.
+pub(super) struct Reader {
+    consumer: BaseConsumer<Logged>,
+    rows: String,
+    activities: String,
+    seed: u64,
+    board: Shared,
+}
+
+impl Reader {
+    /// Reads everything that the processors write from now on. The log must be there.
+    pub(super) fn new(stand: &Stand, seed: u64, board: Shared) -> Result<Self, Failure> {
+        let config = &stand.config;
+        let consumer: BaseConsumer<Logged> = clients::consumer(config, "capacity", None, Logged).map_err(Failure::failed)?;
+        let topics = Topics::new(config).map_err(Failure::failed)?;
+        let mut list = TopicPartitionList::new();
+        for topic in [&config.output.topic, &config.repartition.topic] {
+            for partition in 0..topics.partitions(topic).map_err(Failure::failed)?.unwrap_or(0) {
+                let partition = i32::try_from(partition).unwrap_or(0);
+                list.add_partition_offset(topic, partition, Offset::Beginning)
+                    .map_err(Failure::failed)?;
+            }
+        }
+        consumer.assign(&list).map_err(Failure::failed)?;
+        Ok(Self {
+            consumer,
+            rows: config.output.topic.clone(),
+            activities: stand.activities().to_owned(),
+            seed,
+            board,
+        })
+    }
+
+    /// Reads what comes before the trial begins, so that it is known whether every source partition is read.
+    pub(super) fn listen(&self) {
+        for _ in 0..BURST {
+            match self.consumer.poll(POLL) {
+                Some(Ok(message)) => self.log_record(&message, None, &mut Heard::default()),
+                _ => return,
+            }
+        }
+    }
+
+    /// Reads until the trial is over.
+    pub(super) fn start(self, times: Times, expected: Receiver<Expected>, link: Arc<Link>) -> Result<JoinHandle<Heard>, Failure> {
+        let run = move || {
+            let mut heard = Heard::default();
+            while !link.over.load(std::sync::atomic::Ordering::Relaxed) {
+                self.turn(times, &expected, &mut heard);
+            }
+            heard
+        };
+        std::thread::Builder::new()
+            .name("reader".into())
+            .spawn(run)
+            .map_err(Failure::failed)
+    }
+
+    fn turn(&self, times: Times, expected: &Receiver<Expected>, heard: &mut Heard) {
+        let mut wait = POLL;
+        for _ in 0..BURST {
+            match self.consumer.poll(wait) {
+                None => break,
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "reading what the processors write stumbled");
+                    break;
+                }
+                Some(Ok(message)) if message.topic() == self.rows => {
+                    let came = times.begin.elapsed();
+                    self.row(&message, came, times, heard);
+                }
+                Some(Ok(message)) => self.log_record(&message, Some(times), heard),
+            }
+            wait = Duration::ZERO;
+        }
+        for window in expected.try_iter() {
+            for (closed, took) in heard.answers.expect(window) {
+                self.took(closed, took, times, heard);
+            }
+        }
+        let mut board = self.board.look();
+        board.is_complete = heard.answers.is_complete();
+        board.rows = heard.answers.rows();
+    }
+
+    fn took(&self, closed: Duration, took: Duration, times: Times, heard: &mut Heard) {
+        if closed >= times.hold.0 && closed < times.hold.1 {
+            heard.close.record(took);
+        }
+        self.board.look().lately.record(took);
+    }
+
+    fn row(&self, message: &BorrowedMessage<'_>, came: Duration, times: Times, heard: &mut Heard) {
+        /// What is read of a row.
+        #[derive(serde::Deserialize)]
+        struct Value<'a> {
+            #[serde(borrow)]
+            id: Cow<'a, str>,
+            seq: i64,
+            #[serde(borrow)]
+            op: Cow<'a, str>,
+            #[serde(borrow)]
+            system_alert_id: Cow<'a, str>,
+            #[serde(borrow, default)]
+            activity_time: Cow<'a, str>,
+        }
+        let payload = message.payload().unwrap_or_default();
+        self.board.look().output_bytes += payload.len() as u64;
+        // A row that cannot be read is of no alert, and so one too many.
+        let value = serde_json::from_slice::<Value<'_>>(payload).ok();
+        let row = Row {
+            id: value
+                .as_ref()
+                .and_then(|value| u128::from_str_radix(&value.id, 16).ok())
+                .unwrap_or(0),
+            seq: value.as_ref().map_or(0, |value| value.seq),
+            is_there: value.as_ref().is_none_or(|value| value.op == "upsert"),
+            alert: value.as_ref().and_then(|value| alert_of(self.seed, &value.system_alert_id)),
+            activity: value
+                .and_then(|value| timestamp::parse(&value.activity_time))
+                .map_or(0, EventTime::ticks),
+        };
+        if let Some((closed, took)) = heard.answers.row(row, came) {
+            self.took(closed, took, times, heard);
+        }
+    }
+
+    fn log_record(&self, message: &BorrowedMessage<'_>, times: Option<Times>, heard: &mut Heard) {
+        let payload = message.payload().unwrap_or_default();
+        let mut board = self.board.look();
+        board.log_bytes += payload.len() as u64;
+        board.log_ends.insert(message.partition(), message.offset() + 1);
+        match LogRecord::decode(payload) {
+            Ok(LogRecord::Marks(marks)) => {
+                for source in &marks.sources {
+                    let key = (source.topic == self.activities, source.partition);
+                    let known = board.positions.entry(key).or_insert((source.position, marks.wall));
+                    // After a restart a router reads again what it had read: what counts is how far it has been.
+                    if (source.position, marks.wall) > *known {
+                        *known = (source.position.max(known.0), marks.wall);
+                    }
+                }
+            }
+            Ok(LogRecord::Activity(activity)) => {
+                let Some(times) = times else { return };
+                let due = activity.time.ticks().saturating_sub(times.event.ticks());
+                let due = Duration::from_nanos(u64::try_from(due).unwrap_or(0) * 100);
+                if due >= times.hold.0 && due < times.hold.1 {
+                    heard.ingest.record(times.begin.elapsed().saturating_sub(due));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// When the trial's time begins: now.
+pub(super) fn begin(hold: (Duration, Duration)) -> Times {
+    Times {
+        event: clock::now().to_event(),
+        begin: clock::start(),
+        hold,
+    }
+}

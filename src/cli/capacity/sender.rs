@@ -1,0 +1,184 @@
+//! The thread that sends each message when it is due, whatever has become of those before it.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+
+use super::super::Failure;
+use super::stand::Stand;
+use crate::capacity::traffic::{Expected, Message, Traffic};
+use crate::kafka::clients;
+
+/// How long it sleeps at the most between looks at the clock.
+const NAP: Duration = Duration::from_millis(1);
+/// How often each partition gets a message when there is nothing else to send.
+const BEAT: Duration = Duration::from_millis(100);
+/// The longest wait for room for a last message when the trial is over.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the sender and the trial tell each other.
+#[derive(Default)]
+pub(super) struct Link {
+    /// Activities handed to the client.
+    pub(super) sent: AtomicU64,
+    /// Messages that the client has and the broker has not acknowledged.
+    pub(super) in_flight: AtomicI64,
+    /// Messages that the broker would not take.
+    pub(super) refused: AtomicU64,
+    /// Bytes of all messages.
+    pub(super) bytes: AtomicU64,
+    /// Whether every window has been passed, and what is expected of it told.
+    pub(super) settled: AtomicBool,
+    /// From the trial: the schedule is over.
+    pub(super) cut: AtomicBool,
+    /// From the trial: everything is over.
+    pub(super) over: AtomicBool,
+    why: Mutex<Option<String>>,
+}
+
+impl Link {
+    /// Why the broker refused a message.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Counts what failed.
+struct Reports(Arc<Link>);
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        clients::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "the driver's connection has a problem");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        // When the trial is over, what is still under way is let go.
+        if let Err((error, _)) = result
+            && !self.0.over.load(Ordering::Relaxed)
+        {
+            self.0.refused.fetch_add(1, Ordering::Relaxed);
+            *self.0.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        }
+    }
+}
+
+struct Sender {
+    producer: BaseProducer<Reports>,
+    activities: String,
+    alerts: String,
+    link: Arc<Link>,
+}
+
+/// Begins to send. The times of `traffic` count from `begin`.
+pub(super) fn start(
+    stand: &Stand,
+    traffic: Traffic,
+    begin: Instant,
+    expected: SyncSender<Expected>,
+    link: &Arc<Link>,
+) -> Result<JoinHandle<Traffic>, Failure> {
+    let producer = clients::load_producer(&stand.config, Reports(Arc::clone(link))).map_err(Failure::failed)?;
+    let sender = Sender {
+        producer,
+        activities: stand.activities().to_owned(),
+        alerts: stand.alerts().to_owned(),
+        link: Arc::clone(link),
+    };
+    let run = move || sender.run(traffic, begin, &expected);
+    std::thread::Builder::new()
+        .name("sender".into())
+        .spawn(run)
+        .map_err(Failure::failed)
+}
+
+impl Sender {
+    /// Sends the schedule, then keeps the watermark going until everything is over.
+    fn run(self, mut traffic: Traffic, begin: Instant, expected: &SyncSender<Expected>) -> Traffic {
+        while !self.link.cut.load(Ordering::Relaxed) {
+            let Some(due) = traffic.due() else { break };
+            let now = begin.elapsed();
+            if due <= now {
+                // As many as are due, but not so many that nobody hears of them meanwhile.
+                for _ in 0..1_000 {
+                    if traffic.due().is_none_or(|due| due > now) {
+                        break;
+                    }
+                    let message = traffic.next_message();
+                    self.send(message);
+                }
+                self.tell(&mut traffic, expected);
+            } else {
+                self.tell(&mut traffic, expected);
+                std::thread::sleep((due - now).min(NAP));
+            }
+        }
+        while !self.link.over.load(Ordering::Relaxed) {
+            // As many as there are partitions: they take turns.
+            for _ in 0..traffic.partitions() {
+                let message = traffic.beat(begin.elapsed());
+                self.send(message);
+            }
+            self.tell(&mut traffic, expected);
+            self.link.settled.store(traffic.is_settled(), Ordering::Release);
+            std::thread::sleep(BEAT);
+        }
+        traffic
+    }
+
+    fn send(&self, message: Option<Message<'_>>) {
+        let (topic, partition, value) = match message {
+            Some(Message::Activity(partition, value)) => (&self.activities, partition, value),
+            Some(Message::Alert(value)) => (&self.alerts, 0, value),
+            None => return,
+        };
+        let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(value);
+        let began = crate::clock::start();
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    self.producer.poll(NAP);
+                    if self.link.over.load(Ordering::Relaxed) && began.elapsed() > PATIENCE {
+                        return;
+                    }
+                }
+                Err((error, _)) => {
+                    self.link.refused.fetch_add(1, Ordering::Relaxed);
+                    *self.link.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn tell(&self, traffic: &mut Traffic, expected: &SyncSender<Expected>) {
+        self.producer.poll(Duration::ZERO);
+        let (sent, bytes) = traffic.sent();
+        self.link.sent.store(sent, Ordering::Relaxed);
+        self.link.bytes.store(bytes, Ordering::Relaxed);
+        self.link
+            .in_flight
+            .store(i64::from(self.producer.in_flight_count()), Ordering::Relaxed);
+        for window in traffic.take_expected() {
+            // Nobody listens any more: the trial was broken off.
+            drop(expected.send(window));
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! One trial: processors and topics from nothing, the load, the rest of the answer, and what was measured meanwhile.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use super::super::Failure;
+use super::options::{Mode, Options};
+use super::processors::{Processors, cpu_seconds};
+use super::progress::Progress;
+use super::reader::{self, Board, Heard, Reader, Shared, Times};
+use super::sender::{self, Link};
+use super::stand::{EMBEDDED_BYTES, OUT_OF_ORDERNESS, Stand};
+use crate::capacity::oracle::Repeats;
+use crate::capacity::result::{Limits, Sample, Step};
+use crate::capacity::schedule::Schedule;
+use crate::capacity::search::Purpose;
+use crate::capacity::template::Pool;
+use crate::capacity::traffic::{Mix, Traffic};
+use crate::capacity::verdict::{self, Stress};
+use crate::clock;
+use crate::shutdown::Shutdown;
+use crate::time::WallTime;
+
+/// How often a sample is taken.
+const EVERY: Duration = Duration::from_millis(250);
+/// How long the processors are given to share out all partitions.
+const READY: Duration = Duration::from_secs(60);
+/// How long it is waited for what must not come, once all that must has.
+const QUIET: Duration = Duration::from_secs(1);
+/// Marks come every second at the least: after this long without any, a partition is not being read.
+const STALE: Duration = Duration::from_millis(1_500);
+/// With a backlog of so many seconds of the load a trial need not go on.
+const HOPELESS: f64 = 5.0;
+/// The share of what the embedded broker keeps of a partition that may be unread.
+const EMBEDDED_SHARE: f64 = 0.5;
+/// Samples that are kept of a trial at the most; a longer one keeps fewer of each minute.
+const MOST_SAMPLES: usize = 2_400;
+
+/// What all trials have in common.
+pub(super) struct Bench<'b> {
+    pub(super) options: &'b Options,
+    pub(super) pool: &'b Pool,
+    pub(super) record_size: f64,
+    pub(super) shutdown: &'b Shutdown,
+    pub(super) folder: &'b Path,
+    pub(super) name: &'b str,
+}
+
+/// A trial under way.
+struct Trial<'t> {
+    bench: &'t Bench<'t>,
+    stand: &'t Stand,
+    schedule: Schedule,
+    times: Times,
+    link: Arc<Link>,
+    board: Shared,
+    step: Step,
+    /// CPU seconds of the processors and of the driver when the hold began.
+    cpu_at_hold: Option<(Option<f64>, Option<f64>)>,
+    last_cpu: Option<(f64, f64)>,
+    next_kill: Option<Duration>,
+    is_out: bool,
+}
+
+impl Bench<'_> {
+    /// Runs one. What cannot be deleted afterwards comes back with it.
+    pub(super) fn run(
+        &self,
+        number: usize,
+        purpose: Purpose,
+        rate: f64,
+        progress: &mut Progress,
+    ) -> Result<(Step, Stand), Failure> {
+        let id = format!("{}-{number}", self.name);
+        let stand = Stand::open(self.options, &id, self.folder)?;
+        let step = self.on(&stand, number, purpose, rate, progress);
+        if !self.options.keep
+            && let Err(failure) = stand.delete()
+        {
+            super::super::say(&format!("warning: {}", failure.message));
+        }
+        Ok((step?, stand))
+    }
+
+    fn on(&self, stand: &Stand, number: usize, purpose: Purpose, rate: f64, progress: &mut Progress) -> Result<Step, Failure> {
+        let mut processors = Processors::start(stand, self.options.instances)?;
+        let board = Shared::default();
+        let reader = self.ready(stand, &mut processors, &board)?;
+        let schedule = self.options.schedule(rate);
+        let hold = (self.options.warm_up, self.options.warm_up + self.options.hold());
+        let times = reader::begin(hold);
+        let traffic = Traffic::new(schedule.clone(), self.pool.clone(), self.mix(), times.event);
+        let link = Arc::new(Link::default());
+        let (windows, expected) = sync_channel(10_000);
+        let reading = reader.start(times, expected, Arc::clone(&link))?;
+        let sending = sender::start(stand, traffic, times.begin, windows, &link);
+        let mut trial = Trial {
+            bench: self,
+            stand,
+            schedule,
+            times,
+            link: Arc::clone(&link),
+            board,
+            step: Step {
+                number,
+                purpose: Some(purpose),
+                rate,
+                hold_from: hold.0.as_secs_f64(),
+                hold_to: hold.1.as_secs_f64(),
+                ..Step::default()
+            },
+            cpu_at_hold: None,
+            last_cpu: None,
+            next_kill: self.options.kill_every.map(|every| self.options.warm_up + every),
+            is_out: false,
+        };
+        let ran = sending.and_then(|sending| {
+            let ran = trial
+                .load(&mut processors, progress)
+                .and_then(|()| trial.drain(&mut processors));
+            link.over.store(true, Ordering::Relaxed);
+            drop(sending.join());
+            ran
+        });
+        link.over.store(true, Ordering::Relaxed);
+        let heard = reading.join().unwrap_or_default();
+        let is_judged = ran?;
+        // Whoever interrupts does not want to wait: they end with this function then.
+        if !self.shutdown.is_requested() {
+            processors.stop();
+        }
+        Ok(trial.told(&heard, is_judged, &mut processors))
+    }
+
+    fn mix(&self) -> Mix {
+        Mix {
+            seed: self.options.seed,
+            partitions: self.options.partitions,
+            keyed_share: self.options.keyed_share,
+            alerts: self.options.alerts_per_second,
+            window: self.options.window,
+            out_of_orderness: OUT_OF_ORDERNESS,
+        }
+    }
+
+    /// Waits until every partition of the log is joined, and every source partition read, by somebody.
+    fn ready(&self, stand: &Stand, processors: &mut Processors<'_>, board: &Shared) -> Result<Reader, Failure> {
+        let began = clock::start();
+        let partitions = u64::from(stand.config.repartition.partitions);
+        let sources = self.options.partitions as usize + 1;
+        let mut reader = None;
+        loop {
+            if self.shutdown.is_requested() {
+                return Err(Failure::failed("interrupted before the load began"));
+            }
+            if let Some(last) = processors.ended() {
+                return Err(Failure::failed(format!(
+                    "a processor ended before the load began; it said last: {last}"
+                )));
+            }
+            if processors.owned() >= partitions {
+                if reader.is_none() {
+                    reader = Some(Reader::new(stand, self.options.seed, board.clone())?);
+                }
+                reader.iter().for_each(Reader::listen);
+            }
+            match reader.take_if(|_| board.look().positions.len() >= sources) {
+                Some(reader) => return Ok(reader),
+                None if began.elapsed() > READY => {
+                    return Err(Failure::failed(format!(
+                        "the processors have not shared out all partitions within {} s; give --keep, and look into their logs",
+                        READY.as_secs()
+                    )));
+                }
+                None => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+}
+
+/// Whether a trial is still worth going on with.
+#[derive(PartialEq, Eq)]
+enum Course {
+    On,
+    Off,
+}
+
+impl Trial<'_> {
+    fn now(&self) -> Duration {
+        self.times.begin.elapsed()
+    }
+
+    /// Samples while the schedule runs.
+    fn load(&mut self, processors: &mut Processors<'_>, progress: &mut Progress) -> Result<(), Failure> {
+        let lasts = self.schedule.lasts();
+        let every = if self.stand.is_embedded() { EVERY / 2 } else { EVERY };
+        let mut next = every;
+        let mut course = Course::On;
+        while self.now() < lasts && course == Course::On {
+            self.bench.shutdown.sleep(next.saturating_sub(self.now()));
+            next = self.now() + every;
+            self.disturb(processors)?;
+            course = self.sample(processors)?;
+            if let Some(sample) = self.step.samples.last() {
+                progress.sample(&self.step, sample, lasts);
+            }
+            if self.bench.shutdown.is_requested() {
+                self.step.failures.push("interrupted".to_owned());
+                course = Course::Off;
+            }
+        }
+        self.link.cut.store(true, Ordering::Relaxed);
+        if self.is_out {
+            processors.start_all()?;
+        }
+        // What was broken off has held until now.
+        let now = self.step.samples.last().map_or(0.0, |sample| sample.at);
+        self.step.hold_to = self.step.hold_to.min(now);
+        self.step.hold_from = self.step.hold_from.min(now / 2.0);
+        self.measure_hold(processors);
+        Ok(())
+    }
+
+    /// Kills, and what makes an outage.
+    fn disturb(&mut self, processors: &mut Processors<'_>) -> Result<(), Failure> {
+        let now = self.now();
+        if let (Some(at), Some(every)) = (self.next_kill, self.bench.options.kill_every)
+            && now >= at
+            && now + every / 2 < self.schedule.lasts()
+        {
+            processors.strike(at.as_millis() as u64 / 7)?;
+            self.next_kill = Some(now + every);
+        }
+        if let Some((from, to)) = self.bench.options.outage() {
+            if !self.is_out && now >= from && now < to {
+                processors.kill_all();
+                self.is_out = true;
+            } else if self.is_out && now >= to {
+                processors.start_all()?;
+                self.is_out = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn sample(&mut self, processors: &mut Processors<'_>) -> Result<Course, Failure> {
+        let applied = processors.applied().clone();
+        let usage = processors.usage();
+        let now = self.now();
+        let mut sample = self.lags(&applied, now);
+        if let Some(cpu) = usage.cpu {
+            let (before, at) = self.last_cpu.unwrap_or((0.0, 0.0));
+            let passed = sample.at - at;
+            sample.cores = (self.last_cpu.is_some() && passed > 0.0).then(|| ((cpu - before) / passed).max(0.0));
+            self.last_cpu = Some((cpu, sample.at));
+        }
+        sample.memory = usage.memory;
+        self.step.memory_peak = self.step.memory_peak.max(usage.peak);
+        if sample.at >= self.step.hold_from && self.cpu_at_hold.is_none() {
+            self.cpu_at_hold = Some((usage.cpu, cpu_seconds("self")));
+        }
+        self.keep(sample);
+        if let Some(last) = processors.ended() {
+            self.step
+                .failures
+                .push(format!("a processor ended by itself; it said last: {last}"));
+            if !self.stand.is_embedded() {
+                // What it left undone must still come, or be missed.
+                processors.kill_all();
+                processors.start_all()?;
+            }
+            return Ok(Course::Off);
+        }
+        let most = self.most_lag(sample.offered);
+        if verdict::is_hopeless(&sample, most) {
+            self.step
+                .failures
+                .push(format!("broken off: {:.0} records behind", sample.lag()));
+            return Ok(Course::Off);
+        }
+        Ok(Course::On)
+    }
+
+    /// The seconds of lag with which a trial is broken off.
+    fn most_lag(&self, offered: f64) -> f64 {
+        if self.stand.is_embedded() {
+            let kept = EMBEDDED_BYTES * f64::from(self.bench.options.partitions) / self.bench.record_size.max(1.0);
+            return EMBEDDED_SHARE * kept / offered.max(1.0);
+        }
+        match self.bench.options.stress() {
+            Stress::None => HOPELESS,
+            Stress::Expected => f64::INFINITY,
+        }
+    }
+
+    /// What is due and not done at this moment.
+    fn lags(&self, applied: &std::collections::BTreeMap<i32, i64>, now: Duration) -> Sample {
+        let mut board = self.board.look();
+        let route_lag = self.route_lag(&board, now);
+        let join_lag: i64 = board
+            .log_ends
+            .iter()
+            .map(|(partition, end)| (end - applied.get(partition).copied().unwrap_or(0)).max(0))
+            .sum();
+        let lately = std::mem::take(&mut board.lately);
+        drop(board);
+        let due = self.schedule.due_at(now);
+        let sent = self.link.sent.load(Ordering::Relaxed) as f64;
+        let in_flight = self.link.in_flight.load(Ordering::Relaxed) as f64;
+        let mut sample = Sample {
+            at: now.as_secs_f64(),
+            offered: self.schedule.rate_at(now),
+            route_lag,
+            join_lag: join_lag as f64,
+            unsent: (due - sent + in_flight).max(0.0),
+            close_p50_ms: lately.percentile(0.5),
+            close_max_ms: lately.percentile(1.0),
+            ..Sample::default()
+        };
+        let before = self.step.samples.last().copied().unwrap_or_default();
+        let passed = sample.at - before.at;
+        if passed > 0.0 {
+            let read = |sample: &Sample| self.schedule.due_at(Duration::from_secs_f64(sample.at)) - sample.route_lag;
+            sample.achieved = ((read(&sample) - read(&before)) / passed).max(0.0);
+        }
+        sample
+    }
+
+    /// Messages that are due and not read. Of each partition it is taken at the moment of which its position was told: a position that is a
+    /// fifth of a second old says nothing of what has come since.
+    fn route_lag(&self, board: &Board, now: Duration) -> f64 {
+        let partitions = self.bench.options.partitions;
+        let begin = self.times.event.to_wall();
+        let lag = |partition: u32| {
+            let (position, wall) = board.positions.get(&(true, partition)).copied().unwrap_or((0, WallTime(0)));
+            let told = wall.since(begin).min(now);
+            let at = if now.saturating_sub(told) > STALE { now } else { told };
+            (self.schedule.due_at(at) / f64::from(partitions) - position as f64).max(0.0)
+        };
+        (0..partitions).map(lag).sum()
+    }
+
+    fn keep(&mut self, sample: Sample) {
+        let samples = &mut self.step.samples;
+        samples.push(sample);
+        if samples.len() >= 2 * MOST_SAMPLES {
+            let mut number = 0;
+            samples.retain(|_| {
+                number += 1;
+                number % 2 == 0
+            });
+        }
+    }
+
+    fn measure_hold(&mut self, processors: &mut Processors<'_>) {
+        let step = &mut self.step;
+        let held: Vec<Sample> = verdict::in_hold(step).copied().collect();
+        if let (Some(first), Some(last)) = (held.first(), held.last())
+            && last.at > first.at
+        {
+            let due = |sample: &Sample| self.schedule.due_at(Duration::from_secs_f64(sample.at));
+            let passed = last.at - first.at;
+            step.offered = (due(last) - due(first)) / passed;
+            step.achieved = (due(last) - last.route_lag - due(first) + first.route_lag) / passed;
+            if let (Some((Some(before), _)), Some(after)) = (self.cpu_at_hold, processors.usage().cpu) {
+                let messages = step.achieved * passed;
+                step.cpu_seconds = Some(after - before);
+                step.cpu_seconds_per_million = (messages > 0.0).then(|| (after - before) / messages * 1e6);
+            }
+            if let (Some((_, Some(before))), Some(after)) = (self.cpu_at_hold, cpu_seconds("self")) {
+                step.driver_cpu_seconds = Some(after - before);
+            }
+        }
+        step.state_bytes = processors.state_bytes();
+        if let Some(calm) = self.bench.options.calm_from() {
+            step.catch_up = verdict::catch_up(&step.samples, calm.as_secs_f64());
+        }
+        if self.bench.options.shape == super::options::Shape::Ramp {
+            step.fell_behind_at = verdict::fell_behind_at(&step.samples);
+        }
+    }
+
+    /// Waits for the rest of the answer; whether the answer can be judged.
+    fn drain(&mut self, processors: &mut Processors<'_>) -> Result<bool, Failure> {
+        let began = clock::start();
+        let mut complete_since = None;
+        let mut is_judged = true;
+        while began.elapsed() < self.bench.options.drain {
+            if self.bench.shutdown.is_requested() {
+                is_judged = false;
+                break;
+            }
+            if let Some(last) = processors.ended() {
+                if self.stand.is_embedded() {
+                    // Most likely the broker has dropped what was not read yet: then nothing can be said of the answer.
+                    is_judged = false;
+                    self.step.notes.push(format!("the embedded broker lost records: {last}"));
+                    break;
+                }
+                self.step
+                    .failures
+                    .push(format!("a processor ended by itself; it said last: {last}"));
+                processors.kill_all();
+                processors.start_all()?;
+            }
+            let is_complete = self.link.settled.load(Ordering::Acquire) && self.board.look().is_complete;
+            match (is_complete, complete_since) {
+                (false, _) => complete_since = None,
+                (true, None) => complete_since = Some(clock::start()),
+                (true, Some(since)) if since.elapsed() >= QUIET => break,
+                (true, Some(_)) => {}
+            }
+            self.bench.shutdown.sleep(Duration::from_millis(50));
+        }
+        self.step.drain = began.elapsed().as_secs_f64();
+        Ok(is_judged)
+    }
+
+    /// The trial as it is told.
+    fn told(mut self, heard: &Heard, is_judged: bool, processors: &mut Processors<'_>) -> Step {
+        let options = self.bench.options;
+        let repeats = match Mode::of(self.stand.config.output.delivery) {
+            Mode::AtLeastOnce => Repeats::Allowed,
+            Mode::ExactlyOnce => Repeats::Forbidden,
+        };
+        let step = &mut self.step;
+        step.answer = heard.answers.judge(repeats, is_judged);
+        step.close = heard.close.summary();
+        step.ingest = heard.ingest.summary();
+        step.messages = self.link.sent.load(Ordering::Relaxed);
+        step.sent_bytes = self.link.bytes.load(Ordering::Relaxed);
+        step.refused = self.link.refused.load(Ordering::Relaxed);
+        if let Some(why) = self.link.refusal() {
+            step.notes.push(format!("the broker refused a message: {why}"));
+        }
+        {
+            let board = self.board.look();
+            step.log_bytes = board.log_bytes;
+            step.output_bytes = board.output_bytes;
+            step.rows = board.rows;
+        }
+        step.kills = processors.kills;
+        let limits = Limits {
+            p99_ms: options.p99.as_secs_f64() * 1_000.0,
+            memory: options.memory_limit.as_u64(),
+        };
+        verdict::judge(step, limits, options.stress());
+        if options.calm_from().is_some() && step.catch_up.is_none() {
+            step.failures
+                .push("the backlog was not worked off within the hold".to_owned());
+        }
+        self.step
+    }
+}

@@ -1,0 +1,170 @@
+//! `alerttrail capacity` on the real broker: its answer is exact, with and without kills, and its two files say what they must.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{broker, program};
+
+/// Runs it with these options in a folder of its own; its exit status, what it said, and its figures.
+fn capacity(folder: &Path, broker: &str, options: &[&str]) -> (Option<i32>, String, Value) {
+    let output = Command::new(program())
+        .current_dir(folder)
+        .args(["capacity", "--bootstrap-servers", broker, "--partitions", "3"])
+        .args([
+            "--policies",
+            "10",
+            "--alerts-per-second",
+            "4",
+            "--window",
+            "1s",
+            "--keyed-share",
+            "20%",
+        ])
+        .args(["--warm-up", "2s", "--memory-limit", "4GB"])
+        .args(options)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let figures = std::fs::read(folder.join("capacity.json")).unwrap_or_default();
+    let figures = serde_json::from_slice(&figures).unwrap_or_else(|error| panic!("no figures ({error}):\n{said}"));
+    (output.status.code(), said, figures)
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// Names of all topics of capacity tests.
+fn topics(broker: &str) -> Vec<String> {
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+    let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(None, Duration::from_secs(20)).unwrap();
+    let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
+    names.filter(|name| name.starts_with("alerttrail-capacity-")).collect()
+}
+
+#[test]
+fn a_constant_load_is_answered_exactly_and_reported() {
+    let Some(broker) = broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["--shape", "constant", "--rate", "2000", "--hold", "8s", "--p99", "30s"];
+    let (status, said, figures) = capacity(folder.path(), &broker, &options);
+    assert_eq!(figures["schema"], "alerttrail.capacity/1");
+    let step = &figures["steps"][0];
+    assert_eq!((status, &step["failures"]), (Some(0), &Value::Array(vec![])), "{said}");
+    let answer = &figures["answer"];
+    assert_eq!(answer["exact"], true, "{said}");
+    // 2000/s for 10 s, a fifth of it keyed, 10 policies, windows of a second: 40 pairs of each of some 36 alerts.
+    assert!(
+        number(&answer["alerts"]) >= 30.0 && number(&answer["pairs"]) > 1_000.0,
+        "{answer}"
+    );
+    assert!(
+        (number(&step["achieved"]) / 2_000.0 - 1.0).abs() < 0.1,
+        "{}",
+        step["achieved"]
+    );
+    for figure in [
+        "sent_bytes",
+        "log_bytes",
+        "output_bytes",
+        "state_bytes",
+        "memory_peak",
+        "cpu_seconds_per_million",
+        "rows",
+    ] {
+        assert!(number(&step[figure]) > 0.0, "{figure} is {}", step[figure]);
+    }
+    for latency in ["close", "ingest"] {
+        let latency = &step[latency];
+        let at = |name: &str| number(&latency[name]);
+        assert!(
+            at("count") > 100.0 && at("p50") > 0.0 && at("p50") <= at("p99") && at("p99") <= at("max"),
+            "{latency}"
+        );
+    }
+    assert!(step["samples"].as_array().unwrap().len() > 20);
+    let page = std::fs::read_to_string(folder.path().join("capacity.html")).unwrap();
+    assert!(page.contains("Answer exact") && page.contains("<svg"), "{page}");
+}
+
+#[test]
+fn kills_under_load_cost_no_row() {
+    let Some(broker) = broker() else { return };
+    for (delivery, repeats) in [("at_least_once", true), ("exactly_once", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = [
+            "--shape",
+            "constant",
+            "--rate",
+            "1000",
+            "--hold",
+            "16s",
+            "--kill-every",
+            "4s",
+            "--delivery",
+            delivery,
+            "--instances",
+            "2",
+            "--drain",
+            "120s",
+        ];
+        let (status, said, figures) = capacity(folder.path(), &broker, &options);
+        let (answer, step) = (&figures["answer"], &figures["steps"][0]);
+        assert!(number(&step["kills"]) >= 2.0, "{delivery}: {step}");
+        assert_eq!(
+            (status, &answer["exact"]),
+            (Some(0), &Value::Bool(true)),
+            "{delivery}: {answer}\n{said}"
+        );
+        assert!(repeats || answer["repeated"] == 0, "{delivery}: {answer}");
+        assert!(number(&answer["pairs"]) > 500.0, "{delivery}: {answer}");
+    }
+}
+
+#[test]
+fn nothing_is_left_on_the_broker() {
+    let Some(broker) = broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["--shape", "outage", "--rate", "500", "--hold", "16s", "--outage", "3s"];
+    let (status, said, figures) = capacity(folder.path(), &broker, &options);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(number(&figures["steps"][0]["catch_up"]) > 0.0, "{said}");
+    assert_eq!(figures["settings"]["broker"].as_str(), Some(broker.as_str()));
+    // Others test capacity beside this test: which topics are its own it says at the beginning.
+    let begin = said.find("alerttrail-capacity-").unwrap();
+    let name: String = said[begin..]
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .collect();
+    let left: Vec<String> = topics(&broker).into_iter().filter(|topic| topic.starts_with(&name)).collect();
+    assert!(
+        name.len() > "alerttrail-capacity-".len() && left.is_empty(),
+        "{name}: {left:?}"
+    );
+}
+
+#[test]
+fn two_tests_are_compared() {
+    let Some(broker) = broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["--shape", "constant", "--rate", "500", "--hold", "5s", "--p99", "30s"];
+    capacity(folder.path(), &broker, &options);
+    let compared = Command::new(program())
+        .current_dir(folder.path())
+        .args(["capacity", "compare", "capacity.json", "capacity.json"])
+        .output()
+        .unwrap();
+    let table = String::from_utf8_lossy(&compared.stdout).into_owned();
+    assert!(compared.status.success(), "{compared:?}");
+    assert!(
+        table.contains("achieved rate") && table.contains("+0.0 %") && table.contains("within noise"),
+        "{table}"
+    );
+}

@@ -72,7 +72,8 @@ mod tests {
             activities.iter().for_each(|activity| bundle.push(activity).unwrap());
             assert!(!bundle.is_empty() && bundle.len() > 200 * usize::from(count));
             bundle.take(&mut bytes).unwrap();
-            assert!(bundle.is_empty() && bundle.len() == 0);
+            assert!(bundle.is_empty());
+            assert_eq!(bundle.len(), 0);
             let record = LogRecord::Activities(activities);
             assert_eq!(bytes, record.encode(Vec::new()).unwrap());
             assert_eq!(LogRecord::decode(&bytes).unwrap(), record);

@@ -1,17 +1,20 @@
 //! Decoding, the hot path of ROUTE: bytes of messages to what the join needs of them, by envelope and by size.
 //!
-//! `cargo bench --no-default-features --bench decode`; the throughput is that of the messages' bytes.
+//! `cargo bench --no-default-features --bench decode`; the throughput is that of the messages' bytes. `decode/floor` is the least that
+//! could be done with the messages of `decode/envelope/streaming`.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 
-#[expect(dead_code, reason = "each bench uses a part of it")]
 mod common;
 
+use std::borrow::Cow;
 use std::hint::black_box;
 
 use alerttrail::decode::{Decoder, Settings};
 use alerttrail::generate::{Envelope, Options};
 use criterion::{BenchmarkId, Criterion, Throughput};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// Records for each measurement.
 const RECORDS: u64 = 1_000;
@@ -41,8 +44,81 @@ fn measure(criterion: &mut Criterion, group: &str, cases: impl IntoIterator<Item
     group.finish();
 }
 
+/// As much of the streaming API's envelope as a reader needs that knows it by heart.
+#[derive(Deserialize)]
+struct Streaming<'m> {
+    #[serde(borrow)]
+    category: Cow<'m, str>,
+    #[serde(borrow)]
+    properties: Properties<'m>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Properties<'m> {
+    /// An object, or a string that holds one.
+    #[serde(borrow)]
+    raw_event_data: &'m RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawEvent<'m> {
+    #[serde(borrow)]
+    creation_time: Cow<'m, str>,
+    #[serde(borrow)]
+    data: Option<&'m RawValue>,
+}
+
+/// Reads what decides of a record, with types that serde derives; whether it has a correlation id's place.
+fn typed(message: &[u8]) -> bool {
+    fn of(event: &str) -> bool {
+        let event: RawEvent<'_> = serde_json::from_str(event).unwrap();
+        black_box(event.creation_time);
+        event.data.is_some()
+    }
+    let record: Streaming<'_> = serde_json::from_slice(message).unwrap();
+    black_box(record.category);
+    let event = record.properties.raw_event_data.get();
+    match event.starts_with('"') {
+        true => of(&serde_json::from_str::<String>(event).unwrap()),
+        false => of(event),
+    }
+}
+
+/// The same bytes, read with less to find out: every byte looked at once, every string found, the JSON validated, the fields that matter
+/// read by serde.
+fn floor(criterion: &mut Criterion) {
+    let messages = common::messages(&Options {
+        envelope: Envelope::Streaming,
+        ..options()
+    });
+    let mut group = criterion.benchmark_group("decode/floor");
+    group.throughput(Throughput::Bytes(common::bytes(&messages)));
+    let mut case = |name: &str, read: &dyn Fn(&[u8])| {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| messages.iter().for_each(|message| read(message)))
+        });
+    };
+    // No message holds a line end, so that each is searched to its end.
+    case("memchr", &|message| {
+        assert!(black_box(memchr::memchr(b'\n', message)).is_none())
+    });
+    case("memchr_quotes", &|message| {
+        let quotes = memchr::memchr2_iter(b'"', b'\\', message);
+        black_box(quotes.count());
+    });
+    case("serde_json_validated", &|message| {
+        black_box(serde_json::from_slice::<&RawValue>(message).unwrap());
+    });
+    case("serde_json_typed", &|message| {
+        black_box(typed(message));
+    });
+    group.finish();
+}
+
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = common::criterion();
     let envelopes = [
         ("streaming", Envelope::Streaming),
         ("log_analytics", Envelope::LogAnalytics),
@@ -85,5 +161,6 @@ fn main() {
             )
         }),
     );
+    floor(&mut criterion);
     criterion.final_summary();
 }

@@ -1,107 +1,50 @@
-//! The join over state in memory: activities come in, a window closes over many, and one comes late.
+//! The join over state in memory: activities come in, a window closes over many, some come late, the watermark moves, and what lies behind
+//! the horizon is forgotten.
 //!
-//! `cargo bench --no-default-features --bench join`. An element is an activity, or a row that goes out. Log records are decoded within
+//! `cargo bench --no-default-features --bench join`. An element is an activity, a row that goes out, or an alert that is forgotten. Log records are decoded within
 //! the measurement, as JOIN does, and state is written as it is behind every batch.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 
-#[expect(dead_code, reason = "each bench uses a part of it")]
 mod common;
 
-use alerttrail::join::{Joiner, Limit, Outbox};
-use alerttrail::log::{LogRecord, Mark, Marks};
-use alerttrail::store::{Base as _, Memory, Txn};
-use alerttrail::time::{EventTime, WallTime};
-use common::{Story, decoded};
+use alerttrail::log::LogRecord;
+use alerttrail::store::{Memory, Table};
+use common::partition::Partition;
+use common::{SIZE, Story, decoded};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use std::time::Duration;
 
-/// Size of an activity: that of an ordinary one.
-const SIZE: usize = 2_600;
-/// Log records in one transaction: as many as JOIN takes in at the most.
-const BATCH: usize = 2_000;
+/// Activities that come in.
+const COUNT: u64 = 10_000;
 
-/// A partition: its state, and who works on it.
-struct Partition {
-    base: Memory,
-    joiner: Joiner,
-    offset: i64,
-    rows: usize,
+/// The only source partition has been read up to the time of activity `number`.
+fn marks(number: u64) -> LogRecord<'static> {
+    LogRecord::Marks(common::marks(1, Story::time(number)))
 }
 
-impl Partition {
-    fn open(base: Memory) -> Self {
-        let joiner = Joiner::open(&base, None).unwrap();
-        let offset = joiner.next_offset();
-        Self {
-            base,
-            joiner,
-            offset,
-            rows: 0,
-        }
-    }
-
-    /// Takes in records with everything that follows from them, and writes state behind every full outbox and every batch.
-    fn apply<'r>(&mut self, records: impl Iterator<Item = LogRecord<'r>>) {
-        let mut records = records.peekable();
-        let mut outbox = Outbox::new(Limit::default());
-        loop {
-            let mut txn = Txn::new(&self.base);
-            for _ in 0..BATCH {
-                if !self.joiner.step(&mut txn, &mut outbox).unwrap() || outbox.is_full() {
-                    break;
-                }
-                let Some(record) = records.next() else { break };
-                self.joiner.begin(self.offset, record, &mut txn).unwrap();
-                self.offset += 1;
-            }
-            let done = self.joiner.step(&mut txn, &mut outbox).unwrap();
-            self.rows += outbox.drain().count();
-            self.joiner.save(&mut txn).unwrap();
-            let batch = txn.into_batch();
-            self.base.write(batch).unwrap();
-            if done && records.peek().is_none() {
-                return;
-            }
-        }
-    }
-}
-
-/// The only source partition has been read up to `time`.
-fn marks(time: EventTime) -> LogRecord<'static> {
-    LogRecord::Marks(Marks {
-        wall: WallTime(0),
-        clock: EventTime::MIN,
-        topics: vec![("cloudappevents".into(), 1)],
-        sources: vec![Mark {
-            topic: "cloudappevents".into(),
-            partition: 0,
-            position: 0,
-            time: Some(time),
-            idle: false,
-        }],
-        settings: [0; 32],
-    })
+fn open(base: &Memory) -> Partition {
+    Partition::open(base.clone(), None)
 }
 
 /// State with this many activities and, when `alert`, an open alert whose window holds them all.
 fn state(story: &Story, activities: u64, alert: bool) -> Memory {
     let mut records = story.activities(0..activities, SIZE);
     if alert {
-        records.push(story.alert(activities));
+        records.push(story.alert(1, activities));
     }
-    let mut partition = Partition::open(Memory::default());
+    let mut partition = open(&Memory::default());
     partition.apply(records.iter().map(|record| decoded(record)));
     partition.base
 }
 
 fn insert(criterion: &mut Criterion, story: &Story) {
-    const COUNT: u64 = 10_000;
     let records = story.activities(0..COUNT, SIZE);
     let mut group = criterion.benchmark_group("join/insert");
     group.throughput(Throughput::Elements(COUNT));
     group.bench_function("new", |bencher| {
         bencher.iter_batched(
-            || Partition::open(Memory::default()),
+            || open(&Memory::default()),
             |mut partition| {
                 partition.apply(records.iter().map(|record| decoded(record)));
                 partition
@@ -112,7 +55,7 @@ fn insert(criterion: &mut Criterion, story: &Story) {
     let full = state(story, COUNT, false);
     group.bench_function("delivered_again", |bencher| {
         bencher.iter_batched(
-            || Partition::open(full.clone()),
+            || open(&full),
             |mut partition| {
                 partition.apply(records.iter().map(|record| decoded(record)));
                 partition
@@ -126,14 +69,14 @@ fn insert(criterion: &mut Criterion, story: &Story) {
 fn close(criterion: &mut Criterion, story: &Story) {
     let mut group = criterion.benchmark_group("join/close");
     for matches in [100, 10_000] {
-        let open = state(story, matches, true);
+        let state = state(story, matches, true);
         group.throughput(Throughput::Elements(matches));
         group.bench_function(BenchmarkId::from_parameter(matches), |bencher| {
             bencher.iter_batched(
-                || Partition::open(open.clone()),
+                || open(&state),
                 |mut partition| {
-                    partition.apply(std::iter::once(marks(Story::time(matches))));
-                    assert_eq!(partition.rows as u64, matches + 1, "every row and the summary");
+                    partition.apply(std::iter::once(marks(matches)));
+                    assert_eq!(partition.outputs, matches + 1, "every row and the summary");
                     partition
                 },
                 BatchSize::PerIteration,
@@ -149,23 +92,18 @@ fn late(criterion: &mut Criterion, story: &Story) {
     // Every tenth activity of the window is missing when it closes.
     let (late, there): (Vec<u64>, Vec<u64>) = (0..THERE).partition(|number| number % (THERE / LATE) == 0);
     let mut records = story.activities(there.into_iter(), SIZE);
-    records.push(story.alert(THERE));
-    let mut answered = Partition::open(Memory::default());
-    answered.apply(
-        records
-            .iter()
-            .map(|record| decoded(record))
-            .chain([marks(Story::time(THERE))]),
-    );
+    records.push(story.alert(1, THERE));
+    let mut answered = open(&Memory::default());
+    answered.apply(records.iter().map(|record| decoded(record)).chain([marks(THERE)]));
     let records = story.activities(late.into_iter(), SIZE);
     let mut group = criterion.benchmark_group("join/late");
     group.throughput(Throughput::Elements(LATE));
     group.bench_function("into_one_alert", |bencher| {
         bencher.iter_batched(
-            || Partition::open(answered.base.clone()),
+            || open(&answered.base),
             |mut partition| {
                 partition.apply(records.iter().map(|record| decoded(record)));
-                assert_eq!(partition.rows as u64, LATE, "every one goes out");
+                assert_eq!(partition.outputs, LATE, "every one goes out");
                 partition
             },
             BatchSize::PerIteration,
@@ -174,11 +112,93 @@ fn late(criterion: &mut Criterion, story: &Story) {
     group.finish();
 }
 
+/// All of it, by the share of activities that belong to an alert: they come in, the alert comes, its window closes.
+fn hit_rate(criterion: &mut Criterion, story: &Story) {
+    let activities = story.activities(0..COUNT, SIZE);
+    let mut group = criterion.benchmark_group("join/hit_rate");
+    group.throughput(Throughput::Elements(COUNT));
+    for (name, hits) in [("0", 0), ("0.01", COUNT / 100), ("0.1", COUNT / 10), ("1", COUNT)] {
+        let alert = story.alert(1, hits);
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || open(&Memory::default()),
+                |mut partition| {
+                    let records = activities.iter().chain([&alert]);
+                    partition.apply(records.map(|record| decoded(record)).chain([marks(COUNT)]));
+                    assert_eq!(partition.outputs, hits + 1, "every hit and the summary");
+                    partition
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// The watermark moves and nothing comes of it, by the number of source partitions: what every second costs in every partition.
+fn observe(criterion: &mut Criterion, story: &Story) {
+    const TIMES: u64 = 100;
+    let mut group = criterion.benchmark_group("join/marks");
+    group.throughput(Throughput::Elements(TIMES));
+    // An alert that stays open is looked at each time.
+    let state = state(story, 1_000, true);
+    for sources in [1, 32, 256] {
+        let marks: Vec<Vec<u8>> = (0..TIMES)
+            .map(|number| LogRecord::Marks(common::marks(sources, Story::time(number))))
+            .map(|record| record.encode(Vec::new()).unwrap())
+            .collect();
+        group.bench_function(BenchmarkId::from_parameter(sources), |bencher| {
+            bencher.iter_batched(
+                || open(&state),
+                |mut partition| {
+                    partition.apply(marks.iter().map(|record| decoded(record)));
+                    assert_eq!(partition.outputs, 0, "the window is open");
+                    partition
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// Everything falls behind the horizon: a day of activities at once, answered alerts one by one.
+fn evict(criterion: &mut Criterion, story: &Story) {
+    const ALERTS: u32 = 1_000;
+    const RETENTION: Option<Duration> = Some(Duration::from_secs(86_400));
+    const WEEK: u64 = 7 * 86_400;
+    let mut group = criterion.benchmark_group("join/evict");
+    for (name, activities, alerts) in [("activities", COUNT, 0), ("alerts", 1, ALERTS)] {
+        let mut records = story.activities(0..activities, SIZE);
+        records.extend((1..=alerts).map(|number| story.alert(number, activities)));
+        let mut full = Partition::open(Memory::default(), RETENTION);
+        full.apply(records.iter().map(|record| decoded(record)).chain([marks(activities)]));
+        group.throughput(Throughput::Elements(activities.max(alerts.into())));
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || Partition::open(full.base.clone(), RETENTION),
+                |mut partition| {
+                    partition.apply(std::iter::once(marks(WEEK)));
+                    for table in [Table::Activities, Table::Alerts, Table::Timers] {
+                        assert_eq!(partition.base.len(table), 0, "{} is not empty", table.name());
+                    }
+                    partition
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = common::criterion();
     let story = Story::new(1);
     insert(&mut criterion, &story);
+    hit_rate(&mut criterion, &story);
     close(&mut criterion, &story);
     late(&mut criterion, &story);
+    observe(&mut criterion, &story);
+    evict(&mut criterion, &story);
     criterion.final_summary();
 }

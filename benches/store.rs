@@ -1,11 +1,10 @@
-//! The store: activities written, and those of one key read back in order. Over RocksDB where it is built in, else over memory.
+//! The store: activities written, those of one key read back in order, and a day of them dropped. Over RocksDB where it is built in, else over memory.
 //!
 //! `cargo bench --bench store`, or without RocksDB `cargo bench --no-default-features --bench store`; the throughput is that of the rows'
 //! bytes.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 
-#[expect(dead_code, reason = "each bench uses a part of it")]
 mod common;
 
 use std::hint::black_box;
@@ -14,14 +13,13 @@ use alerttrail::log::LogRecord;
 use alerttrail::record::Activity;
 use alerttrail::store::{Base, Direction, Table, Txn, keys};
 use alerttrail::time::Window;
-use common::{Story, decoded};
-use criterion::{BatchSize, Criterion, Throughput};
+use common::{SIZE, Story, decoded};
+use criterion::{BatchSize, Throughput};
 
 /// Activities in the store.
 const ACTIVITIES: u64 = 10_000;
 /// Activities in one write: as many as JOIN writes at the most.
 const BATCH: usize = 2_000;
-const SIZE: usize = 2_600;
 
 #[cfg(feature = "rocksdb")]
 mod base {
@@ -69,7 +67,7 @@ fn fill(base: &mut impl Base, activities: &[Activity<'_>]) {
 }
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = common::criterion();
     let records = Story::new(1).activities(0..ACTIVITIES, SIZE);
     let activities: Vec<Activity<'_>> = records.iter().map(|record| activity(record)).collect();
     let bytes: u64 = activities.iter().map(|activity| activity.row.len() as u64).sum();
@@ -101,6 +99,24 @@ fn main() {
             let read: u64 = pairs.map(|pair| black_box(pair.unwrap()).1.len() as u64).sum();
             assert_eq!(read, bytes);
         });
+    });
+    group.bench_function("evict", |bencher| {
+        bencher.iter_batched(
+            || {
+                let (mut base, folder) = base::open();
+                fill(&mut base, &activities);
+                (base, folder)
+            },
+            |(mut base, folder)| {
+                let mut txn = Txn::new(&base);
+                let days = (window.from.day(), window.to.day() + 1);
+                txn.remove_span(Table::Activities, keys::activities_of_days(days.0, days.1));
+                let batch = txn.into_batch();
+                base.write(batch).unwrap();
+                (base, folder)
+            },
+            BatchSize::PerIteration,
+        );
     });
     group.finish();
     criterion.final_summary();

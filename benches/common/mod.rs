@@ -1,18 +1,44 @@
-//! Traffic to measure with: the same on every machine, as everything from `alerttrail::generate`.
+//! Traffic to measure with, and what takes it in: the same on every machine, as everything from `alerttrail::generate`.
 
-use alerttrail::decode::{Decoder, Settings as DecodeSettings};
+#![allow(dead_code, reason = "each bench uses a part of it")]
+
+pub(crate) mod partition;
+pub(crate) mod routing;
+
+use partition::Partition;
+use routing::Routing;
+
+use alerttrail::emit::Emitter;
 use alerttrail::generate::record::{
     ActivitySpec, AlertSpec, Delivery, Form, Kind, Policy, Status, Tenant, User, activity, alert,
 };
 use alerttrail::generate::{Generator, Guid, Messages, Options, TimeForm};
-use alerttrail::log::LogRecord;
-use alerttrail::route::{Arrival, Routed, Router, Settings};
-use alerttrail::time::{EventTime, TICKS_PER_SECOND, WallTime};
+use alerttrail::join::Output;
+use alerttrail::log::{LogRecord, Mark, Marks};
+use alerttrail::store::Memory;
+use alerttrail::time::{EventTime, TICKS_PER_SECOND, WallTime, Widening};
+use criterion::Criterion;
 use std::time::Duration;
+
+/// Size of an ordinary activity in bytes.
+pub(crate) const SIZE: usize = 2_600;
+
+/// How long everything is measured: the medians of shorter runs stray further, longer ones cost everyone time.
+pub(crate) fn criterion() -> Criterion {
+    Criterion::default()
+        .without_plots()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
+        .configure_from_args()
+}
 
 /// The messages of CloudAppEvents that follow from `options`.
 pub(crate) fn messages(options: &Options) -> Vec<Vec<u8>> {
-    let mut source = Generator::new(options).unwrap().activities();
+    all(Generator::new(options).unwrap().activities())
+}
+
+/// All messages of a table.
+pub(crate) fn all(mut source: impl Messages) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
     let mut message = Vec::new();
     while source.next_message(&mut message).is_some() {
@@ -74,13 +100,19 @@ impl Story {
         numbers.map(record).flat_map(|message| routed(&message)).collect()
     }
 
-    /// The log record of an alert whose window holds the activities 0 to `activities` (excluded).
-    pub(crate) fn alert(&self, activities: u64) -> Vec<u8> {
+    /// The log record of alert `number`, whose window holds the activities 0 to `activities` (excluded).
+    pub(crate) fn alert(&self, number: u32, activities: u64) -> Vec<u8> {
+        let message = self.alert_message(number, activities);
+        routed(&message).pop().unwrap()
+    }
+
+    /// The message of such an alert.
+    pub(crate) fn alert_message(&self, number: u32, activities: u64) -> Vec<u8> {
         let (start, end) = (Self::time(0), Self::time(activities));
         let spec = AlertSpec {
             seed: self.seed,
-            id: Guid(1),
-            provider_id: Guid(2),
+            id: Guid(number.into()),
+            provider_id: Guid((1 << 64) + u128::from(number)),
             policy: &self.policy,
             user: &self.user,
             tenant: &self.tenant,
@@ -91,7 +123,7 @@ impl Story {
         };
         let mut message = Vec::new();
         alert(&mut message, &spec, &self.delivery(0));
-        routed(&message).pop().unwrap()
+        message
     }
 
     fn delivery(&self, number: u64) -> Delivery {
@@ -105,25 +137,54 @@ impl Story {
 
 /// What ROUTE sends to the only partition of a log because of `message`.
 fn routed(message: &[u8]) -> Vec<Vec<u8>> {
-    let settings = Settings {
-        partitions: 1,
-        max_wait: Duration::from_secs(3_600),
-        max_future_skew: Duration::from_secs(600),
-        tenants: false,
-    };
-    let arrival = Arrival {
-        now: WallTime(1_800_000_000_000),
-        timestamp: None,
-    };
+    let mut routing = Routing::new(1);
     let mut records = Vec::new();
-    Router::new(Decoder::new(DecodeSettings::default()), settings).route(Some(message), arrival, &mut |routed| match routed {
-        Routed::Record { record, .. } => records.push(record.encode(Vec::new()).unwrap()),
-        other => panic!("the generator's own record is not routed: {other:?}"),
-    });
+    routing.message(message, &mut |_, record| records.push(record.to_vec()));
     records
 }
 
 /// A log record of these bytes.
 pub(crate) fn decoded(bytes: &[u8]) -> LogRecord<'_> {
     LogRecord::decode(bytes).unwrap()
+}
+
+/// What a router says that has read all of its `sources` source partitions up to `time`.
+pub(crate) fn marks(sources: u32, time: EventTime) -> Marks {
+    let mark = |partition| Mark {
+        topic: "cloudappevents".into(),
+        partition,
+        position: 1_000_000,
+        time: Some(time),
+        idle: false,
+    };
+    Marks {
+        wall: WallTime(0),
+        clock: EventTime::MIN,
+        topics: vec![("cloudappevents".into(), sources)],
+        sources: (0..sources).map(mark).collect(),
+        settings: [0; 32],
+    }
+}
+
+/// What JOIN says of `alerts` alerts that all have the same `matches` activities: rows and summaries.
+pub(crate) fn outputs(alerts: u32, matches: u64) -> Vec<Output> {
+    let story = Story::new(1);
+    let mut records = story.activities(0..matches, SIZE);
+    records.extend((1..=alerts).map(|number| story.alert(number, matches)));
+    let mut partition = Partition::open(Memory::default(), None);
+    partition.apply(records.iter().map(|record| decoded(record)));
+    let mut outputs = Vec::new();
+    let end = LogRecord::Marks(marks(1, Story::time(matches)));
+    partition.apply_to(std::iter::once(end), &mut |output| outputs.push(output));
+    outputs
+}
+
+/// An emitter that tells of everything, in records of at most `limit` bytes.
+pub(crate) fn emitter(limit: Option<usize>) -> Emitter {
+    Emitter {
+        widening: Widening::default(),
+        summaries: true,
+        unmatched: true,
+        limit,
+    }
 }

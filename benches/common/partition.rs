@@ -1,0 +1,61 @@
+use alerttrail::join::{Joiner, Limit, Outbox, Output};
+use alerttrail::log::LogRecord;
+use alerttrail::store::{Base as _, Memory, Txn};
+use std::time::Duration;
+
+/// Log records in one transaction: as many as JOIN takes in at the most.
+const BATCH: usize = 2_000;
+
+/// A partition over state in memory: its state, and who works on it.
+pub(crate) struct Partition {
+    pub(crate) base: Memory,
+    /// Outputs so far.
+    pub(crate) outputs: u64,
+    joiner: Joiner,
+    offset: i64,
+}
+
+impl Partition {
+    pub(crate) fn open(base: Memory, retention: Option<Duration>) -> Self {
+        let joiner = Joiner::open(&base, retention).unwrap();
+        Self {
+            base,
+            outputs: 0,
+            offset: joiner.next_offset(),
+            joiner,
+        }
+    }
+
+    /// Takes in records with everything that follows from them, and writes state behind every full outbox and every batch.
+    pub(crate) fn apply<'r>(&mut self, records: impl Iterator<Item = LogRecord<'r>>) {
+        self.apply_to(records, &mut |output| drop(std::hint::black_box(output)));
+    }
+
+    /// The same, and hands over what there is to say.
+    pub(crate) fn apply_to<'r>(&mut self, records: impl Iterator<Item = LogRecord<'r>>, each: &mut dyn FnMut(Output)) {
+        let mut records = records.peekable();
+        let mut outbox = Outbox::new(Limit::default());
+        loop {
+            let mut txn = Txn::new(&self.base);
+            for _ in 0..BATCH {
+                if !self.joiner.step(&mut txn, &mut outbox).unwrap() || outbox.is_full() {
+                    break;
+                }
+                let Some(record) = records.next() else { break };
+                self.joiner.begin(self.offset, record, &mut txn).unwrap();
+                self.offset += 1;
+            }
+            let done = self.joiner.step(&mut txn, &mut outbox).unwrap();
+            for (_, output) in outbox.drain() {
+                self.outputs += 1;
+                each(output);
+            }
+            self.joiner.save(&mut txn).unwrap();
+            let batch = txn.into_batch();
+            self.base.write(batch).unwrap();
+            if done && records.peek().is_none() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What JOIN says, to the bytes that readers get: one group for each output format.
+//!
+//! `cargo bench --no-default-features --bench emit`; the throughput is that of the bytes that come out.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+
+mod common;
+
+use std::hint::black_box;
+
+use alerttrail::emit::{Emitted, Emitter};
+use alerttrail::join::Output;
+use criterion::{Criterion, Throughput};
+
+/// A limit that a row of ordinary size passes only with its alert cut.
+const TIGHT: usize = 4_000;
+
+/// Emits all of `outputs`; the bytes of their values together.
+fn emit(emitter: &Emitter, outputs: &[&Output], value: &mut Vec<u8>) -> u64 {
+    let one = |output: &&Output| match emitter.emit(output, 7, value) {
+        Emitted::Record(_) => black_box(&*value).len() as u64,
+        other => panic!("not told: {other:?}"),
+    };
+    outputs.iter().map(one).sum()
+}
+
+fn measure(criterion: &mut Criterion, format: &str, outputs: &[Output]) {
+    let (rows, summaries): (Vec<&Output>, Vec<&Output>) = outputs.iter().partition(|output| matches!(output, Output::Row(_)));
+    let mut group = criterion.benchmark_group(format!("emit/{format}"));
+    for (name, outputs, limit) in [
+        ("rows", &rows, None),
+        ("rows_cut", &rows, Some(TIGHT)),
+        ("summaries", &summaries, None),
+    ] {
+        let emitter = common::emitter(limit);
+        let mut value = Vec::new();
+        let bytes = emit(&emitter, outputs, &mut value);
+        assert_eq!(
+            limit.is_some(),
+            value.windows(11).any(|window| window == b"\"truncated\""),
+            "{name}"
+        );
+        group.throughput(Throughput::Bytes(bytes));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| assert_eq!(emit(&emitter, outputs, &mut value), bytes));
+        });
+    }
+    group.finish();
+}
+
+fn main() {
+    let mut criterion = common::criterion();
+    // As many rows as summaries.
+    measure(&mut criterion, "native", &common::outputs(1_000, 1));
+    criterion.final_summary();
+}

@@ -1,0 +1,72 @@
+//! The repartition log: records to bytes and back, by what they are.
+//!
+//! `cargo bench --no-default-features --bench log`; the throughput is that of the log's bytes.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+
+mod common;
+
+use std::hint::black_box;
+
+use alerttrail::log::LogRecord;
+use common::routing::Routing;
+use common::{SIZE, Story, decoded};
+use criterion::Throughput;
+
+/// Records for each measurement.
+const RECORDS: u64 = 1_000;
+
+/// Records by what they are.
+fn cases() -> [(&'static str, Vec<Vec<u8>>); 4] {
+    let story = Story::new(1);
+    let mut elsewhere = Vec::new();
+    for number in 0..1_000 {
+        let message = story.alert_message(number, 10);
+        // Of two partitions one owns the alert, the other hears of it.
+        Routing::new(2).message(&message, &mut |_, record| {
+            if matches!(decoded(record), LogRecord::AlertElsewhere { .. }) {
+                elsewhere.push(record.to_vec());
+            }
+        });
+    }
+    let marks = LogRecord::Marks(common::marks(32, Story::time(0)));
+    [
+        ("activity", story.activities(0..RECORDS, SIZE)),
+        ("alert", (0..1_000).map(|number| story.alert(number, 10)).collect()),
+        ("alert_elsewhere", elsewhere),
+        ("marks_of_32", vec![marks.encode(Vec::new()).unwrap(); 1_000]),
+    ]
+}
+
+fn main() {
+    let mut criterion = common::criterion();
+    let cases = cases();
+    for (name, records) in &cases {
+        assert_eq!(records.len() as u64, RECORDS, "{name}");
+    }
+    let mut group = criterion.benchmark_group("log/encode");
+    for (name, bytes) in &cases {
+        let records: Vec<LogRecord<'_>> = bytes.iter().map(|record| decoded(record)).collect();
+        group.throughput(Throughput::Bytes(common::bytes(bytes)));
+        group.bench_function(*name, |bencher| {
+            // One buffer for all, as ROUTE has it.
+            let mut scratch = Vec::new();
+            bencher.iter(|| {
+                for record in &records {
+                    scratch.clear();
+                    scratch = black_box(record.encode(std::mem::take(&mut scratch)).unwrap());
+                }
+            });
+        });
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("log/decode");
+    for (name, bytes) in &cases {
+        group.throughput(Throughput::Bytes(common::bytes(bytes)));
+        group.bench_function(*name, |bencher| {
+            bencher.iter(|| bytes.iter().for_each(|record| drop(black_box(decoded(record)))));
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}

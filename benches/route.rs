@@ -1,0 +1,113 @@
+//! ROUTE without a broker: a message's bytes to the bytes of the log, and how far was read.
+//!
+//! `cargo bench --no-default-features --bench route`; the throughput of messages is that of their bytes, for the progress an element is a
+//! message or a source partition.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+
+mod common;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use alerttrail::generate::{Envelope, Options};
+use alerttrail::route::{Idleness, Progress};
+use alerttrail::time::WallTime;
+use common::Story;
+use common::routing::Routing;
+use criterion::{BenchmarkId, Criterion, Throughput};
+
+/// Messages for each measurement.
+const MESSAGES: u64 = 1_000;
+/// Partitions of the log.
+const PARTITIONS: u32 = 16;
+
+/// Take apart, read, find the partition, encode, note the progress: all that ROUTE does with a message but for sending.
+fn message(criterion: &mut Criterion) {
+    let activities = |keyed_share, envelope| {
+        common::messages(&Options {
+            activities: MESSAGES,
+            alerts: 10,
+            keyed_share,
+            envelope,
+            ..Options::default()
+        })
+    };
+    let story = Story::new(1);
+    let alerts: Vec<Vec<u8>> = (1..=100).map(|number| story.alert_message(number, 10)).collect();
+    let cases = [
+        // As traffic is: 3 of 100 have a correlation id.
+        ("mixed", activities(Options::default().keyed_share, Envelope::Mixed)),
+        ("unkeyed", activities(0.0, Envelope::Streaming)),
+        ("keyed", activities(1.0, Envelope::Streaming)),
+        ("alerts", alerts),
+    ];
+    let mut group = criterion.benchmark_group("route/message");
+    for (name, messages) in cases {
+        group.throughput(Throughput::Bytes(common::bytes(&messages)));
+        group.bench_function(name, |bencher| {
+            let mut routing = Routing::new(PARTITIONS);
+            bencher.iter(|| {
+                for message in &messages {
+                    black_box(routing.message(message, &mut |partition, record| {
+                        black_box((partition, record));
+                    }));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// The progress of `sources` partitions of one topic, each with an activity read and an end known.
+fn progress(sources: u32) -> Progress {
+    let mut progress = Progress::default();
+    for partition in 0..sources {
+        progress.assign("cloudappevents", partition, 0, WallTime(0));
+        progress.ended_at("cloudappevents", partition, 1, WallTime(1));
+        let read = progress.read("cloudappevents", partition, 1).unwrap();
+        read.activities(Some(Story::time(0)), WallTime(1));
+    }
+    progress
+}
+
+fn note(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("route/progress/read");
+    group.throughput(Throughput::Elements(MESSAGES));
+    for sources in [1_u32, 32, 256] {
+        let mut progress = progress(sources);
+        group.bench_function(BenchmarkId::from_parameter(sources), |bencher| {
+            bencher.iter(|| {
+                for (offset, partition) in (0..MESSAGES).zip((0..sources).cycle()) {
+                    let read = progress.read("cloudappevents", black_box(partition), 2).unwrap();
+                    read.activities(Some(Story::time(offset)), WallTime(2));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn marks(criterion: &mut Criterion) {
+    let idleness = Idleness {
+        timeout: Duration::from_secs(60),
+        out_of_orderness: Duration::from_secs(300),
+    };
+    let mut group = criterion.benchmark_group("route/progress/marks");
+    for sources in [1_u32, 32, 256] {
+        let mut progress = progress(sources);
+        group.throughput(Throughput::Elements(sources.into()));
+        group.bench_function(BenchmarkId::from_parameter(sources), |bencher| {
+            bencher.iter(|| black_box(progress.marks(black_box(WallTime(2)), idleness)));
+        });
+    }
+    group.finish();
+}
+
+fn main() {
+    let mut criterion = common::criterion();
+    message(&mut criterion);
+    note(&mut criterion);
+    marks(&mut criterion);
+    criterion.final_summary();
+}

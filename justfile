@@ -28,9 +28,13 @@ fmt:
 faults *arguments:
     scripts/faults {{arguments}}
 
-# Measure the parts in the hot path.
+# Measure the parts of the hot path, and say what moved; --core leaves out RocksDB, --record records.
 bench *arguments:
-    cargo bench {{arguments}}
+    scripts/bench {{arguments}}
+
+# Count the instructions of fixed pieces of work; --record records.
+instructions *arguments:
+    scripts/instructions {{arguments}}
 
 # Start a Kafka broker for tests; prints its address.
 broker-up *arguments:

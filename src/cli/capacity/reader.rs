@@ -219,12 +219,15 @@ impl Reader {
                     }
                 }
             }
-            Ok(LogRecord::Activity(activity)) => {
+            Ok(LogRecord::Activities(activities)) => {
                 let Some(times) = times else { return };
-                let due = activity.time.ticks().saturating_sub(times.event.ticks());
-                let due = Duration::from_nanos(u64::try_from(due).unwrap_or(0) * 100);
-                if due >= times.hold.0 && due < times.hold.1 {
-                    heard.ingest.record(times.begin.elapsed().saturating_sub(due));
+                let came = times.begin.elapsed();
+                for activity in activities {
+                    let due = activity.time.ticks().saturating_sub(times.event.ticks());
+                    let due = Duration::from_nanos(u64::try_from(due).unwrap_or(0) * 100);
+                    if due >= times.hold.0 && due < times.hold.1 {
+                        heard.ingest.record(came.saturating_sub(due));
+                    }
                 }
             }
             _ => {}

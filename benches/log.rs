@@ -1,6 +1,6 @@
 //! The repartition log: records to bytes and back, by what they are.
 //!
-//! `cargo bench --no-default-features --bench log`; the throughput is that of the log's bytes.
+//! `cargo bench --no-default-features --bench log`; an element is a record.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 
@@ -47,7 +47,7 @@ fn main() {
     let mut group = criterion.benchmark_group("log/encode");
     for (name, bytes) in &cases {
         let records: Vec<LogRecord<'_>> = bytes.iter().map(|record| decoded(record)).collect();
-        group.throughput(Throughput::Bytes(common::bytes(bytes)));
+        group.throughput(Throughput::Elements(RECORDS));
         group.bench_function(*name, |bencher| {
             // One buffer for all, as ROUTE has it.
             let mut scratch = Vec::new();
@@ -62,7 +62,7 @@ fn main() {
     group.finish();
     let mut group = criterion.benchmark_group("log/decode");
     for (name, bytes) in &cases {
-        group.throughput(Throughput::Bytes(common::bytes(bytes)));
+        group.throughput(Throughput::Elements(RECORDS));
         group.bench_function(*name, |bencher| {
             bencher.iter(|| bytes.iter().for_each(|record| drop(black_box(decoded(record)))));
         });

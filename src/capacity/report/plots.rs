@@ -16,10 +16,10 @@ pub(super) fn short(value: &f64) -> String {
         m if m >= 1e3 => (value / 1e3, "k"),
         _ => (*value, ""),
     };
-    let digits = if scaled.fract().abs() < 0.05 || scaled.abs() >= 100.0 {
-        0
-    } else {
-        1
+    let digits = match scaled.abs() {
+        s if s >= 100.0 || s.fract() < 0.005 => 0,
+        s if s >= 1.0 => 1,
+        _ => 2,
     };
     format!("{scaled:.digits$}{unit}")
 }
@@ -37,6 +37,8 @@ const MILLIS: Axis = Axis {
 /// A share that stands at the axis of percentiles, which has a step for each nine.
 fn nines(value: &f64) -> String {
     match value.round() as i64 {
+        // Between two steps: a line without a word.
+        whole if (value - whole as f64).abs() > 0.01 => String::new(),
         0 => "0 %".to_owned(),
         1 => "90 %".to_owned(),
         2 => "99 %".to_owned(),
@@ -241,4 +243,35 @@ fn points(step: &Step, y: fn(&Sample) -> Option<f64>) -> Vec<(f64, f64)> {
     // Of several the greatest stays: a peak must not vanish from the picture.
     let greatest = |some: &[(f64, f64)]| some.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
     points.chunks(every).filter_map(greatest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_at_an_axis_is_told_apart() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (0.05, "0.05"),
+            (0.1, "0.10"),
+            (1.5, "1.5"),
+            (2.0, "2"),
+            (12_000.0, "12k"),
+            (1.5e6, "1.5M"),
+            (150.4, "150"),
+        ] {
+            assert_eq!(short(&value), expected);
+        }
+        for (value, expected) in [
+            (0.0, "0 %"),
+            (0.5, ""),
+            (1.0, "90 %"),
+            (1.5, ""),
+            (2.0, "99 %"),
+            (4.0, "99.99 %"),
+        ] {
+            assert_eq!(nines(&value), expected);
+        }
+    }
 }

@@ -3,7 +3,8 @@
 //! `scripts/bench` runs it: `figures FOLDER [--record | --add]`. FOLDER is criterion's own; `--record` puts what is there in place of
 //! `benches/figures.json`, `--add` puts it in beside what else is there, if that is of the same machine.
 //!
-//! A figure has moved when its median differs by more than [`NOISE`] and the two intervals of confidence do not touch.
+//! A figure has moved when its median differs by more than the noise and the two intervals of confidence do not touch. The interval alone
+//! would not do: it tells how sure a median is within one run, and somebody else's work moves all of a run.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program of its own")]
 
@@ -17,6 +18,10 @@ use serde::{Deserialize, Serialize};
 
 /// Percent by which the same code strays from one run to the next on a machine that does nothing else.
 const NOISE: f64 = 5.0;
+/// The same on a machine that works for others meanwhile: two runs of decode and log strayed by up to 28 %.
+const NOISE_OF_A_BUSY_MACHINE: f64 = 30.0;
+/// Cores that others may keep busy on a machine that counts as idle.
+const IDLE: f64 = 0.5;
 
 /// What is measured, and the least that could be done with the same bytes.
 const FLOORS: [(&str, &str); 3] = [
@@ -29,6 +34,8 @@ const FLOORS: [(&str, &str); 3] = [
 #[derive(Serialize, Deserialize)]
 struct Recorded {
     machine: Machine,
+    /// Cores that others kept busy.
+    others: f64,
     figures: BTreeMap<String, Figure>,
 }
 
@@ -134,6 +141,13 @@ fn machine() -> Machine {
     }
 }
 
+/// How many cores others kept busy: the load of the last minute, less the one that measured.
+fn others() -> f64 {
+    let loads = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = loads.split(' ').next().and_then(|load| load.parse::<f64>().ok());
+    load.map_or(0.0, |load| ((load - 1.0).max(0.0) * 10.0).round() / 10.0)
+}
+
 impl std::fmt::Display for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}, {} cores, {}, {}", self.processor, self.cores, self.system, self.rustc)
@@ -163,13 +177,14 @@ impl Figure {
         (self.median / before.median - 1.0) * 100.0
     }
 
-    fn has_moved(&self, before: &Self) -> bool {
+    fn has_moved(&self, before: &Self, noise: f64) -> bool {
         let apart = self.low > before.high || self.high < before.low;
-        apart && self.change(before).abs() > NOISE
+        apart && self.change(before).abs() > noise
     }
 }
 
-fn print(now: &BTreeMap<String, Figure>, before: &BTreeMap<String, Figure>) -> Vec<String> {
+/// Prints a table; what moved by more than `noise`.
+fn print(now: &BTreeMap<String, Figure>, before: &BTreeMap<String, Figure>, noise: f64) -> Vec<String> {
     let mut moved = Vec::new();
     println!(
         "{:<36} {:>10} {:>10} {:>14} {:>9}",
@@ -182,14 +197,14 @@ fn print(now: &BTreeMap<String, Figure>, before: &BTreeMap<String, Figure>) -> V
             continue;
         };
         let change = figure.change(before);
-        let verdict = match (figure.has_moved(before), change > 0.0) {
+        let verdict = match (figure.has_moved(before, noise), change > 0.0) {
             (false, _) => "",
             (true, true) => "  slower",
             (true, false) => "  faster",
         };
         let recorded = time(before.median);
         println!("{name:<36} {recorded:>10} {median:>10} {rate:>14} {change:>+8.1}%{verdict}");
-        if figure.has_moved(before) {
+        if figure.has_moved(before, noise) {
             moved.push(format!("{name} {change:+.1} %"));
         }
     }
@@ -202,20 +217,28 @@ fn print(now: &BTreeMap<String, Figure>, before: &BTreeMap<String, Figure>) -> V
 }
 
 /// Prints the table and what follows from it.
-fn compare(now: &BTreeMap<String, Figure>, recorded: Option<&Recorded>, here: &Machine) {
+fn compare(now: &BTreeMap<String, Figure>, recorded: Option<&Recorded>, here: &Machine, others: f64) {
     let Some(recorded) = recorded else {
-        print(now, &BTreeMap::new());
+        print(now, &BTreeMap::new(), NOISE);
         println!("nothing is recorded to compare with: record with scripts/bench --record");
         return;
     };
-    let moved = print(now, &recorded.figures);
+    let busy = others.max(recorded.others) > IDLE;
+    let noise = if busy { NOISE_OF_A_BUSY_MACHINE } else { NOISE };
+    let moved = print(now, &recorded.figures, noise);
     println!("recorded on {}", recorded.machine);
     if *here != recorded.machine {
         println!("measured on {here}: what differs may be the machine's doing");
     }
+    if busy {
+        println!(
+            "others kept {} cores busy at the recording, {others} now: small moves are not told",
+            recorded.others
+        );
+    }
     match moved.as_slice() {
-        [] => println!("nothing moved beyond the noise of {NOISE} %"),
-        moved => println!("moved beyond the noise of {NOISE} %: {}", moved.join(", ")),
+        [] => println!("nothing moved beyond the noise of {noise} %"),
+        moved => println!("moved beyond the noise of {noise} %: {}", moved.join(", ")),
     }
 }
 
@@ -238,14 +261,20 @@ fn run(arguments: &[&str]) -> Result<(), String> {
         false => None,
     };
     let machine = machine();
-    compare(&now, recorded.as_ref(), &machine);
+    let others = others();
+    compare(&now, recorded.as_ref(), &machine, others);
     let Some(add) = record else { return Ok(()) };
-    let mut figures = match recorded {
-        Some(recorded) if add && recorded.machine == machine => recorded.figures,
-        _ => BTreeMap::new(),
+    let mut record = match recorded {
+        Some(recorded) if add && recorded.machine == machine => recorded,
+        _ => Recorded {
+            machine,
+            others,
+            figures: BTreeMap::new(),
+        },
     };
-    figures.extend(now);
-    let text = serde_json::to_string_pretty(&Recorded { machine, figures }).map_err(|error| error.to_string())?;
+    record.others = record.others.max(others);
+    record.figures.extend(now);
+    let text = serde_json::to_string_pretty(&record).map_err(|error| error.to_string())?;
     fs::write(file(), text + "\n").map_err(|error| format!("cannot write {}: {error}", file().display()))?;
     println!("recorded in benches/figures.json");
     Ok(())

@@ -7,7 +7,7 @@ use alerttrail::config::Config;
 use alerttrail::decode::{Decoder, Identity, KeyPath, Path, Settings, Tenants, timestamp};
 use alerttrail::emit::{Emitter, Kind};
 use alerttrail::join::{Joiner, Limit, Outbox};
-use alerttrail::json::{MAX_DEPTH, canonical, compact, depth, members, one_line, unescape};
+use alerttrail::json::{Index, MAX_DEPTH, canonical, compact, depth, members, one_line, unescape};
 use alerttrail::log::{LogRecord, Mark, Marks};
 use alerttrail::pipeline::local::{Local, Output};
 use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
@@ -184,6 +184,9 @@ pub(crate) fn canonical_form(data: &[u8]) {
         drop(member.name());
     }
     drop(unescape(data));
+    if std::str::from_utf8(data).is_ok() {
+        assert_eq!(Index::default().read(data).is_ok(), is_json(data));
+    }
     if !is_json(data) {
         return;
     }

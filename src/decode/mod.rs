@@ -98,6 +98,28 @@ impl Decoder {
         }
     }
 
+    /// Leaves out the identities of activities, which cost more than all the rest of a record: they are zeros. What else is found, and
+    /// what is rejected, is the same. [`Decoder::activity`] finds them later, for the rows that turn out to matter.
+    #[must_use]
+    pub fn without_identities(mut self) -> Self {
+        self.activities.anonymous = true;
+        self
+    }
+
+    /// Reads again the row of an activity that was found before, in `tenant`; `None` when it is no longer one.
+    pub fn activity<'a>(&mut self, row: &'a [u8], tenant: &str) -> Option<Activity<'a>> {
+        let mut index = std::mem::take(&mut self.index);
+        let read = match simdutf8::basic::from_utf8(row).is_ok() && index.read(row).is_ok() {
+            true => self.activities.read(&Cursor::indexed(row, &index), tenant, &mut self.room).ok(),
+            false => None,
+        };
+        self.index = index;
+        match read {
+            Some(Decoded::Activity(activity)) => Some(activity),
+            _ => None,
+        }
+    }
+
     /// Calls `each` with every record of a Kafka message's value, in their order. An empty batch has none.
     pub fn decode<'a>(&mut self, message: Option<&'a [u8]>, each: &mut dyn FnMut(Item<'a>)) {
         let whole = |what| Item {

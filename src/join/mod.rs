@@ -37,8 +37,10 @@ use serde::{Deserialize, Serialize};
 pub use output::{Answer, ClosedBy, Limit, Op, Outbox, Output, PairRows, Reason, Row, Summary};
 
 use crate::log::LogRecord;
+use crate::record::Key;
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
-use crate::time::{EventTime, WallTime};
+use crate::time::{EventTime, WallTime, Window};
+use state::{AlertState, Held};
 use work::Step;
 
 /// The state machine of one partition of the repartition log.
@@ -239,6 +241,16 @@ impl Joiner {
             Some(timer) => Ok(Some(EventTime::from_ticks(keys::timer_time(&timer?.0)?))),
             None => Ok(None),
         }
+    }
+
+    /// Hands the key and the window of every alert that has not been answered yet to `each`.
+    pub fn open_windows<B: Base>(base: &B, each: &mut dyn FnMut(&Key, Window)) -> Result<(), Error> {
+        for pair in base.scan(Table::Alerts, keys::alerts(), Direction::Forward) {
+            if let AlertState::Here(Held { key, window, answer: None, .. }) = state::decode(&pair?.1, "alert")? {
+                each(&key, window);
+            }
+        }
+        Ok(())
     }
 
     /// What happened since this was last asked.

@@ -1,6 +1,6 @@
 //! State: ordered tables of bytes, read through a transaction, changed by one atomic write.
 //!
-//! [`Base`] is what holds the state: [`Memory`], or RocksDB (`rocks`). A [`Txn`] lays changes over a base and reads its own writes, so
+//! [`Base`] is what holds the state: [`Memory`], RocksDB (`rocks`), or first the one and then the other ([`Spilling`]). A [`Txn`] lays changes over a base and reads its own writes, so
 //! that the join is the same code over both; what it gathered becomes one [`Batch`]. [`keys`] lays out the bytes of every key. [`StateDir`] is
 //! the folder of one instance, [`Origin`] says which log a partition's folder belongs to. Damage is never repaired: it is an error that
 //! [`Error::is_corruption`] knows, and the state is rebuilt from the log. Nothing here knows what the state means. The differential test `tests/it/store.rs` holds the bases against each other.
@@ -16,6 +16,7 @@ mod origin;
 mod rocks;
 #[cfg(feature = "rocksdb")]
 mod seal;
+mod spilling;
 #[cfg(feature = "rocksdb")]
 mod tuning;
 mod txn;
@@ -28,6 +29,7 @@ pub use origin::Origin;
 pub use rocks::{Durability, Rocks};
 #[cfg(feature = "rocksdb")]
 pub use tuning::Shared;
+pub use spilling::Spilling;
 pub use txn::Txn;
 
 /// The tables. Their numbers and names are part of the stored format.

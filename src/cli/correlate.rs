@@ -146,7 +146,7 @@ fn join_over<B: Base>(base: B, means: Means, args: &Args, config: &Config, run: 
     };
     let threads = means.threads;
     let mut local = Local::new(config.decode.clone(), means, base, emitter, output)?;
-    let mut parts = ordered(threads, chunks(args.input.clone(), bar.clone()), || {
+    let mut parts = ordered("scan", threads, chunks(args.input.clone(), bar.clone()), || {
         let mut scanner = Scanner::new(&config.decode);
         move |chunk: Result<Chunk, file::Error>| chunk.map(|chunk| scanner.scan(chunk))
     });

@@ -76,6 +76,17 @@ impl ActivityReader {
         }))
     }
 
+    /// Of a row that has been read before, without looking at what is not hashed.
+    pub(super) fn identity(&self, row: &Cursor<'_, '_>, tenant: &str, room: &mut Room) -> Option<ActivityId> {
+        match self.identity {
+            Identity::Content => by_content(row.clone()).ok(),
+            Identity::ReportId => match self.read(row, tenant, room) {
+                Ok(Decoded::Activity(activity)) => Some(activity.id),
+                _ => None,
+            },
+        }
+    }
+
     fn valid(&self, time: Option<Option<EventTime>>) -> Result<EventTime, Fault> {
         let places = &self.time_places;
         match time {
@@ -114,7 +125,9 @@ fn by_report_id(key: &Key, time: EventTime, report_id: &[u8], row: &[u8]) -> Res
 
 /// What goes on does not depend on what the identity is made of.
 fn shallow(row: &[u8]) -> Result<(), TooDeep> {
-    match depth(row) > MAX_DEPTH {
+    // Nearly every row has fewer brackets, wherever they are, than it would take.
+    let brackets = memchr::memchr2_iter(b'{', b'[', row).take(MAX_DEPTH + 1).count();
+    match brackets > MAX_DEPTH && depth(row) > MAX_DEPTH {
         true => Err(TooDeep),
         false => Ok(()),
     }

@@ -26,7 +26,7 @@ pub use reject::{Reason, Reject};
 pub use settings::{Identity, KeyPath, Path, Settings, Tenants};
 
 use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, canonical_at, depth};
-use crate::record::{Activity, Alert};
+use crate::record::{Activity, ActivityId, Alert, Key};
 use crate::time::EventTime;
 use activity::ActivityReader;
 use alert::AlertReader;
@@ -99,25 +99,26 @@ impl Decoder {
     }
 
     /// Leaves out the identities of activities, which cost more than all the rest of a record: they are zeros. What else is found, and
-    /// what is rejected, is the same. [`Decoder::activity`] finds them later, for the rows that turn out to matter.
+    /// what is rejected, is the same. [`Decoder::identity`] finds them later, for the rows that turn out to matter.
     #[must_use]
     pub fn without_identities(mut self) -> Self {
         self.activities.anonymous = true;
         self
     }
 
-    /// Reads again the row of an activity that was found before, in `tenant`; `None` when it is no longer one.
-    pub fn activity<'a>(&mut self, row: &'a [u8], tenant: &str) -> Option<Activity<'a>> {
+    /// The identity of an activity that was found before, by its row; `None` when that is no activity's.
+    pub fn identity(&mut self, key: &Key, row: &[u8]) -> Option<ActivityId> {
+        let tenant = std::str::from_utf8(key.tenant.as_bytes()).ok()?;
         let mut index = std::mem::take(&mut self.index);
-        let read = match simdutf8::basic::from_utf8(row).is_ok() && index.read(row).is_ok() {
-            true => self.activities.read(&Cursor::indexed(row, &index), tenant, &mut self.room).ok(),
+        let id = match simdutf8::basic::from_utf8(row).is_ok() && index.read(row).is_ok() {
+            true => {
+                let start = Cursor::indexed(row, &index);
+                self.activities.identity(&start, tenant, &mut self.room)
+            }
             false => None,
         };
         self.index = index;
-        match read {
-            Some(Decoded::Activity(activity)) => Some(activity),
-            _ => None,
-        }
+        id
     }
 
     /// Calls `each` with every record of a Kafka message's value, in their order. An empty batch has none.

@@ -151,17 +151,20 @@ impl FileSource {
                 return Ok(Some(self.chunk(bytes, documents)));
             }
         }
-        while bytes.len() < CHUNK {
-            if self
-                .reader
-                .by_ref()
-                .take((CHUNK - bytes.len()) as u64)
-                .read_to_end(&mut bytes)?
-                == 0
-            {
-                break;
+        let mut filled = bytes.len();
+        bytes.resize(filled.max(CHUNK), 0);
+        // In reads so large that nothing buffers them on the way.
+        while let Some(room) = bytes.get_mut(filled..)
+            && !room.is_empty()
+        {
+            match self.reader.read(room) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
+        bytes.truncate(filled);
         if bytes.last().is_some_and(|last| *last != b'\n') {
             self.reader.read_until(b'\n', &mut bytes)?;
         }

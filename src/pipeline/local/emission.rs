@@ -39,7 +39,7 @@ impl Emission {
     pub(super) fn new(emitter: Emitter, rows: &Arc<Rows>, threads: usize) -> Self {
         let most_under_way = AHEAD * threads;
         let (pieces, given) = sync_channel::<Piece>(most_under_way);
-        let written = ordered(threads, move || given.recv().ok(), || {
+        let written = ordered("emit", threads, move || given.recv().ok(), || {
             let (emitter, rows) = (emitter.clone(), rows.clone());
             let mut room = Room::default();
             move |piece| write(piece, &emitter, &rows, &mut room)

@@ -26,7 +26,7 @@ use crate::decode::{Decoder, Settings};
 use crate::emit::Emitter;
 use crate::join::{self, Joiner, Limit, Outbox};
 use crate::log::LogRecord;
-use crate::record::{Activity, ActivityId};
+use crate::record::Activity;
 use crate::shutdown::Shutdown;
 use crate::store::{self, Base, Txn};
 use crate::time::WallTime;
@@ -176,11 +176,12 @@ impl<B: Base, O: Output> Local<B, O> {
             let spot = match &activity.row {
                 Row::Made(row) => self.keeper.copy(row)?,
                 Row::Within(range) => {
+                    let row = chunk.bytes().get(range.clone()).unwrap_or_default();
                     let place = chunk.place();
-                    let spot = place.and_then(|place| self.keeper.spot(&chunk.file, place, range.start, range.len()));
+                    let spot = place.and_then(|place| self.keeper.spot(&chunk.file, place, range.start, row));
                     match spot {
                         Some(spot) => spot,
-                        None => self.keeper.copy(chunk.bytes().get(range.clone()).unwrap_or_default())?,
+                        None => self.keeper.copy(row)?,
                     }
                 }
             };
@@ -247,7 +248,7 @@ impl<B: Base, O: Output> Local<B, O> {
             let piece: Vec<Wanted> = activities.by_ref().take(PIECE).collect();
             (!piece.is_empty()).then_some(piece)
         };
-        let mut identified = ordered(self.means.threads, pieces, || {
+        let mut identified = ordered("identify", self.means.threads, pieces, || {
             let mut identifier = Identifier::new(&self.settings, &self.keeper.rows);
             move |piece: Vec<Wanted>| -> Result<Vec<Activity<'static>>, Error> {
                 piece.into_iter().map(|wanted| identifier.identify(&wanted)).collect()
@@ -314,19 +315,12 @@ impl Identifier {
     /// The activity, with the place of its row for a row.
     fn identify(&mut self, wanted: &Wanted) -> Result<Activity<'static>, Error> {
         self.rows.read(wanted.spot, &mut self.row)?;
-        let id = self.id(wanted).ok_or_else(|| Error::Changed(self.rows.name(wanted.spot)))?;
+        let id = self.decoder.identity(&wanted.key, &self.row);
         Ok(Activity {
             key: (*wanted.key).clone(),
             time: wanted.time,
-            id,
+            id: id.ok_or(store::Error::Damaged { what: "row" })?,
             row: wanted.spot.to_bytes().into(),
         })
-    }
-
-    /// `None` when the row is not the one that was read before.
-    fn id(&mut self, wanted: &Wanted) -> Option<ActivityId> {
-        let tenant = std::str::from_utf8(wanted.key.tenant.as_bytes()).ok()?;
-        let activity = self.decoder.activity(&self.row, tenant)?;
-        (activity.key == *wanted.key && activity.time == wanted.time).then_some(activity.id)
     }
 }

@@ -32,8 +32,8 @@ enum Promise<T> {
 /// Pieces under way for each thread.
 pub(super) const AHEAD: usize = 2;
 
-/// Has `threads` threads do, each with a worker of its own, what `source` gives until it gives nothing more.
-pub fn ordered<J, T, S, W>(threads: usize, source: S, worker: impl Fn() -> W) -> Ordered<T>
+/// Has `threads` threads of this name do, each with a worker of its own, what `source` gives until it gives nothing more.
+pub fn ordered<J, T, S, W>(name: &str, threads: usize, source: S, worker: impl Fn() -> W) -> Ordered<T>
 where
     J: 'static,
     T: Send + 'static,
@@ -44,7 +44,9 @@ where
     let source = Arc::new(Mutex::new((source, promise)));
     for _ in 0..threads.max(1) {
         let (source, mut work) = (source.clone(), worker());
-        std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        // With fewer threads than were asked for it takes longer. With none the queue tells so.
+        let spawned = thread.spawn(move || {
             while let Some((piece, answer)) = take(&source) {
                 // Whoever asked may have gone.
                 if answer.send(work(piece)).is_err() {
@@ -52,6 +54,9 @@ where
                 }
             }
         });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "cannot start another thread");
+        }
     }
     Ordered { queue, next: None }
 }
@@ -139,6 +144,7 @@ mod tests {
         for threads in [1, 2, 7] {
             let mut numbers = 0..200u64;
             let results = ordered(
+                "test",
                 threads,
                 move || numbers.next(),
                 || {
@@ -158,6 +164,7 @@ mod tests {
         let (say, heard) = sync_channel(1_000);
         let mut numbers = 0..100;
         let mut results = ordered(
+            "test",
             2,
             move || {
                 let number = numbers.next();
@@ -175,7 +182,7 @@ mod tests {
     #[test]
     fn a_thread_that_fails_is_no_end() {
         let mut numbers = 0..3;
-        let mut results = ordered(1, move || numbers.next(), || {
+        let mut results = ordered("test", 1, move || numbers.next(), || {
             |number| {
                 assert!(number != 1, "a fault of the work, as this test wants it");
                 number
@@ -188,7 +195,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_waited_for_no_longer_than_asked() {
         let (give, given) = sync_channel::<u8>(1);
-        let mut results = ordered(1, move || given.recv().ok(), || |number| number);
+        let mut results = ordered("test", 1, move || given.recv().ok(), || |number| number);
         assert!(matches!(results.next_within(Duration::from_millis(1)), Next::Pending));
         give.send(7).unwrap();
         drop(give);

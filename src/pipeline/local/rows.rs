@@ -13,33 +13,48 @@ const MOST_FILES: usize = 128;
 /// Where a row stands: state holds this in the row's stead, and memory holds no rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Spot {
-    file: u32,
     offset: u64,
-    length: u64,
+    file: u32,
+    length: u32,
+    /// CRC-32 of the row: what is read again must be what was read before.
+    check: u32,
 }
 
 impl Spot {
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let parts: [&[u8]; 3] = [
-            &self.file.to_be_bytes(),
+        let parts: [&[u8]; 4] = [
             &self.offset.to_be_bytes(),
+            &self.file.to_be_bytes(),
             &self.length.to_be_bytes(),
+            &self.check.to_be_bytes(),
         ];
         parts.concat()
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (file, rest) = bytes.split_first_chunk()?;
-        let (offset, rest) = rest.split_first_chunk()?;
+        let (offset, rest) = bytes.split_first_chunk()?;
+        let (file, rest) = rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
         Some(Self {
-            file: u32::from_be_bytes(*file),
             offset: u64::from_be_bytes(*offset),
-            length: u64::from_be_bytes(*rest.first_chunk()?),
+            file: u32::from_be_bytes(*file),
+            length: u32::from_be_bytes(*length),
+            check: u32::from_be_bytes(*rest.first_chunk()?),
         })
     }
 
     pub(super) fn length(self) -> usize {
-        usize::try_from(self.length).unwrap_or(usize::MAX)
+        self.length as usize
+    }
+
+    /// Of `row` at `offset` of a file. Nothing longer than 4 GiB is JSON to us.
+    fn of(row: &[u8], file: u32, offset: u64) -> Self {
+        Self {
+            offset,
+            file,
+            length: u32::try_from(row.len()).unwrap_or(u32::MAX),
+            check: crc32fast::hash(row),
+        }
     }
 }
 
@@ -62,13 +77,11 @@ impl Rows {
         kept.file.read_exact_at(row, spot.offset).map_err(|cause| Error::Again {
             file: kept.name.to_string(),
             cause,
-        })
-    }
-
-    /// The name of the file that `spot` is in.
-    pub(super) fn name(&self, spot: Spot) -> String {
-        let files = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        files.get(spot.file as usize).map(|kept| kept.name.to_string()).unwrap_or_default()
+        })?;
+        match crc32fast::hash(row) == spot.check {
+            true => Ok(()),
+            false => Err(Error::Changed(kept.name.to_string())),
+        }
     }
 
     fn add(&self, kept: Kept) -> u32 {
@@ -106,8 +119,8 @@ impl Keeper {
         }
     }
 
-    /// The row's `length` bytes at `within` of what begins at `place` of the file of this name; `None` when they must be copied.
-    pub(super) fn spot(&mut self, name: &Arc<str>, place: &Place, within: usize, length: usize) -> Option<Spot> {
+    /// Of `row`, which stands `within` bytes behind `place` in the file of this name; `None` when it must be copied.
+    pub(super) fn spot(&mut self, name: &Arc<str>, place: &Place, within: usize, row: &[u8]) -> Option<Spot> {
         let number = match &self.last {
             Some((file, number)) if Arc::ptr_eq(file, &place.file) => *number,
             _ if self.inputs == MOST_FILES => return None,
@@ -121,11 +134,7 @@ impl Keeper {
                 number
             }
         };
-        Some(Spot {
-            file: number,
-            offset: place.offset + within as u64,
-            length: length as u64,
-        })
+        Some(Spot::of(row, number, place.offset + within as u64))
     }
 
     /// Copies a row.
@@ -150,13 +159,9 @@ impl Keeper {
             }
         };
         copies.file.write_all(row)?;
-        let offset = copies.length;
+        let spot = Spot::of(row, copies.number, copies.length);
         copies.length += row.len() as u64;
-        Ok(Spot {
-            file: copies.number,
-            offset,
-            length: row.len() as u64,
-        })
+        Ok(spot)
     }
 
     /// To be called before rows are read again.
@@ -184,10 +189,10 @@ mod tests {
         let mut keeper = Keeper::new(folder.path().to_owned());
         let name: Arc<str> = "in".into();
         let spots = [
-            keeper.spot(&name, &place, 1, 3).unwrap(),
+            keeper.spot(&name, &place, 1, b"456").unwrap(),
             keeper.copy(b"abc").unwrap(),
             keeper.copy(b"").unwrap(),
-            keeper.spot(&name, &place, 0, 2).unwrap(),
+            keeper.spot(&name, &place, 0, b"34").unwrap(),
             keeper.copy(b"de").unwrap(),
         ];
         keeper.flush().unwrap();
@@ -198,9 +203,12 @@ mod tests {
             assert_eq!(row, expected.as_bytes());
         }
         assert_eq!(Spot::from_bytes(&[0; 19]), None);
-        let behind = keeper.spot(&name, &place, 6, 2).unwrap();
+        let behind = keeper.spot(&name, &place, 6, b"9_").unwrap();
         let error = keeper.rows.read(behind, &mut row).unwrap_err().to_string();
         assert!(error.starts_with("cannot read in again: "), "{error}");
+        let other = keeper.spot(&name, &place, 2, b"57").unwrap();
+        let error = keeper.rows.read(other, &mut row).unwrap_err().to_string();
+        assert!(error.starts_with("in was changed while it was read"), "{error}");
     }
 
     #[test]
@@ -209,7 +217,7 @@ mod tests {
         let mut keeper = Keeper::new(std::env::temp_dir());
         let mut spot = || {
             let file = Arc::new(input.reopen().unwrap());
-            keeper.spot(&"in".into(), &Place { file, offset: 0 }, 0, 0)
+            keeper.spot(&"in".into(), &Place { file, offset: 0 }, 0, b"")
         };
         let kept = (0..MOST_FILES + 3).filter_map(|_| spot()).count();
         assert_eq!(kept, MOST_FILES);

@@ -41,7 +41,8 @@ pub(super) struct Args {
     /// A configuration file, for [correlation], [tenants], input.identity, output.unmatched and state.memory
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where state is kept while it runs, in a folder that is removed at the end [default: the system's temporary folder]
+    /// Where state goes that memory does not hold, and rows of compressed files and standard input, in a folder that is removed at the end
+    /// [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     temp_dir: Option<PathBuf>,
 }

@@ -246,7 +246,13 @@ impl Joiner {
     /// Hands the key and the window of every alert that has not been answered yet to `each`.
     pub fn open_windows<B: Base>(base: &B, each: &mut dyn FnMut(&Key, Window)) -> Result<(), Error> {
         for pair in base.scan(Table::Alerts, keys::alerts(), Direction::Forward) {
-            if let AlertState::Here(Held { key, window, answer: None, .. }) = state::decode(&pair?.1, "alert")? {
+            if let AlertState::Here(Held {
+                key,
+                window,
+                answer: None,
+                ..
+            }) = state::decode(&pair?.1, "alert")?
+            {
                 each(&key, window);
             }
         }

@@ -27,9 +27,9 @@ pub use memory::Memory;
 pub use origin::Origin;
 #[cfg(feature = "rocksdb")]
 pub use rocks::{Durability, Rocks};
+pub use spilling::Spilling;
 #[cfg(feature = "rocksdb")]
 pub use tuning::Shared;
-pub use spilling::Spilling;
 pub use txn::Txn;
 
 /// The tables. Their numbers and names are part of the stored format.

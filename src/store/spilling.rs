@@ -53,7 +53,9 @@ impl<B: Base> Base for Spilling<B> {
                 memory.write(batch)?;
                 if memory.bytes() > self.limit {
                     let mut base = open()?;
-                    std::mem::take(memory).into_batches().try_for_each(|batch| base.write(batch))?;
+                    std::mem::take(memory)
+                        .into_batches()
+                        .try_for_each(|batch| base.write(batch))?;
                     self.state = State::Moved(base);
                 }
                 Ok(())
@@ -84,7 +86,10 @@ mod tests {
             for earlier in 0..=number {
                 assert_eq!(base.get(Table::Alerts, &[earlier]).unwrap(), Some(vec![earlier; 10]));
             }
-            let all = Span { from: vec![], to: vec![255] };
+            let all = Span {
+                from: vec![],
+                to: vec![255],
+            };
             let timers = base.scan(Table::Timers, all, Direction::Forward).count();
             assert_eq!(timers, usize::from(number > 0));
         }

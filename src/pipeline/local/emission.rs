@@ -39,11 +39,16 @@ impl Emission {
     pub(super) fn new(emitter: Emitter, rows: &Arc<Rows>, threads: usize) -> Self {
         let most_under_way = AHEAD * threads;
         let (pieces, given) = sync_channel::<Piece>(most_under_way);
-        let written = ordered("emit", threads, move || given.recv().ok(), || {
-            let (emitter, rows) = (emitter.clone(), rows.clone());
-            let mut room = Room::default();
-            move |piece| write(piece, &emitter, &rows, &mut room)
-        });
+        let written = ordered(
+            "emit",
+            threads,
+            move || given.recv().ok(),
+            || {
+                let (emitter, rows) = (emitter.clone(), rows.clone());
+                let mut room = Room::default();
+                move |piece| write(piece, &emitter, &rows, &mut room)
+            },
+        );
         Self {
             emitter,
             seq: 0,
@@ -146,7 +151,10 @@ fn write(piece: Piece, emitter: &Emitter, rows: &Rows, room: &mut Room) -> Resul
             lines.extend_from_slice(&room.value);
             lines.push(b'\n');
         }
-        if let join::Output::Row(Row { rows: Some((_, row)), .. }) = output {
+        if let join::Output::Row(Row {
+            rows: Some((_, row)), ..
+        }) = output
+        {
             room.row = row.into();
         }
     }

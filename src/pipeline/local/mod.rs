@@ -291,7 +291,10 @@ impl<B: Base, O: Output> Local<B, O> {
         if self.first_tenant.is_none() {
             self.first_tenant = seen.first_tenant;
         }
-        let others = seen.by_tenant.iter().filter(|(tenant, _)| Some(*tenant) != self.first_tenant.as_ref());
+        let others = seen
+            .by_tenant
+            .iter()
+            .filter(|(tenant, _)| Some(*tenant) != self.first_tenant.as_ref());
         self.totals.second_tenant += others.map(|(_, count)| count).sum::<u64>();
     }
 }

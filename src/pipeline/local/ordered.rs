@@ -116,7 +116,11 @@ impl<T> Default for Reuse<T> {
 impl<T: Default> Reuse<T> {
     /// One that was given back, or a new one.
     pub(super) fn get(&self) -> T {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+            .unwrap_or_default()
     }
 
     /// Gives one back.
@@ -182,12 +186,17 @@ mod tests {
     #[test]
     fn a_thread_that_fails_is_no_end() {
         let mut numbers = 0..3;
-        let mut results = ordered("test", 1, move || numbers.next(), || {
-            |number| {
-                assert!(number != 1, "a fault of the work, as this test wants it");
-                number
-            }
-        });
+        let mut results = ordered(
+            "test",
+            1,
+            move || numbers.next(),
+            || {
+                |number| {
+                    assert!(number != 1, "a fault of the work, as this test wants it");
+                    number
+                }
+            },
+        );
         assert!(matches!(results.next_within(PATIENCE), Next::Result(0)));
         assert!(matches!(results.next_within(PATIENCE), Next::Broken));
     }

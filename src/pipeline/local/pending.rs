@@ -42,11 +42,7 @@ impl Pending {
                 number
             }
         };
-        self.entries.push(Entry {
-            key: number,
-            time,
-            spot,
-        });
+        self.entries.push(Entry { key: number, time, spot });
     }
 
     /// About how many bytes of memory it takes, with what [`Pending::choose`] takes on top.
@@ -64,10 +60,7 @@ impl Pending {
     }
 
     /// Those that lie in one of the windows of their key that `windows` hands over, and those that may be one activity delivered several times.
-    pub(super) fn choose<E>(
-        self,
-        windows: impl FnOnce(&mut dyn FnMut(&Key, Window)) -> Result<(), E>,
-    ) -> Result<Vec<Wanted>, E> {
+    pub(super) fn choose<E>(self, windows: impl FnOnce(&mut dyn FnMut(&Key, Window)) -> Result<(), E>) -> Result<Vec<Wanted>, E> {
         let mut of_key = vec![Vec::new(); self.keys.len()];
         windows(&mut |key, window| {
             if let Some(number) = self.numbers.get(key)

@@ -34,7 +34,7 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
         "pipeline",
         &[
             "clock", "config", "decode", "emit", "join", "kafka", "log", "metrics", "record", "route", "shutdown", "sink",
-            "store", "time",
+            "source", "store", "time",
         ],
     ),
     (

@@ -1,4 +1,4 @@
-//! ROUTE and JOIN over files, with a log that exists only as offsets: no broker.
+//! Decoding and JOIN over files, with a log that exists only as offsets: no broker, and no ROUTE, as there is one partition and no watermark.
 //!
 //! Threads share the work, and the output is the same byte for byte however many there are: [`Scanner`]s find what chunks of the input hold,
 //! [`Local`] takes that in, in the order of the input ([`ordered`](ordered())), and other threads make the output's records.

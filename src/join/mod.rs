@@ -5,7 +5,7 @@
 //! the state, so that a window with ten million matches is answered across restarts. No IO, no clock, no randomness, and nothing whose
 //! order is not that of keys: state and output after a record are functions of the log up to it.
 //!
-//! The predicate: an activity joins an alert when their keys are equal and its time lies inside the alert's [`Window`](crate::time::Window).
+//! The predicate: an activity joins an alert when their keys are equal and its time lies inside the alert's [`Window`].
 //! For an answered alert the pairs that have gone out are, at any time, exactly its stored activities that are not behind the horizon
 //! (and those that have fallen behind it since). Every rule below keeps that true, so no emitted pair is ever remembered:
 //!

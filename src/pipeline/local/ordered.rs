@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Results of work that several threads share, in the order in which the work was given out.
 ///
-/// Threads take turns at what there is to do, so at most [`AHEAD`] results for each are under way or waiting, however unequal the pieces
+/// Threads take turns at what there is to do, so at most two results (`AHEAD`) for each are under way or waiting, however unequal the pieces
 /// are. They end when there is nothing more to do, or when this is dropped, at the latest behind the piece that they are at.
 pub struct Ordered<T> {
     queue: Receiver<Promise<T>>,

@@ -82,9 +82,7 @@ pub enum Emitted {
 impl Emitter {
     /// Writes the value of `output`'s record, caused by the log record at `seq`, into `value` (cleared first).
     pub fn emit(&self, output: &Output, seq: i64, value: &mut Vec<u8>) -> Emitted {
-        if let Output::Summary(summary) = output
-            && !self.is_told(summary)
-        {
+        if !self.tells(output) {
             return Emitted::Omitted;
         }
         let headers = Headers {
@@ -107,6 +105,14 @@ impl Emitter {
         match self.fits(output, &headers, value) {
             true => Emitted::Record(headers),
             false => Emitted::TooLarge(headers),
+        }
+    }
+
+    /// Whether `output` becomes a record.
+    pub fn tells(&self, output: &Output) -> bool {
+        match output {
+            Output::Row(_) => true,
+            Output::Summary(summary) => self.is_told(summary),
         }
     }
 

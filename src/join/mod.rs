@@ -5,7 +5,7 @@
 //! the state, so that a window with ten million matches is answered across restarts. No IO, no clock, no randomness, and nothing whose
 //! order is not that of keys: state and output after a record are functions of the log up to it.
 //!
-//! The predicate: an activity joins an alert when their keys are equal and its time lies inside the alert's [`Window`](crate::time::Window).
+//! The predicate: an activity joins an alert when their keys are equal and its time lies inside the alert's [`Window`].
 //! For an answered alert the pairs that have gone out are, at any time, exactly its stored activities that are not behind the horizon
 //! (and those that have fallen behind it since). Every rule below keeps that true, so no emitted pair is ever remembered:
 //!
@@ -37,8 +37,10 @@ use serde::{Deserialize, Serialize};
 pub use output::{Answer, ClosedBy, Limit, Op, Outbox, Output, PairRows, Reason, Row, Summary};
 
 use crate::log::LogRecord;
+use crate::record::Key;
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
-use crate::time::{EventTime, WallTime};
+use crate::time::{EventTime, WallTime, Window};
+use state::{AlertState, Held};
 use work::Step;
 
 /// The state machine of one partition of the repartition log.
@@ -239,6 +241,22 @@ impl Joiner {
             Some(timer) => Ok(Some(EventTime::from_ticks(keys::timer_time(&timer?.0)?))),
             None => Ok(None),
         }
+    }
+
+    /// Hands the key and the window of every alert that has not been answered yet to `each`.
+    pub fn open_windows<B: Base>(base: &B, each: &mut dyn FnMut(&Key, Window)) -> Result<(), Error> {
+        for pair in base.scan(Table::Alerts, keys::alerts(), Direction::Forward) {
+            if let AlertState::Here(Held {
+                key,
+                window,
+                answer: None,
+                ..
+            }) = state::decode(&pair?.1, "alert")?
+            {
+                each(&key, window);
+            }
+        }
+        Ok(())
     }
 
     /// What happened since this was last asked.

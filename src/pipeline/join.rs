@@ -2,7 +2,7 @@
 //!
 //! The order of effects, for each slice of one partition's log: apply in memory, send, wait until all of it is acknowledged (or, exactly
 //! once, commit it together with the position), write state and position in one step, and only then, at least once, have the group
-//! record the position. The state is never ahead of what went out. It may be behind, on disk by up to [`FLUSH_INTERVAL`]: then the same
+//! record the position. The state is never ahead of what went out. It may be behind, on disk by up to a minute: then the same
 //! outputs are made again, in silence up to the position that is on record or noted here, and from there on they are sent, the same bytes
 //! under the same ids.
 
@@ -42,9 +42,6 @@ const SHARES: usize = 4;
 const POLL: Duration = Duration::from_millis(50);
 /// How long the rest of a delivery is waited for when partitions came or went meanwhile: what is acknowledged need not be sent again.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a state is brought to the disk, where the memory for writes does not run out before: what is behind it is applied again after a
-/// kill.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 /// How often positions are recorded at the most.
 const RECORD_INTERVAL: Duration = Duration::from_secs(3);
 /// After this long without a record it is looked whether there is none: marks come every second.
@@ -145,7 +142,7 @@ impl<'c> Join<'c> {
                 work.look_for_stalls(&consumer)?;
                 work.look_for_folders(&consumer);
                 #[cfg(feature = "rocksdb")]
-                work.flush()?;
+                work.owners.flush()?;
             }
             work.report();
         }
@@ -373,19 +370,6 @@ impl Work<'_> {
             self.owners.close(partition);
             consumer.context().begin_anew();
         }
-    }
-
-    /// Brings states to the disk, where it is time, and looks whether that went well.
-    #[cfg(feature = "rocksdb")]
-    fn flush(&mut self) -> Result<(), Error> {
-        for owner in self.owners.iter_mut() {
-            owner.base.check()?;
-            if owner.flushed.elapsed() >= FLUSH_INTERVAL {
-                owner.flushed = clock::start();
-                owner.base.begin_flush()?;
-            }
-        }
-        Ok(())
     }
 
     /// Says how far long replays are.

@@ -1,6 +1,6 @@
 //! The only place with threads and an order of effects.
 //!
-//! [`local`] runs ROUTE and JOIN over a log in memory. `processor` runs the same two over Kafka: `route` from the input topics to the
+//! [`local`] runs the decoder and JOIN over files, with a log that exists only as offsets. `processor` runs ROUTE and JOIN over Kafka: `route` from the input topics to the
 //! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
 //! committed (`ledger`), which partitions are read from where (`route_assignment`, `route_positions`, `join_assignment`), what is sent on (`route_output`), the state of those
 //! that are joined (`owners`), which of their windows closes next (`next_close`), what is sent because of them (`join_output`) and how the group hears of us meanwhile (`attendance`), how much goes into a transaction (`pace`), what the

@@ -25,6 +25,11 @@ pub(super) type State = crate::store::Rocks;
 #[cfg(not(feature = "rocksdb"))]
 pub(super) type State = crate::store::Memory;
 
+/// How often a state is brought to the disk, where the memory for writes does not run out before: what is behind it is applied again after a
+/// kill.
+#[cfg(feature = "rocksdb")]
+const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
+
 /// A state, its state machine, and the log record applied last.
 type Opened = (State, Joiner, Option<(i64, [u8; 8])>);
 
@@ -239,6 +244,19 @@ impl<'d> Owners<'d> {
             is_known: false,
         };
         self.open.insert(partition, owner);
+        Ok(())
+    }
+
+    /// Brings states to the disk, where it is time, and looks whether that went well.
+    #[cfg(feature = "rocksdb")]
+    pub(super) fn flush(&mut self) -> Result<(), store::Error> {
+        for owner in self.open.values_mut() {
+            owner.base.check()?;
+            if owner.flushed.elapsed() >= FLUSH_INTERVAL {
+                owner.flushed = clock::start();
+                owner.base.begin_flush()?;
+            }
+        }
         Ok(())
     }
 

@@ -67,6 +67,15 @@ pub fn alert(id: &AlertId) -> Vec<u8> {
     bytes
 }
 
+/// Every alert's key.
+pub fn alerts() -> Span {
+    Span {
+        from: Vec::new(),
+        // Behind every alert id, which begins with the four bytes of a length.
+        to: vec![0xff; 5],
+    }
+}
+
 /// `key | end of window | alert`.
 pub fn answered(key: &Key, to: EventTime, id: &AlertId) -> Vec<u8> {
     let mut bytes = answered_from(key, to);

@@ -1,7 +1,7 @@
 //! State: ordered tables of bytes, read through a transaction, changed by one atomic write.
 //!
-//! [`Base`] is what holds the state: [`Memory`], or RocksDB (`rocks`). A [`Txn`] lays changes over a base and reads its own writes, so
-//! that the join is the same code over both; what it gathered becomes one [`Batch`]. [`keys`] lays out the bytes of every key. [`StateDir`] is
+//! [`Base`] is what holds the state: [`Memory`], RocksDB (`rocks`), or first the one and then the other ([`Spilling`]). A [`Txn`] lays
+//! changes over a base and reads its own writes, so that the join is the same code over all of them; what it gathered becomes one [`Batch`]. [`keys`] lays out the bytes of every key. [`StateDir`] is
 //! the folder of one instance, [`Origin`] says which log a partition's folder belongs to, `Emitted` how far its output has gone out. Damage
 //! is never repaired: it is an error that [`Error::is_corruption`] knows, and the state is rebuilt from the log. Nothing here knows what the
 //! state means. The differential test `tests/it/store.rs` holds the bases against each other.
@@ -21,6 +21,7 @@ mod origin;
 mod rocks;
 #[cfg(feature = "rocksdb")]
 mod seal;
+mod spilling;
 #[cfg(feature = "rocksdb")]
 mod tuning;
 mod txn;
@@ -33,6 +34,7 @@ pub use memory::Memory;
 pub use origin::Origin;
 #[cfg(feature = "rocksdb")]
 pub use rocks::Rocks;
+pub use spilling::Spilling;
 #[cfg(feature = "rocksdb")]
 pub use tuning::Shared;
 pub use txn::Txn;

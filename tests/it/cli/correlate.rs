@@ -157,6 +157,61 @@ fn cli_correlate_does_not_care_for_order_or_repetition() {
     assert_eq!(run(&strided), expected);
 }
 
+/// What goes to disk, and what is read again from where, is no part of the answer.
+#[test]
+fn cli_correlate_gives_the_same_bytes_from_memory_and_from_disk() {
+    let mut lines = String::new();
+    for number in 0..20_000 {
+        let time = format!("{:02}:{:02}:{:02}", 9 + number % 3, number % 60, number / 7 % 60);
+        let line = activity(&format!("a{number}"), &time);
+        lines += &line;
+        match number % 1_000 {
+            3 => lines += "no JSON\n",
+            5 if number < 5_000 => lines += &alert(&format!("A{number}")),
+            // Delivered again under another envelope, and an older version.
+            7 => lines += &line.replacen('{', "{\"TenantId\":\"t\", ", 1),
+            8 if number < 5_000 => {
+                lines += &alert(&format!("A{}", number - 3))
+                    .replace("12:00:00Z", "11:30:00Z")
+                    .replace("11:00:00Z", "09:00:01Z")
+            }
+            _ => {}
+        }
+    }
+    let program = Program::with(&[
+        ("in.jsonl", &lines),
+        ("little.toml", "[state]\nmemory = \"1MB\"\n"),
+        ("much.toml", "[state]\nmemory = \"1GB\"\n"),
+    ]);
+    program.write("in.zst", &zstd::encode_all(lines.as_bytes(), 0).unwrap());
+    let run = |input: &str, config: &str| {
+        let arguments = [
+            input,
+            "--config",
+            config,
+            "--summaries",
+            "summaries.jsonl",
+            "--dead-letters",
+            "dead.jsonl",
+        ];
+        let found = correlate(&program, &arguments).expect(0);
+        assert!(found.stderr.contains("20 of those delivered again"), "{}", found.stderr);
+        let dead = program.read("dead.jsonl").replace(input, "INPUT");
+        (found.stdout, program.read("summaries.jsonl"), dead)
+    };
+    let expected = run("in.jsonl", "much.toml");
+    assert_eq!(expected.1.lines().count(), 5);
+    assert_eq!(expected.2.lines().count(), 20);
+    assert!(expected.0.lines().count() > 30_000, "hardly anything joins");
+    for (input, config) in [
+        ("in.jsonl", "little.toml"),
+        ("in.zst", "much.toml"),
+        ("in.zst", "little.toml"),
+    ] {
+        assert!(run(input, config) == expected, "{input} with {config} gives something else");
+    }
+}
+
 #[test]
 fn cli_correlate_keeps_dead_letters() {
     let input = format!(

@@ -9,7 +9,7 @@ const MOST_LINES: usize = 500;
 
 /// For each folder or file of `src` the others it may name, besides itself. Whatever stands here comes from the map in `lib.rs`:
 /// a record meets them in order, and a stage knows those before it by their data only.
-const MAY_KNOW: [(&str, &[&str]); 24] = [
+const MAY_KNOW: [(&str, &[&str]); 25] = [
     ("time", &[]),
     ("json", &[]),
     ("record", &["time"]),
@@ -27,6 +27,10 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("source", &[]),
     ("sink", &["decode", "json"]),
     ("replay", &["decode", "json", "source", "time"]),
+    (
+        "verify",
+        &["decode", "emit", "join", "json", "log", "record", "route", "store", "time"],
+    ),
     ("metrics", &["emit", "join", "log", "route", "store"]),
     ("kafka", &["clock", "config", "shutdown"]),
     ("http", &["config", "metrics", "shutdown"]),
@@ -41,7 +45,7 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
         "cli",
         &[
             "capacity", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline", "replay",
-            "route", "shutdown", "sink", "source", "store", "time",
+            "route", "shutdown", "sink", "source", "store", "time", "verify",
         ],
     ),
     ("lib", &[]),

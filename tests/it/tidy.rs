@@ -32,7 +32,7 @@ const MAY_KNOW: [(&str, &[&str]); 25] = [
         &["decode", "emit", "join", "json", "log", "record", "route", "store", "time"],
     ),
     ("metrics", &["emit", "join", "log", "route", "store"]),
-    ("kafka", &["clock", "config", "shutdown"]),
+    ("kafka", &["clock", "config", "shutdown", "time"]),
     ("http", &["config", "metrics", "shutdown"]),
     (
         "pipeline",

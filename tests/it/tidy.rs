@@ -9,7 +9,7 @@ const MOST_LINES: usize = 500;
 
 /// For each folder or file of `src` the others it may name, besides itself. Whatever stands here comes from the map in `lib.rs`:
 /// a record meets them in order, and a stage knows those before it by their data only.
-const MAY_KNOW: [(&str, &[&str]); 25] = [
+const MAY_KNOW: [(&str, &[&str]); 26] = [
     ("time", &[]),
     ("json", &[]),
     ("record", &["time"]),
@@ -44,8 +44,8 @@ const MAY_KNOW: [(&str, &[&str]); 25] = [
     (
         "cli",
         &[
-            "capacity", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline", "replay",
-            "route", "shutdown", "sink", "source", "store", "time", "verify",
+            "capacity", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline",
+            "redrive", "replay", "route", "shutdown", "sink", "source", "store", "time", "verify",
         ],
     ),
     ("lib", &[]),

@@ -192,14 +192,12 @@ fn compare<B: Base>(
         return Ok(None);
     }
     let mut recomputation = Recomputation::new(router(config, limit), base, emitter(config, limit))?;
-    let reach = if args.input.is_empty() {
+    let reach = match args.input.as_slice() {
         #[cfg(feature = "kafka")]
-        let reach = asked.input(config, &mut recomputation, &mut comparison, shutdown)?;
+        [] => asked.input(config, &mut recomputation, &mut comparison, shutdown)?,
         #[cfg(not(feature = "kafka"))]
-        let reach = return Err(Error::NoKafka);
-        reach
-    } else {
-        files::input(&args.input, &mut recomputation, &mut comparison, shutdown)?
+        [] => return Err(Error::NoKafka),
+        paths => files::input(paths, &mut recomputation, &mut comparison, shutdown)?,
     };
     let Some(mut reach) = reach else { return Ok(None) };
     if args.output_file.is_some() {

@@ -9,6 +9,8 @@ mod demo;
 mod generate;
 mod mask;
 #[cfg(feature = "kafka")]
+mod redrive;
+#[cfg(feature = "kafka")]
 mod replay;
 #[cfg(feature = "kafka")]
 mod reset;
@@ -54,6 +56,9 @@ enum Command {
     Capacity(Box<capacity::Args>),
     /// Recompute the answer from the input topics and compare it with the output topic
     Verify(verify::Args),
+    /// Send dead letters back through, each once
+    #[cfg(feature = "kafka")]
+    Redrive(redrive::Args),
     /// Forget positions, state and the internal topic of an application, after asking
     #[cfg(feature = "kafka")]
     Reset(reset::Args),
@@ -117,6 +122,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "kafka")]
         Command::Replay(args) => replay::run(&args),
         Command::Verify(args) => verify::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Redrive(args) => redrive::run(&args),
         #[cfg(feature = "kafka")]
         Command::Reset(args) => reset::run(&args),
         Command::Check(args) => check::run(&args),

@@ -31,6 +31,7 @@ const MAY_KNOW: [(&str, &[&str]); 26] = [
         "verify",
         &["decode", "emit", "join", "json", "log", "record", "route", "store", "time"],
     ),
+    ("redrive", &["sink", "time"]),
     ("metrics", &["emit", "join", "log", "route", "store"]),
     ("kafka", &["clock", "config", "shutdown", "time"]),
     ("http", &["config", "metrics", "shutdown"]),

@@ -26,6 +26,8 @@ const COMMANDS: &[&str] = &[
     #[cfg(feature = "kafka")]
     "replay",
     #[cfg(feature = "kafka")]
+    "redrive",
+    #[cfg(feature = "kafka")]
     "reset",
 ];
 

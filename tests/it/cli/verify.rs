@@ -66,7 +66,7 @@ fn cli_verify_says_exact_of_what_is() {
 #[test]
 fn cli_verify_finds_a_row_that_is_removed_changed_or_too_many() {
     let (program, rows) = joined();
-    let mut touched = rows.clone();
+    let mut touched = rows;
     let removed = touched.remove(5);
     touched[50] = touched[50].replacen("\"activity\":{", "\"activity\":{ ", 1);
     let other = touched[20].replacen(&id(&touched[20]), "0123456789abcdef0123456789abcdef", 1);

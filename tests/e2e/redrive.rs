@@ -212,6 +212,30 @@ fn what_was_cut_is_fetched_whole_or_told_to_be_gone() {
 }
 
 #[test]
+fn only_one_runs_at_a_time() {
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+    let Some(world) = World::new("redrive-two") else { return };
+    write(&world, "dead", &headers(&world, 0, 50), b"{}");
+    let group = format!("{}-redrive", world.name);
+    let other: BaseConsumer = world.client().set("group.id", &group).create().unwrap();
+    other.subscribe(&[world.topic("dead").as_str()]).unwrap();
+    let began = std::time::Instant::now();
+    while other.assignment().unwrap().count() == 0 {
+        assert!(began.elapsed() < PATIENCE);
+        drop(other.poll(std::time::Duration::from_millis(100)));
+    }
+    let refused = said(&redrive(&world, &[]), 1);
+    assert!(
+        refused.contains(&format!("the consumer group {group} has another member")),
+        "{refused}"
+    );
+    assert_eq!(world.read("activities").len(), 0);
+    assert!(said(&redrive(&world, &["--dry-run"]), 0).contains("1 dead letters would be sent"));
+    drop(other);
+    assert!(said(&redrive(&world, &[]), 0).contains("1 dead letters sent"));
+}
+
+#[test]
 fn a_topic_that_is_no_input_is_refused() {
     let Some(world) = World::new("redrive-topic") else { return };
     let sent = said(&redrive(&world, &["--topic", "elsewhere"]), 2);

@@ -15,6 +15,7 @@ use super::{Failure, configuration, grouped, say, signals};
 use crate::clock;
 use crate::config::Config;
 use crate::decode::timestamp;
+use crate::kafka::alone::Alone;
 use crate::kafka::reading::{self, Extent};
 use crate::kafka::topics::Topics;
 use crate::kafka::{self};
@@ -132,12 +133,20 @@ impl Totals {
 
 fn redrive(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<Totals, Error> {
     let topics = Topics::new(config)?;
-    let dead = &config.output.dead_letter_topic;
-    let dead = topics.extent(dead)?.ok_or_else(|| kafka::Error::NoTopic {
+    let dead = config.output.dead_letter_topic.clone();
+    let none = || kafka::Error::NoTopic {
         topic: dead.clone(),
         role: "dead letters",
         key: "output.dead_letter_topic",
-    })?;
+    };
+    topics.partitions(&dead)?.ok_or_else(none)?;
+    // Before anything is read: the ledger must not change any more.
+    let _alone = match args.dry_run {
+        true => None,
+        false => Some(Alone::join(config, STAGE, &config.output.dead_letter_topic)?),
+    };
+    // Asked for as the only one: whatever another one noted is before this end.
+    let dead = topics.extent(&dead)?.ok_or_else(none)?;
     let mut totals = Totals::default();
     let mut ledger = Ledger::default();
     let is_read = reading::read(config, STAGE, &dead, shutdown, &mut |message| -> Result<(), Error> {

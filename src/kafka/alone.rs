@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
 
-use super::clients::{self, Logged};
+use super::clients;
 use super::topics::TIMEOUT;
 use super::{Error, groups};
 use crate::clock;
@@ -22,12 +25,27 @@ pub struct Alone {
     thread: Option<JoinHandle<()>>,
 }
 
+/// A member that only is one: that it has no position to read from is no problem.
+struct Member;
+
+impl ClientContext for Member {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        clients::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "a member of a group that is only a lock");
+    }
+}
+
+impl ConsumerContext for Member {}
+
 impl Alone {
     /// Joins the group `<application.id>-<stage>`, as a reader of `topic` that reads nothing. Fails when somebody else is in it: of two that come at
     /// the same moment, one or both are refused, and never neither. One that was killed counts until its session has timed out.
     pub fn join(config: &Config, stage: &str, topic: &str) -> Result<Self, Error> {
         let group = format!("{}-{stage}", config.application.id);
-        let consumer: BaseConsumer<Logged> = clients::consumer(config, stage, None, Logged)?;
+        let consumer: BaseConsumer<Member> = clients::consumer(config, stage, None, Member)?;
         let failed = |cause: String| Error::Unreachable {
             servers: config.kafka.bootstrap_servers.clone(),
             what: format!("the consumer group {group}"),
@@ -36,7 +54,6 @@ impl Alone {
         consumer.subscribe(&[topic]).map_err(|error| failed(error.to_string()))?;
         let began = clock::start();
         loop {
-            // What it would read, and that it has no position, is of no interest: the group is only a lock.
             drop(consumer.poll(POLL));
             let members = groups::find(config, &group)?.map_or(0, |group| group.members.len());
             if members > 1 {

@@ -9,6 +9,7 @@ mod id;
 mod native;
 
 use crate::join::{Op, Output, Summary};
+use crate::record::{ActivityId, AlertId};
 use crate::time::Widening;
 
 /// How outputs become records.
@@ -138,6 +139,11 @@ pub fn key(output: &Output) -> &[u8] {
     }
 }
 
+/// The id of the row of this pair, whose 32 hexadecimal digits stand in its record.
+pub fn pair_id(alert: &AlertId, activity: ActivityId) -> u128 {
+    id::pair(alert, activity)
+}
+
 fn op(op: Op) -> &'static str {
     match op {
         Op::Upsert => "upsert",
@@ -149,7 +155,7 @@ fn op(op: Op) -> &'static str {
 mod tests {
     use super::*;
     use crate::join::{Reason, Row};
-    use crate::record::{ActivityId, AlertId, Key};
+    use crate::record::Key;
     use crate::time::EventTime;
 
     fn row(alert: &str, activity: &str) -> Output {

@@ -52,6 +52,34 @@ where
     client.create_with_context(context).map_err(Error::Client)
 }
 
+/// A consumer that reads what is there, says where each partition ends, and leaves no position behind.
+pub fn reader<C, T>(config: &Config, stage: &str, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    let mut client = base(config);
+    client.set("group.id", format!("{}-{stage}", config.application.id));
+    client.set(CLIENT_ID, format!("{}-{stage}", config.application.id));
+    let serves_well = [
+        ("fetch.queue.backoff.ms", "10"),
+        ("queued.max.messages.kbytes", "65536"),
+        ("fetch.message.max.bytes", "4194304"),
+        ("fetch.wait.max.ms", "100"),
+    ];
+    overlay(&mut client, config, &serves_well);
+    let must_have = [
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("auto.offset.reset", "error"),
+        ("enable.partition.eof", "true"),
+        // What a transaction has not committed is no record.
+        ("isolation.level", "read_committed"),
+    ];
+    set_all(&mut client, &must_have);
+    client.create_with_context(context).map_err(Error::Client)
+}
+
 /// A producer that sends each record once and in order.
 pub fn producer<C, T>(config: &Config, stage: &str, linger_ms: &str, context: C) -> Result<T, Error>
 where

@@ -157,6 +157,7 @@ impl Out {
                 index: usize::try_from(at.outputs).unwrap_or(usize::MAX),
             },
             value: &self.value,
+            redriven: None,
         };
         self.metrics.dead_letter(letter.reason);
         let limit = self.message_max_bytes;

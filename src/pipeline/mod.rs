@@ -63,7 +63,7 @@ fn send_dead_letter(
 ) -> Result<bool, Error> {
     /// What Kafka's record format adds at the most, with the header that tells of the cut.
     const OVERHEAD: usize = 256;
-    let mut headers = letter.headers().to_vec();
+    let mut headers = letter.headers();
     let beside: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
     let room = message_max_bytes.saturating_sub(beside + OVERHEAD);
     let value = letter.value.get(..room).unwrap_or(letter.value);
@@ -78,6 +78,17 @@ fn send_dead_letter(
         headers: &headers,
     };
     Ok(sender.send_when_room(&message, flight, goes_on)?.is_done(topic)?)
+}
+
+/// Which dead letter a message was before, where it was sent back through.
+#[cfg(feature = "kafka")]
+fn redriven(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<String> {
+    use rdkafka::message::{Headers as _, Message as _};
+    let headers = message.headers()?;
+    let header = headers
+        .iter()
+        .find(|header| header.key == crate::sink::dead_letter::REDRIVEN)?;
+    Some(String::from_utf8_lossy(header.value?).into_owned())
 }
 
 /// Tells a problem of reading that passes from one that does not.

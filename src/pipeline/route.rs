@@ -25,7 +25,7 @@ use crate::log::{Mark, Marks};
 use crate::metrics::Metrics;
 use crate::route::{Arrival, Idleness, Progress, Router, Seen, Settings};
 use crate::shutdown::Shutdown;
-use crate::sink::dead_letter::Address;
+use crate::sink::dead_letter::{Address, DeadLetter};
 use crate::time::{EventTime, WallTime};
 
 /// Messages taken from the consumer before acknowledgements are looked at.
@@ -195,17 +195,20 @@ impl<'c> Route<'c> {
             now,
             timestamp: message.timestamp().to_millis().map(WallTime),
         };
-        let address = |index| Address {
-            topic: message.topic(),
-            partition: message.partition(),
-            offset: message.offset(),
-            index,
+        let letter = |index, reject| {
+            let address = Address {
+                topic: message.topic(),
+                partition: message.partition(),
+                offset: message.offset(),
+                index,
+            };
+            DeadLetter::of(reject, address).redriven(super::redriven(message))
         };
         let mut sent = Ok(());
         let out = &mut self.out;
         let seen = self.router.route(message.payload(), arrival, &mut |routed| {
             if sent.is_ok() {
-                sent = out.routed(routed, &address, &flight);
+                sent = out.routed(routed, &letter, &flight);
             }
         });
         sent?;

@@ -9,7 +9,7 @@ const MOST_LINES: usize = 500;
 
 /// For each folder or file of `src` the others it may name, besides itself. Whatever stands here comes from the map in `lib.rs`:
 /// a record meets them in order, and a stage knows those before it by their data only.
-const MAY_KNOW: [(&str, &[&str]); 24] = [
+const MAY_KNOW: [(&str, &[&str]); 26] = [
     ("time", &[]),
     ("json", &[]),
     ("record", &["time"]),
@@ -27,8 +27,13 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("source", &[]),
     ("sink", &["decode", "json"]),
     ("replay", &["decode", "json", "source", "time"]),
+    (
+        "verify",
+        &["decode", "emit", "join", "json", "log", "record", "route", "store", "time"],
+    ),
+    ("redrive", &["sink", "time"]),
     ("metrics", &["emit", "join", "log", "route", "store"]),
-    ("kafka", &["clock", "config", "shutdown"]),
+    ("kafka", &["clock", "config", "shutdown", "time"]),
     ("http", &["config", "metrics", "shutdown"]),
     (
         "pipeline",
@@ -40,8 +45,8 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
     (
         "cli",
         &[
-            "capacity", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline", "replay",
-            "route", "shutdown", "sink", "source", "store", "time",
+            "capacity", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline",
+            "redrive", "replay", "route", "shutdown", "sink", "source", "store", "time", "verify",
         ],
     ),
     ("lib", &[]),

@@ -6,6 +6,7 @@ mod correlate;
 mod generate;
 #[cfg(feature = "kafka")]
 mod replay;
+mod verify;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use std::process::{Command, Stdio};
 const COMMANDS: &[&str] = &[
     "correlate",
     "generate",
+    "verify",
     "check",
     "completions",
     #[cfg(feature = "kafka")]
@@ -23,6 +25,8 @@ const COMMANDS: &[&str] = &[
     "demo",
     #[cfg(feature = "kafka")]
     "replay",
+    #[cfg(feature = "kafka")]
+    "redrive",
     #[cfg(feature = "kafka")]
     "reset",
 ];

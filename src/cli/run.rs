@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use super::{Failure, configuration, signals};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::pipeline::exposed::Exposed;
 use crate::pipeline::processor::{self, Instance, Stages};
 use crate::shutdown::Shutdown;
 
@@ -51,6 +52,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
     let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
+    let exposed = Arc::new(Exposed::default());
     let _http = serve(&config, &metrics, &shutdown)?;
     tracing::info!(
         application = config.application.id,
@@ -58,8 +60,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         "starting"
     );
     let ran = match args.as_they_are {
-        false => processor::run(&config, stages, &shutdown, &metrics),
-        true => Instance::new(&config, stages).and_then(|instance| processor::start(&instance, stages, &shutdown, &metrics)),
+        false => processor::run(&config, stages, &shutdown, &metrics, &exposed),
+        true => Instance::new(&config, stages, &exposed).and_then(|instance| processor::start(&instance, stages, &shutdown, &metrics)),
     };
     ran.map_err(Failure::failed)?;
     tracing::info!("stopped");

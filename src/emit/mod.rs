@@ -8,6 +8,9 @@ mod cut;
 mod id;
 mod native;
 
+pub use id::{pair_id, summary_id};
+pub use native::{bounds, closed_by};
+
 use crate::join::{Op, Output, Summary};
 use crate::time::Widening;
 

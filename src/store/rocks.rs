@@ -1,16 +1,18 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rocksdb::{DB, ErrorKind, FlushOptions, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 use super::folder::write_durably;
 use super::seal::{seal, unseal};
 use super::tuning::{self, Found, Shared};
-use super::{Base, Batch, Direction, Error, Pairs, Span, Table, manifest};
+use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table, manifest};
 
 /// The version of the layout of keys and values on disk.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The file that names it. It stands beside RocksDB's own, so that it can be read before RocksDB touches anything.
 const FORMAT_FILE: &str = "FORMAT";
 /// The note that the state is damaged and must be rebuilt.
@@ -18,7 +20,8 @@ const DAMAGED_FILE: &str = "DAMAGED";
 
 /// State on disk: one RocksDB, one column family for each table.
 pub struct Rocks {
-    db: DB,
+    /// Held by others only while they read.
+    db: Arc<DB>,
     path: PathBuf,
     durability: Durability,
 }
@@ -48,7 +51,7 @@ impl Rocks {
             write_durably(&path.join(FORMAT_FILE), format!("{FORMAT}\n").as_bytes()).map_err(io)?;
         }
         Ok(Self {
-            db,
+            db: Arc::new(db),
             path: path.to_owned(),
             durability,
         })
@@ -65,11 +68,15 @@ impl Rocks {
 
     /// Bytes of the tables on disk.
     pub fn disk_bytes(&self) -> u64 {
-        let size = |table| {
-            let family = self.family(table).ok()?;
-            self.db.property_int_value_cf(family, "rocksdb.total-sst-files-size").ok()?
-        };
-        Table::ALL.into_iter().filter_map(size).sum()
+        disk_bytes(&self.db)
+    }
+
+    pub(super) fn shared(&self) -> &Arc<DB> {
+        &self.db
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn family(&self, table: Table) -> Result<&rocksdb::ColumnFamily, Error> {
@@ -104,6 +111,30 @@ impl Rocks {
         }
         Ok(())
     }
+}
+
+/// Its folder is free when this is done: readers have it no longer than a question takes.
+impl Drop for Rocks {
+    fn drop(&mut self) {
+        /// Longer than any question may take.
+        const MOST: u32 = 10_000;
+        for _ in 0..MOST {
+            if Arc::strong_count(&self.db) == 1 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        tracing::warn!(path = %self.path.display(), "the store is still being read; it stays open for that long");
+    }
+}
+
+/// Bytes of the tables on disk.
+pub(super) fn disk_bytes(db: &DB) -> u64 {
+    let size = |table: Table| {
+        let family = db.cf_handle(table.name())?;
+        db.property_int_value_cf(family, "rocksdb.total-sst-files-size").ok()?
+    };
+    Table::ALL.into_iter().filter_map(size).sum()
 }
 
 /// What is found in the folder, before RocksDB touches it.
@@ -152,7 +183,7 @@ fn corrupt(path: &Path, cause: String) -> Error {
 }
 
 /// RocksDB tells what the operating system said by its text only.
-fn failed(path: &Path, error: &rocksdb::Error) -> Error {
+pub(super) fn failed(path: &Path, error: &rocksdb::Error) -> Error {
     let cause = error.to_string();
     let says = |words: &[&str]| words.iter().any(|words| cause.contains(words));
     let at = path.display().to_string();
@@ -173,7 +204,7 @@ fn failed(path: &Path, error: &rocksdb::Error) -> Error {
     }
 }
 
-impl Base for Rocks {
+impl Reads for Rocks {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let value = self
             .db
@@ -215,7 +246,9 @@ impl Base for Rocks {
             }
         }))
     }
+}
 
+impl Base for Rocks {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         let mut write = WriteBatch::default();
         for (table, span) in &batch.removed {

@@ -7,7 +7,7 @@ use std::path::Path;
 use alerttrail::join::{Joiner, Outbox, Output};
 use alerttrail::log::LogRecord;
 use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
-use alerttrail::store::{Base, Direction, Durability, Error, Rocks, Shared, Span, Table, Txn};
+use alerttrail::store::{Base, Direction, Durability, Error, Reads as _, Rocks, Shared, Span, Table, Txn};
 use alerttrail::time::{EventTime, WallTime, Window};
 
 fn open(path: &Path) -> Result<Rocks, Error> {
@@ -98,7 +98,7 @@ fn a_store_is_found_as_it_was_left() {
     let before = content(&base);
     assert!(before.len() > 4, "{before:?}");
     drop(base);
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), "2\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), "3\n");
     let mut base = open(folder.path()).unwrap();
     assert_eq!(content(&base), before);
     assert_eq!(Joiner::open(&base, None).unwrap().next_offset(), 2);
@@ -111,7 +111,7 @@ fn a_store_is_found_as_it_was_left() {
 
 #[test]
 fn a_store_of_another_format_is_refused_and_not_touched() {
-    for found in ["1", "3", "0", "17\n"] {
+    for found in ["1", "2", "4", "0", "17\n"] {
         let folder = tempfile::tempdir().unwrap();
         let mut base = open(folder.path()).unwrap();
         fill(&mut base);

@@ -1,0 +1,39 @@
+//! What a running instance lets others look at. Never a source of truth: the stages put things here and take nothing from it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// What others may look at.
+#[derive(Default)]
+pub struct Exposed {
+    /// The state of the partitions that are joined here.
+    #[cfg(feature = "rocksdb")]
+    pub readers: crate::store::Readers,
+    ends: Mutex<BTreeMap<(String, i32), i64>>,
+    instance: OnceLock<String>,
+}
+
+impl Exposed {
+    /// The id of this instance; empty before its folder is opened.
+    pub fn instance(&self) -> &str {
+        self.instance.get().map_or("", String::as_str)
+    }
+
+    /// Where partitions ended when that was last asked, by topic and partition.
+    pub fn ends(&self) -> BTreeMap<(String, i32), i64> {
+        self.lock().clone()
+    }
+
+    pub(super) fn is(&self, instance: &str) {
+        // The first folder is the only one.
+        drop(self.instance.set(instance.to_owned()));
+    }
+
+    pub(super) fn ended_at(&self, topic: &str, partition: i32, end: i64) {
+        self.lock().insert((topic.to_owned(), partition), end);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, i32), i64>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -8,6 +8,8 @@ mod correlate;
 mod demo;
 mod generate;
 mod mask;
+#[cfg(feature = "http")]
+mod query;
 #[cfg(feature = "kafka")]
 mod replay;
 #[cfg(feature = "kafka")]
@@ -51,6 +53,9 @@ enum Command {
     /// Find the highest rate that is sustained, or put on a load, and check the answer meanwhile
     #[cfg(all(feature = "kafka", feature = "http", unix))]
     Capacity(Box<capacity::Args>),
+    /// Ask a running processor: alerts, their activities, and why they were answered as they were
+    #[cfg(feature = "http")]
+    Query(query::Args),
     /// Forget positions, state and the internal topic of an application, after asking
     #[cfg(feature = "kafka")]
     Reset(reset::Args),
@@ -115,6 +120,8 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         #[cfg(feature = "kafka")]
         Command::Reset(args) => reset::run(&args),
+        #[cfg(feature = "http")]
+        Command::Query(args) => query::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "alerttrail", &mut std::io::stdout());

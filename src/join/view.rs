@@ -74,6 +74,13 @@ impl<'r, R: Reads> View<'r, R> {
         })
     }
 
+    /// Whether the alert's key belongs to the partition that `reads` holds.
+    pub fn holds(reads: &R, alert: &AlertId) -> Result<bool, Error> {
+        let bytes = reads.get(Table::Alerts, &keys::alert(alert))?;
+        let state = bytes.map(|bytes| state::decode::<AlertState>(&bytes, "alert")).transpose()?;
+        Ok(matches!(state, Some(AlertState::Here(_))))
+    }
+
     /// Where the alert stands; `None` when it is not known, or its key belongs to another partition.
     pub fn alert(&self, alert: &AlertId) -> Result<Option<Standing>, Error> {
         let bytes = self.reads.get(Table::Alerts, &keys::alert(alert))?;

@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod digest;
 pub mod groups;
 pub mod membership;
+pub mod roster;
 pub mod topics;
 pub mod transactions;
 

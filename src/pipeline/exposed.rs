@@ -11,6 +11,18 @@ pub struct Exposed {
     pub readers: crate::store::Readers,
     ends: Mutex<BTreeMap<(String, i32), i64>>,
     instance: OnceLock<String>,
+    members: Mutex<Vec<Member>>,
+}
+
+/// An instance that joins partitions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// Its id.
+    pub instance: String,
+    /// Where its API is, as `host:port`.
+    pub address: Option<String>,
+    /// The partitions of the repartition topic that it owns.
+    pub partitions: Vec<u32>,
 }
 
 impl Exposed {
@@ -24,12 +36,24 @@ impl Exposed {
         self.lock().clone()
     }
 
-    pub(super) fn is(&self, instance: &str) {
+    /// The instances of the group, as the broker last told of them; this one may be among them.
+    pub fn members(&self) -> Vec<Member> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The broker has told of these.
+    pub fn are(&self, members: Vec<Member>) {
+        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members;
+    }
+
+    /// This instance has this id.
+    pub fn is(&self, instance: &str) {
         // The first folder is the only one.
         drop(self.instance.set(instance.to_owned()));
     }
 
-    pub(super) fn ended_at(&self, topic: &str, partition: i32, end: i64) {
+    /// A partition ended here when that was asked.
+    pub fn ended_at(&self, topic: &str, partition: i32, end: i64) {
         self.lock().insert((topic.to_owned(), partition), end);
     }
 

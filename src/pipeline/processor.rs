@@ -210,6 +210,13 @@ pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metri
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run);
             thread.map(|thread| (name, thread)).map_err(Error::Thread)
         };
+        if instance.config.http.listen.is_some() {
+            let watch = || super::peers::watch(instance.config, &instance.exposed, shutdown);
+            std::thread::Builder::new()
+                .name("peers".to_owned())
+                .spawn_scoped(scope, watch)
+                .map_err(Error::Thread)?;
+        }
         let started: Vec<_> = threads.into_iter().map(spawn).collect();
         let mut result = Ok(());
         for thread in started {

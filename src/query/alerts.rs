@@ -197,11 +197,8 @@ pub fn find<'p, 'r, R: Reads>(
     tenant_id: Option<&str>,
 ) -> Result<Option<Found<'p, 'r, R>>, Error> {
     let mut found: BTreeMap<Text, Found<'p, 'r, R>> = BTreeMap::new();
-    for tenant in settings.tenants(tenant_id) {
-        let alert = AlertId {
-            tenant: tenant.clone(),
-            system_alert_id: system_alert_id.into(),
-        };
+    for alert in settings.ids(system_alert_id, tenant_id) {
+        let tenant = alert.tenant.clone();
         for partition in partitions {
             let Some(standing) = partition.view.alert(&alert)? else {
                 continue;

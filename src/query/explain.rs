@@ -39,6 +39,7 @@ pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, asked: A
         tenant_id: tenant_id(&found.alert),
         status: status(&found.standing),
         verdict: findings.first().map(|finding| finding.sentence.clone()).unwrap_or_default(),
+        correlation_id: Some(found.standing.key.correlation_id.to_string()),
         window: Some(Bounds::of(found.standing.window, settings)),
         watermark: case.view.watermark().map(Into::into),
         retained_from: case.view.retained_from().map(Into::into),
@@ -81,6 +82,7 @@ pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], system_alert_id: &str,
         tenant_id: tenant_id.map(str::to_owned),
         status: Status::Unknown,
         verdict: sentence,
+        correlation_id: None,
         window: None,
         watermark: partitions
             .iter()

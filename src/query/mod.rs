@@ -10,6 +10,7 @@ mod causes;
 mod cursor;
 mod explain;
 mod merge;
+mod places;
 pub mod shapes;
 #[cfg(test)]
 mod tests;
@@ -18,9 +19,10 @@ mod words;
 use std::time::Duration;
 
 pub use alerts::{Filter, Found, Which, activities, alert, find, list};
-pub use causes::Cause;
+pub use causes::{Cause, DeadRecord, OtherPath};
 pub use explain::{Asked, explain, unknown};
 pub use merge::{merge_lists, merge_statuses};
+pub use places::places_of;
 
 use crate::emit;
 use crate::join::View;
@@ -46,6 +48,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The ids that an alert may have: one for each tenant that it may be of.
+    pub fn ids(&self, system_alert_id: &str, tenant_id: Option<&str>) -> Vec<crate::record::AlertId> {
+        let id = |tenant| crate::record::AlertId {
+            tenant,
+            system_alert_id: system_alert_id.into(),
+        };
+        self.tenants(tenant_id).into_iter().map(id).collect()
+    }
+
     /// The tenants under whose ids an alert may be known: the one that was named, else all.
     fn tenants(&self, named: Option<&str>) -> Vec<Text> {
         match (named, self.tenants.as_slice()) {

@@ -217,6 +217,8 @@ pub struct Explanation {
     pub status: Status,
     /// The cause in a sentence.
     pub verdict: String,
+    /// What activities meet it on.
+    pub correlation_id: Option<String>,
     /// The event time it covers.
     pub window: Option<Bounds>,
     /// Where the watermark stands.

@@ -7,7 +7,7 @@ use std::path::Path;
 use alerttrail::join::{Joiner, Outbox, Output};
 use alerttrail::log::LogRecord;
 use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
-use alerttrail::store::{Base, Direction, Durability, Error, Reads as _, Rocks, Shared, Span, Table, Txn};
+use alerttrail::store::{Base, Direction, Durability, Error, Rocks, Shared, Span, Table, Txn};
 use alerttrail::time::{EventTime, WallTime, Window};
 
 fn open(path: &Path) -> Result<Rocks, Error> {

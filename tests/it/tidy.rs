@@ -30,19 +30,24 @@ const MAY_KNOW: [(&str, &[&str]); 25] = [
     ("replay", &["decode", "json", "source", "time"]),
     ("metrics", &["emit", "join", "log", "route", "store"]),
     ("kafka", &["clock", "config", "shutdown"]),
-    ("http", &["config", "metrics", "shutdown"]),
+    (
+        "http",
+        &[
+            "clock", "config", "decode", "metrics", "pipeline", "query", "record", "shutdown", "store", "time",
+        ],
+    ),
     (
         "pipeline",
         &[
-            "clock", "config", "decode", "emit", "join", "kafka", "log", "metrics", "record", "route", "shutdown", "sink",
-            "store", "time",
+            "clock", "config", "decode", "emit", "join", "kafka", "log", "metrics", "query", "record", "route", "shutdown",
+            "sink", "store", "time",
         ],
     ),
     (
         "cli",
         &[
-            "capacity", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline", "replay",
-            "route", "shutdown", "sink", "source", "store", "time",
+            "capacity", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline", "query",
+            "replay", "route", "shutdown", "sink", "source", "store", "time",
         ],
     ),
     ("lib", &[]),

@@ -3,7 +3,7 @@
 use alerttrail::emit::{self, Emitted, Emitter, Kind};
 use alerttrail::join::{Counts, Joiner, Limit, Op, Outbox, Position};
 use alerttrail::log::LogRecord;
-use alerttrail::store::{Base, Batch, Direction, Memory, Pair, Reads as _, Span, Table, Txn};
+use alerttrail::store::{Base, Batch, Direction, Memory, Pair, Span, Table, Txn};
 
 use crate::Failure;
 use crate::disk::Disk;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use alerttrail::join::{Joiner, Limit, Outbox, Position};
 use alerttrail::log::{LogRecord, Mark, Marks};
 use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
-use alerttrail::store::{Base, Direction, Durability, Error, Memory, Reads as _, Rocks, Shared, Span, Table, Txn};
+use alerttrail::store::{Base, Direction, Durability, Error, Memory, Rocks, Shared, Span, Table, Txn};
 use alerttrail::time::{EventTime, WallTime, Window};
 
 /// Log records in one write.

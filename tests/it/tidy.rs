@@ -33,7 +33,7 @@ const MAY_KNOW: [(&str, &[&str]); 25] = [
     (
         "http",
         &[
-            "clock", "config", "decode", "metrics", "pipeline", "query", "record", "shutdown", "store", "time",
+            "clock", "config", "decode", "join", "metrics", "pipeline", "query", "record", "shutdown", "store", "time",
         ],
     ),
     (

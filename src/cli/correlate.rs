@@ -111,7 +111,7 @@ enum Error {
 
 #[cfg(feature = "rocksdb")]
 fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
-    use crate::store::{Durability, Rocks, Shared};
+    use crate::store::{Rocks, Shared};
     let mut builder = tempfile::Builder::new();
     builder.prefix("alerttrail-");
     let folder = match &args.temp_dir {
@@ -120,7 +120,7 @@ fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Er
     };
     let folder = folder.map_err(Error::Temporary)?;
     let shared = Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX));
-    let base = Rocks::open(folder.path(), &shared, Durability::None).map_err(local::Error::Store)?;
+    let base = Rocks::open(folder.path(), &shared).map_err(local::Error::Store)?;
     join_over(base, args, config, run)
 }
 

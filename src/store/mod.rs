@@ -2,10 +2,15 @@
 //!
 //! [`Base`] is what holds the state: [`Memory`], or RocksDB (`rocks`). A [`Txn`] lays changes over a base and reads its own writes, so
 //! that the join is the same code over both; what it gathered becomes one [`Batch`]. [`keys`] lays out the bytes of every key. [`StateDir`] is
-//! the folder of one instance, [`Origin`] says which log a partition's folder belongs to. Damage is never repaired: it is an error that
-//! [`Error::is_corruption`] knows, and the state is rebuilt from the log. Nothing here knows what the state means. The differential test `tests/it/store.rs` holds the bases against each other.
+//! the folder of one instance, [`Origin`] says which log a partition's folder belongs to, `Emitted` how far its output has gone out. Damage
+//! is never repaired: it is an error that [`Error::is_corruption`] knows, and the state is rebuilt from the log. Nothing here knows what the
+//! state means. The differential test `tests/it/store.rs` holds the bases against each other.
 
+#[cfg(feature = "rocksdb")]
+mod emitted;
 mod errors;
+#[cfg(feature = "rocksdb")]
+mod flush;
 mod folder;
 pub mod keys;
 #[cfg(feature = "rocksdb")]
@@ -22,6 +27,8 @@ mod seal;
 mod tuning;
 mod txn;
 
+#[cfg(feature = "rocksdb")]
+pub use emitted::{Emitted, Noted};
 pub use errors::Error;
 pub use folder::{StateDir, set_aside};
 pub use memory::Memory;
@@ -29,7 +36,7 @@ pub use origin::Origin;
 #[cfg(feature = "rocksdb")]
 pub use reader::{Reader, Readers, Snapshot};
 #[cfg(feature = "rocksdb")]
-pub use rocks::{Durability, Rocks};
+pub use rocks::Rocks;
 #[cfg(feature = "rocksdb")]
 pub use tuning::Shared;
 pub use txn::Txn;

@@ -20,6 +20,8 @@ pub struct Readers {
 #[derive(Clone, Debug)]
 struct Handle {
     db: Weak<DB>,
+    /// Held for the moment in which somebody begins to read, so that a store that is being closed gets no new readers.
+    closed: Arc<Mutex<bool>>,
     path: PathBuf,
 }
 
@@ -39,8 +41,9 @@ impl Readers {
     /// This partition's store is open from now on, until its owner closes it.
     pub fn add(&self, partition: i32, store: &Rocks) {
         let handle = Handle {
-            db: Arc::downgrade(store.shared()),
-            path: store.path().to_owned(),
+            db: Arc::downgrade(&store.db),
+            closed: Arc::clone(store.closed()),
+            path: store.path.clone(),
         };
         self.lock().insert(partition, handle);
     }
@@ -50,7 +53,8 @@ impl Readers {
         let mut open = self.lock();
         open.retain(|_, handle| handle.db.strong_count() > 0);
         let reader = |(partition, handle): (&i32, &Handle)| {
-            let db = handle.db.upgrade()?;
+            let closed = handle.closed.lock().unwrap_or_else(PoisonError::into_inner);
+            let db = handle.db.upgrade().filter(|_| !*closed)?;
             let path = handle.path.clone();
             Some((*partition, Reader { db, path }))
         };

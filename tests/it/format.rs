@@ -7,11 +7,11 @@ use std::path::Path;
 use alerttrail::join::{Joiner, Outbox, Output};
 use alerttrail::log::LogRecord;
 use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
-use alerttrail::store::{Base, Direction, Durability, Error, Rocks, Shared, Span, Table, Txn};
+use alerttrail::store::{Base, Direction, Error, Rocks, Shared, Span, Table, Txn};
 use alerttrail::time::{EventTime, WallTime, Window};
 
 fn open(path: &Path) -> Result<Rocks, Error> {
-    Rocks::open(path, &Shared::new(16 << 20), Durability::Process)
+    Rocks::open(path, &Shared::new(16 << 20))
 }
 
 /// What `open` says that it cannot do.

@@ -10,7 +10,7 @@ use alerttrail::metrics::Metrics;
 use alerttrail::pipeline::exposed::Exposed;
 use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
 use alerttrail::shutdown::Shutdown;
-use alerttrail::store::{Base as _, Durability, Rocks, Shared, Txn};
+use alerttrail::store::{Base as _, Rocks, Shared, Txn};
 use alerttrail::time::{EventTime, Widening, Window};
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ fn key(correlation_id: &str) -> Key {
 impl World {
     fn new(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Rocks::open(&folder.path().join("0"), &Shared::new(16 << 20), Durability::Process).unwrap();
+        let store = Rocks::open(&folder.path().join("0"), &Shared::new(16 << 20)).unwrap();
         let exposed = Arc::new(Exposed::default());
         exposed.readers.add(0, &store);
         // A port that was free a moment ago.
@@ -256,5 +256,5 @@ fn a_store_that_is_closed_is_free_although_it_was_read() {
     assert_eq!(after["alerts"], serde_json::json!([]));
     assert_eq!(after["unanswered_partitions"], serde_json::json!([0]));
     let path = world._folder.path().join("0");
-    Rocks::open(&path, &Shared::new(16 << 20), Durability::Process).unwrap();
+    Rocks::open(&path, &Shared::new(16 << 20)).unwrap();
 }

@@ -121,7 +121,7 @@ fn a_store_of_another_format_is_refused_and_not_touched() {
         assert_eq!(
             refusal(folder.path()),
             format!(
-                "the store at {} has format version {}, this program reads version 2; run the version that wrote it or remove \
+                "the store at {} has format version {}, this program reads version 3; run the version that wrote it or remove \
                  the folder, it is rebuilt from the repartition topic",
                 folder.path().display(),
                 found.trim()

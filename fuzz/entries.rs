@@ -15,7 +15,7 @@ use alerttrail::route::{self, Arrival, Routed, Router};
 use alerttrail::shutdown::Shutdown;
 use alerttrail::sink::dead_letter::{Address, DeadLetter};
 use alerttrail::source::file::Chunk;
-use alerttrail::store::{Base as _, Batch, Direction, Memory, Span, Table, Txn, keys};
+use alerttrail::store::{Base as _, Batch, Direction, Memory, Reads as _, Span, Table, Txn, keys};
 use alerttrail::time::{EventTime, Widening, Window};
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -373,6 +373,7 @@ pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
         position: 1,
         time: Some(time.plus(2 * hour)),
         idle: false,
+        rejected: 0,
     };
     let marks = Marks {
         wall: deadline,

@@ -9,6 +9,8 @@
 //! 5. [`emit`]: what the join says, to the bytes that readers get.
 //! 6. [`sink`]: where they go.
 //!
+//! [`query`] reads what the join holds, for whoever asks.
+//!
 //! [`generate`] and [`replay`] make the traffic that goes in, [`verify`] holds what came out against it,
 //! [`redrive`] says which dead letters go back in. [`pipeline`] holds threads and the order of effects, [`cli`] the commands,
 //! [`config`] the settings. Steps 2 to 5 are pure: no IO, no clock, no randomness, and they build without a broker library and without
@@ -31,6 +33,7 @@ pub mod kafka;
 pub mod log;
 pub mod metrics;
 pub mod pipeline;
+pub mod query;
 pub mod record;
 pub mod redrive;
 pub mod replay;

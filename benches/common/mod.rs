@@ -156,6 +156,7 @@ pub(crate) fn marks(sources: u32, time: EventTime) -> Marks {
         position: 1_000_000,
         time: Some(time),
         idle: false,
+        rejected: 0,
     };
     Marks {
         wall: WallTime(0),

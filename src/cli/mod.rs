@@ -8,6 +8,8 @@ mod correlate;
 mod demo;
 mod generate;
 mod mask;
+#[cfg(feature = "http")]
+mod query;
 #[cfg(feature = "kafka")]
 mod redrive;
 #[cfg(feature = "kafka")]
@@ -59,6 +61,9 @@ enum Command {
     /// Send dead letters back through, each once
     #[cfg(feature = "kafka")]
     Redrive(redrive::Args),
+    /// Ask a running processor: alerts, their activities, and why they were answered as they were
+    #[cfg(feature = "http")]
+    Query(query::Args),
     /// Forget positions, state and the internal topic of an application, after asking
     #[cfg(feature = "kafka")]
     Reset(reset::Args),
@@ -126,6 +131,8 @@ pub fn main() -> ExitCode {
         Command::Redrive(args) => redrive::run(&args),
         #[cfg(feature = "kafka")]
         Command::Reset(args) => reset::run(&args),
+        #[cfg(feature = "http")]
+        Command::Query(args) => query::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "alerttrail", &mut std::io::stdout());

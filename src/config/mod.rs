@@ -220,6 +220,12 @@ pub struct Http {
     pub listen: Option<SocketAddr>,
     /// What a caller must show. Never `None` when `listen` is not a loopback address.
     pub token: Option<Secret>,
+    /// Whether other machines may ask without TLS.
+    pub insecure: bool,
+    /// Names under which the API may be asked, besides those of this machine's loopback.
+    pub allowed_hosts: Vec<String>,
+    /// Where the other instances reach this one, as `host:port`; derived from `listen` when `None`.
+    pub advertise: Option<String>,
 }
 
 impl Config {
@@ -262,6 +268,19 @@ impl Config {
     /// What is allowed but probably not meant, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         check::warnings(self)
+    }
+
+    /// Where other instances reach this one's API, as `host:port`; `None` when it is off.
+    pub fn http_address(&self) -> Option<String> {
+        let listen = self.http.listen?;
+        let named = || match listen.ip().is_unspecified() {
+            false => listen.to_string(),
+            true => {
+                let name = rustix::system::uname();
+                format!("{}:{}", name.nodename().to_string_lossy(), listen.port())
+            }
+        };
+        Some(self.http.advertise.clone().unwrap_or_else(named))
     }
 
     /// Every value that must never be printed.

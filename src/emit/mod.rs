@@ -8,8 +8,10 @@ mod cut;
 mod id;
 mod native;
 
+pub use id::{pair_id, pair_number, summary_id};
+pub use native::{bounds, closed_by};
+
 use crate::join::{Op, Output, Summary};
-use crate::record::{ActivityId, AlertId};
 use crate::time::Widening;
 
 /// How outputs become records.
@@ -139,11 +141,6 @@ pub fn key(output: &Output) -> &[u8] {
     }
 }
 
-/// The id of the row of this pair, whose 32 hexadecimal digits stand in its record.
-pub fn pair_id(alert: &AlertId, activity: ActivityId) -> u128 {
-    id::pair(alert, activity)
-}
-
 fn op(op: Op) -> &'static str {
     match op {
         Op::Upsert => "upsert",
@@ -155,7 +152,7 @@ fn op(op: Op) -> &'static str {
 mod tests {
     use super::*;
     use crate::join::{Reason, Row};
-    use crate::record::Key;
+    use crate::record::{ActivityId, AlertId, Key};
     use crate::time::EventTime;
 
     fn row(alert: &str, activity: &str) -> Output {

@@ -3,10 +3,10 @@
 use std::io::Write as _;
 
 use super::{Headers, cut, op};
-use crate::join::{ClosedBy, Op, Output, Reason, Row, Summary};
+use crate::join::{ClosedBy, Completeness, Op, Output, Reason, Row, SourceState, Summary};
 use crate::json;
 use crate::record::{AlertId, Key, Text};
-use crate::time::{Bounds, EventTime, Widening, Window};
+use crate::time::{Bounds, EventTime, WallTime, Widening, Window};
 
 /// How much of the alert's row goes in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,9 @@ fn write_summary(summary: &Summary, widening: Widening, alert: Alert, out: &mut 
         return;
     }
     word("closed_by", closed_by(answer.closed_by), out);
-    put(out, format_args!(",\"complete\":{}", summary.complete));
+    let complete = summary.completeness.is_some_and(Completeness::is_complete);
+    put(out, format_args!(",\"complete\":{complete}"));
+    word("complete_because", summary.completeness.map_or("", Completeness::as_str), out);
     word("status", if answer.activities > 0 { "matched" } else { "unmatched" }, out);
     let (start, end) = bounds(summary.window, widening);
     put(
@@ -63,7 +65,11 @@ fn write_summary(summary: &Summary, widening: Widening, alert: Alert, out: &mut 
     time("first_activity_time", answer.first, out);
     time("last_activity_time", answer.last, out);
     time("watermark", summary.watermark, out);
-    time("closed_at", answer.closed_at.map(crate::time::WallTime::to_event), out);
+    time("closed_at", answer.closed_at.map(WallTime::to_event), out);
+    time("watermark_at_close", answer.watermark, out);
+    time("retained_from", summary.retained_from, out);
+    put(out, format_args!(",\"late_count\":{}", answer.late));
+    sources(&summary.sources, out);
     if let Some(row) = &summary.row {
         write_alert(row, alert, out);
     }
@@ -88,8 +94,27 @@ fn write_alert(row: &[u8], alert: Alert, out: &mut Vec<u8>) {
     }
 }
 
-/// The bounds that the query would be written with.
-fn bounds(window: Window, widening: Widening) -> (EventTime, EventTime) {
+/// How far the source partitions had been read.
+fn sources(sources: &[SourceState], out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","sources":["#);
+    for (at, source) in sources.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { br#"{"topic":"# } else { br#",{"topic":"# });
+        json::write_string(source.topic.as_bytes(), out);
+        put(
+            out,
+            format_args!(",\"partition\":{},\"position\":{}", source.partition, source.position),
+        );
+        time("watermark", source.watermark, out);
+        put(
+            out,
+            format_args!(",\"idle\":{},\"rejected\":{}}}", source.idle, source.rejected),
+        );
+    }
+    out.push(b']');
+}
+
+/// The bounds that the query would be written with, of the window of an alert.
+pub fn bounds(window: Window, widening: Widening) -> (EventTime, EventTime) {
     let before = |time: EventTime| EventTime::from_ticks(time.ticks().saturating_sub(1));
     match widening.bounds {
         Bounds::Exclusive => (before(window.from), window.to),
@@ -127,7 +152,8 @@ fn reason(reason: Reason) -> &'static str {
     }
 }
 
-fn closed_by(closed_by: ClosedBy) -> &'static str {
+/// The word for what closed a window.
+pub fn closed_by(closed_by: ClosedBy) -> &'static str {
     match closed_by {
         ClosedBy::Watermark => "watermark",
         ClosedBy::Clock => "clock",

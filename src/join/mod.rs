@@ -23,22 +23,27 @@ mod alert;
 mod close;
 mod evict;
 mod output;
+mod sources;
 mod state;
 #[cfg(test)]
 mod tests;
+mod view;
 mod watermark;
 mod work;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use output::{Answer, ClosedBy, Limit, Op, Outbox, Output, PairRows, Reason, Row, Summary};
+pub use output::{Answer, ClosedBy, Completeness, Limit, Op, Outbox, Output, PairRows, Reason, Row, Summary};
+pub use sources::{Holder, SourceState};
+pub use view::{Counted, Near, Place, Standing, Stored, View};
 
 use crate::log::LogRecord;
 use crate::record::Key;
-use crate::store::{Base, Direction, Error, Table, Txn, keys};
+use crate::store::{Base, Direction, Error, Reads, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 use state::{AlertState, Held};
 use work::Step;
@@ -54,6 +59,8 @@ pub struct Joiner {
     /// The days on which there are activities: a window may be as long as the calendar, and is looked up day by day.
     days: BTreeSet<i64>,
     counts: Counts,
+    /// The source partitions as the last marks have them, once somebody has asked.
+    sources: Option<Arc<[SourceState]>>,
 }
 
 /// How far the log has been applied.
@@ -109,7 +116,7 @@ pub struct Counts {
 
 impl Joiner {
     /// The joiner whose state `base` holds; a new one over an empty base.
-    pub fn open<B: Base>(base: &B, retention: Option<Duration>) -> Result<Self, Error> {
+    pub fn open<R: Reads>(base: &R, retention: Option<Duration>) -> Result<Self, Error> {
         let progress = match base.get(Table::Meta, keys::PROGRESS)? {
             Some(bytes) => state::decode(&bytes, "position")?,
             None => Progress::default(),
@@ -128,6 +135,7 @@ impl Joiner {
             work,
             days,
             counts: Counts::default(),
+            sources: None,
         })
     }
 
@@ -226,6 +234,17 @@ impl Joiner {
         self.progress.horizon.unwrap_or(EventTime::MIN)
     }
 
+    /// Activities before this are forgotten; `None` while none are.
+    pub fn retained_from(&self) -> Option<EventTime> {
+        Some(self.horizon()).filter(|horizon| *horizon > EventTime::FIRST)
+    }
+
+    /// How far the source partitions have been read.
+    pub fn sources(&mut self) -> Arc<[SourceState]> {
+        let sources = self.sources.get_or_insert_with(|| self.progress.watermarks.sources());
+        Arc::clone(sources)
+    }
+
     /// Where the horizon is to be.
     fn next_horizon(&self) -> EventTime {
         match (self.progress.watermarks.by_activities(), self.retention) {
@@ -235,7 +254,7 @@ impl Joiner {
     }
 
     /// The earliest end of a window that is closed when the watermark reaches it.
-    pub fn next_close<B: Base>(&self, base: &B) -> Result<Option<EventTime>, Error> {
+    pub fn next_close<R: Reads>(&self, base: &R) -> Result<Option<EventTime>, Error> {
         let span = keys::timers_until(keys::Timer::Close, i64::MAX);
         match base.scan(Table::Timers, span, Direction::Forward).next() {
             Some(timer) => Ok(Some(EventTime::from_ticks(keys::timer_time(&timer?.0)?))),

@@ -5,6 +5,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::error::KafkaError;
 
 use super::Error;
+use super::roster::AT;
 use crate::config::Config;
 
 /// librdkafka's name for how a client is called in the broker's logs.
@@ -22,7 +23,14 @@ where
 {
     let mut client = base(config);
     client.set("group.id", format!("{}-{stage}", config.application.id));
-    client.set(CLIENT_ID, format!("{}-{stage}", config.application.id));
+    let address = config
+        .http_address()
+        .filter(|_| stage == "join")
+        .map(|address| format!("{AT}{address}"));
+    client.set(
+        CLIENT_ID,
+        format!("{}-{stage}{}", config.application.id, address.unwrap_or_default()),
+    );
     // The default makes a consumer wait a second when its queue is full for a moment: a third of the rate.
     let serves_well = [
         ("fetch.queue.backoff.ms", "10"),

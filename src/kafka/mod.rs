@@ -12,6 +12,7 @@ pub mod digest;
 pub mod groups;
 pub mod membership;
 pub mod reading;
+pub mod roster;
 pub mod topics;
 pub mod transactions;
 

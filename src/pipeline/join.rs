@@ -103,7 +103,7 @@ impl<'c> Join<'c> {
             config,
             consumer,
             work: Work {
-                owners: Owners::new(config, &instance.dir),
+                owners: Owners::new(config, &instance.dir).exposing(&instance.exposed),
                 out: Out::new(config, Arc::clone(&metrics))?,
                 outbox: Outbox::new(Limit::default()),
                 topic,

@@ -1,19 +1,21 @@
 //! The partitions of the repartition log that JOIN owns here: for each its state machine, its state, and how far its output has gone out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
 
 use super::Error;
+use super::exposed::Exposed;
 use crate::clock;
 use crate::config::{Config, Delivery, StateSettings};
 use crate::join::{Joiner, Position};
 use crate::kafka::clients::Logged;
 use crate::kafka::digest::record_digest;
 use crate::kafka::transactions::Transactions;
-use crate::store::{self, Base as _, StateDir, Table, Txn, keys};
+use crate::store::{self, Base as _, Reads as _, StateDir, Table, Txn, keys};
 #[cfg(feature = "rocksdb")]
 use crate::store::{Emitted, Noted, Origin};
 use crate::time::EventTime;
@@ -138,6 +140,9 @@ pub(super) struct Owners<'d> {
     settings: StateSettings,
     #[cfg(feature = "rocksdb")]
     shared: crate::store::Shared,
+    /// Who wants to read meanwhile finds the open states here.
+    #[cfg(feature = "rocksdb")]
+    exposed: Option<Arc<Exposed>>,
 }
 
 impl<'d> Owners<'d> {
@@ -153,7 +158,22 @@ impl<'d> Owners<'d> {
             settings: config.state_fingerprint(),
             #[cfg(feature = "rocksdb")]
             shared: crate::store::Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX)),
+            #[cfg(feature = "rocksdb")]
+            exposed: None,
         }
+    }
+
+    /// The same, with states that others may read.
+    #[cfg_attr(
+        not(feature = "rocksdb"),
+        expect(unused_mut, unused_variables, reason = "state in memory is its owner's")
+    )]
+    pub(super) fn exposing(mut self, exposed: &Arc<Exposed>) -> Self {
+        #[cfg(feature = "rocksdb")]
+        {
+            self.exposed = Some(Arc::clone(exposed));
+        }
+        self
     }
 
     pub(super) fn get(&mut self, partition: i32) -> Option<&mut Owner> {
@@ -223,6 +243,10 @@ impl<'d> Owners<'d> {
             }
             opened => opened?,
         };
+        #[cfg(feature = "rocksdb")]
+        if let Some(exposed) = &self.exposed {
+            exposed.readers.add(partition, &base);
+        }
         let owner = Owner {
             partition,
             joiner,

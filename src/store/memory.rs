@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::{Base, Batch, Direction, Error, Pairs, Span, Table};
+use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table};
 
 /// State in memory: for tests, the simulation, and builds without RocksDB.
 #[derive(Default, Debug, Clone)]
@@ -40,7 +40,7 @@ impl Memory {
     }
 }
 
-impl Base for Memory {
+impl Reads for Memory {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.table(table).get(key).cloned())
     }
@@ -57,7 +57,9 @@ impl Base for Memory {
             Direction::Backward => Box::new(pairs.rev().map(owned)),
         }
     }
+}
 
+impl Base for Memory {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         let bytes = &mut self.bytes;
         for (table, span) in batch.removed {

@@ -18,6 +18,8 @@ mod manifest;
 mod memory;
 mod origin;
 #[cfg(feature = "rocksdb")]
+mod reader;
+#[cfg(feature = "rocksdb")]
 mod rocks;
 #[cfg(feature = "rocksdb")]
 mod seal;
@@ -32,6 +34,8 @@ pub use errors::Error;
 pub use folder::{StateDir, set_aside};
 pub use memory::Memory;
 pub use origin::Origin;
+#[cfg(feature = "rocksdb")]
+pub use reader::{Reader, Readers, Snapshot};
 #[cfg(feature = "rocksdb")]
 pub use rocks::Rocks;
 pub use spilling::Spilling;
@@ -123,14 +127,17 @@ pub struct Batch {
     pub changes: [std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>; 6],
 }
 
-/// What holds state: ordered tables with one writer.
-pub trait Base {
+/// Ordered tables that can be read.
+pub trait Reads {
     /// The value of `key`.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
     /// The pairs whose keys lie in `span`, in order.
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a>;
+}
 
+/// What holds state: ordered tables with one writer.
+pub trait Base: Reads {
     /// Carries out all changes of `batch`, or none.
     fn write(&mut self, batch: Batch) -> Result<(), Error>;
 }

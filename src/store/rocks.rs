@@ -2,16 +2,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rocksdb::{DB, ErrorKind, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 use super::folder::write_durably;
 use super::seal::{seal, unseal};
 use super::tuning::{self, Found, Shared};
-use super::{Base, Batch, Direction, Error, Pairs, Span, Table, manifest};
+use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table, manifest};
 
 /// The version of the layout of keys and values on disk.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The file that names it. It stands beside RocksDB's own, so that it can be read before RocksDB touches anything.
 const FORMAT_FILE: &str = "FORMAT";
 /// The note that the state is damaged and must be rebuilt.
@@ -20,7 +22,10 @@ const DAMAGED_FILE: &str = "DAMAGED";
 /// State on disk: one RocksDB, one column family for each table. Without a write-ahead log: what a process leaves that is killed is what was
 /// flushed last, a state that the store was in. One that is dropped flushes first.
 pub struct Rocks {
-    pub(super) db: DB,
+    /// Held by others only while they read.
+    pub(super) db: Arc<DB>,
+    /// Whether nobody may begin to read any more.
+    closed: Arc<Mutex<bool>>,
     pub(super) path: PathBuf,
     /// How many failed flushes have been told of.
     pub(super) seen_errors: AtomicU64,
@@ -42,7 +47,8 @@ impl Rocks {
             write_durably(&path.join(FORMAT_FILE), format!("{FORMAT}\n").as_bytes()).map_err(io)?;
         }
         Ok(Self {
-            db,
+            db: Arc::new(db),
+            closed: Arc::default(),
             path: path.to_owned(),
             seen_errors: AtomicU64::new(0),
         })
@@ -59,11 +65,12 @@ impl Rocks {
 
     /// Bytes of the tables on disk.
     pub fn disk_bytes(&self) -> u64 {
-        let size = |table| {
-            let family = self.family(table).ok()?;
-            self.db.property_int_value_cf(family, "rocksdb.total-sst-files-size").ok()?
-        };
-        Table::ALL.into_iter().filter_map(size).sum()
+        disk_bytes(&self.db)
+    }
+
+    /// Whether nobody may begin to read any more.
+    pub(super) fn closed(&self) -> &Arc<Mutex<bool>> {
+        &self.closed
     }
 
     pub(super) fn family(&self, table: Table) -> Result<&rocksdb::ColumnFamily, Error> {
@@ -116,6 +123,31 @@ impl Rocks {
     }
 }
 
+/// Its folder is free when this is done: readers have it no longer than a question takes.
+impl Drop for Rocks {
+    fn drop(&mut self) {
+        /// Longer than any question may take.
+        const MOST: u32 = 10_000;
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        for _ in 0..MOST {
+            if Arc::strong_count(&self.db) == 1 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        tracing::warn!(path = %self.path.display(), "the store is still being read; it stays open for that long");
+    }
+}
+
+/// Bytes of the tables on disk.
+pub(super) fn disk_bytes(db: &DB) -> u64 {
+    let size = |table: Table| {
+        let family = db.cf_handle(table.name())?;
+        db.property_int_value_cf(family, "rocksdb.total-sst-files-size").ok()?
+    };
+    Table::ALL.into_iter().filter_map(size).sum()
+}
+
 /// What is found in the folder, before RocksDB touches it.
 fn examine(path: &Path) -> Result<Found, Error> {
     let io = |cause| Error::io(path, &cause);
@@ -162,7 +194,7 @@ fn corrupt(path: &Path, cause: String) -> Error {
 }
 
 /// RocksDB tells what the operating system said by its text only.
-fn failed(path: &Path, error: &rocksdb::Error) -> Error {
+pub(super) fn failed(path: &Path, error: &rocksdb::Error) -> Error {
     let cause = error.to_string();
     let says = |words: &[&str]| words.iter().any(|words| cause.contains(words));
     let at = path.display().to_string();
@@ -183,7 +215,7 @@ fn failed(path: &Path, error: &rocksdb::Error) -> Error {
     }
 }
 
-impl Base for Rocks {
+impl Reads for Rocks {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let value = self
             .db
@@ -225,7 +257,9 @@ impl Base for Rocks {
             }
         }))
     }
+}
 
+impl Base for Rocks {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         let mut options = WriteOptions::default();
         options.disable_wal(true);

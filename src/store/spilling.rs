@@ -1,4 +1,4 @@
-use super::{Base, Batch, Direction, Error, Memory, Pairs, Span, Table};
+use super::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table};
 
 /// State in memory for as long as there is little of it, and from then on in the base that is opened for it. A write that fails while state
 /// moves leaves it in part here and in part there: for state that is thrown away when anything fails.
@@ -37,7 +37,7 @@ impl<B: Base> Spilling<B> {
     }
 }
 
-impl<B: Base> Base for Spilling<B> {
+impl<B: Base> Reads for Spilling<B> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.base().get(table, key)
     }
@@ -45,7 +45,9 @@ impl<B: Base> Base for Spilling<B> {
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
         self.base().scan(table, span, direction)
     }
+}
 
+impl<B: Base> Base for Spilling<B> {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         match &mut self.state {
             State::Moved(base) => base.write(batch),

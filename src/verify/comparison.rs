@@ -318,7 +318,7 @@ impl Span {
 /// What the deliveries of a content say of a row that is too many.
 fn delivered(owners: &BTreeSet<Owner>, doubt: &Doubt) -> Activity {
     let ids = owners.iter().filter_map(|owner| match owner {
-        Owner::Activity(id) => Some(emit::pair_id(&doubt.alert, ActivityId(*id))),
+        Owner::Activity(id) => Some(emit::pair_number(&doubt.alert, ActivityId(*id))),
         Owner::Alert(_) => None,
     });
     let ids: Vec<u128> = ids.collect();

@@ -116,7 +116,7 @@ impl Expected {
     pub(super) fn of(row: &join::Row, too_large: bool, alerts: &mut Hasher) -> Option<Self> {
         let (alert, activity) = row.rows.as_ref()?;
         Some(Self {
-            id: emit::pair_id(&row.alert, row.activity),
+            id: emit::pair_number(&row.alert, row.activity),
             alert: row.alert.clone(),
             time: row.time,
             fields: fields(&row.alert, row.key.correlation_id.as_bytes(), row.time),

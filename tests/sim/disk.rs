@@ -1,7 +1,7 @@
 //! The disk of one process: tables that may lose what was written last, and under a planted fault forget to change.
 
 use alerttrail::join::Position;
-use alerttrail::store::{Base, Batch, Direction, Error, Memory, Pairs, Span, Table, keys};
+use alerttrail::store::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table, keys};
 
 use crate::faults::Fault;
 use crate::rng::Rng;
@@ -111,7 +111,7 @@ impl Disk {
     }
 }
 
-impl Base for Disk {
+impl Reads for Disk {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.memory.get(table, key)
     }
@@ -119,7 +119,9 @@ impl Base for Disk {
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
         self.memory.scan(table, span, direction)
     }
+}
 
+impl Base for Disk {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         let batch = self.weather(batch);
         if self.unsafe_writes.len() == MOST_LOST {

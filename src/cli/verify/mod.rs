@@ -158,9 +158,9 @@ fn verify(args: &Args, config: &Config, span: Span, shutdown: &Shutdown) -> Resu
 
 #[cfg(feature = "rocksdb")]
 fn base(folder: &Path, config: &Config) -> Result<impl Base + use<>, store::Error> {
-    use crate::store::{Durability, Rocks, Shared};
+    use crate::store::{Rocks, Shared};
     let shared = Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX));
-    Rocks::open(&folder.join("state"), &shared, Durability::None)
+    Rocks::open(&folder.join("state"), &shared)
 }
 
 #[cfg(not(feature = "rocksdb"))]

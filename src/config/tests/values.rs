@@ -243,6 +243,9 @@ fn listening_beyond_this_machine_needs_a_token() {
             error(&file),
             "http.token: is missing, though http.listen lets other machines in; set a token, or listen on 127.0.0.1"
         );
+        let without = format!("{file}\nhttp.token = \"long enough to be one\"").replace(' ', "");
+        assert!(error(&without).starts_with("http.insecure: is false, though http.listen lets other machines in"));
+        let file = format!("{file}\nhttp.insecure = true");
         let token = load(&format!("{file}\nhttp.token = \"${{T}}\""), &[("T", CANARY)])
             .unwrap()
             .http

@@ -51,9 +51,11 @@ fn cli_correlate_gives_exactly_these_bytes() {
         concat!(
             r#"{"schema":"alerttrail/1","kind":"alert","op":"upsert","id":"97c0547526bead8b32b89b6bd280f537","seq":1,"#,
             r#""system_alert_id":"A","correlation_id":"policy","revision":1,"closed_by":"end_of_input","complete":true,"#,
+            r#""complete_because":"end_of_input","#,
             r#""status":"matched","window":{"start":"2026-03-01T10:00:00.0000000Z","end":"2026-03-01T11:00:00.0000000Z"},"#,
             r#""activity_count":1,"first_activity_time":"2026-03-01T10:30:00.0000000Z","#,
             r#""last_activity_time":"2026-03-01T10:30:00.0000000Z","watermark":null,"closed_at":null,"#,
+            r#""watermark_at_close":null,"retained_from":null,"late_count":0,"sources":[],"#,
             r#""alert":{"SystemAlertId":"A","AlertType":"policy","TimeGenerated":"2026-03-01T12:00:00Z","#,
             r#""StartTime":"2026-03-01T10:00:00Z","EndTime":"2026-03-01T11:00:00Z"}}"#,
             "\n"

@@ -153,7 +153,8 @@ impl<B: Bases> World<B> {
         let partition = step.partition.unwrap_or(0);
         let source = &mut self.sources[partition as usize];
         source.position += 1;
-        let read = self.progress.read(TOPIC, partition, source.position).unwrap();
+        let mut read = self.progress.read(TOPIC, partition, source.position).unwrap();
+        read.rejected(seen.rejected);
         if seen.activities > 0 {
             read.activities(seen.latest, self.clock);
         }
@@ -197,6 +198,7 @@ impl<B: Bases> World<B> {
             sources: self.progress.marks(self.clock, idleness),
             settings: [0; 32],
         });
+        self.progress.told();
         self.send_to_all(&marks, outcome);
     }
 

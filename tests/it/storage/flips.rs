@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use alerttrail::join::Joiner;
-use alerttrail::store::{Base, Error, Origin, Rocks, Table, Txn, keys, set_aside};
+use alerttrail::store::{Base, Error, Origin, Reads as _, Rocks, Table, Txn, keys, set_aside};
 
 use super::world::{Random, World, copy, files, fill, folder, in_parallel, number, open};
 

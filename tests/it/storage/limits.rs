@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use alerttrail::store::{Base, Error, Rocks, Shared, Table, Txn};
+use alerttrail::store::{Base, Error, Reads as _, Rocks, Shared, Table, Txn};
 
 use super::util::{Tmpfs, again_under};
 use super::world::World;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use alerttrail::store::{Base, Direction, Rocks, Shared, Span, Table, Txn};
+use alerttrail::store::{Base, Direction, Reads as _, Rocks, Shared, Span, Table, Txn};
 
 use super::util::again;
 use super::world::{Random, number};

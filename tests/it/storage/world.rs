@@ -169,6 +169,7 @@ fn record(random: &mut Random, number: usize, records: usize, row: usize) -> Vec
                 position: i64::try_from(number).unwrap(),
                 time: Some(at(now - HOUR)),
                 idle: false,
+                rejected: 0,
             }],
             settings: [0; 32],
         }),

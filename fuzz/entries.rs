@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alerttrail::config::Config;
 use alerttrail::decode::{Decoder, Identity, KeyPath, Path, Settings, Tenants, timestamp};
-use alerttrail::emit::{Emitter, Kind};
+use alerttrail::emit::{Emitter, Format, Kind};
 use alerttrail::join::{Joiner, Limit, Outbox};
 use alerttrail::json::{Index, MAX_DEPTH, canonical, compact, depth, members, one_line, unescape};
 use alerttrail::log::{LogRecord, Mark, Marks};
@@ -91,6 +91,7 @@ pub(crate) fn arrival() -> Arrival {
 
 fn emitter() -> Emitter {
     Emitter {
+        format: Format::Native,
         widening: Widening::default(),
         summaries: true,
         unmatched: true,

@@ -5,7 +5,7 @@ use super::output::{ClosedBy, Op, Outbox, Output, Reason, Summary};
 use super::state::{AlertState, Held};
 use super::work::{Rows, Step, alert_row, closed_by_watermark, load, save};
 use crate::log::Marks;
-use crate::record::AlertId;
+use crate::record::{ActivityId, AlertId};
 use crate::store::keys::Timer;
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime};
@@ -100,6 +100,7 @@ impl Joiner {
             return Err(damaged());
         };
         self.find_extent(&mut held, txn)?;
+        let related = self.find_related(&held, txn)?;
         let complete = self.is_complete(&held);
         let answer = held.answer.as_mut().ok_or_else(damaged)?;
         answer.revision += 1;
@@ -121,6 +122,7 @@ impl Joiner {
             answer: answer.clone(),
             complete,
             watermark: self.watermark(),
+            related,
             row: Some(alert_row(alert, txn)?),
         }));
         save(alert, AlertState::Here(held), txn)
@@ -136,6 +138,7 @@ impl Joiner {
             answer,
             complete: false,
             watermark: self.watermark(),
+            related: Vec::new(),
             row: None,
         }));
         Ok(())
@@ -177,6 +180,25 @@ impl Joiner {
             answer.last = found.find_map(Result::transpose).transpose()?;
         }
         Ok(())
+    }
+
+    /// The first activities of an answer, as many as summaries are to list.
+    fn find_related<B: Base>(&self, held: &Held, txn: &Txn<'_, B>) -> Result<Vec<(EventTime, ActivityId)>, Error> {
+        let mut related = Vec::new();
+        let window = held.window.not_before(self.horizon());
+        if self.related == 0 || window.is_empty() {
+            return Ok(related);
+        }
+        for day in self.days.range(window.from.day()..=window.to.day()) {
+            let span = keys::activities(&held.key, window, *day);
+            for pair in txn.scan(Table::Activities, span, Direction::Forward) {
+                if related.len() >= self.related {
+                    return Ok(related);
+                }
+                related.push(keys::activity_parts(&pair?.0)?);
+            }
+        }
+        Ok(related)
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Joiner {
     work: VecDeque<Step>,
     /// The days on which there are activities: a window may be as long as the calendar, and is looked up day by day.
     days: BTreeSet<i64>,
+    /// How many activities a summary lists.
+    related: usize,
     counts: Counts,
 }
 
@@ -125,8 +127,15 @@ impl Joiner {
             progress,
             work,
             days,
+            related: 0,
             counts: Counts::default(),
         })
+    }
+
+    /// Lets summaries list their first activities, `most` of them. It is no part of the state: another number may be asked for at any time.
+    #[must_use]
+    pub fn with_related(self, most: usize) -> Self {
+        Self { related: most, ..self }
     }
 
     /// Takes in the log record at `offset`. What follows from it is done by [`Joiner::step`]; until that is done the next record

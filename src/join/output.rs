@@ -89,6 +89,8 @@ pub struct Summary {
     pub complete: bool,
     /// The watermark when the record was made.
     pub watermark: Option<EventTime>,
+    /// The first activities of the answer in order of time, as many as [`Joiner::with_related`](super::Joiner::with_related) asks for.
+    pub related: Vec<(EventTime, ActivityId)>,
     /// The SecurityAlert row; `None` when the answer is withdrawn.
     pub row: Option<Arc<[u8]>>,
 }

@@ -71,7 +71,7 @@ impl<B: Base, O: Output> Local<B, O> {
     /// A run that begins with the state of `base`.
     pub fn new(router: Router, base: B, retention: Option<Duration>, emitter: Emitter, output: O) -> Result<Self, Error> {
         Ok(Self {
-            joiner: Joiner::open(&base, retention)?,
+            joiner: Joiner::open(&base, retention)?.with_related(emitter.format.related()),
             router,
             base,
             emitter,

@@ -74,6 +74,8 @@ pub(super) struct Owners<'d> {
     #[cfg(feature = "rocksdb")]
     topic: String,
     retention: Duration,
+    /// How many activities a summary lists.
+    related: usize,
     settings: StateSettings,
     #[cfg(feature = "rocksdb")]
     shared: crate::store::Shared,
@@ -89,6 +91,7 @@ impl<'d> Owners<'d> {
             #[cfg(feature = "rocksdb")]
             topic: config.repartition.topic.clone(),
             retention: config.state.retention,
+            related: config.output.format.related(),
             settings: config.state_fingerprint(),
             #[cfg(feature = "rocksdb")]
             shared: crate::store::Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX)),
@@ -182,7 +185,7 @@ impl<'d> Owners<'d> {
     fn open_joiner(&self, partition: i32) -> Result<(State, Joiner), Error> {
         let mut base = self.open_state(partition)?;
         self.check_settings(&mut base, partition)?;
-        let joiner = Joiner::open(&base, Some(self.retention))?;
+        let joiner = Joiner::open(&base, Some(self.retention))?.with_related(self.related);
         Ok((base, joiner))
     }
 

@@ -11,6 +11,7 @@ mod cli;
 mod corpus;
 mod format;
 mod hostile;
+mod output;
 mod replay;
 mod scenarios;
 mod storage;

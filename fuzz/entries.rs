@@ -465,7 +465,6 @@ pub(crate) fn configuration(data: &[u8]) {
     match Config::of_text("fuzz.toml", file, variables) {
         Ok(config) => {
             drop(config.warnings());
-            drop(config.unsupported());
             drop(config.state_fingerprint());
             let shown = format!(
                 "{:?}{:?}{:?}",

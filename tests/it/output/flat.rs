@@ -31,10 +31,8 @@ fn every_row_is_the_querys() {
             }
             let (alert, activity) = (columns(&text(alert)), columns(&text(activity)));
             let mut flat = columns(&record.text);
-            assert_eq!(
-                flat.remove("correlationId").unwrap().get(),
-                record.value["alerttrail"]["correlation_id"].to_string()
-            );
+            flat.remove("correlationId").unwrap();
+            assert_eq!(record.value["correlationId"], record.value["alerttrail"]["correlation_id"]);
             flat.remove("correlationId1").unwrap();
             flat.remove("alerttrail").unwrap();
             for (name, value) in &activity {

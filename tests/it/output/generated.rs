@@ -1,8 +1,10 @@
 //! Generated traffic in every format: records as they are met in the field.
 
+use std::collections::BTreeMap;
+
 use alerttrail::config::Config;
 use alerttrail::decode::Decoder;
-use alerttrail::emit::Emitter;
+use alerttrail::emit::{Emitter, Format};
 use alerttrail::generate::{Generator, Messages, Options};
 use alerttrail::join::{Joiner, Outbox, Output};
 use alerttrail::log::LogRecord;
@@ -10,7 +12,10 @@ use alerttrail::route::{Arrival, Routed, Router, Settings};
 use alerttrail::store::{Base as _, Memory, Txn};
 use alerttrail::time::{WallTime, Widening};
 
-use super::{FORMATS, Judge};
+use super::{FORMATS, Judge, emit};
+
+/// How many activities a finding lists here.
+const LISTED: usize = 5;
 
 /// What the join says of generated traffic.
 fn outputs() -> Vec<(i64, Output)> {
@@ -26,6 +31,8 @@ fn outputs() -> Vec<(i64, Output)> {
         activities: 4_000,
         alerts: 60,
         seed: 7,
+        keyed_share: 0.5,
+        in_window_share: 0.9,
         ..Options::default()
     };
     let generator = Generator::new(&options).unwrap();
@@ -53,7 +60,7 @@ fn outputs() -> Vec<(i64, Output)> {
 
 fn apply(log: &[Vec<u8>]) -> Vec<(i64, Output)> {
     let mut base = Memory::default();
-    let mut joiner = Joiner::open(&base, None).unwrap().with_related(100);
+    let mut joiner = Joiner::open(&base, None).unwrap().with_related(LISTED);
     let mut outputs = Vec::new();
     let mut outbox = Outbox::default();
     for (offset, bytes) in (0..).zip(log) {
@@ -69,16 +76,19 @@ fn apply(log: &[Vec<u8>]) -> Vec<(i64, Output)> {
     outputs
 }
 
-#[test]
-fn generated_traffic_is_valid_in_every_format() {
-    let (judge, mut wrong) = (Judge::new(), Vec::new());
-    let emitter = Emitter {
-        format: alerttrail::emit::Format::Native,
+fn emitter() -> Emitter {
+    Emitter {
+        format: Format::Native,
         widening: Widening::default(),
         summaries: true,
         unmatched: true,
         limit: None,
-    };
+    }
+}
+
+#[test]
+fn generated_traffic_is_valid_in_every_format() {
+    let (judge, mut wrong, emitter) = (Judge::new(), Vec::new(), emitter());
     let outputs = outputs();
     let mut records = 0;
     for (seq, output) in &outputs {
@@ -89,4 +99,31 @@ fn generated_traffic_is_valid_in_every_format() {
     assert!(records > 1_000, "{records} records of {} outputs prove little", outputs.len());
     wrong.truncate(20);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_finding_lists_its_first_activities_by_the_ids_of_their_rows() {
+    let emitter = emitter();
+    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut longer = 0;
+    for (seq, output) in outputs() {
+        let record = emit(&emitter, Format::Ocsf, &output, seq).unwrap().value;
+        let alert = record["unmapped"]["alerttrail"]["system_alert_id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let rows = rows.entry(alert).or_default();
+        let Output::Summary(_) = output else {
+            rows.push(record["metadata"]["uid"].as_str().unwrap().to_owned());
+            continue;
+        };
+        let info = &record["finding_info"];
+        let listed = info["related_events"].as_array().into_iter().flatten();
+        let listed: Vec<&str> = listed.map(|event| event["uid"].as_str().unwrap()).collect();
+        let first: Vec<&str> = rows.iter().take(LISTED).map(String::as_str).collect();
+        assert_eq!(listed, first);
+        assert_eq!(info["related_events_count"], rows.len());
+        longer += usize::from(rows.len() > LISTED);
+    }
+    assert!(longer > 3, "{longer} findings with more activities than are listed");
 }

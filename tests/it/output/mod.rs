@@ -181,26 +181,6 @@ fn rows_keep_their_digits_in_every_format() {
 }
 
 #[test]
-fn a_finding_lists_its_first_activities_by_the_ids_of_their_rows() {
-    let (emitter, outputs) = scenarios::outputs("040-order-of-rows");
-    let records = outputs
-        .iter()
-        .map(|(seq, output)| emit(&emitter, Format::Ocsf, output, *seq).unwrap());
-    let (rows, findings): (Vec<Record>, Vec<Record>) = records.partition(|record| record.value["class_uid"] == 6003);
-    let listed = &findings[0].value["finding_info"]["related_events"];
-    let listed: Vec<&str> = listed
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|event| event["uid"].as_str().unwrap())
-        .collect();
-    let ids: Vec<&str> = rows.iter().take(3).map(|row| row.headers.id.as_str()).collect();
-    assert_eq!(listed, ids);
-    assert!(rows.len() > 3, "more than are listed");
-    assert_eq!(findings[0].value["finding_info"]["related_events_count"], rows.len());
-}
-
-#[test]
 fn a_record_that_is_too_large_is_cut_in_every_format() {
     let (emitter, outputs) = scenarios::outputs("407-too-large-with-odd-columns");
     for (name, format) in FORMATS {

@@ -123,10 +123,10 @@ fn write_alert(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, document
     });
     document.object("threat", |threat| {
         threat.object("tactic", |tactic| {
-            write_strings("name", &facts::items(alert, "Tactics"), tactic)
+            write_strings("name", facts::items(alert, "Tactics"), tactic)
         });
         threat.object("technique", |technique| {
-            write_strings("id", &facts::items(alert, "Techniques"), technique);
+            write_strings("id", facts::items(alert, "Techniques"), technique);
         });
     });
     write_rule(alert, document);

@@ -26,7 +26,7 @@ fn outputs() -> Vec<(i64, Output)> {
         max_future_skew: config.watermark.max_future_skew,
         tenants: false,
     };
-    let mut router = Router::new(Decoder::new(config.decode.clone()), settings);
+    let mut router = Router::new(Decoder::new(config.decode), settings);
     let options = Options {
         activities: 4_000,
         alerts: 60,

@@ -44,7 +44,7 @@ pub(crate) fn message(data: &[u8]) {
     }
     let output = Checked(data);
     let router = router(&settings()[0].0, false);
-    let mut local = Local::new(router, Memory::default(), None, emitter(), output).unwrap();
+    let mut local = Local::new(router, Memory::default(), None, emitter(Format::Native), output).unwrap();
     let arrival = arrival();
     // Twice: a message that is delivered again changes nothing.
     local.messages("fuzz", [(0, data), (1, data)].into_iter(), arrival).unwrap();
@@ -89,9 +89,9 @@ pub(crate) fn arrival() -> Arrival {
     Arrival { now, timestamp: None }
 }
 
-fn emitter() -> Emitter {
+fn emitter(format: Format) -> Emitter {
     Emitter {
-        format: Format::Native,
+        format,
         widening: Widening::default(),
         summaries: true,
         unmatched: true,
@@ -240,7 +240,9 @@ fn apply(joiner: &mut Joiner, base: &mut Memory, offset: i64, record: LogRecord<
             return false;
         };
         for (position, output) in outbox.drain() {
-            drop(emitter().emit(&output, position.offset, &mut value));
+            for format in [Format::Native, Format::Kql, Format::Ocsf, Format::Ecs] {
+                drop(emitter(format).emit(&output, position.offset, &mut value));
+            }
         }
         if done {
             break;

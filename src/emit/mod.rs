@@ -262,8 +262,12 @@ mod tests {
     }
 
     fn emit(output: &Output, limit: Option<usize>) -> (Emitted, String) {
+        emit_as(Format::Native, output, limit)
+    }
+
+    fn emit_as(format: Format, output: &Output, limit: Option<usize>) -> (Emitted, String) {
         let emitter = Emitter {
-            format: Format::Native,
+            format,
             widening: Widening::default(),
             summaries: true,
             unmatched: false,
@@ -285,6 +289,34 @@ mod tests {
         };
         assert_eq!(headers.seq, 7);
         assert!(value.contains(&format!(r#""id":"{}""#, headers.id)));
+    }
+
+    #[test]
+    fn columns_that_are_not_what_they_should_be_are_left_out() {
+        let activity =
+            r#"{"ActionType":5,"IPAddress":{},"AccountId":["a"],"Application":"","ReportId":1.0,"alerttrail":"theirs"}"#;
+        let alert = r#"{"AlertSeverity":[],"Tactics":{},"AlertName":"\ud800","TimeGenerated":null,"alerttrail":"theirs"}"#;
+        let said = |format| {
+            let (_, value) = emit_as(format, &row(alert, activity), None);
+            serde_json::from_str::<&serde_json::value::RawValue>(&value).unwrap();
+            value
+        };
+        let flat = said(Format::Kql);
+        assert!(
+            flat.contains(r#""alerttrail1":"theirs""#) && flat.contains(r#""alerttrail2":"theirs""#),
+            "{flat}"
+        );
+        assert!(flat.contains(r#""alerttrail":{"schema""#), "{flat}");
+        let event = said(Format::Ocsf);
+        assert!(event.contains(r#""api":{"operation":"Unknown"}"#), "{event}");
+        assert!(event.contains(r#""actor":{"app_name":"Unknown"}"#), "{event}");
+        assert!(event.contains(r#""original_event_uid":"1.0""#), "{event}");
+        let document = said(Format::Ecs);
+        assert!(
+            !document.contains(r#""user""#) && !document.contains(r#""source""#),
+            "{document}"
+        );
+        assert!(document.contains(r#""rule":{"name":"\ud800"}"#), "{document}");
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn write_metadata(told: &Told<'_>, table: &str, original: Option<impl AsRef<[u8]
             metadata.text("tenant_uid", told.tenant());
         }
         metadata.text("log_name", table);
-        if told.how == native::Alert::Cut {
+        if told.how == native::Alert::Cut && told.alert.is_some() {
             metadata.plain("is_truncated", true);
         }
     });
@@ -232,17 +232,13 @@ fn write_finding_info(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, i
             analytic.text("type", "Rule");
         });
     }
-    info.object("product", |product| {
-        product.json_if("name", alert.literal("ProductName").or_else(|| alert.literal("ProviderName")));
-        // Without a name a product is none.
-        if alert
-            .literal("ProductName")
-            .or_else(|| alert.literal("ProviderName"))
-            .is_some()
-        {
+    // A vendor alone is no product.
+    if let Some(name) = alert.literal("ProductName").or_else(|| alert.literal("ProviderName")) {
+        info.object("product", |product| {
+            product.json("name", name);
             product.json_if("vendor_name", alert.literal("VendorName"));
-        }
-    });
+        });
+    }
     for (name, time) in [
         ("created_time", facts::time(alert, "ProcessingEndTime")),
         ("modified_time", facts::time(alert, "TimeGenerated")),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alerttrail::config::Config;
 use alerttrail::decode::{Decoder, Identity, KeyPath, Path, Settings, Tenants, timestamp};
-use alerttrail::emit::Emitter;
+use alerttrail::emit::{Emitter, Format};
 use alerttrail::join::{Joiner, Limit, Outbox};
 use alerttrail::json::{Index, MAX_DEPTH, canonical, compact, depth, members, one_line, unescape};
 use alerttrail::log::{LogRecord, Mark, Marks};
@@ -49,7 +49,7 @@ pub(crate) fn message(data: &[u8]) {
         folder: std::env::temp_dir(),
     };
     let (settings, shutdown) = (Settings::default(), Shutdown::default());
-    let mut local = Local::new(settings.clone(), means, Memory::default(), emitter(), Checked).unwrap();
+    let mut local = Local::new(settings.clone(), means, Memory::default(), emitter(Format::Native), Checked).unwrap();
     // Twice: a message that is delivered again changes nothing.
     let part = Scanner::new(&settings).scan(Chunk::of("fuzz", [data, data]));
     local.take(part, &shutdown).unwrap().unwrap();
@@ -94,8 +94,9 @@ pub(crate) fn arrival() -> Arrival {
     Arrival { now, timestamp: None }
 }
 
-fn emitter() -> Emitter {
+fn emitter(format: Format) -> Emitter {
     Emitter {
+        format,
         widening: Widening::default(),
         summaries: true,
         unmatched: true,
@@ -242,7 +243,9 @@ fn apply(joiner: &mut Joiner, base: &mut Memory, offset: i64, record: LogRecord<
             return false;
         };
         for (position, output) in outbox.drain() {
-            drop(emitter().emit(&output, position.offset, &mut value));
+            for format in [Format::Native, Format::Kql, Format::Ocsf, Format::Ecs] {
+                drop(emitter(format).emit(&output, position.offset, &mut value));
+            }
         }
         if done {
             break;
@@ -468,7 +471,6 @@ pub(crate) fn configuration(data: &[u8]) {
     match Config::of_text("fuzz.toml", file, variables) {
         Ok(config) => {
             drop(config.warnings());
-            drop(config.unsupported());
             drop(config.state_fingerprint());
             let shown = format!(
                 "{:?}{:?}{:?}",

@@ -8,7 +8,7 @@ pub(crate) mod routing;
 use partition::Partition;
 use routing::Routing;
 
-use alerttrail::emit::Emitter;
+use alerttrail::emit::{Emitter, Format};
 use alerttrail::generate::record::{
     ActivitySpec, AlertSpec, Delivery, Form, Kind, Policy, Status, Tenant, User, activity, alert,
 };
@@ -183,6 +183,7 @@ pub(crate) fn outputs(alerts: u32, matches: u64) -> Vec<Output> {
 /// An emitter that tells of everything, in records of at most `limit` bytes.
 pub(crate) fn emitter(limit: Option<usize>) -> Emitter {
     Emitter {
+        format: Format::Native,
         widening: Widening::default(),
         summaries: true,
         unmatched: true,

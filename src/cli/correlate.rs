@@ -35,10 +35,10 @@ pub(super) struct Args {
     /// Where one summary for each alert goes, as JSON lines
     #[arg(long, value_name = "FILE")]
     summaries: Option<PathBuf>,
-    /// The form of the output records
-    #[arg(long, default_value = "native", value_name = "F")]
-    format: Format,
-    /// A configuration file, for [correlation], [tenants], input.identity, output.unmatched and state.memory
+    /// The form of the output records [default: output.format of the configuration, which is native unless it says otherwise]
+    #[arg(long, value_name = "F")]
+    format: Option<Format>,
+    /// A configuration file, for [correlation], [tenants], input.identity, output.unmatched, output.format and state.memory
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where state goes that memory does not hold, and rows of compressed files and standard input, in a folder that is removed at the end
@@ -52,17 +52,28 @@ pub(super) struct Args {
 enum Format {
     /// alerttrail/1: one JSON object with the alert's and the activity's row in it
     Native,
+    /// The flat row of the query
+    Kql,
+    /// Open Cybersecurity Schema Framework 1.8
+    Ocsf,
+    /// Elastic Common Schema 8
+    Ecs,
+}
+
+impl From<Format> for config::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Native => Self::Native,
+            Format::Kql => Self::Kql,
+            Format::Ocsf => Self::Ocsf,
+            Format::Ecs => Self::Ecs,
+        }
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log("warn");
-    let Format::Native = args.format;
     let config = configuration(args.config.as_deref())?;
-    if config.output.format != config::Format::Native {
-        return Err(Failure::usage(
-            "output.format asks for a form that is not available in this version; use \"native\"",
-        ));
-    }
     let started = clock::start();
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
@@ -140,6 +151,7 @@ fn join_over<B: Base>(base: B, means: Means, args: &Args, config: &Config, run: 
     let Run { output, shutdown } = run;
     let bar = progress_bar(&args.input);
     let emitter = Emitter {
+        format: args.format.map_or(config.output.format, config::Format::from),
         widening: config.decode.widening,
         summaries: args.summaries.is_some(),
         unmatched: config.output.unmatched == Unmatched::Emit,

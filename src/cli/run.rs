@@ -37,10 +37,6 @@ enum Stage {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log("info");
     let config = configuration(Some(&args.config))?;
-    let unsupported = config.unsupported();
-    if !unsupported.is_empty() {
-        return Err(Failure::usage(unsupported.join("\nerror: ")));
-    }
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }

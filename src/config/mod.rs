@@ -11,7 +11,7 @@
 //! `${NAME}` in a string of the file takes a variable, `$${` stands for `${`.
 //!
 //! Nothing here connects, reads a clock or knows what the settings do: whether a topic exists is found out elsewhere. It relies on
-//! [`decode::Settings`] and the types of [`time`](crate::time).
+//! [`decode::Settings`], [`Format`] and the types of [`time`](crate::time).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,6 +34,7 @@ mod reader;
 mod tests;
 mod units;
 
+pub use crate::emit::Format;
 pub use errors::{Error, Errors};
 pub use fingerprint::StateSettings;
 pub use kafka::Property;
@@ -189,20 +190,6 @@ pub enum Unmatched {
     Emit,
 }
 
-/// What an output record looks like.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Format {
-    /// Both rows under names of their own.
-    #[default]
-    Native,
-    /// The flat row of the query.
-    Kql,
-    /// Open Cybersecurity Schema Framework.
-    Ocsf,
-    /// Elastic Common Schema.
-    Ecs,
-}
-
 /// How often a record may come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Delivery {
@@ -251,18 +238,6 @@ impl Config {
     /// The configuration without a file and without variables. The defaults are compiled in, so this fails in a broken build only.
     pub fn defaults() -> Result<Self, Errors> {
         build::config(None, &BTreeMap::new())
-    }
-
-    /// What the configuration asks for that this version does not do, a sentence each.
-    pub fn unsupported(&self) -> Vec<String> {
-        let format = match self.output.format {
-            Format::Native => None,
-            Format::Kql => Some("kql"),
-            Format::Ocsf => Some("ocsf"),
-            Format::Ecs => Some("ecs"),
-        };
-        let sentence = |word| format!("output.format = {word:?} is not available in this version; use \"native\"");
-        format.into_iter().map(sentence).collect()
     }
 
     /// What is allowed but probably not meant, a sentence each.

@@ -15,8 +15,32 @@ pub(super) enum Alert {
     Cut,
 }
 
+/// Appends the record, with the rows in it.
 pub(super) fn write(output: &Output, headers: &Headers, widening: Widening, alert: Alert, out: &mut Vec<u8>) {
-    out.clear();
+    write_facts(output, headers, widening, alert, out);
+    let (alert_row, activity) = match output {
+        Output::Row(row) => match &row.rows {
+            Some((alert, activity)) => (Some(alert), Some(activity)),
+            None => (None, None),
+        },
+        Output::Summary(summary) => (summary.row.as_ref(), None),
+    };
+    if let Some(row) = alert_row {
+        out.extend_from_slice(br#","alert":"#);
+        match alert {
+            Alert::Whole => out.extend_from_slice(row),
+            Alert::Cut => cut::alert(row, out),
+        }
+    }
+    if let Some(activity) = activity {
+        out.extend_from_slice(br#","activity":"#);
+        out.extend_from_slice(activity);
+    }
+    out.push(b'}');
+}
+
+/// Appends all of the record but the rows; the object is still open.
+pub(super) fn write_facts(output: &Output, headers: &Headers, widening: Widening, alert: Alert, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"schema":"alerttrail/1","kind":""#);
     out.extend_from_slice(headers.kind.as_str().as_bytes());
     out.extend_from_slice(br#"","op":""#);
@@ -24,25 +48,28 @@ pub(super) fn write(output: &Output, headers: &Headers, widening: Widening, aler
     out.extend_from_slice(br#"","id":""#);
     out.extend_from_slice(headers.id.as_bytes());
     put(out, format_args!("\",\"seq\":{}", headers.seq));
-    match output {
-        Output::Row(row) => write_row(row, alert, out),
-        Output::Summary(summary) => write_summary(summary, widening, alert, out),
+    let has_alert = match output {
+        Output::Row(row) => {
+            write_row(row, out);
+            row.rows.is_some()
+        }
+        Output::Summary(summary) => {
+            write_summary(summary, widening, out);
+            summary.row.is_some()
+        }
+    };
+    if alert == Alert::Cut && has_alert {
+        out.extend_from_slice(br#","truncated":["alert"]"#);
     }
-    out.push(b'}');
 }
 
-fn write_row(row: &Row, alert: Alert, out: &mut Vec<u8>) {
+fn write_row(row: &Row, out: &mut Vec<u8>) {
     ids(&row.alert, &row.key, out);
     time("activity_time", Some(row.time), out);
     word("reason", reason(row.reason), out);
-    if let Some((alert_row, activity)) = &row.rows {
-        write_alert(alert_row, alert, out);
-        out.extend_from_slice(br#","activity":"#);
-        out.extend_from_slice(activity);
-    }
 }
 
-fn write_summary(summary: &Summary, widening: Widening, alert: Alert, out: &mut Vec<u8>) {
+fn write_summary(summary: &Summary, widening: Widening, out: &mut Vec<u8>) {
     ids(&summary.alert, &summary.key, out);
     let answer = &summary.answer;
     put(out, format_args!(",\"revision\":{}", answer.revision));
@@ -70,9 +97,6 @@ fn write_summary(summary: &Summary, widening: Widening, alert: Alert, out: &mut 
     time("retained_from", summary.retained_from, out);
     put(out, format_args!(",\"late_count\":{}", answer.late));
     sources(&summary.sources, out);
-    if let Some(row) = &summary.row {
-        write_alert(row, alert, out);
-    }
 }
 
 fn ids(alert: &AlertId, key: &Key, out: &mut Vec<u8>) {
@@ -81,17 +105,6 @@ fn ids(alert: &AlertId, key: &Key, out: &mut Vec<u8>) {
     }
     text("system_alert_id", &alert.system_alert_id, out);
     text("correlation_id", &key.correlation_id, out);
-}
-
-fn write_alert(row: &[u8], alert: Alert, out: &mut Vec<u8>) {
-    if alert == Alert::Cut {
-        out.extend_from_slice(br#","truncated":["alert"]"#);
-    }
-    out.extend_from_slice(br#","alert":"#);
-    match alert {
-        Alert::Whole => out.extend_from_slice(row),
-        Alert::Cut => cut::alert(row, out),
-    }
 }
 
 /// How far the source partitions had been read.

@@ -5,7 +5,7 @@ use super::output::{Answer, ClosedBy, Completeness, Op, Outbox, Output, Reason, 
 use super::state::{AlertState, Held};
 use super::work::{Rows, Step, alert_row, closed_by_watermark, load, save};
 use crate::log::Marks;
-use crate::record::AlertId;
+use crate::record::{ActivityId, AlertId};
 use crate::store::keys::Timer;
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
@@ -103,6 +103,7 @@ impl Joiner {
             return Err(damaged());
         };
         self.find_extent(&mut held, txn)?;
+        let related = self.find_related(&held, txn)?;
         let completeness = held.answer.as_ref().map(|answer| self.completeness(held.window, answer));
         let answer = held.answer.as_mut().ok_or_else(damaged)?;
         answer.revision += 1;
@@ -126,6 +127,7 @@ impl Joiner {
             watermark: self.watermark(),
             retained_from: self.retained_from(),
             sources: self.sources(),
+            related,
             row: Some(alert_row(alert, txn)?),
         }));
         save(alert, AlertState::Here(held), txn)
@@ -143,6 +145,7 @@ impl Joiner {
             watermark: self.watermark(),
             retained_from: self.retained_from(),
             sources: self.sources(),
+            related: Vec::new(),
             row: None,
         }));
         Ok(())
@@ -189,6 +192,25 @@ impl Joiner {
             answer.last = found.find_map(Result::transpose).transpose()?;
         }
         Ok(())
+    }
+
+    /// The first activities of an answer, as many as summaries are to list.
+    fn find_related<B: Base>(&self, held: &Held, txn: &Txn<'_, B>) -> Result<Vec<(EventTime, ActivityId)>, Error> {
+        let mut related = Vec::new();
+        let window = held.window.not_before(self.horizon());
+        if self.related == 0 || window.is_empty() {
+            return Ok(related);
+        }
+        for day in self.days.range(window.from.day()..=window.to.day()) {
+            let span = keys::activities(&held.key, window, *day);
+            for pair in txn.scan(Table::Activities, span, Direction::Forward) {
+                if related.len() >= self.related {
+                    return Ok(related);
+                }
+                related.push(keys::activity_parts(&pair?.0)?);
+            }
+        }
+        Ok(related)
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Joiner {
     work: VecDeque<Step>,
     /// The days on which there are activities: a window may be as long as the calendar, and is looked up day by day.
     days: BTreeSet<i64>,
+    /// How many activities a summary lists.
+    related: usize,
     counts: Counts,
     /// The source partitions as the last marks have them, once somebody has asked.
     sources: Option<Arc<[SourceState]>>,
@@ -134,9 +136,16 @@ impl Joiner {
             progress,
             work,
             days,
+            related: 0,
             counts: Counts::default(),
             sources: None,
         })
+    }
+
+    /// Lets summaries list their first activities, `most` of them. It is no part of the state: another number may be asked for at any time.
+    #[must_use]
+    pub fn with_related(self, most: usize) -> Self {
+        Self { related: most, ..self }
     }
 
     /// Takes in the log record at `offset`. What follows from it is done by [`Joiner::step`]; until that is done the next record

@@ -94,6 +94,8 @@ pub struct Summary {
     pub retained_from: Option<EventTime>,
     /// How far the source partitions had been read.
     pub sources: Arc<[SourceState]>,
+    /// The first activities of the answer in order of time, as many as [`Joiner::with_related`](super::Joiner::with_related) asks for.
+    pub related: Vec<(EventTime, ActivityId)>,
     /// The SecurityAlert row; `None` when the answer is withdrawn.
     pub row: Option<Arc<[u8]>>,
 }

@@ -41,6 +41,7 @@ impl Out {
         Ok(Self {
             sender: Sender::new(config, "join", "1")?,
             emitter: Emitter {
+                format: config.output.format,
                 widening: config.decode.widening,
                 summaries: config.output.summary_topic.is_some(),
                 unmatched: config.output.unmatched == Unmatched::Emit,

@@ -137,6 +137,8 @@ pub(super) struct Owners<'d> {
     #[cfg(feature = "rocksdb")]
     topic: String,
     retention: Duration,
+    /// How many activities a summary lists.
+    related: usize,
     settings: StateSettings,
     #[cfg(feature = "rocksdb")]
     shared: crate::store::Shared,
@@ -155,6 +157,7 @@ impl<'d> Owners<'d> {
             #[cfg(feature = "rocksdb")]
             topic: config.repartition.topic.clone(),
             retention: config.state.retention,
+            related: config.output.format.related(),
             settings: config.state_fingerprint(),
             #[cfg(feature = "rocksdb")]
             shared: crate::store::Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX)),
@@ -287,7 +290,7 @@ impl<'d> Owners<'d> {
     fn open_joiner(&self, partition: i32) -> Result<Opened, Error> {
         let mut base = self.open_state(partition)?;
         self.check_settings(&mut base, partition)?;
-        let joiner = Joiner::open(&base, Some(self.retention))?;
+        let joiner = Joiner::open(&base, Some(self.retention))?.with_related(self.related);
         let digest = base.get(Table::Meta, keys::LAST)?;
         let last = digest.and_then(|digest| Some((joiner.next_offset() - 1, digest.try_into().ok()?)));
         Ok((base, joiner, last))

@@ -53,6 +53,7 @@ fn router(settings: &Settings) -> Router {
 
 fn emitter(limit: Option<usize>) -> Emitter {
     Emitter {
+        format: crate::emit::Format::Native,
         widening: Widening::default(),
         summaries: false,
         unmatched: false,

@@ -12,6 +12,7 @@ mod corpus;
 mod format;
 mod hostile;
 mod http;
+mod output;
 mod replay;
 mod scenarios;
 mod storage;

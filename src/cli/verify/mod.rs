@@ -239,6 +239,7 @@ fn router(config: &Config, limit: Option<usize>) -> Router {
 
 fn emitter(config: &Config, limit: Option<usize>) -> Emitter {
     Emitter {
+        format: config.output.format,
         widening: config.decode.widening,
         summaries: false,
         unmatched: false,

@@ -306,11 +306,15 @@ fn a_tenant_is_told_by_either_id() {
 }
 
 #[test]
-fn what_this_version_does_not_do_is_said() {
-    assert_eq!(
-        config("output = { format = \"ocsf\", delivery = \"exactly_once\" }").unsupported(),
-        ["output.format = \"ocsf\" is not available in this version; use \"native\""]
-    );
+fn every_format_has_its_word() {
+    for (word, format) in [
+        ("native", Format::Native),
+        ("kql", Format::Kql),
+        ("ocsf", Format::Ocsf),
+        ("ecs", Format::Ecs),
+    ] {
+        assert_eq!(config(&format!("output.format = \"{word}\"")).output.format, format);
+    }
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl<B: Base, O: Output> Local<B, O> {
         let keeper = Keeper::new(means.folder.clone());
         Ok(Self {
             settings,
-            joiner: Joiner::open(&base, None)?,
+            joiner: Joiner::open(&base, None)?.with_related(emitter.format.related()),
             base,
             emission: Emission::new(emitter, &keeper.rows, means.threads),
             means,

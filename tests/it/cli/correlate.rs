@@ -35,6 +35,33 @@ fn correlate(program: &Program, input: &[&str]) -> Done {
 
 /// Fixed for ever: readers fold by the id and read the fields. The id was computed by hand from its definition.
 #[test]
+fn cli_correlate_writes_the_form_it_is_asked_for() {
+    let program = Program::with(&[
+        ("in.jsonl", &(activity("a", "10:30:00") + &alert("A"))),
+        ("ocsf.toml", "output.format = \"ocsf\""),
+    ]);
+    let flat = concat!(
+        r#"{"ReportId":"a","RawEventData":{"CreationTime":"2026-03-01T10:30:00","Data":{"cid":"policy"}},"#,
+        r#""correlationId1":"policy","correlationId":"policy","SystemAlertId":"A","AlertType":"policy","#,
+        r#""TimeGenerated":"2026-03-01T12:00:00Z","StartTime":"2026-03-01T10:00:00Z","EndTime":"2026-03-01T11:00:00Z","#,
+        r#""alerttrail":{"schema":"alerttrail/1","kind":"activity","op":"upsert","id":"b75fb7e6024b196767c12ff2050b5605","#,
+        r#""seq":0,"system_alert_id":"A","correlation_id":"policy","activity_time":"2026-03-01T10:30:00.0000000Z","#,
+        r#""reason":"window_closed"}}"#,
+        "\n"
+    );
+    let args = ["correlate", "--input", "in.jsonl", "--format", "kql"];
+    program.run(&args).prints(flat);
+    // The option counts for more than the file.
+    program.run(&[&args[..], &["--config", "ocsf.toml"]].concat()).prints(flat);
+    let rows = |more: &[&str]| {
+        let done = program.run(&[&args[..3], more].concat()).expect(0);
+        serde_json::from_str::<serde_json::Value>(&done.stdout).unwrap()
+    };
+    assert_eq!(rows(&["--config", "ocsf.toml"])["class_uid"], 6003);
+    assert_eq!(rows(&["--format", "ecs"])["event"]["kind"], "event");
+}
+
+#[test]
 fn cli_correlate_gives_exactly_these_bytes() {
     let program = Program::with(&[("in.jsonl", &(activity("a", "10:30:00") + &alert("A")))]);
     let args = ["correlate", "--input", "in.jsonl", "--summaries", "summaries.jsonl"];

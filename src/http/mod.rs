@@ -1,5 +1,7 @@
-//! What the processor tells over HTTP: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps it running (these two need no token). Only reads; it
+//! What the processor tells over HTTP: the web page at `/`, `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps it running (these two need no token). Only reads; it
 //! cannot slow the data path, for it shares nothing with it but counters.
+
+mod page;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,6 +47,7 @@ pub async fn serve(address: SocketAddr, token: Option<Secret>, metrics: Arc<Metr
         .route("/metrics", get(metrics_text))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .merge(page::routes())
         .with_state(Shared {
             metrics,
             shutdown,

@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { actionOf, activityTable } from './activities.js';
 import { copyButton, h, loading, notice, put } from './dom.js';
 import { activitiesCsv, download, fileName, kql, pretty } from './export.js';
-import { count, counted, millis, period, severityMark, span, statusMark, time, utc } from './format.js';
+import { count, counted, millis, period, sentence, severityMark, span, statusMark, time, utc } from './format.js';
 import { recordView } from './record.js';
 import { timeline } from './timeline.js';
 
@@ -52,6 +52,7 @@ export function alertView(root, id, tenant) {
       if (isChanged) {
         await Promise.all([fetchActivities(), explain()]);
         known = state;
+        if (alert.status === 'open') drawHeader();
       }
       await drawRest();
     } catch (error) {
@@ -125,15 +126,15 @@ export function alertView(root, id, tenant) {
     return h(
       'div',
       { class: 'verdict' },
-      h('p', {}, found.verdict),
-      others.length > 0 && h('ul', {}, others.map((finding) => h('li', {}, finding.sentence))),
+      h('p', {}, sentence(found.verdict)),
+      others.length > 0 && h('ul', {}, others.map((finding) => h('li', {}, sentence(finding.sentence)))),
     );
   }
 
   function drawHeader() {
     const answered = alert.closed_at ? [time(alert.closed_at), h('small', {}, `by ${words(alert.closed_by)}`)] : ['not yet', h('small', {}, 'at the latest ', time(alert.deadline))];
     const length = millis(alert.window.end) - millis(alert.window.start);
-    const complete = { true: 'yes', false: 'perhaps not' }[String(alert.complete)] ?? 'not answered yet';
+    const complete = { true: 'yes', false: 'perhaps not' }[String(alert.complete)] ?? 'not yet';
     put(
       header,
       h('h1', {}, h('bdi', {}, alert.alert_name || id)),
@@ -141,7 +142,7 @@ export function alertView(root, id, tenant) {
       h(
         'dl',
         { class: 'figures' },
-        figure('Activities', alert.status === 'open' ? 'open' : count(alert.activity_count), alert.status === 'open' ? 'not answered yet' : alert.late_count > 0 ? `${count(alert.late_count)} late` : 'none late'),
+        figure('Activities', alert.status === 'open' ? count(items.length) : count(alert.activity_count), alert.status === 'open' ? 'so far' : alert.late_count > 0 ? `${count(alert.late_count)} late` : 'none late'),
         figure('Window (UTC)', period(alert.window), length > 0 ? span(length) : 'empty', 'long'),
         figure('Answered (UTC)', answered[0], answered[1], 'long'),
         figure('Complete', complete, words(alert.complete_because)),

@@ -68,6 +68,12 @@ export function time(text, { short = false, none = 'none' } = {}) {
   return h('time', { datetime: text, title }, short ? full.slice(11) : full);
 }
 
+/** A sentence of the API: the times in it as elements. */
+export function sentence(text) {
+  const parts = text.split(/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/);
+  return parts.map((part, at) => (at % 2 === 1 ? time(part) : part));
+}
+
 /** A window as an element: the day once where both ends share it. */
 export function period(window) {
   const sameDay = window.start.slice(0, 10) === window.end.slice(0, 10);

@@ -29,7 +29,7 @@ function row(alert) {
   const answered = alert.closed_at
     ? [time(alert.closed_at), h('small', {}, `by ${words(alert.closed_by)}${alert.complete === false ? ', perhaps incomplete' : ''}`)]
     : h('span', { class: 'muted' }, 'not yet');
-  const activities = alert.status === 'open' ? h('span', { class: 'muted' }, 'collecting') : count(alert.activity_count);
+  const isOpen = alert.status === 'open';
   return h(
     'tr',
     {},
@@ -41,10 +41,10 @@ function row(alert) {
       h('span', { class: 'narrow marks' }, statusMark(alert.status), severityMark(alert.severity)),
       h('a', { href: alertAddress(alert.system_alert_id, alert.tenant_id), 'data-stop': true }, h('bdi', {}, alert.alert_name || alert.system_alert_id)),
       h('small', {}, h('bdi', {}, [alert.product_name, alert.provider_name].filter(Boolean).join(' · ') || 'no product named')),
-      h('small', { class: 'narrow' }, period(window), ', ', activities, alert.status === 'open' ? ' activities' : alert.activity_count === 1 ? ' activity' : ' activities'),
+      h('small', { class: 'narrow' }, period(window), isOpen ? '' : `, ${counted(alert.activity_count, 'activity', 'activities')}${alert.late_count > 0 ? `, ${count(alert.late_count)} late` : ''}`),
     ),
     h('td', { class: 'wide' }, period(window), h('small', {}, windowLength(window))),
-    h('td', { class: 'wide number' }, activities, alert.late_count > 0 && h('small', { class: 'late' }, `${count(alert.late_count)} late`)),
+    h('td', { class: 'wide number' }, isOpen ? h('span', { class: 'muted' }, 'collecting') : count(alert.activity_count), alert.late_count > 0 && h('small', { class: 'late' }, `${count(alert.late_count)} late`)),
     h('td', { class: 'wide wider' }, answered),
   );
 }
@@ -90,9 +90,7 @@ export function listView(root, query) {
       { class: 'filters', role: 'search', onsubmit: (event) => event.preventDefault() },
       h('label', { class: 'grow' }, 'Search', search),
       choices,
-      h('label', {}, 'Severity', severity),
-      h('label', {}, 'Generated from (UTC)', since),
-      h('label', {}, 'to', until),
+      h('div', { class: 'more' }, h('label', {}, 'Severity', severity), h('label', {}, 'Generated from (UTC)', since), h('label', {}, 'and before', until)),
     ),
     summary,
     note,

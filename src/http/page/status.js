@@ -44,7 +44,7 @@ export function statusView(root) {
 
   function draw(status) {
     const now = millis(status.now);
-    put(about, `${status.application_id}, alerttrail ${status.version}, up for ${span(now - millis(status.started_at))}; as of `, time(status.now, { short: true }), ' UTC');
+    put(about, `Application ${status.application_id}, version ${status.version}, up for ${span(now - millis(status.started_at))}; as of `, time(status.now, { short: true }), ' UTC');
     drawFigures(status);
     remember(status, now);
     put(curves, curve('Messages per second', history, (point) => point.messages, rate), curve('Watermark behind now', history, (point) => point.behind, (seconds) => span(seconds * 1000)));
@@ -62,9 +62,9 @@ export function statusView(root) {
     const lag = status.sources.reduce((sum, source) => (source.lag === null || sum === null ? null : sum + source.lag), 0);
     put(
       figures,
-      figure('Throughput', `${rate(status.throughput.messages)}/s`, `${bytes(status.throughput.bytes)}/s, over ${rate(status.throughput.seconds)} s`),
+      figure('Throughput', `${rate(status.throughput.messages)}/s`, `${bytes(status.throughput.bytes)}/s`),
       figure('Watermark (UTC)', time(status.watermark, { none: 'none yet' }), status.watermark_lag_seconds === null ? 'a source has not spoken' : `${span(status.watermark_lag_seconds * 1000)} behind now`, 'long'),
-      figure('Lag', count(lag), 'records of the sources not read'),
+      figure('Lag', count(lag), 'records not read yet'),
       figure('Open windows', count(status.open_alerts), `of ${counted(status.alerts, 'alert', 'alerts')}`),
       figure('Rows', `${rate(status.throughput.rows)}/s`, `${count(status.totals.rows)} since the start`),
       figure('Dead letters', count(dead), `${rate(status.throughput.dead_letters)}/s`),
@@ -133,7 +133,7 @@ function curve(name, history, value, write) {
   const most = Math.max(...points.map(value), 0);
   const [width, height] = [560, 90];
   const first = points[0]?.time ?? 0;
-  const length = Math.max(60_000, (points.at(-1)?.time ?? 0) - first);
+  const length = Math.max(20_000, (points.at(-1)?.time ?? 0) - first);
   const at = (point) => `${(((point.time - first) / length) * width).toFixed(1)} ${(height - 4 - (most > 0 ? value(point) / most : 0) * (height - 12)).toFixed(1)}`;
   const line = points.length > 1 ? `M${points.map(at).join('L')}` : '';
   return h(

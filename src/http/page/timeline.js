@@ -200,7 +200,7 @@ export function timeline({ onRange, onPick }) {
       const pick = { 'data-from': range.from + at * length, 'data-to': range.from + (at + 1) * length };
       return [
         bin.onTime > 0 && s('rect', { ...pick, class: 'mark in-time', x: left + 0.5, y: y - 7, width: width - 1, height: 14, opacity: strength.toFixed(2) }, title),
-        bin.late > 0 && s('path', { ...pick, class: 'mark late', d: `M${left + width / 2} ${y - 6}l6 6l-6 6l-6 -6z` }, title.cloneNode(true)),
+        bin.late > 0 && s('path', { ...pick, class: 'mark late', d: `M${left + width / 2} ${y - 5}l5 5l-5 5l-5 -5z` }, title.cloneNode(true)),
       ];
     });
   }

@@ -22,7 +22,14 @@ async function shot(name, address, { before, ...options } = {}) {
 
 await mkdir(folder, { recursive: true });
 await shot('list', '#/alerts');
-await shot('alert', '#/alerts/usual-1', { viewport: { width: 1280, height: 1120 }, before: (page) => page.click('[data-stop] >> nth=2') });
+await shot('alert', '#/alerts/usual-1', { viewport: { width: 1280, height: 1000 } });
+await shot('activity', '#/alerts/usual-1', {
+  viewport: { width: 1280, height: 900 },
+  before: async (page) => {
+    await page.click('path.mark.late >> nth=1');
+    await page.evaluate(() => document.getElementById('activities-title').scrollIntoView());
+  },
+});
 await shot('many', '#/alerts/many-1', { viewport: { width: 1280, height: 960 } });
 await shot('dark', '#/alerts/open-1', { colorScheme: 'dark', viewport: { width: 1280, height: 1000 } });
 await shot('narrow', '#/alerts', { viewport: NARROW });

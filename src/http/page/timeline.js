@@ -26,6 +26,7 @@ export function timeline({ onRange, onPick }) {
   const svg = s('svg', { role: 'img', class: 'plot' });
   const label = h('span', { class: 'note', role: 'status' });
   const button = (text, name, action) => h('button', { type: 'button', title: name, 'aria-label': name, onclick: action }, text);
+  const outside = h('span', { class: 'legend', hidden: true }, h('i', { class: 'swatch ring' }), 'outside, not in the answer');
   const everything = button('Everything', 'Show everything', () => set(null));
   const element = h(
     'div',
@@ -33,7 +34,7 @@ export function timeline({ onRange, onPick }) {
     h(
       'div',
       { class: 'timeline-tools' },
-      h('span', { class: 'legend' }, h('i', { class: 'swatch first' }), 'in time', h('i', { class: 'swatch second' }), 'late', h('i', { class: 'swatch hold' }), 'window'),
+      h('span', { class: 'legend' }, h('i', { class: 'swatch first' }), 'in time', h('i', { class: 'swatch second' }), 'late', h('i', { class: 'swatch hold' }), 'window', outside),
       label,
       h(
         'span',
@@ -278,6 +279,7 @@ export function timeline({ onRange, onPick }) {
     update(next) {
       const wasWhole = range === null || isWhole();
       data = next;
+      outside.hidden = data.near.length === 0;
       whole = wholeRange(data.window, [...data.items.map((item) => item.time), ...data.near]);
       if (wasWhole) range = { ...whole };
       draw();

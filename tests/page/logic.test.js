@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { activitiesCsv, alertRowsCsv, cell, fileName, kql, kqlText } from '../../src/http/page/export.js';
-import { bytes, span, utc } from '../../src/http/page/format.js';
+import { behind, bytes, origin, span, utc } from '../../src/http/page/format.js';
 import { merge } from '../../src/http/page/list.js';
 import { fields } from '../../src/http/page/record.js';
 import { binned, lanes, moved, stepFor, ticks, wholeRange, zoomed } from '../../src/http/page/scale.js';
@@ -86,6 +86,16 @@ test('times keep their digits and lose zeros', () => {
 test('spans and sizes are short', () => {
   assert.deepEqual([0, 600, 1500, 61_000, 5_400_000, 90_000_000].map(span), ['0 ms', '600 ms', '1.5 s', '1m 1s', '1h 30m', '1d 1h']);
   assert.deepEqual([0, 999, 8123456789].map(bytes), ['0 B', '999 B', '8.12 GB']);
+});
+
+test('a watermark ahead of the clock is not called behind', () => {
+  assert.equal(behind(302), '5m 2s behind');
+  assert.equal(behind(-552.7), '9m 13s ahead of');
+});
+
+test('an origin is named once', () => {
+  assert.equal(origin({ product_name: 'P', provider_name: 'P' }), 'P');
+  assert.equal(origin({ product_name: null, provider_name: 'Q' }), 'Q');
 });
 
 test('characters that deceive are spelled out', () => {

@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { actionOf, activityTable } from './activities.js';
 import { copyButton, h, loading, notice, put } from './dom.js';
 import { activitiesCsv, download, fileName, kql, pretty } from './export.js';
-import { count, counted, millis, period, sentence, severityMark, span, statusMark, time, utc } from './format.js';
+import { count, counted, millis, origin, period, sentence, severityMark, span, statusMark, time, utc } from './format.js';
 import { recordView } from './record.js';
 import { timeline } from './timeline.js';
 
@@ -138,7 +138,7 @@ export function alertView(root, id, tenant) {
     put(
       header,
       h('h1', {}, h('bdi', {}, alert.alert_name || id)),
-      h('p', { class: 'marks' }, statusMark(alert.status), severityMark(alert.severity), alert.alert_status && h('span', { class: 'badge' }, alert.alert_status), h('span', { class: 'muted' }, h('bdi', {}, [alert.product_name, alert.provider_name].filter(Boolean).join(' · ')))),
+      h('p', { class: 'marks' }, statusMark(alert.status), severityMark(alert.severity), alert.alert_status && h('span', { class: 'badge' }, alert.alert_status), h('span', { class: 'muted' }, h('bdi', {}, origin(alert)))),
       h(
         'dl',
         { class: 'figures' },

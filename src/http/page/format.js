@@ -59,13 +59,13 @@ export function tick(time, step, day) {
   return (day ? `${iso.slice(5, 10)} ` : '') + iso.slice(11, end);
 }
 
-/** A time as an element: UTC, with the local time as its title. `short` leaves the day out. */
-export function time(text, { short = false, none = 'none' } = {}) {
+/** A time as an element: UTC, with the local time and all digits as its title. `short` leaves the day out, `coarse` what is below a second. */
+export function time(text, { short = false, coarse = false, none = 'none' } = {}) {
   if (!text) return h('span', { class: 'muted' }, none);
   const full = utc(text);
   const date = new Date(text);
   const title = Number.isNaN(date.getTime()) ? full : `${full} UTC\n${LOCAL.format(date)}`;
-  return h('time', { datetime: text, title }, short ? full.slice(11) : full);
+  return h('time', { datetime: text, title }, full.slice(short ? 11 : 0, coarse ? 19 : undefined));
 }
 
 /** A sentence of the API: the times in it as elements. */
@@ -77,8 +77,14 @@ export function sentence(text) {
 /** A window as an element: the day once where both ends share it. */
 export function period(window) {
   const sameDay = window.start.slice(0, 10) === window.end.slice(0, 10);
-  return h('span', { class: 'period' }, time(window.start), ' – ', time(window.end, { short: sameDay }));
+  return h('span', { class: 'period' }, time(window.start, { coarse: true }), ' – ', time(window.end, { short: sameDay, coarse: true }));
 }
+
+/** How far a time lies behind another, or before it: 5m behind, 2s ahead of. */
+export const behind = (seconds) => `${span(seconds * 1000)} ${seconds < 0 ? 'ahead of' : 'behind'}`;
+
+/** Product and provider of an alert, once where they are the same. */
+export const origin = (alert) => [...new Set([alert.product_name, alert.provider_name].filter(Boolean))].join(' · ');
 
 /** How long ago, in words. */
 export const ago = (text, now) => `${span(now - millis(text))} ago`;

@@ -3,7 +3,7 @@
 import * as api from './api.js';
 import { h, keep, loading, notice, put, say } from './dom.js';
 import { alertRowsCsv, download, pretty } from './export.js';
-import { count, counted, millis, period, severityMark, span, statusMark, time } from './format.js';
+import { count, counted, millis, origin, period, severityMark, span, statusMark, time } from './format.js';
 import { alertAddress, listAddress, rename } from './router.js';
 
 const FILTERS = ['status', 'severity', 'text', 'from', 'to', 'time', 'tenant_id'];
@@ -27,7 +27,7 @@ export function merge(rows, next, page) {
 function row(alert) {
   const { window } = alert;
   const answered = alert.closed_at
-    ? [time(alert.closed_at), h('small', {}, `by ${words(alert.closed_by)}${alert.complete === false ? ', perhaps incomplete' : ''}`)]
+    ? [time(alert.closed_at, { coarse: true }), h('small', {}, `by ${words(alert.closed_by)}${alert.complete === false ? ', perhaps incomplete' : ''}`)]
     : h('span', { class: 'muted' }, 'not yet');
   const isOpen = alert.status === 'open';
   return h(
@@ -40,7 +40,7 @@ function row(alert) {
       { class: 'name' },
       h('span', { class: 'narrow marks' }, statusMark(alert.status), severityMark(alert.severity)),
       h('a', { href: alertAddress(alert.system_alert_id, alert.tenant_id), 'data-stop': true }, h('bdi', {}, alert.alert_name || alert.system_alert_id)),
-      h('small', {}, h('bdi', {}, [alert.product_name, alert.provider_name].filter(Boolean).join(' · ') || 'no product named')),
+      h('small', {}, h('bdi', {}, origin(alert) || 'no product named')),
       h('small', { class: 'narrow' }, period(window), isOpen ? '' : `, ${counted(alert.activity_count, 'activity', 'activities')}${alert.late_count > 0 ? `, ${count(alert.late_count)} late` : ''}`),
     ),
     h('td', { class: 'wide' }, period(window), h('small', {}, windowLength(window))),

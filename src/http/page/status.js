@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { h, keep, loading, notice, put, s } from './dom.js';
-import { ago, bytes, count, counted, millis, rate, span, time } from './format.js';
+import { ago, behind, bytes, count, counted, millis, rate, span, time } from './format.js';
 
 const EVERY = 2000;
 const REMEMBERED = 150;
@@ -63,7 +63,7 @@ export function statusView(root) {
     put(
       figures,
       figure('Throughput', `${rate(status.throughput.messages)}/s`, `${bytes(status.throughput.bytes)}/s`),
-      figure('Watermark (UTC)', time(status.watermark, { none: 'none yet' }), status.watermark_lag_seconds === null ? 'a source has not spoken' : `${span(status.watermark_lag_seconds * 1000)} behind now`, 'long'),
+      figure('Watermark (UTC)', time(status.watermark, { none: 'none yet' }), status.watermark_lag_seconds === null ? 'a source has not spoken' : `${behind(status.watermark_lag_seconds)} now`, 'long'),
       figure('Lag', count(lag), 'records not read yet'),
       figure('Open windows', count(status.open_alerts), `of ${counted(status.alerts, 'alert', 'alerts')}`),
       figure('Rows', `${rate(status.throughput.rows)}/s`, `${count(status.totals.rows)} since the start`),
@@ -74,7 +74,7 @@ export function statusView(root) {
 
   function remember(status, now) {
     if (history.at(-1)?.time === now) return;
-    history.push({ time: now, messages: status.throughput.messages, behind: status.watermark_lag_seconds });
+    history.push({ time: now, messages: status.throughput.messages, behind: status.watermark_lag_seconds === null ? null : Math.max(0, status.watermark_lag_seconds) });
     if (history.length > REMEMBERED) history.shift();
   }
 

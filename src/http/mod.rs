@@ -1,8 +1,8 @@
-//! What the processor tells over HTTP: the API, `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps it running (these two
+//! What the processor tells over HTTP: the web page at `/`, the API, `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps it running (these two
 //! need no token).
 //!
 //! `api` has the paths and their parameters, `answers` what they say of this instance, `group` what the others say, `status` the processor's
-//! own state, `guard` who is let in, `openapi` the document of all that. Only reads. It cannot slow the data path: it shares nothing with
+//! own state, `guard` who is let in, `openapi` the document of all that, `page` the page's files. Only reads. It cannot slow the data path: it shares nothing with
 //! it but counters and the stores, which it reads by snapshots, a few at a time, on threads of its own. It relies on
 //! [`query`](crate::query) for what state says.
 
@@ -12,6 +12,7 @@ mod failure;
 mod group;
 mod guard;
 pub mod openapi;
+mod page;
 #[cfg(feature = "kafka")]
 mod scan;
 mod status;
@@ -73,6 +74,7 @@ fn routes(server: Server) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .nest("/api/v1", api::routes(&server))
+        .merge(page::routes())
         .with_state(server)
 }
 

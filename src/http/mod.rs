@@ -1,10 +1,10 @@
-//! What the processor tells over HTTP: the web page at `/`, the API, `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps it running (these two
-//! need no token).
+//! What the processor tells over HTTP: the web page at `/`, the API, `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps it
+//! running (these two need no token).
 //!
-//! `api` has the paths and their parameters, `answers` what they say of this instance, `group` what the others say, `status` the processor's
-//! own state, `guard` who is let in, `openapi` the document of all that, `page` the page's files. Only reads. It cannot slow the data path: it shares nothing with
-//! it but counters and the stores, which it reads by snapshots, a few at a time, on threads of its own. It relies on
-//! [`query`](crate::query) for what state says.
+//! `api` has the paths and their parameters, `answers` what they say of this instance, `group` what the others say, `status` the
+//! processor's own state, `guard` who is let in, `openapi` the document of all that, `page` the page's files. Only reads. It cannot slow
+//! the data path: it shares nothing with it but counters and the stores, which it reads by snapshots, a few at a time, on threads of its
+//! own. It relies on [`query`](crate::query) for what state says.
 
 mod answers;
 mod api;

@@ -1,10 +1,11 @@
 //! State: ordered tables of bytes, read through a transaction, changed by one atomic write.
 //!
 //! [`Base`] is what holds the state: [`Memory`], RocksDB (`rocks`), or first the one and then the other ([`Spilling`]). A [`Txn`] lays
-//! changes over a base and reads its own writes, so that the join is the same code over all of them; what it gathered becomes one [`Batch`]. [`keys`] lays out the bytes of every key. [`StateDir`] is
-//! the folder of one instance, [`Origin`] says which log a partition's folder belongs to, `Emitted` how far its output has gone out. Damage
-//! is never repaired: it is an error that [`Error::is_corruption`] knows, and the state is rebuilt from the log. Nothing here knows what the
-//! state means. The differential test `tests/it/store.rs` holds the bases against each other.
+//! changes over a base and reads its own writes, so that the join is the same code over all of them; what it gathered becomes one
+//! [`Batch`]. [`keys`] lays out the bytes of every key. [`StateDir`] is the folder of one instance, [`Origin`] says which log a partition's
+//! folder belongs to, `Emitted` how far its output has gone out. Damage is never repaired: it is an error that [`Error::is_corruption`]
+//! knows, and the state is rebuilt from the log. Nothing here knows what the state means. The differential test `tests/it/store.rs` holds
+//! the bases against each other.
 
 #[cfg(feature = "rocksdb")]
 mod emitted;

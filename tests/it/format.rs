@@ -129,7 +129,7 @@ fn a_store_of_another_format_is_refused_and_not_touched() {
         );
         assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), found);
         // It is all still there for the version that can read it.
-        fs::write(folder.path().join("FORMAT"), "2\n").unwrap();
+        fs::write(folder.path().join("FORMAT"), "3\n").unwrap();
         assert_eq!(content(&open(folder.path()).unwrap()), before);
     }
 }

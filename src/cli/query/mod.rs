@@ -170,7 +170,7 @@ fn alerts(server: &Server, args: &Args, list: &ListArgs) -> Result<(), Failure> 
             }
         }
     }
-    whole.map_or(Ok(()), |whole| print(args, &whole, |whole| tables::alerts(whole)))
+    whole.map_or(Ok(()), |whole| print(args, &whole, tables::alerts))
 }
 
 fn activities(server: &Server, args: &Args, path: &str, paging: &Paging) -> Result<(), Failure> {
@@ -196,7 +196,7 @@ fn activities(server: &Server, args: &Args, path: &str, paging: &Paging) -> Resu
             }
         }
     }
-    whole.map_or(Ok(()), |whole| print(args, &whole, |whole| tables::activities(whole)))
+    whole.map_or(Ok(()), |whole| print(args, &whole, tables::activities))
 }
 
 impl Paging {

@@ -8,7 +8,7 @@ mod common;
 
 use std::hint::black_box;
 
-use alerttrail::emit::{Emitted, Emitter};
+use alerttrail::emit::{Emitted, Emitter, Format};
 use alerttrail::join::Output;
 use criterion::{Criterion, Throughput};
 
@@ -21,19 +21,23 @@ fn emit(emitter: &Emitter, outputs: &[&Output], value: &mut Vec<u8>) -> u64 {
     outputs.iter().map(one).sum()
 }
 
-fn measure(criterion: &mut Criterion, format: &str, outputs: &[Output]) {
+fn measure(criterion: &mut Criterion, (name, format): (&str, Format), outputs: &[Output]) {
+    let emitter = |limit| Emitter {
+        format,
+        ..common::emitter(limit)
+    };
     let (rows, summaries): (Vec<&Output>, Vec<&Output>) = outputs.iter().partition(|output| matches!(output, Output::Row(_)));
     // With its key and headers no row fits into the bytes of its value: its alert is cut.
     let mut value = Vec::new();
-    let row = emit(&common::emitter(None), &rows[..1], &mut value);
+    let row = emit(&emitter(None), &rows[..1], &mut value);
     let tight = usize::try_from(row).unwrap();
-    let mut group = criterion.benchmark_group(format!("emit/{format}"));
+    let mut group = criterion.benchmark_group(format!("emit/{name}"));
     for (name, outputs, limit) in [
         ("rows", &rows, None),
         ("rows_cut", &rows, Some(tight)),
         ("summaries", &summaries, None),
     ] {
-        let emitter = common::emitter(limit);
+        let emitter = emitter(limit);
         let bytes = emit(&emitter, outputs, &mut value);
         assert_eq!(
             limit.is_some(),
@@ -51,6 +55,14 @@ fn measure(criterion: &mut Criterion, format: &str, outputs: &[Output]) {
 fn main() {
     let mut criterion = common::criterion();
     // As many rows as summaries.
-    measure(&mut criterion, "native", &common::outputs(1_000, 1));
+    let outputs = common::outputs(1_000, 1);
+    for format in [
+        ("native", Format::Native),
+        ("kql", Format::Kql),
+        ("ocsf", Format::Ocsf),
+        ("ecs", Format::Ecs),
+    ] {
+        measure(&mut criterion, format, &outputs);
+    }
     criterion.final_summary();
 }

@@ -9,50 +9,42 @@ mod common;
 use std::hint::black_box;
 use std::io::Result;
 
-use alerttrail::emit::Kind;
+use alerttrail::decode::Settings;
 use alerttrail::generate::{Generator, Options};
-use alerttrail::pipeline::local::{Local, Output};
-use alerttrail::route::Arrival;
+use alerttrail::pipeline::local::{Local, Means, Output, Scanner, Stream};
 use alerttrail::shutdown::Shutdown;
-use alerttrail::sink::dead_letter::DeadLetter;
+use alerttrail::source::file::Chunk;
 use alerttrail::store::Memory;
-use alerttrail::time::WallTime;
 use criterion::Throughput;
 
 /// Takes what comes, and keeps none of it.
 struct Nowhere;
 
 impl Output for Nowhere {
-    fn record(&mut self, _: Kind, value: &[u8]) -> Result<()> {
-        black_box(value);
+    fn write(&mut self, stream: Stream, lines: &[u8]) -> Result<()> {
+        assert!(stream != Stream::DeadLetters, "the generator's own record is rejected");
+        black_box(lines);
         Ok(())
-    }
-
-    fn dead_letter(&mut self, letter: DeadLetter<'_>) -> Result<()> {
-        panic!("the generator's own record is rejected: {letter:?}")
     }
 }
 
 /// Joins `messages`; the number of pairs.
 fn join(messages: &[Vec<u8>]) -> u64 {
-    let arrival = Arrival {
-        now: WallTime(1_800_000_000_000),
-        timestamp: None,
+    let settings = Settings::default();
+    let means = Means {
+        threads: 1,
+        memory: usize::MAX,
+        folder: std::env::temp_dir(),
     };
-    let mut local = Local::new(
-        common::routing::router(1),
-        Memory::default(),
-        None,
-        common::emitter(None),
-        Nowhere,
-    )
-    .unwrap();
+    let shutdown = Shutdown::default();
+    let mut local = Local::new(settings.clone(), means, Memory::default(), common::emitter(None), Nowhere).unwrap();
+    let mut scanner = Scanner::new(&settings);
     // As much at once as `correlate` reads at once.
     for messages in messages.chunks(400) {
-        let messages = messages.iter().map(Vec::as_slice);
-        local.messages("messages", (0..).zip(messages), arrival).unwrap();
+        let chunk = Chunk::of("messages", messages.iter().map(Vec::as_slice));
+        local.take(scanner.scan(chunk), &shutdown).unwrap().unwrap();
     }
-    let (totals, Nowhere) = local.end(&Shutdown::default()).unwrap().unwrap();
+    let (totals, Nowhere) = local.end(&shutdown).unwrap().unwrap();
     totals.pairs
 }
 

@@ -23,7 +23,7 @@ const BATCH: usize = 2_000;
 
 #[cfg(feature = "rocksdb")]
 mod base {
-    use alerttrail::store::{Durability, Rocks, Shared};
+    use alerttrail::store::{Rocks, Shared};
 
     pub(super) const NAME: &str = "rocksdb";
 
@@ -31,7 +31,7 @@ mod base {
     pub(super) fn open() -> (Rocks, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let shared = Shared::new(512_000_000);
-        (Rocks::open(folder.path(), &shared, Durability::Process).unwrap(), folder)
+        (Rocks::open(folder.path(), &shared).unwrap(), folder)
     }
 }
 

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use alerttrail::config::Config;
 use alerttrail::decode::{Decoder, Identity, KeyPath, Path, Settings, Tenants, timestamp};
-use alerttrail::emit::{Emitter, Kind};
+use alerttrail::emit::{Emitter, Format};
 use alerttrail::join::{Joiner, Limit, Outbox};
 use alerttrail::json::{Index, MAX_DEPTH, canonical, compact, depth, members, one_line, unescape};
 use alerttrail::log::{LogRecord, Mark, Marks};
-use alerttrail::pipeline::local::{Local, Output};
+use alerttrail::pipeline::local::{Local, Means, Output, Scanner, Stream};
 use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
 use alerttrail::route::{self, Arrival, Routed, Router};
 use alerttrail::shutdown::Shutdown;
 use alerttrail::sink::dead_letter::{Address, DeadLetter};
-use alerttrail::store::{Base as _, Batch, Direction, Memory, Span, Table, Txn, keys};
+use alerttrail::source::file::Chunk;
+use alerttrail::store::{Base as _, Batch, Direction, Memory, Reads as _, Span, Table, Txn, keys};
 use alerttrail::time::{EventTime, Widening, Window};
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -42,13 +43,17 @@ pub(crate) fn message(data: &[u8]) {
     for (settings, tenants) in settings() {
         routed(data, &settings, tenants);
     }
-    let output = Checked(data);
-    let router = router(&settings()[0].0, false);
-    let mut local = Local::new(router, Memory::default(), None, emitter(), output).unwrap();
-    let arrival = arrival();
+    let means = Means {
+        threads: 1,
+        memory: usize::MAX,
+        folder: std::env::temp_dir(),
+    };
+    let (settings, shutdown) = (Settings::default(), Shutdown::default());
+    let mut local = Local::new(settings.clone(), means, Memory::default(), emitter(Format::Native), Checked).unwrap();
     // Twice: a message that is delivered again changes nothing.
-    local.messages("fuzz", [(0, data), (1, data)].into_iter(), arrival).unwrap();
-    let (totals, _) = local.end(&Shutdown::default()).unwrap().unwrap();
+    let part = Scanner::new(&settings).scan(Chunk::of("fuzz", [data, data]));
+    local.take(part, &shutdown).unwrap().unwrap();
+    let (totals, Checked) = local.end(&shutdown).unwrap().unwrap();
     assert_eq!(totals.keyed % 2, 0);
     assert!(totals.duplicates * 2 >= totals.keyed, "{totals:?}");
 }
@@ -89,8 +94,9 @@ pub(crate) fn arrival() -> Arrival {
     Arrival { now, timestamp: None }
 }
 
-fn emitter() -> Emitter {
+fn emitter(format: Format) -> Emitter {
     Emitter {
+        format,
         widening: Widening::default(),
         summaries: true,
         unmatched: true,
@@ -148,16 +154,14 @@ fn dead_letter(letter: &DeadLetter<'_>, data: &[u8]) {
 }
 
 /// Output whose every record is a JSON object on one line.
-struct Checked<'d>(&'d [u8]);
+struct Checked;
 
-impl Output for Checked<'_> {
-    fn record(&mut self, _: Kind, value: &[u8]) -> std::io::Result<()> {
-        assert!(is_json(value) && value.starts_with(b"{") && !value.contains(&b'\n'));
-        Ok(())
-    }
-
-    fn dead_letter(&mut self, letter: DeadLetter<'_>) -> std::io::Result<()> {
-        dead_letter(&letter, self.0);
+impl Output for Checked {
+    fn write(&mut self, _: Stream, lines: &[u8]) -> std::io::Result<()> {
+        assert!(lines.is_empty() || lines.ends_with(b"\n"));
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            assert!(is_json(line) && line.starts_with(b"{"));
+        }
         Ok(())
     }
 }
@@ -239,7 +243,9 @@ fn apply(joiner: &mut Joiner, base: &mut Memory, offset: i64, record: LogRecord<
             return false;
         };
         for (position, output) in outbox.drain() {
-            drop(emitter().emit(&output, position.offset, &mut value));
+            for format in [Format::Native, Format::Kql, Format::Ocsf, Format::Ecs] {
+                drop(emitter(format).emit(&output, position.offset, &mut value));
+            }
         }
         if done {
             break;
@@ -370,6 +376,7 @@ pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
         position: 1,
         time: Some(time.plus(2 * hour)),
         idle: false,
+        rejected: 0,
     };
     let marks = Marks {
         wall: deadline,
@@ -464,7 +471,6 @@ pub(crate) fn configuration(data: &[u8]) {
     match Config::of_text("fuzz.toml", file, variables) {
         Ok(config) => {
             drop(config.warnings());
-            drop(config.unsupported());
             drop(config.state_fingerprint());
             let shown = format!(
                 "{:?}{:?}{:?}",

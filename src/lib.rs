@@ -9,7 +9,10 @@
 //! 5. [`emit`]: what the join says, to the bytes that readers get.
 //! 6. [`sink`]: where they go.
 //!
-//! [`generate`] and [`replay`] make the traffic that goes in. [`pipeline`] holds threads and the order of effects, [`cli`] the commands,
+//! [`query`] reads what the join holds, for whoever asks.
+//!
+//! [`generate`] and [`replay`] make the traffic that goes in, [`verify`] holds what came out against it,
+//! [`redrive`] says which dead letters go back in. [`pipeline`] holds threads and the order of effects, [`cli`] the commands,
 //! [`config`] the settings. Steps 2 to 5 are pure: no IO, no clock, no randomness, and they build without a broker library and without
 //! RocksDB (`--no-default-features`).
 //! `ARCHITECTURE.md` follows one record through all of it.
@@ -30,7 +33,9 @@ pub mod kafka;
 pub mod log;
 pub mod metrics;
 pub mod pipeline;
+pub mod query;
 pub mod record;
+pub mod redrive;
 pub mod replay;
 pub mod route;
 pub mod shutdown;
@@ -38,3 +43,4 @@ pub mod sink;
 pub mod source;
 pub mod store;
 pub mod time;
+pub mod verify;

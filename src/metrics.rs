@@ -289,6 +289,71 @@ impl Metrics {
     }
 }
 
+/// What has passed through since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Passed {
+    /// Messages read.
+    pub messages: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Activities read.
+    pub activities: u64,
+    /// Alert versions read.
+    pub alerts: u64,
+    /// Rows sent.
+    pub rows: u64,
+    /// Summaries sent.
+    pub summaries: u64,
+    /// Dead letters sent.
+    pub dead_letters: u64,
+}
+
+impl Metrics {
+    /// What has passed through since the start.
+    pub fn passed(&self) -> Passed {
+        let records = |kind| self.records.with_label_values(&[kind]).get();
+        let emitted = |kind| {
+            ["upsert", "delete"]
+                .map(|op| self.emitted.with_label_values(&[kind, op]).get())
+                .iter()
+                .sum()
+        };
+        Passed {
+            messages: self.messages.get(),
+            bytes: self.message_bytes.get(),
+            activities: records("activity_keyed") + records("activity_unkeyed"),
+            alerts: records("alert"),
+            rows: emitted("activity"),
+            summaries: emitted("alert"),
+            dead_letters: self.dead_letters_by_reason().iter().map(|(_, count)| count).sum(),
+        }
+    }
+
+    /// Dead letters sent, by reason.
+    pub fn dead_letters_by_reason(&self) -> Vec<(String, u64)> {
+        by_label(&self.dead_letters)
+    }
+
+    /// Records of other tables, by table.
+    pub fn skipped_by_table(&self) -> Vec<(String, u64)> {
+        by_label(&self.other_tables)
+    }
+}
+
+/// The values of a counter with one label.
+fn by_label(counters: &IntCounterVec) -> Vec<(String, u64)> {
+    use prometheus::core::Collector as _;
+    let families = counters.collect();
+    let metrics = families.iter().flat_map(|family| family.get_metric());
+    let label = |metric: &prometheus::proto::Metric| metric.get_label().first().map(|label| label.value().to_owned());
+    metrics
+        .filter_map(|metric| {
+            let label = label(metric)?;
+            Some((label.clone(), counters.with_label_values(&[label.as_str()]).get()))
+        })
+        .collect()
+}
+
 /// State that knows how much disk it takes.
 pub trait DiskBytes {
     /// Bytes on disk; `None` when it is not on disk.

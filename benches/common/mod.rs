@@ -8,7 +8,7 @@ pub(crate) mod routing;
 use partition::Partition;
 use routing::Routing;
 
-use alerttrail::emit::Emitter;
+use alerttrail::emit::{Emitter, Format};
 use alerttrail::generate::record::{
     ActivitySpec, AlertSpec, Delivery, Form, Kind, Policy, Status, Tenant, User, activity, alert,
 };
@@ -156,6 +156,7 @@ pub(crate) fn marks(sources: u32, time: EventTime) -> Marks {
         position: 1_000_000,
         time: Some(time),
         idle: false,
+        rejected: 0,
     };
     Marks {
         wall: WallTime(0),
@@ -182,6 +183,7 @@ pub(crate) fn outputs(alerts: u32, matches: u64) -> Vec<Output> {
 /// An emitter that tells of everything, in records of at most `limit` bytes.
 pub(crate) fn emitter(limit: Option<usize>) -> Emitter {
     Emitter {
+        format: Format::Native,
         widening: Widening::default(),
         summaries: true,
         unmatched: true,

@@ -1,22 +1,22 @@
 use alerttrail::join::{Joiner, Limit, Outbox, Output};
 use alerttrail::log::LogRecord;
-use alerttrail::store::{Base as _, Memory, Txn};
+use alerttrail::store::{Base, Memory, Txn};
 use std::time::Duration;
 
 /// Log records in one transaction: as many as JOIN takes in at the most.
 const BATCH: usize = 2_000;
 
-/// A partition over state in memory: its state, and who works on it.
-pub(crate) struct Partition {
-    pub(crate) base: Memory,
+/// A partition, over state in memory unless said otherwise: its state, and who works on it.
+pub(crate) struct Partition<B = Memory> {
+    pub(crate) base: B,
     /// Outputs so far.
     pub(crate) outputs: u64,
     joiner: Joiner,
     offset: i64,
 }
 
-impl Partition {
-    pub(crate) fn open(base: Memory, retention: Option<Duration>) -> Self {
+impl<B: Base> Partition<B> {
+    pub(crate) fn open(base: B, retention: Option<Duration>) -> Self {
         let joiner = Joiner::open(&base, retention).unwrap();
         Self {
             base,

@@ -1,10 +1,17 @@
-//! The floor: all messages through a consumer, and nothing done with them.
+//! The floor: all messages through a consumer, and nothing done with them. With `--through`, those with a key go through another topic as well,
+//! unchanged: what every join costs that brings equal keys together by a topic, and joins nothing.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use alerttrail::clock;
-use rdkafka::consumer::Consumer;
+use memchr::memmem;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ThreadedProducer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::json;
 
@@ -14,6 +21,9 @@ pub(crate) struct Args {
     bootstrap: String,
     #[arg(long, num_args = 1.., required = true)]
     topics: Vec<String>,
+    /// A topic that messages with a key go through
+    #[arg(long)]
+    through: Option<String>,
 }
 
 pub(crate) fn run(args: &Args) {
@@ -31,6 +41,7 @@ pub(crate) fn run(args: &Args) {
         }
     }
     consumer.assign(&list).unwrap();
+    let through = args.through.as_ref().map(|topic| Through::new(&args.bootstrap, topic));
     let (mut messages, mut bytes) = (0_u64, 0_u64);
     while !left.is_empty() {
         let Some(message) = consumer.poll(Duration::from_secs(1)) else {
@@ -39,11 +50,100 @@ pub(crate) fn run(args: &Args) {
         let message = message.unwrap();
         messages += 1;
         bytes += message.payload_len() as u64;
+        if let Some(through) = &through
+            && let Some(payload) = message.payload().filter(|payload| has_key(payload))
+        {
+            through.send(payload);
+        }
         if is_last(&left, &message) {
             left.remove(&(message.topic().to_owned(), message.partition(), message.offset()));
         }
     }
-    crate::say(&json!({"messages": messages, "bytes": bytes, "seconds": started.elapsed().as_secs_f64()}));
+    let repartitioned = through.map_or(0, Through::end);
+    crate::say(&json!({
+        "messages": messages, "bytes": bytes, "repartitioned": repartitioned, "seconds": started.elapsed().as_secs_f64()
+    }));
+}
+
+/// Whether a message has a correlation id: `cid`, in a string that holds JSON or not, with something in it.
+fn has_key(message: &[u8]) -> bool {
+    memmem::find_iter(message, b"cid").any(|at| {
+        let mut behind = message[at + 3..].iter().copied().skip_while(|byte| *byte == b'\\');
+        let is_key = behind.next() == Some(b'"') && behind.next() == Some(b':');
+        let mut behind = behind.skip_while(|byte| *byte == b'\\');
+        is_key && behind.next() == Some(b'"') && !matches!(behind.next(), None | Some(b'"' | b'\\'))
+    })
+}
+
+/// A topic that is written to and read again.
+struct Through {
+    topic: String,
+    producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext, NoCustomPartitioner>,
+    sent: AtomicU64,
+    /// How many are to be read; the greatest number until that is known.
+    wanted: Arc<AtomicU64>,
+    reader: thread::JoinHandle<u64>,
+}
+
+impl Through {
+    fn new(bootstrap: &str, topic: &str) -> Self {
+        let consumer = crate::consumer(bootstrap);
+        let mut list = TopicPartitionList::new();
+        for partition in crate::partitions(&consumer, topic) {
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let wanted = Arc::new(AtomicU64::new(u64::MAX));
+        let producer = crate::client(bootstrap)
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "2")
+            .set("batch.size", "1000000")
+            .create()
+            .unwrap();
+        let known = Arc::clone(&wanted);
+        Self {
+            topic: topic.to_owned(),
+            producer,
+            sent: AtomicU64::new(0),
+            wanted,
+            reader: thread::spawn(move || read(&consumer, &known)),
+        }
+    }
+
+    /// As even as the numbers of the messages.
+    fn send(&self, payload: &[u8]) {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        let partition = i32::try_from(number % 4).unwrap();
+        let mut record = BaseRecord::<(), [u8]>::to(&self.topic).partition(partition).payload(payload);
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    thread::sleep(Duration::from_millis(2));
+                }
+                Err((error, _)) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// How many went through.
+    fn end(self) -> u64 {
+        self.producer.flush(Duration::from_secs(60)).unwrap();
+        self.wanted.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.reader.join().unwrap()
+    }
+}
+
+fn read(consumer: &BaseConsumer, wanted: &AtomicU64) -> u64 {
+    let mut read = 0;
+    while read < wanted.load(Ordering::Relaxed) {
+        if let Some(message) = consumer.poll(Duration::from_millis(50)) {
+            message.unwrap();
+            read += 1;
+        }
+    }
+    read
 }
 
 /// Without allocating: this is asked for every message.

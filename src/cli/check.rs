@@ -19,10 +19,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     for warning in config.warnings() {
         say(&format!("warning: {warning}"));
     }
-    let unsupported = config.unsupported();
-    if !unsupported.is_empty() {
-        return Err(Failure::usage(unsupported.join("\nerror: ")));
-    }
     print(&config, &args.config.display().to_string());
     Ok(())
 }

@@ -4,21 +4,19 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use tempfile::TempDir;
+
 use super::{Failure, configuration, grouped, is_standard, say, signals};
 use crate::clock;
 use crate::config::{self, Config, Unmatched};
-use crate::decode::Decoder;
-use crate::emit::{Emitter, Kind};
-use crate::pipeline::local::{self, Local, Totals};
-use crate::route::{Arrival, Router, Settings};
+use crate::emit::Emitter;
+use crate::pipeline::local::{self, Local, Means, Next, Scanner, Stream, Totals, ordered};
 use crate::shutdown::Shutdown;
-use crate::sink::dead_letter::DeadLetter;
 use crate::source::file::{self, Chunk, FileSource};
 use crate::store::Base;
 
@@ -37,13 +35,14 @@ pub(super) struct Args {
     /// Where one summary for each alert goes, as JSON lines
     #[arg(long, value_name = "FILE")]
     summaries: Option<PathBuf>,
-    /// The form of the output records
-    #[arg(long, default_value = "native", value_name = "F")]
-    format: Format,
-    /// A configuration file, for [correlation], [tenants], input.identity, output.unmatched and state.memory
+    /// The form of the output records [default: output.format of the configuration, which is native unless it says otherwise]
+    #[arg(long, value_name = "F")]
+    format: Option<Format>,
+    /// A configuration file, for [correlation], [tenants], input.identity, output.unmatched, output.format and state.memory
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where state is kept while it runs, in a folder that is removed at the end [default: the system's temporary folder]
+    /// Where state goes that memory does not hold, and rows of compressed files and standard input, in a folder that is removed at the end
+    /// [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     temp_dir: Option<PathBuf>,
 }
@@ -53,17 +52,28 @@ pub(super) struct Args {
 enum Format {
     /// alerttrail/1: one JSON object with the alert's and the activity's row in it
     Native,
+    /// The flat row of the query
+    Kql,
+    /// Open Cybersecurity Schema Framework 1.8
+    Ocsf,
+    /// Elastic Common Schema 8
+    Ecs,
+}
+
+impl From<Format> for config::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Native => Self::Native,
+            Format::Kql => Self::Kql,
+            Format::Ocsf => Self::Ocsf,
+            Format::Ecs => Self::Ecs,
+        }
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log("warn");
-    let Format::Native = args.format;
     let config = configuration(args.config.as_deref())?;
-    if config.output.format != config::Format::Native {
-        return Err(Failure::usage(
-            "output.format asks for a form that is not available in this version; use \"native\"",
-        ));
-    }
     let started = clock::start();
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
@@ -102,16 +112,12 @@ enum Error {
     Read(#[from] file::Error),
     #[error(transparent)]
     Run(#[from] local::Error),
-    #[error("the thread that reads the input ended unexpectedly; this is a fault of the program, its last words stand above")]
-    Reader,
-    #[cfg(feature = "rocksdb")]
     #[error("cannot make a temporary folder for state: {0}; name another place with --temp-dir")]
     Temporary(io::Error),
 }
 
-#[cfg(feature = "rocksdb")]
+/// `None` when asked to stop before the end.
 fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
-    use crate::store::{Durability, Rocks, Shared};
     let mut builder = tempfile::Builder::new();
     builder.prefix("alerttrail-");
     let folder = match &args.temp_dir {
@@ -119,47 +125,58 @@ fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Er
         None => builder.tempdir(),
     };
     let folder = folder.map_err(Error::Temporary)?;
-    let shared = Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX));
-    let base = Rocks::open(folder.path(), &shared, Durability::None).map_err(local::Error::Store)?;
-    join_over(base, args, config, run)
+    // One half for activities that may join, one for what the join keeps, in memory or behind it.
+    let memory = usize::try_from(config.state.memory / 2).unwrap_or(usize::MAX);
+    let means = Means {
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        memory,
+        folder: folder.path().to_owned(),
+    };
+    join_over(base(&folder, memory), means, args, config, run)
+}
+
+#[cfg(feature = "rocksdb")]
+fn base(folder: &TempDir, memory: usize) -> impl Base + use<> {
+    use crate::store::{Rocks, Shared, Spilling};
+    let path = folder.path().join("state");
+    Spilling::new(memory, move || Rocks::open(&path, &Shared::new(memory)))
 }
 
 #[cfg(not(feature = "rocksdb"))]
-fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
-    if args.temp_dir.is_some() {
-        say("warning: --temp-dir is not used: this program was built without RocksDB and keeps state in memory");
-    }
-    join_over(crate::store::Memory::default(), args, config, run)
+fn base(_: &TempDir, _: usize) -> impl Base + use<> {
+    crate::store::Memory::default()
 }
 
-/// `None` when asked to stop before the end.
-fn join_over<B: Base>(base: B, args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
+fn join_over<B: Base>(base: B, means: Means, args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
     let Run { output, shutdown } = run;
     let bar = progress_bar(&args.input);
-    let settings = Settings {
-        partitions: 1,
-        max_wait: config.watermark.max_wait,
-        max_future_skew: config.watermark.max_future_skew,
-        tenants: config.decode.tenants.is_some(),
-    };
-    let router = Router::new(Decoder::new(config.decode.clone()), settings);
     let emitter = Emitter {
+        format: args.format.map_or(config.output.format, config::Format::from),
         widening: config.decode.widening,
         summaries: args.summaries.is_some(),
         unmatched: config.output.unmatched == Unmatched::Emit,
         limit: None,
     };
-    let mut local = Local::new(router, base, None, emitter, output)?;
-    let chunks = read(args.input.clone(), bar.clone());
-    while let Some(chunk) = next(&chunks, shutdown)? {
+    let threads = means.threads;
+    let mut local = Local::new(config.decode.clone(), means, base, emitter, output)?;
+    let mut parts = ordered("scan", threads, chunks(args.input.clone(), bar.clone()), || {
+        let mut scanner = Scanner::new(&config.decode);
+        move |chunk: Result<Chunk, file::Error>| chunk.map(|chunk| scanner.scan(chunk))
+    });
+    loop {
         if shutdown.is_requested() {
             return Ok(None);
         }
-        let arrival = Arrival {
-            now: clock::now(),
-            timestamp: None,
-        };
-        local.messages(&chunk.file, chunk.messages(), arrival)?;
+        match parts.next_within(Duration::from_millis(100)) {
+            Next::Result(part) => {
+                if local.take(part?, shutdown)?.is_none() {
+                    return Ok(None);
+                }
+            }
+            Next::Pending => {}
+            Next::End => break,
+            Next::Broken => return Err(local::Error::Thread.into()),
+        }
     }
     bar.finish_and_clear();
     let Some((totals, mut output)) = local.end(shutdown)? else {
@@ -169,50 +186,26 @@ fn join_over<B: Base>(base: B, args: &Args, config: &Config, run: Run<'_>) -> Re
     Ok(Some(totals))
 }
 
-/// What the reading thread says.
-enum Read {
-    Chunk(Chunk),
-    Failed(file::Error),
-    End,
-}
-
-/// Reads and decompresses on a thread of its own, a few chunks ahead.
-fn read(inputs: Vec<PathBuf>, bar: ProgressBar) -> mpsc::Receiver<Read> {
-    let (send, receive) = mpsc::sync_channel(4);
-    std::thread::spawn(move || {
-        for path in &inputs {
-            let watched = bar.clone();
-            let mut source = match FileSource::open(path, |raw| Box::new(watched.wrap_read(raw))) {
-                Ok(source) => source,
-                Err(error) => return drop(send.send(Read::Failed(error))),
-            };
-            while let Some(chunk) = source.next_chunk().transpose() {
-                let (said, failed) = match chunk {
-                    Ok(chunk) => (Read::Chunk(chunk), false),
-                    Err(error) => (Read::Failed(error), true),
-                };
-                // The receiver goes when it has seen enough.
-                if send.send(said).is_err() || failed {
-                    return;
+/// Reads one input after another, and decompresses.
+fn chunks(inputs: Vec<PathBuf>, bar: ProgressBar) -> impl FnMut() -> Option<Result<Chunk, file::Error>> + Send {
+    let mut inputs = inputs.into_iter();
+    let mut source: Option<FileSource> = None;
+    move || {
+        loop {
+            let reading = match &mut source {
+                Some(reading) => reading,
+                none => {
+                    let watched = bar.clone();
+                    match FileSource::open(&inputs.next()?, |raw| Box::new(watched.wrap_read(raw))) {
+                        Ok(opened) => none.insert(opened),
+                        Err(error) => return Some(Err(error)),
+                    }
                 }
+            };
+            match reading.next_chunk().transpose() {
+                Some(chunk) => return Some(chunk),
+                None => source = None,
             }
-        }
-        drop(send.send(Read::End));
-    });
-    receive
-}
-
-/// The next chunk; `None` at the end, and when asked to stop.
-fn next(chunks: &mpsc::Receiver<Read>, shutdown: &Shutdown) -> Result<Option<Chunk>, Error> {
-    loop {
-        match chunks.recv_timeout(Duration::from_millis(100)) {
-            Ok(Read::Chunk(chunk)) => return Ok(Some(chunk)),
-            Ok(Read::Failed(error)) => return Err(error.into()),
-            Ok(Read::End) => return Ok(None),
-            Err(mpsc::RecvTimeoutError::Timeout) if shutdown.is_requested() => return Ok(None),
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            // It always says how it ended, unless it could not.
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Reader),
         }
     }
 }
@@ -259,7 +252,6 @@ struct Files {
     rows: Box<dyn Write>,
     summaries: Option<Box<dyn Write>>,
     dead_letters: Option<Box<dyn Write>>,
-    line: Vec<u8>,
 }
 
 impl Files {
@@ -269,7 +261,6 @@ impl Files {
             rows: create(&args.output)?,
             summaries: optional(&args.summaries)?,
             dead_letters: optional(&args.dead_letters)?,
-            line: Vec::new(),
         })
     }
 
@@ -290,20 +281,13 @@ fn create(path: &Path) -> Result<Box<dyn Write>, Failure> {
 }
 
 impl local::Output for Files {
-    fn record(&mut self, kind: Kind, value: &[u8]) -> io::Result<()> {
-        let file = match (kind, &mut self.summaries) {
-            (Kind::Alert, Some(summaries)) => summaries,
-            _ => &mut self.rows,
+    fn write(&mut self, stream: Stream, lines: &[u8]) -> io::Result<()> {
+        let file = match stream {
+            Stream::Rows => Some(&mut self.rows),
+            Stream::Summaries => self.summaries.as_mut(),
+            Stream::DeadLetters => self.dead_letters.as_mut(),
         };
-        file.write_all(value)?;
-        file.write_all(b"\n")
-    }
-
-    fn dead_letter(&mut self, letter: DeadLetter<'_>) -> io::Result<()> {
-        let Some(file) = &mut self.dead_letters else { return Ok(()) };
-        self.line.clear();
-        letter.write_json_line(&mut self.line);
-        file.write_all(&self.line)
+        file.map_or(Ok(()), |file| file.write_all(lines))
     }
 }
 

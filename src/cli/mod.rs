@@ -8,6 +8,10 @@ mod correlate;
 mod demo;
 mod generate;
 mod mask;
+#[cfg(feature = "http")]
+mod query;
+#[cfg(feature = "kafka")]
+mod redrive;
 #[cfg(feature = "kafka")]
 mod replay;
 #[cfg(feature = "kafka")]
@@ -15,6 +19,7 @@ mod reset;
 #[cfg(feature = "kafka")]
 mod run;
 mod signals;
+mod verify;
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -51,6 +56,14 @@ enum Command {
     /// Find the highest rate that is sustained, or put on a load, and check the answer meanwhile
     #[cfg(all(feature = "kafka", feature = "http", unix))]
     Capacity(Box<capacity::Args>),
+    /// Recompute the answer from the input topics and compare it with the output topic
+    Verify(verify::Args),
+    /// Send dead letters back through, each once
+    #[cfg(feature = "kafka")]
+    Redrive(redrive::Args),
+    /// Ask a running processor: alerts, their activities, and why they were answered as they were
+    #[cfg(feature = "http")]
+    Query(query::Args),
     /// Forget positions, state and the internal topic of an application, after asking
     #[cfg(feature = "kafka")]
     Reset(reset::Args),
@@ -113,8 +126,13 @@ pub fn main() -> ExitCode {
         Command::Capacity(args) => capacity::run(&args),
         #[cfg(feature = "kafka")]
         Command::Replay(args) => replay::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Redrive(args) => redrive::run(&args),
         #[cfg(feature = "kafka")]
         Command::Reset(args) => reset::run(&args),
+        #[cfg(feature = "http")]
+        Command::Query(args) => query::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "alerttrail", &mut std::io::stdout());

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use super::{Failure, configuration, signals};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::pipeline::exposed::Exposed;
 use crate::pipeline::processor::{self, Instance, Stages};
 use crate::shutdown::Shutdown;
 
@@ -36,10 +37,6 @@ enum Stage {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log("info");
     let config = configuration(Some(&args.config))?;
-    let unsupported = config.unsupported();
-    if !unsupported.is_empty() {
-        return Err(Failure::usage(unsupported.join("\nerror: ")));
-    }
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -51,15 +48,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
     let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
-    let _http = serve(&config, &metrics, &shutdown)?;
+    let exposed = Arc::new(Exposed::default());
+    let _http = serve(&config, &metrics, &exposed, &shutdown)?;
     tracing::info!(
         application = config.application.id,
         version = env!("CARGO_PKG_VERSION"),
         "starting"
     );
     let ran = match args.as_they_are {
-        false => processor::run(&config, stages, &shutdown, &metrics),
-        true => Instance::new(&config, stages).and_then(|instance| processor::start(&instance, stages, &shutdown, &metrics)),
+        false => processor::run(&config, stages, &shutdown, &metrics, &exposed),
+        true => {
+            Instance::new(&config, stages, &exposed).and_then(|instance| processor::start(&instance, stages, &shutdown, &metrics))
+        }
     };
     ran.map_err(Failure::failed)?;
     tracing::info!("stopped");
@@ -71,21 +71,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 pub(super) fn serve(
     config: &Config,
     metrics: &Arc<Metrics>,
+    exposed: &Arc<Exposed>,
     shutdown: &Shutdown,
 ) -> Result<Option<tokio::runtime::Runtime>, Failure> {
     let Some(address) = config.http.listen else { return Ok(None) };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
+        .max_blocking_threads(8)
         .enable_all()
         .build();
     let runtime = runtime.map_err(Failure::failed)?;
-    let serving = crate::http::serve(address, config.http.token.clone(), Arc::clone(metrics), shutdown.clone());
+    let serving = crate::http::serve(address, config, Arc::clone(metrics), Arc::clone(exposed), shutdown.clone());
     runtime.block_on(serving).map_err(Failure::failed)?;
     Ok(Some(runtime))
 }
 
 /// This program was built without HTTP.
 #[cfg(not(feature = "http"))]
-pub(super) fn serve(_: &Config, _: &Arc<Metrics>, _: &Shutdown) -> Result<(), Failure> {
+pub(super) fn serve(_: &Config, _: &Arc<Metrics>, _: &Arc<Exposed>, _: &Shutdown) -> Result<(), Failure> {
     Ok(())
 }

@@ -205,7 +205,37 @@ fn http(reader: &mut Reader<'_>) -> Http {
             "set a token, or listen on 127.0.0.1",
         );
     }
-    Http { listen, token }
+    let insecure = reader.boolean("http.insecure");
+    if listen.is_some_and(|address| !address.ip().to_canonical().is_loopback()) && token.is_some() && !insecure {
+        reader.wrong(
+            "http.insecure",
+            "is false, though http.listen lets other machines in, and without TLS everyone on the way can read the token and the records",
+            "put a proxy with TLS before it and listen on 127.0.0.1, or set it to true on a network that you trust",
+        );
+    }
+    Http {
+        listen,
+        token,
+        insecure,
+        allowed_hosts: reader.texts_or_none("http.allowed_hosts"),
+        advertise: advertise(reader),
+    }
+}
+
+fn advertise(reader: &mut Reader<'_>) -> Option<String> {
+    let key = "http.advertise";
+    let text = reader.text(key);
+    let is_address = |text: &str| {
+        let port = text
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+        port.is_some_and(|(host, port)| port > 0 && !host.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()))
+    };
+    if !text.is_empty() && !is_address(text) {
+        let problem = format!("{} is no host with a port", reader.quote(key, text));
+        reader.wrong(key, problem, "write one such as \"alerttrail-0.internal:8686\"");
+    }
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn topic(reader: &mut Reader<'_>, key: &str) -> String {

@@ -11,7 +11,7 @@
 //! `${NAME}` in a string of the file takes a variable, `$${` stands for `${`.
 //!
 //! Nothing here connects, reads a clock or knows what the settings do: whether a topic exists is found out elsewhere. It relies on
-//! [`decode::Settings`] and the types of [`time`](crate::time).
+//! [`decode::Settings`], [`Format`] and the types of [`time`](crate::time).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,6 +34,7 @@ mod reader;
 mod tests;
 mod units;
 
+pub use crate::emit::Format;
 pub use errors::{Error, Errors};
 pub use fingerprint::StateSettings;
 pub use kafka::Property;
@@ -189,20 +190,6 @@ pub enum Unmatched {
     Emit,
 }
 
-/// What an output record looks like.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Format {
-    /// Both rows under names of their own.
-    #[default]
-    Native,
-    /// The flat row of the query.
-    Kql,
-    /// Open Cybersecurity Schema Framework.
-    Ocsf,
-    /// Elastic Common Schema.
-    Ecs,
-}
-
 /// How often a record may come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Delivery {
@@ -220,6 +207,12 @@ pub struct Http {
     pub listen: Option<SocketAddr>,
     /// What a caller must show. Never `None` when `listen` is not a loopback address.
     pub token: Option<Secret>,
+    /// Whether other machines may ask without TLS.
+    pub insecure: bool,
+    /// Names under which the API may be asked, besides those of this machine's loopback.
+    pub allowed_hosts: Vec<String>,
+    /// Where the other instances reach this one, as `host:port`; derived from `listen` when `None`.
+    pub advertise: Option<String>,
 }
 
 impl Config {
@@ -247,21 +240,22 @@ impl Config {
         build::config(None, &BTreeMap::new())
     }
 
-    /// What the configuration asks for that this version does not do, a sentence each.
-    pub fn unsupported(&self) -> Vec<String> {
-        let format = match self.output.format {
-            Format::Native => None,
-            Format::Kql => Some("kql"),
-            Format::Ocsf => Some("ocsf"),
-            Format::Ecs => Some("ecs"),
-        };
-        let sentence = |word| format!("output.format = {word:?} is not available in this version; use \"native\"");
-        format.into_iter().map(sentence).collect()
-    }
-
     /// What is allowed but probably not meant, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         check::warnings(self)
+    }
+
+    /// Where other instances reach this one's API, as `host:port`; `None` when it is off.
+    pub fn http_address(&self) -> Option<String> {
+        let listen = self.http.listen?;
+        let named = || match listen.ip().is_unspecified() {
+            false => listen.to_string(),
+            true => {
+                let name = rustix::system::uname();
+                format!("{}:{}", name.nodename().to_string_lossy(), listen.port())
+            }
+        };
+        Some(self.http.advertise.clone().unwrap_or_else(named))
     }
 
     /// Every value that must never be printed.

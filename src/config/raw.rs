@@ -98,6 +98,9 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("output.dead_letter_topic", Kind::Text),
     ("http.listen", Kind::Text),
     ("http.token", Kind::Secret),
+    ("http.insecure", Kind::Boolean),
+    ("http.allowed_hosts", Kind::Texts),
+    ("http.advertise", Kind::Text),
 ];
 
 /// The kind of the key at `path`, or of the table of free names that it is an entry of.

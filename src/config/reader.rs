@@ -97,6 +97,16 @@ impl<'a> Reader<'a> {
         texts
     }
 
+    /// The strings of a list, which may be empty or missing.
+    pub(super) fn texts_or_none(&self, key: &str) -> Vec<String> {
+        let list = self
+            .value(key)
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
     /// A secret that may be missing, but not empty: an empty variable is a mistake that would otherwise be found much later.
     pub(super) fn secret(&mut self, key: &str) -> Option<Secret> {
         let text = self.value(key).and_then(Value::as_str)?;

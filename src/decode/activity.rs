@@ -16,6 +16,8 @@ pub(super) struct ActivityReader {
     paths: Paths<Wanted>,
     keys: KeyReader,
     identity: Identity,
+    /// Whether identities are left out, as zeros.
+    pub(super) anonymous: bool,
     /// The places of the time, for people.
     time_places: String,
 }
@@ -38,6 +40,7 @@ impl ActivityReader {
             paths: Paths::new(keys.chain(times).chain(report_id)),
             keys: KeyReader::new(&settings.activity_key, settings.ignore_case),
             identity: settings.identity,
+            anonymous: false,
             time_places: time_places.join(" or "),
         }
     }
@@ -61,6 +64,7 @@ impl ActivityReader {
         let time = self.valid(times.found())?;
         let text = row.clone().value();
         let id = match self.identity {
+            _ if self.anonymous => shallow(text).map(|()| ActivityId([0; 32]))?,
             Identity::ReportId if !report_id.is_empty() => by_report_id(&key, time, &report_id, text)?,
             Identity::ReportId | Identity::Content => by_content(row.clone())?,
         };
@@ -70,6 +74,17 @@ impl ActivityReader {
             id,
             row: one_line(text),
         }))
+    }
+
+    /// Of a row that has been read before, without looking at what is not hashed.
+    pub(super) fn identity(&self, row: &Cursor<'_, '_>, tenant: &str, room: &mut Room) -> Option<ActivityId> {
+        match self.identity {
+            Identity::Content => by_content(row.clone()).ok(),
+            Identity::ReportId => match self.read(row, tenant, room) {
+                Ok(Decoded::Activity(activity)) => Some(activity.id),
+                _ => None,
+            },
+        }
     }
 
     fn valid(&self, time: Option<Option<EventTime>>) -> Result<EventTime, Fault> {
@@ -93,10 +108,7 @@ fn by_content(row: Cursor<'_, '_>) -> Result<ActivityId, TooDeep> {
 }
 
 fn by_report_id(key: &Key, time: EventTime, report_id: &[u8], row: &[u8]) -> Result<ActivityId, TooDeep> {
-    // What goes on does not depend on what the identity is made of.
-    if depth(row) > MAX_DEPTH {
-        return Err(TooDeep);
-    }
+    shallow(row)?;
     let mut hash = Sha256::new();
     hash.update(REPORT_ID_DOMAIN);
     for part in [
@@ -109,6 +121,16 @@ fn by_report_id(key: &Key, time: EventTime, report_id: &[u8], row: &[u8]) -> Res
         hash.update(part);
     }
     Ok(ActivityId(hash.finalize().into()))
+}
+
+/// What goes on does not depend on what the identity is made of.
+fn shallow(row: &[u8]) -> Result<(), TooDeep> {
+    // Nearly every row has fewer brackets, wherever they are, than it would take.
+    let brackets = memchr::memchr2_iter(b'{', b'[', row).take(MAX_DEPTH + 1).count();
+    match brackets > MAX_DEPTH && depth(row) > MAX_DEPTH {
+        true => Err(TooDeep),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -289,6 +311,10 @@ mod tests {
         let deep = row(&format!(r#","ReportId":"r","x":{}{}"#, "[".repeat(128), "]".repeat(128)));
         assert_eq!(read_with(&settings, &deep).unwrap_err(), Reason::TooDeep);
         assert_eq!(read_with(&Settings::default(), &deep).unwrap_err(), Reason::TooDeep);
+        let mut anonymous = ActivityReader::new(&settings);
+        anonymous.anonymous = true;
+        let read = |row: &str| anonymous.read(&Cursor::new(row.as_bytes()), "", &mut Room::default()).is_ok();
+        assert!(!read(&deep) && read(&row("")));
     }
 
     #[test]

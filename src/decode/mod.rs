@@ -26,7 +26,7 @@ pub use reject::{Reason, Reject};
 pub use settings::{Identity, KeyPath, Path, Settings, Tenants};
 
 use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, canonical_at, depth};
-use crate::record::{Activity, Alert};
+use crate::record::{Activity, ActivityId, Alert, Key};
 use crate::time::EventTime;
 use activity::ActivityReader;
 use alert::AlertReader;
@@ -96,6 +96,29 @@ impl Decoder {
             limit: Some(bytes),
             ..self
         }
+    }
+
+    /// Leaves out the identities of activities, which cost more than all the rest of a record: they are zeros. What else is found, and
+    /// what is rejected, is the same. [`Decoder::identity`] finds them later, for the rows that turn out to matter.
+    #[must_use]
+    pub fn without_identities(mut self) -> Self {
+        self.activities.anonymous = true;
+        self
+    }
+
+    /// The identity of an activity that was found before, by its row; `None` when that is no activity's.
+    pub fn identity(&mut self, key: &Key, row: &[u8]) -> Option<ActivityId> {
+        let tenant = std::str::from_utf8(key.tenant.as_bytes()).ok()?;
+        let mut index = std::mem::take(&mut self.index);
+        let id = match simdutf8::basic::from_utf8(row).is_ok() && index.read(row).is_ok() {
+            true => {
+                let start = Cursor::indexed(row, &index);
+                self.activities.identity(&start, tenant, &mut self.room)
+            }
+            false => None,
+        };
+        self.index = index;
+        id
     }
 
     /// Calls `each` with every record of a Kafka message's value, in their order. An empty batch has none.

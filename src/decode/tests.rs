@@ -258,6 +258,35 @@ fn errors_hold_nothing_of_the_record() {
 }
 
 #[test]
+fn an_identity_can_be_found_later() {
+    for identity in [Identity::Content, Identity::ReportId] {
+        let settings = Settings {
+            identity,
+            ..Settings::default()
+        };
+        for row in [ACTIVITY.to_owned(), ACTIVITY.replacen('{', "{\"ReportId\":\"r\",", 1)] {
+            let message = envelope("CloudAppEvents", "t", &row);
+            let Decoded::Activity(known) = decode_with(settings.clone(), message.as_bytes()).remove(0).what else {
+                panic!("no activity")
+            };
+            let mut items = Vec::new();
+            let mut without = Decoder::new(settings.clone()).without_identities();
+            without.decode(Some(message.as_bytes()), &mut |item| items.push(item.what));
+            let unknown = Activity {
+                id: ActivityId([0; 32]),
+                ..known.clone()
+            };
+            assert_eq!(items, [Decoded::Activity(unknown)]);
+            let mut later = Decoder::new(settings.clone());
+            assert_eq!(later.identity(&known.key, &known.row), Some(known.id));
+            for damaged in [&b"{"[..], b"\xff", b""] {
+                assert_eq!(later.identity(&known.key, damaged), None);
+            }
+        }
+    }
+}
+
+#[test]
 fn of_a_repeated_key_the_last_counts() {
     let message = envelope("DeviceInfo", "t", "{}").replacen('{', "{\"category\":\"AdvancedHunting-CloudAppEvents\",", 1);
     assert_eq!(word(&decode(&message)[0]), "other");

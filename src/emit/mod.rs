@@ -2,18 +2,54 @@
 //!
 //! One file for each format. Every record has a key (its `SystemAlertId`, so that one alert's records stay in order), a value, and
 //! [`Headers`]; its id depends on the alert and the activity alone (on the alert and its correlation id, for a summary), so that the same
-//! pair has the same id for ever, on every machine. Rows go through as the bytes they are.
+//! pair has the same id for ever, on every machine. Rows go through as the bytes they are. A reader that gets the value alone must be able
+//! to fold: every format says kind, op, id and seq in its own place for extensions, and what takes a record back looks like no hit in any.
 
+mod columns;
 mod cut;
+mod ecs;
+mod facts;
 mod id;
+mod kql;
 mod native;
+mod object;
+mod ocsf;
+
+pub use id::{pair_id, pair_number, summary_id};
+pub use native::{bounds, closed_by};
 
 use crate::join::{Op, Output, Summary};
 use crate::time::Widening;
 
+/// What an output record looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Format {
+    /// `alerttrail/1`: both rows under names of their own.
+    #[default]
+    Native,
+    /// The flat row of the query.
+    Kql,
+    /// Open Cybersecurity Schema Framework 1.8.
+    Ocsf,
+    /// Elastic Common Schema 8.
+    Ecs,
+}
+
+impl Format {
+    /// How many of an alert's activities a summary lists: what the joiner is to look up ([`Joiner::with_related`](crate::join::Joiner::with_related)).
+    pub fn related(self) -> usize {
+        match self {
+            Self::Ocsf => facts::RELATED,
+            Self::Native | Self::Kql | Self::Ecs => 0,
+        }
+    }
+}
+
 /// How outputs become records.
 #[derive(Clone, Debug)]
 pub struct Emitter {
+    /// What the records look like.
+    pub format: Format,
     /// How windows follow from alerts: a window is told as the bounds it has in the query.
     pub widening: Widening,
     /// Whether summaries are told at all.
@@ -82,9 +118,7 @@ pub enum Emitted {
 impl Emitter {
     /// Writes the value of `output`'s record, caused by the log record at `seq`, into `value` (cleared first).
     pub fn emit(&self, output: &Output, seq: i64, value: &mut Vec<u8>) -> Emitted {
-        if let Output::Summary(summary) = output
-            && !self.is_told(summary)
-        {
+        if !self.tells(output) {
             return Emitted::Omitted;
         }
         let headers = Headers {
@@ -99,15 +133,57 @@ impl Emitter {
             id: id::of(output),
             seq,
         };
-        native::write(output, &headers, self.widening, native::Alert::Whole, value);
+        self.write(output, &headers, native::Alert::Whole, value);
         if self.fits(output, &headers, value) {
             return Emitted::Record(headers);
         }
-        native::write(output, &headers, self.widening, native::Alert::Cut, value);
+        self.write(output, &headers, native::Alert::Cut, value);
         match self.fits(output, &headers, value) {
             true => Emitted::Record(headers),
             false => Emitted::TooLarge(headers),
         }
+    }
+
+    /// Whether `output` becomes a record.
+    pub fn tells(&self, output: &Output) -> bool {
+        match output {
+            Output::Row(_) => true,
+            Output::Summary(summary) => self.is_told(summary),
+        }
+    }
+
+    fn write(&self, output: &Output, headers: &Headers, how: native::Alert, value: &mut Vec<u8>) {
+        value.clear();
+        let write = match self.format {
+            Format::Native => return native::write(output, headers, self.widening, how, value),
+            Format::Kql => kql::write,
+            Format::Ocsf => ocsf::write,
+            Format::Ecs => ecs::write,
+        };
+        let (alert, activity) = match output {
+            Output::Row(row) => match &row.rows {
+                Some((alert, activity)) => (Some(&**alert), Some(&**activity)),
+                None => (None, None),
+            },
+            Output::Summary(summary) => (summary.row.as_deref(), None),
+        };
+        let mut cut = Vec::new();
+        let alert = match (how, alert) {
+            (native::Alert::Cut, Some(row)) => {
+                cut::alert(row, &mut cut);
+                Some(cut.as_slice())
+            }
+            (_, alert) => alert,
+        };
+        let told = Told {
+            output,
+            headers,
+            widening: self.widening,
+            how,
+            alert,
+            activity,
+        };
+        write(&told, value);
     }
 
     /// An alert without activities is told of only on request, or to correct what was told before.
@@ -121,6 +197,35 @@ impl Emitter {
         /// What Kafka's record format adds at the most.
         const OVERHEAD: usize = 128;
         key(output).len() + headers + value.len() + OVERHEAD <= limit
+    }
+}
+
+/// What a record is made of.
+struct Told<'a> {
+    output: &'a Output,
+    headers: &'a Headers,
+    widening: Widening,
+    how: native::Alert,
+    /// The SecurityAlert row, cut where it is to be.
+    alert: Option<&'a [u8]>,
+    /// The CloudAppEvents row.
+    activity: Option<&'a [u8]>,
+}
+
+impl Told<'_> {
+    fn correlation_id(&self) -> &[u8] {
+        match self.output {
+            Output::Row(row) => row.key.correlation_id.as_bytes(),
+            Output::Summary(summary) => summary.key.correlation_id.as_bytes(),
+        }
+    }
+
+    /// Empty unless tenants are told apart.
+    fn tenant(&self) -> &[u8] {
+        match self.output {
+            Output::Row(row) => row.alert.tenant.as_bytes(),
+            Output::Summary(summary) => summary.alert.tenant.as_bytes(),
+        }
     }
 }
 
@@ -166,7 +271,12 @@ mod tests {
     }
 
     fn emit(output: &Output, limit: Option<usize>) -> (Emitted, String) {
+        emit_as(Format::Native, output, limit)
+    }
+
+    fn emit_as(format: Format, output: &Output, limit: Option<usize>) -> (Emitted, String) {
         let emitter = Emitter {
+            format,
             widening: Widening::default(),
             summaries: true,
             unmatched: false,
@@ -188,6 +298,34 @@ mod tests {
         };
         assert_eq!(headers.seq, 7);
         assert!(value.contains(&format!(r#""id":"{}""#, headers.id)));
+    }
+
+    #[test]
+    fn columns_that_are_not_what_they_should_be_are_left_out() {
+        let activity =
+            r#"{"ActionType":5,"IPAddress":{},"AccountId":["a"],"Application":"","ReportId":1.0,"alerttrail":"theirs"}"#;
+        let alert = r#"{"AlertSeverity":[],"Tactics":{},"AlertName":"\ud800","TimeGenerated":null,"alerttrail":"theirs"}"#;
+        let said = |format| {
+            let (_, value) = emit_as(format, &row(alert, activity), None);
+            serde_json::from_str::<&serde_json::value::RawValue>(&value).unwrap();
+            value
+        };
+        let flat = said(Format::Kql);
+        assert!(
+            flat.contains(r#""alerttrail1":"theirs""#) && flat.contains(r#""alerttrail2":"theirs""#),
+            "{flat}"
+        );
+        assert!(flat.contains(r#""alerttrail":{"schema""#), "{flat}");
+        let event = said(Format::Ocsf);
+        assert!(event.contains(r#""api":{"operation":"Unknown"}"#), "{event}");
+        assert!(event.contains(r#""actor":{"app_name":"Unknown"}"#), "{event}");
+        assert!(event.contains(r#""original_event_uid":"1.0""#), "{event}");
+        let document = said(Format::Ecs);
+        assert!(
+            !document.contains(r#""user""#) && !document.contains(r#""source""#),
+            "{document}"
+        );
+        assert!(document.contains(r#""rule":{"name":"\ud800"}"#), "{document}");
     }
 
     #[test]

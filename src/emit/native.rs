@@ -3,10 +3,10 @@
 use std::io::Write as _;
 
 use super::{Headers, cut, op};
-use crate::join::{ClosedBy, Op, Output, Reason, Row, Summary};
+use crate::join::{ClosedBy, Completeness, Op, Output, Reason, Row, SourceState, Summary};
 use crate::json;
 use crate::record::{AlertId, Key, Text};
-use crate::time::{Bounds, EventTime, Widening, Window};
+use crate::time::{Bounds, EventTime, WallTime, Widening, Window};
 
 /// How much of the alert's row goes in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,8 +15,32 @@ pub(super) enum Alert {
     Cut,
 }
 
+/// Appends the record, with the rows in it.
 pub(super) fn write(output: &Output, headers: &Headers, widening: Widening, alert: Alert, out: &mut Vec<u8>) {
-    out.clear();
+    write_facts(output, headers, widening, alert, out);
+    let (alert_row, activity) = match output {
+        Output::Row(row) => match &row.rows {
+            Some((alert, activity)) => (Some(alert), Some(activity)),
+            None => (None, None),
+        },
+        Output::Summary(summary) => (summary.row.as_ref(), None),
+    };
+    if let Some(row) = alert_row {
+        out.extend_from_slice(br#","alert":"#);
+        match alert {
+            Alert::Whole => out.extend_from_slice(row),
+            Alert::Cut => cut::alert(row, out),
+        }
+    }
+    if let Some(activity) = activity {
+        out.extend_from_slice(br#","activity":"#);
+        out.extend_from_slice(activity);
+    }
+    out.push(b'}');
+}
+
+/// Appends all of the record but the rows; the object is still open.
+pub(super) fn write_facts(output: &Output, headers: &Headers, widening: Widening, alert: Alert, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"schema":"alerttrail/1","kind":""#);
     out.extend_from_slice(headers.kind.as_str().as_bytes());
     out.extend_from_slice(br#"","op":""#);
@@ -24,25 +48,28 @@ pub(super) fn write(output: &Output, headers: &Headers, widening: Widening, aler
     out.extend_from_slice(br#"","id":""#);
     out.extend_from_slice(headers.id.as_bytes());
     put(out, format_args!("\",\"seq\":{}", headers.seq));
-    match output {
-        Output::Row(row) => write_row(row, alert, out),
-        Output::Summary(summary) => write_summary(summary, widening, alert, out),
+    let has_alert = match output {
+        Output::Row(row) => {
+            write_row(row, out);
+            row.rows.is_some()
+        }
+        Output::Summary(summary) => {
+            write_summary(summary, widening, out);
+            summary.row.is_some()
+        }
+    };
+    if alert == Alert::Cut && has_alert {
+        out.extend_from_slice(br#","truncated":["alert"]"#);
     }
-    out.push(b'}');
 }
 
-fn write_row(row: &Row, alert: Alert, out: &mut Vec<u8>) {
+fn write_row(row: &Row, out: &mut Vec<u8>) {
     ids(&row.alert, &row.key, out);
     time("activity_time", Some(row.time), out);
     word("reason", reason(row.reason), out);
-    if let Some((alert_row, activity)) = &row.rows {
-        write_alert(alert_row, alert, out);
-        out.extend_from_slice(br#","activity":"#);
-        out.extend_from_slice(activity);
-    }
 }
 
-fn write_summary(summary: &Summary, widening: Widening, alert: Alert, out: &mut Vec<u8>) {
+fn write_summary(summary: &Summary, widening: Widening, out: &mut Vec<u8>) {
     ids(&summary.alert, &summary.key, out);
     let answer = &summary.answer;
     put(out, format_args!(",\"revision\":{}", answer.revision));
@@ -50,7 +77,9 @@ fn write_summary(summary: &Summary, widening: Widening, alert: Alert, out: &mut 
         return;
     }
     word("closed_by", closed_by(answer.closed_by), out);
-    put(out, format_args!(",\"complete\":{}", summary.complete));
+    let complete = summary.completeness.is_some_and(Completeness::is_complete);
+    put(out, format_args!(",\"complete\":{complete}"));
+    word("complete_because", summary.completeness.map_or("", Completeness::as_str), out);
     word("status", if answer.activities > 0 { "matched" } else { "unmatched" }, out);
     let (start, end) = bounds(summary.window, widening);
     put(
@@ -63,10 +92,11 @@ fn write_summary(summary: &Summary, widening: Widening, alert: Alert, out: &mut 
     time("first_activity_time", answer.first, out);
     time("last_activity_time", answer.last, out);
     time("watermark", summary.watermark, out);
-    time("closed_at", answer.closed_at.map(crate::time::WallTime::to_event), out);
-    if let Some(row) = &summary.row {
-        write_alert(row, alert, out);
-    }
+    time("closed_at", answer.closed_at.map(WallTime::to_event), out);
+    time("watermark_at_close", answer.watermark, out);
+    time("retained_from", summary.retained_from, out);
+    put(out, format_args!(",\"late_count\":{}", answer.late));
+    sources(&summary.sources, out);
 }
 
 fn ids(alert: &AlertId, key: &Key, out: &mut Vec<u8>) {
@@ -77,19 +107,27 @@ fn ids(alert: &AlertId, key: &Key, out: &mut Vec<u8>) {
     text("correlation_id", &key.correlation_id, out);
 }
 
-fn write_alert(row: &[u8], alert: Alert, out: &mut Vec<u8>) {
-    if alert == Alert::Cut {
-        out.extend_from_slice(br#","truncated":["alert"]"#);
+/// How far the source partitions had been read.
+fn sources(sources: &[SourceState], out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","sources":["#);
+    for (at, source) in sources.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { br#"{"topic":"# } else { br#",{"topic":"# });
+        json::write_string(source.topic.as_bytes(), out);
+        put(
+            out,
+            format_args!(",\"partition\":{},\"position\":{}", source.partition, source.position),
+        );
+        time("watermark", source.watermark, out);
+        put(
+            out,
+            format_args!(",\"idle\":{},\"rejected\":{}}}", source.idle, source.rejected),
+        );
     }
-    out.extend_from_slice(br#","alert":"#);
-    match alert {
-        Alert::Whole => out.extend_from_slice(row),
-        Alert::Cut => cut::alert(row, out),
-    }
+    out.push(b']');
 }
 
-/// The bounds that the query would be written with.
-fn bounds(window: Window, widening: Widening) -> (EventTime, EventTime) {
+/// The bounds that the query would be written with, of the window of an alert.
+pub fn bounds(window: Window, widening: Widening) -> (EventTime, EventTime) {
     let before = |time: EventTime| EventTime::from_ticks(time.ticks().saturating_sub(1));
     match widening.bounds {
         Bounds::Exclusive => (before(window.from), window.to),
@@ -127,7 +165,8 @@ fn reason(reason: Reason) -> &'static str {
     }
 }
 
-fn closed_by(closed_by: ClosedBy) -> &'static str {
+/// The word for what closed a window.
+pub fn closed_by(closed_by: ClosedBy) -> &'static str {
     match closed_by {
         ClosedBy::Watermark => "watermark",
         ClosedBy::Clock => "clock",

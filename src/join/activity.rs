@@ -69,6 +69,7 @@ impl Joiner {
         };
         let answer = held.answer.as_mut().ok_or_else(damaged)?;
         answer.activities += 1;
+        answer.late += 1;
         answer.first = least(answer.first, Some(late.time));
         answer.last = answer.last.max(Some(late.time));
         if !held.revise {
@@ -76,6 +77,7 @@ impl Joiner {
             txn.put(Table::Timers, keys::timer(keys::Timer::Revise, 0, &alert), Vec::new());
         }
         save(&alert, AlertState::Here(held), txn)?;
+        txn.put(Table::Activities, keys::late(&alert, late.time, late.activity), Vec::new());
         let stored = keys::activity(&late.key, late.time, late.activity);
         let row = txn.get(Table::Activities, &stored)?.ok_or_else(damaged)?;
         out.push(Output::Row(Row {

@@ -26,6 +26,7 @@ impl Joiner {
             answer: None,
             revise: false,
             forget_at: self.forget_at(alert.version, alert.window.to, before.as_ref()),
+            versions: versions(before.as_ref()),
         };
         self.take_down(&alert.id, before.as_ref(), txn);
         txn.put(Table::AlertRows, keys::alert(&alert.id), alert.row.to_vec());
@@ -51,6 +52,7 @@ impl Joiner {
                     last: answer.last.filter(|last| alert.window.contains(*last)),
                     ..answer
                 });
+                self.note_forgotten(&mut held, &[won_before, won_behind]);
                 self.work.push_back(Step::Summary { alert: alert.id.clone() });
             }
             Some(AlertState::Here(was)) if was.answer.is_some() => {
@@ -87,6 +89,7 @@ impl Joiner {
         txn.remove(Table::AlertRows, keys::alert(id));
         let forget_at = self.forget_at(version, closes, before.as_ref());
         let deadline = patience(deadline, closes, before.as_ref());
+        let versions = versions(before.as_ref());
         let answered = match before {
             None => None,
             Some(AlertState::Elsewhere(away)) => self.answered_by(&away),
@@ -105,6 +108,7 @@ impl Joiner {
             deadline,
             answered,
             forget_at,
+            versions,
         };
         save(id, AlertState::Elsewhere(away), txn)
     }
@@ -169,6 +173,7 @@ impl Joiner {
     fn answer(&mut self, id: &AlertId, held: &mut Held, closed_by: Option<ClosedBy>, reason: Reason) {
         let Some(closed_by) = closed_by else { return };
         held.answer = Some(self.new_answer(closed_by));
+        self.note_forgotten(held, &[held.window]);
         self.plan_rows(id, held, held.window, Op::Upsert, reason);
         self.work.push_back(Step::Summary { alert: id.clone() });
     }
@@ -183,6 +188,17 @@ impl Joiner {
             first: None,
             last: None,
             ever_matched: false,
+            watermark: self.watermark(),
+            late: 0,
+            whole_from: EventTime::MIN,
+        }
+    }
+
+    /// Notes in the answer what of these parts of the window, which are read now, lies behind the horizon: it cannot be known to be whole.
+    pub(super) fn note_forgotten(&self, held: &mut Held, parts: &[crate::time::Window]) {
+        let Some(answer) = &mut held.answer else { return };
+        for part in parts.iter().filter(|part| !part.is_empty() && part.from < self.horizon()) {
+            answer.whole_from = answer.whole_from.max(part.to.min(self.horizon()));
         }
     }
 
@@ -231,6 +247,11 @@ enum Standing {
     Stale,
     /// Its window ends behind the horizon.
     Expired,
+}
+
+/// How many versions have counted with the one that comes behind `before`.
+fn versions(before: Option<&AlertState>) -> u32 {
+    before.map_or(0, AlertState::versions).saturating_add(1)
 }
 
 /// An alert waits from its first arrival: a newer version that does not end later does not wait longer either.

@@ -1,19 +1,20 @@
 //! Windows close, and answers are told of.
 
 use super::Joiner;
-use super::output::{ClosedBy, Op, Outbox, Output, Reason, Summary};
+use super::output::{Answer, ClosedBy, Completeness, Op, Outbox, Output, Reason, Summary};
 use super::state::{AlertState, Held};
 use super::work::{Rows, Step, alert_row, closed_by_watermark, load, save};
 use crate::log::Marks;
-use crate::record::AlertId;
+use crate::record::{ActivityId, AlertId};
 use crate::store::keys::Timer;
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
-use crate::time::{EventTime, WallTime};
+use crate::time::{EventTime, WallTime, Window};
 
 impl Joiner {
     /// A router says how far it has read.
     pub(super) fn marks(&mut self, marks: &Marks) {
         let moved = self.progress.watermarks.observe(marks);
+        self.sources = None;
         if let Some(time) = self.watermark().filter(|_| moved) {
             self.work.push_back(Step::CloseUntil {
                 time,
@@ -73,6 +74,8 @@ impl Joiner {
         let open = AlertState::Here(held.clone());
         self.take_down(alert, Some(&open), txn);
         held.answer = Some(self.new_answer(closed_by));
+        let window = held.window;
+        self.note_forgotten(&mut held, &[window]);
         self.work.push_front(Step::Summary { alert: alert.clone() });
         if !held.window.is_empty() {
             let rows = Rows::new(alert, &held.key, held.window, Op::Upsert, Reason::WindowClosed);
@@ -100,7 +103,8 @@ impl Joiner {
             return Err(damaged());
         };
         self.find_extent(&mut held, txn)?;
-        let complete = self.is_complete(&held);
+        let related = self.find_related(&held, txn)?;
+        let completeness = held.answer.as_ref().map(|answer| self.completeness(held.window, answer));
         let answer = held.answer.as_mut().ok_or_else(damaged)?;
         answer.revision += 1;
         if answer.activities > 0 {
@@ -119,8 +123,11 @@ impl Joiner {
             key: held.key.clone(),
             window: held.window,
             answer: answer.clone(),
-            complete,
+            completeness,
             watermark: self.watermark(),
+            retained_from: self.retained_from(),
+            sources: self.sources(),
+            related,
             row: Some(alert_row(alert, txn)?),
         }));
         save(alert, AlertState::Here(held), txn)
@@ -134,20 +141,28 @@ impl Joiner {
             key: was.key,
             window: was.window,
             answer,
-            complete: false,
+            completeness: None,
             watermark: self.watermark(),
+            retained_from: self.retained_from(),
+            sources: self.sources(),
+            related: Vec::new(),
             row: None,
         }));
         Ok(())
     }
 
-    /// Whether every activity up to the end of the window is known to have been there. What the clock or `max_wait` closed never says so.
-    fn is_complete(&self, held: &Held) -> bool {
+    /// Whether every activity of the window is known to have been there. What the clock or `max_wait` closed never says so.
+    pub(super) fn completeness(&self, window: Window, answer: &Answer) -> Completeness {
         let by_activities = self.progress.watermarks.by_activities();
-        match held.answer.as_ref().map(|answer| answer.closed_by) {
-            Some(ClosedBy::EndOfInput) => true,
-            Some(ClosedBy::Watermark) => by_activities.is_some_and(|watermark| watermark >= held.window.to),
-            Some(ClosedBy::Clock | ClosedBy::MaxWait) | None => false,
+        match answer.closed_by {
+            ClosedBy::Clock => Completeness::ClosedByClock,
+            ClosedBy::MaxWait => Completeness::ClosedByMaxWait,
+            _ if !window.is_empty() && window.from < answer.whole_from => Completeness::Retention,
+            ClosedBy::EndOfInput => Completeness::EndOfInput,
+            ClosedBy::Watermark if by_activities.is_some_and(|watermark| watermark >= window.to) => {
+                Completeness::PassedByActivities
+            }
+            ClosedBy::Watermark => Completeness::NotPassedByActivities,
         }
     }
 
@@ -177,6 +192,25 @@ impl Joiner {
             answer.last = found.find_map(Result::transpose).transpose()?;
         }
         Ok(())
+    }
+
+    /// The first activities of an answer, as many as summaries are to list.
+    fn find_related<B: Base>(&self, held: &Held, txn: &Txn<'_, B>) -> Result<Vec<(EventTime, ActivityId)>, Error> {
+        let mut related = Vec::new();
+        let window = held.window.not_before(self.horizon());
+        if self.related == 0 || window.is_empty() {
+            return Ok(related);
+        }
+        for day in self.days.range(window.from.day()..=window.to.day()) {
+            let span = keys::activities(&held.key, window, *day);
+            for pair in txn.scan(Table::Activities, span, Direction::Forward) {
+                if related.len() >= self.related {
+                    return Ok(related);
+                }
+                related.push(keys::activity_parts(&pair?.0)?);
+            }
+        }
+        Ok(related)
     }
 }
 

@@ -5,7 +5,7 @@
 //! the state, so that a window with ten million matches is answered across restarts. No IO, no clock, no randomness, and nothing whose
 //! order is not that of keys: state and output after a record are functions of the log up to it.
 //!
-//! The predicate: an activity joins an alert when their keys are equal and its time lies inside the alert's [`Window`](crate::time::Window).
+//! The predicate: an activity joins an alert when their keys are equal and its time lies inside the alert's [`Window`].
 //! For an answered alert the pairs that have gone out are, at any time, exactly its stored activities that are not behind the horizon
 //! (and those that have fallen behind it since). Every rule below keeps that true, so no emitted pair is ever remembered:
 //!
@@ -23,22 +23,29 @@ mod alert;
 mod close;
 mod evict;
 mod output;
+mod sources;
 mod state;
 #[cfg(test)]
 mod tests;
+mod view;
 mod watermark;
 mod work;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use output::{Answer, ClosedBy, Limit, Op, Outbox, Output, PairRows, Reason, Row, Summary};
+pub use output::{Answer, ClosedBy, Completeness, Limit, Op, Outbox, Output, PairRows, Reason, Row, Summary};
+pub use sources::{Holder, SourceState};
+pub use view::{Counted, Near, Place, Standing, Stored, View};
 
 use crate::log::LogRecord;
-use crate::store::{Base, Direction, Error, Table, Txn, keys};
-use crate::time::{EventTime, WallTime};
+use crate::record::Key;
+use crate::store::{Base, Direction, Error, Reads, Table, Txn, keys};
+use crate::time::{EventTime, WallTime, Window};
+use state::{AlertState, Held};
 use work::Step;
 
 /// The state machine of one partition of the repartition log.
@@ -51,7 +58,11 @@ pub struct Joiner {
     work: VecDeque<Step>,
     /// The days on which there are activities: a window may be as long as the calendar, and is looked up day by day.
     days: BTreeSet<i64>,
+    /// How many activities a summary lists.
+    related: usize,
     counts: Counts,
+    /// The source partitions as the last marks have them, once somebody has asked.
+    sources: Option<Arc<[SourceState]>>,
 }
 
 /// How far the log has been applied.
@@ -107,7 +118,7 @@ pub struct Counts {
 
 impl Joiner {
     /// The joiner whose state `base` holds; a new one over an empty base.
-    pub fn open<B: Base>(base: &B, retention: Option<Duration>) -> Result<Self, Error> {
+    pub fn open<R: Reads>(base: &R, retention: Option<Duration>) -> Result<Self, Error> {
         let progress = match base.get(Table::Meta, keys::PROGRESS)? {
             Some(bytes) => state::decode(&bytes, "position")?,
             None => Progress::default(),
@@ -125,8 +136,16 @@ impl Joiner {
             progress,
             work,
             days,
+            related: 0,
             counts: Counts::default(),
+            sources: None,
         })
+    }
+
+    /// Lets summaries list their first activities, `most` of them. It is no part of the state: another number may be asked for at any time.
+    #[must_use]
+    pub fn with_related(self, most: usize) -> Self {
+        Self { related: most, ..self }
     }
 
     /// Takes in the log record at `offset`. What follows from it is done by [`Joiner::step`]; until that is done the next record
@@ -224,6 +243,17 @@ impl Joiner {
         self.progress.horizon.unwrap_or(EventTime::MIN)
     }
 
+    /// Activities before this are forgotten; `None` while none are.
+    pub fn retained_from(&self) -> Option<EventTime> {
+        Some(self.horizon()).filter(|horizon| *horizon > EventTime::FIRST)
+    }
+
+    /// How far the source partitions have been read.
+    pub fn sources(&mut self) -> Arc<[SourceState]> {
+        let sources = self.sources.get_or_insert_with(|| self.progress.watermarks.sources());
+        Arc::clone(sources)
+    }
+
     /// Where the horizon is to be.
     fn next_horizon(&self) -> EventTime {
         match (self.progress.watermarks.by_activities(), self.retention) {
@@ -233,12 +263,28 @@ impl Joiner {
     }
 
     /// The earliest end of a window that is closed when the watermark reaches it.
-    pub fn next_close<B: Base>(&self, base: &B) -> Result<Option<EventTime>, Error> {
+    pub fn next_close<R: Reads>(&self, base: &R) -> Result<Option<EventTime>, Error> {
         let span = keys::timers_until(keys::Timer::Close, i64::MAX);
         match base.scan(Table::Timers, span, Direction::Forward).next() {
             Some(timer) => Ok(Some(EventTime::from_ticks(keys::timer_time(&timer?.0)?))),
             None => Ok(None),
         }
+    }
+
+    /// Hands the key and the window of every alert that has not been answered yet to `each`.
+    pub fn open_windows<B: Base>(base: &B, each: &mut dyn FnMut(&Key, Window)) -> Result<(), Error> {
+        for pair in base.scan(Table::Alerts, keys::alerts(), Direction::Forward) {
+            if let AlertState::Here(Held {
+                key,
+                window,
+                answer: None,
+                ..
+            }) = state::decode(&pair?.1, "alert")?
+            {
+                each(&key, window);
+            }
+        }
+        Ok(())
     }
 
     /// What happened since this was last asked.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Position;
+use super::sources::SourceState;
 use crate::record::{ActivityId, AlertId, Key};
 use crate::time::{EventTime, WallTime, Window};
 
@@ -85,12 +86,54 @@ pub struct Summary {
     pub window: Window,
     /// The answer.
     pub answer: Answer,
-    /// Whether every activity up to the end of the window is known to have been there.
-    pub complete: bool,
+    /// Whether the answer is known to be complete, and why; `None` when it is withdrawn.
+    pub completeness: Option<Completeness>,
     /// The watermark when the record was made.
     pub watermark: Option<EventTime>,
+    /// Activities before this are forgotten; `None` while none are.
+    pub retained_from: Option<EventTime>,
+    /// How far the source partitions had been read.
+    pub sources: Arc<[SourceState]>,
+    /// The first activities of the answer in order of time, as many as [`Joiner::with_related`](super::Joiner::with_related) asks for.
+    pub related: Vec<(EventTime, ActivityId)>,
     /// The SecurityAlert row; `None` when the answer is withdrawn.
     pub row: Option<Arc<[u8]>>,
+}
+
+/// Whether every activity of a window is known to have been there when it was answered, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Completeness {
+    /// It is: activities on every source partition have passed the window's end.
+    PassedByActivities,
+    /// It is: there was no more input.
+    EndOfInput,
+    /// It is not: all source partitions were idle, and the clock closed the window.
+    ClosedByClock,
+    /// It is not: the alert had waited for the longest time allowed.
+    ClosedByMaxWait,
+    /// It is not: the window has grown beyond what activities have passed.
+    NotPassedByActivities,
+    /// It is not: part of the window was behind the horizon already.
+    Retention,
+}
+
+impl Completeness {
+    /// Whether it is.
+    pub fn is_complete(self) -> bool {
+        matches!(self, Self::PassedByActivities | Self::EndOfInput)
+    }
+
+    /// The word for it in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PassedByActivities => "passed_by_activities",
+            Self::EndOfInput => "end_of_input",
+            Self::ClosedByClock => "closed_by_clock",
+            Self::ClosedByMaxWait => "closed_by_max_wait",
+            Self::NotPassedByActivities => "not_passed_by_activities",
+            Self::Retention => "retention",
+        }
+    }
 }
 
 /// Where the answer to an alert stands.
@@ -110,6 +153,12 @@ pub struct Answer {
     pub last: Option<EventTime>,
     /// Whether any revision had an activity.
     pub ever_matched: bool,
+    /// The watermark at the close.
+    pub watermark: Option<EventTime>,
+    /// Activities that came after the close.
+    pub late: u64,
+    /// From here on the window was read as a whole; what of it lies before was forgotten already.
+    pub(super) whole_from: EventTime,
 }
 
 /// Outputs on their way out, until there are enough to hand over.

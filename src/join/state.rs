@@ -9,7 +9,7 @@ use crate::store::Error;
 use crate::time::{EventTime, WallTime, Window};
 
 /// The version of stored values.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Where an alert stands in this partition.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub(super) struct Held {
     /// Whether late activities have come that no summary has told of yet.
     pub(super) revise: bool,
     pub(super) forget_at: EventTime,
+    /// Versions that counted when they came.
+    pub(super) versions: u32,
 }
 
 /// An alert whose key belongs to another partition. What is kept is enough to know, should the key come here, whether the alert has been
@@ -44,6 +46,7 @@ pub(super) struct Away {
     /// What had closed a version before this one when this one came, if anything had.
     pub(super) answered: Option<ClosedBy>,
     pub(super) forget_at: EventTime,
+    pub(super) versions: u32,
 }
 
 impl AlertState {
@@ -51,6 +54,13 @@ impl AlertState {
         match self {
             Self::Here(held) => held.version,
             Self::Elsewhere(away) => away.version,
+        }
+    }
+
+    pub(super) fn versions(&self) -> u32 {
+        match self {
+            Self::Here(held) => held.versions,
+            Self::Elsewhere(away) => away.versions,
         }
     }
 

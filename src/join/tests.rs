@@ -72,6 +72,7 @@ impl World {
                 position: 0,
                 time: time.map(at),
                 idle: false,
+                rejected: 0,
             }],
             settings: [0; 32],
         }))
@@ -242,10 +243,14 @@ fn what_closed_an_alert_goes_with_it_to_another_key() {
 fn an_alert_closed_by_waiting_never_says_that_it_is_complete() {
     let mut world = World::new(None);
     world.alert(1, "k", (0, 100), 1_000);
-    assert!(!summary(world.marks(1_001, None)).complete);
+    assert_eq!(
+        summary(world.marks(1_001, None)).completeness,
+        Some(Completeness::ClosedByMaxWait)
+    );
     world.activity("k", 10, 1);
     let late = summary(world.marks(1_002, Some(500)));
-    assert_eq!((late.answer.revision, late.complete), (2, false));
+    assert_eq!((late.answer.revision, late.answer.late), (2, 1));
+    assert_eq!(late.completeness, Some(Completeness::ClosedByMaxWait));
 }
 
 #[test]
@@ -280,6 +285,7 @@ fn a_full_outbox_is_worked_off_across_a_restart() {
             position: 0,
             time: Some(at(200)),
             idle: false,
+            rejected: 0,
         }],
         settings: [0; 32],
     });

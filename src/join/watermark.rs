@@ -1,10 +1,12 @@
 //! From what routers say of their source partitions to one watermark that never goes back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::sources::{Holder, SourceState};
 use crate::log::{Mark, Marks};
 use crate::time::{EventTime, WallTime};
 
@@ -25,6 +27,8 @@ pub(super) struct Watermarks {
     by_activities: Option<EventTime>,
     /// The watermark.
     watermark: Option<EventTime>,
+    /// What holds it back.
+    holder: Option<Holder>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -32,6 +36,10 @@ struct Source {
     time: Option<EventTime>,
     idle: bool,
     heard: WallTime,
+    position: i64,
+    /// Since when its time stands where it does.
+    since: WallTime,
+    rejected: u64,
 }
 
 impl Source {
@@ -54,6 +62,36 @@ impl Watermarks {
     /// The same, as far as activities have moved it.
     pub(super) fn by_activities(&self) -> Option<EventTime> {
         self.by_activities
+    }
+
+    /// The source partition that holds the watermark back, once all have spoken and unless all are idle.
+    pub(super) fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+
+    /// The source partitions that have never spoken.
+    pub(super) fn silent(&self) -> Vec<(String, u32)> {
+        let all = self
+            .topics
+            .iter()
+            .flat_map(|(topic, count)| (0..*count).map(|partition| (topic.clone(), partition)));
+        all.filter(|source| !self.sources.contains_key(source)).collect()
+    }
+
+    /// All source partitions that have spoken, in the order of topics and partitions.
+    pub(super) fn sources(&self) -> Arc<[SourceState]> {
+        let now = self.wall.unwrap_or(WallTime(i64::MAX));
+        let state = |((topic, partition), source): (&(String, u32), &Source)| SourceState {
+            topic: topic.clone(),
+            partition: *partition,
+            position: source.position,
+            watermark: source.time,
+            idle: source.is_idle(now),
+            heard: source.heard,
+            since: source.since,
+            rejected: source.rejected,
+        };
+        self.sources.iter().map(state).collect()
     }
 
     /// Takes in what a router says; whether the watermark has moved.
@@ -88,8 +126,18 @@ impl Watermarks {
             time: None,
             idle: false,
             heard: wall,
+            position: mark.position,
+            since: wall,
+            rejected: 0,
         });
-        source.time = source.time.max(mark.time);
+        source.rejected += mark.rejected;
+        if mark.time > source.time {
+            source.time = mark.time;
+            source.since = source.since.max(wall);
+        }
+        if source.heard <= wall {
+            source.position = mark.position;
+        }
         if source.heard <= wall || !mark.idle {
             source.heard = wall;
             source.idle = mark.idle;
@@ -99,12 +147,24 @@ impl Watermarks {
     fn advance(&mut self, now: WallTime, clock: EventTime) {
         let expected: u64 = self.topics.iter().map(|(_, count)| u64::from(*count)).sum();
         if (self.sources.len() as u64) < expected {
+            self.holder = None;
             return;
         }
-        let mut active = self.sources.values().filter(|source| !source.is_idle(now)).peekable();
-        if active.peek().is_none() {
+        let active = self.sources.iter().filter(|(_, source)| !source.is_idle(now));
+        // The first of several that stand at the same time.
+        let Some(((topic, partition), least)) = active.min_by_key(|(_, source)| source.time) else {
+            self.holder = None;
             self.watermark = self.watermark.max(Some(clock));
-        } else if let Some(least) = active.map(|source| source.time).min().flatten() {
+            return;
+        };
+        if !self.holder.as_ref().is_some_and(|holder| holder.is(topic, *partition)) {
+            self.holder = Some(Holder {
+                topic: topic.clone(),
+                partition: *partition,
+                since: now,
+            });
+        }
+        if let Some(least) = least.time {
             self.by_activities = self.by_activities.max(Some(least));
             self.watermark = self.watermark.max(self.by_activities);
         }
@@ -126,6 +186,7 @@ mod tests {
             position: 0,
             time: time.map(at),
             idle,
+            rejected: 0,
         }
     }
 
@@ -155,6 +216,38 @@ mod tests {
         assert_eq!(watermarks.watermark(), None);
         watermarks.observe(&marks(2, vec![mark(1, None, true)]));
         assert_eq!(watermarks.watermark(), Some(at(50)));
+    }
+
+    #[test]
+    fn who_holds_it_back_and_since_when_is_known() {
+        let holder = |watermarks: &Watermarks| watermarks.holder().map(|holder| (holder.partition, holder.since));
+        let mut watermarks = Watermarks::default();
+        watermarks.observe(&marks(1, vec![mark(0, Some(50), false)]));
+        assert_eq!(watermarks.silent(), [("a".to_owned(), 1)]);
+        assert_eq!(holder(&watermarks), None);
+        watermarks.observe(&marks(2, vec![mark(1, Some(40), false)]));
+        assert_eq!((watermarks.silent(), holder(&watermarks)), (vec![], Some((1, WallTime(2)))));
+        watermarks.observe(&marks(3, vec![mark(0, Some(70), false), mark(1, Some(45), false)]));
+        assert_eq!(holder(&watermarks), Some((1, WallTime(2))), "it is still the same");
+        watermarks.observe(&marks(4, vec![mark(1, Some(90), false)]));
+        assert_eq!(holder(&watermarks), Some((0, WallTime(4))));
+        let since: Vec<WallTime> = watermarks.sources().iter().map(|source| source.since).collect();
+        assert_eq!(since, [WallTime(3), WallTime(4)], "since when each stands where it does");
+        watermarks.observe(&marks(5, vec![mark(0, Some(70), true), mark(1, Some(90), true)]));
+        assert_eq!(holder(&watermarks), None, "all are idle");
+    }
+
+    #[test]
+    fn what_went_to_the_dead_letters_adds_up() {
+        let mut watermarks = Watermarks::default();
+        for (wall, rejected) in [(1, 2), (2, 0), (3, 5)] {
+            let rejected = Mark {
+                rejected,
+                ..mark(0, None, false)
+            };
+            watermarks.observe(&marks(wall, vec![rejected]));
+        }
+        assert_eq!(watermarks.sources()[0].rejected, 7);
     }
 
     #[test]

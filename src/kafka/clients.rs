@@ -5,6 +5,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::error::KafkaError;
 
 use super::Error;
+use super::roster::AT;
 use crate::config::Config;
 
 /// librdkafka's name for how a client is called in the broker's logs.
@@ -22,7 +23,14 @@ where
 {
     let mut client = base(config);
     client.set("group.id", format!("{}-{stage}", config.application.id));
-    client.set(CLIENT_ID, format!("{}-{stage}", config.application.id));
+    let address = config
+        .http_address()
+        .filter(|_| stage == "join")
+        .map(|address| format!("{AT}{address}"));
+    client.set(
+        CLIENT_ID,
+        format!("{}-{stage}{}", config.application.id, address.unwrap_or_default()),
+    );
     // The default makes a consumer wait a second when its queue is full for a moment: a third of the rate.
     let serves_well = [
         ("fetch.queue.backoff.ms", "10"),
@@ -49,6 +57,34 @@ where
     if let Some(instance) = instance {
         client.set("group.instance.id", instance);
     }
+    client.create_with_context(context).map_err(Error::Client)
+}
+
+/// A consumer that reads what is there, says where each partition ends, and leaves no position behind.
+pub fn reader<C, T>(config: &Config, stage: &str, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    let mut client = base(config);
+    client.set("group.id", format!("{}-{stage}", config.application.id));
+    client.set(CLIENT_ID, format!("{}-{stage}", config.application.id));
+    let serves_well = [
+        ("fetch.queue.backoff.ms", "10"),
+        ("queued.max.messages.kbytes", "65536"),
+        ("fetch.message.max.bytes", "4194304"),
+        ("fetch.wait.max.ms", "100"),
+    ];
+    overlay(&mut client, config, &serves_well);
+    let must_have = [
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("auto.offset.reset", "error"),
+        ("enable.partition.eof", "true"),
+        // What a transaction has not committed is no record.
+        ("isolation.level", "read_committed"),
+    ];
+    set_all(&mut client, &must_have);
     client.create_with_context(context).map_err(Error::Client)
 }
 

@@ -1,14 +1,18 @@
 //! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
-//! ([`groups`]), whether a group still answers ([`membership`]), why no broker answers (`asking`), how a log is known again ([`digest`]), and how messages are sent and waited for
+//! ([`groups`]), whether a group still answers ([`membership`]), being the only one in it ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic
+//! is read once from end to end ([`reading`]), and how messages are sent and waited for
 //! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
 //! nothing of records and what they mean.
 
+pub mod alone;
 mod asking;
 pub mod clients;
 pub mod delivery;
 pub mod digest;
 pub mod groups;
 pub mod membership;
+pub mod reading;
+pub mod roster;
 pub mod topics;
 pub mod transactions;
 
@@ -166,6 +170,22 @@ pub enum Error {
         topics: String,
         /// The client's word.
         cause: rdkafka::error::KafkaError,
+    },
+    /// Another process does what only one may do at a time.
+    #[error(
+        "the consumer group {group} has another member: only one may do this at a time; wait until it has ended (one that was killed counts until its session has timed out, 15 s unless session.timeout.ms says otherwise), and run it again"
+    )]
+    NotAlone {
+        /// The group.
+        group: String,
+    },
+    /// A topic could not be read from its beginning to its end.
+    #[error("cannot read {topic} to its end: {cause}; check the topic and the right to read it, and run it again")]
+    Reading {
+        /// The topic.
+        topic: String,
+        /// What happened.
+        cause: String,
     },
     /// Records were removed before they were read.
     #[error(

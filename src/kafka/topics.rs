@@ -1,17 +1,21 @@
 //! What is asked of topics before and while they are read.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::Error;
 use super::asking::{self, Asking};
 use super::clients::{self, Logged};
+use super::reading::Extent;
 use crate::clock;
 use crate::config::Config;
+use crate::time::WallTime;
 
 /// How long an answer of the broker is waited for.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
@@ -100,18 +104,56 @@ impl<'c> Topics<'c> {
 
     /// How many records a topic holds at the most: the offsets between its beginnings and its ends.
     pub fn records(&self, topic: &str) -> Result<u64, Error> {
-        let mut records = 0;
-        for partition in 0..self.partitions(topic)?.unwrap_or(0) {
+        Ok(self.extent(topic)?.map_or(0, |extent| extent.len()))
+    }
+
+    /// Where the partitions of a topic begin and end now; `None` when it does not exist.
+    pub fn extent(&self, topic: &str) -> Result<Option<Extent>, Error> {
+        let Some(count) = self.partitions(topic)? else {
+            return Ok(None);
+        };
+        let mut partitions = BTreeMap::new();
+        for partition in 0..count {
             let partition = i32::try_from(partition).unwrap_or(i32::MAX);
             let watermarks = self.consumer.fetch_watermarks(topic, partition, TIMEOUT);
-            let (low, high) = watermarks.map_err(|cause| Error::Unreachable {
-                servers: self.config.kafka.bootstrap_servers.clone(),
-                what: format!("the topic {topic}"),
-                cause: cause.to_string(),
-            })?;
-            records += u64::try_from(high - low).unwrap_or(0);
+            let ends = watermarks.map_err(|cause| self.unreachable(topic, &cause))?;
+            partitions.insert(partition, ends);
         }
-        Ok(records)
+        Ok(Some(Extent {
+            topic: topic.to_owned(),
+            partitions,
+        }))
+    }
+
+    /// The same from the first record on whose timestamp is `time` or later.
+    pub fn extent_from(&self, topic: &str, time: WallTime) -> Result<Option<Extent>, Error> {
+        let Some(mut extent) = self.extent(topic)? else {
+            return Ok(None);
+        };
+        let mut times = TopicPartitionList::new();
+        for partition in extent.partitions.keys() {
+            // Only an offset that is none fails.
+            drop(times.add_partition_offset(topic, *partition, Offset::Offset(time.0)));
+        }
+        let found = self.consumer.offsets_for_times(times, TIMEOUT);
+        let found = found.map_err(|cause| self.unreachable(topic, &cause))?;
+        for (partition, (low, high)) in &mut extent.partitions {
+            let begin = found.find_partition(topic, *partition).map(|found| found.offset());
+            *low = match begin {
+                Some(Offset::Offset(offset)) => offset.max(*low),
+                // There is none.
+                _ => *high,
+            };
+        }
+        Ok(Some(extent))
+    }
+
+    fn unreachable(&self, topic: &str, cause: &KafkaError) -> Error {
+        Error::Unreachable {
+            servers: self.config.kafka.bootstrap_servers.clone(),
+            what: format!("the topic {topic}"),
+            cause: cause.to_string(),
+        }
     }
 
     /// Deletes a topic, if it is there, and waits until the broker no longer tells of it.

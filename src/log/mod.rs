@@ -14,7 +14,7 @@ use crate::record::{Activity, Alert, AlertId, Key, Version};
 use crate::time::{EventTime, WallTime};
 
 /// The version this program writes, and the only one it reads.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// One record of a partition of the repartition log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -77,6 +77,8 @@ pub struct Mark {
     pub time: Option<EventTime>,
     /// Whether no activity came for so long, with everything read, that it no longer holds the watermark back.
     pub idle: bool,
+    /// Records of it that went to the dead letters since this router's marks before. What is read again after a crash counts again.
+    pub rejected: u64,
 }
 
 /// Why bytes are no log record.

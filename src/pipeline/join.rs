@@ -2,8 +2,9 @@
 //!
 //! The order of effects, for each slice of one partition's log: apply in memory, send, wait until all of it is acknowledged (or, exactly
 //! once, commit it together with the position), write state and position in one step, and only then, at least once, have the group
-//! record the position. The state is never ahead of what went out. It may be behind: then the same outputs are made again, in silence
-//! up to the recorded position, and from there on they are sent, the same bytes under the same ids.
+//! record the position. The state is never ahead of what went out. It may be behind, on disk by up to a minute: then the same
+//! outputs are made again, in silence up to the position that is on record or noted here, and from there on they are sent, the same bytes
+//! under the same ids.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -102,7 +103,7 @@ impl<'c> Join<'c> {
             config,
             consumer,
             work: Work {
-                owners: Owners::new(config, &instance.dir),
+                owners: Owners::new(config, &instance.dir).exposing(&instance.exposed),
                 out: Out::new(config, Arc::clone(&metrics))?,
                 outbox: Outbox::new(Limit::default()),
                 topic,
@@ -140,6 +141,8 @@ impl<'c> Join<'c> {
                 consumer.context().membership.check()?;
                 work.look_for_stalls(&consumer)?;
                 work.look_for_folders(&consumer);
+                #[cfg(feature = "rocksdb")]
+                work.owners.flush()?;
             }
             work.report();
         }
@@ -183,13 +186,14 @@ impl Work<'_> {
                 0 => low,
                 position => position,
             };
+            let emitted = record.max(owner.noted());
             if begin < low
-                || begin.max(record.offset) > high
+                || begin.max(emitted.offset) > high
                 || !owner.knows_its_log(&self.topic, low, &questions).map_err(read)?
             {
-                return Err(lost(&self.topic, partition, begin.max(record.offset), low, high).into());
+                return Err(lost(&self.topic, partition, begin.max(emitted.offset), low, high).into());
             }
-            owner.emitted = record;
+            owner.emitted = emitted;
             owner.recorded = record;
             owner.silent = 0;
             owner.end = high;
@@ -198,7 +202,7 @@ impl Work<'_> {
                 topic = self.topic,
                 partition,
                 position = begin,
-                recorded = record.offset,
+                emitted = emitted.offset,
                 end = high,
                 "joining"
             );
@@ -435,16 +439,22 @@ fn slice(
         last = Some(message);
     }
     if let Some(last) = last {
-        txn.put(Table::Meta, keys::LAST.to_vec(), digest(&last).to_vec());
+        let digest = digest(&last);
+        txn.put(Table::Meta, keys::LAST.to_vec(), digest.to_vec());
+        owner.last = Some((last.offset(), digest));
     }
     owner.joiner.save(&mut txn)?;
     let changes = txn.into_batch();
+    let speaks = !outbox.is_empty();
     if !out.deliver(outbox, owner, attendance)? {
         // At least once what was sent is sent again by whoever is next, under the same ids; exactly once it never counts.
         return Ok(Carried::Off);
     }
     if owner.transactions.as_ref().is_some_and(|transactions| transactions.is_open()) {
         out.commit(owner, consumer)?;
+    }
+    if speaks && owner.joiner.position() > owner.emitted {
+        owner.note_emitted()?;
     }
     owner.base.write(changes)?;
     Ok(Carried::Through)

@@ -41,6 +41,7 @@ impl Out {
         Ok(Self {
             sender: Sender::new(config, "join", "1")?,
             emitter: Emitter {
+                format: config.output.format,
                 widening: config.decode.widening,
                 summaries: config.output.summary_topic.is_some(),
                 unmatched: config.output.unmatched == Unmatched::Emit,
@@ -157,6 +158,7 @@ impl Out {
                 index: usize::try_from(at.outputs).unwrap_or(usize::MAX),
             },
             value: &self.value,
+            redriven: None,
         };
         self.metrics.dead_letter(letter.reason);
         let limit = self.message_max_bytes;

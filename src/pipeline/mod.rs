@@ -1,14 +1,17 @@
 //! The only place with threads and an order of effects.
 //!
-//! [`local`] runs ROUTE and JOIN over a log in memory. `processor` runs the same two over Kafka: `route` from the input topics to the
+//! [`local`] runs the decoder and JOIN over files, with a log that exists only as offsets. `processor` runs ROUTE and JOIN over Kafka: `route` from the input topics to the
 //! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
-//! committed (`ledger`), which partitions are read from where (`route_assignment`, `route_positions`, `join_assignment`), what is sent on (`route_output`), the state of those
-//! that are joined (`owners`), which of their windows closes next (`next_close`), what is sent because of them (`join_output`) and how the group hears of us meanwhile (`attendance`), how much goes into a transaction (`pace`), what the
+//! committed (`ledger`), where partitions end (`ends`), which partitions are read from where (`route_assignment`, `route_positions`, `join_assignment`), what is sent on (`route_output`), the state of those
+//! that are joined (`owners`), which of their windows closes next (`next_close`), what is sent because of them (`join_output`), what others may look at (`exposed`), who else is in the group (`peers`) and how the group hears of us meanwhile (`attendance`), how much goes into a transaction (`pace`), what only the input knows of an alert (`scan`), what the
 //! end of the log tells before anything is written (`settings`). Relies on the pure stages for what follows from a record, and on `kafka`
 //! for reaching a broker.
 
 #[cfg(feature = "kafka")]
 mod attendance;
+#[cfg(feature = "kafka")]
+mod ends;
+pub mod exposed;
 #[cfg(feature = "kafka")]
 mod join;
 #[cfg(feature = "kafka")]
@@ -25,6 +28,8 @@ mod owners;
 #[cfg(feature = "kafka")]
 mod pace;
 #[cfg(feature = "kafka")]
+mod peers;
+#[cfg(feature = "kafka")]
 pub mod processor;
 #[cfg(feature = "kafka")]
 mod route;
@@ -34,6 +39,8 @@ mod route_assignment;
 mod route_output;
 #[cfg(feature = "kafka")]
 mod route_positions;
+#[cfg(feature = "kafka")]
+pub mod scan;
 #[cfg(feature = "kafka")]
 mod settings;
 
@@ -63,7 +70,7 @@ fn send_dead_letter(
 ) -> Result<bool, Error> {
     /// What Kafka's record format adds at the most, with the header that tells of the cut.
     const OVERHEAD: usize = 256;
-    let mut headers = letter.headers().to_vec();
+    let mut headers = letter.headers();
     let beside: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
     let room = message_max_bytes.saturating_sub(beside + OVERHEAD);
     let value = letter.value.get(..room).unwrap_or(letter.value);
@@ -78,6 +85,17 @@ fn send_dead_letter(
         headers: &headers,
     };
     Ok(sender.send_when_room(&message, flight, goes_on)?.is_done(topic)?)
+}
+
+/// Which dead letter a message was before, where it was sent back through.
+#[cfg(feature = "kafka")]
+fn redriven(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<String> {
+    use rdkafka::message::{Headers as _, Message as _};
+    let headers = message.headers()?;
+    let header = headers
+        .iter()
+        .find(|header| header.key == crate::sink::dead_letter::REDRIVEN)?;
+    Some(String::from_utf8_lossy(header.value?).into_owned())
 }
 
 /// Tells a problem of reading that passes from one that does not.

@@ -1,21 +1,23 @@
 //! The partitions of the repartition log that JOIN owns here: for each its state machine, its state, and how far its output has gone out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
 
 use super::Error;
+use super::exposed::Exposed;
 use crate::clock;
 use crate::config::{Config, Delivery, StateSettings};
 use crate::join::{Joiner, Position};
 use crate::kafka::clients::Logged;
 use crate::kafka::digest::record_digest;
 use crate::kafka::transactions::Transactions;
+use crate::store::{self, Base as _, Reads as _, StateDir, Table, Txn, keys};
 #[cfg(feature = "rocksdb")]
-use crate::store::Origin;
-use crate::store::{self, Base as _, StateDir, Table, Txn, keys};
+use crate::store::{Emitted, Noted, Origin};
 use crate::time::EventTime;
 
 /// Where state is held.
@@ -24,6 +26,14 @@ pub(super) type State = crate::store::Rocks;
 /// Where state is held.
 #[cfg(not(feature = "rocksdb"))]
 pub(super) type State = crate::store::Memory;
+
+/// How often a state is brought to the disk, where the memory for writes does not run out before: what is behind it is applied again after a
+/// kill.
+#[cfg(feature = "rocksdb")]
+const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A state, its state machine, and the log record applied last.
+type Opened = (State, Joiner, Option<(i64, [u8; 8])>);
 
 /// One partition's state machine and its state.
 pub(super) struct Owner {
@@ -42,8 +52,15 @@ pub(super) struct Owner {
     pub(super) end: i64,
     /// When a record of it was last read.
     pub(super) heard: Instant,
+    /// When its state was last told to reach the disk.
+    pub(super) flushed: Instant,
     /// In exactly-once mode, the right to send.
     pub(super) transactions: Option<Transactions>,
+    /// The log record applied last: its offset and its digest.
+    pub(super) last: Option<(i64, [u8; 8])>,
+    /// Where it is noted how far the output has gone out, and what was noted before. Exactly once, the group's record is all there is.
+    #[cfg(feature = "rocksdb")]
+    note: Option<(Emitted, Option<Noted>)>,
     /// Whether the log has been found to be the one that the state was made from.
     is_known: bool,
 }
@@ -52,16 +69,62 @@ impl Owner {
     /// Whether the record applied last still stands where it stood: a topic that was deleted and made anew under its name has the same
     /// offsets, and other records. What retention has removed cannot be compared.
     pub(super) fn knows_its_log(&mut self, topic: &str, low: i64, consumer: &BaseConsumer<Logged>) -> KafkaResult<bool> {
-        let last = self.joiner.next_offset() - 1;
-        if self.is_known || last < low {
-            return Ok(true);
-        }
-        let Ok(Some(kept)) = self.base.get(Table::Meta, keys::LAST) else {
+        let furthest = self.last.max(self.noted_last());
+        let Some((last, kept)) = furthest.filter(|(last, _)| !self.is_known && *last >= low) else {
             return Ok(true);
         };
-        let found = record_digest(consumer, topic, self.partition, last)?;
-        self.is_known = found.is_some_and(|found| found.as_slice() == kept);
+        self.is_known = record_digest(consumer, topic, self.partition, last)? == Some(kept);
         Ok(self.is_known)
+    }
+
+    #[cfg(feature = "rocksdb")]
+    fn noted_last(&self) -> Option<(i64, [u8; 8])> {
+        let noted = self.note.as_ref().and_then(|(_, noted)| *noted)?;
+        Some((noted.last, noted.digest))
+    }
+
+    #[cfg(not(feature = "rocksdb"))]
+    fn noted_last(&self) -> Option<(i64, [u8; 8])> {
+        None
+    }
+
+    /// How far the output has gone out by this instance's own note, where the group's record of it is behind.
+    #[cfg(feature = "rocksdb")]
+    pub(super) fn noted(&self) -> Position {
+        let noted = self.note.as_ref().and_then(|(_, noted)| *noted);
+        noted.map_or_else(Position::default, |noted| Position {
+            offset: noted.offset,
+            outputs: noted.outputs,
+        })
+    }
+
+    /// Nothing is noted where no state is kept.
+    #[cfg(not(feature = "rocksdb"))]
+    pub(super) fn noted(&self) -> Position {
+        Position::default()
+    }
+
+    /// Notes that the output has gone out up to where the joiner stands.
+    #[cfg(feature = "rocksdb")]
+    pub(super) fn note_emitted(&mut self) -> Result<(), store::Error> {
+        let position = self.joiner.position();
+        if let (Some((emitted, noted)), Some((last, digest))) = (&mut self.note, self.last) {
+            let now = Noted {
+                offset: position.offset,
+                outputs: position.outputs,
+                last,
+                digest,
+            };
+            emitted.note(&now)?;
+            *noted = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Nothing is noted where no state is kept.
+    #[cfg(not(feature = "rocksdb"))]
+    pub(super) fn note_emitted(&mut self) -> Result<(), store::Error> {
+        Ok(())
     }
 }
 
@@ -74,9 +137,14 @@ pub(super) struct Owners<'d> {
     #[cfg(feature = "rocksdb")]
     topic: String,
     retention: Duration,
+    /// How many activities a summary lists.
+    related: usize,
     settings: StateSettings,
     #[cfg(feature = "rocksdb")]
     shared: crate::store::Shared,
+    /// Who wants to read meanwhile finds the open states here.
+    #[cfg(feature = "rocksdb")]
+    exposed: Option<Arc<Exposed>>,
 }
 
 impl<'d> Owners<'d> {
@@ -89,10 +157,26 @@ impl<'d> Owners<'d> {
             #[cfg(feature = "rocksdb")]
             topic: config.repartition.topic.clone(),
             retention: config.state.retention,
+            related: config.output.format.related(),
             settings: config.state_fingerprint(),
             #[cfg(feature = "rocksdb")]
             shared: crate::store::Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX)),
+            #[cfg(feature = "rocksdb")]
+            exposed: None,
         }
+    }
+
+    /// The same, with states that others may read.
+    #[cfg_attr(
+        not(feature = "rocksdb"),
+        expect(unused_mut, unused_variables, reason = "state in memory is its owner's")
+    )]
+    pub(super) fn exposing(mut self, exposed: &Arc<Exposed>) -> Self {
+        #[cfg(feature = "rocksdb")]
+        {
+            self.exposed = Some(Arc::clone(exposed));
+        }
+        self
     }
 
     pub(super) fn get(&mut self, partition: i32) -> Option<&mut Owner> {
@@ -154,7 +238,7 @@ impl<'d> Owners<'d> {
             Delivery::AtLeastOnce => None,
             Delivery::ExactlyOnce => Some(Transactions::open(config, partition)?),
         };
-        let (base, joiner) = match self.open_joiner(partition) {
+        let (base, joiner, last) = match self.open_joiner(partition) {
             Err(Error::Store(error)) if error.is_corruption() => {
                 tracing::error!(partition, "{error}; the state is rebuilt from the log");
                 self.set_aside(partition)?;
@@ -162,6 +246,10 @@ impl<'d> Owners<'d> {
             }
             opened => opened?,
         };
+        #[cfg(feature = "rocksdb")]
+        if let Some(exposed) = &self.exposed {
+            exposed.readers.add(partition, &base);
+        }
         let owner = Owner {
             partition,
             joiner,
@@ -172,18 +260,40 @@ impl<'d> Owners<'d> {
             silent: 0,
             end: 0,
             heard: clock::start(),
+            flushed: clock::start(),
+            #[cfg(feature = "rocksdb")]
+            note: match transactions {
+                None => Some(Emitted::open(&self.dir.partition(partition))?),
+                Some(_) => None,
+            },
             transactions,
+            last,
             is_known: false,
         };
         self.open.insert(partition, owner);
         Ok(())
     }
 
-    fn open_joiner(&self, partition: i32) -> Result<(State, Joiner), Error> {
+    /// Brings states to the disk, where it is time, and looks whether that went well.
+    #[cfg(feature = "rocksdb")]
+    pub(super) fn flush(&mut self) -> Result<(), store::Error> {
+        for owner in self.open.values_mut() {
+            owner.base.check()?;
+            if owner.flushed.elapsed() >= FLUSH_INTERVAL {
+                owner.flushed = clock::start();
+                owner.base.begin_flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_joiner(&self, partition: i32) -> Result<Opened, Error> {
         let mut base = self.open_state(partition)?;
         self.check_settings(&mut base, partition)?;
-        let joiner = Joiner::open(&base, Some(self.retention))?;
-        Ok((base, joiner))
+        let joiner = Joiner::open(&base, Some(self.retention))?.with_related(self.related);
+        let digest = base.get(Table::Meta, keys::LAST)?;
+        let last = digest.and_then(|digest| Some((joiner.next_offset() - 1, digest.try_into().ok()?)));
+        Ok((base, joiner, last))
     }
 
     #[cfg(feature = "rocksdb")]
@@ -195,7 +305,7 @@ impl<'d> Owners<'d> {
             partition,
         };
         origin.claim(&path)?;
-        Ok(State::open(&path, &self.shared, crate::store::Durability::Process)?)
+        Ok(State::open(&path, &self.shared)?)
     }
 
     #[cfg(not(feature = "rocksdb"))]

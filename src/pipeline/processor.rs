@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::exposed::Exposed;
 use super::join::Join;
 use super::next_close::NextClose;
 use super::pace::Pace;
@@ -115,8 +116,14 @@ impl Error {
 
 /// Runs the stages until `shutdown` is requested or one of them fails. Topics are checked first, and the repartition topic is made if it
 /// is not there.
-pub fn run(config: &Config, stages: Stages, shutdown: &Shutdown, metrics: &Arc<Metrics>) -> Result<(), Error> {
-    let mut instance = Instance::new(config, stages)?;
+pub fn run(
+    config: &Config,
+    stages: Stages,
+    shutdown: &Shutdown,
+    metrics: &Arc<Metrics>,
+    exposed: &Arc<Exposed>,
+) -> Result<(), Error> {
+    let mut instance = Instance::new(config, stages, exposed)?;
     instance.asks_for_limits = true;
     let log = Topics::new(config)?.prepare()?;
     // Before anything is written: marks of other settings in the log could not be taken back.
@@ -137,20 +144,25 @@ pub struct Instance<'c> {
     pub(super) pace: Pace,
     /// What JOIN waits for, said to ROUTE.
     pub(super) next_close: NextClose,
+    /// What others may look at.
+    pub(super) exposed: Arc<Exposed>,
     /// Whether the topics are asked how large a message may be.
     asks_for_limits: bool,
 }
 
 impl<'c> Instance<'c> {
     /// Takes the folder for this process. One that only routes has no state, and a folder of its own for its id.
-    pub fn new(config: &'c Config, stages: Stages) -> Result<Self, Error> {
+    pub fn new(config: &'c Config, stages: Stages, exposed: &Arc<Exposed>) -> Result<Self, Error> {
         let dir = config.state.dir.join(&config.application.id);
+        let dir = StateDir::open(match stages {
+            Stages::Route => dir.join("route"),
+            Stages::All | Stages::Join => dir,
+        })?;
+        exposed.is(dir.instance_id());
         Ok(Self {
             config,
-            dir: StateDir::open(match stages {
-                Stages::Route => dir.join("route"),
-                Stages::All | Stages::Join => dir,
-            })?,
+            dir,
+            exposed: Arc::clone(exposed),
             settings: settings_hash(config),
             pace: Pace::default(),
             next_close: NextClose::default(),
@@ -198,6 +210,13 @@ pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metri
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run);
             thread.map(|thread| (name, thread)).map_err(Error::Thread)
         };
+        if instance.config.http.listen.is_some() {
+            let watch = || super::peers::watch(instance.config, &instance.exposed, shutdown);
+            std::thread::Builder::new()
+                .name("peers".to_owned())
+                .spawn_scoped(scope, watch)
+                .map_err(Error::Thread)?;
+        }
         let started: Vec<_> = threads.into_iter().map(spawn).collect();
         let mut result = Ok(());
         for thread in started {

@@ -4,13 +4,14 @@
 //! routes again what was not committed; JOIN knows each activity by its identity, so that does no harm. The watermark of a source
 //! partition goes through the same producer behind the activities it speaks for, so order holds.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::ends::{self, End};
 use super::ledger::Ledger;
 use super::next_close::NextClose;
 use super::route_assignment::{Context, Event};
@@ -25,7 +26,7 @@ use crate::log::{Mark, Marks};
 use crate::metrics::Metrics;
 use crate::route::{Arrival, Idleness, Progress, Router, Seen, Settings};
 use crate::shutdown::Shutdown;
-use crate::sink::dead_letter::Address;
+use crate::sink::dead_letter::{Address, DeadLetter};
 use crate::time::{EventTime, WallTime};
 
 /// Messages taken from the consumer before acknowledgements are looked at.
@@ -71,14 +72,6 @@ struct RoutedSoFar {
     seen: Seen,
 }
 
-/// What was found at the end of a partition.
-enum End {
-    /// It ended here at this time.
-    Partition(String, i32, i64, WallTime),
-    /// A topic has this many partitions.
-    Topic(String, u32),
-}
-
 impl<'c> Route<'c> {
     pub(super) fn new(
         config: &Config,
@@ -100,7 +93,14 @@ impl<'c> Route<'c> {
         let every = (config.watermark.idle_timeout / 4).clamp(Duration::from_millis(100), Duration::from_secs(15));
         let mut watched = config.input.topics.clone();
         watched.push(config.repartition.topic.clone());
-        let ends = watch_ends(Arc::downgrade(&consumer), watched, every, shutdown.clone())?;
+        let ends = ends::watch(
+            Arc::downgrade(&consumer),
+            watched,
+            every,
+            shutdown.clone(),
+            config.repartition.topic.clone(),
+            Arc::clone(&instance.exposed),
+        )?;
         Ok(Self {
             consumer,
             out: Out::new(config, shutdown.clone(), Arc::clone(&metrics))?,
@@ -195,17 +195,20 @@ impl<'c> Route<'c> {
             now,
             timestamp: message.timestamp().to_millis().map(WallTime),
         };
-        let address = |index| Address {
-            topic: message.topic(),
-            partition: message.partition(),
-            offset: message.offset(),
-            index,
+        let letter = |index, reject| {
+            let address = Address {
+                topic: message.topic(),
+                partition: message.partition(),
+                offset: message.offset(),
+                index,
+            };
+            DeadLetter::of(reject, address).redriven(super::redriven(message))
         };
         let mut sent = Ok(());
         let out = &mut self.out;
         let seen = self.router.route(message.payload(), arrival, &mut |routed| {
             if sent.is_ok() {
-                sent = out.routed(routed, &address, &flight);
+                sent = out.routed(routed, &letter, &flight);
             }
         });
         sent?;
@@ -213,10 +216,11 @@ impl<'c> Route<'c> {
         self.routed.bytes += message.payload_len() as u64;
         self.routed.seen += seen;
         let partition = u32::try_from(message.partition()).unwrap_or(0);
-        if let Some(read) = self.progress.read(message.topic(), partition, message.offset() + 1)
-            && seen.activities > 0
-        {
-            read.activities(seen.latest, now);
+        if let Some(mut read) = self.progress.read(message.topic(), partition, message.offset() + 1) {
+            read.rejected(seen.rejected);
+            if seen.activities > 0 {
+                read.activities(seen.latest, now);
+            }
         }
         Ok(())
     }
@@ -323,6 +327,7 @@ impl<'c> Route<'c> {
         self.metrics.marked(&marks);
         let flight = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).flight();
         self.out.marks(&marks, &flight)?;
+        self.progress.told();
         self.marked = Some((clock::start(), marks));
         Ok(())
     }
@@ -396,46 +401,4 @@ fn read_error(config: &Config, cause: rdkafka::error::KafkaError) -> kafka::Erro
         topics: config.input.topics.join(", "),
         cause,
     }
-}
-
-/// Asks again and again where the partitions that are read end, on a thread of its own, for as long as there is the consumer: the answer
-/// may take a while.
-fn watch_ends(
-    consumer: Weak<BaseConsumer<Context>>,
-    topics: Vec<String>,
-    every: Duration,
-    shutdown: Shutdown,
-) -> Result<mpsc::Receiver<End>, Error> {
-    let (send, receive) = mpsc::sync_channel(10_000);
-    let watch = move || {
-        while !shutdown.is_requested()
-            && let Some(consumer) = consumer.upgrade()
-        {
-            let assigned = consumer.assignment().unwrap_or_else(|_| TopicPartitionList::new());
-            for element in assigned.elements() {
-                let (topic, partition) = (element.topic(), element.partition());
-                // Before the question: the end found cannot be older.
-                let at = clock::now();
-                match consumer.fetch_watermarks(topic, partition, topics::TIMEOUT) {
-                    Ok((_, end)) => drop(send.try_send(End::Partition(topic.to_owned(), partition, end, at))),
-                    Err(error) => tracing::debug!(%error, topic, partition, "cannot ask where the partition ends"),
-                }
-                if shutdown.is_requested() {
-                    return;
-                }
-            }
-            for topic in &topics {
-                if let Ok(Some(count)) = topics::partitions(&consumer, topic) {
-                    drop(send.try_send(End::Topic(topic.clone(), count)));
-                }
-            }
-            drop(consumer);
-            shutdown.sleep(every);
-        }
-    };
-    std::thread::Builder::new()
-        .name("ends".into())
-        .spawn(watch)
-        .map_err(Error::Thread)?;
-    Ok(receive)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Error;
 use crate::config::Config;
+use crate::decode::Reject;
 use crate::kafka::clients;
 use crate::kafka::delivery::{Flight, Outgoing, Sender};
 use crate::log::{Bundle, LogRecord, Marks};
@@ -11,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::record::Activity;
 use crate::route::Routed;
 use crate::shutdown::Shutdown;
-use crate::sink::dead_letter::{Address, DeadLetter};
+use crate::sink::dead_letter::DeadLetter;
 
 /// Bytes of activities that go into one record of the log. More saves nothing: what a message costs is small against that.
 const BUNDLE: usize = 64 << 10;
@@ -73,11 +74,11 @@ impl Out {
         self.sender.pause();
     }
 
-    /// Takes what follows from a record as part of `flight`. Activities are sent with the next [`Out::send_bundles`] at the latest.
+    /// Takes what follows from a record as part of `flight`; `letter` makes the dead letter of one that cannot be used. Activities are sent with the next [`Out::send_bundles`] at the latest.
     pub(super) fn routed<'a>(
         &mut self,
-        routed: Routed<'_>,
-        address: &dyn Fn(usize) -> Address<'a>,
+        routed: Routed<'a>,
+        letter: &dyn Fn(usize, Reject<'a>) -> DeadLetter<'a>,
         flight: &Arc<Flight>,
     ) -> Result<(), Error> {
         match routed {
@@ -92,7 +93,7 @@ impl Out {
                 };
                 self.send(partition, key, &record.encode(Vec::new())?, flight)
             }
-            Routed::Rejected { index, reject } => self.dead_letter(&DeadLetter::of(reject, address(index)), flight),
+            Routed::Rejected { index, reject } => self.dead_letter(&letter(index, reject), flight),
             Routed::OtherTable(table) => {
                 self.metrics.other_table(&table);
                 Ok(())

@@ -221,6 +221,7 @@ mod tests {
             position,
             time: None,
             idle: false,
+            rejected: 0,
         };
         Marks {
             wall: WallTime(wall),

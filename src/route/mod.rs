@@ -86,6 +86,8 @@ pub struct Seen {
     pub alerts: u64,
     /// Messages without a value.
     pub tombstones: u64,
+    /// Records for the dead letters.
+    pub rejected: u64,
 }
 
 impl Router {
@@ -130,10 +132,13 @@ impl Router {
                 }
                 Decoded::OtherTable(table) => each(Routed::OtherTable(table)),
                 Decoded::Tombstone => seen.tombstones += 1,
-                Decoded::Rejected(reject) => each(Routed::Rejected {
-                    index: item.index,
-                    reject,
-                }),
+                Decoded::Rejected(reject) => {
+                    seen.rejected += 1;
+                    each(Routed::Rejected {
+                        index: item.index,
+                        reject,
+                    });
+                }
             }
         });
         seen
@@ -150,6 +155,7 @@ impl std::ops::AddAssign for Seen {
         self.future += other.future;
         self.alerts += other.alerts;
         self.tombstones += other.tombstones;
+        self.rejected += other.rejected;
     }
 }
 

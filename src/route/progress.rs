@@ -27,6 +27,8 @@ struct Source {
     active: WallTime,
     /// Where the partition ended at some times, oldest first.
     ends: VecDeque<(WallTime, i64)>,
+    /// Records for the dead letters that no marks have told of yet.
+    rejected: u64,
 }
 
 /// When a partition is idle and what its watermark is.
@@ -52,6 +54,7 @@ impl Progress {
             idle: false,
             active: now,
             ends: VecDeque::new(),
+            rejected: 0,
         };
         match self.find(topic, partition) {
             Ok(place) => self.sources[place] = source,
@@ -107,9 +110,17 @@ impl Progress {
                 position: source.position,
                 time: source.latest.map(|latest| latest.minus(idleness.out_of_orderness)),
                 idle: source.idle,
+                rejected: source.rejected,
             }
         });
         marks.collect()
+    }
+
+    /// The last marks have been sent.
+    pub fn told(&mut self) {
+        for source in &mut self.sources {
+            source.rejected = 0;
+        }
     }
 
     /// The watermark of the partitions that are read here, as far as they hold it back; `None` while one has said no time yet.
@@ -133,6 +144,11 @@ pub struct Read<'a> {
 }
 
 impl Read<'_> {
+    /// So many records that were read went to the dead letters.
+    pub fn rejected(&mut self, records: u64) {
+        self.source.rejected += records;
+    }
+
     /// Activities were read at `now`, the latest of those that may move the watermark at this time.
     pub fn activities(self, latest: Option<EventTime>, now: WallTime) {
         self.source.active = self.source.active.max(now);
@@ -205,6 +221,22 @@ mod tests {
         assert_eq!(progress.watermark(IDLENESS), Some(EventTime::from_ticks(95)));
         progress.read("t", 1, 2).unwrap().activities(None, at(1_000));
         assert_eq!(progress.watermark(IDLENESS), Some(EventTime::from_ticks(45)));
+    }
+
+    #[test]
+    fn dead_letters_are_told_once() {
+        let mut progress = Progress::default();
+        progress.assign("t", 0, 0, at(0));
+        progress.read("t", 0, 1).unwrap().rejected(2);
+        progress.read("t", 0, 2).unwrap().rejected(1);
+        let rejected = |progress: &mut Progress| progress.marks(at(0), IDLENESS)[0].rejected;
+        assert_eq!(
+            (rejected(&mut progress), rejected(&mut progress)),
+            (3, 3),
+            "nobody was told yet"
+        );
+        progress.told();
+        assert_eq!(rejected(&mut progress), 0);
     }
 
     #[test]

@@ -29,7 +29,12 @@ pub struct DeadLetter<'a> {
     pub address: Address<'a>,
     /// The record's own bytes, or the message's.
     pub value: &'a [u8],
+    /// Which dead letter the record was before, where it was sent back through: that one's [`REDRIVEN`] header.
+    pub redriven: Option<String>,
 }
+
+/// The header of a record that was a dead letter and was sent back through, and of the dead letter that it becomes again.
+pub const REDRIVEN: &str = "alerttrail.redriven";
 
 impl<'a> DeadLetter<'a> {
     /// The dead letter of a record that `decode` rejected.
@@ -39,19 +44,28 @@ impl<'a> DeadLetter<'a> {
             error: reject.error,
             address,
             value: reject.bytes,
+            redriven: None,
         }
     }
 
+    /// The same of a record that was sent back through, if it was.
+    #[must_use]
+    pub fn redriven(self, redriven: Option<String>) -> Self {
+        Self { redriven, ..self }
+    }
+
     /// Names and values of what goes beside the bytes.
-    pub fn headers(&self) -> [(&'static str, String); 6] {
-        [
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let redriven = self.redriven.clone().map(|origin| (REDRIVEN, origin));
+        let own = [
             ("alerttrail.reason", self.reason.to_owned()),
             ("alerttrail.error", self.error.clone()),
             ("alerttrail.topic", self.address.topic.to_owned()),
             ("alerttrail.partition", self.address.partition.to_string()),
             ("alerttrail.offset", self.address.offset.to_string()),
             ("alerttrail.index", self.address.index.to_string()),
-        ]
+        ];
+        own.into_iter().chain(redriven).collect()
     }
 
     /// Appends the dead letter as a JSON line: the headers, then the bytes as `value`; where those are no UTF-8, as `value_hex`.
@@ -96,16 +110,20 @@ mod tests {
                 index: 1,
             },
             value: b"{\"a\n",
+            redriven: None,
         };
         let mut out = Vec::new();
         letter.write_json_line(&mut out);
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(json["value"], "{\"a\n");
         assert_eq!(json["alerttrail.offset"], 3);
+        assert_eq!(json.get("alerttrail.redriven"), None);
+        letter.redriven = Some("t/0/1/2".into());
         letter.value = b"\xff";
         out.clear();
         letter.write_json_line(&mut out);
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(json["value_hex"], "ff");
+        assert_eq!(json["alerttrail.redriven"], "t/0/1/2");
     }
 }

@@ -21,8 +21,10 @@ pub struct FileSource {
     reader: Box<dyn BufRead + Send>,
     next_offset: i64,
     begun: bool,
-    /// What was read ahead in search of documents.
-    ahead: Vec<u8>,
+    /// The file itself, when its bytes are what is read: it can be read again anywhere.
+    plain: Option<Arc<File>>,
+    /// The place in the file behind what was read.
+    behind: u64,
 }
 
 /// Some messages in the order of their file.
@@ -32,9 +34,46 @@ pub struct Chunk {
     pub file: Arc<str>,
     bytes: Vec<u8>,
     messages: Vec<(i64, Range<usize>)>,
+    place: Option<Place>,
+}
+
+/// Where bytes stand in a file that can be read again.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The file.
+    pub file: Arc<File>,
+    /// How many bytes of it stand before them.
+    pub offset: u64,
 }
 
 impl Chunk {
+    /// Messages that are in memory already, numbered from 0, as if they came from a file of this name.
+    pub fn of<'m>(name: &str, messages: impl IntoIterator<Item = &'m [u8]>) -> Self {
+        let mut bytes = Vec::new();
+        let mut ranges = Vec::new();
+        for (number, message) in (0..).zip(messages) {
+            let start = bytes.len();
+            bytes.extend_from_slice(message);
+            ranges.push((number, start..bytes.len()));
+        }
+        Self {
+            file: name.into(),
+            bytes,
+            messages: ranges,
+            place: None,
+        }
+    }
+
+    /// All bytes, between messages too.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where the bytes stand, unless they come out of a pipe or were compressed.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
     /// Each message's number within its file (of a line or a document, from 0), and its bytes.
     pub fn messages(&self) -> impl Iterator<Item = (i64, &[u8])> {
         let message = |(offset, range): &(i64, Range<usize>)| (*offset, self.bytes.get(range.clone()).unwrap_or_default());
@@ -64,17 +103,23 @@ impl FileSource {
             file: name.clone(),
             cause,
         };
-        let raw: Box<dyn Read + Send> = match is_standard_input(path) {
-            true => Box::new(io::stdin()),
-            false => Box::new(open_file(path).map_err(failed)?),
+        let (raw, again): (Box<dyn Read + Send>, _) = match is_standard_input(path) {
+            true => (Box::new(io::stdin()), None),
+            false => {
+                let file = open_file(path).map_err(failed)?;
+                let again = file.metadata().map_err(failed)?.is_file();
+                let again = again.then(|| file.try_clone()).transpose().map_err(failed)?;
+                (Box::new(file), again)
+            }
         };
-        let reader = decompress(watch(raw)).map_err(failed)?;
+        let (reader, compression) = decompress(watch(raw)).map_err(failed)?;
         Ok(Self {
             name,
             reader,
             next_offset: 0,
             begun: false,
-            ahead: Vec::new(),
+            plain: again.filter(|_| compression == Compression::None).map(Arc::new),
+            behind: 0,
         })
     }
 
@@ -99,24 +144,27 @@ impl FileSource {
     }
 
     fn read_chunk(&mut self) -> io::Result<Option<Chunk>> {
-        let mut bytes = std::mem::take(&mut self.ahead);
+        let mut bytes = Vec::new();
         if !self.begun {
             self.begun = true;
             if let Some(documents) = self.begin(&mut bytes)? {
                 return Ok(Some(self.chunk(bytes, documents)));
             }
         }
-        while bytes.len() < CHUNK {
-            if self
-                .reader
-                .by_ref()
-                .take((CHUNK - bytes.len()) as u64)
-                .read_to_end(&mut bytes)?
-                == 0
-            {
-                break;
+        let mut filled = bytes.len();
+        bytes.resize(filled.max(CHUNK), 0);
+        // In reads so large that nothing buffers them on the way.
+        while let Some(room) = bytes.get_mut(filled..)
+            && !room.is_empty()
+        {
+            match self.reader.read(room) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
+        bytes.truncate(filled);
         if bytes.last().is_some_and(|last| *last != b'\n') {
             self.reader.read_until(b'\n', &mut bytes)?;
         }
@@ -138,6 +186,7 @@ impl FileSource {
             if bytes.starts_with(b"\xef\xbb\xbf") {
                 // A byte order mark is no part of the text.
                 bytes.drain(..3);
+                self.behind += 3;
             }
         }
         let first = serde_json::from_slice::<IgnoredAny>(bytes);
@@ -173,10 +222,13 @@ impl FileSource {
                 messages.push((offset, range));
             }
         }
+        let offset = self.behind;
+        self.behind += bytes.len() as u64;
         Chunk {
             file: self.name.clone(),
             bytes,
             messages,
+            place: self.plain.clone().map(|file| Place { file, offset }),
         }
     }
 }
@@ -196,7 +248,7 @@ fn open_file(path: &Path) -> io::Result<File> {
     }
 }
 
-fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<Box<dyn BufRead + Send>> {
+fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn BufRead + Send>, Compression)> {
     let mut magic = Vec::with_capacity(4);
     raw.by_ref().take(4).read_to_end(&mut magic)?;
     let compression = match magic.as_slice() {
@@ -205,13 +257,15 @@ fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<Box<dyn BufRead + Sen
         _ => Compression::None,
     };
     let whole = BufReader::with_capacity(1 << 16, io::Cursor::new(magic).chain(raw));
-    Ok(match compression {
+    let reader: Box<dyn BufRead + Send> = match compression {
         Compression::None => Box::new(whole),
         Compression::Gzip => Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(whole))),
         Compression::Zstd => Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(whole)?)),
-    })
+    };
+    Ok((reader, compression))
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Compression {
     None,
     Gzip,
@@ -251,6 +305,35 @@ mod tests {
     fn a_damaged_line_is_a_message_like_any_other() {
         assert_eq!(read(b"{\"a\":\n{\"b\":2}\n"), pairs(&[(0, "{\"a\":"), (1, "{\"b\":2}")]));
         assert_eq!(read(b"\xff\n1\n"), pairs(&[(0, "\u{fffd}"), (1, "1")]));
+    }
+
+    #[test]
+    fn the_place_of_a_chunk_is_where_its_bytes_stand() {
+        let line = format!("\"{}\"\n", "x".repeat(300_000));
+        for (text, begin) in [
+            (line.repeat(10), 0),
+            (format!("\u{feff}{}", line.repeat(10)), 3),
+            ("{\n}\n{}\n".to_owned(), 0),
+        ] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().write_all(text.as_bytes()).unwrap();
+            let mut source = FileSource::open(file.path(), |raw| raw).unwrap();
+            let mut at = begin;
+            while let Some(chunk) = source.next_chunk().unwrap() {
+                assert_eq!(chunk.place().unwrap().offset, at as u64);
+                assert_eq!(chunk.bytes(), &text.as_bytes()[at..at + chunk.bytes().len()]);
+                at += chunk.bytes().len();
+            }
+            assert_eq!(at, text.len());
+        }
+    }
+
+    #[test]
+    fn what_was_compressed_has_no_place() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().write_all(&zstd::encode_all(&b"1\n"[..], 1).unwrap()).unwrap();
+        let mut source = FileSource::open(file.path(), |raw| raw).unwrap();
+        assert!(source.next_chunk().unwrap().unwrap().place().is_none());
     }
 
     #[test]

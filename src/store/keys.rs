@@ -33,6 +33,56 @@ pub fn activities(key: &Key, window: Window, day: i64) -> Span {
     }
 }
 
+/// The activities of `key` on `day` behind the one at `time` with this identity.
+pub fn activities_behind(key: &Key, window: Window, time: EventTime, id: ActivityId) -> Span {
+    Span {
+        from: successor(&activity(key, time, id)),
+        ..activities(key, window, time.day())
+    }
+}
+
+/// The activities on `day` of all keys of this tenant whose correlation ids have this many bytes.
+pub fn activities_of_length(tenant: &Text, length: usize, day: i64) -> Span {
+    let mut from = number(day).to_vec();
+    push_text(&mut from, tenant);
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    let mut to = from.clone();
+    from.extend_from_slice(&length.to_be_bytes());
+    to.extend_from_slice(&length.saturating_add(1).to_be_bytes());
+    Span { from, to }
+}
+
+/// What lies behind all activities that have the key of this one on its day.
+pub fn behind_key_of(activity: &[u8]) -> Vec<u8> {
+    let mut behind = activity
+        .get(..activity.len().saturating_sub(TIME + IDENTITY))
+        .unwrap_or_default()
+        .to_vec();
+    behind.extend_from_slice(&[0xff; TIME + IDENTITY]);
+    successor(&behind)
+}
+
+/// The correlation id of an activity's key, of a tenant whose id has this many bytes.
+pub fn activity_correlation_id(bytes: &[u8], tenant: &Text) -> Result<Text, Error> {
+    let from = DAY + 8 + tenant.as_bytes().len();
+    let to = bytes.len().saturating_sub(TIME + IDENTITY);
+    let id = bytes.get(from..to).ok_or(Error::Damaged { what: "activity key" })?;
+    Ok(id.to_vec().into())
+}
+
+/// `day | mark | alert | time | identity`: that this activity came when the alert had been answered. It stands among the activities, so that it
+/// goes with them.
+pub fn late(alert: &AlertId, time: EventTime, id: ActivityId) -> Vec<u8> {
+    let mut bytes = number(time.day()).to_vec();
+    // No tenant is that long: among the activities of a day these come last.
+    bytes.extend_from_slice(&[0xff; 4]);
+    push_text(&mut bytes, &alert.tenant);
+    push_text(&mut bytes, &alert.system_alert_id);
+    push_number(&mut bytes, time.ticks());
+    bytes.extend_from_slice(&id.0);
+    bytes
+}
+
 /// All activities of the days `from` (included) to `to` (excluded).
 pub fn activities_of_days(from: i64, to: i64) -> Span {
     Span {
@@ -65,6 +115,15 @@ pub fn alert(id: &AlertId) -> Vec<u8> {
     let mut bytes = Vec::new();
     push_alert(&mut bytes, id);
     bytes
+}
+
+/// Every alert's key.
+pub fn alerts() -> Span {
+    Span {
+        from: Vec::new(),
+        // Behind every alert id, which begins with the four bytes of a length.
+        to: vec![0xff; 5],
+    }
 }
 
 /// `key | end of window | alert`.
@@ -128,6 +187,14 @@ pub fn timers_until(timer: Timer, time: i64) -> Span {
     Span {
         from: vec![timer as u8],
         to,
+    }
+}
+
+/// The timers of one kind before this one.
+pub fn timers_before(timer_kind: Timer, time: i64, id: &AlertId) -> Span {
+    Span {
+        from: vec![timer_kind as u8],
+        to: timer(timer_kind, time, id),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Whether RocksDB's list of files is whole.
 //!
 //! RocksDB takes a record of its MANIFEST that seems to reach beyond the end of the file, or that seems to stem from an earlier use of the
-//! file, for the end of the list. One flipped bit can make a record look so: the store would open without a word as it was earlier, while
-//! the write-ahead logs of the time since are gone. So the framing is checked before RocksDB reads it.
+//! file, for the end of the list. One flipped bit can make a record look so: the store would open without a word as it was earlier,
+//! while files that it needs are gone. So the framing is checked before RocksDB reads it.
 
 /// Bytes of a block. A record never reaches over its end.
 const BLOCK: usize = 32 << 10;

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::{Base, Batch, Direction, Error, Pairs, Span, Table};
+use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table};
 
 /// State in memory: for tests, the simulation, and builds without RocksDB.
 #[derive(Default, Debug, Clone)]
 pub struct Memory {
     tables: [BTreeMap<Vec<u8>, Vec<u8>>; 6],
+    bytes: usize,
 }
 
 impl Memory {
@@ -18,9 +19,28 @@ impl Memory {
     pub fn len(&self, table: Table) -> usize {
         self.table(table).len()
     }
+
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Everything in it, as what a base that is empty is to be told.
+    pub(super) fn into_batches(self) -> impl Iterator<Item = Batch> {
+        const AT_ONCE: usize = 1_000;
+        self.tables.into_iter().enumerate().flat_map(|(table, pairs)| {
+            let mut pairs = pairs.into_iter();
+            std::iter::from_fn(move || {
+                let mut batch = Batch::default();
+                let changes = batch.changes.get_mut(table)?;
+                changes.extend(pairs.by_ref().take(AT_ONCE).map(|(key, value)| (key, Some(value))));
+                (!changes.is_empty()).then_some(batch)
+            })
+        })
+    }
 }
 
-impl Base for Memory {
+impl Reads for Memory {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.table(table).get(key).cloned())
     }
@@ -37,19 +57,39 @@ impl Base for Memory {
             Direction::Backward => Box::new(pairs.rev().map(owned)),
         }
     }
+}
 
+impl Base for Memory {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
+        let bytes = &mut self.bytes;
         for (table, span) in batch.removed {
-            self.tables[table.index()].retain(|key, _| *key < span.from || *key >= span.to);
+            self.tables[table.index()].retain(|key, value| {
+                let stays = *key < span.from || *key >= span.to;
+                if !stays {
+                    *bytes -= size(key.len(), value);
+                }
+                stays
+            });
         }
         for (table, changes) in self.tables.iter_mut().zip(batch.changes) {
             for (key, value) in changes {
-                match value {
-                    Some(value) => table.insert(key, value),
+                let length = key.len();
+                let before = match value {
+                    Some(value) => {
+                        *bytes += size(length, &value);
+                        table.insert(key, value)
+                    }
                     None => table.remove(&key),
                 };
+                *bytes -= before.map_or(0, |before| size(length, &before));
             }
         }
         Ok(())
     }
+}
+
+/// Of a key and its value, with what their allocations and the tree take.
+fn size(key: usize, value: &[u8]) -> usize {
+    const BESIDE: usize = 96;
+    key + value.len() + BESIDE
 }

@@ -1,11 +1,16 @@
 //! State: ordered tables of bytes, read through a transaction, changed by one atomic write.
 //!
-//! [`Base`] is what holds the state: [`Memory`], or RocksDB (`rocks`). A [`Txn`] lays changes over a base and reads its own writes, so
-//! that the join is the same code over both; what it gathered becomes one [`Batch`]. [`keys`] lays out the bytes of every key. [`StateDir`] is
-//! the folder of one instance, [`Origin`] says which log a partition's folder belongs to. Damage is never repaired: it is an error that
-//! [`Error::is_corruption`] knows, and the state is rebuilt from the log. Nothing here knows what the state means. The differential test `tests/it/store.rs` holds the bases against each other.
+//! [`Base`] is what holds the state: [`Memory`], RocksDB (`rocks`), or first the one and then the other ([`Spilling`]). A [`Txn`] lays
+//! changes over a base and reads its own writes, so that the join is the same code over all of them; what it gathered becomes one [`Batch`]. [`keys`] lays out the bytes of every key. [`StateDir`] is
+//! the folder of one instance, [`Origin`] says which log a partition's folder belongs to, `Emitted` how far its output has gone out. Damage
+//! is never repaired: it is an error that [`Error::is_corruption`] knows, and the state is rebuilt from the log. Nothing here knows what the
+//! state means. The differential test `tests/it/store.rs` holds the bases against each other.
 
+#[cfg(feature = "rocksdb")]
+mod emitted;
 mod errors;
+#[cfg(feature = "rocksdb")]
+mod flush;
 mod folder;
 pub mod keys;
 #[cfg(feature = "rocksdb")]
@@ -13,19 +18,27 @@ mod manifest;
 mod memory;
 mod origin;
 #[cfg(feature = "rocksdb")]
+mod reader;
+#[cfg(feature = "rocksdb")]
 mod rocks;
 #[cfg(feature = "rocksdb")]
 mod seal;
+mod spilling;
 #[cfg(feature = "rocksdb")]
 mod tuning;
 mod txn;
 
+#[cfg(feature = "rocksdb")]
+pub use emitted::{Emitted, Noted};
 pub use errors::Error;
 pub use folder::{StateDir, set_aside};
 pub use memory::Memory;
 pub use origin::Origin;
 #[cfg(feature = "rocksdb")]
-pub use rocks::{Durability, Rocks};
+pub use reader::{Reader, Readers, Snapshot};
+#[cfg(feature = "rocksdb")]
+pub use rocks::Rocks;
+pub use spilling::Spilling;
 #[cfg(feature = "rocksdb")]
 pub use tuning::Shared;
 pub use txn::Txn;
@@ -114,14 +127,17 @@ pub struct Batch {
     pub changes: [std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>; 6],
 }
 
-/// What holds state: ordered tables with one writer.
-pub trait Base {
+/// Ordered tables that can be read.
+pub trait Reads {
     /// The value of `key`.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
     /// The pairs whose keys lie in `span`, in order.
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a>;
+}
 
+/// What holds state: ordered tables with one writer.
+pub trait Base: Reads {
     /// Carries out all changes of `batch`, or none.
     fn write(&mut self, batch: Batch) -> Result<(), Error>;
 }

@@ -1,40 +1,39 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use rocksdb::{DB, ErrorKind, FlushOptions, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{DB, ErrorKind, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 use super::folder::write_durably;
 use super::seal::{seal, unseal};
 use super::tuning::{self, Found, Shared};
-use super::{Base, Batch, Direction, Error, Pairs, Span, Table, manifest};
+use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table, manifest};
 
 /// The version of the layout of keys and values on disk.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The file that names it. It stands beside RocksDB's own, so that it can be read before RocksDB touches anything.
 const FORMAT_FILE: &str = "FORMAT";
 /// The note that the state is damaged and must be rebuilt.
 const DAMAGED_FILE: &str = "DAMAGED";
 
-/// State on disk: one RocksDB, one column family for each table.
+/// State on disk: one RocksDB, one column family for each table. Without a write-ahead log: what a process leaves that is killed is what was
+/// flushed last, a state that the store was in. One that is dropped flushes first.
 pub struct Rocks {
-    db: DB,
-    path: PathBuf,
-    durability: Durability,
-}
-
-/// What a write must survive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Durability {
-    /// The end of the process, however it comes.
-    Process,
-    /// Nothing: the state is thrown away afterwards.
-    None,
+    /// Held by others only while they read.
+    pub(super) db: Arc<DB>,
+    /// Whether nobody may begin to read any more.
+    closed: Arc<Mutex<bool>>,
+    pub(super) path: PathBuf,
+    /// How many failed flushes have been told of.
+    pub(super) seen_errors: AtomicU64,
 }
 
 impl Rocks {
     /// Opens the store in the folder `path`, or makes one.
-    pub fn open(path: &Path, shared: &Shared, durability: Durability) -> Result<Self, Error> {
+    pub fn open(path: &Path, shared: &Shared) -> Result<Self, Error> {
         let io = |cause| Error::io(path, &cause);
         fs::create_dir_all(path).map_err(io)?;
         let found = examine(path)?;
@@ -48,9 +47,10 @@ impl Rocks {
             write_durably(&path.join(FORMAT_FILE), format!("{FORMAT}\n").as_bytes()).map_err(io)?;
         }
         Ok(Self {
-            db,
+            db: Arc::new(db),
+            closed: Arc::default(),
             path: path.to_owned(),
-            durability,
+            seen_errors: AtomicU64::new(0),
         })
     }
 
@@ -65,20 +65,21 @@ impl Rocks {
 
     /// Bytes of the tables on disk.
     pub fn disk_bytes(&self) -> u64 {
-        let size = |table| {
-            let family = self.family(table).ok()?;
-            self.db.property_int_value_cf(family, "rocksdb.total-sst-files-size").ok()?
-        };
-        Table::ALL.into_iter().filter_map(size).sum()
+        disk_bytes(&self.db)
     }
 
-    fn family(&self, table: Table) -> Result<&rocksdb::ColumnFamily, Error> {
+    /// Whether nobody may begin to read any more.
+    pub(super) fn closed(&self) -> &Arc<Mutex<bool>> {
+        &self.closed
+    }
+
+    pub(super) fn family(&self, table: Table) -> Result<&rocksdb::ColumnFamily, Error> {
         self.db.cf_handle(table.name()).ok_or(Error::Damaged {
             what: "set of column families",
         })
     }
 
-    fn failed(&self, error: &rocksdb::Error) -> Error {
+    pub(super) fn failed(&self, error: &rocksdb::Error) -> Error {
         self.noted(failed(&self.path, error))
     }
 
@@ -89,21 +90,62 @@ impl Rocks {
         error
     }
 
-    /// Gives the files of removed spans back to the disk. That cannot be undone, so first the removal itself must be there for good: were
-    /// the end of the write-ahead log lost, an earlier state would come back without the activities that it still needs.
-    fn give_back(&self, removed: &[(Table, Span)]) -> Result<(), rocksdb::Error> {
-        let families: Vec<_> = Table::ALL
-            .into_iter()
-            .filter_map(|table| self.db.cf_handle(table.name()))
-            .collect();
-        self.db.flush_cfs_opt(&families, &FlushOptions::default())?;
+    /// Gives the files of removed spans back to the disk. That cannot be undone, so first the removal itself must be there for good: else an
+    /// earlier state would come back without the activities that it still needs.
+    fn give_back(&self, removed: &[(Table, Span)]) -> Result<(), Error> {
+        self.flush()?;
         for (table, span) in removed {
-            if let Some(family) = self.db.cf_handle(table.name()) {
-                self.db.delete_file_in_range_cf(family, &span.from, &span.to)?;
-            }
+            let deleted = self.db.delete_file_in_range_cf(self.family(*table)?, &span.from, &span.to);
+            deleted.map_err(|error| self.failed(&error))?;
         }
         Ok(())
     }
+
+    fn prepare(&self, batch: &Batch) -> Result<WriteBatch, Error> {
+        let mut write = WriteBatch::default();
+        for (table, span) in &batch.removed {
+            write.delete_range_cf(self.family(*table)?, &span.from, &span.to);
+        }
+        for (table, changes) in Table::ALL.into_iter().zip(&batch.changes) {
+            if changes.is_empty() {
+                continue;
+            }
+            let family = self.family(table)?;
+            for (key, value) in changes {
+                match value {
+                    Some(value) if table == Table::Meta => write.put_cf(family, key, seal(key, value)),
+                    Some(value) => write.put_cf(family, key, value),
+                    None => write.delete_cf(family, key),
+                }
+            }
+        }
+        Ok(write)
+    }
+}
+
+/// Its folder is free when this is done: readers have it no longer than a question takes.
+impl Drop for Rocks {
+    fn drop(&mut self) {
+        /// Longer than any question may take.
+        const MOST: u32 = 10_000;
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        for _ in 0..MOST {
+            if Arc::strong_count(&self.db) == 1 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        tracing::warn!(path = %self.path.display(), "the store is still being read; it stays open for that long");
+    }
+}
+
+/// Bytes of the tables on disk.
+pub(super) fn disk_bytes(db: &DB) -> u64 {
+    let size = |table: Table| {
+        let family = db.cf_handle(table.name())?;
+        db.property_int_value_cf(family, "rocksdb.total-sst-files-size").ok()?
+    };
+    Table::ALL.into_iter().filter_map(size).sum()
 }
 
 /// What is found in the folder, before RocksDB touches it.
@@ -152,7 +194,7 @@ fn corrupt(path: &Path, cause: String) -> Error {
 }
 
 /// RocksDB tells what the operating system said by its text only.
-fn failed(path: &Path, error: &rocksdb::Error) -> Error {
+pub(super) fn failed(path: &Path, error: &rocksdb::Error) -> Error {
     let cause = error.to_string();
     let says = |words: &[&str]| words.iter().any(|words| cause.contains(words));
     let at = path.display().to_string();
@@ -173,7 +215,7 @@ fn failed(path: &Path, error: &rocksdb::Error) -> Error {
     }
 }
 
-impl Base for Rocks {
+impl Reads for Rocks {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let value = self
             .db
@@ -215,31 +257,23 @@ impl Base for Rocks {
             }
         }))
     }
+}
 
+impl Base for Rocks {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
-        let mut write = WriteBatch::default();
-        for (table, span) in &batch.removed {
-            write.delete_range_cf(self.family(*table)?, &span.from, &span.to);
-        }
-        for (table, changes) in Table::ALL.into_iter().zip(&batch.changes) {
-            if changes.is_empty() {
-                continue;
-            }
-            let family = self.family(table)?;
-            for (key, value) in changes {
-                match value {
-                    Some(value) if table == Table::Meta => write.put_cf(family, key, seal(key, value)),
-                    Some(value) => write.put_cf(family, key, value),
-                    None => write.delete_cf(family, key),
-                }
-            }
-        }
         let mut options = WriteOptions::default();
-        options.disable_wal(self.durability == Durability::None);
-        self.db.write_opt(write, &options).map_err(|error| self.failed(&error))?;
+        options.disable_wal(true);
+        options.set_no_slowdown(true);
+        loop {
+            match self.db.write_opt(self.prepare(&batch)?, &options) {
+                // Memory is full of what has yet to reach the disk. This is rare enough to prepare the write again.
+                Err(error) if error.kind() == ErrorKind::Incomplete => self.wait_for_room()?,
+                written => break written.map_err(|error| self.failed(&error))?,
+            }
+        }
         match batch.removed.is_empty() {
             true => Ok(()),
-            false => self.give_back(&batch.removed).map_err(|error| self.failed(&error)),
+            false => self.give_back(&batch.removed),
         }
     }
 }

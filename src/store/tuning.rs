@@ -1,6 +1,6 @@
 //! RocksDB's settings: what it may take of memory and files, and what it must check.
 
-use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options, WriteBufferManager};
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options, WriteBufferManager};
 
 use super::Table;
 
@@ -39,15 +39,12 @@ pub(super) fn options(shared: &Shared, found: Found) -> Options {
     options.create_if_missing(found == Found::New);
     options.create_missing_column_families(found == Found::New);
     options.set_paranoid_checks(true);
-    options.set_track_and_verify_wals_in_manifest(true);
-    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    // All tables reach the disk together, so that the files alone are a state the store was in, wherever the write-ahead log ends.
+    // All tables reach the disk together, so that the files alone are a state the store was in.
     options.set_atomic_flush(true);
     options.set_write_buffer_manager(&shared.write_buffers);
     options.set_max_background_jobs(2);
     options.set_keep_log_file_num(2);
     options.set_max_open_files(64);
-    options.set_max_total_wal_size(256 << 20);
     options
 }
 
@@ -56,8 +53,11 @@ pub(super) fn families(shared: &Shared) -> [ColumnFamilyDescriptor; 6] {
     Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), family(table, shared)))
 }
 
-/// Rows are large and compress well, and most lookups of an activity find nothing (it is new): hence lz4 and a filter. The other tables
-/// are small.
+/// Files not yet sorted in with the others, at which writes wait.
+const STOP_AT: i32 = 36;
+
+/// Rows are large and compress well, and most lookups of an activity find nothing (it is new): hence lz4, and a filter in each file.
+/// The other tables are small.
 fn family(table: Table, shared: &Shared) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&shared.cache);
@@ -74,6 +74,10 @@ fn family(table: Table, shared: &Shared) -> Options {
         options.set_write_buffer_size(8 << 20);
     }
     options.set_arena_block_size(ARENA);
+    // A write waits or it does not: to be slowed down a little, in RocksDB, is not foreseen (see `flush.rs`).
+    options.set_level_zero_slowdown_writes_trigger(STOP_AT);
+    options.set_level_zero_stop_writes_trigger(STOP_AT);
+    options.set_soft_pending_compaction_bytes_limit(0);
     options.set_block_based_table_factory(&blocks);
     options
 }

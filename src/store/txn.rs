@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::ops::Bound;
 
-use super::{Base, Batch, Direction, Error, Pair, Pairs, Span, Table};
+use super::{Batch, Direction, Error, Pair, Pairs, Reads, Span, Table};
 
 /// Changes laid over a base. Reads see them; the base does not, until they are written as one [`Batch`].
 pub struct Txn<'b, B> {
@@ -10,7 +10,7 @@ pub struct Txn<'b, B> {
     batch: Batch,
 }
 
-impl<'b, B: Base> Txn<'b, B> {
+impl<'b, B: Reads> Txn<'b, B> {
     /// No changes over `base`.
     pub fn new(base: &'b B) -> Self {
         Self {

@@ -19,6 +19,7 @@ mod hostile;
 mod lifecycle;
 mod oauth;
 mod positions;
+mod redrive;
 mod refusals;
 mod replay;
 mod reset;
@@ -27,3 +28,4 @@ mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;
+mod verify;

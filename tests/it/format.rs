@@ -7,11 +7,11 @@ use std::path::Path;
 use alerttrail::join::{Joiner, Outbox, Output};
 use alerttrail::log::LogRecord;
 use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
-use alerttrail::store::{Base, Direction, Durability, Error, Rocks, Shared, Span, Table, Txn};
+use alerttrail::store::{Base, Direction, Error, Rocks, Shared, Span, Table, Txn};
 use alerttrail::time::{EventTime, WallTime, Window};
 
 fn open(path: &Path) -> Result<Rocks, Error> {
-    Rocks::open(path, &Shared::new(16 << 20), Durability::Process)
+    Rocks::open(path, &Shared::new(16 << 20))
 }
 
 /// What `open` says that it cannot do.
@@ -98,7 +98,7 @@ fn a_store_is_found_as_it_was_left() {
     let before = content(&base);
     assert!(before.len() > 4, "{before:?}");
     drop(base);
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), "2\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), "3\n");
     let mut base = open(folder.path()).unwrap();
     assert_eq!(content(&base), before);
     assert_eq!(Joiner::open(&base, None).unwrap().next_offset(), 2);
@@ -111,7 +111,7 @@ fn a_store_is_found_as_it_was_left() {
 
 #[test]
 fn a_store_of_another_format_is_refused_and_not_touched() {
-    for found in ["1", "3", "0", "17\n"] {
+    for found in ["1", "2", "4", "0", "17\n"] {
         let folder = tempfile::tempdir().unwrap();
         let mut base = open(folder.path()).unwrap();
         fill(&mut base);
@@ -121,7 +121,7 @@ fn a_store_of_another_format_is_refused_and_not_touched() {
         assert_eq!(
             refusal(folder.path()),
             format!(
-                "the store at {} has format version {}, this program reads version 2; run the version that wrote it or remove \
+                "the store at {} has format version {}, this program reads version 3; run the version that wrote it or remove \
                  the folder, it is rebuilt from the repartition topic",
                 folder.path().display(),
                 found.trim()

@@ -11,6 +11,8 @@ mod cli;
 mod corpus;
 mod format;
 mod hostile;
+mod http;
+mod output;
 mod replay;
 mod scenarios;
 mod storage;

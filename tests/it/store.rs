@@ -159,10 +159,10 @@ proptest! {
     /// Memory is held against the model above: so the two bases agree with each other.
     #[test]
     fn differential_rocksdb_and_model(operations in prop::collection::vec(operation(), 1..120)) {
-        use alerttrail::store::{Durability, Rocks, Shared};
+        use alerttrail::store::{Rocks, Shared};
         let folder = tempfile::tempdir().unwrap();
         let shared = Shared::new(16 << 20);
-        let open = || Rocks::open(folder.path(), &shared, Durability::Process).unwrap();
+        let open = || Rocks::open(folder.path(), &shared).unwrap();
         agree(&operations, open(), |base| {
             drop(base);
             open()

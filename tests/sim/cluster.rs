@@ -156,13 +156,14 @@ impl<'a> Cluster<'_, 'a> {
         match storm {
             Storm::Kill => {
                 self.note_death();
+                if self.disks[self.owner.process].lose_tail(self.rng) {
+                    self.hits.hit("store: its end is lost");
+                }
                 self.take_over();
             }
             Storm::PowerLoss => {
                 self.note_death();
-                if self.disks[self.owner.process].lose_tail(self.rng) {
-                    self.hits.hit("store: its end is lost");
-                }
+                self.disks[self.owner.process].lose_power(self.rng);
                 self.take_over();
             }
             Storm::DiskLoss => {
@@ -212,6 +213,7 @@ impl<'a> Cluster<'_, 'a> {
                 (Effect::Send | Effect::AddPosition, ..) => "crash: after sending",
                 (Effect::Commit, ..) => "crash: before the transaction's commit",
                 (Effect::Write, ..) if self.work.plan.is_exactly_once() => "crash: after the transaction's commit",
+                (Effect::Note, ..) => "crash: before the note",
                 (Effect::Write, ..) => "crash: before the write",
                 (Effect::Apply | Effect::Tell, ..) => "crash: after the write",
                 (Effect::Fence | Effect::Ask | Effect::Open, ..) => "crash: before it is open",

@@ -1,12 +1,13 @@
 //! The disk of one process: tables that may lose what was written last, and under a planted fault forget to change.
 
-use alerttrail::store::{Base, Batch, Direction, Error, Memory, Pairs, Span, Table, keys};
+use alerttrail::join::Position;
+use alerttrail::store::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table, keys};
 
 use crate::faults::Fault;
 use crate::rng::Rng;
 
-/// The most writes that a crash of the machine takes away.
-const MOST_LOST: usize = 12;
+/// The most writes that a crash takes away.
+const MOST_LOST: usize = 40;
 
 /// One partition's state on the disk of one process.
 #[derive(Default)]
@@ -15,8 +16,10 @@ pub(crate) struct Disk {
     memory: Memory,
     /// What survives everything but the loss of the disk.
     safe: Memory,
-    /// What was written since, each atomic: after a crash of the machine any first part of it is there.
+    /// What was written since, each atomic: after a crash any first part of it is there.
     unsafe_writes: Vec<Batch>,
+    /// How far the output has gone out, as the process noted behind its deliveries. It survives the process, and not the machine.
+    noted: Position,
     fault: Option<Fault>,
 }
 
@@ -37,7 +40,25 @@ impl Disk {
         self.memory.len(table)
     }
 
-    /// The machine crashes, and the end of what was written is gone; whether any was.
+    /// The note of how far the output has gone out.
+    pub(crate) fn noted(&self) -> Position {
+        self.noted
+    }
+
+    /// Notes how far the output has gone out.
+    pub(crate) fn note(&mut self, position: Position) {
+        self.noted = self.noted.max(position);
+    }
+
+    /// The machine crashes: what is lost when the process does, and maybe the note.
+    pub(crate) fn lose_power(&mut self, rng: &mut Rng) -> bool {
+        if rng.percent(50) {
+            self.noted = Position::default();
+        }
+        self.lose_tail(rng)
+    }
+
+    /// The process crashes, and the end of what was written is gone; whether any was.
     pub(crate) fn lose_tail(&mut self, rng: &mut Rng) -> bool {
         let kept = rng.below(self.unsafe_writes.len() + 1);
         let lost = kept < self.unsafe_writes.len();
@@ -90,7 +111,7 @@ impl Disk {
     }
 }
 
-impl Base for Disk {
+impl Reads for Disk {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.memory.get(table, key)
     }
@@ -98,7 +119,9 @@ impl Base for Disk {
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
         self.memory.scan(table, span, direction)
     }
+}
 
+impl Base for Disk {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         let batch = self.weather(batch);
         if self.unsafe_writes.len() == MOST_LOST {

@@ -40,6 +40,9 @@ pub(crate) struct Summary {
     pub(crate) closed_at: Option<i64>,
     /// Where nothing is promised of `closed_by`, whether it may be.
     pub(crate) complete: bool,
+    pub(crate) late_count: u64,
+    pub(crate) watermark_at_close: Option<i64>,
+    pub(crate) horizon: i64,
     pub(crate) watermark: Option<i64>,
     pub(crate) version: Version,
     pub(crate) record: usize,

@@ -48,6 +48,8 @@ pub(crate) enum Fault {
     // In what is promised of delivery.
     /// The position is committed on its own, ahead of the outputs.
     PositionBeforeOutputs,
+    /// The position is noted at home ahead of the outputs.
+    NoteBeforeOutputs,
     /// The store is written before the transaction is committed.
     WriteBeforeCommit,
     /// Silent is what lies before the store's position, not what lies before the committed one.
@@ -83,7 +85,7 @@ pub(crate) enum Fault {
 }
 
 /// Every fault.
-pub(crate) const FAULTS: [Fault; 48] = [
+pub(crate) const FAULTS: [Fault; 49] = [
     Fault::StartInclusive,
     Fault::EndInclusive,
     Fault::NoOutOfOrderness,
@@ -115,6 +117,7 @@ pub(crate) const FAULTS: [Fault; 48] = [
     Fault::RouterBeginsAtTheEnd,
     Fault::FutureMovesWatermark,
     Fault::PositionBeforeOutputs,
+    Fault::NoteBeforeOutputs,
     Fault::WriteBeforeCommit,
     Fault::SilentUpToTheStore,
     Fault::SilentOneTooMany,

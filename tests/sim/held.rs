@@ -35,6 +35,12 @@ pub(crate) struct Answer {
     pub(crate) ever_matched: bool,
     /// Whether late activities have come that no revision has told of.
     pub(crate) late: bool,
+    /// How many activities came late.
+    pub(crate) late_count: u64,
+    /// The watermark at the close.
+    pub(crate) watermark: Option<i64>,
+    /// What of the window lies before this was behind the horizon when it was read.
+    pub(crate) whole_from: i64,
     pub(crate) out: BTreeSet<usize>,
 }
 

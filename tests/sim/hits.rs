@@ -31,7 +31,7 @@ impl std::fmt::Display for Hits {
 }
 
 /// What a run of all seeds must come upon.
-const CASES: [&str; 70] = [
+const CASES: [&str; 72] = [
     "close: by the watermark",
     "close: by the clock",
     "close: by max_wait",
@@ -77,9 +77,11 @@ const CASES: [&str; 70] = [
     "crash: after sending",
     "crash: before the transaction's commit",
     "crash: after the transaction's commit",
+    "crash: before the note",
     "crash: before the write",
     "crash: after the write",
     "store: lost",
+    "open: the note is ahead of the group",
     "store: its end is lost",
     "store: an old one is found",
     "open: the store is behind what went out",

@@ -1,6 +1,6 @@
 //! JOIN: the log of a partition is applied in slices, each of which is one write of state.
 
-use alerttrail::emit::{self, Emitted, Emitter, Kind};
+use alerttrail::emit::{self, Emitted, Emitter, Format, Kind};
 use alerttrail::join::{Counts, Joiner, Limit, Op, Outbox, Position};
 use alerttrail::log::LogRecord;
 use alerttrail::store::{Base, Batch, Direction, Memory, Pair, Span, Table, Txn};
@@ -70,6 +70,7 @@ impl<'a> Joining<'a> {
             until: cursor,
             outbox: Outbox::new(cut.limit),
             emitter: Emitter {
+                format: Format::Native,
                 widening: work.settings.widening(),
                 summaries: true,
                 unmatched: work.settings.unmatched,

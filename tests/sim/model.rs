@@ -28,6 +28,7 @@ pub(crate) fn expect(world: &World, number: usize, log: &Log, hits: &mut Hits) -
         activities: BTreeMap::new(),
         alerts: BTreeMap::new(),
         forgotten: BTreeSet::new(),
+        came_late: BTreeSet::new(),
         counts: Counts::default(),
         hits,
     };
@@ -50,6 +51,8 @@ struct Model<'a> {
     activities: BTreeMap<usize, Activity>,
     alerts: BTreeMap<usize, Alert>,
     forgotten: BTreeSet<usize>,
+    /// Alerts and activities that came when those had been answered.
+    came_late: BTreeSet<(usize, usize)>,
     counts: Counts,
     hits: &'a mut Hits,
 }
@@ -101,7 +104,10 @@ impl Model<'_> {
             if self.settle(id, "late_activity", due) {
                 came += 1;
                 self.counts.late_activities += 1;
-                self.alerts.get_mut(&id).unwrap().answer.as_mut().unwrap().late = true;
+                let answer = self.alerts.get_mut(&id).unwrap().answer.as_mut().unwrap();
+                answer.late = true;
+                answer.late_count += 1;
+                self.came_late.insert((id, number));
             }
         }
         match came {
@@ -137,12 +143,22 @@ impl Model<'_> {
         let was_answered = before.as_ref().is_some_and(|before| before.is_answered);
         if is_new {
             // What had closed it elsewhere is not known for sure.
-            let closed_by = match before.and_then(|before| before.answer) {
+            let closed_by = match before.as_ref().and_then(|before| before.answer.as_ref()) {
                 Some(answer) => answer.closed_by,
                 None if was_answered => None,
                 None => self.passed(to),
             };
             self.answer(id, closed_by);
+        } else if let Some(before) = &before {
+            // What the old window had no part in.
+            let ((from, to), (new_from, new_to)) = (before.window, self.alerts[&id].window);
+            match from < to {
+                true => {
+                    self.read_part(id, (new_from, new_to.min(from)));
+                    self.read_part(id, (new_from.max(to), new_to));
+                }
+                false => self.read_part(id, (new_from, new_to)),
+            }
         }
         let moved = self.settle(id, if was_answered { "alert_updated" } else { "late_alert" }, due);
         if !was_answered {
@@ -336,8 +352,20 @@ impl Model<'_> {
             revision: 0,
             ever_matched: false,
             late: false,
+            late_count: 0,
+            watermark: self.clock.watermark,
+            whole_from: i64::MIN,
             out: BTreeSet::new(),
         });
+        self.read_part(id, self.alerts[&id].window);
+    }
+
+    /// This part of the window is read now: what the horizon has taken of it cannot be known.
+    fn read_part(&mut self, id: usize, (from, to): (i64, i64)) {
+        let answer = self.alerts.get_mut(&id).unwrap().answer.as_mut().unwrap();
+        if from < to && from < self.horizon {
+            answer.whole_from = answer.whole_from.max(to.min(self.horizon));
+        }
     }
 
     /// Brings the rows that are out to what they have to be; whether any came or went. What lies behind the horizon stays as it is.
@@ -395,10 +423,14 @@ impl Model<'_> {
             closed_by: answer.closed_by,
             closed_at: answer.closed_at,
             complete: match answer.closed_by {
-                Some("end_of_input") => true,
                 Some("clock" | "max_wait") => false,
+                _ if alert.window.0 < alert.window.1 && alert.window.0 < answer.whole_from => false,
+                Some("end_of_input") => true,
                 _ => self.clock.by_activities.is_some_and(|time| time >= alert.window.1),
             },
+            late_count: answer.late_count,
+            watermark_at_close: answer.watermark,
+            horizon: self.horizon,
             watermark: self.clock.watermark,
             version: alert.version.clone(),
             record: alert.record,
@@ -448,8 +480,14 @@ impl Model<'_> {
             .filter(|alert| alert.answer.as_ref().is_some_and(|answer| answer.late))
             .count();
         let here = here.count();
+        let day = |activity: usize| self.activities[&activity].time.div_euclid(DAY);
+        let came_late = self
+            .came_late
+            .iter()
+            .filter(|(_, activity)| day(*activity) >= first_day)
+            .count();
         Left {
-            activities: kept.len(),
+            activities: kept.len() + came_late,
             alerts: self.alerts.len(),
             alert_rows: here,
             answered,

@@ -40,6 +40,12 @@ struct Said<'a> {
     revision: Option<u64>,
     closed_by: Option<&'a str>,
     complete: Option<bool>,
+    complete_because: Option<&'a str>,
+    late_count: Option<u64>,
+    watermark_at_close: Option<&'a str>,
+    retained_from: Option<&'a str>,
+    #[serde(borrow)]
+    sources: Option<&'a RawValue>,
     status: Option<&'a str>,
     window: Option<Bounds<'a>>,
     activity_count: Option<usize>,
@@ -221,6 +227,17 @@ impl<'a> Reader<'a> {
         same("closed_at", said.closed_at == time(due.closed_at.map(ticks_of)).as_deref())?;
         let may_be_incomplete = due.closed_by.is_none() && said.complete == Some(false);
         same("complete", said.complete == Some(due.complete) || may_be_incomplete)?;
+        let whole = ["passed_by_activities", "end_of_input"];
+        let says_whole = said.complete_because.is_some_and(|because| whole.contains(&because));
+        same("the reason", said.complete == Some(says_whole))?;
+        same(
+            "the watermark at the close",
+            said.watermark_at_close == time(due.watermark_at_close).as_deref(),
+        )?;
+        let retained_from = Some(due.horizon).filter(|horizon| *horizon > 0);
+        same("what is retained", said.retained_from == time(retained_from).as_deref())?;
+        same("the sources", said.sources.is_some())?;
+        same("the late ones", said.late_count == Some(due.late_count))?;
         same("the watermark", said.watermark == time(due.watermark).as_deref())?;
         let start = show(due.version.start - ticks(settings.before));
         let end = show(due.version.end + ticks(settings.after));

@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::faults::Fault;
 use crate::hits::Hits;
 use crate::joining::{Joining, Slice, Work};
-use crate::plan::Cut;
+use crate::plan::{Cut, Delivery};
 use crate::rng::Rng;
 use crate::trace::Trace;
 
@@ -31,6 +31,8 @@ pub(crate) enum Effect {
     AddPosition,
     /// Commits the transaction.
     Commit,
+    /// Notes at home, at least once, how far the output has gone out.
+    Note,
     /// Writes its store.
     Write,
     /// Tells the group its position.
@@ -116,7 +118,10 @@ impl<'a> Owner<'a> {
 
     /// Its producer is of no use any more.
     pub(crate) fn lose_producer(&mut self) {
-        if !matches!(self.next, Effect::Ask | Effect::Open | Effect::Write | Effect::Tell) {
+        if !matches!(
+            self.next,
+            Effect::Ask | Effect::Open | Effect::Note | Effect::Write | Effect::Tell
+        ) {
             self.next = first_effect(self.work);
         }
     }
@@ -134,6 +139,13 @@ impl<'a> Owner<'a> {
             }
             Effect::Ask => {
                 self.committed = around.broker.committed();
+                if !self.work.plan.is_exactly_once() {
+                    let noted = around.disk.noted();
+                    if noted > self.committed {
+                        around.hits.hit("open: the note is ahead of the group");
+                    }
+                    self.committed = self.committed.max(noted);
+                }
                 self.next = if asks_first { Effect::Fence } else { self.resume() };
             }
             Effect::Open => self.open(around)?,
@@ -141,6 +153,10 @@ impl<'a> Owner<'a> {
             Effect::Send => return Ok(self.send(around)),
             Effect::AddPosition => return Ok(self.add_position(around)),
             Effect::Commit => return self.commit(around),
+            Effect::Note => {
+                around.disk.note(self.slice.as_ref().unwrap().position);
+                self.next = Effect::Write;
+            }
             Effect::Write => self.write(around)?,
             Effect::Tell => return Ok(self.tell(around)),
         }
@@ -219,6 +235,9 @@ impl<'a> Owner<'a> {
         if plan.has(Fault::PositionBeforeOutputs) {
             around.broker.commit_position(self.generation, slice.position).ok();
         }
+        if plan.has(Fault::NoteBeforeOutputs) && !plan.is_exactly_once() {
+            around.disk.note(slice.position);
+        }
         self.slice = Some(slice);
         if plan.has(Fault::WriteBeforeDelivery) {
             self.write_slice(around)?;
@@ -234,9 +253,12 @@ impl<'a> Owner<'a> {
         let mut refused = None;
         if left.is_empty() {
             self.sequence += slice.outputs.len() as u64;
-            let commits =
-                plan.is_exactly_once() && self.moves(slice.position) && (plan.commits_silence || !slice.outputs.is_empty());
-            self.next = if commits { Effect::AddPosition } else { Effect::Write };
+            let commits = self.moves(slice.position) && (plan.commits_silence || !slice.outputs.is_empty());
+            self.next = match plan.delivery {
+                Delivery::ExactlyOnce if commits => Effect::AddPosition,
+                Delivery::ExactlyOnce => Effect::Write,
+                Delivery::AtLeastOnce => Effect::Note,
+            };
             return Going::On;
         }
         let burst = around.rng.below(left.len()) + 1;

@@ -15,9 +15,9 @@ pub(crate) enum Delivery {
 /// What may befall the processes of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Storm {
-    /// The owner dies; its disk stays.
+    /// The owner dies: the end of what it wrote is lost.
     Kill,
-    /// The owner dies with its machine: the end of what it wrote is lost.
+    /// The owner dies with its machine: what it noted of its output may be lost, too.
     PowerLoss,
     /// The owner dies, and its disk with it.
     DiskLoss,

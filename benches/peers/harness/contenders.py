@@ -109,7 +109,8 @@ OVER_TOPICS = {
     "flink": (flink, "pairs"),
 }
 OVER_FILES = {"correlate": "rows", "duckdb": "pairs"}
-ALL = ["floor", *OVER_TOPICS, *OVER_FILES]
+FLOORS = ["floor", "floor-through"]
+ALL = [*FLOORS, *OVER_TOPICS, *OVER_FILES]
 
 
 def build_java(peer):

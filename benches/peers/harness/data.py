@@ -18,14 +18,21 @@ SETS = {
     "a": {"keyed-share": 0.03, "in-window-share": 0.3333, "record-size": 2375},
     "b": {"keyed-share": 0.39, "in-window-share": 0.2564, "record-size": 2010},
     "c": {"keyed-share": 1, "in-window-share": 0.1, "record-size": 1510},
+    # As b, but one policy has half of all activities with a key.
+    "hot": {"keyed-share": 0.39, "in-window-share": 0.2564, "record-size": 2010, "policy-skew": 1.73},
 }
+PARTITIONS = 4
 ALERTS_PER_ACTIVITY = 0.005
 KEY = re.compile(rb'\bcid\\*"\s*:\s*\\*"[^"\\]')
 
 
 class DataSet:
+    """`name` is that of a set, or that and a number of partitions: b/64."""
+
     def __init__(self, name, activities, work):
         self.name = name
+        name, _, partitions = name.partition("/")
+        self.partitions = int(partitions or PARTITIONS)
         self.folder = work / f"data-{name}-{activities}"
         self.activities = self.folder / "cloudappevents.jsonl"
         self.alerts = self.folder / "securityalert.jsonl"
@@ -33,7 +40,8 @@ class DataSet:
         options = {**COMMON, **SETS[name], "activities": activities, "alerts": round(activities * ALERTS_PER_ACTIVITY)}
         self.options = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self.facts = {}
-        self.topics = {"activities": f"peers-in-{name}-activities", "alerts": f"peers-in-{name}-alerts"}
+        self.prefix = f"peers-in-{name}-{self.partitions}-"
+        self.topics = {"activities": f"{self.prefix}activities", "alerts": f"{self.prefix}alerts"}
 
     def make(self, alerttrail, tools):
         """Generates the files, and has `alerttrail correlate` say which pairs there are."""
@@ -73,6 +81,6 @@ class DataSet:
     def load(self, tools, bootstrap):
         """Puts the files into topics: the same messages in the same partitions every time."""
         say(f"data {self.name}: loading topics")
-        tools.call("topics", "--bootstrap", bootstrap, "--create", *self.topics.values())
+        tools.call("topics", "--bootstrap", bootstrap, "--create", *self.topics.values(), "--partitions", self.partitions)
         for topic, file in ((self.topics["activities"], self.activities), (self.topics["alerts"], self.alerts)):
-            tools.call("load", "--bootstrap", bootstrap, "--topic", topic, "--file", file)
+            tools.call("load", "--bootstrap", bootstrap, "--topic", topic, "--file", file, "--partitions", self.partitions)

@@ -64,8 +64,14 @@ def state_lines(runs):
             continue
         lines.append(
             f"{name}: state {median(found, 'per_activity'):,.0f} bytes on disk for each stored activity of {median(found, 'row_bytes'):,.0f} bytes"
-            f" ({median(found, 'bytes') / 1e6:,.0f} MB, {median(found, 'wal_bytes') / 1e6:,.0f} MB of it write-ahead log);"
+            f" ({median(found, 'bytes') / 1e6:,.0f} MB);"
             f" table files written {median(found, 'tables_written') / 1e6:,.0f} MB = {median(found, 'table_amplification'):.2f} of the rows' bytes;"
             f" all that the process wrote to disk {median(found, 'written') / 1e6:,.0f} MB = {median(found, 'amplification'):.2f} of them"
         )
+        rebuilt = [run["rebuild"] for run in group if run.get("rebuild")]
+        if rebuilt:
+            lines.append(
+                f"{name}: state made again from the log in {spread(rebuilt, 'seconds')} s and {spread(rebuilt, 'cpu')} CPU s,"
+                f" {median(rebuilt, 'rate'):,.0f} stored activities/s"
+            )
     return lines

@@ -1,19 +1,21 @@
-"""What alerttrail's state costs on disk: how large it is, and how much was written to make it."""
+"""What alerttrail's state costs on disk: how large it is, how much was written to make it, and how fast it is made again."""
 
+import datetime
 import json
+import shutil
+import time
+
+from .machine import Process, die
 
 
 def measure_state(folder, facts, written):
     """Over all partitions, after a clean stop. RocksDB notes every table file that it writes in its LOG, those of compactions too."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
-    # A write-ahead log has a number for its name.
-    wal = sum(path.stat().st_size for path in files if path.suffix == ".log")
     tables = sum(table_bytes(path) for path in files if path.name.startswith("LOG"))
     rows = facts["keyed_bytes"]
     return {
         "bytes": size,
-        "wal_bytes": wal,
         "per_activity": size / facts["keyed"],
         "row_bytes": rows / facts["keyed"],
         "tables_written": tables,
@@ -32,3 +34,34 @@ def table_bytes(log):
             if event.get("event") == "table_file_creation":
                 total += event["file_size"]
     return total
+
+
+def measure_rebuild(task, command, facts):
+    """The state of every partition is lost; from when it is read again to when the last partition has caught up with its log."""
+    for folder in task.state.rglob("CURRENT"):
+        shutil.rmtree(folder.parent)
+    log = task.folder / "rebuild.txt"
+    process = Process(command, log)
+    deadline = time.time() + task.options.limit
+    while len(caught_up(log)) < PARTITIONS:
+        if not process.running() or time.time() > deadline:
+            process.stop()
+            die(f"the state was not rebuilt:\n{process.last_words()}")
+        time.sleep(0.1)
+    cost = process.stop()
+    seconds = (max(caught_up(log)) - min(times(log, "joining"))).total_seconds()
+    return {"seconds": seconds, "cpu": cost["cpu"], "rate": facts["keyed"] / seconds}
+
+
+# Of the log, as the configuration says.
+PARTITIONS = 4
+
+
+def caught_up(log):
+    return times(log, "caught up with the log")
+
+
+def times(log, event):
+    """When the log says `event`."""
+    lines = log.read_text(errors="replace").splitlines()
+    return [datetime.datetime.fromisoformat(line.split()[0]) for line in lines if f" {event}" in line]

@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         spawn(
             "processor",
             Box::new(move || {
-                let instance = Instance::new(&config, Stages::All).map_err(Failure::failed)?;
+                let instance = Instance::new(&config, Stages::All, &Arc::default()).map_err(Failure::failed)?;
                 processor::start(&instance, Stages::All, &shutdown, &metrics).map_err(Failure::failed)
             }),
         )?

@@ -26,7 +26,6 @@ fn without_anything_the_defaults_count() {
     assert_eq!(config.decode, crate::decode::Settings::default());
     assert!(config.kafka.properties.is_empty());
     assert_eq!(config.warnings(), [""; 0]);
-    assert_eq!(config.unsupported(), [""; 0]);
 }
 
 #[test]

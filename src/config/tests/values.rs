@@ -243,6 +243,9 @@ fn listening_beyond_this_machine_needs_a_token() {
             error(&file),
             "http.token: is missing, though http.listen lets other machines in; set a token, or listen on 127.0.0.1"
         );
+        let without = format!("{file}\nhttp.token = \"long enough to be one\"").replace(' ', "");
+        assert!(error(&without).starts_with("http.insecure: is false, though http.listen lets other machines in"));
+        let file = format!("{file}\nhttp.insecure = true");
         let token = load(&format!("{file}\nhttp.token = \"${{T}}\""), &[("T", CANARY)])
             .unwrap()
             .http
@@ -303,11 +306,15 @@ fn a_tenant_is_told_by_either_id() {
 }
 
 #[test]
-fn what_this_version_does_not_do_is_said() {
-    assert_eq!(
-        config("output = { format = \"ocsf\", delivery = \"exactly_once\" }").unsupported(),
-        ["output.format = \"ocsf\" is not available in this version; use \"native\""]
-    );
+fn every_format_has_its_word() {
+    for (word, format) in [
+        ("native", Format::Native),
+        ("kql", Format::Kql),
+        ("ocsf", Format::Ocsf),
+        ("ecs", Format::Ecs),
+    ] {
+        assert_eq!(config(&format!("output.format = \"{word}\"")).output.format, format);
+    }
 }
 
 #[test]

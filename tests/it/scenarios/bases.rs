@@ -51,7 +51,7 @@ impl Bases for OnDisk {
 
     fn make(&mut self, partition: usize) -> Self::Base {
         let path = self.folder.path().join(partition.to_string());
-        Self::Base::open(&path, &self.shared, alerttrail::store::Durability::Process).unwrap()
+        Self::Base::open(&path, &self.shared).unwrap()
     }
 
     fn reopen(&mut self, partition: usize, base: Self::Base) -> Self::Base {

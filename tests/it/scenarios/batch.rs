@@ -2,35 +2,53 @@
 
 use std::collections::BTreeMap;
 
-use alerttrail::emit::{Emitter, Kind};
-use alerttrail::pipeline::local::{self, Local};
-use alerttrail::route::Arrival;
+use alerttrail::decode::Settings;
+use alerttrail::emit::Emitter;
+use alerttrail::pipeline::local::{self, Local, Means, Scanner, Stream};
 use alerttrail::shutdown::Shutdown;
-use alerttrail::sink::dead_letter::DeadLetter;
+use alerttrail::source::file::Chunk;
 use alerttrail::store::Memory;
 use serde_json::Value;
 
-use super::file::{Batch, Scenario, time};
-use super::world::{config, emitter, router};
+use super::file::{Batch, Scenario};
+use super::world::{config, emitter};
 
 /// What comes out of the batch run: of each id the last record.
 #[derive(Default)]
 struct Fold(BTreeMap<String, Value>);
 
 impl local::Output for Fold {
-    fn record(&mut self, _: Kind, value: &[u8]) -> std::io::Result<()> {
-        let record = super::show::parse(value);
-        let id = record["id"].as_str().unwrap().to_owned();
-        match record["op"].as_str() {
-            Some("upsert") => self.0.insert(id, record),
-            _ => self.0.remove(&id),
-        };
+    fn write(&mut self, stream: Stream, lines: &[u8]) -> std::io::Result<()> {
+        if stream == Stream::DeadLetters {
+            return Ok(());
+        }
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let record = super::show::parse(line);
+            let id = record["id"].as_str().unwrap().to_owned();
+            match record["op"].as_str() {
+                Some("upsert") => self.0.insert(id, record),
+                _ => self.0.remove(&id),
+            };
+        }
         Ok(())
     }
+}
 
-    fn dead_letter(&mut self, _: DeadLetter<'_>) -> std::io::Result<()> {
-        Ok(())
+/// The batch run over `messages`, each of them a chunk.
+fn join(messages: &[Vec<u8>], threads: usize, memory: usize, settings: &Settings, emitter: &Emitter) -> Fold {
+    let means = Means {
+        threads,
+        memory,
+        folder: std::env::temp_dir(),
+    };
+    let shutdown = Shutdown::default();
+    let mut local = Local::new(settings.clone(), means, Memory::default(), emitter.clone(), Fold::default()).unwrap();
+    let mut scanner = Scanner::new(settings);
+    for message in messages {
+        let part = scanner.scan(Chunk::of("scenario", [message.as_slice()]));
+        local.take(part, &shutdown).unwrap().unwrap();
     }
+    local.end(&shutdown).unwrap().unwrap().1
 }
 
 /// The fold of the batch run is the stream's, in everything that does not tell of the way there.
@@ -40,15 +58,16 @@ pub(super) fn compare(scenario: &Scenario, streamed: &BTreeMap<String, Value>) {
         limit: None,
         ..emitter(&config, scenario)
     };
-    let mut local = Local::new(router(&config, 1, None), Memory::default(), None, emitter, Fold::default()).unwrap();
-    let arrival = Arrival {
-        now: time(&scenario.clock).to_wall(),
-        timestamp: None,
-    };
     let messages: Vec<Vec<u8>> = scenario.step.iter().filter_map(super::file::Step::message).collect();
-    let numbered = (0..).zip(messages.iter().map(Vec::as_slice));
-    local.messages("scenario", numbered, arrival).unwrap();
-    let (_, batch) = local.end(&Shutdown::default()).unwrap().unwrap();
+    let batch = join(&messages, 1, usize::MAX, &config.decode, &emitter);
+    // Neither threads nor memory change anything, nor does the order in which they come to it.
+    for (threads, memory) in [(1, 0), (3, usize::MAX), (3, 0)] {
+        assert_eq!(
+            join(&messages, threads, memory, &config.decode, &emitter).0,
+            batch.0,
+            "{threads} threads with {memory} bytes"
+        );
+    }
     let (batch, streamed) = (answers(&batch.0), answers(streamed));
     match scenario.batch {
         Batch::Same => assert_eq!(batch, streamed, "the batch run (left) and the stream end differently"),

@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use alerttrail::emit::Emitter;
+use alerttrail::join::Output;
 use bases::{Bases, InMemory};
 use file::Scenario;
 use world::{Pace, World};
@@ -30,7 +32,7 @@ fn folder() -> PathBuf {
 }
 
 /// The names of all scenarios, in order, without `.toml`.
-fn names() -> Vec<String> {
+pub(crate) fn names() -> Vec<String> {
     let files = std::fs::read_dir(folder()).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names
@@ -106,6 +108,16 @@ fn run<B: Bases>(
     }
     let fold = world.end();
     (transcript, fold)
+}
+
+/// What the join says in a scenario, each with its offset in the log, and how the scenario has it emitted.
+pub(crate) fn outputs(name: &str) -> (Emitter, Vec<(i64, Output)>) {
+    let scenario = read(name);
+    let mut world = World::new(&scenario, 1, Pace::Steady, InMemory);
+    for step in &scenario.step {
+        world.take(step);
+    }
+    (world::emitter(&world::config(&scenario), &scenario), world.into_outputs())
 }
 
 fn text(transcript: &Transcript) -> String {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use alerttrail::config::Config;
 use alerttrail::decode::Decoder;
 use alerttrail::emit::{Emitted, Emitter};
-use alerttrail::join::{Counts, Joiner, Limit, Outbox};
+use alerttrail::join::{Counts, Joiner, Limit, Outbox, Output};
 use alerttrail::log::{LogRecord, Marks};
 use alerttrail::route::{Arrival, Idleness, Progress, Routed, Router, Seen, Settings};
-use alerttrail::store::{Base as _, Txn};
+use alerttrail::store::{Base, Txn};
 use alerttrail::time::WallTime;
 
 use super::bases::Bases;
@@ -38,6 +38,7 @@ pub(super) struct World<B: Bases> {
     pace: Pace,
     emitter: Emitter,
     names: Names,
+    said: Vec<(i64, Output)>,
     ended: bool,
 }
 
@@ -58,11 +59,10 @@ struct Lane<B> {
 impl<B: Bases> World<B> {
     pub(super) fn new(scenario: &Scenario, partitions: u32, pace: Pace, mut bases: B) -> Self {
         let config = config(scenario);
-        let retention = Some(config.state.retention);
         let lane = |partition| {
             let base = bases.make(partition);
             Lane {
-                joiner: Joiner::open(&base, retention).unwrap(),
+                joiner: joiner(&base, &config),
                 base,
                 next_offset: 0,
             }
@@ -79,6 +79,7 @@ impl<B: Bases> World<B> {
             emitter: emitter(&config, scenario),
             config,
             names: Names::default(),
+            said: Vec::new(),
             ended: false,
         };
         world.assign();
@@ -119,12 +120,22 @@ impl<B: Bases> World<B> {
 
     /// Closes what is open, and folds everything that has come out.
     pub(super) fn end(mut self) -> BTreeMap<String, serde_json::Value> {
+        self.close();
+        self.names.into_fold()
+    }
+
+    /// Closes what is open; everything that the join has said, each with its offset in the log.
+    pub(super) fn into_outputs(mut self) -> Vec<(i64, Output)> {
+        self.close();
+        self.said
+    }
+
+    fn close(&mut self) {
         if !self.ended {
             let mut outcome = Outcome::new(self.lanes.len());
             self.end_of_input(&mut outcome);
             outcome.name(&mut self.names);
         }
-        self.names.into_fold()
     }
 
     fn assign(&mut self) {
@@ -153,7 +164,8 @@ impl<B: Bases> World<B> {
         let partition = step.partition.unwrap_or(0);
         let source = &mut self.sources[partition as usize];
         source.position += 1;
-        let read = self.progress.read(TOPIC, partition, source.position).unwrap();
+        let mut read = self.progress.read(TOPIC, partition, source.position).unwrap();
+        read.rejected(seen.rejected);
         if seen.activities > 0 {
             read.activities(seen.latest, self.clock);
         }
@@ -197,6 +209,7 @@ impl<B: Bases> World<B> {
             sources: self.progress.marks(self.clock, idleness),
             settings: [0; 32],
         });
+        self.progress.told();
         self.send_to_all(&marks, outcome);
     }
 
@@ -233,6 +246,7 @@ impl<B: Bases> World<B> {
             let batch = txn.into_batch();
             lane.base.write(batch).unwrap();
             for (at, output) in outbox.drain() {
+                self.said.push((at.offset, output.clone()));
                 let mut value = Vec::new();
                 match self.emitter.emit(&output, at.offset, &mut value) {
                     Emitted::Record(headers) => outcome.record(partition, headers, value),
@@ -242,7 +256,7 @@ impl<B: Bases> World<B> {
             }
             note_counts(lane.joiner.take_counts(), outcome);
             if self.pace == Pace::RestartAfterEveryOutput {
-                lane.joiner = Joiner::open(&lane.base, Some(self.config.state.retention)).unwrap();
+                lane.joiner = joiner(&lane.base, &self.config);
             }
         }
         assert_eq!(lane.joiner.next_offset(), lane.next_offset);
@@ -252,7 +266,7 @@ impl<B: Bases> World<B> {
         let lanes = std::mem::take(&mut self.lanes);
         for (partition, lane) in lanes.into_iter().enumerate() {
             let base = self.bases.reopen(partition, lane.base);
-            let joiner = Joiner::open(&base, Some(self.config.state.retention)).unwrap();
+            let joiner = joiner(&base, &self.config);
             assert_eq!(joiner.position(), lane.joiner.position());
             self.lanes.push(Lane { joiner, base, ..lane });
         }
@@ -280,8 +294,14 @@ pub(super) fn router(config: &Config, partitions: u32, limit: Option<usize>) -> 
     Router::new(limit.into_iter().fold(decoder, Decoder::with_limit), settings)
 }
 
+/// Summaries list their activities whatever the format: it must make no difference to those that do not show them.
+fn joiner(base: &impl Base, config: &Config) -> Joiner {
+    Joiner::open(base, Some(config.state.retention)).unwrap().with_related(3)
+}
+
 pub(super) fn emitter(config: &Config, scenario: &Scenario) -> Emitter {
     Emitter {
+        format: config.output.format,
         widening: config.decode.widening,
         summaries: config.output.summary_topic.is_some(),
         unmatched: config.output.unmatched == alerttrail::config::Unmatched::Emit,

@@ -7,11 +7,11 @@ mod dir;
 #[cfg(feature = "rocksdb")]
 mod flips;
 #[cfg(feature = "rocksdb")]
+mod killed;
+#[cfg(feature = "rocksdb")]
 mod limits;
 #[cfg(feature = "rocksdb")]
 mod memory;
-#[cfg(feature = "rocksdb")]
-mod torn;
 mod util;
 #[cfg(feature = "rocksdb")]
 mod world;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use alerttrail::join::{Joiner, Limit, Outbox, Position};
 use alerttrail::log::{LogRecord, Mark, Marks};
 use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
-use alerttrail::store::{Base, Direction, Durability, Error, Memory, Rocks, Shared, Span, Table, Txn};
+use alerttrail::store::{Base, Direction, Error, Memory, Rocks, Shared, Span, Table, Txn};
 use alerttrail::time::{EventTime, WallTime, Window};
 
 /// Log records in one write.
@@ -169,6 +169,7 @@ fn record(random: &mut Random, number: usize, records: usize, row: usize) -> Vec
                 position: i64::try_from(number).unwrap(),
                 time: Some(at(now - HOUR)),
                 idle: false,
+                rejected: 0,
             }],
             settings: [0; 32],
         }),
@@ -211,11 +212,10 @@ pub(super) fn folder() -> tempfile::TempDir {
 }
 
 pub(super) fn open(path: &Path) -> Result<Rocks, Error> {
-    Rocks::open(path, &Shared::new(8 << 20), Durability::Process)
+    Rocks::open(path, &Shared::new(8 << 20))
 }
 
-/// Makes a store of the first `end` records, opened anew before each of `reopened`, which puts what came before into table files. At the end
-/// it is closed as a process is that ends without a word: nothing more is written.
+/// Makes a store of the first `end` records, closed and opened anew at each of `reopened`: what came before is then in table files of its own.
 pub(super) fn fill(world: &World, path: &Path, reopened: &[usize], end: usize) {
     for end in reopened.iter().copied().chain([end]) {
         let mut base = open(path).unwrap();

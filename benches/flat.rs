@@ -1,0 +1,223 @@
+//! Whether JOIN is as fast over a large state as over a small one: activities come in and windows close, over two stores in turn.
+//!
+//! `cargo bench --bench flat -- --stored 10000000 --rounds 5`. Needs some 8 GB of disk for ten million stored activities, in `--folder`. Both
+//! stores get the same records behind what is stored in them: `--live` activities of 5,000 correlation ids, a thousand alerts, and marks that
+//! close their windows. CPU time is that of the whole process, RocksDB's threads included.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::print_stdout, reason = "it is a program of its own")]
+
+mod common;
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use alerttrail::log::LogRecord;
+use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use alerttrail::store::{Rocks, Shared};
+use alerttrail::time::{EventTime, WallTime, Window};
+use clap::Parser;
+use common::partition::Partition;
+use common::{Story, marks};
+
+/// Correlation ids.
+const KEYS: u64 = 5_000;
+/// Activities from one mark to the next.
+const MARK: u64 = 1_000;
+/// Activities for each alert of the live part.
+const PER_ALERT: u64 = 200;
+/// Activities that an alert's window reaches over: some of them are of its key.
+const WINDOW: u64 = 20_000;
+
+#[derive(Parser)]
+struct Args {
+    /// Activities in the large store
+    #[arg(long, default_value_t = 10_000_000)]
+    stored: u64,
+    /// How many times fewer are in the small one
+    #[arg(long, default_value_t = 100)]
+    ratio: u64,
+    /// Activities that are measured, in each round
+    #[arg(long, default_value_t = 200_000)]
+    live: u64,
+    /// Rounds
+    #[arg(long, default_value_t = 5)]
+    rounds: u64,
+    /// Bytes of a row
+    #[arg(long, default_value_t = 600)]
+    row: usize,
+    /// What both stores may take of memory, as `state.memory`
+    #[arg(long, default_value_t = 512_000_000)]
+    memory: usize,
+    /// Where the stores go [default: the temporary folder]
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// cargo bench says so
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// A number that looks like chance and is the same every time (splitmix64).
+fn mixed(number: u64) -> u64 {
+    let mut bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+fn key(number: u64) -> Key {
+    Key {
+        tenant: "".into(),
+        correlation_id: format!("{:032x}", u128::from(mixed(number)) << 32).as_str().into(),
+    }
+}
+
+/// Ten activities happen in a second.
+fn time(number: u64) -> EventTime {
+    Story::time(number / 10)
+}
+
+/// An activity whose row compresses to about half, as real ones do.
+fn activity(number: u64, size: usize) -> LogRecord<'static> {
+    let mut row = Vec::with_capacity(size + 32);
+    while row.len() < size {
+        let chance = mixed(number.wrapping_mul(1_000) + row.len() as u64);
+        row.extend_from_slice(format!("\"Property\":\"{chance:016x}\",").as_bytes());
+    }
+    let mut id = [0; 32];
+    for (part, bytes) in (0..).zip(id.chunks_mut(8)) {
+        bytes.copy_from_slice(&mixed(number.wrapping_mul(4) + part).to_be_bytes());
+    }
+    LogRecord::Activity(Activity {
+        key: key(mixed(number) % KEYS),
+        time: time(number),
+        id: ActivityId(id),
+        row: Cow::Owned(row),
+    })
+}
+
+/// An alert whose window ends at the activity of this number.
+fn alert(number: u64) -> LogRecord<'static> {
+    LogRecord::Alert {
+        alert: Alert {
+            id: AlertId {
+                tenant: "".into(),
+                system_alert_id: format!("alert-{number}").as_str().into(),
+            },
+            version: Version {
+                time_generated: time(number),
+                hash: [0; 32],
+            },
+            key: key(mixed(number) % KEYS),
+            window: Window {
+                from: time(number.saturating_sub(WINDOW)),
+                to: time(number),
+            },
+            row: Cow::Borrowed(b"{}"),
+        },
+        deadline: WallTime(i64::MAX / 2),
+    }
+}
+
+/// The records of these activities, with alerts and marks between them.
+fn records(numbers: std::ops::Range<u64>, row: usize, alerts: bool) -> impl Iterator<Item = LogRecord<'static>> {
+    numbers.flat_map(move |number| {
+        let told = (number % MARK == MARK - 1).then(|| LogRecord::Marks(marks(4, time(number))));
+        let raised = (alerts && number % PER_ALERT == 0).then(|| alert(number));
+        [Some(activity(number, row)), raised, told].into_iter().flatten()
+    })
+}
+
+/// CPU seconds of this process so far.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
+struct Measured {
+    rate: f64,
+    cpu_per_million: f64,
+}
+
+struct Side {
+    partition: Partition<Rocks>,
+    stored: u64,
+    runs: Vec<Measured>,
+}
+
+impl Side {
+    fn fill(folder: &std::path::Path, shared: &Shared, stored: u64, row: usize) -> Self {
+        let began = Instant::now();
+        let base = Rocks::open(&folder.join(stored.to_string()), shared).unwrap();
+        let mut partition = Partition::open(base, Some(Duration::from_secs(400 * 86_400)));
+        partition.apply(records(0..stored, row, false));
+        partition.base.begin_flush().unwrap();
+        println!("{stored} activities stored in {:.0} s", began.elapsed().as_secs_f64());
+        Self {
+            partition,
+            stored,
+            runs: Vec::new(),
+        }
+    }
+
+    /// The records are made before the clock runs.
+    fn live(&mut self, round: u64, args: &Args) {
+        let from = self.stored + round * args.live;
+        let records: Vec<_> = records(from..from + args.live, args.row, true).collect();
+        let before = self.partition.outputs;
+        let (began, cpu_before) = (Instant::now(), cpu());
+        self.partition.apply(records.into_iter());
+        self.partition.base.check().unwrap();
+        let live = args.live as f64;
+        let run = Measured {
+            rate: live / began.elapsed().as_secs_f64(),
+            cpu_per_million: (cpu() - cpu_before) / live * 1e6,
+        };
+        println!(
+            "{:>9} stored, round {round}: {:>8.0} activities/s, {:>5.2} CPU s per million, {} rows and summaries, {} MB of tables",
+            self.stored,
+            run.rate,
+            run.cpu_per_million,
+            self.partition.outputs - before,
+            self.partition.base.disk_bytes() / 1_000_000
+        );
+        self.runs.push(run);
+    }
+
+    fn median(&self, figure: impl Fn(&Measured) -> f64) -> f64 {
+        let mut figures: Vec<f64> = self.runs.iter().map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    }
+}
+
+fn main() {
+    let args = Args::parse();
+    let folder = match &args.folder {
+        Some(folder) => tempfile::tempdir_in(folder).unwrap(),
+        None => tempfile::tempdir().unwrap(),
+    };
+    let shared = Shared::new(args.memory);
+    let sides = [args.stored / args.ratio, args.stored].map(|stored| Side::fill(folder.path(), &shared, stored, args.row));
+    let [mut small, mut large] = sides;
+    for round in 0..args.rounds {
+        small.live(round, &args);
+        large.live(round, &args);
+    }
+    let rate = |side: &Side| side.median(|run| run.rate);
+    let cost = |side: &Side| side.median(|run| run.cpu_per_million);
+    println!(
+        "medians: {:.0} activities/s over {} stored, {:.0} over {}: {:.2} times; CPU {:.2} and {:.2} s per million: {:.2} times",
+        rate(&small),
+        small.stored,
+        rate(&large),
+        large.stored,
+        rate(&large) / rate(&small),
+        cost(&small),
+        cost(&large),
+        cost(&large) / cost(&small)
+    );
+}

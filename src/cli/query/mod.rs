@@ -1,0 +1,239 @@
+//! `alerttrail query`: asks a running processor.
+
+mod ask;
+mod tables;
+
+use clap::{Subcommand, ValueEnum};
+
+use super::Failure;
+use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, ProcessorStatus};
+use ask::Server;
+
+/// Whom to ask, and what.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// Where the processor's API is
+    #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:8686")]
+    server: String,
+    /// Print the answer as JSON, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// The Entra tenant id, where tenants are told apart
+    #[arg(long, global = true, value_name = "ID")]
+    tenant: Option<String>,
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Subcommand, Debug)]
+enum Question {
+    /// List alerts, the latest first
+    Alerts(ListArgs),
+    /// Show one alert
+    Alert {
+        /// Its SystemAlertId
+        id: String,
+    },
+    /// List the activities of an alert, in order of time
+    Activities {
+        /// Its SystemAlertId
+        id: String,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Say why an alert has, or has not, been answered as it was
+    Explain {
+        /// Its SystemAlertId
+        id: String,
+        /// Also read the ends of the input topics and of the dead letters: takes seconds
+        #[arg(long)]
+        scan: bool,
+    },
+    /// Show what the processor is doing
+    Status,
+}
+
+#[derive(clap::Args, Debug)]
+struct ListArgs {
+    /// Only those that stand so
+    #[arg(long, value_name = "STATUS")]
+    status: Option<StatusArg>,
+    /// Only those of this severity
+    #[arg(long)]
+    severity: Option<String>,
+    /// Only those that hold this text: in ids, name, provider, product, entities
+    #[arg(long)]
+    text: Option<String>,
+    /// Only those generated at or after this time
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Only those generated before this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// The two times are about windows
+    #[arg(long)]
+    by_window: bool,
+    #[command(flatten)]
+    paging: Paging,
+}
+
+#[derive(clap::Args, Debug)]
+struct Paging {
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+    /// All there are
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum, Debug)]
+enum StatusArg {
+    Open,
+    Closed,
+    Matched,
+    Unmatched,
+}
+
+impl StatusArg {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Matched => "matched",
+            Self::Unmatched => "unmatched",
+        }
+    }
+}
+
+/// Entries asked for at one time.
+const PAGE: usize = 500;
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let server = Server::new(&args.server)?;
+    let alert = |id: &str| format!("/api/v1/alerts/{}", ask::encoded(id));
+    let tenant = [("tenant_id", args.tenant.as_deref())];
+    match &args.question {
+        Question::Alerts(list) => alerts(&server, args, list),
+        Question::Alert { id } => {
+            let text = server.get(&alert(id), &tenant)?;
+            show(args, &text, |detail: AlertDetail| tables::alert(&detail))
+        }
+        Question::Activities { id, paging } => activities(&server, args, &(alert(id) + "/activities"), paging),
+        Question::Explain { id, scan } => {
+            let parameters = [tenant[0], ("scan", scan.then_some("true"))];
+            let spinner = scan.then(waiting);
+            let text = server.get(&(alert(id) + "/explain"), &parameters);
+            if let Some(spinner) = spinner {
+                spinner.finish_and_clear();
+            }
+            let text = text?;
+            show(args, &text, |explanation: Explanation| tables::explanation(&explanation))
+        }
+        Question::Status => {
+            let text = server.get("/api/v1/status", &[])?;
+            show(args, &text, |status: ProcessorStatus| tables::status(&status))
+        }
+    }
+}
+
+fn alerts(server: &Server, args: &Args, list: &ListArgs) -> Result<(), Failure> {
+    let mut whole: Option<AlertList> = None;
+    loop {
+        let held = whole.as_ref().map_or(0, |whole| whole.alerts.len());
+        let limit = list.paging.next(held);
+        let cursor = whole.as_ref().and_then(|whole| whole.next_cursor.clone());
+        if limit == 0 || (whole.is_some() && cursor.is_none()) {
+            break;
+        }
+        let text = server.get(
+            "/api/v1/alerts",
+            &[
+                ("status", list.status.map(StatusArg::as_str)),
+                ("severity", list.severity.as_deref()),
+                ("text", list.text.as_deref()),
+                ("from", list.from.as_deref()),
+                ("to", list.to.as_deref()),
+                ("time", list.by_window.then_some("window")),
+                ("tenant_id", args.tenant.as_deref()),
+                ("limit", Some(&limit.to_string())),
+                ("cursor", cursor.as_deref()),
+            ],
+        )?;
+        let page: AlertList = ask::parsed(&text)?;
+        match &mut whole {
+            None => whole = Some(page),
+            Some(whole) => {
+                whole.alerts.extend(page.alerts);
+                whole.examined += page.examined;
+                (whole.next_cursor, whole.unanswered_partitions) = (page.next_cursor, page.unanswered_partitions);
+            }
+        }
+    }
+    whole.map_or(Ok(()), |whole| print(args, &whole, |whole| tables::alerts(whole)))
+}
+
+fn activities(server: &Server, args: &Args, path: &str, paging: &Paging) -> Result<(), Failure> {
+    let mut whole: Option<ActivityList> = None;
+    loop {
+        let held = whole.as_ref().map_or(0, |whole| whole.activities.len());
+        let limit = paging.next(held);
+        let cursor = whole.as_ref().and_then(|whole| whole.next_cursor.clone());
+        if limit == 0 || (whole.is_some() && cursor.is_none()) {
+            break;
+        }
+        let (tenant, limit) = (args.tenant.as_deref(), limit.to_string());
+        let text = server.get(
+            path,
+            &[("tenant_id", tenant), ("limit", Some(&limit)), ("cursor", cursor.as_deref())],
+        )?;
+        let page: ActivityList = ask::parsed(&text)?;
+        match &mut whole {
+            None => whole = Some(page),
+            Some(whole) => {
+                whole.activities.extend(page.activities);
+                whole.next_cursor = page.next_cursor;
+            }
+        }
+    }
+    whole.map_or(Ok(()), |whole| print(args, &whole, |whole| tables::activities(whole)))
+}
+
+impl Paging {
+    /// How many more are to be asked for.
+    fn next(&self, held: usize) -> usize {
+        match self.all {
+            true => PAGE,
+            false => self.limit.saturating_sub(held).min(PAGE),
+        }
+    }
+}
+
+/// Shows on a terminal that something is being done.
+fn waiting() -> indicatif::ProgressBar {
+    let spinner = indicatif::ProgressBar::new_spinner().with_message("the processor reads the input topics and the dead letters");
+    spinner.enable_steady_tick(std::time::Duration::from_millis(100));
+    spinner
+}
+
+/// Prints an answer as it came, or as people read it.
+fn show<T: serde::de::DeserializeOwned>(args: &Args, text: &str, table: impl FnOnce(T) -> String) -> Result<(), Failure> {
+    let answer = ask::parsed(text)?;
+    out(&if args.json { text.to_owned() } else { table(answer) });
+    Ok(())
+}
+
+fn print<T: serde::Serialize>(args: &Args, answer: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+    let text = match args.json {
+        true => serde_json::to_string(answer).map_err(Failure::failed)?,
+        false => table(answer),
+    };
+    out(&text);
+    Ok(())
+}
+
+/// The answer; when nobody reads it there is nobody to tell.
+fn out(text: &str) {
+    use std::io::Write as _;
+    drop(writeln!(std::io::stdout().lock(), "{text}"));
+}

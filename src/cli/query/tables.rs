@@ -1,0 +1,243 @@
+//! Answers as people read them. What comes out of records is shown with its control characters spelled out.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use crate::cli::{grouped, mask};
+use crate::query::shapes::{ActivityList, AlertDetail, AlertItem, AlertList, Bounds, Explanation, ProcessorStatus, Time};
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header.iter().map(|name| (*name).to_owned()));
+    table
+}
+
+fn text(text: impl ToString) -> String {
+    mask::printable(&text.to_string(), mask::Lines::One).into_owned()
+}
+
+fn or_dash(value: Option<&str>) -> String {
+    value.map_or_else(|| "-".to_owned(), text)
+}
+
+/// To the millisecond: what lies behind it is in `--json`.
+fn time(time: &Time) -> String {
+    let whole = time.to_string();
+    let end = whole.len().min(23);
+    whole.get(..end).unwrap_or(&whole).replace('T', " ")
+}
+
+fn times(value: Option<&Time>) -> String {
+    value.map_or_else(|| "-".to_owned(), time)
+}
+
+fn window(window: &Bounds) -> String {
+    format!("{} to {}", time(&window.start), time(&window.end))
+}
+
+pub(super) fn alerts(list: &AlertList) -> String {
+    let mut rows = table(&["STATUS", "SEVERITY", "GENERATED", "ACTIVITIES", "COMPLETE", "ALERT", "NAME"]);
+    for item in &list.alerts {
+        rows.add_row([
+            item.status.as_str().to_owned(),
+            or_dash(item.severity.as_deref()),
+            time(&item.time_generated),
+            grouped(item.activity_count),
+            item.complete
+                .map_or("-", |complete| if complete { "yes" } else { "no" })
+                .to_owned(),
+            text(&item.system_alert_id),
+            or_dash(item.alert_name.as_deref()),
+        ]);
+    }
+    let mut out = match list.alerts.is_empty() {
+        true => "no alerts".to_owned(),
+        false => trimmed(&rows),
+    };
+    if list.next_cursor.is_some() {
+        out += "\nThere are more: --all, or a greater --limit, shows them.";
+    }
+    out + &unanswered(&list.unanswered_partitions)
+}
+
+fn unanswered(partitions: &[u32]) -> String {
+    let numbers: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+    match numbers.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\nNobody answered for the partitions {}: what they hold is missing here.",
+            numbers.join(", ")
+        ),
+    }
+}
+
+fn fields(item: &AlertItem) -> Vec<(&'static str, String)> {
+    let mut fields = vec![
+        ("alert", text(&item.system_alert_id)),
+        ("name", or_dash(item.alert_name.as_deref())),
+        ("severity", or_dash(item.severity.as_deref())),
+        ("correlation id", text(&item.correlation_id)),
+        ("window", window(&item.window)),
+        ("generated", time(&item.time_generated)),
+        ("status", item.status.as_str().to_owned()),
+    ];
+    if let Some(tenant) = &item.tenant_id {
+        fields.insert(1, ("tenant", text(tenant)));
+    }
+    if let Some(closed_by) = &item.closed_by {
+        fields.push(("closed", format!("{} by {closed_by}", times(item.closed_at.as_ref()))));
+        let late = match item.late_count {
+            0 => String::new(),
+            late => format!(", {} of them late", grouped(late)),
+        };
+        fields.push(("activities", format!("{}{late}", grouped(item.activity_count))));
+        if item.first_activity_time.is_some() {
+            fields.push((
+                "from, to",
+                format!(
+                    "{}, {}",
+                    times(item.first_activity_time.as_ref()),
+                    times(item.last_activity_time.as_ref())
+                ),
+            ));
+        }
+        fields.push(("revision", item.revision.to_string()));
+    }
+    fields
+}
+
+pub(super) fn alert(detail: &AlertDetail) -> String {
+    let mut all = fields(&detail.item);
+    if let Some(because) = &detail.complete_because {
+        let complete = if detail.item.complete == Some(true) { "yes" } else { "no" };
+        all.push(("complete", format!("{complete}: {}", because.replace('_', " "))));
+    }
+    if detail.item.closed_by.is_none() {
+        all.push(("at the latest", time(&detail.deadline)));
+    }
+    all.push(("watermark", times(detail.watermark.as_ref())));
+    if detail.retained_from.is_some() {
+        all.push(("retained from", times(detail.retained_from.as_ref())));
+    }
+    all.push(("versions", detail.versions.to_string()));
+    all.push(("partition", detail.item.partition.to_string()));
+    let width = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines: Vec<String> = all.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect();
+    lines.join("\n")
+}
+
+/// What the row says in any of these places.
+fn said(row: &Value, names: &[&str]) -> String {
+    let found = names.iter().find_map(|name| row.pointer(name).and_then(Value::as_str));
+    or_dash(found)
+}
+
+pub(super) fn activities(list: &ActivityList) -> String {
+    let mut rows = table(&["TIME", "LATE", "ACTION", "WHO", "WHAT", "APPLICATION"]);
+    for item in &list.activities {
+        let row: Value = serde_json::from_str(item.activity.get()).unwrap_or_default();
+        rows.add_row([
+            time(&item.activity_time),
+            if item.late { "late" } else { "" }.to_owned(),
+            said(&row, &["/ActionType", "/RawEventData/Operation"]),
+            said(&row, &["/AccountDisplayName", "/RawEventData/UserId"]),
+            said(&row, &["/ObjectName", "/RawEventData/ObjectId"]),
+            said(&row, &["/Application", "/RawEventData/Workload"]),
+        ]);
+    }
+    let mut out = match list.activities.is_empty() {
+        true => "no activities".to_owned(),
+        false => trimmed(&rows),
+    };
+    if list.next_cursor.is_some() {
+        out += "\nThere are more: --all, or a greater --limit, shows them.";
+    }
+    out
+}
+
+pub(super) fn explanation(explanation: &Explanation) -> String {
+    let mut out = format!(
+        "{}: {}\n{}",
+        text(&explanation.system_alert_id),
+        explanation.status.as_str(),
+        text(&explanation.verdict)
+    );
+    if let Some(bounds) = &explanation.window {
+        out += &format!("\n\nwindow     {}", window(bounds));
+    }
+    out += &format!("\nwatermark  {}", times(explanation.watermark.as_ref()));
+    for finding in explanation.findings.iter().skip(1) {
+        out += &format!("\n- {}", text(&finding.sentence));
+    }
+    if let Some(scan) = &explanation.scan {
+        out += &format!(
+            "\nread       {} messages and {} dead letters in {:.1} s{}",
+            grouped(scan.messages),
+            grouped(scan.dead_letters),
+            scan.seconds,
+            if scan.is_whole { "" } else { "; there are more" }
+        );
+    }
+    out
+}
+
+pub(super) fn status(status: &ProcessorStatus) -> String {
+    let lag = status
+        .watermark_lag_seconds
+        .map_or_else(String::new, |lag| format!(" ({lag:.0} s behind the clock)"));
+    let rates = &status.throughput;
+    let mut out = format!(
+        "{} {}\nwatermark   {}{lag}\nreads       {:.0} messages/s, {:.1} MB/s\nwrites      {:.1} rows/s\nalerts      {} held, {} open\ndead        {} letters",
+        text(&status.application_id),
+        status.version,
+        times(status.watermark.as_ref()),
+        rates.messages,
+        rates.bytes / 1e6,
+        rates.rows,
+        grouped(status.alerts),
+        grouped(status.open_alerts),
+        grouped(status.totals.dead_letters),
+    );
+    let mut sources = table(&["TOPIC", "PARTITION", "POSITION", "LAG", "WATERMARK", "", "REJECTED"]);
+    for source in &status.sources {
+        sources.add_row([
+            text(&source.topic),
+            source.partition.to_string(),
+            source.position.to_string(),
+            source.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
+            times(source.watermark.as_ref()),
+            match (source.idle, source.holds_back) {
+                (true, _) => "idle",
+                (_, true) => "holds back",
+                _ => "",
+            }
+            .to_owned(),
+            grouped(source.rejected),
+        ]);
+    }
+    let mut instances = table(&["INSTANCE", "ADDRESS", "PARTITIONS", ""]);
+    for instance in &status.instances {
+        let partitions: Vec<String> = instance.partitions.iter().map(ToString::to_string).collect();
+        instances.add_row([
+            text(&instance.instance),
+            or_dash(instance.address.as_deref()),
+            partitions.join(","),
+            instance.error.as_deref().map_or_else(String::new, text),
+        ]);
+    }
+    out += &format!("\n\n{}\n\n{}", trimmed(&sources), trimmed(&instances));
+    out + &unanswered(&status.unanswered_partitions)
+}
+
+/// Without the spaces that a table has at the ends of its lines.
+fn trimmed(table: &Table) -> String {
+    let text = table.to_string();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
+        .collect();
+    lines.join("\n")
+}

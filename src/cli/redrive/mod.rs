@@ -1,0 +1,259 @@
+//! `alerttrail redrive`: dead letters, sent back to the input topics they came from.
+//!
+//! The topic of dead letters is read twice: for what the ledger in it says, then for the letters. Each batch of letters is sent, acknowledged,
+//! and only then noted; what a run that was killed in between had sent is found by the next one in the input topics, before it sends anything.
+
+mod originals;
+mod player;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+
+use super::{Failure, configuration, grouped, say, signals};
+use crate::clock;
+use crate::config::Config;
+use crate::decode::timestamp;
+use crate::kafka::alone::Alone;
+use crate::kafka::reading::{self, Extent};
+use crate::kafka::topics::Topics;
+use crate::kafka::{self};
+use crate::redrive::{Decision, Filter, Ledger, Letter, Record};
+use crate::shutdown::Shutdown;
+use crate::time::WallTime;
+use player::Player;
+
+/// The stage that names the consumer group, which never has positions, and the producer.
+const STAGE: &str = "redrive";
+
+/// Which dead letters to send back.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only dead letters of this reason, such as missing_field; may be given several times
+    #[arg(long, value_name = "WORD")]
+    reason: Vec<String>,
+    /// Only dead letters of records from this input topic; may be given several times
+    #[arg(long, value_name = "T")]
+    topic: Vec<String>,
+    /// Only what became a dead letter at this time or later: 2026-03-01T10:00:00Z, or 2h for the last two hours
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<WallTime>,
+    /// Only what became a dead letter before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<WallTime>,
+    /// Send at most so many, the earliest of each partition first
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// List what would be sent, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Send also what was sent before, and what failed again after it
+    #[arg(long)]
+    again: bool,
+}
+
+/// Why dead letters cannot be sent.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Kafka(#[from] kafka::Error),
+    #[error(
+        "cannot send to {topic}: {cause}; what was sent and acknowledged before is noted, and not sent again; check the topic and the right to write to it"
+    )]
+    Refused {
+        topic: String,
+        cause: rdkafka::error::KafkaError,
+    },
+    #[error(
+        "stopped before everything sent was acknowledged; the next run looks for it in the input topics before it sends anything"
+    )]
+    Unacknowledged,
+}
+
+fn time(text: &str) -> Result<WallTime, String> {
+    if let Some(time) = timestamp::parse(text) {
+        return Ok(time.to_wall());
+    }
+    let ago = humantime::parse_duration(text);
+    let ago = ago.map_err(|_| "it is no time; write it as 2026-03-01T10:00:00Z, or as how long ago, such as 2h".to_owned())?;
+    Ok(clock::now().minus(ago))
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    super::log("warn");
+    let config = configuration(Some(&args.config))?;
+    if let Some(topic) = args.topic.iter().find(|topic| !config.input.topics.contains(topic)) {
+        return Err(Failure::usage(format!(
+            "--topic {topic} is none of input.topics ({}): dead letters go back to those only",
+            config.input.topics.join(", ")
+        )));
+    }
+    let shutdown = Shutdown::default();
+    signals::watch(&shutdown).map_err(Failure::failed)?;
+    let totals = redrive(args, &config, &shutdown).map_err(Failure::failed)?;
+    report(args, &totals);
+    match totals.is_stopped {
+        true => Err(Failure::failed(
+            "interrupted; what was sent is noted, run it again for the rest",
+        )),
+        false if totals.problems() > 0 => Err(Failure::failed(format!(
+            "{} dead letters could not be sent; what is said above of each says why",
+            grouped(totals.problems())
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// What became of the letters.
+#[derive(Default)]
+struct Totals {
+    decisions: BTreeMap<Decision, u64>,
+    /// Sent, by reason.
+    sent: BTreeMap<String, u64>,
+    /// Their originals are gone.
+    gone: u64,
+    /// The input topic does not take them.
+    too_large: u64,
+    is_stopped: bool,
+}
+
+impl Totals {
+    fn problems(&self) -> u64 {
+        self.gone + self.too_large
+    }
+
+    fn all_sent(&self) -> u64 {
+        self.sent.values().sum()
+    }
+}
+
+fn redrive(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<Totals, Error> {
+    let topics = Topics::new(config)?;
+    let dead = config.output.dead_letter_topic.clone();
+    let none = || kafka::Error::NoTopic {
+        topic: dead.clone(),
+        role: "dead letters",
+        key: "output.dead_letter_topic",
+    };
+    topics.partitions(&dead)?.ok_or_else(none)?;
+    // Before anything is read: the ledger must not change any more.
+    let _alone = match args.dry_run {
+        true => None,
+        false => Some(Alone::join(config, STAGE, &config.output.dead_letter_topic)?),
+    };
+    // Asked for as the only one: whatever another one noted is before this end.
+    let dead = topics.extent(&dead)?.ok_or_else(none)?;
+    let mut totals = Totals::default();
+    let mut ledger = Ledger::default();
+    let is_read = reading::read(config, STAGE, &dead, shutdown, &mut |message| -> Result<(), Error> {
+        if let Record::Note(note) = record(message) {
+            ledger.note(note);
+        }
+        Ok(())
+    })?;
+    let mut player = Player::new(config, &topics, shutdown, args.dry_run);
+    if !is_read || !player.settle(&mut ledger)? {
+        totals.is_stopped = true;
+        return Ok(totals);
+    }
+    let filter = Filter {
+        reasons: args.reason.clone(),
+        topics: args.topic.clone(),
+        since: args.since,
+        until: args.until,
+    };
+    let limit = args.limit.unwrap_or(u64::MAX);
+    let mut taken = 0;
+    let is_read = reading::read(config, STAGE, &dead, shutdown, &mut |message| -> Result<(), Error> {
+        let Record::Letter(letter) = record(message) else {
+            return Ok(());
+        };
+        if taken >= limit {
+            return Ok(());
+        }
+        let decision = ledger.decide(&letter, &filter, &config.input.topics, args.again);
+        *totals.decisions.entry(decision).or_default() += 1;
+        match decision {
+            Decision::Send => {
+                taken += 1;
+                player.take(letter, message.payload().unwrap_or_default(), &mut totals)
+            }
+            _ => Ok(()),
+        }
+    })?;
+    player.finish(&mut totals)?;
+    totals.is_stopped = !is_read;
+    Ok(totals)
+}
+
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+    let headers = headers.map(|header| (header.key, header.value.unwrap_or_default()));
+    let at = message.timestamp().to_millis().map(WallTime);
+    Record::read(headers, message.payload().unwrap_or_default(), at)
+}
+
+/// The offsets of all input topics.
+fn inputs(config: &Config, topics: &Topics<'_>) -> Result<Vec<Extent>, Error> {
+    let mut found = Vec::new();
+    for topic in &config.input.topics {
+        let extent = topics.extent(topic)?;
+        found.push(extent.ok_or_else(|| kafka::Error::NoTopic {
+            topic: topic.clone(),
+            role: "input",
+            key: "input.topics",
+        })?);
+    }
+    Ok(found)
+}
+
+/// A letter on one line.
+#[expect(clippy::print_stdout, reason = "this is the command's answer")]
+fn print(letter: &Letter, bytes: usize) {
+    let bytes = letter.truncated.unwrap_or(bytes);
+    println!(
+        "{} {}, {} bytes: {}",
+        letter.origin,
+        letter.reason,
+        grouped(bytes as u64),
+        letter.error
+    );
+}
+
+fn report(args: &Args, totals: &Totals) {
+    let of = |decision| totals.decisions.get(&decision).copied().unwrap_or(0);
+    let reasons: Vec<String> = totals
+        .sent
+        .iter()
+        .map(|(reason, count)| format!("{reason} {}", grouped(*count)))
+        .collect();
+    let listed = if reasons.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", reasons.join(", "))
+    };
+    let word = if args.dry_run { "would be sent" } else { "sent" };
+    say(&format!("{} dead letters {word}{listed}", grouped(totals.all_sent())));
+    for (count, sentence) in [
+        (of(Decision::SentBefore), "were sent before; --again sends them once more"),
+        (
+            of(Decision::FailedAgain),
+            "were sent before and failed again; --again sends them once more",
+        ),
+        (
+            of(Decision::NoInput),
+            "came from no topic of input.topics, such as output records that were too large: they cannot be sent back",
+        ),
+        (totals.gone, "were cut, and their originals are gone from the input topics"),
+        (totals.too_large, "are larger than the input topic takes"),
+        (of(Decision::Filtered), "are not what was asked for"),
+    ] {
+        if count > 0 {
+            say(&format!("{} {sentence}", grouped(count)));
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Both sides from files.
+
+use std::path::{Path, PathBuf};
+
+use super::{Error, bar};
+use crate::clock;
+use crate::route::Arrival;
+use crate::shutdown::Shutdown;
+use crate::source::file::FileSource;
+use crate::store::Base;
+use crate::verify::{Comparison, Reach, Recomputation};
+
+/// Reads the output from a file; whether to its end.
+pub(super) fn output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdown) -> Result<bool, Error> {
+    let bar = bar(None, "bytes of the output");
+    let mut source = FileSource::open(path, |raw| Box::new(bar.wrap_read(raw)))?;
+    while let Some(chunk) = source.next_chunk()? {
+        if shutdown.is_requested() {
+            return Ok(false);
+        }
+        for (_, value) in chunk.messages() {
+            comparison.tell(value)?;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(true)
+}
+
+/// Reads the input from files: every window closes at their end, and nothing is forgotten. `None` when asked to stop before.
+pub(super) fn input<B: Base>(
+    paths: &[PathBuf],
+    recomputation: &mut Recomputation<B>,
+    comparison: &mut Comparison,
+    shutdown: &Shutdown,
+) -> Result<Option<Reach>, Error> {
+    let bar = bar(None, "bytes of the input");
+    for path in paths {
+        let mut source = FileSource::open(path, |raw| Box::new(bar.wrap_read(raw)))?;
+        while let Some(chunk) = source.next_chunk()? {
+            if shutdown.is_requested() {
+                return Ok(None);
+            }
+            let arrival = Arrival {
+                now: clock::now(),
+                timestamp: None,
+            };
+            let messages = chunk.messages().map(|(_, message)| (Some(message), arrival));
+            recomputation.messages(messages, comparison)?;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(Some(Reach::default()))
+}

@@ -1,0 +1,259 @@
+//! `alerttrail verify`: the answer recomputed from the input, held against the output.
+//!
+//! The ends of the output topic are asked for first, those of the input topics behind it: every row that is read then follows from input that is
+//! read, too. Both sides are read once; what is compared lies in a temporary folder. Nothing is written to any topic, and no position is kept.
+
+mod files;
+mod report;
+#[cfg(feature = "kafka")]
+mod topics;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Failure, configuration, grouped, say, signals};
+use crate::clock;
+use crate::config::{self, Config};
+use crate::decode::{Decoder, timestamp};
+use crate::emit::Emitter;
+use crate::route::{Router, Settings};
+use crate::shutdown::Shutdown;
+use crate::source::file;
+use crate::store::{self, Base};
+use crate::time::EventTime;
+use crate::verify::{self, Comparison, Reach, Recomputation, Report, Span};
+
+/// What to compare.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Compare only rows whose activity happened at this time or later, such as 2026-03-01T10:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<EventTime>,
+    /// Compare only rows whose activity happened before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<EventTime>,
+    /// Recompute from these files instead of the input topics, as `correlate` reads them; every window counts as closed
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    input: Vec<PathBuf>,
+    /// Compare with the rows in this file (JSON lines) instead of the output topic; nothing counts as forgotten
+    #[arg(long, value_name = "FILE")]
+    output_file: Option<PathBuf>,
+    /// Show so many rows of each kind and cause
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    examples: usize,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Where both sides are kept while it runs, in a folder that is removed at the end [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    temp_dir: Option<PathBuf>,
+}
+
+/// Why nothing can be compared.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Read(#[from] file::Error),
+    #[error(transparent)]
+    Verify(#[from] verify::Error),
+    #[cfg(feature = "kafka")]
+    #[error(transparent)]
+    Kafka(#[from] crate::kafka::Error),
+    #[cfg(not(feature = "kafka"))]
+    #[error("this program was built without Kafka: name files with --input and --output-file")]
+    NoKafka,
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Verify(error.into())
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Verify(error.into())
+    }
+}
+
+fn time(text: &str) -> Result<EventTime, String> {
+    let wrong = || "it is no time; write it as 2026-03-01T10:00:00Z, UTC unless it says another zone".to_owned();
+    timestamp::parse(text).ok_or_else(wrong)
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    super::log("warn");
+    let config = configuration(Some(&args.config))?;
+    if config.output.format != config::Format::Native {
+        return Err(Failure::usage(
+            "verify compares rows of output.format = \"native\" only, and the configuration says another one",
+        ));
+    }
+    let span = Span {
+        from: args.from.unwrap_or(EventTime::MIN),
+        to: args.to.unwrap_or(EventTime::MAX),
+    };
+    if span.from >= span.to {
+        return Err(Failure::usage("--from must be before --to"));
+    }
+    let files = args.input.iter().chain(&args.output_file);
+    files
+        .into_iter()
+        .try_for_each(|path| file::FileSource::check(path))
+        .map_err(Failure::failed)?;
+    let shutdown = Shutdown::default();
+    signals::watch(&shutdown).map_err(Failure::failed)?;
+    let began = clock::start();
+    let Some(report) = verify(args, &config, span, &shutdown).map_err(Failure::failed)? else {
+        return Err(Failure::failed("interrupted; nothing was compared to the end"));
+    };
+    match args.json {
+        true => report::print_json(&report),
+        false => report::print(&report, &names(args, &config)),
+    }
+    say(&format!("It took {:.1} s.", began.elapsed().as_secs_f64()));
+    match report.is_exact() {
+        true => Ok(()),
+        false => Err(Failure::failed(report::verdict(&report))),
+    }
+}
+
+/// What the two sides are called.
+struct Names {
+    input: String,
+    output: String,
+}
+
+fn names(args: &Args, config: &Config) -> Names {
+    let files = |paths: &[PathBuf]| -> Vec<String> { paths.iter().map(|path| path.display().to_string()).collect() };
+    Names {
+        input: match args.input.is_empty() {
+            true => config.input.topics.join(", "),
+            false => files(&args.input).join(", "),
+        },
+        output: match &args.output_file {
+            None => config.output.topic.clone(),
+            Some(path) => path.display().to_string(),
+        },
+    }
+}
+
+/// `None` when asked to stop before the end.
+fn verify(args: &Args, config: &Config, span: Span, shutdown: &Shutdown) -> Result<Option<Report>, Error> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("alerttrail-");
+    let folder = match &args.temp_dir {
+        Some(parent) => builder.tempdir_in(parent),
+        None => builder.tempdir(),
+    }?;
+    let base = base(folder.path(), config)?;
+    let comparison = Comparison::new(folder.path(), span, args.examples)?;
+    compare(base, comparison, args, config, shutdown)
+}
+
+#[cfg(feature = "rocksdb")]
+fn base(folder: &Path, config: &Config) -> Result<impl Base + use<>, store::Error> {
+    use crate::store::{Rocks, Shared};
+    let shared = Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX));
+    Rocks::open(&folder.join("state"), &shared)
+}
+
+#[cfg(not(feature = "rocksdb"))]
+fn base(_: &Path, _: &Config) -> Result<impl Base + use<>, store::Error> {
+    Ok(store::Memory::default())
+}
+
+fn compare<B: Base>(
+    base: B,
+    mut comparison: Comparison,
+    args: &Args,
+    config: &Config,
+    shutdown: &Shutdown,
+) -> Result<Option<Report>, Error> {
+    #[cfg(feature = "kafka")]
+    let asked = topics::Asked::new(args, config)?;
+    #[cfg(feature = "kafka")]
+    let limit = asked.limit;
+    #[cfg(not(feature = "kafka"))]
+    let limit = None;
+    let is_read = match &args.output_file {
+        Some(path) => files::output(path, &mut comparison, shutdown)?,
+        #[cfg(feature = "kafka")]
+        None => asked.output(config, &mut comparison, shutdown)?,
+        #[cfg(not(feature = "kafka"))]
+        None => return Err(Error::NoKafka),
+    };
+    if !is_read {
+        return Ok(None);
+    }
+    let mut recomputation = Recomputation::new(router(config, limit), base, emitter(config, limit))?;
+    let reach = match args.input.as_slice() {
+        #[cfg(feature = "kafka")]
+        [] => asked.input(config, &mut recomputation, &mut comparison, shutdown)?,
+        #[cfg(not(feature = "kafka"))]
+        [] => return Err(Error::NoKafka),
+        paths => files::input(paths, &mut recomputation, &mut comparison, shutdown)?,
+    };
+    let Some(mut reach) = reach else { return Ok(None) };
+    if args.output_file.is_some() {
+        reach.horizon = Reach::default().horizon;
+    }
+    let bar = bar(None, "rows recomputed");
+    let is_done = recomputation.end(&mut comparison, &mut |rows| {
+        bar.set_position(rows);
+        !shutdown.is_requested()
+    })?;
+    bar.finish_and_clear();
+    if !is_done {
+        return Ok(None);
+    }
+    let bar = self::bar(Some(100), "% compared");
+    let report = comparison.finish(reach, &mut |share| {
+        bar.set_position((share * 100.0) as u64);
+        !shutdown.is_requested()
+    })?;
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+/// Everything to one partition.
+fn router(config: &Config, limit: Option<usize>) -> Router {
+    let decoder = Decoder::new(config.decode.clone());
+    let decoder = match limit {
+        Some(limit) => decoder.with_limit(limit),
+        None => decoder,
+    };
+    let settings = Settings {
+        partitions: 1,
+        max_wait: config.watermark.max_wait,
+        max_future_skew: config.watermark.max_future_skew,
+        tenants: config.decode.tenants.is_some(),
+    };
+    Router::new(decoder, settings)
+}
+
+fn emitter(config: &Config, limit: Option<usize>) -> Emitter {
+    Emitter {
+        format: config.output.format,
+        widening: config.decode.widening,
+        summaries: false,
+        unmatched: false,
+        limit,
+    }
+}
+
+/// Draws on a terminal only.
+fn bar(length: Option<u64>, what: &'static str) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{bar:30} {human_pos}/{human_len} {msg} {eta} left"),
+        None => (ProgressBar::no_length(), "{spinner} {human_pos} {msg} {per_sec}"),
+    };
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar.with_message(what)
+}

@@ -1,0 +1,120 @@
+//! What several formats take out of the rows, in the terms that the standards share.
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::columns::Columns;
+use crate::decode::timestamp;
+use crate::join::Summary;
+use crate::time::{EventTime, WallTime};
+
+/// How many activities the summary of a finding lists: the first ones, in order of time. The others are told by their number.
+pub(super) const RELATED: usize = 100;
+
+/// `AlertSeverity`, as OCSF numbers it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Severity {
+    Unknown,
+    Informational,
+    Low,
+    Medium,
+    High,
+    Other,
+}
+
+impl Severity {
+    pub(super) fn of(alert: &Columns<'_>) -> Self {
+        match alert.text("AlertSeverity").as_deref() {
+            None => Self::Unknown,
+            Some("Informational") => Self::Informational,
+            Some("Low") => Self::Low,
+            Some("Medium") => Self::Medium,
+            Some("High") => Self::High,
+            Some(_) => Self::Other,
+        }
+    }
+
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Self::Unknown => 0,
+            Self::Informational => 1,
+            Self::Low => 2,
+            Self::Medium => 3,
+            Self::High => 4,
+            Self::Other => 99,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "Unknown",
+            Self::Informational => "Informational",
+            Self::Low => "Low",
+            Self::Medium => "Medium",
+            Self::High => "High",
+            Self::Other => "Other",
+        }
+    }
+}
+
+/// A time that a column holds, in any of the spellings that the tables use.
+pub(super) fn time(columns: &Columns<'_>, name: &str) -> Option<EventTime> {
+    timestamp::parse(&columns.text(name)?)
+}
+
+/// When what a summary says was so: `TimeGenerated` of the version that counted; for a withdrawal, which has no row, the close.
+pub(super) fn time_of(summary: &Summary, alert: &Columns<'_>) -> EventTime {
+    let closed = || summary.answer.closed_at.map(WallTime::to_event);
+    time(alert, "TimeGenerated")
+        .or_else(closed)
+        .or(summary.watermark)
+        .unwrap_or(summary.window.to)
+}
+
+/// The address in `IPAddress`: some workloads write a port behind it.
+pub(super) fn address(activity: &Columns<'_>) -> Option<IpAddr> {
+    let text = activity.text("IPAddress")?;
+    let text = text.trim();
+    let with_port = || text.parse().ok().map(|socket: SocketAddr| socket.ip());
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    text.parse().ok().or_else(with_port).or_else(bracketed)
+}
+
+/// The items of a column that is a list with commas, or a JSON array of strings, whatever stands around them.
+pub(super) fn items(columns: &Columns<'_>, name: &str) -> Vec<String> {
+    let text = columns.text(name).unwrap_or_default();
+    let item = |part: &str| {
+        part.trim_matches(|c: char| c.is_whitespace() || matches!(c, '[' | ']' | '"'))
+            .to_owned()
+    };
+    let mut items: Vec<String> = text.split(',').map(item).filter(|item| !item.is_empty()).collect();
+    items.dedup();
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_found_behind_what_workloads_write_around_them() {
+        let address = |text: &str| {
+            let row = format!(r#"{{"IPAddress":"{text}"}}"#);
+            address(&Columns::of(row.as_bytes())).map(|address| address.to_string())
+        };
+        assert_eq!(address("192.0.2.7").as_deref(), Some("192.0.2.7"));
+        assert_eq!(address("192.0.2.7:443").as_deref(), Some("192.0.2.7"));
+        assert_eq!(address("[2001:db8::1]:443").as_deref(), Some("2001:db8::1"));
+        assert_eq!(address("[2001:db8::1]").as_deref(), Some("2001:db8::1"));
+        assert_eq!(address("unknown"), None);
+        assert_eq!(address(""), None);
+    }
+
+    #[test]
+    fn lists_are_read_in_both_spellings() {
+        let row = br#"{"a":"InitialAccess, Exfiltration","b":"[\"T1078\",\"T1048\"]","c":""}"#;
+        let columns = Columns::of(row);
+        assert_eq!(items(&columns, "a"), ["InitialAccess", "Exfiltration"]);
+        assert_eq!(items(&columns, "b"), ["T1078", "T1048"]);
+        assert!(items(&columns, "c").is_empty());
+    }
+}

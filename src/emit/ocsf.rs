@@ -1,0 +1,258 @@
+//! Open Cybersecurity Schema Framework 1.8: a row is an API Activity (6003), a summary a Data Security Finding (2006). A row that is taken back
+//! is a Base Event (0), which no rule about activities or findings reads; a summary that is, the same finding, closed and deleted. The record
+//! of the native format is in `unmapped.alerttrail`, with the rows as the bytes they are.
+
+use super::Told;
+use super::columns::Columns;
+use super::facts::{self, Severity};
+use super::native;
+use super::object::Object;
+use crate::join::{Op, Output, Row, Summary};
+use crate::time::EventTime;
+
+const VERSION: &str = "1.8.0";
+
+pub(super) fn write(told: &Told<'_>, out: &mut Vec<u8>) {
+    Object::write(out, |event| {
+        match told.output {
+            Output::Row(row) => match told.activity {
+                Some(activity) => write_activity(told, row, &Columns::of(activity), event),
+                None => write_retraction(told, row, event),
+            },
+            Output::Summary(summary) => write_finding(told, summary, event),
+        }
+        event.object("unmapped", |unmapped| {
+            let own = unmapped.member(b"alerttrail");
+            native::write(told.output, told.headers, told.widening, told.how, own);
+        });
+    });
+}
+
+/// A class of events.
+struct Class {
+    uid: u32,
+    name: &'static str,
+    category_uid: u32,
+    category_name: &'static str,
+}
+
+const ACTIVITY: Class = Class {
+    uid: 6003,
+    name: "API Activity",
+    category_uid: 6,
+    category_name: "Application Activity",
+};
+
+const FINDING: Class = Class {
+    uid: 2006,
+    name: "Data Security Finding",
+    category_uid: 2,
+    category_name: "Findings",
+};
+
+const BASE: Class = Class {
+    uid: 0,
+    name: "Base Event",
+    category_uid: 0,
+    category_name: "Uncategorized",
+};
+
+/// `name` is what the standard calls the activity.
+fn write_class(class: &Class, activity_id: u32, name: &str, event: &mut Object<'_>) {
+    event.plain("class_uid", class.uid);
+    event.text("class_name", class.name);
+    event.plain("category_uid", class.category_uid);
+    event.text("category_name", class.category_name);
+    event.plain("activity_id", activity_id);
+    event.plain("type_uid", class.uid * 100 + activity_id);
+    event.text("type_name", format!("{}: {name}", class.name));
+}
+
+fn write_time(name: &str, time: EventTime, object: &mut Object<'_>) {
+    // The calendar's end stands for no end.
+    object.plain(name, time.clamp(EventTime::FIRST, EventTime::LAST).to_wall().0);
+}
+
+fn write_severity(severity: Severity, event: &mut Object<'_>) {
+    event.plain("severity_id", severity.number());
+    event.text("severity", severity.name());
+}
+
+/// `table` is where the event comes from, `original` what names it there.
+fn write_metadata(told: &Told<'_>, table: &str, original: Option<impl AsRef<[u8]>>, event: &mut Object<'_>) {
+    event.object("metadata", |metadata| {
+        metadata.text("version", VERSION);
+        metadata.object("product", |product| {
+            product.text("name", "alerttrail");
+            product.text("version", env!("CARGO_PKG_VERSION"));
+        });
+        metadata.text("uid", &told.headers.id);
+        metadata.text("correlation_uid", told.correlation_id());
+        metadata.json_if("original_event_uid", original);
+        if !told.tenant().is_empty() {
+            metadata.text("tenant_uid", told.tenant());
+        }
+        metadata.text("log_name", table);
+        if told.how == native::Alert::Cut && told.alert.is_some() {
+            metadata.plain("is_truncated", true);
+        }
+    });
+}
+
+fn write_activity(told: &Told<'_>, row: &Row, activity: &Columns<'_>, event: &mut Object<'_>) {
+    let action = activity.literal("ActionType");
+    match action {
+        Some(_) => write_class(&ACTIVITY, 99, "Other", event),
+        None => write_class(&ACTIVITY, 0, "Unknown", event),
+    }
+    event.json("activity_name", action.unwrap_or(br#""Unknown""#));
+    write_time("time", row.time, event);
+    write_severity(Severity::Unknown, event);
+    write_metadata(told, "CloudAppEvents", activity.id("ReportId"), event);
+    let application = activity.literal("Application");
+    event.object("api", |api| {
+        api.json("operation", action.unwrap_or(br#""Unknown""#));
+        api.object("service", |service| {
+            service.json_if("name", application);
+            service.json_if("uid", activity.id("ApplicationId"));
+        });
+    });
+    let (uid, name) = (activity.id("AccountObjectId"), activity.id("AccountId"));
+    event.object("actor", |actor| match uid.is_some() || name.is_some() {
+        true => actor.object("user", |user| {
+            user.json_if("uid", uid);
+            user.json_if("name", name);
+            user.json_if("display_name", activity.literal("AccountDisplayName"));
+            user.json_if("type", activity.literal("AccountType"));
+        }),
+        // Some name there must be.
+        false => actor.json("app_name", application.unwrap_or(br#""Unknown""#)),
+    });
+    event.object("src_endpoint", |endpoint| {
+        match facts::address(activity) {
+            Some(address) => endpoint.text("ip", address.to_string()),
+            None => endpoint.text("name", "Unknown"),
+        }
+        endpoint.json_if("isp", activity.literal("ISP"));
+        endpoint.object("location", |location| {
+            location.json_if("country", activity.literal("CountryCode"));
+            location.json_if("city", activity.literal("City"));
+        });
+    });
+    event.object("http_request", |request| {
+        request.json_if("user_agent", activity.literal("UserAgent"));
+    });
+    let (uid, name) = (activity.id("ObjectId"), activity.id("ObjectName"));
+    if uid.is_some() || name.is_some() {
+        event.list("resources", [(uid, name)], |(uid, name), resource| {
+            resource.json_if("uid", uid);
+            resource.json_if("name", name);
+            resource.json_if("type", activity.literal("ObjectType"));
+        });
+    }
+}
+
+fn write_retraction(told: &Told<'_>, row: &Row, event: &mut Object<'_>) {
+    write_class(&BASE, 99, "Other", event);
+    event.text("activity_name", "Retract");
+    write_time("time", row.time, event);
+    write_severity(Severity::Informational, event);
+    event.text(
+        "message",
+        "The activity does not belong to the alert any more: remove the record with this metadata.uid.",
+    );
+    write_metadata(told, "CloudAppEvents", None::<&[u8]>, event);
+}
+
+fn write_finding(told: &Told<'_>, summary: &Summary, event: &mut Object<'_>) {
+    let alert = Columns::of(told.alert.unwrap_or_default());
+    let activity = match summary {
+        Summary { op: Op::Delete, .. } => (3, "Close"),
+        summary if summary.answer.revision <= 1 => (1, "Create"),
+        _ => (2, "Update"),
+    };
+    write_class(&FINDING, activity.0, activity.1, event);
+    event.text("activity_name", activity.1);
+    write_time("time", facts::time_of(summary, &alert), event);
+    let (start, end) = native::bounds(summary.window, told.widening);
+    write_time("start_time", start, event);
+    write_time("end_time", end, event);
+    match summary.op {
+        Op::Upsert => write_severity(Severity::of(&alert), event),
+        // Whatever has a threshold must not count it.
+        Op::Delete => write_severity(Severity::Informational, event),
+    }
+    write_status(summary.op, &alert, event);
+    event.plain("is_alert", summary.op == Op::Upsert);
+    let title = alert.literal("AlertName").or_else(|| alert.literal("DisplayName"));
+    match summary.op {
+        Op::Upsert => event.json_if("message", title),
+        Op::Delete => event.text("message", "The alert has another key now: this finding is withdrawn."),
+    }
+    write_metadata(told, "SecurityAlert", alert.id("VendorOriginalId"), event);
+    event.object("finding_info", |info| write_finding_info(told, summary, &alert, info));
+    event.object("data_security", |security| {
+        security.object("policy", |policy| {
+            policy.json_if("name", title);
+            policy.json_if("uid", alert.id("AlertType"));
+        });
+    });
+}
+
+fn write_status(op: Op, alert: &Columns<'_>, event: &mut Object<'_>) {
+    let status = alert.text("Status");
+    let (id, name) = match (op, status.as_deref()) {
+        (Op::Delete, _) => (6, "Deleted"),
+        (Op::Upsert, None) => (0, "Unknown"),
+        (Op::Upsert, Some("New")) => (1, "New"),
+        (Op::Upsert, Some("InProgress")) => (2, "In Progress"),
+        (Op::Upsert, Some("Dismissed")) => (3, "Suppressed"),
+        (Op::Upsert, Some("Resolved")) => (4, "Resolved"),
+        (Op::Upsert, Some(other)) => (99, other),
+    };
+    event.plain("status_id", id);
+    event.text("status", name);
+}
+
+fn write_finding_info(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, info: &mut Object<'_>) {
+    info.text("uid", &told.headers.id);
+    info.text("uid_alt", summary.alert.system_alert_id.as_bytes());
+    if summary.op == Op::Delete {
+        return;
+    }
+    let title = alert.literal("AlertName").or_else(|| alert.literal("DisplayName"));
+    info.json_if("title", title);
+    info.json_if("desc", alert.literal("Description"));
+    info.json_if("src_url", alert.literal("AlertLink"));
+    if let Some(uid) = alert.id("AlertType") {
+        info.object("analytic", |analytic| {
+            analytic.json("uid", &uid);
+            analytic.json_if("name", title);
+            analytic.plain("type_id", 1);
+            analytic.text("type", "Rule");
+        });
+    }
+    // A vendor alone is no product.
+    if let Some(name) = alert.literal("ProductName").or_else(|| alert.literal("ProviderName")) {
+        info.object("product", |product| {
+            product.json("name", name);
+            product.json_if("vendor_name", alert.literal("VendorName"));
+        });
+    }
+    for (name, time) in [
+        ("created_time", facts::time(alert, "ProcessingEndTime")),
+        ("modified_time", facts::time(alert, "TimeGenerated")),
+        ("first_seen_time", summary.answer.first),
+        ("last_seen_time", summary.answer.last),
+    ] {
+        if let Some(time) = time {
+            write_time(name, time, info);
+        }
+    }
+    info.plain("related_events_count", summary.answer.activities);
+    info.list("related_events", &summary.related, |(time, activity), event| {
+        event.text("uid", super::pair_id(&summary.alert, *activity));
+        event.text("type", ACTIVITY.name);
+        write_time("created_time", *time, event);
+    });
+}

@@ -1,0 +1,304 @@
+//! What this instance has to say, out of the stores that are open here; and, where it was asked first, what the others say.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tokio::sync::Semaphore;
+
+use super::failure::Failure;
+use super::group::{Ask, Group};
+use super::status::{Counted, Rates};
+use crate::clock;
+use crate::config::{Config, Http, Secret};
+use crate::metrics::Metrics;
+use crate::pipeline::exposed::Exposed;
+use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, Status};
+use crate::query::{self, Asked, Filter, Partition, Settings};
+use crate::record::AlertId;
+use crate::shutdown::Shutdown;
+use crate::time::WallTime;
+
+#[cfg(feature = "rocksdb")]
+pub(super) type Store<'r> = crate::store::Snapshot<'r>;
+/// State in memory is its owner's alone.
+#[cfg(not(feature = "rocksdb"))]
+pub(super) type Store<'r> = &'r crate::store::Memory;
+
+/// Questions that are answered at one time, at the most: the data path needs the machine.
+const AT_ONCE: usize = 4;
+/// How long a question waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What answers.
+#[derive(Clone)]
+pub(super) struct Server(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    exposed: Arc<Exposed>,
+    shutdown: Shutdown,
+    turns: Arc<Semaphore>,
+    /// Held while the input is read for an explanation: once at a time.
+    scans: std::sync::Mutex<()>,
+    started: WallTime,
+    group: Group,
+    rates: Rates,
+    counted: Counted,
+}
+
+impl Server {
+    pub(super) fn new(config: &Config, metrics: Arc<Metrics>, exposed: Arc<Exposed>, shutdown: Shutdown) -> Self {
+        let decode = &config.decode;
+        let tenants = decode
+            .tenants
+            .iter()
+            .flat_map(|tenants| tenants.iter().map(|(entra, _)| entra.to_owned()));
+        let settings = Settings {
+            widening: decode.widening,
+            ignore_case: decode.ignore_case,
+            alert_key: decode.alert_key.iter().map(|key| key.path.keys().join(".")).collect(),
+            tenants: tenants.collect(),
+            out_of_orderness: config.watermark.out_of_orderness,
+            idle_timeout: config.watermark.idle_timeout,
+        };
+        Self(Arc::new(Inner {
+            settings,
+            metrics,
+            shutdown,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            scans: std::sync::Mutex::default(),
+            started: clock::now(),
+            group: Group::new(config, Arc::clone(&exposed)),
+            rates: Rates::default(),
+            counted: Counted::default(),
+            exposed,
+            config: config.clone(),
+        }))
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(super) fn http(&self) -> &Http {
+        &self.0.config.http
+    }
+
+    pub(super) fn token(&self) -> Option<&Secret> {
+        self.0.config.http.token.as_ref()
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn exposed(&self) -> &Exposed {
+        &self.0.exposed
+    }
+
+    pub(super) fn group(&self) -> &Group {
+        &self.0.group
+    }
+
+    #[cfg(feature = "kafka")]
+    pub(super) fn scans(&self) -> &std::sync::Mutex<()> {
+        &self.0.scans
+    }
+
+    pub(super) fn rates(&self) -> &Rates {
+        &self.0.rates
+    }
+
+    pub(super) fn counted(&self) -> &Counted {
+        &self.0.counted
+    }
+
+    pub(super) fn started(&self) -> WallTime {
+        self.0.started
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.0.shutdown.is_requested()
+    }
+
+    /// Answers a question on a thread that may wait for the disk, when there is a turn.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let busy = || {
+            Failure::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many questions at once; ask again in a moment",
+            )
+        };
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.0.turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(busy()) };
+        let server = self.clone();
+        let answered = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            question(&server)
+        });
+        let failed = |_| {
+            Failure::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the question could not be answered: a fault of the program",
+            )
+        };
+        answered.await.map_err(failed)?
+    }
+
+    /// Hands the states of the partitions that are joined here to `look`; those only that hold one of these alerts, if any are named.
+    pub(super) fn with<T>(
+        &self,
+        alerts: Option<&[AlertId]>,
+        look: impl FnOnce(&[Partition<'_, Store<'_>>]) -> Result<T, query::Error>,
+    ) -> Result<T, Failure> {
+        #[cfg(not(feature = "rocksdb"))]
+        {
+            let _ = alerts;
+            Ok(look(&[])?)
+        }
+        #[cfg(feature = "rocksdb")]
+        {
+            use crate::join::View;
+            let readers = self.0.exposed.readers.open();
+            let snapshots: Vec<_> = readers.iter().map(|(number, reader)| (*number, reader.snapshot())).collect();
+            let mut partitions = Vec::new();
+            for (number, snapshot) in &snapshots {
+                let mut is_wanted = alerts.is_none();
+                for alert in alerts.unwrap_or_default() {
+                    is_wanted |= View::holds(snapshot, alert).map_err(query::Error::from)?;
+                }
+                if is_wanted {
+                    let view = View::open(snapshot, Some(self.0.config.state.retention)).map_err(query::Error::from)?;
+                    partitions.push(Partition {
+                        number: u32::try_from(*number).unwrap_or(0),
+                        view,
+                    });
+                }
+            }
+            Ok(look(&partitions)?)
+        }
+    }
+
+    /// The partitions of the repartition topic that are joined here.
+    pub(super) fn own_partitions(&self) -> BTreeSet<u32> {
+        #[cfg(feature = "rocksdb")]
+        {
+            let readers = self.0.exposed.readers.open();
+            readers.iter().filter_map(|(number, _)| u32::try_from(*number).ok()).collect()
+        }
+        #[cfg(not(feature = "rocksdb"))]
+        BTreeSet::new()
+    }
+
+    /// Partitions that are not among these.
+    pub(super) fn unanswered(&self, answered: &BTreeSet<u32>) -> Vec<u32> {
+        let all = 0..self.0.config.repartition.partitions;
+        all.filter(|partition| !answered.contains(partition)).collect()
+    }
+
+    pub(super) fn list(&self, filter: &Filter, cursor: Option<&str>, limit: usize, ask: &Ask) -> Result<AlertList, Failure> {
+        let mut answered = self.own_partitions();
+        let mut pages = vec![self.with(None, |partitions| {
+            query::list(partitions, &self.0.settings, filter, cursor, limit)
+        })?];
+        for (_, page) in self.0.group.ask::<AlertList>(ask) {
+            if let Ok(page) = page {
+                let missing: BTreeSet<u32> = page.unanswered_partitions.iter().copied().collect();
+                answered.extend((0..self.0.config.repartition.partitions).filter(|partition| !missing.contains(partition)));
+                pages.push(page);
+            }
+        }
+        let mut page = query::merge_lists(pages, limit)?;
+        page.unanswered_partitions = self.unanswered(&answered);
+        Ok(page)
+    }
+
+    pub(super) fn alert(&self, id: &str, tenant: Option<&str>, ask: &Ask) -> Result<AlertDetail, Failure> {
+        self.one(id, tenant, ask, |found| query::alert(found, &self.0.settings))
+    }
+
+    pub(super) fn activities(
+        &self,
+        id: &str,
+        tenant: Option<&str>,
+        cursor: Option<&str>,
+        limit: usize,
+        ask: &Ask,
+    ) -> Result<ActivityList, Failure> {
+        self.one(id, tenant, ask, |found| {
+            query::activities(found, &self.0.settings, cursor, limit)
+        })
+    }
+
+    pub(super) fn explain(&self, id: &str, tenant: Option<&str>, scan: bool, ask: &Ask) -> Result<Explanation, Failure> {
+        let explanation = self.explain_by_state(id, tenant, ask)?;
+        match scan && ask.is_first() {
+            #[cfg(feature = "kafka")]
+            true => self.scan(explanation),
+            _ => Ok(explanation),
+        }
+    }
+
+    fn explain_by_state(&self, id: &str, tenant: Option<&str>, ask: &Ask) -> Result<Explanation, Failure> {
+        let asked = Asked { now: clock::now() };
+        match self.here(id, tenant, |found| query::explain(found, &self.0.settings, asked))? {
+            Some(explanation) => Ok(explanation),
+            None => {
+                let others = self
+                    .0
+                    .group
+                    .ask::<Explanation>(ask)
+                    .into_iter()
+                    .filter_map(|(_, answer)| answer.ok());
+                let known = others.into_iter().find(|explanation| explanation.status != Status::Unknown);
+                match known {
+                    Some(known) => Ok(known),
+                    None => self.with(None, |partitions| Ok(query::unknown(partitions, id, tenant))),
+                }
+            }
+        }
+    }
+
+    /// What is asked of one alert, here or where its partition is.
+    fn one<T: serde::de::DeserializeOwned + Send>(
+        &self,
+        id: &str,
+        tenant: Option<&str>,
+        ask: &Ask,
+        answer: impl FnOnce(&query::Found<'_, '_, Store<'_>>) -> Result<T, query::Error>,
+    ) -> Result<T, Failure> {
+        if let Some(answer) = self.here(id, tenant, answer)? {
+            return Ok(answer);
+        }
+        let mut unreachable = None;
+        for (_, answer) in self.0.group.ask::<T>(ask) {
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(failure) if failure.status == StatusCode::NOT_FOUND => {}
+                Err(failure) => unreachable = Some(failure),
+            }
+        }
+        // An instance that did not answer may have it.
+        Err(unreachable.unwrap_or_else(|| Failure::no_such_alert(id)))
+    }
+
+    fn here<T>(
+        &self,
+        id: &str,
+        tenant: Option<&str>,
+        answer: impl FnOnce(&query::Found<'_, '_, Store<'_>>) -> Result<T, query::Error>,
+    ) -> Result<Option<T>, Failure> {
+        let ids = self.0.settings.ids(id, tenant);
+        self.with(Some(&ids), |partitions| {
+            let found = query::find(partitions, &self.0.settings, id, tenant)?;
+            found.map(|found| answer(&found)).transpose()
+        })
+    }
+}

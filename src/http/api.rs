@@ -1,0 +1,276 @@
+//! The paths of the API and their parameters.
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{OriginalUri, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::answers::Server;
+use super::failure::Failure;
+use super::group::Ask;
+use super::guard::guard;
+use super::openapi::{self, Refusals};
+use crate::decode::timestamp;
+use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, ProcessorStatus};
+use crate::query::{Filter, Which};
+use crate::time::EventTime;
+
+/// Entries on a page, at the most.
+const MOST: u32 = 500;
+
+/// Everything under `/api/v1`.
+pub(super) fn routes(server: &Server) -> Router<Server> {
+    Router::new()
+        .route("/alerts", get(alerts))
+        .route("/alerts/{id}", get(alert))
+        .route("/alerts/{id}/activities", get(activities))
+        .route("/alerts/{id}/explain", get(explain))
+        .route("/status", get(status))
+        .route("/openapi.json", get(document))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn_with_state(server.clone(), guard))
+}
+
+/// Where an alert must stand.
+#[derive(Deserialize, ToSchema, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+enum StatusParam {
+    Open,
+    Closed,
+    Matched,
+    Unmatched,
+}
+
+/// Which of an alert's times is meant.
+#[derive(Deserialize, ToSchema, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum TimeParam {
+    Generated,
+    Window,
+}
+
+/// Which alerts are asked for.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    /// Where they stand.
+    #[param(inline)]
+    status: Option<StatusParam>,
+    /// `AlertSeverity`, whatever its case.
+    severity: Option<String>,
+    /// A text in the ids, the name, the provider, the product or the entities, whatever its case.
+    text: Option<String>,
+    /// Not before this time.
+    #[param(format = DateTime)]
+    from: Option<String>,
+    /// Before this time.
+    #[param(format = DateTime)]
+    to: Option<String>,
+    /// Which time the two are about: `generated` unless given.
+    #[param(inline)]
+    time: Option<TimeParam>,
+    /// The Entra tenant id.
+    tenant_id: Option<String>,
+    /// Entries on a page; 50 unless given.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// Where to go on: what a page gave as `next_cursor`, or an alert as `cursor`.
+    #[param(pattern = "^[0-9a-f]+$")]
+    cursor: Option<String>,
+}
+
+/// Which alert is asked for.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct AlertParams {
+    /// The Entra tenant id, where several have an alert of this id.
+    tenant_id: Option<String>,
+}
+
+/// What is to be explained.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ExplainParams {
+    /// The Entra tenant id, where several have an alert of this id.
+    tenant_id: Option<String>,
+    /// Whether the ends of the input topics and of the dead letters are read too: seconds.
+    scan: Option<bool>,
+}
+
+/// Which activities are asked for.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ActivityParams {
+    /// The Entra tenant id, where several have an alert of this id.
+    tenant_id: Option<String>,
+    /// Entries on a page; 100 unless given.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// Where to go on: what a page gave as `next_cursor`.
+    #[param(pattern = "^[0-9a-f]+$")]
+    cursor: Option<String>,
+}
+
+/// Nothing can be said.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParams {}
+
+impl ListParams {
+    fn filter(&self) -> Result<Filter, Failure> {
+        Ok(Filter {
+            status: self.status.map(|status| match status {
+                StatusParam::Open => Which::Open,
+                StatusParam::Closed => Which::Closed,
+                StatusParam::Matched => Which::Matched,
+                StatusParam::Unmatched => Which::Unmatched,
+            }),
+            severity: self.severity.clone(),
+            text: self.text.clone(),
+            from: time("from", self.from.as_deref())?,
+            to: time("to", self.to.as_deref())?,
+            by_window: self.time == Some(TimeParam::Window),
+            tenant_id: self.tenant_id.clone(),
+        })
+    }
+}
+
+/// Alerts held, the latest first.
+#[utoipa::path(get, path = "/api/v1/alerts", params(ListParams), tag = "alerts",
+    responses((status = 200, description = "A page of alerts", body = AlertList), Refusals))]
+async fn alerts(
+    State(server): State<Server>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    params: Result<Query<ListParams>, QueryRejection>,
+) -> Result<Json<AlertList>, Failure> {
+    let params = given(params)?;
+    let (filter, limit, ask) = (params.filter()?, limit(params.limit, 50)?, Ask::of(&uri, &headers));
+    let listed = server.look(move |server| server.list(&filter, params.cursor.as_deref(), limit, &ask));
+    listed.await.map(Json)
+}
+
+/// One alert.
+#[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts",
+    params(("id" = String, Path, description = "`SystemAlertId`"), AlertParams),
+    responses((status = 200, description = "The alert", body = AlertDetail), Refusals))]
+async fn alert(
+    State(server): State<Server>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+    params: Result<Query<AlertParams>, QueryRejection>,
+) -> Result<Json<AlertDetail>, Failure> {
+    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let found = server.look(move |server| server.alert(&id, params.tenant_id.as_deref(), &ask));
+    found.await.map(Json)
+}
+
+/// An alert's activities, in order of time.
+#[utoipa::path(get, path = "/api/v1/alerts/{id}/activities", tag = "alerts",
+    params(("id" = String, Path, description = "`SystemAlertId`"), ActivityParams),
+    responses((status = 200, description = "A page of activities", body = ActivityList), Refusals))]
+async fn activities(
+    State(server): State<Server>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+    params: Result<Query<ActivityParams>, QueryRejection>,
+) -> Result<Json<ActivityList>, Failure> {
+    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let limit = limit(params.limit, 100)?;
+    let found = server.look(move |server| {
+        let (tenant, cursor) = (params.tenant_id.as_deref(), params.cursor.as_deref());
+        server.activities(&id, tenant, cursor, limit, &ask)
+    });
+    found.await.map(Json)
+}
+
+/// Why an alert has, or has not, been answered as it was. An id that is not held is explained too.
+#[utoipa::path(get, path = "/api/v1/alerts/{id}/explain", tag = "alerts",
+    params(("id" = String, Path, description = "`SystemAlertId`"), ExplainParams),
+    responses((status = 200, description = "What was found", body = Explanation), Refusals))]
+async fn explain(
+    State(server): State<Server>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+    params: Result<Query<ExplainParams>, QueryRejection>,
+) -> Result<Json<Explanation>, Failure> {
+    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let found = server.look(move |server| {
+        let (tenant, scan) = (params.tenant_id.as_deref(), params.scan == Some(true));
+        server.explain(&id, tenant, scan, &ask)
+    });
+    found.await.map(Json)
+}
+
+/// What the processor is doing.
+#[utoipa::path(get, path = "/api/v1/status", tag = "processor",
+    responses((status = 200, description = "The status of the group", body = ProcessorStatus), Refusals))]
+async fn status(
+    State(server): State<Server>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    params: Result<Query<NoParams>, QueryRejection>,
+) -> Result<Json<ProcessorStatus>, Failure> {
+    let NoParams {} = given(params)?;
+    let ask = Ask::of(&uri, &headers);
+    server.look(move |server| server.status(&ask)).await.map(Json)
+}
+
+/// This document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "processor",
+    responses((status = 200, description = "The OpenAPI document", body = serde_json::Value), Refusals))]
+async fn document(params: Result<Query<NoParams>, QueryRejection>) -> Result<Json<utoipa::openapi::OpenApi>, Failure> {
+    let NoParams {} = given(params)?;
+    Ok(Json(openapi::document()))
+}
+
+async fn no_such_path(uri: OriginalUri) -> Failure {
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {}; /api/v1/openapi.json lists what there is", uri.path()),
+    )
+}
+
+async fn no_such_method() -> Failure {
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "the API only answers GET")
+}
+
+fn given<T>(params: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
+    params
+        .map(|Query(params)| params)
+        .map_err(|problem| Failure::parameter(problem.body_text()))
+}
+
+fn named(id: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
+    id.map(|Path(id)| id)
+        .map_err(|problem| Failure::parameter(problem.body_text()))
+}
+
+fn limit(given: Option<u32>, otherwise: u32) -> Result<usize, Failure> {
+    let limit = given.unwrap_or(otherwise);
+    match usize::try_from(limit) {
+        Ok(limit) if (1..=MOST as usize).contains(&limit) => Ok(limit),
+        _ => Err(Failure::parameter(format!(
+            "limit is {limit}; it must lie between 1 and {MOST}"
+        ))),
+    }
+}
+
+fn time(name: &str, given: Option<&str>) -> Result<Option<EventTime>, Failure> {
+    let Some(text) = given else { return Ok(None) };
+    // In a query a plus stands for a space; in a time it can only have been the sign of an offset.
+    let parsed = timestamp::parse(text).or_else(|| timestamp::parse(&text.replace(' ', "+")));
+    let wrong = || Failure::parameter(format!("{name} is no time such as 2026-03-01T10:00:00Z"));
+    parsed.ok_or_else(wrong).map(Some)
+}

@@ -1,0 +1,57 @@
+//! Why a request has no answer: a status and a sentence, as JSON.
+
+use axum::Json;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::query::{self, shapes::Problem};
+
+/// Why a request has no answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Failure {
+    pub(super) status: StatusCode,
+    pub(super) sentence: String,
+}
+
+impl Failure {
+    pub(super) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
+        Self {
+            status,
+            sentence: sentence.into(),
+        }
+    }
+
+    /// A parameter that cannot be used.
+    pub(super) fn parameter(sentence: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, sentence)
+    }
+
+    pub(super) fn no_such_alert(id: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("no alert of the id {id:?} is held; its explain says what may have become of it"),
+        )
+    }
+}
+
+impl From<query::Error> for Failure {
+    fn from(error: query::Error) -> Self {
+        let status = match error {
+            query::Error::Cursor => StatusCode::BAD_REQUEST,
+            query::Error::Ambiguous { .. } => StatusCode::CONFLICT,
+            query::Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let problem = Json(Problem { error: self.sentence });
+        let challenge: [(HeaderName, &str); 1] = [(header::WWW_AUTHENTICATE, "Bearer")];
+        match self.status {
+            StatusCode::UNAUTHORIZED => (self.status, challenge, problem).into_response(),
+            status => (status, problem).into_response(),
+        }
+    }
+}

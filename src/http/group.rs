@@ -1,0 +1,125 @@
+//! The other instances of the group: which there are, and what they answer.
+//!
+//! A question that comes from another instance carries a header and is answered out of what is here: so none goes in circles.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode, Uri};
+use serde::de::DeserializeOwned;
+
+use super::failure::Failure;
+use crate::config::{Config, Secret};
+use crate::pipeline::exposed::{Exposed, Member};
+use crate::query::shapes::Problem;
+
+/// The header of a question that comes from another instance.
+const HOP: &str = "alerttrail-hop";
+/// How long another instance is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The others.
+pub(super) struct Group {
+    exposed: Arc<Exposed>,
+    agent: ureq::Agent,
+    token: Option<Secret>,
+}
+
+/// A question, as it can be asked again.
+pub(super) struct Ask {
+    path: String,
+    is_first: bool,
+}
+
+impl Ask {
+    /// Whether it does not come from another instance.
+    pub(super) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    pub(super) fn of(uri: &Uri, headers: &HeaderMap) -> Self {
+        Self {
+            path: uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            is_first: !headers.contains_key(HOP),
+        }
+    }
+}
+
+impl Group {
+    pub(super) fn new(config: &Config, exposed: Arc<Exposed>) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .http_status_as_error(false)
+            .proxy(None)
+            .build();
+        Self {
+            exposed,
+            agent: agent.into(),
+            token: config.http.token.clone(),
+        }
+    }
+
+    /// The others, as the broker last told of them.
+    pub(super) fn others(&self) -> Vec<Member> {
+        let own = self.exposed.instance();
+        let members = self.exposed.members();
+        members.into_iter().filter(|member| member.instance != own).collect()
+    }
+
+    /// What each of the others answers; nothing when this question comes from one of them.
+    pub(super) fn ask<T: DeserializeOwned + Send>(&self, ask: &Ask) -> Vec<(Member, Result<T, Failure>)> {
+        if !ask.is_first {
+            return Vec::new();
+        }
+        std::thread::scope(|scope| {
+            let asked: Vec<_> = self
+                .others()
+                .into_iter()
+                .map(|member| {
+                    let address = member.address.clone();
+                    let answer = scope.spawn(move || self.ask_one(address.as_deref(), &ask.path));
+                    (member, answer)
+                })
+                .collect();
+            let fault = || unreachable("it", "the question ended unexpectedly");
+            asked
+                .into_iter()
+                .map(|(member, answer)| (member, answer.join().unwrap_or_else(|_| Err(fault()))))
+                .collect()
+        })
+    }
+
+    fn ask_one<T: DeserializeOwned>(&self, address: Option<&str>, path: &str) -> Result<T, Failure> {
+        let Some(address) = address else {
+            return Err(unreachable("an instance", "its http.listen is off"));
+        };
+        let mut request = self.agent.get(format!("http://{address}{path}")).header(HOP, "1");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {}", token.expose()));
+        }
+        let failed = |cause: ureq::Error| unreachable(address, &cause.to_string());
+        let mut response = request.call().map_err(failed)?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(64 << 20)
+            .read_to_string()
+            .map_err(failed)?;
+        if response.status() != 200 {
+            let said = serde_json::from_str::<Problem>(&text).map_or_else(|_| "no reason".to_owned(), |problem| problem.error);
+            let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            return Err(match status {
+                StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::CONFLICT => Failure::new(status, said),
+                _ => unreachable(address, &said),
+            });
+        }
+        serde_json::from_str(&text).map_err(|cause| unreachable(address, &format!("its answer cannot be read: {cause}")))
+    }
+}
+
+fn unreachable(address: &str, cause: &str) -> Failure {
+    Failure::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("{address}, another instance of the group, cannot be asked: {cause}; what it owns is not known here"),
+    )
+}

@@ -1,0 +1,79 @@
+// What can be taken along: JSON, CSV, and the query that finds the same in Sentinel.
+
+import { isExact } from './api.js';
+
+/** JSON with indents. */
+export const pretty = (value) => JSON.stringify(value, null, 2);
+
+/** Hands a file to the browser. */
+export function download(name, type, text) {
+  const url = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+/** A name for a file from an id, which may hold anything. */
+export const fileName = (id, ending) => `alert-${id.replace(/[^\w.-]+/g, '_').slice(0, 80)}.${ending}`;
+
+/** A cell of CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it. */
+export function cell(value) {
+  if (value === null || value === undefined) return '';
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  const isText = typeof value === 'string';
+  let text = isText ? value : JSON.stringify(value);
+  if (isText && /^[\s]*[=+\-@\t\r|]/.test(text)) text = `'${text}`;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+const lines = (rows) => rows.map((row) => `${row.map(cell).join(',')}\r\n`).join('');
+
+const ALERT_COLUMNS = ['system_alert_id', 'tenant_id', 'correlation_id', 'status', 'alert_name', 'severity', 'provider_name', 'product_name', 'alert_status', 'time_generated', 'activity_count', 'late_count', 'first_activity_time', 'last_activity_time', 'revision', 'closed_by', 'closed_at', 'complete', 'partition'];
+
+/** Alerts of the list as CSV (RFC 4180). */
+export function alertRowsCsv(alerts) {
+  const body = alerts.map((alert) => [...ALERT_COLUMNS.map((name) => alert[name]), alert.window.start, alert.window.end]);
+  return lines([[...ALERT_COLUMNS, 'window_start', 'window_end'], ...body]);
+}
+
+/** Activities as CSV: id, time and lateness, then every column that a row has; nested values are JSON. */
+export function activitiesCsv(activities) {
+  const columns = [...new Set(activities.flatMap(({ activity }) => (isRow(activity) ? Object.keys(activity) : [])))];
+  const body = activities.map((item) => [item.id, item.activity_time, item.late, ...columns.map((name) => (isRow(item.activity) && Object.hasOwn(item.activity, name) ? item.activity[name] : null))]);
+  return lines([['id', 'activity_time', 'late', ...columns], ...body]);
+}
+
+const isRow = (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !isExact(value);
+
+/** A literal of KQL: nothing in it can end the string. */
+export function kqlText(text) {
+  const escaped = text.replace(/[\\"'\u0000-\u001f\u007f\u2028\u2029]/g, (c) => (c === '\\' || c === '"' || c === "'" ? `\\${c}` : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`));
+  return `"${escaped}"`;
+}
+
+/** The query that gives the same rows in Sentinel; `settings` are those of the status, `null` where they are not known. */
+export function kql(alert, settings) {
+  const isInclusive = settings?.bounds === 'inclusive';
+  const fold = (column) => (settings?.ignore_case ? `tolower(${column})` : column);
+  const datetime = (text) => `datetime(${text.replace(/[^\dTZ:.+-]/g, '')})`;
+  return [
+    `let AlertId = ${kqlText(alert.system_alert_id)};`,
+    `let Start = ${datetime(alert.window.start)};  // the window, with the configured margins`,
+    `let End = ${datetime(alert.window.end)};`,
+    'let Alert = SecurityAlert',
+    `    | where TimeGenerated >= ${datetime(alert.time_generated)} - 1d`,
+    '    | where SystemAlertId == AlertId',
+    '    | summarize arg_max(TimeGenerated, *) by SystemAlertId',
+    `    | extend AlertKey = ${fold('AlertType')};`,
+    'CloudAppEvents',
+    '| where TimeGenerated >= Start - 1d',
+    '| extend correlationId = tostring(parse_json(tostring(RawEventData.Data)).cid)',
+    `| where ${fold('correlationId')} == ${fold(kqlText(alert.correlation_id))}`,
+    `| extend ActivityKey = ${fold('correlationId')}, CreationTime = todatetime(RawEventData.CreationTime)`,
+    `| where CreationTime ${isInclusive ? '>=' : '>'} Start and CreationTime ${isInclusive ? '<=' : '<'} End`,
+    '| join kind=inner Alert on $left.ActivityKey == $right.AlertKey',
+    '| order by CreationTime asc',
+  ].join('\n');
+}

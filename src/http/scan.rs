@@ -1,0 +1,94 @@
+//! What reading the input adds to an explanation.
+
+use std::sync::TryLockError;
+
+use axum::http::StatusCode;
+
+use super::answers::Server;
+use super::failure::Failure;
+use crate::clock;
+use crate::pipeline::scan::{Scanned, scan};
+use crate::query::shapes::{Explanation, Finding, Scan, Status};
+use crate::query::{Cause, DeadRecord, OtherPath};
+
+impl Server {
+    /// The explanation with what the input and the dead letters know.
+    pub(super) fn scan(&self, mut explanation: Explanation) -> Result<Explanation, Failure> {
+        let busy = "the input is being read for another explanation; ask again in some seconds";
+        let _turn = match self.scans().try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, busy)),
+        };
+        let began = clock::start();
+        let key = explanation.correlation_id.clone().unwrap_or_default();
+        let scanned = scan(self.config(), &explanation.system_alert_id, &key);
+        let scanned = scanned.map_err(|error| Failure::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+        let mut more: Vec<Finding> = Vec::new();
+        more.extend(self.other_paths(&scanned));
+        more.extend(dead_letters(&scanned));
+        // Where no activity was found, what the input knows is the cause.
+        let is_cause = matches!(explanation.status, Status::Unmatched | Status::Unknown) && !more.is_empty();
+        if is_cause {
+            explanation.verdict.clone_from(&more[0].sentence);
+            explanation.findings.splice(0..0, more);
+        } else {
+            explanation.findings.extend(more);
+        }
+        explanation.scan = Some(Scan {
+            messages: scanned.messages,
+            bytes: scanned.bytes,
+            dead_letters: scanned.dead_letters,
+            is_whole: scanned.is_whole,
+            seconds: began.elapsed().as_secs_f64(),
+        });
+        Ok(explanation)
+    }
+
+    fn other_paths(&self, scanned: &Scanned) -> Option<Finding> {
+        let configured = &self.config().decode.activity_key;
+        let is_configured = |path: &String| configured.iter().any(|key| key.path.keys().join(".") == *path);
+        let others = scanned.places.iter().filter(|(path, _)| !is_configured(path));
+        let paths: Vec<OtherPath> = others
+            .map(|(path, (activities, (topic, partition, offset)))| OtherPath {
+                path: path.clone(),
+                activities: *activities,
+                topic: topic.clone(),
+                partition: u32::try_from(*partition).unwrap_or(0),
+                offset: *offset,
+            })
+            .collect();
+        let most = paths.iter().max_by_key(|path| path.activities)?;
+        Some(Finding {
+            sentence: format!(
+                "The input has its correlation id in other places too: {} of the activities read at {}; add the path to correlation.activity_key if it is the key.",
+                most.activities, most.path
+            ),
+            cause: Cause::KeyUnderOtherPath { paths },
+        })
+    }
+}
+
+fn dead_letters(scanned: &Scanned) -> Option<Finding> {
+    let record = |headers: &std::collections::BTreeMap<String, String>| {
+        let header = |name: &str| headers.get(name).cloned().unwrap_or_default();
+        DeadRecord {
+            reason: header("alerttrail.reason"),
+            topic: header("alerttrail.topic"),
+            partition: header("alerttrail.partition"),
+            offset: header("alerttrail.offset"),
+            index: header("alerttrail.index"),
+        }
+    };
+    let records: Vec<DeadRecord> = scanned.dead.iter().map(record).collect();
+    let first = records.first()?;
+    Some(Finding {
+        sentence: format!(
+            "{} of the dead letters read {} its id or its correlation id; the first went there as {}.",
+            records.len(),
+            if records.len() == 1 { "holds" } else { "hold" },
+            first.reason
+        ),
+        cause: Cause::InDeadLetters { records },
+    })
+}

@@ -1,0 +1,287 @@
+//! What the processor is doing: watermarks, positions, rates, sizes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::answers::{Server, Store};
+use super::failure::Failure;
+use super::group::Ask;
+use crate::clock;
+use crate::config::{Delivery, Unmatched};
+use crate::join::Counted as What;
+use crate::metrics::Passed;
+use crate::query::shapes::{
+    InstanceStatus, PartitionStatus, ProcessorStatus, ReasonCount, SettingsStatus, SourceStatus, TableCount, Throughput, Totals,
+};
+use crate::query::{self, Partition};
+use crate::time::Bounds;
+
+/// How often it is looked what has passed through.
+const EVERY: Duration = Duration::from_secs(1);
+/// Over so many looks rates are told.
+const LOOKS: usize = 11;
+/// How long a count of alerts is good for: it goes over all of them.
+const FRESH: Duration = Duration::from_secs(15);
+/// No more alerts than this are counted in a partition.
+const MOST: usize = 1_000_000;
+
+/// What has passed through at the last looks, oldest first.
+#[derive(Default)]
+pub(super) struct Rates(Mutex<VecDeque<(Instant, Passed)>>);
+
+impl Rates {
+    fn look(&self, passed: Passed) {
+        let mut looks = lock(&self.0);
+        looks.push_back((clock::start(), passed));
+        if looks.len() > LOOKS {
+            looks.pop_front();
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "rates are for people")]
+    fn throughput(&self) -> Throughput {
+        let looks = lock(&self.0);
+        let (Some((begin, first)), Some((end, last))) = (looks.front(), looks.back()) else {
+            return Throughput::default();
+        };
+        let seconds = end.duration_since(*begin).as_secs_f64();
+        if seconds <= 0.0 {
+            return Throughput::default();
+        }
+        let rate = |of: fn(&Passed) -> u64| (of(last) - of(first)) as f64 / seconds;
+        Throughput {
+            seconds,
+            messages: rate(|passed| passed.messages),
+            bytes: rate(|passed| passed.bytes),
+            activities: rate(|passed| passed.activities),
+            alerts: rate(|passed| passed.alerts),
+            rows: rate(|passed| passed.rows),
+            summaries: rate(|passed| passed.summaries),
+            dead_letters: rate(|passed| passed.dead_letters),
+        }
+    }
+}
+
+/// How many alerts each partition holds, open and answered, and when that was counted.
+#[derive(Default)]
+pub(super) struct Counted(Mutex<BTreeMap<u32, (Instant, u64, u64)>>);
+
+impl Counted {
+    fn of(&self, partition: &Partition<'_, Store<'_>>) -> Result<(u64, u64), query::Error> {
+        if let Some((at, open, answered)) = lock(&self.0).get(&partition.number)
+            && at.elapsed() < FRESH
+        {
+            return Ok((*open, *answered));
+        }
+        let open = partition.view.count(What::Open, MOST)? as u64;
+        let answered = partition.view.count(What::Answered, MOST)? as u64;
+        lock(&self.0).insert(partition.number, (clock::start(), open, answered));
+        Ok((open, answered))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Server {
+    /// Looks again and again what has passed through.
+    pub(super) async fn watch(&self) {
+        loop {
+            self.rates().look(self.metrics().passed());
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    pub(super) fn status(&self, ask: &Ask) -> Result<ProcessorStatus, Failure> {
+        let own = self.own_status()?;
+        let own_partitions: BTreeSet<u32> = own.partitions.iter().map(|partition| partition.partition).collect();
+        let mut answered = own_partitions.clone();
+        let mut instances = vec![InstanceStatus {
+            instance: self.exposed().instance().to_owned(),
+            address: self.config().http_address(),
+            is_this: true,
+            answers: true,
+            partitions: own_partitions.into_iter().collect(),
+            error: None,
+        }];
+        let mut others = Vec::new();
+        for (member, status) in self.group().ask::<ProcessorStatus>(ask) {
+            let error = status.as_ref().err().map(|failure| failure.sentence.clone());
+            let mut partitions = member.partitions;
+            if let Ok(status) = status {
+                partitions = status.partitions.iter().map(|partition| partition.partition).collect();
+                answered.extend(&partitions);
+                others.push(status);
+            }
+            instances.push(InstanceStatus {
+                instance: member.instance,
+                address: member.address,
+                is_this: false,
+                answers: error.is_none(),
+                partitions,
+                error,
+            });
+        }
+        let mut status = query::merge_statuses(own, others);
+        status.watermark_lag_seconds = self.lag(&status);
+        status.instances = instances;
+        status.unanswered_partitions = self.unanswered(&answered);
+        Ok(status)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    fn lag(&self, status: &ProcessorStatus) -> Option<f64> {
+        let watermark = crate::decode::timestamp::parse(&status.watermark.as_ref()?.to_string())?;
+        Some((clock::now().0 - watermark.to_wall().0) as f64 / 1000.0)
+    }
+
+    fn own_status(&self) -> Result<ProcessorStatus, Failure> {
+        let passed = self.metrics().passed();
+        let ends = self.exposed().ends();
+        let sizes = self.sizes();
+        let (sources, partitions) = self.with(None, |found| {
+            let mut partitions = Vec::new();
+            for partition in found {
+                let (open, answered) = self.counted().of(partition)?;
+                partitions.push(self.partition(partition, open, answered, &ends, &sizes));
+            }
+            Ok((sources(found, &ends), partitions))
+        })?;
+        let counts = |counts: Vec<(String, u64)>| counts.into_iter();
+        let state_bytes = (!sizes.is_empty()).then(|| sizes.values().sum());
+        Ok(ProcessorStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            application_id: self.config().application.id.clone(),
+            now: clock::now().into(),
+            started_at: self.started().into(),
+            watermark: partitions.iter().map(|partition| partition.watermark.clone()).min().flatten(),
+            watermark_lag_seconds: None,
+            throughput: self.rates().throughput(),
+            totals: Totals {
+                messages: passed.messages,
+                bytes: passed.bytes,
+                activities: passed.activities,
+                alerts: passed.alerts,
+                rows: passed.rows,
+                summaries: passed.summaries,
+                dead_letters: passed.dead_letters,
+            },
+            open_alerts: partitions.iter().map(|partition| partition.open_alerts).sum(),
+            alerts: partitions.iter().map(|partition| partition.alerts).sum(),
+            state_bytes,
+            dead_letters: counts(self.metrics().dead_letters_by_reason())
+                .map(|(reason, count)| ReasonCount { reason, count })
+                .collect(),
+            skipped: counts(self.metrics().skipped_by_table())
+                .map(|(table, count)| TableCount { table, count })
+                .collect(),
+            sources,
+            partitions,
+            instances: Vec::new(),
+            settings: self.settings_status(),
+            unanswered_partitions: Vec::new(),
+        })
+    }
+
+    fn partition(
+        &self,
+        partition: &Partition<'_, Store<'_>>,
+        open: u64,
+        answered: u64,
+        ends: &BTreeMap<(String, i32), i64>,
+        sizes: &BTreeMap<u32, u64>,
+    ) -> PartitionStatus {
+        let position = partition.view.position().offset;
+        let topic = self.config().repartition.topic.clone();
+        let end = ends.get(&(topic, i32::try_from(partition.number).unwrap_or(0))).copied();
+        PartitionStatus {
+            partition: partition.number,
+            instance: self.exposed().instance().to_owned(),
+            watermark: partition.view.watermark().map(Into::into),
+            position,
+            end,
+            lag: end.map(|end| (end - position).max(0)),
+            alerts: open + answered,
+            open_alerts: open,
+            retained_from: partition.view.retained_from().map(Into::into),
+            state_bytes: sizes.get(&partition.number).copied(),
+        }
+    }
+
+    /// Bytes on disk by partition.
+    fn sizes(&self) -> BTreeMap<u32, u64> {
+        #[cfg(feature = "rocksdb")]
+        {
+            let readers = self.exposed().readers.open();
+            let size = |(number, reader): &(i32, crate::store::Reader)| Some((u32::try_from(*number).ok()?, reader.disk_bytes()));
+            readers.iter().filter_map(size).collect()
+        }
+        #[cfg(not(feature = "rocksdb"))]
+        BTreeMap::new()
+    }
+
+    fn settings_status(&self) -> SettingsStatus {
+        let config = self.config();
+        let duration = |duration| humantime::format_duration(duration).to_string();
+        let widening = config.decode.widening;
+        SettingsStatus {
+            bounds: match widening.bounds {
+                Bounds::Exclusive => "exclusive",
+                Bounds::Inclusive => "inclusive",
+            }
+            .to_owned(),
+            before: duration(widening.before),
+            after: duration(widening.after),
+            ignore_case: config.decode.ignore_case,
+            out_of_orderness: duration(config.watermark.out_of_orderness),
+            idle_timeout: duration(config.watermark.idle_timeout),
+            max_wait: duration(config.watermark.max_wait),
+            retention: duration(config.state.retention),
+            delivery: match config.output.delivery {
+                Delivery::AtLeastOnce => "at_least_once",
+                Delivery::ExactlyOnce => "exactly_once",
+            }
+            .to_owned(),
+            unmatched: match config.output.unmatched {
+                Unmatched::Omit => "omit",
+                Unmatched::Emit => "emit",
+            }
+            .to_owned(),
+            input_topics: config.input.topics.clone(),
+            output_topic: config.output.topic.clone(),
+            summary_topic: config.output.summary_topic.clone(),
+            dead_letter_topic: config.output.dead_letter_topic.clone(),
+            repartition_partitions: config.repartition.partitions,
+        }
+    }
+}
+
+/// The source partitions, as the partition has heard of them that has heard last.
+fn sources(partitions: &[Partition<'_, Store<'_>>], ends: &BTreeMap<(String, i32), i64>) -> Vec<SourceStatus> {
+    let Some(latest) = partitions.iter().max_by_key(|partition| partition.view.wall()) else {
+        return Vec::new();
+    };
+    let holder = latest.view.holder();
+    let status = |source: crate::join::SourceState| {
+        let end = ends
+            .get(&(source.topic.clone(), i32::try_from(source.partition).unwrap_or(0)))
+            .copied();
+        let holds_back = holder.is_some_and(|holder| holder.topic == source.topic && holder.partition == source.partition);
+        SourceStatus {
+            position: source.position,
+            end,
+            lag: end.map(|end| (end - source.position).max(0)),
+            watermark: source.watermark.map(Into::into),
+            idle: source.idle,
+            holds_back,
+            since: source.since.into(),
+            heard_at: source.heard.into(),
+            rejected: source.rejected,
+            topic: source.topic,
+            partition: source.partition,
+        }
+    };
+    latest.view.sources().into_iter().map(status).collect()
+}

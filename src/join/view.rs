@@ -1,0 +1,307 @@
+//! What the state of one partition holds, to be read by others than the join.
+
+use std::time::Duration;
+
+use super::output::{Answer, Completeness};
+use super::sources::{Holder, SourceState};
+use super::state::{self, AlertState};
+use super::{Joiner, Position};
+use crate::record::{ActivityId, AlertId, Key, Text, Version};
+use crate::store::keys::Timer;
+use crate::store::{Direction, Error, Reads, Span, Table, keys};
+use crate::time::{EventTime, WallTime, Window};
+
+/// The state of one partition as it was written last. Nothing here can change it.
+pub struct View<'r, R> {
+    reads: &'r R,
+    joiner: Joiner,
+}
+
+/// Where an alert stands whose key belongs to this partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// The version that counts.
+    pub version: Version,
+    /// Its key.
+    pub key: Key,
+    /// The event time it covers.
+    pub window: Window,
+    /// When it is answered at the latest.
+    pub deadline: WallTime,
+    /// The answer; `None` while the window is open.
+    pub answer: Option<Answer>,
+    /// Versions that counted when they came.
+    pub versions: u32,
+    /// Where it stands in the list.
+    pub latest: EventTime,
+}
+
+/// A place in the list of alerts, latest first. It means the same in every partition.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Place {
+    /// The latest time of the alert: the greatest of its windows' ends and its `TimeGenerated`.
+    pub time: EventTime,
+    /// The alert.
+    pub alert: AlertId,
+}
+
+/// A stored activity.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stored {
+    /// Its time.
+    pub time: EventTime,
+    /// Its identity.
+    pub id: ActivityId,
+    /// The CloudAppEvents row.
+    pub row: Box<[u8]>,
+}
+
+/// A key that differs from another in case only.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Near {
+    /// Its correlation id.
+    pub correlation_id: Text,
+    /// Activities that have it; no more than were asked for.
+    pub activities: u64,
+}
+
+impl<'r, R: Reads> View<'r, R> {
+    /// The view of what `reads` holds.
+    pub fn open(reads: &'r R, retention: Option<Duration>) -> Result<Self, Error> {
+        Ok(Self {
+            reads,
+            joiner: Joiner::open(reads, retention)?,
+        })
+    }
+
+    /// Whether the alert's key belongs to the partition that `reads` holds.
+    pub fn holds(reads: &R, alert: &AlertId) -> Result<bool, Error> {
+        let bytes = reads.get(Table::Alerts, &keys::alert(alert))?;
+        let state = bytes.map(|bytes| state::decode::<AlertState>(&bytes, "alert")).transpose()?;
+        Ok(matches!(state, Some(AlertState::Here(_))))
+    }
+
+    /// Where the alert stands; `None` when it is not known, or its key belongs to another partition.
+    pub fn alert(&self, alert: &AlertId) -> Result<Option<Standing>, Error> {
+        let bytes = self.reads.get(Table::Alerts, &keys::alert(alert))?;
+        let state = bytes.map(|bytes| state::decode::<AlertState>(&bytes, "alert")).transpose()?;
+        Ok(match state {
+            Some(AlertState::Here(held)) => Some(Standing {
+                version: held.version,
+                key: held.key,
+                window: held.window,
+                deadline: held.deadline,
+                answer: held.answer,
+                versions: held.versions,
+                latest: held.forget_at,
+            }),
+            Some(AlertState::Elsewhere(_)) | None => None,
+        })
+    }
+
+    /// The SecurityAlert row of the version that counts.
+    pub fn alert_row(&self, alert: &AlertId) -> Result<Vec<u8>, Error> {
+        let row = self.reads.get(Table::AlertRows, &keys::alert(alert))?;
+        row.ok_or(Error::Damaged { what: "alert's row" })
+    }
+
+    /// All alerts that are known, those whose keys belong to other partitions among them, the latest first; those behind `after` only.
+    pub fn latest(&self, after: Option<&Place>) -> impl Iterator<Item = Result<Place, Error>> {
+        let span = match after {
+            Some(place) => keys::timers_before(Timer::Forget, place.time.ticks(), &place.alert),
+            None => keys::timers_until(Timer::Forget, i64::MAX),
+        };
+        let timers = self.reads.scan(Table::Timers, span, Direction::Backward);
+        timers.map(|timer| {
+            let (key, _) = timer?;
+            Ok(Place {
+                time: EventTime::from_ticks(keys::timer_time(&key)?),
+                alert: keys::timer_alert(&key)?,
+            })
+        })
+    }
+
+    /// How many alerts there are whose key belongs to this partition, but no more than `most`.
+    pub fn count(&self, what: Counted, most: usize) -> Result<usize, Error> {
+        let (table, span) = match what {
+            Counted::Open => (Table::Timers, keys::timers_until(Timer::Close, i64::MAX)),
+            Counted::Answered => {
+                let all = Span {
+                    from: Vec::new(),
+                    to: vec![0xff; 5],
+                };
+                (Table::Answered, all)
+            }
+        };
+        let mut count = 0;
+        for pair in self.reads.scan(table, span, Direction::Forward).take(most) {
+            pair?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// The activities of `key` in `window` that are not behind the horizon, in order of time; those behind `after` only.
+    pub fn activities<'a>(
+        &'a self,
+        key: &'a Key,
+        window: Window,
+        after: Option<(EventTime, ActivityId)>,
+    ) -> impl Iterator<Item = Result<Stored, Error>> + 'a {
+        let window = window.not_before(self.joiner.horizon());
+        let days: Vec<i64> = match window.is_empty() {
+            true => Vec::new(),
+            false => self.joiner.days.range(window.from.day()..=window.to.day()).copied().collect(),
+        };
+        let from_day = after.map_or(i64::MIN, |(time, _)| time.day());
+        days.into_iter().filter(move |day| *day >= from_day).flat_map(move |day| {
+            let span = match after {
+                Some((time, id)) if time.day() == day => keys::activities_behind(key, window, time, id),
+                _ => keys::activities(key, window, day),
+            };
+            self.reads.scan(Table::Activities, span, Direction::Forward).map(stored)
+        })
+    }
+
+    /// The `most` activities of `key` that lie nearest to the window, before it and behind it, nearest first.
+    pub fn around(&self, key: &Key, window: Window, most: usize) -> Result<[Vec<Stored>; 2], Error> {
+        let horizon = self.joiner.horizon();
+        let end = window.to.max(window.from);
+        let before = Window {
+            from: horizon,
+            to: window.from.min(end),
+        };
+        let behind = Window {
+            from: end.max(horizon),
+            to: EventTime::MAX,
+        };
+        let days = &self.joiner.days;
+        let scan = |day: &i64, part, direction| {
+            self.reads
+                .scan(Table::Activities, keys::activities(key, part, *day), direction)
+        };
+        let earlier = days.range(..=before.to.day()).rev();
+        let earlier = earlier.flat_map(|day| scan(day, before, Direction::Backward)).map(stored);
+        let later = days.range(behind.from.day()..);
+        let later = later.flat_map(|day| scan(day, behind, Direction::Forward)).map(stored);
+        Ok([
+            earlier.take(most).collect::<Result<_, _>>()?,
+            later.take(most).collect::<Result<_, _>>()?,
+        ])
+    }
+
+    /// Keys with activities in `window` that differ from `key` in case only. Looks at `most` entries at the most.
+    pub fn keys_in_other_case(&self, key: &Key, window: Window, most: usize) -> Result<Vec<Near>, Error> {
+        let window = window.not_before(self.joiner.horizon());
+        let wanted = key.correlation_id.as_bytes();
+        let mut found: Vec<Near> = Vec::new();
+        let mut left = most;
+        let days = match window.is_empty() {
+            true => Vec::new(),
+            false => self.joiner.days.range(window.from.day()..=window.to.day()).copied().collect(),
+        };
+        for day in days {
+            let mut span = keys::activities_of_length(&key.tenant, wanted.len(), day);
+            while left > 0
+                && let Some(pair) = self.reads.scan(Table::Activities, span.clone(), Direction::Forward).next()
+            {
+                left -= 1;
+                let (stored, _) = pair?;
+                span.from = keys::behind_key_of(&stored);
+                let other = keys::activity_correlation_id(&stored, &key.tenant)?;
+                if other.as_bytes() != wanted && other.as_bytes().eq_ignore_ascii_case(wanted) {
+                    let near = Key {
+                        tenant: key.tenant.clone(),
+                        correlation_id: other,
+                    };
+                    let inside = keys::activities(&near, window, day);
+                    let inside = self
+                        .reads
+                        .scan(Table::Activities, inside, Direction::Forward)
+                        .take(left)
+                        .count();
+                    left -= inside;
+                    add(&mut found, near.correlation_id, inside as u64);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether the activity came when the alert had been answered already.
+    pub fn came_late(&self, alert: &AlertId, activity: &Stored) -> Result<bool, Error> {
+        let key = keys::late(alert, activity.time, activity.id);
+        Ok(self.reads.get(Table::Activities, &key)?.is_some())
+    }
+
+    /// Whether the answer is known to be complete, and why.
+    pub fn completeness(&self, window: Window, answer: &Answer) -> Completeness {
+        self.joiner.completeness(window, answer)
+    }
+
+    /// The watermark, once there is one.
+    pub fn watermark(&self) -> Option<EventTime> {
+        self.joiner.watermark()
+    }
+
+    /// The latest clock that a router sent.
+    pub fn wall(&self) -> Option<WallTime> {
+        self.joiner.wall()
+    }
+
+    /// Activities before this are forgotten; `None` while none are.
+    pub fn retained_from(&self) -> Option<EventTime> {
+        self.joiner.retained_from()
+    }
+
+    /// The source partition that holds the watermark back, once all have spoken and unless all are idle.
+    pub fn holder(&self) -> Option<&Holder> {
+        self.joiner.progress.watermarks.holder()
+    }
+
+    /// The source partitions that have never spoken.
+    pub fn silent(&self) -> Vec<(String, u32)> {
+        self.joiner.progress.watermarks.silent()
+    }
+
+    /// How far the source partitions have been read.
+    pub fn sources(&self) -> Vec<SourceState> {
+        self.joiner.progress.watermarks.sources().to_vec()
+    }
+
+    /// How far the output has been made.
+    pub fn position(&self) -> Position {
+        self.joiner.position()
+    }
+
+    /// Whether what follows from a record is still being said.
+    pub fn is_at_work(&self) -> bool {
+        self.joiner.has_work()
+    }
+}
+
+/// What [`View::count`] counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counted {
+    /// Alerts that are not answered yet.
+    Open,
+    /// Alerts that are.
+    Answered,
+}
+
+fn stored(pair: Result<crate::store::Pair, Error>) -> Result<Stored, Error> {
+    let (key, row) = pair?;
+    let (time, id) = keys::activity_parts(&key)?;
+    Ok(Stored { time, id, row })
+}
+
+fn add(found: &mut Vec<Near>, correlation_id: Text, activities: u64) {
+    match found.iter_mut().find(|near| near.correlation_id == correlation_id) {
+        _ if activities == 0 => {}
+        Some(near) => near.activities += activities,
+        None => found.push(Near {
+            correlation_id,
+            activities,
+        }),
+    }
+}

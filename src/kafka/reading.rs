@@ -1,0 +1,132 @@
+//! Reading a topic once, from where it begins to where it ended when it was asked.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::Error;
+use super::clients::{self, Logged};
+use crate::clock;
+use crate::config::Config;
+use crate::shutdown::Shutdown;
+
+/// How long the consumer is waited for when nothing comes.
+const POLL: Duration = Duration::from_millis(100);
+/// After how long without a message of a partition that has more it is given up.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// The offsets that a topic had when it was asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Extent {
+    /// The topic.
+    pub topic: String,
+    /// Of each partition its first offset, and the one behind its last.
+    pub partitions: BTreeMap<i32, (i64, i64)>,
+}
+
+impl Extent {
+    /// How many offsets there are: of records, and of the marks of transactions.
+    pub fn len(&self) -> u64 {
+        let lengths = self
+            .partitions
+            .values()
+            .map(|(low, high)| u64::try_from(high - low).unwrap_or(0));
+        lengths.sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Hands every committed message of `extent` to `each`, those of a partition in order. Whether it came to the end: it stops early when asked
+/// to by `shutdown`. Open transactions end a partition.
+pub fn read<E: From<Error>>(
+    config: &Config,
+    stage: &str,
+    extent: &Extent,
+    shutdown: &Shutdown,
+    each: &mut dyn FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
+) -> Result<bool, E> {
+    let mut left: BTreeMap<i32, (i64, i64)> = extent.partitions.clone();
+    left.retain(|_, (low, high)| low < high);
+    if left.is_empty() {
+        return Ok(true);
+    }
+    let failed = |cause: KafkaError| Error::Reading {
+        topic: extent.topic.clone(),
+        cause: cause.to_string(),
+    };
+    let consumer: BaseConsumer<Logged> = clients::reader(config, stage, Logged)?;
+    let mut list = TopicPartitionList::new();
+    for (partition, (low, _)) in &left {
+        list.add_partition_offset(&extent.topic, *partition, Offset::Offset(*low))
+            .map_err(failed)?;
+    }
+    consumer.assign(&list).map_err(failed)?;
+    let mut heard: Instant = clock::start();
+    while !left.is_empty() {
+        if shutdown.is_requested() {
+            return Ok(false);
+        }
+        let partition = match consumer.poll(POLL) {
+            None if heard.elapsed() > SILENCE => {
+                let cause = format!("no message came for {} s", SILENCE.as_secs());
+                return Err(Error::Reading {
+                    topic: extent.topic.clone(),
+                    cause,
+                }
+                .into());
+            }
+            None => continue,
+            Some(Err(KafkaError::PartitionEOF(partition))) => partition,
+            Some(Err(error)) if may_pass(&error) => {
+                tracing::warn!(%error, topic = extent.topic, "reading stumbled; it goes on when the broker allows");
+                continue;
+            }
+            Some(Err(error)) => return Err(failed(error).into()),
+            Some(Ok(message)) => {
+                heard = clock::start();
+                let partition = message.partition();
+                let Some((_, high)) = left.get(&partition).copied() else {
+                    continue;
+                };
+                if message.offset() < high {
+                    each(&message)?;
+                }
+                if message.offset() + 1 < high {
+                    continue;
+                }
+                partition
+            }
+        };
+        if left.remove(&partition).is_some() {
+            let mut done = TopicPartitionList::new();
+            done.add_partition(&extent.topic, partition);
+            consumer.pause(&done).map_err(failed)?;
+        }
+    }
+    Ok(true)
+}
+
+/// Whether reading may go on by itself.
+fn may_pass(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    !matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::AutoOffsetReset
+                | Code::OffsetOutOfRange
+                | Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::UnknownTopic
+                | Code::UnknownTopicOrPartition
+                | Code::Fatal
+        )
+    )
+}

@@ -1,0 +1,118 @@
+//! Who is in JOIN's group: which instance, where its API is, and what it owns. The broker knows: an instance says its address in its client
+//! id, and the group's protocol says what each was given.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
+
+use super::Error;
+use super::clients::{self, Logged};
+use crate::config::Config;
+
+/// What stands between the name and the address in a client id.
+pub const AT: char = '@';
+/// Characters of the unique part that a broker appends to the id of a static member, with its hyphen.
+const UNIQUE: usize = 37;
+
+/// How long a broker is waited for: shorter than a stop may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A member of the group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seat {
+    /// The id of the instance.
+    pub instance: String,
+    /// Where its API is.
+    pub address: Option<String>,
+    /// The partitions that it owns.
+    pub partitions: Vec<u32>,
+}
+
+/// Asks a broker who is in the group.
+pub struct Roster {
+    consumer: BaseConsumer<Logged>,
+    group: String,
+    topic: String,
+}
+
+impl Roster {
+    /// Of the group that joins.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            consumer: clients::plain(config, Logged)?,
+            group: format!("{}-join", config.application.id),
+            topic: config.repartition.topic.clone(),
+        })
+    }
+
+    /// Who is in it now.
+    pub fn seats(&self) -> KafkaResult<Vec<Seat>> {
+        let list = self.consumer.fetch_group_list(Some(&self.group), PATIENCE)?;
+        let members = list.groups().iter().flat_map(|group| group.members());
+        Ok(members
+            .map(|member| Seat {
+                instance: instance(member.id()).to_owned(),
+                address: member.client_id().split_once(AT).map(|(_, address)| address.to_owned()),
+                partitions: assigned(member.assignment().unwrap_or_default(), &self.topic).unwrap_or_default(),
+            })
+            .collect())
+    }
+}
+
+/// The id of an instance in a static member's id.
+fn instance(member: &str) -> &str {
+    let end = member.len().saturating_sub(UNIQUE);
+    member.get(..end).filter(|_| member[end..].starts_with('-')).unwrap_or(member)
+}
+
+/// The partitions of `topic` in a member's assignment: a version, then topics with their partitions, as the consumer protocol lays them out.
+fn assigned(bytes: &[u8], topic: &str) -> Option<Vec<u32>> {
+    let (_version, mut rest) = bytes.split_first_chunk::<2>()?;
+    let mut partitions = Vec::new();
+    for _ in 0..number(&mut rest)? {
+        let (length, behind) = rest.split_first_chunk::<2>()?;
+        let length = usize::try_from(i16::from_be_bytes(*length)).ok()?;
+        let (name, behind) = behind.split_at_checked(length)?;
+        rest = behind;
+        for _ in 0..number(&mut rest)? {
+            let partition = number(&mut rest)?;
+            if name == topic.as_bytes() {
+                partitions.push(partition);
+            }
+        }
+    }
+    partitions.sort_unstable();
+    Some(partitions)
+}
+
+fn number(rest: &mut &[u8]) -> Option<u32> {
+    let (number, behind) = rest.split_first_chunk::<4>()?;
+    *rest = behind;
+    u32::try_from(i32::from_be_bytes(*number)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_is_read_topic_by_topic() {
+        let mut bytes = vec![0, 1, 0, 0, 0, 2];
+        for (topic, partitions) in [("other", vec![9_i32]), ("log", vec![3, 1])] {
+            bytes.extend((topic.len() as i16).to_be_bytes());
+            bytes.extend(topic.as_bytes());
+            bytes.extend((partitions.len() as i32).to_be_bytes());
+            bytes.extend(partitions.iter().flat_map(|partition| partition.to_be_bytes()));
+        }
+        assert_eq!(assigned(&bytes, "log"), Some(vec![1, 3]));
+        assert_eq!(assigned(&bytes[..20], "log"), None, "cut off");
+        assert_eq!(assigned(&[], "log"), None);
+    }
+
+    #[test]
+    fn the_instance_is_what_stands_before_the_unique_part() {
+        assert_eq!(instance("4f0c-0a1b2c3d-0000-1111-2222-333344445555"), "4f0c");
+        assert_eq!(instance("short"), "short");
+    }
+}

@@ -1,0 +1,173 @@
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use super::ordered::{AHEAD, Next, Ordered, Reuse, ordered};
+use super::rows::{Rows, Spot};
+use super::{Error, Output, Stream};
+use crate::emit::{Emitted, Emitter, Kind};
+use crate::join::{self, Outbox, Row};
+
+/// Bytes of rows that one piece of work holds, unless one record has more.
+const PIECE: usize = 1 << 20;
+
+/// Makes records of what the join says, several at once, and writes them in order.
+pub(super) struct Emission {
+    emitter: Emitter,
+    seq: i64,
+    pieces: SyncSender<Piece>,
+    written: Ordered<Result<Lines, Error>>,
+    under_way: usize,
+    most_under_way: usize,
+    reuse: Reuse<Lines>,
+}
+
+/// What the join says, each with the number of its record.
+struct Piece {
+    outputs: Vec<(i64, join::Output)>,
+    lines: Lines,
+}
+
+/// The records of a piece, each on a line.
+#[derive(Default)]
+struct Lines {
+    rows: Vec<u8>,
+    summaries: Vec<u8>,
+}
+
+impl Emission {
+    pub(super) fn new(emitter: Emitter, rows: &Arc<Rows>, threads: usize) -> Self {
+        let most_under_way = AHEAD * threads;
+        let (pieces, given) = sync_channel::<Piece>(most_under_way);
+        let written = ordered(
+            "emit",
+            threads,
+            move || given.recv().ok(),
+            || {
+                let (emitter, rows) = (emitter.clone(), rows.clone());
+                let mut room = Room::default();
+                move |piece| write(piece, &emitter, &rows, &mut room)
+            },
+        );
+        Self {
+            emitter,
+            seq: 0,
+            pieces,
+            written,
+            under_way: 0,
+            most_under_way,
+            reuse: Reuse::default(),
+        }
+    }
+
+    /// Takes what is in `outbox`. Writes to `output` what is ready meanwhile.
+    pub(super) fn take(&mut self, outbox: &mut Outbox, output: &mut dyn Output) -> Result<(), Error> {
+        let mut outputs = Vec::new();
+        let mut bytes = 0;
+        for (_, said) in outbox.drain() {
+            if !self.emitter.tells(&said) {
+                continue;
+            }
+            bytes += size(&said);
+            outputs.push((self.seq, said));
+            self.seq += 1;
+            if bytes >= PIECE {
+                self.give(std::mem::take(&mut outputs), output)?;
+                bytes = 0;
+            }
+        }
+        match outputs.is_empty() {
+            true => Ok(()),
+            false => self.give(outputs, output),
+        }
+    }
+
+    fn give(&mut self, outputs: Vec<(i64, join::Output)>, output: &mut dyn Output) -> Result<(), Error> {
+        if self.under_way == self.most_under_way {
+            self.write_next(output)?;
+        }
+        let lines = self.reuse.get();
+        self.pieces.send(Piece { outputs, lines }).map_err(|_| Error::Thread)?;
+        self.under_way += 1;
+        Ok(())
+    }
+
+    fn write_next(&mut self, output: &mut dyn Output) -> Result<(), Error> {
+        /// A thread that ended is noticed at once, and others are waited for.
+        const PATIENCE: Duration = Duration::from_secs(3600);
+        match self.written.next_within(PATIENCE) {
+            Next::Result(lines) => {
+                let mut lines = lines?;
+                output.write(Stream::Rows, &lines.rows)?;
+                output.write(Stream::Summaries, &lines.summaries)?;
+                lines.rows.clear();
+                lines.summaries.clear();
+                self.reuse.put(lines);
+                self.under_way -= 1;
+                Ok(())
+            }
+            Next::Pending => Ok(()),
+            Next::End | Next::Broken => Err(Error::Thread),
+        }
+    }
+
+    /// Writes everything that is left.
+    pub(super) fn finish(&mut self, output: &mut dyn Output) -> Result<(), Error> {
+        while self.under_way > 0 {
+            self.write_next(output)?;
+        }
+        Ok(())
+    }
+}
+
+fn size(output: &join::Output) -> usize {
+    match output {
+        join::Output::Row(row) => row.rows.as_ref().map_or(0, |(alert, spot)| {
+            alert.len() + Spot::from_bytes(spot).map_or(0, Spot::length)
+        }),
+        join::Output::Summary(summary) => summary.row.as_ref().map_or(0, |alert| alert.len()),
+    }
+}
+
+#[derive(Default)]
+struct Room {
+    row: Vec<u8>,
+    value: Vec<u8>,
+}
+
+fn write(piece: Piece, emitter: &Emitter, rows: &Rows, room: &mut Room) -> Result<Lines, Error> {
+    let mut lines = piece.lines;
+    for (seq, output) in piece.outputs {
+        let output = match output {
+            join::Output::Row(row) => join::Output::Row(with_row(row, rows, &mut room.row)?),
+            summary @ join::Output::Summary(_) => summary,
+        };
+        // There is no limit in a file: nothing is too large.
+        if let Emitted::Record(headers) | Emitted::TooLarge(headers) = emitter.emit(&output, seq, &mut room.value) {
+            let lines = match headers.kind {
+                Kind::Activity => &mut lines.rows,
+                Kind::Alert => &mut lines.summaries,
+            };
+            lines.extend_from_slice(&room.value);
+            lines.push(b'\n');
+        }
+        if let join::Output::Row(Row {
+            rows: Some((_, row)), ..
+        }) = output
+        {
+            room.row = row.into();
+        }
+    }
+    Ok(lines)
+}
+
+/// The pair with the activity's row in the place of the spot where that stands.
+fn with_row(mut row: Row, rows: &Rows, room: &mut Vec<u8>) -> Result<Row, Error> {
+    if let Some((_, activity)) = &mut row.rows {
+        let spot = Spot::from_bytes(activity).ok_or(crate::store::Error::Damaged { what: "place of a row" })?;
+        let mut bytes = std::mem::take(room);
+        rows.read(spot, &mut bytes)?;
+        *activity = bytes.into_boxed_slice();
+    }
+    Ok(row)
+}

@@ -1,0 +1,329 @@
+//! Decoding and JOIN over files, with a log that exists only as offsets: no broker, and no ROUTE, as there is one partition and no watermark.
+//!
+//! Threads share the work, and the output is the same byte for byte however many there are: [`Scanner`]s find what chunks of the input hold,
+//! [`Local`] takes that in, in the order of the input ([`ordered`](ordered())), and other threads make the output's records.
+//!
+//! No row stays in memory. An activity is first only a key, a time, and the place where its row stands (`rows`): in the input itself where that can be
+//! read again, else in a temporary copy. Its identity, which costs most, is found only when it is known to matter (`pending`): at the end of the
+//! input, for those that lie in a window or may have been delivered twice; before that only when there are too many to hold.
+//! What the join itself keeps is in the base that it is given. It relies on inputs to stay as they are until the end, and
+//! notices where they did not.
+
+mod emission;
+mod ordered;
+mod pending;
+mod rows;
+mod scan;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use ordered::{Next, Ordered, ordered};
+pub use scan::{Part, Scanner};
+
+use crate::decode::{Decoder, Settings};
+use crate::emit::Emitter;
+use crate::join::{self, Joiner, Limit, Outbox};
+use crate::log::LogRecord;
+use crate::record::Activity;
+use crate::shutdown::Shutdown;
+use crate::store::{self, Base, Txn};
+use crate::time::WallTime;
+use emission::Emission;
+use pending::{Pending, Wanted};
+use rows::{Keeper, Rows};
+use scan::{Row, Seen};
+
+/// Where lines go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stream {
+    /// Pairs.
+    Rows,
+    /// What becomes of alerts.
+    Summaries,
+    /// Records that cannot be used.
+    DeadLetters,
+}
+
+/// What takes the records that come out.
+pub trait Output {
+    /// Takes any number of whole lines, each with its end.
+    fn write(&mut self, stream: Stream, lines: &[u8]) -> std::io::Result<()>;
+}
+
+/// Why a local run stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The output.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] std::io::Error),
+    /// The input is read twice.
+    #[error("cannot read {file} again: {cause}; files must stay as they are until the end")]
+    Again {
+        /// The file's name.
+        file: String,
+        /// What the operating system said.
+        cause: std::io::Error,
+    },
+    /// The input is read twice, and was not the same.
+    #[error("{0} was changed while it was read; run again over files that stay as they are")]
+    Changed(String),
+    /// Rows that cannot be read twice are copied.
+    #[error("cannot keep rows in a temporary file: {0}; name another place with --temp-dir")]
+    Copies(std::io::Error),
+    /// A fault of ours.
+    #[error("a thread ended unexpectedly; this is a fault of the program, its last words stand above")]
+    Thread,
+}
+
+/// Everything that happened in a local run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Activities with a time.
+    pub activities: u64,
+    /// Of those, the ones that can join.
+    pub keyed: u64,
+    /// Activities without a key and without a time.
+    pub timeless: u64,
+    /// Alert versions.
+    pub alerts: u64,
+    /// Alert versions whose window is empty.
+    pub empty_windows: u64,
+    /// Records of other tables.
+    pub other_tables: std::collections::BTreeMap<String, u64>,
+    /// Dead letters by reason.
+    pub dead_letters: std::collections::BTreeMap<&'static str, u64>,
+    /// Re-delivered activities.
+    pub duplicates: u64,
+    /// Records of a second tenant, while tenants are not told apart.
+    pub second_tenant: u64,
+    /// Pairs.
+    pub pairs: u64,
+}
+
+/// How a local run works.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// Threads that share the work.
+    pub threads: usize,
+    /// Bytes that activities may take in memory before they are handed to the base.
+    pub memory: usize,
+    /// Where a temporary file goes.
+    pub folder: PathBuf,
+}
+
+/// One partition of everything.
+pub struct Local<B, O> {
+    settings: Settings,
+    means: Means,
+    joiner: Joiner,
+    base: B,
+    emission: Emission,
+    output: O,
+    /// Of the next log record.
+    offset: i64,
+    keeper: Keeper,
+    pending: Pending,
+    /// Whether some activities are in the base already, so that any further one may be one of them.
+    handed_over: bool,
+    first_tenant: Option<String>,
+    totals: Totals,
+}
+
+/// Activities whose identities are found in one piece of work.
+const PIECE: usize = 256;
+
+impl<B: Base, O: Output> Local<B, O> {
+    /// A run over what [`Scanner`]s with the same settings find, with its state in `base`, which is empty.
+    pub fn new(settings: Settings, means: Means, base: B, emitter: Emitter, output: O) -> Result<Self, Error> {
+        let keeper = Keeper::new(means.folder.clone());
+        Ok(Self {
+            settings,
+            joiner: Joiner::open(&base, None)?.with_related(emitter.format.related()),
+            base,
+            emission: Emission::new(emitter, &keeper.rows, means.threads),
+            means,
+            output,
+            offset: 0,
+            keeper,
+            pending: Pending::default(),
+            handed_over: false,
+            first_tenant: None,
+            totals: Totals::default(),
+        })
+    }
+
+    /// Takes in what the next chunk holds. Chunks come in the order of the input. `None` when asked to stop.
+    pub fn take(&mut self, part: Part, shutdown: &Shutdown) -> Result<Option<()>, Error> {
+        let Part {
+            chunk,
+            activities,
+            alerts,
+            dead_letters,
+            seen,
+        } = part;
+        self.totals.keyed += activities.len() as u64;
+        self.totals.alerts += alerts.len() as u64;
+        self.count(seen);
+        if !dead_letters.is_empty() {
+            self.output.write(Stream::DeadLetters, &dead_letters)?;
+        }
+        for activity in activities {
+            let spot = match &activity.row {
+                Row::Made(row) => self.keeper.copy(row)?,
+                Row::Within(range) => {
+                    let row = chunk.bytes().get(range.clone()).unwrap_or_default();
+                    let place = chunk.place();
+                    let spot = place.and_then(|place| self.keeper.spot(&chunk.file, place, range.start, row));
+                    match spot {
+                        Some(spot) => spot,
+                        None => self.keeper.copy(row)?,
+                    }
+                }
+            };
+            self.pending.push(activity.key, activity.time, spot);
+        }
+        if !alerts.is_empty() {
+            let records = alerts.into_iter().map(|alert| LogRecord::Alert {
+                alert,
+                // A log without marks has no clock that could reach it.
+                deadline: WallTime(i64::MAX),
+            });
+            self.apply(records)?;
+        }
+        if self.pending.bytes() > self.means.memory {
+            self.handed_over = true;
+            let all = std::mem::take(&mut self.pending).all();
+            return self.join(all, shutdown);
+        }
+        Ok(Some(()))
+    }
+
+    /// Closes every window; what happened in all, or `None` when asked to stop before the end.
+    pub fn end(mut self, shutdown: &Shutdown) -> Result<Option<(Totals, O)>, Error> {
+        let pending = std::mem::take(&mut self.pending);
+        let wanted = match self.handed_over {
+            true => pending.all(),
+            false => pending.choose(|each| Joiner::open_windows(&self.base, each))?,
+        };
+        if self.join(wanted, shutdown)?.is_none() {
+            return Ok(None);
+        }
+        let mut outbox = Outbox::new(Limit::default());
+        let mut begun = false;
+        let mut done = false;
+        while !done {
+            if shutdown.is_requested() {
+                return Ok(None);
+            }
+            let mut txn = Txn::new(&self.base);
+            if !begun {
+                self.joiner.begin(self.offset, LogRecord::EndOfInput, &mut txn)?;
+                begun = true;
+            }
+            // Written after every full outbox: the alerts' new states must not pile up in memory.
+            done = self.joiner.step(&mut txn, &mut outbox)?;
+            self.emission.take(&mut outbox, &mut self.output)?;
+            let batch = txn.into_batch();
+            self.base.write(batch)?;
+        }
+        self.emission.finish(&mut self.output)?;
+        let counts: join::Counts = self.joiner.take_counts();
+        self.totals.duplicates = counts.duplicate_activities;
+        self.totals.empty_windows = counts.empty_windows;
+        self.totals.pairs = counts.upserts - counts.deletes;
+        Ok(Some((self.totals, self.output)))
+    }
+
+    /// Finds the identities of activities, and hands them to the join. `None` when asked to stop.
+    fn join(&mut self, activities: Vec<Wanted>, shutdown: &Shutdown) -> Result<Option<()>, Error> {
+        const PATIENCE: Duration = Duration::from_millis(100);
+        self.keeper.flush()?;
+        let mut activities = activities.into_iter();
+        let pieces = move || {
+            let piece: Vec<Wanted> = activities.by_ref().take(PIECE).collect();
+            (!piece.is_empty()).then_some(piece)
+        };
+        let mut identified = ordered("identify", self.means.threads, pieces, || {
+            let mut identifier = Identifier::new(&self.settings, &self.keeper.rows);
+            move |piece: Vec<Wanted>| -> Result<Vec<Activity<'static>>, Error> {
+                piece.into_iter().map(|wanted| identifier.identify(&wanted)).collect()
+            }
+        });
+        loop {
+            if shutdown.is_requested() {
+                return Ok(None);
+            }
+            match identified.next_within(PATIENCE) {
+                Next::Result(activities) => self.apply(activities?.into_iter().map(LogRecord::Activity))?,
+                Next::Pending => {}
+                Next::End => return Ok(Some(())),
+                Next::Broken => return Err(Error::Thread),
+            }
+        }
+    }
+
+    /// Nothing comes out of records before the end: there is no watermark.
+    fn apply(&mut self, records: impl Iterator<Item = LogRecord<'static>>) -> Result<(), Error> {
+        let mut txn = Txn::new(&self.base);
+        for record in records {
+            self.joiner.begin(self.offset, record, &mut txn)?;
+            debug_assert!(!self.joiner.has_work(), "an answer before the end of the input");
+            self.offset += 1;
+        }
+        let batch = txn.into_batch();
+        Ok(self.base.write(batch)?)
+    }
+
+    fn count(&mut self, seen: Seen) {
+        self.totals.activities += seen.activities;
+        self.totals.timeless += seen.timeless;
+        for (table, count) in seen.other_tables {
+            *self.totals.other_tables.entry(table).or_default() += count;
+        }
+        for (reason, count) in seen.dead_letters {
+            *self.totals.dead_letters.entry(reason).or_default() += count;
+        }
+        if self.first_tenant.is_none() {
+            self.first_tenant = seen.first_tenant;
+        }
+        let others = seen
+            .by_tenant
+            .iter()
+            .filter(|(tenant, _)| Some(*tenant) != self.first_tenant.as_ref());
+        self.totals.second_tenant += others.map(|(_, count)| count).sum::<u64>();
+    }
+}
+
+/// Finds out who an activity is.
+struct Identifier {
+    decoder: Decoder,
+    rows: Arc<Rows>,
+    row: Vec<u8>,
+}
+
+impl Identifier {
+    fn new(settings: &Settings, rows: &Arc<Rows>) -> Self {
+        Self {
+            decoder: Decoder::new(settings.clone()),
+            rows: rows.clone(),
+            row: Vec::new(),
+        }
+    }
+
+    /// The activity, with the place of its row for a row.
+    fn identify(&mut self, wanted: &Wanted) -> Result<Activity<'static>, Error> {
+        self.rows.read(wanted.spot, &mut self.row)?;
+        let id = self.decoder.identity(&wanted.key, &self.row);
+        Ok(Activity {
+            key: (*wanted.key).clone(),
+            time: wanted.time,
+            id: id.ok_or(store::Error::Damaged { what: "row" })?,
+            row: wanted.spot.to_bytes().into(),
+        })
+    }
+}

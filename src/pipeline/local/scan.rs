@@ -1,0 +1,167 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::decode::{Decoded, Decoder, Item, Settings};
+use crate::record::{Alert, Key};
+use crate::sink::dead_letter::{Address, DeadLetter};
+use crate::source::file::Chunk;
+use crate::time::EventTime;
+
+/// Finds what a chunk holds. On any thread: nothing here depends on what came before.
+pub struct Scanner {
+    decoder: Decoder,
+    /// Whether tenants are told apart.
+    tenants: bool,
+}
+
+/// What a chunk holds.
+pub struct Part {
+    pub(super) chunk: Chunk,
+    pub(super) activities: Vec<Found>,
+    pub(super) alerts: Vec<Alert<'static>>,
+    /// As JSON lines.
+    pub(super) dead_letters: Vec<u8>,
+    pub(super) seen: Seen,
+}
+
+/// An activity that can join.
+pub(super) struct Found {
+    pub(super) key: Key,
+    pub(super) time: EventTime,
+    pub(super) row: Row,
+}
+
+/// The row of an activity.
+pub(super) enum Row {
+    /// These bytes of the chunk.
+    Within(Range<usize>),
+    /// Bytes that do not stand in the chunk so: the row was on several lines.
+    Made(Vec<u8>),
+}
+
+/// Numbers of what a chunk holds.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// With a time, whether they can join or not.
+    pub(super) activities: u64,
+    /// Without a key and without a time.
+    pub(super) timeless: u64,
+    pub(super) other_tables: BTreeMap<String, u64>,
+    pub(super) dead_letters: BTreeMap<&'static str, u64>,
+    /// Records by the tenant that their envelope says, while tenants are not told apart: the first one met, then all.
+    pub(super) first_tenant: Option<String>,
+    pub(super) by_tenant: BTreeMap<String, u64>,
+}
+
+impl Scanner {
+    /// One that reads as `settings` say.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            decoder: Decoder::new(settings.clone()).without_identities(),
+            tenants: settings.tenants.is_some(),
+        }
+    }
+
+    /// Finds what is in `chunk`.
+    pub fn scan(&mut self, chunk: Chunk) -> Part {
+        let mut found = Holding {
+            bytes: chunk.bytes(),
+            activities: Vec::new(),
+            alerts: Vec::new(),
+            dead_letters: Vec::new(),
+            seen: Seen::default(),
+        };
+        let tenants = self.tenants;
+        for (offset, message) in chunk.messages() {
+            self.decoder.decode(Some(message), &mut |item| {
+                if !tenants && let Some(tenant) = &item.entra_tenant {
+                    found.seen.tenant(tenant);
+                }
+                found.add(item, &chunk.file, offset);
+            });
+        }
+        let Holding {
+            activities,
+            alerts,
+            dead_letters,
+            seen,
+            ..
+        } = found;
+        Part {
+            activities,
+            alerts,
+            dead_letters,
+            seen,
+            chunk,
+        }
+    }
+}
+
+/// What has been found so far.
+struct Holding<'c> {
+    bytes: &'c [u8],
+    activities: Vec<Found>,
+    alerts: Vec<Alert<'static>>,
+    dead_letters: Vec<u8>,
+    seen: Seen,
+}
+
+impl Holding<'_> {
+    fn add(&mut self, item: Item<'_>, file: &str, offset: i64) {
+        match item.what {
+            Decoded::Activity(activity) => {
+                self.seen.activities += 1;
+                let row = match activity.row {
+                    Cow::Borrowed(row) => within(self.bytes, row).map_or_else(|| Row::Made(row.to_vec()), Row::Within),
+                    Cow::Owned(row) => Row::Made(row),
+                };
+                self.activities.push(Found {
+                    key: activity.key,
+                    time: activity.time,
+                    row,
+                });
+            }
+            Decoded::Unkeyed { time: Some(_) } => self.seen.activities += 1,
+            Decoded::Unkeyed { time: None } => self.seen.timeless += 1,
+            Decoded::Alert(alert) => self.alerts.push(Alert {
+                row: Cow::Owned(alert.row.into_owned()),
+                ..alert
+            }),
+            Decoded::OtherTable(table) => *self.seen.other_tables.entry(table.into_owned()).or_default() += 1,
+            Decoded::Tombstone => {}
+            Decoded::Rejected(reject) => {
+                *self.seen.dead_letters.entry(reject.reason.as_str()).or_default() += 1;
+                let address = Address {
+                    topic: file,
+                    partition: 0,
+                    offset,
+                    index: item.index,
+                };
+                DeadLetter::of(reject, address).write_json_line(&mut self.dead_letters);
+            }
+        }
+    }
+}
+
+impl Seen {
+    fn tenant(&mut self, tenant: &str) {
+        // Nearly always the one that was met before, in the same spelling.
+        if let Some(count) = self.by_tenant.get_mut(tenant) {
+            *count += 1;
+            return;
+        }
+        let tenant = tenant.to_ascii_lowercase();
+        if self.first_tenant.is_none() {
+            self.first_tenant = Some(tenant.clone());
+        }
+        *self.by_tenant.entry(tenant).or_default() += 1;
+    }
+}
+
+/// Where `part` stands in `whole`, when it is a part of it.
+fn within(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
+    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let range = start..start + part.len();
+    whole.get(range.clone()).is_some().then_some(range)
+}

@@ -1,0 +1,371 @@
+//! The list of alerts, one alert, and its activities.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::shapes::{ActivityItem, ActivityList, AlertDetail, AlertItem, AlertList, Bounds, Status};
+use super::{Error, Partition, Settings, cursor, emit};
+use crate::join::{Place, Standing, View};
+use crate::json;
+use crate::record::{AlertId, Text};
+use crate::store::{self, Reads};
+use crate::time::EventTime;
+
+/// Entries that one request looks at, at the most.
+const MOST_EXAMINED: u64 = 5_000;
+/// Columns in which a text is looked for, besides the ids.
+const SEARCHED: [&str; 8] = [
+    "AlertName",
+    "DisplayName",
+    "Description",
+    "ProviderName",
+    "ProductName",
+    "CompromisedEntity",
+    "Entities",
+    "Tactics",
+];
+/// An activity's page holds no more bytes of rows than this, but always one row.
+const MOST_BYTES: usize = 4 << 20;
+
+/// Which alerts are asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Filter {
+    /// Where they stand.
+    pub status: Option<Which>,
+    /// `AlertSeverity`, whatever its case.
+    pub severity: Option<String>,
+    /// A text they hold, whatever its case.
+    pub text: Option<String>,
+    /// Not before this.
+    pub from: Option<EventTime>,
+    /// Before this.
+    pub to: Option<EventTime>,
+    /// Whether the two are about windows, and not about `TimeGenerated`.
+    pub by_window: bool,
+    /// The Entra tenant id.
+    pub tenant_id: Option<String>,
+}
+
+/// Where an alert must stand to be listed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// Not answered.
+    Open,
+    /// Answered.
+    Closed,
+    /// Answered, with activities.
+    Matched,
+    /// Answered, without any.
+    Unmatched,
+}
+
+impl Which {
+    fn fits(self, status: Status) -> bool {
+        match self {
+            Self::Open => status == Status::Open,
+            Self::Closed => status != Status::Open,
+            Self::Matched => status == Status::Matched,
+            Self::Unmatched => status == Status::Unmatched,
+        }
+    }
+}
+
+/// An alert, where it was found.
+pub struct Found<'p, 'r, R> {
+    /// The partition that owns its key.
+    pub partition: &'p Partition<'r, R>,
+    /// Its id with its tenant.
+    pub alert: AlertId,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// A page of the list of alerts of these partitions, the latest first.
+pub fn list<R: Reads>(
+    partitions: &[Partition<'_, R>],
+    settings: &Settings,
+    filter: &Filter,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<AlertList, Error> {
+    let after = cursor.map(cursor::alert).transpose()?;
+    let mut heads = Vec::new();
+    for partition in partitions {
+        let mut places = partition.view.latest(after.as_ref());
+        if let Some(head) = places.next().transpose()? {
+            heads.push((head, places, partition));
+        }
+    }
+    let mut page = AlertList {
+        alerts: Vec::new(),
+        next_cursor: None,
+        examined: 0,
+        unanswered_partitions: Vec::new(),
+    };
+    while let Some(place) = heads.iter().map(|(head, ..)| head).max().cloned() {
+        // Its latest time bounds both of its times.
+        if filter.from.is_some_and(|from| place.time < from) {
+            return Ok(page);
+        }
+        // Every partition knows of every alert: one of them owns its key.
+        let mut owner: Option<(Standing, &Partition<'_, R>)> = None;
+        let mut next = Vec::with_capacity(heads.len());
+        for (head, mut places, partition) in heads {
+            if head != place {
+                next.push((head, places, partition));
+                continue;
+            }
+            page.examined += 1;
+            if let Some(standing) = partition.view.alert(&place.alert)?
+                && owner.as_ref().is_none_or(|(owned, _)| owned.version < standing.version)
+            {
+                owner = Some((standing, partition));
+            }
+            if let Some(head) = places.next().transpose()? {
+                next.push((head, places, partition));
+            }
+        }
+        heads = next;
+        if let Some((standing, partition)) = owner
+            && let Some(item) = filter.item(&place, &standing, partition, settings)?
+        {
+            page.alerts.push(item);
+        }
+        if page.alerts.len() >= limit || page.examined >= MOST_EXAMINED {
+            page.next_cursor = (!heads.is_empty()).then(|| cursor::of_alert(&place));
+            return Ok(page);
+        }
+    }
+    Ok(page)
+}
+
+impl Filter {
+    /// The alert's entry, if it fits.
+    fn item<R: Reads>(
+        &self,
+        place: &Place,
+        standing: &Standing,
+        partition: &Partition<'_, R>,
+        settings: &Settings,
+    ) -> Result<Option<AlertItem>, Error> {
+        let tenant = place.alert.tenant.to_string();
+        let is_tenant = |wanted: &String| tenant.eq_ignore_ascii_case(wanted);
+        if self.status.is_some_and(|which| !which.fits(status(standing)))
+            || !self.holds_time(standing, settings)
+            || !self.tenant_id.as_ref().is_none_or(is_tenant)
+        {
+            return Ok(None);
+        }
+        let row = partition.view.alert_row(&place.alert)?;
+        let columns = Columns::of(&row);
+        let severity = columns.text("AlertSeverity");
+        let is_severe = |wanted: &String| severity.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(wanted));
+        if !self.severity.as_ref().is_none_or(is_severe) || !self.holds_text(&place.alert, standing, &columns) {
+            return Ok(None);
+        }
+        Ok(Some(item(place, standing, partition, &columns, settings)))
+    }
+
+    fn holds_time(&self, standing: &Standing, settings: &Settings) -> bool {
+        let (start, end) = match self.by_window {
+            true => emit::bounds(standing.window, settings.widening),
+            false => (standing.version.time_generated, standing.version.time_generated),
+        };
+        self.from.is_none_or(|from| end >= from) && self.to.is_none_or(|to| start < to)
+    }
+
+    fn holds_text(&self, alert: &AlertId, standing: &Standing, columns: &Columns<'_>) -> bool {
+        let Some(wanted) = &self.text else { return true };
+        let wanted = wanted.to_lowercase();
+        let holds = |text: &str| text.to_lowercase().contains(&wanted);
+        holds(&alert.system_alert_id.to_string())
+            || holds(&standing.key.correlation_id.to_string())
+            || SEARCHED
+                .iter()
+                .filter_map(|name| columns.shown(name))
+                .any(|text| holds(&text))
+    }
+}
+
+/// The alert of this id: where it stands, in the partition that owns its key.
+pub fn find<'p, 'r, R: Reads>(
+    partitions: &'p [Partition<'r, R>],
+    settings: &Settings,
+    system_alert_id: &str,
+    tenant_id: Option<&str>,
+) -> Result<Option<Found<'p, 'r, R>>, Error> {
+    let mut found: BTreeMap<Text, Found<'p, 'r, R>> = BTreeMap::new();
+    for alert in settings.ids(system_alert_id, tenant_id) {
+        let tenant = alert.tenant.clone();
+        for partition in partitions {
+            let Some(standing) = partition.view.alert(&alert)? else {
+                continue;
+            };
+            let known = found.get(&tenant);
+            // While a version is on its way between two partitions both may hold it.
+            if known.is_none_or(|known| known.standing.version < standing.version) {
+                let alert = alert.clone();
+                found.insert(
+                    tenant.clone(),
+                    Found {
+                        partition,
+                        alert,
+                        standing,
+                    },
+                );
+            }
+        }
+    }
+    match found.len() {
+        0 | 1 => Ok(found.into_values().next()),
+        count => Err(Error::Ambiguous { count }),
+    }
+}
+
+/// Everything about one alert but its activities.
+pub fn alert<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings) -> Result<AlertDetail, Error> {
+    let Found {
+        partition,
+        alert,
+        standing,
+    } = found;
+    let view = &partition.view;
+    let row = view.alert_row(alert)?;
+    let place = Place {
+        time: standing.latest,
+        alert: alert.clone(),
+    };
+    let answer = standing.answer.as_ref();
+    let completeness = answer.map(|answer| view.completeness(standing.window, answer).as_str().to_owned());
+    Ok(AlertDetail {
+        item: item(&place, standing, partition, &Columns::of(&row), settings),
+        complete_because: completeness,
+        watermark_at_close: answer.and_then(|answer| answer.watermark).map(Into::into),
+        watermark: view.watermark().map(Into::into),
+        retained_from: view.retained_from().map(Into::into),
+        versions: standing.versions,
+        version_hash: hex::encode(standing.version.hash),
+        deadline: standing.deadline.into(),
+        summary_id: emit::summary_id(alert, &standing.key),
+        alert: raw(row, "alert's row")?,
+    })
+}
+
+/// A page of an alert's activities, in order of time.
+pub fn activities<R: Reads>(
+    found: &Found<'_, '_, R>,
+    settings: &Settings,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<ActivityList, Error> {
+    let Found {
+        partition,
+        alert,
+        standing,
+    } = found;
+    let after = cursor.map(cursor::activity).transpose()?;
+    let mut page = ActivityList {
+        system_alert_id: alert.system_alert_id.to_string(),
+        tenant_id: tenant_id(alert),
+        status: status(standing),
+        window: Bounds::of(standing.window, settings),
+        activity_count: standing.answer.as_ref().map_or(0, |answer| answer.activities),
+        activities: Vec::new(),
+        next_cursor: None,
+    };
+    let mut bytes = 0;
+    let mut last = None;
+    for activity in partition.view.activities(&standing.key, standing.window, after) {
+        let activity = activity?;
+        if page.activities.len() >= limit || (bytes + activity.row.len() > MOST_BYTES && last.is_some()) {
+            page.next_cursor = last.map(|(time, id)| cursor::of_activity(time, id));
+            break;
+        }
+        bytes += activity.row.len();
+        last = Some((activity.time, activity.id));
+        page.activities.push(ActivityItem {
+            id: emit::pair_id(alert, activity.id),
+            activity_time: activity.time.into(),
+            late: partition.view.came_late(alert, &activity)?,
+            activity: raw(activity.row.into(), "activity's row")?,
+        });
+    }
+    Ok(page)
+}
+
+pub(super) fn status(standing: &Standing) -> Status {
+    match &standing.answer {
+        None => Status::Open,
+        Some(answer) if answer.activities > 0 => Status::Matched,
+        Some(_) => Status::Unmatched,
+    }
+}
+
+pub(super) fn tenant_id(alert: &AlertId) -> Option<String> {
+    (!alert.tenant.is_empty()).then(|| alert.tenant.to_string())
+}
+
+fn item<R: Reads>(
+    place: &Place,
+    standing: &Standing,
+    partition: &Partition<'_, R>,
+    columns: &Columns<'_>,
+    settings: &Settings,
+) -> AlertItem {
+    let view: &View<'_, R> = &partition.view;
+    let answer = standing.answer.as_ref();
+    let complete = answer.map(|answer| view.completeness(standing.window, answer).is_complete());
+    AlertItem {
+        system_alert_id: place.alert.system_alert_id.to_string(),
+        tenant_id: tenant_id(&place.alert),
+        correlation_id: standing.key.correlation_id.to_string(),
+        status: status(standing),
+        alert_name: columns.text("AlertName").or_else(|| columns.text("DisplayName")),
+        severity: columns.text("AlertSeverity"),
+        provider_name: columns.text("ProviderName"),
+        product_name: columns.text("ProductName"),
+        alert_status: columns.text("Status"),
+        time_generated: standing.version.time_generated.into(),
+        window: Bounds::of(standing.window, settings),
+        activity_count: answer.map_or(0, |answer| answer.activities),
+        late_count: answer.map_or(0, |answer| answer.late),
+        first_activity_time: answer.and_then(|answer| answer.first).map(Into::into),
+        last_activity_time: answer.and_then(|answer| answer.last).map(Into::into),
+        revision: answer.map_or(0, |answer| answer.revision),
+        closed_by: answer.map(|answer| emit::closed_by(answer.closed_by).to_owned()),
+        closed_at: answer.and_then(|answer| answer.closed_at).map(Into::into),
+        complete,
+        partition: partition.number,
+        cursor: cursor::of_alert(place),
+    }
+}
+
+/// The columns of a row.
+struct Columns<'a>(BTreeMap<Cow<'a, [u8]>, &'a [u8]>);
+
+impl<'a> Columns<'a> {
+    fn of(row: &'a [u8]) -> Self {
+        Self(json::members(row).map(|column| (column.name(), column.value)).collect())
+    }
+
+    /// A column that is a string; lone surrogates are shown as U+FFFD.
+    fn text(&self, name: &str) -> Option<String> {
+        let value = self.0.get(name.as_bytes())?;
+        let text = json::unescape(value)?;
+        Some(Text::from(text.into_owned()).to_string())
+    }
+
+    /// A column as text, whatever it is.
+    fn shown(&self, name: &str) -> Option<String> {
+        let value = self.0.get(name.as_bytes())?;
+        self.text(name).or_else(|| Some(String::from_utf8_lossy(value).into_owned()))
+    }
+}
+
+fn raw(row: Vec<u8>, what: &'static str) -> Result<Box<RawValue>, Error> {
+    let damaged = || store::Error::Damaged { what };
+    let text = String::from_utf8(row).map_err(|_| damaged())?;
+    Ok(RawValue::from_string(text).map_err(|_| damaged())?)
+}

@@ -1,0 +1,47 @@
+//! Where a list goes on, as an opaque word: hexadecimal digits of a kind, then postcard.
+
+use super::Error;
+use crate::join::Place;
+use crate::record::{ActivityId, AlertId, Text};
+use crate::time::EventTime;
+
+const ALERTS: u8 = 1;
+const ACTIVITIES: u8 = 2;
+
+/// Behind an alert.
+pub(super) fn of_alert(place: &Place) -> String {
+    let parts = (place.time, &place.alert.tenant, &place.alert.system_alert_id);
+    encode(ALERTS, &parts)
+}
+
+/// The alert that a cursor stands behind.
+pub(super) fn alert(cursor: &str) -> Result<Place, Error> {
+    let (time, tenant, system_alert_id): (EventTime, Text, Text) = decode(ALERTS, cursor)?;
+    Ok(Place {
+        time,
+        alert: AlertId { tenant, system_alert_id },
+    })
+}
+
+/// Behind an activity.
+pub(super) fn of_activity(time: EventTime, id: ActivityId) -> String {
+    encode(ACTIVITIES, &(time, id))
+}
+
+/// The activity that a cursor stands behind.
+pub(super) fn activity(cursor: &str) -> Result<(EventTime, ActivityId), Error> {
+    decode(ACTIVITIES, cursor)
+}
+
+fn encode<T: serde::Serialize>(kind: u8, value: &T) -> String {
+    // Times and texts can always be written.
+    hex::encode(postcard::to_extend(value, vec![kind]).unwrap_or_default())
+}
+
+fn decode<T: serde::de::DeserializeOwned>(kind: u8, cursor: &str) -> Result<T, Error> {
+    let bytes = hex::decode(cursor).map_err(|_| Error::Cursor)?;
+    match bytes.split_first() {
+        Some((found, rest)) if *found == kind => postcard::from_bytes(rest).map_err(|_| Error::Cursor),
+        _ => Err(Error::Cursor),
+    }
+}

@@ -1,0 +1,469 @@
+//! Why an alert has, or has not, been answered as it was.
+
+use super::alerts::{Found, status, tenant_id};
+use super::causes::{Cause, KeyCount, Miss, Source};
+use super::shapes::{Bounds, Explanation, Finding, Status};
+use super::words::{answered, count, duration, miss, rejects, seconds, told};
+use super::{Error, Partition, Settings, emit};
+use crate::join::{Answer, Completeness, Standing, Stored, View};
+use crate::store::Reads;
+use crate::time::{self, EventTime, WallTime, Window};
+
+/// Activities told of on each side of the window.
+const MOST_MISSES: usize = 3;
+/// Entries looked at in search of keys in another case.
+const MOST_KEYS: usize = 5_000;
+/// Activities counted.
+const MOST_COUNTED: usize = 10_000;
+
+/// What the answer depends on besides the state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// The clock.
+    pub now: WallTime,
+}
+
+/// Everything the state knows of why the alert stands as it does.
+pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, asked: Asked) -> Result<Explanation, Error> {
+    let case = Case {
+        view: &found.partition.view,
+        standing: &found.standing,
+        settings,
+        asked,
+    };
+    let mut findings = case.findings()?;
+    findings.extend(rejects(case.view.sources().iter()));
+    findings.push(case.versions());
+    Ok(Explanation {
+        system_alert_id: found.alert.system_alert_id.to_string(),
+        tenant_id: tenant_id(&found.alert),
+        status: status(&found.standing),
+        verdict: findings.first().map(|finding| finding.sentence.clone()).unwrap_or_default(),
+        correlation_id: Some(found.standing.key.correlation_id.to_string()),
+        window: Some(Bounds::of(found.standing.window, settings)),
+        watermark: case.view.watermark().map(Into::into),
+        retained_from: case.view.retained_from().map(Into::into),
+        partition: Some(found.partition.number),
+        findings,
+        scan: None,
+    })
+}
+
+/// What can be said of an alert that is not held.
+pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], system_alert_id: &str, tenant_id: Option<&str>) -> Explanation {
+    // Every partition hears of every source.
+    let sources = partitions
+        .first()
+        .map(|partition| partition.view.sources())
+        .unwrap_or_default();
+    let retained_from = partitions.iter().filter_map(|partition| partition.view.retained_from()).max();
+    let rejected = sources.iter().map(|source| source.rejected).sum();
+    let mut sentence = String::from("No alert of this id is held: it has not come yet");
+    if retained_from.is_some() {
+        sentence += ", or it lies behind the retention and is forgotten";
+    }
+    if rejected > 0 {
+        sentence += &format!(
+            ", or it could not be used ({} went to the dead letters)",
+            count(rejected, "record")
+        );
+    }
+    sentence += "; ids are compared byte for byte.";
+    let mut findings = vec![Finding {
+        sentence: sentence.clone(),
+        cause: Cause::UnknownAlert {
+            retained_from: retained_from.map(Into::into),
+            rejected,
+        },
+    }];
+    findings.extend(rejects(sources.iter()));
+    Explanation {
+        system_alert_id: system_alert_id.to_owned(),
+        tenant_id: tenant_id.map(str::to_owned),
+        status: Status::Unknown,
+        verdict: sentence,
+        correlation_id: None,
+        window: None,
+        watermark: partitions
+            .iter()
+            .filter_map(|partition| partition.view.watermark())
+            .min()
+            .map(Into::into),
+        retained_from: retained_from.map(Into::into),
+        partition: None,
+        findings,
+        scan: None,
+    }
+}
+
+struct Case<'a, 'r, R> {
+    view: &'a View<'r, R>,
+    standing: &'a Standing,
+    settings: &'a Settings,
+    asked: Asked,
+}
+
+impl<R: Reads> Case<'_, '_, R> {
+    /// In order of weight.
+    fn findings(&self) -> Result<Vec<Finding>, Error> {
+        let mut findings = Vec::new();
+        let Some(answer) = &self.standing.answer else {
+            findings.push(self.waiting());
+            findings.extend(self.no_key());
+            findings.extend(self.empty_window()?);
+            findings.extend(self.outside()?);
+            findings.extend(self.retention(0)?);
+            return Ok(findings);
+        };
+        let has_activities = answer.activities > 0;
+        if has_activities {
+            findings.push(answered(answer));
+        }
+        findings.extend(self.no_key());
+        findings.extend(self.empty_window()?);
+        findings.extend(self.other_case()?);
+        findings.extend(self.retention(answer.activities)?);
+        findings.extend(self.incomplete(answer));
+        let outside = self.outside()?;
+        // Where nothing was found, what just was not found is the cause; else it is an aside.
+        match has_activities {
+            true => findings.extend(outside),
+            false => {
+                let at = findings
+                    .iter()
+                    .position(|finding| matches!(finding.cause, Cause::Incomplete { .. }));
+                let at = at.unwrap_or(findings.len());
+                findings.splice(at..at, outside);
+                findings.push(answered(answer));
+            }
+        }
+        if answer.late > 0 {
+            findings.push(Finding {
+                sentence: format!("{} came after the answer.", count(answer.late, "activity")),
+                cause: Cause::LateActivities { late_count: answer.late },
+            });
+        }
+        Ok(findings)
+    }
+
+    /// Why an alert is open.
+    fn waiting(&self) -> Finding {
+        let end = self.standing.window.to;
+        let silent = self.view.silent();
+        let at_latest = self.standing.deadline;
+        if self.view.watermark().is_some_and(|watermark| watermark >= end) {
+            return Finding {
+                sentence: "The watermark has reached the end of its window: its answer is going out now.".to_owned(),
+                cause: Cause::BeingAnswered {
+                    offset: self.view.position().offset,
+                },
+            };
+        }
+        let (_, told_end) = emit::bounds(self.standing.window, self.settings.widening);
+        if let Some((topic, partition)) = silent.first() {
+            let more = match silent.len() {
+                1 => String::new(),
+                number => format!(" (and {} more)", number - 1),
+            };
+            return Finding {
+                sentence: format!(
+                    "It waits for activities up to {told_end}; there is no watermark that moves, as nothing has been heard yet of partition {partition} of {topic}{more}: look whether it is read. It is answered at {} at the latest.",
+                    at_latest.to_event()
+                ),
+                cause: Cause::NoWatermark {
+                    silent: silent
+                        .iter()
+                        .map(|(topic, partition)| self.source(topic, *partition))
+                        .collect(),
+                    at_latest: at_latest.into(),
+                },
+            };
+        }
+        self.behind(end, told_end)
+    }
+
+    fn source(&self, topic: &str, partition: u32) -> Source {
+        Source {
+            topic: topic.to_owned(),
+            partition,
+        }
+    }
+
+    /// The watermark has not come to the end.
+    fn behind(&self, end: EventTime, told_end: EventTime) -> Finding {
+        let watermark = self.view.watermark();
+        let remaining = watermark.map(|watermark| seconds(end.ticks().saturating_sub(watermark.ticks())));
+        let at_latest = self.standing.deadline;
+        let live = end.plus(self.settings.out_of_orderness).to_wall();
+        let expected = Some(live.min(at_latest)).filter(|live| *live > self.asked.now);
+        let holder = self.view.holder();
+        let sources = self.view.sources();
+        let held = holder.and_then(|holder| {
+            let is = |source: &&crate::join::SourceState| source.topic == holder.topic && source.partition == holder.partition;
+            sources.iter().find(is)
+        });
+        let mut sentence = format!("It waits for activities up to {told_end}");
+        match (holder, held.and_then(|held| held.watermark)) {
+            (Some(holder), Some(time)) => {
+                sentence += &format!(
+                    ": partition {} of {} has only come to {time}, and holds the watermark back since {}",
+                    holder.partition,
+                    holder.topic,
+                    holder.since.to_event()
+                );
+            }
+            (Some(holder), None) => {
+                sentence += &format!(
+                    ": partition {} of {} has had no activity yet, and holds the watermark back since {} until it has been silent for {}",
+                    holder.partition,
+                    holder.topic,
+                    holder.since.to_event(),
+                    duration(self.settings.idle_timeout)
+                );
+            }
+            (None, _) => sentence += "; every source partition is idle, and the clock moves the watermark",
+        }
+        sentence += &format!(". It is answered at {} at the latest.", at_latest.to_event());
+        Finding {
+            sentence,
+            cause: Cause::WaitingForWatermark {
+                topic: holder.map(|holder| holder.topic.clone()),
+                partition: holder.map(|holder| holder.partition),
+                source_watermark: held.and_then(|held| held.watermark).map(Into::into),
+                since: holder.map(|holder| holder.since.into()),
+                remaining_seconds: remaining,
+                expected: expected.map(Into::into),
+                at_latest: at_latest.into(),
+            },
+        }
+    }
+
+    fn no_key(&self) -> Option<Finding> {
+        let is_missing = self.standing.key.correlation_id.is_empty();
+        is_missing.then(|| Finding {
+            sentence: format!(
+                "The alert has no correlation id: {} is empty or missing, so no activity can belong to it.",
+                self.settings.alert_key.join(", ")
+            ),
+            cause: Cause::NoCorrelationId {
+                alert_key: self.settings.alert_key.clone(),
+            },
+        })
+    }
+
+    fn empty_window(&self) -> Result<Option<Finding>, Error> {
+        let window = self.standing.window;
+        if !window.is_empty() {
+            return Ok(None);
+        }
+        let (start, end) = emit::bounds(window, self.settings.widening);
+        let bounds = match self.settings.widening.bounds {
+            time::Bounds::Exclusive => "exclusive",
+            time::Bounds::Inclusive => "inclusive",
+        };
+        let at_the_bounds = self.held(self.bounds_included())?.0;
+        let sentence = match (start == end, at_the_bounds) {
+            (true, 0) => format!("Its window has no length ({start}) and bounds are {bounds}: nothing can lie in it."),
+            (true, found) => format!(
+                "Its window has no length ({start}) and bounds are {bounds}: nothing can lie in it. With correlation.bounds = \"inclusive\" it would have {}.",
+                count(found, "activity")
+            ),
+            (false, _) => format!("Its window ends ({end}) before it begins ({start}): nothing can lie in it."),
+        };
+        Ok(Some(Finding {
+            sentence,
+            cause: Cause::EmptyWindow {
+                start: start.into(),
+                end: end.into(),
+                bounds: bounds.to_owned(),
+                at_the_bounds,
+            },
+        }))
+    }
+
+    /// The window with its bounds.
+    fn bounds_included(&self) -> Window {
+        let (from, end) = emit::bounds(self.standing.window, self.settings.widening);
+        Window {
+            from,
+            to: end.next_tick(),
+        }
+    }
+
+    fn other_case(&self) -> Result<Option<Finding>, Error> {
+        let key = &self.standing.key;
+        if self.settings.ignore_case || key.correlation_id.is_empty() {
+            return Ok(None);
+        }
+        let near = self.view.keys_in_other_case(key, self.bounds_included(), MOST_KEYS)?;
+        if near.is_empty() {
+            return Ok(None);
+        }
+        let all = near.iter().map(|near| near.activities).sum();
+        Ok(Some(Finding {
+            sentence: format!(
+                "{} in its window {} the correlation id in another case; correlation.ignore_case = true would join them.",
+                count(all, "activity"),
+                if all == 1 { "has" } else { "have" }
+            ),
+            cause: Cause::KeyInOtherCase {
+                keys: near
+                    .into_iter()
+                    .map(|near| KeyCount {
+                        correlation_id: near.correlation_id.to_string(),
+                        activities: near.activities,
+                    })
+                    .collect(),
+                setting: "ignore_case".to_owned(),
+                value: "true".to_owned(),
+            },
+        }))
+    }
+
+    /// Activities with its key that are not in the window.
+    fn outside(&self) -> Result<Option<Finding>, Error> {
+        let Standing { key, window, answer, .. } = self.standing;
+        if key.correlation_id.is_empty() {
+            return Ok(None);
+        }
+        let [before, after] = self.view.around(key, *window, MOST_MISSES)?;
+        let (nearest_before, nearest_after) = (before.first().map(|near| near.time), after.first().map(|near| near.time));
+        let before: Vec<Miss> = before.iter().map(|near| self.missed_before(near)).collect();
+        let after: Vec<Miss> = after.iter().map(|near| self.missed_after(near)).collect();
+        let side = |miss: &Miss, words: &str| match miss.setting.as_str() {
+            "bounds" => format!(
+                "exactly at {}, which exclusive bounds leave out",
+                words.replace("before ", "").replace("after ", "")
+            ),
+            setting => format!(
+                "{} {words} (correlation.{setting} = \"{}\" takes it in)",
+                told(miss.distance_seconds),
+                miss.value
+            ),
+        };
+        let sides: Vec<String> = [
+            before.first().map(|miss| side(miss, "before its start")),
+            after.first().map(|miss| side(miss, "after its end")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if nearest_before.is_some() || nearest_after.is_some() {
+            return Ok(Some(Finding {
+                sentence: format!(
+                    "The nearest activities with its correlation id outside the window lie {}.",
+                    sides.join(" and ")
+                ),
+                cause: Cause::NearMiss { before, after },
+            }));
+        }
+        let holds_some = answer.as_ref().is_some_and(|answer| answer.activities > 0) || self.held(*window)?.0 > 0;
+        Ok((!holds_some).then(|| Finding {
+            sentence: format!(
+                "No activity with the correlation id {} is held, in the window or outside.",
+                key.correlation_id
+            ),
+            cause: Cause::NoActivityWithKey {
+                correlation_id: key.correlation_id.to_string(),
+            },
+        }))
+    }
+
+    fn missed_before(&self, near: &Stored) -> Miss {
+        let (start, _) = emit::bounds(self.standing.window, self.settings.widening);
+        let missing = self.standing.window.from.ticks().saturating_sub(near.time.ticks());
+        miss(
+            near,
+            start.ticks().saturating_sub(near.time.ticks()),
+            "before",
+            self.settings.widening.before,
+            missing,
+        )
+    }
+
+    fn missed_after(&self, near: &Stored) -> Miss {
+        let (_, end) = emit::bounds(self.standing.window, self.settings.widening);
+        let missing = near
+            .time
+            .ticks()
+            .saturating_add(1)
+            .saturating_sub(self.standing.window.to.ticks());
+        miss(
+            near,
+            near.time.ticks().saturating_sub(end.ticks()),
+            "after",
+            self.settings.widening.after,
+            missing,
+        )
+    }
+
+    fn retention(&self, counted: u64) -> Result<Option<Finding>, Error> {
+        let window = self.standing.window;
+        let Some(from) = self
+            .view
+            .retained_from()
+            .filter(|from| !window.is_empty() && window.from < *from)
+        else {
+            return Ok(None);
+        };
+        let (held, at_least) = self.held(window)?;
+        let part = if window.to <= from { "All" } else { "Part" };
+        Ok(Some(Finding {
+            sentence: format!(
+                "{part} of its window lies before {from} and is forgotten: activities there are not held any more, and such that come now are not joined."
+            ),
+            cause: Cause::Retention {
+                retained_from: from.into(),
+                counted,
+                held,
+                at_least,
+            },
+        }))
+    }
+
+    /// How many activities with its key a window holds, and whether there may be more.
+    fn held(&self, window: Window) -> Result<(u64, bool), Error> {
+        let mut count = 0;
+        for activity in self.view.activities(&self.standing.key, window, None).take(MOST_COUNTED) {
+            activity?;
+            count += 1;
+        }
+        Ok((count, count >= MOST_COUNTED as u64))
+    }
+
+    fn incomplete(&self, answer: &Answer) -> Option<Finding> {
+        let completeness = self.view.completeness(self.standing.window, answer);
+        let why = match completeness {
+            Completeness::PassedByActivities | Completeness::EndOfInput => return None,
+            Completeness::ClosedByClock => {
+                "every source partition was silent and the clock closed its window: what was still on its way was not waited for"
+            }
+            Completeness::ClosedByMaxWait => "it had waited for watermark.max_wait and was answered with what was there",
+            Completeness::NotPassedByActivities => "its window has grown beyond what activities have passed",
+            Completeness::Retention => "part of its window was forgotten already when it was answered",
+        };
+        Some(Finding {
+            sentence: format!("The answer is not known to be complete: {why}."),
+            cause: Cause::Incomplete {
+                complete_because: completeness.as_str().to_owned(),
+            },
+        })
+    }
+
+    fn versions(&self) -> Finding {
+        let revision = self.standing.answer.as_ref().map_or(0, |answer| answer.revision);
+        let generated = self.standing.version.time_generated;
+        Finding {
+            sentence: format!(
+                "{} of the alert counted so far, the last of {generated}; its answer has {}.",
+                count(u64::from(self.standing.versions), "version"),
+                count(u64::from(revision), "revision")
+            ),
+            cause: Cause::Versions {
+                versions: self.standing.versions,
+                revision,
+                time_generated: generated.into(),
+            },
+        }
+    }
+}

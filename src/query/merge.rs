@@ -1,0 +1,115 @@
+//! Answers of several instances as one.
+
+use std::collections::BTreeMap;
+
+use super::shapes::{AlertItem, AlertList, ProcessorStatus, ReasonCount, SourceStatus, TableCount, Throughput, Totals};
+use super::{Error, cursor};
+use crate::join::Place;
+
+/// One page out of those of several instances, which were asked the same. What lies behind the place to which one of them has looked is
+/// left for the next page.
+pub fn merge_lists(pages: Vec<AlertList>, limit: usize) -> Result<AlertList, Error> {
+    let mut ends: Vec<Place> = Vec::new();
+    let mut items: BTreeMap<Place, AlertItem> = BTreeMap::new();
+    let mut examined = 0;
+    for page in pages {
+        examined += page.examined;
+        if let Some(next) = &page.next_cursor {
+            ends.push(cursor::alert(next)?);
+        }
+        for item in page.alerts {
+            items.insert(cursor::alert(&item.cursor)?, item);
+        }
+    }
+    let end = ends.into_iter().max();
+    let within = items.into_iter().rev();
+    let within: Vec<(Place, AlertItem)> = within
+        .filter(|(place, _)| end.as_ref().is_none_or(|end| place >= end))
+        .collect();
+    let more = within.len() > limit;
+    let alerts: Vec<AlertItem> = within.into_iter().take(limit).map(|(_, item)| item).collect();
+    let next_cursor = match more {
+        true => alerts.last().map(|item| item.cursor.clone()),
+        false => end.as_ref().map(cursor::of_alert),
+    };
+    Ok(AlertList {
+        alerts,
+        next_cursor,
+        examined,
+        unanswered_partitions: Vec::new(),
+    })
+}
+
+/// What a group is doing, out of what its instances say: `own` with the others added.
+pub fn merge_statuses(own: ProcessorStatus, others: Vec<ProcessorStatus>) -> ProcessorStatus {
+    let mut all = own;
+    for other in others {
+        add_throughput(&mut all.throughput, &other.throughput);
+        add_totals(&mut all.totals, other.totals);
+        all.open_alerts += other.open_alerts;
+        all.alerts += other.alerts;
+        all.state_bytes = all
+            .state_bytes
+            .zip(other.state_bytes)
+            .map(|(one, more)| one + more)
+            .or(all.state_bytes);
+        for ReasonCount { reason, count } in other.dead_letters {
+            match all.dead_letters.iter_mut().find(|known| known.reason == reason) {
+                Some(known) => known.count += count,
+                None => all.dead_letters.push(ReasonCount { reason, count }),
+            }
+        }
+        for TableCount { table, count } in other.skipped {
+            match all.skipped.iter_mut().find(|known| known.table == table) {
+                Some(known) => known.count += count,
+                None => all.skipped.push(TableCount { table, count }),
+            }
+        }
+        for source in other.sources {
+            add_source(&mut all.sources, source);
+        }
+        all.partitions.extend(other.partitions);
+    }
+    all.partitions.sort_by_key(|partition| partition.partition);
+    all.partitions.dedup_by_key(|partition| partition.partition);
+    all.sources
+        .sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+    // A partition without one has not begun to answer: so it is with the whole.
+    let least = all.partitions.iter().map(|partition| &partition.watermark).min();
+    all.watermark = least.cloned().flatten();
+    all
+}
+
+/// Every instance tells of every source partition; the one that reads it knows best.
+fn add_source(known: &mut Vec<SourceStatus>, source: SourceStatus) {
+    let same = |known: &&mut SourceStatus| known.topic == source.topic && known.partition == source.partition;
+    match known.iter_mut().find(same) {
+        Some(known) => {
+            let knows_end = source.end.is_some() && known.end.is_none();
+            if knows_end || (source.end.is_some() == known.end.is_some() && source.heard_at > known.heard_at) {
+                *known = source;
+            }
+        }
+        None => known.push(source),
+    }
+}
+
+fn add_throughput(all: &mut Throughput, other: &Throughput) {
+    all.messages += other.messages;
+    all.bytes += other.bytes;
+    all.activities += other.activities;
+    all.alerts += other.alerts;
+    all.rows += other.rows;
+    all.summaries += other.summaries;
+    all.dead_letters += other.dead_letters;
+}
+
+fn add_totals(all: &mut Totals, other: Totals) {
+    all.messages += other.messages;
+    all.bytes += other.bytes;
+    all.activities += other.activities;
+    all.alerts += other.alerts;
+    all.rows += other.rows;
+    all.summaries += other.summaries;
+    all.dead_letters += other.dead_letters;
+}

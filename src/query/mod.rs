@@ -1,0 +1,93 @@
+//! What an analyst asks of the state: which alerts there are, one alert with its activities, and why it was answered as it was. Pure.
+//!
+//! Everything here reads [`View`]s of partitions and makes the [`shapes`] that the API and the command line show. Each question looks at a
+//! bounded number of entries and says where to go on. Nothing here changes state, reads a clock (the time is an argument), or knows of
+//! HTTP. It relies on [`join`](crate::join) for what state means and on [`emit`] for ids and words, so that
+//! an answer here says the same as the record that went out.
+
+mod alerts;
+mod causes;
+mod cursor;
+mod explain;
+mod merge;
+mod places;
+pub mod shapes;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::time::Duration;
+
+pub use alerts::{Filter, Found, Which, activities, alert, find, list};
+pub use causes::{Cause, DeadRecord, OtherPath};
+pub use explain::{Asked, explain, unknown};
+pub use merge::{merge_lists, merge_statuses};
+pub use places::places_of;
+
+use crate::emit;
+use crate::join::View;
+use crate::record::Text;
+use crate::store;
+use crate::time::Widening;
+
+/// What of the configuration an answer depends on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// How windows follow from alerts.
+    pub widening: Widening,
+    /// Whether correlation ids are compared in lower case.
+    pub ignore_case: bool,
+    /// Where an alert's correlation id is looked for, as the configuration writes it.
+    pub alert_key: Vec<String>,
+    /// The Entra ids of the tenants that are told apart; empty when none are.
+    pub tenants: Vec<String>,
+    /// How far out of order activities may come.
+    pub out_of_orderness: Duration,
+    /// After how long a silent source partition no longer holds the watermark back.
+    pub idle_timeout: Duration,
+}
+
+impl Settings {
+    /// The ids that an alert may have: one for each tenant that it may be of.
+    pub fn ids(&self, system_alert_id: &str, tenant_id: Option<&str>) -> Vec<crate::record::AlertId> {
+        let id = |tenant| crate::record::AlertId {
+            tenant,
+            system_alert_id: system_alert_id.into(),
+        };
+        self.tenants(tenant_id).into_iter().map(id).collect()
+    }
+
+    /// The tenants under whose ids an alert may be known: the one that was named, else all.
+    fn tenants(&self, named: Option<&str>) -> Vec<Text> {
+        match (named, self.tenants.as_slice()) {
+            (_, []) => vec![Text::default()],
+            (Some(named), _) => vec![named.to_ascii_lowercase().as_str().into()],
+            (None, all) => all.iter().map(|tenant| tenant.as_str().into()).collect(),
+        }
+    }
+}
+
+/// A partition of the repartition log and what its state holds.
+pub struct Partition<'r, R> {
+    /// Its number.
+    pub number: u32,
+    /// Its state.
+    pub view: View<'r, R>,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state cannot be read.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// No cursor of this program's.
+    #[error("the cursor is not one that this API gave; begin without one")]
+    Cursor,
+    /// An id that more than one tenant has.
+    #[error("{count} tenants have an alert of this id; say which with tenant_id")]
+    Ambiguous {
+        /// How many.
+        count: usize,
+    },
+}

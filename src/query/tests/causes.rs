@@ -1,0 +1,227 @@
+//! One test for each cause.
+
+use super::*;
+
+#[test]
+fn an_open_alert_waits_for_the_partition_that_holds_the_watermark_back() {
+    let mut world = World::new();
+    world.alert("A", "p", 10.0, 11.0);
+    world.marks(10.5, &[(Some(12.0), false), (Some(10.25), false)], 0);
+    assert_eq!(
+        world.causes("A"),
+        ["waiting_for_watermark", "no_activity_with_key", "versions"]
+    );
+    let details = world.details("A", "waiting_for_watermark");
+    assert_eq!(
+        (details["topic"].as_str(), details["partition"].as_u64()),
+        (Some("a"), Some(1))
+    );
+    assert_eq!(details["since"], "2026-03-01T10:30:00.0000000Z");
+    assert_eq!(details["remaining_seconds"], 2_700.0);
+    assert_eq!(
+        details["expected"], "2026-03-01T11:05:00.0000000Z",
+        "the end and the out-of-orderness"
+    );
+    assert_eq!(details["at_latest"], "2026-03-01T12:00:00.0000000Z");
+}
+
+#[test]
+fn a_partition_that_has_never_spoken_is_named() {
+    let mut world = World::new();
+    world.alert("A", "p", 10.0, 11.0);
+    world.activity("p", 10.5);
+    world.marks(10.5, &[(Some(12.0), false)], 0);
+    assert_eq!(world.causes("A"), ["no_watermark", "versions"]);
+    assert_eq!(
+        world.details("A", "no_watermark")["silent"],
+        serde_json::json!([{"topic": "a", "partition": 1}])
+    );
+}
+
+#[test]
+fn when_all_are_idle_the_clock_is_waited_for() {
+    let mut world = World::new();
+    world.alert("A", "p", 10.0, 11.0);
+    world.marks(10.5, &[(Some(12.0), true), (Some(10.25), true)], 0);
+    let details = world.details("A", "waiting_for_watermark");
+    assert_eq!(details["topic"], serde_json::Value::Null);
+    assert!(world.explain("A").verdict.contains("the clock moves the watermark"));
+}
+
+#[test]
+fn an_answer_with_activities_says_so_first() {
+    let mut world = World::new();
+    world.alert("A", "p", 10.0, 11.0);
+    world.activity("p", 10.5);
+    world.pass(11.0);
+    world.activity("p", 10.6);
+    assert_eq!(world.causes("A"), ["answered", "late_activities", "versions"]);
+    assert_eq!(world.details("A", "answered")["activity_count"], 2);
+    assert_eq!(world.details("A", "late_activities")["late_count"], 1);
+}
+
+#[test]
+fn activities_beside_the_window_are_told_with_what_takes_them_in() {
+    let mut world = World::new();
+    for hours in [8.0, 9.0, 9.5, 9.99, 11.0, 11.25] {
+        world.activity("p", hours);
+    }
+    world.alert("A", "p", 10.0, 11.0);
+    world.pass(12.0);
+    assert_eq!(world.causes("A"), ["near_miss", "answered", "versions"]);
+    let details = world.details("A", "near_miss");
+    let told = |side: &str| -> Vec<(f64, String, String)> {
+        let misses = details[side].as_array().unwrap().iter();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        misses
+            .map(|miss| {
+                (
+                    miss["distance_seconds"].as_f64().unwrap(),
+                    text(&miss["setting"]),
+                    text(&miss["value"]),
+                )
+            })
+            .collect()
+    };
+    let tuple = |seconds: f64, setting: &str, value: &str| (seconds, setting.to_owned(), value.to_owned());
+    assert_eq!(
+        told("before"),
+        [
+            tuple(36.0, "before", "37s"),
+            tuple(1_800.0, "before", "1801s"),
+            tuple(3_600.0, "before", "3601s")
+        ]
+    );
+    assert_eq!(
+        told("after"),
+        [tuple(0.0, "bounds", "inclusive"), tuple(900.0, "after", "901s")]
+    );
+}
+
+#[test]
+fn what_is_said_to_take_an_activity_in_does() {
+    for (bounds, value) in [(Bounds::Exclusive, 901), (Bounds::Inclusive, 900)] {
+        let mut world = World::new();
+        world.settings.widening.bounds = bounds;
+        world.activity("p", 11.25);
+        world.alert("A", "p", 10.0, 11.0);
+        assert_eq!(world.details("A", "near_miss")["after"][0]["value"], format!("{value}s"));
+        world.settings.widening.after = Duration::from_secs(value);
+        assert!(Window::of_alert(at(10.0), at(11.0), world.settings.widening).contains(at(11.25)));
+    }
+}
+
+#[test]
+fn a_window_of_no_length_is_the_cause() {
+    let mut world = World::new();
+    world.activity("p", 10.0);
+    world.alert("A", "p", 10.0, 10.0);
+    world.pass(12.0);
+    assert_eq!(world.causes("A")[..2], ["empty_window", "near_miss"]);
+    let details = world.details("A", "empty_window");
+    assert_eq!(
+        (details["at_the_bounds"].as_u64(), details["bounds"].as_str()),
+        (Some(1), Some("exclusive"))
+    );
+    assert!(
+        world.explain("A").verdict.contains("inclusive"),
+        "{}",
+        world.explain("A").verdict
+    );
+}
+
+#[test]
+fn an_alert_without_a_key_matches_nothing() {
+    let mut world = World::new();
+    world.activity("p", 10.5);
+    world.alert("A", "", 10.0, 11.0);
+    world.pass(12.0);
+    assert_eq!(world.causes("A"), ["no_correlation_id", "answered", "versions"]);
+}
+
+#[test]
+fn a_key_in_another_case_is_found() {
+    let mut world = World::new();
+    world.activity("Policy", 10.5);
+    world.activity("Policy", 10.6);
+    world.activity("POLICY", 10.7);
+    world.activity("polish", 10.8);
+    world.activity("Policy", 12.5);
+    world.alert("A", "policy", 10.0, 11.0);
+    world.pass(12.0);
+    assert_eq!(world.causes("A")[0], "key_in_other_case");
+    let details = world.details("A", "key_in_other_case");
+    assert_eq!(
+        details["keys"],
+        serde_json::json!([{"correlation_id": "POLICY", "activities": 1}, {"correlation_id": "Policy", "activities": 2}])
+    );
+    world.settings.ignore_case = true;
+    assert_eq!(world.causes("A")[0], "no_activity_with_key");
+}
+
+#[test]
+fn no_activity_with_its_key_at_all_is_said() {
+    let mut world = World::new();
+    world.activity("q", 10.5);
+    world.alert("A", "p", 10.0, 11.0);
+    world.pass(12.0);
+    assert_eq!(world.causes("A"), ["no_activity_with_key", "answered", "versions"]);
+}
+
+#[test]
+fn what_retention_took_is_said() {
+    let mut world = World::new();
+    world.retention = Some(Duration::from_secs(2 * 3_600));
+    world.activity("p", 10.1);
+    world.activity("p", 10.9);
+    world.alert("A", "p", 10.0, 11.0);
+    world.pass(11.0);
+    world.pass(12.5);
+    assert_eq!(world.causes("A"), ["answered", "retention", "versions"]);
+    let details = world.details("A", "retention");
+    assert_eq!((details["counted"].as_u64(), details["held"].as_u64()), (Some(2), Some(1)));
+    // Answered when part of it was forgotten already.
+    world.alert("B", "p", 10.2, 10.6);
+    assert_eq!(world.causes("B")[..2], ["retention", "near_miss"]);
+    assert_eq!(world.details("B", "incomplete")["complete_because"], "retention");
+}
+
+#[test]
+fn an_answer_by_the_longest_wait_is_not_complete() {
+    let mut world = World::new();
+    world.alert("A", "p", 10.0, 11.0);
+    world.activity("p", 10.5);
+    world.marks(12.0, &[(Some(10.6), false), (Some(10.25), false)], 0);
+    assert_eq!(world.causes("A"), ["answered", "incomplete", "versions"]);
+    assert_eq!(world.details("A", "incomplete")["complete_because"], "closed_by_max_wait");
+}
+
+#[test]
+fn dead_letters_of_the_sources_are_told() {
+    let mut world = World::new();
+    world.alert("A", "p", 10.0, 11.0);
+    world.activity("p", 10.5);
+    world.marks(12.0, &[(Some(12.0), false), (Some(12.0), false)], 2);
+    assert_eq!(world.causes("A"), ["answered", "rejected_records", "versions"]);
+    assert_eq!(world.details("A", "rejected_records")["sources"][1]["rejected"], 2);
+    assert_eq!(world.causes("B"), ["unknown_alert", "rejected_records"]);
+    assert_eq!(world.details("B", "unknown_alert")["rejected"], 4);
+}
+
+#[test]
+fn versions_and_revisions_are_counted() {
+    let mut world = World::new();
+    world.alert("A", "p", 10.0, 11.0);
+    world.activity("p", 10.5);
+    world.pass(11.0);
+    world.version("A", "p", 10.0, 12.0, 13.0, "");
+    let details = world.details("A", "versions");
+    assert_eq!(
+        (details["versions"].as_u64(), details["revision"].as_u64()),
+        (Some(2), Some(2))
+    );
+    assert_eq!(
+        world.details("A", "incomplete")["complete_because"],
+        "not_passed_by_activities"
+    );
+}

@@ -1,0 +1,185 @@
+//! Lists, their filters and pages, and what they show.
+
+use super::*;
+
+#[test]
+fn alerts_are_listed_the_latest_first_and_page_by_page() {
+    let mut world = World::new();
+    for (id, generated) in [("A", 12.0), ("B", 14.0), ("C", 13.0), ("D", 14.0)] {
+        world.version(id, "p", 10.0, 11.0, generated, "");
+    }
+    let all = Filter::default();
+    assert_eq!(world.ids(&all), ["D", "B", "C", "A"]);
+    let mut paged = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = world.list(&all, cursor.as_deref(), 3);
+        paged.extend(page.alerts.into_iter().map(|item| item.system_alert_id));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(paged, ["D", "B", "C", "A"]);
+    assert!(matches!(
+        list(&world.partitions(), &world.settings, &all, Some("00"), 3),
+        Err(Error::Cursor)
+    ));
+}
+
+#[test]
+fn a_request_looks_at_a_bounded_number_of_alerts_and_goes_on_there() {
+    let mut world = World::new();
+    for number in 0..5_010 {
+        world.version(&format!("A{number:04}"), "p", 10.0, 11.0, 12.0, "");
+    }
+    let filter = Filter {
+        text: Some("a0003".into()),
+        ..Filter::default()
+    };
+    let page = world.list(&filter, None, 50);
+    assert_eq!((page.alerts.len(), page.examined), (0, 5_000));
+    let page = world.list(&filter, page.next_cursor.as_deref(), 50);
+    assert_eq!(page.alerts.len(), 1);
+    assert_eq!(page.next_cursor, None);
+}
+
+#[test]
+fn filters_take_away_what_does_not_fit() {
+    let mut world = World::new();
+    world.activity("p", 10.5);
+    world.version(
+        "A",
+        "p",
+        10.0,
+        11.0,
+        11.5,
+        r#""AlertName":"Stra\u00dfe","AlertSeverity":"High""#,
+    );
+    world.version(
+        "B",
+        "q",
+        10.0,
+        11.2,
+        12.0,
+        r#""Entities":[{"Name":"megan"}],"AlertSeverity":"low""#,
+    );
+    world.version("C", "q", 14.0, 15.0, 15.5, "");
+    world.pass(12.0);
+    let with = |change: &dyn Fn(&mut Filter)| {
+        let mut filter = Filter::default();
+        change(&mut filter);
+        world.ids(&filter)
+    };
+    assert_eq!(with(&|filter| filter.status = Some(Which::Open)), ["C"]);
+    assert_eq!(with(&|filter| filter.status = Some(Which::Closed)), ["B", "A"]);
+    assert_eq!(with(&|filter| filter.status = Some(Which::Matched)), ["A"]);
+    assert_eq!(with(&|filter| filter.status = Some(Which::Unmatched)), ["B"]);
+    assert_eq!(with(&|filter| filter.severity = Some("LOW".into())), ["B"]);
+    assert_eq!(with(&|filter| filter.text = Some("straße".into())), ["A"]);
+    assert_eq!(with(&|filter| filter.text = Some("MEGAN".into())), ["B"]);
+    assert_eq!(with(&|filter| filter.from = Some(at(12.0))), ["C", "B"]);
+    assert_eq!(with(&|filter| filter.to = Some(at(12.0))), ["A"]);
+    let in_window = |filter: &mut Filter| {
+        filter.by_window = true;
+        (filter.from, filter.to) = (Some(at(11.1)), Some(at(14.0)));
+    };
+    assert_eq!(with(&in_window), ["B"]);
+}
+
+#[test]
+fn an_alert_and_its_activities_are_what_came_in() {
+    let mut world = World::new();
+    for hours in [10.5, 10.25, 10.75] {
+        world.activity("p", hours);
+    }
+    world.version("A", "p", 10.0, 11.0, 12.0, r#""x":1.50e1,"Lone":"\ud800""#);
+    world.pass(11.0);
+    world.activity("p", 10.6);
+    let partitions = world.partitions();
+    let found = find(&partitions, &world.settings, "A", None).unwrap().unwrap();
+    let detail = alert(&found, &world.settings).unwrap();
+    assert_eq!(detail.alert.get(), r#"{"x":1.50e1,"Lone":"\ud800"}"#);
+    assert_eq!(
+        (detail.item.activity_count, detail.item.late_count, detail.item.partition),
+        (4, 1, 3)
+    );
+    assert_eq!(detail.complete_because.as_deref(), Some("passed_by_activities"));
+    let first = activities(&found, &world.settings, None, 3).unwrap();
+    let second = activities(&found, &world.settings, first.next_cursor.as_deref(), 3).unwrap();
+    let all: Vec<_> = first.activities.iter().chain(&second.activities).collect();
+    let times: Vec<String> = all
+        .iter()
+        .map(|item| item.activity_time.to_string()[11..16].to_owned())
+        .collect();
+    assert_eq!(times, ["10:15", "10:30", "10:36", "10:45"]);
+    let late: Vec<bool> = all.iter().map(|item| item.late).collect();
+    assert_eq!(late, [false, false, true, false]);
+    assert_eq!(all[0].activity.get(), r#"{"n":2,"digits":1.50}"#);
+    assert_eq!(second.next_cursor, None);
+    // A detail survives the way to another instance as it is.
+    let text = serde_json::to_string(&detail).unwrap();
+    let again: shapes::AlertDetail = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_string(&again).unwrap(), text);
+}
+
+#[test]
+fn pages_of_several_instances_are_one() {
+    let worlds: Vec<World> = (0..2)
+        .map(|instance| {
+            let mut world = World::new();
+            for number in 0..4 {
+                let generated = f64::from(12 + 2 * number + instance);
+                world.version(&format!("A{instance}{number}"), "p", 10.0, 11.0, generated, "");
+            }
+            world
+        })
+        .collect();
+    let filter = Filter::default();
+    let mut ids = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let pages = worlds.iter().map(|world| world.list(&filter, cursor.as_deref(), 3)).collect();
+        let page = merge_lists(pages, 3).unwrap();
+        ids.extend(page.alerts.into_iter().map(|item| item.system_alert_id));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(ids, ["A13", "A03", "A12", "A02", "A11", "A01", "A10", "A00"]);
+}
+
+#[test]
+fn an_id_of_two_tenants_must_be_told_apart() {
+    let mut world = World::new();
+    world.settings.tenants = vec!["t1".into(), "t2".into()];
+    for tenant in ["t1", "t2"] {
+        world.apply(LogRecord::Alert {
+            alert: Alert {
+                id: AlertId {
+                    tenant: tenant.into(),
+                    system_alert_id: "A".into(),
+                },
+                version: Version {
+                    time_generated: at(12.0),
+                    hash: [0; 32],
+                },
+                key: Key {
+                    tenant: tenant.into(),
+                    correlation_id: "p".into(),
+                },
+                window: Window::of_alert(at(10.0), at(11.0), world.settings.widening),
+                row: Cow::Borrowed(b"{}"),
+            },
+            deadline: WallTime(0),
+        });
+    }
+    let partitions = world.partitions();
+    assert!(matches!(
+        find(&partitions, &world.settings, "A", None),
+        Err(Error::Ambiguous { count: 2 })
+    ));
+    let found = find(&partitions, &world.settings, "A", Some("T2")).unwrap().unwrap();
+    assert_eq!(alert(&found, &world.settings).unwrap().item.tenant_id.as_deref(), Some("t2"));
+}

@@ -1,0 +1,176 @@
+//! One test for each cause, and for paging.
+
+mod causes;
+mod lists;
+
+use std::borrow::Cow;
+
+use super::*;
+use crate::join::{Joiner, Outbox};
+use crate::log::{LogRecord, Mark, Marks};
+use crate::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use crate::store::{Base as _, Memory, Txn};
+use crate::time::{Bounds, EventTime, WallTime, Window};
+
+const HOUR: i64 = 36_000_000_000;
+
+/// One partition of a log, and what is asked of it.
+struct World {
+    base: Memory,
+    offset: i64,
+    settings: Settings,
+    retention: Option<Duration>,
+    activities: u8,
+}
+
+/// `10.5` is half past ten on the day of these tests.
+fn at(hours: f64) -> EventTime {
+    let midnight = EventTime::from_date(2026, 3, 1, 0).unwrap();
+    EventTime::from_ticks(midnight.ticks() + (hours * HOUR as f64) as i64)
+}
+
+fn key(correlation_id: &str) -> Key {
+    Key {
+        tenant: Text::default(),
+        correlation_id: correlation_id.into(),
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            base: Memory::default(),
+            offset: 0,
+            settings: Settings {
+                widening: Widening::default(),
+                ignore_case: false,
+                alert_key: vec!["AlertType".into()],
+                tenants: Vec::new(),
+                out_of_orderness: Duration::from_secs(300),
+                idle_timeout: Duration::from_secs(60),
+            },
+            retention: None,
+            activities: 0,
+        }
+    }
+
+    fn apply(&mut self, record: LogRecord<'_>) {
+        let mut joiner = Joiner::open(&self.base, self.retention).unwrap();
+        let mut txn = Txn::new(&self.base);
+        joiner.begin(self.offset, record, &mut txn).unwrap();
+        self.offset += 1;
+        let mut out = Outbox::default();
+        assert!(joiner.step(&mut txn, &mut out).unwrap());
+        joiner.save(&mut txn).unwrap();
+        let batch = txn.into_batch();
+        self.base.write(batch).unwrap();
+    }
+
+    fn activity(&mut self, correlation_id: &str, hours: f64) {
+        self.activities += 1;
+        let row = format!(r#"{{"n":{},"digits":1.50}}"#, self.activities);
+        self.apply(LogRecord::Activity(Activity {
+            key: key(correlation_id),
+            time: at(hours),
+            id: ActivityId([self.activities; 32]),
+            row: Cow::Owned(row.into_bytes()),
+        }));
+    }
+
+    fn alert(&mut self, id: &str, correlation_id: &str, from: f64, to: f64) {
+        self.version(
+            id,
+            correlation_id,
+            from,
+            to,
+            12.0,
+            r#""AlertName":"Mail \u0041","AlertSeverity":"High""#,
+        );
+    }
+
+    fn version(&mut self, id: &str, correlation_id: &str, from: f64, to: f64, generated: f64, columns: &str) {
+        let window = Window::of_alert(at(from), at(to), self.settings.widening);
+        self.apply(LogRecord::Alert {
+            alert: Alert {
+                id: AlertId {
+                    tenant: Text::default(),
+                    system_alert_id: id.into(),
+                },
+                version: Version {
+                    time_generated: at(generated),
+                    hash: [0; 32],
+                },
+                key: key(correlation_id),
+                window,
+                row: Cow::Owned(format!("{{{columns}}}").into_bytes()),
+            },
+            deadline: at(to + 1.0).to_wall(),
+        });
+    }
+
+    /// Marks of partitions 0 and 1 at wall time `wall`: their watermarks, and whether they are idle.
+    fn marks(&mut self, wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) {
+        let mark = |(partition, (time, idle)): (u32, &(Option<f64>, bool))| Mark {
+            topic: "a".into(),
+            partition,
+            position: 7,
+            time: time.map(at),
+            idle: *idle,
+            rejected,
+        };
+        self.apply(LogRecord::Marks(Marks {
+            wall: at(wall).to_wall(),
+            clock: at(wall - 0.1),
+            topics: vec![("a".into(), 2)],
+            sources: (0..).zip(sources).map(mark).collect(),
+            settings: [0; 32],
+        }));
+    }
+
+    fn pass(&mut self, hours: f64) {
+        self.marks(hours, &[(Some(hours), false), (Some(hours), false)], 0);
+    }
+
+    fn partitions(&self) -> [Partition<'_, Memory>; 1] {
+        [Partition {
+            number: 3,
+            view: View::open(&self.base, self.retention).unwrap(),
+        }]
+    }
+
+    fn explain(&self, id: &str) -> shapes::Explanation {
+        let partitions = self.partitions();
+        let now = at(10.75).to_wall();
+        match find(&partitions, &self.settings, id, None).unwrap() {
+            Some(found) => explain(&found, &self.settings, Asked { now }).unwrap(),
+            None => unknown(&partitions, id, None),
+        }
+    }
+
+    /// The names of the causes, in order.
+    fn causes(&self, id: &str) -> Vec<String> {
+        let findings = self.explain(id).findings;
+        let name = |finding: &shapes::Finding| {
+            let json = serde_json::to_value(finding).unwrap();
+            assert!(finding.sentence.ends_with('.'), "{}", finding.sentence);
+            json["cause"].as_str().unwrap().to_owned()
+        };
+        findings.iter().map(name).collect()
+    }
+
+    fn details(&self, id: &str, cause: &str) -> serde_json::Value {
+        let findings = serde_json::to_value(self.explain(id).findings).unwrap();
+        let all = findings.as_array().unwrap();
+        let found = all.iter().find(|finding| finding["cause"] == cause);
+        found.unwrap_or_else(|| panic!("{all:#?}"))["details"].clone()
+    }
+
+    fn list(&self, filter: &Filter, cursor: Option<&str>, limit: usize) -> shapes::AlertList {
+        list(&self.partitions(), &self.settings, filter, cursor, limit).unwrap()
+    }
+
+    fn ids(&self, filter: &Filter) -> Vec<String> {
+        let list = self.list(filter, None, 50);
+        list.alerts.into_iter().map(|item| item.system_alert_id).collect()
+    }
+}

@@ -1,0 +1,151 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::letter::{Filter, Letter, Note, Origin, Run};
+
+/// What was sent before, and which runs did not end.
+#[derive(Clone, Default, Debug)]
+pub struct Ledger {
+    sent: BTreeSet<Origin>,
+    begun: BTreeMap<String, Run>,
+    ended: BTreeSet<String>,
+    /// Letters that this run has decided on: the same one may stand in the topic more than once.
+    met: BTreeSet<Origin>,
+}
+
+/// What becomes of a letter.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Decision {
+    /// It goes back through.
+    Send,
+    /// It is not meant.
+    Filtered,
+    /// It is another copy of one that was decided on.
+    Repeated,
+    /// It was sent before.
+    SentBefore,
+    /// It is one that was sent before, and failed again.
+    FailedAgain,
+    /// It came from a topic that is not read: an output record that was too large, or an input topic of another time.
+    NoInput,
+}
+
+impl Ledger {
+    /// Takes in a record of the ledger.
+    pub fn note(&mut self, note: Note) {
+        match note {
+            Note::Begun(run) => drop(self.begun.insert(run.run.clone(), run)),
+            Note::Sent(origin) => drop(self.sent.insert(origin)),
+            Note::Ended(run) => drop(self.ended.insert(run)),
+        }
+    }
+
+    /// Whether this letter was sent before.
+    pub fn was_sent(&self, origin: &Origin) -> bool {
+        self.sent.contains(origin)
+    }
+
+    /// Runs that began and did not end: they may have sent more than is noted.
+    pub fn open_runs(&self) -> Vec<Run> {
+        let open = self.begun.values().filter(|run| !self.ended.contains(&run.run));
+        open.cloned().collect()
+    }
+
+    /// What becomes of the next letter of the topic. `inputs` are the topics that are read; `again` sends what was sent before, too.
+    pub fn decide(&mut self, letter: &Letter, filter: &Filter, inputs: &[String], again: bool) -> Decision {
+        if !filter.takes(letter) {
+            return Decision::Filtered;
+        }
+        if !self.met.insert(letter.origin.clone()) {
+            return Decision::Repeated;
+        }
+        if !inputs.contains(&letter.origin.topic) {
+            Decision::NoInput
+        } else if again {
+            Decision::Send
+        } else if self.was_sent(&letter.origin) {
+            Decision::SentBefore
+        } else if letter.is_redriven {
+            Decision::FailedAgain
+        } else {
+            Decision::Send
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(topic: &str, offset: i64) -> Letter {
+        Letter {
+            origin: Origin {
+                topic: topic.into(),
+                partition: 0,
+                offset,
+                index: 0,
+            },
+            reason: "invalid_json".into(),
+            error: String::new(),
+            at: None,
+            truncated: None,
+            is_redriven: false,
+        }
+    }
+
+    fn decide(ledger: &mut Ledger, letter: &Letter, again: bool) -> Decision {
+        ledger.decide(letter, &Filter::default(), &["events".to_owned()], again)
+    }
+
+    #[test]
+    fn a_letter_goes_once() {
+        let mut ledger = Ledger::default();
+        let first = letter("events", 1);
+        assert_eq!(decide(&mut ledger, &first, false), Decision::Send);
+        assert_eq!(
+            decide(&mut ledger, &first, false),
+            Decision::Repeated,
+            "dead letters are at least once"
+        );
+        let mut next_run = Ledger::default();
+        next_run.note(Note::Sent(first.origin.clone()));
+        assert_eq!(decide(&mut next_run.clone(), &first, false), Decision::SentBefore);
+        assert_eq!(decide(&mut next_run, &first, true), Decision::Send);
+        assert_eq!(decide(&mut next_run, &first, true), Decision::Repeated);
+    }
+
+    #[test]
+    fn one_that_failed_again_does_not_go_round() {
+        let failed = Letter {
+            is_redriven: true,
+            ..letter("events", 9)
+        };
+        assert_eq!(decide(&mut Ledger::default(), &failed, false), Decision::FailedAgain);
+        assert_eq!(decide(&mut Ledger::default(), &failed, true), Decision::Send);
+    }
+
+    #[test]
+    fn what_came_from_elsewhere_never_goes() {
+        let elsewhere = letter("log", 1);
+        assert_eq!(decide(&mut Ledger::default(), &elsewhere, true), Decision::NoInput);
+        let filter = Filter {
+            reasons: vec!["too_deep".into()],
+            ..Filter::default()
+        };
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.decide(&letter("events", 1), &filter, &[], false), Decision::Filtered);
+    }
+
+    #[test]
+    fn a_run_is_open_until_it_has_ended() {
+        let run = |name: &str| Run {
+            run: name.into(),
+            ends: BTreeMap::new(),
+        };
+        let mut ledger = Ledger::default();
+        // The order of partitions is no order of time.
+        ledger.note(Note::Ended("a".into()));
+        ledger.note(Note::Begun(run("a")));
+        ledger.note(Note::Begun(run("b")));
+        assert_eq!(ledger.open_runs(), [run("b")]);
+    }
+}

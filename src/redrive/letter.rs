@@ -1,0 +1,246 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::sink::dead_letter::REDRIVEN;
+use crate::time::WallTime;
+
+/// The header of a record of the ledger: what it notes.
+const NOTE: &str = "alerttrail.redrive";
+
+/// A dead letter's identity.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Origin {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The message's offset.
+    pub offset: i64,
+    /// The record's place in the message's batch.
+    pub index: usize,
+}
+
+/// `topic/partition/offset/index`; a topic's name has no slash.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}/{}", self.topic, self.partition, self.offset, self.index)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.rsplitn(4, '/');
+        let mut part = || parts.next().ok_or(());
+        let (index, offset, partition, topic) = (part()?, part()?, part()?, part()?);
+        Ok(Self {
+            topic: topic.to_owned(),
+            partition: partition.parse().map_err(drop)?,
+            offset: offset.parse().map_err(drop)?,
+            index: index.parse().map_err(drop)?,
+        })
+    }
+}
+
+/// A dead letter, without its value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Letter {
+    /// Where the record came from.
+    pub origin: Origin,
+    /// Why it is a dead letter.
+    pub reason: String,
+    /// The same as a sentence.
+    pub error: String,
+    /// When it became one.
+    pub at: Option<WallTime>,
+    /// Its bytes in full, where the letter holds only the first of them.
+    pub truncated: Option<usize>,
+    /// Whether it is one that was sent back through, and failed again.
+    pub is_redriven: bool,
+}
+
+/// A run of the command, as it noted its beginning.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// Its name: no other run has it.
+    pub run: String,
+    /// Of each input topic the offsets behind the last records of its partitions when it began: what it sent stands there or behind.
+    pub ends: BTreeMap<String, BTreeMap<i32, i64>>,
+}
+
+/// What the ledger says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Note {
+    /// A run begins.
+    Begun(Run),
+    /// This letter was sent.
+    Sent(Origin),
+    /// The run of this name has sent and noted everything.
+    Ended(String),
+}
+
+/// A record of the topic of dead letters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Record {
+    /// A dead letter.
+    Letter(Letter),
+    /// A record of the ledger.
+    Note(Note),
+    /// Neither: somebody else's.
+    Other,
+}
+
+impl Record {
+    /// What a record with these headers is. `at` is its timestamp.
+    pub fn read<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>, value: &[u8], at: Option<WallTime>) -> Self {
+        let headers: BTreeMap<&str, &[u8]> = headers.collect();
+        let text = |name: &str| Some(String::from_utf8_lossy(headers.get(name)?).into_owned());
+        if let Some(word) = text(NOTE) {
+            let note = match word.as_str() {
+                "begun" => serde_json::from_slice(value).ok().map(Note::Begun),
+                "sent" => text(REDRIVEN).and_then(|origin| origin.parse().ok()).map(Note::Sent),
+                "ended" => Some(Note::Ended(String::from_utf8_lossy(value).into_owned())),
+                _ => None,
+            };
+            return note.map_or(Self::Other, Self::Note);
+        }
+        let letter = || {
+            Some(Letter {
+                origin: Origin {
+                    topic: text("alerttrail.topic")?,
+                    partition: text("alerttrail.partition")?.parse().ok()?,
+                    offset: text("alerttrail.offset")?.parse().ok()?,
+                    index: text("alerttrail.index")?.parse().ok()?,
+                },
+                reason: text("alerttrail.reason")?,
+                error: text("alerttrail.error").unwrap_or_default(),
+                at,
+                truncated: text("alerttrail.truncated").and_then(|bytes| bytes.parse().ok()),
+                is_redriven: headers.contains_key(REDRIVEN),
+            })
+        };
+        letter().map_or(Self::Other, Self::Letter)
+    }
+}
+
+impl Note {
+    /// The headers and the value of its record.
+    pub fn to_record(&self) -> (Vec<(&'static str, String)>, Vec<u8>) {
+        let note = |word: &str| (NOTE, word.to_owned());
+        match self {
+            // Strings and numbers always have a form in JSON.
+            Self::Begun(run) => (vec![note("begun")], serde_json::to_vec(run).unwrap_or_default()),
+            Self::Sent(origin) => (vec![note("sent"), (REDRIVEN, origin.to_string())], Vec::new()),
+            Self::Ended(run) => (vec![note("ended")], run.clone().into_bytes()),
+        }
+    }
+}
+
+/// Which letters are meant.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Filter {
+    /// Of one of these reasons; of any when there are none.
+    pub reasons: Vec<String>,
+    /// Of one of these topics; of any when there are none.
+    pub topics: Vec<String>,
+    /// That became one at this time or later.
+    pub since: Option<WallTime>,
+    /// That became one before this time.
+    pub until: Option<WallTime>,
+}
+
+impl Filter {
+    /// Whether a letter is meant. One without a time is, unless times are.
+    pub fn takes(&self, letter: &Letter) -> bool {
+        let is_of = |names: &[String], name: &String| names.is_empty() || names.contains(name);
+        is_of(&self.reasons, &letter.reason)
+            && is_of(&self.topics, &letter.origin.topic)
+            && self.since.is_none_or(|since| letter.at.is_some_and(|at| at >= since))
+            && self.until.is_none_or(|until| letter.at.is_some_and(|at| at < until))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::dead_letter::{Address, DeadLetter};
+
+    fn read(headers: &[(&'static str, String)], value: &[u8]) -> Record {
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+        Record::read(headers, value, Some(WallTime(5)))
+    }
+
+    fn dead_letter(redriven: Option<&str>) -> DeadLetter<'static> {
+        DeadLetter {
+            reason: "invalid_json",
+            error: "the message is not JSON".into(),
+            address: Address {
+                topic: "events",
+                partition: 3,
+                offset: 40,
+                index: 2,
+            },
+            value: b"{",
+            redriven: redriven.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_is_read_as_it_was_written() {
+        let Record::Letter(letter) = read(&dead_letter(None).headers(), b"{") else {
+            panic!()
+        };
+        assert_eq!(letter.origin.to_string(), "events/3/40/2");
+        assert_eq!((letter.reason.as_str(), letter.at), ("invalid_json", Some(WallTime(5))));
+        assert_eq!((letter.truncated, letter.is_redriven), (None, false));
+        let mut headers = dead_letter(Some("events/3/1/0")).headers();
+        headers.push(("alerttrail.truncated", "1234".into()));
+        let Record::Letter(letter) = read(&headers, b"{") else {
+            panic!()
+        };
+        assert_eq!((letter.truncated, letter.is_redriven), (Some(1234), true));
+        assert_eq!(read(&[], b"{}"), Record::Other);
+    }
+
+    #[test]
+    fn the_ledger_is_read_as_it_was_written() {
+        let ends = BTreeMap::from([("events".to_owned(), BTreeMap::from([(0, 7), (1, 8)]))]);
+        for note in [
+            Note::Begun(Run { run: "r".into(), ends }),
+            Note::Sent("a/b/1/2/3".parse().unwrap()),
+            Note::Ended("r".into()),
+        ] {
+            let (headers, value) = note.to_record();
+            assert_eq!(read(&headers, &value), Record::Note(note));
+        }
+        assert_eq!(read(&[(NOTE, "begun".into())], b"?"), Record::Other);
+        assert_eq!("events/3/40".parse::<Origin>(), Err(()));
+    }
+
+    #[test]
+    fn a_filter_takes_what_meets_all_of_it() {
+        let Record::Letter(letter) = read(&dead_letter(None).headers(), b"{") else {
+            panic!()
+        };
+        let filter = |reasons: &[&str], topics: &[&str], since: Option<i64>, until: Option<i64>| Filter {
+            reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
+            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            since: since.map(WallTime),
+            until: until.map(WallTime),
+        };
+        let takes = |filter: Filter| filter.takes(&letter);
+        assert!(takes(Filter::default()));
+        assert!(takes(filter(&["too_deep", "invalid_json"], &["events"], Some(5), Some(6))));
+        assert!(!takes(filter(&["too_deep"], &[], None, None)));
+        assert!(!takes(filter(&[], &["other"], None, None)));
+        assert!(!takes(filter(&[], &[], Some(6), None)));
+        assert!(!takes(filter(&[], &[], None, Some(5))));
+        let timeless = Letter { at: None, ..letter };
+        assert!(Filter::default().takes(&timeless));
+        assert!(!filter(&[], &[], Some(0), None).takes(&timeless));
+    }
+}

@@ -1,0 +1,127 @@
+//! State on disk for those who only read it, while its owner goes on writing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rocksdb::{DB, IteratorMode, ReadOptions};
+
+use super::rocks::failed;
+use super::seal::unseal;
+use super::{Direction, Error, Pairs, Reads, Rocks, Span, Table};
+
+/// The stores that are open in this process, by partition. Whoever reads holds a store no longer than a question takes: its owner waits for
+/// that when it closes it.
+#[derive(Default, Debug)]
+pub struct Readers {
+    open: Mutex<BTreeMap<i32, Handle>>,
+}
+
+#[derive(Clone, Debug)]
+struct Handle {
+    db: Weak<DB>,
+    /// Held for the moment in which somebody begins to read, so that a store that is being closed gets no new readers.
+    closed: Arc<Mutex<bool>>,
+    path: PathBuf,
+}
+
+/// A store that is held open for a question.
+pub struct Reader {
+    db: Arc<DB>,
+    path: PathBuf,
+}
+
+/// A store as it was at one moment.
+pub struct Snapshot<'r> {
+    reader: &'r Reader,
+    snapshot: rocksdb::Snapshot<'r>,
+}
+
+impl Readers {
+    /// This partition's store is open from now on, until its owner closes it.
+    pub fn add(&self, partition: i32, store: &Rocks) {
+        let handle = Handle {
+            db: Arc::downgrade(&store.db),
+            closed: Arc::clone(store.closed()),
+            path: store.path.clone(),
+        };
+        self.lock().insert(partition, handle);
+    }
+
+    /// The stores that are open now, in the order of their partitions.
+    pub fn open(&self) -> Vec<(i32, Reader)> {
+        let mut open = self.lock();
+        open.retain(|_, handle| handle.db.strong_count() > 0);
+        let reader = |(partition, handle): (&i32, &Handle)| {
+            let closed = handle.closed.lock().unwrap_or_else(PoisonError::into_inner);
+            let db = handle.db.upgrade().filter(|_| !*closed)?;
+            let path = handle.path.clone();
+            Some((*partition, Reader { db, path }))
+        };
+        open.iter().filter_map(reader).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<i32, Handle>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader {
+    /// The store as it is now.
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
+            reader: self,
+            snapshot: self.db.snapshot(),
+        }
+    }
+
+    /// Bytes of the tables on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        super::rocks::disk_bytes(&self.db)
+    }
+
+    fn family(&self, table: Table) -> Result<&rocksdb::ColumnFamily, Error> {
+        self.db.cf_handle(table.name()).ok_or(Error::Damaged {
+            what: "set of column families",
+        })
+    }
+}
+
+/// Damage is an error here; it is for the owner to find it, and to have the state rebuilt.
+impl Reads for Snapshot<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let value = self.snapshot.get_cf(self.reader.family(table)?, key);
+        match (table, value.map_err(|error| failed(&self.reader.path, &error))?) {
+            (Table::Meta, Some(sealed)) => Ok(Some(unseal(key, &sealed)?.to_vec())),
+            (_, value) => Ok(value),
+        }
+    }
+
+    fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
+        if span.is_empty() {
+            return Box::new(std::iter::empty());
+        }
+        let family = match self.reader.family(table) {
+            Ok(family) => family,
+            Err(error) => return Box::new(std::iter::once(Err(error))),
+        };
+        let mode = match direction {
+            Direction::Forward => IteratorMode::Start,
+            Direction::Backward => IteratorMode::End,
+        };
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(span.from);
+        options.set_iterate_upper_bound(span.to);
+        let pairs = self.snapshot.iterator_cf_opt(family, options, mode);
+        Box::new(pairs.map(move |pair| {
+            let (key, value) = pair.map_err(|error| failed(&self.reader.path, &error))?;
+            match table {
+                Table::Meta => {
+                    let value = unseal(&key, &value)?.into();
+                    Ok((key, value))
+                }
+                _ => Ok((key, value)),
+            }
+        }))
+    }
+}

@@ -1,0 +1,112 @@
+use super::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table};
+
+/// State in memory for as long as there is little of it, and from then on in the base that is opened for it. A write that fails while state
+/// moves leaves it in part here and in part there: for state that is thrown away when anything fails.
+pub struct Spilling<B> {
+    state: State<B>,
+    limit: usize,
+}
+
+enum State<B> {
+    Memory(Memory, Open<B>),
+    Moved(B),
+}
+
+/// What opens the other base.
+type Open<B> = Box<dyn Fn() -> Result<B, Error>>;
+
+impl<B: Base> Spilling<B> {
+    /// In memory up to about `limit` bytes, then in what `open` opens, which is empty.
+    pub fn new(limit: usize, open: impl Fn() -> Result<B, Error> + 'static) -> Self {
+        Self {
+            state: State::Memory(Memory::default(), Box::new(open)),
+            limit,
+        }
+    }
+
+    /// Whether state is no longer in memory.
+    pub fn has_moved(&self) -> bool {
+        matches!(self.state, State::Moved(_))
+    }
+
+    fn base(&self) -> &dyn Base {
+        match &self.state {
+            State::Memory(memory, _) => memory,
+            State::Moved(base) => base,
+        }
+    }
+}
+
+impl<B: Base> Reads for Spilling<B> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.base().get(table, key)
+    }
+
+    fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
+        self.base().scan(table, span, direction)
+    }
+}
+
+impl<B: Base> Base for Spilling<B> {
+    fn write(&mut self, batch: Batch) -> Result<(), Error> {
+        match &mut self.state {
+            State::Moved(base) => base.write(batch),
+            State::Memory(memory, open) => {
+                memory.write(batch)?;
+                if memory.bytes() > self.limit {
+                    let mut base = open()?;
+                    std::mem::take(memory)
+                        .into_batches()
+                        .try_for_each(|batch| base.write(batch))?;
+                    self.state = State::Moved(base);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_moves_when_there_is_too_much_of_it() {
+        let mut base = Spilling::new(1_000, || Ok(Memory::default()));
+        let mut moved_at = None;
+        for number in 0..100u8 {
+            let mut batch = Batch::default();
+            batch.changes[Table::Alerts.index()].insert(vec![number], Some(vec![number; 10]));
+            if number > 0 {
+                batch.changes[Table::Timers.index()].insert(vec![number], Some(Vec::new()));
+                batch.changes[Table::Timers.index()].insert(vec![number - 1], None);
+            }
+            base.write(batch).unwrap();
+            if base.has_moved() {
+                moved_at.get_or_insert(number);
+            }
+            for earlier in 0..=number {
+                assert_eq!(base.get(Table::Alerts, &[earlier]).unwrap(), Some(vec![earlier; 10]));
+            }
+            let all = Span {
+                from: vec![],
+                to: vec![255],
+            };
+            let timers = base.scan(Table::Timers, all, Direction::Forward).count();
+            assert_eq!(timers, usize::from(number > 0));
+        }
+        assert!(moved_at.is_some_and(|at| at > 3 && at < 90), "{moved_at:?}");
+    }
+
+    #[test]
+    fn what_is_taken_away_makes_room() {
+        let mut base = Spilling::new(1_000, || -> Result<Memory, Error> { panic!("there never is much") });
+        for number in 0..1_000u32 {
+            for value in [Some(vec![0; 300]), Some(vec![0; 100]), None] {
+                let mut batch = Batch::default();
+                batch.changes[Table::Alerts.index()].insert(number.to_be_bytes().to_vec(), value);
+                base.write(batch).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,359 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::buckets::{Buckets, PARTS};
+use super::fold::{Doubt, Folded, What};
+use super::reach::Reach;
+use super::record::{self, Expected, Hash, Hasher, Read, Told, alert_hash, hash};
+use super::report::{Cause, Kind, Report};
+use crate::emit;
+use crate::join;
+use crate::log::LogRecord;
+use crate::record::{ActivityId, AlertId};
+use crate::time::EventTime;
+
+/// Which rows are compared: those whose activity's time lies in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// The first time inside.
+    pub from: EventTime,
+    /// The first time behind.
+    pub to: EventTime,
+}
+
+/// Two sets of rows on their way to be compared, on disk.
+pub struct Comparison {
+    span: Span,
+    alerts_told: Hasher,
+    alerts_expected: Hasher,
+    /// The alert of the record read last: those of one alert mostly come together.
+    last_told: Option<AlertId>,
+    by_row: Buckets<OfRow>,
+    by_content: Buckets<OfContent>,
+    by_alert: Buckets<OfAlert>,
+    report: Report,
+}
+
+/// What is known of a row's id.
+#[derive(Serialize, Deserialize)]
+enum OfRow {
+    Expected(Expected),
+    Told(Told),
+}
+
+/// What is known of the content of a row of either table.
+#[derive(Serialize, Deserialize)]
+enum OfContent {
+    /// It was delivered, for this activity or alert.
+    Delivered { row: Hash, owner: Owner },
+    /// Whether it was is asked.
+    Asked { row: Hash, doubt: Doubt },
+}
+
+/// Whose row it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Owner {
+    Activity([u8; 32]),
+    Alert(Hash),
+}
+
+/// What is known of an alert.
+#[derive(Serialize, Deserialize)]
+enum OfAlert {
+    /// It is in the input; the version that counts has a window that ends here.
+    Ends { alert: Hash, at: EventTime },
+    /// Something of it is in the output.
+    Answered { alert: Hash },
+    /// Something that does not agree.
+    Asked(Asked),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    doubt: Doubt,
+    activity: Activity,
+}
+
+/// What the input says of the activity of a row that is too many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+enum Activity {
+    NotAsked,
+    /// It was not delivered.
+    Unknown,
+    /// It was, but another id follows from it and the alert.
+    OfAnotherId,
+    /// It was.
+    Known,
+}
+
+/// What is known of one alert.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct Standing {
+    ends: Option<EventTime>,
+    is_answered: bool,
+}
+
+impl Comparison {
+    /// Nothing to compare yet. Temporary files go to `folder`; `examples` are kept of each kind and cause.
+    pub fn new(folder: &Path, span: Span, examples: usize) -> io::Result<Self> {
+        Ok(Self {
+            span,
+            alerts_told: Hasher::default(),
+            alerts_expected: Hasher::default(),
+            last_told: None,
+            by_row: Buckets::new_in(folder)?,
+            by_content: Buckets::new_in(folder)?,
+            by_alert: Buckets::new_in(folder)?,
+            report: Report::new(examples),
+        })
+    }
+
+    /// Takes in the value of a record of the output.
+    pub fn tell(&mut self, value: &[u8]) -> io::Result<()> {
+        match record::read(value, &mut self.alerts_told) {
+            None => self.report.unreadable += 1,
+            Some(Read::Row(told)) => {
+                // Also outside the span: it tells that the alert was answered.
+                if self.last_told.as_ref() != Some(&told.alert) {
+                    let alert = alert_hash(&told.alert);
+                    self.by_alert.push(alert, &OfAlert::Answered { alert })?;
+                    self.last_told = Some(told.alert.clone());
+                }
+                if self.span.contains(told.time) {
+                    self.report.records += 1;
+                    self.by_row.push(told.id, &OfRow::Told(told))?;
+                }
+            }
+            Some(Read::Other) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes in what goes into the join.
+    pub(super) fn deliver(&mut self, record: &LogRecord<'_>) -> io::Result<()> {
+        let (row, owner) = match record {
+            LogRecord::Activity(activity) if self.span.contains(activity.time) => {
+                (hash([&*activity.row]), Owner::Activity(activity.id.0))
+            }
+            LogRecord::Alert { alert, .. } => (hash([&*alert.row]), Owner::Alert(alert_hash(&alert.id))),
+            _ => return Ok(()),
+        };
+        self.by_content.push(row, &OfContent::Delivered { row, owner })
+    }
+
+    /// Takes in a row that must be there.
+    pub(super) fn expect(&mut self, row: &join::Row, is_too_large: bool) -> io::Result<()> {
+        if !self.span.contains(row.time) {
+            return Ok(());
+        }
+        match Expected::of(row, is_too_large, &mut self.alerts_expected) {
+            Some(expected) => self.by_row.push(expected.id, &OfRow::Expected(expected)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in where the window of an alert ends, by the version that counts.
+    pub(super) fn ends(&mut self, alert: &AlertId, at: EventTime) -> io::Result<()> {
+        let alert = alert_hash(alert);
+        self.by_alert.push(alert, &OfAlert::Ends { alert, at })
+    }
+
+    /// Counts a record of the input that cannot be used.
+    pub(super) fn dead_letter(&mut self, reason: &'static str) {
+        *self.report.dead_letters.entry(reason).or_default() += 1;
+    }
+
+    /// Compares. `goes_on` is told how far it is, of 1, and says whether to go on; `None` when it says no.
+    pub fn finish(mut self, reach: Reach, goes_on: &mut dyn FnMut(f64) -> bool) -> io::Result<Option<Report>> {
+        let steps = (3 * PARTS) as f64;
+        for part in 0..PARTS {
+            if !goes_on(part as f64 / steps) {
+                return Ok(None);
+            }
+            self.fold(part)?;
+        }
+        for part in 0..PARTS {
+            if !goes_on((PARTS + part) as f64 / steps) {
+                return Ok(None);
+            }
+            self.look_up_contents(part)?;
+        }
+        for part in 0..PARTS {
+            if !goes_on((2 * PARTS + part) as f64 / steps) {
+                return Ok(None);
+            }
+            self.explain(part, reach)?;
+        }
+        let report = &mut self.report;
+        let missing = report.count(Kind::Missing);
+        report.matched = report.expected - missing;
+        Ok(Some(self.report))
+    }
+
+    /// Folds what was told of each id, and asks about what does not agree.
+    fn fold(&mut self, part: usize) -> io::Result<()> {
+        let mut rows: BTreeMap<u128, Folded> = BTreeMap::new();
+        self.by_row.read(part, &mut |item| {
+            match item {
+                OfRow::Expected(row) => rows.entry(row.id).or_default().expect(row),
+                OfRow::Told(told) => rows.entry(told.id).or_default().tell(told),
+            }
+            Ok(())
+        })?;
+        for row in rows.into_values() {
+            let (is_expected, is_told) = row.is_there();
+            self.report.expected += u64::from(is_expected);
+            self.report.found += u64::from(is_told);
+            self.report.repeated += row.repeated;
+            row.doubts().into_iter().try_for_each(|doubt| self.ask(doubt))?;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, doubt: Doubt) -> io::Result<()> {
+        match doubt.what {
+            What::Ambiguous => self.report.find(Kind::Changed, Cause::Ambiguous, &doubt),
+            What::Fields => self.report.find(Kind::Changed, Cause::OtherFields, &doubt),
+            What::Missing { .. } => return self.ask_of_alert(doubt, Activity::NotAsked),
+            What::Extra { activity: row } | What::Activity { row, .. } | What::Version { row } => {
+                return self.by_content.push(row, &OfContent::Asked { row, doubt });
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_of_alert(&mut self, doubt: Doubt, activity: Activity) -> io::Result<()> {
+        let alert = alert_hash(&doubt.alert);
+        self.by_alert.push(alert, &OfAlert::Asked(Asked { doubt, activity }))
+    }
+
+    /// Looks up whose rows were delivered as they stand in the output.
+    fn look_up_contents(&mut self, part: usize) -> io::Result<()> {
+        let mut asked: BTreeMap<Hash, BTreeSet<Owner>> = BTreeMap::new();
+        self.by_content.read(part, &mut |item| {
+            if let OfContent::Asked { row, .. } = item {
+                asked.entry(row).or_default();
+            }
+            Ok(())
+        })?;
+        if asked.is_empty() {
+            return Ok(());
+        }
+        self.by_content.read(part, &mut |item| {
+            if let OfContent::Delivered { row, owner } = item
+                && let Some(owners) = asked.get_mut(&row)
+            {
+                owners.insert(owner);
+            }
+            Ok(())
+        })?;
+        let mut extra = Vec::new();
+        let report = &mut self.report;
+        self.by_content.read(part, &mut |item| {
+            let OfContent::Asked { row, doubt } = item else {
+                return Ok(());
+            };
+            let Some(owners) = asked.get(&row) else { return Ok(()) };
+            match doubt.what {
+                What::Activity { of, .. } if owners.contains(&Owner::Activity(of)) => report.other_deliveries += 1,
+                What::Activity { .. } => report.find(Kind::Changed, Cause::OtherActivity, &doubt),
+                What::Version { .. } if owners.contains(&Owner::Alert(alert_hash(&doubt.alert))) => report.other_versions += 1,
+                What::Version { .. } => report.find(Kind::Changed, Cause::OtherAlert, &doubt),
+                _ => {
+                    let activity = delivered(owners, &doubt);
+                    extra.push((doubt, activity));
+                }
+            }
+            Ok(())
+        })?;
+        extra
+            .into_iter()
+            .try_for_each(|(doubt, activity)| self.ask_of_alert(doubt, activity))
+    }
+
+    /// Says why rows are missing or too many.
+    fn explain(&mut self, part: usize, reach: Reach) -> io::Result<()> {
+        let mut asked = false;
+        let mut alerts: BTreeMap<Hash, Standing> = BTreeMap::new();
+        self.by_alert.read(part, &mut |item| {
+            match item {
+                OfAlert::Ends { alert, at } => alerts.entry(alert).or_default().ends = Some(at),
+                OfAlert::Answered { alert } => alerts.entry(alert).or_default().is_answered = true,
+                OfAlert::Asked(_) => asked = true,
+            }
+            Ok(())
+        })?;
+        if !asked {
+            return Ok(());
+        }
+        let report = &mut self.report;
+        self.by_alert.read(part, &mut |item| {
+            let OfAlert::Asked(Asked { doubt, activity }) = item else {
+                return Ok(());
+            };
+            let standing = alerts.get(&alert_hash(&doubt.alert)).copied().unwrap_or_default();
+            let (kind, cause) = match doubt.what {
+                What::Missing {
+                    is_withdrawn,
+                    is_too_large,
+                } => (Kind::Missing, missing(&doubt, is_withdrawn, is_too_large, standing, reach)),
+                _ => (Kind::Extra, extra(&doubt, activity, standing, reach)),
+            };
+            report.find(kind, cause, &doubt);
+            Ok(())
+        })
+    }
+}
+
+impl Span {
+    /// Whether a time lies inside.
+    pub fn contains(self, time: EventTime) -> bool {
+        self.from <= time && time < self.to
+    }
+}
+
+/// What the deliveries of a content say of a row that is too many.
+fn delivered(owners: &BTreeSet<Owner>, doubt: &Doubt) -> Activity {
+    let ids = owners.iter().filter_map(|owner| match owner {
+        Owner::Activity(id) => Some(emit::pair_number(&doubt.alert, ActivityId(*id))),
+        Owner::Alert(_) => None,
+    });
+    let ids: Vec<u128> = ids.collect();
+    match ids.contains(&doubt.id) {
+        true => Activity::Known,
+        false if ids.is_empty() => Activity::Unknown,
+        false => Activity::OfAnotherId,
+    }
+}
+
+fn missing(doubt: &Doubt, is_withdrawn: bool, is_too_large: bool, standing: Standing, reach: Reach) -> Cause {
+    if is_too_large {
+        Cause::TooLarge
+    } else if doubt.time < reach.horizon {
+        Cause::Expired
+    } else if is_withdrawn {
+        Cause::Withdrawn
+    } else if standing.is_answered {
+        Cause::Lost
+    } else if standing.ends.is_some_and(|ends| ends > reach.watermark) {
+        Cause::WindowOpen
+    } else {
+        Cause::NotAnswered
+    }
+}
+
+fn extra(doubt: &Doubt, activity: Activity, standing: Standing, reach: Reach) -> Cause {
+    let Some(ends) = standing.ends else {
+        return Cause::UnknownAlert;
+    };
+    match activity {
+        Activity::Unknown | Activity::NotAsked => Cause::UnknownActivity,
+        Activity::OfAnotherId => Cause::WrongId,
+        // The last version that counts may have come when it no longer could change anything, or no longer this row.
+        Activity::Known if doubt.time < reach.horizon || ends < reach.horizon => Cause::Expired,
+        Activity::Known => Cause::NotAPair,
+    }
+}

@@ -1,0 +1,128 @@
+//! The batch join, for the rows that must be there.
+
+use super::comparison::Comparison;
+use crate::emit::{Emitted, Emitter};
+use crate::join::{Joiner, Limit, Outbox, Output};
+use crate::log::LogRecord;
+use crate::route::{Arrival, Routed, Router, Seen};
+use crate::store::{self, Base, Txn};
+
+/// Why rows cannot be recomputed or compared.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The temporary files.
+    #[error("cannot keep rows in temporary files: {0}; name a folder with more room with --temp-dir")]
+    Temporary(#[from] std::io::Error),
+}
+
+/// ROUTE and JOIN of one partition, from the beginning to the end of the input.
+pub struct Recomputation<B> {
+    router: Router,
+    joiner: Joiner,
+    base: B,
+    /// Tells which rows are larger than the broker takes.
+    emitter: Emitter,
+    offset: i64,
+}
+
+impl<B: Base> Recomputation<B> {
+    /// Over an empty base. `router` sends everything to one partition, `emitter` writes no summaries.
+    pub fn new(router: Router, base: B, emitter: Emitter) -> Result<Self, Error> {
+        Ok(Self {
+            router,
+            joiner: Joiner::open(&base, None)?,
+            base,
+            emitter,
+            offset: 0,
+        })
+    }
+
+    /// Takes in the next messages of one source; what they held.
+    pub fn messages<'m>(
+        &mut self,
+        messages: impl IntoIterator<Item = (Option<&'m [u8]>, Arrival)>,
+        comparison: &mut Comparison,
+    ) -> Result<Seen, Error> {
+        let mut txn = Txn::new(&self.base);
+        let mut outbox = Outbox::new(Limit::default());
+        let mut all = Seen::default();
+        for (message, arrival) in messages {
+            let mut result = Ok(());
+            let (joiner, offset) = (&mut self.joiner, &mut self.offset);
+            all += self.router.route(message, arrival, &mut |routed| {
+                if result.is_err() {
+                    return;
+                }
+                result = match routed {
+                    Routed::Record { record, .. } => {
+                        let delivered = comparison.deliver(&record);
+                        *offset += 1;
+                        // Nothing comes out before the end: there is no watermark.
+                        delivered
+                            .map_err(Error::from)
+                            .and_then(|()| Ok(joiner.begin(*offset - 1, record, &mut txn)?))
+                            .and_then(|()| Ok(joiner.step(&mut txn, &mut outbox).map(drop)?))
+                    }
+                    Routed::Rejected { reject, .. } => {
+                        comparison.dead_letter(reject.reason.as_str());
+                        Ok(())
+                    }
+                    Routed::OtherTable(_) | Routed::SecondTenant => Ok(()),
+                };
+            });
+            result?;
+        }
+        let batch = txn.into_batch();
+        self.base.write(batch)?;
+        Ok(all)
+    }
+
+    /// Closes every window. `goes_on` is told how many rows there are so far, and says whether to go on; whether it ended.
+    pub fn end(mut self, comparison: &mut Comparison, goes_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, Error> {
+        let mut outbox = Outbox::new(Limit::default());
+        let (mut is_begun, mut is_done) = (false, false);
+        let mut rows = 0;
+        let mut value = Vec::new();
+        while !is_done {
+            if !goes_on(rows) {
+                return Ok(false);
+            }
+            let mut txn = Txn::new(&self.base);
+            if !is_begun {
+                self.joiner.begin(self.offset, LogRecord::EndOfInput, &mut txn)?;
+                is_begun = true;
+            }
+            // Written after every full outbox: the alerts' new states must not pile up in memory.
+            is_done = self.joiner.step(&mut txn, &mut outbox)?;
+            for (_, output) in outbox.drain() {
+                match &output {
+                    Output::Row(row) => {
+                        rows += 1;
+                        let is_too_large = is_too_large(&self.emitter, &output, &mut value);
+                        comparison.expect(row, is_too_large)?;
+                    }
+                    Output::Summary(summary) => comparison.ends(&summary.alert, summary.window.to)?,
+                }
+            }
+            let batch = txn.into_batch();
+            self.base.write(batch)?;
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a row cannot be sent. Most are so small that it need not be written to know.
+fn is_too_large(emitter: &Emitter, output: &Output, value: &mut Vec<u8>) -> bool {
+    /// More than everything beside the two rows takes.
+    const BESIDE: usize = 64 << 10;
+    let Some(limit) = emitter.limit else { return false };
+    let size = match output {
+        Output::Row(row) => row.rows.as_ref().map_or(0, |(alert, activity)| alert.len() + activity.len()),
+        Output::Summary(_) => 0,
+    };
+    let may_be = size.saturating_add(BESIDE) > limit;
+    may_be && matches!(emitter.emit(output, i64::MAX, value), Emitted::TooLarge(_))
+}

@@ -1,0 +1,194 @@
+//! What the comparison keeps of a row: hashes, and what a person needs to find it.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use crate::decode::timestamp;
+use crate::emit;
+use crate::join;
+use crate::json;
+use crate::record::{AlertId, Text};
+use crate::time::EventTime;
+
+/// 128 bits of a SHA-256.
+pub(super) type Hash = u128;
+
+/// A row that must be there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Expected {
+    pub(super) id: u128,
+    pub(super) alert: AlertId,
+    pub(super) time: EventTime,
+    /// Of everything but the two rows.
+    pub(super) fields: Hash,
+    /// Which activity.
+    pub(super) activity_id: [u8; 32],
+    /// Of the activity's row.
+    pub(super) activity: Hash,
+    /// Of the alert's row, in the version that counts in the end.
+    pub(super) version: Hash,
+    /// Larger than the broker takes, even with its alert cut.
+    pub(super) too_large: bool,
+}
+
+/// A row that the output says something of.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Told {
+    pub(super) id: u128,
+    pub(super) seq: i64,
+    pub(super) alert: AlertId,
+    pub(super) time: EventTime,
+    pub(super) fields: Hash,
+    /// The rows; `None` where the record takes the pair away.
+    pub(super) rows: Option<ToldRows>,
+}
+
+/// The rows in a record of the output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct ToldRows {
+    pub(super) activity: Hash,
+    /// `None` where the alert was cut.
+    pub(super) version: Option<Hash>,
+}
+
+/// What a record of the output topic is.
+#[derive(Debug)]
+pub(super) enum Read {
+    Row(Told),
+    /// A summary.
+    Other,
+}
+
+/// Hashes rows. One that is the same as the one before, as the alerts of an answer are, is hashed once.
+#[derive(Default)]
+pub(super) struct Hasher {
+    last: Option<(Vec<u8>, Hash)>,
+}
+
+impl Hasher {
+    pub(super) fn of(&mut self, row: &[u8]) -> Hash {
+        if let Some((last, hash)) = &self.last
+            && last == row
+        {
+            return *hash;
+        }
+        let hash = hash([row]);
+        self.last = Some((row.to_vec(), hash));
+        hash
+    }
+}
+
+/// The hash of these parts, told apart.
+pub(super) fn hash<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Hash {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    half(&hash.finalize())
+}
+
+/// What an alert is looked up by.
+pub(super) fn alert_hash(alert: &AlertId) -> Hash {
+    hash([b"alert".as_slice(), alert.tenant.as_bytes(), alert.system_alert_id.as_bytes()])
+}
+
+fn half(digest: &[u8]) -> Hash {
+    let first = digest.first_chunk().copied().unwrap_or_default();
+    u128::from_be_bytes(first)
+}
+
+fn fields(alert: &AlertId, correlation_id: &[u8], time: EventTime) -> Hash {
+    let ticks = time.ticks().to_be_bytes();
+    hash([
+        alert.tenant.as_bytes(),
+        alert.system_alert_id.as_bytes(),
+        correlation_id,
+        ticks.as_slice(),
+    ])
+}
+
+impl Expected {
+    /// What is kept of a row that the join found; `None` for one that goes.
+    pub(super) fn of(row: &join::Row, too_large: bool, alerts: &mut Hasher) -> Option<Self> {
+        let (alert, activity) = row.rows.as_ref()?;
+        Some(Self {
+            id: emit::pair_number(&row.alert, row.activity),
+            alert: row.alert.clone(),
+            time: row.time,
+            fields: fields(&row.alert, row.key.correlation_id.as_bytes(), row.time),
+            activity_id: row.activity.0,
+            activity: hash([&**activity]),
+            version: alerts.of(alert),
+            too_large,
+        })
+    }
+}
+
+/// What is read of a record in the format `alerttrail/1`. Texts are kept as they are spelled: they may hold what UTF-8 does not.
+#[derive(Deserialize)]
+struct Native<'a> {
+    #[serde(borrow)]
+    schema: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    op: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    seq: i64,
+    #[serde(borrow, default)]
+    tenant_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    system_alert_id: &'a RawValue,
+    #[serde(borrow)]
+    correlation_id: &'a RawValue,
+    #[serde(borrow, default)]
+    activity_time: Option<Cow<'a, str>>,
+    #[serde(default)]
+    truncated: Vec<String>,
+    #[serde(borrow, default)]
+    alert: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    activity: Option<&'a RawValue>,
+}
+
+/// Reads the value of a record of the output topic. `None` when it is nothing that this program writes there.
+pub(super) fn read(value: &[u8], alerts: &mut Hasher) -> Option<Read> {
+    let native: Native<'_> = serde_json::from_slice(value).ok()?;
+    if native.schema != "alerttrail/1" {
+        return None;
+    }
+    if native.kind == "alert" {
+        return Some(Read::Other);
+    }
+    let text = |literal: &RawValue| Some(json::unescape(literal.get().as_bytes())?.into_owned());
+    let alert = AlertId {
+        tenant: Text::from(native.tenant_id.map_or_else(|| Some(Vec::new()), text)?),
+        system_alert_id: Text::from(text(native.system_alert_id)?),
+    };
+    let time = timestamp::parse(&native.activity_time?)?;
+    let rows = match &*native.op {
+        "delete" => None,
+        "upsert" => Some(ToldRows {
+            activity: hash([native.activity?.get().as_bytes()]),
+            version: match native.truncated.iter().any(|name| name == "alert") {
+                true => None,
+                false => Some(alerts.of(native.alert?.get().as_bytes())),
+            },
+        }),
+        _ => return None,
+    };
+    let is_id = native.kind == "activity" && native.id.len() == 32;
+    Some(Read::Row(Told {
+        id: u128::from_str_radix(&native.id, 16).ok().filter(|_| is_id)?,
+        seq: native.seq,
+        fields: fields(&alert, &text(native.correlation_id)?, time),
+        alert,
+        time,
+        rows,
+    }))
+}

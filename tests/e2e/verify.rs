@@ -1,0 +1,104 @@
+//! `alerttrail verify` over topics: what it finds, and what it does not take for a fault.
+
+use std::process::{Command, Output};
+
+use alerttrail::generate::Options;
+use serde_json::{Value, json};
+
+use crate::support::world::Counted;
+use crate::support::{World, activity, alert, program};
+
+/// Verifies the rows in the topic of this role.
+fn verify(world: &World, role: &str) -> Output {
+    let mut command = Command::new(program());
+    command.args(["verify", "--json", "--config"]).arg(world.config("a"));
+    command.env("ALERTTRAIL_OUTPUT__TOPIC", world.topic(role)).output().unwrap()
+}
+
+/// The result, and the exit status.
+fn result(output: &Output) -> (Value, i32) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let result = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}\n{output:?}"));
+    (result, output.status.code().unwrap())
+}
+
+#[test]
+fn it_finds_each_row_that_is_missing_changed_or_too_many_and_nothing_else() {
+    let Some(mut world) = World::new("verify") else { return };
+    world.send_generated(&Options {
+        activities: 2_000,
+        alerts: 40,
+        keyed_share: 0.5,
+        in_window_share: 0.5,
+        ..Options::default()
+    });
+    let mut instance = world.start("a");
+    let expected = world.wait_for_answer(&mut [&mut instance]).len();
+    assert_eq!(instance.terminate().0.code(), Some(0));
+    let (found, status) = result(&verify(&world, "rows"));
+    assert_eq!((&found["exact"], status), (&json!(true), 0), "{found}");
+    assert_eq!((&found["expected"], &found["found"]), (&json!(expected), &json!(expected)));
+    assert_eq!(found["findings"], json!({}));
+
+    let mut rows: Vec<String> = world
+        .read("rows")
+        .into_iter()
+        .map(|record| String::from_utf8(record.value).unwrap())
+        .collect();
+    let id = |row: &str| serde_json::from_str::<Value>(row).unwrap()["id"].as_str().unwrap().to_owned();
+    let removed = id(&rows.remove(7));
+    rows[11] = rows[11].replacen("\"activity\":{\"", "\"activity\":{\"Added\":0,\"", 1);
+    let changed = id(&rows[11]);
+    let extra = "0123456789abcdef0123456789abcdef";
+    rows.push(rows[20].replacen(&id(&rows[20]), extra, 1));
+    world.create_topic(&world.topic("touched"), 2, &[]);
+    world.send_to("touched", 1, Counted::No, rows.iter().map(String::as_bytes));
+    let (found, status) = result(&verify(&world, "touched"));
+    assert_eq!((&found["exact"], status), (&json!(false), 1), "{found}");
+    assert_eq!(found["findings"]["missing"].as_object().unwrap().len(), 1, "{found}");
+    assert_eq!(found["findings"]["changed"], json!({ "other_activity": 1 }));
+    assert_eq!(found["findings"]["extra"], json!({ "wrong_id": 1 }));
+    let examples = found["examples"].as_array().unwrap();
+    let mut ids: Vec<(&str, &str)> = examples
+        .iter()
+        .map(|example| (example["kind"].as_str().unwrap(), example["id"].as_str().unwrap()))
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(
+        ids,
+        [("changed", changed.as_str()), ("extra", extra), ("missing", removed.as_str())]
+    );
+}
+
+#[test]
+fn what_is_not_due_yet_is_missing_and_right() {
+    let Some(mut world) = World::new("verify-open") else { return };
+    world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
+    let from = "2026-03-01T09:00:00Z";
+    world.send(
+        "alerts",
+        1,
+        [
+            alert("A", "p", from, "2026-03-01T11:00:00Z", "2026-03-01T11:05:00Z").as_slice(),
+            alert("B", "p", from, "2999-01-01T00:00:00Z", "2026-03-01T11:05:00Z").as_slice(),
+        ],
+    );
+    let mut instance = world.start("a");
+    world.wait_for_records("rows", 1, &mut instance);
+    let (found, status) = result(&verify(&world, "rows"));
+    assert_eq!((&found["exact"], status), (&json!(true), 0), "{found}");
+    assert_eq!(found["findings"], json!({ "missing": { "window_open": 1 } }));
+    instance.assert_runs();
+}
+
+#[test]
+fn a_topic_that_is_not_there_is_named() {
+    let Some(world) = World::new("verify-none") else { return };
+    let output = verify(&world, "nowhere");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains(&format!("the topic {} (output) does not exist", world.topic("nowhere"))),
+        "{said}"
+    );
+}

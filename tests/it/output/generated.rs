@@ -1,0 +1,129 @@
+//! Generated traffic in every format: records as they are met in the field.
+
+use std::collections::BTreeMap;
+
+use alerttrail::config::Config;
+use alerttrail::decode::Decoder;
+use alerttrail::emit::{Emitter, Format};
+use alerttrail::generate::{Generator, Messages, Options};
+use alerttrail::join::{Joiner, Outbox, Output};
+use alerttrail::log::LogRecord;
+use alerttrail::route::{Arrival, Routed, Router, Settings};
+use alerttrail::store::{Base as _, Memory, Txn};
+use alerttrail::time::{WallTime, Widening};
+
+use super::{FORMATS, Judge, emit};
+
+/// How many activities a finding lists here.
+const LISTED: usize = 5;
+
+/// What the join says of generated traffic.
+fn outputs() -> Vec<(i64, Output)> {
+    let config = Config::defaults().unwrap();
+    let settings = Settings {
+        partitions: 1,
+        max_wait: config.watermark.max_wait,
+        max_future_skew: config.watermark.max_future_skew,
+        tenants: false,
+    };
+    let mut router = Router::new(Decoder::new(config.decode), settings);
+    let options = Options {
+        activities: 4_000,
+        alerts: 60,
+        seed: 7,
+        keyed_share: 0.5,
+        in_window_share: 0.9,
+        ..Options::default()
+    };
+    let generator = Generator::new(&options).unwrap();
+    let mut log = Vec::new();
+    let mut read = |messages: &mut dyn Messages| {
+        let mut message = Vec::new();
+        while messages.next_message(&mut message).is_some() {
+            let arrival = Arrival {
+                now: WallTime(i64::MAX / 4),
+                timestamp: None,
+            };
+            router.route(Some(&message), arrival, &mut |routed| {
+                if let Routed::Record { record, .. } = routed {
+                    log.push(record.encode(Vec::new()).unwrap());
+                }
+            });
+            message.clear();
+        }
+    };
+    read(&mut generator.activities());
+    read(&mut generator.alerts());
+    log.push(LogRecord::EndOfInput.encode(Vec::new()).unwrap());
+    apply(&log)
+}
+
+fn apply(log: &[Vec<u8>]) -> Vec<(i64, Output)> {
+    let mut base = Memory::default();
+    let mut joiner = Joiner::open(&base, None).unwrap().with_related(LISTED);
+    let mut outputs = Vec::new();
+    let mut outbox = Outbox::default();
+    for (offset, bytes) in (0..).zip(log) {
+        let mut txn = Txn::new(&base);
+        joiner.begin(offset, LogRecord::decode(bytes).unwrap(), &mut txn).unwrap();
+        while !joiner.step(&mut txn, &mut outbox).unwrap() {
+            outputs.extend(outbox.drain().map(|(at, output)| (at.offset, output)));
+        }
+        outputs.extend(outbox.drain().map(|(at, output)| (at.offset, output)));
+        let batch = txn.into_batch();
+        base.write(batch).unwrap();
+    }
+    outputs
+}
+
+fn emitter() -> Emitter {
+    Emitter {
+        format: Format::Native,
+        widening: Widening::default(),
+        summaries: true,
+        unmatched: true,
+        limit: None,
+    }
+}
+
+#[test]
+fn generated_traffic_is_valid_in_every_format() {
+    let (judge, mut wrong, emitter) = (Judge::new(), Vec::new(), emitter());
+    let outputs = outputs();
+    let mut records = 0;
+    for (seq, output) in &outputs {
+        for format in FORMATS {
+            records += judge.judge(&emitter, format, output, *seq, &mut wrong);
+        }
+    }
+    assert!(records > 1_000, "{records} records of {} outputs prove little", outputs.len());
+    wrong.truncate(20);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_finding_lists_its_first_activities_by_the_ids_of_their_rows() {
+    let emitter = emitter();
+    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut longer = 0;
+    for (seq, output) in outputs() {
+        let record = emit(&emitter, Format::Ocsf, &output, seq).unwrap().value;
+        let alert = record["unmapped"]["alerttrail"]["system_alert_id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let rows = rows.entry(alert).or_default();
+        let Output::Summary(_) = output else {
+            rows.push(record["metadata"]["uid"].as_str().unwrap().to_owned());
+            continue;
+        };
+        let info = &record["finding_info"];
+        let listed = info["related_events"].as_array().into_iter().flatten();
+        let listed: Vec<&str> = listed.map(|event| event["uid"].as_str().unwrap()).collect();
+        let first: Vec<&str> = rows.iter().take(LISTED).map(String::as_str).collect();
+        assert_eq!(listed, first);
+        assert_eq!(info["related_events_count"], rows.len());
+        longer += usize::from(rows.len() > LISTED);
+    }
+    assert!(longer > 3, "{longer} findings with more activities than are listed");
+}

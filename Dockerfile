@@ -6,9 +6,7 @@
 # State goes to /var/lib/alerttrail, a configuration is best mounted at /etc/alerttrail/alerttrail.toml. The first build takes 15 to 25 minutes
 # on two cores, nearly all of it RocksDB's and librdkafka's C++; later builds find that done. It needs BuildKit, as Docker has since version 23.
 
-ARG DEBIAN=trixie
-
-FROM debian:${DEBIAN}-slim AS build
+FROM debian:trixie-slim AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /build
 # scripts/setup knows which packages a build needs, and installs the Rust that rust-toolchain.toml pins: what is true there is true here.
@@ -23,7 +21,7 @@ RUN --mount=type=cache,target=/build/target,sharing=locked \
     cargo build --release --locked --bin alerttrail && \
     cp target/release/alerttrail /usr/local/bin/alerttrail
 
-FROM debian:${DEBIAN}-slim
+FROM debian:trixie-slim
 # OpenSSL, zlib and the C++ library are the system's (docs/security.md): build anew to have their updates.
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates libssl3t64 libstdc++6 zlib1g && \

@@ -54,15 +54,16 @@ fn free(path: &Path) -> usize {
 
 const KEYS: usize = 12;
 
-/// Activities of many keys inside the window, so that every partition of the log has some; 3 kB each.
+/// Activities of many keys inside the window, so that every partition of the log has some; 3 kB each, which do not compress.
 fn send_activities(world: &mut World, note: &str, count: usize) {
-    let filler = "x".repeat(2_800);
+    let digits = |number: usize| format!("{:016x}", (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let filler = |n: usize| (0..175).map(|part| digits(n * 1_000 + part)).collect::<String>();
     let activities: Vec<Vec<u8>> = (0..count)
         .map(|n| {
             activity(
                 &format!("p{}", n % KEYS),
                 "2026-03-01T10:00:00Z",
-                &format!("{note} {n} {filler}"),
+                &format!("{note} {n} {}", filler(n)),
             )
         })
         .collect();
@@ -83,6 +84,8 @@ fn b03_disk_full(mode: Mode) {
         return trial.skip("mounting_a_tmpfs_is_not_allowed_here");
     };
     members(&mut world, mode);
+    // So little that it does not wait in memory for long.
+    world.set("state", "memory = \"8MB\"");
     world.states = disk.0.clone();
     let mut output = Output::of(&world, mode);
     let mut instance = world.start("a");

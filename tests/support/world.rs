@@ -160,7 +160,6 @@ idle_timeout = "{idle}"
 [state]
 dir = "{dir}"
 {state}
-memory = "64MB"
 retention = "3650d"
 [output]
 topic = "{name}-rows"
@@ -174,7 +173,10 @@ listen = ""
             broker = self.served,
             dir = self.states.join(state).display(),
             idle = self.idle_timeout,
-            state = more("state"),
+            state = match more("state") {
+                lines if lines.contains("memory") => lines,
+                lines => lines + "memory = \"64MB\"",
+            },
             kafka = self
                 .more
                 .get("kafka.properties")

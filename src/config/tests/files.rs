@@ -78,6 +78,7 @@ fn every_file_in_the_folder_can_be_used() {
             ("AZURE_TENANT_ID", "tenant"),
             ("AZURE_CLIENT_ID", "client"),
             ("AZURE_CLIENT_SECRET", CANARY),
+            ("ALERTTRAIL_TOKEN", CANARY),
         ]);
         if name == "preset-event-hubs.toml" {
             environment.insert("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS".to_owned(), "contoso:9093".to_owned());

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
@@ -35,7 +36,9 @@ impl Rocks {
 
     /// Fails when something that was to reach the disk did not since this was last asked.
     pub fn check(&self) -> Result<(), Error> {
-        let errors = self.property(Table::Meta, "rocksdb.background-errors")?;
+        // Counted for all tables together, and told with none of them.
+        let errors = self.db.property_int_value("rocksdb.background-errors");
+        let errors = errors.map_err(|error| self.failed(&error))?.unwrap_or_default();
         if errors <= self.seen_errors.swap(errors, Ordering::Relaxed) {
             return Ok(());
         }
@@ -57,6 +60,15 @@ impl Rocks {
             thread::sleep(PAUSE);
         }
         self.check()
+    }
+
+    /// Brings what was written to the disk, for the last time. To close a store that cannot would wait in RocksDB for a flush that fails: it
+    /// stays open until the process ends, which is what comes next.
+    pub(super) fn end(&self) {
+        if let Err(error) = self.flush() {
+            tracing::warn!(%error, "the store is not closed; what has not reached the disk is applied from the log again");
+            std::mem::forget(Arc::clone(&self.db));
+        }
     }
 
     /// Waits until a write does not have to.

@@ -131,7 +131,7 @@ impl Drop for Rocks {
         *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
         for _ in 0..MOST {
             if Arc::strong_count(&self.db) == 1 {
-                return;
+                return self.end();
             }
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -78,13 +78,15 @@ fn every_file_in_the_folder_can_be_used() {
             ("AZURE_TENANT_ID", "tenant"),
             ("AZURE_CLIENT_ID", "client"),
             ("AZURE_CLIENT_SECRET", CANARY),
-            ("ALERTTRAIL_TOKEN", CANARY),
+            ("ALERTTRAIL_TOKEN", "a token of more than sixteen characters"),
         ]);
         if name == "preset-event-hubs.toml" {
             environment.insert("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS".to_owned(), "contoso:9093".to_owned());
         }
         let config = Config::load(Some(&path), environment.into_iter()).unwrap_or_else(|errors| panic!("{name}: {errors}"));
-        assert_eq!(config.warnings(), [""; 0], "{name}");
+        // The emulator has no listener for TLS.
+        let expected = usize::from(name == "event-hubs-emulator.toml");
+        assert_eq!(config.warnings().len(), expected, "{name}: {:?}", config.warnings());
         assert!(!format!("{config:?}").contains(CANARY), "{name}");
         found.push(name);
     }

@@ -62,10 +62,10 @@ impl Rocks {
         self.check()
     }
 
-    /// Brings what was written to the disk, for the last time. To close a store that cannot would wait in RocksDB for a flush that fails: it
+    /// Brings what was written to the disk, for the last time. On a full disk, to close a store would wait in RocksDB until there is room: it
     /// stays open until the process ends, which is what comes next.
     pub(super) fn end(&self) {
-        if let Err(error) = self.flush() {
+        if let Err(error @ Error::Full { .. }) = self.flush() {
             tracing::warn!(%error, "the store is not closed; what has not reached the disk is applied from the log again");
             std::mem::forget(Arc::clone(&self.db));
         }

@@ -69,6 +69,10 @@ fn every_file_in_the_folder_can_be_used() {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        // The dashboard, the alert rules and the emulator's own settings stand there, too.
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         let mut environment = variables(&[
             (
                 "EVENTHUBS_CONNECTION_STRING",
@@ -78,14 +82,14 @@ fn every_file_in_the_folder_can_be_used() {
             ("AZURE_TENANT_ID", "tenant"),
             ("AZURE_CLIENT_ID", "client"),
             ("AZURE_CLIENT_SECRET", CANARY),
-            ("ALERTTRAIL_TOKEN", "a token of more than sixteen characters"),
+            ("ALERTTRAIL_TOKEN", "more-than-sixteen-characters"),
         ]);
         if name == "preset-event-hubs.toml" {
             environment.insert("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS".to_owned(), "contoso:9093".to_owned());
         }
         let config = Config::load(Some(&path), environment.into_iter()).unwrap_or_else(|errors| panic!("{name}: {errors}"));
-        // The emulator has no listener for TLS.
-        let expected = usize::from(name == "event-hubs-emulator.toml");
+        // Between containers of one machine there is no TLS, and that is said.
+        let expected = usize::from(matches!(name.as_str(), "compose.toml" | "event-hubs-emulator.toml"));
         assert_eq!(config.warnings().len(), expected, "{name}: {:?}", config.warnings());
         assert!(!format!("{config:?}").contains(CANARY), "{name}");
         found.push(name);

@@ -114,10 +114,10 @@ pub fn read<E: From<Error>>(
     Ok(true)
 }
 
-/// Whether reading may go on by itself.
-fn may_pass(error: &KafkaError) -> bool {
+/// Whether no consumer can go on reading behind this error, whatever the broker does next.
+pub fn ends_reading(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
-    !matches!(
+    matches!(
         error.rdkafka_error_code(),
         Some(
             Code::AutoOffsetReset
@@ -125,8 +125,12 @@ fn may_pass(error: &KafkaError) -> bool {
                 | Code::TopicAuthorizationFailed
                 | Code::GroupAuthorizationFailed
                 | Code::UnknownTopic
-                | Code::UnknownTopicOrPartition
                 | Code::Fatal
         )
     )
+}
+
+/// Whether reading may go on by itself. The topic was there a moment ago.
+fn may_pass(error: &KafkaError) -> bool {
+    !ends_reading(error) && error.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition)
 }

@@ -101,23 +101,13 @@ fn redriven(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<String> {
 /// Tells a problem of reading that passes from one that does not.
 #[cfg(feature = "kafka")]
 fn read_problem(error: rdkafka::error::KafkaError, topics: &str) -> Result<(), Error> {
-    use rdkafka::error::RDKafkaErrorCode as Code;
-    match error.rdkafka_error_code() {
-        Some(
-            Code::AutoOffsetReset
-            | Code::OffsetOutOfRange
-            | Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::UnknownTopic
-            | Code::FencedInstanceId
-            | Code::Fatal,
-        ) => Err(Error::Kafka(crate::kafka::Error::Read {
+    let is_fenced = error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::FencedInstanceId);
+    if is_fenced || crate::kafka::reading::ends_reading(&error) {
+        return Err(Error::Kafka(crate::kafka::Error::Read {
             topics: topics.to_owned(),
             cause: error,
-        })),
-        _ => {
-            tracing::warn!(%error, topics, "reading stumbled; it goes on when the broker allows");
-            Ok(())
-        }
+        }));
     }
+    tracing::warn!(%error, topics, "reading stumbled; it goes on when the broker allows");
+    Ok(())
 }

@@ -26,6 +26,8 @@ mod rocks;
 mod seal;
 mod spilling;
 #[cfg(feature = "rocksdb")]
+mod tables;
+#[cfg(feature = "rocksdb")]
 mod tuning;
 mod txn;
 

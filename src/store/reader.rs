@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use rocksdb::{DB, IteratorMode, ReadOptions};
+use rocksdb::DB;
 
 use super::rocks::failed;
-use super::seal::unseal;
-use super::{Direction, Error, Pairs, Reads, Rocks, Span, Table};
+use super::{Direction, Error, Pairs, Reads, Rocks, Span, Table, tables};
 
 /// The stores that are open in this process, by partition. Whoever reads holds a store no longer than a question takes: its owner waits for
 /// that when it closes it.
@@ -79,49 +78,22 @@ impl Reader {
     pub fn disk_bytes(&self) -> u64 {
         super::rocks::disk_bytes(&self.db)
     }
-
-    fn family(&self, table: Table) -> Result<&rocksdb::ColumnFamily, Error> {
-        self.db.cf_handle(table.name()).ok_or(Error::Damaged {
-            what: "set of column families",
-        })
-    }
 }
 
 /// Damage is an error here; it is for the owner to find it, and to have the state rebuilt.
 impl Reads for Snapshot<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let value = self.snapshot.get_cf(self.reader.family(table)?, key);
-        match (table, value.map_err(|error| failed(&self.reader.path, &error))?) {
-            (Table::Meta, Some(sealed)) => Ok(Some(unseal(key, &sealed)?.to_vec())),
-            (_, value) => Ok(value),
-        }
+        let found = self.snapshot.get_cf(tables::family(&self.reader.db, table)?, key);
+        tables::value(table, key, found.map_err(|error| failed(&self.reader.path, &error))?)
     }
 
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
-        if span.is_empty() {
-            return Box::new(std::iter::empty());
-        }
-        let family = match self.reader.family(table) {
-            Ok(family) => family,
-            Err(error) => return Box::new(std::iter::once(Err(error))),
-        };
-        let mode = match direction {
-            Direction::Forward => IteratorMode::Start,
-            Direction::Backward => IteratorMode::End,
-        };
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(span.from);
-        options.set_iterate_upper_bound(span.to);
-        let pairs = self.snapshot.iterator_cf_opt(family, options, mode);
-        Box::new(pairs.map(move |pair| {
-            let (key, value) = pair.map_err(|error| failed(&self.reader.path, &error))?;
-            match table {
-                Table::Meta => {
-                    let value = unseal(&key, &value)?.into();
-                    Ok((key, value))
-                }
-                _ => Ok((key, value)),
-            }
-        }))
+        tables::scan(
+            (&self.reader.db, &self.reader.path),
+            table,
+            (span, direction),
+            |family, options, mode| self.snapshot.iterator_cf_opt(family, options, mode),
+            |error| error,
+        )
     }
 }

@@ -5,12 +5,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rocksdb::{DB, ErrorKind, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{DB, ErrorKind, WriteBatch, WriteOptions};
 
 use super::folder::write_durably;
-use super::seal::{seal, unseal};
+use super::seal::seal;
 use super::tuning::{self, Found, Shared};
-use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table, manifest};
+use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table, manifest, tables};
 
 /// The version of the layout of keys and values on disk.
 const FORMAT: u32 = 3;
@@ -74,9 +74,7 @@ impl Rocks {
     }
 
     pub(super) fn family(&self, table: Table) -> Result<&rocksdb::ColumnFamily, Error> {
-        self.db.cf_handle(table.name()).ok_or(Error::Damaged {
-            what: "set of column families",
-        })
+        tables::family(&self.db, table)
     }
 
     pub(super) fn failed(&self, error: &rocksdb::Error) -> Error {
@@ -217,45 +215,21 @@ pub(super) fn failed(path: &Path, error: &rocksdb::Error) -> Error {
 
 impl Reads for Rocks {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let value = self
+        let found = self
             .db
             .get_cf(self.family(table)?, key)
             .map_err(|error| self.failed(&error))?;
-        match (table, value) {
-            (Table::Meta, Some(sealed)) => {
-                let value = unseal(key, &sealed).map_err(|error| self.noted(error))?;
-                Ok(Some(value.to_vec()))
-            }
-            (_, value) => Ok(value),
-        }
+        tables::value(table, key, found).map_err(|error| self.noted(error))
     }
 
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
-        if span.is_empty() {
-            return Box::new(std::iter::empty());
-        }
-        let family = match self.family(table) {
-            Ok(family) => family,
-            Err(error) => return Box::new(std::iter::once(Err(error))),
-        };
-        let mode = match direction {
-            Direction::Forward => IteratorMode::Start,
-            Direction::Backward => IteratorMode::End,
-        };
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(span.from);
-        options.set_iterate_upper_bound(span.to);
-        let pairs = self.db.iterator_cf_opt(family, options, mode);
-        Box::new(pairs.map(move |pair| {
-            let (key, value) = pair.map_err(|error| self.failed(&error))?;
-            match table {
-                Table::Meta => {
-                    let value = unseal(&key, &value).map_err(|error| self.noted(error))?.into();
-                    Ok((key, value))
-                }
-                _ => Ok((key, value)),
-            }
-        }))
+        tables::scan(
+            (&self.db, &self.path),
+            table,
+            (span, direction),
+            |family, options, mode| self.db.iterator_cf_opt(family, options, mode),
+            |error| self.noted(error),
+        )
     }
 }
 

@@ -1,0 +1,57 @@
+use std::path::Path;
+
+use rocksdb::{ColumnFamily, DB, DBIterator, IteratorMode, ReadOptions};
+
+use super::rocks::failed;
+use super::seal::unseal;
+use super::{Direction, Error, Pairs, Span, Table};
+
+/// Where RocksDB keeps a table.
+pub(super) fn family(db: &DB, table: Table) -> Result<&ColumnFamily, Error> {
+    db.cf_handle(table.name()).ok_or(Error::Damaged {
+        what: "set of column families",
+    })
+}
+
+/// The value that was found under `key`.
+pub(super) fn value(table: Table, key: &[u8], found: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Error> {
+    match (table, found) {
+        (Table::Meta, Some(sealed)) => Ok(Some(unseal(key, &sealed)?.to_vec())),
+        (_, found) => Ok(found),
+    }
+}
+
+/// The pairs of a span: of the store as it is, or of a snapshot, as `iterate` goes over the one or the other. Every error goes through `told`.
+pub(super) fn scan<'a>(
+    (db, path): (&'a DB, &'a Path),
+    table: Table,
+    (span, direction): (Span, Direction),
+    iterate: impl FnOnce(&ColumnFamily, ReadOptions, IteratorMode<'_>) -> DBIterator<'a>,
+    told: impl Fn(Error) -> Error + 'a,
+) -> Pairs<'a> {
+    if span.is_empty() {
+        return Box::new(std::iter::empty());
+    }
+    let family = match family(db, table) {
+        Ok(family) => family,
+        Err(error) => return Box::new(std::iter::once(Err(error))),
+    };
+    let mode = match direction {
+        Direction::Forward => IteratorMode::Start,
+        Direction::Backward => IteratorMode::End,
+    };
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(span.from);
+    options.set_iterate_upper_bound(span.to);
+    let pairs = iterate(family, options, mode);
+    Box::new(pairs.map(move |pair| {
+        let (key, value) = pair.map_err(|error| told(failed(path, &error)))?;
+        match table {
+            Table::Meta => {
+                let value = unseal(&key, &value).map_err(&told)?.into();
+                Ok((key, value))
+            }
+            _ => Ok((key, value)),
+        }
+    }))
+}

@@ -33,8 +33,9 @@ pub(super) struct World<B: Bases> {
     router: Router,
     progress: Progress,
     sources: Vec<Source>,
-    bases: B,
     lanes: Vec<Lane<B::Base>>,
+    /// Behind the lanes: fields are dropped in their order, and a base on disk is closed before its folder goes.
+    bases: B,
     pace: Pace,
     emitter: Emitter,
     names: Names,

@@ -7,7 +7,7 @@ use alerttrail::config::Config;
 use alerttrail::decode::{Decoder, Identity, KeyPath, Path, Settings, Tenants, timestamp};
 use alerttrail::emit::{Emitter, Format};
 use alerttrail::join::{Joiner, Limit, Outbox};
-use alerttrail::json::{Index, MAX_DEPTH, canonical, compact, depth, members, one_line, unescape};
+use alerttrail::json::{Canonical, Cursor, Index, MAX_DEPTH, compact, depth, members, one_line, unescape};
 use alerttrail::log::{LogRecord, Mark, Marks};
 use alerttrail::pipeline::local::{Local, Means, Output, Scanner, Stream};
 use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
@@ -179,8 +179,8 @@ pub(crate) fn timestamp(data: &[u8]) {
 
 /// JSON, or what only looks like it.
 pub(crate) fn canonical_form(data: &[u8]) {
-    let mut form = Vec::new();
-    let done = canonical(data, &|_| false, &mut form);
+    let mut canonical = Canonical::default();
+    let done = canonical.form(Cursor::new(data), &|_| false).map(<[u8]>::to_vec);
     let line = one_line(data);
     let short = compact(data);
     assert!(short.len() <= data.len() && line.len() <= data.len());
@@ -196,13 +196,11 @@ pub(crate) fn canonical_form(data: &[u8]) {
     }
     assert_eq!(done.is_err(), depth(data) > MAX_DEPTH);
     assert!(is_json(&short) && is_json(&line) && !line.contains(&b'\n'));
-    if done.is_ok() {
+    if let Ok(form) = done {
         assert!(is_json(&form));
         assert_eq!(compact(&form), form.as_slice());
         for other in [form.as_slice(), &short, &line] {
-            let mut again = Vec::new();
-            canonical(other, &|_| false, &mut again).unwrap();
-            assert_eq!(again, form);
+            assert_eq!(canonical.form(Cursor::new(other), &|_| false), Ok(form.as_slice()));
         }
     }
 }

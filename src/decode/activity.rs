@@ -66,7 +66,7 @@ impl ActivityReader {
         let id = match self.identity {
             _ if self.anonymous => shallow(text).map(|()| ActivityId([0; 32]))?,
             Identity::ReportId if !report_id.is_empty() => by_report_id(&key, time, &report_id, text)?,
-            Identity::ReportId | Identity::Content => by_content(row.clone())?,
+            Identity::ReportId | Identity::Content => by_content(row.clone(), room)?,
         };
         Ok(Decoded::Activity(Activity {
             key,
@@ -79,7 +79,7 @@ impl ActivityReader {
     /// Of a row that has been read before, without looking at what is not hashed.
     pub(super) fn identity(&self, row: &Cursor<'_, '_>, tenant: &str, room: &mut Room) -> Option<ActivityId> {
         match self.identity {
-            Identity::Content => by_content(row.clone()).ok(),
+            Identity::Content => by_content(row.clone(), room).ok(),
             Identity::ReportId => match self.read(row, tenant, room) {
                 Ok(Decoded::Activity(activity)) => Some(activity.id),
                 _ => None,
@@ -103,8 +103,8 @@ impl ActivityReader {
     }
 }
 
-fn by_content(row: Cursor<'_, '_>) -> Result<ActivityId, TooDeep> {
-    content_hash(row, &|name| is_service_column(name) || name == b"TimeGenerated").map(ActivityId)
+fn by_content(row: Cursor<'_, '_>, room: &mut Room) -> Result<ActivityId, TooDeep> {
+    content_hash(row, &|name| is_service_column(name) || name == b"TimeGenerated", room).map(ActivityId)
 }
 
 fn by_report_id(key: &Key, time: EventTime, report_id: &[u8], row: &[u8]) -> Result<ActivityId, TooDeep> {

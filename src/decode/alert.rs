@@ -51,7 +51,7 @@ impl AlertReader {
         let system_alert_id =
             system_alert_id.ok_or_else(|| Fault::new(Reason::MissingField, "the alert has no SystemAlertId"))?;
         let [time_generated, start, end] = valid(times)?;
-        let hash = content_hash(row.clone(), &is_service_column)?;
+        let hash = content_hash(row.clone(), &is_service_column, room)?;
         Ok(Alert {
             id: AlertId {
                 tenant: Text::from(tenant),

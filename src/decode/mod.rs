@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 pub use reject::{Reason, Reject};
 pub use settings::{Identity, KeyPath, Path, Settings, Tenants};
 
-use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, canonical_at, depth};
+use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth};
 use crate::record::{Activity, ActivityId, Alert, Key};
 use crate::time::EventTime;
 use activity::ActivityReader;
@@ -228,10 +228,8 @@ fn is_service_column(name: &[u8]) -> bool {
 }
 
 /// The SHA-256 of the canonical form of a row without the columns that `skip` names.
-fn content_hash(row: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool) -> Result<[u8; 32], TooDeep> {
-    let mut form = Vec::new();
-    canonical_at(row, skip, &mut form)?;
-    Ok(Sha256::digest(&form).into())
+fn content_hash(row: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool, room: &mut Room) -> Result<[u8; 32], TooDeep> {
+    Ok(Sha256::digest(room.canonical.form(row, skip)?).into())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use memchr::memmem::{self, Finder};
 
 use super::{Path, timestamp};
-use crate::json::{self, Cursor, Index};
+use crate::json::{self, Canonical, Cursor, Index};
 use crate::time::EventTime;
 
 /// What KQL's `tostring` makes of a value: a string as it is, a number or a boolean as its JSON text, an array or object as its JSON text
@@ -48,9 +48,13 @@ fn may_hold_json(literal: &[u8]) -> bool {
     matches!(literal.get(1), Some(b'{' | b' ' | b'\\')) && memchr::memchr(b'\\', literal).is_some()
 }
 
-/// Room for the texts of strings that hold JSON, kept from row to row.
+/// What is allocated for a row, kept for the next.
 #[derive(Default)]
-pub(super) struct Room(Vec<Opened>);
+pub(super) struct Room {
+    /// The texts of strings that hold JSON.
+    opened: Vec<Opened>,
+    pub(super) canonical: Canonical,
+}
 
 #[derive(Default)]
 struct Opened {
@@ -150,12 +154,12 @@ impl<W> Paths<W> {
             Some(b'"') => {
                 let literal = value.value();
                 if may_hold_json(literal) && self.may_be_in(literal) {
-                    let mut opened = room.0.pop().unwrap_or_default();
+                    let mut opened = room.opened.pop().unwrap_or_default();
                     if opened.open(literal) {
                         // As often as the object was put into a string.
                         self.below(Cursor::indexed(&opened.text, &opened.index), room, found);
                     }
-                    room.0.push(opened);
+                    room.opened.push(opened);
                 }
             }
             _ => {}

@@ -1,7 +1,10 @@
 use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::ops::Range;
 
 use memchr::memchr;
 
+use super::text::has_fewest_escapes;
 use super::{Cursor, MAX_DEPTH, unescape, write_string};
 
 /// Arrays and objects lie deeper in one another than [`MAX_DEPTH`].
@@ -9,103 +12,192 @@ use super::{Cursor, MAX_DEPTH, unescape, write_string};
 #[error("more than {MAX_DEPTH} arrays and objects lie in one another")]
 pub struct TooDeep;
 
-/// Appends the canonical form of `json`: no white space, keys sorted bytewise by what they say, strings with the fewest escapes, numbers
-/// as spelled, and of a repeated key the last. Of an object at the top, the columns that `skip` names (in WTF-8) are left out.
-///
-/// Two texts have the same canonical form exactly when they are the same JSON with the same numbers. Nothing is appended on failure.
-pub fn canonical(json: &[u8], skip: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> Result<(), TooDeep> {
-    canonical_at(Cursor::new(json), skip, out)
+/// Makes canonical forms, and keeps its room from one to the next.
+#[derive(Default)]
+pub struct Canonical {
+    form: Vec<u8>,
+    nodes: Nodes,
 }
 
-/// [`canonical`] of the value at `cursor`.
-pub fn canonical_at(mut cursor: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> Result<(), TooDeep> {
-    let mut tree = Node::read(&mut cursor, MAX_DEPTH)?;
-    if let Node::Object(members) = &mut tree {
-        members.retain(|(name, _)| !skip(name));
+impl Canonical {
+    /// The canonical form of the value at `cursor`: no white space, keys sorted bytewise by what they say, strings with the fewest escapes,
+    /// numbers as spelled, and of a repeated key the last. Of an object at the top, the columns that `skip` names (in WTF-8) are left out.
+    ///
+    /// Two texts have the same canonical form exactly when they are the same JSON with the same numbers.
+    pub fn form(&mut self, cursor: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool) -> Result<&[u8], TooDeep> {
+        self.form.clear();
+        self.nodes.write(cursor, skip, &mut self.form)?;
+        Ok(&self.form)
     }
-    tree.write(out);
-    Ok(())
 }
 
-/// A value with its members in order. The text is taken apart once, so that the time is linear also where everything lies at the bottom
-/// of many levels.
-enum Node<'a> {
-    String(&'a [u8]),
+/// Values taken apart, those of one array or object side by side and in order. The text is taken apart once, so that the time is linear
+/// also where everything lies at the bottom of many levels.
+#[derive(Default)]
+struct Nodes {
+    done: Vec<Node>,
+    /// What has been read of the arrays and objects that have not ended, the innermost last.
+    open: Vec<Node>,
+}
+
+/// A value, and where it is a member its key. Spans are places in the text.
+#[derive(Clone)]
+struct Node {
+    key: Range<usize>,
+    /// The first eight bytes of the key, which nearly always tell its order.
+    rank: u64,
+    /// Whether the key is spelled with escapes.
+    escaped: bool,
+    value: Value,
+}
+
+#[derive(Clone)]
+enum Value {
+    String(Range<usize>),
     /// A number, `true`, `false` or `null`.
-    Other(&'a [u8]),
-    Array(Vec<Node<'a>>),
-    Object(Vec<(Cow<'a, [u8]>, Node<'a>)>),
+    Other(Range<usize>),
+    /// The places of its elements among what is done.
+    Array(Range<usize>),
+    /// The places of its members.
+    Object(Range<usize>),
 }
 
-impl<'a> Node<'a> {
+impl Nodes {
+    fn write(&mut self, mut cursor: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> Result<(), TooDeep> {
+        self.done.clear();
+        self.open.clear();
+        let value = self.read(&mut cursor, MAX_DEPTH)?;
+        let text = cursor.text();
+        match value {
+            Value::Object(members) => self.write_members(text, members, &|member| !skip(&member.name(text)), out),
+            value => self.write_value(text, &value, out),
+        }
+        Ok(())
+    }
+
     /// The value at `cursor`, of at most `levels` levels.
-    fn read(cursor: &mut Cursor<'_, 'a>, levels: usize) -> Result<Self, TooDeep> {
+    fn read(&mut self, cursor: &mut Cursor<'_, '_>, levels: usize) -> Result<Value, TooDeep> {
         let nested = || levels.checked_sub(1).ok_or(TooDeep);
+        let begin = self.open.len();
         if cursor.enter(b'{') {
             let levels = nested()?;
-            let mut members = Vec::new();
-            while let Some(key) = cursor.key() {
-                members.push((unescape(key).unwrap_or_default(), Self::read(cursor, levels)?));
+            while let Some(key) = cursor.key_span() {
+                let value = self.read(cursor, levels)?;
+                self.open.push(Node::member(cursor.text(), key, value));
             }
-            return Ok(Self::Object(in_order(members)));
+            return Ok(Value::Object(self.close_object(cursor.text(), begin)));
         }
         if cursor.enter(b'[') {
             let levels = nested()?;
-            let mut elements = Vec::new();
             while cursor.has_element() {
-                elements.push(Self::read(cursor, levels)?);
+                let value = self.read(cursor, levels)?;
+                self.open.push(Node::element(value));
             }
-            return Ok(Self::Array(elements));
+            let first = self.done.len();
+            self.done.extend(self.open.drain(begin..));
+            return Ok(Value::Array(first..self.done.len()));
         }
-        match cursor.peek() {
-            Some(b'"') => Ok(Self::String(cursor.value())),
-            _ => Ok(Self::Other(cursor.value())),
-        }
+        Ok(match cursor.peek() {
+            Some(b'"') => Value::String(cursor.value_span()),
+            _ => Value::Other(cursor.value_span()),
+        })
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            // Without a backslash, a literal escapes nothing.
-            Self::String(literal) if memchr(b'\\', literal).is_none() => out.extend_from_slice(literal),
-            Self::String(literal) => write_string(&unescape(literal).unwrap_or_default(), out),
-            Self::Other(text) => out.extend_from_slice(text),
-            Self::Array(elements) => {
+    /// Puts the members from `begin` on in their order, of equal names the last.
+    fn close_object(&mut self, text: &[u8], begin: usize) -> Range<usize> {
+        let first = self.done.len();
+        self.open[begin..].sort_unstable_by(|one, other| one.order(other, text).then(one.key.start.cmp(&other.key.start)));
+        let mut members = self.open.drain(begin..).peekable();
+        while let Some(member) = members.next() {
+            let repeated = members.peek().is_some_and(|next| next.order(&member, text).is_eq());
+            if !repeated {
+                self.done.push(member);
+            }
+        }
+        first..self.done.len()
+    }
+
+    fn write_value(&self, text: &[u8], value: &Value, out: &mut Vec<u8>) {
+        match value {
+            Value::String(literal) => write_literal(&text[literal.clone()], out),
+            Value::Other(scalar) => out.extend_from_slice(&text[scalar.clone()]),
+            Value::Array(elements) => {
                 out.push(b'[');
-                for (place, element) in elements.iter().enumerate() {
+                for (place, element) in self.done[elements.clone()].iter().enumerate() {
                     if place > 0 {
                         out.push(b',');
                     }
-                    element.write(out);
+                    self.write_value(text, &element.value, out);
                 }
                 out.push(b']');
             }
-            Self::Object(members) => {
-                out.push(b'{');
-                for (place, (name, value)) in members.iter().enumerate() {
-                    if place > 0 {
-                        out.push(b',');
-                    }
-                    write_string(name, out);
-                    out.push(b':');
-                    value.write(out);
-                }
-                out.push(b'}');
-            }
+            Value::Object(members) => self.write_members(text, members.clone(), &|_| true, out),
         }
+    }
+
+    fn write_members(&self, text: &[u8], members: Range<usize>, wanted: &dyn Fn(&Node) -> bool, out: &mut Vec<u8>) {
+        out.push(b'{');
+        let mut is_first = true;
+        for member in self.done[members].iter().filter(|member| wanted(member)) {
+            if !is_first {
+                out.push(b',');
+            }
+            is_first = false;
+            write_literal(&text[member.key.clone()], out);
+            out.push(b':');
+            self.write_value(text, &member.value, out);
+        }
+        out.push(b'}');
     }
 }
 
-/// Sorted by name, of equal names the last.
-fn in_order<'a>(mut members: Vec<(Cow<'a, [u8]>, Node<'a>)>) -> Vec<(Cow<'a, [u8]>, Node<'a>)> {
-    members.sort_by(|(one, _), (other, _)| one.cmp(other));
-    members.dedup_by(|later, kept| {
-        let repeated = later.0 == kept.0;
-        if repeated {
-            std::mem::swap(later, kept);
+impl Node {
+    fn element(value: Value) -> Self {
+        Self {
+            key: 0..0,
+            rank: 0,
+            escaped: false,
+            value,
         }
-        repeated
-    });
-    members
+    }
+
+    fn member(text: &[u8], key: Range<usize>, value: Value) -> Self {
+        let mut member = Self {
+            escaped: memchr(b'\\', &text[key.clone()]).is_some(),
+            key,
+            rank: 0,
+            value,
+        };
+        let name = member.name(text);
+        let mut first = [0; 8];
+        let known = name.len().min(first.len());
+        first[..known].copy_from_slice(&name[..known]);
+        member.rank = u64::from_be_bytes(first);
+        member
+    }
+
+    /// What the key says, in WTF-8.
+    fn name<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        let literal = &text[self.key.clone()];
+        match self.escaped {
+            true => unescape(literal).unwrap_or_default(),
+            false => Cow::Borrowed(literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default()),
+        }
+    }
+
+    fn order(&self, other: &Self, text: &[u8]) -> Ordering {
+        self.rank
+            .cmp(&other.rank)
+            .then_with(|| self.name(text).cmp(&other.name(text)))
+    }
+}
+
+/// Writes what a literal says with the fewest escapes.
+fn write_literal(literal: &[u8], out: &mut Vec<u8>) {
+    match has_fewest_escapes(literal) {
+        true => out.extend_from_slice(literal),
+        false => write_string(&unescape(literal).unwrap_or_default(), out),
+    }
 }
 
 #[cfg(test)]
@@ -117,9 +209,8 @@ mod tests {
     use super::*;
 
     fn form(json: &str) -> String {
-        let mut out = Vec::new();
-        canonical(json.as_bytes(), &|_| false, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
+        let mut canonical = Canonical::default();
+        String::from_utf8(canonical.form(Cursor::new(json.as_bytes()), &|_| false).unwrap().to_vec()).unwrap()
     }
 
     #[test]
@@ -153,6 +244,24 @@ mod tests {
     }
 
     #[test]
+    fn names_that_begin_alike_are_told_apart() {
+        let names = [
+            "Applications",
+            "Application",
+            "Applicat",
+            "App",
+            "Applicat\\u0000",
+            "Application",
+            "Applicatio\\u006e",
+        ];
+        let members: Vec<String> = (0..).zip(names).map(|(place, name)| format!("\"{name}\":{place}")).collect();
+        assert_eq!(
+            form(&format!("{{{}}}", members.join(","))),
+            r#"{"App":3,"Applicat":2,"Applicat\u0000":4,"Application":6,"Applications":0}"#
+        );
+    }
+
+    #[test]
     fn keys_are_sorted_by_the_bytes_they_say() {
         // By UTF-16, the surrogates of U+10000 would come before U+E000.
         let sorted = form("{\"\u{e000}\":1,\"\u{10000}\":2,\"\\ud800\":3,\"Z\":4,\"a\":5,\"\":6,\"aa\":7}");
@@ -164,14 +273,11 @@ mod tests {
 
     #[test]
     fn columns_are_left_out_at_the_top_only() {
-        let mut out = Vec::new();
-        canonical(
-            br#"{"_a":1,"\u005fb":2,"c":{"_d":3},"T":4}"#,
-            &|name| name.starts_with(b"_") || name == b"T",
-            &mut out,
-        )
-        .unwrap();
-        assert_eq!(out, br#"{"c":{"_d":3}}"#);
+        let mut canonical = Canonical::default();
+        let form = canonical.form(Cursor::new(br#"{"_a":1,"\u005fb":2,"c":{"_d":3},"T":4}"#), &|name| {
+            name.starts_with(b"_") || name == b"T"
+        });
+        assert_eq!(form, Ok(&br#"{"c":{"_d":3}}"#[..]));
     }
 
     #[test]
@@ -183,9 +289,13 @@ mod tests {
             nested(10_000_000),
             "{\"a\":".repeat(200) + "1" + &"}".repeat(200),
         ] {
-            let mut out = Vec::new();
-            assert_eq!(canonical(too_deep.as_bytes(), &|_| false, &mut out), Err(TooDeep));
-            assert!(out.is_empty());
+            let mut canonical = Canonical::default();
+            assert_eq!(canonical.form(Cursor::new(too_deep.as_bytes()), &|_| false), Err(TooDeep));
+            // What was left half done is not in the way of the next.
+            assert_eq!(
+                canonical.form(Cursor::new(b"{\"b\":[1],\"a\":2}"), &|_| false),
+                Ok(&b"{\"a\":2,\"b\":[1]}"[..])
+            );
         }
     }
 
@@ -209,8 +319,10 @@ mod tests {
 
         #[test]
         fn text_that_is_no_json_does_no_harm(text in "[\\[\\]{}\",:\\\\ a1]{0,40}") {
-            let mut out = Vec::new();
-            prop_assert!(canonical(text.as_bytes(), &|_| false, &mut out).is_ok() || out.is_empty());
+            let mut canonical = Canonical::default();
+            // Brackets that are left open are closed, and a string that is none says nothing.
+            let length = canonical.form(Cursor::new(text.as_bytes()), &|_| false).map_or(0, <[u8]>::len);
+            prop_assert!(length <= 3 * text.len());
         }
     }
 }

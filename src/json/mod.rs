@@ -2,7 +2,7 @@
 //!
 //! Rows travel as the bytes they were, so what is asked of them is asked of their text: where a member begins and ends, what a string
 //! says, what two rows have in common when white space and the order of keys do not count. Nothing here validates, decides what a field
-//! means, or nests as deep as its input: text that is no JSON gives some answer, never a panic and never an endless loop. [`canonical`]
+//! means, or nests as deep as its input: text that is no JSON gives some answer, never a panic and never an endless loop. [`Canonical`]
 //! alone recurses, to [`MAX_DEPTH`] at most.
 
 mod blocks;
@@ -11,7 +11,7 @@ mod index;
 mod scan;
 mod text;
 
-pub use canonical::{TooDeep, canonical, canonical_at};
+pub use canonical::{Canonical, TooDeep};
 pub use index::{Index, NotJson};
 pub use scan::{Cursor, MAX_DEPTH, Member, Members, depth, members, says, string_values};
 pub use text::{compact, one_line, unescape, unescape_into, write_string};

@@ -157,6 +157,23 @@ impl<'i, 'a> Cursor<'i, 'a> {
         !self.enter(b']') && !matches!(self.peek(), None | Some(b'}'))
     }
 
+    /// The text it walks through.
+    pub(super) fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// Where [`Cursor::key`] stands in the text.
+    pub(super) fn key_span(&mut self) -> Option<Range<usize>> {
+        let key = self.key()?;
+        Some(self.at - key.len()..self.at)
+    }
+
+    /// Where [`Cursor::value`] stands in the text.
+    pub(super) fn value_span(&mut self) -> Range<usize> {
+        let value = self.value();
+        self.at - value.len()..self.at
+    }
+
     /// What `walk` goes over, from the next token on.
     pub fn across(&mut self, walk: impl FnOnce(&mut Self)) -> &'a [u8] {
         self.peek();
@@ -243,12 +260,23 @@ pub(super) fn string_end(text: &[u8], start: usize) -> usize {
 
 /// The place of the first quote or backslash among eight bytes, the first of which is the lowest.
 fn quote_or_backslash(bytes: u64) -> Option<usize> {
+    lowest(zeros(bytes ^ u64::from_ne_bytes([b'"'; 8])) | zeros(bytes ^ u64::from_ne_bytes([b'\\'; 8])))
+}
+
+/// The place of the first backslash among eight bytes, the first of which is the lowest.
+pub(super) fn backslash(bytes: u64) -> Option<usize> {
+    lowest(zeros(bytes ^ u64::from_ne_bytes([b'\\'; 8])))
+}
+
+/// The high bits of bytes that are zero. The lowest one stands where the lowest zero byte is; what a borrow sets wrongly lies above it.
+fn zeros(bytes: u64) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The lowest high bit that is left stands where the lowest zero byte is; what a borrow sets wrongly lies above it.
-    let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & HIGH_BITS;
-    let found = zeros(bytes ^ u64::from_ne_bytes([b'"'; 8])) | zeros(bytes ^ u64::from_ne_bytes([b'\\'; 8]));
-    (found != 0).then_some(found.trailing_zeros() as usize / 8)
+    bytes.wrapping_sub(ONES) & !bytes & HIGH_BITS
+}
+
+fn lowest(high_bits: u64) -> Option<usize> {
+    (high_bits != 0).then_some(high_bits.trailing_zeros() as usize / 8)
 }
 
 #[cfg(test)]

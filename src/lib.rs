@@ -11,13 +11,14 @@
 //!
 //! [`query`] reads what the join holds, for whoever asks.
 //!
-//! [`generate`] and [`replay`] make the traffic that goes in, [`verify`] holds what came out against it,
+//! [`check`] says beforehand whether the settings fit the topics and the records in them. [`generate`] and [`replay`] make the traffic that goes in, [`verify`] holds what came out against it,
 //! [`redrive`] says which dead letters go back in. [`pipeline`] holds threads and the order of effects, [`cli`] the commands,
 //! [`config`] the settings. Steps 2 to 5 are pure: no IO, no clock, no randomness, and they build without a broker library and without
 //! RocksDB (`--no-default-features`).
 //! `ARCHITECTURE.md` follows one record through all of it.
 
 pub mod capacity;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -33,6 +34,7 @@ pub mod kafka;
 pub mod log;
 pub mod metrics;
 pub mod pipeline;
+pub mod pulse;
 pub mod query;
 pub mod record;
 pub mod redrive;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock;
+use crate::pulse::Pulse;
 use crate::time::WallTime;
 
 /// How long after the request to stop everything in flight is waited for. The promise is ten seconds in all; the rest is for
@@ -15,6 +16,7 @@ const DRAIN: Duration = Duration::from_secs(6);
 #[derive(Clone, Default)]
 pub struct Shutdown {
     shared: Arc<Shared>,
+    pulse: Option<Pulse>,
 }
 
 #[derive(Default)]
@@ -26,6 +28,16 @@ struct Shared {
 }
 
 impl Shutdown {
+    /// The same for a thread whose pulse is taken. Every loop asks again and again whether to stop, also one that waits for the broker or
+    /// for room: whoever no longer asks is stuck.
+    #[must_use]
+    pub fn taking(&self, pulse: &Pulse) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            pulse: Some(pulse.clone()),
+        }
+    }
+
     /// Asks all threads to stop.
     pub fn request(&self) {
         if !self.shared.requested.swap(true, Ordering::SeqCst) {
@@ -37,6 +49,9 @@ impl Shutdown {
 
     /// Whether to stop.
     pub fn is_requested(&self) -> bool {
+        if let Some(pulse) = &self.pulse {
+            pulse.beat();
+        }
         self.shared.requested.load(Ordering::SeqCst)
     }
 

@@ -19,6 +19,8 @@ mod reset;
 #[cfg(feature = "kafka")]
 mod run;
 mod signals;
+#[cfg(feature = "kafka")]
+mod topics;
 mod verify;
 
 use std::io::IsTerminal as _;
@@ -67,8 +69,11 @@ enum Command {
     /// Forget positions, state and the internal topic of an application, after asking
     #[cfg(feature = "kafka")]
     Reset(reset::Args),
-    /// Check a configuration file
+    /// Check a configuration, the topics it names, and what the records in them say about it
     Check(check::Args),
+    /// Make the topics of a configuration
+    #[cfg(feature = "kafka")]
+    Topics(topics::Args),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -134,6 +139,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "http")]
         Command::Query(args) => query::run(&args),
         Command::Check(args) => check::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Topics(args) => topics::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "alerttrail", &mut std::io::stdout());
             Ok(())

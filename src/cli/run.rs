@@ -75,15 +75,28 @@ pub(super) fn serve(
     shutdown: &Shutdown,
 ) -> Result<Option<tokio::runtime::Runtime>, Failure> {
     let Some(address) = config.http.listen else { return Ok(None) };
+    let listener = crate::http::listen(address).map_err(Failure::failed)?;
+    serve_on(listener, config, metrics, exposed, shutdown).map(Some)
+}
+
+/// The same at an address that is taken already.
+#[cfg(feature = "http")]
+pub(super) fn serve_on(
+    listener: std::net::TcpListener,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    exposed: &Arc<Exposed>,
+    shutdown: &Shutdown,
+) -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .max_blocking_threads(8)
         .enable_all()
         .build();
     let runtime = runtime.map_err(Failure::failed)?;
-    let serving = crate::http::serve(address, config, Arc::clone(metrics), Arc::clone(exposed), shutdown.clone());
+    let serving = crate::http::serve(listener, config, Arc::clone(metrics), Arc::clone(exposed), shutdown.clone());
     runtime.block_on(serving).map_err(Failure::failed)?;
-    Ok(Some(runtime))
+    Ok(runtime)
 }
 
 /// This program was built without HTTP.

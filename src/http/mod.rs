@@ -17,8 +17,9 @@ mod page;
 mod scan;
 mod status;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -45,17 +46,20 @@ pub enum Error {
     },
 }
 
-/// Serves on `address` until the runtime ends. Returns once the address is taken.
+/// Takes an address to serve on.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).map_err(|cause| Error::Listen { address, cause })
+}
+
+/// Serves on `listener` until the runtime ends.
 pub async fn serve(
-    address: SocketAddr,
+    listener: TcpListener,
     config: &Config,
     metrics: Arc<Metrics>,
     exposed: Arc<Exposed>,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .map_err(|cause| Error::Listen { address, cause })?;
+    let (address, listener) = asynchronous(listener)?;
     let server = Server::new(config, metrics, exposed, shutdown);
     let routes = routes(server.clone());
     tracing::info!(%address, "API, metrics and health");
@@ -68,10 +72,17 @@ pub async fn serve(
     Ok(())
 }
 
+fn asynchronous(listener: TcpListener) -> Result<(SocketAddr, tokio::net::TcpListener), Error> {
+    let address = listener.local_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
+    let failed = |cause| Error::Listen { address, cause };
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok((address, tokio::net::TcpListener::from_std(listener).map_err(failed)?))
+}
+
 fn routes(server: Server) -> Router {
     Router::new()
         .route("/metrics", get(metrics_text))
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .nest("/api/v1", api::routes(&server))
         .merge(page::routes())
@@ -94,11 +105,53 @@ async fn metrics_text(State(server): State<Server>, headers: HeaderMap) -> impl 
     }
 }
 
-/// Ready while it works: from the first assignment of partitions until it is asked to stop.
-async fn ready(State(server): State<Server>) -> impl IntoResponse {
-    match (server.is_stopping(), server.metrics().has_worked()) {
-        (false, true) => (StatusCode::OK, "ready\n"),
-        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "waiting for partitions\n"),
-        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+/// A stage that has not gone round for so long is stuck, and only a restart helps. What a stage waits for, such as a broker that is away,
+/// it waits for going round.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
+
+/// Alive while every stage moves.
+async fn alive(State(server): State<Server>) -> (StatusCode, String) {
+    life(server.exposed().most_silent())
+}
+
+fn life(most_silent: Option<(&str, Duration)>) -> (StatusCode, String) {
+    match most_silent {
+        Some((stage, silence)) if silence > LONGEST_SILENCE => {
+            let seconds = silence.as_secs();
+            let sentence = format!("the {stage} stage has not moved for {seconds} s; restart the process\n");
+            (StatusCode::SERVICE_UNAVAILABLE, sentence)
+        }
+        _ => (StatusCode::OK, "ok\n".to_owned()),
+    }
+}
+
+/// Ready while it works: from the first assignment of partitions, and when what their log held then has been applied, until it is asked to
+/// stop.
+async fn ready(State(server): State<Server>) -> (StatusCode, String) {
+    let waits = match (
+        server.is_stopping(),
+        server.metrics().has_worked(),
+        server.metrics().left_to_replay(),
+    ) {
+        (true, ..) => "stopping\n".to_owned(),
+        (false, false, _) => "waiting for partitions\n".to_owned(),
+        (false, true, left @ 1..) => format!("replaying the log: {left} records are left\n"),
+        (false, true, _) => return (StatusCode::OK, "ready\n".to_owned()),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, waits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_that_does_not_move_is_no_life() {
+        for alive in [None, Some(("join", Duration::from_secs(299)))] {
+            assert_eq!(life(alive), (StatusCode::OK, "ok\n".to_owned()));
+        }
+        let stuck = "the join stage has not moved for 301 s; restart the process\n";
+        let said = life(Some(("join", Duration::from_secs(301))));
+        assert_eq!(said, (StatusCode::SERVICE_UNAVAILABLE, stuck.to_owned()));
     }
 }

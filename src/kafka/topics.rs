@@ -13,6 +13,7 @@ use super::Error;
 use super::asking::{self, Asking};
 use super::clients::{self, Logged};
 use super::reading::Extent;
+use crate::check::topics::{Facts, LOG_MARGIN, Role, is_compacted, short_retention};
 use crate::clock;
 use crate::config::Config;
 use crate::time::WallTime;
@@ -21,9 +22,6 @@ use crate::time::WallTime;
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the first answer is waited for until it is looked why none came; then twice as long each time.
 const FIRST_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How much longer than `state.retention` the log must keep its records: a rebuild reads it from the start, and takes its time.
-pub const LOG_MARGIN: Duration = Duration::from_secs(2 * 86_400);
 
 impl ConsumerContext for Logged {}
 
@@ -218,37 +216,81 @@ impl<'c> Topics<'c> {
     }
 
     fn create_log(&self, topic: &str, partitions: u32) -> Result<(), Error> {
-        let retention = (self.config.state.retention + LOG_MARGIN).as_millis().to_string();
-        let new = NewTopic::new(
-            topic,
-            i32::try_from(partitions).unwrap_or(i32::MAX),
-            TopicReplication::Fixed(-1),
-        )
-        .set("retention.ms", &retention)
-        .set("cleanup.policy", "delete");
-        let failed = |cause: String| Error::Create {
+        let created = self.create(Role::Repartition, topic, partitions, None);
+        created.map_err(|cause| Error::Create {
             topic: topic.to_owned(),
             partitions,
             cause,
-        };
-        let admin: AdminClient<DefaultClientContext> = clients::plain(self.config, DefaultClientContext)?;
-        let options = AdminOptions::new()
-            .operation_timeout(Some(TIMEOUT))
-            .request_timeout(Some(TIMEOUT));
-        let results = self.runtime.block_on(admin.create_topics([&new], &options));
-        for result in results.map_err(|error| failed(error.to_string()))? {
-            match result {
-                // Another instance may have been first.
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((_, code)) => return Err(failed(code.to_string())),
-            }
-        }
+        })?;
         tracing::info!(topic, partitions, "created the repartition topic");
         Ok(())
     }
 
+    /// Makes a topic that is not there, with the settings that its role wants, and so many replicas, or as many as the broker thinks right.
+    /// Fails with the broker's word.
+    pub fn create(&self, role: Role, topic: &str, partitions: u32, replicas: Option<u16>) -> Result<(), String> {
+        let retention = (self.config.state.retention + LOG_MARGIN).as_millis().to_string();
+        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
+        let replication = TopicReplication::Fixed(replicas.map_or(-1, i32::from));
+        let mut new = NewTopic::new(topic, partitions, replication).set("cleanup.policy", "delete");
+        if role == Role::Repartition {
+            new = new.set("retention.ms", &retention);
+        }
+        let admin: Result<AdminClient<DefaultClientContext>, _> = clients::plain(self.config, DefaultClientContext);
+        let admin = admin.map_err(|error| error.to_string())?;
+        let options = AdminOptions::new()
+            .operation_timeout(Some(TIMEOUT))
+            .request_timeout(Some(TIMEOUT));
+        let results = self.runtime.block_on(admin.create_topics([&new], &options));
+        for result in results.map_err(|error| error.to_string())? {
+            match result {
+                // Another instance may have been first.
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(code.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the broker says of a topic; `None` when it does not exist.
+    pub fn facts(&self, topic: &str) -> Result<Option<Facts>, Error> {
+        /// The settings that are judged.
+        const ASKED: [&str; 5] = [
+            "cleanup.policy",
+            "retention.ms",
+            "retention.bytes",
+            "max.message.bytes",
+            "min.insync.replicas",
+        ];
+        let Some(partitions) = self.partitions(topic)? else {
+            return Ok(None);
+        };
+        let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT);
+        let metadata = metadata.map_err(|cause| self.unreachable(topic, &cause))?;
+        let described = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let replicas = described.map(|partition| partition.replicas().len()).min().unwrap_or(0);
+        let settings: BTreeMap<String, String> = ASKED
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), self.setting(topic, name)?)))
+            .collect();
+        Ok(Some(Facts {
+            partitions,
+            replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
+            settings: (!settings.is_empty()).then_some(settings),
+        }))
+    }
+
+    /// How many brokers the cluster says it has.
+    pub fn brokers(&self) -> Result<usize, Error> {
+        // The first question is the one that finds out why there is no answer.
+        self.partitions(&self.config.output.topic)?;
+        let metadata = self.consumer.fetch_metadata(Some(&self.config.output.topic), TIMEOUT);
+        let metadata = metadata.map_err(|cause| self.unreachable(&self.config.output.topic, &cause))?;
+        Ok(metadata.brokers().len())
+    }
+
     /// A topic is known to all of a cluster a moment after it was made; a client that asks too early waits for half a minute.
-    fn wait_for(&self, topic: &str, partitions: u32) -> Result<(), Error> {
+    pub fn wait_for(&self, topic: &str, partitions: u32) -> Result<(), Error> {
         let began = clock::start();
         while self.partitions(topic)? != Some(partitions) && began.elapsed() < TIMEOUT {
             std::thread::sleep(Duration::from_millis(100));
@@ -258,7 +300,7 @@ impl<'c> Topics<'c> {
 
     fn refuse_compacted(&self, topic: &str) -> Result<(), Error> {
         match self.setting(topic, "cleanup.policy") {
-            Some(policy) if policy.contains("compact") => Err(Error::Compacted {
+            Some(policy) if is_compacted(&policy) => Err(Error::Compacted {
                 topic: topic.to_owned(),
                 policy,
             }),
@@ -274,11 +316,7 @@ impl<'c> Topics<'c> {
         if let Some(kept) = kept.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis)
             && kept < needed
         {
-            let (kept, needed) = (humantime::format_duration(kept), humantime::format_duration(needed));
-            tracing::warn!(
-                topic,
-                "the repartition topic keeps its records for {kept}, but state.retention plus two days is {needed}: a store that is lost cannot be rebuilt in full; raise the topic's retention.ms or lower state.retention"
-            );
+            tracing::warn!("{}", short_retention(topic, kept, needed));
         }
     }
 
@@ -360,6 +398,33 @@ fn partitions_within<C: ConsumerContext>(
             Some(u32::try_from(found.partitions().len()).unwrap_or(u32::MAX))
         }
         _ => None,
+    })
+}
+
+/// Where partitions end, all of them by one question: one at a time, each may have to wait for a fetch that is going on, a tenth of a second.
+/// What is not answered is left out.
+pub fn ends<C: ConsumerContext>(consumer: &BaseConsumer<C>, partitions: &[(String, i32)]) -> Vec<(String, i32, i64)> {
+    let mut asked = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        // In the protocol the end is a time like any other, -1 (ListOffsets).
+        drop(asked.add_partition_offset(topic, *partition, Offset::End));
+    }
+    if partitions.is_empty() {
+        return Vec::new();
+    }
+    let answered = consumer.offsets_for_times(asked, TIMEOUT);
+    let together = answered.map(|answered| {
+        let ends = answered.elements().into_iter().filter(|end| end.error().is_ok());
+        let ends = ends.filter_map(|end| Some((end.topic().to_owned(), end.partition(), end.offset().to_raw()?)));
+        ends.filter(|(_, _, end)| *end >= 0).collect()
+    });
+    together.unwrap_or_else(|error| {
+        tracing::debug!(%error, "cannot ask where the partitions end together; each is asked");
+        let each = partitions.iter().filter_map(|(topic, partition)| {
+            let found = consumer.fetch_watermarks(topic, *partition, TIMEOUT);
+            Some((topic.clone(), *partition, found.ok()?.1))
+        });
+        each.collect()
     })
 }
 

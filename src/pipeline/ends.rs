@@ -38,20 +38,19 @@ pub(super) fn watch(
             && let Some(consumer) = consumer.upgrade()
         {
             let assigned = consumer.assignment().unwrap_or_else(|_| TopicPartitionList::new());
-            for element in assigned.elements() {
-                let (topic, partition) = (element.topic(), element.partition());
-                // Before the question: the end found cannot be older.
-                let at = clock::now();
-                match consumer.fetch_watermarks(topic, partition, topics::TIMEOUT) {
-                    Ok((_, end)) => {
-                        exposed.ended_at(topic, partition, end);
-                        drop(send.try_send(End::Partition(topic.to_owned(), partition, end, at)));
-                    }
-                    Err(error) => tracing::debug!(%error, topic, partition, "cannot ask where the partition ends"),
-                }
-                if shutdown.is_requested() {
-                    return;
-                }
+            let assigned: Vec<_> = assigned
+                .elements()
+                .iter()
+                .map(|read| (read.topic().to_owned(), read.partition()))
+                .collect();
+            // Before the question: the ends found cannot be older.
+            let at = clock::now();
+            for (topic, partition, end) in topics::ends(&consumer, &assigned) {
+                exposed.ended_at(&topic, partition, end);
+                drop(send.try_send(End::Partition(topic, partition, end, at)));
+            }
+            if shutdown.is_requested() {
+                return;
             }
             for topic in &topics {
                 if let Ok(Some(count)) = topics::partitions(&consumer, topic) {
@@ -74,9 +73,10 @@ pub(super) fn watch(
 
 /// For whoever looks how far JOIN is behind.
 fn ends_of_log(consumer: &BaseConsumer<Context>, topic: &str, count: u32, exposed: &Exposed) {
-    for partition in 0..i32::try_from(count).unwrap_or(0) {
-        if let Ok((_, end)) = consumer.fetch_watermarks(topic, partition, topics::TIMEOUT) {
-            exposed.ended_at(topic, partition, end);
-        }
+    let partitions: Vec<_> = (0..i32::try_from(count).unwrap_or(0))
+        .map(|partition| (topic.to_owned(), partition))
+        .collect();
+    for (topic, partition, end) in topics::ends(consumer, &partitions) {
+        exposed.ended_at(&topic, partition, end);
     }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use crate::pulse::Pulse;
 
 /// What others may look at.
 #[derive(Default)]
@@ -11,6 +14,7 @@ pub struct Exposed {
     pub readers: crate::store::Readers,
     ends: Mutex<BTreeMap<(String, i32), i64>>,
     instance: OnceLock<String>,
+    pulses: Mutex<BTreeMap<&'static str, Pulse>>,
     members: Mutex<Vec<Member>>,
 }
 
@@ -29,6 +33,19 @@ impl Exposed {
     /// The id of this instance; empty before its folder is opened.
     pub fn instance(&self) -> &str {
         self.instance.get().map_or("", String::as_str)
+    }
+
+    /// The pulse of a stage that runs here.
+    pub fn pulse(&self, stage: &'static str) -> Pulse {
+        let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        pulses.entry(stage).or_default().clone()
+    }
+
+    /// The stage that has not moved for longest, and for how long; `None` before any was started.
+    pub fn most_silent(&self) -> Option<(&'static str, Duration)> {
+        let pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        let silences = pulses.iter().map(|(stage, pulse)| (*stage, pulse.silence()));
+        silences.max_by_key(|(_, silence)| *silence)
     }
 
     /// Where partitions ended when that was last asked, by topic and partition.

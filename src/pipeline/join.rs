@@ -159,7 +159,7 @@ impl Work<'_> {
         let context = consumer.context();
         let partitions = context.take()?;
         self.owners.keep(&partitions);
-        self.metrics.assigned(partitions.len());
+        self.metrics.assigned(&partitions);
         let topic = self.topic.clone();
         let shutdown = self.shutdown.clone();
         let mut attendance = Attendance::new(consumer, &shutdown, &topic, Duration::ZERO);
@@ -197,6 +197,7 @@ impl Work<'_> {
             owner.recorded = record;
             owner.silent = 0;
             owner.end = high;
+            self.metrics.replaying(partition, high - begin);
             owner.heard = clock::start();
             tracing::info!(
                 topic = self.topic,

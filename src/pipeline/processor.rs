@@ -193,7 +193,7 @@ pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metri
     if stages != Stages::Join {
         threads.push("route");
     }
-    let stage = |name: &str| {
+    let stage = |name: &str, shutdown: &Shutdown| {
         let config = instance.limited()?;
         match name {
             "join" => Join::new(&config, instance, shutdown.clone(), Arc::clone(metrics))?.run(),
@@ -205,7 +205,8 @@ pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metri
             let run = move || {
                 // When a stage ends, for whatever reason, all are asked to stop.
                 let _guard = StopAll(shutdown);
-                supervise(name, shutdown, || stage(name))
+                let shutdown = shutdown.taking(&instance.exposed.pulse(name));
+                supervise(name, &shutdown, || stage(name, &shutdown))
             };
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run);
             thread.map(|thread| (name, thread)).map_err(Error::Thread)

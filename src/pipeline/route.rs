@@ -304,6 +304,7 @@ impl<'c> Route<'c> {
         let now = clock::now();
         let sources = self.progress.marks(now, self.idleness);
         self.told = self.progress.watermark(self.idleness);
+        self.metrics.marked(&sources);
         if sources.is_empty() {
             return Ok(());
         }
@@ -324,7 +325,6 @@ impl<'c> Route<'c> {
             sources,
             settings: self.settings,
         };
-        self.metrics.marked(&marks);
         let flight = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).flight();
         self.out.marks(&marks, &flight)?;
         self.progress.told();

@@ -1,6 +1,8 @@
 //! The demo needs no broker: it brings its own.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
 
 use crate::support::program;
 
@@ -19,6 +21,34 @@ fn the_demo_shows_every_kind_of_answer_and_ends_by_itself() {
     ] {
         assert!(said.contains(part), "{part:?} is missing:\n{said}");
     }
+}
+
+#[test]
+fn the_demo_serves_the_page_and_says_where() {
+    let mut demo = Command::new(program())
+        .args(["demo", "--seconds", "14"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.find_map(|line| Some(line.split_once("http://")?.1.to_owned())).unwrap();
+    let address = address.trim_end_matches('/').to_owned();
+    let page = get(&address, "/");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("<title>"), "{page}");
+    // The first answer has been printed: then the API has it too.
+    assert!(lines.any(|line| line.contains("3 activities")));
+    let alerts = get(&address, "/api/v1/alerts?status=closed");
+    assert!(alerts.contains("\"activity_count\":3"), "{alerts}");
+    lines.for_each(drop);
+    assert!(demo.wait().unwrap().success());
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]

@@ -14,6 +14,7 @@
 mod admin;
 mod answers;
 mod capacity;
+mod check;
 mod demo;
 mod hostile;
 mod lifecycle;

@@ -185,7 +185,7 @@ fn as_json(config: &Path, environment: &[(&str, &str)]) -> String {
     let text = fs::read_to_string(config).unwrap();
     let text = text
         .replace("-rows\"", "-no-such-topic\"")
-        .replace("listen = \"127", "# listen = \"127");
+        .replace("listen = \"127", "listen = \"\" # \"127");
     fs::write(&path, text).unwrap();
     // The folder of the one that runs is its own.
     let state = path.with_extension("state");

@@ -7,7 +7,7 @@ use alerttrail::kafka::topics::Topics;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::support::{World, activity, alert};
+use crate::support::{Instance, World, activity, alert};
 
 #[test]
 fn the_size_limit_is_that_of_the_topic_that_takes_least() {
@@ -40,6 +40,29 @@ fn the_producers_limit_holds_when_no_topic_can_be_asked() {
     std::fs::write(&config, text.replace(&world.topic(""), "no-such-").replace("[input]", small)).unwrap();
     let config = Config::load(Some(&config), std::iter::empty()).unwrap();
     assert_eq!(Topics::new(&config).unwrap().message_limit(), 300_000);
+}
+
+#[test]
+fn many_quiet_partitions_hold_nothing_back_for_long() {
+    let Some(mut world) = World::new("many") else { return };
+    let many = world.topic("many");
+    world.create_topic(&many, 128, &[]);
+    let path = world.config("a");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(&world.topic("activities"), &many)).unwrap();
+    // Something is read all the time, so that a question has to wait for a fetch.
+    let window = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
+    world.send("many", 128, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
+    world.send(
+        "alerts",
+        1,
+        [alert("A1", "p", window.0, window.1, "2026-03-01T11:05:00Z").as_slice()],
+    );
+    let mut instance = Instance::start_with(&path, &world.folder.path().join("a.log"), &[]);
+    instance.wait_for_log("joining");
+    let began = std::time::Instant::now();
+    world.wait_for_records("rows", 1, &mut instance);
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[test]

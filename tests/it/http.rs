@@ -20,6 +20,8 @@ struct World {
     offset: i64,
     address: String,
     agent: ureq::Agent,
+    metrics: Arc<Metrics>,
+    shutdown: Shutdown,
     _folder: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
@@ -42,13 +44,14 @@ impl World {
         let store = Rocks::open(&folder.path().join("0"), &Shared::new(16 << 20)).unwrap();
         let exposed = Arc::new(Exposed::default());
         exposed.readers.add(0, &store);
-        // A port that was free a moment ago.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listener = alerttrail::http::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
         let text = format!("repartition.partitions = 1\nhttp.listen = \"{address}\"\n{settings}");
         let config = Config::of_text("test", &text, std::iter::empty()).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
-        let serving = alerttrail::http::serve(address, &config, metrics, exposed, Shutdown::default());
+        let shutdown = Shutdown::default();
+        let serving = alerttrail::http::serve(listener, &config, Arc::clone(&metrics), exposed, shutdown.clone());
         runtime.block_on(serving).unwrap();
         let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
         Self {
@@ -56,6 +59,8 @@ impl World {
             offset: 0,
             address: address.to_string(),
             agent: agent.into(),
+            metrics,
+            shutdown,
             _folder: folder,
             _runtime: runtime,
         }
@@ -229,6 +234,24 @@ fn a_token_is_asked_for_and_strangers_are_kept_out() {
         403
     );
     assert_eq!(world.raw("/livez", &[]).0, 200);
+}
+
+#[test]
+fn it_is_ready_once_its_partitions_have_caught_up_until_it_stops() {
+    let world = World::new("");
+    let ready = || world.raw("/readyz", &[]);
+    assert_eq!(ready(), (503, "waiting for partitions\n".to_owned()));
+    world.metrics.assigned(&[0, 1]);
+    world.metrics.replaying(0, 3);
+    world.metrics.replaying(1, 4);
+    assert_eq!(ready(), (503, "replaying the log: 7 records are left\n".to_owned()));
+    world.metrics.replaying(0, 0);
+    world.metrics.replaying(1, -1);
+    assert_eq!(ready(), (200, "ready\n".to_owned()));
+    world.metrics.assigned(&[]);
+    assert_eq!(ready().0, 200, "another instance has them now");
+    world.shutdown.request();
+    assert_eq!(ready(), (503, "stopping\n".to_owned()));
 }
 
 #[test]

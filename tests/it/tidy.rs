@@ -9,7 +9,7 @@ const MOST_LINES: usize = 500;
 
 /// For each folder or file of `src` the others it may name, besides itself. Whatever stands here comes from the map in `lib.rs`:
 /// a record meets them in order, and a stage knows those before it by their data only.
-const MAY_KNOW: [(&str, &[&str]); 27] = [
+const MAY_KNOW: [(&str, &[&str]); 29] = [
     ("time", &[]),
     ("json", &[]),
     ("record", &["time"]),
@@ -21,10 +21,12 @@ const MAY_KNOW: [(&str, &[&str]); 27] = [
     ("emit", &["decode", "join", "json", "record", "time"]),
     ("query", &["emit", "join", "json", "log", "record", "store", "time"]),
     ("clock", &["time"]),
+    ("pulse", &["clock"]),
     ("config", &["decode", "emit", "time"]),
+    ("check", &["config", "decode", "time"]),
     ("generate", &["time"]),
     ("capacity", &["decode", "generate", "time"]),
-    ("shutdown", &["clock", "time"]),
+    ("shutdown", &["clock", "pulse", "time"]),
     ("source", &[]),
     ("sink", &["decode", "json"]),
     ("replay", &["decode", "json", "source", "time"]),
@@ -33,8 +35,8 @@ const MAY_KNOW: [(&str, &[&str]); 27] = [
         &["decode", "emit", "join", "json", "log", "record", "route", "store", "time"],
     ),
     ("redrive", &["sink", "time"]),
-    ("metrics", &["emit", "join", "log", "route", "store"]),
-    ("kafka", &["clock", "config", "shutdown", "time"]),
+    ("metrics", &["check", "emit", "join", "log", "route", "store", "time"]),
+    ("kafka", &["check", "clock", "config", "shutdown", "time"]),
     (
         "http",
         &[
@@ -44,14 +46,14 @@ const MAY_KNOW: [(&str, &[&str]); 27] = [
     (
         "pipeline",
         &[
-            "clock", "config", "decode", "emit", "join", "kafka", "log", "metrics", "query", "record", "route", "shutdown",
+            "clock", "config", "decode", "emit", "join", "kafka", "log", "metrics", "pulse", "query", "record", "route", "shutdown",
             "sink", "source", "store", "time",
         ],
     ),
     (
         "cli",
         &[
-            "capacity", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline", "query",
+            "capacity", "check", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline", "query",
             "redrive", "replay", "route", "shutdown", "sink", "source", "store", "time", "verify",
         ],
     ),

@@ -2,8 +2,10 @@
 //!
 //! The broker is librdkafka's mock cluster on a loopback port; everything else is real: the synthetic records are read, routed through the
 //! repartition topic, joined in RocksDB and written to the output topics by the very stages that `alerttrail run` runs, and what is
-//! printed is read back from those topics.
+//! printed is read back from those topics. The page is served as `alerttrail run` serves it.
 
+#[cfg(feature = "http")]
+mod page;
 mod screen;
 mod stories;
 mod traffic;
@@ -14,9 +16,12 @@ use std::time::Duration;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
+#[cfg(feature = "http")]
+use super::run;
 use super::{Failure, say, signals};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::pipeline::exposed::Exposed;
 use crate::pipeline::processor::{self, Instance, Stages};
 use crate::shutdown::Shutdown;
 
@@ -29,10 +34,14 @@ pub(super) struct Args {
     /// Draw the people, files and ids of the traffic from this number
     #[arg(long, default_value_t = 7, value_name = "S")]
     seed: u64,
+    /// Do not open the page in a browser
+    #[cfg(feature = "http")]
+    #[arg(long)]
+    no_browser: bool,
 }
 
 /// The demo's settings: the defaults, but for a pace that a person can follow.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("ALERTTRAIL_APPLICATION__ID", "demo"),
     ("ALERTTRAIL_REPARTITION__PARTITIONS", "2"),
     ("ALERTTRAIL_WATERMARK__INTERVAL", "100ms"),
@@ -42,7 +51,6 @@ const SETTINGS: [(&str, &str); 10] = [
     ("ALERTTRAIL_OUTPUT__SUMMARY_TOPIC", "alert-summaries"),
     ("ALERTTRAIL_OUTPUT__UNMATCHED", "emit"),
     ("ALERTTRAIL_STATE__MEMORY", "64MB"),
-    ("ALERTTRAIL_HTTP__LISTEN", ""),
 ];
 
 /// Partitions of the topic of activities: as in Event Hubs, one correlation id is spread over all of them.
@@ -57,7 +65,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .prefix("alerttrail-demo-")
         .tempdir()
         .map_err(Failure::failed)?;
-    let config = configuration(&cluster.bootstrap_servers(), folder.path())?;
+    #[cfg(feature = "http")]
+    let listener = page::listen()?;
+    #[cfg(feature = "http")]
+    let address = listener.local_addr().map_err(Failure::failed)?.to_string();
+    #[cfg(not(feature = "http"))]
+    let address = String::new();
+    let config = configuration(&cluster.bootstrap_servers(), folder.path(), address.clone())?;
     create_topics(&cluster, &config).map_err(Failure::failed)?;
 
     say("alerttrail demo: an embedded broker, synthetic traffic with event time equal to now, and the real processor.");
@@ -67,9 +81,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         config.input.topics.last().map_or("", String::as_str),
         config.output.topic
     ));
+    let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
+    let exposed = Arc::new(Exposed::default());
+    #[cfg(feature = "http")]
+    let _http = {
+        let serving = run::serve_on(listener, &config, &metrics, &exposed, &shutdown)?;
+        let page = format!("http://{address}/");
+        say(&format!("The page with all of it: {page}"));
+        if !args.no_browser {
+            page::open(&page);
+        }
+        serving
+    };
     say("The first alert is answered in a few seconds. Ctrl-C ends it.\n");
 
-    let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
     let spawn = |name: &str, work: Box<dyn FnOnce() -> Result<(), Failure> + Send>| {
         let stop = shutdown.clone();
         let run = move || {
@@ -83,11 +108,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             .map_err(Failure::failed)
     };
     let processor = {
-        let (config, shutdown, metrics) = (config.clone(), shutdown.clone(), Arc::clone(&metrics));
+        let (config, shutdown, metrics, exposed) = (config.clone(), shutdown.clone(), Arc::clone(&metrics), Arc::clone(&exposed));
         spawn(
             "processor",
             Box::new(move || {
-                let instance = Instance::new(&config, Stages::All, &Arc::default()).map_err(Failure::failed)?;
+                let instance = Instance::new(&config, Stages::All, &exposed).map_err(Failure::failed)?;
                 processor::start(&instance, Stages::All, &shutdown, &metrics).map_err(Failure::failed)
             }),
         )?
@@ -113,13 +138,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn configuration(bootstrap_servers: &str, state: &std::path::Path) -> Result<Config, Failure> {
+fn configuration(bootstrap_servers: &str, state: &std::path::Path, listen: String) -> Result<Config, Failure> {
     let mut settings: Vec<(String, String)> = SETTINGS
         .iter()
         .map(|(name, value)| ((*name).into(), (*value).into()))
         .collect();
     settings.push(("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS".into(), bootstrap_servers.into()));
     settings.push(("ALERTTRAIL_STATE__DIR".into(), state.display().to_string()));
+    settings.push(("ALERTTRAIL_HTTP__LISTEN".into(), listen));
     Config::load(None, settings.into_iter()).map_err(Failure::failed)
 }
 

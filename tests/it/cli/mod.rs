@@ -29,6 +29,8 @@ const COMMANDS: &[&str] = &[
     "redrive",
     #[cfg(feature = "kafka")]
     "reset",
+    #[cfg(feature = "kafka")]
+    "topics",
 ];
 
 /// What a command did.
@@ -196,7 +198,7 @@ fn cli_completions_know_every_command() {
 #[test]
 fn cli_check_says_what_is_set() {
     let program = Program::with(&[("mine.toml", "[application]\nid = \"mine\"\n[output]\nsummary_topic = \"s\"\n")]);
-    let done = program.run(&["check", "--config", "mine.toml"]).expect(0);
+    let done = program.run(&["check", "--offline", "--config", "mine.toml"]).expect(0);
     assert!(done.stdout.starts_with("mine.toml is valid.\n"), "{}", done.stdout);
     for line in [
         "  application  mine\n",
@@ -211,7 +213,7 @@ fn cli_check_says_what_is_set() {
 fn cli_check_accepts_the_example() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/local.toml");
     Program::new()
-        .run(&["check", "--config", example.to_str().unwrap()])
+        .run(&["check", "--offline", "--config", example.to_str().unwrap()])
         .expect(0);
 }
 
@@ -256,7 +258,7 @@ fn cli_one_error_is_one_sentence() {
 fn cli_the_environment_overrides_the_file() {
     let program = Program::with(&[("mine.toml", "[application]\nid = \"${NAME_OF_MINE}\"\n")]);
     let check = |variables: &[(&str, &str)]| {
-        let mut command = program.command(&["check", "--config", "mine.toml"]);
+        let mut command = program.command(&["check", "--offline", "--config", "mine.toml"]);
         done(command.envs(variables.iter().copied()).spawn().unwrap())
     };
     let named = check(&[("NAME_OF_MINE", "one")]).expect(0);

@@ -1,15 +1,21 @@
 //! Every metric: name, help, labels. Built from a registry of its own; nothing is global. The core returns what happened, the edge counts
 //! it here.
 
+mod make;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+use crate::check::sample::many_empty_windows;
 use crate::emit::Headers;
 use crate::join::{Joiner, Op};
-use crate::log::Marks;
+use crate::log::Mark;
 use crate::route::Seen;
+use make::{counter, counters, gauge, gauges};
 
 /// The metrics of one processor.
 pub struct Metrics {
@@ -37,6 +43,11 @@ pub struct Metrics {
     owned: IntGauge,
     state_bytes: IntGaugeVec,
     replaying: IntGaugeVec,
+    has_worked: AtomicBool,
+    /// The partitions of the log that gauges speak of.
+    joined_here: Mutex<BTreeSet<i32>>,
+    /// The source partitions that gauges speak of.
+    read_here: Mutex<BTreeSet<(String, u32)>>,
 }
 
 /// A name that is taken twice, or is none.
@@ -101,7 +112,7 @@ impl Metrics {
             warned_of_empty_windows: AtomicBool::new(false),
             source_watermark: gauges(
                 r,
-                "source_watermark_seconds",
+                "source_watermark_timestamp_seconds",
                 "Watermark of a source partition, in seconds since 1970.",
                 &["topic", "partition"],
             )?,
@@ -113,7 +124,7 @@ impl Metrics {
             )?,
             watermark: gauges(
                 r,
-                "watermark_seconds",
+                "watermark_timestamp_seconds",
                 "Watermark of a repartition partition, in seconds since 1970.",
                 &["partition"],
             )?,
@@ -131,6 +142,9 @@ impl Metrics {
                 "Log records left to apply of those that were there when the partition was taken over.",
                 &["partition"],
             )?,
+            has_worked: AtomicBool::new(false),
+            joined_here: Mutex::default(),
+            read_here: Mutex::default(),
             registry,
         })
     }
@@ -198,9 +212,32 @@ impl Metrics {
         self.dead_letters.with_label_values(&[reason]).inc();
     }
 
-    /// Marks were sent.
-    pub fn marked(&self, marks: &Marks) {
-        for mark in &marks.sources {
+    /// The source partitions that are read here stand so. What was said of others is no longer this instance's to say.
+    pub fn marked(&self, sources: &[Mark]) {
+        let mut read_here = self.read_here.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_read = |(topic, partition): &(String, u32)| {
+            let mut marks = sources.iter();
+            marks.any(|mark| mark.partition == *partition && mark.topic == *topic)
+        };
+        read_here.retain(|known| {
+            let stays = is_read(known);
+            if !stays {
+                let (topic, partition) = (known.0.as_str(), known.1.to_string());
+                for gauge in [&self.source_watermark, &self.source_idle] {
+                    // Of one that never was set there is nothing to remove.
+                    drop(gauge.remove_label_values(&[topic, &partition]));
+                }
+            }
+            stays
+        });
+        self.has_worked.fetch_or(!sources.is_empty(), Ordering::Relaxed);
+        for mark in sources {
+            if !read_here
+                .iter()
+                .any(|(topic, partition)| *partition == mark.partition && *topic == mark.topic)
+            {
+                read_here.insert((mark.topic.clone(), mark.partition));
+            }
             let partition = mark.partition.to_string();
             let labels = [mark.topic.as_str(), &partition];
             if let Some(time) = mark.time {
@@ -210,9 +247,18 @@ impl Metrics {
         }
     }
 
-    /// This many partitions of the log are joined here now.
-    pub fn assigned(&self, partitions: usize) {
-        self.owned.set(i64::try_from(partitions).unwrap_or(i64::MAX));
+    /// These partitions of the log are joined here now. What was said of others is no longer this instance's to say.
+    pub fn assigned(&self, partitions: &[i32]) {
+        self.owned.set(i64::try_from(partitions.len()).unwrap_or(i64::MAX));
+        self.has_worked.fetch_or(!partitions.is_empty(), Ordering::Relaxed);
+        let mut joined_here = self.joined_here.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in joined_here.iter().filter(|known| !partitions.contains(known)) {
+            for gauge in [&self.watermark, &self.log_position, &self.state_bytes, &self.replaying] {
+                // Of one that never was set there is nothing to remove.
+                drop(gauge.remove_label_values(&[&gone.to_string()]));
+            }
+        }
+        *joined_here = partitions.iter().copied().collect();
     }
 
     /// This many records of a partition's log are to be applied again before it is where it was.
@@ -220,15 +266,16 @@ impl Metrics {
         self.replaying.with_label_values(&[&partition.to_string()]).set(left.max(0));
     }
 
-    /// Whether any partition is read or joined here.
+    /// How many records are to be applied again in all partitions before they are where they were.
+    pub fn left_to_replay(&self) -> i64 {
+        let joined_here = self.joined_here.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = |partition: &i32| self.replaying.with_label_values(&[&partition.to_string()]).get();
+        joined_here.iter().map(left).sum()
+    }
+
+    /// Whether any partition has been read or joined here.
     pub fn has_worked(&self) -> bool {
-        use prometheus::core::Collector as _;
-        let reads = self
-            .source_idle
-            .collect()
-            .first()
-            .is_some_and(|family| !family.get_metric().is_empty());
-        reads || self.owned.get() > 0
+        self.has_worked.load(Ordering::Relaxed)
     }
 
     /// A batch of a partition was joined.
@@ -263,19 +310,18 @@ impl Metrics {
         }
     }
 
-    /// Alerts whose window is empty are valid, but when there are many, the settings do not fit the tenant.
+    /// Warns once of windows that match nothing, when they are many.
     fn count_empty_windows(&self, new: u64) {
-        /// Fewer alerts than this say nothing about a tenant.
-        const ENOUGH: u64 = 20;
         self.empty_windows.inc_by(new);
         let (empty, all) = (
             self.empty_windows.get(),
             self.joined.with_label_values(&["alert_version"]).get(),
         );
-        if new > 0 && all >= ENOUGH && empty * 2 >= all && !self.warned_of_empty_windows.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "{empty} of {all} alert versions have EndTime <= StartTime, which matches nothing under these bounds; [correlation] bounds = \"inclusive\", or before and after, take in what lies at or around them"
-            );
+        if new > 0
+            && let Some(sentence) = many_empty_windows(empty, all)
+            && !self.warned_of_empty_windows.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!("{sentence}");
         }
     }
 
@@ -373,37 +419,51 @@ impl DiskBytes for crate::store::Rocks {
     }
 }
 
-fn options(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("alerttrail")
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, Error> {
-    let metric = IntCounter::with_opts(options(name, help))?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
-    let metric = IntCounterVec::new(options(name, help), labels)?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
-    let metric = IntGauge::with_opts(options(name, help))?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
-    let metric = IntGaugeVec::new(options(name, help), labels)?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::EventTime;
+
+    #[test]
+    fn nothing_is_said_of_partitions_that_others_have_now() {
+        let metrics = Metrics::new().unwrap();
+        let mark = |topic: &str, partition| Mark {
+            topic: topic.to_owned(),
+            partition,
+            position: 0,
+            time: Some(EventTime::from_ticks(0)),
+            idle: false,
+            rejected: 0,
+        };
+        let said = |metrics: &Metrics| {
+            let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+            let labelled = text.lines().filter(|line| line.contains("partition=\""));
+            labelled
+                .map(|line| line.split_once(' ').unwrap().0.to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert!(!metrics.has_worked());
+        metrics.marked(&[mark("activities", 0), mark("activities", 1), mark("alerts", 0)]);
+        metrics.assigned(&[0, 1]);
+        metrics.replaying(0, 5);
+        metrics.replaying(1, 7);
+        assert_eq!(metrics.left_to_replay(), 12);
+        assert_eq!(said(&metrics).len(), 8);
+        metrics.marked(&[mark("activities", 1)]);
+        metrics.assigned(&[1]);
+        assert_eq!(
+            said(&metrics),
+            [
+                r#"alerttrail_join_replay_records{partition="1"}"#,
+                r#"alerttrail_source_idle{partition="1",topic="activities"}"#,
+                r#"alerttrail_source_watermark_timestamp_seconds{partition="1",topic="activities"}"#,
+            ]
+        );
+        assert_eq!(metrics.left_to_replay(), 7);
+        metrics.marked(&[]);
+        metrics.assigned(&[]);
+        assert!(said(&metrics).is_empty() && metrics.left_to_replay() == 0 && metrics.has_worked());
+    }
 
     #[test]
     fn a_flood_of_table_names_makes_a_few_labels_and_none_of_them_strange() {

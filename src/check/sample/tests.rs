@@ -1,0 +1,151 @@
+use super::super::Level;
+use super::*;
+
+fn config(text: &str) -> Config {
+    Config::of_text("test", text, std::iter::empty()).unwrap()
+}
+
+fn activity(key: &str, policy: &str, time: &str) -> String {
+    format!(
+        r#"{{"ActionType":"x","RawEventData":{{"CreationTime":"2026-03-01T{time}","PolicyId":"{policy}","Data":"{{\"cid\":\"{key}\"}}"}}}}"#
+    )
+}
+
+fn alert(id: &str, key: &str, end: &str) -> String {
+    format!(
+        r#"{{"SystemAlertId":"{id}","AlertType":"{key}","StartTime":"2026-03-01T10:00:00Z","EndTime":"2026-03-01T{end}Z","TimeGenerated":"2026-03-01T12:00:00Z"}}"#
+    )
+}
+
+fn said(config: &Config, messages: &[String]) -> Vec<(Level, String)> {
+    let mut sample = Sample::new(config);
+    for message in messages {
+        sample.message("in", 0, Some(message.as_bytes()));
+    }
+    let findings = sample.findings();
+    findings.iter().map(|finding| (finding.level, finding.text.clone())).collect()
+}
+
+fn has(found: &[(Level, String)], level: Level, part: &str) {
+    let is_it = |(of, text): &(Level, String)| *of == level && text.contains(part);
+    assert!(found.iter().any(is_it), "{level:?} {part:?} is missing in {found:#?}");
+}
+
+#[test]
+fn records_are_counted_by_what_they_are() {
+    let messages = [
+        activity("p", "q", "10:00:00"),
+        activity("", "q", "10:00:01"),
+        alert("A", "p", "11:00:00"),
+        r#"{"category":"AdvancedHunting-EmailEvents","time":"x","properties":{}}"#.to_owned(),
+        "{broken".to_owned(),
+        String::new(),
+    ];
+    let found = said(&config(""), &messages);
+    has(
+        &found,
+        Level::Ok,
+        "the newest 6 messages of in: 2 activities, 1 alert versions, 1 of other tables (EmailEvents), 1 without a value",
+    );
+    has(
+        &found,
+        Level::Warning,
+        "1 records of in would go to the dead letters (20.0 % of all): invalid_json 1",
+    );
+    has(
+        &found,
+        Level::Ok,
+        "50.0 % of 2 activities have a correlation id at RawEventData.Data.cid: 1 different ones",
+    );
+    has(&found, Level::Ok, "RawEventData.Data.cid 50.0 %, RawEventData.PolicyId 100 %");
+    has(&found, Level::Ok, "activities of the sample have the same for 100 %");
+    assert_eq!(found.iter().filter(|(level, _)| *level > Level::Note).count(), 1);
+}
+
+#[test]
+fn a_topic_of_other_tables_is_said() {
+    let other = r#"{"category":"AdvancedHunting-EmailEvents","time":"x","properties":{}}"#.to_owned();
+    has(
+        &said(&config(""), &[other]),
+        Level::Warning,
+        "in holds no record of CloudAppEvents or SecurityAlert",
+    );
+}
+
+#[test]
+fn keys_at_another_place_are_found() {
+    let mut messages: Vec<String> = (0..30)
+        .map(|number| activity("", &format!("p{number}"), "10:00:00"))
+        .collect();
+    messages.extend((0..30).map(|number| alert(&format!("A{number}"), &format!("p{number}"), "11:00:00")));
+    let found = said(&config(""), &messages);
+    has(
+        &found,
+        Level::Warning,
+        "no activity has a correlation id at RawEventData.Data.cid",
+    );
+    has(
+        &found,
+        Level::Warning,
+        "with correlation.activity_key = [\"RawEventData.PolicyId\"] and alert_key = [\"AlertType\"]",
+    );
+    let set = config("[correlation]\nactivity_key = [\"RawEventData.PolicyId\"]");
+    assert!(said(&set, &messages).iter().all(|(level, _)| *level == Level::Ok));
+}
+
+#[test]
+fn another_case_is_found() {
+    let messages = [activity("ab-cd", "", "10:00:00"), alert("A", "AB-CD", "11:00:00")];
+    has(
+        &said(&config(""), &messages),
+        Level::Warning,
+        "correlation.ignore_case = true",
+    );
+    let folded = config("correlation.ignore_case = true");
+    assert!(said(&folded, &messages).iter().all(|(level, _)| *level == Level::Ok));
+}
+
+#[test]
+fn a_hot_key_is_found() {
+    let messages: Vec<String> = (0..40)
+        .map(|number| activity(if number < 30 { "hot" } else { "cold" }, "", "10:00:00"))
+        .collect();
+    has(&said(&config(""), &messages), Level::Note, "one correlation id has 75.0 %");
+}
+
+#[test]
+fn windows_without_an_inside_are_found() {
+    let point = |number: u32| alert(&format!("A{number}"), "p", "10:00:00");
+    let found = said(&config(""), &(0..20).map(point).collect::<Vec<_>>());
+    has(&found, Level::Warning, "20 of 20 alert versions have EndTime <= StartTime");
+    has(
+        &said(&config(""), &[point(1)]),
+        Level::Note,
+        "1 of 1 alert versions have a window that is empty under exclusive bounds",
+    );
+    let found = said(
+        &config("correlation.bounds = \"inclusive\""),
+        &(0..20).map(point).collect::<Vec<_>>(),
+    );
+    assert!(found.iter().all(|(level, _)| *level == Level::Ok), "{found:?}");
+}
+
+#[test]
+fn disorder_is_held_against_what_is_waited_for() {
+    let messages = [
+        activity("p", "", "10:10:00"),
+        activity("p", "", "10:04:00"),
+        activity("p", "", "10:11:00"),
+    ];
+    has(
+        &said(&config(""), &messages),
+        Level::Note,
+        "33.3 % of the activities are further behind the latest of their partition than watermark.out_of_orderness (5m), the furthest by 6m",
+    );
+    let patient = config("watermark.out_of_orderness = \"6m\"");
+    has(
+        &said(&patient, &messages),
+        Level::Ok,
+        "activities are at most 6m behind the latest of their partition; watermark.out_of_orderness is 6m",
+    );
+}

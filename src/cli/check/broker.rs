@@ -1,0 +1,124 @@
+//! Asking the broker what is judged.
+
+use std::time::Duration;
+
+use rdkafka::message::Message as _;
+
+use crate::check::sample::Sample;
+use crate::check::{Findings, Level, topics};
+use crate::clock;
+use crate::config::{Config, Delivery, Preset};
+use crate::kafka::topics::Topics;
+use crate::kafka::{Error, clients, groups, reading};
+use crate::shutdown::Shutdown;
+use crate::time::WallTime;
+
+/// A record from further ahead of this machine's clock than this says that one of the clocks is wrong.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
+
+/// Asks about everything. Fails when the broker cannot be asked at all; what it refuses is a finding.
+pub(super) fn ask(config: &Config, sample: u32) -> Result<Findings, Error> {
+    let mut findings = Findings::default();
+    let asking = Topics::new(config)?;
+    let brokers = match asking.brokers() {
+        Ok(brokers) => brokers,
+        Err(error) => {
+            findings.add("broker", Level::Error, error.to_string());
+            return Ok(findings);
+        }
+    };
+    let kind = match config.kafka.preset {
+        Preset::EventHubs => "Event Hubs",
+        Preset::Kafka => "Kafka",
+    };
+    let servers = &config.kafka.bootstrap_servers;
+    let plural = if brokers == 1 { "" } else { "s" };
+    findings.add(
+        "broker",
+        Level::Ok,
+        format!("{servers} answers and lets us in: {kind}, {brokers} broker{plural}"),
+    );
+    let sent = clients::message_max_bytes(config);
+    let mut inputs = Vec::new();
+    for (role, topic) in topics::named(config) {
+        let facts = asking.facts(&topic)?;
+        findings.append(topics::judge(config, role, &topic, facts.as_ref(), sent));
+        if role == topics::Role::Input && facts.is_some() {
+            inputs.push(topic);
+        }
+    }
+    permissions(config, &mut findings);
+    if sample > 0 {
+        records(config, &asking, &inputs, sample, &mut findings);
+    }
+    Ok(findings)
+}
+
+fn permissions(config: &Config, findings: &mut Findings) {
+    for group in groups::names(config) {
+        match groups::find(config, &group) {
+            Ok(Some(found)) if !found.members.is_empty() => {
+                let members = found.members.join(", ");
+                findings.add("permissions", Level::Ok, format!("the group {group} has members: {members}"));
+            }
+            Ok(_) => findings.add(
+                "permissions",
+                Level::Ok,
+                format!("the group {group} may be used; nobody is in it"),
+            ),
+            Err(error) => findings.add("permissions", Level::Error, error.to_string()),
+        }
+    }
+    let transactions = match config.output.delivery {
+        Delivery::ExactlyOnce => ", and the right to transactional ids that begin with application.id",
+        Delivery::AtLeastOnce => "",
+    };
+    findings.add(
+        "permissions",
+        Level::Note,
+        format!("writing was not tried, since nothing can be written without leaving it there; it takes the right to write to every topic but the inputs{transactions}"),
+    );
+}
+
+/// Reads the newest messages of the inputs.
+fn records(config: &Config, asking: &Topics<'_>, inputs: &[String], sample: u32, findings: &mut Findings) {
+    let mut taken = Sample::new(config);
+    let now = clock::now();
+    let mut latest = WallTime(i64::MIN);
+    for topic in inputs {
+        let read = asking.extent(topic).and_then(|extent| {
+            let Some(mut extent) = extent else { return Ok(0) };
+            let each = i64::from(sample)
+                .div_euclid(i64::try_from(extent.partitions.len()).unwrap_or(1).max(1))
+                .max(1);
+            for (low, high) in extent.partitions.values_mut() {
+                *low = (*high - each).max(*low);
+            }
+            reading::read::<Error>(config, "check", &extent, &Shutdown::default(), &mut |message| {
+                taken.message(topic, message.partition(), message.payload());
+                latest = latest.max(message.timestamp().to_millis().map_or(latest, WallTime));
+                Ok(())
+            })?;
+            Ok(extent.len())
+        });
+        match read {
+            Ok(0) => findings.add(
+                "records",
+                Level::Note,
+                format!("{topic} is empty: what its records hold could not be looked at"),
+            ),
+            Ok(_) => {}
+            Err(error) => findings.add("permissions", Level::Error, error.to_string()),
+        }
+    }
+    let ahead = latest.since(now);
+    if ahead > CLOCKS_DIFFER {
+        let ahead = humantime::format_duration(Duration::from_secs(ahead.as_secs()));
+        findings.add(
+            "broker",
+            Level::Warning,
+            format!("the newest record was made {ahead} after now by this machine's clock: one of the clocks is wrong, and alerts on quiet nights are answered by this one"),
+        );
+    }
+    findings.append(taken.findings());
+}

@@ -1,0 +1,66 @@
+//! `alerttrail check`: what a configuration says, whether the broker is as it must be, and what the records there say about the settings.
+
+#[cfg(feature = "kafka")]
+mod broker;
+mod report;
+
+use std::path::PathBuf;
+
+use super::{Failure, configuration, say};
+use crate::check::{Findings, Level};
+use crate::config::Config;
+use report::Report;
+
+/// What to check.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check the file only, and ask no broker
+    #[arg(long)]
+    offline: bool,
+    /// Look at the newest N messages of each input topic; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    sample: u32,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    super::log("error");
+    let config = configuration(Some(&args.config))?;
+    let mut report = Report::new(&args.config.display().to_string(), &config, args.json);
+    for warning in config.warnings() {
+        report.add("settings", Level::Warning, warning);
+    }
+    report.begin();
+    if let Some(findings) = asked(args, &config, &mut report)? {
+        report.take(findings);
+    }
+    report.end();
+    match report.errors() {
+        0 => Ok(()),
+        1 => Err(Failure::failed("one thing will not work; it stands above")),
+        errors => Err(Failure::failed(format!("{errors} things will not work; they stand above"))),
+    }
+}
+
+/// What the broker says; `None` when it was not asked.
+#[cfg(feature = "kafka")]
+fn asked(args: &Args, config: &Config, report: &mut Report) -> Result<Option<Findings>, Failure> {
+    if args.offline {
+        return Ok(None);
+    }
+    report.wait(&format!("asking {}", config.kafka.bootstrap_servers));
+    broker::ask(config, args.sample).map(Some).map_err(Failure::failed)
+}
+
+#[cfg(not(feature = "kafka"))]
+fn asked(args: &Args, _: &Config, _: &mut Report) -> Result<Option<Findings>, Failure> {
+    if !args.offline {
+        say("this program was built without Kafka: the file is checked, and no broker asked");
+    }
+    Ok(None)
+}

@@ -1,0 +1,178 @@
+//! What was found, for people or for programs.
+
+use std::io::IsTerminal as _;
+
+use serde_json::json;
+
+use super::super::mask;
+use super::say;
+use crate::check::{Findings, Level};
+use crate::config::Config;
+use crate::time::Bounds;
+
+/// Prints as it goes for people, and all at once for programs.
+pub(super) struct Report {
+    file: String,
+    settings: Vec<(&'static str, String)>,
+    findings: Findings,
+    json: bool,
+    asked: bool,
+}
+
+impl Report {
+    pub(super) fn new(file: &str, config: &Config, json: bool) -> Self {
+        Self {
+            file: file.to_owned(),
+            settings: settings(config),
+            findings: Findings::default(),
+            json,
+            asked: false,
+        }
+    }
+
+    pub(super) fn add(&mut self, section: &'static str, level: Level, text: String) {
+        if !self.json {
+            say(&format!("warning: {text}"));
+        }
+        self.findings.add(section, level, text);
+    }
+
+    /// What the file says.
+    #[expect(clippy::print_stdout, reason = "this is the command's answer")]
+    pub(super) fn begin(&self) {
+        if self.json {
+            return;
+        }
+        println!("{} is valid.", self.file);
+        for (name, value) in &self.settings {
+            println!("  {name:<12} {value}");
+        }
+    }
+
+    /// Says what is waited for, to a person.
+    #[cfg(feature = "kafka")]
+    pub(super) fn wait(&mut self, what: &str) {
+        self.asked = true;
+        if !self.json && std::io::stderr().is_terminal() {
+            say(&format!("{what} …"));
+        }
+    }
+
+    /// What was found at the broker.
+    #[expect(clippy::print_stdout, reason = "this is the command's answer")]
+    pub(super) fn take(&mut self, findings: Findings) {
+        if !self.json {
+            let mut section = "";
+            for finding in findings.iter() {
+                if finding.section != section {
+                    section = finding.section;
+                    println!("{section}:");
+                }
+                println!(
+                    "  {:<8} {}",
+                    self.word(finding.level),
+                    mask::printable(&finding.text, mask::Lines::One)
+                );
+            }
+        }
+        self.findings.append(findings);
+    }
+
+    #[expect(clippy::print_stdout, reason = "this is the command's answer")]
+    pub(super) fn end(&self) {
+        if self.json {
+            let settings: serde_json::Map<_, _> = self
+                .settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), json!(value)))
+                .collect();
+            println!(
+                "{:#}",
+                json!({
+                    "file": self.file,
+                    "settings": settings,
+                    "broker_asked": self.asked,
+                    "ok": self.errors() == 0,
+                    "findings": self.findings,
+                })
+            );
+        } else if !self.asked {
+            println!("The file was read; the broker was not asked.");
+        } else if self.errors() == 0 {
+            let warnings = self.findings.count(Level::Warning);
+            match warnings {
+                0 => println!("It will work."),
+                1 => println!("It will work, with one warning."),
+                warnings => println!("It will work, with {warnings} warnings."),
+            }
+        }
+    }
+
+    pub(super) fn errors(&self) -> usize {
+        self.findings.count(Level::Error)
+    }
+
+    /// Padded before it is painted: what colours a terminal has no width.
+    fn word(&self, level: Level) -> String {
+        let (word, color) = match level {
+            Level::Ok => ("ok", "32"),
+            Level::Note => ("note", "36"),
+            Level::Warning => ("warning", "33"),
+            Level::Error => ("error", "31"),
+        };
+        match std::io::stdout().is_terminal() {
+            true => format!("\x1b[{color}m{word:<8}\x1b[0m"),
+            false => word.to_owned(),
+        }
+    }
+}
+
+fn settings(config: &Config) -> Vec<(&'static str, String)> {
+    let duration = |duration| humantime::format_duration(duration).to_string();
+    let widening = config.decode.widening;
+    let bounds = match widening.bounds {
+        Bounds::Exclusive => "exclusive",
+        Bounds::Inclusive => "inclusive",
+    };
+    let mut settings = vec![
+        ("application", config.application.id.clone()),
+        ("broker", config.kafka.bootstrap_servers.clone()),
+        ("reads", config.input.topics.join(", ")),
+        (
+            "through",
+            format!("{} ({} partitions)", config.repartition.topic, config.repartition.partitions),
+        ),
+        ("writes", config.output.topic.clone()),
+    ];
+    settings.extend(config.output.summary_topic.clone().map(|topic| ("summaries", topic)));
+    settings.extend([
+        ("dead letters", config.output.dead_letter_topic.clone()),
+        (
+            "state",
+            format!(
+                "{}, {} kept, {} MB of memory",
+                config.state.dir.join(&config.application.id).display(),
+                duration(config.state.retention),
+                config.state.memory / 1_000_000
+            ),
+        ),
+        (
+            "watermark",
+            format!(
+                "{} out of orderness, partitions idle after {}, alerts wait {} at the most",
+                duration(config.watermark.out_of_orderness),
+                duration(config.watermark.idle_timeout),
+                duration(config.watermark.max_wait)
+            ),
+        ),
+        (
+            "windows",
+            format!(
+                "{bounds} bounds, {} before, {} after",
+                duration(widening.before),
+                duration(widening.after)
+            ),
+        ),
+    ]);
+    settings
+}

@@ -1,0 +1,98 @@
+//! `alerttrail topics create`: makes the topics that are missing.
+
+use std::path::PathBuf;
+
+use super::{Failure, configuration};
+use crate::check::topics::{Role, named};
+use crate::config::{Config, Preset};
+use crate::kafka::topics::Topics;
+
+/// What to do with topics.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Make the topics of a configuration that are not there; those that are stay as they are
+    Create(Create),
+}
+
+#[derive(clap::Args, Debug)]
+struct Create {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Partitions of topics for output and, with --with-inputs, input; the repartition topic has repartition.partitions
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    partitions: u32,
+    /// On how many brokers each partition is [default: what the broker has set]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    replication: Option<u16>,
+    /// Make the input topics too; in production the exports of Azure make them
+    #[arg(long)]
+    with_inputs: bool,
+    /// Say what would be made, and make nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    super::log("error");
+    let Command::Create(create) = &args.command;
+    let config = configuration(Some(&create.config))?;
+    create.run(&config)
+}
+
+impl Create {
+    #[expect(clippy::print_stdout, reason = "this is the command's answer")]
+    fn run(&self, config: &Config) -> Result<(), Failure> {
+        let topics = Topics::new(config).map_err(Failure::failed)?;
+        let mut refused = Vec::new();
+        for (role, topic) in named(config) {
+            let partitions = match role {
+                Role::Repartition => config.repartition.partitions,
+                _ => self.partitions,
+            };
+            let purpose = role.name();
+            if let Some(found) = topics.partitions(&topic).map_err(Failure::failed)? {
+                println!("{topic} ({purpose}) is there, with {found} partitions");
+                continue;
+            }
+            if role == Role::Input && !self.with_inputs {
+                println!("{topic} ({purpose}) is not there; --with-inputs makes it too");
+                continue;
+            }
+            if self.dry_run {
+                println!("{topic} ({purpose}) would be made, with {partitions} partitions");
+                continue;
+            }
+            match topics.create(role, &topic, partitions, self.replication) {
+                Ok(()) => {
+                    topics.wait_for(&topic, partitions).map_err(Failure::failed)?;
+                    println!("{topic} ({purpose}) was made, with {partitions} partitions");
+                }
+                Err(cause) => refused.push(format!("{topic} ({cause})")),
+            }
+        }
+        match refused.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::failed(format!(
+                "the broker did not make {}; {}",
+                refused.join(", "),
+                way_out(config.kafka.preset)
+            ))),
+        }
+    }
+}
+
+fn way_out(preset: Preset) -> &'static str {
+    match preset {
+        Preset::Kafka => "check the right to create topics, and that there are as many brokers as --replication says",
+        Preset::EventHubs => {
+            "making an event hub takes the Manage right or the role Azure Event Hubs Data Owner, and the tier limits partitions and retention: make it in the portal or with `az eventhubs eventhub create`, or ask whoever may"
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Metrics of our namespace, made and registered.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::Error;
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("alerttrail")
+}
+
+pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, Error> {
+    let metric = IntCounter::with_opts(options(name, help))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+pub(super) fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+    let metric = IntCounterVec::new(options(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
+    let metric = IntGauge::with_opts(options(name, help))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
+    let metric = IntGaugeVec::new(options(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

@@ -1,0 +1,43 @@
+//! Whether a thread still moves.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::clock;
+
+/// Beats as long as its thread goes round. Clones are of the same thread.
+#[derive(Clone, Debug)]
+pub struct Pulse(Arc<Mutex<Instant>>);
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(clock::start())))
+    }
+}
+
+impl Pulse {
+    /// The thread moves.
+    pub fn beat(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = clock::start();
+    }
+
+    /// How long it has not moved.
+    pub fn silence(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_grows_until_the_next_beat() {
+        let pulse = Pulse::default();
+        let thread = pulse.clone();
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(pulse.silence() >= Duration::from_millis(30));
+        thread.beat();
+        assert!(pulse.silence() < Duration::from_millis(30));
+    }
+}

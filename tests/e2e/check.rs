@@ -1,0 +1,160 @@
+//! Topics that are made, and what is said of them and of the records in them before anything runs.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::{World, activity, alert, program};
+
+fn alerttrail(arguments: &[&str], config: &Path) -> Output {
+    let mut command = Command::new(program());
+    command.args(arguments).arg("--config").arg(config).output().unwrap()
+}
+
+fn check(config: &Path) -> (Option<i32>, String) {
+    let output = alerttrail(&["check"], config);
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+fn says(said: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(said.contains(part), "{part:?} is missing:\n{said}");
+    }
+}
+
+const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
+
+#[test]
+fn topics_that_were_made_are_as_they_must_be() {
+    let Some(world) = World::new("made") else { return };
+    let path = world.config("a");
+    let text = std::fs::read_to_string(&path).unwrap();
+    // A configuration of topics that are not there.
+    std::fs::write(&path, text.replace(&world.topic(""), &world.topic("new-"))).unwrap();
+    let (status, said) = check(&path);
+    assert_eq!(status, Some(1));
+    says(
+        &said,
+        &[
+            "(output) does not exist",
+            "topics create --with-inputs",
+            "5 things will not work",
+        ],
+    );
+    let create = |more: &[&str]| {
+        let output = alerttrail(&[&["topics", "create"], more].concat(), &path);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    says(&create(&["--dry-run"]), &["(output) would be made, with 4 partitions"]);
+    assert_eq!(world.partitions(&world.topic("new-rows")), 0, "nothing was made");
+    says(
+        &create(&["--partitions", "2", "--replication", "1"]),
+        &[
+            "(output) was made, with 2 partitions",
+            "--with-inputs makes it too",
+            "(repartition) was made, with 3",
+        ],
+    );
+    says(
+        &create(&["--with-inputs"]),
+        &["(input) was made", "(output) is there, with 2 partitions"],
+    );
+    let (status, said) = check(&path);
+    assert_eq!(status, Some(0), "{said}");
+    says(
+        &said,
+        &[
+            "answers and lets us in",
+            "is empty",
+            "may be used; nobody is in it",
+            "It will work.",
+        ],
+    );
+    let refused = alerttrail(&["topics", "create", "--replication", "9"], &path);
+    assert!(refused.status.success(), "all of them are there");
+}
+
+#[test]
+fn what_the_broker_refuses_to_make_is_said() {
+    let Some(world) = World::new("refused") else { return };
+    let path = world.config("a");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(&world.topic("rows"), &world.topic("none"))).unwrap();
+    let output = alerttrail(&["topics", "create", "--replication", "9"], &path);
+    assert_eq!(output.status.code(), Some(1));
+    says(
+        &String::from_utf8_lossy(&output.stderr),
+        &[
+            "the broker did not make",
+            &world.topic("none"),
+            "as many brokers as --replication says",
+        ],
+    );
+}
+
+#[test]
+fn topics_that_will_not_do_are_found() {
+    let Some(world) = World::new("unfit") else { return };
+    let path = world.config("a");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let compacted = world.topic("compacted");
+    world.create_topic(&compacted, 1, &[("cleanup.policy", "compact")]);
+    world.create_topic(&world.log_topic(), 5, &[("retention.ms", "60000")]);
+    std::fs::write(&path, text.replace(&world.topic("rows"), &compacted)).unwrap();
+    let (status, said) = check(&path);
+    assert_eq!(status, Some(1));
+    says(
+        &said,
+        &[
+            "has cleanup.policy=compact",
+            "has 5 partitions and repartition.partitions says 3",
+            "keeps its records for 1m",
+            "2 things will not work",
+        ],
+    );
+}
+
+#[test]
+fn records_that_do_not_fit_the_settings_are_found() {
+    let Some(mut world) = World::new("unfit-records") else {
+        return;
+    };
+    let activities: Vec<_> = (0..40).map(|_| activity("ab-cd", "2026-03-01T10:00:00Z", "one")).collect();
+    world.send("activities", 4, activities.iter().map(Vec::as_slice));
+    world.send("activities", 4, [b"{broken".as_slice()]);
+    let alerts: Vec<_> = (0..20)
+        .map(|number| alert(&format!("A{number}"), "AB-CD", WINDOW.0, WINDOW.0, WINDOW.1))
+        .collect();
+    world.send("alerts", 1, alerts.iter().map(Vec::as_slice));
+    let (status, said) = check(&world.config("a"));
+    assert_eq!(status, Some(0), "{said}");
+    says(
+        &said,
+        &[
+            "40 activities",
+            "invalid_json 1",
+            "100 % of 40 activities have a correlation id at RawEventData.Data.cid",
+            "correlation.ignore_case = true",
+            "20 of 20 alert versions have EndTime <= StartTime",
+            "It will work, with 3 warnings.",
+        ],
+    );
+    let output = alerttrail(&["check", "--json", "--sample", "8"], &world.config("a"));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&document["ok"], &document["broker_asked"]), (&true.into(), &true.into()));
+    let findings = document["findings"].as_array().unwrap();
+    let is_of = |finding: &&serde_json::Value| finding["text"].as_str().unwrap().contains("the newest 8 messages");
+    assert!(findings.iter().any(|finding| is_of(&finding)), "{document:#}");
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_one_error() {
+    let Some(world) = World::new("nowhere") else { return };
+    let path = world.config("a");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(&world.served, "127.0.0.1:1")).unwrap();
+    let (status, said) = check(&path);
+    assert_eq!(status, Some(1));
+    says(&said, &["cannot ask 127.0.0.1:1", "one thing will not work"]);
+}

@@ -98,6 +98,7 @@ fn every_file_in_the_folder_can_be_used() {
     let expected = [
         "default.toml",
         "event-hubs-entra.toml",
+        "event-hubs-managed-identity.toml",
         "event-hubs.toml",
         "local.toml",
         "preset-event-hubs.toml",
@@ -123,4 +124,29 @@ fn the_entra_example_asks_for_tokens() {
     assert_eq!(kafka.properties["sasl.mechanism"].expose(), "OAUTHBEARER");
     let endpoint = "https://login.microsoftonline.com/tenant/oauth2/v2.0/token";
     assert_eq!(kafka.properties["sasl.oauthbearer.token.endpoint.url"].expose(), endpoint);
+}
+
+#[test]
+fn the_example_for_managed_identities_asks_the_machine() {
+    let file = include_str!("../../../config/event-hubs-managed-identity.toml");
+    let environment = [("EVENTHUBS_NAMESPACE", "contoso"), ("AZURE_CLIENT_ID", CANARY)];
+    let kafka = load(file, &environment).unwrap().kafka;
+    assert_eq!(kafka.bootstrap_servers, "contoso.servicebus.windows.net:9093");
+    assert_eq!(kafka.properties["security.protocol"].expose(), "SASL_SSL");
+    assert_eq!(kafka.properties["sasl.mechanism"].expose(), "OAUTHBEARER");
+    assert_eq!(kafka.properties["sasl.oauthbearer.method"].expose(), "oidc");
+    assert_eq!(
+        kafka.properties["sasl.oauthbearer.metadata.authentication.type"].expose(),
+        "azure_imds"
+    );
+    // librdkafka takes what stands before the first "=" for the name; a comma would begin another pair.
+    let asked = format!("query=api-version=2018-02-01&resource=https://contoso.servicebus.windows.net&client_id={CANARY}");
+    assert_eq!(kafka.properties["sasl.oauthbearer.config"].expose(), asked);
+    for name in [
+        "sasl.oauthbearer.client.id",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.token.endpoint.url",
+    ] {
+        assert!(!kafka.properties.contains_key(name), "{name}");
+    }
 }

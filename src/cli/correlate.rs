@@ -21,9 +21,10 @@ use crate::source::file::{self, Chunk, FileSource};
 use crate::store::Base;
 
 /// What to join and where the answer goes.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
-    /// Files of either table, mixed: JSON lines or JSON documents, plain, gzip or zstd; `-` for standard input
+    /// Files of either table, mixed: JSON lines or JSON documents, plain, gzip or zstd, or Avro of Event Hubs Capture; folders of
+    /// them; `-` for standard input
     #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// Where joined rows go, as JSON lines; `-` for standard output
@@ -74,6 +75,10 @@ impl From<Format> for config::Format {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log("warn");
     let config = configuration(args.config.as_deref())?;
+    let args = &Args {
+        input: super::input_files(&args.input)?,
+        ..args.clone()
+    };
     let started = clock::start();
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;

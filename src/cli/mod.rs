@@ -24,13 +24,14 @@ mod topics;
 mod verify;
 
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config};
+use crate::source;
 
 /// Joins activities with the security alerts they belong to, continuously.
 #[derive(Parser, Debug)]
@@ -207,6 +208,18 @@ fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// The files that were named, and those in the folders that were.
+fn input_files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let found = source::folder::files(named).map_err(Failure::failed)?;
+    if found.passed_over > 0 {
+        say(&format!(
+            "{} files in the folders were passed over: their names do not end as those of messages do",
+            grouped(found.passed_over)
+        ));
+    }
+    Ok(found.paths)
 }
 
 /// A path that was given as an argument, or standard input or output.

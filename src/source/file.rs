@@ -1,4 +1,4 @@
-//! Messages from files: JSON lines, or JSON documents; plain, gzip or zstd.
+//! Messages from files: JSON lines, or JSON documents, plain, gzip or zstd; or the events of Event Hubs Capture, in Avro.
 //!
 //! A line is a message, as a Kafka record's value is. A file whose first line is the beginning of a longer JSON text holds documents instead,
 //! one after another, each of which is a message (and is held in memory as a whole, as a Kafka record is). What a file is compressed with
@@ -12,13 +12,15 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
+use super::capture::{Capture, MAGIC};
+
 /// Lines are handed on in chunks of about this many bytes.
 const CHUNK: usize = 1 << 20;
 
 /// A file, or standard input, as it is read.
 pub struct FileSource {
     name: Arc<str>,
-    reader: Box<dyn BufRead + Send>,
+    messages: Messages,
     next_offset: i64,
     begun: bool,
     /// The file itself, when its bytes are what is read: it can be read again anywhere.
@@ -95,6 +97,21 @@ pub struct Error {
     cause: io::Error,
 }
 
+enum Messages {
+    Text(Box<dyn BufRead + Send>),
+    Events(Box<Capture>),
+}
+
+impl Error {
+    /// `file` cannot be read for this reason.
+    pub(super) fn new(file: &Path, cause: impl Into<String>) -> Self {
+        Self {
+            file: file.display().to_string().into(),
+            cause: io::Error::other(cause.into()),
+        }
+    }
+}
+
 impl FileSource {
     /// Opens `path`; `-` is standard input. `watch` may wrap the raw bytes, to follow how far reading has come.
     pub fn open(path: &Path, watch: impl FnOnce(Box<dyn Read + Send>) -> Box<dyn Read + Send>) -> Result<Self, Error> {
@@ -113,9 +130,13 @@ impl FileSource {
             }
         };
         let (reader, compression) = decompress(watch(raw)).map_err(failed)?;
+        let messages = match compression {
+            Compression::Avro => Messages::Events(Box::new(Capture::new(reader).map_err(failed)?)),
+            _ => Messages::Text(reader),
+        };
         Ok(Self {
             name,
-            reader,
+            messages,
             next_offset: 0,
             begun: false,
             plain: again.filter(|_| compression == Compression::None).map(Arc::new),
@@ -145,9 +166,16 @@ impl FileSource {
 
     fn read_chunk(&mut self) -> io::Result<Option<Chunk>> {
         let mut bytes = Vec::new();
+        let reader = match &mut self.messages {
+            Messages::Text(reader) => reader,
+            Messages::Events(capture) => {
+                let bodies = capture.read(&mut bytes, CHUNK)?;
+                return Ok((!bodies.is_empty()).then(|| self.chunk(bytes, bodies)));
+            }
+        };
         if !self.begun {
             self.begun = true;
-            if let Some(documents) = self.begin(&mut bytes)? {
+            if let Some(documents) = begin(reader, &mut bytes, &mut self.behind)? {
                 return Ok(Some(self.chunk(bytes, documents)));
             }
         }
@@ -157,7 +185,7 @@ impl FileSource {
         while let Some(room) = bytes.get_mut(filled..)
             && !room.is_empty()
         {
-            match self.reader.read(room) {
+            match reader.read(room) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -166,7 +194,7 @@ impl FileSource {
         }
         bytes.truncate(filled);
         if bytes.last().is_some_and(|last| *last != b'\n') {
-            self.reader.read_until(b'\n', &mut bytes)?;
+            reader.read_until(b'\n', &mut bytes)?;
         }
         if bytes.is_empty() {
             return Ok(None);
@@ -175,37 +203,6 @@ impl FileSource {
         let mut begin = 0;
         let lines = ends.map(|end| std::mem::replace(&mut begin, end + 1)..end).collect();
         Ok(Some(self.chunk(bytes, lines)))
-    }
-
-    /// Reads the first line. When that is the beginning of something longer, reads everything and finds the documents in it.
-    fn begin(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<Vec<Range<usize>>>> {
-        while bytes.trim_ascii().is_empty() {
-            if self.reader.read_until(b'\n', bytes)? == 0 {
-                return Ok(None);
-            }
-            if bytes.starts_with(b"\xef\xbb\xbf") {
-                // A byte order mark is no part of the text.
-                bytes.drain(..3);
-                self.behind += 3;
-            }
-        }
-        let first = serde_json::from_slice::<IgnoredAny>(bytes);
-        if !first.is_err_and(|error| error.is_eof()) {
-            return Ok(None);
-        }
-        self.reader.read_to_end(bytes)?;
-        let mut documents = Vec::new();
-        let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
-        let mut begin = 0;
-        while let Some(document) = stream.next() {
-            if document.is_err() {
-                // Then it was a damaged line after all.
-                return Ok(None);
-            }
-            documents.push(begin..stream.byte_offset());
-            begin = stream.byte_offset();
-        }
-        Ok(Some(documents))
     }
 
     /// Numbers the messages; those without anything but white space count, but are not messages.
@@ -233,6 +230,37 @@ impl FileSource {
     }
 }
 
+/// Reads the first line. When that is the beginning of something longer, reads everything and finds the documents in it.
+fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut u64) -> io::Result<Option<Vec<Range<usize>>>> {
+    while bytes.trim_ascii().is_empty() {
+        if reader.read_until(b'\n', bytes)? == 0 {
+            return Ok(None);
+        }
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            // A byte order mark is no part of the text.
+            bytes.drain(..3);
+            *behind += 3;
+        }
+    }
+    let first = serde_json::from_slice::<IgnoredAny>(bytes);
+    if !first.is_err_and(|error| error.is_eof()) {
+        return Ok(None);
+    }
+    reader.read_to_end(bytes)?;
+    let mut documents = Vec::new();
+    let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
+    let mut begin = 0;
+    while let Some(document) = stream.next() {
+        if document.is_err() {
+            // Then it was a damaged line after all.
+            return Ok(None);
+        }
+        documents.push(begin..stream.byte_offset());
+        begin = stream.byte_offset();
+    }
+    Ok(Some(documents))
+}
+
 fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
@@ -242,7 +270,7 @@ fn open_file(path: &Path) -> io::Result<File> {
     match file.metadata()?.is_dir() {
         true => Err(io::Error::new(
             io::ErrorKind::IsADirectory,
-            "it is a folder; name the files in it",
+            "it is a folder, and a file is wanted",
         )),
         false => Ok(file),
     }
@@ -254,11 +282,12 @@ fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn BufRead + Se
     let compression = match magic.as_slice() {
         [0x1f, 0x8b, ..] => Compression::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd] => Compression::Zstd,
+        magic if magic == MAGIC => Compression::Avro,
         _ => Compression::None,
     };
     let whole = BufReader::with_capacity(1 << 16, io::Cursor::new(magic).chain(raw));
     let reader: Box<dyn BufRead + Send> = match compression {
-        Compression::None => Box::new(whole),
+        Compression::None | Compression::Avro => Box::new(whole),
         Compression::Gzip => Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(whole))),
         Compression::Zstd => Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(whole)?)),
     };
@@ -270,6 +299,7 @@ enum Compression {
     None,
     Gzip,
     Zstd,
+    Avro,
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 
 mod admin;
 mod answers;
+mod backfill;
 mod capacity;
 mod check;
 mod demo;

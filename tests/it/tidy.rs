@@ -46,15 +46,15 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     (
         "pipeline",
         &[
-            "clock", "config", "decode", "emit", "join", "kafka", "log", "metrics", "pulse", "query", "record", "route", "shutdown",
-            "sink", "source", "store", "time",
+            "clock", "config", "decode", "emit", "join", "kafka", "log", "metrics", "pulse", "query", "record", "route",
+            "shutdown", "sink", "source", "store", "time",
         ],
     ),
     (
         "cli",
         &[
-            "capacity", "check", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline", "query",
-            "redrive", "replay", "route", "shutdown", "sink", "source", "store", "time", "verify",
+            "capacity", "check", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline",
+            "query", "redrive", "replay", "route", "shutdown", "sink", "source", "store", "time", "verify",
         ],
     ),
     ("lib", &[]),

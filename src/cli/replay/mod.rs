@@ -23,9 +23,10 @@ use reader::Job;
 use screen::Screen;
 
 /// What to send, where to, and when.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
-    /// Files of recorded messages: JSON lines or JSON documents, plain, gzip or zstd; `-` for standard input
+    /// Files of recorded messages: JSON lines or JSON documents, plain, gzip or zstd, or Avro of Event Hubs Capture; folders of
+    /// them; `-` for standard input
     #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// The topic to send to; it must exist
@@ -101,6 +102,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let servers = args.bootstrap_servers.as_deref();
     let servers = servers.map(|servers| ("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS", servers));
     let config = configuration_with(args.config.as_deref(), servers)?;
+    let args = &Args {
+        input: super::input_files(&args.input)?,
+        ..args.clone()
+    };
     refuse_what_cannot_be_read(args)?;
     let (config, target) = find(config, args)?;
     let shutdown = Shutdown::default();

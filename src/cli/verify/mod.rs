@@ -26,7 +26,7 @@ use crate::time::EventTime;
 use crate::verify::{self, Comparison, Reach, Recomputation, Report, Span};
 
 /// What to compare.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]
@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// Compare only rows whose activity happened before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<EventTime>,
-    /// Recompute from these files instead of the input topics, as `correlate` reads them; every window counts as closed
+    /// Recompute from these files, and those in these folders, instead of the input topics, as `correlate` reads them; every window counts as closed
     #[arg(long, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// Compare with the rows in this file (JSON lines) instead of the output topic; nothing counts as forgotten
@@ -101,6 +101,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if span.from >= span.to {
         return Err(Failure::usage("--from must be before --to"));
     }
+    let args = &Args {
+        input: super::input_files(&args.input)?,
+        ..args.clone()
+    };
     let files = args.input.iter().chain(&args.output_file);
     files
         .into_iter()

@@ -308,7 +308,13 @@ fn cli_correlate_takes_its_rules_from_a_configuration() {
 fn cli_correlate_says_what_it_cannot_read_or_write() {
     let program = Program::with(&[("in.jsonl", &alert("A"))]);
     correlate(&program, &["none.jsonl"]).fails(1, "error: cannot read none.jsonl: No such file or directory (os error 2)\n");
-    correlate(&program, &["."]).fails(1, "error: cannot read .: it is a folder; name the files in it\n");
+    std::fs::create_dir(program.path("empty")).unwrap();
+    let said = correlate(&program, &["empty"]).expect(1).stderr;
+    assert!(
+        said.starts_with("error: cannot read empty: it is a folder without a file whose name ends in .json"),
+        "{said}"
+    );
+    correlate(&program, &[".", "--output", "in.jsonl"]).expect(2);
     correlate(&program, &["in.jsonl", "--output", "none/out.jsonl"]).fails(
         1,
         "error: cannot write none/out.jsonl: No such file or directory (os error 2)\n",
@@ -316,6 +322,23 @@ fn cli_correlate_says_what_it_cannot_read_or_write() {
     program.write("cut.gz", &[0x1f, 0x8b, 8, 0]);
     let said = correlate(&program, &["cut.gz"]).expect(1).stderr;
     assert!(said.starts_with("error: cannot read cut.gz: "), "{said}");
+}
+
+#[test]
+fn cli_correlate_reads_the_files_in_folders() {
+    let program = Program::with(&[("whole.jsonl", &(alert("A") + &activity("one", "10:30:00")))]);
+    let whole = correlate(&program, &["whole.jsonl"]).expect(0).stdout;
+    std::fs::create_dir_all(program.path("export/h=01")).unwrap();
+    program.write("export/a.json", alert("A").as_bytes());
+    program.write("export/h=01/PT1H.json", activity("one", "10:30:00").as_bytes());
+    program.write("export/h=01/notes.txt", b"no message");
+    let done = correlate(&program, &["export"]).expect(0);
+    assert_eq!(done.stdout, whole);
+    assert!(
+        done.stderr.contains("1 files in the folders were passed over"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]

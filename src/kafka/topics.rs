@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -269,10 +271,9 @@ impl<'c> Topics<'c> {
         let metadata = metadata.map_err(|cause| self.unreachable(topic, &cause))?;
         let described = metadata.topics().iter().flat_map(|topic| topic.partitions());
         let replicas = described.map(|partition| partition.replicas().len()).min().unwrap_or(0);
-        let settings: BTreeMap<String, String> = ASKED
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), self.setting(topic, name)?)))
-            .collect();
+        let described = self.describe(&[topic]);
+        let setting = |name: &&str| Some(((*name).to_owned(), value(&described, topic, name)?));
+        let settings: BTreeMap<String, String> = ASKED.iter().filter_map(setting).collect();
         Ok(Some(Facts {
             partitions,
             replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
@@ -364,6 +365,12 @@ impl<'c> Topics<'c> {
 
     /// The same for several topics, in their order.
     fn settings(&self, topics: &[&str], name: &str) -> Vec<Option<String>> {
+        let described = self.describe(topics);
+        topics.iter().map(|topic| value(&described, topic, name)).collect()
+    }
+
+    /// All settings of those topics of which the broker tells.
+    fn describe(&self, topics: &[&str]) -> Vec<ConfigResource> {
         let specifiers: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
         let admin: Result<AdminClient<DefaultClientContext>, _> = clients::plain(self.config, DefaultClientContext);
@@ -371,14 +378,15 @@ impl<'c> Topics<'c> {
             let described = self.runtime.block_on(admin.describe_configs(&specifiers, &options));
             described.ok()
         });
-        let resources: Vec<_> = resources.into_iter().flatten().flatten().collect();
-        let setting = |topic: &&str| {
-            let is_it = |specifier: &OwnedResourceSpecifier| matches!(specifier, OwnedResourceSpecifier::Topic(described) if described == topic);
-            let found = resources.iter().find(|resource| is_it(&resource.specifier))?;
-            found.get(name)?.value.clone()
-        };
-        topics.iter().map(setting).collect()
+        resources.into_iter().flatten().flatten().collect()
     }
+}
+
+/// A setting of a topic among what was described.
+fn value(described: &[ConfigResource], topic: &str, name: &str) -> Option<String> {
+    let is_it = |specifier: &OwnedResourceSpecifier| matches!(specifier, OwnedResourceSpecifier::Topic(found) if found == topic);
+    let found = described.iter().find(|resource| is_it(&resource.specifier))?;
+    found.get(name)?.value.clone()
 }
 
 /// How many partitions a topic has; `None` when it does not exist.

@@ -46,8 +46,6 @@ pub struct Metrics {
     has_worked: AtomicBool,
     /// The partitions of the log that gauges speak of.
     joined_here: Mutex<BTreeSet<i32>>,
-    /// The source partitions that gauges speak of.
-    read_here: Mutex<BTreeSet<(String, u32)>>,
 }
 
 /// A name that is taken twice, or is none.
@@ -144,7 +142,6 @@ impl Metrics {
             )?,
             has_worked: AtomicBool::new(false),
             joined_here: Mutex::default(),
-            read_here: Mutex::default(),
             registry,
         })
     }
@@ -212,32 +209,10 @@ impl Metrics {
         self.dead_letters.with_label_values(&[reason]).inc();
     }
 
-    /// The source partitions that are read here stand so. What was said of others is no longer this instance's to say.
+    /// The source partitions that are read here stand so.
     pub fn marked(&self, sources: &[Mark]) {
-        let mut read_here = self.read_here.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_read = |(topic, partition): &(String, u32)| {
-            let mut marks = sources.iter();
-            marks.any(|mark| mark.partition == *partition && mark.topic == *topic)
-        };
-        read_here.retain(|known| {
-            let stays = is_read(known);
-            if !stays {
-                let (topic, partition) = (known.0.as_str(), known.1.to_string());
-                for gauge in [&self.source_watermark, &self.source_idle] {
-                    // Of one that never was set there is nothing to remove.
-                    drop(gauge.remove_label_values(&[topic, &partition]));
-                }
-            }
-            stays
-        });
         self.has_worked.fetch_or(!sources.is_empty(), Ordering::Relaxed);
         for mark in sources {
-            if !read_here
-                .iter()
-                .any(|(topic, partition)| *partition == mark.partition && *topic == mark.topic)
-            {
-                read_here.insert((mark.topic.clone(), mark.partition));
-            }
             let partition = mark.partition.to_string();
             let labels = [mark.topic.as_str(), &partition];
             if let Some(time) = mark.time {
@@ -245,6 +220,20 @@ impl Metrics {
             }
             self.source_idle.with_label_values(&labels).set(i64::from(mark.idle));
         }
+    }
+
+    /// A source partition is no longer this instance's to speak of.
+    pub fn revoked(&self, topic: &str, partition: i32) {
+        for gauge in [&self.source_watermark, &self.source_idle] {
+            // Of one that never was set there is nothing to remove.
+            drop(gauge.remove_label_values(&[topic, &partition.to_string()]));
+        }
+    }
+
+    /// Reading begins with no source partition.
+    pub fn none_read(&self) {
+        self.source_watermark.reset();
+        self.source_idle.reset();
     }
 
     /// These partitions of the log are joined here now. What was said of others is no longer this instance's to say.
@@ -449,7 +438,8 @@ mod tests {
         metrics.replaying(1, 7);
         assert_eq!(metrics.left_to_replay(), 12);
         assert_eq!(said(&metrics).len(), 8);
-        metrics.marked(&[mark("activities", 1)]);
+        metrics.revoked("activities", 0);
+        metrics.revoked("alerts", 0);
         metrics.assigned(&[1]);
         assert_eq!(
             said(&metrics),
@@ -460,7 +450,7 @@ mod tests {
             ]
         );
         assert_eq!(metrics.left_to_replay(), 7);
-        metrics.marked(&[]);
+        metrics.none_read();
         metrics.assigned(&[]);
         assert!(said(&metrics).is_empty() && metrics.left_to_replay() == 0 && metrics.has_worked());
     }

@@ -79,6 +79,7 @@ impl<'c> Route<'c> {
         shutdown: Shutdown,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
+        metrics.none_read();
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let context = Context::new(config, Arc::clone(&ledger), Arc::clone(&metrics));
         let consumer: BaseConsumer<Context> = clients::consumer(config, "route", Some(instance.dir.instance_id()), context)?;
@@ -253,6 +254,7 @@ impl<'c> Route<'c> {
                 }
                 Event::Revoked(topic, partition) => {
                     tracing::info!(topic, partition, "no longer reading");
+                    self.metrics.revoked(&topic, partition);
                     self.progress.revoke(&topic, u32::try_from(partition).unwrap_or(0));
                 }
                 Event::Failed(error) => return Err(error.into()),
@@ -304,7 +306,6 @@ impl<'c> Route<'c> {
         let now = clock::now();
         let sources = self.progress.marks(now, self.idleness);
         self.told = self.progress.watermark(self.idleness);
-        self.metrics.marked(&sources);
         if sources.is_empty() {
             return Ok(());
         }
@@ -325,6 +326,7 @@ impl<'c> Route<'c> {
             sources,
             settings: self.settings,
         };
+        self.metrics.marked(&marks.sources);
         let flight = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).flight();
         self.out.marks(&marks, &flight)?;
         self.progress.told();

@@ -73,7 +73,7 @@ impl From<Format> for config::Format {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    super::log("warn");
+    super::logging::begin("warn");
     let config = configuration(args.config.as_deref())?;
     let args = &Args {
         input: super::input_files(&args.input)?,

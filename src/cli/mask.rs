@@ -74,6 +74,18 @@ pub(super) fn printable(text: &str, lines: Lines) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Puts as many stars in the place of every secret: what the bytes are part of keeps its lengths.
+#[cfg(feature = "otel")]
+pub(super) fn cover(bytes: &mut [u8]) {
+    let Some(hidden) = SECRETS.get() else { return };
+    for secret in hidden.read().unwrap_or_else(PoisonError::into_inner).iter() {
+        let found: Vec<usize> = memchr::memmem::find_iter(bytes, secret).collect();
+        for at in found {
+            bytes[at..at + secret.len()].fill(b'*');
+        }
+    }
+}
+
 /// Characters that do something other than be seen: they could imitate further lines, or write over others.
 fn is_spelled(c: char, lines: Lines) -> bool {
     match c {
@@ -160,6 +172,15 @@ mod tests {
         }
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "xsasl.password = ***, abc\nwith ***\n{\"reason\":\"***\"}\n");
+    }
+
+    #[cfg(feature = "otel")]
+    #[test]
+    fn secrets_inside_of_bytes_are_as_many_stars() {
+        hide(["mask-test-covered"].into_iter());
+        let mut bytes = b"\x0a\x11mask-test-covered\xff\x0a\x11mask-test-covered".to_vec();
+        cover(&mut bytes);
+        assert_eq!(bytes, b"\x0a\x11*****************\xff\x0a\x11*****************");
     }
 
     #[test]

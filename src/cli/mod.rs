@@ -7,7 +7,10 @@ mod correlate;
 #[cfg(feature = "kafka")]
 mod demo;
 mod generate;
+mod logging;
 mod mask;
+#[cfg(all(feature = "kafka", feature = "otel"))]
+mod otlp;
 #[cfg(feature = "http")]
 mod query;
 #[cfg(feature = "kafka")]
@@ -23,12 +26,10 @@ mod signals;
 mod topics;
 mod verify;
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config};
 use crate::source;
@@ -160,28 +161,6 @@ pub fn main() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "this is where people are spoken to")]
 fn say(line: &str) {
     eprintln!("{}", mask::printable(line, mask::Lines::Many));
-}
-
-/// Begins to log to standard error: text for people, JSON with `ALERTTRAIL_LOG_FORMAT=json`. `ALERTTRAIL_LOG` says what
-/// (`info`, `alerttrail=debug`, …).
-fn log(default: &str) {
-    let filter = EnvFilter::try_from_env("ALERTTRAIL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let is_terminal = std::io::stderr().is_terminal();
-    let lines = if is_terminal {
-        mask::Lines::Coloured
-    } else {
-        mask::Lines::One
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || mask::Masked(std::io::stderr(), lines))
-        .with_target(false)
-        .with_ansi(is_terminal);
-    // Only a second call fails, and then the first one holds.
-    match std::env::var("ALERTTRAIL_LOG_FORMAT").as_deref() {
-        Ok("json") => drop(builder.json().try_init()),
-        _ => drop(builder.try_init()),
-    }
 }
 
 /// The configuration of this file and the environment.

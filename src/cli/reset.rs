@@ -51,7 +51,7 @@ struct Found {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    super::log("warn");
+    super::logging::begin("warn");
     let config = configuration(Some(&args.config))?;
     if !args.yes && !args.dry_run && !std::io::stdin().is_terminal() {
         return Err(Failure::usage(

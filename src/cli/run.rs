@@ -35,8 +35,8 @@ enum Stage {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    super::log("info");
     let config = configuration(Some(&args.config))?;
+    let _export = log(&config)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -63,6 +63,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     ran.map_err(Failure::failed)?;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Begins to log, to a collector too for as long as what it returns is held.
+#[cfg(feature = "otel")]
+fn log(config: &Config) -> Result<super::otlp::Export, Failure> {
+    const DEFAULT: &str = "info,opentelemetry=warn";
+    let (export, mut destinations) = super::otlp::begin(config, DEFAULT)?;
+    destinations.push(super::logging::lines(DEFAULT));
+    super::logging::begin_with(destinations);
+    Ok(export)
+}
+
+/// This program was built without OpenTelemetry.
+#[cfg(not(feature = "otel"))]
+fn log(_: &Config) -> Result<(), Failure> {
+    super::logging::begin("info");
     Ok(())
 }
 

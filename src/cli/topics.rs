@@ -40,7 +40,7 @@ struct Create {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    super::log("error");
+    super::logging::begin("error");
     let Command::Create(create) = &args.command;
     let config = configuration(Some(&create.config))?;
     create.run(&config)

@@ -2,7 +2,7 @@
 //! running (these two need no token).
 //!
 //! `api` has the paths and their parameters, `answers` what they say of this instance, `group` what the others say, `status` the
-//! processor's own state, `guard` who is let in, `openapi` the document of all that, `page` the page's files. Only reads. It cannot slow
+//! processor's own state, `guard` who is let in, `trace` the span of each request, `openapi` the document of all that, `page` the page's files. Only reads. It cannot slow
 //! the data path: it shares nothing with it but counters and the stores, which it reads by snapshots, a few at a time, on threads of its
 //! own. It relies on [`query`](crate::query) for what state says.
 
@@ -16,6 +16,7 @@ mod page;
 #[cfg(feature = "kafka")]
 mod scan;
 mod status;
+mod trace;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::get;
 
@@ -86,6 +88,7 @@ fn routes(server: Server) -> Router {
         .route("/readyz", get(ready))
         .nest("/api/v1", api::routes(&server))
         .merge(page::routes())
+        .layer(middleware::from_fn(trace::traced))
         .with_state(server)
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
+use tracing::field::Empty;
 
 use super::attendance::Attendance;
 use super::join_assignment::Context;
@@ -158,6 +159,7 @@ impl Work<'_> {
     fn take_over(&mut self, config: &Config, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
         let context = consumer.context();
         let partitions = context.take()?;
+        let _span = tracing::debug_span!("join.take_over", partitions = partitions.len()).entered();
         self.owners.keep(&partitions);
         self.metrics.assigned(&partitions);
         let topic = self.topic.clone();
@@ -415,8 +417,10 @@ fn slice(
     attendance: &mut Attendance<'_, '_>,
     consumer: &BaseConsumer<Context>,
 ) -> Result<Carried, Error> {
+    let span = tracing::debug_span!("join.slice", partition = owner.partition, records = Empty, outputs = Empty).entered();
     let mut txn = Txn::new(&owner.base);
     let mut last = None;
+    let mut records = 0_u64;
     while owner.joiner.step(&mut txn, outbox)?
         && !outbox.is_full()
         && let Some(message) = inbox.pop()
@@ -438,6 +442,7 @@ fn slice(
         }
         owner.joiner.begin(message.offset(), record, &mut txn)?;
         last = Some(message);
+        records += 1;
     }
     if let Some(last) = last {
         let digest = digest(&last);
@@ -447,17 +452,19 @@ fn slice(
     owner.joiner.save(&mut txn)?;
     let changes = txn.into_batch();
     let speaks = !outbox.is_empty();
-    if !out.deliver(outbox, owner, attendance)? {
+    span.record("records", records);
+    span.record("outputs", outbox.len());
+    if !tracing::debug_span!("join.deliver").in_scope(|| out.deliver(outbox, owner, attendance))? {
         // At least once what was sent is sent again by whoever is next, under the same ids; exactly once it never counts.
         return Ok(Carried::Off);
     }
     if owner.transactions.as_ref().is_some_and(|transactions| transactions.is_open()) {
-        out.commit(owner, consumer)?;
+        tracing::debug_span!("join.commit").in_scope(|| out.commit(owner, consumer))?;
     }
     if speaks && owner.joiner.position() > owner.emitted {
         owner.note_emitted()?;
     }
-    owner.base.write(changes)?;
+    tracing::debug_span!("join.write").in_scope(|| owner.base.write(changes))?;
     Ok(Carried::Through)
 }
 

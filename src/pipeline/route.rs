@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
+use tracing::field::Empty;
 
 use super::ends::{self, End};
 use super::ledger::Ledger;
@@ -147,6 +148,7 @@ impl<'c> Route<'c> {
         let consumer = Arc::clone(&self.consumer);
         let mut wait = self.until_marks().min(POLL);
         let mut now = clock::now();
+        let mut span = None;
         for taken in 1..=BURST {
             let polled = consumer.poll(wait);
             if !wait.is_zero() {
@@ -155,7 +157,10 @@ impl<'c> Route<'c> {
             self.take_events()?;
             match polled {
                 None => break,
-                Some(Ok(message)) => self.message(&message, now)?,
+                Some(Ok(message)) => {
+                    span.get_or_insert_with(|| tracing::debug_span!("route.turn", messages = Empty).entered());
+                    self.message(&message, now)?;
+                }
                 Some(Err(error)) if route_positions::is_lost(&error) => self.lost()?,
                 Some(Err(error)) => super::read_problem(error, &self.topic_names())?,
             }
@@ -169,6 +174,9 @@ impl<'c> Route<'c> {
         }
         let RoutedSoFar { messages, bytes, seen } = std::mem::take(&mut self.routed);
         self.metrics.routed(messages, bytes, &seen);
+        if let Some(span) = span {
+            span.record("messages", messages);
+        }
         self.out.send_bundles()?;
         self.take_ends()?;
         self.out.check()?;

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(Command::Compare(args)) = &args.command {
         return compare::run(args);
     }
-    super::log("error");
+    super::logging::begin("error");
     let options = &args.options;
     options.check()?;
     // Both are written at the end of a long test: better to know now whether they can be.

@@ -57,7 +57,7 @@ const SETTINGS: [(&str, &str); 9] = [
 const ACTIVITY_PARTITIONS: i32 = 2;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    super::log("error");
+    super::logging::begin("error");
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
     let cluster = MockCluster::new(1).map_err(Failure::failed)?;

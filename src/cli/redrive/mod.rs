@@ -84,7 +84,7 @@ fn time(text: &str) -> Result<WallTime, String> {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    super::log("warn");
+    super::logging::begin("warn");
     let config = configuration(Some(&args.config))?;
     if let Some(topic) = args.topic.iter().find(|topic| !config.input.topics.contains(topic)) {
         return Err(Failure::usage(format!(

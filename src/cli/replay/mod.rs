@@ -98,7 +98,7 @@ impl From<kafka::Error> for Error {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    super::log("warn");
+    super::logging::begin("warn");
     let servers = args.bootstrap_servers.as_deref();
     let servers = servers.map(|servers| ("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS", servers));
     let config = configuration_with(args.config.as_deref(), servers)?;

@@ -87,7 +87,7 @@ fn time(text: &str) -> Result<EventTime, String> {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    super::log("warn");
+    super::logging::begin("warn");
     let config = configuration(Some(&args.config))?;
     if config.output.format != config::Format::Native {
         return Err(Failure::usage(

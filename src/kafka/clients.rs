@@ -120,7 +120,8 @@ where
     let mut client = base(config);
     client.set(CLIENT_ID, format!("{}-load", config.application.id));
     let serves_well = [
-        ("linger.ms", "5"),
+        // What a record waits for others here counts as latency.
+        ("linger.ms", "1"),
         ("queue.buffering.max.kbytes", "524288"),
         ("queue.buffering.max.messages", "1000000"),
         ("message.timeout.ms", "0"),
@@ -155,6 +156,25 @@ where
     // A message lives as long as its transaction at the most.
     client.remove("message.timeout.ms");
     client.set("transactional.id", transactional_id);
+    client.create_with_context(context).map_err(Error::Client)
+}
+
+/// A producer whose every record the broker refuses: there is no such number of acknowledgements.
+pub fn refused_producer<C, T>(config: &Config, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    let mut client = base(config);
+    client.set(CLIENT_ID, format!("{}-check", config.application.id));
+    overlay(&mut client, config, &[]);
+    let must_have = [
+        ("enable.idempotence", "false"),
+        ("acks", "2"),
+        ("retries", "0"),
+        ("message.timeout.ms", "10000"),
+    ];
+    set_all(&mut client, &must_have);
     client.create_with_context(context).map_err(Error::Client)
 }
 

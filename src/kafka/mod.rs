@@ -1,6 +1,6 @@
 //! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
 //! ([`groups`]), whether a group still answers ([`membership`]), being the only one in it ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic
-//! is read once from end to end ([`reading`]), and how messages are sent and waited for
+//! is read once from end to end ([`reading`]), whether it may be written to ([`rights`]), and how messages are sent and waited for
 //! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
 //! nothing of records and what they mean.
 
@@ -12,6 +12,7 @@ pub mod digest;
 pub mod groups;
 pub mod membership;
 pub mod reading;
+pub mod rights;
 pub mod roster;
 pub mod topics;
 pub mod transactions;
@@ -60,6 +61,16 @@ pub enum Error {
         servers: String,
         /// The client's word.
         reason: String,
+    },
+    /// The broker does not even say whether there is such a topic.
+    #[error(
+        "the broker does not let us see the topic {topic}: {cause}; give this principal the rights listed in docs/operations.md (Describe is part of Read and of Write), or correct the topic's name"
+    )]
+    Hidden {
+        /// Its name.
+        topic: String,
+        /// The broker's word.
+        cause: String,
     },
     /// A topic that must be there is not.
     #[error("the topic {topic} ({role}) does not exist; create it, or correct {key}")]

@@ -77,6 +77,12 @@ impl<'c> Topics<'c> {
                 cause.rdkafka_error_code(),
                 Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure)
             );
+            if cause.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+                return Err(Error::Hidden {
+                    topic: topic.to_owned(),
+                    cause: cause.to_string(),
+                });
+            }
             if left.is_zero() || !is_patient {
                 return Err(Error::Unreachable {
                     servers: servers.clone(),
@@ -389,7 +395,7 @@ fn value(described: &[ConfigResource], topic: &str, name: &str) -> Option<String
     found.get(name)?.value.clone()
 }
 
-/// How many partitions a topic has; `None` when it does not exist.
+/// How many partitions a topic has; `None` when it does not exist. Whether it does is not told to everybody: that is an error.
 pub fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> rdkafka::error::KafkaResult<Option<u32>> {
     partitions_within(consumer, topic, TIMEOUT)
 }
@@ -401,6 +407,10 @@ fn partitions_within<C: ConsumerContext>(
 ) -> rdkafka::error::KafkaResult<Option<u32>> {
     let metadata = consumer.fetch_metadata(Some(topic), timeout)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let error = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
+    if let Some(hidden @ RDKafkaErrorCode::TopicAuthorizationFailed) = error {
+        return Err(KafkaError::MetadataFetch(hidden));
+    }
     Ok(match found {
         Some(found) if found.error().is_none() && has_leaders(found) => {
             Some(u32::try_from(found.partitions().len()).unwrap_or(u32::MAX))

@@ -30,7 +30,12 @@ pub struct Transactions {
 impl Transactions {
     /// Takes over the transactional id of a partition of the log.
     pub fn open(config: &Config, partition: i32) -> Result<Self, Error> {
-        let id = format!("{}-join-{partition}", config.application.id);
+        Self::open_as(config, &partition.to_string())
+    }
+
+    /// Takes over the transactional id of JOIN with this ending.
+    pub(super) fn open_as(config: &Config, ending: &str) -> Result<Self, Error> {
+        let id = format!("{}-join-{ending}", config.application.id);
         let sender = Sender::transactional(config, "join", &id)?;
         let transactions = Self {
             sender,

@@ -93,6 +93,55 @@ fn what_the_broker_refuses_to_make_is_said() {
     );
 }
 
+/// From now on only those who are named may do anything to a topic.
+fn allow(world: &World, role: &str, principal: &str, operation: &str) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/broker");
+    let acls = ["tool", "AclCommand", "--bootstrap-server", &world.broker, "--add"];
+    let principal = format!("User:{principal}");
+    let allowed = ["--allow-principal", &principal, "--operation", operation];
+    let topic = world.topic(role);
+    let output = Command::new(script)
+        .args(acls)
+        .args(allowed)
+        .args(["--topic", &topic])
+        .output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn rights_that_are_missing_are_found_and_trying_leaves_nothing() {
+    let Some(mut world) = World::new("rights") else { return };
+    world.set("output", "delivery = \"exactly_once\"");
+    let config = world.config("a");
+    let (status, said) = check(&config);
+    assert_eq!(status, Some(0), "{said}");
+    let all = ["dead", "summaries", "rows"].map(|role| world.topic(role)).join(", ");
+    says(&said, &[&format!("{all} may be written to"), "transactions may be used"]);
+    for role in ["dead", "summaries", "rows"] {
+        assert_eq!(world.read(role).len(), 0, "{role}");
+    }
+    allow(&world, "rows", "ANONYMOUS", "Describe");
+    allow(&world, "summaries", "somebody-else", "Write");
+    let hidden = format!("does not let us see the topic {}", world.topic("summaries"));
+    let (status, said) = check(&config);
+    assert_eq!(status, Some(1), "{said}");
+    says(
+        &said,
+        &[
+            &format!(
+                "{} may not be written to; give this principal the right Write",
+                world.topic("rows")
+            ),
+            &hidden,
+            "2 things will not work",
+        ],
+    );
+    let output = alerttrail(&["run"], &config);
+    assert_eq!(output.status.code(), Some(1));
+    says(&String::from_utf8_lossy(&output.stderr), &[&hidden, "docs/operations.md"]);
+}
+
 #[test]
 fn topics_that_will_not_do_are_found() {
     let Some(world) = World::new("unfit") else { return };

@@ -8,6 +8,7 @@ use crate::check::sample::Sample;
 use crate::check::{Findings, Level, topics};
 use crate::clock;
 use crate::config::{Config, Delivery, Preset};
+use crate::kafka::rights::{self, Right};
 use crate::kafka::topics::Topics;
 use crate::kafka::{Error, clients, groups, reading};
 use crate::shutdown::Shutdown;
@@ -39,15 +40,24 @@ pub(super) fn ask(config: &Config, sample: u32) -> Result<Findings, Error> {
         format!("{servers} answers and lets us in: {kind}, {brokers} broker{plural}"),
     );
     let sent = clients::message_max_bytes(config);
-    let mut inputs = Vec::new();
+    let (mut inputs, mut written) = (Vec::new(), Vec::new());
     for (role, topic) in topics::named(config) {
-        let facts = asking.facts(&topic)?;
+        let facts = match asking.facts(&topic) {
+            Err(error @ Error::Hidden { .. }) => {
+                findings.add("permissions", Level::Error, error.to_string());
+                continue;
+            }
+            facts => facts?,
+        };
         findings.append(topics::judge(config, role, &topic, facts.as_ref(), sent));
-        if role == topics::Role::Input && facts.is_some() {
-            inputs.push(topic);
+        match role {
+            _ if facts.is_none() => {}
+            topics::Role::Input => inputs.push(topic),
+            _ => written.push(topic),
         }
     }
     permissions(config, &mut findings);
+    writing(config, &written, &mut findings)?;
     if sample > 0 {
         records(config, &asking, &inputs, sample, &mut findings);
     }
@@ -69,15 +79,53 @@ fn permissions(config: &Config, findings: &mut Findings) {
             Err(error) => findings.add("permissions", Level::Error, error.to_string()),
         }
     }
-    let transactions = match config.output.delivery {
-        Delivery::ExactlyOnce => ", and the right to transactional ids that begin with application.id",
-        Delivery::AtLeastOnce => "",
-    };
-    findings.add(
-        "permissions",
-        Level::Note,
-        format!("writing was not tried, since nothing can be written without leaving it there; it takes the right to write to every topic but the inputs{transactions}"),
-    );
+}
+
+/// Tries to write, with a record that no Kafka takes.
+fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Result<(), Error> {
+    if config.kafka.preset == Preset::EventHubs {
+        findings.add(
+            "permissions",
+            Level::Note,
+            "writing was not tried: it takes Send on every topic but the inputs".to_owned(),
+        );
+        return Ok(());
+    }
+    let mut given = Vec::new();
+    // The one for dead letters, which harm nobody, comes first.
+    for topic in topics.iter().rev() {
+        match rights::to_write(config, topic)? {
+            Right::Given => given.push(topic.as_str()),
+            Right::Denied => findings.add(
+                "permissions",
+                Level::Error,
+                format!("{topic} may not be written to; give this principal the right Write on it"),
+            ),
+            Right::Unknown(cause) => findings.add(
+                "permissions",
+                Level::Warning,
+                format!("whether {topic} may be written to is not known: {cause}"),
+            ),
+            Right::Taken => {
+                findings.add(
+                    "permissions",
+                    Level::Warning,
+                    format!("the broker took the record that tried whether {topic} may be written to, as Kafka does not: it has no key and no value; nothing more was tried"),
+                );
+                return Ok(());
+            }
+        }
+    }
+    if !given.is_empty() {
+        findings.add("permissions", Level::Ok, format!("{} may be written to", given.join(", ")));
+    }
+    if config.output.delivery == Delivery::ExactlyOnce {
+        match rights::to_transactions(config) {
+            Ok(()) => findings.add("permissions", Level::Ok, "transactions may be used".to_owned()),
+            Err(error) => findings.add("permissions", Level::Error, error.to_string()),
+        }
+    }
+    Ok(())
 }
 
 /// Reads the newest messages of the inputs.

@@ -29,7 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    super::log("error");
+    super::logging::begin("error");
     let config = configuration(Some(&args.config))?;
     let mut report = Report::new(&args.config.display().to_string(), &config, args.json);
     for warning in config.warnings() {

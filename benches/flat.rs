@@ -1,8 +1,9 @@
 //! Whether JOIN is as fast over a large state as over a small one: activities come in and windows close, over two stores in turn.
 //!
 //! `cargo bench --bench flat -- --stored 10000000 --rounds 5`. Needs some 8 GB of disk for ten million stored activities, in `--folder`. Both
-//! stores get the same records behind what is stored in them: `--live` activities of 5,000 correlation ids, a thousand alerts, and marks that
-//! close their windows. CPU time is that of the whole process, RocksDB's threads included.
+//! stores get records of the same kind behind what is stored in them: `--live` activities of 5,000 correlation ids, a thousand alerts, and marks
+//! that close their windows. The small store is made anew for each round, the large one goes on. CPU time is that of the whole process, RocksDB's
+//! threads included, until they have nothing left to do.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 #![expect(clippy::print_stdout, reason = "it is a program of its own")]
@@ -38,8 +39,8 @@ struct Args {
     /// How many times fewer are in the small one
     #[arg(long, default_value_t = 100)]
     ratio: u64,
-    /// Activities that are measured, in each round
-    #[arg(long, default_value_t = 200_000)]
+    /// Activities that are measured, in each round: enough for compactions to come round in both stores
+    #[arg(long, default_value_t = 1_000_000)]
     live: u64,
     /// Rounds
     #[arg(long, default_value_t = 5)]
@@ -137,61 +138,88 @@ fn cpu() -> f64 {
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
+/// Bytes that this process has written so far.
+fn written() -> f64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap();
+    io.lines()
+        .find_map(|line| line.strip_prefix("wchar: "))
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// Waits until RocksDB has nothing left to do in the background: what one store has still to sort in must not be done in the other's time.
+fn settle() {
+    const LOOK: Duration = Duration::from_millis(500);
+    loop {
+        let before = cpu();
+        std::thread::sleep(LOOK);
+        if cpu() - before < 0.02 {
+            return;
+        }
+    }
+}
+
 struct Measured {
     rate: f64,
     cpu_per_million: f64,
+    /// Bytes written for a byte of rows.
+    amplification: f64,
 }
 
 struct Side {
     partition: Partition<Rocks>,
     stored: u64,
-    runs: Vec<Measured>,
+    /// The first activity that is not in it.
+    next: u64,
 }
 
 impl Side {
     fn fill(folder: &std::path::Path, shared: &Shared, stored: u64, row: usize) -> Self {
-        let began = Instant::now();
-        let base = Rocks::open(&folder.join(stored.to_string()), shared).unwrap();
+        let base = Rocks::open(folder, shared).unwrap();
         let mut partition = Partition::open(base, Some(Duration::from_secs(400 * 86_400)));
         partition.apply(records(0..stored, row, false));
         partition.base.begin_flush().unwrap();
-        println!("{stored} activities stored in {:.0} s", began.elapsed().as_secs_f64());
-        Self {
-            partition,
-            stored,
-            runs: Vec::new(),
-        }
+        settle();
+        let next = stored;
+        Self { partition, stored, next }
     }
 
-    /// The records are made before the clock runs.
-    fn live(&mut self, round: u64, args: &Args) {
-        let from = self.stored + round * args.live;
-        let records: Vec<_> = records(from..from + args.live, args.row, true).collect();
+    /// The records are made before the clock runs. What RocksDB does behind them, until it has nothing left to do, is in the CPU time.
+    fn live(&mut self, round: u64, args: &Args) -> Measured {
+        let records: Vec<_> = records(self.next..self.next + args.live, args.row, true).collect();
+        self.next += args.live;
+        settle();
         let before = self.partition.outputs;
-        let (began, cpu_before) = (Instant::now(), cpu());
+        let (began, cpu_before, written_before) = (Instant::now(), cpu(), written());
         self.partition.apply(records.into_iter());
-        self.partition.base.check().unwrap();
         let live = args.live as f64;
+        let rate = live / began.elapsed().as_secs_f64();
+        self.partition.base.begin_flush().unwrap();
+        settle();
+        self.partition.base.check().unwrap();
         let run = Measured {
-            rate: live / began.elapsed().as_secs_f64(),
+            rate,
             cpu_per_million: (cpu() - cpu_before) / live * 1e6,
+            amplification: (written() - written_before) / live / args.row as f64,
         };
         println!(
-            "{:>9} stored, round {round}: {:>8.0} activities/s, {:>5.2} CPU s per million, {} rows and summaries, {} MB of tables",
+            "{:>9} stored, round {round}: {:>8.0} activities/s, {:>5.2} CPU s per million, {:.2} bytes written for each of rows, {} rows and summaries, {} MB of tables",
             self.stored,
             run.rate,
             run.cpu_per_million,
+            run.amplification,
             self.partition.outputs - before,
             self.partition.base.disk_bytes() / 1_000_000
         );
-        self.runs.push(run);
+        run
     }
+}
 
-    fn median(&self, figure: impl Fn(&Measured) -> f64) -> f64 {
-        let mut figures: Vec<f64> = self.runs.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        figures[figures.len() / 2]
-    }
+fn median(runs: &[Measured], figure: impl Fn(&Measured) -> f64) -> f64 {
+    let mut figures: Vec<f64> = runs.iter().map(figure).collect();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 fn main() {
@@ -201,23 +229,35 @@ fn main() {
         None => tempfile::tempdir().unwrap(),
     };
     let shared = Shared::new(args.memory);
-    let sides = [args.stored / args.ratio, args.stored].map(|stored| Side::fill(folder.path(), &shared, stored, args.row));
-    let [mut small, mut large] = sides;
+    let began = Instant::now();
+    let mut large = Side::fill(&folder.path().join("large"), &shared, args.stored, args.row);
+    println!("{} activities stored in {:.0} s", args.stored, began.elapsed().as_secs_f64());
+    let few = args.stored / args.ratio;
+    let mut runs = [Vec::new(), Vec::new()];
     for round in 0..args.rounds {
-        small.live(round, &args);
-        large.live(round, &args);
+        // Made anew, so that it stays small.
+        let mut small = Side::fill(&folder.path().join(format!("small-{round}")), &shared, few, args.row);
+        runs[0].push(small.live(round, &args));
+        drop(small);
+        runs[1].push(large.live(round, &args));
     }
-    let rate = |side: &Side| side.median(|run| run.rate);
-    let cost = |side: &Side| side.median(|run| run.cpu_per_million);
+    let [small, large] = runs.map(|runs| {
+        [
+            median(&runs, |run| run.rate),
+            median(&runs, |run| run.cpu_per_million),
+            median(&runs, |run| run.amplification),
+        ]
+    });
     println!(
-        "medians: {:.0} activities/s over {} stored, {:.0} over {}: {:.2} times; CPU {:.2} and {:.2} s per million: {:.2} times",
-        rate(&small),
-        small.stored,
-        rate(&large),
-        large.stored,
-        rate(&large) / rate(&small),
-        cost(&small),
-        cost(&large),
-        cost(&large) / cost(&small)
+        "medians: {:.0} activities/s over {few} stored, {:.0} over {}: {:.2} times; CPU {:.2} and {:.2} s per million: {:.2} times; {:.2} and {:.2} bytes written for each of rows",
+        small[0],
+        large[0],
+        args.stored,
+        large[0] / small[0],
+        small[1],
+        large[1],
+        large[1] / small[1],
+        small[2],
+        large[2]
     );
 }

@@ -38,7 +38,7 @@ def table_bytes(log):
 
 def measure_rebuild(task, command, facts):
     """The state of every partition is lost; from when it is read again to when the last partition has caught up with its log."""
-    for folder in task.state.rglob("CURRENT"):
+    for folder in list(task.state.rglob("CURRENT")):
         shutil.rmtree(folder.parent)
     log = task.folder / "rebuild.txt"
     process = Process(command, log)

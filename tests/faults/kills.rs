@@ -258,8 +258,12 @@ fn a09_killed_in_the_middle_of_one_large_emission(mode: Mode) {
     trial.fact("repeats", output.repeats());
     trial.fact("sent_again", sent.repeats());
     assert_eq!(output.len(), rows);
-    // A slice for each kill, and a transaction or two that a slow broker makes it give up, which are an eighth of one each. From its beginning
-    // each time it would be more than all rows together.
-    assert!(sent.repeats() <= 4 * OUTBOX, "{} sent again: it began anew", sent.repeats());
+    // From its beginning each time it would be more than all rows together.
+    assert!(
+        sent.repeats() <= 3 * OUTBOX,
+        "{} sent again: it began anew\n{}",
+        sent.repeats(),
+        instance.log()
+    );
     trial.ok();
 }

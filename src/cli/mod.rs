@@ -9,7 +9,7 @@ mod demo;
 mod generate;
 mod logging;
 mod mask;
-#[cfg(all(feature = "kafka", feature = "otel"))]
+#[cfg(feature = "otel")]
 mod otlp;
 #[cfg(feature = "http")]
 mod query;

@@ -44,10 +44,11 @@ pub(super) fn begin(config: &Config, default: &str) -> Result<(Export, Vec<Desti
             return Err(unusable(&format!("{name} is not {PROTOCOL}")));
         }
     }
+    let (resource, collector) = (resource(config), Collector::new());
     if is_asked_for("TRACES") {
-        let exporter = SpanExporter::builder().with_http().with_http_client(Collector::new());
+        let exporter = SpanExporter::builder().with_http().with_http_client(collector.clone());
         let provider = SdkTracerProvider::builder()
-            .with_resource(resource(config))
+            .with_resource(resource.clone())
             .with_batch_exporter(exporter.build().map_err(|cause| unusable(&cause))?)
             .build();
         let layer = tracing_opentelemetry::layer()
@@ -60,9 +61,9 @@ pub(super) fn begin(config: &Config, default: &str) -> Result<(Export, Vec<Desti
         export.traces = Some(provider);
     }
     if is_asked_for("LOGS") {
-        let exporter = LogExporter::builder().with_http().with_http_client(Collector::new());
+        let exporter = LogExporter::builder().with_http().with_http_client(collector);
         let provider = SdkLoggerProvider::builder()
-            .with_resource(resource(config))
+            .with_resource(resource)
             .with_batch_exporter(exporter.build().map_err(|cause| unusable(&cause))?)
             .build();
         let layer = OpenTelemetryTracingBridge::new(&provider);
@@ -126,7 +127,7 @@ fn unusable(cause: &dyn std::fmt::Display) -> Failure {
 }
 
 /// The way to a collector: the HTTP client of the rest of the program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Collector {
     agent: ureq::Agent,
 }

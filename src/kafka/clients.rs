@@ -21,16 +21,12 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    let mut client = base(config);
-    client.set("group.id", format!("{}-{stage}", config.application.id));
     let address = config
         .http_address()
         .filter(|_| stage == "join")
         .map(|address| format!("{AT}{address}"));
-    client.set(
-        CLIENT_ID,
-        format!("{}-{stage}{}", config.application.id, address.unwrap_or_default()),
-    );
+    let mut client = base(config, &format!("{stage}{}", address.unwrap_or_default()));
+    client.set("group.id", format!("{}-{stage}", config.application.id));
     // The default makes a consumer wait a second when its queue is full for a moment: a third of the rate.
     let serves_well = [
         ("fetch.queue.backoff.ms", "10"),
@@ -66,9 +62,8 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    let mut client = base(config);
+    let mut client = base(config, stage);
     client.set("group.id", format!("{}-{stage}", config.application.id));
-    client.set(CLIENT_ID, format!("{}-{stage}", config.application.id));
     let serves_well = [
         ("fetch.queue.backoff.ms", "10"),
         ("queued.max.messages.kbytes", "65536"),
@@ -94,8 +89,7 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    let mut client = base(config);
-    client.set(CLIENT_ID, format!("{}-{stage}", config.application.id));
+    let mut client = base(config, stage);
     let serves_well = [
         ("linger.ms", linger_ms),
         ("queue.buffering.max.kbytes", "65536"),
@@ -117,8 +111,7 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    let mut client = base(config);
-    client.set(CLIENT_ID, format!("{}-load", config.application.id));
+    let mut client = base(config, "load");
     let serves_well = [
         // What a record waits for others here counts as latency.
         ("linger.ms", "1"),
@@ -141,8 +134,7 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    let mut client = base(config);
-    client.set(CLIENT_ID, format!("{}-{stage}", config.application.id));
+    let mut client = base(config, stage);
     let serves_well = [
         ("linger.ms", "1"),
         ("queue.buffering.max.kbytes", "65536"),
@@ -165,8 +157,7 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    let mut client = base(config);
-    client.set(CLIENT_ID, format!("{}-check", config.application.id));
+    let mut client = base(config, "check");
     overlay(&mut client, config, &[]);
     let must_have = [
         ("enable.idempotence", "false"),
@@ -184,8 +175,7 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    let mut client = base(config);
-    client.set(CLIENT_ID, format!("{}-admin", config.application.id));
+    let mut client = base(config, "admin");
     overlay(&mut client, config, &[]);
     client.create_with_context(context).map_err(Error::Client)
 }
@@ -207,8 +197,10 @@ fn limit_batches(client: &mut ClientConfig, config: &Config) {
     client.set(BATCH_SIZE, configured.unwrap_or(limit).min(limit).to_string());
 }
 
-fn base(config: &Config) -> ClientConfig {
+/// What every client has; `name` tells it from the application's others in the broker's logs.
+fn base(config: &Config, name: &str) -> ClientConfig {
     let mut client = ClientConfig::new();
+    client.set(CLIENT_ID, format!("{}-{name}", config.application.id));
     client.set("bootstrap.servers", &config.kafka.bootstrap_servers);
     client.set_log_level(RDKafkaLogLevel::Warning);
     client

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::RwLock;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::{broker, program};
+
+/// Whether a load was sustained says nothing while another trial loads the same broker: who asserts it holds this alone.
+static LOAD: RwLock<()> = RwLock::new(());
 
 /// Runs it with these options in a folder of its own; its exit status, what it said, and its figures.
 fn capacity(folder: &Path, broker: &str, options: &[&str]) -> (Option<i32>, String, Value) {
@@ -52,6 +56,7 @@ fn topics(broker: &str) -> Vec<String> {
 #[test]
 fn a_constant_load_is_answered_exactly_and_reported() {
     let Some(broker) = broker() else { return };
+    let _alone = LOAD.write();
     let folder = tempfile::tempdir().unwrap();
     let options = ["--shape", "constant", "--rate", "2000", "--hold", "8s", "--p99", "30s"];
     let (status, said, figures) = capacity(folder.path(), &broker, &options);
@@ -97,6 +102,7 @@ fn a_constant_load_is_answered_exactly_and_reported() {
 #[test]
 fn kills_under_load_cost_no_row() {
     let Some(broker) = broker() else { return };
+    let _beside_others = LOAD.read();
     for (delivery, repeats) in [("at_least_once", true), ("exactly_once", false)] {
         let folder = tempfile::tempdir().unwrap();
         let options = [
@@ -131,6 +137,7 @@ fn kills_under_load_cost_no_row() {
 #[test]
 fn nothing_is_left_on_the_broker() {
     let Some(broker) = broker() else { return };
+    let _beside_others = LOAD.read();
     let folder = tempfile::tempdir().unwrap();
     let options = ["--shape", "outage", "--rate", "500", "--hold", "16s", "--outage", "3s"];
     let (status, said, figures) = capacity(folder.path(), &broker, &options);
@@ -153,6 +160,7 @@ fn nothing_is_left_on_the_broker() {
 #[test]
 fn two_tests_are_compared() {
     let Some(broker) = broker() else { return };
+    let _beside_others = LOAD.read();
     let folder = tempfile::tempdir().unwrap();
     let options = ["--shape", "constant", "--rate", "500", "--hold", "5s", "--p99", "30s"];
     capacity(folder.path(), &broker, &options);

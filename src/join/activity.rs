@@ -74,7 +74,7 @@ impl Joiner {
         answer.last = answer.last.max(Some(late.time));
         if !held.revise {
             held.revise = true;
-            txn.put(Table::Timers, keys::timer(keys::Timer::Revise, 0, &alert), Vec::new());
+            self.timers.set(keys::Timer::Revise, 0, &alert, txn);
         }
         save(&alert, AlertState::Here(held), txn)?;
         txn.put(Table::Activities, keys::late(&alert, late.time, late.activity), Vec::new());

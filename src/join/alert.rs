@@ -101,7 +101,7 @@ impl Joiner {
                 closed_by
             }
         };
-        txn.put(Table::Timers, keys::timer(Timer::Forget, forget_at.ticks(), id), Vec::new());
+        self.timers.set(Timer::Forget, forget_at.ticks(), id, txn);
         let away = Away {
             version,
             closes,
@@ -204,18 +204,14 @@ impl Joiner {
 
     /// Writes an alert with everything that points to it.
     pub(super) fn put_up<B: Base>(&mut self, id: &AlertId, held: Held, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        let none = Vec::new;
         if held.answer.is_some() {
             let key = keys::answered(&held.key, held.window.to, id);
             txn.put(Table::Answered, key, state::encode(&held.window.from)?);
         } else {
-            let close = keys::timer(Timer::Close, held.window.to.ticks(), id);
-            txn.put(Table::Timers, close, none());
-            let deadline = keys::timer(Timer::Deadline, keys::wall(held.deadline), id);
-            txn.put(Table::Timers, deadline, none());
+            self.timers.set(Timer::Close, held.window.to.ticks(), id, txn);
+            self.timers.set(Timer::Deadline, keys::wall(held.deadline), id, txn);
         }
-        let forget = keys::timer(Timer::Forget, held.forget_at.ticks(), id);
-        txn.put(Table::Timers, forget, none());
+        self.timers.set(Timer::Forget, held.forget_at.ticks(), id, txn);
         save(id, AlertState::Here(held), txn)
     }
 

@@ -45,7 +45,7 @@ impl Joiner {
         end_of_input: bool,
         txn: &mut Txn<'_, B>,
     ) -> Result<(), Error> {
-        let Some((alert, held)) = due(Timer::Close, time.ticks(), txn)? else {
+        let Some((alert, held)) = self.due(Timer::Close, time.ticks(), txn)? else {
             return Ok(());
         };
         let closed_by = match end_of_input {
@@ -57,11 +57,23 @@ impl Joiner {
     }
 
     pub(super) fn deadlines_until<B: Base>(&mut self, time: WallTime, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        let Some((alert, held)) = due(Timer::Deadline, keys::wall(time), txn)? else {
+        let Some((alert, held)) = self.due(Timer::Deadline, keys::wall(time), txn)? else {
             return Ok(());
         };
         self.work.push_front(Step::DeadlinesUntil { time });
         self.close(&alert, held, ClosedBy::MaxWait, txn)
+    }
+
+    /// The open alert whose timer comes first, if that is at or before `time`.
+    fn due<B: Base>(&mut self, timer: Timer, time: i64, txn: &Txn<'_, B>) -> Result<Option<(AlertId, Held)>, Error> {
+        let Some(key) = self.timers.first(timer, time, txn)? else {
+            return Ok(None);
+        };
+        let alert = keys::timer_alert(&key)?;
+        match load(&alert, txn)? {
+            Some(AlertState::Here(held)) if held.answer.is_none() => Ok(Some((alert, held))),
+            _ => Err(Error::Damaged { what: "timer" }),
+        }
     }
 
     fn close<B: Base>(
@@ -86,8 +98,7 @@ impl Joiner {
 
     /// Sends a revision for the next alert that late activities have come for.
     pub(super) fn revise<B: Base>(&mut self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        let span = keys::timers_until(Timer::Revise, 0);
-        let Some((key, _)) = txn.first(Table::Timers, span, Direction::Forward)? else {
+        let Some(key) = self.timers.first(Timer::Revise, 0, txn)? else {
             return Ok(());
         };
         let alert = keys::timer_alert(&key)?;
@@ -211,18 +222,5 @@ impl Joiner {
             }
         }
         Ok(related)
-    }
-}
-
-/// The open alert whose timer comes first, if that is at or before `time`.
-fn due<B: Base>(timer: Timer, time: i64, txn: &Txn<'_, B>) -> Result<Option<(AlertId, Held)>, Error> {
-    let span = keys::timers_until(timer, time);
-    let Some((key, _)) = txn.first(Table::Timers, span, Direction::Forward)? else {
-        return Ok(None);
-    };
-    let alert = keys::timer_alert(&key)?;
-    match load(&alert, txn)? {
-        Some(AlertState::Here(held)) if held.answer.is_none() => Ok(Some((alert, held))),
-        _ => Err(Error::Damaged { what: "timer" }),
     }
 }

@@ -4,7 +4,7 @@ use super::Joiner;
 use super::state::AlertState;
 use super::work::{Step, load};
 use crate::store::keys::Timer;
-use crate::store::{Base, Direction, Error, Table, Txn, keys};
+use crate::store::{Base, Error, Table, Txn, keys};
 
 impl Joiner {
     /// Drops the days that lie behind the horizon as a whole, then one alert after another.
@@ -22,8 +22,7 @@ impl Joiner {
             }
         }
         // A time at the horizon itself is not behind it.
-        let span = keys::timers_until(Timer::Forget, horizon.ticks().saturating_sub(1));
-        let Some((key, _)) = txn.first(Table::Timers, span, Direction::Forward)? else {
+        let Some(key) = self.timers.first(Timer::Forget, horizon.ticks().saturating_sub(1), txn)? else {
             return Ok(());
         };
         let alert = keys::timer_alert(&key)?;

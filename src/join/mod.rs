@@ -27,6 +27,7 @@ mod sources;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod view;
 mod watermark;
 mod work;
@@ -46,6 +47,7 @@ use crate::record::Key;
 use crate::store::{Base, Direction, Error, Reads, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 use state::{AlertState, Held};
+use timers::Timers;
 use work::Step;
 
 /// The state machine of one partition of the repartition log.
@@ -60,6 +62,7 @@ pub struct Joiner {
     days: BTreeSet<i64>,
     /// How many activities a summary lists.
     related: usize,
+    timers: Timers,
     counts: Counts,
     /// The source partitions as the last marks have them, once somebody has asked.
     sources: Option<Arc<[SourceState]>>,
@@ -137,6 +140,7 @@ impl Joiner {
             work,
             days,
             related: 0,
+            timers: Timers::default(),
             counts: Counts::default(),
             sources: None,
         })
@@ -264,7 +268,8 @@ impl Joiner {
 
     /// The earliest end of a window that is closed when the watermark reaches it.
     pub fn next_close<R: Reads>(&self, base: &R) -> Result<Option<EventTime>, Error> {
-        let span = keys::timers_until(keys::Timer::Close, i64::MAX);
+        let all = keys::timers_until(keys::Timer::Close, i64::MAX);
+        let span = self.timers.narrowed(keys::Timer::Close, all);
         match base.scan(Table::Timers, span, Direction::Forward).next() {
             Some(timer) => Ok(Some(EventTime::from_ticks(keys::timer_time(&timer?.0)?))),
             None => Ok(None),

@@ -1,0 +1,95 @@
+//! What is due next, found without going over what is long done.
+//!
+//! Timers leave their table at the front, and a store goes over removed keys until it has sorted them out: to look from the very beginning
+//! for each of many alerts that are due at once would take time with the square of their number. So it is remembered, for each kind of
+//! timer, before which key there is none. That is no part of the state: whoever does not know it yet looks from the beginning, once.
+
+use crate::record::AlertId;
+use crate::store::keys::{self, Timer};
+use crate::store::{Base, Direction, Error, Span, Table, Txn};
+
+/// For each kind, a key before which there is no timer of that kind; empty while nothing is known.
+#[derive(Default, Debug)]
+pub(super) struct Timers {
+    close: Vec<u8>,
+    deadline: Vec<u8>,
+    revise: Vec<u8>,
+    forget: Vec<u8>,
+}
+
+impl Timers {
+    /// Sets a timer. `time` is in what its kind counts by.
+    pub(super) fn set<B: Base>(&mut self, timer: Timer, time: i64, id: &AlertId, txn: &mut Txn<'_, B>) {
+        let key = keys::timer(timer, time, id);
+        let none_before = self.none_before(timer);
+        if *none_before > key {
+            none_before.clone_from(&key);
+        }
+        txn.put(Table::Timers, key, Vec::new());
+    }
+
+    /// The key of the first timer of a kind whose time is at most `until`.
+    pub(super) fn first<B: Base>(&mut self, timer: Timer, until: i64, txn: &Txn<'_, B>) -> Result<Option<Box<[u8]>>, Error> {
+        let span = self.narrowed(timer, keys::timers_until(timer, until));
+        let end = span.to.clone();
+        let found = txn.first(Table::Timers, span, Direction::Forward)?.map(|(key, _)| key);
+        let reached = found.as_deref().unwrap_or(&end);
+        let none_before = self.none_before(timer);
+        if none_before.as_slice() < reached {
+            *none_before = reached.to_vec();
+        }
+        Ok(found)
+    }
+
+    /// The part of a span of timers of this kind in which there may be any.
+    pub(super) fn narrowed(&self, timer: Timer, mut span: Span) -> Span {
+        let none_before = match timer {
+            Timer::Close => &self.close,
+            Timer::Deadline => &self.deadline,
+            Timer::Revise => &self.revise,
+            Timer::Forget => &self.forget,
+        };
+        if span.from < *none_before {
+            span.from.clone_from(none_before);
+        }
+        span
+    }
+
+    fn none_before(&mut self, timer: Timer) -> &mut Vec<u8> {
+        match timer {
+            Timer::Close => &mut self.close,
+            Timer::Deadline => &mut self.deadline,
+            Timer::Revise => &mut self.revise,
+            Timer::Forget => &mut self.forget,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::Memory;
+
+    proptest! {
+        /// Whatever is set, removed and asked for: it is what the table says.
+        #[test]
+        fn the_first_is_the_first_of_the_table(steps in prop::collection::vec((0..3_u8, 0..20_i64, 0..3_u8), 1..60)) {
+            let base = Memory::default();
+            let (mut txn, mut timers) = (Txn::new(&base), Timers::default());
+            for (what, time, alert) in steps {
+                let id = AlertId { tenant: "".into(), system_alert_id: alert.to_string().as_str().into() };
+                match what {
+                    0 => timers.set(Timer::Close, time, &id, &mut txn),
+                    1 => txn.remove(Table::Timers, keys::timer(Timer::Close, time, &id)),
+                    _ => {
+                        let span = keys::timers_until(Timer::Close, time);
+                        let expected = txn.first(Table::Timers, span, Direction::Forward).unwrap().map(|(key, _)| key);
+                        prop_assert_eq!(timers.first(Timer::Close, time, &txn).unwrap(), expected);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -83,7 +83,8 @@ impl<'c> Route<'c> {
         metrics.none_read();
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let context = Context::new(config, Arc::clone(&ledger), Arc::clone(&metrics));
-        let consumer: BaseConsumer<Context> = clients::consumer(config, "route", Some(instance.dir.instance_id()), context)?;
+        let member = kafka::membership::member_name(instance.dir.instance_id(), &config.input.topics);
+        let consumer: BaseConsumer<Context> = clients::consumer(config, "route", Some(&member), context)?;
         let consumer = Arc::new(consumer);
         let names: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
         let mut counted = Vec::new();

@@ -89,6 +89,35 @@ fn partitions_added_to_an_input_topic_are_read_from_their_beginning() {
 }
 
 #[test]
+fn a_topic_added_to_the_configuration_is_read_behind_a_restart() {
+    let Some(mut world) = World::new("topic-added") else { return };
+    let added = world.topic("added");
+    world.create_topic(&added, 2, &[]);
+    let mut instance = world.start("a");
+    instance.wait_for_log("reading");
+    assert_eq!(instance.terminate().0.code(), Some(0));
+
+    let path = world.config("a");
+    let before = std::fs::read_to_string(&path).unwrap();
+    let topics = format!("{}-alerts\"", world.name);
+    std::fs::write(&path, before.replace(&topics, &format!("{topics}, \"{added}\""))).unwrap();
+    // Within the session of the member that it was.
+    let mut instance = Instance::start_with(&path, &world.folder.path().join("again.log"), &[]);
+    instance.wait_for_log(&format!("reading topic=\"{added}\""));
+    world.send("added", 2, [activity("p", "2026-03-01T10:00:00Z", "added").as_slice()]);
+    let alert = alert(
+        "A1",
+        "p",
+        "2026-03-01T09:00:00Z",
+        "2026-03-01T11:00:00Z",
+        "2026-03-01T11:05:00Z",
+    );
+    world.send("alerts", 1, [alert.as_slice()]);
+    let rows = world.wait_for_records("rows", 1, &mut instance);
+    assert_eq!(rows[0].json()["activity"]["Note"], "added");
+}
+
+#[test]
 fn partitions_added_to_the_repartition_topic_stop_it() {
     let Some(mut world) = World::new("log-grows") else { return };
     world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);

@@ -6,6 +6,7 @@
 //! threads included, until they have nothing left to do.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::disallowed_methods, reason = "it measures by the clock")]
 #![expect(clippy::print_stdout, reason = "it is a program of its own")]
 
 mod common;

@@ -1,0 +1,376 @@
+//! What the HTTP API costs the data path, and how fast it answers beside it.
+//!
+//! `cargo bench --bench api -- --bootstrap-servers ADDRESS`, with a broker from `scripts/broker up`. Made traffic with many alerts stands in the
+//! broker; a processor reads it as fast as it can, again and again, in turn with nobody asking and with one client that asks
+//! `GET /api/v1/alerts/{id}` for one alert after another. The clock runs from when the processor holds all alerts until most activities are read.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::disallowed_methods, reason = "it measures by the clock")]
+#![expect(clippy::print_stdout, reason = "it is a program of its own")]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use hdrhistogram::Histogram;
+use serde_json::Value;
+
+/// How long anything may take before it counts as hung.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How often the processor is asked how far it is.
+const LOOK: Duration = Duration::from_millis(200);
+
+#[derive(Parser)]
+struct Args {
+    /// The broker
+    #[arg(long)]
+    bootstrap_servers: String,
+    /// The program that is measured
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_alerttrail"))]
+    binary: PathBuf,
+    /// Activities that are read in each run
+    #[arg(long, default_value_t = 1_000_000)]
+    activities: u64,
+    /// Alerts that the processor holds
+    #[arg(long, default_value_t = 100_000)]
+    alerts: u64,
+    /// Rounds, each with a run nobody asks and one that is asked
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// What the client waits between an answer and its next question, in milliseconds
+    #[arg(long, default_value_t = 5)]
+    pause: u64,
+    /// Where the processor listens
+    #[arg(long, default_value = "127.0.0.1:18686")]
+    listen: String,
+    /// cargo bench says so
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// Topics and files of this bench.
+struct Bench {
+    args: Args,
+    folder: tempfile::TempDir,
+    /// What its topics begin with.
+    name: String,
+    ids: Arc<[String]>,
+}
+
+impl Bench {
+    fn new(args: Args) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bench = Self {
+            name: format!("api-{}", std::process::id()),
+            args,
+            folder,
+            ids: Arc::default(),
+        };
+        let data = bench.folder.path().join("data");
+        let (activities, alerts) = (bench.args.activities.to_string(), bench.args.alerts.to_string());
+        // One message for each alert, so that whoever has counted them holds them.
+        let plain = ["--alert-updates", "0", "--duplicates", "0", "--malformed", "0"];
+        let wanted = [
+            "generate",
+            "--activities",
+            &activities,
+            "--alerts",
+            &alerts,
+            "--output",
+            text(&data),
+        ];
+        bench.call(&[&wanted[..], &plain].concat());
+        bench.ids = ids(&data.join("securityalert.jsonl"));
+        let config = bench.configure("load", &["activities", "alerts"]);
+        bench.call(&["topics", "create", "--config", text(&config), "--with-inputs"]);
+        for (file, table) in [("cloudappevents.jsonl", "activities"), ("securityalert.jsonl", "alerts")] {
+            let (file, topic) = (data.join(file), format!("{}-{table}", bench.name));
+            let servers = bench.args.bootstrap_servers.as_str();
+            bench.call(&[
+                "replay",
+                "--bootstrap-servers",
+                servers,
+                "--input",
+                text(&file),
+                "--topic",
+                &topic,
+            ]);
+        }
+        std::fs::remove_dir_all(data).unwrap();
+        bench
+    }
+
+    fn call(&self, words: &[&str]) {
+        let output = Command::new(&self.args.binary).args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    }
+
+    /// Writes a configuration that reads these topics, with state, log and output of its own.
+    fn configure(&self, run: &str, tables: &[&str]) -> PathBuf {
+        let (name, servers, listen) = (&self.name, &self.args.bootstrap_servers, &self.args.listen);
+        let path = self.folder.path().join(format!("{run}.toml"));
+        let state = self.folder.path().join(format!("state-{run}"));
+        let topics: Vec<String> = tables.iter().map(|table| format!("\"{name}-{table}\"")).collect();
+        let config = format!(
+            r#"
+[application]
+id = "{name}-{run}"
+[kafka]
+bootstrap_servers = "{servers}"
+[input]
+topics = [{}]
+[state]
+dir = "{}"
+retention = "3650d"
+[watermark]
+idle_timeout = "5s"
+[output]
+topic = "{name}-{run}-output"
+dead_letter_topic = "{name}-{run}-dead"
+[http]
+listen = "{listen}"
+"#,
+            topics.join(", "),
+            state.display()
+        );
+        std::fs::write(&path, config).unwrap();
+        path
+    }
+
+    /// Reads everything once, with a client that asks all the time or without.
+    fn run(&self, round: u32, is_asked: bool) -> Run {
+        let name = format!("{round}-{is_asked}");
+        let config = self.configure(&name, &["alerts"]);
+        self.call(&["topics", "create", "--config", text(&config)]);
+        let processor = self.start(&config);
+        self.wait("all alerts to be held", || {
+            let held = self.count("alerttrail_join_records_total{outcome=\"alert_version\"");
+            (held >= self.args.alerts).then_some(())
+        });
+        processor.stop();
+        let processor = self.start(&self.configure(&name, &["activities", "alerts"]));
+        let reach = |share: u64| {
+            self.wait("the activities to be read", || {
+                let read = self.activities();
+                (read >= self.args.activities * share / 100).then(|| (Instant::now(), read))
+            })
+        };
+        let from = reach(10);
+        let asks = is_asked.then(|| Client::start(&self.args, &self.ids));
+        let to = reach(90);
+        let answers = asks.map(Client::stop);
+        processor.stop();
+        std::fs::remove_dir_all(self.folder.path().join(format!("state-{name}"))).unwrap();
+        let seconds = to.0.duration_since(from.0).as_secs_f64();
+        let run = Run {
+            rate: (to.1 - from.1) as f64 / seconds,
+            answers,
+        };
+        println!("round {round}: {run} over {seconds:.1} s");
+        run
+    }
+
+    fn start(&self, config: &Path) -> Processor {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(config.with_extension("log"))
+            .unwrap();
+        let mut command = Command::new(&self.args.binary);
+        command
+            .args(["run", "--config", text(config)])
+            .stderr(log)
+            .stdout(Stdio::null());
+        Processor(command.spawn().unwrap())
+    }
+
+    fn wait<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "waited {PATIENCE:?} for {what}; the logs are in {}",
+                self.folder.path().display()
+            );
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Activities that ROUTE has read so far.
+    fn activities(&self) -> u64 {
+        self.count("alerttrail_records_received_total{kind=\"activity")
+    }
+
+    /// The sum of the metrics whose lines begin so; 0 while the processor does not answer.
+    fn count(&self, metric: &str) -> u64 {
+        let url = format!("http://{}/metrics", self.args.listen);
+        let answer = ureq::get(&url)
+            .call()
+            .and_then(|mut answer| answer.body_mut().read_to_string());
+        let metrics = answer.unwrap_or_default();
+        let lines = metrics.lines().filter(|line| line.starts_with(metric));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The alert ids in a file of generated messages.
+fn ids(file: &Path) -> Arc<[String]> {
+    let id = |record: &Value| {
+        let row = record.get("properties").unwrap_or(record);
+        Some(row["SystemAlertId"].as_str()?.to_owned())
+    };
+    let mut ids = Vec::new();
+    for line in BufReader::new(File::open(file).unwrap()).lines() {
+        let Ok(message) = serde_json::from_str::<Value>(&line.unwrap()) else {
+            continue;
+        };
+        match message["records"].as_array() {
+            Some(records) => ids.extend(records.iter().filter_map(id)),
+            None => ids.extend(id(&message)),
+        }
+    }
+    assert!(!ids.is_empty(), "no alert has an id");
+    ids.into()
+}
+
+/// It ends with the run that it is for.
+struct Processor(Child);
+
+impl Processor {
+    /// Ends it as an operator does.
+    fn stop(mut self) {
+        let sent = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        assert!(sent.success() && self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Processor {
+    fn drop(&mut self) {
+        // Both fail where it has ended.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Asks for one alert after another, until it is stopped.
+struct Client {
+    is_over: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Histogram<u64>>,
+}
+
+impl Client {
+    fn start(args: &Args, ids: &Arc<[String]>) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (over, ids) = (Arc::clone(&is_over), Arc::clone(ids));
+        let (url, pause) = (
+            format!("http://{}/api/v1/alerts/", args.listen),
+            Duration::from_millis(args.pause),
+        );
+        let thread = std::thread::spawn(move || {
+            let agent = ureq::Agent::new_with_defaults();
+            let mut micros = Histogram::new(3).unwrap();
+            // A step that has no divisor in common with the number of ids goes over all of them, in no order of theirs.
+            for id in ids.iter().cycle().step_by(7_919) {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let began = Instant::now();
+                let answer = agent
+                    .get(format!("{url}{id}"))
+                    .call()
+                    .and_then(|mut answer| answer.body_mut().read_to_string());
+                assert!(
+                    answer.as_ref().is_ok_and(|answer| answer.contains(id.as_str())),
+                    "{id}: {answer:?}"
+                );
+                micros.record(u64::try_from(began.elapsed().as_micros()).unwrap()).unwrap();
+                std::thread::sleep(pause);
+            }
+            micros
+        });
+        Self { is_over, thread }
+    }
+
+    fn stop(self) -> Histogram<u64> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+struct Run {
+    /// Activities that were read in a second.
+    rate: f64,
+    /// How long answers took, in microseconds; none when nobody asked.
+    answers: Option<Histogram<u64>>,
+}
+
+impl std::fmt::Display for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:>8.0} activities/s", self.rate)?;
+        match &self.answers {
+            None => write!(f, ", nobody asked"),
+            Some(answers) => write!(f, ", {}", latency(answers)),
+        }
+    }
+}
+
+fn latency(answers: &Histogram<u64>) -> String {
+    let at = |quantile| answers.value_at_quantile(quantile) as f64 / 1e3;
+    format!(
+        "{} answers, p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, at the most {:.1} ms",
+        answers.len(),
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        answers.max() as f64 / 1e3
+    )
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn main() {
+    let bench = Bench::new(Args::parse());
+    let mut all = Histogram::new(3).unwrap();
+    let (mut alone, mut asked) = (Vec::new(), Vec::new());
+    for round in 1..=bench.args.rounds {
+        // Who is first changes: a machine that gets slower or faster does so for both.
+        for is_asked in [round % 2 == 0, round % 2 != 0] {
+            let run = bench.run(round, is_asked);
+            match &run.answers {
+                None => alone.push(run.rate),
+                Some(answers) => {
+                    all.add(answers).unwrap();
+                    asked.push(run.rate);
+                }
+            }
+        }
+    }
+    let ratios: Vec<f64> = asked.iter().zip(&alone).map(|(asked, alone)| asked / alone).collect();
+    println!(
+        "medians: {:.0} activities/s alone, {:.0} asked: {:.3} times, in pairs {}; {}",
+        median(alone),
+        median(asked),
+        median(ratios.clone()),
+        ratios
+            .iter()
+            .map(|ratio| format!("{ratio:.3}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        latency(&all)
+    );
+}

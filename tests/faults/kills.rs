@@ -241,7 +241,8 @@ fn a09_killed_in_the_middle_of_one_large_emission(mode: Mode) {
             lab.proxy.rule(slow(Some((batch * batches * 800) as u64)));
             sent.catch_up(Duration::from_millis(1));
             instance.assert_runs();
-            assert!(began.elapsed() < Duration::from_secs(180), "{} of {target} rows", sent.len());
+            let is_patient = began.elapsed() < Duration::from_secs(180);
+            assert!(is_patient, "{} of {target} rows:\n{}", sent.len(), instance.log());
         }
         instance.kill();
         sent.catch_up(Duration::from_millis(300));

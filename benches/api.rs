@@ -1,8 +1,8 @@
 //! What the HTTP API costs the data path, and how fast it answers beside it.
 //!
 //! `cargo bench --bench api -- --bootstrap-servers ADDRESS`, with a broker from `scripts/broker up`. Made traffic with many alerts stands in the
-//! broker; a processor reads it as fast as it can, again and again, in turn with nobody asking and with one client that asks
-//! `GET /api/v1/alerts/{id}` for one alert after another. The clock runs from when the processor holds all alerts until most activities are read.
+//! broker; a processor takes in the alerts and then, started again, reads the activities as fast as it can: in turn with nobody asking and with
+//! one client that asks `GET /api/v1/alerts/{id}` for one alert after another. The clock runs from the first tenth of the activities to the last.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 #![expect(clippy::disallowed_methods, reason = "it measures by the clock")]

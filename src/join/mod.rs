@@ -268,8 +268,7 @@ impl Joiner {
 
     /// The earliest end of a window that is closed when the watermark reaches it.
     pub fn next_close<R: Reads>(&self, base: &R) -> Result<Option<EventTime>, Error> {
-        let all = keys::timers_until(keys::Timer::Close, i64::MAX);
-        let span = self.timers.narrowed(keys::Timer::Close, all);
+        let span = self.timers.span(keys::Timer::Close, i64::MAX);
         match base.scan(Table::Timers, span, Direction::Forward).next() {
             Some(timer) => Ok(Some(EventTime::from_ticks(keys::timer_time(&timer?.0)?))),
             None => Ok(None),

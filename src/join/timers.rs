@@ -8,20 +8,15 @@ use crate::record::AlertId;
 use crate::store::keys::{self, Timer};
 use crate::store::{Base, Direction, Error, Span, Table, Txn};
 
-/// For each kind, a key before which there is no timer of that kind; empty while nothing is known.
+/// For each kind, in the order of their numbers, a key before which there is no timer of that kind; empty while nothing is known.
 #[derive(Default, Debug)]
-pub(super) struct Timers {
-    close: Vec<u8>,
-    deadline: Vec<u8>,
-    revise: Vec<u8>,
-    forget: Vec<u8>,
-}
+pub(super) struct Timers([Vec<u8>; 4]);
 
 impl Timers {
     /// Sets a timer. `time` is in what its kind counts by.
     pub(super) fn set<B: Base>(&mut self, timer: Timer, time: i64, id: &AlertId, txn: &mut Txn<'_, B>) {
         let key = keys::timer(timer, time, id);
-        let none_before = self.none_before(timer);
+        let none_before = &mut self.0[place(timer)];
         if *none_before > key {
             none_before.clone_from(&key);
         }
@@ -30,39 +25,31 @@ impl Timers {
 
     /// The key of the first timer of a kind whose time is at most `until`.
     pub(super) fn first<B: Base>(&mut self, timer: Timer, until: i64, txn: &Txn<'_, B>) -> Result<Option<Box<[u8]>>, Error> {
-        let span = self.narrowed(timer, keys::timers_until(timer, until));
+        let span = self.span(timer, until);
         let end = span.to.clone();
         let found = txn.first(Table::Timers, span, Direction::Forward)?.map(|(key, _)| key);
         let reached = found.as_deref().unwrap_or(&end);
-        let none_before = self.none_before(timer);
+        let none_before = &mut self.0[place(timer)];
         if none_before.as_slice() < reached {
             *none_before = reached.to_vec();
         }
         Ok(found)
     }
 
-    /// The part of a span of timers of this kind in which there may be any.
-    pub(super) fn narrowed(&self, timer: Timer, mut span: Span) -> Span {
-        let none_before = match timer {
-            Timer::Close => &self.close,
-            Timer::Deadline => &self.deadline,
-            Timer::Revise => &self.revise,
-            Timer::Forget => &self.forget,
-        };
+    /// Where the timers of a kind are whose times are at most `until`.
+    pub(super) fn span(&self, timer: Timer, until: i64) -> Span {
+        let mut span = keys::timers_until(timer, until);
+        let none_before = &self.0[place(timer)];
         if span.from < *none_before {
             span.from.clone_from(none_before);
         }
         span
     }
+}
 
-    fn none_before(&mut self, timer: Timer) -> &mut Vec<u8> {
-        match timer {
-            Timer::Close => &mut self.close,
-            Timer::Deadline => &mut self.deadline,
-            Timer::Revise => &mut self.revise,
-            Timer::Forget => &mut self.forget,
-        }
-    }
+/// The numbers of timers begin at 1.
+fn place(timer: Timer) -> usize {
+    timer as usize - 1
 }
 
 #[cfg(test)]

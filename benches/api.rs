@@ -1,8 +1,9 @@
 //! What the HTTP API costs the data path, and how fast it answers beside it.
 //!
 //! `cargo bench --bench api -- --bootstrap-servers ADDRESS`, with a broker from `scripts/broker up`. Made traffic with many alerts stands in the
-//! broker; a processor takes in the alerts and then, started again, reads the activities as fast as it can: in turn with nobody asking and with
-//! one client that asks `GET /api/v1/alerts/{id}` for one alert after another. The clock runs from the first tenth of the activities to the last.
+//! broker; a processor takes in the alerts and then, started again, reads the activities as fast as it can. From the first tenth of the activities
+//! to the last it is asked and left alone in turn, a second each, in the order alone, asked, asked, alone: what the machine does otherwise falls on
+//! both. Asked means that one client asks `GET /api/v1/alerts/{id}` for one alert after another.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 #![expect(clippy::disallowed_methods, reason = "it measures by the clock")]
@@ -13,7 +14,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -39,9 +40,12 @@ struct Args {
     /// Alerts that the processor holds
     #[arg(long, default_value_t = 100_000)]
     alerts: u64,
-    /// Rounds, each with a run nobody asks and one that is asked
+    /// Rounds, each with a processor, a log and a state of its own
     #[arg(long, default_value_t = 5)]
     rounds: u32,
+    /// How long the processor is asked, or left alone, at a time, in milliseconds
+    #[arg(long, default_value_t = 1_000)]
+    turn: u64,
     /// What the client waits between an answer and its next question, in milliseconds
     #[arg(long, default_value_t = 5)]
     pause: u64,
@@ -60,6 +64,8 @@ struct Bench {
     /// What its topics begin with.
     name: String,
     ids: Arc<[String]>,
+    /// Questions that have been asked: whoever asks next goes on behind them.
+    asked: Arc<AtomicUsize>,
 }
 
 impl Bench {
@@ -70,6 +76,7 @@ impl Bench {
             args,
             folder,
             ids: Arc::default(),
+            asked: Arc::default(),
         };
         let data = bench.folder.path().join("data");
         let (activities, alerts) = (bench.args.activities.to_string(), bench.args.alerts.to_string());
@@ -142,9 +149,9 @@ listen = "{listen}"
         path
     }
 
-    /// Reads everything once, with a client that asks all the time or without.
-    fn run(&self, round: u32, is_asked: bool) -> Run {
-        let name = format!("{round}-{is_asked}");
+    /// Reads everything once, in turn with a client that asks all the time and without.
+    fn run(&self, round: u32) -> Run {
+        let name = round.to_string();
         let config = self.configure(&name, &["alerts"]);
         self.call(&["topics", "create", "--config", text(&config)]);
         let processor = self.start(&config);
@@ -154,24 +161,33 @@ listen = "{listen}"
         });
         processor.stop();
         let processor = self.start(&self.configure(&name, &["activities", "alerts"]));
-        let reach = |share: u64| {
-            self.wait("the activities to be read", || {
-                let read = self.activities();
-                (read >= self.args.activities * share / 100).then(|| (Instant::now(), read))
-            })
-        };
-        let from = reach(10);
-        let asks = is_asked.then(|| Client::start(&self.args, &self.ids));
-        let to = reach(90);
-        let answers = asks.map(Client::stop);
+        let share = |percent: u64| self.args.activities * percent / 100;
+        self.wait("the activities to be read", || (self.activities() >= share(10)).then_some(()));
+        let mut run = Run::default();
+        for is_asked in [false, true, true, false].into_iter().cycle() {
+            let before = (Instant::now(), self.activities());
+            let client = is_asked.then(|| Client::start(self));
+            std::thread::sleep(Duration::from_millis(self.args.turn));
+            let answers = client.map(Client::stop);
+            let after = (Instant::now(), self.activities());
+            if after.1 > share(90) {
+                break;
+            }
+            let turn = Turns {
+                activities: after.1 - before.1,
+                seconds: after.0.duration_since(before.0).as_secs_f64(),
+            };
+            match answers {
+                None => run.alone.add(&turn),
+                Some(answers) => {
+                    run.asked.add(&turn);
+                    run.answers.add(answers).unwrap();
+                }
+            }
+        }
         processor.stop();
         std::fs::remove_dir_all(self.folder.path().join(format!("state-{name}"))).unwrap();
-        let seconds = to.0.duration_since(from.0).as_secs_f64();
-        let run = Run {
-            rate: (to.1 - from.1) as f64 / seconds,
-            answers,
-        };
-        println!("round {round}: {run} over {seconds:.1} s");
+        println!("round {round}: {run}");
         run
     }
 
@@ -271,21 +287,19 @@ struct Client {
 }
 
 impl Client {
-    fn start(args: &Args, ids: &Arc<[String]>) -> Self {
+    fn start(bench: &Bench) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
-        let (over, ids) = (Arc::clone(&is_over), Arc::clone(ids));
+        let (over, ids, asked) = (Arc::clone(&is_over), Arc::clone(&bench.ids), Arc::clone(&bench.asked));
         let (url, pause) = (
-            format!("http://{}/api/v1/alerts/", args.listen),
-            Duration::from_millis(args.pause),
+            format!("http://{}/api/v1/alerts/", bench.args.listen),
+            Duration::from_millis(bench.args.pause),
         );
         let thread = std::thread::spawn(move || {
             let agent = ureq::Agent::new_with_defaults();
             let mut micros = Histogram::new(3).unwrap();
-            // A step that has no divisor in common with the number of ids goes over all of them, in no order of theirs.
-            for id in ids.iter().cycle().step_by(7_919) {
-                if over.load(Ordering::Relaxed) {
-                    break;
-                }
+            while !over.load(Ordering::Relaxed) {
+                // A step that has no divisor in common with the number of ids goes over all of them, in no order of theirs.
+                let id = &ids[asked.fetch_add(1, Ordering::Relaxed).wrapping_mul(7_919) % ids.len()];
                 let began = Instant::now();
                 let answer = agent
                     .get(format!("{url}{id}"))
@@ -309,20 +323,58 @@ impl Client {
     }
 }
 
-struct Run {
+/// What was read in the turns of one kind.
+#[derive(Default)]
+struct Turns {
+    activities: u64,
+    seconds: f64,
+}
+
+impl Turns {
+    fn add(&mut self, other: &Self) {
+        self.activities += other.activities;
+        self.seconds += other.seconds;
+    }
+
     /// Activities that were read in a second.
-    rate: f64,
-    /// How long answers took, in microseconds; none when nobody asked.
-    answers: Option<Histogram<u64>>,
+    fn rate(&self) -> f64 {
+        self.activities as f64 / self.seconds
+    }
+}
+
+struct Run {
+    alone: Turns,
+    asked: Turns,
+    /// How long answers took, in microseconds.
+    answers: Histogram<u64>,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            alone: Turns::default(),
+            asked: Turns::default(),
+            answers: Histogram::new(3).unwrap(),
+        }
+    }
+}
+
+impl Run {
+    /// How many times the rate alone the rate beside questions is.
+    fn ratio(&self) -> f64 {
+        self.asked.rate() / self.alone.rate()
+    }
 }
 
 impl std::fmt::Display for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:>8.0} activities/s", self.rate)?;
-        match &self.answers {
-            None => write!(f, ", nobody asked"),
-            Some(answers) => write!(f, ", {}", latency(answers)),
-        }
+        let (alone, asked, ratio) = (self.alone.rate(), self.asked.rate(), self.ratio());
+        let (idle, busy) = (self.alone.seconds, self.asked.seconds);
+        write!(
+            f,
+            "{alone:.0} activities/s alone ({idle:.0} s), {asked:.0} asked ({busy:.0} s): {ratio:.3} times; {}",
+            latency(&self.answers)
+        )
     }
 }
 
@@ -345,32 +397,16 @@ fn median(mut figures: Vec<f64>) -> f64 {
 
 fn main() {
     let bench = Bench::new(Args::parse());
-    let mut all = Histogram::new(3).unwrap();
-    let (mut alone, mut asked) = (Vec::new(), Vec::new());
-    for round in 1..=bench.args.rounds {
-        // Who is first changes: a machine that gets slower or faster does so for both.
-        for is_asked in [round % 2 == 0, round % 2 != 0] {
-            let run = bench.run(round, is_asked);
-            match &run.answers {
-                None => alone.push(run.rate),
-                Some(answers) => {
-                    all.add(answers).unwrap();
-                    asked.push(run.rate);
-                }
-            }
-        }
+    let runs: Vec<Run> = (1..=bench.args.rounds).map(|round| bench.run(round)).collect();
+    let mut all = Run::default();
+    for run in &runs {
+        all.alone.add(&run.alone);
+        all.asked.add(&run.asked);
+        all.answers.add(&run.answers).unwrap();
     }
-    let ratios: Vec<f64> = asked.iter().zip(&alone).map(|(asked, alone)| asked / alone).collect();
+    println!("all rounds: {all}");
     println!(
-        "medians: {:.0} activities/s alone, {:.0} asked: {:.3} times, in pairs {}; {}",
-        median(alone),
-        median(asked),
-        median(ratios.clone()),
-        ratios
-            .iter()
-            .map(|ratio| format!("{ratio:.3}"))
-            .collect::<Vec<_>>()
-            .join(", "),
-        latency(&all)
+        "median of the rounds: {:.3} times",
+        median(runs.iter().map(Run::ratio).collect())
     );
 }

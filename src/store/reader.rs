@@ -97,3 +97,45 @@ impl Reads for Snapshot<'_> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rocksdb::WaitForCompactOptions;
+
+    use super::*;
+    use crate::store::{Base, Batch, Shared};
+
+    fn put(store: &mut Rocks, value: Option<&[u8]>) {
+        let mut batch = Batch::default();
+        let alerts = Table::ALL.iter().position(|table| *table == Table::Alerts).unwrap();
+        batch.changes[alerts].insert(b"key".to_vec(), value.map(<[u8]>::to_vec));
+        store.write(batch).unwrap();
+    }
+
+    fn files(store: &Rocks) -> Vec<String> {
+        store.db.wait_for_compact(&WaitForCompactOptions::default()).unwrap();
+        let files = store.db.live_files().unwrap();
+        files.into_iter().map(|file| file.name).collect()
+    }
+
+    #[test]
+    fn questions_have_no_files_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Rocks::open(folder.path(), &Shared::new(1 << 20)).unwrap();
+        let readers = Readers::default();
+        readers.add(0, &store);
+        // What is in a file while somebody reads cannot be thrown away; it could be when nobody does any more.
+        put(&mut store, Some(b"old"));
+        let open = readers.open();
+        let asked = open[0].1.snapshot();
+        put(&mut store, None);
+        store.flush().unwrap();
+        put(&mut store, Some(b"new"));
+        let before = files(&store);
+        assert_eq!(asked.get(Table::Alerts, b"key").unwrap().as_deref(), Some(&b"old"[..]));
+        drop(asked);
+        drop(open[0].1.snapshot());
+        assert_eq!(before.len(), 1);
+        assert_eq!(files(&store), before);
+    }
+}

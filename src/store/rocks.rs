@@ -38,7 +38,8 @@ impl Rocks {
         fs::create_dir_all(path).map_err(io)?;
         let found = examine(path)?;
         let options = tuning::options(shared, found);
-        let db = DB::open_cf_descriptors(&options, path, tuning::families(shared)).map_err(|error| match error.kind() {
+        let families = tuning::families(shared).map_err(|error| failed(path, &error))?;
+        let db = DB::open_cf_descriptors(&options, path, families).map_err(|error| match error.kind() {
             // It lacks a table, or everything.
             ErrorKind::InvalidArgument if found == Found::Existing => corrupt(path, error.to_string()),
             _ => failed(path, &error),

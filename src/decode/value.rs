@@ -29,7 +29,8 @@ pub(super) fn string(value: &[u8]) -> Option<Cow<'_, str>> {
 
 fn lossy(text: Cow<'_, [u8]>) -> Cow<'_, str> {
     match text {
-        Cow::Borrowed(text) => String::from_utf8_lossy(text),
+        // Nearly every text is Unicode, and to prove that is faster than to look for what is not.
+        Cow::Borrowed(text) => simdutf8::basic::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed),
         Cow::Owned(text) => Cow::Owned(String::from_utf8_lossy(&text).into_owned()),
     }
 }
@@ -190,7 +191,7 @@ impl<W> Paths<W> {
             if let Some((_, last)) = named {
                 *last = Some(object.clone());
             }
-            object.value();
+            object.skip();
         }
         for (branch, value) in self.keys.iter().zip(last) {
             if let Some(value) = value.take() {

@@ -13,8 +13,9 @@ pub struct NotJson;
 /// The structure of one JSON text at a time.
 #[derive(Default, Debug)]
 pub struct Index {
-    /// Places of the quotes around strings and of the brackets outside of them.
+    /// Places of the quotes around strings and of the brackets outside of them: so many as `marked` says, and room for more.
     marks: Vec<u32>,
+    marked: usize,
     /// For the mark of an opening bracket, the mark of its closing one; 0 for others.
     closings: Vec<u32>,
     open: Vec<u32>,
@@ -43,34 +44,67 @@ impl Index {
         if u32::try_from(text.len()).is_err() {
             return Err(NotJson);
         }
-        self.marks.clear();
         self.mark(text)?;
         self.match_grammar(text)
     }
 
-    /// The place behind the string, array or object that begins at this mark, and the first mark from there on.
-    pub(super) fn behind(&self, mark: usize) -> Option<(usize, usize)> {
-        let last = match self.closings.get(mark)? {
-            0 => mark + 1,
-            closing => *closing as usize,
-        };
-        Some((*self.marks.get(last)? as usize + 1, last + 1))
+    /// Where this mark is.
+    #[inline]
+    pub(super) fn place(&self, mark: usize) -> Option<usize> {
+        Some(*self.marks.get(..self.marked)?.get(mark)? as usize)
+    }
+
+    /// The place behind the string that begins at this mark, and the first mark from there on.
+    #[inline]
+    pub(super) fn behind_string(&self, mark: usize) -> Option<(usize, usize)> {
+        Some((self.place(mark + 1)? + 1, mark + 2))
+    }
+
+    /// The place behind the array or object that begins at this mark, and the first mark from there on.
+    #[inline]
+    pub(super) fn behind_nested(&self, mark: usize) -> Option<(usize, usize)> {
+        let last = *self.closings.get(mark)? as usize;
+        Some((self.place(last)? + 1, last + 1))
     }
 
     fn mark(&mut self, text: &[u8]) -> Result<(), NotJson> {
+        self.marked = 0;
         let mut strings = Strings::default();
         let (chunks, rest) = text.as_chunks::<{ blocks::SIZE }>();
         let mut base = 0;
         for chunk in chunks {
-            strings.block(blocks::masks(chunk), text, base, &mut self.marks)?;
+            let found = strings.block(blocks::masks(chunk), text, base)?;
+            self.take_in(base, found);
             base += blocks::SIZE;
         }
         if !rest.is_empty() {
             let mut last = [b' '; blocks::SIZE];
             last[..rest.len()].copy_from_slice(rest);
-            strings.block(blocks::masks(&last), text, base, &mut self.marks)?;
+            let found = strings.block(blocks::masks(&last), text, base)?;
+            self.take_in(base, found);
         }
         if strings.inside == 0 { Ok(()) } else { Err(NotJson) }
+    }
+
+    /// Adds the marks of the block at `base`, which fits into 32 bits.
+    #[inline]
+    fn take_in(&mut self, base: usize, mut found: u64) {
+        const ROOM: usize = blocks::SIZE + AT_ONCE;
+        const AT_ONCE: usize = 8;
+        if self.marks.len() < self.marked + ROOM {
+            self.marks.resize(2 * self.marked + ROOM, 0);
+        }
+        let count = found.count_ones() as usize;
+        if let Some(room) = self.marks[self.marked..].first_chunk_mut::<ROOM>() {
+            // Always as many as most blocks have: the processor would guess wrong where they end. What is written too much is written over.
+            for first in (0..count).step_by(AT_ONCE) {
+                for mark in &mut room[first..first + AT_ONCE] {
+                    *mark = (base as u32).wrapping_add(found.trailing_zeros());
+                    found &= found.wrapping_sub(1);
+                }
+            }
+        }
+        self.marked += count;
     }
 }
 
@@ -85,7 +119,7 @@ struct Strings {
 
 impl Strings {
     #[inline]
-    fn block(&mut self, masks: Masks, text: &[u8], base: usize, marks: &mut Vec<u32>) -> Result<(), NotJson> {
+    fn block(&mut self, masks: Masks, text: &[u8], base: usize) -> Result<u64, NotJson> {
         let quotes = match masks.backslashes == 0 && self.escaped == 0 {
             true => masks.quotes,
             false => masks.quotes & !self.escapes(masks.backslashes, text, base)?,
@@ -101,13 +135,7 @@ impl Strings {
         if masks.controls & inside != 0 || masks.backslashes & !inside != 0 {
             return Err(NotJson);
         }
-        let mut found = quotes | (masks.brackets & !inside);
-        let base = u32::try_from(base).map_err(|_| NotJson)?;
-        while found != 0 {
-            marks.push(base + found.trailing_zeros());
-            found &= found - 1;
-        }
-        Ok(())
+        Ok(quotes | (masks.brackets & !inside))
     }
 
     /// The bytes of the block that a backslash before them escapes, each of which must be one that can be.
@@ -138,7 +166,13 @@ impl Strings {
 
 impl Index {
     fn match_grammar(&mut self, text: &[u8]) -> Result<(), NotJson> {
-        let Self { marks, closings, open } = self;
+        let Self {
+            marks,
+            marked,
+            closings,
+            open,
+        } = self;
+        let marks = &marks[..*marked];
         closings.clear();
         closings.resize(marks.len(), 0);
         open.clear();
@@ -146,6 +180,10 @@ impl Index {
         let (mut at, mut mark, mut in_object) = (0, 0, false);
         while let Some(&place) = marks.get(mark) {
             let place = place as usize;
+            if in_object && let Some(behind) = member(text, marks, at, mark, expect)? {
+                (at, mark, expect) = behind;
+                continue;
+            }
             expect = match (expect, &text[at..place]) {
                 (Expect::Colon, b":") => Expect::Value,
                 (Expect::Rest, b",") if !open.is_empty() => after_comma(in_object),
@@ -203,6 +241,33 @@ fn close(text: &[u8], marks: &[u32], closings: &mut [u32], open: &mut Vec<u32>, 
         .is_some_and(|around| text[marks[*around as usize] as usize] == b'{'))
 }
 
+/// Over a member as nearly every writer writes it, without white space, when one comes next in the object: where the text and the marks go
+/// on, and what is expected there. A nested value is not entered.
+#[inline]
+fn member(text: &[u8], marks: &[u32], at: usize, mark: usize, expect: Expect) -> Result<Option<(usize, usize, Expect)>, NotJson> {
+    let key = match (expect, text.get(at)) {
+        (Expect::Rest, Some(b',')) => at + 1,
+        (Expect::KeyOrEnd, _) => at,
+        _ => return Ok(None),
+    };
+    let Some([opening, closing, next]) = marks.get(mark..).and_then(|marks| marks.first_chunk()) else {
+        return Ok(None);
+    };
+    let (colon, next) = (*closing as usize + 1, *next as usize);
+    if *opening as usize != key || text[key] != b'"' || text.get(colon) != Some(&b':') {
+        return Ok(None);
+    }
+    let value = colon + 1;
+    Ok(Some(match text.get(value) {
+        Some(b'"') => match marks.get(mark + 3) {
+            Some(closing) => (*closing as usize + 1, mark + 4, Expect::Rest),
+            None => return Err(NotJson),
+        },
+        Some(b'{' | b'[' | b' ' | b'\n' | b'\r' | b'\t') => (value, mark + 2, Expect::Value),
+        _ => (value + scalar(&text[value..next])?, mark + 2, Expect::Rest),
+    }))
+}
+
 /// What may follow the bytes between two marks: white space, commas, colons, and values that are neither strings nor nested.
 fn between(mut expect: Expect, gap: &[u8], in_object: bool, at_top: bool) -> Result<Expect, NotJson> {
     let mut rest = gap;
@@ -220,10 +285,18 @@ fn between(mut expect: Expect, gap: &[u8], in_object: bool, at_top: bool) -> Res
 
 /// The length of the number or literal at the beginning of `text`.
 fn scalar(text: &[u8]) -> Result<usize, NotJson> {
-    for literal in [&b"true"[..], b"false", b"null"] {
-        if text.starts_with(literal) {
-            return Ok(literal.len());
-        }
+    let literal: &[u8] = match text.first() {
+        Some(b't') => b"true",
+        Some(b'f') => b"false",
+        Some(b'n') => b"null",
+        _ => b"",
+    };
+    if !literal.is_empty() {
+        return if text.starts_with(literal) {
+            Ok(literal.len())
+        } else {
+            Err(NotJson)
+        };
     }
     let digits = |from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let some_digits = |from: usize| match digits(from) {
@@ -360,8 +433,11 @@ mod tests {
         if cursor.enter(b'{') {
             while let Some(key) = cursor.key() {
                 found.push(key.to_vec());
-                let below = cursor.clone();
+                let (below, mut skipped) = (cursor.clone(), cursor.clone());
                 found.push(cursor.value().to_vec());
+                // A value that is skipped and one that is read end before the same key.
+                skipped.skip();
+                assert_eq!(skipped.key(), cursor.clone().key());
                 pieces(below, found);
             }
         } else if cursor.enter(b'[') {

@@ -59,7 +59,16 @@ impl<'a> Member<'a> {
 }
 
 /// Whether the string literal `key` says `name`.
+#[inline]
 pub fn says(key: &[u8], name: &[u8]) -> bool {
+    match (key.get(1), name.first()) {
+        // Most keys are told apart here.
+        (Some(said), Some(wanted)) if said != wanted && *said != b'\\' => false,
+        _ => says_all(key, name),
+    }
+}
+
+fn says_all(key: &[u8], name: &[u8]) -> bool {
     let Some(inner) = key.get(1..key.len().saturating_sub(1)) else {
         return false;
     };
@@ -118,6 +127,7 @@ impl<'i, 'a> Cursor<'i, 'a> {
     /// The first byte of the next token; `None` at the end. It stays the next.
     ///
     /// The text is known to be valid: between tokens, commas and colons say no more than white space.
+    #[inline]
     pub fn peek(&mut self) -> Option<u8> {
         while let Some(&byte) = self.text.get(self.at) {
             if !is_separator(byte) {
@@ -146,7 +156,7 @@ impl<'i, 'a> Cursor<'i, 'a> {
     /// The key of the next member, before whose value the cursor then is. At the end of the object `None`, and the cursor goes behind it.
     pub fn key(&mut self) -> Option<&'a [u8]> {
         if self.peek() == Some(b'"') {
-            return Some(self.value());
+            return Some(self.string());
         }
         self.enter(b'}');
         None
@@ -187,16 +197,47 @@ impl<'i, 'a> Cursor<'i, 'a> {
         let first = self.peek();
         let start = self.at;
         match (first, self.index) {
-            (Some(b'"' | b'{' | b'['), Some(index)) => {
-                (self.at, self.mark) = index.behind(self.mark).unwrap_or((self.text.len(), self.mark));
-            }
-            (Some(b'"'), None) => self.at = string_end(self.text, self.at),
+            (Some(b'"'), _) => return self.string(),
+            (Some(b'{' | b'['), Some(index)) => self.move_to(index.behind_nested(self.mark)),
             (Some(b'{' | b'['), None) => {
                 self.skip_nested();
             }
             _ => self.skip_scalar(),
         }
         self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// Over the value of the member whose key was read.
+    #[inline]
+    pub fn skip(&mut self) {
+        let first = self.peek();
+        match (first, self.index) {
+            (Some(b'"'), _) => {
+                self.string();
+            }
+            (Some(b'{' | b'['), _) | (_, None) => {
+                self.value();
+            }
+            // Behind a scalar comes the quote of a key, or the bracket that closes the object.
+            (_, Some(index)) => self.at = index.place(self.mark).unwrap_or(self.text.len()),
+        }
+    }
+
+    /// The literal of the string that begins here.
+    #[inline]
+    fn string(&mut self) -> &'a [u8] {
+        let start = self.at;
+        match self.index {
+            Some(index) => self.move_to(index.behind_string(self.mark)),
+            None => self.at = string_end(self.text, start),
+        }
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// To a place and its mark; to the end where the index knows of none.
+    #[inline]
+    fn move_to(&mut self, behind: Option<(usize, usize)>) {
+        (self.at, self.mark) = behind.unwrap_or((self.text.len(), self.mark));
     }
 
     /// Over the array or object that begins here; the depth it reaches.
@@ -225,7 +266,7 @@ impl<'i, 'a> Cursor<'i, 'a> {
 
     fn skip_scalar(&mut self) {
         while let Some(&byte) = self.text.get(self.at) {
-            if is_separator(byte) || matches!(byte, b']' | b'}') {
+            if KINDS[usize::from(byte)] != OTHER {
                 break;
             }
             self.at += 1;
@@ -233,8 +274,28 @@ impl<'i, 'a> Cursor<'i, 'a> {
     }
 }
 
+const OTHER: u8 = 0;
+const SEPARATOR: u8 = 1;
+const CLOSING: u8 = 2;
+
+/// What each byte is where no string is: one look at a table takes less than a comparison with each of them.
+const KINDS: [u8; 256] = {
+    let mut kinds = [OTHER; 256];
+    let mut byte = 0;
+    while byte < kinds.len() {
+        kinds[byte] = match byte as u8 {
+            b' ' | b'\n' | b'\r' | b'\t' | b',' | b':' => SEPARATOR,
+            b']' | b'}' => CLOSING,
+            _ => OTHER,
+        };
+        byte += 1;
+    }
+    kinds
+};
+
+#[inline]
 fn is_separator(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b',' | b':')
+    KINDS[usize::from(byte)] == SEPARATOR
 }
 
 /// The place behind the string literal whose opening quote is at `start`.

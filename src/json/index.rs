@@ -259,10 +259,10 @@ fn member(text: &[u8], marks: &[u32], at: usize, mark: usize, expect: Expect) ->
     }
     let value = colon + 1;
     Ok(Some(match text.get(value) {
-        Some(b'"') => match marks.get(mark + 3) {
-            Some(closing) => (*closing as usize + 1, mark + 4, Expect::Rest),
-            None => return Err(NotJson),
-        },
+        Some(b'"') => {
+            let closing = marks.get(mark + 3).ok_or(NotJson)?;
+            (*closing as usize + 1, mark + 4, Expect::Rest)
+        }
         Some(b'{' | b'[' | b' ' | b'\n' | b'\r' | b'\t') => (value, mark + 2, Expect::Value),
         _ => (value + scalar(&text[value..next])?, mark + 2, Expect::Rest),
     }))
@@ -285,18 +285,14 @@ fn between(mut expect: Expect, gap: &[u8], in_object: bool, at_top: bool) -> Res
 
 /// The length of the number or literal at the beginning of `text`.
 fn scalar(text: &[u8]) -> Result<usize, NotJson> {
-    let literal: &[u8] = match text.first() {
-        Some(b't') => b"true",
-        Some(b'f') => b"false",
-        Some(b'n') => b"null",
-        _ => b"",
+    let literal: Option<&[u8]> = match text.first() {
+        Some(b't') => Some(b"true"),
+        Some(b'f') => Some(b"false"),
+        Some(b'n') => Some(b"null"),
+        _ => None,
     };
-    if !literal.is_empty() {
-        return if text.starts_with(literal) {
-            Ok(literal.len())
-        } else {
-            Err(NotJson)
-        };
+    if let Some(literal) = literal {
+        return text.starts_with(literal).then_some(literal.len()).ok_or(NotJson);
     }
     let digits = |from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let some_digits = |from: usize| match digits(from) {

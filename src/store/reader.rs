@@ -103,12 +103,12 @@ mod tests {
     use rocksdb::WaitForCompactOptions;
 
     use super::*;
-    use crate::store::{Base, Batch, Shared};
+    use crate::store::{Base, Shared, Txn};
 
-    fn put(store: &mut Rocks, value: Option<&[u8]>) {
-        let mut batch = Batch::default();
-        let alerts = Table::ALL.iter().position(|table| *table == Table::Alerts).unwrap();
-        batch.changes[alerts].insert(b"key".to_vec(), value.map(<[u8]>::to_vec));
+    fn write(store: &mut Rocks, change: impl FnOnce(&mut Txn<'_, Rocks>)) {
+        let mut txn = Txn::new(store);
+        change(&mut txn);
+        let batch = txn.into_batch();
         store.write(batch).unwrap();
     }
 
@@ -125,12 +125,12 @@ mod tests {
         let readers = Readers::default();
         readers.add(0, &store);
         // What is in a file while somebody reads cannot be thrown away; it could be when nobody does any more.
-        put(&mut store, Some(b"old"));
+        write(&mut store, |txn| txn.put(Table::Alerts, b"key".to_vec(), b"old".to_vec()));
         let open = readers.open();
         let asked = open[0].1.snapshot();
-        put(&mut store, None);
+        write(&mut store, |txn| txn.remove(Table::Alerts, b"key".to_vec()));
         store.flush().unwrap();
-        put(&mut store, Some(b"new"));
+        write(&mut store, |txn| txn.put(Table::Alerts, b"key".to_vec(), b"new".to_vec()));
         let before = files(&store);
         assert_eq!(asked.get(Table::Alerts, b"key").unwrap().as_deref(), Some(&b"old"[..]));
         drop(asked);

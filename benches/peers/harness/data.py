@@ -18,7 +18,7 @@ SETS = {
     "a": {"keyed-share": 0.03, "in-window-share": 0.3333, "record-size": 2375},
     "b": {"keyed-share": 0.39, "in-window-share": 0.2564, "record-size": 2010},
     "c": {"keyed-share": 1, "in-window-share": 0.1, "record-size": 1510},
-    # As b, but one policy has half of all activities with a key and half of the alerts. Windows are so much shorter that the answer is as large.
+    # As b, but one policy has half of all activities with a key and half of the alerts. Windows are so much shorter that the answer is about as large.
     "hot": {
         "keyed-share": 0.39, "in-window-share": 0.19, "record-size": 2010, "policy-skew": 1.73, "window-min": "1m", "window-max": "12m",
     },

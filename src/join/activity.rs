@@ -29,8 +29,7 @@ impl Joiner {
             txn.put(Table::Meta, keys::day(day), Vec::new());
         }
         self.counts.activities += 1;
-        let answered = keys::answered_behind(&activity.key, activity.time, None);
-        if txn.first(Table::Answered, answered, Direction::Forward)?.is_some() {
+        if self.answered.any_behind(&activity.key, activity.time, txn)? {
             self.work.push_back(Step::Late(Late {
                 key: activity.key.clone(),
                 time: activity.time,

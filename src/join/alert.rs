@@ -2,7 +2,7 @@
 
 use super::Joiner;
 use super::output::{Answer, ClosedBy, Op, Reason};
-use super::state::{self, AlertState, Away, Held};
+use super::state::{AlertState, Away, Held};
 use super::work::{Rows, Step, closed_by_watermark, load, save};
 use crate::record::{Alert, AlertId, Version};
 use crate::store::keys::Timer;
@@ -205,8 +205,7 @@ impl Joiner {
     /// Writes an alert with everything that points to it.
     pub(super) fn put_up<B: Base>(&mut self, id: &AlertId, held: Held, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         if held.answer.is_some() {
-            let key = keys::answered(&held.key, held.window.to, id);
-            txn.put(Table::Answered, key, state::encode(&held.window.from)?);
+            self.answered.put(&held.key, held.window, id, txn)?;
         } else {
             self.timers.set(Timer::Close, held.window.to.ticks(), id, txn);
             self.timers.set(Timer::Deadline, keys::wall(held.deadline), id, txn);

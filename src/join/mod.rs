@@ -20,6 +20,7 @@
 
 mod activity;
 mod alert;
+mod answered;
 mod close;
 mod evict;
 mod output;
@@ -46,6 +47,7 @@ use crate::log::LogRecord;
 use crate::record::Key;
 use crate::store::{Base, Direction, Error, Reads, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
+use answered::Answered;
 use state::{AlertState, Held};
 use timers::Timers;
 use work::Step;
@@ -63,6 +65,7 @@ pub struct Joiner {
     /// How many activities a summary lists.
     related: usize,
     timers: Timers,
+    answered: Answered,
     counts: Counts,
     /// The source partitions as the last marks have them, once somebody has asked.
     sources: Option<Arc<[SourceState]>>,
@@ -141,6 +144,7 @@ impl Joiner {
             days,
             related: 0,
             timers: Timers::default(),
+            answered: Answered::default(),
             counts: Counts::default(),
             sources: None,
         })

@@ -13,11 +13,12 @@ use crate::time::Window;
 /// A deadline that never comes.
 const FAR: i64 = 1 << 40;
 
-/// Counts the pairs that are looked at.
+/// Counts the pairs that are looked at, and how often answered alerts are looked for.
 #[derive(Default)]
 struct Counting {
     base: Memory,
     looked_at: Cell<usize>,
+    looked_for_answered: Cell<usize>,
 }
 
 impl Reads for Counting {
@@ -26,6 +27,9 @@ impl Reads for Counting {
     }
 
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
+        if table == Table::Answered {
+            self.looked_for_answered.set(self.looked_for_answered.get() + 1);
+        }
         let pairs = self.base.scan(table, span, direction);
         Box::new(pairs.inspect(|_| self.looked_at.set(self.looked_at.get() + 1)))
     }
@@ -380,5 +384,42 @@ fn windows_that_end_at_once_do_not_look_for_each_other() {
         assert_eq!((before, outputs.len()), (0, ALERTS));
         let looked_at = world.base.looked_at.get();
         assert!(looked_at < 4 * ALERTS, "{looked_at} pairs looked at, {by_clock}");
+    }
+}
+
+/// The end of all answered windows is known, whatever order they end in, so an activity behind it is stored without a look for them.
+#[test]
+fn an_activity_behind_every_answered_window_does_not_look_for_alerts() {
+    let mut world = World::new(None);
+    let id = |name: &str| AlertId {
+        tenant: "".into(),
+        system_alert_id: name.into(),
+    };
+    world.activity("k", 1, 1);
+    world.alert_of(id("later"), 1, "k", (0, 60), FAR);
+    world.alert_of(id("sooner"), 1, "k", (0, 50), FAR);
+    world.marks(0, Some(60));
+    world.base.looked_for_answered.take();
+    for (number, time) in [(2, 60), (3, 61), (4, 1_000)] {
+        assert_eq!(rows(&world.activity("k", time, number)), []);
+    }
+    assert_eq!(world.base.looked_for_answered.take(), 0);
+    assert_eq!(rows(&world.activity("k", 59, 5)), [(Op::Upsert, 59)]);
+    // Only one of the two windows reaches as far.
+    assert_eq!(rows(&world.activity("k", 50, 6)), [(Op::Upsert, 50)]);
+    assert_eq!(rows(&world.activity("k", 49, 7)), [(Op::Upsert, 49); 2]);
+}
+
+#[test]
+fn late_activities_are_known_behind_a_restart() {
+    let mut world = World::new(None);
+    world.alert(1, "k", (0, 60), FAR);
+    world.marks(0, Some(60));
+    for number in 1..3 {
+        world.joiner = Joiner::open(&world.base, None).unwrap();
+        world.base.looked_for_answered.take();
+        assert_eq!(rows(&world.activity("k", 60, 10 * number)), []);
+        assert_eq!(world.base.looked_for_answered.take(), 1, "to learn where the windows end");
+        assert_eq!(rows(&world.activity("k", 59, number)), [(Op::Upsert, 59)]);
     }
 }

@@ -268,7 +268,7 @@ impl Metrics {
     }
 
     /// A batch of a partition was joined.
-    pub fn joined<B: DiskBytes>(&self, partition: i32, joiner: &mut Joiner, state: &B) {
+    pub fn joined(&self, partition: i32, joiner: &mut Joiner) {
         let counts = joiner.take_counts();
         for (outcome, count) in [
             ("activity_stored", counts.activities),
@@ -292,9 +292,13 @@ impl Metrics {
                 .with_label_values(&[&partition])
                 .set(watermark.to_wall().0 / 1000);
         }
+    }
+
+    /// How large a partition's state is. To be told now and then: a store asks all its tables for it.
+    pub fn holds(&self, partition: i32, state: &impl DiskBytes) {
         if let Some(bytes) = state.disk_bytes() {
             self.state_bytes
-                .with_label_values(&[&partition])
+                .with_label_values(&[&partition.to_string()])
                 .set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
     }

@@ -1,37 +1,28 @@
-//! JOIN over Kafka: repartition topic in, joined rows, summaries and dead letters out.
-//!
-//! The order of effects, for each slice of one partition's log: apply in memory, send, wait until all of it is acknowledged (or, exactly
-//! once, commit it together with the position), write state and position in one step, and only then, at least once, have the group
-//! record the position. The state is never ahead of what went out. It may be behind, on disk by up to a minute: then the same
-//! outputs are made again, in silence up to the position that is on record or noted here, and from there on they are sent, the same bytes
-//! under the same ids.
+//! JOIN over Kafka: repartition topic in, joined rows, summaries and dead letters out. What is done with them, in which order, is a slice's (`join_slice`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
-use tracing::field::Empty;
 
 use super::attendance::Attendance;
 use super::join_assignment::Context;
 use super::join_output::Out;
+use super::join_slice::{Carried, Inbox, slice};
 use super::next_close::NextClose;
-use super::owners::{Owner, Owners};
+use super::owners::Owners;
 use super::pace::Pace;
 use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
 use crate::join::{Limit, Outbox};
 use crate::kafka::clients::{self, Logged};
-use crate::kafka::digest::digest;
 use crate::kafka::{self, topics};
-use crate::log::LogRecord;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::store::{Base as _, Table, Txn, keys};
 
 /// Log records that wait to be applied, at the most.
 const INBOX: usize = 2_000;
@@ -70,21 +61,6 @@ struct Work<'d> {
     reported: Instant,
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
-}
-
-/// The log records of one partition that have been read and not applied.
-#[derive(Default)]
-struct Inbox<'m> {
-    messages: VecDeque<BorrowedMessage<'m>>,
-    bytes: usize,
-    halted: bool,
-}
-
-/// Whether what was begun was carried through, or the time to stop or other owners had come before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Carried {
-    Through,
-    Off,
 }
 
 impl<'c> Join<'c> {
@@ -296,8 +272,7 @@ impl Work<'_> {
             if owner.transactions.is_some() {
                 self.pace.done(began.elapsed());
             }
-            owner.next_close = owner.joiner.next_close(&owner.base)?;
-            self.metrics.joined(partition, &mut owner.joiner, &owner.base);
+            self.metrics.joined(partition, &mut owner.joiner);
             // A replay goes over what is on record already: the record never goes back.
             if owner.joiner.position() > owner.recorded && !consumer.context().is_changed() {
                 consumer.context().emitted(partition, owner.joiner.position());
@@ -330,11 +305,12 @@ impl Work<'_> {
         Ok(halted.map_err(|cause| consumer.context().read_error(cause))?)
     }
 
-    /// Puts on the group's record how far the output has gone out, where it has moved.
+    /// Puts on the group's record how far the output has gone out, where it has moved, and on the metrics how large the states are.
     fn record(&mut self, consumer: &BaseConsumer<Context>, mode: CommitMode) -> Result<(), Error> {
         self.recorded = clock::start();
         consumer.context().record(consumer, mode);
         for owner in self.owners.iter_mut() {
+            self.metrics.holds(owner.partition, &owner.base);
             if owner.joiner.position() > owner.recorded {
                 self.out.commit(owner, consumer)?;
             }
@@ -391,81 +367,6 @@ impl Work<'_> {
             }
         }
     }
-}
-
-impl<'m> Inbox<'m> {
-    fn push(&mut self, message: BorrowedMessage<'m>) {
-        self.bytes += message.payload_len();
-        self.messages.push_back(message);
-    }
-
-    fn pop(&mut self) -> Option<BorrowedMessage<'m>> {
-        let message = self.messages.pop_front()?;
-        self.bytes -= message.payload_len();
-        Some(message)
-    }
-}
-
-/// Applies log records of one partition, one after another, until the outbox is full or there are no more; sends what follows from
-/// them, and writes the state behind it.
-fn slice(
-    owner: &mut Owner,
-    inbox: &mut Inbox<'_>,
-    outbox: &mut Outbox,
-    out: &mut Out,
-    settings: [u8; 32],
-    attendance: &mut Attendance<'_, '_>,
-    consumer: &BaseConsumer<Context>,
-) -> Result<Carried, Error> {
-    let span = tracing::debug_span!("join.slice", partition = owner.partition, records = Empty, outputs = Empty).entered();
-    let mut txn = Txn::new(&owner.base);
-    let mut last = None;
-    let mut records = 0_u64;
-    while owner.joiner.step(&mut txn, outbox)?
-        && !outbox.is_full()
-        && let Some(message) = inbox.pop()
-    {
-        let bytes = message.payload().unwrap_or_default();
-        let record = LogRecord::decode(bytes).map_err(|cause| Error::Log {
-            partition: message.partition(),
-            offset: message.offset(),
-            cause,
-        })?;
-        if let LogRecord::Marks(marks) = &record
-            && marks.settings != settings
-        {
-            return Err(Error::OtherSettings {
-                topic: message.topic().to_owned(),
-                partition: message.partition(),
-                offset: message.offset(),
-            });
-        }
-        owner.joiner.begin(message.offset(), record, &mut txn)?;
-        last = Some(message);
-        records += 1;
-    }
-    if let Some(last) = last {
-        let digest = digest(&last);
-        txn.put(Table::Meta, keys::LAST.to_vec(), digest.to_vec());
-        owner.last = Some((last.offset(), digest));
-    }
-    owner.joiner.save(&mut txn)?;
-    let changes = txn.into_batch();
-    let speaks = !outbox.is_empty();
-    span.record("records", records);
-    span.record("outputs", outbox.len());
-    if !tracing::debug_span!("join.deliver").in_scope(|| out.deliver(outbox, owner, attendance))? {
-        // At least once what was sent is sent again by whoever is next, under the same ids; exactly once it never counts.
-        return Ok(Carried::Off);
-    }
-    if owner.transactions.as_ref().is_some_and(|transactions| transactions.is_open()) {
-        tracing::debug_span!("join.commit").in_scope(|| out.commit(owner, consumer))?;
-    }
-    if speaks && owner.joiner.position() > owner.emitted {
-        owner.note_emitted()?;
-    }
-    tracing::debug_span!("join.write").in_scope(|| owner.base.write(changes))?;
-    Ok(Carried::Through)
 }
 
 /// The log does not hold any more, or not yet again, what is to be read next.

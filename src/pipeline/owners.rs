@@ -252,11 +252,11 @@ impl<'d> Owners<'d> {
         }
         let owner = Owner {
             partition,
+            next_close: joiner.next_close(&base)?,
             joiner,
             base,
             emitted: Position::default(),
             recorded: Position::default(),
-            next_close: None,
             silent: 0,
             end: 0,
             heard: clock::start(),

@@ -145,6 +145,24 @@ pub fn answered_behind(key: &Key, time: EventTime, after: Option<&[u8]>) -> Span
     Span { from, to }
 }
 
+/// Every answered alert's key.
+pub fn all_answered() -> Span {
+    Span {
+        from: Vec::new(),
+        // Behind every key, which begins with the four bytes of a length.
+        to: vec![0xff; 5],
+    }
+}
+
+/// The end of the window of an answered key.
+pub fn answered_end(bytes: &[u8]) -> Result<EventTime, Error> {
+    let damaged = || Error::Damaged { what: "answered alert" };
+    let (_, rest) = pull_text(bytes).ok_or_else(damaged)?;
+    let (_, rest) = pull_text(rest).ok_or_else(damaged)?;
+    let end = rest.first_chunk().ok_or_else(damaged)?;
+    Ok(EventTime::from_ticks(from_number(*end)))
+}
+
 /// The alert of an answered key.
 pub fn answered_alert(key: &Key, bytes: &[u8]) -> Result<AlertId, Error> {
     let rest = bytes.get(length(key) + TIME..).unwrap_or_default();
@@ -278,6 +296,12 @@ fn push_text(bytes: &mut Vec<u8>, text: &Text) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
+/// A text with its length before it, and what is behind it.
+fn pull_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
 fn push_key(bytes: &mut Vec<u8>, key: &Key) {
     push_text(bytes, &key.tenant);
     push_text(bytes, &key.correlation_id);
@@ -293,10 +317,7 @@ fn push_alert(bytes: &mut Vec<u8>, id: &AlertId) {
 }
 
 fn pull_alert(bytes: &[u8]) -> Result<AlertId, Error> {
-    let damaged = || Error::Damaged { what: "alert id" };
-    let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| damaged())?;
-    let (tenant, id) = rest.split_at_checked(length).ok_or_else(damaged)?;
+    let (tenant, id) = pull_text(bytes).ok_or(Error::Damaged { what: "alert id" })?;
     Ok(AlertId {
         tenant: tenant.to_vec().into(),
         system_alert_id: id.to_vec().into(),
@@ -346,6 +367,9 @@ mod tests {
             let span = answered_behind(&key, at(time), None);
             prop_assert_eq!(span.from <= bytes && bytes < span.to, to > time || (to == i64::MAX && time == i64::MAX));
             prop_assert_eq!(&answered_alert(&key, &bytes).unwrap(), &id);
+            prop_assert_eq!(answered_end(&bytes).unwrap(), at(to));
+            let all = all_answered();
+            prop_assert!(all.from <= bytes && bytes < all.to);
             let timer_key = timer(Timer::Close, to, &id);
             let due = timers_until(Timer::Close, time);
             prop_assert_eq!(due.from <= timer_key && timer_key < due.to, to <= time);
@@ -379,6 +403,7 @@ mod tests {
     fn damaged_keys_are_errors() {
         assert!(activity_parts(&[0; 39]).is_err());
         assert!(timer_alert(&[1, 2]).is_err());
+        assert!(answered_end(&[0, 0, 0, 1, 0]).is_err());
         assert!(day_of(&[1]).is_err());
     }
 }

@@ -130,6 +130,13 @@ pub struct Batch {
     pub changes: [std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>; 6],
 }
 
+impl Batch {
+    /// Whether anything in `table` changes.
+    pub fn touches(&self, table: Table) -> bool {
+        !self.changes[table.index()].is_empty() || self.removed.iter().any(|(removed, _)| *removed == table)
+    }
+}
+
 /// Ordered tables that can be read.
 pub trait Reads {
     /// The value of `key`.

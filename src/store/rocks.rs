@@ -101,7 +101,7 @@ impl Rocks {
     }
 
     fn prepare(&self, batch: &Batch) -> Result<WriteBatch, Error> {
-        let mut write = WriteBatch::default();
+        let mut write = WriteBatch::with_capacity_bytes(room(batch));
         for (table, span) in &batch.removed {
             write.delete_range_cf(self.family(*table)?, &span.from, &span.to);
         }
@@ -136,6 +136,15 @@ impl Drop for Rocks {
         }
         tracing::warn!(path = %self.path.display(), "the store is still being read; it stays open for that long");
     }
+}
+
+/// Bytes that RocksDB takes at the most to write a batch down; it would grow to them in steps and copy the rows at each.
+fn room(batch: &Batch) -> usize {
+    /// What stands around a change: its kind, its table, and two lengths.
+    const AROUND: usize = 16;
+    let value = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+    let changes = batch.changes.iter().flatten();
+    changes.map(|(key, changed)| AROUND + key.len() + value(changed)).sum()
 }
 
 /// Bytes of the tables on disk.

@@ -1,0 +1,116 @@
+//! One slice of one partition's log.
+//!
+//! The order of effects: apply in memory, send, wait until all of it is acknowledged (or, exactly once, commit it together with the
+//! position), write state and position in one step, and only then, at least once, have the group record the position. The state is never
+//! ahead of what went out. It may be behind, on disk by up to a minute: then the same outputs are made again, in silence up to the
+//! position that is on record or noted here, and from there on they are sent, the same bytes under the same ids.
+
+use std::collections::VecDeque;
+
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::message::{BorrowedMessage, Message as _};
+use tracing::field::Empty;
+
+use super::Error;
+use super::attendance::Attendance;
+use super::join_assignment::Context;
+use super::join_output::Out;
+use super::owners::Owner;
+use crate::join::Outbox;
+use crate::kafka::digest::digest;
+use crate::log::LogRecord;
+use crate::store::{Base as _, Table, Txn, keys};
+
+/// The log records of one partition that have been read and not applied.
+#[derive(Default)]
+pub(super) struct Inbox<'m> {
+    pub(super) messages: VecDeque<BorrowedMessage<'m>>,
+    pub(super) bytes: usize,
+    pub(super) halted: bool,
+}
+
+/// Whether what was begun was carried through, or the time to stop or other owners had come before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Carried {
+    Through,
+    Off,
+}
+
+impl<'m> Inbox<'m> {
+    pub(super) fn push(&mut self, message: BorrowedMessage<'m>) {
+        self.bytes += message.payload_len();
+        self.messages.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<BorrowedMessage<'m>> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.payload_len();
+        Some(message)
+    }
+}
+
+/// Applies log records of one partition, one after another, until the outbox is full or there are no more; sends what follows from
+/// them, and writes the state behind it.
+pub(super) fn slice(
+    owner: &mut Owner,
+    inbox: &mut Inbox<'_>,
+    outbox: &mut Outbox,
+    out: &mut Out,
+    settings: [u8; 32],
+    attendance: &mut Attendance<'_, '_>,
+    consumer: &BaseConsumer<Context>,
+) -> Result<Carried, Error> {
+    let span = tracing::debug_span!("join.slice", partition = owner.partition, records = Empty, outputs = Empty).entered();
+    let mut txn = Txn::new(&owner.base);
+    let mut last = None;
+    let mut records = 0_u64;
+    while owner.joiner.step(&mut txn, outbox)?
+        && !outbox.is_full()
+        && let Some(message) = inbox.pop()
+    {
+        let bytes = message.payload().unwrap_or_default();
+        let record = LogRecord::decode(bytes).map_err(|cause| Error::Log {
+            partition: message.partition(),
+            offset: message.offset(),
+            cause,
+        })?;
+        if let LogRecord::Marks(marks) = &record
+            && marks.settings != settings
+        {
+            return Err(Error::OtherSettings {
+                topic: message.topic().to_owned(),
+                partition: message.partition(),
+                offset: message.offset(),
+            });
+        }
+        owner.joiner.begin(message.offset(), record, &mut txn)?;
+        last = Some(message);
+        records += 1;
+    }
+    if let Some(last) = last {
+        let digest = digest(&last);
+        txn.put(Table::Meta, keys::LAST.to_vec(), digest.to_vec());
+        owner.last = Some((last.offset(), digest));
+    }
+    owner.joiner.save(&mut txn)?;
+    let changes = txn.into_batch();
+    let sets_timers = changes.touches(Table::Timers);
+    let speaks = !outbox.is_empty();
+    span.record("records", records);
+    span.record("outputs", outbox.len());
+    if !tracing::debug_span!("join.deliver").in_scope(|| out.deliver(outbox, owner, attendance))? {
+        // At least once what was sent is sent again by whoever is next, under the same ids; exactly once it never counts.
+        return Ok(Carried::Off);
+    }
+    if owner.transactions.as_ref().is_some_and(|transactions| transactions.is_open()) {
+        tracing::debug_span!("join.commit").in_scope(|| out.commit(owner, consumer))?;
+    }
+    if speaks && owner.joiner.position() > owner.emitted {
+        owner.note_emitted()?;
+    }
+    tracing::debug_span!("join.write").in_scope(|| owner.base.write(changes))?;
+    if sets_timers {
+        owner.next_close = owner.joiner.next_close(&owner.base)?;
+    }
+    Ok(Carried::Through)
+}

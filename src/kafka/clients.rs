@@ -30,8 +30,11 @@ where
     // The default makes a consumer wait a second when its queue is full for a moment: a third of the rate.
     let serves_well = [
         ("fetch.queue.backoff.ms", "10"),
-        ("queued.max.messages.kbytes", "65536"),
+        ("queued.max.messages.kbytes", "32768"),
         ("fetch.message.max.bytes", "4194304"),
+        // Many partitions together would fill the default of 50 MiB. The C library maps room as large as that anew for each answer, which
+        // costs more than to read it.
+        ("fetch.max.bytes", "16777216"),
         ("fetch.wait.max.ms", "100"),
         // For so long the partitions of an instance that died wait for it to come back, before others take them over.
         ("session.timeout.ms", "15000"),

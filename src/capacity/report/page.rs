@@ -283,7 +283,7 @@ fn words() -> Markup {
     let word = |name: &str, text: &str| html! { dt { (name) } dd { (text) } };
     html! {
         dl.words {
-            (word("Sustained", "Over the whole hold the lag did not grow beyond its noise, the 99th percentile of the close latency and the memory stayed within their limits, the broker refused nothing, and the answer was exact."))
+            (word("Sustained", "Over the whole hold the lag did not grow beyond its noise, the 99th percentile of the close latency and the memory stayed within their limits, the broker refused nothing, and the answer was exact. Where processors are killed or the load changes, answers come late and the lag rises: there neither counts."))
             (word("Offered, read", "Messages that were due by the schedule, and messages that the processor had read, in the hold. A message is one record."))
             (word("Close latency", "From when the message was due that raised the watermark past an alert's end, to when each of its rows was read back from the output topic. It counts from the schedule, so a message that had to wait counts with its waiting."))
             (word("Ingest latency", "From when an activity with a correlation id was due, to when it was read back from the repartition topic."))

@@ -4,11 +4,10 @@
 //! behind the end of every answered window lies in none of them. That end is no part of the state: whoever does not know it yet goes over
 //! the table, once.
 
+use super::state;
 use crate::record::{AlertId, Key};
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, Window};
-
-use super::state;
 
 /// Behind every window that has been answered, once anybody has asked.
 #[derive(Default, Debug)]

@@ -119,11 +119,7 @@ pub fn alert(id: &AlertId) -> Vec<u8> {
 
 /// Every alert's key.
 pub fn alerts() -> Span {
-    Span {
-        from: Vec::new(),
-        // Behind every alert id, which begins with the four bytes of a length.
-        to: vec![0xff; 5],
-    }
+    texts()
 }
 
 /// `key | end of window | alert`.
@@ -147,11 +143,7 @@ pub fn answered_behind(key: &Key, time: EventTime, after: Option<&[u8]>) -> Span
 
 /// Every answered alert's key.
 pub fn all_answered() -> Span {
-    Span {
-        from: Vec::new(),
-        // Behind every key, which begins with the four bytes of a length.
-        to: vec![0xff; 5],
-    }
+    texts()
 }
 
 /// The end of the window of an answered key.
@@ -294,6 +286,15 @@ fn push_text(bytes: &mut Vec<u8>, text: &Text) {
     let length = u32::try_from(text.as_bytes().len()).unwrap_or(u32::MAX);
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(text.as_bytes());
+}
+
+/// Every key that begins with a text.
+fn texts() -> Span {
+    Span {
+        from: Vec::new(),
+        // Behind the four bytes of every length.
+        to: vec![0xff; 5],
+    }
 }
 
 /// A text with its length before it, and what is behind it.

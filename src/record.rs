@@ -112,6 +112,18 @@ pub struct Activity<'a> {
     pub row: Cow<'a, [u8]>,
 }
 
+impl Activity<'_> {
+    /// Returns the same with a row of its own.
+    pub fn into_owned(self) -> Activity<'static> {
+        Activity {
+            key: self.key,
+            time: self.time,
+            id: self.id,
+            row: Cow::Owned(self.row.into_owned()),
+        }
+    }
+}
+
 /// One version of an alert.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Alert<'a> {
@@ -126,4 +138,17 @@ pub struct Alert<'a> {
     /// The SecurityAlert row: one JSON object on one line.
     #[serde(borrow, with = "serde_bytes")]
     pub row: Cow<'a, [u8]>,
+}
+
+impl Alert<'_> {
+    /// Returns the same with a row of its own.
+    pub fn into_owned(self) -> Alert<'static> {
+        Alert {
+            id: self.id,
+            version: self.version,
+            key: self.key,
+            window: self.window,
+            row: Cow::Owned(self.row.into_owned()),
+        }
+    }
 }

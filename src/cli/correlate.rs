@@ -300,10 +300,18 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
     let others: u64 = totals.other_tables.values().sum();
     let dead: u64 = totals.dead_letters.values().sum();
     let activities = totals.activities + totals.timeless;
-    let records = activities + totals.alerts + others + dead;
+    let records = activities + totals.alerts + others + totals.ignored + dead;
+    let unreadable = match totals.unreadable {
+        0 => String::new(),
+        count => format!(", {} unreadable", grouped(count)),
+    };
+    let ignored = match totals.ignored {
+        0 => String::new(),
+        count => format!(", {} ignored", grouped(count)),
+    };
     let rate = records as f64 / took.as_secs_f64().max(0.001);
     say(&format!(
-        "{} activities ({} with a key, {} of those delivered again), {} alert versions, {} records of other tables{}; {} pairs; {} dead letters{}; {:.1} s, {} records/s",
+        "{} activities ({} with a key, {} of those delivered again{unreadable}), {} alert versions, {} records of other tables{}{ignored}; {} pairs; {} dead letters{}; {:.1} s, {} records/s",
         grouped(activities),
         grouped(totals.keyed),
         grouped(totals.duplicates),
@@ -318,6 +326,12 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
     ));
     if dead > 0 && args.dead_letters.is_none() {
         say("warning: records that could not be used were left out; --dead-letters FILE keeps them, with the reason");
+    }
+    if totals.unreadable > 0 {
+        say(&format!(
+            "warning: RawEventData of {} activities holds no JSON object, so no key was found in it: see what cuts it or writes it otherwise on its way",
+            grouped(totals.unreadable)
+        ));
     }
     if totals.empty_windows > 0 {
         say(&format!(

@@ -1,4 +1,4 @@
-//! `[correlation]`, `[tenants]` and `input.identity`: what [`decode`](crate::decode) reads.
+//! `[correlation]`, `[alert]`, `[tenants]`, `input.identity` and `input.ignore`: what [`decode`](crate::decode) reads.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,19 +6,21 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::reader::Reader;
-use crate::decode::{Identity, KeyPath, Path, Settings, Tenants};
+use crate::decode::{AlertColumns, Identity, Ignore, KeyPath, Path, Settings, Tenants};
 use crate::time::{Bounds, Widening};
 
 /// Reads the settings that say what joins with what.
 pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
-    let times = reader.texts("correlation.activity_time");
     Settings {
         activity_key: key_paths(reader, "correlation.activity_key"),
-        activity_time: times
-            .iter()
-            .map(|text| path(reader, "correlation.activity_time", text))
-            .collect(),
+        activity_time: paths(reader, "correlation.activity_time"),
         alert_key: key_paths(reader, "correlation.alert_key"),
+        alert: AlertColumns {
+            id: paths(reader, "alert.id"),
+            version: paths(reader, "alert.version"),
+            start: paths(reader, "alert.start"),
+            end: paths(reader, "alert.end"),
+        },
         ignore_case: reader.boolean("correlation.ignore_case"),
         widening: Widening {
             bounds: reader.choice(
@@ -33,7 +35,47 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
             &[("content", Identity::Content), ("report_id", Identity::ReportId)],
         ),
         tenants: tenants(reader),
+        ignore: ignore(reader),
     }
+}
+
+fn paths(reader: &mut Reader<'_>, key: &str) -> Vec<Path> {
+    let texts = reader.texts(key);
+    texts.iter().map(|text| path(reader, key, text)).collect()
+}
+
+/// Reads `[[input.ignore]]`.
+fn ignore(reader: &mut Reader<'_>) -> Vec<Ignore> {
+    const KEY: &str = "input.ignore";
+    const EXAMPLE: &str = "write { path = \"type\", values = [\"heartbeat\"] }";
+    let list = reader
+        .value(KEY)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let mut read = Vec::with_capacity(list.len());
+    for entry in list.iter().filter_map(Value::as_table) {
+        if let Some(name) = entry.keys().find(|name| !matches!(name.as_str(), "path" | "values")) {
+            reader.wrong(KEY, format!("an entry has {name:?}, which there is not"), EXAMPLE);
+        }
+        let texts = |value: &Value| -> Option<Vec<String>> {
+            value
+                .as_array()?
+                .iter()
+                .map(|text| text.as_str().map(str::to_owned))
+                .collect()
+        };
+        let values = entry.get("values").and_then(texts).unwrap_or_default();
+        match entry.get("path").and_then(Value::as_str) {
+            Some(text) if !values.is_empty() => read.push(Ignore {
+                path: path(reader, KEY, text),
+                values,
+            }),
+            Some(_) => reader.wrong(KEY, "an entry has no values, which are a list of strings", EXAMPLE),
+            None => reader.wrong(KEY, "an entry has no path", EXAMPLE),
+        }
+    }
+    read
 }
 
 fn key_paths(reader: &mut Reader<'_>, key: &str) -> Vec<KeyPath> {

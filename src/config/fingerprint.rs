@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Config;
 use super::units::print_duration;
-use crate::decode::{Identity, KeyPath, Path};
+use crate::decode::{AlertColumns, Identity, KeyPath, Path};
 use crate::time::Bounds;
 
 /// The settings that state depends on: the path of each key and its value, spelled so that equal settings are equal strings.
@@ -60,6 +60,18 @@ pub(super) fn of(config: &Config) -> StateSettings {
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     );
+    // Left out where it is the default, so that a state that was made before these keys were there goes on.
+    let (alert, default) = (&decode.alert, AlertColumns::default());
+    for (key, paths, default) in [
+        ("alert.id", &alert.id, default.id),
+        ("alert.version", &alert.version, default.version),
+        ("alert.start", &alert.start, default.start),
+        ("alert.end", &alert.end, default.end),
+    ] {
+        if *paths != default {
+            entries.insert(key.to_owned(), list(paths.iter().map(path)));
+        }
+    }
     for (entra, workspace) in decode.tenants.iter().flat_map(|tenants| tenants.iter()) {
         entries.insert(format!("tenants.{entra}"), quoted(workspace));
     }
@@ -67,7 +79,7 @@ pub(super) fn of(config: &Config) -> StateSettings {
 }
 
 fn path(path: &Path) -> String {
-    quoted(&path.keys().join("."))
+    quoted(&path.to_string())
 }
 
 fn key_path(entry: &KeyPath) -> String {
@@ -95,6 +107,20 @@ mod tests {
         build::config(Some(("test.toml", file)), &BTreeMap::new())
             .unwrap()
             .state_fingerprint()
+    }
+
+    #[test]
+    fn columns_of_alerts_count_where_they_are_not_the_default() {
+        let default = settings("alert.end = [\"EndTime\", \"EndTimeUtc\"]");
+        assert_eq!(default, settings(""));
+        let other = settings("alert.end = [\"EndTime\"]\nalert.id = [\"Alert.Id\"]");
+        assert_eq!(
+            settings("").difference(&other),
+            [
+                "alert.end is not set here and [\"EndTime\"] in the state",
+                "alert.id is not set here and [\"Alert.Id\"] in the state"
+            ]
+        );
     }
 
     #[test]

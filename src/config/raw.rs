@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Texts,
     /// A list of strings and of tables `{ path, strip_prefix }`.
     KeyPaths,
+    /// A list of tables `{ path, values }`.
+    Ignore,
     /// A table of librdkafka's properties. Names may be quoted, or dotted keys of nested tables.
     Properties,
     /// A table of Entra tenant ids and workspace ids.
@@ -45,6 +47,7 @@ impl Kind {
             Self::Boolean => "write true or false",
             Self::Texts => "write a list of strings, such as [\"one\", \"two\"]",
             Self::KeyPaths => "write a list such as [\"AlertType\", { path = \"VendorOriginalId\", strip_prefix = \"dl\" }]",
+            Self::Ignore => "write a list of tables, such as [{ path = \"type\", values = [\"heartbeat\"] }]",
             Self::Properties => "write a table of librdkafka's properties, such as { \"security.protocol\" = \"SSL\" }",
             Self::Tenants => "write a table of \"<entra tenant id>\" = \"<workspace id>\"",
         }
@@ -72,6 +75,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("input.start", Kind::Time),
     ("input.identity", Kind::Text),
     ("input.on_lost_offsets", Kind::Text),
+    ("input.ignore", Kind::Ignore),
     ("correlation.activity_key", Kind::KeyPaths),
     ("correlation.activity_time", Kind::Texts),
     ("correlation.alert_key", Kind::KeyPaths),
@@ -79,6 +83,10 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("correlation.bounds", Kind::Text),
     ("correlation.before", Kind::Duration),
     ("correlation.after", Kind::Duration),
+    ("alert.id", Kind::Texts),
+    ("alert.version", Kind::Texts),
+    ("alert.start", Kind::Texts),
+    ("alert.end", Kind::Texts),
     ("tenants", Kind::Tenants),
     ("repartition.topic", Kind::Text),
     ("repartition.partitions", Kind::Integer),
@@ -268,6 +276,7 @@ fn has_shape(kind: Kind, is_entry: bool, value: &Value) -> bool {
         Kind::Boolean => value.is_bool(),
         Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_str)),
         Kind::KeyPaths => value.as_array().is_some_and(|list| list.iter().all(is_path)),
+        Kind::Ignore => value.as_array().is_some_and(|list| list.iter().all(Value::is_table)),
         Kind::Properties => is_entry && (value.is_str() || value.is_integer() || value.is_float() || value.is_bool()),
         Kind::Tenants => is_entry && value.is_str(),
     }
@@ -281,7 +290,9 @@ fn wrong_type(path: &str, kind: Kind, is_entry: bool, value: &Value, origin: &Or
         Value::Float(_) => "is a number with a fraction",
         Value::Boolean(_) => "is a boolean",
         Value::Datetime(_) => "is a time",
-        Value::Array(_) if matches!(kind, Kind::Texts | Kind::KeyPaths) => "is a list with an entry of another type",
+        Value::Array(_) if matches!(kind, Kind::Texts | Kind::KeyPaths | Kind::Ignore) => {
+            "is a list with an entry of another type"
+        }
         Value::Array(_) => "is a list",
         Value::Table(_) => "is a table",
     };

@@ -1,10 +1,13 @@
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 
+use super::envelope::says_something;
 use super::key::{KeyReader, places};
 use super::reject::{Fault, Reason};
 use super::value::{First, Paths, Room, text, time};
 use super::{Decoded, Identity, Path, Settings, content_hash, is_service_column};
-use crate::json::{Cursor, MAX_DEPTH, TooDeep, depth, one_line};
+use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth, one_line, unescape};
 use crate::record::{Activity, ActivityId, Key, Text};
 use crate::time::EventTime;
 
@@ -14,6 +17,9 @@ const REPORT_ID_DOMAIN: &[u8] = b"alerttrail activity by report id\n";
 /// Reads rows of CloudAppEvents.
 pub(super) struct ActivityReader {
     paths: Paths<Wanted>,
+    row_times: Paths<usize>,
+    /// Of each place of the time whether it lies in `RawEventData`.
+    is_inside: Vec<bool>,
     keys: KeyReader,
     identity: Identity,
     /// Whether identities are left out, as zeros.
@@ -27,7 +33,14 @@ enum Wanted {
     Key(usize),
     Time(usize),
     ReportId,
+    /// The record of the audit log that most paths lead into.
+    RawEventData,
 }
+
+/// The column with the record of the audit log.
+pub(super) const RAW_EVENT_DATA: &str = "RawEventData";
+/// The columns that say when a row came about, for rows whose activity has no time: it moves the watermark, and joins nothing.
+const ROW_TIMES: [&str; 2] = ["Timestamp", "TimeGenerated"];
 
 impl ActivityReader {
     pub(super) fn new(settings: &Settings) -> Self {
@@ -35,9 +48,14 @@ impl ActivityReader {
         let times = settings.activity_time.iter().zip((0..).map(Wanted::Time));
         let report_id = Path::new(["ReportId"]);
         let report_id = (settings.identity == Identity::ReportId).then_some((&report_id, Wanted::ReportId));
-        let time_places: Vec<String> = settings.activity_time.iter().map(|path| path.keys().join(".")).collect();
+        let raw_event_data = Path::new([RAW_EVENT_DATA]);
+        let raw_event_data = [(&raw_event_data, Wanted::RawEventData)];
+        let row_times = ROW_TIMES.map(|column| Path::new([column]));
+        let time_places: Vec<String> = settings.activity_time.iter().map(Path::to_string).collect();
         Self {
-            paths: Paths::new(keys.chain(times).chain(report_id)),
+            paths: Paths::new(keys.chain(times).chain(report_id).chain(raw_event_data)),
+            row_times: Paths::new(row_times.iter().zip(0..)),
+            is_inside: settings.activity_time.iter().map(is_inside).collect(),
             keys: KeyReader::new(&settings.activity_key, settings.ignore_case),
             identity: settings.identity,
             anonymous: false,
@@ -47,15 +65,19 @@ impl ActivityReader {
 
     pub(super) fn read<'a>(&self, row: &Cursor<'_, 'a>, tenant: &str, room: &mut Room) -> Result<Decoded<'a>, Fault> {
         let (mut correlation_id, mut times, mut report_id) = (First::new(), First::new(), Vec::new());
+        let mut raw_event_data = RawEventData::Unseen;
         self.paths.read(row.clone(), room, &mut |wanted, value| match wanted {
             Wanted::Key(place) => correlation_id.offer(*place, || self.keys.read(*place, value)),
-            Wanted::Time(place) => times.offer(*place, || (!matches!(value, b"null" | b"\"\"")).then(|| time(value))),
+            Wanted::Time(place) => times.offer(*place, || says_something(value).then(|| time(value))),
             Wanted::ReportId => report_id = text(value).unwrap_or_default().into_owned(),
+            Wanted::RawEventData => raw_event_data = RawEventData::of(value),
         });
         let Some(correlation_id) = correlation_id.found() else {
-            return Ok(Decoded::Unkeyed {
-                time: times.found().flatten(),
-            });
+            // A time that was found in it proves that it was opened.
+            if times.place().is_some_and(|place| self.is_inside.get(place) == Some(&true)) {
+                raw_event_data = RawEventData::Object;
+            }
+            return Ok(self.unkeyed(row, times.found(), raw_event_data, room));
         };
         let key = Key {
             tenant: Text::from(tenant),
@@ -74,6 +96,34 @@ impl ActivityReader {
             id,
             row: one_line(text),
         }))
+    }
+
+    /// Returns what an activity without a correlation id is.
+    fn unkeyed<'a>(
+        &self,
+        row: &Cursor<'_, '_>,
+        time: Option<Option<EventTime>>,
+        raw_event_data: RawEventData,
+        room: &mut Room,
+    ) -> Decoded<'a> {
+        let is_opened = match raw_event_data {
+            RawEventData::Unseen | RawEventData::Object => true,
+            RawEventData::Literal => holds_object(row, room),
+            RawEventData::Scalar => false,
+        };
+        let time = time.unwrap_or_else(|| self.row_time(row, room));
+        match is_opened {
+            true => Decoded::Unkeyed { time },
+            false => Decoded::Unreadable { time },
+        }
+    }
+
+    /// Returns the time that the row itself has, whatever the activity in it says.
+    fn row_time(&self, row: &Cursor<'_, '_>, room: &mut Room) -> Option<EventTime> {
+        let mut found = First::new();
+        self.row_times
+            .read(row.clone(), room, &mut |place, value| found.offer(*place, || time(value)));
+        found.found()
     }
 
     /// Of a row that has been read before, without looking at what is not hashed.
@@ -99,6 +149,56 @@ impl ActivityReader {
                 let error = format!("the activity has a correlation id but no time at {places}");
                 Err(Fault::new(Reason::MissingField, error))
             }
+        }
+    }
+}
+
+fn is_inside(path: &Path) -> bool {
+    path.keys().len() > 1 && path.keys().first().is_some_and(|key| key == RAW_EVENT_DATA)
+}
+
+/// What the column `RawEventData` holds.
+#[derive(Clone, Copy)]
+enum RawEventData {
+    /// There is none, or nothing in it.
+    Unseen,
+    Object,
+    /// A string, which may hold an object.
+    Literal,
+    /// What no audit record is.
+    Scalar,
+}
+
+impl RawEventData {
+    fn of(value: &[u8]) -> Self {
+        match value.first() {
+            Some(b'{') => Self::Object,
+            _ if !says_something(value) => Self::Unseen,
+            Some(b'"') => Self::Literal,
+            _ => Self::Scalar,
+        }
+    }
+}
+
+/// Whether the string in the column `RawEventData` holds an object, however often it was put into a string.
+fn holds_object(row: &Cursor<'_, '_>, room: &mut Room) -> bool {
+    let mut found = false;
+    let path = Path::new([RAW_EVENT_DATA]);
+    Paths::new([(&path, ())]).read(row.clone(), room, &mut |(), value| found = opens(value));
+    found
+}
+
+fn opens(literal: &[u8]) -> bool {
+    let mut literal = Cow::Borrowed(literal);
+    loop {
+        let Some(text) = unescape(&literal) else { return false };
+        if Index::default().read(&text).is_err() {
+            return false;
+        }
+        match text.trim_ascii().first() {
+            Some(b'{') => return true,
+            Some(b'"') => literal = Cow::Owned(text.trim_ascii().to_vec()),
+            _ => return false,
         }
     }
 }
@@ -171,7 +271,7 @@ mod tests {
         assert_eq!(activity.key.correlation_id, Text::from("Policy 1 "));
         assert!(activity.key.tenant.is_empty());
         assert_eq!(activity.time.to_string(), "2026-03-01T10:00:00.1234567Z");
-        assert!(matches!(activity.row, std::borrow::Cow::Borrowed(same) if same == row.as_bytes()));
+        assert!(matches!(activity.row, Cow::Borrowed(same) if same == row.as_bytes()));
     }
 
     #[test]
@@ -204,6 +304,54 @@ mod tests {
         assert_eq!(unkeyed(r#"{"RawEventData":"{}"}"#), None);
         let deep = format!(r#"{{"RawEventData":{{"x":{}{}}}}}"#, "[".repeat(500), "]".repeat(500));
         assert_eq!(unkeyed(&deep), None);
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_unreadable() {
+        let read = |raw: &str| {
+            let row = format!(r#"{{"Timestamp":"2026-03-01T10:00:00","RawEventData":{raw}}}"#);
+            match read_with(&Settings::default(), &row) {
+                Ok(Decoded::Unreadable { time: Some(_) }) => true,
+                Ok(Decoded::Unkeyed { time: Some(_) }) => false,
+                other => panic!("{other:?}"),
+            }
+        };
+        for raw in [
+            r#""{\"CreationTime\":\"2026-03-01T10:00:00\",\"Da""#,
+            r#""@{Operation=x}""#,
+            "7",
+            "[{}]",
+            r#""[]""#,
+            r#"" ""#,
+        ] {
+            assert!(read(raw), "{raw}");
+        }
+        for raw in [
+            r#""{}""#,
+            "{}",
+            r#""\" {} \"""#,
+            r#""{\"CreationTime\":\"2026-03-01T10:00:00\"}""#,
+            "null",
+            "\"\"",
+        ] {
+            assert!(!read(raw), "{raw}");
+        }
+    }
+
+    #[test]
+    fn without_a_time_of_the_activity_the_row_has_one() {
+        let time = |row: &str| match read_with(&Settings::default(), row) {
+            Ok(Decoded::Unkeyed { time }) => time.map(|time| time.to_string()),
+            other => panic!("{other:?}"),
+        };
+        let first = Some("2026-03-01T10:00:00.0000000Z".to_owned());
+        let both = r#""TimeGenerated":"2026-03-01T11:00:00","Timestamp":"2026-03-01T10:00:00""#;
+        assert_eq!(time(&format!(r#"{{"RawEventData":{{"CreationTime":null}},{both}}}"#)), first);
+        assert_eq!(time(r#"{"RawEventData":{},"TimeGenerated":"2026-03-01T10:00:00"}"#), first);
+        let invalid = format!(r#"{{"RawEventData":{{"CreationTime":"yesterday"}},{both}}}"#);
+        assert_eq!(time(&invalid), None, "a time that is there, but is none, is not passed over");
+        let keyed = format!(r#"{{"RawEventData":{{"Data":{{"cid":"x"}}}},{both}}}"#);
+        assert_eq!(read_with(&Settings::default(), &keyed).unwrap_err(), Reason::MissingField);
     }
 
     #[test]

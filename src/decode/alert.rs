@@ -1,7 +1,8 @@
+use super::envelope::says_something;
 use super::key::{KeyReader, places};
 use super::reject::{Fault, Reason};
 use super::value::{First, Paths, Room, text, time};
-use super::{Path, Settings, content_hash, is_service_column};
+use super::{AlertColumns, Path, Settings, content_hash, is_service_column};
 use crate::json::{Cursor, one_line};
 use crate::record::{Alert, AlertId, Key, Text, Version};
 use crate::time::{EventTime, Widening, Window};
@@ -9,48 +10,65 @@ use crate::time::{EventTime, Widening, Window};
 /// Reads rows of SecurityAlert.
 pub(super) struct AlertReader {
     paths: Paths<Wanted>,
+    /// The paths to the id alone.
+    id: Paths<usize>,
     keys: KeyReader,
     widening: Widening,
+    /// For people: where each column may be.
+    places: [String; 4],
 }
 
-/// What a path leads to.
+/// What a path leads to, with its place in the order of fallbacks.
 enum Wanted {
-    SystemAlertId,
-    /// By its place in [`TIMES`].
-    Time(usize),
-    /// By its place in the order of fallbacks.
+    Id(usize),
+    /// The column, by its place in [`TIMES`].
+    Time(usize, usize),
     Key(usize),
 }
 
-const TIMES: [&str; 3] = ["TimeGenerated", "StartTime", "EndTime"];
+/// The columns that hold times, as they are called in `[alert]`.
+const TIMES: [&str; 3] = ["version", "start", "end"];
 
 impl AlertReader {
     pub(super) fn new(settings: &Settings) -> Self {
-        let id = Path::new(["SystemAlertId"]);
-        let times = TIMES.map(|column| Path::new([column]));
+        let AlertColumns { id, version, start, end } = &settings.alert;
+        let times = [version, start, end]
+            .into_iter()
+            .enumerate()
+            .flat_map(|(column, paths)| paths.iter().zip((0..).map(move |place| Wanted::Time(column, place))));
         let keys = places(&settings.alert_key).map(|(path, place)| (path, Wanted::Key(place)));
-        let fixed = times
-            .iter()
-            .zip((0..).map(Wanted::Time))
-            .chain([(&id, Wanted::SystemAlertId)]);
+        let ids = id.iter().zip((0..).map(Wanted::Id));
         Self {
-            paths: Paths::new(fixed.chain(keys)),
+            paths: Paths::new(times.chain(ids).chain(keys)),
+            id: Paths::new(id.iter().zip(0..)),
             keys: KeyReader::new(&settings.alert_key, settings.ignore_case),
             widening: settings.widening,
+            places: [version, start, end, id].map(|paths| listed(paths)),
         }
     }
 
+    /// Whether a row has the id of an alert.
+    pub(super) fn has_id(&self, row: &Cursor<'_, '_>, room: &mut Room) -> bool {
+        let mut found = false;
+        self.id
+            .read(row.clone(), room, &mut |_, value| found |= scalar(value).is_some());
+        found
+    }
+
     pub(super) fn read<'a>(&self, row: &Cursor<'_, 'a>, tenant: &str, room: &mut Room) -> Result<Alert<'a>, Fault> {
-        let (mut system_alert_id, mut correlation_id, mut times) = (None, First::new(), [Err(Reason::MissingField); 3]);
+        let (mut system_alert_id, mut correlation_id) = (First::new(), First::new());
+        let mut times = [const { First::new() }; 3];
         self.paths.read(row.clone(), room, &mut |wanted, value| match wanted {
-            Wanted::SystemAlertId => system_alert_id = scalar(value),
-            Wanted::Time(place) if value != b"null" => times[*place] = time(value).ok_or(Reason::InvalidTime),
-            Wanted::Time(_) => {}
+            Wanted::Id(place) => system_alert_id.offer(*place, || scalar(value)),
+            Wanted::Time(column, place) => {
+                times[*column].offer(*place, || says_something(value).then(|| time(value)));
+            }
             Wanted::Key(place) => correlation_id.offer(*place, || self.keys.read(*place, value)),
         });
-        let system_alert_id =
-            system_alert_id.ok_or_else(|| Fault::new(Reason::MissingField, "the alert has no SystemAlertId"))?;
-        let [time_generated, start, end] = valid(times)?;
+        let system_alert_id = system_alert_id
+            .found()
+            .ok_or_else(|| self.missing("id", &self.places[TIMES.len()]))?;
+        let [time_generated, start, end] = self.valid(times.map(First::found))?;
         let hash = content_hash(row.clone(), &is_service_column, room)?;
         Ok(Alert {
             id: AlertId {
@@ -66,6 +84,29 @@ impl AlertReader {
             row: one_line(row.clone().value()),
         })
     }
+
+    fn valid(&self, times: [Option<Option<EventTime>>; 3]) -> Result<[EventTime; 3], Fault> {
+        let mut valid = [EventTime::FIRST; 3];
+        for (column, (valid, time)) in valid.iter_mut().zip(times).enumerate() {
+            let (setting, places) = (TIMES[column], &self.places[column]);
+            *valid = time.ok_or_else(|| self.missing(setting, places))?.ok_or_else(|| {
+                let error = format!("the alert's {places} is no ISO 8601 time between the years 1 and 9999 ([alert] {setting})");
+                Fault::new(Reason::InvalidTime, error)
+            })?;
+        }
+        Ok(valid)
+    }
+
+    fn missing(&self, setting: &str, places: &str) -> Fault {
+        let error = format!("the alert has no {places}; [alert] {setting} says where else it may be");
+        Fault::new(Reason::MissingField, error)
+    }
+}
+
+/// Returns paths as a sentence names them.
+fn listed(paths: &[Path]) -> String {
+    let paths: Vec<String> = paths.iter().map(Path::to_string).collect();
+    paths.join(" or ")
 }
 
 /// The text of a string, number or boolean that is not empty.
@@ -75,20 +116,6 @@ fn scalar(value: &[u8]) -> Option<Text> {
     }
     let text = text(value)?;
     (!text.is_empty()).then(|| Text::from(text.into_owned()))
-}
-
-fn valid(times: [Result<EventTime, Reason>; 3]) -> Result<[EventTime; 3], Fault> {
-    let mut valid = [EventTime::FIRST; 3];
-    for ((valid, time), column) in valid.iter_mut().zip(times).zip(TIMES) {
-        *valid = time.map_err(|reason| match reason {
-            Reason::MissingField => Fault::new(reason, format!("the alert has no {column}")),
-            _ => Fault::new(
-                reason,
-                format!("the alert's {column} is no ISO 8601 time between the years 1 and 9999"),
-            ),
-        })?;
-    }
-    Ok(valid)
 }
 
 #[cfg(test)]
@@ -143,7 +170,10 @@ mod tests {
             let fault = read(row).unwrap_err();
             assert_eq!(
                 (fault.reason, &*fault.error),
-                (Reason::MissingField, "the alert has no SystemAlertId"),
+                (
+                    Reason::MissingField,
+                    "the alert has no SystemAlertId; [alert] id says where else it may be"
+                ),
                 "{row}"
             );
         }
@@ -155,20 +185,49 @@ mod tests {
 
     #[test]
     fn an_alert_needs_its_times() {
-        for column in TIMES {
-            for row in [without(column), with(column, "null")] {
+        for (column, places, setting) in [
+            ("TimeGenerated", "TimeGenerated", "version"),
+            ("StartTime", "StartTime or StartTimeUtc", "start"),
+            ("EndTime", "EndTime or EndTimeUtc", "end"),
+        ] {
+            for row in [without(column), with(column, "null"), with(column, "\"\"")] {
                 let fault = read(&row).unwrap_err();
-                assert_eq!(
-                    (fault.reason, fault.error),
-                    (Reason::MissingField, format!("the alert has no {column}"))
-                );
+                let error = format!("the alert has no {places}; [alert] {setting} says where else it may be");
+                assert_eq!((fault.reason, fault.error), (Reason::MissingField, error));
             }
-            for value in ["\"\"", "\"later\"", "1772359200", "{}", "false"] {
+            for value in ["\"later\"", "1772359200", "{}", "false"] {
                 let fault = read(&with(column, value)).unwrap_err();
                 assert_eq!(fault.reason, Reason::InvalidTime, "{column} {value}");
-                assert!(fault.error.contains(column));
+                assert!(fault.error.contains(places) && fault.error.contains(setting));
             }
         }
+    }
+
+    #[test]
+    fn columns_may_lie_elsewhere() {
+        let row = without("EndTime").replace('}', r#","EndTimeUtc":"2026-03-01T11:00:00Z"}"#);
+        assert_eq!(read(&row).unwrap().window, read(ROW).unwrap().window);
+        let path = |keys: &[&str]| Path::new(keys.iter().copied());
+        let settings = Settings {
+            alert: AlertColumns {
+                id: vec![path(&["Alert", "Name"])],
+                version: vec![path(&["Seen"]), path(&["TimeGenerated"])],
+                start: vec![path(&["Extended", "Query Start"]), path(&["StartTime"])],
+                end: vec![path(&["EndTime"])],
+            },
+            ..Settings::default()
+        };
+        let row = with(
+            "Alert",
+            r#"{"Name":"n"},"Seen":"","Extended":"{\"Query Start\":\"2026-03-01 08:00:00Z\"}""#,
+        );
+        let reader = AlertReader::new(&settings);
+        let alert = reader.read(&Cursor::new(row.as_bytes()), "", &mut Room::default()).unwrap();
+        assert_eq!(alert.id.system_alert_id, Text::from("n"));
+        assert_eq!(alert.version.time_generated.to_string(), "2026-03-01T12:00:00.0000000Z");
+        assert_eq!(alert.window.from.to_string(), "2026-03-01T08:00:00.0000001Z");
+        assert!(reader.has_id(&Cursor::new(row.as_bytes()), &mut Room::default()));
+        assert!(!reader.has_id(&Cursor::new(ROW.as_bytes()), &mut Room::default()));
     }
 
     #[test]

@@ -11,9 +11,19 @@ pub(super) enum Class<'i, 'a> {
     Row(Row<'i, 'a>),
     /// A record of the table of this name, which is not ours.
     OtherTable(Cow<'a, str>),
-    /// A record of no known form, and in what it is none.
+    /// A record in an envelope of one of our tables whose `properties` are no object, but may hold one.
+    Wrapped {
+        table: Table,
+        /// Where the properties begin.
+        properties: Cursor<'i, 'a>,
+        form: Form<'a>,
+    },
+    /// A record of no known form, and why it is none.
     Unknown(&'static str),
 }
+
+/// What a row is counted as that has columns of our tables without a value, as the union of several tables gives them, and names no table.
+const UNNAMED: &str = "unnamed";
 
 /// The two tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +42,7 @@ pub(super) struct Row<'i, 'a> {
 }
 
 /// How a row came, which decides whose it says it is.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Form<'a> {
     /// In a streaming envelope, with its `tenantId`: an Entra tenant id.
     Enveloped { entra_tenant: Option<Cow<'a, str>> },
@@ -41,6 +51,19 @@ pub(super) enum Form<'a> {
 }
 
 impl<'a> Form<'a> {
+    /// Returns the same with texts of its own.
+    pub(super) fn into_owned(self) -> Form<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        match self {
+            Self::Enveloped { entra_tenant } => Form::Enveloped {
+                entra_tenant: entra_tenant.map(owned),
+            },
+            Self::Bare { workspace } => Form::Bare {
+                workspace: workspace.map(owned),
+            },
+        }
+    }
+
     /// The tenant that an envelope says.
     pub(super) fn entra_tenant(self) -> Option<Cow<'a, str>> {
         match self {
@@ -53,12 +76,14 @@ impl<'a> Form<'a> {
 /// What the table of an advanced hunting row is preceded by in an envelope's `category`.
 const ADVANCED_HUNTING: &str = "AdvancedHunting-";
 
-/// Tells what a record is. Names of tables count exactly, in their case.
+/// Returns what a record is. Names of tables count exactly, in their case; a column says something by its value only, so that null and
+/// the empty string are as good as no column.
 pub(super) fn classify<'i, 'a>(record: &Record<'i, 'a>) -> Class<'i, 'a> {
     let Some(fields) = &record.fields else {
         return Class::Unknown("the record is no object");
     };
-    let category = fields.category.and_then(string);
+    let named = |value: &'a [u8]| string(value).filter(|name| !name.is_empty());
+    let category = fields.category.and_then(named);
     if let Some(table) = category.as_ref().and_then(|category| after_prefix(category)) {
         return fields.enveloped(table);
     }
@@ -71,7 +96,7 @@ pub(super) fn classify<'i, 'a>(record: &Record<'i, 'a>) -> Class<'i, 'a> {
             },
         })
     };
-    if let Some(table) = fields.table.and_then(string) {
+    if let Some(table) = fields.table.and_then(named) {
         return match our_table(&table) {
             Some(table) => bare(table),
             None => Class::OtherTable(table),
@@ -81,6 +106,9 @@ pub(super) fn classify<'i, 'a>(record: &Record<'i, 'a>) -> Class<'i, 'a> {
         Some(category) if fields.properties.is_some() => Class::OtherTable(category),
         _ if fields.has_system_alert_id => bare(Table::SecurityAlert),
         _ if fields.has_raw_event_data => bare(Table::CloudAppEvents),
+        // An alert without an id is a dead letter, and no other table's row.
+        _ if fields.has_empty_column && fields.has_alert_type => bare(Table::SecurityAlert),
+        _ if fields.has_empty_column => Class::OtherTable(Cow::Borrowed(UNNAMED)),
         _ => Class::Unknown("the record is no envelope, and no row of a known table"),
     }
 }
@@ -114,6 +142,9 @@ pub(super) struct Fields<'i, 'a> {
     workspace: Option<&'a [u8]>,
     has_system_alert_id: bool,
     has_raw_event_data: bool,
+    has_alert_type: bool,
+    /// Whether `SystemAlertId` or `RawEventData` is there, but empty.
+    has_empty_column: bool,
 }
 
 impl<'i, 'a> Fields<'i, 'a> {
@@ -140,28 +171,50 @@ impl<'i, 'a> Fields<'i, 'a> {
             b"tenantId" => self.entra_tenant = Some(value),
             b"Type" => self.table = Some(value),
             b"TenantId" => self.workspace = Some(value),
-            b"SystemAlertId" => self.has_system_alert_id = true,
-            b"RawEventData" => self.has_raw_event_data = true,
+            b"SystemAlertId" => self.has_system_alert_id = self.has_value(value),
+            b"RawEventData" => self.has_raw_event_data = self.has_value(value),
+            b"AlertType" => self.has_alert_type = says_something(value),
             _ => {}
         }
+    }
+
+    fn has_value(&mut self, value: &[u8]) -> bool {
+        let says = says_something(value);
+        self.has_empty_column |= !says;
+        says
+    }
+
+    /// Whether these are the fields of an envelope of the streaming API.
+    pub(super) fn is_enveloped(&self) -> bool {
+        self.properties.is_some() && self.category.is_some()
     }
 
     fn enveloped(&self, table: Cow<'a, str>) -> Class<'i, 'a> {
         let Some(ours) = our_table(&table) else {
             return Class::OtherTable(table);
         };
+        let form = Form::Enveloped {
+            entra_tenant: self.entra_tenant.and_then(unicode),
+        };
         match self.properties.clone().map(|mut start| (start.peek(), start)) {
             Some((Some(b'{'), start)) => Class::Row(Row {
                 table: ours,
                 start,
-                form: Form::Enveloped {
-                    entra_tenant: self.entra_tenant.and_then(unicode),
-                },
+                form,
             }),
-            Some(_) => Class::Unknown("the envelope's properties are no object"),
+            Some((_, properties)) => Class::Wrapped {
+                table: ours,
+                properties,
+                form,
+            },
             None => Class::Unknown("the envelope has no properties"),
         }
     }
+}
+
+/// Whether the value of a column says something: null and the empty string do not.
+pub(super) fn says_something(value: &[u8]) -> bool {
+    !matches!(value, b"null" | b"\"\"")
 }
 
 #[cfg(test)]
@@ -212,15 +265,19 @@ mod tests {
 
     #[test]
     fn an_envelope_of_ours_needs_properties() {
+        let record =
+            |properties: &str| format!(r#"{{"RawEventData":{{}},"category":"AdvancedHunting-CloudAppEvents"{properties}}}"#);
+        assert!(matches!(classify(record("").as_bytes()), Class::Unknown(_)));
         for properties in [
-            "",
             ",\"properties\":null",
             ",\"properties\":\"{}\"",
             ",\"properties\":[{}]",
             ",\"properties\":{},\"properties\":1",
         ] {
-            let record = format!(r#"{{"RawEventData":{{}},"category":"AdvancedHunting-CloudAppEvents"{properties}}}"#);
-            assert!(matches!(classify(record.as_bytes()), Class::Unknown(_)), "{record}");
+            assert!(
+                matches!(classify(record(properties).as_bytes()), Class::Wrapped { .. }),
+                "{properties}"
+            );
         }
     }
 
@@ -233,8 +290,27 @@ mod tests {
                 Some("w"),
             ),
             (r#"{"Type":"SecurityAlert","RawEventData":{}}"#, Table::SecurityAlert, None),
-            (r#"{"RawEventData":null,"SystemAlertId":null}"#, Table::SecurityAlert, None),
-            (r#"{"RawEventData":null,"TenantId":""}"#, Table::CloudAppEvents, None),
+            (r#"{"RawEventData":null,"SystemAlertId":1}"#, Table::SecurityAlert, None),
+            (
+                r#"{"RawEventData":null,"SystemAlertId":"","AlertType":"t"}"#,
+                Table::SecurityAlert,
+                None,
+            ),
+            (
+                r#"{"RawEventData":{},"SystemAlertId":null,"TenantId":""}"#,
+                Table::CloudAppEvents,
+                None,
+            ),
+            (
+                r#"{"RawEventData":"{}","SystemAlertId":"","Type":"","category":""}"#,
+                Table::CloudAppEvents,
+                None,
+            ),
+            (
+                r#"{"SystemAlertId":"x","RawEventData":"","properties":{},"category":""}"#,
+                Table::SecurityAlert,
+                None,
+            ),
             (r#"{"RawEventData":{},"Type":1,"category":"x"}"#, Table::CloudAppEvents, None),
             (
                 r#"{"RawEventData":{},"properties":{},"category":null}"#,
@@ -273,6 +349,8 @@ mod tests {
                 "securityalert",
             ),
             (r#"{"Type":"SignIn\u004cogs"}"#, "SignInLogs"),
+            (r#"{"RawEventData":null,"SystemAlertId":"","DeviceName":"d"}"#, "unnamed"),
+            (r#"{"RawEventData":null}"#, "unnamed"),
             (
                 r#"{"category":"AuditLogs","properties":null,"RawEventData":{},"SystemAlertId":"x"}"#,
                 "AuditLogs",

@@ -2,7 +2,7 @@ use serde::de::IgnoredAny;
 
 use super::envelope::Fields;
 use super::reject::{Fault, Reason};
-use crate::json::{Cursor, Index};
+use crate::json::{Cursor, Index, NotJson};
 
 /// The records of a message.
 pub(super) enum Records<'i, 'a> {
@@ -20,6 +20,25 @@ pub(super) struct Record<'i, 'a> {
     pub(super) start: Cursor<'i, 'a>,
     /// What tells what it is; `None` when it is no object.
     pub(super) fields: Option<Fields<'i, 'a>>,
+}
+
+impl<'i, 'a> Record<'i, 'a> {
+    /// The value at `start`.
+    pub(super) fn at(start: &Cursor<'i, 'a>) -> Self {
+        let mut fields = None;
+        let json = start.clone().across(|cursor| {
+            if cursor.enter(b'{') {
+                fields = Some(Fields::read(cursor));
+            } else {
+                cursor.value();
+            }
+        });
+        Self {
+            json,
+            start: start.clone(),
+            fields,
+        }
+    }
 }
 
 /// The records of a list, read while they are walked over.
@@ -48,9 +67,9 @@ impl<'i, 'a> Iterator for Batch<'i, 'a> {
 /// Takes a message apart: a batch `{"records":[…]}`, an array, or one record. `index` holds its structure from then on.
 ///
 /// This is the only check of the bytes: behind it everything is valid JSON in valid UTF-8. It is iterative, so depth costs nothing.
-pub(super) fn split<'i, 'a>(message: &'a [u8], index: &'i mut Index) -> Result<Records<'i, 'a>, Fault> {
+pub(super) fn split<'i, 'a>(message: &'a [u8], index: &'i mut Index) -> Result<Records<'i, 'a>, NotJson> {
     if simdutf8::basic::from_utf8(message).is_err() || index.read(message).is_err() {
-        return Err(fault(message));
+        return Err(NotJson);
     }
     let start = Cursor::indexed(message, index);
     let mut cursor = start.clone();
@@ -70,8 +89,8 @@ pub(super) fn split<'i, 'a>(message: &'a [u8], index: &'i mut Index) -> Result<R
     }))
 }
 
-/// What is wrong with a message that is not JSON in UTF-8: the slower parsers say where.
-fn fault(message: &[u8]) -> Fault {
+/// Returns what is wrong with a message that is not JSON in UTF-8: the slower parsers say where.
+pub(super) fn fault(message: &[u8]) -> Fault {
     Fault::new(
         Reason::InvalidJson,
         match std::str::from_utf8(message).map(serde_json::from_str::<IgnoredAny>) {
@@ -100,7 +119,8 @@ mod tests {
 
     fn error(message: &[u8]) -> String {
         let mut index = Index::default();
-        let fault = split(message, &mut index).err().unwrap();
+        assert!(split(message, &mut index).is_err());
+        let fault = fault(message);
         assert_eq!(fault.reason, Reason::InvalidJson);
         fault.error
     }

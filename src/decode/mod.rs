@@ -4,12 +4,20 @@
 //! they were. Every input byte comes through here, so work stops as soon as a record is known not to join: other tables after their name,
 //! activities without a correlation id after their time.
 //!
+//! There are two paths. `message` and `envelope` read the forms in which the vendor delivers records. What is of another form goes down the
+//! slow path: `body` (compressed, or in UTF-16), `wrapper` (records in lists, objects, strings, exports and answers), `broken` (texts one
+//! after another, records that break).
+//!
 //! Nothing here fails, blocks, keeps state or looks at a clock. What cannot be used is a [`Reject`], which is data like any other, and no
 //! sentence in it holds anything of a record's content. Hostile messages cost time and memory linear in their length and no stack, whatever
-//! their depth. It relies on serde_json to have validated what [`json`](crate::json) walks through.
+//! their depth. [`Index::read`] has accepted whatever [`json`](crate::json) walks through.
 
 mod activity;
 mod alert;
+mod answer;
+mod audit;
+mod body;
+mod broken;
 mod envelope;
 mod key;
 mod message;
@@ -17,13 +25,14 @@ mod reject;
 mod settings;
 pub mod timestamp;
 mod value;
+mod wrapper;
 
 use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
 pub use reject::{Reason, Reject};
-pub use settings::{Identity, KeyPath, Path, Settings, Tenants};
+pub use settings::{AlertColumns, Identity, Ignore, KeyPath, Path, Settings, Tenants};
 
 use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth};
 use crate::record::{Activity, ActivityId, Alert, Key};
@@ -34,11 +43,13 @@ use envelope::{Class, Form, Row, Table, classify};
 use message::{Record, Records};
 use reject::Fault;
 use value::Room;
+use wrapper::{Found, Ignored, Leaf, Opener, What};
 
 /// Reads messages as the settings say.
 pub struct Decoder {
     activities: ActivityReader,
     alerts: AlertReader,
+    ignored: Ignored,
     tenants: Option<Tenants>,
     limit: Option<usize>,
     index: Index,
@@ -66,10 +77,17 @@ pub enum Decoded<'a> {
         /// Its time, when it has a valid one.
         time: Option<EventTime>,
     },
+    /// An activity whose `RawEventData` holds no JSON object: it was cut, or flattened. Like one without a correlation id.
+    Unreadable {
+        /// Its time, when the row has a valid one.
+        time: Option<EventTime>,
+    },
     /// A version of an alert.
     Alert(Alert<'a>),
-    /// A record of the table of this name, which is not ours.
+    /// A record of the table of this name, which is not ours; `unnamed` for a row of a union of tables that says nothing of either of ours.
     OtherTable(Cow<'a, str>),
+    /// A record of no known form that `[[input.ignore]]` names.
+    Ignored,
     /// A message without a value.
     Tombstone,
     /// A record that cannot be used.
@@ -82,6 +100,7 @@ impl Decoder {
         Self {
             activities: ActivityReader::new(&settings),
             alerts: AlertReader::new(&settings),
+            ignored: Ignored::new(&settings.ignore),
             tenants: settings.tenants,
             limit: None,
             index: Index::default(),
@@ -134,37 +153,127 @@ impl Decoder {
         }
         // The structure of the message is looked at while the rest of the decoder works with it.
         let mut index = std::mem::take(&mut self.index);
+        let mut place = 0;
         match message::split(message, &mut index) {
-            Ok(Records::One(record)) => each(self.record(0, &record)),
-            Ok(Records::Batch(records)) => records
-                .enumerate()
-                .for_each(|(index, record)| each(self.record(index, &record))),
-            Err(fault) => each(whole(Decoded::Rejected(fault.of(message)))),
+            Ok(Records::One(record)) => self.record(&record, &mut place, each),
+            Ok(Records::Batch(records)) => records.for_each(|record| self.record(&record, &mut place, each)),
+            Err(_) => self.other_message(message, each),
         }
         self.index = index;
     }
 
-    fn record<'a>(&mut self, index: usize, record: &Record<'_, 'a>) -> Item<'a> {
+    /// Reads a record of a message that could be taken apart, which is the one at `place`.
+    fn record<'a>(&mut self, record: &Record<'_, 'a>, place: &mut usize, each: &mut dyn FnMut(Item<'a>)) {
         let (what, entra_tenant) = match classify(record) {
             Class::OtherTable(table) => (Ok(Decoded::OtherTable(table)), None),
-            Class::Unknown(error) => (Err(Fault::new(Reason::UnknownRecord, error)), None),
             Class::Row(row) => (
                 self.row(&row).and_then(|decoded| self.fitting(decoded)),
                 row.form.entra_tenant(),
             ),
+            Class::Wrapped { .. } | Class::Unknown(_) => {
+                let mut leaves = Vec::new();
+                if self.opener().value(&record.start, 0, &mut leaves) == Found::Nothing {
+                    leaves = vec![Leaf::unusable(record.json, wrapper::unknown(&record.start))];
+                }
+                for leaf in leaves {
+                    each(self.leaf(*place, leaf));
+                    *place += 1;
+                }
+                return;
+            }
+        };
+        each(Item {
+            index: *place,
+            entra_tenant,
+            what: what.unwrap_or_else(|fault| Decoded::Rejected(reject(fault, record.json))),
+        });
+        *place += 1;
+    }
+
+    /// Reads a message that is not one JSON text in UTF-8.
+    fn other_message<'a>(&mut self, message: &'a [u8], each: &mut dyn FnMut(Item<'a>)) {
+        let whole = |fault: Fault| Item {
+            index: 0,
+            entra_tenant: None,
+            what: Decoded::Rejected(fault.of(message)),
+        };
+        match body::open(message) {
+            Ok(Some(text)) => self.opened(&text, &mut |item| {
+                // Where nothing can be read, the dead letter is what came.
+                let is_all = matches!(&item.what, Decoded::Rejected(reject) if *reject.bytes == *text);
+                match (is_all, item.what) {
+                    (true, Decoded::Rejected(reject)) => each(whole(Fault::new(reject.reason, reject.error))),
+                    (_, what) => each(Item { what, ..item }.into_owned()),
+                }
+            }),
+            Ok(None) => self.opened(message, each),
+            Err(fault) => each(whole(fault)),
+        }
+    }
+
+    /// Reads a text with marks, several texts, or a broken one.
+    fn opened<'a>(&mut self, text: &'a [u8], each: &mut dyn FnMut(Item<'a>)) {
+        let unmarked = body::without_mark(text);
+        let mut leaves = Vec::new();
+        let mut opener = self.opener();
+        let mut found = match simdutf8::basic::from_utf8(unmarked) {
+            Ok(_) => opener.text(unmarked, 0, &mut leaves),
+            Err(_) => Found::Nothing,
+        };
+        if found == Found::Nothing {
+            leaves.clear();
+            found = broken::take_apart(&mut opener, unmarked, 0, &mut leaves);
+        }
+        if found == Found::Nothing {
+            leaves = vec![Leaf::unusable(text, message::fault(unmarked))];
+        }
+        for (place, leaf) in leaves.into_iter().enumerate() {
+            each(self.leaf(place, leaf));
+        }
+    }
+
+    fn opener(&mut self) -> Opener<'_> {
+        Opener {
+            alerts: &self.alerts,
+            ignored: &self.ignored,
+            room: &mut self.room,
+        }
+    }
+
+    /// Reads a record that was in a wrapper.
+    fn leaf<'a>(&mut self, index: usize, leaf: Leaf<'a>) -> Item<'a> {
+        let Leaf { record, what } = leaf;
+        let (decoded, entra_tenant) = match what {
+            What::OtherTable(table) => (Ok(Decoded::OtherTable(table)), None),
+            What::Ignored => (Ok(Decoded::Ignored), None),
+            What::Unusable(fault) => (Err(fault), None),
+            What::Row { table, row, form } => {
+                let decoded = match row {
+                    Cow::Borrowed(row) => self.row_of(table, row, &form),
+                    Cow::Owned(row) => self.row_of(table, &row, &form).map(Decoded::into_owned),
+                };
+                (decoded, form.entra_tenant())
+            }
         };
         Item {
             index,
             entra_tenant,
-            what: what.unwrap_or_else(|fault| {
-                // Depth comes first: what is wrong besides shows when the record comes again less deep.
-                let fault = match depth(record.json) > MAX_DEPTH {
-                    true => Fault::from(TooDeep),
-                    false => fault,
-                };
-                Decoded::Rejected(fault.of(record.json))
-            }),
+            what: decoded.unwrap_or_else(|fault| Decoded::Rejected(reject(fault, record))),
         }
+    }
+
+    fn row_of<'a>(&mut self, table: Table, text: &'a [u8], form: &Form<'a>) -> Result<Decoded<'a>, Fault> {
+        let mut index = Index::default();
+        // It was read before, where it was found.
+        index
+            .read(text)
+            .map_err(|_| Fault::new(Reason::InvalidJson, "the record is not JSON"))?;
+        let row = Row {
+            table,
+            start: Cursor::indexed(text, &index),
+            form: form.clone(),
+        };
+        self.row(&row).and_then(|decoded| self.fitting(decoded))
     }
 
     fn row<'a>(&mut self, row: &Row<'_, 'a>) -> Result<Decoded<'a>, Fault> {
@@ -214,7 +323,44 @@ fn tenant<'t>(tenants: Option<&'t Tenants>, form: &Form<'_>) -> Result<&'t str, 
     listed.ok_or_else(|| Fault::new(Reason::UnknownTenant, error))
 }
 
-/// The records of a message as they stand in it; `None` when it is not JSON in UTF-8, and so cannot be taken apart.
+/// Returns the dead letter of a record.
+fn reject<'a>(fault: Fault, record: impl Into<Cow<'a, [u8]>>) -> Reject<'a> {
+    let record = record.into();
+    // Depth comes first: what is wrong besides shows when the record comes again less deep.
+    let fault = match fault.reason != Reason::InvalidJson && depth(&record) > MAX_DEPTH {
+        true => Fault::from(TooDeep),
+        false => fault,
+    };
+    fault.of(record)
+}
+
+impl Item<'_> {
+    /// Returns the same without a borrow of the message.
+    fn into_owned(self) -> Item<'static> {
+        Item {
+            index: self.index,
+            entra_tenant: self.entra_tenant.map(|tenant| Cow::Owned(tenant.into_owned())),
+            what: self.what.into_owned(),
+        }
+    }
+}
+
+impl Decoded<'_> {
+    fn into_owned(self) -> Decoded<'static> {
+        match self {
+            Self::Activity(activity) => Decoded::Activity(activity.into_owned()),
+            Self::Unkeyed { time } => Decoded::Unkeyed { time },
+            Self::Unreadable { time } => Decoded::Unreadable { time },
+            Self::Alert(alert) => Decoded::Alert(alert.into_owned()),
+            Self::OtherTable(table) => Decoded::OtherTable(Cow::Owned(table.into_owned())),
+            Self::Ignored => Decoded::Ignored,
+            Self::Tombstone => Decoded::Tombstone,
+            Self::Rejected(reject) => Decoded::Rejected(reject.into_owned()),
+        }
+    }
+}
+
+/// Returns the records of a message as they stand in it; `None` when it is not one JSON text in UTF-8, and so cannot be taken apart here.
 pub fn records(message: &[u8]) -> Option<Vec<&[u8]>> {
     Some(match message::split(message, &mut Index::default()).ok()? {
         Records::One(record) => vec![record.json],

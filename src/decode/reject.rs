@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use crate::json::TooDeep;
 
 /// Why a record goes to the dead letters.
@@ -53,7 +55,18 @@ pub struct Reject<'a> {
     /// Why, in a sentence that holds nothing of the record's content.
     pub error: String,
     /// The record's own bytes; the whole message where the message is one record, or cannot be taken apart.
-    pub bytes: &'a [u8],
+    pub bytes: Cow<'a, [u8]>,
+}
+
+impl Reject<'_> {
+    /// Returns the same with bytes of its own.
+    pub fn into_owned(self) -> Reject<'static> {
+        Reject {
+            reason: self.reason,
+            error: self.error,
+            bytes: Cow::Owned(self.bytes.into_owned()),
+        }
+    }
 }
 
 /// What is wrong with a record, as long as its bytes are known.
@@ -71,11 +84,11 @@ impl Fault {
         }
     }
 
-    pub(super) fn of(self, bytes: &[u8]) -> Reject<'_> {
+    pub(super) fn of<'a>(self, bytes: impl Into<Cow<'a, [u8]>>) -> Reject<'a> {
         Reject {
             reason: self.reason,
             error: self.error,
-            bytes,
+            bytes: bytes.into(),
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::time::Widening;
 
@@ -11,6 +12,8 @@ pub struct Settings {
     pub activity_time: Vec<Path>,
     /// Where an alert's correlation id may be: the first path that leads to a non-empty one wins.
     pub alert_key: Vec<KeyPath>,
+    /// Where an alert's other columns may be.
+    pub alert: AlertColumns,
     /// Whether correlation ids are compared in lower case.
     pub ignore_case: bool,
     /// How an alert's window follows from `StartTime` and `EndTime`.
@@ -19,6 +22,43 @@ pub struct Settings {
     pub identity: Identity,
     /// The tenants to tell apart; `None` when all records are one tenant's.
     pub tenants: Option<Tenants>,
+    /// Records of no known form that are expected, and are no dead letters.
+    pub ignore: Vec<Ignore>,
+}
+
+/// Where the columns of an alert may be that every alert needs: of each the first path that leads to something wins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AlertColumns {
+    /// Its id.
+    pub id: Vec<Path>,
+    /// The time by which the greatest version counts.
+    pub version: Vec<Path>,
+    /// The beginning of its window.
+    pub start: Vec<Path>,
+    /// The end of its window.
+    pub end: Vec<Path>,
+}
+
+/// The columns of SecurityAlert, and the names that Defender for Cloud's export gives two of them.
+impl Default for AlertColumns {
+    fn default() -> Self {
+        let columns = |names: &[&str]| names.iter().map(|name| Path::new([*name])).collect();
+        Self {
+            id: columns(&["SystemAlertId"]),
+            version: columns(&["TimeGenerated"]),
+            start: columns(&["StartTime", "StartTimeUtc"]),
+            end: columns(&["EndTime", "EndTimeUtc"]),
+        }
+    }
+}
+
+/// Records that a path leads to one of these values in: heartbeats, for example.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ignore {
+    /// Where the value is.
+    pub path: Path,
+    /// The values, as text.
+    pub values: Vec<String>,
 }
 
 /// The query's own settings.
@@ -28,10 +68,12 @@ impl Default for Settings {
             activity_key: vec![KeyPath::from(Path::new(["RawEventData", "Data", "cid"]))],
             activity_time: vec![Path::new(["RawEventData", "CreationTime"])],
             alert_key: vec![KeyPath::from(Path::new(["AlertType"]))],
+            alert: AlertColumns::default(),
             ignore_case: false,
             widening: Widening::default(),
             identity: Identity::Content,
             tenants: None,
+            ignore: Vec::new(),
         }
     }
 }
@@ -49,6 +91,13 @@ impl Path {
     /// The keys, outermost first.
     pub fn keys(&self) -> &[String] {
         &self.0
+    }
+}
+
+/// As it is written in a configuration file.
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
     }
 }
 

@@ -205,7 +205,7 @@ impl<W> Paths<W> {
 pub(super) struct First<T>(Option<(usize, T)>);
 
 impl<T> First<T> {
-    pub(super) fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self(None)
     }
 
@@ -215,6 +215,11 @@ impl<T> First<T> {
         if let Some(found) = counts.then(find).flatten() {
             self.0 = Some((place, found));
         }
+    }
+
+    /// The place of what was found.
+    pub(super) fn place(&self) -> Option<usize> {
+        self.0.as_ref().map(|(place, _)| *place)
     }
 
     pub(super) fn found(self) -> Option<T> {

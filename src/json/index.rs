@@ -284,7 +284,7 @@ fn between(mut expect: Expect, gap: &[u8], in_object: bool, at_top: bool) -> Res
 }
 
 /// The length of the number or literal at the beginning of `text`.
-fn scalar(text: &[u8]) -> Result<usize, NotJson> {
+pub(super) fn scalar(text: &[u8]) -> Result<usize, NotJson> {
     let literal: Option<&[u8]> = match text.first() {
         Some(b't') => Some(b"true"),
         Some(b'f') => Some(b"false"),

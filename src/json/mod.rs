@@ -1,13 +1,15 @@
-//! Small tools over the text of JSON that serde_json has found valid.
+//! Small tools over the text of JSON.
 //!
-//! Rows travel as the bytes they were, so what is asked of them is asked of their text: where a member begins and ends, what a string
-//! says, what two rows have in common when white space and the order of keys do not count. Nothing here validates, decides what a field
-//! means, or nests as deep as its input: text that is no JSON gives some answer, never a panic and never an endless loop. [`Canonical`]
-//! alone recurses, to [`MAX_DEPTH`] at most.
+//! Rows travel as the bytes they were, so questions about them are questions about their text: where a member begins and ends, what a
+//! string says, what two rows have in common when white space and the order of keys do not count. [`Index::read`] is the only check that a
+//! text is JSON; [`prefix`] says how far one is that is not. Everything else takes text that [`Index`] has accepted: other text gives some
+//! answer, never a panic and never an endless loop. Nothing here decides what a field means, or recurses as deep as its input; [`Canonical`]
+//! alone recurses, to [`MAX_DEPTH`].
 
 mod blocks;
 mod canonical;
 mod index;
+pub mod prefix;
 mod scan;
 mod text;
 

@@ -1,6 +1,7 @@
 //! Every metric: name, help, labels. Built from a registry of its own; nothing is global. The core returns what happened, the edge counts
 //! it here.
 
+mod input;
 mod make;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,6 @@ use crate::check::sample::many_empty_windows;
 use crate::emit::Headers;
 use crate::join::{Joiner, Op};
 use crate::log::Mark;
-use crate::route::Seen;
 use make::{counter, counters, gauge, gauges};
 
 /// The metrics of one processor.
@@ -28,6 +28,8 @@ pub struct Metrics {
     /// The counters of the tables met so far: this is asked for every record that is skipped.
     tables: DashMap<String, IntCounter>,
     future: IntCounter,
+    unreadable: IntCounter,
+    ignored: IntCounter,
     second_tenant: IntCounter,
     lost: IntCounter,
     dead_letters: IntCounterVec,
@@ -73,6 +75,12 @@ impl Metrics {
                 "activities_future_total",
                 "Activities whose time was too far ahead of their arrival to move the watermark.",
             )?,
+            unreadable: counter(
+                r,
+                "activities_unreadable_total",
+                "Activities whose RawEventData holds no JSON object.",
+            )?,
+            ignored: counter(r, "records_ignored_total", "Records that input.ignore names, skipped.")?,
             second_tenant: counter(
                 r,
                 "records_second_tenant_total",
@@ -151,52 +159,6 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
-    }
-
-    /// So many messages were routed, of so many bytes together.
-    pub fn routed(&self, messages: u64, bytes: u64, seen: &Seen) {
-        self.messages.inc_by(messages);
-        self.message_bytes.inc_by(bytes);
-        self.tombstones.inc_by(seen.tombstones);
-        self.future.inc_by(seen.future);
-        for (kind, count) in [
-            ("activity_keyed", seen.keyed),
-            (
-                "activity_unkeyed",
-                (seen.activities + seen.timeless).saturating_sub(seen.keyed),
-            ),
-            ("alert", seen.alerts),
-        ] {
-            if count > 0 {
-                self.records.with_label_values(&[kind]).inc_by(count);
-            }
-        }
-    }
-
-    /// A record of another table was skipped.
-    pub fn other_table(&self, table: &str) {
-        if let Some(counter) = self.tables.get(table) {
-            return counter.inc();
-        }
-        // The name comes from the input, where anything may stand.
-        let is_name = table.len() <= LONGEST_TABLE && table.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let label = match is_name && self.tables.len() < MOST_TABLES {
-            true => table,
-            false => "other",
-        };
-        let counter = self.other_tables.with_label_values(&[label]);
-        counter.inc();
-        self.tables.insert(label.to_owned(), counter);
-    }
-
-    /// A record of a second tenant was met while tenants are not told apart.
-    pub fn second_tenant(&self) {
-        if self.second_tenant.get() == 0 {
-            tracing::error!(
-                "records of a second tenant came in, but there is no [tenants] table: alerts of one tenant may be joined with activities of another; list the tenants, or give each its own topics and application.id"
-            );
-        }
-        self.second_tenant.inc();
     }
 
     /// Records were removed from an input topic before they were read, and reading went on.

@@ -157,7 +157,7 @@ impl Out {
                 offset: at.offset,
                 index: usize::try_from(at.outputs).unwrap_or(usize::MAX),
             },
-            value: &self.value,
+            value: self.value.as_slice().into(),
             redriven: None,
         };
         self.metrics.dead_letter(letter.reason);

@@ -75,7 +75,7 @@ fn send_dead_letter(
     let mut headers = letter.headers();
     let beside: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
     let room = message_max_bytes.saturating_sub(beside + OVERHEAD);
-    let value = letter.value.get(..room).unwrap_or(letter.value);
+    let value = letter.value.get(..room).unwrap_or(&letter.value);
     if value.len() < letter.value.len() {
         headers.push(("alerttrail.truncated", letter.value.len().to_string()));
     }

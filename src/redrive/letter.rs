@@ -184,7 +184,7 @@ mod tests {
                 offset: 40,
                 index: 2,
             },
-            value: b"{",
+            value: b"{".as_slice().into(),
             redriven: redriven.map(str::to_owned),
         }
     }

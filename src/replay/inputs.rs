@@ -238,9 +238,9 @@ fn measure(decoder: &mut Decoder, value: &[u8]) -> (u64, Option<EventTime>) {
         records += 1;
         let time = match item.what {
             Decoded::Activity(activity) => Some(activity.time),
-            Decoded::Unkeyed { time } => time,
+            Decoded::Unkeyed { time } | Decoded::Unreadable { time } => time,
             Decoded::Alert(alert) => Some(alert.version.time_generated),
-            Decoded::OtherTable(_) | Decoded::Tombstone | Decoded::Rejected(_) => None,
+            Decoded::OtherTable(_) | Decoded::Ignored | Decoded::Tombstone | Decoded::Rejected(_) => None,
         };
         latest = latest.max(time.filter(|time| is_a_time(*time)));
     });

@@ -305,7 +305,7 @@ mod tests {
         Decoder::new(Settings::default()).decode(Some(message), &mut |item| {
             found = match item.what {
                 Decoded::Activity(activity) => Some(activity.time),
-                Decoded::Unkeyed { time } => time,
+                Decoded::Unkeyed { time } | Decoded::Unreadable { time } => time,
                 Decoded::Alert(alert) => Some(alert.version.time_generated),
                 _ => None,
             };

@@ -80,6 +80,10 @@ pub struct Seen {
     pub keyed: u64,
     /// Activities without a key and without a time.
     pub timeless: u64,
+    /// Activities whose `RawEventData` could not be opened.
+    pub unreadable: u64,
+    /// Records that `[[input.ignore]]` names.
+    pub ignored: u64,
     /// Activities whose time was too far in the future to move the watermark.
     pub future: u64,
     /// Alert versions.
@@ -124,13 +128,17 @@ impl Router {
                     seen.observe(activity.time, arrival, settings.max_future_skew);
                     each(settings.activity(activity));
                 }
-                Decoded::Unkeyed { time: Some(time) } => seen.observe(time, arrival, settings.max_future_skew),
-                Decoded::Unkeyed { time: None } => seen.timeless += 1,
+                Decoded::Unkeyed { time } => seen.unkeyed(time, arrival, settings.max_future_skew),
+                Decoded::Unreadable { time } => {
+                    seen.unreadable += 1;
+                    seen.unkeyed(time, arrival, settings.max_future_skew);
+                }
                 Decoded::Alert(alert) => {
                     seen.alerts += 1;
                     settings.alert(alert, arrival.now, each);
                 }
                 Decoded::OtherTable(table) => each(Routed::OtherTable(table)),
+                Decoded::Ignored => seen.ignored += 1,
                 Decoded::Tombstone => seen.tombstones += 1,
                 Decoded::Rejected(reject) => {
                     seen.rejected += 1;
@@ -152,6 +160,8 @@ impl std::ops::AddAssign for Seen {
         self.activities += other.activities;
         self.keyed += other.keyed;
         self.timeless += other.timeless;
+        self.unreadable += other.unreadable;
+        self.ignored += other.ignored;
         self.future += other.future;
         self.alerts += other.alerts;
         self.tombstones += other.tombstones;
@@ -160,6 +170,13 @@ impl std::ops::AddAssign for Seen {
 }
 
 impl Seen {
+    fn unkeyed(&mut self, time: Option<EventTime>, arrival: Arrival, max_future_skew: Duration) {
+        match time {
+            Some(time) => self.observe(time, arrival, max_future_skew),
+            None => self.timeless += 1,
+        }
+    }
+
     fn observe(&mut self, time: EventTime, arrival: Arrival, max_future_skew: Duration) {
         self.activities += 1;
         let arrived = arrival.timestamp.map_or(arrival.now, |timestamp| timestamp.min(arrival.now));

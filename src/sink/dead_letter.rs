@@ -1,5 +1,6 @@
 //! Dead letters: what cannot be used, with the reason and its address, so that nothing is dropped silently.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use crate::decode::Reject;
@@ -28,7 +29,7 @@ pub struct DeadLetter<'a> {
     /// Where the record came from.
     pub address: Address<'a>,
     /// The record's own bytes, or the message's.
-    pub value: &'a [u8],
+    pub value: Cow<'a, [u8]>,
     /// Which dead letter the record was before, where it was sent back through: that one's [`REDRIVEN`] header.
     pub redriven: Option<String>,
 }
@@ -80,14 +81,14 @@ impl<'a> DeadLetter<'a> {
             }
             out.push(b',');
         }
-        match std::str::from_utf8(self.value) {
+        match std::str::from_utf8(&self.value) {
             Ok(text) => {
                 out.extend_from_slice(b"\"value\":");
                 json::write_string(text.as_bytes(), out);
             }
             Err(_) => {
                 // Writing into memory does not fail.
-                write!(out, "\"value_hex\":\"{}\"", hex::encode(self.value)).ok();
+                write!(out, "\"value_hex\":\"{}\"", hex::encode(&self.value)).ok();
             }
         }
         out.extend_from_slice(b"}\n");
@@ -109,7 +110,7 @@ mod tests {
                 offset: 3,
                 index: 1,
             },
-            value: b"{\"a\n",
+            value: b"{\"a\n".as_slice().into(),
             redriven: None,
         };
         let mut out = Vec::new();
@@ -119,7 +120,7 @@ mod tests {
         assert_eq!(json["alerttrail.offset"], 3);
         assert_eq!(json.get("alerttrail.redriven"), None);
         letter.redriven = Some("t/0/1/2".into());
-        letter.value = b"\xff";
+        letter.value = b"\xff".as_slice().into();
         out.clear();
         letter.write_json_line(&mut out);
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();

@@ -23,6 +23,8 @@ fn name(what: &Decoded<'_>) -> &'static str {
     match what {
         Decoded::Activity(_) => "activity",
         Decoded::Unkeyed { .. } => "unkeyed",
+        Decoded::Unreadable { .. } => "unreadable",
+        Decoded::Ignored => "ignored",
         Decoded::Alert(_) => "alert",
         Decoded::OtherTable(_) => "other",
         Decoded::Tombstone => "tombstone",
@@ -40,10 +42,11 @@ fn f9_text_that_is_no_utf8_is_rejected_as_a_whole() {
         b"{\"a\":\"\xff\"}".as_slice(),
         b"{\"a\":\"\xc0\xaf\"}",
         b"{\"a\":\"\xed\xa0\x80\"}",
-        b"\xff\xfe{\0}\0",
-        b"\xef\xbb\xbf{}",
     ] {
         assert_eq!(decode(bytes), [Reason::InvalidJson.as_str()]);
+    }
+    for marked in [b"\xff\xfe{\0}\0".as_slice(), b"\xef\xbb\xbf{}"] {
+        assert_eq!(decode(marked), [Reason::UnknownRecord.as_str()]);
     }
     assert_eq!(
         decode(activity(r#""\ud800""#, "").as_bytes()),
@@ -161,4 +164,36 @@ fn f18_nothing_is_skipped_and_a_key_too_large_is_said() {
     );
     let name = format!("{{\"{}\":1}}", "n".repeat(1_000_000));
     assert_eq!(decode(name.as_bytes()), ["unknown_record"]);
+}
+
+#[test]
+fn what_is_taken_apart_where_it_breaks_takes_linear_time() {
+    const LENGTH: usize = 2_000_000;
+    let whole = activity("\"p\"", "");
+    for piece in [
+        "{",
+        "[",
+        "{\"a\":1,",
+        "{\"",
+        "[{\"records\":[",
+        "{\"records\":[{",
+        ",{\"a\":{",
+        "{\"a\":\"",
+        "\"{\\\"",
+        "[\"",
+        "{\"Type\":\"ip\"},x,",
+        "{}x",
+        "\u{1e}",
+        "{\"a\":{\"Type\":\"x\"},",
+    ] {
+        let message = piece.repeat(LENGTH / piece.len());
+        decode(message.as_bytes());
+        decode(format!("[{whole},{message}").as_bytes());
+        decode(format!("[{message},{whole}]").as_bytes());
+    }
+    // Many broken records among whole ones.
+    let message = format!("[{}", format!("{whole},{{\"a\":\"b\"c\":\"{{}}\"}},").repeat(5_000));
+    let found = decode(message.as_bytes());
+    assert_eq!(found.iter().filter(|name| **name == "activity").count(), 5_000);
+    assert_eq!(found.len(), 10_000);
 }

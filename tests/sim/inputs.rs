@@ -143,12 +143,13 @@ impl Draft<'_> {
     }
 
     fn unkeyed(&mut self, rng: &mut Rng) -> (What, Vec<Column>) {
-        let time = rng.percent(90).then(|| self.activity_time(rng));
+        let time = rng.percent(80).then(|| self.activity_time(rng));
         let cid = *rng.pick(&["null", "\"\""]);
-        (
-            What::Unkeyed { time },
-            rows::activity(cid, time, 1_000 + self.records.len(), rng),
-        )
+        let mut columns = rows::activity(cid, time, 1_000 + self.records.len(), rng);
+        // Without a time of the activity, the row's own moves the watermark.
+        let row_time = (time.is_none() && rng.percent(50)).then(|| self.activity_time(rng));
+        columns.extend(row_time.map(|time| ("Timestamp", format!("\"{}\"", rows::spell(time, rng)))));
+        (What::Unkeyed { time: time.or(row_time) }, columns)
     }
 
     fn activity(&mut self, rng: &mut Rng) -> (What, Vec<Column>) {

@@ -58,7 +58,9 @@ pub(crate) fn dress(table: &str, columns: &[Column], now: i64, rng: &mut Rng) ->
             *value = value.replacen(['F', 'S'], if *name == "Status" { "\\u0053" } else { "\\u0046" }, 1);
         }
     }
-    if table == "CloudAppEvents" && rng.percent(50) {
+    let has_time = |(name, value): &Column| *name == "Timestamp" || value.contains("CreationTime");
+    // A row whose activity has no time would be given one by this column.
+    if table == "CloudAppEvents" && rng.percent(50) && columns.iter().any(has_time) {
         columns.push(("TimeGenerated", format!("\"{}\"", show(ticks_of(now)))));
     }
     if rng.percent(50) {
@@ -86,7 +88,7 @@ pub(crate) fn dress(table: &str, columns: &[Column], now: i64, rng: &mut Rng) ->
 }
 
 /// One of the ways in which the two tables write a time.
-fn spell(time: i64, rng: &mut Rng) -> String {
+pub(crate) fn spell(time: i64, rng: &mut Rng) -> String {
     let text = show(time);
     match rng.below(4) {
         0 => text.trim_end_matches('Z').to_owned(),

@@ -33,6 +33,9 @@ impl Sample<'_> {
             let more = if of_topic.others.len() > tables.len() { ", …" } else { "" };
             parts.push(format!("{others} of other tables ({}{more})", tables.join(", ")));
         }
+        if of_topic.ignored > 0 {
+            parts.push(format!("{} ignored by [[input.ignore]]", of_topic.ignored));
+        }
         if of_topic.tombstones > 0 {
             parts.push(format!("{} without a value", of_topic.tombstones));
         }
@@ -45,6 +48,16 @@ impl Sample<'_> {
                 parts.join(", ")
             ),
         );
+        if of_topic.unreadable > 0 {
+            add(
+                Level::Warning,
+                format!(
+                    "RawEventData of {} activities of {topic} ({} of all) holds no JSON object, so no key is found in it: see what cuts it or writes it otherwise on its way",
+                    of_topic.unreadable,
+                    percent(of_topic.unreadable, *activities),
+                ),
+            );
+        }
         let rejected: u64 = of_topic.rejected.values().sum();
         if rejected > 0 {
             let all = rejected + activities + alerts + others;

@@ -51,6 +51,8 @@ struct OfTopic {
     messages: u64,
     activities: u64,
     alerts: u64,
+    unreadable: u64,
+    ignored: u64,
     tombstones: u64,
     others: BTreeMap<String, u64>,
     rejected: BTreeMap<&'static str, u64>,
@@ -125,6 +127,13 @@ impl<'c> Sample<'c> {
                 *unkeyed += 1;
                 times.extend(time);
             }
+            Decoded::Unreadable { time } => {
+                of_topic.activities += 1;
+                of_topic.unreadable += 1;
+                *unkeyed += 1;
+                times.extend(time);
+            }
+            Decoded::Ignored => of_topic.ignored += 1,
             Decoded::Alert(alert) => {
                 of_topic.alerts += 1;
                 *alerts += 1;

@@ -89,6 +89,10 @@ pub struct Totals {
     pub keyed: u64,
     /// Activities without a key and without a time.
     pub timeless: u64,
+    /// Activities whose `RawEventData` could not be opened.
+    pub unreadable: u64,
+    /// Records that `[[input.ignore]]` names.
+    pub ignored: u64,
     /// Alert versions.
     pub alerts: u64,
     /// Alert versions whose window is empty.
@@ -282,6 +286,8 @@ impl<B: Base, O: Output> Local<B, O> {
     fn count(&mut self, seen: Seen) {
         self.totals.activities += seen.activities;
         self.totals.timeless += seen.timeless;
+        self.totals.unreadable += seen.unreadable;
+        self.totals.ignored += seen.ignored;
         for (table, count) in seen.other_tables {
             *self.totals.other_tables.entry(table).or_default() += count;
         }

@@ -47,6 +47,10 @@ pub(super) struct Seen {
     pub(super) activities: u64,
     /// Without a key and without a time.
     pub(super) timeless: u64,
+    /// Whose `RawEventData` could not be opened.
+    pub(super) unreadable: u64,
+    /// Records that `[[input.ignore]]` names.
+    pub(super) ignored: u64,
     pub(super) other_tables: BTreeMap<String, u64>,
     pub(super) dead_letters: BTreeMap<&'static str, u64>,
     /// Records by the tenant that their envelope says, while tenants are not told apart: the first one met, then all.
@@ -122,13 +126,14 @@ impl Holding<'_> {
                     row,
                 });
             }
-            Decoded::Unkeyed { time: Some(_) } => self.seen.activities += 1,
-            Decoded::Unkeyed { time: None } => self.seen.timeless += 1,
-            Decoded::Alert(alert) => self.alerts.push(Alert {
-                row: Cow::Owned(alert.row.into_owned()),
-                ..alert
-            }),
+            Decoded::Unkeyed { time } => self.seen.unkeyed(time),
+            Decoded::Unreadable { time } => {
+                self.seen.unreadable += 1;
+                self.seen.unkeyed(time);
+            }
+            Decoded::Alert(alert) => self.alerts.push(alert.into_owned()),
             Decoded::OtherTable(table) => *self.seen.other_tables.entry(table.into_owned()).or_default() += 1,
+            Decoded::Ignored => self.seen.ignored += 1,
             Decoded::Tombstone => {}
             Decoded::Rejected(reject) => {
                 *self.seen.dead_letters.entry(reject.reason.as_str()).or_default() += 1;
@@ -145,6 +150,13 @@ impl Holding<'_> {
 }
 
 impl Seen {
+    fn unkeyed(&mut self, time: Option<EventTime>) {
+        match time {
+            Some(_) => self.activities += 1,
+            None => self.timeless += 1,
+        }
+    }
+
     fn tenant(&mut self, tenant: &str) {
         // Nearly always the one that was met before, in the same spelling.
         if let Some(count) = self.by_tenant.get_mut(tenant) {

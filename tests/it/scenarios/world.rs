@@ -314,6 +314,8 @@ fn note_seen(seen: Seen, outcome: &mut Outcome) {
     for (count, note) in [
         (seen.tombstones, "tombstone"),
         (seen.timeless, "activity without key and time"),
+        (seen.unreadable, "unreadable activity"),
+        (seen.ignored, "ignored"),
         (seen.activities - seen.keyed, "activity without key"),
         (seen.future, "too far in the future"),
     ] {

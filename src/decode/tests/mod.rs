@@ -1,3 +1,6 @@
+mod broken;
+mod wrappers;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -42,6 +45,8 @@ fn word<'a>(item: &Item<'a>) -> &'a str {
     match item.what {
         Decoded::Activity(_) => "activity",
         Decoded::Unkeyed { .. } => "unkeyed",
+        Decoded::Unreadable { .. } => "unreadable",
+        Decoded::Ignored => "ignored",
         Decoded::Alert(_) => "alert",
         Decoded::OtherTable(_) => "other",
         Decoded::Tombstone => "tombstone",
@@ -108,18 +113,21 @@ fn a_batch_may_hold_anything() {
 }
 
 #[test]
-fn one_broken_byte_rejects_the_whole_message() {
-    let message = format!("[{ACTIVITY},{ALERT},{{]");
-    let reject = reject(&message);
-    assert_eq!((reject.reason, reject.bytes), (Reason::InvalidJson, message.as_bytes()));
-    let invalid = [format!("[{ACTIVITY},\"").as_bytes(), b"\xc3\"]"].concat();
+fn a_broken_record_costs_itself_only() {
+    let message = format!("[{ACTIVITY},{{,{ALERT}]");
+    let items = decode(&message);
     assert_eq!(
-        decode_with(Settings::default(), &invalid)
-            .iter()
-            .map(word)
-            .collect::<Vec<_>>(),
-        ["invalid_json"]
+        items.iter().map(word).collect::<Vec<_>>(),
+        ["activity", "invalid_json", "alert"]
     );
+    assert_eq!(items[1].index, 1);
+    assert!(matches!(&items[1].what, Decoded::Rejected(reject) if *reject.bytes == *b"{"));
+    let invalid = [format!("[{ACTIVITY},\"").as_bytes(), b"\xc3\"]"].concat();
+    let items = decode_with(Settings::default(), &invalid);
+    assert_eq!(items.iter().map(word).collect::<Vec<_>>(), ["activity", "invalid_json"]);
+    let message = "[{},{\"a\":1,,]";
+    let reject = reject(message);
+    assert_eq!((reject.reason, &*reject.bytes), (Reason::InvalidJson, message.as_bytes()));
 }
 
 #[test]
@@ -233,7 +241,7 @@ fn hostile_depth_is_harmless() {
         assert_eq!(reject(&format!("{open}{close}")).reason, Reason::TooDeep);
         assert_eq!(
             word(&decode(&format!("{{\"records\":[{{\"RawEventData\":{open}{close}}}]}}"))[0]),
-            "unkeyed"
+            "unreadable"
         );
         let row = ACTIVITY.replacen('{', &format!("{{\"a\":{open}{close},"), 1);
         assert_eq!(word(&decode(&envelope("CloudAppEvents", "t", &row))[0]), "too_deep");

@@ -1,0 +1,113 @@
+//! The answers of query interfaces that give the names of columns once and rows as lists of values.
+//!
+//! Log Analytics and Azure Data Explorer answer with tables of `columns` and `rows`; version 1 of the latter's API writes both with a
+//! capital, and its version 2 puts each table into a frame with a `FrameType`. Answers with rows as objects need none of this.
+
+use crate::json::{Cursor, members, says, unescape};
+
+/// What an object is as an answer.
+pub(super) enum Answer {
+    /// It is none.
+    None,
+    /// An answer without rows, or a frame that says that an answer begins or ends.
+    Silent,
+    /// A table: each row as an object of its columns.
+    Rows(Vec<Vec<u8>>),
+    /// A table whose rows would be more than [`MOST_GROWTH`] times as large as objects.
+    TooLarge,
+}
+
+/// How many times as large as its text a table may become when every row names its columns. Real ones take 3 to 6 times.
+const MOST_GROWTH: usize = 32;
+
+/// Returns what the object at `start` is as an answer.
+pub(super) fn rows(start: &Cursor<'_, '_>) -> Answer {
+    let object = start.clone().value();
+    let (mut columns, mut rows, mut is_frame) = (None, None, false);
+    let (mut has_context, mut has_schema, mut empty_value, mut empty_results) = (false, false, false, false);
+    for member in members(object) {
+        has_context |= says(member.key, b"@odata.context");
+        has_schema |= says(member.key, b"schema") || says(member.key, b"Schema");
+        if says(member.key, b"value") {
+            empty_value = is_empty(member.value);
+        } else if says(member.key, b"results") || says(member.key, b"Results") {
+            empty_results = is_empty(member.value);
+        }
+        if says(member.key, b"columns") || says(member.key, b"Columns") {
+            columns = names(member.value);
+        } else if says(member.key, b"rows") || says(member.key, b"Rows") {
+            rows = Some(member.value);
+        }
+        is_frame |= says(member.key, b"FrameType");
+    }
+    match (columns, rows) {
+        (Some(columns), Some(rows)) => table(&columns, rows),
+        _ if is_frame || (has_context && empty_value) || (has_schema && empty_results) => Answer::Silent,
+        _ => Answer::None,
+    }
+}
+
+/// Returns the names of columns, as string literals.
+fn names(columns: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut cursor = Cursor::new(columns);
+    if !cursor.enter(b'[') {
+        return None;
+    }
+    let mut names = Vec::new();
+    while cursor.has_element() {
+        let column = cursor.value();
+        let name = members(column)
+            .find(|member| says(member.key, b"name") || says(member.key, b"ColumnName"))
+            .map(|member| member.value)?;
+        unescape(name)?;
+        names.push(name.to_vec());
+    }
+    Some(names)
+}
+
+fn is_empty(list: &[u8]) -> bool {
+    let mut cursor = Cursor::new(list);
+    cursor.enter(b'[') && !cursor.has_element()
+}
+
+fn table(columns: &[Vec<u8>], rows: &[u8]) -> Answer {
+    let mut cursor = Cursor::new(rows);
+    if !cursor.enter(b'[') {
+        return Answer::None;
+    }
+    let (mut objects, mut left) = (Vec::new(), rows.len().saturating_mul(MOST_GROWTH));
+    while cursor.has_element() {
+        // A row that is no list says that the query failed.
+        let values = cursor.value();
+        if values.first() != Some(&b'[') {
+            continue;
+        }
+        let object = object(columns, values);
+        let Some(rest) = left.checked_sub(object.len()) else {
+            return Answer::TooLarge;
+        };
+        left = rest;
+        objects.push(object);
+    }
+    Answer::Rows(objects)
+}
+
+fn object(columns: &[Vec<u8>], values: &[u8]) -> Vec<u8> {
+    let mut object = Vec::with_capacity(2 * values.len());
+    object.push(b'{');
+    let mut cursor = Cursor::new(values);
+    cursor.enter(b'[');
+    for name in columns {
+        if !cursor.has_element() {
+            break;
+        }
+        if object.len() > 1 {
+            object.push(b',');
+        }
+        object.extend_from_slice(name);
+        object.push(b':');
+        object.extend_from_slice(cursor.value());
+    }
+    object.push(b'}');
+    object
+}

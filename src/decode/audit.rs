@@ -1,0 +1,70 @@
+//! Records of the audit log as tools export it: what the column `RawEventData` of CloudAppEvents would hold.
+//!
+//! `Search-UnifiedAuditLog` gives rows with the record as a string in `AuditData`, the Graph API's audit log queries as an object in
+//! `auditData`, and the Office 365 Management Activity API the bare record. Its common schema, which that API documents, gives every record
+//! `CreationTime`, `Id`, `Operation`, `OrganizationId`, `RecordType` and a few more.
+
+use super::activity::RAW_EVENT_DATA;
+use super::envelope::says_something;
+use super::value::unicode;
+use crate::json::{Cursor, Index, members, one_line, says, unescape};
+
+/// A record of the audit log.
+pub(super) struct Audit {
+    /// The row of CloudAppEvents that holds it: one object on one line.
+    pub(super) row: Vec<u8>,
+    /// The Entra tenant whose record it is.
+    pub(super) tenant: Option<String>,
+}
+
+/// Returns the audit record that the object at `start` is, or holds.
+pub(super) fn read(start: &Cursor<'_, '_>) -> Option<Audit> {
+    let object = start.clone().value();
+    if is_record(object) {
+        return Some(Audit::of(object));
+    }
+    let data = member(object, &[b"AuditData", b"auditData"])?;
+    match data.first()? {
+        b'{' => Some(Audit::of(data)),
+        b'"' => {
+            let said = unescape(data)?;
+            let is_object = said.trim_ascii_start().first() == Some(&b'{');
+            let is_json = simdutf8::basic::from_utf8(&said).is_ok() && Index::default().read(&said).is_ok();
+            (is_object && is_json).then(|| Audit::of(&said))
+        }
+        _ => None,
+    }
+}
+
+/// Whether an object has what every record of the audit log has, and a row of another table hardly.
+fn is_record(object: &[u8]) -> bool {
+    let has = |name: &[u8]| member(object, &[name]).is_some_and(says_something);
+    has(b"CreationTime") && has(b"Operation") && has(b"RecordType") && has(b"Id")
+}
+
+/// Returns the value of the last member that has one of these names.
+fn member<'a>(object: &'a [u8], names: &[&[u8]]) -> Option<&'a [u8]> {
+    members(object)
+        .filter(|member| names.iter().any(|name| says(member.key, name)))
+        .last()
+        .map(|member| member.value)
+}
+
+impl Audit {
+    fn of(record: &[u8]) -> Self {
+        let record = record.trim_ascii();
+        let line = one_line(record);
+        let mut row = Vec::with_capacity(line.len() + RAW_EVENT_DATA.len() + 5);
+        row.extend_from_slice(b"{\"");
+        row.extend_from_slice(RAW_EVENT_DATA.as_bytes());
+        row.extend_from_slice(b"\":");
+        row.extend_from_slice(&line);
+        row.push(b'}');
+        Self {
+            row,
+            tenant: member(record, &[b"OrganizationId"])
+                .and_then(unicode)
+                .map(|tenant| tenant.into_owned()),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! From the bytes of a message to text: what senders put around JSON that is no JSON.
+
+use std::io::Read;
+
+use encoding_rs::Encoding;
+
+use super::reject::{Fault, Reason};
+
+/// The byte order mark of UTF-8.
+pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// How large a compressed body may become.
+pub(super) const MAX_BODY: usize = 64 << 20;
+
+/// Returns `text` without a byte order mark before it.
+pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(MARK).unwrap_or(text)
+}
+
+/// Returns the text that a body is when it is compressed with gzip or zstd, or UTF-16 with a byte order mark; `None` when it is neither.
+///
+/// # Errors
+///
+/// A fault when it cannot be decompressed, or becomes larger than [`MAX_BODY`].
+pub(super) fn open(bytes: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    match bytes {
+        [0x1f, 0x8b, 0x08, ..] => inflate("gzip", flate2::read::MultiGzDecoder::new(bytes)).map(Some),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => match zstd::stream::read::Decoder::with_buffer(bytes) {
+            Ok(decoder) => inflate("zstd", decoder).map(Some),
+            Err(error) => Err(broken("zstd", &error)),
+        },
+        _ => match Encoding::for_bom(bytes) {
+            Some((encoding, _)) if encoding != encoding_rs::UTF_8 => {
+                Ok(Some(encoding.decode_with_bom_removal(bytes).0.into_owned().into_bytes()))
+            }
+            _ => Ok(None),
+        },
+    }
+}
+
+fn inflate(name: &str, reader: impl Read) -> Result<Vec<u8>, Fault> {
+    let mut text = Vec::new();
+    let read = reader.take(MAX_BODY as u64 + 1).read_to_end(&mut text);
+    match read {
+        _ if text.len() > MAX_BODY => Err(Fault::new(
+            Reason::TooLarge,
+            format!("the message is compressed with {name} and becomes larger than {MAX_BODY} bytes; send it in parts"),
+        )),
+        Ok(_) => Ok(text),
+        Err(error) => Err(broken(name, &error)),
+    }
+}
+
+fn broken(name: &str, error: &std::io::Error) -> Fault {
+    let error = format!("the message is compressed with {name} and cannot be decompressed: {error}");
+    Fault::new(Reason::InvalidJson, error)
+}

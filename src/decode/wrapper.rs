@@ -1,0 +1,384 @@
+//! Opens what our records travel in besides the forms that [`message`](super::message) takes apart: lists in lists, objects around lists,
+//! strings that hold JSON, exports of the audit log, and the answers of query interfaces.
+//!
+//! This is the slow path. Whatever is a record of a known form never comes here, so nothing here has to be fast; but all of it is linear
+//! in the length of the text, and goes [`MAX_LEVELS`] deep.
+//!
+//! What is found becomes a list of [`Leaf`]s, each one record. Of a list every element is one, whether it can be used or not. Of an object
+//! that is no record only those members count in which a record of ours is; the rest of it is what a sender puts beside records.
+
+use std::borrow::Cow;
+
+use super::alert::AlertReader;
+use super::answer;
+use super::audit;
+use super::broken;
+use super::envelope::{Class, Fields, Form, Table, classify};
+use super::message::Record;
+use super::reject::{Fault, Reason};
+use super::value::{Paths, Room, text};
+use super::{Ignore, body};
+use crate::json::{Cursor, Index, unescape};
+
+/// How many wrappers may lie in one another.
+pub(super) const MAX_LEVELS: usize = 16;
+
+/// One record, or what cannot be used in the place of one.
+#[derive(Debug)]
+pub(super) struct Leaf<'a> {
+    /// Its JSON text, without the wrappers around it.
+    pub(super) record: Cow<'a, [u8]>,
+    pub(super) what: What<'a>,
+}
+
+#[derive(Debug)]
+pub(super) enum What<'a> {
+    /// A row of one of our tables.
+    Row {
+        table: Table,
+        /// An object.
+        row: Cow<'a, [u8]>,
+        form: Form<'a>,
+    },
+    /// A record of the table of this name.
+    OtherTable(Cow<'a, str>),
+    /// A record that is expected, and nobody's.
+    Ignored,
+    /// What cannot be used.
+    Unusable(Fault),
+}
+
+impl Leaf<'_> {
+    pub(super) fn unusable<'a>(record: impl Into<Cow<'a, [u8]>>, fault: Fault) -> Leaf<'a> {
+        Leaf {
+            record: record.into(),
+            what: What::Unusable(fault),
+        }
+    }
+
+    fn into_owned(self) -> Leaf<'static> {
+        Leaf {
+            record: Cow::Owned(self.record.into_owned()),
+            what: match self.what {
+                What::Row { table, row, form } => What::Row {
+                    table,
+                    row: Cow::Owned(row.into_owned()),
+                    form: form.into_owned(),
+                },
+                What::OtherTable(table) => What::OtherTable(Cow::Owned(table.into_owned())),
+                What::Ignored => What::Ignored,
+                What::Unusable(fault) => What::Unusable(fault),
+            },
+        }
+    }
+}
+
+/// What was found in a value.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Found {
+    /// No record; nothing was added.
+    Nothing,
+    /// An answer without rows, or a part of one that holds none; nothing was added.
+    Empty,
+    /// Records of other tables, or such as are ignored.
+    Others,
+    /// A record of ours, or one in the envelope of the streaming API.
+    Ours,
+}
+
+/// Members of an object that senders and query interfaces put lists of records into. In these, records of other tables count too; and a
+/// list in one of these is taken apart where it is broken.
+const LISTS: [&str; 14] = [
+    "records", "value", "values", "results", "result", "rows", "tables", "events", "messages", "items", "data", "hits", "logs",
+    "body",
+];
+
+/// Whether a member of this name usually holds records.
+pub(super) fn is_list_name(name: &[u8]) -> bool {
+    LISTS.iter().any(|list| name.eq_ignore_ascii_case(list.as_bytes()))
+}
+
+/// Opens wrappers as the settings say.
+pub(super) struct Opener<'d> {
+    pub(super) alerts: &'d AlertReader,
+    pub(super) ignored: &'d Ignored,
+    pub(super) room: &'d mut Room,
+}
+
+impl Opener<'_> {
+    /// Adds what `text` holds, which is valid JSON: one value.
+    pub(super) fn text<'a>(&mut self, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+        let mut index = Index::default();
+        if index.read(text).is_err() {
+            return Found::Nothing;
+        }
+        self.value(&Cursor::indexed(text, &index), level, out)
+    }
+
+    /// Adds what the value at `start` holds.
+    pub(super) fn value<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+        if level > MAX_LEVELS {
+            return Found::Nothing;
+        }
+        match start.clone().peek() {
+            Some(b'{') => self.object(start, level, out),
+            Some(b'[') => self.list(start, level, out),
+            Some(b'"') => self.string(start.clone().value(), level, out),
+            _ => Found::Nothing,
+        }
+    }
+
+    /// Adds every element of a list: one that holds no record as what cannot be used.
+    fn list<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+        let mut found = Found::Nothing;
+        let mut cursor = start.clone();
+        cursor.enter(b'[');
+        while cursor.has_element() {
+            let element = cursor.clone();
+            let text = cursor.value();
+            found = found.max(self.element(&element, text, level, out));
+        }
+        found
+    }
+
+    /// Adds what an element of a list holds, or the element itself as what cannot be used.
+    pub(super) fn element<'a>(&mut self, start: &Cursor<'_, 'a>, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+        let found = self.value(start, level + 1, out);
+        if found == Found::Nothing {
+            out.push(Leaf::unusable(text, unknown(start)));
+        }
+        found
+    }
+
+    fn object<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+        let record = Record::at(start);
+        let json = record.json;
+        let mut add = |what| {
+            out.push(Leaf {
+                record: Cow::Borrowed(json),
+                what,
+            });
+        };
+        match classify(&record) {
+            Class::Row(mut row) => {
+                add(What::Row {
+                    table: row.table,
+                    row: Cow::Borrowed(row.start.value()),
+                    form: row.form,
+                });
+                Found::Ours
+            }
+            Class::OtherTable(table) => {
+                add(What::OtherTable(table));
+                match record.fields.as_ref().is_some_and(Fields::is_enveloped) {
+                    true => Found::Ours,
+                    false => Found::Others,
+                }
+            }
+            Class::Wrapped { table, properties, form } => self.properties(json, table, &properties, &form, out),
+            Class::Unknown(_) => self.unknown_object(start, json, level, out),
+        }
+    }
+
+    /// Adds the rows that the `properties` of an envelope hold, in whatever wrappers.
+    fn properties<'a>(
+        &mut self,
+        record: &'a [u8],
+        table: Table,
+        properties: &Cursor<'_, 'a>,
+        form: &Form<'a>,
+        out: &mut Vec<Leaf<'a>>,
+    ) -> Found {
+        let mut rows = Vec::new();
+        objects(properties.clone(), 0, &mut rows);
+        if rows.is_empty() {
+            return Found::Nothing;
+        }
+        let is_one = rows.len() == 1;
+        out.extend(rows.into_iter().map(|row| Leaf {
+            // Of several rows none has the whole envelope for its own.
+            record: if is_one { Cow::Borrowed(record) } else { row.clone() },
+            what: What::Row {
+                table,
+                row,
+                form: form.clone(),
+            },
+        }));
+        Found::Ours
+    }
+
+    fn unknown_object<'a>(&mut self, start: &Cursor<'_, 'a>, json: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+        if self.ignored.has(start, self.room) {
+            out.push(Leaf {
+                record: Cow::Borrowed(json),
+                what: What::Ignored,
+            });
+            return Found::Others;
+        }
+        if let Some(audit) = audit::read(start) {
+            out.push(Leaf {
+                record: Cow::Borrowed(json),
+                what: What::Row {
+                    table: Table::CloudAppEvents,
+                    row: Cow::Owned(audit.row),
+                    form: Form::Enveloped {
+                        entra_tenant: audit.tenant.map(Cow::Owned),
+                    },
+                },
+            });
+            return Found::Ours;
+        }
+        if self.alerts.has_id(start, self.room) {
+            out.push(Leaf {
+                record: Cow::Borrowed(json),
+                what: What::Row {
+                    table: Table::SecurityAlert,
+                    row: Cow::Borrowed(json),
+                    form: Form::Bare { workspace: None },
+                },
+            });
+            return Found::Ours;
+        }
+        match answer::rows(start) {
+            answer::Answer::None => self.members(start, level, out),
+            answer::Answer::Silent => Found::Empty,
+            answer::Answer::Rows(rows) => self.answer(rows, json, level, out),
+            answer::Answer::TooLarge => {
+                let error = "the rows of this answer would be far larger as objects; ask for fewer columns or with shorter names";
+                out.push(Leaf::unusable(json, Fault::new(Reason::TooLarge, error)));
+                Found::Others
+            }
+        }
+    }
+
+    /// Adds the rows of an answer, each of which is an object that was made of its columns.
+    fn answer<'a>(&mut self, rows: Vec<Vec<u8>>, json: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+        let before = out.len();
+        let (mut found, are_none) = (Found::Empty, rows.is_empty());
+        for row in rows {
+            let mut inner = Vec::new();
+            let of_row = self.text(&row, level + 1, &mut inner);
+            match of_row {
+                Found::Nothing | Found::Empty => {
+                    out.push(Leaf::unusable(row, Fault::new(Reason::UnknownRecord, NO_ROW)));
+                }
+                Found::Others | Found::Ours => out.extend(inner.into_iter().map(|leaf| -> Leaf<'a> { leaf.into_owned() })),
+            }
+            found = found.max(of_row);
+        }
+        if found < Found::Others && !are_none {
+            out.truncate(before);
+            let error = "none of the rows of this answer is a row of a known table";
+            out.push(Leaf::unusable(json, Fault::new(Reason::UnknownRecord, error)));
+        }
+        found.max(Found::Empty)
+    }
+
+    /// Adds the records in the members of an object that is no record itself.
+    fn members<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+        let mut all = Found::Nothing;
+        let mut cursor = start.clone();
+        cursor.enter(b'{');
+        while let Some(key) = cursor.key() {
+            let member = cursor.clone();
+            cursor.value();
+            let before = out.len();
+            let found = self.value(&member, level + 1, out);
+            let is_list = unescape(key).is_some_and(|name| is_list_name(&name));
+            // Elsewhere a member `Type` may mean anything, and is no name of a table.
+            match found == Found::Ours || (is_list && found > Found::Nothing) {
+                true => all = all.max(found),
+                false => out.truncate(before),
+            }
+        }
+        all
+    }
+
+    /// Adds what a string holds that is JSON, or a batch that is broken.
+    fn string<'a>(&mut self, literal: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+        let Some(said) = unescape(literal) else {
+            return Found::Nothing;
+        };
+        let said = body::without_mark(&said);
+        if !matches!(said.trim_ascii_start().first(), Some(b'{' | b'[' | b'"')) || simdutf8::basic::from_utf8(said).is_err() {
+            return Found::Nothing;
+        }
+        let mut inner = Vec::new();
+        let mut found = self.text(said, level + 1, &mut inner);
+        if found == Found::Nothing {
+            inner.clear();
+            found = broken::take_apart(self, said, level + 1, &mut inner);
+        }
+        if found >= Found::Others {
+            out.extend(inner.into_iter().map(|leaf| -> Leaf<'a> { leaf.into_owned() }));
+            return found;
+        }
+        Found::Nothing
+    }
+}
+
+const NO_ROW: &str = "the record is no envelope, and no row of a known table";
+
+/// Returns what is wrong with a value that holds no record.
+pub(super) fn unknown(start: &Cursor<'_, '_>) -> Fault {
+    let error = match classify(&Record::at(start)) {
+        Class::Unknown(error) => error,
+        Class::Wrapped { .. } => "the envelope's properties are no object, and hold none",
+        // The rest is a record.
+        Class::Row(_) | Class::OtherTable(_) => NO_ROW,
+    };
+    Fault::new(Reason::UnknownRecord, error)
+}
+
+/// Adds the objects at `start`, in lists and in strings that hold JSON.
+fn objects<'a>(mut start: Cursor<'_, 'a>, level: usize, out: &mut Vec<Cow<'a, [u8]>>) {
+    if level > MAX_LEVELS {
+        return;
+    }
+    match start.peek() {
+        Some(b'{') => out.push(Cow::Borrowed(start.value())),
+        Some(b'[') => {
+            start.enter(b'[');
+            while start.has_element() {
+                objects(start.clone(), level + 1, out);
+                start.value();
+            }
+        }
+        Some(b'"') => {
+            let Some(said) = unescape(start.value()) else { return };
+            let said = body::without_mark(&said);
+            let mut index = Index::default();
+            if simdutf8::basic::from_utf8(said).is_ok() && index.read(said).is_ok() {
+                let mut inner = Vec::new();
+                objects(Cursor::indexed(said, &index), level + 1, &mut inner);
+                out.extend(inner.into_iter().map(|object| Cow::Owned(object.into_owned())));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The records that `[[input.ignore]]` names.
+pub(super) struct Ignored {
+    paths: Paths<usize>,
+    values: Vec<Vec<String>>,
+}
+
+impl Ignored {
+    pub(super) fn new(settings: &[Ignore]) -> Self {
+        Self {
+            paths: Paths::new(settings.iter().map(|ignore| &ignore.path).zip(0..)),
+            values: settings.iter().map(|ignore| ignore.values.clone()).collect(),
+        }
+    }
+
+    fn has(&self, record: &Cursor<'_, '_>, room: &mut Room) -> bool {
+        let mut found = false;
+        self.paths.read(record.clone(), room, &mut |place, value| {
+            let said = text(value).unwrap_or_default();
+            let values = self.values.get(*place).map(Vec::as_slice).unwrap_or_default();
+            found |= values.iter().any(|value| value.as_bytes() == &*said);
+        });
+        found
+    }
+}

@@ -32,7 +32,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Config};
-use crate::source;
+use crate::{sink, source};
 
 /// Joins activities with the security alerts they belong to, continuously.
 #[derive(Parser, Debug)]
@@ -108,6 +108,15 @@ impl Failure {
     }
 }
 
+impl From<sink::file::Error> for Failure {
+    fn from(error: sink::file::Error) -> Self {
+        match error {
+            sink::file::Error::Write { .. } => Self::failed(error),
+            sink::file::Error::Input { .. } | sink::file::Error::Twice { .. } => Self::usage(error),
+        }
+    }
+}
+
 /// Runs what the command line says.
 pub fn main() -> ExitCode {
     mask::watch_panics();
@@ -126,7 +135,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Correlate(args) => correlate::run(&args),
         Command::Generate(args) => generate::run(&args).map_err(|error| match error {
-            generate::Error::Options(_) => Failure::usage(error),
+            generate::Error::Options(_) | generate::Error::Refused(_) => Failure::usage(error),
             _ => Failure::failed(error),
         }),
         #[cfg(all(feature = "kafka", feature = "http", unix))]

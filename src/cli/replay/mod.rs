@@ -109,7 +109,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     refuse_what_cannot_be_read(args)?;
     let (config, target) = find(config, args)?;
     let shutdown = Shutdown::default();
-    signals::watch(&shutdown).map_err(Failure::failed)?;
+    signals::watch_with(&shutdown, "what was acknowledged before stays in the topic").map_err(Failure::failed)?;
     let screen = Screen::new(&args.input, args.laps);
     let blocks = reader::start(Job {
         inputs: args.input.clone(),

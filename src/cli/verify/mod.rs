@@ -111,7 +111,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .try_for_each(|path| file::FileSource::check(path))
         .map_err(Failure::failed)?;
     let shutdown = Shutdown::default();
-    signals::watch(&shutdown).map_err(Failure::failed)?;
+    signals::watch_with(&shutdown, "nothing was compared to the end").map_err(Failure::failed)?;
     let began = clock::start();
     let Some(report) = verify(args, &config, span, &shutdown).map_err(Failure::failed)? else {
         return Err(Failure::failed("interrupted; nothing was compared to the end"));

@@ -17,6 +17,7 @@ use crate::emit::Emitter;
 use crate::pipeline::local::{self, Local, Means, Next, Scanner, Stream, Totals, ordered};
 use crate::shutdown::Shutdown;
 use crate::sink::file::{self as sink, Guard, Output, Target};
+use crate::source::Format as CaptureFormat;
 use crate::source::file::{self, Chunk, FileSource};
 use crate::store::Base;
 
@@ -27,6 +28,9 @@ pub(super) struct Args {
     /// them; `-` for standard input
     #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
+    /// The form of the names of files of Event Hubs Capture, such as {Namespace}/{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}
+    #[arg(long, value_name = "FORMAT")]
+    capture_format: Option<CaptureFormat>,
     /// Where joined rows go, as JSON lines; `-` for standard output
     #[arg(long, short, default_value = "-", value_name = "FILE")]
     output: PathBuf,
@@ -76,7 +80,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::logging::begin("warn");
     let config = configuration(args.config.as_deref())?;
     let args = &Args {
-        input: super::input_files(&args.input)?,
+        input: super::input_files(&args.input, args.capture_format.as_ref(), &config.decode)?,
         ..args.clone()
     };
     let started = clock::start();
@@ -335,6 +339,7 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
     if dead > 0 && args.dead_letters.is_none() {
         say("warning: records that could not be used were left out; --dead-letters FILE keeps them, with the reason");
     }
+    super::tell_unfinished(&totals.unfinished, "it was left out; run again when it is whole");
     if totals.empty_windows > 0 {
         say(&format!(
             "warning: {} alert versions have EndTime <= StartTime, which matches nothing under these bounds; [correlation] bounds = \"inclusive\", or before and after, take in what lies at or around them",

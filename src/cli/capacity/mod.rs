@@ -169,21 +169,25 @@ fn trials(bench: &Bench<'_>) -> Outcome {
 fn pool(options: &Options) -> Result<Pool, Failure> {
     /// More bodies than this make no traffic more real.
     const MOST: usize = 4_096;
+    const MOST_BYTES: usize = 256 << 20;
     let mut pool = Pool::generated(options.seed, options.policies as usize, options.record_size);
     if options.recording.is_empty() {
         return Ok(pool);
     }
     let mut messages = Vec::new();
-    for path in &options.recording {
+    let mut bytes = 0;
+    'files: for path in &options.recording {
         let mut file = FileSource::open(path, |raw| raw).map_err(Failure::failed)?;
         while let Some(chunk) = file.next_chunk().map_err(Failure::failed)? {
-            messages.extend(chunk.messages().map(|(_, message)| message.to_vec()));
-            if messages.len() >= MOST {
-                break;
+            for (_, message) in chunk.messages() {
+                if messages.len() == MOST || bytes > MOST_BYTES {
+                    break 'files;
+                }
+                bytes += message.len();
+                messages.push(message.to_vec());
             }
         }
     }
-    messages.truncate(MOST);
     match pool.record(messages.into_iter()) {
         0 => Err(Failure::failed(
             "none of the recorded messages is a CloudAppEvents record with a RawEventData.CreationTime; give --recording files as correlate reads them",

@@ -1,8 +1,7 @@
 //! `alerttrail correlate`: files in, joined rows out.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +16,8 @@ use crate::config::{self, Config, Unmatched};
 use crate::emit::Emitter;
 use crate::pipeline::local::{self, Local, Means, Next, Scanner, Stream, Totals, ordered};
 use crate::shutdown::Shutdown;
+use crate::sink::file::{self as sink, Guard, Output, Target};
+use crate::source::Format as CaptureFormat;
 use crate::source::file::{self, Chunk, FileSource};
 use crate::store::Base;
 
@@ -27,6 +28,9 @@ pub(super) struct Args {
     /// them; `-` for standard input
     #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
+    /// The form of the names of files of Event Hubs Capture, such as {Namespace}/{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}
+    #[arg(long, value_name = "FORMAT")]
+    capture_format: Option<CaptureFormat>,
     /// Where joined rows go, as JSON lines; `-` for standard output
     #[arg(long, short, default_value = "-", value_name = "FILE")]
     output: PathBuf,
@@ -76,20 +80,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::logging::begin("warn");
     let config = configuration(args.config.as_deref())?;
     let args = &Args {
-        input: super::input_files(&args.input)?,
+        input: super::input_files(&args.input, args.capture_format.as_ref(), &config.decode)?,
         ..args.clone()
     };
     let started = clock::start();
     let shutdown = Shutdown::default();
-    signals::watch(&shutdown).map_err(Failure::failed)?;
-    refuse_overwriting(args)?;
+    signals::watch_with(&shutdown, "what it was to write is not complete").map_err(Failure::failed)?;
     // Before any output is made: a name that is wrong must not cost a file.
     args.input
         .iter()
         .try_for_each(|path| FileSource::check(path))
         .map_err(Failure::failed)?;
+    let output = Outputs::create(args)?;
+    let files: Vec<String> = output.files().map(|path| path.display().to_string()).collect();
     let run = Run {
-        output: Files::create(args)?,
+        output,
         shutdown: &shutdown,
     };
     let totals = join(args, &config, run);
@@ -98,16 +103,33 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             report(args, &totals, started.elapsed());
             Ok(())
         }
-        Ok(None) => Err(Failure::failed("interrupted; the output is not complete")),
+        Ok(None) => Err(Failure::failed(match files.is_empty() {
+            true => "interrupted; the output is not complete".to_owned(),
+            false => format!("interrupted before the end; {} not written", are(&files)),
+        })),
         // Whoever read the output has seen enough.
-        Err(Error::Run(local::Error::Output(cause))) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(Error::Run(local::Error::Output(cause))) if cause.kind() == io::ErrorKind::BrokenPipe => match files.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::failed(format!(
+                "nobody reads the output any more, so it ended before the end; {} not written",
+                are(&files)
+            ))),
+        },
         Err(error) => Err(Failure::failed(error)),
+    }
+}
+
+/// `a was`, `a and b were`.
+fn are(files: &[String]) -> String {
+    match files {
+        [one] => format!("{one} was"),
+        more => format!("{} were", more.join(" and ")),
     }
 }
 
 /// What a run writes, and what stops it.
 struct Run<'a> {
-    output: Files,
+    output: Outputs,
     shutdown: &'a Shutdown,
 }
 
@@ -117,6 +139,8 @@ enum Error {
     Read(#[from] file::Error),
     #[error(transparent)]
     Run(#[from] local::Error),
+    #[error(transparent)]
+    Write(#[from] sink::Error),
     #[error("cannot make a temporary folder for state: {0}; name another place with --temp-dir")]
     Temporary(io::Error),
 }
@@ -188,6 +212,7 @@ fn join_over<B: Base>(base: B, means: Means, args: &Args, config: &Config, run: 
         return Ok(None);
     };
     output.flush().map_err(local::Error::Output)?;
+    output.all().try_for_each(Output::finish)?;
     Ok(Some(totals))
 }
 
@@ -215,24 +240,6 @@ fn chunks(inputs: Vec<PathBuf>, bar: ProgressBar) -> impl FnMut() -> Option<Resu
     }
 }
 
-/// Refuses to write over what is to be read.
-fn refuse_overwriting(args: &Args) -> Result<(), Failure> {
-    let same = |one: &Path, other: &Path| match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
-    };
-    let outputs = [Some(&args.output), args.dead_letters.as_ref(), args.summaries.as_ref()];
-    for output in outputs.into_iter().flatten().filter(|path| !is_standard(path)) {
-        if args.input.iter().any(|input| same(input, output)) {
-            return Err(Failure::usage(format!(
-                "{} is an input; name another file for the output",
-                output.display()
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Draws on a terminal only. Counts the bytes read of the files as they are on disk.
 fn progress_bar(inputs: &[PathBuf]) -> ProgressBar {
     let size = |path: &PathBuf| {
@@ -253,39 +260,52 @@ fn progress_bar(inputs: &[PathBuf]) -> ProgressBar {
 }
 
 /// Where a run's records go.
-struct Files {
-    rows: Box<dyn Write>,
-    summaries: Option<Box<dyn Write>>,
-    dead_letters: Option<Box<dyn Write>>,
+struct Outputs {
+    rows: Output,
+    summaries: Option<Output>,
+    dead_letters: Option<Output>,
 }
 
-impl Files {
-    fn create(args: &Args) -> Result<Self, Failure> {
-        let optional = |path: &Option<PathBuf>| path.as_deref().map(create).transpose();
+impl Outputs {
+    /// Begins to write them. None is anything that is read, or another one.
+    fn create(args: &Args) -> Result<Self, sink::Error> {
+        let mut guard = Guard::default();
+        args.input.iter().for_each(|path| guard.reads(path, "an input"));
+        if let Some(path) = &args.config {
+            guard.reads(path, "the configuration file");
+        }
+        // All are looked at before one is made: a name that is wrong must not cost a file.
+        let rows = guard.writes(&args.output)?;
+        let mut optional = |path: &Option<PathBuf>| path.as_deref().map(|path| guard.writes(path)).transpose();
+        let (summaries, dead_letters) = (optional(&args.summaries)?, optional(&args.dead_letters)?);
+        let spare = args.temp_dir.clone().unwrap_or_else(std::env::temp_dir);
+        let create = |target: Target| target.create(&spare);
         Ok(Self {
-            rows: create(&args.output)?,
-            summaries: optional(&args.summaries)?,
-            dead_letters: optional(&args.dead_letters)?,
+            rows: create(rows)?,
+            summaries: summaries.map(create).transpose()?,
+            dead_letters: dead_letters.map(create).transpose()?,
         })
     }
 
+    /// The names of regular files, which are put in their places at the end.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let all = [Some(&self.rows), self.summaries.as_ref(), self.dead_letters.as_ref()];
+        all.into_iter().flatten().filter(|output| output.is_file()).map(Output::name)
+    }
+
+    /// Before any is put in its place.
     fn flush(&mut self) -> io::Result<()> {
         let optional = [&mut self.summaries, &mut self.dead_letters];
-        optional.into_iter().flatten().try_for_each(Write::flush)?;
+        optional.into_iter().flatten().try_for_each(Output::flush)?;
         self.rows.flush()
     }
-}
 
-fn create(path: &Path) -> Result<Box<dyn Write>, Failure> {
-    const BUFFER: usize = 1 << 18;
-    if is_standard(path) {
-        return Ok(Box::new(BufWriter::with_capacity(BUFFER, io::stdout())));
+    fn all(self) -> impl Iterator<Item = Output> {
+        [Some(self.rows), self.summaries, self.dead_letters].into_iter().flatten()
     }
-    let file = File::create(path).map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
-    Ok(Box::new(BufWriter::with_capacity(BUFFER, file)))
 }
 
-impl local::Output for Files {
+impl local::Output for Outputs {
     fn write(&mut self, stream: Stream, lines: &[u8]) -> io::Result<()> {
         let file = match stream {
             Stream::Rows => Some(&mut self.rows),
@@ -333,6 +353,7 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
             grouped(totals.unreadable)
         ));
     }
+    super::tell_unfinished(&totals.unfinished, "it was left out; run again when it is whole");
     if totals.empty_windows > 0 {
         say(&format!(
             "warning: {} alert versions have EndTime <= StartTime, which matches nothing under these bounds; [correlation] bounds = \"inclusive\", or before and after, take in what lies at or around them",

@@ -1,18 +1,21 @@
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::signals;
 use crate::generate::{self, Generator, Messages, Options};
+use crate::shutdown::Shutdown;
+use crate::sink::file::{self as sink, Guard, Output, Target};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// Writes synthetic traffic of both tables to files: the same bytes for the same options, on every machine.
 ///
-/// DIR/cloudappevents.jsonl and DIR/securityalert.jsonl hold one message per line, in order of arrival. Files of these names are replaced.
+/// DIR/cloudappevents.jsonl and DIR/securityalert.jsonl hold one message per line, in order of arrival. Files of these names are replaced,
+/// and removed where they have another compression.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
     /// Distinct activities; re-deliveries and broken messages come on top
@@ -116,35 +119,97 @@ pub(super) enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Both files would be one.
+    #[error(transparent)]
+    Refused(sink::Error),
+    /// It was asked to stop.
+    #[error("interrupted; nothing was generated")]
+    Interrupted,
 }
 
-/// Writes the files, and says on standard error what it wrote. A file has its name once it is whole; an interrupted run leaves `*.partial`.
+impl From<sink::Error> for Error {
+    fn from(error: sink::Error) -> Self {
+        match error {
+            sink::Error::Write { file, cause } => Self::Write {
+                path: file,
+                source: cause,
+            },
+            refused => Self::Refused(refused),
+        }
+    }
+}
+
+/// The files' names, before their ending.
+const TABLES: [&str; 2] = ["cloudappevents.jsonl", "securityalert.jsonl"];
+
+/// Writes the files, and says on standard error what it wrote. Both have their names once both are whole; before that nothing has changed.
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     let generator = Generator::new(&args.options())?;
-    std::fs::create_dir_all(&args.output).map_err(|source| Error::Write {
+    let unwritable = |source| Error::Write {
         path: args.output.clone(),
         source,
-    })?;
+    };
+    std::fs::create_dir_all(&args.output).map_err(unwritable)?;
+    let shutdown = Shutdown::default();
+    signals::watch_with(&shutdown, "nothing was generated").map_err(unwritable)?;
+    let [activities, alerts] = targets(args)?;
     let mut written = Written::default();
-    write_table(args, "cloudappevents", args.activities, generator.activities(), &mut written)?;
-    write_table(args, "securityalert", args.alerts, generator.alerts(), &mut written)?;
-    let Written {
-        messages,
-        records,
-        bytes,
-    } = written;
+    let activities = write_table(
+        args,
+        activities,
+        args.activities,
+        generator.activities(),
+        &mut written,
+        &shutdown,
+    )?;
+    let alerts = write_table(args, alerts, args.alerts, generator.alerts(), &mut written, &shutdown)?;
+    activities.finish()?;
+    alerts.finish()?;
     let line = format!(
-        "2 files in {}: {messages} messages, {records} records, {bytes} bytes",
-        args.output.display()
+        "2 files in {}: {} messages, {} records, {} bytes",
+        args.output.display(),
+        written.messages,
+        written.records,
+        written.bytes,
     );
     let unpacked = if args.compress == Compression::None {
         ""
     } else {
         " before compression"
     };
+    let removed = remove_others(args);
     // Whoever closed standard error does not want to know.
-    writeln!(io::stderr(), "{line}{unpacked}").ok();
+    writeln!(io::stderr(), "{line}{unpacked}{removed}").ok();
     Ok(())
+}
+
+fn targets(args: &Args) -> Result<[Target; 2], Error> {
+    let mut guard = Guard::default();
+    let [activities, alerts] = TABLES.map(|table| args.output.join(format!("{table}{}", args.compress.suffix())));
+    Ok([guard.writes(&activities)?, guard.writes(&alerts)?])
+}
+
+/// Removes the same tables' files of an earlier run with another compression: whoever reads the folder would read both. What was removed.
+fn remove_others(args: &Args) -> String {
+    let mut removed = Vec::new();
+    for table in TABLES {
+        let kept = args
+            .output
+            .join(format!("{table}{}", args.compress.suffix()))
+            .canonicalize()
+            .ok();
+        for other in [Compression::None, Compression::Gz, Compression::Zst] {
+            let path = args.output.join(format!("{table}{}", other.suffix()));
+            // A link may lead to what was just written.
+            if path.canonicalize().is_ok_and(|path| path.is_file() && Some(path) != kept) && std::fs::remove_file(&path).is_ok() {
+                removed.push(path.display().to_string());
+            }
+        }
+    }
+    match removed.is_empty() {
+        true => String::new(),
+        false => format!("; removed {} of an earlier run", removed.join(" and ")),
+    }
 }
 
 #[derive(Default)]
@@ -154,44 +219,40 @@ struct Written {
     bytes: u64,
 }
 
-fn write_table(args: &Args, table: &str, count: u64, source: impl Messages, written: &mut Written) -> Result<(), Error> {
-    let suffix = match args.compress {
-        Compression::None => "",
-        Compression::Gz => ".gz",
-        Compression::Zst => ".zst",
-    };
-    let path = args.output.join(format!("{table}.jsonl{suffix}"));
-    let partial = args.output.join(format!("{table}.jsonl{suffix}.partial"));
-    let progress = progress(table, count);
-    write_file(&partial, args.compress, source, &progress, written)
-        .and_then(|()| std::fs::rename(&partial, &path))
-        .map_err(|source| Error::Write { path, source })?;
-    progress.finish_and_clear();
-    Ok(())
-}
-
-fn write_file(
-    path: &Path,
-    compression: Compression,
+/// Writes a table beside its place.
+fn write_table(
+    args: &Args,
+    target: Target,
+    count: u64,
     mut source: impl Messages,
-    progress: &ProgressBar,
     written: &mut Written,
-) -> io::Result<()> {
-    let mut file = Output::create(path, compression)?;
+    shutdown: &Shutdown,
+) -> Result<Output, Error> {
+    let progress = progress(&target.name().file_name().unwrap_or_default().to_string_lossy(), count);
+    let path = target.name().to_owned();
+    let failed = |source| Error::Write {
+        path: path.clone(),
+        source,
+    };
+    let mut file = Encoder::new(target.create(&args.output)?, args.compress).map_err(failed)?;
     let mut line = Vec::new();
     while let Some(info) = source.next_message(&mut line) {
         line.push(b'\n');
-        file.write_all(&line)?;
+        file.write_all(&line).map_err(failed)?;
         written.messages += 1;
         written.records += info.records as u64;
         written.bytes += line.len() as u64;
         // Each step asks the clock whether to draw.
         if written.messages.is_multiple_of(1_024) {
             progress.inc(1_024);
+            if shutdown.is_requested() {
+                return Err(Error::Interrupted);
+            }
         }
         line.clear();
     }
-    file.finish()
+    progress.finish_and_clear();
+    file.finish().map_err(failed)
 }
 
 /// A bar on a terminal, nothing in a pipe.
@@ -205,15 +266,14 @@ fn progress(table: &str, count: u64) -> ProgressBar {
     progress
 }
 
-enum Output {
-    Plain(BufWriter<File>),
-    Gz(flate2::write::GzEncoder<BufWriter<File>>),
-    Zst(zstd::Encoder<'static, BufWriter<File>>),
+enum Encoder {
+    Plain(Output),
+    Gz(flate2::write::GzEncoder<Output>),
+    Zst(zstd::Encoder<'static, Output>),
 }
 
-impl Output {
-    fn create(path: &Path, compression: Compression) -> io::Result<Self> {
-        let file = BufWriter::with_capacity(1 << 18, File::create(path)?);
+impl Encoder {
+    fn new(file: Output, compression: Compression) -> io::Result<Self> {
         Ok(match compression {
             Compression::None => Self::Plain(file),
             Compression::Gz => Self::Gz(flate2::write::GzEncoder::new(file, flate2::Compression::default())),
@@ -230,13 +290,25 @@ impl Output {
     }
 
     /// Writes what is left, so that an error of the last bytes is seen too.
-    fn finish(self) -> io::Result<()> {
+    fn finish(self) -> io::Result<Output> {
         let mut file = match self {
             Self::Plain(file) => file,
             Self::Gz(file) => file.finish()?,
             Self::Zst(file) => file.finish()?,
         };
-        file.flush()
+        file.flush()?;
+        Ok(file)
+    }
+}
+
+impl Compression {
+    /// What its files' names end in.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gz => ".gz",
+            Self::Zst => ".zst",
+        }
     }
 }
 
@@ -281,7 +353,8 @@ fn parse_start(text: &str) -> Result<EventTime, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::fs::File;
+    use std::io::Read as _;
 
     use clap::Parser;
 
@@ -334,10 +407,12 @@ mod tests {
         assert_eq!(all[0], all[2]);
         assert!(all[0][0].iter().filter(|&&byte| byte == b'\n').count() >= 200);
         let names = std::fs::read_dir(dir.path().join("new/files")).unwrap();
-        assert!(
-            names
-                .into_iter()
-                .all(|entry| entry.unwrap().path().extension().unwrap() != "partial")
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(
+            names,
+            ["cloudappevents.jsonl.zst", "securityalert.jsonl.zst"],
+            "of earlier runs nothing is left that would be read too"
         );
     }
 

@@ -32,7 +32,11 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Config};
-use crate::source;
+use crate::decode::Settings;
+use crate::replay::inputs::Measure;
+use crate::source::Format;
+use crate::source::folder::Times;
+use crate::{sink, source};
 
 /// Joins activities with the security alerts they belong to, continuously.
 #[derive(Parser, Debug)]
@@ -108,6 +112,15 @@ impl Failure {
     }
 }
 
+impl From<sink::file::Error> for Failure {
+    fn from(error: sink::file::Error) -> Self {
+        match error {
+            sink::file::Error::Write { .. } => Self::failed(error),
+            sink::file::Error::Input { .. } | sink::file::Error::Twice { .. } => Self::usage(error),
+        }
+    }
+}
+
 /// Runs what the command line says.
 pub fn main() -> ExitCode {
     mask::watch_panics();
@@ -126,7 +139,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Correlate(args) => correlate::run(&args),
         Command::Generate(args) => generate::run(&args).map_err(|error| match error {
-            generate::Error::Options(_) => Failure::usage(error),
+            generate::Error::Options(_) | generate::Error::Refused(_) => Failure::usage(error),
             _ => Failure::failed(error),
         }),
         #[cfg(all(feature = "kafka", feature = "http", unix))]
@@ -189,16 +202,38 @@ fn grouped(number: u64) -> String {
     out
 }
 
-/// The files that were named, and those in the folders that were.
-fn input_files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let found = source::folder::files(named).map_err(Failure::failed)?;
+/// The files that were named, and those in the folders that were. `settings` say where the times of records are.
+fn input_files(named: &[PathBuf], format: Option<&Format>, settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
+    let mut measure = Measure::new(settings);
+    let of_message = &mut |message: &[u8]| Some(measure.of(message).1?.to_string());
+    let found = source::folder::files(named, Times { format, of_message }).map_err(Failure::failed)?;
     if found.passed_over > 0 {
         say(&format!(
             "{} files in the folders were passed over: their names do not end as those of messages do",
             grouped(found.passed_over)
         ));
     }
+    found.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
     Ok(found.paths)
+}
+
+/// Says which files end in the middle of a record, and what became of it.
+fn tell_unfinished(files: &[String], became: &str) {
+    const MOST: usize = 3;
+    let named: Vec<&str> = files.iter().take(MOST).map(String::as_str).collect();
+    let (named, count) = (named.join(", "), grouped(files.len() as u64));
+    match files.len() {
+        0 => {}
+        1 => say(&format!(
+            "1 file is unfinished: {named} ends in the middle of a record that is still being written; {became}"
+        )),
+        ..=MOST => say(&format!(
+            "{count} files are unfinished: {named} end in the middle of a record that is still being written; {became}"
+        )),
+        _ => say(&format!(
+            "{count} files are unfinished: {named} and others end in the middle of a record that is still being written; {became}"
+        )),
+    }
 }
 
 /// A path that was given as an argument, or standard input or output.

@@ -12,6 +12,12 @@ const PATIENCE: Duration = Duration::from_millis(9_000);
 /// Asks `shutdown` to stop at the first signal; ends the process at the second, which is safe, because a kill is.
 #[cfg(any(feature = "kafka", feature = "http"))]
 pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
+    watch_with(shutdown, "nothing is lost, the next start goes on from what was acknowledged")
+}
+
+/// The same for a command of which something else is left when it does not stop in time.
+#[cfg(any(feature = "kafka", feature = "http"))]
+pub(super) fn watch_with(shutdown: &Shutdown, left: &'static str) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shutdown = shutdown.clone();
     let (installed, wait) = std::sync::mpsc::sync_channel(1);
@@ -33,9 +39,9 @@ pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
                     std::process::exit(1);
                 }
                 shutdown.request();
-                tokio::spawn(async {
+                tokio::spawn(async move {
                     tokio::time::sleep(PATIENCE).await;
-                    super::say("error: it did not stop in time and was ended; nothing is lost, the next start goes on from what was acknowledged");
+                    super::say(&format!("error: it did not stop in time and was ended; {left}"));
                     std::process::exit(1);
                 });
             }
@@ -47,6 +53,6 @@ pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
 
 /// Without an event loop the system's own way of dealing with signals holds.
 #[cfg(not(any(feature = "kafka", feature = "http")))]
-pub(super) fn watch(_: &Shutdown) -> std::io::Result<()> {
+pub(super) fn watch_with(_: &Shutdown, _: &'static str) -> std::io::Result<()> {
     Ok(())
 }

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decode;
+use crate::source;
 use crate::time::WallTime;
 
 mod build;
@@ -215,11 +216,14 @@ pub struct Http {
     pub advertise: Option<String>,
 }
 
+/// The bytes that a configuration file may have. One with every setting has some thousands.
+const LONGEST: usize = 1 << 20;
+
 impl Config {
     /// Reads the file, if there is one, and the variables of `environment`, which should be all there are: the file may take any of
     /// them. Fails with everything that is wrong.
     pub fn load(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
-        let file = path.map(|path| (path.display().to_string(), std::fs::read_to_string(path)));
+        let file = path.map(|path| (path.display().to_string(), source::text(path, LONGEST)));
         match file {
             None => build::config(None, &environment.collect()),
             Some((name, Ok(text))) => build::config(Some((&name, &text)), &environment.collect()),

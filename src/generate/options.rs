@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use humantime::format_duration;
+
 use crate::time::EventTime;
 
 /// What to generate. Equal options give equal bytes, on every machine and with every later version.
@@ -103,7 +105,11 @@ pub enum Error {
         range: &'static str,
     },
     /// The shortest window is longer than the longest.
-    #[error("window-min ({min:?}) is longer than window-max ({max:?}): give a shorter window-min or a longer window-max")]
+    #[error(
+        "window-min ({}) is longer than --window-max ({}): give a shorter --window-min or a longer --window-max",
+        format_duration(*min),
+        format_duration(*max)
+    )]
     Windows {
         /// `window_min`
         min: Duration,
@@ -154,7 +160,7 @@ impl Options {
             ("window-max", self.window_max),
             ("disorder", self.disorder),
         ] {
-            in_range(option, duration <= LONGEST, format!("{duration:?}"), "at most 10 years")?;
+            in_range(option, duration <= LONGEST, format_duration(duration), "at most 10 years")?;
         }
         in_range("span", !self.span.is_zero(), "0", "more than 0 seconds")?;
         if self.window_min > self.window_max {
@@ -202,6 +208,9 @@ mod tests {
             window_min: Duration::from_secs(90_000),
             ..Options::default()
         });
-        assert!(text.starts_with("window-min (90000s) is longer"), "{text}");
+        assert!(
+            text.starts_with("window-min (1day 1h) is longer than --window-max (12h): give a shorter --window-min"),
+            "{text}"
+        );
     }
 }

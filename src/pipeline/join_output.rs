@@ -158,6 +158,7 @@ impl Out {
                 index: usize::try_from(at.outputs).unwrap_or(usize::MAX),
             },
             value: self.value.as_slice().into(),
+            truncated: None,
             redriven: None,
         };
         self.metrics.dead_letter(letter.reason);

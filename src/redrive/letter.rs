@@ -185,6 +185,7 @@ mod tests {
                 index: 2,
             },
             value: b"{".as_slice().into(),
+            truncated: None,
             redriven: redriven.map(str::to_owned),
         }
     }

@@ -1,14 +1,14 @@
 //! The messages of several files, in the order in which they are played.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::shift::is_a_time;
 use crate::decode::{Decoded, Decoder, Settings};
-use crate::source::file::{Chunk, Error, FileSource};
+use crate::source::file::{Chunk, Error, FileSource, Rest};
 use crate::time::EventTime;
 
 /// In which order the messages of several files come.
@@ -52,12 +52,19 @@ pub struct Found<'a> {
 pub struct Inputs {
     files: Vec<File>,
     order: Order,
-    decoder: Decoder,
+    measure: Measure,
     watch: Watch,
     /// The files that have more, those first whose turn it is.
     turns: BinaryHeap<Reverse<(EventTime, usize)>>,
     /// The file whose message was handed out last.
     taken: Option<usize>,
+}
+
+/// Finds what messages hold, as far as it matters when they are played.
+pub struct Measure {
+    decoder: Decoder,
+    /// Files that end in the middle of a record, which is still being written.
+    unfinished: BTreeSet<Arc<str>>,
 }
 
 struct File {
@@ -80,16 +87,10 @@ struct Open {
 impl Inputs {
     /// These files, to be played in this order. `settings` say where times are.
     pub fn open(paths: &[PathBuf], settings: &Settings, order: Order, look: Look, watch: Watch) -> Result<Self, Error> {
-        // Only times are asked for: without keys no activity's content is looked at.
-        let settings = Settings {
-            activity_key: Vec::new(),
-            tenants: None,
-            ..settings.clone()
-        };
         let mut inputs = Self {
             files: Vec::with_capacity(paths.len()),
             order,
-            decoder: Decoder::new(settings),
+            measure: Measure::new(settings),
             watch,
             turns: BinaryHeap::new(),
             taken: None,
@@ -114,6 +115,11 @@ impl Inputs {
         self.files.iter().filter_map(|file| file.first).min()
     }
 
+    /// The files met so far that end in the middle of a record, which is still being written. It is not played.
+    pub fn unfinished(&self) -> impl Iterator<Item = &str> {
+        self.measure.unfinished.iter().map(AsRef::as_ref)
+    }
+
     /// Begins again with the first message. Standard input cannot be read again.
     pub fn rewind(&mut self) {
         self.files.iter_mut().for_each(|file| file.open = None);
@@ -133,7 +139,7 @@ impl Inputs {
             let file = &mut self.files[which];
             if let Some(open) = &mut file.open {
                 open.place += 1;
-                if !open.settle(&mut self.decoder)? {
+                if !open.settle(&mut self.measure)? {
                     file.open = None;
                 }
             }
@@ -145,7 +151,7 @@ impl Inputs {
             let file = &mut self.files[which];
             if file.open.is_none() {
                 let source = FileSource::open(&file.path, &self.watch)?;
-                file.open = Open::begin(source, &mut self.decoder)?;
+                file.open = Open::begin(source, &mut self.measure)?;
             }
             if file.open.is_some() {
                 self.taken = Some(which);
@@ -173,12 +179,12 @@ impl Inputs {
             true => FileSource::open(&file.path, &self.watch)?,
             false => FileSource::open(&file.path, |raw| raw)?,
         };
-        let Some(open) = Open::begin(source, &mut self.decoder)? else {
+        let Some(open) = Open::begin(source, &mut self.measure)? else {
             return Ok(());
         };
         let messages = open.chunk.messages();
-        let decoder = &mut self.decoder;
-        file.first = messages.map(|(_, value)| measure(decoder, value).1).find_map(|time| time);
+        let measure = &mut self.measure;
+        file.first = messages.map(|(_, value)| measure.of(value).1).find_map(|time| time);
         // What has been taken from standard input does not come again.
         if is_standard_input {
             file.open = Some(open);
@@ -189,7 +195,7 @@ impl Inputs {
 
 impl Open {
     /// At the first message; `None` when there is none.
-    fn begin(mut source: FileSource, decoder: &mut Decoder) -> Result<Option<Self>, Error> {
+    fn begin(mut source: FileSource, measure: &mut Measure) -> Result<Option<Self>, Error> {
         let Some(chunk) = source.next_chunk()? else {
             return Ok(None);
         };
@@ -201,16 +207,24 @@ impl Open {
             time: None,
             latest: None,
         };
-        Ok(open.settle(decoder)?.then_some(open))
+        Ok(open.settle(measure)?.then_some(open))
     }
 
     /// Goes on to where there is a message, and looks at it; whether there is one.
-    fn settle(&mut self, decoder: &mut Decoder) -> Result<bool, Error> {
+    fn settle(&mut self, measure: &mut Measure) -> Result<bool, Error> {
         loop {
             if let Some((_, value)) = self.chunk.message(self.place) {
-                (self.records, self.time) = measure(decoder, value);
+                (self.records, self.time) = measure.of(value);
                 self.latest = self.time.or(self.latest);
                 return Ok(true);
+            }
+            match self.chunk.rest() {
+                None => {}
+                Some((_, Rest::Unfinished)) => drop(measure.unfinished.insert(self.chunk.file.clone())),
+                Some((number, Rest::TooLong(long))) => {
+                    let cause = format!("message {} cannot be sent: {}", number + 1, long.sentence());
+                    return Err(Error::new(Path::new(&*self.chunk.file), cause));
+                }
             }
             match self.source.next_chunk()? {
                 Some(chunk) => (self.chunk, self.place) = (chunk, 0),
@@ -231,20 +245,36 @@ impl Open {
     }
 }
 
-/// How many records a message has, and the latest of their times.
-fn measure(decoder: &mut Decoder, value: &[u8]) -> (u64, Option<EventTime>) {
-    let (mut records, mut latest) = (0, None);
-    decoder.decode(Some(value), &mut |item| {
-        records += 1;
-        let time = match item.what {
-            Decoded::Activity(activity) => Some(activity.time),
-            Decoded::Unkeyed { time } | Decoded::Unreadable { time } => time,
-            Decoded::Alert(alert) => Some(alert.version.time_generated),
-            Decoded::OtherTable(_) | Decoded::Ignored | Decoded::Tombstone | Decoded::Rejected(_) => None,
+impl Measure {
+    /// One that looks for times where `settings` say.
+    pub fn new(settings: &Settings) -> Self {
+        // Without keys no activity's content is looked at.
+        let settings = Settings {
+            activity_key: Vec::new(),
+            tenants: None,
+            ..settings.clone()
         };
-        latest = latest.max(time.filter(|time| is_a_time(*time)));
-    });
-    (records, latest)
+        Self {
+            decoder: Decoder::new(settings),
+            unfinished: BTreeSet::new(),
+        }
+    }
+
+    /// How many records a message has, and the latest of their times.
+    pub fn of(&mut self, value: &[u8]) -> (u64, Option<EventTime>) {
+        let (mut records, mut latest) = (0, None);
+        self.decoder.decode(Some(value), &mut |item| {
+            records += 1;
+            let time = match item.what {
+                Decoded::Activity(activity) => Some(activity.time),
+                Decoded::Unkeyed { time } | Decoded::Unreadable { time } => time,
+                Decoded::Alert(alert) => Some(alert.version.time_generated),
+                Decoded::OtherTable(_) | Decoded::Ignored | Decoded::Tombstone | Decoded::Rejected(_) => None,
+            };
+            latest = latest.max(time.filter(|time| is_a_time(*time)));
+        });
+        (records, latest)
+    }
 }
 
 #[cfg(test)]
@@ -367,5 +397,35 @@ mod tests {
         let text = open(Look::FirstTimes).err().unwrap().to_string();
         assert!(text.starts_with("cannot read /no/such: "), "{text}");
         assert!(open(Look::None).unwrap().next_message().is_err());
+    }
+
+    #[test]
+    fn a_record_that_is_still_being_written_is_not_played() {
+        let whole = activity(1, "a");
+        let folder = Folder::new(&[
+            ("PT1H.json", (whole.clone() + &whole[..60]).as_bytes()),
+            ("one", activity(2, "b").as_bytes()),
+        ]);
+        let mut inputs = folder.inputs(&["PT1H.json", "one"], Order::AsNamed, Look::FirstTimes);
+        assert_eq!(notes(&mut inputs), "ab");
+        let told: Vec<&str> = inputs.unfinished().collect();
+        assert_eq!(told, [folder.0.path().join("PT1H.json").to_str().unwrap()]);
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_sent_is_told_behind_what_was_before_it() {
+        let long = [
+            activity(1, "a").into_bytes(),
+            vec![b'x'; crate::source::limit::LONGEST_RECORD + 1],
+        ]
+        .concat();
+        let folder = Folder::new(&[("one", &long)]);
+        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Look::None);
+        assert_eq!(inputs.next_message().unwrap().unwrap().number, 0);
+        let error = inputs.next_message().unwrap_err().to_string();
+        assert!(
+            error.contains("message 2 cannot be sent: the record has 67108865 bytes"),
+            "{error}"
+        );
     }
 }

@@ -30,6 +30,8 @@ pub struct DeadLetter<'a> {
     pub address: Address<'a>,
     /// The record's own bytes, or the message's.
     pub value: Cow<'a, [u8]>,
+    /// The record's length, where `value` is only its beginning.
+    pub truncated: Option<u64>,
     /// Which dead letter the record was before, where it was sent back through: that one's [`REDRIVEN`] header.
     pub redriven: Option<String>,
 }
@@ -45,6 +47,7 @@ impl<'a> DeadLetter<'a> {
             error: reject.error,
             address,
             value: reject.bytes,
+            truncated: None,
             redriven: None,
         }
     }
@@ -66,27 +69,34 @@ impl<'a> DeadLetter<'a> {
             ("alerttrail.offset", self.address.offset.to_string()),
             ("alerttrail.index", self.address.index.to_string()),
         ];
-        own.into_iter().chain(redriven).collect()
+        let truncated = self.truncated.map(|length| ("alerttrail.truncated", length.to_string()));
+        own.into_iter().chain(truncated).chain(redriven).collect()
     }
 
-    /// Appends the dead letter as a JSON line: the headers, then the bytes as `value`; where those are no UTF-8, as `value_hex`.
+    /// Appends the dead letter as a JSON line: the headers, then the bytes as `value`; where those are no UTF-8, or so many control characters
+    /// that it would be longer, as `value_hex`.
     pub fn write_json_line(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         for (name, value) in self.headers() {
             json::write_string(name.as_bytes(), out);
             out.push(b':');
             match name {
-                "alerttrail.partition" | "alerttrail.offset" | "alerttrail.index" => out.extend_from_slice(value.as_bytes()),
+                "alerttrail.partition" | "alerttrail.offset" | "alerttrail.index" | "alerttrail.truncated" => {
+                    out.extend_from_slice(value.as_bytes());
+                }
                 _ => json::write_string(value.as_bytes(), out),
             }
             out.push(b',');
         }
+        let is_long = |byte: &&u8| **byte < b' ' && !matches!(byte, b'\n' | b'\r' | b'\t');
+        let controls = self.value.iter().filter(is_long).count();
         match std::str::from_utf8(&self.value) {
-            Ok(text) => {
+            // One takes six bytes, and a byte in hexadecimal two.
+            Ok(text) if controls <= self.value.len() / 5 => {
                 out.extend_from_slice(b"\"value\":");
                 json::write_string(text.as_bytes(), out);
             }
-            Err(_) => {
+            _ => {
                 // Writing into memory does not fail.
                 write!(out, "\"value_hex\":\"{}\"", hex::encode(&self.value)).ok();
             }
@@ -111,6 +121,7 @@ mod tests {
                 index: 1,
             },
             value: b"{\"a\n".as_slice().into(),
+            truncated: Some(17),
             redriven: None,
         };
         let mut out = Vec::new();
@@ -118,6 +129,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(json["value"], "{\"a\n");
         assert_eq!(json["alerttrail.offset"], 3);
+        assert_eq!(json["alerttrail.truncated"], 17);
         assert_eq!(json.get("alerttrail.redriven"), None);
         letter.redriven = Some("t/0/1/2".into());
         letter.value = b"\xff".as_slice().into();
@@ -125,6 +137,13 @@ mod tests {
         letter.write_json_line(&mut out);
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(json["value_hex"], "ff");
+        for (value, name) in [(b"\0\0\0\0".as_slice(), "value_hex"), (b"{\n\"a\":\n1}\n", "value")] {
+            letter.value = value.into();
+            let mut out = Vec::new();
+            letter.write_json_line(&mut out);
+            let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            assert!(json.get(name).is_some(), "{json}");
+        }
         assert_eq!(json["alerttrail.redriven"], "t/0/1/2");
     }
 }

@@ -1,23 +1,26 @@
 //! Avro files of Event Hubs Capture: each record is an event, whose `Body` is the message that was sent.
 //!
 //! The fields are `SequenceNumber`, `Offset`, `EnqueuedTimeUtc`, `SystemProperties`, `Properties` and `Body`, the last of them null or bytes; that is the
-//! schema that Microsoft documents for Capture. Only `Body` is read.
+//! schema that Microsoft documents for Capture. `Body` is read, and of a file's first event `EnqueuedTimeUtc`.
 
 use std::io::{self, BufRead};
 use std::ops::Range;
+use std::path::Path;
 
 use apache_avro::Reader;
 use apache_avro::types::Value;
+use chrono::{Datelike as _, NaiveDateTime, Timelike as _};
 
-/// How an Avro object container file begins.
-pub(super) const MAGIC: [u8; 4] = *b"Obj\x01";
+use super::avro::{Unpacked, invalid};
+use super::format::Begin;
+use super::open;
 
 /// A file of Capture, as it is read.
-pub(super) struct Capture(Reader<'static, Box<dyn BufRead + Send>>);
+pub(super) struct Capture(Reader<'static, Unpacked>);
 
 impl Capture {
     pub(super) fn new(reader: Box<dyn BufRead + Send>) -> io::Result<Self> {
-        Reader::new(reader).map(Self).map_err(invalid)
+        Reader::new(Unpacked::new(reader)?).map(Self).map_err(cause)
     }
 
     /// Appends bodies to `bytes` until there are `most` of them; where each is. An event without a body has an empty one.
@@ -27,13 +30,50 @@ impl Capture {
             && let Some(event) = self.0.next()
         {
             let begin = bytes.len();
-            if let Some(body) = body(event.map_err(invalid)?)? {
+            if let Some(body) = body(event.map_err(cause)?)? {
                 bytes.extend_from_slice(&body);
             }
             bodies.push(begin..bytes.len());
         }
         Ok(bodies)
     }
+}
+
+/// The first event of a file.
+pub(super) struct Event {
+    /// When it came.
+    pub(super) enqueued: Option<Begin>,
+    pub(super) body: Vec<u8>,
+}
+
+/// The first event of a file that has one.
+pub(super) fn first(path: &Path) -> io::Result<Option<Event>> {
+    let mut reader = Capture::new(Box::new(io::BufReader::new(open::file(path)?)))?;
+    let Some(event) = reader.0.next() else {
+        return Ok(None);
+    };
+    let event = event.map_err(cause)?;
+    let enqueued = match &event {
+        Value::Record(fields) => fields.iter().find(|(name, _)| name == "EnqueuedTimeUtc"),
+        _ => None,
+    };
+    let enqueued = match enqueued {
+        Some((_, Value::String(text))) => time(text),
+        _ => None,
+    };
+    let body = body(event)?.unwrap_or_default();
+    Ok(Some(Event { enqueued, body }))
+}
+
+/// A time in the form of the documentation, `11/20/2026 8:34:11 AM`.
+fn time(text: &str) -> Option<Begin> {
+    let time = NaiveDateTime::parse_from_str(text, "%m/%d/%Y %I:%M:%S %p").ok()?;
+    let parts = [time.month(), time.day(), time.hour(), time.minute(), time.second()];
+    let mut begin = [u16::try_from(time.year()).ok()?, 0, 0, 0, 0, 0];
+    for (place, part) in begin.iter_mut().skip(1).zip(parts) {
+        *place = u16::try_from(part).ok()?;
+    }
+    Some(begin)
 }
 
 fn body(event: Value) -> io::Result<Option<Vec<u8>>> {
@@ -55,8 +95,14 @@ fn body(event: Value) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn invalid(cause: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("as Avro: {}", cause.to_string()))
+/// What the library says; or what was wrong with a block, which it wraps.
+fn cause(error: apache_avro::Error) -> io::Error {
+    use std::error::Error as _;
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match source.filter(|source| source.kind() == io::ErrorKind::InvalidData) {
+        Some(source) => io::Error::new(source.kind(), source.to_string()),
+        None => invalid(error),
+    }
 }
 
 #[cfg(test)]
@@ -74,15 +120,25 @@ pub(super) mod tests {
         {"name":"Properties","type":{"type":"map","values":["long","double","string","bytes","null"]}},
         {"name":"Body","type":["null","bytes"]}]}"#;
 
+    /// Writes a file with one event.
+    pub(in crate::source) fn write(path: &Path, enqueued: &str, body: &[u8]) {
+        fill(std::fs::File::create(path).unwrap(), &[Some(body)], Codec::Null, enqueued);
+    }
+
     fn file(bodies: &[Option<&[u8]>], codec: Codec) -> tempfile::NamedTempFile {
-        let schema = Schema::parse_str(SCHEMA).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut writer = Writer::with_codec(&schema, file.reopen().unwrap(), codec);
+        fill(file.reopen().unwrap(), bodies, codec, "3/1/2026 10:00:00 AM");
+        file
+    }
+
+    fn fill(file: std::fs::File, bodies: &[Option<&[u8]>], codec: Codec, enqueued: &str) {
+        let schema = Schema::parse_str(SCHEMA).unwrap();
+        let mut writer = Writer::with_codec(&schema, file, codec);
         for (number, body) in (0_i64..).zip(bodies) {
             let mut event = Record::new(writer.schema()).unwrap();
             event.put("SequenceNumber", number);
             event.put("Offset", number.to_string());
-            event.put("EnqueuedTimeUtc", "3/1/2026 10:00:00 AM");
+            event.put("EnqueuedTimeUtc", enqueued);
             event.put("SystemProperties", Value::Map(std::collections::HashMap::new()));
             event.put("Properties", Value::Map(std::collections::HashMap::new()));
             event.put(
@@ -95,7 +151,6 @@ pub(super) mod tests {
             writer.append(event).unwrap();
         }
         writer.flush().unwrap();
-        file
     }
 
     fn read(file: &tempfile::NamedTempFile) -> Result<Vec<(i64, Vec<u8>)>, super::super::file::Error> {

@@ -12,7 +12,11 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
-use super::capture::{Capture, MAGIC};
+use super::avro::MAGIC;
+use super::capture::Capture;
+use super::growing::{Grows, is_unfinished};
+use super::limit::{self, TooLong};
+use super::open;
 
 /// Lines are handed on in chunks of about this many bytes.
 const CHUNK: usize = 1 << 20;
@@ -27,6 +31,7 @@ pub struct FileSource {
     plain: Option<Arc<File>>,
     /// The place in the file behind what was read.
     behind: u64,
+    grows: Grows,
 }
 
 /// Some messages in the order of their file.
@@ -37,6 +42,16 @@ pub struct Chunk {
     bytes: Vec<u8>,
     messages: Vec<(i64, Range<usize>)>,
     place: Option<Place>,
+    rest: Option<(i64, Rest)>,
+}
+
+/// What stands in a file behind messages and is none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// More than is held.
+    TooLong(TooLong),
+    /// The beginning of a record that whoever writes the file has not written to its end yet.
+    Unfinished,
 }
 
 /// Where bytes stand in a file that can be read again.
@@ -63,7 +78,13 @@ impl Chunk {
             bytes,
             messages: ranges,
             place: None,
+            rest: None,
         }
+    }
+
+    /// What stands behind the messages, with its number within the file.
+    pub fn rest(&self) -> Option<(i64, &Rest)> {
+        self.rest.as_ref().map(|(number, rest)| (*number, rest))
     }
 
     /// All bytes, between messages too.
@@ -104,7 +125,7 @@ enum Messages {
 
 impl Error {
     /// `file` cannot be read for this reason.
-    pub(super) fn new(file: &Path, cause: impl Into<String>) -> Self {
+    pub fn new(file: &Path, cause: impl Into<String>) -> Self {
         Self {
             file: file.display().to_string().into(),
             cause: io::Error::other(cause.into()),
@@ -120,10 +141,10 @@ impl FileSource {
             file: name.clone(),
             cause,
         };
-        let (raw, again): (Box<dyn Read + Send>, _) = match is_standard_input(path) {
-            true => (Box::new(io::stdin()), None),
+        let (raw, again): (Box<dyn Read + Send>, _) = match open::is_standard_input(path) {
+            true => (Box::new(open::standard_input().map_err(failed)?), None),
             false => {
-                let file = open_file(path).map_err(failed)?;
+                let file = open::file(path).map_err(failed)?;
                 let again = file.metadata().map_err(failed)?.is_file();
                 let again = again.then(|| file.try_clone()).transpose().map_err(failed)?;
                 (Box::new(file), again)
@@ -141,15 +162,13 @@ impl FileSource {
             begun: false,
             plain: again.filter(|_| compression == Compression::None).map(Arc::new),
             behind: 0,
+            grows: Grows::of(path),
         })
     }
 
-    /// Fails when `path` cannot be opened.
+    /// Fails when `path` cannot be read, as far as that can be known before.
     pub fn check(path: &Path) -> Result<(), Error> {
-        if is_standard_input(path) {
-            return Ok(());
-        }
-        open_file(path).map(drop).map_err(|cause| Error {
+        open::check(path).map_err(|cause| Error {
             file: path.display().to_string().into(),
             cause,
         })
@@ -170,13 +189,18 @@ impl FileSource {
             Messages::Text(reader) => reader,
             Messages::Events(capture) => {
                 let bodies = capture.read(&mut bytes, CHUNK)?;
-                return Ok((!bodies.is_empty()).then(|| self.chunk(bytes, bodies)));
+                return Ok((!bodies.is_empty()).then(|| self.chunk(bytes, bodies, None)));
             }
         };
         if !self.begun {
             self.begun = true;
-            if let Some(documents) = begin(reader, &mut bytes, &mut self.behind)? {
-                return Ok(Some(self.chunk(bytes, documents)));
+            match begin(reader, &mut bytes, &mut self.behind)? {
+                Begin::Lines => {}
+                Begin::Documents(documents, rest) => return Ok(Some(self.chunk(bytes, documents, rest))),
+                Begin::TooLong(rest) => {
+                    let lines = lines(&bytes);
+                    return Ok(Some(self.chunk(bytes, lines, Some(rest))));
+                }
             }
         }
         let mut filled = bytes.len();
@@ -193,20 +217,26 @@ impl FileSource {
             }
         }
         bytes.truncate(filled);
+        let mut rest = None;
         if bytes.last().is_some_and(|last| *last != b'\n') {
-            reader.read_until(b'\n', &mut bytes)?;
+            let begin = memchr::memrchr(b'\n', &bytes).map_or(0, |end| end + 1);
+            rest = limit::finish_line(reader, &mut bytes, begin)?.map(Rest::TooLong);
         }
-        if bytes.is_empty() {
+        if bytes.is_empty() && rest.is_none() {
             return Ok(None);
         }
-        let ends = memchr::memchr_iter(b'\n', &bytes).chain([bytes.len()]);
-        let mut begin = 0;
-        let lines = ends.map(|end| std::mem::replace(&mut begin, end + 1)..end).collect();
-        Ok(Some(self.chunk(bytes, lines)))
+        let mut lines = lines(&bytes);
+        if self.grows == Grows::ByAppending
+            && let Some(line) = lines.pop_if(|line| bytes.get(line.clone()).is_some_and(is_unfinished))
+        {
+            bytes.truncate(line.start);
+            rest = Some(Rest::Unfinished);
+        }
+        Ok(Some(self.chunk(bytes, lines, rest)))
     }
 
     /// Numbers the messages; those without anything but white space count, but are not messages.
-    fn chunk(&mut self, bytes: Vec<u8>, ranges: Vec<Range<usize>>) -> Chunk {
+    fn chunk(&mut self, bytes: Vec<u8>, ranges: Vec<Range<usize>>, rest: Option<Rest>) -> Chunk {
         let mut messages = Vec::with_capacity(ranges.len());
         let ends_in_newline = bytes.last() == Some(&b'\n');
         for range in ranges {
@@ -221,59 +251,86 @@ impl FileSource {
         }
         let offset = self.behind;
         self.behind += bytes.len() as u64;
+        let rest = rest.map(|rest| (self.next_offset, rest));
+        if let Some((_, Rest::TooLong(long))) = &rest {
+            self.next_offset += 1;
+            // Its line has an end, unless the file has none.
+            self.behind += long.length + 1;
+        }
         Chunk {
             file: self.name.clone(),
             bytes,
             messages,
             place: self.plain.clone().map(|file| Place { file, offset }),
+            rest,
         }
     }
 }
 
+/// What a file begins with.
+enum Begin {
+    /// Lines.
+    Lines,
+    /// Documents, and perhaps more behind them.
+    Documents(Vec<Range<usize>>, Option<Rest>),
+    /// Something too long behind empty lines.
+    TooLong(Rest),
+}
+
 /// Reads the first line. When that is the beginning of something longer, reads everything and finds the documents in it.
-fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut u64) -> io::Result<Option<Vec<Range<usize>>>> {
-    while bytes.trim_ascii().is_empty() {
-        if reader.read_until(b'\n', bytes)? == 0 {
-            return Ok(None);
+fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut u64) -> io::Result<Begin> {
+    loop {
+        let line = bytes.len();
+        if let Some(long) = limit::finish_line(reader, bytes, line)? {
+            return Ok(Begin::TooLong(Rest::TooLong(long)));
         }
         if bytes.starts_with(b"\xef\xbb\xbf") {
             // A byte order mark is no part of the text.
             bytes.drain(..3);
             *behind += 3;
         }
+        let line = bytes.get(line..).unwrap_or_default();
+        if line.is_empty() || bytes.len() > CHUNK {
+            return Ok(Begin::Lines);
+        }
+        if !line.trim_ascii().is_empty() {
+            break;
+        }
     }
     let first = serde_json::from_slice::<IgnoredAny>(bytes);
     if !first.is_err_and(|error| error.is_eof()) {
-        return Ok(None);
+        return Ok(Begin::Lines);
     }
-    reader.read_to_end(bytes)?;
+    let is_whole = limit::finish(reader, bytes)?;
     let mut documents = Vec::new();
     let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
     let mut begin = 0;
     while let Some(document) = stream.next() {
-        if document.is_err() {
+        match document {
+            Ok(_) => {}
+            Err(error) if error.is_eof() && !is_whole => break,
             // Then it was a damaged line after all.
-            return Ok(None);
+            Err(_) => return Ok(Begin::Lines),
         }
         documents.push(begin..stream.byte_offset());
         begin = stream.byte_offset();
     }
-    Ok(Some(documents))
-}
-
-fn is_standard_input(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
-fn open_file(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
-    match file.metadata()?.is_dir() {
-        true => Err(io::Error::new(
-            io::ErrorKind::IsADirectory,
-            "it is a folder, and a file is wanted",
-        )),
-        false => Ok(file),
+    if is_whole {
+        return Ok(Begin::Documents(documents, None));
     }
+    let more = limit::pass_all(reader)?;
+    let rest = TooLong::of(bytes.get(begin..).unwrap_or_default(), more);
+    bytes.truncate(begin);
+    Ok(Begin::Documents(documents, Some(Rest::TooLong(rest))))
+}
+
+fn lines(bytes: &[u8]) -> Vec<Range<usize>> {
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    let ends = memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]);
+    let mut begin = 0;
+    ends.map(|end| std::mem::replace(&mut begin, end + 1)..end).collect()
 }
 
 fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn BufRead + Send>, Compression)> {
@@ -372,6 +429,32 @@ mod tests {
             read(b"\xef\xbb\xbf{\n\"a\":1\n}\n[\n2]\n"),
             pairs(&[(0, "{\n\"a\":1\n}"), (1, "\n[\n2]")])
         );
+    }
+
+    #[test]
+    fn what_is_too_long_is_told_of_and_what_is_around_it_is_read() {
+        let long = vec![0; limit::LONGEST_RECORD + 5];
+        for before in ["1\n\n", "", "\n\n"] {
+            let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
+            for part in [before.as_bytes(), &long, b"\n3\n"] {
+                zstd.write_all(part).unwrap();
+            }
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().write_all(&zstd.finish().unwrap()).unwrap();
+            let mut source = FileSource::open(file.path(), |raw| raw).unwrap();
+            let (mut numbers, mut rests) = (Vec::new(), Vec::new());
+            while let Some(chunk) = source.next_chunk().unwrap() {
+                numbers.extend(chunk.messages().map(|(number, _)| number));
+                rests.extend(chunk.rest().map(|(number, rest)| (number, rest.clone())));
+            }
+            let at = before.len() as i64;
+            let expected: Vec<i64> = (0..at / 3).chain([at - at / 3 + 1]).collect();
+            assert_eq!(numbers, expected, "{before:?}");
+            let [(number, Rest::TooLong(found))] = rests.as_slice() else {
+                panic!("{before:?}: {rests:?}");
+            };
+            assert_eq!((*number, found.length), (at - at / 3, long.len() as u64));
+        }
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! The files of messages in a folder, as exports to storage leave them.
 
+use std::collections::BTreeSet;
+use std::fs::FileType;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
+use super::capture;
 use super::file::Error;
+use super::format::{Begin, Format};
 
 /// How names of files of messages end, compressed or not.
 const TEXT: [&str; 3] = [".json", ".jsonl", ".ndjson"];
@@ -13,82 +18,238 @@ const COMPRESSIONS: [&str; 2] = [".gz", ".zst"];
 /// How names of files of Event Hubs Capture end, which compresses inside.
 const AVRO: &str = ".avro";
 
+/// Folders in one another; an export has some twenty.
+const DEEPEST: usize = 64;
+/// Files of all folders together.
+const MOST_FILES: usize = 1_000_000;
+/// Of those that are told of by name.
+const MOST_NAMES: usize = 3;
+
 /// Files that were named, or found in folders that were.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Files {
-    /// In the order in which they were named, those of a folder in the order of their paths; but where files follow each other whose paths
-    /// say when they begin, they come in that order, also those of several folders.
+    /// In the order in which they were named, those of a folder in the order of their paths; but where files follow each other of which it
+    /// is known when they begin, they come in that order, also those of several folders.
     pub paths: Vec<PathBuf>,
     /// How many others were in the folders.
     pub passed_over: u64,
+    /// What should be known of them, a sentence each.
+    pub warnings: Vec<String>,
 }
 
-/// All files that `paths` name. Of a folder and those in it they are the ones whose names end as files of messages do, without hidden ones.
-/// Fails when a folder cannot be read, or has none.
-pub fn files(paths: &[PathBuf]) -> Result<Files, Error> {
-    let mut found: Vec<Found> = Vec::new();
-    let mut passed_over = 0;
+/// How the time is found at which a file of Capture begins.
+pub struct Times<'a> {
+    /// The form of their names, where it was given.
+    pub format: Option<&'a Format>,
+    /// The time of a message, so that times in the order of text are in the order of time.
+    pub of_message: &'a mut dyn FnMut(&[u8]) -> Option<String>,
+}
+
+/// Finds all files that `paths` name. Of a folder and those in it they are the ones whose names end as files of messages do, without hidden
+/// ones. A folder that links reach several times is read once. Fails when a folder cannot be read, or has none.
+pub fn files(paths: &[PathBuf], mut times: Times<'_>) -> Result<Files, Error> {
+    let mut found = Vec::new();
+    let mut files = Files::default();
+    let mut special = Vec::new();
     for path in paths {
-        if !path.is_dir() {
-            found.push(Found {
-                begin: None,
+        match path.is_dir() {
+            true => walk(path, &mut times, &mut found, &mut files, &mut special)?,
+            false => found.push(Found {
+                order: None,
                 path: path.clone(),
-            });
-            continue;
-        }
-        let before = found.len();
-        let walk = WalkDir::new(path).sort_by_file_name().follow_links(true);
-        for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
-            let entry = entry.map_err(|error| Error::new(error.path().unwrap_or(path), error.to_string()))?;
-            if entry.file_type().is_dir() {
-                continue;
-            }
-            if !holds_messages(entry.path()) {
-                passed_over += 1;
-                continue;
-            }
-            // Only what is below the folder: where it was put says nothing of what is in it.
-            let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
-            found.push(Found {
-                begin: begin(below),
-                path: entry.into_path(),
-            });
-        }
-        if found.len() == before {
-            let cause = format!(
-                "it is a folder without a file whose name ends in {}, compressed or not, or in {AVRO}",
-                TEXT.join(", ")
-            );
-            return Err(Error::new(path, cause));
+            }),
         }
     }
     // Capture puts the partition before the date: in the order of paths all hours of one partition would come before the first of the next,
     // and behind the watermark that the first one moved.
-    for dated in found.chunk_by_mut(|one, next| one.begin.is_some() && next.begin.is_some()) {
-        dated.sort_by_key(|file| file.begin);
+    for dated in found.chunk_by_mut(|one, next| one.order.is_some() && next.order.is_some()) {
+        dated.sort_by(|one, other| one.order.cmp(&other.order));
     }
-    Ok(Files {
-        paths: found.into_iter().map(|file| file.path).collect(),
-        passed_over,
-    })
+    files.paths = found.into_iter().map(|file| file.path).collect();
+    files.warnings.extend(tell(&special));
+    Ok(files)
+}
+
+/// Adds the files of a folder to those found.
+fn walk(
+    path: &Path,
+    times: &mut Times<'_>,
+    found: &mut Vec<Found>,
+    files: &mut Files,
+    special: &mut Vec<(PathBuf, &'static str)>,
+) -> Result<(), Error> {
+    let (before, mut unlike, mut again) = (found.len(), 0, 0);
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut folders = BTreeSet::new();
+    let mut walk = WalkDir::new(path).sort_by_file_name().follow_links(true).into_iter();
+    while let Some(entry) = walk.next() {
+        let entry = match entry {
+            // A link to a folder that it is in.
+            Err(error) if error.loop_ancestor().is_some() => {
+                again += 1;
+                continue;
+            }
+            // A link to nothing.
+            Err(error)
+                if error
+                    .path()
+                    .is_some_and(|path| path.is_symlink() && !path.exists() && !holds_messages(path)) =>
+            {
+                files.passed_over += 1;
+                continue;
+            }
+            entry => entry.map_err(|error| Error::new(error.path().unwrap_or(path), error.to_string()))?,
+        };
+        let kind = entry.file_type();
+        if kind.is_dir() {
+            let meta = entry
+                .metadata()
+                .map_err(|error| Error::new(entry.path(), error.to_string()))?;
+            let is_hidden = entry.depth() > 0 && is_hidden(&entry);
+            let is_new = is_hidden || folders.insert((meta.dev(), meta.ino()));
+            again += u64::from(!is_new);
+            if is_hidden || !is_new {
+                walk.skip_current_dir();
+            } else if entry.depth() > DEEPEST {
+                let cause = format!("it lies more than {DEEPEST} folders deep; name a folder that is further in");
+                return Err(Error::new(entry.path(), cause));
+            }
+        } else if !is_hidden(&entry) {
+            if !holds_messages(entry.path()) {
+                files.passed_over += 1;
+            } else if !kind.is_file() {
+                special.push((entry.into_path(), name_of(kind)));
+            } else if found.len() == MOST_FILES {
+                let cause = format!("it has more than {MOST_FILES} files; name folders in it, some at a time");
+                return Err(Error::new(path, cause));
+            } else {
+                // Only what is below the folder: where it was put says nothing of what is in it.
+                let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
+                let order = order(entry.path(), below, &whole.join(below), times);
+                unlike += u64::from(order.as_ref().is_some_and(|order| order.unlike));
+                found.push(Found {
+                    order,
+                    path: entry.into_path(),
+                });
+            }
+        }
+    }
+    if found.len() == before {
+        let cause = format!(
+            "it is a folder without a file whose name ends in {}, compressed or not, or in {AVRO}",
+            TEXT.join(", ")
+        );
+        return Err(Error::new(path, cause));
+    }
+    let folder = path.display();
+    if again > 0 {
+        files.warnings.push(format!(
+            "links in {folder} lead to {again} folders that were read already; they are read once"
+        ));
+    }
+    if unlike > 0 {
+        let text = format!(
+            "{unlike} files of Capture in {folder} have no names of the form that was given; they come by the times of their records"
+        );
+        files.warnings.push(text);
+    }
+    Ok(())
+}
+
+/// What a file is that cannot be read to an end.
+fn name_of(kind: FileType) -> &'static str {
+    match kind {
+        kind if kind.is_fifo() => "pipe",
+        kind if kind.is_socket() => "socket",
+        _ => "device",
+    }
+}
+
+/// That files in folders were not read.
+fn tell(special: &[(PathBuf, &'static str)]) -> Option<String> {
+    let named = special.iter().take(MOST_NAMES);
+    let named: Vec<String> = named.map(|(path, kind)| format!("{} is a {kind}", path.display())).collect();
+    let more = match special.len().saturating_sub(MOST_NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let text = "in a folder only files are read; name a pipe itself to read it";
+    (!named.is_empty()).then(|| format!("{}{more} and was left out: {text}", named.join(", ")))
 }
 
 struct Found {
-    begin: Option<Begin>,
+    order: Option<Order>,
     path: PathBuf,
 }
 
-/// Year, month, day, and as much of hour, minute and second as there is.
-type Begin = [u16; 6];
+/// When a file begins: what is known first counts most.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+struct Order {
+    begin: Begin,
+    partition: u32,
+    first_message: Option<String>,
+    /// Whether its name is not of the form that was given.
+    unlike: bool,
+}
+
+/// When a file begins, by its name where that is sure to say, else by its records, if it is one of Capture.
+fn order(path: &Path, below: &Path, whole: &Path, times: &mut Times<'_>) -> Option<Order> {
+    let by_name = begin(below).map(|begin| Order {
+        begin,
+        ..Order::default()
+    });
+    if !is_of_capture(path) {
+        return by_name;
+    }
+    match times.format {
+        Some(format) => {
+            if let Some(said) = format.read(whole) {
+                return Some(Order {
+                    begin: said.begin,
+                    partition: said.partition,
+                    ..Order::default()
+                });
+            }
+        }
+        None if is_sure(below) => return by_name,
+        None => {}
+    }
+    let unlike = times.format.is_some();
+    // One that cannot be read is told of when its turn has come.
+    let Ok(Some(event)) = capture::first(path) else {
+        return by_name.map(|order| Order { unlike, ..order });
+    };
+    let first_message = (times.of_message)(&event.body);
+    let begin = event.enqueued.or_else(|| begin(Path::new(first_message.as_ref()?)))?;
+    Some(Order {
+        begin,
+        partition: 0,
+        first_message,
+        unlike,
+    })
+}
 
 /// When a file begins, by its path: `y=2026/m=03/d=01/h=10/m=00`, `2026/03/01/10/00/00`, or with other separators and names of the parts.
 fn begin(path: &Path) -> Option<Begin> {
     let path = path.to_string_lossy();
-    let words = path.split(|letter: char| !letter.is_ascii_alphanumeric());
-    let numbers: Vec<&str> = words
-        .filter(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()))
-        .collect();
+    let numbers = numbers(&path);
     (0..numbers.len()).find_map(|at| begin_of(numbers.get(at..)?))
+}
+
+/// Whether nothing but hour, minute and second stands behind a path's date. Else one of the numbers is the partition, and nothing says which.
+fn is_sure(path: &Path) -> bool {
+    let path = path.to_string_lossy();
+    let numbers = numbers(&path);
+    let date = (0..numbers.len()).find(|at| numbers.get(*at..).and_then(begin_of).is_some());
+    let behind = date.and_then(|at| numbers.get(at + 3..)).unwrap_or_default();
+    behind.len() == 3 && behind.iter().all(|number| number.len() == 2)
+}
+
+fn numbers(path: &str) -> Vec<&str> {
+    let words = path.split(|letter: char| !letter.is_ascii_alphanumeric());
+    words
+        .filter(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()))
+        .collect()
 }
 
 fn begin_of(numbers: &[&str]) -> Option<Begin> {
@@ -107,13 +268,17 @@ fn is_hidden(entry: &DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
+fn is_of_capture(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("avro"))
+}
+
 fn holds_messages(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let text = COMPRESSIONS
         .iter()
         .find_map(|ending| name.strip_suffix(ending))
         .unwrap_or(&name);
-    name.ends_with(AVRO) || TEXT.iter().any(|ending| text.ends_with(ending))
+    is_of_capture(path) || TEXT.iter().any(|ending| text.ends_with(ending))
 }
 
 #[cfg(test)]
@@ -130,6 +295,12 @@ mod tests {
         folder
     }
 
+    /// A message's time is its text.
+    fn find(named: &[PathBuf], format: Option<&Format>) -> Result<Files, Error> {
+        let of_message = &mut |message: &[u8]| Some(String::from_utf8_lossy(message).into_owned());
+        files(named, Times { format, of_message })
+    }
+
     fn found(folder: &tempfile::TempDir) -> (Vec<String>, u64) {
         found_in(folder, &[""])
     }
@@ -137,7 +308,7 @@ mod tests {
     /// What is found when these paths in the folder are named.
     fn found_in(folder: &tempfile::TempDir, named: &[&str]) -> (Vec<String>, u64) {
         let named: Vec<PathBuf> = named.iter().map(|path| folder.path().join(path)).collect();
-        let files = files(&named).unwrap();
+        let files = find(&named, None).unwrap();
         let inside = |path: &PathBuf| path.strip_prefix(folder.path()).unwrap().display().to_string();
         (files.paths.iter().map(inside).collect(), files.passed_over)
     }
@@ -224,7 +395,7 @@ mod tests {
     #[test]
     fn a_folder_without_messages_is_an_error_and_a_file_is_taken_at_its_word() {
         let folder = folder(&["notes.txt"]);
-        let error = files(&[folder.path().to_owned()]).unwrap_err().to_string();
+        let error = find(&[folder.path().to_owned()], None).unwrap_err().to_string();
         assert!(
             error.contains("it is a folder without a file whose name ends in .json, .jsonl"),
             "{error}"
@@ -234,6 +405,82 @@ mod tests {
             PathBuf::from("-"),
             PathBuf::from("missing.json"),
         ];
-        assert_eq!(files(&named).unwrap().paths, named);
+        assert_eq!(find(&named, None).unwrap().paths, named);
+    }
+
+    #[test]
+    fn what_has_no_end_is_left_out_and_told_of() {
+        let folder = folder(&["a.jsonl", "deep/b.jsonl"]);
+        let at = |name: &str| folder.path().join(name);
+        let made = std::process::Command::new("mkfifo")
+            .args([at("p.jsonl"), at("q.txt")])
+            .status()
+            .unwrap();
+        assert!(made.success());
+        std::os::unix::fs::symlink("..", at("deep/round")).unwrap();
+        std::os::unix::fs::symlink("deep", at("other")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", at("z.jsonl")).unwrap();
+        std::os::unix::fs::symlink("nowhere", at("notes")).unwrap();
+        let files = find(&[folder.path().to_owned()], None).unwrap();
+        assert_eq!(files.paths, [at("a.jsonl"), at("deep/b.jsonl")]);
+        let [again, special] = files.warnings.as_slice() else {
+            panic!("{:?}", files.warnings);
+        };
+        assert!(again.contains("lead to 2 folders that were read already"), "{again}");
+        let expected = format!(
+            "{} is a pipe, {} is a device",
+            at("p.jsonl").display(),
+            at("z.jsonl").display()
+        );
+        assert!(special.starts_with(&expected), "{special}");
+        assert_eq!(files.passed_over, 2, "of other names, whatever they are");
+        std::os::unix::fs::symlink("nowhere", at("gone.json")).unwrap();
+        let error = find(&[folder.path().to_owned()], None).unwrap_err().to_string();
+        assert!(
+            error.contains("gone.json"),
+            "what would be read and cannot is no matter to pass over: {error}"
+        );
+    }
+
+    #[test]
+    fn folders_are_only_so_deep() {
+        let deep = format!("{}a.json", "d/".repeat(DEEPEST));
+        assert_eq!(found(&folder(&[&deep])).0, [deep]);
+        let folder = folder(&[&format!("{}a.json", "d/".repeat(DEEPEST + 1))]);
+        let error = find(&[folder.path().to_owned()], None).unwrap_err().to_string();
+        assert!(error.contains("it lies more than 64 folders deep"), "{error}");
+    }
+
+    /// The names as users may choose them, each with the time of its event and its body.
+    const PARTITION_INSIDE: [(&str, &str, &str); 5] = [
+        ("hub/2026/11/20/0/08/05/00.avro", "11/20/2026 8:06:00 AM", "1"),
+        ("hub/2026/11/20/3/08/05/00.avro", "11/20/2026 8:07:00 AM", "2"),
+        ("hub/2026/11/20/12/08/05/00.avro", "11/20/2026 8:07:00 AM", "3"),
+        ("hub/2026/11/20/0/09/05/00.avro", "11/20/2026 9:06:00 AM", "4"),
+        ("hub/2026/11/20/12/09/05/00.avro", "11/20/2026 12:07:00 PM", "0"),
+    ];
+
+    #[test]
+    fn where_names_are_not_sure_to_say_it_the_records_do() {
+        let names = PARTITION_INSIDE.map(|(name, ..)| name);
+        let folder = folder(&names);
+        for (name, enqueued, body) in PARTITION_INSIDE {
+            capture::tests::write(&folder.path().join(name), enqueued, body.as_bytes());
+        }
+        assert_eq!(found(&folder).0, names);
+        // What cannot be read comes by its path.
+        std::fs::write(folder.path().join(names[4]), "Obj").unwrap();
+        assert_eq!(found(&folder).0.len(), 5);
+    }
+
+    #[test]
+    fn a_form_that_is_given_says_when_files_begin() {
+        let names = PARTITION_INSIDE.map(|(name, ..)| name);
+        let folder = folder(&[&names[..], &["x/a.avro"]].concat());
+        let format = "{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}";
+        let files = find(&[folder.path().to_owned()], Some(&format.parse().unwrap())).unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert_eq!(files.paths, [names.map(at).as_slice(), &[at("x/a.avro")]].concat());
+        assert_eq!(files.warnings, [""; 0], "a file without a time at all keeps its place");
     }
 }

@@ -1,5 +1,13 @@
 //! Where messages come from: bytes with an address. Knows nothing of what is in them.
 
+mod avro;
 mod capture;
 pub mod file;
 pub mod folder;
+mod format;
+mod growing;
+pub mod limit;
+mod open;
+
+pub use format::Format;
+pub use open::text;

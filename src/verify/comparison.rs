@@ -162,7 +162,7 @@ impl Comparison {
     }
 
     /// Counts a record of the input that cannot be used.
-    pub(super) fn dead_letter(&mut self, reason: &'static str) {
+    pub fn dead_letter(&mut self, reason: &'static str) {
         *self.report.dead_letters.entry(reason).or_default() += 1;
     }
 

@@ -22,7 +22,7 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     ("query", &["emit", "join", "json", "log", "record", "store", "time"]),
     ("clock", &["time"]),
     ("pulse", &["clock"]),
-    ("config", &["decode", "emit", "time"]),
+    ("config", &["decode", "emit", "source", "time"]),
     ("check", &["config", "decode", "time"]),
     ("generate", &["time"]),
     ("capacity", &["decode", "generate", "time"]),

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use super::super::Failure;
 use crate::capacity::compare::{Line, compare, differences};
 use crate::capacity::result::{Report, SCHEMA};
+use crate::source;
+
+/// The bytes that the figures of a test may have. A search of a day has some megabytes.
+const LONGEST: usize = 64 << 20;
 
 /// Which tests.
 #[derive(clap::Args, Clone, Debug)]
@@ -35,7 +39,7 @@ fn read(path: &Path) -> Result<Report, Failure> {
             path.display()
         ))
     };
-    let text = std::fs::read_to_string(path).map_err(|cause| failed(&cause))?;
+    let text = source::text(path, LONGEST).map_err(|cause| failed(&cause))?;
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|cause| failed(&cause))?;
     match value.get("schema").and_then(serde_json::Value::as_str) {
         Some(SCHEMA) => serde_json::from_value(value).map_err(|cause| failed(&cause)),

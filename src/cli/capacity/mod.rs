@@ -14,6 +14,7 @@ mod sender;
 mod stand;
 mod trial;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::capacity::search::{Found, Purpose, Search};
 use crate::capacity::template::Pool;
 use crate::clock;
 use crate::shutdown::Shutdown;
+use crate::sink::file::{Guard, Output};
 use crate::source::file::FileSource;
 use options::{Mode, Options, Shape};
 use progress::Progress;
@@ -68,10 +70,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let options = &args.options;
     options.check()?;
     // Both are written at the end of a long test: better to know now whether they can be.
-    for path in [&options.html, &options.json] {
-        let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        opened.map_err(|cause| unwritable(path, &cause))?;
-    }
+    let files = Files::create(options)?;
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
     let pool = pool(options)?;
@@ -98,12 +97,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if outcome.steps.is_empty()
         && let Some(failure) = outcome.failure.take()
     {
-        // Nothing was written into them.
-        for path in [&options.html, &options.json] {
-            if std::fs::metadata(path).is_ok_and(|found| found.len() == 0) {
-                std::fs::remove_file(path).ok();
-            }
-        }
         clean(&bench, &outcome.stands);
         return Err(failure);
     }
@@ -124,7 +117,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             .unwrap_or_default(),
         steps: outcome.steps,
     };
-    write(options, &report)?;
+    files.write(&report)?;
     conclude(options, &report);
     clean(&bench, &outcome.stands);
     match outcome.failure {
@@ -176,21 +169,25 @@ fn trials(bench: &Bench<'_>) -> Outcome {
 fn pool(options: &Options) -> Result<Pool, Failure> {
     /// More bodies than this make no traffic more real.
     const MOST: usize = 4_096;
+    const MOST_BYTES: usize = 256 << 20;
     let mut pool = Pool::generated(options.seed, options.policies as usize, options.record_size);
     if options.recording.is_empty() {
         return Ok(pool);
     }
     let mut messages = Vec::new();
-    for path in &options.recording {
+    let mut bytes = 0;
+    'files: for path in &options.recording {
         let mut file = FileSource::open(path, |raw| raw).map_err(Failure::failed)?;
         while let Some(chunk) = file.next_chunk().map_err(Failure::failed)? {
-            messages.extend(chunk.messages().map(|(_, message)| message.to_vec()));
-            if messages.len() >= MOST {
-                break;
+            for (_, message) in chunk.messages() {
+                if messages.len() == MOST || bytes > MOST_BYTES {
+                    break 'files;
+                }
+                bytes += message.len();
+                messages.push(message.to_vec());
             }
         }
     }
-    messages.truncate(MOST);
     match pool.record(messages.into_iter()) {
         0 => Err(Failure::failed(
             "none of the recorded messages is a CloudAppEvents record with a RawEventData.CreationTime; give --recording files as correlate reads them",
@@ -269,17 +266,42 @@ fn settings(bench: &Bench<'_>, outcome: &Outcome) -> Settings {
     }
 }
 
-fn write(options: &Options, report: &Report) -> Result<(), Failure> {
-    let json = serde_json::to_vec(report).map_err(Failure::failed)?;
-    std::fs::write(&options.json, json).map_err(|cause| unwritable(&options.json, &cause))?;
-    std::fs::write(&options.html, report::html(report)).map_err(|cause| unwritable(&options.html, &cause))
+/// What a test leaves: nothing before it has ended.
+struct Files {
+    html: Output,
+    json: Output,
 }
 
-fn unwritable(path: &Path, cause: &std::io::Error) -> Failure {
-    Failure::failed(format!(
-        "cannot write {}: {cause}; give another file with --html or --json",
-        path.display()
-    ))
+impl Files {
+    fn create(options: &Options) -> Result<Self, Failure> {
+        let mut guard = Guard::default();
+        options.recording.iter().for_each(|path| guard.reads(path, "a recording"));
+        if let Some(path) = &options.config {
+            guard.reads(path, "the configuration file");
+        }
+        let (html, json) = (guard.writes(&options.html)?, guard.writes(&options.json)?);
+        let spare = std::env::temp_dir();
+        Ok(Self {
+            html: html.create(&spare)?,
+            json: json.create(&spare)?,
+        })
+    }
+
+    fn write(mut self, report: &Report) -> Result<(), Failure> {
+        let unwritable = |path: &Path, cause: &std::io::Error| {
+            let path = path.display();
+            Failure::failed(format!(
+                "cannot write {path}: {cause}; give another file with --html or --json"
+            ))
+        };
+        let json = serde_json::to_vec(report).map_err(Failure::failed)?;
+        let html = report::html(report);
+        for (file, bytes) in [(&mut self.json, json.as_slice()), (&mut self.html, html.as_bytes())] {
+            file.write_all(bytes).map_err(|cause| unwritable(file.name(), &cause))?;
+        }
+        self.json.finish()?;
+        Ok(self.html.finish()?)
+    }
 }
 
 fn conclude(options: &Options, report: &Report) {

@@ -17,6 +17,7 @@ use crate::kafka::{self};
 use crate::replay::inputs::Order;
 use crate::replay::pace::{Pace, Rate, Speed};
 use crate::shutdown::Shutdown;
+use crate::source::Format;
 use crate::source::file::{self, FileSource};
 use player::{End, Player, Target, Totals};
 use reader::Job;
@@ -29,6 +30,9 @@ pub(super) struct Args {
     /// them; `-` for standard input
     #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
+    /// The form of the names of files of Event Hubs Capture, such as {Namespace}/{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}
+    #[arg(long, value_name = "FORMAT")]
+    capture_format: Option<Format>,
     /// The topic to send to; it must exist
     #[arg(long, short, value_name = "T")]
     topic: String,
@@ -103,13 +107,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let servers = servers.map(|servers| ("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS", servers));
     let config = configuration_with(args.config.as_deref(), servers)?;
     let args = &Args {
-        input: super::input_files(&args.input)?,
+        input: super::input_files(&args.input, args.capture_format.as_ref(), &config.decode)?,
         ..args.clone()
     };
     refuse_what_cannot_be_read(args)?;
     let (config, target) = find(config, args)?;
     let shutdown = Shutdown::default();
-    signals::watch(&shutdown).map_err(Failure::failed)?;
+    signals::watch_with(&shutdown, "what was acknowledged before stays in the topic").map_err(Failure::failed)?;
     let screen = Screen::new(&args.input, args.laps);
     let blocks = reader::start(Job {
         inputs: args.input.clone(),
@@ -212,6 +216,7 @@ fn report(args: &Args, totals: &Totals, end: &Result<End, Error>) {
     if totals.is_late {
         say(&late(totals, reached));
     }
+    super::tell_unfinished(&totals.unfinished, "it was not sent");
     if args.shift_to_now && totals.moved == 0 && totals.messages > 0 {
         say(
             "warning: no time was moved: none stands in the first megabyte of any file, or the records have no times in a form that is read",

@@ -38,7 +38,7 @@ impl Target {
 }
 
 /// What was sent.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Totals {
     pub(super) messages: u64,
     pub(super) records: u64,
@@ -46,6 +46,8 @@ pub(super) struct Totals {
     pub(super) bytes: u64,
     /// Times that were moved.
     pub(super) moved: u64,
+    /// Files that end in the middle of a record.
+    pub(super) unfinished: Vec<String>,
     /// When the last message was due, from the first one on; `None` without a schedule.
     pub(super) due: Option<Duration>,
     pub(super) lag: Lag,
@@ -146,7 +148,10 @@ impl<'a> Player<'a> {
                     return Ok(Some(block));
                 }
                 Ok(Read::Failed(error)) => return Err(error.into()),
-                Ok(Read::End) => return Ok(None),
+                Ok(Read::End(unfinished)) => {
+                    self.totals.unfinished = unfinished;
+                    return Ok(None);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 // It always says how it ended, unless it could not.
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Reader),

@@ -35,7 +35,8 @@ pub(super) struct Job {
 pub(super) enum Read {
     Block(Block),
     Failed(Error),
-    End,
+    /// With the files that end in the middle of a record.
+    End(Vec<String>),
 }
 
 /// Starts the thread. It ends when nobody listens any more.
@@ -43,7 +44,7 @@ pub(super) fn start(job: Job) -> std::io::Result<Receiver<Read>> {
     let (send, receive) = sync_channel(AHEAD);
     let read = move || {
         let last = match read(&job, &send) {
-            Ok(()) => Read::End,
+            Ok(unfinished) => Read::End(unfinished),
             Err(error) => Read::Failed(error),
         };
         drop(send.send(last));
@@ -52,7 +53,7 @@ pub(super) fn start(job: Job) -> std::io::Result<Receiver<Read>> {
     Ok(receive)
 }
 
-fn read(job: &Job, send: &SyncSender<Read>) -> Result<(), Error> {
+fn read(job: &Job, send: &SyncSender<Read>) -> Result<Vec<String>, Error> {
     let look = match job.shift_to_now {
         true => Look::FirstTimes,
         false => Look::None,
@@ -75,17 +76,17 @@ fn read(job: &Job, send: &SyncSender<Read>) -> Result<(), Error> {
             if let Some(block) = preparer.full_block()
                 && send.send(Read::Block(block)).is_err()
             {
-                return Ok(());
+                return Ok(Vec::new());
             }
         }
         let rest = preparer.end_of_lap();
         if !rest.is_empty() && send.send(Read::Block(rest)).is_err() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         lap += 1;
         // Nothing, played for ever, would never end.
         if lap == job.laps || is_empty {
-            return Ok(());
+            return Ok(inputs.unfinished().map(str::to_owned).collect());
         }
         inputs.rewind();
     }

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::tell_unfinished;
 use super::{Error, bar};
 use crate::clock;
+use crate::decode::Reason;
 use crate::route::Arrival;
 use crate::shutdown::Shutdown;
-use crate::source::file::FileSource;
+use crate::source::file::{self, FileSource, Rest};
 use crate::store::Base;
 use crate::verify::{Comparison, Reach, Recomputation};
 
@@ -21,6 +23,10 @@ pub(super) fn output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdo
         for (_, value) in chunk.messages() {
             comparison.tell(value)?;
         }
+        if let Some((number, Rest::TooLong(long))) = chunk.rest() {
+            let cause = format!("line {} is no row: {}", number + 1, long.sentence());
+            return Err(file::Error::new(path, cause).into());
+        }
     }
     bar.finish_and_clear();
     Ok(true)
@@ -33,6 +39,7 @@ pub(super) fn input<B: Base>(
     comparison: &mut Comparison,
     shutdown: &Shutdown,
 ) -> Result<Option<Reach>, Error> {
+    let mut unfinished = Vec::new();
     let bar = bar(None, "bytes of the input");
     for path in paths {
         let mut source = FileSource::open(path, |raw| Box::new(bar.wrap_read(raw)))?;
@@ -44,10 +51,16 @@ pub(super) fn input<B: Base>(
                 now: clock::now(),
                 timestamp: None,
             };
+            match chunk.rest() {
+                Some((_, Rest::TooLong(_))) => comparison.dead_letter(Reason::TooLarge.as_str()),
+                Some((_, Rest::Unfinished)) => unfinished.push(chunk.file.to_string()),
+                None => {}
+            }
             let messages = chunk.messages().map(|(_, message)| (Some(message), arrival));
             recomputation.messages(messages, comparison)?;
         }
     }
     bar.finish_and_clear();
+    tell_unfinished(&unfinished, "it was left out");
     Ok(Some(Reach::default()))
 }

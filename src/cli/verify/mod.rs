@@ -20,7 +20,7 @@ use crate::decode::{Decoder, timestamp};
 use crate::emit::Emitter;
 use crate::route::{Router, Settings};
 use crate::shutdown::Shutdown;
-use crate::source::file;
+use crate::source::{Format, file};
 use crate::store::{self, Base};
 use crate::time::EventTime;
 use crate::verify::{self, Comparison, Reach, Recomputation, Report, Span};
@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Recompute from these files, and those in these folders, instead of the input topics, as `correlate` reads them; every window counts as closed
     #[arg(long, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
+    /// The form of the names of files of Event Hubs Capture, such as {Namespace}/{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}
+    #[arg(long, value_name = "FORMAT")]
+    capture_format: Option<Format>,
     /// Compare with the rows in this file (JSON lines) instead of the output topic; nothing counts as forgotten
     #[arg(long, value_name = "FILE")]
     output_file: Option<PathBuf>,
@@ -102,7 +105,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::usage("--from must be before --to"));
     }
     let args = &Args {
-        input: super::input_files(&args.input)?,
+        input: super::input_files(&args.input, args.capture_format.as_ref(), &config.decode)?,
         ..args.clone()
     };
     let files = args.input.iter().chain(&args.output_file);
@@ -111,7 +114,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .try_for_each(|path| file::FileSource::check(path))
         .map_err(Failure::failed)?;
     let shutdown = Shutdown::default();
-    signals::watch(&shutdown).map_err(Failure::failed)?;
+    signals::watch_with(&shutdown, "nothing was compared to the end").map_err(Failure::failed)?;
     let began = clock::start();
     let Some(report) = verify(args, &config, span, &shutdown).map_err(Failure::failed)? else {
         return Err(Failure::failed("interrupted; nothing was compared to the end"));

@@ -101,6 +101,8 @@ pub struct Totals {
     pub other_tables: std::collections::BTreeMap<String, u64>,
     /// Dead letters by reason.
     pub dead_letters: std::collections::BTreeMap<&'static str, u64>,
+    /// Files that end in the middle of a record, which is still being written.
+    pub unfinished: Vec<String>,
     /// Re-delivered activities.
     pub duplicates: u64,
     /// Records of a second tenant, while tenants are not told apart.
@@ -294,6 +296,7 @@ impl<B: Base, O: Output> Local<B, O> {
         for (reason, count) in seen.dead_letters {
             *self.totals.dead_letters.entry(reason).or_default() += count;
         }
+        self.totals.unfinished.extend(seen.unfinished);
         if self.first_tenant.is_none() {
             self.first_tenant = seen.first_tenant;
         }

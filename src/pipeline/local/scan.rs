@@ -2,10 +2,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::decode::{Decoded, Decoder, Item, Settings};
+use crate::decode::{Decoded, Decoder, Item, Reason, Settings};
 use crate::record::{Alert, Key};
 use crate::sink::dead_letter::{Address, DeadLetter};
-use crate::source::file::Chunk;
+use crate::source::file::{Chunk, Rest};
+use crate::source::limit::TooLong;
 use crate::time::EventTime;
 
 /// Finds what a chunk holds. On any thread: nothing here depends on what came before.
@@ -56,6 +57,8 @@ pub(super) struct Seen {
     /// Records by the tenant that their envelope says, while tenants are not told apart: the first one met, then all.
     pub(super) first_tenant: Option<String>,
     pub(super) by_tenant: BTreeMap<String, u64>,
+    /// The file, when it ends in the middle of a record.
+    pub(super) unfinished: Option<String>,
 }
 
 impl Scanner {
@@ -84,6 +87,11 @@ impl Scanner {
                 }
                 found.add(item, &chunk.file, offset);
             });
+        }
+        match chunk.rest() {
+            Some((offset, Rest::TooLong(long))) => found.add_too_long(long, &chunk.file, offset),
+            Some((_, Rest::Unfinished)) => found.seen.unfinished = Some(chunk.file.to_string()),
+            None => {}
         }
         let Holding {
             activities,
@@ -146,6 +154,27 @@ impl Holding<'_> {
                 DeadLetter::of(reject, address).write_json_line(&mut self.dead_letters);
             }
         }
+    }
+}
+
+impl Holding<'_> {
+    fn add_too_long(&mut self, long: &TooLong, file: &str, offset: i64) {
+        let reason = Reason::TooLarge.as_str();
+        *self.seen.dead_letters.entry(reason).or_default() += 1;
+        let letter = DeadLetter {
+            reason,
+            error: long.sentence(),
+            address: Address {
+                topic: file,
+                partition: 0,
+                offset,
+                index: 0,
+            },
+            value: long.head.as_slice().into(),
+            truncated: Some(long.length),
+            redriven: None,
+        };
+        letter.write_json_line(&mut self.dead_letters);
     }
 }
 

@@ -5,14 +5,14 @@ use std::io::{Read as _, Write as _};
 use super::{Done, Program, done};
 
 /// An activity of the policy, with this name and at this time of the day.
-fn activity(name: &str, time: &str) -> String {
+pub(super) fn activity(name: &str, time: &str) -> String {
     format!(
         "{{\"ReportId\":\"{name}\",\"RawEventData\":{{\"CreationTime\":\"2026-03-01T{time}\",\"Data\":{{\"cid\":\"policy\"}}}}}}\n"
     )
 }
 
 /// An alert of the policy, from 10:00 to 11:00.
-fn alert(name: &str) -> String {
+pub(super) fn alert(name: &str) -> String {
     format!(
         "{{\"SystemAlertId\":\"{name}\",\"AlertType\":\"policy\",\"TimeGenerated\":\"2026-03-01T12:00:00Z\",\
          \"StartTime\":\"2026-03-01T10:00:00Z\",\"EndTime\":\"2026-03-01T11:00:00Z\"}}\n"
@@ -20,7 +20,7 @@ fn alert(name: &str) -> String {
 }
 
 /// The names of the activities that came out.
-fn names(output: &str) -> Vec<String> {
+pub(super) fn names(output: &str) -> Vec<String> {
     let rows = output
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -28,7 +28,7 @@ fn names(output: &str) -> Vec<String> {
         .collect()
 }
 
-fn correlate(program: &Program, input: &[&str]) -> Done {
+pub(super) fn correlate(program: &Program, input: &[&str]) -> Done {
     let arguments: Vec<&str> = ["correlate", "--input"].into_iter().chain(input.iter().copied()).collect();
     program.run(&arguments)
 }

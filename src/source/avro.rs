@@ -1,0 +1,288 @@
+//! The blocks of an Avro file, unpacked within a limit.
+//!
+//! The library that reads values unpacks a block whatever comes out. So it is given files whose blocks are plain: this takes each block, finds out
+//! that its sizes can be true, and unpacks it here.
+
+use std::io::{self, BufRead, Read};
+
+use apache_avro::Codec;
+
+/// How an Avro object container file begins.
+pub(super) const MAGIC: [u8; 4] = *b"Obj\x01";
+
+/// The longest block, packed or unpacked, and the longest header, in bytes. The blocks of Capture have some megabytes.
+const LONGEST_BLOCK: usize = 256 << 20;
+const LONGEST_HEADER: usize = 1 << 20;
+const MARKER: usize = 16;
+const CODEC: &[u8] = b"avro.codec";
+
+/// A file whose blocks are plain.
+pub(super) struct Unpacked {
+    reader: Box<dyn BufRead + Send>,
+    packing: Packing,
+    /// What can be read, and how much of it was.
+    ready: Vec<u8>,
+    read: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Packing {
+    None,
+    Deflate,
+    Snappy,
+    Zstandard,
+}
+
+impl Unpacked {
+    pub(super) fn new(mut reader: Box<dyn BufRead + Send>) -> io::Result<Self> {
+        let (ready, packing) = header(&mut (&mut reader).take(LONGEST_HEADER as u64))?;
+        Ok(Self {
+            reader,
+            packing,
+            ready,
+            read: 0,
+        })
+    }
+
+    /// Makes the next block ready; nothing at the end.
+    fn next_block(&mut self) -> io::Result<()> {
+        self.ready.clear();
+        self.read = 0;
+        if self.reader.fill_buf()?.is_empty() {
+            return Ok(());
+        }
+        let count = long(&mut self.reader)?;
+        let length = length(long(&mut self.reader)?, LONGEST_BLOCK)?;
+        let packed = bytes(&mut self.reader, length)?;
+        let plain = self.packing.unpack(packed)?;
+        if !usize::try_from(count).is_ok_and(|count| count <= plain.len()) {
+            return Err(invalid("a block has more records than bytes"));
+        }
+        write_long(count, &mut self.ready);
+        write_bytes(&plain, &mut self.ready);
+        self.ready.extend(bytes(&mut self.reader, MARKER)?);
+        Ok(())
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if self.read == self.ready.len() {
+            self.next_block()?;
+        }
+        let mut rest = self.ready.get(self.read..).unwrap_or_default();
+        let count = rest.read(room)?;
+        self.read += count;
+        Ok(count)
+    }
+}
+
+impl Packing {
+    fn of(name: &[u8]) -> io::Result<Self> {
+        match name {
+            b"null" => Ok(Self::None),
+            b"deflate" => Ok(Self::Deflate),
+            b"snappy" => Ok(Self::Snappy),
+            b"zstandard" => Ok(Self::Zstandard),
+            other => Err(invalid(format!(
+                "its blocks are compressed with {}, and null, deflate, snappy and zstandard are read",
+                other.escape_ascii()
+            ))),
+        }
+    }
+
+    fn unpack(self, mut packed: Vec<u8>) -> io::Result<Vec<u8>> {
+        match self {
+            Self::None => Ok(packed),
+            Self::Deflate => limited(flate2::read::DeflateDecoder::new(packed.as_slice())),
+            Self::Zstandard => limited(zstd::Decoder::new(packed.as_slice())?),
+            Self::Snappy => {
+                // The length comes first, and a checksum of four bytes last.
+                let size = varint(&mut packed.as_slice())?;
+                length(i64::try_from(size).unwrap_or(-1), LONGEST_BLOCK)?;
+                if packed.len() <= size_of::<u32>() {
+                    return Err(invalid("a block is too short for its codec"));
+                }
+                Codec::Snappy
+                    .decompress(&mut packed)
+                    .map_err(|error| invalid(error.to_string()))?;
+                Ok(packed)
+            }
+        }
+    }
+}
+
+fn limited(reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    reader.take(LONGEST_BLOCK as u64 + 1).read_to_end(&mut plain)?;
+    length(i64::try_from(plain.len()).unwrap_or(-1), LONGEST_BLOCK)?;
+    Ok(plain)
+}
+
+/// Reads a header; the same for blocks that are plain, and how they are packed.
+fn header(reader: &mut dyn Read) -> io::Result<(Vec<u8>, Packing)> {
+    let mut plain = bytes(reader, MAGIC.len())?;
+    if plain != MAGIC {
+        return Err(invalid("it does not begin as such a file"));
+    }
+    let mut packing = Packing::None;
+    loop {
+        let count = long(reader)?;
+        if count < 0 {
+            // Then the length of this part of the list comes next.
+            long(reader)?;
+        }
+        for _ in 0..count.unsigned_abs() {
+            let [key, value] = [(); 2].map(|()| length(long(reader)?, LONGEST_HEADER).and_then(|length| bytes(reader, length)));
+            let (key, value) = (key?, value?);
+            if key == CODEC {
+                packing = Packing::of(&value)?;
+            } else if !key.starts_with(CODEC) {
+                write_long(1, &mut plain);
+                write_bytes(&key, &mut plain);
+                write_bytes(&value, &mut plain);
+            }
+        }
+        if count == 0 {
+            break;
+        }
+    }
+    write_long(0, &mut plain);
+    plain.extend(bytes(reader, MARKER)?);
+    Ok((plain, packing))
+}
+
+fn bytes(reader: &mut dyn Read, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match reader.take(length as u64).read_to_end(&mut bytes)? == length {
+        true => Ok(bytes),
+        false => Err(invalid("it ends in the middle")),
+    }
+}
+
+fn length(length: i64, most: usize) -> io::Result<usize> {
+    let fitting = usize::try_from(length).ok().filter(|length| *length <= most);
+    fitting.ok_or_else(|| invalid(format!("a part of it has more than {most} bytes")))
+}
+
+fn long(reader: &mut dyn Read) -> io::Result<i64> {
+    let number = varint(reader)?;
+    Ok((number >> 1) as i64 ^ -((number & 1) as i64))
+}
+
+fn varint(reader: &mut dyn Read) -> io::Result<u64> {
+    let mut number = 0_u64;
+    for shift in (0..u64::BITS).step_by(7) {
+        let [byte] = bytes(reader, 1)?.try_into().unwrap_or([0]);
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(number);
+        }
+    }
+    Err(invalid("a number has no end"))
+}
+
+fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    write_long(i64::try_from(bytes.len()).unwrap_or(i64::MAX), out);
+    out.extend_from_slice(bytes);
+}
+
+fn write_long(number: i64, out: &mut Vec<u8>) {
+    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+/// What is wrong with an Avro file.
+pub(super) fn invalid(cause: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("as Avro: {}", cause.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A file of one block, so packed, which says so much of itself.
+    fn file(codec: &str, count: i64, block: &[u8]) -> Vec<u8> {
+        let mut file = MAGIC.to_vec();
+        write_long(1, &mut file);
+        write_bytes(CODEC, &mut file);
+        write_bytes(codec.as_bytes(), &mut file);
+        write_long(0, &mut file);
+        file.extend([7; MARKER]);
+        write_long(count, &mut file);
+        write_bytes(block, &mut file);
+        file.extend([7; MARKER]);
+        file
+    }
+
+    fn read(file: &[u8]) -> io::Result<Vec<u8>> {
+        let mut plain = Vec::new();
+        Unpacked::new(Box::new(io::Cursor::new(file.to_vec())))?.read_to_end(&mut plain)?;
+        Ok(plain)
+    }
+
+    #[test]
+    fn a_block_is_unpacked_within_its_limit() {
+        let deflated = |length: usize| {
+            let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+            io::copy(&mut io::repeat(0).take(length as u64), &mut encoder).unwrap();
+            encoder.finish().unwrap()
+        };
+        for (codec, packed) in [
+            ("deflate", deflated(1_000)),
+            ("zstandard", zstd::encode_all(&[0; 1_000][..], 1).unwrap()),
+        ] {
+            let plain = read(&file(codec, 3, &packed)).unwrap();
+            assert_eq!(plain, read(&file("null", 3, &[0; 1_000])).unwrap(), "{codec}");
+            assert!(plain.ends_with(&[[0; 16], [7; 16]].concat()), "{codec}");
+        }
+        let told = |file: &[u8]| read(file).unwrap_err().to_string();
+        let long = told(&file("deflate", 3, &deflated(LONGEST_BLOCK + 1)));
+        assert_eq!(long, "as Avro: a part of it has more than 268435456 bytes");
+        let zstd = zstd::encode_all(io::repeat(0).take(LONGEST_BLOCK as u64 + 1), 1).unwrap();
+        assert_eq!(told(&file("zstandard", 3, &zstd)), long);
+        let mut snappy = Vec::new();
+        let mut size = LONGEST_BLOCK as u64 + 1;
+        while size > 0 {
+            snappy.push((size & 0x7f) as u8 | if size > 0x7f { 0x80 } else { 0 });
+            size >>= 7;
+        }
+        assert_eq!(told(&file("snappy", 3, &snappy)), long);
+        assert!(told(&file("snappy", 3, &[0])).contains("too short"));
+        assert!(told(&file("xz", 3, &[])).contains("compressed with xz, and null, deflate, snappy and zstandard are read"));
+        assert!(told(&file("null", 3, &[0])).contains("more records than bytes"));
+    }
+
+    #[test]
+    fn a_file_that_ends_in_the_middle_is_an_error() {
+        let file = file("null", 1, b"0123456789");
+        let block = 1 + 1 + 10 + MARKER;
+        for length in 0..=file.len() {
+            let is_whole = length == file.len() || length == file.len() - block;
+            assert_eq!(read(&file[..length]).is_ok(), is_whole, "{length} of {} bytes", file.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_is_no_more_than_there_is(bit in 0..8 * 66_usize) {
+            let mut file = file("null", 1, b"0123456789");
+            file[bit / 8] ^= 1 << (bit % 8);
+            // What the codec is called may be another key then, which stays.
+            prop_assert!(read(&file).map_or(0, |plain| plain.len()) <= file.len());
+        }
+
+        #[test]
+        fn numbers_are_read_as_they_were_written(number: i64) {
+            let mut bytes = Vec::new();
+            write_long(number, &mut bytes);
+            prop_assert_eq!(long(&mut bytes.as_slice()).unwrap(), number);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The form of the names that Event Hubs Capture gives its files, which users can choose.
+
+use std::path::Path;
+use std::str::FromStr;
+
+/// Year, month, day, hour, minute and second, as far as they are known.
+pub(super) type Begin = [u16; 6];
+
+/// A form such as `{Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Format(Vec<Part>);
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Part {
+    Literal(String),
+    /// A namespace or a hub.
+    Name,
+    Partition,
+    /// Of a [`Begin`].
+    Number(usize),
+}
+
+/// What a name says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Said {
+    pub(super) begin: Begin,
+    pub(super) partition: u32,
+}
+
+/// In the order of a [`Begin`].
+const NUMBERS: [&str; 6] = ["Year", "Month", "Day", "Hour", "Minute", "Second"];
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text.strip_suffix(".avro").unwrap_or(text);
+        while let Some((literal, behind)) = rest.split_once('{') {
+            let (name, behind) = behind.split_once('}').ok_or("a { has no }")?;
+            if !literal.is_empty() {
+                parts.push(Part::Literal(literal.to_owned()));
+            }
+            parts.push(match name {
+                "Namespace" | "EventHub" => Part::Name,
+                "PartitionId" => Part::Partition,
+                _ => {
+                    let place = NUMBERS.iter().position(|number| *number == name);
+                    Part::Number(place.ok_or_else(|| format!("there is no {{{name}}}; give the format as Event Hubs has it"))?)
+                }
+            });
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Literal(rest.to_owned()));
+        }
+        match NUMBERS
+            .iter()
+            .enumerate()
+            .find(|(place, _)| !parts.contains(&Part::Number(*place)))
+        {
+            Some((_, missing)) => Err(format!("{{{missing}}} is missing; give the format as Event Hubs has it")),
+            None => Ok(Self(parts)),
+        }
+    }
+}
+
+impl Format {
+    /// What the end of `path` says, when it is of this form.
+    pub(super) fn read(&self, path: &Path) -> Option<Said> {
+        let path = path.with_extension("");
+        let mut said = Said::default();
+        read(&self.0, path.to_str()?, &mut said).then_some(said)
+    }
+}
+
+/// Reads from the end: in front of a name may stand any folders.
+fn read(parts: &[Part], text: &str, said: &mut Said) -> bool {
+    let Some((part, before)) = parts.split_last() else {
+        return text.is_empty() || text.ends_with('/');
+    };
+    match part {
+        Part::Literal(literal) => text
+            .strip_suffix(literal.as_str())
+            .is_some_and(|text| read(before, text, said)),
+        Part::Number(place) => {
+            let width = if *place == 0 { 4 } else { 2 };
+            let Some((text, number)) = text.len().checked_sub(width).and_then(|at| text.split_at_checked(at)) else {
+                return false;
+            };
+            match number.parse() {
+                Ok(number) => said.begin[*place] = number,
+                Err(_) => return false,
+            }
+            read(before, text, said)
+        }
+        Part::Partition | Part::Name => {
+            let fits = |letter: char| match part {
+                Part::Partition => letter.is_ascii_digit(),
+                _ => letter != '/',
+            };
+            let fitting = text.char_indices().rev().take_while(|(_, letter)| fits(*letter));
+            // As much as fits, unless what stands before then does not.
+            let places: Vec<usize> = fitting.map(|(place, _)| place).collect();
+            places.into_iter().rev().any(|place| {
+                let (text, value) = text.split_at(place);
+                if *part == Part::Partition {
+                    said.partition = value.parse().unwrap_or(u32::MAX);
+                }
+                read(before, text, said)
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_by_its_form() {
+        let begin = [2026, 11, 20, 8, 5, 9];
+        for (format, path, partition) in [
+            (
+                "{Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}",
+                "/data/ns/hub/12/2026/11/20/08/05/09.avro",
+                12,
+            ),
+            (
+                "{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}.avro",
+                "hub/2026/11/20/3/08/05/09.avro",
+                3,
+            ),
+            (
+                "{Namespace}/y={Year}{Month}{Day}-{Hour}{Minute}{Second}_{EventHub}_{PartitionId}",
+                "x/n_s/y=20261120-080509_my_hub_7.AVRO",
+                7,
+            ),
+            (
+                "{PartitionId}{Year}/{Month}/{Day}/{Hour}{Minute}{Second}",
+                "312026/11/20/080509.avro",
+                31,
+            ),
+        ] {
+            let read = format.parse::<Format>().unwrap().read(Path::new(path));
+            assert_eq!(read, Some(Said { begin, partition }), "{path}");
+            for other in ["ns/hub/12/2026/11/20/08/05.avro", "a.avro", "x/2026/11/20/é/08/05/09.avro"] {
+                assert_eq!(format.parse::<Format>().unwrap().read(Path::new(other)), None, "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_form_is_told() {
+        let told = |text: &str| text.parse::<Format>().unwrap_err();
+        assert!(told("{Hub}/{Year}").starts_with("there is no {Hub}"));
+        assert!(told("{EventHub}/{Year}/{Month}/{Day}/{Hour}/{Minute}").starts_with("{Second} is missing"));
+        assert_eq!(told("{Year"), "a { has no }");
+    }
+}

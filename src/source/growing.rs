@@ -1,0 +1,100 @@
+//! Files that somebody still writes to.
+
+use std::path::Path;
+
+use serde::de::IgnoredAny;
+
+/// How a file comes to be, as far as its name tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Grows {
+    /// It was written at once, as far as is known.
+    Unknown,
+    /// An export to storage appends to it while its hour lasts.
+    ByAppending,
+}
+
+impl Grows {
+    /// `PT1H.json`, the hour that an export writes, and other lengths of time in the form of ISO 8601.
+    pub(super) fn of(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_uppercase();
+        let time = name.strip_prefix("PT").and_then(|name| name.strip_suffix(".JSON"));
+        let number = time.and_then(|time| time.strip_suffix(['H', 'M']));
+        match number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())) {
+            true => Self::ByAppending,
+            false => Self::Unknown,
+        }
+    }
+}
+
+/// Whether a line without an end breaks off in the middle of a record.
+pub(super) fn is_unfinished(line: &[u8]) -> bool {
+    let text = match std::str::from_utf8(line) {
+        Ok(text) => text,
+        // In the middle of a letter, too.
+        Err(error) if error.error_len().is_none() => {
+            let whole = line.get(..error.valid_up_to()).unwrap_or_default();
+            std::str::from_utf8(whole).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    !text.trim_ascii().is_empty() && serde_json::from_str::<IgnoredAny>(text).is_err_and(|error| error.is_eof())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::file::{FileSource, Rest};
+
+    #[test]
+    fn a_name_tells_whether_a_file_grows() {
+        for name in ["PT1H.json", "h=08/m=00/PT1H.json", "pt15m.json"] {
+            assert_eq!(Grows::of(Path::new(name)), Grows::ByAppending, "{name}");
+        }
+        for name in ["PT1H.json.gz", "a.json", "PT1H.jsonl", "PTH.json", "PT1H/a.json", "-"] {
+            assert_eq!(Grows::of(Path::new(name)), Grows::Unknown, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_what_breaks_off_is_unfinished() {
+        let letter = "{\"a\":\"\u{e9}".as_bytes();
+        for line in [
+            b"{".as_slice(),
+            b"{\"a\":",
+            b" {\"a\":[1,",
+            letter,
+            &letter[..letter.len() - 1],
+        ] {
+            assert!(is_unfinished(line), "{line:?}");
+        }
+        for line in [b"{}".as_slice(), b"", b" \r", b"{\"a\":x", b"broken", b"\xff", b"{} {", b"1"] {
+            assert!(!is_unfinished(line), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_line_of_an_hour_that_is_being_written_is_no_message() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let mut source = FileSource::open(&path, |raw| raw).unwrap();
+            let (mut messages, mut rest) = (0, None);
+            while let Some(chunk) = source.next_chunk().unwrap() {
+                messages += chunk.messages().count();
+                rest = chunk.rest().map(|(number, rest)| (number, rest.clone()));
+            }
+            (messages, rest)
+        };
+        let unfinished = |number| Some((number, Rest::Unfinished));
+        assert_eq!(read("PT1H.json", "{}\r\n{}\r\n{\"a\":"), (2, unfinished(2)));
+        assert_eq!(read("PT1H.json", "{\"a\":"), (0, unfinished(0)));
+        assert_eq!(
+            read("PT1H.json", "{}\n{}"),
+            (2, None),
+            "a record without an end of line is whole"
+        );
+        assert_eq!(read("PT1H.json", "{}\n{\"a\":\n"), (2, None), "a line is as it was meant");
+        assert_eq!(read("other.json", "{}\n{\"a\":"), (2, None));
+    }
+}

@@ -1,0 +1,96 @@
+//! Opening what a command reads: files, pipes and standard input; no folders, and no devices, which have no end.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, IsTerminal, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+
+/// A path that stands for standard input.
+pub(super) fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Opens a file, or a pipe that has a name, which waits until somebody writes to it.
+pub(super) fn file(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    refuse(&file.metadata()?, file.is_terminal())?;
+    Ok(file)
+}
+
+/// Standard input, when it has an end.
+pub(super) fn standard_input() -> io::Result<io::Stdin> {
+    let input = io::stdin();
+    let found = File::from(input.as_fd().try_clone_to_owned()?).metadata()?;
+    refuse(&found, input.is_terminal())?;
+    Ok(input)
+}
+
+/// Fails when `path` cannot be read. A pipe is not opened: that would wait for who writes to it, and then leave them without a reader.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    if is_standard_input(path) {
+        return standard_input().map(drop);
+    }
+    match fs::metadata(path)?.file_type().is_fifo() {
+        true => Ok(()),
+        false => file(path).map(drop),
+    }
+}
+
+/// The text of a whole file, such as a configuration, which has at most `most` bytes.
+pub fn text(path: &Path, most: usize) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > most {
+        return Err(io::Error::other(format!(
+            "it has more than {most} bytes, which no such file has"
+        )));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+fn refuse(found: &Metadata, is_terminal: bool) -> io::Result<()> {
+    if found.is_dir() {
+        let text = "it is a folder, and a file is wanted";
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, text));
+    }
+    let kind = found.file_type();
+    let is_device = kind.is_block_device() || kind.is_char_device() && !is_terminal;
+    let is_null = || fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == found.rdev());
+    match is_device && !is_null() {
+        true => Err(io::Error::other(
+            "it is a device, which has no end; name a file, a folder, a pipe, or - for standard input",
+        )),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_and_folders_are_refused_and_pipes_are_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |path: &Path| check(path).unwrap_err().to_string();
+        assert!(error(Path::new("/dev/zero")).starts_with("it is a device, which has no end"));
+        assert!(error(folder.path()).starts_with("it is a folder"));
+        check(Path::new("/dev/null")).unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        check(&pipe).unwrap();
+    }
+
+    #[test]
+    fn a_text_has_a_limit() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "four").unwrap();
+        assert_eq!(text(file.path(), 4).unwrap(), "four");
+        let error = text(file.path(), 3).unwrap_err().to_string();
+        assert_eq!(error, "it has more than 3 bytes, which no such file has");
+        fs::write(file.path(), b"\xff").unwrap();
+        assert_eq!(text(file.path(), 3).unwrap_err().to_string(), "it is not UTF-8");
+        assert!(text(Path::new("/dev/zero"), 3).is_err());
+    }
+}

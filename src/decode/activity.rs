@@ -66,6 +66,7 @@ impl ActivityReader {
     pub(super) fn read<'a>(&self, row: &Cursor<'_, 'a>, tenant: &str, room: &mut Room) -> Result<Decoded<'a>, Fault> {
         let (mut correlation_id, mut times, mut report_id) = (First::new(), First::new(), Vec::new());
         let mut raw_event_data = RawEventData::Unseen;
+        room.unopened = false;
         self.paths.read(row.clone(), room, &mut |wanted, value| match wanted {
             Wanted::Key(place) => correlation_id.offer(*place, || self.keys.read(*place, value)),
             Wanted::Time(place) => times.offer(*place, || says_something(value).then(|| time(value))),
@@ -74,7 +75,9 @@ impl ActivityReader {
         });
         let Some(correlation_id) = correlation_id.found() else {
             // A time that was found in it proves that it was opened.
-            if times.place().is_some_and(|place| self.is_inside.get(place) == Some(&true)) {
+            if room.unopened {
+                raw_event_data = RawEventData::Scalar;
+            } else if times.place().is_some_and(|place| self.is_inside.get(place) == Some(&true)) {
                 raw_event_data = RawEventData::Object;
             }
             return Ok(self.unkeyed(row, times.found(), raw_event_data, room));
@@ -307,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_opened_is_unreadable() {
+    fn what_was_cut_or_flattened_is_unreadable() {
         let read = |raw: &str| {
             let row = format!(r#"{{"Timestamp":"2026-03-01T10:00:00","RawEventData":{raw}}}"#);
             match read_with(&Settings::default(), &row) {
@@ -325,6 +328,10 @@ mod tests {
             r#"" ""#,
         ] {
             assert!(read(raw), "{raw}");
+        }
+        for data in [r#""{\"cid\":\"p\",\"a""#, r#""@{cid=p; sev=Medium}""#] {
+            let raw = format!(r#"{{"CreationTime":"2026-03-01T10:00:00","Data":{data}}}"#);
+            assert!(read(&raw), "{raw}");
         }
         for raw in [
             r#""{}""#,

@@ -49,11 +49,16 @@ fn may_hold_json(literal: &[u8]) -> bool {
     matches!(literal.get(1), Some(b'{' | b' ' | b'\\')) && memchr::memchr(b'\\', literal).is_some()
 }
 
+/// How PowerShell writes an object that lies deeper than `ConvertTo-Json -Depth` reaches.
+const FLATTENED: &[u8] = b"\"@{";
+
 /// What is allocated for a row, kept for the next.
 #[derive(Default)]
 pub(super) struct Room {
     /// The texts of strings that hold JSON.
     opened: Vec<Opened>,
+    /// Whether a string that begins as an object does was met on the way of a path, and could not be opened: it was cut, or flattened.
+    pub(super) unopened: bool,
     pub(super) canonical: Canonical,
 }
 
@@ -156,11 +161,14 @@ impl<W> Paths<W> {
                 let literal = value.value();
                 if may_hold_json(literal) && self.may_be_in(literal) {
                     let mut opened = room.opened.pop().unwrap_or_default();
-                    if opened.open(literal) {
+                    match opened.open(literal) {
                         // As often as the object was put into a string.
-                        self.below(Cursor::indexed(&opened.text, &opened.index), room, found);
+                        true => self.below(Cursor::indexed(&opened.text, &opened.index), room, found),
+                        false => room.unopened |= literal.starts_with(b"\"{"),
                     }
                     room.opened.push(opened);
+                } else {
+                    room.unopened |= literal.starts_with(FLATTENED);
                 }
             }
             _ => {}

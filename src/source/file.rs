@@ -1,22 +1,21 @@
-//! Messages from files: JSON lines, or JSON documents, plain, gzip or zstd; or the events of Event Hubs Capture, in Avro.
+//! Messages from files: JSON lines, JSON documents, or rows of CSV, plain, gzip or zstd; or the events of Event Hubs Capture, in Avro.
 //!
 //! A line is a message, as a Kafka record's value is. A file whose first line is the beginning of a longer JSON text holds documents instead,
 //! one after another, each of which is a message (and is held in memory as a whole, as a Kafka record is). What a file is compressed with
 //! is told by its first bytes, not by its name.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::de::IgnoredAny;
-
-use super::avro::MAGIC;
+use super::begin::{Begin, Compression, begin, decompress};
 use super::capture::Capture;
 use super::growing::{Grows, is_unfinished};
 use super::limit::{self, TooLong};
 use super::open;
+use super::table::Table;
 
 /// Lines are handed on in chunks of about this many bytes.
 const CHUNK: usize = 1 << 20;
@@ -120,6 +119,7 @@ pub struct Error {
 
 enum Messages {
     Text(Box<dyn BufRead + Send>),
+    Rows(Box<Table>),
     Events(Box<Capture>),
 }
 
@@ -191,11 +191,18 @@ impl FileSource {
                 let bodies = capture.read(&mut bytes, CHUNK)?;
                 return Ok((!bodies.is_empty()).then(|| self.chunk(bytes, bodies, None)));
             }
+            Messages::Rows(_) => return self.read_rows(),
         };
         if !self.begun {
             self.begun = true;
-            match begin(reader, &mut bytes, &mut self.behind)? {
+            match begin(reader, &mut bytes, &mut self.behind, self.grows)? {
                 Begin::Lines => {}
+                Begin::Columns(separator) => {
+                    let reader = std::mem::replace(reader, Box::new(io::empty()));
+                    self.messages = Messages::Rows(Box::new(Table::new(bytes, reader, separator)?));
+                    self.plain = None;
+                    return self.read_rows();
+                }
                 Begin::Documents(documents, rest) => return Ok(Some(self.chunk(bytes, documents, rest))),
                 Begin::TooLong(rest) => {
                     let lines = lines(&bytes);
@@ -235,6 +242,16 @@ impl FileSource {
         Ok(Some(self.chunk(bytes, lines, rest)))
     }
 
+    fn read_rows(&mut self) -> io::Result<Option<Chunk>> {
+        let Messages::Rows(table) = &mut self.messages else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        let (rows, rest) = table.read(&mut bytes, CHUNK)?;
+        let is_end = rows.is_empty() && rest.is_none();
+        Ok((!is_end).then(|| self.chunk(bytes, rows, rest.map(Rest::TooLong))))
+    }
+
     /// Numbers the messages; those without anything but white space count, but are not messages.
     fn chunk(&mut self, bytes: Vec<u8>, ranges: Vec<Range<usize>>, rest: Option<Rest>) -> Chunk {
         let mut messages = Vec::with_capacity(ranges.len());
@@ -267,63 +284,6 @@ impl FileSource {
     }
 }
 
-/// What a file begins with.
-enum Begin {
-    /// Lines.
-    Lines,
-    /// Documents, and perhaps more behind them.
-    Documents(Vec<Range<usize>>, Option<Rest>),
-    /// Something too long behind empty lines.
-    TooLong(Rest),
-}
-
-/// Reads the first line. When that is the beginning of something longer, reads everything and finds the documents in it.
-fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut u64) -> io::Result<Begin> {
-    loop {
-        let line = bytes.len();
-        if let Some(long) = limit::finish_line(reader, bytes, line)? {
-            return Ok(Begin::TooLong(Rest::TooLong(long)));
-        }
-        if bytes.starts_with(b"\xef\xbb\xbf") {
-            // A byte order mark is no part of the text.
-            bytes.drain(..3);
-            *behind += 3;
-        }
-        let line = bytes.get(line..).unwrap_or_default();
-        if line.is_empty() || bytes.len() > CHUNK {
-            return Ok(Begin::Lines);
-        }
-        if !line.trim_ascii().is_empty() {
-            break;
-        }
-    }
-    let first = serde_json::from_slice::<IgnoredAny>(bytes);
-    if !first.is_err_and(|error| error.is_eof()) {
-        return Ok(Begin::Lines);
-    }
-    let is_whole = limit::finish(reader, bytes)?;
-    let mut documents = Vec::new();
-    let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
-    let mut begin = 0;
-    while let Some(document) = stream.next() {
-        match document {
-            Ok(_) => {}
-            Err(error) if error.is_eof() && !is_whole => break,
-            // Then it was a damaged line after all.
-            Err(_) => return Ok(Begin::Lines),
-        }
-        documents.push(begin..stream.byte_offset());
-        begin = stream.byte_offset();
-    }
-    if is_whole {
-        return Ok(Begin::Documents(documents, None));
-    }
-    let more = limit::pass_all(reader)?;
-    let rest = TooLong::of(bytes.get(begin..).unwrap_or_default(), more);
-    bytes.truncate(begin);
-    Ok(Begin::Documents(documents, Some(Rest::TooLong(rest))))
-}
-
 fn lines(bytes: &[u8]) -> Vec<Range<usize>> {
     if bytes.is_empty() {
         return Vec::new();
@@ -331,32 +291,6 @@ fn lines(bytes: &[u8]) -> Vec<Range<usize>> {
     let ends = memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]);
     let mut begin = 0;
     ends.map(|end| std::mem::replace(&mut begin, end + 1)..end).collect()
-}
-
-fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn BufRead + Send>, Compression)> {
-    let mut magic = Vec::with_capacity(4);
-    raw.by_ref().take(4).read_to_end(&mut magic)?;
-    let compression = match magic.as_slice() {
-        [0x1f, 0x8b, ..] => Compression::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd] => Compression::Zstd,
-        magic if magic == MAGIC => Compression::Avro,
-        _ => Compression::None,
-    };
-    let whole = BufReader::with_capacity(1 << 16, io::Cursor::new(magic).chain(raw));
-    let reader: Box<dyn BufRead + Send> = match compression {
-        Compression::None | Compression::Avro => Box::new(whole),
-        Compression::Gzip => Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(whole))),
-        Compression::Zstd => Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(whole)?)),
-    };
-    Ok((reader, compression))
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Compression {
-    None,
-    Gzip,
-    Zstd,
-    Avro,
 }
 
 #[cfg(test)]
@@ -392,6 +326,32 @@ mod tests {
     fn a_damaged_line_is_a_message_like_any_other() {
         assert_eq!(read(b"{\"a\":\n{\"b\":2}\n"), pairs(&[(0, "{\"a\":"), (1, "{\"b\":2}")]));
         assert_eq!(read(b"\xff\n1\n"), pairs(&[(0, "\u{fffd}"), (1, "1")]));
+    }
+
+    #[test]
+    fn a_document_that_is_broken_is_one_message() {
+        for text in [
+            "[\n {\"a\":1},\n {\"b\":nope}\n]\n",
+            "{\n \"a\": 1,\n \"b\"",
+            "[\n{\"a\":1}\n",
+        ] {
+            assert_eq!(read(text.as_bytes()), pairs(&[(0, text)]));
+        }
+        let two = "{\n\"a\":1\n}\n\u{feff}[\n2\n]\n";
+        assert_eq!(
+            read(two.as_bytes()),
+            pairs(&[(0, "{\n\"a\":1\n}"), (1, "\n\u{feff}[\n2\n]\n")])
+        );
+    }
+
+    #[test]
+    fn utf_16_is_read_as_utf_8() {
+        let units: Vec<u16> = "\u{feff}{\"a\":\"\u{e9}\"}\r\n[2]".encode_utf16().collect();
+        let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        for bytes in [little, big] {
+            assert_eq!(read(&bytes), pairs(&[(0, "{\"a\":\"\u{e9}\"}\r"), (1, "[2]")]));
+        }
     }
 
     #[test]

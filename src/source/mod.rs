@@ -1,6 +1,7 @@
 //! Where messages come from: bytes with an address. Knows nothing of what is in them.
 
 mod avro;
+mod begin;
 mod capture;
 pub mod file;
 pub mod folder;
@@ -8,6 +9,7 @@ mod format;
 mod growing;
 pub mod limit;
 mod open;
+mod table;
 
 pub use format::Format;
 pub use open::text;

@@ -1,0 +1,131 @@
+//! What a file begins with: compressed or not, in which encoding, and whether it holds lines, documents or a table.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
+
+use serde::de::IgnoredAny;
+
+use super::avro::MAGIC;
+use super::file::Rest;
+use super::growing::Grows;
+use super::limit::{self, TooLong};
+use super::table;
+
+/// How many bytes of empty lines a file may begin with before it is taken for one of lines.
+const MOST_EMPTY: usize = 1 << 20;
+
+/// What a file begins with.
+pub(super) enum Begin {
+    /// Lines.
+    Lines,
+    /// The names of the columns of a table, with this separator between them.
+    Columns(u8),
+    /// Documents, and perhaps more behind them.
+    Documents(Vec<Range<usize>>, Option<Rest>),
+    /// Something too long behind empty lines.
+    TooLong(Rest),
+}
+
+/// Reads the first line. When that is the beginning of something longer, reads everything and finds the documents in it.
+pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut u64, grows: Grows) -> io::Result<Begin> {
+    loop {
+        let line = bytes.len();
+        if let Some(long) = limit::finish_line(reader, bytes, line)? {
+            return Ok(Begin::TooLong(Rest::TooLong(long)));
+        }
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            // A byte order mark is no part of the text.
+            bytes.drain(..3);
+            *behind += 3;
+        }
+        let line = bytes.get(line..).unwrap_or_default();
+        if line.is_empty() || bytes.len() > MOST_EMPTY {
+            return Ok(Begin::Lines);
+        }
+        if let Some(separator) = table::separator(line) {
+            bytes.drain(..bytes.len() - line.len());
+            return Ok(Begin::Columns(separator));
+        }
+        if !line.trim_ascii().is_empty() && !table::is_type_line(line) {
+            break;
+        }
+    }
+    let first = serde_json::from_slice::<IgnoredAny>(bytes);
+    if !first.is_err_and(|error| error.is_eof()) {
+        return Ok(Begin::Lines);
+    }
+    let is_whole = limit::finish(reader, bytes)?;
+    let mut documents = Vec::new();
+    let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
+    let mut begin = 0;
+    while let Some(document) = stream.next() {
+        match document {
+            Ok(_) => {}
+            Err(error) if error.is_eof() && !is_whole => break,
+            Err(_) if documents.is_empty() && (grows == Grows::ByAppending || are_lines(bytes)) => return Ok(Begin::Lines),
+            Err(_) => {
+                // Whoever reads it takes apart what is broken.
+                documents.push(begin..bytes.len());
+                return Ok(Begin::Documents(documents, None));
+            }
+        }
+        documents.push(begin..stream.byte_offset());
+        begin = stream.byte_offset();
+    }
+    if is_whole {
+        return Ok(Begin::Documents(documents, None));
+    }
+    let more = limit::pass_all(reader)?;
+    let rest = TooLong::of(bytes.get(begin..).unwrap_or_default(), more);
+    bytes.truncate(begin);
+    Ok(Begin::Documents(documents, Some(Rest::TooLong(rest))))
+}
+
+/// Whether a text that begins with a damaged line has records on a line each: behind the first comes a whole object.
+fn are_lines(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let first = lines.find(|line| !line.is_empty());
+    let second = lines.find(|line| !line.is_empty());
+    let is_object = |line: &[u8]| line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok();
+    first.is_some_and(|line| line.starts_with(b"{")) && second.is_some_and(is_object)
+}
+
+pub(super) fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn BufRead + Send>, Compression)> {
+    let mut magic = Vec::with_capacity(4);
+    raw.by_ref().take(4).read_to_end(&mut magic)?;
+    let compression = match magic.as_slice() {
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd] => Compression::Zstd,
+        magic if magic == MAGIC => Compression::Avro,
+        _ => Compression::None,
+    };
+    let whole = BufReader::with_capacity(1 << 16, io::Cursor::new(magic).chain(raw));
+    let reader: Box<dyn BufRead + Send> = match compression {
+        Compression::None | Compression::Utf16 | Compression::Avro => Box::new(whole),
+        Compression::Gzip => Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(whole))),
+        Compression::Zstd => Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(whole)?)),
+    };
+    transcode(reader, compression)
+}
+
+/// UTF-16 with a byte order mark, as Windows PowerShell's `>` writes it, is read as UTF-8.
+fn transcode(
+    mut reader: Box<dyn BufRead + Send>,
+    compression: Compression,
+) -> io::Result<(Box<dyn BufRead + Send>, Compression)> {
+    if !matches!(reader.fill_buf()?, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+        return Ok((reader, compression));
+    }
+    let decoder = encoding_rs_io::DecodeReaderBytes::new(reader);
+    Ok((Box::new(BufReader::with_capacity(1 << 16, decoder)), Compression::Utf16))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    /// None, but another encoding.
+    Utf16,
+    Gzip,
+    Zstd,
+    Avro,
+}

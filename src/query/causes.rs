@@ -170,10 +170,10 @@ pub struct Miss {
     pub activity_time: Time,
     /// How far it lies from the bound.
     pub distance_seconds: f64,
-    /// What to set in `[correlation]` to take it in.
-    pub setting: String,
+    /// What to set in `[correlation]` to take it in; `null` when no allowed value does.
+    pub setting: Option<String>,
     /// To what.
-    pub value: String,
+    pub value: Option<String>,
 }
 
 /// Records of a source partition that went to the dead letters.

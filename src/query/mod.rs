@@ -10,6 +10,7 @@ mod causes;
 mod cursor;
 mod explain;
 mod merge;
+mod misses;
 mod places;
 pub mod shapes;
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl Failure {
 impl From<query::Error> for Failure {
     fn from(error: query::Error) -> Self {
         let status = match error {
-            query::Error::Cursor => StatusCode::BAD_REQUEST,
+            query::Error::Cursor | query::Error::NoTenants => StatusCode::BAD_REQUEST,
             query::Error::Ambiguous { .. } => StatusCode::CONFLICT,
             query::Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -90,6 +90,7 @@ pub fn list<R: Reads>(
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<AlertList, Error> {
+    settings.check_tenant(filter.tenant_id.as_deref())?;
     let after = cursor.map(cursor::alert).transpose()?;
     let mut heads = Vec::new();
     for partition in partitions {
@@ -196,6 +197,7 @@ pub fn find<'p, 'r, R: Reads>(
     system_alert_id: &str,
     tenant_id: Option<&str>,
 ) -> Result<Option<Found<'p, 'r, R>>, Error> {
+    settings.check_tenant(tenant_id)?;
     let mut found: BTreeMap<Text, Found<'p, 'r, R>> = BTreeMap::new();
     for alert in settings.ids(system_alert_id, tenant_id) {
         let tenant = alert.tenant.clone();

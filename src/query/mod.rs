@@ -58,6 +58,14 @@ impl Settings {
         self.tenants(tenant_id).into_iter().map(id).collect()
     }
 
+    /// Refuses a tenant where none are told apart: every alert would be of it, or none.
+    fn check_tenant(&self, named: Option<&str>) -> Result<(), Error> {
+        match (named, self.tenants.is_empty()) {
+            (Some(_), true) => Err(Error::NoTenants),
+            _ => Ok(()),
+        }
+    }
+
     /// The tenants under whose ids an alert may be known: the one that was named, else all.
     fn tenants(&self, named: Option<&str>) -> Vec<Text> {
         match (named, self.tenants.as_slice()) {
@@ -85,6 +93,9 @@ pub enum Error {
     /// No cursor of this program's.
     #[error("the cursor is not one that this API gave; begin without one")]
     Cursor,
+    /// A tenant that was named where none are told apart.
+    #[error("tenant_id is given, but the configuration has no [tenants], so all alerts are of one tenant; leave it out")]
+    NoTenants,
     /// An id that more than one tenant has.
     #[error("{count} tenants have an alert of this id; say which with tenant_id")]
     Ambiguous {

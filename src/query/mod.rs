@@ -9,6 +9,7 @@ mod alerts;
 mod causes;
 mod cursor;
 mod explain;
+mod input;
 mod merge;
 mod misses;
 mod places;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use alerts::{Filter, Found, Which, activities, alert, find, list};
 pub use causes::{Cause, DeadRecord, OtherPath};
 pub use explain::{Asked, explain, unknown};
+pub use input::{Came, in_input, not_in_input};
 pub use merge::{merge_lists, merge_statuses};
 pub use places::places_of;
 

@@ -45,7 +45,8 @@ enum Question {
     Explain {
         /// Its SystemAlertId
         id: String,
-        /// Also read the ends of the input topics and of the dead letters: takes seconds
+        /// Also read the ends of the input topics and of the dead letters, for the alert's key in other places of the records, or for
+        /// an alert that is not held: takes seconds
         #[arg(long)]
         scan: bool,
     },

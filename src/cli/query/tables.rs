@@ -174,9 +174,9 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
     }
     if let Some(scan) = &explanation.scan {
         out += &format!(
-            "\nread       {} messages and {} dead letters in {:.1} s{}",
-            grouped(scan.messages),
-            grouped(scan.dead_letters),
+            "\nread       {} and {} in {:.1} s{}",
+            counted(scan.messages, "message"),
+            counted(scan.dead_letters, "dead letter"),
             scan.seconds,
             if scan.is_whole { "" } else { "; there are more" }
         );
@@ -230,6 +230,12 @@ pub(super) fn status(status: &ProcessorStatus) -> String {
     }
     out += &format!("\n\n{}\n\n{}", trimmed(&sources), trimmed(&instances));
     out + &unanswered(&status.unanswered_partitions)
+}
+
+/// `1 message`, `1,234 messages`.
+fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(number))
 }
 
 /// Without the spaces that a table has at the ends of its lines.

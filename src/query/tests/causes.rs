@@ -304,3 +304,48 @@ fn versions_and_revisions_are_counted() {
         "not_passed_by_activities"
     );
 }
+
+#[test]
+fn where_the_input_holds_an_alert_is_told_with_what_became_of_it() {
+    let mut world = World::new();
+    let came = |offset: i64, end: f64| Came {
+        topic: "a".into(),
+        partition: 1,
+        offset,
+        index: 0,
+        version: Version {
+            time_generated: at(end),
+            hash: [0; 32],
+        },
+        window: Window::of_alert(at(end - 1.0), at(end), Widening::default()),
+    };
+    let told = |world: &World, came: &[Came]| in_input(&world.partitions(), &world.settings, came).unwrap();
+    assert_eq!(in_input(&world.partitions(), &world.settings, &[]), None);
+    let silent = told(&world, &[came(6, 11.0)]).sentence;
+    assert!(silent.contains("Nothing has been heard yet of that partition"), "{silent}");
+    world.retention = Some(Duration::from_secs(2 * 3_600));
+    world.pass(10.0);
+    world.pass(14.0);
+    let unread = told(&world, &[came(3, 13.0), came(7, 13.0)]);
+    assert_eq!(
+        unread.sentence,
+        "It came 2 times: its last version is in a, partition 1, offset 7. The processor has not read it yet: it is at offset 7 \
+         of that partition."
+    );
+    let json = serde_json::to_value(&unread).unwrap();
+    assert_eq!(json["cause"], "in_input");
+    let is_read: Vec<_> = json["details"]["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| &record["is_read"])
+        .collect();
+    assert_eq!(is_read, [true, false]);
+    let expired = told(&world, &[came(6, 11.0)]).sentence;
+    assert!(
+        expired.contains("Its window ended at 2026-03-01T11:00:00.0000000Z"),
+        "{expired}"
+    );
+    let past = told(&world, &[came(6, 13.0)]).sentence;
+    assert!(past.contains("has read past it"), "{past}");
+}

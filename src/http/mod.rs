@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::IntoResponse;
@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
 use crate::shutdown::Shutdown;
 use answers::Server;
+use failure::Failure;
 
 /// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +89,8 @@ fn routes(server: Server) -> Router {
         .route("/readyz", get(ready))
         .nest("/api/v1", api::routes(&server))
         .merge(page::routes())
+        .fallback(|uri: OriginalUri| async move { Failure::no_such_path(uri.path()) })
+        .method_not_allowed_fallback(|| async { Failure::no_such_method() })
         .layer(middleware::from_fn(trace::traced))
         .with_state(server)
 }

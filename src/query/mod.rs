@@ -26,6 +26,7 @@ pub use explain::{Asked, explain, unknown};
 pub use input::{Came, in_input, not_in_input};
 pub use merge::{merge_lists, merge_statuses};
 pub use places::places_of;
+pub use words::shortened;
 
 use crate::emit;
 use crate::join::View;

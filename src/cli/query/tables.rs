@@ -190,7 +190,7 @@ pub(super) fn status(status: &ProcessorStatus) -> String {
         .map_or_else(String::new, |lag| format!(" ({lag:.0} s behind the clock)"));
     let rates = &status.throughput;
     let mut out = format!(
-        "{} {}\nwatermark   {}{lag}\nreads       {:.0} messages/s, {:.1} MB/s\nwrites      {:.1} rows/s\nalerts      {} held, {} open\ndead        {} letters",
+        "{} {}\nwatermark   {}{lag}\nreads       {:.0} messages/s, {:.1} MB/s\nwrites      {:.1} rows/s\nalerts      {} held, {} open\nstate       {}\ndead        {}",
         text(&status.application_id),
         status.version,
         times(status.watermark.as_ref()),
@@ -199,7 +199,11 @@ pub(super) fn status(status: &ProcessorStatus) -> String {
         rates.rows,
         grouped(status.alerts),
         grouped(status.open_alerts),
-        grouped(status.totals.dead_letters),
+        status.state_bytes.map_or_else(
+            || "-".to_owned(),
+            |bytes| bytesize::ByteSize(bytes).display().si().to_string()
+        ),
+        counted(status.totals.dead_letters, "letter"),
     );
     let mut sources = table(&["TOPIC", "PARTITION", "POSITION", "LAG", "WATERMARK", "", "REJECTED"]);
     for source in &status.sources {

@@ -23,6 +23,20 @@ fn or_dash(value: Option<&str>) -> String {
     value.map_or_else(|| "-".to_owned(), text)
 }
 
+/// A cell of a table: long texts are cut, so that one record does not make a column wide.
+fn cell(value: &str) -> String {
+    const MOST: usize = 64;
+    let whole = text(value);
+    match whole.char_indices().nth(MOST) {
+        Some((end, _)) => whole.get(..end).unwrap_or_default().to_owned() + "…",
+        None => whole,
+    }
+}
+
+fn cell_or_dash(value: Option<&str>) -> String {
+    value.map_or_else(|| "-".to_owned(), cell)
+}
+
 /// To the millisecond: what lies behind it is in `--json`.
 fn time(time: &Time) -> String {
     let whole = time.to_string();
@@ -43,14 +57,14 @@ pub(super) fn alerts(list: &AlertList) -> String {
     for item in &list.alerts {
         rows.add_row([
             item.status.as_str().to_owned(),
-            or_dash(item.severity.as_deref()),
+            cell_or_dash(item.severity.as_deref()),
             time(&item.time_generated),
             grouped(item.activity_count),
             item.complete
                 .map_or("-", |complete| if complete { "yes" } else { "no" })
                 .to_owned(),
-            text(&item.system_alert_id),
-            or_dash(item.alert_name.as_deref()),
+            cell(&item.system_alert_id),
+            cell_or_dash(item.alert_name.as_deref()),
         ]);
     }
     let mut out = match list.alerts.is_empty() {
@@ -132,7 +146,7 @@ pub(super) fn alert(detail: &AlertDetail) -> String {
 /// What the row says in any of these places.
 fn said(row: &Value, names: &[&str]) -> String {
     let found = names.iter().find_map(|name| row.pointer(name).and_then(Value::as_str));
-    or_dash(found)
+    cell_or_dash(found)
 }
 
 pub(super) fn activities(list: &ActivityList) -> String {

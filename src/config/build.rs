@@ -50,6 +50,16 @@ pub(super) fn config(file: Option<(&str, &str)>, environment: &BTreeMap<String, 
     if errors.is_empty() { Ok(config) } else { Err(errors) }
 }
 
+/// The `[http]` of a file (its name and its text) and the environment, whatever is wrong in other tables.
+pub(super) fn only_http(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) -> Result<Http, Errors> {
+    let mut errors = Errors::default();
+    let merged = merge::merge(file, environment, &mut errors);
+    let mut reader = Reader::new(&merged.raw, errors);
+    let http = http(&mut reader);
+    let errors = reader.into_errors().about("http");
+    if errors.is_empty() { Ok(http) } else { Err(errors) }
+}
+
 fn application(reader: &mut Reader<'_>) -> Application {
     let id = reader.text("application.id");
     name(reader, "application.id", id, LONGEST_ID);

@@ -82,6 +82,20 @@ impl Errors {
         }
     }
 
+    /// Returns those about this table, and those about the file as a whole.
+    pub(super) fn about(self, table: &str) -> Self {
+        let variable = format!("ALERTTRAIL_{}__", table.to_ascii_uppercase());
+        let is_about = |error: &Error| {
+            error.key().is_none_or(|key| {
+                let within = key
+                    .strip_prefix(table)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+                within || key.starts_with(&variable)
+            })
+        };
+        Self(self.0.into_iter().filter(is_about).collect())
+    }
+
     /// Whether an error is about this key, or about an entry of the table at this key.
     pub(super) fn concern(&self, key: &str) -> bool {
         let within = |found: &str| {

@@ -219,19 +219,36 @@ pub struct Http {
 /// The bytes that a configuration file may have. One with every setting has some thousands.
 const LONGEST: usize = 1 << 20;
 
+impl Http {
+    /// Reads `[http]` as [`Config::load`] does, and lets pass what is wrong in other tables: whoever only asks a processor need not have
+    /// the secrets it has. Fails with everything that is wrong in this one.
+    pub fn load(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
+        let file = read(path)?;
+        let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+        build::only_http(file, &environment.collect())
+    }
+}
+
+/// Returns the name of a file, for errors, and its text.
+fn read(path: Option<&Path>) -> Result<Option<(String, String)>, Errors> {
+    let Some(path) = path else { return Ok(None) };
+    let name = path.display().to_string();
+    match source::text(path, LONGEST) {
+        Ok(text) => Ok(Some((name, text))),
+        Err(cause) => Err(Errors::from(Error::Unreadable {
+            path: name,
+            cause: cause.to_string(),
+        })),
+    }
+}
+
 impl Config {
     /// Reads the file, if there is one, and the variables of `environment`, which should be all there are: the file may take any of
     /// them. Fails with everything that is wrong.
     pub fn load(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
-        let file = path.map(|path| (path.display().to_string(), source::text(path, LONGEST)));
-        match file {
-            None => build::config(None, &environment.collect()),
-            Some((name, Ok(text))) => build::config(Some((&name, &text)), &environment.collect()),
-            Some((path, Err(cause))) => Err(Errors::from(Error::Unreadable {
-                path,
-                cause: cause.to_string(),
-            })),
-        }
+        let file = read(path)?;
+        let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+        build::config(file, &environment.collect())
     }
 
     /// The same with a file that has been read already: its name, for errors, and its text.

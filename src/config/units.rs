@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-/// A hundred years. Longer durations say nothing more and could overflow in the arithmetic of other libraries.
-const LONGEST: Duration = Duration::from_secs(36_525 * 86_400);
+use crate::time::LONGEST_SETTING;
 
 /// A string that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,7 +35,9 @@ impl fmt::Debug for Secret {
 
 /// Reads a duration such as `200ms`, `5m` or `1h 30m`; `None` for anything else and for more than a hundred years.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST)
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|duration| *duration <= LONGEST_SETTING)
 }
 
 /// The duration in the greatest unit that divides it: `30d`, `90s`. [`parse_duration`] reads it back. State is compared in this

@@ -105,6 +105,11 @@ impl Server {
     }
 
     #[cfg(feature = "kafka")]
+    pub(super) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    #[cfg(feature = "kafka")]
     pub(super) fn scans(&self) -> &std::sync::Mutex<()> {
         &self.0.scans
     }

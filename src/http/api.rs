@@ -1,8 +1,10 @@
 //! The paths of the API and their parameters.
 
+use std::error::Error as _;
+
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{OriginalUri, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde::Deserialize;
@@ -15,11 +17,11 @@ use super::guard::guard;
 use super::openapi::{self, Refusals};
 use crate::decode::timestamp;
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, ProcessorStatus};
-use crate::query::{Filter, Which};
+use crate::query::{Filter, Which, shortened};
 use crate::time::EventTime;
 
 /// Entries on a page, at the most.
-const MOST: u32 = 500;
+const MOST: usize = 500;
 
 /// Everything under `/api/v1`.
 pub(super) fn routes(server: &Server) -> Router<Server> {
@@ -77,8 +79,8 @@ struct ListParams {
     /// The Entra tenant id.
     tenant_id: Option<String>,
     /// Entries on a page; 50 unless given.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
+    limit: Option<String>,
     /// Where to go on: what a page gave as `next_cursor`, or an alert as `cursor`.
     #[param(pattern = "^[0-9a-f]+$")]
     cursor: Option<String>,
@@ -112,8 +114,8 @@ struct ActivityParams {
     /// The Entra tenant id, where several have an alert of this id.
     tenant_id: Option<String>,
     /// Entries on a page; 100 unless given.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
+    limit: Option<String>,
     /// Where to go on: what a page gave as `next_cursor`.
     #[param(pattern = "^[0-9a-f]+$")]
     cursor: Option<String>,
@@ -153,7 +155,7 @@ async fn alerts(
     params: Result<Query<ListParams>, QueryRejection>,
 ) -> Result<Json<AlertList>, Failure> {
     let params = given(params)?;
-    let (filter, limit, ask) = (params.filter()?, limit(params.limit, 50)?, Ask::of(&uri, &headers));
+    let (filter, limit, ask) = (params.filter()?, limit(params.limit.as_deref(), 50)?, Ask::of(&uri, &headers));
     let listed = server.look(move |server| server.list(&filter, params.cursor.as_deref(), limit, &ask));
     listed.await.map(Json)
 }
@@ -186,7 +188,7 @@ async fn activities(
     params: Result<Query<ActivityParams>, QueryRejection>,
 ) -> Result<Json<ActivityList>, Failure> {
     let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
-    let limit = limit(params.limit, 100)?;
+    let limit = limit(params.limit.as_deref(), 100)?;
     let found = server.look(move |server| {
         let (tenant, cursor) = (params.tenant_id.as_deref(), params.cursor.as_deref());
         server.activities(&id, tenant, cursor, limit, &ask)
@@ -236,41 +238,45 @@ async fn document(params: Result<Query<NoParams>, QueryRejection>) -> Result<Jso
 }
 
 async fn no_such_path(uri: OriginalUri) -> Failure {
-    Failure::new(
-        StatusCode::NOT_FOUND,
-        format!("there is nothing at {}; /api/v1/openapi.json lists what there is", uri.path()),
-    )
+    Failure::no_such_path(uri.path())
 }
 
 async fn no_such_method() -> Failure {
-    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "the API only answers GET")
+    Failure::no_such_method()
 }
 
 fn given<T>(params: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
-    params
-        .map(|Query(params)| params)
-        .map_err(|problem| Failure::parameter(problem.body_text()))
+    let failed = |problem: QueryRejection| {
+        // Without the words that the framework puts before it.
+        let cause = problem.source().map_or_else(|| problem.body_text(), ToString::to_string);
+        Failure::parameter(format!(
+            "a parameter cannot be used: {cause}; /api/v1/openapi.json lists which there are"
+        ))
+    };
+    params.map(|Query(params)| params).map_err(failed)
 }
 
 fn named(id: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
     id.map(|Path(id)| id)
-        .map_err(|problem| Failure::parameter(problem.body_text()))
+        .map_err(|_| Failure::parameter("the id in the path is no UTF-8 when its percent-encoding is taken away"))
 }
 
-fn limit(given: Option<u32>, otherwise: u32) -> Result<usize, Failure> {
-    let limit = given.unwrap_or(otherwise);
-    match usize::try_from(limit) {
-        Ok(limit) if (1..=MOST as usize).contains(&limit) => Ok(limit),
-        _ => Err(Failure::parameter(format!(
-            "limit is {limit}; it must lie between 1 and {MOST}"
-        ))),
-    }
+fn limit(given: Option<&str>, otherwise: usize) -> Result<usize, Failure> {
+    let Some(text) = given else { return Ok(otherwise) };
+    let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+    limit.ok_or_else(|| {
+        let given = shortened(text);
+        Failure::parameter(format!("limit is {given:?}; it must be a whole number from 1 to {MOST}"))
+    })
 }
 
 fn time(name: &str, given: Option<&str>) -> Result<Option<EventTime>, Failure> {
     let Some(text) = given else { return Ok(None) };
     // In a query a plus stands for a space; in a time it can only have been the sign of an offset.
     let parsed = timestamp::parse(text).or_else(|| timestamp::parse(&text.replace(' ', "+")));
-    let wrong = || Failure::parameter(format!("{name} is no time such as 2026-03-01T10:00:00Z"));
+    let wrong = || {
+        let given = shortened(text);
+        Failure::parameter(format!("{name} is {given:?}, which is no time such as 2026-03-01T10:00:00Z"))
+    };
     parsed.ok_or_else(wrong).map(Some)
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::query::{self, shapes::Problem};
+use crate::query::{self, shapes::Problem, shortened};
 
 /// Why a request has no answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,15 +29,32 @@ impl Failure {
     pub(super) fn no_such_alert(id: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
-            format!("no alert of the id {id:?} is held; its explain says what may have become of it"),
+            format!(
+                "no alert of the id {:?} is held; its explain says what may have become of it",
+                shortened(id)
+            ),
         )
+    }
+
+    pub(super) fn no_such_path(path: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!(
+                "there is nothing at {}; /api/v1/openapi.json lists what there is",
+                shortened(path)
+            ),
+        )
+    }
+
+    pub(super) fn no_such_method() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
     }
 }
 
 impl From<query::Error> for Failure {
     fn from(error: query::Error) -> Self {
         let status = match error {
-            query::Error::Cursor => StatusCode::BAD_REQUEST,
+            query::Error::Cursor | query::Error::NoTenants => StatusCode::BAD_REQUEST,
             query::Error::Ambiguous { .. } => StatusCode::CONFLICT,
             query::Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

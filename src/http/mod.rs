@@ -1,13 +1,14 @@
 //! What the processor tells over HTTP: the web page at `/`, the API, `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps it
 //! running (these two need no token).
 //!
-//! `api` has the paths and their parameters, `answers` what they say of this instance, `group` what the others say, `status` the
+//! `connections` takes the callers' connections, `api` has the paths and their parameters, `answers` what they say of this instance, `group` what the others say, `status` the
 //! processor's own state, `guard` who is let in, `trace` the span of each request, `openapi` the document of all that, `page` the page's files. Only reads. It cannot slow
 //! the data path: it shares nothing with it but counters and the stores, which it reads by snapshots, a few at a time, on threads of its
 //! own. It relies on [`query`](crate::query) for what state says.
 
 mod answers;
 mod api;
+mod connections;
 mod failure;
 mod group;
 mod guard;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::IntoResponse;
@@ -34,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
 use crate::shutdown::Shutdown;
 use answers::Server;
+use failure::Failure;
 
 /// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
@@ -66,11 +68,7 @@ pub async fn serve(
     let routes = routes(server.clone());
     tracing::info!(%address, "API, metrics and health");
     tokio::spawn(async move { server.watch().await });
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(%error, "the HTTP server ended");
-        }
-    });
+    tokio::spawn(connections::serve(listener, routes, connections::PATIENCE));
     Ok(())
 }
 
@@ -88,6 +86,8 @@ fn routes(server: Server) -> Router {
         .route("/readyz", get(ready))
         .nest("/api/v1", api::routes(&server))
         .merge(page::routes())
+        .fallback(|uri: OriginalUri| async move { Failure::no_such_path(uri.path()) })
+        .method_not_allowed_fallback(|| async { Failure::no_such_method() })
         .layer(middleware::from_fn(trace::traced))
         .with_state(server)
 }

@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
+use super::failure::Failure;
+
 /// What the page may do: load its own files and ask its own origin. No inline script, no markup made from strings, no frame around it.
 const POLICY: &str = include_str!("page/policy.txt");
 
@@ -64,7 +66,7 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     match FILES.iter().find(|file| file.name == name) {
         Some(file) => file.answer(&headers),
-        None => (StatusCode::NOT_FOUND, "the page has no such file\n").into_response(),
+        None => Failure::new(StatusCode::NOT_FOUND, "the page has no such file").into_response(),
     }
 }
 

@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 use super::answers::Server;
 use super::failure::Failure;
 use crate::clock;
-use crate::pipeline::scan::{Scanned, scan};
+use crate::pipeline::scan::{Scanned, Sought, scan};
 use crate::query::shapes::{Explanation, Finding, Scan, Status};
-use crate::query::{Cause, DeadRecord, OtherPath};
+use crate::query::{self, Cause, DeadRecord, OtherPath};
 
 impl Server {
     /// The explanation with what the input and the dead letters know.
@@ -21,25 +21,41 @@ impl Server {
             Err(TryLockError::WouldBlock) => return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, busy)),
         };
         let began = clock::start();
-        let key = explanation.correlation_id.clone().unwrap_or_default();
-        let scanned = scan(self.config(), &explanation.system_alert_id, &key);
+        let ids = self
+            .settings()
+            .ids(&explanation.system_alert_id, explanation.tenant_id.as_deref());
+        let sought = Sought {
+            ids: &ids,
+            correlation_id: explanation.correlation_id.as_deref(),
+        };
+        let scanned = scan(self.config(), sought);
         let scanned = scanned.map_err(|error| Failure::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+        let is_unknown = explanation.status == Status::Unknown;
         let mut more: Vec<Finding> = Vec::new();
+        if is_unknown {
+            more.extend(self.with(None, |partitions| {
+                Ok(query::in_input(partitions, self.settings(), &scanned.came))
+            })?);
+        }
         more.extend(self.other_paths(&scanned));
         more.extend(dead_letters(&scanned));
         // Where no activity was found, what the input knows is the cause.
-        let is_cause = matches!(explanation.status, Status::Unmatched | Status::Unknown) && !more.is_empty();
+        let is_cause = (is_unknown || explanation.status == Status::Unmatched) && !more.is_empty();
         if is_cause {
             explanation.verdict.clone_from(&more[0].sentence);
             explanation.findings.splice(0..0, more);
         } else {
             explanation.findings.extend(more);
         }
+        if is_unknown && scanned.came.is_empty() {
+            let finding = query::not_in_input(scanned.messages, scanned.is_input_whole);
+            explanation.findings.push(finding);
+        }
         explanation.scan = Some(Scan {
             messages: scanned.messages,
             bytes: scanned.bytes,
             dead_letters: scanned.dead_letters,
-            is_whole: scanned.is_whole,
+            is_whole: scanned.is_input_whole && scanned.are_dead_letters_whole,
             seconds: began.elapsed().as_secs_f64(),
         });
         Ok(explanation)

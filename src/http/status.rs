@@ -210,12 +210,12 @@ impl Server {
         }
     }
 
-    /// Bytes on disk by partition.
+    /// Bytes of state by partition.
     fn sizes(&self) -> BTreeMap<u32, u64> {
         #[cfg(feature = "rocksdb")]
         {
             let readers = self.exposed().readers.open();
-            let size = |(number, reader): &(i32, crate::store::Reader)| Some((u32::try_from(*number).ok()?, reader.disk_bytes()));
+            let size = |(number, reader): &(i32, crate::store::Reader)| Some((u32::try_from(*number).ok()?, reader.bytes()));
             readers.iter().filter_map(size).collect()
         }
         #[cfg(not(feature = "rocksdb"))]

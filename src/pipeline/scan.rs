@@ -1,5 +1,5 @@
-//! What only the input knows of an alert: its key in other places of the records, and records of it among the dead letters. Reads the ends
-//! of the topics, a bounded number of messages, in no group: nothing of the processor's own reading moves.
+//! What only the input knows of an alert: its key in other places of the records, or where the alert itself is, and records of it among the
+//! dead letters. Reads the ends of the topics, a bounded number of messages, in no group: nothing of the processor's own reading moves.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,9 +11,11 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::clock;
 use crate::config::Config;
+use crate::decode::{Decoded, Decoder};
 use crate::kafka::clients::{self, Logged};
 use crate::kafka::{self, topics};
-use crate::query::places_of;
+use crate::query::{Came, places_of};
+use crate::record::AlertId;
 
 /// Messages of the input topics, and of the dead letters, that are read at the most.
 const MOST_MESSAGES: i64 = 40_000;
@@ -29,6 +31,8 @@ const MOST_TOLD: usize = 20;
 pub struct Scanned {
     /// By path: how many activities have the key there, and where the first of them stands.
     pub places: BTreeMap<String, (u64, (String, i32, i64))>,
+    /// Versions of the alert, where its key is not known.
+    pub came: Vec<Came>,
     /// The headers of dead letters that hold the alert's id or its key.
     pub dead: Vec<BTreeMap<String, String>>,
     /// Messages of the input topics.
@@ -37,52 +41,108 @@ pub struct Scanned {
     pub bytes: u64,
     /// Dead letters.
     pub dead_letters: u64,
-    /// Whether that was all there is.
-    pub is_whole: bool,
+    /// Whether those were all messages of the input topics.
+    pub is_input_whole: bool,
+    /// Whether those were all dead letters.
+    pub are_dead_letters_whole: bool,
+}
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// The ids that the alert may have.
+    pub ids: &'a [AlertId],
+    /// Its key, empty where it has none; `None` where the alert is not held, and the input is read for the alert itself.
+    pub correlation_id: Option<&'a str>,
 }
 
 /// Reads the ends of the topics for what is said of an alert.
-pub fn scan(config: &Config, system_alert_id: &str, correlation_id: &str) -> Result<Scanned, kafka::Error> {
-    let mut found = Scanned {
-        is_whole: true,
-        ..Scanned::default()
-    };
+pub fn scan(config: &Config, sought: Sought<'_>) -> Result<Scanned, kafka::Error> {
+    let mut found = Scanned::default();
     let consumer: BaseConsumer<Logged> = clients::consumer(config, "scan", None, Logged)?;
-    let (mut messages, mut bytes) = (0, 0);
-    if !correlation_id.is_empty() {
-        let topics: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
-        let finder = memchr::memmem::Finder::new(correlation_id);
-        let mut places = std::mem::take(&mut found.places);
-        found.is_whole &= read(&consumer, &topics, &mut |message, payload| {
-            messages += 1;
-            bytes += payload.len() as u64;
-            if finder.find(payload).is_none() {
-                return;
-            }
-            for place in places_of(payload, correlation_id).into_iter().flatten() {
-                let at = (message.topic().to_owned(), message.partition(), message.offset());
-                places.entry(place).or_insert((0, at)).0 += 1;
-            }
-        })
-        .map_err(|cause| problem(config.input.topics.join(", "), cause))?;
-        found.places = places;
+    read_input(&consumer, config, sought, &mut found)?;
+    read_dead_letters(&consumer, config, sought, &mut found)?;
+    Ok(found)
+}
+
+fn read_input(
+    consumer: &BaseConsumer<Logged>,
+    config: &Config,
+    sought: Sought<'_>,
+    found: &mut Scanned,
+) -> Result<(), kafka::Error> {
+    if sought.correlation_id == Some("") {
+        found.is_input_whole = true;
+        return Ok(());
     }
-    let wanted: Vec<_> = [system_alert_id, correlation_id]
+    let topics: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
+    let finder = sought.correlation_id.map(memchr::memmem::Finder::new);
+    let mut decoder = Decoder::new(config.decode.clone()).without_identities();
+    let is_whole = read(consumer, &topics, &mut |message, payload| {
+        found.messages += 1;
+        found.bytes += payload.len() as u64;
+        match (sought.correlation_id, &finder) {
+            (Some(key), Some(finder)) if finder.find(payload).is_some() => {
+                for place in places_of(payload, key).into_iter().flatten() {
+                    let at = (message.topic().to_owned(), message.partition(), message.offset());
+                    found.places.entry(place).or_insert((0, at)).0 += 1;
+                }
+            }
+            (Some(_), _) => {}
+            (None, _) => found.came.extend(versions(&mut decoder, sought.ids, message, payload)),
+        }
+    });
+    found.is_input_whole = is_whole.map_err(|cause| problem(config.input.topics.join(", "), cause))?;
+    // Partitions are read side by side: the version that counts comes last.
+    found.came.sort_by_key(|came| came.version);
+    Ok(())
+}
+
+/// Returns the versions of an alert in a message.
+fn versions(decoder: &mut Decoder, ids: &[AlertId], message: &BorrowedMessage<'_>, payload: &[u8]) -> Vec<Came> {
+    let mut came = Vec::new();
+    decoder.decode(Some(payload), &mut |item| {
+        if let Decoded::Alert(alert) = item.what
+            && ids.contains(&alert.id)
+        {
+            came.push(Came {
+                topic: message.topic().to_owned(),
+                partition: u32::try_from(message.partition()).unwrap_or(0),
+                offset: message.offset(),
+                index: item.index,
+                version: alert.version,
+                window: alert.window,
+            });
+        }
+    });
+    came
+}
+
+fn read_dead_letters(
+    consumer: &BaseConsumer<Logged>,
+    config: &Config,
+    sought: Sought<'_>,
+    found: &mut Scanned,
+) -> Result<(), kafka::Error> {
+    let id = sought
+        .ids
+        .first()
+        .map(|alert| alert.system_alert_id.as_bytes())
+        .unwrap_or_default();
+    let wanted: Vec<_> = [id, sought.correlation_id.unwrap_or_default().as_bytes()]
         .into_iter()
         .filter(|text| !text.is_empty())
         .map(memchr::memmem::Finder::new)
         .collect();
     let topic = config.output.dead_letter_topic.as_str();
-    let (mut dead, mut dead_letters) = (Vec::new(), 0);
-    found.is_whole &= read(&consumer, &[topic], &mut |message, payload| {
-        dead_letters += 1;
-        if dead.len() < MOST_TOLD && wanted.iter().any(|finder| finder.find(payload).is_some()) {
-            dead.push(headers(message));
+    let is_whole = read(consumer, &[topic], &mut |message, payload| {
+        found.dead_letters += 1;
+        if found.dead.len() < MOST_TOLD && wanted.iter().any(|finder| finder.find(payload).is_some()) {
+            found.dead.push(headers(message));
         }
-    })
-    .map_err(|cause| problem(topic.to_owned(), cause))?;
-    (found.messages, found.bytes, found.dead, found.dead_letters) = (messages, bytes, dead, dead_letters);
-    Ok(found)
+    });
+    found.are_dead_letters_whole = is_whole.map_err(|cause| problem(topic.to_owned(), cause))?;
+    Ok(())
 }
 
 fn problem(topics: String, cause: rdkafka::error::KafkaError) -> kafka::Error {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::shapes::{ActivityItem, ActivityList, AlertDetail, AlertItem, AlertList, Bounds, Status};
 use super::{Error, Partition, Settings, cursor, emit};
-use crate::join::{Place, Standing, View};
+use crate::join::{Answer, Place, Standing, View};
 use crate::json;
 use crate::record::{AlertId, Text};
 use crate::store::{self, Reads};
@@ -90,6 +90,7 @@ pub fn list<R: Reads>(
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<AlertList, Error> {
+    settings.check_tenant(filter.tenant_id.as_deref())?;
     let after = cursor.map(cursor::alert).transpose()?;
     let mut heads = Vec::new();
     for partition in partitions {
@@ -196,6 +197,7 @@ pub fn find<'p, 'r, R: Reads>(
     system_alert_id: &str,
     tenant_id: Option<&str>,
 ) -> Result<Option<Found<'p, 'r, R>>, Error> {
+    settings.check_tenant(tenant_id)?;
     let mut found: BTreeMap<Text, Found<'p, 'r, R>> = BTreeMap::new();
     for alert in settings.ids(system_alert_id, tenant_id) {
         let tenant = alert.tenant.clone();
@@ -237,7 +239,7 @@ pub fn alert<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings) -> Result<
         time: standing.latest,
         alert: alert.clone(),
     };
-    let answer = standing.answer.as_ref();
+    let answer = given(standing);
     let completeness = answer.map(|answer| view.completeness(standing.window, answer).as_str().to_owned());
     Ok(AlertDetail {
         item: item(&place, standing, partition, &Columns::of(&row), settings),
@@ -271,7 +273,7 @@ pub fn activities<R: Reads>(
         tenant_id: tenant_id(alert),
         status: status(standing),
         window: Bounds::of(standing.window, settings),
-        activity_count: standing.answer.as_ref().map_or(0, |answer| answer.activities),
+        activity_count: given(standing).map_or(0, |answer| answer.activities),
         activities: Vec::new(),
         next_cursor: None,
     };
@@ -295,8 +297,13 @@ pub fn activities<R: Reads>(
     Ok(page)
 }
 
+/// Returns the answer once its first revision is out. Before that its rows are on their way, and how many they are is not known yet.
+pub(super) fn given(standing: &Standing) -> Option<&Answer> {
+    standing.answer.as_ref().filter(|answer| answer.revision > 0)
+}
+
 pub(super) fn status(standing: &Standing) -> Status {
-    match &standing.answer {
+    match given(standing) {
         None => Status::Open,
         Some(answer) if answer.activities > 0 => Status::Matched,
         Some(_) => Status::Unmatched,
@@ -315,7 +322,7 @@ fn item<R: Reads>(
     settings: &Settings,
 ) -> AlertItem {
     let view: &View<'_, R> = &partition.view;
-    let answer = standing.answer.as_ref();
+    let answer = given(standing);
     let complete = answer.map(|answer| view.completeness(standing.window, answer).is_complete());
     AlertItem {
         system_alert_id: place.alert.system_alert_id.to_string(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shapes::Time;
+use super::shapes::{Bounds, Time};
 
 /// What a finding is about. `cause` is its name, `details` what is known.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -135,6 +135,18 @@ pub enum Cause {
         /// Where.
         paths: Vec<OtherPath>,
     },
+    /// The input holds the alert, although the state does not.
+    InInput {
+        /// Where: the last ones.
+        records: Vec<InputRecord>,
+    },
+    /// The messages of the input that were read do not hold the alert.
+    NotInInput {
+        /// How many were read.
+        messages: u64,
+        /// Whether those were all there are.
+        is_whole: bool,
+    },
     /// The dead letters hold records of this alert or key.
     InDeadLetters {
         /// Which.
@@ -170,10 +182,10 @@ pub struct Miss {
     pub activity_time: Time,
     /// How far it lies from the bound.
     pub distance_seconds: f64,
-    /// What to set in `[correlation]` to take it in.
-    pub setting: String,
+    /// What to set in `[correlation]` to take it in; `null` when no allowed value does.
+    pub setting: Option<String>,
     /// To what.
-    pub value: String,
+    pub value: Option<String>,
 }
 
 /// Records of a source partition that went to the dead letters.
@@ -202,6 +214,24 @@ pub struct OtherPath {
     pub partition: u32,
     /// Its offset.
     pub offset: i64,
+}
+
+/// A version of an alert in the input.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct InputRecord {
+    /// The topic of its message.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// The offset.
+    pub offset: i64,
+    /// Its place in the message.
+    pub index: usize,
+    /// The event time it covers.
+    pub window: Bounds,
+    /// Whether the processor has read past it; `null` before anything is known of the partition.
+    pub is_read: Option<bool>,
 }
 
 /// A dead letter.

@@ -1,16 +1,14 @@
 //! Why an alert has, or has not, been answered as it was.
 
-use super::alerts::{Found, status, tenant_id};
-use super::causes::{Cause, KeyCount, Miss, Source};
+use super::alerts::{Found, given, status, tenant_id};
+use super::causes::{Cause, KeyCount, Source};
 use super::shapes::{Bounds, Explanation, Finding, Status};
-use super::words::{answered, count, duration, miss, rejects, seconds, told};
+use super::words::{answered, count, duration, rejects, seconds};
 use super::{Error, Partition, Settings, emit};
-use crate::join::{Answer, Completeness, Standing, Stored, View};
+use crate::join::{Answer, ClosedBy, Completeness, Standing, View};
 use crate::store::Reads;
 use crate::time::{self, EventTime, WallTime, Window};
 
-/// Activities told of on each side of the window.
-const MOST_MISSES: usize = 3;
 /// Entries looked at in search of keys in another case.
 const MOST_KEYS: usize = 5_000;
 /// Activities counted.
@@ -96,10 +94,10 @@ pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], system_alert_id: &str,
     }
 }
 
-struct Case<'a, 'r, R> {
-    view: &'a View<'r, R>,
-    standing: &'a Standing,
-    settings: &'a Settings,
+pub(super) struct Case<'a, 'r, R> {
+    pub(super) view: &'a View<'r, R>,
+    pub(super) standing: &'a Standing,
+    pub(super) settings: &'a Settings,
     asked: Asked,
 }
 
@@ -107,8 +105,11 @@ impl<R: Reads> Case<'_, '_, R> {
     /// In order of weight.
     fn findings(&self) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
-        let Some(answer) = &self.standing.answer else {
-            findings.push(self.waiting());
+        let Some(answer) = given(self.standing) else {
+            findings.push(match &self.standing.answer {
+                Some(answer) => self.being_answered(answer.closed_by),
+                None => self.waiting(),
+            });
             findings.extend(self.no_key());
             findings.extend(self.empty_window()?);
             findings.extend(self.outside()?);
@@ -151,13 +152,8 @@ impl<R: Reads> Case<'_, '_, R> {
         let end = self.standing.window.to;
         let silent = self.view.silent();
         let at_latest = self.standing.deadline;
-        if self.view.watermark().is_some_and(|watermark| watermark >= end) {
-            return Finding {
-                sentence: "The watermark has reached the end of its window: its answer is going out now.".to_owned(),
-                cause: Cause::BeingAnswered {
-                    offset: self.view.position().offset,
-                },
-            };
+        if self.has_passed(end) {
+            return self.being_answered(ClosedBy::Watermark);
         }
         let (_, told_end) = emit::bounds(self.standing.window, self.settings.widening);
         if let Some((topic, partition)) = silent.first() {
@@ -180,6 +176,31 @@ impl<R: Reads> Case<'_, '_, R> {
             };
         }
         self.behind(end, told_end)
+    }
+
+    fn has_passed(&self, end: EventTime) -> bool {
+        self.view.watermark().is_some_and(|watermark| watermark >= end)
+    }
+
+    /// The window is closed, and the first revision of the answer is not out yet.
+    fn being_answered(&self, closed_by: ClosedBy) -> Finding {
+        let sentence = match closed_by {
+            ClosedBy::MaxWait => "It has waited for watermark.max_wait: its answer is going out now.",
+            ClosedBy::EndOfInput => "The input has ended: its answer is going out now.",
+            _ if self.has_passed(self.standing.window.to) => {
+                "The watermark has reached the end of its window: its answer is going out now."
+            }
+            // Once answered an alert stays answered, although its window now ends ahead of the watermark.
+            ClosedBy::Watermark | ClosedBy::Clock => {
+                "It had been answered before its key changed: its new answer is going out now."
+            }
+        };
+        Finding {
+            sentence: sentence.to_owned(),
+            cause: Cause::BeingAnswered {
+                offset: self.view.position().offset,
+            },
+        }
     }
 
     fn source(&self, topic: &str, partition: u32) -> Source {
@@ -320,83 +341,6 @@ impl<R: Reads> Case<'_, '_, R> {
         }))
     }
 
-    /// Activities with its key that are not in the window.
-    fn outside(&self) -> Result<Option<Finding>, Error> {
-        let Standing { key, window, answer, .. } = self.standing;
-        if key.correlation_id.is_empty() {
-            return Ok(None);
-        }
-        let [before, after] = self.view.around(key, *window, MOST_MISSES)?;
-        let (nearest_before, nearest_after) = (before.first().map(|near| near.time), after.first().map(|near| near.time));
-        let before: Vec<Miss> = before.iter().map(|near| self.missed_before(near)).collect();
-        let after: Vec<Miss> = after.iter().map(|near| self.missed_after(near)).collect();
-        let side = |miss: &Miss, words: &str| match miss.setting.as_str() {
-            "bounds" => format!(
-                "exactly at {}, which exclusive bounds leave out",
-                words.replace("before ", "").replace("after ", "")
-            ),
-            setting => format!(
-                "{} {words} (correlation.{setting} = \"{}\" takes it in)",
-                told(miss.distance_seconds),
-                miss.value
-            ),
-        };
-        let sides: Vec<String> = [
-            before.first().map(|miss| side(miss, "before its start")),
-            after.first().map(|miss| side(miss, "after its end")),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        if nearest_before.is_some() || nearest_after.is_some() {
-            return Ok(Some(Finding {
-                sentence: format!(
-                    "The nearest activities with its correlation id outside the window lie {}.",
-                    sides.join(" and ")
-                ),
-                cause: Cause::NearMiss { before, after },
-            }));
-        }
-        let holds_some = answer.as_ref().is_some_and(|answer| answer.activities > 0) || self.held(*window)?.0 > 0;
-        Ok((!holds_some).then(|| Finding {
-            sentence: format!(
-                "No activity with the correlation id {} is held, in the window or outside.",
-                key.correlation_id
-            ),
-            cause: Cause::NoActivityWithKey {
-                correlation_id: key.correlation_id.to_string(),
-            },
-        }))
-    }
-
-    fn missed_before(&self, near: &Stored) -> Miss {
-        let (start, _) = emit::bounds(self.standing.window, self.settings.widening);
-        let missing = self.standing.window.from.ticks().saturating_sub(near.time.ticks());
-        miss(
-            near,
-            start.ticks().saturating_sub(near.time.ticks()),
-            "before",
-            self.settings.widening.before,
-            missing,
-        )
-    }
-
-    fn missed_after(&self, near: &Stored) -> Miss {
-        let (_, end) = emit::bounds(self.standing.window, self.settings.widening);
-        let missing = near
-            .time
-            .ticks()
-            .saturating_add(1)
-            .saturating_sub(self.standing.window.to.ticks());
-        miss(
-            near,
-            near.time.ticks().saturating_sub(end.ticks()),
-            "after",
-            self.settings.widening.after,
-            missing,
-        )
-    }
-
     fn retention(&self, counted: u64) -> Result<Option<Finding>, Error> {
         let window = self.standing.window;
         let Some(from) = self
@@ -422,7 +366,7 @@ impl<R: Reads> Case<'_, '_, R> {
     }
 
     /// How many activities with its key a window holds, and whether there may be more.
-    fn held(&self, window: Window) -> Result<(u64, bool), Error> {
+    pub(super) fn held(&self, window: Window) -> Result<(u64, bool), Error> {
         let mut count = 0;
         for activity in self.view.activities(&self.standing.key, window, None).take(MOST_COUNTED) {
             activity?;
@@ -451,13 +395,16 @@ impl<R: Reads> Case<'_, '_, R> {
     }
 
     fn versions(&self) -> Finding {
-        let revision = self.standing.answer.as_ref().map_or(0, |answer| answer.revision);
+        let revision = given(self.standing).map_or(0, |answer| answer.revision);
         let generated = self.standing.version.time_generated;
+        let answer = match revision {
+            0 => "it has not been answered yet".to_owned(),
+            revision => format!("its answer has {}", count(u64::from(revision), "revision")),
+        };
         Finding {
             sentence: format!(
-                "{} of the alert counted so far, the last of {generated}; its answer has {}.",
+                "{} of the alert counted so far, the last of {generated}; {answer}.",
                 count(u64::from(self.standing.versions), "version"),
-                count(u64::from(revision), "revision")
             ),
             cause: Cause::Versions {
                 versions: self.standing.versions,

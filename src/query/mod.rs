@@ -9,7 +9,9 @@ mod alerts;
 mod causes;
 mod cursor;
 mod explain;
+mod input;
 mod merge;
+mod misses;
 mod places;
 pub mod shapes;
 #[cfg(test)]
@@ -21,8 +23,10 @@ use std::time::Duration;
 pub use alerts::{Filter, Found, Which, activities, alert, find, list};
 pub use causes::{Cause, DeadRecord, OtherPath};
 pub use explain::{Asked, explain, unknown};
+pub use input::{Came, in_input, not_in_input};
 pub use merge::{merge_lists, merge_statuses};
 pub use places::places_of;
+pub use words::shortened;
 
 use crate::emit;
 use crate::join::View;
@@ -57,6 +61,14 @@ impl Settings {
         self.tenants(tenant_id).into_iter().map(id).collect()
     }
 
+    /// Refuses a tenant where none are told apart: every alert would be of it, or none.
+    fn check_tenant(&self, named: Option<&str>) -> Result<(), Error> {
+        match (named, self.tenants.is_empty()) {
+            (Some(_), true) => Err(Error::NoTenants),
+            _ => Ok(()),
+        }
+    }
+
     /// The tenants under whose ids an alert may be known: the one that was named, else all.
     fn tenants(&self, named: Option<&str>) -> Vec<Text> {
         match (named, self.tenants.as_slice()) {
@@ -84,6 +96,9 @@ pub enum Error {
     /// No cursor of this program's.
     #[error("the cursor is not one that this API gave; begin without one")]
     Cursor,
+    /// A tenant that was named where none are told apart.
+    #[error("tenant_id is given, but the configuration has no [tenants], so all alerts are of one tenant; leave it out")]
+    NoTenants,
     /// An id that more than one tenant has.
     #[error("{count} tenants have an alert of this id; say which with tenant_id")]
     Ambiguous {

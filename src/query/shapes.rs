@@ -284,7 +284,7 @@ pub struct ProcessorStatus {
     pub open_alerts: u64,
     /// Alerts that are held.
     pub alerts: u64,
-    /// Bytes of state on disk.
+    /// Bytes of state: on disk, and in memory on their way there.
     pub state_bytes: Option<u64>,
     /// Dead letters by reason, since the start.
     pub dead_letters: Vec<ReasonCount>,
@@ -414,7 +414,7 @@ pub struct PartitionStatus {
     pub open_alerts: u64,
     /// Activities before this are forgotten.
     pub retained_from: Option<Time>,
-    /// Bytes of state on disk.
+    /// Bytes of state: on disk, and in memory on their way there.
     pub state_bytes: Option<u64>,
 }
 

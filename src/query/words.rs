@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::causes::{Cause, Miss, SourceRejects};
+use super::causes::{Cause, SourceRejects};
 use super::emit;
 use super::shapes::Finding;
-use crate::join::{Answer, Stored};
+use crate::join::Answer;
 use crate::time::TICKS_PER_SECOND;
 
 pub(super) fn answered(answer: &Answer) -> Finding {
@@ -49,39 +49,63 @@ pub(super) fn rejects<'a>(sources: impl Iterator<Item = &'a crate::join::SourceS
     })
 }
 
-/// An activity outside: so far from the bound, `missing` ticks outside of what is inside now.
-pub(super) fn miss(near: &Stored, distance: i64, setting: &str, margin: Duration, missing: i64) -> Miss {
-    let (setting, value) = match distance {
-        0 => ("bounds", "inclusive".to_owned()),
-        _ => {
-            let ticks = u128::try_from(missing).unwrap_or(0) + margin.as_nanos() / 100;
-            let whole = ticks.div_ceil(u128::from(TICKS_PER_SECOND.unsigned_abs()));
-            (setting, format!("{whole}s"))
-        }
-    };
-    Miss {
-        activity_time: near.time.into(),
-        distance_seconds: seconds(distance),
-        setting: setting.to_owned(),
-        value,
-    }
-}
-
 #[expect(clippy::cast_precision_loss, reason = "for people: no span of interest has so many ticks")]
 pub(super) fn seconds(ticks: i64) -> f64 {
     ticks as f64 / TICKS_PER_SECOND as f64
 }
 
-pub(super) fn told(seconds: f64) -> String {
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(span) if span >= Duration::from_secs(10) => duration(Duration::from_secs(span.as_secs())),
-        Ok(span) => duration(Duration::from_micros(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))),
-        Err(_) => format!("{seconds}s"),
+/// Returns a distance in time as people say it: at most two units, and whole years from two on.
+pub(super) fn distance(seconds: f64) -> String {
+    const YEAR: u64 = 31_557_600;
+    let Ok(span) = Duration::try_from_secs_f64(seconds) else {
+        return format!("{seconds}s");
+    };
+    match span.as_secs() {
+        seconds if seconds >= 2 * YEAR => format!("{} years", seconds / YEAR),
+        seconds @ 10.. => two_units(&duration(Duration::from_secs(seconds))),
+        _ => two_units(&duration(Duration::from_micros(
+            u64::try_from(span.as_micros()).unwrap_or(u64::MAX),
+        ))),
     }
 }
 
+fn two_units(text: &str) -> String {
+    let units: Vec<&str> = text.split(' ').take(2).collect();
+    units.join(" ")
+}
+
+/// Returns a duration as a setting may have it, such as `2d 30m`.
 pub(super) fn duration(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
+    const UNITS: [(u128, &str); 7] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+        (1, "ns"),
+    ];
+    let mut rest = duration.as_nanos();
+    let mut parts = Vec::new();
+    for (unit, name) in UNITS {
+        if rest >= unit {
+            parts.push(format!("{}{name}", rest / unit));
+            rest %= unit;
+        }
+    }
+    match parts.is_empty() {
+        true => "0s".to_owned(),
+        false => parts.join(" "),
+    }
+}
+
+/// Returns the beginning of a text from a record, where it is too long for a sentence.
+pub fn shortened(text: &str) -> String {
+    const MOST: usize = 100;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
+        None => text.to_owned(),
+    }
 }
 
 /// `1 activity`, `2 activities`.

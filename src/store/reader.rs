@@ -74,9 +74,9 @@ impl Reader {
         }
     }
 
-    /// Bytes of the tables on disk.
-    pub fn disk_bytes(&self) -> u64 {
-        super::rocks::disk_bytes(&self.db)
+    /// Returns the bytes of the tables: on disk, and in memory on their way there.
+    pub fn bytes(&self) -> u64 {
+        super::rocks::disk_bytes(&self.db) + super::rocks::unflushed_bytes(&self.db)
     }
 }
 

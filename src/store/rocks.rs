@@ -147,11 +147,21 @@ fn room(batch: &Batch) -> usize {
     changes.map(|(key, changed)| AROUND + key.len() + value(changed)).sum()
 }
 
-/// Bytes of the tables on disk.
+/// Returns the bytes of the tables on disk.
 pub(super) fn disk_bytes(db: &DB) -> u64 {
+    sum(db, "rocksdb.total-sst-files-size")
+}
+
+/// Returns the bytes of the tables that are not on disk yet.
+pub(super) fn unflushed_bytes(db: &DB) -> u64 {
+    sum(db, "rocksdb.cur-size-all-mem-tables")
+}
+
+/// Returns the sum of a property over all tables.
+fn sum(db: &DB, property: &str) -> u64 {
     let size = |table: Table| {
         let family = db.cf_handle(table.name())?;
-        db.property_int_value_cf(family, "rocksdb.total-sst-files-size").ok()?
+        db.property_int_value_cf(family, property).ok()?
     };
     Table::ALL.into_iter().filter_map(size).sum()
 }

@@ -7,5 +7,11 @@
 mod event;
 mod window;
 
+use std::time::Duration;
+
 pub use event::{EventTime, TICKS_PER_MILLISECOND, TICKS_PER_SECOND, WallTime};
 pub use window::{Bounds, Widening, Window};
+
+/// The longest duration that a setting may have: a hundred years. Longer ones say nothing more and could overflow in the arithmetic of
+/// other libraries.
+pub const LONGEST_SETTING: Duration = Duration::from_secs(36_525 * 86_400);

@@ -1,11 +1,36 @@
 //! Why an alert was not answered, as far as only the topics know it.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::secure::config;
-use crate::support::{Instance, World, activity, alert, program};
+use crate::support::world::Counted;
+use crate::support::{Instance, PATIENCE, World, activity, alert, program};
 
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
+
+/// An instance with an API.
+fn start(world: &World) -> Instance {
+    let kafka = format!("bootstrap_servers = \"{}\"", world.broker);
+    let config = config(world, "a", &kafka, "listen = \"127.0.0.1:0\"");
+    Instance::start_with(&config, &world.folder.path().join("a.log"), &[])
+}
+
+/// Where its API is.
+fn server(instance: &mut Instance) -> String {
+    instance.wait_for_log("address=");
+    let log = instance.log();
+    let address = log.split("address=").nth(1).unwrap().split_whitespace().next();
+    format!("http://{}", address.unwrap())
+}
+
+/// What `alerttrail query` prints.
+fn query(server: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program());
+    let output = command.args(["query", "--server", server]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
 
 #[test]
 fn a_scan_finds_the_key_in_other_places_and_among_the_dead_letters() {
@@ -27,34 +52,19 @@ fn a_scan_finds_the_key_in_other_places_and_among_the_dead_letters() {
             alert("MATCHED", "found", WINDOW.0, WINDOW.1, WINDOW.1).as_slice(),
         ],
     );
-    let kafka = format!("bootstrap_servers = \"{}\"", world.broker);
-    let config = config(&world, "a", &kafka, "listen = \"127.0.0.1:0\"");
-    let mut instance = Instance::start_with(&config, &world.folder.path().join("a.log"), &[]);
+    let mut instance = start(&world);
     world.wait_for_answer(&mut [&mut instance]);
     world.wait_for_records("dead", 1, &mut instance);
     world.wait_for_records("summaries", 2, &mut instance);
-    let log = instance.log();
-    let server = format!(
-        "http://{}",
-        log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap()
-    );
-    let explain = |more: &[&str]| {
-        let mut command = Command::new(program());
-        let output = command
-            .args(["query", "explain", "--server", &server])
-            .args(more)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let server = server(&mut instance);
+    let explain = |more: &[&str]| query(&server, &[&["explain"], more].concat());
     assert!(!explain(&["UNMATCHED"]).contains("PolicyId"));
     let said = explain(&["UNMATCHED", "--scan"]);
     for part in [
         "2 of the activities read at RawEventData.PolicyId",
         "1 of the dead letters read holds its id or its correlation id",
         "missing_field",
-        "and 1 dead letters in",
+        "and 1 dead letter in",
     ] {
         assert!(said.contains(part), "{part:?} is missing:\n{said}");
     }
@@ -63,4 +73,34 @@ fn a_scan_finds_the_key_in_other_places_and_among_the_dead_letters() {
     let json: serde_json::Value = serde_json::from_str(&explain(&["MATCHED", "--scan", "--json"])).unwrap();
     assert_eq!(json["status"], "matched");
     assert_eq!(json["scan"]["is_whole"], true);
+}
+
+#[test]
+fn a_scan_finds_an_alert_that_is_not_held_in_the_input() {
+    let Some(mut world) = World::new("scan-id") else { return };
+    world.set("input", "start = \"latest\"");
+    let passed = alert("PASSED", "a-key", WINDOW.0, WINDOW.1, WINDOW.1);
+    world.send_to("alerts", 0, Counted::No, [passed.as_slice()]);
+    let mut instance = start(&world);
+    let server = server(&mut instance);
+    let began = Instant::now();
+    loop {
+        let status: serde_json::Value = serde_json::from_str(&query(&server, &["status", "--json"])).unwrap();
+        if status["sources"].as_array().unwrap().len() == 5 {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{status}");
+        instance.assert_runs();
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let said = query(&server, &["explain", "PASSED", "--scan"]);
+    let verdict = said.lines().nth(1).unwrap();
+    let place = format!("It came: it is in {}, partition 0, offset 0. ", world.topic("alerts"));
+    assert!(verdict.contains(&place) && verdict.contains("has read past it"), "{said}");
+    let said = query(&server, &["explain", "NEVER", "--scan"]);
+    assert!(
+        said.contains("1 message of the input topics was read, and no SecurityAlert of this id is in them."),
+        "{said}"
+    );
+    assert!(said.lines().nth(1).unwrap().contains("No alert of this id is held"), "{said}");
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use alerttrail::config::Config;
-use alerttrail::join::{Joiner, Outbox};
+use alerttrail::join::{Joiner, Limit, Outbox};
 use alerttrail::log::{LogRecord, Mark, Marks};
 use alerttrail::metrics::Metrics;
 use alerttrail::pipeline::exposed::Exposed;
@@ -38,6 +38,24 @@ fn key(correlation_id: &str) -> Key {
     }
 }
 
+/// Marks of the one source partition at this watermark.
+fn marks(minutes: i64) -> LogRecord<'static> {
+    LogRecord::Marks(Marks {
+        wall: at(minutes + 5).to_wall(),
+        clock: at(0),
+        topics: vec![("a".into(), 1)],
+        sources: vec![Mark {
+            topic: "a".into(),
+            partition: 0,
+            position: 9,
+            time: Some(at(minutes)),
+            idle: false,
+            rejected: 1,
+        }],
+        settings: [0; 32],
+    })
+}
+
 impl World {
     fn new(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -67,15 +85,23 @@ impl World {
     }
 
     fn apply(&mut self, record: LogRecord<'_>) {
+        assert!(self.step(Some(record), Limit::default()));
+    }
+
+    /// Applies a record, or goes on with the one before, until the outbox is full; whether that was all.
+    fn step(&mut self, record: Option<LogRecord<'_>>, limit: Limit) -> bool {
         let store = self.store.as_mut().unwrap();
         let mut joiner = Joiner::open(store, None).unwrap();
         let mut txn = Txn::new(&*store);
-        joiner.begin(self.offset, record, &mut txn).unwrap();
-        self.offset += 1;
-        assert!(joiner.step(&mut txn, &mut Outbox::default()).unwrap());
+        if let Some(record) = record {
+            joiner.begin(self.offset, record, &mut txn).unwrap();
+            self.offset += 1;
+        }
+        let is_done = joiner.step(&mut txn, &mut Outbox::new(limit)).unwrap();
         joiner.save(&mut txn).unwrap();
         let batch = txn.into_batch();
         store.write(batch).unwrap();
+        is_done
     }
 
     fn fill(&mut self) {
@@ -105,20 +131,7 @@ impl World {
                 deadline: at(to + 60).to_wall(),
             });
         }
-        self.apply(LogRecord::Marks(Marks {
-            wall: at(670).to_wall(),
-            clock: at(0),
-            topics: vec![("a".into(), 1)],
-            sources: vec![Mark {
-                topic: "a".into(),
-                partition: 0,
-                position: 9,
-                time: Some(at(665)),
-                idle: false,
-                rejected: 1,
-            }],
-            settings: [0; 32],
-        }));
+        self.apply(marks(665));
     }
 
     /// Status and body.
@@ -192,6 +205,42 @@ fn alerts_their_activities_and_why_are_told() {
     );
     assert_eq!(status["sources"][0]["rejected"], 1);
     assert_eq!(status["watermark"], "2026-03-01T11:05:00.0000000Z");
+    assert!(
+        status["state_bytes"].as_u64() > Some(0),
+        "what is not on disk yet counts too: {status}"
+    );
+}
+
+#[test]
+fn an_alert_is_open_while_its_rows_go_out() {
+    let mut world = World::new("");
+    for (number, minutes) in [(1, 910), (2, 920)] {
+        world.apply(LogRecord::Activity(Activity {
+            key: key("p"),
+            time: at(minutes),
+            id: ActivityId([number; 32]),
+            row: b"{}".as_slice().into(),
+        }));
+    }
+    world.fill();
+    let one = Limit { outputs: 1, bytes: 1 };
+    let mut is_done = world.step(Some(marks(960)), one);
+    let mut seen = Vec::new();
+    while !is_done {
+        let alert = world.get("/api/v1/alerts/B");
+        let (status, count) = (
+            alert["status"].as_str().unwrap().to_owned(),
+            alert["activity_count"].as_u64().unwrap(),
+        );
+        let listed = world.get(&format!("/api/v1/alerts?status={status}"));
+        assert_eq!(listed["alerts"][0]["system_alert_id"], "B");
+        let why = world.get("/api/v1/alerts/B/explain");
+        let cause = why["findings"][0]["cause"].as_str().unwrap().to_owned();
+        seen.push(format!("{status} {count} {cause}"));
+        is_done = world.step(None, one);
+    }
+    seen.dedup();
+    assert_eq!(seen, ["open 0 being_answered", "matched 2 answered"]);
 }
 
 #[test]
@@ -202,6 +251,12 @@ fn what_is_wrong_with_a_request_is_said() {
         ("/api/v1/alerts?limit=0", 400),
         ("/api/v1/alerts?limit=501", 400),
         ("/api/v1/alerts?limit=x", 400),
+        ("/api/v1/alerts?limit=-1", 400),
+        ("/api/v1/alerts?limit=99999999999999999999", 400),
+        ("/api/v1/alerts?tenant_id=t", 400),
+        ("/api/v1/alerts/none?tenant_id=t", 400),
+        ("/api/v1/alerts/none/activities?tenant_id=t", 400),
+        ("/api/v1/alerts/none/explain?tenant_id=t", 400),
         ("/api/v1/alerts?status=lost", 400),
         ("/api/v1/alerts?from=yesterday", 400),
         ("/api/v1/alerts?cursor=abc", 400),
@@ -211,11 +266,33 @@ fn what_is_wrong_with_a_request_is_said() {
         ("/api/v1/alerts/none", 404),
         ("/api/v1/alerts/none/activities", 404),
         ("/api/v1/nothing", 404),
+        ("/api/v1/", 404),
+        ("/api/v2/alerts", 404),
+        ("/nope", 404),
+        ("/page/nope.js", 404),
     ] {
         assert_eq!(world.refused(path, &[]), status, "{path}");
     }
-    let posted = world.agent.post(format!("http://{}/api/v1/alerts", world.address)).send("{}");
-    assert_eq!(posted.unwrap().status(), 405);
+    let (_, body) = world.raw("/api/v1/alerts?limit=-1", &[]);
+    assert!(body.contains("it must be a whole number from 1 to 500"), "{body}");
+    let (_, body) = world.raw("/api/v1/alerts?colour=red", &[]);
+    assert!(body.contains("colour") && !body.contains("deserialize"), "{body}");
+    for path in ["/api/v1/alerts", "/metrics", "/", "/page/app.js"] {
+        let mut posted = world
+            .agent
+            .post(format!("http://{}{path}", world.address))
+            .send("{}")
+            .unwrap();
+        let body = posted.body_mut().read_to_string().unwrap();
+        let problem: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {body:?}"));
+        assert_eq!(
+            (posted.status().as_u16(), problem["error"].is_string()),
+            (405, true),
+            "{path}"
+        );
+    }
+    let (status, body) = world.raw(&format!("/api/v1/alerts/{}", "x".repeat(50_000)), &[]);
+    assert!(status == 404 && body.len() < 300, "{status} {} bytes", body.len());
 }
 
 #[test]
@@ -280,4 +357,111 @@ fn a_store_that_is_closed_is_free_although_it_was_read() {
     assert_eq!(after["unanswered_partitions"], serde_json::json!([0]));
     let path = world._folder.path().join("0");
     Rocks::open(&path, &Shared::new(16 << 20)).unwrap();
+}
+
+/// Status, standard output and standard error of `alerttrail query`, in an environment without the project's variables but these.
+fn query(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_alerttrail"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ALERTTRAIL_")) {
+        command.env_remove(name);
+    }
+    let output = command
+        .arg("query")
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn query_finds_the_processor_by_option_file_and_variable() {
+    const TOKEN: &str = "a-token-of-some-length";
+    let world = World::new(&format!("http.token = \"{TOKEN}\""));
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, listen: &str| {
+        let path = folder.path().join(name);
+        // What only the processor can read is no matter here.
+        let text =
+            format!("http.listen = \"{listen}\"\nhttp.token = \"{TOKEN}\"\nkafka.connection_string = \"${{NOT_SET_HERE}}\"\n");
+        std::fs::write(&path, text).unwrap();
+        path.into_os_string().into_string().unwrap()
+    };
+    let (right, wrong) = (file("right.toml", &world.address), file("wrong.toml", "127.0.0.1:1"));
+    let url = format!("http://{}", world.address);
+    let nowhere = "http://127.0.0.1:1";
+    let status = |options: &[&str], variables: &[(&str, &str)]| {
+        let (status, _, said) = query(&[&["status", "--json"], options].concat(), variables);
+        assert!(
+            status == 0 || said.contains("127.0.0.1:1:") || said.contains("wants a token"),
+            "{said}"
+        );
+        status
+    };
+    let (server, token) = ("ALERTTRAIL_SERVER", ("ALERTTRAIL_TOKEN", TOKEN));
+    assert_eq!(status(&["--config", &right], &[(server, nowhere)]), 0);
+    assert_eq!(status(&["--config", &wrong, "--server", &url], &[]), 0);
+    assert_eq!(status(&["--config", &right, "--server", nowhere], &[]), 1);
+    assert_eq!(status(&[], &[(server, &url), token]), 0);
+    assert_eq!(status(&[], &[(server, &url)]), 1, "without the token");
+    assert_eq!(status(&["--server", &url], &[(server, nowhere), token]), 0);
+    assert_eq!(status(&[], &[("ALERTTRAIL_HTTP__LISTEN", &world.address), token]), 0);
+    assert_eq!(
+        status(&["--config", &wrong], &[("ALERTTRAIL_HTTP__LISTEN", &world.address)]),
+        0
+    );
+    let (status, _, said) = query(&["status", "--config", "no-such-file.toml"], &[]);
+    assert!(status == 2 && said.contains("no-such-file.toml"), "{status} {said}");
+}
+
+#[test]
+fn query_says_what_is_wrong_with_a_question() {
+    let mut world = World::new("");
+    world.fill();
+    let url = format!("http://{}", world.address);
+    let long = "x".repeat(100_000);
+    for (arguments, part) in [
+        (&["alerts", "--tenant", "t"] as &[&str], "no [tenants]"),
+        (&["alert", "B", "--tenant", "t"], "no [tenants]"),
+        (&["explain", "B", "--tenant", "t"], "no [tenants]"),
+        (
+            &["alerts", "--from", "2026-03-01"],
+            "from is \"2026-03-01\", which is no time",
+        ),
+        (&["alerts", "--limit", "0"], "--limit"),
+        (&["explain", &long], "so long an id"),
+    ] {
+        let (status, out, said) = query(&[&["--server", &url], arguments].concat(), &[]);
+        assert_eq!((status, out.as_str()), (2, ""), "{said}");
+        assert!(said.contains(part) && said.len() < 500, "{said:.500}");
+    }
+}
+
+#[test]
+fn query_cuts_long_texts_in_tables_and_not_in_json() {
+    let mut world = World::new("");
+    let id = "x".repeat(100_000);
+    world.apply(LogRecord::Alert {
+        alert: Alert {
+            id: AlertId {
+                tenant: "".into(),
+                system_alert_id: id.as_str().into(),
+            },
+            version: Version {
+                time_generated: at(665),
+                hash: [7; 32],
+            },
+            key: key("p"),
+            window: Window::of_alert(at(600), at(660), Widening::default()),
+            row: b"{}".as_slice().into(),
+        },
+        deadline: at(720).to_wall(),
+    });
+    let url = format!("http://{}", world.address);
+    let (_, table, _) = query(&["alerts", "--server", &url], &[]);
+    assert!(table.contains(&format!("{}…", "x".repeat(64))), "{table:.500}");
+    assert!(table.lines().all(|line| line.len() < 250), "{table:.500}");
+    let (_, json, _) = query(&["alerts", "--server", &url, "--json"], &[]);
+    assert!(json.contains(&id));
 }

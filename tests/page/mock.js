@@ -77,7 +77,7 @@ export async function startMock(port = 0) {
       unmatched: 'No activity with its correlation id is held, inside the window or outside.',
     }[item.status];
     const findings = [{ cause: 'answered', sentence: verdict, details: {} }];
-    if (near.after.length > 0) findings.push({ cause: 'near_miss', sentence: 'The nearest activities with its correlation id outside the window lie 1m 30s after its end (correlation.after = "91s" takes it in).', details: near });
+    if (near.after.length > 0) findings.push({ cause: 'near_miss', sentence: 'The nearest activity with its correlation id outside the window lies 1m 30s after its end (correlation.after = "1m 31s" takes it in).', details: near });
     return { ...base, status: item.status, verdict, findings };
   }
 

@@ -218,8 +218,9 @@ test('alerts without activities, without length, and unknown ones', async () => 
   await page.goto(`${mock.url}#/alerts/${encodeURIComponent('empty/window?1')}`);
   await page.waitForSelector('.figures >> text=empty');
   await page.goto(`${mock.url}#/alerts/absent`);
-  await page.waitForSelector('.notice >> text=no alert absent is held');
-  await page.waitForSelector('text=No alert of the id absent is held.');
+  await page.waitForSelector('.notice >> text=No alert of the id absent is held.');
+  const said = await page.locator('main').textContent();
+  assert.equal(said.match(/ is held/g).length, 1, said);
   await page.goto(`${mock.url}#/else`);
   await page.waitForSelector('text=This address names nothing');
 });

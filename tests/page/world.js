@@ -99,7 +99,7 @@ export function makeAlerts() {
   ];
   const usual = known[2];
   const end = Date.parse('2026-03-01T11:00:00Z');
-  usual.near = { before: [], after: [90, 150].map((seconds) => ({ activity_time: iso(end + seconds * 1000), distance_seconds: seconds, setting: 'after', value: `${seconds + 1}s` })) };
+  usual.near = { before: [], after: [90, 150].map((seconds) => ({ activity_time: iso(end + seconds * 1000), distance_seconds: seconds, setting: 'after', value: `${Math.floor((seconds + 1) / 60)}m ${(seconds + 1) % 60}s` })) };
   const hostile = known[1];
   Object.assign(hostile.activities[0].activity, { ActionType: '<svg onload=alert(1)>', AccountDisplayName: HOSTILE, ObjectName: '=HYPERLINK("http://evil.example","x")', ['<i>key</i>']: '<b>value</b>' });
   // A number that JavaScript cannot hold, as it comes.

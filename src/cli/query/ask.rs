@@ -1,16 +1,23 @@
 //! Asking over HTTP.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use crate::cli::{Failure, mask};
+use crate::config::{self, Http};
 use crate::query::shapes::Problem;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes of an answer, at the most.
 const MOST: u64 = 256 << 20;
+/// Bytes of a URL, at the most: more are refused before anybody can say why.
+const LONGEST: usize = 60_000;
+/// Where the URL is looked for.
+const SERVER: &str = "ALERTTRAIL_SERVER";
 /// Where the token is looked for.
 const TOKENS: [&str; 2] = ["ALERTTRAIL_TOKEN", "ALERTTRAIL_HTTP__TOKEN"];
 
@@ -22,11 +29,29 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(url: &str) -> Result<Self, Failure> {
+    /// Finds where to ask, and with which token.
+    pub(super) fn new(server: Option<&str>, config: Option<&Path>) -> Result<Self, Failure> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let named = server.map(str::to_owned);
+        let named = named.or_else(|| variable(SERVER).filter(|_| config.is_none()));
+        let tokens = || TOKENS.into_iter().find_map(variable);
+        let (url, token) = match (named, config) {
+            (Some(url), None) => (url, tokens()),
+            (named, config) => {
+                let http = Http::load(config, config::environment()).map_err(Failure::usage)?;
+                let url = named.map_or_else(|| url_of(&http), Ok)?;
+                let configured = http.token.map(|token| token.expose().to_owned());
+                match config {
+                    Some(_) => (url, configured.or_else(tokens)),
+                    None => (url, tokens().or(configured)),
+                }
+            }
+        };
+        mask::hide(token.as_deref().into_iter());
         let url = url.trim_end_matches('/');
         if !url.starts_with("http://") {
             return Err(Failure::usage(format!(
-                "--server {url}: write a URL such as http://127.0.0.1:8686; for one with TLS, ask from where the proxy before it is"
+                "the server is {url}: write a URL such as http://127.0.0.1:8686; for one with TLS, ask from where the proxy before it is"
             )));
         }
         let agent = ureq::Agent::config_builder()
@@ -36,7 +61,7 @@ impl Server {
             .build();
         Ok(Self {
             url: url.to_owned(),
-            token: TOKENS.iter().find_map(|name| std::env::var(name).ok()),
+            token,
             agent: agent.into(),
         })
     }
@@ -51,13 +76,20 @@ impl Server {
                 separator = '&';
             }
         }
+        if url.len() > LONGEST {
+            return Err(Failure::usage(format!(
+                "a request cannot hold so long an id or text: its URL would have {} bytes, and {LONGEST} are the most; \
+                 `query alerts --text` finds an alert by a part of its id",
+                url.len()
+            )));
+        }
         let mut request = self.agent.get(url);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let failed = |cause: ureq::Error| {
             Failure::failed(format!(
-                "cannot ask {}: {cause}; start a processor with http.listen set, or say where it is with --server",
+                "cannot ask {}: {cause}; start a processor with http.listen set, or say where it is with --server or --config",
                 self.url
             ))
         };
@@ -71,7 +103,7 @@ impl Server {
         match response.status().as_u16() {
             200 => Ok(text),
             401 => Err(Failure::failed(format!(
-                "{} wants a token; put it into the environment as ALERTTRAIL_TOKEN",
+                "{} wants a token, or another one; put it into the environment as ALERTTRAIL_TOKEN, or name the processor's --config",
                 self.url
             ))),
             status => {
@@ -80,10 +112,34 @@ impl Server {
                     |_| format!("{} answered with status {status}", self.url),
                     |problem| problem.error,
                 );
-                Err(Failure::failed(mask::printable(&said, mask::Lines::One)))
+                let said = mask::printable(&said, mask::Lines::One);
+                Err(match status {
+                    400 => Failure::usage(said),
+                    _ => Failure::failed(said),
+                })
             }
         }
     }
+}
+
+/// Returns where the API of a processor with this configuration is, asked from the same machine.
+fn url_of(http: &Http) -> Result<String, Failure> {
+    let Some(listen) = http.listen else {
+        return Err(Failure::usage(
+            "http.listen is \"\", so the processor has no API; set it, or say with --server where another one is",
+        ));
+    };
+    if listen.port() == 0 {
+        return Err(Failure::usage(
+            "http.listen has port 0, for which the system picks another one; say with --server which, as the processor's log has it",
+        ));
+    }
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    Ok(format!("http://{}", SocketAddr::new(ip, listen.port())))
 }
 
 pub(super) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
@@ -110,6 +166,21 @@ pub(super) fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_processor_is_asked_where_its_configuration_has_it_listen() {
+        let url = |listen: &str| {
+            let text = format!("http.listen = \"{listen}\"\nhttp.token = \"sixteen-characters\"\nhttp.insecure = true");
+            let config = config::Config::of_text("test", &text, std::iter::empty()).unwrap();
+            url_of(&config.http).map_err(|failure| failure.message)
+        };
+        assert_eq!(url("127.0.0.1:9000").unwrap(), "http://127.0.0.1:9000");
+        assert_eq!(url("0.0.0.0:9000").unwrap(), "http://127.0.0.1:9000");
+        assert_eq!(url("[::]:9000").unwrap(), "http://[::1]:9000");
+        assert_eq!(url("192.0.2.7:9000").unwrap(), "http://192.0.2.7:9000");
+        assert!(url("").unwrap_err().contains("no API"));
+        assert!(url("127.0.0.1:0").unwrap_err().contains("port 0"));
+    }
 
     #[test]
     fn nothing_in_an_id_leaves_its_place_in_the_path() {

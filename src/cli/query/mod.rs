@@ -3,6 +3,8 @@
 mod ask;
 mod tables;
 
+use std::path::PathBuf;
+
 use clap::{Subcommand, ValueEnum};
 
 use super::Failure;
@@ -12,9 +14,12 @@ use ask::Server;
 /// Whom to ask, and what.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// Where the processor's API is
-    #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:8686")]
-    server: String,
+    /// Where the processor's API is; unless given, what --config says, then ALERTTRAIL_SERVER, then http://127.0.0.1:8686
+    #[arg(long, global = true, value_name = "URL")]
+    server: Option<String>,
+    /// The processor's configuration file: its http.listen and http.token are used
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print the answer as JSON, for programs
     #[arg(long, global = true)]
     json: bool,
@@ -45,7 +50,8 @@ enum Question {
     Explain {
         /// Its SystemAlertId
         id: String,
-        /// Also read the ends of the input topics and of the dead letters: takes seconds
+        /// Also read the ends of the input topics and of the dead letters, for the alert's key in other places of the records, or for
+        /// an alert that is not held: takes seconds
         #[arg(long)]
         scan: bool,
     },
@@ -80,8 +86,8 @@ struct ListArgs {
 #[derive(clap::Args, Debug)]
 struct Paging {
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     /// All there are
     #[arg(long, conflicts_with = "limit")]
     all: bool,
@@ -110,7 +116,7 @@ impl StatusArg {
 const PAGE: usize = 500;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let server = Server::new(&args.server)?;
+    let server = Server::new(args.server.as_deref(), args.config.as_deref())?;
     let alert = |id: &str| format!("/api/v1/alerts/{}", ask::encoded(id));
     let tenant = [("tenant_id", args.tenant.as_deref())];
     match &args.question {
@@ -204,7 +210,10 @@ impl Paging {
     fn next(&self, held: usize) -> usize {
         match self.all {
             true => PAGE,
-            false => self.limit.saturating_sub(held).min(PAGE),
+            false => usize::try_from(self.limit)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(held)
+                .min(PAGE),
         }
     }
 }

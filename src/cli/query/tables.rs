@@ -23,6 +23,20 @@ fn or_dash(value: Option<&str>) -> String {
     value.map_or_else(|| "-".to_owned(), text)
 }
 
+/// A cell of a table: long texts are cut, so that one record does not make a column wide.
+fn cell(value: &str) -> String {
+    const MOST: usize = 64;
+    let whole = text(value);
+    match whole.char_indices().nth(MOST) {
+        Some((end, _)) => whole.get(..end).unwrap_or_default().to_owned() + "…",
+        None => whole,
+    }
+}
+
+fn cell_or_dash(value: Option<&str>) -> String {
+    value.map_or_else(|| "-".to_owned(), cell)
+}
+
 /// To the millisecond: what lies behind it is in `--json`.
 fn time(time: &Time) -> String {
     let whole = time.to_string();
@@ -43,14 +57,14 @@ pub(super) fn alerts(list: &AlertList) -> String {
     for item in &list.alerts {
         rows.add_row([
             item.status.as_str().to_owned(),
-            or_dash(item.severity.as_deref()),
+            cell_or_dash(item.severity.as_deref()),
             time(&item.time_generated),
             grouped(item.activity_count),
             item.complete
                 .map_or("-", |complete| if complete { "yes" } else { "no" })
                 .to_owned(),
-            text(&item.system_alert_id),
-            or_dash(item.alert_name.as_deref()),
+            cell(&item.system_alert_id),
+            cell_or_dash(item.alert_name.as_deref()),
         ]);
     }
     let mut out = match list.alerts.is_empty() {
@@ -132,7 +146,7 @@ pub(super) fn alert(detail: &AlertDetail) -> String {
 /// What the row says in any of these places.
 fn said(row: &Value, names: &[&str]) -> String {
     let found = names.iter().find_map(|name| row.pointer(name).and_then(Value::as_str));
-    or_dash(found)
+    cell_or_dash(found)
 }
 
 pub(super) fn activities(list: &ActivityList) -> String {
@@ -174,9 +188,9 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
     }
     if let Some(scan) = &explanation.scan {
         out += &format!(
-            "\nread       {} messages and {} dead letters in {:.1} s{}",
-            grouped(scan.messages),
-            grouped(scan.dead_letters),
+            "\nread       {} and {} in {:.1} s{}",
+            counted(scan.messages, "message"),
+            counted(scan.dead_letters, "dead letter"),
             scan.seconds,
             if scan.is_whole { "" } else { "; there are more" }
         );
@@ -190,7 +204,7 @@ pub(super) fn status(status: &ProcessorStatus) -> String {
         .map_or_else(String::new, |lag| format!(" ({lag:.0} s behind the clock)"));
     let rates = &status.throughput;
     let mut out = format!(
-        "{} {}\nwatermark   {}{lag}\nreads       {:.0} messages/s, {:.1} MB/s\nwrites      {:.1} rows/s\nalerts      {} held, {} open\ndead        {} letters",
+        "{} {}\nwatermark   {}{lag}\nreads       {:.0} messages/s, {:.1} MB/s\nwrites      {:.1} rows/s\nalerts      {} held, {} open\nstate       {}\ndead        {}",
         text(&status.application_id),
         status.version,
         times(status.watermark.as_ref()),
@@ -199,7 +213,11 @@ pub(super) fn status(status: &ProcessorStatus) -> String {
         rates.rows,
         grouped(status.alerts),
         grouped(status.open_alerts),
-        grouped(status.totals.dead_letters),
+        status.state_bytes.map_or_else(
+            || "-".to_owned(),
+            |bytes| bytesize::ByteSize(bytes).display().si().to_string()
+        ),
+        counted(status.totals.dead_letters, "letter"),
     );
     let mut sources = table(&["TOPIC", "PARTITION", "POSITION", "LAG", "WATERMARK", "", "REJECTED"]);
     for source in &status.sources {
@@ -230,6 +248,12 @@ pub(super) fn status(status: &ProcessorStatus) -> String {
     }
     out += &format!("\n\n{}\n\n{}", trimmed(&sources), trimmed(&instances));
     out + &unanswered(&status.unanswered_partitions)
+}
+
+/// `1 message`, `1,234 messages`.
+fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(number))
 }
 
 /// Without the spaces that a table has at the ends of its lines.

@@ -296,3 +296,32 @@ fn a_file_that_cannot_be_read_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn of_http_alone_only_what_is_wrong_there_matters() {
+    let http = |file: &str, environment: &[(&str, &str)]| {
+        let http = build::only_http(Some(("test.toml", file)), &variables(environment));
+        http.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let elsewhere = "state.memory = 5\nkafka.connection_string = \"${NOT_SET}\"\nno_such = 1\n";
+    let found = http(
+        &format!("{elsewhere}http.listen = \"127.0.0.1:9000\"\nhttp.token = \"{CANARY}\""),
+        &[],
+    )
+    .unwrap();
+    assert_eq!(found.listen.unwrap().port(), 9000);
+    assert_eq!(found.token.unwrap().expose(), CANARY);
+    let over = ("ALERTTRAIL_HTTP__LISTEN", "127.0.0.1:9001");
+    assert_eq!(http(elsewhere, &[over]).unwrap().listen.unwrap().port(), 9001);
+    let wrong = http(
+        &format!("{elsewhere}http.listn = 1\nhttp.listen = \"x\""),
+        &[("ALERTTRAIL_HTTP__TOKN", "x")],
+    )
+    .unwrap_err();
+    assert_eq!(wrong.len(), 3, "{wrong:#?}");
+    assert_eq!(
+        http("[http", &[]).unwrap_err().len(),
+        1,
+        "what is no TOML says nothing of http"
+    );
+}

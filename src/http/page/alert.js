@@ -66,10 +66,20 @@ export function alertView(root, id, tenant) {
       put(trouble, notice('bad', error.message, ' What is shown may be old.'));
       return;
     }
-    const hint = { 404: 'It may not have come yet, or retention has taken it.', 409: 'Open it from the list.' }[error.status];
-    put(header, h('h1', {}, h('bdi', {}, id)), notice('bad', error.message, hint && ` ${hint}`, ' ', h('button', { type: 'button', onclick: refresh }, 'Try again')));
-    if (error.status === 404) api.explain(id, tenant, stopped.signal).then((found) => header.append(findings(found)), () => {});
+    if (error.status === 404) return missing(error);
+    const hint = error.status === 409 && ' Open it from the list.';
+    put(header, h('h1', {}, h('bdi', {}, id)), notice('bad', error.message, hint, ' ', again()));
   }
+
+  /** An id that is not held: its explain says more than the refusal, which is shown only without it. */
+  async function missing(error) {
+    const found = await api.explain(id, tenant, stopped.signal).catch(() => null);
+    if (stopped.signal.aborted || alert) return;
+    const more = found && others(found);
+    put(header, h('h1', {}, h('bdi', {}, id)), notice('bad', found ? sentence(found.verdict) : error.message, ' ', again()), more && h('div', { class: 'verdict' }, more));
+  }
+
+  const again = () => h('button', { type: 'button', onclick: refresh }, 'Try again');
 
   async function fetchActivities(isMore = false) {
     // An answer that is being gathered is fetched anew: activities come in the order of their times, not of their arrival.
@@ -121,14 +131,11 @@ export function alertView(root, id, tenant) {
     }
   }
 
-  function findings(found) {
+  const findings = (found) => h('div', { class: 'verdict' }, h('p', {}, sentence(found.verdict)), others(found));
+
+  function others(found) {
     const others = found.findings.filter((finding) => finding.sentence !== found.verdict);
-    return h(
-      'div',
-      { class: 'verdict' },
-      h('p', {}, sentence(found.verdict)),
-      others.length > 0 && h('ul', {}, others.map((finding) => h('li', {}, sentence(finding.sentence)))),
-    );
+    return others.length > 0 && h('ul', {}, others.map((finding) => h('li', {}, sentence(finding.sentence))));
   }
 
   function drawHeader() {

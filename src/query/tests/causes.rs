@@ -88,13 +88,13 @@ fn activities_beside_the_window_are_told_with_what_takes_them_in() {
         told("before"),
         [
             tuple(36.0, "before", "37s"),
-            tuple(1_800.0, "before", "1801s"),
-            tuple(3_600.0, "before", "3601s")
+            tuple(1_800.0, "before", "30m 1s"),
+            tuple(3_600.0, "before", "1h 1s")
         ]
     );
     assert_eq!(
         told("after"),
-        [tuple(0.0, "bounds", "inclusive"), tuple(900.0, "after", "901s")]
+        [tuple(0.0, "bounds", "inclusive"), tuple(900.0, "after", "15m 1s")]
     );
 }
 
@@ -105,10 +105,89 @@ fn what_is_said_to_take_an_activity_in_does() {
         world.settings.widening.bounds = bounds;
         world.activity("p", 11.25);
         world.alert("A", "p", 10.0, 11.0);
-        assert_eq!(world.details("A", "near_miss")["after"][0]["value"], format!("{value}s"));
-        world.settings.widening.after = Duration::from_secs(value);
+        let proposed = world.details("A", "near_miss")["after"][0]["value"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        world.settings.widening.after = humantime::parse_duration(&proposed).unwrap();
+        assert_eq!(world.settings.widening.after, Duration::from_secs(value));
         assert!(Window::of_alert(at(10.0), at(11.0), world.settings.widening).contains(at(11.25)));
     }
+}
+
+#[test]
+fn activities_at_both_bounds_are_told_in_one_sentence_with_the_setting() {
+    let mut world = World::new();
+    world.activity("p", 10.0);
+    world.activity("p", 11.0);
+    world.alert("A", "p", 10.0, 11.0);
+    world.pass(12.0);
+    assert_eq!(
+        world.explain("A").verdict,
+        "The nearest activities with its correlation id outside the window lie exactly at its start and exactly at its end \
+         (correlation.bounds = \"inclusive\" takes them in)."
+    );
+}
+
+#[test]
+fn nothing_is_proposed_that_the_configuration_refuses() {
+    const DAY: f64 = 24.0;
+    let mut world = World::new();
+    world.activity("p", 11.0 + 36_524.0 * DAY);
+    world.activity("p", 11.0 + 36_525.0 * DAY);
+    world.activity("p", 11.0 + 7_971.0 * 365.25 * DAY);
+    world.alert("A", "p", 10.0, 11.0);
+    world.pass(12.0);
+    let details = world.details("A", "near_miss");
+    let proposed = |at: usize| (details["after"][at]["setting"].clone(), details["after"][at]["value"].clone());
+    assert_eq!(proposed(0), ("after".into(), "36524d 1s".into()));
+    assert_eq!(
+        proposed(1),
+        (serde_json::Value::Null, serde_json::Value::Null),
+        "more than a hundred years"
+    );
+    assert_eq!(proposed(2), (serde_json::Value::Null, serde_json::Value::Null));
+    world.alert("B", "p", 13.0, 14.0);
+    let verdict = world.explain("B").findings.into_iter().map(|finding| finding.sentence);
+    let verdict: String = verdict.collect();
+    assert!(verdict.contains("99 years after its end (correlation.after = "), "{verdict}");
+}
+
+#[test]
+fn an_activity_inside_a_window_that_ends_before_it_begins_has_no_proposal() {
+    let mut world = World::new();
+    for hours in [9.5, 10.5, 11.5] {
+        world.activity("p", hours);
+    }
+    world.alert("A", "p", 11.0, 10.0);
+    world.pass(12.0);
+    let details = world.details("A", "near_miss");
+    let settings = |side: &str| -> Vec<serde_json::Value> {
+        let misses = details[side].as_array().unwrap();
+        misses.iter().map(|miss| miss["setting"].clone()).collect()
+    };
+    assert_eq!(settings("before"), [serde_json::Value::Null, "before".into()]);
+    assert_eq!(settings("after"), ["after"]);
+    for (hours, widen) in [(9.5, 0), (11.5, 1)] {
+        let miss = &details[if widen == 0 { "before" } else { "after" }][1 - widen];
+        let margin = humantime::parse_duration(miss["value"].as_str().unwrap()).unwrap();
+        let mut widening = world.settings.widening;
+        match widen {
+            0 => widening.before = margin,
+            _ => widening.after = margin,
+        }
+        assert!(Window::of_alert(at(11.0), at(10.0), widening).contains(at(hours)));
+    }
+}
+
+#[test]
+fn a_long_correlation_id_is_cut_in_the_sentence() {
+    let mut world = World::new();
+    world.alert("A", &"k".repeat(100_000), 10.0, 11.0);
+    world.pass(12.0);
+    let explanation = world.explain("A");
+    assert!(explanation.verdict.len() < 300, "{}", explanation.verdict.len());
+    assert_eq!(explanation.correlation_id.unwrap().len(), 100_000);
 }
 
 #[test]
@@ -224,4 +303,49 @@ fn versions_and_revisions_are_counted() {
         world.details("A", "incomplete")["complete_because"],
         "not_passed_by_activities"
     );
+}
+
+#[test]
+fn where_the_input_holds_an_alert_is_told_with_what_became_of_it() {
+    let mut world = World::new();
+    let came = |offset: i64, end: f64| Came {
+        topic: "a".into(),
+        partition: 1,
+        offset,
+        index: 0,
+        version: Version {
+            time_generated: at(end),
+            hash: [0; 32],
+        },
+        window: Window::of_alert(at(end - 1.0), at(end), Widening::default()),
+    };
+    let told = |world: &World, came: &[Came]| in_input(&world.partitions(), &world.settings, came).unwrap();
+    assert_eq!(in_input(&world.partitions(), &world.settings, &[]), None);
+    let silent = told(&world, &[came(6, 11.0)]).sentence;
+    assert!(silent.contains("Nothing has been heard yet of that partition"), "{silent}");
+    world.retention = Some(Duration::from_secs(2 * 3_600));
+    world.pass(10.0);
+    world.pass(14.0);
+    let unread = told(&world, &[came(3, 13.0), came(7, 13.0)]);
+    assert_eq!(
+        unread.sentence,
+        "It came 2 times: its last version is in a, partition 1, offset 7. The processor has not read it yet: it is at offset 7 \
+         of that partition."
+    );
+    let json = serde_json::to_value(&unread).unwrap();
+    assert_eq!(json["cause"], "in_input");
+    let is_read: Vec<_> = json["details"]["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| &record["is_read"])
+        .collect();
+    assert_eq!(is_read, [true, false]);
+    let expired = told(&world, &[came(6, 11.0)]).sentence;
+    assert!(
+        expired.contains("Its window ended at 2026-03-01T11:00:00.0000000Z"),
+        "{expired}"
+    );
+    let past = told(&world, &[came(6, 13.0)]).sentence;
+    assert!(past.contains("has read past it"), "{past}");
 }

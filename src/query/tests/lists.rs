@@ -183,3 +183,24 @@ fn an_id_of_two_tenants_must_be_told_apart() {
     let found = find(&partitions, &world.settings, "A", Some("T2")).unwrap().unwrap();
     assert_eq!(alert(&found, &world.settings).unwrap().item.tenant_id.as_deref(), Some("t2"));
 }
+
+#[test]
+fn a_tenant_is_refused_where_none_are_told_apart() {
+    let mut world = World::new();
+    world.alert("A", "p", 10.0, 11.0);
+    let partitions = world.partitions();
+    let filter = Filter {
+        tenant_id: Some("t1".into()),
+        ..Filter::default()
+    };
+    assert!(matches!(
+        list(&partitions, &world.settings, &filter, None, 3),
+        Err(Error::NoTenants)
+    ));
+    for id in ["A", "no such alert"] {
+        assert!(matches!(
+            find(&partitions, &world.settings, id, Some("t1")),
+            Err(Error::NoTenants)
+        ));
+    }
+}

@@ -1,18 +1,21 @@
-//! One test for each cause, and for paging.
+//! One test for each cause, for paging, and for what is said while an answer goes out.
 
+mod answering;
 mod causes;
 mod lists;
 
 use std::borrow::Cow;
 
 use super::*;
-use crate::join::{Joiner, Outbox};
+use crate::join::{Joiner, Limit, Outbox};
 use crate::log::{LogRecord, Mark, Marks};
 use crate::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
 use crate::store::{Base as _, Memory, Txn};
 use crate::time::{Bounds, EventTime, WallTime, Window};
 
 const HOUR: i64 = 36_000_000_000;
+/// An outbox that is full with one output.
+const ONE: Limit = Limit { outputs: 1, bytes: 1 };
 
 /// One partition of a log, and what is asked of it.
 struct World {
@@ -36,6 +39,50 @@ fn key(correlation_id: &str) -> Key {
     }
 }
 
+/// Marks of partitions 0 and 1 at wall time `wall`: their watermarks, and whether they are idle.
+fn marks(wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) -> Marks {
+    let mark = |(partition, (time, idle)): (u32, &(Option<f64>, bool))| Mark {
+        topic: "a".into(),
+        partition,
+        position: 7,
+        time: time.map(at),
+        idle: *idle,
+        rejected,
+    };
+    Marks {
+        wall: at(wall).to_wall(),
+        clock: at(wall - 0.1),
+        topics: vec![("a".into(), 2)],
+        sources: (0..).zip(sources).map(mark).collect(),
+        settings: [0; 32],
+    }
+}
+
+/// A version of an alert that waits for an hour behind its window.
+fn version_record(id: &str, correlation_id: &str, window: Window, generated: EventTime, columns: &str) -> LogRecord<'static> {
+    LogRecord::Alert {
+        alert: Alert {
+            id: AlertId {
+                tenant: Text::default(),
+                system_alert_id: id.into(),
+            },
+            version: Version {
+                time_generated: generated,
+                hash: [0; 32],
+            },
+            key: key(correlation_id),
+            window,
+            row: Cow::Owned(format!("{{{columns}}}").into_bytes()),
+        },
+        deadline: window.to.plus(Duration::from_secs(3_600)).to_wall(),
+    }
+}
+
+/// Marks of both partitions at this watermark.
+fn passing(hours: f64) -> LogRecord<'static> {
+    LogRecord::Marks(marks(hours, &[(Some(hours), false), (Some(hours), false)], 0))
+}
+
 impl World {
     fn new() -> Self {
         Self {
@@ -55,15 +102,26 @@ impl World {
     }
 
     fn apply(&mut self, record: LogRecord<'_>) {
+        self.step(Some(record), Limit::default());
+        assert!(!self.is_at_work());
+    }
+
+    /// Applies a record, or goes on with the one before, until the outbox is full. What is left to do stays in the state.
+    fn step(&mut self, record: Option<LogRecord<'_>>, limit: Limit) {
         let mut joiner = Joiner::open(&self.base, self.retention).unwrap();
         let mut txn = Txn::new(&self.base);
-        joiner.begin(self.offset, record, &mut txn).unwrap();
-        self.offset += 1;
-        let mut out = Outbox::default();
-        assert!(joiner.step(&mut txn, &mut out).unwrap());
+        if let Some(record) = record {
+            joiner.begin(self.offset, record, &mut txn).unwrap();
+            self.offset += 1;
+        }
+        joiner.step(&mut txn, &mut Outbox::new(limit)).unwrap();
         joiner.save(&mut txn).unwrap();
         let batch = txn.into_batch();
         self.base.write(batch).unwrap();
+    }
+
+    fn is_at_work(&self) -> bool {
+        View::open(&self.base, self.retention).unwrap().is_at_work()
     }
 
     fn activity(&mut self, correlation_id: &str, hours: f64) {
@@ -90,45 +148,18 @@ impl World {
 
     fn version(&mut self, id: &str, correlation_id: &str, from: f64, to: f64, generated: f64, columns: &str) {
         let window = Window::of_alert(at(from), at(to), self.settings.widening);
-        self.apply(LogRecord::Alert {
-            alert: Alert {
-                id: AlertId {
-                    tenant: Text::default(),
-                    system_alert_id: id.into(),
-                },
-                version: Version {
-                    time_generated: at(generated),
-                    hash: [0; 32],
-                },
-                key: key(correlation_id),
-                window,
-                row: Cow::Owned(format!("{{{columns}}}").into_bytes()),
-            },
-            deadline: at(to + 1.0).to_wall(),
-        });
+        let record = version_record(id, correlation_id, window, at(generated), columns);
+        self.apply(record);
     }
 
     /// Marks of partitions 0 and 1 at wall time `wall`: their watermarks, and whether they are idle.
     fn marks(&mut self, wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) {
-        let mark = |(partition, (time, idle)): (u32, &(Option<f64>, bool))| Mark {
-            topic: "a".into(),
-            partition,
-            position: 7,
-            time: time.map(at),
-            idle: *idle,
-            rejected,
-        };
-        self.apply(LogRecord::Marks(Marks {
-            wall: at(wall).to_wall(),
-            clock: at(wall - 0.1),
-            topics: vec![("a".into(), 2)],
-            sources: (0..).zip(sources).map(mark).collect(),
-            settings: [0; 32],
-        }));
+        let marks = marks(wall, sources, rejected);
+        self.apply(LogRecord::Marks(marks));
     }
 
     fn pass(&mut self, hours: f64) {
-        self.marks(hours, &[(Some(hours), false), (Some(hours), false)], 0);
+        self.apply(passing(hours));
     }
 
     fn partitions(&self) -> [Partition<'_, Memory>; 1] {

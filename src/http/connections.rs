@@ -1,0 +1,71 @@
+//! Connections of callers: taken, served, and cut off when no whole request comes.
+//!
+//! Here rather than in `axum::serve`, which gives hyper no timer, so that whoever sends half a request keeps a connection for ever.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+
+/// How long the head of a request may take, and how long a connection may wait for its next one.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long no connection is taken when the process has no file descriptor for one.
+const BREATH: Duration = Duration::from_secs(1);
+
+/// Serves every connection until the runtime ends.
+pub(super) async fn serve(listener: TcpListener, routes: Router, patience: Duration) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(one(stream, routes.clone(), patience))),
+            // The caller has gone before it was its turn.
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot take a connection to the API");
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+async fn one(stream: TcpStream, routes: Router, patience: Duration) {
+    let service = TowerToHyperService::new(routes);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .serve_connection(TokioIo::new(stream), service);
+    // What ends a connection early is the caller's affair: it went away, sent no HTTP, or was too slow.
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection to the API ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use axum::routing::get;
+
+    use super::*;
+
+    #[test]
+    fn half_a_request_is_cut_off_and_a_whole_one_answered() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().route("/", get(|| async { "whole" }));
+        runtime.spawn(serve(listener, routes, Duration::from_millis(300)));
+        let mut caller = std::net::TcpStream::connect(address).unwrap();
+        caller.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        caller.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut answer = vec![0; 1024];
+        let read = caller.read(&mut answer).unwrap();
+        assert!(answer[..read].ends_with(b"whole"));
+        caller.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
+        // An error here would be the time that the caller waits: the connection would still be open.
+        caller.read_to_end(&mut answer).unwrap();
+    }
+}

@@ -1,0 +1,148 @@
+//! Activities beside the window of an alert, and what would take them in.
+
+use std::time::Duration;
+
+use super::alerts::given;
+use super::causes::{Cause, Miss};
+use super::explain::Case;
+use super::shapes::Finding;
+use super::words::{distance, duration, seconds, shortened};
+use super::{Error, emit};
+use crate::join::{Standing, Stored};
+use crate::store::Reads;
+use crate::time::{Bounds, EventTime, LONGEST_SETTING, TICKS_PER_SECOND, Widening, Window};
+
+/// Activities told of on each side of the window.
+const MOST_MISSES: usize = 3;
+
+/// On which side of the window an activity lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+}
+
+impl<R: Reads> Case<'_, '_, R> {
+    /// Tells of activities with the alert's key that are not in its window.
+    pub(super) fn outside(&self) -> Result<Option<Finding>, Error> {
+        let Standing { key, window, .. } = self.standing;
+        if key.correlation_id.is_empty() {
+            return Ok(None);
+        }
+        let widening = self.settings.widening;
+        let [before, after] = self.view.around(key, *window, MOST_MISSES)?;
+        let misses = |near: &[Stored], side| -> Vec<Miss> {
+            let miss = |near: &Stored| miss(near.time, *window, widening, side);
+            near.iter().map(miss).collect()
+        };
+        let (before, after) = (misses(&before, Side::Before), misses(&after, Side::After));
+        let at = |miss: &Miss, side| format!("{} ({} it in)", place(miss, side), taker(miss));
+        let sentence = match (before.first(), after.first()) {
+            (None, None) => return self.nowhere(),
+            (Some(near), None) => one(&at(near, Side::Before)),
+            (None, Some(near)) => one(&at(near, Side::After)),
+            (Some(one), Some(other)) if taker(one) == taker(other) => two(&format!(
+                "{} and {} ({} them in)",
+                place(one, Side::Before),
+                place(other, Side::After),
+                taker(one)
+            )),
+            (Some(one), Some(other)) => two(&format!("{} and {}", at(one, Side::Before), at(other, Side::After))),
+        };
+        Ok(Some(Finding {
+            sentence,
+            cause: Cause::NearMiss { before, after },
+        }))
+    }
+
+    /// Tells that no activity has the alert's key, unless its window holds one.
+    fn nowhere(&self) -> Result<Option<Finding>, Error> {
+        let Standing { key, window, .. } = self.standing;
+        let has_some = given(self.standing).is_some_and(|answer| answer.activities > 0);
+        if has_some || self.held(*window)?.0 > 0 {
+            return Ok(None);
+        }
+        let correlation_id = key.correlation_id.to_string();
+        Ok(Some(Finding {
+            sentence: format!(
+                "No activity with the correlation id {} is held, in the window or outside.",
+                shortened(&correlation_id)
+            ),
+            cause: Cause::NoActivityWithKey { correlation_id },
+        }))
+    }
+}
+
+fn one(place: &str) -> String {
+    format!("The nearest activity with its correlation id outside the window lies {place}.")
+}
+
+fn two(places: &str) -> String {
+    format!("The nearest activities with its correlation id outside the window lie {places}.")
+}
+
+/// Describes where an activity lies.
+fn place(miss: &Miss, side: Side) -> String {
+    let bound = match side {
+        Side::Before => "its start",
+        Side::After => "its end",
+    };
+    match (miss.distance_seconds > 0.0, side) {
+        (false, _) => format!("exactly at {bound}"),
+        (true, Side::Before) => format!("{} before {bound}", distance(miss.distance_seconds)),
+        (true, Side::After) => format!("{} after {bound}", distance(miss.distance_seconds)),
+    }
+}
+
+/// Names the setting that takes an activity in, as the subject of a clause, with its verb.
+fn taker(miss: &Miss) -> String {
+    match (&miss.setting, &miss.value) {
+        (Some(setting), Some(value)) => format!("correlation.{setting} = \"{value}\" takes"),
+        _ => "no setting takes".to_owned(),
+    }
+}
+
+fn miss(time: EventTime, window: Window, widening: Widening, side: Side) -> Miss {
+    let (start, end) = emit::bounds(window, widening);
+    let distance = match side {
+        Side::Before => start.ticks().saturating_sub(time.ticks()),
+        Side::After => time.ticks().saturating_sub(end.ticks()),
+    };
+    let (setting, widened, value) = match (distance, side) {
+        (0, _) => {
+            let bounds = Bounds::Inclusive;
+            ("bounds", Some(Widening { bounds, ..widening }), "inclusive".to_owned())
+        }
+        (_, Side::Before) => {
+            let before = margin(widening.before, window.from.ticks().saturating_sub(time.ticks()));
+            let widened = before.map(|before| Widening { before, ..widening });
+            ("before", widened, before.map(duration).unwrap_or_default())
+        }
+        (_, Side::After) => {
+            let missing = time.ticks().saturating_add(1).saturating_sub(window.to.ticks());
+            let after = margin(widening.after, missing);
+            let widened = after.map(|after| Widening { after, ..widening });
+            ("after", widened, after.map(duration).unwrap_or_default())
+        }
+    };
+    // A window that ends before it begins may need more than one setting: what is proposed is tried.
+    let is_taken_in = |widened| {
+        let (start, end) = (start.plus(widening.before), end.minus(widening.after));
+        Window::of_alert(start, end, widened).contains(time)
+    };
+    let helps = widened.is_some_and(is_taken_in);
+    Miss {
+        activity_time: time.into(),
+        distance_seconds: seconds(distance),
+        setting: helps.then(|| setting.to_owned()),
+        value: helps.then_some(value),
+    }
+}
+
+/// Returns the margin that reaches `missing` ticks further than this one, in whole seconds; `None` for more than can be configured.
+fn margin(margin: Duration, missing: i64) -> Option<Duration> {
+    let ticks = u128::try_from(missing).unwrap_or(0) + margin.as_nanos() / 100;
+    let whole = ticks.div_ceil(u128::from(TICKS_PER_SECOND.unsigned_abs()));
+    let margin = Duration::from_secs(u64::try_from(whole).ok()?);
+    (margin <= LONGEST_SETTING).then_some(margin)
+}

@@ -227,7 +227,7 @@ fn tell_unfinished(files: &[String], became: &str) {
         1 => say(&format!(
             "1 file is unfinished: {named} ends in the middle of a record that is still being written; {became}"
         )),
-        1..=MOST => say(&format!(
+        2..=MOST => say(&format!(
             "{count} files are unfinished: {named} end in the middle of a record that is still being written; {became}"
         )),
         _ => say(&format!(

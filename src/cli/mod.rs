@@ -87,6 +87,9 @@ enum Command {
     },
 }
 
+/// The exit status of a command that was done, and whose answer is that nobody can tell.
+const UNDECIDED: u8 = 3;
+
 /// Why a command did not do what it was to do.
 #[derive(Debug)]
 struct Failure {
@@ -99,6 +102,14 @@ impl Failure {
     fn usage(message: impl ToString) -> Self {
         Self {
             status: 2,
+            message: message.to_string(),
+        }
+    }
+
+    /// It was done, and the answer is that nobody can tell: status 3.
+    fn undecided(message: impl ToString) -> Self {
+        Self {
+            status: UNDECIDED,
             message: message.to_string(),
         }
     }
@@ -164,7 +175,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            say(&format!("error: {}", failure.message));
+            let word = if failure.status == UNDECIDED { "warning" } else { "error" };
+            say(&format!("{word}: {}", failure.message));
             ExitCode::from(failure.status)
         }
     }

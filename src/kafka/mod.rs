@@ -219,3 +219,12 @@ pub enum Error {
         way_out: &'static str,
     },
 }
+
+impl Error {
+    fn reading(topic: &str, cause: impl ToString) -> Self {
+        Self::Reading {
+            topic: topic.to_owned(),
+            cause: cause.to_string(),
+        }
+    }
+}

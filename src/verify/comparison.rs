@@ -5,10 +5,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::buckets::{Buckets, PARTS};
+use super::cause::{self, Activity, Cause, Kind, Standing};
 use super::fold::{Doubt, Folded, What};
 use super::reach::Reach;
 use super::record::{self, Expected, Hash, Hasher, Read, Told, alert_hash, hash};
-use super::report::{Cause, Kind, Report};
+use super::report::Report;
 use crate::emit;
 use crate::join;
 use crate::log::LogRecord;
@@ -65,6 +66,8 @@ enum Owner {
 enum OfAlert {
     /// It is in the input; the version that counts has a window that ends here.
     Ends { alert: Hash, at: EventTime },
+    /// A version of it is in the input.
+    Version { alert: Hash, generated: EventTime },
     /// Something of it is in the output.
     Answered { alert: Hash },
     /// Something that does not agree.
@@ -75,25 +78,6 @@ enum OfAlert {
 struct Asked {
     doubt: Doubt,
     activity: Activity,
-}
-
-/// What the input says of the activity of a row that is too many.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-enum Activity {
-    NotAsked,
-    /// It was not delivered.
-    Unknown,
-    /// It was, but another id follows from it and the alert.
-    OfAnotherId,
-    /// It was.
-    Known,
-}
-
-/// What is known of one alert.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-struct Standing {
-    ends: Option<EventTime>,
-    is_answered: bool,
 }
 
 impl Comparison {
@@ -138,7 +122,12 @@ impl Comparison {
             LogRecord::Activity(activity) if self.span.contains(activity.time) => {
                 (hash([&*activity.row]), Owner::Activity(activity.id.0))
             }
-            LogRecord::Alert { alert, .. } => (hash([&*alert.row]), Owner::Alert(alert_hash(&alert.id))),
+            LogRecord::Alert { alert: version, .. } => {
+                let alert = alert_hash(&version.id);
+                let generated = version.version.time_generated;
+                self.by_alert.push(alert, &OfAlert::Version { alert, generated })?;
+                (hash([&*version.row]), Owner::Alert(alert))
+            }
             _ => return Ok(()),
         };
         self.by_content.push(row, &OfContent::Delivered { row, owner })
@@ -179,7 +168,7 @@ impl Comparison {
             if !goes_on((PARTS + part) as f64 / steps) {
                 return Ok(None);
             }
-            self.look_up_contents(part)?;
+            self.look_up_contents(part, reach)?;
         }
         for part in 0..PARTS {
             if !goes_on((2 * PARTS + part) as f64 / steps) {
@@ -231,7 +220,7 @@ impl Comparison {
     }
 
     /// Looks up whose rows were delivered as they stand in the output.
-    fn look_up_contents(&mut self, part: usize) -> io::Result<()> {
+    fn look_up_contents(&mut self, part: usize, reach: Reach) -> io::Result<()> {
         let mut asked: BTreeMap<Hash, BTreeSet<Owner>> = BTreeMap::new();
         self.by_content.read(part, &mut |item| {
             if let OfContent::Asked { row, .. } = item {
@@ -259,9 +248,9 @@ impl Comparison {
             let Some(owners) = asked.get(&row) else { return Ok(()) };
             match doubt.what {
                 What::Activity { of, .. } if owners.contains(&Owner::Activity(of)) => report.other_deliveries += 1,
-                What::Activity { .. } => report.find(Kind::Changed, Cause::OtherActivity, &doubt),
+                What::Activity { .. } => report.find(Kind::Changed, cause::activity(&doubt, reach), &doubt),
                 What::Version { .. } if owners.contains(&Owner::Alert(alert_hash(&doubt.alert))) => report.other_versions += 1,
-                What::Version { .. } => report.find(Kind::Changed, Cause::OtherAlert, &doubt),
+                What::Version { .. } => report.find(Kind::Changed, cause::version(reach), &doubt),
                 _ => {
                     let activity = delivered(owners, &doubt);
                     extra.push((doubt, activity));
@@ -281,6 +270,7 @@ impl Comparison {
         self.by_alert.read(part, &mut |item| {
             match item {
                 OfAlert::Ends { alert, at } => alerts.entry(alert).or_default().ends = Some(at),
+                OfAlert::Version { alert, generated } => alerts.entry(alert).or_default().takes_in(generated),
                 OfAlert::Answered { alert } => alerts.entry(alert).or_default().is_answered = true,
                 OfAlert::Asked(_) => asked = true,
             }
@@ -299,8 +289,11 @@ impl Comparison {
                 What::Missing {
                     is_withdrawn,
                     is_too_large,
-                } => (Kind::Missing, missing(&doubt, is_withdrawn, is_too_large, standing, reach)),
-                _ => (Kind::Extra, extra(&doubt, activity, standing, reach)),
+                } => (
+                    Kind::Missing,
+                    cause::missing(&doubt, is_withdrawn, is_too_large, standing, reach),
+                ),
+                _ => (Kind::Extra, cause::extra(&doubt, activity, standing, reach)),
             };
             report.find(kind, cause, &doubt);
             Ok(())
@@ -326,34 +319,5 @@ fn delivered(owners: &BTreeSet<Owner>, doubt: &Doubt) -> Activity {
         true => Activity::Known,
         false if ids.is_empty() => Activity::Unknown,
         false => Activity::OfAnotherId,
-    }
-}
-
-fn missing(doubt: &Doubt, is_withdrawn: bool, is_too_large: bool, standing: Standing, reach: Reach) -> Cause {
-    if is_too_large {
-        Cause::TooLarge
-    } else if doubt.time < reach.horizon {
-        Cause::Expired
-    } else if is_withdrawn {
-        Cause::Withdrawn
-    } else if standing.is_answered {
-        Cause::Lost
-    } else if standing.ends.is_some_and(|ends| ends > reach.watermark) {
-        Cause::WindowOpen
-    } else {
-        Cause::NotAnswered
-    }
-}
-
-fn extra(doubt: &Doubt, activity: Activity, standing: Standing, reach: Reach) -> Cause {
-    let Some(ends) = standing.ends else {
-        return Cause::UnknownAlert;
-    };
-    match activity {
-        Activity::Unknown | Activity::NotAsked => Cause::UnknownActivity,
-        Activity::OfAnotherId => Cause::WrongId,
-        // The last version that counts may have come when it no longer could change anything, or no longer this row.
-        Activity::Known if doubt.time < reach.horizon || ends < reach.horizon => Cause::Expired,
-        Activity::Known => Cause::NotAPair,
     }
 }

@@ -1,4 +1,4 @@
-//! How far an answer can be expected to be there, from what was read of the input.
+//! How far an answer can be expected to be there, and which rows follow from records that are gone, by what was read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,6 +13,31 @@ pub struct Reach {
     pub watermark: EventTime,
     /// What lies before it need neither be there nor be corrected.
     pub horizon: EventTime,
+    /// Rows of activities before it may have stood in records that the output no longer holds; the beginning of time
+    /// when it holds all.
+    pub output_from: EventTime,
+    /// Records of times before it may be missing in the input that was read; the beginning of time when it was read
+    /// as a whole.
+    pub input_from: EventTime,
+    /// Where the processor began to read.
+    pub start: Start,
+}
+
+/// Where the processor began to read the input.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Start {
+    /// Where this comparison does.
+    #[default]
+    Here,
+    /// Where the input ended when the processor first started: nobody knows what was before.
+    Latest,
+}
+
+impl Reach {
+    /// Whether records are missing in the input that was read.
+    pub fn is_input_cut(self) -> bool {
+        self.input_from > EventTime::MIN
+    }
 }
 
 /// Everything: every window has closed, and nothing is forgotten. That is the answer of the batch.
@@ -21,6 +46,9 @@ impl Default for Reach {
         Self {
             watermark: EventTime::MAX,
             horizon: EventTime::MIN,
+            output_from: EventTime::MIN,
+            input_from: EventTime::MIN,
+            start: Start::Here,
         }
     }
 }
@@ -34,15 +62,26 @@ pub struct Patience {
     pub idle_timeout: Duration,
     /// `state.retention`
     pub retention: Duration,
+    /// `watermark.max_future_skew`
+    pub max_future_skew: Duration,
 }
 
-/// What was read of the source partitions.
+/// What was read of the source partitions, and what was gone.
 #[derive(Default, Debug)]
 pub struct Sources {
     /// Of each topic and partition the greatest activity time that may move the watermark.
     latest: BTreeMap<(String, i32), EventTime>,
+    /// The greatest of topics that are no input any more.
+    former: Option<EventTime>,
     /// When the last message came.
     newest: Option<WallTime>,
+    /// Records of the input that came before are gone.
+    input_gone: Option<EventTime>,
+    /// Records of the output that were sent before are gone.
+    output_gone: Option<EventTime>,
+    /// How far an activity's time was ahead of its arrival at the most.
+    lead: Duration,
+    start: Start,
 }
 
 impl Sources {
@@ -54,23 +93,59 @@ impl Sources {
         *known = latest.max(*known);
     }
 
-    /// How far a processor that has read all of it is for certain: partitions that are idle may have let it go further. `now` is the clock.
+    /// Takes in what messages of a topic held that was an input before: the watermark does not wait for it.
+    pub fn read_former(&mut self, seen: &Seen) {
+        self.former = self.former.max(seen.latest);
+    }
+
+    /// Takes in that records of the input are gone that came before this time: [`EventTime::MAX`] where nobody knows.
+    pub fn lose_input(&mut self, before: EventTime) {
+        self.input_gone = self.input_gone.max(Some(before));
+    }
+
+    /// Takes in that records of the output are gone that were sent before this time: [`EventTime::MAX`] where nobody
+    /// knows.
+    pub fn lose_output(&mut self, before: EventTime) {
+        self.output_gone = self.output_gone.max(Some(before));
+    }
+
+    /// Takes in how far ahead of its arrival an activity's time was at the most.
+    pub fn lead(&mut self, lead: Duration) {
+        self.lead = self.lead.max(lead);
+    }
+
+    /// Takes in where the processor began to read.
+    pub fn start(&mut self, start: Start) {
+        self.start = start;
+    }
+
+    /// How far a processor that has read all of it is for certain: partitions that are idle may have let it go
+    /// further. `now` is the clock.
     ///
-    /// The watermark is the least over all partitions; when no message has come for longer than the time-out, it is also where the clock
-    /// alone moves it. The horizon is the furthest that retention can have moved, since no order of arrival is known.
+    /// The watermark is the least over all partitions; when no message has come for longer than the time-out, it is
+    /// also where the clock alone moves it. The horizon is the furthest that retention can have moved, since no order
+    /// of arrival is known.
+    ///
+    /// No row is sent before its activity arrives, and no record arrives before its own time but by as much as clocks
+    /// are wrong: what lies behind that cannot have been in records that are gone.
     pub fn reach(&self, patience: Patience, now: WallTime) -> Reach {
         let Patience {
             out_of_orderness,
             idle_timeout,
             retention,
+            max_future_skew,
         } = patience;
         let least = self.latest.values().min().map(|latest| latest.minus(out_of_orderness));
         let is_quiet = self.newest.is_none_or(|newest| now.since(newest) > idle_timeout);
         let clock = now.minus(idle_timeout).to_event().minus(out_of_orderness);
-        let most = self.latest.values().max();
+        let most = self.latest.values().copied().max().max(self.former);
+        let not_before = |gone: Option<EventTime>, margin| gone.map_or(EventTime::MIN, |gone| gone.plus(margin));
         Reach {
             watermark: least.max(is_quiet.then_some(clock)).unwrap_or(EventTime::MIN),
             horizon: most.map_or(EventTime::MIN, |most| most.minus(out_of_orderness).minus(retention)),
+            output_from: not_before(self.output_gone, max_future_skew.max(self.lead)),
+            input_from: not_before(self.input_gone, max_future_skew.saturating_add(out_of_orderness)),
+            start: self.start,
         }
     }
 }
@@ -83,6 +158,7 @@ mod tests {
         out_of_orderness: Duration::from_secs(300),
         idle_timeout: Duration::from_secs(60),
         retention: Duration::from_secs(3_600),
+        max_future_skew: Duration::from_secs(600),
     };
 
     fn at(minute: u32) -> EventTime {
@@ -114,5 +190,40 @@ mod tests {
         assert_eq!(sources().reach(PATIENCE, at(200).to_wall()).watermark, at(194));
         assert_eq!(Sources::default().reach(PATIENCE, at(200).to_wall()).watermark, at(194));
         assert_eq!(Sources::default().reach(PATIENCE, at(200).to_wall()).horizon, EventTime::MIN);
+    }
+
+    #[test]
+    fn a_topic_that_was_an_input_before_holds_nothing_back() {
+        let mut sources = sources();
+        let seen = |minute| Seen {
+            latest: Some(at(minute)),
+            ..Seen::default()
+        };
+        sources.read_former(&seen(10));
+        assert_eq!(
+            sources.reach(PATIENCE, at(103).to_wall()),
+            self::sources().reach(PATIENCE, at(103).to_wall())
+        );
+        sources.read_former(&seen(110));
+        let reach = sources.reach(PATIENCE, at(103).to_wall());
+        assert_eq!((reach.watermark, reach.horizon), (at(75), at(45)));
+    }
+
+    #[test]
+    fn what_is_gone_is_bounded_by_the_clocks() {
+        let mut sources = sources();
+        let whole = sources.reach(PATIENCE, at(103).to_wall());
+        assert_eq!((whole.output_from, whole.input_from), (EventTime::MIN, EventTime::MIN));
+        assert!(!whole.is_input_cut());
+        sources.lose_output(at(20));
+        sources.lose_output(at(10));
+        sources.lose_input(at(30));
+        let reach = sources.reach(PATIENCE, at(103).to_wall());
+        assert_eq!((reach.output_from, reach.input_from), (at(30), at(45)));
+        assert!(reach.is_input_cut());
+        sources.lead(Duration::from_secs(1_200));
+        assert_eq!(sources.reach(PATIENCE, at(103).to_wall()).output_from, at(40));
+        sources.lose_output(EventTime::MAX);
+        assert_eq!(sources.reach(PATIENCE, at(103).to_wall()).output_from, EventTime::MAX);
     }
 }

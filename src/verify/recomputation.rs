@@ -1,11 +1,14 @@
 //! The batch join, for the rows that must be there.
 
+use std::time::Duration;
+
 use super::comparison::Comparison;
 use crate::emit::{Emitted, Emitter};
 use crate::join::{Joiner, Limit, Outbox, Output};
 use crate::log::LogRecord;
 use crate::route::{Arrival, Routed, Router, Seen};
 use crate::store::{self, Base, Txn};
+use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// Why rows cannot be recomputed or compared.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,7 @@ pub struct Recomputation<B> {
     /// Tells which rows are larger than the broker takes.
     emitter: Emitter,
     offset: i64,
+    lead: Duration,
 }
 
 impl<B: Base> Recomputation<B> {
@@ -37,7 +41,13 @@ impl<B: Base> Recomputation<B> {
             base,
             emitter,
             offset: 0,
+            lead: Duration::ZERO,
         })
+    }
+
+    /// Returns how far an activity's time was ahead of its arrival at the most.
+    pub fn lead(&self) -> Duration {
+        self.lead
     }
 
     /// Takes in the next messages of one source; what they held.
@@ -51,13 +61,16 @@ impl<B: Base> Recomputation<B> {
         let mut all = Seen::default();
         for (message, arrival) in messages {
             let mut result = Ok(());
-            let (joiner, offset) = (&mut self.joiner, &mut self.offset);
+            let (joiner, offset, lead) = (&mut self.joiner, &mut self.offset, &mut self.lead);
             all += self.router.route(message, arrival, &mut |routed| {
                 if result.is_err() {
                     return;
                 }
                 result = match routed {
                     Routed::Record { record, .. } => {
+                        if let LogRecord::Activity(activity) = &record {
+                            *lead = ahead(activity.time, arrival).max(*lead);
+                        }
                         let delivered = comparison.deliver(&record);
                         *offset += 1;
                         // Nothing comes out before the end: there is no watermark.
@@ -80,7 +93,8 @@ impl<B: Base> Recomputation<B> {
         Ok(all)
     }
 
-    /// Closes every window. `goes_on` is told how many rows there are so far, and says whether to go on; whether it ended.
+    /// Closes every window. `goes_on` is told how many rows there are so far, and says whether to go on; whether it
+    /// ended.
     pub fn end(mut self, comparison: &mut Comparison, goes_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, Error> {
         let mut outbox = Outbox::new(Limit::default());
         let (mut is_begun, mut is_done) = (false, false);
@@ -112,6 +126,14 @@ impl<B: Base> Recomputation<B> {
         }
         Ok(true)
     }
+}
+
+/// Returns how far a time lies ahead of an arrival, in whole seconds that are no fewer.
+fn ahead(time: EventTime, arrival: Arrival) -> Duration {
+    let arrived = arrival.timestamp.map_or(arrival.now, |timestamp| timestamp.min(arrival.now));
+    let ticks = time.ticks().saturating_sub(arrived.to_event().ticks());
+    let ticks = u64::try_from(ticks).unwrap_or(0);
+    Duration::from_secs(ticks.div_ceil(TICKS_PER_SECOND.unsigned_abs()))
 }
 
 /// Whether a row cannot be sent. Most are so small that it need not be written to know.

@@ -4,80 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::cause::{Cause, Judgement, Kind};
 use super::fold::Doubt;
 use crate::time::EventTime;
 
-/// How a row does not agree.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+/// Whether the output is the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// It must be there and is not.
-    Missing,
-    /// It is there and must not be.
-    Extra,
-    /// It is there, with something else in it.
-    Changed,
-}
-
-/// Why a row does not agree.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// Missing: the alert's window ends behind the watermark, and no row of the alert is there.
-    WindowOpen,
-    /// Missing or extra: it may lie behind the horizon that retention has moved.
-    Expired,
-    /// Missing: it is larger than the broker takes, and goes to the dead letters.
-    TooLarge,
-    /// Missing: the record that counts is a delete.
-    Withdrawn,
-    /// Missing: the window has closed, and no row of the alert is there.
-    NotAnswered,
-    /// Missing: other rows of the alert are there.
-    Lost,
-    /// Extra: no alert of this id is in the input.
-    UnknownAlert,
-    /// Extra: the activity, as it stands there, is not in the input.
-    UnknownActivity,
-    /// Extra: alert and activity are in the input, but the row's id is not that of the pair.
-    WrongId,
-    /// Extra: alert and activity are in the input, but do not belong together by the version that counts.
-    NotAPair,
-    /// Changed: several records have the greatest seq, and do not say the same.
-    Ambiguous,
-    /// Changed: alert id, correlation id or time are not those of the pair.
-    OtherFields,
-    /// Changed: the activity is not as any delivery of it was.
-    OtherActivity,
-    /// Changed: the alert is not as any version of it was.
-    OtherAlert,
-}
-
-impl Cause {
-    /// Whether rows may be so, by what is promised.
-    pub fn is_allowed(self) -> bool {
-        matches!(self, Self::WindowOpen | Self::Expired | Self::TooLarge)
-    }
-
-    /// A sentence for people.
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Self::WindowOpen => "the alert's window is still open: they come when the watermark reaches its end",
-            Self::Expired => "they may lie behind state.retention, where nothing is read any more",
-            Self::TooLarge => "they are larger than the broker takes, and go to the dead letters",
-            Self::Withdrawn => "the record with the greatest seq is a delete",
-            Self::NotAnswered => "the alert's window has closed, and no row of the alert is there",
-            Self::Lost => "other rows of the same alert are there",
-            Self::UnknownAlert => "no alert of this id is in the input that was read",
-            Self::UnknownActivity => "the activity, as it stands there, is not in the input that was read",
-            Self::WrongId => "the id is not the one that this alert and this activity have",
-            Self::NotAPair => "by the version that counts, this activity does not belong to this alert",
-            Self::Ambiguous => "several records have the same id and seq, and do not say the same",
-            Self::OtherFields => "alert id, correlation id or activity time are not those of the pair",
-            Self::OtherActivity => "the activity is not, byte for byte, as it was delivered",
-            Self::OtherAlert => "the alert is not, byte for byte, as any version of it was delivered",
-        }
-    }
+pub enum Verdict {
+    /// It is, but for what may be otherwise by what is promised.
+    Exact,
+    /// It is not.
+    NotExact,
+    /// No fault was found, and not every row could be judged.
+    Undecided,
 }
 
 /// One row that does not agree.
@@ -135,10 +75,38 @@ impl Report {
         Self { most, ..Self::default() }
     }
 
-    /// Whether the output is the answer, but for what may be otherwise by what is promised.
+    /// Says whether the output is the answer. One fault decides it, whatever else could not be judged.
+    pub fn verdict(&self) -> Verdict {
+        if self.unreadable > 0 || self.judged(Judgement::Fault) > 0 {
+            Verdict::NotExact
+        } else if self.judged(Judgement::Undecided) > 0 {
+            Verdict::Undecided
+        } else {
+            Verdict::Exact
+        }
+    }
+
+    /// Whether the output is the answer for certain.
     pub fn is_exact(&self) -> bool {
-        let mut causes = self.findings.values().flatten();
-        self.unreadable == 0 && causes.all(|(cause, _)| cause.is_allowed())
+        self.verdict() == Verdict::Exact
+    }
+
+    /// Counts the rows that do not agree and are judged like this.
+    pub fn judged(&self, judgement: Judgement) -> u64 {
+        let causes = self.findings.values().flatten();
+        let causes = causes.filter(|(cause, _)| cause.judgement() == judgement);
+        causes.map(|(_, count)| count).sum()
+    }
+
+    /// Counts the rows that do not agree by causes judged like this, whether they are missing, too many or changed.
+    pub fn causes(&self, judgement: Judgement) -> BTreeMap<Cause, u64> {
+        let mut causes = BTreeMap::new();
+        for (cause, count) in self.findings.values().flatten() {
+            if cause.judgement() == judgement {
+                *causes.entry(*cause).or_default() += count;
+            }
+        }
+        causes
     }
 
     /// How many rows do not agree in this way.

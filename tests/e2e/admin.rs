@@ -50,11 +50,16 @@ impl World {
     /// Removes all records of a partition that are there now, as retention does.
     pub(crate) fn remove_records(&self, topic: &str, partition: i32) {
         let (_, high) = self.range(topic, partition);
+        self.remove_records_before(topic, partition, high);
+    }
+
+    /// Removes the records of a partition before an offset, as retention does.
+    pub(crate) fn remove_records_before(&self, topic: &str, partition: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(high)).unwrap();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
         wait(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
         let began = Instant::now();
-        while self.range(topic, partition).0 < high {
+        while self.range(topic, partition).0 < offset {
             assert!(began.elapsed() < PATIENCE, "the records of {topic}/{partition} stay");
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -32,4 +32,5 @@ mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;
+mod verdicts;
 mod verify;

@@ -9,14 +9,20 @@ use crate::support::world::Counted;
 use crate::support::{World, activity, alert, program};
 
 /// Verifies the rows in the topic of this role.
-fn verify(world: &World, role: &str) -> Output {
+pub(crate) fn verify(world: &World, role: &str) -> Output {
+    verify_with(world, role, &[], &[])
+}
+
+/// The same with these arguments and environment variables.
+pub(crate) fn verify_with(world: &World, role: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program());
     command.args(["verify", "--json", "--config"]).arg(world.config("a"));
+    command.args(arguments).envs(environment.iter().copied());
     command.env("ALERTTRAIL_OUTPUT__TOPIC", world.topic(role)).output().unwrap()
 }
 
 /// The result, and the exit status.
-fn result(output: &Output) -> (Value, i32) {
+pub(crate) fn result(output: &Output) -> (Value, i32) {
     let text = String::from_utf8_lossy(&output.stdout);
     let result = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}\n{output:?}"));
     (result, output.status.code().unwrap())
@@ -37,6 +43,7 @@ fn it_finds_each_row_that_is_missing_changed_or_too_many_and_nothing_else() {
     assert_eq!(instance.terminate().0.code(), Some(0));
     let (found, status) = result(&verify(&world, "rows"));
     assert_eq!((&found["exact"], status), (&json!(true), 0), "{found}");
+    assert_eq!(found["verdict"], json!("exact"));
     assert_eq!((&found["expected"], &found["found"]), (&json!(expected), &json!(expected)));
     assert_eq!(found["findings"], json!({}));
 
@@ -55,6 +62,7 @@ fn it_finds_each_row_that_is_missing_changed_or_too_many_and_nothing_else() {
     world.send_to("touched", 1, Counted::No, rows.iter().map(String::as_bytes));
     let (found, status) = result(&verify(&world, "touched"));
     assert_eq!((&found["exact"], status), (&json!(false), 1), "{found}");
+    assert_eq!(found["verdict"], json!("not_exact"));
     assert_eq!(found["findings"]["missing"].as_object().unwrap().len(), 1, "{found}");
     assert_eq!(found["findings"]["changed"], json!({ "other_activity": 1 }));
     assert_eq!(found["findings"]["extra"], json!({ "wrong_id": 1 }));

@@ -10,7 +10,8 @@ use crate::route::Arrival;
 use crate::shutdown::Shutdown;
 use crate::source::file::{self, FileSource, Rest};
 use crate::store::Base;
-use crate::verify::{Comparison, Reach, Recomputation};
+use crate::time::EventTime;
+use crate::verify::{Comparison, Recomputation};
 
 /// Reads the output from a file; whether to its end.
 pub(super) fn output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdown) -> Result<bool, Error> {
@@ -32,13 +33,14 @@ pub(super) fn output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdo
     Ok(true)
 }
 
-/// Reads the input from files: every window closes at their end, and nothing is forgotten. `None` when asked to stop before.
+/// Reads the input from files: every window closes at their end, and nothing is forgotten. Returns before when records
+/// may be missing, which is at any time where a file is still being written; `None` when asked to stop before the end.
 pub(super) fn input<B: Base>(
     paths: &[PathBuf],
     recomputation: &mut Recomputation<B>,
     comparison: &mut Comparison,
     shutdown: &Shutdown,
-) -> Result<Option<Reach>, Error> {
+) -> Result<Option<EventTime>, Error> {
     let mut unfinished = Vec::new();
     let bar = bar(None, "bytes of the input");
     for path in paths {
@@ -62,5 +64,8 @@ pub(super) fn input<B: Base>(
     }
     bar.finish_and_clear();
     tell_unfinished(&unfinished, "it was left out");
-    Ok(Some(Reach::default()))
+    Ok(Some(match unfinished.is_empty() {
+        true => EventTime::MIN,
+        false => EventTime::MAX,
+    }))
 }

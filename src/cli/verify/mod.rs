@@ -1,9 +1,12 @@
 //! `alerttrail verify`: the answer recomputed from the input, held against the output.
 //!
-//! The ends of the output topic are asked for first, those of the input topics behind it: every row that is read then follows from input that is
-//! read, too. Both sides are read once; what is compared lies in a temporary folder. Nothing is written to any topic, and no position is kept.
+//! The ends of the output topic are asked for first, those of the input topics behind it: every row that is read then
+//! follows from input that is read, too. Topics that were inputs before are read as well (`former`). Both sides are
+//! read once; what is compared lies in a temporary folder. Nothing is written to any topic, and no position is kept.
 
 mod files;
+#[cfg(feature = "kafka")]
+mod former;
 mod report;
 #[cfg(feature = "kafka")]
 mod topics;
@@ -23,7 +26,7 @@ use crate::shutdown::Shutdown;
 use crate::source::{Format, file};
 use crate::store::{self, Base};
 use crate::time::EventTime;
-use crate::verify::{self, Comparison, Reach, Recomputation, Report, Span};
+use crate::verify::{self, Cause, Comparison, Judgement, Reach, Recomputation, Report, Span, Verdict};
 
 /// What to compare.
 #[derive(clap::Args, Clone, Debug)]
@@ -37,12 +40,18 @@ pub(super) struct Args {
     /// Compare only rows whose activity happened before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<EventTime>,
-    /// Recompute from these files, and those in these folders, instead of the input topics, as `correlate` reads them; every window counts as closed
+    /// Recompute from these files, and those in these folders, instead of the input topics, as `correlate` reads
+    /// them; every window counts as closed
     #[arg(long, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// The form of the names of files of Event Hubs Capture, such as {Namespace}/{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}
     #[arg(long, value_name = "FORMAT")]
     capture_format: Option<Format>,
+    /// Recompute from this topic as well, which was in input.topics before; may be repeated. Those that the
+    /// repartition topic names are found without it
+    #[cfg(feature = "kafka")]
+    #[arg(long, value_name = "NAME", conflicts_with = "input")]
+    input_topic: Vec<String>,
     /// Compare with the rows in this file (JSON lines) instead of the output topic; nothing counts as forgotten
     #[arg(long, value_name = "FILE")]
     output_file: Option<PathBuf>,
@@ -52,7 +61,8 @@ pub(super) struct Args {
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
-    /// Where both sides are kept while it runs, in a folder that is removed at the end [default: the system's temporary folder]
+    /// Where both sides are kept while it runs, in a folder that is removed at the end [default: the system's
+    /// temporary folder]
     #[arg(long, value_name = "DIR")]
     temp_dir: Option<PathBuf>,
 }
@@ -116,42 +126,44 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let shutdown = Shutdown::default();
     signals::watch_with(&shutdown, "nothing was compared to the end").map_err(Failure::failed)?;
     let began = clock::start();
-    let Some(report) = verify(args, &config, span, &shutdown).map_err(Failure::failed)? else {
+    let Some(verified) = verify(args, &config, span, &shutdown).map_err(Failure::failed)? else {
         return Err(Failure::failed("interrupted; nothing was compared to the end"));
     };
+    let report = &verified.report;
     match args.json {
-        true => report::print_json(&report),
-        false => report::print(&report, &names(args, &config)),
+        true => report::print_json(report),
+        false => report::print(&verified),
+    }
+    let undecided = report.causes(Judgement::Undecided);
+    for note in verified.notes.iter().filter(|note| undecided.contains_key(&note.cause)) {
+        say(&format!("warning: {}", note.text));
     }
     say(&format!("It took {:.1} s.", began.elapsed().as_secs_f64()));
-    match report.is_exact() {
-        true => Ok(()),
-        false => Err(Failure::failed(report::verdict(&report))),
+    match report.verdict() {
+        Verdict::Exact => Ok(()),
+        Verdict::NotExact => Err(Failure::failed(report::faults(report))),
+        Verdict::Undecided => Err(Failure::undecided(report::undecided(report))),
     }
 }
 
-/// What the two sides are called.
-struct Names {
+/// What came of it.
+struct Verified {
+    report: Report,
+    notes: Vec<Note>,
+    /// What the two sides are called.
     input: String,
     output: String,
 }
 
-fn names(args: &Args, config: &Config) -> Names {
-    let files = |paths: &[PathBuf]| -> Vec<String> { paths.iter().map(|path| path.display().to_string()).collect() };
-    Names {
-        input: match args.input.is_empty() {
-            true => config.input.topics.join(", "),
-            false => files(&args.input).join(", "),
-        },
-        output: match &args.output_file {
-            None => config.output.topic.clone(),
-            Some(path) => path.display().to_string(),
-        },
-    }
+/// Something that makes rows impossible to judge.
+struct Note {
+    /// Of which rows it is said.
+    cause: Cause,
+    text: String,
 }
 
 /// `None` when asked to stop before the end.
-fn verify(args: &Args, config: &Config, span: Span, shutdown: &Shutdown) -> Result<Option<Report>, Error> {
+fn verify(args: &Args, config: &Config, span: Span, shutdown: &Shutdown) -> Result<Option<Verified>, Error> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("alerttrail-");
     let folder = match &args.temp_dir {
@@ -181,13 +193,21 @@ fn compare<B: Base>(
     args: &Args,
     config: &Config,
     shutdown: &Shutdown,
-) -> Result<Option<Report>, Error> {
+) -> Result<Option<Verified>, Error> {
     #[cfg(feature = "kafka")]
-    let asked = topics::Asked::new(args, config)?;
+    let Some(mut asked) = topics::Asked::new(args, config, shutdown)? else {
+        return Ok(None);
+    };
     #[cfg(feature = "kafka")]
     let limit = asked.limit;
     #[cfg(not(feature = "kafka"))]
     let limit = None;
+    let names = |paths: &[PathBuf]| -> Vec<String> { paths.iter().map(|path| path.display().to_string()).collect() };
+    #[cfg(feature = "kafka")]
+    let topics = asked.inputs();
+    #[cfg(not(feature = "kafka"))]
+    let topics = Vec::new();
+    let inputs = if args.input.is_empty() { topics } else { names(&args.input) };
     let is_read = match &args.output_file {
         Some(path) => files::output(path, &mut comparison, shutdown)?,
         #[cfg(feature = "kafka")]
@@ -199,17 +219,64 @@ fn compare<B: Base>(
         return Ok(None);
     }
     let mut recomputation = Recomputation::new(router(config, limit), base, emitter(config, limit))?;
-    let reach = match args.input.as_slice() {
+    let input_from = match args.input.as_slice() {
         #[cfg(feature = "kafka")]
-        [] => asked.input(config, &mut recomputation, &mut comparison, shutdown)?,
+        [] => asked
+            .input(config, &mut recomputation, &mut comparison, shutdown)?
+            .then_some(EventTime::MIN),
         #[cfg(not(feature = "kafka"))]
         [] => return Err(Error::NoKafka),
         paths => files::input(paths, &mut recomputation, &mut comparison, shutdown)?,
     };
-    let Some(mut reach) = reach else { return Ok(None) };
-    if args.output_file.is_some() {
-        reach.horizon = Reach::default().horizon;
+    let Some(input_from) = input_from else {
+        return Ok(None);
+    };
+    #[cfg(feature = "kafka")]
+    let mut reach = reach(args, asked.reach(config));
+    #[cfg(not(feature = "kafka"))]
+    let mut reach = Reach::default();
+    reach.input_from = reach.input_from.max(input_from);
+    let Some(report) = finish(recomputation, comparison, reach, shutdown)? else {
+        return Ok(None);
+    };
+    Ok(Some(Verified {
+        report,
+        #[cfg(feature = "kafka")]
+        notes: asked.into_notes(reach),
+        #[cfg(not(feature = "kafka"))]
+        notes: Vec::new(),
+        input: inputs.join(", "),
+        output: match &args.output_file {
+            None => config.output.topic.clone(),
+            Some(path) => path.display().to_string(),
+        },
+    }))
+}
+
+/// Says how far an answer can be there: files have all of theirs.
+#[cfg(feature = "kafka")]
+fn reach(args: &Args, topics: Reach) -> Reach {
+    let whole = Reach::default();
+    match (args.input.is_empty(), args.output_file.is_some()) {
+        (false, _) => Reach {
+            output_from: topics.output_from,
+            ..whole
+        },
+        (true, true) => Reach {
+            horizon: whole.horizon,
+            ..topics
+        },
+        (true, false) => topics,
     }
+}
+
+/// Recomputes what is left and compares. `None` when asked to stop before the end.
+fn finish<B: Base>(
+    recomputation: Recomputation<B>,
+    mut comparison: Comparison,
+    reach: Reach,
+    shutdown: &Shutdown,
+) -> Result<Option<Report>, Error> {
     let bar = bar(None, "rows recomputed");
     let is_done = recomputation.end(&mut comparison, &mut |rows| {
         bar.set_position(rows);

@@ -1,9 +1,11 @@
 //! Both sides from topics.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::super::say;
-use super::{Args, Error, bar};
+use super::former::{self, Former, History};
+use super::{Args, Error, Note, bar};
 use crate::clock;
 use crate::config::{Config, Start};
 use crate::kafka::reading::{self, Extent};
@@ -12,32 +14,46 @@ use crate::kafka::{self};
 use crate::route::Arrival;
 use crate::shutdown::Shutdown;
 use crate::store::Base;
-use crate::time::WallTime;
-use crate::verify::{Comparison, Patience, Reach, Recomputation, Sources};
+use crate::time::{EventTime, WallTime};
+use crate::verify::{self, Cause, Comparison, Patience, Reach, Recomputation, Sources};
 
 /// The consumer group that is named; it never has positions.
-const STAGE: &str = "verify";
+pub(super) const STAGE: &str = "verify";
 /// Messages, and bytes of them, that the join takes in at once.
 const BATCH: (usize, usize) = (1_000, 4 << 20);
+/// Partitions whose beginnings are listed.
+const MOST_PLACES: usize = 8;
 
-/// What the broker said when it was asked.
+/// What the broker said when it was asked, and what was read since.
 pub(super) struct Asked {
     output: Option<Extent>,
-    input: Vec<Extent>,
+    input: Vec<Source>,
     /// The greatest message that goes to the output; `None` when no topic is read.
     pub(super) limit: Option<usize>,
+    sources: Sources,
+    notes: Vec<Note>,
+}
+
+/// A topic that is joined.
+struct Source {
+    extent: Extent,
+    /// Of a topic that was an input before: until when, and how far it was read then.
+    former: Option<Former>,
 }
 
 impl Asked {
-    /// Asks for what of the two sides is in topics: for the output first, so that whatever led to its rows is in the input.
-    pub(super) fn new(args: &Args, config: &Config) -> Result<Self, Error> {
+    /// Asks for what of the two sides is in topics: for the output first, so that whatever led to its rows is in the
+    /// input. `None` when asked to stop before the end.
+    pub(super) fn new(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<Option<Self>, Error> {
         let mut asked = Self {
             output: None,
             input: Vec::new(),
             limit: None,
+            sources: Sources::default(),
+            notes: Vec::new(),
         };
         if !args.input.is_empty() && args.output_file.is_some() {
-            return Ok(asked);
+            return Ok(Some(asked));
         }
         let topics = Topics::new(config)?;
         if args.output_file.is_none() {
@@ -51,85 +67,275 @@ impl Asked {
                     Start::At(time) => topics.extent_from(topic, time)?,
                     Start::Earliest | Start::Latest => topics.extent(topic)?,
                 };
-                asked
-                    .input
-                    .push(found.ok_or_else(|| no_topic(topic, "input", "input.topics"))?);
+                let extent = found.ok_or_else(|| no_topic(topic, "input", "input.topics"))?;
+                asked.input.push(Source { extent, former: None });
             }
-            asked.warn(config);
+            if config.input.start == Start::Latest {
+                asked.sources.start(verify::Start::Latest);
+                asked.note(
+                    Cause::BeforeStart,
+                    "input.start = \"latest\": nobody knows where the input topics ended when the processor first started, and they were read from their beginnings here; --from leaves out what was before"
+                        .to_owned(),
+                );
+            }
+            if !asked.ask_before(args, config, &topics, shutdown)? {
+                return Ok(None);
+            }
         }
-        Ok(asked)
+        Ok(Some(asked))
     }
 
-    /// Says what makes the recomputation know more or less than the processor did.
-    fn warn(&self, config: &Config) {
-        if config.input.start == Start::Latest {
-            say(
-                "warning: input.start = \"latest\": what was in the input topics before the first start was not read then, but is now; its rows are reported as missing unless --from leaves them out",
-            );
-            return;
+    /// Asks for topics that were inputs before: those that are named, and those that the log names. Whether it came
+    /// to the end.
+    fn ask_before(&mut self, args: &Args, config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> Result<bool, Error> {
+        let Some(History { topics: named, gone }) = former::ask(config, topics, shutdown)? else {
+            return Ok(false);
+        };
+        // Whoever names former inputs knows them all.
+        if let Some((before, text)) = gone
+            && args.input_topic.is_empty()
+        {
+            self.sources.lose_input(before);
+            self.note(Cause::BeforeInput, text);
         }
-        let lost =
-            |extent: &&Extent| config.input.start == Start::Earliest && extent.partitions.values().any(|(low, _)| *low > 0);
-        for extent in self.input.iter().filter(lost) {
-            say(&format!(
-                "warning: {} no longer holds its first records: rows that follow from them are reported as too many, unless --from leaves them out",
-                extent.topic
-            ));
+        let mut formers: BTreeMap<String, Option<Former>> =
+            named.into_iter().map(|(topic, known)| (topic, Some(known))).collect();
+        for topic in &args.input_topic {
+            formers.entry(topic.clone()).or_insert(None);
         }
+        formers.retain(|topic, _| !config.input.topics.contains(topic));
+        for (topic, former) in formers {
+            let extent = match topics.extent(&topic) {
+                Err(kafka::Error::Hidden { .. }) if former.is_some() => None,
+                asked => asked?,
+            };
+            match (extent, former) {
+                (Some(extent), former) => self.input.push(Source { extent, former }),
+                (None, Some(former)) => {
+                    self.sources.lose_input(former.until.to_event());
+                    self.note(
+                        Cause::BeforeInput,
+                        format!(
+                            "{topic} was in input.topics until {} and is gone, or may not be seen any more: rows that may follow from it are not judged",
+                            former.until.to_event()
+                        ),
+                    );
+                }
+                (None, None) => return Err(no_topic(&topic, "input", "--input-topic").into()),
+            }
+        }
+        Ok(true)
+    }
+
+    fn note(&mut self, cause: Cause, text: String) {
+        self.notes.push(Note { cause, text });
+    }
+
+    /// Returns the names of the topics that are joined.
+    pub(super) fn inputs(&self) -> Vec<String> {
+        self.input.iter().map(|source| source.extent.topic.clone()).collect()
+    }
+
+    /// Says what makes rows impossible to judge, and from when on they can be.
+    pub(super) fn into_notes(mut self, reach: Reach) -> Vec<Note> {
+        for (cause, from, what) in [
+            (
+                Cause::BeforeOutput,
+                reach.output_from,
+                "every row that may have stood in records that are gone",
+            ),
+            (
+                Cause::BeforeInput,
+                reach.input_from,
+                "most rows that may follow from records that are gone",
+            ),
+        ] {
+            if (EventTime::FIRST..EventTime::LAST).contains(&from) {
+                self.note(cause, format!("--from {from} leaves out {what}"));
+            }
+        }
+        self.notes
     }
 
     /// Reads the output topic; whether to its end.
-    pub(super) fn output(&self, config: &Config, comparison: &mut Comparison, shutdown: &Shutdown) -> Result<bool, Error> {
-        let Some(extent) = &self.output else { return Ok(true) };
+    pub(super) fn output(&mut self, config: &Config, comparison: &mut Comparison, shutdown: &Shutdown) -> Result<bool, Error> {
+        let Some(extent) = self.output.clone() else { return Ok(true) };
         let bar = bar(Some(extent.len()), "records of the output");
-        let is_done = reading::read(config, STAGE, extent, shutdown, &mut |message| -> Result<(), Error> {
+        let cut = extent.cut();
+        let mut unseen: BTreeSet<i32> = cut.keys().copied().collect();
+        let is_done = reading::read(config, STAGE, &extent, shutdown, &mut |message| -> Result<(), Error> {
             bar.inc(1);
+            if unseen.remove(&message.partition()) {
+                self.sources
+                    .lose_output(sent(message).map_or(EventTime::MAX, WallTime::to_event));
+            }
             Ok(comparison.tell(message.payload().unwrap_or_default())?)
         })?;
+        if !unseen.is_empty() {
+            self.sources.lose_output(EventTime::MAX);
+        }
+        if !cut.is_empty() {
+            let text = format!("{} no longer holds its first records ({})", extent.topic, places(&cut));
+            self.note(Cause::BeforeOutput, text + ": rows that may have stood there are not judged");
+        }
         bar.finish_and_clear();
         Ok(is_done)
     }
 
-    /// Reads the input topics; how far an answer can be there. `None` when asked to stop before their ends.
+    /// Reads the input topics; whether to their ends.
     pub(super) fn input<B: Base>(
-        &self,
+        &mut self,
         config: &Config,
         recomputation: &mut Recomputation<B>,
         comparison: &mut Comparison,
         shutdown: &Shutdown,
-    ) -> Result<Option<Reach>, Error> {
-        let bar = bar(Some(self.input.iter().map(Extent::len).sum()), "records of the input");
-        let mut sources = Sources::default();
-        for extent in &self.input {
-            let mut batch = Batch::default();
-            let mut join = |batch: &mut Batch| -> Result<(), Error> {
-                let messages = batch.messages.iter();
-                let messages = messages.map(|(message, arrival)| (message.as_deref(), *arrival));
-                let seen = recomputation.messages(messages, comparison)?;
-                sources.read(&extent.topic, batch.partition, &seen, batch.newest);
-                *batch = Batch::default();
-                Ok(())
-            };
-            let is_done = reading::read(config, STAGE, extent, shutdown, &mut |message| -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let bar = bar(
+            Some(self.input.iter().map(|source| source.extent.len()).sum()),
+            "records of the input",
+        );
+        for source in std::mem::take(&mut self.input) {
+            let mut reader = Reader::new(&source, &mut self.sources, recomputation, comparison);
+            let is_done = reading::read(config, STAGE, &source.extent, shutdown, &mut |message| -> Result<(), Error> {
                 bar.inc(1);
-                if batch.is_full() || batch.partition != message.partition() {
-                    join(&mut batch)?;
-                }
-                batch.push(message);
-                Ok(())
+                reader.take(message)
             })?;
-            join(&mut batch)?;
+            reader.join()?;
             if !is_done {
-                return Ok(None);
+                return Ok(false);
             }
+            let notes = reader.end(config);
+            self.notes.extend(notes);
         }
         bar.finish_and_clear();
+        self.sources.lead(recomputation.lead());
+        Ok(true)
+    }
+
+    /// Says how far an answer can be there, by what was read.
+    pub(super) fn reach(&self, config: &Config) -> Reach {
         let patience = Patience {
             out_of_orderness: config.watermark.out_of_orderness,
             idle_timeout: config.watermark.idle_timeout,
             retention: config.state.retention,
+            max_future_skew: config.watermark.max_future_skew,
         };
-        Ok(Some(sources.reach(patience, clock::now())))
+        self.sources.reach(patience, clock::now())
+    }
+}
+
+/// Joins the messages of one topic.
+struct Reader<'r, B> {
+    source: &'r Source,
+    sources: &'r mut Sources,
+    recomputation: &'r mut Recomputation<B>,
+    comparison: &'r mut Comparison,
+    batch: Batch,
+    /// Partitions that do not begin at offset 0, and of which nothing has come yet.
+    unseen: BTreeSet<i32>,
+    /// Partitions of a former input that hold more than is known to have been read.
+    longer: BTreeSet<i32>,
+}
+
+impl<'r, B: Base> Reader<'r, B> {
+    fn new(
+        source: &'r Source,
+        sources: &'r mut Sources,
+        recomputation: &'r mut Recomputation<B>,
+        comparison: &'r mut Comparison,
+    ) -> Self {
+        Self {
+            source,
+            sources,
+            recomputation,
+            comparison,
+            batch: Batch::default(),
+            unseen: source.extent.cut().into_keys().collect(),
+            longer: BTreeSet::new(),
+        }
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Error> {
+        let partition = message.partition();
+        if let Some(former) = &self.source.former
+            && former
+                .positions
+                .get(&partition)
+                .is_none_or(|position| *position <= message.offset())
+        {
+            self.longer.insert(partition);
+            return Ok(());
+        }
+        if self.batch.is_full() || self.batch.partition != partition {
+            self.join()?;
+        }
+        self.batch.push(message);
+        // Alone, so that its times are known: whatever is gone came before it.
+        match self.unseen.contains(&partition) {
+            true => self.join(),
+            false => Ok(()),
+        }
+    }
+
+    fn join(&mut self) -> Result<(), Error> {
+        let batch = std::mem::take(&mut self.batch);
+        let messages = batch.messages.iter();
+        let messages = messages.map(|(message, arrival)| (message.as_deref(), *arrival));
+        let seen = self.recomputation.messages(messages, self.comparison)?;
+        match self.source.former {
+            Some(_) => self.sources.read_former(&seen),
+            None => {
+                let topic = &self.source.extent.topic;
+                self.sources.read(topic, batch.partition, &seen, batch.newest);
+            }
+        }
+        if !batch.messages.is_empty() && self.unseen.remove(&batch.partition) {
+            let came = batch.newest.map_or(EventTime::MAX, WallTime::to_event);
+            self.sources.lose_input(seen.latest.map_or(came, |latest| latest.max(came)));
+        }
+        Ok(())
+    }
+
+    /// Says what was not there to be read.
+    fn end(self, config: &Config) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let mut note = |text| {
+            notes.push(Note {
+                cause: Cause::BeforeInput,
+                text,
+            });
+        };
+        let extent = &self.source.extent;
+        if !self.unseen.is_empty() {
+            self.sources.lose_input(EventTime::MAX);
+        }
+        let cut = extent.cut();
+        if !cut.is_empty() {
+            let what = match config.input.start {
+                Start::At(_) => "was not read from its first records on",
+                Start::Earliest | Start::Latest => "no longer holds its first records",
+            };
+            note(format!(
+                "{} {what} ({}): rows that may follow from those before are not judged",
+                extent.topic,
+                places(&cut)
+            ));
+        }
+        if let Some(former) = &self.source.former {
+            let is_shorter = former.positions.iter().any(|(partition, position)| {
+                let end = extent.partitions.get(partition).map_or(0, |(_, high)| *high);
+                end < *position
+            });
+            if is_shorter || !self.longer.is_empty() {
+                self.sources.lose_input(former.until.to_event());
+                note(format!(
+                    "{} was in input.topics until {}, and does not end where it was read to then: rows that may follow from the records between are not judged",
+                    extent.topic,
+                    former.until.to_event()
+                ));
+            }
+        }
+        notes
     }
 }
 
@@ -139,6 +345,23 @@ fn no_topic(topic: &str, role: &'static str, key: &'static str) -> kafka::Error 
         role,
         key,
     }
+}
+
+/// Lists where partitions begin.
+pub(super) fn places(cut: &BTreeMap<i32, i64>) -> String {
+    let shown = cut.iter().take(MOST_PLACES);
+    let mut shown: Vec<String> = shown
+        .map(|(partition, low)| format!("partition {partition} begins at offset {low}"))
+        .collect();
+    if cut.len() > MOST_PLACES {
+        shown.push(format!("{} more", cut.len() - MOST_PLACES));
+    }
+    shown.join(", ")
+}
+
+/// When a message was sent, by its timestamp.
+fn sent(message: &BorrowedMessage<'_>) -> Option<WallTime> {
+    message.timestamp().to_millis().map(WallTime)
 }
 
 /// Messages of one partition.
@@ -156,7 +379,7 @@ impl Batch {
     }
 
     fn push(&mut self, message: &BorrowedMessage<'_>) {
-        let timestamp = message.timestamp().to_millis().map(WallTime);
+        let timestamp = sent(message);
         let arrival = Arrival {
             now: clock::now(),
             timestamp,

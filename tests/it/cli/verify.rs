@@ -58,6 +58,8 @@ fn cli_verify_says_exact_of_what_is() {
     rows.reverse();
     let json = result(&verify(&program, &rows, &["--json"]).expect(0));
     assert_eq!(json["exact"], true);
+    assert_eq!(json["verdict"], "exact");
+    assert_eq!((&json["faults"], &json["undecided"]), (&0.into(), &0.into()));
     assert_eq!(json["expected"], rows.len());
     assert_eq!(json["found"], rows.len());
     assert_eq!(json["findings"], serde_json::json!({}));
@@ -84,11 +86,50 @@ fn cli_verify_finds_a_row_that_is_removed_changed_or_too_many() {
     }
     let json = result(&verify(&program, &touched, &["--json"]).expect(1));
     assert_eq!(json["exact"], false);
+    assert_eq!(json["verdict"], "not_exact");
+    assert_eq!((&json["faults"], &json["undecided"]), (&3.into(), &0.into()));
     assert_eq!(json["findings"]["changed"], serde_json::json!({ "other_activity": 1 }));
     assert_eq!(json["findings"]["extra"], serde_json::json!({ "wrong_id": 1 }));
     assert_eq!(json["examples"].as_array().unwrap().len(), 3);
     let json = result(&verify(&program, &touched, &["--json", "--examples", "0"]).expect(1));
     assert_eq!(json["examples"], serde_json::json!([]));
+}
+
+#[test]
+fn cli_verify_does_not_judge_what_may_follow_from_a_record_that_is_still_being_written() {
+    let (program, rows) = joined();
+    let row: serde_json::Value = serde_json::from_str(&rows[0]).unwrap();
+    let answered = row["system_alert_id"].as_str().unwrap();
+    let alerts = program.read("in/securityalert.jsonl");
+    let (last, others): (Vec<&str>, Vec<&str>) = alerts.lines().partition(|alert| alert.contains(answered));
+    let half = &last[0][..last[0].len() / 2];
+    program.write("in/PT1H.json", (others.join("\n") + "\n" + half).as_bytes());
+    program.write("rows.jsonl", (rows.join("\n") + "\n").as_bytes());
+    let arguments = [
+        "verify",
+        "--config",
+        "c.toml",
+        "--output-file",
+        "rows.jsonl",
+        "--input",
+        "in/cloudappevents.jsonl",
+        "in/PT1H.json",
+    ];
+    let done = program.run(&arguments).expect(3);
+    assert!(
+        done.stdout.lines().last().unwrap().starts_with("No fault was found; "),
+        "{}",
+        done.stdout
+    );
+    assert!(
+        done.stderr.contains("warning: no fault was found; ") && !done.stderr.contains("error: "),
+        "{}",
+        done.stderr
+    );
+    let json = result(&program.run(&[&arguments[..], &["--json"]].concat()).expect(3));
+    assert_eq!((&json["verdict"], &json["exact"]), (&"undecided".into(), &false.into()));
+    assert_eq!(json["findings"]["extra"].as_object().unwrap().len(), 1);
+    assert_eq!(json["findings"]["extra"]["before_input"], json["undecided"]);
 }
 
 #[test]

@@ -1,0 +1,171 @@
+//! Which topics were inputs before: a processor writes the names of all its inputs into every partition of the
+//! repartition topic, once a second, with how far it has read them.
+
+use std::collections::BTreeMap;
+
+use rdkafka::message::Message as _;
+
+use super::topics::{STAGE, places};
+use super::{Error, bar};
+use crate::config::Config;
+use crate::kafka;
+use crate::kafka::reading::{self, Extent};
+use crate::kafka::topics::Topics;
+use crate::log::{LogRecord, Marks};
+use crate::shutdown::Shutdown;
+use crate::time::{EventTime, WallTime};
+
+/// A topic that was an input.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Former {
+    /// When it was named last.
+    pub(super) until: WallTime,
+    /// How far its partitions had been read.
+    pub(super) positions: BTreeMap<i32, i64>,
+}
+
+/// What the repartition topic says.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) struct History {
+    /// Every topic that is named as an input.
+    pub(super) topics: BTreeMap<String, Former>,
+    /// Before when nothing is known of inputs, and why.
+    pub(super) gone: Option<(EventTime, String)>,
+}
+
+impl History {
+    fn hear(&mut self, marks: &Marks) {
+        for (topic, _) in &marks.topics {
+            let former = self.topics.entry(topic.clone()).or_insert_with(|| Former {
+                until: marks.wall,
+                positions: BTreeMap::new(),
+            });
+            former.until = former.until.max(marks.wall);
+        }
+        for mark in &marks.sources {
+            if let Some(former) = self.topics.get_mut(&mark.topic)
+                && let Ok(partition) = i32::try_from(mark.partition)
+            {
+                // The last word counts: a topic that was made anew is read from its beginning again.
+                former.positions.insert(partition, mark.position);
+            }
+        }
+    }
+
+    fn lose(&mut self, before: EventTime, why: &str) {
+        let text = format!("{why}: if other topics were in input.topics before, name them with --input-topic");
+        self.gone = Some((before, text));
+    }
+}
+
+/// Reads one partition of the repartition topic: all of them name the same. `None` when asked to stop before its end.
+/// What cannot be read ends nothing.
+pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> Result<Option<History>, Error> {
+    let topic = &config.repartition.topic;
+    let mut history = History::default();
+    let extent = match topics.extent(topic) {
+        Ok(Some(extent)) => extent,
+        Ok(None) => {
+            history.lose(EventTime::MAX, &format!("the repartition topic {topic} does not exist"));
+            return Ok(Some(history));
+        }
+        Err(error) => {
+            history.lose(
+                EventTime::MAX,
+                &format!("the repartition topic {topic} cannot be read ({error})"),
+            );
+            return Ok(Some(history));
+        }
+    };
+    let Some(extent) = shortest(extent) else {
+        return Ok(Some(history));
+    };
+    let bar = bar(Some(extent.len()), "records of the repartition topic");
+    let cut = extent.cut();
+    let mut first = None;
+    let read = reading::read::<kafka::Error>(config, STAGE, &extent, shutdown, &mut |message| {
+        bar.inc(1);
+        first.get_or_insert(message.timestamp().to_millis().map(WallTime));
+        if let Ok(LogRecord::Marks(marks)) = LogRecord::decode(message.payload().unwrap_or_default()) {
+            history.hear(&marks);
+        }
+        Ok(())
+    });
+    bar.finish_and_clear();
+    match read {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(error) => history.lose(
+            EventTime::MAX,
+            &format!("the repartition topic {topic} cannot be read ({error})"),
+        ),
+    }
+    if !cut.is_empty() && history.gone.is_none() {
+        let before = first.flatten().map_or(EventTime::MAX, WallTime::to_event);
+        let why = format!(
+            "the repartition topic {topic} no longer holds its first records ({})",
+            places(&cut)
+        );
+        history.lose(before, &why);
+    }
+    Ok(Some(history))
+}
+
+/// Leaves the partition that tells the most with the least to read: one that has its first records, before one that
+/// is short.
+fn shortest(mut extent: Extent) -> Option<Extent> {
+    let order = |(_, (low, high)): &(&i32, &(i64, i64))| (*low > 0, high - low);
+    let (partition, range) = extent.partitions.iter().min_by_key(order)?;
+    extent.partitions = BTreeMap::from([(*partition, *range)]);
+    Some(extent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Mark;
+
+    fn marks(wall: i64, topics: &[&str], sources: &[(&str, u32, i64)]) -> Marks {
+        let mark = |&(topic, partition, position): &(&str, u32, i64)| Mark {
+            topic: topic.into(),
+            partition,
+            position,
+            time: None,
+            idle: false,
+            rejected: 0,
+        };
+        Marks {
+            wall: WallTime(wall),
+            clock: EventTime::from_ticks(0),
+            topics: topics.iter().map(|topic| ((*topic).to_owned(), 2)).collect(),
+            sources: sources.iter().map(mark).collect(),
+            settings: [0; 32],
+        }
+    }
+
+    #[test]
+    fn the_last_word_on_each_topic_is_kept() {
+        let mut history = History::default();
+        // Two routers, each with a partition of its own.
+        history.hear(&marks(1_000, &["a", "old"], &[("old", 0, 5)]));
+        history.hear(&marks(1_100, &["a", "old"], &[("old", 1, 7), ("a", 0, 1)]));
+        history.hear(&marks(2_000, &["a", "old"], &[("old", 0, 9)]));
+        history.hear(&marks(3_000, &["a"], &[("a", 0, 4)]));
+        assert_eq!(history.topics["old"].until, WallTime(2_000));
+        assert_eq!(history.topics["old"].positions, BTreeMap::from([(0, 9), (1, 7)]));
+        assert_eq!(history.topics["a"].until, WallTime(3_000));
+        assert_eq!(history.gone, None);
+    }
+
+    #[test]
+    fn a_partition_with_its_first_records_is_preferred_to_a_short_one() {
+        let extent = |partitions: &[(i32, (i64, i64))]| Extent {
+            topic: "log".into(),
+            partitions: partitions.iter().copied().collect(),
+        };
+        let left = |partitions| shortest(extent(partitions)).map(|extent| extent.partitions.into_keys().collect::<Vec<i32>>());
+        assert_eq!(left(&[(0, (0, 900)), (1, (5, 10)), (2, (0, 800))]), Some(vec![2]));
+        assert_eq!(left(&[(0, (3, 900)), (1, (5, 10))]), Some(vec![1]));
+        assert_eq!(left(&[]), None);
+    }
+}

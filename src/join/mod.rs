@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use output::{Answer, ClosedBy, Completeness, Limit, Op, Outbox, Output, PairRows, Reason, Row, Summary};
+pub use output::{Answer, ClosedBy, Completeness, Limit, Op, Outbox, Output, PairRows, Reason, Related, Row, Summary};
 pub use sources::{Holder, SourceState};
 pub use view::{Counted, Near, Place, Standing, Stored, View};
 

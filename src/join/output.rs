@@ -42,6 +42,16 @@ pub enum ClosedBy {
     EndOfInput,
 }
 
+/// What a newer version of an answered alert brings besides the rows that come and go with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AlertUpdates {
+    /// A summary revision: the rows that stay are not sent again.
+    #[default]
+    Summary,
+    /// The rows that stay too, with the newest version in them.
+    Rows,
+}
+
 /// One thing that JOIN has to say.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {

@@ -37,7 +37,7 @@ mod units;
 
 pub use crate::emit::{AlertUpdates, Format};
 pub use errors::{Error, Errors};
-pub use fingerprint::StateSettings;
+pub use fingerprint::{StateSettings, key_path as key_entry};
 pub use kafka::Property;
 pub use units::Secret;
 

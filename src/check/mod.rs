@@ -1,10 +1,12 @@
 //! Judging what was found: whether the processor will work with the topics there are, and what the records in them say about the settings.
 //!
-//! [`topics`] judges the topics, [`sample`] reads records with the decoder that the processor has and judges those. Both are given what a
+//! [`topics`] judges the topics, [`sample`] reads records with the decoder that the processor has and judges those, and
+//! [`hints`] says why alerts find few activities, in a sample or in a run over files. All are given what a
 //! broker said; nothing here asks one, prints, or holds more of a record than its key. A [`Finding`] is a sentence for people; the first word of
 //! what to do stands in it. It relies on [`decode`](crate::decode). What the processor warns of while it runs
 //! it finds by the same rules.
 
+pub mod hints;
 pub mod sample;
 pub mod topics;
 

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use tempfile::TempDir;
 
+use super::hints::{self, Kept};
 use super::{Failure, configuration, grouped, is_standard, say, signals};
 use crate::clock;
 use crate::config::{self, Config, Unmatched};
@@ -93,14 +94,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .map_err(Failure::failed)?;
     let output = Outputs::create(args)?;
     let files: Vec<String> = output.files().map(|path| path.display().to_string()).collect();
+    let kept = Kept::default();
     let run = Run {
         output,
         shutdown: &shutdown,
+        kept: &kept,
     };
     let totals = join(args, &config, run);
     match totals {
         Ok(Some(totals)) => {
             report(args, &totals, started.elapsed());
+            hints::report(&args.input, &kept, &config, &totals, &shutdown);
             Ok(())
         }
         Ok(None) => Err(Failure::failed(match files.is_empty() {
@@ -131,6 +135,8 @@ fn are(files: &[String]) -> String {
 struct Run<'a> {
     output: Outputs,
     shutdown: &'a Shutdown,
+    /// What may have to be looked at again.
+    kept: &'a Kept,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -177,7 +183,7 @@ fn base(_: &TempDir, _: usize) -> impl Base + use<> {
 }
 
 fn join_over<B: Base>(base: B, means: Means, args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
-    let Run { output, shutdown } = run;
+    let Run { output, shutdown, kept } = run;
     let bar = progress_bar(&args.input);
     let emitter = Emitter {
         format: args.format.map_or(config.output.format, config::Format::from),
@@ -188,7 +194,8 @@ fn join_over<B: Base>(base: B, means: Means, args: &Args, config: &Config, run: 
     };
     let threads = means.threads;
     let mut local = Local::new(config.decode.clone(), means, base, emitter, output)?;
-    let mut parts = ordered("scan", threads, chunks(args.input.clone(), bar.clone()), || {
+    let chunks = kept.watch(&args.input, chunks(args.input.clone(), bar.clone()));
+    let mut parts = ordered("scan", threads, chunks, || {
         let mut scanner = Scanner::new(&config.decode);
         move |chunk: Result<Chunk, file::Error>| chunk.map(|chunk| scanner.scan(chunk))
     });

@@ -7,6 +7,7 @@ mod correlate;
 #[cfg(feature = "kafka")]
 mod demo;
 mod generate;
+mod hints;
 mod logging;
 mod mask;
 #[cfg(feature = "otel")]

@@ -12,7 +12,8 @@ use super::errors::Errors;
 use super::merge;
 use super::reader::Reader;
 use super::{
-    Application, Config, Delivery, Format, Http, Input, LostOffsets, Output, Repartition, Start, State, Unmatched, Watermark,
+    AlertUpdates, Application, Config, Delivery, Format, Http, Input, LostOffsets, Output, Repartition, Start, State, Unmatched,
+    Watermark,
 };
 use super::{check, correlation, kafka};
 use crate::time::WallTime;
@@ -165,6 +166,10 @@ fn output(reader: &mut Reader<'_>) -> Output {
             _ => Some(topic(reader, "output.summary_topic")),
         },
         unmatched: reader.choice("output.unmatched", &[("omit", Unmatched::Omit), ("emit", Unmatched::Emit)]),
+        alert_updates: reader.choice(
+            "output.alert_updates",
+            &[("summary", AlertUpdates::Summary), ("rows", AlertUpdates::Rows)],
+        ),
         format: reader.choice(
             "output.format",
             &[

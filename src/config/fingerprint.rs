@@ -82,7 +82,8 @@ fn path(path: &Path) -> String {
     quoted(&path.to_string())
 }
 
-fn key_path(entry: &KeyPath) -> String {
+/// A place of keys, as TOML writes it.
+pub fn key_path(entry: &KeyPath) -> String {
     match &entry.strip_prefix {
         None => path(&entry.path),
         Some(prefix) => format!("{{ path = {}, strip_prefix = {} }}", path(&entry.path), quoted(prefix)),

@@ -35,9 +35,9 @@ mod reader;
 mod tests;
 mod units;
 
-pub use crate::emit::Format;
+pub use crate::emit::{AlertUpdates, Format};
 pub use errors::{Error, Errors};
-pub use fingerprint::StateSettings;
+pub use fingerprint::{StateSettings, key_path as key_entry};
 pub use kafka::Property;
 pub use units::Secret;
 
@@ -173,6 +173,8 @@ pub struct Output {
     pub summary_topic: Option<String>,
     /// Whether an alert without activities gets a summary.
     pub unmatched: Unmatched,
+    /// What a newer version of an answered alert brings.
+    pub alert_updates: AlertUpdates,
     /// What a record looks like.
     pub format: Format,
     /// How often a record may come.

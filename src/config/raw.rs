@@ -101,6 +101,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("output.topic", Kind::Text),
     ("output.summary_topic", Kind::Text),
     ("output.unmatched", Kind::Text),
+    ("output.alert_updates", Kind::Text),
     ("output.format", Kind::Text),
     ("output.delivery", Kind::Text),
     ("output.dead_letter_topic", Kind::Text),

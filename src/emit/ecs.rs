@@ -65,7 +65,7 @@ fn write_activity(told: &Told<'_>, row: &Row, original: &[u8], alert: &Columns<'
         }
         source.object("as", |system| {
             system.object("organization", |organization| {
-                organization.json_if("name", activity.literal("ISP"));
+                organization.json_if("name", facts::isp(&activity));
             });
         });
         source.object("geo", |geo| {

@@ -79,6 +79,11 @@ pub(super) fn address(activity: &Columns<'_>) -> Option<IpAddr> {
     text.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
+/// The provider of the address: streamed rows call the column `ISP`, some exports `Isp`.
+pub(super) fn isp<'a>(activity: &Columns<'a>) -> Option<&'a [u8]> {
+    activity.literal("ISP").or_else(|| activity.literal("Isp"))
+}
+
 /// The items of a column that is a list with commas, or a JSON array of strings, whatever stands around them.
 pub(super) fn items(columns: &Columns<'_>, name: &str) -> Vec<String> {
     let text = columns.text(name).unwrap_or_default();
@@ -107,6 +112,16 @@ mod tests {
         assert_eq!(address("[2001:db8::1]").as_deref(), Some("2001:db8::1"));
         assert_eq!(address("unknown"), None);
         assert_eq!(address(""), None);
+    }
+
+    #[test]
+    fn both_spellings_of_the_provider_are_one_column() {
+        let isp = |row: &'static str| isp(&Columns::of(row.as_bytes())).map(|value| std::str::from_utf8(value).unwrap());
+        assert_eq!(isp(r#"{"ISP":"a"}"#), Some(r#""a""#));
+        assert_eq!(isp(r#"{"Isp":"b"}"#), Some(r#""b""#));
+        assert_eq!(isp(r#"{"Isp":"b","ISP":"a"}"#), Some(r#""a""#));
+        assert_eq!(isp(r#"{"Isp":"b","ISP":""}"#), Some(r#""b""#));
+        assert_eq!(isp("{}"), None);
     }
 
     #[test]

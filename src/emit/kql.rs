@@ -17,25 +17,30 @@ const EXTENDED: [&str; 2] = ["correlationId1", "correlationId"];
 
 pub(super) fn write(told: &Told<'_>, out: &mut Vec<u8>) {
     Object::write(out, |row| {
-        let mut names = Names::default();
-        names.0.insert(OWN.as_bytes().to_vec());
-        if let Some(activity) = told.activity {
-            names.0.extend(EXTENDED.map(|name| name.as_bytes().to_vec()));
-            let is_extended = |name: &[u8]| EXTENDED.iter().any(|extended| extended.as_bytes() == name);
-            let columns = columns(activity);
-            names.add(columns.into_iter().filter(|(name, _)| !is_extended(name)), row);
-            let id = told.correlation_id();
-            match number(activity, id) {
-                Some(number) => row.json(EXTENDED[0], &number),
-                None => row.text(EXTENDED[0], id),
-            }
-            row.text(EXTENDED[1], id);
+        let alert = told.alert.map(columns).unwrap_or_default();
+        let Some(activity) = told.activity else {
+            Names::new(&[OWN], &[&alert]).add(&alert, row);
+            return write_own(told, row);
+        };
+        let mut activity_columns = columns(activity);
+        activity_columns.retain(|(name, _)| !EXTENDED.iter().any(|extended| extended.as_bytes() == &**name));
+        let mut names = Names::new(&[OWN, EXTENDED[0], EXTENDED[1]], &[&activity_columns, &alert]);
+        names.add(&activity_columns, row);
+        let id = told.correlation_id();
+        match number(activity, id) {
+            Some(number) => row.json(EXTENDED[0], &number),
+            None => row.text(EXTENDED[0], id),
         }
-        names.add(told.alert.map(columns).into_iter().flatten(), row);
-        let facts = row.member(OWN.as_bytes());
-        native::write_facts(told.output, told.headers, told.widening, told.how, facts);
-        facts.push(b'}');
+        row.text(EXTENDED[1], id);
+        names.add(&alert, row);
+        write_own(told, row);
     });
+}
+
+fn write_own(told: &Told<'_>, row: &mut Object<'_>) {
+    let facts = row.member(OWN.as_bytes());
+    native::write_facts(told.output, told.headers, told.widening, told.how, facts);
+    facts.push(b'}');
 }
 
 /// A column: what its name says, and its value as JSON text.
@@ -60,22 +65,42 @@ fn columns(row: &[u8]) -> Vec<Column<'_>> {
     columns
 }
 
-/// The names that are taken.
-#[derive(Default)]
-struct Names(BTreeSet<Vec<u8>>);
+/// The names of the row's columns, as `join` gives them.
+struct Names {
+    /// Columns that have been written.
+    given: BTreeSet<Vec<u8>>,
+    /// Names that columns of either side have: none of them is made up for another column.
+    theirs: BTreeSet<Vec<u8>>,
+}
 
 impl Names {
-    /// Writes columns, each under its own name or, where that is taken, with the least number behind it that makes it free: as `join` does.
-    fn add<'a>(&mut self, columns: impl Iterator<Item = Column<'a>>, row: &mut Object<'_>) {
-        for (name, value) in columns {
-            let mut free = name.to_vec();
-            let mut number = 0u64;
-            while !self.0.insert(free.clone()) {
-                number += 1;
-                free = [&*name, number.to_string().as_bytes()].concat();
-            }
-            row.member(&free).extend_from_slice(value);
+    /// Of a row that has the columns `fixed` and takes in those of `sides`.
+    fn new(fixed: &[&str], sides: &[&[Column<'_>]]) -> Self {
+        let given: BTreeSet<Vec<u8>> = fixed.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let sides = sides.iter().flat_map(|side| side.iter()).map(|(name, _)| name.to_vec());
+        Self {
+            theirs: given.iter().cloned().chain(sides).collect(),
+            given,
         }
+    }
+
+    /// Writes columns, each under its own name. Where that is taken, it gets the least number behind it that makes a
+    /// name which no column of either side has.
+    fn add(&mut self, columns: &[Column<'_>], row: &mut Object<'_>) {
+        for (name, value) in columns {
+            let free = self.free(name);
+            row.member(&free).extend_from_slice(value);
+            self.given.insert(free);
+        }
+    }
+
+    fn free(&self, name: &[u8]) -> Vec<u8> {
+        if !self.given.contains(name) {
+            return name.to_vec();
+        }
+        let numbered = |number: u64| [name, number.to_string().as_bytes()].concat();
+        let is_free = |name: &Vec<u8>| !self.given.contains(name) && !self.theirs.contains(name);
+        (1..).map(numbered).find(is_free).unwrap_or_default()
     }
 }
 
@@ -107,16 +132,61 @@ fn opened(value: &[u8]) -> Option<Cow<'_, [u8]>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_column_that_is_there_already_gets_the_next_number() {
+    /// The names that the columns of both sides get, the activity's first.
+    fn joined(activity: &[&str], alert: &[&str]) -> Vec<String> {
+        let row = |names: &[&str]| {
+            let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let (activity, alert) = (row(activity), row(alert));
+        let (activity, alert) = (columns(activity.as_bytes()), columns(alert.as_bytes()));
         let mut out = Vec::new();
         Object::write(&mut out, |row| {
-            let mut names = Names::default();
-            names.add(columns(br#"{"a":1,"b":2,"a":1.0,"a1":3}"#).into_iter(), row);
-            names.add(columns(br#"{"\u0061":4,"c":5}"#).into_iter(), row);
+            let mut names = Names::new(&[], &[&activity, &alert]);
+            names.add(&activity, row);
+            names.add(&alert, row);
         });
-        let said = String::from_utf8(out).unwrap();
-        assert_eq!(said, r#"{"a":1.0,"b":2,"a1":3,"a2":4,"c":5}"#);
+        members(&out)
+            .map(|member| String::from_utf8(member.name().into_owned()).unwrap())
+            .collect()
+    }
+
+    /// What `join kind=inner` makes of the columns of two tables, as Microsoft's Kusto language service 12.4.1 tells
+    /// it.
+    #[test]
+    fn columns_are_renamed_as_the_query_renames_them() {
+        let cases: [(&[&str], &[&str], &[&str]); 12] = [
+            (&["T"], &["T", "T1"], &["T", "T2", "T1"]),
+            (&["T"], &["T1", "T"], &["T", "T1", "T2"]),
+            (&["T", "T1"], &["T", "T1"], &["T", "T1", "T2", "T11"]),
+            (&["T", "T1"], &["T1", "T"], &["T", "T1", "T11", "T2"]),
+            (&["a", "a2"], &["a", "a1"], &["a", "a2", "a3", "a1"]),
+            (&["a"], &["a", "a1", "a2"], &["a", "a3", "a1", "a2"]),
+            (&["a", "b"], &["a", "a1", "b"], &["a", "b", "a2", "a1", "b1"]),
+            (&["a1"], &["a1", "a"], &["a1", "a11", "a"]),
+            (&["a1"], &["a1", "a11", "a12"], &["a1", "a13", "a11", "a12"]),
+            (
+                &["a", "a1"],
+                &["a", "a11", "a1", "a2"],
+                &["a", "a1", "a3", "a11", "a12", "a2"],
+            ),
+            (
+                &["B", "T", "A"],
+                &["A", "T", "B", "B1"],
+                &["B", "T", "A", "A1", "T1", "B2", "B1"],
+            ),
+            (&["a"], &["A", "a"], &["a", "A", "a1"]),
+        ];
+        for (activity, alert, expected) in cases {
+            assert_eq!(joined(activity, alert), expected, "{activity:?} with {alert:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_repeated_column_the_last_value_counts() {
+        let found = columns(br#"{"a":1,"b":2,"\u0061":1.0}"#);
+        let found: Vec<(&[u8], &[u8])> = found.iter().map(|(name, value)| (&**name, *value)).collect();
+        assert_eq!(found, [(&b"a"[..], &b"1.0"[..]), (b"b", b"2")]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod ocsf;
 pub use id::{pair_id, pair_number, summary_id};
 pub use native::{bounds, closed_by};
 
+pub use crate::join::AlertUpdates;
 use crate::join::{Op, Output, Summary};
 use crate::time::Widening;
 

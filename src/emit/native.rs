@@ -6,7 +6,7 @@ use super::{Headers, cut, op};
 use crate::join::{ClosedBy, Completeness, Op, Output, Reason, Row, SourceState, Summary};
 use crate::json;
 use crate::record::{AlertId, Key, Text};
-use crate::time::{Bounds, EventTime, WallTime, Widening, Window};
+use crate::time::{EventTime, WallTime, Widening, Window};
 
 /// How much of the alert's row goes in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,11 +128,7 @@ fn sources(sources: &[SourceState], out: &mut Vec<u8>) {
 
 /// The bounds that the query would be written with, of the window of an alert.
 pub fn bounds(window: Window, widening: Widening) -> (EventTime, EventTime) {
-    let before = |time: EventTime| EventTime::from_ticks(time.ticks().saturating_sub(1));
-    match widening.bounds {
-        Bounds::Exclusive => (before(window.from), window.to),
-        Bounds::Inclusive => (window.from, before(window.to)),
-    }
+    window.bounds(widening)
 }
 
 fn text(name: &str, value: &Text, out: &mut Vec<u8>) {

@@ -64,8 +64,21 @@ fn write_class(class: &Class, activity_id: u32, name: &str, event: &mut Object<'
     event.plain("category_uid", class.category_uid);
     event.text("category_name", class.category_name);
     event.plain("activity_id", activity_id);
+    write_type(class, activity_id, name, event);
+}
+
+/// The class and the activity in one.
+fn write_type(class: &Class, activity_id: u32, name: &str, event: &mut Object<'_>) {
     event.plain("type_uid", class.uid * 100 + activity_id);
     event.text("type_name", format!("{}: {name}", class.name));
+}
+
+/// The `activity_id` of a row, and what the standard calls it.
+fn kind(activity: &Columns<'_>) -> (u32, &'static str) {
+    match activity.literal("ActionType") {
+        Some(_) => (99, "Other"),
+        None => (0, "Unknown"),
+    }
 }
 
 fn write_time(name: &str, time: EventTime, object: &mut Object<'_>) {
@@ -101,10 +114,8 @@ fn write_metadata(told: &Told<'_>, table: &str, original: Option<impl AsRef<[u8]
 
 fn write_activity(told: &Told<'_>, row: &Row, activity: &Columns<'_>, event: &mut Object<'_>) {
     let action = activity.literal("ActionType");
-    match action {
-        Some(_) => write_class(&ACTIVITY, 99, "Other", event),
-        None => write_class(&ACTIVITY, 0, "Unknown", event),
-    }
+    let (activity_id, name) = kind(activity);
+    write_class(&ACTIVITY, activity_id, name, event);
     event.json("activity_name", action.unwrap_or(br#""Unknown""#));
     write_time("time", row.time, event);
     write_severity(Severity::Unknown, event);
@@ -133,7 +144,7 @@ fn write_activity(told: &Told<'_>, row: &Row, activity: &Columns<'_>, event: &mu
             Some(address) => endpoint.text("ip", address.to_string()),
             None => endpoint.text("name", "Unknown"),
         }
-        endpoint.json_if("isp", activity.literal("ISP"));
+        endpoint.json_if("isp", facts::isp(activity));
         endpoint.object("location", |location| {
             location.json_if("country", activity.literal("CountryCode"));
             location.json_if("city", activity.literal("City"));
@@ -174,9 +185,11 @@ fn write_finding(told: &Told<'_>, summary: &Summary, event: &mut Object<'_>) {
     write_class(&FINDING, activity.0, activity.1, event);
     event.text("activity_name", activity.1);
     write_time("time", facts::time_of(summary, &alert), event);
-    let (start, end) = native::bounds(summary.window, told.widening);
-    write_time("start_time", start, event);
-    write_time("end_time", end, event);
+    for (name, time) in [("start_time", summary.answer.first), ("end_time", summary.answer.last)] {
+        if let Some(time) = time {
+            write_time(name, time, event);
+        }
+    }
     match summary.op {
         Op::Upsert => write_severity(Severity::of(&alert), event),
         // Whatever has a threshold must not count it.
@@ -250,9 +263,10 @@ fn write_finding_info(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, i
         }
     }
     info.plain("related_events_count", summary.answer.activities);
-    info.list("related_events", &summary.related, |(time, activity), event| {
-        event.text("uid", super::pair_id(&summary.alert, *activity));
-        event.text("type", ACTIVITY.name);
-        write_time("created_time", *time, event);
+    info.list("related_events", &summary.related, |related, event| {
+        let (activity_id, name) = kind(&Columns::of(&related.row));
+        event.text("uid", super::pair_id(&summary.alert, related.activity));
+        write_type(&ACTIVITY, activity_id, name, event);
+        write_time("created_time", related.time, event);
     });
 }

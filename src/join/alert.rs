@@ -1,7 +1,7 @@
 //! A version of an alert comes in.
 
 use super::Joiner;
-use super::output::{Answer, ClosedBy, Op, Reason};
+use super::output::{AlertUpdates, Answer, ClosedBy, Op, Reason};
 use super::state::{AlertState, Away, Held};
 use super::work::{Rows, Step, closed_by_watermark, load, save};
 use crate::record::{Alert, AlertId, Version};
@@ -54,6 +54,7 @@ impl Joiner {
                 });
                 self.note_forgotten(&mut held, &[won_before, won_behind]);
                 self.work.push_back(Step::Summary { alert: alert.id.clone() });
+                self.plan_again(&alert.id, &held, alert.window.and(window));
             }
             Some(AlertState::Here(was)) if was.answer.is_some() => {
                 let closed_by = was.answer.as_ref().map(|answer| answer.closed_by);
@@ -160,6 +161,16 @@ impl Joiner {
         if !part.is_empty() {
             let rows = Rows::new(id, &held.key, part, op, reason);
             self.work.push_back(Step::Rows(rows));
+        }
+    }
+
+    /// Sends the pairs in `part` of the window, which are out already, once more. They stand behind everything else
+    /// that the record brings: the places of the other outputs do not depend on the setting, so it may change between
+    /// two starts.
+    fn plan_again(&mut self, id: &AlertId, held: &Held, part: crate::time::Window) {
+        if self.alert_updates == AlertUpdates::Rows && !part.is_empty() {
+            let rows = Rows::new(id, &held.key, part, Op::Upsert, Reason::AlertUpdated);
+            self.work.push_back(Step::Again(rows));
         }
     }
 

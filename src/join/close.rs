@@ -1,11 +1,11 @@
 //! Windows close, and answers are told of.
 
 use super::Joiner;
-use super::output::{Answer, ClosedBy, Completeness, Op, Outbox, Output, Reason, Summary};
+use super::output::{Answer, ClosedBy, Completeness, Op, Outbox, Output, Reason, Related, Summary};
 use super::state::{AlertState, Held};
 use super::work::{Rows, Step, alert_row, closed_by_watermark, load, save};
 use crate::log::Marks;
-use crate::record::{ActivityId, AlertId};
+use crate::record::AlertId;
 use crate::store::keys::Timer;
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
@@ -206,7 +206,7 @@ impl Joiner {
     }
 
     /// The first activities of an answer, as many as summaries are to list.
-    fn find_related<B: Base>(&self, held: &Held, txn: &Txn<'_, B>) -> Result<Vec<(EventTime, ActivityId)>, Error> {
+    fn find_related<B: Base>(&self, held: &Held, txn: &Txn<'_, B>) -> Result<Vec<Related>, Error> {
         let mut related = Vec::new();
         let window = held.window.not_before(self.horizon());
         if self.related == 0 || window.is_empty() {
@@ -218,7 +218,9 @@ impl Joiner {
                 if related.len() >= self.related {
                     return Ok(related);
                 }
-                related.push(keys::activity_parts(&pair?.0)?);
+                let (key, row) = pair?;
+                let (time, activity) = keys::activity_parts(&key)?;
+                related.push(Related { time, activity, row });
             }
         }
         Ok(related)

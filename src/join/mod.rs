@@ -39,7 +39,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use output::{Answer, ClosedBy, Completeness, Limit, Op, Outbox, Output, PairRows, Reason, Row, Summary};
+pub use output::{
+    AlertUpdates, Answer, ClosedBy, Completeness, Limit, Op, Outbox, Output, PairRows, Reason, Related, Row, Summary,
+};
 pub use sources::{Holder, SourceState};
 pub use view::{Counted, Near, Place, Standing, Stored, View};
 
@@ -64,6 +66,7 @@ pub struct Joiner {
     days: BTreeSet<i64>,
     /// How many activities a summary lists.
     related: usize,
+    alert_updates: AlertUpdates,
     timers: Timers,
     answered: Answered,
     counts: Counts,
@@ -143,6 +146,7 @@ impl Joiner {
             work,
             days,
             related: 0,
+            alert_updates: AlertUpdates::default(),
             timers: Timers::default(),
             answered: Answered::default(),
             counts: Counts::default(),
@@ -154,6 +158,13 @@ impl Joiner {
     #[must_use]
     pub fn with_related(self, most: usize) -> Self {
         Self { related: most, ..self }
+    }
+
+    /// Says what a newer version of an answered alert brings. It is no part of the state: another one may be asked for
+    /// at any time, since rows that go out again stand behind all other outputs of their log record.
+    #[must_use]
+    pub fn with_alert_updates(self, alert_updates: AlertUpdates) -> Self {
+        Self { alert_updates, ..self }
     }
 
     /// Takes in the log record at `offset`. What follows from it is done by [`Joiner::step`]; until that is done the next record

@@ -42,6 +42,16 @@ pub enum ClosedBy {
     EndOfInput,
 }
 
+/// What a newer version of an answered alert brings besides the rows that come and go with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AlertUpdates {
+    /// A summary revision: the rows that stay are not sent again.
+    #[default]
+    Summary,
+    /// The rows that stay too, with the newest version in them.
+    Rows,
+}
+
 /// One thing that JOIN has to say.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
@@ -95,9 +105,20 @@ pub struct Summary {
     /// How far the source partitions had been read.
     pub sources: Arc<[SourceState]>,
     /// The first activities of the answer in order of time, as many as [`Joiner::with_related`](super::Joiner::with_related) asks for.
-    pub related: Vec<(EventTime, ActivityId)>,
+    pub related: Vec<Related>,
     /// The SecurityAlert row; `None` when the answer is withdrawn.
     pub row: Option<Arc<[u8]>>,
+}
+
+/// An activity that a summary lists.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Related {
+    /// Its time.
+    pub time: EventTime,
+    /// Which one it is.
+    pub activity: ActivityId,
+    /// The CloudAppEvents row.
+    pub row: Box<[u8]>,
 }
 
 /// Whether every activity of a window is known to have been there when it was answered, and why.
@@ -227,7 +248,10 @@ impl Outbox {
     pub(super) fn push(&mut self, output: Output) {
         self.bytes += match &output {
             Output::Row(row) => row.rows.as_ref().map_or(0, |(alert, activity)| alert.len() + activity.len()),
-            Output::Summary(summary) => summary.row.as_ref().map_or(0, |alert| alert.len()),
+            Output::Summary(summary) => {
+                let related: usize = summary.related.iter().map(|related| related.row.len()).sum();
+                related + summary.row.as_ref().map_or(0, |alert| alert.len())
+            }
         };
         self.outputs.push((self.next, output));
         self.next.outputs += 1;

@@ -79,19 +79,7 @@ impl World {
     }
 
     fn alert_of(&mut self, id: AlertId, version: i64, correlation_id: &str, window: (i64, i64), deadline: i64) -> Vec<Output> {
-        self.apply(LogRecord::Alert {
-            alert: Alert {
-                id,
-                version: self::version(version),
-                key: key(correlation_id),
-                window: Window {
-                    from: at(window.0),
-                    to: at(window.1),
-                },
-                row: Cow::Borrowed(b"{}"),
-            },
-            deadline: WallTime(deadline),
-        })
+        self.apply(alert_record(id, version, correlation_id, window, deadline))
     }
 
     fn marks(&mut self, wall: i64, time: Option<i64>) -> Vec<Output> {
@@ -109,6 +97,22 @@ impl World {
             }],
             settings: [0; 32],
         }))
+    }
+}
+
+fn alert_record(id: AlertId, version: i64, correlation_id: &str, window: (i64, i64), deadline: i64) -> LogRecord<'static> {
+    LogRecord::Alert {
+        alert: Alert {
+            id,
+            version: self::version(version),
+            key: key(correlation_id),
+            window: Window {
+                from: at(window.0),
+                to: at(window.1),
+            },
+            row: Cow::Borrowed(b"{}"),
+        },
+        deadline: WallTime(deadline),
     }
 }
 
@@ -421,5 +425,76 @@ fn late_activities_are_known_behind_a_restart() {
         assert_eq!(rows(&world.activity("k", 60, 10 * number)), []);
         assert_eq!(world.base.looked_for_answered.take(), 1, "to learn where the windows end");
         assert_eq!(rows(&world.activity("k", 59, number)), [(Op::Upsert, 59)]);
+    }
+}
+
+/// What a newer version brings with each setting, of an answered window that loses, keeps and gains activities.
+fn updated(alert_updates: AlertUpdates) -> (World, Vec<Output>) {
+    let mut world = World::new(None);
+    world.joiner = Joiner::open(&world.base, None).unwrap().with_alert_updates(alert_updates);
+    for (id, time) in [(1, 5), (2, 15), (3, 25), (4, 35)] {
+        world.activity("k", time, id);
+    }
+    world.alert(1, "k", (0, 30), FAR);
+    world.marks(0, Some(60));
+    let outputs = world.alert(2, "k", (10, 40), FAR);
+    (world, outputs)
+}
+
+/// Places in the output mean the same whatever the setting, so that it may change between two starts, amid a record
+/// too.
+#[test]
+fn rows_that_go_out_again_stand_behind_all_other_outputs_of_their_record() {
+    let (mut one, summary) = updated(AlertUpdates::Summary);
+    let (mut other, all) = updated(AlertUpdates::Rows);
+    assert_eq!(rows(&summary), [(Op::Delete, 5), (Op::Upsert, 35)]);
+    assert_eq!(all[..summary.len()], summary);
+    assert_eq!(rows(&all[summary.len()..]), [(Op::Upsert, 15), (Op::Upsert, 25)]);
+    let again = all.last();
+    assert!(matches!(again, Some(Output::Row(row)) if row.reason == Reason::AlertUpdated && row.rows.is_some()));
+    // They are no other activities: what comes next counts the same.
+    assert_eq!(one.joiner.take_counts(), other.joiner.take_counts());
+    let next = [&mut one, &mut other].map(|world| world.alert(3, "other", (10, 40), FAR));
+    assert_eq!(next[0], next[1]);
+}
+
+/// Steps that are stored amid such a record are carried out under the other setting too.
+#[test]
+fn rows_that_go_out_again_are_sent_across_a_restart() {
+    let (_, expected) = updated(AlertUpdates::Rows);
+    for switched in 0..expected.len() {
+        let (mut world, _) = updated(AlertUpdates::Summary);
+        let offset = world.offset;
+        let mut record = Some(alert_record(alert_id(), 3, "k", (10, 50), FAR));
+        let mut made = Vec::new();
+        for number in 0.. {
+            let updates = if number > switched {
+                AlertUpdates::Summary
+            } else {
+                AlertUpdates::Rows
+            };
+            let mut joiner = Joiner::open(&world.base, None).unwrap().with_alert_updates(updates);
+            let mut txn = Txn::new(&world.base);
+            let mut out = Outbox::new(Limit {
+                outputs: 1,
+                ..Limit::default()
+            });
+            if let Some(record) = record.take() {
+                joiner.begin(offset, record, &mut txn).unwrap();
+            }
+            let done = joiner.step(&mut txn, &mut out).unwrap();
+            made.extend(out.drain().map(|(_, output)| output));
+            joiner.save(&mut txn).unwrap();
+            let batch = txn.into_batch();
+            world.base.write(batch).unwrap();
+            if done {
+                break;
+            }
+        }
+        assert_eq!(
+            rows(&made),
+            [(Op::Upsert, 15), (Op::Upsert, 25), (Op::Upsert, 35)],
+            "{switched}"
+        );
     }
 }

@@ -30,6 +30,8 @@ pub(super) enum Step {
     Revise,
     /// Forget what lies behind the horizon.
     Evict,
+    /// Send pairs that are out already with the alert's newest version.
+    Again(Rows),
 }
 
 /// Pairs of one alert.
@@ -66,6 +68,15 @@ pub(super) struct Sent {
     last: Option<EventTime>,
 }
 
+/// How far sending has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    /// Everything is sent.
+    Done,
+    /// The outbox is full.
+    Halted,
+}
+
 /// A late activity on its way to the alerts it belongs to.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Late {
@@ -81,7 +92,19 @@ impl Joiner {
         match step {
             Step::CloseUntil { time, end_of_input } => self.close_until(time, end_of_input, txn),
             Step::DeadlinesUntil { time } => self.deadlines_until(time, txn),
-            Step::Rows(rows) => self.rows(rows, txn, out),
+            Step::Rows(mut rows) => match self.rows(&mut rows, txn, out)? {
+                Sending::Done => self.rows_sent(&rows, txn),
+                Sending::Halted => {
+                    self.work.push_front(Step::Rows(rows));
+                    Ok(())
+                }
+            },
+            Step::Again(mut rows) => {
+                if self.rows(&mut rows, txn, out)? == Sending::Halted {
+                    self.work.push_front(Step::Again(rows));
+                }
+                Ok(())
+            }
             Step::Late(late) => self.late(late, txn, out),
             Step::Summary { alert } => self.summary(&alert, txn, out),
             Step::Withdraw { alert, was } => self.withdraw(alert, was, out),
@@ -90,7 +113,8 @@ impl Joiner {
         }
     }
 
-    fn rows<B: Base>(&mut self, mut rows: Rows, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
+    /// Sends pairs until all are sent or `out` is full.
+    fn rows<B: Base>(&mut self, rows: &mut Rows, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<Sending, Error> {
         let window = rows.window.not_before(self.horizon());
         let alert_row = match rows.op {
             Op::Upsert => Some(alert_row(&rows.alert, txn)?),
@@ -126,12 +150,11 @@ impl Joiner {
                 }));
                 rows.sent.note(day, key, time);
                 if out.is_full() {
-                    self.work.push_front(Step::Rows(rows));
-                    return Ok(());
+                    return Ok(Sending::Halted);
                 }
             }
         }
-        self.rows_sent(&rows, txn)
+        Ok(Sending::Done)
     }
 
     /// Adds what was sent to the alert's answer, unless the alert has moved on to another key.

@@ -11,7 +11,7 @@ use super::Error;
 use super::exposed::Exposed;
 use crate::clock;
 use crate::config::{Config, Delivery, StateSettings};
-use crate::join::{Joiner, Position};
+use crate::join::{AlertUpdates, Joiner, Position};
 use crate::kafka::clients::Logged;
 use crate::kafka::digest::record_digest;
 use crate::kafka::transactions::Transactions;
@@ -139,6 +139,7 @@ pub(super) struct Owners<'d> {
     retention: Duration,
     /// How many activities a summary lists.
     related: usize,
+    alert_updates: AlertUpdates,
     settings: StateSettings,
     #[cfg(feature = "rocksdb")]
     shared: crate::store::Shared,
@@ -158,6 +159,7 @@ impl<'d> Owners<'d> {
             topic: config.repartition.topic.clone(),
             retention: config.state.retention,
             related: config.output.format.related(),
+            alert_updates: config.output.alert_updates,
             settings: config.state_fingerprint(),
             #[cfg(feature = "rocksdb")]
             shared: crate::store::Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX)),
@@ -290,7 +292,9 @@ impl<'d> Owners<'d> {
     fn open_joiner(&self, partition: i32) -> Result<Opened, Error> {
         let mut base = self.open_state(partition)?;
         self.check_settings(&mut base, partition)?;
-        let joiner = Joiner::open(&base, Some(self.retention))?.with_related(self.related);
+        let joiner = Joiner::open(&base, Some(self.retention))?
+            .with_related(self.related)
+            .with_alert_updates(self.alert_updates);
         let digest = base.get(Table::Meta, keys::LAST)?;
         let last = digest.and_then(|digest| Some((joiner.next_offset() - 1, digest.try_into().ok()?)));
         Ok((base, joiner, last))

@@ -34,7 +34,7 @@ pub struct FileSource {
 }
 
 /// Some messages in the order of their file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Chunk {
     /// The file's name, `-` for standard input.
     pub file: Arc<str>,

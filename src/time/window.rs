@@ -49,6 +49,15 @@ impl Window {
         }
     }
 
+    /// The bounds that the query would be written with, of the window of an alert.
+    pub fn bounds(self, widening: Widening) -> (EventTime, EventTime) {
+        let before = |time: EventTime| EventTime::from_ticks(time.ticks().saturating_sub(1));
+        match widening.bounds {
+            Bounds::Exclusive => (before(self.from), self.to),
+            Bounds::Inclusive => (self.from, before(self.to)),
+        }
+    }
+
     /// Whether no time lies inside.
     pub fn is_empty(self) -> bool {
         self.from >= self.to
@@ -57,6 +66,15 @@ impl Window {
     /// Whether `time` lies inside.
     pub fn contains(self, time: EventTime) -> bool {
         self.from <= time && time < self.to
+    }
+
+    /// What lies in both windows.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            from: self.from.max(other.from),
+            to: self.to.min(other.to),
+        }
     }
 
     /// The part of this window that is not behind `horizon`.

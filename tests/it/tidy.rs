@@ -23,7 +23,7 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     ("clock", &["time"]),
     ("pulse", &["clock"]),
     ("config", &["decode", "emit", "source", "time"]),
-    ("check", &["config", "decode", "time"]),
+    ("check", &["config", "decode", "record", "time"]),
     ("generate", &["time"]),
     ("capacity", &["decode", "generate", "time"]),
     ("shutdown", &["clock", "pulse", "time"]),
@@ -46,7 +46,7 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     (
         "pipeline",
         &[
-            "clock", "config", "decode", "emit", "join", "kafka", "log", "metrics", "pulse", "query", "record", "route",
+            "check", "clock", "config", "decode", "emit", "join", "kafka", "log", "metrics", "pulse", "query", "record", "route",
             "shutdown", "sink", "source", "store", "time",
         ],
     ),

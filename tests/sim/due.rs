@@ -10,6 +10,8 @@ use crate::world::Version;
 #[derive(Default)]
 pub(crate) struct Due {
     pub(crate) rows: BTreeSet<Row>,
+    /// Of those that come, the pairs that are out already, as alert and activity: they come behind all others.
+    pub(crate) again: BTreeSet<(usize, usize)>,
     pub(crate) summaries: Vec<Summary>,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::due::Row;
+use crate::hits::Hits;
 use crate::world::Version;
 
 pub(crate) struct Activity {
@@ -52,6 +53,25 @@ impl Alert {
             activity,
             reason,
             records: None,
+        }
+    }
+
+    /// Notes what comes after `before`.
+    pub(crate) fn note_update(&self, before: Option<&Self>, hits: &mut Hits) {
+        let Some(before) = before else { return };
+        if !self.is_answered {
+            hits.hit("update: before the close");
+        }
+        match (before.is_here, self.is_here) {
+            (true, true) if before.version.key != self.version.key && before.is_answered => {
+                hits.hit("update: key moves within the partition");
+            }
+            (true, false) if before.is_answered => hits.hit("update: key moves away"),
+            (false, true) if before.is_answered => hits.hit("update: answered key comes from elsewhere"),
+            _ => {}
+        }
+        if !before.is_here && before.was_here && self.is_here {
+            hits.hit("update: key comes back");
         }
     }
 }

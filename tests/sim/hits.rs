@@ -31,7 +31,7 @@ impl std::fmt::Display for Hits {
 }
 
 /// What a run of all seeds must come upon.
-const CASES: [&str; 72] = [
+const CASES: [&str; 73] = [
     "close: by the watermark",
     "close: by the clock",
     "close: by max_wait",
@@ -51,6 +51,7 @@ const CASES: [&str; 72] = [
     "update: after the close, nothing moves",
     "update: after the close, rows come",
     "update: after the close, rows go",
+    "update: after the close, rows that stay come again",
     "update: key moves within the partition",
     "update: key moves away",
     "update: answered key comes from elsewhere",

@@ -57,7 +57,7 @@ pub(crate) struct Joining<'a> {
 
 impl<'a> Joining<'a> {
     pub(crate) fn open(work: &'a Work<'a>, cut: Cut, disk: &Disk) -> Result<Self, Failure> {
-        let joiner = Joiner::open(disk, work.settings.retention)?;
+        let joiner = Joiner::open(disk, work.settings.retention)?.with_alert_updates(work.settings.alert_updates());
         let mut cursor = joiner.next_offset();
         if work.plan.has(Fault::PositionAhead) && cursor > 0 {
             cursor += 1;
@@ -220,7 +220,7 @@ pub(crate) fn check_state(work: &Work<'_>, disk: &Disk) -> Result<(), Failure> {
     let retention = work.settings.retention;
     let held = Joiner::open(disk, retention)?.position();
     let mut fresh = Memory::default();
-    let mut joiner = Joiner::open(&fresh, retention)?;
+    let mut joiner = Joiner::open(&fresh, retention)?.with_alert_updates(work.settings.alert_updates());
     // So that it stops behind every output.
     let mut outbox = Outbox::new(Limit {
         outputs: 1,

@@ -104,7 +104,7 @@ fn run(seed: u64, fault: Option<Fault>, hits: &mut Hits, trace: &mut Trace) -> R
         let calm = joining::calm(&world.settings, log, hits)?;
         let expected = model::expect(&world, number, log, hits);
         reader.check(&calm.output, &expected.due)?;
-        readers::check_alternation(&calm.output)?;
+        readers::check_alternation(&calm.output, &world.settings)?;
         oracle::check_left(&calm.disk, &expected)?;
         Failure::unless(calm.counts == expected.counts, "sound", || {
             format!("counted {:?}, not {:?}", calm.counts, expected.counts)

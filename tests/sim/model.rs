@@ -67,12 +67,9 @@ impl Model<'_> {
             Entry::Marks(said) => self.marks(said, &mut due),
             Entry::End => self.end(&mut due),
         }
-        for row in &due.rows {
-            match row.is_upsert {
-                true => self.counts.upserts += 1,
-                false => self.counts.deletes += 1,
-            }
-        }
+        let upserts = due.rows.iter().filter(|row| row.is_upsert).count();
+        self.counts.upserts += (upserts - due.again.len()) as u64;
+        self.counts.deletes += (due.rows.len() - upserts) as u64;
         due.summaries
             .retain(|summary| self.settings.unmatched || summary.ever_matched);
         due
@@ -128,7 +125,7 @@ impl Model<'_> {
             return;
         }
         let alert = self.next(version, record, now, before.as_ref());
-        self.note_update(before.as_ref(), &alert);
+        alert.note_update(before.as_ref(), self.hits);
         if alert.answer.is_none()
             && let Some(before) = &before
         {
@@ -166,7 +163,25 @@ impl Model<'_> {
         } else if !is_new && !moved {
             self.hits.hit("update: after the close, nothing moves");
         }
+        if let Some(before) = before.filter(|_| self.settings.rows_again && was_answered && !is_new) {
+            self.again(id, &before, due);
+        }
         self.revise(id, due);
+    }
+
+    /// The rows that stay go out again, but for what lies behind the horizon.
+    fn again(&mut self, id: usize, before: &Alert, due: &mut Due) {
+        let alert = &self.alerts[&id];
+        let [was, is] = [before, alert].map(|alert| &alert.answer.as_ref().unwrap().out);
+        let is_held = |number: &&usize| self.activities[*number].time >= self.horizon;
+        for number in was.intersection(is).filter(is_held) {
+            self.hits.hit("update: after the close, rows that stay come again");
+            due.again.insert((id, *number));
+            let mut row = alert.row(*number, "alert_updated");
+            row.is_upsert = true;
+            row.records = Some((alert.record, self.activities[number].record));
+            due.rows.insert(row);
+        }
     }
 
     /// Whether a version is the greatest so far and not expired.
@@ -225,24 +240,6 @@ impl Model<'_> {
             is_answered: before.is_some_and(|before| before.is_answered) || self.passed(to).is_some() || waited,
             answer: kept.and_then(|before| before.answer.clone()),
             version,
-        }
-    }
-
-    fn note_update(&mut self, before: Option<&Alert>, alert: &Alert) {
-        let Some(before) = before else { return };
-        if !alert.is_answered {
-            self.hits.hit("update: before the close");
-        }
-        match (before.is_here, alert.is_here) {
-            (true, true) if before.version.key != alert.version.key && before.is_answered => {
-                self.hits.hit("update: key moves within the partition");
-            }
-            (true, false) if before.is_answered => self.hits.hit("update: key moves away"),
-            (false, true) if before.is_answered => self.hits.hit("update: answered key comes from elsewhere"),
-            _ => {}
-        }
-        if !before.is_here && before.was_here && alert.is_here {
-            self.hits.hit("update: key comes back");
         }
     }
 

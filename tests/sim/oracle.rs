@@ -92,17 +92,18 @@ impl<'a> Reader<'a> {
             let outputs = by_seq.remove(&seq).unwrap_or_default();
             let mut rows = BTreeSet::new();
             let mut summaries = Vec::new();
-            let mut order: BTreeMap<(usize, bool), &str> = BTreeMap::new();
+            let mut order: BTreeMap<(usize, bool, bool), &str> = BTreeMap::new();
             for output in outputs {
                 let said = read(output)?;
                 let alert = alert(&said)?;
                 if output.is_row {
                     let time = said.activity_time.unwrap_or_default();
-                    let previous = order.insert((alert, output.is_upsert), time);
+                    let row = self.row(&said, output)?;
+                    let is_again = output.is_upsert && due.again.contains(&(alert, row.activity));
+                    let previous = order.insert((alert, output.is_upsert, is_again), time);
                     Failure::unless(previous.is_none_or(|previous| previous <= time), "prompt", || {
                         format!("rows are not in the order of time: {}", output.value)
                     })?;
-                    let row = self.row(&said, output)?;
                     Failure::unless(rows.insert(row), "stable", || format!("said twice at once: {}", output.value))?;
                 } else {
                     summaries.push(said);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::Failure;
 use crate::cluster::Stormy;
 use crate::joining::Delivered;
+use crate::world::Settings;
 
 /// Re-emissions are the same bytes under the same id and seq: whatever crashed, what was said is what a run without crashes says, in the
 /// same order unless it was sent in another.
@@ -25,12 +26,13 @@ pub(crate) fn check_stable(stormy: &Stormy, calm: &[Delivered]) -> Result<(), Fa
     })
 }
 
-/// Without a crash no id comes while it is there, or goes while it is not.
-pub(crate) fn check_alternation(calm: &[Delivered]) -> Result<(), Failure> {
+/// Without a crash no id comes while it is there, unless with a newer version where that is asked for, or goes while it
+/// is not.
+pub(crate) fn check_alternation(calm: &[Delivered], settings: &Settings) -> Result<(), Failure> {
     let mut live = BTreeSet::new();
     for output in calm.iter().filter(|output| output.is_row) {
         let changed = match output.is_upsert {
-            true => live.insert(&output.id),
+            true => live.insert(&output.id) || (settings.rows_again && output.value.contains("\"reason\":\"alert_updated\"")),
             false => live.remove(&output.id),
         };
         Failure::unless(changed, "stable", || {

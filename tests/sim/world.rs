@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use alerttrail::join::AlertUpdates;
 use alerttrail::time::{Bounds, EventTime, Widening};
 
 use crate::inputs;
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) before: Duration,
     pub(crate) after: Duration,
     pub(crate) unmatched: bool,
+    /// Whether a newer version of an answered alert sends the rows that stay again.
+    pub(crate) rows_again: bool,
     /// Partitions of the log.
     pub(crate) partitions: u32,
     /// The source partitions: every partition of every topic.
@@ -155,7 +158,7 @@ impl Settings {
             6 => Some(least.max(Duration::from_millis(2 * HOUR))),
             _ => Some(least.max(Duration::from_millis(2 * DAY))),
         };
-        Self {
+        let mut settings = Self {
             retention,
             out_of_orderness,
             idle_timeout: millis(rng, &[SECOND, 10 * SECOND, MINUTE]),
@@ -165,12 +168,16 @@ impl Settings {
             before,
             after,
             unmatched: rng.percent(50),
+            rows_again: false,
             partitions: u32::try_from(rng.between(1, 4)).unwrap(),
             sources: sources(rng, quiet),
             routers: rng.below(3) + 1,
             ends: rng.percent(15),
             pace: Pace { gap, quiet, window },
-        }
+        };
+        // Drawn last: the rest of a seed's world stays what it was.
+        settings.rows_again = rng.percent(40);
+        settings
     }
 
     /// The window of a version as `from <= time < to`.
@@ -180,6 +187,13 @@ impl Settings {
         match self.inclusive {
             true => (from, to + 1),
             false => (from + 1, to),
+        }
+    }
+
+    pub(crate) fn alert_updates(&self) -> AlertUpdates {
+        match self.rows_again {
+            true => AlertUpdates::Rows,
+            false => AlertUpdates::Summary,
         }
     }
 

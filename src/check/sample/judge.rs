@@ -1,8 +1,8 @@
 //! What a sample says about the settings.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
+use super::super::hints::{Kind, Places};
 use super::super::{Findings, Level, percent};
 use super::{OfTopic, Place, Sample};
 use crate::time::Bounds;
@@ -125,7 +125,7 @@ impl Sample<'_> {
                 ),
             );
         }
-        let hottest = self.keys.values().copied().max().unwrap_or(0);
+        let hottest = self.keys.values().map(Vec::len).max().unwrap_or(0) as u64;
         if self.keyed >= ENOUGH && hottest * 2 > self.keyed && distinct > 1 {
             add(
                 Level::Note,
@@ -142,7 +142,7 @@ impl Sample<'_> {
             return;
         }
         let with_key = self.alert_keys.len() as u64;
-        let found = self.alert_keys.iter().filter(|key| self.keys.contains_key(*key)).count() as u64;
+        let found = self.found();
         add(
             Level::Ok,
             format!(
@@ -167,22 +167,40 @@ impl Sample<'_> {
                 ),
             );
         }
-        let folded: HashSet<String> = self.keys.keys().map(|key| lower(key)).collect();
-        let by_case = |key: &&Vec<u8>| !self.keys.contains_key(*key) && folded.contains(&lower(key));
-        let by_case = self.alert_keys.iter().filter(by_case).count() as u64;
-        if by_case > 0 {
+        if let Some(places) = self.places().filter(|places| {
+            // The ends of two topics cover different times: a few that meet are no proof.
+            places.alerts >= ENOUGH && places.met >= ENOUGH.min(places.alerts / 10)
+        }) {
             add(
                 Level::Warning,
                 format!(
-                    "{by_case} alert versions have a correlation id that activities spell in another case; correlation.ignore_case = true takes them for the same"
+                    "with correlation.activity_key = [{}] and alert_key = [{}], activities of the sample would have the same id for {} of the alert versions, with the settings as they are for {}",
+                    places.activity_key,
+                    places.alert_key,
+                    percent(places.met, places.alerts),
+                    percent(found, places.alerts)
                 ),
             );
         }
-        self.judge_places(found, add);
+        let tally = self.tally();
+        // That a sample does not bring keys together may be the sample's fault.
+        for hint in tally
+            .hints(self.config, None)
+            .into_iter()
+            .filter(|hint| hint.kind != Kind::Keys)
+        {
+            let level = match hint.kind == Kind::Doubt || tally.is_most(&hint) {
+                true => Level::Warning,
+                false => Level::Note,
+            };
+            add(level, hint.text);
+        }
     }
 
-    /// Whether other places would bring more alerts together with activities.
-    fn judge_places(&self, found: u64, add: &mut dyn FnMut(Level, String)) {
+    /// The places that would bring the most alerts together with activities, where these are more than twice as many as
+    /// the configured ones do.
+    pub fn places(&self) -> Option<Places> {
+        let found = self.found();
         let pairs = self
             .activity_places
             .iter()
@@ -191,21 +209,20 @@ impl Sample<'_> {
             let met = alert.values.iter().filter(|(value, _)| activity.values.contains_key(*value));
             met.map(|(_, count)| count).sum()
         };
-        let best = pairs.max_by_key(|(activity, alert)| matched((activity, alert)));
-        let Some((activity, alert)) = best else { return };
-        let most = matched((activity, alert));
-        if self.alerts >= ENOUGH && most >= ENOUGH.min(self.alerts / 10) && most > 2 * found {
-            add(
-                Level::Warning,
-                format!(
-                    "with correlation.activity_key = [\"{}\"] and alert_key = [\"{}\"], activities of the sample would have the same id for {} of the alert versions, with the settings as they are for {}",
-                    activity.name,
-                    alert.name,
-                    percent(most, self.alerts),
-                    percent(found, self.alerts)
-                ),
-            );
-        }
+        let most = pairs.clone().map(matched).max()?;
+        // Of several as good the first: what is configured comes before what is only known.
+        let (activity, alert) = pairs.into_iter().find(|pair| matched(*pair) == most)?;
+        (most > 2 * found).then(|| Places {
+            activity_key: activity.entry.clone(),
+            alert_key: alert.entry.clone(),
+            met: most,
+            alerts: self.alerts,
+        })
+    }
+
+    /// Alert versions whose key an activity of the sample has.
+    fn found(&self) -> u64 {
+        self.alert_keys.iter().filter(|key| self.keys.contains_key(*key)).count() as u64
     }
 
     fn judge_times(&self, add: &mut dyn FnMut(Level, String)) {
@@ -235,10 +252,6 @@ impl Sample<'_> {
             );
         }
     }
-}
-
-fn lower(key: &[u8]) -> String {
-    String::from_utf8_lossy(key).to_lowercase()
 }
 
 /// That so many alert versions have an empty window that the settings cannot be meant: alerts like that are valid, but when there are many,

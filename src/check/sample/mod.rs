@@ -2,14 +2,16 @@
 
 mod judge;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 pub use judge::many_empty_windows;
 
-use crate::config::Config;
+use super::hints::{self, Forms, Tally};
+use crate::config::{self, Config};
 use crate::decode::{Decoded, Decoder, KeyPath, Path, Settings};
-use crate::time::EventTime;
+use crate::record::{AlertId, Key, Version};
+use crate::time::{EventTime, Window};
 
 /// Where the public records of tenants hold an id that an alert may be found by, besides what is configured.
 const ACTIVITY_PLACES: [&[&str]; 4] = [
@@ -18,19 +20,31 @@ const ACTIVITY_PLACES: [&[&str]; 4] = [
     &["RawEventData", "Data", "dpid"],
     &["RawEventData", "AlertId"],
 ];
-/// The same of alerts.
-const ALERT_PLACES: [&[&str]; 3] = [&["AlertType"], &["VendorOriginalId"], &["SystemAlertId"]];
+/// The same of alerts, with what is taken off the beginning.
+const ALERT_PLACES: [(&[&str], Option<&str>); 5] = [
+    (&["AlertType"], None),
+    (&["VendorOriginalId"], None),
+    (&["VendorOriginalId"], Some("dl")),
+    (&["VendorOriginalId"], Some("fa")),
+    (&["SystemAlertId"], None),
+];
 
 /// A sample, and what is in it.
 pub struct Sample<'c> {
     config: &'c Config,
     decoder: Decoder,
+    /// Identifies activities, by their content and by their report ids.
+    identities: (Decoder, Option<Decoder>),
     activity_places: Vec<Place>,
     alert_places: Vec<Place>,
     topics: BTreeMap<String, OfTopic>,
     latest: HashMap<(String, i32), EventTime>,
-    keys: HashMap<Vec<u8>, u64>,
-    alert_keys: Vec<Vec<u8>>,
+    /// The times of activities by their keys.
+    keys: HashMap<Key, Vec<EventTime>>,
+    alert_keys: Vec<Key>,
+    /// The greatest version of each alert.
+    newest: BTreeMap<AlertId, (Version, Key, Window)>,
+    forms: Forms,
     keyed: u64,
     unkeyed: u64,
     alerts: u64,
@@ -41,6 +55,8 @@ pub struct Sample<'c> {
 
 /// A path that may lead to a correlation id.
 struct Place {
+    /// As `[correlation]` has it.
+    entry: String,
     name: String,
     decoder: Decoder,
     values: HashMap<Vec<u8>, u64>,
@@ -60,9 +76,10 @@ struct OfTopic {
 }
 
 impl Place {
-    fn new(settings: Settings, name: String) -> Self {
+    fn new(settings: Settings, key: &KeyPath) -> Self {
         Self {
-            name,
+            entry: config::key_entry(key),
+            name: key.path.keys().join("."),
             decoder: Decoder::new(settings).without_identities(),
             values: HashMap::new(),
         }
@@ -78,26 +95,27 @@ impl<'c> Sample<'c> {
     pub fn new(config: &'c Config) -> Self {
         let settings = &config.decode;
         let place = |key: KeyPath, activity: bool| {
-            let name = key.path.keys().join(".");
-            let keys = vec![key];
             let mut settings = settings.clone();
             match activity {
-                true => settings.activity_key = keys,
-                false => settings.alert_key = keys,
+                true => settings.activity_key = vec![key.clone()],
+                false => settings.alert_key = vec![key.clone()],
             }
-            Place::new(settings, name)
+            Place::new(settings, &key)
         };
-        let activity_places = places(&settings.activity_key, &ACTIVITY_PLACES);
+        let activity_places = places(&settings.activity_key, &ACTIVITY_PLACES.map(|keys| (keys, None)));
         let alert_places = places(&settings.alert_key, &ALERT_PLACES);
         Self {
             config,
             decoder: Decoder::new(settings.clone()).without_identities(),
+            identities: (Decoder::new(settings.clone()), hints::by_report(settings)),
             activity_places: activity_places.into_iter().map(|key| place(key, true)).collect(),
             alert_places: alert_places.into_iter().map(|key| place(key, false)).collect(),
             topics: BTreeMap::new(),
             latest: HashMap::new(),
             keys: HashMap::new(),
             alert_keys: Vec::new(),
+            newest: BTreeMap::new(),
+            forms: Forms::default(),
             keyed: 0,
             unkeyed: 0,
             alerts: 0,
@@ -113,43 +131,72 @@ impl<'c> Sample<'c> {
         of_topic.messages += 1;
         of_topic.largest = of_topic.largest.max(value.map_or(0, <[u8]>::len));
         let mut times = Vec::new();
-        let (keys, alert_keys) = (&mut self.keys, &mut self.alert_keys);
-        let (keyed, unkeyed, alerts, empty) = (&mut self.keyed, &mut self.unkeyed, &mut self.alerts, &mut self.empty_windows);
+        let (mut keyed, mut alerts, mut unkeyed) = (Vec::new(), Vec::new(), 0);
         self.decoder.decode(value, &mut |item| match item.what {
             Decoded::Activity(activity) => {
                 of_topic.activities += 1;
-                *keyed += 1;
                 times.push(activity.time);
-                *keys.entry(activity.key.correlation_id.as_bytes().to_vec()).or_default() += 1;
+                keyed.push(activity);
             }
             Decoded::Unkeyed { time } => {
                 of_topic.activities += 1;
-                *unkeyed += 1;
+                unkeyed += 1;
                 times.extend(time);
             }
             Decoded::Unreadable { time } => {
                 of_topic.activities += 1;
                 of_topic.unreadable += 1;
-                *unkeyed += 1;
+                unkeyed += 1;
                 times.extend(time);
             }
             Decoded::Ignored => of_topic.ignored += 1,
             Decoded::Alert(alert) => {
                 of_topic.alerts += 1;
-                *alerts += 1;
-                *empty += u64::from(alert.window.is_empty());
-                if !alert.key.correlation_id.is_empty() {
-                    alert_keys.push(alert.key.correlation_id.as_bytes().to_vec());
-                }
+                alerts.push((alert.id, alert.version, alert.key, alert.window));
             }
             Decoded::OtherTable(table) => *of_topic.others.entry(table.into_owned()).or_default() += 1,
             Decoded::Tombstone => of_topic.tombstones += 1,
             Decoded::Rejected(reject) => *of_topic.rejected.entry(reject.reason.as_str()).or_default() += 1,
         });
+        self.keyed += keyed.len() as u64;
+        self.unkeyed += unkeyed;
+        for activity in keyed {
+            let (by_content, by_report) = &mut self.identities;
+            let by_content = by_content.identity(&activity.key, &activity.row);
+            let by_report = by_report
+                .as_mut()
+                .and_then(|decoder| decoder.identity(&activity.key, &activity.row));
+            if let (Some(by_report), Some(by_content)) = (by_report, by_content) {
+                self.forms.note(by_report, by_content);
+            }
+            self.keys.entry(activity.key).or_default().push(activity.time);
+        }
+        let has_activities = !times.is_empty() || unkeyed > 0;
         for time in times {
             self.time(topic, partition, time);
         }
-        for place in &mut self.activity_places {
+        let has_alerts = !alerts.is_empty();
+        for (id, version, key, window) in alerts {
+            self.alert(id, version, key, window);
+        }
+        self.look_elsewhere(value, has_activities, has_alerts);
+    }
+
+    fn alert(&mut self, id: AlertId, version: Version, key: Key, window: Window) {
+        self.alerts += 1;
+        self.empty_windows += u64::from(window.is_empty());
+        if !key.correlation_id.is_empty() {
+            self.alert_keys.push(key.clone());
+        }
+        let newest = self.newest.entry(id).or_insert_with(|| (version, key.clone(), window));
+        if newest.0 < version {
+            *newest = (version, key, window);
+        }
+    }
+
+    /// Reads the keys at the other places.
+    fn look_elsewhere(&mut self, value: Option<&[u8]>, has_activities: bool, has_alerts: bool) {
+        for place in self.activity_places.iter_mut().filter(|_| has_activities) {
             let values = &mut place.values;
             place.decoder.decode(value, &mut |item| {
                 if let Decoded::Activity(activity) = item.what {
@@ -157,7 +204,7 @@ impl<'c> Sample<'c> {
                 }
             });
         }
-        for place in &mut self.alert_places {
+        for place in self.alert_places.iter_mut().filter(|_| has_alerts) {
             let values = &mut place.values;
             place.decoder.decode(value, &mut |item| match item.what {
                 Decoded::Alert(alert) if !alert.key.correlation_id.is_empty() => {
@@ -166,6 +213,42 @@ impl<'c> Sample<'c> {
                 _ => {}
             });
         }
+    }
+
+    /// How the alerts of the sample met its activities.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::new(self.config.decode.widening);
+        tally.activities(self.keyed + self.unkeyed, self.keyed);
+        tally.two_forms(self.forms.two());
+        let mut windows: BTreeMap<&Key, Vec<Window>> = BTreeMap::new();
+        let mut strangers: Vec<&Key> = Vec::new();
+        for (_, key, window) in self.newest.values() {
+            tally.alert(key.correlation_id.as_bytes());
+            match self.keys.contains_key(key) {
+                true => windows.entry(key).or_default().push(*window),
+                false if key.correlation_id.is_empty() => {}
+                false => strangers.push(key),
+            }
+        }
+        let times = |key: &Key| {
+            let mut times = self.keys.get(key).cloned().unwrap_or_default();
+            times.sort_unstable();
+            times
+        };
+        let met: Vec<(Vec<Window>, Vec<EventTime>)> = windows.into_iter().map(|(key, windows)| (windows, times(key))).collect();
+        for (windows, times) in &met {
+            tally.meet(windows, times, |time| *time);
+        }
+        tally.strangers(strangers.len() as u64);
+        if tally.is_poor() {
+            for (windows, times) in &met {
+                tally.look(windows, times, |time| *time);
+            }
+            let known: HashSet<_> = self.keys.keys().map(hints::folded).collect();
+            let in_other_case = strangers.iter().filter(|key| known.contains(&hints::folded(key)));
+            tally.other_case(in_other_case.count() as u64);
+        }
+        tally
     }
 
     fn time(&mut self, topic: &str, partition: i32, time: EventTime) {
@@ -179,12 +262,15 @@ impl<'c> Sample<'c> {
 }
 
 /// What is configured, and the other known places.
-fn places(configured: &[KeyPath], known: &[&[&str]]) -> Vec<KeyPath> {
+fn places(configured: &[KeyPath], known: &[(&[&str], Option<&str>)]) -> Vec<KeyPath> {
     let mut places = configured.to_vec();
-    for keys in known {
-        let path = Path::new(keys.iter().copied());
-        if !places.iter().any(|place| place.path == path) {
-            places.push(KeyPath::from(path));
+    for (keys, prefix) in known {
+        let key = KeyPath {
+            path: Path::new(keys.iter().copied()),
+            strip_prefix: prefix.map(str::to_owned),
+        };
+        if !places.contains(&key) {
+            places.push(key);
         }
     }
     places

@@ -34,8 +34,8 @@ fn has(found: &[(Level, String)], level: Level, part: &str) {
 #[test]
 fn records_are_counted_by_what_they_are() {
     let messages = [
-        activity("p", "q", "10:00:00"),
-        activity("", "q", "10:00:01"),
+        activity("p", "q", "10:00:01"),
+        activity("", "q", "10:00:02"),
         alert("A", "p", "11:00:00"),
         r#"{"category":"AdvancedHunting-EmailEvents","time":"x","properties":{}}"#.to_owned(),
         "{broken".to_owned(),
@@ -75,7 +75,7 @@ fn a_topic_of_other_tables_is_said() {
 #[test]
 fn keys_at_another_place_are_found() {
     let mut messages: Vec<String> = (0..30)
-        .map(|number| activity("", &format!("p{number}"), "10:00:00"))
+        .map(|number| activity("", &format!("p{number}"), "10:10:00"))
         .collect();
     messages.extend((0..30).map(|number| alert(&format!("A{number}"), &format!("p{number}"), "11:00:00")));
     let found = said(&config(""), &messages);
@@ -95,7 +95,7 @@ fn keys_at_another_place_are_found() {
 
 #[test]
 fn another_case_is_found() {
-    let messages = [activity("ab-cd", "", "10:00:00"), alert("A", "AB-CD", "11:00:00")];
+    let messages = [activity("ab-cd", "", "10:10:00"), alert("A", "AB-CD", "11:00:00")];
     has(
         &said(&config(""), &messages),
         Level::Warning,
@@ -147,5 +147,47 @@ fn disorder_is_held_against_what_is_waited_for() {
         &said(&patient, &messages),
         Level::Ok,
         "activities are at most 6m behind the latest of their partition; watermark.out_of_orderness is 6m",
+    );
+}
+
+#[test]
+fn what_lies_just_outside_of_windows_is_found() {
+    let near: Vec<String> = (0..4)
+        .flat_map(|number| {
+            let key = format!("p{number}");
+            [activity(&key, "", "11:02:00"), alert(&format!("A{number}"), &key, "11:00:00")]
+        })
+        .collect();
+    let text = "4 of 4 alerts have activities with the same key just after the end of the window and none inside";
+    has(&said(&config(""), &near), Level::Warning, text);
+    let wide = config("correlation.after = \"5m\"");
+    assert!(said(&wide, &near).iter().all(|(level, _)| *level == Level::Ok));
+    // A few among many are worth a note.
+    let mut many = near[..2].to_vec();
+    for number in 0..3 {
+        many.push(alert(&format!("B{number}"), "other", "11:00:00"));
+    }
+    let one = "1 of 4 alerts has activities with the same key just after the end of the window";
+    has(&said(&config(""), &many), Level::Note, one);
+}
+
+/// An older version of an alert is not held against the settings.
+#[test]
+fn the_newest_version_of_an_alert_counts() {
+    let newer = alert("A", "p", "11:05:00").replace("12:00:00Z", "13:00:00Z");
+    let messages = [newer, activity("p", "", "11:02:00"), alert("A", "p", "11:00:00")];
+    assert!(said(&config(""), &messages).iter().all(|(level, _)| *level == Level::Ok));
+}
+
+#[test]
+fn activities_in_two_forms_and_words_for_nothing_are_warned_of() {
+    let streamed = activity("none", "q", "10:10:00").replacen('{', "{\"ReportId\":\"r\",", 1);
+    let exported = streamed.replacen('{', "{\"DeviceType\":null,", 1);
+    let found = said(&config(""), &[streamed, exported, alert("A", "none", "11:00:00")]);
+    has(&found, Level::Warning, "1 activity came in two forms");
+    has(
+        &found,
+        Level::Warning,
+        "1 of 1 alert has a word for no value as key (\"none\")",
     );
 }

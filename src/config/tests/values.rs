@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Delivery, Format, LostOffsets, Start, Unmatched};
+use crate::config::{AlertUpdates, Delivery, Format, LostOffsets, Start, Unmatched};
 use crate::decode::Identity;
 use crate::time::{Bounds, WallTime};
 
@@ -97,13 +97,14 @@ fn words_are_those_that_there_are() {
     let config = config(
         "input = { on_lost_offsets = \"continue\", identity = \"report_id\", start = \"latest\" }
         correlation.bounds = \"inclusive\"
-        output = { unmatched = \"emit\", format = \"kql\", delivery = \"exactly_once\" }",
+        output = { unmatched = \"emit\", alert_updates = \"rows\", format = \"kql\", delivery = \"exactly_once\" }",
     );
     assert_eq!(config.input.on_lost_offsets, LostOffsets::Continue);
     assert_eq!(config.input.start, Start::Latest);
     assert_eq!(config.decode.identity, Identity::ReportId);
     assert_eq!(config.decode.widening.bounds, Bounds::Inclusive);
     assert_eq!(config.output.unmatched, Unmatched::Emit);
+    assert_eq!(config.output.alert_updates, AlertUpdates::Rows);
     assert_eq!(config.output.format, Format::Kql);
     assert_eq!(config.output.delivery, Delivery::ExactlyOnce);
     assert_eq!(

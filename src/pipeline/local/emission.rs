@@ -6,7 +6,7 @@ use super::ordered::{AHEAD, Next, Ordered, Reuse, ordered};
 use super::rows::{Rows, Spot};
 use super::{Error, Output, Stream};
 use crate::emit::{Emitted, Emitter, Kind};
-use crate::join::{self, Outbox, Row};
+use crate::join::{self, Outbox, Row, Summary};
 
 /// Bytes of rows that one piece of work holds, unless one record has more.
 const PIECE: usize = 1 << 20;
@@ -125,7 +125,11 @@ fn size(output: &join::Output) -> usize {
         join::Output::Row(row) => row.rows.as_ref().map_or(0, |(alert, spot)| {
             alert.len() + Spot::from_bytes(spot).map_or(0, Spot::length)
         }),
-        join::Output::Summary(summary) => summary.row.as_ref().map_or(0, |alert| alert.len()),
+        join::Output::Summary(summary) => {
+            let lengths = summary.related.iter().filter_map(|related| Spot::from_bytes(&related.row));
+            let related: usize = lengths.map(Spot::length).sum();
+            related + summary.row.as_ref().map_or(0, |alert| alert.len())
+        }
     }
 }
 
@@ -140,7 +144,7 @@ fn write(piece: Piece, emitter: &Emitter, rows: &Rows, room: &mut Room) -> Resul
     for (seq, output) in piece.outputs {
         let output = match output {
             join::Output::Row(row) => join::Output::Row(with_row(row, rows, &mut room.row)?),
-            summary @ join::Output::Summary(_) => summary,
+            join::Output::Summary(summary) => join::Output::Summary(with_related(summary, rows)?),
         };
         // There is no limit in a file: nothing is too large.
         if let Emitted::Record(headers) | Emitted::TooLarge(headers) = emitter.emit(&output, seq, &mut room.value) {
@@ -161,13 +165,27 @@ fn write(piece: Piece, emitter: &Emitter, rows: &Rows, room: &mut Room) -> Resul
     Ok(lines)
 }
 
+/// The summary with the rows of the activities it lists in the place of the spots where those stand.
+fn with_related(mut summary: Summary, rows: &Rows) -> Result<Summary, Error> {
+    for related in &mut summary.related {
+        let mut bytes = Vec::new();
+        rows.read(spot(&related.row)?, &mut bytes)?;
+        related.row = bytes.into_boxed_slice();
+    }
+    Ok(summary)
+}
+
 /// The pair with the activity's row in the place of the spot where that stands.
 fn with_row(mut row: Row, rows: &Rows, room: &mut Vec<u8>) -> Result<Row, Error> {
     if let Some((_, activity)) = &mut row.rows {
-        let spot = Spot::from_bytes(activity).ok_or(crate::store::Error::Damaged { what: "place of a row" })?;
         let mut bytes = std::mem::take(room);
-        rows.read(spot, &mut bytes)?;
+        rows.read(spot(activity)?, &mut bytes)?;
         *activity = bytes.into_boxed_slice();
     }
     Ok(row)
+}
+
+fn spot(stored: &[u8]) -> Result<Spot, Error> {
+    let damaged = crate::store::Error::Damaged { what: "place of a row" };
+    Ok(Spot::from_bytes(stored).ok_or(damaged)?)
 }

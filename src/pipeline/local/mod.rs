@@ -22,16 +22,17 @@ use std::time::Duration;
 pub use ordered::{Next, Ordered, ordered};
 pub use scan::{Part, Scanner};
 
+use crate::check::hints::{self, Forms, Tally};
 use crate::decode::{Decoder, Settings};
 use crate::emit::Emitter;
 use crate::join::{self, Joiner, Limit, Outbox};
 use crate::log::LogRecord;
-use crate::record::Activity;
+use crate::record::{Activity, ActivityId};
 use crate::shutdown::Shutdown;
 use crate::store::{self, Base, Txn};
 use crate::time::WallTime;
 use emission::Emission;
-use pending::{Pending, Wanted};
+use pending::{Company, Pending, Wanted};
 use rows::{Keeper, Rows};
 use scan::{Row, Seen};
 
@@ -109,6 +110,12 @@ pub struct Totals {
     pub second_tenant: u64,
     /// Pairs.
     pub pairs: u64,
+    /// Alerts.
+    pub answered: u64,
+    /// Alerts with activities.
+    pub matched: u64,
+    /// How alerts met activities; `None` where there were too many activities to hold.
+    pub tally: Option<Tally>,
 }
 
 /// How a local run works.
@@ -137,6 +144,7 @@ pub struct Local<B, O> {
     /// Whether some activities are in the base already, so that any further one may be one of them.
     handed_over: bool,
     first_tenant: Option<String>,
+    forms: Forms,
     totals: Totals,
 }
 
@@ -159,6 +167,7 @@ impl<B: Base, O: Output> Local<B, O> {
             pending: Pending::default(),
             handed_over: false,
             first_tenant: None,
+            forms: Forms::default(),
             totals: Totals::default(),
         })
     }
@@ -214,10 +223,17 @@ impl<B: Base, O: Output> Local<B, O> {
         let pending = std::mem::take(&mut self.pending);
         let wanted = match self.handed_over {
             true => pending.all(),
-            false => pending.choose(|each| Joiner::open_windows(&self.base, each))?,
+            false => {
+                let tally = self.totals.tally.insert(Tally::new(self.settings.widening));
+                pending.choose(tally, |each| Joiner::open_windows(&self.base, each))?
+            }
         };
         if self.join(wanted, shutdown)?.is_none() {
             return Ok(None);
+        }
+        if let Some(tally) = &mut self.totals.tally {
+            tally.activities(self.totals.activities + self.totals.timeless, self.totals.keyed);
+            tally.two_forms(self.forms.two());
         }
         let mut outbox = Outbox::new(Limit::default());
         let mut begun = false;
@@ -242,6 +258,7 @@ impl<B: Base, O: Output> Local<B, O> {
         self.totals.duplicates = counts.duplicate_activities;
         self.totals.empty_windows = counts.empty_windows;
         self.totals.pairs = counts.upserts - counts.deletes;
+        (self.totals.answered, self.totals.matched) = (counts.closed, counts.matched);
         Ok(Some((self.totals, self.output)))
     }
 
@@ -256,7 +273,7 @@ impl<B: Base, O: Output> Local<B, O> {
         };
         let mut identified = ordered("identify", self.means.threads, pieces, || {
             let mut identifier = Identifier::new(&self.settings, &self.keeper.rows);
-            move |piece: Vec<Wanted>| -> Result<Vec<Activity<'static>>, Error> {
+            move |piece: Vec<Wanted>| -> Result<Vec<Identified>, Error> {
                 piece.into_iter().map(|wanted| identifier.identify(&wanted)).collect()
             }
         });
@@ -265,7 +282,17 @@ impl<B: Base, O: Output> Local<B, O> {
                 return Ok(None);
             }
             match identified.next_within(PATIENCE) {
-                Next::Result(activities) => self.apply(activities?.into_iter().map(LogRecord::Activity))?,
+                Next::Result(identified) => {
+                    let forms = &mut self.forms;
+                    let activities = identified?.into_iter().map(|Identified { activity, by_report }| {
+                        if let Some(by_report) = by_report {
+                            forms.note(by_report, activity.id);
+                        }
+                        LogRecord::Activity(activity)
+                    });
+                    let activities: Vec<LogRecord<'static>> = activities.collect();
+                    self.apply(activities.into_iter())?;
+                }
                 Next::Pending => {}
                 Next::End => return Ok(Some(())),
                 Next::Broken => return Err(Error::Thread),
@@ -308,9 +335,17 @@ impl<B: Base, O: Output> Local<B, O> {
     }
 }
 
+/// An activity whose identity is known.
+struct Identified {
+    activity: Activity<'static>,
+    /// The identity that its report id gives, where others have its key and time.
+    by_report: Option<ActivityId>,
+}
+
 /// Finds out who an activity is.
 struct Identifier {
     decoder: Decoder,
+    by_report: Option<Decoder>,
     rows: Arc<Rows>,
     row: Vec<u8>,
 }
@@ -319,20 +354,28 @@ impl Identifier {
     fn new(settings: &Settings, rows: &Arc<Rows>) -> Self {
         Self {
             decoder: Decoder::new(settings.clone()),
+            by_report: hints::by_report(settings),
             rows: rows.clone(),
             row: Vec::new(),
         }
     }
 
     /// The activity, with the place of its row for a row.
-    fn identify(&mut self, wanted: &Wanted) -> Result<Activity<'static>, Error> {
+    fn identify(&mut self, wanted: &Wanted) -> Result<Identified, Error> {
         self.rows.read(wanted.spot, &mut self.row)?;
         let id = self.decoder.identity(&wanted.key, &self.row);
-        Ok(Activity {
-            key: (*wanted.key).clone(),
-            time: wanted.time,
-            id: id.ok_or(store::Error::Damaged { what: "row" })?,
-            row: wanted.spot.to_bytes().into(),
+        let by_report = match (&mut self.by_report, wanted.company) {
+            (Some(decoder), Company::Several) => decoder.identity(&wanted.key, &self.row),
+            _ => None,
+        };
+        Ok(Identified {
+            activity: Activity {
+                key: (*wanted.key).clone(),
+                time: wanted.time,
+                id: id.ok_or(store::Error::Damaged { what: "row" })?,
+                row: wanted.spot.to_bytes().into(),
+            },
+            by_report,
         })
     }
 }

@@ -61,6 +61,31 @@ fn cli_correlate_writes_the_form_it_is_asked_for() {
     assert_eq!(rows(&["--format", "ecs"])["event"]["kind"], "event");
 }
 
+/// A finding says of what kind each of its events is, and covers them; the window of the alert is in the native record.
+#[test]
+fn cli_correlate_writes_findings_that_list_their_events() {
+    let named = activity("b", "10:40:00").replacen('{', "{\"ActionType\":\"FileDownloaded\",", 1);
+    let program = Program::with(&[("in.jsonl", &(activity("a", "10:30:00") + &named + &alert("A")))]);
+    program.write("in.zst", &zstd::encode_all(program.read("in.jsonl").as_bytes(), 0).unwrap());
+    for input in ["in.jsonl", "in.zst"] {
+        correlate(&program, &[input, "--format", "ocsf", "--summaries", "findings.jsonl"]).expect(0);
+        let finding: serde_json::Value = serde_json::from_str(&program.read("findings.jsonl")).unwrap();
+        let events = finding["finding_info"]["related_events"].as_array().unwrap();
+        let kinds: Vec<_> = events
+            .iter()
+            .map(|event| (event["type_uid"].as_u64().unwrap(), event["type_name"].as_str().unwrap()))
+            .collect();
+        assert_eq!(kinds, [(600_300, "API Activity: Unknown"), (600_399, "API Activity: Other")]);
+        assert!(events.iter().all(|event| event.get("type").is_none()));
+        let times = ["start_time", "end_time"].map(|name| finding[name].as_i64().unwrap());
+        assert_eq!(times, [1_772_361_000_000, 1_772_361_600_000]);
+        assert_eq!(
+            finding["unmapped"]["alerttrail"]["window"]["start"],
+            "2026-03-01T10:00:00.0000000Z"
+        );
+    }
+}
+
 #[test]
 fn cli_correlate_gives_exactly_these_bytes() {
     let program = Program::with(&[("in.jsonl", &(activity("a", "10:30:00") + &alert("A")))]);

@@ -5,6 +5,7 @@
 mod correlate;
 mod files;
 mod generate;
+mod hints;
 #[cfg(feature = "kafka")]
 mod replay;
 mod verify;

@@ -11,6 +11,7 @@ use alerttrail::log::LogRecord;
 use alerttrail::route::{Arrival, Routed, Router, Settings};
 use alerttrail::store::{Base as _, Memory, Txn};
 use alerttrail::time::{WallTime, Widening};
+use serde_json::Value;
 
 use super::{FORMATS, Judge, emit};
 
@@ -104,7 +105,7 @@ fn generated_traffic_is_valid_in_every_format() {
 #[test]
 fn a_finding_lists_its_first_activities_by_the_ids_of_their_rows() {
     let emitter = emitter();
-    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut rows: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut longer = 0;
     for (seq, output) in outputs() {
         let record = emit(&emitter, Format::Ocsf, &output, seq).unwrap().value;
@@ -114,15 +115,24 @@ fn a_finding_lists_its_first_activities_by_the_ids_of_their_rows() {
             .to_owned();
         let rows = rows.entry(alert).or_default();
         let Output::Summary(_) = output else {
-            rows.push(record["metadata"]["uid"].as_str().unwrap().to_owned());
+            rows.push(serde_json::json!({
+                "uid": record["metadata"]["uid"],
+                "type_uid": record["type_uid"],
+                "type_name": record["type_name"],
+                "created_time": record["time"],
+            }));
             continue;
         };
         let info = &record["finding_info"];
-        let listed = info["related_events"].as_array().into_iter().flatten();
-        let listed: Vec<&str> = listed.map(|event| event["uid"].as_str().unwrap()).collect();
-        let first: Vec<&str> = rows.iter().take(LISTED).map(String::as_str).collect();
+        let listed: Vec<&Value> = info["related_events"].as_array().into_iter().flatten().collect();
+        let first: Vec<&Value> = rows.iter().take(LISTED).collect();
         assert_eq!(listed, first);
         assert_eq!(info["related_events_count"], rows.len());
+        // The finding covers its events; the alert's window is in the native record.
+        let time = |row: Option<&Value>| row.map(|row| row["created_time"].clone());
+        assert_eq!(record.get("start_time"), time(rows.first()).as_ref());
+        assert_eq!(record.get("end_time"), time(rows.last()).as_ref());
+        assert!(record["unmapped"]["alerttrail"]["window"]["start"].is_string());
         longer += usize::from(rows.len() > LISTED);
     }
     assert!(longer > 3, "{longer} findings with more activities than are listed");

@@ -297,7 +297,10 @@ pub(super) fn router(config: &Config, partitions: u32, limit: Option<usize>) -> 
 
 /// Summaries list their activities whatever the format: it must make no difference to those that do not show them.
 fn joiner(base: &impl Base, config: &Config) -> Joiner {
-    Joiner::open(base, Some(config.state.retention)).unwrap().with_related(3)
+    Joiner::open(base, Some(config.state.retention))
+        .unwrap()
+        .with_related(3)
+        .with_alert_updates(config.output.alert_updates)
 }
 
 pub(super) fn emitter(config: &Config, scenario: &Scenario) -> Emitter {

@@ -1,0 +1,194 @@
+use super::*;
+use crate::config::Config;
+use crate::record::ActivityId;
+use crate::time::TICKS_PER_SECOND;
+
+fn at(seconds: i64) -> EventTime {
+    EventTime::from_ticks(1_000_000_000 * TICKS_PER_SECOND + seconds * TICKS_PER_SECOND)
+}
+
+fn config(text: &str) -> Config {
+    Config::of_text("test", text, std::iter::empty()).unwrap()
+}
+
+/// Of alerts of one key, by the seconds of their start and end, and of its activities.
+fn tally(config: &Config, alerts: &[(i64, i64)], activities: &[i64]) -> Tally {
+    let widening = config.decode.widening;
+    let mut tally = Tally::new(widening);
+    let windows: Vec<Window> = alerts
+        .iter()
+        .map(|(start, end)| Window::of_alert(at(*start), at(*end), widening))
+        .collect();
+    windows.iter().for_each(|_| tally.alert(b"k"));
+    tally.activities(activities.len() as u64, activities.len() as u64);
+    tally.meet(&windows, activities, |seconds| at(*seconds));
+    if tally.is_poor() {
+        tally.look(&windows, activities, |seconds| at(*seconds));
+    }
+    tally
+}
+
+fn texts(config: &Config, alerts: &[(i64, i64)], activities: &[i64]) -> Vec<String> {
+    let hints = tally(config, alerts, activities).hints(config, None);
+    hints.into_iter().map(|hint| hint.text).collect()
+}
+
+#[test]
+fn activities_just_outside_are_counted_with_the_value_that_takes_them_in() {
+    let config = config("");
+    let alerts = [(0, 60), (420, 480), (900, 960), (2_400, 2_460)];
+    assert_eq!(
+        texts(&config, &alerts, &[155, 600, 1_115, 2_630]),
+        [
+            "4 of 4 alerts have activities with the same key just after the end of the window and none inside: the median lies 2m outside, the \
+          furthest 2m 50s; correlation.after = \"5m\" gives 4 pairs in all"
+        ]
+    );
+    assert_eq!(
+        texts(&config, &[(7_200, 7_260)], &[4_000, 4_100]),
+        [
+            "1 of 1 alert has activities with the same key just before the start of the window and none inside: the median lies 51m 40s outside, \
+          the furthest 53m 20s; correlation.before = \"1h\" gives 2 pairs in all"
+        ]
+    );
+}
+
+/// The value that a hint names is tried: it gives as many pairs as it says.
+#[test]
+fn what_a_hint_names_takes_in_what_it_says() {
+    for (setting, alerts, activities) in [
+        ("after", vec![(0, 60), (500, 560)], vec![120, 130, 620, 860]),
+        ("before", vec![(1_000, 1_060), (9_000, 9_060)], vec![400, 940, 8_999]),
+        ("after", vec![(0, 60)], vec![361]),
+    ] {
+        let said = texts(&config(""), &alerts, &activities).remove(0);
+        let value = said.split('"').nth(1).unwrap();
+        let pairs: usize = said
+            .split("gives ")
+            .nth(1)
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        let set = config(&format!("correlation.{setting} = \"{value}\""));
+        let window = |(start, end): &(i64, i64)| Window::of_alert(at(*start), at(*end), set.decode.widening);
+        let found = alerts.iter().map(window);
+        let found: usize = found
+            .map(|window| activities.iter().filter(|time| window.contains(at(**time))).count())
+            .sum();
+        assert_eq!(found, pairs, "{said}");
+        assert!(said.contains(&format!("correlation.{setting} = ")), "{said}");
+        assert!(tally(&set, &alerts, &activities).hints(&set, None).is_empty(), "{said}");
+    }
+}
+
+#[test]
+fn a_margin_that_is_set_counts() {
+    let config = config("correlation.after = \"4m\"");
+    let said = texts(&config, &[(0, 60)], &[310]);
+    assert!(
+        said[0].contains("none inside: 10s outside; correlation.after = \"5m\" gives 1 pair"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn what_lies_further_away_than_a_day_is_no_hint() {
+    let config = config("");
+    assert!(texts(&config, &[(0, 60)], &[60 + 86_401]).is_empty());
+    assert_eq!(texts(&config, &[(0, 60)], &[60 + 86_400]).len(), 1);
+    // A window that ends before it begins has no outside.
+    assert!(texts(&config, &[(60, 0)], &[30, 70]).is_empty());
+}
+
+#[test]
+fn activities_at_the_bounds_are_told_apart() {
+    let exclusive = config("");
+    assert_eq!(
+        texts(&exclusive, &[(10, 10), (20, 30)], &[10, 30]),
+        [
+            "2 of 2 alerts have activities exactly at StartTime or EndTime and none between (the windows of 1 have no length): \
+             correlation.bounds = \"inclusive\" takes them in"
+        ]
+    );
+    let inclusive = config("correlation.bounds = \"inclusive\"");
+    assert!(texts(&inclusive, &[(10, 10), (20, 30)], &[10, 30]).is_empty());
+}
+
+#[test]
+fn keys_that_never_meet_come_first_where_they_weigh_most() {
+    let config = config("");
+    let mut tally = tally(&config, &[(0, 60)], &[90]);
+    for _ in 0..5 {
+        tally.alert(b"other");
+    }
+    tally.strangers(5);
+    tally.other_case(2);
+    let places = Places {
+        activity_key: "\"RawEventData.AlertId\"".into(),
+        alert_key: "\"VendorOriginalId\"".into(),
+        met: 4,
+        alerts: 7,
+    };
+    let hints = tally.hints(&config, Some(&places));
+    let texts: Vec<&str> = hints.iter().map(|hint| hint.text.as_str()).collect();
+    assert_eq!(
+        texts[0],
+        "5 of 6 alerts have a key at \"AlertType\" that no activity has at \"RawEventData.Data.cid\": with correlation.activity_key = \
+         [\"RawEventData.AlertId\"] and alert_key = [\"VendorOriginalId\"], 4 of 7 alert versions in a sample would have the key of an activity"
+    );
+    assert!(texts[1].starts_with("2 of 6 alerts have a key that activities spell in another case"));
+    assert!(texts[2].starts_with("1 of 6 alerts has activities with the same key just after"));
+    assert_eq!(texts.len(), 3);
+}
+
+#[test]
+fn where_most_alerts_have_activities_there_is_nothing_to_say() {
+    let config = config("");
+    let mut tally = tally(&config, &[(0, 60); 8], &[30]);
+    tally.alert(b"other");
+    tally.strangers(1);
+    assert!(!tally.is_poor() && tally.hints(&config, None).is_empty());
+}
+
+#[test]
+fn words_for_nothing_and_two_forms_are_always_said() {
+    let config = config("");
+    let mut tally = tally(&config, &[(0, 60); 8], &[30]);
+    tally.alert(b"None");
+    tally.alert(b"N/A");
+    tally.alert(b"Nonesuch");
+    tally.two_forms(3);
+    let hints = tally.hints(&config, None);
+    assert!(hints.iter().all(|hint| hint.kind == Kind::Doubt));
+    assert!(
+        hints[0]
+            .text
+            .starts_with("2 of 11 alerts have a word for no value as key (\"n/a\", \"none\")"),
+        "{hints:?}"
+    );
+    assert!(hints[1].text.starts_with("3 activities came in two forms"), "{hints:?}");
+}
+
+#[test]
+fn an_activity_in_two_forms_is_counted_once() {
+    let id = |number| ActivityId([number; 32]);
+    let mut forms = Forms::default();
+    for (by_report, by_content) in [(1, 10), (1, 10), (1, 11), (1, 12), (2, 20), (3, 3), (3, 3)] {
+        forms.note(id(by_report), id(by_content));
+    }
+    assert_eq!(forms.two(), 1);
+}
+
+#[test]
+fn of_many_activities_the_nearest_are_measured_and_all_are_counted() {
+    let config = config("");
+    let activities: Vec<i64> = (61..5_000).collect();
+    let said = texts(&config, &[(0, 60)], &activities);
+    assert!(
+        said[0].contains("the median lies 30s outside, the furthest 59s; correlation.after = \"1m\" gives 59 pairs in all"),
+        "{said:?}"
+    );
+}

@@ -1,0 +1,156 @@
+//! The sentences.
+
+use std::time::Duration;
+
+use super::{Hint, Kind, Places, Side, Tally};
+use crate::config::{self, Config};
+use crate::time::TICKS_PER_SECOND;
+
+impl Tally {
+    /// What stands out, the weightiest first. `places` are those that a sample shows, where one was taken.
+    pub fn hints(&self, config: &Config, places: Option<&Places>) -> Vec<Hint> {
+        let mut hints = Vec::new();
+        let mut add = |kind: Kind, alerts: u64, text: String| {
+            if self.shows(alerts) {
+                hints.push(Hint { kind, alerts, text });
+            }
+        };
+        add(Kind::Keys, self.keyless + self.strangers, self.apart(config, places));
+        add(
+            Kind::Reason,
+            self.other_case,
+            format!(
+                "{} a key that activities spell in another case: correlation.ignore_case = true takes the two for one",
+                self.have(self.other_case)
+            ),
+        );
+        add(Kind::Reason, self.at_bounds, self.at_bounds());
+        for (side, place, setting, margin) in [
+            (&self.after, "after the end", "after", self.widening.after),
+            (&self.before, "before the start", "before", self.widening.before),
+        ] {
+            if let Some(text) = self.near(side, place, setting, margin) {
+                add(Kind::Reason, side.alerts(), text);
+            }
+        }
+        hints.extend(self.doubts());
+        hints.sort_by_key(|hint| std::cmp::Reverse(hint.alerts));
+        hints
+    }
+
+    /// What is wrong however many pairs there are.
+    fn doubts(&self) -> Vec<Hint> {
+        let kind = Kind::Doubt;
+        let mut doubts = Vec::new();
+        let alerts = self.null_words.values().sum();
+        if alerts > 0 {
+            let words: Vec<String> = self.null_words.keys().map(|word| format!("\"{word}\"")).collect();
+            let text = format!(
+                "{} a word for no value as key ({}), which joins with every activity that has the same word; \
+                 correlation.alert_key and activity_key should lead to ids",
+                self.have(alerts),
+                words.join(", ")
+            );
+            doubts.push(Hint { kind, alerts, text });
+        }
+        if self.two_forms > 0 {
+            let text = format!(
+                "{} came in two forms, with one ReportId, key and time but other content (streamed and exported, say), and each counts as two: \
+                 input.identity = \"report_id\" takes the two for one",
+                count(self.two_forms, "activity")
+            );
+            doubts.push(Hint { kind, alerts: 0, text });
+        }
+        doubts
+    }
+
+    /// Keys that never meet.
+    fn apart(&self, config: &Config, places: Option<&Places>) -> String {
+        let at = |keys: &[crate::decode::KeyPath]| keys.iter().map(config::key_entry).collect::<Vec<_>>().join(" or ");
+        let (alert_key, activity_key) = (at(&config.decode.alert_key), at(&config.decode.activity_key));
+        let mut text = match (self.activities > 0 && self.keyed == 0, self.strangers) {
+            (true, _) => format!("none of {} has a key at {activity_key}", count(self.activities, "activity")),
+            (false, 0) => format!("{} no key at {alert_key}", self.have(self.keyless)),
+            (false, strangers) => {
+                let keyless = match self.keyless {
+                    0 => String::new(),
+                    keyless => format!(", and {keyless} have none"),
+                };
+                format!(
+                    "{} a key at {alert_key} that no activity has at {activity_key}{keyless}",
+                    self.have(strangers)
+                )
+            }
+        };
+        if let Some(places) = places {
+            text += &format!(
+                ": with correlation.activity_key = [{}] and alert_key = [{}], {} of {} in a sample would have the key of an activity",
+                places.activity_key,
+                places.alert_key,
+                places.met,
+                count(places.alerts, "alert version")
+            );
+        }
+        text
+    }
+
+    /// `1 of 4 alerts has`, `2 of 4 alerts have`.
+    fn have(&self, alerts: u64) -> String {
+        let verb = if alerts == 1 { "has" } else { "have" };
+        format!("{alerts} of {} {verb}", count(self.alerts, "alert"))
+    }
+
+    fn at_bounds(&self) -> String {
+        let lengthless = match self.lengthless {
+            0 => String::new(),
+            all if all == self.at_bounds => " (their windows have no length)".to_owned(),
+            some => format!(" (the windows of {some} have no length)"),
+        };
+        format!(
+            "{} activities exactly at StartTime or EndTime and none between{lengthless}: correlation.bounds = \"inclusive\" takes them in",
+            self.have(self.at_bounds)
+        )
+    }
+
+    fn near(&self, side: &Side, place: &str, setting: &str, margin: Duration) -> Option<String> {
+        let advice = side.advice(margin)?;
+        Some(format!(
+            "{} activities with the same key just {place} of the window and none inside: {}; correlation.{setting} = \"{}\" gives {} {}",
+            self.have(side.alerts()),
+            match advice.median == advice.most {
+                true => format!("{} outside", span(advice.most)),
+                false => format!(
+                    "the median lies {} outside, the furthest {}",
+                    span(advice.median),
+                    span(advice.most)
+                ),
+            },
+            advice.value,
+            count(advice.pairs, "pair"),
+            match advice.alerts == side.alerts() {
+                true => "in all".to_owned(),
+                false => format!("for {} of them", advice.alerts),
+            }
+        ))
+    }
+}
+
+/// `1 alert`, `2 alerts`, `3 activities`.
+fn count(number: u64, what: &str) -> String {
+    match (number, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {what}s"),
+    }
+}
+
+/// A number of ticks for people: whole seconds, unless it is short.
+fn span(ticks: i64) -> String {
+    let ticks = ticks.unsigned_abs();
+    let second = TICKS_PER_SECOND.unsigned_abs();
+    let span = match ticks >= 10 * second {
+        true => Duration::from_secs(ticks / second),
+        false => Duration::from_nanos(ticks * 100),
+    };
+    humantime::format_duration(span).to_string()
+}

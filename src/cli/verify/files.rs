@@ -24,7 +24,7 @@ pub(super) fn output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdo
             comparison.tell(value)?;
         }
         if let Some((number, Rest::TooLong(long))) = chunk.rest() {
-            let cause = format!("line {} is no row: {}", number + 1, long.sentence());
+            let cause = format!("line {} is not a row: {}", number + 1, long.sentence());
             return Err(file::Error::new(path, cause).into());
         }
     }
@@ -61,6 +61,6 @@ pub(super) fn input<B: Base>(
         }
     }
     bar.finish_and_clear();
-    tell_unfinished(&unfinished, "it was left out");
+    tell_unfinished(&unfinished, "the record was skipped");
     Ok(Some(Reach::default()))
 }

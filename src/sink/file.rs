@@ -235,7 +235,8 @@ impl Write for Writer {
         match self {
             Self::Standard(file) => file.write(bytes),
             Self::Open(file) | Self::Elsewhere(file, _) => file.write(bytes),
-            Self::Beside(file, _) => file.write(bytes),
+            // The error of the temporary file itself would name its path.
+            Self::Beside(file, _) => file.as_file_mut().write(bytes),
         }
     }
 

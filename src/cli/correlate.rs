@@ -29,7 +29,8 @@ pub(super) struct Args {
     /// them; `-` for standard input
     #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
-    /// The form of the names of files of Event Hubs Capture, such as {Namespace}/{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}
+    /// The file name format of Event Hubs Capture, as in the settings of the event hub, such as
+    /// {Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}
     #[arg(long, value_name = "FORMAT")]
     capture_format: Option<CaptureFormat>,
     /// Where joined rows go, as JSON lines; `-` for standard output
@@ -86,8 +87,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     let started = clock::start();
     let shutdown = Shutdown::default();
-    signals::watch_with(&shutdown, "what it was to write is not complete").map_err(Failure::failed)?;
-    // Before any output is made: a name that is wrong must not cost a file.
+    signals::watch_with(&shutdown, "its output is not complete").map_err(Failure::failed)?;
+    // Inputs are checked before any output is created.
     args.input
         .iter()
         .try_for_each(|path| FileSource::check(path))
@@ -115,7 +116,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Err(Error::Run(local::Error::Output(cause))) if cause.kind() == io::ErrorKind::BrokenPipe => match files.is_empty() {
             true => Ok(()),
             false => Err(Failure::failed(format!(
-                "nobody reads the output any more, so it ended before the end; {} not written",
+                "the output was closed before the end; {} not written",
                 are(&files)
             ))),
         },
@@ -123,7 +124,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// `a was`, `a and b were`.
+/// Returns `a was` or `a and b were`.
 fn are(files: &[String]) -> String {
     match files {
         [one] => format!("{one} was"),
@@ -266,7 +267,7 @@ fn progress_bar(inputs: &[PathBuf]) -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Where a run's records go.
+/// The output files of a run.
 struct Outputs {
     rows: Output,
     summaries: Option<Output>,
@@ -274,14 +275,14 @@ struct Outputs {
 }
 
 impl Outputs {
-    /// Begins to write them. None is anything that is read, or another one.
+    /// Opens the outputs. Fails when one of them is an input, the configuration file or another output.
     fn create(args: &Args) -> Result<Self, sink::Error> {
         let mut guard = Guard::default();
         args.input.iter().for_each(|path| guard.reads(path, "an input"));
         if let Some(path) = &args.config {
             guard.reads(path, "the configuration file");
         }
-        // All are looked at before one is made: a name that is wrong must not cost a file.
+        // All outputs are checked before the first one is created.
         let rows = guard.writes(&args.output)?;
         let mut optional = |path: &Option<PathBuf>| path.as_deref().map(|path| guard.writes(path)).transpose();
         let (summaries, dead_letters) = (optional(&args.summaries)?, optional(&args.dead_letters)?);
@@ -294,13 +295,13 @@ impl Outputs {
         })
     }
 
-    /// The names of regular files, which are put in their places at the end.
+    /// Returns the names of the regular files, which are replaced at the end.
     fn files(&self) -> impl Iterator<Item = &Path> {
         let all = [Some(&self.rows), self.summaries.as_ref(), self.dead_letters.as_ref()];
         all.into_iter().flatten().filter(|output| output.is_file()).map(Output::name)
     }
 
-    /// Before any is put in its place.
+    /// Writes what is buffered, so that errors occur before a file is replaced.
     fn flush(&mut self) -> io::Result<()> {
         let optional = [&mut self.summaries, &mut self.dead_letters];
         optional.into_iter().flatten().try_for_each(Output::flush)?;
@@ -360,7 +361,10 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
             grouped(totals.unreadable)
         ));
     }
-    super::tell_unfinished(&totals.unfinished, "it was left out; run again when it is whole");
+    super::tell_unfinished(
+        &totals.unfinished,
+        "the record was skipped; run again when the file is complete",
+    );
     if totals.empty_windows > 0 {
         say(&format!(
             "warning: {} alert versions have EndTime <= StartTime, which matches nothing under these bounds; [correlation] bounds = \"inclusive\", or before and after, take in what lies at or around them",

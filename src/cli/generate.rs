@@ -14,8 +14,8 @@ use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// Writes synthetic traffic of both tables to files: the same bytes for the same options, on every machine.
 ///
-/// DIR/cloudappevents.jsonl and DIR/securityalert.jsonl hold one message per line, in order of arrival. Files of these names are replaced,
-/// and removed where they have another compression.
+/// DIR/cloudappevents.jsonl and DIR/securityalert.jsonl hold one message per line, in order of arrival. Files of these
+/// names are replaced, also those with another compression.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
     /// Distinct activities; re-deliveries and broken messages come on top
@@ -119,10 +119,10 @@ pub(super) enum Error {
         /// Why.
         source: io::Error,
     },
-    /// Both files would be one.
+    /// Both outputs go to one file.
     #[error(transparent)]
     Refused(sink::Error),
-    /// It was asked to stop.
+    /// A signal asked it to stop.
     #[error("interrupted; nothing was generated")]
     Interrupted,
 }
@@ -142,7 +142,8 @@ impl From<sink::Error> for Error {
 /// The files' names, before their ending.
 const TABLES: [&str; 2] = ["cloudappevents.jsonl", "securityalert.jsonl"];
 
-/// Writes the files, and says on standard error what it wrote. Both have their names once both are whole; before that nothing has changed.
+/// Writes the files, and reports on standard error. Both files are replaced at the end, so an error leaves the old
+/// ones.
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     let generator = Generator::new(&args.options())?;
     let unwritable = |source| Error::Write {
@@ -189,7 +190,8 @@ fn targets(args: &Args) -> Result<[Target; 2], Error> {
     Ok([guard.writes(&activities)?, guard.writes(&alerts)?])
 }
 
-/// Removes the same tables' files of an earlier run with another compression: whoever reads the folder would read both. What was removed.
+/// Removes files of an earlier run with another compression, because a reader of the folder would read both. Returns
+/// what to report about it.
 fn remove_others(args: &Args) -> String {
     let mut removed = Vec::new();
     for table in TABLES {
@@ -200,7 +202,7 @@ fn remove_others(args: &Args) -> String {
             .ok();
         for other in [Compression::None, Compression::Gz, Compression::Zst] {
             let path = args.output.join(format!("{table}{}", other.suffix()));
-            // A link may lead to what was just written.
+            // A link may lead to the file that was just written.
             if path.canonicalize().is_ok_and(|path| path.is_file() && Some(path) != kept) && std::fs::remove_file(&path).is_ok() {
                 removed.push(path.display().to_string());
             }
@@ -219,7 +221,7 @@ struct Written {
     bytes: u64,
 }
 
-/// Writes a table beside its place.
+/// Writes a table to a temporary file.
 fn write_table(
     args: &Args,
     target: Target,
@@ -302,7 +304,7 @@ impl Encoder {
 }
 
 impl Compression {
-    /// What its files' names end in.
+    /// Returns the ending of the file names.
     fn suffix(self) -> &'static str {
         match self {
             Self::None => "",
@@ -412,7 +414,7 @@ mod tests {
         assert_eq!(
             names,
             ["cloudappevents.jsonl.zst", "securityalert.jsonl.zst"],
-            "of earlier runs nothing is left that would be read too"
+            "files of earlier runs are removed"
         );
     }
 

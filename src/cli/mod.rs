@@ -215,7 +215,8 @@ fn grouped(number: u64) -> String {
     out
 }
 
-/// The files that were named, and those in the folders that were. `settings` say where the times of records are.
+/// Returns the files that were named, and those in the folders that were. `settings` say where the times of records
+/// are.
 fn input_files(named: &[PathBuf], format: Option<&Format>, settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
     let mut measure = Measure::new(settings);
     let of_message = &mut |message: &[u8]| Some(measure.of(message).1?.to_string());
@@ -230,23 +231,22 @@ fn input_files(named: &[PathBuf], format: Option<&Format>, settings: &Settings) 
     Ok(found.paths)
 }
 
-/// Says which files end in the middle of a record, and what became of it.
-fn tell_unfinished(files: &[String], became: &str) {
+/// Reports the files that end in the middle of a record; `outcome` says what happened to that record.
+fn tell_unfinished(files: &[String], outcome: &str) {
     const MOST: usize = 3;
     let named: Vec<&str> = files.iter().take(MOST).map(String::as_str).collect();
-    let (named, count) = (named.join(", "), grouped(files.len() as u64));
-    match files.len() {
-        0 => {}
-        1 => say(&format!(
-            "1 file is unfinished: {named} ends in the middle of a record that is still being written; {became}"
-        )),
-        2..=MOST => say(&format!(
-            "{count} files are unfinished: {named} end in the middle of a record that is still being written; {became}"
-        )),
-        _ => say(&format!(
-            "{count} files are unfinished: {named} and others end in the middle of a record that is still being written; {became}"
-        )),
+    let (mut named, count) = (named.join(", "), grouped(files.len() as u64));
+    if files.len() > MOST {
+        named += " and others";
     }
+    let (are, end) = match files.len() {
+        0 => return,
+        1 => ("file is", "ends"),
+        _ => ("files are", "end"),
+    };
+    say(&format!(
+        "{count} {are} unfinished: {named} {end} in the middle of a record that is still being written; {outcome}"
+    ));
 }
 
 /// A path that was given as an argument, or standard input or output.

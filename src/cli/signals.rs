@@ -15,7 +15,7 @@ pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
     watch_with(shutdown, "nothing is lost, the next start goes on from what was acknowledged")
 }
 
-/// The same for a command of which something else is left when it does not stop in time.
+/// Does the same as [`watch`]; `left` tells the user what it means when the command did not stop in time.
 #[cfg(any(feature = "kafka", feature = "http"))]
 pub(super) fn watch_with(shutdown: &Shutdown, left: &'static str) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -218,7 +218,7 @@ pub struct Http {
     pub advertise: Option<String>,
 }
 
-/// The bytes that a configuration file may have. One with every setting has some thousands.
+/// The largest configuration file, in bytes. A file with every setting has a few thousand.
 const LONGEST: usize = 1 << 20;
 
 impl Http {

@@ -60,10 +60,10 @@ pub struct Inputs {
     taken: Option<usize>,
 }
 
-/// Finds what messages hold, as far as it matters when they are played.
+/// Counts the records of messages and finds their times.
 pub struct Measure {
     decoder: Decoder,
-    /// Files that end in the middle of a record, which is still being written.
+    /// Files that end in the middle of a record that is still being written.
     unfinished: BTreeSet<Arc<str>>,
 }
 
@@ -115,7 +115,8 @@ impl Inputs {
         self.files.iter().filter_map(|file| file.first).min()
     }
 
-    /// The files met so far that end in the middle of a record, which is still being written. It is not played.
+    /// Returns the files so far that end in the middle of a record that is still being written. That record is not
+    /// played.
     pub fn unfinished(&self) -> impl Iterator<Item = &str> {
         self.measure.unfinished.iter().map(AsRef::as_ref)
     }
@@ -246,9 +247,9 @@ impl Open {
 }
 
 impl Measure {
-    /// One that looks for times where `settings` say.
+    /// Creates one that looks for times where `settings` say.
     pub fn new(settings: &Settings) -> Self {
-        // Without keys no activity's content is looked at.
+        // Without keys, the content of activities is not read.
         let settings = Settings {
             activity_key: Vec::new(),
             tenants: None,
@@ -260,7 +261,7 @@ impl Measure {
         }
     }
 
-    /// How many records a message has, and the latest of their times.
+    /// Returns the number of records of a message, and the latest of their times.
     pub fn of(&mut self, value: &[u8]) -> (u64, Option<EventTime>) {
         let (mut records, mut latest) = (0, None);
         self.decoder.decode(Some(value), &mut |item| {
@@ -408,12 +409,12 @@ mod tests {
         ]);
         let mut inputs = folder.inputs(&["PT1H.json", "one"], Order::AsNamed, Look::FirstTimes);
         assert_eq!(notes(&mut inputs), "ab");
-        let told: Vec<&str> = inputs.unfinished().collect();
-        assert_eq!(told, [folder.0.path().join("PT1H.json").to_str().unwrap()]);
+        let unfinished: Vec<&str> = inputs.unfinished().collect();
+        assert_eq!(unfinished, [folder.0.path().join("PT1H.json").to_str().unwrap()]);
     }
 
     #[test]
-    fn what_is_too_long_to_be_sent_is_told_behind_what_was_before_it() {
+    fn a_record_over_the_limit_ends_the_replay_after_those_before_it() {
         let long = [
             activity(1, "a").into_bytes(),
             vec![b'x'; crate::source::limit::LONGEST_RECORD + 1],

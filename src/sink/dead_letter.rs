@@ -30,7 +30,7 @@ pub struct DeadLetter<'a> {
     pub address: Address<'a>,
     /// The record's own bytes, or the message's.
     pub value: Cow<'a, [u8]>,
-    /// The record's length, where `value` is only its beginning.
+    /// The length of the record, if `value` is only its beginning.
     pub truncated: Option<u64>,
     /// Which dead letter the record was before, where it was sent back through: that one's [`REDRIVEN`] header.
     pub redriven: Option<String>,
@@ -73,8 +73,8 @@ impl<'a> DeadLetter<'a> {
         own.into_iter().chain(truncated).chain(redriven).collect()
     }
 
-    /// Appends the dead letter as a JSON line: the headers, then the bytes as `value`; where those are no UTF-8, or so many control characters
-    /// that it would be longer, as `value_hex`.
+    /// Appends the dead letter as a JSON line: the headers, then the bytes as `value`. Bytes that are not UTF-8, or
+    /// mostly control characters, are written as `value_hex`.
     pub fn write_json_line(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         for (name, value) in self.headers() {
@@ -88,10 +88,10 @@ impl<'a> DeadLetter<'a> {
             }
             out.push(b',');
         }
-        let is_long = |byte: &&u8| **byte < b' ' && !matches!(byte, b'\n' | b'\r' | b'\t');
-        let controls = self.value.iter().filter(is_long).count();
+        let is_escaped = |byte: &&u8| **byte < b' ' && !matches!(byte, b'\n' | b'\r' | b'\t');
+        let controls = self.value.iter().filter(is_escaped).count();
         match std::str::from_utf8(&self.value) {
-            // One takes six bytes, and a byte in hexadecimal two.
+            // A control character takes six bytes as JSON, and two in hexadecimal.
             Ok(text) if controls <= self.value.len() / 5 => {
                 out.extend_from_slice(b"\"value\":");
                 json::write_string(text.as_bytes(), out);

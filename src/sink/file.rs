@@ -1,8 +1,8 @@
-//! Files that a command writes: never over what it reads, two never in one, and each in its place when it is whole.
+//! Output files of commands. A command never overwrites a file that it reads, and never writes two outputs to one file.
 //!
-//! Files are told apart by device and inode, so a link, `-` and `/dev/fd/3` are the files that they lead to. A regular file is written
-//! beside its place, as a hidden file, and moved there at the end: what ends before leaves what was there. Terminals, pipes and devices are
-//! written as they are.
+//! Files are compared by device and inode, so a hard link, a symbolic link, `-` and `/dev/fd/3` count as the file
+//! behind them. A regular file is written to a hidden file in the same folder and renamed at the end, so a command that
+//! fails leaves the old file as it was. Terminals, pipes and devices are written directly.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,28 +17,28 @@ use tempfile::NamedTempFile;
 /// Why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is read, too.
+    /// The command also reads it.
     #[error("{} is {what}; name another file for the output", output.display())]
     Input {
         /// As it was named.
         output: PathBuf,
-        /// What it is besides.
+        /// Which of the inputs it is.
         what: String,
     },
-    /// Something else goes there.
-    #[error("{} and {other} are one file; give each output a file of its own", output.display())]
+    /// Another output goes to the same file.
+    #[error("{} and {other} are the same file; use a different file for each output", output.display())]
     Twice {
         /// As it was named.
         output: PathBuf,
-        /// What the other output was named.
+        /// The name of the other output.
         other: String,
     },
-    /// The operating system says so.
+    /// The operating system refuses.
     #[error("cannot write {}: {cause}", file.display())]
     Write {
         /// As it was named.
         file: PathBuf,
-        /// What it said.
+        /// The reason it gives.
         cause: io::Error,
     },
 }
@@ -46,23 +46,23 @@ pub enum Error {
 /// Device and inode.
 type Identity = (u64, u64);
 
-/// What a command reads and writes.
+/// The files that a command reads and writes.
 #[derive(Default)]
 pub struct Guard {
-    /// How it was named, and what it is.
+    /// The name of each file that is read, and its role.
     read: BTreeMap<Identity, (PathBuf, &'static str)>,
     written: BTreeMap<Key, PathBuf>,
 }
 
-/// What makes two outputs one.
+/// Equal for outputs that go to the same file.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     There(Identity),
-    /// The folder, and the name in it.
+    /// A file that does not exist yet: its folder, and its name there.
     New(Identity, OsString),
 }
 
-/// Where an output goes, before anything was made or changed.
+/// An output that has been checked. Nothing has been created or changed yet.
 pub struct Target {
     name: PathBuf,
     place: Place,
@@ -70,13 +70,13 @@ pub struct Target {
 
 enum Place {
     Standard,
-    /// A pipe, a device, or a file that somebody else has opened.
+    /// A pipe, a device, or a file that the shell has opened.
     Open(PathBuf),
-    /// A regular file, and what stands there already.
+    /// A regular file, with the metadata of the file that it replaces.
     File(PathBuf, Option<Metadata>),
 }
 
-/// An output that is being written. Without [`Output::finish`] a regular file stays what it was.
+/// An output that is being written. A regular file is replaced only by [`Output::finish`].
 pub struct Output {
     name: PathBuf,
     writer: BufWriter<Writer>,
@@ -85,14 +85,15 @@ pub struct Output {
 enum Writer {
     Standard(io::Stdout),
     Open(File),
-    /// Beside the place where it goes.
+    /// A temporary file in the folder of the output, and the output's path.
     Beside(NamedTempFile, PathBuf),
-    /// Where there is room; what is at its place is overwritten at the end.
+    /// A temporary file elsewhere, which is copied over the existing output at the end.
     Elsewhere(File, PathBuf),
 }
 
 impl Guard {
-    /// Notes that a command reads `path`, which is `what`, such as `an input`. What cannot be found is nobody's to overwrite.
+    /// Records that the command reads `path`. `what` is its role, such as `an input`. Ignores a path that does not
+    /// exist.
     pub fn reads(&mut self, path: &Path, what: &'static str) {
         let found = match is_standard(path) {
             true => metadata_of(io::stdin()),
@@ -103,8 +104,8 @@ impl Guard {
         }
     }
 
-    /// Notes that a command writes to `path`; `-` is standard output, which several outputs may share. Fails when that is read, or is another
-    /// output, or cannot be written.
+    /// Checks that the command may write to `path`. `-` is standard output, which several outputs may share. Fails when
+    /// the command also reads the file, when another output goes there, or when it cannot be written.
     pub fn writes(&mut self, path: &Path) -> Result<Target, Error> {
         let failed = |cause| Error::Write {
             file: path.to_owned(),
@@ -119,7 +120,7 @@ impl Guard {
         if let (Some(Key::There(there)), Place::File(..)) = (&key, &place)
             && Some(*there) == standard
         {
-            // Under its name it would be replaced, and what the shell has opened would be lost.
+            // A rename would replace the name, and the shell would keep the old file.
             place = Place::Standard;
         }
         if let Some(Key::There(there)) = &key {
@@ -157,17 +158,17 @@ impl Guard {
 }
 
 impl Target {
-    /// What it was named.
+    /// Returns the name that the user gave.
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// Begins to write. `spare` is a folder for what cannot be written beside its place.
+    /// Opens the output. `spare` is the folder for a temporary file when the output's own folder does not take one.
     pub fn create(self, spare: &Path) -> Result<Output, Error> {
         const BUFFER: usize = 1 << 18;
         let writer = match self.place {
             Place::Standard => Ok(Writer::Standard(io::stdout())),
-            // What is there already in a file that somebody has opened stays.
+            // A file that the shell has opened may already hold data.
             Place::Open(path) => OpenOptions::new().append(true).open(path).map(Writer::Open),
             Place::File(path, there) => match (beside(&path, there.as_ref()), there) {
                 (Ok(file), _) => Ok(Writer::Beside(file, path)),
@@ -186,17 +187,17 @@ impl Target {
 }
 
 impl Output {
-    /// Whether it is a regular file, which stays what it was until the end.
+    /// Returns whether it is a regular file, which is replaced at the end.
     pub fn is_file(&self) -> bool {
         matches!(self.writer.get_ref(), Writer::Beside(..) | Writer::Elsewhere(..))
     }
 
-    /// What it was named.
+    /// Returns the name that the user gave.
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// Writes what is left, and puts a file in its place.
+    /// Writes the rest of the buffer, and replaces a regular file.
     pub fn finish(self) -> Result<(), Error> {
         let Self { name, writer } = self;
         let writer = writer.into_inner().map_err(io::IntoInnerError::into_error);
@@ -205,7 +206,7 @@ impl Output {
             Writer::Open(mut file) => file.flush(),
             Writer::Beside(file, path) => match file.persist(&path) {
                 Ok(_) => Ok(()),
-                // Such as a file that is mounted, or somebody else's in a folder where one may replace only one's own.
+                // A rename fails for a mounted file, and for another user's file in a folder with the sticky bit.
                 Err(error) if path.exists() => overwrite(&path, error.file.into_file()),
                 Err(error) => Err(error.error),
             },
@@ -234,7 +235,8 @@ impl Write for Writer {
         match self {
             Self::Standard(file) => file.write(bytes),
             Self::Open(file) | Self::Elsewhere(file, _) => file.write(bytes),
-            Self::Beside(file, _) => file.write(bytes),
+            // The error of the temporary file itself would name its path.
+            Self::Beside(file, _) => file.as_file_mut().write(bytes),
         }
     }
 
@@ -250,18 +252,20 @@ fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
+/// Returns the metadata of an open file.
 fn metadata_of(file: impl AsFd) -> io::Result<Metadata> {
     File::from(file.as_fd().try_clone_to_owned()?).metadata()
 }
 
-/// Of what is lost when it is overwritten. Terminals, pipes and devices without end may be read and written, and by several.
+/// Returns the identity of a file whose content an output would destroy: none for terminals, pipes and character
+/// devices.
 fn identity(found: &Metadata) -> Option<Identity> {
     (found.is_file() || found.file_type().is_block_device()).then(|| (found.dev(), found.ino()))
 }
 
-/// Follows links, and looks at what is there.
+/// Follows symbolic links to the file that `path` names.
 fn place(path: &Path) -> io::Result<Place> {
-    /// As many links as the system itself follows.
+    /// Linux follows as many.
     const MOST_LINKS: usize = 40;
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -281,7 +285,7 @@ fn place(path: &Path) -> io::Result<Place> {
             Ok(found) if found.is_symlink() => path = folder.join(here.read_link()?),
             Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             Ok(found) if found.is_file() => {
-                // What may not be written is not replaced either.
+                // A rename would also replace a read-only file.
                 OpenOptions::new().write(true).open(&here)?;
                 return Ok(Place::File(here, Some(found)));
             }
@@ -290,7 +294,7 @@ fn place(path: &Path) -> io::Result<Place> {
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::other("there are too many symbolic links on the way"))
+    Err(io::Error::other("too many levels of symbolic links"))
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -300,12 +304,12 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Whether names in this folder stand for files that a process has opened.
+/// Returns whether the names in this folder are those of open file descriptors.
 fn is_of_descriptors(folder: &Path) -> bool {
     folder == "/dev/fd" || (folder.starts_with("/proc") && folder.ends_with("fd"))
 }
 
-/// What tells an output from others, where sharing does harm.
+/// Returns the key of an output; none where several outputs may share it.
 fn key(place: &Place) -> io::Result<Option<Key>> {
     let found = match place {
         Place::Standard => metadata_of(io::stdout()).ok(),
@@ -320,12 +324,12 @@ fn key(place: &Place) -> io::Result<Option<Key>> {
     Ok(found.and_then(|found| identity(&found)).map(Key::There))
 }
 
-/// A file beside `path` that can take its place, with the rights and the owner of what is `there`.
+/// Creates a temporary file in the folder of `path`, with the permissions and the owner of the file that is `there`.
 fn beside(path: &Path, there: Option<&Metadata>) -> io::Result<NamedTempFile> {
-    /// What a new file is given, less what the process's mask takes.
+    /// The mode of a new file, before the umask.
     const NEW: u32 = 0o666;
     let mut builder = tempfile::Builder::new();
-    // Hidden, and of no ending that a folder of messages is looked through for.
+    // Searches for input files skip hidden files and this extension.
     builder
         .prefix(".alerttrail-")
         .suffix(".partial")
@@ -353,7 +357,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder with a file `old` in it.
+    /// Creates a folder that holds a file `old`.
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("old"), "before").unwrap();
@@ -383,7 +387,7 @@ mod tests {
             output.write_all(&[b'x'; 1 << 20]).unwrap();
             assert_eq!(fs::read(&path).ok(), before);
             drop(output);
-            assert_eq!(fs::read(&path).ok(), before, "what was not finished leaves no trace");
+            assert_eq!(fs::read(&path).ok(), before, "an unfinished output leaves nothing behind");
             assert_eq!(names(&folder).len(), 1);
             let mut output = create(&path);
             output.write_all(b"after").unwrap();
@@ -457,7 +461,10 @@ mod tests {
             let mut guard = Guard::default();
             guard.writes(&at(one)).unwrap();
             let error = guard.writes(&at(other)).err().unwrap().to_string();
-            assert!(error.ends_with("are one file; give each output a file of its own"), "{error}");
+            assert!(
+                error.ends_with("are the same file; use a different file for each output"),
+                "{error}"
+            );
         }
         let mut guard = Guard::default();
         for path in [

@@ -1,7 +1,7 @@
-//! The blocks of an Avro file, unpacked within a limit.
+//! Decompression of the blocks of an Avro file, within a limit.
 //!
-//! The library that reads values unpacks a block whatever comes out. So it is given files whose blocks are plain: this takes each block, finds out
-//! that its sizes can be true, and unpacks it here.
+//! The Avro library decompresses a block without any limit. This module decompresses the blocks itself, checks their
+//! sizes, and gives the library an uncompressed file.
 
 use std::io::{self, BufRead, Read};
 
@@ -10,17 +10,17 @@ use apache_avro::Codec;
 /// How an Avro object container file begins.
 pub(super) const MAGIC: [u8; 4] = *b"Obj\x01";
 
-/// The longest block, packed or unpacked, and the longest header, in bytes. The blocks of Capture have some megabytes.
+/// The longest block, before or after decompression, and the longest header, in bytes. Capture's blocks have a few MiB.
 const LONGEST_BLOCK: usize = 256 << 20;
 const LONGEST_HEADER: usize = 1 << 20;
 const MARKER: usize = 16;
 const CODEC: &[u8] = b"avro.codec";
 
-/// A file whose blocks are plain.
+/// An Avro file without compression, read from one that may be compressed.
 pub(super) struct Unpacked {
     reader: Box<dyn BufRead + Send>,
     packing: Packing,
-    /// What can be read, and how much of it was.
+    /// The header or block that is being read, and how much of it has been read.
     ready: Vec<u8>,
     read: usize,
 }
@@ -44,7 +44,7 @@ impl Unpacked {
         })
     }
 
-    /// Makes the next block ready; nothing at the end.
+    /// Reads and decompresses the next block. At the end of the file there is none.
     fn next_block(&mut self) -> io::Result<()> {
         self.ready.clear();
         self.read = 0;
@@ -85,7 +85,7 @@ impl Packing {
             b"snappy" => Ok(Self::Snappy),
             b"zstandard" => Ok(Self::Zstandard),
             other => Err(invalid(format!(
-                "its blocks are compressed with {}, and null, deflate, snappy and zstandard are read",
+                "its codec is {}; only null, deflate, snappy and zstandard are supported",
                 other.escape_ascii()
             ))),
         }
@@ -97,7 +97,7 @@ impl Packing {
             Self::Deflate => limited(flate2::read::DeflateDecoder::new(packed.as_slice())),
             Self::Zstandard => limited(zstd::Decoder::new(packed.as_slice())?),
             Self::Snappy => {
-                // The length comes first, and a checksum of four bytes last.
+                // A block begins with its length and ends with a checksum of four bytes.
                 let size = varint(&mut packed.as_slice())?;
                 length(i64::try_from(size).unwrap_or(-1), LONGEST_BLOCK)?;
                 if packed.len() <= size_of::<u32>() {
@@ -119,7 +119,7 @@ fn limited(reader: impl Read) -> io::Result<Vec<u8>> {
     Ok(plain)
 }
 
-/// Reads a header; the same for blocks that are plain, and how they are packed.
+/// Reads a header. Returns the header of an uncompressed file, and how the blocks are compressed.
 fn header(reader: &mut dyn Read) -> io::Result<(Vec<u8>, Packing)> {
     let mut plain = bytes(reader, MAGIC.len())?;
     if plain != MAGIC {
@@ -129,7 +129,7 @@ fn header(reader: &mut dyn Read) -> io::Result<(Vec<u8>, Packing)> {
     loop {
         let count = long(reader)?;
         if count < 0 {
-            // Then the length of this part of the list comes next.
+            // A negative count is followed by the size of this part in bytes.
             long(reader)?;
         }
         for _ in 0..count.unsigned_abs() {
@@ -162,7 +162,7 @@ fn bytes(reader: &mut dyn Read, length: usize) -> io::Result<Vec<u8>> {
 
 fn length(length: i64, most: usize) -> io::Result<usize> {
     let fitting = usize::try_from(length).ok().filter(|length| *length <= most);
-    fitting.ok_or_else(|| invalid(format!("a part of it has more than {most} bytes")))
+    fitting.ok_or_else(|| invalid(format!("a part of it has more than {most} bytes, which is the limit")))
 }
 
 fn long(reader: &mut dyn Read) -> io::Result<i64> {
@@ -196,7 +196,7 @@ fn write_long(number: i64, out: &mut Vec<u8>) {
     out.push(rest as u8);
 }
 
-/// What is wrong with an Avro file.
+/// Returns the error for an Avro file that cannot be read.
 pub(super) fn invalid(cause: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("as Avro: {}", cause.to_string()))
 }
@@ -207,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// A file of one block, so packed, which says so much of itself.
+    /// Returns a file of one block with this codec and this count of records.
     fn file(codec: &str, count: i64, block: &[u8]) -> Vec<u8> {
         let mut file = MAGIC.to_vec();
         write_long(1, &mut file);
@@ -244,7 +244,10 @@ mod tests {
         }
         let told = |file: &[u8]| read(file).unwrap_err().to_string();
         let long = told(&file("deflate", 3, &deflated(LONGEST_BLOCK + 1)));
-        assert_eq!(long, "as Avro: a part of it has more than 268435456 bytes");
+        assert_eq!(
+            long,
+            "as Avro: a part of it has more than 268435456 bytes, which is the limit"
+        );
         let zstd = zstd::encode_all(io::repeat(0).take(LONGEST_BLOCK as u64 + 1), 1).unwrap();
         assert_eq!(told(&file("zstandard", 3, &zstd)), long);
         let mut snappy = Vec::new();
@@ -255,7 +258,7 @@ mod tests {
         }
         assert_eq!(told(&file("snappy", 3, &snappy)), long);
         assert!(told(&file("snappy", 3, &[0])).contains("too short"));
-        assert!(told(&file("xz", 3, &[])).contains("compressed with xz, and null, deflate, snappy and zstandard are read"));
+        assert!(told(&file("xz", 3, &[])).contains("its codec is xz; only null, deflate, snappy and zstandard are supported"));
         assert!(told(&file("null", 3, &[0])).contains("more records than bytes"));
     }
 
@@ -274,7 +277,7 @@ mod tests {
         fn whatever_is_read_is_no_more_than_there_is(bit in 0..8 * 66_usize) {
             let mut file = file("null", 1, b"0123456789");
             file[bit / 8] ^= 1 << (bit % 8);
-            // What the codec is called may be another key then, which stays.
+            // A damaged key of the codec is kept as another key.
             prop_assert!(read(&file).map_or(0, |plain| plain.len()) <= file.len());
         }
 

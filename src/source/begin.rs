@@ -14,15 +14,15 @@ use super::table;
 /// How many bytes of empty lines a file may begin with before it is taken for one of lines.
 const MOST_EMPTY: usize = 1 << 20;
 
-/// What a file begins with.
+/// The beginning of a file.
 pub(super) enum Begin {
-    /// Lines.
+    /// One message per line.
     Lines,
     /// The names of the columns of a table, with this separator between them.
     Columns(u8),
-    /// Documents, and perhaps more behind them.
+    /// Documents, and what follows them.
     Documents(Vec<Range<usize>>, Option<Rest>),
-    /// Something too long behind empty lines.
+    /// A line that exceeds its limit, after nothing but empty lines.
     TooLong(Rest),
 }
 
@@ -75,7 +75,7 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
     if is_whole {
         return Ok(Begin::Documents(documents, None));
     }
-    let more = limit::pass_all(reader)?;
+    let more = limit::skip_all(reader)?;
     let rest = TooLong::of(bytes.get(begin..).unwrap_or_default(), more);
     bytes.truncate(begin);
     Ok(Begin::Documents(documents, Some(Rest::TooLong(rest))))

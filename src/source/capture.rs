@@ -1,7 +1,7 @@
 //! Avro files of Event Hubs Capture: each record is an event, whose `Body` is the message that was sent.
 //!
 //! The fields are `SequenceNumber`, `Offset`, `EnqueuedTimeUtc`, `SystemProperties`, `Properties` and `Body`, the last of them null or bytes; that is the
-//! schema that Microsoft documents for Capture. `Body` is read, and of a file's first event `EnqueuedTimeUtc`.
+//! schema that Microsoft documents for Capture. Only `Body` is read, and `EnqueuedTimeUtc` of the first event.
 
 use std::io::{self, BufRead};
 use std::ops::Range;
@@ -39,14 +39,14 @@ impl Capture {
     }
 }
 
-/// The first event of a file.
+/// An event.
 pub(super) struct Event {
-    /// When it came.
+    /// When the event hub received it.
     pub(super) enqueued: Option<Begin>,
     pub(super) body: Vec<u8>,
 }
 
-/// The first event of a file that has one.
+/// Returns the first event of a file, if it has one.
 pub(super) fn first(path: &Path) -> io::Result<Option<Event>> {
     let mut reader = Capture::new(Box::new(io::BufReader::new(open::file(path)?)))?;
     let Some(event) = reader.0.next() else {
@@ -65,7 +65,7 @@ pub(super) fn first(path: &Path) -> io::Result<Option<Event>> {
     Ok(Some(Event { enqueued, body }))
 }
 
-/// A time in the form of the documentation, `11/20/2026 8:34:11 AM`.
+/// Reads a time in the format that Microsoft documents, `11/20/2026 8:34:11 AM`.
 fn time(text: &str) -> Option<Begin> {
     let time = NaiveDateTime::parse_from_str(text, "%m/%d/%Y %I:%M:%S %p").ok()?;
     let parts = [time.month(), time.day(), time.hour(), time.minute(), time.second()];
@@ -95,7 +95,7 @@ fn body(event: Value) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// What the library says; or what was wrong with a block, which it wraps.
+/// Returns the error of the library, or the error of a block that it wraps.
 fn cause(error: apache_avro::Error) -> io::Error {
     use std::error::Error as _;
     let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());

@@ -44,12 +44,12 @@ pub struct Chunk {
     rest: Option<(i64, Rest)>,
 }
 
-/// What stands in a file behind messages and is none.
+/// Something that follows the messages of a chunk and is not a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Rest {
-    /// More than is held.
+    /// A record or document that exceeds its limit.
     TooLong(TooLong),
-    /// The beginning of a record that whoever writes the file has not written to its end yet.
+    /// The beginning of a record that is still being written.
     Unfinished,
 }
 
@@ -81,7 +81,7 @@ impl Chunk {
         }
     }
 
-    /// What stands behind the messages, with its number within the file.
+    /// Returns what follows the messages, with its number within the file.
     pub fn rest(&self) -> Option<(i64, &Rest)> {
         self.rest.as_ref().map(|(number, rest)| (*number, rest))
     }
@@ -166,7 +166,7 @@ impl FileSource {
         })
     }
 
-    /// Fails when `path` cannot be read, as far as that can be known before.
+    /// Fails when `path` cannot be read. Does not wait for the writer of a pipe.
     pub fn check(path: &Path) -> Result<(), Error> {
         open::check(path).map_err(|cause| Error {
             file: path.display().to_string().into(),
@@ -271,7 +271,7 @@ impl FileSource {
         let rest = rest.map(|rest| (self.next_offset, rest));
         if let Some((_, Rest::TooLong(long))) = &rest {
             self.next_offset += 1;
-            // Its line has an end, unless the file has none.
+            // The end of its line was skipped with it.
             self.behind += long.length + 1;
         }
         Chunk {

@@ -18,35 +18,36 @@ const COMPRESSIONS: [&str; 2] = [".gz", ".zst"];
 /// How names of files of Event Hubs Capture end, which compresses inside.
 const AVRO: &str = ".avro";
 
-/// Folders in one another; an export has some twenty.
+/// How deep folders may be nested. An export nests about twenty.
 const DEEPEST: usize = 64;
-/// Files of all folders together.
+/// The most files that are read from folders in one command.
 const MOST_FILES: usize = 1_000_000;
-/// Of those that are told of by name.
+/// The most files that a warning names.
 const MOST_NAMES: usize = 3;
 
 /// Files that were named, or found in folders that were.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Files {
-    /// In the order in which they were named, those of a folder in the order of their paths; but where files follow each other of which it
-    /// is known when they begin, they come in that order, also those of several folders.
+    /// In the order in which they were named; those of a folder in the order of their paths. Consecutive files with a
+    /// known time are sorted by it, across folders too.
     pub paths: Vec<PathBuf>,
     /// How many others were in the folders.
     pub passed_over: u64,
-    /// What should be known of them, a sentence each.
+    /// What the user should know about them, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// How the time is found at which a file of Capture begins.
+/// How to find the time of a file of Event Hubs Capture.
 pub struct Times<'a> {
-    /// The form of their names, where it was given.
+    /// The format of the file names, if the user gave one.
     pub format: Option<&'a Format>,
-    /// The time of a message, so that times in the order of text are in the order of time.
+    /// Returns the time of a message as text that sorts in the order of time.
     pub of_message: &'a mut dyn FnMut(&[u8]) -> Option<String>,
 }
 
-/// Finds all files that `paths` name. Of a folder and those in it they are the ones whose names end as files of messages do, without hidden
-/// ones. A folder that links reach several times is read once. Fails when a folder cannot be read, or has none.
+/// Finds all files that `paths` name. In a folder and its subfolders, these are the files whose names end as files of
+/// messages do, without hidden ones. A folder that several links lead to is read once. Fails when a folder cannot be
+/// read, or has no such file.
 pub fn files(paths: &[PathBuf], mut times: Times<'_>) -> Result<Files, Error> {
     let mut found = Vec::new();
     let mut files = Files::default();
@@ -60,13 +61,13 @@ pub fn files(paths: &[PathBuf], mut times: Times<'_>) -> Result<Files, Error> {
             }),
         }
     }
-    // Capture puts the partition before the date: in the order of paths all hours of one partition would come before the first of the next,
-    // and behind the watermark that the first one moved.
+    // Capture puts the partition before the date. In the order of paths, the second partition would come behind the
+    // watermark that the first one has moved.
     for dated in found.chunk_by_mut(|one, next| one.order.is_some() && next.order.is_some()) {
         dated.sort_by(|one, other| one.order.cmp(&other.order));
     }
     files.paths = found.into_iter().map(|file| file.path).collect();
-    files.warnings.extend(tell(&special));
+    files.warnings.extend(warning(&special));
     Ok(files)
 }
 
@@ -84,12 +85,12 @@ fn walk(
     let mut walk = WalkDir::new(path).sort_by_file_name().follow_links(true).into_iter();
     while let Some(entry) = walk.next() {
         let entry = match entry {
-            // A link to a folder that it is in.
+            // A link to one of its own parent folders.
             Err(error) if error.loop_ancestor().is_some() => {
                 again += 1;
                 continue;
             }
-            // A link to nothing.
+            // A broken link.
             Err(error)
                 if error
                     .path()
@@ -111,7 +112,7 @@ fn walk(
             if is_hidden || !is_new {
                 walk.skip_current_dir();
             } else if entry.depth() > DEEPEST {
-                let cause = format!("it lies more than {DEEPEST} folders deep; name a folder that is further in");
+                let cause = format!("it is nested more than {DEEPEST} folders deep; pass a folder further down to --input");
                 return Err(Error::new(entry.path(), cause));
             }
         } else if !is_hidden(&entry) {
@@ -120,10 +121,10 @@ fn walk(
             } else if !kind.is_file() {
                 special.push((entry.into_path(), name_of(kind)));
             } else if found.len() == MOST_FILES {
-                let cause = format!("it has more than {MOST_FILES} files; name folders in it, some at a time");
+                let cause = format!("it has more than {MOST_FILES} files; pass some of its subfolders at a time");
                 return Err(Error::new(path, cause));
             } else {
-                // Only what is below the folder: where it was put says nothing of what is in it.
+                // The path of the folder itself may hold a date that says nothing about the files.
                 let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
                 let order = order(entry.path(), below, &whole.join(below), times);
                 unlike += u64::from(order.as_ref().is_some_and(|order| order.unlike));
@@ -144,19 +145,19 @@ fn walk(
     let folder = path.display();
     if again > 0 {
         files.warnings.push(format!(
-            "links in {folder} lead to {again} folders that were read already; they are read once"
+            "links in {folder} lead to {again} folders that are read already; each folder is read once"
         ));
     }
     if unlike > 0 {
         let text = format!(
-            "{unlike} files of Capture in {folder} have no names of the form that was given; they come by the times of their records"
+            "{unlike} Capture files in {folder} do not match --capture-format; they are sorted by the times of their records"
         );
         files.warnings.push(text);
     }
     Ok(())
 }
 
-/// What a file is that cannot be read to an end.
+/// Returns the name of a kind of file that is not read.
 fn name_of(kind: FileType) -> &'static str {
     match kind {
         kind if kind.is_fifo() => "pipe",
@@ -165,16 +166,16 @@ fn name_of(kind: FileType) -> &'static str {
     }
 }
 
-/// That files in folders were not read.
-fn tell(special: &[(PathBuf, &'static str)]) -> Option<String> {
+/// Returns the warning about files that are not read, if there are any.
+fn warning(special: &[(PathBuf, &'static str)]) -> Option<String> {
     let named = special.iter().take(MOST_NAMES);
     let named: Vec<String> = named.map(|(path, kind)| format!("{} is a {kind}", path.display())).collect();
     let more = match special.len().saturating_sub(MOST_NAMES) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let text = "in a folder only files are read; name a pipe itself to read it";
-    (!named.is_empty()).then(|| format!("{}{more} and was left out: {text}", named.join(", ")))
+    let text = "only regular files are read from a folder; pass a pipe to --input itself to read it";
+    (!named.is_empty()).then(|| format!("{}{more} and was skipped: {text}", named.join(", ")))
 }
 
 struct Found {
@@ -182,17 +183,18 @@ struct Found {
     path: PathBuf,
 }
 
-/// When a file begins: what is known first counts most.
+/// The time at which a file begins. The fields are compared in this order.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 struct Order {
     begin: Begin,
     partition: u32,
     first_message: Option<String>,
-    /// Whether its name is not of the form that was given.
+    /// Whether its name does not have the format that the user gave.
     unlike: bool,
 }
 
-/// When a file begins, by its name where that is sure to say, else by its records, if it is one of Capture.
+/// Returns the time at which a file begins: from its name where that is unambiguous, else from the records of a Capture
+/// file.
 fn order(path: &Path, below: &Path, whole: &Path, times: &mut Times<'_>) -> Option<Order> {
     let by_name = begin(below).map(|begin| Order {
         begin,
@@ -211,11 +213,11 @@ fn order(path: &Path, below: &Path, whole: &Path, times: &mut Times<'_>) -> Opti
                 });
             }
         }
-        None if is_sure(below) => return by_name,
+        None if is_unambiguous(below) => return by_name,
         None => {}
     }
     let unlike = times.format.is_some();
-    // One that cannot be read is told of when its turn has come.
+    // A file that cannot be read is reported when it is read.
     let Ok(Some(event)) = capture::first(path) else {
         return by_name.map(|order| Order { unlike, ..order });
     };
@@ -229,15 +231,16 @@ fn order(path: &Path, below: &Path, whole: &Path, times: &mut Times<'_>) -> Opti
     })
 }
 
-/// When a file begins, by its path: `y=2026/m=03/d=01/h=10/m=00`, `2026/03/01/10/00/00`, or with other separators and names of the parts.
+/// Returns the time in a path: `y=2026/m=03/d=01/h=10/m=00`, `2026/03/01/10/00/00`, or with other separators and names.
 fn begin(path: &Path) -> Option<Begin> {
     let path = path.to_string_lossy();
     let numbers = numbers(&path);
     (0..numbers.len()).find_map(|at| begin_of(numbers.get(at..)?))
 }
 
-/// Whether nothing but hour, minute and second stands behind a path's date. Else one of the numbers is the partition, and nothing says which.
-fn is_sure(path: &Path) -> bool {
+/// Returns whether exactly hour, minute and second follow the date in a path. Otherwise one of the numbers may be the
+/// partition, and the path does not say which.
+fn is_unambiguous(path: &Path) -> bool {
     let path = path.to_string_lossy();
     let numbers = numbers(&path);
     let date = (0..numbers.len()).find(|at| numbers.get(*at..).and_then(begin_of).is_some());
@@ -295,7 +298,7 @@ mod tests {
         folder
     }
 
-    /// A message's time is its text.
+    /// Finds files. The text of a message counts as its time.
     fn find(named: &[PathBuf], format: Option<&Format>) -> Result<Files, Error> {
         let of_message = &mut |message: &[u8]| Some(String::from_utf8_lossy(message).into_owned());
         files(named, Times { format, of_message })
@@ -409,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_end_is_left_out_and_told_of() {
+    fn pipes_and_devices_are_skipped_with_a_warning() {
         let folder = folder(&["a.jsonl", "deep/b.jsonl"]);
         let at = |name: &str| folder.path().join(name);
         let made = std::process::Command::new("mkfifo")
@@ -426,32 +429,32 @@ mod tests {
         let [again, special] = files.warnings.as_slice() else {
             panic!("{:?}", files.warnings);
         };
-        assert!(again.contains("lead to 2 folders that were read already"), "{again}");
+        assert!(again.contains("lead to 2 folders that are read already"), "{again}");
         let expected = format!(
             "{} is a pipe, {} is a device",
             at("p.jsonl").display(),
             at("z.jsonl").display()
         );
         assert!(special.starts_with(&expected), "{special}");
-        assert_eq!(files.passed_over, 2, "of other names, whatever they are");
+        assert_eq!(files.passed_over, 2, "a pipe and a link with other names");
         std::os::unix::fs::symlink("nowhere", at("gone.json")).unwrap();
         let error = find(&[folder.path().to_owned()], None).unwrap_err().to_string();
         assert!(
             error.contains("gone.json"),
-            "what would be read and cannot is no matter to pass over: {error}"
+            "a broken link that would be read is an error: {error}"
         );
     }
 
     #[test]
-    fn folders_are_only_so_deep() {
+    fn folders_may_be_nested_so_deep() {
         let deep = format!("{}a.json", "d/".repeat(DEEPEST));
         assert_eq!(found(&folder(&[&deep])).0, [deep]);
         let folder = folder(&[&format!("{}a.json", "d/".repeat(DEEPEST + 1))]);
         let error = find(&[folder.path().to_owned()], None).unwrap_err().to_string();
-        assert!(error.contains("it lies more than 64 folders deep"), "{error}");
+        assert!(error.contains("it is nested more than 64 folders deep"), "{error}");
     }
 
-    /// The names as users may choose them, each with the time of its event and its body.
+    /// Names with the partition after the date, each with the time and the body of its event.
     const PARTITION_INSIDE: [(&str, &str, &str); 5] = [
         ("hub/2026/11/20/0/08/05/00.avro", "11/20/2026 8:06:00 AM", "1"),
         ("hub/2026/11/20/3/08/05/00.avro", "11/20/2026 8:07:00 AM", "2"),
@@ -461,26 +464,26 @@ mod tests {
     ];
 
     #[test]
-    fn where_names_are_not_sure_to_say_it_the_records_do() {
+    fn ambiguous_names_are_sorted_by_their_records() {
         let names = PARTITION_INSIDE.map(|(name, ..)| name);
         let folder = folder(&names);
         for (name, enqueued, body) in PARTITION_INSIDE {
             capture::tests::write(&folder.path().join(name), enqueued, body.as_bytes());
         }
         assert_eq!(found(&folder).0, names);
-        // What cannot be read comes by its path.
+        // A file that cannot be read is sorted by its path.
         std::fs::write(folder.path().join(names[4]), "Obj").unwrap();
         assert_eq!(found(&folder).0.len(), 5);
     }
 
     #[test]
-    fn a_form_that_is_given_says_when_files_begin() {
+    fn a_format_says_when_files_begin() {
         let names = PARTITION_INSIDE.map(|(name, ..)| name);
         let folder = folder(&[&names[..], &["x/a.avro"]].concat());
         let format = "{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}";
         let files = find(&[folder.path().to_owned()], Some(&format.parse().unwrap())).unwrap();
         let at = |name: &str| folder.path().join(name);
         assert_eq!(files.paths, [names.map(at).as_slice(), &[at("x/a.avro")]].concat());
-        assert_eq!(files.warnings, [""; 0], "a file without a time at all keeps its place");
+        assert_eq!(files.warnings, [""; 0], "a file without a time keeps its place");
     }
 }

@@ -1,12 +1,12 @@
-//! The form of the names that Event Hubs Capture gives its files, which users can choose.
+//! The file name format of Event Hubs Capture, which users can choose.
 
 use std::path::Path;
 use std::str::FromStr;
 
-/// Year, month, day, hour, minute and second, as far as they are known.
+/// Year, month, day, hour, minute and second; 0 where one is not known.
 pub(super) type Begin = [u16; 6];
 
-/// A form such as `{Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}`.
+/// A file name format such as `{Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Format(Vec<Part>);
 
@@ -16,11 +16,11 @@ enum Part {
     /// A namespace or a hub.
     Name,
     Partition,
-    /// Of a [`Begin`].
+    /// One of the parts of a [`Begin`].
     Number(usize),
 }
 
-/// What a name says.
+/// What a file name holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Said {
     pub(super) begin: Begin,
@@ -37,7 +37,7 @@ impl FromStr for Format {
         let mut parts = Vec::new();
         let mut rest = text.strip_suffix(".avro").unwrap_or(text);
         while let Some((literal, behind)) = rest.split_once('{') {
-            let (name, behind) = behind.split_once('}').ok_or("a { has no }")?;
+            let (name, behind) = behind.split_once('}').ok_or("a { without a }")?;
             if !literal.is_empty() {
                 parts.push(Part::Literal(literal.to_owned()));
             }
@@ -46,7 +46,9 @@ impl FromStr for Format {
                 "PartitionId" => Part::Partition,
                 _ => {
                     let place = NUMBERS.iter().position(|number| *number == name);
-                    Part::Number(place.ok_or_else(|| format!("there is no {{{name}}}; give the format as Event Hubs has it"))?)
+                    Part::Number(place.ok_or_else(|| {
+                        format!("{{{name}}} is not a part of such a format; write it as in the settings of the event hub")
+                    })?)
                 }
             });
             rest = behind;
@@ -59,14 +61,16 @@ impl FromStr for Format {
             .enumerate()
             .find(|(place, _)| !parts.contains(&Part::Number(*place)))
         {
-            Some((_, missing)) => Err(format!("{{{missing}}} is missing; give the format as Event Hubs has it")),
+            Some((_, missing)) => Err(format!(
+                "{{{missing}}} is missing; write it as in the settings of the event hub"
+            )),
             None => Ok(Self(parts)),
         }
     }
 }
 
 impl Format {
-    /// What the end of `path` says, when it is of this form.
+    /// Reads the end of `path`; `None` when it does not have this format.
     pub(super) fn read(&self, path: &Path) -> Option<Said> {
         let path = path.with_extension("");
         let mut said = Said::default();
@@ -74,7 +78,7 @@ impl Format {
     }
 }
 
-/// Reads from the end: in front of a name may stand any folders.
+/// Matches from the end, because any folders may come before the name.
 fn read(parts: &[Part], text: &str, said: &mut Said) -> bool {
     let Some((part, before)) = parts.split_last() else {
         return text.is_empty() || text.ends_with('/');
@@ -100,7 +104,7 @@ fn read(parts: &[Part], text: &str, said: &mut Said) -> bool {
                 _ => letter != '/',
             };
             let fitting = text.char_indices().rev().take_while(|(_, letter)| fits(*letter));
-            // As much as fits, unless what stands before then does not.
+            // The longest match first.
             let places: Vec<usize> = fitting.map(|(place, _)| place).collect();
             places.into_iter().rev().any(|place| {
                 let (text, value) = text.split_at(place);
@@ -118,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_read_by_its_form() {
+    fn a_name_is_read_by_its_format() {
         let begin = [2026, 11, 20, 8, 5, 9];
         for (format, path, partition) in [
             (
@@ -151,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_form_is_told() {
-        let told = |text: &str| text.parse::<Format>().unwrap_err();
-        assert!(told("{Hub}/{Year}").starts_with("there is no {Hub}"));
-        assert!(told("{EventHub}/{Year}/{Month}/{Day}/{Hour}/{Minute}").starts_with("{Second} is missing"));
-        assert_eq!(told("{Year"), "a { has no }");
+    fn a_wrong_format_is_an_error() {
+        let error = |text: &str| text.parse::<Format>().unwrap_err();
+        assert!(error("{Hub}/{Year}").starts_with("{Hub} is not a part"));
+        assert!(error("{EventHub}/{Year}/{Month}/{Day}/{Hour}/{Minute}").starts_with("{Second} is missing"));
+        assert_eq!(error("{Year"), "a { without a }");
     }
 }

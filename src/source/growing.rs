@@ -1,20 +1,20 @@
-//! Files that somebody still writes to.
+//! Files that are still being written.
 
 use std::path::Path;
 
 use serde::de::IgnoredAny;
 
-/// How a file comes to be, as far as its name tells.
+/// How a file is written, judging by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Grows {
-    /// It was written at once, as far as is known.
+    /// Nothing is known; the file counts as complete.
     Unknown,
-    /// An export to storage appends to it while its hour lasts.
+    /// An export to storage appends to it for an hour, or for the time in its name.
     ByAppending,
 }
 
 impl Grows {
-    /// `PT1H.json`, the hour that an export writes, and other lengths of time in the form of ISO 8601.
+    /// Recognises `PT1H.json` and other ISO 8601 durations.
     pub(super) fn of(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_uppercase();
         let time = name.strip_prefix("PT").and_then(|name| name.strip_suffix(".JSON"));
@@ -26,11 +26,11 @@ impl Grows {
     }
 }
 
-/// Whether a line without an end breaks off in the middle of a record.
+/// Returns whether a line without a line end stops in the middle of a record.
 pub(super) fn is_unfinished(line: &[u8]) -> bool {
     let text = match std::str::from_utf8(line) {
         Ok(text) => text,
-        // In the middle of a letter, too.
+        // It may stop in the middle of a character.
         Err(error) if error.error_len().is_none() => {
             let whole = line.get(..error.valid_up_to()).unwrap_or_default();
             std::str::from_utf8(whole).unwrap_or_default()
@@ -92,9 +92,13 @@ mod tests {
         assert_eq!(
             read("PT1H.json", "{}\n{}"),
             (2, None),
-            "a record without an end of line is whole"
+            "a record without a line end is complete"
         );
-        assert_eq!(read("PT1H.json", "{}\n{\"a\":\n"), (2, None), "a line is as it was meant");
+        assert_eq!(
+            read("PT1H.json", "{}\n{\"a\":\n"),
+            (2, None),
+            "a line that was ended is complete"
+        );
         assert_eq!(read("other.json", "{}\n{\"a\":"), (2, None));
     }
 }

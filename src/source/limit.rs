@@ -1,28 +1,28 @@
-//! How much of a file is held at once, whatever is in it.
+//! Limits on what is read from a file into memory at once.
 
 use std::io::{self, BufRead, Read as _};
 
-/// The longest line, in bytes, that is taken for a record. No broker takes a message near to it: Event Hubs ends at 20 MiB, Kafka at 1 MiB
-/// unless it is told otherwise.
+/// The longest record, in bytes. It is three times the largest message that Event Hubs accepts (20 MiB).
 pub const LONGEST_RECORD: usize = 64 << 20;
-/// The longest JSON text that begins with a bracket, in bytes, on one line or on several: it may hold many records, and is held as a whole.
+/// The longest JSON text that begins with a bracket, in bytes, on one line or on several. It may hold many records, and
+/// is read into memory as a whole.
 pub const LONGEST_DOCUMENT: usize = 512 << 20;
-/// How much is kept of what is longer.
+/// The bytes that are kept of a longer text.
 const HEAD: usize = 64 << 10;
 
-/// Something in a file that is too long to be held.
+/// A record or document in a file that exceeds its limit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TooLong {
-    /// Its bytes.
+    /// Its length in bytes.
     pub length: u64,
-    /// More than this many are too many.
+    /// The limit that it exceeds.
     pub most: usize,
-    /// The first of them.
+    /// Its first bytes.
     pub head: Vec<u8>,
 }
 
 impl TooLong {
-    /// Of what `bytes` begin with, while `more` were passed over.
+    /// Describes a text that begins with `bytes`, of which another `more` were skipped.
     pub(super) fn of(bytes: &[u8], more: u64) -> Self {
         Self {
             length: bytes.len() as u64 + more,
@@ -31,19 +31,19 @@ impl TooLong {
         }
     }
 
-    /// Says so in a sentence that holds nothing of the content.
+    /// Returns the reason as a sentence, without any content.
     pub fn sentence(&self) -> String {
         let Self { length, most, .. } = self;
         match *most == LONGEST_DOCUMENT {
             true => format!(
-                "the JSON text has {length} bytes, more than the {most} that are held of one in a file; write its records on a line each"
+                "the JSON document has {length} bytes, and the limit for one is {most}; write one record per line instead"
             ),
-            false => format!("the record has {length} bytes, more than the {most} that a record in a file may have"),
+            false => format!("the record has {length} bytes, and the limit for one in a file is {most}"),
         }
     }
 }
 
-/// How long the line or document that begins so may be.
+/// Returns the limit for a line or document that begins with `text`.
 fn longest(text: &[u8]) -> usize {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     match text.trim_ascii_start().first() {
@@ -52,13 +52,13 @@ fn longest(text: &[u8]) -> usize {
     }
 }
 
-/// Appends to `bytes` up to the end of the line that begins at `begin` of them. A line that is too long is taken out of `bytes`, and passed
-/// over.
+/// Reads up to the end of the line that begins at `begin` in `bytes`. A line that exceeds its limit is removed from
+/// `bytes`, and the rest of it is skipped.
 pub(super) fn finish_line(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, begin: usize) -> io::Result<Option<TooLong>> {
     loop {
         let line = bytes.get(begin..).unwrap_or_default();
         let (length, before) = (line.len(), bytes.len());
-        // In steps that double, so that what the line begins with is looked at seldom.
+        // The steps double, so that the limit is computed only a few times.
         let step = (length + HEAD).min(longest(line).saturating_sub(length) + 1);
         let read = (&mut *reader).take(step as u64).read_until(b'\n', bytes)?;
         if read == 0 || bytes.get(before..).is_some_and(|new| new.ends_with(b"\n")) {
@@ -66,7 +66,7 @@ pub(super) fn finish_line(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, begin: 
         }
         let line = bytes.get(begin..).unwrap_or_default();
         if line.len() > longest(line) {
-            let more = pass_line(reader)?;
+            let more = skip_line(reader)?;
             let long = TooLong::of(line, more);
             bytes.truncate(begin);
             return Ok(Some(long));
@@ -74,25 +74,26 @@ pub(super) fn finish_line(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, begin: 
     }
 }
 
-/// Appends everything that is left to `bytes`, or as much as a document may have; whether that was all.
+/// Reads the rest of the file, up to the limit for a document. Returns whether the file ended there.
 pub(super) fn finish(reader: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
     let room = LONGEST_DOCUMENT.saturating_sub(bytes.len()) as u64;
     let read = (&mut *reader).take(room + 1).read_to_end(bytes)?;
     Ok(read as u64 <= room)
 }
 
-/// Passes over the rest of a line, with its end; how many bytes stood before that.
-fn pass_line(reader: &mut dyn BufRead) -> io::Result<u64> {
-    pass(reader, |buffer| memchr::memchr(b'\n', buffer))
+/// Skips the rest of a line. Returns the number of bytes before its end.
+fn skip_line(reader: &mut dyn BufRead) -> io::Result<u64> {
+    skip(reader, |buffer| memchr::memchr(b'\n', buffer))
 }
 
-/// Passes over everything that is left; how many bytes those were.
-pub(super) fn pass_all(reader: &mut dyn BufRead) -> io::Result<u64> {
-    pass(reader, |_| None)
+/// Skips the rest of the file. Returns the number of bytes.
+pub(super) fn skip_all(reader: &mut dyn BufRead) -> io::Result<u64> {
+    skip(reader, |_| None)
 }
 
-fn pass(reader: &mut dyn BufRead, end: impl Fn(&[u8]) -> Option<usize>) -> io::Result<u64> {
-    let mut passed = 0;
+/// Skips up to the place that `end` finds, or to the end of the file.
+fn skip(reader: &mut dyn BufRead, end: impl Fn(&[u8]) -> Option<usize>) -> io::Result<u64> {
+    let mut skipped = 0;
     loop {
         let buffer = match reader.fill_buf() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -101,13 +102,13 @@ fn pass(reader: &mut dyn BufRead, end: impl Fn(&[u8]) -> Option<usize>) -> io::R
         let (length, end) = (buffer.len(), end(buffer));
         if let Some(end) = end {
             reader.consume(end + 1);
-            return Ok(passed + end as u64);
+            return Ok(skipped + end as u64);
         }
         if length == 0 {
-            return Ok(passed);
+            return Ok(skipped);
         }
         reader.consume(length);
-        passed += length as u64;
+        skipped += length as u64;
     }
 }
 
@@ -115,7 +116,7 @@ fn pass(reader: &mut dyn BufRead, end: impl Fn(&[u8]) -> Option<usize>) -> io::R
 mod tests {
     use super::*;
 
-    /// A line of so many bytes, and the next.
+    /// Returns a line of `length` bytes, and another line.
     fn line(length: usize, byte: u8) -> impl BufRead {
         io::BufReader::new(io::repeat(byte).take(length as u64).chain(&b"\nnext\n"[..]))
     }
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(bytes, b"before\n");
         assert!(
             long.sentence()
-                .starts_with("the record has 201326592 bytes, more than the 67108864")
+                .starts_with("the record has 201326592 bytes, and the limit for one in a file is 67108864")
         );
     }
 
@@ -160,7 +161,7 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(long.length, LONGEST_DOCUMENT as u64 + 1);
-        assert!(long.sentence().ends_with("write its records on a line each"));
+        assert!(long.sentence().ends_with("write one record per line instead"));
         let mut bytes = b"[".to_vec();
         assert!(finish(&mut line(100, b'1'), &mut bytes).unwrap());
         assert!(!finish(&mut line(LONGEST_DOCUMENT, b'1'), &mut bytes).unwrap());

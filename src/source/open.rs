@@ -1,4 +1,4 @@
-//! Opening what a command reads: files, pipes and standard input; no folders, and no devices, which have no end.
+//! Opening inputs: files, pipes and standard input. Folders are refused here, and so are devices, which have no end.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, IsTerminal, Read as _};
@@ -6,19 +6,19 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-/// A path that stands for standard input.
+/// Returns whether a path means standard input.
 pub(super) fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Opens a file, or a pipe that has a name, which waits until somebody writes to it.
+/// Opens a file or a named pipe. Opening a pipe waits for a writer.
 pub(super) fn file(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     refuse(&file.metadata()?, file.is_terminal())?;
     Ok(file)
 }
 
-/// Standard input, when it has an end.
+/// Returns standard input, unless it is a device.
 pub(super) fn standard_input() -> io::Result<io::Stdin> {
     let input = io::stdin();
     let found = File::from(input.as_fd().try_clone_to_owned()?).metadata()?;
@@ -26,7 +26,8 @@ pub(super) fn standard_input() -> io::Result<io::Stdin> {
     Ok(input)
 }
 
-/// Fails when `path` cannot be read. A pipe is not opened: that would wait for who writes to it, and then leave them without a reader.
+/// Fails when `path` cannot be read. Does not open a pipe: that would wait for the writer, and closing it would then
+/// end the writer.
 pub(super) fn check(path: &Path) -> io::Result<()> {
     if is_standard_input(path) {
         return standard_input().map(drop);
@@ -37,18 +38,17 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The text of a whole file, such as a configuration, which has at most `most` bytes.
+/// Reads a text file, such as a configuration, that may have at most `most` bytes.
 pub fn text(path: &Path, most: usize) -> io::Result<String> {
     let mut bytes = Vec::new();
     file(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > most {
-        return Err(io::Error::other(format!(
-            "it has more than {most} bytes, which no such file has"
-        )));
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
     }
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
+/// Fails for folders and devices.
 fn refuse(found: &Metadata, is_terminal: bool) -> io::Result<()> {
     if found.is_dir() {
         let text = "it is a folder, and a file is wanted";
@@ -88,7 +88,7 @@ mod tests {
         fs::write(file.path(), "four").unwrap();
         assert_eq!(text(file.path(), 4).unwrap(), "four");
         let error = text(file.path(), 3).unwrap_err().to_string();
-        assert_eq!(error, "it has more than 3 bytes, which no such file has");
+        assert_eq!(error, "it has more than 3 bytes");
         fs::write(file.path(), b"\xff").unwrap();
         assert_eq!(text(file.path(), 3).unwrap_err().to_string(), "it is not UTF-8");
         assert!(text(Path::new("/dev/zero"), 3).is_err());

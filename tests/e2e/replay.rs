@@ -171,6 +171,29 @@ fn what_was_recorded_arrives_byte_for_byte_and_in_turns() {
     );
 }
 
+/// The export has not finished the last record of the hour yet.
+#[test]
+fn an_unfinished_record_is_not_sent() {
+    let Some(world) = World::new("replay-unfinished") else {
+        return;
+    };
+    let lines = activities(0..3, "whole");
+    let mut file = write(&world, "PT1H.json", &lines);
+    let cut = [lines.join(&b'\n'), lines[0][..40].to_vec()].join(&b'\n');
+    std::fs::write(&file, &cut).unwrap();
+    let text = replay(&world, &[&file], &[]);
+    assert!(
+        text.contains("1 file is unfinished: ") && text.contains("the record was not sent"),
+        "{text}"
+    );
+    assert_eq!(values(&arrived(&world, &world.topic("activities"))), sorted(lines.clone()));
+    // Only an export is known to go on.
+    file.set_file_name("cut.json");
+    std::fs::write(&file, &cut).unwrap();
+    let text = replay(&world, &[&file], &[]);
+    assert!(text.starts_with("4 messages") && !text.contains("unfinished"), "{text}");
+}
+
 #[test]
 fn standard_input_goes_to_the_first_partitions_that_are_asked_for() {
     let Some(world) = World::new("replay-stdin") else { return };

@@ -7,7 +7,7 @@ use crate::capacity::compare::{Line, compare, differences};
 use crate::capacity::result::{Report, SCHEMA};
 use crate::source;
 
-/// The bytes that the figures of a test may have. A search of a day has some megabytes.
+/// The largest file of figures, in bytes. A search that takes a day writes a few MiB.
 const LONGEST: usize = 64 << 20;
 
 /// Which tests.

@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::logging::begin("error");
     let options = &args.options;
     options.check()?;
-    // Both are written at the end of a long test: better to know now whether they can be.
+    // A long test must not end with a file that cannot be written.
     let files = Files::create(options)?;
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
@@ -266,7 +266,7 @@ fn settings(bench: &Bench<'_>, outcome: &Outcome) -> Settings {
     }
 }
 
-/// What a test leaves: nothing before it has ended.
+/// The files that a test writes at its end.
 struct Files {
     html: Output,
     json: Output,

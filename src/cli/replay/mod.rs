@@ -30,7 +30,8 @@ pub(super) struct Args {
     /// them; `-` for standard input
     #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
-    /// The form of the names of files of Event Hubs Capture, such as {Namespace}/{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}
+    /// The file name format of Event Hubs Capture, as in the settings of the event hub, such as
+    /// {Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}
     #[arg(long, value_name = "FORMAT")]
     capture_format: Option<Format>,
     /// The topic to send to; it must exist
@@ -113,7 +114,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     refuse_what_cannot_be_read(args)?;
     let (config, target) = find(config, args)?;
     let shutdown = Shutdown::default();
-    signals::watch_with(&shutdown, "what was acknowledged before stays in the topic").map_err(Failure::failed)?;
+    signals::watch_with(&shutdown, "messages that were acknowledged stay in the topic").map_err(Failure::failed)?;
     let screen = Screen::new(&args.input, args.laps);
     let blocks = reader::start(Job {
         inputs: args.input.clone(),
@@ -216,7 +217,7 @@ fn report(args: &Args, totals: &Totals, end: &Result<End, Error>) {
     if totals.is_late {
         say(&late(totals, reached));
     }
-    super::tell_unfinished(&totals.unfinished, "it was not sent");
+    super::tell_unfinished(&totals.unfinished, "the record was not sent");
     if args.shift_to_now && totals.moved == 0 && totals.messages > 0 {
         say(
             "warning: no time was moved: none stands in the first megabyte of any file, or the records have no times in a form that is read",

@@ -35,7 +35,7 @@ pub(super) struct Job {
 pub(super) enum Read {
     Block(Block),
     Failed(Error),
-    /// With the files that end in the middle of a record.
+    /// The end, with the files that end in the middle of a record.
     End(Vec<String>),
 }
 

@@ -25,7 +25,7 @@ pub(super) fn output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdo
             comparison.tell(value)?;
         }
         if let Some((number, Rest::TooLong(long))) = chunk.rest() {
-            let cause = format!("line {} is no row: {}", number + 1, long.sentence());
+            let cause = format!("line {} is not a row: {}", number + 1, long.sentence());
             return Err(file::Error::new(path, cause).into());
         }
     }
@@ -63,9 +63,14 @@ pub(super) fn input<B: Base>(
         }
     }
     bar.finish_and_clear();
+<<<<<<< HEAD
     tell_unfinished(&unfinished, "it was left out");
     Ok(Some(match unfinished.is_empty() {
         true => EventTime::MIN,
         false => EventTime::MAX,
     }))
+=======
+    tell_unfinished(&unfinished, "the record was skipped");
+    Ok(Some(Reach::default()))
+>>>>>>> files
 }

@@ -44,7 +44,8 @@ pub(super) struct Args {
     /// them; every window counts as closed
     #[arg(long, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
-    /// The form of the names of files of Event Hubs Capture, such as {Namespace}/{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}
+    /// The file name format of Event Hubs Capture, as in the settings of the event hub, such as
+    /// {Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}
     #[arg(long, value_name = "FORMAT")]
     capture_format: Option<Format>,
     /// Recompute from this topic as well, which was in input.topics before; may be repeated. Those that the
@@ -124,7 +125,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .try_for_each(|path| file::FileSource::check(path))
         .map_err(Failure::failed)?;
     let shutdown = Shutdown::default();
-    signals::watch_with(&shutdown, "nothing was compared to the end").map_err(Failure::failed)?;
+    signals::watch_with(&shutdown, "the comparison is not complete").map_err(Failure::failed)?;
     let began = clock::start();
     let Some(verified) = verify(args, &config, span, &shutdown).map_err(Failure::failed)? else {
         return Err(Failure::failed("interrupted; nothing was compared to the end"));

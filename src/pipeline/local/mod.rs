@@ -102,7 +102,7 @@ pub struct Totals {
     pub other_tables: std::collections::BTreeMap<String, u64>,
     /// Dead letters by reason.
     pub dead_letters: std::collections::BTreeMap<&'static str, u64>,
-    /// Files that end in the middle of a record, which is still being written.
+    /// Files that end in the middle of a record that is still being written.
     pub unfinished: Vec<String>,
     /// Re-delivered activities.
     pub duplicates: u64,

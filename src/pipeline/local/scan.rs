@@ -57,7 +57,7 @@ pub(super) struct Seen {
     /// Records by the tenant that their envelope says, while tenants are not told apart: the first one met, then all.
     pub(super) first_tenant: Option<String>,
     pub(super) by_tenant: BTreeMap<String, u64>,
-    /// The file, when it ends in the middle of a record.
+    /// The file, if it ends in the middle of a record that is still being written.
     pub(super) unfinished: Option<String>,
 }
 

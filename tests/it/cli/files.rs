@@ -1,4 +1,5 @@
-//! What commands read and write: nothing is written over what is read, nothing is half written, and nothing is read without end.
+//! Reading and writing files: commands never overwrite their inputs, never leave half an output, and bound what they
+//! read.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -10,14 +11,14 @@ use serde_json::Value;
 use super::correlate::{activity, alert, correlate, names};
 use super::{Done, Program, done};
 
-/// A program with an input `in.jsonl` that gives one pair, and what that holds.
+/// Returns a program with an input `in.jsonl` that gives one pair, and the content of that file.
 fn program() -> (Program, String) {
     let input = activity("a", "10:30:00") + &alert("A");
     let program = Program::with(&[("in.jsonl", &input), ("mine.toml", "[correlation]\nignore_case = false\n")]);
     (program, input)
 }
 
-/// What is in the program's folder, hidden or not.
+/// Returns the names of all files in the program's folder.
 fn listed(program: &Program) -> Vec<String> {
     let entries = std::fs::read_dir(program.path("")).unwrap();
     let mut names: Vec<_> = entries
@@ -31,7 +32,7 @@ fn fifo(program: &Program, name: &str) {
     assert!(Command::new("mkfifo").arg(program.path(name)).status().unwrap().success());
 }
 
-/// With this file as standard input.
+/// Runs the program with this file as standard input.
 fn run_from(program: &Program, file: &str, arguments: &[&str]) -> Done {
     let input = File::open(if file.starts_with('/') {
         file.into()
@@ -71,7 +72,7 @@ fn cli_files_nothing_is_written_over_what_is_read() {
             }
         }
     }
-    // The shell may have opened it, too.
+    // The shell may have opened the input as standard output.
     let appended = std::fs::OpenOptions::new()
         .append(true)
         .open(program.path("in.jsonl"))
@@ -102,7 +103,8 @@ fn cli_files_two_outputs_are_not_one_file() {
         ] {
             let done = correlate(&program, &["in.jsonl", options[0], one, options[1], other]).expect(2);
             assert!(
-                done.stderr.contains(" are one file; give each output a file of its own"),
+                done.stderr
+                    .contains(" are the same file; use a different file for each output"),
                 "{}",
                 done.stderr
             );
@@ -110,11 +112,11 @@ fn cli_files_two_outputs_are_not_one_file() {
     }
     assert_eq!(listed(&program), before);
     assert_eq!(program.read("old.jsonl"), "old\n");
-    // Standard output may take several, and so may what keeps nothing.
+    // Several outputs may share standard output and /dev/null.
     let both = correlate(&program, &["in.jsonl", "--output", "-", "--summaries", "-"]).expect(0);
     assert_eq!(both.stdout.lines().count(), 2);
     correlate(&program, &["in.jsonl", "--output", "/dev/null", "--summaries", "/dev/null"]).prints("");
-    // Under its name the file that the shell opened would be another one.
+    // The file that the shell opened is not replaced.
     let opened = File::create(program.path("shell.jsonl")).unwrap();
     let mut command = program.command(&["correlate", "--input", "in.jsonl", "--output", "shell.jsonl"]);
     done(command.stdout(opened).spawn().unwrap()).expect(0);
@@ -144,7 +146,7 @@ fn cli_files_an_answer_that_is_not_whole_does_not_take_the_place_of_the_old_one(
         (program.read("old.jsonl").as_str(), program.read("own.jsonl").as_str()),
         ("old\n", "old\n")
     );
-    assert_eq!(listed(&program), before, "nothing is left of it");
+    assert_eq!(listed(&program), before, "no temporary file stays");
     correlate(&program, &[&["in.jsonl"], &outputs[..]].concat()).expect(0);
     assert_eq!(names(&program.read("old.jsonl")), ["a"]);
     assert!(program.path("link.jsonl").is_symlink());
@@ -155,7 +157,7 @@ fn cli_files_an_answer_that_is_not_whole_does_not_take_the_place_of_the_old_one(
 }
 
 #[test]
-fn cli_files_what_has_no_end_is_not_read_to_its_end() {
+fn cli_files_devices_and_long_configurations_are_refused() {
     let (program, _) = program();
     let refused = "it is a device, which has no end; name a file, a folder, a pipe, or - for standard input\n";
     correlate(&program, &["/dev/zero"]).fails(1, &format!("error: cannot read /dev/zero: {refused}"));
@@ -186,8 +188,8 @@ fn cli_files_a_pipe_is_read_when_it_is_named_and_not_waited_for_in_a_folder() {
     let done = correlate(&program, &["folder"]).expect(0);
     assert_eq!(names(&done.stdout), ["a"]);
     for part in [
-        "warning: links in folder lead to 1 folders that were read already",
-        "warning: folder/pipe.jsonl is a pipe and was left out",
+        "warning: links in folder lead to 1 folders that are read already",
+        "warning: folder/pipe.jsonl is a pipe and was skipped",
     ] {
         assert!(done.stderr.contains(part), "{}", done.stderr);
     }
@@ -241,7 +243,7 @@ fn cli_files_a_record_that_is_too_long_is_one_dead_letter_of_its_beginning() {
         (&1.into(), &(300 << 20).into())
     );
     assert_eq!(letter["value_hex"].as_str().unwrap().len(), 2 * (64 << 10));
-    // What can be held is held, but not six times.
+    // A dead letter of a record within the limit is not six times as long.
     program.write("zeros", &[vec![0; 60 << 20], b"\n".to_vec()].concat());
     correlate(&program, &["zeros", "--dead-letters", "dead.jsonl"]).expect(0);
     let length = std::fs::metadata(program.path("dead.jsonl")).unwrap().len();
@@ -260,15 +262,15 @@ fn cli_files_a_record_that_is_still_being_written_is_no_dead_letter() {
     let done = run();
     assert_eq!(names(&done.stdout), ["a", "b"]);
     assert_eq!(program.read("dead.jsonl"), "");
-    let told = format!("1 file is unfinished: {name} ends in the middle of a record that is still being written; ");
-    assert!(done.stderr.contains(&told), "{}", done.stderr);
+    let expected = format!("1 file is unfinished: {name} ends in the middle of a record that is still being written; ");
+    assert!(done.stderr.contains(&expected), "{}", done.stderr);
     assert!(done.stderr.contains("; 0 dead letters; "), "{}", done.stderr);
-    // When it has been written.
+    // The export has finished the record.
     program.write(&name, format!("{whole}{}", whole.replace("\"b\"", "\"c\"")).as_bytes());
     let done = run();
     assert_eq!(names(&done.stdout), ["a", "b", "c"]);
     assert!(!done.stderr.contains("unfinished"), "{}", done.stderr);
-    // A line that was ended is broken, and so is a file of another kind.
+    // A line with an end is broken, and so is a cut line of another file.
     program.write(&name, format!("{whole}{}\n", &whole[..50]).as_bytes());
     assert!(run().stderr.contains("1 dead letters"));
     program.write("cut.jsonl", format!("{whole}{}", &whole[..50]).as_bytes());
@@ -298,7 +300,7 @@ fn capture(program: &Program, name: &str, enqueued: &str, body: &str) {
 #[test]
 fn cli_files_of_capture_come_in_the_order_of_time_whatever_their_names() {
     let program = Program::new();
-    // An activity without an end: a dead letter of each file, in the order in which they are read; and its time, which the envelope does not say.
+    // Each file has an activity, and a record that is a dead letter, which shows the order in which the files are read.
     let expected: Vec<String> = [
         ("0/08/05", 10),
         ("3/08/05", 20),
@@ -329,11 +331,11 @@ fn cli_files_of_capture_come_in_the_order_of_time_whatever_their_names() {
         assert_eq!(read, expected, "{more:?}");
     }
     let said = correlate(&program, &["hub", "--capture-format", "{Hub}"]).expect(2).stderr;
-    assert!(said.contains("there is no {Hub}"), "{said}");
+    assert!(said.contains("{Hub} is not a part"), "{said}");
     let odd = "{EventHub}-{Year}-{Month}-{Day}-{PartitionId}-{Hour}-{Minute}-{Second}";
     let said = correlate(&program, &["hub", "--capture-format", odd]).expect(0).stderr;
     assert!(
-        said.contains("warning: 5 files of Capture in hub have no names of the form"),
+        said.contains("warning: 5 Capture files in hub do not match --capture-format"),
         "{said}"
     );
 }
@@ -356,7 +358,7 @@ fn cli_files_generate_leaves_both_or_none() {
     let removed = "; removed out/cloudappevents.jsonl and out/securityalert.jsonl of an earlier run\n";
     assert!(said.ends_with(removed), "{said}");
     assert_eq!(names(), ["cloudappevents.jsonl.gz", "securityalert.jsonl.gz"]);
-    // The second of the two cannot be written.
+    // The second file cannot be written.
     symlink("/dev/full", program.path("out/securityalert.jsonl")).unwrap();
     let said = generate(&[]).expect(1).stderr;
     assert!(
@@ -369,7 +371,7 @@ fn cli_files_generate_leaves_both_or_none() {
     );
     symlink("cloudappevents.jsonl.zst", program.path("out/securityalert.jsonl.zst")).unwrap();
     let said = generate(&["--compress", "zst"]).expect(2).stderr;
-    assert!(said.contains(" are one file"), "{said}");
+    assert!(said.contains(" are the same file"), "{said}");
     let said = generate(&["--window-min", "2d", "--window-max", "10m"]).expect(2).stderr;
     assert_eq!(
         said,
@@ -409,7 +411,10 @@ fn cli_files_capacity_does_not_write_over_anything() {
         &["--config", "mine.toml", "--html", "mine.toml"],
     ] {
         let said = program.run(&[&["capacity"], more].concat()).expect(2).stderr;
-        assert!(said.contains("name another file") || said.contains("are one file"), "{said}");
+        assert!(
+            said.contains("name another file") || said.contains("are the same file"),
+            "{said}"
+        );
     }
     assert_eq!(listed(&program), before);
     let said = program

@@ -33,3 +33,4 @@ mod sizes;
 mod support;
 mod topics;
 mod verify;
+mod walkthrough;

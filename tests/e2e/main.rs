@@ -34,3 +34,4 @@ mod support;
 mod topics;
 mod verdicts;
 mod verify;
+mod walkthrough;

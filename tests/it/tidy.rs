@@ -293,29 +293,46 @@ fn every_configuration_is_toml() {
 
 #[test]
 fn every_example_configuration_is_valid() {
-    use alerttrail::config::Config;
-    let connection_string = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=k";
+    let files = files("config", "toml").into_iter();
+    // A preset is a layer below other files, and no file of its own.
+    let files = files.filter(|(path, _)| !path.starts_with("config/preset-"));
+    nothing(files.filter_map(|(path, text)| wrong_configuration(&path, &text)).collect());
+}
+
+#[test]
+fn every_configuration_in_the_documents_is_valid() {
+    let pages = files("docs", "md").into_iter();
+    let pages = pages.chain([("README.md".to_owned(), fs::read_to_string(root().join("README.md")).unwrap())]);
+    let mut count = 0;
     let mut wrong = Vec::new();
-    for (path, text) in files("config", "toml") {
-        // A preset is a layer below other files, and no file of its own.
-        if path.starts_with("config/preset-") {
-            continue;
-        }
-        let mut variables = Vec::new();
-        for rest in text.split("${").skip(1) {
-            let name = rest.split('}').next().unwrap().to_owned();
-            let value = if name.contains("CONNECTION") {
-                connection_string
-            } else {
-                "value"
-            };
-            variables.push((name, value.to_owned()));
-        }
-        if let Err(errors) = Config::load(Some(&root().join(&path)), variables.into_iter()) {
-            wrong.push(format!("{path}: {errors}"));
+    for (path, text) in pages {
+        for block in text.split("```toml\n").skip(1) {
+            count += 1;
+            let block = block.split("```").next().unwrap();
+            wrong.extend(wrong_configuration(&path, block));
         }
     }
+    assert!(count > 10, "{count} blocks");
+    assert!(wrong_configuration("a page", "[output]\nformta = \"ecs\"\n").is_some());
     nothing(wrong);
+}
+
+/// Says what is wrong with a configuration, whose variables have some value.
+fn wrong_configuration(path: &str, text: &str) -> Option<String> {
+    let connection_string = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=k";
+    let variables = text.split("${").skip(1).map(|rest| {
+        let name = rest.split('}').next().unwrap().to_owned();
+        let value = if name.contains("CONNECTION") {
+            connection_string
+        } else {
+            "value"
+        };
+        (name, value.to_owned())
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    let errors = alerttrail::config::Config::load(Some(file.path()), variables).err()?;
+    Some(format!("{path}: {errors}\n{text}"))
 }
 
 #[test]

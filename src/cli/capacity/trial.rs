@@ -36,7 +36,7 @@ const STALE: Duration = Duration::from_millis(1_500);
 const HOPELESS: f64 = 5.0;
 /// The share of what the embedded broker keeps of a partition that may be unread.
 const EMBEDDED_SHARE: f64 = 0.5;
-/// Samples that are kept of a trial at the most; a longer one keeps fewer of each minute.
+/// Half as many samples as are kept of a trial: when there are twice as many, every second one is dropped.
 const MOST_SAMPLES: usize = 2_400;
 
 /// What all trials have in common.

@@ -18,6 +18,7 @@ mod capacity;
 mod check;
 mod demo;
 mod explain;
+mod forms;
 mod hostile;
 mod lifecycle;
 mod oauth;

@@ -63,14 +63,9 @@ pub(super) fn input<B: Base>(
         }
     }
     bar.finish_and_clear();
-<<<<<<< HEAD
-    tell_unfinished(&unfinished, "it was left out");
+    tell_unfinished(&unfinished, "the record was skipped");
     Ok(Some(match unfinished.is_empty() {
         true => EventTime::MIN,
         false => EventTime::MAX,
     }))
-=======
-    tell_unfinished(&unfinished, "the record was skipped");
-    Ok(Some(Reach::default()))
->>>>>>> files
 }

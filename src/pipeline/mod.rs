@@ -3,7 +3,7 @@
 //! [`local`] runs the decoder and JOIN over files, with a log that exists only as offsets. `processor` runs ROUTE and JOIN over Kafka: `route` from the input topics to the
 //! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
 //! committed (`ledger`), where partitions end (`ends`), which partitions are read from where (`route_assignment`, `route_positions`, `join_assignment`), what is sent on (`route_output`), the state of those
-//! that are joined (`owners`), how a part of the log is joined (`join_slice`), which of their windows closes next (`next_close`), what is sent because of them (`join_output`), what others may look at (`exposed`), who else is in the group (`peers`) and how the group hears of us meanwhile (`attendance`), how much goes into a transaction (`pace`), what only the input knows of an alert (`scan`), what the
+//! that are joined (`owners`), how a part of the log is joined (`join_slice`), which of their windows closes next (`next_close`), what is sent because of them (`join_output`), how many partitions the output topics have (`outputs`), what others may look at (`exposed`), who else is in the group (`peers`) and how the group hears of us meanwhile (`attendance`), how much goes into a transaction (`pace`), what only the input knows of an alert (`scan`), what the
 //! end of the log tells before anything is written (`settings`). Relies on the pure stages for what follows from a record, and on `kafka`
 //! for reaching a broker.
 
@@ -25,6 +25,8 @@ mod ledger;
 pub mod local;
 #[cfg(feature = "kafka")]
 mod next_close;
+#[cfg(feature = "kafka")]
+mod outputs;
 #[cfg(feature = "kafka")]
 mod owners;
 #[cfg(feature = "kafka")]

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::exposed::Exposed;
 use super::join::Join;
 use super::next_close::NextClose;
+use super::outputs::{self, Outputs};
 use super::pace::Pace;
 use super::route::Route;
 use super::settings;
@@ -125,7 +126,13 @@ pub fn run(
 ) -> Result<(), Error> {
     let mut instance = Instance::new(config, stages, exposed)?;
     instance.asks_for_limits = true;
-    let log = Topics::new(config)?.prepare()?;
+    let topics = Topics::new(config)?;
+    let log = topics.prepare()?;
+    for topic in outputs::topics(config) {
+        if let Some(count) = topics.partitions(topic)? {
+            instance.outputs.look(topic, count, &instance.dir);
+        }
+    }
     // Before anything is written: marks of other settings in the log could not be taken back.
     settings::check_state(config, &instance.dir)?;
     if log == Log::Old {
@@ -144,6 +151,8 @@ pub struct Instance<'c> {
     pub(super) pace: Pace,
     /// What JOIN waits for, said to ROUTE.
     pub(super) next_close: NextClose,
+    /// How many partitions the output topics have.
+    pub(super) outputs: Outputs,
     /// What others may look at.
     pub(super) exposed: Arc<Exposed>,
     /// Whether the topics are asked how large a message may be.
@@ -159,6 +168,7 @@ impl<'c> Instance<'c> {
             Stages::All | Stages::Join => dir,
         })?;
         exposed.is(dir.instance_id());
+        let outputs = Outputs::new(config, &dir);
         Ok(Self {
             config,
             dir,
@@ -166,6 +176,7 @@ impl<'c> Instance<'c> {
             settings: settings_hash(config),
             pace: Pace::default(),
             next_close: NextClose::default(),
+            outputs,
             asks_for_limits: false,
         })
     }

@@ -14,7 +14,7 @@ use tracing::field::Empty;
 
 use super::ends::{self, End};
 use super::ledger::Ledger;
-use super::next_close::NextClose;
+use super::outputs;
 use super::route_assignment::{Context, Event};
 use super::route_output::Out;
 use super::route_positions;
@@ -57,7 +57,7 @@ pub(super) struct Route<'c> {
     marked: Option<(Instant, Marks)>,
     /// The watermark of the last marks.
     told: Option<EventTime>,
-    next_close: &'c NextClose,
+    instance: &'c Instance<'c>,
     /// When marks were last looked at, whether they were sent or not.
     looked: Option<Instant>,
     committed: Instant,
@@ -96,6 +96,7 @@ impl<'c> Route<'c> {
         let every = (config.watermark.idle_timeout / 4).clamp(Duration::from_millis(100), Duration::from_secs(15));
         let mut watched = config.input.topics.clone();
         watched.push(config.repartition.topic.clone());
+        watched.extend(outputs::topics(config).map(str::to_owned));
         let ends = ends::watch(
             Arc::downgrade(&consumer),
             watched,
@@ -129,7 +130,7 @@ impl<'c> Route<'c> {
             ends,
             marked: None,
             told: None,
-            next_close: &instance.next_close,
+            instance,
             looked: None,
             committed: clock::start(),
             shutdown,
@@ -294,7 +295,10 @@ impl<'c> Route<'c> {
                         configured: self.out.partitions(),
                     }));
                 }
-                End::Topic(topic, count) => self.count(&topic, count),
+                End::Topic(topic, count) => {
+                    self.instance.outputs.look(&topic, count, &self.instance.dir);
+                    self.count(&topic, count);
+                }
             }
         }
         Ok(())
@@ -307,7 +311,9 @@ impl<'c> Route<'c> {
 
     /// Whether what has been read since the last marks lets JOIN close a window.
     fn closes_a_window(&self) -> bool {
-        self.next_close.is_between(self.told, self.progress.watermark(self.idleness))
+        self.instance
+            .next_close
+            .is_between(self.told, self.progress.watermark(self.idleness))
     }
 
     fn send_marks(&mut self) -> Result<(), Error> {

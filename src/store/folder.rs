@@ -1,5 +1,6 @@
 //! The folder of one instance: a lock that says whose it is, the instance's id, and a folder for each partition.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use super::Error;
 const LOCK_FILE: &str = "LOCK";
 /// The file with the instance's id.
 const ID_FILE: &str = "instance-id";
+/// The file that notes how many partitions the topics of the output had: a line each.
+const OUTPUTS_FILE: &str = "outputs";
 /// Bytes of an id; it is written as twice as many hexadecimal digits.
 const ID_BYTES: usize = 16;
 /// Damaged copies of one partition that are kept. More of them say that the disk is failing, and would fill it.
@@ -47,6 +50,25 @@ impl StateDir {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns how many partitions each topic of the output had, as far as that was noted. What cannot be read was not.
+    pub fn outputs(&self) -> BTreeMap<String, u32> {
+        let text = fs::read_to_string(self.path.join(OUTPUTS_FILE)).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        lines
+            .filter_map(|(topic, count)| Some((topic.to_owned(), count.parse().ok()?)))
+            .collect()
+    }
+
+    /// Notes how many partitions each topic of the output has, in place of what was noted before.
+    pub fn note_outputs<'t>(&self, topics: impl IntoIterator<Item = (&'t str, u32)>) -> Result<(), Error> {
+        let lines: String = topics
+            .into_iter()
+            .map(|(topic, count)| format!("{topic} {count}\n"))
+            .collect();
+        let file = self.path.join(OUTPUTS_FILE);
+        write_durably(&file, lines.as_bytes()).map_err(|cause| Error::io(&file, &cause))
     }
 
     /// The folder for the state of a partition. It need not exist.

@@ -198,3 +198,27 @@ fn a_producer_keeps_the_size_limit_when_its_batches_do() {
     assert_eq!(failures("1000000"), 100, "each is small enough, the batch is not");
     assert_eq!(failures("20000"), 0);
 }
+
+#[test]
+fn partitions_added_to_the_output_topic_are_warned_of_while_it_runs_and_at_the_next_start() {
+    let Some(world) = World::new("output-grows") else { return };
+    let rows = world.topic("rows");
+    let warning = |before: usize, now: usize| format!("topic=\"{rows}\" before={before} partitions={now}");
+    let start = |log: &str| Instance::start_with(&world.config("a"), &world.folder.path().join(log), &[]);
+    let mut instance = start("first.log");
+    instance.wait_for_log("joining");
+    world.add_partitions(&rows, 5);
+    instance.wait_for_log(&warning(3, 5));
+    assert_eq!(instance.terminate().0.code(), Some(0));
+
+    world.add_partitions(&rows, 6);
+    let mut instance = start("second.log");
+    instance.wait_for_log(&warning(5, 6));
+    assert!(!instance.log().contains("before=3"), "a change is told once");
+    assert_eq!(instance.terminate().0.code(), Some(0));
+
+    let mut instance = start("third.log");
+    instance.wait_for_log("joining");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(!instance.log().contains("number of partitions"), "{}", instance.log());
+}

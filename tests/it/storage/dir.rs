@@ -39,6 +39,21 @@ fn the_folder_keeps_its_id() {
 }
 
 #[test]
+fn the_folder_notes_how_many_partitions_the_output_topics_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = StateDir::open(folder.path()).unwrap();
+    assert!(dir.outputs().is_empty());
+    dir.note_outputs([("rows", 3), ("summaries", 1)]).unwrap();
+    dir.note_outputs([("rows", 5)]).unwrap();
+    let noted: Vec<_> = dir.outputs().into_iter().collect();
+    assert_eq!(noted, [("rows".to_owned(), 5)], "the last note counts");
+    for damaged in [&b""[..], b"rows\n", b"rows x\n", &[0xff; 9]] {
+        fs::write(folder.path().join("outputs"), damaged).unwrap();
+        assert!(dir.outputs().is_empty(), "{damaged:?}");
+    }
+}
+
+#[test]
 fn b4_not_a_directory() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

@@ -10,7 +10,7 @@ use crate::time::WallTime;
 
 /// How long after the request to stop everything in flight is waited for. The promise is ten seconds in all; the rest is for
 /// leaving the consumer groups.
-const DRAIN: Duration = Duration::from_secs(6);
+pub(crate) const DRAIN: Duration = Duration::from_secs(6);
 
 /// Shared by all threads of a processor: whether to stop, and until when what is in flight may be finished.
 #[derive(Clone, Default)]

@@ -6,6 +6,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Error;
 use super::roster::AT;
+use super::topic_ids;
 use crate::config::Config;
 
 /// librdkafka's name for how a client is called in the broker's logs.
@@ -21,6 +22,25 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
+    member(config, stage, instance)
+        .create_with_context(context)
+        .map_err(Error::Client)
+}
+
+/// The same for the input topics, with the lines of librdkafka's debug log that tell the ids of topics.
+pub fn input_consumer<C, T>(config: &Config, stage: &str, instance: &str, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    let mut client = member(config, stage, Some(instance));
+    client.set("debug", topic_ids::DEBUG);
+    client.set_log_level(RDKafkaLogLevel::Debug);
+    client.create_with_context(context).map_err(Error::Client)
+}
+
+/// A member of the group `<application.id>-<stage>`.
+fn member(config: &Config, stage: &str, instance: Option<&str>) -> ClientConfig {
     let address = config
         .http_address()
         .filter(|_| stage == "join")
@@ -56,7 +76,7 @@ where
     if let Some(instance) = instance {
         client.set("group.instance.id", instance);
     }
-    client.create_with_context(context).map_err(Error::Client)
+    client
 }
 
 /// A consumer that reads what is there, says where each partition ends, and leaves no position behind.

@@ -1,5 +1,5 @@
 //! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
-//! ([`groups`]), whether a group still answers ([`membership`]), being the only one in it ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic
+//! ([`groups`]), which topic stands behind a name ([`topic_ids`]), whether a group still answers ([`membership`]), being the only one in it ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic
 //! is read once from end to end ([`reading`]), whether it may be written to ([`rights`]), and how messages are sent and waited for
 //! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
 //! nothing of records and what they mean.
@@ -14,6 +14,7 @@ pub mod membership;
 pub mod reading;
 pub mod rights;
 pub mod roster;
+pub mod topic_ids;
 pub mod topics;
 pub mod transactions;
 
@@ -171,6 +172,14 @@ pub enum Error {
         end: i64,
         /// How long nothing came.
         seconds: u64,
+    },
+    /// A topic that is read is no longer the one that it was.
+    #[error(
+        "the topic {topic} was deleted and created again while it was read; input.on_lost_offsets decides how reading goes on"
+    )]
+    Recreated {
+        /// The topic.
+        topic: String,
     },
     /// Reading failed for good.
     #[error(

@@ -108,6 +108,7 @@ impl Error {
                     | kafka::Error::Transaction { .. }
                     | kafka::Error::NotAssigned { .. }
                     | kafka::Error::Stalled { .. }
+                    | kafka::Error::Recreated { .. }
                     | kafka::Error::Unreachable { .. }
             ),
             _ => false,

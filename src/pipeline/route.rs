@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::{Offset, TopicPartitionList};
 use tracing::field::Empty;
 
 use super::ends::{self, End};
@@ -26,7 +25,7 @@ use crate::kafka::{self, clients, topics};
 use crate::log::{Mark, Marks};
 use crate::metrics::Metrics;
 use crate::route::{Arrival, Idleness, Progress, Router, Seen, Settings};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{DRAIN, Shutdown};
 use crate::sink::dead_letter::{Address, DeadLetter};
 use crate::time::{EventTime, WallTime};
 
@@ -84,7 +83,7 @@ impl<'c> Route<'c> {
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let context = Context::new(config, Arc::clone(&ledger), Arc::clone(&metrics));
         let member = kafka::membership::member_name(instance.dir.instance_id(), &config.input.topics);
-        let consumer: BaseConsumer<Context> = clients::consumer(config, "route", Some(&member), context)?;
+        let consumer: BaseConsumer<Context> = clients::input_consumer(config, "route", &member, context)?;
         let consumer = Arc::new(consumer);
         let names: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
         let mut counted = Vec::new();
@@ -267,10 +266,33 @@ impl<'c> Route<'c> {
                     self.metrics.revoked(&topic, partition);
                     self.progress.revoke(&topic, u32::try_from(partition).unwrap_or(0));
                 }
+                Event::Recreated(topic) if self.progress.positions().any(|(name, ..)| name == topic) => {
+                    return Err(self.recreated(topic));
+                }
+                // It was gone for so long that its partitions were taken back. The client joins the group again when it finds the new ones; a stage
+                // that starts again would be given what it has now, which is none of them.
+                Event::Recreated(topic) => self.consumer.context().ids.renew(&topic),
                 Event::Failed(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// Ends the reading of a topic that was deleted and created again. Its positions are committed once more, with the id of the topic that
+    /// they belong to: by that id the next start finds that they say nothing of the new topic, also where the broker kept them.
+    fn recreated(&mut self, topic: String) -> Error {
+        // What was read of the old topic cannot be read again.
+        if let Err(error) = self.out.send_bundles().and_then(|()| self.settle(DRAIN)) {
+            return error;
+        }
+        {
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            for (_, partition, position) in self.progress.positions().filter(|(name, ..)| *name == topic) {
+                ledger.begin(&topic, i32::try_from(partition).unwrap_or(i32::MAX), position);
+            }
+        }
+        self.commit(CommitMode::Sync);
+        kafka::Error::Recreated { topic }.into()
     }
 
     /// An input topic has this many partitions, or more: they only ever get more.
@@ -352,23 +374,28 @@ impl<'c> Route<'c> {
     fn commit(&mut self, mode: CommitMode) {
         self.committed = clock::start();
         let positions = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).take_changed();
-        commit(&self.consumer, positions, mode);
+        self.consumer.context().commit(&self.consumer, positions, mode);
     }
 
-    fn drain(mut self) -> Result<(), Error> {
-        let ledger = Arc::clone(&self.ledger);
+    /// Waits until everything sent has been acknowledged, for so long at the most.
+    fn settle(&self, most: Duration) -> Result<(), Error> {
+        let began = clock::start();
         loop {
             let settled = {
-                let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
                 ledger.seal();
                 ledger.settle()
             };
-            if settled || self.shutdown.is_overdue() {
-                break;
+            if settled || began.elapsed() >= most || self.shutdown.is_overdue() {
+                return Ok(());
             }
             self.out.check()?;
             self.out.pause();
         }
+    }
+
+    fn drain(mut self) -> Result<(), Error> {
+        self.settle(DRAIN)?;
         self.commit(CommitMode::Sync);
         self.release_consumer();
         Ok(())
@@ -387,23 +414,6 @@ impl<'c> Route<'c> {
     fn topic_names(&self) -> String {
         let names: Vec<&str> = self.topics.iter().map(|(name, _)| name.as_str()).collect();
         names.join(", ")
-    }
-}
-
-pub(super) fn commit(
-    consumer: &BaseConsumer<Context>,
-    positions: impl IntoIterator<Item = ((String, i32), i64)>,
-    mode: CommitMode,
-) {
-    let mut list = TopicPartitionList::new();
-    for ((topic, partition), position) in positions {
-        // Only a list with an offset that is none fails.
-        drop(list.add_partition_offset(&topic, partition, Offset::Offset(position)));
-    }
-    if list.count() > 0
-        && let Err(error) = consumer.commit(&list, mode)
-    {
-        tracing::warn!(%error, "cannot commit input offsets now; what was routed since the last commit may be routed again");
     }
 }
 

@@ -16,6 +16,7 @@ use super::route_positions::{self, Begin, Known};
 use super::settings;
 use crate::config::{Config, Start};
 use crate::kafka::membership::Membership;
+use crate::kafka::topic_ids::TopicIds;
 use crate::kafka::{Error, clients, topics};
 use crate::metrics::Metrics;
 
@@ -25,6 +26,8 @@ pub(super) enum Event {
     Assigned(String, i32, i64),
     /// A partition is read by another router.
     Revoked(String, i32),
+    /// The topic is no longer the one that was read.
+    Recreated(String),
     /// It is not known where to begin.
     Failed(Error),
 }
@@ -33,6 +36,7 @@ pub(super) enum Event {
 pub(super) struct Context {
     config: Config,
     pub(super) membership: Membership,
+    pub(super) ids: TopicIds,
     ledger: Arc<Mutex<Ledger>>,
     metrics: Arc<Metrics>,
     events: Mutex<Vec<Event>>,
@@ -45,6 +49,7 @@ impl Context {
         Self {
             config: config.clone(),
             membership: Membership::new(format!("{}-route", config.application.id)),
+            ids: TopicIds::default(),
             ledger,
             metrics,
             events: Mutex::default(),
@@ -68,6 +73,35 @@ impl Context {
     /// The records from `position` on were to be read, and are gone.
     pub(super) fn lost(&self, partition: (&str, i32), position: i64, range: (i64, i64)) -> Result<i64, Error> {
         route_positions::lost(partition, position, range, self.config.input.on_lost_offsets, &self.metrics)
+    }
+
+    /// Whether the topic is not the one in which a position was committed with this id.
+    fn is_another(&self, topic: &str, committed: &str) -> bool {
+        // Positions of earlier versions, and of brokers that tell no ids, have none.
+        !committed.is_empty() && self.ids.of(topic).is_some_and(|id| id != committed)
+    }
+
+    /// Commits positions, each with the id of the topic that it is a position in.
+    pub(super) fn commit(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        positions: impl IntoIterator<Item = ((String, i32), i64)>,
+        mode: CommitMode,
+    ) {
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), position) in positions {
+            let mut element = list.add_partition(&topic, partition);
+            // Only an offset that is none fails.
+            drop(element.set_offset(Offset::Offset(position)));
+            if let Some(id) = self.ids.of(&topic) {
+                element.set_metadata(id);
+            }
+        }
+        if list.count() > 0
+            && let Err(error) = consumer.commit(&list, mode)
+        {
+            tracing::warn!(%error, "cannot commit input offsets now; what was routed since the last commit may be routed again");
+        }
     }
 
     /// The input topics, in words.
@@ -96,7 +130,10 @@ impl Context {
         for element in committed.elements() {
             let (topic, partition) = (element.topic(), element.partition());
             let known = match (element.offset(), told.get(&(topic.to_owned(), partition))) {
+                (Offset::Offset(position), _) if self.is_another(topic, element.metadata()) => Known::OfAnother(position),
                 (Offset::Offset(position), _) => Known::Committed(position),
+                // The marks in the log are of the topic before.
+                (_, Some(position)) if self.ids.is_renewed(topic) => Known::OfAnother(*position),
                 (_, Some(position)) => Known::Told(*position),
                 _ if self.was_read_before(consumer, topic).map_err(read)? => Known::Added,
                 _ => Known::Nothing,
@@ -171,7 +208,7 @@ impl Context {
             ledger.settle();
             ledger.take_changed()
         };
-        super::route::commit(consumer, positions, CommitMode::Sync);
+        self.commit(consumer, positions, CommitMode::Sync);
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         for element in list.elements() {
             ledger.forget(element.topic(), element.partition());
@@ -184,7 +221,19 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        clients::log(level, facility, message);
+        use RDKafkaLogLevel as Level;
+        if let Some(topic) = self.ids.hear(facility, message)
+            && self.config.input.topics.iter().any(|read| read == topic)
+        {
+            self.push(Event::Recreated(topic.to_owned()));
+        }
+        // The others are there only for the ids.
+        if matches!(
+            level,
+            Level::Emerg | Level::Alert | Level::Critical | Level::Error | Level::Warning
+        ) {
+            clients::log(level, facility, message);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

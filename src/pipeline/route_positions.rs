@@ -18,6 +18,8 @@ use crate::metrics::Metrics;
 pub(super) enum Known {
     /// The group has committed this position.
     Committed(i64),
+    /// A topic of the same name, which was deleted since, was read up to this position.
+    OfAnother(i64),
     /// The group has no position, but the log tells that everything before this one was read.
     Told(i64),
     /// Nothing, but other partitions of the topic were read: this one was added since.
@@ -42,6 +44,7 @@ pub(super) enum Begin {
 /// Where to begin in a partition whose first offset is `low` and whose next one is `high`.
 pub(super) fn begin(known: Known, start: Start, low: i64, high: i64) -> Begin {
     match (known, start) {
+        (Known::OfAnother(position), _) => Begin::Lost(position),
         (Known::Committed(position) | Known::Told(position), _) if !(low..=high).contains(&position) => Begin::Lost(position),
         (Known::Committed(position), _) => Begin::At(position),
         // Records that are read twice are known by their identity. What came before such a start was never to be read.
@@ -68,9 +71,11 @@ pub(super) fn lost(
             "the {count} records from {position} to {} were removed before they were read",
             low - 1
         ),
-        false => {
-            "the topic was deleted and made anew, or lost its end; what it held behind the last record read is gone".to_owned()
+        false if position > high => {
+            "the topic was deleted and created again, or lost its end; what it held behind the last record read is gone"
+                .to_owned()
         }
+        false => "the topic was deleted and created again; what it held behind the last record read is gone".to_owned(),
     };
     metrics.lost(count);
     if policy == LostOffsets::Continue {
@@ -156,6 +161,15 @@ mod tests {
     }
 
     #[test]
+    fn a_position_in_a_topic_that_was_deleted_is_lost_wherever_it_lies() {
+        for start in STARTS {
+            for position in [9, 15, 21] {
+                assert_eq!(begin(Known::OfAnother(position), start, 10, 20), Begin::Lost(position));
+            }
+        }
+    }
+
+    #[test]
     fn what_the_group_forgot_is_read_again_but_nothing_from_before_the_first_start() {
         assert_eq!(begin(Known::Told(15), Start::Earliest, 10, 20), Begin::Again(10));
         assert_eq!(begin(Known::Told(15), Start::Latest, 10, 20), Begin::Again(15));
@@ -182,10 +196,17 @@ mod tests {
         assert!(error.contains("the 6 records from 4 to 9 were removed"), "{error}");
         assert!(error.contains("input.on_lost_offsets"), "{error}");
         assert_eq!(lost(("t", 3), 4, (10, 20), LostOffsets::Continue, &metrics).unwrap(), 10);
-        let made_anew = lost(("t", 3), 30, (0, 20), LostOffsets::Fail, &metrics)
+        let again = lost(("t", 3), 30, (0, 20), LostOffsets::Fail, &metrics)
             .unwrap_err()
             .to_string();
-        assert!(made_anew.contains("deleted and made anew"), "{made_anew}");
+        assert!(again.contains("deleted and created again, or"), "{again}");
+        let grown = lost(("t", 3), 15, (0, 20), LostOffsets::Fail, &metrics)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            grown.contains("offset 15") && grown.contains("deleted and created again;"),
+            "{grown}"
+        );
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
         assert!(text.contains("alerttrail_records_lost_total 12"), "{text}");
     }

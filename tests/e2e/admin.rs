@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::support::world::Counted;
@@ -111,13 +111,30 @@ impl World {
 
     /// The position that ROUTE's group has committed.
     pub(crate) fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.committed_as(topic, partition).map(|(position, _)| position)
+    }
+
+    /// The same, with what is committed beside the position.
+    pub(crate) fn committed_as(&self, topic: &str, partition: i32) -> Option<(i64, String)> {
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
         let group = format!("{}-route", self.name);
         let committed = self.consumer(&group).committed_offsets(list, PATIENCE).unwrap();
-        match committed.elements()[0].offset() {
-            Offset::Offset(position) => Some(position),
+        let elements = committed.elements();
+        let element = &elements[0];
+        match element.offset() {
+            Offset::Offset(position) => Some((position, element.metadata().to_owned())),
             _ => None,
         }
+    }
+
+    /// Commits that for a group that has no members.
+    pub(crate) fn commit_as(&self, topic: &str, partition: i32, (position, beside): &(i64, String)) {
+        let mut list = TopicPartitionList::new();
+        let mut element = list.add_partition(topic, partition);
+        element.set_offset(Offset::Offset(*position)).unwrap();
+        element.set_metadata(beside);
+        let consumer = self.consumer(&format!("{}-route", self.name));
+        consumer.commit(&list, CommitMode::Sync).unwrap();
     }
 }

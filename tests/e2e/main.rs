@@ -24,6 +24,7 @@ mod lifecycle;
 mod oauth;
 mod otlp;
 mod positions;
+mod recreated;
 mod redrive;
 mod refusals;
 mod replay;

@@ -147,7 +147,7 @@ fn an_input_topic_made_anew_is_not_taken_for_the_old_one() {
         said.contains("has offset 6, but the topic now begins at 0 and ends at 0"),
         "{said}"
     );
-    assert!(said.contains("made anew"), "{said}");
+    assert!(said.contains("created again"), "{said}");
 
     world.more.insert("input", "on_lost_offsets = \"continue\"".to_owned());
     let mut instance = world.start("a");

@@ -1,0 +1,118 @@
+//! Which topic stands behind a name. A topic that was deleted and created again has the same name, the same offsets and other records;
+//! its id tells the two apart.
+//!
+//! librdkafka compares the ids whenever the broker describes a topic, says in one line of its debug log that they differ
+//! (`rd_kafka_topic_metadata_update`), and goes on at the position that it had. None of its functions gives the id of a topic to a
+//! consumer, so that line is read. It reaches the consumer's queue before any record of the new topic.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What librdkafka has to log for the ids to be heard.
+pub const DEBUG: &str = "metadata";
+
+/// The id of a topic of which the broker tells none.
+const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+/// The ids of topics, as a client first heard of them.
+#[derive(Debug, Default)]
+pub struct TopicIds(Mutex<BTreeMap<String, Ids>>);
+
+#[derive(Debug)]
+struct Ids {
+    /// The id of the topic that the client has read.
+    known: String,
+    /// The id that was heard last.
+    now: String,
+    /// Whether the known one was another before.
+    renewed: bool,
+}
+
+impl TopicIds {
+    /// Takes in a line of librdkafka's log. Returns the topic whose id is no longer the one that was heard first, which stays the known one.
+    pub fn hear<'m>(&self, facility: &str, message: &'m str) -> Option<&'m str> {
+        let (topic, id) = changed(facility, message)?;
+        let mut topics = self.lock();
+        let ids = topics.entry(topic.to_owned()).or_insert_with(|| Ids {
+            known: id.to_owned(),
+            now: String::new(),
+            renewed: false,
+        });
+        id.clone_into(&mut ids.now);
+        (ids.known != ids.now).then_some(topic)
+    }
+
+    /// Returns the id of a topic. There is none on brokers that do not tell it (before Kafka 2.8).
+    pub fn of(&self, topic: &str) -> Option<String> {
+        self.lock().get(topic).map(|ids| ids.known.clone())
+    }
+
+    /// Takes the id that was heard last for the known one: nothing of the topic before is read any more.
+    pub fn renew(&self, topic: &str) {
+        if let Some(ids) = self.lock().get_mut(topic) {
+            ids.known.clone_from(&ids.now);
+            ids.renewed = true;
+        }
+    }
+
+    /// Returns whether the topic has another known id than at first.
+    pub fn is_renewed(&self, topic: &str) -> bool {
+        self.lock().get(topic).is_some_and(|ids| ids.renewed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Ids>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the topic and its id when the line tells of one.
+fn changed<'m>(facility: &str, message: &'m str) -> Option<(&'m str, &'m str)> {
+    if facility != "METADATA" {
+        return None;
+    }
+    let (_client, line) = message.split_once("]: Topic ")?;
+    let (topic, ids) = line.split_once(" changed id from ")?;
+    let (_before, id) = ids.split_once(" to ")?;
+    (id != NONE).then_some((topic, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "[thrd:main]: Topic a.b changed id from AAAAAAAAAAAAAAAAAAAAAA to 7FkWwMW/Q+GAYuNBBJf+tg";
+    const AGAIN: &str = "[thrd:main]: Topic a.b changed id from 7FkWwMW/Q+GAYuNBBJf+tg to 2MUdk30JSPmte2BaGIgmZg";
+
+    #[test]
+    fn the_first_id_is_the_known_one_and_another_is_told() {
+        let ids = TopicIds::default();
+        assert_eq!(ids.of("a.b"), None);
+        assert_eq!(ids.hear("METADATA", FIRST), None);
+        assert_eq!(
+            ids.hear("METADATA", FIRST),
+            None,
+            "a client may hear of a topic several times"
+        );
+        assert_eq!(ids.hear("METADATA", AGAIN), Some("a.b"));
+        assert_eq!(ids.of("a.b").as_deref(), Some("7FkWwMW/Q+GAYuNBBJf+tg"));
+        assert!(!ids.is_renewed("a.b"));
+        ids.renew("a.b");
+        assert!(ids.is_renewed("a.b"));
+        assert_eq!(ids.of("a.b").as_deref(), Some("2MUdk30JSPmte2BaGIgmZg"));
+        assert_eq!(ids.hear("METADATA", AGAIN), None);
+    }
+
+    #[test]
+    fn other_lines_and_brokers_without_ids_say_nothing() {
+        let ids = TopicIds::default();
+        let none = "[thrd:main]: Topic a.b changed id from 7FkWwMW/Q+GAYuNBBJf+tg to AAAAAAAAAAAAAAAAAAAAAA";
+        for (facility, line) in [
+            ("METADATA", "[thrd:main]: Topic a.b [0] Leader 1 Epoch 0"),
+            ("METADATA", none),
+            ("TOPBRK", FIRST),
+        ] {
+            assert_eq!(ids.hear(facility, line), None);
+            assert_eq!(ids.of("a.b"), None);
+        }
+    }
+}

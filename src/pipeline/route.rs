@@ -4,6 +4,7 @@
 //! routes again what was not committed; JOIN knows each activity by its identity, so that does no harm. The watermark of a source
 //! partition goes through the same producer behind the activities it speaks for, so order holds.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -303,11 +304,13 @@ impl<'c> Route<'c> {
     }
 
     fn take_ends(&mut self) -> Result<(), Error> {
+        let mut found = false;
         while let Ok(end) = self.ends.try_recv() {
             match end {
                 End::Partition(topic, partition, end, at) => {
                     let partition = u32::try_from(partition).unwrap_or(0);
                     self.progress.ended_at(&topic, partition, end, at);
+                    found = true;
                 }
                 // Keys belong to other partitions as soon as somebody counts anew.
                 End::Topic(topic, count) if topic == self.out.log() && count != self.out.partitions() => {
@@ -323,7 +326,30 @@ impl<'c> Route<'c> {
                 }
             }
         }
+        if found {
+            self.pass_markers();
+        }
         Ok(())
+    }
+
+    /// Takes the markers of transactions for read that stand behind the last message of a partition: no message tells of them.
+    fn pass_markers(&mut self) {
+        let positions: BTreeMap<_, _> = self
+            .progress
+            .positions()
+            .map(|(topic, partition, position)| ((topic.to_owned(), partition), position))
+            .collect();
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        for (topic, number, passed) in route_positions::passed(&self.consumer) {
+            let partition = u32::try_from(number).unwrap_or(0);
+            if positions
+                .get(&(topic.clone(), partition))
+                .is_some_and(|position| *position < passed)
+            {
+                ledger.read(&topic, number, passed);
+                self.progress.read(&topic, partition, passed);
+            }
+        }
     }
 
     fn until_marks(&self) -> Duration {

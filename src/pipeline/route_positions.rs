@@ -2,6 +2,7 @@
 //! or it goes on, counted and said, as `input.on_lost_offsets` has it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -9,6 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::route_assignment::Context;
 use super::settings::Source;
+use crate::clock;
 use crate::config::{LostOffsets, Start};
 use crate::kafka::{Error, topics};
 use crate::metrics::Metrics;
@@ -131,7 +133,30 @@ pub(super) fn go_on(consumer: &BaseConsumer<Context>, positions: &BTreeMap<Sourc
     // All are assigned anew, whether they moved or not. The client no longer fetches a partition whose position was gone and refuses to
     // seek in it; of two that were lost together the second is told of when both have moved.
     consumer.assign(&list).map_err(read)?;
+    wait_for_assignment(consumer);
     Ok(moved)
+}
+
+/// Returns the position behind the last record or transaction marker that the consumer has passed in each partition since it was assigned.
+pub(super) fn passed(consumer: &BaseConsumer<Context>) -> Vec<(String, i32, i64)> {
+    let Ok(positions) = consumer.position() else {
+        return Vec::new();
+    };
+    let passed = positions.elements().into_iter().filter_map(|element| match element.offset() {
+        Offset::Offset(position) => Some((element.topic().to_owned(), element.partition(), position)),
+        _ => None,
+    });
+    passed.collect()
+}
+
+/// Waits until the client has forgotten the positions that it had before partitions were assigned anew: from then on [`passed`] says what
+/// was passed since.
+fn wait_for_assignment(consumer: &BaseConsumer<Context>) {
+    const MOST: Duration = Duration::from_secs(1);
+    let began = clock::start();
+    while !passed(consumer).is_empty() && began.elapsed() < MOST {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[cfg(test)]

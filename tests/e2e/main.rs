@@ -21,6 +21,7 @@ mod explain;
 mod forms;
 mod hostile;
 mod lifecycle;
+mod markers;
 mod oauth;
 mod otlp;
 mod positions;

@@ -4,6 +4,8 @@
 //! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
 //! nothing of records and what they mean.
 
+use crate::check::topics::Role;
+
 pub mod alone;
 mod asking;
 pub mod clients;
@@ -22,6 +24,17 @@ fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::Client(rdkafka::error::KafkaError::AdminOpCreation(error.to_string())))?;
     Ok(runtime.block_on(answer))
+}
+
+/// Says that these topics do not exist, each with the setting that names it.
+fn absent(topics: &[(Role, String)]) -> String {
+    let named = topics.iter().map(|(role, topic)| format!("{topic} ({})", role.key()));
+    let subject = if topics.len() == 1 {
+        "this topic does"
+    } else {
+        "these topics do"
+    };
+    format!("{subject} not exist: {}", named.collect::<Vec<_>>().join(", "))
 }
 
 /// Why the broker side stops.
@@ -81,6 +94,12 @@ pub enum Error {
         role: &'static str,
         /// The setting that names it.
         key: &'static str,
+    },
+    /// Topics that must be there are not.
+    #[error("{}", absent(.missing))]
+    NoTopics {
+        /// What each is for, and its name.
+        missing: Vec<(Role, String)>,
     },
     /// The internal topic cannot be made.
     #[error(

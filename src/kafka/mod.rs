@@ -1,6 +1,6 @@
 //! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
 //! ([`groups`]), whether a group still answers ([`membership`]), being the only one in it ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic
-//! is read once from end to end ([`reading`]), whether it may be written to ([`rights`]), and how messages are sent and waited for
+//! is read once from end to end ([`reading`]) or emptied ([`purge`]), whether it may be written to ([`rights`]), and how messages are sent and waited for
 //! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
 //! nothing of records and what they mean.
 
@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod digest;
 pub mod groups;
 pub mod membership;
+pub mod purge;
 pub mod reading;
 pub mod rights;
 pub mod roster;

@@ -46,3 +46,4 @@ pub mod source;
 pub mod store;
 pub mod time;
 pub mod verify;
+pub mod words;

@@ -5,6 +5,7 @@ use bytesize::ByteSize;
 use super::lag::{Line, Trend};
 use super::result::{Limits, Sample, Step};
 use super::search::Purpose;
+use crate::words::{counted, grouped};
 
 /// What a trial was put through besides its load, and so what it need not keep to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +36,7 @@ pub fn judge(step: &mut Step, limits: Limits, stress: Stress) {
         }
     }
     if step.refused > 0 {
-        failures.push(format!("the broker refused {} messages", step.refused));
+        failures.push(format!("the broker refused {}", counted(step.refused, "message")));
     }
     if let Some(peak) = step.memory_peak.filter(|peak| *peak > limits.memory) {
         failures.push(format!(
@@ -47,8 +48,10 @@ pub fn judge(step: &mut Step, limits: Limits, stress: Stress) {
     if step.answer.exact == Some(false) {
         let answer = step.answer;
         failures.push(format!(
-            "the answer is wrong: {} pairs missing, {} unexpected, {} repeated",
-            answer.missing, answer.unexpected, answer.repeated
+            "the answer is wrong: {} missing, {} unexpected, {} repeated",
+            counted(answer.missing, "pair"),
+            grouped(answer.unexpected),
+            grouped(answer.repeated)
         ));
     }
     step.failures = failures;

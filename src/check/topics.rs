@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Findings, Level};
 use crate::config::{Config, Delivery};
+use crate::words::duration;
 
 /// How much longer than `state.retention` the log must keep its records: a rebuild reads it from the start, and takes its time.
 pub const LOG_MARGIN: Duration = Duration::from_secs(2 * 86_400);
@@ -195,7 +196,7 @@ fn judge_log(config: &Config, topic: &str, facts: &Facts, add: &mut dyn FnMut(Le
 
 /// What a log that forgets early means.
 pub fn short_retention(topic: &str, kept: Duration, needed: Duration) -> String {
-    let (kept, needed) = (humantime::format_duration(kept), humantime::format_duration(needed));
+    let (kept, needed) = (duration(kept), duration(needed));
     format!(
         "{topic} keeps its records for {kept}, but state.retention plus two days is {needed}: a store that is lost cannot be rebuilt in full; raise the topic's retention.ms or lower state.retention"
     )
@@ -272,7 +273,7 @@ mod tests {
         );
         let (level, text) = only(Role::Repartition, &facts(8, &[("retention.ms", "431999999")]));
         assert!(
-            level == Level::Warning && text.contains("state.retention plus two days is 5days"),
+            level == Level::Warning && text.contains("state.retention plus two days is 5 days"),
             "{text}"
         );
         let (level, text) = only(Role::Repartition, &facts(8, &[("retention.bytes", "1073741824")]));

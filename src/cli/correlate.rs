@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::TempDir;
 
 use super::hints::{self, Kept};
-use super::{Failure, configuration, grouped, is_standard, say, signals};
+use super::{Failure, configuration, counted, grouped, is_standard, say, signals};
 use crate::clock;
 use crate::config::{self, Config, Unmatched};
 use crate::emit::Emitter;
@@ -339,15 +339,15 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
     };
     let rate = records as f64 / took.as_secs_f64().max(0.001);
     say(&format!(
-        "{} activities ({} with a key, {} of those delivered again{unreadable}), {} alert versions, {} records of other tables{}{ignored}; {} pairs; {} dead letters{}; {:.1} s, {} records/s",
-        grouped(activities),
+        "{} ({} with a key, {} of those delivered again{unreadable}), {}, {} of other tables{}{ignored}; {}; {}{}; {:.1} s, {} records/s",
+        counted(activities, "activity"),
         grouped(totals.keyed),
         grouped(totals.duplicates),
-        grouped(totals.alerts),
-        grouped(others),
+        counted(totals.alerts, "alert version"),
+        counted(others, "record"),
         listed(&totals.other_tables),
-        grouped(totals.pairs),
-        grouped(dead),
+        counted(totals.pairs, "pair"),
+        counted(dead, "dead letter"),
         listed(&totals.dead_letters),
         took.as_secs_f64(),
         grouped(rate as u64),
@@ -357,8 +357,8 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
     }
     if totals.unreadable > 0 {
         say(&format!(
-            "warning: RawEventData of {} activities holds no JSON object, so no key was found in it: see what cuts it or writes it otherwise on its way",
-            grouped(totals.unreadable)
+            "warning: RawEventData holds no JSON object in {}, so no key was found in it: see what cuts it or writes it otherwise on its way",
+            counted(totals.unreadable, "activity")
         ));
     }
     super::tell_unfinished(
@@ -367,8 +367,8 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
     );
     if totals.empty_windows > 0 {
         say(&format!(
-            "warning: {} alert versions have EndTime <= StartTime, which matches nothing under these bounds; [correlation] bounds = \"inclusive\", or before and after, take in what lies at or around them",
-            grouped(totals.empty_windows)
+            "warning: EndTime <= StartTime in {}, which matches nothing under these bounds; [correlation] bounds = \"inclusive\", or before and after, take in what lies at or around them",
+            counted(totals.empty_windows, "alert version")
         ));
     }
     if totals.second_tenant > 0 {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::signals;
+use super::{counted, say, signals};
 use crate::generate::{self, Generator, Messages, Options};
 use crate::shutdown::Shutdown;
 use crate::sink::file::{self as sink, Guard, Output, Target};
@@ -167,11 +167,11 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     activities.finish()?;
     alerts.finish()?;
     let line = format!(
-        "2 files in {}: {} messages, {} records, {} bytes",
+        "2 files in {}: {}, {}, {}",
         args.output.display(),
-        written.messages,
-        written.records,
-        written.bytes,
+        counted(written.messages, "message"),
+        counted(written.records, "record"),
+        counted(written.bytes, "byte"),
     );
     let unpacked = if args.compress == Compression::None {
         ""
@@ -179,8 +179,7 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
         " before compression"
     };
     let removed = remove_others(args);
-    // Whoever closed standard error does not want to know.
-    writeln!(io::stderr(), "{line}{unpacked}{removed}").ok();
+    say(&format!("{line}{unpacked}{removed}"));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The command line: arguments to a command, a command to an exit status. The only place that prints.
+//! The command line: arguments to a command, a command to an exit status. The only place that prints ([`out`]).
 
 #[cfg(all(feature = "kafka", feature = "http", unix))]
 mod capacity;
@@ -12,6 +12,7 @@ mod logging;
 mod mask;
 #[cfg(feature = "otel")]
 mod otlp;
+mod out;
 #[cfg(feature = "http")]
 mod query;
 #[cfg(feature = "kafka")]
@@ -37,7 +38,9 @@ use crate::decode::Settings;
 use crate::replay::inputs::Measure;
 use crate::source::Format;
 use crate::source::folder::Times;
+use crate::words::{counted, grouped};
 use crate::{sink, source};
+use out::{say, tell};
 
 /// Joins activities with the security alerts they belong to, continuously.
 #[derive(Parser, Debug)]
@@ -122,6 +125,18 @@ impl Failure {
             message: message.to_string(),
         }
     }
+
+    /// Names `--bootstrap-servers` where the message names the setting, if the broker's address came from that option.
+    #[cfg(feature = "kafka")]
+    fn naming(self, bootstrap_servers: Option<&str>) -> Self {
+        match bootstrap_servers {
+            None => self,
+            Some(_) => Self {
+                message: self.message.replace("kafka.bootstrap_servers", "--bootstrap-servers"),
+                ..self
+            },
+        }
+    }
 }
 
 impl From<sink::file::Error> for Failure {
@@ -136,15 +151,31 @@ impl From<sink::file::Error> for Failure {
 /// Runs what the command line says.
 pub fn main() -> ExitCode {
     mask::watch_panics();
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version come this way too, with status 0. When nobody reads them there is nobody to tell.
-            drop(error.print());
+    let result = match Arguments::try_parse() {
+        Ok(arguments) => carry_out(arguments.command),
+        Err(error) if error.use_stderr() => {
+            // When that cannot be written there is nobody to tell.
+            error.print().ok();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
+        // Help and version.
+        Err(error) => {
+            out::keep(error.print());
+            Ok(())
+        }
     };
-    let result = match arguments.command {
+    match out::end(result) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let word = if failure.status == UNDECIDED { "warning" } else { "error" };
+            say(&format!("{word}: {}", failure.message));
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn carry_out(command: Command) -> Result<(), Failure> {
+    match command {
         #[cfg(feature = "kafka")]
         Command::Run(args) => run::run(&args),
         #[cfg(feature = "kafka")]
@@ -169,24 +200,12 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "kafka")]
         Command::Topics(args) => topics::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "alerttrail", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "alerttrail", &mut script);
+            out::raw(&script);
             Ok(())
         }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let word = if failure.status == UNDECIDED { "warning" } else { "error" };
-            say(&format!("{word}: {}", failure.message));
-            ExitCode::from(failure.status)
-        }
     }
-}
-
-/// A line for the person at the terminal.
-#[expect(clippy::print_stderr, reason = "this is where people are spoken to")]
-fn say(line: &str) {
-    eprintln!("{}", mask::printable(line, mask::Lines::Many));
 }
 
 /// The configuration of this file and the environment.
@@ -202,19 +221,6 @@ fn configuration_with(file: Option<&Path>, variable: Option<(&str, &str)>) -> Re
     Ok(config)
 }
 
-/// `1234567` as `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// Returns the files that were named, and those in the folders that were. `settings` say where the times of records
 /// are.
 fn input_files(named: &[PathBuf], format: Option<&Format>, settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
@@ -223,8 +229,8 @@ fn input_files(named: &[PathBuf], format: Option<&Format>, settings: &Settings) 
     let found = source::folder::files(named, Times { format, of_message }).map_err(Failure::failed)?;
     if found.passed_over > 0 {
         say(&format!(
-            "{} files in the folders were passed over: their names do not end as those of messages do",
-            grouped(found.passed_over)
+            "passed over {} in the folders: only files whose names end as those of messages do are read",
+            counted(found.passed_over, "file")
         ));
     }
     found.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));

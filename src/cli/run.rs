@@ -1,12 +1,14 @@
 //! `alerttrail run`: the processor.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use super::{Failure, configuration, signals};
+use crate::check::topics::Role;
 use crate::config::Config;
+use crate::kafka;
 use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
 use crate::pipeline::processor::{self, Instance, Stages};
@@ -61,9 +63,22 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             Instance::new(&config, stages, &exposed).and_then(|instance| processor::start(&instance, stages, &shutdown, &metrics))
         }
     };
-    ran.map_err(Failure::failed)?;
+    ran.map_err(|error| failure(&error, &args.config))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The error in words. Where topics are missing they say the command that makes them.
+fn failure(error: &processor::Error, config: &Path) -> Failure {
+    let processor::Error::Kafka(kafka::Error::NoTopics { missing }) = error else {
+        return Failure::failed(error);
+    };
+    let inputs = missing.iter().any(|(role, _)| *role == Role::Input);
+    Failure::failed(format!(
+        "{error}; make what is missing with `alerttrail topics create --config {}{}`, or correct the settings",
+        config.display(),
+        if inputs { " --with-inputs" } else { "" }
+    ))
 }
 
 /// Begins to log, to a collector too for as long as what it returns is held.

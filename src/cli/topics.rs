@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, configuration};
+use super::{Failure, configuration, counted, tell};
 use crate::check::topics::{Role, named};
 use crate::config::{Config, Preset};
 use crate::kafka::topics::Topics;
@@ -47,7 +47,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 impl Create {
-    #[expect(clippy::print_stdout, reason = "this is the command's answer")]
     fn run(&self, config: &Config) -> Result<(), Failure> {
         let topics = Topics::new(config).map_err(Failure::failed)?;
         let mut refused = Vec::new();
@@ -58,21 +57,25 @@ impl Create {
             };
             let purpose = role.name();
             if let Some(found) = topics.partitions(&topic).map_err(Failure::failed)? {
-                println!("{topic} ({purpose}) is there, with {found} partitions");
+                tell(&format!(
+                    "{topic} ({purpose}) is there, with {}",
+                    counted(found.into(), "partition")
+                ));
                 continue;
             }
             if role == Role::Input && !self.with_inputs {
-                println!("{topic} ({purpose}) is not there; --with-inputs makes it too");
+                tell(&format!("{topic} ({purpose}) is not there; --with-inputs makes it too"));
                 continue;
             }
+            let with = counted(partitions.into(), "partition");
             if self.dry_run {
-                println!("{topic} ({purpose}) would be made, with {partitions} partitions");
+                tell(&format!("{topic} ({purpose}) would be made, with {with}"));
                 continue;
             }
             match topics.create(role, &topic, partitions, self.replication) {
                 Ok(()) => {
                     topics.wait_for(&topic, partitions).map_err(Failure::failed)?;
-                    println!("{topic} ({purpose}) was made, with {partitions} partitions");
+                    tell(&format!("{topic} ({purpose}) was made, with {with}"));
                 }
                 Err(cause) => refused.push(format!("{topic} ({cause})")),
             }

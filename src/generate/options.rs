@@ -1,8 +1,7 @@
 use std::time::Duration;
 
-use humantime::format_duration;
-
 use crate::time::EventTime;
+use crate::words::duration;
 
 /// What to generate. Equal options give equal bytes, on every machine and with every later version.
 #[derive(Clone, PartialEq, Debug)]
@@ -107,8 +106,8 @@ pub enum Error {
     /// The shortest window is longer than the longest.
     #[error(
         "window-min ({}) is longer than --window-max ({}): give a shorter --window-min or a longer --window-max",
-        format_duration(*min),
-        format_duration(*max)
+        duration(*.min),
+        duration(*.max)
     )]
     Windows {
         /// `window_min`
@@ -155,12 +154,12 @@ impl Options {
         in_range("alerts", self.alerts <= 1 << 32, self.alerts, "at most 2^32")?;
         let start = (EventTime::FIRST..LAST_START).contains(&self.start);
         in_range("start", start, self.start, "a time between the years 1 and 8999")?;
-        for (option, duration) in [
+        for (option, span) in [
             ("span", self.span),
             ("window-max", self.window_max),
             ("disorder", self.disorder),
         ] {
-            in_range(option, duration <= LONGEST, format_duration(duration), "at most 10 years")?;
+            in_range(option, span <= LONGEST, duration(span), "at most 10 years")?;
         }
         in_range("span", !self.span.is_zero(), "0", "more than 0 seconds")?;
         if self.window_min > self.window_max {
@@ -209,7 +208,7 @@ mod tests {
             ..Options::default()
         });
         assert!(
-            text.starts_with("window-min (1day 1h) is longer than --window-max (12h): give a shorter --window-min"),
+            text.starts_with("window-min (1 day 1h) is longer than --window-max (12h)"),
             "{text}"
         );
     }

@@ -224,7 +224,7 @@ impl Server {
 
     fn settings_status(&self) -> SettingsStatus {
         let config = self.config();
-        let duration = |duration| humantime::format_duration(duration).to_string();
+        use crate::words::duration;
         let widening = config.decode.widening;
         SettingsStatus {
             bounds: match widening.bounds {

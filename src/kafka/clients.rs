@@ -1,19 +1,36 @@
 //! How clients are set up: what the program must have, what serves it well, and over that what the user says.
 
+use std::time::Duration;
+
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Error;
 use super::roster::AT;
+<<<<<<< HEAD
 use super::topic_ids;
 use crate::config::Config;
+=======
+use crate::config::{Config, Property};
+>>>>>>> terminal
 
 /// librdkafka's name for how a client is called in the broker's logs.
 const CLIENT_ID: &str = "client.id";
 
 /// librdkafka's name for the greatest message that is sent.
 pub const MESSAGE_MAX_BYTES: &str = "message.max.bytes";
+
+/// librdkafka's name for how long a member that says nothing still counts as one.
+const SESSION_TIMEOUT_MS: &str = "session.timeout.ms";
+/// What it is here unless the configuration says otherwise.
+const SESSION_DEFAULT: &str = "15000";
+
+/// Returns how long a consumer that has ended still counts as a member of its group.
+pub fn session_timeout(config: &Config) -> Duration {
+    let configured = config.kafka.properties.get(SESSION_TIMEOUT_MS).map(Property::expose);
+    Duration::from_millis(configured.unwrap_or(SESSION_DEFAULT).parse().unwrap_or(15_000))
+}
 
 /// A consumer in the group `<application.id>-<stage>` that decides itself where to begin and what to commit. With the id of an instance it
 /// is a static member (KIP-345): a process that comes back within `session.timeout.ms` has its partitions at once, and nobody else's move.
@@ -57,7 +74,7 @@ fn member(config: &Config, stage: &str, instance: Option<&str>) -> ClientConfig 
         ("fetch.max.bytes", "16777216"),
         ("fetch.wait.max.ms", "100"),
         // For so long the partitions of an instance that died wait for it to come back, before others take them over.
-        ("session.timeout.ms", "15000"),
+        (SESSION_TIMEOUT_MS, SESSION_DEFAULT),
         // A partition that was added is read after this long at the most.
         ("topic.metadata.refresh.interval.ms", "30000"),
     ];

@@ -1,8 +1,15 @@
 //! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
+<<<<<<< HEAD
 //! ([`groups`]), which topic stands behind a name ([`topic_ids`]), whether a group still answers ([`membership`]), being the only one in it ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic
 //! is read once from end to end ([`reading`]), whether it may be written to ([`rights`]), and how messages are sent and waited for
+=======
+//! ([`groups`]), whether a group still answers ([`membership`]), being the only one in it ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic
+//! is read once from end to end ([`reading`]) or emptied ([`purge`]), whether it may be written to ([`rights`]), and how messages are sent and waited for
+>>>>>>> terminal
 //! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
 //! nothing of records and what they mean.
+
+use crate::check::topics::Role;
 
 pub mod alone;
 mod asking;
@@ -11,6 +18,7 @@ pub mod delivery;
 pub mod digest;
 pub mod groups;
 pub mod membership;
+pub mod purge;
 pub mod reading;
 pub mod rights;
 pub mod roster;
@@ -23,6 +31,17 @@ fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::Client(rdkafka::error::KafkaError::AdminOpCreation(error.to_string())))?;
     Ok(runtime.block_on(answer))
+}
+
+/// Says that these topics do not exist, each with the setting that names it.
+fn absent(topics: &[(Role, String)]) -> String {
+    let named = topics.iter().map(|(role, topic)| format!("{topic} ({})", role.key()));
+    let subject = if topics.len() == 1 {
+        "this topic does"
+    } else {
+        "these topics do"
+    };
+    format!("{subject} not exist: {}", named.collect::<Vec<_>>().join(", "))
 }
 
 /// Why the broker side stops.
@@ -82,6 +101,12 @@ pub enum Error {
         role: &'static str,
         /// The setting that names it.
         key: &'static str,
+    },
+    /// Topics that must be there are not.
+    #[error("{}", absent(.missing))]
+    NoTopics {
+        /// What each is for, and its name.
+        missing: Vec<(Role, String)>,
     },
     /// The internal topic cannot be made.
     #[error(

@@ -15,7 +15,7 @@ use super::Error;
 use super::asking::{self, Asking};
 use super::clients::{self, Logged};
 use super::reading::Extent;
-use crate::check::topics::{Facts, LOG_MARGIN, Role, is_compacted, short_retention};
+use crate::check::topics::{Facts, LOG_MARGIN, Role, is_compacted, named, short_retention};
 use crate::clock;
 use crate::config::Config;
 use crate::time::WallTime;
@@ -95,16 +95,16 @@ impl<'c> Topics<'c> {
 
     /// Checks that the topics of the configuration are there, and makes the internal one if it is not.
     pub fn prepare(&self) -> Result<Log, Error> {
-        for topic in &self.config.input.topics {
-            self.require(topic, "input", "input.topics")?;
+        let mut missing = Vec::new();
+        for (role, topic) in named(self.config) {
+            if role != Role::Repartition && self.partitions(&topic)?.is_none() {
+                missing.push((role, topic));
+            }
         }
-        let output = &self.config.output;
-        self.require(&output.topic, "output", "output.topic")?;
-        self.require(&output.dead_letter_topic, "dead letters", "output.dead_letter_topic")?;
-        if let Some(topic) = &output.summary_topic {
-            self.require(topic, "summaries", "output.summary_topic")?;
+        if !missing.is_empty() {
+            return Err(Error::NoTopics { missing });
         }
-        self.refuse_compacted(&output.topic)?;
+        self.refuse_compacted(&self.config.output.topic)?;
         self.prepare_log()
     }
 
@@ -188,17 +188,6 @@ impl<'c> Topics<'c> {
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
-    }
-
-    fn require(&self, topic: &str, role: &'static str, key: &'static str) -> Result<(), Error> {
-        match self.partitions(topic)? {
-            Some(_) => Ok(()),
-            None => Err(Error::NoTopic {
-                topic: topic.to_owned(),
-                role,
-                key,
-            }),
-        }
     }
 
     fn prepare_log(&self) -> Result<Log, Error> {

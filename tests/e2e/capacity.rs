@@ -14,6 +14,11 @@ static LOAD: RwLock<()> = RwLock::new(());
 
 /// Runs it with these options in a folder of its own; its exit status, what it said, and its figures.
 fn capacity(folder: &Path, broker: &str, options: &[&str]) -> (Option<i32>, String, Value) {
+    capacity_after(folder, broker, "0s", options)
+}
+
+/// The same after the broker was warmed up for so long.
+fn capacity_after(folder: &Path, broker: &str, warm_up: &str, options: &[&str]) -> (Option<i32>, String, Value) {
     let output = Command::new(program())
         .current_dir(folder)
         .args(["capacity", "--bootstrap-servers", broker, "--partitions", "3"])
@@ -28,6 +33,7 @@ fn capacity(folder: &Path, broker: &str, options: &[&str]) -> (Option<i32>, Stri
             "20%",
         ])
         .args(["--warm-up", "2s", "--memory-limit", "4GB"])
+        .args(["--broker-warm-up", warm_up])
         .args(options)
         .output()
         .unwrap();
@@ -163,12 +169,19 @@ fn two_tests_are_compared() {
     let _beside_others = LOAD.read();
     let folder = tempfile::tempdir().unwrap();
     let options = ["--shape", "constant", "--rate", "500", "--hold", "5s", "--p99", "30s"];
-    capacity(folder.path(), &broker, &options);
-    let compared = Command::new(program())
-        .current_dir(folder.path())
-        .args(["capacity", "compare", "capacity.json", "capacity.json"])
-        .output()
-        .unwrap();
+    let (_, said, figures) = capacity_after(folder.path(), &broker, "5s", &options);
+    assert!(said.contains("Warming up the broker for 5s"), "{said}");
+    assert_eq!(figures["steps"].as_array().unwrap().len(), 1, "the warm-up is no trial");
+    let compare = || {
+        let mut command = Command::new(program());
+        command
+            .current_dir(folder.path())
+            .args(["capacity", "compare", "capacity.json", "capacity.json"]);
+        command
+    };
+    let unread = compare().stdout(std::io::pipe().unwrap().1).output().unwrap();
+    assert!(unread.status.success() && unread.stderr.is_empty(), "{unread:?}");
+    let compared = compare().output().unwrap();
     let table = String::from_utf8_lossy(&compared.stdout).into_owned();
     assert!(compared.status.success(), "{compared:?}");
     assert!(

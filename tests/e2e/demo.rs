@@ -9,7 +9,10 @@ use crate::support::program;
 #[test]
 fn the_demo_shows_every_kind_of_answer_and_ends_by_itself() {
     let output = Command::new(program()).args(["demo", "--seconds", "24"]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let (told, said) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{said}");
     for part in [
         "3 activities",
@@ -17,21 +20,23 @@ fn the_demo_shows_every_kind_of_answer_and_ends_by_itself() {
         "<- the alert was updated",
         "revision 2",
         "no activity matches",
-        "alerts answered",
     ] {
-        assert!(said.contains(part), "{part:?} is missing:\n{said}");
+        assert!(told.contains(part), "{part:?} is missing:\n{told}");
     }
+    assert!(said.contains("alerts answered") && !said.contains("no activity"), "{said}");
 }
 
 #[test]
 fn the_demo_serves_the_page_and_says_where() {
     let mut demo = Command::new(program())
         .args(["demo", "--seconds", "14"])
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(demo.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let address = lines.find_map(|line| Some(line.split_once("http://")?.1.to_owned())).unwrap();
+    let mut said = BufReader::new(demo.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let address = said.find_map(|line| Some(line.split_once("http://")?.1.to_owned())).unwrap();
     let address = address.trim_end_matches('/').to_owned();
     let page = get(&address, "/");
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("<title>"), "{page}");
@@ -54,6 +59,23 @@ fn get(address: &str, path: &str) -> String {
 #[test]
 fn the_first_answer_of_the_demo_comes_within_ten_seconds() {
     let output = Command::new(program()).args(["demo", "--seconds", "10"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("3 activities"), "{told}");
+}
+
+#[test]
+fn the_demo_ends_when_nobody_reads_its_answers() {
+    let mut demo = Command::new(program())
+        .args(["demo", "--no-browser"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().is_ok());
+    // As `| head -1` does.
+    drop(lines);
+    let output = demo.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("3 activities"), "{said}");
+    assert!(output.status.success() && !said.contains("error"), "{said}");
 }

@@ -253,7 +253,9 @@ fn a_log_made_anew_is_refused_and_reset_leads_out() {
 
     let reset = || {
         let mut command = Command::new(program());
-        command.args(["reset", "--yes", "--config"]).arg(world.config("a"));
+        command
+            .args(["reset", "--yes", "--purge-output", "--config"])
+            .arg(world.config("a"));
         command.output().unwrap()
     };
     let began = std::time::Instant::now();

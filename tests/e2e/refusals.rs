@@ -23,7 +23,38 @@ fn a_missing_topic_is_named() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
-    assert!(said.contains("no-such-topic") && said.contains("output.topic"), "{said}");
+    assert!(said.contains("no-such-topic (output.topic); make"), "{said}");
+    let command = format!("`alerttrail topics create --config {}`", config.display());
+    assert!(said.contains(&command), "{said}");
+}
+
+#[test]
+fn all_missing_topics_are_named_with_the_command_that_makes_them() {
+    let Some(world) = World::new("missing-all") else { return };
+    let path = world.config("a");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let nowhere = format!("nowhere-{}", world.name);
+    let text = text
+        .replace(&format!("[\"{}", world.name), &format!("[\"{nowhere}"))
+        .replace(&world.topic("rows"), &format!("{nowhere}-rows"))
+        .replace(&world.topic("dead"), &format!("{nowhere}-dead"));
+    std::fs::write(&path, text).unwrap();
+    let run = || {
+        let mut command = std::process::Command::new(program());
+        command.args(["run", "--config"]).arg(&path).output().unwrap()
+    };
+    let output = run();
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    for part in [
+        format!("{nowhere}-activities (input.topics)"),
+        format!("{nowhere}-rows (output.topic)"),
+        format!("{nowhere}-dead (output.dead_letter_topic)"),
+        format!("`alerttrail topics create --config {} --with-inputs`", path.display()),
+    ] {
+        assert!(said.contains(&part), "{part} is missing in {said}");
+    }
+    assert!(!said.contains("-summaries ("), "{said}");
 }
 
 #[test]

@@ -4,17 +4,22 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use alerttrail::store::StateDir;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::support::{World, activity, alert, program};
+use crate::support::{Instance, PATIENCE, World, activity, alert, program};
 
-fn reset(config: &Path, option: &str) -> Output {
+fn command(config: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(program());
     command
         .args(["reset", "--config"])
         .arg(config)
-        .arg(option)
+        .args(options)
         .stdin(Stdio::null());
-    command.output().unwrap()
+    command
+}
+
+fn reset(config: &Path, options: &[&str]) -> Output {
+    command(config, options).output().unwrap()
 }
 
 fn said(output: &Output) -> String {
@@ -36,7 +41,7 @@ fn there(world: &World) -> [bool; 4] {
 }
 
 /// A world with one pair that was joined, and its instance.
-fn joined(name: &str) -> Option<(World, crate::support::Instance)> {
+fn joined(name: &str) -> Option<(World, Instance)> {
     let mut world = World::new(name)?;
     world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
     let window = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
@@ -53,11 +58,15 @@ fn it_forgets_all_of_an_application_and_nothing_else() {
         return;
     };
     let config = world.config("a");
-    let refused = reset(&config, "--yes");
+    let refused = reset(&config, &["--yes"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(said(&refused).contains("is in use by process"), "{}", said(&refused));
+    let advice = format!(
+        "is in use by process {}, which runs this application; stop it first",
+        instance.pid()
+    );
+    assert!(said(&refused).contains(&advice), "{}", said(&refused));
     // From another machine, or for another folder, only the group tells.
-    let refused = reset(&world.config("b"), "--yes");
+    let refused = reset(&world.config("b"), &["--yes"]);
     assert_eq!(refused.status.code(), Some(1));
     let members = format!("{0}-route is in use by {0}-route at 127.0.0.1", world.name);
     assert!(said(&refused).contains(&members), "{}", said(&refused));
@@ -65,7 +74,7 @@ fn it_forgets_all_of_an_application_and_nothing_else() {
     assert_eq!(there(&world), [true; 4], "nothing was changed");
     assert_eq!(instance.terminate().0.code(), Some(0));
 
-    let asked = reset(&config, "--dry-run");
+    let asked = reset(&config, &["--dry-run"]);
     assert!(asked.status.success(), "{}", said(&asked));
     assert!(
         said(&asked).contains("3 partitions") && said(&asked).contains("Nothing was changed."),
@@ -75,8 +84,9 @@ fn it_forgets_all_of_an_application_and_nothing_else() {
     assert_eq!(there(&world), [true; 4]);
 
     let rows = world.read("rows").len();
-    let done = reset(&config, "--yes");
+    let done = reset(&config, &["--yes", "--keep-output"]);
     assert!(done.status.success(), "{}", said(&done));
+    assert!(said(&done).contains("keeps the old ones"), "{}", said(&done));
     for sentence in [
         format!("Deleted the consumer group {}-route.", world.name),
         format!("Deleted the consumer group {}-join.", world.name),
@@ -88,7 +98,7 @@ fn it_forgets_all_of_an_application_and_nothing_else() {
     assert_eq!(there(&world), [false; 4]);
     assert_eq!(world.read("rows").len(), rows);
 
-    let again = reset(&config, "--yes");
+    let again = reset(&config, &["--yes", "--keep-output"]);
     assert!(again.status.success(), "{}", said(&again));
     assert!(said(&again).contains("There is nothing to forget."), "{}", said(&again));
 
@@ -108,7 +118,7 @@ fn what_is_half_gone_is_forgotten_the_rest_of_the_way() {
     world.delete_group(&format!("{}-route", world.name));
     std::fs::remove_dir_all(world.folder.path().join("a").join(&world.name)).unwrap();
     assert_eq!(there(&world), [false, true, false, true]);
-    let done = reset(&world.config("a"), "--yes");
+    let done = reset(&world.config("a"), &["--yes", "--keep-output"]);
     assert!(done.status.success(), "{}", said(&done));
     assert!(said(&done).contains("There was no state in "), "{}", said(&done));
     assert!(said(&done).contains(&format!("There was no consumer group {}-route.", world.name)));
@@ -123,13 +133,13 @@ fn state_that_a_process_has_open_is_left_alone() {
     assert_eq!(instance.terminate().0.code(), Some(0));
     let dir = world.folder.path().join("a").join(&world.name);
     let open = StateDir::open(&dir).unwrap();
-    let refused = reset(&world.config("a"), "--yes");
+    let refused = reset(&world.config("a"), &["--yes", "--keep-output"]);
     assert_eq!(refused.status.code(), Some(1));
     let holder = format!("in use by process {}", std::process::id());
     assert!(said(&refused).contains(&holder), "{}", said(&refused));
     assert_eq!(there(&world), [true; 4], "nothing was changed");
     drop(open);
-    assert!(reset(&world.config("a"), "--yes").status.success());
+    assert!(reset(&world.config("a"), &["--yes", "--keep-output"]).status.success());
 }
 
 #[test]
@@ -138,8 +148,152 @@ fn an_instance_that_was_killed_is_waited_for_until_its_session_is_over() {
         return;
     };
     instance.kill();
-    let done = reset(&world.config("a"), "--yes");
+    let done = reset(&world.config("a"), &["--yes", "--keep-output"]);
     assert!(done.status.success(), "{}", said(&done));
-    assert!(said(&done).contains("Waiting for the sessions of"), "{}", said(&done));
+    assert!(
+        said(&done).contains("Waiting for at most 20s: the broker counts"),
+        "{}",
+        said(&done)
+    );
     assert_eq!(there(&world), [false; 4]);
+}
+
+/// Sends a version of the alert whose window no longer holds the activity.
+fn send_moved(world: &mut World) {
+    let moved = alert(
+        "A1",
+        "p",
+        "2026-03-01T12:00:00Z",
+        "2026-03-01T13:00:00Z",
+        "2026-03-01T13:05:00Z",
+    );
+    world.send("alerts", 1, [moved.as_slice()]);
+}
+
+#[test]
+fn an_output_topic_that_holds_records_needs_a_decision() {
+    let Some((world, instance)) = joined("reset-decide") else {
+        return;
+    };
+    assert_eq!(instance.terminate().0.code(), Some(0));
+    let config = world.config("a");
+    let (rows, summaries) = (world.read("rows").len(), world.read("summaries").len());
+    assert!(rows > 0 && summaries > 0);
+    let asked = reset(&config, &["--dry-run"]);
+    assert!(asked.status.success(), "{}", said(&asked));
+    assert!(said(&asked).contains("A decision is needed: "), "{}", said(&asked));
+    let refused = reset(&config, &["--yes"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    for part in [
+        format!("{} ({rows} record", world.topic("rows")).as_str(),
+        format!("{} ({summaries} record", world.topic("summaries")).as_str(),
+        "--purge-output",
+        "--keep-output",
+        "output.topic",
+        "nothing was changed",
+    ] {
+        assert!(said(&refused).contains(part), "{part} is missing in {}", said(&refused));
+    }
+    assert_eq!(there(&world), [true; 4]);
+
+    // With new topics there is nothing to decide.
+    let text = std::fs::read_to_string(&config).unwrap();
+    for role in ["rows", "summaries"] {
+        world.create_topic(&world.topic(&format!("new-{role}")), 1, &[]);
+    }
+    let text = text
+        .replace(&world.topic("rows"), &world.topic("new-rows"))
+        .replace(&world.topic("summaries"), &world.topic("new-summaries"));
+    std::fs::write(&config, text).unwrap();
+    let done = reset(&config, &["--yes"]);
+    assert!(done.status.success(), "{}", said(&done));
+    assert_eq!(there(&world), [false; 4]);
+    assert_eq!(world.read("rows").len(), rows);
+}
+
+#[test]
+fn the_fold_is_right_when_an_alert_changes_after_a_reset() {
+    for (name, is_down) in [("reset-after", false), ("reset-while", true)] {
+        let Some((mut world, mut instance)) = joined(name) else {
+            return;
+        };
+        // Enough of it that the row of before the reset has a greater seq than any of after it.
+        let others: Vec<Vec<u8>> = (0..40)
+            .map(|n| activity("p", "2026-03-01T10:30:00Z", &format!("{n}")))
+            .collect();
+        world.send("activities", 4, others.iter().map(Vec::as_slice));
+        world.wait_for_answer(&mut [&mut instance]);
+        assert_eq!(instance.terminate().0.code(), Some(0));
+        let done = reset(&world.config("a"), &["--yes", "--purge-output"]);
+        assert!(done.status.success(), "{}", said(&done));
+        for role in ["rows", "summaries"] {
+            let sentence = format!("Deleted the records of {}.", world.topic(role));
+            assert!(said(&done).contains(&sentence), "{}", said(&done));
+            assert_eq!(world.read(role).len(), 0);
+        }
+        if is_down {
+            send_moved(&mut world);
+        }
+        let mut instance = world.start("a");
+        if !is_down {
+            world.wait_for_answer(&mut [&mut instance]);
+            send_moved(&mut world);
+        }
+        instance.wait_for_log("joining");
+        let fold = world.wait_for_answer(&mut [&mut instance]);
+        assert!(fold.is_empty(), "{fold:?}");
+        instance.assert_runs();
+    }
+}
+
+#[test]
+fn what_the_broker_would_not_delete_is_refused_before_anything_is() {
+    let Some((world, instance)) = joined("reset-refused") else {
+        return;
+    };
+    assert_eq!(instance.terminate().0.code(), Some(0));
+    let config = world.config("a");
+    let compact = world.topic("compact");
+    world.create_topic(&compact, 1, &[("cleanup.policy", "compact")]);
+    let producer: BaseProducer = world.client().create().unwrap();
+    let record = BaseRecord::to(&compact).key("k").payload("{}");
+    assert!(producer.send(record).is_ok());
+    producer.flush(PATIENCE).unwrap();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace(&world.topic("summaries"), &compact)).unwrap();
+    let refused = reset(&config, &["--yes", "--purge-output"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    let sentence = format!("cannot delete the records of {compact}: ");
+    assert!(
+        said(&refused).contains(&sentence) && said(&refused).contains("nothing was changed"),
+        "{}",
+        said(&refused)
+    );
+    assert_eq!(there(&world), [true; 4]);
+    assert!(!world.read("rows").is_empty());
+}
+
+#[test]
+fn it_forgets_all_also_when_nobody_reads_what_it_prints() {
+    for name in ["reset-closed", "reset-full"] {
+        let Some((world, instance)) = joined(name) else {
+            return;
+        };
+        assert_eq!(instance.terminate().0.code(), Some(0));
+        let mut command = command(&world.config("a"), &["--yes", "--purge-output"]);
+        let (status, stdout): (i32, Stdio) = match name {
+            "reset-closed" => (0, std::io::pipe().unwrap().1.into()),
+            _ => (1, std::fs::File::options().write(true).open("/dev/full").unwrap().into()),
+        };
+        let done = command.stdout(stdout).output().unwrap();
+        assert_eq!(done.status.code(), Some(status), "{}", said(&done));
+        assert_eq!(
+            said(&done).contains("No space left on device"),
+            status == 1,
+            "{}",
+            said(&done)
+        );
+        assert_eq!(there(&world), [false; 4]);
+        assert_eq!(world.read("rows").len(), 0);
+    }
 }

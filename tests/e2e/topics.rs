@@ -222,3 +222,31 @@ fn partitions_added_to_the_output_topic_are_warned_of_while_it_runs_and_at_the_n
     std::thread::sleep(std::time::Duration::from_secs(2));
     assert!(!instance.log().contains("number of partitions"), "{}", instance.log());
 }
+
+#[test]
+fn all_topics_are_made_when_nobody_reads_what_is_printed() {
+    let Some(world) = World::new("create-closed") else { return };
+    let text = std::fs::read_to_string(world.config("a")).unwrap();
+    let roles = ["activities", "alerts", "rows", "summaries", "dead"];
+    for end in ["closed", "full"] {
+        let mut new = text.clone();
+        for role in roles {
+            new = new.replace(&world.topic(role), &world.topic(&format!("{end}-{role}")));
+        }
+        let config = world.folder.path().join(format!("{end}.toml"));
+        std::fs::write(&config, new).unwrap();
+        let (status, stdout): (i32, std::process::Stdio) = match end {
+            "closed" => (0, std::io::pipe().unwrap().1.into()),
+            _ => (1, std::fs::File::options().write(true).open("/dev/full").unwrap().into()),
+        };
+        let mut command = std::process::Command::new(crate::support::program());
+        command.args(["topics", "create", "--with-inputs", "--config"]).arg(&config);
+        let output = command.stdout(stdout).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{end}: {said}");
+        assert_eq!(said.contains("No space left on device"), end == "full", "{said}");
+        for role in roles {
+            assert_eq!(world.partitions(&world.topic(&format!("{end}-{role}"))), 4, "{end}: {role}");
+        }
+    }
+}

@@ -9,8 +9,9 @@ const MOST_LINES: usize = 500;
 
 /// For each folder or file of `src` the others it may name, besides itself. Whatever stands here comes from the map in `lib.rs`:
 /// a record meets them in order, and a stage knows those before it by their data only.
-const MAY_KNOW: [(&str, &[&str]); 29] = [
+const MAY_KNOW: [(&str, &[&str]); 30] = [
     ("time", &[]),
+    ("words", &[]),
     ("json", &[]),
     ("record", &["time"]),
     ("log", &["record", "time"]),
@@ -23,9 +24,9 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     ("clock", &["time"]),
     ("pulse", &["clock"]),
     ("config", &["decode", "emit", "source", "time"]),
-    ("check", &["config", "decode", "record", "time"]),
-    ("generate", &["time"]),
-    ("capacity", &["decode", "generate", "time"]),
+    ("check", &["config", "decode", "record", "time", "words"]),
+    ("generate", &["time", "words"]),
+    ("capacity", &["decode", "generate", "time", "words"]),
     ("shutdown", &["clock", "pulse", "time"]),
     ("source", &[]),
     ("sink", &["decode", "json"]),
@@ -40,7 +41,7 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     (
         "http",
         &[
-            "clock", "config", "decode", "join", "metrics", "pipeline", "query", "record", "shutdown", "store", "time",
+            "clock", "config", "decode", "join", "metrics", "pipeline", "query", "record", "shutdown", "store", "time", "words",
         ],
     ),
     (
@@ -54,7 +55,7 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
         "cli",
         &[
             "capacity", "check", "clock", "config", "decode", "emit", "generate", "http", "kafka", "log", "metrics", "pipeline",
-            "query", "redrive", "replay", "route", "shutdown", "sink", "source", "store", "time", "verify",
+            "query", "redrive", "replay", "route", "shutdown", "sink", "source", "store", "time", "verify", "words",
         ],
     ),
     ("lib", &[]),

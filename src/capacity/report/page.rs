@@ -327,7 +327,7 @@ fn span(seconds: f64) -> String {
     // Whole milliseconds: nobody reads more.
     let millis = (seconds * 1_000.0).round();
     let millis = if seconds > 60.0 { (seconds).round() * 1_000.0 } else { millis };
-    humantime::format_duration(Duration::from_millis(millis.max(0.0) as u64)).to_string()
+    crate::words::duration(Duration::from_millis(millis.max(0.0) as u64))
 }
 
 fn not_measured() -> String {

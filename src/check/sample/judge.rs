@@ -6,6 +6,7 @@ use super::super::hints::{Kind, Places};
 use super::super::{Findings, Level, percent};
 use super::{OfTopic, Place, Sample};
 use crate::time::Bounds;
+use crate::words::{counted, duration, grouped};
 
 /// Fewer records than this say nothing about a tenant.
 const ENOUGH: u64 = 20;
@@ -26,7 +27,7 @@ impl Sample<'_> {
 
     fn judge_topic(&self, topic: &str, of_topic: &OfTopic, add: &mut dyn FnMut(Level, String)) {
         let OfTopic { activities, alerts, .. } = of_topic;
-        let mut parts = vec![format!("{activities} activities"), format!("{alerts} alert versions")];
+        let mut parts = vec![counted(*activities, "activity"), counted(*alerts, "alert version")];
         let others: u64 = of_topic.others.values().sum();
         if others > 0 {
             let tables: Vec<&str> = of_topic.others.keys().take(5).map(String::as_str).collect();
@@ -43,8 +44,8 @@ impl Sample<'_> {
         add(
             Level::Ok,
             format!(
-                "the newest {} messages of {topic}: {}; the largest has {largest}",
-                of_topic.messages,
+                "in the newest {} of {topic}: {}; the largest has {largest}",
+                counted(of_topic.messages, "message"),
                 parts.join(", ")
             ),
         );
@@ -69,7 +70,8 @@ impl Sample<'_> {
             add(
                 Level::Warning,
                 format!(
-                    "{rejected} records of {topic} would go to the dead letters ({} of all): {}; `alerttrail redrive` brings them back once their cause is mended",
+                    "{} of {topic} would go to the dead letters ({} of all): {}; `alerttrail redrive` brings them back once their cause is mended",
+                    counted(rejected, "record"),
                     percent(rejected, all),
                     reasons.join(", ")
                 ),
@@ -102,7 +104,10 @@ impl Sample<'_> {
         let distinct = self.keys.len();
         add(
             Level::Ok,
-            format!("{keyed} of {activities} activities have a correlation id at {configured}: {distinct} different ones"),
+            format!(
+                "{keyed} of {} have a correlation id at {configured}: {distinct} different ones",
+                counted(activities, "activity")
+            ),
         );
         let held = |place: &&Place| place.records() > 0;
         let places: Vec<String> = self
@@ -146,9 +151,9 @@ impl Sample<'_> {
         add(
             Level::Ok,
             format!(
-                "{} of {} alert versions have a correlation id; activities of the sample have the same for {}",
+                "{} of {} have a correlation id; activities of the sample have the same for {}",
                 percent(with_key, self.alerts),
-                self.alerts,
+                counted(self.alerts, "alert version"),
                 percent(found, with_key)
             ),
         );
@@ -162,8 +167,9 @@ impl Sample<'_> {
             add(
                 Level::Note,
                 format!(
-                    "{} of {} alert versions have a window that is empty under {bounds} bounds",
-                    self.empty_windows, self.alerts
+                    "the window is empty under {bounds} bounds in {} of {}",
+                    grouped(self.empty_windows),
+                    counted(self.alerts, "alert version")
                 ),
             );
         }
@@ -230,7 +236,7 @@ impl Sample<'_> {
         if activities == 0 {
             return;
         }
-        let whole_seconds = |duration: Duration| humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
+        let whole_seconds = |span: Duration| duration(Duration::from_secs(span.as_secs()));
         let set = self.config.watermark.out_of_orderness;
         let seen = whole_seconds(self.disorder);
         if self.too_late == 0 {

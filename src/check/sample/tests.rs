@@ -45,12 +45,12 @@ fn records_are_counted_by_what_they_are() {
     has(
         &found,
         Level::Ok,
-        "the newest 6 messages of in: 2 activities, 1 alert versions, 1 of other tables (EmailEvents), 1 without a value",
+        "in the newest 6 messages of in: 2 activities, 1 alert version, 1 of other tables (EmailEvents), 1 without a value",
     );
     has(
         &found,
         Level::Warning,
-        "1 records of in would go to the dead letters (20.0 % of all): invalid_json 1",
+        "1 record of in would go to the dead letters (20.0 % of all): invalid_json 1",
     );
     has(
         &found,
@@ -121,7 +121,7 @@ fn windows_without_an_inside_are_found() {
     has(
         &said(&config(""), &[point(1)]),
         Level::Note,
-        "1 of 1 alert versions have a window that is empty under exclusive bounds",
+        "the window is empty under exclusive bounds in 1 of 1 alert version",
     );
     let found = said(
         &config("correlation.bounds = \"inclusive\""),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::Failure;
+use super::super::{Failure, tell};
 use crate::capacity::compare::{Line, compare, differences};
 use crate::capacity::result::{Report, SCHEMA};
 use crate::source;
@@ -90,11 +90,6 @@ fn table(a: &Path, b: &Path, lines: &[Line]) -> Vec<String> {
         line.trim_end().to_owned()
     };
     rows.iter().map(pad).collect()
-}
-
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
-fn tell(line: &str) {
-    println!("{line}");
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{Failure, grouped, say, signals};
+use super::{Failure, counted, grouped, say, signals};
 use crate::capacity::oracle::Judgement;
 use crate::capacity::report;
 use crate::capacity::result::{Limits, Report, SCHEMA, Settings, Step};
@@ -98,7 +98,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         && let Some(failure) = outcome.failure.take()
     {
         clean(&bench, &outcome.stands);
-        return Err(failure);
+        return Err(failure.naming(options.bootstrap_servers.as_deref()));
     }
     let report = Report {
         schema: SCHEMA.to_owned(),
@@ -130,6 +130,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn trials(bench: &Bench<'_>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut progress = Progress::new();
+    if let Some(failure) = warm_up(bench, &mut outcome, &mut progress) {
+        outcome.failure = Some(failure);
+        return outcome;
+    }
     let mut search = Search::new(bench.options.plan());
     loop {
         let next = match (bench.options.shape, bench.options.rate) {
@@ -165,6 +169,26 @@ fn trials(bench: &Bench<'_>) -> Outcome {
     outcome
 }
 
+/// Puts a load on the broker that counts for nothing. Why that could not be done comes back.
+fn warm_up(bench: &Bench<'_>, outcome: &mut Outcome, progress: &mut Progress) -> Option<Failure> {
+    let (options, rate) = bench.options.warming()?;
+    say(&format!(
+        "Warming up the broker for {} (--broker-warm-up); that does not count.",
+        crate::words::duration(bench.options.broker_warm_up)
+    ));
+    let bench = Bench {
+        options: &options,
+        ..*bench
+    };
+    match bench.run(0, Purpose::Load, rate, progress) {
+        Ok((_, stand)) => {
+            outcome.stands.push(stand);
+            None
+        }
+        Err(failure) => Some(failure),
+    }
+}
+
 /// The records to send: generated ones, or recorded ones in their place.
 fn pool(options: &Options) -> Result<Pool, Failure> {
     /// More bodies than this make no traffic more real.
@@ -193,23 +217,20 @@ fn pool(options: &Options) -> Result<Pool, Failure> {
             "none of the recorded messages is a CloudAppEvents record with a RawEventData.CreationTime; give --recording files as correlate reads them",
         )),
         used => {
-            say(&format!("{} recorded records are used as templates.", grouped(used as u64)));
+            say(&format!("Templates: {}.", counted(used as u64, "recorded record")));
             Ok(pool)
         }
     }
 }
 
 fn introduce(options: &Options, bench: &Bench<'_>) {
-    let processors = match options.instances {
-        1 => "1 processor".to_owned(),
-        count => format!("{count} processors"),
-    };
+    let processors = counted(options.instances.into(), "processor");
     say(&format!(
         "alerttrail capacity, {}: {processors}, records of {:.0} bytes. Each trial warms up for {} and counts for {}.",
         options.shape.word(),
         bench.record_size,
-        humantime::format_duration(options.warm_up),
-        humantime::format_duration(options.hold()),
+        crate::words::duration(options.warm_up),
+        crate::words::duration(options.hold()),
     ));
     if !options.embedded {
         say(&format!(
@@ -323,8 +344,9 @@ fn conclude(options: &Options, report: &Report) {
             " (no higher rate was tried and failed: raise --most)"
         };
         say(&format!(
-            "\nSustained: {} records/s{bound}. Median of {runs} runs, {} to {}.",
+            "\nSustained: {} records/s{bound}. Median of {}, {} to {}.",
             number(rate),
+            counted(runs as u64, "run"),
             number(low),
             number(high)
         ));
@@ -336,12 +358,18 @@ fn conclude(options: &Options, report: &Report) {
     ));
 }
 
+/// What is added to a verdict: a broker that was started a moment ago fails tests for a reason of its own.
+const COLD_BROKER: &str = "a broker in its first minutes answers slowly, so run the test again, or with a longer --broker-warm-up, before you \
+                           rely on this";
+
 /// Whether the test says yes.
 fn verdict(report: &Report) -> Result<(), Failure> {
     if report.answer.exact == Some(false) {
         return Err(Failure::failed(format!(
-            "the answer was wrong: {} pairs missing, {} unexpected, {} repeated; give --keep to look at the topics",
-            report.answer.missing, report.answer.unexpected, report.answer.repeated
+            "the answer was wrong: {} missing, {} unexpected, {} repeated; give --keep to look at the topics",
+            counted(report.answer.missing, "pair"),
+            grouped(report.answer.unexpected),
+            grouped(report.answer.repeated)
         )));
     }
     match (&report.found, report.steps.as_slice()) {
@@ -349,10 +377,12 @@ fn verdict(report: &Report) -> Result<(), Failure> {
         (Some(_), _) => Ok(()),
         (None, [step]) if step.is_sustained() => Ok(()),
         (None, [step]) => Err(Failure::failed(format!(
-            "the load was not sustained: {}",
+            "the load was not sustained: {}; {COLD_BROKER}",
             step.failures.join("; ")
         ))),
-        (None, _) => Err(Failure::failed("no rate was sustained; the page says why")),
+        (None, _) => Err(Failure::failed(format!(
+            "no rate was sustained; the page says why; {COLD_BROKER}"
+        ))),
     }
 }
 

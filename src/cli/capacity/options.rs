@@ -46,6 +46,9 @@ pub(super) struct Options {
     /// How often the rate that was found is tried again
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(super) repeats: usize,
+    /// How long the broker is warmed up before the first trial: one that was started a moment ago is slow at first; 0s for not at all
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = humantime::parse_duration)]
+    pub(super) broker_warm_up: Duration,
     /// How long each trial runs before it counts
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub(super) warm_up: Duration,
@@ -224,6 +227,20 @@ impl Options {
             Shape::Outage => Duration::from_secs(40),
             _ => Duration::from_secs(20),
         })
+    }
+
+    /// The load that warms up the broker, at the first rate, and that rate; `None` when it is not wanted.
+    pub(super) fn warming(&self) -> Option<(Self, f64)> {
+        let warming = Self {
+            shape: Shape::Constant,
+            warm_up: Duration::ZERO,
+            hold: Some(self.broker_warm_up),
+            kill_every: None,
+            drain: self.drain.min(Duration::from_secs(5)),
+            ..self.clone()
+        };
+        let is_wanted = !self.embedded && !self.broker_warm_up.is_zero();
+        is_wanted.then(|| (warming, self.rate.unwrap_or(self.from)))
     }
 
     pub(super) fn plan(&self) -> Plan {

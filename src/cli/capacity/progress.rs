@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::{grouped, say};
+use super::super::{counted, grouped, say};
 use crate::capacity::result::{Sample, Step};
 use crate::capacity::verdict;
 
@@ -57,7 +57,7 @@ impl Progress {
             false => format!("not sustained: {}", step.failures.join("; ")),
         };
         let answer = match step.answer.exact {
-            Some(true) => format!("answer exact ({} pairs)", grouped(step.answer.pairs)),
+            Some(true) => format!("answer exact ({})", counted(step.answer.pairs, "pair")),
             Some(false) => "ANSWER WRONG".to_owned(),
             None => "answer not judged".to_owned(),
         };
@@ -73,7 +73,11 @@ impl Progress {
             line.push_str(&format!(", caught up after {catch_up:.1} s"));
         }
         if step.kills > 0 {
-            line.push_str(&format!(", {} kills, {} rows repeated", step.kills, step.answer.repeated));
+            line.push_str(&format!(
+                ", {}, {} repeated",
+                counted(step.kills, "kill"),
+                counted(step.answer.repeated, "row")
+            ));
         }
         self.bar.suspend(|| say(&line));
     }

@@ -161,7 +161,7 @@ fn records(config: &Config, asking: &Topics<'_>, inputs: &[String], sample: u32,
     }
     let ahead = latest.since(now);
     if ahead > CLOCKS_DIFFER {
-        let ahead = humantime::format_duration(Duration::from_secs(ahead.as_secs()));
+        let ahead = crate::words::duration(Duration::from_secs(ahead.as_secs()));
         findings.add(
             "broker",
             Level::Warning,

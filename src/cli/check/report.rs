@@ -4,11 +4,12 @@ use std::io::IsTerminal as _;
 
 use serde_json::json;
 
-use super::super::mask;
+use super::super::{counted, mask, out, tell};
 use super::say;
 use crate::check::{Findings, Level};
 use crate::config::Config;
 use crate::time::Bounds;
+use crate::words::duration;
 
 /// Prints as it goes for people, and all at once for programs.
 pub(super) struct Report {
@@ -38,14 +39,13 @@ impl Report {
     }
 
     /// What the file says.
-    #[expect(clippy::print_stdout, reason = "this is the command's answer")]
     pub(super) fn begin(&self) {
         if self.json {
             return;
         }
-        println!("{} is valid.", self.file);
+        tell(&format!("{} is valid.", self.file));
         for (name, value) in &self.settings {
-            println!("  {name:<12} {value}");
+            tell(&format!("  {name:<12} {value}"));
         }
     }
 
@@ -59,26 +59,24 @@ impl Report {
     }
 
     /// What was found at the broker.
-    #[expect(clippy::print_stdout, reason = "this is the command's answer")]
     pub(super) fn take(&mut self, findings: Findings) {
         if !self.json {
             let mut section = "";
             for finding in findings.iter() {
                 if finding.section != section {
                     section = finding.section;
-                    println!("{section}:");
+                    tell(&format!("{section}:"));
                 }
-                println!(
+                out::tell_coloured(&format!(
                     "  {:<8} {}",
                     self.word(finding.level),
                     mask::printable(&finding.text, mask::Lines::One)
-                );
+                ));
             }
         }
         self.findings.append(findings);
     }
 
-    #[expect(clippy::print_stdout, reason = "this is the command's answer")]
     pub(super) fn end(&self) {
         if self.json {
             let settings: serde_json::Map<_, _> = self
@@ -86,7 +84,7 @@ impl Report {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), json!(value)))
                 .collect();
-            println!(
+            out::document(&format!(
                 "{:#}",
                 json!({
                     "file": self.file,
@@ -95,15 +93,15 @@ impl Report {
                     "ok": self.errors() == 0,
                     "findings": self.findings,
                 })
-            );
+            ));
         } else if !self.asked {
-            println!("The file was read; the broker was not asked.");
+            tell("The file was read; the broker was not asked.");
         } else if self.errors() == 0 {
             let warnings = self.findings.count(Level::Warning);
             match warnings {
-                0 => println!("It will work."),
-                1 => println!("It will work, with one warning."),
-                warnings => println!("It will work, with {warnings} warnings."),
+                0 => tell("It will work."),
+                1 => tell("It will work, with one warning."),
+                warnings => tell(&format!("It will work, with {warnings} warnings.")),
             }
         }
     }
@@ -128,7 +126,6 @@ impl Report {
 }
 
 fn settings(config: &Config) -> Vec<(&'static str, String)> {
-    let duration = |duration| humantime::format_duration(duration).to_string();
     let widening = config.decode.widening;
     let bounds = match widening.bounds {
         Bounds::Exclusive => "exclusive",
@@ -140,7 +137,11 @@ fn settings(config: &Config) -> Vec<(&'static str, String)> {
         ("reads", config.input.topics.join(", ")),
         (
             "through",
-            format!("{} ({} partitions)", config.repartition.topic, config.repartition.partitions),
+            format!(
+                "{} ({})",
+                config.repartition.topic,
+                counted(config.repartition.partitions.into(), "partition")
+            ),
         ),
         ("writes", config.output.topic.clone()),
     ];
@@ -159,7 +160,7 @@ fn settings(config: &Config) -> Vec<(&'static str, String)> {
         (
             "watermark",
             format!(
-                "{} out of orderness, partitions idle after {}, alerts wait {} at the most",
+                "{} out of orderness, partitions idle after {}, alerts wait at most {}",
                 duration(config.watermark.out_of_orderness),
                 duration(config.watermark.idle_timeout),
                 duration(config.watermark.max_wait)

@@ -18,7 +18,7 @@ use rdkafka::producer::DefaultProducerContext;
 
 #[cfg(feature = "http")]
 use super::run;
-use super::{Failure, say, signals};
+use super::{Failure, out, say, signals};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
@@ -134,7 +134,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         result.unwrap_or_else(|_| Err(Failure::failed("a thread of the demo ended unexpectedly")))?;
     }
     shown?;
-    say(&format!("\n{}", screen.totals()));
+    if !out::is_over() {
+        say(&format!("\n{}", screen.totals()));
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What a person sees: each answer as a time line, read back from the output topics.
+//! What a person sees: each answer as a time line on standard output, read back from the output topics.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -9,12 +9,13 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
-use super::say;
+use super::super::{mask, out};
 use crate::clock;
 use crate::config::Config;
 use crate::kafka::Error;
 use crate::kafka::clients::{self, Logged};
 use crate::shutdown::Shutdown;
+use crate::words::counted;
 
 /// Reads the output topics and prints.
 pub(super) struct Screen {
@@ -49,7 +50,7 @@ impl Screen {
         consumer.assign(&list).map_err(read)?;
         Ok(Self {
             consumer,
-            colors: std::io::stderr().is_terminal(),
+            colors: std::io::stdout().is_terminal(),
             rows: BTreeMap::new(),
             waiting: Vec::new(),
             alerts: 0,
@@ -57,10 +58,10 @@ impl Screen {
         })
     }
 
-    /// Prints until asked to stop, or until `time` is up.
+    /// Prints until asked to stop, until `time` is up, or until nobody reads any more.
     pub(super) fn run(&mut self, time: Option<Duration>, shutdown: &Shutdown) -> Result<(), Error> {
         let began = clock::start();
-        while !shutdown.is_requested() && time.is_none_or(|time| began.elapsed() < time) {
+        while !shutdown.is_requested() && !out::is_over() && time.is_none_or(|time| began.elapsed() < time) {
             match self.consumer.poll(Duration::from_millis(50)) {
                 None => {}
                 Some(Ok(message)) => {
@@ -77,8 +78,9 @@ impl Screen {
     /// What was shown in all.
     pub(super) fn totals(&self) -> String {
         format!(
-            "{} alerts answered, {} alert-to-activity rows. Next: alerttrail run --config config/local.toml, with a broker of your own.",
-            self.alerts, self.pairs
+            "{} answered, {}. Next: alerttrail run --config config/local.toml, with a broker of your own.",
+            counted(self.alerts, "alert"),
+            counted(self.pairs, "alert-to-activity row")
         )
     }
 
@@ -136,24 +138,25 @@ impl Screen {
         let alert = &summary["alert"];
         let of_alert = |name: &str| alert[name].as_str().unwrap_or("?");
         self.alerts += u64::from(revision == 1);
+        let activities = counted(summary["activity_count"].as_u64().unwrap_or(0), "activity");
         let what = match (revision, text("status")) {
             (1, "unmatched") => "no activity matches".to_owned(),
-            (1, _) => format!("{} activities", summary["activity_count"]),
-            _ => format!("revision {revision}: {} activities", summary["activity_count"]),
+            (1, _) => activities,
+            _ => format!("revision {revision}: {activities}"),
         };
-        say(&format!(
+        out::tell_coloured(&format!(
             "{}  {}  {}  {}",
             clock_of(text("closed_at")),
             self.paint("1", of_alert("AlertName")),
             self.paint(severity_color(of_alert("AlertSeverity")), of_alert("AlertSeverity")),
             self.paint("1", &what)
         ));
-        say(&format!(
+        out::tell(&format!(
             "          alert {}  policy {}",
             text("system_alert_id"),
             text("correlation_id")
         ));
-        say(&format!(
+        out::tell(&format!(
             "          window {} to {}, closed by {}, status {}",
             clock_of(summary["window"]["start"].as_str().unwrap_or_default()),
             clock_of(summary["window"]["end"].as_str().unwrap_or_default()),
@@ -169,20 +172,21 @@ impl Screen {
                     "alert_updated" => "  <- the alert was updated",
                     _ => "",
                 };
-                lines.push((format!("            {}", row.line), new));
+                lines.push((format!("            {}", mask::printable(&row.line, mask::Lines::One)), new));
                 row.shown = true;
             }
         }
         for (line, new) in lines {
-            say(&format!("{line}{}", self.paint("32", new)));
+            out::tell_coloured(&format!("{line}{}", self.paint("32", new)));
         }
-        say("");
+        out::tell("");
     }
 
     fn paint(&self, color: &str, text: &str) -> String {
+        let text = mask::printable(text, mask::Lines::One);
         match self.colors && !text.is_empty() {
             true => format!("\x1b[{color}m{text}\x1b[0m"),
-            false => text.to_owned(),
+            false => text.into_owned(),
         }
     }
 }

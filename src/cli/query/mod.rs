@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
-use super::Failure;
+use super::{Failure, out};
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, ProcessorStatus};
 use ask::Server;
 
@@ -228,7 +228,7 @@ fn waiting() -> indicatif::ProgressBar {
 /// Prints an answer as it came, or as people read it.
 fn show<T: serde::de::DeserializeOwned>(args: &Args, text: &str, table: impl FnOnce(T) -> String) -> Result<(), Failure> {
     let answer = ask::parsed(text)?;
-    out(&if args.json { text.to_owned() } else { table(answer) });
+    out::document(&if args.json { text.to_owned() } else { table(answer) });
     Ok(())
 }
 
@@ -237,12 +237,6 @@ fn print<T: serde::Serialize>(args: &Args, answer: &T, table: impl FnOnce(&T) ->
         true => serde_json::to_string(answer).map_err(Failure::failed)?,
         false => table(answer),
     };
-    out(&text);
+    out::document(&text);
     Ok(())
-}
-
-/// The answer; when nobody reads it there is nobody to tell.
-fn out(text: &str) {
-    use std::io::Write as _;
-    drop(writeln!(std::io::stdout().lock(), "{text}"));
 }

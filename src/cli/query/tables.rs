@@ -3,7 +3,7 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use crate::cli::{grouped, mask};
+use crate::cli::{counted, grouped, mask};
 use crate::query::shapes::{ActivityList, AlertDetail, AlertItem, AlertList, Bounds, Explanation, ProcessorStatus, Time};
 
 fn table(header: &[&str]) -> Table {

@@ -11,10 +11,10 @@ use std::path::PathBuf;
 
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
-use super::{Failure, configuration, grouped, say, signals};
+use super::{Failure, configuration, counted, grouped, mask, say, signals, tell};
 use crate::clock;
 use crate::config::Config;
-use crate::decode::timestamp;
+use crate::decode::{Reason, timestamp};
 use crate::kafka::alone::Alone;
 use crate::kafka::reading::{self, Extent};
 use crate::kafka::topics::Topics;
@@ -83,6 +83,20 @@ fn time(text: &str) -> Result<WallTime, String> {
     Ok(clock::now().minus(ago))
 }
 
+/// Fails when no dead letter can have this reason.
+fn refuse_unknown_reason(word: &str) -> Result<(), Failure> {
+    let known = Reason::ALL.map(Reason::as_str);
+    if known.contains(&word) {
+        return Ok(());
+    }
+    let likeness = |known: &&str| (strsim::normalized_damerau_levenshtein(word, known) * 1_000.0) as u64;
+    let nearest = known.into_iter().max_by_key(likeness).unwrap_or_default();
+    Err(Failure::usage(format!(
+        "--reason {word} is no reason of dead letters; the nearest is {nearest} (known are {})",
+        known.join(", ")
+    )))
+}
+
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::logging::begin("warn");
     let config = configuration(Some(&args.config))?;
@@ -91,6 +105,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             "--topic {topic} is none of input.topics ({}): dead letters go back to those only",
             config.input.topics.join(", ")
         )));
+    }
+    args.reason.iter().try_for_each(|word| refuse_unknown_reason(word))?;
+    if let (Some(since), Some(until)) = (args.since, args.until)
+        && since >= until
+    {
+        return Err(Failure::usage("--since must be before --until"));
     }
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
@@ -101,8 +121,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             "interrupted; what was sent is noted, run it again for the rest",
         )),
         false if totals.problems() > 0 => Err(Failure::failed(format!(
-            "{} dead letters could not be sent; what is said above of each says why",
-            grouped(totals.problems())
+            "{} could not be sent; the lines above say which, and why",
+            counted(totals.problems(), "dead letter")
         ))),
         false => Ok(()),
     }
@@ -212,16 +232,17 @@ fn inputs(config: &Config, topics: &Topics<'_>) -> Result<Vec<Extent>, Error> {
 }
 
 /// A letter on one line.
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
 fn print(letter: &Letter, bytes: usize) {
     let bytes = letter.truncated.unwrap_or(bytes);
-    println!(
-        "{} {}, {} bytes: {}",
+    let line = format!(
+        "{} {}, {}: {}",
         letter.origin,
         letter.reason,
-        grouped(bytes as u64),
+        counted(bytes as u64, "byte"),
         letter.error
     );
+    // Headers of records that others wrote may hold line ends.
+    tell(&mask::printable(&line, mask::Lines::One));
 }
 
 fn report(args: &Args, totals: &Totals) {
@@ -237,23 +258,23 @@ fn report(args: &Args, totals: &Totals) {
         format!(" ({})", reasons.join(", "))
     };
     let word = if args.dry_run { "would be sent" } else { "sent" };
-    say(&format!("{} dead letters {word}{listed}", grouped(totals.all_sent())));
+    say(&format!("{} {word}{listed}", counted(totals.all_sent(), "dead letter")));
     for (count, sentence) in [
-        (of(Decision::SentBefore), "were sent before; --again sends them once more"),
+        (of(Decision::SentBefore), "had been sent before; --again sends once more"),
         (
             of(Decision::FailedAgain),
-            "were sent before and failed again; --again sends them once more",
+            "had been sent before and had failed again; --again sends once more",
         ),
         (
             of(Decision::NoInput),
-            "came from no topic of input.topics, such as output records that were too large: they cannot be sent back",
+            "came from no topic of input.topics, such as output records that were too large, and cannot be sent back",
         ),
-        (totals.gone, "were cut, and their originals are gone from the input topics"),
-        (totals.too_large, "are larger than the input topic takes"),
-        (of(Decision::Filtered), "are not what was asked for"),
+        (totals.gone, "had been cut, with the original gone from the input topics"),
+        (totals.too_large, "exceeded what the input topic takes"),
+        (of(Decision::Filtered), "did not match --reason, --topic, --since or --until"),
     ] {
         if count > 0 {
-            say(&format!("{} {sentence}", grouped(count)));
+            say(&format!("{} {sentence}", counted(count, "dead letter")));
         }
     }
 }

@@ -9,7 +9,7 @@ mod screen;
 
 use std::path::PathBuf;
 
-use super::{Failure, configuration_with, grouped, is_standard, say, signals};
+use super::{Failure, configuration_with, counted, grouped, is_standard, say, signals};
 use crate::config::{Config, Property};
 use crate::kafka::clients;
 use crate::kafka::topics::Topics;
@@ -87,7 +87,7 @@ enum Error {
         topic: String,
         limit: usize,
     },
-    #[error("{count} messages were not acknowledged in time after the request to stop; they may be in the topic or not")]
+    #[error("not acknowledged in time after the request to stop: {}, which may be in the topic or not", counted(*.count, "message"))]
     Unacknowledged { count: u64 },
     #[error("the thread that reads the input ended unexpectedly; this is a fault of the program, its last words stand above")]
     Reader,
@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         ..args.clone()
     };
     refuse_what_cannot_be_read(args)?;
-    let (config, target) = find(config, args)?;
+    let (config, target) = find(config, args).map_err(|failure| failure.naming(args.bootstrap_servers.as_deref()))?;
     let shutdown = Shutdown::default();
     signals::watch_with(&shutdown, "messages that were acknowledged stay in the topic").map_err(Failure::failed)?;
     let screen = Screen::new(&args.input, args.laps);
@@ -204,10 +204,10 @@ fn report(args: &Args, totals: &Totals, end: &Result<End, Error>) {
         Err(_) => "failed before the end: ".to_owned(),
     };
     line += &format!(
-        "{} messages, {} records, {} bytes in {seconds:.1} s, {} records/s",
-        grouped(totals.messages),
-        grouped(totals.records),
-        grouped(totals.bytes),
+        "{}, {}, {} in {seconds:.1} s, {} records/s",
+        counted(totals.messages, "message"),
+        counted(totals.records, "record"),
+        counted(totals.bytes, "byte"),
         figure(reached),
     );
     if totals.due.is_some() {

@@ -194,7 +194,7 @@ impl<'a> Player<'a> {
             }
             if left > LONG_WAIT && !is_told {
                 is_told = true;
-                let wait = humantime::format_duration(Duration::from_secs(left.as_secs()));
+                let wait = crate::words::duration(Duration::from_secs(left.as_secs()));
                 let (number, file) = (message.number + 1, &message.file);
                 self.screen
                     .say(&format!("the next message is due in {wait}: message {number} of {file}"));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::player::Totals;
-use super::{duration, figure, grouped, is_standard, say};
+use super::{counted, duration, figure, is_standard, say};
 use crate::clock;
 
 /// How often the line is drawn.
@@ -59,7 +59,7 @@ impl Screen {
             self.rate = Some(totals.records.saturating_sub(records) as f64 / passed.as_secs_f64());
             self.sampled = (now, totals.records);
         }
-        let mut line = format!("{} records", grouped(totals.records));
+        let mut line = counted(totals.records, "record");
         if let Some(rate) = self.rate {
             line += &format!(", {}/s", figure(rate));
         }

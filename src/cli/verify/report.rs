@@ -1,5 +1,6 @@
 //! The result, for people and for programs.
 
+use super::super::{counted, out, tell};
 use super::{Verified, grouped};
 use crate::verify::{Judgement, Kind, Report, Verdict};
 
@@ -9,15 +10,13 @@ const KINDS: [(Kind, &str); 3] = [
     (Kind::Changed, "changed"),
 ];
 
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
 pub(super) fn print(verified: &Verified) {
     for line in lines(verified) {
-        println!("{line}");
+        tell(&line);
     }
 }
 
 /// Prints one object: what [`Report`] has, and what follows from it.
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
 pub(super) fn print_json(report: &Report) {
     #[derive(serde::Serialize)]
     struct Whole<'r> {
@@ -36,7 +35,7 @@ pub(super) fn print_json(report: &Report) {
         report,
     };
     // Nothing in it has a form that JSON lacks.
-    println!("{}", serde_json::to_string(&whole).unwrap_or_default());
+    out::document(&serde_json::to_string(&whole).unwrap_or_default());
 }
 
 /// Says in a sentence what is wrong.
@@ -62,13 +61,8 @@ pub(super) fn undecided(report: &Report) -> String {
     let causes: Vec<String> = causes
         .map(|(cause, count)| format!("{} {}", grouped(count), cause.sentence()))
         .collect();
-    let rows = count(report.judged(Judgement::Undecided), "row");
+    let rows = counted(report.judged(Judgement::Undecided), "row");
     format!("no fault was found; {rows} could not be judged: {}", causes.join("; "))
-}
-
-/// Returns a number with what is counted: `1 row`, `2 rows`.
-fn count(number: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(number), plural(number))
 }
 
 fn plural(number: u64) -> &'static str {
@@ -89,7 +83,7 @@ fn lines(verified: &Verified) -> Vec<String> {
             grouped(report.found),
             plural(report.found),
             verified.output,
-            count(report.records, "record"),
+            counted(report.records, "record"),
             match report.repeated {
                 0 => String::new(),
                 repeated => format!(", {} of them sent again", grouped(repeated)),

@@ -3,6 +3,7 @@
 //! Commands that need a broker are only asked for their help here; `tests/e2e` runs them.
 
 mod correlate;
+mod ends;
 mod files;
 mod generate;
 mod hints;

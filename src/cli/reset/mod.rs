@@ -1,29 +1,32 @@
 //! `alerttrail reset`: forgets what an application knows, so that it begins anew.
 //!
 //! The order matters when it is interrupted: positions go first and the log last. Without positions the input is read again into whatever
-//! log and state there are, which changes no answer; positions without the log would leave out what was read before.
+//! log and state there are, which changes no answer; positions without the log would leave out what was read before. The records of the
+//! output topics go after the state: rows that it says were sent would not be sent again.
+
+mod outputs;
 
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::{Failure, configuration, grouped};
+use super::{Failure, configuration, counted, out, tell};
 use crate::clock;
 use crate::config::Config;
+use crate::kafka::clients;
 use crate::kafka::groups::{self, Group};
 use crate::kafka::topics::Topics;
-use crate::store::StateDir;
+use crate::store::{self, StateDir};
+use crate::words::duration;
+use outputs::{Choice, Outputs};
 
-/// How long members that have ended are waited for: the session time-out, and a little.
-const SESSION: Duration = Duration::from_secs(20);
+/// How much longer than their session members that have ended are waited for.
+const MARGIN: Duration = Duration::from_secs(5);
 
-const WHAT_STAYS: &str = "\
-The input topics stay as they are, and are read again as input.start says. What was written to the output topics stays
-too: the same rows go out again under the same ids, but with seq counted from 0. Where readers keep the greatest seq,
-give the application a new output topic, or empty the old one.";
+const WHAT_STAYS: &str = "The input topics stay as they are, and are read again as input.start says.";
 
 /// What to forget.
 #[derive(clap::Args, Debug)]
@@ -37,6 +40,13 @@ pub(super) struct Args {
     /// Say what would go, and leave all of it
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
+    /// Delete the records of output.topic and output.summary_topic too, so that readers begin with nothing
+    #[arg(long, conflicts_with = "keep_output")]
+    purge_output: bool,
+    /// Keep the records of output.topic and output.summary_topic, although readers that keep the greatest seq of each id will keep rows
+    /// from before that are withdrawn or changed afterwards
+    #[arg(long)]
+    keep_output: bool,
 }
 
 /// What is there.
@@ -64,19 +74,33 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let lock = found.lock()?;
     found.wait_for_members(&config)?;
     drop(lock);
-    if found.is_nothing() {
+    // Only now nobody writes to them any more.
+    let outputs = Outputs::look(&config, &topics, Choice::of(args))?;
+    outputs.print();
+    if !args.dry_run {
+        outputs.require_choice()?;
+    }
+    if found.is_nothing() && !outputs.go() {
         tell("There is nothing to forget.");
         return Ok(());
     }
     tell(WHAT_STAYS);
+    outputs.explain();
+    outputs.try_out(&config)?;
     if args.dry_run {
+        if let Some(question) = outputs.question() {
+            tell(&format!("A decision is needed: {question}."));
+        }
         tell("Nothing was changed.");
         return Ok(());
     }
     if !args.yes && !is_confirmed().map_err(Failure::failed)? {
         return Err(Failure::failed("it was not confirmed; nothing was changed"));
     }
-    found.forget(&config, &topics)
+    found.forget(&config, &topics)?;
+    outputs.empty(&config, &topics)?;
+    tell("Instances on other machines have state of their own: run this there too before any of them starts.");
+    Ok(())
 }
 
 fn look(config: &Config, topics: &Topics<'_>) -> Result<Found, Failure> {
@@ -116,11 +140,15 @@ impl Found {
             tell(&format!("  consumer group  {name}, {what}"));
         }
         let what = self.stores.as_ref().map_or_else(none, |(stores, bytes)| {
-            format!("{} partitions, {}", stores.len(), ByteSize(*bytes).display().si())
+            format!(
+                "{}, {}",
+                counted(stores.len() as u64, "partition"),
+                ByteSize(*bytes).display().si()
+            )
         });
         tell(&format!("  state           {}, {what}", self.state.display()));
         let what = self.log.map_or_else(none, |(partitions, records)| {
-            format!("{partitions} partitions, {} records", grouped(records))
+            format!("{}, {}", counted(partitions.into(), "partition"), counted(records, "record"))
         });
         tell(&format!("  topic           {}, {what}", self.topic));
     }
@@ -128,12 +156,17 @@ impl Found {
     /// Fails when a process on this machine works on the state. The lock is held for as long as what it returns.
     fn lock(&self) -> Result<Option<StateDir>, Failure> {
         let dir = self.stores.as_ref().map(|_| StateDir::open(&self.state));
-        dir.transpose().map_err(Failure::failed)
+        dir.transpose().map_err(|error| match error {
+            store::Error::InUse { path, by } => Failure::failed(format!(
+                "the state in {path} is in use by {by}, which runs this application; stop it first, and run reset again; nothing was changed"
+            )),
+            error => Failure::failed(error),
+        })
     }
 
     /// Waits until the groups have no members: one that has ended counts until its session has timed out. Fails when one does not go.
     fn wait_for_members(&mut self, config: &Config) -> Result<(), Failure> {
-        let began = clock::start();
+        let (began, session) = (clock::start(), clients::session_timeout(config));
         let mut told = false;
         loop {
             let mut members = self
@@ -144,14 +177,18 @@ impl Found {
                 return Ok(());
             };
             let members = members.join(", ");
-            if began.elapsed() > SESSION {
+            if began.elapsed() > session + MARGIN {
                 return Err(Failure::failed(format!(
-                    "the consumer group {name} is in use by {members}; stop every instance of the application first (one that has ended \
-                     counts until its session has timed out, 15 s unless session.timeout.ms says otherwise)"
+                    "the consumer group {name} is in use by {members}; stop every instance of the application first, and run reset again; \
+                     nothing was changed"
                 )));
             }
             if !told {
-                tell(&format!("Waiting for the sessions of {members} to end."));
+                tell(&format!(
+                    "Waiting for at most {}: the broker counts {members} as a member of {name}. An instance that was stopped counts as one until \
+                     its session has timed out (session.timeout.ms).",
+                    duration(session + MARGIN)
+                ));
                 told = true;
             }
             std::thread::sleep(Duration::from_secs(1));
@@ -185,7 +222,6 @@ impl Found {
             }
             None => tell(&format!("There was no topic {}.", self.topic)),
         }
-        tell("Instances on other machines have state of their own: run this there too before any of them starts.");
         Ok(())
     }
 }
@@ -242,16 +278,13 @@ fn disk(what: &str, path: &Path, cause: &std::io::Error) -> Failure {
     ))
 }
 
+/// Asks. What cannot be asked is not confirmed.
 fn is_confirmed() -> std::io::Result<bool> {
-    let mut out = std::io::stdout();
-    write!(out, "Forget all of it? [y/N] ")?;
-    out.flush()?;
+    out::raw(b"Forget all of it? [y/N] ");
+    if out::is_over() {
+        return Ok(false);
+    }
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
-fn tell(line: &str) {
-    println!("{line}");
 }

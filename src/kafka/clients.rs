@@ -8,12 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Error;
 use super::roster::AT;
-<<<<<<< HEAD
 use super::topic_ids;
-use crate::config::Config;
-=======
 use crate::config::{Config, Property};
->>>>>>> terminal
 
 /// librdkafka's name for how a client is called in the broker's logs.
 const CLIENT_ID: &str = "client.id";

@@ -1,11 +1,7 @@
 //! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
-<<<<<<< HEAD
-//! ([`groups`]), which topic stands behind a name ([`topic_ids`]), whether a group still answers ([`membership`]), being the only one in it ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic
-//! is read once from end to end ([`reading`]), whether it may be written to ([`rights`]), and how messages are sent and waited for
-=======
-//! ([`groups`]), whether a group still answers ([`membership`]), being the only one in it ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic
-//! is read once from end to end ([`reading`]) or emptied ([`purge`]), whether it may be written to ([`rights`]), and how messages are sent and waited for
->>>>>>> terminal
+//! ([`groups`]), which topic stands behind a name ([`topic_ids`]), whether a group still answers ([`membership`]), being the only one in it
+//! ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic is read once from end to end
+//! ([`reading`]) or emptied ([`purge`]), whether it may be written to ([`rights`]), and how messages are sent and waited for
 //! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
 //! nothing of records and what they mean.
 

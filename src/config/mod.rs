@@ -151,6 +151,9 @@ pub struct Watermark {
     pub max_wait: Duration,
     /// How far ahead of its arrival a time may lie and still move the watermark; not zero.
     pub max_future_skew: Duration,
+    /// How far ahead of its arrival an alert's window may end for `max_wait` to be counted from that end; any distance
+    /// when `None`.
+    pub max_window_ahead: Option<Duration>,
 }
 
 /// What is kept, and where.

@@ -17,6 +17,7 @@ fn without_anything_the_defaults_count() {
     assert_eq!(config.watermark.idle_timeout, Duration::from_secs(60));
     assert_eq!(config.watermark.max_wait, Duration::from_secs(3_600));
     assert_eq!(config.watermark.max_future_skew, Duration::from_secs(600));
+    assert_eq!(config.watermark.max_window_ahead, None);
     assert_eq!(config.state.retention, Duration::from_secs(30 * 86_400));
     assert_eq!(config.state.memory, 512_000_000);
     assert_eq!(config.output.topic, "alert-activities");

@@ -29,6 +29,7 @@ mod errors;
 mod fingerprint;
 mod kafka;
 mod merge;
+mod properties;
 mod raw;
 mod reader;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use crate::emit::{AlertUpdates, Format};
 pub use errors::{Error, Errors};
 pub use fingerprint::{StateSettings, key_path as key_entry};
 pub use kafka::Property;
+pub use properties::property_names;
 pub use units::Secret;
 
 /// Everything that can be set.

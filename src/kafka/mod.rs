@@ -1,5 +1,6 @@
 //! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
-//! ([`groups`]), whether a group still answers ([`membership`]), being the only one in it ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic
+//! ([`groups`]), whether a group still answers ([`membership`]), being the only one in it ([`alone`]), whether clients
+//! can be made at all ([`trial`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic
 //! is read once from end to end ([`reading`]), whether it may be written to ([`rights`]), and how messages are sent and waited for
 //! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
 //! nothing of records and what they mean.
@@ -16,6 +17,7 @@ pub mod rights;
 pub mod roster;
 pub mod topics;
 pub mod transactions;
+pub mod trial;
 
 /// Waits for an answer of librdkafka's admin client.
 fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
@@ -28,7 +30,7 @@ fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A client cannot be made from these settings.
-    #[error("cannot make a Kafka client: {0}; check [kafka] and [kafka.properties]")]
+    #[error("{}", trial::in_words(.0))]
     Client(rdkafka::error::KafkaError),
     /// The broker cannot be asked.
     #[error(

@@ -31,7 +31,8 @@ fn without_anything_the_defaults_count() {
 
 #[test]
 fn each_layer_goes_over_the_one_before() {
-    let preset = "kafka.preset = \"event-hubs\"\nkafka.bootstrap_servers = \"broker:9093\"\n";
+    let preset =
+        "kafka.preset = \"event-hubs\"\nkafka.bootstrap_servers = \"broker:9093\"\nkafka.properties.sasl.mechanism = \"PLAIN\"\n";
     let with_preset = config(preset);
     assert_eq!(with_preset.watermark.interval, Duration::from_secs(1));
     assert_eq!(with_preset.state.retention, Duration::from_secs(5 * 86_400));
@@ -48,6 +49,7 @@ fn a_variable_may_choose_the_preset() {
     let environment = [
         ("ALERTTRAIL_KAFKA__PRESET", "event-hubs"),
         ("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS", "broker"),
+        ("ALERTTRAIL_KAFKA__PROPERTIES__SASL_MECHANISM", "PLAIN"),
     ];
     let config = load("", &environment).unwrap();
     assert_eq!(config.kafka.preset, Preset::EventHubs);

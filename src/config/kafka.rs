@@ -44,6 +44,11 @@ impl fmt::Display for Property {
 }
 
 impl Kafka {
+    /// Returns what protects the connection, in capitals.
+    pub fn security_protocol(&self) -> String {
+        protocol_of(&self.properties)
+    }
+
     /// Whatever must not be printed, for those who look through texts of others for it.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         /// A shorter value that is hidden only because it came from `${NAME}` is a word such as `true`; stars for every such word would

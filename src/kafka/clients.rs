@@ -201,6 +201,20 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
+    create(&plain_settings(config), context)
+}
+
+/// Makes the same with a context that also hears what librdkafka thinks of connections that are closed.
+pub(super) fn plain_that_hears<C, T>(config: &Config, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    create(plain_settings(config).set_log_level(RDKafkaLogLevel::Info), context)
+}
+
+/// Returns the settings of [`plain`].
+pub(super) fn plain_settings(config: &Config) -> ClientConfig {
     let mut client = base(config, "admin");
     overlay(&mut client, config, &[]);
     client

@@ -64,6 +64,39 @@ pub enum Error {
         /// The client's word.
         reason: String,
     },
+    /// The broker closes connections that do not begin with TLS.
+    #[error(
+        "{servers} closes the connection at the first request: its port probably expects TLS, and security.protocol is {protocol}; set \"security.protocol\" = \"SSL\" in [kafka.properties], or \"SASL_SSL\" with a login, or name the port for plaintext in kafka.bootstrap_servers"
+    )]
+    TlsExpected {
+        /// The configured addresses.
+        servers: String,
+        /// How the client speaks.
+        protocol: String,
+    },
+    /// The broker closes connections that do not begin with a login.
+    #[error(
+        "{servers} closes the connection as soon as it stands: its port probably expects a login, and security.protocol is {protocol}; set \"security.protocol\" to \"SASL_SSL\" or \"SASL_PLAINTEXT\", \"sasl.mechanism\" and the credentials in [kafka.properties]"
+    )]
+    LoginExpected {
+        /// The configured addresses.
+        servers: String,
+        /// How the client speaks.
+        protocol: String,
+    },
+    /// The broker takes the login and closes the connection.
+    #[error(
+        "{servers} takes the login and then closes the connection ({reason}): Event Hubs does so when the roles are assigned on single hubs, as every client asks about the namespace first; assign them on the namespace (docs/guides/azure.md), or use a connection string of the namespace"
+    )]
+    ClosedBehindLogin {
+        /// The configured addresses.
+        servers: String,
+        /// The client's word.
+        reason: String,
+    },
+    /// Somebody asked the program to stop while it waited for the broker.
+    #[error("stopped while waiting for the broker")]
+    Stopped,
     /// The broker does not even say whether there is such a topic.
     #[error(
         "the broker does not let us see the topic {topic}: {cause}; give this principal the rights listed in docs/operations.md (Describe is part of Read and of Write), or correct the topic's name"
@@ -130,7 +163,8 @@ pub enum Error {
     },
     /// A message could not be delivered.
     #[error(
-        "cannot deliver to {topic}: {cause}; nothing is lost, the records are sent again after a restart; should that fail the same way, check the topic, the right to write to it, and that its max.message.bytes is not below the producer's message.max.bytes"
+        "cannot deliver to {topic}: {cause}; nothing is lost, the records are sent again after a restart{}",
+        delivery::advice(cause)
     )]
     Delivery {
         /// Where to.

@@ -125,7 +125,11 @@ pub fn run(
 ) -> Result<(), Error> {
     let mut instance = Instance::new(config, stages, exposed)?;
     instance.asks_for_limits = true;
-    let log = Topics::new(config)?.prepare()?;
+    let log = match Topics::until(config, shutdown)?.prepare() {
+        // Nothing has begun yet.
+        Err(kafka::Error::Stopped) => return Ok(()),
+        prepared => prepared?,
+    };
     // Before anything is written: marks of other settings in the log could not be taken back.
     settings::check_state(config, &instance.dir)?;
     if log == Log::Old {

@@ -234,6 +234,14 @@ pub enum Error {
         /// What happened.
         cause: String,
     },
+    /// No partition holds what was to be read.
+    #[error("{what}; {way_out}")]
+    LostEverywhere {
+        /// What happened, in words.
+        what: String,
+        /// What to do.
+        way_out: &'static str,
+    },
     /// Records were removed before they were read.
     #[error(
         "{topic}/{partition}: the next record to read has offset {position}, but the topic now begins at {low} and ends at {high}: {lost}; {way_out}"

@@ -90,6 +90,7 @@ pub(crate) fn router(settings: &Settings, tenants: bool) -> Router {
         partitions: 3,
         max_wait: Duration::from_secs(3_600),
         max_future_skew: Duration::from_secs(600),
+        max_window_ahead: None,
         tenants,
     };
     Router::new(Decoder::new(settings.clone()).with_limit(1_000_000), settings_of_route)

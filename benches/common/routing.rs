@@ -14,6 +14,7 @@ pub(crate) fn router(partitions: u32) -> Router {
         partitions,
         max_wait: Duration::from_secs(3_600),
         max_future_skew: Duration::from_secs(600),
+        max_window_ahead: None,
         tenants: false,
     };
     Router::new(Decoder::new(DecodeSettings::default()), settings)

@@ -4,11 +4,12 @@
 //! [`hints`] says why alerts find few activities, in a sample or in a run over files. All are given what a
 //! broker said; nothing here asks one, prints, or holds more of a record than its key. A [`Finding`] is a sentence for people; the first word of
 //! what to do stands in it. It relies on [`decode`](crate::decode). What the processor warns of while it runs
-//! it finds by the same rules.
+//! it finds by the same rules ([`traffic`]).
 
 pub mod hints;
 pub mod sample;
 pub mod topics;
+pub mod traffic;
 
 use serde::Serialize;
 

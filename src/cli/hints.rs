@@ -80,7 +80,7 @@ pub(super) fn report(inputs: &[PathBuf], kept: &Kept, config: &Config, totals: &
 
 /// The first messages of every input. What can no longer be read is left out: the answer does not depend on it.
 fn sample<'c>(inputs: &[PathBuf], kept: &Kept, config: &'c Config, shutdown: &Shutdown) -> Sample<'c> {
-    let mut sample = Sample::new(config);
+    let mut sample = Sample::new(config, crate::clock::now());
     let mut left = MOST;
     for path in inputs.iter().filter(|path| is_file(path)) {
         let Ok(mut source) = FileSource::open(path, |raw| raw) else {
@@ -103,7 +103,7 @@ fn take(sample: &mut Sample<'_>, chunks: impl Iterator<Item = Chunk>, left: &mut
                 *left -= taken;
                 return;
             }
-            sample.message(&chunk.file, 0, Some(message));
+            sample.message(&chunk.file, 0, Some(message), None);
             taken += 1;
         }
     }

@@ -213,6 +213,27 @@ fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
     configuration_with(file, None)
 }
 
+/// Returns the same after a look at whether Kafka clients can be made from it. It asks no broker.
+#[cfg(feature = "kafka")]
+fn configuration_of_clients(file: &Path) -> Result<Config, Failure> {
+    let config = configuration(Some(file))?;
+    match crate::kafka::trial::refusals(&config).as_slice() {
+        [] => Ok(config),
+        [only] => Err(Failure::usage(only)),
+        all => Err(Failure::usage(format!(
+            "the configuration has {} errors:\n  {}",
+            all.len(),
+            all.join("\n  ")
+        ))),
+    }
+}
+
+/// Returns the configuration of this file; this program makes no Kafka clients.
+#[cfg(not(feature = "kafka"))]
+fn configuration_of_clients(file: &Path) -> Result<Config, Failure> {
+    configuration(Some(file))
+}
+
 /// The same with a variable that an option sets, over that of the environment.
 fn configuration_with(file: Option<&Path>, variable: Option<(&str, &str)>) -> Result<Config, Failure> {
     let variable = variable.map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
-use super::{Failure, configuration, signals};
+use super::{Failure, configuration_of_clients, signals};
 use crate::check::topics::Role;
 use crate::config::Config;
 use crate::kafka;
@@ -37,7 +37,7 @@ enum Stage {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let config = configuration(Some(&args.config))?;
+    let config = configuration_of_clients(&args.config)?;
     let _export = log(&config)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");

@@ -137,6 +137,10 @@ fn watermark(reader: &mut Reader<'_>) -> Watermark {
         idle_timeout: reader.duration("watermark.idle_timeout", SHORTEST),
         max_wait: reader.duration("watermark.max_wait", SHORTEST),
         max_future_skew: reader.duration("watermark.max_future_skew", SHORTEST),
+        max_window_ahead: match reader.text("watermark.max_window_ahead") {
+            "" => None,
+            _ => Some(reader.duration("watermark.max_window_ahead", SHORTEST)),
+        },
     }
 }
 

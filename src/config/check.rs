@@ -19,11 +19,12 @@ const SHORT_TOKEN: usize = 16;
 /// Reports keys that are right each, but not together.
 pub(super) fn rules(config: &Config, reader: &mut Reader<'_>) {
     topics(config, reader);
+    login(config, reader);
     retention(config, reader);
 }
 
-/// One topic for two things would feed the program its own records.
-fn topics(config: &Config, reader: &mut Reader<'_>) {
+/// The topics that are named, each with its key.
+fn named(config: &Config) -> Vec<(&'static str, &String)> {
     let output = &config.output;
     let inputs = config.input.topics.iter().map(|topic| ("input.topics", topic));
     let others = [
@@ -32,17 +33,64 @@ fn topics(config: &Config, reader: &mut Reader<'_>) {
         ("output.dead_letter_topic", &output.dead_letter_topic),
     ];
     let summary = output.summary_topic.iter().map(|topic| ("output.summary_topic", topic));
-    let all: Vec<(&str, &String)> = inputs.chain(others).chain(summary).collect();
+    inputs.chain(others).chain(summary).collect()
+}
+
+/// One topic for two things would feed the program its own records.
+fn topics(config: &Config, reader: &mut Reader<'_>) {
+    let is_one = |one: &str, other: &str| match config.kafka.preset {
+        // To Event Hubs, names that differ in case only are one hub.
+        Preset::EventHubs => one.eq_ignore_ascii_case(other),
+        Preset::Kafka => one == other,
+    };
+    let all = named(config);
     for (index, (key, topic)) in all.iter().enumerate() {
-        let earlier = all[..index].iter().find(|(_, other)| other == topic);
-        let Some((other, _)) = earlier.filter(|(other, _)| !reader.is_wrong(key) && !reader.is_wrong(other)) else {
+        let earlier = all[..index].iter().find(|(_, other)| is_one(other, topic));
+        let Some((other, first)) = earlier.filter(|(other, _)| !reader.is_wrong(key) && !reader.is_wrong(other)) else {
             continue;
         };
         let quoted = reader.quote(key, topic);
-        if key == other {
+        if first != topic {
+            let problem = format!(
+                "{quoted} is the same hub as {} of {other}: Event Hubs does not tell capitals from small letters",
+                reader.quote(other, first)
+            );
+            reader.wrong(key, problem, "give each its own hub");
+        } else if key == other {
             reader.wrong(key, format!("names {quoted} twice"), "name each topic once");
         } else {
             reader.wrong(key, format!("{quoted} is also in {other}"), "give each its own topic");
+        }
+    }
+}
+
+/// A listener with SASL lets nobody in without a login, and librdkafka would take Kerberos for it, which is not
+/// compiled in.
+fn login(config: &Config, reader: &mut Reader<'_>) {
+    const KEY: &str = "kafka.properties.sasl.mechanism";
+    const MECHANISMS: &str = "use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
+    let protocol = kafka::protocol_of(&config.kafka.properties);
+    if !protocol.starts_with("SASL_") || reader.is_wrong("kafka") {
+        return;
+    }
+    let mechanism = config
+        .kafka
+        .properties
+        .get("sasl.mechanism")
+        .map(|mechanism| mechanism.expose());
+    match (mechanism, config.kafka.preset) {
+        (Some(mechanism), _) if mechanism.eq_ignore_ascii_case("GSSAPI") => {
+            reader.wrong(KEY, "is GSSAPI (Kerberos), which this program does not have", MECHANISMS);
+        }
+        (Some(_), _) => {}
+        (None, Preset::EventHubs) => reader.wrong(
+            "kafka.connection_string",
+            "is missing, and Event Hubs lets nobody in without a login",
+            "set it, or \"sasl.mechanism\" with its credentials in [kafka.properties]",
+        ),
+        (None, Preset::Kafka) => {
+            let problem = format!("is missing, and a listener of {protocol} lets nobody in without a login");
+            reader.wrong(KEY, problem, format!("{MECHANISMS}, with its credentials"));
         }
     }
 }
@@ -167,6 +215,15 @@ fn event_hubs(config: &Config, warnings: &mut Vec<String>) {
         warnings.push(format!(
             "repartition.partitions is {}; an event hub of the Standard tier has {STANDARD_PARTITIONS} at the most",
             config.repartition.partitions
+        ));
+    }
+    let capitals = named(config).into_iter();
+    let capitals = capitals.filter(|(_, topic)| topic.bytes().any(|byte| byte.is_ascii_uppercase()));
+    let capitals: Vec<String> = capitals.map(|(key, topic)| format!("{topic} ({key})")).collect();
+    if !capitals.is_empty() {
+        warnings.push(format!(
+            "{}: Event Hubs may keep the name of a hub in lower case, and a Kafka client that asks for it with capitals is told that there is no such topic; write it as `az eventhubs eventhub list` and `alerttrail check` show it, or in small letters",
+            capitals.join(", ")
         ));
     }
     if config.output.delivery == Delivery::ExactlyOnce {

@@ -44,6 +44,11 @@ impl fmt::Display for Property {
 }
 
 impl Kafka {
+    /// Returns what protects the connection, in capitals.
+    pub fn security_protocol(&self) -> String {
+        protocol_of(&self.properties)
+    }
+
     /// Whatever must not be printed, for those who look through texts of others for it.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         /// A shorter value that is hidden only because it came from `${NAME}` is a word such as `true`; stars for every such word would
@@ -164,6 +169,10 @@ fn properties(reader: &mut Reader<'_>) -> BTreeMap<String, Property> {
             reader.wrong(&key, "is given under two names", "keep one of the two");
         }
         let value = setting.value.as_str().unwrap_or_default();
+        #[cfg(feature = "kafka")]
+        if let Some(fault) = super::properties::fault(spelled, value, &reader.quote(&key, value)) {
+            reader.wrong(&key, fault.problem, fault.remedy);
+        }
         let property = if setting.hidden {
             Property::Secret(Secret::new(value))
         } else {

@@ -29,6 +29,7 @@ mod errors;
 mod fingerprint;
 mod kafka;
 mod merge;
+mod properties;
 mod raw;
 mod reader;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use crate::emit::{AlertUpdates, Format};
 pub use errors::{Error, Errors};
 pub use fingerprint::{StateSettings, key_path as key_entry};
 pub use kafka::Property;
+pub use properties::property_names;
 pub use units::Secret;
 
 /// Everything that can be set.
@@ -151,6 +153,9 @@ pub struct Watermark {
     pub max_wait: Duration,
     /// How far ahead of its arrival a time may lie and still move the watermark; not zero.
     pub max_future_skew: Duration,
+    /// How far ahead of its arrival an alert's window may end for `max_wait` to be counted from that end; any distance
+    /// when `None`.
+    pub max_window_ahead: Option<Duration>,
 }
 
 /// What is kept, and where.

@@ -95,6 +95,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("watermark.idle_timeout", Kind::Duration),
     ("watermark.max_wait", Kind::Duration),
     ("watermark.max_future_skew", Kind::Duration),
+    ("watermark.max_window_ahead", Kind::Duration),
     ("state.dir", Kind::Text),
     ("state.retention", Kind::Duration),
     ("state.memory", Kind::Size),

@@ -39,6 +39,25 @@ pub(super) fn places(keys: &[KeyPath]) -> impl Iterator<Item = (&Path, usize)> {
     keys.iter().map(|key| &key.path).zip(0..)
 }
 
+/// Whether a correlation id is no id but a word for nothing, as tools print a missing value: all records with it would
+/// join with one another.
+pub fn is_null_word(id: &[u8]) -> bool {
+    const WORDS: [&str; 11] = [
+        "-",
+        "--",
+        "(null)",
+        "<null>",
+        "n/a",
+        "nan",
+        "nil",
+        "none",
+        "null",
+        "undefined",
+        "00000000-0000-0000-0000-000000000000",
+    ];
+    WORDS.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(id))
+}
+
 fn lower(text: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(text) {
         Ok(text) => text.to_lowercase().into_bytes(),
@@ -70,6 +89,24 @@ mod tests {
         assert_eq!(read("", false, r#""""#), None);
         assert_eq!(read("1", false, "12").as_deref(), Some("2"));
         assert_eq!(read("", false, "null"), None);
+    }
+
+    #[test]
+    fn words_for_nothing_are_told_from_ids() {
+        for word in [
+            "None",
+            "null",
+            "NULL",
+            "N/A",
+            "undefined",
+            "-",
+            "00000000-0000-0000-0000-000000000000",
+        ] {
+            assert!(is_null_word(word.as_bytes()), "{word}");
+        }
+        for id in ["", "none-of-them", "NA", "0", "47b17f11-8bcf-59b6-9caa-b42324e60048"] {
+            assert!(!is_null_word(id.as_bytes()), "{id}");
+        }
     }
 
     #[test]

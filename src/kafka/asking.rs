@@ -1,19 +1,56 @@
 //! A context that remembers why a client cannot connect: librdkafka's answer to a question is only that there was none.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::{Error, clients};
+use crate::config::Config;
+use crate::shutdown::Shutdown;
 
 /// Remembers the last problem of each kind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Asking {
+    /// What protects the connection, in capitals.
+    protocol: String,
     problems: Mutex<Problems>,
+}
+
+/// What a connection that the other side closes says of the settings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mismatch {
+    /// The other side seems to wait for TLS.
+    Tls,
+    /// The other side seems to know no TLS.
+    Plaintext,
+    /// The other side seems to wait for a login.
+    Login,
+    /// The login was taken, and what came first behind it was not.
+    Rights,
+}
+
+impl Mismatch {
+    /// Reads it out of librdkafka's word on a connection that was closed.
+    fn of(reason: &str, protocol: &str) -> Option<Self> {
+        if reason.contains("connecting to a SSL listener?") {
+            return Some(Self::Tls);
+        }
+        if reason.contains("connecting to a PLAINTEXT broker listener?") {
+            return Some(Self::Plaintext);
+        }
+        if reason.contains("broker might require SASL authentication") {
+            return Some(Self::Login);
+        }
+        // For so long a connection may have been up to count as closed right behind the login.
+        const SOON: u64 = 2_000;
+        let lived = reason.split_once("(after ")?.1.split_once("ms in state UP")?.0;
+        let is_soon = lived.parse::<u64>().is_ok_and(|millis| millis < SOON);
+        (is_soon && protocol.starts_with("SASL_")).then_some(Self::Rights)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +61,28 @@ struct Problems {
 }
 
 impl Asking {
+    /// Makes one for a client of this configuration.
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            protocol: config.kafka.security_protocol(),
+            problems: Mutex::default(),
+        }
+    }
+
+    /// Returns what a connection that is closed again and again says of the settings; it may also pass, so it counts
+    /// only after some time.
+    pub(super) fn mismatch(&self, servers: &str) -> Option<Error> {
+        let reason = self.reason()?;
+        let servers = servers.to_owned();
+        let protocol = self.protocol.clone();
+        Some(match Mismatch::of(&reason, &protocol)? {
+            Mismatch::Tls => Error::TlsExpected { servers, protocol },
+            Mismatch::Plaintext => Error::Insecure { servers, reason },
+            Mismatch::Login => Error::LoginExpected { servers, protocol },
+            Mismatch::Rights => Error::ClosedBehindLogin { servers, reason },
+        })
+    }
+
     /// A problem that lies in the settings of one side, if there was one.
     pub(super) fn refusal(&self, servers: &str) -> Option<Error> {
         let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +123,8 @@ impl ClientContext for Asking {
             // Most of these come as errors too, but not that of a client that speaks plaintext to a port for TLS.
             let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
             self.remember(None, reason);
-        } else {
+        } else if !matches!(level, RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info) {
+            // This client hears more than others, for the reasons of connections that are closed.
             clients::log(level, facility, message);
         }
     }
@@ -76,15 +136,37 @@ impl ClientContext for Asking {
 
 impl ConsumerContext for Asking {}
 
+/// Waits for the answer to a question, or until `shutdown` is requested. The library cannot be interrupted while it
+/// waits, so where somebody may end the waiting another thread asks.
+pub(super) fn until<T: Send + 'static>(
+    shutdown: Option<&Shutdown>,
+    question: impl FnOnce() -> KafkaResult<T> + Send + 'static,
+) -> KafkaResult<T> {
+    /// How often it is looked whether to stop.
+    const GLANCE: Duration = Duration::from_millis(100);
+    let Some(shutdown) = shutdown else {
+        return question();
+    };
+    let (answer, answers) = mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("asking".into());
+    let thread = thread.spawn(move || drop(answer.send(question())));
+    thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+    loop {
+        match answers.recv_timeout(GLANCE) {
+            Ok(answer) => return answer,
+            Err(mpsc::RecvTimeoutError::Timeout) if !shutdown.is_requested() => {}
+            Err(_) => return Err(KafkaError::Canceled),
+        }
+    }
+}
+
 /// Takes in what the client has to say.
 pub(super) fn listen(consumer: &BaseConsumer<Asking>) {
     /// More than a client says about a few brokers.
     const MOST: usize = 1_000;
     for _ in 0..MOST {
-        // Events of other kinds end a poll too, so that a second one is needed to know that there is nothing more.
-        if consumer.poll(Duration::from_millis(1)).is_none() && consumer.poll(Duration::ZERO).is_none() {
-            return;
-        }
+        // What a poll returns says nothing of what is left: a line of the log ends it as silence does.
+        drop(consumer.poll(Duration::ZERO));
     }
 }
 
@@ -94,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_settings_can_mend_is_told_from_what_time_can() {
-        let asking = Asking::default();
+        let asking = Asking::new(&Config::defaults().unwrap());
         let hears = |code, reason: &str| asking.error(KafkaError::Global(code), reason);
         hears(RDKafkaErrorCode::BrokerTransportFailure, "Connection refused");
         hears(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
@@ -109,5 +191,69 @@ mod tests {
         hears(RDKafkaErrorCode::Authentication, "wrong password");
         let text = asking.refusal("b:1").map(|error| error.to_string()).unwrap_or_default();
         assert!(text.starts_with("b:1 refuses the login: wrong password;"), "{text}");
+    }
+
+    #[test]
+    fn waiting_for_an_answer_ends_with_the_answer_or_when_asked_to_stop() {
+        let shutdown = Shutdown::default();
+        assert_eq!(until(Some(&shutdown), || Ok(5)).unwrap(), 5);
+        assert_eq!(until(None, || Ok(6)).unwrap(), 6);
+        shutdown.request();
+        let began = crate::clock::start();
+        let slow = || {
+            std::thread::sleep(Duration::from_secs(30));
+            Ok(7)
+        };
+        assert!(matches!(until(Some(&shutdown), slow), Err(KafkaError::Canceled)));
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_connection_that_is_closed_says_what_the_listener_may_want() {
+        let said = |more: &str, reason: &str| {
+            let text = format!("[kafka.properties]\n{more}");
+            let asking = Asking::new(&Config::of_text("test", &text, std::iter::empty()).unwrap());
+            asking.log(
+                RDKafkaLogLevel::Info,
+                "FAIL",
+                &format!("[thrd:b:1/bootstrap]: b:1/bootstrap: {reason}"),
+            );
+            assert!(asking.refusal("b:1").is_none());
+            asking.mismatch("b:1").map(|error| error.to_string()).unwrap_or_default()
+        };
+        let login =
+            "security.protocol = \"sasl_plaintext\"\nsasl = { mechanism = \"PLAIN\", username = \"u\", password = \"p\" }";
+        let tls = said(
+            "",
+            "Disconnected: requesting ApiVersion: might be caused by incorrect security.protocol configuration (connecting to a SSL listener?) or broker version is < 0.10 (see api.version.request) (after 1ms in state APIVERSION_QUERY)",
+        );
+        assert!(
+            tls.contains("expects TLS") && tls.contains("\"security.protocol\" = \"SSL\""),
+            "{tls}"
+        );
+        let plain = said(
+            "security.protocol = \"ssl\"",
+            "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener? (after 2ms in state SSL_HANDSHAKE)",
+        );
+        assert!(plain.starts_with("no secure connection to b:1: "), "{plain}");
+        let wanted = said(
+            "",
+            "Disconnected: verify that security.protocol is correctly configured, broker might require SASL authentication (after 9ms in state UP)",
+        );
+        assert!(wanted.contains("expects a login"), "{wanted}");
+        let closed = said(login, "Disconnected (after 47ms in state UP)");
+        assert!(closed.contains("takes the login") && closed.contains("namespace"), "{closed}");
+        assert_eq!(
+            said(login, "Disconnected (after 61000ms in state UP)"),
+            "",
+            "an idle connection"
+        );
+        assert_eq!(
+            said(
+                "",
+                "Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)"
+            ),
+            ""
+        );
     }
 }

@@ -35,9 +35,7 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    member(config, stage, instance)
-        .create_with_context(context)
-        .map_err(Error::Client)
+    create(&consumer_settings(config, stage, instance), context)
 }
 
 /// The same for the input topics, with the lines of librdkafka's debug log that tell the ids of topics.
@@ -46,14 +44,19 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    let mut client = member(config, stage, Some(instance));
+    let mut client = consumer_settings(config, stage, Some(instance));
     client.set("debug", topic_ids::DEBUG);
     client.set_log_level(RDKafkaLogLevel::Debug);
-    client.create_with_context(context).map_err(Error::Client)
+    create(&client, context)
 }
 
-/// A member of the group `<application.id>-<stage>`.
-fn member(config: &Config, stage: &str, instance: Option<&str>) -> ClientConfig {
+/// Returns the settings of [`consumer`].
+pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&str>) -> ClientConfig {
+    /// Many partitions together would fill the default of 50 MiB. The C library maps room as large as that anew for
+    /// each answer, which costs more than to read it.
+    const FETCH_MAX_BYTES: usize = 16_777_216;
+    // librdkafka wants room for the greatest message.
+    let fetch_max_bytes = FETCH_MAX_BYTES.max(message_max_bytes(config)).to_string();
     let address = config
         .http_address()
         .filter(|_| stage == "join")
@@ -65,9 +68,7 @@ fn member(config: &Config, stage: &str, instance: Option<&str>) -> ClientConfig 
         ("fetch.queue.backoff.ms", "10"),
         ("queued.max.messages.kbytes", "32768"),
         ("fetch.message.max.bytes", "4194304"),
-        // Many partitions together would fill the default of 50 MiB. The C library maps room as large as that anew for each answer, which
-        // costs more than to read it.
-        ("fetch.max.bytes", "16777216"),
+        ("fetch.max.bytes", &fetch_max_bytes),
         ("fetch.wait.max.ms", "100"),
         // For so long the partitions of an instance that died wait for it to come back, before others take them over.
         (SESSION_TIMEOUT_MS, SESSION_DEFAULT),
@@ -98,6 +99,11 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
+    create(&reader_settings(config, stage), context)
+}
+
+/// Returns the settings of [`reader`].
+pub(super) fn reader_settings(config: &Config, stage: &str) -> ClientConfig {
     let mut client = base(config, stage);
     client.set("group.id", format!("{}-{stage}", config.application.id));
     let serves_well = [
@@ -116,7 +122,7 @@ where
         ("isolation.level", "read_committed"),
     ];
     set_all(&mut client, &must_have);
-    client.create_with_context(context).map_err(Error::Client)
+    client
 }
 
 /// A producer that sends each record once and in order.
@@ -125,6 +131,11 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
+    create(&producer_settings(config, stage, linger_ms), context)
+}
+
+/// Returns the settings of [`producer`].
+pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str) -> ClientConfig {
     let mut client = base(config, stage);
     let serves_well = [
         ("linger.ms", linger_ms),
@@ -138,7 +149,7 @@ where
     overlay(&mut client, config, &serves_well);
     limit_batches(&mut client, config);
     set_all(&mut client, &[("enable.idempotence", "true")]);
-    client.create_with_context(context).map_err(Error::Client)
+    client
 }
 
 /// A producer of load: as [`producer`], but for a whole second of backlog, and it reports only what failed.
@@ -161,7 +172,7 @@ where
         &mut client,
         &[("enable.idempotence", "true"), ("delivery.report.only.error", "true")],
     );
-    client.create_with_context(context).map_err(Error::Client)
+    create(&client, context)
 }
 
 /// A producer all of whose messages belong to transactions.
@@ -170,6 +181,11 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
+    create(&transactional_producer_settings(config, stage, transactional_id), context)
+}
+
+/// Returns the settings of [`transactional_producer`].
+pub(super) fn transactional_producer_settings(config: &Config, stage: &str, transactional_id: &str) -> ClientConfig {
     let mut client = base(config, stage);
     let serves_well = [
         ("linger.ms", "1"),
@@ -184,7 +200,7 @@ where
     // A message lives as long as its transaction at the most.
     client.remove("message.timeout.ms");
     client.set("transactional.id", transactional_id);
-    client.create_with_context(context).map_err(Error::Client)
+    client
 }
 
 /// A producer whose every record the broker refuses: there is no such number of acknowledgements.
@@ -202,7 +218,7 @@ where
         ("message.timeout.ms", "10000"),
     ];
     set_all(&mut client, &must_have);
-    client.create_with_context(context).map_err(Error::Client)
+    create(&client, context)
 }
 
 /// A client without a group, for questions about topics.
@@ -211,9 +227,23 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
+    create(&plain_settings(config), context)
+}
+
+/// Makes the same with a context that also hears what librdkafka thinks of connections that are closed.
+pub(super) fn plain_that_hears<C, T>(config: &Config, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    create(plain_settings(config).set_log_level(RDKafkaLogLevel::Info), context)
+}
+
+/// Returns the settings of [`plain`].
+pub(super) fn plain_settings(config: &Config) -> ClientConfig {
     let mut client = base(config, "admin");
     overlay(&mut client, config, &[]);
-    client.create_with_context(context).map_err(Error::Client)
+    client
 }
 
 /// The greatest message a producer of this configuration sends.
@@ -240,6 +270,14 @@ fn base(config: &Config, name: &str) -> ClientConfig {
     client.set("bootstrap.servers", &config.kafka.bootstrap_servers);
     client.set_log_level(RDKafkaLogLevel::Warning);
     client
+}
+
+fn create<C, T>(client: &ClientConfig, context: C) -> Result<T, Error>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C>,
+{
+    client.create_with_context(context).map_err(Error::Client)
 }
 
 fn overlay(client: &mut ClientConfig, config: &Config, serves_well: &[(&str, &str)]) {

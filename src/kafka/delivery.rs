@@ -126,6 +126,18 @@ fn may_pass(error: &KafkaError) -> bool {
     )
 }
 
+/// Returns what to look at first when a message could not be delivered.
+pub(super) fn advice(cause: &KafkaError) -> &'static str {
+    match cause.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::InvalidTimestamp) => {
+            "; the broker finds the timestamp, which is that of this machine's clock, too far from its own clock: set the clocks right, or raise the topic's message.timestamp.after.max.ms or message.timestamp.before.max.ms"
+        }
+        _ => {
+            "; should that go on, check the topic, the right to write to it, and that its max.message.bytes is not below the producer's message.max.bytes"
+        }
+    }
+}
+
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         clients::log(level, facility, message);
@@ -356,8 +368,14 @@ impl Sender {
         };
         if let Some((first, _)) = messages.first() {
             let (count, topic) = (messages.len(), first.topic());
+            let advice = cause.as_ref().map_or("", advice);
             let cause = cause.map_or_else(String::new, |cause| cause.to_string());
-            tracing::warn!(count, topic, cause, "the broker refused messages; they are sent again");
+            tracing::warn!(
+                count,
+                topic,
+                cause,
+                "the broker refused messages; they are sent again{advice}"
+            );
         }
         for (message, flight) in messages {
             let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(message.topic(), Arc::clone(&flight));

@@ -1,7 +1,8 @@
 //! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
 //! ([`groups`]), which topic stands behind a name ([`topic_ids`]), whether a group still answers ([`membership`]), being the only one in it
-//! ([`alone`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how a topic is read once from end to end
-//! ([`reading`]) or emptied ([`purge`]), whether it may be written to ([`rights`]), and how messages are sent and waited for
+//! ([`alone`]), whether clients can be made at all ([`trial`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how
+//! a topic is read once from end to end ([`reading`]) or emptied ([`purge`]), whether it may be written to ([`rights`]), and how messages are
+//! sent and waited for
 //! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
 //! nothing of records and what they mean.
 
@@ -21,6 +22,7 @@ pub mod roster;
 pub mod topic_ids;
 pub mod topics;
 pub mod transactions;
+pub mod trial;
 
 /// Waits for an answer of librdkafka's admin client.
 fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
@@ -44,7 +46,7 @@ fn absent(topics: &[(Role, String)]) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A client cannot be made from these settings.
-    #[error("cannot make a Kafka client: {0}; check [kafka] and [kafka.properties]")]
+    #[error("{}", trial::in_words(.0))]
     Client(rdkafka::error::KafkaError),
     /// The broker cannot be asked.
     #[error(
@@ -78,6 +80,39 @@ pub enum Error {
         /// The client's word.
         reason: String,
     },
+    /// The broker closes connections that do not begin with TLS.
+    #[error(
+        "{servers} closes the connection at the first request: its port probably expects TLS, and security.protocol is {protocol}; set \"security.protocol\" = \"SSL\" in [kafka.properties], or \"SASL_SSL\" with a login, or name the port for plaintext in kafka.bootstrap_servers"
+    )]
+    TlsExpected {
+        /// The configured addresses.
+        servers: String,
+        /// How the client speaks.
+        protocol: String,
+    },
+    /// The broker closes connections that do not begin with a login.
+    #[error(
+        "{servers} closes the connection as soon as it stands: its port probably expects a login, and security.protocol is {protocol}; set \"security.protocol\" to \"SASL_SSL\" or \"SASL_PLAINTEXT\", \"sasl.mechanism\" and the credentials in [kafka.properties]"
+    )]
+    LoginExpected {
+        /// The configured addresses.
+        servers: String,
+        /// How the client speaks.
+        protocol: String,
+    },
+    /// The broker takes the login and closes the connection.
+    #[error(
+        "{servers} takes the login and then closes the connection ({reason}): Event Hubs does so when the roles are assigned on single hubs, as every client asks about the namespace first; assign them on the namespace (docs/guides/azure.md), or use a connection string of the namespace"
+    )]
+    ClosedBehindLogin {
+        /// The configured addresses.
+        servers: String,
+        /// The client's word.
+        reason: String,
+    },
+    /// Somebody asked the program to stop while it waited for the broker.
+    #[error("stopped while waiting for the broker")]
+    Stopped,
     /// The broker does not even say whether there is such a topic.
     #[error(
         "the broker does not let us see the topic {topic}: {cause}; give this principal the rights listed in docs/operations.md (Describe is part of Read and of Write), or correct the topic's name"
@@ -150,7 +185,8 @@ pub enum Error {
     },
     /// A message could not be delivered.
     #[error(
-        "cannot deliver to {topic}: {cause}; nothing is lost, the records are sent again after a restart; should that fail the same way, check the topic, the right to write to it, and that its max.message.bytes is not below the producer's message.max.bytes"
+        "cannot deliver to {topic}: {cause}; nothing is lost, the records are sent again after a restart{}",
+        delivery::advice(cause)
     )]
     Delivery {
         /// Where to.
@@ -227,6 +263,14 @@ pub enum Error {
         topic: String,
         /// What happened.
         cause: String,
+    },
+    /// No partition holds what was to be read.
+    #[error("{what}; {way_out}")]
+    LostEverywhere {
+        /// What happened, in words.
+        what: String,
+        /// What to do.
+        way_out: &'static str,
     },
     /// Records were removed before they were read.
     #[error(

@@ -1,6 +1,7 @@
 //! What is asked of topics before and while they are read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{
@@ -18,12 +19,15 @@ use super::reading::Extent;
 use crate::check::topics::{Facts, LOG_MARGIN, Role, is_compacted, named, short_retention};
 use crate::clock;
 use crate::config::Config;
+use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 
 /// How long an answer of the broker is waited for.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the first answer is waited for until it is looked why none came; then twice as long each time.
 const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+/// After how long without an answer a connection that the broker closes is a matter of settings.
+const LONG_CLOSED: Duration = Duration::from_secs(6);
 
 impl ConsumerContext for Logged {}
 
@@ -39,8 +43,10 @@ pub enum Log {
 /// Asks about topics.
 pub struct Topics<'c> {
     config: &'c Config,
-    consumer: BaseConsumer<Asking>,
+    consumer: Arc<BaseConsumer<Asking>>,
     runtime: tokio::runtime::Runtime,
+    /// Who may end the waiting for a broker.
+    shutdown: Option<Shutdown>,
 }
 
 impl<'c> Topics<'c> {
@@ -49,9 +55,18 @@ impl<'c> Topics<'c> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self {
             config,
-            consumer: clients::plain(config, Asking::default())?,
+            consumer: Arc::new(clients::plain_that_hears(config, Asking::new(config))?),
             runtime: runtime.map_err(|error| Error::Client(rdkafka::error::KafkaError::AdminOpCreation(error.to_string())))?,
+            shutdown: None,
         })
+    }
+
+    /// Does the same, and stops waiting for a broker as soon as `shutdown` is requested: then everything asked fails
+    /// with [`Error::Stopped`].
+    pub fn until(config: &'c Config, shutdown: &Shutdown) -> Result<Self, Error> {
+        let mut topics = Self::new(config)?;
+        topics.shutdown = Some(shutdown.clone());
+        Ok(topics)
     }
 
     /// How many partitions a topic has; `None` when it does not exist. Fails early when the broker refuses the login or shows a certificate
@@ -60,7 +75,9 @@ impl<'c> Topics<'c> {
         let mut left = TIMEOUT;
         let mut patience = FIRST_PATIENCE;
         loop {
-            let asked = partitions_within(&self.consumer, topic, patience.min(left));
+            let (consumer, asked_topic, within) = (Arc::clone(&self.consumer), topic.to_owned(), patience.min(left));
+            let question = move || partitions_within(&consumer, &asked_topic, within);
+            let asked = asking::until(self.shutdown.as_ref(), question);
             // Why there is no connection is told only to those who poll, and not in the answer itself.
             asking::listen(&self.consumer);
             let cause = match asked {
@@ -72,6 +89,14 @@ impl<'c> Topics<'c> {
             let servers = &self.config.kafka.bootstrap_servers;
             if let Some(refusal) = self.consumer.context().refusal(servers) {
                 return Err(refusal);
+            }
+            if self.shutdown.as_ref().is_some_and(Shutdown::is_requested) {
+                return Err(Error::Stopped);
+            }
+            if TIMEOUT.saturating_sub(left) >= LONG_CLOSED
+                && let Some(mismatch) = self.consumer.context().mismatch(servers)
+            {
+                return Err(mismatch);
             }
             let is_patient = matches!(
                 cause.rdkafka_error_code(),

@@ -10,6 +10,7 @@ impl Metrics {
         self.message_bytes.inc_by(bytes);
         self.tombstones.inc_by(seen.tombstones);
         self.future.inc_by(seen.future);
+        self.hints.routed(seen);
         self.ignored.inc_by(seen.ignored);
         self.unreadable(seen.unreadable);
         for (kind, count) in [
@@ -33,6 +34,12 @@ impl Metrics {
             );
         }
         self.unreadable.inc_by(count);
+    }
+
+    /// Counts the activities of a topic that were routed, and those of them that were ahead of the timestamps of their
+    /// records.
+    pub fn routed_of(&self, topic: &str, activities: u64, ahead: u64) {
+        self.hints.routed_of(topic, activities, ahead);
     }
 
     /// A record of another table was skipped.

@@ -1,6 +1,7 @@
 //! Every metric: name, help, labels. Built from a registry of its own; nothing is global. The core returns what happened, the edge counts
 //! it here.
 
+mod hints;
 mod input;
 mod make;
 
@@ -15,6 +16,7 @@ use crate::check::sample::many_empty_windows;
 use crate::emit::Headers;
 use crate::join::{Joiner, Op};
 use crate::log::Mark;
+use hints::Hints;
 use make::{counter, counters, gauge, gauges};
 
 /// The metrics of one processor.
@@ -38,6 +40,7 @@ pub struct Metrics {
     closed: IntCounter,
     empty_windows: IntCounter,
     warned_of_empty_windows: AtomicBool,
+    hints: Hints,
     source_watermark: IntGaugeVec,
     source_idle: IntGaugeVec,
     watermark: IntGaugeVec,
@@ -116,6 +119,7 @@ impl Metrics {
                 "Alert versions whose window is empty and can match nothing.",
             )?,
             warned_of_empty_windows: AtomicBool::new(false),
+            hints: Hints::new(r)?,
             source_watermark: gauges(
                 r,
                 "source_watermark_timestamp_seconds",

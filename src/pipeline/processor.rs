@@ -127,8 +127,15 @@ pub fn run(
 ) -> Result<(), Error> {
     let mut instance = Instance::new(config, stages, exposed)?;
     instance.asks_for_limits = true;
-    let topics = Topics::new(config)?;
-    let log = topics.prepare()?;
+    let topics = match Topics::until(config, shutdown) {
+        // Nothing has begun yet.
+        Err(kafka::Error::Stopped) => return Ok(()),
+        topics => topics?,
+    };
+    let log = match topics.prepare() {
+        Err(kafka::Error::Stopped) => return Ok(()),
+        prepared => prepared?,
+    };
     for topic in outputs::topics(config) {
         if let Some(count) = topics.partitions(topic)? {
             instance.outputs.look(topic, count, &instance.dir);

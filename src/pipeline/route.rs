@@ -71,6 +71,35 @@ struct RoutedSoFar {
     messages: u64,
     bytes: u64,
     seen: Seen,
+    /// By topic the activities, and those ahead of their record's timestamp.
+    topics: Vec<(String, u64, u64)>,
+}
+
+impl RoutedSoFar {
+    fn add(&mut self, topic: &str, bytes: usize, seen: Seen) {
+        self.messages += 1;
+        self.bytes += bytes as u64;
+        self.seen += seen;
+        let place = self.topics.iter().position(|(known, ..)| known == topic).unwrap_or_else(|| {
+            self.topics.push((topic.to_owned(), 0, 0));
+            self.topics.len() - 1
+        });
+        if let Some((_, activities, ahead)) = self.topics.get_mut(place) {
+            *activities += seen.activities;
+            *ahead += seen.ahead_of_timestamp;
+        }
+    }
+
+    /// Tells the metrics, and begins at nothing again.
+    fn tell(&mut self, metrics: &Metrics) -> u64 {
+        metrics.routed(self.messages, self.bytes, &self.seen);
+        for (topic, activities, ahead) in &mut self.topics {
+            metrics.routed_of(topic, std::mem::take(activities), std::mem::take(ahead));
+        }
+        self.seen = Seen::default();
+        self.bytes = 0;
+        std::mem::take(&mut self.messages)
+    }
 }
 
 impl<'c> Route<'c> {
@@ -114,6 +143,7 @@ impl<'c> Route<'c> {
                     partitions: config.repartition.partitions,
                     max_wait: config.watermark.max_wait,
                     max_future_skew: config.watermark.max_future_skew,
+                    max_window_ahead: config.watermark.max_window_ahead,
                     tenants: config.decode.tenants.is_some(),
                 },
             ),
@@ -174,8 +204,7 @@ impl<'c> Route<'c> {
             }
             wait = Duration::ZERO;
         }
-        let RoutedSoFar { messages, bytes, seen } = std::mem::take(&mut self.routed);
-        self.metrics.routed(messages, bytes, &seen);
+        let messages = self.routed.tell(&self.metrics);
         if let Some(span) = span {
             span.record("messages", messages);
         }
@@ -223,9 +252,7 @@ impl<'c> Route<'c> {
             }
         });
         sent?;
-        self.routed.messages += 1;
-        self.routed.bytes += message.payload_len() as u64;
-        self.routed.seen += seen;
+        self.routed.add(message.topic(), message.payload_len(), seen);
         let partition = u32::try_from(message.partition()).unwrap_or(0);
         if let Some(mut read) = self.progress.read(message.topic(), partition, message.offset() + 1) {
             read.rejected(seen.rejected);

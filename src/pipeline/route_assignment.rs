@@ -12,8 +12,8 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::ledger::Ledger;
-use super::route_positions::{self, Begin, Known};
-use super::settings;
+use super::route_positions::{self, Begin, Known, Lost};
+use super::settings::{self, Source};
 use crate::config::{Config, Start};
 use crate::kafka::membership::Membership;
 use crate::kafka::topic_ids::TopicIds;
@@ -70,9 +70,9 @@ impl Context {
         self.has_events.store(true, Ordering::Relaxed);
     }
 
-    /// The records from `position` on were to be read, and are gone.
-    pub(super) fn lost(&self, partition: (&str, i32), position: i64, range: (i64, i64)) -> Result<i64, Error> {
-        route_positions::lost(partition, position, range, self.config.input.on_lost_offsets, &self.metrics)
+    /// Decides where to go on in partitions whose records were to be read and are gone, of `begun` that were read from before.
+    pub(super) fn all_lost(&self, lost: &[Lost], begun: usize) -> Result<Vec<(Source, i64)>, Error> {
+        route_positions::all_lost(lost, begun, self.config.input.on_lost_offsets, &self.metrics)
     }
 
     /// Whether the topic is not the one in which a position was committed with this id.
@@ -126,51 +126,69 @@ impl Context {
             true => BTreeMap::new(),
             false => settings::read_before(&self.config, missing)?,
         };
-        let mut starts = TopicPartitionList::new();
+        let mut begins = Vec::new();
+        let (mut lost, mut again, mut begun) = (Vec::new(), Vec::new(), 0);
         for element in committed.elements() {
-            let (topic, partition) = (element.topic(), element.partition());
-            let known = match (element.offset(), told.get(&(topic.to_owned(), partition))) {
-                (Offset::Offset(position), _) if self.is_another(topic, element.metadata()) => Known::OfAnother(position),
+            let source = (element.topic().to_owned(), element.partition());
+            let known = match (element.offset(), told.get(&source)) {
+                (Offset::Offset(position), _) if self.is_another(&source.0, element.metadata()) => Known::OfAnother(position),
                 (Offset::Offset(position), _) => Known::Committed(position),
                 // The marks in the log are of the topic before.
-                (_, Some(position)) if self.ids.is_renewed(topic) => Known::OfAnother(*position),
+                (_, Some(position)) if self.ids.is_renewed(&source.0) => Known::OfAnother(*position),
                 (_, Some(position)) => Known::Told(*position),
-                _ if self.was_read_before(consumer, topic).map_err(read)? => Known::Added,
+                _ if self.was_read_before(consumer, element.topic()).map_err(read)? => Known::Added,
                 _ => Known::Nothing,
             };
-            let position = self.begin(consumer, topic, partition, known)?;
-            if known != Known::Committed(position) {
-                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-                // Committed soon, or a restart before the first message would begin elsewhere.
-                ledger.begin(topic, partition, position);
-            }
-            let offset = Offset::Offset(position);
-            starts.add_partition_offset(topic, partition, offset).map_err(read)?;
-            self.push(Event::Assigned(topic.to_owned(), partition, position));
+            begun += usize::from(matches!(
+                known,
+                Known::Committed(1..) | Known::OfAnother(1..) | Known::Told(1..)
+            ));
+            let (low, high) = consumer
+                .fetch_watermarks(&source.0, source.1, topics::TIMEOUT)
+                .map_err(read)?;
+            let position = match route_positions::begin(known, self.config.input.start, low, high) {
+                Begin::At(position) => position,
+                Begin::ByTime => self.position_at(consumer, &source.0, source.1, high).map_err(read)?,
+                Begin::Again(position) => {
+                    again.push(format!("{}/{}", source.0, source.1));
+                    position
+                }
+                Begin::Lost(position) => {
+                    lost.push(Lost {
+                        source,
+                        position,
+                        low,
+                        high,
+                    });
+                    continue;
+                }
+            };
+            begins.push((source, position, known));
         }
-        consumer.assign(&starts).map_err(read)
+        warn_of_missing_positions(&again);
+        let moved = self.all_lost(&lost, begun)?;
+        begins.extend(moved.into_iter().map(|(source, position)| (source, position, Known::Nothing)));
+        self.begin_at(consumer, begins)
     }
 
-    fn begin(&self, consumer: &BaseConsumer<Self>, topic: &str, partition: i32, known: Known) -> Result<i64, Error> {
+    /// Has the partitions read from these positions on.
+    fn begin_at(&self, consumer: &BaseConsumer<Self>, begins: Vec<(Source, i64, Known)>) -> Result<(), Error> {
         let read = |cause| Error::Read {
             topics: self.topics(),
             cause,
         };
-        let (low, high) = consumer.fetch_watermarks(topic, partition, topics::TIMEOUT).map_err(read)?;
-        match route_positions::begin(known, self.config.input.start, low, high) {
-            Begin::At(position) => Ok(position),
-            Begin::Lost(position) => self.lost((topic, partition), position, (low, high)),
-            Begin::ByTime => self.position_at(consumer, topic, partition, high).map_err(read),
-            Begin::Again(position) => {
-                tracing::warn!(
-                    topic,
-                    partition,
-                    position,
-                    "the consumer group has no position here, although the partition was read before: it was deleted, or has expired; what is read again from {position} on changes no answer"
-                );
-                Ok(position)
+        let mut starts = TopicPartitionList::new();
+        for ((topic, partition), position, known) in begins {
+            if known != Known::Committed(position) {
+                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                // Committed soon, or a restart before the first message would begin elsewhere.
+                ledger.begin(&topic, partition, position);
             }
+            let offset = Offset::Offset(position);
+            starts.add_partition_offset(&topic, partition, offset).map_err(read)?;
+            self.push(Event::Assigned(topic, partition, position));
         }
+        consumer.assign(&starts).map_err(read)
     }
 
     /// The position of the first record with the time of `input.start` or a later one; `high` when there is none.
@@ -216,6 +234,16 @@ impl Context {
         }
         drop(ledger);
         drop(consumer.unassign());
+    }
+}
+
+/// Says once, for all partitions, that the group does not know how far they were read.
+fn warn_of_missing_positions(again: &[String]) {
+    if !again.is_empty() {
+        tracing::warn!(
+            partitions = again.join(", "),
+            "the consumer group has no position for partitions that the log says were read before: either the program was ended before its first commit, a few seconds behind its first start, or the group was deleted or its positions have expired; what is read again changes no answer"
+        );
     }
 }
 

@@ -58,6 +58,61 @@ pub(super) fn begin(known: Known, start: Start, low: i64, high: i64) -> Begin {
     }
 }
 
+/// A partition whose records from a position on were to be read, and are gone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Lost {
+    /// The topic and the partition.
+    pub(super) source: Source,
+    /// The next offset to read.
+    pub(super) position: i64,
+    /// The first offset there is.
+    pub(super) low: i64,
+    /// The offset behind the last.
+    pub(super) high: i64,
+}
+
+/// What to do when positions are gone.
+const WAY_OUT: &str =
+    "set input.on_lost_offsets = \"continue\" to go on with the first record there is, or use another application.id";
+
+/// Decides where to go on in these partitions, all of which are lost, of `begun` that were read from before. When it is
+/// all of them, something happened to the whole, and it is said once.
+pub(super) fn all_lost(
+    lost_ones: &[Lost],
+    begun: usize,
+    policy: LostOffsets,
+    metrics: &Metrics,
+) -> Result<Vec<(Source, i64)>, Error> {
+    let are_behind_the_end = lost_ones.iter().all(|lost| lost.position > lost.high);
+    if lost_ones.len() < 2 || lost_ones.len() < begun || !are_behind_the_end {
+        let each = |found: &Lost| {
+            let source = (found.source.0.as_str(), found.source.1);
+            let position = lost(source, found.position, (found.low, found.high), policy, metrics)?;
+            Ok((found.source.clone(), position))
+        };
+        return lost_ones.iter().map(each).collect();
+    }
+    let partitions = lost_ones.len();
+    if policy == LostOffsets::Continue {
+        tracing::error!(
+            partitions,
+            "{}; going on with the first record there is in each, as input.on_lost_offsets says",
+            lost_everywhere(partitions)
+        );
+        return Ok(lost_ones.iter().map(|lost| (lost.source.clone(), lost.low)).collect());
+    }
+    Err(Error::LostEverywhere {
+        what: lost_everywhere(partitions),
+        way_out: WAY_OUT,
+    })
+}
+
+fn lost_everywhere(partitions: usize) -> String {
+    format!(
+        "all {partitions} input partitions that were read here end before the position that is to be read next: their topics were made anew, or kafka.bootstrap_servers now leads to another cluster, as it does after a failover of Event Hubs (Geo-DR), which has the hubs and none of their records"
+    )
+}
+
 /// The records of `topic`/`partition` from `position` on were to be read, but the partition begins at `low` and ends at `high`: where to
 /// go on, if that is what the user wants.
 pub(super) fn lost(
@@ -98,7 +153,7 @@ pub(super) fn lost(
         low,
         high,
         lost,
-        way_out: "set input.on_lost_offsets = \"continue\" to go on with the first record there is, or use another application.id",
+        way_out: WAY_OUT,
     })
 }
 
@@ -118,17 +173,28 @@ pub(super) fn go_on(consumer: &BaseConsumer<Context>, positions: &BTreeMap<Sourc
         topics: context.topics(),
         cause,
     };
-    let mut moved = BTreeMap::new();
-    let mut list = TopicPartitionList::new();
+    let mut kept = positions.clone();
+    let mut lost = Vec::new();
     for ((topic, partition), position) in positions {
-        let mut position = *position;
         let (low, high) = consumer.fetch_watermarks(topic, *partition, topics::TIMEOUT).map_err(read)?;
-        if !(low..=high).contains(&position) {
-            position = context.lost((topic, *partition), position, (low, high))?;
-            moved.insert((topic.clone(), *partition), position);
+        if !(low..=high).contains(position) {
+            lost.push(Lost {
+                source: (topic.clone(), *partition),
+                position: *position,
+                low,
+                high,
+            });
         }
+    }
+    let moved: BTreeMap<Source, i64> = context
+        .all_lost(&lost, positions.values().filter(|position| **position > 0).count())?
+        .into_iter()
+        .collect();
+    kept.extend(moved.clone());
+    let mut list = TopicPartitionList::new();
+    for ((topic, partition), position) in kept {
         let offset = Offset::Offset(position);
-        list.add_partition_offset(topic, *partition, offset).map_err(read)?;
+        list.add_partition_offset(&topic, partition, offset).map_err(read)?;
     }
     // All are assigned anew, whether they moved or not. The client no longer fetches a partition whose position was gone and refuses to
     // seek in it; of two that were lost together the second is told of when both have moved.
@@ -209,6 +275,32 @@ mod tests {
         for start in STARTS {
             assert_eq!(begin(Known::Added, start, 10, 20), Begin::At(10));
         }
+    }
+
+    #[test]
+    fn what_is_lost_everywhere_is_said_once_and_as_a_whole() {
+        let lost = |partition, position, low, high| Lost {
+            source: ("t".to_owned(), partition),
+            position,
+            low,
+            high,
+        };
+        let metrics = Metrics::new().unwrap();
+        let all = [lost(0, 50, 0, 0), lost(1, 60, 0, 3)];
+        let said = |lost: &[Lost], begun| all_lost(lost, begun, LostOffsets::Fail, &metrics).unwrap_err().to_string();
+        let whole = said(&all, 2);
+        assert!(
+            whole.starts_with("all 2 input partitions that were read here end before") && whole.contains("Geo-DR"),
+            "{whole}"
+        );
+        assert!(said(&all, 3).starts_with("t/0: "), "one of three is as it was");
+        assert!(said(&all[..1], 1).starts_with("t/0: "));
+        assert!(
+            said(&[lost(0, 1, 5, 9), lost(1, 60, 0, 3)], 2).starts_with("t/0: "),
+            "retention is another cause"
+        );
+        let on = all_lost(&all, 2, LostOffsets::Continue, &metrics).unwrap();
+        assert_eq!(on, [(("t".to_owned(), 0), 0), (("t".to_owned(), 1), 0)]);
     }
 
     #[test]

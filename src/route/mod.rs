@@ -11,10 +11,19 @@ pub use progress::{Idleness, Progress};
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::decode::{Decoded, Decoder, Item, Reject};
+use crate::decode::{Decoded, Decoder, Item, Reject, is_null_word};
 use crate::log::{LogRecord, partition_of};
 use crate::record::{Activity, Alert};
 use crate::time::{EventTime, WallTime};
+
+/// How much further than `max_future_skew` a window may end ahead of its alert before that is worth a word: an export
+/// that runs ahead of a day.
+const FAR: Duration = Duration::from_secs(86_400);
+
+/// Whether a window ends so far ahead of `now` that a wrong clock is likelier than an alert that is to come.
+fn is_far_ahead(end: EventTime, now: WallTime, max_future_skew: Duration) -> bool {
+    end > now.to_event().plus(max_future_skew).plus(FAR)
+}
 
 /// Sends records to the partitions of the log.
 pub struct Router {
@@ -33,6 +42,9 @@ pub struct Settings {
     pub max_wait: Duration,
     /// How far ahead of its arrival an activity's time may be and still move the watermark.
     pub max_future_skew: Duration,
+    /// How far ahead of its arrival an alert's window may end for `max_wait` to be counted from that end; any distance
+    /// when `None`.
+    pub max_window_ahead: Option<Duration>,
     /// Whether tenants are told apart.
     pub tenants: bool,
 }
@@ -86,8 +98,14 @@ pub struct Seen {
     pub ignored: u64,
     /// Activities whose time was too far in the future to move the watermark.
     pub future: u64,
+    /// Of those, the ones that the clock alone would let move it: the message's timestamp lies too far back.
+    pub ahead_of_timestamp: u64,
     /// Alert versions.
     pub alerts: u64,
+    /// Of those, the ones whose window ends more than a day further ahead than `max_future_skew`.
+    pub far_windows: u64,
+    /// Activities and alert versions whose correlation id is a word for nothing, such as `None`.
+    pub null_words: u64,
     /// Messages without a value.
     pub tombstones: u64,
     /// Records for the dead letters.
@@ -125,6 +143,7 @@ impl Router {
             match item.what {
                 Decoded::Activity(activity) => {
                     seen.keyed += 1;
+                    seen.null_words += u64::from(is_null_word(activity.key.correlation_id.as_bytes()));
                     seen.observe(activity.time, arrival, settings.max_future_skew);
                     each(settings.activity(activity));
                 }
@@ -135,6 +154,8 @@ impl Router {
                 }
                 Decoded::Alert(alert) => {
                     seen.alerts += 1;
+                    seen.null_words += u64::from(is_null_word(alert.key.correlation_id.as_bytes()));
+                    seen.far_windows += u64::from(is_far_ahead(alert.window.to, arrival.now, settings.max_future_skew));
                     settings.alert(alert, arrival.now, each);
                 }
                 Decoded::OtherTable(table) => each(Routed::OtherTable(table)),
@@ -163,7 +184,10 @@ impl std::ops::AddAssign for Seen {
         self.unreadable += other.unreadable;
         self.ignored += other.ignored;
         self.future += other.future;
+        self.ahead_of_timestamp += other.ahead_of_timestamp;
         self.alerts += other.alerts;
+        self.far_windows += other.far_windows;
+        self.null_words += other.null_words;
         self.tombstones += other.tombstones;
         self.rejected += other.rejected;
     }
@@ -182,6 +206,7 @@ impl Seen {
         let arrived = arrival.timestamp.map_or(arrival.now, |timestamp| timestamp.min(arrival.now));
         if time > arrived.to_event().plus(max_future_skew) {
             self.future += 1;
+            self.ahead_of_timestamp += u64::from(time <= arrival.now.to_event().plus(max_future_skew));
         } else {
             self.latest = self.latest.max(Some(time));
         }
@@ -199,7 +224,12 @@ impl Settings {
     /// The row goes to the owner of the key; every other partition hears that the alert is not (or no longer) its own.
     fn alert<'a>(&self, alert: Alert<'a>, now: WallTime, each: &mut dyn FnMut(Routed<'a>)) {
         let owner = partition_of(&alert.key, self.partitions);
-        let deadline = now.max(alert.window.to.to_wall()).plus(self.max_wait);
+        let is_waited_for = |most| alert.window.to <= now.to_event().plus(most);
+        let waits_from = match self.max_window_ahead.is_none_or(is_waited_for) {
+            true => now.max(alert.window.to.to_wall()),
+            false => now,
+        };
+        let deadline = waits_from.plus(self.max_wait);
         for partition in (0..self.partitions).filter(|partition| *partition != owner) {
             each(Routed::Record {
                 partition,
@@ -215,5 +245,62 @@ impl Settings {
             partition: owner,
             record: LogRecord::Alert { alert, deadline },
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Settings as Decode;
+
+    const HOUR: i64 = 3_600_000;
+    /// 2026-03-01T12:00:00Z.
+    const NOON: i64 = 1_772_366_400_000;
+
+    fn seen(message: &str, timestamp: i64) -> Seen {
+        let settings = Settings {
+            partitions: 1,
+            max_wait: Duration::from_secs(3_600),
+            max_future_skew: Duration::from_secs(600),
+            max_window_ahead: None,
+            tenants: false,
+        };
+        let arrival = Arrival {
+            now: WallTime(NOON),
+            timestamp: Some(WallTime(timestamp)),
+        };
+        let mut router = Router::new(Decoder::new(Decode::default()), settings);
+        router.route(Some(message.as_bytes()), arrival, &mut |_| {})
+    }
+
+    #[test]
+    fn an_early_timestamp_is_told_from_a_wrong_clock() {
+        let activity = |hour: u32| {
+            format!(r#"{{"RawEventData":{{"CreationTime":"2026-03-01T{hour}:00:00Z","Data":"{{\"cid\":\"N/A\"}}"}}}}"#)
+        };
+        let counts = |hour, timestamp| {
+            let seen = seen(&activity(hour), timestamp);
+            (seen.future, seen.ahead_of_timestamp, seen.null_words)
+        };
+        assert_eq!(counts(12, NOON), (0, 0, 1));
+        assert_eq!(counts(12, NOON - HOUR), (1, 1, 1), "stamped an hour before its time");
+        assert_eq!(counts(13, NOON - HOUR), (1, 0, 1), "ahead of the clock as well");
+        assert_eq!(counts(13, NOON + HOUR), (1, 0, 1));
+    }
+
+    #[test]
+    fn a_window_is_far_ahead_by_the_clock_and_not_by_the_timestamp() {
+        let alert = |end: &str| {
+            format!(
+                r#"{{"SystemAlertId":"a","AlertType":"p","StartTime":"2026-03-01T10:00:00Z","EndTime":"{end}","TimeGenerated":"2026-03-01T10:00:00Z"}}"#
+            )
+        };
+        for (end, far) in [
+            ("2026-03-02T12:10:00Z", 0),
+            ("2026-03-02T12:10:00.0000001Z", 1),
+            ("9999-01-01T00:00:00Z", 1),
+        ] {
+            assert_eq!(seen(&alert(end), NOON - 100 * HOUR).far_windows, far, "{end}");
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{World, activity, alert, program};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use crate::support::{PATIENCE, World, activity, alert, program};
 
 fn alerttrail(arguments: &[&str], config: &Path) -> Output {
     let mut command = Command::new(program());
@@ -206,4 +208,100 @@ fn a_broker_that_is_not_there_is_one_error() {
     let (status, said) = check(&path);
     assert_eq!(status, Some(1));
     says(&said, &["cannot ask 127.0.0.1:1", "one thing will not work"]);
+}
+
+#[test]
+fn everything_that_keeps_clients_from_being_made_is_said_without_a_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let offline = |text: &str, command: &str| {
+        std::fs::write(&path, format!("[http]\nlisten = \"\"\n{text}")).unwrap();
+        let arguments: &[&str] = if command == "check" {
+            &["check", "--offline"]
+        } else {
+            &["run"]
+        };
+        let output = alerttrail(arguments, &path);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for command in ["check", "run"] {
+        let wrong = "[kafka.properties]\n\"foo.bar\" = 1\n\"session.timeout\" = 1\n\"session.timeout.ms\" = \"abc\"\n\"check.crcs\" = \"maybe\"";
+        let (status, said) = offline(wrong, command);
+        assert_eq!(status, Some(2), "{command}: {said}");
+        says(
+            &said,
+            &[
+                "the configuration has 4 errors:",
+                "kafka.properties.foo.bar: is no property of librdkafka; leave it out",
+                "kafka.properties.session.timeout: is no property of librdkafka; the nearest is session.timeout.ms",
+                "kafka.properties.session.timeout.ms: \"abc\" is no value for it",
+                "kafka.properties.check.crcs: \"maybe\" is neither true nor false; use true or false",
+            ],
+        );
+        let together = "[kafka.properties]\n\"fetch.max.bytes\" = 1000\n\"retries\" = 0";
+        let (status, said) = offline(together, command);
+        assert_eq!(status, Some(2), "{command}: {said}");
+        says(&said, &["kafka.properties.fetch.max.bytes: ", "kafka.properties.retries: "]);
+        let nobody = "[kafka]\npreset = \"event-hubs\"\nbootstrap_servers = \"127.0.0.1:1\"";
+        let (status, said) = offline(nobody, command);
+        assert_eq!(status, Some(2), "{command}: {said}");
+        says(&said, &["kafka.connection_string: is missing", "\"sasl.mechanism\""]);
+        assert!(!said.contains("compile"), "{said}");
+    }
+    for size in [17_000_000, 33_000_000] {
+        let (status, said) = offline(&format!("[kafka.properties]\n\"message.max.bytes\" = {size}"), "check");
+        assert_eq!(status, Some(0), "{said}");
+    }
+}
+
+#[test]
+fn messages_larger_than_a_fetch_can_be_configured() {
+    let Some(mut world) = World::new("large-messages") else {
+        return;
+    };
+    world.set("kafka.properties", "\"message.max.bytes\" = 17000000");
+    let config = world.config("a");
+    let (status, said) = check(&config);
+    assert_eq!(status, Some(0), "{said}");
+    let mut instance = world.start("a");
+    instance.wait_for_log("joining");
+    assert_eq!(instance.terminate().0.code(), Some(0));
+}
+
+/// Sends activities whose Kafka records have this timestamp.
+fn send_stamped(world: &World, timestamp: i64, messages: &[Vec<u8>]) {
+    let producer: BaseProducer = world.client().create().unwrap();
+    let topic = world.topic("activities");
+    for message in messages {
+        let record = BaseRecord::<(), [u8]>::to(&topic).payload(message).timestamp(timestamp);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+#[test]
+fn timestamps_ends_and_keys_that_do_harm_are_found() {
+    let Some(mut world) = World::new("harm") else { return };
+    let later = |number: u32| activity("None", &format!("2026-03-01T10:{number:02}:00Z"), "one");
+    let activities: Vec<_> = (0..20).map(later).collect();
+    // Stamped at the start of the hour before.
+    send_stamped(&world, 1_772_355_600_000, &activities);
+    let end = "2099-03-01T11:00:00Z";
+    world.send("alerts", 1, [alert("A1", "None", WINDOW.0, end, WINDOW.1).as_slice()]);
+    let harm = [
+        "20 of 20 activities of ",
+        "message.timestamp.type=LogAppendTime",
+        "1 alert version has an EndTime that lies more than a day",
+    ];
+    let (status, said) = check(&world.config("a"));
+    assert_eq!(status, Some(0), "{said}");
+    says(&said, &harm);
+    says(&said, &["a word for no value as key"]);
+    let mut instance = world.start("a");
+    for part in harm {
+        instance.wait_for_log(part);
+    }
+    instance.wait_for_log("stands for no value");
+    assert_eq!(instance.log().matches("stands for no value").count(), 1, "it is said once");
+    assert_eq!(instance.terminate().0.code(), Some(0));
 }

@@ -5,7 +5,8 @@ use std::io::Write as _;
 
 use serde_json::Value;
 
-use crate::support::{Counted, World, activity, alert};
+use crate::support::world::Counted;
+use crate::support::{World, activity, alert};
 
 #[test]
 fn records_are_read_from_whatever_they_travel_in() {

@@ -163,7 +163,14 @@ fn positions_that_the_group_forgot_change_nothing() {
     assert_eq!(world.committed(&world.topic("activities"), 0), None, "it is gone");
 
     let mut instance = world.start("a");
-    instance.wait_for_log("although the partition was read before");
+    let warning = "has no position for partitions that the log says were read before";
+    instance.wait_for_log(warning);
+    assert_eq!(
+        instance.log().matches(warning).count(),
+        1,
+        "it is said once:\n{}",
+        instance.log()
+    );
     world.send_all_to("activities", 0, &activities("after", 1));
     wait_for_row(&world, "after 0", &mut instance);
     assert_eq!(world.read("rows").len(), before + 1, "what is read again is known");

@@ -312,6 +312,102 @@ fn what_is_not_trusted_is_refused_soon_with_the_cause_and_without_a_word_of_the_
     in_the_clear.assert_never_heard(files.key());
 }
 
+/// The world's configuration for a broker that is somewhere else, with more of `[kafka]`.
+fn elsewhere(world: &World, name: &str, address: &str, properties: &str) -> PathBuf {
+    let kafka = format!("bootstrap_servers = \"{address}\"\n[kafka.properties]\n{properties}");
+    config(world, name, &kafka, "listen = \"\"")
+}
+
+/// Everything after `error: `, and how long it took to be said.
+fn refused(config: &Path) -> (String, Duration) {
+    let (output, said, took) = run(config, &[]);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let error = said.lines().find_map(|line| line.strip_prefix("error: "));
+    (error.unwrap_or(&said).to_owned(), took)
+}
+
+#[test]
+fn a_client_that_speaks_plaintext_to_a_port_for_tls_hears_of_it_and_can_be_stopped_meanwhile() {
+    let (Some(files), Some(world)) = (Files::find(), World::new("plain-on-tls")) else {
+        return;
+    };
+    let config = elsewhere(&world, "a", &files.address("address-tls"), "");
+    let (said, took) = refused(&config);
+    assert!(
+        said.contains("expects TLS") && said.contains("\"security.protocol\""),
+        "{said}"
+    );
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    let instance = Instance::start_with(&config, &world.folder.path().join("a.log"), &[]);
+    std::thread::sleep(Duration::from_secs(3));
+    let (status, took) = instance.terminate();
+    assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
+}
+
+#[test]
+fn a_client_that_speaks_tls_to_a_port_for_plaintext_hears_of_it_soon() {
+    let Some(world) = World::new("tls-on-plain") else { return };
+    let config = elsewhere(&world, "a", &world.broker, "\"security.protocol\" = \"SSL\"");
+    let (said, took) = refused(&config);
+    assert!(said.contains("connecting to a PLAINTEXT broker listener?"), "{said}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+/// A broker that takes every login and closes the connection at the question behind it, as Event Hubs does with a
+/// principal that has a role on a single hub only.
+fn closes_behind_the_login() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            std::thread::spawn(move || while answer_login(&mut client).is_some() {});
+        }
+    });
+    address
+}
+
+/// Answers one request of <https://kafka.apache.org/protocol>; `None` when the connection is to be closed.
+fn answer_login(client: &mut TcpStream) -> Option<()> {
+    let mut size = [0; 4];
+    client.read_exact(&mut size).ok()?;
+    let mut request = vec![0; u32::from_be_bytes(size) as usize];
+    client.read_exact(&mut request).ok()?;
+    let (key, version) = (request[1], request[3]);
+    let mut answer = request[4..8].to_vec();
+    match key {
+        // ApiVersions: only the first version of the answer, which every client knows.
+        18 => {
+            let (error, versions) = (if version == 0 { 0 } else { 35_u16 }, [(3, 1), (17, 1), (18, 0), (36, 0)]);
+            answer.extend(error.to_be_bytes());
+            answer.extend(4_u32.to_be_bytes());
+            for (key, most) in versions {
+                answer.extend([key, 0, most].map(u16::to_be_bytes).concat());
+            }
+        }
+        // SaslHandshake: no error, and the mechanism PLAIN.
+        17 => answer.extend(b"\0\0\0\0\0\x01\0\x05PLAIN"),
+        // SaslAuthenticate: no error, no message, no bytes.
+        36 => answer.extend(b"\0\0\xff\xff\0\0\0\0"),
+        _ => return None,
+    }
+    client.write_all(&u32::try_from(answer.len()).unwrap().to_be_bytes()).ok()?;
+    client.write_all(&answer).ok()
+}
+
+#[test]
+fn a_connection_that_closes_behind_the_login_is_a_matter_of_roles() {
+    let Some(world) = World::new("roles") else { return };
+    let login = "\"security.protocol\" = \"SASL_PLAINTEXT\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"u\"\n\"sasl.password\" = \"p\"";
+    let config = elsewhere(&world, "a", &closes_behind_the_login(), login);
+    let (said, took) = refused(&config);
+    assert!(
+        said.contains("takes the login and then closes the connection") && said.contains("assign them on the namespace"),
+        "{said}"
+    );
+    assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
 #[test]
 fn f19_what_records_say_is_neither_in_the_log_nor_in_the_metrics() {
     let Some(mut world) = World::new("injection") else { return };

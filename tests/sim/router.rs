@@ -108,6 +108,7 @@ impl Node {
             partitions: settings.partitions,
             max_wait: settings.max_wait,
             max_future_skew,
+            max_window_ahead: None,
             tenants: false,
         };
         Self {

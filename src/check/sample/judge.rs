@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::hints::{Kind, Places};
+use super::super::traffic;
 use super::super::{Findings, Level, percent};
 use super::{OfTopic, Place, Sample};
 use crate::time::Bounds;
@@ -76,6 +77,9 @@ impl Sample<'_> {
                     reasons.join(", ")
                 ),
             );
+        }
+        if let Some(text) = traffic::stamped_too_early(topic, of_topic.ahead_of_timestamp, *activities) {
+            add(Level::Warning, text);
         }
         if activities + alerts == 0 && of_topic.messages > 0 {
             add(
@@ -172,6 +176,9 @@ impl Sample<'_> {
                     counted(self.alerts, "alert version")
                 ),
             );
+        }
+        if let Some(text) = traffic::far_windows(self.far_windows) {
+            add(Level::Warning, text);
         }
         if let Some(places) = self.places().filter(|places| {
             // The ends of two topics cover different times: a few that meet are no proof.

@@ -11,7 +11,7 @@ use super::hints::{self, Forms, Tally};
 use crate::config::{self, Config};
 use crate::decode::{Decoded, Decoder, KeyPath, Path, Settings};
 use crate::record::{AlertId, Key, Version};
-use crate::time::{EventTime, Window};
+use crate::time::{EventTime, WallTime, Window};
 
 /// Where the public records of tenants hold an id that an alert may be found by, besides what is configured.
 const ACTIVITY_PLACES: [&[&str]; 4] = [
@@ -29,9 +29,13 @@ const ALERT_PLACES: [(&[&str], Option<&str>); 5] = [
     (&["SystemAlertId"], None),
 ];
 
+/// How much further than `watermark.max_future_skew` a window may end ahead of its arrival before that is worth a word.
+const FAR: Duration = Duration::from_secs(86_400);
+
 /// A sample, and what is in it.
 pub struct Sample<'c> {
     config: &'c Config,
+    now: WallTime,
     decoder: Decoder,
     /// Identifies activities, by their content and by their report ids.
     identities: (Decoder, Option<Decoder>),
@@ -49,6 +53,7 @@ pub struct Sample<'c> {
     unkeyed: u64,
     alerts: u64,
     empty_windows: u64,
+    far_windows: u64,
     disorder: Duration,
     too_late: u64,
 }
@@ -66,6 +71,8 @@ struct Place {
 struct OfTopic {
     messages: u64,
     activities: u64,
+    /// Those that the clock would let move the watermark, and the timestamp of their record does not.
+    ahead_of_timestamp: u64,
     alerts: u64,
     unreadable: u64,
     ignored: u64,
@@ -91,8 +98,8 @@ impl Place {
 }
 
 impl<'c> Sample<'c> {
-    /// An empty sample, to be judged under `config`.
-    pub fn new(config: &'c Config) -> Self {
+    /// Makes an empty sample, taken at `now`, to be judged under `config`.
+    pub fn new(config: &'c Config, now: WallTime) -> Self {
         let settings = &config.decode;
         let place = |key: KeyPath, activity: bool| {
             let mut settings = settings.clone();
@@ -106,6 +113,7 @@ impl<'c> Sample<'c> {
         let alert_places = places(&settings.alert_key, &ALERT_PLACES);
         Self {
             config,
+            now,
             decoder: Decoder::new(settings.clone()).without_identities(),
             identities: (Decoder::new(settings.clone()), hints::by_report(settings)),
             activity_places: activity_places.into_iter().map(|key| place(key, true)).collect(),
@@ -120,13 +128,17 @@ impl<'c> Sample<'c> {
             unkeyed: 0,
             alerts: 0,
             empty_windows: 0,
+            far_windows: 0,
             disorder: Duration::ZERO,
             too_late: 0,
         }
     }
 
-    /// Takes in a message; those of a partition in their order.
-    pub fn message(&mut self, topic: &str, partition: i32, value: Option<&[u8]>) {
+    /// Takes in a message with its Kafka timestamp; those of a partition in their order.
+    pub fn message(&mut self, topic: &str, partition: i32, value: Option<&[u8]>, timestamp: Option<WallTime>) {
+        let skew = self.config.watermark.max_future_skew;
+        let arrived = timestamp.map_or(self.now, |timestamp| timestamp.min(self.now)).to_event();
+        let (allowed, allowed_now) = (arrived.plus(skew), self.now.to_event().plus(skew));
         let of_topic = self.topics.entry(topic.to_owned()).or_default();
         of_topic.messages += 1;
         of_topic.largest = of_topic.largest.max(value.map_or(0, <[u8]>::len));
@@ -171,12 +183,15 @@ impl<'c> Sample<'c> {
             }
             self.keys.entry(activity.key).or_default().push(activity.time);
         }
+        let is_ahead = |time: &&EventTime| **time > allowed && **time <= allowed_now;
+        of_topic.ahead_of_timestamp += times.iter().filter(is_ahead).count() as u64;
         let has_activities = !times.is_empty() || unkeyed > 0;
         for time in times {
             self.time(topic, partition, time);
         }
         let has_alerts = !alerts.is_empty();
         for (id, version, key, window) in alerts {
+            self.far_windows += u64::from(window.to > allowed.plus(FAR));
             self.alert(id, version, key, window);
         }
         self.look_elsewhere(value, has_activities, has_alerts);

@@ -17,10 +17,18 @@ fn alert(id: &str, key: &str, end: &str) -> String {
     )
 }
 
+/// 2026-03-01T13:00:00Z.
+const NOW: WallTime = WallTime(1_772_370_000_000);
+
 fn said(config: &Config, messages: &[String]) -> Vec<(Level, String)> {
-    let mut sample = Sample::new(config);
+    said_of(config, messages, NOW)
+}
+
+/// The same of messages with this timestamp.
+fn said_of(config: &Config, messages: &[String], timestamp: WallTime) -> Vec<(Level, String)> {
+    let mut sample = Sample::new(config, NOW);
     for message in messages {
-        sample.message("in", 0, Some(message.as_bytes()));
+        sample.message("in", 0, Some(message.as_bytes()), Some(timestamp));
     }
     let findings = sample.findings();
     findings.iter().map(|finding| (finding.level, finding.text.clone())).collect()
@@ -189,5 +197,34 @@ fn activities_in_two_forms_and_words_for_nothing_are_warned_of() {
         &found,
         Level::Warning,
         "1 of 1 alert has a word for no value as key (\"none\")",
+    );
+}
+
+#[test]
+fn records_that_are_stamped_before_their_activities_are_found() {
+    let messages: Vec<String> = (0..20).map(|_| activity("p", "", "10:10:00.0000001")).collect();
+    // 09:59:59.999 and 10:00:00.001.
+    let (early, allowed) = (WallTime(1_772_359_199_999), WallTime(1_772_359_200_001));
+    has(
+        &said_of(&config(""), &messages, early),
+        Level::Warning,
+        "20 of 20 activities of in are further ahead of their Kafka record's timestamp than watermark.max_future_skew",
+    );
+    for found in [said_of(&config(""), &messages, allowed), said(&config(""), &messages)] {
+        assert!(found.iter().all(|(level, _)| *level == Level::Ok), "{found:?}");
+    }
+    // What the clock does not allow either is a wrong clock, and no matter of timestamps.
+    let ahead: Vec<String> = (0..20).map(|_| activity("p", "", "23:00:00")).collect();
+    let found = said_of(&config(""), &ahead, early);
+    assert!(found.iter().all(|(level, _)| *level == Level::Ok), "{found:?}");
+}
+
+#[test]
+fn a_window_that_ends_far_ahead_is_found() {
+    let alert = alert("A", "p", "11:00:00").replace("2026-03-01T11", "2056-03-01T11");
+    has(
+        &said(&config(""), &[alert]),
+        Level::Warning,
+        "1 alert version has an EndTime that lies more than a day and watermark.max_future_skew ahead",
     );
 }

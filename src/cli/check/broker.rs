@@ -130,8 +130,8 @@ fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Resul
 
 /// Reads the newest messages of the inputs.
 fn records(config: &Config, asking: &Topics<'_>, inputs: &[String], sample: u32, findings: &mut Findings) {
-    let mut taken = Sample::new(config);
     let now = clock::now();
+    let mut taken = Sample::new(config, now);
     let mut latest = WallTime(i64::MIN);
     for topic in inputs {
         let read = asking.extent(topic).and_then(|extent| {
@@ -143,8 +143,9 @@ fn records(config: &Config, asking: &Topics<'_>, inputs: &[String], sample: u32,
                 *low = (*high - each).max(*low);
             }
             reading::read::<Error>(config, "check", &extent, &Shutdown::default(), &mut |message| {
-                taken.message(topic, message.partition(), message.payload());
-                latest = latest.max(message.timestamp().to_millis().map_or(latest, WallTime));
+                let timestamp = message.timestamp().to_millis().map(WallTime);
+                taken.message(topic, message.partition(), message.payload(), timestamp);
+                latest = latest.max(timestamp.unwrap_or(latest));
                 Ok(())
             })?;
             Ok(extent.len())

@@ -6,7 +6,7 @@ mod report;
 
 use std::path::PathBuf;
 
-use super::{Failure, configuration, say};
+use super::{Failure, configuration_of_clients, say};
 use crate::check::{Findings, Level};
 use crate::config::Config;
 use report::Report;
@@ -30,7 +30,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::logging::begin("error");
-    let config = configuration(Some(&args.config))?;
+    let config = configuration_of_clients(&args.config)?;
     let mut report = Report::new(&args.config.display().to_string(), &config, args.json);
     for warning in config.warnings() {
         report.add("settings", Level::Warning, warning);

@@ -307,6 +307,7 @@ fn router(config: &Config, limit: Option<usize>) -> Router {
         partitions: 1,
         max_wait: config.watermark.max_wait,
         max_future_skew: config.watermark.max_future_skew,
+        max_window_ahead: config.watermark.max_window_ahead,
         tenants: config.decode.tenants.is_some(),
     };
     Router::new(decoder, settings)

@@ -86,6 +86,7 @@ fn every_file_in_the_folder_can_be_used() {
         ]);
         if name == "preset-event-hubs.toml" {
             environment.insert("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS".to_owned(), "contoso:9093".to_owned());
+            environment.insert("ALERTTRAIL_KAFKA__PROPERTIES__SASL_MECHANISM".to_owned(), "PLAIN".to_owned());
         }
         let config = Config::load(Some(&path), environment.into_iter()).unwrap_or_else(|errors| panic!("{name}: {errors}"));
         // Between containers of one machine there is no TLS, and that is said.

@@ -122,14 +122,17 @@ fn servers_are_hosts_and_ports() {
 fn properties_may_be_quoted_or_dotted_and_of_any_scalar() {
     let config = config(
         "[kafka.properties]\nsecurity.protocol = \"SSL\"\n\"ssl.ca.location\" = \"/ca\"\nfetch.wait.max.ms = 50\nssl.key.pem = \"k\"
-        check.crcs = true\n\"Client.rack\" = 1.5",
+        check.crcs = true\n\"linger.ms\" = 1.5",
     );
     assert_eq!(property(&config, "security.protocol"), "SSL");
     assert_eq!(property(&config, "ssl.ca.location"), "/ca");
     assert_eq!(property(&config, "fetch.wait.max.ms"), "50");
     assert_eq!(property(&config, "check.crcs"), "true");
-    assert_eq!(property(&config, "Client.rack"), "1.5");
-    assert!(error("kafka.properties = { \"a.b\" = \"x\", a = { b = \"x\" } }").contains("kafka.properties.a.b: is given twice"));
+    assert_eq!(property(&config, "linger.ms"), "1.5");
+    assert!(
+        error("kafka.properties = { \"check.crcs\" = true, check = { crcs = true } }")
+            .contains("kafka.properties.check.crcs: is given twice")
+    );
 }
 
 #[test]
@@ -140,12 +143,13 @@ fn names_that_smell_of_secrets_are_hidden() {
         "ssl.key.password",
         "sasl.oauthbearer.client.secret",
         "sasl.oauthbearer.config",
-        "sasl.jaas.config",
-        "some.token",
     ] {
         let config = config(&format!("kafka.properties.\"{name}\" = \"{CANARY}\""));
         assert_eq!(property(&config, name), CANARY);
         assert_eq!(config.kafka.properties[name].to_string(), "***");
+    }
+    for name in ["sasl.jaas.config", "some.token"] {
+        assert!(crate::config::raw::is_secret_name(name), "{name}");
     }
     let plain = config("kafka.properties.client.rack = \"r\"");
     assert_eq!(plain.kafka.properties["client.rack"].to_string(), "r");
@@ -227,7 +231,8 @@ fn a_connection_string_leaves_this_machine_encrypted_only() {
 #[test]
 fn plaintext_to_another_machine_is_warned_of() {
     let warned = |servers: &str, protocol: &str| {
-        let file = format!("kafka.bootstrap_servers = \"{servers}\"\nkafka.properties.security.protocol = \"{protocol}\"");
+        let properties = format!("{{ security.protocol = \"{protocol}\", sasl.mechanism = \"PLAIN\" }}");
+        let file = format!("kafka.bootstrap_servers = \"{servers}\"\nkafka.properties = {properties}");
         let warnings = load(&file, &[]).unwrap().warnings();
         warnings.iter().any(|warning| warning.contains("unencrypted"))
     };
@@ -269,4 +274,52 @@ fn every_secret_is_known_whole_and_its_keys_by_themselves() {
         !secrets.contains(&"all") && !secrets.contains(&"plain-and-long"),
         "{secrets:?}"
     );
+}
+
+#[test]
+fn a_listener_with_sasl_wants_a_login() {
+    let error = error("kafka = { preset = \"event-hubs\", bootstrap_servers = \"contoso.servicebus.windows.net\" }");
+    assert!(
+        error.starts_with("kafka.connection_string: is missing, and Event Hubs lets nobody in without a login; set it, or"),
+        "{error}"
+    );
+    assert!(error.contains("\"sasl.mechanism\""), "{error}");
+    let with = |more: &str| errors(&format!("[kafka.properties]\nsecurity.protocol = \"sasl_ssl\"\n{more}"));
+    assert!(with("")[0].starts_with("kafka.properties.sasl.mechanism: is missing, and a listener of SASL_SSL"));
+    for kerberos in ["sasl.mechanism = \"gssapi\"", "sasl.mechanisms = \"GSSAPI\""] {
+        let errors = with(kerberos);
+        assert!(
+            errors.len() == 1 && errors[0].contains("is GSSAPI (Kerberos), which this program does not have; use PLAIN"),
+            "{errors:?}"
+        );
+    }
+    let plain = "[kafka.properties]\nsecurity.protocol = \"sasl_ssl\"\nsasl = { mechanism = \"PLAIN\", username = \"u\", password = \"p\" }";
+    assert!(load(plain, &[]).is_ok());
+    assert!(load("kafka.properties.security.protocol = \"ssl\"", &[]).is_ok());
+}
+
+#[test]
+fn names_that_are_one_hub_are_refused_and_capitals_are_named() {
+    let names = "application.id = \"SOC-Trail\"\ninput.topics = [\"am-CloudAppEvents\", \"am-SecurityAlert\"]\n\
+                 [output]\ntopic = \"Alert-Activities\"\n";
+    let twice = format!("{names}dead_letter_topic = \"alert-activities\"");
+    let refused = event_hubs(&twice).unwrap_err().to_string();
+    assert!(
+        refused.starts_with(
+            "output.dead_letter_topic: \"alert-activities\" is the same hub as \"Alert-Activities\" of output.topic"
+        ),
+        "{refused}"
+    );
+    assert!(load(&twice, &[]).is_ok(), "to Kafka they are two topics");
+    let warnings = event_hubs(names).unwrap().warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for name in [
+        "am-CloudAppEvents (input.topics)",
+        "am-SecurityAlert (input.topics)",
+        "Alert-Activities (output.topic)",
+        "SOC-Trail-correlation-repartition (repartition.topic)",
+    ] {
+        assert!(warnings[0].contains(name), "{name}: {warnings:?}");
+    }
+    assert_eq!(load(names, &[]).unwrap().warnings(), [""; 0]);
 }

@@ -17,6 +17,7 @@ fn without_anything_the_defaults_count() {
     assert_eq!(config.watermark.idle_timeout, Duration::from_secs(60));
     assert_eq!(config.watermark.max_wait, Duration::from_secs(3_600));
     assert_eq!(config.watermark.max_future_skew, Duration::from_secs(600));
+    assert_eq!(config.watermark.max_window_ahead, None);
     assert_eq!(config.state.retention, Duration::from_secs(30 * 86_400));
     assert_eq!(config.state.memory, 512_000_000);
     assert_eq!(config.output.topic, "alert-activities");
@@ -30,7 +31,8 @@ fn without_anything_the_defaults_count() {
 
 #[test]
 fn each_layer_goes_over_the_one_before() {
-    let preset = "kafka.preset = \"event-hubs\"\nkafka.bootstrap_servers = \"broker:9093\"\n";
+    let preset =
+        "kafka.preset = \"event-hubs\"\nkafka.bootstrap_servers = \"broker:9093\"\nkafka.properties.sasl.mechanism = \"PLAIN\"\n";
     let with_preset = config(preset);
     assert_eq!(with_preset.watermark.interval, Duration::from_secs(1));
     assert_eq!(with_preset.state.retention, Duration::from_secs(5 * 86_400));
@@ -47,6 +49,7 @@ fn a_variable_may_choose_the_preset() {
     let environment = [
         ("ALERTTRAIL_KAFKA__PRESET", "event-hubs"),
         ("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS", "broker"),
+        ("ALERTTRAIL_KAFKA__PROPERTIES__SASL_MECHANISM", "PLAIN"),
     ];
     let config = load("", &environment).unwrap();
     assert_eq!(config.kafka.preset, Preset::EventHubs);

@@ -153,6 +153,7 @@ fn durations_and_numbers_have_limits() {
         "watermark.idle_timeout",
         "watermark.max_wait",
         "watermark.max_future_skew",
+        "watermark.max_window_ahead",
         "state.retention",
     ] {
         assert!(error(&format!("{key} = \"0s\"")).contains("is too short"), "{key}");

@@ -48,6 +48,7 @@ fn router(settings: &Settings) -> Router {
         partitions: 1,
         max_wait: Duration::from_secs(3_600),
         max_future_skew: Duration::from_secs(600),
+        max_window_ahead: None,
         tenants: false,
     };
     Router::new(Decoder::new(settings.clone()), routing)

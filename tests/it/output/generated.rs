@@ -25,6 +25,7 @@ fn outputs() -> Vec<(i64, Output)> {
         partitions: 1,
         max_wait: config.watermark.max_wait,
         max_future_skew: config.watermark.max_future_skew,
+        max_window_ahead: config.watermark.max_window_ahead,
         tenants: false,
     };
     let mut router = Router::new(Decoder::new(config.decode), settings);

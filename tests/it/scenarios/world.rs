@@ -289,6 +289,7 @@ pub(super) fn router(config: &Config, partitions: u32, limit: Option<usize>) -> 
         partitions,
         max_wait: config.watermark.max_wait,
         max_future_skew: config.watermark.max_future_skew,
+        max_window_ahead: config.watermark.max_window_ahead,
         tenants: config.decode.tenants.is_some(),
     };
     let decoder = Decoder::new(config.decode.clone());
@@ -321,6 +322,8 @@ fn note_seen(seen: Seen, outcome: &mut Outcome) {
         (seen.ignored, "ignored"),
         (seen.activities - seen.keyed, "activity without key"),
         (seen.future, "too far in the future"),
+        (seen.far_windows, "window far ahead"),
+        (seen.null_words, "null word as a key"),
     ] {
         if count > 0 {
             outcome.note(note);

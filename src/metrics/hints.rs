@@ -1,0 +1,121 @@
+//! What is counted because it is probably not meant, and warned of once.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::{IntCounter, IntCounterVec, Registry};
+
+use super::Error;
+use super::make::{counter, counters};
+use crate::check::traffic;
+use crate::route::Seen;
+
+/// The counters, and what has been warned of.
+pub(super) struct Hints {
+    ahead_of_timestamp: IntCounterVec,
+    far_windows: IntCounter,
+    null_words: IntCounter,
+    topics: Mutex<BTreeMap<String, OfTopic>>,
+    warned_of_far_windows: AtomicBool,
+    warned_of_null_words: AtomicBool,
+}
+
+#[derive(Default)]
+struct OfTopic {
+    activities: u64,
+    ahead: u64,
+    warned: bool,
+}
+
+impl Hints {
+    pub(super) fn new(r: &Registry) -> Result<Self, Error> {
+        Ok(Self {
+            ahead_of_timestamp: counters(
+                r,
+                "activities_ahead_of_timestamp_total",
+                "Activities too far ahead of the timestamp of their Kafka record, though not of the clock, to move the watermark.",
+                &["topic"],
+            )?,
+            far_windows: counter(
+                r,
+                "windows_far_ahead_total",
+                "Alert versions whose window ends more than a day and watermark.max_future_skew ahead of their arrival.",
+            )?,
+            null_words: counter(
+                r,
+                "records_null_key_total",
+                "Activities and alert versions whose correlation id stands for no value, such as None.",
+            )?,
+            topics: Mutex::default(),
+            warned_of_far_windows: AtomicBool::new(false),
+            warned_of_null_words: AtomicBool::new(false),
+        })
+    }
+
+    /// Counts what was routed of all topics.
+    pub(super) fn routed(&self, seen: &Seen) {
+        self.far_windows.inc_by(seen.far_windows);
+        self.null_words.inc_by(seen.null_words);
+        warn_once(traffic::far_windows(self.far_windows.get()), &self.warned_of_far_windows);
+        warn_once(traffic::null_words(self.null_words.get()), &self.warned_of_null_words);
+    }
+
+    /// Counts what was routed of one topic.
+    pub(super) fn routed_of(&self, topic: &str, activities: u64, ahead: u64) {
+        if ahead > 0 {
+            self.ahead_of_timestamp.with_label_values(&[topic]).inc_by(ahead);
+        }
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_topic = topics.entry(topic.to_owned()).or_default();
+        of_topic.activities += activities;
+        of_topic.ahead += ahead;
+        if !of_topic.warned
+            && let Some(sentence) = traffic::stamped_too_early(topic, of_topic.ahead, of_topic.activities)
+        {
+            of_topic.warned = true;
+            tracing::warn!("{sentence}");
+        }
+    }
+}
+
+fn warn_once(sentence: Option<String>, warned: &AtomicBool) {
+    if let Some(sentence) = sentence
+        && !warned.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!("{sentence}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_counted_and_warned_of_once() {
+        let hints = Hints::new(&Registry::new()).unwrap();
+        let warned_of = |topic: &str| hints.topics.lock().unwrap()[topic].warned;
+        hints.routed_of("a", 30, 10);
+        hints.routed_of("b", 30, 30);
+        assert!(!warned_of("a") && warned_of("b"), "a topic is judged by itself");
+        hints.routed_of("a", 30, 30);
+        assert!(warned_of("a"));
+        let ahead = |topic| hints.ahead_of_timestamp.with_label_values(&[topic]).get();
+        assert_eq!((ahead("a"), ahead("b")), (40, 30));
+        let warned = || {
+            (
+                hints.warned_of_far_windows.load(Ordering::Relaxed),
+                hints.warned_of_null_words.load(Ordering::Relaxed),
+            )
+        };
+        hints.routed(&Seen::default());
+        assert_eq!(warned(), (false, false));
+        hints.routed(&Seen {
+            far_windows: 1,
+            null_words: 2,
+            ..Seen::default()
+        });
+        assert_eq!(warned(), (true, true));
+        assert_eq!((hints.far_windows.get(), hints.null_words.get()), (1, 2));
+    }
+}

@@ -250,12 +250,6 @@ pub(super) fn status(status: &ProcessorStatus) -> String {
     out + &unanswered(&status.unanswered_partitions)
 }
 
-/// `1 message`, `1,234 messages`.
-fn counted(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", grouped(number))
-}
-
 /// Without the spaces that a table has at the ends of its lines.
 fn trimmed(table: &Table) -> String {
     let text = table.to_string();

@@ -57,7 +57,8 @@ impl Outputs {
         for extent in &self.held {
             let what = match self.choice {
                 Choice::Purge => "records of",
-                Choice::Keep | Choice::None => "kept",
+                Choice::Keep => "kept",
+                Choice::None => "output",
             };
             tell(&format!(
                 "  {what:<14}  {}, {}",

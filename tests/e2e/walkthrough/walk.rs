@@ -47,13 +47,9 @@ impl Walk {
         }
         let clone = root.display();
         walk.script("scripts/broker", &format!("exec {clone}/scripts/broker \"$@\""));
-        // `query` knows the address of the API by its option only.
-        let program = program();
-        let query = format!(
-            "[[ $1 != query || $* == *--server* ]] || set -- query --server http://{} \"${{@:2}}\"",
-            walk.http
-        );
-        walk.script("target/release/alerttrail", &format!("{query}\nexec {program} \"$@\""));
+        let link = walk.path("target/release/alerttrail");
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(program(), link).unwrap();
         walk
     }
 
@@ -175,6 +171,7 @@ impl Walk {
             .env("PATH", format!("{}:{path}", self.path("target/release").display()))
             .env("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS", &self.broker)
             .env("ALERTTRAIL_HTTP__LISTEN", &self.http)
+            .env("ALERTTRAIL_SERVER", format!("http://{}", self.http))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -72,6 +72,9 @@ enum Marker {
     Background(String),
 }
 
+/// Makes the marker of a comment out of what follows its first words.
+type Form = fn(String) -> Marker;
+
 /// The languages that a block may have: one that is not known could hide commands.
 const LANGUAGES: [&str; 11] = [
     "",
@@ -192,7 +195,7 @@ impl Reader {
             self.has_output = false;
             return;
         }
-        let forms: [(&str, fn(String) -> Marker); 8] = [
+        let forms: [(&str, Form); 8] = [
             ("not run:", |_| Marker::NotRun),
             ("section not run:", |_| Marker::SectionNotRun),
             ("page not run:", |_| Marker::PageNotRun),

@@ -63,6 +63,8 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
             Ok(_) => {}
             Err(error) if error.is_eof() && !is_whole => break,
             Err(_) if documents.is_empty() && (grows == Grows::ByAppending || are_lines(bytes)) => return Ok(Begin::Lines),
+            // The limit says what becomes of the rest.
+            Err(_) if !is_whole => break,
             Err(_) => {
                 // Whoever reads it takes apart what is broken.
                 documents.push(begin..bytes.len());
@@ -128,4 +130,23 @@ pub(super) enum Compression {
     Gzip,
     Zstd,
     Avro,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_document_over_the_limit_is_skipped_to_its_end() {
+        let filler = io::repeat(b'y').take(limit::LONGEST_DOCUMENT as u64);
+        let mut reader = BufReader::new(b"[\n{},x".chain(filler).chain(&b"\n{}\n"[..]));
+        let (mut bytes, mut behind) = (Vec::new(), 0);
+        let begun = begin(&mut reader, &mut bytes, &mut behind, Grows::Unknown).unwrap();
+        let Begin::Documents(documents, Some(Rest::TooLong(long))) = begun else {
+            panic!("a document is expected, and what is too long");
+        };
+        assert_eq!(long.length, 10 + limit::LONGEST_DOCUMENT as u64);
+        assert!(documents.is_empty() && bytes.is_empty());
+        assert_eq!(reader.fill_buf().unwrap(), b"", "no line is read from its inside");
+    }
 }

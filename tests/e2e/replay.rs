@@ -186,7 +186,7 @@ fn an_unfinished_record_is_not_sent() {
         text.contains("1 file is unfinished: ") && text.contains("the record was not sent"),
         "{text}"
     );
-    assert_eq!(values(&arrived(&world, &world.topic("activities"))), sorted(lines.clone()));
+    assert_eq!(values(&arrived(&world, &world.topic("activities"))), sorted(lines));
     // Only an export is known to go on.
     file.set_file_name("cut.json");
     std::fs::write(&file, &cut).unwrap();

@@ -39,23 +39,25 @@ pub(super) fn places(keys: &[KeyPath]) -> impl Iterator<Item = (&Path, usize)> {
     keys.iter().map(|key| &key.path).zip(0..)
 }
 
-/// Whether a correlation id is no id but a word for nothing, as tools print a missing value: all records with it would
-/// join with one another.
-pub fn is_null_word(id: &[u8]) -> bool {
-    const WORDS: [&str; 11] = [
+/// Returns the word for nothing that a correlation id is instead of an id, as tools print a missing value: all records
+/// with it would join with one another.
+pub fn null_word(id: &[u8]) -> Option<&'static str> {
+    const WORDS: [&str; 13] = [
         "-",
         "--",
         "(null)",
         "<null>",
         "n/a",
+        "na",
         "nan",
         "nil",
         "none",
         "null",
         "undefined",
+        "unknown",
         "00000000-0000-0000-0000-000000000000",
     ];
-    WORDS.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(id))
+    WORDS.into_iter().find(|word| word.as_bytes().eq_ignore_ascii_case(id))
 }
 
 fn lower(text: &[u8]) -> Vec<u8> {
@@ -102,10 +104,10 @@ mod tests {
             "-",
             "00000000-0000-0000-0000-000000000000",
         ] {
-            assert!(is_null_word(word.as_bytes()), "{word}");
+            assert!(null_word(word.as_bytes()).is_some(), "{word}");
         }
         for id in ["", "none-of-them", "NA", "0", "47b17f11-8bcf-59b6-9caa-b42324e60048"] {
-            assert!(!is_null_word(id.as_bytes()), "{id}");
+            assert_eq!(null_word(id.as_bytes()), None, "{id}");
         }
     }
 

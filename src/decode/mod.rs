@@ -31,7 +31,7 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-pub use key::is_null_word;
+pub use key::null_word;
 pub use reject::{Reason, Reject};
 pub use settings::{AlertColumns, Identity, Ignore, KeyPath, Path, Settings, Tenants};
 

@@ -3,11 +3,12 @@
 use super::alerts::{Found, given, status, tenant_id};
 use super::causes::{Cause, KeyCount, Source};
 use super::shapes::{Bounds, Explanation, Finding, Status};
-use super::words::{answered, count, duration, rejects, seconds};
+use super::words::{answered, duration, rejects, seconds};
 use super::{Error, Partition, Settings, emit};
 use crate::join::{Answer, ClosedBy, Completeness, Standing, View};
 use crate::store::Reads;
 use crate::time::{self, EventTime, WallTime, Window};
+use crate::words::counted;
 
 /// Entries looked at in search of keys in another case.
 const MOST_KEYS: usize = 5_000;
@@ -63,7 +64,7 @@ pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], system_alert_id: &str,
     if rejected > 0 {
         sentence += &format!(
             ", or it could not be used ({} went to the dead letters)",
-            count(rejected, "record")
+            counted(rejected, "record")
         );
     }
     sentence += "; ids are compared byte for byte.";
@@ -140,7 +141,7 @@ impl<R: Reads> Case<'_, '_, R> {
         }
         if answer.late > 0 {
             findings.push(Finding {
-                sentence: format!("{} came after the answer.", count(answer.late, "activity")),
+                sentence: format!("{} came after the answer.", counted(answer.late, "activity")),
                 cause: Cause::LateActivities { late_count: answer.late },
             });
         }
@@ -287,7 +288,7 @@ impl<R: Reads> Case<'_, '_, R> {
             (true, 0) => format!("Its window has no length ({start}) and bounds are {bounds}: nothing can lie in it."),
             (true, found) => format!(
                 "Its window has no length ({start}) and bounds are {bounds}: nothing can lie in it. With correlation.bounds = \"inclusive\" it would have {}.",
-                count(found, "activity")
+                counted(found, "activity")
             ),
             (false, _) => format!("Its window ends ({end}) before it begins ({start}): nothing can lie in it."),
         };
@@ -324,7 +325,7 @@ impl<R: Reads> Case<'_, '_, R> {
         Ok(Some(Finding {
             sentence: format!(
                 "{} in its window {} the correlation id in another case; correlation.ignore_case = true would join them.",
-                count(all, "activity"),
+                counted(all, "activity"),
                 if all == 1 { "has" } else { "have" }
             ),
             cause: Cause::KeyInOtherCase {
@@ -399,12 +400,12 @@ impl<R: Reads> Case<'_, '_, R> {
         let generated = self.standing.version.time_generated;
         let answer = match revision {
             0 => "it has not been answered yet".to_owned(),
-            revision => format!("its answer has {}", count(u64::from(revision), "revision")),
+            revision => format!("its answer has {}", counted(u64::from(revision), "revision")),
         };
         Finding {
             sentence: format!(
                 "{} of the alert counted so far, the last of {generated}; {answer}.",
-                count(u64::from(self.standing.versions), "version"),
+                counted(u64::from(self.standing.versions), "version"),
             ),
             cause: Cause::Versions {
                 versions: self.standing.versions,

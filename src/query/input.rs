@@ -2,11 +2,11 @@
 
 use super::causes::{Cause, InputRecord};
 use super::shapes::{Bounds, Finding};
-use super::words::count;
 use super::{Partition, Settings};
 use crate::record::Version;
 use crate::store::Reads;
 use crate::time::{EventTime, Window};
+use crate::words::counted;
 
 /// Records told of: the last ones.
 const MOST_TOLD: usize = 20;
@@ -87,7 +87,7 @@ pub fn not_in_input(messages: u64, is_whole: bool) -> Finding {
     Finding {
         sentence: format!(
             "{} of the input topics {were} read{older}, and no SecurityAlert of this id is in them.",
-            count(messages, "message")
+            counted(messages, "message")
         ),
         cause: Cause::NotInInput { messages, is_whole },
     }

@@ -7,6 +7,7 @@ use super::emit;
 use super::shapes::Finding;
 use crate::join::Answer;
 use crate::time::TICKS_PER_SECOND;
+use crate::words::counted;
 
 pub(super) fn answered(answer: &Answer) -> Finding {
     let when = answer
@@ -19,7 +20,10 @@ pub(super) fn answered(answer: &Answer) -> Finding {
         crate::join::ClosedBy::EndOfInput => "at the end of the input",
     };
     Finding {
-        sentence: format!("It was answered{when}, {by}, with {}.", count(answer.activities, "activity")),
+        sentence: format!(
+            "It was answered{when}, {by}, with {}.",
+            counted(answer.activities, "activity")
+        ),
         cause: Cause::Answered {
             closed_by: emit::closed_by(answer.closed_by).to_owned(),
             closed_at: answer.closed_at.map(Into::into),
@@ -43,7 +47,7 @@ pub(super) fn rejects<'a>(sources: impl Iterator<Item = &'a crate::join::SourceS
     (all > 0).then(|| Finding {
         sentence: format!(
             "{} of the sources went to the dead letters; one of them may have belonged here.",
-            count(all, "record")
+            counted(all, "record")
         ),
         cause: Cause::RejectedRecords { sources },
     })
@@ -105,14 +109,5 @@ pub fn shortened(text: &str) -> String {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
         None => text.to_owned(),
-    }
-}
-
-/// `1 activity`, `2 activities`.
-pub(super) fn count(number: u64, what: &str) -> String {
-    match (number, what.strip_suffix('y')) {
-        (1, _) => format!("1 {what}"),
-        (_, Some(stem)) => format!("{number} {stem}ies"),
-        (_, None) => format!("{number} {what}s"),
     }
 }

@@ -11,7 +11,7 @@ pub use progress::{Idleness, Progress};
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::decode::{Decoded, Decoder, Item, Reject, is_null_word};
+use crate::decode::{Decoded, Decoder, Item, Reject, null_word};
 use crate::log::{LogRecord, partition_of};
 use crate::record::{Activity, Alert};
 use crate::time::{EventTime, WallTime};
@@ -143,7 +143,7 @@ impl Router {
             match item.what {
                 Decoded::Activity(activity) => {
                     seen.keyed += 1;
-                    seen.null_words += u64::from(is_null_word(activity.key.correlation_id.as_bytes()));
+                    seen.null_words += u64::from(null_word(activity.key.correlation_id.as_bytes()).is_some());
                     seen.observe(activity.time, arrival, settings.max_future_skew);
                     each(settings.activity(activity));
                 }
@@ -154,7 +154,7 @@ impl Router {
                 }
                 Decoded::Alert(alert) => {
                     seen.alerts += 1;
-                    seen.null_words += u64::from(is_null_word(alert.key.correlation_id.as_bytes()));
+                    seen.null_words += u64::from(null_word(alert.key.correlation_id.as_bytes()).is_some());
                     seen.far_windows += u64::from(is_far_ahead(alert.window.to, arrival.now, settings.max_future_skew));
                     settings.alert(alert, arrival.now, each);
                 }

@@ -20,7 +20,7 @@ const MAY_KNOW: [(&str, &[&str]); 30] = [
     ("route", &["decode", "log", "record", "time"]),
     ("join", &["log", "record", "store", "time"]),
     ("emit", &["decode", "join", "json", "record", "time"]),
-    ("query", &["emit", "join", "json", "log", "record", "store", "time"]),
+    ("query", &["emit", "join", "json", "log", "record", "store", "time", "words"]),
     ("clock", &["time"]),
     ("pulse", &["clock"]),
     ("config", &["decode", "emit", "source", "time"]),

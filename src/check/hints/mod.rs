@@ -14,22 +14,9 @@ use std::collections::BTreeMap;
 pub use forms::{Forms, by_report};
 use side::{Direction, Side};
 
+use crate::decode::null_word;
 use crate::record::{Key, Text};
 use crate::time::{EventTime, Widening, Window};
-
-/// Words that programs write where there is no value. As a key each of them joins records that have nothing in common.
-const NULL_WORDS: [&str; 10] = [
-    "none",
-    "null",
-    "nil",
-    "n/a",
-    "na",
-    "nan",
-    "undefined",
-    "unknown",
-    "(null)",
-    "-",
-];
 
 /// How alerts met activities.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -113,7 +100,7 @@ impl Tally {
     pub fn alert(&mut self, key: &[u8]) {
         self.alerts += 1;
         self.keyless += u64::from(key.is_empty());
-        let word = NULL_WORDS.into_iter().find(|word| key.eq_ignore_ascii_case(word.as_bytes()));
+        let word = null_word(key);
         if let Some(word) = word {
             *self.null_words.entry(word).or_default() += 1;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Hint, Kind, Places, Side, Tally};
 use crate::config::{self, Config};
 use crate::time::TICKS_PER_SECOND;
+use crate::words::counted;
 
 impl Tally {
     /// What stands out, the weightiest first. `places` are those that a sample shows, where one was taken.
@@ -57,7 +58,7 @@ impl Tally {
             let text = format!(
                 "{} came in two forms, with one ReportId, key and time but other content (streamed and exported, say), and each counts as two: \
                  input.identity = \"report_id\" takes the two for one",
-                count(self.two_forms, "activity")
+                counted(self.two_forms, "activity")
             );
             doubts.push(Hint { kind, alerts: 0, text });
         }
@@ -69,7 +70,7 @@ impl Tally {
         let at = |keys: &[crate::decode::KeyPath]| keys.iter().map(config::key_entry).collect::<Vec<_>>().join(" or ");
         let (alert_key, activity_key) = (at(&config.decode.alert_key), at(&config.decode.activity_key));
         let mut text = match (self.activities > 0 && self.keyed == 0, self.strangers) {
-            (true, _) => format!("none of {} has a key at {activity_key}", count(self.activities, "activity")),
+            (true, _) => format!("none of {} has a key at {activity_key}", counted(self.activities, "activity")),
             (false, 0) => format!("{} no key at {alert_key}", self.have(self.keyless)),
             (false, strangers) => {
                 let keyless = match self.keyless {
@@ -88,7 +89,7 @@ impl Tally {
                 places.activity_key,
                 places.alert_key,
                 places.met,
-                count(places.alerts, "alert version")
+                counted(places.alerts, "alert version")
             );
         }
         text
@@ -97,7 +98,7 @@ impl Tally {
     /// `1 of 4 alerts has`, `2 of 4 alerts have`.
     fn have(&self, alerts: u64) -> String {
         let verb = if alerts == 1 { "has" } else { "have" };
-        format!("{alerts} of {} {verb}", count(self.alerts, "alert"))
+        format!("{alerts} of {} {verb}", counted(self.alerts, "alert"))
     }
 
     fn at_bounds(&self) -> String {
@@ -126,21 +127,12 @@ impl Tally {
                 ),
             },
             advice.value,
-            count(advice.pairs, "pair"),
+            counted(advice.pairs, "pair"),
             match advice.alerts == side.alerts() {
                 true => "in all".to_owned(),
                 false => format!("for {} of them", advice.alerts),
             }
         ))
-    }
-}
-
-/// `1 alert`, `2 alerts`, `3 activities`.
-fn count(number: u64, what: &str) -> String {
-    match (number, what.strip_suffix('y')) {
-        (1, _) => format!("1 {what}"),
-        (_, Some(stem)) => format!("{number} {stem}ies"),
-        (_, None) => format!("{number} {what}s"),
     }
 }
 

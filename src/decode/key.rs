@@ -42,13 +42,12 @@ pub(super) fn places(keys: &[KeyPath]) -> impl Iterator<Item = (&Path, usize)> {
 /// Returns the word for nothing that a correlation id is instead of an id, as tools print a missing value: all records
 /// with it would join with one another.
 pub fn null_word(id: &[u8]) -> Option<&'static str> {
-    const WORDS: [&str; 13] = [
+    const WORDS: [&str; 12] = [
         "-",
         "--",
         "(null)",
         "<null>",
         "n/a",
-        "na",
         "nan",
         "nil",
         "none",

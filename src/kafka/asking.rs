@@ -36,7 +36,9 @@ enum Mismatch {
 impl Mismatch {
     /// Reads it out of librdkafka's word on a connection that was closed.
     fn of(reason: &str, protocol: &str) -> Option<Self> {
-        if reason.contains("connecting to a SSL listener?") {
+        // A listener with TLS takes the first request of a client without it for noise, and closes the connection.
+        let is_plain = !protocol.ends_with("SSL");
+        if reason.contains("connecting to a SSL listener?") || (is_plain && reason.contains("in state APIVERSION_QUERY")) {
             return Some(Self::Tls);
         }
         if reason.contains("connecting to a PLAINTEXT broker listener?") {
@@ -231,6 +233,11 @@ mod tests {
             tls.contains("expects TLS") && tls.contains("\"security.protocol\" = \"SSL\""),
             "{tls}"
         );
+        let tls = said(
+            "",
+            "Disconnected: connection closed by peer: receive 0 after POLLIN (after 1ms in state APIVERSION_QUERY)",
+        );
+        assert!(tls.contains("expects TLS"), "{tls}");
         let plain = said(
             "security.protocol = \"ssl\"",
             "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener? (after 2ms in state SSL_HANDSHAKE)",

@@ -444,7 +444,7 @@ fn what_cannot_be_sent_is_said() {
         text
     };
     let text = fails(1, &small, &[]);
-    assert!(text.starts_with("failed before the end: 1 messages, 1 records, "), "{text}");
+    assert!(text.starts_with("failed before the end: 1 message, 1 record, "), "{text}");
     let error = format!(
         "\nerror: message 2 of {} has 6002 bytes, more than the 5000 that a message to {small} may have; ",
         file.display()

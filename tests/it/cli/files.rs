@@ -272,14 +272,9 @@ fn cli_files_a_record_that_is_still_being_written_is_no_dead_letter() {
     assert!(!done.stderr.contains("unfinished"), "{}", done.stderr);
     // A line with an end is broken, and so is a cut line of another file.
     program.write(&name, format!("{whole}{}\n", &whole[..50]).as_bytes());
-    assert!(run().stderr.contains("1 dead letters"));
+    assert!(run().stderr.contains("1 dead letter"));
     program.write("cut.jsonl", format!("{whole}{}", &whole[..50]).as_bytes());
-    assert!(
-        correlate(&program, &["cut.jsonl"])
-            .expect(0)
-            .stderr
-            .contains("1 dead letters")
-    );
+    assert!(correlate(&program, &["cut.jsonl"]).expect(0).stderr.contains("1 dead letter"));
 }
 
 /// Writes a file of Capture with one event.
@@ -375,7 +370,7 @@ fn cli_files_generate_leaves_both_or_none() {
     let said = generate(&["--window-min", "2d", "--window-max", "10m"]).expect(2).stderr;
     assert_eq!(
         said,
-        "error: nothing was generated: --window-min (2days) is longer than --window-max (10m): give a shorter --window-min or a longer \
+        "error: nothing was generated: --window-min (2 days) is longer than --window-max (10m): give a shorter --window-min or a longer \
          --window-max\n"
     );
 }

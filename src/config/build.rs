@@ -48,7 +48,10 @@ pub(super) fn config(file: Option<(&str, &str)>, environment: &BTreeMap<String, 
     };
     check::rules(&config, &mut reader);
     let errors = reader.into_errors();
-    if errors.is_empty() { Ok(config) } else { Err(errors) }
+    match errors.is_empty() {
+        true => Ok(config),
+        false => Err(errors.with_warnings(check::capitals(&config).into_iter().collect())),
+    }
 }
 
 /// The `[http]` of a file (its name and its text) and the environment, whatever is wrong in other tables.

@@ -190,6 +190,20 @@ fn watermark(config: &Config, warnings: &mut Vec<String>) {
     }
 }
 
+/// Returns a warning of hubs with capitals in their names.
+pub(super) fn capitals(config: &Config) -> Option<String> {
+    let capitals = named(config).into_iter();
+    let capitals = capitals.filter(|(_, topic)| topic.bytes().any(|byte| byte.is_ascii_uppercase()));
+    let capitals: Vec<String> = capitals.map(|(key, topic)| format!("{topic} ({key})")).collect();
+    let is_hub = config.kafka.preset == Preset::EventHubs && !capitals.is_empty();
+    is_hub.then(|| {
+        format!(
+            "{}: Event Hubs may keep the name of a hub in lower case, and a Kafka client that asks for it with capitals is told that there is no such topic; write it as `az eventhubs eventhub list` and `alerttrail check` show it, or in small letters",
+            capitals.join(", ")
+        )
+    })
+}
+
 fn event_hubs(config: &Config, warnings: &mut Vec<String>) {
     if config.kafka.preset != Preset::EventHubs {
         return;
@@ -217,15 +231,7 @@ fn event_hubs(config: &Config, warnings: &mut Vec<String>) {
             config.repartition.partitions
         ));
     }
-    let capitals = named(config).into_iter();
-    let capitals = capitals.filter(|(_, topic)| topic.bytes().any(|byte| byte.is_ascii_uppercase()));
-    let capitals: Vec<String> = capitals.map(|(key, topic)| format!("{topic} ({key})")).collect();
-    if !capitals.is_empty() {
-        warnings.push(format!(
-            "{}: Event Hubs may keep the name of a hub in lower case, and a Kafka client that asks for it with capitals is told that there is no such topic; write it as `az eventhubs eventhub list` and `alerttrail check` show it, or in small letters",
-            capitals.join(", ")
-        ));
-    }
+    warnings.extend(capitals(config));
     if config.output.delivery == Delivery::ExactlyOnce {
         warnings.push(
             "output.delivery = \"exactly_once\" needs transactions, which Event Hubs does not offer in every tier".to_owned(),

@@ -58,28 +58,37 @@ impl Error {
 
 /// Everything that is wrong with the configuration, so that it can be put right in one go.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Errors(Vec<Error>);
+pub struct Errors {
+    errors: Vec<Error>,
+    /// What deserves attention besides, and would be asked about next.
+    warnings: Vec<String>,
+}
 
 impl Errors {
     /// The errors, in the order of the steps that found them.
     pub fn iter(&self) -> impl Iterator<Item = &Error> {
-        self.0.iter()
+        self.errors.iter()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.errors.len()
     }
 
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.errors.is_empty()
     }
 
     pub(super) fn push(&mut self, error: Error) {
-        if !self.0.contains(&error) {
-            self.0.push(error);
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
         }
+    }
+
+    /// Returns the same with these warnings behind the errors.
+    pub(super) fn with_warnings(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
     }
 
     /// Returns those about this table, and those about the file as a whole.
@@ -93,7 +102,10 @@ impl Errors {
                 within || key.starts_with(&variable)
             })
         };
-        Self(self.0.into_iter().filter(is_about).collect())
+        Self {
+            errors: self.errors.into_iter().filter(is_about).collect(),
+            warnings: self.warnings,
+        }
     }
 
     /// Whether an error is about this key, or about an entry of the table at this key.
@@ -109,20 +121,24 @@ impl Errors {
 
 impl From<Error> for Errors {
     fn from(error: Error) -> Self {
-        Self(vec![error])
+        Self {
+            errors: vec![error],
+            warnings: Vec::new(),
+        }
     }
 }
 
-/// One error as its sentence, several as a list with one sentence a line.
+/// One error as its sentence, several as a list with one sentence a line; warnings on lines of their own behind them.
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_slice() {
-            [only] => only.fmt(f),
+        match self.errors.as_slice() {
+            [only] => only.fmt(f)?,
             all => {
                 write!(f, "the configuration has {} errors:", all.len())?;
-                all.iter().try_for_each(|error| write!(f, "\n  {error}"))
+                all.iter().try_for_each(|error| write!(f, "\n  {error}"))?;
             }
         }
+        self.warnings.iter().try_for_each(|warning| write!(f, "\nwarning: {warning}"))
     }
 }
 

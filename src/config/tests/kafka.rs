@@ -310,6 +310,10 @@ fn names_that_are_one_hub_are_refused_and_capitals_are_named() {
         ),
         "{refused}"
     );
+    assert!(
+        refused.contains("\nwarning: am-CloudAppEvents (input.topics), "),
+        "capitals are named behind errors, too: {refused}"
+    );
     assert!(load(&twice, &[]).is_ok(), "to Kafka they are two topics");
     let warnings = event_hubs(names).unwrap().warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");

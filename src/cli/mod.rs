@@ -1,4 +1,4 @@
-//! The command line: arguments to a command, a command to an exit status. The only place that prints ([`out`]).
+//! The command line: arguments to a command, a command to an exit status. The only place that prints (`out`).
 
 #[cfg(all(feature = "kafka", feature = "http", unix))]
 mod capacity;

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use encoding_rs::Encoding;
 
 use super::reject::{Fault, Reason};
@@ -36,6 +38,36 @@ pub(super) fn open(bytes: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
             _ => Ok(None),
         },
     }
+}
+
+/// How texts begin in base64 that are worth decoding: an object, lists of objects, of lists and of strings, gzip, zstd, a byte order mark.
+const BASE_64: [&[u8]; 8] = [b"ey", b"ew", b"W3", b"W1", b"Wy", b"H4sI", b"KLUv", b"77u/"];
+
+/// Returns what a text in base64 says, when that begins as JSON or as a compressed body does.
+pub(super) fn of_base_64(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.trim_ascii();
+    if !BASE_64.iter().any(|begin| text.starts_with(begin)) {
+        return None;
+    }
+    let bytes = STANDARD.decode(text).ok()?;
+    match open(&bytes) {
+        Ok(None) => Some(bytes),
+        Ok(opened) => opened,
+        Err(_) => None,
+    }
+}
+
+/// Returns the text behind the header of a syslog message (RFC 5424, and the older RFC 3164): from its first brace on.
+pub(super) fn behind_syslog(text: &[u8]) -> Option<&[u8]> {
+    let rest = text.strip_prefix(b"<")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=3).contains(&digits) || rest.get(digits) != Some(&b'>') {
+        return None;
+    }
+    let brace = memchr::memchr(b'{', text)?;
+    // A list of objects begins one before.
+    let begin = brace - usize::from(text.get(..brace).is_some_and(|before| before.ends_with(b"[")));
+    text.get(begin..)
 }
 
 fn inflate(name: &str, reader: impl Read) -> Result<Vec<u8>, Fault> {

@@ -198,7 +198,11 @@ impl Decoder {
             entra_tenant: None,
             what: Decoded::Rejected(fault.of(message)),
         };
-        match body::open(message) {
+        let body = match body::of_base_64(message) {
+            Some(text) => Ok(Some(text)),
+            None => body::open(message),
+        };
+        match body {
             Ok(Some(text)) => self.opened(&text, &mut |item| {
                 // Where nothing can be read, the dead letter is what came.
                 let is_all = matches!(&item.what, Decoded::Rejected(reject) if *reject.bytes == *text);
@@ -215,6 +219,7 @@ impl Decoder {
     /// Reads a text with marks, several texts, or a broken one.
     fn opened<'a>(&mut self, text: &'a [u8], each: &mut dyn FnMut(Item<'a>)) {
         let unmarked = body::without_mark(text);
+        let unmarked = body::behind_syslog(unmarked).unwrap_or(unmarked);
         let mut leaves = Vec::new();
         let mut opener = self.opener();
         let mut found = match simdutf8::basic::from_utf8(unmarked) {

@@ -294,11 +294,14 @@ impl Opener<'_> {
         all
     }
 
-    /// Adds what a string holds that is JSON, or a batch that is broken.
+    /// Adds what a string holds that is JSON, also in base64, or a batch that is broken.
     fn string<'a>(&mut self, literal: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
-        let Some(said) = unescape(literal) else {
+        let Some(mut said) = unescape(literal) else {
             return Found::Nothing;
         };
+        if let Some(decoded) = body::of_base_64(&said) {
+            said = Cow::Owned(decoded);
+        }
         let said = body::without_mark(&said);
         if !matches!(said.trim_ascii_start().first(), Some(b'{' | b'[' | b'"')) || simdutf8::basic::from_utf8(said).is_err() {
             return Found::Nothing;

@@ -11,6 +11,16 @@ use super::growing::Grows;
 use super::limit::{self, TooLong};
 use super::table;
 
+/// How files begin whose form is known, and not read.
+const OTHERS: [(&[u8; 4], &str); 6] = [
+    (b"PAR1", "a Parquet file"),
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
+    (b"BZh9", "compressed with bzip2"),
+    (b"\xfd7zX", "compressed with xz"),
+    (b"\x04\x22\x4d\x18", "compressed with LZ4"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+];
+
 /// How many bytes of empty lines a file may begin with before it is taken for one of lines.
 const MOST_EMPTY: usize = 1 << 20;
 
@@ -95,6 +105,12 @@ fn are_lines(text: &[u8]) -> bool {
 pub(super) fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn BufRead + Send>, Compression)> {
     let mut magic = Vec::with_capacity(4);
     raw.by_ref().take(4).read_to_end(&mut magic)?;
+    if let Some((_, name)) = OTHERS.iter().find(|(begin, _)| magic.as_slice() == begin.as_slice()) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it is {name}, which is not read; write its records as JSON lines, plain or compressed with gzip or zstd"),
+        ));
+    }
     let compression = match magic.as_slice() {
         [0x1f, 0x8b, ..] => Compression::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd] => Compression::Zstd,
@@ -135,6 +151,15 @@ pub(super) enum Compression {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_another_form_is_named() {
+        for (begin, name) in OTHERS {
+            let text = [begin.as_slice(), b"more\n{}\n"].concat();
+            let error = decompress(Box::new(io::Cursor::new(text))).err().unwrap().to_string();
+            assert!(error.contains(name) && error.contains("JSON lines"), "{error}");
+        }
+    }
 
     #[test]
     fn a_broken_document_over_the_limit_is_skipped_to_its_end() {

@@ -85,6 +85,41 @@ fn a_body_may_be_compressed_or_utf_16() {
 }
 
 #[test]
+fn a_body_or_a_member_may_be_base_64() {
+    use base64::Engine as _;
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let batch = format!("{{\"records\":[{ACTIVITY},{ALERT}]}}");
+    for text in [
+        encode(batch.as_bytes()),
+        encode(&compressed(&batch)[0]),
+        encode(format!("[{ACTIVITY},{ALERT}]").as_bytes()),
+    ] {
+        for message in [
+            text.clone(),
+            format!("{{\"specversion\":\"1.0\",\"data_base64\":\"{text}\"}}"),
+        ] {
+            assert_eq!(rows(message.as_bytes()), [ACTIVITY, ALERT], "{message}");
+        }
+    }
+    assert_eq!(words(b"eyJ!"), ["invalid_json"]);
+    assert_eq!(words(b"\"eyJhIjoxfQ==\""), ["unknown_record"]);
+}
+
+#[test]
+fn a_syslog_header_is_no_part_of_the_record() {
+    for header in [
+        "<134>1 2026-03-01T10:00:00Z host app - - [id k=\"v\"] ",
+        "<13>Mar  1 10:00:00 host app: ",
+    ] {
+        assert_eq!(rows(format!("{header}{ACTIVITY}").as_bytes()), [ACTIVITY]);
+        assert_eq!(rows(format!("{header}[{ACTIVITY},{ALERT}]\n").as_bytes()), [ACTIVITY, ALERT]);
+        let message = format!("{header}{{\"a\"");
+        assert_eq!(&*reject(&message).bytes, message.as_bytes(), "the dead letter is what came");
+    }
+    assert_eq!(words(b"<1345>{}"), ["invalid_json"]);
+}
+
+#[test]
 fn properties_may_be_a_string_or_a_list() {
     let twice = string(&string(ACTIVITY));
     for properties in [string(ACTIVITY), twice, format!("[{ACTIVITY}]")] {

@@ -397,3 +397,22 @@ impl Sender {
         drop(self.reports.arrived.wait_timeout(guard, Duration::from_millis(2)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_that_is_refused_is_a_matter_of_clocks() {
+        let clocks = advice(&KafkaError::MessageProduction(RDKafkaErrorCode::InvalidTimestamp));
+        assert!(
+            clocks.contains("set the clocks right") && clocks.contains("message.timestamp.after.max.ms"),
+            "{clocks}"
+        );
+        let others = advice(&KafkaError::MessageProduction(RDKafkaErrorCode::TopicAuthorizationFailed));
+        assert!(
+            others.contains("the right to write to it") && !others.contains("clock"),
+            "{others}"
+        );
+    }
+}

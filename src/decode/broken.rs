@@ -78,7 +78,7 @@ impl<'a> Parts<'_, '_, 'a> {
                 (Some(b']'), Around::List) => return at + 1,
                 _ => {}
             }
-            at = match self.whole(at) {
+            at = match self.whole(at).and_then(|end| self.separate(at, end, around)) {
                 Ok(end) => {
                     self.value(at, end);
                     end
@@ -97,6 +97,17 @@ impl<'a> Parts<'_, '_, 'a> {
                 at: at + error.valid_up_to(),
                 resume: at,
             }),
+        }
+    }
+
+    /// Returns the end of a value again, unless it is a number or a literal in the middle of other text: a message with a
+    /// time of the day before its record has no numbers in it.
+    fn separate(&self, at: usize, end: usize, around: Around) -> Result<usize, Broken> {
+        let is_bracketed = matches!(self.text.get(at), Some(b'{' | b'[' | b'"'));
+        let is_alone = matches!(self.text.get(end), None | Some(b'\n' | b'\r' | b',' | 0x1e));
+        match around == Around::List || is_bracketed || is_alone {
+            true => Ok(end),
+            false => Err(Broken { at: end, resume: at }),
         }
     }
 

@@ -103,6 +103,20 @@ fn several_broken_records_are_several_dead_letters() {
 }
 
 #[test]
+fn what_a_log_writes_before_a_record_is_one_dead_letter() {
+    let prefix = "2026-03-01 10:00:00 INFO sent 3";
+    let message = format!("{prefix} {ACTIVITY}\n{prefix} {ALERT}\n");
+    let expected = [
+        ("invalid_json", prefix),
+        ("activity", ""),
+        ("invalid_json", prefix),
+        ("alert", ""),
+    ];
+    let expected = expected.map(|(word, bytes)| (word.to_owned(), bytes.to_owned()));
+    assert_eq!(found(message.as_bytes()), expected);
+}
+
+#[test]
 fn whole_texts_that_are_no_records_stay_what_they_are() {
     let words = |message: &str| -> Vec<String> { found(message.as_bytes()).into_iter().map(|(word, _)| word).collect() };
     assert_eq!(words("{}{}"), ["unknown_record", "unknown_record"]);

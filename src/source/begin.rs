@@ -60,9 +60,16 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
             break;
         }
     }
-    let first = serde_json::from_slice::<IgnoredAny>(bytes);
-    if !first.is_err_and(|error| error.is_eof()) {
-        return Ok(Begin::Lines);
+    match serde_json::from_slice::<IgnoredAny>(bytes) {
+        Err(error) if error.is_eof() => {}
+        Err(error) if grows == Grows::Unknown && !error.to_string().starts_with(SEVERAL) => {
+            match are_damaged_lines(reader, bytes)? {
+                Ok(true) => return Ok(Begin::Lines),
+                Ok(false) => {}
+                Err(long) => return Ok(Begin::TooLong(Rest::TooLong(long))),
+            }
+        }
+        _ => return Ok(Begin::Lines),
     }
     let is_whole = limit::finish(reader, bytes)?;
     let mut documents = Vec::new();
@@ -93,13 +100,48 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
     Ok(Begin::Documents(documents, Some(Rest::TooLong(rest))))
 }
 
+/// What serde_json says of a text behind which another one stands.
+const SEVERAL: &str = "trailing characters";
+
+/// Whether a file has records on a line each although its first line, which is in `bytes`, is no JSON: within the next lines, which are
+/// read for that, one is a whole record. In a document that is broken, a comma ends the first line, or nothing else is whole.
+fn are_damaged_lines(reader: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<Result<bool, TooLong>> {
+    const LOOKED_AT: usize = 16;
+    const MOST: usize = 16 << 20;
+    let first = bytes.trim_ascii();
+    if !first.starts_with(b"{") && !first.starts_with(b"[") {
+        return Ok(Ok(true));
+    }
+    let ends_in_comma = first.ends_with(b",");
+    let mut is_single = true;
+    for _ in 0..LOOKED_AT {
+        let begin = bytes.len();
+        if let Some(long) = limit::finish_line(reader, bytes, begin)? {
+            return Ok(Err(long));
+        }
+        let line = bytes.get(begin..).unwrap_or_default();
+        if line.is_empty() {
+            return Ok(Ok(is_single));
+        }
+        is_single &= line.trim_ascii().is_empty();
+        if (!ends_in_comma && is_record(line.trim_ascii())) || bytes.len() > MOST {
+            return Ok(Ok(true));
+        }
+    }
+    Ok(Ok(false))
+}
+
+fn is_record(line: &[u8]) -> bool {
+    (line.starts_with(b"{") || line.starts_with(b"[")) && serde_json::from_slice::<IgnoredAny>(line).is_ok()
+}
+
 /// Whether a text that begins with a damaged line has records on a line each: behind the first comes a whole object.
 fn are_lines(text: &[u8]) -> bool {
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let first = lines.find(|line| !line.is_empty());
     let second = lines.find(|line| !line.is_empty());
-    let is_object = |line: &[u8]| line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok();
-    first.is_some_and(|line| line.starts_with(b"{")) && second.is_some_and(is_object)
+    let is_first = |line: &[u8]| line.starts_with(b"{") && !line.ends_with(b",");
+    first.is_some_and(is_first) && second.is_some_and(|line| line.starts_with(b"{") && is_record(line))
 }
 
 pub(super) fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn BufRead + Send>, Compression)> {

@@ -326,6 +326,14 @@ mod tests {
     fn a_damaged_line_is_a_message_like_any_other() {
         assert_eq!(read(b"{\"a\":\n{\"b\":2}\n"), pairs(&[(0, "{\"a\":"), (1, "{\"b\":2}")]));
         assert_eq!(read(b"\xff\n1\n"), pairs(&[(0, "\u{fffd}"), (1, "1")]));
+        for first in ["{\"a\":x}", "[{\"a\":x}]", "{}{}", "{\"a\":x"] {
+            let text = format!("{first}\n{{\"b\":y}}\n{{\"c\":1}}\n");
+            assert_eq!(
+                read(text.as_bytes()),
+                pairs(&[(0, first), (1, "{\"b\":y}"), (2, "{\"c\":1}")])
+            );
+        }
+        assert_eq!(read(b"{\"a\":x}\n"), pairs(&[(0, "{\"a\":x}")]));
     }
 
     #[test]
@@ -334,6 +342,13 @@ mod tests {
             "[\n {\"a\":1},\n {\"b\":nope}\n]\n",
             "{\n \"a\": 1,\n \"b\"",
             "[\n{\"a\":1}\n",
+        ] {
+            assert_eq!(read(text.as_bytes()), pairs(&[(0, text)]));
+        }
+        for text in [
+            "{\"records\":[{\"a\":x},\n{\"b\":1}\n]}\n",
+            "[{\"a\":x},\n{\"b\":1}]",
+            "[{\"a\":x\n,\"b\":1}]",
         ] {
             assert_eq!(read(text.as_bytes()), pairs(&[(0, text)]));
         }

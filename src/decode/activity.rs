@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use super::envelope::says_something;
 use super::key::{KeyReader, places};
 use super::reject::{Fault, Reason};
+use super::settings::listed;
 use super::value::{First, Paths, Room, text, time};
 use super::{Decoded, Identity, Path, Settings, content_hash, is_service_column};
 use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth, one_line, unescape};
@@ -51,7 +52,6 @@ impl ActivityReader {
         let raw_event_data = Path::new([RAW_EVENT_DATA]);
         let raw_event_data = [(&raw_event_data, Wanted::RawEventData)];
         let row_times = ROW_TIMES.map(|column| Path::new([column]));
-        let time_places: Vec<String> = settings.activity_time.iter().map(Path::to_string).collect();
         Self {
             paths: Paths::new(keys.chain(times).chain(report_id).chain(raw_event_data)),
             row_times: Paths::new(row_times.iter().zip(0..)),
@@ -59,7 +59,7 @@ impl ActivityReader {
             keys: KeyReader::new(&settings.activity_key, settings.ignore_case),
             identity: settings.identity,
             anonymous: false,
-            time_places: time_places.join(" or "),
+            time_places: listed(&settings.activity_time),
         }
     }
 

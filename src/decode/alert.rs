@@ -1,8 +1,9 @@
 use super::envelope::says_something;
 use super::key::{KeyReader, places};
 use super::reject::{Fault, Reason};
+use super::settings::listed;
 use super::value::{First, Paths, Room, text, time};
-use super::{AlertColumns, Path, Settings, content_hash, is_service_column};
+use super::{AlertColumns, Settings, content_hash, is_service_column};
 use crate::json::{Cursor, one_line};
 use crate::record::{Alert, AlertId, Key, Text, Version};
 use crate::time::{EventTime, Widening, Window};
@@ -103,12 +104,6 @@ impl AlertReader {
     }
 }
 
-/// Returns paths as a sentence names them.
-fn listed(paths: &[Path]) -> String {
-    let paths: Vec<String> = paths.iter().map(Path::to_string).collect();
-    paths.join(" or ")
-}
-
 /// The text of a string, number or boolean that is not empty.
 fn scalar(value: &[u8]) -> Option<Text> {
     if matches!(value.first(), Some(b'{' | b'[')) {
@@ -122,7 +117,7 @@ fn scalar(value: &[u8]) -> Option<Text> {
 mod tests {
     use sha2::{Digest, Sha256};
 
-    use super::super::KeyPath;
+    use super::super::{KeyPath, Path};
     use super::*;
 
     const ROW: &str = concat!(

@@ -23,21 +23,23 @@ pub(super) struct Record<'i, 'a> {
 }
 
 impl<'i, 'a> Record<'i, 'a> {
-    /// The value at `start`.
+    /// Returns the value at `start`.
     pub(super) fn at(start: &Cursor<'i, 'a>) -> Self {
+        Self::read(&mut start.clone())
+    }
+
+    /// Reads the next value, going behind it.
+    fn read(cursor: &mut Cursor<'i, 'a>) -> Self {
+        let start = cursor.clone();
         let mut fields = None;
-        let json = start.clone().across(|cursor| {
+        let json = cursor.across(|cursor| {
             if cursor.enter(b'{') {
                 fields = Some(Fields::read(cursor));
             } else {
                 cursor.value();
             }
         });
-        Self {
-            json,
-            start: start.clone(),
-            fields,
-        }
+        Self { json, start, fields }
     }
 }
 
@@ -48,19 +50,7 @@ impl<'i, 'a> Iterator for Batch<'i, 'a> {
     type Item = Record<'i, 'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if !self.0.has_element() {
-            return None;
-        }
-        let start = self.0.clone();
-        let mut fields = None;
-        let json = self.0.across(|cursor| {
-            if cursor.enter(b'{') {
-                fields = Some(Fields::read(cursor));
-            } else {
-                cursor.value();
-            }
-        });
-        Some(Record { json, start, fields })
+        self.0.has_element().then(|| Record::read(&mut self.0))
     }
 }
 

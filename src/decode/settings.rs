@@ -101,6 +101,12 @@ impl fmt::Display for Path {
     }
 }
 
+/// Returns fallbacks as a sentence names them.
+pub(super) fn listed(paths: &[Path]) -> String {
+    let paths: Vec<String> = paths.iter().map(Path::to_string).collect();
+    paths.join(" or ")
+}
+
 /// A path to a correlation id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyPath {

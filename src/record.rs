@@ -52,18 +52,31 @@ impl fmt::Debug for Text {
     }
 }
 
-/// What activities and alerts meet on: the correlation id, within a tenant. An alert's key may have an empty correlation id; an
+/// The number of a link: a way for an activity to belong to an alert. Links are numbered in the order of the configuration, which state
+/// depends on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LinkId(pub u8);
+
+impl LinkId {
+    /// The link that `[correlation]` is: the documented query.
+    pub const QUERY: Self = Self(0);
+}
+
+/// What activities and alerts meet on: the correlation id, within a tenant and a link. An alert's key may have an empty correlation id; an
 /// activity's never has, so such an alert matches nothing.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Key {
     /// The Entra tenant id when tenants are told apart, else empty.
     pub tenant: Text,
-    /// The correlation id, `RawEventData.Data.cid` and `AlertType` by default.
+    /// The link by which the two meet.
+    pub link: LinkId,
+    /// The correlation id; by the query `RawEventData.Data.cid` and `AlertType` by default.
     pub correlation_id: Text,
 }
 
 impl Key {
-    /// Bytes of both parts.
+    /// Bytes of its texts.
     pub fn size(&self) -> usize {
         self.tenant.as_bytes().len() + self.correlation_id.as_bytes().len()
     }
@@ -76,6 +89,26 @@ pub struct AlertId {
     pub tenant: Text,
     /// `SystemAlertId`.
     pub system_alert_id: Text,
+}
+
+/// An alert as one link looks at it: it has a window, keys and answers of its own.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct LinkedAlert {
+    /// Which alert.
+    pub alert: AlertId,
+    /// Which link.
+    pub link: LinkId,
+}
+
+impl LinkedAlert {
+    /// Returns the key that a correlation id of this alert makes.
+    pub fn key(&self, correlation_id: &Text) -> Key {
+        Key {
+            tenant: self.alert.tenant.clone(),
+            link: self.link,
+            correlation_id: correlation_id.clone(),
+        }
+    }
 }
 
 /// Which activity: the SHA-256 of what identifies it. Re-deliveries have the same.
@@ -101,8 +134,8 @@ pub struct Version {
 /// An activity that can join: it has a correlation id and a time.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Activity<'a> {
-    /// What it joins on.
-    pub key: Key,
+    /// What it joins on: one key at least, by any number of links.
+    pub keys: Vec<Key>,
     /// `RawEventData.CreationTime` by default.
     pub time: EventTime,
     /// Its identity.
@@ -113,10 +146,15 @@ pub struct Activity<'a> {
 }
 
 impl Activity<'_> {
+    /// Bytes of its keys.
+    pub fn keys_size(&self) -> usize {
+        self.keys.iter().map(Key::size).sum()
+    }
+
     /// Returns the same with a row of its own.
     pub fn into_owned(self) -> Activity<'static> {
         Activity {
-            key: self.key,
+            keys: self.keys,
             time: self.time,
             id: self.id,
             row: Cow::Owned(self.row.into_owned()),
@@ -131,23 +169,44 @@ pub struct Alert<'a> {
     pub id: AlertId,
     /// Which version of it.
     pub version: Version,
-    /// What it joins on.
-    pub key: Key,
-    /// The event time it covers.
-    pub window: Window,
+    /// What each link makes of it, in the order of their numbers.
+    pub links: Vec<AlertLink>,
     /// The SecurityAlert row: one JSON object on one line.
     #[serde(borrow, with = "serde_bytes")]
     pub row: Cow<'a, [u8]>,
 }
 
+/// What a link makes of an alert.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AlertLink {
+    /// Which link.
+    pub link: LinkId,
+    /// The event time it covers.
+    pub window: Window,
+    /// The correlation ids, in order, each once. By the query there is always one, which may be empty.
+    pub keys: Vec<Text>,
+}
+
 impl Alert<'_> {
+    /// Returns what the query makes of it.
+    pub fn query(&self) -> Option<&AlertLink> {
+        self.links.iter().find(|link| link.link == LinkId::QUERY)
+    }
+
+    /// Bytes of the texts that stand beside its row.
+    pub fn beside_row(&self) -> usize {
+        let keys = self.links.iter().flat_map(|link| &link.keys);
+        let id = self.id.system_alert_id.as_bytes().len() + self.id.tenant.as_bytes().len();
+        // A link has a number, a window and a deadline, at most 10 bytes each.
+        id + self.links.len() * 40 + keys.map(|key| key.as_bytes().len() + 5).sum::<usize>()
+    }
+
     /// Returns the same with a row of its own.
     pub fn into_owned(self) -> Alert<'static> {
         Alert {
             id: self.id,
             version: self.version,
-            key: self.key,
-            window: self.window,
+            links: self.links,
             row: Cow::Owned(self.row.into_owned()),
         }
     }

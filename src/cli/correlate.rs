@@ -14,7 +14,7 @@ use super::hints::{self, Kept};
 use super::{Failure, configuration, counted, grouped, is_standard, say, signals};
 use crate::clock;
 use crate::config::{self, Config, Unmatched};
-use crate::emit::Emitter;
+use crate::emit::{Emitter, Links};
 use crate::pipeline::local::{self, Local, Means, Next, Scanner, Stream, Totals, ordered};
 use crate::shutdown::Shutdown;
 use crate::sink::file::{self as sink, Guard, Output, Target};
@@ -188,7 +188,7 @@ fn join_over<B: Base>(base: B, means: Means, args: &Args, config: &Config, run: 
     let bar = progress_bar(&args.input);
     let emitter = Emitter {
         format: args.format.map_or(config.output.format, config::Format::from),
-        widening: config.decode.widening,
+        links: Links::of(&config.decode),
         summaries: args.summaries.is_some(),
         unmatched: config.output.unmatched == Unmatched::Emit,
         limit: None,

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use super::{Failure, configuration_of_clients, signals};
 use crate::check::topics::Role;
 use crate::config::Config;
+use crate::emit::Links;
 use crate::kafka;
 use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
@@ -49,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
-    let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
+    let metrics = Arc::new(Metrics::new(Links::of(&config.decode)).map_err(Failure::failed)?);
     let exposed = Arc::new(Exposed::default());
     let _http = serve(&config, &metrics, &exposed, &shutdown)?;
     tracing::info!(

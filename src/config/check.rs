@@ -104,6 +104,23 @@ fn retention(config: &Config, reader: &mut Reader<'_>) {
         ("correlation.after", widening.after),
     ];
     let retention = config.state.retention;
+    for link in &config.decode.links {
+        let kept = link.retention.unwrap_or(retention);
+        let name = format!("link.{}.retention", link.name);
+        if kept > retention {
+            let problem = format!("{} is longer than state.retention, {}", print_duration(kept), print_duration(retention));
+            reader.wrong(&name, problem, "make it shorter, or state.retention longer");
+        }
+        let reach = link.widening.before.max(link.widening.after).max(config.watermark.out_of_orderness);
+        if kept <= reach && !reader.is_wrong("state.retention") {
+            let problem = format!(
+                "{} is not longer than what the link reaches before and after an alert and watermark.out_of_orderness, {}",
+                print_duration(kept),
+                print_duration(reach)
+            );
+            reader.wrong(&name, problem, "make it longer");
+        }
+    }
     for (key, reach) in reaching {
         if retention <= reach && !reader.is_wrong("state.retention") && !reader.is_wrong(key) {
             let problem = format!(

@@ -1,12 +1,14 @@
-//! `[correlation]`, `[alert]`, `[tenants]`, `input.identity` and `input.ignore`: what [`decode`](crate::decode) reads.
+//! `[correlation]`, `[[link]]`, `[alert]`, `[tenants]`, `input.identity` and `input.ignore`: what [`decode`](crate::decode) reads.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use toml::{Table, Value};
+use toml::Value;
 
+use super::key_entry::{self, path};
+use super::links;
 use super::reader::Reader;
-use crate::decode::{AlertColumns, Identity, Ignore, KeyPath, Path, Settings, Tenants};
+use crate::decode::{AlertColumns, Identity, Ignore, KeyEntry, Path, Settings, Tenants};
 use crate::time::{Bounds, Widening};
 
 /// Reads the settings that say what joins with what.
@@ -30,6 +32,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
             before: reader.duration("correlation.before", Duration::ZERO),
             after: reader.duration("correlation.after", Duration::ZERO),
         },
+        links: links::read(reader),
         identity: reader.choice(
             "input.identity",
             &[("content", Identity::Content), ("report_id", Identity::ReportId)],
@@ -78,58 +81,13 @@ fn ignore(reader: &mut Reader<'_>) -> Vec<Ignore> {
     read
 }
 
-fn key_paths(reader: &mut Reader<'_>, key: &str) -> Vec<KeyPath> {
+fn key_paths(reader: &mut Reader<'_>, key: &str) -> Vec<KeyEntry> {
     let list = reader
         .value(key)
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default();
-    if list.is_empty() {
-        reader.wrong(key, "is an empty list", "name one path at least");
-    }
-    let read = |entry: &Value| match entry {
-        Value::Table(entry) => key_path(reader, key, entry),
-        entry => KeyPath::from(path(reader, key, entry.as_str().unwrap_or_default())),
-    };
-    list.iter().map(read).collect()
-}
-
-fn key_path(reader: &mut Reader<'_>, key: &str, entry: &Table) -> KeyPath {
-    for name in entry.keys().filter(|name| !matches!(name.as_str(), "path" | "strip_prefix")) {
-        let likeness = |known| strsim::damerau_levenshtein(name, known);
-        let nearest = if likeness("path") <= likeness("strip_prefix") {
-            "path"
-        } else {
-            "strip_prefix"
-        };
-        let problem = format!("an entry has {name:?}, which there is not");
-        reader.wrong(key, problem, format!("the nearest is {nearest:?}"));
-    }
-    let text = |name| entry.get(name).and_then(Value::as_str);
-    let Some(found) = text("path") else {
-        reader.wrong(
-            key,
-            "an entry has no path",
-            "write { path = \"VendorOriginalId\", strip_prefix = \"dl\" }",
-        );
-        return KeyPath::from(Path::new([""]));
-    };
-    KeyPath {
-        path: path(reader, key, found),
-        strip_prefix: text("strip_prefix").filter(|prefix| !prefix.is_empty()).map(str::to_owned),
-    }
-}
-
-fn path(reader: &mut Reader<'_>, key: &str, text: &str) -> Path {
-    if text.split('.').any(str::is_empty) {
-        let problem = format!("{} is no path", reader.quote(key, text));
-        reader.wrong(
-            key,
-            problem,
-            "write names with dots between, such as \"RawEventData.Data.cid\"",
-        );
-    }
-    Path::new(text.split('.'))
+    key_entry::read_all(reader, key, list)
 }
 
 /// A row tells its tenant by either id, so neither may stand for two.

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Config;
+use super::key_entry::{print, quoted};
+use super::links;
 use super::units::print_duration;
-use crate::decode::{AlertColumns, Identity, KeyPath, Path};
+use crate::decode::{AlertColumns, Identity, Path};
 use crate::time::Bounds;
 
 /// The settings that state depends on: the path of each key and its value, spelled so that equal settings are equal strings.
@@ -47,9 +49,9 @@ pub(super) fn of(config: &Config) -> StateSettings {
     };
     let mut entries = BTreeMap::from(
         [
-            ("correlation.activity_key", list(decode.activity_key.iter().map(key_path))),
+            ("correlation.activity_key", list(decode.activity_key.iter().map(print))),
             ("correlation.activity_time", list(decode.activity_time.iter().map(path))),
-            ("correlation.alert_key", list(decode.alert_key.iter().map(key_path))),
+            ("correlation.alert_key", list(decode.alert_key.iter().map(print))),
             ("correlation.ignore_case", decode.ignore_case.to_string()),
             ("correlation.bounds", quoted(bounds)),
             ("correlation.before", quoted(&print_duration(decode.widening.before))),
@@ -72,6 +74,10 @@ pub(super) fn of(config: &Config) -> StateSettings {
             entries.insert(key.to_owned(), list(paths.iter().map(path)));
         }
     }
+    // The number of a link is part of the state.
+    for (link, number) in decode.links.iter().zip(1..) {
+        entries.insert(format!("link.{number}.{}", link.name), links::fingerprint(link));
+    }
     for (entra, workspace) in decode.tenants.iter().flat_map(|tenants| tenants.iter()) {
         entries.insert(format!("tenants.{entra}"), quoted(workspace));
     }
@@ -82,21 +88,8 @@ fn path(path: &Path) -> String {
     quoted(&path.to_string())
 }
 
-/// A place of keys, as TOML writes it.
-pub fn key_path(entry: &KeyPath) -> String {
-    match &entry.strip_prefix {
-        None => path(&entry.path),
-        Some(prefix) => format!("{{ path = {}, strip_prefix = {} }}", path(&entry.path), quoted(prefix)),
-    }
-}
-
 fn list(entries: impl Iterator<Item = String>) -> String {
     format!("[{}]", entries.collect::<Vec<_>>().join(", "))
-}
-
-/// As TOML writes a string: the spelling of a library could change with its version.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ mod correlation;
 mod errors;
 mod fingerprint;
 mod kafka;
+mod key_entry;
+mod links;
 mod merge;
 mod properties;
 mod raw;
@@ -38,7 +40,9 @@ mod units;
 
 pub use crate::emit::{AlertUpdates, Format};
 pub use errors::{Error, Errors};
-pub use fingerprint::{StateSettings, key_path as key_entry};
+pub use fingerprint::StateSettings;
+pub use key_entry::print as key_entry;
+pub use links::preset as link_preset;
 pub use kafka::Property;
 pub use properties::property_names;
 pub use units::Secret;
@@ -52,7 +56,7 @@ pub struct Config {
     pub kafka: Kafka,
     /// `[input]`
     pub input: Input,
-    /// `[correlation]`, `[tenants]` and `input.identity`
+    /// `[correlation]`, `[[link]]`, `[alert]`, `[tenants]` and `input.identity`
     pub decode: decode::Settings,
     /// `[repartition]`
     pub repartition: Repartition,

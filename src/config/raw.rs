@@ -25,8 +25,10 @@ pub(super) enum Kind {
     Boolean,
     /// A list of strings.
     Texts,
-    /// A list of strings and of tables `{ path, strip_prefix }`.
+    /// A list of strings and of tables `{ path, match, strip_prefix, decode }` or `{ parts }`.
     KeyPaths,
+    /// A list of the tables that `[[link]]` makes.
+    Links,
     /// A list of tables `{ path, values }`.
     Ignore,
     /// A table of librdkafka's properties. Names may be quoted, or dotted keys of nested tables.
@@ -47,6 +49,7 @@ impl Kind {
             Self::Boolean => "write true or false",
             Self::Texts => "write a list of strings, such as [\"one\", \"two\"]",
             Self::KeyPaths => "write a list such as [\"AlertType\", { path = \"VendorOriginalId\", strip_prefix = \"dl\" }]",
+            Self::Links => "write [[link]] on a line of its own for each, and its keys below",
             Self::Ignore => "write a list of tables, such as [{ path = \"type\", values = [\"heartbeat\"] }]",
             Self::Properties => "write a table of librdkafka's properties, such as { \"security.protocol\" = \"SSL\" }",
             Self::Tenants => "write a table of \"<entra tenant id>\" = \"<workspace id>\"",
@@ -83,6 +86,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("correlation.bounds", Kind::Text),
     ("correlation.before", Kind::Duration),
     ("correlation.after", Kind::Duration),
+    ("correlation.presets", Kind::Texts),
+    ("link", Kind::Links),
     ("alert.id", Kind::Texts),
     ("alert.version", Kind::Texts),
     ("alert.start", Kind::Texts),
@@ -268,7 +273,8 @@ pub(super) fn variable(origin: &Origin) -> Option<String> {
 
 fn has_shape(kind: Kind, is_entry: bool, value: &Value) -> bool {
     let is_path = |entry: &Value| match entry {
-        Value::Table(entry) => entry.values().all(Value::is_str),
+        // What its names take is looked at when they are read.
+        Value::Table(_) => true,
         entry => entry.is_str(),
     };
     match kind {
@@ -278,7 +284,7 @@ fn has_shape(kind: Kind, is_entry: bool, value: &Value) -> bool {
         Kind::Boolean => value.is_bool(),
         Kind::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_str)),
         Kind::KeyPaths => value.as_array().is_some_and(|list| list.iter().all(is_path)),
-        Kind::Ignore => value.as_array().is_some_and(|list| list.iter().all(Value::is_table)),
+        Kind::Ignore | Kind::Links => value.as_array().is_some_and(|list| list.iter().all(Value::is_table)),
         Kind::Properties => is_entry && (value.is_str() || value.is_integer() || value.is_float() || value.is_bool()),
         Kind::Tenants => is_entry && value.is_str(),
     }
@@ -292,7 +298,7 @@ fn wrong_type(path: &str, kind: Kind, is_entry: bool, value: &Value, origin: &Or
         Value::Float(_) => "is a number with a fraction",
         Value::Boolean(_) => "is a boolean",
         Value::Datetime(_) => "is a time",
-        Value::Array(_) if matches!(kind, Kind::Texts | Kind::KeyPaths | Kind::Ignore) => {
+        Value::Array(_) if matches!(kind, Kind::Texts | Kind::KeyPaths | Kind::Ignore | Kind::Links) => {
             "is a list with an entry of another type"
         }
         Value::Array(_) => "is a list",

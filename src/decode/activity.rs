@@ -3,13 +3,13 @@ use std::borrow::Cow;
 use sha2::{Digest, Sha256};
 
 use super::envelope::says_something;
-use super::key::{KeyReader, places};
+use super::key::{self, KeyReader, LinkKeys};
+use super::path::{Path, listed};
 use super::reject::{Fault, Reason};
-use super::settings::listed;
 use super::value::{First, Paths, Room, text, time};
-use super::{Decoded, Identity, Path, Settings, content_hash, is_service_column};
+use super::{Decoded, Identity, Link, Settings, content_hash, is_service_column};
 use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth, one_line, unescape};
-use crate::record::{Activity, ActivityId, Key, Text};
+use crate::record::{Activity, ActivityId, Key, LinkId, Text};
 use crate::time::EventTime;
 
 /// Begins what is hashed for an identity by report id, so that no row's canonical form is the same.
@@ -31,7 +31,7 @@ pub(super) struct ActivityReader {
 
 /// What a path leads to. Numbers are places in the order of fallbacks.
 enum Wanted {
-    Key(usize),
+    Key(key::Wanted),
     Time(usize),
     ReportId,
     /// The record of the audit log that most paths lead into.
@@ -45,18 +45,25 @@ const ROW_TIMES: [&str; 2] = ["Timestamp", "TimeGenerated"];
 
 impl ActivityReader {
     pub(super) fn new(settings: &Settings) -> Self {
-        let keys = places(&settings.activity_key).map(|(path, place)| (path, Wanted::Key(place)));
+        let links: Vec<Link> = settings.all_links().map(|(_, link)| link).collect();
+        let reader = KeyReader::new(links.iter().map(|link| LinkKeys {
+            entries: &link.activity_key,
+            conditions: &link.activity_where,
+            ignore_case: link.ignore_case,
+        }));
+        let keys = reader.paths().map(|(path, wanted)| (path, Wanted::Key(wanted)));
         let times = settings.activity_time.iter().zip((0..).map(Wanted::Time));
         let report_id = Path::new(["ReportId"]);
         let report_id = (settings.identity == Identity::ReportId).then_some((&report_id, Wanted::ReportId));
         let raw_event_data = Path::new([RAW_EVENT_DATA]);
         let raw_event_data = [(&raw_event_data, Wanted::RawEventData)];
         let row_times = ROW_TIMES.map(|column| Path::new([column]));
+        let paths = Paths::new(keys.chain(times).chain(report_id).chain(raw_event_data));
         Self {
-            paths: Paths::new(keys.chain(times).chain(report_id).chain(raw_event_data)),
+            paths,
             row_times: Paths::new(row_times.iter().zip(0..)),
             is_inside: settings.activity_time.iter().map(is_inside).collect(),
-            keys: KeyReader::new(&settings.activity_key, settings.ignore_case),
+            keys: reader,
             identity: settings.identity,
             anonymous: false,
             time_places: listed(&settings.activity_time),
@@ -64,16 +71,30 @@ impl ActivityReader {
     }
 
     pub(super) fn read<'a>(&self, row: &Cursor<'_, 'a>, tenant: &str, room: &mut Room) -> Result<Decoded<'a>, Fault> {
-        let (mut correlation_id, mut times, mut report_id) = (First::new(), First::new(), Vec::new());
+        let (mut times, mut report_id) = (First::new(), Vec::new());
         let mut raw_event_data = RawEventData::Unseen;
         room.unopened = false;
+        let mut gathered = std::mem::take(&mut room.gathered);
+        self.keys.begin(&mut gathered);
         self.paths.read(row.clone(), room, &mut |wanted, value| match wanted {
-            Wanted::Key(place) => correlation_id.offer(*place, || self.keys.read(*place, value)),
+            Wanted::Key(wanted) => self.keys.offer(*wanted, value, &mut gathered),
             Wanted::Time(place) => times.offer(*place, || says_something(value).then(|| time(value))),
             Wanted::ReportId => report_id = text(value).unwrap_or_default().into_owned(),
             Wanted::RawEventData => raw_event_data = RawEventData::of(value),
         });
-        let Some(correlation_id) = correlation_id.found() else {
+        let (found, cut_keys) = self.keys.finish(&mut gathered);
+        room.gathered = gathered;
+        room.cut_keys = cut_keys;
+        let key = |link, correlation_id| Key {
+            tenant: Text::from(tenant),
+            link,
+            correlation_id,
+        };
+        let keys: Vec<Key> = found
+            .into_iter()
+            .flat_map(|(link, ids)| ids.into_iter().map(move |id| key(link, id)))
+            .collect();
+        if keys.is_empty() {
             // A time that was found in it proves that it was opened.
             if room.unopened {
                 raw_event_data = RawEventData::Scalar;
@@ -81,20 +102,16 @@ impl ActivityReader {
                 raw_event_data = RawEventData::Object;
             }
             return Ok(self.unkeyed(row, times.found(), raw_event_data, room));
-        };
-        let key = Key {
-            tenant: Text::from(tenant),
-            correlation_id,
-        };
+        }
         let time = self.valid(times.found())?;
         let text = row.clone().value();
         let id = match self.identity {
             _ if self.anonymous => shallow(text).map(|()| ActivityId([0; 32]))?,
-            Identity::ReportId if !report_id.is_empty() => by_report_id(&key, time, &report_id, text)?,
+            Identity::ReportId if !report_id.is_empty() => by_report_id(tenant, &keys, time, &report_id, text)?,
             Identity::ReportId | Identity::Content => by_content(row.clone(), room)?,
         };
         Ok(Decoded::Activity(Activity {
-            key,
+            keys,
             time,
             id,
             row: one_line(text),
@@ -157,7 +174,8 @@ impl ActivityReader {
 }
 
 fn is_inside(path: &Path) -> bool {
-    path.keys().len() > 1 && path.keys().first().is_some_and(|key| key == RAW_EVENT_DATA)
+    let segments = path.segments();
+    segments.len() > 1 && segments.first().is_some_and(|segment| segment.name == RAW_EVENT_DATA)
 }
 
 /// What the column `RawEventData` holds.
@@ -210,13 +228,15 @@ fn by_content(row: Cursor<'_, '_>, room: &mut Room) -> Result<ActivityId, TooDee
     content_hash(row, &|name| is_service_column(name) || name == b"TimeGenerated", room).map(ActivityId)
 }
 
-fn by_report_id(key: &Key, time: EventTime, report_id: &[u8], row: &[u8]) -> Result<ActivityId, TooDeep> {
+/// The key is that of the query, or empty: an activity has one identity, whatever links it is found by.
+fn by_report_id(tenant: &str, keys: &[Key], time: EventTime, report_id: &[u8], row: &[u8]) -> Result<ActivityId, TooDeep> {
     shallow(row)?;
+    let query = keys.iter().find(|key| key.link == LinkId::QUERY);
     let mut hash = Sha256::new();
     hash.update(REPORT_ID_DOMAIN);
     for part in [
-        key.tenant.as_bytes(),
-        key.correlation_id.as_bytes(),
+        tenant.as_bytes(),
+        query.map(|key| key.correlation_id.as_bytes()).unwrap_or_default(),
         &time.ticks().to_be_bytes(),
         report_id,
     ] {
@@ -238,7 +258,7 @@ fn shallow(row: &[u8]) -> Result<(), TooDeep> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::KeyPath;
+    use super::super::KeyEntry;
     use super::*;
 
     fn read_with<'a>(settings: &Settings, row: &'a str) -> Result<Decoded<'a>, Reason> {
@@ -271,8 +291,8 @@ mod tests {
     fn the_default_is_the_query() {
         let row = r#"{"RawEventData":{"Data":"{\"cid\":\"Policy 1 \"}","CreationTime":"2026-03-01T10:00:00.1234567"}, "n":1.50}"#;
         let activity = activity(row);
-        assert_eq!(activity.key.correlation_id, Text::from("Policy 1 "));
-        assert!(activity.key.tenant.is_empty());
+        assert_eq!(activity.keys[0].correlation_id, Text::from("Policy 1 "));
+        assert!(activity.keys[0].tenant.is_empty());
         assert_eq!(activity.time.to_string(), "2026-03-01T10:00:00.1234567Z");
         assert!(matches!(activity.row, Cow::Borrowed(same) if same == row.as_bytes()));
     }
@@ -286,7 +306,7 @@ mod tests {
             ("[ 1 ]", "[1]"),
             ("\" \"", " "),
         ] {
-            assert_eq!(activity(&row_with_cid(cid)).key.correlation_id, Text::from(expected));
+            assert_eq!(activity(&row_with_cid(cid)).keys[0].correlation_id, Text::from(expected));
         }
     }
 
@@ -393,13 +413,13 @@ mod tests {
         let settings = Settings {
             activity_key: paths(&["RawEventData.AlertId", "RawEventData.Data.cid"])
                 .into_iter()
-                .map(KeyPath::from)
+                .map(KeyEntry::from)
                 .collect(),
             activity_time: paths(&["Timestamp", "RawEventData.CreationTime"]),
             ignore_case: true,
             ..Settings::default()
         };
-        let read = |row: &str| activity_with(&settings, row).key.correlation_id.to_string();
+        let read = |row: &str| activity_with(&settings, row).keys[0].correlation_id.to_string();
         let tail = r#""CreationTime":"2026-03-01T10:00:00""#;
         assert_eq!(
             read(&format!(

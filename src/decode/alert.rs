@@ -1,11 +1,11 @@
 use super::envelope::says_something;
-use super::key::{KeyReader, places};
+use super::key::{self, KeyReader, LinkKeys};
+use super::path::listed;
 use super::reject::{Fault, Reason};
-use super::settings::listed;
 use super::value::{First, Paths, Room, text, time};
-use super::{AlertColumns, Settings, content_hash, is_service_column};
+use super::{AlertColumns, Link, Settings, content_hash, is_service_column};
 use crate::json::{Cursor, one_line};
-use crate::record::{Alert, AlertId, Key, Text, Version};
+use crate::record::{Alert, AlertId, AlertLink, LinkId, Text, Version};
 use crate::time::{EventTime, Widening, Window};
 
 /// Reads rows of SecurityAlert.
@@ -14,7 +14,8 @@ pub(super) struct AlertReader {
     /// The paths to the id alone.
     id: Paths<usize>,
     keys: KeyReader,
-    widening: Widening,
+    /// Of each link how its window follows from the alert's times.
+    widenings: Vec<Widening>,
     /// For people: where each column may be.
     places: [String; 4],
 }
@@ -24,7 +25,7 @@ enum Wanted {
     Id(usize),
     /// The column, by its place in [`TIMES`].
     Time(usize, usize),
-    Key(usize),
+    Key(key::Wanted),
 }
 
 /// The columns that hold times, as they are called in `[alert]`.
@@ -37,13 +38,20 @@ impl AlertReader {
             .into_iter()
             .enumerate()
             .flat_map(|(column, paths)| paths.iter().zip((0..).map(move |place| Wanted::Time(column, place))));
-        let keys = places(&settings.alert_key).map(|(path, place)| (path, Wanted::Key(place)));
+        let links: Vec<Link> = settings.all_links().map(|(_, link)| link).collect();
+        let reader = KeyReader::new(links.iter().map(|link| LinkKeys {
+            entries: &link.key,
+            conditions: &link.alert_where,
+            ignore_case: link.ignore_case,
+        }));
+        let keys = reader.paths().map(|(path, wanted)| (path, Wanted::Key(wanted)));
         let ids = id.iter().zip((0..).map(Wanted::Id));
+        let paths = Paths::new(times.chain(ids).chain(keys));
         Self {
-            paths: Paths::new(times.chain(ids).chain(keys)),
+            paths,
             id: Paths::new(id.iter().zip(0..)),
-            keys: KeyReader::new(&settings.alert_key, settings.ignore_case),
-            widening: settings.widening,
+            keys: reader,
+            widenings: links.iter().map(|link| link.widening).collect(),
             places: [version, start, end, id].map(|paths| listed(paths)),
         }
     }
@@ -57,15 +65,20 @@ impl AlertReader {
     }
 
     pub(super) fn read<'a>(&self, row: &Cursor<'_, 'a>, tenant: &str, room: &mut Room) -> Result<Alert<'a>, Fault> {
-        let (mut system_alert_id, mut correlation_id) = (First::new(), First::new());
+        let mut system_alert_id = First::new();
+        let mut gathered = std::mem::take(&mut room.gathered);
+        self.keys.begin(&mut gathered);
         let mut times = [const { First::new() }; 3];
         self.paths.read(row.clone(), room, &mut |wanted, value| match wanted {
             Wanted::Id(place) => system_alert_id.offer(*place, || scalar(value)),
             Wanted::Time(column, place) => {
                 times[*column].offer(*place, || says_something(value).then(|| time(value)));
             }
-            Wanted::Key(place) => correlation_id.offer(*place, || self.keys.read(*place, value)),
+            Wanted::Key(wanted) => self.keys.offer(*wanted, value, &mut gathered),
         });
+        let (found, cut_keys) = self.keys.finish(&mut gathered);
+        room.gathered = gathered;
+        room.cut_keys = cut_keys;
         let system_alert_id = system_alert_id
             .found()
             .ok_or_else(|| self.missing("id", &self.places[TIMES.len()]))?;
@@ -77,13 +90,30 @@ impl AlertReader {
                 system_alert_id,
             },
             version: Version { time_generated, hash },
-            key: Key {
-                tenant: Text::from(tenant),
-                correlation_id: correlation_id.found().unwrap_or_default(),
-            },
-            window: Window::of_alert(start, end, self.widening),
+            links: self.links(found, start, end),
             row: one_line(row.clone().value()),
         })
+    }
+
+    /// Returns what each link makes of an alert with these keys and times. One without a key by the query has the empty one.
+    fn links(&self, found: Vec<(LinkId, Vec<Text>)>, start: EventTime, end: EventTime) -> Vec<AlertLink> {
+        let links = (0..).map(LinkId).zip(&self.widenings);
+        let mut links: Vec<AlertLink> = links
+            .map(|(link, widening)| AlertLink {
+                link,
+                window: Window::of_alert(start, end, *widening),
+                keys: Vec::new(),
+            })
+            .collect();
+        for (link, keys) in found {
+            if let Some(of_link) = links.get_mut(usize::from(link.0)) {
+                of_link.keys = keys;
+            }
+        }
+        if let Some(query) = links.first_mut().filter(|query| query.keys.is_empty()) {
+            query.keys = vec![Text::default()];
+        }
+        links
     }
 
     fn valid(&self, times: [Option<Option<EventTime>>; 3]) -> Result<[EventTime; 3], Fault> {
@@ -117,7 +147,7 @@ fn scalar(value: &[u8]) -> Option<Text> {
 mod tests {
     use sha2::{Digest, Sha256};
 
-    use super::super::{KeyPath, Path};
+    use super::super::{KeyEntry, KeyPath, Path};
     use super::*;
 
     const ROW: &str = concat!(
@@ -141,18 +171,18 @@ mod tests {
     fn an_alert_is_read() {
         let alert = read(ROW).unwrap();
         assert_eq!(alert.id.system_alert_id, Text::from("id"));
-        assert_eq!(alert.key.correlation_id, Text::from("policy"));
-        assert!(alert.id.tenant.is_empty() && alert.key.tenant.is_empty());
+        assert_eq!(alert.links[0].keys, [Text::from("policy")]);
+        assert!(alert.id.tenant.is_empty() && alert.links.len() == 1);
         assert_eq!(alert.version.time_generated.to_string(), "2026-03-01T12:00:00.0000000Z");
-        assert_eq!(alert.window.from.to_string(), "2026-03-01T10:00:00.0000001Z");
-        assert_eq!(alert.window.to.to_string(), "2026-03-01T11:00:00.0000000Z");
+        assert_eq!(alert.links[0].window.from.to_string(), "2026-03-01T10:00:00.0000001Z");
+        assert_eq!(alert.links[0].window.to.to_string(), "2026-03-01T11:00:00.0000000Z");
         assert_eq!(*alert.row, *ROW.as_bytes());
     }
 
     #[test]
     fn a_window_of_no_length_is_an_alert() {
-        assert!(read(&with("EndTime", "\"2026-03-01T10:00:00Z\"")).unwrap().window.is_empty());
-        assert!(read(&with("EndTime", "\"0001-01-01T00:00:00\"")).unwrap().window.is_empty());
+        assert!(read(&with("EndTime", "\"2026-03-01T10:00:00Z\"")).unwrap().links[0].window.is_empty());
+        assert!(read(&with("EndTime", "\"0001-01-01T00:00:00\"")).unwrap().links[0].window.is_empty());
     }
 
     #[test]
@@ -201,7 +231,7 @@ mod tests {
     #[test]
     fn columns_may_lie_elsewhere() {
         let row = without("EndTime").replace('}', r#","EndTimeUtc":"2026-03-01T11:00:00Z"}"#);
-        assert_eq!(read(&row).unwrap().window, read(ROW).unwrap().window);
+        assert_eq!(read(&row).unwrap().links[0].window, read(ROW).unwrap().links[0].window);
         let path = |keys: &[&str]| Path::new(keys.iter().copied());
         let settings = Settings {
             alert: AlertColumns {
@@ -220,7 +250,7 @@ mod tests {
         let alert = reader.read(&Cursor::new(row.as_bytes()), "", &mut Room::default()).unwrap();
         assert_eq!(alert.id.system_alert_id, Text::from("n"));
         assert_eq!(alert.version.time_generated.to_string(), "2026-03-01T12:00:00.0000000Z");
-        assert_eq!(alert.window.from.to_string(), "2026-03-01T08:00:00.0000001Z");
+        assert_eq!(alert.links[0].window.from.to_string(), "2026-03-01T08:00:00.0000001Z");
         assert!(reader.has_id(&Cursor::new(row.as_bytes()), &mut Room::default()));
         assert!(!reader.has_id(&Cursor::new(ROW.as_bytes()), &mut Room::default()));
     }
@@ -232,7 +262,7 @@ mod tests {
             .iter()
             .chain([&without("AlertType")])
         {
-            assert!(read(row).unwrap().key.correlation_id.is_empty());
+            assert!(read(row).unwrap().links[0].keys[0].is_empty());
         }
     }
 
@@ -240,12 +270,12 @@ mod tests {
     fn the_key_may_lie_elsewhere() {
         let settings = Settings {
             alert_key: vec![
-                KeyPath {
-                    path: Path::new(["VendorOriginalId"]),
-                    strip_prefix: Some("dl".to_owned()),
-                },
-                KeyPath::from(Path::new(["ExtendedProperties", "Policy"])),
-                KeyPath::from(Path::new(["SystemAlertId"])),
+                KeyEntry::from(KeyPath {
+                    strip_prefix: vec!["dl".to_owned()],
+                    ..KeyPath::from(Path::new(["VendorOriginalId"]))
+                }),
+                KeyEntry::from(Path::new(["ExtendedProperties", "Policy"])),
+                KeyEntry::from(Path::new(["SystemAlertId"])),
             ],
             ..Settings::default()
         };
@@ -254,16 +284,15 @@ mod tests {
             reader
                 .read(&Cursor::new(row.as_bytes()), "t", &mut Room::default())
                 .unwrap()
-                .key
         };
-        assert_eq!(key(&with("VendorOriginalId", "\"dl42\"")).correlation_id, Text::from("42"));
+        assert_eq!(key(&with("VendorOriginalId", "\"dl42\"")).links[0].keys, [Text::from("42")]);
         let row = with(
             "VendorOriginalId",
             "\"dl\",\"ExtendedProperties\":\"{\\\"Policy\\\":\\\"p\\\"}\"",
         );
-        assert_eq!(key(&row).correlation_id, Text::from("p"));
-        assert_eq!(key(ROW).correlation_id, Text::from("id"));
-        assert_eq!(key(ROW).tenant, Text::from("t"));
+        assert_eq!(key(&row).links[0].keys, [Text::from("p")]);
+        assert_eq!(key(ROW).links[0].keys, [Text::from("id")]);
+        assert_eq!(key(ROW).id.tenant, Text::from("t"));
     }
 
     #[test]

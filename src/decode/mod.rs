@@ -18,9 +18,11 @@ mod answer;
 mod audit;
 mod body;
 mod broken;
+mod entry;
 mod envelope;
 mod key;
 mod message;
+mod path;
 mod reject;
 mod settings;
 pub mod timestamp;
@@ -31,12 +33,14 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-pub use key::null_word;
+pub use entry::{Coding, KeyEntry, KeyPath, Pattern};
+pub use key::{MOST_KEYS, null_word};
+pub use path::{Path, PathError, Segment};
 pub use reject::{Reason, Reject};
-pub use settings::{AlertColumns, Identity, Ignore, KeyPath, Path, Settings, Tenants};
+pub use settings::{AlertColumns, Condition, Identity, Ignore, Link, QUERY, Settings, Tenants};
 
 use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth};
-use crate::record::{Activity, ActivityId, Alert, Key};
+use crate::record::{Activity, ActivityId, Alert, Text};
 use crate::time::EventTime;
 use activity::ActivityReader;
 use alert::AlertReader;
@@ -64,6 +68,8 @@ pub struct Item<'a> {
     pub index: usize,
     /// The `tenantId` of the envelope around a row of our two tables, when it says one.
     pub entra_tenant: Option<Cow<'a, str>>,
+    /// The links by which the record has more than [`MOST_KEYS`] keys: the first in the order of their bytes count.
+    pub cut_keys: u32,
     /// What the record is.
     pub what: Decoded<'a>,
 }
@@ -126,9 +132,9 @@ impl Decoder {
         self
     }
 
-    /// The identity of an activity that was found before, by its row; `None` when that is no activity's.
-    pub fn identity(&mut self, key: &Key, row: &[u8]) -> Option<ActivityId> {
-        let tenant = std::str::from_utf8(key.tenant.as_bytes()).ok()?;
+    /// Returns the identity of an activity of this tenant that was found before, by its row; `None` when that is no activity's.
+    pub fn identity(&mut self, tenant: &Text, row: &[u8]) -> Option<ActivityId> {
+        let tenant = std::str::from_utf8(tenant.as_bytes()).ok()?;
         let mut index = std::mem::take(&mut self.index);
         let id = match simdutf8::basic::from_utf8(row).is_ok() && index.read(row).is_ok() {
             true => {
@@ -146,6 +152,7 @@ impl Decoder {
         let whole = |what| Item {
             index: 0,
             entra_tenant: None,
+            cut_keys: 0,
             what,
         };
         let message = message.unwrap_or_default();
@@ -186,6 +193,7 @@ impl Decoder {
         each(Item {
             index: *place,
             entra_tenant,
+            cut_keys: std::mem::take(&mut self.room.cut_keys),
             what: what.unwrap_or_else(|fault| Decoded::Rejected(reject(fault, record.json))),
         });
         *place += 1;
@@ -196,6 +204,7 @@ impl Decoder {
         let whole = |fault: Fault| Item {
             index: 0,
             entra_tenant: None,
+            cut_keys: 0,
             what: Decoded::Rejected(fault.of(message)),
         };
         let body = match body::of_base_64(message) {
@@ -264,6 +273,7 @@ impl Decoder {
         Item {
             index,
             entra_tenant,
+            cut_keys: std::mem::take(&mut self.room.cut_keys),
             what: decoded.unwrap_or_else(|fault| Decoded::Rejected(reject(fault, record))),
         }
     }
@@ -296,9 +306,9 @@ impl Decoder {
         /// Identity, times, lengths, and what Kafka's record format adds.
         const BESIDE: usize = 512;
         let bytes = match &decoded {
-            // The key stands in the record and is its Kafka key too.
-            Decoded::Activity(activity) => activity.row.len() + 2 * activity.key.size(),
-            Decoded::Alert(alert) => alert.row.len() + 2 * alert.key.size() + alert.id.system_alert_id.as_bytes().len(),
+            // A key stands in the record and may be its Kafka key too.
+            Decoded::Activity(activity) => activity.row.len() + 2 * activity.keys_size(),
+            Decoded::Alert(alert) => alert.row.len() + 2 * alert.beside_row(),
             _ => 0,
         };
         match self.limit {
@@ -346,6 +356,7 @@ impl Item<'_> {
         Item {
             index: self.index,
             entra_tenant: self.entra_tenant.map(|tenant| Cow::Owned(tenant.into_owned())),
+            cut_keys: self.cut_keys,
             what: self.what.into_owned(),
         }
     }

@@ -1,29 +1,99 @@
 use std::collections::BTreeMap;
-use std::fmt;
+use std::time::Duration;
 
+use super::entry::KeyEntry;
+use super::path::Path;
+use crate::record::LinkId;
 use crate::time::Widening;
+
+/// The name of the link that `[correlation]` is: the documented query.
+pub const QUERY: &str = "query";
 
 /// What is read from a record, and where: the settings `[correlation]`, `[tenants]` and `input.identity`. State depends on all of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// Where an activity's correlation id may be: the first path that leads to a non-empty one wins.
-    pub activity_key: Vec<KeyPath>,
+    pub activity_key: Vec<KeyEntry>,
     /// Where an activity's time may be: the first path that leads to something wins.
     pub activity_time: Vec<Path>,
     /// Where an alert's correlation id may be: the first path that leads to a non-empty one wins.
-    pub alert_key: Vec<KeyPath>,
+    pub alert_key: Vec<KeyEntry>,
     /// Where an alert's other columns may be.
     pub alert: AlertColumns,
     /// Whether correlation ids are compared in lower case.
     pub ignore_case: bool,
     /// How an alert's window follows from `StartTime` and `EndTime`.
     pub widening: Widening,
+    /// The links beside the query.
+    pub links: Vec<Link>,
     /// What makes two deliveries the same activity.
     pub identity: Identity,
     /// The tenants to tell apart; `None` when all records are one tenant's.
     pub tenants: Option<Tenants>,
     /// Records of no known form that are expected, and are no dead letters.
     pub ignore: Vec<Ignore>,
+}
+
+/// A way for an activity to belong to an alert: the two have a key in common, and the activity lies in the link's window.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// What it is called in configuration, records and metrics.
+    pub name: String,
+    /// Where an alert's keys may be: the first entry that yields any wins, with all of them.
+    pub key: Vec<KeyEntry>,
+    /// Where an activity's keys may be: the first entry that yields any wins, with all of them.
+    pub activity_key: Vec<KeyEntry>,
+    /// What an alert must say for the link to look at it: every condition holds.
+    pub alert_where: Vec<Condition>,
+    /// What an activity must say for the link to look at it: every condition holds.
+    pub activity_where: Vec<Condition>,
+    /// Whether keys are compared in lower case.
+    pub ignore_case: bool,
+    /// How the window follows from `StartTime` and `EndTime`.
+    pub widening: Widening,
+    /// How long activities are kept for this link; as long as all others when `None`.
+    pub retention: Option<Duration>,
+}
+
+/// A path that leads to one of these values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Condition {
+    /// Where the value is.
+    pub path: Path,
+    /// The values, as text.
+    pub values: Vec<String>,
+}
+
+impl Settings {
+    /// Returns every link with its number, the query first.
+    pub fn all_links(&self) -> impl Iterator<Item = (LinkId, Link)> + '_ {
+        let query = Link {
+            name: QUERY.to_owned(),
+            key: self.alert_key.clone(),
+            activity_key: self.activity_key.clone(),
+            alert_where: Vec::new(),
+            activity_where: Vec::new(),
+            ignore_case: self.ignore_case,
+            widening: self.widening,
+            retention: None,
+        };
+        (0..).map(LinkId).zip(std::iter::once(query).chain(self.links.iter().cloned()))
+    }
+
+    /// Returns the name of a link.
+    pub fn link_name(&self, link: LinkId) -> &str {
+        match link.0.checked_sub(1) {
+            None => QUERY,
+            Some(place) => self.links.get(usize::from(place)).map_or("", |link| &link.name),
+        }
+    }
+
+    /// Returns how a link's window follows from an alert's times.
+    pub fn widening_of(&self, link: LinkId) -> Widening {
+        let place = link.0.checked_sub(1).map(usize::from);
+        let link = place.and_then(|place| self.links.get(place));
+        link.map_or(self.widening, |link| link.widening)
+    }
 }
 
 /// Where the columns of an alert may be that every alert needs: of each the first path that leads to something wins.
@@ -65,62 +135,16 @@ pub struct Ignore {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            activity_key: vec![KeyPath::from(Path::new(["RawEventData", "Data", "cid"]))],
+            activity_key: vec![KeyEntry::from(Path::new(["RawEventData", "Data", "cid"]))],
             activity_time: vec![Path::new(["RawEventData", "CreationTime"])],
-            alert_key: vec![KeyPath::from(Path::new(["AlertType"]))],
+            alert_key: vec![KeyEntry::from(Path::new(["AlertType"]))],
             alert: AlertColumns::default(),
             ignore_case: false,
             widening: Widening::default(),
+            links: Vec::new(),
             identity: Identity::Content,
             tenants: None,
             ignore: Vec::new(),
-        }
-    }
-}
-
-/// The names of the keys that lead from a row to a value. A string on the way that holds JSON is opened.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Path(Vec<String>);
-
-impl Path {
-    /// A path of these keys.
-    pub fn new<S: Into<String>>(keys: impl IntoIterator<Item = S>) -> Self {
-        Self(keys.into_iter().map(Into::into).collect())
-    }
-
-    /// The keys, outermost first.
-    pub fn keys(&self) -> &[String] {
-        &self.0
-    }
-}
-
-/// As it is written in a configuration file.
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("."))
-    }
-}
-
-/// Returns fallbacks as a sentence names them.
-pub(super) fn listed(paths: &[Path]) -> String {
-    let paths: Vec<String> = paths.iter().map(Path::to_string).collect();
-    paths.join(" or ")
-}
-
-/// A path to a correlation id.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeyPath {
-    /// Where it is.
-    pub path: Path,
-    /// What is taken off its beginning; a value that begins otherwise stays as it is.
-    pub strip_prefix: Option<String>,
-}
-
-impl From<Path> for KeyPath {
-    fn from(path: Path) -> Self {
-        Self {
-            path,
-            strip_prefix: None,
         }
     }
 }

@@ -2,7 +2,9 @@ use std::borrow::Cow;
 
 use memchr::memmem::{self, Finder};
 
-use super::{Path, timestamp};
+use super::key::Gathered;
+use super::path::{Elements, Path, Segment};
+use super::timestamp;
 use crate::json::{self, Canonical, Cursor, Index};
 use crate::time::EventTime;
 
@@ -44,9 +46,9 @@ pub(super) fn time(value: &[u8]) -> Option<EventTime> {
 }
 
 /// Whether opening a string may be worth the while: an object with members has quotes, so its literal has escapes, and it begins with a
-/// brace, white space, or an escape.
+/// brace, a bracket, white space, or an escape.
 fn may_hold_json(literal: &[u8]) -> bool {
-    matches!(literal.get(1), Some(b'{' | b' ' | b'\\')) && memchr::memchr(b'\\', literal).is_some()
+    matches!(literal.get(1), Some(b'{' | b'[' | b' ' | b'\\')) && memchr::memchr(b'\\', literal).is_some()
 }
 
 /// How PowerShell writes an object that lies deeper than `ConvertTo-Json -Depth` reaches.
@@ -60,6 +62,9 @@ pub(super) struct Room {
     /// Whether a string that begins as an object does was met on the way of a path, and could not be opened: it was cut, or flattened.
     pub(super) unopened: bool,
     pub(super) canonical: Canonical,
+    pub(super) gathered: Gathered,
+    /// Links of the row of which keys were left out, for it has too many.
+    pub(super) cut_keys: u32,
 }
 
 #[derive(Default)]
@@ -80,6 +85,14 @@ impl Opened {
 pub(super) struct Paths<W> {
     wanted: Vec<W>,
     keys: Vec<Branch<W>>,
+    lists: Vec<List<W>>,
+}
+
+/// Where the paths go on with elements of a list.
+struct List<W> {
+    /// The member that an element has, and its value as text; every element when `None`.
+    with: Option<(String, String)>,
+    below: Paths<W>,
 }
 
 /// Where the paths go on behind a key.
@@ -115,7 +128,7 @@ impl<W> Paths<W> {
     pub(super) fn new<'p>(paths: impl IntoIterator<Item = (&'p Path, W)>) -> Self {
         let mut tree = Self::empty();
         for (path, wanted) in paths {
-            tree.at(path.keys()).wanted.push(wanted);
+            tree.at(path.segments()).wanted.push(wanted);
         }
         tree
     }
@@ -124,24 +137,47 @@ impl<W> Paths<W> {
         Self {
             wanted: Vec::new(),
             keys: Vec::new(),
+            lists: Vec::new(),
         }
     }
 
-    fn at(&mut self, keys: &[String]) -> &mut Self {
+    fn at(&mut self, segments: &[Segment]) -> &mut Self {
         let mut node = self;
-        for key in keys {
-            let known = node.keys.iter().position(|branch| branch.key == *key);
+        for Segment { name, elements } in segments {
+            let known = node.keys.iter().position(|branch| branch.key == *name);
             let place = known.unwrap_or_else(|| {
-                node.keys.push(Branch::new(key));
+                node.keys.push(Branch::new(name));
                 node.keys.len() - 1
             });
             node = &mut node.keys[place].below;
+            node = match elements {
+                Elements::Whole => node,
+                Elements::Each => node.list(None),
+                Elements::With(member, value) => node.list(Some((member.clone(), value.clone()))),
+            };
         }
         node
     }
 
+    fn list(&mut self, with: Option<(String, String)>) -> &mut Self {
+        let known = self.lists.iter().position(|list| list.with == with);
+        let place = known.unwrap_or_else(|| {
+            self.lists.push(List {
+                with,
+                below: Self::empty(),
+            });
+            self.lists.len() - 1
+        });
+        &mut self.lists[place].below
+    }
+
+    /// Whether a path goes on below this node.
+    fn goes_on(&self) -> bool {
+        !self.keys.is_empty() || !self.lists.is_empty()
+    }
+
     /// Calls `found` with every value that a path leads to, in no order that means anything. Of a repeated key the last counts; a string
-    /// that holds an object is opened on the way, and whatever else is no object leads nowhere.
+    /// that holds JSON is opened on the way, and whatever else is no object, or no list where a path wants its elements, leads nowhere.
     pub(super) fn read(&self, value: Cursor<'_, '_>, room: &mut Room, found: &mut dyn FnMut(&W, &[u8])) {
         if !self.wanted.is_empty() {
             let text = value.clone().value();
@@ -149,14 +185,31 @@ impl<W> Paths<W> {
                 found(wanted, text);
             }
         }
-        if !self.keys.is_empty() {
+        if self.goes_on() {
             self.below(value, room, found);
         }
     }
 
     fn below(&self, mut value: Cursor<'_, '_>, room: &mut Room, found: &mut dyn FnMut(&W, &[u8])) {
         match value.peek() {
-            Some(b'{') => self.members(value, room, found),
+            Some(b'{') => {
+                for list in &self.lists {
+                    list.element(value.clone(), room, found);
+                }
+                if !self.keys.is_empty() {
+                    self.members(value, room, found);
+                }
+            }
+            Some(b'[') if !self.lists.is_empty() => {
+                value.enter(b'[');
+                while value.has_element() {
+                    let element = value.clone();
+                    value.value();
+                    for list in &self.lists {
+                        list.element(element.clone(), room, found);
+                    }
+                }
+            }
             Some(b'"') => {
                 let literal = value.value();
                 if may_hold_json(literal) && self.may_be_in(literal) {
@@ -177,7 +230,9 @@ impl<W> Paths<W> {
 
     /// Whether a string may hold one of the keys. Their letters stand in its literal as they are, or as `\u` escapes.
     fn may_be_in(&self, literal: &[u8]) -> bool {
-        self.keys.iter().any(|branch| branch.may_be_in(literal)) || memmem::find(literal, b"\\u").is_some()
+        !self.lists.is_empty()
+            || self.keys.iter().any(|branch| branch.may_be_in(literal))
+            || memmem::find(literal, b"\\u").is_some()
     }
 
     fn members(&self, mut object: Cursor<'_, '_>, room: &mut Room, found: &mut dyn FnMut(&W, &[u8])) {
@@ -205,6 +260,20 @@ impl<W> Paths<W> {
             if let Some(value) = value.take() {
                 branch.below.read(value, room, found);
             }
+        }
+    }
+}
+
+impl<W> List<W> {
+    /// Goes on with an element, if it is one that the paths want.
+    fn element(&self, element: Cursor<'_, '_>, room: &mut Room, found: &mut dyn FnMut(&W, &[u8])) {
+        let is_wanted = |(member, value): &(String, String)| {
+            let is_it = |found: &json::Member<'_>| *found.name() == *member.as_bytes();
+            let last = json::members(element.clone().value()).filter(is_it).last();
+            last.and_then(|found| text(found.value)).is_some_and(|text| *text == *value.as_bytes())
+        };
+        if self.with.as_ref().is_none_or(is_wanted) {
+            self.below.read(element, room, found);
         }
     }
 }
@@ -240,9 +309,12 @@ mod tests {
     use super::*;
 
     fn at(path: &str, row: &str) -> Option<String> {
-        let path = Path::new(path.split('.'));
+        at_path(&Path::parse(path).unwrap(), row)
+    }
+
+    fn at_path(path: &Path, row: &str) -> Option<String> {
         let mut found = None;
-        Paths::new([(&path, ())]).read(Cursor::new(row.as_bytes()), &mut Room::default(), &mut |(), value| {
+        Paths::new([(path, ())]).read(Cursor::new(row.as_bytes()), &mut Room::default(), &mut |(), value| {
             assert!(found.is_none());
             found = Some(String::from_utf8(value.to_vec()).unwrap());
         });
@@ -288,7 +360,7 @@ mod tests {
         let row = r#"{"A":{"B":{"c":1,"\u0064":[2],"":3}},"B":{"c":4},"A.B":5}"#;
         assert_eq!(at("A.B.c", row).as_deref(), Some("1"));
         assert_eq!(at("A.B.d", row).as_deref(), Some("[2]"));
-        assert_eq!(at("A.B.", row).as_deref(), Some("3"));
+        assert_eq!(at_path(&Path::new(["A", "B", ""]), row).as_deref(), Some("3"));
         assert_eq!(at("B", row).as_deref(), Some("{\"c\":4}"));
         for nowhere in ["C", "a.B.c", "A.c", "A.B.c.x", "A.B.d.0"] {
             assert_eq!(at(nowhere, row), None, "{nowhere}");
@@ -311,6 +383,37 @@ mod tests {
         }
         // The last value of a path is what it is, and not opened.
         assert_eq!(at("R.Data", &format!("{{\"R\":{data}}}")), Some(string(inner)));
+    }
+
+    fn all(path: &str, row: &str) -> Vec<String> {
+        let path = Path::parse(path).unwrap();
+        let mut found = Vec::new();
+        Paths::new([(&path, ())]).read(Cursor::new(row.as_bytes()), &mut Room::default(), &mut |(), value| {
+            found.push(String::from_utf8(value.to_vec()).unwrap());
+        });
+        found
+    }
+
+    #[test]
+    fn paths_lead_through_the_elements_of_lists() {
+        let list = r#"[{"Type":"account","Name":"a"},{"Type":"ip","Name":"b","Name":"c"},7,[{"Name":"d"}],{"Type":3}]"#;
+        for row in [format!("{{\"E\":{list}}}"), format!("{{\"E\":{}}}", string(list))] {
+            assert_eq!(all("E[].Name", &row), [r#""a""#, r#""c""#], "{row}");
+            assert_eq!(all("E[Type=ip].Name", &row), [r#""c""#]);
+            assert_eq!(all("E[Type=3].Type", &row), ["3"]);
+            assert_eq!(all("E[Type=none].Name", &row), [""; 0]);
+            assert_eq!(all("E[]", &row).len(), 5);
+            assert_eq!(all("E.Name", &row), [""; 0]);
+        }
+        let one = r#"{"E":{"Type":"ip","Name":"b"}}"#;
+        assert_eq!(all("E[].Name", one), [r#""b""#]);
+        assert_eq!(all("E[Type=ip].Name", one), [r#""b""#]);
+        assert_eq!(all("E[Type=x].Name", one), [""; 0]);
+        for none in [r#"{"E":"b"}"#, r#"{"E":null}"#, r#"{"E":[]}"#, r#"{"E":"[]"}"#, "{}"] {
+            assert_eq!(all("E[]", none), [""; 0], "{none}");
+        }
+        let nested = r#"{"P":[{"R":[{"I":1},{"I":2}]},{"R":"[{\"I\":3}]"},{"R":{"I":4}}]}"#;
+        assert_eq!(all("P[].R[].I", nested), ["1", "2", "3", "4"]);
     }
 
     #[test]

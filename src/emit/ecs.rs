@@ -27,7 +27,7 @@ pub(super) fn write(told: &Told<'_>, out: &mut Vec<u8>) {
             document.object("organization", |organization| organization.text("id", told.tenant()));
         }
         let own = document.member(b"alerttrail");
-        native::write_facts(told.output, told.headers, told.widening, told.how, own);
+        native::write_facts(told.output, told.headers, told.links, told.how, own);
         if let (Some(alert), Some(_)) = (told.alert, told.activity) {
             own.extend_from_slice(br#","alert":"#);
             crate::json::write_string(alert, own);
@@ -94,7 +94,7 @@ fn write_activity(told: &Told<'_>, row: &Row, original: &[u8], alert: &Columns<'
 }
 
 fn write_alert(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, document: &mut Object<'_>) {
-    let (start, end) = native::bounds(summary.window, told.widening);
+    let (start, end) = native::bounds(summary.window, told.links.widening(summary.key.link));
     document.text("@timestamp", facts::time_of(summary, alert).to_string());
     document.json_if("message", alert.literal("Description").or_else(|| alert.literal("AlertName")));
     document.object("event", |event| {

@@ -39,7 +39,7 @@ pub(super) fn write(told: &Told<'_>, out: &mut Vec<u8>) {
 
 fn write_own(told: &Told<'_>, row: &mut Object<'_>) {
     let facts = row.member(OWN.as_bytes());
-    native::write_facts(told.output, told.headers, told.widening, told.how, facts);
+    native::write_facts(told.output, told.headers, told.links, told.how, facts);
     facts.push(b'}');
 }
 

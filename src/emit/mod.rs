@@ -1,8 +1,8 @@
 //! What JOIN says, as the bytes that readers get. Pure.
 //!
 //! One file for each format. Every record has a key (its `SystemAlertId`, so that one alert's records stay in order), a value, and
-//! [`Headers`]; its id depends on the alert and the activity alone (on the alert and its correlation id, for a summary), so that the same
-//! pair has the same id for ever, on every machine. Rows go through as the bytes they are. A reader that gets the value alone must be able
+//! [`Headers`]; its id depends on the alert and the activity alone (by other links than the query on the link and the key too; on the alert and
+//! its key, for a summary), so that the same pair has the same id for ever, on every machine. Rows go through as the bytes they are. A reader that gets the value alone must be able
 //! to fold: every format says kind, op, id and seq in its own place for extensions, and what takes a record back looks like no hit in any.
 
 mod columns;
@@ -11,16 +11,19 @@ mod ecs;
 mod facts;
 mod id;
 mod kql;
+mod links;
 mod native;
 mod object;
 mod ocsf;
 
 pub use id::{pair_id, pair_number, summary_id};
+pub use links::Links;
+use links::PairIds;
 pub use native::{bounds, closed_by};
 
 pub use crate::join::AlertUpdates;
 use crate::join::{Op, Output, Summary};
-use crate::time::Widening;
+use crate::record::LinkId;
 
 /// What an output record looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -51,8 +54,8 @@ impl Format {
 pub struct Emitter {
     /// What the records look like.
     pub format: Format,
-    /// How windows follow from alerts: a window is told as the bounds it has in the query.
-    pub widening: Widening,
+    /// What records say of links. A window is written as the bounds it has in the query.
+    pub links: Links,
     /// Whether summaries are told at all.
     pub summaries: bool,
     /// Whether an alert that never had an activity is told of.
@@ -91,6 +94,8 @@ pub struct Headers {
     pub id: String,
     /// Of two records of one id, the greater is the later truth.
     pub seq: i64,
+    /// The link by which the alert and its activities meet. The value says it, the record's headers do not.
+    pub link: LinkId,
 }
 
 impl Headers {
@@ -131,8 +136,12 @@ impl Emitter {
                 Output::Row(row) => row.op,
                 Output::Summary(summary) => summary.op,
             },
-            id: id::of(output),
+            id: id::of(output, &self.links),
             seq,
+            link: match output {
+                Output::Row(row) => row.key.link,
+                Output::Summary(summary) => summary.key.link,
+            },
         };
         self.write(output, &headers, native::Alert::Whole, value);
         if self.fits(output, &headers, value) {
@@ -156,7 +165,7 @@ impl Emitter {
     fn write(&self, output: &Output, headers: &Headers, how: native::Alert, value: &mut Vec<u8>) {
         value.clear();
         let write = match self.format {
-            Format::Native => return native::write(output, headers, self.widening, how, value),
+            Format::Native => return native::write(output, headers, &self.links, how, value),
             Format::Kql => kql::write,
             Format::Ocsf => ocsf::write,
             Format::Ecs => ecs::write,
@@ -179,7 +188,7 @@ impl Emitter {
         let told = Told {
             output,
             headers,
-            widening: self.widening,
+            links: &self.links,
             how,
             alert,
             activity,
@@ -205,7 +214,7 @@ impl Emitter {
 struct Told<'a> {
     output: &'a Output,
     headers: &'a Headers,
-    widening: Widening,
+    links: &'a Links,
     how: native::Alert,
     /// The SecurityAlert row, cut where it is to be.
     alert: Option<&'a [u8]>,

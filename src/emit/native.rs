@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::{Headers, cut, op};
+use super::{Headers, Links, cut, op};
 use crate::join::{ClosedBy, Completeness, Op, Output, Reason, Row, SourceState, Summary};
 use crate::json;
 use crate::record::{AlertId, Key, Text};
@@ -16,8 +16,8 @@ pub(super) enum Alert {
 }
 
 /// Appends the record, with the rows in it.
-pub(super) fn write(output: &Output, headers: &Headers, widening: Widening, alert: Alert, out: &mut Vec<u8>) {
-    write_facts(output, headers, widening, alert, out);
+pub(super) fn write(output: &Output, headers: &Headers, links: &Links, alert: Alert, out: &mut Vec<u8>) {
+    write_facts(output, headers, links, alert, out);
     let (alert_row, activity) = match output {
         Output::Row(row) => match &row.rows {
             Some((alert, activity)) => (Some(alert), Some(activity)),
@@ -40,7 +40,7 @@ pub(super) fn write(output: &Output, headers: &Headers, widening: Widening, aler
 }
 
 /// Appends all of the record but the rows; the object is still open.
-pub(super) fn write_facts(output: &Output, headers: &Headers, widening: Widening, alert: Alert, out: &mut Vec<u8>) {
+pub(super) fn write_facts(output: &Output, headers: &Headers, links: &Links, alert: Alert, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"schema":"alerttrail/1","kind":""#);
     out.extend_from_slice(headers.kind.as_str().as_bytes());
     out.extend_from_slice(br#"","op":""#);
@@ -50,11 +50,11 @@ pub(super) fn write_facts(output: &Output, headers: &Headers, widening: Widening
     put(out, format_args!("\",\"seq\":{}", headers.seq));
     let has_alert = match output {
         Output::Row(row) => {
-            write_row(row, out);
+            write_row(row, links, out);
             row.rows.is_some()
         }
         Output::Summary(summary) => {
-            write_summary(summary, widening, out);
+            write_summary(summary, links, out);
             summary.row.is_some()
         }
     };
@@ -63,14 +63,17 @@ pub(super) fn write_facts(output: &Output, headers: &Headers, widening: Widening
     }
 }
 
-fn write_row(row: &Row, out: &mut Vec<u8>) {
-    ids(&row.alert, &row.key, out);
+fn write_row(row: &Row, links: &Links, out: &mut Vec<u8>) {
+    ids(&row.alert, &row.key, links, out);
+    out.extend_from_slice(br#","activity_id":""#);
+    out.extend_from_slice(hex::encode(row.activity.0).as_bytes());
+    out.push(b'"');
     time("activity_time", Some(row.time), out);
     word("reason", reason(row.reason), out);
 }
 
-fn write_summary(summary: &Summary, widening: Widening, out: &mut Vec<u8>) {
-    ids(&summary.alert, &summary.key, out);
+fn write_summary(summary: &Summary, links: &Links, out: &mut Vec<u8>) {
+    ids(&summary.alert, &summary.key, links, out);
     let answer = &summary.answer;
     put(out, format_args!(",\"revision\":{}", answer.revision));
     if summary.op == Op::Delete {
@@ -81,7 +84,7 @@ fn write_summary(summary: &Summary, widening: Widening, out: &mut Vec<u8>) {
     put(out, format_args!(",\"complete\":{complete}"));
     word("complete_because", summary.completeness.map_or("", Completeness::as_str), out);
     word("status", if answer.activities > 0 { "matched" } else { "unmatched" }, out);
-    let (start, end) = bounds(summary.window, widening);
+    let (start, end) = bounds(summary.window, links.widening(summary.key.link));
     put(
         out,
         format_args!(
@@ -99,12 +102,13 @@ fn write_summary(summary: &Summary, widening: Widening, out: &mut Vec<u8>) {
     sources(&summary.sources, out);
 }
 
-fn ids(alert: &AlertId, key: &Key, out: &mut Vec<u8>) {
+fn ids(alert: &AlertId, key: &Key, links: &Links, out: &mut Vec<u8>) {
     if !alert.tenant.is_empty() {
         text("tenant_id", &alert.tenant, out);
     }
     text("system_alert_id", &alert.system_alert_id, out);
     text("correlation_id", &key.correlation_id, out);
+    word("link", links.name(key.link), out);
 }
 
 /// How far the source partitions had been read.

@@ -23,7 +23,7 @@ pub(super) fn write(told: &Told<'_>, out: &mut Vec<u8>) {
         }
         event.object("unmapped", |unmapped| {
             let own = unmapped.member(b"alerttrail");
-            native::write(told.output, told.headers, told.widening, told.how, own);
+            native::write(told.output, told.headers, told.links, told.how, own);
         });
     });
 }
@@ -265,7 +265,7 @@ fn write_finding_info(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, i
     info.plain("related_events_count", summary.answer.activities);
     info.list("related_events", &summary.related, |related, event| {
         let (activity_id, name) = kind(&Columns::of(&related.row));
-        event.text("uid", super::pair_id(&summary.alert, related.activity));
+        event.text("uid", super::pair_id(&summary.alert, &summary.key, related.activity, told.links));
         write_type(&ACTIVITY, activity_id, name, event);
         write_time("created_time", related.time, event);
     });

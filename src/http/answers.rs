@@ -60,7 +60,7 @@ impl Server {
         let settings = Settings {
             widening: decode.widening,
             ignore_case: decode.ignore_case,
-            alert_key: decode.alert_key.iter().map(|key| key.path.keys().join(".")).collect(),
+            alert_key: decode.alert_key.iter().flat_map(|key| key.paths()).map(|key| key.path.to_string()).collect(),
             tenants: tenants.collect(),
             out_of_orderness: config.watermark.out_of_orderness,
             idle_timeout: config.watermark.idle_timeout,

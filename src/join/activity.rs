@@ -1,10 +1,13 @@
 //! An activity comes in.
 
+use std::time::Duration;
+
 use super::Joiner;
 use super::output::{Op, Outbox, Output, Reason, Row};
-use super::state::{self, AlertState};
+use super::state;
+use super::stored;
 use super::work::{Late, Step, alert_row, least, load, save};
-use crate::record::Activity;
+use crate::record::{Activity, Key};
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::EventTime;
 
@@ -14,28 +17,36 @@ const AT_ONCE: usize = 256;
 impl Joiner {
     /// One that is there already changes nothing: this makes redelivery, double routing and replay harmless.
     pub(super) fn activity<B: Base>(&mut self, activity: &Activity<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        if activity.time < self.horizon() {
-            self.counts.expired_activities += 1;
+        let mut kept: Vec<&Key> = Vec::with_capacity(activity.keys.len());
+        for key in &activity.keys {
+            match activity.time < self.horizon(key.link) {
+                true => self.counts.of(key.link).expired_activities += 1,
+                false => kept.push(key),
+            }
+        }
+        // Stable: of links that keep activities as long, the first comes first.
+        kept.sort_by_key(|key| std::cmp::Reverse(self.retention.of(key.link).unwrap_or(Duration::MAX)));
+        let new = stored::put(activity, kept.iter().copied(), txn)?;
+        for key in kept.iter().filter(|key| !new.contains(key)) {
+            self.counts.of(key.link).duplicate_activities += 1;
+        }
+        if new.is_empty() {
             return Ok(());
         }
-        let key = keys::activity(&activity.key, activity.time, activity.id);
-        if txn.contains(Table::Activities, &key)? {
-            self.counts.duplicate_activities += 1;
-            return Ok(());
-        }
-        txn.put(Table::Activities, key, activity.row.to_vec());
         let day = activity.time.day();
         if self.days.insert(day) {
             txn.put(Table::Meta, keys::day(day), Vec::new());
         }
-        self.counts.activities += 1;
-        if self.answered.any_behind(&activity.key, activity.time, txn)? {
-            self.work.push_back(Step::Late(Late {
-                key: activity.key.clone(),
-                time: activity.time,
-                activity: activity.id,
-                after: None,
-            }));
+        for key in new {
+            self.counts.of(key.link).activities += 1;
+            if self.answered.any_behind(key, activity.time, txn)? {
+                self.work.push_back(Step::Late(Late {
+                    key: key.clone(),
+                    time: activity.time,
+                    activity: activity.id,
+                    after: None,
+                }));
+            }
         }
         Ok(())
     }
@@ -63,33 +74,34 @@ impl Joiner {
     fn late_for<B: Base>(&mut self, late: &Late, answered: &[u8], txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
         let alert = keys::answered_alert(&late.key, answered)?;
         let damaged = || Error::Damaged { what: "answered alert" };
-        let Some(AlertState::Here(mut held)) = load(&alert, txn)? else {
-            return Err(damaged());
-        };
-        let answer = held.answer.as_mut().ok_or_else(damaged)?;
+        let mut held = load(&alert, txn)?.ok_or_else(damaged)?;
+        let key = held.key_mut(&late.key.correlation_id).ok_or_else(damaged)?;
+        let answer = key.answer.as_mut().ok_or_else(damaged)?;
         answer.activities += 1;
         answer.late += 1;
         answer.first = least(answer.first, Some(late.time));
         answer.last = answer.last.max(Some(late.time));
-        if !held.revise {
-            held.revise = true;
+        if !key.revise {
+            key.revise = true;
             self.timers.set(keys::Timer::Revise, 0, &alert, txn);
         }
-        save(&alert, AlertState::Here(held), txn)?;
+        save(&alert, &held, txn)?;
         txn.put(Table::Activities, keys::late(&alert, late.time, late.activity), Vec::new());
         let stored = keys::activity(&late.key, late.time, late.activity);
-        let row = txn.get(Table::Activities, &stored)?.ok_or_else(damaged)?;
+        let value = txn.get(Table::Activities, &stored)?.ok_or_else(damaged)?;
+        let row = stored::row(&late.key, late.time, late.activity, value.into(), |key| txn.get(Table::Activities, key))?;
         out.push(Output::Row(Row {
             op: Op::Upsert,
             reason: Reason::LateActivity,
-            rows: Some((alert_row(&alert, txn)?, row.into())),
-            alert,
+            rows: Some((alert_row(&alert, txn)?, row)),
+            alert: alert.alert,
             key: late.key.clone(),
             activity: late.activity,
             time: late.time,
         }));
-        self.counts.late_activities += 1;
-        self.counts.upserts += 1;
+        let counts = self.counts.of(late.key.link);
+        counts.late_activities += 1;
+        counts.upserts += 1;
         Ok(())
     }
 }

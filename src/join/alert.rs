@@ -2,136 +2,135 @@
 
 use super::Joiner;
 use super::output::{AlertUpdates, Answer, ClosedBy, Op, Reason};
-use super::state::{AlertState, Away, Held};
+use super::state::{Held, HeldKey};
 use super::work::{Rows, Step, closed_by_watermark, load, save};
-use crate::record::{Alert, AlertId, Version};
+use crate::log::{AlertVersion, LinkVersion};
+use crate::record::{LinkId, LinkedAlert, Text, Version};
 use crate::store::keys::Timer;
 use crate::store::{Base, Error, Table, Txn, keys};
-use crate::time::{EventTime, WallTime};
+use crate::time::{EventTime, WallTime, Window};
 
 impl Joiner {
-    /// A version whose key belongs here. An older one than that held, or the same, changes nothing.
-    pub(super) fn alert<B: Base>(&mut self, alert: &Alert<'_>, deadline: WallTime, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        let before = load(&alert.id, txn)?;
-        let standing = self.standing(alert.version, alert.window.to, before.as_ref());
-        self.count(standing, alert.window.is_empty());
+    /// Takes in a version. Each link looks at it for itself: an older one than that held by the link, or the same, changes nothing.
+    pub(super) fn alert<B: Base>(&mut self, version: &AlertVersion<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        let mut again = Vec::new();
+        for by_link in &version.links {
+            let alert = LinkedAlert {
+                alert: version.id.clone(),
+                link: by_link.link,
+            };
+            self.alert_by_link(&alert, version, by_link, &mut again, txn)?;
+        }
+        self.work.extend(again.into_iter().map(Step::Again));
+        Ok(())
+    }
+
+    fn alert_by_link<B: Base>(
+        &mut self,
+        alert: &LinkedAlert,
+        version: &AlertVersion<'_>,
+        by_link: &LinkVersion,
+        again: &mut Vec<Rows>,
+        txn: &mut Txn<'_, B>,
+    ) -> Result<(), Error> {
+        let before = load(alert, txn)?;
+        let window = by_link.window;
+        let standing = self.standing(alert.link, version.version, window.to, before.as_ref());
+        if !by_link.keys.is_empty() {
+            self.count(alert.link, standing, window.is_empty());
+        }
         if standing != Standing::Counts {
             return Ok(());
         }
+        let before_closed_by = before.as_ref().and_then(|before| self.closed_by(before));
+        self.take_down(alert, before.as_ref(), txn);
+        match by_link.keys.is_empty() {
+            true => txn.remove(Table::AlertRows, keys::alert(alert)),
+            false => txn.put(Table::AlertRows, keys::alert(alert), version.row.to_vec()),
+        }
         let mut held = Held {
-            version: alert.version,
-            key: alert.key.clone(),
-            window: alert.window,
-            deadline: patience(deadline, alert.window.to, before.as_ref()),
-            answer: None,
-            revise: false,
-            forget_at: self.forget_at(alert.version, alert.window.to, before.as_ref()),
-            versions: versions(before.as_ref()),
+            version: version.version,
+            window,
+            deadline: patience(by_link.deadline, window.to, before.as_ref()),
+            closed_by: before_closed_by,
+            keys: by_link.keys.iter().map(HeldKey::new).collect(),
+            forget_at: forget_at(version.version, window.to, before.as_ref()),
+            versions: before.as_ref().map_or(0, |before| before.versions).saturating_add(1),
         };
-        self.take_down(&alert.id, before.as_ref(), txn);
-        txn.put(Table::AlertRows, keys::alert(&alert.id), alert.row.to_vec());
-        match before {
-            Some(AlertState::Here(Held {
-                answer: Some(answer),
-                key,
-                window,
-                ..
-            })) if key == alert.key => {
-                let [lost_before, lost_behind] = window.minus(alert.window);
-                let [won_before, won_behind] = alert.window.minus(window);
-                for (part, op) in [
-                    (lost_before, Op::Delete),
-                    (lost_behind, Op::Delete),
-                    (won_before, Op::Upsert),
-                    (won_behind, Op::Upsert),
-                ] {
-                    self.plan_rows(&alert.id, &held, part, op, Reason::AlertUpdated);
-                }
-                held.answer = Some(Answer {
-                    first: answer.first.filter(|first| alert.window.contains(*first)),
-                    last: answer.last.filter(|last| alert.window.contains(*last)),
-                    ..answer
-                });
-                self.note_forgotten(&mut held, &[won_before, won_behind]);
-                self.work.push_back(Step::Summary { alert: alert.id.clone() });
-                self.plan_again(&alert.id, &held, alert.window.and(window));
-            }
-            Some(AlertState::Here(was)) if was.answer.is_some() => {
-                let closed_by = was.answer.as_ref().map(|answer| answer.closed_by);
-                self.plan_withdrawal(&alert.id, was);
-                self.answer(&alert.id, &mut held, closed_by, Reason::AlertUpdated);
-            }
-            Some(AlertState::Elsewhere(away)) if self.answered_by(&away).is_some() => {
-                let closed_by = self.answered_by(&away);
-                self.answer(&alert.id, &mut held, closed_by, Reason::AlertUpdated);
-            }
+        match (before, before_closed_by) {
+            (Some(before), Some(closed_by)) => self.update(alert, &mut held, before, closed_by, again),
+            _ if held.keys.is_empty() => {}
             _ => {
-                let closed_by = self.passed(alert.window.to);
-                self.answer(&alert.id, &mut held, closed_by, Reason::LateAlert);
-            }
-        }
-        self.put_up(&alert.id, held, txn)
-    }
-
-    /// A version whose key belongs to another partition: what this one held of the alert, it lets go of.
-    pub(super) fn alert_elsewhere<B: Base>(
-        &mut self,
-        id: &AlertId,
-        version: Version,
-        closes: EventTime,
-        deadline: WallTime,
-        txn: &mut Txn<'_, B>,
-    ) -> Result<(), Error> {
-        let before = load(id, txn)?;
-        if self.standing(version, closes, before.as_ref()) != Standing::Counts {
-            return Ok(());
-        }
-        self.take_down(id, before.as_ref(), txn);
-        txn.remove(Table::AlertRows, keys::alert(id));
-        let forget_at = self.forget_at(version, closes, before.as_ref());
-        let deadline = patience(deadline, closes, before.as_ref());
-        let versions = versions(before.as_ref());
-        let answered = match before {
-            None => None,
-            Some(AlertState::Elsewhere(away)) => self.answered_by(&away),
-            Some(AlertState::Here(held)) => {
-                let closed_by = held.answer.as_ref().map(|answer| answer.closed_by);
-                if closed_by.is_some() {
-                    self.plan_withdrawal(id, held);
+                held.closed_by = self.passed(window.to);
+                if let Some(closed_by) = held.closed_by {
+                    for key in &mut held.keys {
+                        self.answer(alert, key, window, closed_by, Reason::LateAlert);
+                    }
                 }
-                closed_by
             }
-        };
-        self.timers.set(Timer::Forget, forget_at.ticks(), id, txn);
-        let away = Away {
-            version,
-            closes,
-            deadline,
-            answered,
-            forget_at,
-            versions,
-        };
-        save(id, AlertState::Elsewhere(away), txn)
+        }
+        self.put_up(alert, &held, txn)
     }
 
-    fn standing(&self, version: Version, closes: EventTime, before: Option<&AlertState>) -> Standing {
-        if closes < self.horizon() {
+    /// Says what a version changes of an alert that has been answered: what was sent under keys that it lost is taken back, what its window
+    /// lost and gained under keys that it kept goes and comes, and keys that it gained are answered.
+    fn update(&mut self, alert: &LinkedAlert, held: &mut Held, before: Held, closed_by: ClosedBy, again: &mut Vec<Rows>) {
+        let (old, new) = (before.window, held.window);
+        for was in before.keys.iter().filter(|was| held.key(&was.correlation_id).is_none()) {
+            self.plan_withdrawal(alert, was, old);
+        }
+        for key in &mut held.keys {
+            match before.key(&key.correlation_id).and_then(|was| was.answer.as_ref()) {
+                Some(answer) => {
+                    let [lost_before, lost_behind] = old.minus(new);
+                    let [won_before, won_behind] = new.minus(old);
+                    for (part, op) in [
+                        (lost_before, Op::Delete),
+                        (lost_behind, Op::Delete),
+                        (won_before, Op::Upsert),
+                        (won_behind, Op::Upsert),
+                    ] {
+                        self.plan_rows(alert, &key.correlation_id, part, op, Reason::AlertUpdated);
+                    }
+                    key.answer = Some(Answer {
+                        first: answer.first.filter(|first| new.contains(*first)),
+                        last: answer.last.filter(|last| new.contains(*last)),
+                        ..answer.clone()
+                    });
+                    self.note_forgotten(alert.link, key, &[won_before, won_behind]);
+                    self.plan_summary(alert, &key.correlation_id);
+                    let stays = new.and(old);
+                    if self.alert_updates == AlertUpdates::Rows && !stays.is_empty() {
+                        let id = &key.correlation_id;
+                        // Behind everything else that the record brings: the places of the other outputs do not depend on the
+                        // setting, so it may change between two starts.
+                        again.push(Rows::new(alert, id, stays, Op::Upsert, Reason::AlertUpdated));
+                    }
+                }
+                None => self.answer(alert, key, new, closed_by, Reason::AlertUpdated),
+            }
+        }
+    }
+
+    fn standing(&self, link: LinkId, version: Version, closes: EventTime, before: Option<&Held>) -> Standing {
+        if closes < self.horizon(link) {
             return Standing::Expired;
         }
         match before {
-            Some(before) if before.version() >= version => Standing::Stale,
+            Some(before) if before.version >= version => Standing::Stale,
             _ => Standing::Counts,
         }
     }
 
-    /// In the owner of the key only: the other partitions hear of every version too.
-    fn count(&mut self, standing: Standing, is_empty: bool) {
+    /// Counts where keys live only: the other partitions get every version too.
+    fn count(&mut self, link: LinkId, standing: Standing, is_empty: bool) {
+        let counts = self.counts.of(link);
         match standing {
-            Standing::Expired => self.counts.expired_alerts += 1,
-            Standing::Stale => self.counts.stale_alerts += 1,
+            Standing::Expired => counts.expired_alerts += 1,
+            Standing::Stale => counts.stale_alerts += 1,
             Standing::Counts => {
-                self.counts.alerts += 1;
-                self.counts.empty_windows += u64::from(is_empty);
+                counts.alerts += 1;
+                counts.empty_windows += u64::from(is_empty);
             }
         }
     }
@@ -143,54 +142,51 @@ impl Joiner {
         passed.then(|| closed_by_watermark(closes, by_activities))
     }
 
-    /// What the alert has been answered by in the partition that it is in, if it has been answered.
-    fn answered_by(&self, away: &Away) -> Option<ClosedBy> {
-        let waited = self.wall().is_some_and(|wall| wall >= away.deadline);
-        let here_and_now = || self.passed(away.closes).or(waited.then_some(ClosedBy::MaxWait));
-        away.answered.or_else(here_and_now)
+    /// Returns what the alert has been answered by, if it has been answered: here by the timers of its keys, elsewhere by the watermark and
+    /// the clock that other partitions have too.
+    fn closed_by(&self, held: &Held) -> Option<ClosedBy> {
+        if !held.keys.is_empty() {
+            return held.closed_by;
+        }
+        let waited = self.wall().is_some_and(|wall| wall >= held.deadline);
+        let by_now = || self.passed(held.window.to).or(waited.then_some(ClosedBy::MaxWait));
+        held.closed_by.or_else(by_now)
     }
 
-    /// When the horizon has passed this, the alert can be forgotten: no window it ever had is read any more, and an older version
-    /// that comes again is expired or cannot be told from a new alert by anyone.
-    fn forget_at(&self, version: Version, closes: EventTime, before: Option<&AlertState>) -> EventTime {
-        let latest = closes.max(version.time_generated);
-        before.map_or(latest, |before| before.forget_at().max(latest))
-    }
-
-    fn plan_rows(&mut self, id: &AlertId, held: &Held, part: crate::time::Window, op: Op, reason: Reason) {
+    fn plan_rows(&mut self, alert: &LinkedAlert, correlation_id: &Text, part: Window, op: Op, reason: Reason) {
         if !part.is_empty() {
-            let rows = Rows::new(id, &held.key, part, op, reason);
+            let rows = Rows::new(alert, correlation_id, part, op, reason);
             self.work.push_back(Step::Rows(rows));
         }
     }
 
-    /// Sends the pairs in `part` of the window, which are out already, once more. They stand behind everything else
-    /// that the record brings: the places of the other outputs do not depend on the setting, so it may change between
-    /// two starts.
-    fn plan_again(&mut self, id: &AlertId, held: &Held, part: crate::time::Window) {
-        if self.alert_updates == AlertUpdates::Rows && !part.is_empty() {
-            let rows = Rows::new(id, &held.key, part, Op::Upsert, Reason::AlertUpdated);
-            self.work.push_back(Step::Again(rows));
-        }
+    fn plan_summary(&mut self, alert: &LinkedAlert, correlation_id: &Text) {
+        self.work.push_back(Step::Summary {
+            alert: alert.clone(),
+            correlation_id: correlation_id.clone(),
+        });
     }
 
     /// Every pair under the old key goes, and so does the answer.
-    fn plan_withdrawal(&mut self, id: &AlertId, was: Held) {
-        self.plan_rows(id, &was, was.window, Op::Delete, Reason::AlertUpdated);
-        self.work.push_back(Step::Withdraw { alert: id.clone(), was });
+    fn plan_withdrawal(&mut self, alert: &LinkedAlert, was: &HeldKey, window: Window) {
+        self.plan_rows(alert, &was.correlation_id, window, Op::Delete, Reason::AlertUpdated);
+        self.work.push_back(Step::Withdraw {
+            alert: alert.clone(),
+            was: was.clone(),
+            window,
+        });
     }
 
-    /// Answers `held` at once, if anything has closed it.
-    fn answer(&mut self, id: &AlertId, held: &mut Held, closed_by: Option<ClosedBy>, reason: Reason) {
-        let Some(closed_by) = closed_by else { return };
-        held.answer = Some(self.new_answer(closed_by));
-        self.note_forgotten(held, &[held.window]);
-        self.plan_rows(id, held, held.window, Op::Upsert, reason);
-        self.work.push_back(Step::Summary { alert: id.clone() });
+    /// Answers a key at once.
+    fn answer(&mut self, alert: &LinkedAlert, key: &mut HeldKey, window: Window, closed_by: ClosedBy, reason: Reason) {
+        key.answer = Some(self.new_answer(alert.link, closed_by));
+        self.note_forgotten(alert.link, key, &[window]);
+        self.plan_rows(alert, &key.correlation_id, window, Op::Upsert, reason);
+        self.plan_summary(alert, &key.correlation_id);
     }
 
-    pub(super) fn new_answer(&mut self, closed_by: ClosedBy) -> Answer {
-        self.counts.closed += 1;
+    pub(super) fn new_answer(&mut self, link: LinkId, closed_by: ClosedBy) -> Answer {
+        self.counts.of(link).closed += 1;
         Answer {
             closed_by,
             closed_at: self.wall(),
@@ -206,40 +202,50 @@ impl Joiner {
     }
 
     /// Notes in the answer what of these parts of the window, which are read now, lies behind the horizon: it cannot be known to be whole.
-    pub(super) fn note_forgotten(&self, held: &mut Held, parts: &[crate::time::Window]) {
-        let Some(answer) = &mut held.answer else { return };
-        for part in parts.iter().filter(|part| !part.is_empty() && part.from < self.horizon()) {
-            answer.whole_from = answer.whole_from.max(part.to.min(self.horizon()));
+    pub(super) fn note_forgotten(&self, link: LinkId, key: &mut HeldKey, parts: &[Window]) {
+        let Some(answer) = &mut key.answer else { return };
+        let horizon = self.horizon(link);
+        for part in parts.iter().filter(|part| !part.is_empty() && part.from < horizon) {
+            answer.whole_from = answer.whole_from.max(part.to.min(horizon));
         }
     }
 
     /// Writes an alert with everything that points to it.
-    pub(super) fn put_up<B: Base>(&mut self, id: &AlertId, held: Held, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        if held.answer.is_some() {
-            self.answered.put(&held.key, held.window, id, txn)?;
-        } else {
-            self.timers.set(Timer::Close, held.window.to.ticks(), id, txn);
-            self.timers.set(Timer::Deadline, keys::wall(held.deadline), id, txn);
+    pub(super) fn put_up<B: Base>(&mut self, alert: &LinkedAlert, held: &Held, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        if held.is_open() {
+            self.timers.set(Timer::Close, held.window.to.ticks(), alert, txn);
+            self.timers.set(Timer::Deadline, keys::wall(held.deadline), alert, txn);
         }
-        self.timers.set(Timer::Forget, held.forget_at.ticks(), id, txn);
-        save(id, AlertState::Here(held), txn)
+        for key in held.keys.iter().filter(|key| key.answer.is_some()) {
+            self.answered.put(&alert.key(&key.correlation_id), held.window, alert, txn)?;
+        }
+        self.timers.set(Timer::Forget, held.forget_at.ticks(), alert, txn);
+        save(alert, held, txn)
     }
 
     /// Removes everything that points to an alert.
-    pub(super) fn take_down<B: Base>(&self, id: &AlertId, state: Option<&AlertState>, txn: &mut Txn<'_, B>) {
-        let Some(state) = state else { return };
-        let forget = keys::timer(Timer::Forget, state.forget_at().ticks(), id);
-        txn.remove(Table::Timers, forget);
-        if let AlertState::Here(held) = state {
-            if held.answer.is_some() {
-                txn.remove(Table::Answered, keys::answered(&held.key, held.window.to, id));
-                txn.remove(Table::Timers, keys::timer(Timer::Revise, 0, id));
-            } else {
-                let close = keys::timer(Timer::Close, held.window.to.ticks(), id);
-                txn.remove(Table::Timers, close);
-                let deadline = keys::timer(Timer::Deadline, keys::wall(held.deadline), id);
-                txn.remove(Table::Timers, deadline);
+    pub(super) fn take_down<B: Base>(&self, alert: &LinkedAlert, held: Option<&Held>, txn: &mut Txn<'_, B>) {
+        let Some(held) = held else { return };
+        txn.remove(Table::Timers, keys::timer(Timer::Forget, held.forget_at.ticks(), alert));
+        if held.is_open() {
+            txn.remove(Table::Timers, keys::timer(Timer::Close, held.window.to.ticks(), alert));
+            txn.remove(Table::Timers, keys::timer(Timer::Deadline, keys::wall(held.deadline), alert));
+        } else if !held.keys.is_empty() {
+            for key in &held.keys {
+                let key = alert.key(&key.correlation_id);
+                txn.remove(Table::Answered, keys::answered(&key, held.window.to, alert));
             }
+            txn.remove(Table::Timers, keys::timer(Timer::Revise, 0, alert));
+        }
+    }
+}
+
+impl HeldKey {
+    fn new(correlation_id: &Text) -> Self {
+        Self {
+            correlation_id: correlation_id.clone(),
+            answer: None,
+            revise: false,
         }
     }
 }
@@ -255,16 +261,17 @@ enum Standing {
     Expired,
 }
 
-/// How many versions have counted with the one that comes behind `before`.
-fn versions(before: Option<&AlertState>) -> u32 {
-    before.map_or(0, AlertState::versions).saturating_add(1)
+/// Returns the time behind which the alert can be forgotten: no window it ever had is read any more, and an older version that comes again is
+/// expired or cannot be told from a new alert by anyone.
+fn forget_at(version: Version, closes: EventTime, before: Option<&Held>) -> EventTime {
+    let latest = closes.max(version.time_generated);
+    before.map_or(latest, |before| before.forget_at.max(latest))
 }
 
 /// An alert waits from its first arrival: a newer version that does not end later does not wait longer either.
-fn patience(deadline: WallTime, closes: EventTime, before: Option<&AlertState>) -> WallTime {
+fn patience(deadline: WallTime, closes: EventTime, before: Option<&Held>) -> WallTime {
     match before {
-        Some(AlertState::Here(held)) if closes <= held.window.to => deadline.min(held.deadline),
-        Some(AlertState::Elsewhere(away)) if closes <= away.closes => deadline.min(away.deadline),
+        Some(before) if closes <= before.window.to => deadline.min(before.deadline),
         _ => deadline,
     }
 }

@@ -4,19 +4,24 @@
 //! behind the end of every answered window lies in none of them. That end is no part of the state: whoever does not know it yet goes over
 //! the table, once.
 
+use std::collections::BTreeMap;
+
 use super::state;
-use crate::record::{AlertId, Key};
+use crate::record::{Key, LinkId, LinkedAlert};
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, Window};
 
-/// Behind every window that has been answered, once anybody has asked.
+/// Of each link, what is behind every window that has been answered, once anybody has asked.
 #[derive(Default, Debug)]
-pub(super) struct Answered(Option<EventTime>);
+pub(super) struct Answered(Option<BTreeMap<LinkId, EventTime>>);
 
 impl Answered {
     /// Notes that an alert has been answered.
-    pub(super) fn put<B: Base>(&mut self, key: &Key, window: Window, id: &AlertId, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        self.0 = self.0.map(|end| end.max(window.to));
+    pub(super) fn put<B: Base>(&mut self, key: &Key, window: Window, id: &LinkedAlert, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        if let Some(ends) = &mut self.0 {
+            let end = ends.entry(key.link).or_insert(EventTime::MIN);
+            *end = window.to.max(*end);
+        }
         txn.put(
             Table::Answered,
             keys::answered(key, window.to, id),
@@ -27,22 +32,24 @@ impl Answered {
 
     /// Whether there is an answered alert of `key` whose window ends behind `time`.
     pub(super) fn any_behind<B: Base>(&mut self, key: &Key, time: EventTime, txn: &Txn<'_, B>) -> Result<bool, Error> {
-        if time >= self.end(txn)? {
+        if time >= self.end(key.link, txn)? {
             return Ok(false);
         }
         let span = keys::answered_behind(key, time, None);
         Ok(txn.first(Table::Answered, span, Direction::Forward)?.is_some())
     }
 
-    fn end<B: Base>(&mut self, txn: &Txn<'_, B>) -> Result<EventTime, Error> {
-        if let Some(end) = self.0 {
-            return Ok(end);
+    fn end<B: Base>(&mut self, link: LinkId, txn: &Txn<'_, B>) -> Result<EventTime, Error> {
+        if self.0.is_none() {
+            let mut ends = BTreeMap::new();
+            for pair in txn.scan(Table::Answered, keys::all_answered(), Direction::Forward) {
+                let (link, end) = keys::answered_end(&pair?.0)?;
+                let greatest = ends.entry(link).or_insert(EventTime::MIN);
+                *greatest = end.max(*greatest);
+            }
+            self.0 = Some(ends);
         }
-        let mut end = EventTime::MIN;
-        for pair in txn.scan(Table::Answered, keys::all_answered(), Direction::Forward) {
-            end = end.max(keys::answered_end(&pair?.0)?);
-        }
-        self.0 = Some(end);
-        Ok(end)
+        let end = self.0.as_ref().and_then(|ends| ends.get(&link));
+        Ok(end.copied().unwrap_or(EventTime::MIN))
     }
 }

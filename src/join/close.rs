@@ -2,10 +2,11 @@
 
 use super::Joiner;
 use super::output::{Answer, ClosedBy, Completeness, Op, Outbox, Output, Reason, Related, Summary};
-use super::state::{AlertState, Held};
+use super::state::{Held, HeldKey};
+use super::stored;
 use super::work::{Rows, Step, alert_row, closed_by_watermark, load, save};
 use crate::log::Marks;
-use crate::record::AlertId;
+use crate::record::{Key, LinkedAlert, Text};
 use crate::store::keys::Timer;
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
@@ -25,7 +26,7 @@ impl Joiner {
         if moved {
             self.work.push_back(Step::Revise);
         }
-        if self.next_horizon() > self.horizon() {
+        if self.horizon_moves() {
             self.work.push_back(Step::Evict);
         }
     }
@@ -65,35 +66,41 @@ impl Joiner {
     }
 
     /// The open alert whose timer comes first, if that is at or before `time`.
-    fn due<B: Base>(&mut self, timer: Timer, time: i64, txn: &Txn<'_, B>) -> Result<Option<(AlertId, Held)>, Error> {
+    fn due<B: Base>(&mut self, timer: Timer, time: i64, txn: &Txn<'_, B>) -> Result<Option<(LinkedAlert, Held)>, Error> {
         let Some(key) = self.timers.first(timer, time, txn)? else {
             return Ok(None);
         };
         let alert = keys::timer_alert(&key)?;
         match load(&alert, txn)? {
-            Some(AlertState::Here(held)) if held.answer.is_none() => Ok(Some((alert, held))),
+            Some(held) if held.is_open() => Ok(Some((alert, held))),
             _ => Err(Error::Damaged { what: "timer" }),
         }
     }
 
     fn close<B: Base>(
         &mut self,
-        alert: &AlertId,
+        alert: &LinkedAlert,
         mut held: Held,
         closed_by: ClosedBy,
         txn: &mut Txn<'_, B>,
     ) -> Result<(), Error> {
-        let open = AlertState::Here(held.clone());
-        self.take_down(alert, Some(&open), txn);
-        held.answer = Some(self.new_answer(closed_by));
+        self.take_down(alert, Some(&held), txn);
+        held.closed_by = Some(closed_by);
         let window = held.window;
-        self.note_forgotten(&mut held, &[window]);
-        self.work.push_front(Step::Summary { alert: alert.clone() });
-        if !held.window.is_empty() {
-            let rows = Rows::new(alert, &held.key, held.window, Op::Upsert, Reason::WindowClosed);
-            self.work.push_front(Step::Rows(rows));
+        // What is put in front last comes first: the rows of a key before its summary, and keys in their order.
+        for key in held.keys.iter_mut().rev() {
+            key.answer = Some(self.new_answer(alert.link, closed_by));
+            self.note_forgotten(alert.link, key, &[window]);
+            self.work.push_front(Step::Summary {
+                alert: alert.clone(),
+                correlation_id: key.correlation_id.clone(),
+            });
+            if !window.is_empty() {
+                let rows = Rows::new(alert, &key.correlation_id, window, Op::Upsert, Reason::WindowClosed);
+                self.work.push_front(Step::Rows(rows));
+            }
         }
-        self.put_up(alert, held, txn)
+        self.put_up(alert, &held, txn)
     }
 
     /// Sends a revision for the next alert that late activities have come for.
@@ -104,57 +111,76 @@ impl Joiner {
         let alert = keys::timer_alert(&key)?;
         txn.remove(Table::Timers, key.into());
         self.work.push_front(Step::Revise);
-        self.work.push_front(Step::Summary { alert });
+        self.revise_all(&alert, txn)
+    }
+
+    /// Sends a revision, before anything else, for every key of an alert that late activities have come for.
+    pub(super) fn revise_all<B: Base>(&mut self, alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<(), Error> {
+        let held = load(alert, txn)?.ok_or(Error::Damaged { what: "timer" })?;
+        for key in held.keys.into_iter().rev().filter(|key| key.revise) {
+            self.work.push_front(Step::Summary {
+                alert: alert.clone(),
+                correlation_id: key.correlation_id,
+            });
+        }
         Ok(())
     }
 
-    pub(super) fn summary<B: Base>(&mut self, alert: &AlertId, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
+    pub(super) fn summary<B: Base>(
+        &mut self,
+        alert: &LinkedAlert,
+        correlation_id: &Text,
+        txn: &mut Txn<'_, B>,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
         let damaged = || Error::Damaged { what: "answered alert" };
-        let Some(AlertState::Here(mut held)) = load(alert, txn)? else {
-            return Err(damaged());
-        };
-        self.find_extent(&mut held, txn)?;
-        let related = self.find_related(&held, txn)?;
-        let completeness = held.answer.as_ref().map(|answer| self.completeness(held.window, answer));
-        let answer = held.answer.as_mut().ok_or_else(damaged)?;
+        let mut held = load(alert, txn)?.ok_or_else(damaged)?;
+        let window = held.window;
+        let others_revise = held.keys.iter().any(|key| key.revise && key.correlation_id != *correlation_id);
+        let held_key = held.key_mut(correlation_id).ok_or_else(damaged)?;
+        let key = alert.key(correlation_id);
+        let answer = held_key.answer.as_mut().ok_or_else(damaged)?;
+        self.find_extent(&key, window, answer, txn)?;
+        let related = self.find_related(&key, window, txn)?;
+        let completeness = Some(self.completeness(window, answer));
         answer.revision += 1;
         if answer.activities > 0 {
             if answer.revision == 1 {
-                self.counts.matched += 1;
+                self.counts.of(alert.link).matched += 1;
             }
             answer.ever_matched = true;
         }
-        if held.revise {
-            held.revise = false;
+        let answer = answer.clone();
+        if std::mem::take(&mut held_key.revise) && !others_revise {
             txn.remove(Table::Timers, keys::timer(Timer::Revise, 0, alert));
         }
         out.push(Output::Summary(Summary {
             op: Op::Upsert,
-            alert: alert.clone(),
-            key: held.key.clone(),
-            window: held.window,
-            answer: answer.clone(),
+            alert: alert.alert.clone(),
+            key,
+            window,
+            answer,
             completeness,
             watermark: self.watermark(),
-            retained_from: self.retained_from(),
+            retained_from: self.retained_from(alert.link),
             sources: self.sources(),
             related,
             row: Some(alert_row(alert, txn)?),
         }));
-        save(alert, AlertState::Here(held), txn)
+        save(alert, &held, txn)
     }
 
-    pub(super) fn withdraw(&mut self, alert: AlertId, was: Held, out: &mut Outbox) -> Result<(), Error> {
+    pub(super) fn withdraw(&mut self, alert: LinkedAlert, was: HeldKey, window: Window, out: &mut Outbox) -> Result<(), Error> {
         let answer = was.answer.ok_or(Error::Damaged { what: "answered alert" })?;
         out.push(Output::Summary(Summary {
             op: Op::Delete,
-            alert,
-            key: was.key,
-            window: was.window,
+            key: alert.key(&was.correlation_id),
+            window,
             answer,
             completeness: None,
             watermark: self.watermark(),
-            retained_from: self.retained_from(),
+            retained_from: self.retained_from(alert.link),
+            alert: alert.alert,
             sources: self.sources(),
             related: Vec::new(),
             row: None,
@@ -178,9 +204,8 @@ impl Joiner {
     }
 
     /// Looks up the earliest and the latest activity where an update of the window took the known one away.
-    fn find_extent<B: Base>(&self, held: &mut Held, txn: &Txn<'_, B>) -> Result<(), Error> {
-        let window = held.window.not_before(self.horizon());
-        let Some(answer) = held.answer.as_mut() else { return Ok(()) };
+    fn find_extent<B: Base>(&self, key: &Key, window: Window, answer: &mut Answer, txn: &Txn<'_, B>) -> Result<(), Error> {
+        let window = window.not_before(self.horizon(key.link));
         if answer.activities == 0 {
             (answer.first, answer.last) = (None, None);
             return Ok(());
@@ -190,7 +215,7 @@ impl Joiner {
         }
         let days = self.days.range(window.from.day()..=window.to.day());
         let find = |day: &i64, direction| -> Result<Option<EventTime>, Error> {
-            let span = keys::activities(&held.key, window, *day);
+            let span = keys::activities(key, window, *day);
             let pair = txn.first(Table::Activities, span, direction)?;
             pair.map(|(key, _)| Ok(keys::activity_parts(&key)?.0)).transpose()
         };
@@ -206,20 +231,21 @@ impl Joiner {
     }
 
     /// The first activities of an answer, as many as summaries are to list.
-    fn find_related<B: Base>(&self, held: &Held, txn: &Txn<'_, B>) -> Result<Vec<Related>, Error> {
+    fn find_related<B: Base>(&self, key: &Key, window: Window, txn: &Txn<'_, B>) -> Result<Vec<Related>, Error> {
         let mut related = Vec::new();
-        let window = held.window.not_before(self.horizon());
+        let window = window.not_before(self.horizon(key.link));
         if self.related == 0 || window.is_empty() {
             return Ok(related);
         }
         for day in self.days.range(window.from.day()..=window.to.day()) {
-            let span = keys::activities(&held.key, window, *day);
+            let span = keys::activities(key, window, *day);
             for pair in txn.scan(Table::Activities, span, Direction::Forward) {
                 if related.len() >= self.related {
                     return Ok(related);
                 }
-                let (key, row) = pair?;
-                let (time, activity) = keys::activity_parts(&key)?;
+                let (stored, value) = pair?;
+                let (time, activity) = keys::activity_parts(&stored)?;
+                let row = stored::row(key, time, activity, value, |key| txn.get(Table::Activities, key))?;
                 related.push(Related { time, activity, row });
             }
         }

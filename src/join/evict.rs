@@ -1,16 +1,16 @@
 //! What may be forgotten behind the horizon. Nothing behind it is read, so when it goes does not matter.
 
 use super::Joiner;
-use super::state::AlertState;
 use super::work::{Step, load};
+use crate::record::LinkId;
 use crate::store::keys::Timer;
 use crate::store::{Base, Error, Table, Txn, keys};
 
 impl Joiner {
     /// Drops the days that lie behind the horizon as a whole, then one alert after another.
     pub(super) fn evict<B: Base>(&mut self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        let horizon = self.next_horizon();
-        self.progress.horizon = Some(horizon);
+        self.progress.evicted = self.progress.watermarks.by_activities();
+        let horizon = self.horizon(LinkId::QUERY);
         if let Some(&first) = self.days.first()
             && first < horizon.day()
         {
@@ -21,26 +21,38 @@ impl Joiner {
                 txn.remove(Table::Meta, keys::day(day));
             }
         }
+        self.evict_links(txn);
         // A time at the horizon itself is not behind it.
         let Some(key) = self.timers.first(Timer::Forget, horizon.ticks().saturating_sub(1), txn)? else {
             return Ok(());
         };
         let alert = keys::timer_alert(&key)?;
-        let state = load(&alert, txn)?;
-        if let Some(AlertState::Here(held)) = &state
-            && held.revise
-        {
-            // Late activities that no summary has told of: one tells of them before the alert is forgotten.
+        let held = load(&alert, txn)?;
+        if held.as_ref().is_some_and(|held| held.keys.iter().any(|key| key.revise)) {
+            // Late activities that no summary has counted: one counts them before the alert is forgotten.
             self.work.push_front(Step::Evict);
-            self.work.push_front(Step::Summary { alert });
-            return Ok(());
+            return self.revise_all(&alert, txn);
         }
-        self.take_down(&alert, state.as_ref(), txn);
+        self.take_down(&alert, held.as_ref(), txn);
         // Also when there is no such alert: the timer must not come up again.
         txn.remove(Table::Timers, key.into());
         txn.remove(Table::Alerts, keys::alert(&alert));
         txn.remove(Table::AlertRows, keys::alert(&alert));
         self.work.push_front(Step::Evict);
         Ok(())
+    }
+
+    /// Drops the days of links that keep activities for a shorter time than the others.
+    fn evict_links<B: Base>(&mut self, txn: &mut Txn<'_, B>) {
+        for link in self.retention.shorter_links() {
+            let horizon = self.horizon(link).day();
+            let dropped = self.dropped.entry(link).or_insert(i64::MIN);
+            if *dropped < horizon {
+                for day in self.days.range(*dropped..horizon) {
+                    txn.remove_span(Table::Activities, keys::activities_of_link(link, *day));
+                }
+                *dropped = horizon;
+            }
+        }
     }
 }

@@ -5,7 +5,10 @@
 //! the state, so that a window with ten million matches is answered across restarts. No IO, no clock, no randomness, and nothing whose
 //! order is not that of keys: state and output after a record are functions of the log up to it.
 //!
-//! The predicate: an activity joins an alert when their keys are equal and its time lies inside the alert's [`Window`].
+//! A link is a way for an activity to belong to an alert. Each has keys and windows of its own, and everything below holds for each link as if it
+//! were alone: [`LinkedAlert`](crate::record::LinkedAlert) is an alert as one link looks at it. An alert may have several keys by a link, of which each has its own answer.
+//!
+//! The predicate: an activity joins an alert by a link when they have a key in common and its time lies inside the alert's [`Window`].
 //! For an answered alert the pairs that have gone out are, at any time, exactly its stored activities that are not behind the horizon
 //! (and those that have fallen behind it since). Every rule below keeps that true, so no emitted pair is ever remembered:
 //!
@@ -24,8 +27,10 @@ mod answered;
 mod close;
 mod evict;
 mod output;
+mod retention;
 mod sources;
 mod state;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -33,32 +38,34 @@ mod view;
 mod watermark;
 mod work;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use output::{
     AlertUpdates, Answer, ClosedBy, Completeness, Limit, Op, Outbox, Output, PairRows, Reason, Related, Row, Summary,
 };
+pub use retention::Retention;
 pub use sources::{Holder, SourceState};
 pub use view::{Counted, Near, Place, Standing, Stored, View};
 
 use crate::log::LogRecord;
-use crate::record::Key;
+use crate::record::{Key, LinkId};
 use crate::store::{Base, Direction, Error, Reads, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 use answered::Answered;
-use state::{AlertState, Held};
+use state::Held;
 use timers::Timers;
 use work::Step;
 
 /// The state machine of one partition of the repartition log.
 #[derive(Debug)]
 pub struct Joiner {
-    /// How long activities are kept behind the watermark; `None` for ever.
-    retention: Option<Duration>,
+    /// How long activities are kept behind the watermark.
+    retention: Retention,
+    /// Of links that keep activities for a shorter time than the others, the day before which they have been dropped since the start.
+    dropped: BTreeMap<LinkId, i64>,
     progress: Progress,
     /// What is left to do for the record applied last.
     work: VecDeque<Step>,
@@ -69,7 +76,7 @@ pub struct Joiner {
     alert_updates: AlertUpdates,
     timers: Timers,
     answered: Answered,
-    counts: Counts,
+    counts: CountsByLink,
     /// The source partitions as the last marks have them, once somebody has asked.
     sources: Option<Arc<[SourceState]>>,
 }
@@ -82,8 +89,9 @@ struct Progress {
     /// How many outputs of the record applied last have been made.
     outputs: u64,
     watermarks: watermark::Watermarks,
-    /// Raised behind the closes of the record that moved the watermark: what was accepted is still read by the windows that it closes.
-    horizon: Option<EventTime>,
+    /// The watermark that activities had moved when what lay behind the horizon was dropped last. It is raised behind the closes of the record
+    /// that moved the watermark: what was accepted is still read by the windows that it closes.
+    evicted: Option<EventTime>,
 }
 
 /// A place in the output of a log: where an output stands, or how far the output has been made. What stands before a place is all outputs
@@ -96,10 +104,60 @@ pub struct Position {
     pub outputs: u64,
 }
 
-/// What happened since the counts were last taken.
+/// What happened by each link since the counts were last taken.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CountsByLink(Vec<Counts>);
+
+impl CountsByLink {
+    /// The counts of a link.
+    fn of(&mut self, link: LinkId) -> &mut Counts {
+        let place = usize::from(link.0);
+        if self.0.len() <= place {
+            self.0.resize(place + 1, Counts::default());
+        }
+        &mut self.0[place]
+    }
+
+    /// Returns the counts of the query.
+    pub fn query(&self) -> Counts {
+        self.0.first().copied().unwrap_or_default()
+    }
+
+    /// Returns the counts of all links together.
+    pub fn all(&self) -> Counts {
+        let mut all = Counts::default();
+        self.0.iter().for_each(|counts| all += *counts);
+        all
+    }
+
+    /// Returns the counts of each link by which anything happened.
+    pub fn iter(&self) -> impl Iterator<Item = (LinkId, Counts)> {
+        let links = (0..).map(LinkId).zip(self.0.iter().copied());
+        links.filter(|(_, counts)| *counts != Counts::default())
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.activities += other.activities;
+        self.duplicate_activities += other.duplicate_activities;
+        self.late_activities += other.late_activities;
+        self.expired_activities += other.expired_activities;
+        self.alerts += other.alerts;
+        self.stale_alerts += other.stale_alerts;
+        self.expired_alerts += other.expired_alerts;
+        self.empty_windows += other.empty_windows;
+        self.closed += other.closed;
+        self.matched += other.matched;
+        self.upserts += other.upserts;
+        self.deletes += other.deletes;
+    }
+}
+
+/// What happened by a link since the counts were last taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
-    /// Activities stored.
+    /// Activities stored, once for each key.
     pub activities: u64,
     /// Activities that were there already.
     pub duplicate_activities: u64,
@@ -126,8 +184,8 @@ pub struct Counts {
 }
 
 impl Joiner {
-    /// The joiner whose state `base` holds; a new one over an empty base.
-    pub fn open<R: Reads>(base: &R, retention: Option<Duration>) -> Result<Self, Error> {
+    /// Returns the joiner whose state `base` holds; a new one over an empty base.
+    pub fn open<R: Reads>(base: &R, retention: impl Into<Retention>) -> Result<Self, Error> {
         let progress = match base.get(Table::Meta, keys::PROGRESS)? {
             Some(bytes) => state::decode(&bytes, "position")?,
             None => Progress::default(),
@@ -141,7 +199,8 @@ impl Joiner {
             days.insert(keys::day_of(&pair?.0)?);
         }
         Ok(Self {
-            retention,
+            retention: retention.into(),
+            dropped: BTreeMap::new(),
             progress,
             work,
             days,
@@ -149,7 +208,7 @@ impl Joiner {
             alert_updates: AlertUpdates::default(),
             timers: Timers::default(),
             answered: Answered::default(),
-            counts: Counts::default(),
+            counts: CountsByLink::default(),
             sources: None,
         })
     }
@@ -179,13 +238,7 @@ impl Joiner {
         match record {
             LogRecord::Activity(activity) => self.activity(&activity, txn),
             LogRecord::Activities(activities) => activities.iter().try_for_each(|activity| self.activity(activity, txn)),
-            LogRecord::Alert { alert, deadline } => self.alert(&alert, deadline, txn),
-            LogRecord::AlertElsewhere {
-                id,
-                version,
-                closes,
-                deadline,
-            } => self.alert_elsewhere(&id, version, closes, deadline, txn),
+            LogRecord::Alert(version) => self.alert(&version, txn),
             LogRecord::Marks(marks) => {
                 self.marks(&marks);
                 Ok(())
@@ -257,14 +310,17 @@ impl Joiner {
         self.progress.watermarks.wall()
     }
 
-    /// What lies before this is never read: the greatest watermark that activities have moved, less the retention.
-    pub fn horizon(&self) -> EventTime {
-        self.progress.horizon.unwrap_or(EventTime::MIN)
+    /// Returns the time before which a link never reads: the greatest watermark that activities have moved, less the link's retention.
+    pub fn horizon(&self, link: LinkId) -> EventTime {
+        match (self.progress.evicted, self.retention.of(link)) {
+            (Some(watermark), Some(retention)) => watermark.minus(retention),
+            _ => EventTime::MIN,
+        }
     }
 
-    /// Activities before this are forgotten; `None` while none are.
-    pub fn retained_from(&self) -> Option<EventTime> {
-        Some(self.horizon()).filter(|horizon| *horizon > EventTime::FIRST)
+    /// Returns the time before which activities are forgotten by a link; `None` while none are.
+    pub fn retained_from(&self, link: LinkId) -> Option<EventTime> {
+        Some(self.horizon(link)).filter(|horizon| *horizon > EventTime::FIRST)
     }
 
     /// How far the source partitions have been read.
@@ -273,12 +329,9 @@ impl Joiner {
         Arc::clone(sources)
     }
 
-    /// Where the horizon is to be.
-    fn next_horizon(&self) -> EventTime {
-        match (self.progress.watermarks.by_activities(), self.retention) {
-            (Some(watermark), Some(retention)) => watermark.minus(retention),
-            _ => EventTime::MIN,
-        }
+    /// Whether the horizon is to be raised.
+    fn horizon_moves(&self) -> bool {
+        self.retention.forgets() && self.progress.watermarks.by_activities() > self.progress.evicted
     }
 
     /// The earliest end of a window that is closed when the watermark reaches it.
@@ -293,21 +346,18 @@ impl Joiner {
     /// Hands the key and the window of every alert that has not been answered yet to `each`.
     pub fn open_windows<B: Base>(base: &B, each: &mut dyn FnMut(&Key, Window)) -> Result<(), Error> {
         for pair in base.scan(Table::Alerts, keys::alerts(), Direction::Forward) {
-            if let AlertState::Here(Held {
-                key,
-                window,
-                answer: None,
-                ..
-            }) = state::decode(&pair?.1, "alert")?
-            {
-                each(&key, window);
+            let (alert, held) = pair?;
+            let alert = keys::alert_parts(&alert)?;
+            let held: Held = state::decode(&held, "alert")?;
+            if held.is_open() {
+                held.keys.iter().for_each(|key| each(&alert.key(&key.correlation_id), held.window));
             }
         }
         Ok(())
     }
 
-    /// What happened since this was last asked.
-    pub fn take_counts(&mut self) -> Counts {
+    /// Returns what happened since this was last asked.
+    pub fn take_counts(&mut self) -> CountsByLink {
         std::mem::take(&mut self.counts)
     }
 }

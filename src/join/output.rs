@@ -182,6 +182,23 @@ pub struct Answer {
     pub(super) whole_from: EventTime,
 }
 
+impl Answer {
+    /// Returns this answer and another one, to the same alert under another key, as one: the numbers of both, by the last revision.
+    #[must_use]
+    pub fn with(self, other: &Self) -> Self {
+        Self {
+            activities: self.activities + other.activities,
+            late: self.late + other.late,
+            first: self.first.into_iter().chain(other.first).min(),
+            last: self.last.max(other.last),
+            revision: self.revision.max(other.revision),
+            ever_matched: self.ever_matched || other.ever_matched,
+            whole_from: self.whole_from.max(other.whole_from),
+            ..self
+        }
+    }
+}
+
 /// Outputs on their way out, until there are enough to hand over.
 #[derive(Default, Debug)]
 pub struct Outbox {

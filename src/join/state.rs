@@ -4,71 +4,53 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::output::{Answer, ClosedBy};
-use crate::record::{Key, Version};
+use crate::record::{Text, Version};
 use crate::store::Error;
 use crate::time::{EventTime, WallTime, Window};
 
 /// The version of stored values.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
-/// Where an alert stands in this partition.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) enum AlertState {
-    /// Its key belongs to this partition.
-    Here(Held),
-    /// Its key belongs to another one.
-    Elsewhere(Away),
-}
-
-/// An alert whose key belongs to this partition.
+/// Where an alert stands by one link in this partition.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Held {
     pub(super) version: Version,
-    pub(super) key: Key,
     pub(super) window: Window,
     pub(super) deadline: WallTime,
-    /// `None` while the window is open.
-    pub(super) answer: Option<Answer>,
-    /// Whether late activities have come that no summary has told of yet.
-    pub(super) revise: bool,
+    /// What has closed the window. While no key is here nothing closes it here, and this is what had closed the version before, if anything
+    /// had: once answered, an alert stays answered, also when a key comes here later.
+    pub(super) closed_by: Option<ClosedBy>,
+    /// The keys that belong to this partition, in order. Where the window is closed, each has an answer.
+    pub(super) keys: Vec<HeldKey>,
     pub(super) forget_at: EventTime,
     /// Versions that counted when they came.
     pub(super) versions: u32,
 }
 
-/// An alert whose key belongs to another partition. What is kept is enough to know, should the key come here, whether the alert has been
-/// answered by then: once answered, an alert stays answered.
+/// A key of an alert that belongs to this partition.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Away {
-    pub(super) version: Version,
-    pub(super) closes: EventTime,
-    pub(super) deadline: WallTime,
-    /// What had closed a version before this one when this one came, if anything had.
-    pub(super) answered: Option<ClosedBy>,
-    pub(super) forget_at: EventTime,
-    pub(super) versions: u32,
+pub(super) struct HeldKey {
+    pub(super) correlation_id: Text,
+    /// `None` while the window is open.
+    pub(super) answer: Option<Answer>,
+    /// Whether late activities have come that no summary has counted yet.
+    pub(super) revise: bool,
 }
 
-impl AlertState {
-    pub(super) fn version(&self) -> Version {
-        match self {
-            Self::Here(held) => held.version,
-            Self::Elsewhere(away) => away.version,
-        }
+impl Held {
+    /// Returns the key of this correlation id, if it belongs here.
+    pub(super) fn key(&self, correlation_id: &Text) -> Option<&HeldKey> {
+        self.keys.iter().find(|key| key.correlation_id == *correlation_id)
     }
 
-    pub(super) fn versions(&self) -> u32 {
-        match self {
-            Self::Here(held) => held.versions,
-            Self::Elsewhere(away) => away.versions,
-        }
+    /// Returns the key of this correlation id, if it belongs here.
+    pub(super) fn key_mut(&mut self, correlation_id: &Text) -> Option<&mut HeldKey> {
+        self.keys.iter_mut().find(|key| key.correlation_id == *correlation_id)
     }
 
-    pub(super) fn forget_at(&self) -> EventTime {
-        match self {
-            Self::Here(held) => held.forget_at,
-            Self::Elsewhere(away) => away.forget_at,
-        }
+    /// Whether its timers run: a key is here that has no answer yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.closed_by.is_none() && !self.keys.is_empty()
     }
 }
 

@@ -4,7 +4,7 @@
 //! for each of many alerts that are due at once would take time with the square of their number. So it is remembered, for each kind of
 //! timer, before which key there is none. That is no part of the state: whoever does not know it yet looks from the beginning, once.
 
-use crate::record::AlertId;
+use crate::record::LinkedAlert;
 use crate::store::keys::{self, Timer};
 use crate::store::{Base, Direction, Error, Span, Table, Txn};
 
@@ -14,7 +14,7 @@ pub(super) struct Timers([Vec<u8>; 4]);
 
 impl Timers {
     /// Sets a timer. `time` is in what its kind counts by.
-    pub(super) fn set<B: Base>(&mut self, timer: Timer, time: i64, id: &AlertId, txn: &mut Txn<'_, B>) {
+    pub(super) fn set<B: Base>(&mut self, timer: Timer, time: i64, id: &LinkedAlert, txn: &mut Txn<'_, B>) {
         let key = keys::timer(timer, time, id);
         let none_before = &mut self.0[place(timer)];
         if *none_before > key {
@@ -57,6 +57,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::record::{AlertId, LinkId};
     use crate::store::Memory;
 
     proptest! {
@@ -66,7 +67,8 @@ mod tests {
             let base = Memory::default();
             let (mut txn, mut timers) = (Txn::new(&base), Timers::default());
             for (what, time, alert) in steps {
-                let id = AlertId { tenant: "".into(), system_alert_id: alert.to_string().as_str().into() };
+                let alert = AlertId { tenant: "".into(), system_alert_id: alert.to_string().as_str().into() };
+                let id = LinkedAlert { alert, link: LinkId::QUERY };
                 match what {
                     0 => timers.set(Timer::Close, time, &id, &mut txn),
                     1 => txn.remove(Table::Timers, keys::timer(Timer::Close, time, &id)),

@@ -1,12 +1,10 @@
 //! What the state of one partition holds, to be read by others than the join.
 
-use std::time::Duration;
-
 use super::output::{Answer, Completeness};
 use super::sources::{Holder, SourceState};
-use super::state::{self, AlertState};
-use super::{Joiner, Position};
-use crate::record::{ActivityId, AlertId, Key, Text, Version};
+use super::state::{self, Held};
+use super::{Joiner, Position, Retention, stored};
+use crate::record::{ActivityId, AlertId, Key, LinkId, LinkedAlert, Text, Version};
 use crate::store::keys::Timer;
 use crate::store::{Direction, Error, Reads, Span, Table, keys};
 use crate::time::{EventTime, WallTime, Window};
@@ -17,7 +15,7 @@ pub struct View<'r, R> {
     joiner: Joiner,
 }
 
-/// Where an alert stands whose key belongs to this partition.
+/// Where an alert stands by a link and a key that belongs to this partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Standing {
     /// The version that counts.
@@ -67,40 +65,50 @@ pub struct Near {
 
 impl<'r, R: Reads> View<'r, R> {
     /// The view of what `reads` holds.
-    pub fn open(reads: &'r R, retention: Option<Duration>) -> Result<Self, Error> {
+    pub fn open(reads: &'r R, retention: impl Into<Retention>) -> Result<Self, Error> {
         Ok(Self {
             reads,
             joiner: Joiner::open(reads, retention)?,
         })
     }
 
-    /// Whether the alert's key belongs to the partition that `reads` holds.
+    /// Whether a key of the alert belongs to the partition that `reads` holds.
     pub fn holds(reads: &R, alert: &AlertId) -> Result<bool, Error> {
-        let bytes = reads.get(Table::Alerts, &keys::alert(alert))?;
-        let state = bytes.map(|bytes| state::decode::<AlertState>(&bytes, "alert")).transpose()?;
-        Ok(matches!(state, Some(AlertState::Here(_))))
+        for pair in reads.scan(Table::Alerts, keys::links_of_alert(alert), Direction::Forward) {
+            let held: Held = state::decode(&pair?.1, "alert")?;
+            if !held.keys.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    /// Where the alert stands; `None` when it is not known, or its key belongs to another partition.
-    pub fn alert(&self, alert: &AlertId) -> Result<Option<Standing>, Error> {
-        let bytes = self.reads.get(Table::Alerts, &keys::alert(alert))?;
-        let state = bytes.map(|bytes| state::decode::<AlertState>(&bytes, "alert")).transpose()?;
-        Ok(match state {
-            Some(AlertState::Here(held)) => Some(Standing {
+    /// Returns where the alert stands by each key that belongs to this partition, in the order of links and keys; none when it is not
+    /// known, or all its keys belong to other partitions.
+    pub fn standings(&self, alert: &AlertId) -> Result<Vec<Standing>, Error> {
+        let mut standings = Vec::new();
+        for pair in self
+            .reads
+            .scan(Table::Alerts, keys::links_of_alert(alert), Direction::Forward)
+        {
+            let (key, held) = pair?;
+            let alert = keys::alert_parts(&key)?;
+            let held: Held = state::decode(&held, "alert")?;
+            standings.extend(held.keys.iter().map(|key| Standing {
                 version: held.version,
-                key: held.key,
+                key: alert.key(&key.correlation_id),
                 window: held.window,
                 deadline: held.deadline,
-                answer: held.answer,
+                answer: key.answer.clone(),
                 versions: held.versions,
                 latest: held.forget_at,
-            }),
-            Some(AlertState::Elsewhere(_)) | None => None,
-        })
+            }));
+        }
+        Ok(standings)
     }
 
-    /// The SecurityAlert row of the version that counts.
-    pub fn alert_row(&self, alert: &AlertId) -> Result<Vec<u8>, Error> {
+    /// Returns the SecurityAlert row of the version that counts for the link.
+    pub fn alert_row(&self, alert: &LinkedAlert) -> Result<Vec<u8>, Error> {
         let row = self.reads.get(Table::AlertRows, &keys::alert(alert))?;
         row.ok_or(Error::Damaged { what: "alert's row" })
     }
@@ -112,16 +120,21 @@ impl<'r, R: Reads> View<'r, R> {
             None => keys::timers_until(Timer::Forget, i64::MAX),
         };
         let timers = self.reads.scan(Table::Timers, span, Direction::Backward);
-        timers.map(|timer| {
+        // Every partition knows every alert by every link: one link is enough to list them.
+        let by_query = timers.map(|timer| {
             let (key, _) = timer?;
-            Ok(Place {
-                time: EventTime::from_ticks(keys::timer_time(&key)?),
-                alert: keys::timer_alert(&key)?,
-            })
-        })
+            let alert = keys::timer_alert(&key)?;
+            let time = EventTime::from_ticks(keys::timer_time(&key)?);
+            let place = Place {
+                time,
+                alert: alert.alert,
+            };
+            Ok((alert.link == LinkId::QUERY).then_some(place))
+        });
+        by_query.filter_map(Result::transpose)
     }
 
-    /// How many alerts there are whose key belongs to this partition, but no more than `most`.
+    /// How many alerts there are by all links, once for each key that belongs to this partition where they are answered, but no more than `most`.
     pub fn count(&self, what: Counted, most: usize) -> Result<usize, Error> {
         let (table, span) = match what {
             Counted::Open => (Table::Timers, keys::timers_until(Timer::Close, i64::MAX)),
@@ -148,7 +161,7 @@ impl<'r, R: Reads> View<'r, R> {
         window: Window,
         after: Option<(EventTime, ActivityId)>,
     ) -> impl Iterator<Item = Result<Stored, Error>> + 'a {
-        let window = window.not_before(self.joiner.horizon());
+        let window = window.not_before(self.joiner.horizon(key.link));
         let days: Vec<i64> = match window.is_empty() {
             true => Vec::new(),
             false => self.joiner.days.range(window.from.day()..=window.to.day()).copied().collect(),
@@ -159,13 +172,15 @@ impl<'r, R: Reads> View<'r, R> {
                 Some((time, id)) if time.day() == day => keys::activities_behind(key, window, time, id),
                 _ => keys::activities(key, window, day),
             };
-            self.reads.scan(Table::Activities, span, Direction::Forward).map(stored)
+            self.reads
+                .scan(Table::Activities, span, Direction::Forward)
+                .map(|pair| self.stored(key, pair))
         })
     }
 
     /// The `most` activities of `key` that lie nearest to the window, before it and behind it, nearest first.
     pub fn around(&self, key: &Key, window: Window, most: usize) -> Result<[Vec<Stored>; 2], Error> {
-        let horizon = self.joiner.horizon();
+        let horizon = self.joiner.horizon(key.link);
         let end = window.to.max(window.from);
         let before = Window {
             from: horizon,
@@ -181,9 +196,9 @@ impl<'r, R: Reads> View<'r, R> {
                 .scan(Table::Activities, keys::activities(key, part, *day), direction)
         };
         let earlier = days.range(..=before.to.day()).rev();
-        let earlier = earlier.flat_map(|day| scan(day, before, Direction::Backward)).map(stored);
+        let earlier = earlier.flat_map(|day| scan(day, before, Direction::Backward)).map(|pair| self.stored(key, pair));
         let later = days.range(behind.from.day()..);
-        let later = later.flat_map(|day| scan(day, behind, Direction::Forward)).map(stored);
+        let later = later.flat_map(|day| scan(day, behind, Direction::Forward)).map(|pair| self.stored(key, pair));
         Ok([
             earlier.take(most).collect::<Result<_, _>>()?,
             later.take(most).collect::<Result<_, _>>()?,
@@ -192,7 +207,7 @@ impl<'r, R: Reads> View<'r, R> {
 
     /// Keys with activities in `window` that differ from `key` in case only. Looks at `most` entries at the most.
     pub fn keys_in_other_case(&self, key: &Key, window: Window, most: usize) -> Result<Vec<Near>, Error> {
-        let window = window.not_before(self.joiner.horizon());
+        let window = window.not_before(self.joiner.horizon(key.link));
         let wanted = key.correlation_id.as_bytes();
         let mut found: Vec<Near> = Vec::new();
         let mut left = most;
@@ -201,7 +216,7 @@ impl<'r, R: Reads> View<'r, R> {
             false => self.joiner.days.range(window.from.day()..=window.to.day()).copied().collect(),
         };
         for day in days {
-            let mut span = keys::activities_of_length(&key.tenant, wanted.len(), day);
+            let mut span = keys::activities_of_length(key, wanted.len(), day);
             while left > 0
                 && let Some(pair) = self.reads.scan(Table::Activities, span.clone(), Direction::Forward).next()
             {
@@ -212,6 +227,7 @@ impl<'r, R: Reads> View<'r, R> {
                 if other.as_bytes() != wanted && other.as_bytes().eq_ignore_ascii_case(wanted) {
                     let near = Key {
                         tenant: key.tenant.clone(),
+                        link: key.link,
                         correlation_id: other,
                     };
                     let inside = keys::activities(&near, window, day);
@@ -228,8 +244,15 @@ impl<'r, R: Reads> View<'r, R> {
         Ok(found)
     }
 
+    fn stored(&self, key: &Key, pair: Result<crate::store::Pair, Error>) -> Result<Stored, Error> {
+        let (stored, value) = pair?;
+        let (time, id) = keys::activity_parts(&stored)?;
+        let row = stored::row(key, time, id, value, |key| self.reads.get(Table::Activities, key))?;
+        Ok(Stored { time, id, row })
+    }
+
     /// Whether the activity came when the alert had been answered already.
-    pub fn came_late(&self, alert: &AlertId, activity: &Stored) -> Result<bool, Error> {
+    pub fn came_late(&self, alert: &LinkedAlert, activity: &Stored) -> Result<bool, Error> {
         let key = keys::late(alert, activity.time, activity.id);
         Ok(self.reads.get(Table::Activities, &key)?.is_some())
     }
@@ -249,9 +272,9 @@ impl<'r, R: Reads> View<'r, R> {
         self.joiner.wall()
     }
 
-    /// Activities before this are forgotten; `None` while none are.
-    pub fn retained_from(&self) -> Option<EventTime> {
-        self.joiner.retained_from()
+    /// Returns the time before which activities are forgotten by a link; `None` while none are.
+    pub fn retained_from(&self, link: LinkId) -> Option<EventTime> {
+        self.joiner.retained_from(link)
     }
 
     /// The source partition that holds the watermark back, once all have spoken and unless all are idle.
@@ -287,12 +310,6 @@ pub enum Counted {
     Open,
     /// Alerts that are.
     Answered,
-}
-
-fn stored(pair: Result<crate::store::Pair, Error>) -> Result<Stored, Error> {
-    let (key, row) = pair?;
-    let (time, id) = keys::activity_parts(&key)?;
-    Ok(Stored { time, id, row })
 }
 
 fn add(found: &mut Vec<Near>, correlation_id: Text, activities: u64) {

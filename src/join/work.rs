@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Joiner;
+use super::stored;
 use super::output::{ClosedBy, Op, Outbox, Output, Reason, Row};
-use super::state::{self, AlertState, Held};
-use crate::record::{ActivityId, AlertId, Key};
+use super::state::{self, Held, HeldKey};
+use crate::record::{ActivityId, Key, LinkedAlert, Text};
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 
@@ -22,10 +23,10 @@ pub(super) enum Step {
     Rows(Rows),
     /// Send a pair for every answered alert whose window holds this activity.
     Late(Late),
-    /// Send the next revision of an alert's answer.
-    Summary { alert: AlertId },
+    /// Send the next revision of an alert's answer under a key.
+    Summary { alert: LinkedAlert, correlation_id: Text },
     /// Take back an alert's answer under a key that is no longer its own.
-    Withdraw { alert: AlertId, was: Held },
+    Withdraw { alert: LinkedAlert, was: HeldKey, window: Window },
     /// Send a revision for every alert that late activities have come for.
     Revise,
     /// Forget what lies behind the horizon.
@@ -37,7 +38,7 @@ pub(super) enum Step {
 /// Pairs of one alert.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Rows {
-    pub(super) alert: AlertId,
+    pub(super) alert: LinkedAlert,
     pub(super) key: Key,
     pub(super) window: Window,
     pub(super) op: Op,
@@ -46,10 +47,10 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn new(alert: &AlertId, key: &Key, window: Window, op: Op, reason: Reason) -> Self {
+    pub(super) fn new(alert: &LinkedAlert, correlation_id: &Text, window: Window, op: Op, reason: Reason) -> Self {
         Self {
             alert: alert.clone(),
-            key: key.clone(),
+            key: alert.key(correlation_id),
             window,
             op,
             reason,
@@ -106,8 +107,8 @@ impl Joiner {
                 Ok(())
             }
             Step::Late(late) => self.late(late, txn, out),
-            Step::Summary { alert } => self.summary(&alert, txn, out),
-            Step::Withdraw { alert, was } => self.withdraw(alert, was, out),
+            Step::Summary { alert, correlation_id } => self.summary(&alert, &correlation_id, txn, out),
+            Step::Withdraw { alert, was, window } => self.withdraw(alert, was, window, out),
             Step::Revise => self.revise(txn),
             Step::Evict => self.evict(txn),
         }
@@ -115,7 +116,7 @@ impl Joiner {
 
     /// Sends pairs until all are sent or `out` is full.
     fn rows<B: Base>(&mut self, rows: &mut Rows, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<Sending, Error> {
-        let window = rows.window.not_before(self.horizon());
+        let window = rows.window.not_before(self.horizon(rows.key.link));
         let alert_row = match rows.op {
             Op::Upsert => Some(alert_row(&rows.alert, txn)?),
             Op::Delete => None,
@@ -139,14 +140,21 @@ impl Joiner {
             for pair in txn.scan(Table::Activities, span, Direction::Forward) {
                 let (key, row) = pair?;
                 let (time, activity) = keys::activity_parts(&key)?;
+                let pair = match &alert_row {
+                    Some(alert) => {
+                        let get = |key: &[u8]| txn.get(Table::Activities, key);
+                        Some((alert.clone(), stored::row(&rows.key, time, activity, row, get)?))
+                    }
+                    None => None,
+                };
                 out.push(Output::Row(Row {
                     op: rows.op,
                     reason: rows.reason,
-                    alert: rows.alert.clone(),
+                    alert: rows.alert.alert.clone(),
                     key: rows.key.clone(),
                     activity,
                     time,
-                    rows: alert_row.clone().map(|alert| (alert, row)),
+                    rows: pair,
                 }));
                 rows.sent.note(day, key, time);
                 if out.is_full() {
@@ -159,17 +167,16 @@ impl Joiner {
 
     /// Adds what was sent to the alert's answer, unless the alert has moved on to another key.
     fn rows_sent<B: Base>(&mut self, rows: &Rows, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        let counts = self.counts.of(rows.key.link);
         match rows.op {
-            Op::Upsert => self.counts.upserts += rows.sent.count,
-            Op::Delete => self.counts.deletes += rows.sent.count,
+            Op::Upsert => counts.upserts += rows.sent.count,
+            Op::Delete => counts.deletes += rows.sent.count,
         }
-        let Some(AlertState::Here(mut held)) = load(&rows.alert, txn)? else {
+        let Some(mut held) = load(&rows.alert, txn)? else {
             return Ok(());
         };
-        if held.key != rows.key {
-            return Ok(());
-        }
-        let Some(answer) = &mut held.answer else {
+        let key = held.key_mut(&rows.key.correlation_id);
+        let Some(answer) = key.and_then(|key| key.answer.as_mut()) else {
             return Ok(());
         };
         match rows.op {
@@ -186,7 +193,7 @@ impl Joiner {
             }
             Op::Delete => answer.activities = answer.activities.saturating_sub(rows.sent.count),
         }
-        save(&rows.alert, AlertState::Here(held), txn)
+        save(&rows.alert, &held, txn)
     }
 }
 
@@ -204,18 +211,18 @@ pub(super) fn least(one: Option<EventTime>, other: Option<EventTime>) -> Option<
     [one, other].into_iter().flatten().min()
 }
 
-pub(super) fn load<B: Base>(alert: &AlertId, txn: &Txn<'_, B>) -> Result<Option<AlertState>, Error> {
+pub(super) fn load<B: Base>(alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<Option<Held>, Error> {
     let bytes = txn.get(Table::Alerts, &keys::alert(alert))?;
     bytes.map(|bytes| state::decode(&bytes, "alert")).transpose()
 }
 
-pub(super) fn save<B: Base>(alert: &AlertId, state: AlertState, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-    txn.put(Table::Alerts, keys::alert(alert), state::encode(&state)?);
+pub(super) fn save<B: Base>(alert: &LinkedAlert, held: &Held, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    txn.put(Table::Alerts, keys::alert(alert), state::encode(held)?);
     Ok(())
 }
 
 /// The row of the version that counts.
-pub(super) fn alert_row<B: Base>(alert: &AlertId, txn: &Txn<'_, B>) -> Result<Arc<[u8]>, Error> {
+pub(super) fn alert_row<B: Base>(alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<Arc<[u8]>, Error> {
     let row = txn.get(Table::AlertRows, &keys::alert(alert))?;
     Ok(row.ok_or(Error::Damaged { what: "alert's row" })?.into())
 }

@@ -10,7 +10,7 @@ pub struct Bundle {
 }
 
 /// The place of `LogRecord::Activities` among the variants; a test holds the two together.
-const VARIANT: u8 = 5;
+const VARIANT: u8 = 4;
 
 impl Bundle {
     /// Adds an activity behind the others.
@@ -53,10 +53,11 @@ mod tests {
 
     fn activity(number: u8) -> Activity<'static> {
         Activity {
-            key: Key {
+            keys: vec![Key {
                 tenant: "t".into(),
                 correlation_id: "p".into(),
-            },
+                ..Key::default()
+            }],
             time: EventTime::from_ticks(i64::from(number)),
             id: ActivityId([number; 32]),
             row: vec![number; 200].into(),

@@ -6,47 +6,60 @@
 
 mod bundle;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 pub use bundle::Bundle;
 
-use crate::record::{Activity, Alert, AlertId, Key, Version};
-use crate::time::{EventTime, WallTime};
+use crate::record::{Activity, AlertId, LinkId, Text, Version};
+use crate::time::{EventTime, WallTime, Window};
 
 /// The version this program writes, and the only one it reads.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// One record of a partition of the repartition log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum LogRecord<'a> {
-    /// An activity whose key belongs to this partition.
+    /// An activity, with those of its keys that belong to this partition.
     #[serde(borrow)]
     Activity(Activity<'a>),
-    /// A version of an alert whose key belongs to this partition.
-    Alert {
-        /// The version, with its row.
-        #[serde(borrow)]
-        alert: Alert<'a>,
-        /// When it is answered at the latest, with whatever is there.
-        deadline: WallTime,
-    },
-    /// A version of an alert whose key belongs to another partition. If this one held the alert until now, it lets go of it.
-    AlertElsewhere {
-        /// Which alert.
-        id: AlertId,
-        /// Which version.
-        version: Version,
-        /// When its window closes.
-        closes: EventTime,
-        /// When it is answered at the latest.
-        deadline: WallTime,
-    },
+    /// A version of an alert.
+    Alert(#[serde(borrow)] AlertVersion<'a>),
     /// How far one router has read its source partitions. It speaks for all records of that router that stand before it.
     Marks(Marks),
     /// There is no more input: every window closes. Only a log in memory ends.
     EndOfInput,
-    /// Activities whose keys belong to this partition, in their order: what [`Bundle`] makes.
+    /// Activities, each with those of its keys that belong to this partition, in their order: what [`Bundle`] makes.
     Activities(#[serde(borrow)] Vec<Activity<'a>>),
+}
+
+/// A version of an alert as far as it concerns a partition. Every partition gets every version: one that held the alert by a key that the
+/// version does not have lets go of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AlertVersion<'a> {
+    /// Which alert.
+    pub id: AlertId,
+    /// Which version of it.
+    pub version: Version,
+    /// What each link makes of it, in the order of their numbers.
+    pub links: Vec<LinkVersion>,
+    /// The SecurityAlert row; empty where no key of it belongs to the partition.
+    #[serde(borrow, with = "serde_bytes")]
+    pub row: Cow<'a, [u8]>,
+}
+
+/// What a link makes of a version of an alert.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LinkVersion {
+    /// Which link.
+    pub link: LinkId,
+    /// The event time it covers.
+    pub window: Window,
+    /// When it is answered at the latest, with whatever is there.
+    pub deadline: WallTime,
+    /// The correlation ids that belong to the partition, in order, each once.
+    pub keys: Vec<Text>,
 }
 
 /// How far one router has read.
@@ -85,7 +98,7 @@ pub struct Mark {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Written by another version.
-    #[error("the log record has format version {0}, this program reads version {VERSION}; run the version that wrote it")]
+    #[error("the log record has format version {0}, this program reads version {VERSION}; run the program that wrote it, or begin again with another application.id or `alerttrail reset`")]
     Version(u8),
     /// Not written by this program.
     #[error("the log record is damaged or not alerttrail's: {0}")]
@@ -110,14 +123,15 @@ impl<'a> LogRecord<'a> {
     }
 }
 
-/// The partition of the log that owns `key`, of `partitions`. Every instance and every version must agree on it: it is part of what the
-/// stored log means, and fixed by a test.
-pub fn partition_of(key: &Key, partitions: u32) -> u32 {
+/// Returns the partition of the log, of `partitions`, that owns a correlation id of a tenant, whatever link it is a key of: what has a key in
+/// common by several links is stored in one place. Every instance and every version must agree on it: it is part of what the stored log
+/// means, and fixed by a test.
+pub fn partition_of(tenant: &Text, correlation_id: &Text, partitions: u32) -> u32 {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
-    hash.update((key.tenant.as_bytes().len() as u64).to_be_bytes());
-    hash.update(key.tenant.as_bytes());
-    hash.update(key.correlation_id.as_bytes());
+    hash.update((tenant.as_bytes().len() as u64).to_be_bytes());
+    hash.update(tenant.as_bytes());
+    hash.update(correlation_id.as_bytes());
     let digest: [u8; 32] = hash.finalize().into();
     let [a, b, c, d, ..] = digest;
     u32::from_be_bytes([a, b, c, d]) % partitions.max(1)
@@ -125,22 +139,16 @@ pub fn partition_of(key: &Key, partitions: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
-    use crate::record::ActivityId;
-
-    fn key(correlation_id: &str) -> Key {
-        Key {
-            tenant: "".into(),
-            correlation_id: correlation_id.into(),
-        }
-    }
+    use crate::record::{ActivityId, Key};
 
     #[test]
     fn a_record_survives_the_log_and_borrows_its_row() {
         let record = LogRecord::Activity(Activity {
-            key: key("p"),
+            keys: vec![Key {
+                correlation_id: "p".into(),
+                ..Key::default()
+            }],
             time: EventTime::from_ticks(-5),
             id: ActivityId([7; 32]),
             row: Cow::Borrowed(br#"{"a":1}"#),
@@ -162,17 +170,9 @@ mod tests {
 
     #[test]
     fn the_owner_of_a_key_never_changes() {
-        assert_eq!(partition_of(&key("8e6ba277-ef39-404e-aaf1-294f6d9a2b88"), 8), 2);
-        assert_eq!(partition_of(&key(""), 8), 5);
-        assert_eq!(
-            partition_of(
-                &Key {
-                    tenant: "t".into(),
-                    correlation_id: "".into()
-                },
-                8
-            ),
-            4
-        );
+        let owner = |tenant: &str, id: &str| partition_of(&tenant.into(), &id.into(), 8);
+        assert_eq!(owner("", "8e6ba277-ef39-404e-aaf1-294f6d9a2b88"), 2);
+        assert_eq!(owner("", ""), 5);
+        assert_eq!(owner("t", ""), 4);
     }
 }

@@ -13,9 +13,10 @@ use dashmap::DashMap;
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 use crate::check::sample::many_empty_windows;
-use crate::emit::Headers;
+use crate::emit::{Headers, Links};
 use crate::join::{Joiner, Op};
 use crate::log::Mark;
+use crate::record::LinkId;
 use hints::Hints;
 use make::{counter, counters, gauge, gauges};
 
@@ -37,7 +38,8 @@ pub struct Metrics {
     dead_letters: IntCounterVec,
     joined: IntCounterVec,
     emitted: IntCounterVec,
-    closed: IntCounter,
+    closed: IntCounterVec,
+    links: Links,
     empty_windows: IntCounter,
     warned_of_empty_windows: AtomicBool,
     hints: Hints,
@@ -62,8 +64,8 @@ const MOST_TABLES: usize = 64;
 const LONGEST_TABLE: usize = 64;
 
 impl Metrics {
-    /// All metrics, at zero.
-    pub fn new() -> Result<Self, Error> {
+    /// Returns all metrics, at zero. `links` are those that labels name.
+    pub fn new(links: Links) -> Result<Self, Error> {
         let registry = Registry::new();
         let r = &registry;
         Ok(Self {
@@ -103,16 +105,16 @@ impl Metrics {
             joined: counters(
                 r,
                 "join_records_total",
-                "What JOIN made of log records, by outcome.",
-                &["outcome"],
+                "What JOIN made of log records, by outcome and link.",
+                &["outcome", "link"],
             )?,
             emitted: counters(
                 r,
                 "output_records_total",
-                "Output records, by kind and operation.",
-                &["kind", "op"],
+                "Output records, by kind, operation and link.",
+                &["kind", "op", "link"],
             )?,
-            closed: counter(r, "windows_closed_total", "Alert windows closed.")?,
+            closed: counters(r, "windows_closed_total", "Alert windows closed, by link, once for each key.", &["link"])?,
             empty_windows: counter(
                 r,
                 "windows_empty_total",
@@ -152,6 +154,7 @@ impl Metrics {
                 "Log records left to apply of those that were there when the partition was taken over.",
                 &["partition"],
             )?,
+            links,
             has_worked: AtomicBool::new(false),
             joined_here: Mutex::default(),
             registry,
@@ -236,21 +239,24 @@ impl Metrics {
     /// A batch of a partition was joined.
     pub fn joined(&self, partition: i32, joiner: &mut Joiner) {
         let counts = joiner.take_counts();
-        for (outcome, count) in [
-            ("activity_stored", counts.activities),
-            ("activity_duplicate", counts.duplicate_activities),
-            ("activity_late", counts.late_activities),
-            ("activity_expired", counts.expired_activities),
-            ("alert_version", counts.alerts),
-            ("alert_stale", counts.stale_alerts),
-            ("alert_expired", counts.expired_alerts),
-        ] {
-            if count > 0 {
-                self.joined.with_label_values(&[outcome]).inc_by(count);
+        for (link, counts) in counts.iter() {
+            let name = self.links.name(link);
+            for (outcome, count) in [
+                ("activity_stored", counts.activities),
+                ("activity_duplicate", counts.duplicate_activities),
+                ("activity_late", counts.late_activities),
+                ("activity_expired", counts.expired_activities),
+                ("alert_version", counts.alerts),
+                ("alert_stale", counts.stale_alerts),
+                ("alert_expired", counts.expired_alerts),
+            ] {
+                if count > 0 {
+                    self.joined.with_label_values(&[outcome, name]).inc_by(count);
+                }
             }
+            self.closed.with_label_values(&[name]).inc_by(counts.closed);
         }
-        self.closed.inc_by(counts.closed);
-        self.count_empty_windows(counts.empty_windows);
+        self.count_empty_windows(counts.query().empty_windows);
         let partition = partition.to_string();
         self.log_position.with_label_values(&[&partition]).set(joiner.next_offset());
         if let Some(watermark) = joiner.watermark() {
@@ -274,7 +280,7 @@ impl Metrics {
         self.empty_windows.inc_by(new);
         let (empty, all) = (
             self.empty_windows.get(),
-            self.joined.with_label_values(&["alert_version"]).get(),
+            self.joined.with_label_values(&["alert_version", self.links.name(LinkId::QUERY)]).get(),
         );
         if new > 0
             && let Some(sentence) = many_empty_windows(empty, all)
@@ -290,7 +296,8 @@ impl Metrics {
             Op::Upsert => "upsert",
             Op::Delete => "delete",
         };
-        self.emitted.with_label_values(&[headers.kind.as_str(), op]).inc();
+        let link = self.links.name(headers.link);
+        self.emitted.with_label_values(&[headers.kind.as_str(), op, link]).inc();
     }
 }
 
@@ -319,7 +326,10 @@ impl Metrics {
         let records = |kind| self.records.with_label_values(&[kind]).get();
         let emitted = |kind| {
             ["upsert", "delete"]
-                .map(|op| self.emitted.with_label_values(&[kind, op]).get())
+                .map(|op| {
+                    let of_link = |link| self.emitted.with_label_values(&[kind, op, link]).get();
+                    self.links.names().map(of_link).sum::<u64>()
+                })
                 .iter()
                 .sum()
         };
@@ -385,7 +395,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_of_partitions_that_others_have_now() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(Links::query(Widening::default())).unwrap();
         let mark = |topic: &str, partition| Mark {
             topic: topic.to_owned(),
             partition,
@@ -427,7 +437,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_table_names_makes_a_few_labels_and_none_of_them_strange() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(Links::query(Widening::default())).unwrap();
         for strange in ["", "a\nb", "a\u{1b}[31m", "a\"} 1", "é", &"x".repeat(1_000_000)] {
             metrics.other_table(strange);
         }

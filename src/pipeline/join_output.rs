@@ -9,7 +9,7 @@ use super::attendance::Attendance;
 use super::join_assignment::{self, Context};
 use super::owners::Owner;
 use crate::config::{Config, Unmatched};
-use crate::emit::{self, Emitted, Emitter, Headers, Kind};
+use crate::emit::{self, Emitted, Emitter, Headers, Kind, Links};
 use crate::join::{Outbox, Position};
 use crate::kafka::clients;
 use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
@@ -42,7 +42,7 @@ impl Out {
             sender: Sender::new(config, "join", "1")?,
             emitter: Emitter {
                 format: config.output.format,
-                widening: config.decode.widening,
+                links: Links::of(&config.decode),
                 summaries: config.output.summary_topic.is_some(),
                 unmatched: config.output.unmatched == Unmatched::Emit,
                 limit: Some(message_max_bytes),

@@ -88,7 +88,7 @@ impl Out {
             } => self.activity(partition, &activity, flight),
             Routed::Record { partition, record } => {
                 let key = match &record {
-                    LogRecord::Alert { alert, .. } => Some(alert.key.correlation_id.as_bytes()),
+                    LogRecord::Alert(version) => Some(version.id.system_alert_id.as_bytes()),
                     _ => None,
                 };
                 self.send(partition, key, &record.encode(Vec::new())?, flight)
@@ -118,7 +118,7 @@ impl Out {
 
     fn activity(&mut self, partition: u32, activity: &Activity<'_>, flight: &Arc<Flight>) -> Result<(), Error> {
         let most = BUNDLE.min(self.message_max_bytes.saturating_sub(BESIDE));
-        let size = activity.row.len() + activity.key.size() + BESIDE;
+        let size = activity.row.len() + activity.keys_size() + BESIDE;
         let Some(gathered) = self.bundles.get(partition as usize) else {
             return Ok(());
         };

@@ -228,6 +228,7 @@ fn wait_for_assignment(consumer: &BaseConsumer<Context>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::emit::Links;
     use crate::time::WallTime;
 
     const STARTS: [Start; 3] = [Start::Earliest, Start::Latest, Start::At(WallTime(5))];
@@ -285,7 +286,7 @@ mod tests {
             low,
             high,
         };
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let all = [lost(0, 50, 0, 0), lost(1, 60, 0, 3)];
         let said = |lost: &[Lost], begun| all_lost(lost, begun, LostOffsets::Fail, &metrics).unwrap_err().to_string();
         let whole = said(&all, 2);
@@ -305,7 +306,7 @@ mod tests {
 
     #[test]
     fn the_gap_is_told_exactly_and_counted() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let error = lost(("t", 3), 4, (10, 20), LostOffsets::Fail, &metrics)
             .unwrap_err()
             .to_string();

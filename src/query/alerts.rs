@@ -1,15 +1,16 @@
 //! The list of alerts, one alert, and its activities.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::shapes::{ActivityItem, ActivityList, AlertDetail, AlertItem, AlertList, Bounds, Status};
+use super::shapes::{ActivityItem, ActivityList, AlertDetail, AlertItem, AlertList, Bounds, LinkItem, Status};
 use super::{Error, Partition, Settings, cursor, emit};
 use crate::join::{Answer, Place, Standing, View};
 use crate::json;
-use crate::record::{AlertId, Text};
+use crate::record::{AlertId, LinkId, LinkedAlert, Text};
 use crate::store::{self, Reads};
 use crate::time::EventTime;
 
@@ -46,6 +47,31 @@ pub struct Filter {
     pub by_window: bool,
     /// The Entra tenant id.
     pub tenant_id: Option<String>,
+    /// The link whose answers are listed; those of the query unless named.
+    pub link: Option<String>,
+}
+
+/// Which answer to an alert is asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Wanted {
+    /// `SystemAlertId`.
+    pub system_alert_id: String,
+    /// The Entra tenant id.
+    pub tenant_id: Option<String>,
+    /// The link; the query unless named.
+    pub link: Option<String>,
+    /// The key; the first in order unless named.
+    pub correlation_id: Option<String>,
+}
+
+impl Settings {
+    /// Returns the link of this name, or the query.
+    pub(super) fn link(&self, name: Option<&str>) -> Result<LinkId, Error> {
+        match name {
+            None => Ok(LinkId::QUERY),
+            Some(name) => self.links.named(name).ok_or_else(|| Error::NoLink(name.to_owned())),
+        }
+    }
 }
 
 /// Where an alert must stand to be listed.
@@ -91,6 +117,7 @@ pub fn list<R: Reads>(
     limit: usize,
 ) -> Result<AlertList, Error> {
     settings.check_tenant(filter.tenant_id.as_deref())?;
+    let link = settings.link(filter.link.as_deref())?;
     let after = cursor.map(cursor::alert).transpose()?;
     let mut heads = Vec::new();
     for partition in partitions {
@@ -110,8 +137,8 @@ pub fn list<R: Reads>(
         if filter.from.is_some_and(|from| place.time < from) {
             return Ok(page);
         }
-        // Every partition knows of every alert: one of them owns its key.
-        let mut owner: Option<(Standing, &Partition<'_, R>)> = None;
+        // Every partition knows of every alert: those that own keys of it have its answers.
+        let mut owners: Vec<(Standing, &Partition<'_, R>)> = Vec::new();
         let mut next = Vec::with_capacity(heads.len());
         for (head, mut places, partition) in heads {
             if head != place {
@@ -119,17 +146,14 @@ pub fn list<R: Reads>(
                 continue;
             }
             page.examined += 1;
-            if let Some(standing) = partition.view.alert(&place.alert)?
-                && owner.as_ref().is_none_or(|(owned, _)| owned.version < standing.version)
-            {
-                owner = Some((standing, partition));
-            }
+            let standings = partition.view.standings(&place.alert)?.into_iter();
+            owners.extend(standings.filter(|standing| standing.key.link == link).map(|standing| (standing, partition)));
             if let Some(head) = places.next().transpose()? {
                 next.push((head, places, partition));
             }
         }
         heads = next;
-        if let Some((standing, partition)) = owner
+        if let Some((standing, partition)) = united(owners)
             && let Some(item) = filter.item(&place, &standing, partition, settings)?
         {
             page.alerts.push(item);
@@ -140,6 +164,22 @@ pub fn list<R: Reads>(
         }
     }
     Ok(page)
+}
+
+/// Returns the answers to an alert by one link as one: of the latest version, the first key with the numbers of all. While a version is on its
+/// way, partitions may hold different ones.
+fn united<'p, 'r, R>(owners: Vec<(Standing, &'p Partition<'r, R>)>) -> Option<(Standing, &'p Partition<'r, R>)> {
+    let latest = owners.iter().map(|(standing, _)| standing.version).max()?;
+    let mut of_latest = owners.into_iter().filter(|(standing, _)| standing.version == latest);
+    let (mut all, partition) = of_latest.next()?;
+    for (other, _) in of_latest {
+        all.answer = match (all.answer, given(&other)) {
+            // Open until all keys are answered.
+            (Some(all), Some(other)) if all.revision > 0 => Some(all.with(other)),
+            _ => None,
+        };
+    }
+    Some((all, partition))
 }
 
 impl Filter {
@@ -159,7 +199,7 @@ impl Filter {
         {
             return Ok(None);
         }
-        let row = partition.view.alert_row(&place.alert)?;
+        let row = partition.view.alert_row(&linked(&place.alert, standing))?;
         let columns = Columns::of(&row);
         let severity = columns.text("AlertSeverity");
         let is_severe = |wanted: &String| severity.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(wanted));
@@ -171,7 +211,7 @@ impl Filter {
 
     fn holds_time(&self, standing: &Standing, settings: &Settings) -> bool {
         let (start, end) = match self.by_window {
-            true => emit::bounds(standing.window, settings.widening),
+            true => emit::bounds(standing.window, settings.links.widening(standing.key.link)),
             false => (standing.version.time_generated, standing.version.time_generated),
         };
         self.from.is_none_or(|from| end >= from) && self.to.is_none_or(|to| start < to)
@@ -190,33 +230,37 @@ impl Filter {
     }
 }
 
-/// The alert of this id: where it stands, in the partition that owns its key.
+/// Returns where the alert stands by the link and the key that are wanted, in the partition that owns the key.
 pub fn find<'p, 'r, R: Reads>(
     partitions: &'p [Partition<'r, R>],
     settings: &Settings,
-    system_alert_id: &str,
-    tenant_id: Option<&str>,
+    wanted: &Wanted,
 ) -> Result<Option<Found<'p, 'r, R>>, Error> {
+    let tenant_id = wanted.tenant_id.as_deref();
     settings.check_tenant(tenant_id)?;
+    let link = settings.link(wanted.link.as_deref())?;
+    let key = wanted.correlation_id.as_deref().map(Text::from);
+    let is_wanted = |standing: &Standing| {
+        standing.key.link == link && key.as_ref().is_none_or(|key| *key == standing.key.correlation_id)
+    };
     let mut found: BTreeMap<Text, Found<'p, 'r, R>> = BTreeMap::new();
-    for alert in settings.ids(system_alert_id, tenant_id) {
+    for alert in settings.ids(&wanted.system_alert_id, tenant_id) {
         let tenant = alert.tenant.clone();
         for partition in partitions {
-            let Some(standing) = partition.view.alert(&alert)? else {
-                continue;
-            };
-            let known = found.get(&tenant);
-            // While a version is on its way between two partitions both may hold it.
-            if known.is_none_or(|known| known.standing.version < standing.version) {
-                let alert = alert.clone();
-                found.insert(
-                    tenant.clone(),
-                    Found {
-                        partition,
-                        alert,
-                        standing,
-                    },
-                );
+            for standing in partition.view.standings(&alert)?.into_iter().filter(is_wanted) {
+                // While a version is on its way between two partitions both may hold it.
+                let order = |standing: &Standing| (Reverse(standing.version), standing.key.clone());
+                if found.get(&tenant).is_none_or(|known| order(&standing) < order(&known.standing)) {
+                    let alert = alert.clone();
+                    found.insert(
+                        tenant.clone(),
+                        Found {
+                            partition,
+                            alert,
+                            standing,
+                        },
+                    );
+                }
             }
         }
     }
@@ -226,15 +270,57 @@ pub fn find<'p, 'r, R: Reads>(
     }
 }
 
-/// Everything about one alert but its activities.
-pub fn alert<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings) -> Result<AlertDetail, Error> {
+/// Returns the answers to an alert by every link and key that these partitions own, in their order.
+pub fn links<R: Reads>(partitions: &[Partition<'_, R>], settings: &Settings, alert: &AlertId) -> Result<Vec<LinkItem>, Error> {
+    let mut items = Vec::new();
+    for partition in partitions {
+        for standing in partition.view.standings(alert)? {
+            items.push((standing.key.clone(), link_item(alert, &standing, partition, settings)));
+        }
+    }
+    items.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(items.into_iter().map(|(_, item)| item).collect())
+}
+
+fn link_item<R: Reads>(alert: &AlertId, standing: &Standing, partition: &Partition<'_, R>, settings: &Settings) -> LinkItem {
+    let link = standing.key.link;
+    let answer = given(standing);
+    let complete = answer.map(|answer| partition.view.completeness(standing.window, answer).is_complete());
+    LinkItem {
+        link: settings.links.name(link).to_owned(),
+        correlation_id: standing.key.correlation_id.to_string(),
+        status: status(standing),
+        window: Bounds::of(standing.window, link, settings),
+        activity_count: answer.map_or(0, |answer| answer.activities),
+        late_count: answer.map_or(0, |answer| answer.late),
+        first_activity_time: answer.and_then(|answer| answer.first).map(Into::into),
+        last_activity_time: answer.and_then(|answer| answer.last).map(Into::into),
+        revision: answer.map_or(0, |answer| answer.revision),
+        closed_by: answer.map(|answer| emit::closed_by(answer.closed_by).to_owned()),
+        closed_at: answer.and_then(|answer| answer.closed_at).map(Into::into),
+        complete,
+        partition: partition.number,
+        summary_id: emit::summary_id(alert, &standing.key, &settings.links),
+    }
+}
+
+fn linked(alert: &AlertId, standing: &Standing) -> LinkedAlert {
+    LinkedAlert {
+        alert: alert.clone(),
+        link: standing.key.link,
+    }
+}
+
+/// Returns everything about one alert but its activities. `links` are its answers by every link and key.
+pub fn alert<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, links: Vec<LinkItem>) -> Result<AlertDetail, Error> {
     let Found {
         partition,
         alert,
         standing,
     } = found;
     let view = &partition.view;
-    let row = view.alert_row(alert)?;
+    let link = standing.key.link;
+    let row = view.alert_row(&linked(alert, standing))?;
     let place = Place {
         time: standing.latest,
         alert: alert.clone(),
@@ -246,11 +332,12 @@ pub fn alert<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings) -> Result<
         complete_because: completeness,
         watermark_at_close: answer.and_then(|answer| answer.watermark).map(Into::into),
         watermark: view.watermark().map(Into::into),
-        retained_from: view.retained_from().map(Into::into),
+        retained_from: view.retained_from(link).map(Into::into),
         versions: standing.versions,
         version_hash: hex::encode(standing.version.hash),
         deadline: standing.deadline.into(),
-        summary_id: emit::summary_id(alert, &standing.key),
+        summary_id: emit::summary_id(alert, &standing.key, &settings.links),
+        links,
         alert: raw(row, "alert's row")?,
     })
 }
@@ -271,8 +358,10 @@ pub fn activities<R: Reads>(
     let mut page = ActivityList {
         system_alert_id: alert.system_alert_id.to_string(),
         tenant_id: tenant_id(alert),
+        link: settings.links.name(standing.key.link).to_owned(),
+        correlation_id: standing.key.correlation_id.to_string(),
         status: status(standing),
-        window: Bounds::of(standing.window, settings),
+        window: Bounds::of(standing.window, standing.key.link, settings),
         activity_count: given(standing).map_or(0, |answer| answer.activities),
         activities: Vec::new(),
         next_cursor: None,
@@ -288,9 +377,10 @@ pub fn activities<R: Reads>(
         bytes += activity.row.len();
         last = Some((activity.time, activity.id));
         page.activities.push(ActivityItem {
-            id: emit::pair_id(alert, activity.id),
+            id: emit::pair_id(alert, &standing.key, activity.id, &settings.links),
+            activity_id: hex::encode(activity.id.0),
             activity_time: activity.time.into(),
-            late: partition.view.came_late(alert, &activity)?,
+            late: partition.view.came_late(&linked(alert, standing), &activity)?,
             activity: raw(activity.row.into(), "activity's row")?,
         });
     }
@@ -327,6 +417,7 @@ fn item<R: Reads>(
     AlertItem {
         system_alert_id: place.alert.system_alert_id.to_string(),
         tenant_id: tenant_id(&place.alert),
+        link: settings.links.name(standing.key.link).to_owned(),
         correlation_id: standing.key.correlation_id.to_string(),
         status: status(standing),
         alert_name: columns.text("AlertName").or_else(|| columns.text("DisplayName")),
@@ -335,7 +426,7 @@ fn item<R: Reads>(
         product_name: columns.text("ProductName"),
         alert_status: columns.text("Status"),
         time_generated: standing.version.time_generated.into(),
-        window: Bounds::of(standing.window, settings),
+        window: Bounds::of(standing.window, standing.key.link, settings),
         activity_count: answer.map_or(0, |answer| answer.activities),
         late_count: answer.map_or(0, |answer| answer.late),
         first_activity_time: answer.and_then(|answer| answer.first).map(Into::into),

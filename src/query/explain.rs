@@ -6,8 +6,9 @@ use super::shapes::{Bounds, Explanation, Finding, Status};
 use super::words::{answered, duration, rejects, seconds};
 use super::{Error, Partition, Settings, emit};
 use crate::join::{Answer, ClosedBy, Completeness, Standing, View};
+use crate::record::LinkId;
 use crate::store::Reads;
-use crate::time::{self, EventTime, WallTime, Window};
+use crate::time::{self, EventTime, WallTime, Widening, Window};
 use crate::words::counted;
 
 /// Entries looked at in search of keys in another case.
@@ -39,9 +40,10 @@ pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, asked: A
         status: status(&found.standing),
         verdict: findings.first().map(|finding| finding.sentence.clone()).unwrap_or_default(),
         correlation_id: Some(found.standing.key.correlation_id.to_string()),
-        window: Some(Bounds::of(found.standing.window, settings)),
+        window: Some(Bounds::of(found.standing.window, found.standing.key.link, settings)),
+        link: Some(settings.links.name(found.standing.key.link).to_owned()),
         watermark: case.view.watermark().map(Into::into),
-        retained_from: case.view.retained_from().map(Into::into),
+        retained_from: case.view.retained_from(found.standing.key.link).map(Into::into),
         partition: Some(found.partition.number),
         findings,
         scan: None,
@@ -55,7 +57,7 @@ pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], system_alert_id: &str,
         .first()
         .map(|partition| partition.view.sources())
         .unwrap_or_default();
-    let retained_from = partitions.iter().filter_map(|partition| partition.view.retained_from()).max();
+    let retained_from = partitions.iter().filter_map(|partition| partition.view.retained_from(LinkId::QUERY)).max();
     let rejected = sources.iter().map(|source| source.rejected).sum();
     let mut sentence = String::from("No alert of this id is held: it has not come yet");
     if retained_from.is_some() {
@@ -83,6 +85,7 @@ pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], system_alert_id: &str,
         verdict: sentence,
         correlation_id: None,
         window: None,
+        link: None,
         watermark: partitions
             .iter()
             .filter_map(|partition| partition.view.watermark())
@@ -103,6 +106,19 @@ pub(super) struct Case<'a, 'r, R> {
 }
 
 impl<R: Reads> Case<'_, '_, R> {
+    fn link(&self) -> LinkId {
+        self.standing.key.link
+    }
+
+    pub(super) fn widening(&self) -> Widening {
+        self.settings.links.widening(self.link())
+    }
+
+    /// Returns a setting of the link, as the configuration names it.
+    pub(super) fn setting(&self, name: &str) -> String {
+        self.settings.setting(self.link(), name)
+    }
+
     /// In order of weight.
     fn findings(&self) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
@@ -156,7 +172,7 @@ impl<R: Reads> Case<'_, '_, R> {
         if self.has_passed(end) {
             return self.being_answered(ClosedBy::Watermark);
         }
-        let (_, told_end) = emit::bounds(self.standing.window, self.settings.widening);
+        let (_, told_end) = emit::bounds(self.standing.window, self.widening());
         if let Some((topic, partition)) = silent.first() {
             let more = match silent.len() {
                 1 => String::new(),
@@ -262,13 +278,14 @@ impl<R: Reads> Case<'_, '_, R> {
 
     fn no_key(&self) -> Option<Finding> {
         let is_missing = self.standing.key.correlation_id.is_empty();
+        let alert_key = self.settings.keys(self.link()).map(|keys| keys.alert_key.clone()).unwrap_or_default();
         is_missing.then(|| Finding {
             sentence: format!(
                 "The alert has no correlation id: {} is empty or missing, so no activity can belong to it.",
-                self.settings.alert_key.join(", ")
+                alert_key.join(", ")
             ),
             cause: Cause::NoCorrelationId {
-                alert_key: self.settings.alert_key.clone(),
+                alert_key: alert_key.clone(),
             },
         })
     }
@@ -278,8 +295,8 @@ impl<R: Reads> Case<'_, '_, R> {
         if !window.is_empty() {
             return Ok(None);
         }
-        let (start, end) = emit::bounds(window, self.settings.widening);
-        let bounds = match self.settings.widening.bounds {
+        let (start, end) = emit::bounds(window, self.widening());
+        let bounds = match self.widening().bounds {
             time::Bounds::Exclusive => "exclusive",
             time::Bounds::Inclusive => "inclusive",
         };
@@ -287,7 +304,8 @@ impl<R: Reads> Case<'_, '_, R> {
         let sentence = match (start == end, at_the_bounds) {
             (true, 0) => format!("Its window has no length ({start}) and bounds are {bounds}: nothing can lie in it."),
             (true, found) => format!(
-                "Its window has no length ({start}) and bounds are {bounds}: nothing can lie in it. With correlation.bounds = \"inclusive\" it would have {}.",
+                "Its window has no length ({start}) and bounds are {bounds}: nothing can lie in it. With {} = \"inclusive\" it would have {}.",
+                self.setting("bounds"),
                 counted(found, "activity")
             ),
             (false, _) => format!("Its window ends ({end}) before it begins ({start}): nothing can lie in it."),
@@ -305,7 +323,7 @@ impl<R: Reads> Case<'_, '_, R> {
 
     /// The window with its bounds.
     fn bounds_included(&self) -> Window {
-        let (from, end) = emit::bounds(self.standing.window, self.settings.widening);
+        let (from, end) = emit::bounds(self.standing.window, self.widening());
         Window {
             from,
             to: end.next_tick(),
@@ -314,7 +332,8 @@ impl<R: Reads> Case<'_, '_, R> {
 
     fn other_case(&self) -> Result<Option<Finding>, Error> {
         let key = &self.standing.key;
-        if self.settings.ignore_case || key.correlation_id.is_empty() {
+        let ignores_case = self.settings.keys(self.link()).is_some_and(|keys| keys.ignore_case);
+        if ignores_case || key.correlation_id.is_empty() {
             return Ok(None);
         }
         let near = self.view.keys_in_other_case(key, self.bounds_included(), MOST_KEYS)?;
@@ -324,9 +343,10 @@ impl<R: Reads> Case<'_, '_, R> {
         let all = near.iter().map(|near| near.activities).sum();
         Ok(Some(Finding {
             sentence: format!(
-                "{} in its window {} the correlation id in another case; correlation.ignore_case = true would join them.",
+                "{} in its window {} the correlation id in another case; {} = true would join them.",
                 counted(all, "activity"),
-                if all == 1 { "has" } else { "have" }
+                if all == 1 { "has" } else { "have" },
+                self.setting("ignore_case")
             ),
             cause: Cause::KeyInOtherCase {
                 keys: near
@@ -346,7 +366,7 @@ impl<R: Reads> Case<'_, '_, R> {
         let window = self.standing.window;
         let Some(from) = self
             .view
-            .retained_from()
+            .retained_from(self.link())
             .filter(|from| !window.is_empty() && window.from < *from)
         else {
             return Ok(None);

@@ -3,6 +3,7 @@
 use super::causes::{Cause, InputRecord};
 use super::shapes::{Bounds, Finding};
 use super::{Partition, Settings};
+use crate::record::LinkId;
 use crate::record::Version;
 use crate::store::Reads;
 use crate::time::{EventTime, Window};
@@ -39,13 +40,13 @@ pub fn in_input<R: Reads>(partitions: &[Partition<'_, R>], settings: &Settings, 
         let is_its = |source: &&crate::join::SourceState| source.topic == came.topic && source.partition == came.partition;
         sources.iter().find(is_its).map(|source| source.position)
     };
-    let retained_from = partitions.iter().filter_map(|partition| partition.view.retained_from()).max();
+    let retained_from = partitions.iter().filter_map(|partition| partition.view.retained_from(LinkId::QUERY)).max();
     let record = |came: &Came| InputRecord {
         topic: came.topic.clone(),
         partition: came.partition,
         offset: came.offset,
         index: came.index,
-        window: Bounds::of(came.window, settings),
+        window: Bounds::of(came.window, LinkId::QUERY, settings),
         is_read: position(came).map(|position| came.offset < position),
     };
     let whence = match came.len() {
@@ -70,7 +71,7 @@ fn fate(last: &Came, position: Option<i64>, retained_from: Option<EventTime>, se
             format!("The processor has not read it yet: it is at offset {position} of that partition.")
         }
         (_, Some(from)) if last.window.to <= from => {
-            let (_, end) = super::emit::bounds(last.window, settings.widening);
+            let (_, end) = super::emit::bounds(last.window, settings.links.widening(LinkId::QUERY));
             format!("Its window ended at {end}, and everything before {from} is forgotten (state.retention).")
         }
         (Some(_), _) => {

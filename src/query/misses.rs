@@ -29,7 +29,8 @@ impl<R: Reads> Case<'_, '_, R> {
         if key.correlation_id.is_empty() {
             return Ok(None);
         }
-        let widening = self.settings.widening;
+        let widening = self.widening();
+        let taker = |miss: &Miss| taker(miss, |name| self.setting(name));
         let [before, after] = self.view.around(key, *window, MOST_MISSES)?;
         let misses = |near: &[Stored], side| -> Vec<Miss> {
             let miss = |near: &Stored| miss(near.time, *window, widening, side);
@@ -95,9 +96,9 @@ fn place(miss: &Miss, side: Side) -> String {
 }
 
 /// Names the setting that takes an activity in, as the subject of a clause, with its verb.
-fn taker(miss: &Miss) -> String {
+fn taker(miss: &Miss, named: impl Fn(&str) -> String) -> String {
     match (&miss.setting, &miss.value) {
-        (Some(setting), Some(value)) => format!("correlation.{setting} = \"{value}\" takes"),
+        (Some(setting), Some(value)) => format!("{} = \"{value}\" takes", named(setting)),
         _ => "no setting takes".to_owned(),
     }
 }

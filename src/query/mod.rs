@@ -20,7 +20,7 @@ mod words;
 
 use std::time::Duration;
 
-pub use alerts::{Filter, Found, Which, activities, alert, find, list};
+pub use alerts::{Filter, Found, Wanted, Which, activities, alert, find, links, list};
 pub use causes::{Cause, DeadRecord, OtherPath};
 pub use explain::{Asked, explain, unknown};
 pub use input::{Came, in_input, not_in_input};
@@ -30,19 +30,16 @@ pub use words::shortened;
 
 use crate::emit;
 use crate::join::View;
-use crate::record::Text;
+use crate::record::{LinkId, Text};
 use crate::store;
-use crate::time::Widening;
 
 /// What of the configuration an answer depends on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// How windows follow from alerts.
-    pub widening: Widening,
-    /// Whether correlation ids are compared in lower case.
-    pub ignore_case: bool,
-    /// Where an alert's correlation id is looked for, as the configuration writes it.
-    pub alert_key: Vec<String>,
+    /// The links by which alerts and activities meet.
+    pub links: emit::Links,
+    /// How keys are read by each link, in the order of their numbers.
+    pub keys: Vec<KeySettings>,
     /// The Entra ids of the tenants that are told apart; empty when none are.
     pub tenants: Vec<String>,
     /// How far out of order activities may come.
@@ -51,7 +48,28 @@ pub struct Settings {
     pub idle_timeout: Duration,
 }
 
+/// How the keys of a link are read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeySettings {
+    /// Whether they are compared in lower case.
+    pub ignore_case: bool,
+    /// Where an alert's keys are looked for, as the configuration writes it.
+    pub alert_key: Vec<String>,
+}
+
 impl Settings {
+    fn keys(&self, link: LinkId) -> Option<&KeySettings> {
+        self.keys.get(usize::from(link.0))
+    }
+
+    /// Returns a setting of a link, as the configuration names it.
+    fn setting(&self, link: LinkId, name: &str) -> String {
+        match link {
+            LinkId::QUERY => format!("correlation.{name}"),
+            link => format!("link.{}.{name}", self.links.name(link)),
+        }
+    }
+
     /// The ids that an alert may have: one for each tenant that it may be of.
     pub fn ids(&self, system_alert_id: &str, tenant_id: Option<&str>) -> Vec<crate::record::AlertId> {
         let id = |tenant| crate::record::AlertId {
@@ -99,6 +117,9 @@ pub enum Error {
     /// A tenant that was named where none are told apart.
     #[error("tenant_id is given, but the configuration has no [tenants], so all alerts are of one tenant; leave it out")]
     NoTenants,
+    /// A link that there is not.
+    #[error("there is no link {0:?} in the configuration")]
+    NoLink(String),
     /// An id that more than one tenant has.
     #[error("{count} tenants have an alert of this id; say which with tenant_id")]
     Ambiguous {

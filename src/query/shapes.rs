@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::causes::Cause;
+use crate::record::LinkId;
 use crate::time::{EventTime, WallTime, Window};
 
 /// A time: UTC, seven digits behind the second.
@@ -71,8 +72,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    pub(super) fn of(window: Window, settings: &super::Settings) -> Self {
-        let (start, end) = super::emit::bounds(window, settings.widening);
+    pub(super) fn of(window: Window, link: LinkId, settings: &super::Settings) -> Self {
+        let (start, end) = super::emit::bounds(window, settings.links.widening(link));
         Self {
             start: start.into(),
             end: end.into(),
@@ -88,6 +89,8 @@ pub struct AlertItem {
     pub system_alert_id: String,
     /// The Entra tenant id, where tenants are told apart.
     pub tenant_id: Option<String>,
+    /// The link that this is about.
+    pub link: String,
     /// What activities meet it on.
     pub correlation_id: String,
     /// Where it stands.
@@ -165,9 +168,45 @@ pub struct AlertDetail {
     pub deadline: Time,
     /// The `id` of its summary.
     pub summary_id: String,
+    /// Its answers by every link and key.
+    pub links: Vec<LinkItem>,
     /// The SecurityAlert row.
     #[cfg_attr(feature = "http", schema(value_type = Object))]
     pub alert: Box<RawValue>,
+}
+
+/// The answer to an alert by a link and a key.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct LinkItem {
+    /// The link.
+    pub link: String,
+    /// The key.
+    pub correlation_id: String,
+    /// Where it stands.
+    pub status: Status,
+    /// The event time it covers.
+    pub window: Bounds,
+    /// Activities of the answer; 0 while open.
+    pub activity_count: u64,
+    /// Those of them that came after it.
+    pub late_count: u64,
+    /// Time of the earliest.
+    pub first_activity_time: Option<Time>,
+    /// Time of the latest.
+    pub last_activity_time: Option<Time>,
+    /// The number of the last revision; 0 while open.
+    pub revision: u32,
+    /// `watermark`, `clock`, `max_wait` or `end_of_input`.
+    pub closed_by: Option<String>,
+    /// The routers' clock at the close.
+    pub closed_at: Option<Time>,
+    /// Whether the answer is known to be complete.
+    pub complete: Option<bool>,
+    /// The partition of the repartition topic that owns the key.
+    pub partition: u32,
+    /// The `id` of its summary.
+    pub summary_id: String,
 }
 
 /// An activity of an alert.
@@ -176,6 +215,8 @@ pub struct AlertDetail {
 pub struct ActivityItem {
     /// The `id` of the pair's row.
     pub id: String,
+    /// The identity of the activity, the same in the rows of all alerts and links.
+    pub activity_id: String,
     /// Its time.
     pub activity_time: Time,
     /// Whether it came when the alert had been answered.
@@ -193,7 +234,11 @@ pub struct ActivityList {
     pub system_alert_id: String,
     /// The Entra tenant id, where tenants are told apart.
     pub tenant_id: Option<String>,
-    /// Where the alert stands.
+    /// The link by which they belong to it.
+    pub link: String,
+    /// The key on which they met.
+    pub correlation_id: String,
+    /// Where the alert stands by this link and key.
     pub status: Status,
     /// The event time it covers.
     pub window: Bounds,
@@ -215,6 +260,8 @@ pub struct Explanation {
     pub tenant_id: Option<String>,
     /// Where the alert stands.
     pub status: Status,
+    /// The link that this is about.
+    pub link: Option<String>,
     /// The cause in a sentence.
     pub verdict: String,
     /// What activities meet it on.

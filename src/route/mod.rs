@@ -9,11 +9,12 @@ mod progress;
 pub use progress::{Idleness, Progress};
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::decode::{Decoded, Decoder, Item, Reject, null_word};
-use crate::log::{LogRecord, partition_of};
-use crate::record::{Activity, Alert};
+use crate::log::{AlertVersion, LinkVersion, LogRecord, partition_of};
+use crate::record::{Activity, Alert, AlertLink, Key, Text};
 use crate::time::{EventTime, WallTime};
 
 /// How much further than `max_future_skew` a window may end ahead of its alert before that is worth a word: an export
@@ -108,6 +109,8 @@ pub struct Seen {
     pub null_words: u64,
     /// Messages without a value.
     pub tombstones: u64,
+    /// Times that a record had too many keys by a link, and only the first of them counted.
+    pub cut_keys: u64,
     /// Records for the dead letters.
     pub rejected: u64,
 }
@@ -140,12 +143,14 @@ impl Router {
                     Some(_) => {}
                 }
             }
+            seen.cut_keys += u64::from(item.cut_keys);
             match item.what {
                 Decoded::Activity(activity) => {
                     seen.keyed += 1;
-                    seen.null_words += u64::from(null_word(activity.key.correlation_id.as_bytes()).is_some());
+                    let is_word = |key: &Key| null_word(key.correlation_id.as_bytes()).is_some();
+                    seen.null_words += u64::from(activity.keys.iter().any(is_word));
                     seen.observe(activity.time, arrival, settings.max_future_skew);
-                    each(settings.activity(activity));
+                    settings.activity(activity, each);
                 }
                 Decoded::Unkeyed { time } => seen.unkeyed(time, arrival, settings.max_future_skew),
                 Decoded::Unreadable { time } => {
@@ -154,8 +159,10 @@ impl Router {
                 }
                 Decoded::Alert(alert) => {
                     seen.alerts += 1;
-                    seen.null_words += u64::from(null_word(alert.key.correlation_id.as_bytes()).is_some());
-                    seen.far_windows += u64::from(is_far_ahead(alert.window.to, arrival.now, settings.max_future_skew));
+                    let is_word = |key: &Text| null_word(key.as_bytes()).is_some();
+                    seen.null_words += u64::from(alert.links.iter().flat_map(|link| &link.keys).any(is_word));
+                    let is_far = |link: &AlertLink| is_far_ahead(link.window.to, arrival.now, settings.max_future_skew);
+                    seen.far_windows += u64::from(alert.links.iter().any(is_far));
                     settings.alert(alert, arrival.now, each);
                 }
                 Decoded::OtherTable(table) => each(Routed::OtherTable(table)),
@@ -189,6 +196,7 @@ impl std::ops::AddAssign for Seen {
         self.far_windows += other.far_windows;
         self.null_words += other.null_words;
         self.tombstones += other.tombstones;
+        self.cut_keys += other.cut_keys;
         self.rejected += other.rejected;
     }
 }
@@ -214,37 +222,72 @@ impl Seen {
 }
 
 impl Settings {
-    fn activity<'a>(&self, activity: Activity<'a>) -> Routed<'a> {
-        Routed::Record {
-            partition: partition_of(&activity.key, self.partitions),
-            record: LogRecord::Activity(activity),
+    /// Sends an activity once to each partition that owns a key of it, with the keys that live there.
+    fn activity<'a>(&self, activity: Activity<'a>, each: &mut dyn FnMut(Routed<'a>)) {
+        let owner = |key: &Key| partition_of(&key.tenant, &key.correlation_id, self.partitions);
+        if let [key] = activity.keys.as_slice() {
+            return each(Routed::Record {
+                partition: owner(key),
+                record: LogRecord::Activity(activity),
+            });
+        }
+        let mut by_owner: BTreeMap<u32, Vec<Key>> = BTreeMap::new();
+        for key in activity.keys {
+            by_owner.entry(owner(&key)).or_default().push(key);
+        }
+        for (partition, keys) in by_owner {
+            each(Routed::Record {
+                partition,
+                record: LogRecord::Activity(Activity {
+                    keys,
+                    time: activity.time,
+                    id: activity.id,
+                    row: activity.row.clone(),
+                }),
+            });
         }
     }
 
-    /// The row goes to the owner of the key; every other partition hears that the alert is not (or no longer) its own.
+    /// Sends a version to every partition: to those that own keys of it with its row, to all others without, so that they know that the
+    /// alert is not, or no longer, theirs.
     fn alert<'a>(&self, alert: Alert<'a>, now: WallTime, each: &mut dyn FnMut(Routed<'a>)) {
-        let owner = partition_of(&alert.key, self.partitions);
-        let is_waited_for = |most| alert.window.to <= now.to_event().plus(most);
-        let waits_from = match self.max_window_ahead.is_none_or(is_waited_for) {
-            true => now.max(alert.window.to.to_wall()),
-            false => now,
-        };
-        let deadline = waits_from.plus(self.max_wait);
-        for partition in (0..self.partitions).filter(|partition| *partition != owner) {
+        let owner = |key: &Text| partition_of(&alert.id.tenant, key, self.partitions);
+        let owners: Vec<Vec<u32>> = alert.links.iter().map(|link| link.keys.iter().map(owner).collect()).collect();
+        for partition in 0..self.partitions {
+            let of_link = |(link, owners): (&AlertLink, &Vec<u32>)| LinkVersion {
+                link: link.link,
+                window: link.window,
+                deadline: self.deadline(link.window.to, now),
+                keys: {
+                    let here = link.keys.iter().zip(owners).filter(|(_, owner)| **owner == partition);
+                    here.map(|(key, _)| key.clone()).collect()
+                },
+            };
+            let links: Vec<LinkVersion> = alert.links.iter().zip(&owners).map(of_link).collect();
+            let row = match links.iter().all(|link| link.keys.is_empty()) {
+                true => Cow::Borrowed(&[][..]),
+                false => alert.row.clone(),
+            };
             each(Routed::Record {
                 partition,
-                record: LogRecord::AlertElsewhere {
+                record: LogRecord::Alert(AlertVersion {
                     id: alert.id.clone(),
                     version: alert.version,
-                    closes: alert.window.to,
-                    deadline,
-                },
+                    links,
+                    row,
+                }),
             });
         }
-        each(Routed::Record {
-            partition: owner,
-            record: LogRecord::Alert { alert, deadline },
-        });
+    }
+
+    /// Returns when a window that ends at `end` is answered at the latest.
+    fn deadline(&self, end: EventTime, now: WallTime) -> WallTime {
+        let is_waited_for = |most| end <= now.to_event().plus(most);
+        let waits_from = match self.max_window_ahead.is_none_or(is_waited_for) {
+            true => now.max(end.to_wall()),
+            false => now,
+        };
+        waits_from.plus(self.max_wait)
     }
 }
 

@@ -2,17 +2,18 @@
 //!
 //! Numbers are big-endian with their sign bit turned, so that the order of bytes is the order of numbers. Text of any length inside a key
 //! is preceded by its length in four bytes: keys of one (tenant, correlation id) lie together, and no text can imitate another's
-//! boundary.
+//! boundary. A link is one byte.
 
 use super::{Error, Span};
-use crate::record::{ActivityId, AlertId, Key, Text};
+use crate::record::{ActivityId, AlertId, Key, LinkId, LinkedAlert, Text};
 use crate::time::{EventTime, WallTime, Window};
 
 const TIME: usize = 8;
 const DAY: usize = 8;
 const IDENTITY: usize = 32;
 
-/// `day | key | time | identity`. The day comes first so that what has expired is one span.
+/// `day | link | tenant | correlation id | time | identity`. The day comes first so that what has expired is one span, then the link, so that
+/// what only a link needs that keeps less is one span too.
 pub fn activity(key: &Key, time: EventTime, id: ActivityId) -> Vec<u8> {
     let mut bytes = activities_of_day(key, time.day(), IDENTITY + TIME);
     push_number(&mut bytes, time.ticks());
@@ -41,10 +42,11 @@ pub fn activities_behind(key: &Key, window: Window, time: EventTime, id: Activit
     }
 }
 
-/// The activities on `day` of all keys of this tenant whose correlation ids have this many bytes.
-pub fn activities_of_length(tenant: &Text, length: usize, day: i64) -> Span {
+/// The activities on `day` of all keys of this key's link and tenant whose correlation ids have this many bytes.
+pub fn activities_of_length(key: &Key, length: usize, day: i64) -> Span {
     let mut from = number(day).to_vec();
-    push_text(&mut from, tenant);
+    from.push(key.link.0);
+    push_text(&mut from, &key.tenant);
     let length = u32::try_from(length).unwrap_or(u32::MAX);
     let mut to = from.clone();
     from.extend_from_slice(&length.to_be_bytes());
@@ -64,20 +66,20 @@ pub fn behind_key_of(activity: &[u8]) -> Vec<u8> {
 
 /// The correlation id of an activity's key, of a tenant whose id has this many bytes.
 pub fn activity_correlation_id(bytes: &[u8], tenant: &Text) -> Result<Text, Error> {
-    let from = DAY + 8 + tenant.as_bytes().len();
+    let from = DAY + 1 + 8 + tenant.as_bytes().len();
     let to = bytes.len().saturating_sub(TIME + IDENTITY);
     let id = bytes.get(from..to).ok_or(Error::Damaged { what: "activity key" })?;
     Ok(id.to_vec().into())
 }
 
-/// `day | mark | alert | time | identity`: that this activity came when the alert had been answered. It stands among the activities, so that it
-/// goes with them.
-pub fn late(alert: &AlertId, time: EventTime, id: ActivityId) -> Vec<u8> {
+/// `day | 0xff | link | alert | time | identity`: that this activity came when the alert had been answered. It stands among the activities, so
+/// that it goes with them.
+pub fn late(alert: &LinkedAlert, time: EventTime, id: ActivityId) -> Vec<u8> {
     let mut bytes = number(time.day()).to_vec();
-    // No tenant is that long: among the activities of a day these come last.
-    bytes.extend_from_slice(&[0xff; 4]);
-    push_text(&mut bytes, &alert.tenant);
-    push_text(&mut bytes, &alert.system_alert_id);
+    // No link has that number: among the activities of a day these come last.
+    bytes.extend_from_slice(&[0xff, alert.link.0]);
+    push_text(&mut bytes, &alert.alert.tenant);
+    push_text(&mut bytes, &alert.alert.system_alert_id);
     push_number(&mut bytes, time.ticks());
     bytes.extend_from_slice(&id.0);
     bytes
@@ -88,6 +90,19 @@ pub fn activities_of_days(from: i64, to: i64) -> Span {
     Span {
         from: number(from).to_vec(),
         to: number(to).to_vec(),
+    }
+}
+
+/// The activities of `day` that are kept for this link.
+pub fn activities_of_link(link: LinkId, day: i64) -> Span {
+    let bound = |link: u8| {
+        let mut bytes = number(day).to_vec();
+        bytes.push(link);
+        bytes
+    };
+    Span {
+        from: bound(link.0),
+        to: bound(link.0.saturating_add(1)),
     }
 }
 
@@ -110,11 +125,26 @@ fn activities_of_day(key: &Key, day: i64, more: usize) -> Vec<u8> {
     bytes
 }
 
-/// `alert`.
-pub fn alert(id: &AlertId) -> Vec<u8> {
+/// `tenant | alert | link`.
+pub fn alert(id: &LinkedAlert) -> Vec<u8> {
     let mut bytes = Vec::new();
     push_alert(&mut bytes, id);
     bytes
+}
+
+/// All links of an alert.
+pub fn links_of_alert(id: &AlertId) -> Span {
+    let mut from = Vec::new();
+    push_text(&mut from, &id.tenant);
+    push_text(&mut from, &id.system_alert_id);
+    let mut to = from.clone();
+    to.push(u8::MAX);
+    Span { from, to }
+}
+
+/// The alert and the link of an alert's key.
+pub fn alert_parts(bytes: &[u8]) -> Result<LinkedAlert, Error> {
+    pull_alert(bytes)
 }
 
 /// Every alert's key.
@@ -122,8 +152,8 @@ pub fn alerts() -> Span {
     texts()
 }
 
-/// `key | end of window | alert`.
-pub fn answered(key: &Key, to: EventTime, id: &AlertId) -> Vec<u8> {
+/// `link | tenant | correlation id | end of window | alert`. The alert has the link of the key.
+pub fn answered(key: &Key, to: EventTime, id: &LinkedAlert) -> Vec<u8> {
     let mut bytes = answered_from(key, to);
     push_alert(&mut bytes, id);
     bytes
@@ -146,17 +176,17 @@ pub fn all_answered() -> Span {
     texts()
 }
 
-/// The end of the window of an answered key.
-pub fn answered_end(bytes: &[u8]) -> Result<EventTime, Error> {
+/// The link of an answered key, and the end of its window.
+pub fn answered_end(bytes: &[u8]) -> Result<(LinkId, EventTime), Error> {
     let damaged = || Error::Damaged { what: "answered alert" };
-    let (_, rest) = pull_text(bytes).ok_or_else(damaged)?;
+    let (_, rest) = pull_text(bytes.get(1..).unwrap_or_default()).ok_or_else(damaged)?;
     let (_, rest) = pull_text(rest).ok_or_else(damaged)?;
-    let end = rest.first_chunk().ok_or_else(damaged)?;
-    Ok(EventTime::from_ticks(from_number(*end)))
+    let (link, end) = bytes.first().zip(rest.first_chunk()).ok_or_else(damaged)?;
+    Ok((LinkId(*link), EventTime::from_ticks(from_number(*end))))
 }
 
 /// The alert of an answered key.
-pub fn answered_alert(key: &Key, bytes: &[u8]) -> Result<AlertId, Error> {
+pub fn answered_alert(key: &Key, bytes: &[u8]) -> Result<LinkedAlert, Error> {
     let rest = bytes.get(length(key) + TIME..).unwrap_or_default();
     pull_alert(rest)
 }
@@ -181,8 +211,8 @@ pub enum Timer {
     Forget = 4,
 }
 
-/// `timer | time | alert`.
-pub fn timer(timer: Timer, time: i64, id: &AlertId) -> Vec<u8> {
+/// `timer | time | tenant | alert | link`.
+pub fn timer(timer: Timer, time: i64, id: &LinkedAlert) -> Vec<u8> {
     let mut bytes = timers_from(timer, time);
     push_alert(&mut bytes, id);
     bytes
@@ -200,16 +230,18 @@ pub fn timers_until(timer: Timer, time: i64) -> Span {
     }
 }
 
-/// The timers of one kind before this one.
-pub fn timers_before(timer_kind: Timer, time: i64, id: &AlertId) -> Span {
+/// The timers of one kind before those of this alert at this time.
+pub fn timers_before(timer: Timer, time: i64, id: &AlertId) -> Span {
+    let mut to = timers_from(timer, time);
+    to.extend(links_of_alert(id).from);
     Span {
-        from: vec![timer_kind as u8],
-        to: timer(timer_kind, time, id),
+        from: vec![timer as u8],
+        to,
     }
 }
 
 /// The alert of a timer's key.
-pub fn timer_alert(bytes: &[u8]) -> Result<AlertId, Error> {
+pub fn timer_alert(bytes: &[u8]) -> Result<LinkedAlert, Error> {
     pull_alert(bytes.get(1 + TIME..).unwrap_or_default())
 }
 
@@ -304,24 +336,31 @@ fn pull_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn push_key(bytes: &mut Vec<u8>, key: &Key) {
+    bytes.push(key.link.0);
     push_text(bytes, &key.tenant);
     push_text(bytes, &key.correlation_id);
 }
 
 fn length(key: &Key) -> usize {
-    8 + key.tenant.as_bytes().len() + key.correlation_id.as_bytes().len()
+    9 + key.tenant.as_bytes().len() + key.correlation_id.as_bytes().len()
 }
 
-fn push_alert(bytes: &mut Vec<u8>, id: &AlertId) {
-    push_text(bytes, &id.tenant);
-    bytes.extend_from_slice(id.system_alert_id.as_bytes());
+fn push_alert(bytes: &mut Vec<u8>, id: &LinkedAlert) {
+    push_text(bytes, &id.alert.tenant);
+    push_text(bytes, &id.alert.system_alert_id);
+    bytes.push(id.link.0);
 }
 
-fn pull_alert(bytes: &[u8]) -> Result<AlertId, Error> {
-    let (tenant, id) = pull_text(bytes).ok_or(Error::Damaged { what: "alert id" })?;
-    Ok(AlertId {
-        tenant: tenant.to_vec().into(),
-        system_alert_id: id.to_vec().into(),
+fn pull_alert(bytes: &[u8]) -> Result<LinkedAlert, Error> {
+    let damaged = || Error::Damaged { what: "alert id" };
+    let (tenant, rest) = pull_text(bytes).ok_or_else(damaged)?;
+    let (id, rest) = pull_text(rest).ok_or_else(damaged)?;
+    Ok(LinkedAlert {
+        alert: AlertId {
+            tenant: tenant.to_vec().into(),
+            system_alert_id: id.to_vec().into(),
+        },
+        link: LinkId(*rest.first().ok_or_else(damaged)?),
     })
 }
 
@@ -334,7 +373,18 @@ mod tests {
     fn key(tenant: &str, correlation_id: &str) -> Key {
         Key {
             tenant: tenant.into(),
+            link: LinkId(2),
             correlation_id: correlation_id.into(),
+        }
+    }
+
+    fn linked(tenant: &str, id: &str) -> LinkedAlert {
+        LinkedAlert {
+            alert: AlertId {
+                tenant: tenant.into(),
+                system_alert_id: id.into(),
+            },
+            link: LinkId(2),
         }
     }
 
@@ -363,12 +413,12 @@ mod tests {
         fn answered_alerts_are_found_by_what_lies_behind_a_time(to: i64, time: i64, id in "\\PC{0,4}", tenant in "\\PC{0,4}") {
             let at = EventTime::from_ticks;
             let key = key("t", "c");
-            let id = AlertId { tenant: tenant.as_str().into(), system_alert_id: id.as_str().into() };
+            let id = linked(&tenant, &id);
             let bytes = answered(&key, at(to), &id);
             let span = answered_behind(&key, at(time), None);
             prop_assert_eq!(span.from <= bytes && bytes < span.to, to > time || (to == i64::MAX && time == i64::MAX));
             prop_assert_eq!(&answered_alert(&key, &bytes).unwrap(), &id);
-            prop_assert_eq!(answered_end(&bytes).unwrap(), at(to));
+            prop_assert_eq!(answered_end(&bytes).unwrap(), (LinkId(2), at(to)));
             let all = all_answered();
             prop_assert!(all.from <= bytes && bytes < all.to);
             let timer_key = timer(Timer::Close, to, &id);
@@ -380,24 +430,32 @@ mod tests {
 
     #[test]
     fn the_bytes_of_keys_stay_what_they_were() {
-        let id = AlertId {
-            tenant: "t".into(),
-            system_alert_id: "a".into(),
-        };
-        assert_eq!(
-            hex::encode(timer(Timer::Forget, 1, &id)),
-            "04800000000000000100000001746".to_owned() + "1"
-        );
+        let id = linked("t", "a");
+        assert_eq!(hex::encode(timer(Timer::Forget, 1, &id)), "0480000000000000010000000174000000016102");
         assert_eq!(
             hex::encode(activity(&key("", "c"), EventTime::from_ticks(1), ActivityId([0xab; 32]))),
             format!(
                 "8000000000000000{}{}{}",
-                "000000000000000163",
+                "02000000000000000163",
                 "8000000000000001",
                 "ab".repeat(32)
             )
         );
         assert_eq!(hex::encode(day(-1)), "647fffffffffffffff");
+    }
+
+    #[test]
+    fn links_of_one_alert_lie_together_and_a_link_has_its_days() {
+        let span = links_of_alert(&linked("t", "a").alert);
+        let inside = |id: &LinkedAlert| span.from <= alert(id) && alert(id) < span.to;
+        assert!(inside(&linked("t", "a")) && !inside(&linked("t", "aa")) && !inside(&linked("", "a")));
+        assert_eq!(alert_parts(&alert(&linked("t", "a"))).unwrap(), linked("t", "a"));
+        let day = activities_of_link(LinkId(2), 0);
+        let stored = |link| {
+            let key = Key { link: LinkId(link), ..key("t", "c") };
+            activity(&key, EventTime::from_ticks(1), ActivityId([9; 32]))
+        };
+        assert_eq!([1, 2, 3].map(|link| day.from <= stored(link) && stored(link) < day.to), [false, true, false]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::tuning::{self, Found, Shared};
 use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table, manifest, tables};
 
 /// The version of the layout of keys and values on disk.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// The file that names it. It stands beside RocksDB's own, so that it can be read before RocksDB touches anything.
 const FORMAT_FILE: &str = "FORMAT";
 /// The note that the state is damaged and must be rebuilt.

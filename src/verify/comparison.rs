@@ -10,10 +10,10 @@ use super::fold::{Doubt, Folded, What};
 use super::reach::Reach;
 use super::record::{self, Expected, Hash, Hasher, Read, Told, alert_hash, hash};
 use super::report::Report;
-use crate::emit;
+use crate::emit::{self, Links};
 use crate::join;
 use crate::log::LogRecord;
-use crate::record::{ActivityId, AlertId};
+use crate::record::{ActivityId, Key, LinkedAlert};
 use crate::time::EventTime;
 
 /// Which rows are compared: those whose activity's time lies in it.
@@ -28,10 +28,11 @@ pub struct Span {
 /// Two sets of rows on their way to be compared, on disk.
 pub struct Comparison {
     span: Span,
+    links: Links,
     alerts_told: Hasher,
     alerts_expected: Hasher,
     /// The alert of the record read last: those of one alert mostly come together.
-    last_told: Option<AlertId>,
+    last_told: Option<LinkedAlert>,
     by_row: Buckets<OfRow>,
     by_content: Buckets<OfContent>,
     by_alert: Buckets<OfAlert>,
@@ -82,9 +83,10 @@ struct Asked {
 
 impl Comparison {
     /// Nothing to compare yet. Temporary files go to `folder`; `examples` are kept of each kind and cause.
-    pub fn new(folder: &Path, span: Span, examples: usize) -> io::Result<Self> {
+    pub fn new(folder: &Path, span: Span, links: Links, examples: usize) -> io::Result<Self> {
         Ok(Self {
             span,
+            links,
             alerts_told: Hasher::default(),
             alerts_expected: Hasher::default(),
             last_told: None,
@@ -97,7 +99,7 @@ impl Comparison {
 
     /// Takes in the value of a record of the output.
     pub fn tell(&mut self, value: &[u8]) -> io::Result<()> {
-        match record::read(value, &mut self.alerts_told) {
+        match record::read(value, &self.links, &mut self.alerts_told) {
             None => self.report.unreadable += 1,
             Some(Read::Row(told)) => {
                 // Also outside the span: it tells that the alert was answered.
@@ -122,11 +124,19 @@ impl Comparison {
             LogRecord::Activity(activity) if self.span.contains(activity.time) => {
                 (hash([&*activity.row]), Owner::Activity(activity.id.0))
             }
-            LogRecord::Alert { alert: version, .. } => {
-                let alert = alert_hash(&version.id);
-                let generated = version.version.time_generated;
-                self.by_alert.push(alert, &OfAlert::Version { alert, generated })?;
-                (hash([&*version.row]), Owner::Alert(alert))
+            LogRecord::Alert(version) => {
+                let row = hash([&*version.row]);
+                for link in &version.links {
+                    let alert = alert_hash(&LinkedAlert {
+                        alert: version.id.clone(),
+                        link: link.link,
+                    });
+                    let generated = version.version.time_generated;
+                    self.by_alert.push(alert, &OfAlert::Version { alert, generated })?;
+                    let owner = Owner::Alert(alert);
+                    self.by_content.push(row, &OfContent::Delivered { row, owner })?;
+                }
+                return Ok(());
             }
             _ => return Ok(()),
         };
@@ -138,14 +148,14 @@ impl Comparison {
         if !self.span.contains(row.time) {
             return Ok(());
         }
-        match Expected::of(row, is_too_large, &mut self.alerts_expected) {
+        match Expected::of(row, is_too_large, &self.links, &mut self.alerts_expected) {
             Some(expected) => self.by_row.push(expected.id, &OfRow::Expected(expected)),
             None => Ok(()),
         }
     }
 
     /// Takes in where the window of an alert ends, by the version that counts.
-    pub(super) fn ends(&mut self, alert: &AlertId, at: EventTime) -> io::Result<()> {
+    pub(super) fn ends(&mut self, alert: &LinkedAlert, at: EventTime) -> io::Result<()> {
         let alert = alert_hash(alert);
         self.by_alert.push(alert, &OfAlert::Ends { alert, at })
     }
@@ -240,6 +250,7 @@ impl Comparison {
             Ok(())
         })?;
         let mut extra = Vec::new();
+        let links = &self.links;
         let report = &mut self.report;
         self.by_content.read(part, &mut |item| {
             let OfContent::Asked { row, doubt } = item else {
@@ -252,7 +263,7 @@ impl Comparison {
                 What::Version { .. } if owners.contains(&Owner::Alert(alert_hash(&doubt.alert))) => report.other_versions += 1,
                 What::Version { .. } => report.find(Kind::Changed, cause::version(reach), &doubt),
                 _ => {
-                    let activity = delivered(owners, &doubt);
+                    let activity = delivered(owners, &doubt, links);
                     extra.push((doubt, activity));
                 }
             }
@@ -309,9 +320,10 @@ impl Span {
 }
 
 /// What the deliveries of a content say of a row that is too many.
-fn delivered(owners: &BTreeSet<Owner>, doubt: &Doubt) -> Activity {
+fn delivered(owners: &BTreeSet<Owner>, doubt: &Doubt, links: &Links) -> Activity {
+    let key: Key = doubt.alert.key(&doubt.correlation_id);
     let ids = owners.iter().filter_map(|owner| match owner {
-        Owner::Activity(id) => Some(emit::pair_number(&doubt.alert, ActivityId(*id))),
+        Owner::Activity(id) => Some(emit::pair_number(&doubt.alert.alert, &key, ActivityId(*id), links)),
         Owner::Alert(_) => None,
     });
     let ids: Vec<u128> = ids.collect();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::record::{Expected, Hash, Told, ToldRows};
-use crate::record::AlertId;
+use crate::record::{LinkedAlert, Text};
 use crate::time::EventTime;
 
 /// Everything that was told of one id.
@@ -21,7 +21,8 @@ pub(super) struct Folded {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Doubt {
     pub(super) id: u128,
-    pub(super) alert: AlertId,
+    pub(super) alert: LinkedAlert,
+    pub(super) correlation_id: Text,
     pub(super) time: EventTime,
     /// Of the record that counts.
     pub(super) seq: Option<i64>,
@@ -96,14 +97,15 @@ impl Folded {
             (Some(expected), Some(told), Some(rows)) => self.differences(expected, told, rows),
             (None, _, None) | (Some(_), None, Some(_)) => Vec::new(),
         };
-        let told = |last: &Told| (last.id, last.alert.clone(), last.time);
-        let expected = |row: &Expected| (row.id, row.alert.clone(), row.time);
-        let Some((id, alert, time)) = self.expected.as_ref().map(expected).or_else(|| self.last.as_ref().map(told)) else {
+        let told = |last: &Told| (last.id, last.alert.clone(), last.correlation_id.clone(), last.time);
+        let expected = |row: &Expected| (row.id, row.alert.clone(), row.correlation_id.clone(), row.time);
+        let Some((id, alert, correlation_id, time)) = self.expected.as_ref().map(expected).or_else(|| self.last.as_ref().map(told)) else {
             return Vec::new();
         };
         let doubt = |what| Doubt {
             id,
             alert: alert.clone(),
+            correlation_id: correlation_id.clone(),
             time,
             seq: self.last.as_ref().map(|last| last.seq),
             what,
@@ -130,11 +132,15 @@ impl Folded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{AlertId, LinkId};
 
-    fn alert() -> AlertId {
-        AlertId {
-            tenant: "".into(),
-            system_alert_id: "A".into(),
+    fn alert() -> LinkedAlert {
+        LinkedAlert {
+            alert: AlertId {
+                tenant: "".into(),
+                system_alert_id: "A".into(),
+            },
+            link: LinkId::QUERY,
         }
     }
 
@@ -142,6 +148,7 @@ mod tests {
         Expected {
             id: 7,
             alert: alert(),
+            correlation_id: "c".into(),
             time: EventTime::FIRST,
             fields: 1,
             activity_id: [2; 32],
@@ -156,6 +163,7 @@ mod tests {
             id: 7,
             seq,
             alert: alert(),
+            correlation_id: "c".into(),
             time: EventTime::FIRST,
             fields: 1,
             rows: Some(ToldRows {

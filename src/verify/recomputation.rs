@@ -6,6 +6,7 @@ use super::comparison::Comparison;
 use crate::emit::{Emitted, Emitter};
 use crate::join::{Joiner, Limit, Outbox, Output};
 use crate::log::LogRecord;
+use crate::record::LinkedAlert;
 use crate::route::{Arrival, Routed, Router, Seen};
 use crate::store::{self, Base, Txn};
 use crate::time::{EventTime, TICKS_PER_SECOND};
@@ -118,7 +119,13 @@ impl<B: Base> Recomputation<B> {
                         let is_too_large = is_too_large(&self.emitter, &output, &mut value);
                         comparison.expect(row, is_too_large)?;
                     }
-                    Output::Summary(summary) => comparison.ends(&summary.alert, summary.window.to)?,
+                    Output::Summary(summary) => {
+                        let alert = LinkedAlert {
+                            alert: summary.alert.clone(),
+                            link: summary.key.link,
+                        };
+                        comparison.ends(&alert, summary.window.to)?;
+                    }
                 }
             }
             let batch = txn.into_batch();

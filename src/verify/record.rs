@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::decode::timestamp;
-use crate::emit;
+use crate::emit::{self, Links};
 use crate::join;
 use crate::json;
-use crate::record::{AlertId, Text};
+use crate::record::{AlertId, LinkId, LinkedAlert, Text};
 use crate::time::EventTime;
 
 /// 128 bits of a SHA-256.
@@ -20,7 +20,9 @@ pub(super) type Hash = u128;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Expected {
     pub(super) id: u128,
-    pub(super) alert: AlertId,
+    pub(super) alert: LinkedAlert,
+    /// The correlation id of the key on which the two met.
+    pub(super) correlation_id: Text,
     pub(super) time: EventTime,
     /// Of everything but the two rows.
     pub(super) fields: Hash,
@@ -39,7 +41,8 @@ pub(super) struct Expected {
 pub(super) struct Told {
     pub(super) id: u128,
     pub(super) seq: i64,
-    pub(super) alert: AlertId,
+    pub(super) alert: LinkedAlert,
+    pub(super) correlation_id: Text,
     pub(super) time: EventTime,
     pub(super) fields: Hash,
     /// The rows; `None` where the record takes the pair away.
@@ -91,9 +94,15 @@ pub(super) fn hash<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Hash {
     half(&hash.finalize())
 }
 
-/// What an alert is looked up by.
-pub(super) fn alert_hash(alert: &AlertId) -> Hash {
-    hash([b"alert".as_slice(), alert.tenant.as_bytes(), alert.system_alert_id.as_bytes()])
+/// What an alert, as one link looks at it, is looked up by.
+pub(super) fn alert_hash(alert: &LinkedAlert) -> Hash {
+    let LinkedAlert { alert, link } = alert;
+    hash([
+        b"alert".as_slice(),
+        alert.tenant.as_bytes(),
+        alert.system_alert_id.as_bytes(),
+        &[link.0],
+    ])
 }
 
 fn half(digest: &[u8]) -> Hash {
@@ -101,11 +110,12 @@ fn half(digest: &[u8]) -> Hash {
     u128::from_be_bytes(first)
 }
 
-fn fields(alert: &AlertId, correlation_id: &[u8], time: EventTime) -> Hash {
+fn fields(alert: &LinkedAlert, correlation_id: &[u8], time: EventTime) -> Hash {
     let ticks = time.ticks().to_be_bytes();
     hash([
-        alert.tenant.as_bytes(),
-        alert.system_alert_id.as_bytes(),
+        alert.alert.tenant.as_bytes(),
+        alert.alert.system_alert_id.as_bytes(),
+        &[alert.link.0],
         correlation_id,
         ticks.as_slice(),
     ])
@@ -113,13 +123,18 @@ fn fields(alert: &AlertId, correlation_id: &[u8], time: EventTime) -> Hash {
 
 impl Expected {
     /// What is kept of a row that the join found; `None` for one that goes.
-    pub(super) fn of(row: &join::Row, too_large: bool, alerts: &mut Hasher) -> Option<Self> {
+    pub(super) fn of(row: &join::Row, too_large: bool, links: &Links, alerts: &mut Hasher) -> Option<Self> {
         let (alert, activity) = row.rows.as_ref()?;
-        Some(Self {
-            id: emit::pair_number(&row.alert, row.activity),
+        let linked = LinkedAlert {
             alert: row.alert.clone(),
+            link: row.key.link,
+        };
+        Some(Self {
+            id: emit::pair_number(&row.alert, &row.key, row.activity, links),
             time: row.time,
-            fields: fields(&row.alert, row.key.correlation_id.as_bytes(), row.time),
+            fields: fields(&linked, row.key.correlation_id.as_bytes(), row.time),
+            alert: linked,
+            correlation_id: row.key.correlation_id.clone(),
             activity_id: row.activity.0,
             activity: hash([&**activity]),
             version: alerts.of(alert),
@@ -146,6 +161,9 @@ struct Native<'a> {
     system_alert_id: &'a RawValue,
     #[serde(borrow)]
     correlation_id: &'a RawValue,
+    /// Records of a former version have none: they are the query's.
+    #[serde(borrow, default)]
+    link: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     activity_time: Option<Cow<'a, str>>,
     #[serde(default)]
@@ -157,7 +175,7 @@ struct Native<'a> {
 }
 
 /// Reads the value of a record of the output topic. `None` when it is nothing that this program writes there.
-pub(super) fn read(value: &[u8], alerts: &mut Hasher) -> Option<Read> {
+pub(super) fn read(value: &[u8], links: &Links, alerts: &mut Hasher) -> Option<Read> {
     let native: Native<'_> = serde_json::from_slice(value).ok()?;
     if native.schema != "alerttrail/1" {
         return None;
@@ -166,10 +184,17 @@ pub(super) fn read(value: &[u8], alerts: &mut Hasher) -> Option<Read> {
         return Some(Read::Other);
     }
     let text = |literal: &RawValue| Some(json::unescape(literal.get().as_bytes())?.into_owned());
+    let link = match native.link.as_deref() {
+        None => LinkId::QUERY,
+        // A link that the configuration does not have any more: its rows are too many.
+        Some(name) => links.named(name).unwrap_or(LinkId(u8::MAX)),
+    };
     let alert = AlertId {
         tenant: Text::from(native.tenant_id.map_or_else(|| Some(Vec::new()), text)?),
         system_alert_id: Text::from(text(native.system_alert_id)?),
     };
+    let alert = LinkedAlert { alert, link };
+    let correlation_id = text(native.correlation_id)?;
     let time = timestamp::parse(&native.activity_time?)?;
     let rows = match &*native.op {
         "delete" => None,
@@ -186,7 +211,8 @@ pub(super) fn read(value: &[u8], alerts: &mut Hasher) -> Option<Read> {
     Some(Read::Row(Told {
         id: u128::from_str_radix(&native.id, 16).ok().filter(|_| is_id)?,
         seq: native.seq,
-        fields: fields(&alert, &text(native.correlation_id)?, time),
+        fields: fields(&alert, &correlation_id, time),
+        correlation_id: Text::from(correlation_id),
         alert,
         time,
         rows,

@@ -124,8 +124,8 @@ impl Report {
             kind,
             cause,
             id: hex::encode(doubt.id.to_be_bytes()),
-            tenant_id: doubt.alert.tenant.to_string(),
-            system_alert_id: doubt.alert.system_alert_id.to_string(),
+            tenant_id: doubt.alert.alert.tenant.to_string(),
+            system_alert_id: doubt.alert.alert.system_alert_id.to_string(),
             activity_time: doubt.time.clamp(EventTime::FIRST, EventTime::LAST).to_string(),
             seq: doubt.seq,
         });

@@ -36,7 +36,7 @@ const MAY_KNOW: [(&str, &[&str]); 30] = [
         &["decode", "emit", "join", "json", "log", "record", "route", "store", "time"],
     ),
     ("redrive", &["sink", "time"]),
-    ("metrics", &["check", "emit", "join", "log", "route", "store", "time"]),
+    ("metrics", &["check", "emit", "join", "log", "record", "route", "store", "time"]),
     ("kafka", &["check", "clock", "config", "shutdown", "time"]),
     (
         "http",

@@ -67,7 +67,7 @@ impl Tally {
 
     /// Keys that never meet.
     fn apart(&self, config: &Config, places: Option<&Places>) -> String {
-        let at = |keys: &[crate::decode::KeyPath]| keys.iter().map(config::key_entry).collect::<Vec<_>>().join(" or ");
+        let at = |keys: &[crate::decode::KeyEntry]| keys.iter().map(config::key_entry).collect::<Vec<_>>().join(" or ");
         let (alert_key, activity_key) = (at(&config.decode.alert_key), at(&config.decode.activity_key));
         let mut text = match (self.activities > 0 && self.keyed == 0, self.strangers) {
             (true, _) => format!("none of {} has a key at {activity_key}", counted(self.activities, "activity")),

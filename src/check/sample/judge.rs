@@ -101,7 +101,8 @@ impl Sample<'_> {
             .decode
             .activity_key
             .iter()
-            .map(|key| key.path.keys().join("."))
+            .flat_map(|key| key.paths())
+            .map(|key| key.path.to_string())
             .collect();
         let configured = configured.join(" or ");
         let keyed = percent(self.keyed, activities);

@@ -9,7 +9,7 @@ pub use judge::many_empty_windows;
 
 use super::hints::{self, Forms, Tally};
 use crate::config::{self, Config};
-use crate::decode::{Decoded, Decoder, KeyPath, Path, Settings};
+use crate::decode::{Decoded, Decoder, KeyEntry, KeyPath, Path, Settings};
 use crate::record::{AlertId, Key, Version};
 use crate::time::{EventTime, WallTime, Window};
 
@@ -83,10 +83,10 @@ struct OfTopic {
 }
 
 impl Place {
-    fn new(settings: Settings, key: &KeyPath) -> Self {
+    fn new(settings: Settings, key: &KeyEntry) -> Self {
         Self {
             entry: config::key_entry(key),
-            name: key.path.keys().join("."),
+            name: key.paths().iter().map(|key| key.path.to_string()).collect::<Vec<_>>().join(" and "),
             decoder: Decoder::new(settings).without_identities(),
             values: HashMap::new(),
         }
@@ -100,8 +100,12 @@ impl Place {
 impl<'c> Sample<'c> {
     /// Makes an empty sample, taken at `now`, to be judged under `config`.
     pub fn new(config: &'c Config, now: WallTime) -> Self {
-        let settings = &config.decode;
-        let place = |key: KeyPath, activity: bool| {
+        // Places are proposed for the query.
+        let settings = &Settings {
+            links: Vec::new(),
+            ..config.decode.clone()
+        };
+        let place = |key: KeyEntry, activity: bool| {
             let mut settings = settings.clone();
             match activity {
                 true => settings.activity_key = vec![key.clone()],
@@ -164,7 +168,15 @@ impl<'c> Sample<'c> {
             Decoded::Ignored => of_topic.ignored += 1,
             Decoded::Alert(alert) => {
                 of_topic.alerts += 1;
-                alerts.push((alert.id, alert.version, alert.key, alert.window));
+                alerts.extend(alert.links.into_iter().flat_map(|link| {
+                    let tenant = alert.id.tenant.clone();
+                    let key = link.keys.into_iter().next().map(|correlation_id| Key {
+                        tenant,
+                        link: link.link,
+                        correlation_id,
+                    });
+                    key.map(|key| (alert.id.clone(), alert.version, key, link.window))
+                }));
             }
             Decoded::OtherTable(table) => *of_topic.others.entry(table.into_owned()).or_default() += 1,
             Decoded::Tombstone => of_topic.tombstones += 1,
@@ -174,14 +186,15 @@ impl<'c> Sample<'c> {
         self.unkeyed += unkeyed;
         for activity in keyed {
             let (by_content, by_report) = &mut self.identities;
-            let by_content = by_content.identity(&activity.key, &activity.row);
+            let Some(key) = activity.keys.into_iter().next() else { continue };
+            let by_content = by_content.identity(&key.tenant, &activity.row);
             let by_report = by_report
                 .as_mut()
-                .and_then(|decoder| decoder.identity(&activity.key, &activity.row));
+                .and_then(|decoder| decoder.identity(&key.tenant, &activity.row));
             if let (Some(by_report), Some(by_content)) = (by_report, by_content) {
                 self.forms.note(by_report, by_content);
             }
-            self.keys.entry(activity.key).or_default().push(activity.time);
+            self.keys.entry(key).or_default().push(activity.time);
         }
         let is_ahead = |time: &&EventTime| **time > allowed && **time <= allowed_now;
         of_topic.ahead_of_timestamp += times.iter().filter(is_ahead).count() as u64;
@@ -215,17 +228,21 @@ impl<'c> Sample<'c> {
             let values = &mut place.values;
             place.decoder.decode(value, &mut |item| {
                 if let Decoded::Activity(activity) = item.what {
-                    *values.entry(activity.key.correlation_id.as_bytes().to_vec()).or_default() += 1;
+                    for key in &activity.keys {
+                        *values.entry(key.correlation_id.as_bytes().to_vec()).or_default() += 1;
+                    }
                 }
             });
         }
         for place in self.alert_places.iter_mut().filter(|_| has_alerts) {
             let values = &mut place.values;
-            place.decoder.decode(value, &mut |item| match item.what {
-                Decoded::Alert(alert) if !alert.key.correlation_id.is_empty() => {
-                    *values.entry(alert.key.correlation_id.as_bytes().to_vec()).or_default() += 1;
+            place.decoder.decode(value, &mut |item| {
+                if let Decoded::Alert(alert) = item.what {
+                    let keys = alert.links.iter().flat_map(|link| &link.keys);
+                    for key in keys.filter(|key| !key.is_empty()) {
+                        *values.entry(key.as_bytes().to_vec()).or_default() += 1;
+                    }
                 }
-                _ => {}
             });
         }
     }
@@ -277,13 +294,13 @@ impl<'c> Sample<'c> {
 }
 
 /// What is configured, and the other known places.
-fn places(configured: &[KeyPath], known: &[(&[&str], Option<&str>)]) -> Vec<KeyPath> {
+fn places(configured: &[KeyEntry], known: &[(&[&str], Option<&str>)]) -> Vec<KeyEntry> {
     let mut places = configured.to_vec();
     for (keys, prefix) in known {
-        let key = KeyPath {
-            path: Path::new(keys.iter().copied()),
-            strip_prefix: prefix.map(str::to_owned),
-        };
+        let key = KeyEntry::from(KeyPath {
+            strip_prefix: prefix.iter().map(|prefix| (*prefix).to_owned()).collect(),
+            ..KeyPath::from(Path::new(keys.iter().copied()))
+        });
         if !places.contains(&key) {
             places.push(key);
         }

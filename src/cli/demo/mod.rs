@@ -20,6 +20,7 @@ use rdkafka::producer::DefaultProducerContext;
 use super::run;
 use super::{Failure, out, say, signals};
 use crate::config::Config;
+use crate::emit::Links;
 use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
 use crate::pipeline::processor::{self, Instance, Stages};
@@ -81,7 +82,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         config.input.topics.last().map_or("", String::as_str),
         config.output.topic
     ));
-    let metrics = Arc::new(Metrics::new().map_err(Failure::failed)?);
+    let metrics = Arc::new(Metrics::new(Links::of(&config.decode)).map_err(Failure::failed)?);
     let exposed = Arc::new(Exposed::default());
     #[cfg(feature = "http")]
     let _http = {

@@ -20,7 +20,7 @@ use super::{Failure, configuration, grouped, say, signals};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::decode::{Decoder, timestamp};
-use crate::emit::Emitter;
+use crate::emit::{Emitter, Links};
 use crate::route::{Router, Settings};
 use crate::shutdown::Shutdown;
 use crate::source::{Format, file};
@@ -172,7 +172,7 @@ fn verify(args: &Args, config: &Config, span: Span, shutdown: &Shutdown) -> Resu
         None => builder.tempdir(),
     }?;
     let base = base(folder.path(), config)?;
-    let comparison = Comparison::new(folder.path(), span, args.examples)?;
+    let comparison = Comparison::new(folder.path(), span, Links::of(&config.decode), args.examples)?;
     compare(base, comparison, args, config, shutdown)
 }
 
@@ -316,7 +316,7 @@ fn router(config: &Config, limit: Option<usize>) -> Router {
 fn emitter(config: &Config, limit: Option<usize>) -> Emitter {
     Emitter {
         format: config.output.format,
-        widening: config.decode.widening,
+        links: Links::of(&config.decode),
         summaries: false,
         unmatched: false,
         limit,

@@ -25,9 +25,9 @@ pub use scan::{Part, Scanner};
 use crate::check::hints::{self, Forms, Tally};
 use crate::decode::{Decoder, Settings};
 use crate::emit::Emitter;
-use crate::join::{self, Joiner, Limit, Outbox};
-use crate::log::LogRecord;
-use crate::record::{Activity, ActivityId};
+use crate::join::{Joiner, Limit, Outbox};
+use crate::log::{AlertVersion, LinkVersion, LogRecord};
+use crate::record::{Activity, ActivityId, Alert, Key, LinkId};
 use crate::shutdown::Shutdown;
 use crate::store::{self, Base, Txn};
 use crate::time::WallTime;
@@ -108,8 +108,12 @@ pub struct Totals {
     pub duplicates: u64,
     /// Records of a second tenant, while tenants are not told apart.
     pub second_tenant: u64,
-    /// Pairs.
+    /// Times that a record had too many keys by a link, and only the first of them counted.
+    pub cut_keys: u64,
+    /// Pairs by all links.
     pub pairs: u64,
+    /// Pairs by each link beside the query that found any.
+    pub by_link: Vec<(String, u64)>,
     /// Alerts.
     pub answered: u64,
     /// Alerts with activities.
@@ -200,15 +204,10 @@ impl<B: Base, O: Output> Local<B, O> {
                     }
                 }
             };
-            self.pending.push(activity.key, activity.time, spot);
+            self.pending.push(activity.keys, activity.time, spot);
         }
         if !alerts.is_empty() {
-            let records = alerts.into_iter().map(|alert| LogRecord::Alert {
-                alert,
-                // A log without marks has no clock that could reach it.
-                deadline: WallTime(i64::MAX),
-            });
-            self.apply(records)?;
+            self.apply(alerts.into_iter().map(version))?;
         }
         if self.pending.bytes() > self.means.memory {
             self.handed_over = true;
@@ -254,11 +253,16 @@ impl<B: Base, O: Output> Local<B, O> {
             self.base.write(batch)?;
         }
         self.emission.finish(&mut self.output)?;
-        let counts: join::Counts = self.joiner.take_counts();
-        self.totals.duplicates = counts.duplicate_activities;
-        self.totals.empty_windows = counts.empty_windows;
-        self.totals.pairs = counts.upserts - counts.deletes;
-        (self.totals.answered, self.totals.matched) = (counts.closed, counts.matched);
+        let counts = self.joiner.take_counts();
+        let query = counts.query();
+        self.totals.duplicates = query.duplicate_activities;
+        self.totals.empty_windows = query.empty_windows;
+        (self.totals.answered, self.totals.matched) = (query.closed, query.matched);
+        self.totals.pairs = counts.all().upserts - counts.all().deletes;
+        for (link, counts) in counts.iter().filter(|(link, _)| *link != LinkId::QUERY) {
+            let name = self.settings.link_name(link).to_owned();
+            self.totals.by_link.push((name, counts.upserts - counts.deletes));
+        }
         Ok(Some((self.totals, self.output)))
     }
 
@@ -317,6 +321,7 @@ impl<B: Base, O: Output> Local<B, O> {
         self.totals.timeless += seen.timeless;
         self.totals.unreadable += seen.unreadable;
         self.totals.ignored += seen.ignored;
+        self.totals.cut_keys += seen.cut_keys;
         for (table, count) in seen.other_tables {
             *self.totals.other_tables.entry(table).or_default() += count;
         }
@@ -333,6 +338,23 @@ impl<B: Base, O: Output> Local<B, O> {
             .filter(|(tenant, _)| Some(*tenant) != self.first_tenant.as_ref());
         self.totals.second_tenant += others.map(|(_, count)| count).sum::<u64>();
     }
+}
+
+/// Returns the record of an alert in a log of one partition, which owns all keys.
+fn version(alert: Alert<'static>) -> LogRecord<'static> {
+    let links = alert.links.into_iter().map(|link| LinkVersion {
+        link: link.link,
+        window: link.window,
+        // A log without marks has no clock that could reach it.
+        deadline: WallTime(i64::MAX),
+        keys: link.keys,
+    });
+    LogRecord::Alert(AlertVersion {
+        id: alert.id,
+        version: alert.version,
+        links: links.collect(),
+        row: alert.row,
+    })
 }
 
 /// An activity whose identity is known.
@@ -363,14 +385,16 @@ impl Identifier {
     /// The activity, with the place of its row for a row.
     fn identify(&mut self, wanted: &Wanted) -> Result<Identified, Error> {
         self.rows.read(wanted.spot, &mut self.row)?;
-        let id = self.decoder.identity(&wanted.key, &self.row);
+        let keys: Vec<Key> = wanted.keys.iter().map(|key| (**key).clone()).collect();
+        let tenant = keys.first().map(|key| key.tenant.clone()).unwrap_or_default();
+        let id = self.decoder.identity(&tenant, &self.row);
         let by_report = match (&mut self.by_report, wanted.company) {
-            (Some(decoder), Company::Several) => decoder.identity(&wanted.key, &self.row),
+            (Some(decoder), Company::Several) => decoder.identity(&tenant, &self.row),
             _ => None,
         };
         Ok(Identified {
             activity: Activity {
-                key: (*wanted.key).clone(),
+                keys,
                 time: wanted.time,
                 id: id.ok_or(store::Error::Damaged { what: "row" })?,
                 row: wanted.spot.to_bytes().into(),

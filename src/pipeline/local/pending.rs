@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::rows::Spot;
 use crate::check::hints::{self, Tally};
-use crate::record::{Key, Text};
+use crate::record::{Key, LinkId, Text};
 use crate::time::{EventTime, Window};
 
 /// Activities that may join, before their identities are known: who they are matters only where they lie in a window, or where another
@@ -13,11 +13,14 @@ pub(super) struct Pending {
     numbers: HashMap<Arc<Key>, u32>,
     keys: Vec<Arc<Key>>,
     entries: Vec<Entry>,
+    /// The keys of entries beside their first, in the order of the entries.
+    more: Vec<(u32, u32)>,
     key_bytes: usize,
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
+    /// The first of its keys.
     key: u32,
     time: EventTime,
     spot: Spot,
@@ -25,7 +28,8 @@ struct Entry {
 
 /// An activity whose identity is to be found.
 pub(super) struct Wanted {
-    pub(super) key: Arc<Key>,
+    /// The keys by which it matters.
+    pub(super) keys: Vec<Arc<Key>>,
     pub(super) time: EventTime,
     pub(super) spot: Spot,
     pub(super) company: Company,
@@ -39,19 +43,29 @@ pub(super) enum Company {
 }
 
 impl Pending {
-    pub(super) fn push(&mut self, key: Key, time: EventTime, spot: Spot) {
-        let number = match self.numbers.get(&key) {
-            Some(number) => *number,
-            None => {
-                let number = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-                self.key_bytes += key.size();
-                let key = Arc::new(key);
-                self.keys.push(key.clone());
-                self.numbers.insert(key, number);
-                number
-            }
-        };
-        self.entries.push(Entry { key: number, time, spot });
+    /// Adds an activity, which has one key at least.
+    pub(super) fn push(&mut self, keys: Vec<Key>, time: EventTime, spot: Spot) {
+        let place = number(self.entries.len());
+        let mut keys = keys.into_iter();
+        let Some(first) = keys.next() else { return };
+        let key = self.number(first);
+        self.entries.push(Entry { key, time, spot });
+        for key in keys {
+            let key = self.number(key);
+            self.more.push((place, key));
+        }
+    }
+
+    fn number(&mut self, key: Key) -> u32 {
+        if let Some(number) = self.numbers.get(&key) {
+            return *number;
+        }
+        let number = number(self.keys.len());
+        self.key_bytes += key.size();
+        let key = Arc::new(key);
+        self.keys.push(key.clone());
+        self.numbers.insert(key, number);
+        number
     }
 
     /// About how many bytes of memory it takes, with what [`Pending::choose`] takes on top.
@@ -59,13 +73,15 @@ impl Pending {
         // A key with its two pointers, its numbers, and what allocations and an open table take.
         const KEY: usize = 192;
         const CHOOSING: usize = 32;
-        self.key_bytes + self.keys.len() * KEY + self.entries.len() * (size_of::<Entry>() + CHOOSING)
+        let more = self.more.len() * (size_of::<(u32, u32)>() + CHOOSING);
+        self.key_bytes + self.keys.len() * KEY + self.entries.len() * (size_of::<Entry>() + CHOOSING) + more
     }
 
     /// All of them.
     pub(super) fn all(self) -> Vec<Wanted> {
-        let wanted = |entry: &Entry| self.wanted(entry, Company::Alone);
-        self.entries.iter().filter_map(wanted).collect()
+        let mut by_entry: Vec<(u32, u32)> = self.entries.iter().zip(0..).map(|(entry, place)| (place, entry.key)).collect();
+        by_entry.extend_from_slice(&self.more);
+        self.wanted(by_entry, &vec![Company::Alone; self.entries.len()])
     }
 
     /// Those that lie in one of the windows of their key that `windows` hands over, and those that may be one activity delivered several times.
@@ -78,38 +94,46 @@ impl Pending {
         let mut of_key = vec![Vec::new(); self.keys.len()];
         let mut strangers = Strangers::default();
         windows(&mut |key, window| {
-            tally.alert(key.correlation_id.as_bytes());
+            let is_query = key.link == LinkId::QUERY;
+            if is_query {
+                tally.alert(key.correlation_id.as_bytes());
+            }
             let number = self.numbers.get(key);
             match number.and_then(|number| of_key.get_mut(*number as usize)) {
                 Some(windows) => windows.push(window),
-                None => strangers.add(key),
+                None if is_query => strangers.add(key),
+                None => {}
             }
         })?;
-        let mut same: Vec<(u32, EventTime, usize)> = (0..)
-            .zip(&self.entries)
-            .map(|(place, entry)| (entry.key, entry.time, place))
-            .collect();
+        let time = |place: u32| self.entries.get(place as usize).map_or(EventTime::MIN, |entry| entry.time);
+        let first = self.entries.iter().zip(0..).map(|(entry, place)| (entry.key, entry.time, place));
+        let more = self.more.iter().map(|(place, key)| (*key, time(*place), *place));
+        let mut same: Vec<(u32, EventTime, u32)> = first.chain(more).collect();
         same.sort_unstable();
         self.compare(&of_key, &same, strangers, tally);
         let of_key: Vec<Vec<Window>> = of_key.into_iter().map(united).collect();
-        let mut chosen = vec![None; self.entries.len()];
+        let mut companies = vec![Company::Alone; self.entries.len()];
+        let mut chosen = Vec::new();
         for group in same.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
+            let is_one_of_several = group.len() > 1;
             if let Some((key, time, _)) = group.first()
-                && (group.len() > 1 || of_key.get(*key as usize).is_some_and(|windows| holds(windows, *time)))
+                && (is_one_of_several || of_key.get(*key as usize).is_some_and(|windows| holds(windows, *time)))
             {
-                let company = if group.len() > 1 { Company::Several } else { Company::Alone };
-                for (_, _, place) in group {
-                    chosen[*place] = Some(company);
+                for (key, _, place) in group {
+                    chosen.push((*place, *key));
+                    if is_one_of_several && let Some(company) = companies.get_mut(*place as usize) {
+                        *company = Company::Several;
+                    }
                 }
             }
         }
-        let chosen = self.entries.iter().zip(chosen);
-        Ok(chosen.filter_map(|(entry, company)| self.wanted(entry, company?)).collect())
+        Ok(self.wanted(chosen, &companies))
     }
 
-    /// Notes how the windows of each key met its activities, which are in order of key and time.
-    fn compare(&self, of_key: &[Vec<Window>], same: &[(u32, EventTime, usize)], strangers: Strangers, tally: &mut Tally) {
-        let met = || (0..).zip(of_key).filter(|(_, windows)| !windows.is_empty());
+    /// Notes how the windows of each key of the query met its activities, which are in order of key and time.
+    fn compare(&self, of_key: &[Vec<Window>], same: &[(u32, EventTime, u32)], strangers: Strangers, tally: &mut Tally) {
+        let is_query = |number: u32| self.keys.get(number as usize).is_some_and(|key| key.link == LinkId::QUERY);
+        let met = || (0..).zip(of_key).filter(|(number, windows)| !windows.is_empty() && is_query(*number));
         let of = |number: u32| {
             let from = same.partition_point(|(key, ..)| *key < number);
             let to = same.partition_point(|(key, ..)| *key <= number);
@@ -128,14 +152,26 @@ impl Pending {
         tally.other_case(strangers.known_in_other_case(self.keys.iter().map(|key| &**key)));
     }
 
-    fn wanted(&self, entry: &Entry, company: Company) -> Option<Wanted> {
-        Some(Wanted {
-            key: self.keys.get(entry.key as usize)?.clone(),
-            time: entry.time,
-            spot: entry.spot,
-            company,
-        })
+    /// Returns entries with those of their keys that are chosen, in the order of the input.
+    fn wanted(&self, mut chosen: Vec<(u32, u32)>, companies: &[Company]) -> Vec<Wanted> {
+        chosen.sort_unstable();
+        let of_entry = |group: &[(u32, u32)]| {
+            let (place, _) = group.first()?;
+            let entry = self.entries.get(*place as usize)?;
+            Some(Wanted {
+                keys: group.iter().filter_map(|(_, key)| self.keys.get(*key as usize).cloned()).collect(),
+                time: entry.time,
+                spot: entry.spot,
+                company: companies.get(*place as usize).copied().unwrap_or(Company::Alone),
+            })
+        };
+        chosen.chunk_by(|one, other| one.0 == other.0).filter_map(of_entry).collect()
     }
+}
+
+/// Nobody holds four billion activities in memory.
+fn number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// The keys of alerts that no activity has.
@@ -203,15 +239,16 @@ mod tests {
 
     fn key(name: u8) -> Key {
         Key {
-            tenant: "".into(),
+            link: LinkId(name % 2),
             correlation_id: vec![name].into(),
+            ..Key::default()
         }
     }
 
     proptest! {
         #[test]
         fn exactly_those_are_chosen_whose_identity_matters(
-            activities in prop::collection::vec((0..3u8, 0..12i64), 0..20),
+            activities in prop::collection::vec((prop::collection::btree_set(0..3u8, 1..3), 0..12i64), 0..20),
             windows in prop::collection::vec((0..4u8, 0..12i64, 0..12i64), 0..8),
         ) {
             let at = EventTime::from_ticks;
@@ -219,20 +256,29 @@ mod tests {
             let mut keeper = Keeper::new(std::env::temp_dir());
             let mut pending = Pending::default();
             let mut expected = Vec::new();
-            for (name, time) in &activities {
+            for (names, time) in &activities {
                 let spot = keeper.copy(b"x").unwrap();
-                pending.push(key(*name), at(*time), spot);
-                let inside = windows.iter().any(|(of, from, to)| of == name && window(*from, *to).contains(at(*time)));
-                let again = activities.iter().filter(|other| **other == (*name, *time)).count() > 1;
-                if inside || again {
-                    expected.push((key(*name), at(*time), spot));
+                pending.push(names.iter().copied().map(key).collect(), at(*time), spot);
+                let matters = |name: &&u8| {
+                    let inside = windows.iter().any(|(of, from, to)| of == *name && window(*from, *to).contains(at(*time)));
+                    let is_same = |(names, other): &&(std::collections::BTreeSet<u8>, i64)| names.contains(*name) && other == time;
+                    inside || activities.iter().filter(is_same).count() > 1
+                };
+                let names: Vec<Key> = names.iter().filter(matters).copied().map(key).collect();
+                if !names.is_empty() {
+                    expected.push((names, at(*time), spot));
                 }
             }
             let chosen = pending.choose(&mut Tally::default(), |each| {
                 windows.iter().for_each(|(of, from, to)| each(&key(*of), window(*from, *to)));
                 Ok::<_, ()>(())
             });
-            let chosen: Vec<_> = chosen.unwrap().into_iter().map(|wanted| ((*wanted.key).clone(), wanted.time, wanted.spot)).collect();
+            let of_wanted = |wanted: Wanted| {
+                let mut keys: Vec<Key> = wanted.keys.iter().map(|key| (**key).clone()).collect();
+                keys.sort_by_key(|key| key.correlation_id.clone());
+                (keys, wanted.time, wanted.spot)
+            };
+            let chosen: Vec<_> = chosen.unwrap().into_iter().map(of_wanted).collect();
             prop_assert_eq!(chosen, expected);
         }
     }

@@ -28,7 +28,7 @@ pub struct Part {
 
 /// An activity that can join.
 pub(super) struct Found {
-    pub(super) key: Key,
+    pub(super) keys: Vec<Key>,
     pub(super) time: EventTime,
     pub(super) row: Row,
 }
@@ -52,6 +52,8 @@ pub(super) struct Seen {
     pub(super) unreadable: u64,
     /// Records that `[[input.ignore]]` names.
     pub(super) ignored: u64,
+    /// Times that a record had too many keys by a link.
+    pub(super) cut_keys: u64,
     pub(super) other_tables: BTreeMap<String, u64>,
     pub(super) dead_letters: BTreeMap<&'static str, u64>,
     /// Records by the tenant that their envelope says, while tenants are not told apart: the first one met, then all.
@@ -121,6 +123,7 @@ struct Holding<'c> {
 
 impl Holding<'_> {
     fn add(&mut self, item: Item<'_>, file: &str, offset: i64) {
+        self.seen.cut_keys += u64::from(item.cut_keys);
         match item.what {
             Decoded::Activity(activity) => {
                 self.seen.activities += 1;
@@ -129,7 +132,7 @@ impl Holding<'_> {
                     Cow::Owned(row) => Row::Made(row),
                 };
                 self.activities.push(Found {
-                    key: activity.key,
+                    keys: activity.keys,
                     time: activity.time,
                     row,
                 });

@@ -1,0 +1,270 @@
+//! `[[link]]` and `correlation.presets`: the links beside the query.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use toml::{Table, Value};
+
+use super::key_entry::{self, known, print, quoted};
+use super::reader::Reader;
+use super::units::{parse_duration, print_duration};
+use crate::decode::{Condition, KeyEntry, Link, QUERY};
+use crate::time::{Bounds, Widening};
+
+/// The links that come with the program, by the names of their presets.
+const PRESETS: [(&str, &str); 2] = [
+    ("users", include_str!("../../config/links/users.toml")),
+    ("dlp", include_str!("../../config/links/dlp.toml")),
+];
+
+/// The most links beside the query.
+const MOST: usize = 31;
+
+/// The names of a link's settings.
+const SETTINGS: [&str; 12] = [
+    "name",
+    "from",
+    "key",
+    "activity_key",
+    "from_where",
+    "where",
+    "bounds",
+    "before",
+    "after",
+    "around",
+    "ignore_case",
+    "retention",
+];
+
+const PRESETS_KEY: &str = "correlation.presets";
+
+/// Reads the links: those of the presets, then the others.
+pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Link> {
+    let mut links = Vec::new();
+    for name in reader.texts_or_none(PRESETS_KEY) {
+        match preset(&name).map(str::parse::<Table>) {
+            Some(Ok(preset)) => {
+                let tables = preset.get("link").and_then(Value::as_array).into_iter().flatten();
+                for table in tables.filter_map(Value::as_table) {
+                    let link = read_one(reader, table, links.len());
+                    links.push(link);
+                }
+            }
+            Some(Err(_)) | None => {
+                let names: Vec<String> = PRESETS.iter().map(|(name, _)| format!("{name:?}")).collect();
+                let problem = format!("has {}, which is no preset", reader.quote(PRESETS_KEY, &name));
+                reader.wrong(PRESETS_KEY, problem, format!("use {}", names.join(" or ")));
+            }
+        }
+    }
+    let tables = reader.value("link").and_then(Value::as_array).into_iter().flatten();
+    for table in tables.filter_map(Value::as_table) {
+        let link = read_one(reader, table, links.len());
+        links.push(link);
+    }
+    let mut names = BTreeSet::from([QUERY]);
+    for link in &links {
+        if !names.insert(&link.name) {
+            let problem = match link.name.as_str() {
+                QUERY => "is the name of the link that [correlation] is".to_owned(),
+                name => format!("is the name of two links: {name:?}"),
+            };
+            reader.wrong("link.name", problem, "give each link a name of its own");
+        }
+    }
+    if links.len() > MOST {
+        let problem = format!("there are {} links", links.len());
+        reader.wrong("link", problem, format!("use at most {MOST} beside the query"));
+    }
+    links
+}
+
+/// Returns the links of a preset, as TOML.
+pub fn preset(name: &str) -> Option<&'static str> {
+    PRESETS.iter().find(|(preset, _)| *preset == name).map(|(_, text)| *text)
+}
+
+/// Reads a link, which is the one at `place`.
+fn read_one(reader: &mut Reader<'_>, table: &Table, place: usize) -> Link {
+    let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
+    let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 32 || !name.chars().all(is_letter) {
+        let problem = format!("link {} has no name of 1 to 32 of a-z, 0-9 and -", place + 1);
+        reader.wrong("link.name", problem, "write one such as name = \"user\"");
+    }
+    let mut link = Reading {
+        reader,
+        table,
+        label: format!("link.{name}"),
+    };
+    link.check_names();
+    link.refuse_hops();
+    Link {
+        name: name.to_owned(),
+        key: link.keys("key"),
+        activity_key: link.keys("activity_key"),
+        alert_where: link.conditions("from_where"),
+        activity_where: link.conditions("where"),
+        ignore_case: link.boolean("ignore_case"),
+        widening: Widening {
+            bounds: link.bounds(),
+            before: link.duration("before").unwrap_or_default(),
+            after: link.duration("after").unwrap_or_default(),
+        },
+        retention: link.duration("retention"),
+    }
+}
+
+/// The table of a link.
+struct Reading<'r, 'a, 't> {
+    reader: &'r mut Reader<'a>,
+    table: &'t Table,
+    /// What the link is called in errors.
+    label: String,
+}
+
+impl Reading<'_, '_, '_> {
+    fn wrong(&mut self, name: &str, problem: impl Into<String>, remedy: impl Into<String>) {
+        self.reader.wrong(&format!("{}.{name}", self.label), problem, remedy);
+    }
+
+    fn check_names(&mut self) {
+        let label = self.label.clone();
+        known(self.reader, &label, self.table, &SETTINGS);
+    }
+
+    /// A key is taken from the alert, and a window lies around it.
+    fn refuse_hops(&mut self) {
+        for name in ["from", "around"] {
+            if self.table.get(name).is_some_and(|value| value.as_str() != Some("alert")) {
+                self.wrong(
+                    name,
+                    "is not \"alert\": links that begin at the activities of another link are not supported yet",
+                    "write \"alert\", or leave it out",
+                );
+            }
+        }
+    }
+
+    fn keys(&mut self, name: &str) -> Vec<KeyEntry> {
+        let label = format!("{}.{name}", self.label);
+        match self.table.get(name) {
+            Some(Value::Array(list)) => key_entry::read_all(self.reader, &label, list),
+            Some(_) => {
+                self.wrong(name, "is no list", "write a list such as [\"Entities[].AadUserId\"]");
+                Vec::new()
+            }
+            None => {
+                self.wrong(name, "is missing", "write a list such as [\"Entities[].AadUserId\"]");
+                Vec::new()
+            }
+        }
+    }
+
+    fn conditions(&mut self, name: &str) -> Vec<Condition> {
+        const EXAMPLE: &str = "write { ActionType = [\"FileDownloaded\"] }";
+        let mut conditions = Vec::new();
+        let table = match self.table.get(name) {
+            None => return conditions,
+            Some(Value::Table(table)) => table,
+            Some(_) => {
+                self.wrong(name, "is no table", EXAMPLE);
+                return conditions;
+            }
+        };
+        let label = format!("{}.{name}", self.label);
+        for (path, values) in table {
+            let values = match values {
+                Value::Array(values) => values.as_slice(),
+                value => std::slice::from_ref(value),
+            };
+            let text = |value: &Value| match value {
+                Value::String(text) => Some(text.clone()),
+                Value::Integer(_) | Value::Boolean(_) => Some(value.to_string()),
+                _ => None,
+            };
+            let texts: Option<Vec<String>> = values.iter().map(text).collect();
+            match texts.filter(|texts| !texts.is_empty()) {
+                Some(values) => conditions.push(Condition {
+                    path: key_entry::path(self.reader, &label, path),
+                    values,
+                }),
+                None => self.wrong(name, format!("{path} has no list of values"), EXAMPLE),
+            }
+        }
+        conditions
+    }
+
+    fn boolean(&mut self, name: &str) -> bool {
+        match self.table.get(name) {
+            None => false,
+            Some(Value::Boolean(value)) => *value,
+            Some(_) => {
+                self.wrong(name, "is no boolean", "write true or false");
+                false
+            }
+        }
+    }
+
+    fn bounds(&mut self) -> Bounds {
+        match self.table.get("bounds").map(Value::as_str) {
+            None | Some(Some("exclusive")) => Bounds::Exclusive,
+            Some(Some("inclusive")) => Bounds::Inclusive,
+            Some(_) => {
+                self.wrong("bounds", "is no word for bounds", "use \"exclusive\" or \"inclusive\"");
+                Bounds::Exclusive
+            }
+        }
+    }
+
+    fn duration(&mut self, name: &str) -> Option<Duration> {
+        let value = self.table.get(name)?;
+        let duration = value.as_str().and_then(parse_duration);
+        if duration.is_none() {
+            self.wrong(
+                name,
+                "is no duration of at most a hundred years",
+                "write a number with a unit, such as \"1h\" or \"7d\"",
+            );
+        }
+        duration
+    }
+}
+
+/// Writes a link as one line of TOML, spelled so that equal links are equal lines.
+pub(super) fn fingerprint(link: &Link) -> String {
+    let keys = |entries: &[KeyEntry]| {
+        let entries: Vec<String> = entries.iter().map(print).collect();
+        format!("[{}]", entries.join(", "))
+    };
+    let conditions = |conditions: &[Condition]| {
+        let condition = |condition: &Condition| {
+            let values: Vec<String> = condition.values.iter().map(|value| quoted(value)).collect();
+            format!("{} = [{}]", quoted(&condition.path.to_string()), values.join(", "))
+        };
+        let conditions: Vec<String> = conditions.iter().map(condition).collect();
+        format!("{{ {} }}", conditions.join(", "))
+    };
+    let bounds = match link.widening.bounds {
+        Bounds::Exclusive => "exclusive",
+        Bounds::Inclusive => "inclusive",
+    };
+    let mut settings = vec![
+        format!("key = {}", keys(&link.key)),
+        format!("activity_key = {}", keys(&link.activity_key)),
+        format!("ignore_case = {}", link.ignore_case),
+        format!("bounds = {}", quoted(bounds)),
+        format!("before = {}", quoted(&print_duration(link.widening.before))),
+        format!("after = {}", quoted(&print_duration(link.widening.after))),
+    ];
+    if !link.alert_where.is_empty() {
+        settings.push(format!("from_where = {}", conditions(&link.alert_where)));
+    }
+    if !link.activity_where.is_empty() {
+        settings.push(format!("where = {}", conditions(&link.activity_where)));
+    }
+    if let Some(retention) = link.retention {
+        settings.push(format!("retention = {}", quoted(&print_duration(retention))));
+    }
+    format!("{{ {} }}", settings.join(", "))
+}

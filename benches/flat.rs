@@ -15,8 +15,8 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use alerttrail::log::LogRecord;
-use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use alerttrail::log::{AlertVersion, LogRecord};
+use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::store::{Rocks, Shared};
 use alerttrail::time::{EventTime, WallTime, Window};
 use clap::Parser;
@@ -70,8 +70,8 @@ fn mixed(number: u64) -> u64 {
 
 fn key(number: u64) -> Key {
     Key {
-        tenant: "".into(),
         correlation_id: format!("{:032x}", u128::from(mixed(number)) << 32).as_str().into(),
+        ..Key::default()
     }
 }
 
@@ -92,7 +92,7 @@ fn activity(number: u64, size: usize) -> LogRecord<'static> {
         bytes.copy_from_slice(&mixed(number.wrapping_mul(4) + part).to_be_bytes());
     }
     LogRecord::Activity(Activity {
-        key: key(mixed(number) % KEYS),
+        keys: vec![key(mixed(number) % KEYS)],
         time: time(number),
         id: ActivityId(id),
         row: Cow::Owned(row),
@@ -101,25 +101,24 @@ fn activity(number: u64, size: usize) -> LogRecord<'static> {
 
 /// An alert whose window ends at the activity of this number.
 fn alert(number: u64) -> LogRecord<'static> {
-    LogRecord::Alert {
-        alert: Alert {
-            id: AlertId {
-                tenant: "".into(),
-                system_alert_id: format!("alert-{number}").as_str().into(),
-            },
-            version: Version {
-                time_generated: time(number),
-                hash: [0; 32],
-            },
-            key: key(mixed(number) % KEYS),
-            window: Window {
-                from: time(number.saturating_sub(WINDOW)),
-                to: time(number),
-            },
-            row: Cow::Borrowed(b"{}"),
+    let version = AlertVersion {
+        id: AlertId {
+            tenant: "".into(),
+            system_alert_id: format!("alert-{number}").as_str().into(),
         },
-        deadline: WallTime(i64::MAX / 2),
-    }
+        version: Version {
+            time_generated: time(number),
+            hash: [0; 32],
+        },
+        links: Vec::new(),
+        row: Cow::Borrowed(b"{}"),
+    };
+    let window = Window {
+        from: time(number.saturating_sub(WINDOW)),
+        to: time(number),
+    };
+    let key = key(mixed(number) % KEYS);
+    LogRecord::Alert(version.by_query(key.correlation_id, window, WallTime(i64::MAX / 2)))
 }
 
 /// The records of these activities, with alerts and marks between them.

@@ -24,7 +24,7 @@ fn cases() -> [(&'static str, Vec<Vec<u8>>); 4] {
         let message = story.alert_message(number, 10);
         // Of two partitions one owns the alert, the other hears of it.
         Routing::new(2).message(&message, &mut |_, record| {
-            if matches!(decoded(record), LogRecord::AlertElsewhere { .. }) {
+            if matches!(decoded(record), LogRecord::Alert(version) if version.row.is_empty()) {
                 elsewhere.push(record.to_vec());
             }
         });

@@ -58,7 +58,7 @@ fn fill(base: &mut impl Base, activities: &[Activity<'_>]) {
     for some in activities.chunks(BATCH) {
         let mut txn = Txn::new(base);
         for activity in some {
-            let key = keys::activity(&activity.key, activity.time, activity.id);
+            let key = keys::activity(&activity.keys[0], activity.time, activity.id);
             txn.put(Table::Activities, key, activity.row.to_vec());
         }
         let batch = txn.into_batch();
@@ -85,7 +85,7 @@ fn main() {
     });
     let (mut base, _folder) = base::open();
     fill(&mut base, &activities);
-    let key = &activities.first().unwrap().key;
+    let key = &activities.first().unwrap().keys[0];
     let window = Window {
         from: Story::time(0),
         to: Story::time(ACTIVITIES),

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use alerttrail::config::Config;
-use alerttrail::decode::{Decoded, Decoder, Identity, Ignore, KeyPath, Path, Settings, Tenants, timestamp};
-use alerttrail::emit::{Emitter, Format};
+use alerttrail::decode::{Decoded, Decoder, Identity, Ignore, KeyEntry, KeyPath, Path, Settings, Tenants, timestamp};
+use alerttrail::emit::{Emitter, Format, Links};
 use alerttrail::join::{Joiner, Limit, Outbox};
 use alerttrail::json::{Canonical, Cursor, Index, MAX_DEPTH, compact, depth, members, one_line, unescape};
-use alerttrail::log::{LogRecord, Mark, Marks};
+use alerttrail::log::{AlertVersion, LogRecord, Mark, Marks};
 use alerttrail::pipeline::local::{Local, Means, Output, Scanner, Stream};
-use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::route::{self, Arrival, Routed, Router};
 use alerttrail::shutdown::Shutdown;
 use alerttrail::sink::dead_letter::{Address, DeadLetter};
@@ -62,9 +62,11 @@ pub(crate) fn message(data: &[u8]) {
 
 /// The query's own settings, and others that read other fields.
 pub(crate) fn settings() -> [(Settings, bool); 2] {
-    let key = |names: &[&str], strip: Option<&str>| KeyPath {
-        path: Path::new(names.iter().copied()),
-        strip_prefix: strip.map(str::to_owned),
+    let key = |names: &[&str], strip: Option<&str>| {
+        KeyEntry::from(KeyPath {
+            strip_prefix: strip.iter().map(|prefix| (*prefix).to_owned()).collect(),
+            ..KeyPath::from(Path::new(names.iter().copied()))
+        })
     };
     let others = Settings {
         activity_key: vec![
@@ -104,7 +106,7 @@ pub(crate) fn arrival() -> Arrival {
 fn emitter(format: Format) -> Emitter {
     Emitter {
         format,
-        widening: Widening::default(),
+        links: Links::query(Widening::default()),
         summaries: true,
         unmatched: true,
         limit: None,
@@ -118,13 +120,9 @@ fn routed(data: &[u8], settings: &Settings, tenants: bool) {
         match routed {
             Routed::Record { partition, record } => {
                 assert!(partition < 3);
-                if let LogRecord::Activity(Activity { row, .. })
-                | LogRecord::Alert {
-                    alert: Alert { row, .. },
-                    ..
-                } = &record
-                {
-                    assert!(is_json(row) && !row.contains(&b'\n'));
+                if let LogRecord::Activity(Activity { row, .. }) | LogRecord::Alert(AlertVersion { row, .. }) = &record {
+                    let is_elsewhere = row.is_empty() && matches!(record, LogRecord::Alert(_));
+                    assert!(is_elsewhere || is_json(row) && !row.contains(&b'\n'));
                 }
                 let bytes = record.encode(Vec::new()).unwrap();
                 assert_eq!(LogRecord::decode(&bytes).unwrap(), record);
@@ -353,10 +351,10 @@ fn stored_keys(data: &[u8]) {
         assert_eq!(keys::activity_parts(&again).unwrap(), (time, id));
     }
     if let Ok(id) = keys::timer_alert(data) {
-        assert_eq!(keys::alert(&id), data[9..]);
+        assert_eq!(keys::alert(&id), data[9..][..keys::alert(&id).len()]);
     }
     if let Ok(id) = keys::answered_alert(&key, data) {
-        assert_eq!(keys::alert(&id), data[16..]);
+        assert_eq!(keys::alert(&id), data[17..][..keys::alert(&id).len()]);
     }
     drop(keys::day_of(data));
 }
@@ -365,17 +363,17 @@ fn stored_keys(data: &[u8]) {
 pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
     let time = timestamp::parse("2026-03-01T10:00:00Z").unwrap();
     let key = Key {
-        tenant: "".into(),
         correlation_id: "p".into(),
+        ..Key::default()
     };
     let hour = Duration::from_secs(3_600);
     let activity = Activity {
-        key: key.clone(),
+        keys: vec![key.clone()],
         time,
         id: ActivityId([1; 32]),
         row: b"{}".as_slice().into(),
     };
-    let alert = Alert {
+    let alert = AlertVersion {
         id: AlertId {
             tenant: "".into(),
             system_alert_id: "A1".into(),
@@ -384,23 +382,18 @@ pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
             time_generated: time,
             hash: [2; 32],
         },
-        key,
-        window: Window {
-            from: time.minus(hour),
-            to: time.plus(hour),
-        },
+        links: Vec::new(),
         row: b"{}".as_slice().into(),
     };
     let deadline = time.to_wall();
-    let elsewhere = LogRecord::AlertElsewhere {
-        id: alert.id.clone(),
-        version: Version {
-            time_generated: time,
-            hash: [1; 32],
-        },
-        closes: time,
-        deadline,
+    let window = Window {
+        from: time.minus(hour),
+        to: time.plus(hour),
     };
+    let mut elsewhere = alert.clone().by_query(key.correlation_id.clone(), window, deadline);
+    elsewhere.version.hash = [1; 32];
+    elsewhere.links[0].keys.clear();
+    let alert = alert.by_query(key.correlation_id, window, deadline);
     let mark = Mark {
         topic: "a".to_owned(),
         partition: 0,
@@ -422,8 +415,8 @@ pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
     };
     [
         LogRecord::Activity(activity),
-        LogRecord::Alert { alert, deadline },
-        elsewhere,
+        LogRecord::Alert(alert),
+        LogRecord::Alert(elsewhere),
         LogRecord::Marks(marks),
         LogRecord::Activity(late),
         LogRecord::EndOfInput,

@@ -8,7 +8,7 @@ pub(crate) mod routing;
 use partition::Partition;
 use routing::Routing;
 
-use alerttrail::emit::{Emitter, Format};
+use alerttrail::emit::{Emitter, Format, Links};
 use alerttrail::generate::record::{
     ActivitySpec, AlertSpec, Delivery, Form, Kind, Policy, Status, Tenant, User, activity, alert,
 };
@@ -184,7 +184,7 @@ pub(crate) fn outputs(alerts: u32, matches: u64) -> Vec<Output> {
 pub(crate) fn emitter(limit: Option<usize>) -> Emitter {
     Emitter {
         format: Format::Native,
-        widening: Widening::default(),
+        links: Links::query(Widening::default()),
         summaries: true,
         unmatched: true,
         limit,

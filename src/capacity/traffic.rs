@@ -357,7 +357,7 @@ mod tests {
         let (mut activities, mut alerts) = (Vec::new(), Vec::new());
         for (_, message) in &sent {
             decoder.decode(Some(message), &mut |item| match item.what {
-                Decoded::Activity(activity) => activities.push((activity.key, activity.time)),
+                Decoded::Activity(activity) => activities.push((activity.keys[0].correlation_id.clone(), activity.time)),
                 Decoded::Alert(alert) => alerts.push(alert),
                 Decoded::Unkeyed { time: Some(_) } => {}
                 other => panic!("{other:?}"),
@@ -369,9 +369,10 @@ mod tests {
         for (alert, expected) in alerts.iter().zip(&expected) {
             let id = String::from_utf8(alert.id.system_alert_id.as_bytes().to_vec()).unwrap();
             assert_eq!(alert_of(MIX.seed, &id), Some(expected.alert));
+            let query = alert.query().unwrap();
             let joins = activities
                 .iter()
-                .filter(|(key, time)| *key == alert.key && alert.window.contains(*time));
+                .filter(|(key, time)| *key == query.keys[0] && query.window.contains(*time));
             let right: Vec<i64> = joins.map(|(_, time)| time.ticks()).collect();
             assert_eq!(right, expected.activities);
             pairs += right.len();

@@ -108,10 +108,18 @@ fn retention(config: &Config, reader: &mut Reader<'_>) {
         let kept = link.retention.unwrap_or(retention);
         let name = format!("link.{}.retention", link.name);
         if kept > retention {
-            let problem = format!("{} is longer than state.retention, {}", print_duration(kept), print_duration(retention));
+            let problem = format!(
+                "{} is longer than state.retention, {}",
+                print_duration(kept),
+                print_duration(retention)
+            );
             reader.wrong(&name, problem, "make it shorter, or state.retention longer");
         }
-        let reach = link.widening.before.max(link.widening.after).max(config.watermark.out_of_orderness);
+        let reach = link
+            .widening
+            .before
+            .max(link.widening.after)
+            .max(config.watermark.out_of_orderness);
         if kept <= reach && !reader.is_wrong("state.retention") {
             let problem = format!(
                 "{} is not longer than what the link reaches before and after an alert and watermark.out_of_orderness, {}",

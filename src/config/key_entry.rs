@@ -21,7 +21,11 @@ fn read(reader: &mut Reader<'_>, key: &str, entry: &Value) -> KeyEntry {
     known(reader, key, entry, &["parts"]);
     let parts = parts.as_array().map(Vec::as_slice).unwrap_or_default();
     if parts.is_empty() {
-        reader.wrong(key, "an entry has no parts", "write { parts = [\"AlertType\", \"Entities[].AadUserId\"] }");
+        reader.wrong(
+            key,
+            "an entry has no parts",
+            "write { parts = [\"AlertType\", \"Entities[].AadUserId\"] }",
+        );
     }
     KeyEntry::Parts(parts.iter().map(|part| read_path(reader, key, part)).collect())
 }
@@ -31,7 +35,11 @@ fn read_path(reader: &mut Reader<'_>, key: &str, entry: &Value) -> KeyPath {
         Value::String(text) => KeyPath::from(path(reader, key, text)),
         Value::Table(entry) => read_table(reader, key, entry),
         _ => {
-            reader.wrong(key, "has an entry that is neither a path nor a table", "write \"Entities[].AadUserId\"");
+            reader.wrong(
+                key,
+                "has an entry that is neither a path nor a table",
+                "write \"Entities[].AadUserId\"",
+            );
             KeyPath::from(Path::new([""]))
         }
     }
@@ -63,7 +71,10 @@ fn read_table(reader: &mut Reader<'_>, key: &str, entry: &Table) -> KeyPath {
             .filter_map(|prefix| text(reader, key, "strip_prefix", prefix))
             .map(str::to_owned)
             .collect(),
-        Some(prefix) => text(reader, key, "strip_prefix", prefix).map(str::to_owned).into_iter().collect(),
+        Some(prefix) => text(reader, key, "strip_prefix", prefix)
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
     };
     let coding = match entry.get("decode") {
         None => Coding::Plain,

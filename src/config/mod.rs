@@ -41,9 +41,9 @@ mod units;
 pub use crate::emit::{AlertUpdates, Format};
 pub use errors::{Error, Errors};
 pub use fingerprint::StateSettings;
+pub use kafka::Property;
 pub use key_entry::print as key_entry;
 pub use links::preset as link_preset;
-pub use kafka::Property;
 pub use properties::property_names;
 pub use units::Secret;
 

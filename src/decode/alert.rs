@@ -181,8 +181,16 @@ mod tests {
 
     #[test]
     fn a_window_of_no_length_is_an_alert() {
-        assert!(read(&with("EndTime", "\"2026-03-01T10:00:00Z\"")).unwrap().links[0].window.is_empty());
-        assert!(read(&with("EndTime", "\"0001-01-01T00:00:00\"")).unwrap().links[0].window.is_empty());
+        assert!(
+            read(&with("EndTime", "\"2026-03-01T10:00:00Z\"")).unwrap().links[0]
+                .window
+                .is_empty()
+        );
+        assert!(
+            read(&with("EndTime", "\"0001-01-01T00:00:00\"")).unwrap().links[0]
+                .window
+                .is_empty()
+        );
     }
 
     #[test]
@@ -281,9 +289,8 @@ mod tests {
         };
         let reader = AlertReader::new(&settings);
         let key = |row: &str| {
-            reader
-                .read(&Cursor::new(row.as_bytes()), "t", &mut Room::default())
-                .unwrap()
+            let alert = reader.read(&Cursor::new(row.as_bytes()), "t", &mut Room::default());
+            alert.unwrap().into_owned()
         };
         assert_eq!(key(&with("VendorOriginalId", "\"dl42\"")).links[0].keys, [Text::from("42")]);
         let row = with(

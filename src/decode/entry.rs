@@ -48,12 +48,20 @@ impl Pattern {
     pub fn new(expression: &str) -> Result<Self, String> {
         let regex = Regex::new(expression).map_err(|error| match error {
             regex::Error::CompiledTooBig(limit) => format!("takes more than {limit} bytes when compiled"),
-            error => error.to_string().lines().last().unwrap_or("is no regular expression").to_owned(),
+            error => error
+                .to_string()
+                .lines()
+                .last()
+                .unwrap_or("is no regular expression")
+                .to_owned(),
         })?;
         match regex.captures_len() {
             2 => Ok(Self(regex)),
             1 => Err("has no group: put what is the key into (parentheses)".to_owned()),
-            groups => Err(format!("has {} groups instead of one; write (?:…) for the others", groups - 1)),
+            groups => Err(format!(
+                "has {} groups instead of one; write (?:…) for the others",
+                groups - 1
+            )),
         }
     }
 

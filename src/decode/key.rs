@@ -73,7 +73,9 @@ impl KeyReader {
             let first = reader.conditions.len();
             reader.conditions.extend_from_slice(link.conditions);
             let entries = link.entries.iter().zip(0..);
-            let entries = entries.map(|(entry, place)| reader.entry(entry, place, link.ignore_case)).collect();
+            let entries = entries
+                .map(|(entry, place)| reader.entry(entry, place, link.ignore_case))
+                .collect();
             reader.links.push(Link {
                 entries,
                 conditions: first..reader.conditions.len(),
@@ -282,7 +284,11 @@ mod tests {
             }
         }
         let (found, _) = reader.finish(&mut gathered);
-        found.into_iter().flat_map(|(_, keys)| keys).map(|key| key.to_string()).collect()
+        found
+            .into_iter()
+            .flat_map(|(_, keys)| keys)
+            .map(|key| key.to_string())
+            .collect()
     }
 
     #[test]

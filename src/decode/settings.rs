@@ -77,7 +77,9 @@ impl Settings {
             widening: self.widening,
             retention: None,
         };
-        (0..).map(LinkId).zip(std::iter::once(query).chain(self.links.iter().cloned()))
+        (0..)
+            .map(LinkId)
+            .zip(std::iter::once(query).chain(self.links.iter().cloned()))
     }
 
     /// Returns the name of a link.

@@ -45,10 +45,15 @@ pub(super) fn time(value: &[u8]) -> Option<EventTime> {
     timestamp::parse(std::str::from_utf8(&json::unescape(value)?).ok()?)
 }
 
-/// Whether opening a string may be worth the while: an object with members has quotes, so its literal has escapes, and it begins with a
-/// brace, a bracket, white space, or an escape.
-fn may_hold_json(literal: &[u8]) -> bool {
-    matches!(literal.get(1), Some(b'{' | b'[' | b' ' | b'\\')) && memchr::memchr(b'\\', literal).is_some()
+/// Whether opening a string may be worth the while where members are wanted: an object with members has quotes, so its literal has escapes,
+/// and it begins with a brace, white space, or an escape.
+fn may_hold_members(literal: &[u8]) -> bool {
+    matches!(literal.get(1), Some(b'{' | b' ' | b'\\')) && memchr::memchr(b'\\', literal).is_some()
+}
+
+/// The same where elements are wanted: a list of numbers has no quotes.
+fn may_hold_elements(literal: &[u8]) -> bool {
+    matches!(literal.get(1), Some(b'{' | b'[' | b' ' | b'\\'))
 }
 
 /// How PowerShell writes an object that lies deeper than `ConvertTo-Json -Depth` reaches.
@@ -212,7 +217,9 @@ impl<W> Paths<W> {
             }
             Some(b'"') => {
                 let literal = value.value();
-                if may_hold_json(literal) && self.may_be_in(literal) {
+                let may_hold = !self.lists.is_empty() && may_hold_elements(literal)
+                    || !self.keys.is_empty() && may_hold_members(literal) && self.may_be_in(literal);
+                if may_hold {
                     let mut opened = room.opened.pop().unwrap_or_default();
                     match opened.open(literal) {
                         // As often as the object was put into a string.
@@ -230,9 +237,7 @@ impl<W> Paths<W> {
 
     /// Whether a string may hold one of the keys. Their letters stand in its literal as they are, or as `\u` escapes.
     fn may_be_in(&self, literal: &[u8]) -> bool {
-        !self.lists.is_empty()
-            || self.keys.iter().any(|branch| branch.may_be_in(literal))
-            || memmem::find(literal, b"\\u").is_some()
+        self.keys.iter().any(|branch| branch.may_be_in(literal)) || memmem::find(literal, b"\\u").is_some()
     }
 
     fn members(&self, mut object: Cursor<'_, '_>, room: &mut Room, found: &mut dyn FnMut(&W, &[u8])) {
@@ -270,7 +275,8 @@ impl<W> List<W> {
         let is_wanted = |(member, value): &(String, String)| {
             let is_it = |found: &json::Member<'_>| *found.name() == *member.as_bytes();
             let last = json::members(element.clone().value()).filter(is_it).last();
-            last.and_then(|found| text(found.value)).is_some_and(|text| *text == *value.as_bytes())
+            last.and_then(|found| text(found.value))
+                .is_some_and(|text| *text == *value.as_bytes())
         };
         if self.with.as_ref().is_none_or(is_wanted) {
             self.below.read(element, room, found);
@@ -409,6 +415,7 @@ mod tests {
         assert_eq!(all("E[].Name", one), [r#""b""#]);
         assert_eq!(all("E[Type=ip].Name", one), [r#""b""#]);
         assert_eq!(all("E[Type=x].Name", one), [""; 0]);
+        assert_eq!(all("E[]", r#"{"E":"[ 7, true]"}"#), ["7", "true"]);
         for none in [r#"{"E":"b"}"#, r#"{"E":null}"#, r#"{"E":[]}"#, r#"{"E":"[]"}"#, "{}"] {
             assert_eq!(all("E[]", none), [""; 0], "{none}");
         }

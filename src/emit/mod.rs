@@ -270,9 +270,9 @@ mod tests {
                 system_alert_id: "A\u{0}\"\\\n\u{2028}😀".into(),
             },
             key: Key {
-                tenant: "".into(),
                 // A lone surrogate, as WTF-8 has it.
                 correlation_id: b"\xed\xa0\x80x".to_vec().into(),
+                ..Key::default()
             },
             activity: ActivityId([1; 32]),
             time: EventTime::FIRST,
@@ -287,7 +287,7 @@ mod tests {
     fn emit_as(format: Format, output: &Output, limit: Option<usize>) -> (Emitted, String) {
         let emitter = Emitter {
             format,
-            widening: Widening::default(),
+            links: Links::query(Default::default()),
             summaries: true,
             unmatched: false,
             limit,

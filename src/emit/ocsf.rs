@@ -265,7 +265,10 @@ fn write_finding_info(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, i
     info.plain("related_events_count", summary.answer.activities);
     info.list("related_events", &summary.related, |related, event| {
         let (activity_id, name) = kind(&Columns::of(&related.row));
-        event.text("uid", super::pair_id(&summary.alert, &summary.key, related.activity, told.links));
+        event.text(
+            "uid",
+            super::pair_id(&summary.alert, &summary.key, related.activity, told.links),
+        );
         write_type(&ACTIVITY, activity_id, name, event);
         write_time("created_time", related.time, event);
     });

@@ -12,10 +12,12 @@ use super::group::{Ask, Group};
 use super::status::{Counted, Rates};
 use crate::clock;
 use crate::config::{Config, Http, Secret};
+use crate::decode::Link;
+use crate::emit::Links;
 use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
-use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, Status};
-use crate::query::{self, Asked, Filter, Partition, Settings};
+use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, LinkList, Status};
+use crate::query::{self, Asked, Filter, KeySettings, Partition, Settings, Wanted};
 use crate::record::AlertId;
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
@@ -38,6 +40,8 @@ pub(super) struct Server(Arc<Inner>);
 struct Inner {
     config: Config,
     settings: Settings,
+    #[cfg(feature = "rocksdb")]
+    retention: crate::join::Retention,
     metrics: Arc<Metrics>,
     exposed: Arc<Exposed>,
     shutdown: Shutdown,
@@ -58,14 +62,15 @@ impl Server {
             .iter()
             .flat_map(|tenants| tenants.iter().map(|(entra, _)| entra.to_owned()));
         let settings = Settings {
-            widening: decode.widening,
-            ignore_case: decode.ignore_case,
-            alert_key: decode.alert_key.iter().flat_map(|key| key.paths()).map(|key| key.path.to_string()).collect(),
+            links: Links::of(decode),
+            keys: decode.all_links().map(|(_, link)| key_settings(&link)).collect(),
             tenants: tenants.collect(),
             out_of_orderness: config.watermark.out_of_orderness,
             idle_timeout: config.watermark.idle_timeout,
         };
         Self(Arc::new(Inner {
+            #[cfg(feature = "rocksdb")]
+            retention: crate::join::Retention::new(config.state.retention, decode.links.iter().map(|link| link.retention)),
             settings,
             metrics,
             shutdown,
@@ -180,7 +185,7 @@ impl Server {
                     is_wanted |= View::holds(snapshot, alert).map_err(query::Error::from)?;
                 }
                 if is_wanted {
-                    let view = View::open(snapshot, Some(self.0.config.state.retention)).map_err(query::Error::from)?;
+                    let view = View::open(snapshot, self.0.retention.clone()).map_err(query::Error::from)?;
                     partitions.push(Partition {
                         number: u32::try_from(*number).unwrap_or(0),
                         view,
@@ -225,25 +230,37 @@ impl Server {
         Ok(page)
     }
 
-    pub(super) fn alert(&self, id: &str, tenant: Option<&str>, ask: &Ask) -> Result<AlertDetail, Failure> {
-        self.one(id, tenant, ask, |found| query::alert(found, &self.0.settings))
+    /// Returns one alert. Its keys may belong to several instances: each says what it has of them.
+    pub(super) fn alert(&self, wanted: &Wanted, ask: &Ask, links: &Ask) -> Result<AlertDetail, Failure> {
+        let mut detail = self.one(wanted, ask, |found| query::alert(found, &self.0.settings, Vec::new()))?;
+        if ask.is_first() {
+            detail.links = self.links(wanted, links)?.links;
+        }
+        Ok(detail)
+    }
+
+    pub(super) fn links(&self, wanted: &Wanted, ask: &Ask) -> Result<LinkList, Failure> {
+        let ids = self.0.settings.ids(&wanted.system_alert_id, wanted.tenant_id.as_deref());
+        let mut links = self.with(Some(&ids), |partitions| query::links(partitions, &self.0.settings, &ids))?;
+        for (_, others) in self.0.group.ask::<LinkList>(ask) {
+            links.extend(others.map(|others| others.links).unwrap_or_default());
+        }
+        query::in_order(&mut links, &self.0.settings);
+        Ok(LinkList { links })
     }
 
     pub(super) fn activities(
         &self,
-        id: &str,
-        tenant: Option<&str>,
+        wanted: &Wanted,
         cursor: Option<&str>,
         limit: usize,
         ask: &Ask,
     ) -> Result<ActivityList, Failure> {
-        self.one(id, tenant, ask, |found| {
-            query::activities(found, &self.0.settings, cursor, limit)
-        })
+        self.one(wanted, ask, |found| query::activities(found, &self.0.settings, cursor, limit))
     }
 
-    pub(super) fn explain(&self, id: &str, tenant: Option<&str>, scan: bool, ask: &Ask) -> Result<Explanation, Failure> {
-        let explanation = self.explain_by_state(id, tenant, ask)?;
+    pub(super) fn explain(&self, wanted: &Wanted, scan: bool, ask: &Ask) -> Result<Explanation, Failure> {
+        let explanation = self.explain_by_state(wanted, ask)?;
         match scan && ask.is_first() {
             #[cfg(feature = "kafka")]
             true => self.scan(explanation),
@@ -251,9 +268,9 @@ impl Server {
         }
     }
 
-    fn explain_by_state(&self, id: &str, tenant: Option<&str>, ask: &Ask) -> Result<Explanation, Failure> {
+    fn explain_by_state(&self, wanted: &Wanted, ask: &Ask) -> Result<Explanation, Failure> {
         let asked = Asked { now: clock::now() };
-        match self.here(id, tenant, |found| query::explain(found, &self.0.settings, asked))? {
+        match self.here(wanted, |found| query::explain(found, &self.0.settings, asked))? {
             Some(explanation) => Ok(explanation),
             None => {
                 let others = self
@@ -265,7 +282,7 @@ impl Server {
                 let known = others.into_iter().find(|explanation| explanation.status != Status::Unknown);
                 match known {
                     Some(known) => Ok(known),
-                    None => self.with(None, |partitions| Ok(query::unknown(partitions, id, tenant))),
+                    None => self.with(None, |partitions| Ok(query::unknown(partitions, wanted))),
                 }
             }
         }
@@ -274,12 +291,11 @@ impl Server {
     /// What is asked of one alert, here or where its partition is.
     fn one<T: serde::de::DeserializeOwned + Send>(
         &self,
-        id: &str,
-        tenant: Option<&str>,
+        wanted: &Wanted,
         ask: &Ask,
         answer: impl FnOnce(&query::Found<'_, '_, Store<'_>>) -> Result<T, query::Error>,
     ) -> Result<T, Failure> {
-        if let Some(answer) = self.here(id, tenant, answer)? {
+        if let Some(answer) = self.here(wanted, answer)? {
             return Ok(answer);
         }
         let mut unreachable = None;
@@ -291,19 +307,26 @@ impl Server {
             }
         }
         // An instance that did not answer may have it.
-        Err(unreachable.unwrap_or_else(|| Failure::no_such_alert(id)))
+        Err(unreachable.unwrap_or_else(|| Failure::no_such_alert(&wanted.system_alert_id)))
     }
 
     fn here<T>(
         &self,
-        id: &str,
-        tenant: Option<&str>,
+        wanted: &Wanted,
         answer: impl FnOnce(&query::Found<'_, '_, Store<'_>>) -> Result<T, query::Error>,
     ) -> Result<Option<T>, Failure> {
-        let ids = self.0.settings.ids(id, tenant);
+        let ids = self.0.settings.ids(&wanted.system_alert_id, wanted.tenant_id.as_deref());
         self.with(Some(&ids), |partitions| {
-            let found = query::find(partitions, &self.0.settings, id, tenant)?;
+            let found = query::find(partitions, &self.0.settings, wanted)?;
             found.map(|found| answer(&found)).transpose()
         })
+    }
+}
+
+fn key_settings(link: &Link) -> KeySettings {
+    let paths = link.key.iter().flat_map(|entry| entry.paths());
+    KeySettings {
+        ignore_case: link.ignore_case,
+        alert_key: paths.map(|key| key.path.to_string()).collect(),
     }
 }

@@ -16,8 +16,8 @@ use super::group::Ask;
 use super::guard::guard;
 use super::openapi::{self, Refusals};
 use crate::decode::timestamp;
-use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, ProcessorStatus};
-use crate::query::{Filter, Which, shortened};
+use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, LinkList, ProcessorStatus};
+use crate::query::{Filter, Wanted, Which, shortened};
 use crate::time::EventTime;
 
 /// Entries on a page, at the most.
@@ -28,6 +28,7 @@ pub(super) fn routes(server: &Server) -> Router<Server> {
     Router::new()
         .route("/alerts", get(alerts))
         .route("/alerts/{id}", get(alert))
+        .route("/alerts/{id}/links", get(links))
         .route("/alerts/{id}/activities", get(activities))
         .route("/alerts/{id}/explain", get(explain))
         .route("/status", get(status))
@@ -78,6 +79,8 @@ struct ListParams {
     time: Option<TimeParam>,
     /// The Entra tenant id.
     tenant_id: Option<String>,
+    /// The link whose answers are listed: `query` unless given.
+    link: Option<String>,
     /// Entries on a page; 50 unless given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
@@ -93,6 +96,10 @@ struct ListParams {
 struct AlertParams {
     /// The Entra tenant id, where several have an alert of this id.
     tenant_id: Option<String>,
+    /// The link: `query` unless given.
+    link: Option<String>,
+    /// The key, where the alert has several by the link; the first in order unless given.
+    correlation_id: Option<String>,
 }
 
 /// What is to be explained.
@@ -102,6 +109,10 @@ struct AlertParams {
 struct ExplainParams {
     /// The Entra tenant id, where several have an alert of this id.
     tenant_id: Option<String>,
+    /// The link: `query` unless given.
+    link: Option<String>,
+    /// The key, where the alert has several by the link; the first in order unless given.
+    correlation_id: Option<String>,
     /// Whether the ends of the input topics and of the dead letters are read too: seconds.
     scan: Option<bool>,
 }
@@ -113,6 +124,10 @@ struct ExplainParams {
 struct ActivityParams {
     /// The Entra tenant id, where several have an alert of this id.
     tenant_id: Option<String>,
+    /// The link: `query` unless given.
+    link: Option<String>,
+    /// The key, where the alert has several by the link; the first in order unless given.
+    correlation_id: Option<String>,
     /// Entries on a page; 100 unless given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
@@ -141,6 +156,7 @@ impl ListParams {
             to: time("to", self.to.as_deref())?,
             by_window: self.time == Some(TimeParam::Window),
             tenant_id: self.tenant_id.clone(),
+            link: self.link.clone(),
         })
     }
 }
@@ -172,8 +188,36 @@ async fn alert(
     params: Result<Query<AlertParams>, QueryRejection>,
 ) -> Result<Json<AlertDetail>, Failure> {
     let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
-    let found = server.look(move |server| server.alert(&id, params.tenant_id.as_deref(), &ask));
+    let wanted = Wanted {
+        system_alert_id: id,
+        tenant_id: params.tenant_id,
+        link: params.link,
+        correlation_id: params.correlation_id,
+    };
+    let links = ask.for_links();
+    let found = server.look(move |server| server.alert(&wanted, &ask, &links));
     found.await.map(Json)
+}
+
+/// The answers to an alert, by every link and key.
+#[utoipa::path(get, path = "/api/v1/alerts/{id}/links", tag = "alerts",
+    params(("id" = String, Path, description = "`SystemAlertId`"), AlertParams),
+    responses((status = 200, description = "The answers, in the order of links and keys; none of an alert that is not held", body = LinkList), Refusals))]
+async fn links(
+    State(server): State<Server>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+    params: Result<Query<AlertParams>, QueryRejection>,
+) -> Result<Json<LinkList>, Failure> {
+    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let wanted = Wanted {
+        system_alert_id: id,
+        tenant_id: params.tenant_id,
+        link: params.link,
+        correlation_id: params.correlation_id,
+    };
+    server.look(move |server| server.links(&wanted, &ask)).await.map(Json)
 }
 
 /// An alert's activities, in order of time.
@@ -189,10 +233,13 @@ async fn activities(
 ) -> Result<Json<ActivityList>, Failure> {
     let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
     let limit = limit(params.limit.as_deref(), 100)?;
-    let found = server.look(move |server| {
-        let (tenant, cursor) = (params.tenant_id.as_deref(), params.cursor.as_deref());
-        server.activities(&id, tenant, cursor, limit, &ask)
-    });
+    let wanted = Wanted {
+        system_alert_id: id,
+        tenant_id: params.tenant_id,
+        link: params.link,
+        correlation_id: params.correlation_id,
+    };
+    let found = server.look(move |server| server.activities(&wanted, params.cursor.as_deref(), limit, &ask));
     found.await.map(Json)
 }
 
@@ -208,10 +255,13 @@ async fn explain(
     params: Result<Query<ExplainParams>, QueryRejection>,
 ) -> Result<Json<Explanation>, Failure> {
     let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
-    let found = server.look(move |server| {
-        let (tenant, scan) = (params.tenant_id.as_deref(), params.scan == Some(true));
-        server.explain(&id, tenant, scan, &ask)
-    });
+    let wanted = Wanted {
+        system_alert_id: id,
+        tenant_id: params.tenant_id,
+        link: params.link,
+        correlation_id: params.correlation_id,
+    };
+    let found = server.look(move |server| server.explain(&wanted, params.scan == Some(true), &ask));
     found.await.map(Json)
 }
 

@@ -54,7 +54,7 @@ impl Failure {
 impl From<query::Error> for Failure {
     fn from(error: query::Error) -> Self {
         let status = match error {
-            query::Error::Cursor | query::Error::NoTenants => StatusCode::BAD_REQUEST,
+            query::Error::Cursor | query::Error::NoTenants | query::Error::NoLink(_) => StatusCode::BAD_REQUEST,
             query::Error::Ambiguous { .. } => StatusCode::CONFLICT,
             query::Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -37,6 +37,16 @@ impl Ask {
         self.is_first
     }
 
+    /// Returns the question for the links of the alert whose path this question has.
+    pub(super) fn for_links(&self) -> Self {
+        let (path, parameters) = self.path.split_once('?').unwrap_or((&self.path, ""));
+        let separator = if parameters.is_empty() { "" } else { "?" };
+        Self {
+            path: format!("{path}/links{separator}{parameters}"),
+            is_first: self.is_first,
+        }
+    }
+
     pub(super) fn of(uri: &Uri, headers: &HeaderMap) -> Self {
         Self {
             path: uri.path_and_query().map_or_else(String::new, ToString::to_string),

@@ -12,7 +12,7 @@ use crate::query::shapes::Problem;
         title = "alerttrail",
         description = "Security alerts and the activities that belong to them, as a running processor holds them. Read only."
     ),
-    paths(api::alerts, api::alert, api::activities, api::explain, api::status, api::document),
+    paths(api::alerts, api::alert, api::links, api::activities, api::explain, api::status, api::document),
     modifiers(&Token)
 )]
 struct Api;

@@ -63,7 +63,12 @@ impl Server {
 
     fn other_paths(&self, scanned: &Scanned) -> Option<Finding> {
         let configured = &self.config().decode.activity_key;
-        let is_configured = |path: &String| configured.iter().flat_map(|key| key.paths()).any(|key| key.path.to_string() == *path);
+        let is_configured = |path: &String| {
+            configured
+                .iter()
+                .flat_map(|key| key.paths())
+                .any(|key| key.path.to_string() == *path)
+        };
         let others = scanned.places.iter().filter(|(path, _)| !is_configured(path));
         let paths: Vec<OtherPath> = others
             .map(|(path, (activities, (topic, partition, offset)))| OtherPath {

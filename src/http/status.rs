@@ -205,7 +205,7 @@ impl Server {
             lag: end.map(|end| (end - position).max(0)),
             alerts: open + answered,
             open_alerts: open,
-            retained_from: partition.view.retained_from().map(Into::into),
+            retained_from: partition.view.retained_from(crate::record::LinkId::QUERY).map(Into::into),
             state_bytes: sizes.get(&partition.number).copied(),
         }
     }

@@ -89,7 +89,9 @@ impl Joiner {
         txn.put(Table::Activities, keys::late(&alert, late.time, late.activity), Vec::new());
         let stored = keys::activity(&late.key, late.time, late.activity);
         let value = txn.get(Table::Activities, &stored)?.ok_or_else(damaged)?;
-        let row = stored::row(&late.key, late.time, late.activity, value.into(), |key| txn.get(Table::Activities, key))?;
+        let row = stored::row(&late.key, late.time, late.activity, value.into(), |key| {
+            txn.get(Table::Activities, key)
+        })?;
         out.push(Output::Row(Row {
             op: Op::Upsert,
             reason: Reason::LateActivity,

@@ -17,7 +17,13 @@ pub(super) struct Answered(Option<BTreeMap<LinkId, EventTime>>);
 
 impl Answered {
     /// Notes that an alert has been answered.
-    pub(super) fn put<B: Base>(&mut self, key: &Key, window: Window, id: &LinkedAlert, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    pub(super) fn put<B: Base>(
+        &mut self,
+        key: &Key,
+        window: Window,
+        id: &LinkedAlert,
+        txn: &mut Txn<'_, B>,
+    ) -> Result<(), Error> {
         if let Some(ends) = &mut self.0 {
             let end = ends.entry(key.link).or_insert(EventTime::MIN);
             *end = window.to.max(*end);

@@ -136,7 +136,10 @@ impl Joiner {
         let damaged = || Error::Damaged { what: "answered alert" };
         let mut held = load(alert, txn)?.ok_or_else(damaged)?;
         let window = held.window;
-        let others_revise = held.keys.iter().any(|key| key.revise && key.correlation_id != *correlation_id);
+        let others_revise = held
+            .keys
+            .iter()
+            .any(|key| key.revise && key.correlation_id != *correlation_id);
         let held_key = held.key_mut(correlation_id).ok_or_else(damaged)?;
         let key = alert.key(correlation_id);
         let answer = held_key.answer.as_mut().ok_or_else(damaged)?;

@@ -350,7 +350,9 @@ impl Joiner {
             let alert = keys::alert_parts(&alert)?;
             let held: Held = state::decode(&held, "alert")?;
             if held.is_open() {
-                held.keys.iter().for_each(|key| each(&alert.key(&key.correlation_id), held.window));
+                held.keys
+                    .iter()
+                    .for_each(|key| each(&alert.key(&key.correlation_id), held.window));
             }
         }
         Ok(())

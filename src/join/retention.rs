@@ -18,6 +18,14 @@ impl From<Option<Duration>> for Retention {
 }
 
 impl Retention {
+    /// Returns the retention of a configuration: for all, and for each link beside the query.
+    pub fn new(all: Duration, links: impl Iterator<Item = Option<Duration>>) -> Self {
+        Self {
+            all: Some(all),
+            links: links.collect(),
+        }
+    }
+
     /// Returns how long a link keeps activities; `None` for ever.
     pub fn of(&self, link: LinkId) -> Option<Duration> {
         self.shorter(link).or(self.all)
@@ -32,7 +40,9 @@ impl Retention {
     /// Returns the links that keep activities for a shorter time than the query.
     pub(super) fn shorter_links(&self) -> Vec<LinkId> {
         let links = (1..).map(LinkId).take(self.links.len());
-        links.filter(|link| self.shorter(*link).is_some_and(|shorter| Some(shorter) != self.all)).collect()
+        links
+            .filter(|link| self.shorter(*link).is_some_and(|shorter| Some(shorter) != self.all))
+            .collect()
     }
 
     /// Whether anything is ever forgotten.

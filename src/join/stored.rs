@@ -50,5 +50,9 @@ pub(super) fn row(
         correlation_id: correlation_id.to_vec().into(),
     };
     let row = get(&keys::activity(&first, time, id))?;
-    Ok(row.ok_or(Error::Damaged { what: "row of an activity" })?.into())
+    Ok(row
+        .ok_or(Error::Damaged {
+            what: "row of an activity",
+        })?
+        .into())
 }

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::*;
-use crate::log::{Mark, Marks};
-use crate::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use crate::log::{AlertVersion, LinkVersion, Mark, Marks};
+use crate::record::{Activity, ActivityId, AlertId, Key, Version};
 use crate::store::{Batch, Memory, Pairs, Span};
 use crate::time::Window;
 
@@ -101,24 +101,25 @@ impl World {
 }
 
 fn alert_record(id: AlertId, version: i64, correlation_id: &str, window: (i64, i64), deadline: i64) -> LogRecord<'static> {
-    LogRecord::Alert {
-        alert: Alert {
-            id,
-            version: self::version(version),
-            key: key(correlation_id),
+    LogRecord::Alert(AlertVersion {
+        id,
+        version: self::version(version),
+        links: vec![LinkVersion {
+            link: LinkId::QUERY,
             window: Window {
                 from: at(window.0),
                 to: at(window.1),
             },
-            row: Cow::Borrowed(b"{}"),
-        },
-        deadline: WallTime(deadline),
-    }
+            deadline: WallTime(deadline),
+            keys: vec![correlation_id.into()],
+        }],
+        row: Cow::Borrowed(b"{}"),
+    })
 }
 
 fn activity(correlation_id: &str, time: i64, id: u8) -> Activity<'static> {
     Activity {
-        key: key(correlation_id),
+        keys: vec![key(correlation_id)],
         time: at(time),
         id: ActivityId([id; 32]),
         row: Cow::Borrowed(b"{}"),
@@ -131,8 +132,8 @@ fn at(ticks: i64) -> EventTime {
 
 fn key(correlation_id: &str) -> Key {
     Key {
-        tenant: "".into(),
         correlation_id: correlation_id.into(),
+        ..Key::default()
     }
 }
 
@@ -252,7 +253,7 @@ fn a_watermark_that_jumps_beyond_the_retention_still_closes_over_what_was_accept
     assert_eq!(world.base.base.len(Table::Activities), 1, "the day is not over");
     assert_eq!(world.base.base.len(Table::Alerts), 0);
     world.activity("k", 20, 2);
-    assert_eq!(world.joiner.take_counts().expired_activities, 1);
+    assert_eq!(world.joiner.take_counts().query().expired_activities, 1);
 }
 
 #[test]
@@ -293,15 +294,23 @@ fn an_alert_closed_by_waiting_never_says_that_it_is_complete() {
 #[test]
 fn a_version_is_counted_where_its_row_is() {
     let mut world = World::new(None);
-    world.apply(LogRecord::AlertElsewhere {
+    world.apply(LogRecord::Alert(AlertVersion {
         id: alert_id(),
         version: version(1),
-        closes: at(100),
-        deadline: WallTime(FAR),
-    });
-    assert_eq!(world.joiner.take_counts().alerts, 0);
+        links: vec![LinkVersion {
+            link: LinkId::QUERY,
+            window: Window {
+                from: at(0),
+                to: at(100),
+            },
+            deadline: WallTime(FAR),
+            keys: Vec::new(),
+        }],
+        row: Cow::Borrowed(b""),
+    }));
+    assert_eq!(world.joiner.take_counts().query().alerts, 0);
     world.alert(2, "k", (0, 0), FAR);
-    let counts = world.joiner.take_counts();
+    let counts = world.joiner.take_counts().query();
     assert_eq!((counts.alerts, counts.empty_windows), (1, 1));
 }
 

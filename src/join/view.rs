@@ -196,9 +196,13 @@ impl<'r, R: Reads> View<'r, R> {
                 .scan(Table::Activities, keys::activities(key, part, *day), direction)
         };
         let earlier = days.range(..=before.to.day()).rev();
-        let earlier = earlier.flat_map(|day| scan(day, before, Direction::Backward)).map(|pair| self.stored(key, pair));
+        let earlier = earlier
+            .flat_map(|day| scan(day, before, Direction::Backward))
+            .map(|pair| self.stored(key, pair));
         let later = days.range(behind.from.day()..);
-        let later = later.flat_map(|day| scan(day, behind, Direction::Forward)).map(|pair| self.stored(key, pair));
+        let later = later
+            .flat_map(|day| scan(day, behind, Direction::Forward))
+            .map(|pair| self.stored(key, pair));
         Ok([
             earlier.take(most).collect::<Result<_, _>>()?,
             later.take(most).collect::<Result<_, _>>()?,

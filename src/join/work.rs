@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Joiner;
-use super::stored;
 use super::output::{ClosedBy, Op, Outbox, Output, Reason, Row};
 use super::state::{self, Held, HeldKey};
+use super::stored;
 use crate::record::{ActivityId, Key, LinkedAlert, Text};
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
@@ -26,7 +26,11 @@ pub(super) enum Step {
     /// Send the next revision of an alert's answer under a key.
     Summary { alert: LinkedAlert, correlation_id: Text },
     /// Take back an alert's answer under a key that is no longer its own.
-    Withdraw { alert: LinkedAlert, was: HeldKey, window: Window },
+    Withdraw {
+        alert: LinkedAlert,
+        was: HeldKey,
+        window: Window,
+    },
     /// Send a revision for every alert that late activities have come for.
     Revise,
     /// Forget what lies behind the horizon.

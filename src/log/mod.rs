@@ -49,6 +49,20 @@ pub struct AlertVersion<'a> {
     pub row: Cow<'a, [u8]>,
 }
 
+impl AlertVersion<'_> {
+    /// Returns this version as the query alone looks at it, with one key, in this window and with this deadline.
+    #[must_use]
+    pub fn by_query(self, correlation_id: Text, window: Window, deadline: WallTime) -> Self {
+        let links = vec![LinkVersion {
+            link: LinkId::QUERY,
+            window,
+            deadline,
+            keys: vec![correlation_id],
+        }];
+        Self { links, ..self }
+    }
+}
+
 /// What a link makes of a version of an alert.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LinkVersion {
@@ -98,7 +112,9 @@ pub struct Mark {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Written by another version.
-    #[error("the log record has format version {0}, this program reads version {VERSION}; run the program that wrote it, or begin again with another application.id or `alerttrail reset`")]
+    #[error(
+        "the log record has format version {0}, this program reads version {VERSION}; run the program that wrote it, or begin again with another application.id or `alerttrail reset`"
+    )]
     Version(u8),
     /// Not written by this program.
     #[error("the log record is damaged or not alerttrail's: {0}")]

@@ -114,7 +114,12 @@ impl Metrics {
                 "Output records, by kind, operation and link.",
                 &["kind", "op", "link"],
             )?,
-            closed: counters(r, "windows_closed_total", "Alert windows closed, by link, once for each key.", &["link"])?,
+            closed: counters(
+                r,
+                "windows_closed_total",
+                "Alert windows closed, by link, once for each key.",
+                &["link"],
+            )?,
             empty_windows: counter(
                 r,
                 "windows_empty_total",
@@ -280,7 +285,9 @@ impl Metrics {
         self.empty_windows.inc_by(new);
         let (empty, all) = (
             self.empty_windows.get(),
-            self.joined.with_label_values(&["alert_version", self.links.name(LinkId::QUERY)]).get(),
+            self.joined
+                .with_label_values(&["alert_version", self.links.name(LinkId::QUERY)])
+                .get(),
         );
         if new > 0
             && let Some(sentence) = many_empty_windows(empty, all)
@@ -395,7 +402,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_of_partitions_that_others_have_now() {
-        let metrics = Metrics::new(Links::query(Widening::default())).unwrap();
+        let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let mark = |topic: &str, partition| Mark {
             topic: topic.to_owned(),
             partition,
@@ -437,7 +444,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_table_names_makes_a_few_labels_and_none_of_them_strange() {
-        let metrics = Metrics::new(Links::query(Widening::default())).unwrap();
+        let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         for strange in ["", "a\nb", "a\u{1b}[31m", "a\"} 1", "é", &"x".repeat(1_000_000)] {
             metrics.other_table(strange);
         }

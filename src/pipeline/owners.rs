@@ -11,7 +11,7 @@ use super::Error;
 use super::exposed::Exposed;
 use crate::clock;
 use crate::config::{Config, Delivery, StateSettings};
-use crate::join::{AlertUpdates, Joiner, Position};
+use crate::join::{AlertUpdates, Joiner, Position, Retention};
 use crate::kafka::clients::Logged;
 use crate::kafka::digest::record_digest;
 use crate::kafka::transactions::Transactions;
@@ -136,7 +136,7 @@ pub(super) struct Owners<'d> {
     application: String,
     #[cfg(feature = "rocksdb")]
     topic: String,
-    retention: Duration,
+    retention: Retention,
     /// How many activities a summary lists.
     related: usize,
     alert_updates: AlertUpdates,
@@ -157,7 +157,7 @@ impl<'d> Owners<'d> {
             application: config.application.id.clone(),
             #[cfg(feature = "rocksdb")]
             topic: config.repartition.topic.clone(),
-            retention: config.state.retention,
+            retention: Retention::new(config.state.retention, config.decode.links.iter().map(|link| link.retention)),
             related: config.output.format.related(),
             alert_updates: config.output.alert_updates,
             settings: config.state_fingerprint(),
@@ -292,7 +292,7 @@ impl<'d> Owners<'d> {
     fn open_joiner(&self, partition: i32) -> Result<Opened, Error> {
         let mut base = self.open_state(partition)?;
         self.check_settings(&mut base, partition)?;
-        let joiner = Joiner::open(&base, Some(self.retention))?
+        let joiner = Joiner::open(&base, self.retention.clone())?
             .with_related(self.related)
             .with_alert_updates(self.alert_updates);
         let digest = base.get(Table::Meta, keys::LAST)?;

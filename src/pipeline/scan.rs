@@ -16,6 +16,7 @@ use crate::kafka::clients::{self, Logged};
 use crate::kafka::{self, topics};
 use crate::query::{Came, places_of};
 use crate::record::AlertId;
+use crate::time::Window;
 
 /// Messages of the input topics, and of the dead letters, that are read at the most.
 const MOST_MESSAGES: i64 = 40_000;
@@ -111,7 +112,7 @@ fn versions(decoder: &mut Decoder, ids: &[AlertId], message: &BorrowedMessage<'_
                 offset: message.offset(),
                 index: item.index,
                 version: alert.version,
-                window: alert.window,
+                window: alert.query().map_or(Window::NONE, |link| link.window),
             });
         }
     });

@@ -147,7 +147,11 @@ pub fn list<R: Reads>(
             }
             page.examined += 1;
             let standings = partition.view.standings(&place.alert)?.into_iter();
-            owners.extend(standings.filter(|standing| standing.key.link == link).map(|standing| (standing, partition)));
+            owners.extend(
+                standings
+                    .filter(|standing| standing.key.link == link)
+                    .map(|standing| (standing, partition)),
+            );
             if let Some(head) = places.next().transpose()? {
                 next.push((head, places, partition));
             }
@@ -240,9 +244,8 @@ pub fn find<'p, 'r, R: Reads>(
     settings.check_tenant(tenant_id)?;
     let link = settings.link(wanted.link.as_deref())?;
     let key = wanted.correlation_id.as_deref().map(Text::from);
-    let is_wanted = |standing: &Standing| {
-        standing.key.link == link && key.as_ref().is_none_or(|key| *key == standing.key.correlation_id)
-    };
+    let is_wanted =
+        |standing: &Standing| standing.key.link == link && key.as_ref().is_none_or(|key| *key == standing.key.correlation_id);
     let mut found: BTreeMap<Text, Found<'p, 'r, R>> = BTreeMap::new();
     for alert in settings.ids(&wanted.system_alert_id, tenant_id) {
         let tenant = alert.tenant.clone();
@@ -250,7 +253,10 @@ pub fn find<'p, 'r, R: Reads>(
             for standing in partition.view.standings(&alert)?.into_iter().filter(is_wanted) {
                 // While a version is on its way between two partitions both may hold it.
                 let order = |standing: &Standing| (Reverse(standing.version), standing.key.clone());
-                if found.get(&tenant).is_none_or(|known| order(&standing) < order(&known.standing)) {
+                if found
+                    .get(&tenant)
+                    .is_none_or(|known| order(&standing) < order(&known.standing))
+                {
                     let alert = alert.clone();
                     found.insert(
                         tenant.clone(),
@@ -270,16 +276,27 @@ pub fn find<'p, 'r, R: Reads>(
     }
 }
 
-/// Returns the answers to an alert by every link and key that these partitions own, in their order.
-pub fn links<R: Reads>(partitions: &[Partition<'_, R>], settings: &Settings, alert: &AlertId) -> Result<Vec<LinkItem>, Error> {
+/// Returns the answers to an alert, which has one of these ids, by every link and key that these partitions own.
+pub fn links<R: Reads>(partitions: &[Partition<'_, R>], settings: &Settings, ids: &[AlertId]) -> Result<Vec<LinkItem>, Error> {
     let mut items = Vec::new();
     for partition in partitions {
-        for standing in partition.view.standings(alert)? {
-            items.push((standing.key.clone(), link_item(alert, &standing, partition, settings)));
+        for alert in ids {
+            let standings = partition.view.standings(alert)?;
+            items.extend(
+                standings
+                    .iter()
+                    .map(|standing| link_item(alert, standing, partition, settings)),
+            );
         }
     }
-    items.sort_by(|one, other| one.0.cmp(&other.0));
-    Ok(items.into_iter().map(|(_, item)| item).collect())
+    in_order(&mut items, settings);
+    Ok(items)
+}
+
+/// Puts answers into the order of links and keys, each once.
+pub fn in_order(items: &mut Vec<LinkItem>, settings: &Settings) {
+    items.sort_by_cached_key(|item| (settings.links.named(&item.link), item.correlation_id.clone()));
+    items.dedup_by(|one, other| one.summary_id == other.summary_id);
 }
 
 fn link_item<R: Reads>(alert: &AlertId, standing: &Standing, partition: &Partition<'_, R>, settings: &Settings) -> LinkItem {

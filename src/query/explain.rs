@@ -1,6 +1,6 @@
 //! Why an alert has, or has not, been answered as it was.
 
-use super::alerts::{Found, given, status, tenant_id};
+use super::alerts::{Found, Wanted, given, status, tenant_id};
 use super::causes::{Cause, KeyCount, Source};
 use super::shapes::{Bounds, Explanation, Finding, Status};
 use super::words::{answered, duration, rejects, seconds};
@@ -51,13 +51,16 @@ pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, asked: A
 }
 
 /// What can be said of an alert that is not held.
-pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], system_alert_id: &str, tenant_id: Option<&str>) -> Explanation {
+pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], wanted: &Wanted) -> Explanation {
     // Every partition hears of every source.
     let sources = partitions
         .first()
         .map(|partition| partition.view.sources())
         .unwrap_or_default();
-    let retained_from = partitions.iter().filter_map(|partition| partition.view.retained_from(LinkId::QUERY)).max();
+    let retained_from = partitions
+        .iter()
+        .filter_map(|partition| partition.view.retained_from(LinkId::QUERY))
+        .max();
     let rejected = sources.iter().map(|source| source.rejected).sum();
     let mut sentence = String::from("No alert of this id is held: it has not come yet");
     if retained_from.is_some() {
@@ -79,8 +82,8 @@ pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], system_alert_id: &str,
     }];
     findings.extend(rejects(sources.iter()));
     Explanation {
-        system_alert_id: system_alert_id.to_owned(),
-        tenant_id: tenant_id.map(str::to_owned),
+        system_alert_id: wanted.system_alert_id.clone(),
+        tenant_id: wanted.tenant_id.clone(),
         status: Status::Unknown,
         verdict: sentence,
         correlation_id: None,
@@ -278,7 +281,11 @@ impl<R: Reads> Case<'_, '_, R> {
 
     fn no_key(&self) -> Option<Finding> {
         let is_missing = self.standing.key.correlation_id.is_empty();
-        let alert_key = self.settings.keys(self.link()).map(|keys| keys.alert_key.clone()).unwrap_or_default();
+        let alert_key = self
+            .settings
+            .keys(self.link())
+            .map(|keys| keys.alert_key.clone())
+            .unwrap_or_default();
         is_missing.then(|| Finding {
             sentence: format!(
                 "The alert has no correlation id: {} is empty or missing, so no activity can belong to it.",

@@ -40,7 +40,10 @@ pub fn in_input<R: Reads>(partitions: &[Partition<'_, R>], settings: &Settings, 
         let is_its = |source: &&crate::join::SourceState| source.topic == came.topic && source.partition == came.partition;
         sources.iter().find(is_its).map(|source| source.position)
     };
-    let retained_from = partitions.iter().filter_map(|partition| partition.view.retained_from(LinkId::QUERY)).max();
+    let retained_from = partitions
+        .iter()
+        .filter_map(|partition| partition.view.retained_from(LinkId::QUERY))
+        .max();
     let record = |came: &Came| InputRecord {
         topic: came.topic.clone(),
         partition: came.partition,

@@ -20,7 +20,7 @@ mod words;
 
 use std::time::Duration;
 
-pub use alerts::{Filter, Found, Wanted, Which, activities, alert, find, links, list};
+pub use alerts::{Filter, Found, Wanted, Which, activities, alert, find, in_order, links, list};
 pub use causes::{Cause, DeadRecord, OtherPath};
 pub use explain::{Asked, explain, unknown};
 pub use input::{Came, in_input, not_in_input};

@@ -175,6 +175,14 @@ pub struct AlertDetail {
     pub alert: Box<RawValue>,
 }
 
+/// The answers to an alert, by every link and key.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct LinkList {
+    /// The answers, in the order of links and keys.
+    pub links: Vec<LinkItem>,
+}
+
 /// The answer to an alert by a link and a key.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]

@@ -31,6 +31,10 @@ struct Column {
 
 /// The separator of a file that begins with this line, when it is one of either table.
 pub(super) fn separator(line: &[u8]) -> Option<u8> {
+    // JSON with white space around the name of a column.
+    if matches!(line.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        return None;
+    }
     let is_known = |separator: &u8| {
         let mut names = csv::ReaderBuilder::new();
         let mut names = names.has_headers(false).delimiter(*separator).from_reader(line);
@@ -160,6 +164,14 @@ mod tests {
             messages.extend(chunk.messages().map(|(_, bytes)| String::from_utf8(bytes.to_vec()).unwrap()));
         }
         messages
+    }
+
+    #[test]
+    fn json_with_tabs_around_its_columns_is_no_table() {
+        let line = b"{\t\"RawEventData\"\t:\t{}}";
+        assert_eq!(separator(line), None);
+        assert_eq!(separator(&[b" [", &line[..], b"]"].concat()), None);
+        assert_eq!(separator(b"\"RawEventData\"\tType"), Some(b'\t'));
     }
 
     #[test]

@@ -431,7 +431,10 @@ mod tests {
     #[test]
     fn the_bytes_of_keys_stay_what_they_were() {
         let id = linked("t", "a");
-        assert_eq!(hex::encode(timer(Timer::Forget, 1, &id)), "0480000000000000010000000174000000016102");
+        assert_eq!(
+            hex::encode(timer(Timer::Forget, 1, &id)),
+            "0480000000000000010000000174000000016102"
+        );
         assert_eq!(
             hex::encode(activity(&key("", "c"), EventTime::from_ticks(1), ActivityId([0xab; 32]))),
             format!(
@@ -452,10 +455,16 @@ mod tests {
         assert_eq!(alert_parts(&alert(&linked("t", "a"))).unwrap(), linked("t", "a"));
         let day = activities_of_link(LinkId(2), 0);
         let stored = |link| {
-            let key = Key { link: LinkId(link), ..key("t", "c") };
+            let key = Key {
+                link: LinkId(link),
+                ..key("t", "c")
+            };
             activity(&key, EventTime::from_ticks(1), ActivityId([9; 32]))
         };
-        assert_eq!([1, 2, 3].map(|link| day.from <= stored(link) && stored(link) < day.to), [false, true, false]);
+        assert_eq!(
+            [1, 2, 3].map(|link| day.from <= stored(link) && stored(link) < day.to),
+            [false, true, false]
+        );
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub struct Window {
 }
 
 impl Window {
+    /// A window in which no time lies.
+    pub const NONE: Self = Self {
+        from: EventTime::MAX,
+        to: EventTime::MIN,
+    };
+
     /// The window of an alert with these `StartTime` and `EndTime`.
     pub fn of_alert(start: EventTime, end: EventTime, widening: Widening) -> Self {
         let (start, end) = (start.minus(widening.before), end.plus(widening.after));

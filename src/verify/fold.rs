@@ -99,7 +99,9 @@ impl Folded {
         };
         let told = |last: &Told| (last.id, last.alert.clone(), last.correlation_id.clone(), last.time);
         let expected = |row: &Expected| (row.id, row.alert.clone(), row.correlation_id.clone(), row.time);
-        let Some((id, alert, correlation_id, time)) = self.expected.as_ref().map(expected).or_else(|| self.last.as_ref().map(told)) else {
+        let Some((id, alert, correlation_id, time)) =
+            self.expected.as_ref().map(expected).or_else(|| self.last.as_ref().map(told))
+        else {
             return Vec::new();
         };
         let doubt = |what| Doubt {

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use alerttrail::join::{Joiner, Outbox, Output};
-use alerttrail::log::LogRecord;
-use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use alerttrail::log::{AlertVersion, LogRecord};
+use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::store::{Base, Direction, Error, Rocks, Shared, Span, Table, Txn};
 use alerttrail::time::{EventTime, WallTime, Window};
 
@@ -40,8 +40,8 @@ fn content(base: &impl Base) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
 
 fn key() -> Key {
     Key {
-        tenant: "".into(),
         correlation_id: "policy".into(),
+        ..Key::default()
     }
 }
 
@@ -64,12 +64,12 @@ fn apply(offset: i64, record: LogRecord<'_>, base: &mut Rocks) -> Vec<Output> {
 
 fn fill(base: &mut Rocks) {
     let activity = Activity {
-        key: key(),
+        keys: vec![key()],
         time: at(15),
         id: ActivityId([1; 32]),
         row: br#"{"an":"activity"}"#.into(),
     };
-    let alert = Alert {
+    let version = AlertVersion {
         id: AlertId {
             tenant: "".into(),
             system_alert_id: "A".into(),
@@ -78,16 +78,16 @@ fn fill(base: &mut Rocks) {
             time_generated: at(30),
             hash: [2; 32],
         },
-        key: key(),
-        window: Window {
-            from: at(10),
-            to: at(20),
-        },
+        links: Vec::new(),
         row: br#"{"an":"alert"}"#.into(),
     };
-    let deadline = WallTime(1_000);
+    let window = Window {
+        from: at(10),
+        to: at(20),
+    };
+    let version = version.by_query(key().correlation_id, window, WallTime(1_000));
     assert!(apply(0, LogRecord::Activity(activity), base).is_empty());
-    assert!(apply(1, LogRecord::Alert { alert, deadline }, base).is_empty());
+    assert!(apply(1, LogRecord::Alert(version), base).is_empty());
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_store_is_found_as_it_was_left() {
     let before = content(&base);
     assert!(before.len() > 4, "{before:?}");
     drop(base);
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), "3\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), "4\n");
     let mut base = open(folder.path()).unwrap();
     assert_eq!(content(&base), before);
     assert_eq!(Joiner::open(&base, None).unwrap().next_offset(), 2);
@@ -111,7 +111,7 @@ fn a_store_is_found_as_it_was_left() {
 
 #[test]
 fn a_store_of_another_format_is_refused_and_not_touched() {
-    for found in ["1", "2", "4", "0", "17\n"] {
+    for found in ["1", "2", "3", "0", "17\n"] {
         let folder = tempfile::tempdir().unwrap();
         let mut base = open(folder.path()).unwrap();
         fill(&mut base);
@@ -121,7 +121,7 @@ fn a_store_of_another_format_is_refused_and_not_touched() {
         assert_eq!(
             refusal(folder.path()),
             format!(
-                "the store at {} has format version {}, this program reads version 3; run the version that wrote it or remove \
+                "the store at {} has format version {}, this program reads version 4; run the version that wrote it or remove \
                  the folder, it is rebuilt from the repartition topic",
                 folder.path().display(),
                 found.trim()
@@ -129,7 +129,7 @@ fn a_store_of_another_format_is_refused_and_not_touched() {
         );
         assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), found);
         // It is all still there for the version that can read it.
-        fs::write(folder.path().join("FORMAT"), "3\n").unwrap();
+        fs::write(folder.path().join("FORMAT"), "4\n").unwrap();
         assert_eq!(content(&open(folder.path()).unwrap()), before);
     }
 }

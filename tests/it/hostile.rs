@@ -106,7 +106,7 @@ fn f16_numbers_are_texts() {
         let mut cid = None;
         Decoder::new(Settings::default()).decode(Some(message.as_bytes()), &mut |item| {
             if let Decoded::Activity(activity) = item.what {
-                cid = Some(activity.key.correlation_id.to_string());
+                cid = Some(activity.keys[0].correlation_id.to_string());
             }
         });
         cid

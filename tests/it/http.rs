@@ -2,13 +2,15 @@
 #![cfg(all(feature = "http", feature = "rocksdb"))]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alerttrail::config::Config;
+use alerttrail::emit::Links;
 use alerttrail::join::{Joiner, Limit, Outbox};
-use alerttrail::log::{LogRecord, Mark, Marks};
+use alerttrail::log::{AlertVersion, LogRecord, Mark, Marks};
 use alerttrail::metrics::Metrics;
 use alerttrail::pipeline::exposed::Exposed;
-use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::shutdown::Shutdown;
 use alerttrail::store::{Base as _, Rocks, Shared, Txn};
 use alerttrail::time::{EventTime, Widening, Window};
@@ -33,9 +35,27 @@ fn at(minutes: i64) -> EventTime {
 
 fn key(correlation_id: &str) -> Key {
     Key {
-        tenant: "".into(),
         correlation_id: correlation_id.into(),
+        ..Key::default()
     }
+}
+
+/// A version of an alert with the key `p`.
+fn version(id: &str, window: Window, generated: EventTime, row: &'static str) -> LogRecord<'static> {
+    let version = AlertVersion {
+        id: AlertId {
+            tenant: "".into(),
+            system_alert_id: id.into(),
+        },
+        version: Version {
+            time_generated: generated,
+            hash: [7; 32],
+        },
+        links: Vec::new(),
+        row: row.as_bytes().into(),
+    };
+    let deadline = window.to.plus(Duration::from_secs(3_600)).to_wall();
+    LogRecord::Alert(version.by_query("p".into(), window, deadline))
 }
 
 /// Marks of the one source partition at this watermark.
@@ -67,7 +87,7 @@ impl World {
         let text = format!("repartition.partitions = 1\nhttp.listen = \"{address}\"\n{settings}");
         let config = Config::of_text("test", &text, std::iter::empty()).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = Arc::new(Metrics::new(Links::of(&config.decode)).unwrap());
         let shutdown = Shutdown::default();
         let serving = alerttrail::http::serve(listener, &config, Arc::clone(&metrics), exposed, shutdown.clone());
         runtime.block_on(serving).unwrap();
@@ -107,29 +127,16 @@ impl World {
     fn fill(&mut self) {
         for (number, minutes) in [(1, 610), (2, 620), (3, 700)] {
             self.apply(LogRecord::Activity(Activity {
-                key: key("p"),
+                keys: vec![key("p")],
                 time: at(minutes),
                 id: ActivityId([number; 32]),
                 row: format!(r#"{{"n":{number},"exact":1.50e1}}"#).into_bytes().into(),
             }));
         }
         for (id, from, to) in [("A /?#é", 600, 660), ("B", 900, 960)] {
-            self.apply(LogRecord::Alert {
-                alert: Alert {
-                    id: AlertId {
-                        tenant: "".into(),
-                        system_alert_id: id.into(),
-                    },
-                    version: Version {
-                        time_generated: at(to + 5),
-                        hash: [7; 32],
-                    },
-                    key: key("p"),
-                    window: Window::of_alert(at(from), at(to), Widening::default()),
-                    row: r#"{"AlertName":"Mail","AlertSeverity":"High"}"#.as_bytes().into(),
-                },
-                deadline: at(to + 60).to_wall(),
-            });
+            let window = Window::of_alert(at(from), at(to), Widening::default());
+            let row = r#"{"AlertName":"Mail","AlertSeverity":"High"}"#;
+            self.apply(version(id, window, at(to + 5), row));
         }
         self.apply(marks(665));
     }
@@ -216,7 +223,7 @@ fn an_alert_is_open_while_its_rows_go_out() {
     let mut world = World::new("");
     for (number, minutes) in [(1, 910), (2, 920)] {
         world.apply(LogRecord::Activity(Activity {
-            key: key("p"),
+            keys: vec![key("p")],
             time: at(minutes),
             id: ActivityId([number; 32]),
             row: b"{}".as_slice().into(),
@@ -442,22 +449,8 @@ fn query_says_what_is_wrong_with_a_question() {
 fn query_cuts_long_texts_in_tables_and_not_in_json() {
     let mut world = World::new("");
     let id = "x".repeat(100_000);
-    world.apply(LogRecord::Alert {
-        alert: Alert {
-            id: AlertId {
-                tenant: "".into(),
-                system_alert_id: id.as_str().into(),
-            },
-            version: Version {
-                time_generated: at(665),
-                hash: [7; 32],
-            },
-            key: key("p"),
-            window: Window::of_alert(at(600), at(660), Widening::default()),
-            row: b"{}".as_slice().into(),
-        },
-        deadline: at(720).to_wall(),
-    });
+    let window = Window::of_alert(at(600), at(660), Widening::default());
+    world.apply(version(&id, window, at(665), "{}"));
     let url = format!("http://{}", world.address);
     let (_, table, _) = query(&["alerts", "--server", &url], &[]);
     assert!(table.contains(&format!("{}…", "x".repeat(64))), "{table:.500}");

@@ -20,7 +20,7 @@ fn times(message: &[u8]) -> Vec<EventTime> {
         Decoded::Activity(activity) => times.push(activity.time),
         Decoded::Unkeyed { time } => times.extend(time),
         Decoded::Alert(alert) => {
-            let Window { from, to } = alert.window;
+            let Window { from, to } = alert.links[0].window;
             times.extend([alert.version.time_generated, from, to]);
         }
         other => panic!("{other:?}"),

@@ -36,12 +36,16 @@ const MAY_KNOW: [(&str, &[&str]); 30] = [
         &["decode", "emit", "join", "json", "log", "record", "route", "store", "time"],
     ),
     ("redrive", &["sink", "time"]),
-    ("metrics", &["check", "emit", "join", "log", "record", "route", "store", "time"]),
+    (
+        "metrics",
+        &["check", "emit", "join", "log", "record", "route", "store", "time"],
+    ),
     ("kafka", &["check", "clock", "config", "shutdown", "time"]),
     (
         "http",
         &[
-            "clock", "config", "decode", "join", "metrics", "pipeline", "query", "record", "shutdown", "store", "time", "words",
+            "clock", "config", "decode", "emit", "join", "metrics", "pipeline", "query", "record", "shutdown", "store", "time",
+            "words",
         ],
     ),
     (

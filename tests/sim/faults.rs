@@ -156,21 +156,24 @@ impl Tamper {
                     .iter_mut()
                     .for_each(|activity| self.change_activity(fault, activity));
             }
-            LogRecord::Alert { alert, deadline } => match fault {
-                Fault::StartInclusive => alert.window.from = EventTime::from_ticks(alert.window.from.ticks() - 1),
-                Fault::EndInclusive => alert.window.to = alert.window.to.next_tick(),
-                Fault::TiesByArrival => alert.version.hash = [0; 32],
-                Fault::OlderVersionWins => turn(&mut alert.version.time_generated),
-                Fault::DeadlineLost => *deadline = WallTime(i64::MAX),
-                Fault::DeadlineEarly => *deadline = WallTime(deadline.0 - 1_000),
-                _ => {}
-            },
-            LogRecord::AlertElsewhere { version, .. } => match fault {
-                Fault::NobodyHearsElsewhere => return None,
-                Fault::TiesByArrival => version.hash = [0; 32],
-                Fault::OlderVersionWins => turn(&mut version.time_generated),
-                _ => {}
-            },
+            LogRecord::Alert(version) => {
+                let is_elsewhere = version.links.iter().all(|link| link.keys.is_empty());
+                match fault {
+                    Fault::NobodyHearsElsewhere if is_elsewhere => return None,
+                    Fault::TiesByArrival => version.version.hash = [0; 32],
+                    Fault::OlderVersionWins => turn(&mut version.version.time_generated),
+                    _ => {}
+                }
+                for link in version.links.iter_mut().filter(|link| !link.keys.is_empty()) {
+                    match fault {
+                        Fault::StartInclusive => link.window.from = EventTime::from_ticks(link.window.from.ticks() - 1),
+                        Fault::EndInclusive => link.window.to = link.window.to.next_tick(),
+                        Fault::DeadlineLost => link.deadline = WallTime(i64::MAX),
+                        Fault::DeadlineEarly => link.deadline = WallTime(link.deadline.0 - 1_000),
+                        _ => {}
+                    }
+                }
+            }
             LogRecord::Marks(marks) => {
                 if fault == Fault::OnePartitionIsEnough {
                     marks.topics = vec![("cloudappevents".to_owned(), 1)];

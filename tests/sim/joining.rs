@@ -1,6 +1,6 @@
 //! JOIN: the log of a partition is applied in slices, each of which is one write of state.
 
-use alerttrail::emit::{self, Emitted, Emitter, Format, Kind};
+use alerttrail::emit::{self, Emitted, Emitter, Format, Kind, Links};
 use alerttrail::join::{Counts, Joiner, Limit, Op, Outbox, Position};
 use alerttrail::log::LogRecord;
 use alerttrail::store::{Base, Batch, Direction, Memory, Pair, Span, Table, Txn};
@@ -71,7 +71,7 @@ impl<'a> Joining<'a> {
             outbox: Outbox::new(cut.limit),
             emitter: Emitter {
                 format: Format::Native,
-                widening: work.settings.widening(),
+                links: Links::query(work.settings.widening()),
                 summaries: true,
                 unmatched: work.settings.unmatched,
                 limit: None,
@@ -210,7 +210,7 @@ pub(crate) fn calm(settings: &Settings, log: &Log, hits: &mut Hits) -> Result<Ca
     Ok(Calm {
         output,
         places,
-        counts: joining.joiner.take_counts(),
+        counts: joining.joiner.take_counts().query(),
         disk,
     })
 }

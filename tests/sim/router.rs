@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use alerttrail::decode::{Decoder, Settings as Decode};
 use alerttrail::log::partition_of;
-use alerttrail::record::Key;
 use alerttrail::route::{Progress, Router, Settings as Route};
 
 use crate::faults::Fault;
@@ -123,11 +122,7 @@ impl Node {
 
 /// The partition of the log that owns a correlation id.
 pub(crate) fn owner(key: &str, partitions: u32) -> usize {
-    let key = Key {
-        tenant: "".into(),
-        correlation_id: key.into(),
-    };
-    partition_of(&key, partitions) as usize
+    partition_of(&"".into(), &key.into(), partitions) as usize
 }
 
 /// What has to come of the records of a message, by partition of the log.

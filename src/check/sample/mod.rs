@@ -86,7 +86,12 @@ impl Place {
     fn new(settings: Settings, key: &KeyEntry) -> Self {
         Self {
             entry: config::key_entry(key),
-            name: key.paths().iter().map(|key| key.path.to_string()).collect::<Vec<_>>().join(" and "),
+            name: key
+                .paths()
+                .iter()
+                .map(|key| key.path.to_string())
+                .collect::<Vec<_>>()
+                .join(" and "),
             decoder: Decoder::new(settings).without_identities(),
             values: HashMap::new(),
         }
@@ -186,7 +191,9 @@ impl<'c> Sample<'c> {
         self.unkeyed += unkeyed;
         for activity in keyed {
             let (by_content, by_report) = &mut self.identities;
-            let Some(key) = activity.keys.into_iter().next() else { continue };
+            let Some(key) = activity.keys.into_iter().next() else {
+                continue;
+            };
             let by_content = by_content.identity(&key.tenant, &activity.row);
             let by_report = by_report
                 .as_mut()

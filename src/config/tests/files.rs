@@ -26,7 +26,7 @@ fn the_defaults_name_exactly_the_keys_there_are() {
     let table: toml::Table = uncommented().parse().unwrap();
     let mut named = BTreeSet::new();
     for (section, value) in &table {
-        if section == "tenants" {
+        if section == "tenants" || section == "link" {
             named.insert(section.clone());
         } else {
             named.extend(value.as_table().unwrap().keys().map(|key| format!("{section}.{key}")));
@@ -44,7 +44,7 @@ fn every_default_is_commented_in_the_order_of_the_keys() {
         let name = key.rsplit('.').next().unwrap();
         let is_key = |line: &&str| {
             let line = commented_setting(line).unwrap_or(line);
-            line.starts_with(&format!("{name} = ")) || line == format!("[{key}]")
+            line.starts_with(&format!("{name} = ")) || line == format!("[{key}]") || line == format!("[[{key}]]")
         };
         let found = lines[position..].iter().position(is_key);
         position += found.unwrap_or_else(|| panic!("{key} is missing or out of order"));
@@ -59,6 +59,7 @@ fn what_is_commented_out_can_be_used() {
     let string = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=k";
     let environment = [("EVENTHUBS_CONNECTION_STRING", string), ("ALERTTRAIL_TOKEN", CANARY)];
     let config = load(&file, &environment).unwrap();
+    assert_eq!(config.decode.links[0].name, "user");
     assert!(config.decode.tenants.is_some() && config.http.token.is_some() && config.output.summary_topic.is_some());
 }
 

@@ -80,7 +80,7 @@ fn variables_are_strings_or_toml_as_the_key_wants() {
     assert_eq!(config.input.topics, ["one", "two"]);
     assert_eq!(config.repartition.partitions, 3);
     assert!(config.decode.ignore_case);
-    assert_eq!(config.decode.alert_key[0].strip_prefix.as_deref(), Some("dl"));
+    assert_eq!(config.decode.alert_key[0].paths()[0].strip_prefix, ["dl"]);
     assert_eq!(config.state.memory, 64_000_000);
     assert_eq!(config.kafka.properties["sasl.mechanism"].expose(), "PLAIN");
     assert_eq!(config.decode.tenants.unwrap().of_workspace("workspace"), Some("1111-22-33"));
@@ -181,7 +181,7 @@ fn strings_of_the_file_take_variables() {
     let config = load(&file.replace("$two$", "two"), &[("A", "a"), ("B_2", "b")]).unwrap();
     assert_eq!(config.input.topics, ["a-one", "two"]);
     assert_eq!(config.state.dir, Path::new("/x/${A}/ab/$"));
-    assert_eq!(config.decode.alert_key[0].path.keys(), ["a", "b"]);
+    assert_eq!(config.decode.alert_key[0].paths()[0].path.names(), ["a", "b"]);
 }
 
 #[test]

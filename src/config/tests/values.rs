@@ -275,9 +275,12 @@ fn paths_lead_somewhere() {
         "[correlation]\nactivity_key = [\"RawEventData.AlertId\", { path = \"A\", strip_prefix = \"\" }]
         activity_time = [\"Timestamp\"]\nbefore = \"5m\"\nafter = \"1h\"\n[tenants]\n\"AAAA-1\" = \"BBBB-2\"",
     );
-    assert_eq!(config.decode.activity_key[0].path.keys(), ["RawEventData", "AlertId"]);
-    assert_eq!(config.decode.activity_key[1].strip_prefix, None);
-    assert_eq!(config.decode.activity_time[0].keys(), ["Timestamp"]);
+    assert_eq!(
+        config.decode.activity_key[0].paths()[0].path.names(),
+        ["RawEventData", "AlertId"]
+    );
+    assert_eq!(config.decode.activity_key[1].paths()[0].strip_prefix, [""; 0]);
+    assert_eq!(config.decode.activity_time[0].names(), ["Timestamp"]);
     assert_eq!(config.decode.widening.before, Duration::from_secs(300));
     assert_eq!(config.decode.widening.after, Duration::from_secs(3_600));
     assert_eq!(config.decode.tenants.unwrap().of_entra("aaaa-1"), Some("aaaa-1"));

@@ -79,7 +79,12 @@ impl Pending {
 
     /// All of them.
     pub(super) fn all(self) -> Vec<Wanted> {
-        let mut by_entry: Vec<(u32, u32)> = self.entries.iter().zip(0..).map(|(entry, place)| (place, entry.key)).collect();
+        let mut by_entry: Vec<(u32, u32)> = self
+            .entries
+            .iter()
+            .zip(0..)
+            .map(|(entry, place)| (place, entry.key))
+            .collect();
         by_entry.extend_from_slice(&self.more);
         self.wanted(by_entry, &vec![Company::Alone; self.entries.len()])
     }
@@ -106,7 +111,11 @@ impl Pending {
             }
         })?;
         let time = |place: u32| self.entries.get(place as usize).map_or(EventTime::MIN, |entry| entry.time);
-        let first = self.entries.iter().zip(0..).map(|(entry, place)| (entry.key, entry.time, place));
+        let first = self
+            .entries
+            .iter()
+            .zip(0..)
+            .map(|(entry, place)| (entry.key, entry.time, place));
         let more = self.more.iter().map(|(place, key)| (*key, time(*place), *place));
         let mut same: Vec<(u32, EventTime, u32)> = first.chain(more).collect();
         same.sort_unstable();
@@ -133,7 +142,11 @@ impl Pending {
     /// Notes how the windows of each key of the query met its activities, which are in order of key and time.
     fn compare(&self, of_key: &[Vec<Window>], same: &[(u32, EventTime, u32)], strangers: Strangers, tally: &mut Tally) {
         let is_query = |number: u32| self.keys.get(number as usize).is_some_and(|key| key.link == LinkId::QUERY);
-        let met = || (0..).zip(of_key).filter(|(number, windows)| !windows.is_empty() && is_query(*number));
+        let met = || {
+            (0..)
+                .zip(of_key)
+                .filter(|(number, windows)| !windows.is_empty() && is_query(*number))
+        };
         let of = |number: u32| {
             let from = same.partition_point(|(key, ..)| *key < number);
             let to = same.partition_point(|(key, ..)| *key <= number);
@@ -159,7 +172,10 @@ impl Pending {
             let (place, _) = group.first()?;
             let entry = self.entries.get(*place as usize)?;
             Some(Wanted {
-                keys: group.iter().filter_map(|(_, key)| self.keys.get(*key as usize).cloned()).collect(),
+                keys: group
+                    .iter()
+                    .filter_map(|(_, key)| self.keys.get(*key as usize).cloned())
+                    .collect(),
                 time: entry.time,
                 spot: entry.spot,
                 company: companies.get(*place as usize).copied().unwrap_or(Company::Alone),

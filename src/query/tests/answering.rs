@@ -21,7 +21,7 @@ fn revision(world: &World) -> u32 {
         tenant: Text::default(),
         system_alert_id: "A".into(),
     };
-    partition.view.alert(&id).unwrap().unwrap().answer.unwrap().revision
+    partition.view.standings(&id).unwrap()[0].answer.clone().unwrap().revision
 }
 
 /// Goes on, an output at a time, and asserts until the summary is out that nobody takes the alert for answered.
@@ -29,8 +29,8 @@ fn assert_open_until_answered(world: &mut World) {
     let mut steps = 0;
     while revision(world) == 0 {
         let partitions = world.partitions();
-        let found = find(&partitions, &world.settings, "A", None).unwrap().unwrap();
-        let detail = alert(&found, &world.settings).unwrap();
+        let found = find(&partitions, &world.settings, &wanted("A")).unwrap().unwrap();
+        let detail = alert(&found, &world.settings, Vec::new()).unwrap();
         let item = &detail.item;
         assert_eq!(item.status, Status::Open);
         assert_eq!((item.activity_count, item.late_count, item.revision), (0, 0, 0));
@@ -86,7 +86,7 @@ fn an_alert_is_open_until_its_first_answer_is_out() {
 fn an_alert_that_comes_late_is_open_until_its_first_answer_is_out() {
     let mut world = stopped(|world| {
         world.pass(11.0);
-        let window = Window::of_alert(at(10.0), at(11.0), world.settings.widening);
+        let window = Window::of_alert(at(10.0), at(11.0), world.widening());
         let record = version_record("A", "p", window, at(12.0), "");
         world.step(Some(record), ONE);
     });
@@ -110,7 +110,7 @@ fn an_answered_alert_whose_key_changes_is_open_until_its_new_answer_is_out() {
         world.alert("A", "q", 10.0, 11.0);
         world.pass(11.0);
         assert_eq!(world.list(&Filter::default(), None, 1).alerts[0].status, Status::Unmatched);
-        let window = Window::of_alert(at(10.0), at(11.5), world.settings.widening);
+        let window = Window::of_alert(at(10.0), at(11.5), world.widening());
         let record = version_record("A", "p", window, at(13.0), "");
         world.step(Some(record), ONE);
     });

@@ -102,16 +102,16 @@ fn activities_beside_the_window_are_told_with_what_takes_them_in() {
 fn what_is_said_to_take_an_activity_in_does() {
     for (bounds, value) in [(Bounds::Exclusive, 901), (Bounds::Inclusive, 900)] {
         let mut world = World::new();
-        world.settings.widening.bounds = bounds;
+        world.widen(|widening| widening.bounds = bounds);
         world.activity("p", 11.25);
         world.alert("A", "p", 10.0, 11.0);
         let proposed = world.details("A", "near_miss")["after"][0]["value"]
             .as_str()
             .unwrap()
             .to_owned();
-        world.settings.widening.after = humantime::parse_duration(&proposed).unwrap();
-        assert_eq!(world.settings.widening.after, Duration::from_secs(value));
-        assert!(Window::of_alert(at(10.0), at(11.0), world.settings.widening).contains(at(11.25)));
+        world.widen(|widening| widening.after = humantime::parse_duration(&proposed).unwrap());
+        assert_eq!(world.widening().after, Duration::from_secs(value));
+        assert!(Window::of_alert(at(10.0), at(11.0), world.widening()).contains(at(11.25)));
     }
 }
 
@@ -171,7 +171,7 @@ fn an_activity_inside_a_window_that_ends_before_it_begins_has_no_proposal() {
     for (hours, widen) in [(9.5, 0), (11.5, 1)] {
         let miss = &details[if widen == 0 { "before" } else { "after" }][1 - widen];
         let margin = humantime::parse_duration(miss["value"].as_str().unwrap()).unwrap();
-        let mut widening = world.settings.widening;
+        let mut widening = world.widening();
         match widen {
             0 => widening.before = margin,
             _ => widening.after = margin,
@@ -234,7 +234,7 @@ fn a_key_in_another_case_is_found() {
         details["keys"],
         serde_json::json!([{"correlation_id": "POLICY", "activities": 1}, {"correlation_id": "Policy", "activities": 2}])
     );
-    world.settings.ignore_case = true;
+    world.settings.keys[0].ignore_case = true;
     assert_eq!(world.causes("A")[0], "no_activity_with_key");
 }
 

@@ -97,8 +97,8 @@ fn an_alert_and_its_activities_are_what_came_in() {
     world.pass(11.0);
     world.activity("p", 10.6);
     let partitions = world.partitions();
-    let found = find(&partitions, &world.settings, "A", None).unwrap().unwrap();
-    let detail = alert(&found, &world.settings).unwrap();
+    let found = find(&partitions, &world.settings, &wanted("A")).unwrap().unwrap();
+    let detail = alert(&found, &world.settings, Vec::new()).unwrap();
     assert_eq!(detail.alert.get(), r#"{"x":1.50e1,"Lone":"\ud800"}"#);
     assert_eq!(
         (detail.item.activity_count, detail.item.late_count, detail.item.partition),
@@ -150,38 +150,35 @@ fn pages_of_several_instances_are_one() {
     assert_eq!(ids, ["A13", "A03", "A12", "A02", "A11", "A01", "A10", "A00"]);
 }
 
+fn of_tenant(id: &str, tenant: &str) -> Wanted {
+    Wanted {
+        tenant_id: Some(tenant.to_owned()),
+        ..wanted(id)
+    }
+}
+
 #[test]
 fn an_id_of_two_tenants_must_be_told_apart() {
     let mut world = World::new();
     world.settings.tenants = vec!["t1".into(), "t2".into()];
     for tenant in ["t1", "t2"] {
-        world.apply(LogRecord::Alert {
-            alert: Alert {
-                id: AlertId {
-                    tenant: tenant.into(),
-                    system_alert_id: "A".into(),
-                },
-                version: Version {
-                    time_generated: at(12.0),
-                    hash: [0; 32],
-                },
-                key: Key {
-                    tenant: tenant.into(),
-                    correlation_id: "p".into(),
-                },
-                window: Window::of_alert(at(10.0), at(11.0), world.settings.widening),
-                row: Cow::Borrowed(b"{}"),
-            },
-            deadline: WallTime(0),
-        });
+        let window = Window::of_alert(at(10.0), at(11.0), world.widening());
+        let LogRecord::Alert(mut version) = version_record("A", "p", window, at(12.0), "") else {
+            panic!("another record")
+        };
+        version.id.tenant = tenant.into();
+        world.apply(LogRecord::Alert(version));
     }
     let partitions = world.partitions();
     assert!(matches!(
-        find(&partitions, &world.settings, "A", None),
+        find(&partitions, &world.settings, &wanted("A")),
         Err(Error::Ambiguous { count: 2 })
     ));
-    let found = find(&partitions, &world.settings, "A", Some("T2")).unwrap().unwrap();
-    assert_eq!(alert(&found, &world.settings).unwrap().item.tenant_id.as_deref(), Some("t2"));
+    let found = find(&partitions, &world.settings, &of_tenant("A", "T2")).unwrap().unwrap();
+    assert_eq!(
+        alert(&found, &world.settings, Vec::new()).unwrap().item.tenant_id.as_deref(),
+        Some("t2")
+    );
 }
 
 #[test]
@@ -199,7 +196,7 @@ fn a_tenant_is_refused_where_none_are_told_apart() {
     ));
     for id in ["A", "no such alert"] {
         assert!(matches!(
-            find(&partitions, &world.settings, id, Some("t1")),
+            find(&partitions, &world.settings, &of_tenant(id, "t1")),
             Err(Error::NoTenants)
         ));
     }

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 
 use super::*;
 use crate::join::{Joiner, Limit, Outbox};
-use crate::log::{LogRecord, Mark, Marks};
-use crate::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use crate::log::{AlertVersion, LinkVersion, LogRecord, Mark, Marks};
+use crate::record::{Activity, ActivityId, AlertId, Key, Version};
 use crate::store::{Base as _, Memory, Txn};
-use crate::time::{Bounds, EventTime, WallTime, Window};
+use crate::time::{Bounds, EventTime, Widening, Window};
 
 const HOUR: i64 = 36_000_000_000;
 /// An outbox that is full with one output.
@@ -34,8 +34,8 @@ fn at(hours: f64) -> EventTime {
 
 fn key(correlation_id: &str) -> Key {
     Key {
-        tenant: Text::default(),
         correlation_id: correlation_id.into(),
+        ..Key::default()
     }
 }
 
@@ -60,22 +60,23 @@ fn marks(wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) -> Marks {
 
 /// A version of an alert that waits for an hour behind its window.
 fn version_record(id: &str, correlation_id: &str, window: Window, generated: EventTime, columns: &str) -> LogRecord<'static> {
-    LogRecord::Alert {
-        alert: Alert {
-            id: AlertId {
-                tenant: Text::default(),
-                system_alert_id: id.into(),
-            },
-            version: Version {
-                time_generated: generated,
-                hash: [0; 32],
-            },
-            key: key(correlation_id),
-            window,
-            row: Cow::Owned(format!("{{{columns}}}").into_bytes()),
+    LogRecord::Alert(AlertVersion {
+        id: AlertId {
+            tenant: Text::default(),
+            system_alert_id: id.into(),
         },
-        deadline: window.to.plus(Duration::from_secs(3_600)).to_wall(),
-    }
+        version: Version {
+            time_generated: generated,
+            hash: [0; 32],
+        },
+        links: vec![LinkVersion {
+            link: LinkId::QUERY,
+            window,
+            deadline: window.to.plus(Duration::from_secs(3_600)).to_wall(),
+            keys: vec![correlation_id.into()],
+        }],
+        row: Cow::Owned(format!("{{{columns}}}").into_bytes()),
+    })
 }
 
 /// Marks of both partitions at this watermark.
@@ -83,15 +84,35 @@ fn passing(hours: f64) -> LogRecord<'static> {
     LogRecord::Marks(marks(hours, &[(Some(hours), false), (Some(hours), false)], 0))
 }
 
+/// The answer to an alert by the query.
+fn wanted(id: &str) -> Wanted {
+    Wanted {
+        system_alert_id: id.to_owned(),
+        ..Wanted::default()
+    }
+}
+
 impl World {
+    fn widening(&self) -> Widening {
+        self.settings.links.widening(LinkId::QUERY)
+    }
+
+    fn widen(&mut self, change: impl FnOnce(&mut Widening)) {
+        let mut widening = self.widening();
+        change(&mut widening);
+        self.settings.links = emit::Links::query(widening);
+    }
+
     fn new() -> Self {
         Self {
             base: Memory::default(),
             offset: 0,
             settings: Settings {
-                widening: Widening::default(),
-                ignore_case: false,
-                alert_key: vec!["AlertType".into()],
+                links: emit::Links::query(Widening::default()),
+                keys: vec![KeySettings {
+                    ignore_case: false,
+                    alert_key: vec!["AlertType".into()],
+                }],
                 tenants: Vec::new(),
                 out_of_orderness: Duration::from_secs(300),
                 idle_timeout: Duration::from_secs(60),
@@ -128,7 +149,7 @@ impl World {
         self.activities += 1;
         let row = format!(r#"{{"n":{},"digits":1.50}}"#, self.activities);
         self.apply(LogRecord::Activity(Activity {
-            key: key(correlation_id),
+            keys: vec![key(correlation_id)],
             time: at(hours),
             id: ActivityId([self.activities; 32]),
             row: Cow::Owned(row.into_bytes()),
@@ -147,7 +168,7 @@ impl World {
     }
 
     fn version(&mut self, id: &str, correlation_id: &str, from: f64, to: f64, generated: f64, columns: &str) {
-        let window = Window::of_alert(at(from), at(to), self.settings.widening);
+        let window = Window::of_alert(at(from), at(to), self.widening());
         let record = version_record(id, correlation_id, window, at(generated), columns);
         self.apply(record);
     }
@@ -172,9 +193,9 @@ impl World {
     fn explain(&self, id: &str) -> shapes::Explanation {
         let partitions = self.partitions();
         let now = at(10.75).to_wall();
-        match find(&partitions, &self.settings, id, None).unwrap() {
+        match find(&partitions, &self.settings, &wanted(id)).unwrap() {
             Some(found) => explain(&found, &self.settings, Asked { now }).unwrap(),
-            None => unknown(&partitions, id, None),
+            None => unknown(&partitions, &wanted(id)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::decode::{Decoder, Identity, Settings};
-use crate::emit::{Emitted, Emitter};
+use crate::emit::{Emitted, Emitter, Links};
 use crate::join::{Joiner, Limit, Outbox};
 use crate::log::LogRecord;
 use crate::route::{self, Arrival, Routed, Router};
@@ -57,7 +57,7 @@ fn router(settings: &Settings) -> Router {
 fn emitter(limit: Option<usize>) -> Emitter {
     Emitter {
         format: crate::emit::Format::Native,
-        widening: Widening::default(),
+        links: Links::query(Widening::default()),
         summaries: false,
         unmatched: false,
         limit,
@@ -121,7 +121,7 @@ impl Default for Verified {
 impl Verified {
     fn run(&self, input: &[String], output: &[String]) -> Report {
         let folder = tempfile::tempdir().unwrap();
-        let mut comparison = Comparison::new(folder.path(), self.span, 3).unwrap();
+        let mut comparison = Comparison::new(folder.path(), self.span, Links::query(Widening::default()), 3).unwrap();
         output.iter().for_each(|row| comparison.tell(row.as_bytes()).unwrap());
         let mut recomputation = Recomputation::new(router(&self.settings), Memory::default(), emitter(self.limit)).unwrap();
         let messages = input.iter().map(|message| (Some(message.as_bytes()), ARRIVAL));

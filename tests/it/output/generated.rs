@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alerttrail::config::Config;
 use alerttrail::decode::Decoder;
-use alerttrail::emit::{Emitter, Format};
+use alerttrail::emit::{Emitter, Format, Links};
 use alerttrail::generate::{Generator, Messages, Options};
 use alerttrail::join::{Joiner, Outbox, Output};
 use alerttrail::log::LogRecord;
@@ -81,7 +81,7 @@ fn apply(log: &[Vec<u8>]) -> Vec<(i64, Output)> {
 fn emitter() -> Emitter {
     Emitter {
         format: Format::Native,
-        widening: Widening::default(),
+        links: Links::query(Widening::default()),
         summaries: true,
         unmatched: true,
         limit: None,

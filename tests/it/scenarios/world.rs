@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alerttrail::config::Config;
 use alerttrail::decode::Decoder;
-use alerttrail::emit::{Emitted, Emitter};
+use alerttrail::emit::{Emitted, Emitter, Links};
 use alerttrail::join::{Counts, Joiner, Limit, Outbox, Output};
 use alerttrail::log::{LogRecord, Marks};
 use alerttrail::route::{Arrival, Idleness, Progress, Routed, Router, Seen, Settings};
@@ -255,7 +255,7 @@ impl<B: Bases> World<B> {
                     Emitted::Omitted => {}
                 }
             }
-            note_counts(lane.joiner.take_counts(), outcome);
+            note_counts(lane.joiner.take_counts().query(), outcome);
             if self.pace == Pace::RestartAfterEveryOutput {
                 lane.joiner = joiner(&lane.base, &self.config);
             }
@@ -307,7 +307,7 @@ fn joiner(base: &impl Base, config: &Config) -> Joiner {
 pub(super) fn emitter(config: &Config, scenario: &Scenario) -> Emitter {
     Emitter {
         format: config.output.format,
-        widening: config.decode.widening,
+        links: Links::of(&config.decode),
         summaries: config.output.summary_topic.is_some(),
         unmatched: config.output.unmatched == alerttrail::config::Unmatched::Emit,
         limit: scenario.limit,

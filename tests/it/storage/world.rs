@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use alerttrail::join::{Joiner, Limit, Outbox, Position};
-use alerttrail::log::{LogRecord, Mark, Marks};
-use alerttrail::record::{Activity, ActivityId, Alert, AlertId, Key, Version};
+use alerttrail::log::{AlertVersion, LogRecord, Mark, Marks};
+use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::store::{Base, Direction, Error, Memory, Rocks, Shared, Span, Table, Txn};
 use alerttrail::time::{EventTime, WallTime, Window};
 
@@ -133,15 +133,15 @@ fn record(random: &mut Random, number: usize, records: usize, row: usize) -> Vec
     // The log covers eight days.
     let now = i64::try_from(number * 8 * 24 / records).unwrap() * HOUR;
     let key = Key {
-        tenant: "".into(),
         correlation_id: format!("key-{}", random.below(4)).as_str().into(),
+        ..Key::default()
     };
     let text: String = (0..row)
         .map(|_| char::from(b'a' + u8::try_from(random.below(26)).unwrap()))
         .collect();
     let record = match random.below(10) {
-        0 | 1 => LogRecord::Alert {
-            alert: Alert {
+        0 | 1 => {
+            let version = AlertVersion {
                 id: AlertId {
                     tenant: "".into(),
                     system_alert_id: format!("alert-{}", random.below(40)).as_str().into(),
@@ -150,15 +150,15 @@ fn record(random: &mut Random, number: usize, records: usize, row: usize) -> Vec
                     time_generated: at(now),
                     hash: [u8::try_from(number % 256).unwrap(); 32],
                 },
-                key,
-                window: Window {
-                    from: at(random.time(now - 12 * HOUR, 12 * HOUR)),
-                    to: at(random.time(now + 6 * HOUR, 6 * HOUR)),
-                },
+                links: Vec::new(),
                 row: Cow::Owned(text.into_bytes()),
-            },
-            deadline: WallTime(i64::MAX / 2),
-        },
+            };
+            let window = Window {
+                from: at(random.time(now - 12 * HOUR, 12 * HOUR)),
+                to: at(random.time(now + 6 * HOUR, 6 * HOUR)),
+            };
+            LogRecord::Alert(version.by_query(key.correlation_id, window, WallTime(i64::MAX / 2)))
+        }
         2 => LogRecord::Marks(Marks {
             wall: WallTime(i64::try_from(number).unwrap()),
             clock: at(0),
@@ -177,7 +177,7 @@ fn record(random: &mut Random, number: usize, records: usize, row: usize) -> Vec
             let mut id = [0; 32];
             id[..8].copy_from_slice(&number.to_be_bytes());
             LogRecord::Activity(Activity {
-                key,
+                keys: vec![key],
                 time: at(random.time(now, 10 * HOUR)),
                 id: ActivityId(id),
                 row: Cow::Owned(text.into_bytes()),

@@ -1,5 +1,7 @@
 //! What `check` finds in a sample and the processor in its traffic, by the same rules: a sentence each.
 
+use crate::decode::MOST_KEYS;
+
 /// Fewer records than this say nothing about a tenant.
 const ENOUGH: u64 = 20;
 
@@ -37,6 +39,19 @@ fn plural(count: u64) -> (&'static str, &'static str) {
         1 => ("", "has"),
         _ => ("s", "have"),
     }
+}
+
+/// Words that records had too many keys.
+pub fn cut_keys(count: u64) -> Option<String> {
+    (count > 0).then(|| {
+        format!(
+            "{} more than {MOST_KEYS} keys by a link, of which the first {MOST_KEYS} in the order of their bytes count; name a path that leads to fewer values, or use match or [Member=value]",
+            match count {
+                1 => "1 record has".to_owned(),
+                count => format!("{} records have", crate::words::grouped(count)),
+            }
+        )
+    })
 }
 
 #[cfg(test)]

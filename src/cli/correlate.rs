@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::hints::{self, Kept};
 use super::{Failure, configuration, counted, grouped, is_standard, say, signals};
+use crate::check::traffic;
 use crate::clock;
 use crate::config::{self, Config, Unmatched};
 use crate::emit::{Emitter, Links};
@@ -346,7 +347,7 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
         counted(totals.alerts, "alert version"),
         counted(others, "record"),
         listed(&totals.other_tables),
-        counted(totals.pairs, "pair"),
+        counted(totals.pairs, "pair") + &by_link(&totals.by_link),
         counted(dead, "dead letter"),
         listed(&totals.dead_letters),
         took.as_secs_f64(),
@@ -360,6 +361,9 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
             "warning: RawEventData holds no JSON object in {}, so no key was found in it: see what cuts it or writes it otherwise on its way",
             counted(totals.unreadable, "activity")
         ));
+    }
+    if let Some(sentence) = traffic::cut_keys(totals.cut_keys) {
+        say(&format!("warning: {sentence}"));
     }
     super::tell_unfinished(
         &totals.unfinished,
@@ -375,6 +379,18 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
         say(
             "warning: the input holds records of more than one tenant, but there is no [tenants] table: alerts of one may be joined with activities of another",
         );
+    }
+}
+
+/// Returns ` (query 1, user 2)`, or nothing where there is only the query.
+fn by_link(counts: &[(String, u64)]) -> String {
+    let words: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{name} {}", grouped(*count)))
+        .collect();
+    match words.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", words.join(", ")),
     }
 }
 

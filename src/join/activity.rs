@@ -27,10 +27,10 @@ impl Joiner {
         // Stable: of links that keep activities as long, the first comes first.
         kept.sort_by_key(|key| std::cmp::Reverse(self.retention.of(key.link).unwrap_or(Duration::MAX)));
         let new = stored::put(activity, kept.iter().copied(), txn)?;
-        for key in kept.iter().filter(|key| !new.contains(key)) {
-            self.counts.of(key.link).duplicate_activities += 1;
-        }
         if new.is_empty() {
+            if let Some(key) = kept.first() {
+                self.counts.of(key.link).duplicate_activities += 1;
+            }
             return Ok(());
         }
         let day = activity.time.day();

@@ -159,7 +159,7 @@ impl std::ops::AddAssign for Counts {
 pub struct Counts {
     /// Activities stored, once for each key.
     pub activities: u64,
-    /// Activities that were there already.
+    /// Activities that were there already, each once.
     pub duplicate_activities: u64,
     /// Pairs that went out because an activity came after the close.
     pub late_activities: u64,

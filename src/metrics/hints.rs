@@ -16,9 +16,11 @@ pub(super) struct Hints {
     ahead_of_timestamp: IntCounterVec,
     far_windows: IntCounter,
     null_words: IntCounter,
+    cut_keys: IntCounter,
     topics: Mutex<BTreeMap<String, OfTopic>>,
     warned_of_far_windows: AtomicBool,
     warned_of_null_words: AtomicBool,
+    warned_of_cut_keys: AtomicBool,
 }
 
 #[derive(Default)]
@@ -47,9 +49,15 @@ impl Hints {
                 "records_null_key_total",
                 "Activities and alert versions whose correlation id stands for no value, such as None.",
             )?,
+            cut_keys: counter(
+                r,
+                "records_keys_cut_total",
+                "Times that a record had more than 64 keys by a link, and only the first of them counted.",
+            )?,
             topics: Mutex::default(),
             warned_of_far_windows: AtomicBool::new(false),
             warned_of_null_words: AtomicBool::new(false),
+            warned_of_cut_keys: AtomicBool::new(false),
         })
     }
 
@@ -57,8 +65,10 @@ impl Hints {
     pub(super) fn routed(&self, seen: &Seen) {
         self.far_windows.inc_by(seen.far_windows);
         self.null_words.inc_by(seen.null_words);
+        self.cut_keys.inc_by(seen.cut_keys);
         warn_once(traffic::far_windows(self.far_windows.get()), &self.warned_of_far_windows);
         warn_once(traffic::null_words(self.null_words.get()), &self.warned_of_null_words);
+        warn_once(traffic::cut_keys(self.cut_keys.get()), &self.warned_of_cut_keys);
     }
 
     /// Counts what was routed of one topic.

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,8 @@ pub struct Span {
 pub struct Comparison {
     span: Span,
     links: Links,
+    /// Of each link, by how much its retention is shorter than that of the query.
+    shorter: Vec<Duration>,
     alerts_told: Hasher,
     alerts_expected: Hasher,
     /// The alert of the record read last: those of one alert mostly come together.
@@ -87,6 +90,7 @@ impl Comparison {
         Ok(Self {
             span,
             links,
+            shorter: Vec::new(),
             alerts_told: Hasher::default(),
             alerts_expected: Hasher::default(),
             last_told: None,
@@ -95,6 +99,12 @@ impl Comparison {
             by_alert: Buckets::new_in(folder)?,
             report: Report::new(examples),
         })
+    }
+
+    /// Says by how much the retention of each link is shorter than that of the query: its horizon lies so much later.
+    #[must_use]
+    pub fn with_shorter(self, shorter: Vec<Duration>) -> Self {
+        Self { shorter, ..self }
     }
 
     /// Takes in the value of a record of the output.
@@ -290,12 +300,14 @@ impl Comparison {
         if !asked {
             return Ok(());
         }
-        let report = &mut self.report;
+        let (report, shorter) = (&mut self.report, &self.shorter);
         self.by_alert.read(part, &mut |item| {
             let OfAlert::Asked(Asked { doubt, activity }) = item else {
                 return Ok(());
             };
             let standing = alerts.get(&alert_hash(&doubt.alert)).copied().unwrap_or_default();
+            let shorter = shorter.get(usize::from(doubt.alert.link.0)).copied().unwrap_or_default();
+            let reach = reach.with_shorter_retention(shorter);
             let (kind, cause) = match doubt.what {
                 What::Missing {
                     is_withdrawn,

@@ -34,6 +34,16 @@ pub enum Start {
 }
 
 impl Reach {
+    /// Returns the reach of a link whose retention is so much shorter.
+    #[must_use]
+    pub(super) fn with_shorter_retention(self, shorter: Duration) -> Self {
+        let horizon = match self.horizon {
+            EventTime::MIN => EventTime::MIN,
+            horizon => horizon.plus(shorter),
+        };
+        Self { horizon, ..self }
+    }
+
     /// Whether records are missing in the input that was read.
     pub fn is_input_cut(self) -> bool {
         self.input_from > EventTime::MIN
@@ -176,6 +186,17 @@ mod tests {
         sources.read("a", 1, &seen(80), Some(at(102).to_wall()));
         sources.read("alerts", 0, &Seen::default(), Some(at(99).to_wall()));
         sources
+    }
+
+    #[test]
+    fn a_link_with_a_shorter_retention_forgets_earlier() {
+        let shorter = Duration::from_secs(600);
+        let reach = Reach {
+            horizon: at(10),
+            ..Reach::default()
+        };
+        assert_eq!(reach.with_shorter_retention(shorter).horizon, at(20));
+        assert_eq!(Reach::default().with_shorter_retention(shorter), Reach::default());
     }
 
     #[test]

@@ -172,7 +172,12 @@ fn verify(args: &Args, config: &Config, span: Span, shutdown: &Shutdown) -> Resu
         None => builder.tempdir(),
     }?;
     let base = base(folder.path(), config)?;
+    let shorter = config.decode.all_links().map(|(_, link)| {
+        let retention = config.state.retention;
+        retention.saturating_sub(link.retention.unwrap_or(retention))
+    });
     let comparison = Comparison::new(folder.path(), span, Links::of(&config.decode), args.examples)?;
+    let comparison = comparison.with_shorter(shorter.collect());
     compare(base, comparison, args, config, shutdown)
 }
 

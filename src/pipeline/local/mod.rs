@@ -27,7 +27,7 @@ use crate::decode::{Decoder, Settings};
 use crate::emit::Emitter;
 use crate::join::{Joiner, Limit, Outbox};
 use crate::log::{AlertVersion, LinkVersion, LogRecord};
-use crate::record::{Activity, ActivityId, Alert, Key, LinkId};
+use crate::record::{Activity, ActivityId, Alert, Key};
 use crate::shutdown::Shutdown;
 use crate::store::{self, Base, Txn};
 use crate::time::WallTime;
@@ -112,7 +112,7 @@ pub struct Totals {
     pub cut_keys: u64,
     /// Pairs by all links.
     pub pairs: u64,
-    /// Pairs by each link beside the query that found any.
+    /// Pairs by each link, where there are links beside the query.
     pub by_link: Vec<(String, u64)>,
     /// Alerts.
     pub answered: u64,
@@ -255,13 +255,17 @@ impl<B: Base, O: Output> Local<B, O> {
         self.emission.finish(&mut self.output)?;
         let counts = self.joiner.take_counts();
         let query = counts.query();
-        self.totals.duplicates = query.duplicate_activities;
+        self.totals.duplicates = counts.all().duplicate_activities;
         self.totals.empty_windows = query.empty_windows;
         (self.totals.answered, self.totals.matched) = (query.closed, query.matched);
         self.totals.pairs = counts.all().upserts - counts.all().deletes;
-        for (link, counts) in counts.iter().filter(|(link, _)| *link != LinkId::QUERY) {
-            let name = self.settings.link_name(link).to_owned();
-            self.totals.by_link.push((name, counts.upserts - counts.deletes));
+        if !self.settings.links.is_empty() {
+            let pairs = |number| {
+                let of_link = counts.iter().find(|(link, _)| *link == number);
+                of_link.map_or(0, |(_, counts)| counts.upserts - counts.deletes)
+            };
+            let by_link = self.settings.all_links().map(|(number, link)| (link.name, pairs(number)));
+            self.totals.by_link = by_link.collect();
         }
         Ok(Some((self.totals, self.output)))
     }

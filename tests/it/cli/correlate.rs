@@ -45,7 +45,9 @@ fn cli_correlate_writes_the_form_it_is_asked_for() {
         r#""correlationId1":"policy","correlationId":"policy","SystemAlertId":"A","AlertType":"policy","#,
         r#""TimeGenerated":"2026-03-01T12:00:00Z","StartTime":"2026-03-01T10:00:00Z","EndTime":"2026-03-01T11:00:00Z","#,
         r#""alerttrail":{"schema":"alerttrail/1","kind":"activity","op":"upsert","id":"b75fb7e6024b196767c12ff2050b5605","#,
-        r#""seq":0,"system_alert_id":"A","correlation_id":"policy","activity_time":"2026-03-01T10:30:00.0000000Z","#,
+        r#""seq":0,"system_alert_id":"A","correlation_id":"policy","link":"query","#,
+        r#""activity_id":"039b31e4a8233833acddfc2b7bd352976506071a4f02ea982f61f818808a11f7","#,
+        r#""activity_time":"2026-03-01T10:30:00.0000000Z","#,
         r#""reason":"window_closed"}}"#,
         "\n"
     );
@@ -92,7 +94,9 @@ fn cli_correlate_gives_exactly_these_bytes() {
     let args = ["correlate", "--input", "in.jsonl", "--summaries", "summaries.jsonl"];
     program.run(&args).prints(concat!(
         r#"{"schema":"alerttrail/1","kind":"activity","op":"upsert","id":"b75fb7e6024b196767c12ff2050b5605","seq":0,"#,
-        r#""system_alert_id":"A","correlation_id":"policy","activity_time":"2026-03-01T10:30:00.0000000Z","reason":"window_closed","#,
+        r#""system_alert_id":"A","correlation_id":"policy","link":"query","#,
+        r#""activity_id":"039b31e4a8233833acddfc2b7bd352976506071a4f02ea982f61f818808a11f7","#,
+        r#""activity_time":"2026-03-01T10:30:00.0000000Z","reason":"window_closed","#,
         r#""alert":{"SystemAlertId":"A","AlertType":"policy","TimeGenerated":"2026-03-01T12:00:00Z","#,
         r#""StartTime":"2026-03-01T10:00:00Z","EndTime":"2026-03-01T11:00:00Z"},"#,
         r#""activity":{"ReportId":"a","RawEventData":{"CreationTime":"2026-03-01T10:30:00","Data":{"cid":"policy"}}}}"#,
@@ -102,7 +106,7 @@ fn cli_correlate_gives_exactly_these_bytes() {
         program.read("summaries.jsonl"),
         concat!(
             r#"{"schema":"alerttrail/1","kind":"alert","op":"upsert","id":"97c0547526bead8b32b89b6bd280f537","seq":1,"#,
-            r#""system_alert_id":"A","correlation_id":"policy","revision":1,"closed_by":"end_of_input","complete":true,"#,
+            r#""system_alert_id":"A","correlation_id":"policy","link":"query","revision":1,"closed_by":"end_of_input","complete":true,"#,
             r#""complete_because":"end_of_input","#,
             r#""status":"matched","window":{"start":"2026-03-01T10:00:00.0000000Z","end":"2026-03-01T11:00:00.0000000Z"},"#,
             r#""activity_count":1,"first_activity_time":"2026-03-01T10:30:00.0000000Z","#,

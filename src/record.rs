@@ -193,12 +193,11 @@ impl Alert<'_> {
         self.links.iter().find(|link| link.link == LinkId::QUERY)
     }
 
-    /// Bytes of the texts that stand beside its row.
-    pub fn beside_row(&self) -> usize {
+    /// Bytes of its keys, with their tenant.
+    pub fn keys_size(&self) -> usize {
         let keys = self.links.iter().flat_map(|link| &link.keys);
-        let id = self.id.system_alert_id.as_bytes().len() + self.id.tenant.as_bytes().len();
-        // A link has a number, a window and a deadline, at most 10 bytes each.
-        id + self.links.len() * 40 + keys.map(|key| key.as_bytes().len() + 5).sum::<usize>()
+        let tenant = self.id.tenant.as_bytes().len();
+        keys.map(|key| tenant + key.as_bytes().len()).sum()
     }
 
     /// Returns the same with a row of its own.

@@ -305,10 +305,15 @@ impl Decoder {
     fn fitting<'a>(&self, decoded: Decoded<'a>) -> Result<Decoded<'a>, Fault> {
         /// Identity, times, lengths, and what Kafka's record format adds.
         const BESIDE: usize = 512;
+        /// A window, a deadline, and numbers of the link and its keys.
+        const LINK: usize = 64;
         let bytes = match &decoded {
             // A key stands in the record and may be its Kafka key too.
             Decoded::Activity(activity) => activity.row.len() + 2 * activity.keys_size(),
-            Decoded::Alert(alert) => alert.row.len() + 2 * alert.beside_row(),
+            Decoded::Alert(alert) => {
+                let more_links = alert.links.len().saturating_sub(1);
+                alert.row.len() + 2 * alert.keys_size() + alert.id.system_alert_id.as_bytes().len() + more_links * LINK
+            }
             _ => 0,
         };
         match self.limit {

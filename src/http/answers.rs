@@ -182,7 +182,7 @@ impl Server {
             for (number, snapshot) in &snapshots {
                 let mut is_wanted = alerts.is_none();
                 for alert in alerts.unwrap_or_default() {
-                    is_wanted |= View::holds(snapshot, alert).map_err(query::Error::from)?;
+                    is_wanted |= View::holds(snapshot, &self.0.retention, alert).map_err(query::Error::from)?;
                 }
                 if is_wanted {
                     let view = View::open(snapshot, self.0.retention.clone()).map_err(query::Error::from)?;

@@ -26,6 +26,11 @@ impl Retention {
         }
     }
 
+    /// Returns every link, the query first.
+    pub fn all_links(&self) -> impl Iterator<Item = LinkId> + use<> {
+        (0..).map(LinkId).take(self.links.len() + 1)
+    }
+
     /// Returns how long a link keeps activities; `None` for ever.
     pub fn of(&self, link: LinkId) -> Option<Duration> {
         self.shorter(link).or(self.all)

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::*;
-use crate::log::{AlertVersion, LinkVersion, Mark, Marks};
+use crate::log::{AlertVersion, Mark, Marks};
 use crate::record::{Activity, ActivityId, AlertId, Key, Version};
 use crate::store::{Batch, Memory, Pairs, Span};
 use crate::time::Window;
@@ -101,20 +101,17 @@ impl World {
 }
 
 fn alert_record(id: AlertId, version: i64, correlation_id: &str, window: (i64, i64), deadline: i64) -> LogRecord<'static> {
-    LogRecord::Alert(AlertVersion {
+    let version = AlertVersion {
         id,
         version: self::version(version),
-        links: vec![LinkVersion {
-            link: LinkId::QUERY,
-            window: Window {
-                from: at(window.0),
-                to: at(window.1),
-            },
-            deadline: WallTime(deadline),
-            keys: vec![correlation_id.into()],
-        }],
+        links: Vec::new(),
         row: Cow::Borrowed(b"{}"),
-    })
+    };
+    let window = Window {
+        from: at(window.0),
+        to: at(window.1),
+    };
+    LogRecord::Alert(version.by_query(correlation_id.into(), window, WallTime(deadline)))
 }
 
 fn activity(correlation_id: &str, time: i64, id: u8) -> Activity<'static> {
@@ -294,20 +291,11 @@ fn an_alert_closed_by_waiting_never_says_that_it_is_complete() {
 #[test]
 fn a_version_is_counted_where_its_row_is() {
     let mut world = World::new(None);
-    world.apply(LogRecord::Alert(AlertVersion {
-        id: alert_id(),
-        version: version(1),
-        links: vec![LinkVersion {
-            link: LinkId::QUERY,
-            window: Window {
-                from: at(0),
-                to: at(100),
-            },
-            deadline: WallTime(FAR),
-            keys: Vec::new(),
-        }],
-        row: Cow::Borrowed(b""),
-    }));
+    let mut elsewhere = alert_record(alert_id(), 1, "k", (0, 100), FAR);
+    if let LogRecord::Alert(version) = &mut elsewhere {
+        version.links[0].keys.clear();
+    }
+    world.apply(elsewhere);
     assert_eq!(world.joiner.take_counts().query().alerts, 0);
     world.alert(2, "k", (0, 0), FAR);
     let counts = world.joiner.take_counts().query();

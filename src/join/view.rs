@@ -73,10 +73,9 @@ impl<'r, R: Reads> View<'r, R> {
     }
 
     /// Whether a key of the alert belongs to the partition that `reads` holds.
-    pub fn holds(reads: &R, alert: &AlertId) -> Result<bool, Error> {
-        for pair in reads.scan(Table::Alerts, keys::links_of_alert(alert), Direction::Forward) {
-            let held: Held = state::decode(&pair?.1, "alert")?;
-            if !held.keys.is_empty() {
+    pub fn holds(reads: &R, retention: &Retention, alert: &AlertId) -> Result<bool, Error> {
+        for link in retention.all_links() {
+            if held(reads, alert, link)?.is_some_and(|held| !held.keys.is_empty()) {
                 return Ok(true);
             }
         }
@@ -87,13 +86,14 @@ impl<'r, R: Reads> View<'r, R> {
     /// known, or all its keys belong to other partitions.
     pub fn standings(&self, alert: &AlertId) -> Result<Vec<Standing>, Error> {
         let mut standings = Vec::new();
-        for pair in self
-            .reads
-            .scan(Table::Alerts, keys::links_of_alert(alert), Direction::Forward)
-        {
-            let (key, held) = pair?;
-            let alert = keys::alert_parts(&key)?;
-            let held: Held = state::decode(&held, "alert")?;
+        for link in self.joiner.retention.all_links() {
+            let Some(held) = held(self.reads, alert, link)? else {
+                continue;
+            };
+            let alert = LinkedAlert {
+                alert: alert.clone(),
+                link,
+            };
             standings.extend(held.keys.iter().map(|key| Standing {
                 version: held.version,
                 key: alert.key(&key.correlation_id),
@@ -116,7 +116,13 @@ impl<'r, R: Reads> View<'r, R> {
     /// All alerts that are known, those whose keys belong to other partitions among them, the latest first; those behind `after` only.
     pub fn latest(&self, after: Option<&Place>) -> impl Iterator<Item = Result<Place, Error>> {
         let span = match after {
-            Some(place) => keys::timers_before(Timer::Forget, place.time.ticks(), &place.alert),
+            Some(place) => {
+                let alert = LinkedAlert {
+                    alert: place.alert.clone(),
+                    link: LinkId::QUERY,
+                };
+                keys::timers_before(Timer::Forget, place.time.ticks(), &alert)
+            }
             None => keys::timers_until(Timer::Forget, i64::MAX),
         };
         let timers = self.reads.scan(Table::Timers, span, Direction::Backward);
@@ -314,6 +320,16 @@ pub enum Counted {
     Open,
     /// Alerts that are.
     Answered,
+}
+
+/// Where an alert stands by a link.
+fn held<R: Reads>(reads: &R, alert: &AlertId, link: LinkId) -> Result<Option<Held>, Error> {
+    let alert = LinkedAlert {
+        alert: alert.clone(),
+        link,
+    };
+    let bytes = reads.get(Table::Alerts, &keys::alert(&alert))?;
+    bytes.map(|bytes| state::decode(&bytes, "alert")).transpose()
 }
 
 fn add(found: &mut Vec<Near>, correlation_id: Text, activities: u64) {

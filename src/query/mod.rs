@@ -10,6 +10,7 @@ mod causes;
 mod cursor;
 mod explain;
 mod input;
+mod links;
 mod merge;
 mod misses;
 mod places;
@@ -20,10 +21,11 @@ mod words;
 
 use std::time::Duration;
 
-pub use alerts::{Filter, Found, Wanted, Which, activities, alert, find, in_order, links, list};
+pub use alerts::{Filter, Found, Wanted, Which, activities, alert, find, list};
 pub use causes::{Cause, DeadRecord, OtherPath};
 pub use explain::{Asked, explain, unknown};
 pub use input::{Came, in_input, not_in_input};
+pub use links::{in_order, links};
 pub use merge::{merge_lists, merge_statuses};
 pub use places::places_of;
 pub use words::shortened;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::causes::Cause;
+pub use super::links::{LinkItem, LinkList};
 use crate::record::LinkId;
 use crate::time::{EventTime, WallTime, Window};
 
@@ -173,48 +174,6 @@ pub struct AlertDetail {
     /// The SecurityAlert row.
     #[cfg_attr(feature = "http", schema(value_type = Object))]
     pub alert: Box<RawValue>,
-}
-
-/// The answers to an alert, by every link and key.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-pub struct LinkList {
-    /// The answers, in the order of links and keys.
-    pub links: Vec<LinkItem>,
-}
-
-/// The answer to an alert by a link and a key.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-pub struct LinkItem {
-    /// The link.
-    pub link: String,
-    /// The key.
-    pub correlation_id: String,
-    /// Where it stands.
-    pub status: Status,
-    /// The event time it covers.
-    pub window: Bounds,
-    /// Activities of the answer; 0 while open.
-    pub activity_count: u64,
-    /// Those of them that came after it.
-    pub late_count: u64,
-    /// Time of the earliest.
-    pub first_activity_time: Option<Time>,
-    /// Time of the latest.
-    pub last_activity_time: Option<Time>,
-    /// The number of the last revision; 0 while open.
-    pub revision: u32,
-    /// `watermark`, `clock`, `max_wait` or `end_of_input`.
-    pub closed_by: Option<String>,
-    /// The routers' clock at the close.
-    pub closed_at: Option<Time>,
-    /// Whether the answer is known to be complete.
-    pub complete: Option<bool>,
-    /// The partition of the repartition topic that owns the key.
-    pub partition: u32,
-    /// The `id` of its summary.
-    pub summary_id: String,
 }
 
 /// An activity of an alert.

@@ -125,21 +125,11 @@ fn activities_of_day(key: &Key, day: i64, more: usize) -> Vec<u8> {
     bytes
 }
 
-/// `tenant | alert | link`.
+/// `tenant | link | alert`.
 pub fn alert(id: &LinkedAlert) -> Vec<u8> {
     let mut bytes = Vec::new();
     push_alert(&mut bytes, id);
     bytes
-}
-
-/// All links of an alert.
-pub fn links_of_alert(id: &AlertId) -> Span {
-    let mut from = Vec::new();
-    push_text(&mut from, &id.tenant);
-    push_text(&mut from, &id.system_alert_id);
-    let mut to = from.clone();
-    to.push(u8::MAX);
-    Span { from, to }
 }
 
 /// The alert and the link of an alert's key.
@@ -211,7 +201,7 @@ pub enum Timer {
     Forget = 4,
 }
 
-/// `timer | time | tenant | alert | link`.
+/// `timer | time | tenant | link | alert`.
 pub fn timer(timer: Timer, time: i64, id: &LinkedAlert) -> Vec<u8> {
     let mut bytes = timers_from(timer, time);
     push_alert(&mut bytes, id);
@@ -230,13 +220,11 @@ pub fn timers_until(timer: Timer, time: i64) -> Span {
     }
 }
 
-/// The timers of one kind before those of this alert at this time.
-pub fn timers_before(timer: Timer, time: i64, id: &AlertId) -> Span {
-    let mut to = timers_from(timer, time);
-    to.extend(links_of_alert(id).from);
+/// The timers of one kind before this one.
+pub fn timers_before(timer_kind: Timer, time: i64, id: &LinkedAlert) -> Span {
     Span {
-        from: vec![timer as u8],
-        to,
+        from: vec![timer_kind as u8],
+        to: timer(timer_kind, time, id),
     }
 }
 
@@ -347,20 +335,20 @@ fn length(key: &Key) -> usize {
 
 fn push_alert(bytes: &mut Vec<u8>, id: &LinkedAlert) {
     push_text(bytes, &id.alert.tenant);
-    push_text(bytes, &id.alert.system_alert_id);
     bytes.push(id.link.0);
+    bytes.extend_from_slice(id.alert.system_alert_id.as_bytes());
 }
 
 fn pull_alert(bytes: &[u8]) -> Result<LinkedAlert, Error> {
     let damaged = || Error::Damaged { what: "alert id" };
     let (tenant, rest) = pull_text(bytes).ok_or_else(damaged)?;
-    let (id, rest) = pull_text(rest).ok_or_else(damaged)?;
+    let (link, id) = rest.split_first().ok_or_else(damaged)?;
     Ok(LinkedAlert {
         alert: AlertId {
             tenant: tenant.to_vec().into(),
             system_alert_id: id.to_vec().into(),
         },
-        link: LinkId(*rest.first().ok_or_else(damaged)?),
+        link: LinkId(*link),
     })
 }
 
@@ -431,10 +419,7 @@ mod tests {
     #[test]
     fn the_bytes_of_keys_stay_what_they_were() {
         let id = linked("t", "a");
-        assert_eq!(
-            hex::encode(timer(Timer::Forget, 1, &id)),
-            "0480000000000000010000000174000000016102"
-        );
+        assert_eq!(hex::encode(timer(Timer::Forget, 1, &id)), "04800000000000000100000001740261");
         assert_eq!(
             hex::encode(activity(&key("", "c"), EventTime::from_ticks(1), ActivityId([0xab; 32]))),
             format!(
@@ -448,10 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn links_of_one_alert_lie_together_and_a_link_has_its_days() {
-        let span = links_of_alert(&linked("t", "a").alert);
-        let inside = |id: &LinkedAlert| span.from <= alert(id) && alert(id) < span.to;
-        assert!(inside(&linked("t", "a")) && !inside(&linked("t", "aa")) && !inside(&linked("", "a")));
+    fn a_link_has_a_span_of_its_own_on_each_day() {
         assert_eq!(alert_parts(&alert(&linked("t", "a"))).unwrap(), linked("t", "a"));
         let day = activities_of_link(LinkId(2), 0);
         let stored = |link| {

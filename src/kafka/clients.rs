@@ -1,4 +1,4 @@
-//! How clients are set up: what the program must have, what serves it well, and over that what the user says.
+//! Client configuration: mandatory settings, tuned defaults, and the user's overrides.
 
 use std::time::Duration;
 
@@ -11,25 +11,26 @@ use super::roster::AT;
 use super::topic_ids;
 use crate::config::{Config, Property};
 
-/// librdkafka's name for how a client is called in the broker's logs.
+/// librdkafka's property for the name of a client in the broker's logs.
 const CLIENT_ID: &str = "client.id";
 
-/// librdkafka's name for the greatest message that is sent.
+/// librdkafka's property for the largest message that is sent.
 pub const MESSAGE_MAX_BYTES: &str = "message.max.bytes";
 
-/// librdkafka's name for how long a member that says nothing still counts as one.
+/// librdkafka's property for how long a silent member stays in its group.
 const SESSION_TIMEOUT_MS: &str = "session.timeout.ms";
-/// What it is here unless the configuration says otherwise.
+/// The default of this program, unless the configuration overrides it.
 const SESSION_DEFAULT: &str = "15000";
 
-/// Returns how long a consumer that has ended still counts as a member of its group.
+/// Returns how long a consumer that has ended stays a member of its group.
 pub fn session_timeout(config: &Config) -> Duration {
     let configured = config.kafka.properties.get(SESSION_TIMEOUT_MS).map(Property::expose);
     Duration::from_millis(configured.unwrap_or(SESSION_DEFAULT).parse().unwrap_or(15_000))
 }
 
-/// A consumer in the group `<application.id>-<stage>` that decides itself where to begin and what to commit. With the id of an instance it
-/// is a static member (KIP-345): a process that comes back within `session.timeout.ms` has its partitions at once, and nobody else's move.
+/// Creates a consumer in the group `<application.id>-<stage>`. The caller decides where it begins and what it commits.
+/// With the id of an instance it is a static member (KIP-345): a process that comes back within `session.timeout.ms`
+/// gets its partitions back at once, and no other partition moves.
 pub fn consumer<C, T>(config: &Config, stage: &str, instance: Option<&str>, context: C) -> Result<T, Error>
 where
     C: ClientContext,
@@ -38,7 +39,7 @@ where
     create(&consumer_settings(config, stage, instance), context)
 }
 
-/// The same for the input topics, with the lines of librdkafka's debug log that tell the ids of topics.
+/// Creates the same consumer for the input topics, with the part of librdkafka's debug log that contains topic ids.
 pub fn input_consumer<C, T>(config: &Config, stage: &str, instance: &str, context: C) -> Result<T, Error>
 where
     C: ClientContext,
@@ -52,10 +53,10 @@ where
 
 /// Returns the settings of [`consumer`].
 pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&str>) -> ClientConfig {
-    /// Many partitions together would fill the default of 50 MiB. The C library maps room as large as that anew for
-    /// each answer, which costs more than to read it.
+    /// Responses for many partitions would fill the default of 50 MiB. The C library allocates that much memory for
+    /// each response, which costs more than reading it.
     const FETCH_MAX_BYTES: usize = 16_777_216;
-    // librdkafka wants room for the greatest message.
+    // librdkafka requires room for the largest message.
     let fetch_max_bytes = FETCH_MAX_BYTES.max(message_max_bytes(config)).to_string();
     let address = config
         .http_address()
@@ -63,26 +64,27 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
         .map(|address| format!("{AT}{address}"));
     let mut client = base(config, &format!("{stage}{}", address.unwrap_or_default()));
     client.set("group.id", format!("{}-{stage}", config.application.id));
-    // The default makes a consumer wait a second when its queue is full for a moment: a third of the rate.
+    // By default a consumer waits a second when its queue is full for a moment, which costs a third of the throughput.
     let serves_well = [
         ("fetch.queue.backoff.ms", "10"),
         ("queued.max.messages.kbytes", "32768"),
         ("fetch.message.max.bytes", "4194304"),
         ("fetch.max.bytes", &fetch_max_bytes),
         ("fetch.wait.max.ms", "100"),
-        // For so long the partitions of an instance that died wait for it to come back, before others take them over.
+        // The partitions of an instance that died wait this long for it to come back, before other instances take them
+        // over.
         (SESSION_TIMEOUT_MS, SESSION_DEFAULT),
-        // A partition that was added is read after this long at the most.
+        // A partition that was added is read after this time at most.
         ("topic.metadata.refresh.interval.ms", "30000"),
     ];
     overlay(&mut client, config, &serves_well);
     let must_have = [
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
-        // Positions that no longer exist are the user's decision, never a silent jump.
+        // When positions no longer exist, the user decides what to do; the consumer never jumps silently.
         ("auto.offset.reset", "error"),
         ("enable.partition.eof", "false"),
-        // Partitions come and go all at once: the callbacks rely on it.
+        // Eager assignment: the rebalance callbacks rely on getting and losing all partitions at once.
         ("group.protocol", "classic"),
         ("partition.assignment.strategy", "range,roundrobin"),
     ];
@@ -93,7 +95,7 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
     client
 }
 
-/// A consumer that reads what is there, says where each partition ends, and leaves no position behind.
+/// Creates a consumer that reads the committed records, reports the end of each partition, and commits no position.
 pub fn reader<C, T>(config: &Config, stage: &str, context: C) -> Result<T, Error>
 where
     C: ClientContext,
@@ -118,14 +120,14 @@ pub(super) fn reader_settings(config: &Config, stage: &str) -> ClientConfig {
         ("enable.auto.offset.store", "false"),
         ("auto.offset.reset", "error"),
         ("enable.partition.eof", "true"),
-        // What a transaction has not committed is no record.
+        // Records of transactions that are not committed must not be read.
         ("isolation.level", "read_committed"),
     ];
     set_all(&mut client, &must_have);
     client
 }
 
-/// A producer that sends each record once and in order.
+/// Creates a producer that sends each record once and in order.
 pub fn producer<C, T>(config: &Config, stage: &str, linger_ms: &str, context: C) -> Result<T, Error>
 where
     C: ClientContext,
@@ -141,9 +143,9 @@ pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str) -
         ("linger.ms", linger_ms),
         ("queue.buffering.max.kbytes", "65536"),
         ("queue.buffering.max.messages", "100000"),
-        // A record's place must not depend on which client wrote it: this is the Java clients' rule.
+        // A record's partition must not depend on the client that wrote it, so this is the rule of the Java clients.
         ("partitioner", "murmur2_random"),
-        // A broker that is away is waited for; the reader stands still meanwhile.
+        // Messages wait for a broker that is unavailable. The reader pauses meanwhile.
         ("message.timeout.ms", "0"),
     ];
     overlay(&mut client, config, &serves_well);
@@ -152,7 +154,8 @@ pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str) -
     client
 }
 
-/// A producer of load: as [`producer`], but for a whole second of backlog, and it reports only what failed.
+/// Creates a producer for load tests: like [`producer`], but with a queue for a full second of backlog, and with
+/// delivery reports of failures only.
 pub fn load_producer<C, T>(config: &Config, context: C) -> Result<T, Error>
 where
     C: ClientContext,
@@ -160,7 +163,7 @@ where
 {
     let mut client = base(config, "load");
     let serves_well = [
-        // What a record waits for others here counts as latency.
+        // Time that a record spends here waiting for a batch counts as latency.
         ("linger.ms", "1"),
         ("queue.buffering.max.kbytes", "524288"),
         ("queue.buffering.max.messages", "1000000"),
@@ -175,7 +178,7 @@ where
     create(&client, context)
 }
 
-/// A producer all of whose messages belong to transactions.
+/// Creates a producer whose messages all belong to transactions.
 pub fn transactional_producer<C, T>(config: &Config, stage: &str, transactional_id: &str, context: C) -> Result<T, Error>
 where
     C: ClientContext,
@@ -192,18 +195,20 @@ pub(super) fn transactional_producer_settings(config: &Config, stage: &str, tran
         ("queue.buffering.max.kbytes", "65536"),
         ("queue.buffering.max.messages", "100000"),
         ("partitioner", "murmur2_random"),
-        // Readers of committed records wait behind an open transaction: an owner that freezes must not hold them up for long.
+        // Readers of committed records wait for open transactions, so a partition task that freezes must not block them
+        // for long.
         ("transaction.timeout.ms", "10000"),
     ];
     overlay(&mut client, config, &serves_well);
     limit_batches(&mut client, config);
-    // A message lives as long as its transaction at the most.
+    // A message lives at most as long as its transaction.
     client.remove("message.timeout.ms");
     client.set("transactional.id", transactional_id);
     client
 }
 
-/// A producer whose every record the broker refuses: there is no such number of acknowledgements.
+/// Creates a producer whose records the broker always refuses, because it asks for an invalid number of
+/// acknowledgements.
 pub fn refused_producer<C, T>(config: &Config, context: C) -> Result<T, Error>
 where
     C: ClientContext,
@@ -221,7 +226,7 @@ where
     create(&client, context)
 }
 
-/// A client without a group, for questions about topics.
+/// Creates a client without a group, for requests about topics.
 pub fn plain<C, T>(config: &Config, context: C) -> Result<T, Error>
 where
     C: ClientContext,
@@ -230,7 +235,7 @@ where
     create(&plain_settings(config), context)
 }
 
-/// Makes the same with a context that also hears what librdkafka thinks of connections that are closed.
+/// Creates the same client with a context that also receives librdkafka's messages about closed connections.
 pub(super) fn plain_that_hears<C, T>(config: &Config, context: C) -> Result<T, Error>
 where
     C: ClientContext,
@@ -246,7 +251,7 @@ pub(super) fn plain_settings(config: &Config) -> ClientConfig {
     client
 }
 
-/// The greatest message a producer of this configuration sends.
+/// Returns the size of the largest message that a producer of this configuration sends.
 pub fn message_max_bytes(config: &Config) -> usize {
     let configured = config.kafka.properties.get(MESSAGE_MAX_BYTES);
     /// librdkafka's default.
@@ -254,16 +259,16 @@ pub fn message_max_bytes(config: &Config) -> usize {
     configured.and_then(|value| value.expose().parse().ok()).unwrap_or(DEFAULT)
 }
 
-/// To a broker a batch is a message too: none may be larger than a message may be.
+/// Limits the size of batches: a broker applies its message limit to a whole batch.
 fn limit_batches(client: &mut ClientConfig, config: &Config) {
-    /// librdkafka's name for the greatest batch.
+    /// librdkafka's property for the largest batch.
     const BATCH_SIZE: &str = "batch.size";
     let limit = message_max_bytes(config);
     let configured = client.get(BATCH_SIZE).and_then(|value| value.parse().ok());
     client.set(BATCH_SIZE, configured.unwrap_or(limit).min(limit).to_string());
 }
 
-/// What every client has; `name` tells it from the application's others in the broker's logs.
+/// Returns the settings that every client has. `name` identifies the client in the broker's logs.
 fn base(config: &Config, name: &str) -> ClientConfig {
     let mut client = ClientConfig::new();
     client.set(CLIENT_ID, format!("{}-{name}", config.application.id));
@@ -293,7 +298,7 @@ fn set_all(client: &mut ClientConfig, settings: &[(&str, &str)]) {
     }
 }
 
-/// A context that logs what librdkafka says, and nothing more.
+/// A context that only writes librdkafka's messages to the log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Logged;
 
@@ -303,7 +308,7 @@ impl ClientContext for Logged {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // A reader asks for these, and is told of each twice: as a message and here.
+        // Readers enable these events and get each twice: as a message and here.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
@@ -311,9 +316,9 @@ impl ClientContext for Logged {
     }
 }
 
-/// What librdkafka says, in the program's own log.
+/// Writes a message of librdkafka to the program's own log.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    // Consumers and producers are given the same properties, and each says which are not for it.
+    // Consumers and producers get the same properties, and each logs which ones do not apply to it.
     let level = match facility == "CONFWARN" && message.contains("will be ignored by this") {
         true => RDKafkaLogLevel::Debug,
         false => level,

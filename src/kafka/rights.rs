@@ -1,8 +1,8 @@
-//! Whether the broker lets this program write, found out without leaving anything behind.
+//! Probes whether the broker lets this program write, without writing anything.
 //!
-//! A record is sent that asks for a number of acknowledgements that there is not (`acks=2`). The broker refuses it either way, and looks at the right
-//! first: what it says tells whether there is one (TOPIC_AUTHORIZATION_FAILED or INVALID_REQUIRED_ACKS of
-//! <https://kafka.apache.org/protocol#protocol_error_codes>).
+//! The probe is a record with an invalid number of required acknowledgements (`acks=2`). The broker refuses it in any
+//! case, but checks the permission first, so its error tells whether the permission is granted
+//! (TOPIC_AUTHORIZATION_FAILED or INVALID_REQUIRED_ACKS of <https://kafka.apache.org/protocol#protocol_error_codes>).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,38 +17,39 @@ use super::clients;
 use super::{Error, transactions};
 use crate::config::Config;
 
-/// How long the broker's word is waited for.
+/// How long to wait for the broker's response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the broker said to a record that it must not take.
+/// Result of the write-permission probe.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Right {
-    /// It would have taken another one.
+    /// Writing is allowed.
     Given,
-    /// The right to write is missing.
+    /// Writing is not allowed.
     Denied,
-    /// It took it: nothing more may be tried.
+    /// The probe record was unexpectedly accepted; stop probing.
     Taken,
-    /// Something else, or nothing.
+    /// Another error, or no response.
     Unknown(String),
 }
 
-/// Tries whether `topic`, which must exist, may be written to.
+/// Probes whether this program may write to `topic`, which must exist.
 pub fn to_write(config: &Config, topic: &str) -> Result<Right, Error> {
     let producer: BaseProducer<Said> = clients::refused_producer(config, Said::default())?;
     let record = BaseRecord::<(), ()>::to(topic).partition(0);
     if let Err((error, _)) = producer.send(record) {
         return Ok(of(Err(&error)));
     }
-    // What did not come in time is told by the context as well, as timed out.
+    // Messages that time out are also reported to the context.
     drop(producer.flush(PATIENCE + Duration::from_secs(1)));
     let said = producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(said
         .clone()
-        .unwrap_or_else(|| Right::Unknown("the broker did not answer".to_owned())))
+        .unwrap_or_else(|| Right::Unknown("the broker did not respond".to_owned())))
 }
 
-/// Tries whether transactions may be used under the ids of JOIN. Leaves nothing but an id of its own, which the broker forgets.
+/// Probes whether transactions may be used under the ids of JOIN. The only trace is a transactional id of its own,
+/// which the broker expires.
 pub fn to_transactions(config: &Config) -> Result<(), Error> {
     transactions::Transactions::open_as(config, "check").map(drop)
 }
@@ -57,13 +58,13 @@ pub fn to_transactions(config: &Config) -> Result<(), Error> {
 struct Said(Mutex<Option<Right>>);
 
 impl ClientContext for Said {
-    /// What is refused here is no news.
+    /// Logs at debug level only, because a refusal is expected.
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         clients::log(RDKafkaLogLevel::Debug, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "the trial of a right");
+        tracing::debug!(%error, reason, "problem while probing the write permission");
     }
 }
 

@@ -1,6 +1,6 @@
-//! Whether clients can be made from the settings, found out without a broker: every kind of client is made once, with
-//! the settings that it has in earnest but without servers, so that it connects to nothing. librdkafka looks at
-//! properties together only when it makes a client.
+//! Finds out whether clients can be created from the settings, without a broker: every kind of client is created once,
+//! with its real settings but without servers, so that it connects to nothing. librdkafka checks properties together
+//! only when it creates a client.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,15 @@ use rdkafka::producer::{BaseProducer, ProducerContext};
 use super::clients;
 use crate::config::{Config, Delivery, property_names};
 
-/// What is made of the settings.
+/// The kind of client to create.
 #[derive(Clone, Copy)]
 enum Kind {
     Consumer,
     Producer,
 }
 
-/// Returns a sentence for everything that keeps a client from being made, each with the setting; none when all can be
-/// made.
+/// Returns a sentence for every reason why a client cannot be created, each with the setting. Returns none if all
+/// clients can be created.
 pub fn refusals(config: &Config) -> Vec<String> {
     let kinds = [
         (
@@ -31,8 +31,8 @@ pub fn refusals(config: &Config) -> Vec<String> {
         ),
         ("reader", Kind::Consumer, clients::reader_settings(config, "check")),
         ("producer", Kind::Producer, clients::producer_settings(config, "route", "2")),
-        ("client for questions", Kind::Consumer, clients::plain_settings(config)),
-        ("client for topics", Kind::Producer, clients::plain_settings(config)),
+        ("metadata client", Kind::Consumer, clients::plain_settings(config)),
+        ("admin client", Kind::Producer, clients::plain_settings(config)),
     ];
     let transactional = (config.output.delivery == Delivery::ExactlyOnce).then(|| {
         let id = format!("{}-trial", config.application.id);
@@ -49,7 +49,7 @@ pub fn refusals(config: &Config) -> Vec<String> {
             if said.insert(cause.clone()) {
                 refusals.push(sentence(name, &cause, &meant));
             }
-            // What else is wrong shows when this is not there.
+            // Other problems show only when this one is removed.
             let Some(meant) = meant.iter().find(|meant| settings.get(meant).is_some()) else {
                 break;
             };
@@ -59,16 +59,16 @@ pub fn refusals(config: &Config) -> Vec<String> {
     refusals
 }
 
-/// Puts into words why a client could not be made.
+/// Returns a sentence that says why a client could not be created.
 pub(super) fn in_words(error: &KafkaError) -> String {
     format!(
-        "cannot make a Kafka client: {}; check [kafka] and [kafka.properties]",
+        "cannot create a Kafka client: {}; check [kafka] and [kafka.properties]",
         cause(error)
     )
 }
 
-/// Takes away what would make a client connect to anything: brokers, and the server of OAuth tokens, which is asked as
-/// soon as there is a client.
+/// Removes the settings that would make a client connect to anything: brokers, and the server for OAuth tokens, which a
+/// new client contacts at once.
 fn offline(settings: &mut ClientConfig) {
     settings.remove("bootstrap.servers");
     let is = |name: &str, value: &str| settings.get(name).is_some_and(|set| set.eq_ignore_ascii_case(value));
@@ -88,7 +88,7 @@ fn attempt(kind: Kind, settings: &ClientConfig) -> Result<(), KafkaError> {
     }
 }
 
-/// librdkafka's word, without what speaks to those who compile it.
+/// Returns librdkafka's message without the parts for people who compile it.
 fn cause(error: &KafkaError) -> String {
     let said = match error {
         KafkaError::ClientCreation(said) | KafkaError::ClientConfig(_, said, ..) => said.trim().trim_end_matches('.'),
@@ -106,7 +106,7 @@ fn cause(error: &KafkaError) -> String {
                 .filter(|name| said.contains(*name))
                 .max_by_key(|name| name.len());
             format!(
-                "{} sets up what is not compiled into this program",
+                "{} needs a feature that is not compiled into this program",
                 what.unwrap_or("a property")
             )
         }
@@ -114,7 +114,7 @@ fn cause(error: &KafkaError) -> String {
     }
 }
 
-/// The properties of the user that librdkafka's word names, in its order.
+/// Returns the user's properties that librdkafka's message names, in its order.
 fn set_by_user(config: &Config, cause: &str) -> Vec<String> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
     let words = cause.split(|c: char| !is_of_name(c));
@@ -131,14 +131,14 @@ fn set_by_user(config: &Config, cause: &str) -> Vec<String> {
 fn sentence(name: &str, cause: &str, meant: &[String]) -> String {
     let keys: Vec<String> = meant.iter().map(|meant| format!("kafka.properties.{meant}")).collect();
     let (key, remedy) = match keys.len() {
-        0 => ("kafka.properties".to_owned(), "correct what it names there"),
+        0 => ("kafka.properties".to_owned(), "correct the named property there"),
         1 => (keys.concat(), "correct it, or leave it out"),
         _ => (keys.join(" and "), "correct one of them, or leave it out"),
     };
-    format!("{key}: a {name} cannot be made: {}; {remedy}", cause.replace('`', ""))
+    format!("{key}: cannot create the {name}: {}; {remedy}", cause.replace('`', ""))
 }
 
-/// A context that says nothing: what matters is whether there is a client.
+/// A context that logs nothing: all that matters is whether the client can be created.
 struct Quiet;
 
 impl ClientContext for Quiet {
@@ -183,10 +183,10 @@ mod tests {
             "[kafka.properties]\nfetch.max.bytes = 1000\nmax.poll.interval.ms = 10000\nretries = 0\nreconnect.backoff.ms = 20000",
         );
         for begin in [
-            "kafka.properties.fetch.max.bytes: a consumer cannot be made: fetch.max.bytes must be >= message.max.bytes; correct it",
-            "kafka.properties.max.poll.interval.ms: a consumer cannot be made: max.poll.interval.ms",
-            "kafka.properties.retries: a producer cannot be made: retries must be set >= 1",
-            "kafka.properties.reconnect.backoff.ms: a consumer cannot be made: reconnect.backoff.max.ms must be >= reconnect.backoff.ms",
+            "kafka.properties.fetch.max.bytes: cannot create the consumer: fetch.max.bytes must be >= message.max.bytes; correct it",
+            "kafka.properties.max.poll.interval.ms: cannot create the consumer: max.poll.interval.ms",
+            "kafka.properties.retries: cannot create the producer: retries must be set >= 1",
+            "kafka.properties.reconnect.backoff.ms: cannot create the consumer: reconnect.backoff.max.ms must be >= reconnect.backoff.ms",
         ] {
             assert!(said.iter().any(|said| said.starts_with(begin)), "{begin}: {said:#?}");
         }
@@ -214,7 +214,7 @@ mod tests {
         );
         let said = refused("kafka.properties = { security.protocol = \"SSL\", ssl.ca.location = \"/no/such/file\" }");
         assert!(
-            said.len() == 1 && said[0].starts_with("kafka.properties.ssl.ca.location: a consumer cannot be made: "),
+            said.len() == 1 && said[0].starts_with("kafka.properties.ssl.ca.location: cannot create the consumer: "),
             "{said:#?}"
         );
         let oauth = "security.protocol = \"SASL_SSL\"\nsasl.mechanism = \"OAUTHBEARER\"\nsasl.oauthbearer.method = \"oidc\"";

@@ -1,4 +1,4 @@
-//! Staying a member of the group while something takes long.
+//! Keeps this member in its consumer group while something takes long.
 
 use std::time::{Duration, Instant};
 
@@ -10,19 +10,19 @@ use super::join_assignment::Context;
 use crate::clock;
 use crate::shutdown::Shutdown;
 
-/// How often the group hears from a member that waits, at the least. `max.poll.interval.ms` is minutes.
+/// How often to poll during a wait. `max.poll.interval.ms` is several minutes.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Polls while a delivery is waited for: a slow broker must not cost the membership.
+/// Polls during a wait for acknowledgements, so that a slow broker does not cost the membership.
 pub(super) struct Attendance<'c, 's> {
     consumer: &'c BaseConsumer<Context>,
     shutdown: &'s Shutdown,
     topic: &'s str,
     polled: Instant,
-    /// How long the rest of a delivery is waited for when partitions came or went meanwhile, and since when.
+    /// How long to wait for the remaining acknowledgements once partitions were assigned or revoked, and since when.
     patience: Duration,
     changed: Option<Instant>,
-    /// What a poll brought; it comes behind all that was read before.
+    /// Messages that a poll returned. They come after all messages that were read before.
     pub(super) brought: Vec<BorrowedMessage<'c>>,
     pub(super) problem: Option<Error>,
 }
@@ -41,8 +41,8 @@ impl<'c, 's> Attendance<'c, 's> {
         }
     }
 
-    /// Whether to go on waiting: not when the time to stop is up, when reading fails, or for longer than the patience when partitions
-    /// came or went.
+    /// Returns whether to continue waiting. Returns false when the shutdown deadline has passed, when reading fails, or
+    /// when `patience` has passed since partitions were assigned or revoked.
     pub(super) fn goes_on(&mut self) -> bool {
         if self.shutdown.is_overdue() || self.problem.is_some() {
             return false;

@@ -1,4 +1,5 @@
-//! Where the partitions that are read end, asked of the broker again and again: an empty fetch proves nothing.
+//! Requests the log-end offsets of the partitions that are read, at an interval: an empty fetch does not prove that a
+//! partition has been read to its end.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
@@ -14,16 +15,16 @@ use crate::kafka::topics;
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 
-/// What was found at the end of a partition.
+/// A response of the broker.
 pub(super) enum End {
-    /// It ended here at this time.
+    /// The log-end offset of a partition at this time.
     Partition(String, i32, i64, WallTime),
-    /// A topic has this many partitions.
+    /// The number of partitions of a topic.
     Topic(String, u32),
 }
 
-/// Asks again and again where the partitions that are read end, on a thread of its own, for as long as there is the consumer: the answer
-/// may take a while.
+/// Requests the log-end offsets of the partitions that are read, at an interval and on its own thread, because a
+/// response may take long. Ends when the consumer is dropped.
 pub(super) fn watch(
     consumer: Weak<BaseConsumer<Context>>,
     topics: Vec<String>,
@@ -43,7 +44,7 @@ pub(super) fn watch(
                 .iter()
                 .map(|read| (read.topic().to_owned(), read.partition()))
                 .collect();
-            // Before the question: the ends found cannot be older.
+            // Taken before the request: the log-end offsets in the response cannot be older.
             let at = clock::now();
             for (topic, partition, end) in topics::ends(&consumer, &assigned) {
                 exposed.ended_at(&topic, partition, end);
@@ -71,7 +72,7 @@ pub(super) fn watch(
     Ok(receive)
 }
 
-/// For whoever looks how far JOIN is behind.
+/// Exposes the log-end offsets of the repartition topic, which show how far JOIN lags behind.
 fn ends_of_log(consumer: &BaseConsumer<Context>, topic: &str, count: u32, exposed: &Exposed) {
     let partitions: Vec<_> = (0..i32::try_from(count).unwrap_or(0))
         .map(|partition| (topic.to_owned(), partition))

@@ -1,4 +1,5 @@
-//! What a running instance lets others look at. Never a source of truth: the stages put things here and take nothing from it.
+//! The parts of a running instance that other threads may look at. They are never a source of truth: the stages write
+//! them and do not read them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use crate::pulse::Pulse;
 
-/// What others may look at.
+/// What other threads may look at.
 #[derive(Default)]
 pub struct Exposed {
     /// The state of the partitions that are joined here.
@@ -23,53 +24,53 @@ pub struct Exposed {
 pub struct Member {
     /// Its id.
     pub instance: String,
-    /// Where its API is, as `host:port`.
+    /// The address of its API, as `host:port`.
     pub address: Option<String>,
-    /// The partitions of the repartition topic that it owns.
+    /// The partitions of the repartition topic that are assigned to it.
     pub partitions: Vec<u32>,
 }
 
 impl Exposed {
-    /// The id of this instance; empty before its folder is opened.
+    /// Returns the id of this instance, or an empty string before its state directory is opened.
     pub fn instance(&self) -> &str {
         self.instance.get().map_or("", String::as_str)
     }
 
-    /// The pulse of a stage that runs here.
+    /// Returns the heartbeat of a stage that runs here.
     pub fn pulse(&self, stage: &'static str) -> Pulse {
         let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
         pulses.entry(stage).or_default().clone()
     }
 
-    /// The stage that has not moved for longest, and for how long; `None` before any was started.
+    /// Returns the stage whose last heartbeat is the oldest, and its age. Returns `None` before any stage has started.
     pub fn most_silent(&self) -> Option<(&'static str, Duration)> {
         let pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
         let silences = pulses.iter().map(|(stage, pulse)| (*stage, pulse.silence()));
         silences.max_by_key(|(_, silence)| *silence)
     }
 
-    /// Where partitions ended when that was last asked, by topic and partition.
+    /// Returns the log-end offsets that were last requested, by topic and partition.
     pub fn ends(&self) -> BTreeMap<(String, i32), i64> {
         self.lock().clone()
     }
 
-    /// The instances of the group, as the broker last told of them; this one may be among them.
+    /// Returns the instances of the group, as the broker last reported them. They may include this one.
     pub fn members(&self) -> Vec<Member> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The broker has told of these.
+    /// Stores the members that the broker reported.
     pub fn are(&self, members: Vec<Member>) {
         *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members;
     }
 
-    /// This instance has this id.
+    /// Stores the id of this instance.
     pub fn is(&self, instance: &str) {
-        // The first folder is the only one.
+        // The first id stays: an instance opens one state directory only.
         drop(self.instance.set(instance.to_owned()));
     }
 
-    /// A partition ended here when that was asked.
+    /// Stores the log-end offset of a partition.
     pub fn ended_at(&self, topic: &str, partition: i32, end: i64) {
         self.lock().insert((topic.to_owned(), partition), end);
     }

@@ -1,4 +1,5 @@
-//! JOIN over Kafka: repartition topic in, joined rows, summaries and dead letters out. What is done with them, in which order, is a slice's (`join_slice`).
+//! JOIN over Kafka: reads the repartition topic, writes joined rows, summaries and dead letters. `join_slice` defines
+//! the order of effects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,21 +25,23 @@ use crate::kafka::{self, topics};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 
-/// Log records that wait to be applied, at the most.
+/// Maximum number of log records that wait to be applied.
 const INBOX: usize = 2_000;
-/// Bytes of log records that wait to be applied, at the most.
+/// Maximum bytes of log records that wait to be applied.
 const INBOX_BYTES: usize = 16 << 20;
-/// Of these a partition may take one in so many before its reading is halted: a long emission must not hold up the others.
+/// A partition that uses more than one over this number of these limits is paused, so that a long emission does not
+/// block the other partitions.
 const SHARES: usize = 4;
-/// How long the consumer is waited for when nothing comes.
+/// How long one poll of the consumer takes at most.
 const POLL: Duration = Duration::from_millis(50);
-/// How long the rest of a delivery is waited for when partitions came or went meanwhile: what is acknowledged need not be sent again.
+/// How long to wait for the remaining acknowledgements when partitions were assigned or revoked meanwhile. What is
+/// acknowledged does not have to be sent again.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often positions are recorded at the most.
+/// Minimum interval between commits of positions.
 const RECORD_INTERVAL: Duration = Duration::from_secs(3);
-/// After this long without a record it is looked whether there is none: marks come every second.
+/// After this time without a record, check whether there is one to read. Watermark updates come every second.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How often a long replay says how far it is.
+/// How often the progress of a long replay is logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The stage, ready to run.
@@ -48,7 +51,7 @@ pub(super) struct Join<'c> {
     work: Work<'c>,
 }
 
-/// Everything but the consumer, which the messages in hand are borrowed from.
+/// Everything but the consumer, which the messages in the inboxes borrow from.
 struct Work<'d> {
     owners: Owners<'d>,
     out: Out,
@@ -95,7 +98,7 @@ impl<'c> Join<'c> {
         })
     }
 
-    /// Joins until asked to stop. What is in flight then is finished: a slice is never left half done.
+    /// Runs until a shutdown is requested. A batch in progress is finished first, so no batch is left half done.
     pub(super) fn run(self) -> Result<(), Error> {
         let Self {
             config,
@@ -131,7 +134,7 @@ impl<'c> Join<'c> {
 }
 
 impl Work<'_> {
-    /// Opens what is ours now, closes what is not, and begins to read where the states stand.
+    /// Opens newly assigned partitions, closes revoked ones, and starts to read at the positions of the states.
     fn take_over(&mut self, config: &Config, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
         let context = consumer.context();
         let partitions = context.take()?;
@@ -190,11 +193,11 @@ impl Work<'_> {
                 .map_err(read)?;
         }
         consumer.assign(&starts).map_err(read)?;
-        // What was halted before the change is not halted any more.
+        // Partitions that were paused before the rebalance must not stay paused.
         Ok(consumer.resume(&starts).map_err(read)?)
     }
 
-    /// Takes in log records, as many as there is room for.
+    /// Reads log records, as many as the limits allow.
     fn read<'m>(&self, consumer: &'m BaseConsumer<Context>, inboxes: &mut BTreeMap<i32, Inbox<'m>>) -> Result<(), Error> {
         let (mut count, mut bytes) = inboxes.values().fold((0, 0), |(count, bytes), inbox| {
             (count + inbox.messages.len(), bytes + inbox.bytes)
@@ -203,7 +206,7 @@ impl Work<'_> {
             0 => POLL,
             _ => Duration::ZERO,
         };
-        // At least once, even without room: the group wants to hear from its members.
+        // Poll at least once, even if the inboxes are full, to stay a member of the group.
         loop {
             match consumer.poll(wait) {
                 None => return Ok(()),
@@ -221,7 +224,7 @@ impl Work<'_> {
         }
     }
 
-    /// One slice of every partition that has anything to do.
+    /// Runs one batch of every partition that has work.
     fn apply<'m>(&mut self, consumer: &'m BaseConsumer<Context>, inboxes: &mut BTreeMap<i32, Inbox<'m>>) -> Result<(), Error> {
         for owner in self.owners.iter_mut().filter(|owner| owner.joiner.has_work()) {
             inboxes.entry(owner.partition).or_default();
@@ -237,7 +240,7 @@ impl Work<'_> {
                 owner.heard = clock::start();
             }
             let patience = match owner.transactions {
-                // Behind a change nothing may be committed that was begun before.
+                // After a rebalance, nothing that was begun before it may be committed.
                 Some(_) => Duration::ZERO,
                 None => PATIENCE,
             };
@@ -257,7 +260,7 @@ impl Work<'_> {
             );
             let carried = match sliced {
                 Err(Error::Store(error)) if error.is_corruption() => {
-                    tracing::error!(partition, "{error}; the state is rebuilt from the log");
+                    tracing::error!(partition, "{error}; the state is rebuilt from the repartition topic");
                     self.owners.set_aside(partition)?;
                     consumer.context().begin_anew();
                     return Ok(());
@@ -265,7 +268,7 @@ impl Work<'_> {
                 sliced => sliced?,
             };
             if carried == Carried::Off {
-                // In memory the state machine is ahead of its state.
+                // The state machine in memory is ahead of the stored state, so it is discarded.
                 self.owners.close(partition);
                 return attendance.problem.map_or(Ok(()), Err);
             }
@@ -273,7 +276,7 @@ impl Work<'_> {
                 self.pace.done(began.elapsed());
             }
             self.metrics.joined(partition, &mut owner.joiner);
-            // A replay goes over what is on record already: the record never goes back.
+            // During a replay the position is behind the committed one, which must never go back.
             if owner.joiner.position() > owner.recorded && !consumer.context().is_changed() {
                 consumer.context().emitted(partition, owner.joiner.position());
             }
@@ -305,7 +308,8 @@ impl Work<'_> {
         Ok(halted.map_err(|cause| consumer.context().read_error(cause))?)
     }
 
-    /// Puts on the group's record how far the output has gone out, where it has moved, and on the metrics how large the states are.
+    /// Commits how far the output has been sent, where this has changed, and updates the metrics about the size of the
+    /// states.
     fn record(&mut self, consumer: &BaseConsumer<Context>, mode: CommitMode) -> Result<(), Error> {
         self.recorded = clock::start();
         consumer.context().record(consumer, mode);
@@ -318,7 +322,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A consumer that brings nothing although there is something has been seen to sit there for ever.
+    /// Checks partitions that deliver nothing: consumers have been seen to hang for ever although records were
+    /// available.
     fn look_for_stalls(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
         for owner in self.owners.iter_mut().filter(|owner| owner.heard.elapsed() >= SILENCE) {
             let seconds = owner.heard.elapsed().as_secs();
@@ -339,19 +344,20 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// RocksDB goes on with a folder that was deleted under it until it needs another file, and then fails.
+    /// Closes partitions whose folder was deleted. RocksDB continues to work without the folder until it needs another
+    /// file, and then fails.
     fn look_for_folders(&mut self, consumer: &BaseConsumer<Context>) {
         for partition in self.owners.without_folder() {
             tracing::error!(
                 partition,
-                "the folder of the state was removed; the state is rebuilt from the log"
+                "the state folder was removed; the state is rebuilt from the repartition topic"
             );
             self.owners.close(partition);
             consumer.context().begin_anew();
         }
     }
 
-    /// Says how far long replays are.
+    /// Reports the progress of replays.
     fn report(&mut self) {
         let is_time = self.reported.elapsed() >= REPORT_INTERVAL;
         for owner in self.owners.iter_mut() {
@@ -369,19 +375,20 @@ impl Work<'_> {
     }
 }
 
-/// The log does not hold any more, or not yet again, what is to be read next.
+/// Returns the error for a position that the repartition topic does not have, because retention removed it or the topic
+/// was recreated.
 fn lost(topic: &str, partition: i32, position: i64, low: i64, high: i64) -> kafka::Error {
     let (lost, way_out) = match position < low {
         true => (
             format!(
-                "{} records of the log were removed by retention before they were joined",
+                "retention removed {} records of the repartition topic before they were joined",
                 low - position
             ),
-            "remove the partition's folder under state.dir to rebuild from what is left, and raise the topic's retention.ms",
+            "remove the partition's folder under state.dir to rebuild the state from the remaining records, and raise the topic's retention.ms",
         ),
         false => (
-            "the log was deleted and made anew, or lost its end".to_owned(),
-            "begin with the new log by `alerttrail reset`, or use another application.id",
+            "the repartition topic was deleted and created again, or lost its newest records".to_owned(),
+            "start over with `alerttrail reset`, or use another application.id",
         ),
     };
     kafka::Error::LostOffsets {

@@ -1,4 +1,4 @@
-//! What JOIN has to say, on its way to the output topics.
+//! Sends JOIN's outputs to the output topics.
 
 use std::sync::Arc;
 
@@ -17,9 +17,10 @@ use crate::kafka::transactions::Transactions;
 use crate::metrics::Metrics;
 use crate::sink::dead_letter::{Address, DeadLetter};
 
-/// Where outputs go.
+/// The destinations of outputs.
 pub(super) struct Out {
-    /// For rows and summaries at least once, and for dead letters. Exactly once, every partition has transactions of its own.
+    /// Sends dead letters and, at least once, rows and summaries. Exactly once, every partition has its own
+    /// transactions.
     sender: Sender,
     emitter: Emitter,
     topics: Topics,
@@ -59,13 +60,14 @@ impl Out {
         })
     }
 
-    /// Sends again what was refused, when its time has come. Fails when anything cannot be delivered any more.
+    /// Sends refused messages again when they are due. Fails when the sender can no longer deliver.
     pub(super) fn check(&self) -> Result<(), Error> {
         Ok(self.sender.check()?)
     }
 
-    /// Sends everything in the outbox that has not gone out before, and waits until it is acknowledged; in exactly-once mode it is visible
-    /// only behind the [`Out::commit`]. Says whether it was carried through: not when the time to stop came before, or other owners.
+    /// Sends every output that has not been sent before, and waits for the acknowledgements. In exactly-once mode the
+    /// outputs become visible only with [`Out::commit`]. Returns whether it finished; it does not after a rebalance or
+    /// the shutdown deadline.
     pub(super) fn deliver(
         &mut self,
         outbox: &mut Outbox,
@@ -124,7 +126,8 @@ impl Out {
         Ok(rows.wait(&flight, &mut || attendance.goes_on())? && self.sender.wait(&letters, &mut || attendance.goes_on())?)
     }
 
-    /// In exactly-once mode, makes visible what was delivered, together with the position behind it. At least once it is visible.
+    /// In exactly-once mode, commits the transaction with the position. At least once, everything delivered is already
+    /// visible.
     pub(super) fn commit(&self, owner: &mut Owner, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
         if let Some(transactions) = &owner.transactions {
             let position = owner.joiner.position();
@@ -135,7 +138,8 @@ impl Out {
         Ok(())
     }
 
-    /// The record in the buffer goes to the dead letters. One log record may cause many outputs: its place tells them apart.
+    /// Sends the record in the buffer to the dead-letter topic. One log record may cause many outputs; the index tells
+    /// them apart.
     fn too_large(
         &self,
         headers: &Headers,
@@ -147,7 +151,7 @@ impl Out {
         let letter = DeadLetter {
             reason: "too_large",
             error: format!(
-                "the output record {} has {} bytes even with its alert cut, more than message.max.bytes allows",
+                "the output record {} has {} bytes even with a truncated alert, more than message.max.bytes allows",
                 headers.id,
                 self.value.len()
             ),

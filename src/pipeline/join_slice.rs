@@ -1,9 +1,10 @@
-//! One slice of one partition's log.
+//! One batch of one partition of the repartition topic.
 //!
-//! The order of effects: apply in memory, send, wait until all of it is acknowledged (or, exactly once, commit it together with the
-//! position), write state and position in one step, and only then, at least once, have the group record the position. The state is never
-//! ahead of what went out. It may be behind, on disk by up to a minute: then the same outputs are made again, in silence up to the
-//! position that is on record or noted here, and from there on they are sent, the same bytes under the same ids.
+//! The order of effects: apply the records in memory, send the outputs, wait until all are acknowledged (or, exactly
+//! once, commit them together with the position), write state and position in one step, and only then, at least once,
+//! commit the position to the group. The state is never ahead of the output. It may be behind, on disk by up to a
+//! minute. Then the same outputs are computed again: those before the committed or noted position are suppressed, and
+//! those after it are sent, with the same bytes and ids.
 
 use std::collections::VecDeque;
 
@@ -29,7 +30,7 @@ pub(super) struct Inbox<'m> {
     pub(super) halted: bool,
 }
 
-/// Whether what was begun was carried through, or the time to stop or other owners had come before.
+/// Outcome of a batch: finished, or abandoned because of a shutdown or a rebalance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Carried {
     Through,
@@ -49,8 +50,8 @@ impl<'m> Inbox<'m> {
     }
 }
 
-/// Applies log records of one partition, one after another, until the outbox is full or there are no more; sends what follows from
-/// them, and writes the state behind it.
+/// Applies log records of one partition in order until the outbox is full or no record is left, sends the outputs, and
+/// writes the state.
 pub(super) fn slice(
     owner: &mut Owner,
     inbox: &mut Inbox<'_>,
@@ -99,7 +100,8 @@ pub(super) fn slice(
     span.record("records", records);
     span.record("outputs", outbox.len());
     if !tracing::debug_span!("join.deliver").in_scope(|| out.deliver(outbox, owner, attendance))? {
-        // At least once what was sent is sent again by whoever is next, under the same ids; exactly once it never counts.
+        // At least once, the partition's next owner sends the same outputs with the same ids. Exactly once, they are
+        // never committed.
         return Ok(Carried::Off);
     }
     if owner.transactions.as_ref().is_some_and(|transactions| transactions.is_open()) {

@@ -1,11 +1,16 @@
-//! The only place with threads and an order of effects.
+//! Runs the stages. Only this module starts threads and defines the order of effects.
 //!
-//! [`local`] runs the decoder and JOIN over files, with a log that exists only as offsets. `processor` runs ROUTE and JOIN over Kafka: `route` from the input topics to the
-//! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
-//! committed (`ledger`), where partitions end (`ends`), which partitions are read from where (`route_assignment`, `route_positions`, `join_assignment`), what is sent on (`route_output`), the state of those
-//! that are joined (`owners`), how a part of the log is joined (`join_slice`), which of their windows closes next (`next_close`), what is sent because of them (`join_output`), how many partitions the output topics have (`outputs`), what others may look at (`exposed`), who else is in the group (`peers`) and how the group hears of us meanwhile (`attendance`), how much goes into a transaction (`pace`), what only the input knows of an alert (`scan`), what the
-//! end of the log tells before anything is written (`settings`). Relies on the pure stages for what follows from a record, and on `kafka`
-//! for reaching a broker.
+//! [`local`] runs the decoder and JOIN over files, with a log that exists only as offsets. `processor` runs ROUTE and
+//! JOIN over Kafka, each on its own thread: `route` from the input topics to the repartition topic, `join` from there
+//! to the output topics. The other files are their parts. For ROUTE: the assigned partitions and their starting
+//! positions (`route_assignment`, `route_positions`), which offsets may be committed (`ledger`), sending
+//! (`route_output`), and log-end offsets (`ends`). For JOIN: the assigned partitions (`join_assignment`), their state
+//! (`owners`), one batch (`join_slice`), sending (`join_output`), the size of transactions (`pace`), and the window
+//! that closes next (`next_close`). For both: staying in the group during a wait (`attendance`), the partition counts
+//! of the output topics (`outputs`), what other threads may look at (`exposed`), the other members of the group
+//! (`peers`), a search in the input for one alert (`scan`), and checks of the settings against the end of the log
+//! before anything is written (`settings`). The module relies on the pure stages for the effects of a record and on
+//! `kafka` for communication with a broker.
 
 #[cfg(feature = "kafka")]
 mod attendance;
@@ -61,8 +66,9 @@ use crate::kafka::delivery::{Flight, Outgoing, Sender};
 #[cfg(feature = "kafka")]
 use crate::sink::dead_letter::DeadLetter;
 
-/// Sends a dead letter, waiting for room as long as `goes_on` says so; whether it was sent. One that would pass the size limit is cut,
-/// and says so: its headers still tell where the original is.
+/// Sends a dead letter and waits for room in the queue while `goes_on` returns true. Returns whether it was sent. A
+/// dead letter above the size limit is truncated, with a header that says so; the other headers still locate the
+/// original.
 #[cfg(feature = "kafka")]
 fn send_dead_letter(
     sender: &Sender,
@@ -72,7 +78,7 @@ fn send_dead_letter(
     flight: &Arc<Flight>,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<bool, Error> {
-    /// What Kafka's record format adds at the most, with the header that tells of the cut.
+    /// Maximum overhead of Kafka's record format, with the header about the truncation.
     const OVERHEAD: usize = 256;
     let mut headers = letter.headers();
     let beside: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
@@ -91,7 +97,7 @@ fn send_dead_letter(
     Ok(sender.send_when_room(&message, flight, goes_on)?.is_done(topic)?)
 }
 
-/// Which dead letter a message was before, where it was sent back through.
+/// Returns which dead letter a message was before, if it was redriven.
 #[cfg(feature = "kafka")]
 fn redriven(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<String> {
     use rdkafka::message::{Headers as _, Message as _};
@@ -102,7 +108,7 @@ fn redriven(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<String> {
     Some(String::from_utf8_lossy(header.value?).into_owned())
 }
 
-/// Tells a problem of reading that passes from one that does not.
+/// Logs a transient problem of reading, and returns an error for a permanent one.
 #[cfg(feature = "kafka")]
 fn read_problem(error: rdkafka::error::KafkaError, topics: &str) -> Result<(), Error> {
     let is_fenced = error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::FencedInstanceId);
@@ -112,6 +118,6 @@ fn read_problem(error: rdkafka::error::KafkaError, topics: &str) -> Result<(), E
             cause: error,
         }));
     }
-    tracing::warn!(%error, topics, "reading stumbled; it goes on when the broker allows");
+    tracing::warn!(%error, topics, "transient consumer error; retrying");
     Ok(())
 }

@@ -1,16 +1,16 @@
-//! How much goes into one transaction: it must be committed before the broker gives it up, however slow the broker is.
+//! Adaptive size of transactions: each must be committed before the broker times it out, however slow the broker is.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::join::Limit;
 
-/// Below this a transaction may be larger the next time.
+/// After a transaction faster than this, the next one may be larger.
 const QUICK: Duration = Duration::from_millis(500);
-/// Above this it is to be smaller. The broker's patience is some seconds more.
+/// After a transaction slower than this, the next one is smaller. The broker's timeout is some seconds longer.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// The size of transactions, found by their durations.
+/// The size of transactions, adapted to their durations.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     state: Mutex<State>,
@@ -20,12 +20,13 @@ pub(super) struct Pace {
 struct State {
     /// The size of the next one.
     next: Limit,
-    /// The size of the one that was begun last.
+    /// The size of the one that began last.
     begun: Limit,
 }
 
 impl Pace {
-    /// How large the transaction that begins now may be. Until it is [`Pace::done`] the next one is a good deal smaller: it may never be.
+    /// Returns the limit for the transaction that begins now. The next limit is an eighth of it unless [`Pace::done`]
+    /// is called, in case this transaction never completes.
     pub(super) fn begin(&self) -> Limit {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.begun = state.next;
@@ -33,7 +34,7 @@ impl Pace {
         state.begun
     }
 
-    /// It took so long.
+    /// Adapts the next limit to the duration of the transaction.
     pub(super) fn done(&self, taken: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.next = match taken {

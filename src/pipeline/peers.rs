@@ -1,4 +1,5 @@
-//! Who else is in the group, asked of the broker again and again, so that any instance can answer for all.
+//! Requests the members of the group from the broker at an interval, so that any instance can answer API requests for
+//! all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,11 @@ use crate::config::Config;
 use crate::kafka::roster::{Roster, Seat};
 use crate::shutdown::Shutdown;
 
-/// How often the broker is asked.
+/// Interval between the requests.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Asks until it is time to stop. What fails is tried again: nothing depends on it but what the API knows of others.
+/// Requests the members until a shutdown. Errors are retried, because only the API's knowledge of other instances
+/// depends on it.
 pub(super) fn watch(config: &Config, exposed: &Arc<Exposed>, shutdown: &Shutdown) {
     let mut roster: Option<Roster> = None;
     while !shutdown.is_requested() {
@@ -20,7 +22,7 @@ pub(super) fn watch(config: &Config, exposed: &Arc<Exposed>, shutdown: &Shutdown
         }
         match roster.as_ref().map(Roster::seats) {
             Some(Ok(seats)) => exposed.are(seats.into_iter().map(member).collect()),
-            Some(Err(error)) => tracing::debug!(%error, "cannot ask who is in the group"),
+            Some(Err(error)) => tracing::debug!(%error, "cannot get the members of the group"),
             None => {}
         }
         shutdown.sleep(EVERY);

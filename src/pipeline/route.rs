@@ -1,8 +1,9 @@
-//! ROUTE over Kafka: input topics in, repartition topic and dead letters out.
+//! ROUTE over Kafka: reads the input topics, writes the repartition topic and dead letters.
 //!
-//! For every message: decode, send what follows from it, and commit its offset only when all of that has been acknowledged. A crash
-//! routes again what was not committed; JOIN knows each activity by its identity, so that does no harm. The watermark of a source
-//! partition goes through the same producer behind the activities it speaks for, so order holds.
+//! It decodes every message, sends the resulting records, and commits the message's offset only when all of them are
+//! acknowledged. After a crash, messages whose offsets were not committed are routed again; JOIN recognises each
+//! activity by its dedup key, so that does no harm. The watermark update of a source partition goes through the same
+//! producer after the activities that it covers, so the order holds.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -30,15 +31,15 @@ use crate::shutdown::{DRAIN, Shutdown};
 use crate::sink::dead_letter::{Address, DeadLetter};
 use crate::time::{EventTime, WallTime};
 
-/// Messages taken from the consumer before acknowledgements are looked at.
+/// Maximum number of messages to poll before acknowledgements are checked.
 const BURST: usize = 1_000;
-/// Messages routed before the clock is looked at again.
+/// Maximum number of messages to route before the clock is read again.
 const GLANCE: usize = 32;
-/// How often input offsets are committed at the most: Event Hubs throttles commits.
+/// Minimum interval between commits of input offsets: Event Hubs throttles commits.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(3);
-/// How often marks travel at the least: JOIN's clock is the one they carry.
+/// Maximum interval between watermark updates: JOIN takes its time from them.
 const LEAST_MARKS: Duration = Duration::from_secs(1);
-/// How long the consumer is waited for when nothing comes.
+/// How long one poll of the consumer takes at most.
 const POLL: Duration = Duration::from_millis(50);
 
 /// The stage, ready to run.
@@ -55,23 +56,23 @@ pub(super) struct Route<'c> {
     settings: [u8; 32],
     ends: mpsc::Receiver<End>,
     marked: Option<(Instant, Marks)>,
-    /// The watermark of the last marks.
+    /// The watermark of the last watermark update.
     told: Option<EventTime>,
     instance: &'c Instance<'c>,
-    /// When marks were last looked at, whether they were sent or not.
+    /// When watermark updates were last considered, whether they were sent or not.
     looked: Option<Instant>,
     committed: Instant,
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
 }
 
-/// What was routed since the metrics were last told.
+/// What was routed since the last update of the metrics.
 #[derive(Default)]
 struct RoutedSoFar {
     messages: u64,
     bytes: u64,
     seen: Seen,
-    /// By topic the activities, and those ahead of their record's timestamp.
+    /// The number of activities by topic, and of those ahead of their record's timestamp.
     topics: Vec<(String, u64, u64)>,
 }
 
@@ -90,7 +91,7 @@ impl RoutedSoFar {
         }
     }
 
-    /// Tells the metrics, and begins at nothing again.
+    /// Adds the counts to the metrics, and resets them.
     fn tell(&mut self, metrics: &Metrics) -> u64 {
         metrics.routed(self.messages, self.bytes, &self.seen);
         for (topic, activities, ahead) in &mut self.topics {
@@ -168,7 +169,7 @@ impl<'c> Route<'c> {
         })
     }
 
-    /// Routes until asked to stop, then finishes what is in flight.
+    /// Runs until a shutdown is requested, then waits for pending acknowledgements.
     pub(super) fn run(mut self) -> Result<(), Error> {
         while !self.shutdown.is_requested() {
             self.turn()?;
@@ -263,7 +264,7 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    /// Positions are gone while they are read, by retention or by hand.
+    /// Handles positions that disappeared while they were read, by retention or by a deletion.
     fn lost(&mut self) -> Result<(), Error> {
         let position = |(topic, partition, position): (&str, u32, i64)| {
             ((topic.to_owned(), i32::try_from(partition).unwrap_or(i32::MAX)), position)
@@ -297,8 +298,9 @@ impl<'c> Route<'c> {
                 Event::Recreated(topic) if self.progress.positions().any(|(name, ..)| name == topic) => {
                     return Err(self.recreated(topic));
                 }
-                // It was gone for so long that its partitions were taken back. The client joins the group again when it finds the new ones; a stage
-                // that starts again would be given what it has now, which is none of them.
+                // The topic was gone for so long that its partitions were revoked. The client rejoins the group when it
+                // finds the new partitions. Restarting the stage would get its current assignment, which has none of
+                // them.
                 Event::Recreated(topic) => self.consumer.context().ids.renew(&topic),
                 Event::Failed(error) => return Err(error.into()),
             }
@@ -306,10 +308,10 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    /// Ends the reading of a topic that was deleted and created again. Its positions are committed once more, with the id of the topic that
-    /// they belong to: by that id the next start finds that they say nothing of the new topic, also where the broker kept them.
+    /// Stops reading a topic that was deleted and created again. Its positions are committed once more with the id of
+    /// the old topic, so that the next start does not apply them to the new topic, even if the broker kept them.
     fn recreated(&mut self, topic: String) -> Error {
-        // What was read of the old topic cannot be read again.
+        // Records of the old topic cannot be read again, so what was read must be delivered now.
         if let Err(error) = self.out.send_bundles().and_then(|()| self.settle(DRAIN)) {
             return error;
         }
@@ -323,7 +325,7 @@ impl<'c> Route<'c> {
         kafka::Error::Recreated { topic }.into()
     }
 
-    /// An input topic has this many partitions, or more: they only ever get more.
+    /// Stores the partition count of an input topic, which can only grow.
     fn count(&mut self, topic: &str, count: u32) {
         if let Some(known) = self.topics.iter_mut().find(|(name, _)| *name == topic) {
             known.1 = known.1.max(count);
@@ -339,7 +341,7 @@ impl<'c> Route<'c> {
                     self.progress.ended_at(&topic, partition, end, at);
                     found = true;
                 }
-                // Keys belong to other partitions as soon as somebody counts anew.
+                // A changed partition count moves keys to other partitions.
                 End::Topic(topic, count) if topic == self.out.log() && count != self.out.partitions() => {
                     return Err(Error::Kafka(kafka::Error::Partitions {
                         topic,
@@ -359,7 +361,7 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    /// Takes the markers of transactions for read that stand behind the last message of a partition: no message tells of them.
+    /// Counts transaction markers after the last message of a partition as read, because no message reports them.
     fn pass_markers(&mut self) {
         let positions: BTreeMap<_, _> = self
             .progress
@@ -384,7 +386,7 @@ impl<'c> Route<'c> {
         passed.map_or(Duration::ZERO, |passed| self.interval.saturating_sub(passed))
     }
 
-    /// Whether what has been read since the last marks lets JOIN close a window.
+    /// Returns whether the activities read since the last watermark update let JOIN close a window.
     fn closes_a_window(&self) -> bool {
         self.instance
             .next_close
@@ -430,7 +432,7 @@ impl<'c> Route<'c> {
         self.consumer.context().commit(&self.consumer, positions, mode);
     }
 
-    /// Waits until everything sent has been acknowledged, for so long at the most.
+    /// Waits until everything sent has been acknowledged, up to `most`.
     fn settle(&self, most: Duration) -> Result<(), Error> {
         let began = clock::start();
         loop {
@@ -454,8 +456,8 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    /// Waits for the thread that watches the ends to let go of the consumer: only its last owner closes it, and a group that is not left
-    /// keeps its partitions for a session time-out.
+    /// Waits until the thread that requests log-end offsets releases the consumer. The consumer is closed only when its
+    /// last owner drops it, and a member that does not leave its group keeps its partitions for the session timeout.
     fn release_consumer(&self) {
         const MOST: Duration = Duration::from_secs(2);
         let began = clock::start();
@@ -470,7 +472,7 @@ impl<'c> Route<'c> {
     }
 }
 
-/// Positions move with every message; only what moves a watermark is worth a message of its own.
+/// Compares what moves a watermark. Positions change with every message and alone do not justify a watermark update.
 fn says_the_same(one: &[Mark], other: &[Mark]) -> bool {
     let said = |marks: &[Mark]| -> Vec<_> { marks.iter().map(|mark| (mark.partition, mark.time, mark.idle)).collect() };
     said(one) == said(other)

@@ -1,4 +1,4 @@
-//! What ROUTE has to say, on its way to the repartition log and the dead letters.
+//! Sends ROUTE's records to the repartition topic and the dead-letter topic.
 
 use std::sync::Arc;
 
@@ -14,17 +14,18 @@ use crate::route::Routed;
 use crate::shutdown::Shutdown;
 use crate::sink::dead_letter::DeadLetter;
 
-/// Bytes of activities that go into one record of the log. More saves nothing: what a message costs is small against that.
+/// Maximum bytes of activities in one log record. A greater limit saves nothing, because the overhead of a message is
+/// small compared to this size.
 const BUNDLE: usize = 64 << 10;
-/// What a record of the log has beside its activities, and what Kafka's record format adds.
+/// Maximum bytes of a log record without its activities, including the overhead of Kafka's record format.
 const BESIDE: usize = 512;
 
-/// Where records go.
+/// The destinations of records.
 pub(super) struct Out {
     sender: Sender,
     log: String,
     dead_letters: String,
-    /// What is gathered for each partition of the log.
+    /// The activities that wait to be sent, by partition of the repartition topic.
     bundles: Vec<Gathered>,
     message_max_bytes: usize,
     scratch: Vec<u8>,
@@ -36,7 +37,7 @@ pub(super) struct Out {
 #[derive(Default)]
 struct Gathered {
     bundle: Bundle,
-    /// The flight they belong to, which is held until they are sent.
+    /// The pending acknowledgements that they are counted in, held until they are sent.
     flight: Option<Arc<Flight>>,
 }
 
@@ -54,17 +55,17 @@ impl Out {
         })
     }
 
-    /// The repartition topic.
+    /// Returns the name of the repartition topic.
     pub(super) fn log(&self) -> &str {
         &self.log
     }
 
-    /// Its partitions.
+    /// Returns its number of partitions.
     pub(super) fn partitions(&self) -> u32 {
         u32::try_from(self.bundles.len()).unwrap_or(u32::MAX)
     }
 
-    /// Sends again what was refused, when its time has come. Fails when anything cannot be delivered any more.
+    /// Sends refused messages again when they are due. Fails when the sender can no longer deliver.
     pub(super) fn check(&self) -> Result<(), Error> {
         Ok(self.sender.check()?)
     }
@@ -74,7 +75,8 @@ impl Out {
         self.sender.pause();
     }
 
-    /// Takes what follows from a record as part of `flight`; `letter` makes the dead letter of one that cannot be used. Activities are sent with the next [`Out::send_bundles`] at the latest.
+    /// Handles one result of routing a message, as part of `flight`. `letter` creates the dead letter of a rejected
+    /// record. Activities are sent with the next [`Out::send_bundles`] at the latest.
     pub(super) fn routed<'a>(
         &mut self,
         routed: Routed<'a>,
@@ -105,13 +107,13 @@ impl Out {
         }
     }
 
-    /// Sends marks to every partition, behind everything that came before.
+    /// Sends a watermark update to every partition, after everything that came before.
     pub(super) fn marks(&mut self, marks: &Marks, flight: &Arc<Flight>) -> Result<(), Error> {
         let value = LogRecord::Marks(marks.clone()).encode(Vec::new())?;
         (0..self.partitions()).try_for_each(|partition| self.send(partition, None, &value, flight))
     }
 
-    /// Sends the activities that have been gathered.
+    /// Sends the activities that were gathered.
     pub(super) fn send_bundles(&mut self) -> Result<(), Error> {
         (0..self.partitions()).try_for_each(|partition| self.send_bundle(partition))
     }
@@ -150,7 +152,7 @@ impl Out {
         sent
     }
 
-    /// Sends a record of the log, behind the activities before it.
+    /// Sends a log record after the activities that came before it.
     fn send(&mut self, partition: u32, key: Option<&[u8]>, value: &[u8], flight: &Arc<Flight>) -> Result<(), Error> {
         self.send_bundle(partition)?;
         self.hand_over(partition, key, value, flight)
@@ -166,7 +168,8 @@ impl Out {
         };
         let shutdown = &self.shutdown;
         let sending = self.sender.send_when_room(&message, flight, &mut || !shutdown.is_overdue())?;
-        // What was not sent for want of time never counts as delivered: it is routed again after the restart.
+        // A message that was not sent before the deadline never counts as delivered. It is routed again after the
+        // restart.
         sending.is_done(&self.log)?;
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! What only the input knows of an alert: its key in other places of the records, or where the alert itself is, and records of it among the
-//! dead letters. Reads the ends of the topics, a bounded number of messages, in no group: nothing of the processor's own reading moves.
+//! A search for one alert in the input: its key in other fields of the records, the alert itself, and its records among
+//! the dead letters. It reads a bounded number of messages at the ends of the topics, without a group, so the
+//! processor's own reading is not affected.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,46 +19,47 @@ use crate::query::{Came, places_of};
 use crate::record::AlertId;
 use crate::time::Window;
 
-/// Messages of the input topics, and of the dead letters, that are read at the most.
+/// Maximum number of messages to read, of the input topics and of the dead letters.
 const MOST_MESSAGES: i64 = 40_000;
-/// Bytes of either.
+/// Maximum bytes to read of either.
 const MOST_BYTES: u64 = 128 << 20;
-/// How long either may take.
+/// Maximum time for either.
 const MOST_TIME: Duration = Duration::from_secs(8);
-/// Dead letters told of.
+/// Maximum number of dead letters to return.
 const MOST_TOLD: usize = 20;
 
 /// What was found, and how much was read.
 #[derive(Default, Debug)]
 pub struct Scanned {
-    /// By path: how many activities have the key there, and where the first of them stands.
+    /// By path: how many activities have the key there, and the position of the first of them.
     pub places: BTreeMap<String, (u64, (String, i32, i64))>,
-    /// Versions of the alert, where its key is not known.
+    /// Versions of the alert, if its key is not known.
     pub came: Vec<Came>,
-    /// The headers of dead letters that hold the alert's id or its key.
+    /// The headers of dead letters that contain the alert's id or its key.
     pub dead: Vec<BTreeMap<String, String>>,
-    /// Messages of the input topics.
+    /// Number of messages read from the input topics.
     pub messages: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Dead letters.
+    /// Number of dead letters read.
     pub dead_letters: u64,
-    /// Whether those were all messages of the input topics.
+    /// Whether these were all messages of the input topics.
     pub is_input_whole: bool,
-    /// Whether those were all dead letters.
+    /// Whether these were all dead letters.
     pub are_dead_letters_whole: bool,
 }
 
-/// What is looked for.
+/// What to search for.
 #[derive(Clone, Copy, Debug)]
 pub struct Sought<'a> {
     /// The ids that the alert may have.
     pub ids: &'a [AlertId],
-    /// Its key, empty where it has none; `None` where the alert is not held, and the input is read for the alert itself.
+    /// Its key, which may be empty. `None` if the state does not contain the alert, and the input is searched for the
+    /// alert itself.
     pub correlation_id: Option<&'a str>,
 }
 
-/// Reads the ends of the topics for what is said of an alert.
+/// Searches the ends of the topics for an alert.
 pub fn scan(config: &Config, sought: Sought<'_>) -> Result<Scanned, kafka::Error> {
     let mut found = Scanned::default();
     let consumer: BaseConsumer<Logged> = clients::consumer(config, "scan", None, Logged)?;
@@ -94,7 +96,7 @@ fn read_input(
         }
     });
     found.is_input_whole = is_whole.map_err(|cause| problem(config.input.topics.join(", "), cause))?;
-    // Partitions are read side by side: the version that counts comes last.
+    // Partitions are read concurrently; sorting puts the version that counts last.
     found.came.sort_by_key(|came| came.version);
     Ok(())
 }
@@ -159,7 +161,7 @@ fn headers(message: &BorrowedMessage<'_>) -> BTreeMap<String, String> {
     headers.unwrap_or_default()
 }
 
-/// Shows the last messages of these topics to `each`; whether those were all.
+/// Calls `each` with the last messages of these topics. Returns whether these were all messages.
 fn read(
     consumer: &BaseConsumer<Logged>,
     topics: &[&str],

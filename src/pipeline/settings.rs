@@ -1,5 +1,6 @@
-//! What the end of the log tells before anything is written: whether it (and the state) was made under the settings of this start, for
-//! others would give other answers; and how far the input was read, where the group's own positions are gone.
+//! Checks the end of the repartition topic before anything is written: whether it and the state were built with the
+//! current settings, because others would give other results; and how far the input was read, if the group has lost its
+//! positions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,21 +20,22 @@ use crate::log::{LogRecord, Marks};
 use crate::store::StateDir;
 use crate::time::WallTime;
 
-/// How many log records are read from the end in search of marks, at first; twice as many at each further try. Marks come at least
-/// once a second from every router.
+/// How many log records to read from the end in the first search for watermark updates. The number doubles with each
+/// further attempt. Every router sends a watermark update at least once a second.
 const FIRST_STEP: i64 = 500;
 
-/// How far back, by the routers' clocks, a word on a source partition is searched for: every router that lives speaks once a second.
+/// How far back, by the routers' clocks, to search for a position of a source partition: every running router reports
+/// it once a second.
 const LATELY: Duration = Duration::from_secs(120);
-/// The longest stretch that is read in that search: the group waits for it.
+/// Maximum number of records in one step of that search, because the group waits for it.
 const MOST: i64 = 200_000;
 
-/// Fails when a store that is here was made under other settings.
+/// Fails if a local state was built with other settings.
 pub(super) fn check_state(config: &Config, dir: &StateDir) -> Result<(), Error> {
     Owners::new(config, dir).check_all()
 }
 
-/// Fails when the log was written under other settings.
+/// Fails if the repartition topic was written with other settings.
 pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error> {
     let topic = &config.repartition.topic;
     let read = |cause| {
@@ -61,7 +63,7 @@ pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error
                     offset,
                 });
             }
-            // Every router writes its marks to every partition: one that agrees speaks for all.
+            // Every router sends its watermark updates to every partition, so one partition is enough.
             Some(_) => return Ok(()),
             None => {}
         }
@@ -69,8 +71,9 @@ pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error
     Ok(())
 }
 
-/// How far routers say in the log that they have read these source partitions: everything before such a position is in the log. It is
-/// the least over the log's partitions that tell of it. A source partition that is not in the answer was not read lately.
+/// Returns how far routers report to have read these source partitions: everything before such a position is in the
+/// log. It is the least over the partitions of the log that report one. Source partitions without a position were not
+/// read recently.
 pub(super) fn read_before(config: &Config, wanted: BTreeSet<Source>) -> Result<BTreeMap<Source, i64>, kafka::Error> {
     let mut wanted = wanted;
     let topic = &config.repartition.topic;
@@ -92,7 +95,8 @@ pub(super) fn read_before(config: &Config, wanted: BTreeSet<Source>) -> Result<B
             found.put_before(stretch);
         }
         if !found.positions.is_empty() {
-            // Every router writes its marks to every partition: what is not told here is not told elsewhere.
+            // Every router sends its watermark updates to every partition: what this one does not report, no other
+            // does.
             wanted.retain(|source| found.positions.contains_key(source));
         }
         if wanted.is_empty() {
@@ -111,7 +115,8 @@ pub(super) fn read_before(config: &Config, wanted: BTreeSet<Source>) -> Result<B
 /// A source partition.
 pub(super) type Source = (String, i32);
 
-/// What marks say, the latest word on each source partition: a topic that was made anew is read from its beginning again.
+/// The latest reported position of each source partition. After a topic was created again, a lower position may follow
+/// a higher one.
 #[derive(Default)]
 struct Found {
     positions: BTreeMap<Source, i64>,
@@ -145,7 +150,7 @@ impl Found {
     }
 }
 
-/// A partition of the log, read from its end to its beginning in stretches.
+/// A partition of the log that is read from its end to its beginning, in stretches.
 struct Backwards<'c> {
     consumer: &'c BaseConsumer<Logged>,
     topic: &'c str,
@@ -155,12 +160,12 @@ struct Backwards<'c> {
     step: i64,
 }
 
-/// What a step backwards came to.
+/// Result of a step backwards.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// A stretch was read.
     Read,
-    /// There is nothing more before.
+    /// There are no records before.
     Begin,
 }
 
@@ -177,7 +182,7 @@ impl<'c> Backwards<'c> {
         })
     }
 
-    /// Shows all marks of the stretch before the last one, in their order.
+    /// Calls `look` with all watermark updates of the preceding stretch, in order.
     fn step(&mut self, look: &mut dyn FnMut(i64, Marks)) -> KafkaResult<Step> {
         if self.end <= self.low {
             return Ok(Step::Begin);

@@ -1,4 +1,5 @@
-//! What this instance has to say, out of the stores that are open here; and, where it was asked first, what the others say.
+//! Answers API requests from the stores that are open in this instance and, unless another instance forwarded the
+//! request, from the responses of the other instances.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,16 +25,16 @@ use crate::time::WallTime;
 
 #[cfg(feature = "rocksdb")]
 pub(super) type Store<'r> = crate::store::Snapshot<'r>;
-/// State in memory is its owner's alone.
+/// State in memory cannot be read by other threads.
 #[cfg(not(feature = "rocksdb"))]
 pub(super) type Store<'r> = &'r crate::store::Memory;
 
-/// Questions that are answered at one time, at the most: the data path needs the machine.
+/// Maximum number of requests that are answered at the same time, because the data path needs the machine.
 const AT_ONCE: usize = 4;
-/// How long a question waits for its turn.
+/// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What answers.
+/// Shared state of the request handlers.
 #[derive(Clone)]
 pub(super) struct Server(Arc<Inner>);
 
@@ -46,7 +47,7 @@ struct Inner {
     exposed: Arc<Exposed>,
     shutdown: Shutdown,
     turns: Arc<Semaphore>,
-    /// Held while the input is read for an explanation: once at a time.
+    /// Held while the input is searched for an explanation: one search at a time.
     scans: std::sync::Mutex<()>,
     started: WallTime,
     group: Group,
@@ -135,17 +136,12 @@ impl Server {
         self.0.shutdown.is_requested()
     }
 
-    /// Answers a question on a thread that may wait for the disk, when there is a turn.
+    /// Runs a request on a thread that may wait for the disk, once a slot is free.
     pub(super) async fn look<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let busy = || {
-            Failure::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too many questions at once; ask again in a moment",
-            )
-        };
+        let busy = || Failure::new(StatusCode::TOO_MANY_REQUESTS, "too many requests at once; retry in a moment");
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.0.turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(busy()) };
         let server = self.clone();
@@ -156,13 +152,14 @@ impl Server {
         let failed = |_| {
             Failure::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "the question could not be answered: a fault of the program",
+                "the request failed unexpectedly; this is a bug in alerttrail",
             )
         };
         answered.await.map_err(failed)?
     }
 
-    /// Hands the states of the partitions that are joined here to `look`; those only that hold one of these alerts, if any are named.
+    /// Calls `look` with the states of the partitions that are joined here. If alerts are given, only partitions that
+    /// have one of them are included.
     pub(super) fn with<T>(
         &self,
         alerts: Option<&[AlertId]>,
@@ -196,7 +193,7 @@ impl Server {
         }
     }
 
-    /// The partitions of the repartition topic that are joined here.
+    /// Returns the partitions of the repartition topic that are joined here.
     pub(super) fn own_partitions(&self) -> BTreeSet<u32> {
         #[cfg(feature = "rocksdb")]
         {
@@ -207,7 +204,7 @@ impl Server {
         BTreeSet::new()
     }
 
-    /// Partitions that are not among these.
+    /// Returns the partitions that are not in `answered`.
     pub(super) fn unanswered(&self, answered: &BTreeSet<u32>) -> Vec<u32> {
         let all = 0..self.0.config.repartition.partitions;
         all.filter(|partition| !answered.contains(partition)).collect()
@@ -288,7 +285,7 @@ impl Server {
         }
     }
 
-    /// What is asked of one alert, here or where its partition is.
+    /// Answers a request about one alert, here or at the instance that has its partition.
     fn one<T: serde::de::DeserializeOwned + Send>(
         &self,
         wanted: &Wanted,
@@ -306,7 +303,7 @@ impl Server {
                 Err(failure) => unreachable = Some(failure),
             }
         }
-        // An instance that did not answer may have it.
+        // An instance that did not respond may have the alert.
         Err(unreachable.unwrap_or_else(|| Failure::no_such_alert(&wanted.system_alert_id)))
     }
 

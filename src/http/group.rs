@@ -1,6 +1,6 @@
-//! The other instances of the group: which there are, and what they answer.
+//! Forwards requests to the other instances of the group.
 //!
-//! A question that comes from another instance carries a header and is answered out of what is here: so none goes in circles.
+//! Forwarded requests carry a header and are answered locally, which prevents forwarding loops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,26 +13,26 @@ use crate::config::{Config, Secret};
 use crate::pipeline::exposed::{Exposed, Member};
 use crate::query::shapes::Problem;
 
-/// The header of a question that comes from another instance.
+/// The header of forwarded requests.
 const HOP: &str = "alerttrail-hop";
-/// How long another instance is waited for.
+/// How long to wait for another instance.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The others.
+/// The other instances.
 pub(super) struct Group {
     exposed: Arc<Exposed>,
     agent: ureq::Agent,
     token: Option<Secret>,
 }
 
-/// A question, as it can be asked again.
+/// A request that can be forwarded.
 pub(super) struct Ask {
     path: String,
     is_first: bool,
 }
 
 impl Ask {
-    /// Whether it does not come from another instance.
+    /// Returns whether the request was not forwarded by another instance.
     pub(super) fn is_first(&self) -> bool {
         self.is_first
     }
@@ -69,14 +69,14 @@ impl Group {
         }
     }
 
-    /// The others, as the broker last told of them.
+    /// Returns the other instances, as the broker last reported them.
     pub(super) fn others(&self) -> Vec<Member> {
         let own = self.exposed.instance();
         let members = self.exposed.members();
         members.into_iter().filter(|member| member.instance != own).collect()
     }
 
-    /// What each of the others answers; nothing when this question comes from one of them.
+    /// Returns the response of each other instance, or nothing if this request was forwarded.
     pub(super) fn ask<T: DeserializeOwned + Send>(&self, ask: &Ask) -> Vec<(Member, Result<T, Failure>)> {
         if !ask.is_first {
             return Vec::new();
@@ -91,7 +91,7 @@ impl Group {
                     (member, answer)
                 })
                 .collect();
-            let fault = || unreachable("it", "the question ended unexpectedly");
+            let fault = || unreachable("it", "the request ended unexpectedly");
             asked
                 .into_iter()
                 .map(|(member, answer)| (member, answer.join().unwrap_or_else(|_| Err(fault()))))
@@ -101,7 +101,7 @@ impl Group {
 
     fn ask_one<T: DeserializeOwned>(&self, address: Option<&str>, path: &str) -> Result<T, Failure> {
         let Some(address) = address else {
-            return Err(unreachable("an instance", "its http.listen is off"));
+            return Err(unreachable("an instance", "its http.listen is empty"));
         };
         let mut request = self.agent.get(format!("http://{address}{path}")).header(HOP, "1");
         if let Some(token) = &self.token {
@@ -123,13 +123,13 @@ impl Group {
                 _ => unreachable(address, &said),
             });
         }
-        serde_json::from_str(&text).map_err(|cause| unreachable(address, &format!("its answer cannot be read: {cause}")))
+        serde_json::from_str(&text).map_err(|cause| unreachable(address, &format!("its response is invalid: {cause}")))
     }
 }
 
 fn unreachable(address: &str, cause: &str) -> Failure {
     Failure::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        format!("{address}, another instance of the group, cannot be asked: {cause}; what it owns is not known here"),
+        format!("cannot reach {address}, another instance of the group: {cause}; the partitions of that instance are missing"),
     )
 }

@@ -1,7 +1,7 @@
-//! Who is let in: callers with the token, under a name that is this processor's, and no page of another origin.
+//! Access control: requests need the token, a `Host` that belongs to this processor, and no foreign `Origin`.
 //!
-//! A browser on this machine reaches loopback for any page it shows. A page may point its own name at 127.0.0.1 (DNS rebinding): then the
-//! request's `Host` tells. Or it may ask across origins: then `Origin` tells.
+//! A browser on this machine lets any page reach loopback addresses. A page may point its own name at 127.0.0.1 (DNS
+//! rebinding), which the `Host` header reveals, or send cross-origin requests, which the `Origin` header reveals.
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
@@ -14,7 +14,7 @@ use super::answers::Server;
 use super::failure::Failure;
 use crate::config::{Http, Secret};
 
-/// Lets a request through, or says why not.
+/// Passes a request on, or refuses it with a reason.
 pub(super) async fn guard(State(server): State<Server>, request: Request, next: Next) -> Result<Response, Failure> {
     check(server.http(), request.headers())?;
     if !has_token(server.token(), request.headers()) {
@@ -30,7 +30,8 @@ pub(super) async fn guard(State(server): State<Server>, request: Request, next: 
     Ok(response)
 }
 
-/// Whether the request carries the token, where one is configured. Hashes are compared: how long that takes says nothing about the token.
+/// Returns whether the request carries the configured token, or none is configured. Compares hashes, so the duration
+/// reveals nothing about the token.
 pub(super) fn has_token(token: Option<&Secret>, headers: &HeaderMap) -> bool {
     let Some(token) = token else { return true };
     let given = headers
@@ -45,7 +46,7 @@ fn check(http: &Http, headers: &HeaderMap) -> Result<(), Failure> {
     let refuse = |what: &str| {
         Failure::new(
             StatusCode::FORBIDDEN,
-            format!("{what} is not one that this API is asked under; name it in http.allowed_hosts if it is"),
+            format!("{what} is not allowed; if it belongs to this API, add it to http.allowed_hosts"),
         )
     };
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());

@@ -1,4 +1,4 @@
-//! What reading the input adds to an explanation.
+//! Adds the result of a search in the input to an explanation.
 
 use std::sync::TryLockError;
 
@@ -12,9 +12,9 @@ use crate::query::shapes::{Explanation, Finding, Scan, Status};
 use crate::query::{self, Cause, DeadRecord, OtherPath};
 
 impl Server {
-    /// The explanation with what the input and the dead letters know.
+    /// Returns the explanation with the result of a search in the input and the dead letters.
     pub(super) fn scan(&self, mut explanation: Explanation) -> Result<Explanation, Failure> {
-        let busy = "the input is being read for another explanation; ask again in some seconds";
+        let busy = "the input is being searched for another explanation; retry in a few seconds";
         let _turn = match self.scans().try_lock() {
             Ok(turn) => turn,
             Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
@@ -39,7 +39,7 @@ impl Server {
         }
         more.extend(self.other_paths(&scanned));
         more.extend(dead_letters(&scanned));
-        // Where no activity was found, what the input knows is the cause.
+        // If no activity was found, the result of the search is the cause.
         let is_cause = (is_unknown || explanation.status == Status::Unmatched) && !more.is_empty();
         if is_cause {
             explanation.verdict.clone_from(&more[0].sentence);
@@ -82,7 +82,7 @@ impl Server {
         let most = paths.iter().max_by_key(|path| path.activities)?;
         Some(Finding {
             sentence: format!(
-                "The input has its correlation id in other places too: {} of the activities read at {}; add the path to correlation.activity_key if it is the key.",
+                "The input contains its correlation id in other fields too: {} of the activities read have it at {}; if that is the key, add the path to correlation.activity_key.",
                 most.activities, most.path
             ),
             cause: Cause::KeyUnderOtherPath { paths },
@@ -105,9 +105,9 @@ fn dead_letters(scanned: &Scanned) -> Option<Finding> {
     let first = records.first()?;
     Some(Finding {
         sentence: format!(
-            "{} of the dead letters read {} its id or its correlation id; the first went there as {}.",
+            "{} of the dead letters read {} its id or its correlation id; the reason of the first is {}.",
             records.len(),
-            if records.len() == 1 { "holds" } else { "hold" },
+            if records.len() == 1 { "contains" } else { "contain" },
             first.reason
         ),
         cause: Cause::InDeadLetters { records },

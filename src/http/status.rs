@@ -1,4 +1,4 @@
-//! What the processor is doing: watermarks, positions, rates, sizes.
+//! The status of the processor: watermarks, positions, rates, sizes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,16 +17,16 @@ use crate::query::shapes::{
 use crate::query::{self, Partition};
 use crate::time::Bounds;
 
-/// How often it is looked what has passed through.
+/// Interval between samples of the counters.
 const EVERY: Duration = Duration::from_secs(1);
-/// Over so many looks rates are told.
+/// How many samples the rates are computed from.
 const LOOKS: usize = 11;
-/// How long a count of alerts is good for: it goes over all of them.
+/// How long a count of alerts is cached, because it iterates over all of them.
 const FRESH: Duration = Duration::from_secs(15);
-/// No more alerts than this are counted in a partition.
+/// Maximum number of alerts to count in a partition.
 const MOST: usize = 1_000_000;
 
-/// What has passed through at the last looks, oldest first.
+/// The last samples of the counters, oldest first.
 #[derive(Default)]
 pub(super) struct Rates(Mutex<VecDeque<(Instant, Passed)>>);
 
@@ -63,7 +63,7 @@ impl Rates {
     }
 }
 
-/// How many alerts each partition holds, open and answered, and when that was counted.
+/// How many alerts each partition has, open and closed, and when they were counted.
 #[derive(Default)]
 pub(super) struct Counted(Mutex<BTreeMap<u32, (Instant, u64, u64)>>);
 
@@ -86,7 +86,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Server {
-    /// Looks again and again what has passed through.
+    /// Samples the counters at an interval.
     pub(super) async fn watch(&self) {
         loop {
             self.rates().look(self.metrics().passed());
@@ -210,7 +210,7 @@ impl Server {
         }
     }
 
-    /// Bytes of state by partition.
+    /// Returns the bytes of state by partition.
     fn sizes(&self) -> BTreeMap<u32, u64> {
         #[cfg(feature = "rocksdb")]
         {
@@ -258,7 +258,7 @@ impl Server {
     }
 }
 
-/// The source partitions, as the partition has heard of them that has heard last.
+/// Returns the source partitions, as known to the partition that has the newest watermark update.
 fn sources(partitions: &[Partition<'_, Store<'_>>], ends: &BTreeMap<(String, i32), i64>) -> Vec<SourceStatus> {
     let Some(latest) = partitions.iter().max_by_key(|partition| partition.view.wall()) else {
         return Vec::new();

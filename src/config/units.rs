@@ -15,7 +15,7 @@ impl Secret {
         Self(secret.into())
     }
 
-    /// The string itself, for the one place that has to send or compare it.
+    /// Returns the string itself, for the one place that has to send or compare it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -33,15 +33,16 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Reads a duration such as `200ms`, `5m` or `1h 30m`; `None` for anything else and for more than a hundred years.
+/// Parses a duration such as `200ms`, `5m` or `1h 30m`. Returns `None` for anything else and for more than a hundred
+/// years.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text)
         .ok()
         .filter(|duration| *duration <= LONGEST_SETTING)
 }
 
-/// The duration in the greatest unit that divides it: `30d`, `90s`. [`parse_duration`] reads it back. State is compared in this
-/// spelling, so it must never change.
+/// Formats a duration in the largest unit that divides it: `30d`, `90s`. [`parse_duration`] can read the result.
+/// Settings of states are compared in this format, so it must never change.
 pub(super) fn print_duration(duration: Duration) -> String {
     const UNITS: [(u128, &str); 6] = [
         (86_400_000_000_000, "d"),
@@ -59,12 +60,12 @@ pub(super) fn print_duration(duration: Duration) -> String {
     whole.map_or_else(|| format!("{nanos}ns"), |(unit, name)| format!("{}{name}", nanos / unit))
 }
 
-/// Reads a size such as `512MB` or `2GiB`, in bytes. A number alone is bytes.
+/// Parses a size such as `512MB` or `2GiB`, in bytes. A number without a unit is in bytes.
 pub(super) fn parse_size(text: &str) -> Option<u64> {
     text.parse::<ByteSize>().ok().map(|size| size.as_u64())
 }
 
-/// The size in decimal units, rounded: `512.0 MB`.
+/// Formats a size in decimal units, rounded: `512.0 MB`.
 pub(super) fn print_size(bytes: u64) -> String {
     ByteSize::b(bytes).display().si().to_string()
 }

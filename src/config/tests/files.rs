@@ -70,7 +70,7 @@ fn every_file_in_the_folder_can_be_used() {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        // The dashboard, the alert rules and the emulator's own settings stand there, too.
+        // The folder also contains the dashboard, the alert rules and the emulator's own settings.
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
@@ -90,7 +90,7 @@ fn every_file_in_the_folder_can_be_used() {
             environment.insert("ALERTTRAIL_KAFKA__PROPERTIES__SASL_MECHANISM".to_owned(), "PLAIN".to_owned());
         }
         let config = Config::load(Some(&path), environment.into_iter()).unwrap_or_else(|errors| panic!("{name}: {errors}"));
-        // Between containers of one machine there is no TLS, and that is said.
+        // Between containers of one machine there is no TLS, which causes a warning.
         let expected = usize::from(matches!(name.as_str(), "compose.toml" | "event-hubs-emulator.toml"));
         assert_eq!(config.warnings().len(), expected, "{name}: {:?}", config.warnings());
         assert!(!format!("{config:?}").contains(CANARY), "{name}");
@@ -141,7 +141,7 @@ fn the_example_for_managed_identities_asks_the_machine() {
         kafka.properties["sasl.oauthbearer.metadata.authentication.type"].expose(),
         "azure_imds"
     );
-    // librdkafka takes what stands before the first "=" for the name; a comma would begin another pair.
+    // librdkafka treats the text before the first "=" as the name; a comma would begin another pair.
     let asked = format!("query=api-version=2018-02-01&resource=https://contoso.servicebus.windows.net&client_id={CANARY}");
     assert_eq!(kafka.properties["sasl.oauthbearer.config"].expose(), asked);
     for name in [

@@ -115,7 +115,7 @@ fn a_variable_of_the_wrong_type_is_named() {
     assert_eq!(
         errors_with("", &[("ALERTTRAIL_STATE__RETENTION", "long")]),
         [
-            "state.retention (set by ALERTTRAIL_STATE__RETENTION): \"long\" is no duration of at most a hundred years; \
+            "state.retention (set by ALERTTRAIL_STATE__RETENTION): \"long\" is not a duration of at most a hundred years; \
              write a number with a unit, such as \"200ms\", \"5m\" or \"30d\""
         ]
     );
@@ -129,8 +129,8 @@ fn an_unknown_variable_names_the_nearest() {
             &[("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVER", "x"), ("ALERTTRAIL_STAT__DIR", "x")]
         ),
         [
-            "ALERTTRAIL_KAFKA__BOOTSTRAP_SERVER: there is no such setting; the nearest is ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS",
-            "ALERTTRAIL_STAT__DIR: there is no such setting; the nearest is ALERTTRAIL_STATE__DIR",
+            "ALERTTRAIL_KAFKA__BOOTSTRAP_SERVER: unknown setting; the nearest is ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS",
+            "ALERTTRAIL_STAT__DIR: unknown setting; the nearest is ALERTTRAIL_STATE__DIR",
         ]
     );
 }
@@ -202,7 +202,7 @@ fn a_missing_variable_is_named_with_its_key() {
     for wrong in ["${", "${}", "${A", "${A-B}", "a${ b}"] {
         let error = error(&format!("state.dir = \"{wrong}\""));
         assert!(
-            error.starts_with("state.dir: holds a ${ that begins no ${NAME}"),
+            error.starts_with("state.dir: contains a ${ that does not begin a ${NAME}"),
             "{wrong}: {error}"
         );
     }
@@ -256,7 +256,7 @@ fn secrets_are_never_printed() {
 fn a_connection_string_in_the_wrong_place_is_not_printed() {
     let error = error("kafka.bootstrap_servers = \"Endpoint=sb://x/;SharedAccessKeyName=n;SharedAccessKey=S3CR3T-canary\"");
     assert!(
-        error.contains("\"***\" is no list of servers") && !error.contains(CANARY),
+        error.contains("\"***\" is not a list of servers") && !error.contains(CANARY),
         "{error}"
     );
 }

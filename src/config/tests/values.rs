@@ -27,16 +27,16 @@ fn everything_wrong_is_said_at_once() {
         errors(file),
         [
             "application: is a section, not a value; write [application] on a line of its own and its keys below",
-            "http.lissen: there is no such setting; the nearest is http.listen",
-            "input.topic: there is no such setting; the nearest is input.topics",
+            "http.lissen: unknown setting; the nearest is http.listen",
+            "input.topic: unknown setting; the nearest is input.topics",
             "input.topics: is a string; write a list of strings, such as [\"one\", \"two\"]",
-            "[kafak]: there is no such setting; the nearest is [kafka]",
-            "partitons: there is no such setting; the nearest is repartition.partitions",
-            "state.retension: there is no such setting; the nearest is state.retention",
+            "[kafak]: unknown setting; the nearest is [kafka]",
+            "partitons: unknown setting; the nearest is repartition.partitions",
+            "state.retension: unknown setting; the nearest is state.retention",
             "watermark.interval: is a whole number; write a string with a unit, such as \"200ms\", \"5m\" or \"30d\"",
             "watermark.idle_timeout: \"0s\" is too short; use \"1ms\" or longer",
-            "http.listen: \"localhost\" is no IP address with a port; write one such as \"127.0.0.1:8686\" or \"[::1]:8686\", or \"\" \
-             for none",
+            "http.listen: \"localhost\" is not an IP address with a port; write one such as \"127.0.0.1:8686\" or \"[::1]:8686\", or \"\" \
+             to disable it",
         ]
     );
 }
@@ -157,7 +157,7 @@ fn durations_and_numbers_have_limits() {
         "state.retention",
     ] {
         assert!(error(&format!("{key} = \"0s\"")).contains("is too short"), "{key}");
-        assert!(error(&format!("{key} = \"-5m\"")).contains("is no duration"), "{key}");
+        assert!(error(&format!("{key} = \"-5m\"")).contains("is not a duration"), "{key}");
     }
     assert!(error("state.retention = \"1000y\"").contains("at most a hundred years"));
     for wrong in ["0", "1001", "-1", "9999999999"] {
@@ -167,8 +167,8 @@ fn durations_and_numbers_have_limits() {
             "{error}"
         );
     }
-    assert!(error("state.memory = \"512\"").ends_with("\"512\" is too little; use 1.0 MB or more, with the unit"));
-    assert!(error("state.memory = \"much\"").contains("is no size"));
+    assert!(error("state.memory = \"512\"").ends_with("\"512\" is too small; use 1.0 MB or more, with the unit"));
+    assert!(error("state.memory = \"much\"").contains("is not a size"));
 }
 
 #[test]

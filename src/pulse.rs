@@ -1,11 +1,11 @@
-//! Whether a thread still moves.
+//! Heartbeats of threads.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock;
 
-/// Beats as long as its thread goes round. Clones are of the same thread.
+/// The last heartbeat of a thread. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Pulse(Arc<Mutex<Instant>>);
 
@@ -16,12 +16,12 @@ impl Default for Pulse {
 }
 
 impl Pulse {
-    /// The thread moves.
+    /// Records a heartbeat.
     pub fn beat(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = clock::start();
     }
 
-    /// How long it has not moved.
+    /// Returns the time since the last heartbeat.
     pub fn silence(&self) -> Duration {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }

@@ -1,22 +1,23 @@
-//! Where the strings, arrays and objects of a JSON text are, found in one pass that also proves the text to be JSON.
+//! Finds the strings, arrays and objects of a JSON text in one pass, which also validates the text.
 //!
-//! The grammar is RFC 8259's, with no limit of depth. The pass has two parts: [`blocks`](super::blocks) finds quotes and brackets 64 bytes at a
-//! time, without a branch for each byte; here the few bytes between them are held against the grammar. It allocates nothing once its
-//! lists have grown.
+//! The grammar is that of RFC 8259, with no limit of depth. The pass has two parts: [`blocks`](super::blocks) finds
+//! quotes and brackets 64 bytes at a time, without a branch for each byte; this module checks the few bytes between
+//! them against the grammar. It allocates nothing once its lists have grown.
 
 use super::blocks::{self, Masks};
 
-/// The text is no JSON, or larger than 4 GiB.
+/// The text is not valid JSON, or larger than 4 GiB.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotJson;
 
 /// The structure of one JSON text at a time.
 #[derive(Default, Debug)]
 pub struct Index {
-    /// Places of the quotes around strings and of the brackets outside of them: so many as `marked` says, and room for more.
+    /// Positions of the quotes around strings and of the brackets outside of them. Only the first `marked` entries are
+    /// valid.
     marks: Vec<u32>,
     marked: usize,
-    /// For the mark of an opening bracket, the mark of its closing one; 0 for others.
+    /// For an opening bracket the index of its closing one, otherwise 0.
     closings: Vec<u32>,
     open: Vec<u32>,
 }
@@ -24,22 +25,22 @@ pub struct Index {
 /// What may come next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Expect {
-    /// A value: at the beginning, behind a colon, behind a comma in an array.
+    /// A value: at the beginning, after a colon, after a comma in an array.
     Value,
-    /// A value or the end, behind `[`.
+    /// A value or the end, after `[`.
     ValueOrEnd,
-    /// A key or the end, behind `{`.
+    /// A key or the end, after `{`.
     KeyOrEnd,
-    /// A key, behind a comma in an object.
+    /// A key, after a comma in an object.
     Key,
-    /// The colon behind a key.
+    /// The colon after a key.
     Colon,
-    /// A comma or the end, behind a value.
+    /// A comma or the end, after a value.
     Rest,
 }
 
 impl Index {
-    /// Finds the structure of `text`. Whether its strings are UTF-8 is not looked at.
+    /// Finds the structure of `text`. Does not check whether its strings are UTF-8.
     pub fn read(&mut self, text: &[u8]) -> Result<(), NotJson> {
         if u32::try_from(text.len()).is_err() {
             return Err(NotJson);
@@ -48,19 +49,20 @@ impl Index {
         self.match_grammar(text)
     }
 
-    /// Where this mark is.
+    /// Returns the position in the text of a structural character.
     #[inline]
     pub(super) fn place(&self, mark: usize) -> Option<usize> {
         Some(*self.marks.get(..self.marked)?.get(mark)? as usize)
     }
 
-    /// The place behind the string that begins at this mark, and the first mark from there on.
+    /// Returns the position after the string that begins with this structural character, and the index of the next one.
     #[inline]
     pub(super) fn behind_string(&self, mark: usize) -> Option<(usize, usize)> {
         Some((self.place(mark + 1)? + 1, mark + 2))
     }
 
-    /// The place behind the array or object that begins at this mark, and the first mark from there on.
+    /// Returns the position after the array or object that begins with this structural character, and the index of the
+    /// next one.
     #[inline]
     pub(super) fn behind_nested(&self, mark: usize) -> Option<(usize, usize)> {
         let last = *self.closings.get(mark)? as usize;
@@ -86,7 +88,7 @@ impl Index {
         if strings.inside == 0 { Ok(()) } else { Err(NotJson) }
     }
 
-    /// Adds the marks of the block at `base`, which fits into 32 bits.
+    /// Adds the structural characters of the block at `base`, which fits into 32 bits.
     #[inline]
     fn take_in(&mut self, base: usize, mut found: u64) {
         const ROOM: usize = blocks::SIZE + AT_ONCE;
@@ -96,7 +98,8 @@ impl Index {
         }
         let count = found.count_ones() as usize;
         if let Some(room) = self.marks[self.marked..].first_chunk_mut::<ROOM>() {
-            // Always as many as most blocks have: the processor would guess wrong where they end. What is written too much is written over.
+            // Writes a fixed number of entries, as many as most blocks have, because a branch at the actual count would
+            // be mispredicted. Surplus entries are overwritten by the next block.
             for first in (0..count).step_by(AT_ONCE) {
                 for mark in &mut room[first..first + AT_ONCE] {
                     *mark = (base as u32).wrapping_add(found.trailing_zeros());
@@ -108,12 +111,12 @@ impl Index {
     }
 }
 
-/// What one block leaves to the next.
+/// The state that one block passes to the next.
 #[derive(Default)]
 struct Strings {
-    /// All ones when the block begins inside a string.
+    /// All ones if the block begins inside a string.
     inside: u64,
-    /// 1 when its first byte is escaped.
+    /// 1 if its first byte is escaped.
     escaped: u64,
 }
 
@@ -124,21 +127,22 @@ impl Strings {
             true => masks.quotes,
             false => masks.quotes & !self.escapes(masks.backslashes, text, base)?,
         };
-        // Each quote turns inside into outside and back: bit n is the parity of the quotes up to n.
+        // Each quote toggles between inside and outside: bit n is the parity of the quotes up to n.
         let mut inside = quotes;
         for shift in [1, 2, 4, 8, 16, 32] {
             inside ^= inside << shift;
         }
         inside ^= self.inside;
         self.inside = 0_u64.wrapping_sub(inside >> 63);
-        // An opening quote counts as inside here, a closing one as outside: neither is a control character or a backslash.
+        // An opening quote counts as inside here, a closing one as outside: neither is a control character or a
+        // backslash.
         if masks.controls & inside != 0 || masks.backslashes & !inside != 0 {
             return Err(NotJson);
         }
         Ok(quotes | (masks.brackets & !inside))
     }
 
-    /// The bytes of the block that a backslash before them escapes, each of which must be one that can be.
+    /// Returns the bytes of the block that a backslash escapes. Fails if one of them may not be escaped.
     #[cold]
     fn escapes(&mut self, backslashes: u64, text: &[u8], base: usize) -> Result<u64, NotJson> {
         let mut escaped = std::mem::take(&mut self.escaped);
@@ -193,7 +197,7 @@ impl Index {
             at = place + 1;
             match (text[place], expect) {
                 (b'"', Expect::Value | Expect::ValueOrEnd | Expect::KeyOrEnd | Expect::Key) => {
-                    // Quotes come in pairs: nothing inside a string is marked.
+                    // Quotes come in pairs, because nothing inside a string is in the list.
                     mark += 1;
                     at = marks.get(mark).map_or(text.len(), |end| *end as usize + 1);
                     expect = match expect {
@@ -231,7 +235,8 @@ fn after_comma(in_object: bool) -> Expect {
     if in_object { Expect::Key } else { Expect::Value }
 }
 
-/// Notes that the bracket opened last is closed by `mark`; whether what is around it is an object.
+/// Notes that the structural character at index `mark` closes the last open bracket. Returns whether the enclosing
+/// value is an object.
 #[inline]
 fn close(text: &[u8], marks: &[u32], closings: &mut [u32], open: &mut Vec<u32>, mark: usize) -> Result<bool, NotJson> {
     let opening = open.pop().ok_or(NotJson)? as usize;
@@ -241,8 +246,8 @@ fn close(text: &[u8], marks: &[u32], closings: &mut [u32], open: &mut Vec<u32>, 
         .is_some_and(|around| text[marks[*around as usize] as usize] == b'{'))
 }
 
-/// Over a member as nearly every writer writes it, without white space, when one comes next in the object: where the text and the marks go
-/// on, and what is expected there. A nested value is not entered.
+/// Skips a member without white space, as nearly every writer writes it, if one comes next in the object. Returns the
+/// position and the index after it, and what is expected there. Does not enter a nested value.
 #[inline]
 fn member(text: &[u8], marks: &[u32], at: usize, mark: usize, expect: Expect) -> Result<Option<(usize, usize, Expect)>, NotJson> {
     let key = match (expect, text.get(at)) {
@@ -268,7 +273,8 @@ fn member(text: &[u8], marks: &[u32], at: usize, mark: usize, expect: Expect) ->
     }))
 }
 
-/// What may follow the bytes between two marks: white space, commas, colons, and values that are neither strings nor nested.
+/// Checks the bytes between two structural characters: white space, commas, colons, and values that are neither strings
+/// nor nested. Returns what is expected next.
 fn between(mut expect: Expect, gap: &[u8], in_object: bool, at_top: bool) -> Result<Expect, NotJson> {
     let mut rest = gap;
     while let Some((&first, behind)) = rest.split_first() {
@@ -283,7 +289,7 @@ fn between(mut expect: Expect, gap: &[u8], in_object: bool, at_top: bool) -> Res
     Ok(expect)
 }
 
-/// The length of the number or literal at the beginning of `text`.
+/// Returns the length of the number or literal at the beginning of `text`.
 pub(super) fn scalar(text: &[u8]) -> Result<usize, NotJson> {
     let literal: Option<&[u8]> = match text.first() {
         Some(b't') => Some(b"true"),
@@ -411,7 +417,7 @@ mod tests {
         assert!(!is_json(&deep.as_bytes()[1..]) && !is_json(&deep.as_bytes()[..deep.len() - 1]));
     }
 
-    /// Escapes and quotes at every place of a block and across its end.
+    /// Escapes and quotes at every position of a block and across its end.
     #[test]
     fn blocks_hang_together() {
         for before in 0..140 {

@@ -1,7 +1,8 @@
 //! Output files of commands. A command never overwrites a file that it reads, and never writes two outputs to one file.
 //!
-//! Files are compared by device and inode, so a hard link, a symbolic link, `-` and `/dev/fd/3` count as the file
-//! behind them. A regular file is written to a hidden file in the same folder and renamed at the end, so a command that
+//! Files are compared by device and inode, so a hard link, a symbolic link, `-` and `/dev/fd/3` count as the file that
+//! they refer to. A regular file is written to a hidden file in the same folder and renamed at the end, so a command
+//! that fails leaves the old file unchanged. Terminals, pipes and devices are written directly.
 //! fails leaves the old file as it was. Terminals, pipes and devices are written directly.
 
 use std::collections::BTreeMap;
@@ -17,10 +18,10 @@ use tempfile::NamedTempFile;
 /// Why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The command also reads it.
+    /// The command also reads the file.
     #[error("{} is {what}; name another file for the output", output.display())]
     Input {
-        /// As it was named.
+        /// The output, as given by the user.
         output: PathBuf,
         /// Which of the inputs it is.
         what: String,
@@ -28,17 +29,17 @@ pub enum Error {
     /// Another output goes to the same file.
     #[error("{} and {other} are the same file; use a different file for each output", output.display())]
     Twice {
-        /// As it was named.
+        /// The output, as given by the user.
         output: PathBuf,
         /// The name of the other output.
         other: String,
     },
-    /// The operating system refuses.
+    /// The operating system reported an error.
     #[error("cannot write {}: {cause}", file.display())]
     Write {
-        /// As it was named.
+        /// The file, as given by the user.
         file: PathBuf,
-        /// The reason it gives.
+        /// The operating system's error.
         cause: io::Error,
     },
 }
@@ -127,7 +128,7 @@ impl Guard {
             if let Some((other, what)) = self.read.get(there) {
                 let what = match (other == path, is_standard(other)) {
                     (true, _) => (*what).to_owned(),
-                    (false, true) => "what standard input is read from".to_owned(),
+                    (false, true) => "the file that standard input is read from".to_owned(),
                     (false, false) => format!("the same file as {}, which is {what}", other.display()),
                 };
                 let output = path.to_owned();

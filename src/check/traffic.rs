@@ -1,35 +1,35 @@
-//! What `check` finds in a sample and the processor in its traffic, by the same rules: a sentence each.
+//! Warnings about traffic, which `check` derives from a sample and the processor from its input, with the same rules.
 
 use crate::decode::MOST_KEYS;
 
-/// Fewer records than this say nothing about a tenant.
+/// With fewer records than this, no conclusion is drawn.
 const ENOUGH: u64 = 20;
 
-/// Says that most activities of a topic are ahead of the timestamps of their Kafka records, of `all` there were.
+/// Returns a warning if most of the `all` activities of a topic are ahead of the timestamps of their Kafka records.
 pub fn stamped_too_early(topic: &str, ahead: u64, all: u64) -> Option<String> {
     (all >= ENOUGH && ahead * 2 > all).then(|| {
         format!(
-            "{ahead} of {all} activities of {topic} are further ahead of their Kafka record's timestamp than watermark.max_future_skew, so they do not move the watermark, and windows close by the clock only; have the exporter stamp each record when it sends it, set message.timestamp.type=LogAppendTime on the topic, or raise watermark.max_future_skew"
+            "{ahead} of {all} activities of {topic} are further ahead of their Kafka record's timestamp than watermark.max_future_skew, so they do not move the watermark, and windows close by the clock only; let the exporter set the timestamp when it sends a record, set message.timestamp.type=LogAppendTime on the topic, or raise watermark.max_future_skew"
         )
     })
 }
 
-/// Says that windows end so far ahead that the clock of their sender is probably wrong.
+/// Returns a warning about windows that end so far ahead that the sender's clock is probably wrong.
 pub fn far_windows(count: u64) -> Option<String> {
     let (s, have) = plural(count);
     (count > 0).then(|| {
         format!(
-            "{count} alert version{s} {have} an EndTime that lies more than a day and watermark.max_future_skew ahead of the arrival; such an alert is answered when its EndTime has come, which may be never: correct the sender's clock, or set watermark.max_window_ahead, which has it answered watermark.max_wait after its arrival"
+            "{count} alert version{s} {have} an EndTime more than a day and watermark.max_future_skew ahead of the arrival; such an alert closes at its EndTime, which may be never: correct the sender's clock, or set watermark.max_window_ahead to close it watermark.max_wait after its arrival"
         )
     })
 }
 
-/// Says that records have a correlation id that is a word for nothing.
+/// Returns a warning about records whose correlation id is a placeholder word.
 pub fn null_words(count: u64) -> Option<String> {
     let (s, have) = plural(count);
     (count > 0).then(|| {
         format!(
-            "{count} record{s} {have} a correlation id that stands for no value, such as None or null, and all activities and alerts with the same word join with one another; read the id from another place (correlation.activity_key, correlation.alert_key), or have the sender leave it empty"
+            "{count} record{s} {have} a placeholder such as None or null as correlation id, and all activities and alerts with the same placeholder are joined; read the id from another field (correlation.activity_key, correlation.alert_key), or let the sender leave it empty"
         )
     })
 }

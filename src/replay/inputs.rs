@@ -1,4 +1,4 @@
-//! The messages of several files, in the order in which they are played.
+//! The messages of several files, in the order in which they are replayed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -11,29 +11,29 @@ use crate::decode::{Decoded, Decoder, Settings};
 use crate::source::file::{Chunk, Error, FileSource, Rest};
 use crate::time::EventTime;
 
-/// In which order the messages of several files come.
+/// The order of the messages of several files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
-    /// One file after another, as they are named.
+    /// One file after another, in the order given.
     AsNamed,
-    /// By their times, those of each file in the file's own order; so several files that were recorded side by side are played side by
-    /// side. A message without a time comes right behind the one before it in its file.
+    /// By their times, and within a file in its own order, so that files that were recorded at the same time are
+    /// replayed at the same time. A message without a time comes right after the message before it in its file.
     ByTime,
 }
 
-/// What is known of a file before it is played.
+/// What to find out about a file before it is replayed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Look {
     /// Nothing: it is opened when its turn comes.
     None,
-    /// Its first time, as far as it stands in the first megabyte.
+    /// Its first time, if it is in the first megabyte.
     FirstTimes,
 }
 
-/// Follows the raw bytes as they are read.
+/// Wraps the raw bytes, to measure progress.
 pub type Watch = Box<dyn Fn(Box<dyn Read + Send>) -> Box<dyn Read + Send> + Send>;
 
-/// A message as it stands in a file.
+/// A message in a file.
 #[derive(Debug)]
 pub struct Found<'a> {
     /// The file's name.
@@ -42,21 +42,21 @@ pub struct Found<'a> {
     pub number: i64,
     /// The message.
     pub value: &'a [u8],
-    /// How many records it has; 1 when it cannot be taken apart.
+    /// How many records it has; 1 if it cannot be decoded.
     pub records: u64,
     /// The latest time of its records.
     pub time: Option<EventTime>,
 }
 
-/// Files of messages, played from their beginnings as often as asked.
+/// Files of messages, read from the beginning as often as needed.
 pub struct Inputs {
     files: Vec<File>,
     order: Order,
     measure: Measure,
     watch: Watch,
-    /// The files that have more, those first whose turn it is.
+    /// The files with more messages, the one whose turn it is first.
     turns: BinaryHeap<Reverse<(EventTime, usize)>>,
-    /// The file whose message was handed out last.
+    /// The file whose message was returned last.
     taken: Option<usize>,
 }
 
@@ -80,12 +80,12 @@ struct Open {
     place: usize,
     records: u64,
     time: Option<EventTime>,
-    /// The last time there was.
+    /// The last time found.
     latest: Option<EventTime>,
 }
 
 impl Inputs {
-    /// These files, to be played in this order. `settings` say where times are.
+    /// Opens these files, to be read in this order. `settings` define where times are.
     pub fn open(paths: &[PathBuf], settings: &Settings, order: Order, look: Look, watch: Watch) -> Result<Self, Error> {
         let mut inputs = Self {
             files: Vec::with_capacity(paths.len()),
@@ -110,7 +110,7 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// The earliest of the first times of all files, as far as they were looked at.
+    /// Returns the earliest of the first times of all files, as far as they were determined.
     pub fn first_time(&self) -> Option<EventTime> {
         self.files.iter().filter_map(|file| file.first).min()
     }
@@ -134,7 +134,7 @@ impl Inputs {
             .collect();
     }
 
-    /// The next message; `None` when there are no more.
+    /// Returns the next message, or `None` at the end.
     pub fn next_message(&mut self) -> Result<Option<Found<'_>>, Error> {
         if let Some(which) = self.taken.take() {
             let file = &mut self.files[which];
@@ -163,7 +163,7 @@ impl Inputs {
         Ok(open.and_then(Open::found))
     }
 
-    /// When its turn is, as far as that is known.
+    /// Returns the time that decides when the file's turn is, as far as it is known.
     fn turn(&self, which: usize) -> EventTime {
         let file = &self.files[which];
         let time = match (self.order, &file.open) {
@@ -186,7 +186,7 @@ impl Inputs {
         let messages = open.chunk.messages();
         let measure = &mut self.measure;
         file.first = messages.map(|(_, value)| measure.of(value).1).find_map(|time| time);
-        // What has been taken from standard input does not come again.
+        // What has been read from standard input cannot be read again.
         if is_standard_input {
             file.open = Some(open);
         }
@@ -195,7 +195,7 @@ impl Inputs {
 }
 
 impl Open {
-    /// At the first message; `None` when there is none.
+    /// Moves to the first message. Returns `None` if there is none.
     fn begin(mut source: FileSource, measure: &mut Measure) -> Result<Option<Self>, Error> {
         let Some(chunk) = source.next_chunk()? else {
             return Ok(None);
@@ -211,7 +211,7 @@ impl Open {
         Ok(open.settle(measure)?.then_some(open))
     }
 
-    /// Goes on to where there is a message, and looks at it; whether there is one.
+    /// Moves to the next message and measures it. Returns whether there is one.
     fn settle(&mut self, measure: &mut Measure) -> Result<bool, Error> {
         loop {
             if let Some((_, value)) = self.chunk.message(self.place) {
@@ -247,7 +247,7 @@ impl Open {
 }
 
 impl Measure {
-    /// Creates one that looks for times where `settings` say.
+    /// Creates a measure that looks for times where `settings` define them.
     pub fn new(settings: &Settings) -> Self {
         // Without keys, the content of activities is not read.
         let settings = Settings {
@@ -307,7 +307,7 @@ mod tests {
         )
     }
 
-    /// The notes of all messages, `-` for those without one.
+    /// Returns the notes of all messages, `-` for those without one.
     fn notes(inputs: &mut Inputs) -> String {
         let mut notes = String::new();
         while let Some(found) = inputs.next_message().unwrap() {

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 
 use apache_avro::Codec;
 
-/// How an Avro object container file begins.
+/// The first bytes of an Avro object container file.
 pub(super) const MAGIC: [u8; 4] = *b"Obj\x01";
 
 /// The longest block, before or after decompression, and the longest header, in bytes. Capture's blocks have a few MiB.
@@ -123,7 +123,7 @@ fn limited(reader: impl Read) -> io::Result<Vec<u8>> {
 fn header(reader: &mut dyn Read) -> io::Result<(Vec<u8>, Packing)> {
     let mut plain = bytes(reader, MAGIC.len())?;
     if plain != MAGIC {
-        return Err(invalid("it does not begin as such a file"));
+        return Err(invalid("it does not begin with the magic bytes of an Avro file"));
     }
     let mut packing = Packing::None;
     loop {
@@ -162,7 +162,7 @@ fn bytes(reader: &mut dyn Read, length: usize) -> io::Result<Vec<u8>> {
 
 fn length(length: i64, most: usize) -> io::Result<usize> {
     let fitting = usize::try_from(length).ok().filter(|length| *length <= most);
-    fitting.ok_or_else(|| invalid(format!("a part of it has more than {most} bytes, which is the limit")))
+    fitting.ok_or_else(|| invalid(format!("a part of it exceeds the limit of {most} bytes")))
 }
 
 fn long(reader: &mut dyn Read) -> io::Result<i64> {
@@ -179,7 +179,7 @@ fn varint(reader: &mut dyn Read) -> io::Result<u64> {
             return Ok(number);
         }
     }
-    Err(invalid("a number has no end"))
+    Err(invalid("a number is not terminated"))
 }
 
 fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
@@ -244,10 +244,7 @@ mod tests {
         }
         let told = |file: &[u8]| read(file).unwrap_err().to_string();
         let long = told(&file("deflate", 3, &deflated(LONGEST_BLOCK + 1)));
-        assert_eq!(
-            long,
-            "as Avro: a part of it has more than 268435456 bytes, which is the limit"
-        );
+        assert_eq!(long, "as Avro: a part of it exceeds the limit of 268435456 bytes");
         let zstd = zstd::encode_all(io::repeat(0).take(LONGEST_BLOCK as u64 + 1), 1).unwrap();
         assert_eq!(told(&file("zstandard", 3, &zstd)), long);
         let mut snappy = Vec::new();
@@ -277,7 +274,7 @@ mod tests {
         fn whatever_is_read_is_no_more_than_there_is(bit in 0..8 * 66_usize) {
             let mut file = file("null", 1, b"0123456789");
             file[bit / 8] ^= 1 << (bit % 8);
-            // A damaged key of the codec is kept as another key.
+            // A damaged codec key is kept as another key.
             prop_assert!(read(&file).map_or(0, |plain| plain.len()) <= file.len());
         }
 

@@ -1,4 +1,5 @@
-//! What a file begins with: compressed or not, in which encoding, and whether it holds lines, documents or a table.
+//! Recognises a file by its beginning: whether it is compressed, its encoding, and whether it contains lines, documents
+//! or a table.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
@@ -11,7 +12,7 @@ use super::growing::Grows;
 use super::limit::{self, TooLong};
 use super::table;
 
-/// How files begin whose form is known, and not read.
+/// First bytes of known formats that are not supported.
 const OTHERS: [(&[u8; 4], &str); 6] = [
     (b"PAR1", "a Parquet file"),
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
@@ -21,22 +22,22 @@ const OTHERS: [(&[u8; 4], &str); 6] = [
     (b"7z\xbc\xaf", "a 7-Zip archive"),
 ];
 
-/// How many bytes of empty lines a file may begin with before it is taken for one of lines.
+/// How many bytes of empty lines a file may begin with before it counts as a file of lines.
 const MOST_EMPTY: usize = 1 << 20;
 
 /// The beginning of a file.
 pub(super) enum Begin {
     /// One message per line.
     Lines,
-    /// The names of the columns of a table, with this separator between them.
+    /// The column names of a table, with this separator between them.
     Columns(u8),
     /// Documents, and what follows them.
     Documents(Vec<Range<usize>>, Option<Rest>),
-    /// A line that exceeds its limit, after nothing but empty lines.
+    /// A line that exceeds its limit, with only empty lines before it.
     TooLong(Rest),
 }
 
-/// Reads the first line. When that is the beginning of something longer, reads everything and finds the documents in it.
+/// Reads the first line. If that is the beginning of something longer, reads everything and finds the documents in it.
 pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut u64, grows: Grows) -> io::Result<Begin> {
     loop {
         let line = bytes.len();
@@ -44,7 +45,7 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
             return Ok(Begin::TooLong(Rest::TooLong(long)));
         }
         if bytes.starts_with(b"\xef\xbb\xbf") {
-            // A byte order mark is no part of the text.
+            // The byte order mark is not part of the text.
             bytes.drain(..3);
             *behind += 3;
         }
@@ -80,10 +81,10 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
             Ok(_) => {}
             Err(error) if error.is_eof() && !is_whole => break,
             Err(_) if documents.is_empty() && (grows == Grows::ByAppending || are_lines(bytes)) => return Ok(Begin::Lines),
-            // The limit says what becomes of the rest.
+            // The limit decides what happens with the rest.
             Err(_) if !is_whole => break,
             Err(_) => {
-                // Whoever reads it takes apart what is broken.
+                // The decoder splits the broken document.
                 documents.push(begin..bytes.len());
                 return Ok(Begin::Documents(documents, None));
             }
@@ -100,11 +101,12 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
     Ok(Begin::Documents(documents, Some(Rest::TooLong(rest))))
 }
 
-/// What serde_json says of a text behind which another one stands.
+/// serde_json's error for a text that is followed by another one.
 const SEVERAL: &str = "trailing characters";
 
-/// Whether a file has records on a line each although its first line, which is in `bytes`, is no JSON: within the next lines, which are
-/// read for that, one is a whole record. In a document that is broken, a comma ends the first line, or nothing else is whole.
+/// Returns whether a file has one record per line although its first line, which is in `bytes`, is not valid JSON: one
+/// of the next lines, which this reads, is a complete record. In a broken document, the first line ends with a comma,
+/// or no other line is complete.
 fn are_damaged_lines(reader: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<Result<bool, TooLong>> {
     const LOOKED_AT: usize = 16;
     const MOST: usize = 16 << 20;
@@ -135,7 +137,8 @@ fn is_record(line: &[u8]) -> bool {
     (line.starts_with(b"{") || line.starts_with(b"[")) && serde_json::from_slice::<IgnoredAny>(line).is_ok()
 }
 
-/// Whether a text that begins with a damaged line has records on a line each: behind the first comes a whole object.
+/// Returns whether a text that begins with a damaged line has one record per line: the line after the first is a
+/// complete object.
 fn are_lines(text: &[u8]) -> bool {
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let first = lines.find(|line| !line.is_empty());
@@ -150,7 +153,7 @@ pub(super) fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn B
     if let Some((_, name)) = OTHERS.iter().find(|(begin, _)| magic.as_slice() == begin.as_slice()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("it is {name}, which is not read; write its records as JSON lines, plain or compressed with gzip or zstd"),
+            format!("it is {name}, which is not supported; convert it to JSON lines, plain or compressed with gzip or zstd"),
         ));
     }
     let compression = match magic.as_slice() {
@@ -168,7 +171,7 @@ pub(super) fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn B
     transcode(reader, compression)
 }
 
-/// UTF-16 with a byte order mark, as Windows PowerShell's `>` writes it, is read as UTF-8.
+/// Reads UTF-16 with a byte order mark, as Windows PowerShell's `>` writes it, as UTF-8.
 fn transcode(
     mut reader: Box<dyn BufRead + Send>,
     compression: Compression,
@@ -183,7 +186,7 @@ fn transcode(
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
-    /// None, but another encoding.
+    /// Not compressed, but in another encoding.
     Utf16,
     Gzip,
     Zstd,

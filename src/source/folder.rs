@@ -11,11 +11,11 @@ use super::capture;
 use super::file::Error;
 use super::format::{Begin, Format};
 
-/// How names of files of messages end, compressed or not.
+/// File name extensions of message files, without that of a compression.
 const TEXT: [&str; 3] = [".json", ".jsonl", ".ndjson"];
-/// What a compressed file has behind that.
+/// Extensions of compressed files, which follow the others.
 const COMPRESSIONS: [&str; 2] = [".gz", ".zst"];
-/// How names of files of Event Hubs Capture end, which compresses inside.
+/// Extension of Event Hubs Capture files, which compress their blocks.
 const AVRO: &str = ".avro";
 
 /// How deep folders may be nested. An export nests about twenty.
@@ -61,7 +61,7 @@ pub fn files(paths: &[PathBuf], mut times: Times<'_>) -> Result<Files, Error> {
             }),
         }
     }
-    // Capture puts the partition before the date. In the order of paths, the second partition would come behind the
+    // Capture puts the partition before the date. In the order of paths, the second partition would come after the
     // watermark that the first one has moved.
     for dated in found.chunk_by_mut(|one, next| one.order.is_some() && next.order.is_some()) {
         dated.sort_by(|one, other| one.order.cmp(&other.order));

@@ -51,7 +51,7 @@ pub fn text(path: &Path, most: usize) -> io::Result<String> {
 /// Fails for folders and devices.
 fn refuse(found: &Metadata, is_terminal: bool) -> io::Result<()> {
     if found.is_dir() {
-        let text = "it is a folder, and a file is wanted";
+        let text = "it is a folder, but a file is required";
         return Err(io::Error::new(io::ErrorKind::IsADirectory, text));
     }
     let kind = found.file_type();

@@ -11,7 +11,7 @@ fn config(text: &str) -> Config {
     Config::of_text("test", text, std::iter::empty()).unwrap()
 }
 
-/// Of alerts of one key, by the seconds of their start and end, and of its activities.
+/// Returns the hints for alerts of one key, given the seconds of their starts and ends, and for its activities.
 fn tally(config: &Config, alerts: &[(i64, i64)], activities: &[i64]) -> Tally {
     let widening = config.decode.widening;
     let mut tally = Tally::new(widening);
@@ -40,20 +40,20 @@ fn activities_just_outside_are_counted_with_the_value_that_takes_them_in() {
     assert_eq!(
         texts(&config, &alerts, &[155, 600, 1_115, 2_630]),
         [
-            "4 of 4 alerts have activities with the same key just after the end of the window and none inside: the median lies 2m outside, the \
-          furthest 2m 50s; correlation.after = \"5m\" gives 4 pairs in all"
+            "4 of 4 alerts have activities with the same key just after the end of the window and none inside: the median is 2m outside, the \
+          furthest 2m 50s; correlation.after = \"5m\" adds 4 pairs in all"
         ]
     );
     assert_eq!(
         texts(&config, &[(7_200, 7_260)], &[4_000, 4_100]),
         [
-            "1 of 1 alert has activities with the same key just before the start of the window and none inside: the median lies 51m 40s outside, \
-          the furthest 53m 20s; correlation.before = \"1h\" gives 2 pairs in all"
+            "1 of 1 alert has activities with the same key just before the start of the window and none inside: the median is 51m 40s outside, \
+          the furthest 53m 20s; correlation.before = \"1h\" adds 2 pairs in all"
         ]
     );
 }
 
-/// The value that a hint names is tried: it gives as many pairs as it says.
+/// Tries the value that a hint suggests: it must give as many pairs as the hint says.
 #[test]
 fn what_a_hint_names_takes_in_what_it_says() {
     for (setting, alerts, activities) in [
@@ -64,7 +64,7 @@ fn what_a_hint_names_takes_in_what_it_says() {
         let said = texts(&config(""), &alerts, &activities).remove(0);
         let value = said.split('"').nth(1).unwrap();
         let pairs: usize = said
-            .split("gives ")
+            .split("adds ")
             .nth(1)
             .unwrap()
             .split(' ')
@@ -89,7 +89,7 @@ fn a_margin_that_is_set_counts() {
     let config = config("correlation.after = \"4m\"");
     let said = texts(&config, &[(0, 60)], &[310]);
     assert!(
-        said[0].contains("none inside: 10s outside; correlation.after = \"5m\" gives 1 pair"),
+        said[0].contains("none inside: 10s outside; correlation.after = \"5m\" adds 1 pair"),
         "{said:?}"
     );
 }
@@ -188,7 +188,7 @@ fn of_many_activities_the_nearest_are_measured_and_all_are_counted() {
     let activities: Vec<i64> = (61..5_000).collect();
     let said = texts(&config, &[(0, 60)], &activities);
     assert!(
-        said[0].contains("the median lies 30s outside, the furthest 59s; correlation.after = \"1m\" gives 59 pairs in all"),
+        said[0].contains("the median is 30s outside, the furthest 59s; correlation.after = \"1m\" adds 59 pairs in all"),
         "{said:?}"
     );
 }

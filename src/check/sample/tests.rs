@@ -24,7 +24,7 @@ fn said(config: &Config, messages: &[String]) -> Vec<(Level, String)> {
     said_of(config, messages, NOW)
 }
 
-/// The same of messages with this timestamp.
+/// Returns the same for messages with this timestamp.
 fn said_of(config: &Config, messages: &[String], timestamp: WallTime) -> Vec<(Level, String)> {
     let mut sample = Sample::new(config, NOW);
     for message in messages {
@@ -179,7 +179,7 @@ fn what_lies_just_outside_of_windows_is_found() {
     has(&said(&config(""), &many), Level::Note, one);
 }
 
-/// An older version of an alert is not held against the settings.
+/// An older version of an alert does not count against the settings.
 #[test]
 fn the_newest_version_of_an_alert_counts() {
     let newer = alert("A", "p", "11:05:00").replace("12:00:00Z", "13:00:00Z");
@@ -213,7 +213,7 @@ fn records_that_are_stamped_before_their_activities_are_found() {
     for found in [said_of(&config(""), &messages, allowed), said(&config(""), &messages)] {
         assert!(found.iter().all(|(level, _)| *level == Level::Ok), "{found:?}");
     }
-    // What the clock does not allow either is a wrong clock, and no matter of timestamps.
+    // A time that the clock does not allow either comes from a wrong clock, not from a wrong timestamp.
     let ahead: Vec<String> = (0..20).map(|_| activity("p", "", "23:00:00")).collect();
     let found = said_of(&config(""), &ahead, early);
     assert!(found.iter().all(|(level, _)| *level == Level::Ok), "{found:?}");

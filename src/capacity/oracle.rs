@@ -1,14 +1,14 @@
-//! Whether the processor's answer is right: what it must be follows from what was sent, and from nothing else.
+//! Checks the processor's output: the expected output follows from what was sent, and from nothing else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::traffic::Expected;
 
-/// How often a record may come.
+/// Whether records may be repeated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Repeats {
-    /// After a crash again, with the same id and seq.
+    /// After a crash, with the same id and seq.
     Allowed,
     /// Never: exactly once.
     Forbidden,
@@ -17,25 +17,25 @@ pub enum Repeats {
 /// A row of the output topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Row {
-    /// Its id: readers fold by it.
+    /// Its id, by which readers fold.
     pub id: u128,
-    /// Of two rows with one id the greater counts.
+    /// Of two rows with one id, the one with the greater seq counts.
     pub seq: i64,
-    /// Whether the pair is there, or gone.
+    /// Whether it adds the pair or deletes it.
     pub is_there: bool,
-    /// The number of its alert; `None` when the alert was never sent.
+    /// The number of its alert. `None` if the alert was never sent.
     pub alert: Option<u64>,
     /// The event time of its activity, in ticks.
     pub activity: i64,
 }
 
-/// A pair as the fold has it.
+/// The state of a pair after folding.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     seq: i64,
     is_there: bool,
     activity: i64,
-    /// When it first came.
+    /// When it first arrived.
     came: Duration,
 }
 
@@ -45,7 +45,7 @@ struct Answer {
     rows: BTreeMap<u128, Held>,
 }
 
-/// The answers to all alerts of a trial, as far as they have come.
+/// The output for all alerts of a trial, as far as it has arrived.
 #[derive(Debug, Default)]
 pub struct Answers {
     alerts: BTreeMap<u64, Answer>,
@@ -57,25 +57,26 @@ pub struct Answers {
     pairs: u64,
 }
 
-/// What is to be said of the answer.
+/// The judgement of the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Judgement {
     /// Alerts that were sent.
     pub alerts: u64,
-    /// Pairs that must be there.
+    /// Expected pairs.
     pub pairs: u64,
-    /// Of those, the ones that are not.
+    /// Expected pairs that are missing.
     pub missing: u64,
-    /// Pairs that are there and must not be.
+    /// Pairs that were not expected.
     pub unexpected: u64,
-    /// Rows that came again, with the same id and seq.
+    /// Rows that were repeated, with the same id and seq.
     pub repeated: u64,
-    /// Whether the answer is exactly what it must be; not told when the trial could not be judged.
+    /// Whether the output is exactly as expected. `None` if the trial could not be judged.
     pub exact: Option<bool>,
 }
 
 impl Answers {
-    /// Takes in what must be answered to an alert. For each row that had come before, when the window closed and how long the row took.
+    /// Records the expected output for an alert. Returns, for each row that arrived before, when the window closed and
+    /// how long the row took.
     pub fn expect(&mut self, expected: Expected) -> Vec<(Duration, Duration)> {
         self.expected += expected.activities.len() as u64;
         let closes = expected.closes;
@@ -85,8 +86,8 @@ impl Answers {
         answer.rows.values().map(took).collect()
     }
 
-    /// Takes in a row that came at this time. When the window closed and how long it took, for the first row of a pair; `None` while
-    /// that is not known, and for every other row.
+    /// Records a row that arrived at this time. For the first row of a pair, returns when the window closed and how
+    /// long the row took. Returns `None` if that is not known yet, and for every other row.
     pub fn row(&mut self, row: Row, came: Duration) -> Option<(Duration, Duration)> {
         self.rows += 1;
         let Some(alert) = row.alert else {
@@ -120,17 +121,17 @@ impl Answers {
         }
     }
 
-    /// Whether as many pairs have come as are expected of the alerts known by now.
+    /// Returns whether as many pairs have arrived as are expected for the alerts known so far.
     pub fn is_complete(&self) -> bool {
         self.pairs >= self.expected
     }
 
-    /// Rows that came.
+    /// Returns the number of rows that arrived.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// What is to be said of it all. `judged` tells whether everything that was sent could be answered at all.
+    /// Returns the judgement. `judged` says whether the output for everything that was sent could be complete.
     pub fn judge(&self, repeats: Repeats, judged: bool) -> Judgement {
         let mut told = Judgement {
             repeated: self.repeated,
@@ -165,7 +166,7 @@ impl Answers {
 }
 
 impl Judgement {
-    /// This and another trial's.
+    /// Combines the judgements of two trials.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {

@@ -1,10 +1,10 @@
-//! What the test ran on.
+//! The machine that the test ran on.
 
 use std::fs;
 
 use crate::capacity::result::Machine;
 
-/// This machine, as far as its system tells.
+/// Describes this machine, as far as the system reports it.
 pub(super) fn look() -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");

@@ -1,8 +1,9 @@
-//! `alerttrail capacity`: the highest rate that is sustained, or what becomes of a load, shown on processors of its own.
+//! `alerttrail capacity`: finds the highest sustained rate, or tests a given load, with processors of its own.
 //!
-//! This process is the driver. It makes topics, starts processors as processes of their own (`alerttrail run`), sends ([`sender`]), reads what
-//! they write ([`reader`]), watches what they take ([`processors`]), and puts trials ([`trial`]) on one after another. What to send, what is
-//! right and what counts is decided in [`crate::capacity`]. Everything it made it deletes: topics, consumer groups, state.
+//! This process is the driver. It creates topics, starts processors as separate processes (`alerttrail run`), sends
+//! messages ([`sender`]), reads the output ([`reader`]), measures resources ([`processors`]), and runs trials
+//! ([`trial`]) one after another. [`crate::capacity`] decides what to send, what is correct and what counts. Everything
+//! that the test creates is deleted: topics, consumer groups, state.
 
 mod compare;
 mod machine;
@@ -47,18 +48,19 @@ pub(super) struct Args {
 
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
-    /// Say what differs between two tests, and whether that is more than noise
+    /// Compare two tests and tell significant differences from noise
     Compare(compare::Args),
 }
 
-/// What came of the trials.
+/// The result of the trials.
 #[derive(Default)]
 struct Outcome {
     steps: Vec<Step>,
     found: Option<Found>,
-    /// The last stand: its settings are told, and its groups forgotten.
+    /// The environments of the trials: the settings of the last one are reported, and their consumer groups are
+    /// deleted.
     stands: Vec<Stand>,
-    /// Why it did not go on.
+    /// Why the test did not continue.
     failure: Option<Failure>,
 }
 
@@ -69,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::logging::begin("error");
     let options = &args.options;
     options.check()?;
-    // A long test must not end with a file that cannot be written.
+    // Files are created first, so that a long test does not fail at its end.
     let files = Files::create(options)?;
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
@@ -126,7 +128,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// One trial after another, as far as they lead.
+/// Runs one trial after another, until the test is complete.
 fn trials(bench: &Bench<'_>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut progress = Progress::new();
@@ -149,7 +151,7 @@ fn trials(bench: &Bench<'_>) -> Outcome {
         match bench.run(number, purpose, rate, &mut progress) {
             Ok((step, stand)) => {
                 progress.ended(&step);
-                // What was broken off says nothing of the rate.
+                // An interrupted trial says nothing about the rate.
                 if !bench.shutdown.is_requested() {
                     search.tried(step.is_sustained());
                 }
@@ -169,11 +171,11 @@ fn trials(bench: &Bench<'_>) -> Outcome {
     outcome
 }
 
-/// Puts a load on the broker that counts for nothing. Why that could not be done comes back.
+/// Warms up the broker with a load that does not count. Returns why that failed, if it did.
 fn warm_up(bench: &Bench<'_>, outcome: &mut Outcome, progress: &mut Progress) -> Option<Failure> {
     let (options, rate) = bench.options.warming()?;
     say(&format!(
-        "Warming up the broker for {} (--broker-warm-up); that does not count.",
+        "Warming up the broker for {} (--broker-warm-up); this does not count.",
         crate::words::duration(bench.options.broker_warm_up)
     ));
     let bench = Bench {
@@ -189,9 +191,9 @@ fn warm_up(bench: &Bench<'_>, outcome: &mut Outcome, progress: &mut Progress) ->
     }
 }
 
-/// The records to send: generated ones, or recorded ones in their place.
+/// Returns the records to send: generated ones, or recorded ones in their place.
 fn pool(options: &Options) -> Result<Pool, Failure> {
-    /// More bodies than this make no traffic more real.
+    /// More bodies than this do not make the traffic more realistic.
     const MOST: usize = 4_096;
     const MOST_BYTES: usize = 256 << 20;
     let mut pool = Pool::generated(options.seed, options.policies as usize, options.record_size);
@@ -214,7 +216,7 @@ fn pool(options: &Options) -> Result<Pool, Failure> {
     }
     match pool.record(messages.into_iter()) {
         0 => Err(Failure::failed(
-            "none of the recorded messages is a CloudAppEvents record with a RawEventData.CreationTime; give --recording files as correlate reads them",
+            "none of the recorded messages is a CloudAppEvents record with a RawEventData.CreationTime; pass files to --recording in a format that correlate reads",
         )),
         used => {
             say(&format!("Templates: {}.", counted(used as u64, "recorded record")));
@@ -226,7 +228,7 @@ fn pool(options: &Options) -> Result<Pool, Failure> {
 fn introduce(options: &Options, bench: &Bench<'_>) {
     let processors = counted(options.instances.into(), "processor");
     say(&format!(
-        "alerttrail capacity, {}: {processors}, records of {:.0} bytes. Each trial warms up for {} and counts for {}.",
+        "alerttrail capacity, {}: {processors}, records of {:.0} bytes. Each trial warms up for {} and then measures for {}.",
         options.shape.word(),
         bench.record_size,
         crate::words::duration(options.warm_up),
@@ -240,7 +242,7 @@ fn introduce(options: &Options, bench: &Bench<'_>) {
     }
     if options.embedded {
         say(
-            "The embedded broker keeps 5 MiB of a partition, so half of that unread fails a trial; for figures to rely on, name a real broker.",
+            "The embedded broker keeps 5 MiB per partition, and a trial fails when half of that is unread; for reliable figures, use a real broker.",
         );
     }
 }
@@ -312,7 +314,7 @@ impl Files {
         let unwritable = |path: &Path, cause: &std::io::Error| {
             let path = path.display();
             Failure::failed(format!(
-                "cannot write {path}: {cause}; give another file with --html or --json"
+                "cannot write {path}: {cause}; choose another file with --html or --json"
             ))
         };
         let json = serde_json::to_vec(report).map_err(Failure::failed)?;
@@ -327,7 +329,7 @@ impl Files {
 
 fn conclude(options: &Options, report: &Report) {
     if report.interrupted {
-        say("\nIt was ended before its end; the report has what there is.");
+        say("\nThe test was interrupted; the report contains the results so far.");
     }
     if let Some(Found {
         rate,
@@ -341,7 +343,7 @@ fn conclude(options: &Options, report: &Report) {
         let bound = if bounded {
             ""
         } else {
-            " (no higher rate was tried and failed: raise --most)"
+            " (no higher rate failed: raise --most)"
         };
         say(&format!(
             "\nSustained: {} records/s{bound}. Median of {}, {} to {}.",
@@ -352,21 +354,21 @@ fn conclude(options: &Options, report: &Report) {
         ));
     }
     say(&format!(
-        "{} is the page, {} has the figures.",
+        "Report: {}, figures: {}.",
         options.html.display(),
         options.json.display()
     ));
 }
 
-/// What is added to a verdict: a broker that was started a moment ago fails tests for a reason of its own.
-const COLD_BROKER: &str = "a broker in its first minutes answers slowly, so run the test again, or with a longer --broker-warm-up, before you \
-                           rely on this";
+/// Added to a negative result: a broker that was just started fails tests for a reason of its own.
+const COLD_BROKER: &str = "a broker is slow in its first minutes, so before relying on this, run the test again or with a longer \
+                            --broker-warm-up";
 
-/// Whether the test says yes.
+/// Returns whether the test was successful.
 fn verdict(report: &Report) -> Result<(), Failure> {
     if report.answer.exact == Some(false) {
         return Err(Failure::failed(format!(
-            "the answer was wrong: {} missing, {} unexpected, {} repeated; give --keep to look at the topics",
+            "the output was wrong: {} missing, {} unexpected, {} repeated; use --keep to inspect the topics",
             counted(report.answer.missing, "pair"),
             grouped(report.answer.unexpected),
             grouped(report.answer.repeated)
@@ -381,12 +383,13 @@ fn verdict(report: &Report) -> Result<(), Failure> {
             step.failures.join("; ")
         ))),
         (None, _) => Err(Failure::failed(format!(
-            "no rate was sustained; the page says why; {COLD_BROKER}"
+            "no rate was sustained; the report shows why; {COLD_BROKER}"
         ))),
     }
 }
 
-/// Deletes the consumer groups, or says what stays. The topics are gone already, and the folder goes by itself.
+/// Deletes the consumer groups, or reports those that are left. The topics are already deleted, and the folder is
+/// deleted automatically.
 fn clean(bench: &Bench<'_>, stands: &[Stand]) {
     /// A member that has ended counts for 15 s.
     const PATIENCE: Duration = Duration::from_secs(17);
@@ -406,7 +409,7 @@ fn clean(bench: &Bench<'_>, stands: &[Stand]) {
     }
     if !left.is_empty() {
         say(&format!(
-            "warning: consumer groups of the test are left that could not be deleted; their names begin with {}",
+            "warning: some consumer groups of the test could not be deleted; their names begin with {}",
             bench.name
         ));
     }

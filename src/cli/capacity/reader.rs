@@ -1,4 +1,5 @@
-//! The thread that reads what the processors write: the log between the stages, for how far they are, and the rows, for what they answered.
+//! The thread that reads what the processors write: the repartition topic, for their progress, and the output topic,
+//! for their rows.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,19 +25,20 @@ use crate::kafka::topics::Topics;
 use crate::log::LogRecord;
 use crate::time::{EventTime, WallTime};
 
-/// How long the consumer is waited for when nothing comes.
+/// How long one poll of the consumer takes at most.
 const POLL: Duration = Duration::from_millis(20);
-/// Messages taken before the trial hears of them.
+/// Maximum number of messages to read before the shared state is updated.
 const BURST: usize = 500;
 
-/// What the trial may look at while it runs.
+/// What the trial may read while it runs.
 #[derive(Default)]
 pub(super) struct Board {
-    /// Of each source partition (whether it is one of activities, and which): the next offset that ROUTE reads, and when that was so.
+    /// For each source partition (whether it has activities, and its number): the next offset that ROUTE reads, and the
+    /// time of that report.
     pub(super) positions: BTreeMap<(bool, u32), (i64, WallTime)>,
-    /// Where each partition of the log ends, as far as was read.
+    /// The log-end offset of each partition of the repartition topic, as far as it was read.
     pub(super) log_ends: BTreeMap<i32, i64>,
-    /// Bytes in the log.
+    /// Bytes in the repartition topic.
     pub(super) log_bytes: u64,
     /// Bytes in the output topic.
     pub(super) output_bytes: u64,
@@ -44,21 +46,21 @@ pub(super) struct Board {
     pub(super) rows: u64,
     /// Close latencies since they were last taken.
     pub(super) lately: Latencies,
-    /// Whether as many pairs have come as are expected by now.
+    /// Whether as many pairs have arrived as are expected so far.
     pub(super) is_complete: bool,
 }
 
-/// What was heard in a whole trial.
+/// What was read in a whole trial.
 #[derive(Default)]
 pub(super) struct Heard {
     pub(super) answers: Answers,
-    /// Of the hold.
+    /// During the hold.
     pub(super) close: Latencies,
-    /// Of the hold.
+    /// During the hold.
     pub(super) ingest: Latencies,
 }
 
-/// The board, shared.
+/// The shared board.
 #[derive(Clone, Default)]
 pub(super) struct Shared(Arc<Mutex<Board>>);
 
@@ -68,7 +70,7 @@ impl Shared {
     }
 }
 
-/// When the trial's time began, and which part of it counts.
+/// When the trial began, and which part of it counts.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
     pub(super) begin: Instant,
@@ -76,7 +78,7 @@ pub(super) struct Times {
     pub(super) hold: (Duration, Duration),
 }
 
-/// Reads for one trial.
+/// Reads the output of one trial.
 pub(super) struct Reader {
     consumer: BaseConsumer<Logged>,
     rows: String,
@@ -86,7 +88,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads everything that the processors write from now on. The log must be there.
+    /// Creates a reader of everything that the processors write from now on. The repartition topic must exist.
     pub(super) fn new(stand: &Stand, seed: u64, board: Shared) -> Result<Self, Failure> {
         let config = &stand.config;
         let consumer: BaseConsumer<Logged> = clients::consumer(config, "capacity", None, Logged).map_err(Failure::failed)?;
@@ -109,7 +111,7 @@ impl Reader {
         })
     }
 
-    /// Reads what comes before the trial begins, so that it is known whether every source partition is read.
+    /// Reads what arrives before the trial begins, to find out whether every source partition is read.
     pub(super) fn listen(&self) {
         for _ in 0..BURST {
             match self.consumer.poll(POLL) {
@@ -140,7 +142,7 @@ impl Reader {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Err(error)) => {
-                    tracing::warn!(%error, "reading what the processors write stumbled");
+                    tracing::warn!(%error, "transient error while reading the output; retrying");
                     break;
                 }
                 Some(Ok(message)) if message.topic() == self.rows => {
@@ -169,7 +171,7 @@ impl Reader {
     }
 
     fn row(&self, message: &BorrowedMessage<'_>, came: Duration, times: Times, heard: &mut Heard) {
-        /// What is read of a row.
+        /// The fields of a row that are needed.
         #[derive(serde::Deserialize)]
         struct Value<'a> {
             #[serde(borrow)]
@@ -184,7 +186,7 @@ impl Reader {
         }
         let payload = message.payload().unwrap_or_default();
         self.board.look().output_bytes += payload.len() as u64;
-        // A row that cannot be read is of no alert, and so one too many.
+        // A row that cannot be parsed belongs to no alert and counts as unexpected.
         let value = serde_json::from_slice::<Value<'_>>(payload).ok();
         let row = Row {
             id: value
@@ -213,7 +215,7 @@ impl Reader {
                 for source in &marks.sources {
                     let key = (source.topic == self.activities, source.partition);
                     let known = board.positions.entry(key).or_insert((source.position, marks.wall));
-                    // After a restart a router reads again what it had read: what counts is how far it has been.
+                    // After a restart, a router reads messages again that it had read. The furthest position counts.
                     if (source.position, marks.wall) > *known {
                         *known = (source.position.max(known.0), marks.wall);
                     }
@@ -235,7 +237,7 @@ impl Reader {
     }
 }
 
-/// When the trial's time begins: now.
+/// Returns the times of a trial that begins now.
 pub(super) fn begin(hold: (Duration, Duration)) -> Times {
     Times {
         event: clock::now().to_event(),

@@ -1,4 +1,5 @@
-//! One trial: processors and topics from nothing, the load, the rest of the answer, and what was measured meanwhile.
+//! One trial: starts processors and topics from scratch, applies the load, waits for the rest of the output, and
+//! measures.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,22 +25,22 @@ use crate::clock;
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 
-/// How often a sample is taken.
+/// Interval between samples.
 const EVERY: Duration = Duration::from_millis(250);
-/// How long the processors are given to share out all partitions.
+/// How long the processors may take until all partitions are assigned.
 const READY: Duration = Duration::from_secs(60);
-/// How long it is waited for what must not come, once all that must has.
+/// How long to wait for unexpected rows after all expected ones have arrived.
 const QUIET: Duration = Duration::from_secs(1);
-/// Marks come every second at the least: after this long without any, a partition is not being read.
+/// Watermark updates come at least once a second: after this time without one, a partition is not being read.
 const STALE: Duration = Duration::from_millis(1_500);
-/// With a backlog of so many seconds of the load a trial need not go on.
+/// A trial is abandoned when its backlog reaches this many seconds of the load.
 const HOPELESS: f64 = 5.0;
-/// The share of what the embedded broker keeps of a partition that may be unread.
+/// The share of the embedded broker's capacity of a partition that may be unread.
 const EMBEDDED_SHARE: f64 = 0.5;
-/// Half as many samples as are kept of a trial: when there are twice as many, every second one is dropped.
+/// Half of the maximum number of samples of a trial: when twice as many are reached, every second one is dropped.
 const MOST_SAMPLES: usize = 2_400;
 
-/// What all trials have in common.
+/// State shared by all trials.
 pub(super) struct Bench<'b> {
     pub(super) options: &'b Options,
     pub(super) pool: &'b Pool,
@@ -49,7 +50,7 @@ pub(super) struct Bench<'b> {
     pub(super) name: &'b str,
 }
 
-/// A trial under way.
+/// A running trial.
 struct Trial<'t> {
     bench: &'t Bench<'t>,
     stand: &'t Stand,
@@ -66,7 +67,7 @@ struct Trial<'t> {
 }
 
 impl Bench<'_> {
-    /// Runs one. What cannot be deleted afterwards comes back with it.
+    /// Runs one trial. Prints a warning about topics that cannot be deleted afterwards.
     pub(super) fn run(
         &self,
         number: usize,
@@ -128,7 +129,7 @@ impl Bench<'_> {
         link.over.store(true, Ordering::Relaxed);
         let heard = reading.join().unwrap_or_default();
         let is_judged = ran?;
-        // Whoever interrupts does not want to wait: they end with this function then.
+        // A user who interrupts does not want to wait; the processors end with this function.
         if !self.shutdown.is_requested() {
             processors.stop();
         }
@@ -146,7 +147,7 @@ impl Bench<'_> {
         }
     }
 
-    /// Waits until every partition of the log is joined, and every source partition read, by somebody.
+    /// Waits until every partition of the repartition topic is assigned and every source partition is read.
     fn ready(&self, stand: &Stand, processors: &mut Processors<'_>, board: &Shared) -> Result<Reader, Failure> {
         let began = clock::start();
         let partitions = u64::from(stand.config.repartition.partitions);
@@ -158,7 +159,7 @@ impl Bench<'_> {
             }
             if let Some(last) = processors.ended() {
                 return Err(Failure::failed(format!(
-                    "a processor ended before the load began; it said last: {last}"
+                    "a processor ended before the load began; its last log line: {last}"
                 )));
             }
             if processors.owned() >= partitions {
@@ -171,7 +172,7 @@ impl Bench<'_> {
                 Some(reader) => return Ok(reader),
                 None if began.elapsed() > READY => {
                     return Err(Failure::failed(format!(
-                        "the processors have not shared out all partitions within {} s; give --keep, and look into their logs",
+                        "not all partitions were assigned within {} s; use --keep and check the processors' logs",
                         READY.as_secs()
                     )));
                 }
@@ -181,7 +182,7 @@ impl Bench<'_> {
     }
 }
 
-/// Whether a trial is still worth going on with.
+/// Whether to continue a trial.
 #[derive(PartialEq, Eq)]
 enum Course {
     On,
@@ -193,7 +194,7 @@ impl Trial<'_> {
         self.times.begin.elapsed()
     }
 
-    /// Samples while the schedule runs.
+    /// Takes samples while the schedule runs.
     fn load(&mut self, processors: &mut Processors<'_>, progress: &mut Progress) -> Result<(), Failure> {
         let lasts = self.schedule.lasts();
         let every = if self.stand.is_embedded() { EVERY / 2 } else { EVERY };
@@ -216,7 +217,7 @@ impl Trial<'_> {
         if self.is_out {
             processors.start_all()?;
         }
-        // What was broken off has held until now.
+        // An interrupted hold ends at the last sample.
         let now = self.step.samples.last().map_or(0.0, |sample| sample.at);
         self.step.hold_to = self.step.hold_to.min(now);
         self.step.hold_from = self.step.hold_from.min(now / 2.0);
@@ -224,7 +225,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// Kills, and what makes an outage.
+    /// Kills processors, and begins and ends an outage.
     fn disturb(&mut self, processors: &mut Processors<'_>) -> Result<(), Failure> {
         let now = self.now();
         if let (Some(at), Some(every)) = (self.next_kill, self.bench.options.kill_every)
@@ -266,9 +267,9 @@ impl Trial<'_> {
         if let Some(last) = processors.ended() {
             self.step
                 .failures
-                .push(format!("a processor ended by itself; it said last: {last}"));
+                .push(format!("a processor ended by itself; its last log line: {last}"));
             if !self.stand.is_embedded() {
-                // What it left undone must still come, or be missed.
+                // Its unfinished work must still be done, or counts as missing.
                 processors.kill_all();
                 processors.start_all()?;
             }
@@ -278,13 +279,13 @@ impl Trial<'_> {
         if verdict::is_hopeless(&sample, most) {
             self.step
                 .failures
-                .push(format!("broken off: {:.0} records behind", sample.lag()));
+                .push(format!("abandoned: {:.0} records behind", sample.lag()));
             return Ok(Course::Off);
         }
         Ok(Course::On)
     }
 
-    /// The seconds of lag with which a trial is broken off.
+    /// Returns the seconds of lag at which a trial is abandoned.
     fn most_lag(&self, offered: f64) -> f64 {
         if self.stand.is_embedded() {
             let kept = EMBEDDED_BYTES * f64::from(self.bench.options.partitions) / self.bench.record_size.max(1.0);
@@ -296,7 +297,7 @@ impl Trial<'_> {
         }
     }
 
-    /// What is due and not done at this moment.
+    /// Measures what is due and not done at this moment.
     fn lags(&self, applied: &std::collections::BTreeMap<i32, i64>, now: Duration) -> Sample {
         let mut board = self.board.look();
         let route_lag = self.route_lag(&board, now);
@@ -329,8 +330,9 @@ impl Trial<'_> {
         sample
     }
 
-    /// Messages that are due and not read. Of each partition it is taken at the moment of which its position was told: a position that is a
-    /// fifth of a second old says nothing of what has come since.
+    /// Returns the number of messages that are due and not read. For each partition, it is computed for the time at
+    /// which its position was reported, because a position that is a fifth of a second old does not include what was
+    /// sent since.
     fn route_lag(&self, board: &Board, now: Duration) -> f64 {
         let partitions = self.bench.options.partitions;
         let begin = self.times.event.to_wall();
@@ -383,7 +385,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Waits for the rest of the answer; whether the answer can be judged.
+    /// Waits for the rest of the output. Returns whether it can be judged.
     fn drain(&mut self, processors: &mut Processors<'_>) -> Result<bool, Failure> {
         let began = clock::start();
         let mut complete_since = None;
@@ -395,14 +397,15 @@ impl Trial<'_> {
             }
             if let Some(last) = processors.ended() {
                 if self.stand.is_embedded() {
-                    // Most likely the broker has dropped what was not read yet: then nothing can be said of the answer.
+                    // Most likely the broker has dropped messages that were not read yet, so the output cannot be
+                    // judged.
                     is_judged = false;
                     self.step.notes.push(format!("the embedded broker lost records: {last}"));
                     break;
                 }
                 self.step
                     .failures
-                    .push(format!("a processor ended by itself; it said last: {last}"));
+                    .push(format!("a processor ended by itself; its last log line: {last}"));
                 processors.kill_all();
                 processors.start_all()?;
             }
@@ -419,7 +422,7 @@ impl Trial<'_> {
         Ok(is_judged)
     }
 
-    /// The trial as it is told.
+    /// Returns the trial with its results.
     fn told(mut self, heard: &Heard, is_judged: bool, processors: &mut Processors<'_>) -> Step {
         let options = self.bench.options;
         let repeats = match Mode::of(self.stand.config.output.delivery) {

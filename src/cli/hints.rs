@@ -1,4 +1,4 @@
-//! What `correlate` says behind its last line: why alerts have few activities or none, and which setting would find
+//! The hints that `correlate` prints at the end: why alerts match few activities or none, and which setting would match
 //! more.
 
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use crate::pipeline::local::Totals;
 use crate::shutdown::Shutdown;
 use crate::source::file::{Chunk, FileSource};
 
-/// Messages of one input that are looked at once more, and of all.
+/// Maximum number of messages to read again, of one input and of all.
 const MOST_OF_INPUT: usize = 10_000;
 const MOST: usize = 50_000;
-/// Bytes that are kept of inputs that can be read only once.
+/// Maximum bytes to keep of inputs that can be read only once.
 const MOST_KEPT: usize = 16 << 20;
-/// Lines that are said at most.
+/// Maximum number of hints to print.
 const MOST_LINES: usize = 8;
 
 /// The beginnings of inputs that can be read only once.
@@ -55,7 +55,7 @@ impl Kept {
     }
 }
 
-/// Says what stands out. Reads the beginnings of the inputs again where keys do not meet, or where there were too many
+/// Prints the hints. Reads the beginnings of the inputs again if keys do not match, or if there were too many
 /// activities to compare.
 pub(super) fn report(inputs: &[PathBuf], kept: &Kept, config: &Config, totals: &Totals, shutdown: &Shutdown) {
     let is_poor = totals.answered > 0 && totals.activities > 0 && totals.matched * 2 <= totals.answered;
@@ -78,7 +78,8 @@ pub(super) fn report(inputs: &[PathBuf], kept: &Kept, config: &Config, totals: &
     }
 }
 
-/// The first messages of every input. What can no longer be read is left out: the answer does not depend on it.
+/// Samples the first messages of every input. Inputs that can no longer be read are left out, because the result of the
+/// join does not depend on the sample.
 fn sample<'c>(inputs: &[PathBuf], kept: &Kept, config: &'c Config, shutdown: &Shutdown) -> Sample<'c> {
     let mut sample = Sample::new(config, crate::clock::now());
     let mut left = MOST;

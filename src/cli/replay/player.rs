@@ -1,4 +1,4 @@
-//! Sending messages when they are due.
+//! Sends messages when they are due.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -15,22 +15,22 @@ use crate::replay::pace::{Lag, Pace, Schedule, Unanswered};
 use crate::replay::prepare::{Block, Message};
 use crate::shutdown::Shutdown;
 
-/// How long nothing is looked after at the most: the screen, the producer's troubles, a request to stop.
+/// The longest time between looks at the screen, the producer's errors, and the shutdown flag.
 const LOOK: Duration = Duration::from_millis(100);
-/// A wait that is longer is told.
+/// A longer wait is reported.
 const LONG_WAIT: Duration = Duration::from_secs(600);
 
-/// Where messages go.
+/// The destination of messages.
 pub(super) struct Target {
     pub(super) topic: String,
-    /// The first of its partitions, that take turns.
+    /// The first of its partitions, which take turns.
     pub(super) partitions: i32,
-    /// The greatest message that it takes, in bytes.
+    /// The size of the largest message that it accepts, in bytes.
     pub(super) limit: usize,
 }
 
 impl Target {
-    /// How long a value may be for the message to be within the limit, with what Kafka's record format adds at the most.
+    /// Returns the maximum size of a value, so that the message with Kafka's maximum overhead stays within the limit.
     pub(super) fn room(&self) -> usize {
         const OVERHEAD: usize = 256;
         self.limit.saturating_sub(OVERHEAD)
@@ -42,31 +42,31 @@ impl Target {
 pub(super) struct Totals {
     pub(super) messages: u64,
     pub(super) records: u64,
-    /// Of values.
+    /// The bytes of values.
     pub(super) bytes: u64,
-    /// Times that were moved.
+    /// Times that were shifted.
     pub(super) moved: u64,
     /// Files that end in the middle of a record.
     pub(super) unfinished: Vec<String>,
-    /// When the last message was due, from the first one on; `None` without a schedule.
+    /// When the last message was due, measured from the first one. `None` without a schedule.
     pub(super) due: Option<Duration>,
     pub(super) lag: Lag,
-    /// From the first message until everything was acknowledged.
+    /// The time from the first message until everything was acknowledged.
     pub(super) took: Duration,
-    /// How long after it was due a message was still not acknowledged, at the most.
+    /// The longest time after its due time that a message was not acknowledged.
     pub(super) unacknowledged: Duration,
-    /// Whether the schedule was not kept.
+    /// Whether the schedule was missed.
     pub(super) is_late: bool,
     pub(super) waited_for_broker: Duration,
     pub(super) waited_for_input: Duration,
 }
 
-/// How a replay came to its end.
+/// How a replay ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum End {
     /// Everything was sent.
     Done,
-    /// It was asked to stop.
+    /// A shutdown was requested.
     Stopped,
 }
 
@@ -105,10 +105,10 @@ impl<'a> Player<'a> {
         })
     }
 
-    /// Sends everything, and waits until it has been acknowledged.
+    /// Sends everything, and waits until it is acknowledged.
     pub(super) fn play(mut self, blocks: &Receiver<Read>) -> (Totals, Result<End, Error>) {
         let sent = self.send_all(blocks);
-        // Whatever ended it: what is on its way arrives.
+        // Messages in flight are waited for, whatever ended the replay.
         let acknowledged = self.wait_for_acknowledgements();
         self.totals.took = self.elapsed();
         self.totals.unacknowledged = self.sent.most();
@@ -133,7 +133,7 @@ impl<'a> Player<'a> {
         })
     }
 
-    /// What is to be sent next; `None` at the end, and when asked to stop.
+    /// Returns the next block, or `None` at the end and after a shutdown request.
     fn next_block(&mut self, blocks: &Receiver<Read>) -> Result<Option<Block>, Error> {
         let asked = clock::start();
         loop {
@@ -153,7 +153,7 @@ impl<'a> Player<'a> {
                     return Ok(None);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                // It always says how it ended, unless it could not.
+                // The reader always sends a last message, unless it panicked.
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Reader),
             }
         }
@@ -253,7 +253,7 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// Looks after what goes on beside the sending; whether anything is on its way.
+    /// Updates the screen and checks for errors. Returns whether messages are in flight.
     fn look(&mut self, doing: &str) -> Result<bool, Error> {
         self.screen.draw(&self.totals, doing);
         let now = self.elapsed();
@@ -268,7 +268,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Since the first message was due.
+    /// Returns the time since the first message was due.
     fn elapsed(&self) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
     }

@@ -1,5 +1,5 @@
-//! Which topics were inputs before: a processor writes the names of all its inputs into every partition of the
-//! repartition topic, once a second, with how far it has read them.
+//! Finds former input topics: a processor writes the names of all its inputs into every partition of the repartition
+//! topic once a second, with the positions up to which it has read them.
 
 use std::collections::BTreeMap;
 
@@ -15,21 +15,21 @@ use crate::log::{LogRecord, Marks};
 use crate::shutdown::Shutdown;
 use crate::time::{EventTime, WallTime};
 
-/// A topic that was an input.
+/// A former input topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Former {
-    /// When it was named last.
+    /// When it was last named.
     pub(super) until: WallTime,
-    /// How far its partitions had been read.
+    /// The positions up to which its partitions had been read.
     pub(super) positions: BTreeMap<i32, i64>,
 }
 
-/// What the repartition topic says.
+/// The inputs that the repartition topic names.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct History {
     /// Every topic that is named as an input.
     pub(super) topics: BTreeMap<String, Former>,
-    /// Before when nothing is known of inputs, and why.
+    /// The time before which nothing is known about inputs, and why.
     pub(super) gone: Option<(EventTime, String)>,
 }
 
@@ -46,20 +46,20 @@ impl History {
             if let Some(former) = self.topics.get_mut(&mark.topic)
                 && let Ok(partition) = i32::try_from(mark.partition)
             {
-                // The last word counts: a topic that was made anew is read from its beginning again.
+                // The last position counts: a topic that was created again is read from its beginning.
                 former.positions.insert(partition, mark.position);
             }
         }
     }
 
     fn lose(&mut self, before: EventTime, why: &str) {
-        let text = format!("{why}: if other topics were in input.topics before, name them with --input-topic");
+        let text = format!("{why}: if input.topics named other topics before, pass them with --input-topic");
         self.gone = Some((before, text));
     }
 }
 
-/// Reads one partition of the repartition topic: all of them name the same. `None` when asked to stop before its end.
-/// What cannot be read ends nothing.
+/// Reads one partition of the repartition topic, because all of them name the same inputs. Returns `None` after a
+/// shutdown request. Errors do not end the command.
 pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> Result<Option<History>, Error> {
     let topic = &config.repartition.topic;
     let mut history = History::default();
@@ -103,7 +103,7 @@ pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> 
     if !cut.is_empty() && history.gone.is_none() {
         let before = first.flatten().map_or(EventTime::MAX, WallTime::to_event);
         let why = format!(
-            "the repartition topic {topic} no longer holds its first records ({})",
+            "the repartition topic {topic} no longer has its first records ({})",
             places(&cut)
         );
         history.lose(before, &why);
@@ -111,8 +111,8 @@ pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> 
     Ok(Some(history))
 }
 
-/// Leaves the partition that tells the most with the least to read: one that has its first records, before one that
-/// is short.
+/// Keeps the partition with the most information for the least reading: preferably one that still has its first
+/// records, then the shortest.
 fn shortest(mut extent: Extent) -> Option<Extent> {
     let order = |(_, (low, high)): &(&i32, &(i64, i64))| (*low > 0, high - low);
     let (partition, range) = extent.partitions.iter().min_by_key(order)?;

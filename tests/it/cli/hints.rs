@@ -53,8 +53,8 @@ fn cli_hints_name_the_margin_that_takes_in_what_lies_behind_the_window() {
         said(&input, ""),
         (
             vec![
-                "hint: 2 of 2 alerts have activities with the same key just after the end of the window and none inside: the median lies 1m 35s \
-                 outside, the furthest 2m; correlation.after = \"5m\" gives 2 pairs in all"
+                "hint: 2 of 2 alerts have activities with the same key just after the end of the window and none inside: the median is 1m 35s \
+                 outside, the furthest 2m; correlation.after = \"5m\" adds 2 pairs in all"
                     .to_owned()
             ],
             0
@@ -69,7 +69,7 @@ fn cli_hints_name_the_margin_before_the_window() {
     let hints = hints(&input, "");
     assert!(hints[0].contains("just before the start of the window"), "{hints:?}");
     assert!(
-        hints[0].ends_with("correlation.before = \"15m\" gives 1 pair in all"),
+        hints[0].ends_with("correlation.before = \"15m\" adds 1 pair in all"),
         "{hints:?}"
     );
 }
@@ -115,7 +115,8 @@ fn cli_hints_tell_of_keys_in_another_case() {
     let input = activity("ab-cd", "x", "08:30:00") + &alert("A", "AB-CD", "08:00:00", "09:00:00");
     let (hints, rows) = said(&input, "");
     assert_eq!(rows, 0);
-    let case = "hint: 1 of 1 alert has a key that activities spell in another case: correlation.ignore_case = true takes the two for one";
+    let case =
+        "hint: 1 of 1 alert has a key that occurs in activities in another case: correlation.ignore_case = true matches them";
     assert!(hints.iter().any(|hint| hint == case), "{hints:?}");
     assert_eq!(said(&input, "correlation.ignore_case = true"), (vec![], 1));
 }
@@ -126,7 +127,7 @@ fn cli_hints_warn_of_keys_that_are_words_for_nothing() {
     let (hints, rows) = said(&input, "");
     assert_eq!((hints.len(), rows), (1, 1), "{hints:?}");
     assert!(
-        hints[0].starts_with("warning: 1 of 1 alert has a word for no value as key (\"none\"), which joins"),
+        hints[0].starts_with("warning: 1 of 1 alert has a placeholder word as key (\"none\"), which matches"),
         "{hints:?}"
     );
 }
@@ -169,5 +170,5 @@ fn cli_hints_come_from_a_sample_where_there_are_too_many_activities() {
     }
     let (hints, rows) = said(&input, "state.memory = \"1MB\"");
     assert_eq!((hints.len(), rows), (1, 0), "{hints:?}");
-    assert!(hints[0].contains("correlation.after = \"5m\" gives 1 pair"), "{hints:?}");
+    assert!(hints[0].contains("correlation.after = \"5m\" adds 1 pair"), "{hints:?}");
 }

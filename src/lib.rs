@@ -27,6 +27,7 @@ pub mod config;
 pub mod decode;
 pub mod emit;
 pub mod generate;
+pub mod heartbeat;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod join;
@@ -36,7 +37,6 @@ pub mod kafka;
 pub mod log;
 pub mod metrics;
 pub mod pipeline;
-pub mod pulse;
 pub mod query;
 pub mod record;
 pub mod redrive;

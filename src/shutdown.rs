@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock;
-use crate::pulse::Pulse;
+use crate::heartbeat::Heartbeat;
 use crate::time::WallTime;
 
 /// How long to wait for everything in flight after a shutdown was requested. A shutdown must end within ten seconds;
@@ -17,7 +17,7 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(6);
 #[derive(Clone, Default)]
 pub struct Shutdown {
     shared: Arc<Shared>,
-    pulse: Option<Pulse>,
+    heartbeat: Option<Heartbeat>,
 }
 
 #[derive(Default)]
@@ -33,10 +33,10 @@ impl Shutdown {
     /// for the broker or for room in a queue, so each check also records a heartbeat; a thread that stops checking is
     /// stuck.
     #[must_use]
-    pub fn taking(&self, pulse: &Pulse) -> Self {
+    pub fn with_heartbeat(&self, heartbeat: &Heartbeat) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            pulse: Some(pulse.clone()),
+            heartbeat: Some(heartbeat.clone()),
         }
     }
 
@@ -51,8 +51,8 @@ impl Shutdown {
 
     /// Returns whether a shutdown was requested, and records a heartbeat of the thread.
     pub fn is_requested(&self) -> bool {
-        if let Some(pulse) = &self.pulse {
-            pulse.beat();
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.record();
         }
         self.shared.requested.load(Ordering::SeqCst)
     }

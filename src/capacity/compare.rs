@@ -44,7 +44,7 @@ type Read = fn(&Step) -> Option<f64>;
 type Show = fn(f64) -> String;
 
 /// A smaller change counts as none, whatever the noise, because the noise may be that of one run only. In percent.
-const LEAST: f64 = 2.0;
+const MIN_CHANGE: f64 = 2.0;
 
 /// Returns the figures of both tests, side by side.
 pub fn compare(a: &Report, b: &Report) -> Vec<Line> {
@@ -183,7 +183,7 @@ fn line(name: &'static str, a: Option<Figure>, b: Option<Figure>, better: Better
 
 fn word(change: f64, noise: Option<f64>, better: Better) -> &'static str {
     // Two medians differ by chance by as much as each varies.
-    if change.abs() <= (2.0 * noise.unwrap_or(0.0)).max(LEAST) {
+    if change.abs() <= (2.0 * noise.unwrap_or(0.0)).max(MIN_CHANGE) {
         return "within noise";
     }
     match (better, change > 0.0, noise) {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_within_the_noise_is_none() {
+    fn a_change_within_the_noise_has_no_direction() {
         let lines = compare(
             &with(40_000.0, &[180.0, 200.0, 220.0]),
             &with(41_000.0, &[190.0, 215.0, 216.0]),
@@ -257,14 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_measured_once_is_said_so() {
+    fn single_measurements_are_labelled() {
         let lines = compare(&with(40_000.0, &[200.0]), &with(40_000.0, &[150.0]));
         assert_eq!(named(&lines, "close latency p99").word, "better, if it repeats");
         assert_eq!(named(&lines, "close latency p99").noise, None);
     }
 
     #[test]
-    fn what_makes_them_hard_to_compare_is_told() {
+    fn differences_between_the_setups_are_reported() {
         let (a, mut b) = (report(), report());
         assert_eq!(differences(&a, &b), Vec::<String>::new());
         b.settings.record_size = 900.0;

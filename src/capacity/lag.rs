@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_found_through_noise() {
+    fn a_trend_is_found_in_noise() {
         let line = Line::through(&samples(120.0, 500.0));
         assert!((line.slope - 120.0).abs() < 20.0, "{line:?}");
         assert!((200.0..400.0).contains(&line.noise), "{line:?}");
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_alone_is_no_trend_and_a_processor_one_percent_too_slow_is_one() {
+    fn noise_is_no_trend_but_a_processor_that_is_one_percent_too_slow_is() {
         for amplitude in [0.0, 100.0, 2_000.0] {
             let trend = Trend::of(&samples(0.0, amplitude), 50_000.0);
             assert!(!trend.grows(), "{amplitude}: {trend:?}");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lag_that_is_worked_off_does_not_grow() {
+    fn a_shrinking_lag_does_not_grow() {
         assert!(!Trend::of(&samples(-400.0, 300.0), 50_000.0).grows());
     }
 

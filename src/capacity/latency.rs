@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_those_of_the_measurements() {
+    fn percentiles_match_the_measurements() {
         let mut latencies = Latencies::default();
         for number in 1..=10_000 {
             latencies.record(Duration::from_micros(number * 100));
@@ -125,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_nothing_told() {
+    fn without_measurements_there_is_no_summary() {
         assert_eq!(Latencies::default().summary(), Latency::default());
         assert_eq!(Latencies::default().percentile(0.5), None);
     }
 
     #[test]
-    fn measurements_of_several_trials_are_put_together() {
+    fn measurements_of_several_trials_are_merged() {
         let (mut one, mut other) = (Latencies::default(), Latencies::default());
         one.record(Duration::from_millis(1));
         other.record(Duration::from_secs(90));

@@ -36,7 +36,7 @@ struct Held {
     is_there: bool,
     activity: i64,
     /// When it first arrived.
-    came: Duration,
+    arrived: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -82,13 +82,13 @@ impl Answers {
         let closes = expected.closes;
         let answer = self.alerts.entry(expected.alert).or_default();
         answer.expected = Some(expected);
-        let took = |held: &Held| (closes, held.came.saturating_sub(closes));
+        let took = |held: &Held| (closes, held.arrived.saturating_sub(closes));
         answer.rows.values().map(took).collect()
     }
 
     /// Records a row that arrived at this time. For the first row of a pair, returns when the window closed and how
     /// long the row took. Returns `None` if that is not known yet, and for every other row.
-    pub fn row(&mut self, row: Row, came: Duration) -> Option<(Duration, Duration)> {
+    pub fn row(&mut self, row: Row, arrived: Duration) -> Option<(Duration, Duration)> {
         self.rows += 1;
         let Some(alert) = row.alert else {
             self.strange += 1;
@@ -99,14 +99,14 @@ impl Answers {
             seq: row.seq,
             is_there: row.is_there,
             activity: row.activity,
-            came,
+            arrived,
         };
         match answer.rows.get_mut(&row.id) {
             Some(known) => {
                 self.repeated += u64::from(known.seq == row.seq);
                 if row.seq > known.seq {
                     *known = Held {
-                        came: known.came,
+                        arrived: known.arrived,
                         ..held
                     };
                 }
@@ -116,7 +116,7 @@ impl Answers {
                 answer.rows.insert(row.id, held);
                 self.pairs += 1;
                 let closes = answer.expected.as_ref()?.closes;
-                Some((closes, came.saturating_sub(closes)))
+                Some((closes, arrived.saturating_sub(closes)))
             }
         }
     }
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_rows_are_exact_and_their_latency_counts_from_the_close() {
+    fn correct_rows_are_exact_and_latency_counts_from_the_close() {
         let mut answers = Answers::default();
         assert_eq!(answers.expect(expected(0, &[1, 2])), []);
         assert_eq!(answers.row(row(0, 1, 7), 130 * MS), Some((100 * MS, 30 * MS)));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_comes_before_it_is_expected_is_measured_later() {
+    fn a_row_that_arrives_before_it_is_expected_is_measured_later() {
         let mut answers = Answers::default();
         assert_eq!(answers.row(row(3, 5, 1), 140 * MS), None);
         assert_eq!(judge(&answers).unexpected, 1);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_unexpected_pairs_are_told_apart() {
+    fn missing_and_unexpected_pairs_are_distinguished() {
         let mut answers = Answers::default();
         answers.expect(expected(0, &[1, 2, 3]));
         for activity in [1, 3, 9] {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn one_pair_under_two_ids_is_one_too_many() {
+    fn a_pair_with_two_ids_counts_as_unexpected() {
         let mut answers = Answers::default();
         answers.expect(expected(0, &[1]));
         answers.row(row(0, 1, 1), MS);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_are_counted_and_forbidden_exactly_once() {
+    fn repeats_are_counted_and_are_errors_in_exactly_once_mode() {
         let mut answers = Answers::default();
         answers.expect(expected(0, &[1]));
         for _ in 0..3 {
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_seq_counts_whatever_the_order() {
+    fn the_greatest_seq_counts_in_any_order() {
         for order in [[4, 9], [9, 4]] {
             let mut answers = Answers::default();
             answers.expect(expected(0, &[1]));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_could_not_be_judged_says_neither() {
+    fn a_trial_that_could_not_be_judged_is_neither_right_nor_wrong() {
         let exact = |judged| Answers::default().judge(Repeats::Allowed, judged);
         assert_eq!(exact(false).exact, None);
         assert_eq!(exact(false).and(exact(true)).exact, Some(true));

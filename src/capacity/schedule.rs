@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_due_in_a_schedule_of_nothing() {
+    fn nothing_is_due_in_an_empty_schedule() {
         let schedule = Schedule::new(&[Piece {
             lasts: SECOND,
             from: 0.0,

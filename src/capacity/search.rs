@@ -62,7 +62,7 @@ pub struct Found {
 }
 
 /// The search ends below this rate, in records per second.
-const LEAST: f64 = 10.0;
+const MIN_RATE: f64 = 10.0;
 
 impl Search {
     /// Creates a search.
@@ -82,7 +82,7 @@ impl Search {
         match (self.best, self.worst) {
             (None, None) => Some((plan.from.min(plan.most), Purpose::Ramp)),
             (Some(best), None) if best < plan.most => Some(((best * plan.growth).min(plan.most), Purpose::Ramp)),
-            (None, Some(worst)) if worst > LEAST => Some((worst / 2.0, Purpose::Ramp)),
+            (None, Some(worst)) if worst > MIN_RATE => Some((worst / 2.0, Purpose::Ramp)),
             (None, Some(_)) => None,
             // The geometric mean halves the relative distance.
             (Some(best), Some(worst)) if worst / best > 1.0 + plan.precision => Some(((best * worst).sqrt(), Purpose::Search)),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_knee_is_found_within_the_precision_wherever_it_is() {
+    fn the_limit_is_found_within_the_precision() {
         for knee in [15.0, 640.0, 1_000.0, 1_001.0, 37_000.0, 123_456.0] {
             let (tried, found) = search(PLAN, |_, rate| rate <= knee);
             let found = found.unwrap();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_knee_that_moves_is_told_as_a_spread() {
+    fn a_limit_that_varies_is_reported_as_a_range() {
         // Noise of 8 % around the limit, the same in every run.
         let mut spread = 0;
         for phase in 0..20 {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_system_that_sustains_everything_is_said_to_be_unbounded() {
+    fn a_system_that_sustains_every_rate_is_reported_as_unbounded() {
         let (tried, found) = search(PLAN, |_, _| true);
         let found = found.unwrap();
         assert_eq!((found.rate, found.bounded), (1e6, false));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_that_all_fail_end_too() {
+    fn the_search_ends_if_all_repeats_fail() {
         let mut best = 0.0;
         let (_, found) = search(PLAN, |trial, rate| {
             let sustained = trial < 12 && rate <= 5_000.0;
@@ -232,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn without_repeats_there_is_one_run() {
+    fn without_repeats_there_is_one_confirming_run() {
         let (tried, found) = search(Plan { repeats: 0, ..PLAN }, |_, rate| rate <= 7_000.0);
         assert_eq!(found.unwrap().runs, 1);
         assert!(tried.iter().all(|(_, purpose)| *purpose != Purpose::Repeat));
     }
 
     #[test]
-    fn the_median_is_the_middle() {
+    fn the_median_is_the_middle_value() {
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[1.0]), Some(1.0));
         assert_eq!(median(&[1.0, 3.0]), Some(2.0));

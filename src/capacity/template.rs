@@ -320,7 +320,7 @@ mod tests {
     const TEXT: &[u8; TIME] = b"2026-03-01T10:00:00.0000001Z";
 
     #[test]
-    fn every_generated_template_takes_its_time_and_its_number() {
+    fn time_and_number_are_inserted_into_every_generated_template() {
         let mut pool = Pool::generated(7, 20, 2_650);
         assert_eq!((pool.plain.len(), pool.keyed.len()), (256, 20));
         let keys: Vec<String> = pool.policies.iter().map(|policy| policy.id.to_string()).collect();
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn two_numbers_are_two_activities_to_the_processor() {
+    fn two_numbers_make_two_activities() {
         let mut pool = Pool::generated(1, 1, 2_650);
         let mut decoder = Decoder::new(Settings::default());
         let mut ids = std::collections::BTreeSet::new();
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_message_keeps_all_but_time_id_and_key() {
+    fn a_recorded_message_keeps_everything_but_time_id_and_key() {
         let recorded = br#"{"Type":"CloudAppEvents","Extra":1.50,"RawEventData":"{\"CreationTime\":\"2024-01-02 03:04:05\",\"Id\":\"11111111-2222-3333-4444-555555555555\",\"Data\":\"{\\\"cid\\\":\\\"p-7\\\"}\"}"}"#;
         let template = Template::of(recorded).unwrap();
         assert_eq!(template.key(), Some("p-7"));
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn recordings_take_the_place_of_generated_bodies() {
+    fn recordings_replace_generated_bodies() {
         let mut pool = Pool::generated(7, 3, 2_650);
         let plain = br#"{"RawEventData":{"CreationTime":"2024-01-02T03:04:05"},"Mark":"plain"}"#.to_vec();
         let keyed =
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_written_as_they_print() {
+    fn times_are_written_as_they_are_printed() {
         let mut text = TimeText::default();
         let mut time = EventTime::from_date(2026, 2, 28, 86_399 * TICKS_PER_SECOND + 9_999_990).unwrap();
         for _ in 0..30 {

@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_is_what_the_query_says_of_what_was_sent() {
+    fn the_expected_output_is_the_result_of_the_query() {
         let (sent, expected) = play(MIX);
         let mut decoder = Decoder::new(Settings::default());
         let (mut activities, mut alerts) = (Vec::new(), Vec::new());
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_closes_with_the_message_that_raises_the_least_partition_past_it() {
+    fn a_window_closes_when_the_slowest_partition_has_passed_it() {
         let (_, expected) = play(MIX);
         for (number, expected) in expected.iter().enumerate() {
             let end = traffic(MIX).alert_due(number as u64).as_secs_f64() + 0.1;
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_are_not_in_step_with_anything() {
+    fn alerts_are_not_synchronized_with_the_schedule() {
         let traffic = traffic(MIX);
         let phases: Vec<f64> = (0..1_000)
             .map(|number| traffic.alert_due(number).as_secs_f64() * 5.0 % 1.0)
@@ -436,14 +436,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_is_the_same_traffic() {
+    fn the_same_seed_creates_the_same_traffic() {
         let values = |mix| play(mix).0;
         assert!(values(MIX) == values(MIX));
         assert!(values(MIX) != values(Mix { seed: 6, ..MIX }));
     }
 
     #[test]
-    fn ids_of_others_are_not_taken_for_ours() {
+    fn ids_of_other_runs_are_not_recognized() {
         let id = alert_id(1, 77).to_string();
         assert_eq!(alert_of(1, &id), Some(77));
         assert_eq!(alert_of(2, &id), None);

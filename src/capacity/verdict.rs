@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_keeps_to_everything_is_sustained() {
+    fn a_trial_within_all_limits_is_sustained() {
         let step = judged(step(0.0, 0.0), Stress::None);
         assert!(step.is_sustained(), "{:?}", step.failures);
         assert_eq!(step.lag_max, 100.0);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_alone_fails_a_trial() {
+    fn exceeding_one_limit_fails_a_trial() {
         let base = || step(0.0, 0.0);
         let cases = [
             (step(40.0, 0.0), "the lag grew by 40 records/s"),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_that_is_too_slow_is_not_taken_for_the_processor() {
+    fn a_slow_driver_is_not_blamed_on_the_processor() {
         let failures = judged(step(40.0, 40.0), Stress::None).failures;
         assert!(
             failures.len() == 2 && failures[1].contains("not the processor's limit"),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn under_kills_only_the_answer_and_the_memory_count() {
+    fn with_kills_only_the_output_and_the_memory_count() {
         let mut killed = step(40.0, 0.0);
         killed.close.p99 = 9_000.0;
         assert!(judged(killed.clone(), Stress::Expected).is_sustained());
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_to_catch_up_counts_until_the_lag_stays_down() {
+    fn the_catch_up_time_ends_when_the_lag_stays_low() {
         let lag = |at: f64| match at {
             at if at < 10.0 => 0.0,
             at if at < 15.0 => (at - 10.0) * 1_000.0,
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_tells_where_the_processor_fell_behind() {
+    fn a_ramp_shows_where_the_processor_fell_behind() {
         let ramp = |knee: f64| -> Vec<Sample> {
             let offered = |n: u32| f64::from(n) * 100.0;
             (1..100)
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_of_seconds_is_hopeless() {
+    fn a_trial_with_a_backlog_of_seconds_is_abandoned() {
         assert!(is_hopeless(&sample(1.0, 5_001.0, 0.0), 5.0));
         assert!(!is_hopeless(&sample(1.0, 4_999.0, 0.0), 5.0));
     }

@@ -51,7 +51,7 @@ impl Role {
 }
 
 /// Returns the topics that a configuration names, each with its role.
-pub fn named(config: &Config) -> Vec<(Role, String)> {
+pub fn configured(config: &Config) -> Vec<(Role, String)> {
     let inputs = config.input.topics.iter().map(|topic| (Role::Input, topic.clone()));
     let mut topics: Vec<_> = inputs.collect();
     topics.push((Role::Repartition, config.repartition.topic.clone()));
@@ -120,7 +120,7 @@ pub fn judge(config: &Config, role: Role, topic: &str, facts: Option<&Facts>, se
         add(
             Level::Error,
             format!(
-                "{topic} has {partitions} partition{plural} and repartition.partitions says {}; if nothing has been joined yet, set it to {partitions}; otherwise start over with `alerttrail reset` or another application.id",
+                "{topic} has {partitions} partition{plural} and repartition.partitions is {}; if nothing has been joined yet, set it to {partitions}; otherwise start over with `alerttrail reset` or another application.id",
                 config.repartition.partitions
             ),
         );
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_as_it_should_be_is_said_once() {
+    fn a_correct_topic_has_one_finding() {
         let log = facts(
             8,
             &[
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_that_is_not_there_stops_it_but_for_the_log() {
+    fn a_missing_topic_is_an_error_unless_it_is_the_repartition_topic() {
         for role in [Role::Input, Role::Output, Role::Summaries, Role::DeadLetters] {
             let found = judged(role, None);
             assert_eq!(found[0].0, Level::Error);
@@ -269,10 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn the_log_must_have_its_partitions_and_keep_what_a_rebuild_needs() {
+    fn the_repartition_topic_needs_its_partitions_and_enough_retention() {
         let (level, text) = only(Role::Repartition, &facts(4, &[]));
         assert!(
-            level == Level::Error && text.contains("4 partitions and repartition.partitions says 8"),
+            level == Level::Error && text.contains("4 partitions and repartition.partitions is 8"),
             "{text}"
         );
         let (level, text) = only(Role::Repartition, &facts(8, &[("retention.ms", "431999999")]));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn compaction_small_messages_and_single_copies_are_said() {
+    fn compaction_small_messages_and_single_replicas_are_reported() {
         assert_eq!(
             only(Role::Output, &facts(1, &[("cleanup.policy", "compact")])).0,
             Level::Error
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn every_topic_of_a_configuration_is_named_once() {
-        let named = named(&config("input.topics = [\"a\", \"b\"]\noutput.summary_topic = \"s\""));
+        let named = configured(&config("input.topics = [\"a\", \"b\"]\noutput.summary_topic = \"s\""));
         let names: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
         assert_eq!(
             names,

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_early_timestamps_are_a_bad_clock_and_most_are_the_exporter() {
+    fn few_early_timestamps_indicate_a_bad_clock_and_many_the_exporter() {
         assert_eq!(stamped_too_early("t", 19, 19), None, "too few to tell");
         assert_eq!(stamped_too_early("t", 20, 40), None);
         let said = stamped_too_early("t", 21, 40).unwrap();
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_end_and_one_null_word_are_enough() {
+    fn one_wrong_end_and_one_null_word_cause_warnings() {
         assert_eq!((far_windows(0), null_words(0)), (None, None));
         assert!(far_windows(1).unwrap().contains("watermark.max_window_ahead"));
         assert!(null_words(1).unwrap().contains("correlation.alert_key"));

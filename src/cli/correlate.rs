@@ -397,16 +397,16 @@ fn by_link(counts: &[(String, u64)]) -> String {
 
 /// Returns ` (a 1, b 2)`, or an empty string.
 fn listed<K: std::fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
-    const MOST: usize = 8;
+    const MAX_LISTED: usize = 8;
     if counts.is_empty() {
         return String::new();
     }
     let mut words: Vec<String> = counts
         .iter()
-        .take(MOST)
+        .take(MAX_LISTED)
         .map(|(name, count)| format!("{name} {}", grouped(*count)))
         .collect();
-    if counts.len() > MOST {
+    if counts.len() > MAX_LISTED {
         words.push("…".into());
     }
     format!(" ({})", words.join(", "))

@@ -13,7 +13,7 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 /// Replaces a secret.
 const STARS: &str = "***";
 /// A shorter secret is not masked, because it would occur in every text.
-const SHORTEST: usize = 4;
+const MIN_SECRET_LENGTH: usize = 4;
 
 /// All spellings of the secrets, longest first, because one may be part of another.
 static SECRETS: OnceLock<RwLock<Vec<String>>> = OnceLock::new();
@@ -24,7 +24,7 @@ pub(super) fn hide<'s>(secrets: impl Iterator<Item = &'s str>) {
         .get_or_init(RwLock::default)
         .write()
         .unwrap_or_else(PoisonError::into_inner);
-    for secret in secrets.filter(|secret| secret.len() >= SHORTEST) {
+    for secret in secrets.filter(|secret| secret.len() >= MIN_SECRET_LENGTH) {
         // As it is, and as `Debug` and JSON write it.
         let debug = format!("{secret:?}");
         let json = serde_json::to_string(secret).unwrap_or_default();
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_stars_however_they_are_spelled() {
+    fn secrets_are_masked_in_every_spelling() {
         hide(
             [
                 "mask-test-s3cr3t",
@@ -177,7 +177,7 @@ mod tests {
 
     #[cfg(feature = "otel")]
     #[test]
-    fn secrets_inside_of_bytes_are_as_many_stars() {
+    fn secrets_in_bytes_are_masked_with_the_same_length() {
         hide(["mask-test-covered"].into_iter());
         let mut bytes = b"\x0a\x11mask-test-covered\xff\x0a\x11mask-test-covered".to_vec();
         cover(&mut bytes);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_spelled_out() {
+    fn invisible_characters_are_escaped() {
         let hostile = "a\nb\r\u{1b}[31mc\u{9b}d\u{202e}e\0é\t\n";
         assert_eq!(
             printable(hostile, Lines::One),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_does_not_quote() {
+    fn a_panic_quotes_no_secret() {
         let cut = "start byte index 1 is not a char boundary; it is inside 'é' (bytes 0..2) of `é record`";
         assert_eq!(unquoted(cut), "start byte index 1 is not a char boundary; it is inside");
         assert_eq!(unquoted("called `Result::unwrap()` on an `Err` value: \"record\""), "called");

@@ -217,7 +217,7 @@ fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
 #[cfg(feature = "kafka")]
 fn configuration_of_clients(file: &Path) -> Result<Config, Failure> {
     let config = configuration(Some(file))?;
-    match crate::kafka::trial::refusals(&config).as_slice() {
+    match crate::kafka::client_check::problems(&config).as_slice() {
         [] => Ok(config),
         [only] => Err(Failure::usage(only)),
         all => Err(Failure::usage(format!(
@@ -259,10 +259,10 @@ fn input_files(named: &[PathBuf], format: Option<&Format>, settings: &Settings) 
 
 /// Reports files that end in the middle of a record; `outcome` says what happened to that record.
 fn tell_unfinished(files: &[String], outcome: &str) {
-    const MOST: usize = 3;
-    let named: Vec<&str> = files.iter().take(MOST).map(String::as_str).collect();
+    const MAX_LISTED: usize = 3;
+    let named: Vec<&str> = files.iter().take(MAX_LISTED).map(String::as_str).collect();
     let (mut named, count) = (named.join(", "), grouped(files.len() as u64));
-    if files.len() > MOST {
+    if files.len() > MAX_LISTED {
         named += " and others";
     }
     let (are, end) = match files.len() {

@@ -26,7 +26,7 @@ use crate::config::Config;
 /// The protocol, by the specification's name.
 const PROTOCOL: &str = "http/protobuf";
 /// How long a collector may take to respond, and how long a shutdown waits for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The exporters. They run until this is dropped.
 #[derive(Default)]
@@ -79,12 +79,12 @@ pub(super) fn begin(config: &Config, default: &str) -> Result<(Export, Vec<Desti
 impl Drop for Export {
     fn drop(&mut self) {
         if let Some(traces) = &self.traces
-            && let Err(error) = traces.shutdown_with_timeout(PATIENCE)
+            && let Err(error) = traces.shutdown_with_timeout(EXPORT_TIMEOUT)
         {
             tracing::warn!(%error, "the last traces did not reach the collector");
         }
         if let Some(logs) = &self.logs
-            && let Err(error) = logs.shutdown_with_timeout(PATIENCE)
+            && let Err(error) = logs.shutdown_with_timeout(EXPORT_TIMEOUT)
         {
             tracing::warn!(%error, "the last log records did not reach the collector");
         }
@@ -139,7 +139,7 @@ impl Collector {
             .root_certs(RootCerts::PlatformVerifier)
             .build();
         let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(EXPORT_TIMEOUT))
             .http_status_as_error(false)
             .tls_config(tls)
             .build();

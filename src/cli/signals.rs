@@ -8,7 +8,7 @@ use crate::shutdown::Shutdown;
 
 /// How long a command may take to stop. An unavailable broker can block a last commit for longer than anyone waits.
 #[cfg(any(feature = "kafka", feature = "http"))]
-const PATIENCE: Duration = Duration::from_millis(9_000);
+const STOP_TIMEOUT: Duration = Duration::from_millis(9_000);
 
 /// Requests a shutdown at the first signal, and ends the process at the second, which is safe because the program also
 /// survives a kill.
@@ -45,7 +45,7 @@ pub(super) fn watch_with(shutdown: &Shutdown, left: &'static str) -> std::io::Re
                 }
                 shutdown.request();
                 tokio::spawn(async move {
-                    tokio::time::sleep(PATIENCE).await;
+                    tokio::time::sleep(STOP_TIMEOUT).await;
                     super::say(&format!("error: the shutdown timed out and the process was ended; {left}"));
                     std::process::exit(1);
                 });

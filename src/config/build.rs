@@ -19,14 +19,14 @@ use super::{check, correlation, kafka};
 use crate::time::WallTime;
 
 /// Leaves room for the longest suffix, `-correlation-repartition`, in a topic's name.
-const LONGEST_ID: usize = 200;
+const MAX_ID_LENGTH: usize = 200;
 /// Kafka's limit.
-const LONGEST_TOPIC: usize = 249;
-const MOST_PARTITIONS: u32 = 1000;
+const MAX_TOPIC_LENGTH: usize = 249;
+const MAX_PARTITIONS: u32 = 1000;
 /// Greater than any size whose unit was forgotten; no store can work with less.
-const LEAST_MEMORY: u64 = 1_000_000;
+const MIN_MEMORY: u64 = 1_000_000;
 /// Clocks and Kafka's timestamps have no finer resolution.
-const SHORTEST: Duration = Duration::from_millis(1);
+const MIN_DURATION: Duration = Duration::from_millis(1);
 
 /// Builds the configuration from a file (its name and its text) and the environment.
 pub(super) fn config(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) -> Result<Config, Errors> {
@@ -66,14 +66,14 @@ pub(super) fn only_http(file: Option<(&str, &str)>, environment: &BTreeMap<Strin
 
 fn application(reader: &mut Reader<'_>) -> Application {
     let id = reader.text("application.id");
-    name(reader, "application.id", id, LONGEST_ID);
+    name(reader, "application.id", id, MAX_ID_LENGTH);
     Application { id: id.to_owned() }
 }
 
 fn input(reader: &mut Reader<'_>) -> Input {
     let topics = reader.texts("input.topics");
     for topic in &topics {
-        name(reader, "input.topics", topic, LONGEST_TOPIC);
+        name(reader, "input.topics", topic, MAX_TOPIC_LENGTH);
     }
     Input {
         topics,
@@ -123,26 +123,26 @@ fn repartition(reader: &mut Reader<'_>, id: &str) -> Repartition {
     let topic = match reader.text("repartition.topic") {
         "" => format!("{id}-correlation-repartition"),
         topic => {
-            name(reader, "repartition.topic", topic, LONGEST_TOPIC);
+            name(reader, "repartition.topic", topic, MAX_TOPIC_LENGTH);
             topic.to_owned()
         }
     };
     Repartition {
         topic,
-        partitions: reader.integer("repartition.partitions", 1, MOST_PARTITIONS),
+        partitions: reader.integer("repartition.partitions", 1, MAX_PARTITIONS),
     }
 }
 
 fn watermark(reader: &mut Reader<'_>) -> Watermark {
     Watermark {
-        interval: reader.duration("watermark.interval", SHORTEST),
+        interval: reader.duration("watermark.interval", MIN_DURATION),
         out_of_orderness: reader.duration("watermark.out_of_orderness", Duration::ZERO),
-        idle_timeout: reader.duration("watermark.idle_timeout", SHORTEST),
-        max_wait: reader.duration("watermark.max_wait", SHORTEST),
-        max_future_skew: reader.duration("watermark.max_future_skew", SHORTEST),
+        idle_timeout: reader.duration("watermark.idle_timeout", MIN_DURATION),
+        max_wait: reader.duration("watermark.max_wait", MIN_DURATION),
+        max_future_skew: reader.duration("watermark.max_future_skew", MIN_DURATION),
         max_window_ahead: match reader.text("watermark.max_window_ahead") {
             "" => None,
-            _ => Some(reader.duration("watermark.max_window_ahead", SHORTEST)),
+            _ => Some(reader.duration("watermark.max_window_ahead", MIN_DURATION)),
         },
     }
 }
@@ -160,8 +160,8 @@ fn state(reader: &mut Reader<'_>) -> State {
     }
     State {
         dir: PathBuf::from(dir),
-        retention: reader.duration("state.retention", SHORTEST),
-        memory: reader.size("state.memory", LEAST_MEMORY),
+        retention: reader.duration("state.retention", MIN_DURATION),
+        memory: reader.size("state.memory", MIN_MEMORY),
     }
 }
 
@@ -262,7 +262,7 @@ fn advertise(reader: &mut Reader<'_>) -> Option<String> {
 
 fn topic(reader: &mut Reader<'_>, key: &str) -> String {
     let topic = reader.text(key);
-    name(reader, key, topic, LONGEST_TOPIC);
+    name(reader, key, topic, MAX_TOPIC_LENGTH);
     topic.to_owned()
 }
 

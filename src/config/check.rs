@@ -13,7 +13,7 @@ const SPARE: Duration = Duration::from_secs(2 * 86_400);
 /// The retention of Event Hubs' Standard tier.
 const STANDARD_LOG: Duration = Duration::from_secs(7 * 86_400);
 const STANDARD_PARTITIONS: u32 = 32;
-const LITTLE_MEMORY: u64 = 32_000_000;
+const LOW_MEMORY: u64 = 32_000_000;
 const SHORT_TOKEN: usize = 16;
 
 /// Reports keys whose values are valid on their own, but not together.
@@ -155,11 +155,11 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             print_duration(state.retention)
         ));
     }
-    if state.memory < LITTLE_MEMORY {
+    if state.memory < LOW_MEMORY {
         warnings.push(format!(
             "state.memory is {}: below {} the store reads from disk most of the time",
             print_size(state.memory),
-            print_size(LITTLE_MEMORY)
+            print_size(LOW_MEMORY)
         ));
     }
     if config.output.unmatched == Unmatched::Emit && config.output.summary_topic.is_none() {

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_concerns_its_table_but_no_longer_name_does() {
+    fn an_entry_concerns_its_table_but_a_longer_name_does_not() {
         let errors = Errors::from(unknown("kafka.properties.acks"));
         assert!(errors.concern("kafka.properties"));
         assert!(!errors.concern("kafka.prop"));

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_of_alerts_count_where_they_are_not_the_default() {
+    fn alert_columns_count_unless_they_are_the_default() {
         let default = settings("alert.end = [\"EndTime\", \"EndTimeUtc\"]");
         assert_eq!(default, settings(""));
         let other = settings("alert.end = [\"EndTime\"]\nalert.id = [\"Alert.Id\"]");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_spelling_stays_as_it_is() {
+    fn the_spelling_of_the_settings_never_changes() {
         let found = settings(
             "correlation.alert_key = [{ path = \"VendorOriginalId\", strip_prefix = \"d\\\"l\" }, \"AlertType\"]\ntenants.AA = \"BB\"",
         );
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_read_back_from_the_state() {
+    fn settings_are_read_back_from_the_state() {
         let here = settings("");
         let json = serde_json::to_string(&here).unwrap();
         assert_eq!(serde_json::from_str::<StateSettings>(&json).unwrap(), here);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_state_does_not_depend_on_is_left_out() {
+    fn settings_that_state_does_not_depend_on_are_left_out() {
         let other = settings("output.topic = \"other\"\nwatermark.interval = \"1s\"\nstate.dir = \"/x\"");
         assert_eq!(other, settings(""));
     }

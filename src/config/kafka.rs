@@ -53,11 +53,11 @@ impl Kafka {
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         /// A shorter value that is secret only because it came from `${NAME}` is a word such as `true`. Masking every
         /// such word would make texts unreadable and hide nothing.
-        const SHORTEST_OF_ANY_NAME: usize = 8;
+        const MIN_SECRET_LENGTH: usize = 8;
         let string = self.connection_string.iter();
         let string = string.flat_map(|string| iter::once(string.expose()).chain(keys_in(string.expose())));
         let properties = self.properties.iter().filter_map(|(name, property)| match property {
-            Property::Secret(secret) if is_secret_name(name) || secret.expose().len() >= SHORTEST_OF_ANY_NAME => {
+            Property::Secret(secret) if is_secret_name(name) || secret.expose().len() >= MIN_SECRET_LENGTH => {
                 Some(secret.expose())
             }
             _ => None,

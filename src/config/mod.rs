@@ -231,7 +231,7 @@ pub struct Http {
 }
 
 /// Maximum size of a configuration file, in bytes. A file with every setting has a few thousand.
-const LONGEST: usize = 1 << 20;
+const MAX_FILE: usize = 1 << 20;
 
 impl Http {
     /// Reads `[http]` as [`Config::load`] does, but ignores errors in other tables: a client of a processor need not
@@ -247,7 +247,7 @@ impl Http {
 fn read(path: Option<&Path>) -> Result<Option<(String, String)>, Errors> {
     let Some(path) = path else { return Ok(None) };
     let name = path.display().to_string();
-    match source::text(path, LONGEST) {
+    match source::text(path, MAX_FILE) {
         Ok(text) => Ok(Some((name, text))),
         Err(cause) => Err(Errors::from(Error::Unreadable {
             path: name,

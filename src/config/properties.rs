@@ -48,8 +48,8 @@ pub(super) fn fault(name: &str, value: &str, quoted: &str) -> Option<Fault> {
                 None => fault(problem, "leave it out, or look its name up in librdkafka's CONFIGURATION.md"),
             }
         }
-        Err(KafkaError::ClientConfig(_, said, ..)) => {
-            let (problem, remedy) = in_words(&said, quoted);
+        Err(KafkaError::ClientConfig(_, message, ..)) => {
+            let (problem, remedy) = explain(&message, quoted);
             fault(problem, remedy)
         }
         Err(_) => fault(format!("{quoted} is not a valid value"), "write a string without zero bytes"),
@@ -66,26 +66,26 @@ fn is_cut(value: &str, read: &str) -> bool {
 
 /// Returns librdkafka's message about a value in other words, which never contain a secret value.
 #[cfg(feature = "kafka")]
-fn in_words(said: &str, quoted: &str) -> (String, &'static str) {
-    if said.contains("not supported in this build") {
+fn explain(message: &str, quoted: &str) -> (String, &'static str) {
+    if message.contains("not supported in this build") {
         return (
             "needs a feature that is not compiled into this program".to_owned(),
             "leave it out",
         );
     }
-    if said.starts_with("Unsupported value") {
+    if message.starts_with("Unsupported value") {
         return (format!("{quoted} is not compiled into this program"), "use another value");
     }
-    if said.starts_with("Expected bool value") {
+    if message.starts_with("Expected bool value") {
         return (format!("{quoted} is neither true nor false"), "use true or false");
     }
-    if let Some((_, range)) = said.split_once("is outside allowed range ") {
+    if let Some((_, range)) = message.split_once("is outside allowed range ") {
         return (
             format!("{quoted} is not within {}", range.trim()),
             "use a number within this range",
         );
     }
-    if said.starts_with("Invalid value") {
+    if message.starts_with("Invalid value") {
         return (
             format!("{quoted} is not a valid value"),
             "use a value that librdkafka's CONFIGURATION.md lists for this property",
@@ -93,7 +93,7 @@ fn in_words(said: &str, quoted: &str) -> (String, &'static str) {
     }
     // The remaining messages are about the name, for example of a property that only Java clients have.
     (
-        format!("librdkafka refuses it: {}", said.trim().trim_end_matches('.')),
+        format!("librdkafka refuses it: {}", message.trim().trim_end_matches('.')),
         "leave it out",
     )
 }
@@ -111,12 +111,12 @@ fn nearest(name: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn said(name: &str, value: &str) -> Option<String> {
+    fn problem_of(name: &str, value: &str) -> Option<String> {
         fault(name, value, &format!("{value:?}")).map(|fault| format!("{}; {}", fault.problem, fault.remedy))
     }
 
     #[test]
-    fn every_listed_name_is_known_to_the_library() {
+    fn librdkafka_knows_every_listed_name() {
         let native = rdkafka::config::ClientConfig::new().create_native_config().unwrap();
         for name in property_names() {
             // A property without a default is known but has no value.
@@ -127,13 +127,13 @@ mod tests {
                     ..
                 ))
             );
-            let refused = said(name, "1").is_some_and(|said| said.contains("not a property of librdkafka"));
+            let refused = problem_of(name, "1").is_some_and(|message| message.contains("not a property of librdkafka"));
             assert!(!(unknown && refused), "{name}");
         }
     }
 
     #[test]
-    fn names_and_values_are_judged_as_the_library_does() {
+    fn names_and_values_are_checked_as_librdkafka_does() {
         for (name, value, expected) in [
             ("session.timeout.ms", "30000", None),
             ("linger.ms", "1.5", None),
@@ -154,31 +154,31 @@ mod tests {
             ("compression.type", "best", Some("\"best\" is not a valid value")),
             ("sasl.jaas.config", "x", Some("librdkafka refuses it: ")),
         ] {
-            let said = said(name, value);
+            let message = problem_of(name, value);
             match expected {
-                None => assert_eq!(said, None, "{name} = {value}"),
+                None => assert_eq!(message, None, "{name} = {value}"),
                 Some(begin) => assert!(
-                    said.as_ref().is_some_and(|said| said.starts_with(begin)),
-                    "{name} = {value}: {said:?}"
+                    message.as_ref().is_some_and(|message| message.starts_with(begin)),
+                    "{name} = {value}: {message:?}"
                 ),
             }
         }
     }
 
     #[test]
-    fn nobody_is_told_how_the_library_was_built() {
-        for said in [
+    fn errors_do_not_mention_how_librdkafka_was_built() {
+        for message in [
             "Configuration property \"https.ca.pem\" not supported in this build: libcurl not available at build time",
             "Unsupported value \"zstd\" for configuration property \"compression.type\": libzstd not available at build time",
         ] {
-            let (problem, remedy) = in_words(said, "\"v\"");
+            let (problem, remedy) = explain(message, "\"v\"");
             assert!(problem.contains("not compiled into this program"), "{problem}");
             assert!(!format!("{problem} {remedy}").contains("build"), "{problem}; {remedy}");
         }
     }
 
     #[test]
-    fn no_sentence_repeats_a_hidden_value() {
+    fn errors_do_not_quote_masked_values() {
         for (name, value) in [
             ("security.protocol", "S3CR3T"),
             ("session.timeout.ms", "S3CR3T"),

@@ -53,12 +53,12 @@ impl<'a> Reader<'a> {
 
     /// Quotes `text`, a part of the key's value, for an error, or hides it if it could be a secret.
     pub(super) fn quote(&self, key: &str, text: &str) -> String {
-        const MOST: usize = 100;
+        const MAX_QUOTED: usize = 100;
         let hidden = self.raw.0.get(key).is_none_or(|setting| setting.hidden);
         if hidden || text.contains("SharedAccess") {
             "\"***\"".to_owned()
-        } else if text.chars().count() > MOST {
-            format!("{:?}...", text.chars().take(MOST).collect::<String>())
+        } else if text.chars().count() > MAX_QUOTED {
+            format!("{:?}...", text.chars().take(MAX_QUOTED).collect::<String>())
         } else {
             format!("{text:?}")
         }

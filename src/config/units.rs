@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_prints_as_stars() {
+    fn a_secret_is_printed_as_stars() {
         let secret = Secret::new("hunter2");
         assert_eq!(
             format!("{secret} {secret:?} {:#?}", Some(&secret)),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_need_a_unit_and_a_sign_of_sense() {
+    fn durations_need_a_unit_and_no_sign() {
         assert_eq!(parse_duration("200ms"), Some(Duration::from_millis(200)));
         assert_eq!(parse_duration("30d"), Some(Duration::from_secs(30 * 86_400)));
         assert_eq!(parse_duration("1h 30m"), Some(Duration::from_secs(5_400)));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_is_printed_in_its_greatest_whole_unit() {
+    fn a_duration_is_printed_in_the_largest_whole_unit() {
         let printed = |text| print_duration(parse_duration(text).unwrap());
         assert_eq!(printed("30d"), "30d");
         assert_eq!(printed("90s"), "90s");
@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_printed_duration_reads_back(nanos in 0..u64::MAX / 8) {
+        fn a_printed_duration_can_be_parsed(nanos in 0..u64::MAX / 8) {
             let duration = Duration::from_nanos(nanos);
             prop_assert_eq!(parse_duration(&print_duration(duration)), Some(duration));
         }

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use tokio::sync::Semaphore;
 
 use super::failure::Failure;
-use super::group::{Ask, Group};
-use super::status::{Counted, Rates};
+use super::group::{ForwardableRequest, Group};
+use super::status::{AlertCounts, Rates};
 use crate::clock;
 use crate::config::{Config, Http, Secret};
 use crate::decode::Link;
@@ -30,9 +30,9 @@ pub(super) type Store<'r> = crate::store::Snapshot<'r>;
 pub(super) type Store<'r> = &'r crate::store::Memory;
 
 /// Maximum number of requests that are answered at the same time, because the data path needs the machine.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT: usize = 4;
 /// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(2);
+const SLOT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shared state of the request handlers.
 #[derive(Clone)]
@@ -46,13 +46,13 @@ struct Inner {
     metrics: Arc<Metrics>,
     exposed: Arc<Exposed>,
     shutdown: Shutdown,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// Held while the input is searched for an explanation: one search at a time.
     scans: std::sync::Mutex<()>,
     started: WallTime,
     group: Group,
     rates: Rates,
-    counted: Counted,
+    counted: AlertCounts,
 }
 
 impl Server {
@@ -75,12 +75,12 @@ impl Server {
             settings,
             metrics,
             shutdown,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT)),
             scans: std::sync::Mutex::default(),
             started: clock::now(),
             group: Group::new(config, Arc::clone(&exposed)),
             rates: Rates::default(),
-            counted: Counted::default(),
+            counted: AlertCounts::default(),
             exposed,
             config: config.clone(),
         }))
@@ -124,7 +124,7 @@ impl Server {
         &self.0.rates
     }
 
-    pub(super) fn counted(&self) -> &Counted {
+    pub(super) fn counted(&self) -> &AlertCounts {
         &self.0.counted
     }
 
@@ -137,17 +137,17 @@ impl Server {
     }
 
     /// Runs a request on a thread that may wait for the disk, once a slot is free.
-    pub(super) async fn look<T: Send + 'static>(
+    pub(super) async fn run_blocking<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
+        request: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let busy = || Failure::new(StatusCode::TOO_MANY_REQUESTS, "too many requests at once; retry in a moment");
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.0.turns).acquire_owned()).await;
+        let turn = tokio::time::timeout(SLOT_TIMEOUT, Arc::clone(&self.0.permits).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(busy()) };
         let server = self.clone();
         let answered = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            question(&server)
+            request(&server)
         });
         let failed = |_| {
             Failure::new(
@@ -158,17 +158,17 @@ impl Server {
         answered.await.map_err(failed)?
     }
 
-    /// Calls `look` with the states of the partitions that are joined here. If alerts are given, only partitions that
+    /// Calls `read` with the states of the partitions that are joined here. If alerts are given, only partitions that
     /// have one of them are included.
     pub(super) fn with<T>(
         &self,
         alerts: Option<&[AlertId]>,
-        look: impl FnOnce(&[Partition<'_, Store<'_>>]) -> Result<T, query::Error>,
+        read: impl FnOnce(&[Partition<'_, Store<'_>>]) -> Result<T, query::Error>,
     ) -> Result<T, Failure> {
         #[cfg(not(feature = "rocksdb"))]
         {
             let _ = alerts;
-            Ok(look(&[])?)
+            Ok(read(&[])?)
         }
         #[cfg(feature = "rocksdb")]
         {
@@ -189,7 +189,7 @@ impl Server {
                     });
                 }
             }
-            Ok(look(&partitions)?)
+            Ok(read(&partitions)?)
         }
     }
 
@@ -210,12 +210,18 @@ impl Server {
         all.filter(|partition| !answered.contains(partition)).collect()
     }
 
-    pub(super) fn list(&self, filter: &Filter, cursor: Option<&str>, limit: usize, ask: &Ask) -> Result<AlertList, Failure> {
+    pub(super) fn list(
+        &self,
+        filter: &Filter,
+        cursor: Option<&str>,
+        limit: usize,
+        request: &ForwardableRequest,
+    ) -> Result<AlertList, Failure> {
         let mut answered = self.own_partitions();
         let mut pages = vec![self.with(None, |partitions| {
             query::list(partitions, &self.0.settings, filter, cursor, limit)
         })?];
-        for (_, page) in self.0.group.ask::<AlertList>(ask) {
+        for (_, page) in self.0.group.forward::<AlertList>(request) {
             if let Ok(page) = page {
                 let missing: BTreeSet<u32> = page.unanswered_partitions.iter().copied().collect();
                 answered.extend((0..self.0.config.repartition.partitions).filter(|partition| !missing.contains(partition)));
@@ -228,18 +234,18 @@ impl Server {
     }
 
     /// Returns one alert. Its keys may belong to several instances: each says what it has of them.
-    pub(super) fn alert(&self, wanted: &Wanted, ask: &Ask, links: &Ask) -> Result<AlertDetail, Failure> {
-        let mut detail = self.one(wanted, ask, |found| query::alert(found, &self.0.settings, Vec::new()))?;
-        if ask.is_first() {
+    pub(super) fn alert(&self, wanted: &Wanted, request: &ForwardableRequest, links: &ForwardableRequest) -> Result<AlertDetail, Failure> {
+        let mut detail = self.one(wanted, request, |found| query::alert(found, &self.0.settings, Vec::new()))?;
+        if request.is_first() {
             detail.links = self.links(wanted, links)?.links;
         }
         Ok(detail)
     }
 
-    pub(super) fn links(&self, wanted: &Wanted, ask: &Ask) -> Result<LinkList, Failure> {
+    pub(super) fn links(&self, wanted: &Wanted, request: &ForwardableRequest) -> Result<LinkList, Failure> {
         let ids = self.0.settings.ids(&wanted.system_alert_id, wanted.tenant_id.as_deref());
         let mut links = self.with(Some(&ids), |partitions| query::links(partitions, &self.0.settings, &ids))?;
-        for (_, others) in self.0.group.ask::<LinkList>(ask) {
+        for (_, others) in self.0.group.forward::<LinkList>(request) {
             links.extend(others.map(|others| others.links).unwrap_or_default());
         }
         query::in_order(&mut links, &self.0.settings);
@@ -251,21 +257,21 @@ impl Server {
         wanted: &Wanted,
         cursor: Option<&str>,
         limit: usize,
-        ask: &Ask,
+        request: &ForwardableRequest,
     ) -> Result<ActivityList, Failure> {
-        self.one(wanted, ask, |found| query::activities(found, &self.0.settings, cursor, limit))
+        self.one(wanted, request, |found| query::activities(found, &self.0.settings, cursor, limit))
     }
 
-    pub(super) fn explain(&self, wanted: &Wanted, scan: bool, ask: &Ask) -> Result<Explanation, Failure> {
-        let explanation = self.explain_by_state(wanted, ask)?;
-        match scan && ask.is_first() {
+    pub(super) fn explain(&self, wanted: &Wanted, scan: bool, request: &ForwardableRequest) -> Result<Explanation, Failure> {
+        let explanation = self.explain_by_state(wanted, request)?;
+        match scan && request.is_first() {
             #[cfg(feature = "kafka")]
             true => self.scan(explanation),
             _ => Ok(explanation),
         }
     }
 
-    fn explain_by_state(&self, wanted: &Wanted, ask: &Ask) -> Result<Explanation, Failure> {
+    fn explain_by_state(&self, wanted: &Wanted, request: &ForwardableRequest) -> Result<Explanation, Failure> {
         let asked = Asked { now: clock::now() };
         match self.here(wanted, |found| query::explain(found, &self.0.settings, asked))? {
             Some(explanation) => Ok(explanation),
@@ -273,7 +279,7 @@ impl Server {
                 let others = self
                     .0
                     .group
-                    .ask::<Explanation>(ask)
+                    .forward::<Explanation>(request)
                     .into_iter()
                     .filter_map(|(_, answer)| answer.ok());
                 let known = others.into_iter().find(|explanation| explanation.status != Status::Unknown);
@@ -289,14 +295,14 @@ impl Server {
     fn one<T: serde::de::DeserializeOwned + Send>(
         &self,
         wanted: &Wanted,
-        ask: &Ask,
+        request: &ForwardableRequest,
         answer: impl FnOnce(&query::Found<'_, '_, Store<'_>>) -> Result<T, query::Error>,
     ) -> Result<T, Failure> {
         if let Some(answer) = self.here(wanted, answer)? {
             return Ok(answer);
         }
         let mut unreachable = None;
-        for (_, answer) in self.0.group.ask::<T>(ask) {
+        for (_, answer) in self.0.group.forward::<T>(request) {
             match answer {
                 Ok(answer) => return Ok(answer),
                 Err(failure) if failure.status == StatusCode::NOT_FOUND => {}

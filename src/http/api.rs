@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::answers::Server;
 use super::failure::Failure;
-use super::group::Ask;
+use super::group::ForwardableRequest;
 use super::guard::guard;
 use super::openapi::{self, Refusals};
 use crate::decode::timestamp;
@@ -21,7 +21,7 @@ use crate::query::{Filter, Wanted, Which, shortened};
 use crate::time::EventTime;
 
 /// Maximum number of entries on a page.
-const MOST: usize = 500;
+const MAX_LIMIT: usize = 500;
 
 /// Returns the routes under `/api/v1`.
 pub(super) fn routes(server: &Server) -> Router<Server> {
@@ -171,8 +171,12 @@ async fn alerts(
     params: Result<Query<ListParams>, QueryRejection>,
 ) -> Result<Json<AlertList>, Failure> {
     let params = given(params)?;
-    let (filter, limit, ask) = (params.filter()?, limit(params.limit.as_deref(), 50)?, Ask::of(&uri, &headers));
-    let listed = server.look(move |server| server.list(&filter, params.cursor.as_deref(), limit, &ask));
+    let (filter, limit, request) = (
+        params.filter()?,
+        limit(params.limit.as_deref(), 50)?,
+        ForwardableRequest::of(&uri, &headers),
+    );
+    let listed = server.run_blocking(move |server| server.list(&filter, params.cursor.as_deref(), limit, &request));
     listed.await.map(Json)
 }
 
@@ -187,15 +191,15 @@ async fn alert(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<AlertParams>, QueryRejection>,
 ) -> Result<Json<AlertDetail>, Failure> {
-    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
     let wanted = Wanted {
         system_alert_id: id,
         tenant_id: params.tenant_id,
         link: params.link,
         correlation_id: params.correlation_id,
     };
-    let links = ask.for_links();
-    let found = server.look(move |server| server.alert(&wanted, &ask, &links));
+    let links = request.for_links();
+    let found = server.run_blocking(move |server| server.alert(&wanted, &request, &links));
     found.await.map(Json)
 }
 
@@ -210,14 +214,14 @@ async fn links(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<AlertParams>, QueryRejection>,
 ) -> Result<Json<LinkList>, Failure> {
-    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
     let wanted = Wanted {
         system_alert_id: id,
         tenant_id: params.tenant_id,
         link: params.link,
         correlation_id: params.correlation_id,
     };
-    server.look(move |server| server.links(&wanted, &ask)).await.map(Json)
+    server.run_blocking(move |server| server.links(&wanted, &request)).await.map(Json)
 }
 
 /// Lists an alert's activities in order of time.
@@ -231,7 +235,7 @@ async fn activities(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<ActivityParams>, QueryRejection>,
 ) -> Result<Json<ActivityList>, Failure> {
-    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
     let limit = limit(params.limit.as_deref(), 100)?;
     let wanted = Wanted {
         system_alert_id: id,
@@ -239,7 +243,7 @@ async fn activities(
         link: params.link,
         correlation_id: params.correlation_id,
     };
-    let found = server.look(move |server| server.activities(&wanted, params.cursor.as_deref(), limit, &ask));
+    let found = server.run_blocking(move |server| server.activities(&wanted, params.cursor.as_deref(), limit, &request));
     found.await.map(Json)
 }
 
@@ -254,14 +258,14 @@ async fn explain(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<ExplainParams>, QueryRejection>,
 ) -> Result<Json<Explanation>, Failure> {
-    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
     let wanted = Wanted {
         system_alert_id: id,
         tenant_id: params.tenant_id,
         link: params.link,
         correlation_id: params.correlation_id,
     };
-    let found = server.look(move |server| server.explain(&wanted, params.scan == Some(true), &ask));
+    let found = server.run_blocking(move |server| server.explain(&wanted, params.scan == Some(true), &request));
     found.await.map(Json)
 }
 
@@ -275,8 +279,8 @@ async fn status(
     params: Result<Query<NoParams>, QueryRejection>,
 ) -> Result<Json<ProcessorStatus>, Failure> {
     let NoParams {} = given(params)?;
-    let ask = Ask::of(&uri, &headers);
-    server.look(move |server| server.status(&ask)).await.map(Json)
+    let request = ForwardableRequest::of(&uri, &headers);
+    server.run_blocking(move |server| server.status(&request)).await.map(Json)
 }
 
 /// Returns the OpenAPI document.
@@ -313,10 +317,10 @@ fn named(id: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
 
 fn limit(given: Option<&str>, otherwise: usize) -> Result<usize, Failure> {
     let Some(text) = given else { return Ok(otherwise) };
-    let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
     limit.ok_or_else(|| {
         let given = shortened(text);
-        Failure::parameter(format!("limit is {given:?}; it must be a whole number from 1 to {MOST}"))
+        Failure::parameter(format!("limit is {given:?}; it must be a whole number from 1 to {MAX_LIMIT}"))
     })
 }
 

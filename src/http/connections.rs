@@ -13,15 +13,15 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
 /// How long the head of a request may take, and how long a connection may be idle between requests.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to pause when a connection cannot be accepted because the process has no free file descriptor.
 const BREATH: Duration = Duration::from_secs(1);
 
 /// Serves all connections until the runtime ends.
-pub(super) async fn serve(listener: TcpListener, routes: Router, patience: Duration) {
+pub(super) async fn serve(listener: TcpListener, routes: Router, timeout: Duration) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(one(stream, routes.clone(), patience))),
+            Ok((stream, _)) => drop(tokio::spawn(one(stream, routes.clone(), timeout))),
             // The client closed the connection before it was accepted.
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
             Err(error) => {
@@ -32,11 +32,11 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, patience: Durat
     }
 }
 
-async fn one(stream: TcpStream, routes: Router, patience: Duration) {
+async fn one(stream: TcpStream, routes: Router, timeout: Duration) {
     let service = TowerToHyperService::new(routes);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience)
+        .header_read_timeout(timeout)
         .serve_connection(TokioIo::new(stream), service);
     // Whatever ended the connection early was caused by the client: it disconnected, sent no HTTP, or was too slow.
     if let Err(error) = connection.await {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_request_is_cut_off_and_a_whole_one_answered() {
+    fn an_incomplete_request_times_out_and_a_complete_one_is_answered() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();

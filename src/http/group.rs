@@ -16,7 +16,7 @@ use crate::query::shapes::Problem;
 /// The header of forwarded requests.
 const HOP: &str = "alerttrail-hop";
 /// How long to wait for another instance.
-const PATIENCE: Duration = Duration::from_secs(3);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The other instances.
 pub(super) struct Group {
@@ -26,12 +26,12 @@ pub(super) struct Group {
 }
 
 /// A request that can be forwarded.
-pub(super) struct Ask {
+pub(super) struct ForwardableRequest {
     path: String,
     is_first: bool,
 }
 
-impl Ask {
+impl ForwardableRequest {
     /// Returns whether the request was not forwarded by another instance.
     pub(super) fn is_first(&self) -> bool {
         self.is_first
@@ -58,7 +58,7 @@ impl Ask {
 impl Group {
     pub(super) fn new(config: &Config, exposed: Arc<Exposed>) -> Self {
         let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(RESPONSE_TIMEOUT))
             .http_status_as_error(false)
             .proxy(None)
             .build();
@@ -77,29 +77,29 @@ impl Group {
     }
 
     /// Returns the response of each other instance, or nothing if this request was forwarded.
-    pub(super) fn ask<T: DeserializeOwned + Send>(&self, ask: &Ask) -> Vec<(Member, Result<T, Failure>)> {
-        if !ask.is_first {
+    pub(super) fn forward<T: DeserializeOwned + Send>(&self, request: &ForwardableRequest) -> Vec<(Member, Result<T, Failure>)> {
+        if !request.is_first {
             return Vec::new();
         }
         std::thread::scope(|scope| {
-            let asked: Vec<_> = self
+            let requests: Vec<_> = self
                 .others()
                 .into_iter()
                 .map(|member| {
                     let address = member.address.clone();
-                    let answer = scope.spawn(move || self.ask_one(address.as_deref(), &ask.path));
+                    let answer = scope.spawn(move || self.forward_to(address.as_deref(), &request.path));
                     (member, answer)
                 })
                 .collect();
             let fault = || unreachable("it", "the request ended unexpectedly");
-            asked
+            requests
                 .into_iter()
                 .map(|(member, answer)| (member, answer.join().unwrap_or_else(|_| Err(fault()))))
                 .collect()
         })
     }
 
-    fn ask_one<T: DeserializeOwned>(&self, address: Option<&str>, path: &str) -> Result<T, Failure> {
+    fn forward_to<T: DeserializeOwned>(&self, address: Option<&str>, path: &str) -> Result<T, Failure> {
         let Some(address) = address else {
             return Err(unreachable("an instance", "its http.listen is empty"));
         };

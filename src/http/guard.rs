@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_token_must_come_with_the_request() {
+    fn a_request_must_carry_the_configured_token() {
         let token = Secret::new("s3cret");
         let mut headers = HeaderMap::new();
         assert!(has_token(None, &headers));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn on_loopback_only_names_of_loopback_are_let_in() {
+    fn on_loopback_only_loopback_hosts_are_accepted() {
         let local = http("127.0.0.1:8686", &[]);
         for host in ["127.0.0.1:8686", "localhost:8686", "LOCALHOST", "[::1]:8686", "127.9.9.9"] {
             assert!(passes(&local, host, None), "{host}");
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_loopback_every_name_is_let_in_unless_some_are_listed() {
+    fn beyond_loopback_every_host_is_accepted_unless_hosts_are_listed() {
         assert!(passes(&http("0.0.0.0:8686", &[]), "any.example:8686", None));
         let listed = http("0.0.0.0:8686", &["alerts.example"]);
         assert!(passes(&listed, "Alerts.example:8686", None) && passes(&listed, "127.0.0.1:8686", None));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_other_origins_are_kept_out() {
+    fn other_origins_are_refused() {
         let local = http("127.0.0.1:8686", &["alerts.example"]);
         assert!(passes(&local, "localhost:8686", Some("http://localhost:8686")));
         assert!(passes(&local, "localhost:8686", Some("https://alerts.example")));

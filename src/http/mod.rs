@@ -112,17 +112,17 @@ async fn metrics_text(State(server): State<Server>, headers: HeaderMap) -> impl 
 
 /// A stage whose last heartbeat is older than this is stuck, and only a restart helps. Stages send heartbeats while
 /// they wait, for example for a broker that is unavailable.
-const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// Answers `/livez`: alive while every stage sends heartbeats.
 async fn alive(State(server): State<Server>) -> (StatusCode, String) {
-    life(server.exposed().most_silent())
+    life(server.exposed().oldest_heartbeat())
 }
 
-fn life(most_silent: Option<(&str, Duration)>) -> (StatusCode, String) {
-    match most_silent {
-        Some((stage, silence)) if silence > LONGEST_SILENCE => {
-            let seconds = silence.as_secs();
+fn life(oldest: Option<(&str, Duration)>) -> (StatusCode, String) {
+    match oldest {
+        Some((stage, age)) if age > HEARTBEAT_TIMEOUT => {
+            let seconds = age.as_secs();
             let sentence = format!("the {stage} stage has sent no heartbeat for {seconds} s; restart the process\n");
             (StatusCode::SERVICE_UNAVAILABLE, sentence)
         }
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stage_that_does_not_move_is_no_life() {
+    fn a_stage_without_heartbeats_is_not_alive() {
         for alive in [None, Some(("join", Duration::from_secs(299)))] {
             assert_eq!(life(alive), (StatusCode::OK, "ok\n".to_owned()));
         }

@@ -74,7 +74,7 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
 impl File {
     /// Returns the file, or 304 if the browser has it. Browsers revalidate it on each request, so a new version of the
     /// program shows its own page.
-    fn answer(&self, asked: &HeaderMap) -> Response {
+    fn answer(&self, request_headers: &HeaderMap) -> Response {
         let tag = self.tag();
         let headers = [
             (header::CONTENT_TYPE, self.kind),
@@ -86,7 +86,7 @@ impl File {
             (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
             (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         ];
-        let has_it = asked
+        let has_it = request_headers
             .get(header::IF_NONE_MATCH)
             .and_then(|tags| tags.to_str().ok())
             .is_some_and(|tags| tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_of_the_folder_is_served_and_no_other() {
+    fn exactly_the_files_of_the_folder_are_served() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/page");
         let found: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use super::answers::Server;
 use super::failure::Failure;
 use crate::clock;
-use crate::pipeline::scan::{Scanned, Sought, scan};
+use crate::pipeline::scan::{ScanRequest, Scanned, scan};
 use crate::query::shapes::{Explanation, Finding, Scan, Status};
 use crate::query::{self, Cause, DeadRecord, OtherPath};
 
@@ -24,17 +24,17 @@ impl Server {
         let ids = self
             .settings()
             .ids(&explanation.system_alert_id, explanation.tenant_id.as_deref());
-        let sought = Sought {
+        let request = ScanRequest {
             ids: &ids,
             correlation_id: explanation.correlation_id.as_deref(),
         };
-        let scanned = scan(self.config(), sought);
+        let scanned = scan(self.config(), request);
         let scanned = scanned.map_err(|error| Failure::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
         let is_unknown = explanation.status == Status::Unknown;
         let mut more: Vec<Finding> = Vec::new();
         if is_unknown {
             more.extend(self.with(None, |partitions| {
-                Ok(query::in_input(partitions, self.settings(), &scanned.came))
+                Ok(query::in_input(partitions, self.settings(), &scanned.alert_versions))
             })?);
         }
         more.extend(self.other_paths(&scanned));
@@ -47,7 +47,7 @@ impl Server {
         } else {
             explanation.findings.extend(more);
         }
-        if is_unknown && scanned.came.is_empty() {
+        if is_unknown && scanned.alert_versions.is_empty() {
             let finding = query::not_in_input(scanned.messages, scanned.is_input_whole);
             explanation.findings.push(finding);
         }

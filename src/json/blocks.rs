@@ -55,14 +55,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_byte_is_looked_at(bytes in proptest::collection::vec(any::<u8>(), SIZE)) {
+        fn every_position_is_classified(bytes in proptest::collection::vec(any::<u8>(), SIZE)) {
             let block = bytes.try_into().unwrap();
             prop_assert_eq!(masks(&block), plain(&block));
         }
     }
 
     #[test]
-    fn every_byte_is_told_apart() {
+    fn every_byte_value_is_classified() {
         for byte in 0..=u8::MAX {
             let mut block = [b' '; SIZE];
             block[usize::from(byte) % SIZE] = byte;

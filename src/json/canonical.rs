@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_repeated_key_the_last_counts() {
+    fn the_last_of_repeated_keys_counts() {
         assert_eq!(
             form(r#"{"a":1,"b":{"x":1,"x":2},"a":2,"\u0061":{"c":[]}}"#),
             r#"{"a":{"c":[]},"b":{"x":2}}"#
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_begin_alike_are_told_apart() {
+    fn names_with_a_common_prefix_are_distinguished() {
         let names = [
             "Applications",
             "Application",
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_sorted_by_the_bytes_they_say() {
+    fn keys_are_sorted_by_their_unescaped_bytes() {
         // In UTF-16 order, the surrogates of U+10000 would come before U+E000.
         let sorted = form("{\"\u{e000}\":1,\"\u{10000}\":2,\"\\ud800\":3,\"Z\":4,\"a\":5,\"\":6,\"aa\":7}");
         assert_eq!(
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_left_out_at_the_top_only() {
+    fn columns_are_left_out_only_at_the_top_level() {
         let mut canonical = Canonical::default();
         let form = canonical.form(Cursor::new(br#"{"_a":1,"\u005fb":2,"c":{"_d":3},"T":4}"#), &|name| {
             name.starts_with(b"_") || name == b"T"
@@ -342,7 +342,7 @@ mod tests {
         }
 
         #[test]
-        fn text_that_is_no_json_does_no_harm(text in "[\\[\\]{}\",:\\\\ a1]{0,40}") {
+        fn invalid_json_does_not_panic(text in "[\\[\\]{}\",:\\\\ a1]{0,40}") {
             let mut canonical = Canonical::default();
             // Open brackets are treated as closed, and an incomplete string as empty.
             let length = canonical.form(Cursor::new(text.as_bytes()), &|_| false).map_or(0, <[u8]>::len);

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_break_is_where_a_strict_reader_stops() {
+    fn a_value_breaks_where_a_strict_parser_stops() {
         for (text, at, resume) in [
             ("{\"a\":nope}", "{\"a\":".len(), 1),
             ("{\"a\":\"b\"c\"}", "{\"a\":\"b\"".len(), "{\"a\":".len()),
@@ -194,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whole_texts_are_those_of_the_index(text in arbitrary::json(), cut in any::<prop::sample::Index>()) {
+        fn complete_values_are_those_that_the_index_accepts(text in arbitrary::json(), cut in any::<prop::sample::Index>()) {
             prop_assert_eq!(value_end(text.as_bytes(), 0), Ok(text.trim_end().len()));
             let cut = &text.as_bytes()[..cut.index(text.len())];
             let is_json = Index::default().read(cut).is_ok();
@@ -202,7 +202,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_end_or_break(bytes in prop::collection::vec(prop::sample::select(b"{}[]\",:\\ u0an1\x00".to_vec()), 0..40)) {
+        fn any_bytes_end_or_break_without_panic(bytes in prop::collection::vec(prop::sample::select(b"{}[]\",:\\ u0an1\x00".to_vec()), 0..40)) {
             match value_end(&bytes, 0) {
                 Ok(end) => prop_assert!(Index::default().read(&bytes[..end]).is_ok()),
                 Err(broken) => prop_assert!(broken.resume <= broken.at && broken.at <= bytes.len()),

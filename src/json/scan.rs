@@ -105,7 +105,7 @@ pub struct Cursor<'i, 'a> {
     /// The structure of the text, if known, so that ends need not be searched.
     index: Option<&'i Index>,
     /// With an index: the index of the next structural character.
-    mark: usize,
+    next_structural: usize,
 }
 
 impl<'i, 'a> Cursor<'i, 'a> {
@@ -115,7 +115,7 @@ impl<'i, 'a> Cursor<'i, 'a> {
             text,
             at: 0,
             index: None,
-            mark: 0,
+            next_structural: 0,
         }
     }
 
@@ -145,7 +145,7 @@ impl<'i, 'a> Cursor<'i, 'a> {
     pub fn enter(&mut self, bracket: u8) -> bool {
         let is_next = self.peek() == Some(bracket);
         self.at += usize::from(is_next);
-        self.mark += usize::from(is_next);
+        self.next_structural += usize::from(is_next);
         is_next
     }
 
@@ -203,7 +203,7 @@ impl<'i, 'a> Cursor<'i, 'a> {
         let start = self.at;
         match (first, self.index) {
             (Some(b'"'), _) => return self.string(),
-            (Some(b'{' | b'['), Some(index)) => self.move_to(index.behind_nested(self.mark)),
+            (Some(b'{' | b'['), Some(index)) => self.move_to(index.behind_nested(self.next_structural)),
             (Some(b'{' | b'['), None) => {
                 self.skip_nested();
             }
@@ -224,7 +224,7 @@ impl<'i, 'a> Cursor<'i, 'a> {
                 self.value();
             }
             // After a scalar comes the quote of a key, or the bracket that closes the object.
-            (_, Some(index)) => self.at = index.place(self.mark).unwrap_or(self.text.len()),
+            (_, Some(index)) => self.at = index.place(self.next_structural).unwrap_or(self.text.len()),
         }
     }
 
@@ -233,7 +233,7 @@ impl<'i, 'a> Cursor<'i, 'a> {
     fn string(&mut self) -> &'a [u8] {
         let start = self.at;
         match self.index {
-            Some(index) => self.move_to(index.behind_string(self.mark)),
+            Some(index) => self.move_to(index.behind_string(self.next_structural)),
             None => self.at = string_end(self.text, start),
         }
         self.text.get(start..self.at).unwrap_or_default()
@@ -242,7 +242,7 @@ impl<'i, 'a> Cursor<'i, 'a> {
     /// Moves to a position and its index, or to the end if the index has none.
     #[inline]
     fn move_to(&mut self, behind: Option<(usize, usize)>) {
-        (self.at, self.mark) = behind.unwrap_or((self.text.len(), self.mark));
+        (self.at, self.next_structural) = behind.unwrap_or((self.text.len(), self.next_structural));
     }
 
     /// Skips the array or object that begins here. Returns its depth.
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_whatever_lies_between_them() {
+    fn members_are_found_with_any_space_between_them() {
         let found = names_and_values(" { \"a\" : 1 , \"\\u0062\":[1,{\"x\":\"]}\"}]\n,\"c\\\"\":\"\\\\\" ,\"a\":null}");
         let expected = [("a", "1"), ("b", "[1,{\"x\":\"]}\"}]"), ("c\"", "\"\\\\\""), ("a", "null")];
         assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_are_found_whatever_lies_between_them() {
+    fn elements_are_found_with_any_space_between_them() {
         let found: Vec<&[u8]> = elements(b" [ 1,\"a,]\" ,[ [] ],{ } , true ]").collect();
         assert_eq!(found, [&b"1"[..], b"\"a,]\"", b"[ [] ]", b"{ }", b"true"]);
         assert_eq!(elements(b"[ ]").count(), 0);
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn string_values_are_found_at_any_depth_and_keys_are_none() {
+    fn string_values_but_no_keys_are_found_at_any_depth() {
         let text = " {\"a\" : \"1\",\"b\":[ \"\\\"2:\" ,{\"c\\\"\"\n:\"\"}, 3],\"d\":null , \"e\":{}}";
         let found: Vec<&str> = string_values(text.as_bytes()).map(|place| &text[place]).collect();
         assert_eq!(found, ["\"1\"", "\"\\\"2:\"", "\"\""]);
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_goes_behind_what_it_entered() {
+    fn a_cursor_leaves_what_it_entered() {
         let mut cursor = Cursor::new(b"[{\"a\":[1,[2]],\"b\":{}} , 3]");
         assert!(cursor.enter(b'[') && !cursor.enter(b'[') && cursor.has_element());
         let object = cursor.across(|cursor| {
@@ -444,13 +444,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_are_found_wherever_they_are(bytes in prop::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), any::<u8>(), 0x20..0x24u8, 0x5a..0x5eu8], 8)) {
+        fn bytes_are_found_at_every_position(bytes in prop::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), any::<u8>(), 0x20..0x24u8, 0x5a..0x5eu8], 8)) {
             let expected = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
             prop_assert_eq!(quote_or_backslash(u64::from_le_bytes(bytes.try_into().unwrap())), expected);
         }
 
         #[test]
-        fn the_pieces_are_those_that_serde_json_sees(json in arbitrary::tame_json()) {
+        fn the_parts_are_those_that_serde_json_finds(json in arbitrary::tame_json()) {
             match serde_json::from_str(&json).unwrap() {
                 Value::Array(values) => {
                     let found: Vec<Value> = elements(json.as_bytes()).map(|text| serde_json::from_slice(text).unwrap()).collect();
@@ -468,7 +468,7 @@ mod tests {
         }
 
         #[test]
-        fn text_that_is_no_json_does_no_harm(text in "[\\[\\]{}\",:\\\\ a1]{0,40}") {
+        fn invalid_json_does_not_panic(text in "[\\[\\]{}\",:\\\\ a1]{0,40}") {
             members(text.as_bytes()).chain(members(&text.as_bytes()[text.len() / 2..])).for_each(drop);
             prop_assert!(elements(text.as_bytes()).count() <= text.len());
             prop_assert!(depth(text.as_bytes()) <= text.len());

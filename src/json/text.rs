@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fewest_escapes_are_written() {
+    fn as_few_escapes_as_possible_are_written() {
         assert_eq!(written(b""), r#""""#);
         assert_eq!(
             written(b"\"\\/\x08\t\n\x0c\r\x00\x1b\x1f\x7f"),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_goes_only_outside_strings() {
+    fn white_space_is_removed_only_outside_strings() {
         assert_eq!(
             compact(b" { \"a b\\\" \" :\t[ 1 ,\r\n2 ] } "),
             Cow::<[u8]>::Owned(b"{\"a b\\\" \":[1,2]}".to_vec())
@@ -261,7 +261,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn strings_say_what_serde_json_reads(value in arbitrary::json()) {
+        fn strings_are_read_as_by_serde_json(value in arbitrary::json()) {
             // When serde_json parses bytes rather than a string, it keeps lone surrogates, as WTF-8.
             if value.trim().starts_with('"') {
                 let expected: serde_bytes::ByteBuf = serde_json::from_str(&value).unwrap();
@@ -279,21 +279,21 @@ mod tests {
         }
 
         #[test]
-        fn strings_are_written_as_serde_json_writes_them(text in any::<String>()) {
+        fn strings_are_written_as_by_serde_json(text in any::<String>()) {
             let literal = written(text.as_bytes());
             prop_assert_eq!(&literal, &serde_json::to_string(&text).unwrap());
             prop_assert_eq!(said(&literal), text.as_bytes());
         }
 
         #[test]
-        fn what_is_written_is_read_again(units in prop::collection::vec(any::<u16>(), 0..8)) {
+        fn written_strings_are_read_back(units in prop::collection::vec(any::<u16>(), 0..8)) {
             let literal = format!("\"{}\"", units.iter().map(|unit| format!("\\u{unit:04X}")).collect::<String>());
             let text = said(&literal);
             prop_assert_eq!(said(&written(&text)), text);
         }
 
         #[test]
-        fn bytes_that_are_no_text_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn invalid_utf_8_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             write_string(&bytes, &mut Vec::new());
             prop_assert!(compact(&bytes).len() <= bytes.len());
             let _ = unescape(&bytes);

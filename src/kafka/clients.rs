@@ -7,7 +7,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Error;
-use super::roster::AT;
+use super::group_members::AT;
 use super::topic_ids;
 use crate::config::{Config, Property};
 
@@ -20,12 +20,12 @@ pub const MESSAGE_MAX_BYTES: &str = "message.max.bytes";
 /// librdkafka's property for how long a silent member stays in its group.
 const SESSION_TIMEOUT_MS: &str = "session.timeout.ms";
 /// The default of this program, unless the configuration overrides it.
-const SESSION_DEFAULT: &str = "15000";
+const DEFAULT_SESSION_TIMEOUT_MS: &str = "15000";
 
 /// Returns how long a consumer that has ended stays a member of its group.
 pub fn session_timeout(config: &Config) -> Duration {
     let configured = config.kafka.properties.get(SESSION_TIMEOUT_MS).map(Property::expose);
-    Duration::from_millis(configured.unwrap_or(SESSION_DEFAULT).parse().unwrap_or(15_000))
+    Duration::from_millis(configured.unwrap_or(DEFAULT_SESSION_TIMEOUT_MS).parse().unwrap_or(15_000))
 }
 
 /// Creates a consumer in the group `<application.id>-<stage>`. The caller decides where it begins and what it commits.
@@ -65,7 +65,7 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
     let mut client = base(config, &format!("{stage}{}", address.unwrap_or_default()));
     client.set("group.id", format!("{}-{stage}", config.application.id));
     // By default a consumer waits a second when its queue is full for a moment, which costs a third of the throughput.
-    let serves_well = [
+    let tuned = [
         ("fetch.queue.backoff.ms", "10"),
         ("queued.max.messages.kbytes", "32768"),
         ("fetch.message.max.bytes", "4194304"),
@@ -73,12 +73,12 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
         ("fetch.wait.max.ms", "100"),
         // The partitions of an instance that died wait this long for it to come back, before other instances take them
         // over.
-        (SESSION_TIMEOUT_MS, SESSION_DEFAULT),
+        (SESSION_TIMEOUT_MS, DEFAULT_SESSION_TIMEOUT_MS),
         // A partition that was added is read after this time at most.
         ("topic.metadata.refresh.interval.ms", "30000"),
     ];
-    overlay(&mut client, config, &serves_well);
-    let must_have = [
+    overlay(&mut client, config, &tuned);
+    let mandatory = [
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         // When positions no longer exist, the user decides what to do; the consumer never jumps silently.
@@ -88,7 +88,7 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
         ("group.protocol", "classic"),
         ("partition.assignment.strategy", "range,roundrobin"),
     ];
-    set_all(&mut client, &must_have);
+    set_all(&mut client, &mandatory);
     if let Some(instance) = instance {
         client.set("group.instance.id", instance);
     }
@@ -108,14 +108,14 @@ where
 pub(super) fn reader_settings(config: &Config, stage: &str) -> ClientConfig {
     let mut client = base(config, stage);
     client.set("group.id", format!("{}-{stage}", config.application.id));
-    let serves_well = [
+    let tuned = [
         ("fetch.queue.backoff.ms", "10"),
         ("queued.max.messages.kbytes", "65536"),
         ("fetch.message.max.bytes", "4194304"),
         ("fetch.wait.max.ms", "100"),
     ];
-    overlay(&mut client, config, &serves_well);
-    let must_have = [
+    overlay(&mut client, config, &tuned);
+    let mandatory = [
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("auto.offset.reset", "error"),
@@ -123,7 +123,7 @@ pub(super) fn reader_settings(config: &Config, stage: &str) -> ClientConfig {
         // Records of transactions that are not committed must not be read.
         ("isolation.level", "read_committed"),
     ];
-    set_all(&mut client, &must_have);
+    set_all(&mut client, &mandatory);
     client
 }
 
@@ -139,7 +139,7 @@ where
 /// Returns the settings of [`producer`].
 pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str) -> ClientConfig {
     let mut client = base(config, stage);
-    let serves_well = [
+    let tuned = [
         ("linger.ms", linger_ms),
         ("queue.buffering.max.kbytes", "65536"),
         ("queue.buffering.max.messages", "100000"),
@@ -148,7 +148,7 @@ pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str) -
         // Messages wait for a broker that is unavailable. The reader pauses meanwhile.
         ("message.timeout.ms", "0"),
     ];
-    overlay(&mut client, config, &serves_well);
+    overlay(&mut client, config, &tuned);
     limit_batches(&mut client, config);
     set_all(&mut client, &[("enable.idempotence", "true")]);
     client
@@ -162,14 +162,14 @@ where
     T: FromClientConfigAndContext<C>,
 {
     let mut client = base(config, "load");
-    let serves_well = [
+    let tuned = [
         // Time that a record spends here waiting for a batch counts as latency.
         ("linger.ms", "1"),
         ("queue.buffering.max.kbytes", "524288"),
         ("queue.buffering.max.messages", "1000000"),
         ("message.timeout.ms", "0"),
     ];
-    overlay(&mut client, config, &serves_well);
+    overlay(&mut client, config, &tuned);
     limit_batches(&mut client, config);
     set_all(
         &mut client,
@@ -190,7 +190,7 @@ where
 /// Returns the settings of [`transactional_producer`].
 pub(super) fn transactional_producer_settings(config: &Config, stage: &str, transactional_id: &str) -> ClientConfig {
     let mut client = base(config, stage);
-    let serves_well = [
+    let tuned = [
         ("linger.ms", "1"),
         ("queue.buffering.max.kbytes", "65536"),
         ("queue.buffering.max.messages", "100000"),
@@ -199,7 +199,7 @@ pub(super) fn transactional_producer_settings(config: &Config, stage: &str, tran
         // for long.
         ("transaction.timeout.ms", "10000"),
     ];
-    overlay(&mut client, config, &serves_well);
+    overlay(&mut client, config, &tuned);
     limit_batches(&mut client, config);
     // A message lives at most as long as its transaction.
     client.remove("message.timeout.ms");
@@ -209,43 +209,43 @@ pub(super) fn transactional_producer_settings(config: &Config, stage: &str, tran
 
 /// Creates a producer whose records the broker always refuses, because it asks for an invalid number of
 /// acknowledgements.
-pub fn refused_producer<C, T>(config: &Config, context: C) -> Result<T, Error>
+pub fn probe_producer<C, T>(config: &Config, context: C) -> Result<T, Error>
 where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
     let mut client = base(config, "check");
     overlay(&mut client, config, &[]);
-    let must_have = [
+    let mandatory = [
         ("enable.idempotence", "false"),
         ("acks", "2"),
         ("retries", "0"),
         ("message.timeout.ms", "10000"),
     ];
-    set_all(&mut client, &must_have);
+    set_all(&mut client, &mandatory);
     create(&client, context)
 }
 
 /// Creates a client without a group, for requests about topics.
-pub fn plain<C, T>(config: &Config, context: C) -> Result<T, Error>
+pub fn admin<C, T>(config: &Config, context: C) -> Result<T, Error>
 where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    create(&plain_settings(config), context)
+    create(&admin_settings(config), context)
 }
 
 /// Creates the same client with a context that also receives librdkafka's messages about closed connections.
-pub(super) fn plain_that_hears<C, T>(config: &Config, context: C) -> Result<T, Error>
+pub(super) fn admin_with_logs<C, T>(config: &Config, context: C) -> Result<T, Error>
 where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    create(plain_settings(config).set_log_level(RDKafkaLogLevel::Info), context)
+    create(admin_settings(config).set_log_level(RDKafkaLogLevel::Info), context)
 }
 
-/// Returns the settings of [`plain`].
-pub(super) fn plain_settings(config: &Config) -> ClientConfig {
+/// Returns the settings of [`admin`].
+pub(super) fn admin_settings(config: &Config) -> ClientConfig {
     let mut client = base(config, "admin");
     overlay(&mut client, config, &[]);
     client
@@ -285,8 +285,8 @@ where
     client.create_with_context(context).map_err(Error::Client)
 }
 
-fn overlay(client: &mut ClientConfig, config: &Config, serves_well: &[(&str, &str)]) {
-    set_all(client, serves_well);
+fn overlay(client: &mut ClientConfig, config: &Config, tuned: &[(&str, &str)]) {
+    set_all(client, tuned);
     for (name, value) in &config.kafka.properties {
         client.set(name, value.expose());
     }

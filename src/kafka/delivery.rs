@@ -21,19 +21,19 @@ use crate::config::Config;
 
 /// Counts messages that were sent together and are not acknowledged yet.
 #[derive(Debug, Default)]
-pub struct Flight {
+pub struct PendingAcks {
     pending: AtomicU64,
 }
 
-impl Flight {
-    /// Adds a message that will be sent later. The messages do not count as delivered until [`Flight::handed_over`] is
+impl PendingAcks {
+    /// Adds a message that will be sent later. The messages do not count as delivered until [`PendingAcks::release`] is
     /// called.
     pub fn hold(&self) {
         self.pending.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Removes what [`Flight::hold`] added, once the message has been sent.
-    pub fn handed_over(&self) {
+    /// Removes what [`PendingAcks::hold`] added, once the message has been sent.
+    pub fn release(&self) {
         self.pending.fetch_sub(1, Ordering::AcqRel);
     }
 
@@ -61,7 +61,7 @@ struct Reports {
 /// Messages that the broker refused and that are sent again.
 #[derive(Default)]
 struct Refused {
-    messages: Vec<(OwnedMessage, Arc<Flight>)>,
+    messages: Vec<(OwnedMessage, Arc<PendingAcks>)>,
     /// Why the last of them was refused.
     cause: Option<KafkaError>,
     /// When they are sent again.
@@ -71,19 +71,19 @@ struct Refused {
 }
 
 /// How long a refused message waits at first. The wait doubles with each further refusal in a row.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// How long a refused message waits at most.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 impl Refused {
-    fn push(&mut self, message: OwnedMessage, flight: Arc<Flight>, cause: KafkaError) {
+    fn push(&mut self, message: OwnedMessage, acks: Arc<PendingAcks>, cause: KafkaError) {
         let now = clock::start();
-        self.messages.push((message, flight));
+        self.messages.push((message, acks));
         self.cause = Some(cause);
         if self.due.is_none() {
             let wait = match self.waited {
-                Some((waited, ended)) if now.duration_since(ended) < waited + LONGEST_WAIT => (waited * 2).min(LONGEST_WAIT),
-                _ => FIRST_WAIT,
+                Some((waited, ended)) if now.duration_since(ended) < waited + MAX_BACKOFF => (waited * 2).min(MAX_BACKOFF),
+                _ => FIRST_BACKOFF,
             };
             self.due = Some(now + wait);
             self.waited = Some((wait, now + wait));
@@ -91,7 +91,7 @@ impl Refused {
     }
 
     /// Returns the messages that are due to be sent again.
-    fn take_due(&mut self) -> Vec<(OwnedMessage, Arc<Flight>)> {
+    fn take_due(&mut self) -> Vec<(OwnedMessage, Arc<PendingAcks>)> {
         match self.due {
             Some(due) if due <= clock::start() => {
                 self.due = None;
@@ -110,7 +110,7 @@ pub(super) struct Context {
 
 /// Returns whether sending the same message again may help. It does not help after the producer's sequence broke or the
 /// producer was fenced, as such a producer sends nothing any more, nor for a message that is too large or invalid.
-fn may_pass(error: &KafkaError) -> bool {
+fn is_transient(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     !matches!(
         error.rdkafka_error_code(),
@@ -154,18 +154,18 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = Arc<Flight>;
+    type DeliveryOpaque = Arc<PendingAcks>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, flight: Arc<Flight>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, acks: Arc<PendingAcks>) {
         match result {
             // A message that failed stays pending, so that the group it was sent in does not count as delivered.
-            Err((error, message)) if !self.transactional && may_pass(error) => {
+            Err((error, message)) if !self.transactional && is_transient(error) => {
                 let mut refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                refused.push(message.detach(), flight, error.clone());
+                refused.push(message.detach(), acks, error.clone());
             }
             Err((error, message)) => self.reports.fail(message.topic(), error.clone()),
             Ok(_) => {
-                if flight.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
+                if acks.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
                     self.reports.notify();
                 }
             }
@@ -204,7 +204,7 @@ pub struct Outgoing<'a> {
 
 /// Result of an attempt to send a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sending {
+pub enum SendOutcome {
     /// The message is in the producer's queue.
     Sent,
     /// The producer's queue is full. A slow broker thereby slows down the sender.
@@ -213,7 +213,7 @@ pub enum Sending {
     TooLarge,
 }
 
-impl Sending {
+impl SendOutcome {
     /// Returns whether the message was sent. Fails if it is too large, because callers have already limited its size.
     pub fn is_done(self, topic: &str) -> Result<bool, Error> {
         match self {
@@ -261,10 +261,10 @@ impl Sender {
         })
     }
 
-    /// Sends a message and counts it in `flight`, if the queue has room.
-    pub fn send(&self, message: &Outgoing<'_>, flight: &Arc<Flight>) -> Result<Sending, Error> {
+    /// Sends a message and counts it in `acks`, if the queue has room.
+    pub fn send(&self, message: &Outgoing<'_>, acks: &Arc<PendingAcks>) -> Result<SendOutcome, Error> {
         self.check()?;
-        let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(message.topic, Arc::clone(flight));
+        let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(message.topic, Arc::clone(acks));
         record = record.payload(message.value);
         if let Some(key) = message.key {
             record = record.key(key);
@@ -283,14 +283,14 @@ impl Sender {
             record = record.headers(message.headers.iter().fold(headers, insert));
         }
         // This comes before the send, because the delivery report may arrive before the call returns.
-        flight.pending.fetch_add(1, Ordering::AcqRel);
+        acks.pending.fetch_add(1, Ordering::AcqRel);
         let Err((error, _)) = self.producer.send(record) else {
-            return Ok(Sending::Sent);
+            return Ok(SendOutcome::Sent);
         };
-        flight.pending.fetch_sub(1, Ordering::AcqRel);
+        acks.pending.fetch_sub(1, Ordering::AcqRel);
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => Ok(Sending::Full),
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Ok(Sending::TooLarge),
+            Some(RDKafkaErrorCode::QueueFull) => Ok(SendOutcome::Full),
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Ok(SendOutcome::TooLarge),
             _ => Err(Error::Delivery {
                 topic: message.topic.to_owned(),
                 cause: error,
@@ -298,33 +298,33 @@ impl Sender {
         }
     }
 
-    /// Sends a message and waits for room in the queue while `goes_on`, which is called repeatedly, returns true.
-    /// Returns `Full` once it returns false. Then `flight` never counts as delivered.
+    /// Sends a message and waits for room in the queue while `keep_waiting`, which is called repeatedly, returns true.
+    /// Returns `Full` once it returns false. Then `acks` never counts as delivered.
     pub fn send_when_room(
         &self,
         message: &Outgoing<'_>,
-        flight: &Arc<Flight>,
-        goes_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Sending, Error> {
+        acks: &Arc<PendingAcks>,
+        keep_waiting: &mut dyn FnMut() -> bool,
+    ) -> Result<SendOutcome, Error> {
         loop {
-            match self.send(message, flight)? {
-                Sending::Full if !goes_on() => {
-                    // The message was not sent, so `flight` must never count as delivered.
-                    flight.pending.fetch_add(1, Ordering::AcqRel);
-                    return Ok(Sending::Full);
+            match self.send(message, acks)? {
+                SendOutcome::Full if !keep_waiting() => {
+                    // The message was not sent, so `acks` must never count as delivered.
+                    acks.pending.fetch_add(1, Ordering::AcqRel);
+                    return Ok(SendOutcome::Full);
                 }
-                Sending::Full => self.pause(),
+                SendOutcome::Full => self.pause(),
                 sending => return Ok(sending),
             }
         }
     }
 
-    /// Waits until every message of `flight` is acknowledged, while `goes_on`, which is called repeatedly, returns
+    /// Waits until every message of `acks` is acknowledged, while `keep_waiting`, which is called repeatedly, returns
     /// true. Returns whether all are acknowledged.
-    pub fn wait(&self, flight: &Flight, goes_on: &mut dyn FnMut() -> bool) -> Result<bool, Error> {
-        while !flight.is_empty() {
+    pub fn wait(&self, acks: &PendingAcks, keep_waiting: &mut dyn FnMut() -> bool) -> Result<bool, Error> {
+        while !acks.is_empty() {
             self.check()?;
-            if !goes_on() {
+            if !keep_waiting() {
                 return Ok(false);
             }
             self.pause();
@@ -349,7 +349,7 @@ impl Sender {
     /// Returns why the broker refuses the messages that wait to be sent again, if waiting will not help: the topic is
     /// gone, or the program may not write to it. A caller that must not lose them keeps trying, because somebody may
     /// correct the cause; others may stop.
-    pub fn lasting_refusal(&self) -> Option<KafkaError> {
+    pub fn permanent_refusal(&self) -> Option<KafkaError> {
         use RDKafkaErrorCode as Code;
         let refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let cause = refused.cause.as_ref().filter(|_| !refused.messages.is_empty())?;
@@ -377,15 +377,15 @@ impl Sender {
             let cause = cause.map_or_else(String::new, |cause| cause.to_string());
             tracing::warn!(count, topic, cause, "the broker refused messages; sending them again{advice}");
         }
-        for (message, flight) in messages {
-            let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(message.topic(), Arc::clone(&flight));
+        for (message, acks) in messages {
+            let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(message.topic(), Arc::clone(&acks));
             record.payload = message.payload();
             record.key = message.key();
             record.partition = Some(message.partition());
             record.headers = message.headers().cloned();
             if let Err((error, _)) = self.producer.send(record) {
                 let mut refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                refused.push(message, flight, error);
+                refused.push(message, acks, error);
             }
         }
     }
@@ -403,7 +403,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timestamp_that_is_refused_is_a_matter_of_clocks() {
+    fn a_refused_timestamp_is_explained_by_clocks() {
         let clocks = advice(&KafkaError::MessageProduction(RDKafkaErrorCode::InvalidTimestamp));
         assert!(
             clocks.contains("set the clocks right") && clocks.contains("message.timestamp.after.max.ms"),

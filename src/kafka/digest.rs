@@ -90,7 +90,7 @@ mod tests {
 
     /// The value is stored on disk.
     #[test]
-    fn it_never_changes() {
+    fn the_digest_never_changes() {
         assert_eq!(hex::encode(record(Some(b"k"), b"v", 1, 7)), "15e39753b62adfe0");
     }
 }

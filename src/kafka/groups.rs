@@ -27,7 +27,7 @@ pub fn names(config: &Config) -> [String; 2] {
 
 /// Returns the group of this name, or `None` when the broker has none.
 pub fn find(config: &Config, name: &str) -> Result<Option<Group>, Error> {
-    let consumer: BaseConsumer<Logged> = clients::plain(config, Logged)?;
+    let consumer: BaseConsumer<Logged> = clients::admin(config, Logged)?;
     let list = consumer.fetch_group_list(Some(name), TIMEOUT);
     let list = list.map_err(|cause| Error::Unreachable {
         servers: config.kafka.bootstrap_servers.clone(),
@@ -50,7 +50,7 @@ pub fn delete(config: &Config, name: &str) -> Result<(), Error> {
         cause,
         way_out: "stop every instance of the application, check the permission to delete groups, and run it again",
     };
-    let admin: AdminClient<DefaultClientContext> = clients::plain(config, DefaultClientContext)?;
+    let admin: AdminClient<DefaultClientContext> = clients::admin(config, DefaultClientContext)?;
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
     let results = super::block_on(admin.delete_groups(&[name], &options))?;
     for result in results.map_err(|error: KafkaError| failed(error.to_string()))? {

@@ -13,7 +13,7 @@ use super::Error;
 use crate::clock;
 
 /// How long to wait for an assignment.
-const PATIENCE: Duration = Duration::from_secs(45);
+const ASSIGNMENT_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Returns the name under which an instance is a static member of a group that reads these topics. A static member that
 /// returns under its name gets the partitions it had, even if it now subscribes to other topics; with other topics it
@@ -55,7 +55,7 @@ impl Membership {
     /// Fails when an assignment has been missing for too long.
     pub fn check(&self) -> Result<(), Error> {
         match *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(since) if since.elapsed() >= PATIENCE => Err(Error::NotAssigned {
+            Some(since) if since.elapsed() >= ASSIGNMENT_TIMEOUT => Err(Error::NotAssigned {
                 group: self.group.clone(),
                 seconds: since.elapsed().as_secs(),
             }),

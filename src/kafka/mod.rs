@@ -1,28 +1,28 @@
 //! Everything that communicates with a broker: the configuration of clients ([`clients`]), requests about topics
 //! ([`topics`]) and consumer groups ([`groups`]), topic ids ([`topic_ids`]), detection of groups that no longer respond
-//! ([`membership`]), an exclusive lock ([`alone`]), a trial whether clients can be created ([`trial`]), why no broker
-//! responds (`asking`), fingerprints of records ([`digest`]), reading a topic once from end to end ([`reading`]) or
-//! emptying it ([`purge`]), probing the permission to write ([`rights`]), and sending messages and waiting for
-//! acknowledgements ([`delivery`]), with transactions or without ([`transactions`]). It knows bytes and offsets, and
-//! nothing about the content of records.
+//! ([`membership`]), an exclusive lock ([`exclusive_lock`]), a check that clients can be created ([`client_check`]),
+//! the reason why no broker responds (`admin_probe`), fingerprints of records ([`digest`]), reading a topic once from
+//! end to end ([`reading`]) or emptying it ([`purge`]), probing the permission to write ([`permissions`]), and sending
+//! messages and waiting for acknowledgements ([`delivery`]), with transactions or without ([`transactions`]). It knows
+//! bytes and offsets, and nothing about the content of records.
 
 use crate::check::topics::Role;
 
-pub mod alone;
-mod asking;
+mod admin_probe;
+pub mod client_check;
 pub mod clients;
 pub mod delivery;
 pub mod digest;
+pub mod exclusive_lock;
+pub mod group_members;
 pub mod groups;
 pub mod membership;
+pub mod permissions;
 pub mod purge;
 pub mod reading;
-pub mod rights;
-pub mod roster;
 pub mod topic_ids;
 pub mod topics;
 pub mod transactions;
-pub mod trial;
 
 /// Waits for a response of librdkafka's admin client.
 fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
@@ -46,7 +46,7 @@ fn absent(topics: &[(Role, String)]) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A client cannot be created from these settings.
-    #[error("{}", trial::in_words(.0))]
+    #[error("{}", client_check::sentence_of(.0))]
     Client(rdkafka::error::KafkaError),
     /// A request to the broker failed.
     #[error(
@@ -153,7 +153,7 @@ pub enum Error {
     },
     /// The repartition topic has another number of partitions than the configuration.
     #[error(
-        "the repartition topic {topic} has {found} partitions and repartition.partitions says {configured}: the number decides which partition a key belongs to, so existing state cannot be used with another number; if the topic was created with {found} and nothing has been joined yet, set repartition.partitions to {found}; otherwise start over with alerttrail reset or another application.id"
+        "the repartition topic {topic} has {found} partitions and repartition.partitions is {configured}: the number decides which partition a key belongs to, so existing state cannot be used with another number; if the topic was created with {found} and nothing has been joined yet, set repartition.partitions to {found}; otherwise start over with alerttrail reset or another application.id"
     )]
     Partitions {
         /// Its name.
@@ -252,7 +252,7 @@ pub enum Error {
     #[error(
         "the consumer group {group} has another member: only one process may do this at a time; wait until the other has ended (a killed process counts until its session times out, after 15 s or the configured session.timeout.ms), and run the command again"
     )]
-    NotAlone {
+    Locked {
         /// The group.
         group: String,
     },

@@ -53,7 +53,7 @@ fn delete_before(config: &Config, extent: &Extent, end: impl Fn((i64, i64)) -> i
         // Only an invalid offset fails.
         drop(list.add_partition_offset(&extent.topic, *partition, Offset::Offset(end(*range))));
     }
-    let admin: AdminClient<DefaultClientContext> = clients::plain(config, DefaultClientContext)?;
+    let admin: AdminClient<DefaultClientContext> = clients::admin(config, DefaultClientContext)?;
     let options = AdminOptions::new()
         .operation_timeout(Some(TIMEOUT))
         .request_timeout(Some(TIMEOUT));

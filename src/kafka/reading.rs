@@ -16,9 +16,9 @@ use crate::config::Config;
 use crate::shutdown::Shutdown;
 
 /// How long one poll of the consumer takes at most.
-const POLL: Duration = Duration::from_millis(100);
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long a partition with unread records may deliver nothing before reading fails.
-const SILENCE: Duration = Duration::from_secs(60);
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The range of offsets that a topic had at one time.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,20 +67,20 @@ pub fn read<E: From<Error>>(
     }
     let failed = |cause: KafkaError| Error::reading(&extent.topic, cause);
     let consumer = reader(config, stage, extent, &left)?;
-    let mut heard: Instant = clock::start();
+    let mut last_received: Instant = clock::start();
     // Partitions that the consumer has read to a current end that is before the requested one.
     let mut waiting = BTreeSet::new();
     while !left.is_empty() {
         if shutdown.is_requested() {
             return Ok(false);
         }
-        let partition = match consumer.poll(POLL) {
-            None if heard.elapsed() > SILENCE && left.keys().all(|partition| waiting.contains(partition)) => {
+        let partition = match consumer.poll(POLL_TIMEOUT) {
+            None if last_received.elapsed() > STALL_TIMEOUT && left.keys().all(|partition| waiting.contains(partition)) => {
                 tracing::warn!(topic = extent.topic, partitions = ?waiting, "the last offsets of these partitions contain no readable records");
                 return Ok(true);
             }
-            None if heard.elapsed() > SILENCE => {
-                let cause = format!("no message was received for {} s", SILENCE.as_secs());
+            None if last_received.elapsed() > STALL_TIMEOUT => {
+                let cause = format!("no message was received for {} s", STALL_TIMEOUT.as_secs());
                 return Err(Error::reading(&extent.topic, cause).into());
             }
             None => continue,
@@ -94,13 +94,13 @@ pub fn read<E: From<Error>>(
                 }
                 partition
             }
-            Some(Err(error)) if may_pass(&error) => {
+            Some(Err(error)) if is_transient(&error) => {
                 tracing::warn!(%error, topic = extent.topic, "transient consumer error; retrying");
                 continue;
             }
             Some(Err(error)) => return Err(failed(error).into()),
             Some(Ok(message)) => {
-                heard = clock::start();
+                last_received = clock::start();
                 let partition = message.partition();
                 waiting.remove(&partition);
                 let Some((_, high)) = left.get(&partition).copied() else {
@@ -178,6 +178,6 @@ pub fn ends_reading(error: &KafkaError) -> bool {
 }
 
 /// Returns whether reading may recover by itself. The topic existed a moment ago.
-fn may_pass(error: &KafkaError) -> bool {
+fn is_transient(error: &KafkaError) -> bool {
     !ends_reading(error) && error.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition)
 }

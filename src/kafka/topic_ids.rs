@@ -31,7 +31,7 @@ struct Ids {
 impl TopicIds {
     /// Processes a line of librdkafka's log. Returns the topic if its id now differs from the known one, which does not
     /// change.
-    pub fn hear<'m>(&self, facility: &str, message: &'m str) -> Option<&'m str> {
+    pub fn update<'m>(&self, facility: &str, message: &'m str) -> Option<&'m str> {
         let (topic, id) = changed(facility, message)?;
         let mut topics = self.lock();
         let ids = topics.entry(topic.to_owned()).or_insert_with(|| Ids {
@@ -85,26 +85,26 @@ mod tests {
     const AGAIN: &str = "[thrd:main]: Topic a.b changed id from 7FkWwMW/Q+GAYuNBBJf+tg to 2MUdk30JSPmte2BaGIgmZg";
 
     #[test]
-    fn the_first_id_is_the_known_one_and_another_is_told() {
+    fn the_first_id_is_stored_and_a_change_is_reported() {
         let ids = TopicIds::default();
         assert_eq!(ids.of("a.b"), None);
-        assert_eq!(ids.hear("METADATA", FIRST), None);
+        assert_eq!(ids.update("METADATA", FIRST), None);
         assert_eq!(
-            ids.hear("METADATA", FIRST),
+            ids.update("METADATA", FIRST),
             None,
             "a client may hear of a topic several times"
         );
-        assert_eq!(ids.hear("METADATA", AGAIN), Some("a.b"));
+        assert_eq!(ids.update("METADATA", AGAIN), Some("a.b"));
         assert_eq!(ids.of("a.b").as_deref(), Some("7FkWwMW/Q+GAYuNBBJf+tg"));
         assert!(!ids.is_renewed("a.b"));
         ids.renew("a.b");
         assert!(ids.is_renewed("a.b"));
         assert_eq!(ids.of("a.b").as_deref(), Some("2MUdk30JSPmte2BaGIgmZg"));
-        assert_eq!(ids.hear("METADATA", AGAIN), None);
+        assert_eq!(ids.update("METADATA", AGAIN), None);
     }
 
     #[test]
-    fn other_lines_and_brokers_without_ids_say_nothing() {
+    fn other_lines_and_brokers_without_ids_are_ignored() {
         let ids = TopicIds::default();
         let none = "[thrd:main]: Topic a.b changed id from 7FkWwMW/Q+GAYuNBBJf+tg to AAAAAAAAAAAAAAAAAAAAAA";
         for (facility, line) in [
@@ -112,7 +112,7 @@ mod tests {
             ("METADATA", none),
             ("TOPBRK", FIRST),
         ] {
-            assert_eq!(ids.hear(facility, line), None);
+            assert_eq!(ids.update(facility, line), None);
             assert_eq!(ids.of("a.b"), None);
         }
     }

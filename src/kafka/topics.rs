@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Error;
-use super::asking::{self, Asking};
+use super::admin_probe::{self, AdminProbe};
 use super::clients::{self, Logged};
 use super::reading::Extent;
 use crate::check::topics::{Facts, LOG_MARGIN, Role, is_compacted, named, short_retention};
@@ -25,25 +25,25 @@ use crate::time::WallTime;
 /// How long to wait for a response of the broker.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait for the first response before looking for the cause. The time doubles with each attempt.
-const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 /// After this time without a response, a connection that the broker closes indicates wrong settings.
-const LONG_CLOSED: Duration = Duration::from_secs(6);
+const CLOSED_TIMEOUT: Duration = Duration::from_secs(6);
 
 impl ConsumerContext for Logged {}
 
 /// Whether the repartition topic already existed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Log {
+pub enum RepartitionTopic {
     /// The topic was just created and is empty.
     New,
     /// The topic existed.
-    Old,
+    Existing,
 }
 
 /// Requests information about topics.
 pub struct Topics<'c> {
     config: &'c Config,
-    consumer: Arc<BaseConsumer<Asking>>,
+    consumer: Arc<BaseConsumer<AdminProbe>>,
     runtime: tokio::runtime::Runtime,
     /// Ends the wait for a broker when a shutdown is requested.
     shutdown: Option<Shutdown>,
@@ -55,7 +55,7 @@ impl<'c> Topics<'c> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self {
             config,
-            consumer: Arc::new(clients::plain_that_hears(config, Asking::new(config))?),
+            consumer: Arc::new(clients::admin_with_logs(config, AdminProbe::new(config))?),
             runtime: runtime.map_err(|error| Error::Client(rdkafka::error::KafkaError::AdminOpCreation(error.to_string())))?,
             shutdown: None,
         })
@@ -73,19 +73,19 @@ impl<'c> Topics<'c> {
     /// the login or shows an untrusted certificate, because waiting would not help.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, Error> {
         let mut left = TIMEOUT;
-        let mut patience = FIRST_PATIENCE;
+        let mut timeout = FIRST_TIMEOUT;
         loop {
-            let (consumer, asked_topic, within) = (Arc::clone(&self.consumer), topic.to_owned(), patience.min(left));
-            let question = move || partitions_within(&consumer, &asked_topic, within);
-            let asked = asking::until(self.shutdown.as_ref(), question);
+            let (consumer, name, within) = (Arc::clone(&self.consumer), topic.to_owned(), timeout.min(left));
+            let request = move || partitions_within(&consumer, &name, within);
+            let result = admin_probe::run(self.shutdown.as_ref(), request);
             // Clients that poll receive the cause of a missing connection; the response itself does not contain it.
-            asking::listen(&self.consumer);
-            let cause = match asked {
+            admin_probe::poll_events(&self.consumer);
+            let cause = match result {
                 Ok(found) => return Ok(found),
                 Err(cause) => cause,
             };
-            left = left.saturating_sub(patience);
-            patience *= 2;
+            left = left.saturating_sub(timeout);
+            timeout *= 2;
             let servers = &self.config.kafka.bootstrap_servers;
             if let Some(refusal) = self.consumer.context().refusal(servers) {
                 return Err(refusal);
@@ -93,12 +93,12 @@ impl<'c> Topics<'c> {
             if self.shutdown.as_ref().is_some_and(Shutdown::is_requested) {
                 return Err(Error::Stopped);
             }
-            if TIMEOUT.saturating_sub(left) >= LONG_CLOSED
+            if TIMEOUT.saturating_sub(left) >= CLOSED_TIMEOUT
                 && let Some(mismatch) = self.consumer.context().mismatch(servers)
             {
                 return Err(mismatch);
             }
-            let is_patient = matches!(
+            let is_retriable = matches!(
                 cause.rdkafka_error_code(),
                 Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure)
             );
@@ -108,7 +108,7 @@ impl<'c> Topics<'c> {
                     cause: cause.to_string(),
                 });
             }
-            if left.is_zero() || !is_patient {
+            if left.is_zero() || !is_retriable {
                 return Err(Error::Unreachable {
                     servers: servers.clone(),
                     what: format!("the topic {topic}"),
@@ -119,7 +119,7 @@ impl<'c> Topics<'c> {
     }
 
     /// Checks that the configured topics exist, and creates the repartition topic if it does not.
-    pub fn prepare(&self) -> Result<Log, Error> {
+    pub fn prepare(&self) -> Result<RepartitionTopic, Error> {
         let mut missing = Vec::new();
         for (role, topic) in named(self.config) {
             if role != Role::Repartition && self.partitions(&topic)?.is_none() {
@@ -195,7 +195,7 @@ impl<'c> Topics<'c> {
             cause,
             way_out: "delete it with the broker's own tools, then run the command again, which skips what is already deleted",
         };
-        let admin: AdminClient<DefaultClientContext> = clients::plain(self.config, DefaultClientContext)?;
+        let admin: AdminClient<DefaultClientContext> = clients::admin(self.config, DefaultClientContext)?;
         let options = AdminOptions::new()
             .operation_timeout(Some(TIMEOUT))
             .request_timeout(Some(TIMEOUT));
@@ -216,14 +216,14 @@ impl<'c> Topics<'c> {
         Ok(())
     }
 
-    fn prepare_log(&self) -> Result<Log, Error> {
+    fn prepare_log(&self) -> Result<RepartitionTopic, Error> {
         let topic = &self.config.repartition.topic;
         let configured = self.config.repartition.partitions;
         match self.partitions(topic)? {
             Some(found) if found == configured => {
                 self.refuse_compacted(topic)?;
                 self.warn_of_short_retention(topic);
-                Ok(Log::Old)
+                Ok(RepartitionTopic::Existing)
             }
             Some(found) => Err(Error::Partitions {
                 topic: topic.clone(),
@@ -233,7 +233,7 @@ impl<'c> Topics<'c> {
             None => {
                 self.create_log(topic, configured)?;
                 self.wait_for(topic, configured)?;
-                Ok(Log::New)
+                Ok(RepartitionTopic::New)
             }
         }
     }
@@ -259,7 +259,7 @@ impl<'c> Topics<'c> {
         if role == Role::Repartition {
             new = new.set("retention.ms", &retention);
         }
-        let admin: Result<AdminClient<DefaultClientContext>, _> = clients::plain(self.config, DefaultClientContext);
+        let admin: Result<AdminClient<DefaultClientContext>, _> = clients::admin(self.config, DefaultClientContext);
         let admin = admin.map_err(|error| error.to_string())?;
         let options = AdminOptions::new()
             .operation_timeout(Some(TIMEOUT))
@@ -278,7 +278,7 @@ impl<'c> Topics<'c> {
     /// Returns the broker's description of a topic, or `None` if it does not exist.
     pub fn facts(&self, topic: &str) -> Result<Option<Facts>, Error> {
         /// The settings that are checked.
-        const ASKED: [&str; 5] = [
+        const CHECKED: [&str; 5] = [
             "cleanup.policy",
             "retention.ms",
             "retention.bytes",
@@ -294,7 +294,7 @@ impl<'c> Topics<'c> {
         let replicas = described.map(|partition| partition.replicas().len()).min().unwrap_or(0);
         let described = self.describe(&[topic]);
         let setting = |name: &&str| Some(((*name).to_owned(), value(&described, topic, name)?));
-        let settings: BTreeMap<String, String> = ASKED.iter().filter_map(setting).collect();
+        let settings: BTreeMap<String, String> = CHECKED.iter().filter_map(setting).collect();
         Ok(Some(Facts {
             partitions,
             replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
@@ -359,17 +359,17 @@ impl<'c> Topics<'c> {
         topics.extend(output.summary_topic.as_deref());
         let sent = clients::message_max_bytes(self.config);
         let mut limit = sent;
-        for (topic, taken) in topics.iter().zip(self.settings(&topics, "max.message.bytes")) {
-            let Some(taken) = taken.and_then(|bytes| bytes.parse().ok()) else {
+        for (topic, accepted) in topics.iter().zip(self.settings(&topics, "max.message.bytes")) {
+            let Some(accepted) = accepted.and_then(|bytes| bytes.parse().ok()) else {
                 continue;
             };
-            if taken < sent {
+            if accepted < sent {
                 tracing::warn!(
                     topic,
-                    "the topic accepts messages of at most {taken} bytes, less than the producer's message.max.bytes ({sent}): larger records are truncated or become dead letters; raise the topic's max.message.bytes to keep them whole"
+                    "the topic accepts messages of at most {accepted} bytes, less than the producer's message.max.bytes ({sent}): larger records are truncated or become dead letters; raise the topic's max.message.bytes to keep them whole"
                 );
             }
-            limit = limit.min(taken);
+            limit = limit.min(accepted);
         }
         limit
     }
@@ -378,8 +378,8 @@ impl<'c> Topics<'c> {
     /// topics.
     pub fn message_limit_of(&self, topic: &str) -> usize {
         let sent = clients::message_max_bytes(self.config);
-        let taken = self.setting(topic, "max.message.bytes").and_then(|bytes| bytes.parse().ok());
-        taken.map_or(sent, |taken: usize| taken.min(sent))
+        let accepted = self.setting(topic, "max.message.bytes").and_then(|bytes| bytes.parse().ok());
+        accepted.map_or(sent, |accepted: usize| accepted.min(sent))
     }
 
     /// Returns a setting of a topic, or `None` if the broker does not report it (it may not support or not allow the
@@ -398,7 +398,7 @@ impl<'c> Topics<'c> {
     fn describe(&self, topics: &[&str]) -> Vec<ConfigResource> {
         let specifiers: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-        let admin: Result<AdminClient<DefaultClientContext>, _> = clients::plain(self.config, DefaultClientContext);
+        let admin: Result<AdminClient<DefaultClientContext>, _> = clients::admin(self.config, DefaultClientContext);
         let resources = admin.ok().and_then(|admin| {
             let described = self.runtime.block_on(admin.describe_configs(&specifiers, &options));
             described.ok()
@@ -441,16 +441,16 @@ fn partitions_within<C: ConsumerContext>(
 
 /// Returns the log-end offsets of partitions, with one request for all: single requests may each have to wait for a
 /// fetch in progress, a tenth of a second. Partitions without a response are left out.
-pub fn ends<C: ConsumerContext>(consumer: &BaseConsumer<C>, partitions: &[(String, i32)]) -> Vec<(String, i32, i64)> {
-    let mut asked = TopicPartitionList::new();
+pub fn log_end_offsets<C: ConsumerContext>(consumer: &BaseConsumer<C>, partitions: &[(String, i32)]) -> Vec<(String, i32, i64)> {
+    let mut request = TopicPartitionList::new();
     for (topic, partition) in partitions {
         // In the protocol, the log-end offset is requested with the timestamp -1 (ListOffsets).
-        drop(asked.add_partition_offset(topic, *partition, Offset::End));
+        drop(request.add_partition_offset(topic, *partition, Offset::End));
     }
     if partitions.is_empty() {
         return Vec::new();
     }
-    let answered = consumer.offsets_for_times(asked, TIMEOUT);
+    let answered = consumer.offsets_for_times(request, TIMEOUT);
     let together = answered.map(|answered| {
         let ends = answered.elements().into_iter().filter(|end| end.error().is_ok());
         let ends = ends.filter_map(|end| Some((end.topic().to_owned(), end.partition(), end.offset().to_raw()?)));

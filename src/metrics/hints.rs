@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_counted_and_warned_of_once() {
+    fn each_hint_is_counted_and_logged_once() {
         let hints = Hints::new(&Registry::new()).unwrap();
         let warned_of = |topic: &str| hints.topics.lock().unwrap()[topic].warned;
         hints.routed_of("a", 30, 10);

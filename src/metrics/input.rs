@@ -1,6 +1,6 @@
 //! Metrics about the input topics.
 
-use super::{LONGEST_TABLE, MOST_TABLES, Metrics};
+use super::{MAX_TABLE_LENGTH, MAX_TABLES, Metrics};
 use crate::route::Seen;
 
 impl Metrics {
@@ -47,8 +47,8 @@ impl Metrics {
             return counter.inc();
         }
         // The name comes from the input, which may contain anything.
-        let is_name = table.len() <= LONGEST_TABLE && table.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let label = match is_name && self.tables.len() < MOST_TABLES {
+        let is_name = table.len() <= MAX_TABLE_LENGTH && table.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let label = match is_name && self.tables.len() < MAX_TABLES {
             true => table,
             false => "other",
         };

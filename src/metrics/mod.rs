@@ -59,9 +59,9 @@ pub struct Metrics {
 pub type Error = prometheus::Error;
 
 /// Further tables are counted together: the number of labels must stay bounded whatever the input contains.
-const MOST_TABLES: usize = 64;
+const MAX_TABLES: usize = 64;
 /// A longer name is not a table's name.
-const LONGEST_TABLE: usize = 64;
+const MAX_TABLE_LENGTH: usize = 64;
 
 impl Metrics {
     /// Creates all metrics, at zero. `links` are the links that labels name.
@@ -414,7 +414,7 @@ mod tests {
     use crate::time::EventTime;
 
     #[test]
-    fn nothing_is_said_of_partitions_that_others_have_now() {
+    fn revoked_partitions_have_no_metrics() {
         let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let mark = |topic: &str, partition| Mark {
             topic: topic.to_owned(),
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_table_names_makes_a_few_labels_and_none_of_them_strange() {
+    fn the_number_and_form_of_table_labels_is_limited() {
         let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         for strange in ["", "a\nb", "a\u{1b}[31m", "a\"} 1", "é", &"x".repeat(1_000_000)] {
             metrics.other_table(strange);
@@ -469,10 +469,10 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("alerttrail_records_skipped_total{"))
             .collect();
-        assert_eq!(lines.len(), MOST_TABLES, "63 names, and the others in one");
+        assert_eq!(lines.len(), MAX_TABLES, "63 names, and the others in one");
         let other = format!("alerttrail_records_skipped_total{{table=\"other\"}} {}", 1_000_006 - 63);
         assert!(lines.contains(&other.as_str()), "{lines:?}");
         assert!(lines.contains(&"alerttrail_records_skipped_total{table=\"Table7_CL\"} 1"));
-        assert!(text.len() < 20_000 && metrics.tables.len() <= MOST_TABLES);
+        assert!(text.len() < 20_000 && metrics.tables.len() <= MAX_TABLES);
     }
 }

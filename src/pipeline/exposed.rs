@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::pulse::Pulse;
+use crate::heartbeat::Heartbeat;
 
 /// What other threads may look at.
 #[derive(Default)]
@@ -13,9 +13,9 @@ pub struct Exposed {
     /// The state of the partitions that are joined here.
     #[cfg(feature = "rocksdb")]
     pub readers: crate::store::Readers,
-    ends: Mutex<BTreeMap<(String, i32), i64>>,
+    log_ends: Mutex<BTreeMap<(String, i32), i64>>,
     instance: OnceLock<String>,
-    pulses: Mutex<BTreeMap<&'static str, Pulse>>,
+    heartbeats: Mutex<BTreeMap<&'static str, Heartbeat>>,
     members: Mutex<Vec<Member>>,
 }
 
@@ -37,20 +37,20 @@ impl Exposed {
     }
 
     /// Returns the heartbeat of a stage that runs here.
-    pub fn pulse(&self, stage: &'static str) -> Pulse {
-        let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
-        pulses.entry(stage).or_default().clone()
+    pub fn heartbeat(&self, stage: &'static str) -> Heartbeat {
+        let mut heartbeats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
+        heartbeats.entry(stage).or_default().clone()
     }
 
     /// Returns the stage whose last heartbeat is the oldest, and its age. Returns `None` before any stage has started.
-    pub fn most_silent(&self) -> Option<(&'static str, Duration)> {
-        let pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
-        let silences = pulses.iter().map(|(stage, pulse)| (*stage, pulse.silence()));
-        silences.max_by_key(|(_, silence)| *silence)
+    pub fn oldest_heartbeat(&self) -> Option<(&'static str, Duration)> {
+        let heartbeats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
+        let ages = heartbeats.iter().map(|(stage, heartbeat)| (*stage, heartbeat.age()));
+        ages.max_by_key(|(_, age)| *age)
     }
 
     /// Returns the log-end offsets that were last requested, by topic and partition.
-    pub fn ends(&self) -> BTreeMap<(String, i32), i64> {
+    pub fn log_ends(&self) -> BTreeMap<(String, i32), i64> {
         self.lock().clone()
     }
 
@@ -60,22 +60,22 @@ impl Exposed {
     }
 
     /// Stores the members that the broker reported.
-    pub fn are(&self, members: Vec<Member>) {
+    pub fn set_members(&self, members: Vec<Member>) {
         *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members;
     }
 
     /// Stores the id of this instance.
-    pub fn is(&self, instance: &str) {
+    pub fn set_instance(&self, instance: &str) {
         // The first id stays: an instance opens one state directory only.
         drop(self.instance.set(instance.to_owned()));
     }
 
     /// Stores the log-end offset of a partition.
-    pub fn ended_at(&self, topic: &str, partition: i32, end: i64) {
+    pub fn set_log_end(&self, topic: &str, partition: i32, end: i64) {
         self.lock().insert((topic.to_owned(), partition), end);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, i32), i64>> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log_ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -62,7 +62,7 @@ impl Context {
     }
 
     /// Makes the stage take over its partitions again, as if they had just been assigned.
-    pub(super) fn begin_anew(&self) {
+    pub(super) fn take_over_again(&self) {
         self.state().changed = true;
     }
 

@@ -3,41 +3,43 @@
 //! [`local`] runs the decoder and JOIN over files, with a log that exists only as offsets. `processor` runs ROUTE and
 //! JOIN over Kafka, each on its own thread: `route` from the input topics to the repartition topic, `join` from there
 //! to the output topics. The other files are their parts. For ROUTE: the assigned partitions and their starting
-//! positions (`route_assignment`, `route_positions`), which offsets may be committed (`ledger`), sending
-//! (`route_output`), and log-end offsets (`ends`). For JOIN: the assigned partitions (`join_assignment`), their state
-//! (`owners`), one batch (`join_slice`), sending (`join_output`), the size of transactions (`pace`), and the window
-//! that closes next (`next_close`). For both: staying in the group during a wait (`attendance`), the partition counts
-//! of the output topics (`outputs`), what other threads may look at (`exposed`), the other members of the group
-//! (`peers`), a search in the input for one alert (`scan`), and checks of the settings against the end of the log
-//! before anything is written (`settings`). The module relies on the pure stages for the effects of a record and on
-//! `kafka` for communication with a broker.
+//! positions (`route_assignment`, `route_positions`), which offsets may be committed (`offset_tracker`), sending
+//! (`route_output`), and log-end offsets (`log_ends`). For JOIN: the assigned partitions (`join_assignment`), their
+//! state (`partition_tasks`), one batch (`join_batch`), sending (`join_output`), the size of transactions
+//! (`batch_size`), and the window that closes next (`next_close`). For both: staying in the group during a wait
+//! (`poll_keep_alive`), the partition counts of the output topics (`outputs`), what other threads may look at
+//! (`exposed`), the other members of the group (`peers`), a search in the input for one alert (`scan`), and checks of
+//! the settings against the end of the log before anything is written (`log_tail`). The module relies on the pure
+//! stages for the effects of a record and on `kafka` for communication with a broker.
 
 #[cfg(feature = "kafka")]
-mod attendance;
-#[cfg(feature = "kafka")]
-mod ends;
+mod batch_size;
 pub mod exposed;
 #[cfg(feature = "kafka")]
 mod join;
 #[cfg(feature = "kafka")]
 mod join_assignment;
 #[cfg(feature = "kafka")]
+mod join_batch;
+#[cfg(feature = "kafka")]
 mod join_output;
-#[cfg(feature = "kafka")]
-mod join_slice;
-#[cfg(feature = "kafka")]
-mod ledger;
 pub mod local;
+#[cfg(feature = "kafka")]
+mod log_ends;
+#[cfg(feature = "kafka")]
+mod log_tail;
 #[cfg(feature = "kafka")]
 mod next_close;
 #[cfg(feature = "kafka")]
+mod offset_tracker;
+#[cfg(feature = "kafka")]
 mod outputs;
 #[cfg(feature = "kafka")]
-mod owners;
-#[cfg(feature = "kafka")]
-mod pace;
+mod partition_tasks;
 #[cfg(feature = "kafka")]
 mod peers;
+#[cfg(feature = "kafka")]
+mod poll_keep_alive;
 #[cfg(feature = "kafka")]
 pub mod processor;
 #[cfg(feature = "kafka")]
@@ -50,8 +52,6 @@ mod route_output;
 mod route_positions;
 #[cfg(feature = "kafka")]
 pub mod scan;
-#[cfg(feature = "kafka")]
-mod settings;
 
 #[cfg(feature = "kafka")]
 pub use processor::Error;
@@ -62,12 +62,12 @@ use processor::Instance;
 use std::sync::Arc;
 
 #[cfg(feature = "kafka")]
-use crate::kafka::delivery::{Flight, Outgoing, Sender};
+use crate::kafka::delivery::{Outgoing, PendingAcks, Sender};
 #[cfg(feature = "kafka")]
 use crate::sink::dead_letter::DeadLetter;
 
-/// Sends a dead letter and waits for room in the queue while `goes_on` returns true. Returns whether it was sent. A
-/// dead letter above the size limit is truncated, with a header that says so; the other headers still locate the
+/// Sends a dead letter and waits for room in the queue while `keep_waiting` returns true. Returns whether it was sent.
+/// A dead letter above the size limit is truncated and marked with a header; the other headers still locate the
 /// original.
 #[cfg(feature = "kafka")]
 fn send_dead_letter(
@@ -75,14 +75,14 @@ fn send_dead_letter(
     topic: &str,
     letter: &DeadLetter<'_>,
     message_max_bytes: usize,
-    flight: &Arc<Flight>,
-    goes_on: &mut dyn FnMut() -> bool,
+    acks: &Arc<PendingAcks>,
+    keep_waiting: &mut dyn FnMut() -> bool,
 ) -> Result<bool, Error> {
     /// Maximum overhead of Kafka's record format, with the header about the truncation.
     const OVERHEAD: usize = 256;
     let mut headers = letter.headers();
-    let beside: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-    let room = message_max_bytes.saturating_sub(beside + OVERHEAD);
+    let header_bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+    let room = message_max_bytes.saturating_sub(header_bytes + OVERHEAD);
     let value = letter.value.get(..room).unwrap_or(&letter.value);
     if value.len() < letter.value.len() {
         headers.push(("alerttrail.truncated", letter.value.len().to_string()));
@@ -94,7 +94,7 @@ fn send_dead_letter(
         value,
         headers: &headers,
     };
-    Ok(sender.send_when_room(&message, flight, goes_on)?.is_done(topic)?)
+    Ok(sender.send_when_room(&message, acks, keep_waiting)?.is_done(topic)?)
 }
 
 /// Returns which dead letter a message was before, if it was redriven.

@@ -22,10 +22,10 @@ impl NextClose {
         self.0.store(time.map_or(i64::MAX, EventTime::ticks), Ordering::Relaxed);
     }
 
-    /// Returns whether a watermark that moves from `told` to `now` closes a window.
-    pub(super) fn is_between(&self, told: Option<EventTime>, now: Option<EventTime>) -> bool {
+    /// Returns whether a watermark that moves from `announced` to `now` closes a window.
+    pub(super) fn is_between(&self, announced: Option<EventTime>, now: Option<EventTime>) -> bool {
         let next = self.0.load(Ordering::Relaxed);
-        now.is_some_and(|now| next <= now.ticks()) && told.is_none_or(|told| told.ticks() < next)
+        now.is_some_and(|now| next <= now.ticks()) && announced.is_none_or(|announced| announced.ticks() < next)
     }
 }
 

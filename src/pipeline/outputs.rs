@@ -20,7 +20,7 @@ impl Outputs {
     }
 
     /// Stores the partition count of a topic, and warns if it was another before. Ignores other topics.
-    pub(super) fn look(&self, topic: &str, count: u32, dir: &StateDir) {
+    pub(super) fn update(&self, topic: &str, count: u32, dir: &StateDir) {
         let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(known) = topics.get_mut(topic).filter(|known| **known != Some(count)) else {
             return;

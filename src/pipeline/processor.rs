@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::batch_size::AdaptiveBatchSize;
 use super::exposed::Exposed;
 use super::join::Join;
 use super::next_close::NextClose;
 use super::outputs::{self, Outputs};
-use super::pace::Pace;
 use super::route::Route;
 use super::settings;
 use crate::config::{Config, Property};
@@ -86,7 +86,7 @@ pub enum Error {
 
 /// A member that lost its session may be fenced once by its own return. One that is fenced repeatedly shares its id
 /// with another process.
-const MOST_FENCED: u32 = 3;
+const MAX_FENCED: u32 = 3;
 
 impl Error {
     /// Returns whether another member has, or had, the instance id.
@@ -97,7 +97,7 @@ impl Error {
 
     /// Returns whether the same work may succeed when it is restarted: brokers recover, permissions are granted,
     /// producers can be recreated.
-    fn may_pass(&self) -> bool {
+    fn is_transient(&self) -> bool {
         use rdkafka::error::RDKafkaErrorCode as Code;
         match self {
             Self::Kafka(kafka::Error::Read { cause, .. }) => !matches!(
@@ -128,7 +128,7 @@ pub fn run(
     exposed: &Arc<Exposed>,
 ) -> Result<(), Error> {
     let mut instance = Instance::new(config, stages, exposed)?;
-    instance.asks_for_limits = true;
+    instance.requests_limits = true;
     let topics = match Topics::until(config, shutdown) {
         // Nothing has been started yet.
         Err(kafka::Error::Stopped) => return Ok(()),
@@ -140,13 +140,13 @@ pub fn run(
     };
     for topic in outputs::topics(config) {
         if let Some(count) = topics.partitions(topic)? {
-            instance.outputs.look(topic, count, &instance.dir);
+            instance.outputs.update(topic, count, &instance.dir);
         }
     }
     // This comes before anything is written: watermark updates of other settings could not be removed from the log.
-    settings::check_state(config, &instance.dir)?;
-    if log == Log::Old {
-        settings::check_log(config, instance.settings)?;
+    log_tail::check_state(config, &instance.dir)?;
+    if log == RepartitionTopic::Existing {
+        log_tail::check_log(config, instance.settings)?;
     }
     start(&instance, stages, shutdown, metrics)
 }
@@ -159,7 +159,7 @@ pub struct Instance<'c> {
     pub(super) settings: [u8; 32],
     /// The adaptive size of transactions. It outlives the stage, because a transaction that is too large ends the
     /// stage.
-    pub(super) pace: Pace,
+    pub(super) batch_size: AdaptiveBatchSize,
     /// The window that JOIN closes next, for ROUTE.
     pub(super) next_close: NextClose,
     /// The partition counts of the output topics.
@@ -167,7 +167,7 @@ pub struct Instance<'c> {
     /// What other threads may look at.
     pub(super) exposed: Arc<Exposed>,
     /// Whether to request the message limits of the topics.
-    asks_for_limits: bool,
+    requests_limits: bool,
 }
 
 impl<'c> Instance<'c> {
@@ -179,17 +179,17 @@ impl<'c> Instance<'c> {
             Stages::Route => dir.join("route"),
             Stages::All | Stages::Join => dir,
         })?;
-        exposed.is(dir.instance_id());
+        exposed.set_instance(dir.instance_id());
         let outputs = Outputs::new(config, &dir);
         Ok(Self {
             config,
             dir,
             exposed: Arc::clone(exposed),
             settings: settings_hash(config),
-            pace: Pace::default(),
+            batch_size: AdaptiveBatchSize::default(),
             next_close: NextClose::default(),
             outputs,
-            asks_for_limits: false,
+            requests_limits: false,
         })
     }
 }
@@ -198,7 +198,7 @@ impl Instance<'_> {
     /// Returns the configuration with the message size that all topics accept.
     fn limited(&self) -> Result<Config, Error> {
         let mut config = self.config.clone();
-        if self.asks_for_limits {
+        if self.requests_limits {
             let limit = Topics::new(self.config)?.message_limit();
             let name = clients::MESSAGE_MAX_BYTES.to_owned();
             config.kafka.properties.insert(name, Property::Plain(limit.to_string()));
@@ -228,7 +228,7 @@ pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metri
             let run = move || {
                 // When a stage ends, for whatever reason, all stages are stopped.
                 let _guard = StopAll(shutdown);
-                let shutdown = shutdown.taking(&instance.exposed.pulse(name));
+                let shutdown = shutdown.with_heartbeat(&instance.exposed.heartbeat(name));
                 supervise(name, &shutdown, || stage(name, &shutdown))
             };
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run);
@@ -264,29 +264,29 @@ impl Drop for StopAll<'_> {
 }
 
 /// How long a stage that failed waits before its first restart. The wait doubles with each further failure.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest wait, and how long a stage must have run for its next failure to count as the first.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Runs a stage, and restarts it after an error that may be temporary. A restart does the same as a start after a
 /// crash: there is one recovery path, and it is the one that the tests exercise by killing processes.
 fn supervise(name: &str, shutdown: &Shutdown, stage: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
-    let mut wait = FIRST_WAIT;
+    let mut wait = FIRST_BACKOFF;
     let mut fenced = 0;
     loop {
         let began = clock::start();
         match stage() {
-            Err(error) if error.may_pass() && !shutdown.is_requested() => {
-                if began.elapsed() > LONGEST_WAIT {
-                    (wait, fenced) = (FIRST_WAIT, 0);
+            Err(error) if error.is_transient() && !shutdown.is_requested() => {
+                if began.elapsed() > MAX_BACKOFF {
+                    (wait, fenced) = (FIRST_BACKOFF, 0);
                 }
                 fenced += u32::from(error.is_fenced());
-                if fenced > MOST_FENCED {
+                if fenced > MAX_FENCED {
                     return Err(error);
                 }
                 tracing::error!(stage = name, seconds = wait.as_secs(), "{error}; restarting the stage");
                 shutdown.sleep(wait);
-                wait = (wait * 2).min(LONGEST_WAIT);
+                wait = (wait * 2).min(MAX_BACKOFF);
             }
             result => return result,
         }

@@ -13,8 +13,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tracing::field::Empty;
 
-use super::ends::{self, End};
-use super::ledger::Ledger;
+use super::log_ends::{self, LogEnd};
+use super::offset_tracker::OffsetTracker;
 use super::outputs;
 use super::route_assignment::{Context, Event};
 use super::route_output::Out;
@@ -32,15 +32,15 @@ use crate::sink::dead_letter::{Address, DeadLetter};
 use crate::time::{EventTime, WallTime};
 
 /// Maximum number of messages to poll before acknowledgements are checked.
-const BURST: usize = 1_000;
+const MAX_POLLS: usize = 1_000;
 /// Maximum number of messages to route before the clock is read again.
-const GLANCE: usize = 32;
+const CLOCK_CHECK_MESSAGES: usize = 32;
 /// Minimum interval between commits of input offsets: Event Hubs throttles commits.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(3);
 /// Maximum interval between watermark updates: JOIN takes its time from them.
-const LEAST_MARKS: Duration = Duration::from_secs(1);
+const MAX_UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long one poll of the consumer takes at most.
-const POLL: Duration = Duration::from_millis(50);
+const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The stage, ready to run.
 pub(super) struct Route<'c> {
@@ -48,19 +48,19 @@ pub(super) struct Route<'c> {
     out: Out,
     router: Router,
     progress: Progress,
-    ledger: Arc<Mutex<Ledger>>,
-    routed: RoutedSoFar,
+    tracker: Arc<Mutex<OffsetTracker>>,
+    routed: RoutedCounts,
     topics: Vec<(String, u32)>,
     idleness: Idleness,
     interval: Duration,
     settings: [u8; 32],
-    ends: mpsc::Receiver<End>,
-    marked: Option<(Instant, Marks)>,
+    log_ends: mpsc::Receiver<LogEnd>,
+    last_update: Option<(Instant, Marks)>,
     /// The watermark of the last watermark update.
-    told: Option<EventTime>,
+    announced: Option<EventTime>,
     instance: &'c Instance<'c>,
     /// When watermark updates were last considered, whether they were sent or not.
-    looked: Option<Instant>,
+    considered: Option<Instant>,
     committed: Instant,
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
@@ -68,7 +68,7 @@ pub(super) struct Route<'c> {
 
 /// What was routed since the last update of the metrics.
 #[derive(Default)]
-struct RoutedSoFar {
+struct RoutedCounts {
     messages: u64,
     bytes: u64,
     seen: Seen,
@@ -76,7 +76,7 @@ struct RoutedSoFar {
     topics: Vec<(String, u64, u64)>,
 }
 
-impl RoutedSoFar {
+impl RoutedCounts {
     fn add(&mut self, topic: &str, bytes: usize, seen: Seen) {
         self.messages += 1;
         self.bytes += bytes as u64;
@@ -92,7 +92,7 @@ impl RoutedSoFar {
     }
 
     /// Adds the counts to the metrics, and resets them.
-    fn tell(&mut self, metrics: &Metrics) -> u64 {
+    fn report_to(&mut self, metrics: &Metrics) -> u64 {
         metrics.routed(self.messages, self.bytes, &self.seen);
         for (topic, activities, ahead) in &mut self.topics {
             metrics.routed_of(topic, std::mem::take(activities), std::mem::take(ahead));
@@ -111,8 +111,8 @@ impl<'c> Route<'c> {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
         metrics.none_read();
-        let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let context = Context::new(config, Arc::clone(&ledger), Arc::clone(&metrics));
+        let tracker = Arc::new(Mutex::new(OffsetTracker::default()));
+        let context = Context::new(config, Arc::clone(&tracker), Arc::clone(&metrics));
         let member = kafka::membership::member_name(instance.dir.instance_id(), &config.input.topics);
         let consumer: BaseConsumer<Context> = clients::input_consumer(config, "route", &member, context)?;
         let consumer = Arc::new(consumer);
@@ -127,7 +127,7 @@ impl<'c> Route<'c> {
         let mut watched = config.input.topics.clone();
         watched.push(config.repartition.topic.clone());
         watched.extend(outputs::topics(config).map(str::to_owned));
-        let ends = ends::watch(
+        let log_ends = log_ends::watch(
             Arc::downgrade(&consumer),
             watched,
             every,
@@ -149,20 +149,20 @@ impl<'c> Route<'c> {
                 },
             ),
             progress: Progress::default(),
-            ledger,
-            routed: RoutedSoFar::default(),
+            tracker,
+            routed: RoutedCounts::default(),
             topics: counted,
             idleness: Idleness {
                 timeout: config.watermark.idle_timeout,
                 out_of_orderness: config.watermark.out_of_orderness,
             },
-            interval: config.watermark.interval.min(LEAST_MARKS),
+            interval: config.watermark.interval.min(MAX_UPDATE_INTERVAL),
             settings: instance.settings,
-            ends,
-            marked: None,
-            told: None,
+            log_ends,
+            last_update: None,
+            announced: None,
             instance,
-            looked: None,
+            considered: None,
             committed: clock::start(),
             shutdown,
             metrics,
@@ -179,10 +179,10 @@ impl<'c> Route<'c> {
 
     fn turn(&mut self) -> Result<(), Error> {
         let consumer = Arc::clone(&self.consumer);
-        let mut wait = self.until_marks().min(POLL);
+        let mut wait = self.until_next_update().min(POLL_TIMEOUT);
         let mut now = clock::now();
         let mut span = None;
-        for taken in 1..=BURST {
+        for taken in 1..=MAX_POLLS {
             let polled = consumer.poll(wait);
             if !wait.is_zero() {
                 now = clock::now();
@@ -197,28 +197,28 @@ impl<'c> Route<'c> {
                 Some(Err(error)) if route_positions::is_lost(&error) => self.lost()?,
                 Some(Err(error)) => super::read_problem(error, &self.topic_names())?,
             }
-            if taken.is_multiple_of(GLANCE) {
-                if self.until_marks().is_zero() || self.closes_a_window() || self.shutdown.is_requested() {
+            if taken.is_multiple_of(CLOCK_CHECK_MESSAGES) {
+                if self.until_next_update().is_zero() || self.closes_a_window() || self.shutdown.is_requested() {
                     break;
                 }
                 now = clock::now();
             }
             wait = Duration::ZERO;
         }
-        let messages = self.routed.tell(&self.metrics);
+        let messages = self.routed.report_to(&self.metrics);
         if let Some(span) = span {
             span.record("messages", messages);
         }
         self.out.send_bundles()?;
-        self.take_ends()?;
+        self.take_log_ends()?;
         self.out.check()?;
         {
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.seal();
-            ledger.settle();
+            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
+            tracker.close_group();
+            tracker.remove_acknowledged();
         }
-        if self.until_marks().is_zero() || self.closes_a_window() {
-            self.send_marks()?;
+        if self.until_next_update().is_zero() || self.closes_a_window() {
+            self.send_watermark_update()?;
         }
         if self.committed.elapsed() >= COMMIT_INTERVAL {
             self.consumer.context().membership.check()?;
@@ -228,9 +228,9 @@ impl<'c> Route<'c> {
     }
 
     fn message(&mut self, message: &BorrowedMessage<'_>, now: WallTime) -> Result<(), Error> {
-        let flight = {
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.read(message.topic(), message.partition(), message.offset() + 1)
+        let acks = {
+            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
+            tracker.read(message.topic(), message.partition(), message.offset() + 1)
         };
         let arrival = Arrival {
             now,
@@ -249,7 +249,7 @@ impl<'c> Route<'c> {
         let out = &mut self.out;
         let seen = self.router.route(message.payload(), arrival, &mut |routed| {
             if sent.is_ok() {
-                sent = out.routed(routed, &letter, &flight);
+                sent = out.routed(routed, &letter, &acks);
             }
         });
         sent?;
@@ -270,11 +270,11 @@ impl<'c> Route<'c> {
             ((topic.to_owned(), i32::try_from(partition).unwrap_or(i32::MAX)), position)
         };
         let positions = self.progress.positions().map(position).collect();
-        let moved = route_positions::go_on(&self.consumer, &positions)?;
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let moved = route_positions::continue_after_loss(&self.consumer, &positions)?;
+        let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
         for ((topic, partition), position) in moved {
-            ledger.forget(&topic, partition);
-            ledger.begin(&topic, partition, position);
+            tracker.forget(&topic, partition);
+            tracker.begin(&topic, partition, position);
             let partition = u32::try_from(partition).unwrap_or(0);
             self.progress.assign(&topic, partition, position, clock::now());
         }
@@ -312,13 +312,13 @@ impl<'c> Route<'c> {
     /// the old topic, so that the next start does not apply them to the new topic, even if the broker kept them.
     fn recreated(&mut self, topic: String) -> Error {
         // Records of the old topic cannot be read again, so what was read must be delivered now.
-        if let Err(error) = self.out.send_bundles().and_then(|()| self.settle(DRAIN)) {
+        if let Err(error) = self.out.send_bundles().and_then(|()| self.wait_for_acks(DRAIN)) {
             return error;
         }
         {
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
             for (_, partition, position) in self.progress.positions().filter(|(name, ..)| *name == topic) {
-                ledger.begin(&topic, i32::try_from(partition).unwrap_or(i32::MAX), position);
+                tracker.begin(&topic, i32::try_from(partition).unwrap_or(i32::MAX), position);
             }
         }
         self.commit(CommitMode::Sync);
@@ -332,25 +332,25 @@ impl<'c> Route<'c> {
         }
     }
 
-    fn take_ends(&mut self) -> Result<(), Error> {
+    fn take_log_ends(&mut self) -> Result<(), Error> {
         let mut found = false;
-        while let Ok(end) = self.ends.try_recv() {
+        while let Ok(end) = self.log_ends.try_recv() {
             match end {
-                End::Partition(topic, partition, end, at) => {
+                LogEnd::Partition(topic, partition, end, at) => {
                     let partition = u32::try_from(partition).unwrap_or(0);
                     self.progress.ended_at(&topic, partition, end, at);
                     found = true;
                 }
                 // A changed partition count moves keys to other partitions.
-                End::Topic(topic, count) if topic == self.out.log() && count != self.out.partitions() => {
+                LogEnd::Topic(topic, count) if topic == self.out.log() && count != self.out.partitions() => {
                     return Err(Error::Kafka(kafka::Error::Partitions {
                         topic,
                         found: count as usize,
                         configured: self.out.partitions(),
                     }));
                 }
-                End::Topic(topic, count) => {
-                    self.instance.outputs.look(&topic, count, &self.instance.dir);
+                LogEnd::Topic(topic, count) => {
+                    self.instance.outputs.update(&topic, count, &self.instance.dir);
                     self.count(&topic, count);
                 }
             }
@@ -368,21 +368,21 @@ impl<'c> Route<'c> {
             .positions()
             .map(|(topic, partition, position)| ((topic.to_owned(), partition), position))
             .collect();
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
         for (topic, number, passed) in route_positions::passed(&self.consumer) {
             let partition = u32::try_from(number).unwrap_or(0);
             if positions
                 .get(&(topic.clone(), partition))
                 .is_some_and(|position| *position < passed)
             {
-                ledger.read(&topic, number, passed);
+                tracker.read(&topic, number, passed);
                 self.progress.read(&topic, partition, passed);
             }
         }
     }
 
-    fn until_marks(&self) -> Duration {
-        let passed = self.looked.map(|at| at.elapsed());
+    fn until_next_update(&self) -> Duration {
+        let passed = self.considered.map(|at| at.elapsed());
         passed.map_or(Duration::ZERO, |passed| self.interval.saturating_sub(passed))
     }
 
@@ -390,20 +390,20 @@ impl<'c> Route<'c> {
     fn closes_a_window(&self) -> bool {
         self.instance
             .next_close
-            .is_between(self.told, self.progress.watermark(self.idleness))
+            .is_between(self.announced, self.progress.watermark(self.idleness))
     }
 
-    fn send_marks(&mut self) -> Result<(), Error> {
-        self.looked = Some(clock::start());
+    fn send_watermark_update(&mut self) -> Result<(), Error> {
+        self.considered = Some(clock::start());
         let now = clock::now();
         let sources = self.progress.marks(now, self.idleness);
-        self.told = self.progress.watermark(self.idleness);
+        self.announced = self.progress.watermark(self.idleness);
         if sources.is_empty() {
             return Ok(());
         }
-        if let Some((at, last)) = &self.marked
-            && says_the_same(&last.sources, &sources)
-            && at.elapsed() < LEAST_MARKS
+        if let Some((at, last)) = &self.last_update
+            && are_equal_but_positions(&last.sources, &sources)
+            && at.elapsed() < MAX_UPDATE_INTERVAL
         {
             return Ok(());
         }
@@ -419,29 +419,29 @@ impl<'c> Route<'c> {
             settings: self.settings,
         };
         self.metrics.marked(&marks.sources);
-        let flight = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).flight();
-        self.out.marks(&marks, &flight)?;
+        let acks = self.tracker.lock().unwrap_or_else(PoisonError::into_inner).acks();
+        self.out.marks(&marks, &acks)?;
         self.progress.told();
-        self.marked = Some((clock::start(), marks));
+        self.last_update = Some((clock::start(), marks));
         Ok(())
     }
 
     fn commit(&mut self, mode: CommitMode) {
         self.committed = clock::start();
-        let positions = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).take_changed();
+        let positions = self.tracker.lock().unwrap_or_else(PoisonError::into_inner).take_changed();
         self.consumer.context().commit(&self.consumer, positions, mode);
     }
 
     /// Waits until everything sent has been acknowledged, up to `most`.
-    fn settle(&self, most: Duration) -> Result<(), Error> {
+    fn wait_for_acks(&self, most: Duration) -> Result<(), Error> {
         let began = clock::start();
         loop {
-            let settled = {
-                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-                ledger.seal();
-                ledger.settle()
+            let acknowledged = {
+                let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
+                tracker.close_group();
+                tracker.remove_acknowledged()
             };
-            if settled || began.elapsed() >= most || self.shutdown.is_overdue() {
+            if acknowledged || began.elapsed() >= most || self.shutdown.is_overdue() {
                 return Ok(());
             }
             self.out.check()?;
@@ -450,7 +450,7 @@ impl<'c> Route<'c> {
     }
 
     fn drain(mut self) -> Result<(), Error> {
-        self.settle(DRAIN)?;
+        self.wait_for_acks(DRAIN)?;
         self.commit(CommitMode::Sync);
         self.release_consumer();
         Ok(())
@@ -459,9 +459,9 @@ impl<'c> Route<'c> {
     /// Waits until the thread that requests log-end offsets releases the consumer. The consumer is closed only when its
     /// last owner drops it, and a member that does not leave its group keeps its partitions for the session timeout.
     fn release_consumer(&self) {
-        const MOST: Duration = Duration::from_secs(2);
+        const TIMEOUT: Duration = Duration::from_secs(2);
         let began = clock::start();
-        while Arc::strong_count(&self.consumer) > 1 && began.elapsed() < MOST {
+        while Arc::strong_count(&self.consumer) > 1 && began.elapsed() < TIMEOUT {
             self.out.pause();
         }
     }
@@ -473,9 +473,9 @@ impl<'c> Route<'c> {
 }
 
 /// Compares what moves a watermark. Positions change with every message and alone do not justify a watermark update.
-fn says_the_same(one: &[Mark], other: &[Mark]) -> bool {
-    let said = |marks: &[Mark]| -> Vec<_> { marks.iter().map(|mark| (mark.partition, mark.time, mark.idle)).collect() };
-    said(one) == said(other)
+fn are_equal_but_positions(one: &[Mark], other: &[Mark]) -> bool {
+    let compared = |marks: &[Mark]| -> Vec<_> { marks.iter().map(|mark| (mark.partition, mark.time, mark.idle)).collect() };
+    compared(one) == compared(other)
 }
 
 fn read_error(config: &Config, cause: rdkafka::error::KafkaError) -> kafka::Error {

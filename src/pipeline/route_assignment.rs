@@ -11,9 +11,9 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::ledger::Ledger;
+use super::log_tail::{self, Source};
+use super::offset_tracker::OffsetTracker;
 use super::route_positions::{self, Begin, Known, Lost};
-use super::settings::{self, Source};
 use crate::config::{Config, Start};
 use crate::kafka::membership::Membership;
 use crate::kafka::topic_ids::TopicIds;
@@ -37,7 +37,7 @@ pub(super) struct Context {
     config: Config,
     pub(super) membership: Membership,
     pub(super) ids: TopicIds,
-    ledger: Arc<Mutex<Ledger>>,
+    tracker: Arc<Mutex<OffsetTracker>>,
     metrics: Arc<Metrics>,
     events: Mutex<Vec<Event>>,
     /// Whether there are events. The thread that polls, and thereby adds events, checks this after every message.
@@ -45,12 +45,12 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(config: &Config, ledger: Arc<Mutex<Ledger>>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(config: &Config, tracker: Arc<Mutex<OffsetTracker>>, metrics: Arc<Metrics>) -> Self {
         Self {
             config: config.clone(),
             membership: Membership::new(format!("{}-route", config.application.id)),
             ids: TopicIds::default(),
-            ledger,
+            tracker,
             metrics,
             events: Mutex::default(),
             has_events: AtomicBool::new(false),
@@ -123,26 +123,26 @@ impl Context {
                 missing.insert((element.topic().to_owned(), element.partition()));
             }
         }
-        let told = match missing.is_empty() {
+        let logged = match missing.is_empty() {
             true => BTreeMap::new(),
-            false => settings::read_before(&self.config, missing)?,
+            false => log_tail::read_before(&self.config, missing)?,
         };
         let mut begins = Vec::new();
         let (mut lost, mut again, mut begun) = (Vec::new(), Vec::new(), 0);
         for element in committed.elements() {
             let source = (element.topic().to_owned(), element.partition());
-            let known = match (element.offset(), told.get(&source)) {
+            let known = match (element.offset(), logged.get(&source)) {
                 (Offset::Offset(position), _) if self.is_another(&source.0, element.metadata()) => Known::OfAnother(position),
                 (Offset::Offset(position), _) => Known::Committed(position),
                 // The positions in the log belong to the previous topic.
                 (_, Some(position)) if self.ids.is_renewed(&source.0) => Known::OfAnother(*position),
-                (_, Some(position)) => Known::Told(*position),
+                (_, Some(position)) => Known::Logged(*position),
                 _ if self.was_read_before(consumer, element.topic()).map_err(read)? => Known::Added,
                 _ => Known::Nothing,
             };
             begun += usize::from(matches!(
                 known,
-                Known::Committed(1..) | Known::OfAnother(1..) | Known::Told(1..)
+                Known::Committed(1..) | Known::OfAnother(1..) | Known::Logged(1..)
             ));
             let (low, high) = consumer
                 .fetch_watermarks(&source.0, source.1, topics::TIMEOUT)
@@ -181,9 +181,9 @@ impl Context {
         let mut starts = TopicPartitionList::new();
         for ((topic, partition), position, known) in begins {
             if known != Known::Committed(position) {
-                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
                 // The position is committed soon. Otherwise a restart before the first message would begin elsewhere.
-                ledger.begin(&topic, partition, position);
+                tracker.begin(&topic, partition, position);
             }
             let offset = Offset::Offset(position);
             starts.add_partition_offset(&topic, partition, offset).map_err(read)?;
@@ -223,18 +223,18 @@ impl Context {
     /// again.
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let positions = {
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.seal();
-            ledger.settle();
-            ledger.take_changed()
+            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
+            tracker.close_group();
+            tracker.remove_acknowledged();
+            tracker.take_changed()
         };
         self.commit(consumer, positions, CommitMode::Sync);
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
         for element in list.elements() {
-            ledger.forget(element.topic(), element.partition());
+            tracker.forget(element.topic(), element.partition());
             self.push(Event::Revoked(element.topic().to_owned(), element.partition()));
         }
-        drop(ledger);
+        drop(tracker);
         drop(consumer.unassign());
     }
 }
@@ -252,7 +252,7 @@ fn warn_of_missing_positions(again: &[String]) {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel as Level;
-        if let Some(topic) = self.ids.hear(facility, message)
+        if let Some(topic) = self.ids.update(facility, message)
             && self.config.input.topics.iter().any(|read| read == topic)
         {
             self.push(Event::Recreated(topic.to_owned()));

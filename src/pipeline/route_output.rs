@@ -6,7 +6,7 @@ use super::Error;
 use crate::config::Config;
 use crate::decode::Reject;
 use crate::kafka::clients;
-use crate::kafka::delivery::{Flight, Outgoing, Sender};
+use crate::kafka::delivery::{Outgoing, PendingAcks, Sender};
 use crate::log::{Bundle, LogRecord, Marks};
 use crate::metrics::Metrics;
 use crate::record::Activity;
@@ -16,9 +16,9 @@ use crate::sink::dead_letter::DeadLetter;
 
 /// Maximum bytes of activities in one log record. A greater limit saves nothing, because the overhead of a message is
 /// small compared to this size.
-const BUNDLE: usize = 64 << 10;
+const MAX_BUNDLE: usize = 64 << 10;
 /// Maximum bytes of a log record without its activities, including the overhead of Kafka's record format.
-const BESIDE: usize = 512;
+const OVERHEAD: usize = 512;
 
 /// The destinations of records.
 pub(super) struct Out {
@@ -26,7 +26,7 @@ pub(super) struct Out {
     log: String,
     dead_letters: String,
     /// The activities that wait to be sent, by partition of the repartition topic.
-    bundles: Vec<Gathered>,
+    bundles: Vec<PendingBundle>,
     message_max_bytes: usize,
     scratch: Vec<u8>,
     shutdown: Shutdown,
@@ -35,10 +35,10 @@ pub(super) struct Out {
 
 /// Activities that wait to be sent together.
 #[derive(Default)]
-struct Gathered {
+struct PendingBundle {
     bundle: Bundle,
     /// The pending acknowledgements that they are counted in, held until they are sent.
-    flight: Option<Arc<Flight>>,
+    acks: Option<Arc<PendingAcks>>,
 }
 
 impl Out {
@@ -47,7 +47,7 @@ impl Out {
             sender: Sender::new(config, "route", "2")?,
             log: config.repartition.topic.clone(),
             dead_letters: config.output.dead_letter_topic.clone(),
-            bundles: (0..config.repartition.partitions).map(|_| Gathered::default()).collect(),
+            bundles: (0..config.repartition.partitions).map(|_| PendingBundle::default()).collect(),
             message_max_bytes: clients::message_max_bytes(config),
             scratch: Vec::new(),
             shutdown,
@@ -75,27 +75,27 @@ impl Out {
         self.sender.pause();
     }
 
-    /// Handles one result of routing a message, as part of `flight`. `letter` creates the dead letter of a rejected
+    /// Handles one result of routing a message, as part of `acks`. `letter` creates the dead letter of a rejected
     /// record. Activities are sent with the next [`Out::send_bundles`] at the latest.
     pub(super) fn routed<'a>(
         &mut self,
         routed: Routed<'a>,
         letter: &dyn Fn(usize, Reject<'a>) -> DeadLetter<'a>,
-        flight: &Arc<Flight>,
+        acks: &Arc<PendingAcks>,
     ) -> Result<(), Error> {
         match routed {
             Routed::Record {
                 partition,
                 record: LogRecord::Activity(activity),
-            } => self.activity(partition, &activity, flight),
+            } => self.activity(partition, &activity, acks),
             Routed::Record { partition, record } => {
                 let key = match &record {
                     LogRecord::Alert(version) => Some(version.id.system_alert_id.as_bytes()),
                     _ => None,
                 };
-                self.send(partition, key, &record.encode(Vec::new())?, flight)
+                self.send(partition, key, &record.encode(Vec::new())?, acks)
             }
-            Routed::Rejected { index, reject } => self.dead_letter(&letter(index, reject), flight),
+            Routed::Rejected { index, reject } => self.dead_letter(&letter(index, reject), acks),
             Routed::OtherTable(table) => {
                 self.metrics.other_table(&table);
                 Ok(())
@@ -108,9 +108,9 @@ impl Out {
     }
 
     /// Sends a watermark update to every partition, after everything that came before.
-    pub(super) fn marks(&mut self, marks: &Marks, flight: &Arc<Flight>) -> Result<(), Error> {
+    pub(super) fn marks(&mut self, marks: &Marks, acks: &Arc<PendingAcks>) -> Result<(), Error> {
         let value = LogRecord::Marks(marks.clone()).encode(Vec::new())?;
-        (0..self.partitions()).try_for_each(|partition| self.send(partition, None, &value, flight))
+        (0..self.partitions()).try_for_each(|partition| self.send(partition, None, &value, acks))
     }
 
     /// Sends the activities that were gathered.
@@ -118,13 +118,13 @@ impl Out {
         (0..self.partitions()).try_for_each(|partition| self.send_bundle(partition))
     }
 
-    fn activity(&mut self, partition: u32, activity: &Activity<'_>, flight: &Arc<Flight>) -> Result<(), Error> {
-        let most = BUNDLE.min(self.message_max_bytes.saturating_sub(BESIDE));
-        let size = activity.row.len() + activity.keys_size() + BESIDE;
+    fn activity(&mut self, partition: u32, activity: &Activity<'_>, acks: &Arc<PendingAcks>) -> Result<(), Error> {
+        let most = MAX_BUNDLE.min(self.message_max_bytes.saturating_sub(OVERHEAD));
+        let size = activity.row.len() + activity.keys_size() + OVERHEAD;
         let Some(gathered) = self.bundles.get(partition as usize) else {
             return Ok(());
         };
-        let is_another = gathered.flight.as_ref().is_some_and(|held| !Arc::ptr_eq(held, flight));
+        let is_another = gathered.acks.as_ref().is_some_and(|held| !Arc::ptr_eq(held, acks));
         if is_another || gathered.bundle.len() + size > most {
             self.send_bundle(partition)?;
         }
@@ -132,9 +132,9 @@ impl Out {
             return Ok(());
         };
         gathered.bundle.push(activity)?;
-        if gathered.flight.is_none() {
-            flight.hold();
-            gathered.flight = Some(Arc::clone(flight));
+        if gathered.acks.is_none() {
+            acks.hold();
+            gathered.acks = Some(Arc::clone(acks));
         }
         Ok(())
     }
@@ -143,22 +143,22 @@ impl Out {
         let Some(gathered) = self.bundles.get_mut(partition as usize) else {
             return Ok(());
         };
-        let Some(flight) = gathered.flight.take() else { return Ok(()) };
+        let Some(acks) = gathered.acks.take() else { return Ok(()) };
         let mut value = std::mem::take(&mut self.scratch);
         gathered.bundle.take(&mut value)?;
-        let sent = self.hand_over(partition, None, &value, &flight);
-        flight.handed_over();
+        let sent = self.send_message(partition, None, &value, &acks);
+        acks.release();
         self.scratch = value;
         sent
     }
 
     /// Sends a log record after the activities that came before it.
-    fn send(&mut self, partition: u32, key: Option<&[u8]>, value: &[u8], flight: &Arc<Flight>) -> Result<(), Error> {
+    fn send(&mut self, partition: u32, key: Option<&[u8]>, value: &[u8], acks: &Arc<PendingAcks>) -> Result<(), Error> {
         self.send_bundle(partition)?;
-        self.hand_over(partition, key, value, flight)
+        self.send_message(partition, key, value, acks)
     }
 
-    fn hand_over(&self, partition: u32, key: Option<&[u8]>, value: &[u8], flight: &Arc<Flight>) -> Result<(), Error> {
+    fn send_message(&self, partition: u32, key: Option<&[u8]>, value: &[u8], acks: &Arc<PendingAcks>) -> Result<(), Error> {
         let message = Outgoing {
             topic: &self.log,
             partition: Some(i32::try_from(partition).unwrap_or(i32::MAX)),
@@ -167,21 +167,21 @@ impl Out {
             headers: &[],
         };
         let shutdown = &self.shutdown;
-        let sending = self.sender.send_when_room(&message, flight, &mut || !shutdown.is_overdue())?;
+        let sending = self.sender.send_when_room(&message, acks, &mut || !shutdown.is_overdue())?;
         // A message that was not sent before the deadline never counts as delivered. It is routed again after the
         // restart.
         sending.is_done(&self.log)?;
         Ok(())
     }
 
-    fn dead_letter(&self, letter: &DeadLetter<'_>, flight: &Arc<Flight>) -> Result<(), Error> {
+    fn dead_letter(&self, letter: &DeadLetter<'_>, acks: &Arc<PendingAcks>) -> Result<(), Error> {
         self.metrics.dead_letter(letter.reason);
         super::send_dead_letter(
             &self.sender,
             &self.dead_letters,
             letter,
             self.message_max_bytes,
-            flight,
+            acks,
             &mut || !self.shutdown.is_overdue(),
         )?;
         Ok(())

@@ -8,8 +8,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::log_tail::Source;
 use super::route_assignment::Context;
-use super::settings::Source;
 use crate::clock;
 use crate::config::{LostOffsets, Start};
 use crate::kafka::{Error, topics};
@@ -23,7 +23,7 @@ pub(super) enum Known {
     /// A previous topic of the same name was read up to this position.
     OfAnother(i64),
     /// The group has no position, but according to the log everything before this position was read.
-    Told(i64),
+    Logged(i64),
     /// Nothing, but other partitions of the topic were read: this partition was added later.
     Added,
     /// Nothing was read before.
@@ -47,12 +47,12 @@ pub(super) enum Begin {
 pub(super) fn begin(known: Known, start: Start, low: i64, high: i64) -> Begin {
     match (known, start) {
         (Known::OfAnother(position), _) => Begin::Lost(position),
-        (Known::Committed(position) | Known::Told(position), _) if !(low..=high).contains(&position) => Begin::Lost(position),
+        (Known::Committed(position) | Known::Logged(position), _) if !(low..=high).contains(&position) => Begin::Lost(position),
         (Known::Committed(position), _) => Begin::At(position),
         // Records that are read twice are recognised by their dedup key. Records before such a start were never to be
         // read.
-        (Known::Told(_), Start::Earliest) => Begin::Again(low),
-        (Known::Told(position), Start::Latest | Start::At(_)) => Begin::Again(position),
+        (Known::Logged(_), Start::Earliest) => Begin::Again(low),
+        (Known::Logged(position), Start::Latest | Start::At(_)) => Begin::Again(position),
         (Known::Added, _) | (Known::Nothing, Start::Earliest) => Begin::At(low),
         (Known::Nothing, Start::Latest) => Begin::At(high),
         (Known::Nothing, Start::At(_)) => Begin::ByTime,
@@ -73,7 +73,7 @@ pub(super) struct Lost {
 }
 
 /// What to do when positions are gone.
-const WAY_OUT: &str =
+const REMEDY: &str =
     "set input.on_lost_offsets = \"continue\" to continue with the first available record, or use another application.id";
 
 /// Decides where to continue in these partitions, whose next records are gone. `begun` is the number of partitions that
@@ -104,7 +104,7 @@ pub(super) fn all_lost(
     }
     Err(Error::LostEverywhere {
         what: lost_everywhere(partitions),
-        way_out: WAY_OUT,
+        way_out: REMEDY,
     })
 }
 
@@ -154,7 +154,7 @@ pub(super) fn lost(
         low,
         high,
         lost,
-        way_out: WAY_OUT,
+        way_out: REMEDY,
     })
 }
 
@@ -169,7 +169,10 @@ pub(super) fn is_lost(error: &KafkaError) -> bool {
 
 /// Finds out which of the positions of all assigned partitions are gone, and continues with the first available record,
 /// if the settings allow it. Returns the new positions of those partitions.
-pub(super) fn go_on(consumer: &BaseConsumer<Context>, positions: &BTreeMap<Source, i64>) -> Result<BTreeMap<Source, i64>, Error> {
+pub(super) fn continue_after_loss(
+    consumer: &BaseConsumer<Context>,
+    positions: &BTreeMap<Source, i64>,
+) -> Result<BTreeMap<Source, i64>, Error> {
     let context = consumer.context();
     let read = |cause| Error::Read {
         topics: context.topics(),
@@ -222,9 +225,9 @@ pub(super) fn passed(consumer: &BaseConsumer<Context>) -> Vec<(String, i32, i64)
 /// Waits until the client has forgotten the positions from before the assignment. From then on, [`passed`] returns only
 /// what was passed since.
 fn wait_for_assignment(consumer: &BaseConsumer<Context>) {
-    const MOST: Duration = Duration::from_secs(1);
+    const TIMEOUT: Duration = Duration::from_secs(1);
     let began = clock::start();
-    while !passed(consumer).is_empty() && began.elapsed() < MOST {
+    while !passed(consumer).is_empty() && began.elapsed() < TIMEOUT {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -238,7 +241,7 @@ mod tests {
     const STARTS: [Start; 3] = [Start::Earliest, Start::Latest, Start::At(WallTime(5))];
 
     #[test]
-    fn a_committed_position_counts_wherever_a_first_start_would_begin() {
+    fn a_committed_position_counts_regardless_of_input_start() {
         for start in STARTS {
             for position in [10, 15, 20] {
                 assert_eq!(begin(Known::Committed(position), start, 10, 20), Begin::At(position));
@@ -247,17 +250,17 @@ mod tests {
     }
 
     #[test]
-    fn a_position_outside_the_partition_is_lost_whoever_tells_it() {
+    fn a_position_outside_the_partition_is_lost() {
         for start in STARTS {
             for position in [9, 21] {
                 assert_eq!(begin(Known::Committed(position), start, 10, 20), Begin::Lost(position));
-                assert_eq!(begin(Known::Told(position), start, 10, 20), Begin::Lost(position));
+                assert_eq!(begin(Known::Logged(position), start, 10, 20), Begin::Lost(position));
             }
         }
     }
 
     #[test]
-    fn a_position_in_a_topic_that_was_deleted_is_lost_wherever_it_lies() {
+    fn a_position_in_a_recreated_topic_is_always_lost() {
         for start in STARTS {
             for position in [9, 15, 21] {
                 assert_eq!(begin(Known::OfAnother(position), start, 10, 20), Begin::Lost(position));
@@ -266,10 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_group_forgot_is_read_again_but_nothing_from_before_the_first_start() {
-        assert_eq!(begin(Known::Told(15), Start::Earliest, 10, 20), Begin::Again(10));
-        assert_eq!(begin(Known::Told(15), Start::Latest, 10, 20), Begin::Again(15));
-        assert_eq!(begin(Known::Told(15), STARTS[2], 10, 20), Begin::Again(15));
+    fn without_a_committed_position_nothing_before_the_first_start_is_read() {
+        assert_eq!(begin(Known::Logged(15), Start::Earliest, 10, 20), Begin::Again(10));
+        assert_eq!(begin(Known::Logged(15), Start::Latest, 10, 20), Begin::Again(15));
+        assert_eq!(begin(Known::Logged(15), STARTS[2], 10, 20), Begin::Again(15));
     }
 
     #[test]
@@ -283,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_everywhere_is_said_once_and_as_a_whole() {
+    fn a_loss_in_all_partitions_is_reported_once() {
         let lost = |partition, position, low, high| Lost {
             source: ("t".to_owned(), partition),
             position,
@@ -309,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gap_is_told_exactly_and_counted() {
+    fn the_gap_is_reported_exactly_and_counted() {
         let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let error = lost(("t", 3), 4, (10, 20), LostOffsets::Fail, &metrics)
             .unwrap_err()

@@ -20,13 +20,13 @@ use crate::record::AlertId;
 use crate::time::Window;
 
 /// Maximum number of messages to read, of the input topics and of the dead letters.
-const MOST_MESSAGES: i64 = 40_000;
+const MAX_MESSAGES: i64 = 40_000;
 /// Maximum bytes to read of either.
-const MOST_BYTES: u64 = 128 << 20;
+const MAX_BYTES: u64 = 128 << 20;
 /// Maximum time for either.
-const MOST_TIME: Duration = Duration::from_secs(8);
+const MAX_TIME: Duration = Duration::from_secs(8);
 /// Maximum number of dead letters to return.
-const MOST_TOLD: usize = 20;
+const MAX_DEAD_LETTERS: usize = 20;
 
 /// What was found, and how much was read.
 #[derive(Default, Debug)]
@@ -34,7 +34,7 @@ pub struct Scanned {
     /// By path: how many activities have the key there, and the position of the first of them.
     pub places: BTreeMap<String, (u64, (String, i32, i64))>,
     /// Versions of the alert, if its key is not known.
-    pub came: Vec<Came>,
+    pub alert_versions: Vec<Came>,
     /// The headers of dead letters that contain the alert's id or its key.
     pub dead: Vec<BTreeMap<String, String>>,
     /// Number of messages read from the input topics.
@@ -51,7 +51,7 @@ pub struct Scanned {
 
 /// What to search for.
 #[derive(Clone, Copy, Debug)]
-pub struct Sought<'a> {
+pub struct ScanRequest<'a> {
     /// The ids that the alert may have.
     pub ids: &'a [AlertId],
     /// Its key, which may be empty. `None` if the state does not contain the alert, and the input is searched for the
@@ -60,31 +60,31 @@ pub struct Sought<'a> {
 }
 
 /// Searches the ends of the topics for an alert.
-pub fn scan(config: &Config, sought: Sought<'_>) -> Result<Scanned, kafka::Error> {
+pub fn scan(config: &Config, request: ScanRequest<'_>) -> Result<Scanned, kafka::Error> {
     let mut found = Scanned::default();
     let consumer: BaseConsumer<Logged> = clients::consumer(config, "scan", None, Logged)?;
-    read_input(&consumer, config, sought, &mut found)?;
-    read_dead_letters(&consumer, config, sought, &mut found)?;
+    read_input(&consumer, config, request, &mut found)?;
+    read_dead_letters(&consumer, config, request, &mut found)?;
     Ok(found)
 }
 
 fn read_input(
     consumer: &BaseConsumer<Logged>,
     config: &Config,
-    sought: Sought<'_>,
+    request: ScanRequest<'_>,
     found: &mut Scanned,
 ) -> Result<(), kafka::Error> {
-    if sought.correlation_id == Some("") {
+    if request.correlation_id == Some("") {
         found.is_input_whole = true;
         return Ok(());
     }
     let topics: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
-    let finder = sought.correlation_id.map(memchr::memmem::Finder::new);
+    let finder = request.correlation_id.map(memchr::memmem::Finder::new);
     let mut decoder = Decoder::new(config.decode.clone()).without_identities();
     let is_whole = read(consumer, &topics, &mut |message, payload| {
         found.messages += 1;
         found.bytes += payload.len() as u64;
-        match (sought.correlation_id, &finder) {
+        match (request.correlation_id, &finder) {
             (Some(key), Some(finder)) if finder.find(payload).is_some() => {
                 for place in places_of(payload, key).into_iter().flatten() {
                     let at = (message.topic().to_owned(), message.partition(), message.offset());
@@ -92,23 +92,25 @@ fn read_input(
                 }
             }
             (Some(_), _) => {}
-            (None, _) => found.came.extend(versions(&mut decoder, sought.ids, message, payload)),
+            (None, _) => found
+                .alert_versions
+                .extend(versions(&mut decoder, request.ids, message, payload)),
         }
     });
     found.is_input_whole = is_whole.map_err(|cause| problem(config.input.topics.join(", "), cause))?;
     // Partitions are read concurrently; sorting puts the version that counts last.
-    found.came.sort_by_key(|came| came.version);
+    found.alert_versions.sort_by_key(|alert_versions| alert_versions.version);
     Ok(())
 }
 
 /// Returns the versions of an alert in a message.
 fn versions(decoder: &mut Decoder, ids: &[AlertId], message: &BorrowedMessage<'_>, payload: &[u8]) -> Vec<Came> {
-    let mut came = Vec::new();
+    let mut alert_versions = Vec::new();
     decoder.decode(Some(payload), &mut |item| {
         if let Decoded::Alert(alert) = item.what
             && ids.contains(&alert.id)
         {
-            came.push(Came {
+            alert_versions.push(Came {
                 topic: message.topic().to_owned(),
                 partition: u32::try_from(message.partition()).unwrap_or(0),
                 offset: message.offset(),
@@ -118,21 +120,21 @@ fn versions(decoder: &mut Decoder, ids: &[AlertId], message: &BorrowedMessage<'_
             });
         }
     });
-    came
+    alert_versions
 }
 
 fn read_dead_letters(
     consumer: &BaseConsumer<Logged>,
     config: &Config,
-    sought: Sought<'_>,
+    request: ScanRequest<'_>,
     found: &mut Scanned,
 ) -> Result<(), kafka::Error> {
-    let id = sought
+    let id = request
         .ids
         .first()
         .map(|alert| alert.system_alert_id.as_bytes())
         .unwrap_or_default();
-    let wanted: Vec<_> = [id, sought.correlation_id.unwrap_or_default().as_bytes()]
+    let wanted: Vec<_> = [id, request.correlation_id.unwrap_or_default().as_bytes()]
         .into_iter()
         .filter(|text| !text.is_empty())
         .map(memchr::memmem::Finder::new)
@@ -140,7 +142,7 @@ fn read_dead_letters(
     let topic = config.output.dead_letter_topic.as_str();
     let is_whole = read(consumer, &[topic], &mut |message, payload| {
         found.dead_letters += 1;
-        if found.dead.len() < MOST_TOLD && wanted.iter().any(|finder| finder.find(payload).is_some()) {
+        if found.dead.len() < MAX_DEAD_LETTERS && wanted.iter().any(|finder| finder.find(payload).is_some()) {
             found.dead.push(headers(message));
         }
     });
@@ -176,7 +178,7 @@ fn read(
             }
         }
     }
-    let share = MOST_MESSAGES / i64::try_from(ends.len().max(1)).unwrap_or(i64::MAX);
+    let share = MAX_MESSAGES / i64::try_from(ends.len().max(1)).unwrap_or(i64::MAX);
     let mut list = TopicPartitionList::new();
     let mut is_whole = true;
     for ((topic, partition), (low, high)) in &ends {
@@ -188,7 +190,7 @@ fn read(
     let began: Instant = clock::start();
     let mut bytes = 0;
     while !ends.is_empty() {
-        if began.elapsed() > MOST_TIME || bytes > MOST_BYTES {
+        if began.elapsed() > MAX_TIME || bytes > MAX_BYTES {
             is_whole = false;
             break;
         }

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_goes_once() {
+    fn a_dead_letter_is_sent_once() {
         let mut ledger = Ledger::default();
         let first = letter("events", 1);
         assert_eq!(decide(&mut ledger, &first, false), Decision::Send);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_failed_again_does_not_go_round() {
+    fn a_dead_letter_that_failed_again_is_not_sent_again() {
         let failed = Letter {
             is_redriven: true,
             ..letter("events", 9)
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_from_elsewhere_never_goes() {
+    fn records_from_other_topics_are_never_sent() {
         let elsewhere = letter("log", 1);
         assert_eq!(decide(&mut Ledger::default(), &elsewhere, true), Decision::NoInput);
         let filter = Filter {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_open_until_it_has_ended() {
+    fn a_run_is_open_until_its_end_is_noted() {
         let run = |name: &str| Run {
             run: name.into(),
             ends: BTreeMap::new(),

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_takes_what_meets_all_of_it() {
+    fn a_filter_accepts_what_meets_all_conditions() {
         let Record::Letter(letter) = read(&dead_letter(None).headers(), b"{") else {
             panic!()
         };

@@ -23,7 +23,7 @@ pub enum Order {
 
 /// What to find out about a file before it is replayed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Look {
+pub enum Preview {
     /// Nothing: it is opened when its turn comes.
     None,
     /// Its first time, if it is in the first megabyte.
@@ -86,7 +86,7 @@ struct Open {
 
 impl Inputs {
     /// Opens these files, to be read in this order. `settings` define where times are.
-    pub fn open(paths: &[PathBuf], settings: &Settings, order: Order, look: Look, watch: Watch) -> Result<Self, Error> {
+    pub fn open(paths: &[PathBuf], settings: &Settings, order: Order, preview: Preview, watch: Watch) -> Result<Self, Error> {
         let mut inputs = Self {
             files: Vec::with_capacity(paths.len()),
             order,
@@ -101,8 +101,8 @@ impl Inputs {
                 first: None,
                 open: None,
             };
-            if look == Look::FirstTimes || order == Order::ByTime {
-                inputs.look_at(&mut file)?;
+            if preview == Preview::FirstTimes || order == Order::ByTime {
+                inputs.read_first_time(&mut file)?;
             }
             inputs.files.push(file);
         }
@@ -174,7 +174,7 @@ impl Inputs {
         time.unwrap_or(EventTime::MIN)
     }
 
-    fn look_at(&mut self, file: &mut File) -> Result<(), Error> {
+    fn read_first_time(&mut self, file: &mut File) -> Result<(), Error> {
         let is_standard_input = file.path == Path::new("-");
         let source = match is_standard_input {
             true => FileSource::open(&file.path, &self.watch)?,
@@ -295,9 +295,9 @@ mod tests {
             Self(folder)
         }
 
-        fn inputs(&self, names: &[&str], order: Order, look: Look) -> Inputs {
+        fn inputs(&self, names: &[&str], order: Order, preview: Preview) -> Inputs {
             let paths: Vec<PathBuf> = names.iter().map(|name| self.0.path().join(name)).collect();
-            Inputs::open(&paths, &Settings::default(), order, look, Box::new(|raw| raw)).unwrap()
+            Inputs::open(&paths, &Settings::default(), order, preview, Box::new(|raw| raw)).unwrap()
         }
     }
 
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn files_come_one_after_another_or_side_by_side() {
+    fn files_are_read_in_sequence_or_merged() {
         let one = [
             activity(0, "a"),
             "{\"n\":\"b\"}\n".to_owned(),
@@ -328,12 +328,12 @@ mod tests {
         .concat();
         let two = [activity(1, "A"), "broken\n\n".to_owned(), activity(3, "B")].concat();
         let folder = Folder::new(&[("one", one.as_bytes()), ("two", two.as_bytes()), ("none", b"")]);
-        let mut named = folder.inputs(&["two", "none", "one"], Order::AsNamed, Look::None);
+        let mut named = folder.inputs(&["two", "none", "one"], Order::AsNamed, Preview::None);
         assert_eq!(named.first_time(), None);
         assert_eq!(notes(&mut named), "A-Babcd");
         named.rewind();
         assert_eq!(notes(&mut named), "A-Babcd", "again");
-        let mut timed = folder.inputs(&["two", "none", "one"], Order::ByTime, Look::None);
+        let mut timed = folder.inputs(&["two", "none", "one"], Order::ByTime, Preview::None);
         assert_eq!(timed.first_time().unwrap().to_string(), "2026-03-01T10:00:00.0000000Z");
         assert_eq!(notes(&mut timed), "abA-cdB");
         timed.rewind();
@@ -341,10 +341,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rewind_in_the_middle_begins_again() {
+    fn a_rewind_in_the_middle_starts_over() {
         let text: String = (0..50).map(|minute| activity(minute, "x")).collect();
         let folder = Folder::new(&[("one", text.as_bytes())]);
-        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Look::FirstTimes);
+        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Preview::FirstTimes);
         for _ in 0..7 {
             assert!(inputs.next_message().unwrap().is_some());
         }
@@ -359,7 +359,7 @@ mod tests {
         let none = r#"{"RawEventData":{"CreationTime":"0001-01-01T00:00:00"}}"#;
         let batch = format!("[{},{alert},7,{none}]", activity(1, "x").trim());
         let folder = Folder::new(&[("one", format!("{alert}\n{batch}\n[]\nno\n{none}\n").as_bytes())]);
-        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Look::None);
+        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Preview::None);
         let mut found = Vec::new();
         while let Some(message) = inputs.next_message().unwrap() {
             let time = message.time.map(|time| time.to_string()[11..16].to_owned());
@@ -373,12 +373,12 @@ mod tests {
     }
 
     #[test]
-    fn files_longer_than_a_chunk_are_played_to_their_end() {
+    fn files_longer_than_a_chunk_are_played_completely() {
         let text: String = (0..60_000).map(|number| activity(number / 1_000, "x")).collect();
         assert!(text.len() > 3 << 20);
         let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
         let folder = Folder::new(&[("plain", text.as_bytes()), ("packed", &packed)]);
-        let mut inputs = folder.inputs(&["plain", "packed"], Order::ByTime, Look::None);
+        let mut inputs = folder.inputs(&["plain", "packed"], Order::ByTime, Preview::None);
         let mut latest = EventTime::MIN;
         let mut count = 0;
         while let Some(found) = inputs.next_message().unwrap() {
@@ -390,24 +390,24 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_named() {
-        let open = |look| {
+    fn a_missing_file_is_named() {
+        let open = |preview| {
             let paths = [PathBuf::from("/no/such")];
-            Inputs::open(&paths, &Settings::default(), Order::AsNamed, look, Box::new(|raw| raw))
+            Inputs::open(&paths, &Settings::default(), Order::AsNamed, preview, Box::new(|raw| raw))
         };
-        let text = open(Look::FirstTimes).err().unwrap().to_string();
+        let text = open(Preview::FirstTimes).err().unwrap().to_string();
         assert!(text.starts_with("cannot read /no/such: "), "{text}");
-        assert!(open(Look::None).unwrap().next_message().is_err());
+        assert!(open(Preview::None).unwrap().next_message().is_err());
     }
 
     #[test]
-    fn a_record_that_is_still_being_written_is_not_played() {
+    fn an_incomplete_last_record_is_not_played() {
         let whole = activity(1, "a");
         let folder = Folder::new(&[
             ("PT1H.json", (whole.clone() + &whole[..60]).as_bytes()),
             ("one", activity(2, "b").as_bytes()),
         ]);
-        let mut inputs = folder.inputs(&["PT1H.json", "one"], Order::AsNamed, Look::FirstTimes);
+        let mut inputs = folder.inputs(&["PT1H.json", "one"], Order::AsNamed, Preview::FirstTimes);
         assert_eq!(notes(&mut inputs), "ab");
         let unfinished: Vec<&str> = inputs.unfinished().collect();
         assert_eq!(unfinished, [folder.0.path().join("PT1H.json").to_str().unwrap()]);
@@ -421,7 +421,7 @@ mod tests {
         ]
         .concat();
         let folder = Folder::new(&[("one", &long)]);
-        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Look::None);
+        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Preview::None);
         assert_eq!(inputs.next_message().unwrap().unwrap().number, 0);
         let error = inputs.next_message().unwrap_err().to_string();
         assert!(

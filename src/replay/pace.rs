@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// The longest wait, because a record may have any time.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+const MAX_TIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// A number of records per time.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -111,7 +111,7 @@ impl Schedule {
                 since as f64 / TICKS_PER_SECOND as f64 / speed
             }
         };
-        let due = Duration::try_from_secs_f64(due).map_or(LONGEST, |due| due.min(LONGEST));
+        let due = Duration::try_from_secs_f64(due).map_or(MAX_TIME, |due| due.min(MAX_TIME));
         self.due = self.due.max(due);
         Some(self.due)
     }
@@ -146,13 +146,13 @@ impl Lag {
 /// The producer's queue hides a broker that is slow for a while, because it accepts messages in time; the delay shows
 /// here.
 #[derive(Clone, Debug)]
-pub struct Unanswered<S> {
+pub struct Unacknowledged<S> {
     /// Each with the time at which its first message was due. Never empty.
     slices: VecDeque<(S, Duration)>,
     most: Duration,
 }
 
-impl<S: Default> Default for Unanswered<S> {
+impl<S: Default> Default for Unacknowledged<S> {
     fn default() -> Self {
         Self {
             slices: VecDeque::from([(S::default(), Duration::ZERO)]),
@@ -161,7 +161,7 @@ impl<S: Default> Default for Unanswered<S> {
     }
 }
 
-impl<S: Default> Unanswered<S> {
+impl<S: Default> Unacknowledged<S> {
     /// The time span of a group.
     const SLICE: Duration = Duration::from_millis(50);
     /// Acknowledgements after this time are late: distant brokers take a moment.
@@ -179,9 +179,9 @@ impl<S: Default> Unanswered<S> {
 
     /// Removes the groups that are completely acknowledged by `now`, and records how long the oldest of the rest has
     /// been waiting. Returns whether any is left.
-    pub fn look(&mut self, now: Duration, is_answered: impl Fn(&S) -> bool) -> bool {
+    pub fn update(&mut self, now: Duration, is_acknowledged: impl Fn(&S) -> bool) -> bool {
         while let Some((slice, due)) = self.slices.front() {
-            if !is_answered(slice) {
+            if !is_acknowledged(slice) {
                 self.most = self.most.max(now.saturating_sub(*due));
                 return true;
             }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_read() {
+    fn rates_are_parsed() {
         for (text, expected) in [
             ("5000", 5_000.0),
             ("5000/s", 5_000.0),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn speeds_are_read() {
+    fn speeds_are_parsed() {
         assert_eq!("10".parse(), Ok(Speed(10.0)));
         assert_eq!("0.25".parse(), Ok(Speed(0.25)));
         for wrong in ["", "0", "-1", "10x", "inf"] {
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(schedule.due(1, at(1.0)), millis(200), "and so does one that is out of order");
         assert_eq!(schedule.due(1, at(-9.0)), millis(200));
         assert_eq!(schedule.due(1, at(2.5)), millis(250));
-        assert_eq!(schedule.due(1, Some(EventTime::MAX)), Some(LONGEST));
+        assert_eq!(schedule.due(1, Some(EventTime::MAX)), Some(MAX_TIME));
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn being_behind_is_remembered() {
+    fn delays_are_recorded() {
         let mut lag = Lag::default();
         let millis = Duration::from_millis;
         lag.note(millis(100), millis(90));
@@ -295,17 +295,17 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_stay_away_are_noticed() {
+    fn late_acknowledgements_are_recorded() {
         let millis = Duration::from_millis;
-        let is_answered = |slice: &Cell<u32>| slice.get() == 0;
-        let mut sent: Unanswered<Cell<u32>> = Unanswered::default();
-        assert!(!sent.look(millis(900), is_answered), "nothing was sent");
+        let is_acknowledged = |slice: &Cell<u32>| slice.get() == 0;
+        let mut sent: Unacknowledged<Cell<u32>> = Unacknowledged::default();
+        assert!(!sent.update(millis(900), is_acknowledged), "nothing was sent");
         for due in [100, 110, 149, 150, 400] {
             let slice = sent.slice(millis(due));
             slice.set(slice.get() + 1);
         }
-        assert!(sent.look(millis(401), is_answered));
-        let counts = |sent: &Unanswered<Cell<u32>>| sent.slices().map(Cell::get).collect::<Vec<_>>();
+        assert!(sent.update(millis(401), is_acknowledged));
+        let counts = |sent: &Unacknowledged<Cell<u32>>| sent.slices().map(Cell::get).collect::<Vec<_>>();
         assert_eq!(
             counts(&sent),
             [3, 1, 1],
@@ -314,15 +314,15 @@ mod tests {
         assert_eq!(sent.most(), millis(301));
         // Acknowledgements may arrive in any order.
         sent.slices().nth(1).unwrap().set(0);
-        assert!(sent.look(millis(900), is_answered));
+        assert!(sent.update(millis(900), is_acknowledged));
         assert_eq!((sent.most(), sent.is_late()), (millis(800), false));
         sent.slices().next().unwrap().set(0);
-        assert!(sent.look(millis(1_000), is_answered));
+        assert!(sent.update(millis(1_000), is_acknowledged));
         assert_eq!((counts(&sent), sent.most()), (vec![1], millis(800)));
-        assert!(sent.look(millis(1_401), is_answered));
+        assert!(sent.update(millis(1_401), is_acknowledged));
         assert!(sent.is_late());
         sent.slices().next().unwrap().set(0);
-        assert!(!sent.look(millis(9_000), is_answered));
+        assert!(!sent.update(millis(9_000), is_acknowledged));
         assert_eq!(sent.most(), millis(1_001), "when it was answered it was no longer waiting");
     }
 
@@ -339,11 +339,11 @@ mod tests {
         }
 
         #[test]
-        fn a_rate_is_kept_over_days(rate in 0.01..1e6, records in 2u64..10_000_000_000) {
+        fn a_rate_is_exact_over_days(rate in 0.01..1e6, records in 2u64..10_000_000_000) {
             let mut schedule = Schedule::new(Pace::Rate(Rate { per_second: rate }));
             let due = schedule.due(records, None).unwrap().as_secs_f64();
             let expected = (records - 1) as f64 / rate;
-            prop_assert!(expected > LONGEST.as_secs_f64() || (due - expected).abs() <= 1e-6 + expected * 1e-9);
+            prop_assert!(expected > MAX_TIME.as_secs_f64() || (due - expected).abs() <= 1e-6 + expected * 1e-9);
         }
     }
 }

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_bundled_whatever_they_came_in() {
+    fn records_are_bundled_whatever_their_envelope() {
         let messages = ["{\"a\":1}", " [ 2 , {\"b\" : 3} ]", "{\"records\":[4,5,6]}", "[]", "7\n"];
         assert_eq!(
             bundled(3, 1_000, &messages),
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_bundled_goes_alone_in_its_place() {
+    fn what_cannot_be_bundled_is_sent_alone_and_in_order() {
         let long = "9".repeat(40);
         assert_eq!(
             bundled(9, 30, &["1", "{broken", "2", &long, "3"]),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_bundle_goes_on_in_the_next_block() {
+    fn an_open_bundle_continues_in_the_next_block() {
         let limit = 5_000;
         let mut preparer = Preparer::new(Options {
             batch: Some(u32::MAX),
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn later_laps_go_on_behind_the_first() {
+    fn later_laps_follow_the_first_in_time() {
         let row = |time: &str| format!("{{\"RawEventData\":{{\"CreationTime\":\"{time}\"}}}}");
         let lap = |preparer: &mut Preparer| {
             add(preparer, &row("2026-03-01T00:00:10.5"), Some(10), 0);
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_moved_before_records_are_bundled() {
+    fn times_are_shifted_before_records_are_bundled() {
         let mut preparer = Preparer::new(Options {
             batch: Some(2),
             shift: Some(Offset::of_seconds(-1)),

@@ -7,7 +7,7 @@ use crate::json::string_values;
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// How deep JSON may be nested in strings of other JSON. Times at deeper levels are not shifted.
-const MOST_LEVELS: usize = 16;
+const MAX_LEVELS: usize = 16;
 
 /// How far times are shifted: whole seconds, so that fraction digits stay, and times without a fraction keep their
 /// distance from those with one.
@@ -92,7 +92,7 @@ impl Moved {
             let inner = json.get(start..literal.end.saturating_sub(1)).unwrap_or_default();
             if !inner.contains(&b'\\') {
                 self.try_time(inner, &|at| place(start + at));
-            } else if level < MOST_LEVELS && may_matter(inner) {
+            } else if level < MAX_LEVELS && may_matter(inner) {
                 let (said, places) = unescape(inner);
                 let place = |at: usize| place(start + places.get(at).copied().unwrap_or_default());
                 let is_time = self.try_time(&said, &place);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_time_keeps_its_form() {
+    fn every_time_format_is_kept() {
         for (time, expected) in [
             ("2026-02-28T23:59:58", "2026-03-01T00:00:03"),
             ("2026-02-28 23:59:58", "2026-03-01 00:00:03"),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_found_wherever_they_stand() {
+    fn times_are_found_everywhere() {
         let inner = |time: &str| format!(" {{\"cid\":\"x\",\"ts\":[\"{time}\",{{\"deep\":\"{time}\"}}],\"n\":1.0}}\n");
         let row = |time: &str| {
             let data = string(&inner(time));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_may_be_spelled_with_escapes() {
+    fn a_time_may_contain_escapes() {
         check(
             r#"["2026-03-01\u005410:00:0\u0030Z","\u0032026-03-01T10:00:00Z"]"#,
             1,
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_stays() {
+    fn other_text_is_not_changed() {
         for message in [
             r#"{"2026-03-01T10:00:00Z":1}"#,
             r#"{"a":"2026-03-01","b":"at 2026-03-01T10:00:00Z","c":"2026-03-01T10:00:00Z ","d":"2026-13-01T10:00:00"}"#,
@@ -275,12 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn strings_in_strings_are_opened_so_many_times_and_not_for_ever() {
+    fn nested_strings_are_opened_up_to_a_limit() {
         let nested = |levels: usize, time: &str| (0..levels).fold(string(time), |text, _| string(&text));
         let (one, two) = ("2026-03-01T10:00:00Z", "2026-03-01T10:00:01Z");
         check(&nested(6, one), 1, &nested(6, two));
         let mut deep = string(one);
-        for _ in 0..MOST_LEVELS + 1 {
+        for _ in 0..MAX_LEVELS + 1 {
             // With this spelling, quotes are not escaped again by the enclosing strings.
             deep = format!("\"{}\"", deep.replace('\\', "\\u005c").replace('"', "\\u0022"));
         }
@@ -348,14 +348,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn moving_there_and_back_changes_nothing(time in a_time(), json in arbitrary::json(), seconds in -CENTURY..CENTURY) {
+        fn shifting_forth_and_back_changes_nothing(time in a_time(), json in arbitrary::json(), seconds in -CENTURY..CENTURY) {
             for text in [string(&time), format!("[{json}, {}]", string(&format!("[{json},\"{time}\"]")))] {
                 prop_assert_eq!(shifted(&shifted(&text, seconds), -seconds), text);
             }
         }
 
         #[test]
-        fn every_time_moves_by_the_same_and_nothing_else_changes(
+        fn every_time_is_shifted_alike_and_nothing_else_changes(
             times in prop::collection::vec(a_time(), 1..5), json in arbitrary::json(), seconds in -CENTURY..CENTURY
         ) {
             let text = format!("{{\"a\":{json},\"t\":[\"{}\"]}}", times.join("\" , \""));
@@ -371,7 +371,7 @@ mod tests {
         }
 
         #[test]
-        fn the_decoder_sees_the_moved_time(time in a_time(), seconds in -CENTURY..CENTURY, form in 0..4) {
+        fn the_decoder_reads_the_shifted_time(time in a_time(), seconds in -CENTURY..CENTURY, form in 0..4) {
             let raw = format!("{{\"CreationTime\":\"{time}\",\"Data\":{}}}", string(&format!("{{\"cid\":\"x\",\"t\":\"{time}\"}}")));
             let message = match form {
                 0 => format!("{{\"RawEventData\":{raw}}}"),
@@ -385,7 +385,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_opened_reads_as_the_json_module_reads_it(json in arbitrary::json()) {
+        fn nested_strings_are_read_as_by_the_json_module(json in arbitrary::json()) {
             for place in string_values(json.as_bytes()) {
                 let literal = &json.as_bytes()[place];
                 let (said, places) = unescape(&literal[1..literal.len() - 1]);
@@ -396,7 +396,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_that_are_no_json_do_no_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn invalid_json_does_not_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let before = bytes.clone();
             shift(&mut bytes, Offset::of_seconds(1));
             let is_json = serde_json::from_slice::<IgnoredAny>(&before).is_ok();

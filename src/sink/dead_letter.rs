@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_json_line_holds_the_bytes_whatever_they_are() {
+    fn a_json_line_preserves_any_bytes() {
         let mut letter = DeadLetter {
             reason: "invalid_json",
             error: "not JSON".into(),

@@ -267,12 +267,12 @@ fn identity(found: &Metadata) -> Option<Identity> {
 /// Follows symbolic links to the file that `path` names.
 fn place(path: &Path) -> io::Result<Place> {
     /// Linux follows as many.
-    const MOST_LINKS: usize = 40;
+    const MAX_LINKS: usize = 40;
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let folder = folder_of(&path).canonicalize()?;
         let here = folder.join(name);
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_there_when_it_is_whole_and_not_before() {
+    fn a_file_appears_only_when_it_is_complete() {
         let folder = folder();
         for name in ["old", "new"] {
             let path = folder.path().join(name);
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn rights_stay_and_a_link_leads_on() {
+    fn permissions_are_kept_and_links_are_followed() {
         let folder = folder();
         let old = folder.path().join("old");
         fs::set_permissions(&old, Permissions::from_mode(0o640)).unwrap();
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_not_written_under_any_name() {
+    fn an_input_file_is_not_overwritten_under_any_name() {
         let folder = folder();
         let at = |name: &str| folder.path().join(name);
         fs::hard_link(at("old"), at("hard")).unwrap();
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn two_outputs_are_two_files() {
+    fn two_outputs_must_be_two_files() {
         let folder = folder();
         let at = |name: &str| folder.path().join(name);
         fs::hard_link(at("old"), at("hard")).unwrap();
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_only_be_overwritten_is_at_the_end() {
+    fn files_that_cannot_be_replaced_are_overwritten_at_the_end() {
         let folder = folder();
         let old = folder.path().join("old");
         let mut file = tempfile::tempfile().unwrap();

@@ -11,8 +11,8 @@ use apache_avro::Codec;
 pub(super) const MAGIC: [u8; 4] = *b"Obj\x01";
 
 /// The longest block, before or after decompression, and the longest header, in bytes. Capture's blocks have a few MiB.
-const LONGEST_BLOCK: usize = 256 << 20;
-const LONGEST_HEADER: usize = 1 << 20;
+const MAX_BLOCK: usize = 256 << 20;
+const MAX_HEADER: usize = 1 << 20;
 const MARKER: usize = 16;
 const CODEC: &[u8] = b"avro.codec";
 
@@ -35,7 +35,7 @@ enum Packing {
 
 impl Unpacked {
     pub(super) fn new(mut reader: Box<dyn BufRead + Send>) -> io::Result<Self> {
-        let (ready, packing) = header(&mut (&mut reader).take(LONGEST_HEADER as u64))?;
+        let (ready, packing) = header(&mut (&mut reader).take(MAX_HEADER as u64))?;
         Ok(Self {
             reader,
             packing,
@@ -52,7 +52,7 @@ impl Unpacked {
             return Ok(());
         }
         let count = long(&mut self.reader)?;
-        let length = length(long(&mut self.reader)?, LONGEST_BLOCK)?;
+        let length = length(long(&mut self.reader)?, MAX_BLOCK)?;
         let packed = bytes(&mut self.reader, length)?;
         let plain = self.packing.unpack(packed)?;
         if !usize::try_from(count).is_ok_and(|count| count <= plain.len()) {
@@ -99,7 +99,7 @@ impl Packing {
             Self::Snappy => {
                 // A block begins with its length and ends with a checksum of four bytes.
                 let size = varint(&mut packed.as_slice())?;
-                length(i64::try_from(size).unwrap_or(-1), LONGEST_BLOCK)?;
+                length(i64::try_from(size).unwrap_or(-1), MAX_BLOCK)?;
                 if packed.len() <= size_of::<u32>() {
                     return Err(invalid("a block is too short for its codec"));
                 }
@@ -114,8 +114,8 @@ impl Packing {
 
 fn limited(reader: impl Read) -> io::Result<Vec<u8>> {
     let mut plain = Vec::new();
-    reader.take(LONGEST_BLOCK as u64 + 1).read_to_end(&mut plain)?;
-    length(i64::try_from(plain.len()).unwrap_or(-1), LONGEST_BLOCK)?;
+    reader.take(MAX_BLOCK as u64 + 1).read_to_end(&mut plain)?;
+    length(i64::try_from(plain.len()).unwrap_or(-1), MAX_BLOCK)?;
     Ok(plain)
 }
 
@@ -133,7 +133,7 @@ fn header(reader: &mut dyn Read) -> io::Result<(Vec<u8>, Packing)> {
             long(reader)?;
         }
         for _ in 0..count.unsigned_abs() {
-            let [key, value] = [(); 2].map(|()| length(long(reader)?, LONGEST_HEADER).and_then(|length| bytes(reader, length)));
+            let [key, value] = [(); 2].map(|()| length(long(reader)?, MAX_HEADER).and_then(|length| bytes(reader, length)));
             let (key, value) = (key?, value?);
             if key == CODEC {
                 packing = Packing::of(&value)?;
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_unpacked_within_its_limit() {
+    fn a_block_is_decompressed_up_to_its_limit() {
         let deflated = |length: usize| {
             let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
             io::copy(&mut io::repeat(0).take(length as u64), &mut encoder).unwrap();
@@ -243,12 +243,12 @@ mod tests {
             assert!(plain.ends_with(&[[0; 16], [7; 16]].concat()), "{codec}");
         }
         let told = |file: &[u8]| read(file).unwrap_err().to_string();
-        let long = told(&file("deflate", 3, &deflated(LONGEST_BLOCK + 1)));
+        let long = told(&file("deflate", 3, &deflated(MAX_BLOCK + 1)));
         assert_eq!(long, "as Avro: a part of it exceeds the limit of 268435456 bytes");
-        let zstd = zstd::encode_all(io::repeat(0).take(LONGEST_BLOCK as u64 + 1), 1).unwrap();
+        let zstd = zstd::encode_all(io::repeat(0).take(MAX_BLOCK as u64 + 1), 1).unwrap();
         assert_eq!(told(&file("zstandard", 3, &zstd)), long);
         let mut snappy = Vec::new();
-        let mut size = LONGEST_BLOCK as u64 + 1;
+        let mut size = MAX_BLOCK as u64 + 1;
         while size > 0 {
             snappy.push((size & 0x7f) as u8 | if size > 0x7f { 0x80 } else { 0 });
             size >>= 7;
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_ends_in_the_middle_is_an_error() {
+    fn a_truncated_file_is_an_error() {
         let file = file("null", 1, b"0123456789");
         let block = 1 + 1 + 10 + MARKER;
         for length in 0..=file.len() {
@@ -271,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_is_no_more_than_there_is(bit in 0..8 * 66_usize) {
+        fn any_bytes_are_read_without_panic(bit in 0..8 * 66_usize) {
             let mut file = file("null", 1, b"0123456789");
             file[bit / 8] ^= 1 << (bit % 8);
             // A damaged codec key is kept as another key.
@@ -279,7 +279,7 @@ mod tests {
         }
 
         #[test]
-        fn numbers_are_read_as_they_were_written(number: i64) {
+        fn numbers_are_read_back_as_written(number: i64) {
             let mut bytes = Vec::new();
             write_long(number, &mut bytes);
             prop_assert_eq!(long(&mut bytes.as_slice()).unwrap(), number);

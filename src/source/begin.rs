@@ -23,7 +23,7 @@ const OTHERS: [(&[u8; 4], &str); 6] = [
 ];
 
 /// How many bytes of empty lines a file may begin with before it counts as a file of lines.
-const MOST_EMPTY: usize = 1 << 20;
+const MAX_EMPTY: usize = 1 << 20;
 
 /// The beginning of a file.
 pub(super) enum Begin {
@@ -50,7 +50,7 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
             *behind += 3;
         }
         let line = bytes.get(line..).unwrap_or_default();
-        if line.is_empty() || bytes.len() > MOST_EMPTY {
+        if line.is_empty() || bytes.len() > MAX_EMPTY {
             return Ok(Begin::Lines);
         }
         if let Some(separator) = table::separator(line) {
@@ -109,7 +109,7 @@ const SEVERAL: &str = "trailing characters";
 /// or no other line is complete.
 fn are_damaged_lines(reader: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<Result<bool, TooLong>> {
     const LOOKED_AT: usize = 16;
-    const MOST: usize = 16 << 20;
+    const MAX_PROBE: usize = 16 << 20;
     let first = bytes.trim_ascii();
     if !first.starts_with(b"{") && !first.starts_with(b"[") {
         return Ok(Ok(true));
@@ -126,7 +126,7 @@ fn are_damaged_lines(reader: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Resul
             return Ok(Ok(is_single));
         }
         is_single &= line.trim_ascii().is_empty();
-        if (!ends_in_comma && is_record(line.trim_ascii())) || bytes.len() > MOST {
+        if (!ends_in_comma && is_record(line.trim_ascii())) || bytes.len() > MAX_PROBE {
             return Ok(Ok(true));
         }
     }
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_another_form_is_named() {
+    fn other_file_formats_are_named() {
         for (begin, name) in OTHERS {
             let text = [begin.as_slice(), b"more\n{}\n"].concat();
             let error = decompress(Box::new(io::Cursor::new(text))).err().unwrap().to_string();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_document_over_the_limit_is_skipped_to_its_end() {
+    fn a_broken_document_over_the_limit_is_skipped() {
         let filler = io::repeat(b'y').take(limit::LONGEST_DOCUMENT as u64);
         let mut reader = BufReader::new(b"[\n{},x".chain(filler).chain(&b"\n{}\n"[..]));
         let (mut bytes, mut behind) = (Vec::new(), 0);

@@ -180,7 +180,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_file_larger_than_a_chunk_is_read_to_its_end() {
+    fn a_file_larger_than_a_chunk_is_read_completely() {
         let body = vec![b'x'; 300_000];
         let file = file(&[Some(body.as_slice()); 11], Codec::Null);
         let numbers: Vec<i64> = read(&file).unwrap().iter().map(|(number, _)| *number).collect();
@@ -188,7 +188,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn other_avro_and_damaged_files_are_errors_that_say_so() {
+    fn other_avro_and_damaged_files_are_distinct_errors() {
         let schema = Schema::parse_str(r#"{"type":"record","name":"x","fields":[{"name":"a","type":"long"}]}"#).unwrap();
         let other = tempfile::NamedTempFile::new().unwrap();
         let mut writer = Writer::new(&schema, other.reopen().unwrap());

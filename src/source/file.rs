@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_of_a_chunk_is_where_its_bytes_stand() {
+    fn the_place_of_a_chunk_is_the_offset_of_its_bytes() {
         let line = format!("\"{}\"\n", "x".repeat(300_000));
         for (text, begin) in [
             (line.repeat(10), 0),
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_compressed_has_no_place() {
+    fn compressed_chunks_have_no_place() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().write_all(&zstd::encode_all(&b"1\n"[..], 1).unwrap()).unwrap();
         let mut source = FileSource::open(file.path(), |raw| raw).unwrap();
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_told_of_and_what_is_around_it_is_read() {
+    fn records_over_the_limit_are_reported_and_the_others_read() {
         let long = vec![0; limit::LONGEST_RECORD + 5];
         for before in ["1\n\n", "", "\n\n"] {
             let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_go_on_across_chunks() {
+    fn lines_continue_across_chunks() {
         let line = format!("\"{}\"\n", "x".repeat(300_000));
         let messages = read(line.repeat(10).as_bytes());
         assert_eq!(messages.len(), 10);
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn compression_is_told_by_the_first_bytes() {
+    fn compression_is_detected_by_the_first_bytes() {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(b"1\n").unwrap();
         let gzip = gzip.finish().unwrap();

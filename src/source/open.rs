@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_and_folders_are_refused_and_pipes_are_not_waited_for() {
+    fn devices_and_folders_are_refused_without_waiting_for_pipes() {
         let folder = tempfile::tempdir().unwrap();
         let error = |path: &Path| check(path).unwrap_err().to_string();
         assert!(error(Path::new("/dev/zero")).starts_with("it is a device, which has no end"));

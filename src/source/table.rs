@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_portals_become_iso_8601() {
+    fn times_of_the_portals_become_iso_8601() {
         let text = concat!(
             "SystemAlertId,\"TimeGenerated [UTC]\",StartTime\n",
             "x,\"3/1/2026, 10:00:00.123 PM\",\"3/1/2026, 10:00:00.123 PM\"\n",
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_with_another_number_of_fields_stays_as_it_is() {
+    fn a_row_with_another_number_of_fields_is_not_changed() {
         assert_eq!(
             read("AuditData,b\n1\n2,3,4\n5,6\n"),
             ["1\n", "2,3,4\n", r#"{"AuditData":"5","b":"6"}"#]
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_not_closed_takes_a_row_at_most() {
+    fn an_unclosed_quote_affects_one_row_at_most() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut text = b"AuditData\n1\n\"".to_vec();
         text.resize(LONGEST_RECORD + (1 << 20), b'x');

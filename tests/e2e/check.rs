@@ -147,7 +147,7 @@ fn topics_that_will_not_do_are_found() {
         &said,
         &[
             "has cleanup.policy=compact",
-            "has 5 partitions and repartition.partitions says 3",
+            "has 5 partitions and repartition.partitions is 3",
             "keeps its records for 1m",
             "2 checks failed",
         ],

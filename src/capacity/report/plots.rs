@@ -107,12 +107,12 @@ pub(super) fn saturation(report: &Report) -> Vec<Plot> {
 /// Returns the plot of both latencies of a trial by percentile.
 pub(super) fn percentiles(step: &Step) -> Option<Plot> {
     /// Beyond this many nines there is one measurement, or none.
-    const MOST: f64 = 5.0;
+    const MAX_RATIO: f64 = 5.0;
     let curve = |latency: &Latency| -> Vec<(f64, f64)> {
         let nines = |share: f64| -(1.0 - share).max(1e-9).log10();
         let points = latency.curve.iter().map(|(share, millis)| (nines(*share), *millis));
         let known = -(1.0 / latency.count.max(1) as f64).log10();
-        points.filter(|(at, _)| *at <= known.min(MOST)).collect()
+        points.filter(|(at, _)| *at <= known.min(MAX_RATIO)).collect()
     };
     let (close, ingest) = (curve(&step.close), curve(&step.ingest));
     (!close.is_empty() || !ingest.is_empty()).then(|| Plot {
@@ -231,7 +231,7 @@ pub(super) fn over_time(step: &Step, limit: f64) -> Vec<Plot> {
 }
 
 /// Maximum number of points in a plot of this width.
-const MOST_POINTS: usize = 600;
+const MAX_POINTS: usize = 600;
 
 fn points(step: &Step, y: fn(&Sample) -> Option<f64>) -> Vec<(f64, f64)> {
     let points: Vec<(f64, f64)> = step
@@ -239,7 +239,7 @@ fn points(step: &Step, y: fn(&Sample) -> Option<f64>) -> Vec<(f64, f64)> {
         .iter()
         .filter_map(|sample| Some((sample.at, y(sample)?)))
         .collect();
-    let every = points.len().div_ceil(MOST_POINTS).max(1);
+    let every = points.len().div_ceil(MAX_POINTS).max(1);
     // The greatest of several points is kept, so that no peak disappears.
     let greatest = |some: &[(f64, f64)]| some.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
     points.chunks(every).filter_map(greatest).collect()
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_at_an_axis_is_told_apart() {
+    fn axis_labels_are_distinct() {
         for (value, expected) in [
             (0.0, "0"),
             (0.05, "0.05"),

@@ -140,7 +140,7 @@ pub(crate) fn report() -> Report {
 }
 
 #[test]
-fn the_page_says_what_was_found_and_shows_it() {
+fn the_page_shows_the_result() {
     let page = html(&report());
     for part in [
         "40,000 records/s",
@@ -165,7 +165,7 @@ fn the_page_says_what_was_found_and_shows_it() {
 }
 
 #[test]
-fn the_page_asks_no_network_and_leaves_no_colour_to_itself() {
+fn the_page_loads_nothing_and_defines_every_colour() {
     let page = html(&report());
     let beyond = page.replace("http://www.w3.org/2000/svg", "");
     for word in ["http://", "https://", "<script", "<link", "@import", "url("] {
@@ -176,7 +176,7 @@ fn the_page_asks_no_network_and_leaves_no_colour_to_itself() {
 }
 
 #[test]
-fn a_wrong_answer_and_an_interruption_are_not_to_be_overlooked() {
+fn wrong_output_and_interruptions_are_prominent() {
     let mut report = report();
     report.answer.exact = Some(false);
     report.answer.missing = 3;
@@ -187,7 +187,7 @@ fn a_wrong_answer_and_an_interruption_are_not_to_be_overlooked() {
 }
 
 #[test]
-fn a_page_can_be_made_of_whatever_there_is() {
+fn a_page_can_be_created_from_incomplete_results() {
     let mut report = report();
     report.found = None;
     for steps in [vec![], vec![Step::default()], vec![Step::default(); 3]] {
@@ -201,7 +201,7 @@ fn a_page_can_be_made_of_whatever_there_is() {
 }
 
 #[test]
-fn the_document_survives_being_written_and_read() {
+fn the_document_is_read_back_as_it_was_written() {
     let mut report = report();
     for step in &mut report.steps {
         // Numbers with few digits.

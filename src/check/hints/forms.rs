@@ -4,7 +4,7 @@ use crate::decode::{Decoder, Identity, Settings};
 use crate::record::ActivityId;
 
 /// How many activities are remembered, to recognise them in another form.
-const MOST_FORMS: usize = 10_000;
+const MAX_FORMS: usize = 10_000;
 
 /// Counts activities that occur in two forms: with the same `ReportId`, key and time, but different contents.
 #[derive(Default)]
@@ -36,7 +36,7 @@ impl Forms {
         if by_report == by_content {
             return;
         }
-        let is_full = self.seen.len() >= MOST_FORMS;
+        let is_full = self.seen.len() >= MAX_FORMS;
         match self.seen.get_mut(&by_report) {
             Some((first, times @ Times::Once)) if *first != by_content => {
                 *times = Times::Again;

@@ -21,8 +21,8 @@ const STEPS: [(&str, u64); 11] = [
 const NEAR: i64 = 86_400 * crate::time::TICKS_PER_SECOND;
 
 /// Maximum number of distances to keep per alert, and in total.
-const MOST_OF_ALERT: usize = 100;
-const MOST: usize = 100_000;
+const MAX_OF_ALERT: usize = 100;
+const MAX_DISTANCES: usize = 100_000;
 
 /// Activities just outside windows, on one side of them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -76,7 +76,7 @@ impl Side {
             Direction::Before => start.ticks().saturating_sub(time(activity).ticks()),
             Direction::After => time(activity).ticks().saturating_sub(end.ticks()),
         };
-        let room = MOST.saturating_sub(self.distances.len()).min(MOST_OF_ALERT);
+        let room = MAX_DISTANCES.saturating_sub(self.distances.len()).min(MAX_OF_ALERT);
         let nearest: Vec<i64> = match direction {
             Direction::Before => outside.iter().rev().map(distance).take(room.max(1)).collect(),
             Direction::After => outside.iter().map(distance).take(room.max(1)).collect(),

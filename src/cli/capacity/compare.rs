@@ -8,7 +8,7 @@ use crate::capacity::result::{Report, SCHEMA};
 use crate::source;
 
 /// Maximum size of a result file, in bytes. A search that takes a day writes a few MiB.
-const LONGEST: usize = 64 << 20;
+const MAX_FILE: usize = 64 << 20;
 
 /// The tests to compare.
 #[derive(clap::Args, Clone, Debug)]
@@ -39,7 +39,7 @@ fn read(path: &Path) -> Result<Report, Failure> {
             path.display()
         ))
     };
-    let text = source::text(path, LONGEST).map_err(|cause| failed(&cause))?;
+    let text = source::text(path, MAX_FILE).map_err(|cause| failed(&cause))?;
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|cause| failed(&cause))?;
     match value.get("schema").and_then(serde_json::Value::as_str) {
         Some(SCHEMA) => serde_json::from_value(value).map_err(|cause| failed(&cause)),
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_under_one_another() {
+    fn columns_are_aligned() {
         let line = |name, change| Line {
             name,
             a: "1".into(),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_is_refused_with_a_sentence() {
+    fn other_files_are_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for (text, part) in [
             ("{}", "it has no schema"),

@@ -5,7 +5,7 @@ use std::fs;
 use crate::capacity::result::Machine;
 
 /// Describes this machine, as far as the system reports it.
-pub(super) fn look() -> Machine {
+pub(super) fn describe() -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name"));

@@ -6,13 +6,13 @@
 //! that the test creates is deleted: topics, consumer groups, state.
 
 mod compare;
+mod environment;
 mod machine;
 mod options;
 mod processors;
 mod progress;
 mod reader;
 mod sender;
-mod stand;
 mod trial;
 
 use std::io::Write as _;
@@ -31,10 +31,10 @@ use crate::clock;
 use crate::shutdown::Shutdown;
 use crate::sink::file::{Guard, Output};
 use crate::source::file::FileSource;
+use environment::{Environment, OUT_OF_ORDERNESS};
 use options::{Mode, Options, Shape};
 use progress::Progress;
-use stand::{OUT_OF_ORDERNESS, Stand};
-use trial::Bench;
+use trial::TestContext;
 
 /// What to test, or which tests to compare.
 #[derive(clap::Args, Debug)]
@@ -59,7 +59,7 @@ struct Outcome {
     found: Option<Found>,
     /// The environments of the trials: the settings of the last one are reported, and their consumer groups are
     /// deleted.
-    stands: Vec<Stand>,
+    environments: Vec<Environment>,
     /// Why the test did not continue.
     failure: Option<Failure>,
 }
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
     let pool = pool(options)?;
-    let machine = machine::look();
+    let machine = machine::describe();
     let folder = tempfile::Builder::new()
         .prefix("alerttrail-capacity-")
         .disable_cleanup(options.keep)
@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut random = [0; 4];
     getrandom::fill(&mut random).map_err(Failure::failed)?;
     let name = format!("alerttrail-capacity-{}", hex::encode(random));
-    let bench = Bench {
+    let context = TestContext {
         options,
         pool: &pool,
         record_size: pool.mean_size(options.keyed_share),
@@ -93,13 +93,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         folder: folder.path(),
         name: &name,
     };
-    introduce(options, &bench);
+    introduce(options, &context);
     let (began, started) = (clock::start(), clock::now());
-    let mut outcome = trials(&bench);
+    let mut outcome = trials(&context);
     if outcome.steps.is_empty()
         && let Some(failure) = outcome.failure.take()
     {
-        clean(&bench, &outcome.stands);
+        clean(&context, &outcome.environments);
         return Err(failure.naming(options.bootstrap_servers.as_deref()));
     }
     let report = Report {
@@ -109,7 +109,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         seconds: began.elapsed().as_secs_f64(),
         interrupted: shutdown.is_requested() || outcome.failure.is_some(),
         machine,
-        settings: settings(&bench, &outcome),
+        settings: settings(&context, &outcome),
         found: outcome.found,
         answer: outcome
             .steps
@@ -121,7 +121,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     files.write(&report)?;
     conclude(options, &report);
-    clean(&bench, &outcome.stands);
+    clean(&context, &outcome.environments);
     match outcome.failure {
         Some(failure) => Err(failure),
         None => verdict(&report),
@@ -129,34 +129,34 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Runs one trial after another, until the test is complete.
-fn trials(bench: &Bench<'_>) -> Outcome {
+fn trials(context: &TestContext<'_>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut progress = Progress::new();
-    if let Some(failure) = warm_up(bench, &mut outcome, &mut progress) {
+    if let Some(failure) = warm_up(context, &mut outcome, &mut progress) {
         outcome.failure = Some(failure);
         return outcome;
     }
-    let mut search = Search::new(bench.options.plan());
+    let mut search = Search::new(context.options.plan());
     loop {
-        let next = match (bench.options.shape, bench.options.rate) {
+        let next = match (context.options.shape, context.options.rate) {
             (Shape::Search, _) => search.next(),
             (_, Some(rate)) if outcome.steps.is_empty() => Some((rate, Purpose::Load)),
             _ => None,
         };
-        let Some((rate, purpose)) = next.filter(|_| !bench.shutdown.is_requested()) else {
+        let Some((rate, purpose)) = next.filter(|_| !context.shutdown.is_requested()) else {
             break;
         };
         let number = outcome.steps.len() + 1;
         progress.begins(number, crate::capacity::verdict::name(Some(purpose)), rate);
-        match bench.run(number, purpose, rate, &mut progress) {
-            Ok((step, stand)) => {
+        match context.run(number, purpose, rate, &mut progress) {
+            Ok((step, environment)) => {
                 progress.ended(&step);
                 // An interrupted trial says nothing about the rate.
-                if !bench.shutdown.is_requested() {
+                if !context.shutdown.is_requested() {
                     search.tried(step.is_sustained());
                 }
                 outcome.steps.push(step);
-                outcome.stands.push(stand);
+                outcome.environments.push(environment);
             }
             Err(failure) => {
                 outcome.failure = Some(failure);
@@ -165,26 +165,26 @@ fn trials(bench: &Bench<'_>) -> Outcome {
         }
     }
     progress.done();
-    if bench.options.shape == Shape::Search {
+    if context.options.shape == Shape::Search {
         outcome.found = search.found();
     }
     outcome
 }
 
 /// Warms up the broker with a load that does not count. Returns why that failed, if it did.
-fn warm_up(bench: &Bench<'_>, outcome: &mut Outcome, progress: &mut Progress) -> Option<Failure> {
-    let (options, rate) = bench.options.warming()?;
+fn warm_up(context: &TestContext<'_>, outcome: &mut Outcome, progress: &mut Progress) -> Option<Failure> {
+    let (options, rate) = context.options.warming()?;
     say(&format!(
         "Warming up the broker for {} (--broker-warm-up); this does not count.",
-        crate::words::duration(bench.options.broker_warm_up)
+        crate::words::duration(context.options.broker_warm_up)
     ));
-    let bench = Bench {
+    let context = TestContext {
         options: &options,
-        ..*bench
+        ..*context
     };
-    match bench.run(0, Purpose::Load, rate, progress) {
-        Ok((_, stand)) => {
-            outcome.stands.push(stand);
+    match context.run(0, Purpose::Load, rate, progress) {
+        Ok((_, environment)) => {
+            outcome.environments.push(environment);
             None
         }
         Err(failure) => Some(failure),
@@ -194,8 +194,8 @@ fn warm_up(bench: &Bench<'_>, outcome: &mut Outcome, progress: &mut Progress) ->
 /// Returns the records to send: generated ones, or recorded ones in their place.
 fn pool(options: &Options) -> Result<Pool, Failure> {
     /// More bodies than this do not make the traffic more realistic.
-    const MOST: usize = 4_096;
-    const MOST_BYTES: usize = 256 << 20;
+    const MAX_TEMPLATES: usize = 4_096;
+    const MAX_TEMPLATE_BYTES: usize = 256 << 20;
     let mut pool = Pool::generated(options.seed, options.policies as usize, options.record_size);
     if options.recording.is_empty() {
         return Ok(pool);
@@ -206,7 +206,7 @@ fn pool(options: &Options) -> Result<Pool, Failure> {
         let mut file = FileSource::open(path, |raw| raw).map_err(Failure::failed)?;
         while let Some(chunk) = file.next_chunk().map_err(Failure::failed)? {
             for (_, message) in chunk.messages() {
-                if messages.len() == MOST || bytes > MOST_BYTES {
+                if messages.len() == MAX_TEMPLATES || bytes > MAX_TEMPLATE_BYTES {
                     break 'files;
                 }
                 bytes += message.len();
@@ -225,19 +225,19 @@ fn pool(options: &Options) -> Result<Pool, Failure> {
     }
 }
 
-fn introduce(options: &Options, bench: &Bench<'_>) {
+fn introduce(options: &Options, context: &TestContext<'_>) {
     let processors = counted(options.instances.into(), "processor");
     say(&format!(
         "alerttrail capacity, {}: {processors}, records of {:.0} bytes. Each trial warms up for {} and then measures for {}.",
         options.shape.word(),
-        bench.record_size,
+        context.record_size,
         crate::words::duration(options.warm_up),
         crate::words::duration(options.hold()),
     ));
     if !options.embedded {
         say(&format!(
             "Topics and groups are its own: their names begin with {}.",
-            bench.name
+            context.name
         ));
     }
     if options.embedded {
@@ -247,9 +247,9 @@ fn introduce(options: &Options, bench: &Bench<'_>) {
     }
 }
 
-fn settings(bench: &Bench<'_>, outcome: &Outcome) -> Settings {
-    let options = bench.options;
-    let config = outcome.stands.last().map(|stand| &stand.config);
+fn settings(context: &TestContext<'_>, outcome: &Outcome) -> Settings {
+    let options = context.options;
+    let config = outcome.environments.last().map(|environment| &environment.config);
     let names = options.recording.iter().filter_map(|path| path.file_name());
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     Settings {
@@ -268,7 +268,7 @@ fn settings(bench: &Bench<'_>, outcome: &Outcome) -> Settings {
         } else {
             names.join(", ")
         },
-        record_size: bench.record_size,
+        record_size: context.record_size,
         keyed_share: options.keyed_share,
         policies: options.policies as usize,
         alerts_per_second: options.alerts_per_second,
@@ -390,27 +390,27 @@ fn verdict(report: &Report) -> Result<(), Failure> {
 
 /// Deletes the consumer groups, or reports those that are left. The topics are already deleted, and the folder is
 /// deleted automatically.
-fn clean(bench: &Bench<'_>, stands: &[Stand]) {
+fn clean(context: &TestContext<'_>, environments: &[Environment]) {
     /// A member that has ended counts for 15 s.
-    const PATIENCE: Duration = Duration::from_secs(17);
-    if bench.options.keep {
-        say(&format!("State and logs are in {}.", bench.folder.display()));
-        say(&format!("Topics and consumer groups begin with {}.", bench.name));
+    const GROUP_TIMEOUT: Duration = Duration::from_secs(17);
+    if context.options.keep {
+        say(&format!("State and logs are in {}.", context.folder.display()));
+        say(&format!("Topics and consumer groups begin with {}.", context.name));
         return;
     }
     let began = clock::start();
-    let mut left: Vec<&Stand> = stands.iter().collect();
+    let mut left: Vec<&Environment> = environments.iter().collect();
     loop {
-        left.retain(|stand| !stand.forget());
-        if left.is_empty() || bench.shutdown.is_requested() || began.elapsed() > PATIENCE {
+        left.retain(|environment| !environment.forget());
+        if left.is_empty() || context.shutdown.is_requested() || began.elapsed() > GROUP_TIMEOUT {
             break;
         }
-        bench.shutdown.sleep(Duration::from_secs(1));
+        context.shutdown.sleep(Duration::from_secs(1));
     }
     if !left.is_empty() {
         say(&format!(
             "warning: some consumer groups of the test could not be deleted; their names begin with {}",
-            bench.name
+            context.name
         ));
     }
 }

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_fit_together() {
+    fn the_defaults_are_consistent() {
         parse(&["--embedded"]).check().unwrap();
         for shape in ["constant", "ramp", "spike", "outage", "soak"] {
             let options = parse(&["--embedded", "--shape", shape, "--rate", "1000"]);
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told() {
+    fn inconsistent_options_are_reported() {
         for (line, part) in [
             (&[] as &[&str], "no broker: pass"),
             (&["--embedded", "--rate", "5"], "takes no --rate"),
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_lies_in_the_hold() {
+    fn an_outage_is_within_the_hold() {
         let options = parse(&["--embedded", "--shape", "outage", "--rate", "9"]);
         let (from, to) = options.outage().unwrap();
         assert!(from >= options.warm_up && to < options.warm_up + options.hold());

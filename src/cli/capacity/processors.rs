@@ -11,17 +11,17 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use super::super::Failure;
-use super::stand::Stand;
+use super::environment::Environment;
 use crate::clock;
 
 /// How long a processor may take to stop.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for a processor's metrics; it is on this machine.
-const ANSWER: Duration = Duration::from_millis(150);
+const METRICS_TIMEOUT: Duration = Duration::from_millis(150);
 
 /// All processors of a trial. They end with it.
 pub(super) struct Processors<'s> {
-    stand: &'s Stand,
+    environment: &'s Environment,
     list: Vec<Processor>,
     http: ureq::Agent,
     /// The next offset to apply, for each partition of the repartition topic.
@@ -55,22 +55,22 @@ pub(super) struct Usage {
 
 impl<'s> Processors<'s> {
     /// Starts this many processors.
-    pub(super) fn start(stand: &'s Stand, count: u16) -> Result<Self, Failure> {
-        let agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).build();
+    pub(super) fn start(environment: &'s Environment, count: u16) -> Result<Self, Failure> {
+        let agent = ureq::Agent::config_builder().timeout_global(Some(METRICS_TIMEOUT)).build();
         let mut processors = Self {
-            stand,
+            environment,
             list: Vec::new(),
             http: agent.into(),
             applied: BTreeMap::new(),
             kills: 0,
         };
         for number in 1..=count {
-            let state = stand.folder.join(format!("state-{number}"));
+            let state = environment.folder.join(format!("state-{number}"));
             processors.list.push(Processor {
                 child: None,
                 port: free_port().map_err(Failure::failed)?,
                 state,
-                log: stand.folder.join(format!("processor-{number}.log")),
+                log: environment.folder.join(format!("processor-{number}.log")),
                 cpu_before: 0.0,
                 cpu: 0.0,
                 peak: 0,
@@ -83,18 +83,18 @@ impl<'s> Processors<'s> {
     /// Starts those that are not running.
     pub(super) fn start_all(&mut self) -> Result<(), Failure> {
         for processor in self.list.iter_mut().filter(|processor| processor.child.is_none()) {
-            processor.start(self.stand)?;
+            processor.start(self.environment)?;
         }
         Ok(())
     }
 
     /// Kills one and restarts it at once.
-    pub(super) fn strike(&mut self, draw: u64) -> Result<(), Failure> {
+    pub(super) fn kill_one(&mut self, draw: u64) -> Result<(), Failure> {
         let at = usize::try_from(draw % self.list.len().max(1) as u64).unwrap_or(0);
         if let Some(processor) = self.list.get_mut(at) {
             processor.kill();
             self.kills += 1;
-            processor.start(self.stand)?;
+            processor.start(self.environment)?;
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl<'s> Processors<'s> {
             }
         }
         let began = clock::start();
-        while began.elapsed() < PATIENCE && self.list.iter_mut().any(Processor::runs) {
+        while began.elapsed() < STOP_TIMEOUT && self.list.iter_mut().any(Processor::runs) {
             std::thread::sleep(Duration::from_millis(20));
         }
         self.list.iter_mut().for_each(Processor::kill);
@@ -140,7 +140,7 @@ impl<'s> Processors<'s> {
             peak: Some(0),
         };
         for processor in &mut self.list {
-            let memory = processor.look();
+            let memory = processor.measure();
             let is_known = cfg!(target_os = "linux");
             usage.cpu = usage
                 .cpu
@@ -189,7 +189,7 @@ impl<'s> Processors<'s> {
             return Vec::new();
         };
         let mut request = self.http.get(format!("http://127.0.0.1:{}/metrics", processor.port));
-        if let Some(token) = &self.stand.config.http.token {
+        if let Some(token) = &self.environment.config.http.token {
             request = request.header("Authorization", format!("Bearer {}", token.expose()));
         }
         let answer = request.call().and_then(|mut answer| answer.body_mut().read_to_string());
@@ -204,15 +204,15 @@ impl Drop for Processors<'_> {
 }
 
 impl Processor {
-    fn start(&mut self, stand: &Stand) -> Result<(), Failure> {
+    fn start(&mut self, environment: &Environment) -> Result<(), Failure> {
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log);
         let program = std::env::current_exe().map_err(Failure::failed)?;
         let started = Command::new(program)
             .arg("run")
             .arg("--config")
-            .arg(&stand.file)
-            .args(stand.is_embedded().then_some("--as-they-are"))
-            .envs(stand.variables.iter().map(|(name, value)| (name, value)))
+            .arg(&environment.file)
+            .args(environment.is_embedded().then_some("--as-they-are"))
+            .envs(environment.variables.iter().map(|(name, value)| (name, value)))
             .env("ALERTTRAIL_STATE__DIR", &self.state)
             .env("ALERTTRAIL_HTTP__LISTEN", format!("127.0.0.1:{}", self.port))
             // Ctrl-C is for the driver, which stops the processors in its own order.
@@ -230,7 +230,7 @@ impl Processor {
     }
 
     fn kill(&mut self) {
-        self.look();
+        self.measure();
         if let Some(mut child) = self.child.take() {
             // A process that has already ended cannot be killed, but must still be waited for.
             drop(child.kill());
@@ -240,7 +240,7 @@ impl Processor {
     }
 
     /// Measures the resources that the process uses. Returns its resident memory.
-    fn look(&mut self) -> u64 {
+    fn measure(&mut self) -> u64 {
         let Some(child) = &self.child else { return 0 };
         if let Some(cpu) = cpu_seconds(&child.id().to_string()) {
             self.cpu = self.cpu.max(cpu);
@@ -313,7 +313,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_process_takes_time_and_memory() {
+    fn this_process_uses_time_and_memory() {
         let began = cpu_seconds("self").unwrap();
         let mut sum = 0_u64;
         while cpu_seconds("self").unwrap() < began + 0.05 {

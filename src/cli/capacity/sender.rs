@@ -13,16 +13,16 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
 use super::super::Failure;
-use super::stand::Stand;
+use super::environment::Environment;
 use crate::capacity::traffic::{Expected, Message, Traffic};
 use crate::kafka::clients;
 
 /// The longest sleep between looks at the clock.
-const NAP: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// How often each partition gets a message when there is nothing else to send.
-const BEAT: Duration = Duration::from_millis(100);
+const IDLE_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest wait for room in the queue for a last message when the trial is over.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// State shared by the sender and the trial.
 #[derive(Default)]
@@ -87,17 +87,17 @@ struct Sender {
 
 /// Starts to send. The times of `traffic` count from `begin`.
 pub(super) fn start(
-    stand: &Stand,
+    environment: &Environment,
     traffic: Traffic,
     begin: Instant,
     expected: SyncSender<Expected>,
     link: &Arc<Link>,
 ) -> Result<JoinHandle<Traffic>, Failure> {
-    let producer = clients::load_producer(&stand.config, Reports(Arc::clone(link))).map_err(Failure::failed)?;
+    let producer = clients::load_producer(&environment.config, Reports(Arc::clone(link))).map_err(Failure::failed)?;
     let sender = Sender {
         producer,
-        activities: stand.activities().to_owned(),
-        alerts: stand.alerts().to_owned(),
+        activities: environment.activities().to_owned(),
+        alerts: environment.alerts().to_owned(),
         link: Arc::clone(link),
     };
     let run = move || sender.run(traffic, begin, &expected);
@@ -122,10 +122,10 @@ impl Sender {
                     let message = traffic.next_message();
                     self.send(message);
                 }
-                self.tell(&mut traffic, expected);
+                self.send_expected(&mut traffic, expected);
             } else {
-                self.tell(&mut traffic, expected);
-                std::thread::sleep((due - now).min(NAP));
+                self.send_expected(&mut traffic, expected);
+                std::thread::sleep((due - now).min(POLL_INTERVAL));
             }
         }
         while !self.link.over.load(Ordering::Relaxed) {
@@ -134,9 +134,9 @@ impl Sender {
                 let message = traffic.beat(begin.elapsed());
                 self.send(message);
             }
-            self.tell(&mut traffic, expected);
+            self.send_expected(&mut traffic, expected);
             self.link.settled.store(traffic.is_settled(), Ordering::Release);
-            std::thread::sleep(BEAT);
+            std::thread::sleep(IDLE_INTERVAL);
         }
         traffic
     }
@@ -154,8 +154,8 @@ impl Sender {
                 Ok(()) => return,
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     record = back;
-                    self.producer.poll(NAP);
-                    if self.link.over.load(Ordering::Relaxed) && began.elapsed() > PATIENCE {
+                    self.producer.poll(POLL_INTERVAL);
+                    if self.link.over.load(Ordering::Relaxed) && began.elapsed() > SEND_TIMEOUT {
                         return;
                     }
                 }
@@ -168,7 +168,7 @@ impl Sender {
         }
     }
 
-    fn tell(&self, traffic: &mut Traffic, expected: &SyncSender<Expected>) {
+    fn send_expected(&self, traffic: &mut Traffic, expected: &SyncSender<Expected>) {
         self.producer.poll(Duration::ZERO);
         let (sent, bytes) = traffic.sent();
         self.link.sent.store(sent, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use crate::check::sample::Sample;
 use crate::check::{Findings, Level, topics};
 use crate::clock;
 use crate::config::{Config, Delivery, Preset};
-use crate::kafka::rights::{self, Right};
+use crate::kafka::permissions::{self, WritePermission};
 use crate::kafka::topics::Topics;
 use crate::kafka::{Error, clients, groups, reading};
 use crate::shutdown::Shutdown;
@@ -18,10 +18,10 @@ use crate::time::WallTime;
 const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 
 /// Runs all checks against the broker. Fails if the broker cannot be reached; what it refuses becomes a finding.
-pub(super) fn ask(config: &Config, sample: u32) -> Result<Findings, Error> {
+pub(super) fn check(config: &Config, sample: u32) -> Result<Findings, Error> {
     let mut findings = Findings::default();
-    let asking = Topics::new(config)?;
-    let brokers = match asking.brokers() {
+    let client = Topics::new(config)?;
+    let brokers = match client.brokers() {
         Ok(brokers) => brokers,
         Err(error) => {
             findings.add("broker", Level::Error, error.to_string());
@@ -41,8 +41,8 @@ pub(super) fn ask(config: &Config, sample: u32) -> Result<Findings, Error> {
     );
     let sent = clients::message_max_bytes(config);
     let (mut inputs, mut written) = (Vec::new(), Vec::new());
-    for (role, topic) in topics::named(config) {
-        let facts = match asking.facts(&topic) {
+    for (role, topic) in topics::configured(config) {
+        let facts = match client.facts(&topic) {
             Err(error @ Error::Hidden { .. }) => {
                 findings.add("permissions", Level::Error, error.to_string());
                 continue;
@@ -59,7 +59,7 @@ pub(super) fn ask(config: &Config, sample: u32) -> Result<Findings, Error> {
     permissions(config, &mut findings);
     writing(config, &written, &mut findings)?;
     if sample > 0 {
-        records(config, &asking, &inputs, sample, &mut findings);
+        records(config, &client, &inputs, sample, &mut findings);
     }
     Ok(findings)
 }
@@ -94,19 +94,19 @@ fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Resul
     let mut given = Vec::new();
     // The dead-letter topic comes first, where a stray record does the least harm.
     for topic in topics.iter().rev() {
-        match rights::to_write(config, topic)? {
-            Right::Given => given.push(topic.as_str()),
-            Right::Denied => findings.add(
+        match permissions::probe_write(config, topic)? {
+            WritePermission::Granted => given.push(topic.as_str()),
+            WritePermission::Denied => findings.add(
                 "permissions",
                 Level::Error,
                 format!("no permission to write to {topic}; grant Write on it to this principal"),
             ),
-            Right::Unknown(cause) => findings.add(
+            WritePermission::Unknown(cause) => findings.add(
                 "permissions",
                 Level::Warning,
                 format!("cannot determine whether {topic} may be written to: {cause}"),
             ),
-            Right::Taken => {
+            WritePermission::ProbeAccepted => {
                 findings.add(
                     "permissions",
                     Level::Warning,
@@ -120,7 +120,7 @@ fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Resul
         findings.add("permissions", Level::Ok, format!("{} may be written to", given.join(", ")));
     }
     if config.output.delivery == Delivery::ExactlyOnce {
-        match rights::to_transactions(config) {
+        match permissions::probe_transactions(config) {
             Ok(()) => findings.add("permissions", Level::Ok, "transactions may be used".to_owned()),
             Err(error) => findings.add("permissions", Level::Error, error.to_string()),
         }
@@ -129,12 +129,12 @@ fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Resul
 }
 
 /// Reads the newest messages of the input topics.
-fn records(config: &Config, asking: &Topics<'_>, inputs: &[String], sample: u32, findings: &mut Findings) {
+fn records(config: &Config, topics: &Topics<'_>, inputs: &[String], sample: u32, findings: &mut Findings) {
     let now = clock::now();
     let mut taken = Sample::new(config, now);
     let mut latest = WallTime(i64::MIN);
     for topic in inputs {
-        let read = asking.extent(topic).and_then(|extent| {
+        let read = client.extent(topic).and_then(|extent| {
             let Some(mut extent) = extent else { return Ok(0) };
             let each = i64::from(sample)
                 .div_euclid(i64::try_from(extent.partitions.len()).unwrap_or(1).max(1))

@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         report.add("settings", Level::Warning, warning);
     }
     report.begin();
-    if let Some(findings) = asked(args, &config, &mut report)? {
+    if let Some(findings) = broker_findings(args, &config, &mut report)? {
         report.take(findings);
     }
     report.end();
@@ -50,16 +50,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 /// Returns the findings about the broker, or `None` if it was not contacted.
 #[cfg(feature = "kafka")]
-fn asked(args: &Args, config: &Config, report: &mut Report) -> Result<Option<Findings>, Failure> {
+fn broker_findings(args: &Args, config: &Config, report: &mut Report) -> Result<Option<Findings>, Failure> {
     if args.offline {
         return Ok(None);
     }
     report.wait(&format!("contacting {}", config.kafka.bootstrap_servers));
-    broker::ask(config, args.sample).map(Some).map_err(Failure::failed)
+    broker::check(config, args.sample).map(Some).map_err(Failure::failed)
 }
 
 #[cfg(not(feature = "kafka"))]
-fn asked(args: &Args, _: &Config, _: &mut Report) -> Result<Option<Findings>, Failure> {
+fn broker_findings(args: &Args, _: &Config, _: &mut Report) -> Result<Option<Findings>, Failure> {
     if !args.offline {
         say("this program was built without Kafka: only the file is checked");
     }

@@ -17,7 +17,7 @@ pub(super) struct Report {
     settings: Vec<(&'static str, String)>,
     findings: Findings,
     json: bool,
-    asked: bool,
+    broker_checked: bool,
 }
 
 impl Report {
@@ -27,7 +27,7 @@ impl Report {
             settings: settings(config),
             findings: Findings::default(),
             json,
-            asked: false,
+            broker_checked: false,
         }
     }
 
@@ -52,7 +52,7 @@ impl Report {
     /// Tells a user at a terminal what the command waits for.
     #[cfg(feature = "kafka")]
     pub(super) fn wait(&mut self, what: &str) {
-        self.asked = true;
+        self.broker_checked = true;
         if !self.json && std::io::stderr().is_terminal() {
             say(&format!("{what} …"));
         }
@@ -89,12 +89,12 @@ impl Report {
                 json!({
                     "file": self.file,
                     "settings": settings,
-                    "broker_asked": self.asked,
+                    "broker_asked": self.broker_checked,
                     "ok": self.errors() == 0,
                     "findings": self.findings,
                 })
             ));
-        } else if !self.asked {
+        } else if !self.broker_checked {
             tell("The file was checked; the broker was not contacted.");
         } else if self.errors() == 0 {
             let warnings = self.findings.count(Level::Warning);

@@ -1,6 +1,6 @@
 //! `alerttrail query`: queries a running processor.
 
-mod ask;
+mod client;
 mod tables;
 
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use clap::{Subcommand, ValueEnum};
 
 use super::{Failure, out};
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, ProcessorStatus};
-use ask::Server;
+use client::Server;
 
 /// The server, and the query.
 #[derive(clap::Args, Debug)]
@@ -27,11 +27,11 @@ pub(super) struct Args {
     #[arg(long, global = true, value_name = "ID")]
     tenant: Option<String>,
     #[command(subcommand)]
-    question: Question,
+    query: Query,
 }
 
 #[derive(Subcommand, Debug)]
-enum Question {
+enum Query {
     /// List alerts, latest first
     Alerts(ListArgs),
     /// Show one alert
@@ -117,16 +117,16 @@ const PAGE: usize = 500;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let server = Server::new(args.server.as_deref(), args.config.as_deref())?;
-    let alert = |id: &str| format!("/api/v1/alerts/{}", ask::encoded(id));
+    let alert = |id: &str| format!("/api/v1/alerts/{}", client::encoded(id));
     let tenant = [("tenant_id", args.tenant.as_deref())];
-    match &args.question {
-        Question::Alerts(list) => alerts(&server, args, list),
-        Question::Alert { id } => {
+    match &args.query {
+        Query::Alerts(list) => alerts(&server, args, list),
+        Query::Alert { id } => {
             let text = server.get(&alert(id), &tenant)?;
             show(args, &text, |detail: AlertDetail| tables::alert(&detail))
         }
-        Question::Activities { id, paging } => activities(&server, args, &(alert(id) + "/activities"), paging),
-        Question::Explain { id, scan } => {
+        Query::Activities { id, paging } => activities(&server, args, &(alert(id) + "/activities"), paging),
+        Query::Explain { id, scan } => {
             let parameters = [tenant[0], ("scan", scan.then_some("true"))];
             let spinner = scan.then(waiting);
             let text = server.get(&(alert(id) + "/explain"), &parameters);
@@ -136,7 +136,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             let text = text?;
             show(args, &text, |explanation: Explanation| tables::explanation(&explanation))
         }
-        Question::Status => {
+        Query::Status => {
             let text = server.get("/api/v1/status", &[])?;
             show(args, &text, |status: ProcessorStatus| tables::status(&status))
         }
@@ -166,7 +166,7 @@ fn alerts(server: &Server, args: &Args, list: &ListArgs) -> Result<(), Failure> 
                 ("cursor", cursor.as_deref()),
             ],
         )?;
-        let page: AlertList = ask::parsed(&text)?;
+        let page: AlertList = client::parsed(&text)?;
         match &mut whole {
             None => whole = Some(page),
             Some(whole) => {
@@ -193,7 +193,7 @@ fn activities(server: &Server, args: &Args, path: &str, paging: &Paging) -> Resu
             path,
             &[("tenant_id", tenant), ("limit", Some(&limit)), ("cursor", cursor.as_deref())],
         )?;
-        let page: ActivityList = ask::parsed(&text)?;
+        let page: ActivityList = client::parsed(&text)?;
         match &mut whole {
             None => whole = Some(page),
             Some(whole) => {
@@ -228,7 +228,7 @@ fn waiting() -> indicatif::ProgressBar {
 
 /// Prints a response unchanged, or as text.
 fn show<T: serde::de::DeserializeOwned>(args: &Args, text: &str, table: impl FnOnce(T) -> String) -> Result<(), Failure> {
-    let answer = ask::parsed(text)?;
+    let answer = client::parsed(text)?;
     out::document(&if args.json { text.to_owned() } else { table(answer) });
     Ok(())
 }

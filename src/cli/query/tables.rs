@@ -25,9 +25,9 @@ fn or_dash(value: Option<&str>) -> String {
 
 /// Returns a cell of a table. Long texts are truncated, so that one record does not widen a column.
 fn cell(value: &str) -> String {
-    const MOST: usize = 64;
+    const MAX_WIDTH: usize = 64;
     let whole = text(value);
-    match whole.char_indices().nth(MOST) {
+    match whole.char_indices().nth(MAX_WIDTH) {
         Some((end, _)) => whole.get(..end).unwrap_or_default().to_owned() + "…",
         None => whole,
     }
@@ -144,7 +144,7 @@ pub(super) fn alert(detail: &AlertDetail) -> String {
 }
 
 /// Returns the value of the row at the first of these paths that has one.
-fn said(row: &Value, names: &[&str]) -> String {
+fn first_of(row: &Value, names: &[&str]) -> String {
     let found = names.iter().find_map(|name| row.pointer(name).and_then(Value::as_str));
     cell_or_dash(found)
 }
@@ -156,10 +156,10 @@ pub(super) fn activities(list: &ActivityList) -> String {
         rows.add_row([
             time(&item.activity_time),
             if item.late { "late" } else { "" }.to_owned(),
-            said(&row, &["/ActionType", "/RawEventData/Operation"]),
-            said(&row, &["/AccountDisplayName", "/RawEventData/UserId"]),
-            said(&row, &["/ObjectName", "/RawEventData/ObjectId"]),
-            said(&row, &["/Application", "/RawEventData/Workload"]),
+            first_of(&row, &["/ActionType", "/RawEventData/Operation"]),
+            first_of(&row, &["/AccountDisplayName", "/RawEventData/UserId"]),
+            first_of(&row, &["/ObjectName", "/RawEventData/ObjectId"]),
+            first_of(&row, &["/Application", "/RawEventData/Workload"]),
         ]);
     }
     let mut out = match list.activities.is_empty() {

@@ -16,7 +16,7 @@ use super::{Failure, configuration, counted, grouped, mask, say, signals, tell};
 use crate::clock;
 use crate::config::Config;
 use crate::decode::{Reason, timestamp};
-use crate::kafka::alone::Alone;
+use crate::kafka::exclusive_lock::ExclusiveLock;
 use crate::kafka::reading::{self, Extent};
 use crate::kafka::topics::Topics;
 use crate::kafka::{self};
@@ -162,9 +162,9 @@ fn redrive(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<Totals, 
     };
     topics.partitions(&dead)?.ok_or_else(none)?;
     // The lock comes before anything is read, because the notes must not change any more.
-    let _alone = match args.dry_run {
+    let _lock = match args.dry_run {
         true => None,
-        false => Some(Alone::join(config, STAGE, &config.output.dead_letter_topic)?),
+        false => Some(ExclusiveLock::acquire(config, STAGE, &config.output.dead_letter_topic)?),
     };
     // The extent is requested while the lock is held, so all notes of earlier runs are before this end.
     let dead = topics.extent(&dead)?.ok_or_else(none)?;

@@ -8,7 +8,7 @@ use rdkafka::message::{Headers as _, Message as _};
 use super::super::say;
 use super::{Error, STAGE, Totals, inputs, originals, print};
 use crate::config::Config;
-use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
+use crate::kafka::delivery::{Outgoing, PendingAcks, SendOutcome, Sender};
 use crate::kafka::reading::{self, Extent};
 use crate::kafka::topics::Topics;
 use crate::redrive::{Ledger, Letter, Note, Origin, Run};
@@ -136,7 +136,7 @@ impl<'a> Player<'a> {
             Some(out) => out,
             None => self.begin()?,
         };
-        let flight = Arc::new(Flight::default());
+        let acks = Arc::new(PendingAcks::default());
         let mut sent = Vec::new();
         for (letter, value) in batch {
             let message = Outgoing {
@@ -146,8 +146,8 @@ impl<'a> Player<'a> {
                 value: &value,
                 headers: &[(REDRIVEN, letter.origin.to_string())],
             };
-            match self.hand_over(&out.sender, &message, &flight)? {
-                Sending::TooLarge => {
+            match self.hand_over(&out.sender, &message, &acks)? {
+                SendOutcome::TooLarge => {
                     say(&format!(
                         "{}: the record is larger than {} accepts",
                         letter.origin, letter.origin.topic
@@ -157,7 +157,7 @@ impl<'a> Player<'a> {
                 _ => sent.push(letter),
             }
         }
-        self.wait(&out.sender, &flight, sent.first().map_or("", |letter| &letter.origin.topic))?;
+        self.wait(&out.sender, &acks, sent.first().map_or("", |letter| &letter.origin.topic))?;
         let notes: Vec<Note> = sent.iter().map(|letter| Note::Sent(letter.origin.clone())).collect();
         self.note(&out.sender, &notes)?;
         for letter in sent {
@@ -195,7 +195,7 @@ impl<'a> Player<'a> {
     /// Writes notes, and waits until they are acknowledged.
     fn note(&self, sender: &Sender, notes: &[Note]) -> Result<(), Error> {
         let topic = &self.config.output.dead_letter_topic;
-        let flight = Arc::new(Flight::default());
+        let acks = Arc::new(PendingAcks::default());
         for note in notes {
             let (headers, value) = note.to_record();
             let message = Outgoing {
@@ -205,31 +205,31 @@ impl<'a> Player<'a> {
                 value: &value,
                 headers: &headers,
             };
-            self.hand_over(sender, &message, &flight)?.is_done(topic)?;
+            self.hand_over(sender, &message, &acks)?.is_done(topic)?;
         }
-        self.wait(sender, &flight, topic)
+        self.wait(sender, &acks, topic)
     }
 
-    fn hand_over(&self, sender: &Sender, message: &Outgoing<'_>, flight: &Arc<Flight>) -> Result<Sending, Error> {
-        let mut goes_on = || !self.shutdown.is_overdue() && sender.lasting_refusal().is_none();
-        match sender.send_when_room(message, flight, &mut goes_on)? {
-            Sending::Full => Err(self.stopped(sender, message.topic)),
+    fn hand_over(&self, sender: &Sender, message: &Outgoing<'_>, acks: &Arc<PendingAcks>) -> Result<SendOutcome, Error> {
+        let mut keep_waiting = || !self.shutdown.is_overdue() && sender.permanent_refusal().is_none();
+        match sender.send_when_room(message, acks, &mut keep_waiting)? {
+            SendOutcome::Full => Err(self.stopped(sender, message.topic)),
             sending => Ok(sending),
         }
     }
 
     /// Waits for acknowledgements, even after a shutdown request until the deadline, so that everything sent can be
     /// noted.
-    fn wait(&self, sender: &Sender, flight: &Flight, topic: &str) -> Result<(), Error> {
-        let mut goes_on = || !self.shutdown.is_overdue() && sender.lasting_refusal().is_none();
-        match sender.wait(flight, &mut goes_on)? {
+    fn wait(&self, sender: &Sender, acks: &PendingAcks, topic: &str) -> Result<(), Error> {
+        let mut keep_waiting = || !self.shutdown.is_overdue() && sender.permanent_refusal().is_none();
+        match sender.wait(acks, &mut keep_waiting)? {
             true => Ok(()),
             false => Err(self.stopped(sender, topic)),
         }
     }
 
     fn stopped(&self, sender: &Sender, topic: &str) -> Error {
-        match sender.lasting_refusal() {
+        match sender.permanent_refusal() {
             Some(cause) => Error::Refused {
                 topic: topic.to_owned(),
                 cause,

@@ -232,7 +232,7 @@ fn report(args: &Args, totals: &Totals, end: &Result<End, Error>) {
 /// Returns the warning that the schedule was missed, with the reasons.
 fn late(totals: &Totals, reached: f64) -> String {
     let due = totals.due.unwrap_or_default().as_secs_f64();
-    let asked = match due > 0.0 {
+    let schedule = match due > 0.0 {
         true => format!(
             "{} records/s were requested, {} were reached",
             figure(totals.records.saturating_sub(1) as f64 / due),
@@ -241,7 +241,7 @@ fn late(totals: &Totals, reached: f64) -> String {
         false => format!("{} records/s were reached", figure(reached)),
     };
     format!(
-        "warning: the replay did not keep its schedule: messages were sent up to {} late, the last one {} late, and acknowledged up to {} after they were due; {asked}. The replay waited {} for room in the producer's queue and {} for the input; the remaining delay comes from this machine",
+        "warning: the replay did not keep its schedule: messages were sent up to {} late, the last one {} late, and acknowledged up to {} after they were due; {schedule}. The replay waited {} for room in the producer's queue and {} for the input; the remaining delay comes from this machine",
         duration(totals.lag.most),
         duration(totals.lag.last),
         duration(totals.unacknowledged),

@@ -10,13 +10,13 @@ use super::screen::Screen;
 use crate::clock;
 use crate::config::Config;
 use crate::kafka;
-use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
-use crate::replay::pace::{Lag, Pace, Schedule, Unanswered};
+use crate::kafka::delivery::{Outgoing, PendingAcks, SendOutcome, Sender};
+use crate::replay::pace::{Lag, Pace, Schedule, Unacknowledged};
 use crate::replay::prepare::{Block, Message};
 use crate::shutdown::Shutdown;
 
-/// The longest time between looks at the screen, the producer's errors, and the shutdown flag.
-const LOOK: Duration = Duration::from_millis(100);
+/// The longest time between updates of the screen and checks of the producer and the shutdown flag.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// A longer wait is reported.
 const LONG_WAIT: Duration = Duration::from_secs(600);
 
@@ -75,7 +75,7 @@ pub(super) struct Player<'a> {
     target: &'a Target,
     shutdown: &'a Shutdown,
     sender: Sender,
-    sent: Unanswered<Arc<Flight>>,
+    sent: Unacknowledged<Arc<PendingAcks>>,
     schedule: Schedule,
     screen: Screen,
     /// When the first message was due.
@@ -96,7 +96,7 @@ impl<'a> Player<'a> {
             target,
             shutdown,
             sender: Sender::new(config, "replay", "5")?,
-            sent: Unanswered::default(),
+            sent: Unacknowledged::default(),
             schedule: Schedule::new(pace),
             screen,
             begun: None,
@@ -135,15 +135,15 @@ impl<'a> Player<'a> {
 
     /// Returns the next block, or `None` at the end and after a shutdown request.
     fn next_block(&mut self, blocks: &Receiver<Read>) -> Result<Option<Block>, Error> {
-        let asked = clock::start();
+        let waits_from = clock::start();
         loop {
-            let read = blocks.recv_timeout(LOOK);
-            self.look(", reading")?;
+            let read = blocks.recv_timeout(CHECK_INTERVAL);
+            self.update_screen(", reading")?;
             match read {
                 _ if self.shutdown.is_requested() => return Ok(None),
                 Ok(Read::Block(block)) => {
                     if self.begun.is_some() {
-                        self.totals.waited_for_input += asked.elapsed();
+                        self.totals.waited_for_input += waits_from.elapsed();
                     }
                     return Ok(Some(block));
                 }
@@ -167,8 +167,8 @@ impl<'a> Player<'a> {
         {
             return Ok(End::Stopped);
         }
-        let flight = Arc::clone(self.sent.slice(due.unwrap_or_default()));
-        if self.send(message, value, &flight)? == End::Stopped {
+        let acks = Arc::clone(self.sent.slice(due.unwrap_or_default()));
+        if self.send(message, value, &acks)? == End::Stopped {
             return Ok(End::Stopped);
         }
         self.totals.messages += 1;
@@ -199,12 +199,12 @@ impl<'a> Player<'a> {
                 self.screen
                     .say(&format!("the next message is due in {wait}: message {number} of {file}"));
             }
-            self.look("")?;
-            self.shutdown.sleep(left.min(LOOK));
+            self.update_screen("")?;
+            self.shutdown.sleep(left.min(CHECK_INTERVAL));
         }
     }
 
-    fn send(&mut self, message: &Message, value: &[u8], flight: &Arc<Flight>) -> Result<End, Error> {
+    fn send(&mut self, message: &Message, value: &[u8], acks: &Arc<PendingAcks>) -> Result<End, Error> {
         let outgoing = Outgoing {
             topic: &self.target.topic,
             partition: Some(self.next_partition),
@@ -217,14 +217,14 @@ impl<'a> Player<'a> {
             if self.shutdown.is_requested() {
                 return Ok(End::Stopped);
             }
-            match self.sender.send(&outgoing, flight)? {
-                Sending::Sent => break,
-                Sending::Full => {
+            match self.sender.send(&outgoing, acks)? {
+                SendOutcome::Sent => break,
+                SendOutcome::Full => {
                     waits_since.get_or_insert_with(clock::start);
-                    self.look(", waiting for the broker")?;
+                    self.update_screen(", waiting for the broker")?;
                     self.sender.pause();
                 }
-                Sending::TooLarge => {
+                SendOutcome::TooLarge => {
                     return Err(Error::TooLarge {
                         file: message.file.to_string(),
                         number: message.number + 1,
@@ -243,9 +243,9 @@ impl<'a> Player<'a> {
     }
 
     fn wait_for_acknowledgements(&mut self) -> Result<(), Error> {
-        while self.look(", waiting for acknowledgements")? {
+        while self.update_screen(", waiting for acknowledgements")? {
             if self.shutdown.is_overdue() {
-                let pending = self.sent.slices().map(|flight| flight.pending());
+                let pending = self.sent.slices().map(|acks| acks.pending());
                 return Err(Error::Unacknowledged { count: pending.sum() });
             }
             self.sender.pause();
@@ -254,13 +254,13 @@ impl<'a> Player<'a> {
     }
 
     /// Updates the screen and checks for errors. Returns whether messages are in flight.
-    fn look(&mut self, doing: &str) -> Result<bool, Error> {
+    fn update_screen(&mut self, doing: &str) -> Result<bool, Error> {
         self.screen.draw(&self.totals, doing);
         let now = self.elapsed();
-        let is_on_its_way = self.sent.look(now, |flight| flight.is_empty());
+        let has_pending = self.sent.update(now, |acks| acks.is_empty());
         self.sender.check()?;
-        match self.sender.lasting_refusal() {
-            None => Ok(is_on_its_way),
+        match self.sender.permanent_refusal() {
+            None => Ok(has_pending),
             Some(cause) => Err(Error::Delivery {
                 topic: self.target.topic.clone(),
                 cause,

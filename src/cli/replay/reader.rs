@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 
 use crate::clock;
 use crate::decode::Settings;
-use crate::replay::inputs::{Inputs, Look, Order};
+use crate::replay::inputs::{Inputs, Order, Preview};
 use crate::replay::prepare::{Block, Options, Preparer};
 use crate::replay::shift::Offset;
 use crate::source::file::Error;
@@ -54,13 +54,13 @@ pub(super) fn start(job: Job) -> std::io::Result<Receiver<Read>> {
 }
 
 fn read(job: &Job, send: &SyncSender<Read>) -> Result<Vec<String>, Error> {
-    let look = match job.shift_to_now {
-        true => Look::FirstTimes,
-        false => Look::None,
+    let preview = match job.shift_to_now {
+        true => Preview::FirstTimes,
+        false => Preview::None,
     };
     let bar = job.bar.clone();
     let watch = Box::new(move |raw| Box::new(bar.wrap_read(raw)) as Box<_>);
-    let mut inputs = Inputs::open(&job.inputs, &job.settings, job.order, look, watch)?;
+    let mut inputs = Inputs::open(&job.inputs, &job.settings, job.order, preview, watch)?;
     let first = inputs.first_time().filter(|_| job.shift_to_now);
     let mut preparer = Preparer::new(Options {
         batch: job.batch,

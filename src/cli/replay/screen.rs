@@ -10,7 +10,7 @@ use super::{counted, duration, figure, is_standard, say};
 use crate::clock;
 
 /// Interval between updates of the line.
-const EVERY: Duration = Duration::from_millis(100);
+const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 /// The time over which the rate is measured.
 const SAMPLE: Duration = Duration::from_secs(1);
 
@@ -49,7 +49,7 @@ impl Screen {
     /// Updates the line if it is due.
     pub(super) fn draw(&mut self, totals: &Totals, doing: &str) {
         let now = clock::start();
-        if now.duration_since(self.drawn) < EVERY || self.bar.is_hidden() {
+        if now.duration_since(self.drawn) < UPDATE_INTERVAL || self.bar.is_hidden() {
             return;
         }
         self.drawn = now;

@@ -70,13 +70,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         ));
     }
     let topics = Topics::new(&config).map_err(Failure::failed)?;
-    let mut found = look(&config, &topics)?;
+    let mut found = inspect(&config, &topics)?;
     found.print(&config.application.id);
     let lock = found.lock()?;
     found.wait_for_members(&config)?;
     drop(lock);
     // From here on, nobody writes to the outputs any more.
-    let outputs = Outputs::look(&config, &topics, Choice::of(args))?;
+    let outputs = Outputs::inspect(&config, &topics, Choice::of(args))?;
     outputs.print();
     if !args.dry_run {
         outputs.require_choice()?;

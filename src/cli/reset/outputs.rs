@@ -39,7 +39,7 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    pub(super) fn look(config: &Config, topics: &Topics<'_>, choice: Choice) -> Result<Self, Failure> {
+    pub(super) fn inspect(config: &Config, topics: &Topics<'_>, choice: Choice) -> Result<Self, Failure> {
         let output = &config.output;
         let mut held = Vec::new();
         for topic in [Some(&output.topic), output.summary_topic.as_ref()].into_iter().flatten() {

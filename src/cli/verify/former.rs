@@ -34,7 +34,7 @@ pub(super) struct History {
 }
 
 impl History {
-    fn hear(&mut self, marks: &Marks) {
+    fn add(&mut self, marks: &Marks) {
         for (topic, _) in &marks.topics {
             let former = self.topics.entry(topic.clone()).or_insert_with(|| Former {
                 until: marks.wall,
@@ -52,7 +52,7 @@ impl History {
         }
     }
 
-    fn lose(&mut self, before: EventTime, why: &str) {
+    fn set_unknown_before(&mut self, before: EventTime, why: &str) {
         let text = format!("{why}: if input.topics named other topics before, pass them with --input-topic");
         self.gone = Some((before, text));
     }
@@ -60,17 +60,17 @@ impl History {
 
 /// Reads one partition of the repartition topic, because all of them name the same inputs. Returns `None` after a
 /// shutdown request. Errors do not end the command.
-pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> Result<Option<History>, Error> {
+pub(super) fn read_history(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> Result<Option<History>, Error> {
     let topic = &config.repartition.topic;
     let mut history = History::default();
     let extent = match topics.extent(topic) {
         Ok(Some(extent)) => extent,
         Ok(None) => {
-            history.lose(EventTime::MAX, &format!("the repartition topic {topic} does not exist"));
+            history.set_unknown_before(EventTime::MAX, &format!("the repartition topic {topic} does not exist"));
             return Ok(Some(history));
         }
         Err(error) => {
-            history.lose(
+            history.set_unknown_before(
                 EventTime::MAX,
                 &format!("the repartition topic {topic} cannot be read ({error})"),
             );
@@ -87,7 +87,7 @@ pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> 
         bar.inc(1);
         first.get_or_insert(message.timestamp().to_millis().map(WallTime));
         if let Ok(LogRecord::Marks(marks)) = LogRecord::decode(message.payload().unwrap_or_default()) {
-            history.hear(&marks);
+            history.add(&marks);
         }
         Ok(())
     });
@@ -95,7 +95,7 @@ pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> 
     match read {
         Ok(true) => {}
         Ok(false) => return Ok(None),
-        Err(error) => history.lose(
+        Err(error) => history.set_unknown_before(
             EventTime::MAX,
             &format!("the repartition topic {topic} cannot be read ({error})"),
         ),
@@ -106,7 +106,7 @@ pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> 
             "the repartition topic {topic} no longer has its first records ({})",
             places(&cut)
         );
-        history.lose(before, &why);
+        history.set_unknown_before(before, &why);
     }
     Ok(Some(history))
 }
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_on_each_topic_is_kept() {
+    fn the_last_report_on_each_topic_counts() {
         let mut history = History::default();
         // Two routers, each with a partition of its own.
-        history.hear(&marks(1_000, &["a", "old"], &[("old", 0, 5)]));
-        history.hear(&marks(1_100, &["a", "old"], &[("old", 1, 7), ("a", 0, 1)]));
-        history.hear(&marks(2_000, &["a", "old"], &[("old", 0, 9)]));
-        history.hear(&marks(3_000, &["a"], &[("a", 0, 4)]));
+        history.add(&marks(1_000, &["a", "old"], &[("old", 0, 5)]));
+        history.add(&marks(1_100, &["a", "old"], &[("old", 1, 7), ("a", 0, 1)]));
+        history.add(&marks(2_000, &["a", "old"], &[("old", 0, 9)]));
+        history.add(&marks(3_000, &["a"], &[("a", 0, 4)]));
         assert_eq!(history.topics["old"].until, WallTime(2_000));
         assert_eq!(history.topics["old"].positions, BTreeMap::from([(0, 9), (1, 7)]));
         assert_eq!(history.topics["a"].until, WallTime(3_000));

@@ -201,23 +201,23 @@ fn compare<B: Base>(
     shutdown: &Shutdown,
 ) -> Result<Option<Verified>, Error> {
     #[cfg(feature = "kafka")]
-    let Some(mut asked) = topics::Asked::new(args, config, shutdown)? else {
+    let Some(mut sides) = topics::TopicSides::new(args, config, shutdown)? else {
         return Ok(None);
     };
     #[cfg(feature = "kafka")]
-    let limit = asked.limit;
+    let limit = sides.limit;
     #[cfg(not(feature = "kafka"))]
     let limit = None;
     let names = |paths: &[PathBuf]| -> Vec<String> { paths.iter().map(|path| path.display().to_string()).collect() };
     #[cfg(feature = "kafka")]
-    let topics = asked.inputs();
+    let topics = sides.inputs();
     #[cfg(not(feature = "kafka"))]
     let topics = Vec::new();
     let inputs = if args.input.is_empty() { topics } else { names(&args.input) };
     let is_read = match &args.output_file {
         Some(path) => files::output(path, &mut comparison, shutdown)?,
         #[cfg(feature = "kafka")]
-        None => asked.output(config, &mut comparison, shutdown)?,
+        None => sides.output(config, &mut comparison, shutdown)?,
         #[cfg(not(feature = "kafka"))]
         None => return Err(Error::NoKafka),
     };
@@ -227,7 +227,7 @@ fn compare<B: Base>(
     let mut recomputation = Recomputation::new(router(config, limit), base, emitter(config, limit))?;
     let input_from = match args.input.as_slice() {
         #[cfg(feature = "kafka")]
-        [] => asked
+        [] => sides
             .input(config, &mut recomputation, &mut comparison, shutdown)?
             .then_some(EventTime::MIN),
         #[cfg(not(feature = "kafka"))]
@@ -238,7 +238,7 @@ fn compare<B: Base>(
         return Ok(None);
     };
     #[cfg(feature = "kafka")]
-    let mut reach = reach(args, asked.reach(config));
+    let mut reach = reach(args, sides.reach(config));
     #[cfg(not(feature = "kafka"))]
     let mut reach = Reach::default();
     reach.input_from = reach.input_from.max(input_from);
@@ -248,7 +248,7 @@ fn compare<B: Base>(
     Ok(Some(Verified {
         report,
         #[cfg(feature = "kafka")]
-        notes: asked.into_notes(reach),
+        notes: sides.into_notes(reach),
         #[cfg(not(feature = "kafka"))]
         notes: Vec::new(),
         input: inputs.join(", "),

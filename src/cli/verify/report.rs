@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_says_how_it_is_judged() {
+    fn every_cause_has_a_kind() {
         let lines = lines(&verified(&[
             (Kind::Missing, Cause::Expired, 1),
             (Kind::Missing, Cause::TooLarge, 2),

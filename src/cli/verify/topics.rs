@@ -22,10 +22,10 @@ pub(super) const STAGE: &str = "verify";
 /// Maximum number and bytes of messages that the join takes at once.
 const BATCH: (usize, usize) = (1_000, 4 << 20);
 /// Maximum number of partitions whose beginnings are listed.
-const MOST_PLACES: usize = 8;
+const MAX_PLACES: usize = 8;
 
 /// The extents of the topics, and what was read of them.
-pub(super) struct Asked {
+pub(super) struct TopicSides {
     output: Option<Extent>,
     input: Vec<Source>,
     /// The size of the largest message of the output; `None` if no topic is read.
@@ -41,11 +41,11 @@ struct Source {
     former: Option<Former>,
 }
 
-impl Asked {
+impl TopicSides {
     /// Requests the extents of the topics: of the output first, so that the input contains everything that its rows
     /// follow from. Returns `None` after a shutdown request.
     pub(super) fn new(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<Option<Self>, Error> {
-        let mut asked = Self {
+        let mut sides = Self {
             output: None,
             input: Vec::new(),
             limit: None,
@@ -53,13 +53,13 @@ impl Asked {
             notes: Vec::new(),
         };
         if !args.input.is_empty() && args.output_file.is_some() {
-            return Ok(Some(asked));
+            return Ok(Some(sides));
         }
         let topics = Topics::new(config)?;
         if args.output_file.is_none() {
             let found = topics.extent(&config.output.topic)?;
-            asked.output = Some(found.ok_or_else(|| no_topic(&config.output.topic, "output", "output.topic"))?);
-            asked.limit = Some(topics.message_limit());
+            sides.output = Some(found.ok_or_else(|| no_topic(&config.output.topic, "output", "output.topic"))?);
+            sides.limit = Some(topics.message_limit());
         }
         if args.input.is_empty() {
             for topic in &config.input.topics {
@@ -68,27 +68,33 @@ impl Asked {
                     Start::Earliest | Start::Latest => topics.extent(topic)?,
                 };
                 let extent = found.ok_or_else(|| no_topic(topic, "input", "input.topics"))?;
-                asked.input.push(Source { extent, former: None });
+                sides.input.push(Source { extent, former: None });
             }
             if config.input.start == Start::Latest {
-                asked.sources.start(verify::Start::Latest);
-                asked.note(
+                sides.sources.start(verify::Start::Latest);
+                sides.note(
                     Cause::BeforeStart,
                     "input.start = \"latest\": the positions at which the processor first started are not known, so the input topics were read from their beginnings; --from leaves out earlier rows"
                         .to_owned(),
                 );
             }
-            if !asked.ask_before(args, config, &topics, shutdown)? {
+            if !sides.add_former_inputs(args, config, &topics, shutdown)? {
                 return Ok(None);
             }
         }
-        Ok(Some(asked))
+        Ok(Some(sides))
     }
 
     /// Finds former input topics: those that the user passed, and those that the repartition topic names. Returns
     /// whether it finished.
-    fn ask_before(&mut self, args: &Args, config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> Result<bool, Error> {
-        let Some(History { topics: named, gone }) = former::ask(config, topics, shutdown)? else {
+    fn add_former_inputs(
+        &mut self,
+        args: &Args,
+        config: &Config,
+        topics: &Topics<'_>,
+        shutdown: &Shutdown,
+    ) -> Result<bool, Error> {
+        let Some(History { topics: named, gone }) = former::read_history(config, topics, shutdown)? else {
             return Ok(false);
         };
         // A user who passes former inputs is expected to pass all of them.
@@ -107,7 +113,7 @@ impl Asked {
         for (topic, former) in formers {
             let extent = match topics.extent(&topic) {
                 Err(kafka::Error::Hidden { .. }) if former.is_some() => None,
-                asked => asked?,
+                sides => sides?,
             };
             match (extent, former) {
                 (Some(extent), former) => self.input.push(Source { extent, former }),
@@ -349,12 +355,12 @@ fn no_topic(topic: &str, role: &'static str, key: &'static str) -> kafka::Error 
 
 /// Lists the first offsets of partitions.
 pub(super) fn places(cut: &BTreeMap<i32, i64>) -> String {
-    let shown = cut.iter().take(MOST_PLACES);
+    let shown = cut.iter().take(MAX_PLACES);
     let mut shown: Vec<String> = shown
         .map(|(partition, low)| format!("partition {partition} begins at offset {low}"))
         .collect();
-    if cut.len() > MOST_PLACES {
-        shown.push(format!("{} more", cut.len() - MOST_PLACES));
+    if cut.len() > MAX_PLACES {
+        shown.push(format!("{} more", cut.len() - MAX_PLACES));
     }
     shown.join(", ")
 }

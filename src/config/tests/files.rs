@@ -22,7 +22,7 @@ fn uncommented() -> String {
 }
 
 #[test]
-fn the_defaults_name_exactly_the_keys_there_are() {
+fn the_defaults_have_exactly_the_known_keys() {
     let table: toml::Table = uncommented().parse().unwrap();
     let mut named = BTreeSet::new();
     for (section, value) in &table {
@@ -54,7 +54,7 @@ fn every_default_is_commented_in_the_order_of_the_keys() {
 }
 
 #[test]
-fn what_is_commented_out_can_be_used() {
+fn commented_out_settings_are_valid() {
     let file = uncommented().replace("preset = \"kafka\"", "preset = \"event-hubs\"");
     let string = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=k";
     let environment = [("EVENTHUBS_CONNECTION_STRING", string), ("ALERTTRAIL_TOKEN", CANARY)];
@@ -64,7 +64,7 @@ fn what_is_commented_out_can_be_used() {
 }
 
 #[test]
-fn every_file_in_the_folder_can_be_used() {
+fn every_file_in_the_folder_is_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -112,7 +112,7 @@ fn every_file_in_the_folder_can_be_used() {
 }
 
 #[test]
-fn the_entra_example_asks_for_tokens() {
+fn the_entra_example_requests_tokens() {
     let file = include_str!("../../../config/event-hubs-entra.toml");
     let environment = [
         ("EVENTHUBS_NAMESPACE", "contoso"),
@@ -129,7 +129,7 @@ fn the_entra_example_asks_for_tokens() {
 }
 
 #[test]
-fn the_example_for_managed_identities_asks_the_machine() {
+fn the_example_for_managed_identities_uses_the_metadata_endpoint() {
     let file = include_str!("../../../config/event-hubs-managed-identity.toml");
     let environment = [("EVENTHUBS_NAMESPACE", "contoso"), ("AZURE_CLIENT_ID", CANARY)];
     let kafka = load(file, &environment).unwrap().kafka;

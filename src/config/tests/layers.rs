@@ -5,7 +5,7 @@ use super::*;
 use crate::config::Preset;
 
 #[test]
-fn without_anything_the_defaults_count() {
+fn without_settings_the_defaults_apply() {
     let config = Config::defaults().unwrap();
     assert_eq!(config, Config::load(None, std::iter::empty()).unwrap());
     assert_eq!(config.application.id, "alerttrail");
@@ -30,7 +30,7 @@ fn without_anything_the_defaults_count() {
 }
 
 #[test]
-fn each_layer_goes_over_the_one_before() {
+fn each_layer_overrides_the_one_before() {
     let preset =
         "kafka.preset = \"event-hubs\"\nkafka.bootstrap_servers = \"broker:9093\"\nkafka.properties.sasl.mechanism = \"PLAIN\"\n";
     let with_preset = config(preset);
@@ -58,7 +58,7 @@ fn a_variable_may_choose_the_preset() {
 }
 
 #[test]
-fn variables_are_strings_or_toml_as_the_key_wants() {
+fn variables_are_strings_or_toml_depending_on_the_key() {
     let environment = [
         ("ALERTTRAIL_APPLICATION__ID", "42"),
         ("ALERTTRAIL_INPUT__TOPICS", "[\"one\", \"two\"]"),
@@ -89,7 +89,7 @@ fn variables_are_strings_or_toml_as_the_key_wants() {
 }
 
 #[test]
-fn a_table_of_free_names_may_be_one_variable() {
+fn a_table_with_free_names_may_be_set_by_one_variable() {
     let environment = [("ALERTTRAIL_KAFKA__PROPERTIES", "{ \"client.rack\" = \"one\" }")];
     assert_eq!(
         load("", &environment).unwrap().kafka.properties["client.rack"].expose(),
@@ -122,7 +122,7 @@ fn a_variable_of_the_wrong_type_is_named() {
 }
 
 #[test]
-fn an_unknown_variable_names_the_nearest() {
+fn the_error_for_an_unknown_variable_names_the_nearest() {
     assert_eq!(
         errors_with(
             "",
@@ -136,7 +136,7 @@ fn an_unknown_variable_names_the_nearest() {
 }
 
 #[test]
-fn variables_that_are_no_settings_are_left_alone() {
+fn variables_that_are_no_settings_are_ignored() {
     let environment = [
         ("ALERTTRAIL_LOG", "debug"),
         ("ALERTTRAIL_TOKEN", "x"),
@@ -150,7 +150,7 @@ fn variables_that_are_no_settings_are_left_alone() {
 }
 
 #[test]
-fn a_variable_with_one_underscore_too_few_is_warned_of() {
+fn a_variable_with_a_missing_underscore_causes_a_warning() {
     let config = load("", &[("ALERTTRAIL_STATE_DIR", "/data")]).unwrap();
     assert_eq!(
         config.warnings(),
@@ -166,7 +166,7 @@ fn a_variable_with_one_underscore_too_few_is_warned_of() {
 }
 
 #[test]
-fn strings_of_the_file_take_variables() {
+fn variables_are_expanded_in_strings_of_the_file() {
     let file = r#"
         input.topics = ["${A}-one", "$two$"]
         state.dir = "/x/$${A}/${A}${B_2}/$"
@@ -185,7 +185,7 @@ fn strings_of_the_file_take_variables() {
 }
 
 #[test]
-fn what_a_variable_holds_is_not_expanded_again() {
+fn values_of_variables_are_not_expanded() {
     let config = load("state.dir = \"${A}\"", &[("A", "${B}")]).unwrap();
     assert_eq!(config.state.dir, Path::new("${B}"));
     let config = load("", &[("ALERTTRAIL_STATE__DIR", "${B}")]).unwrap();
@@ -262,7 +262,7 @@ fn a_connection_string_in_the_wrong_place_is_not_printed() {
 }
 
 #[test]
-fn broken_toml_is_told_by_line_and_column_and_not_quoted() {
+fn invalid_toml_is_located_but_not_quoted() {
     let cases = [
         "a = 1\nkafka.connection_string = S3CR3T-canary",
         "a = 1\n  token = \"S3CR3T-canary",
@@ -285,7 +285,7 @@ fn broken_toml_is_told_by_line_and_column_and_not_quoted() {
 }
 
 #[test]
-fn files_of_windows_are_read() {
+fn files_with_windows_line_ends_are_read() {
     let config = load("\u{feff}[state]\r\ndir = \"x\"\r\n", &[]).unwrap();
     assert_eq!(config.state.dir, Path::new("x"));
 }
@@ -301,7 +301,7 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn of_http_alone_only_what_is_wrong_there_matters() {
+fn reading_only_http_reports_only_errors_there() {
     let http = |file: &str, environment: &[(&str, &str)]| {
         let http = build::only_http(Some(("test.toml", file)), &variables(environment));
         http.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())

@@ -6,7 +6,7 @@ use crate::decode::Identity;
 use crate::time::{Bounds, WallTime};
 
 #[test]
-fn everything_wrong_is_said_at_once() {
+fn all_errors_are_reported_at_once() {
     let file = r#"
         kafak.preset = "kafka"
         partitons = 5
@@ -93,7 +93,7 @@ fn each_type_is_checked() {
 }
 
 #[test]
-fn words_are_those_that_there_are() {
+fn choices_accept_only_known_words() {
     let config = config(
         "input = { on_lost_offsets = \"continue\", identity = \"report_id\", start = \"latest\" }
         correlation.bounds = \"inclusive\"
@@ -172,7 +172,7 @@ fn durations_and_numbers_have_limits() {
 }
 
 #[test]
-fn names_are_those_that_topics_can_have() {
+fn topic_names_are_checked() {
     let id = "x".repeat(200);
     assert_eq!(
         config(&format!("application.id = \"{id}\"")).repartition.topic,
@@ -259,7 +259,7 @@ fn listening_beyond_this_machine_needs_a_token() {
 }
 
 #[test]
-fn the_retention_reaches_further_than_what_it_must_hold() {
+fn the_retention_must_cover_the_longest_wait() {
     assert_eq!(
         error("state.retention = \"5m\""),
         "state.retention: 5m is not longer than watermark.out_of_orderness, 5m; make it longer, or watermark.out_of_orderness shorter"
@@ -270,7 +270,7 @@ fn the_retention_reaches_further_than_what_it_must_hold() {
 }
 
 #[test]
-fn paths_lead_somewhere() {
+fn paths_must_not_be_empty() {
     let config = config(
         "[correlation]\nactivity_key = [\"RawEventData.AlertId\", { path = \"A\", strip_prefix = \"\" }]
         activity_time = [\"Timestamp\"]\nbefore = \"5m\"\nafter = \"1h\"\n[tenants]\n\"AAAA-1\" = \"BBBB-2\"",
@@ -304,14 +304,14 @@ fn paths_lead_somewhere() {
 }
 
 #[test]
-fn a_tenant_is_told_by_either_id() {
+fn a_tenant_may_be_named_by_either_id() {
     assert!(error("tenants = { a = \"x\", A = \"y\" }").contains("is listed twice"));
     assert!(error("tenants = { a = \"x\", b = \"X\" }").contains("has the workspace \"X\" of another tenant"));
     assert!(error("tenants = { a = \"\" }").contains("an id is empty"));
 }
 
 #[test]
-fn every_format_has_its_word() {
+fn every_format_has_a_name() {
     for (word, format) in [
         ("native", Format::Native),
         ("kql", Format::Kql),
@@ -323,7 +323,7 @@ fn every_format_has_its_word() {
 }
 
 #[test]
-fn what_is_probably_not_meant_is_warned_of() {
+fn probable_mistakes_cause_warnings() {
     let warned = [
         (
             "watermark.max_wait = \"2m\"",

@@ -22,7 +22,7 @@ enum Kind {
 
 /// Returns a sentence for every reason why a client cannot be created, each with the setting. Returns none if all
 /// clients can be created.
-pub fn refusals(config: &Config) -> Vec<String> {
+pub fn problems(config: &Config) -> Vec<String> {
     let kinds = [
         (
             "consumer",
@@ -31,36 +31,36 @@ pub fn refusals(config: &Config) -> Vec<String> {
         ),
         ("reader", Kind::Consumer, clients::reader_settings(config, "check")),
         ("producer", Kind::Producer, clients::producer_settings(config, "route", "2")),
-        ("metadata client", Kind::Consumer, clients::plain_settings(config)),
-        ("admin client", Kind::Producer, clients::plain_settings(config)),
+        ("metadata client", Kind::Consumer, clients::admin_settings(config)),
+        ("admin client", Kind::Producer, clients::admin_settings(config)),
     ];
     let transactional = (config.output.delivery == Delivery::ExactlyOnce).then(|| {
         let id = format!("{}-trial", config.application.id);
         let settings = clients::transactional_producer_settings(config, "join", &id);
         ("transactional producer", Kind::Producer, settings)
     });
-    let mut said = BTreeSet::new();
-    let mut refusals = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut problems = Vec::new();
     for (name, kind, mut settings) in kinds.into_iter().chain(transactional) {
         offline(&mut settings);
         while let Err(error) = attempt(kind, &settings) {
             let cause = cause(&error);
-            let meant = set_by_user(config, &cause);
-            if said.insert(cause.clone()) {
-                refusals.push(sentence(name, &cause, &meant));
+            let named = set_by_user(config, &cause);
+            if seen.insert(cause.clone()) {
+                problems.push(sentence(name, &cause, &named));
             }
             // Other problems show only when this one is removed.
-            let Some(meant) = meant.iter().find(|meant| settings.get(meant).is_some()) else {
+            let Some(named) = named.iter().find(|named| settings.get(named).is_some()) else {
                 break;
             };
-            settings.remove(meant);
+            settings.remove(named);
         }
     }
-    refusals
+    problems
 }
 
 /// Returns a sentence that says why a client could not be created.
-pub(super) fn in_words(error: &KafkaError) -> String {
+pub(super) fn sentence_of(error: &KafkaError) -> String {
     format!(
         "cannot create a Kafka client: {}; check [kafka] and [kafka.properties]",
         cause(error)
@@ -90,27 +90,27 @@ fn attempt(kind: Kind, settings: &ClientConfig) -> Result<(), KafkaError> {
 
 /// Returns librdkafka's message without the parts for people who compile it.
 fn cause(error: &KafkaError) -> String {
-    let said = match error {
-        KafkaError::ClientCreation(said) | KafkaError::ClientConfig(_, said, ..) => said.trim().trim_end_matches('.'),
+    let message = match error {
+        KafkaError::ClientCreation(message) | KafkaError::ClientConfig(_, message, ..) => message.trim().trim_end_matches('.'),
         error => return error.to_string(),
     };
-    match said.split_once(": recompile librdkafka") {
+    match message.split_once(": recompile librdkafka") {
         Some((problem, _)) => {
             let mechanism = problem.rsplit(' ').next().unwrap_or_default();
             format!(
                 "sasl.mechanism {mechanism} is not compiled into this program; use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, with its credentials"
             )
         }
-        None if said.contains("not supported in this build") || said.contains("not built with") => {
+        None if message.contains("not supported in this build") || message.contains("not built with") => {
             let what = property_names()
-                .filter(|name| said.contains(*name))
+                .filter(|name| message.contains(*name))
                 .max_by_key(|name| name.len());
             format!(
                 "{} needs a feature that is not compiled into this program",
                 what.unwrap_or("a property")
             )
         }
-        None => said.to_owned(),
+        None => message.to_owned(),
     }
 }
 
@@ -119,17 +119,17 @@ fn set_by_user(config: &Config, cause: &str) -> Vec<String> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
     let words = cause.split(|c: char| !is_of_name(c));
     let words = words.map(|word| word.trim_end_matches('.'));
-    let mut meant: Vec<String> = Vec::new();
+    let mut named: Vec<String> = Vec::new();
     for word in words.filter(|word| config.kafka.properties.contains_key(*word)) {
-        if !meant.iter().any(|known| known == word) {
-            meant.push(word.to_owned());
+        if !named.iter().any(|known| known == word) {
+            named.push(word.to_owned());
         }
     }
-    meant
+    named
 }
 
-fn sentence(name: &str, cause: &str, meant: &[String]) -> String {
-    let keys: Vec<String> = meant.iter().map(|meant| format!("kafka.properties.{meant}")).collect();
+fn sentence(name: &str, cause: &str, named: &[String]) -> String {
+    let keys: Vec<String> = named.iter().map(|named| format!("kafka.properties.{named}")).collect();
     let (key, remedy) = match keys.len() {
         0 => ("kafka.properties".to_owned(), "correct the named property there"),
         1 => (keys.concat(), "correct it, or leave it out"),
@@ -161,11 +161,11 @@ mod tests {
 
     fn refused(text: &str) -> Vec<String> {
         let config = Config::of_text("test", text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
-        refusals(&config)
+        problems(&config)
     }
 
     #[test]
-    fn the_defaults_and_large_messages_make_all_clients() {
+    fn all_clients_can_be_created_with_the_defaults_and_with_large_messages() {
         assert_eq!(refused(""), [""; 0]);
         assert_eq!(refused("output.delivery = \"exactly_once\""), [""; 0]);
         for size in [17_000_000, 30_000_000, 1_000_000_000] {
@@ -178,8 +178,8 @@ mod tests {
     }
 
     #[test]
-    fn properties_that_do_not_go_together_are_all_said_at_once() {
-        let said = refused(
+    fn all_inconsistent_properties_are_reported_at_once() {
+        let message = refused(
             "[kafka.properties]\nfetch.max.bytes = 1000\nmax.poll.interval.ms = 10000\nretries = 0\nreconnect.backoff.ms = 20000",
         );
         for begin in [
@@ -188,54 +188,57 @@ mod tests {
             "kafka.properties.retries: cannot create the producer: retries must be set >= 1",
             "kafka.properties.reconnect.backoff.ms: cannot create the consumer: reconnect.backoff.max.ms must be >= reconnect.backoff.ms",
         ] {
-            assert!(said.iter().any(|said| said.starts_with(begin)), "{begin}: {said:#?}");
+            assert!(
+                message.iter().any(|message| message.starts_with(begin)),
+                "{begin}: {message:#?}"
+            );
         }
-        assert_eq!(said.len(), 4, "{said:#?}");
+        assert_eq!(message.len(), 4, "{message:#?}");
     }
 
     #[test]
-    fn a_transactional_producer_is_made_only_where_there_will_be_one() {
+    fn a_transactional_producer_is_checked_only_in_exactly_once_mode() {
         let slow = "kafka.properties = { transaction.timeout.ms = 5000, socket.timeout.ms = 60000 }";
         assert_eq!(refused(slow), [""; 0]);
-        let said = refused(&format!("{slow}\noutput.delivery = \"exactly_once\""));
+        let message = refused(&format!("{slow}\noutput.delivery = \"exactly_once\""));
         assert!(
-            said.len() == 1 && said[0].starts_with("kafka.properties.socket.timeout.ms and kafka.properties.transaction.timeout.ms: a transactional producer cannot"),
-            "{said:#?}"
+            message.len() == 1 && message[0].starts_with("kafka.properties.socket.timeout.ms and kafka.properties.transaction.timeout.ms: a transactional producer cannot"),
+            "{message:#?}"
         );
     }
 
     #[test]
-    fn credentials_and_files_that_are_missing_are_said_with_the_property() {
-        let said =
+    fn missing_credentials_and_files_are_reported_with_the_property() {
+        let message =
             refused("kafka.properties = { security.protocol = \"SASL_SSL\", sasl.mechanism = \"PLAIN\", sasl.username = \"u\" }");
         assert!(
-            said.len() == 1 && said[0].contains("sasl.username and sasl.password must be set"),
-            "{said:#?}"
+            message.len() == 1 && message[0].contains("sasl.username and sasl.password must be set"),
+            "{message:#?}"
         );
-        let said = refused("kafka.properties = { security.protocol = \"SSL\", ssl.ca.location = \"/no/such/file\" }");
+        let message = refused("kafka.properties = { security.protocol = \"SSL\", ssl.ca.location = \"/no/such/file\" }");
         assert!(
-            said.len() == 1 && said[0].starts_with("kafka.properties.ssl.ca.location: cannot create the consumer: "),
-            "{said:#?}"
+            message.len() == 1 && message[0].starts_with("kafka.properties.ssl.ca.location: cannot create the consumer: "),
+            "{message:#?}"
         );
         let oauth = "security.protocol = \"SASL_SSL\"\nsasl.mechanism = \"OAUTHBEARER\"\nsasl.oauthbearer.method = \"oidc\"";
-        let said = refused(&format!("[kafka.properties]\n{oauth}"));
+        let message = refused(&format!("[kafka.properties]\n{oauth}"));
         assert!(
-            said.len() == 1 && said[0].contains("sasl.oauthbearer.token.endpoint.url"),
-            "{said:#?}"
+            message.len() == 1 && message[0].contains("sasl.oauthbearer.token.endpoint.url"),
+            "{message:#?}"
         );
     }
 
     #[test]
-    fn nobody_is_told_to_compile_anything() {
+    fn errors_do_not_mention_compilation() {
         let error = KafkaError::ClientCreation(
             "No provider for SASL mechanism GSSAPI: recompile librdkafka with libsasl2 or openssl support. Current build options: PLAIN"
                 .to_owned(),
         );
-        let said = in_words(&error);
+        let message = sentence_of(&error);
         assert!(
-            said.contains("sasl.mechanism GSSAPI is not compiled into this program; use PLAIN"),
-            "{said}"
+            message.contains("sasl.mechanism GSSAPI is not compiled into this program; use PLAIN"),
+            "{message}"
         );
-        assert!(!said.contains("recompile") && !said.contains("libsasl2"), "{said}");
+        assert!(!message.contains("recompile") && !message.contains("libsasl2"), "{message}");
     }
 }

@@ -37,7 +37,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 type Opened = (State, Joiner, Option<(i64, [u8; 8])>);
 
 /// The state machine and the state of one partition.
-pub(super) struct Owner {
+pub(super) struct PartitionTask {
     pub(super) partition: i32,
     pub(super) joiner: Joiner,
     pub(super) base: State,
@@ -49,11 +49,11 @@ pub(super) struct Owner {
     /// The end of the window that the watermark closes next.
     pub(super) next_close: Option<EventTime>,
     /// The number of suppressed outputs since the partition was taken over.
-    pub(super) silent: u64,
+    pub(super) suppressed: u64,
     /// The log-end offset when the partition was taken over.
     pub(super) end: i64,
     /// When a record of it was last read.
-    pub(super) heard: Instant,
+    pub(super) last_received: Instant,
     /// When its last flush began.
     pub(super) flushed: Instant,
     /// In exactly-once mode, the transactional sender.
@@ -68,7 +68,7 @@ pub(super) struct Owner {
     is_known: bool,
 }
 
-impl Owner {
+impl PartitionTask {
     /// Returns whether the record that was applied last is still at its offset: a topic that was deleted and created
     /// again has the same offsets, but other records. Records that retention has removed cannot be compared.
     pub(super) fn knows_its_log(&mut self, topic: &str, low: i64, consumer: &BaseConsumer<Logged>) -> KafkaResult<bool> {
@@ -133,8 +133,8 @@ impl Owner {
 }
 
 /// The partitions that are assigned now.
-pub(super) struct Owners<'d> {
-    open: BTreeMap<i32, Owner>,
+pub(super) struct PartitionTasks<'d> {
+    open: BTreeMap<i32, PartitionTask>,
     dir: &'d StateDir,
     #[cfg(feature = "rocksdb")]
     application: String,
@@ -152,7 +152,7 @@ pub(super) struct Owners<'d> {
     exposed: Option<Arc<Exposed>>,
 }
 
-impl<'d> Owners<'d> {
+impl<'d> PartitionTasks<'d> {
     pub(super) fn new(config: &Config, dir: &'d StateDir) -> Self {
         Self {
             open: BTreeMap::new(),
@@ -175,7 +175,7 @@ impl<'d> Owners<'d> {
     /// Makes the states available to other readers.
     #[cfg_attr(
         not(feature = "rocksdb"),
-        expect(unused_mut, unused_variables, reason = "state in memory is its owner's")
+        expect(unused_mut, unused_variables, reason = "state in memory is its task's")
     )]
     pub(super) fn exposing(mut self, exposed: &Arc<Exposed>) -> Self {
         #[cfg(feature = "rocksdb")]
@@ -185,11 +185,11 @@ impl<'d> Owners<'d> {
         self
     }
 
-    pub(super) fn get(&mut self, partition: i32) -> Option<&mut Owner> {
+    pub(super) fn get(&mut self, partition: i32) -> Option<&mut PartitionTask> {
         self.open.get_mut(&partition)
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Owner> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut PartitionTask> {
         self.open.values_mut()
     }
 
@@ -257,16 +257,16 @@ impl<'d> Owners<'d> {
         if let Some(exposed) = &self.exposed {
             exposed.readers.add(partition, &base);
         }
-        let owner = Owner {
+        let task = PartitionTask {
             partition,
             next_close: joiner.next_close(&base)?,
             joiner,
             base,
             emitted: Position::default(),
             recorded: Position::default(),
-            silent: 0,
+            suppressed: 0,
             end: 0,
-            heard: clock::start(),
+            last_received: clock::start(),
             flushed: clock::start(),
             #[cfg(feature = "rocksdb")]
             note: match transactions {
@@ -277,18 +277,18 @@ impl<'d> Owners<'d> {
             last,
             is_known: false,
         };
-        self.open.insert(partition, owner);
+        self.open.insert(partition, task);
         Ok(())
     }
 
     /// Begins to flush states that are due, and checks for errors of earlier flushes.
     #[cfg(feature = "rocksdb")]
     pub(super) fn flush(&mut self) -> Result<(), store::Error> {
-        for owner in self.open.values_mut() {
-            owner.base.check()?;
-            if owner.flushed.elapsed() >= FLUSH_INTERVAL {
-                owner.flushed = clock::start();
-                owner.base.begin_flush()?;
+        for task in self.open.values_mut() {
+            task.base.check()?;
+            if task.flushed.elapsed() >= FLUSH_INTERVAL {
+                task.flushed = clock::start();
+                task.base.begin_flush()?;
             }
         }
         Ok(())

@@ -17,10 +17,10 @@ use crate::clock;
 use crate::config::Config;
 
 /// How long one poll of the consumer takes at most.
-const POLL: Duration = Duration::from_millis(100);
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Membership of the group. The lock is released when this is dropped.
-pub struct Alone {
+pub struct ExclusiveLock {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -40,11 +40,11 @@ impl ClientContext for Member {
 
 impl ConsumerContext for Member {}
 
-impl Alone {
+impl ExclusiveLock {
     /// Joins the group `<application.id>-<stage>` with a subscription to `topic` that is never read. Fails when the
     /// group has another member. If two processes join at the same moment, one or both are refused, but never neither.
     /// A process that was killed counts as a member until its session times out.
-    pub fn join(config: &Config, stage: &str, topic: &str) -> Result<Self, Error> {
+    pub fn acquire(config: &Config, stage: &str, topic: &str) -> Result<Self, Error> {
         let group = format!("{}-{stage}", config.application.id);
         let consumer: BaseConsumer<Member> = clients::consumer(config, stage, None, Member)?;
         let failed = |cause: String| Error::Unreachable {
@@ -55,10 +55,10 @@ impl Alone {
         consumer.subscribe(&[topic]).map_err(|error| failed(error.to_string()))?;
         let began = clock::start();
         loop {
-            drop(consumer.poll(POLL));
+            drop(consumer.poll(POLL_TIMEOUT));
             let members = groups::find(config, &group)?.map_or(0, |group| group.members.len());
             if members > 1 {
-                return Err(Error::NotAlone { group });
+                return Err(Error::Locked { group });
             }
             if members == 1 && consumer.assignment().is_ok_and(|assigned| assigned.count() > 0) {
                 break;
@@ -71,10 +71,10 @@ impl Alone {
         let is_over = Arc::clone(&over);
         let poll = move || {
             while !is_over.load(Ordering::Relaxed) {
-                drop(consumer.poll(POLL));
+                drop(consumer.poll(POLL_TIMEOUT));
             }
         };
-        let thread = std::thread::Builder::new().name("alone".into()).spawn(poll);
+        let thread = std::thread::Builder::new().name("exclusive-lock".into()).spawn(poll);
         let thread = thread.map_err(|error| Error::Client(rdkafka::error::KafkaError::ClientCreation(error.to_string())))?;
         Ok(Self {
             over,
@@ -84,7 +84,7 @@ impl Alone {
 }
 
 /// Leaves the group.
-impl Drop for Alone {
+impl Drop for ExclusiveLock {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

@@ -25,7 +25,7 @@ const RETENTION_MS: &str = "21600000";
 pub(super) const EMBEDDED_BYTES: f64 = 5.0 * 1024.0 * 1024.0;
 
 /// Topics and settings of one trial.
-pub(super) struct Stand {
+pub(super) struct Environment {
     /// The configuration of the processors and the driver.
     pub(super) config: Config,
     /// The variables that override the configuration file for the processors.
@@ -38,7 +38,7 @@ pub(super) struct Stand {
     cluster: Option<MockCluster<'static, DefaultProducerContext>>,
 }
 
-impl Stand {
+impl Environment {
     /// Returns the topic of activities.
     pub(super) fn activities(&self) -> &str {
         self.config.input.topics.first().map_or("", String::as_str)
@@ -84,15 +84,15 @@ impl Stand {
         let variables = variables(id, servers, delivery, &folder, named.output.summary_topic.is_some());
         let environment = config::environment().chain(variables.clone());
         let config = Config::load(Some(&file), environment).map_err(Failure::usage)?;
-        let stand = Self {
+        let environment = Self {
             config,
             variables,
             file,
             folder,
             cluster,
         };
-        stand.create(options.partitions)?;
-        Ok(stand)
+        environment.create(options.partitions)?;
+        Ok(environment)
     }
 
     /// Returns name and partitions of each topic.
@@ -119,9 +119,9 @@ impl Stand {
             }
             return Ok(());
         }
-        let asked = Topics::new(&self.config).map_err(Failure::failed)?;
+        let client = Topics::new(&self.config).map_err(Failure::failed)?;
         // This reports why there is no connection, which topic creation does not.
-        asked.partitions(self.activities()).map_err(Failure::failed)?;
+        client.partitions(self.activities()).map_err(Failure::failed)?;
         let new: Vec<NewTopic<'_>> = topics
             .iter()
             .map(|(topic, partitions)| {
@@ -143,7 +143,7 @@ impl Stand {
         let began = crate::clock::start();
         for (topic, partitions) in &topics {
             // A broker under load takes a moment to become the leader of new partitions.
-            while asked.partitions(topic).map_err(Failure::failed)? != Some(*partitions) {
+            while client.partitions(topic).map_err(Failure::failed)? != Some(*partitions) {
                 if began.elapsed() > TIMEOUT {
                     return Err(failed(format!("{topic} has no leader after {} s", TIMEOUT.as_secs())));
                 }
@@ -186,7 +186,7 @@ impl Stand {
     }
 
     fn admin(&self) -> Result<(AdminClient<DefaultClientContext>, AdminOptions), Failure> {
-        let admin = clients::plain(&self.config, DefaultClientContext).map_err(Failure::failed)?;
+        let admin = clients::admin(&self.config, DefaultClientContext).map_err(Failure::failed)?;
         let options = AdminOptions::new()
             .operation_timeout(Some(TIMEOUT))
             .request_timeout(Some(TIMEOUT));

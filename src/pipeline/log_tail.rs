@@ -11,7 +11,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Error;
-use super::owners::Owners;
+use super::partition_tasks::PartitionTasks;
 use crate::clock;
 use crate::config::Config;
 use crate::kafka::clients::{self, Logged};
@@ -26,13 +26,13 @@ const FIRST_STEP: i64 = 500;
 
 /// How far back, by the routers' clocks, to search for a position of a source partition: every running router reports
 /// it once a second.
-const LATELY: Duration = Duration::from_secs(120);
+const MAX_AGE: Duration = Duration::from_secs(120);
 /// Maximum number of records in one step of that search, because the group waits for it.
-const MOST: i64 = 200_000;
+const MAX_STEP: i64 = 200_000;
 
 /// Fails if a local state was built with other settings.
 pub(super) fn check_state(config: &Config, dir: &StateDir) -> Result<(), Error> {
-    Owners::new(config, dir).check_all()
+    PartitionTasks::new(config, dir).check_all()
 }
 
 /// Fails if the repartition topic was written with other settings.
@@ -87,12 +87,12 @@ pub(super) fn read_before(config: &Config, wanted: BTreeSet<Source>) -> Result<B
     for partition in 0..i32::try_from(count).unwrap_or(0) {
         let mut back = Backwards::new(&consumer, topic, partition).map_err(read)?;
         let mut found = Found::default();
-        while !found.is_enough(&wanted) && back.step <= MOST {
-            let mut stretch = Found::default();
-            if back.step(&mut |_, marks| stretch.hear(&marks)).map_err(read)? == Step::Begin {
+        while !found.is_enough(&wanted) && back.step <= MAX_STEP {
+            let mut part = Found::default();
+            if back.step(&mut |_, marks| part.add(&marks)).map_err(read)? == Step::Begin {
                 break;
             }
-            found.put_before(stretch);
+            found.put_before(part);
         }
         if !found.positions.is_empty() {
             // Every router sends its watermark updates to every partition: what this one does not report, no other
@@ -125,7 +125,7 @@ struct Found {
 }
 
 impl Found {
-    fn hear(&mut self, marks: &Marks) {
+    fn add(&mut self, marks: &Marks) {
         for mark in &marks.sources {
             let partition = i32::try_from(mark.partition).unwrap_or(i32::MAX);
             self.positions.insert((mark.topic.clone(), partition), mark.position);
@@ -146,7 +146,7 @@ impl Found {
         let (Some(first), Some(last)) = (self.first, self.last) else {
             return false;
         };
-        first < last.minus(LATELY) || wanted.iter().all(|source| self.positions.contains_key(source))
+        first < last.minus(MAX_AGE) || wanted.iter().all(|source| self.positions.contains_key(source))
     }
 }
 
@@ -163,7 +163,7 @@ struct Backwards<'c> {
 /// Result of a step backwards.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// A stretch was read.
+    /// A part was read.
     Read,
     /// There are no records before.
     Begin,
@@ -182,8 +182,8 @@ impl<'c> Backwards<'c> {
         })
     }
 
-    /// Calls `look` with all watermark updates of the preceding stretch, in order.
-    fn step(&mut self, look: &mut dyn FnMut(i64, Marks)) -> KafkaResult<Step> {
+    /// Calls `visit` with all watermark updates of the preceding part, in order.
+    fn step(&mut self, visit: &mut dyn FnMut(i64, Marks)) -> KafkaResult<Step> {
         if self.end <= self.low {
             return Ok(Step::Begin);
         }
@@ -201,7 +201,7 @@ impl<'c> Backwards<'c> {
                 break;
             }
             if let Ok(LogRecord::Marks(marks)) = LogRecord::decode(message.payload().unwrap_or_default()) {
-                look(message.offset(), marks);
+                visit(message.offset(), marks);
             }
             if message.offset() + 1 >= self.end {
                 break;
@@ -242,27 +242,27 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_word_counts_even_when_it_is_less() {
+    fn the_latest_position_counts_even_if_it_is_smaller() {
         let mut found = Found::default();
-        found.hear(&marks(5_000, &[(0, 600)]));
-        found.hear(&marks(6_000, &[(0, 7)]));
+        found.add(&marks(5_000, &[(0, 600)]));
+        found.add(&marks(6_000, &[(0, 7)]));
         let mut earlier = Found::default();
-        earlier.hear(&marks(4_000, &[(0, 500), (1, 40)]));
+        earlier.add(&marks(4_000, &[(0, 500), (1, 40)]));
         found.put_before(earlier);
         assert_eq!(found.positions[&("a".to_owned(), 0)], 7);
         assert_eq!(found.positions[&("a".to_owned(), 1)], 40);
     }
 
     #[test]
-    fn it_looks_back_until_all_is_found_but_not_for_ever() {
+    fn the_search_ends_when_all_is_found_or_at_the_age_limit() {
         let mut found = Found::default();
         assert!(!found.is_enough(&wanted(&[0])));
-        found.hear(&marks(10_000_000, &[(0, 1)]));
+        found.add(&marks(10_000_000, &[(0, 1)]));
         assert!(found.is_enough(&wanted(&[0])));
         assert!(!found.is_enough(&wanted(&[0, 1])));
-        let lately = i64::try_from(LATELY.as_millis()).unwrap();
+        let max_age = i64::try_from(MAX_AGE.as_millis()).unwrap();
         let mut earlier = Found::default();
-        earlier.hear(&marks(10_000_000 - lately - 1, &[(0, 1)]));
+        earlier.add(&marks(10_000_000 - max_age - 1, &[(0, 1)]));
         found.put_before(earlier);
         assert!(found.is_enough(&wanted(&[0, 1])), "no router has spoken of it for so long");
     }

@@ -11,11 +11,11 @@ use crate::config::{self, Http};
 use crate::query::shapes::Problem;
 
 /// How long to wait for a response.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum bytes of a response.
-const MOST: u64 = 256 << 20;
+const MAX_RESPONSE: u64 = 256 << 20;
 /// Maximum bytes of a URL: servers refuse longer ones without an explanation.
-const LONGEST: usize = 60_000;
+const MAX_URL: usize = 60_000;
 /// The variable with the URL.
 const SERVER: &str = "ALERTTRAIL_SERVER";
 /// The variables with the token.
@@ -55,7 +55,7 @@ impl Server {
             )));
         }
         let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(RESPONSE_TIMEOUT))
             .http_status_as_error(false)
             .proxy(None)
             .build();
@@ -76,9 +76,9 @@ impl Server {
                 separator = '&';
             }
         }
-        if url.len() > LONGEST {
+        if url.len() > MAX_URL {
             return Err(Failure::usage(format!(
-                "the id or text is too long for a request: its URL would have {} bytes, and the limit is {LONGEST}; \
+                "the id or text is too long for a request: its URL would have {} bytes, and the limit is {MAX_URL}; \
                  `query alerts --text` finds an alert by a part of its id",
                 url.len()
             )));
@@ -97,7 +97,7 @@ impl Server {
         let text = response
             .body_mut()
             .with_config()
-            .limit(MOST)
+            .limit(MAX_RESPONSE)
             .read_to_string()
             .map_err(failed)?;
         match response.status().as_u16() {
@@ -107,15 +107,15 @@ impl Server {
                 self.url
             ))),
             status => {
-                let said = serde_json::from_str::<Problem>(&text);
-                let said = said.map_or_else(
+                let message = serde_json::from_str::<Problem>(&text);
+                let message = message.map_or_else(
                     |_| format!("{} responded with status {status}", self.url),
                     |problem| problem.error,
                 );
-                let said = mask::printable(&said, mask::Lines::One);
+                let message = mask::printable(&message, mask::Lines::One);
                 Err(match status {
-                    400 => Failure::usage(said),
-                    _ => Failure::failed(said),
+                    400 => Failure::usage(message),
+                    _ => Failure::failed(message),
                 })
             }
         }
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processor_is_asked_where_its_configuration_has_it_listen() {
+    fn the_address_is_taken_from_the_configuration() {
         let url = |listen: &str| {
             let text = format!("http.listen = \"{listen}\"\nhttp.token = \"sixteen-characters\"\nhttp.insecure = true");
             let config = config::Config::of_text("test", &text, std::iter::empty()).unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_an_id_leaves_its_place_in_the_path() {
+    fn ids_are_encoded_in_the_path() {
         assert_eq!(encoded("a/..?b=c&d#é %"), "a%2F..%3Fb%3Dc%26d%23%C3%A9%20%25");
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::join::Limit;
 
 /// After a transaction faster than this, the next one may be larger.
-const QUICK: Duration = Duration::from_millis(500);
+const FAST: Duration = Duration::from_millis(500);
 /// After a transaction slower than this, the next one is smaller. The broker's timeout is some seconds longer.
 const SLOW: Duration = Duration::from_secs(2);
 
 /// The size of transactions, adapted to their durations.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct AdaptiveBatchSize {
     state: Mutex<State>,
 }
 
@@ -24,9 +24,9 @@ struct State {
     begun: Limit,
 }
 
-impl Pace {
-    /// Returns the limit for the transaction that begins now. The next limit is an eighth of it unless [`Pace::done`]
-    /// is called, in case this transaction never completes.
+impl AdaptiveBatchSize {
+    /// Returns the limit for the transaction that begins now. The next limit is an eighth of it unless
+    /// [`AdaptiveBatchSize::done`] is called, in case this transaction never completes.
     pub(super) fn begin(&self) -> Limit {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.begun = state.next;
@@ -38,7 +38,7 @@ impl Pace {
     pub(super) fn done(&self, taken: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.next = match taken {
-            taken if taken < QUICK => scaled(state.begun, 2, 1),
+            taken if taken < FAST => scaled(state.begun, 2, 1),
             taken if taken > SLOW => scaled(state.begun, 1, 2),
             _ => state.begun,
         };
@@ -58,26 +58,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transaction_that_never_ends_makes_the_next_one_smaller() {
-        let pace = Pace::default();
-        assert_eq!(pace.begin(), Limit::default());
-        let second = pace.begin();
+    fn a_transaction_that_never_completes_makes_the_next_one_smaller() {
+        let batch_size = AdaptiveBatchSize::default();
+        assert_eq!(batch_size.begin(), Limit::default());
+        let second = batch_size.begin();
         assert_eq!(second.bytes, Limit::default().bytes / 8);
         for _ in 0..20 {
-            pace.begin();
+            batch_size.begin();
         }
-        assert_eq!(pace.begin(), Limit { outputs: 1, bytes: 1 });
+        assert_eq!(batch_size.begin(), Limit { outputs: 1, bytes: 1 });
     }
 
     #[test]
-    fn quick_ones_grow_to_the_most_and_slow_ones_shrink() {
-        let pace = Pace::default();
-        pace.begin();
-        pace.done(SLOW * 2);
-        assert_eq!(pace.begin().outputs, Limit::default().outputs / 2);
-        pace.done(QUICK / 2);
-        assert_eq!(pace.begin(), Limit::default());
-        pace.done(QUICK * 2);
-        assert_eq!(pace.begin(), Limit::default(), "neither quick nor slow");
+    fn fast_transactions_grow_to_the_limit_and_slow_ones_shrink() {
+        let batch_size = AdaptiveBatchSize::default();
+        batch_size.begin();
+        batch_size.done(SLOW * 2);
+        assert_eq!(batch_size.begin().outputs, Limit::default().outputs / 2);
+        batch_size.done(FAST / 2);
+        assert_eq!(batch_size.begin(), Limit::default());
+        batch_size.done(FAST * 2);
+        assert_eq!(batch_size.begin(), Limit::default(), "neither quick nor slow");
     }
 }

@@ -3,22 +3,22 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::kafka::delivery::Flight;
+use crate::kafka::delivery::PendingAcks;
 
 /// Next offsets by topic and partition.
 pub(super) type Positions = BTreeMap<(String, i32), i64>;
 
 /// The messages that were read, in order, with the acknowledgements that are pending for them.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct OffsetTracker {
     open: Entry,
-    sealed: VecDeque<Entry>,
+    closed: VecDeque<Entry>,
     changed: Positions,
 }
 
 #[derive(Default)]
 struct Entry {
-    flight: Arc<Flight>,
+    acks: Arc<PendingAcks>,
     /// In the order in which partitions were first read.
     positions: Vec<Next>,
     /// Index of the partition that was read last. Usually the next message is of the same partition.
@@ -38,10 +38,10 @@ impl Next {
     }
 }
 
-impl Ledger {
+impl OffsetTracker {
     /// Notes that a message was read. What is sent because of it must be counted in the returned pending
     /// acknowledgements.
-    pub(super) fn read(&mut self, topic: &str, partition: i32, next_offset: i64) -> Arc<Flight> {
+    pub(super) fn read(&mut self, topic: &str, partition: i32, next_offset: i64) -> Arc<PendingAcks> {
         let Entry { positions, last, .. } = &mut self.open;
         if !positions.get(*last).is_some_and(|next| next.is_of(topic, partition)) {
             let known = positions.iter().position(|next| next.is_of(topic, partition));
@@ -55,12 +55,12 @@ impl Ledger {
             });
         }
         positions[*last].offset = next_offset;
-        self.flight()
+        self.acks()
     }
 
-    /// Returns the pending acknowledgements of the messages read since the last [`Ledger::seal`].
-    pub(super) fn flight(&self) -> Arc<Flight> {
-        Arc::clone(&self.open.flight)
+    /// Returns the pending acknowledgements of the messages read since the last [`OffsetTracker::close_group`].
+    pub(super) fn acks(&self) -> Arc<PendingAcks> {
+        Arc::clone(&self.open.acks)
     }
 
     /// Notes that reading of a partition begins here, so that the position is committed before any message is read.
@@ -69,29 +69,29 @@ impl Ledger {
     }
 
     /// Ends the current group of messages.
-    pub(super) fn seal(&mut self) {
-        if !self.open.positions.is_empty() || !self.open.flight.is_empty() {
-            self.sealed.push_back(std::mem::take(&mut self.open));
+    pub(super) fn close_group(&mut self) {
+        if !self.open.positions.is_empty() || !self.open.acks.is_empty() {
+            self.closed.push_back(std::mem::take(&mut self.open));
         }
     }
 
     /// Removes the groups of messages that are acknowledged, oldest first. Returns whether none is left.
-    pub(super) fn settle(&mut self) -> bool {
-        while let Some(entry) = self.sealed.front()
-            && entry.flight.is_empty()
+    pub(super) fn remove_acknowledged(&mut self) -> bool {
+        while let Some(entry) = self.closed.front()
+            && entry.acks.is_empty()
         {
-            let entry = self.sealed.pop_front().unwrap_or_default();
+            let entry = self.closed.pop_front().unwrap_or_default();
             let positions = entry.positions.into_iter();
             self.changed
                 .extend(positions.map(|next| ((next.topic, next.partition), next.offset)));
         }
-        self.sealed.is_empty()
+        self.closed.is_empty()
     }
 
     /// Forgets a partition that another router reads from now on, because its offsets must not be committed here.
     pub(super) fn forget(&mut self, topic: &str, partition: i32) {
         self.changed.remove(&(topic.to_owned(), partition));
-        for entry in self.sealed.iter_mut().chain([&mut self.open]) {
+        for entry in self.closed.iter_mut().chain([&mut self.open]) {
             entry.positions.retain(|next| !next.is_of(topic, partition));
         }
     }

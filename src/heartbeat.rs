@@ -7,22 +7,22 @@ use crate::clock;
 
 /// The last heartbeat of a thread. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Pulse(Arc<Mutex<Instant>>);
+pub struct Heartbeat(Arc<Mutex<Instant>>);
 
-impl Default for Pulse {
+impl Default for Heartbeat {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(clock::start())))
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Records a heartbeat.
-    pub fn beat(&self) {
+    pub fn record(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = clock::start();
     }
 
     /// Returns the time since the last heartbeat.
-    pub fn silence(&self) -> Duration {
+    pub fn age(&self) -> Duration {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 }
@@ -32,12 +32,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_grows_until_the_next_beat() {
-        let pulse = Pulse::default();
-        let thread = pulse.clone();
+    fn the_age_grows_until_the_next_heartbeat() {
+        let heartbeat = Heartbeat::default();
+        let thread = heartbeat.clone();
         std::thread::sleep(Duration::from_millis(30));
-        assert!(pulse.silence() >= Duration::from_millis(30));
-        thread.beat();
-        assert!(pulse.silence() < Duration::from_millis(30));
+        assert!(heartbeat.age() >= Duration::from_millis(30));
+        thread.record();
+        assert!(heartbeat.age() < Duration::from_millis(30));
     }
 }

@@ -16,7 +16,7 @@ use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 
 /// A response of the broker.
-pub(super) enum End {
+pub(super) enum LogEnd {
     /// The log-end offset of a partition at this time.
     Partition(String, i32, i64, WallTime),
     /// The number of partitions of a topic.
@@ -32,7 +32,7 @@ pub(super) fn watch(
     shutdown: Shutdown,
     log: String,
     exposed: Arc<Exposed>,
-) -> Result<mpsc::Receiver<End>, Error> {
+) -> Result<mpsc::Receiver<LogEnd>, Error> {
     let (send, receive) = mpsc::sync_channel(10_000);
     let watch = move || {
         while !shutdown.is_requested()
@@ -46,18 +46,18 @@ pub(super) fn watch(
                 .collect();
             // Taken before the request: the log-end offsets in the response cannot be older.
             let at = clock::now();
-            for (topic, partition, end) in topics::ends(&consumer, &assigned) {
-                exposed.ended_at(&topic, partition, end);
-                drop(send.try_send(End::Partition(topic, partition, end, at)));
+            for (topic, partition, end) in topics::log_end_offsets(&consumer, &assigned) {
+                exposed.set_log_end(&topic, partition, end);
+                drop(send.try_send(LogEnd::Partition(topic, partition, end, at)));
             }
             if shutdown.is_requested() {
                 return;
             }
             for topic in &topics {
                 if let Ok(Some(count)) = topics::partitions(&consumer, topic) {
-                    drop(send.try_send(End::Topic(topic.clone(), count)));
+                    drop(send.try_send(LogEnd::Topic(topic.clone(), count)));
                     if topic == &log {
-                        ends_of_log(&consumer, topic, count, &exposed);
+                        expose_log_ends(&consumer, topic, count, &exposed);
                     }
                 }
             }
@@ -66,18 +66,18 @@ pub(super) fn watch(
         }
     };
     std::thread::Builder::new()
-        .name("ends".into())
+        .name("log-ends".into())
         .spawn(watch)
         .map_err(Error::Thread)?;
     Ok(receive)
 }
 
 /// Exposes the log-end offsets of the repartition topic, which show how far JOIN lags behind.
-fn ends_of_log(consumer: &BaseConsumer<Context>, topic: &str, count: u32, exposed: &Exposed) {
+fn expose_log_ends(consumer: &BaseConsumer<Context>, topic: &str, count: u32, exposed: &Exposed) {
     let partitions: Vec<_> = (0..i32::try_from(count).unwrap_or(0))
         .map(|partition| (topic.to_owned(), partition))
         .collect();
-    for (topic, partition, end) in topics::ends(consumer, &partitions) {
-        exposed.ended_at(&topic, partition, end);
+    for (topic, partition, end) in topics::log_end_offsets(consumer, &partitions) {
+        exposed.set_log_end(&topic, partition, end);
     }
 }

@@ -13,10 +13,10 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use tracing::field::Empty;
 
 use super::Error;
-use super::attendance::Attendance;
 use super::join_assignment::Context;
 use super::join_output::Out;
-use super::owners::Owner;
+use super::partition_tasks::PartitionTask;
+use super::poll_keep_alive::PollKeepAlive;
 use crate::join::Outbox;
 use crate::kafka::digest::digest;
 use crate::log::LogRecord;
@@ -27,14 +27,14 @@ use crate::store::{Base as _, Table, Txn, keys};
 pub(super) struct Inbox<'m> {
     pub(super) messages: VecDeque<BorrowedMessage<'m>>,
     pub(super) bytes: usize,
-    pub(super) halted: bool,
+    pub(super) paused: bool,
 }
 
 /// Outcome of a batch: finished, or abandoned because of a shutdown or a rebalance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Carried {
-    Through,
-    Off,
+pub(super) enum BatchOutcome {
+    Finished,
+    Abandoned,
 }
 
 impl<'m> Inbox<'m> {
@@ -52,20 +52,20 @@ impl<'m> Inbox<'m> {
 
 /// Applies log records of one partition in order until the outbox is full or no record is left, sends the outputs, and
 /// writes the state.
-pub(super) fn slice(
-    owner: &mut Owner,
+pub(super) fn run_batch(
+    task: &mut PartitionTask,
     inbox: &mut Inbox<'_>,
     outbox: &mut Outbox,
     out: &mut Out,
     settings: [u8; 32],
-    attendance: &mut Attendance<'_, '_>,
+    keep_alive: &mut PollKeepAlive<'_, '_>,
     consumer: &BaseConsumer<Context>,
-) -> Result<Carried, Error> {
-    let span = tracing::debug_span!("join.slice", partition = owner.partition, records = Empty, outputs = Empty).entered();
-    let mut txn = Txn::new(&owner.base);
+) -> Result<BatchOutcome, Error> {
+    let span = tracing::debug_span!("join.batch", partition = task.partition, records = Empty, outputs = Empty).entered();
+    let mut txn = Txn::new(&task.base);
     let mut last = None;
     let mut records = 0_u64;
-    while owner.joiner.step(&mut txn, outbox)?
+    while task.joiner.step(&mut txn, outbox)?
         && !outbox.is_full()
         && let Some(message) = inbox.pop()
     {
@@ -84,35 +84,35 @@ pub(super) fn slice(
                 offset: message.offset(),
             });
         }
-        owner.joiner.begin(message.offset(), record, &mut txn)?;
+        task.joiner.begin(message.offset(), record, &mut txn)?;
         last = Some(message);
         records += 1;
     }
     if let Some(last) = last {
         let digest = digest(&last);
         txn.put(Table::Meta, keys::LAST.to_vec(), digest.to_vec());
-        owner.last = Some((last.offset(), digest));
+        task.last = Some((last.offset(), digest));
     }
-    owner.joiner.save(&mut txn)?;
+    task.joiner.save(&mut txn)?;
     let changes = txn.into_batch();
     let sets_timers = changes.touches(Table::Timers);
-    let speaks = !outbox.is_empty();
+    let has_outputs = !outbox.is_empty();
     span.record("records", records);
     span.record("outputs", outbox.len());
-    if !tracing::debug_span!("join.deliver").in_scope(|| out.deliver(outbox, owner, attendance))? {
+    if !tracing::debug_span!("join.deliver").in_scope(|| out.deliver(outbox, task, keep_alive))? {
         // At least once, the partition's next owner sends the same outputs with the same ids. Exactly once, they are
         // never committed.
-        return Ok(Carried::Off);
+        return Ok(BatchOutcome::Abandoned);
     }
-    if owner.transactions.as_ref().is_some_and(|transactions| transactions.is_open()) {
-        tracing::debug_span!("join.commit").in_scope(|| out.commit(owner, consumer))?;
+    if task.transactions.as_ref().is_some_and(|transactions| transactions.is_open()) {
+        tracing::debug_span!("join.commit").in_scope(|| out.commit(task, consumer))?;
     }
-    if speaks && owner.joiner.position() > owner.emitted {
-        owner.note_emitted()?;
+    if has_outputs && task.joiner.position() > task.emitted {
+        task.note_emitted()?;
     }
-    tracing::debug_span!("join.write").in_scope(|| owner.base.write(changes))?;
+    tracing::debug_span!("join.write").in_scope(|| task.base.write(changes))?;
     if sets_timers {
-        owner.next_close = owner.joiner.next_close(&owner.base)?;
+        task.next_close = task.joiner.next_close(&task.base)?;
     }
-    Ok(Carried::Through)
+    Ok(BatchOutcome::Finished)
 }

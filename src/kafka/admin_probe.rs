@@ -15,7 +15,7 @@ use crate::shutdown::Shutdown;
 
 /// Remembers the last problem of each kind.
 #[derive(Debug)]
-pub(super) struct Asking {
+pub(super) struct AdminProbe {
     /// The configured security protocol, in capitals.
     protocol: String,
     problems: Mutex<Problems>,
@@ -63,7 +63,7 @@ struct Problems {
     connection: Option<String>,
 }
 
-impl Asking {
+impl AdminProbe {
     /// Creates the context of a client with this configuration.
     pub(super) fn new(config: &Config) -> Self {
         Self {
@@ -120,7 +120,7 @@ impl Asking {
     }
 }
 
-impl ClientContext for Asking {
+impl ClientContext for AdminProbe {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "FAIL" {
             // Most of these also arrive as errors. The one of a plaintext client on a TLS port does not.
@@ -137,26 +137,26 @@ impl ClientContext for Asking {
     }
 }
 
-impl ConsumerContext for Asking {}
+impl ConsumerContext for AdminProbe {}
 
 /// Runs a request and waits for its result, or until `shutdown` is requested. librdkafka's calls cannot be interrupted,
 /// so where a shutdown may end the wait the request runs on another thread.
-pub(super) fn until<T: Send + 'static>(
+pub(super) fn run<T: Send + 'static>(
     shutdown: Option<&Shutdown>,
-    question: impl FnOnce() -> KafkaResult<T> + Send + 'static,
+    request: impl FnOnce() -> KafkaResult<T> + Send + 'static,
 ) -> KafkaResult<T> {
     /// How often the shutdown flag is checked.
-    const GLANCE: Duration = Duration::from_millis(100);
+    const CHECK_INTERVAL: Duration = Duration::from_millis(100);
     let Some(shutdown) = shutdown else {
-        return question();
+        return request();
     };
-    let (answer, answers) = mpsc::sync_channel(1);
-    let thread = std::thread::Builder::new().name("asking".into());
-    let thread = thread.spawn(move || drop(answer.send(question())));
+    let (response, responses) = mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("admin-probe".into());
+    let thread = thread.spawn(move || drop(response.send(request())));
     thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
     loop {
-        match answers.recv_timeout(GLANCE) {
-            Ok(answer) => return answer,
+        match responses.recv_timeout(CHECK_INTERVAL) {
+            Ok(response) => return response,
             Err(mpsc::RecvTimeoutError::Timeout) if !shutdown.is_requested() => {}
             Err(_) => return Err(KafkaError::Canceled),
         }
@@ -164,10 +164,10 @@ pub(super) fn until<T: Send + 'static>(
 }
 
 /// Handles all pending events of the client.
-pub(super) fn listen(consumer: &BaseConsumer<Asking>) {
+pub(super) fn poll_events(consumer: &BaseConsumer<AdminProbe>) {
     /// More events than a client has about a few brokers.
-    const MOST: usize = 1_000;
-    for _ in 0..MOST {
+    const MAX_EVENTS: usize = 1_000;
+    for _ in 0..MAX_EVENTS {
         // The return value of a poll does not tell whether events are left: it is `None` after a log line as well.
         drop(consumer.poll(Duration::ZERO));
     }
@@ -178,51 +178,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_settings_can_mend_is_told_from_what_time_can() {
-        let asking = Asking::new(&Config::defaults().unwrap());
-        let hears = |code, reason: &str| asking.error(KafkaError::Global(code), reason);
-        hears(RDKafkaErrorCode::BrokerTransportFailure, "Connection refused");
-        hears(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
-        assert!(asking.refusal("b:1").is_none());
-        assert_eq!(asking.reason().as_deref(), Some("Connection refused"));
-        hears(RDKafkaErrorCode::SSL, "certificate verify failed");
-        let text = asking.refusal("b:1").map(|error| error.to_string()).unwrap_or_default();
+    fn wrong_settings_are_distinguished_from_transient_errors() {
+        let probe = AdminProbe::new(&Config::defaults().unwrap());
+        let report = |code, reason: &str| probe.error(KafkaError::Global(code), reason);
+        report(RDKafkaErrorCode::BrokerTransportFailure, "Connection refused");
+        report(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
+        assert!(probe.refusal("b:1").is_none());
+        assert_eq!(probe.reason().as_deref(), Some("Connection refused"));
+        report(RDKafkaErrorCode::SSL, "certificate verify failed");
+        let text = probe.refusal("b:1").map(|error| error.to_string()).unwrap_or_default();
         assert!(
             text.starts_with("no secure connection to b:1: certificate verify failed;"),
             "{text}"
         );
-        hears(RDKafkaErrorCode::Authentication, "wrong password");
-        let text = asking.refusal("b:1").map(|error| error.to_string()).unwrap_or_default();
+        report(RDKafkaErrorCode::Authentication, "wrong password");
+        let text = probe.refusal("b:1").map(|error| error.to_string()).unwrap_or_default();
         assert!(text.starts_with("b:1 refuses the login: wrong password;"), "{text}");
     }
 
     #[test]
-    fn waiting_for_an_answer_ends_with_the_answer_or_when_asked_to_stop() {
+    fn waiting_ends_with_the_response_or_with_a_shutdown_request() {
         let shutdown = Shutdown::default();
-        assert_eq!(until(Some(&shutdown), || Ok(5)).unwrap(), 5);
-        assert_eq!(until(None, || Ok(6)).unwrap(), 6);
+        assert_eq!(run(Some(&shutdown), || Ok(5)).unwrap(), 5);
+        assert_eq!(run(None, || Ok(6)).unwrap(), 6);
         shutdown.request();
         let began = crate::clock::start();
         let slow = || {
             std::thread::sleep(Duration::from_secs(30));
             Ok(7)
         };
-        assert!(matches!(until(Some(&shutdown), slow), Err(KafkaError::Canceled)));
+        assert!(matches!(run(Some(&shutdown), slow), Err(KafkaError::Canceled)));
         assert!(began.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
-    fn a_connection_that_is_closed_says_what_the_listener_may_want() {
+    fn a_closed_connection_suggests_what_the_listener_may_expect() {
         let said = |more: &str, reason: &str| {
             let text = format!("[kafka.properties]\n{more}");
-            let asking = Asking::new(&Config::of_text("test", &text, std::iter::empty()).unwrap());
-            asking.log(
+            let probe = AdminProbe::new(&Config::of_text("test", &text, std::iter::empty()).unwrap());
+            probe.log(
                 RDKafkaLogLevel::Info,
                 "FAIL",
                 &format!("[thrd:b:1/bootstrap]: b:1/bootstrap: {reason}"),
             );
-            assert!(asking.refusal("b:1").is_none());
-            asking.mismatch("b:1").map(|error| error.to_string()).unwrap_or_default()
+            assert!(probe.refusal("b:1").is_none());
+            probe.mismatch("b:1").map(|error| error.to_string()).unwrap_or_default()
         };
         let login =
             "security.protocol = \"sasl_plaintext\"\nsasl = { mechanism = \"PLAIN\", username = \"u\", password = \"p\" }";

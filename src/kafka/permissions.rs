@@ -18,46 +18,46 @@ use super::{Error, transactions};
 use crate::config::Config;
 
 /// How long to wait for the broker's response.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Result of the write-permission probe.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Right {
+pub enum WritePermission {
     /// Writing is allowed.
-    Given,
+    Granted,
     /// Writing is not allowed.
     Denied,
     /// The probe record was unexpectedly accepted; stop probing.
-    Taken,
+    ProbeAccepted,
     /// Another error, or no response.
     Unknown(String),
 }
 
 /// Probes whether this program may write to `topic`, which must exist.
-pub fn to_write(config: &Config, topic: &str) -> Result<Right, Error> {
-    let producer: BaseProducer<Said> = clients::refused_producer(config, Said::default())?;
+pub fn probe_write(config: &Config, topic: &str) -> Result<WritePermission, Error> {
+    let producer: BaseProducer<ProbeContext> = clients::probe_producer(config, ProbeContext::default())?;
     let record = BaseRecord::<(), ()>::to(topic).partition(0);
     if let Err((error, _)) = producer.send(record) {
         return Ok(of(Err(&error)));
     }
     // Messages that time out are also reported to the context.
-    drop(producer.flush(PATIENCE + Duration::from_secs(1)));
-    let said = producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(said
+    drop(producer.flush(RESPONSE_TIMEOUT + Duration::from_secs(1)));
+    let result = producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(result
         .clone()
-        .unwrap_or_else(|| Right::Unknown("the broker did not respond".to_owned())))
+        .unwrap_or_else(|| WritePermission::Unknown("the broker did not respond".to_owned())))
 }
 
 /// Probes whether transactions may be used under the ids of JOIN. The only trace is a transactional id of its own,
 /// which the broker expires.
-pub fn to_transactions(config: &Config) -> Result<(), Error> {
+pub fn probe_transactions(config: &Config) -> Result<(), Error> {
     transactions::Transactions::open_as(config, "check").map(drop)
 }
 
 #[derive(Default)]
-struct Said(Mutex<Option<Right>>);
+struct ProbeContext(Mutex<Option<WritePermission>>);
 
-impl ClientContext for Said {
+impl ClientContext for ProbeContext {
     /// Logs at debug level only, because a refusal is expected.
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         clients::log(RDKafkaLogLevel::Debug, facility, message);
@@ -68,20 +68,20 @@ impl ClientContext for Said {
     }
 }
 
-impl ProducerContext for Said {
+impl ProducerContext for ProbeContext {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let said = of(result.as_ref().map(drop).map_err(|(error, _)| error));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+        let result = of(result.as_ref().map(drop).map_err(|(error, _)| error));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
     }
 }
 
-fn of(result: Result<(), &KafkaError>) -> Right {
+fn of(result: Result<(), &KafkaError>) -> WritePermission {
     match result.map_err(|error| (error.rdkafka_error_code(), error)) {
-        Ok(()) => Right::Taken,
-        Err((Some(Code::InvalidRequiredAcks), _)) => Right::Given,
-        Err((Some(Code::TopicAuthorizationFailed), _)) => Right::Denied,
-        Err((_, error)) => Right::Unknown(error.to_string()),
+        Ok(()) => WritePermission::ProbeAccepted,
+        Err((Some(Code::InvalidRequiredAcks), _)) => WritePermission::Granted,
+        Err((Some(Code::TopicAuthorizationFailed), _)) => WritePermission::Denied,
+        Err((_, error)) => WritePermission::Unknown(error.to_string()),
     }
 }

@@ -16,11 +16,11 @@ pub const AT: char = '@';
 const UNIQUE: usize = 37;
 
 /// How long to wait for a broker: less than a shutdown may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A member of the group.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Seat {
+pub struct GroupMember {
     /// The id of the instance.
     pub instance: String,
     /// The address of its API.
@@ -30,28 +30,28 @@ pub struct Seat {
 }
 
 /// Requests the members of the group from a broker.
-pub struct Roster {
+pub struct GroupMembers {
     consumer: BaseConsumer<Logged>,
     group: String,
     topic: String,
 }
 
-impl Roster {
+impl GroupMembers {
     /// Creates one for JOIN's group.
     pub fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            consumer: clients::plain(config, Logged)?,
+            consumer: clients::admin(config, Logged)?,
             group: format!("{}-join", config.application.id),
             topic: config.repartition.topic.clone(),
         })
     }
 
     /// Returns the current members.
-    pub fn seats(&self) -> KafkaResult<Vec<Seat>> {
-        let list = self.consumer.fetch_group_list(Some(&self.group), PATIENCE)?;
+    pub fn current(&self) -> KafkaResult<Vec<GroupMember>> {
+        let list = self.consumer.fetch_group_list(Some(&self.group), RESPONSE_TIMEOUT)?;
         let members = list.groups().iter().flat_map(|group| group.members());
         Ok(members
-            .map(|member| Seat {
+            .map(|member| GroupMember {
                 instance: instance(member.id()).to_owned(),
                 address: member.client_id().split_once(AT).map(|(_, address)| address.to_owned()),
                 partitions: assigned(member.assignment().unwrap_or_default(), &self.topic).unwrap_or_default(),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_instance_is_what_stands_before_the_unique_part() {
+    fn the_instance_is_the_part_before_the_unique_suffix() {
         assert_eq!(instance("4f0c-0a1b2c3d-0000-1111-2222-333344445555"), "4f0c");
         assert_eq!(instance("short"), "short");
     }

@@ -135,7 +135,7 @@ fn expand(text: &str, environment: &BTreeMap<String, String>, names: &mut BTreeS
         let value = environment.get(name).ok_or_else(|| {
             (
                 format!("uses the environment variable {name}, which is not set"),
-                format!("set {name}, or write $${{{name}}} for a literal ${{"),
+                format!("set {name}, or write $${{{name}}} for a literal ${{{name}}}"),
             )
         })?;
         names.insert(name.to_owned());

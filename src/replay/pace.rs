@@ -242,7 +242,7 @@ mod tests {
             assert_eq!(text.parse::<Rate>().unwrap().per_second(), expected, "{text}");
         }
         for wrong in ["", "0", "-1", "five", "5/", "5/d", "/s", "inf", "NaN", "1e400", "5/s/s"] {
-            assert!(wrong.parse::<Rate>().unwrap_err().starts_with("give "), "{wrong}");
+            assert!(wrong.parse::<Rate>().unwrap_err().starts_with("use "), "{wrong}");
         }
     }
 

@@ -279,12 +279,12 @@ fn timestamps_ends_and_keys_that_do_harm_are_found() {
     let harm = [
         "20 of 20 activities of ",
         "message.timestamp.type=LogAppendTime",
-        "1 alert version has an EndTime that lies more than a day",
+        "1 alert version has an EndTime more than a day",
     ];
     let (status, said) = check(&world.config("a"));
     assert_eq!(status, Some(0), "{said}");
     says(&said, &harm);
-    says(&said, &["a word for no value as key"]);
+    says(&said, &["a placeholder word as key"]);
     let mut instance = world.start("a");
     for part in harm {
         instance.wait_for_log(part);

@@ -110,7 +110,7 @@ fn activities_at_the_bounds_are_counted_separately() {
         texts(&exclusive, &[(10, 10), (20, 30)], &[10, 30]),
         [
             "2 of 2 alerts have activities exactly at StartTime or EndTime and none between (the windows of 1 have no length): \
-             correlation.bounds = \"inclusive\" takes them in"
+             correlation.bounds = \"inclusive\" includes them"
         ]
     );
     let inclusive = config("correlation.bounds = \"inclusive\"");
@@ -137,9 +137,9 @@ fn keys_that_never_match_come_first() {
     assert_eq!(
         texts[0],
         "5 of 6 alerts have a key at \"AlertType\" that no activity has at \"RawEventData.Data.cid\": with correlation.activity_key = \
-         [\"RawEventData.AlertId\"] and alert_key = [\"VendorOriginalId\"], 4 of 7 alert versions in a sample would have the key of an activity"
+         [\"RawEventData.AlertId\"] and alert_key = [\"VendorOriginalId\"], 4 of 7 alert versions in a sample would match the key of an activity"
     );
-    assert!(texts[1].starts_with("2 of 6 alerts have a key that activities spell in another case"));
+    assert!(texts[1].starts_with("2 of 6 alerts have a key that occurs in activities in another case"));
     assert!(texts[2].starts_with("1 of 6 alerts has activities with the same key just after"));
     assert_eq!(texts.len(), 3);
 }
@@ -166,10 +166,10 @@ fn null_words_and_two_forms_are_always_reported() {
     assert!(
         hints[0]
             .text
-            .starts_with("2 of 11 alerts have a word for no value as key (\"n/a\", \"none\")"),
+            .starts_with("2 of 11 alerts have a placeholder word as key (\"n/a\", \"none\")"),
         "{hints:?}"
     );
-    assert!(hints[1].text.starts_with("3 activities came in two forms"), "{hints:?}");
+    assert!(hints[1].text.starts_with("3 activities occurred in two forms"), "{hints:?}");
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn records_are_counted_by_type() {
     has(
         &found,
         Level::Warning,
-        "1 record of in would go to the dead letters (20.0 % of all): invalid_json 1",
+        "1 record of in would become dead letters (20.0 % of all): invalid_json 1",
     );
     has(
         &found,
@@ -76,7 +76,7 @@ fn a_topic_with_other_tables_is_reported() {
     has(
         &findings_of(&config(""), &[other]),
         Level::Warning,
-        "in holds no record of CloudAppEvents or SecurityAlert",
+        "the sample of in contains no record of CloudAppEvents or SecurityAlert",
     );
 }
 
@@ -121,7 +121,7 @@ fn a_hot_key_is_found() {
     has(
         &findings_of(&config(""), &messages),
         Level::Note,
-        "one correlation id has 75.0 %",
+        "75.0 % of the activities with a correlation id share the same one",
     );
 }
 
@@ -200,11 +200,11 @@ fn activities_in_two_forms_and_null_words_cause_warnings() {
     let streamed = activity("none", "q", "10:10:00").replacen('{', "{\"ReportId\":\"r\",", 1);
     let exported = streamed.replacen('{', "{\"DeviceType\":null,", 1);
     let found = findings_of(&config(""), &[streamed, exported, alert("A", "none", "11:00:00")]);
-    has(&found, Level::Warning, "1 activity came in two forms");
+    has(&found, Level::Warning, "1 activity occurred in two forms");
     has(
         &found,
         Level::Warning,
-        "1 of 1 alert has a word for no value as key (\"none\")",
+        "1 of 1 alert has a placeholder word as key (\"none\")",
     );
 }
 
@@ -236,6 +236,6 @@ fn a_window_that_ends_far_ahead_is_found() {
     has(
         &findings_of(&config(""), &[alert]),
         Level::Warning,
-        "1 alert version has an EndTime that lies more than a day and watermark.max_future_skew ahead",
+        "1 alert version has an EndTime more than a day and watermark.max_future_skew ahead",
     );
 }

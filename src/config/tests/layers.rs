@@ -154,7 +154,9 @@ fn a_variable_with_a_missing_underscore_causes_a_warning() {
     let config = load("", &[("ALERTTRAIL_STATE_DIR", "/data")]).unwrap();
     assert_eq!(
         config.warnings(),
-        ["the environment variable ALERTTRAIL_STATE_DIR is ignored; if it is meant as a setting, call it ALERTTRAIL_STATE__DIR"]
+        [
+            "the environment variable ALERTTRAIL_STATE_DIR is ignored; if it is meant as a setting, rename it to ALERTTRAIL_STATE__DIR"
+        ]
     );
     let used = load(
         "state.dir = \"${ALERTTRAIL_STATE_DIR}\"",
@@ -176,7 +178,7 @@ fn variables_are_expanded_in_strings_of_the_file() {
     assert_eq!(
         topics.len(),
         1,
-        "a lone $ stands for itself, and no topic can have it: {topics:?}"
+        "a lone $ stands for itself, which is not valid in a topic name: {topics:?}"
     );
     let config = load(&file.replace("$two$", "two"), &[("A", "a"), ("B_2", "b")]).unwrap();
     assert_eq!(config.input.topics, ["a-one", "two"]);
@@ -196,8 +198,7 @@ fn values_of_variables_are_not_expanded() {
 fn a_missing_variable_is_named_with_its_key() {
     assert_eq!(
         error("state.dir = \"/x/${NOWHERE}\""),
-        "state.dir: takes the environment variable NOWHERE, which is not set; set NOWHERE, or write $${NOWHERE} for the characters \
-         themselves"
+        "state.dir: uses the environment variable NOWHERE, which is not set; set NOWHERE, or write $${NOWHERE} for a literal ${NOWHERE}"
     );
     for wrong in ["${", "${}", "${A", "${A-B}", "a${ b}"] {
         let error = error(&format!("state.dir = \"{wrong}\""));

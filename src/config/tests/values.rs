@@ -189,7 +189,7 @@ fn topic_names_are_checked() {
         for wrong in ["a b", "a/b", "ü", ".", ".."] {
             let error = error(&format!("{key} = \"{wrong}\""));
             assert!(
-                error.starts_with(&format!("{key}: ")) && error.contains("no name that a topic can have"),
+                error.starts_with(&format!("{key}: ")) && error.contains("is not a valid topic name"),
                 "{error}"
             );
         }
@@ -202,7 +202,7 @@ fn topic_names_are_checked() {
     assert!(error("input.topics = []").contains("is an empty list"));
     assert!(error("input.topics = [\"a\", \"\"]").contains("a name is empty"));
     assert!(error("state.dir = \" \"").contains("is empty"));
-    assert!(error("state.dir = \"~/data\"").contains("only shells understand"));
+    assert!(error("state.dir = \"~/data\"").contains("only shells expand"));
 }
 
 #[test]
@@ -214,19 +214,19 @@ fn no_topic_is_used_for_two_things() {
         ),
         (
             "repartition.topic = \"securityalert\"",
-            "repartition.topic: \"securityalert\" is also in input.topics; give each its own topic",
+            "repartition.topic: \"securityalert\" is also in input.topics; use different topics",
         ),
         (
             "output.topic = \"alerttrail-correlation-repartition\"",
-            "output.topic: \"alerttrail-correlation-repartition\" is also in repartition.topic; give each its own topic",
+            "output.topic: \"alerttrail-correlation-repartition\" is also in repartition.topic; use different topics",
         ),
         (
             "output.dead_letter_topic = \"alert-activities\"",
-            "output.dead_letter_topic: \"alert-activities\" is also in output.topic; give each its own topic",
+            "output.dead_letter_topic: \"alert-activities\" is also in output.topic; use different topics",
         ),
         (
             "output.summary_topic = \"alert-activities\"",
-            "output.summary_topic: \"alert-activities\" is also in output.topic; give each its own topic",
+            "output.summary_topic: \"alert-activities\" is also in output.topic; use different topics",
         ),
     ];
     for (file, expected) in shared {
@@ -243,10 +243,10 @@ fn listening_beyond_this_machine_needs_a_token() {
         let file = format!("http.listen = \"{open}\"");
         assert_eq!(
             error(&file),
-            "http.token: is missing, though http.listen lets other machines in; set a token, or listen on 127.0.0.1"
+            "http.token: is missing, but http.listen accepts connections from other machines; set a token, or listen on 127.0.0.1"
         );
         let without = format!("{file}\nhttp.token = \"long enough to be one\"").replace(' ', "");
-        assert!(error(&without).starts_with("http.insecure: is false, though http.listen lets other machines in"));
+        assert!(error(&without).starts_with("http.insecure: is false, but http.listen accepts connections from other machines"));
         let file = format!("{file}\nhttp.insecure = true");
         let token = load(&format!("{file}\nhttp.token = \"${{T}}\""), &[("T", CANARY)])
             .unwrap()

@@ -80,7 +80,7 @@ fn cli_hints_tell_of_windows_without_length() {
     let (hints, rows) = said(&input, "");
     assert_eq!(rows, 0);
     let bounds = "hint: 1 of 1 alert has activities exactly at StartTime or EndTime and none between (their windows have no length): \
-                  correlation.bounds = \"inclusive\" takes them in";
+                  correlation.bounds = \"inclusive\" includes them";
     assert!(hints.iter().any(|hint| hint == bounds), "{hints:?}");
     assert_eq!(said(&input, "correlation.bounds = \"inclusive\""), (vec![], 1));
 }
@@ -94,7 +94,7 @@ fn cli_hints_tell_of_keys_that_never_meet_and_where_they_would() {
         hints[0],
         "hint: 1 of 1 alert has a key at \"AlertType\" that no activity has at \"RawEventData.Data.cid\": with correlation.activity_key = \
          [\"RawEventData.AlertId\"] and alert_key = [{ path = \"VendorOriginalId\", strip_prefix = \"dl\" }], 1 of 1 alert version in a \
-         sample would have the key of an activity"
+         sample would match the key of an activity"
     );
     let set = "[correlation]\nactivity_key = [\"RawEventData.AlertId\"]\n\
                alert_key = [{ path = \"VendorOriginalId\", strip_prefix = \"dl\" }]\n";
@@ -140,7 +140,7 @@ fn cli_hints_warn_of_one_activity_in_two_forms() {
     let (hints, rows) = said(&input, "");
     assert_eq!((hints.len(), rows), (1, 2), "{hints:?}");
     assert!(
-        hints[0].starts_with("warning: 1 activity came in two forms") && hints[0].contains("input.identity = \"report_id\""),
+        hints[0].starts_with("warning: 1 activity occurred in two forms") && hints[0].contains("input.identity = \"report_id\""),
         "{hints:?}"
     );
     assert_eq!(said(&input, "input.identity = \"report_id\""), (vec![], 1));

@@ -234,7 +234,12 @@ impl Server {
     }
 
     /// Returns one alert. Its keys may belong to several instances: each says what it has of them.
-    pub(super) fn alert(&self, wanted: &Wanted, request: &ForwardableRequest, links: &ForwardableRequest) -> Result<AlertDetail, Failure> {
+    pub(super) fn alert(
+        &self,
+        wanted: &Wanted,
+        request: &ForwardableRequest,
+        links: &ForwardableRequest,
+    ) -> Result<AlertDetail, Failure> {
         let mut detail = self.one(wanted, request, |found| query::alert(found, &self.0.settings, Vec::new()))?;
         if request.is_first() {
             detail.links = self.links(wanted, links)?.links;
@@ -259,7 +264,9 @@ impl Server {
         limit: usize,
         request: &ForwardableRequest,
     ) -> Result<ActivityList, Failure> {
-        self.one(wanted, request, |found| query::activities(found, &self.0.settings, cursor, limit))
+        self.one(wanted, request, |found| {
+            query::activities(found, &self.0.settings, cursor, limit)
+        })
     }
 
     pub(super) fn explain(&self, wanted: &Wanted, scan: bool, request: &ForwardableRequest) -> Result<Explanation, Failure> {

@@ -221,7 +221,10 @@ async fn links(
         link: params.link,
         correlation_id: params.correlation_id,
     };
-    server.run_blocking(move |server| server.links(&wanted, &request)).await.map(Json)
+    server
+        .run_blocking(move |server| server.links(&wanted, &request))
+        .await
+        .map(Json)
 }
 
 /// Lists an alert's activities in order of time.

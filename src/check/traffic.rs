@@ -41,11 +41,11 @@ fn plural(count: u64) -> (&'static str, &'static str) {
     }
 }
 
-/// Words that records had too many keys.
+/// Returns the warning that records had too many keys.
 pub fn cut_keys(count: u64) -> Option<String> {
     (count > 0).then(|| {
         format!(
-            "{} more than {MOST_KEYS} keys by a link, of which the first {MOST_KEYS} in the order of their bytes count; name a path that leads to fewer values, or use match or [Member=value]",
+            "{} more than {MOST_KEYS} keys for a link, of which only the first {MOST_KEYS} in byte order are used; use a path that leads to fewer values, or match or [Member=value]",
             match count {
                 1 => "1 record has".to_owned(),
                 count => format!("{} records have", crate::words::grouped(count)),

@@ -233,7 +233,7 @@ impl Server {
         Ok(page)
     }
 
-    /// Returns one alert. Its keys may belong to several instances: each says what it has of them.
+    /// Returns one alert. Its keys may belong to several instances, and each of these reports the links it has.
     pub(super) fn alert(
         &self,
         wanted: &Wanted,

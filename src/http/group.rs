@@ -37,7 +37,7 @@ impl ForwardableRequest {
         self.is_first
     }
 
-    /// Returns the question for the links of the alert whose path this question has.
+    /// Returns the request for the links of the alert in the path of this request.
     pub(super) fn for_links(&self) -> Self {
         let (path, parameters) = self.path.split_once('?').unwrap_or((&self.path, ""));
         let separator = if parameters.is_empty() { "" } else { "?" };

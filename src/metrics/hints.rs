@@ -52,7 +52,7 @@ impl Hints {
             cut_keys: counter(
                 r,
                 "records_keys_cut_total",
-                "Times that a record had more than 64 keys by a link, and only the first of them counted.",
+                "Records with more than 64 keys for a link, of which only the first ones were used.",
             )?,
             topics: Mutex::default(),
             warned_of_far_windows: AtomicBool::new(false),

@@ -126,7 +126,7 @@ impl Metrics {
             closed: counters(
                 r,
                 "windows_closed_total",
-                "Alert windows closed, by link, once for each key.",
+                "Closed alert windows, one for each key, by link.",
                 &["link"],
             )?,
             empty_windows: counter(

@@ -105,7 +105,7 @@ impl Place {
 impl<'c> Sample<'c> {
     /// Creates an empty sample, taken at `now`, to be judged with `config`.
     pub fn new(config: &'c Config, now: WallTime) -> Self {
-        // Places are proposed for the query.
+        // Paths are suggested only for the query.
         let settings = &Settings {
             links: Vec::new(),
             ..config.decode.clone()

@@ -1,21 +1,23 @@
-//! alerttrail joins activities with the security alerts they belong to, continuously.
+//! alerttrail continuously joins activities with the security alerts that they belong to.
 //!
-//! The modules, in the order in which a record meets them:
+//! The modules, in the order in which a record passes through them:
 //!
-//! 1. [`source`]: bytes with an address, from a file (from Kafka they come straight to the pipeline).
-//! 2. [`decode`]: bytes to a [`record`]; what cannot be used becomes a reject. Over [`json`] and [`time`].
-//! 3. [`route`]: a record to the partition of the [`log`] that owns its key; how far was read, to marks in every partition.
+//! 1. [`source`]: reads bytes and their address from a file (bytes from Kafka go straight to the pipeline).
+//! 2. [`decode`]: turns bytes into a [`record`], or a reject if they cannot be used. Uses [`json`] and [`time`].
+//! 3. [`route`]: sends a record to the partition of the [`log`] that owns its key, and watermark updates to all.
 //! 4. [`join`]: the state machine of one partition, over a [`store`].
-//! 5. [`emit`]: what the join says, to the bytes that readers get.
-//! 6. [`sink`]: where they go.
+//! 5. [`emit`]: turns the output of the join into the bytes that readers get.
+//! 6. [`sink`]: dead-letter records and output files.
 //!
-//! [`query`] reads what the join holds, for whoever asks.
+//! [`query`] answers requests from the state of the join.
 //!
-//! [`check`] says beforehand whether the settings fit the topics and the records in them. [`generate`] and [`replay`] make the traffic that goes in, [`verify`] holds what came out against it,
-//! [`redrive`] says which dead letters go back in. [`pipeline`] holds threads and the order of effects, [`cli`] the commands,
-//! [`config`] the settings. Steps 2 to 5 are pure: no IO, no clock, no randomness, and they build without a broker library and without
-//! RocksDB (`--no-default-features`).
-//! `ARCHITECTURE.md` follows one record through all of it.
+//! [`check`] tests beforehand whether the settings fit the topics and their records. [`generate`] and [`replay`]
+//! produce input traffic, [`verify`] compares the output with it, [`redrive`] decides which dead-letter records are
+//! sent again. [`pipeline`] contains the threads and the order of effects, [`cli`] the commands, [`config`] the
+//! settings. Steps 2 to 5 are pure: they do no IO, read no clock, use no randomness, and compile without a broker
+//! library and without RocksDB (`--no-default-features`).
+//!
+//! `ARCHITECTURE.md` follows one record through all modules.
 
 pub mod capacity;
 pub mod check;
@@ -25,6 +27,7 @@ pub mod config;
 pub mod decode;
 pub mod emit;
 pub mod generate;
+pub mod heartbeat;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod join;
@@ -34,7 +37,6 @@ pub mod kafka;
 pub mod log;
 pub mod metrics;
 pub mod pipeline;
-pub mod pulse;
 pub mod query;
 pub mod record;
 pub mod redrive;

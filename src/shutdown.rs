@@ -1,22 +1,23 @@
-//! Stopping: one flag for all threads, and a deadline behind it.
+//! Shutdown: one flag for all threads, and a deadline.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock;
-use crate::pulse::Pulse;
+use crate::heartbeat::Heartbeat;
 use crate::time::WallTime;
 
-/// How long after the request to stop everything in flight is waited for. The promise is ten seconds in all; the rest is for
-/// leaving the consumer groups.
+/// How long to wait for everything in flight after a shutdown was requested. A shutdown must end within ten seconds;
+/// the rest of them is for leaving the consumer groups.
 pub(crate) const DRAIN: Duration = Duration::from_secs(6);
 
-/// Shared by all threads of a processor: whether to stop, and until when what is in flight may be finished.
+/// Shared by all threads of a processor: whether a shutdown was requested, and until when work in flight may be
+/// finished.
 #[derive(Clone, Default)]
 pub struct Shutdown {
     shared: Arc<Shared>,
-    pulse: Option<Pulse>,
+    heartbeat: Option<Heartbeat>,
 }
 
 #[derive(Default)]
@@ -28,17 +29,18 @@ struct Shared {
 }
 
 impl Shutdown {
-    /// The same for a thread whose pulse is taken. Every loop asks again and again whether to stop, also one that waits for the broker or
-    /// for room: whoever no longer asks is stuck.
+    /// Returns a clone for a thread that sends heartbeats. Every loop checks for a shutdown, including those that wait
+    /// for the broker or for room in a queue, so each check also records a heartbeat; a thread that stops checking is
+    /// stuck.
     #[must_use]
-    pub fn taking(&self, pulse: &Pulse) -> Self {
+    pub fn with_heartbeat(&self, heartbeat: &Heartbeat) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            pulse: Some(pulse.clone()),
+            heartbeat: Some(heartbeat.clone()),
         }
     }
 
-    /// Asks all threads to stop.
+    /// Requests a shutdown of all threads.
     pub fn request(&self) {
         if !self.shared.requested.swap(true, Ordering::SeqCst) {
             self.shared.deadline.store(clock::now().plus(DRAIN).0, Ordering::SeqCst);
@@ -47,20 +49,21 @@ impl Shutdown {
         self.shared.changed.notify_all();
     }
 
-    /// Whether to stop.
+    /// Returns whether a shutdown was requested, and records a heartbeat of the thread.
     pub fn is_requested(&self) -> bool {
-        if let Some(pulse) = &self.pulse {
-            pulse.beat();
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.record();
         }
         self.shared.requested.load(Ordering::SeqCst)
     }
 
-    /// Whether to stop without waiting for what is in flight. That is safe, because a kill is.
+    /// Returns whether to stop without waiting for work in flight. That is safe, because the program also survives a
+    /// kill.
     pub fn is_overdue(&self) -> bool {
         self.is_requested() && clock::now() > WallTime(self.shared.deadline.load(Ordering::SeqCst))
     }
 
-    /// Waits for `duration`, or until asked to stop.
+    /// Waits for `duration`, or until a shutdown is requested.
     pub fn sleep(&self, duration: Duration) {
         let guard = self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_requested() {

@@ -1,8 +1,8 @@
-//! How numbers and durations are written in sentences: one way for every command, log line and page.
+//! Formats numbers and durations in sentences, in the same way for every command, log line and page.
 
 use std::time::Duration;
 
-/// Writes `1234567` as `1,234,567`.
+/// Formats `1234567` as `1,234,567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -15,7 +15,7 @@ pub fn grouped(number: u64) -> String {
     out
 }
 
-/// Writes a number with what it counts, whose singular is `noun`: `1 activity`, `1,200 dead letters`.
+/// Formats a number with what it counts, whose singular is `noun`: `1 activity`, `1,200 dead letters`.
 pub fn counted(number: u64, noun: &str) -> String {
     let plural = match noun.strip_suffix('y') {
         _ if number == 1 => noun.to_owned(),
@@ -25,7 +25,7 @@ pub fn counted(number: u64, noun: &str) -> String {
     format!("{} {plural}", grouped(number))
 }
 
-/// Writes a duration as settings are written, with a space before units that are words: `30 days`, `1 day 2h 30m`, `250ms`.
+/// Formats a duration as in settings, with a space before units that are words: `30 days`, `1 day 2h 30m`, `250ms`.
 pub fn duration(duration: Duration) -> String {
     let text = humantime::format_duration(duration).to_string();
     let spaced = text.split(' ').map(|part| {
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_stand_in_groups_of_three() {
+    fn digits_are_grouped_by_three() {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), text);
         }

@@ -1,4 +1,4 @@
-//! What differs between two tests, with their noise in view.
+//! Compares two tests and takes their noise into account.
 
 use bytesize::ByteSize;
 
@@ -8,17 +8,17 @@ use super::search::median;
 /// One figure of both tests.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Line {
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
-    /// Of the first test.
+    /// The value in the first test.
     pub a: String,
-    /// Of the second.
+    /// The value in the second test.
     pub b: String,
-    /// By how much the second is greater, in percent; `None` where one of them has none.
+    /// By how much the second is greater, in percent. `None` if one of them has no value.
     pub change: Option<f64>,
-    /// Half of what the figure itself varied by in these tests, in percent; `None` where it was measured once.
+    /// Half of the range of the figure in these tests, in percent. `None` if it was measured once.
     pub noise: Option<f64>,
-    /// What to make of it.
+    /// The conclusion.
     pub word: &'static str,
 }
 
@@ -31,22 +31,22 @@ struct Figure {
     count: usize,
 }
 
-/// Which way is better.
+/// Which direction is better.
 #[derive(Clone, Copy)]
 enum Better {
     More,
     Less,
 }
 
-/// How a figure of a trial is read.
+/// Reads a figure of a trial.
 type Read = fn(&Step) -> Option<f64>;
-/// How it is written.
+/// Formats a figure.
 type Show = fn(f64) -> String;
 
-/// A change below this is none, whatever the noise: it may be of one run only. In percent.
-const LEAST: f64 = 2.0;
+/// A smaller change counts as none, whatever the noise, because the noise may be that of one run only. In percent.
+const MIN_CHANGE: f64 = 2.0;
 
-/// The figures of both, side by side.
+/// Returns the figures of both tests, side by side.
 pub fn compare(a: &Report, b: &Report) -> Vec<Line> {
     let ms: Show = |value| format!("{value:.1} ms");
     let bytes: Show = |value| ByteSize(value as u64).display().si().to_string();
@@ -91,7 +91,7 @@ pub fn compare(a: &Report, b: &Report) -> Vec<Line> {
     lines
 }
 
-/// What makes two tests hard to compare, a sentence each.
+/// Returns what makes two tests hard to compare, a sentence each.
 pub fn differences(a: &Report, b: &Report) -> Vec<String> {
     let mut told = Vec::new();
     let mut differ = |what: &str, a: &str, b: &str| {
@@ -133,7 +133,7 @@ pub fn differences(a: &Report, b: &Report) -> Vec<String> {
             told.push(format!("the {name} test was interrupted"));
         }
         if report.answer.exact != Some(true) {
-            told.push(format!("the answer of the {name} test was not shown to be exact"));
+            told.push(format!("the output of the {name} test was not verified to be exact"));
         }
     }
     told
@@ -143,7 +143,8 @@ fn per_message(step: &Step) -> Option<f64> {
     (step.messages > 0).then(|| step.state_bytes as f64 / step.messages as f64)
 }
 
-/// The trials at the rate that was found, or all where none was searched for: figures of an overloaded trial say nothing.
+/// Returns a figure over the trials at the sustained rate, or over all trials if no rate was searched for, because the
+/// figures of an overloaded trial mean nothing.
 fn figure(report: &Report, read: Read) -> Option<Figure> {
     let at = report.found.map(|found| found.rate);
     // Trials of one rate are within a thousandth of it.
@@ -182,7 +183,7 @@ fn line(name: &'static str, a: Option<Figure>, b: Option<Figure>, better: Better
 
 fn word(change: f64, noise: Option<f64>, better: Better) -> &'static str {
     // Two medians differ by chance by as much as each varies.
-    if change.abs() <= (2.0 * noise.unwrap_or(0.0)).max(LEAST) {
+    if change.abs() <= (2.0 * noise.unwrap_or(0.0)).max(MIN_CHANGE) {
         return "within noise";
     }
     match (better, change > 0.0, noise) {
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_within_the_noise_is_none() {
+    fn a_change_within_the_noise_has_no_direction() {
         let lines = compare(
             &with(40_000.0, &[180.0, 200.0, 220.0]),
             &with(41_000.0, &[190.0, 215.0, 216.0]),
@@ -256,14 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_measured_once_is_said_so() {
+    fn single_measurements_are_labelled() {
         let lines = compare(&with(40_000.0, &[200.0]), &with(40_000.0, &[150.0]));
         assert_eq!(named(&lines, "close latency p99").word, "better, if it repeats");
         assert_eq!(named(&lines, "close latency p99").noise, None);
     }
 
     #[test]
-    fn what_makes_them_hard_to_compare_is_told() {
+    fn differences_between_the_setups_are_reported() {
         let (a, mut b) = (report(), report());
         assert_eq!(differences(&a, &b), Vec::<String>::new());
         b.settings.record_size = 900.0;

@@ -1,16 +1,16 @@
-//! Whether the lag grew: a line through its samples, and how far that can be trusted.
+//! Decides whether the lag grew: fits a line to its samples, and estimates how reliable it is.
 
 /// A line through samples by least squares.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Line {
-    /// What it rises by for each unit of x.
+    /// Its rise for each unit of x.
     pub slope: f64,
     /// The standard deviation of the samples around it.
     pub noise: f64,
 }
 
 impl Line {
-    /// The line that is nearest to the samples (x, y); level where there are fewer than three.
+    /// Returns the line that fits the samples (x, y) best, or a level one for fewer than three samples.
     pub fn through(samples: &[(f64, f64)]) -> Self {
         let count = samples.len() as f64;
         if samples.len() < 3 {
@@ -29,25 +29,27 @@ impl Line {
     }
 }
 
-/// How the lag moved during a hold.
+/// How the lag changed during a hold.
 #[derive(Clone, Copy, PartialEq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Trend {
-    /// Records per second by which the lag grew, by least squares.
+    /// By how many records per second the lag grew, by least squares.
     pub slope: f64,
-    /// The greatest slope that still counts as none.
+    /// The greatest slope that counts as none.
     pub tolerance: f64,
 }
 
-/// Twice the noise is what a line through samples that do not rise may rise by, end to end, without that meaning anything.
+/// Twice the noise: a line through level samples may rise by this from end to end by chance.
 const NOISE: f64 = 2.0;
-/// The share of the offered rate by which the lag may grow. A hold of finite length cannot tell less from nothing.
+/// The share of the offered rate by which the lag may grow. A hold of finite length cannot distinguish a smaller growth
+/// from none.
 const SHARE: f64 = 0.005;
 
 impl Trend {
-    /// Of samples (seconds, records) while `rate` records per second were offered.
+    /// Returns the trend of samples (seconds, records) while `rate` records per second were offered.
     ///
-    /// What grows must grow by more than the noise around the line over the whole hold, and by more than half a percent of the rate: one
-    /// sample that happens to be high near the end is no trend, while a processor that is 1 % too slow is found by every hold.
+    /// The lag counts as growing if it grows by more than the noise around the line over the whole hold, and by more
+    /// than half a percent of the rate: a single high sample near the end is not a trend, while every hold detects a
+    /// processor that is 1 % too slow.
     pub fn of(samples: &[(f64, f64)], rate: f64) -> Self {
         let line = Line::through(samples);
         let lasts = match (samples.first(), samples.last()) {
@@ -60,7 +62,7 @@ impl Trend {
         }
     }
 
-    /// Whether the lag grew.
+    /// Returns whether the lag grew.
     pub fn grows(&self) -> bool {
         self.slope > self.tolerance
     }
@@ -70,7 +72,7 @@ impl Trend {
 mod tests {
     use super::*;
 
-    /// Noise that is the same in every run.
+    /// Returns noise that is the same in every run.
     fn noise(number: u32) -> f64 {
         f64::from(number.wrapping_mul(2_654_435_761) >> 16) / 32_768.0 - 1.0
     }
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_found_through_noise() {
+    fn a_trend_is_found_in_noise() {
         let line = Line::through(&samples(120.0, 500.0));
         assert!((line.slope - 120.0).abs() < 20.0, "{line:?}");
         assert!((200.0..400.0).contains(&line.noise), "{line:?}");
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_alone_is_no_trend_and_a_processor_one_percent_too_slow_is_one() {
+    fn noise_is_no_trend_but_a_processor_that_is_one_percent_too_slow_is() {
         for amplitude in [0.0, 100.0, 2_000.0] {
             let trend = Trend::of(&samples(0.0, amplitude), 50_000.0);
             assert!(!trend.grows(), "{amplitude}: {trend:?}");
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lag_that_is_worked_off_does_not_grow() {
+    fn a_shrinking_lag_does_not_grow() {
         assert!(!Trend::of(&samples(-400.0, 300.0), 50_000.0).grows());
     }
 

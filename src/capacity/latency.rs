@@ -1,18 +1,18 @@
-//! How long things took, in HdrHistograms: every measurement counts, and percentiles are exact to three digits.
+//! Latencies in HdrHistograms: every measurement counts, and percentiles are exact to three digits.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// Digits that are kept of a measurement.
+/// Significant digits of a measurement.
 const DIGITS: u8 = 3;
-/// Points of the curve of percentiles for each halving of what is left to 100 %.
+/// Points of the percentile curve for each halving of the distance to 100 %.
 const POINTS: u32 = 4;
 
 /// Measurements of one kind.
 #[derive(Clone, Debug)]
 pub struct Latencies {
-    /// In microseconds. Grows to whatever comes; `None` only if that many digits could not be kept.
+    /// In microseconds. It resizes automatically; `None` only if this many digits were not supported.
     histogram: Option<Histogram<u64>>,
 }
 
@@ -24,20 +24,20 @@ impl Default for Latencies {
     }
 }
 
-/// What is told of measurements. All times are in milliseconds.
+/// Summary of measurements. All times are in milliseconds.
 #[derive(Clone, PartialEq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Latency {
-    /// How many there are.
+    /// The number of measurements.
     pub count: u64,
     /// The mean.
     pub mean: f64,
     /// The median.
     pub p50: f64,
-    /// 90 of 100 took no longer.
+    /// The 90th percentile.
     pub p90: f64,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile.
     pub p99: f64,
-    /// 999 of 1000 took no longer.
+    /// The 99.9th percentile.
     pub p999: f64,
     /// The longest.
     pub max: f64,
@@ -46,29 +46,30 @@ pub struct Latency {
 }
 
 impl Latencies {
-    /// One more measurement.
+    /// Adds a measurement.
     pub fn record(&mut self, took: Duration) {
         if let Some(histogram) = &mut self.histogram {
-            // It grows by itself; no span of time is longer than it can hold.
+            // The histogram resizes, and no duration is longer than it can represent.
             histogram.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)).ok();
         }
     }
 
-    /// All of another's.
+    /// Adds all measurements of another.
     pub fn add(&mut self, other: &Self) {
         if let (Some(histogram), Some(other)) = (&mut self.histogram, &other.histogram) {
-            // Two histograms that grow by themselves always fit.
+            // Two histograms that resize are always compatible.
             histogram.add(other).ok();
         }
     }
 
-    /// Within which time this share of the measurements lies, in milliseconds; `None` without any.
+    /// Returns the time within which this share of the measurements lies, in milliseconds, or `None` without
+    /// measurements.
     pub fn percentile(&self, share: f64) -> Option<f64> {
         let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
         Some(millis(histogram.value_at_quantile(share)))
     }
 
-    /// What is told of them.
+    /// Returns a summary.
     pub fn summary(&self) -> Latency {
         let Some(histogram) = self.histogram.as_ref().filter(|histogram| !histogram.is_empty()) else {
             return Latency::default();
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_those_of_the_measurements() {
+    fn percentiles_match_the_measurements() {
         let mut latencies = Latencies::default();
         for number in 1..=10_000 {
             latencies.record(Duration::from_micros(number * 100));
@@ -124,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_nothing_told() {
+    fn without_measurements_there_is_no_summary() {
         assert_eq!(Latencies::default().summary(), Latency::default());
         assert_eq!(Latencies::default().percentile(0.5), None);
     }
 
     #[test]
-    fn measurements_of_several_trials_are_put_together() {
+    fn measurements_of_several_trials_are_merged() {
         let (mut one, mut other) = (Latencies::default(), Latencies::default());
         one.record(Duration::from_millis(1));
         other.record(Duration::from_secs(90));

@@ -1,11 +1,12 @@
-//! Capacity testing: what is decided without a broker.
+//! Capacity testing: everything that is decided without a broker.
 //!
-//! When each message is to be sent ([`schedule`]), what it holds ([`template`], [`traffic`]), what the processor must answer and what it did
-//! ([`oracle`]), how long that took ([`latency`]), whether the lag grew ([`lag`]), which rate to try next ([`search`]), whether a trial counts
-//! ([`verdict`]), and how all of it is told ([`result`], [`report`], [`compare`]). Nothing here reads a clock, opens a file or starts a process;
-//! times come in as spans since a trial began. The command around it is in `cli/capacity`.
+//! When each message is due ([`schedule`]), its content ([`template`], [`traffic`]), the expected and the actual output
+//! ([`oracle`]), latencies ([`latency`]), whether the lag grew ([`lag`]), which rate to try next ([`search`]), whether
+//! a trial counts ([`verdict`]), and the results ([`result`], [`report`], [`compare`]). Nothing here reads a clock,
+//! opens a file or starts a process; times are durations since a trial began. The command itself is in `cli/capacity`.
 //!
-//! It knows the processor as its users do: what goes in, and what comes out. The oracle is made from what was sent only.
+//! This module knows the processor as its users do, by its input and output. The expected output depends only on what
+//! was sent.
 
 pub mod compare;
 pub mod lag;

@@ -1,14 +1,14 @@
-//! Whether the processor's answer is right: what it must be follows from what was sent, and from nothing else.
+//! Checks the processor's output: the expected output follows from what was sent, and from nothing else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::traffic::Expected;
 
-/// How often a record may come.
+/// Whether records may be repeated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Repeats {
-    /// After a crash again, with the same id and seq.
+    /// After a crash, with the same id and seq.
     Allowed,
     /// Never: exactly once.
     Forbidden,
@@ -17,26 +17,26 @@ pub enum Repeats {
 /// A row of the output topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Row {
-    /// Its id: readers fold by it.
+    /// Its id, by which readers fold.
     pub id: u128,
-    /// Of two rows with one id the greater counts.
+    /// Of two rows with one id, the one with the greater seq counts.
     pub seq: i64,
-    /// Whether the pair is there, or gone.
+    /// Whether it adds the pair or deletes it.
     pub is_there: bool,
-    /// The number of its alert; `None` when the alert was never sent.
+    /// The number of its alert. `None` if the alert was never sent.
     pub alert: Option<u64>,
     /// The event time of its activity, in ticks.
     pub activity: i64,
 }
 
-/// A pair as the fold has it.
+/// The state of a pair after folding.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     seq: i64,
     is_there: bool,
     activity: i64,
-    /// When it first came.
-    came: Duration,
+    /// When it first arrived.
+    arrived: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ struct Answer {
     rows: BTreeMap<u128, Held>,
 }
 
-/// The answers to all alerts of a trial, as far as they have come.
+/// The output for all alerts of a trial, as far as it has arrived.
 #[derive(Debug, Default)]
 pub struct Answers {
     alerts: BTreeMap<u64, Answer>,
@@ -57,37 +57,38 @@ pub struct Answers {
     pairs: u64,
 }
 
-/// What is to be said of the answer.
+/// The judgement of the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Judgement {
     /// Alerts that were sent.
     pub alerts: u64,
-    /// Pairs that must be there.
+    /// Expected pairs.
     pub pairs: u64,
-    /// Of those, the ones that are not.
+    /// Expected pairs that are missing.
     pub missing: u64,
-    /// Pairs that are there and must not be.
+    /// Pairs that were not expected.
     pub unexpected: u64,
-    /// Rows that came again, with the same id and seq.
+    /// Rows that were repeated, with the same id and seq.
     pub repeated: u64,
-    /// Whether the answer is exactly what it must be; not told when the trial could not be judged.
+    /// Whether the output is exactly as expected. `None` if the trial could not be judged.
     pub exact: Option<bool>,
 }
 
 impl Answers {
-    /// Takes in what must be answered to an alert. For each row that had come before, when the window closed and how long the row took.
+    /// Records the expected output for an alert. Returns, for each row that arrived before, when the window closed and
+    /// how long the row took.
     pub fn expect(&mut self, expected: Expected) -> Vec<(Duration, Duration)> {
         self.expected += expected.activities.len() as u64;
         let closes = expected.closes;
         let answer = self.alerts.entry(expected.alert).or_default();
         answer.expected = Some(expected);
-        let took = |held: &Held| (closes, held.came.saturating_sub(closes));
+        let took = |held: &Held| (closes, held.arrived.saturating_sub(closes));
         answer.rows.values().map(took).collect()
     }
 
-    /// Takes in a row that came at this time. When the window closed and how long it took, for the first row of a pair; `None` while
-    /// that is not known, and for every other row.
-    pub fn row(&mut self, row: Row, came: Duration) -> Option<(Duration, Duration)> {
+    /// Records a row that arrived at this time. For the first row of a pair, returns when the window closed and how
+    /// long the row took. Returns `None` if that is not known yet, and for every other row.
+    pub fn row(&mut self, row: Row, arrived: Duration) -> Option<(Duration, Duration)> {
         self.rows += 1;
         let Some(alert) = row.alert else {
             self.strange += 1;
@@ -98,14 +99,14 @@ impl Answers {
             seq: row.seq,
             is_there: row.is_there,
             activity: row.activity,
-            came,
+            arrived,
         };
         match answer.rows.get_mut(&row.id) {
             Some(known) => {
                 self.repeated += u64::from(known.seq == row.seq);
                 if row.seq > known.seq {
                     *known = Held {
-                        came: known.came,
+                        arrived: known.arrived,
                         ..held
                     };
                 }
@@ -115,22 +116,22 @@ impl Answers {
                 answer.rows.insert(row.id, held);
                 self.pairs += 1;
                 let closes = answer.expected.as_ref()?.closes;
-                Some((closes, came.saturating_sub(closes)))
+                Some((closes, arrived.saturating_sub(closes)))
             }
         }
     }
 
-    /// Whether as many pairs have come as are expected of the alerts known by now.
+    /// Returns whether as many pairs have arrived as are expected for the alerts known so far.
     pub fn is_complete(&self) -> bool {
         self.pairs >= self.expected
     }
 
-    /// Rows that came.
+    /// Returns the number of rows that arrived.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// What is to be said of it all. `judged` tells whether everything that was sent could be answered at all.
+    /// Returns the judgement. `judged` says whether the output for everything that was sent could be complete.
     pub fn judge(&self, repeats: Repeats, judged: bool) -> Judgement {
         let mut told = Judgement {
             repeated: self.repeated,
@@ -165,7 +166,7 @@ impl Answers {
 }
 
 impl Judgement {
-    /// This and another trial's.
+    /// Combines the judgements of two trials.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_rows_are_exact_and_their_latency_counts_from_the_close() {
+    fn correct_rows_are_exact_and_latency_counts_from_the_close() {
         let mut answers = Answers::default();
         assert_eq!(answers.expect(expected(0, &[1, 2])), []);
         assert_eq!(answers.row(row(0, 1, 7), 130 * MS), Some((100 * MS, 30 * MS)));
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_comes_before_it_is_expected_is_measured_later() {
+    fn a_row_that_arrives_before_it_is_expected_is_measured_later() {
         let mut answers = Answers::default();
         assert_eq!(answers.row(row(3, 5, 1), 140 * MS), None);
         assert_eq!(judge(&answers).unexpected, 1);
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_unexpected_pairs_are_told_apart() {
+    fn missing_and_unexpected_pairs_are_distinguished() {
         let mut answers = Answers::default();
         answers.expect(expected(0, &[1, 2, 3]));
         for activity in [1, 3, 9] {
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn one_pair_under_two_ids_is_one_too_many() {
+    fn a_pair_with_two_ids_counts_as_unexpected() {
         let mut answers = Answers::default();
         answers.expect(expected(0, &[1]));
         answers.row(row(0, 1, 1), MS);
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_are_counted_and_forbidden_exactly_once() {
+    fn repeats_are_counted_and_are_errors_in_exactly_once_mode() {
         let mut answers = Answers::default();
         answers.expect(expected(0, &[1]));
         for _ in 0..3 {
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_seq_counts_whatever_the_order() {
+    fn the_greatest_seq_counts_in_any_order() {
         for order in [[4, 9], [9, 4]] {
             let mut answers = Answers::default();
             answers.expect(expected(0, &[1]));
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_could_not_be_judged_says_neither() {
+    fn a_trial_that_could_not_be_judged_is_neither_right_nor_wrong() {
         let exact = |judged| Answers::default().judge(Repeats::Allowed, judged);
         assert_eq!(exact(false).exact, None);
         assert_eq!(exact(false).and(exact(true)).exact, Some(true));

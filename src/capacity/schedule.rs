@@ -1,22 +1,23 @@
-//! When each message is to be sent.
+//! When each message is due.
 //!
-//! The schedule is open: a message is due at its time whether or not those before it have been answered. What is sent late is late, and its
-//! latency counts from when it was due. Anything else would leave out exactly the messages that had to wait (coordinated omission).
+//! The schedule is an open model: a message is due at its time whether or not earlier ones have been processed. A
+//! message that is sent late is late, and its latency counts from the time when it was due. Otherwise exactly the
+//! messages that had to wait would be left out (coordinated omission).
 
 use std::time::Duration;
 
 /// The course of the load.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Shape {
-    /// The same rate all the time; a long one is a soak.
+    /// A constant rate; a long one is a soak test.
     Constant,
-    /// From a tenth of the rate up to it, evenly.
+    /// A linear increase from a tenth of the rate up to it.
     Ramp,
-    /// The rate, then this many times as much for a sixth of the hold, then the rate again.
+    /// The rate, then this multiple of it for a sixth of the hold, then the rate again.
     Spike(f64),
 }
 
-/// An even change from one rate to another, in messages per second.
+/// A linear change from one rate to another, in messages per second.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Piece {
     /// How long it takes.
@@ -27,7 +28,7 @@ pub struct Piece {
     pub to: f64,
 }
 
-/// When each message is to be sent, counted from the beginning.
+/// When each message is due, measured from the beginning.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Schedule {
     spans: Vec<Span>,
@@ -35,7 +36,7 @@ pub struct Schedule {
     total: f64,
 }
 
-/// A piece in its place.
+/// A piece at its position.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Span {
     /// Seconds before it.
@@ -48,30 +49,30 @@ struct Span {
 }
 
 impl Span {
-    /// Messages per second, per second.
+    /// Returns the change of the rate per second.
     fn slope(&self) -> f64 {
         (self.to - self.from) / self.lasts
     }
 
-    /// Messages in the first `seconds` of it.
+    /// Returns the number of messages in its first `seconds`.
     fn count(&self, seconds: f64) -> f64 {
         seconds * (self.from + self.slope() * seconds / 2.0)
     }
 
-    /// After how many seconds it has had `count` messages.
+    /// Returns the number of seconds after which `count` messages are due.
     fn seconds(&self, count: f64) -> f64 {
         let slope = self.slope();
         if slope.abs() < 1e-9 {
             return count / self.from;
         }
-        // The root of count(seconds) = count that is stable for slopes near zero and of either sign.
+        // This form of the root of count(seconds) = count is stable for slopes near zero and of either sign.
         let root = (self.from * self.from + 2.0 * slope * count).max(0.0).sqrt();
         2.0 * count / (self.from + root)
     }
 }
 
 impl Schedule {
-    /// The pieces one after another. Those that last no time or have no message count as nothing.
+    /// Creates a schedule of these pieces, one after another. Pieces without duration or messages are ignored.
     pub fn new(pieces: &[Piece]) -> Self {
         let mut spans = Vec::new();
         let (mut at, mut total) = (0.0, 0.0);
@@ -93,7 +94,7 @@ impl Schedule {
         Self { spans, lasts: at, total }
     }
 
-    /// `rate` in the course of `shape`: a time to warm up, then the hold, which is what counts.
+    /// Creates a schedule of `rate` with the course of `shape`: a warm-up, then the hold, which counts.
     pub fn of_shape(shape: Shape, rate: f64, warm_up: Duration, hold: Duration) -> Self {
         let even = |lasts, rate| Piece {
             lasts,
@@ -118,18 +119,18 @@ impl Schedule {
         }
     }
 
-    /// How long it lasts.
+    /// Returns its duration.
     pub fn lasts(&self) -> Duration {
         Duration::from_secs_f64(self.lasts)
     }
 
-    /// The number of messages.
+    /// Returns the number of messages.
     pub fn total(&self) -> u64 {
-        // What is due less than a thousandth of a message before the end is not due in it.
+        // A message that is due less than a thousandth of a message before the end is not included.
         (self.total - 1e-3).ceil().max(0.0) as u64
     }
 
-    /// The rate at a time, in messages per second; 0 behind the end.
+    /// Returns the rate at a time, in messages per second; 0 after the end.
     pub fn rate_at(&self, time: Duration) -> f64 {
         let seconds = time.as_secs_f64();
         let span = self
@@ -139,14 +140,14 @@ impl Schedule {
         span.map_or(0.0, |span| span.from + span.slope() * (seconds - span.at))
     }
 
-    /// How many messages are due by a time, as a number that rises evenly.
+    /// Returns how many messages are due by a time, as a number that rises continuously.
     pub fn due_at(&self, time: Duration) -> f64 {
         let seconds = time.as_secs_f64();
         let begun = self.spans.iter().rev().find(|span| span.at <= seconds);
         begun.map_or(0.0, |span| span.before + span.count((seconds - span.at).min(span.lasts)))
     }
 
-    /// When the message of this number, from 0, is due; `None` behind the last.
+    /// Returns when the message with this number, from 0, is due, or `None` after the last.
     pub fn time_of(&self, number: u64) -> Option<Duration> {
         if number >= self.total() {
             return None;
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_due_in_a_schedule_of_nothing() {
+    fn nothing_is_due_in_an_empty_schedule() {
         let schedule = Schedule::new(&[Piece {
             lasts: SECOND,
             from: 0.0,

@@ -1,16 +1,18 @@
-//! Which rate to try next: up until one is not sustained, then between the best and the worst, then the best again.
+//! Decides which rate to try next: first increasing until one is not sustained, then between the best and the worst,
+//! then the best again.
 
-/// What a trial is for.
+/// The purpose of a trial.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
-    /// Whether this much is sustained at all, each time more (or, when the first was too much, less).
+    /// Find out whether this rate is sustained at all. Each rate is higher than the one before (or lower, if the first
+    /// was not sustained).
     Ramp,
-    /// Between a rate that was sustained and one that was not.
+    /// Try a rate between one that was sustained and one that was not.
     Search,
-    /// The rate that was found, again.
+    /// Repeat the rate that was found.
     Repeat,
-    /// A load that was asked for.
+    /// Apply a given load.
     Load,
 }
 
@@ -19,50 +21,51 @@ pub enum Purpose {
 pub struct Plan {
     /// The first rate, in records per second.
     pub from: f64,
-    /// No rate is above this.
+    /// The upper limit of all rates.
     pub most: f64,
-    /// By which factor the rate rises until one is not sustained.
+    /// The factor by which the rate rises until one is not sustained.
     pub growth: f64,
-    /// How near, as a share, the rate that was sustained and the one that was not must be.
+    /// The required relative distance between the highest sustained and the lowest failed rate.
     pub precision: f64,
-    /// How often the rate that was found is tried again.
+    /// How often the rate that was found is repeated.
     pub repeats: usize,
 }
 
-/// A search that is under way.
+/// A search in progress.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Search {
     plan: Plan,
-    /// The greatest rate that was sustained.
+    /// The highest sustained rate.
     best: Option<f64>,
-    /// The least rate that was not.
+    /// The lowest rate that was not sustained.
     worst: Option<f64>,
-    /// The rates that the repeats have found.
+    /// The rates that the repetitions have found.
     found: Vec<f64>,
-    /// The rate that the present repeat tries; falls by the precision until it is sustained, at most to half of the best.
+    /// The rate of the present repetition. It decreases by the precision until it is sustained, at most to half of the
+    /// best.
     repeat: f64,
 }
 
-/// What a search has found.
+/// The result of a search.
 #[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Found {
     /// The median of the highest sustained rates, in records per second.
     pub rate: f64,
-    /// The least of them.
+    /// The lowest of them.
     pub low: f64,
-    /// The greatest of them.
+    /// The highest of them.
     pub high: f64,
-    /// How many there are.
+    /// Their number.
     pub runs: usize,
     /// Whether a higher rate was tried and not sustained. If not, more may be possible.
     pub bounded: bool,
 }
 
-/// Below this rate there is nothing to find, in records per second.
-const LEAST: f64 = 10.0;
+/// The search ends below this rate, in records per second.
+const MIN_RATE: f64 = 10.0;
 
 impl Search {
-    /// Begins.
+    /// Creates a search.
     pub fn new(plan: Plan) -> Self {
         Self {
             plan,
@@ -73,15 +76,15 @@ impl Search {
         }
     }
 
-    /// The next rate to try, and what for; `None` at the end.
+    /// Returns the next rate to try and its purpose, or `None` at the end.
     pub fn next(&self) -> Option<(f64, Purpose)> {
         let plan = &self.plan;
         match (self.best, self.worst) {
             (None, None) => Some((plan.from.min(plan.most), Purpose::Ramp)),
             (Some(best), None) if best < plan.most => Some(((best * plan.growth).min(plan.most), Purpose::Ramp)),
-            (None, Some(worst)) if worst > LEAST => Some((worst / 2.0, Purpose::Ramp)),
+            (None, Some(worst)) if worst > MIN_RATE => Some((worst / 2.0, Purpose::Ramp)),
             (None, Some(_)) => None,
-            // The geometric middle halves the relative distance.
+            // The geometric mean halves the relative distance.
             (Some(best), Some(worst)) if worst / best > 1.0 + plan.precision => Some(((best * worst).sqrt(), Purpose::Search)),
             (Some(best), _) => {
                 let goes_on = (1..=self.plan.repeats).contains(&self.found.len()) && self.repeat >= best / 2.0;
@@ -90,7 +93,7 @@ impl Search {
         }
     }
 
-    /// Takes in what came of the rate that [`Search::next`] told.
+    /// Records the result for the rate that [`Search::next`] returned.
     pub fn tried(&mut self, sustained: bool) {
         let Some((rate, purpose)) = self.next() else { return };
         match (purpose, sustained) {
@@ -102,7 +105,7 @@ impl Search {
             (_, true) => self.best = Some(rate),
             (_, false) => self.worst = Some(rate),
         }
-        // Now that the best is known, it is the first of those that count.
+        // Now that the best rate is known, it is the first of those that count.
         if let (Some(best), true) = (self.best, self.found.is_empty()) {
             let is_near = self.worst.is_some_and(|worst| worst / best <= 1.0 + self.plan.precision);
             if is_near || best >= self.plan.most {
@@ -112,7 +115,7 @@ impl Search {
         }
     }
 
-    /// What is known by now; `None` when nothing was sustained yet.
+    /// Returns the result so far, or `None` if no rate was sustained yet.
     pub fn found(&self) -> Option<Found> {
         let mut rates = self.found.clone();
         if rates.is_empty() {
@@ -129,7 +132,7 @@ impl Search {
     }
 }
 
-/// The middle of numbers in order; between the two in the middle of an even count.
+/// Returns the median of sorted numbers.
 pub fn median(sorted: &[f64]) -> Option<f64> {
     let middle = sorted.len() / 2;
     let upper = *sorted.get(middle)?;
@@ -151,7 +154,8 @@ mod tests {
         repeats: 3,
     };
 
-    /// Runs a search against a system that sustains what `sustains` says; the rates tried, and what was found.
+    /// Runs a search against a system that sustains the rates that `sustains` accepts. Returns the rates tried and the
+    /// result.
     fn search(plan: Plan, mut sustains: impl FnMut(usize, f64) -> bool) -> (Vec<(f64, Purpose)>, Option<Found>) {
         let mut search = Search::new(plan);
         let mut tried = Vec::new();
@@ -164,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_knee_is_found_within_the_precision_wherever_it_is() {
+    fn the_limit_is_found_within_the_precision() {
         for knee in [15.0, 640.0, 1_000.0, 1_001.0, 37_000.0, 123_456.0] {
             let (tried, found) = search(PLAN, |_, rate| rate <= knee);
             let found = found.unwrap();
@@ -182,8 +186,8 @@ mod tests {
     }
 
     #[test]
-    fn a_knee_that_moves_is_told_as_a_spread() {
-        // Noise of 8 % around the knee, the same in every run.
+    fn a_limit_that_varies_is_reported_as_a_range() {
+        // Noise of 8 % around the limit, the same in every run.
         let mut spread = 0;
         for phase in 0..20 {
             let knee = |trial: usize| 40_000.0 * (1.0 + 0.08 * ((trial as f64 * 2.4 + f64::from(phase)).sin()));
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_system_that_sustains_everything_is_said_to_be_unbounded() {
+    fn a_system_that_sustains_every_rate_is_reported_as_unbounded() {
         let (tried, found) = search(PLAN, |_, _| true);
         let found = found.unwrap();
         assert_eq!((found.rate, found.bounded), (1e6, false));
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_that_all_fail_end_too() {
+    fn the_search_ends_if_all_repeats_fail() {
         let mut best = 0.0;
         let (_, found) = search(PLAN, |trial, rate| {
             let sustained = trial < 12 && rate <= 5_000.0;
@@ -228,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn without_repeats_there_is_one_run() {
+    fn without_repeats_there_is_one_confirming_run() {
         let (tried, found) = search(Plan { repeats: 0, ..PLAN }, |_, rate| rate <= 7_000.0);
         assert_eq!(found.unwrap().runs, 1);
         assert!(tried.iter().all(|(_, purpose)| *purpose != Purpose::Repeat));
     }
 
     #[test]
-    fn the_median_is_the_middle() {
+    fn the_median_is_the_middle_value() {
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[1.0]), Some(1.0));
         assert_eq!(median(&[1.0, 3.0]), Some(2.0));

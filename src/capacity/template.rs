@@ -1,5 +1,5 @@
-//! Messages that are ready but for their time and their number: making a record from nothing costs more than the processor needs to read it,
-//! and a driver that is slower than what it drives measures itself.
+//! Messages that are complete except for their time and number: building a record from scratch is more expensive than
+//! reading it is for the processor, and a driver that is slower than the system under test measures itself.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -8,13 +8,13 @@ use crate::generate::record::{ActivitySpec, Delivery, Form, Kind, Policy, Tenant
 use crate::generate::{Guid, TimeForm};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// Characters of a time as `2026-03-01T10:00:00.0000000Z`.
+/// Length of a time such as `2026-03-01T10:00:00.0000000Z`.
 pub const TIME: usize = 28;
-/// Characters of a number as hexadecimal digits: the last group of a GUID.
+/// Length of a number as hexadecimal digits: the last group of a GUID.
 pub const NUMBER: usize = 12;
 const GUID: usize = 36;
 
-/// One activity in its envelope, with the places where its times and its id stand.
+/// One activity in its envelope, with the positions of its times and its id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Template {
     bytes: Vec<u8>,
@@ -24,8 +24,8 @@ pub struct Template {
 }
 
 impl Template {
-    /// Of a message that holds one activity as it was generated or recorded; `None` when it is none that has a time: a batch, an alert, a record
-    /// of another table.
+    /// Creates a template from a generated or recorded message with one activity. Returns `None` if it is not an
+    /// activity with a time: for a batch, an alert, or a record of another table.
     pub fn of(message: &[u8]) -> Option<Self> {
         let whole: Value = serde_json::from_slice(message).ok()?;
         let row = whole.get("properties").unwrap_or(&whole);
@@ -67,20 +67,20 @@ impl Template {
         }
     }
 
-    /// The same under another correlation id, which must need no escapes in JSON; `None` when it has none, or one that is written in more than
-    /// one way.
+    /// Returns the template with another correlation id, which must not need escapes in JSON. Returns `None` if it has
+    /// no correlation id, or one that is spelled in more than one way.
     pub fn with_key(&self, key: &str) -> Option<Self> {
         let bytes = replaced(&self.bytes, self.key.as_deref()?, key);
         let template = Self::of(&bytes)?;
         (template.key.as_deref() == Some(key)).then_some(template)
     }
 
-    /// The correlation id.
+    /// Returns the correlation id.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
-    /// The message at this time and with this number.
+    /// Returns the message with this time and number.
     pub fn message(&mut self, time: &[u8; TIME], number: &[u8; NUMBER]) -> &[u8] {
         for at in &self.times {
             if let Some(place) = self.bytes.get_mut(*at..at + TIME) {
@@ -99,7 +99,7 @@ impl Template {
 /// A time that no record has.
 const SENTINEL: &str = "9998-12-31T23:59:59.1234567Z";
 
-/// The records of a message, as they stand in it.
+/// Returns the records of a message, as they are in it.
 fn records(message: &[u8]) -> Vec<&[u8]> {
     #[derive(serde::Deserialize)]
     struct Batch<'a> {
@@ -113,7 +113,7 @@ fn records(message: &[u8]) -> Vec<&[u8]> {
     }
 }
 
-/// A JSON object, or what is in a string that holds one.
+/// Returns a JSON object, or the object in a string.
 fn opened(value: &Value) -> Option<Value> {
     match value {
         Value::Object(_) => Some(value.clone()),
@@ -126,13 +126,13 @@ fn places(bytes: &[u8], text: &[u8]) -> Vec<usize> {
     memchr::memmem::find_iter(bytes, text).collect()
 }
 
-/// `text`, where it is all of a string's content, as `by`.
+/// Returns `bytes` with `text` replaced by `by` wherever it is the whole content of a string.
 fn replaced(bytes: &[u8], text: &str, by: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + by.len());
     let mut rest = 0;
     for at in places(bytes, text.as_bytes()) {
         let end = at + text.len();
-        // Inside a string that holds JSON a quotation mark has a backslash before it.
+        // Inside a string that contains JSON, a quotation mark is preceded by a backslash.
         let begins = at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'"');
         let ends = matches!(bytes.get(end), Some(b'"' | b'\\'));
         if begins && ends && at >= rest && !text.is_empty() {
@@ -145,24 +145,24 @@ fn replaced(bytes: &[u8], text: &str, by: &str) -> Vec<u8> {
     out
 }
 
-/// The templates that traffic is made from.
+/// The templates of the traffic.
 #[derive(Clone, Debug)]
 pub struct Pool {
     /// Without a correlation id.
     pub plain: Vec<Template>,
-    /// For each policy, with its id.
+    /// For each policy, the templates with its id.
     pub keyed: Vec<Vec<Template>>,
     /// The policies.
     pub policies: Vec<Policy>,
 }
 
-/// Templates without a correlation id.
+/// Number of templates without a correlation id.
 const PLAIN: u64 = 256;
-/// Templates of each policy.
+/// Number of templates for each policy.
 const OF_POLICY: usize = 4;
 
 impl Pool {
-    /// Of generated records of about `size` bytes, the same for the same seed.
+    /// Generates records of about `size` bytes, the same for the same seed.
     pub fn generated(seed: u64, policies: usize, size: usize) -> Self {
         let made = (0..PLAIN).filter_map(|number| {
             let kind = ORDINARY.get(number as usize % ORDINARY.len()).copied();
@@ -181,7 +181,7 @@ impl Pool {
         Self { plain, keyed, policies }
     }
 
-    /// The mean size of a message when this share of them has a correlation id.
+    /// Returns the mean size of a message if this share of them has a correlation id.
     pub fn mean_size(&self, keyed_share: f64) -> f64 {
         let mean = |templates: &mut dyn Iterator<Item = &Template>| {
             let (count, bytes) = templates.fold((0.0, 0.0), |(count, bytes), template| {
@@ -193,8 +193,9 @@ impl Pool {
         plain + (keyed - plain) * keyed_share
     }
 
-    /// The same with the bodies of recorded messages where there are any: those without a correlation id as they are, those with one under the
-    /// ids of the policies, so that alerts find them. Batches are taken apart. How many records could be used.
+    /// Replaces the bodies by those of recorded messages, if there are any: messages without a correlation id
+    /// unchanged, those with one under the ids of the policies, so that alerts match them. Batches are split. Returns
+    /// how many records could be used.
     pub fn record(&mut self, messages: impl Iterator<Item = Vec<u8>>) -> usize {
         let (keyed, plain): (Vec<Template>, Vec<Template>) = messages
             .flat_map(|message| records(&message).into_iter().filter_map(Template::of).collect::<Vec<_>>())
@@ -206,7 +207,7 @@ impl Pool {
         let mut next = 0;
         for (policy, templates) in self.policies.iter().zip(&mut self.keyed) {
             let id = policy.id.to_string();
-            // Each policy takes others of them, as far as they go.
+            // Each policy uses different ones, as far as they suffice.
             let recorded: Vec<Template> = (0..OF_POLICY.min(keyed.len()))
                 .filter_map(|number| keyed.get((next + number) % keyed.len())?.with_key(&id))
                 .collect();
@@ -230,7 +231,7 @@ const ORDINARY: [Kind; 6] = [
 const MATCHING: [Kind; OF_POLICY] = [Kind::AlertTriggered, Kind::FileDownloaded, Kind::Send, Kind::DlpRuleMatch];
 
 fn generated(seed: u64, number: u64, kind: Kind, policy: Option<&Policy>, size: usize) -> Vec<u8> {
-    // Not on a whole second: a time with all its digits is written alike wherever it stands.
+    // Not on a whole second: a time with all its digits is spelled the same way everywhere.
     let time = EventTime::from_ticks(EventTime::FIRST.ticks() + 3_000_000 * TICKS_PER_SECOND + 1_234_567);
     let (tenant, user) = (Tenant::of(seed), User::of(seed, number as usize % 500));
     let spec = ActivitySpec {
@@ -254,7 +255,7 @@ fn generated(seed: u64, number: u64, kind: Kind, policy: Option<&Policy>, size: 
     value
 }
 
-/// Writes times that follow one another closely: only the fraction changes within a second.
+/// Formats times that are close to one another: within a second only the fraction changes.
 #[derive(Clone, Debug)]
 pub struct TimeText {
     second: i64,
@@ -271,7 +272,7 @@ impl Default for TimeText {
 }
 
 impl TimeText {
-    /// The time as the templates take it.
+    /// Returns the time in the format of the templates.
     pub fn of(&mut self, time: EventTime) -> &[u8; TIME] {
         let (second, fraction) = (
             time.ticks().div_euclid(TICKS_PER_SECOND),
@@ -292,7 +293,7 @@ impl TimeText {
     }
 }
 
-/// A number as hexadecimal digits.
+/// Formats a number as hexadecimal digits.
 pub fn number_text(number: u64) -> [u8; NUMBER] {
     let guid = Guid(u128::from(number & 0xffff_ffff_ffff)).ascii();
     let mut text = [b'0'; NUMBER];
@@ -319,7 +320,7 @@ mod tests {
     const TEXT: &[u8; TIME] = b"2026-03-01T10:00:00.0000001Z";
 
     #[test]
-    fn every_generated_template_takes_its_time_and_its_number() {
+    fn time_and_number_are_inserted_into_every_generated_template() {
         let mut pool = Pool::generated(7, 20, 2_650);
         assert_eq!((pool.plain.len(), pool.keyed.len()), (256, 20));
         let keys: Vec<String> = pool.policies.iter().map(|policy| policy.id.to_string()).collect();
@@ -346,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn two_numbers_are_two_activities_to_the_processor() {
+    fn two_numbers_make_two_activities() {
         let mut pool = Pool::generated(1, 1, 2_650);
         let mut decoder = Decoder::new(Settings::default());
         let mut ids = std::collections::BTreeSet::new();
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_message_keeps_all_but_time_id_and_key() {
+    fn a_recorded_message_keeps_everything_but_time_id_and_key() {
         let recorded = br#"{"Type":"CloudAppEvents","Extra":1.50,"RawEventData":"{\"CreationTime\":\"2024-01-02 03:04:05\",\"Id\":\"11111111-2222-3333-4444-555555555555\",\"Data\":\"{\\\"cid\\\":\\\"p-7\\\"}\"}"}"#;
         let template = Template::of(recorded).unwrap();
         assert_eq!(template.key(), Some("p-7"));
@@ -379,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn recordings_take_the_place_of_generated_bodies() {
+    fn recordings_replace_generated_bodies() {
         let mut pool = Pool::generated(7, 3, 2_650);
         let plain = br#"{"RawEventData":{"CreationTime":"2024-01-02T03:04:05"},"Mark":"plain"}"#.to_vec();
         let keyed =
@@ -395,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_written_as_they_print() {
+    fn times_are_written_as_they_are_printed() {
         let mut text = TimeText::default();
         let mut time = EventTime::from_date(2026, 2, 28, 86_399 * TICKS_PER_SECOND + 9_999_990).unwrap();
         for _ in 0..30 {

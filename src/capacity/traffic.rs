@@ -1,8 +1,8 @@
-//! Which message is due next, what it holds, and what the processor must make of all that was sent.
+//! Decides which message is due next, its content, and the expected output for everything that was sent.
 //!
-//! The event time of a record is when it was due, so that windows open and close while the trial runs. Activities go to the partitions in turn,
-//! each with a time that no other has: a pair is known by its alert and its activity's time. An alert is sent while its window is open, and
-//! says which policy's activities it takes.
+//! The event time of a record is the time when it is due, so windows open and close while the trial runs. Activities go
+//! to the partitions in turn, each with a unique time: a pair is identified by its alert and its activity's time. An
+//! alert is sent while its window is open and refers to the policy whose activities it matches.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::generate::Guid;
 use crate::generate::record::{AlertSpec, Delivery, Form, Status, Tenant, User, alert};
 use crate::time::EventTime;
 
-/// What the traffic is like.
+/// The properties of the traffic.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Mix {
-    /// What all choices follow from.
+    /// The seed of all random choices.
     pub seed: u64,
     /// Partitions of the topic of activities.
     pub partitions: u32,
@@ -30,33 +30,35 @@ pub struct Mix {
     pub out_of_orderness: Duration,
 }
 
-/// The share of a window that lies before its alert is sent: most of what belongs to an alert has happened when it is raised.
+/// The share of a window that lies before its alert is sent: most activities of an alert have happened when it is
+/// raised.
 const BEFORE: f64 = 0.8;
 
-/// Tells the draws of moments from others under the same seed.
+/// Separates the random moments from other random choices with the same seed.
 const MOMENTS: u64 = 0x6d6f_6d65_6e74_7321;
 
 /// A message that is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Message<'a> {
-    /// An activity for this partition of their topic.
+    /// An activity for this partition of the topic.
     Activity(i32, &'a [u8]),
     /// An alert.
     Alert(&'a [u8]),
 }
 
-/// What the processor must answer to one alert. Times are counted from the beginning of the trial.
+/// The expected output for one alert. Times are measured from the beginning of the trial.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Expected {
     /// The number of the alert, from 0.
     pub alert: u64,
-    /// The event times of the activities that belong to it, in ticks, in order.
+    /// The event times of its activities, in ticks, in order.
     pub activities: Vec<i64>,
-    /// When it can be answered at the earliest: the message was due that raised the watermark to the end of the window.
+    /// When it can be emitted at the earliest: when the message that moves the watermark to the end of the window is
+    /// due.
     pub closes: Duration,
 }
 
-/// An alert that was sent, whose window the watermark has not passed.
+/// An alert that was sent, and whose window the watermark has not passed.
 #[derive(Debug)]
 struct Pending {
     alert: u64,
@@ -80,13 +82,13 @@ pub struct Traffic {
     number: u64,
     alert_number: u64,
     alert_value: Vec<u8>,
-    /// The last event time that was given out, in ticks.
+    /// The last event time that was used, in ticks.
     tick: i64,
     /// The last event time of each partition.
     latest: Vec<i64>,
-    /// The least of these.
+    /// The lowest of these.
     least: i64,
-    /// Of each policy, the times of its latest activities.
+    /// For each policy, the times of its latest activities.
     recent: Vec<VecDeque<i64>>,
     pending: VecDeque<Pending>,
     expected: Vec<Expected>,
@@ -94,7 +96,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Traffic that begins at this event time.
+    /// Creates traffic that begins at this event time.
     pub fn new(schedule: Schedule, pool: Pool, mix: Mix, begin: EventTime) -> Self {
         Self {
             tenant: Tenant::of(mix.seed),
@@ -117,17 +119,17 @@ impl Traffic {
         }
     }
 
-    /// When the next message is due; `None` behind the last.
+    /// Returns when the next message is due, or `None` after the last.
     pub fn due(&self) -> Option<Duration> {
         self.schedule.time_of(self.number)
     }
 
-    /// Activities given out, and bytes of all messages.
+    /// Returns the number of activities, and the bytes of all messages.
     pub fn sent(&self) -> (u64, u64) {
         (self.number, self.bytes)
     }
 
-    /// The next message: an activity, before which an alert comes when one is due. `None` behind the last.
+    /// Returns the next message: an activity, or before it an alert that is due. Returns `None` after the last.
     pub fn next_message(&mut self) -> Option<Message<'_>> {
         let due = self.due()?;
         let alert_due = self.alert_due(self.alert_number);
@@ -137,31 +139,32 @@ impl Traffic {
         self.activity(due)
     }
 
-    /// When the alert of this number is due. Alerts begin when their windows are full. Each comes at a random moment of its turn: at even times they
-    /// would keep in step with the processor's marks, and each would wait as long as the one before.
+    /// Returns when the alert with this number is due. Alerts begin when their windows are full. Each comes at a random
+    /// moment within its interval: at regular times, alerts could be in phase with the processor's watermark updates,
+    /// and all would wait equally long.
     fn alert_due(&self, number: u64) -> Duration {
         let moment = (mixed(self.mix.seed ^ MOMENTS, number) >> 11) as f64 / (1_u64 << 53) as f64;
         let turn = (number as f64 + moment) / self.mix.alerts.max(1e-6);
         self.mix.window + Duration::from_secs_f64(turn)
     }
 
-    /// An activity without a correlation id at this time, for the next partition in turn: what keeps the watermark going when there is nothing
-    /// else to send. Its number counts on.
+    /// Returns an activity without a correlation id at this time, for the next partition in turn. It keeps the
+    /// watermark moving when there is nothing else to send. Its number continues the sequence.
     pub fn beat(&mut self, at: Duration) -> Option<Message<'_>> {
         self.plain(at)
     }
 
-    /// What must have been answered, of the windows that have been passed since this was last asked.
+    /// Returns the expected output of the windows that were passed since the last call.
     pub fn take_expected(&mut self) -> Vec<Expected> {
         std::mem::take(&mut self.expected)
     }
 
-    /// Partitions of the topic of activities.
+    /// Returns the number of partitions of the topic of activities.
     pub fn partitions(&self) -> u32 {
         self.mix.partitions.max(1)
     }
 
-    /// Whether every window of an alert that was sent has been passed.
+    /// Returns whether the windows of all alerts that were sent have been passed.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()
     }
@@ -195,7 +198,7 @@ impl Traffic {
     fn remember(&mut self, policy: usize, tick: i64) {
         let Some(recent) = self.recent.get_mut(policy) else { return };
         recent.push_back(tick);
-        // Older ones are in no window that is still to be passed.
+        // Older ones are in no window that is still open.
         let oldest = self.pending.front().map_or(tick, |pending| pending.start.min(tick));
         let horizon = oldest - 2 * ticks(self.mix.window);
         while recent.front().is_some_and(|first| *first < horizon) {
@@ -215,14 +218,14 @@ impl Traffic {
         Some(Message::Activity(partition, value))
     }
 
-    /// The partition that is next, and the event time of what is due then: later than every one before.
+    /// Returns the next partition, and the event time of the message that is due: later than every one before.
     fn place(&mut self, due: Duration) -> (i32, i64) {
         self.tick = self.ticks(due).max(self.tick + 1);
         let partition = self.number % u64::from(self.mix.partitions.max(1));
         (i32::try_from(partition).unwrap_or(0), self.tick)
     }
 
-    /// Takes note that a partition has come to this time, and of the windows that the watermark has passed by that.
+    /// Records that a partition has reached this time, and which windows the watermark has passed because of it.
     fn pass(&mut self, partition: i32, tick: i64, due: Duration) {
         let Some(latest) = usize::try_from(partition).ok().and_then(|at| self.latest.get_mut(at)) else {
             return;
@@ -287,12 +290,12 @@ fn ticks(span: Duration) -> i64 {
     i64::try_from(span.as_nanos() / 100).unwrap_or(i64::MAX)
 }
 
-/// The id of an alert of this number.
+/// Returns the id of the alert with this number.
 pub fn alert_id(seed: u64, alert: u64) -> Guid {
     Guid(u128::from(mixed(seed, u64::MAX)) << 64 | u128::from(alert))
 }
 
-/// The number of the alert with this id; `None` when it is none of this traffic's.
+/// Returns the number of the alert with this id, or `None` if the id is not from this traffic.
 pub fn alert_of(seed: u64, id: &str) -> Option<u64> {
     let digits: String = id.chars().filter(|digit| *digit != '-').collect();
     let number = u128::from_str_radix(&digits, 16).ok()?;
@@ -300,7 +303,7 @@ pub fn alert_of(seed: u64, id: &str) -> Option<u64> {
     (alert_id(seed, alert).0 == number && id.len() == 36).then_some(alert)
 }
 
-/// A number that follows from seed and index and looks like chance (the finalizer of SplitMix64).
+/// Returns a pseudo-random number for a seed and an index (the finalizer of SplitMix64).
 fn mixed(seed: u64, index: u64) -> u64 {
     let mut bits = seed
         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -332,7 +335,7 @@ mod tests {
         Traffic::new(schedule, Pool::generated(5, 6, 1_500), mix, begin)
     }
 
-    /// Everything that is sent, with the beats behind it, and what is expected.
+    /// Returns everything that is sent, with the heartbeat messages after it, and the expected output.
     fn play(mix: Mix) -> (Vec<(Duration, Vec<u8>)>, Vec<Expected>) {
         let mut traffic = traffic(mix);
         let (mut sent, mut expected) = (Vec::new(), Vec::new());
@@ -351,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_is_what_the_query_says_of_what_was_sent() {
+    fn the_expected_output_is_the_result_of_the_query() {
         let (sent, expected) = play(MIX);
         let mut decoder = Decoder::new(Settings::default());
         let (mut activities, mut alerts) = (Vec::new(), Vec::new());
@@ -381,19 +384,19 @@ mod tests {
     }
 
     #[test]
-    fn a_window_closes_with_the_message_that_raises_the_least_partition_past_it() {
+    fn a_window_closes_when_the_slowest_partition_has_passed_it() {
         let (_, expected) = play(MIX);
         for (number, expected) in expected.iter().enumerate() {
             let end = traffic(MIX).alert_due(number as u64).as_secs_f64() + 0.1;
             let closes = expected.closes.as_secs_f64();
-            // The first message of each of the four partitions, half a millisecond apart, behind the out-of-orderness.
+            // The first message of each of the four partitions, half a millisecond apart, after the out-of-orderness.
             let late = closes - end - 0.1;
             assert!((0.0..0.0021).contains(&late) || closes > 4.0, "{number}: {late}");
         }
     }
 
     #[test]
-    fn alerts_are_not_in_step_with_anything() {
+    fn alerts_are_not_synchronized_with_the_schedule() {
         let traffic = traffic(MIX);
         let phases: Vec<f64> = (0..1_000)
             .map(|number| traffic.alert_due(number).as_secs_f64() * 5.0 % 1.0)
@@ -433,14 +436,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_is_the_same_traffic() {
+    fn the_same_seed_creates_the_same_traffic() {
         let values = |mix| play(mix).0;
         assert!(values(MIX) == values(MIX));
         assert!(values(MIX) != values(Mix { seed: 6, ..MIX }));
     }
 
     #[test]
-    fn ids_of_others_are_not_taken_for_ours() {
+    fn ids_of_other_runs_are_not_recognized() {
         let id = alert_id(1, 77).to_string();
         assert_eq!(alert_of(1, &id), Some(77));
         assert_eq!(alert_of(2, &id), None);

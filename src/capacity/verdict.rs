@@ -1,4 +1,4 @@
-//! Whether a trial counts as sustained, and what its samples tell.
+//! Decides whether a trial counts as sustained, and derives figures from its samples.
 
 use bytesize::ByteSize;
 
@@ -7,16 +7,16 @@ use super::result::{Limits, Sample, Step};
 use super::search::Purpose;
 use crate::words::{counted, grouped};
 
-/// What a trial was put through besides its load, and so what it need not keep to.
+/// Disturbances of a trial besides its load, which exempt it from some limits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stress {
-    /// Nothing: it must keep to all limits.
+    /// None: all limits apply.
     None,
-    /// Its processors are killed, or the load changes: answers come late then, and the lag rises and falls.
+    /// Its processors are killed, or the load changes: latency and lag are expected to rise.
     Expected,
 }
 
-/// Fills in what follows from the samples and the measurements of a trial: the trend of its lag, and why it is not sustained.
+/// Completes a trial with the trend of its lag, and the reasons why it is not sustained.
 pub fn judge(step: &mut Step, limits: Limits, stress: Stress) {
     let held: Vec<Sample> = in_hold(step).copied().collect();
     let lag: Vec<(f64, f64)> = held.iter().map(|sample| (sample.at, sample.lag())).collect();
@@ -31,7 +31,8 @@ pub fn judge(step: &mut Step, limits: Limits, stress: Stress) {
         failures.extend(found);
         if failures.is_empty() && step.close.count == 0 {
             failures.push(
-                "no window closed in the hold, so there is no latency to judge: raise --alerts-per-second or --hold".to_owned(),
+                "no window closed during the hold, so there is no latency to measure: raise --alerts-per-second or --hold"
+                    .to_owned(),
             );
         }
     }
@@ -40,7 +41,7 @@ pub fn judge(step: &mut Step, limits: Limits, stress: Stress) {
     }
     if let Some(peak) = step.memory_peak.filter(|peak| *peak > limits.memory) {
         failures.push(format!(
-            "a processor took {} of memory, the limit is {}",
+            "a processor used {} of memory, the limit is {}",
             ByteSize(peak).display().si(),
             ByteSize(limits.memory).display().si()
         ));
@@ -48,7 +49,7 @@ pub fn judge(step: &mut Step, limits: Limits, stress: Stress) {
     if step.answer.exact == Some(false) {
         let answer = step.answer;
         failures.push(format!(
-            "the answer is wrong: {} missing, {} unexpected, {} repeated",
+            "the output is wrong: {} missing, {} unexpected, {} repeated",
             counted(answer.missing, "pair"),
             grouped(answer.unexpected),
             grouped(answer.repeated)
@@ -61,7 +62,7 @@ fn too_slow(step: &Step, held: &[Sample], limits: Limits) -> Vec<String> {
     let mut failures = Vec::new();
     if step.lag.grows() {
         failures.push(format!("the lag grew by {:.0} records/s", step.lag.slope));
-        // The lag counts from the schedule: what was not even sent is no fault of the processor's.
+        // The lag counts from the schedule: messages that were not even sent are not the processor's fault.
         let unsent: Vec<(f64, f64)> = held.iter().map(|sample| (sample.at, sample.unsent)).collect();
         if Trend::of(&unsent, step.offered).grows() {
             failures
@@ -70,33 +71,34 @@ fn too_slow(step: &Step, held: &[Sample], limits: Limits) -> Vec<String> {
     }
     if step.close.p99 > limits.p99_ms {
         failures.push(format!(
-            "99 of 100 rows took up to {:.0} ms, the limit is {:.0} ms",
+            "the 99th percentile of the close latency is {:.0} ms, the limit is {:.0} ms",
             step.close.p99, limits.p99_ms
         ));
     }
     failures
 }
 
-/// The samples of the hold.
+/// Returns the samples of the hold.
 pub fn in_hold(step: &Step) -> impl Iterator<Item = &Sample> {
     let (from, to) = (step.hold_from, step.hold_to);
     step.samples.iter().filter(move |sample| sample.at >= from && sample.at <= to)
 }
 
-/// Whether a trial that is under way can be ended: its backlog is longer than `most` seconds of what is offered.
+/// Returns whether a running trial can be abandoned: its backlog is longer than `most` seconds of the offered load.
 pub fn is_hopeless(sample: &Sample, most: f64) -> bool {
     sample.offered > 0.0 && sample.lag() > most * sample.offered
 }
 
-/// The samples under load: behind the last message any lag would be more than that load's.
+/// Returns the samples under load: after the last message, any lag would exceed that of the load.
 fn loaded(samples: &[Sample]) -> impl Iterator<Item = &Sample> {
     samples.iter().filter(|sample| sample.offered > 0.0)
 }
 
-/// The lag that counts as none, as seconds of the load: marks tell every fifth of a second how far was read.
+/// The lag that counts as none, as seconds of the load: watermark updates report positions only every fifth of a
+/// second.
 const CAUGHT_UP: f64 = 0.5;
 
-/// How long after `from` the lag took to come down to half a second's worth, and stay there; `None` when it did not.
+/// Returns how long after `from` the lag dropped below half a second's worth for good, or `None` if it did not.
 pub fn catch_up(samples: &[Sample], from: f64) -> Option<f64> {
     let behind = |sample: &Sample| sample.lag() > CAUGHT_UP * sample.offered;
     let after: Vec<&Sample> = loaded(samples).filter(|sample| sample.at >= from).collect();
@@ -106,7 +108,7 @@ pub fn catch_up(samples: &[Sample], from: f64) -> Option<f64> {
     }
 }
 
-/// The rate that was offered when the lag rose above a second's worth for good; `None` when it did not.
+/// Returns the offered rate at which the lag rose above a second's worth for good, or `None` if it did not.
 pub fn fell_behind_at(samples: &[Sample]) -> Option<f64> {
     let behind = |sample: &&Sample| sample.lag() > sample.offered;
     let samples: Vec<&Sample> = loaded(samples).collect();
@@ -117,7 +119,7 @@ pub fn fell_behind_at(samples: &[Sample]) -> Option<f64> {
         .map(|sample| sample.offered)
 }
 
-/// What a purpose is called.
+/// Returns the name of a purpose.
 pub fn name(purpose: Option<Purpose>) -> &'static str {
     match purpose {
         Some(Purpose::Ramp) => "ramp",
@@ -149,7 +151,7 @@ mod tests {
         }
     }
 
-    /// A trial of 20 s whose lag grows by this much per second.
+    /// Returns a trial of 20 s whose lag grows by this much per second.
     fn step(growth: f64, unsent: f64) -> Step {
         Step {
             offered: 1_000.0,
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_keeps_to_everything_is_sustained() {
+    fn a_trial_within_all_limits_is_sustained() {
         let step = judged(step(0.0, 0.0), Stress::None);
         assert!(step.is_sustained(), "{:?}", step.failures);
         assert_eq!(step.lag_max, 100.0);
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_alone_fails_a_trial() {
+    fn exceeding_one_limit_fails_a_trial() {
         let base = || step(0.0, 0.0);
         let cases = [
             (step(40.0, 0.0), "the lag grew by 40 records/s"),
@@ -200,21 +202,21 @@ mod tests {
                     },
                     ..base()
                 },
-                "99 of 100 rows took up to 251 ms, the limit is 250 ms",
+                "the 99th percentile of the close latency is 251 ms, the limit is 250 ms",
             ),
             (
                 Step {
                     close: Latency::default(),
                     ..base()
                 },
-                "no window closed in the hold",
+                "no window closed during the hold",
             ),
             (
                 Step {
                     memory_peak: Some(3 << 30),
                     ..base()
                 },
-                "a processor took 3.2 GB of memory, the limit is 1.1 GB",
+                "a processor used 3.2 GB of memory, the limit is 1.1 GB",
             ),
             (
                 Step {
@@ -225,7 +227,7 @@ mod tests {
                     },
                     ..base()
                 },
-                "the answer is wrong: 3 pairs missing",
+                "the output is wrong: 3 pairs missing",
             ),
         ];
         for (step, text) in cases {
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_that_is_too_slow_is_not_taken_for_the_processor() {
+    fn a_slow_driver_is_not_blamed_on_the_processor() {
         let failures = judged(step(40.0, 40.0), Stress::None).failures;
         assert!(
             failures.len() == 2 && failures[1].contains("not the processor's limit"),
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn under_kills_only_the_answer_and_the_memory_count() {
+    fn with_kills_only_the_output_and_the_memory_count() {
         let mut killed = step(40.0, 0.0);
         killed.close.p99 = 9_000.0;
         assert!(judged(killed.clone(), Stress::Expected).is_sustained());
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_to_catch_up_counts_until_the_lag_stays_down() {
+    fn the_catch_up_time_ends_when_the_lag_stays_low() {
         let lag = |at: f64| match at {
             at if at < 10.0 => 0.0,
             at if at < 15.0 => (at - 10.0) * 1_000.0,
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_tells_where_the_processor_fell_behind() {
+    fn a_ramp_shows_where_the_processor_fell_behind() {
         let ramp = |knee: f64| -> Vec<Sample> {
             let offered = |n: u32| f64::from(n) * 100.0;
             (1..100)
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_of_seconds_is_hopeless() {
+    fn a_trial_with_a_backlog_of_seconds_is_abandoned() {
         assert!(is_hopeless(&sample(1.0, 5_001.0, 0.0), 5.0));
         assert!(!is_hopeless(&sample(1.0, 4_999.0, 0.0), 5.0));
     }

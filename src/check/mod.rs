@@ -1,10 +1,10 @@
-//! Judging what was found: whether the processor will work with the topics there are, and what the records in them say about the settings.
+//! Judges whether the processor will work with the existing topics, and whether the settings fit their records.
 //!
-//! [`topics`] judges the topics, [`sample`] reads records with the decoder that the processor has and judges those, and
-//! [`hints`] says why alerts find few activities, in a sample or in a run over files. All are given what a
-//! broker said; nothing here asks one, prints, or holds more of a record than its key. A [`Finding`] is a sentence for people; the first word of
-//! what to do stands in it. It relies on [`decode`](crate::decode). What the processor warns of while it runs
-//! it finds by the same rules ([`traffic`]).
+//! [`topics`] judges the topics, [`sample`] decodes records like the processor and judges them, and [`hints`] finds out
+//! why alerts match few activities, in a sample or in a run over files. Their input comes from a broker, but nothing
+//! here contacts one, prints, or keeps more of a record than its key. A [`Finding`] is a sentence that also says what
+//! to do. This module relies on [`decode`](crate::decode). The running processor uses the same rules for its warnings
+//! ([`traffic`]).
 
 pub mod hints;
 pub mod sample;
@@ -13,7 +13,7 @@ pub mod traffic;
 
 use serde::Serialize;
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
@@ -21,24 +21,24 @@ pub enum Level {
     Ok,
     /// Worth knowing.
     Note,
-    /// It will work, but probably not as meant.
+    /// It will work, but probably not as intended.
     Warning,
     /// It will not work.
     Error,
 }
 
-/// Something that was found.
+/// A result of a check.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
-    /// What it is about: `broker`, `topics`, `permissions` or `records`.
+    /// Its subject: `broker`, `topics`, `permissions` or `records`.
     pub section: &'static str,
-    /// How much it matters.
+    /// Its severity.
     pub level: Level,
     /// The sentence.
     pub text: String,
 }
 
-/// What was found, in the order in which it was looked for.
+/// Findings, in the order of the checks.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Findings(Vec<Finding>);
 
@@ -49,23 +49,23 @@ impl Findings {
         self.0.push(Finding { section, level, text });
     }
 
-    /// Adds those of `other`.
+    /// Adds the findings of `other`.
     pub fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
     }
 
-    /// All of them.
+    /// Returns all findings.
     pub fn iter(&self) -> impl Iterator<Item = &Finding> {
         self.0.iter()
     }
 
-    /// How many there are of a level.
+    /// Returns the number of findings of a level.
     pub fn count(&self, level: Level) -> usize {
         self.0.iter().filter(|finding| finding.level == level).count()
     }
 }
 
-/// What part of a whole it is, as `12.5 %`.
+/// Formats a part of a whole, as `12.5 %`.
 fn percent(part: u64, whole: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shares are for people")]
     let share = 100.0 * part as f64 / whole.max(1) as f64;

@@ -1,4 +1,4 @@
-//! Judging the topics.
+//! Judges topics.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,26 +7,27 @@ use super::{Findings, Level};
 use crate::config::{Config, Delivery};
 use crate::words::duration;
 
-/// How much longer than `state.retention` the log must keep its records: a rebuild reads it from the start, and takes its time.
+/// How much longer than `state.retention` the repartition topic must keep its records, because a rebuild reads it from
+/// the beginning and takes time.
 pub const LOG_MARGIN: Duration = Duration::from_secs(2 * 86_400);
 
-/// What a topic is for.
+/// The role of a topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// Records come from it.
+    /// Its records are read.
     Input,
     /// The log between the stages.
     Repartition,
-    /// Rows go to it.
+    /// Rows are written to it.
     Output,
-    /// Summaries go to it.
+    /// Summaries are written to it.
     Summaries,
-    /// What could not be used goes to it.
+    /// Dead-letter records are written to it.
     DeadLetters,
 }
 
 impl Role {
-    /// What it is called for people.
+    /// Returns its name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Input => "input",
@@ -37,7 +38,7 @@ impl Role {
         }
     }
 
-    /// The setting that names it.
+    /// Returns the setting that names the topic.
     pub fn key(self) -> &'static str {
         match self {
             Self::Input => "input.topics",
@@ -49,8 +50,8 @@ impl Role {
     }
 }
 
-/// The topics that a configuration names, each with its role.
-pub fn named(config: &Config) -> Vec<(Role, String)> {
+/// Returns the topics that a configuration names, each with its role.
+pub fn configured(config: &Config) -> Vec<(Role, String)> {
     let inputs = config.input.topics.iter().map(|topic| (Role::Input, topic.clone()));
     let mut topics: Vec<_> = inputs.collect();
     topics.push((Role::Repartition, config.repartition.topic.clone()));
@@ -60,14 +61,14 @@ pub fn named(config: &Config) -> Vec<(Role, String)> {
     topics
 }
 
-/// What a broker says of a topic that exists.
+/// A broker's description of a topic.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
-    /// Its partitions.
+    /// The number of its partitions.
     pub partitions: u32,
-    /// On how many brokers each of them is, at the least.
+    /// The lowest number of replicas of a partition.
     pub replicas: u32,
-    /// Its settings; `None` when the broker does not tell.
+    /// Its settings, or `None` if the broker does not report them.
     pub settings: Option<BTreeMap<String, String>>,
 }
 
@@ -81,12 +82,13 @@ impl Facts {
     }
 }
 
-/// Whether a topic loses records to compaction.
+/// Returns whether a topic loses records to compaction.
 pub fn is_compacted(policy: &str) -> bool {
     policy.contains("compact")
 }
 
-/// Judges a topic; `facts` is `None` when it does not exist. `sent` is the greatest message that the producer sends.
+/// Judges a topic; `facts` is `None` if it does not exist. `sent` is the size of the largest message that the producer
+/// sends.
 pub fn judge(config: &Config, role: Role, topic: &str, facts: Option<&Facts>, sent: usize) -> Findings {
     let mut findings = Findings::default();
     let mut add = |level, text: String| findings.add("topics", level, text);
@@ -94,12 +96,12 @@ pub fn judge(config: &Config, role: Role, topic: &str, facts: Option<&Facts>, se
         match role {
             Role::Repartition => add(
                 Level::Note,
-                format!("{topic} (repartition) does not exist; the first start makes it, or `alerttrail topics create`"),
+                format!("{topic} (repartition) does not exist; the first start creates it, or `alerttrail topics create`"),
             ),
             role => add(
                 Level::Error,
                 format!(
-                    "{topic} ({}) does not exist; make it with `alerttrail topics create{}`, or correct {}",
+                    "{topic} ({}) does not exist; create it with `alerttrail topics create{}`, or correct {}",
                     role.name(),
                     if role == Role::Input { " --with-inputs" } else { "" },
                     role.key()
@@ -118,7 +120,7 @@ pub fn judge(config: &Config, role: Role, topic: &str, facts: Option<&Facts>, se
         add(
             Level::Error,
             format!(
-                "{topic} has {partitions} partition{plural} and repartition.partitions says {}; set it to {partitions} if nothing has been joined yet, else begin anew with `alerttrail reset` or another application.id",
+                "{topic} has {partitions} partition{plural} and repartition.partitions is {}; if nothing has been joined yet, set it to {partitions}; otherwise start over with `alerttrail reset` or another application.id",
                 config.repartition.partitions
             ),
         );
@@ -126,7 +128,9 @@ pub fn judge(config: &Config, role: Role, topic: &str, facts: Option<&Facts>, se
     if facts.settings.is_none() {
         add(
             Level::Note,
-            format!("the broker does not tell the settings of {topic}; the right to describe its configuration would show them"),
+            format!(
+                "the broker does not report the settings of {topic}; the permission to describe its configuration would show them"
+            ),
         );
     }
     if role != Role::Input
@@ -155,7 +159,7 @@ pub fn judge(config: &Config, role: Role, topic: &str, facts: Option<&Facts>, se
         add(
             Level::Warning,
             format!(
-                "{topic} takes messages of at most {taken} bytes, the producer sends up to {sent}; what is larger is cut, or goes to the dead letters: raise the topic's max.message.bytes to keep it whole"
+                "{topic} accepts messages of at most {taken} bytes, the producer sends up to {sent}; larger records are truncated or become dead letters: raise the topic's max.message.bytes to keep them whole"
             ),
         );
     }
@@ -164,7 +168,7 @@ pub fn judge(config: &Config, role: Role, topic: &str, facts: Option<&Facts>, se
         add(
             Level::Note,
             format!(
-                "{topic} is on one broker only: when that is lost, its records are; for production make it with --replication 3"
+                "{topic} has one replica only, so its records are lost with that broker; for production, create it with --replication 3"
             ),
         );
     } else if role != Role::Input && config.output.delivery == Delivery::ExactlyOnce && least < 2 {
@@ -188,17 +192,17 @@ fn judge_log(config: &Config, topic: &str, facts: &Facts, add: &mut dyn FnMut(Le
         add(
             Level::Warning,
             format!(
-                "{topic} keeps {bytes} bytes of a partition at the most: what is cut off cannot be rebuilt after a store is lost; remove retention.bytes, or be sure that it holds state.retention plus two days"
+                "{topic} keeps at most {bytes} bytes per partition, and a lost store cannot be rebuilt from removed records; remove retention.bytes, or make sure that it covers state.retention plus two days"
             ),
         );
     }
 }
 
-/// What a log that forgets early means.
+/// Returns the warning about a repartition topic with a short retention.
 pub fn short_retention(topic: &str, kept: Duration, needed: Duration) -> String {
     let (kept, needed) = (duration(kept), duration(needed));
     format!(
-        "{topic} keeps its records for {kept}, but state.retention plus two days is {needed}: a store that is lost cannot be rebuilt in full; raise the topic's retention.ms or lower state.retention"
+        "{topic} keeps its records for {kept}, but state.retention plus two days is {needed}: a lost store cannot be rebuilt completely; raise the topic's retention.ms or lower state.retention"
     )
 }
 
@@ -232,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_as_it_should_be_is_said_once() {
+    fn a_correct_topic_has_one_finding() {
         let log = facts(
             8,
             &[
@@ -252,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_that_is_not_there_stops_it_but_for_the_log() {
+    fn a_missing_topic_is_an_error_unless_it_is_the_repartition_topic() {
         for role in [Role::Input, Role::Output, Role::Summaries, Role::DeadLetters] {
             let found = judged(role, None);
             assert_eq!(found[0].0, Level::Error);
@@ -265,10 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn the_log_must_have_its_partitions_and_keep_what_a_rebuild_needs() {
+    fn the_repartition_topic_needs_its_partitions_and_enough_retention() {
         let (level, text) = only(Role::Repartition, &facts(4, &[]));
         assert!(
-            level == Level::Error && text.contains("4 partitions and repartition.partitions says 8"),
+            level == Level::Error && text.contains("4 partitions and repartition.partitions is 8"),
             "{text}"
         );
         let (level, text) = only(Role::Repartition, &facts(8, &[("retention.ms", "431999999")]));
@@ -285,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn compaction_small_messages_and_single_copies_are_said() {
+    fn compaction_small_messages_and_single_replicas_are_reported() {
         assert_eq!(
             only(Role::Output, &facts(1, &[("cleanup.policy", "compact")])).0,
             Level::Error
@@ -305,7 +309,7 @@ mod tests {
             settings: None,
             ..facts(1, &[])
         };
-        assert!(only(Role::Output, &silent).1.contains("does not tell the settings"));
+        assert!(only(Role::Output, &silent).1.contains("does not report the settings"));
         let once = config("output.delivery = \"exactly_once\"");
         let found = judge(&once, Role::Output, "t", Some(&facts(1, &[("min.insync.replicas", "1")])), 1);
         assert_eq!(found.count(Level::Note), 1);
@@ -313,7 +317,7 @@ mod tests {
 
     #[test]
     fn every_topic_of_a_configuration_is_named_once() {
-        let named = named(&config("input.topics = [\"a\", \"b\"]\noutput.summary_topic = \"s\""));
+        let named = configured(&config("input.topics = [\"a\", \"b\"]\noutput.summary_topic = \"s\""));
         let names: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
         assert_eq!(
             names,

@@ -1,35 +1,35 @@
-//! What `check` finds in a sample and the processor in its traffic, by the same rules: a sentence each.
+//! Warnings about traffic, which `check` derives from a sample and the processor from its input, with the same rules.
 
 use crate::decode::MOST_KEYS;
 
-/// Fewer records than this say nothing about a tenant.
+/// With fewer records than this, no conclusion is drawn.
 const ENOUGH: u64 = 20;
 
-/// Says that most activities of a topic are ahead of the timestamps of their Kafka records, of `all` there were.
+/// Returns a warning if most of the `all` activities of a topic are ahead of the timestamps of their Kafka records.
 pub fn stamped_too_early(topic: &str, ahead: u64, all: u64) -> Option<String> {
     (all >= ENOUGH && ahead * 2 > all).then(|| {
         format!(
-            "{ahead} of {all} activities of {topic} are further ahead of their Kafka record's timestamp than watermark.max_future_skew, so they do not move the watermark, and windows close by the clock only; have the exporter stamp each record when it sends it, set message.timestamp.type=LogAppendTime on the topic, or raise watermark.max_future_skew"
+            "{ahead} of {all} activities of {topic} are further ahead of their Kafka record's timestamp than watermark.max_future_skew, so they do not move the watermark, and windows close by the clock only; let the exporter set the timestamp when it sends a record, set message.timestamp.type=LogAppendTime on the topic, or raise watermark.max_future_skew"
         )
     })
 }
 
-/// Says that windows end so far ahead that the clock of their sender is probably wrong.
+/// Returns a warning about windows that end so far ahead that the sender's clock is probably wrong.
 pub fn far_windows(count: u64) -> Option<String> {
     let (s, have) = plural(count);
     (count > 0).then(|| {
         format!(
-            "{count} alert version{s} {have} an EndTime that lies more than a day and watermark.max_future_skew ahead of the arrival; such an alert is answered when its EndTime has come, which may be never: correct the sender's clock, or set watermark.max_window_ahead, which has it answered watermark.max_wait after its arrival"
+            "{count} alert version{s} {have} an EndTime more than a day and watermark.max_future_skew ahead of the arrival; such an alert closes at its EndTime, which may be never: correct the sender's clock, or set watermark.max_window_ahead to close it watermark.max_wait after its arrival"
         )
     })
 }
 
-/// Says that records have a correlation id that is a word for nothing.
+/// Returns a warning about records whose correlation id is a placeholder word.
 pub fn null_words(count: u64) -> Option<String> {
     let (s, have) = plural(count);
     (count > 0).then(|| {
         format!(
-            "{count} record{s} {have} a correlation id that stands for no value, such as None or null, and all activities and alerts with the same word join with one another; read the id from another place (correlation.activity_key, correlation.alert_key), or have the sender leave it empty"
+            "{count} record{s} {have} a placeholder such as None or null as correlation id, and all activities and alerts with the same placeholder are joined; read the id from another field (correlation.activity_key, correlation.alert_key), or let the sender leave it empty"
         )
     })
 }
@@ -41,11 +41,11 @@ fn plural(count: u64) -> (&'static str, &'static str) {
     }
 }
 
-/// Words that records had too many keys.
+/// Returns the warning that records had too many keys.
 pub fn cut_keys(count: u64) -> Option<String> {
     (count > 0).then(|| {
         format!(
-            "{} more than {MOST_KEYS} keys by a link, of which the first {MOST_KEYS} in the order of their bytes count; name a path that leads to fewer values, or use match or [Member=value]",
+            "{} more than {MOST_KEYS} keys for a link, of which only the first {MOST_KEYS} in byte order are used; use a path that leads to fewer values, or match or [Member=value]",
             match count {
                 1 => "1 record has".to_owned(),
                 count => format!("{} records have", crate::words::grouped(count)),
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_early_timestamps_are_a_bad_clock_and_most_are_the_exporter() {
+    fn few_early_timestamps_indicate_a_bad_clock_and_many_the_exporter() {
         assert_eq!(stamped_too_early("t", 19, 19), None, "too few to tell");
         assert_eq!(stamped_too_early("t", 20, 40), None);
         let said = stamped_too_early("t", 21, 40).unwrap();
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_end_and_one_null_word_are_enough() {
+    fn one_wrong_end_and_one_null_word_cause_warnings() {
         assert_eq!((far_windows(0), null_words(0)), (None, None));
         assert!(far_windows(1).unwrap().contains("watermark.max_window_ahead"));
         assert!(null_words(1).unwrap().contains("correlation.alert_key"));

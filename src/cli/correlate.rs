@@ -1,4 +1,4 @@
-//! `alerttrail correlate`: files in, joined rows out.
+//! `alerttrail correlate`: joins files.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -23,42 +23,43 @@ use crate::source::Format as CaptureFormat;
 use crate::source::file::{self, Chunk, FileSource};
 use crate::store::Base;
 
-/// What to join and where the answer goes.
+/// What to join and where the output goes.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
-    /// Files of either table, mixed: JSON lines or JSON documents, plain, gzip or zstd, or Avro of Event Hubs Capture; folders of
-    /// them; `-` for standard input
+    /// Input files of either table, mixed: JSON lines or JSON documents, plain, gzip or zstd, CSV, or Avro of Event
+    /// Hubs Capture; folders of them; `-` for standard input
     #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
-    /// The file name format of Event Hubs Capture, as in the settings of the event hub, such as
+    /// File name format of Event Hubs Capture, as in the settings of the event hub, such as
     /// {Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}
     #[arg(long, value_name = "FORMAT")]
     capture_format: Option<CaptureFormat>,
-    /// Where joined rows go, as JSON lines; `-` for standard output
+    /// File for joined rows, as JSON lines; `-` for standard output
     #[arg(long, short, default_value = "-", value_name = "FILE")]
     output: PathBuf,
-    /// Where records that cannot be used go, as JSON lines
+    /// File for records that cannot be used, as JSON lines
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
-    /// Where one summary for each alert goes, as JSON lines
+    /// File for one summary per alert, as JSON lines
     #[arg(long, value_name = "FILE")]
     summaries: Option<PathBuf>,
-    /// The form of the output records [default: output.format of the configuration, which is native unless it says otherwise]
+    /// Format of the output records [default: output.format of the configuration, or native]
     #[arg(long, value_name = "F")]
     format: Option<Format>,
-    /// A configuration file, for [correlation], [tenants], input.identity, output.unmatched, output.format and state.memory
+    /// Configuration file, for [correlation], [tenants], input.identity, output.unmatched, output.format and
+    /// state.memory
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where state goes that memory does not hold, and rows of compressed files and standard input, in a folder that is removed at the end
-    /// [default: the system's temporary folder]
+    /// Folder for state that exceeds memory, and for rows of compressed files and standard input; a folder in it is
+    /// created and removed at the end [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     temp_dir: Option<PathBuf>,
 }
 
-/// The forms of output records that there are.
+/// The formats of output records.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// alerttrail/1: one JSON object with the alert's and the activity's row in it
+    /// alerttrail/1: one JSON object that contains the rows of the alert and of the activity
     Native,
     /// The flat row of the query
     Kql,
@@ -113,7 +114,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             true => "interrupted; the output is not complete".to_owned(),
             false => format!("interrupted before the end; {} not written", are(&files)),
         })),
-        // Whoever read the output has seen enough.
+        // The reader of the output has closed it.
         Err(Error::Run(local::Error::Output(cause))) if cause.kind() == io::ErrorKind::BrokenPipe => match files.is_empty() {
             true => Ok(()),
             false => Err(Failure::failed(format!(
@@ -133,11 +134,11 @@ fn are(files: &[String]) -> String {
     }
 }
 
-/// What a run writes, and what stops it.
+/// The output of a run, and what stops it.
 struct Run<'a> {
     output: Outputs,
     shutdown: &'a Shutdown,
-    /// What may have to be looked at again.
+    /// Input that may have to be read again.
     kept: &'a Kept,
 }
 
@@ -149,11 +150,11 @@ enum Error {
     Run(#[from] local::Error),
     #[error(transparent)]
     Write(#[from] sink::Error),
-    #[error("cannot make a temporary folder for state: {0}; name another place with --temp-dir")]
+    #[error("cannot create a temporary folder for state: {0}; choose another place with --temp-dir")]
     Temporary(io::Error),
 }
 
-/// `None` when asked to stop before the end.
+/// Joins the input. Returns `None` after a shutdown request.
 fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("alerttrail-");
@@ -162,7 +163,7 @@ fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Er
         None => builder.tempdir(),
     };
     let folder = folder.map_err(Error::Temporary)?;
-    // One half for activities that may join, one for what the join keeps, in memory or behind it.
+    // Half of the memory for activities that may join, half for the state of the join, in memory or in RocksDB.
     let memory = usize::try_from(config.state.memory / 2).unwrap_or(usize::MAX);
     let means = Means {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -225,7 +226,7 @@ fn join_over<B: Base>(base: B, means: Means, args: &Args, config: &Config, run: 
     Ok(Some(totals))
 }
 
-/// Reads one input after another, and decompresses.
+/// Reads and decompresses the inputs, one after another.
 fn chunks(inputs: Vec<PathBuf>, bar: ProgressBar) -> impl FnMut() -> Option<Result<Chunk, file::Error>> + Send {
     let mut inputs = inputs.into_iter();
     let mut source: Option<FileSource> = None;
@@ -249,7 +250,7 @@ fn chunks(inputs: Vec<PathBuf>, bar: ProgressBar) -> impl FnMut() -> Option<Resu
     }
 }
 
-/// Draws on a terminal only. Counts the bytes read of the files as they are on disk.
+/// Shows progress on a terminal, by the bytes read of the files on disk.
 fn progress_bar(inputs: &[PathBuf]) -> ProgressBar {
     let size = |path: &PathBuf| {
         std::fs::metadata(path)
@@ -340,7 +341,7 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
     };
     let rate = records as f64 / took.as_secs_f64().max(0.001);
     say(&format!(
-        "{} ({} with a key, {} of those delivered again{unreadable}), {}, {} of other tables{}{ignored}; {}; {}{}; {:.1} s, {} records/s",
+        "{} ({} with a key, {} of those duplicates{unreadable}), {}, {} of other tables{}{ignored}; {}; {}{}; {:.1} s, {} records/s",
         counted(activities, "activity"),
         grouped(totals.keyed),
         grouped(totals.duplicates),
@@ -354,11 +355,11 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
         grouped(rate as u64),
     ));
     if dead > 0 && args.dead_letters.is_none() {
-        say("warning: records that could not be used were left out; --dead-letters FILE keeps them, with the reason");
+        say("warning: records that could not be used were left out; --dead-letters FILE saves them, with the reason");
     }
     if totals.unreadable > 0 {
         say(&format!(
-            "warning: RawEventData holds no JSON object in {}, so no key was found in it: see what cuts it or writes it otherwise on its way",
+            "warning: RawEventData contains no JSON object in {}, so they have no correlation id: find out what truncates or rewrites it",
             counted(totals.unreadable, "activity")
         ));
     }
@@ -371,18 +372,18 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
     );
     if totals.empty_windows > 0 {
         say(&format!(
-            "warning: EndTime <= StartTime in {}, which matches nothing under these bounds; [correlation] bounds = \"inclusive\", or before and after, take in what lies at or around them",
+            "warning: EndTime <= StartTime in {}, which matches nothing with these bounds; [correlation] bounds = \"inclusive\", or before and after, include activities at or around these times",
             counted(totals.empty_windows, "alert version")
         ));
     }
     if totals.second_tenant > 0 {
         say(
-            "warning: the input holds records of more than one tenant, but there is no [tenants] table: alerts of one may be joined with activities of another",
+            "warning: the input contains records of more than one tenant, but there is no [tenants] table: alerts of one may be joined with activities of another",
         );
     }
 }
 
-/// Returns ` (query 1, user 2)`, or nothing where there is only the query.
+/// Returns ` (query 1, user 2)`, or an empty string if there is only the query.
 fn by_link(counts: &[(String, u64)]) -> String {
     let words: Vec<String> = counts
         .iter()
@@ -394,18 +395,18 @@ fn by_link(counts: &[(String, u64)]) -> String {
     }
 }
 
-/// ` (a 1, b 2)`, or nothing.
+/// Returns ` (a 1, b 2)`, or an empty string.
 fn listed<K: std::fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
-    const MOST: usize = 8;
+    const MAX_LISTED: usize = 8;
     if counts.is_empty() {
         return String::new();
     }
     let mut words: Vec<String> = counts
         .iter()
-        .take(MOST)
+        .take(MAX_LISTED)
         .map(|(name, count)| format!("{name} {}", grouped(*count)))
         .collect();
-    if counts.len() > MOST {
+    if counts.len() > MAX_LISTED {
         words.push("…".into());
     }
     format!(" ({})", words.join(", "))

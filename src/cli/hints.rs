@@ -1,4 +1,4 @@
-//! What `correlate` says behind its last line: why alerts have few activities or none, and which setting would find
+//! The hints that `correlate` prints at the end: why alerts match few activities or none, and which setting would match
 //! more.
 
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use crate::pipeline::local::Totals;
 use crate::shutdown::Shutdown;
 use crate::source::file::{Chunk, FileSource};
 
-/// Messages of one input that are looked at once more, and of all.
-const MOST_OF_INPUT: usize = 10_000;
-const MOST: usize = 50_000;
-/// Bytes that are kept of inputs that can be read only once.
-const MOST_KEPT: usize = 16 << 20;
-/// Lines that are said at most.
-const MOST_LINES: usize = 8;
+/// Maximum number of messages to read again, of one input and of all.
+const MAX_OF_INPUT: usize = 10_000;
+const MAX_MESSAGES: usize = 50_000;
+/// Maximum bytes to keep of inputs that can be read only once.
+const MAX_KEPT: usize = 16 << 20;
+/// Maximum number of hints to print.
+const MAX_LINES: usize = 8;
 
 /// The beginnings of inputs that can be read only once.
 #[derive(Clone, Default)]
@@ -40,7 +40,7 @@ impl Kept {
             .filter(|path| !is_file(path))
             .map(|path| path.display().to_string())
             .collect();
-        let mut room = if once.is_empty() { 0 } else { MOST_KEPT };
+        let mut room = if once.is_empty() { 0 } else { MAX_KEPT };
         move || {
             let chunk = chunks();
             if let Some(Ok(chunk)) = &chunk
@@ -55,7 +55,7 @@ impl Kept {
     }
 }
 
-/// Says what stands out. Reads the beginnings of the inputs again where keys do not meet, or where there were too many
+/// Prints the hints. Reads the beginnings of the inputs again if keys do not match, or if there were too many
 /// activities to compare.
 pub(super) fn report(inputs: &[PathBuf], kept: &Kept, config: &Config, totals: &Totals, shutdown: &Shutdown) {
     let is_poor = totals.answered > 0 && totals.activities > 0 && totals.matched * 2 <= totals.answered;
@@ -69,7 +69,7 @@ pub(super) fn report(inputs: &[PathBuf], kept: &Kept, config: &Config, totals: &
         return;
     }
     let places = sample.as_ref().and_then(Sample::places);
-    for hint in tally.hints(config, places.as_ref()).into_iter().take(MOST_LINES) {
+    for hint in tally.hints(config, places.as_ref()).into_iter().take(MAX_LINES) {
         let word = match hint.kind {
             Kind::Doubt => "warning",
             Kind::Keys | Kind::Reason => "hint",
@@ -78,10 +78,11 @@ pub(super) fn report(inputs: &[PathBuf], kept: &Kept, config: &Config, totals: &
     }
 }
 
-/// The first messages of every input. What can no longer be read is left out: the answer does not depend on it.
+/// Samples the first messages of every input. Inputs that can no longer be read are left out, because the result of the
+/// join does not depend on the sample.
 fn sample<'c>(inputs: &[PathBuf], kept: &Kept, config: &'c Config, shutdown: &Shutdown) -> Sample<'c> {
     let mut sample = Sample::new(config, crate::clock::now());
-    let mut left = MOST;
+    let mut left = MAX_MESSAGES;
     for path in inputs.iter().filter(|path| is_file(path)) {
         let Ok(mut source) = FileSource::open(path, |raw| raw) else {
             continue;
@@ -95,7 +96,7 @@ fn sample<'c>(inputs: &[PathBuf], kept: &Kept, config: &'c Config, shutdown: &Sh
 }
 
 fn take(sample: &mut Sample<'_>, chunks: impl Iterator<Item = Chunk>, left: &mut usize, shutdown: &Shutdown) {
-    let most = (*left).min(MOST_OF_INPUT);
+    let most = (*left).min(MAX_OF_INPUT);
     let mut taken = 0;
     for chunk in chunks {
         for (_, message) in chunk.messages() {

@@ -1,5 +1,5 @@
-//! What the program logs: text for people on standard error, JSON with `ALERTTRAIL_LOG_FORMAT=json`; `ALERTTRAIL_LOG` says what (`info`,
-//! `alerttrail=debug`, …). A processor sends the same to an OpenTelemetry collector where one is named (`otlp`).
+//! Logging: text on standard error, or JSON with `ALERTTRAIL_LOG_FORMAT=json`; `ALERTTRAIL_LOG` sets the level (`info`,
+//! `alerttrail=debug`, …). A processor also sends logs to an OpenTelemetry collector if one is configured (`otlp`).
 
 use std::io::IsTerminal as _;
 
@@ -9,26 +9,26 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use super::mask;
 
-/// Something that events and spans go to.
+/// A destination of events and spans.
 pub(super) type Destination = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Begins to log to standard error.
+/// Starts to log to standard error.
 pub(super) fn begin(default: &str) {
     begin_with(vec![lines(default)]);
 }
 
-/// Begins to log to all of these.
+/// Starts to log to all of these.
 pub(super) fn begin_with(destinations: Vec<Destination>) {
-    // Only a second call fails, and then the first one holds.
+    // Only a second call fails, and then the first one stays in effect.
     drop(tracing_subscriber::registry().with(destinations).try_init());
 }
 
-/// What is logged.
+/// Returns the filter of log levels.
 pub(super) fn filter(default: &str) -> EnvFilter {
     EnvFilter::try_from_env("ALERTTRAIL_LOG").unwrap_or_else(|_| EnvFilter::new(default))
 }
 
-/// Standard error.
+/// Returns the destination standard error.
 pub(super) fn lines(default: &str) -> Destination {
     let is_terminal = std::io::stderr().is_terminal();
     let lines = match is_terminal {

@@ -1,7 +1,8 @@
-//! The last thing that happens to a text before it is printed: secrets become stars, and control characters are spelled out.
+//! Masks texts right before they are printed: replaces secrets by stars, and escapes control characters.
 //!
-//! No text of the program's own holds a secret. But librdkafka's are passed on, with `debug` set there are very many of them, and what stands in
-//! them is decided elsewhere: its own list of what is secret does not know values that only this configuration says are.
+//! None of the program's own texts contains a secret. But librdkafka's messages are passed on, and with `debug` set
+//! there are very many of them. librdkafka masks some secrets itself, but does not know values that only this
+//! configuration marks as secret.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,22 +10,22 @@ use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-/// What stands instead of a secret.
+/// Replaces a secret.
 const STARS: &str = "***";
-/// A shorter secret is none, and would be found in every text.
-const SHORTEST: usize = 4;
+/// A shorter secret is not masked, because it would occur in every text.
+const MIN_SECRET_LENGTH: usize = 4;
 
-/// The spellings of every secret, the longest first: one may be part of another.
+/// All spellings of the secrets, longest first, because one may be part of another.
 static SECRETS: OnceLock<RwLock<Vec<String>>> = OnceLock::new();
 
-/// From now on these are not printed.
+/// Masks these secrets from now on.
 pub(super) fn hide<'s>(secrets: impl Iterator<Item = &'s str>) {
     let mut hidden = SECRETS
         .get_or_init(RwLock::default)
         .write()
         .unwrap_or_else(PoisonError::into_inner);
-    for secret in secrets.filter(|secret| secret.len() >= SHORTEST) {
-        // As it is, as `Debug` and as JSON would write it.
+    for secret in secrets.filter(|secret| secret.len() >= MIN_SECRET_LENGTH) {
+        // As it is, and as `Debug` and JSON write it.
         let debug = format!("{secret:?}");
         let json = serde_json::to_string(secret).unwrap_or_default();
         for spelling in [secret, debug.trim_matches('"'), json.trim_matches('"')] {
@@ -36,18 +37,18 @@ pub(super) fn hide<'s>(secrets: impl Iterator<Item = &'s str>) {
     hidden.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
 }
 
-/// What a text may hold besides what can be seen.
+/// Which control characters a text may contain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Lines {
-    /// Nothing but the end of its one line.
+    /// Only a line end at the end of its single line.
     One,
-    /// The same, and the escapes that colour it for a terminal; those of its content have been spelled out before.
+    /// The same, and colour escapes. Those of the content have been escaped before.
     Coloured,
-    /// The ends of its lines.
+    /// Line ends.
     Many,
 }
 
-/// The text as it may be printed.
+/// Returns the text as it may be printed.
 pub(super) fn printable(text: &str, lines: Lines) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     if let Some(hidden) = SECRETS.get() {
@@ -74,7 +75,7 @@ pub(super) fn printable(text: &str, lines: Lines) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Puts as many stars in the place of every secret: what the bytes are part of keeps its lengths.
+/// Overwrites every secret with as many stars, so that lengths within the bytes stay valid.
 #[cfg(feature = "otel")]
 pub(super) fn cover(bytes: &mut [u8]) {
     let Some(hidden) = SECRETS.get() else { return };
@@ -86,7 +87,7 @@ pub(super) fn cover(bytes: &mut [u8]) {
     }
 }
 
-/// Characters that do something other than be seen: they could imitate further lines, or write over others.
+/// Returns whether a character is escaped: control characters could imitate further lines, or overwrite others.
 fn is_spelled(c: char, lines: Lines) -> bool {
     match c {
         '\n' => lines != Lines::Many,
@@ -96,7 +97,7 @@ fn is_spelled(c: char, lines: Lines) -> bool {
     }
 }
 
-/// Prints to `W` what may be printed. Every write must be a whole text, as those of the log's events are.
+/// Writes masked text to `W`. Every write must be a complete text, as those of log events are.
 pub(super) struct Masked<W>(pub(super) W, pub(super) Lines);
 
 impl<W: Write> Write for Masked<W> {
@@ -111,8 +112,8 @@ impl<W: Write> Write for Masked<W> {
     }
 }
 
-/// Panics are said as errors are. The standard hook would print all of the message, and that of a string cut at the wrong byte, for one,
-/// quotes the string.
+/// Prints panics like errors. The standard hook would print the whole message, which may quote content of a record, for
+/// example if a string was cut at the wrong byte.
 pub(super) fn watch_panics() {
     std::panic::set_hook(Box::new(|panic| super::say(&last_words(panic))));
 }
@@ -128,7 +129,7 @@ fn last_words(panic: &PanicHookInfo<'_>) -> String {
         .map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
     let thread = std::thread::current();
     let mut words = format!(
-        "error: the thread {} panicked{place}: {}; this is a fault of the program, please report it",
+        "error: the thread {} panicked{place}: {}; this is a bug in alerttrail, please report it",
         thread.name().unwrap_or("without a name"),
         unquoted(text.unwrap_or_default())
     );
@@ -140,7 +141,7 @@ fn last_words(panic: &PanicHookInfo<'_>) -> String {
     words
 }
 
-/// What stands before the first quotation: behind it anything may be.
+/// Returns the text before the first quotation mark, because anything may follow it.
 fn unquoted(text: &str) -> &str {
     text.split(['`', '"', '\'', '\n']).next().unwrap_or_default().trim_end()
 }
@@ -150,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_stars_however_they_are_spelled() {
+    fn secrets_are_masked_in_every_spelling() {
         hide(
             [
                 "mask-test-s3cr3t",
@@ -176,7 +177,7 @@ mod tests {
 
     #[cfg(feature = "otel")]
     #[test]
-    fn secrets_inside_of_bytes_are_as_many_stars() {
+    fn secrets_in_bytes_are_masked_with_the_same_length() {
         hide(["mask-test-covered"].into_iter());
         let mut bytes = b"\x0a\x11mask-test-covered\xff\x0a\x11mask-test-covered".to_vec();
         cover(&mut bytes);
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_spelled_out() {
+    fn invisible_characters_are_escaped() {
         let hostile = "a\nb\r\u{1b}[31mc\u{9b}d\u{202e}e\0é\t\n";
         assert_eq!(
             printable(hostile, Lines::One),
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_does_not_quote() {
+    fn a_panic_quotes_no_secret() {
         let cut = "start byte index 1 is not a char boundary; it is inside 'é' (bytes 0..2) of `é record`";
         assert_eq!(unquoted(cut), "start byte index 1 is not a char boundary; it is inside");
         assert_eq!(unquoted("called `Result::unwrap()` on an `Err` value: \"record\""), "called");

@@ -1,4 +1,4 @@
-//! The command line: arguments to a command, a command to an exit status. The only place that prints (`out`).
+//! The command line: parses arguments, runs a command, and returns its exit status. Only this module prints (`out`).
 
 #[cfg(all(feature = "kafka", feature = "http", unix))]
 mod capacity;
@@ -42,7 +42,7 @@ use crate::words::{counted, grouped};
 use crate::{sink, source};
 use out::{say, tell};
 
-/// Joins activities with the security alerts they belong to, continuously.
+/// Joins activities with the security alerts that they belong to, continuously
 #[derive(Parser, Debug)]
 #[command(name = "alerttrail", version, about, max_term_width = 110, propagate_version = true)]
 struct Arguments {
@@ -55,46 +55,46 @@ enum Command {
     /// Run the processor: read both tables from Kafka, write the joined rows
     #[cfg(feature = "kafka")]
     Run(run::Args),
-    /// See it work: broker, traffic and processor in one process, nothing to set up
+    /// Run a demo: broker, traffic and processor in one process, without any setup
     #[cfg(feature = "kafka")]
     Demo(demo::Args),
-    /// The same join over files, without a broker
+    /// Join files, without a broker
     Correlate(correlate::Args),
     /// Write synthetic traffic of both tables, the same for the same seed
     Generate(generate::Args),
-    /// Send recorded traffic to a topic, as it was recorded, faster, or at a rate
+    /// Send recorded traffic to a topic, at the original speed, faster, or at a given rate
     #[cfg(feature = "kafka")]
     Replay(replay::Args),
-    /// Find the highest rate that is sustained, or put on a load, and check the answer meanwhile
+    /// Find the highest sustained rate, or apply a load, and verify the output
     #[cfg(all(feature = "kafka", feature = "http", unix))]
     Capacity(Box<capacity::Args>),
-    /// Recompute the answer from the input topics and compare it with the output topic
+    /// Recompute the result from the input topics and compare it with the output topic
     Verify(verify::Args),
-    /// Send dead letters back through, each once
+    /// Send dead letters through again, each once
     #[cfg(feature = "kafka")]
     Redrive(redrive::Args),
-    /// Ask a running processor: alerts, their activities, and why they were answered as they were
+    /// Query a running processor: alerts, their activities, and why they closed as they did
     #[cfg(feature = "http")]
     Query(query::Args),
-    /// Forget positions, state and the internal topic of an application, after asking
+    /// Delete positions, state and the internal topic of an application, after a confirmation
     #[cfg(feature = "kafka")]
     Reset(reset::Args),
-    /// Check a configuration, the topics it names, and what the records in them say about it
+    /// Check a configuration, its topics, and whether the settings fit the records in them
     Check(check::Args),
-    /// Make the topics of a configuration
+    /// Create the topics of a configuration
     #[cfg(feature = "kafka")]
     Topics(topics::Args),
     /// Print the completions for a shell
     Completions {
-        /// Which shell
+        /// Name of the shell
         shell: clap_complete::Shell,
     },
 }
 
-/// The exit status of a command that was done, and whose answer is that nobody can tell.
+/// The exit status of a command that completed without a definite result.
 const UNDECIDED: u8 = 3;
 
-/// Why a command did not do what it was to do.
+/// Why a command failed.
 #[derive(Debug)]
 struct Failure {
     status: u8,
@@ -102,7 +102,7 @@ struct Failure {
 }
 
 impl Failure {
-    /// Wrong usage or configuration: status 2.
+    /// Creates a failure for wrong usage or configuration: status 2.
     fn usage(message: impl ToString) -> Self {
         Self {
             status: 2,
@@ -110,7 +110,7 @@ impl Failure {
         }
     }
 
-    /// It was done, and the answer is that nobody can tell: status 3.
+    /// Creates a failure for a command that completed without a definite result: status 3.
     fn undecided(message: impl ToString) -> Self {
         Self {
             status: UNDECIDED,
@@ -118,7 +118,7 @@ impl Failure {
         }
     }
 
-    /// Anything else: status 1.
+    /// Creates any other failure: status 1.
     fn failed(message: impl ToString) -> Self {
         Self {
             status: 1,
@@ -126,7 +126,7 @@ impl Failure {
         }
     }
 
-    /// Names `--bootstrap-servers` where the message names the setting, if the broker's address came from that option.
+    /// Names `--bootstrap-servers` instead of the setting, if the broker's address came from that option.
     #[cfg(feature = "kafka")]
     fn naming(self, bootstrap_servers: Option<&str>) -> Self {
         match bootstrap_servers {
@@ -148,13 +148,13 @@ impl From<sink::file::Error> for Failure {
     }
 }
 
-/// Runs what the command line says.
+/// Runs the command line.
 pub fn main() -> ExitCode {
     mask::watch_panics();
     let result = match Arguments::try_parse() {
         Ok(arguments) => carry_out(arguments.command),
         Err(error) if error.use_stderr() => {
-            // When that cannot be written there is nobody to tell.
+            // If this cannot be written, there is no other place to report it.
             error.print().ok();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -208,16 +208,16 @@ fn carry_out(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// The configuration of this file and the environment.
+/// Loads the configuration from this file and the environment.
 fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
     configuration_with(file, None)
 }
 
-/// Returns the same after a look at whether Kafka clients can be made from it. It asks no broker.
+/// Loads the configuration and checks whether Kafka clients can be created from it, without contacting a broker.
 #[cfg(feature = "kafka")]
 fn configuration_of_clients(file: &Path) -> Result<Config, Failure> {
     let config = configuration(Some(file))?;
-    match crate::kafka::trial::refusals(&config).as_slice() {
+    match crate::kafka::client_check::problems(&config).as_slice() {
         [] => Ok(config),
         [only] => Err(Failure::usage(only)),
         all => Err(Failure::usage(format!(
@@ -228,13 +228,13 @@ fn configuration_of_clients(file: &Path) -> Result<Config, Failure> {
     }
 }
 
-/// Returns the configuration of this file; this program makes no Kafka clients.
+/// Loads the configuration; this program has no Kafka clients to check.
 #[cfg(not(feature = "kafka"))]
 fn configuration_of_clients(file: &Path) -> Result<Config, Failure> {
     configuration(Some(file))
 }
 
-/// The same with a variable that an option sets, over that of the environment.
+/// Loads the configuration with a variable that an option sets, which overrides the environment.
 fn configuration_with(file: Option<&Path>, variable: Option<(&str, &str)>) -> Result<Config, Failure> {
     let variable = variable.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Config::load(file, config::environment().chain(variable)).map_err(Failure::usage)?;
@@ -242,15 +242,14 @@ fn configuration_with(file: Option<&Path>, variable: Option<(&str, &str)>) -> Re
     Ok(config)
 }
 
-/// Returns the files that were named, and those in the folders that were. `settings` say where the times of records
-/// are.
+/// Returns the given files, and those in the given folders. `settings` define where the times of records are.
 fn input_files(named: &[PathBuf], format: Option<&Format>, settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
     let mut measure = Measure::new(settings);
     let of_message = &mut |message: &[u8]| Some(measure.of(message).1?.to_string());
     let found = source::folder::files(named, Times { format, of_message }).map_err(Failure::failed)?;
     if found.passed_over > 0 {
         say(&format!(
-            "passed over {} in the folders: only files whose names end as those of messages do are read",
+            "skipped {} in the folders: their file name extensions are not those of messages",
             counted(found.passed_over, "file")
         ));
     }
@@ -258,12 +257,12 @@ fn input_files(named: &[PathBuf], format: Option<&Format>, settings: &Settings) 
     Ok(found.paths)
 }
 
-/// Reports the files that end in the middle of a record; `outcome` says what happened to that record.
+/// Reports files that end in the middle of a record; `outcome` says what happened to that record.
 fn tell_unfinished(files: &[String], outcome: &str) {
-    const MOST: usize = 3;
-    let named: Vec<&str> = files.iter().take(MOST).map(String::as_str).collect();
+    const MAX_LISTED: usize = 3;
+    let named: Vec<&str> = files.iter().take(MAX_LISTED).map(String::as_str).collect();
     let (mut named, count) = (named.join(", "), grouped(files.len() as u64));
-    if files.len() > MOST {
+    if files.len() > MAX_LISTED {
         named += " and others";
     }
     let (are, end) = match files.len() {
@@ -276,7 +275,7 @@ fn tell_unfinished(files: &[String], outcome: &str) {
     ));
 }
 
-/// A path that was given as an argument, or standard input or output.
+/// Returns whether a path argument means standard input or output.
 fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
 }

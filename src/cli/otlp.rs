@@ -1,8 +1,8 @@
-//! Traces and logs to an OpenTelemetry collector, by OTLP over HTTP, where the specification's variables name one:
+//! Sends traces and logs to an OpenTelemetry collector, with OTLP over HTTP, if the standard variables name one:
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>.
 //!
-//! What leaves here is masked as what is printed. It is sent from threads of its own, which drop what they have no room for: a collector that
-//! is away slows nothing down.
+//! All texts are masked like printed ones. They are sent from separate threads, which drop what their queues cannot
+//! hold, so an unavailable collector slows nothing down.
 
 use std::time::Duration;
 
@@ -23,19 +23,19 @@ use super::logging::{self, Destination};
 use super::{Failure, mask};
 use crate::config::Config;
 
-/// What is spoken with the collector, by the specification's name.
+/// The protocol, by the specification's name.
 const PROTOCOL: &str = "http/protobuf";
-/// How long a collector may take to answer, and how long a stopping process waits for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a collector may take to respond, and how long a shutdown waits for it.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is sent, for as long as this is held.
+/// The exporters. They run until this is dropped.
 #[derive(Default)]
 pub(super) struct Export {
     traces: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
 }
 
-/// Begins to send what the environment asks for; `default` is what is logged unless it says otherwise.
+/// Starts the exporters that the environment configures; `default` is the default log level.
 pub(super) fn begin(config: &Config, default: &str) -> Result<(Export, Vec<Destination>), Failure> {
     let mut export = Export::default();
     let mut destinations = Vec::new();
@@ -55,7 +55,7 @@ pub(super) fn begin(config: &Config, default: &str) -> Result<(Export, Vec<Desti
             .with_tracer(provider.tracer("alerttrail"))
             .with_location(false)
             .with_threads(false);
-        // Spans are made for a collector alone, whatever is logged.
+        // Spans are created for the collector only, whatever the log level is.
         let own = Targets::new().with_target("alerttrail", LevelFilter::DEBUG);
         destinations.push(layer.with_filter(own).boxed());
         export.traces = Some(provider);
@@ -67,7 +67,7 @@ pub(super) fn begin(config: &Config, default: &str) -> Result<(Export, Vec<Desti
             .with_batch_exporter(exporter.build().map_err(|cause| unusable(&cause))?)
             .build();
         let layer = OpenTelemetryTracingBridge::new(&provider);
-        // What is said about a collector that cannot be reached is not for the collector.
+        // Messages about a collector that cannot be reached must not be sent to it.
         let own = Targets::new().with_target("alerttrail", LevelFilter::TRACE);
         destinations.push(layer.with_filter(logging::filter(default)).with_filter(own).boxed());
         export.logs = Some(provider);
@@ -75,23 +75,23 @@ pub(super) fn begin(config: &Config, default: &str) -> Result<(Export, Vec<Desti
     Ok((export, destinations))
 }
 
-/// Sends what is left.
+/// Sends the remaining data.
 impl Drop for Export {
     fn drop(&mut self) {
         if let Some(traces) = &self.traces
-            && let Err(error) = traces.shutdown_with_timeout(PATIENCE)
+            && let Err(error) = traces.shutdown_with_timeout(EXPORT_TIMEOUT)
         {
             tracing::warn!(%error, "the last traces did not reach the collector");
         }
         if let Some(logs) = &self.logs
-            && let Err(error) = logs.shutdown_with_timeout(PATIENCE)
+            && let Err(error) = logs.shutdown_with_timeout(EXPORT_TIMEOUT)
         {
             tracing::warn!(%error, "the last log records did not reach the collector");
         }
     }
 }
 
-/// Whether there is an address for this signal, and nobody says that it is not wanted.
+/// Returns whether this signal has an address and is not disabled.
 fn is_asked_for(signal: &str) -> bool {
     let has_address =
         variable("OTEL_EXPORTER_OTLP_ENDPOINT").is_some() || variable(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")).is_some();
@@ -100,12 +100,12 @@ fn is_asked_for(signal: &str) -> bool {
     has_address && !is_off
 }
 
-/// A variable of the environment; to the specification an empty one is none.
+/// Returns a variable of the environment; the specification treats an empty one as unset.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Who says it. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` come before what is known here.
+/// Returns the resource attributes. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` override the defaults.
 fn resource(config: &Config) -> Resource {
     let named = Resource::builder().build();
     Resource::builder_empty()
@@ -122,11 +122,11 @@ fn resource(config: &Config) -> Resource {
 
 fn unusable(cause: &dyn std::fmt::Display) -> Failure {
     Failure::usage(format!(
-        "the variables OTEL_EXPORTER_OTLP_* cannot be used: {cause}; traces and logs go by {PROTOCOL}, not compressed, to an address like http://localhost:4318"
+        "the variables OTEL_EXPORTER_OTLP_* cannot be used: {cause}; traces and logs are sent as {PROTOCOL}, uncompressed, to an address like http://localhost:4318"
     ))
 }
 
-/// The way to a collector: the HTTP client of the rest of the program.
+/// The HTTP client of the exporters, the same as in the rest of the program.
 #[derive(Clone, Debug)]
 struct Collector {
     agent: ureq::Agent,
@@ -139,7 +139,7 @@ impl Collector {
             .root_certs(RootCerts::PlatformVerifier)
             .build();
         let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(EXPORT_TIMEOUT))
             .http_status_as_error(false)
             .tls_config(tls)
             .build();
@@ -149,7 +149,7 @@ impl Collector {
 
 #[async_trait]
 impl HttpClient for Collector {
-    /// On the exporter's own thread, which has nothing else to do.
+    /// Sends on the exporter's own thread, which may block.
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (head, body) = request.into_parts();
         let mut body = Vec::from(body);

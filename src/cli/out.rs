@@ -1,28 +1,28 @@
 //! Standard output and standard error.
 //!
-//! What a command prints may be read by nobody any more (`| head -1`), or find no room (`> file` on a full disk). Neither stops the work:
-//! printing never fails and never panics. The first failure of standard output is kept; after it nothing more is printed, and
-//! [`end`] turns it into the command's exit status.
+//! The reader of the output may be gone (`| head -1`), or the disk may be full (`> file`). Neither stops the work:
+//! printing never fails and never panics. The first failure of standard output is stored, and nothing more is printed
+//! after it; [`end`] turns it into the command's exit status.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::sync::OnceLock;
 
 use super::{Failure, mask};
 
-/// Why standard output takes nothing any more.
+/// The first failure of standard output.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
-/// Prints a line of the answer for people: secrets become stars, control characters are spelled out.
+/// Prints a line of output as text: masks secrets and escapes control characters.
 pub(super) fn tell(line: &str) {
     masked(line, mask::Lines::Many);
 }
 
-/// Prints one line with the escapes that colour it. Whatever comes from records must have been made [`mask::printable`] before.
+/// Prints a line with colour escapes. Text from records must have passed [`mask::printable`] before.
 pub(super) fn tell_coloured(line: &str) {
     masked(line, mask::Lines::Coloured);
 }
 
-/// Prints a document for programs as it is, and ends its line.
+/// Prints a document for programs unchanged, and ends its line.
 pub(super) fn document(text: &str) {
     raw(format!("{text}\n").as_bytes());
 }
@@ -36,31 +36,31 @@ pub(super) fn raw(bytes: &[u8]) {
     keep(out.write_all(bytes).and_then(|()| out.flush()));
 }
 
-/// Keeps the failure of a write to standard output that was made elsewhere.
+/// Stores the failure of a write to standard output that was made elsewhere.
 pub(super) fn keep(written: io::Result<()>) {
     if let Err(cause) = written {
-        // A second one has the same cause.
+        // A second failure has the same cause.
         LOST.set(cause).ok();
     }
 }
 
-/// Returns whether standard output takes nothing any more, so that a command which does nothing but print can end.
+/// Returns whether standard output has failed, so that a command that only prints can end.
 pub(super) fn is_over() -> bool {
     LOST.get().is_some()
 }
 
-/// Says a line to the person at the terminal, on standard error. When that cannot be written there is nobody to tell.
+/// Prints a line to standard error. If that fails, there is no other place to report it.
 pub(super) fn say(line: &str) {
     let line = mask::printable(line, mask::Lines::Many);
-    // One write, so that lines of several threads stay whole.
+    // A single write, so that lines of several threads are not mixed.
     io::stderr().lock().write_all(format!("{line}\n").as_bytes()).ok();
 }
 
-/// Returns the end of a command that came to `result`: a failure, too, when its answer found no room. Whoever closed a pipe has read enough.
+/// Returns the result of a command. It is also a failure if the output could not be written; a closed pipe is not one.
 pub(super) fn end(result: Result<(), Failure>) -> Result<(), Failure> {
     match LOST.get() {
         Some(cause) if result.is_ok() && cause.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(format!(
-            "cannot write to standard output: {cause}; the command did its work, but what it prints is incomplete"
+            "cannot write to standard output: {cause}; the command completed, but its output is incomplete"
         ))),
         _ => result,
     }

@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// Run only one of the two stages in this instance
     #[arg(long, value_name = "STAGE")]
     only: Option<Stage>,
-    /// Take the topics as they are, unasked: a broker inside a capacity test has no commands to ask or to make them with
+    /// Skip topic checks and creation (the embedded test broker has no admin API)
     #[arg(long, hide = true)]
     as_they_are: bool,
 }
@@ -69,20 +69,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The error in words. Where topics are missing they say the command that makes them.
+/// Returns the error as a failure. For missing topics, adds the command that creates them.
 fn failure(error: &processor::Error, config: &Path) -> Failure {
     let processor::Error::Kafka(kafka::Error::NoTopics { missing }) = error else {
         return Failure::failed(error);
     };
     let inputs = missing.iter().any(|(role, _)| *role == Role::Input);
     Failure::failed(format!(
-        "{error}; make what is missing with `alerttrail topics create --config {}{}`, or correct the settings",
+        "{error}; create what is missing with `alerttrail topics create --config {}{}`, or correct the settings",
         config.display(),
         if inputs { " --with-inputs" } else { "" }
     ))
 }
 
-/// Begins to log, to a collector too for as long as what it returns is held.
+/// Starts to log, and to export to a collector until the returned value is dropped.
 #[cfg(feature = "otel")]
 fn log(config: &Config) -> Result<super::otlp::Export, Failure> {
     const DEFAULT: &str = "info,opentelemetry=warn";
@@ -92,14 +92,14 @@ fn log(config: &Config) -> Result<super::otlp::Export, Failure> {
     Ok(export)
 }
 
-/// This program was built without OpenTelemetry.
+/// Starts to log; this program was built without OpenTelemetry.
 #[cfg(not(feature = "otel"))]
 fn log(_: &Config) -> Result<(), Failure> {
     super::logging::begin("info");
     Ok(())
 }
 
-/// Serves for as long as what it returns is held.
+/// Runs the HTTP server until the returned value is dropped.
 #[cfg(feature = "http")]
 pub(super) fn serve(
     config: &Config,
@@ -112,7 +112,7 @@ pub(super) fn serve(
     serve_on(listener, config, metrics, exposed, shutdown).map(Some)
 }
 
-/// The same at an address that is taken already.
+/// Does the same on a listener that is already bound.
 #[cfg(feature = "http")]
 pub(super) fn serve_on(
     listener: std::net::TcpListener,
@@ -132,7 +132,7 @@ pub(super) fn serve_on(
     Ok(runtime)
 }
 
-/// This program was built without HTTP.
+/// Does nothing: this program was built without HTTP.
 #[cfg(not(feature = "http"))]
 pub(super) fn serve(_: &Config, _: &Arc<Metrics>, _: &Arc<Exposed>, _: &Shutdown) -> Result<(), Failure> {
     Ok(())

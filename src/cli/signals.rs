@@ -1,21 +1,26 @@
-//! SIGTERM and Ctrl-C: the first asks to stop, the second stops. What has not stopped by then is stopped before ten seconds are over.
+//! SIGTERM and Ctrl-C: the first requests a shutdown, the second ends the process. A process that does not stop in time
+//! is ended before ten seconds have passed.
 
 #[cfg(any(feature = "kafka", feature = "http"))]
 use std::time::Duration;
 
 use crate::shutdown::Shutdown;
 
-/// How long a command has to stop by itself. A broker that is away can hold up a last commit for longer than anyone waits.
+/// How long a command may take to stop. An unavailable broker can block a last commit for longer than anyone waits.
 #[cfg(any(feature = "kafka", feature = "http"))]
-const PATIENCE: Duration = Duration::from_millis(9_000);
+const STOP_TIMEOUT: Duration = Duration::from_millis(9_000);
 
-/// Asks `shutdown` to stop at the first signal; ends the process at the second, which is safe, because a kill is.
+/// Requests a shutdown at the first signal, and ends the process at the second, which is safe because the program also
+/// survives a kill.
 #[cfg(any(feature = "kafka", feature = "http"))]
 pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
-    watch_with(shutdown, "nothing is lost, the next start goes on from what was acknowledged")
+    watch_with(
+        shutdown,
+        "no data is lost, the next start resumes after what was acknowledged",
+    )
 }
 
-/// Does the same as [`watch`]; `left` tells the user what it means when the command did not stop in time.
+/// Does the same as [`watch`]; `left` is printed if the command did not stop in time.
 #[cfg(any(feature = "kafka", feature = "http"))]
 pub(super) fn watch_with(shutdown: &Shutdown, left: &'static str) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -40,8 +45,8 @@ pub(super) fn watch_with(shutdown: &Shutdown, left: &'static str) -> std::io::Re
                 }
                 shutdown.request();
                 tokio::spawn(async move {
-                    tokio::time::sleep(PATIENCE).await;
-                    super::say(&format!("error: it did not stop in time and was ended; {left}"));
+                    tokio::time::sleep(STOP_TIMEOUT).await;
+                    super::say(&format!("error: the shutdown timed out and the process was ended; {left}"));
                     std::process::exit(1);
                 });
             }
@@ -51,7 +56,7 @@ pub(super) fn watch_with(shutdown: &Shutdown, left: &'static str) -> std::io::Re
     wait.recv().unwrap_or(Ok(()))
 }
 
-/// Without an event loop the system's own way of dealing with signals holds.
+/// Does nothing: without an event loop, signals have their default effect.
 #[cfg(not(any(feature = "kafka", feature = "http")))]
 pub(super) fn watch_with(_: &Shutdown, _: &'static str) -> std::io::Result<()> {
     Ok(())

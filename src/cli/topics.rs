@@ -1,4 +1,4 @@
-//! `alerttrail topics create`: makes the topics that are missing.
+//! `alerttrail topics create`: creates missing topics.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// Make the topics of a configuration that are not there; those that are stay as they are
+    /// Create the topics of a configuration that do not exist; existing ones are not changed
     Create(Create),
 }
 
@@ -25,16 +25,17 @@ struct Create {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Partitions of topics for output and, with --with-inputs, input; the repartition topic has repartition.partitions
+    /// Number of partitions of output topics and, with --with-inputs, input topics; the repartition topic has
+    /// repartition.partitions
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     partitions: u32,
-    /// On how many brokers each partition is [default: what the broker has set]
+    /// Replication factor [default: the broker's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     replication: Option<u16>,
-    /// Make the input topics too; in production the exports of Azure make them
+    /// Also create the input topics, which in production Azure's exports create
     #[arg(long)]
     with_inputs: bool,
-    /// Say what would be made, and make nothing
+    /// Show what would be created, without creating it
     #[arg(long)]
     dry_run: bool,
 }
@@ -58,24 +59,24 @@ impl Create {
             let purpose = role.name();
             if let Some(found) = topics.partitions(&topic).map_err(Failure::failed)? {
                 tell(&format!(
-                    "{topic} ({purpose}) is there, with {}",
+                    "{topic} ({purpose}) exists, with {}",
                     counted(found.into(), "partition")
                 ));
                 continue;
             }
             if role == Role::Input && !self.with_inputs {
-                tell(&format!("{topic} ({purpose}) is not there; --with-inputs makes it too"));
+                tell(&format!("{topic} ({purpose}) does not exist; --with-inputs creates it too"));
                 continue;
             }
             let with = counted(partitions.into(), "partition");
             if self.dry_run {
-                tell(&format!("{topic} ({purpose}) would be made, with {with}"));
+                tell(&format!("{topic} ({purpose}) would be created, with {with}"));
                 continue;
             }
             match topics.create(role, &topic, partitions, self.replication) {
                 Ok(()) => {
                     topics.wait_for(&topic, partitions).map_err(Failure::failed)?;
-                    tell(&format!("{topic} ({purpose}) was made, with {with}"));
+                    tell(&format!("{topic} ({purpose}) was created, with {with}"));
                 }
                 Err(cause) => refused.push(format!("{topic} ({cause})")),
             }
@@ -83,7 +84,7 @@ impl Create {
         match refused.is_empty() {
             true => Ok(()),
             false => Err(Failure::failed(format!(
-                "the broker did not make {}; {}",
+                "the broker did not create {}; {}",
                 refused.join(", "),
                 way_out(config.kafka.preset)
             ))),
@@ -93,9 +94,11 @@ impl Create {
 
 fn way_out(preset: Preset) -> &'static str {
     match preset {
-        Preset::Kafka => "check the right to create topics, and that there are as many brokers as --replication says",
+        Preset::Kafka => {
+            "check the permission to create topics, and that there are at least as many brokers as --replication requires"
+        }
         Preset::EventHubs => {
-            "making an event hub takes the Manage right or the role Azure Event Hubs Data Owner, and the tier limits partitions and retention: make it in the portal or with `az eventhubs eventhub create`, or ask whoever may"
+            "creating an event hub requires the Manage right or the role Azure Event Hubs Data Owner, and the tier limits partitions and retention: create it in the portal or with `az eventhubs eventhub create`, or ask an administrator"
         }
     }
 }

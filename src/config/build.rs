@@ -1,4 +1,4 @@
-//! From settings of the right type to settings of the right value.
+//! Checks values: turns settings of the right type into a configuration that is valid.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,16 +19,16 @@ use super::{check, correlation, kafka};
 use crate::time::WallTime;
 
 /// Leaves room for the longest suffix, `-correlation-repartition`, in a topic's name.
-const LONGEST_ID: usize = 200;
+const MAX_ID_LENGTH: usize = 200;
 /// Kafka's limit.
-const LONGEST_TOPIC: usize = 249;
-const MOST_PARTITIONS: u32 = 1000;
-/// A size without its unit is below this, and no store can work with less.
-const LEAST_MEMORY: u64 = 1_000_000;
-/// Clocks and Kafka's timestamps have no finer grain.
-const SHORTEST: Duration = Duration::from_millis(1);
+const MAX_TOPIC_LENGTH: usize = 249;
+const MAX_PARTITIONS: u32 = 1000;
+/// Greater than any size whose unit was forgotten; no store can work with less.
+const MIN_MEMORY: u64 = 1_000_000;
+/// Clocks and Kafka's timestamps have no finer resolution.
+const MIN_DURATION: Duration = Duration::from_millis(1);
 
-/// The configuration that a file (its name and its text) and the environment make.
+/// Builds the configuration from a file (its name and its text) and the environment.
 pub(super) fn config(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) -> Result<Config, Errors> {
     let mut errors = Errors::default();
     let merged = merge::merge(file, environment, &mut errors);
@@ -54,7 +54,7 @@ pub(super) fn config(file: Option<(&str, &str)>, environment: &BTreeMap<String, 
     }
 }
 
-/// The `[http]` of a file (its name and its text) and the environment, whatever is wrong in other tables.
+/// Builds `[http]` from a file (its name and its text) and the environment, ignoring errors in other tables.
 pub(super) fn only_http(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) -> Result<Http, Errors> {
     let mut errors = Errors::default();
     let merged = merge::merge(file, environment, &mut errors);
@@ -66,14 +66,14 @@ pub(super) fn only_http(file: Option<(&str, &str)>, environment: &BTreeMap<Strin
 
 fn application(reader: &mut Reader<'_>) -> Application {
     let id = reader.text("application.id");
-    name(reader, "application.id", id, LONGEST_ID);
+    name(reader, "application.id", id, MAX_ID_LENGTH);
     Application { id: id.to_owned() }
 }
 
 fn input(reader: &mut Reader<'_>) -> Input {
     let topics = reader.texts("input.topics");
     for topic in &topics {
-        name(reader, "input.topics", topic, LONGEST_TOPIC);
+        name(reader, "input.topics", topic, MAX_TOPIC_LENGTH);
     }
     Input {
         topics,
@@ -97,16 +97,16 @@ fn start(reader: &mut Reader<'_>) -> Start {
         _ => {}
     }
     match DateTime::parse_from_rfc3339(&text).map(|time| time.timestamp_millis()) {
-        // Before 1970 Kafka's protocol has words, not times: -1 is the end, -2 the beginning.
+        // Before 1970, Kafka's protocol has special values instead of times: -1 is the end, -2 the beginning.
         Ok(millis) if millis >= 0 => Start::At(WallTime(millis)),
         Ok(_) => {
-            let problem = format!("{} lies before 1970, where no record can be", reader.quote(key, &text));
+            let problem = format!("{} is before 1970, earlier than any record", reader.quote(key, &text));
             reader.wrong(key, problem, "use \"earliest\"");
             Start::Earliest
         }
         Err(_) => {
             let problem = format!(
-                "{} is neither a word nor an RFC 3339 time with its zone",
+                "{} is neither a keyword nor an RFC 3339 time with a time zone",
                 reader.quote(key, &text)
             );
             reader.wrong(
@@ -123,26 +123,26 @@ fn repartition(reader: &mut Reader<'_>, id: &str) -> Repartition {
     let topic = match reader.text("repartition.topic") {
         "" => format!("{id}-correlation-repartition"),
         topic => {
-            name(reader, "repartition.topic", topic, LONGEST_TOPIC);
+            name(reader, "repartition.topic", topic, MAX_TOPIC_LENGTH);
             topic.to_owned()
         }
     };
     Repartition {
         topic,
-        partitions: reader.integer("repartition.partitions", 1, MOST_PARTITIONS),
+        partitions: reader.integer("repartition.partitions", 1, MAX_PARTITIONS),
     }
 }
 
 fn watermark(reader: &mut Reader<'_>) -> Watermark {
     Watermark {
-        interval: reader.duration("watermark.interval", SHORTEST),
+        interval: reader.duration("watermark.interval", MIN_DURATION),
         out_of_orderness: reader.duration("watermark.out_of_orderness", Duration::ZERO),
-        idle_timeout: reader.duration("watermark.idle_timeout", SHORTEST),
-        max_wait: reader.duration("watermark.max_wait", SHORTEST),
-        max_future_skew: reader.duration("watermark.max_future_skew", SHORTEST),
+        idle_timeout: reader.duration("watermark.idle_timeout", MIN_DURATION),
+        max_wait: reader.duration("watermark.max_wait", MIN_DURATION),
+        max_future_skew: reader.duration("watermark.max_future_skew", MIN_DURATION),
         max_window_ahead: match reader.text("watermark.max_window_ahead") {
             "" => None,
-            _ => Some(reader.duration("watermark.max_window_ahead", SHORTEST)),
+            _ => Some(reader.duration("watermark.max_window_ahead", MIN_DURATION)),
         },
     }
 }
@@ -150,18 +150,18 @@ fn watermark(reader: &mut Reader<'_>) -> Watermark {
 fn state(reader: &mut Reader<'_>) -> State {
     let dir = reader.text("state.dir");
     if dir.trim().is_empty() {
-        reader.wrong("state.dir", "is empty", "name the folder that holds the state");
+        reader.wrong("state.dir", "is empty", "name the directory for the state");
     } else if dir.starts_with('~') {
         reader.wrong(
             "state.dir",
-            "begins with ~, which only shells understand",
-            "write the whole path, or \"${HOME}/...\"",
+            "begins with ~, which only shells expand",
+            "write the full path, or \"${HOME}/...\"",
         );
     }
     State {
         dir: PathBuf::from(dir),
-        retention: reader.duration("state.retention", SHORTEST),
-        memory: reader.size("state.memory", LEAST_MEMORY),
+        retention: reader.duration("state.retention", MIN_DURATION),
+        memory: reader.size("state.memory", MIN_MEMORY),
     }
 }
 
@@ -203,7 +203,7 @@ fn http(reader: &mut Reader<'_>) -> Http {
         _ => reader.parsed(
             "http.listen",
             "IP address with a port",
-            "write one such as \"127.0.0.1:8686\" or \"[::1]:8686\", or \"\" for none",
+            "write one such as \"127.0.0.1:8686\" or \"[::1]:8686\", or \"\" to disable it",
         ),
     };
     let token = reader.secret("http.token");
@@ -213,7 +213,7 @@ fn http(reader: &mut Reader<'_>) -> Http {
     {
         reader.wrong(
             "http.token",
-            "has characters that cannot stand in a request's header",
+            "contains characters that are not allowed in a request header",
             "use letters, digits and punctuation of ASCII, without spaces",
         );
     }
@@ -223,7 +223,7 @@ fn http(reader: &mut Reader<'_>) -> Http {
     {
         reader.wrong(
             "http.token",
-            "is missing, though http.listen lets other machines in",
+            "is missing, but http.listen accepts connections from other machines",
             "set a token, or listen on 127.0.0.1",
         );
     }
@@ -231,8 +231,8 @@ fn http(reader: &mut Reader<'_>) -> Http {
     if listen.is_some_and(|address| !address.ip().to_canonical().is_loopback()) && token.is_some() && !insecure {
         reader.wrong(
             "http.insecure",
-            "is false, though http.listen lets other machines in, and without TLS everyone on the way can read the token and the records",
-            "put a proxy with TLS before it and listen on 127.0.0.1, or set it to true on a network that you trust",
+            "is false, but http.listen accepts connections from other machines, and without TLS anyone on the network path can read the token and the records",
+            "put a TLS proxy in front and listen on 127.0.0.1, or set it to true on a trusted network",
         );
     }
     Http {
@@ -254,7 +254,7 @@ fn advertise(reader: &mut Reader<'_>) -> Option<String> {
         port.is_some_and(|(host, port)| port > 0 && !host.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()))
     };
     if !text.is_empty() && !is_address(text) {
-        let problem = format!("{} is no host with a port", reader.quote(key, text));
+        let problem = format!("{} is not a host with a port", reader.quote(key, text));
         reader.wrong(key, problem, "write one such as \"alerttrail-0.internal:8686\"");
     }
     (!text.is_empty()).then(|| text.to_owned())
@@ -262,11 +262,11 @@ fn advertise(reader: &mut Reader<'_>) -> Option<String> {
 
 fn topic(reader: &mut Reader<'_>, key: &str) -> String {
     let topic = reader.text(key);
-    name(reader, key, topic, LONGEST_TOPIC);
+    name(reader, key, topic, MAX_TOPIC_LENGTH);
     topic.to_owned()
 }
 
-/// Reports a name that a topic cannot have, or that is longer than `longest`.
+/// Reports a name that is not a valid topic name, or is longer than `longest`.
 fn name(reader: &mut Reader<'_>, key: &str, name: &str, longest: usize) {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let problem = if name.is_empty() {
@@ -274,7 +274,7 @@ fn name(reader: &mut Reader<'_>, key: &str, name: &str, longest: usize) {
     } else if name.len() > longest {
         format!("{} is longer than {longest} characters", reader.quote(key, name))
     } else if name == "." || name == ".." || !name.chars().all(legal) {
-        format!("{} is no name that a topic can have", reader.quote(key, name))
+        format!("{} is not a valid topic name", reader.quote(key, name))
     } else {
         return;
     };

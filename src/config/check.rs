@@ -1,4 +1,4 @@
-//! Rules between keys, and what is allowed but probably not meant.
+//! Rules between keys, and warnings about settings that are allowed but probably not intended.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use super::{Config, Delivery, Preset, Start, Unmatched, kafka};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
-/// What a log must keep beyond the retention.
+/// How much longer than the retention the repartition topic must keep its records.
 const SPARE: Duration = Duration::from_secs(2 * 86_400);
-/// The Standard tier of Event Hubs.
+/// The retention of Event Hubs' Standard tier.
 const STANDARD_LOG: Duration = Duration::from_secs(7 * 86_400);
 const STANDARD_PARTITIONS: u32 = 32;
-const LITTLE_MEMORY: u64 = 32_000_000;
+const LOW_MEMORY: u64 = 32_000_000;
 const SHORT_TOKEN: usize = 16;
 
-/// Reports keys that are right each, but not together.
+/// Reports keys whose values are valid on their own, but not together.
 pub(super) fn rules(config: &Config, reader: &mut Reader<'_>) {
     topics(config, reader);
     login(config, reader);
     retention(config, reader);
 }
 
-/// The topics that are named, each with its key.
+/// Returns the configured topics, each with its key.
 fn named(config: &Config) -> Vec<(&'static str, &String)> {
     let output = &config.output;
     let inputs = config.input.topics.iter().map(|topic| ("input.topics", topic));
@@ -36,10 +36,10 @@ fn named(config: &Config) -> Vec<(&'static str, &String)> {
     inputs.chain(others).chain(summary).collect()
 }
 
-/// One topic for two things would feed the program its own records.
+/// Refuses a topic that is used twice: the program would read its own records.
 fn topics(config: &Config, reader: &mut Reader<'_>) {
     let is_one = |one: &str, other: &str| match config.kafka.preset {
-        // To Event Hubs, names that differ in case only are one hub.
+        // Event Hubs ignores case: names that differ only in case are one hub.
         Preset::EventHubs => one.eq_ignore_ascii_case(other),
         Preset::Kafka => one == other,
     };
@@ -52,20 +52,20 @@ fn topics(config: &Config, reader: &mut Reader<'_>) {
         let quoted = reader.quote(key, topic);
         if first != topic {
             let problem = format!(
-                "{quoted} is the same hub as {} of {other}: Event Hubs does not tell capitals from small letters",
+                "{quoted} is the same hub as {} of {other}: Event Hubs ignores the case of names",
                 reader.quote(other, first)
             );
-            reader.wrong(key, problem, "give each its own hub");
+            reader.wrong(key, problem, "use different hubs");
         } else if key == other {
             reader.wrong(key, format!("names {quoted} twice"), "name each topic once");
         } else {
-            reader.wrong(key, format!("{quoted} is also in {other}"), "give each its own topic");
+            reader.wrong(key, format!("{quoted} is also in {other}"), "use different topics");
         }
     }
 }
 
-/// A listener with SASL lets nobody in without a login, and librdkafka would take Kerberos for it, which is not
-/// compiled in.
+/// Requires a mechanism for SASL. A listener with SASL requires a login, and librdkafka defaults to Kerberos, which is
+/// not compiled in.
 fn login(config: &Config, reader: &mut Reader<'_>) {
     const KEY: &str = "kafka.properties.sasl.mechanism";
     const MECHANISMS: &str = "use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
@@ -80,22 +80,23 @@ fn login(config: &Config, reader: &mut Reader<'_>) {
         .map(|mechanism| mechanism.expose());
     match (mechanism, config.kafka.preset) {
         (Some(mechanism), _) if mechanism.eq_ignore_ascii_case("GSSAPI") => {
-            reader.wrong(KEY, "is GSSAPI (Kerberos), which this program does not have", MECHANISMS);
+            reader.wrong(KEY, "is GSSAPI (Kerberos), which this program does not support", MECHANISMS);
         }
         (Some(_), _) => {}
         (None, Preset::EventHubs) => reader.wrong(
             "kafka.connection_string",
-            "is missing, and Event Hubs lets nobody in without a login",
+            "is missing, and Event Hubs requires a login",
             "set it, or \"sasl.mechanism\" with its credentials in [kafka.properties]",
         ),
         (None, Preset::Kafka) => {
-            let problem = format!("is missing, and a listener of {protocol} lets nobody in without a login");
+            let problem = format!("is missing, and a {protocol} listener requires a login");
             reader.wrong(KEY, problem, format!("{MECHANISMS}, with its credentials"));
         }
     }
 }
 
-/// The horizon lies the retention behind the watermark: what reaches further back would expire before it was ever read.
+/// Refuses a retention that is too short. The retention cut-off is the watermark less the retention; records further
+/// back would expire before they are read.
 fn retention(config: &Config, reader: &mut Reader<'_>) {
     let widening = config.decode.widening;
     let reaching = [
@@ -141,7 +142,7 @@ fn retention(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// What is allowed but probably not meant, a sentence each.
+/// Returns warnings about settings that are allowed but probably not intended, a sentence each.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     watermark(config, &mut warnings);
@@ -150,15 +151,15 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     let state = &config.state;
     if state.retention < DAY {
         warnings.push(format!(
-            "state.retention is {}: alerts are known to come more than a day after their activities, and would find none",
+            "state.retention is {}: alerts often arrive more than a day after their activities, and would match none",
             print_duration(state.retention)
         ));
     }
-    if state.memory < LITTLE_MEMORY {
+    if state.memory < LOW_MEMORY {
         warnings.push(format!(
             "state.memory is {}: below {} the store reads from disk most of the time",
             print_size(state.memory),
-            print_size(LITTLE_MEMORY)
+            print_size(LOW_MEMORY)
         ));
     }
     if config.output.unmatched == Unmatched::Emit && config.output.summary_topic.is_none() {
@@ -166,13 +167,13 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     }
     if config.input.start == Start::Latest {
         warnings.push(
-            "input.start = \"latest\": alerts whose activities were sent before the first start will be answered without them"
+            "input.start = \"latest\": alerts whose activities were sent before the first start are emitted without them"
                 .to_owned(),
         );
     }
     for (found, meant) in &config.ignored_variables {
         warnings.push(format!(
-            "the environment variable {found} is ignored; if it is meant as a setting, call it {meant}"
+            "the environment variable {found} is ignored; if it is meant as a setting, rename it to {meant}"
         ));
     }
     warnings
@@ -191,31 +192,31 @@ fn watermark(config: &Config, warnings: &mut Vec<String>) {
         watermark.max_wait,
         "watermark.out_of_orderness",
         watermark.out_of_orderness,
-        "alerts will be answered before the watermark can reach them, and their activities come late",
+        "alerts close before the watermark can reach them, and their activities are emitted late",
     );
     shorter(
         "watermark.max_wait",
         watermark.max_wait,
         "watermark.idle_timeout",
         watermark.idle_timeout,
-        "alerts will not wait until an idle partition is told from a slow one",
+        "alerts close before an idle partition can be distinguished from a slow one",
     );
     shorter(
         "watermark.idle_timeout",
         watermark.idle_timeout,
         "watermark.interval",
         watermark.interval,
-        "partitions will be idle between two marks",
+        "partitions become idle between two watermark updates",
     );
     if watermark.interval > SECOND {
         warnings.push(format!(
-            "watermark.interval is {}, but a mark travels once a second at the least",
+            "watermark.interval is {}, but watermark updates are sent at least once a second",
             print_duration(watermark.interval)
         ));
     }
 }
 
-/// Returns a warning of hubs with capitals in their names.
+/// Returns a warning about hubs with capitals in their names.
 pub(super) fn capitals(config: &Config) -> Option<String> {
     let capitals = named(config).into_iter();
     let capitals = capitals.filter(|(_, topic)| topic.bytes().any(|byte| byte.is_ascii_uppercase()));
@@ -223,7 +224,7 @@ pub(super) fn capitals(config: &Config) -> Option<String> {
     let is_hub = config.kafka.preset == Preset::EventHubs && !capitals.is_empty();
     is_hub.then(|| {
         format!(
-            "{}: Event Hubs may keep the name of a hub in lower case, and a Kafka client that asks for it with capitals is told that there is no such topic; write it as `az eventhubs eventhub list` and `alerttrail check` show it, or in small letters",
+            "{}: Event Hubs may store the name of a hub in lower case, and Kafka clients that use capitals get an unknown topic error; write the name as `az eventhubs eventhub list` and `alerttrail check` show it, or in lower case",
             capitals.join(", ")
         )
     })
@@ -236,7 +237,7 @@ fn event_hubs(config: &Config, warnings: &mut Vec<String>) {
     let secret = config.kafka.connection_string.as_ref();
     if secret.is_some_and(|secret| kafka::part(secret, "EntityPath").is_some()) {
         warnings.push(
-            "kafka.connection_string has an EntityPath and opens that one event hub only; use a policy of the namespace"
+            "kafka.connection_string has an EntityPath, so it gives access to that event hub only; use a policy of the namespace"
                 .to_owned(),
         );
     }
@@ -252,15 +253,14 @@ fn event_hubs(config: &Config, warnings: &mut Vec<String>) {
     }
     if config.repartition.partitions > STANDARD_PARTITIONS {
         warnings.push(format!(
-            "repartition.partitions is {}; an event hub of the Standard tier has {STANDARD_PARTITIONS} at the most",
+            "repartition.partitions is {}; an event hub of the Standard tier has at most {STANDARD_PARTITIONS}",
             config.repartition.partitions
         ));
     }
     warnings.extend(capitals(config));
     if config.output.delivery == Delivery::ExactlyOnce {
-        warnings.push(
-            "output.delivery = \"exactly_once\" needs transactions, which Event Hubs does not offer in every tier".to_owned(),
-        );
+        warnings
+            .push("output.delivery = \"exactly_once\" needs transactions, which not every tier of Event Hubs offers".to_owned());
     }
 }
 
@@ -273,23 +273,23 @@ fn security(config: &Config, warnings: &mut Vec<String>) {
     let protocol = kafka::protocol_of(&config.kafka.properties);
     if !protocol.ends_with("SSL") && !kafka::are_here(servers) {
         warnings.push(format!(
-            "kafka.properties.security.protocol is {protocol}: records and credentials go to {servers} unencrypted; where the broker has a listener for TLS, use SSL or SASL_SSL"
+            "kafka.properties.security.protocol is {protocol}: records and credentials are sent to {servers} unencrypted; if the broker has a TLS listener, use SSL or SASL_SSL"
         ));
     }
     if is("enable.ssl.certificate.verification", "false") {
         warnings.push(
-            "kafka.properties.enable.ssl.certificate.verification is false: anybody on the way can read and change records"
+            "kafka.properties.enable.ssl.certificate.verification is false: anyone on the network path can read and change records"
                 .to_owned(),
         );
     }
     if is("ssl.endpoint.identification.algorithm", "none") {
         warnings.push(
-            "kafka.properties.ssl.endpoint.identification.algorithm is none: any server with a valid certificate is taken for the broker".to_owned(),
+            "kafka.properties.ssl.endpoint.identification.algorithm is none: any server with a valid certificate is accepted as the broker".to_owned(),
         );
     }
     if is("enable.sasl.oauthbearer.unsecure.jwt", "true") {
         warnings.push(
-            "kafka.properties.enable.sasl.oauthbearer.unsecure.jwt is true: anybody can make such a token, so it proves nothing"
+            "kafka.properties.enable.sasl.oauthbearer.unsecure.jwt is true: anyone can create such a token, so it proves nothing"
                 .to_owned(),
         );
     }

@@ -1,21 +1,21 @@
 use std::fmt;
 
-/// One thing that is wrong with the configuration. The text is a sentence with the key, the cause and the way out; it never holds a
+/// One problem of the configuration. The text is a sentence with the key, the cause and the remedy. It never contains a
 /// secret.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
     #[error("cannot read the configuration file {path}: {cause}; name a file that exists and that this user may read")]
     Unreadable {
-        /// The file, as it was given.
+        /// The file, as given by the user.
         path: String,
-        /// What the operating system says.
+        /// The operating system's error.
         cause: String,
     },
-    /// The file is no TOML. Its text is not quoted: the line may hold a secret.
+    /// The file is not valid TOML. Its text is not quoted, because the line may contain a secret.
     #[error("{file}, line {line}, column {column}: {problem}; correct the TOML there")]
     Syntax {
-        /// The file, as it was given.
+        /// The file, as given by the user.
         file: String,
         /// Counted from 1.
         line: usize,
@@ -24,20 +24,20 @@ pub enum Error {
         /// What the parser expected.
         problem: String,
     },
-    /// There is no such key.
-    #[error("{key}: there is no such setting; the nearest is {nearest}")]
+    /// The key is unknown.
+    #[error("{key}: unknown setting; the nearest is {nearest}")]
     Unknown {
         /// The path of the key, or the name of the environment variable.
         key: String,
-        /// The known key, or environment variable, that is spelled most alike.
+        /// The known key, or environment variable, with the most similar spelling.
         nearest: String,
     },
-    /// A key's value cannot be used.
+    /// The value of a key is invalid.
     #[error("{key}{}: {problem}; {remedy}", variable.as_ref().map(|name| format!(" (set by {name})")).unwrap_or_default())]
     Value {
         /// The path of the key.
         key: String,
-        /// The environment variable that the value came from, if it did.
+        /// The environment variable that set the value, if one did.
         variable: Option<String>,
         /// What is wrong.
         problem: String,
@@ -47,7 +47,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The key that this is about: its path, or the name of an unknown environment variable.
+    /// Returns the key that the error is about: its path, or the name of an unknown environment variable.
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Unknown { key, .. } | Self::Value { key, .. } => Some(key),
@@ -56,26 +56,26 @@ impl Error {
     }
 }
 
-/// Everything that is wrong with the configuration, so that it can be put right in one go.
+/// All errors of the configuration, so that they can be corrected at once.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Errors {
     errors: Vec<Error>,
-    /// What deserves attention besides, and would be asked about next.
+    /// Warnings that are worth printing with the errors.
     warnings: Vec<String>,
 }
 
 impl Errors {
-    /// The errors, in the order of the steps that found them.
+    /// Returns the errors, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Error> {
         self.errors.iter()
     }
 
-    /// How many there are.
+    /// Returns the number of errors.
     pub fn len(&self) -> usize {
         self.errors.len()
     }
 
-    /// Whether nothing is wrong.
+    /// Returns whether there are no errors.
     pub fn is_empty(&self) -> bool {
         self.errors.is_empty()
     }
@@ -86,12 +86,12 @@ impl Errors {
         }
     }
 
-    /// Returns the same with these warnings behind the errors.
+    /// Returns the same errors with these warnings.
     pub(super) fn with_warnings(self, warnings: Vec<String>) -> Self {
         Self { warnings, ..self }
     }
 
-    /// Returns those about this table, and those about the file as a whole.
+    /// Returns the errors about this table, and those about the file as a whole.
     pub(super) fn about(self, table: &str) -> Self {
         let variable = format!("ALERTTRAIL_{}__", table.to_ascii_uppercase());
         let is_about = |error: &Error| {
@@ -108,7 +108,7 @@ impl Errors {
         }
     }
 
-    /// Whether an error is about this key, or about an entry of the table at this key.
+    /// Returns whether an error is about this key, or about an entry of the table at this key.
     pub(super) fn concern(&self, key: &str) -> bool {
         let within = |found: &str| {
             found
@@ -128,7 +128,7 @@ impl From<Error> for Errors {
     }
 }
 
-/// One error as its sentence, several as a list with one sentence a line; warnings on lines of their own behind them.
+/// Prints one error as its sentence, several as a list with one sentence per line. Warnings follow on separate lines.
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.errors.as_slice() {
@@ -158,22 +158,19 @@ mod tests {
     #[test]
     fn one_error_is_a_sentence_and_several_are_a_list() {
         let mut errors = Errors::from(unknown("state.dri"));
-        assert_eq!(
-            errors.to_string(),
-            "state.dri: there is no such setting; the nearest is state.dir"
-        );
+        assert_eq!(errors.to_string(), "state.dri: unknown setting; the nearest is state.dir");
         errors.push(unknown("state.dri"));
         assert_eq!(errors.len(), 1);
         errors.push(unknown("state.dire"));
         assert_eq!(
             errors.to_string(),
-            "the configuration has 2 errors:\n  state.dri: there is no such setting; the nearest is state.dir\n  \
-             state.dire: there is no such setting; the nearest is state.dir"
+            "the configuration has 2 errors:\n  state.dri: unknown setting; the nearest is state.dir\n  \
+             state.dire: unknown setting; the nearest is state.dir"
         );
     }
 
     #[test]
-    fn an_entry_concerns_its_table_but_no_longer_name_does() {
+    fn an_entry_concerns_its_table_but_a_longer_name_does_not() {
         let errors = Errors::from(unknown("kafka.properties.acks"));
         assert!(errors.concern("kafka.properties"));
         assert!(!errors.concern("kafka.prop"));

@@ -1,4 +1,4 @@
-//! What state depends on, in words: a state that was made under other settings answers another question.
+//! The settings that state depends on, as text: a state that was built with other settings gives other results.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,22 @@ use super::units::print_duration;
 use crate::decode::{AlertColumns, Identity, Path};
 use crate::time::Bounds;
 
-/// The settings that state depends on: the path of each key and its value, spelled so that equal settings are equal strings.
+/// The settings that state depends on: the path of each key and its value, formatted so that equal settings are equal
+/// strings.
 ///
-/// It is kept beside the state, so its keys and their spelling must never change.
+/// They are stored with the state, so the keys and the format must never change.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StateSettings(BTreeMap<String, String>);
 
 impl StateSettings {
-    /// Pairs of key and value, in the order of the keys.
+    /// Returns pairs of key and value, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// A sentence for each key in which these settings, the configuration's, are not `other`, the state's. None when they agree.
+    /// Returns a sentence for each key whose value in these settings, those of the configuration, differs from `other`,
+    /// those of the state. Returns none if they agree.
     pub fn difference(&self, other: &Self) -> Vec<String> {
         let keys: std::collections::BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
         let sentence = |key: &String| {
@@ -36,7 +38,7 @@ impl StateSettings {
     }
 }
 
-/// What the state of a processor with this configuration depends on.
+/// Returns the settings that the state of a processor with this configuration depends on.
 pub(super) fn of(config: &Config) -> StateSettings {
     let decode = &config.decode;
     let bounds = match decode.widening.bounds {
@@ -62,7 +64,7 @@ pub(super) fn of(config: &Config) -> StateSettings {
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     );
-    // Left out where it is the default, so that a state that was made before these keys were there goes on.
+    // Default values are left out, so that states from before these keys existed remain valid.
     let (alert, default) = (&decode.alert, AlertColumns::default());
     for (key, paths, default) in [
         ("alert.id", &alert.id, default.id),
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_of_alerts_count_where_they_are_not_the_default() {
+    fn alert_columns_count_unless_they_are_the_default() {
         let default = settings("alert.end = [\"EndTime\", \"EndTimeUtc\"]");
         assert_eq!(default, settings(""));
         let other = settings("alert.end = [\"EndTime\"]\nalert.id = [\"Alert.Id\"]");
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_spelling_stays_as_it_is() {
+    fn the_spelling_of_the_settings_never_changes() {
         let found = settings(
             "correlation.alert_key = [{ path = \"VendorOriginalId\", strip_prefix = \"d\\\"l\" }, \"AlertType\"]\ntenants.AA = \"BB\"",
         );
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_read_back_from_the_state() {
+    fn settings_are_read_back_from_the_state() {
         let here = settings("");
         let json = serde_json::to_string(&here).unwrap();
         assert_eq!(serde_json::from_str::<StateSettings>(&json).unwrap(), here);
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_state_does_not_depend_on_is_left_out() {
+    fn settings_that_state_does_not_depend_on_are_left_out() {
         let other = settings("output.topic = \"other\"\nwatermark.interval = \"1s\"\nstate.dir = \"/x\"");
         assert_eq!(other, settings(""));
     }

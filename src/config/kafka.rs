@@ -1,4 +1,4 @@
-//! `[kafka]`: where the brokers are, and what librdkafka is told.
+//! `[kafka]`: the addresses of the brokers and the properties of librdkafka.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,14 +17,14 @@ const EVENT_HUBS_PORT: u16 = 9093;
 /// The value of one of librdkafka's properties.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Property {
-    /// One that may be printed.
+    /// A value that may be printed.
     Plain(String),
-    /// One that may not, for its name or because it came from `${NAME}`.
+    /// A value that must not be printed, because of its name or because it came from `${NAME}`.
     Secret(Secret),
 }
 
 impl Property {
-    /// The value itself, for librdkafka only.
+    /// Returns the value itself, for librdkafka only.
     pub fn expose(&self) -> &str {
         match self {
             Self::Plain(value) => value,
@@ -33,7 +33,7 @@ impl Property {
     }
 }
 
-/// The value, or stars.
+/// Prints the value, or stars.
 impl fmt::Display for Property {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -44,30 +44,30 @@ impl fmt::Display for Property {
 }
 
 impl Kafka {
-    /// Returns what protects the connection, in capitals.
+    /// Returns the security protocol, in capitals.
     pub fn security_protocol(&self) -> String {
         protocol_of(&self.properties)
     }
 
-    /// Whatever must not be printed, for those who look through texts of others for it.
+    /// Returns every value that must not be printed, for masking them in texts from elsewhere.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
-        /// A shorter value that is hidden only because it came from `${NAME}` is a word such as `true`; stars for every such word would
-        /// make texts unreadable and hide nothing.
-        const SHORTEST_OF_ANY_NAME: usize = 8;
+        /// A shorter value that is secret only because it came from `${NAME}` is a word such as `true`. Masking every
+        /// such word would make texts unreadable and hide nothing.
+        const MIN_SECRET_LENGTH: usize = 8;
         let string = self.connection_string.iter();
         let string = string.flat_map(|string| iter::once(string.expose()).chain(keys_in(string.expose())));
         let properties = self.properties.iter().filter_map(|(name, property)| match property {
-            Property::Secret(secret) if is_secret_name(name) || secret.expose().len() >= SHORTEST_OF_ANY_NAME => {
+            Property::Secret(secret) if is_secret_name(name) || secret.expose().len() >= MIN_SECRET_LENGTH => {
                 Some(secret.expose())
             }
             _ => None,
         });
-        // A connection string may also be given as a password.
+        // A connection string may also be set as a password.
         string.chain(properties.flat_map(|value| iter::once(value).chain(keys_in(value))))
     }
 }
 
-/// The keys and signatures in a connection string, which say everything without the rest of it.
+/// Returns the keys and signatures in a connection string, which are secret even without the rest of it.
 fn keys_in(connection_string: &str) -> impl Iterator<Item = &str> {
     const NAMES: [&str; 2] = ["SharedAccessKey", "SharedAccessSignature"];
     let parts = connection_string.split(';').filter_map(|part| part.split_once('='));
@@ -76,7 +76,8 @@ fn keys_in(connection_string: &str) -> impl Iterator<Item = &str> {
         .map(|(_, value)| value.trim())
 }
 
-/// librdkafka's names for one thing: the second is the one used here, so that two layers that spell it differently meet.
+/// Aliases of librdkafka: the second name is the one used here, so that two layers with different names override each
+/// other.
 const ALIASES: &[(&str, &str)] = &[
     ("metadata.broker.list", "bootstrap.servers"),
     ("auto.commit.enable", "enable.auto.commit"),
@@ -98,7 +99,7 @@ const ALIASES: &[(&str, &str)] = &[
 const POSITIONS: &str = "positions are committed with the state, or records would be lost in a crash";
 const IDEMPOTENCE: &str = "the order and the completeness of records depend on the idempotent producer";
 
-/// What the program sets itself, and why.
+/// The properties that the program sets itself, and why.
 const OWNED: &[(&str, &str)] = &[
     ("bootstrap.servers", "it has a key of its own, kafka.bootstrap_servers"),
     ("enable.auto.commit", POSITIONS),
@@ -112,14 +113,11 @@ const OWNED: &[(&str, &str)] = &[
     ("transactional.id", "transactional ids are named after application.id"),
     ("enable.idempotence", IDEMPOTENCE),
     ("acks", IDEMPOTENCE),
-    ("enable.partition.eof", "the program looks for ends by itself"),
-    (
-        "partition.assignment.strategy",
-        "the program takes and gives up partitions all at once",
-    ),
+    ("enable.partition.eof", "the program detects the ends of partitions itself"),
+    ("partition.assignment.strategy", "the program relies on eager rebalancing"),
     (
         "group.protocol",
-        "the program takes and gives up partitions all at once, as the classic protocol does",
+        "the program relies on eager rebalancing of the classic protocol",
     ),
 ];
 
@@ -135,8 +133,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Kafka {
     if connection_string.is_some() && !are_here(&bootstrap_servers) && protocol_of(&properties) != "SASL_SSL" {
         reader.wrong(
             "kafka.properties.security.protocol",
-            "would send the connection string in the clear, or not at all",
-            "leave it out: it is SASL_SSL",
+            "would send the connection string unencrypted, or not at all",
+            "leave it out: the default is SASL_SSL",
         );
     }
     Kafka {
@@ -147,11 +145,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Kafka {
     }
 }
 
-/// The properties under one name each, without those that are the program's.
+/// Returns the properties under one name each, without those that the program sets itself.
 fn properties(reader: &mut Reader<'_>) -> BTreeMap<String, Property> {
     let mut properties = BTreeMap::new();
     let mut entries = reader.entries("kafka.properties");
-    // An alias in one layer has to win over the name in the layer below.
+    // An alias in one layer must override the name in the layer below.
     entries.sort_by(|(_, one), (_, other)| one.origin.cmp(&other.origin));
     let mut layers = BTreeMap::new();
     for (spelled, setting) in entries {
@@ -161,12 +159,12 @@ fn properties(reader: &mut Reader<'_>) -> BTreeMap<String, Property> {
             .find(|(alias, _)| *alias == spelled)
             .map_or(spelled, |(_, name)| *name);
         if let Some((_, reason)) = OWNED.iter().find(|(owned, _)| *owned == name) {
-            reader.wrong(&key, format!("is set by the program itself: {reason}"), "leave it out");
+            reader.wrong(&key, format!("is set by the program: {reason}"), "leave it out");
             continue;
         }
         let layer = mem::discriminant(&setting.origin);
         if layers.insert(name, layer) == Some(layer) {
-            reader.wrong(&key, "is given under two names", "keep one of the two");
+            reader.wrong(&key, "is set under two names", "keep one of the two");
         }
         let value = setting.value.as_str().unwrap_or_default();
         #[cfg(feature = "kafka")]
@@ -183,7 +181,7 @@ fn properties(reader: &mut Reader<'_>) -> BTreeMap<String, Property> {
     properties
 }
 
-/// The host that the connection string names; what it says about authentication goes to `properties`.
+/// Returns the host that the connection string names, and adds its credentials to `properties`.
 fn connect(
     reader: &mut Reader<'_>,
     preset: Preset,
@@ -198,13 +196,13 @@ fn connect(
         reader.wrong(
             key,
             "is for Event Hubs only",
-            "set kafka.preset = \"event-hubs\", or give name and password in [kafka.properties]",
+            "set kafka.preset = \"event-hubs\", or set the user name and password in [kafka.properties]",
         );
         return None;
     }
     for name in ["sasl.mechanism", "sasl.username", "sasl.password"] {
         if properties.contains_key(name) {
-            let problem = "is given together with kafka.connection_string, which says it already";
+            let problem = "is set together with kafka.connection_string, which already contains it";
             reader.wrong(&format!("kafka.properties.{name}"), problem, "leave one of the two out");
         }
     }
@@ -215,7 +213,7 @@ fn connect(
     if host.is_empty() || !complete {
         reader.wrong(
             key,
-            "is not of the form Endpoint=sb://HOST/;SharedAccessKeyName=NAME;SharedAccessKey=KEY",
+            "must have the form Endpoint=sb://HOST/;SharedAccessKeyName=NAME;SharedAccessKey=KEY",
             "copy it from the namespace's shared access policies",
         );
         return None;
@@ -227,26 +225,26 @@ fn connect(
     Some(host.to_owned())
 }
 
-/// The value of one part of a connection string, if it has one. Keys end in `=` themselves.
+/// Returns the value of one part of a connection string, if it has one. Keys end in `=` themselves.
 pub(super) fn part<'a>(connection_string: &'a Secret, name: &str) -> Option<&'a str> {
     let mut parts = connection_string.expose().split(';').filter_map(|part| part.split_once('='));
     let value = parts.find(|(found, _)| found.trim().eq_ignore_ascii_case(name))?.1.trim();
     (!value.is_empty()).then_some(value)
 }
 
-/// `HOST` of `sb://HOST:PORT/`; the port is AMQP's.
+/// Returns `HOST` of `sb://HOST:PORT/`; the port is AMQP's.
 fn host_of(endpoint: &str) -> &str {
     let authority = endpoint.split_once("://").map_or(endpoint, |(_, authority)| authority);
     authority.split(['/', ':']).next().unwrap_or_default()
 }
 
-/// What protects the connection, in capitals.
+/// Returns the security protocol, in capitals.
 pub(super) fn protocol_of(properties: &BTreeMap<String, Property>) -> String {
     let protocol = properties.get("security.protocol").map_or("PLAINTEXT", Property::expose);
     protocol.to_ascii_uppercase()
 }
 
-/// Whether all servers are on this machine, so that nobody else sees what goes to them.
+/// Returns whether all servers are on this machine, so that nothing is sent over a network.
 pub(super) fn are_here(servers: &str) -> bool {
     servers.split(',').all(|server| {
         let authority = server.split_once("://").map_or(server, |(_, authority)| authority);
@@ -274,11 +272,11 @@ fn bootstrap_servers(reader: &mut Reader<'_>, preset: Preset, host: Option<&str>
     let servers: Option<Vec<String>> = text.split(',').map(|server| server_of(server.trim(), preset)).collect();
     servers.map_or_else(
         || {
-            let problem = format!("{} is no list of servers", reader.quote(key, text));
+            let problem = format!("{} is not a list of servers", reader.quote(key, text));
             reader.wrong(
                 key,
                 problem,
-                "write host:port, several with commas between, such as \"one:9092,two:9092\"",
+                "write host:port, separated by commas, such as \"one:9092,two:9092\"",
             );
             String::new()
         },
@@ -286,14 +284,14 @@ fn bootstrap_servers(reader: &mut Reader<'_>, preset: Preset, host: Option<&str>
     )
 }
 
-/// The server with its port, where the preset knows one; `None` if it is none.
+/// Returns the server with its port, adding the preset's default port, or `None` if it is invalid.
 fn server_of(server: &str, preset: Preset) -> Option<String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']' | '/');
     if server.is_empty() || !server.chars().all(legal) {
         return None;
     }
     let authority = server.split_once("://").map_or(server, |(_, authority)| authority);
-    // The colons of an IPv6 address stand in brackets.
+    // The colons of an IPv6 address are within brackets.
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),

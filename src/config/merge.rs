@@ -1,4 +1,4 @@
-//! The layers of the configuration, each over the one before: defaults, preset, file, environment.
+//! The layers of the configuration, each overriding the previous one: defaults, preset, file, environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +10,21 @@ use super::raw::{self, Origin, Raw};
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 const EVENT_HUBS: &str = include_str!("../../config/preset-event-hubs.toml");
 
-/// What begins the names of the environment variables that are settings.
+/// Prefix of the environment variables that are settings.
 const PREFIX: &str = "ALERTTRAIL_";
-/// What begins the names of the variables that only the tests read.
+/// Prefix of the variables that only the tests read.
 const TESTS: &str = "ALERTTRAIL_TEST_";
 
-/// The layers as one.
+/// The merged layers.
 pub(super) struct Merged {
     /// The settings.
     pub(super) raw: Raw,
-    /// Variables that look like a setting and are none, each with the name that was probably meant.
+    /// Variables that look like a setting but are none, each with the name that was probably meant.
     pub(super) ignored: Vec<(String, String)>,
 }
 
-/// Merges the layers. `file` is its name, for errors, and its text. What is wrong in a layer is reported, and the layer below counts.
+/// Merges the layers. `file` is its name, for errors, and its text. Errors in a layer are reported, and the value of
+/// the layer below counts.
 pub(super) fn merge(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>, errors: &mut Errors) -> Merged {
     let mut used = BTreeSet::new();
     let file = match file.map(|(name, text)| parse(name, text)) {
@@ -62,7 +63,7 @@ fn built_in(name: &str, text: &str, errors: &mut Errors) -> Raw {
     }
 }
 
-/// The parser's own error would print the line.
+/// Parses TOML without quoting the line in errors, as the parser's own error would.
 fn parse(name: &str, text: &str) -> Result<Table, Error> {
     text.parse::<Table>().map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -71,12 +72,12 @@ fn parse(name: &str, text: &str) -> Result<Table, Error> {
             file: name.to_owned(),
             line: before.matches('\n').count() + 1,
             column: line.chars().count() + 1,
-            problem: error.message().lines().next().unwrap_or("this is no TOML").to_owned(),
+            problem: error.message().lines().next().unwrap_or("this is not valid TOML").to_owned(),
         }
     })
 }
 
-/// Puts the values of environment variables where the file's strings say `${NAME}`.
+/// Replaces `${NAME}` in the strings of the file by the values of environment variables.
 fn interpolate(layer: &mut Raw, environment: &BTreeMap<String, String>, used: &mut BTreeSet<String>, errors: &mut Errors) {
     layer.0.retain(|path, setting| {
         let mut names = BTreeSet::new();
@@ -110,7 +111,7 @@ fn fill(value: &mut Value, environment: &BTreeMap<String, String>, names: &mut B
     }
 }
 
-/// `text` with every `${NAME}` replaced; `$${` stands for `${` itself, and any other `$` for itself.
+/// Returns `text` with every `${NAME}` replaced. `$${` stands for `${` itself, and any other `$` for itself.
 fn expand(text: &str, environment: &BTreeMap<String, String>, names: &mut BTreeSet<String>) -> Result<String, Wrong> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -123,8 +124,8 @@ fn expand(text: &str, environment: &BTreeMap<String, String>, names: &mut BTreeS
         }
         let unreadable = || {
             (
-                "holds a ${ that begins no ${NAME}".to_owned(),
-                "close it with } around a name of letters, digits and _, or write $${ for the characters themselves".to_owned(),
+                "contains a ${ that does not begin a ${NAME}".to_owned(),
+                "close it with } around a name of letters, digits and _, or write $${ for a literal ${".to_owned(),
             )
         };
         let (name, behind) = behind.split_once('}').ok_or_else(unreadable)?;
@@ -133,8 +134,8 @@ fn expand(text: &str, environment: &BTreeMap<String, String>, names: &mut BTreeS
         }
         let value = environment.get(name).ok_or_else(|| {
             (
-                format!("takes the environment variable {name}, which is not set"),
-                format!("set {name}, or write $${{{name}}} for the characters themselves"),
+                format!("uses the environment variable {name}, which is not set"),
+                format!("set {name}, or write $${{{name}}} for a literal ${{{name}}}"),
             )
         })?;
         names.insert(name.to_owned());
@@ -146,7 +147,7 @@ fn expand(text: &str, environment: &BTreeMap<String, String>, names: &mut BTreeS
     Ok(expanded)
 }
 
-/// The settings that environment variables make. One that the file takes by `${NAME}` need not be a setting.
+/// Returns the settings from environment variables. A variable that the file uses as `${NAME}` need not be a setting.
 fn from_environment(environment: &BTreeMap<String, String>, used: &BTreeSet<String>, errors: &mut Errors) -> Raw {
     let mut layer = Raw::default();
     for (name, value) in environment {
@@ -169,7 +170,7 @@ fn from_environment(environment: &BTreeMap<String, String>, used: &BTreeSet<Stri
                 let value = if kind.is_string() || is_entry {
                     Value::String(value.clone())
                 } else {
-                    // What is no TOML stays a string, which then is the wrong type.
+                    // A value that is not TOML stays a string, and is reported as one of the wrong type.
                     value.parse().unwrap_or_else(|_| Value::String(value.clone()))
                 };
                 layer.add(&path, value, &origin, errors);
@@ -179,8 +180,8 @@ fn from_environment(environment: &BTreeMap<String, String>, used: &BTreeSet<Stri
     layer
 }
 
-/// The path behind a variable's name. In the tables of free names, `_` stands for the character that their names have and
-/// variables cannot: the dot of librdkafka's properties, the hyphen of a tenant's GUID.
+/// Returns the path for the name of a variable. In tables with free names, `_` stands for the character that variable
+/// names cannot contain: the dot in librdkafka's properties, the hyphen in a tenant's GUID.
 fn path_of(levels: &str) -> String {
     let levels = levels.to_ascii_lowercase();
     if let Some(name) = levels.strip_prefix("kafka__properties__") {
@@ -192,7 +193,7 @@ fn path_of(levels: &str) -> String {
     levels.replace("__", ".")
 }
 
-/// The variable that sets the key at `path`.
+/// Returns the variable that sets the key at `path`.
 fn variable_of(path: &str) -> String {
     match path {
         "tenants" => format!("{PREFIX}TENANTS__<ENTRA_TENANT_ID>"),
@@ -200,8 +201,8 @@ fn variable_of(path: &str) -> String {
     }
 }
 
-/// Variables such as `ALERTTRAIL_STATE_DIR`, where the second `_` between the levels is missing. They are no errors: the names that
-/// container platforms make up begin alike.
+/// Returns variables such as `ALERTTRAIL_STATE_DIR`, which lack the second `_` between the levels. They are not errors,
+/// because container platforms generate names with the same prefix.
 fn ignored(environment: &BTreeMap<String, String>, used: &BTreeSet<String>) -> Vec<(String, String)> {
     let meant = |name: &String| {
         let flat = name.strip_prefix(PREFIX)?.to_ascii_lowercase();

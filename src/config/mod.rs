@@ -1,17 +1,19 @@
 //! The configuration: a TOML file, the environment, and the defaults below them.
 //!
-//! It is parsed twice: `raw` knows the file's shape, that is which keys there are and of which type, and reports everything that does
-//! not fit; what the rest makes of it is [`Config`], a type that cannot be wrong. All errors are reported at once, each with its key
-//! and the way out, and none with a secret.
+//! Reading has two steps. `raw` knows the shape of the file, that is the keys and their types, and reports everything
+//! that does not fit. The other modules turn it into a [`Config`], whose type permits valid values only. All errors are
+//! reported at once, each with its key and the remedy, and none with a secret.
 //!
-//! Layers, each over the one before: `config/default.toml`, `config/preset-event-hubs.toml` when `kafka.preset` asks for it, the file,
-//! the environment. A variable `ALERTTRAIL_` + path, `__` between the levels, sets a key: strings (durations and sizes among them) as
-//! they are, lists, numbers and booleans as TOML. In the tables of free names `_` stands for the character that variables cannot
-//! have: `ALERTTRAIL_KAFKA__PROPERTIES__SASL_MECHANISM` is `sasl.mechanism`, and `ALERTTRAIL_TENANTS__` takes a GUID with `_` for `-`.
-//! `${NAME}` in a string of the file takes a variable, `$${` stands for `${`.
+//! Layers, each overriding the previous one: `config/default.toml`, `config/preset-event-hubs.toml` if `kafka.preset`
+//! selects it, the file, the environment. A variable `ALERTTRAIL_` + path, with `__` between the levels, sets a key:
+//! strings (including durations and sizes) literally, lists, numbers and booleans as TOML. In tables with free names,
+//! `_` stands for the character that variable names cannot contain: `ALERTTRAIL_KAFKA__PROPERTIES__SASL_MECHANISM` is
+//! `sasl.mechanism`, and `ALERTTRAIL_TENANTS__` takes a GUID with `_` for `-`. `${NAME}` in a string of the file is
+//! replaced by a variable, `$${` stands for `${`.
 //!
-//! Nothing here connects, reads a clock or knows what the settings do: whether a topic exists is found out elsewhere. It relies on
-//! [`decode::Settings`], [`Format`] and the types of [`time`](crate::time).
+//! This module does not connect to anything, read a clock, or know what the settings do: other modules check, for
+//! example, whether a topic exists. It relies on [`decode::Settings`], [`Format`] and the types of
+//! [`time`](crate::time).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -47,7 +49,7 @@ pub use links::preset as link_preset;
 pub use properties::property_names;
 pub use units::Secret;
 
-/// Everything that can be set.
+/// The whole configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// `[application]`
@@ -68,131 +70,132 @@ pub struct Config {
     pub output: Output,
     /// `[http]`
     pub http: Http,
-    /// Environment variables that look like a setting and are none, each with the name that was probably meant.
+    /// Environment variables that look like a setting but are none, each with the name that was probably meant.
     pub ignored_variables: Vec<(String, String)>,
 }
 
-/// Which application this is.
+/// Identifies the application.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Application {
-    /// What consumer groups, transactional ids and internal topics are named after. Legal in a topic's name, at most 200 characters.
+    /// The base of the names of consumer groups, transactional ids and internal topics. A valid topic name of at most
+    /// 200 characters.
     pub id: String,
 }
 
-/// How brokers are reached.
+/// How to reach the brokers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Kafka {
-    /// `host:port`, comma-separated: as set, or as the connection string says.
+    /// `host:port`, comma-separated: as configured, or from the connection string.
     pub bootstrap_servers: String,
-    /// What kind of broker it is.
+    /// The kind of broker.
     pub preset: Preset,
-    /// The Event Hubs connection string. What follows from it is in the other fields.
+    /// The Event Hubs connection string. The settings derived from it are in the other fields.
     pub connection_string: Option<Secret>,
-    /// librdkafka's properties: the preset's, those that follow from the connection string, and the user's. Aliases are replaced by
-    /// one name each. Never one that the program sets itself.
+    /// librdkafka's properties: those of the preset, those derived from the connection string, and the user's. Aliases
+    /// are replaced by one name each. Properties that the program sets itself are excluded.
     pub properties: BTreeMap<String, Property>,
 }
 
-/// What kind of broker it is.
+/// The kind of broker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Preset {
-    /// Apache Kafka, or what behaves like it.
+    /// Apache Kafka, or a compatible broker.
     #[default]
     Kafka,
     /// The Kafka endpoint of Azure Event Hubs.
     EventHubs,
 }
 
-/// What is read, and from where.
+/// What to read, and from where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Input {
     /// The input topics, each once.
     pub topics: Vec<String>,
-    /// Where a partition without a committed position is begun.
+    /// Where to begin in a partition without a committed position.
     pub start: Start,
-    /// What happens when the broker no longer has the records behind the committed position.
+    /// What to do if the broker no longer has the records after the committed position.
     pub on_lost_offsets: LostOffsets,
 }
 
-/// Where a partition without a committed position is begun.
+/// Where to begin in a partition without a committed position.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Start {
     /// At its first record.
     Earliest,
-    /// Behind its last record.
+    /// After its last record.
     Latest,
     /// At the first record with this Kafka timestamp or a later one.
     At(WallTime),
 }
 
-/// What happens when records were lost before they were read.
+/// What to do if records were lost before they were read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LostOffsets {
-    /// The program stops, so that somebody decides.
+    /// Stop the program, so that the user decides.
     #[default]
     Fail,
-    /// It goes on with the first record there is.
+    /// Continue with the first available record.
     Continue,
 }
 
 /// The internal topic between the two stages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Repartition {
-    /// Its name, `<application.id>-correlation-repartition` unless set.
+    /// Its name. Default: `<application.id>-correlation-repartition`.
     pub topic: String,
-    /// How many partitions it has, 1 to 1000.
+    /// Its number of partitions, 1 to 1000.
     pub partitions: u32,
 }
 
-/// How event time is told.
+/// How the watermark is determined.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Watermark {
-    /// How often marks travel at the most; not zero.
+    /// Minimum interval between watermark updates; not zero.
     pub interval: Duration,
-    /// How far an activity may be behind the latest one of its partition without coming late.
+    /// How far an activity may be behind the latest one of its partition without being late.
     pub out_of_orderness: Duration,
     /// After how long a partition without activities no longer holds the watermark back; not zero.
     pub idle_timeout: Duration,
-    /// After how much wall time an alert is answered whatever the watermark says; not zero.
+    /// Maximum wall-clock wait before an alert closes regardless of the watermark; not zero.
     pub max_wait: Duration,
-    /// How far ahead of its arrival a time may lie and still move the watermark; not zero.
+    /// How far ahead of its arrival a time may be and still move the watermark; not zero.
     pub max_future_skew: Duration,
-    /// How far ahead of its arrival an alert's window may end for `max_wait` to be counted from that end; any distance
-    /// when `None`.
+    /// How far ahead of its arrival an alert's window may end for `max_wait` to count from that end; unlimited if
+    /// `None`.
     pub max_window_ahead: Option<Duration>,
 }
 
-/// What is kept, and where.
+/// The state: its place, retention and memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct State {
-    /// The folder; one below it for each application id.
+    /// The state directory, with a subdirectory for each application id.
     pub dir: PathBuf,
     /// How far back an alert finds activities, in event time. Longer than `out_of_orderness`.
     pub retention: Duration,
-    /// What the store may take of memory, in bytes, over all partitions.
+    /// How much memory the store may use, in bytes, over all partitions.
     pub memory: u64,
 }
 
-/// What is written, and where to.
+/// What to write, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Output {
     /// The topic of joined rows.
     pub topic: String,
-    /// The topic of summaries; none when `None`.
+    /// The topic of summaries, if any.
     pub summary_topic: Option<String>,
     /// Whether an alert without activities gets a summary.
     pub unmatched: Unmatched,
-    /// What a newer version of an answered alert brings.
+    /// What a newer version of a closed alert causes.
     pub alert_updates: AlertUpdates,
-    /// What a record looks like.
+    /// The format of output records.
     pub format: Format,
-    /// How often a record may come.
+    /// The delivery guarantee.
     pub delivery: Delivery,
-    /// The topic of what could not be used.
+    /// The topic of dead-letter records.
     pub dead_letter_topic: String,
 }
 
-/// Whether an alert that closes with no activity gets a summary.
+/// Whether an alert that closes without activities gets a summary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Unmatched {
     /// It gets none.
@@ -202,37 +205,37 @@ pub enum Unmatched {
     Emit,
 }
 
-/// How often a record may come.
+/// The delivery guarantee.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Delivery {
-    /// After a crash perhaps twice, with one id.
+    /// A record may be sent twice after a crash, with the same id.
     #[default]
     AtLeastOnce,
-    /// Once, by Kafka's transactions.
+    /// Each record is committed once, with Kafka transactions.
     ExactlyOnce,
 }
 
 /// The API, the web page and the metrics.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Http {
-    /// Where to listen; nowhere when `None`.
+    /// The address to listen on. With `None`, the server is off.
     pub listen: Option<SocketAddr>,
-    /// What a caller must show. Never `None` when `listen` is not a loopback address.
+    /// The token that clients must send. Never `None` if `listen` is not a loopback address.
     pub token: Option<Secret>,
-    /// Whether other machines may ask without TLS.
+    /// Whether other machines may connect without TLS.
     pub insecure: bool,
-    /// Names under which the API may be asked, besides those of this machine's loopback.
+    /// Host names that the API accepts besides those of this machine's loopback interface.
     pub allowed_hosts: Vec<String>,
-    /// Where the other instances reach this one, as `host:port`; derived from `listen` when `None`.
+    /// The address at which other instances reach this one, as `host:port`. With `None`, it is derived from `listen`.
     pub advertise: Option<String>,
 }
 
-/// The largest configuration file, in bytes. A file with every setting has a few thousand.
-const LONGEST: usize = 1 << 20;
+/// Maximum size of a configuration file, in bytes. A file with every setting has a few thousand.
+const MAX_FILE: usize = 1 << 20;
 
 impl Http {
-    /// Reads `[http]` as [`Config::load`] does, and lets pass what is wrong in other tables: whoever only asks a processor need not have
-    /// the secrets it has. Fails with everything that is wrong in this one.
+    /// Reads `[http]` as [`Config::load`] does, but ignores errors in other tables: a client of a processor need not
+    /// have the processor's secrets. Fails with all errors in this table.
     pub fn load(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
         let file = read(path)?;
         let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
@@ -244,7 +247,7 @@ impl Http {
 fn read(path: Option<&Path>) -> Result<Option<(String, String)>, Errors> {
     let Some(path) = path else { return Ok(None) };
     let name = path.display().to_string();
-    match source::text(path, LONGEST) {
+    match source::text(path, MAX_FILE) {
         Ok(text) => Ok(Some((name, text))),
         Err(cause) => Err(Errors::from(Error::Unreadable {
             path: name,
@@ -254,30 +257,31 @@ fn read(path: Option<&Path>) -> Result<Option<(String, String)>, Errors> {
 }
 
 impl Config {
-    /// Reads the file, if there is one, and the variables of `environment`, which should be all there are: the file may take any of
-    /// them. Fails with everything that is wrong.
+    /// Reads the file, if there is one, and the variables of `environment`, which should be complete because the file
+    /// may use any of them. Fails with all errors.
     pub fn load(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
         let file = read(path)?;
         let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
         build::config(file, &environment.collect())
     }
 
-    /// The same with a file that has been read already: its name, for errors, and its text.
+    /// Does the same with a file that has already been read: its name, for errors, and its text.
     pub fn of_text(name: &str, text: &str, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
         build::config(Some((name, text)), &environment.collect())
     }
 
-    /// The configuration without a file and without variables. The defaults are compiled in, so this fails in a broken build only.
+    /// Returns the configuration without a file and without variables. The defaults are compiled in, so this fails only
+    /// in a broken build.
     pub fn defaults() -> Result<Self, Errors> {
         build::config(None, &BTreeMap::new())
     }
 
-    /// What is allowed but probably not meant, a sentence each.
+    /// Returns warnings about settings that are allowed but probably not intended, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         check::warnings(self)
     }
 
-    /// Where other instances reach this one's API, as `host:port`; `None` when it is off.
+    /// Returns the address at which other instances reach this one's API, as `host:port`, or `None` if it is off.
     pub fn http_address(&self) -> Option<String> {
         let listen = self.http.listen?;
         let named = || match listen.ip().is_unspecified() {
@@ -290,18 +294,19 @@ impl Config {
         Some(self.http.advertise.clone().unwrap_or_else(named))
     }
 
-    /// Every value that must never be printed.
+    /// Returns every value that must never be printed.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.kafka.secrets().chain(self.http.token.iter().map(Secret::expose))
     }
 
-    /// What state depends on.
+    /// Returns the settings that state depends on.
     pub fn state_fingerprint(&self) -> StateSettings {
         fingerprint::of(self)
     }
 }
 
-/// The process's environment, for [`Config::load`], without the variables that are no Unicode: no setting can be one of them.
+/// Returns the process's environment, for [`Config::load`], without variables that are not Unicode, because no setting
+/// can be one of them.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

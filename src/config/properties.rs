@@ -1,7 +1,7 @@
-//! Whether librdkafka has a property and takes a value for it, asked of the library itself. It looks at one property at
-//! a time and connects to nothing; which properties go together is found out where clients are made.
+//! Asks librdkafka whether it knows a property and accepts its value. The library checks one property at a time and
+//! connects to nothing; whether properties fit together is checked when clients are created.
 
-/// The names of librdkafka's properties that a file may hold, one a line, from the library's CONFIGURATION.md.
+/// The names of librdkafka's properties that a file may contain, one per line, from the library's CONFIGURATION.md.
 const NAMES: &str = include_str!("librdkafka-2.12.1.txt");
 
 /// Returns the names of librdkafka's properties.
@@ -18,7 +18,7 @@ pub(super) struct Fault {
     pub(super) remedy: String,
 }
 
-/// Finds what is wrong with a property; `quoted` is its value as it may be printed.
+/// Returns what is wrong with a property, if anything. `quoted` is its value as it may be printed.
 #[cfg(feature = "kafka")]
 pub(super) fn fault(name: &str, value: &str, quoted: &str) -> Option<Fault> {
     use rdkafka::config::ClientConfig;
@@ -38,25 +38,25 @@ pub(super) fn fault(name: &str, value: &str, quoted: &str) -> Option<Fault> {
             let read = native.get(name).unwrap_or_default();
             is_cut(value, &read).then(|| Fault {
                 problem: format!("{quoted} would be read as {read}"),
-                remedy: "write the number alone, in the unit that the property's name says".to_owned(),
+                remedy: "write only the number, in the unit given by the property's name".to_owned(),
             })
         }
         Err(KafkaError::ClientConfig(RD_KAFKA_CONF_UNKNOWN, ..)) => {
-            let problem = "is no property of librdkafka".to_owned();
+            let problem = "is not a property of librdkafka".to_owned();
             match nearest(name) {
                 Some(nearest) => fault(problem, &format!("the nearest is {nearest}")),
                 None => fault(problem, "leave it out, or look its name up in librdkafka's CONFIGURATION.md"),
             }
         }
-        Err(KafkaError::ClientConfig(_, said, ..)) => {
-            let (problem, remedy) = in_words(&said, quoted);
+        Err(KafkaError::ClientConfig(_, message, ..)) => {
+            let (problem, remedy) = explain(&message, quoted);
             fault(problem, remedy)
         }
-        Err(_) => fault(format!("{quoted} is no value for it"), "write a string without zero bytes"),
+        Err(_) => fault(format!("{quoted} is not a valid value"), "write a string without zero bytes"),
     }
 }
 
-/// Whether only the beginning of a value was read as a number: `"30s"` as 30.
+/// Returns whether only the beginning of a value was parsed as a number: `"30s"` as 30.
 #[cfg(feature = "kafka")]
 fn is_cut(value: &str, read: &str) -> bool {
     let value = value.trim();
@@ -64,38 +64,41 @@ fn is_cut(value: &str, read: &str) -> bool {
     begins && value.parse::<f64>().is_err() && read.parse::<f64>().is_ok() && !value.to_ascii_lowercase().starts_with("0x")
 }
 
-/// Puts what librdkafka says of a value into words of ours, which never hold a value that may not be printed.
+/// Returns librdkafka's message about a value in other words, which never contain a secret value.
 #[cfg(feature = "kafka")]
-fn in_words(said: &str, quoted: &str) -> (String, &'static str) {
-    if said.contains("not supported in this build") {
-        return ("sets up what is not compiled into this program".to_owned(), "leave it out");
+fn explain(message: &str, quoted: &str) -> (String, &'static str) {
+    if message.contains("not supported in this build") {
+        return (
+            "needs a feature that is not compiled into this program".to_owned(),
+            "leave it out",
+        );
     }
-    if said.starts_with("Unsupported value") {
+    if message.starts_with("Unsupported value") {
         return (format!("{quoted} is not compiled into this program"), "use another value");
     }
-    if said.starts_with("Expected bool value") {
+    if message.starts_with("Expected bool value") {
         return (format!("{quoted} is neither true nor false"), "use true or false");
     }
-    if let Some((_, range)) = said.split_once("is outside allowed range ") {
+    if let Some((_, range)) = message.split_once("is outside allowed range ") {
         return (
             format!("{quoted} is not within {}", range.trim()),
-            "use a number within these",
+            "use a number within this range",
         );
     }
-    if said.starts_with("Invalid value") {
+    if message.starts_with("Invalid value") {
         return (
-            format!("{quoted} is no value for it"),
-            "use one that librdkafka's CONFIGURATION.md lists for it",
+            format!("{quoted} is not a valid value"),
+            "use a value that librdkafka's CONFIGURATION.md lists for this property",
         );
     }
-    // What is left is about the name, such as that of a property that only Java clients have.
+    // The remaining messages are about the name, for example of a property that only Java clients have.
     (
-        format!("librdkafka refuses it: {}", said.trim().trim_end_matches('.')),
+        format!("librdkafka refuses it: {}", message.trim().trim_end_matches('.')),
         "leave it out",
     )
 }
 
-/// Returns the name that is spelled most alike, if any is alike.
+/// Returns the most similar name, if any is similar enough.
 #[cfg(feature = "kafka")]
 fn nearest(name: &str) -> Option<&'static str> {
     const ALIKE: f64 = 0.6;
@@ -108,15 +111,15 @@ fn nearest(name: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn said(name: &str, value: &str) -> Option<String> {
+    fn problem_of(name: &str, value: &str) -> Option<String> {
         fault(name, value, &format!("{value:?}")).map(|fault| format!("{}; {}", fault.problem, fault.remedy))
     }
 
     #[test]
-    fn every_listed_name_is_known_to_the_library() {
+    fn librdkafka_knows_every_listed_name() {
         let native = rdkafka::config::ClientConfig::new().create_native_config().unwrap();
         for name in property_names() {
-            // One without a default is known and has no value.
+            // A property without a default is known but has no value.
             let unknown = matches!(
                 native.get(name),
                 Err(rdkafka::error::KafkaError::ClientConfig(
@@ -124,58 +127,58 @@ mod tests {
                     ..
                 ))
             );
-            let refused = said(name, "1").is_some_and(|said| said.contains("no property of librdkafka"));
+            let refused = problem_of(name, "1").is_some_and(|message| message.contains("not a property of librdkafka"));
             assert!(!(unknown && refused), "{name}");
         }
     }
 
     #[test]
-    fn names_and_values_are_judged_as_the_library_does() {
+    fn names_and_values_are_checked_as_librdkafka_does() {
         for (name, value, expected) in [
             ("session.timeout.ms", "30000", None),
             ("linger.ms", "1.5", None),
             ("fetch.min.bytes", "0x10", None),
             ("compression.type", "lz4", None),
             ("compression.type", "zstd", None),
-            ("foo.bar", "1", Some("is no property of librdkafka; leave it out")),
+            ("foo.bar", "1", Some("is not a property of librdkafka; leave it out")),
             (
                 "session.timeout",
                 "1",
-                Some("is no property of librdkafka; the nearest is session.timeout.ms"),
+                Some("is not a property of librdkafka; the nearest is session.timeout.ms"),
             ),
-            ("session.timeout.ms", "abc", Some("\"abc\" is no value for it")),
+            ("session.timeout.ms", "abc", Some("\"abc\" is not a valid value")),
             ("session.timeout.ms", "30s", Some("\"30s\" would be read as 30")),
             ("session.timeout.ms", "0", Some("\"0\" is not within 1..3600000")),
             ("check.crcs", "maybe", Some("\"maybe\" is neither true nor false")),
-            ("security.protocol", "TLS", Some("\"TLS\" is no value for it")),
-            ("compression.type", "best", Some("\"best\" is no value for it")),
+            ("security.protocol", "TLS", Some("\"TLS\" is not a valid value")),
+            ("compression.type", "best", Some("\"best\" is not a valid value")),
             ("sasl.jaas.config", "x", Some("librdkafka refuses it: ")),
         ] {
-            let said = said(name, value);
+            let message = problem_of(name, value);
             match expected {
-                None => assert_eq!(said, None, "{name} = {value}"),
+                None => assert_eq!(message, None, "{name} = {value}"),
                 Some(begin) => assert!(
-                    said.as_ref().is_some_and(|said| said.starts_with(begin)),
-                    "{name} = {value}: {said:?}"
+                    message.as_ref().is_some_and(|message| message.starts_with(begin)),
+                    "{name} = {value}: {message:?}"
                 ),
             }
         }
     }
 
     #[test]
-    fn nobody_is_told_how_the_library_was_built() {
-        for said in [
+    fn errors_do_not_mention_how_librdkafka_was_built() {
+        for message in [
             "Configuration property \"https.ca.pem\" not supported in this build: libcurl not available at build time",
             "Unsupported value \"zstd\" for configuration property \"compression.type\": libzstd not available at build time",
         ] {
-            let (problem, remedy) = in_words(said, "\"v\"");
+            let (problem, remedy) = explain(message, "\"v\"");
             assert!(problem.contains("not compiled into this program"), "{problem}");
             assert!(!format!("{problem} {remedy}").contains("build"), "{problem}; {remedy}");
         }
     }
 
     #[test]
-    fn no_sentence_repeats_a_hidden_value() {
+    fn errors_do_not_quote_masked_values() {
         for (name, value) in [
             ("security.protocol", "S3CR3T"),
             ("session.timeout.ms", "S3CR3T"),

@@ -1,4 +1,4 @@
-//! The shape of the configuration: which keys there are, and which type of TOML value each takes.
+//! The shape of the configuration: the keys and the TOML type of each.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use toml::{Table, Value};
 
 use super::errors::{Error, Errors};
 
-/// What a key takes.
+/// The type of a key's value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     /// A string.
     Text,
     /// A string that is never printed.
     Secret,
-    /// A word, or a time as a string or in TOML's own notation.
+    /// A keyword, or a time as a string or in TOML's own notation.
     Time,
     /// A string such as `5m`.
     Duration,
@@ -38,7 +38,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What to write instead of a value of the wrong type.
+    /// Returns what to write instead of a value of the wrong type.
     fn remedy(self) -> &'static str {
         match self {
             Self::Text | Self::Secret => "write a string in quotation marks",
@@ -56,18 +56,18 @@ impl Kind {
         }
     }
 
-    /// Whether an environment variable's value is the string itself, rather than TOML.
+    /// Returns whether an environment variable's value is the string itself, rather than TOML.
     pub(super) fn is_string(self) -> bool {
         matches!(self, Self::Text | Self::Secret | Self::Time | Self::Duration | Self::Size)
     }
 
-    /// Whether the names below the key are free.
+    /// Returns whether the key is a table with free names.
     pub(super) fn is_table(self) -> bool {
         matches!(self, Self::Properties | Self::Tenants)
     }
 }
 
-/// Every key there is, in the order of `config/default.toml`.
+/// All keys, in the order of `config/default.toml`.
 pub(super) const KEYS: &[(&str, Kind)] = &[
     ("application.id", Kind::Text),
     ("kafka.bootstrap_servers", Kind::Text),
@@ -118,7 +118,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("http.advertise", Kind::Text),
 ];
 
-/// The kind of the key at `path`, or of the table of free names that it is an entry of.
+/// Returns the type of the key at `path`, or of the table with free names that it is an entry of.
 pub(super) fn kind_of(path: &str) -> Option<Kind> {
     let matching = |(key, kind): &&(&str, Kind)| {
         let rest = path.strip_prefix(key);
@@ -127,7 +127,8 @@ pub(super) fn kind_of(path: &str) -> Option<Kind> {
     KEYS.iter().find(matching).map(|(_, kind)| *kind)
 }
 
-/// The key that is spelled most like `path`, in any section: its name counts nearly as much as its whole path.
+/// Returns the key with the spelling most similar to `path`, in any section. The last part of the path counts nearly as
+/// much as the whole.
 pub(super) fn nearest_key(path: &str) -> &'static str {
     fn name(path: &str) -> &str {
         path.rsplit('.').next().unwrap_or(path)
@@ -139,13 +140,13 @@ pub(super) fn nearest_key(path: &str) -> &'static str {
     nearest(KEYS.iter().map(|(key, _)| *key), likeness)
 }
 
-/// The section that is spelled most like `name`.
+/// Returns the section with the spelling most similar to `name`.
 fn nearest_section(name: &str) -> &'static str {
     let sections = KEYS.iter().map(|(key, _)| key.split('.').next().unwrap_or(key));
     nearest(sections, |section| strsim::normalized_damerau_levenshtein(name, section))
 }
 
-/// The first of the names that are most alike.
+/// Returns the first of the most similar names.
 fn nearest(names: impl Iterator<Item = &'static str>, likeness: impl Fn(&str) -> f64) -> &'static str {
     let better = |best: (&'static str, f64), name: &'static str| {
         let likeness = likeness(name);
@@ -154,7 +155,7 @@ fn nearest(names: impl Iterator<Item = &'static str>, likeness: impl Fn(&str) ->
     names.fold(("", -1.0), better).0
 }
 
-/// Where a value came from; the later one wins.
+/// The layer of a value; a later one overrides an earlier one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Origin {
     /// `config/default.toml` or a preset.
@@ -165,22 +166,22 @@ pub(super) enum Origin {
     Variable(String),
 }
 
-/// One key's value, of the right type. Not `Debug`: it may be a secret.
+/// The value of a key, of the right type. Not `Debug`, because it may be a secret.
 pub(super) struct Setting {
     /// The value.
     pub(super) value: Value,
-    /// Where it came from.
+    /// Its layer.
     pub(super) origin: Origin,
-    /// Whether it may not be printed.
+    /// Whether it must not be printed.
     pub(super) hidden: bool,
 }
 
-/// The settings by path. An entry of a table of free names has the table's path and its name.
+/// The settings by path. The path of an entry in a table with free names consists of the table's path and the name.
 #[derive(Default)]
 pub(super) struct Raw(pub(super) BTreeMap<String, Setting>);
 
 impl Raw {
-    /// The settings of a TOML document. What has no place or the wrong type is left out and reported.
+    /// Returns the settings of a TOML document. Unknown keys and values of the wrong type are left out and reported.
     pub(super) fn of_table(table: Table, origin: &Origin, errors: &mut Errors) -> Self {
         let mut raw = Self::default();
         for (section, value) in table {
@@ -211,7 +212,7 @@ impl Raw {
         raw
     }
 
-    /// Adds one key's value after a look at its type; reports what cannot be added.
+    /// Adds the value of one key after checking its type. Reports what cannot be added.
     pub(super) fn add(&mut self, path: &str, value: Value, origin: &Origin, errors: &mut Errors) {
         let Some(kind) = kind_of(path) else {
             errors.push(Error::Unknown {
@@ -225,7 +226,7 @@ impl Raw {
             (Kind::Tenants, Value::Table(entries)) if !is_entry && entries.is_empty() => errors.push(Error::Value {
                 key: path.to_owned(),
                 variable: variable(origin),
-                problem: "lists no tenant, so every record would be one of an unknown tenant".to_owned(),
+                problem: "lists no tenant, so every record would have an unknown tenant".to_owned(),
                 remedy: "list \"<entra tenant id>\" = \"<workspace id>\", or leave the table out".to_owned(),
             }),
             (Kind::Properties | Kind::Tenants, Value::Table(entries)) if kind == Kind::Properties || !is_entry => {
@@ -235,7 +236,7 @@ impl Raw {
             }
             (_, value) if has_shape(kind, is_entry, &value) => {
                 let value = match value {
-                    // librdkafka takes strings only.
+                    // librdkafka accepts strings only.
                     value if kind == Kind::Properties && !value.is_str() => Value::String(value.to_string()),
                     value => value,
                 };
@@ -245,7 +246,8 @@ impl Raw {
         }
     }
 
-    /// One document can say a thing twice in spite of TOML: `"a.b"` is also `b` below `a`, and two variables may differ in case.
+    /// Stores a setting, and reports one that is set twice, which TOML does not prevent: `"a.b"` is also `b` below `a`,
+    /// and two variables may differ in case only.
     fn put(&mut self, path: &str, kind: Kind, value: Value, origin: &Origin, errors: &mut Errors) {
         let setting = Setting {
             value,
@@ -256,14 +258,14 @@ impl Raw {
             errors.push(Error::Value {
                 key: path.to_owned(),
                 variable: variable(origin),
-                problem: "is given twice".to_owned(),
+                problem: "is set twice".to_owned(),
                 remedy: "keep one of the two".to_owned(),
             });
         }
     }
 }
 
-/// The environment variable that a value came from.
+/// Returns the environment variable that a value came from.
 pub(super) fn variable(origin: &Origin) -> Option<String> {
     match origin {
         Origin::Variable(name) => Some(name.clone()),
@@ -290,7 +292,7 @@ fn has_shape(kind: Kind, is_entry: bool, value: &Value) -> bool {
     }
 }
 
-/// Says the type and never the value, which may be a secret.
+/// Returns an error with the type of the value, but not the value, which may be a secret.
 fn wrong_type(path: &str, kind: Kind, is_entry: bool, value: &Value, origin: &Origin) -> Error {
     let problem = match value {
         Value::String(_) => "is a string",
@@ -312,7 +314,7 @@ fn wrong_type(path: &str, kind: Kind, is_entry: bool, value: &Value, origin: &Or
     }
 }
 
-/// Whether librdkafka's property of this name holds something that must not be printed. Rather too many names than too few.
+/// Returns whether librdkafka's property of this name contains a secret. Too many names are better than too few.
 pub(super) fn is_secret_name(name: &str) -> bool {
     const PARTS: [&str; 6] = ["password", "secret", "key", "token", "sasl.jaas", "sasl.oauthbearer.config"];
     let name = name.to_ascii_lowercase();

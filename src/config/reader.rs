@@ -1,4 +1,4 @@
-//! Reads values out of the settings and collects what is wrong with them.
+//! Reads values of settings and collects errors.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use super::errors::{Error, Errors};
 use super::raw::{self, Raw, Setting};
 use super::units::{self, Secret};
 
-/// Reads settings. A value that is wrong is reported, and a stand-in returned: it never gets out, as a configuration with errors is
-/// none.
+/// Reads settings. For an invalid value it reports an error and returns a placeholder, which is never used, because a
+/// configuration with errors is refused.
 pub(super) struct Reader<'a> {
     raw: &'a Raw,
     errors: Errors,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads `raw` and adds to `errors`.
+    /// Creates a reader of `raw` that adds to `errors`.
     pub(super) fn new(raw: &'a Raw, errors: Errors) -> Self {
         Self { raw, errors }
     }
 
-    /// Everything that was wrong.
+    /// Returns all errors.
     pub(super) fn into_errors(self) -> Errors {
         self.errors
     }
 
-    /// Reports that the key's value cannot be used.
+    /// Reports that the key's value is invalid.
     pub(super) fn wrong(&mut self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) {
         let setting = self.raw.0.get(key);
         self.errors.push(Error::Value {
@@ -38,12 +38,12 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// Whether something wrong with the key, or an entry of the table at it, has been reported.
+    /// Returns whether an error about the key, or an entry of the table at the key, has been reported.
     pub(super) fn is_wrong(&self, key: &str) -> bool {
         self.errors.concern(key)
     }
 
-    /// Whether the user has set the key, in the file or by a variable.
+    /// Returns whether the user has set the key, in the file or with a variable.
     pub(super) fn is_set(&self, key: &str) -> bool {
         self.raw
             .0
@@ -51,25 +51,25 @@ impl<'a> Reader<'a> {
             .is_some_and(|setting| setting.origin != raw::Origin::BuiltIn)
     }
 
-    /// `text`, a part of the key's value, for an error: in quotation marks, or hidden when it could be a secret.
+    /// Quotes `text`, a part of the key's value, for an error, or hides it if it could be a secret.
     pub(super) fn quote(&self, key: &str, text: &str) -> String {
-        const MOST: usize = 100;
+        const MAX_QUOTED: usize = 100;
         let hidden = self.raw.0.get(key).is_none_or(|setting| setting.hidden);
         if hidden || text.contains("SharedAccess") {
             "\"***\"".to_owned()
-        } else if text.chars().count() > MOST {
-            format!("{:?}...", text.chars().take(MOST).collect::<String>())
+        } else if text.chars().count() > MAX_QUOTED {
+            format!("{:?}...", text.chars().take(MAX_QUOTED).collect::<String>())
         } else {
             format!("{text:?}")
         }
     }
 
-    /// The value, if the key has one.
+    /// Returns the value, if the key has one.
     pub(super) fn value(&self, key: &str) -> Option<&'a Value> {
         self.raw.0.get(key).map(|setting| &setting.value)
     }
 
-    /// The entries of the table of free names at the key.
+    /// Returns the entries of the table with free names at the key.
     pub(super) fn entries(&self, key: &str) -> Vec<(&'a str, &'a Setting)> {
         let prefix = format!("{key}.");
         let entries = self.raw.0.iter();
@@ -78,12 +78,12 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// A string; empty where there is none.
+    /// Returns a string, or an empty one if there is no value.
     pub(super) fn text(&self, key: &str) -> &'a str {
         self.value(key).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The strings of a list, of which there must be one at least.
+    /// Returns the strings of a list, which must have at least one.
     pub(super) fn texts(&mut self, key: &str) -> Vec<String> {
         let list = self
             .value(key)
@@ -92,12 +92,12 @@ impl<'a> Reader<'a> {
             .unwrap_or_default();
         let texts: Vec<String> = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         if texts.is_empty() {
-            self.wrong(key, "is an empty list", "name one at least");
+            self.wrong(key, "is an empty list", "list at least one");
         }
         texts
     }
 
-    /// The strings of a list, which may be empty or missing.
+    /// Returns the strings of a list, which may be empty or missing.
     pub(super) fn texts_or_none(&self, key: &str) -> Vec<String> {
         let list = self
             .value(key)
@@ -107,7 +107,8 @@ impl<'a> Reader<'a> {
         list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
-    /// A secret that may be missing, but not empty: an empty variable is a mistake that would otherwise be found much later.
+    /// Returns a secret, if there is one. It must not be empty: an empty variable is a mistake that would otherwise be
+    /// noticed much later.
     pub(super) fn secret(&mut self, key: &str) -> Option<Secret> {
         let text = self.value(key).and_then(Value::as_str)?;
         if text.trim().is_empty() {
@@ -116,7 +117,7 @@ impl<'a> Reader<'a> {
         Some(Secret::new(text.trim()))
     }
 
-    /// One of the words, and what it means.
+    /// Returns the meaning of the value, which must be one of the words.
     pub(super) fn choice<T: Copy + Default>(&mut self, key: &str, words: &[(&str, T)]) -> T {
         let text = self.text(key);
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
@@ -128,12 +129,12 @@ impl<'a> Reader<'a> {
         T::default()
     }
 
-    /// A duration, `least` or longer.
+    /// Returns a duration, which must be `least` or longer.
     pub(super) fn duration(&mut self, key: &str, least: Duration) -> Duration {
         let text = self.text(key);
         match units::parse_duration(text) {
             None => {
-                let problem = format!("{} is no duration of at most a hundred years", self.quote(key, text));
+                let problem = format!("{} is not a duration of at most a hundred years", self.quote(key, text));
                 self.wrong(
                     key,
                     problem,
@@ -150,17 +151,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A size in bytes, `least` or more.
+    /// Returns a size in bytes, which must be `least` or more.
     pub(super) fn size(&mut self, key: &str, least: u64) -> u64 {
         let text = self.text(key);
         match units::parse_size(text) {
             None => {
-                let problem = format!("{} is no size", self.quote(key, text));
+                let problem = format!("{} is not a size", self.quote(key, text));
                 self.wrong(key, problem, "write a number with a unit, such as \"512MB\"");
                 least
             }
             Some(size) if size < least => {
-                let problem = format!("{} is too little", self.quote(key, text));
+                let problem = format!("{} is too small", self.quote(key, text));
                 self.wrong(
                     key,
                     problem,
@@ -172,7 +173,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole number from `least` to `most`.
+    /// Returns a whole number, which must be from `least` to `most`.
     pub(super) fn integer(&mut self, key: &str, least: u32, most: u32) -> u32 {
         let number = self.value(key).and_then(Value::as_integer).unwrap_or_default();
         match u32::try_from(number) {
@@ -184,17 +185,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `true` or `false`.
+    /// Returns `true` or `false`.
     pub(super) fn boolean(&self, key: &str) -> bool {
         self.value(key).and_then(Value::as_bool).unwrap_or_default()
     }
 
-    /// A string as another type, of which `remedy` says how it is written.
+    /// Returns a string as another type. `remedy` says how to write it.
     pub(super) fn parsed<T: FromStr>(&mut self, key: &str, what: &str, remedy: &str) -> Option<T> {
         let text = self.text(key);
         let parsed = text.parse().ok();
         if parsed.is_none() {
-            let problem = format!("{} is no {what}", self.quote(key, text));
+            let problem = format!("{} is not an {what}", self.quote(key, text));
             self.wrong(key, problem, remedy);
         }
         parsed

@@ -15,7 +15,7 @@ impl Secret {
         Self(secret.into())
     }
 
-    /// The string itself, for the one place that has to send or compare it.
+    /// Returns the string itself, for the one place that has to send or compare it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -33,15 +33,16 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Reads a duration such as `200ms`, `5m` or `1h 30m`; `None` for anything else and for more than a hundred years.
+/// Parses a duration such as `200ms`, `5m` or `1h 30m`. Returns `None` for anything else and for more than a hundred
+/// years.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text)
         .ok()
         .filter(|duration| *duration <= LONGEST_SETTING)
 }
 
-/// The duration in the greatest unit that divides it: `30d`, `90s`. [`parse_duration`] reads it back. State is compared in this
-/// spelling, so it must never change.
+/// Formats a duration in the largest unit that divides it: `30d`, `90s`. [`parse_duration`] can read the result.
+/// Settings of states are compared in this format, so it must never change.
 pub(super) fn print_duration(duration: Duration) -> String {
     const UNITS: [(u128, &str); 6] = [
         (86_400_000_000_000, "d"),
@@ -59,12 +60,12 @@ pub(super) fn print_duration(duration: Duration) -> String {
     whole.map_or_else(|| format!("{nanos}ns"), |(unit, name)| format!("{}{name}", nanos / unit))
 }
 
-/// Reads a size such as `512MB` or `2GiB`, in bytes. A number alone is bytes.
+/// Parses a size such as `512MB` or `2GiB`, in bytes. A number without a unit is in bytes.
 pub(super) fn parse_size(text: &str) -> Option<u64> {
     text.parse::<ByteSize>().ok().map(|size| size.as_u64())
 }
 
-/// The size in decimal units, rounded: `512.0 MB`.
+/// Formats a size in decimal units, rounded: `512.0 MB`.
 pub(super) fn print_size(bytes: u64) -> String {
     ByteSize::b(bytes).display().si().to_string()
 }
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_prints_as_stars() {
+    fn a_secret_is_printed_as_stars() {
         let secret = Secret::new("hunter2");
         assert_eq!(
             format!("{secret} {secret:?} {:#?}", Some(&secret)),
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_need_a_unit_and_a_sign_of_sense() {
+    fn durations_need_a_unit_and_no_sign() {
         assert_eq!(parse_duration("200ms"), Some(Duration::from_millis(200)));
         assert_eq!(parse_duration("30d"), Some(Duration::from_secs(30 * 86_400)));
         assert_eq!(parse_duration("1h 30m"), Some(Duration::from_secs(5_400)));
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_is_printed_in_its_greatest_whole_unit() {
+    fn a_duration_is_printed_in_the_largest_whole_unit() {
         let printed = |text| print_duration(parse_duration(text).unwrap());
         assert_eq!(printed("30d"), "30d");
         assert_eq!(printed("90s"), "90s");
@@ -118,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_printed_duration_reads_back(nanos in 0..u64::MAX / 8) {
+        fn a_printed_duration_can_be_parsed(nanos in 0..u64::MAX / 8) {
             let duration = Duration::from_nanos(nanos);
             prop_assert_eq!(parse_duration(&print_duration(duration)), Some(duration));
         }

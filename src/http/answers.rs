@@ -1,4 +1,5 @@
-//! What this instance has to say, out of the stores that are open here; and, where it was asked first, what the others say.
+//! Answers API requests from the stores that are open in this instance and, unless another instance forwarded the
+//! request, from the responses of the other instances.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use axum::http::StatusCode;
 use tokio::sync::Semaphore;
 
 use super::failure::Failure;
-use super::group::{Ask, Group};
-use super::status::{Counted, Rates};
+use super::group::{ForwardableRequest, Group};
+use super::status::{AlertCounts, Rates};
 use crate::clock;
 use crate::config::{Config, Http, Secret};
 use crate::decode::Link;
@@ -24,16 +25,16 @@ use crate::time::WallTime;
 
 #[cfg(feature = "rocksdb")]
 pub(super) type Store<'r> = crate::store::Snapshot<'r>;
-/// State in memory is its owner's alone.
+/// State in memory cannot be read by other threads.
 #[cfg(not(feature = "rocksdb"))]
 pub(super) type Store<'r> = &'r crate::store::Memory;
 
-/// Questions that are answered at one time, at the most: the data path needs the machine.
-const AT_ONCE: usize = 4;
-/// How long a question waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Maximum number of requests that are answered at the same time, because the data path needs the machine.
+const MAX_CONCURRENT: usize = 4;
+/// How long a request waits for its turn.
+const SLOT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What answers.
+/// Shared state of the request handlers.
 #[derive(Clone)]
 pub(super) struct Server(Arc<Inner>);
 
@@ -45,13 +46,13 @@ struct Inner {
     metrics: Arc<Metrics>,
     exposed: Arc<Exposed>,
     shutdown: Shutdown,
-    turns: Arc<Semaphore>,
-    /// Held while the input is read for an explanation: once at a time.
+    permits: Arc<Semaphore>,
+    /// Held while the input is searched for an explanation: one search at a time.
     scans: std::sync::Mutex<()>,
     started: WallTime,
     group: Group,
     rates: Rates,
-    counted: Counted,
+    counted: AlertCounts,
 }
 
 impl Server {
@@ -74,12 +75,12 @@ impl Server {
             settings,
             metrics,
             shutdown,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT)),
             scans: std::sync::Mutex::default(),
             started: clock::now(),
             group: Group::new(config, Arc::clone(&exposed)),
             rates: Rates::default(),
-            counted: Counted::default(),
+            counted: AlertCounts::default(),
             exposed,
             config: config.clone(),
         }))
@@ -123,7 +124,7 @@ impl Server {
         &self.0.rates
     }
 
-    pub(super) fn counted(&self) -> &Counted {
+    pub(super) fn counted(&self) -> &AlertCounts {
         &self.0.counted
     }
 
@@ -135,43 +136,39 @@ impl Server {
         self.0.shutdown.is_requested()
     }
 
-    /// Answers a question on a thread that may wait for the disk, when there is a turn.
-    pub(super) async fn look<T: Send + 'static>(
+    /// Runs a request on a thread that may wait for the disk, once a slot is free.
+    pub(super) async fn run_blocking<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
+        request: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let busy = || {
-            Failure::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too many questions at once; ask again in a moment",
-            )
-        };
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.0.turns).acquire_owned()).await;
+        let busy = || Failure::new(StatusCode::TOO_MANY_REQUESTS, "too many requests at once; retry in a moment");
+        let turn = tokio::time::timeout(SLOT_TIMEOUT, Arc::clone(&self.0.permits).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(busy()) };
         let server = self.clone();
         let answered = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            question(&server)
+            request(&server)
         });
         let failed = |_| {
             Failure::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "the question could not be answered: a fault of the program",
+                "the request failed unexpectedly; this is a bug in alerttrail",
             )
         };
         answered.await.map_err(failed)?
     }
 
-    /// Hands the states of the partitions that are joined here to `look`; those only that hold one of these alerts, if any are named.
+    /// Calls `read` with the states of the partitions that are joined here. If alerts are given, only partitions that
+    /// have one of them are included.
     pub(super) fn with<T>(
         &self,
         alerts: Option<&[AlertId]>,
-        look: impl FnOnce(&[Partition<'_, Store<'_>>]) -> Result<T, query::Error>,
+        read: impl FnOnce(&[Partition<'_, Store<'_>>]) -> Result<T, query::Error>,
     ) -> Result<T, Failure> {
         #[cfg(not(feature = "rocksdb"))]
         {
             let _ = alerts;
-            Ok(look(&[])?)
+            Ok(read(&[])?)
         }
         #[cfg(feature = "rocksdb")]
         {
@@ -192,11 +189,11 @@ impl Server {
                     });
                 }
             }
-            Ok(look(&partitions)?)
+            Ok(read(&partitions)?)
         }
     }
 
-    /// The partitions of the repartition topic that are joined here.
+    /// Returns the partitions of the repartition topic that are joined here.
     pub(super) fn own_partitions(&self) -> BTreeSet<u32> {
         #[cfg(feature = "rocksdb")]
         {
@@ -207,18 +204,24 @@ impl Server {
         BTreeSet::new()
     }
 
-    /// Partitions that are not among these.
+    /// Returns the partitions that are not in `answered`.
     pub(super) fn unanswered(&self, answered: &BTreeSet<u32>) -> Vec<u32> {
         let all = 0..self.0.config.repartition.partitions;
         all.filter(|partition| !answered.contains(partition)).collect()
     }
 
-    pub(super) fn list(&self, filter: &Filter, cursor: Option<&str>, limit: usize, ask: &Ask) -> Result<AlertList, Failure> {
+    pub(super) fn list(
+        &self,
+        filter: &Filter,
+        cursor: Option<&str>,
+        limit: usize,
+        request: &ForwardableRequest,
+    ) -> Result<AlertList, Failure> {
         let mut answered = self.own_partitions();
         let mut pages = vec![self.with(None, |partitions| {
             query::list(partitions, &self.0.settings, filter, cursor, limit)
         })?];
-        for (_, page) in self.0.group.ask::<AlertList>(ask) {
+        for (_, page) in self.0.group.forward::<AlertList>(request) {
             if let Ok(page) = page {
                 let missing: BTreeSet<u32> = page.unanswered_partitions.iter().copied().collect();
                 answered.extend((0..self.0.config.repartition.partitions).filter(|partition| !missing.contains(partition)));
@@ -230,19 +233,24 @@ impl Server {
         Ok(page)
     }
 
-    /// Returns one alert. Its keys may belong to several instances: each says what it has of them.
-    pub(super) fn alert(&self, wanted: &Wanted, ask: &Ask, links: &Ask) -> Result<AlertDetail, Failure> {
-        let mut detail = self.one(wanted, ask, |found| query::alert(found, &self.0.settings, Vec::new()))?;
-        if ask.is_first() {
+    /// Returns one alert. Its keys may belong to several instances, and each of these reports the links it has.
+    pub(super) fn alert(
+        &self,
+        wanted: &Wanted,
+        request: &ForwardableRequest,
+        links: &ForwardableRequest,
+    ) -> Result<AlertDetail, Failure> {
+        let mut detail = self.one(wanted, request, |found| query::alert(found, &self.0.settings, Vec::new()))?;
+        if request.is_first() {
             detail.links = self.links(wanted, links)?.links;
         }
         Ok(detail)
     }
 
-    pub(super) fn links(&self, wanted: &Wanted, ask: &Ask) -> Result<LinkList, Failure> {
+    pub(super) fn links(&self, wanted: &Wanted, request: &ForwardableRequest) -> Result<LinkList, Failure> {
         let ids = self.0.settings.ids(&wanted.system_alert_id, wanted.tenant_id.as_deref());
         let mut links = self.with(Some(&ids), |partitions| query::links(partitions, &self.0.settings, &ids))?;
-        for (_, others) in self.0.group.ask::<LinkList>(ask) {
+        for (_, others) in self.0.group.forward::<LinkList>(request) {
             links.extend(others.map(|others| others.links).unwrap_or_default());
         }
         query::in_order(&mut links, &self.0.settings);
@@ -254,21 +262,23 @@ impl Server {
         wanted: &Wanted,
         cursor: Option<&str>,
         limit: usize,
-        ask: &Ask,
+        request: &ForwardableRequest,
     ) -> Result<ActivityList, Failure> {
-        self.one(wanted, ask, |found| query::activities(found, &self.0.settings, cursor, limit))
+        self.one(wanted, request, |found| {
+            query::activities(found, &self.0.settings, cursor, limit)
+        })
     }
 
-    pub(super) fn explain(&self, wanted: &Wanted, scan: bool, ask: &Ask) -> Result<Explanation, Failure> {
-        let explanation = self.explain_by_state(wanted, ask)?;
-        match scan && ask.is_first() {
+    pub(super) fn explain(&self, wanted: &Wanted, scan: bool, request: &ForwardableRequest) -> Result<Explanation, Failure> {
+        let explanation = self.explain_by_state(wanted, request)?;
+        match scan && request.is_first() {
             #[cfg(feature = "kafka")]
             true => self.scan(explanation),
             _ => Ok(explanation),
         }
     }
 
-    fn explain_by_state(&self, wanted: &Wanted, ask: &Ask) -> Result<Explanation, Failure> {
+    fn explain_by_state(&self, wanted: &Wanted, request: &ForwardableRequest) -> Result<Explanation, Failure> {
         let asked = Asked { now: clock::now() };
         match self.here(wanted, |found| query::explain(found, &self.0.settings, asked))? {
             Some(explanation) => Ok(explanation),
@@ -276,7 +286,7 @@ impl Server {
                 let others = self
                     .0
                     .group
-                    .ask::<Explanation>(ask)
+                    .forward::<Explanation>(request)
                     .into_iter()
                     .filter_map(|(_, answer)| answer.ok());
                 let known = others.into_iter().find(|explanation| explanation.status != Status::Unknown);
@@ -288,25 +298,25 @@ impl Server {
         }
     }
 
-    /// What is asked of one alert, here or where its partition is.
+    /// Answers a request about one alert, here or at the instance that has its partition.
     fn one<T: serde::de::DeserializeOwned + Send>(
         &self,
         wanted: &Wanted,
-        ask: &Ask,
+        request: &ForwardableRequest,
         answer: impl FnOnce(&query::Found<'_, '_, Store<'_>>) -> Result<T, query::Error>,
     ) -> Result<T, Failure> {
         if let Some(answer) = self.here(wanted, answer)? {
             return Ok(answer);
         }
         let mut unreachable = None;
-        for (_, answer) in self.0.group.ask::<T>(ask) {
+        for (_, answer) in self.0.group.forward::<T>(request) {
             match answer {
                 Ok(answer) => return Ok(answer),
                 Err(failure) if failure.status == StatusCode::NOT_FOUND => {}
                 Err(failure) => unreachable = Some(failure),
             }
         }
-        // An instance that did not answer may have it.
+        // An instance that did not respond may have the alert.
         Err(unreachable.unwrap_or_else(|| Failure::no_such_alert(&wanted.system_alert_id)))
     }
 

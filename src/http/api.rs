@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::answers::Server;
 use super::failure::Failure;
-use super::group::Ask;
+use super::group::ForwardableRequest;
 use super::guard::guard;
 use super::openapi::{self, Refusals};
 use crate::decode::timestamp;
@@ -20,10 +20,10 @@ use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, Li
 use crate::query::{Filter, Wanted, Which, shortened};
 use crate::time::EventTime;
 
-/// Entries on a page, at the most.
-const MOST: usize = 500;
+/// Maximum number of entries on a page.
+const MAX_LIMIT: usize = 500;
 
-/// Everything under `/api/v1`.
+/// Returns the routes under `/api/v1`.
 pub(super) fn routes(server: &Server) -> Router<Server> {
     Router::new()
         .route("/alerts", get(alerts))
@@ -38,7 +38,7 @@ pub(super) fn routes(server: &Server) -> Router<Server> {
         .layer(middleware::from_fn_with_state(server.clone(), guard))
 }
 
-/// Where an alert must stand.
+/// Status of an alert.
 #[derive(Deserialize, ToSchema, Clone, Copy)]
 #[serde(rename_all = "snake_case")]
 enum StatusParam {
@@ -48,7 +48,7 @@ enum StatusParam {
     Unmatched,
 }
 
-/// Which of an alert's times is meant.
+/// One of the times of an alert.
 #[derive(Deserialize, ToSchema, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 enum TimeParam {
@@ -56,45 +56,45 @@ enum TimeParam {
     Window,
 }
 
-/// Which alerts are asked for.
+/// Parameters of the list of alerts.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
-    /// Where they stand.
+    /// Only alerts with this status.
     #[param(inline)]
     status: Option<StatusParam>,
-    /// `AlertSeverity`, whatever its case.
+    /// Only alerts with this `AlertSeverity`, ignoring case.
     severity: Option<String>,
-    /// A text in the ids, the name, the provider, the product or the entities, whatever its case.
+    /// Only alerts with this text in the ids, the name, the provider, the product or the entities, ignoring case.
     text: Option<String>,
-    /// Not before this time.
+    /// Only alerts at or after this time.
     #[param(format = DateTime)]
     from: Option<String>,
-    /// Before this time.
+    /// Only alerts before this time.
     #[param(format = DateTime)]
     to: Option<String>,
-    /// Which time the two are about: `generated` unless given.
+    /// The time that `from` and `to` refer to. Default: `generated`.
     #[param(inline)]
     time: Option<TimeParam>,
-    /// The Entra tenant id.
+    /// Only alerts of this Entra tenant.
     tenant_id: Option<String>,
-    /// The link whose answers are listed: `query` unless given.
+    /// The link whose alerts are listed. Default: `query`.
     link: Option<String>,
-    /// Entries on a page; 50 unless given.
+    /// Maximum number of entries on the page. Default: 50.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
-    /// Where to go on: what a page gave as `next_cursor`, or an alert as `cursor`.
+    /// Where the page begins: the `next_cursor` of a page or the `cursor` of an alert.
     #[param(pattern = "^[0-9a-f]+$")]
     cursor: Option<String>,
 }
 
-/// Which alert is asked for.
+/// Parameters of one alert.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct AlertParams {
-    /// The Entra tenant id, where several have an alert of this id.
+    /// The Entra tenant id, needed if several tenants have an alert with this id.
     tenant_id: Option<String>,
     /// The link: `query` unless given.
     link: Option<String>,
@@ -102,41 +102,41 @@ struct AlertParams {
     correlation_id: Option<String>,
 }
 
-/// What is to be explained.
+/// Parameters of an explanation.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ExplainParams {
-    /// The Entra tenant id, where several have an alert of this id.
+    /// The Entra tenant id, needed if several tenants have an alert with this id.
     tenant_id: Option<String>,
-    /// The link: `query` unless given.
+    /// The link. Default: `query`.
     link: Option<String>,
-    /// The key, where the alert has several by the link; the first in order unless given.
+    /// The key, if the alert has several for the link. Default: the first one in order.
     correlation_id: Option<String>,
-    /// Whether the ends of the input topics and of the dead letters are read too: seconds.
+    /// Whether to search the ends of the input topics and of the dead-letter topic too, which takes seconds.
     scan: Option<bool>,
 }
 
-/// Which activities are asked for.
+/// Parameters of the list of activities.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ActivityParams {
-    /// The Entra tenant id, where several have an alert of this id.
+    /// The Entra tenant id, needed if several tenants have an alert with this id.
     tenant_id: Option<String>,
-    /// The link: `query` unless given.
+    /// The link. Default: `query`.
     link: Option<String>,
-    /// The key, where the alert has several by the link; the first in order unless given.
+    /// The key, if the alert has several for the link. Default: the first one in order.
     correlation_id: Option<String>,
-    /// Entries on a page; 100 unless given.
+    /// Maximum number of entries on the page. Default: 100.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
-    /// Where to go on: what a page gave as `next_cursor`.
+    /// Where the page begins: the `next_cursor` of a page.
     #[param(pattern = "^[0-9a-f]+$")]
     cursor: Option<String>,
 }
 
-/// Nothing can be said.
+/// Accepts no query parameters.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoParams {}
@@ -161,7 +161,7 @@ impl ListParams {
     }
 }
 
-/// Alerts held, the latest first.
+/// Lists the stored alerts, latest first.
 #[utoipa::path(get, path = "/api/v1/alerts", params(ListParams), tag = "alerts",
     responses((status = 200, description = "A page of alerts", body = AlertList), Refusals))]
 async fn alerts(
@@ -171,12 +171,16 @@ async fn alerts(
     params: Result<Query<ListParams>, QueryRejection>,
 ) -> Result<Json<AlertList>, Failure> {
     let params = given(params)?;
-    let (filter, limit, ask) = (params.filter()?, limit(params.limit.as_deref(), 50)?, Ask::of(&uri, &headers));
-    let listed = server.look(move |server| server.list(&filter, params.cursor.as_deref(), limit, &ask));
+    let (filter, limit, request) = (
+        params.filter()?,
+        limit(params.limit.as_deref(), 50)?,
+        ForwardableRequest::of(&uri, &headers),
+    );
+    let listed = server.run_blocking(move |server| server.list(&filter, params.cursor.as_deref(), limit, &request));
     listed.await.map(Json)
 }
 
-/// One alert.
+/// Returns one alert.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts",
     params(("id" = String, Path, description = "`SystemAlertId`"), AlertParams),
     responses((status = 200, description = "The alert", body = AlertDetail), Refusals))]
@@ -187,22 +191,22 @@ async fn alert(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<AlertParams>, QueryRejection>,
 ) -> Result<Json<AlertDetail>, Failure> {
-    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
     let wanted = Wanted {
         system_alert_id: id,
         tenant_id: params.tenant_id,
         link: params.link,
         correlation_id: params.correlation_id,
     };
-    let links = ask.for_links();
-    let found = server.look(move |server| server.alert(&wanted, &ask, &links));
+    let links = request.for_links();
+    let found = server.run_blocking(move |server| server.alert(&wanted, &request, &links));
     found.await.map(Json)
 }
 
-/// The answers to an alert, by every link and key.
+/// Lists the states of an alert by link and key.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}/links", tag = "alerts",
     params(("id" = String, Path, description = "`SystemAlertId`"), AlertParams),
-    responses((status = 200, description = "The answers, in the order of links and keys; none of an alert that is not held", body = LinkList), Refusals))]
+    responses((status = 200, description = "The states in the order of links and keys; none for an unknown alert", body = LinkList), Refusals))]
 async fn links(
     State(server): State<Server>,
     OriginalUri(uri): OriginalUri,
@@ -210,17 +214,20 @@ async fn links(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<AlertParams>, QueryRejection>,
 ) -> Result<Json<LinkList>, Failure> {
-    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
     let wanted = Wanted {
         system_alert_id: id,
         tenant_id: params.tenant_id,
         link: params.link,
         correlation_id: params.correlation_id,
     };
-    server.look(move |server| server.links(&wanted, &ask)).await.map(Json)
+    server
+        .run_blocking(move |server| server.links(&wanted, &request))
+        .await
+        .map(Json)
 }
 
-/// An alert's activities, in order of time.
+/// Lists an alert's activities in order of time.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}/activities", tag = "alerts",
     params(("id" = String, Path, description = "`SystemAlertId`"), ActivityParams),
     responses((status = 200, description = "A page of activities", body = ActivityList), Refusals))]
@@ -231,7 +238,7 @@ async fn activities(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<ActivityParams>, QueryRejection>,
 ) -> Result<Json<ActivityList>, Failure> {
-    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
     let limit = limit(params.limit.as_deref(), 100)?;
     let wanted = Wanted {
         system_alert_id: id,
@@ -239,11 +246,11 @@ async fn activities(
         link: params.link,
         correlation_id: params.correlation_id,
     };
-    let found = server.look(move |server| server.activities(&wanted, params.cursor.as_deref(), limit, &ask));
+    let found = server.run_blocking(move |server| server.activities(&wanted, params.cursor.as_deref(), limit, &request));
     found.await.map(Json)
 }
 
-/// Why an alert has, or has not, been answered as it was. An id that is not held is explained too.
+/// Explains why an alert has, or has not, been closed as it was. Ids without a stored alert are explained too.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}/explain", tag = "alerts",
     params(("id" = String, Path, description = "`SystemAlertId`"), ExplainParams),
     responses((status = 200, description = "What was found", body = Explanation), Refusals))]
@@ -254,18 +261,18 @@ async fn explain(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<ExplainParams>, QueryRejection>,
 ) -> Result<Json<Explanation>, Failure> {
-    let (id, params, ask) = (named(id)?, given(params)?, Ask::of(&uri, &headers));
+    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
     let wanted = Wanted {
         system_alert_id: id,
         tenant_id: params.tenant_id,
         link: params.link,
         correlation_id: params.correlation_id,
     };
-    let found = server.look(move |server| server.explain(&wanted, params.scan == Some(true), &ask));
+    let found = server.run_blocking(move |server| server.explain(&wanted, params.scan == Some(true), &request));
     found.await.map(Json)
 }
 
-/// What the processor is doing.
+/// Returns the status of the processor.
 #[utoipa::path(get, path = "/api/v1/status", tag = "processor",
     responses((status = 200, description = "The status of the group", body = ProcessorStatus), Refusals))]
 async fn status(
@@ -275,11 +282,11 @@ async fn status(
     params: Result<Query<NoParams>, QueryRejection>,
 ) -> Result<Json<ProcessorStatus>, Failure> {
     let NoParams {} = given(params)?;
-    let ask = Ask::of(&uri, &headers);
-    server.look(move |server| server.status(&ask)).await.map(Json)
+    let request = ForwardableRequest::of(&uri, &headers);
+    server.run_blocking(move |server| server.status(&request)).await.map(Json)
 }
 
-/// This document.
+/// Returns the OpenAPI document.
 #[utoipa::path(get, path = "/api/v1/openapi.json", tag = "processor",
     responses((status = 200, description = "The OpenAPI document", body = serde_json::Value), Refusals))]
 async fn document(params: Result<Query<NoParams>, QueryRejection>) -> Result<Json<utoipa::openapi::OpenApi>, Failure> {
@@ -297,10 +304,10 @@ async fn no_such_method() -> Failure {
 
 fn given<T>(params: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
     let failed = |problem: QueryRejection| {
-        // Without the words that the framework puts before it.
+        // The source error, without the framework's prefix.
         let cause = problem.source().map_or_else(|| problem.body_text(), ToString::to_string);
         Failure::parameter(format!(
-            "a parameter cannot be used: {cause}; /api/v1/openapi.json lists which there are"
+            "invalid parameter: {cause}; /api/v1/openapi.json lists the parameters"
         ))
     };
     params.map(|Query(params)| params).map_err(failed)
@@ -308,25 +315,25 @@ fn given<T>(params: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
 
 fn named(id: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
     id.map(|Path(id)| id)
-        .map_err(|_| Failure::parameter("the id in the path is no UTF-8 when its percent-encoding is taken away"))
+        .map_err(|_| Failure::parameter("the id in the path is not valid UTF-8 after percent-decoding"))
 }
 
 fn limit(given: Option<&str>, otherwise: usize) -> Result<usize, Failure> {
     let Some(text) = given else { return Ok(otherwise) };
-    let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
     limit.ok_or_else(|| {
         let given = shortened(text);
-        Failure::parameter(format!("limit is {given:?}; it must be a whole number from 1 to {MOST}"))
+        Failure::parameter(format!("limit is {given:?}; it must be a whole number from 1 to {MAX_LIMIT}"))
     })
 }
 
 fn time(name: &str, given: Option<&str>) -> Result<Option<EventTime>, Failure> {
     let Some(text) = given else { return Ok(None) };
-    // In a query a plus stands for a space; in a time it can only have been the sign of an offset.
+    // In a query a plus stands for a space. In a time, a space can only be the sign of an offset.
     let parsed = timestamp::parse(text).or_else(|| timestamp::parse(&text.replace(' ', "+")));
     let wrong = || {
         let given = shortened(text);
-        Failure::parameter(format!("{name} is {given:?}, which is no time such as 2026-03-01T10:00:00Z"))
+        Failure::parameter(format!("{name} is {given:?}; it must be a time such as 2026-03-01T10:00:00Z"))
     };
     parsed.ok_or_else(wrong).map(Some)
 }

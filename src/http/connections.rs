@@ -1,6 +1,7 @@
-//! Connections of callers: taken, served, and cut off when no whole request comes.
+//! Accepts and serves connections, and closes those that send no complete request.
 //!
-//! Here rather than in `axum::serve`, which gives hyper no timer, so that whoever sends half a request keeps a connection for ever.
+//! This replaces `axum::serve`, which gives hyper no timer, so that a client that sends half a request would keep its
+//! connection for ever.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -11,33 +12,33 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long the head of a request may take, and how long a connection may wait for its next one.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-/// How long no connection is taken when the process has no file descriptor for one.
+/// How long the head of a request may take, and how long a connection may be idle between requests.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to pause when a connection cannot be accepted because the process has no free file descriptor.
 const BREATH: Duration = Duration::from_secs(1);
 
-/// Serves every connection until the runtime ends.
-pub(super) async fn serve(listener: TcpListener, routes: Router, patience: Duration) {
+/// Serves all connections until the runtime ends.
+pub(super) async fn serve(listener: TcpListener, routes: Router, timeout: Duration) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(one(stream, routes.clone(), patience))),
-            // The caller has gone before it was its turn.
+            Ok((stream, _)) => drop(tokio::spawn(one(stream, routes.clone(), timeout))),
+            // The client closed the connection before it was accepted.
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot take a connection to the API");
+                tracing::warn!(%error, "cannot accept a connection to the API");
                 tokio::time::sleep(BREATH).await;
             }
         }
     }
 }
 
-async fn one(stream: TcpStream, routes: Router, patience: Duration) {
+async fn one(stream: TcpStream, routes: Router, timeout: Duration) {
     let service = TowerToHyperService::new(routes);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience)
+        .header_read_timeout(timeout)
         .serve_connection(TokioIo::new(stream), service);
-    // What ends a connection early is the caller's affair: it went away, sent no HTTP, or was too slow.
+    // Whatever ended the connection early was caused by the client: it disconnected, sent no HTTP, or was too slow.
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection to the API ended early");
     }
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_request_is_cut_off_and_a_whole_one_answered() {
+    fn an_incomplete_request_times_out_and_a_complete_one_is_answered() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -65,7 +66,7 @@ mod tests {
         let read = caller.read(&mut answer).unwrap();
         assert!(answer[..read].ends_with(b"whole"));
         caller.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
-        // An error here would be the time that the caller waits: the connection would still be open.
+        // An error here would be the timeout of the client: the connection would still be open.
         caller.read_to_end(&mut answer).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Why a request has no answer: a status and a sentence, as JSON.
+//! Errors of requests: a status and a sentence, as JSON.
 
 use axum::Json;
 use axum::http::{HeaderName, StatusCode, header};
@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::query::{self, shapes::Problem, shortened};
 
-/// Why a request has no answer.
+/// Why a request failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Failure {
     pub(super) status: StatusCode,
@@ -21,7 +21,7 @@ impl Failure {
         }
     }
 
-    /// A parameter that cannot be used.
+    /// Creates the error for an invalid parameter.
     pub(super) fn parameter(sentence: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, sentence)
     }
@@ -30,7 +30,7 @@ impl Failure {
         Self::new(
             StatusCode::NOT_FOUND,
             format!(
-                "no alert of the id {:?} is held; its explain says what may have become of it",
+                "no alert with the id {:?} is stored; its explain endpoint lists possible reasons",
                 shortened(id)
             ),
         )
@@ -40,14 +40,14 @@ impl Failure {
         Self::new(
             StatusCode::NOT_FOUND,
             format!(
-                "there is nothing at {}; /api/v1/openapi.json lists what there is",
+                "there is no resource at {}; /api/v1/openapi.json lists the paths",
                 shortened(path)
             ),
         )
     }
 
     pub(super) fn no_such_method() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is supported")
     }
 }
 

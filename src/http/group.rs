@@ -1,6 +1,6 @@
-//! The other instances of the group: which there are, and what they answer.
+//! Forwards requests to the other instances of the group.
 //!
-//! A question that comes from another instance carries a header and is answered out of what is here: so none goes in circles.
+//! Forwarded requests carry a header and are answered locally, which prevents forwarding loops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,31 +13,31 @@ use crate::config::{Config, Secret};
 use crate::pipeline::exposed::{Exposed, Member};
 use crate::query::shapes::Problem;
 
-/// The header of a question that comes from another instance.
+/// The header of forwarded requests.
 const HOP: &str = "alerttrail-hop";
-/// How long another instance is waited for.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long to wait for another instance.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The others.
+/// The other instances.
 pub(super) struct Group {
     exposed: Arc<Exposed>,
     agent: ureq::Agent,
     token: Option<Secret>,
 }
 
-/// A question, as it can be asked again.
-pub(super) struct Ask {
+/// A request that can be forwarded.
+pub(super) struct ForwardableRequest {
     path: String,
     is_first: bool,
 }
 
-impl Ask {
-    /// Whether it does not come from another instance.
+impl ForwardableRequest {
+    /// Returns whether the request was not forwarded by another instance.
     pub(super) fn is_first(&self) -> bool {
         self.is_first
     }
 
-    /// Returns the question for the links of the alert whose path this question has.
+    /// Returns the request for the links of the alert in the path of this request.
     pub(super) fn for_links(&self) -> Self {
         let (path, parameters) = self.path.split_once('?').unwrap_or((&self.path, ""));
         let separator = if parameters.is_empty() { "" } else { "?" };
@@ -58,7 +58,7 @@ impl Ask {
 impl Group {
     pub(super) fn new(config: &Config, exposed: Arc<Exposed>) -> Self {
         let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(RESPONSE_TIMEOUT))
             .http_status_as_error(false)
             .proxy(None)
             .build();
@@ -69,39 +69,39 @@ impl Group {
         }
     }
 
-    /// The others, as the broker last told of them.
+    /// Returns the other instances, as the broker last reported them.
     pub(super) fn others(&self) -> Vec<Member> {
         let own = self.exposed.instance();
         let members = self.exposed.members();
         members.into_iter().filter(|member| member.instance != own).collect()
     }
 
-    /// What each of the others answers; nothing when this question comes from one of them.
-    pub(super) fn ask<T: DeserializeOwned + Send>(&self, ask: &Ask) -> Vec<(Member, Result<T, Failure>)> {
-        if !ask.is_first {
+    /// Returns the response of each other instance, or nothing if this request was forwarded.
+    pub(super) fn forward<T: DeserializeOwned + Send>(&self, request: &ForwardableRequest) -> Vec<(Member, Result<T, Failure>)> {
+        if !request.is_first {
             return Vec::new();
         }
         std::thread::scope(|scope| {
-            let asked: Vec<_> = self
+            let requests: Vec<_> = self
                 .others()
                 .into_iter()
                 .map(|member| {
                     let address = member.address.clone();
-                    let answer = scope.spawn(move || self.ask_one(address.as_deref(), &ask.path));
+                    let answer = scope.spawn(move || self.forward_to(address.as_deref(), &request.path));
                     (member, answer)
                 })
                 .collect();
-            let fault = || unreachable("it", "the question ended unexpectedly");
-            asked
+            let fault = || unreachable("it", "the request ended unexpectedly");
+            requests
                 .into_iter()
                 .map(|(member, answer)| (member, answer.join().unwrap_or_else(|_| Err(fault()))))
                 .collect()
         })
     }
 
-    fn ask_one<T: DeserializeOwned>(&self, address: Option<&str>, path: &str) -> Result<T, Failure> {
+    fn forward_to<T: DeserializeOwned>(&self, address: Option<&str>, path: &str) -> Result<T, Failure> {
         let Some(address) = address else {
-            return Err(unreachable("an instance", "its http.listen is off"));
+            return Err(unreachable("an instance", "its http.listen is empty"));
         };
         let mut request = self.agent.get(format!("http://{address}{path}")).header(HOP, "1");
         if let Some(token) = &self.token {
@@ -123,13 +123,13 @@ impl Group {
                 _ => unreachable(address, &said),
             });
         }
-        serde_json::from_str(&text).map_err(|cause| unreachable(address, &format!("its answer cannot be read: {cause}")))
+        serde_json::from_str(&text).map_err(|cause| unreachable(address, &format!("its response is invalid: {cause}")))
     }
 }
 
 fn unreachable(address: &str, cause: &str) -> Failure {
     Failure::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        format!("{address}, another instance of the group, cannot be asked: {cause}; what it owns is not known here"),
+        format!("cannot reach {address}, another instance of the group: {cause}; the partitions of that instance are missing"),
     )
 }

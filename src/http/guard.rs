@@ -1,7 +1,7 @@
-//! Who is let in: callers with the token, under a name that is this processor's, and no page of another origin.
+//! Access control: requests need the token, a `Host` that belongs to this processor, and no foreign `Origin`.
 //!
-//! A browser on this machine reaches loopback for any page it shows. A page may point its own name at 127.0.0.1 (DNS rebinding): then the
-//! request's `Host` tells. Or it may ask across origins: then `Origin` tells.
+//! A browser on this machine lets any page reach loopback addresses. A page may point its own name at 127.0.0.1 (DNS
+//! rebinding), which the `Host` header reveals, or send cross-origin requests, which the `Origin` header reveals.
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
@@ -14,7 +14,7 @@ use super::answers::Server;
 use super::failure::Failure;
 use crate::config::{Http, Secret};
 
-/// Lets a request through, or says why not.
+/// Passes a request on, or refuses it with a reason.
 pub(super) async fn guard(State(server): State<Server>, request: Request, next: Next) -> Result<Response, Failure> {
     check(server.http(), request.headers())?;
     if !has_token(server.token(), request.headers()) {
@@ -30,7 +30,8 @@ pub(super) async fn guard(State(server): State<Server>, request: Request, next: 
     Ok(response)
 }
 
-/// Whether the request carries the token, where one is configured. Hashes are compared: how long that takes says nothing about the token.
+/// Returns whether the request carries the configured token, or none is configured. Compares hashes, so the duration
+/// reveals nothing about the token.
 pub(super) fn has_token(token: Option<&Secret>, headers: &HeaderMap) -> bool {
     let Some(token) = token else { return true };
     let given = headers
@@ -45,7 +46,7 @@ fn check(http: &Http, headers: &HeaderMap) -> Result<(), Failure> {
     let refuse = |what: &str| {
         Failure::new(
             StatusCode::FORBIDDEN,
-            format!("{what} is not one that this API is asked under; name it in http.allowed_hosts if it is"),
+            format!("{what} is not allowed; if it belongs to this API, add it to http.allowed_hosts"),
         )
     };
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_token_must_come_with_the_request() {
+    fn a_request_must_carry_the_configured_token() {
         let token = Secret::new("s3cret");
         let mut headers = HeaderMap::new();
         assert!(has_token(None, &headers));
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn on_loopback_only_names_of_loopback_are_let_in() {
+    fn on_loopback_only_loopback_hosts_are_accepted() {
         let local = http("127.0.0.1:8686", &[]);
         for host in ["127.0.0.1:8686", "localhost:8686", "LOCALHOST", "[::1]:8686", "127.9.9.9"] {
             assert!(passes(&local, host, None), "{host}");
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_loopback_every_name_is_let_in_unless_some_are_listed() {
+    fn beyond_loopback_every_host_is_accepted_unless_hosts_are_listed() {
         assert!(passes(&http("0.0.0.0:8686", &[]), "any.example:8686", None));
         let listed = http("0.0.0.0:8686", &["alerts.example"]);
         assert!(passes(&listed, "Alerts.example:8686", None) && passes(&listed, "127.0.0.1:8686", None));
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_other_origins_are_kept_out() {
+    fn other_origins_are_refused() {
         let local = http("127.0.0.1:8686", &["alerts.example"]);
         assert!(passes(&local, "localhost:8686", Some("http://localhost:8686")));
         assert!(passes(&local, "localhost:8686", Some("https://alerts.example")));

@@ -1,10 +1,12 @@
-//! What the processor tells over HTTP: the web page at `/`, the API, `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps it
-//! running (these two need no token).
+//! The HTTP server: the web page at `/`, the API, `/metrics` for Prometheus, and the health checks `/livez` and
+//! `/readyz`, which need no token.
 //!
-//! `connections` takes the callers' connections, `api` has the paths and their parameters, `answers` what they say of this instance, `group` what the others say, `status` the
-//! processor's own state, `guard` who is let in, `trace` the span of each request, `openapi` the document of all that, `page` the page's files. Only reads. It cannot slow
-//! the data path: it shares nothing with it but counters and the stores, which it reads by snapshots, a few at a time, on threads of its
-//! own. It relies on [`query`](crate::query) for what state says.
+//! `connections` accepts connections, `guard` controls access, `api` defines the paths and their parameters, `answers`
+//! answers from the state of this instance, `group` forwards requests to the other instances, `status` reports the
+//! state of the processor, `trace` creates a span for each request, `openapi` builds the OpenAPI document, and `page`
+//! serves the files of the page. The server only reads. It cannot slow down the data path: it shares only counters with
+//! it and the stores, which it reads through snapshots, a few at a time, on threads of its own. It relies on
+//! [`query`](crate::query) for the content of the answers.
 
 mod answers;
 mod api;
@@ -37,20 +39,20 @@ use crate::shutdown::Shutdown;
 use answers::Server;
 use failure::Failure;
 
-/// Why nothing can be told.
+/// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is taken, or not this machine's.
-    #[error("cannot listen on {address}: {cause}; change http.listen, or set it to \"\" to go without")]
+    /// The address is in use, or does not belong to this machine.
+    #[error("cannot listen on {address}: {cause}; change http.listen, or set it to \"\" to disable the HTTP server")]
     Listen {
         /// The configured address.
         address: SocketAddr,
-        /// The system's word.
+        /// The system's error.
         cause: std::io::Error,
     },
 }
 
-/// Takes an address to serve on.
+/// Binds the address to serve on.
 pub fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).map_err(|cause| Error::Listen { address, cause })
 }
@@ -66,7 +68,7 @@ pub async fn serve(
     let (address, listener) = asynchronous(listener)?;
     let server = Server::new(config, metrics, exposed, shutdown);
     let routes = routes(server.clone());
-    tracing::info!(%address, "API, metrics and health");
+    tracing::info!(%address, "serving the API, metrics and health checks");
     tokio::spawn(async move { server.watch().await });
     tokio::spawn(connections::serve(listener, routes, connections::PATIENCE));
     Ok(())
@@ -108,28 +110,28 @@ async fn metrics_text(State(server): State<Server>, headers: HeaderMap) -> impl 
     }
 }
 
-/// A stage that has not gone round for so long is stuck, and only a restart helps. What a stage waits for, such as a broker that is away,
-/// it waits for going round.
-const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
+/// A stage whose last heartbeat is older than this is stuck, and only a restart helps. Stages send heartbeats while
+/// they wait, for example for a broker that is unavailable.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// Alive while every stage moves.
+/// Answers `/livez`: alive while every stage sends heartbeats.
 async fn alive(State(server): State<Server>) -> (StatusCode, String) {
-    life(server.exposed().most_silent())
+    life(server.exposed().oldest_heartbeat())
 }
 
-fn life(most_silent: Option<(&str, Duration)>) -> (StatusCode, String) {
-    match most_silent {
-        Some((stage, silence)) if silence > LONGEST_SILENCE => {
-            let seconds = silence.as_secs();
-            let sentence = format!("the {stage} stage has not moved for {seconds} s; restart the process\n");
+fn life(oldest: Option<(&str, Duration)>) -> (StatusCode, String) {
+    match oldest {
+        Some((stage, age)) if age > HEARTBEAT_TIMEOUT => {
+            let seconds = age.as_secs();
+            let sentence = format!("the {stage} stage has sent no heartbeat for {seconds} s; restart the process\n");
             (StatusCode::SERVICE_UNAVAILABLE, sentence)
         }
         _ => (StatusCode::OK, "ok\n".to_owned()),
     }
 }
 
-/// Ready while it works: from the first assignment of partitions, and when what their log held then has been applied, until it is asked to
-/// stop.
+/// Answers `/readyz`: ready from the first assignment of partitions, once their part of the log at that time has been
+/// applied, until a shutdown is requested.
 async fn ready(State(server): State<Server>) -> (StatusCode, String) {
     let waits = match (
         server.is_stopping(),
@@ -138,7 +140,7 @@ async fn ready(State(server): State<Server>) -> (StatusCode, String) {
     ) {
         (true, ..) => "stopping\n".to_owned(),
         (false, false, _) => "waiting for partitions\n".to_owned(),
-        (false, true, left @ 1..) => format!("replaying the log: {left} records are left\n"),
+        (false, true, left @ 1..) => format!("replaying the repartition topic: {left} records left\n"),
         (false, true, _) => return (StatusCode::OK, "ready\n".to_owned()),
     };
     (StatusCode::SERVICE_UNAVAILABLE, waits)
@@ -149,11 +151,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stage_that_does_not_move_is_no_life() {
+    fn a_stage_without_heartbeats_is_not_alive() {
         for alive in [None, Some(("join", Duration::from_secs(299)))] {
             assert_eq!(life(alive), (StatusCode::OK, "ok\n".to_owned()));
         }
-        let stuck = "the join stage has not moved for 301 s; restart the process\n";
+        let stuck = "the join stage has sent no heartbeat for 301 s; restart the process\n";
         let said = life(Some(("join", Duration::from_secs(301))));
         assert_eq!(said, (StatusCode::SERVICE_UNAVAILABLE, stuck.to_owned()));
     }

@@ -1,4 +1,4 @@
-//! The API as an OpenAPI document, made from the handlers and the shapes.
+//! The OpenAPI document of the API, built from the handlers and the response types.
 
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi};
@@ -10,49 +10,49 @@ use crate::query::shapes::Problem;
 #[openapi(
     info(
         title = "alerttrail",
-        description = "Security alerts and the activities that belong to them, as a running processor holds them. Read only."
+        description = "Security alerts and their activities, as a running processor has joined them. Read-only."
     ),
     paths(api::alerts, api::alert, api::links, api::activities, api::explain, api::status, api::document),
     modifiers(&Token)
 )]
 struct Api;
 
-/// The document.
+/// Returns the document.
 pub fn document() -> utoipa::openapi::OpenApi {
     Api::openapi()
 }
 
-/// Why a request has no answer.
+/// The error responses.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "it is there to be described")]
 pub(super) enum Refusals {
-    /// A parameter is unknown or cannot be used.
+    /// A parameter is unknown or invalid.
     #[response(status = 400)]
     Parameter(#[to_schema] Problem),
     /// The token is missing or wrong.
     #[response(status = 401)]
     Token(#[to_schema] Problem),
-    /// The host or the origin is not let in.
+    /// The host or the origin is not allowed.
     #[response(status = 403)]
     Host(#[to_schema] Problem),
     /// There is no such alert.
     #[response(status = 404)]
     Missing(#[to_schema] Problem),
-    /// Only GET is answered.
+    /// Only GET is supported.
     #[response(status = 405)]
     Method(#[to_schema] Problem),
-    /// Several tenants have an alert of this id.
+    /// Several tenants have an alert with this id.
     #[response(status = 409)]
     Ambiguous(#[to_schema] Problem),
-    /// Too many questions at once.
+    /// Too many requests at once.
     #[response(status = 429)]
     Busy(#[to_schema] Problem),
-    /// The state cannot be read now, or another instance does not answer.
+    /// The state cannot be read now, or another instance does not respond.
     #[response(status = 503)]
     Unavailable(#[to_schema] Problem),
 }
 
-/// The token, where one is configured.
+/// Adds the token as a security scheme.
 struct Token;
 
 impl Modify for Token {

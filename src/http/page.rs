@@ -1,5 +1,5 @@
-//! The web page at `/`: plain HTML, CSS and modules of JavaScript, part of the program. It asks the API like any other client, and holds
-//! nothing of any record, so everybody may have its files.
+//! The web page at `/`: plain HTML, CSS and JavaScript modules that are compiled into the program. It requests all data
+//! from the API like any other client and contains no data of records, so its files need no token.
 
 use axum::Router;
 use axum::extract::Path;
@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
 
-/// What the page may do: load its own files and ask its own origin. No inline script, no markup made from strings, no frame around it.
+/// What the page may do: load its own files and send requests to its own origin. Inline scripts, markup from strings
+/// and frames around it are forbidden.
 const POLICY: &str = include_str!("page/policy.txt");
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -37,7 +38,7 @@ macro_rules! file {
 
 const INDEX: File = file!("index.html", HTML);
 
-/// What the page loads from `/page/`.
+/// The files that the page loads from `/page/`.
 const FILES: [File; 15] = [
     file!("style.css", CSS),
     file!("icon.svg", SVG),
@@ -56,7 +57,7 @@ const FILES: [File; 15] = [
     file!("timeline.js", SCRIPT),
 ];
 
-/// `/` and the files under `/page/`.
+/// Returns the routes of `/` and of the files under `/page/`.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/", get(|headers: HeaderMap| async move { INDEX.answer(&headers) }))
@@ -66,13 +67,14 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     match FILES.iter().find(|file| file.name == name) {
         Some(file) => file.answer(&headers),
-        None => Failure::new(StatusCode::NOT_FOUND, "the page has no such file").into_response(),
+        None => Failure::new(StatusCode::NOT_FOUND, "the page has no file of this name").into_response(),
     }
 }
 
 impl File {
-    /// The file, or 304 where the browser has it. It is asked for anew each time, so that a new version of the program shows its own page.
-    fn answer(&self, asked: &HeaderMap) -> Response {
+    /// Returns the file, or 304 if the browser has it. Browsers revalidate it on each request, so a new version of the
+    /// program shows its own page.
+    fn answer(&self, request_headers: &HeaderMap) -> Response {
         let tag = self.tag();
         let headers = [
             (header::CONTENT_TYPE, self.kind),
@@ -84,7 +86,7 @@ impl File {
             (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
             (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         ];
-        let has_it = asked
+        let has_it = request_headers
             .get(header::IF_NONE_MATCH)
             .and_then(|tags| tags.to_str().ok())
             .is_some_and(|tags| tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag));
@@ -99,7 +101,7 @@ impl File {
         response
     }
 
-    /// Names the content, so that it changes when that does.
+    /// Returns a tag that changes with the content.
     fn tag(&self) -> String {
         let digest = Sha256::digest(self.text);
         let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_of_the_folder_is_served_and_no_other() {
+    fn exactly_the_files_of_the_folder_are_served() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/page");
         let found: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()
@@ -173,7 +175,7 @@ mod tests {
             for (at, _) in file.text.match_indices("http") {
                 let rest = &file.text[at..];
                 let is_address = rest.starts_with("http://") || rest.starts_with("https://");
-                // The name of a vocabulary: nothing is loaded from it.
+                // This is the name of an XML namespace; nothing is loaded from it.
                 assert!(
                     !is_address || rest.starts_with("http://www.w3.org/2000/svg"),
                     "{}: {rest:.60}",

@@ -1,4 +1,4 @@
-//! What reading the input adds to an explanation.
+//! Adds the result of a search in the input to an explanation.
 
 use std::sync::TryLockError;
 
@@ -7,14 +7,14 @@ use axum::http::StatusCode;
 use super::answers::Server;
 use super::failure::Failure;
 use crate::clock;
-use crate::pipeline::scan::{Scanned, Sought, scan};
+use crate::pipeline::scan::{ScanRequest, Scanned, scan};
 use crate::query::shapes::{Explanation, Finding, Scan, Status};
 use crate::query::{self, Cause, DeadRecord, OtherPath};
 
 impl Server {
-    /// The explanation with what the input and the dead letters know.
+    /// Returns the explanation with the result of a search in the input and the dead letters.
     pub(super) fn scan(&self, mut explanation: Explanation) -> Result<Explanation, Failure> {
-        let busy = "the input is being read for another explanation; ask again in some seconds";
+        let busy = "the input is being searched for another explanation; retry in a few seconds";
         let _turn = match self.scans().try_lock() {
             Ok(turn) => turn,
             Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
@@ -24,22 +24,22 @@ impl Server {
         let ids = self
             .settings()
             .ids(&explanation.system_alert_id, explanation.tenant_id.as_deref());
-        let sought = Sought {
+        let request = ScanRequest {
             ids: &ids,
             correlation_id: explanation.correlation_id.as_deref(),
         };
-        let scanned = scan(self.config(), sought);
+        let scanned = scan(self.config(), request);
         let scanned = scanned.map_err(|error| Failure::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
         let is_unknown = explanation.status == Status::Unknown;
         let mut more: Vec<Finding> = Vec::new();
         if is_unknown {
             more.extend(self.with(None, |partitions| {
-                Ok(query::in_input(partitions, self.settings(), &scanned.came))
+                Ok(query::in_input(partitions, self.settings(), &scanned.alert_versions))
             })?);
         }
         more.extend(self.other_paths(&scanned));
         more.extend(dead_letters(&scanned));
-        // Where no activity was found, what the input knows is the cause.
+        // If no activity was found, the result of the search is the cause.
         let is_cause = (is_unknown || explanation.status == Status::Unmatched) && !more.is_empty();
         if is_cause {
             explanation.verdict.clone_from(&more[0].sentence);
@@ -47,7 +47,7 @@ impl Server {
         } else {
             explanation.findings.extend(more);
         }
-        if is_unknown && scanned.came.is_empty() {
+        if is_unknown && scanned.alert_versions.is_empty() {
             let finding = query::not_in_input(scanned.messages, scanned.is_input_whole);
             explanation.findings.push(finding);
         }
@@ -82,7 +82,7 @@ impl Server {
         let most = paths.iter().max_by_key(|path| path.activities)?;
         Some(Finding {
             sentence: format!(
-                "The input has its correlation id in other places too: {} of the activities read at {}; add the path to correlation.activity_key if it is the key.",
+                "The input contains its correlation id in other fields too: {} of the activities read have it at {}; if that is the key, add the path to correlation.activity_key.",
                 most.activities, most.path
             ),
             cause: Cause::KeyUnderOtherPath { paths },
@@ -105,9 +105,9 @@ fn dead_letters(scanned: &Scanned) -> Option<Finding> {
     let first = records.first()?;
     Some(Finding {
         sentence: format!(
-            "{} of the dead letters read {} its id or its correlation id; the first went there as {}.",
+            "{} of the dead letters read {} its id or its correlation id; the reason of the first is {}.",
             records.len(),
-            if records.len() == 1 { "holds" } else { "hold" },
+            if records.len() == 1 { "contains" } else { "contain" },
             first.reason
         ),
         cause: Cause::InDeadLetters { records },

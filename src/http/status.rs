@@ -1,4 +1,4 @@
-//! What the processor is doing: watermarks, positions, rates, sizes.
+//! The status of the processor: watermarks, positions, rates, sizes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::answers::{Server, Store};
 use super::failure::Failure;
-use super::group::Ask;
+use super::group::ForwardableRequest;
 use crate::clock;
 use crate::config::{Delivery, Unmatched};
 use crate::join::Counted as What;
@@ -17,32 +17,32 @@ use crate::query::shapes::{
 use crate::query::{self, Partition};
 use crate::time::Bounds;
 
-/// How often it is looked what has passed through.
-const EVERY: Duration = Duration::from_secs(1);
-/// Over so many looks rates are told.
-const LOOKS: usize = 11;
-/// How long a count of alerts is good for: it goes over all of them.
-const FRESH: Duration = Duration::from_secs(15);
-/// No more alerts than this are counted in a partition.
-const MOST: usize = 1_000_000;
+/// Interval between samples of the counters.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+/// How many samples the rates are computed from.
+const MAX_SAMPLES: usize = 11;
+/// How long a count of alerts is cached, because it iterates over all of them.
+const CACHE_TIME: Duration = Duration::from_secs(15);
+/// Maximum number of alerts to count in a partition.
+const MAX_COUNTED: usize = 1_000_000;
 
-/// What has passed through at the last looks, oldest first.
+/// The last samples of the counters, oldest first.
 #[derive(Default)]
 pub(super) struct Rates(Mutex<VecDeque<(Instant, Passed)>>);
 
 impl Rates {
-    fn look(&self, passed: Passed) {
-        let mut looks = lock(&self.0);
-        looks.push_back((clock::start(), passed));
-        if looks.len() > LOOKS {
-            looks.pop_front();
+    fn sample(&self, passed: Passed) {
+        let mut samples = lock(&self.0);
+        samples.push_back((clock::start(), passed));
+        if samples.len() > MAX_SAMPLES {
+            samples.pop_front();
         }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "rates are for people")]
     fn throughput(&self) -> Throughput {
-        let looks = lock(&self.0);
-        let (Some((begin, first)), Some((end, last))) = (looks.front(), looks.back()) else {
+        let samples = lock(&self.0);
+        let (Some((begin, first)), Some((end, last))) = (samples.front(), samples.back()) else {
             return Throughput::default();
         };
         let seconds = end.duration_since(*begin).as_secs_f64();
@@ -63,19 +63,19 @@ impl Rates {
     }
 }
 
-/// How many alerts each partition holds, open and answered, and when that was counted.
+/// How many alerts each partition has, open and closed, and when they were counted.
 #[derive(Default)]
-pub(super) struct Counted(Mutex<BTreeMap<u32, (Instant, u64, u64)>>);
+pub(super) struct AlertCounts(Mutex<BTreeMap<u32, (Instant, u64, u64)>>);
 
-impl Counted {
+impl AlertCounts {
     fn of(&self, partition: &Partition<'_, Store<'_>>) -> Result<(u64, u64), query::Error> {
         if let Some((at, open, answered)) = lock(&self.0).get(&partition.number)
-            && at.elapsed() < FRESH
+            && at.elapsed() < CACHE_TIME
         {
             return Ok((*open, *answered));
         }
-        let open = partition.view.count(What::Open, MOST)? as u64;
-        let answered = partition.view.count(What::Answered, MOST)? as u64;
+        let open = partition.view.count(What::Open, MAX_COUNTED)? as u64;
+        let answered = partition.view.count(What::Answered, MAX_COUNTED)? as u64;
         lock(&self.0).insert(partition.number, (clock::start(), open, answered));
         Ok((open, answered))
     }
@@ -86,15 +86,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Server {
-    /// Looks again and again what has passed through.
+    /// Samples the counters at an interval.
     pub(super) async fn watch(&self) {
         loop {
-            self.rates().look(self.metrics().passed());
-            tokio::time::sleep(EVERY).await;
+            self.rates().sample(self.metrics().passed());
+            tokio::time::sleep(SAMPLE_INTERVAL).await;
         }
     }
 
-    pub(super) fn status(&self, ask: &Ask) -> Result<ProcessorStatus, Failure> {
+    pub(super) fn status(&self, request: &ForwardableRequest) -> Result<ProcessorStatus, Failure> {
         let own = self.own_status()?;
         let own_partitions: BTreeSet<u32> = own.partitions.iter().map(|partition| partition.partition).collect();
         let mut answered = own_partitions.clone();
@@ -107,7 +107,7 @@ impl Server {
             error: None,
         }];
         let mut others = Vec::new();
-        for (member, status) in self.group().ask::<ProcessorStatus>(ask) {
+        for (member, status) in self.group().forward::<ProcessorStatus>(request) {
             let error = status.as_ref().err().map(|failure| failure.sentence.clone());
             let mut partitions = member.partitions;
             if let Ok(status) = status {
@@ -139,7 +139,7 @@ impl Server {
 
     fn own_status(&self) -> Result<ProcessorStatus, Failure> {
         let passed = self.metrics().passed();
-        let ends = self.exposed().ends();
+        let ends = self.exposed().log_ends();
         let sizes = self.sizes();
         let (sources, partitions) = self.with(None, |found| {
             let mut partitions = Vec::new();
@@ -210,7 +210,7 @@ impl Server {
         }
     }
 
-    /// Bytes of state by partition.
+    /// Returns the bytes of state by partition.
     fn sizes(&self) -> BTreeMap<u32, u64> {
         #[cfg(feature = "rocksdb")]
         {
@@ -258,7 +258,7 @@ impl Server {
     }
 }
 
-/// The source partitions, as the partition has heard of them that has heard last.
+/// Returns the source partitions, as known to the partition that has the newest watermark update.
 fn sources(partitions: &[Partition<'_, Store<'_>>], ends: &BTreeMap<(String, i32), i64>) -> Vec<SourceStatus> {
     let Some(latest) = partitions.iter().max_by_key(|partition| partition.view.wall()) else {
         return Vec::new();

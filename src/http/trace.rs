@@ -1,4 +1,4 @@
-//! A span for each request, named and described as OpenTelemetry's conventions for HTTP servers say:
+//! Creates a span for each request, with the name and attributes of OpenTelemetry's conventions for HTTP servers:
 //! <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>.
 
 use axum::extract::{MatchedPath, Request};
@@ -7,7 +7,8 @@ use axum::response::Response;
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
-/// Answers within a span. It names the route, not the path: an alert's id is content.
+/// Runs a request within a span. The span contains the route, not the path, because an alert's id is content of a
+/// record.
 pub(super) async fn traced(request: Request, next: Next) -> Response {
     let method = request.method().as_str();
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);

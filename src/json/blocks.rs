@@ -1,11 +1,11 @@
-//! What stands where among 64 bytes, as bits: bit n speaks of byte n.
+//! Classifies the bytes of a block of 64: bit n stands for byte n.
 
 use wide::u8x16;
 
 /// Bytes of a block.
 pub(super) const SIZE: usize = 64;
 
-/// Where in a block the bytes are that mean something.
+/// The positions of relevant bytes in a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Masks {
     pub(super) quotes: u64,
@@ -16,7 +16,7 @@ pub(super) struct Masks {
     pub(super) controls: u64,
 }
 
-/// Sixteen bytes at a time, which every processor of our days compares at once.
+/// Classifies sixteen bytes at a time, which every current processor compares at once.
 #[inline]
 pub(super) fn masks(block: &[u8; SIZE]) -> Masks {
     let equal = |bytes: u8x16, byte: u8| bytes.simd_eq(u8x16::splat(byte));
@@ -55,14 +55,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_byte_is_looked_at(bytes in proptest::collection::vec(any::<u8>(), SIZE)) {
+        fn every_position_is_classified(bytes in proptest::collection::vec(any::<u8>(), SIZE)) {
             let block = bytes.try_into().unwrap();
             prop_assert_eq!(masks(&block), plain(&block));
         }
     }
 
     #[test]
-    fn every_byte_is_told_apart() {
+    fn every_byte_value_is_classified() {
         for byte in 0..=u8::MAX {
             let mut block = [b' '; SIZE];
             block[usize::from(byte) % SIZE] = byte;

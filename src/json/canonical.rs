@@ -6,12 +6,12 @@ use memchr::memchr;
 use super::text::has_fewest_escapes;
 use super::{Cursor, MAX_DEPTH, unescape, write_string};
 
-/// Arrays and objects lie deeper in one another than [`MAX_DEPTH`].
+/// Arrays and objects are nested deeper than [`MAX_DEPTH`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("more than {MAX_DEPTH} arrays and objects lie in one another")]
+#[error("arrays and objects are nested more than {MAX_DEPTH} deep")]
 pub struct TooDeep;
 
-/// Makes canonical forms, and keeps its room from one to the next.
+/// Computes canonical forms, and reuses its buffers.
 #[derive(Default)]
 pub struct Canonical {
     form: Vec<u8>,
@@ -19,10 +19,11 @@ pub struct Canonical {
 }
 
 impl Canonical {
-    /// The canonical form of the value at `cursor`: no white space, keys sorted bytewise by what they say, strings with the fewest escapes,
-    /// numbers as spelled, and of a repeated key the last. Of an object at the top, the columns that `skip` names (in WTF-8) are left out.
+    /// Returns the canonical form of the value at `cursor`: no white space, keys sorted bytewise after unescaping,
+    /// strings with the fewest escapes, numbers as spelled, and of a repeated key the last. For an object at the top
+    /// level, the columns that `skip` accepts (in WTF-8) are left out.
     ///
-    /// Two texts have the same canonical form exactly when they are the same JSON with the same numbers.
+    /// Two texts have the same canonical form exactly if they are the same JSON with the same numbers.
     pub fn form(&mut self, cursor: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool) -> Result<&[u8], TooDeep> {
         self.form.clear();
         self.nodes.write(cursor, skip, &mut self.form)?;
@@ -30,22 +31,22 @@ impl Canonical {
     }
 }
 
-/// Values taken apart, those of one array or object side by side and in order. The text is taken apart once, so that the time is linear
-/// also where everything lies at the bottom of many levels.
+/// Parsed values, those of one array or object adjacent and in order. The text is parsed once, so the time is linear
+/// even if everything is at the bottom of many levels.
 #[derive(Default)]
 struct Nodes {
     done: Vec<Node>,
-    /// What has been read of the arrays and objects that have not ended, the innermost last.
+    /// The elements and members read so far of the arrays and objects that have not ended, the innermost last.
     open: Vec<Node>,
-    /// The members of the object that ends, by rank and place.
+    /// The members of the object that ends, by rank and position.
     order: Vec<Ordinal>,
 }
 
-/// A value, and where it is a member its key. Spans are places in the text.
+/// A value, with its key if it is a member. Spans are positions in the text.
 #[derive(Clone)]
 struct Node {
     key: Range<usize>,
-    /// The first eight bytes of the key, which nearly always tell its order.
+    /// The first eight bytes of the key, which almost always determine its order.
     rank: u64,
     /// Whether the key is spelled with escapes.
     escaped: bool,
@@ -57,13 +58,14 @@ enum Value {
     String(Range<usize>),
     /// A number, `true`, `false` or `null`.
     Other(Range<usize>),
-    /// The places of its elements among what is done.
+    /// The positions of its elements in `done`.
     Array(Range<usize>),
-    /// The places of its members.
+    /// The positions of its members.
     Object(Range<usize>),
 }
 
-/// The rank of a member, and below it its place: one number, for numbers are sorted many times faster than nodes.
+/// The rank of a member in the upper half, and its position in the lower half: one number, because numbers are sorted
+/// many times faster than nodes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Ordinal(u128);
 
@@ -77,7 +79,7 @@ impl Ordinal {
     }
 
     fn place(self) -> usize {
-        // Its lower half.
+        // The lower half.
         self.0 as usize
     }
 }
@@ -95,7 +97,7 @@ impl Nodes {
         Ok(())
     }
 
-    /// The value at `cursor`, of at most `levels` levels.
+    /// Reads the value at `cursor`, which may be nested up to `levels` deep.
     fn read(&mut self, cursor: &mut Cursor<'_, '_>, levels: usize) -> Result<Value, TooDeep> {
         let nested = || levels.checked_sub(1).ok_or(TooDeep);
         let begin = self.open.len();
@@ -123,7 +125,7 @@ impl Nodes {
         })
     }
 
-    /// Puts the members from `begin` on in their order, of equal names the last.
+    /// Moves the members from `begin` on into sorted order, keeping the last of equal names.
     fn close_object(&mut self, text: &[u8], begin: usize) -> Range<usize> {
         let first = self.done.len();
         let members = &self.open[begin..];
@@ -204,7 +206,7 @@ impl Node {
         member
     }
 
-    /// What the key says, in WTF-8.
+    /// Returns the unescaped key, in WTF-8.
     fn name<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         let literal = &text[self.key.clone()];
         match self.escaped {
@@ -214,7 +216,7 @@ impl Node {
     }
 }
 
-/// Writes what a literal says with the fewest escapes.
+/// Writes a string literal with the fewest escapes.
 fn write_literal(literal: &[u8], out: &mut Vec<u8>) {
     match has_fewest_escapes(literal) {
         true => out.extend_from_slice(literal),
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_repeated_key_the_last_counts() {
+    fn the_last_of_repeated_keys_counts() {
         assert_eq!(
             form(r#"{"a":1,"b":{"x":1,"x":2},"a":2,"\u0061":{"c":[]}}"#),
             r#"{"a":{"c":[]},"b":{"x":2}}"#
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_begin_alike_are_told_apart() {
+    fn names_with_a_common_prefix_are_distinguished() {
         let names = [
             "Applications",
             "Application",
@@ -284,8 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_sorted_by_the_bytes_they_say() {
-        // By UTF-16, the surrogates of U+10000 would come before U+E000.
+    fn keys_are_sorted_by_their_unescaped_bytes() {
+        // In UTF-16 order, the surrogates of U+10000 would come before U+E000.
         let sorted = form("{\"\u{e000}\":1,\"\u{10000}\":2,\"\\ud800\":3,\"Z\":4,\"a\":5,\"\":6,\"aa\":7}");
         assert_eq!(
             sorted,
@@ -294,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_left_out_at_the_top_only() {
+    fn columns_are_left_out_only_at_the_top_level() {
         let mut canonical = Canonical::default();
         let form = canonical.form(Cursor::new(br#"{"_a":1,"\u005fb":2,"c":{"_d":3},"T":4}"#), &|name| {
             name.starts_with(b"_") || name == b"T"
@@ -313,7 +315,7 @@ mod tests {
         ] {
             let mut canonical = Canonical::default();
             assert_eq!(canonical.form(Cursor::new(too_deep.as_bytes()), &|_| false), Err(TooDeep));
-            // What was left half done is not in the way of the next.
+            // An unfinished value does not affect the next one.
             assert_eq!(
                 canonical.form(Cursor::new(b"{\"b\":[1],\"a\":2}"), &|_| false),
                 Ok(&b"{\"a\":2,\"b\":[1]}"[..])
@@ -340,9 +342,9 @@ mod tests {
         }
 
         #[test]
-        fn text_that_is_no_json_does_no_harm(text in "[\\[\\]{}\",:\\\\ a1]{0,40}") {
+        fn invalid_json_does_not_panic(text in "[\\[\\]{}\",:\\\\ a1]{0,40}") {
             let mut canonical = Canonical::default();
-            // Brackets that are left open are closed, and a string that is none says nothing.
+            // Open brackets are treated as closed, and an incomplete string as empty.
             let length = canonical.form(Cursor::new(text.as_bytes()), &|_| false).map_or(0, <[u8]>::len);
             prop_assert!(length <= 3 * text.len());
         }

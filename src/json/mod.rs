@@ -1,10 +1,11 @@
-//! Small tools over the text of JSON.
+//! Operations on JSON text.
 //!
-//! Rows travel as the bytes they were, so questions about them are questions about their text: where a member begins and ends, what a
-//! string says, what two rows have in common when white space and the order of keys do not count. [`Index::read`] is the only check that a
-//! text is JSON; [`prefix`] says how far one is that is not. Everything else takes text that [`Index`] has accepted: other text gives some
-//! answer, never a panic and never an endless loop. Nothing here decides what a field means, or recurses as deep as its input; [`Canonical`]
-//! alone recurses, to [`MAX_DEPTH`].
+//! Rows stay the bytes that they were, so these functions work on their text: where a member begins and ends, what a
+//! string contains after unescaping, and what two rows have in common apart from white space and the order of keys.
+//! [`Index::read`] is the only validation of a text; [`prefix`] finds out how far an invalid text is valid. All other
+//! functions expect text that [`Index`] has accepted; for other text they return arbitrary results, but never panic and
+//! always end. No function interprets fields or recurses as deep as its input; only [`Canonical`] recurses, to
+//! [`MAX_DEPTH`].
 
 mod blocks;
 mod canonical;
@@ -18,12 +19,13 @@ pub use index::{Index, NotJson};
 pub use scan::{Cursor, MAX_DEPTH, Member, Members, depth, members, says, string_values};
 pub use text::{compact, one_line, unescape, unescape_into, write_string};
 
-/// JSON to test with.
+/// JSON for tests.
 #[cfg(test)]
 pub(crate) mod arbitrary {
     use proptest::prelude::*;
 
-    /// Texts of JSON with all that the grammar allows and most writers avoid: white space, escapes, lone surrogates, repeated keys.
+    /// Generates JSON texts with everything that the grammar allows and most writers avoid: white space, escapes, lone
+    /// surrogates, repeated keys.
     pub(crate) fn json() -> impl Strategy<Value = String> {
         let scalar = prop_oneof![
             Just("null".to_owned()),
@@ -34,7 +36,8 @@ pub(crate) mod arbitrary {
         nested(scalar, string())
     }
 
-    /// The same without what serde_json cannot hold: numbers beyond 64 bits or with fractions, and lone surrogates.
+    /// Generates the same without what serde_json cannot represent: numbers beyond 64 bits or with fractions, and lone
+    /// surrogates.
     pub(crate) fn tame_json() -> impl Strategy<Value = String> {
         let string = any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap());
         let scalar = prop_oneof![

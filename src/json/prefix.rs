@@ -1,15 +1,16 @@
-//! How far a text is JSON: for text that is not, and is taken apart around the place where it breaks.
+//! Finds the longest valid prefix of invalid JSON, for texts that are split around the error.
 //!
-//! The grammar is RFC 8259's. Unlike [`Index`](super::Index) this goes byte by byte and stops at the first error, whose place it tells. It
-//! keeps one bit of state for each array or object that is open, and does not recurse.
+//! The grammar is that of RFC 8259. Unlike [`Index`](super::Index), this module reads byte by byte and stops at the
+//! first error, whose position it returns. It keeps one bit of state for each open array or object, and does not
+//! recurse.
 
-/// Where a value breaks.
+/// Where a value becomes invalid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Broken {
-    /// The first byte that cannot belong to the value; the length of the text where that ends too early.
+    /// The first byte that cannot belong to the value, or the length of the text if the text ends too early.
     pub at: usize,
-    /// Where the last string before it begins; the beginning of the value when there is none. A record that begins inside the broken
-    /// value begins here or later: what stands before is JSON.
+    /// Where the last string before `at` begins, or the beginning of the value if there is none. A record that begins
+    /// inside the broken value begins here or later, because everything before is valid JSON.
     pub resume: usize,
 }
 
@@ -24,14 +25,15 @@ enum Expect {
     CommaOrEnd,
 }
 
-/// Returns the place behind the JSON value that begins at `start`, which may have white space before it.
+/// Returns the position after the JSON value that begins at `start`, which may be preceded by white space.
 ///
 /// # Errors
 ///
-/// [`Broken`] when the text from `start` on does not begin with a whole value. Whether strings are UTF-8 is not looked at.
+/// Returns [`Broken`] if the text from `start` on does not begin with a complete value. Does not check whether strings
+/// are UTF-8.
 pub fn value_end(text: &[u8], start: usize) -> Result<usize, Broken> {
     let (mut at, mut resume) = (start, start);
-    // Of each open array or object whether it is an object.
+    // For each open array or object, whether it is an object.
     let mut open: Vec<bool> = Vec::new();
     let mut expect = Expect::Value;
     loop {
@@ -91,14 +93,14 @@ pub fn value_end(text: &[u8], start: usize) -> Result<usize, Broken> {
     }
 }
 
-/// Returns how many bytes of white space `text` begins with.
+/// Returns the number of white-space bytes at the beginning of `text`.
 pub fn space(text: &[u8]) -> usize {
     text.iter()
         .take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))
         .count()
 }
 
-/// Returns the place behind the string whose quote is at `start`, or the place where it breaks.
+/// Returns the position after the string whose quote is at `start`, or the position of the error in it.
 fn string_end(text: &[u8], start: usize) -> Result<usize, usize> {
     let mut at = start + 1;
     loop {
@@ -113,9 +115,9 @@ fn string_end(text: &[u8], start: usize) -> Result<usize, usize> {
     }
 }
 
-/// Returns where the array or object at `start` ends, looking at brackets outside of strings only, whatever else stands there, and how many
-/// bytes were looked at: behind the bracket that closes it, or before one that closes what is around it. No place when neither is among
-/// the first `most` bytes.
+/// Returns where the array or object at `start` ends, and how many bytes were read. Only brackets outside of strings
+/// count, whatever else the text contains. The end is after the bracket that closes it, or before one that closes the
+/// enclosing value; there is none if neither is among the first `most` bytes.
 pub fn balanced_end(text: &[u8], start: usize, most: usize) -> (Option<usize>, usize) {
     let (mut at, mut in_string) = (start, false);
     let mut open: Vec<bool> = Vec::new();
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_break_is_where_a_strict_reader_stops() {
+    fn a_value_breaks_where_a_strict_parser_stops() {
         for (text, at, resume) in [
             ("{\"a\":nope}", "{\"a\":".len(), 1),
             ("{\"a\":\"b\"c\"}", "{\"a\":\"b\"".len(), "{\"a\":".len()),
@@ -192,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whole_texts_are_those_of_the_index(text in arbitrary::json(), cut in any::<prop::sample::Index>()) {
+        fn complete_values_are_those_that_the_index_accepts(text in arbitrary::json(), cut in any::<prop::sample::Index>()) {
             prop_assert_eq!(value_end(text.as_bytes(), 0), Ok(text.trim_end().len()));
             let cut = &text.as_bytes()[..cut.index(text.len())];
             let is_json = Index::default().read(cut).is_ok();
@@ -200,7 +202,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_end_or_break(bytes in prop::collection::vec(prop::sample::select(b"{}[]\",:\\ u0an1\x00".to_vec()), 0..40)) {
+        fn any_bytes_end_or_break_without_panic(bytes in prop::collection::vec(prop::sample::select(b"{}[]\",:\\ u0an1\x00".to_vec()), 0..40)) {
             match value_end(&bytes, 0) {
                 Ok(end) => prop_assert!(Index::default().read(&bytes[..end]).is_ok()),
                 Err(broken) => prop_assert!(broken.resume <= broken.at && broken.at <= bytes.len()),

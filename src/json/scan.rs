@@ -6,10 +6,12 @@ use memchr::memchr;
 
 use super::{Index, unescape};
 
-/// How many arrays and objects may lie in one another in a row. Deeper ones are refused: whoever reads our output has a limit, too.
+/// Maximum nesting of arrays and objects in a row. Deeper rows are refused, because readers of the output have limits
+/// too.
 pub const MAX_DEPTH: usize = 128;
 
-/// How many arrays and objects lie in one another: 0 for a scalar, 1 for `[]`. Linear in the length of the text, whatever its depth.
+/// Returns how deep arrays and objects are nested: 0 for a scalar, 1 for `[]`. The time is linear in the length of the
+/// text, whatever its depth.
 pub fn depth(json: &[u8]) -> usize {
     let mut cursor = Cursor::new(json);
     match cursor.peek() {
@@ -18,7 +20,7 @@ pub fn depth(json: &[u8]) -> usize {
     }
 }
 
-/// The members of an object in their order, repeated keys included; none when `json` is no object.
+/// Returns the members of an object in order, including repeated keys. Returns none if `json` is not an object.
 pub fn members(json: &[u8]) -> Members<'_, '_> {
     let mut cursor = Cursor::new(json);
     if !cursor.enter(b'{') {
@@ -27,7 +29,8 @@ pub fn members(json: &[u8]) -> Members<'_, '_> {
     Members(cursor)
 }
 
-/// Where the strings that are values stand in `json`, as literals with their quotes, in their order and at any depth. Keys are no values.
+/// Returns the positions of string values in `json`, as literals with their quotes, in order and at any depth. Keys are
+/// not included.
 pub fn string_values(json: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -47,22 +50,22 @@ pub fn string_values(json: &[u8]) -> impl Iterator<Item = Range<usize>> {
 pub struct Member<'a> {
     /// The key, a string literal.
     pub key: &'a [u8],
-    /// The text of the value, without white space around it.
+    /// The text of the value, without surrounding white space.
     pub value: &'a [u8],
 }
 
 impl<'a> Member<'a> {
-    /// What the key says, in WTF-8.
+    /// Returns the unescaped key, in WTF-8.
     pub fn name(&self) -> Cow<'a, [u8]> {
         unescape(self.key).unwrap_or_default()
     }
 }
 
-/// Whether the string literal `key` says `name`.
+/// Returns whether the string literal `key` equals `name` after unescaping.
 #[inline]
 pub fn says(key: &[u8], name: &[u8]) -> bool {
     match (key.get(1), name.first()) {
-        // Most keys are told apart here.
+        // Most keys differ in the first byte.
         (Some(said), Some(wanted)) if said != wanted && *said != b'\\' => false,
         _ => says_all(key, name),
     }
@@ -72,7 +75,7 @@ fn says_all(key: &[u8], name: &[u8]) -> bool {
     let Some(inner) = key.get(1..key.len().saturating_sub(1)) else {
         return false;
     };
-    // Only from the first escape on may the two differ and say the same.
+    // Up to the first escape, equal strings have equal bytes.
     let differs = |(said, wanted): (&u8, &u8)| said != wanted || *said == b'\\';
     match inner.iter().zip(name).position(differs) {
         Some(at) => inner[at] == b'\\' && unescape(key).is_some_and(|said| *said == *name),
@@ -80,7 +83,7 @@ fn says_all(key: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// See [`members`].
+/// The iterator of [`members`].
 #[derive(Clone, Debug)]
 pub struct Members<'i, 'a>(Cursor<'i, 'a>);
 
@@ -94,29 +97,29 @@ impl<'a> Iterator for Members<'_, 'a> {
 
 impl FusedIterator for Members<'_, '_> {}
 
-/// A place in JSON text, for walking through it once.
+/// A position in JSON text, for reading it once from beginning to end.
 #[derive(Clone, Debug)]
 pub struct Cursor<'i, 'a> {
     text: &'a [u8],
     at: usize,
-    /// Where the structure of the text is known, ends are not looked for.
+    /// The structure of the text, if known, so that ends need not be searched.
     index: Option<&'i Index>,
-    /// With an index: its first mark from here on.
-    mark: usize,
+    /// With an index: the index of the next structural character.
+    next_structural: usize,
 }
 
 impl<'i, 'a> Cursor<'i, 'a> {
-    /// At the beginning of `text`.
+    /// Creates a cursor at the beginning of `text`.
     pub fn new(text: &'a [u8]) -> Self {
         Self {
             text,
             at: 0,
             index: None,
-            mark: 0,
+            next_structural: 0,
         }
     }
 
-    /// At the beginning of `text`, which is what `index` has read last.
+    /// Creates a cursor at the beginning of `text`, which must be the text that `index` has read last.
     pub fn indexed(text: &'a [u8], index: &'i Index) -> Self {
         Self {
             index: Some(index),
@@ -124,9 +127,9 @@ impl<'i, 'a> Cursor<'i, 'a> {
         }
     }
 
-    /// The first byte of the next token; `None` at the end. It stays the next.
+    /// Returns the first byte of the next token without consuming it, or `None` at the end.
     ///
-    /// The text is known to be valid: between tokens, commas and colons say no more than white space.
+    /// The text is known to be valid, so commas and colons between tokens can be skipped like white space.
     #[inline]
     pub fn peek(&mut self) -> Option<u8> {
         while let Some(&byte) = self.text.get(self.at) {
@@ -138,22 +141,23 @@ impl<'i, 'a> Cursor<'i, 'a> {
         None
     }
 
-    /// Goes behind `bracket` when that is the next token; says whether it was.
+    /// Moves past `bracket` if that is the next token. Returns whether it was.
     pub fn enter(&mut self, bracket: u8) -> bool {
         let is_next = self.peek() == Some(bracket);
         self.at += usize::from(is_next);
-        self.mark += usize::from(is_next);
+        self.next_structural += usize::from(is_next);
         is_next
     }
 
-    /// The next member of the object that was entered. At its end `None`, and the cursor goes behind it.
+    /// Returns the next member of the entered object. At the end of the object, returns `None` and moves past it.
     pub fn member(&mut self) -> Option<Member<'a>> {
         let key = self.key()?;
         let value = self.value();
         Some(Member { key, value })
     }
 
-    /// The key of the next member, before whose value the cursor then is. At the end of the object `None`, and the cursor goes behind it.
+    /// Returns the key of the next member and moves to its value. At the end of the object, returns `None` and moves
+    /// past it.
     pub fn key(&mut self) -> Option<&'a [u8]> {
         if self.peek() == Some(b'"') {
             return Some(self.string());
@@ -162,29 +166,30 @@ impl<'i, 'a> Cursor<'i, 'a> {
         None
     }
 
-    /// Whether the array that was entered has another element, before which the cursor then is. At its end the cursor goes behind it.
+    /// Returns whether the entered array has another element, which is then next. At the end of the array, moves past
+    /// it.
     pub fn has_element(&mut self) -> bool {
         !self.enter(b']') && !matches!(self.peek(), None | Some(b'}'))
     }
 
-    /// The text it walks through.
+    /// Returns the whole text.
     pub(super) fn text(&self) -> &'a [u8] {
         self.text
     }
 
-    /// Where [`Cursor::key`] stands in the text.
+    /// Returns the span of [`Cursor::key`] in the text.
     pub(super) fn key_span(&mut self) -> Option<Range<usize>> {
         let key = self.key()?;
         Some(self.at - key.len()..self.at)
     }
 
-    /// Where [`Cursor::value`] stands in the text.
+    /// Returns the span of [`Cursor::value`] in the text.
     pub(super) fn value_span(&mut self) -> Range<usize> {
         let value = self.value();
         self.at - value.len()..self.at
     }
 
-    /// What `walk` goes over, from the next token on.
+    /// Returns the text that `walk` moves over, from the next token on.
     pub fn across(&mut self, walk: impl FnOnce(&mut Self)) -> &'a [u8] {
         self.peek();
         let start = self.at;
@@ -192,13 +197,13 @@ impl<'i, 'a> Cursor<'i, 'a> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    /// The text of the next value, without white space around it.
+    /// Returns the text of the next value, without surrounding white space.
     pub fn value(&mut self) -> &'a [u8] {
         let first = self.peek();
         let start = self.at;
         match (first, self.index) {
             (Some(b'"'), _) => return self.string(),
-            (Some(b'{' | b'['), Some(index)) => self.move_to(index.behind_nested(self.mark)),
+            (Some(b'{' | b'['), Some(index)) => self.move_to(index.behind_nested(self.next_structural)),
             (Some(b'{' | b'['), None) => {
                 self.skip_nested();
             }
@@ -207,7 +212,7 @@ impl<'i, 'a> Cursor<'i, 'a> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    /// Over the value of the member whose key was read.
+    /// Skips the value of the member whose key was read.
     #[inline]
     pub fn skip(&mut self) {
         let first = self.peek();
@@ -218,29 +223,29 @@ impl<'i, 'a> Cursor<'i, 'a> {
             (Some(b'{' | b'['), _) | (_, None) => {
                 self.value();
             }
-            // Behind a scalar comes the quote of a key, or the bracket that closes the object.
-            (_, Some(index)) => self.at = index.place(self.mark).unwrap_or(self.text.len()),
+            // After a scalar comes the quote of a key, or the bracket that closes the object.
+            (_, Some(index)) => self.at = index.place(self.next_structural).unwrap_or(self.text.len()),
         }
     }
 
-    /// The literal of the string that begins here.
+    /// Returns the literal of the string that begins here.
     #[inline]
     fn string(&mut self) -> &'a [u8] {
         let start = self.at;
         match self.index {
-            Some(index) => self.move_to(index.behind_string(self.mark)),
+            Some(index) => self.move_to(index.behind_string(self.next_structural)),
             None => self.at = string_end(self.text, start),
         }
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    /// To a place and its mark; to the end where the index knows of none.
+    /// Moves to a position and its index, or to the end if the index has none.
     #[inline]
     fn move_to(&mut self, behind: Option<(usize, usize)>) {
-        (self.at, self.mark) = behind.unwrap_or((self.text.len(), self.mark));
+        (self.at, self.next_structural) = behind.unwrap_or((self.text.len(), self.next_structural));
     }
 
-    /// Over the array or object that begins here; the depth it reaches.
+    /// Skips the array or object that begins here. Returns its depth.
     fn skip_nested(&mut self) -> usize {
         let (mut open, mut deepest) = (0_usize, 0);
         while let Some(&byte) = self.text.get(self.at) {
@@ -278,7 +283,7 @@ const OTHER: u8 = 0;
 const SEPARATOR: u8 = 1;
 const CLOSING: u8 = 2;
 
-/// What each byte is where no string is: one look at a table takes less than a comparison with each of them.
+/// The kind of each byte outside of strings: one table look-up is faster than several comparisons.
 const KINDS: [u8; 256] = {
     let mut kinds = [OTHER; 256];
     let mut byte = 0;
@@ -298,10 +303,11 @@ fn is_separator(byte: u8) -> bool {
     KINDS[usize::from(byte)] == SEPARATOR
 }
 
-/// The place behind the string literal whose opening quote is at `start`.
+/// Returns the position after the string literal whose opening quote is at `start`.
 pub(super) fn string_end(text: &[u8], start: usize) -> usize {
     let mut at = start + 1;
-    // Most strings are short: looking at eight bytes at a time is twice as fast here as a call that is made for long ones.
+    // Most strings are short: testing eight bytes at a time is twice as fast here as calling a function that is
+    // optimised for long ones.
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk()) {
         match quote_or_backslash(u64::from_le_bytes(*chunk)) {
             None => at += 8,
@@ -319,17 +325,18 @@ pub(super) fn string_end(text: &[u8], start: usize) -> usize {
     text.len()
 }
 
-/// The place of the first quote or backslash among eight bytes, the first of which is the lowest.
+/// Returns the position of the first quote or backslash among eight bytes, the first of which is the lowest.
 fn quote_or_backslash(bytes: u64) -> Option<usize> {
     lowest(zeros(bytes ^ u64::from_ne_bytes([b'"'; 8])) | zeros(bytes ^ u64::from_ne_bytes([b'\\'; 8])))
 }
 
-/// The place of the first backslash among eight bytes, the first of which is the lowest.
+/// Returns the position of the first backslash among eight bytes, the first of which is the lowest.
 pub(super) fn backslash(bytes: u64) -> Option<usize> {
     lowest(zeros(bytes ^ u64::from_ne_bytes([b'\\'; 8])))
 }
 
-/// The high bits of bytes that are zero. The lowest one stands where the lowest zero byte is; what a borrow sets wrongly lies above it.
+/// Returns the high bits of bytes that are zero. The lowest bit is that of the lowest zero byte; bits that a borrow
+/// sets wrongly are above it.
 fn zeros(bytes: u64) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
@@ -362,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_whatever_lies_between_them() {
+    fn members_are_found_with_any_space_between_them() {
         let found = names_and_values(" { \"a\" : 1 , \"\\u0062\":[1,{\"x\":\"]}\"}]\n,\"c\\\"\":\"\\\\\" ,\"a\":null}");
         let expected = [("a", "1"), ("b", "[1,{\"x\":\"]}\"}]"), ("c\"", "\"\\\\\""), ("a", "null")];
         assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -371,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_are_found_whatever_lies_between_them() {
+    fn elements_are_found_with_any_space_between_them() {
         let found: Vec<&[u8]> = elements(b" [ 1,\"a,]\" ,[ [] ],{ } , true ]").collect();
         assert_eq!(found, [&b"1"[..], b"\"a,]\"", b"[ [] ]", b"{ }", b"true"]);
         assert_eq!(elements(b"[ ]").count(), 0);
@@ -379,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn string_values_are_found_at_any_depth_and_keys_are_none() {
+    fn string_values_but_no_keys_are_found_at_any_depth() {
         let text = " {\"a\" : \"1\",\"b\":[ \"\\\"2:\" ,{\"c\\\"\"\n:\"\"}, 3],\"d\":null , \"e\":{}}";
         let found: Vec<&str> = string_values(text.as_bytes()).map(|place| &text[place]).collect();
         assert_eq!(found, ["\"1\"", "\"\\\"2:\"", "\"\""]);
@@ -388,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_goes_behind_what_it_entered() {
+    fn a_cursor_leaves_what_it_entered() {
         let mut cursor = Cursor::new(b"[{\"a\":[1,[2]],\"b\":{}} , 3]");
         assert!(cursor.enter(b'[') && !cursor.enter(b'[') && cursor.has_element());
         let object = cursor.across(|cursor| {
@@ -437,13 +444,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_are_found_wherever_they_are(bytes in prop::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), any::<u8>(), 0x20..0x24u8, 0x5a..0x5eu8], 8)) {
+        fn bytes_are_found_at_every_position(bytes in prop::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), any::<u8>(), 0x20..0x24u8, 0x5a..0x5eu8], 8)) {
             let expected = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
             prop_assert_eq!(quote_or_backslash(u64::from_le_bytes(bytes.try_into().unwrap())), expected);
         }
 
         #[test]
-        fn the_pieces_are_those_that_serde_json_sees(json in arbitrary::tame_json()) {
+        fn the_parts_are_those_that_serde_json_finds(json in arbitrary::tame_json()) {
             match serde_json::from_str(&json).unwrap() {
                 Value::Array(values) => {
                     let found: Vec<Value> = elements(json.as_bytes()).map(|text| serde_json::from_slice(text).unwrap()).collect();
@@ -461,7 +468,7 @@ mod tests {
         }
 
         #[test]
-        fn text_that_is_no_json_does_no_harm(text in "[\\[\\]{}\",:\\\\ a1]{0,40}") {
+        fn invalid_json_does_not_panic(text in "[\\[\\]{}\",:\\\\ a1]{0,40}") {
             members(text.as_bytes()).chain(members(&text.as_bytes()[text.len() / 2..])).for_each(drop);
             prop_assert!(elements(text.as_bytes()).count() <= text.len());
             prop_assert!(depth(text.as_bytes()) <= text.len());

@@ -4,8 +4,9 @@ use memchr::{memchr, memchr2};
 
 use super::scan::{backslash, string_end};
 
-/// Writes `text`, which is WTF-8, as a string literal with the fewest escapes: quotes, backslashes, control characters (with their short
-/// names where they have one) and lone surrogates, hex digits in lower case. The literal is valid JSON in valid UTF-8.
+/// Writes `text`, which is WTF-8, as a string literal with the fewest escapes: quotes, backslashes, control characters
+/// (in their short form if there is one) and lone surrogates, with hex digits in lower case. The literal is valid JSON
+/// in valid UTF-8.
 pub fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let mut written = 0;
@@ -29,7 +30,8 @@ pub fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// The lone surrogate at `at`, where the lead byte is 0xed: the only sequences that WTF-8 adds to UTF-8.
+/// Returns the lone surrogate at `at`, where the lead byte is 0xed. These are the only sequences that WTF-8 adds to
+/// UTF-8.
 fn lone_surrogate(text: &[u8], at: usize) -> Option<u16> {
     match *text.get(at + 1..at + 3)? {
         [high @ 0xa0..=0xbf, low] => Some(0xd000 | u16::from(high & 0x3f) << 6 | u16::from(low & 0x3f)),
@@ -51,7 +53,7 @@ fn write_escape(code: u16, out: &mut Vec<u8>) {
     out.extend_from_slice(short);
 }
 
-/// What a string literal says, in WTF-8; `None` when `literal` is none.
+/// Returns the unescaped string literal, in WTF-8, or `None` if `literal` is invalid.
 pub fn unescape(literal: &[u8]) -> Option<Cow<'_, [u8]>> {
     let inner = literal.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if memchr(b'\\', inner).is_none() {
@@ -61,13 +63,15 @@ pub fn unescape(literal: &[u8]) -> Option<Cow<'_, [u8]>> {
     unescape_into(literal, &mut text).then_some(Cow::Owned(text))
 }
 
-/// Appends what a string literal says, in WTF-8; whether `literal` is one. What is appended when it is none means nothing.
+/// Appends the unescaped string literal, in WTF-8. Returns whether `literal` is valid; if it is not, the appended bytes
+/// have no meaning.
 pub fn unescape_into(literal: &[u8], out: &mut Vec<u8>) -> bool {
     let inner = literal.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     let Some(mut rest) = inner else { return false };
     out.reserve(rest.len());
     loop {
-        // Where a string holds JSON, an escape follows every few bytes: looking at eight at a time beats a call that is made for long runs.
+        // In strings that contain JSON, an escape follows every few bytes: testing eight at a time is faster than
+        // calling a function that is optimised for long runs.
         let at = match rest.first_chunk() {
             Some(chunk) => {
                 out.extend_from_slice(chunk);
@@ -109,7 +113,8 @@ pub fn unescape_into(literal: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Whether a literal is as [`write_string`] writes it, as far as that can be told without spelling it: `\\u` says no.
+/// Returns whether a literal has the form that [`write_string`] writes, as far as that is known without unescaping it:
+/// for `\\u` it returns false.
 pub(super) fn has_fewest_escapes(literal: &[u8]) -> bool {
     let mut rest = literal;
     loop {
@@ -133,7 +138,8 @@ pub(super) fn has_fewest_escapes(literal: &[u8]) -> bool {
     }
 }
 
-/// The code point that the hex digits behind `\u` say, with those of a low surrogate behind a high one, and what comes after.
+/// Returns the code point of the hex digits after `\u`, combined with a low surrogate that follows a high one, and the
+/// rest of the text.
 fn code_point(digits: &[u8]) -> Option<(u32, &[u8])> {
     let (code, rest) = code_unit(digits)?;
     if (0xd800..0xdc00).contains(&code)
@@ -150,7 +156,7 @@ fn code_unit(digits: &[u8]) -> Option<(u32, &[u8])> {
     Some((digits.iter().try_fold(0, value)?, rest))
 }
 
-/// In the bytes that UTF-8 gives it, or would give a lone surrogate.
+/// Appends the UTF-8 encoding of a code point, generalised to lone surrogates.
 fn push_code_point(code: u32, out: &mut Vec<u8>) {
     match char::from_u32(code) {
         Some(char) => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -161,7 +167,7 @@ fn push_code_point(code: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// The same JSON without white space outside strings.
+/// Returns the same JSON without white space outside strings.
 pub fn compact(json: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::new();
     let mut written = 0;
@@ -184,7 +190,7 @@ pub fn compact(json: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// The same JSON on one line: as it is, but [`compact`] when it has line breaks. (A string cannot hold one.)
+/// Returns the same JSON on one line: unchanged, or [`compact`] if it has line breaks. (Strings cannot contain them.)
 pub fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
     match memchr2(b'\n', b'\r', json) {
         Some(_) => compact(json),
@@ -211,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fewest_escapes_are_written() {
+    fn as_few_escapes_as_possible_are_written() {
         assert_eq!(written(b""), r#""""#);
         assert_eq!(
             written(b"\"\\/\x08\t\n\x0c\r\x00\x1b\x1f\x7f"),
@@ -242,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_goes_only_outside_strings() {
+    fn white_space_is_removed_only_outside_strings() {
         assert_eq!(
             compact(b" { \"a b\\\" \" :\t[ 1 ,\r\n2 ] } "),
             Cow::<[u8]>::Owned(b"{\"a b\\\" \":[1,2]}".to_vec())
@@ -255,8 +261,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn strings_say_what_serde_json_reads(value in arbitrary::json()) {
-            // Asked for bytes rather than a string, serde_json keeps lone surrogates, as WTF-8.
+        fn strings_are_read_as_by_serde_json(value in arbitrary::json()) {
+            // When serde_json parses bytes rather than a string, it keeps lone surrogates, as WTF-8.
             if value.trim().starts_with('"') {
                 let expected: serde_bytes::ByteBuf = serde_json::from_str(&value).unwrap();
                 prop_assert_eq!(said(value.trim()), expected.into_vec());
@@ -273,21 +279,21 @@ mod tests {
         }
 
         #[test]
-        fn strings_are_written_as_serde_json_writes_them(text in any::<String>()) {
+        fn strings_are_written_as_by_serde_json(text in any::<String>()) {
             let literal = written(text.as_bytes());
             prop_assert_eq!(&literal, &serde_json::to_string(&text).unwrap());
             prop_assert_eq!(said(&literal), text.as_bytes());
         }
 
         #[test]
-        fn what_is_written_is_read_again(units in prop::collection::vec(any::<u16>(), 0..8)) {
+        fn written_strings_are_read_back(units in prop::collection::vec(any::<u16>(), 0..8)) {
             let literal = format!("\"{}\"", units.iter().map(|unit| format!("\\u{unit:04X}")).collect::<String>());
             let text = said(&literal);
             prop_assert_eq!(said(&written(&text)), text);
         }
 
         #[test]
-        fn bytes_that_are_no_text_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn invalid_utf_8_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             write_string(&bytes, &mut Vec::new());
             prop_assert!(compact(&bytes).len() <= bytes.len());
             let _ = unescape(&bytes);

@@ -1,8 +1,9 @@
-//! Sending, and knowing when everything sent has been acknowledged.
+//! Sending messages and waiting for their acknowledgements.
 //!
-//! librdkafka sends again by itself what a broker could not take for a moment. What it hands back as failed is kept and sent again here,
-//! for as long as it takes: a throttled Event Hubs, for one, refuses with `POLICY_VIOLATION`, which librdkafka takes for the last word.
-//! Only what ends the producer itself ends the sender; whoever owns it makes a new one and does its work again.
+//! librdkafka retries what a broker could not accept for a moment. Messages that it reports as failed are kept and sent
+//! again here, for as long as it takes: a throttled Event Hubs, for example, refuses with `POLICY_VIOLATION`, which
+//! librdkafka treats as permanent. Only a fatal error of the producer ends the sender. Its user then creates a new one
+//! and repeats its work.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -18,78 +19,79 @@ use super::{Error, clients};
 use crate::clock;
 use crate::config::Config;
 
-/// Messages sent together: done when every one has been acknowledged.
+/// Counts messages that were sent together and are not acknowledged yet.
 #[derive(Debug, Default)]
-pub struct Flight {
+pub struct PendingAcks {
     pending: AtomicU64,
 }
 
-impl Flight {
-    /// Something belongs to this flight that is not handed over yet: it is not delivered before [`Flight::handed_over`].
+impl PendingAcks {
+    /// Adds a message that will be sent later. The messages do not count as delivered until [`PendingAcks::release`] is
+    /// called.
     pub fn hold(&self) {
         self.pending.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// What was held back has been sent.
-    pub fn handed_over(&self) {
+    /// Removes what [`PendingAcks::hold`] added, once the message has been sent.
+    pub fn release(&self) {
         self.pending.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether nothing sent in this flight is still on its way.
+    /// Returns whether every message has been acknowledged.
     pub fn is_empty(&self) -> bool {
         self.pending() == 0
     }
 
-    /// How many messages of this flight are still on their way.
+    /// Returns the number of messages that are not acknowledged yet.
     pub fn pending(&self) -> u64 {
         self.pending.load(Ordering::Acquire)
     }
 }
 
-/// What delivery reports are gathered in.
+/// Collects delivery reports.
 #[derive(Default)]
 struct Reports {
-    /// The first failure; after it nothing counts as delivered any more.
+    /// The first failure. After it, no message counts as delivered.
     failure: Mutex<Option<(String, KafkaError)>>,
     refused: Mutex<Refused>,
     lock: Mutex<()>,
     arrived: Condvar,
 }
 
-/// Messages that the broker would not take, to be sent again.
+/// Messages that the broker refused and that are sent again.
 #[derive(Default)]
 struct Refused {
-    messages: Vec<(OwnedMessage, Arc<Flight>)>,
+    messages: Vec<(OwnedMessage, Arc<PendingAcks>)>,
     /// Why the last of them was refused.
     cause: Option<KafkaError>,
     /// When they are sent again.
     due: Option<Instant>,
-    /// How long the round before was waited for, and when it ended.
+    /// The wait before the previous attempt, and when it ended.
     waited: Option<(Duration, Instant)>,
 }
 
-/// How long a refused message waits at first; twice as long at every further time in a row.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// How long a refused message waits at the most.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How long a refused message waits at first. The wait doubles with each further refusal in a row.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// How long a refused message waits at most.
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 impl Refused {
-    fn push(&mut self, message: OwnedMessage, flight: Arc<Flight>, cause: KafkaError) {
+    fn push(&mut self, message: OwnedMessage, acks: Arc<PendingAcks>, cause: KafkaError) {
         let now = clock::start();
-        self.messages.push((message, flight));
+        self.messages.push((message, acks));
         self.cause = Some(cause);
         if self.due.is_none() {
             let wait = match self.waited {
-                Some((waited, ended)) if now.duration_since(ended) < waited + LONGEST_WAIT => (waited * 2).min(LONGEST_WAIT),
-                _ => FIRST_WAIT,
+                Some((waited, ended)) if now.duration_since(ended) < waited + MAX_BACKOFF => (waited * 2).min(MAX_BACKOFF),
+                _ => FIRST_BACKOFF,
             };
             self.due = Some(now + wait);
             self.waited = Some((wait, now + wait));
         }
     }
 
-    /// The messages whose time has come.
-    fn take_due(&mut self) -> Vec<(OwnedMessage, Arc<Flight>)> {
+    /// Returns the messages that are due to be sent again.
+    fn take_due(&mut self) -> Vec<(OwnedMessage, Arc<PendingAcks>)> {
         match self.due {
             Some(due) if due <= clock::start() => {
                 self.due = None;
@@ -102,13 +104,13 @@ impl Refused {
 
 pub(super) struct Context {
     reports: Arc<Reports>,
-    /// In a transaction nothing is sent again: it is aborted, and done anew.
+    /// Whether messages belong to transactions. Then none is sent again: the transaction is aborted and repeated.
     transactional: bool,
 }
 
-/// Whether sending the same message again may help. A producer whose sequence is broken, or that was fenced, sends nothing any more; a
-/// message that the broker finds too large, or wrong, it will find so again.
-fn may_pass(error: &KafkaError) -> bool {
+/// Returns whether sending the same message again may help. It does not help after the producer's sequence broke or the
+/// producer was fenced, as such a producer sends nothing any more, nor for a message that is too large or invalid.
+fn is_transient(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     !matches!(
         error.rdkafka_error_code(),
@@ -126,14 +128,14 @@ fn may_pass(error: &KafkaError) -> bool {
     )
 }
 
-/// Returns what to look at first when a message could not be delivered.
+/// Returns what to check first when a message could not be delivered.
 pub(super) fn advice(cause: &KafkaError) -> &'static str {
     match cause.rdkafka_error_code() {
         Some(RDKafkaErrorCode::InvalidTimestamp) => {
-            "; the broker finds the timestamp, which is that of this machine's clock, too far from its own clock: set the clocks right, or raise the topic's message.timestamp.after.max.ms or message.timestamp.before.max.ms"
+            "; the timestamp comes from this machine's clock, and the broker considers it too far from its own clock: set the clocks right, or raise the topic's message.timestamp.after.max.ms or message.timestamp.before.max.ms"
         }
         _ => {
-            "; should that go on, check the topic, the right to write to it, and that its max.message.bytes is not below the producer's message.max.bytes"
+            "; if this continues, check the topic, the permission to write to it, and that its max.message.bytes is not below the producer's message.max.bytes"
         }
     }
 }
@@ -144,7 +146,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "the producer has a problem");
+        tracing::warn!(%error, reason, "the Kafka producer reports a problem");
         if let KafkaError::Global(RDKafkaErrorCode::Fatal) = error {
             self.reports.fail("the broker", error);
         }
@@ -152,18 +154,18 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = Arc<Flight>;
+    type DeliveryOpaque = Arc<PendingAcks>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, flight: Arc<Flight>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, acks: Arc<PendingAcks>) {
         match result {
-            // A message that failed stays pending: its flight must not count as delivered.
-            Err((error, message)) if !self.transactional && may_pass(error) => {
+            // A message that failed stays pending, so that the group it was sent in does not count as delivered.
+            Err((error, message)) if !self.transactional && is_transient(error) => {
                 let mut refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                refused.push(message.detach(), flight, error.clone());
+                refused.push(message.detach(), acks, error.clone());
             }
             Err((error, message)) => self.reports.fail(message.topic(), error.clone()),
             Ok(_) => {
-                if flight.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
+                if acks.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
                     self.reports.notify();
                 }
             }
@@ -185,34 +187,34 @@ impl Reports {
     }
 }
 
-/// A message on its way out.
+/// A message to send.
 #[derive(Clone, Debug)]
 pub struct Outgoing<'a> {
-    /// Where to.
+    /// The topic.
     pub topic: &'a str,
-    /// To which partition; `None` for the one its key belongs to.
+    /// The partition. With `None`, the key decides.
     pub partition: Option<i32>,
-    /// Its key, if it has one.
+    /// The key, if there is one.
     pub key: Option<&'a [u8]>,
-    /// Its value.
+    /// The value.
     pub value: &'a [u8],
-    /// Names and values.
+    /// Names and values of the headers.
     pub headers: &'a [(&'static str, String)],
 }
 
-/// What became of a message that was to be sent.
+/// Result of an attempt to send a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sending {
-    /// It is on its way.
+pub enum SendOutcome {
+    /// The message is in the producer's queue.
     Sent,
-    /// There is no room for it now: a slow broker slows the sender.
+    /// The producer's queue is full. A slow broker thereby slows down the sender.
     Full,
-    /// It is larger than the broker takes.
+    /// The message is larger than the limit.
     TooLarge,
 }
 
-impl Sending {
-    /// Whether it was sent; that something too large came this far is an error.
+impl SendOutcome {
+    /// Returns whether the message was sent. Fails if it is too large, because callers have already limited its size.
     pub fn is_done(self, topic: &str) -> Result<bool, Error> {
         match self {
             Self::Sent => Ok(true),
@@ -225,14 +227,15 @@ impl Sending {
     }
 }
 
-/// Sends messages. Each is appended once, and in the order of each partition unless the broker refused one in between.
+/// Sends messages. Each is appended once, and the order within each partition is kept unless the broker refused a
+/// message.
 pub struct Sender {
     pub(super) producer: ThreadedProducer<Context>,
     reports: Arc<Reports>,
 }
 
 impl Sender {
-    /// A sender for `stage` that waits up to `linger_ms` milliseconds for more messages to send together.
+    /// Creates a sender for `stage` that waits up to `linger_ms` milliseconds for more messages to send together.
     pub fn new(config: &Config, stage: &str, linger_ms: &str) -> Result<Self, Error> {
         let reports = Arc::new(Reports::default());
         let context = Context {
@@ -245,7 +248,7 @@ impl Sender {
         })
     }
 
-    /// A sender whose messages count only when their transaction is committed (`kafka::transactions`).
+    /// Creates a sender whose messages become visible only when their transaction is committed (`kafka::transactions`).
     pub(super) fn transactional(config: &Config, stage: &str, transactional_id: &str) -> Result<Self, Error> {
         let reports = Arc::new(Reports::default());
         let context = Context {
@@ -258,10 +261,10 @@ impl Sender {
         })
     }
 
-    /// Sends a message as part of `flight`, if there is room for it.
-    pub fn send(&self, message: &Outgoing<'_>, flight: &Arc<Flight>) -> Result<Sending, Error> {
+    /// Sends a message and counts it in `acks`, if the queue has room.
+    pub fn send(&self, message: &Outgoing<'_>, acks: &Arc<PendingAcks>) -> Result<SendOutcome, Error> {
         self.check()?;
-        let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(message.topic, Arc::clone(flight));
+        let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(message.topic, Arc::clone(acks));
         record = record.payload(message.value);
         if let Some(key) = message.key {
             record = record.key(key);
@@ -279,15 +282,15 @@ impl Sender {
             let headers = OwnedHeaders::new_with_capacity(message.headers.len());
             record = record.headers(message.headers.iter().fold(headers, insert));
         }
-        // Before the send: the report may be here before it returns.
-        flight.pending.fetch_add(1, Ordering::AcqRel);
+        // This comes before the send, because the delivery report may arrive before the call returns.
+        acks.pending.fetch_add(1, Ordering::AcqRel);
         let Err((error, _)) = self.producer.send(record) else {
-            return Ok(Sending::Sent);
+            return Ok(SendOutcome::Sent);
         };
-        flight.pending.fetch_sub(1, Ordering::AcqRel);
+        acks.pending.fetch_sub(1, Ordering::AcqRel);
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => Ok(Sending::Full),
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Ok(Sending::TooLarge),
+            Some(RDKafkaErrorCode::QueueFull) => Ok(SendOutcome::Full),
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Ok(SendOutcome::TooLarge),
             _ => Err(Error::Delivery {
                 topic: message.topic.to_owned(),
                 cause: error,
@@ -295,32 +298,33 @@ impl Sender {
         }
     }
 
-    /// Sends a message, waiting for room as long as `goes_on` says so, which is asked again and again; `Full` when it does not. The flight
-    /// then never counts as delivered.
+    /// Sends a message and waits for room in the queue while `keep_waiting`, which is called repeatedly, returns true.
+    /// Returns `Full` once it returns false. Then `acks` never counts as delivered.
     pub fn send_when_room(
         &self,
         message: &Outgoing<'_>,
-        flight: &Arc<Flight>,
-        goes_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Sending, Error> {
+        acks: &Arc<PendingAcks>,
+        keep_waiting: &mut dyn FnMut() -> bool,
+    ) -> Result<SendOutcome, Error> {
         loop {
-            match self.send(message, flight)? {
-                Sending::Full if !goes_on() => {
-                    // It was not sent, so its flight must never count as delivered.
-                    flight.pending.fetch_add(1, Ordering::AcqRel);
-                    return Ok(Sending::Full);
+            match self.send(message, acks)? {
+                SendOutcome::Full if !keep_waiting() => {
+                    // The message was not sent, so `acks` must never count as delivered.
+                    acks.pending.fetch_add(1, Ordering::AcqRel);
+                    return Ok(SendOutcome::Full);
                 }
-                Sending::Full => self.pause(),
+                SendOutcome::Full => self.pause(),
                 sending => return Ok(sending),
             }
         }
     }
 
-    /// Waits until all of `flight` has been acknowledged, as long as `goes_on` says so, which is asked again and again; whether it was.
-    pub fn wait(&self, flight: &Flight, goes_on: &mut dyn FnMut() -> bool) -> Result<bool, Error> {
-        while !flight.is_empty() {
+    /// Waits until every message of `acks` is acknowledged, while `keep_waiting`, which is called repeatedly, returns
+    /// true. Returns whether all are acknowledged.
+    pub fn wait(&self, acks: &PendingAcks, keep_waiting: &mut dyn FnMut() -> bool) -> Result<bool, Error> {
+        while !acks.is_empty() {
             self.check()?;
-            if !goes_on() {
+            if !keep_waiting() {
                 return Ok(false);
             }
             self.pause();
@@ -329,7 +333,7 @@ impl Sender {
         Ok(true)
     }
 
-    /// Sends again what was refused, when its time has come. Fails when anything cannot be delivered any more.
+    /// Sends refused messages again when they are due. Fails when the sender can no longer deliver.
     pub fn check(&self) -> Result<(), Error> {
         self.send_again();
         let failure = self.reports.failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -342,9 +346,10 @@ impl Sender {
         }
     }
 
-    /// Why the broker refuses what is waiting to be sent again, if that will not change by waiting: the topic is gone, or may not be
-    /// written to. Whoever has something to keep goes on trying, for somebody may set it right; whoever has not may end here.
-    pub fn lasting_refusal(&self) -> Option<KafkaError> {
+    /// Returns why the broker refuses the messages that wait to be sent again, if waiting will not help: the topic is
+    /// gone, or the program may not write to it. A caller that must not lose them keeps trying, because somebody may
+    /// correct the cause; others may stop.
+    pub fn permanent_refusal(&self) -> Option<KafkaError> {
         use RDKafkaErrorCode as Code;
         let refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let cause = refused.cause.as_ref().filter(|_| !refused.messages.is_empty())?;
@@ -370,30 +375,25 @@ impl Sender {
             let (count, topic) = (messages.len(), first.topic());
             let advice = cause.as_ref().map_or("", advice);
             let cause = cause.map_or_else(String::new, |cause| cause.to_string());
-            tracing::warn!(
-                count,
-                topic,
-                cause,
-                "the broker refused messages; they are sent again{advice}"
-            );
+            tracing::warn!(count, topic, cause, "the broker refused messages; sending them again{advice}");
         }
-        for (message, flight) in messages {
-            let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(message.topic(), Arc::clone(&flight));
+        for (message, acks) in messages {
+            let mut record = BaseRecord::<'_, [u8], [u8], _>::with_opaque_to(message.topic(), Arc::clone(&acks));
             record.payload = message.payload();
             record.key = message.key();
             record.partition = Some(message.partition());
             record.headers = message.headers().cloned();
             if let Err((error, _)) = self.producer.send(record) {
                 let mut refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                refused.push(message, flight, error);
+                refused.push(message, acks, error);
             }
         }
     }
 
-    /// Waits for a report, a few milliseconds at most.
+    /// Waits for a delivery report, a few milliseconds at most.
     pub fn pause(&self) {
         let guard = self.reports.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        // A report that came just before is seen at the next round: hence the short limit.
+        // A report that arrived just before is noticed in the next round, hence the short timeout.
         drop(self.reports.arrived.wait_timeout(guard, Duration::from_millis(2)));
     }
 }
@@ -403,7 +403,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timestamp_that_is_refused_is_a_matter_of_clocks() {
+    fn a_refused_timestamp_is_explained_by_clocks() {
         let clocks = advice(&KafkaError::MessageProduction(RDKafkaErrorCode::InvalidTimestamp));
         assert!(
             clocks.contains("set the clocks right") && clocks.contains("message.timestamp.after.max.ms"),
@@ -411,7 +411,7 @@ mod tests {
         );
         let others = advice(&KafkaError::MessageProduction(RDKafkaErrorCode::TopicAuthorizationFailed));
         assert!(
-            others.contains("the right to write to it") && !others.contains("clock"),
+            others.contains("the permission to write to it") && !others.contains("clock"),
             "{others}"
         );
     }

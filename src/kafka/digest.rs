@@ -1,7 +1,8 @@
-//! How a log is known again: a topic that was deleted and made anew under its name has the same offsets, and other records.
+//! Fingerprints of log records, to detect that a topic was deleted and created again: a new topic of the same name has
+//! the same offsets and other records.
 //!
-//! Whoever keeps state of a log remembers the [`digest`] of the last record it applied, and asks with [`record_digest`] before it goes on
-//! whether that record is still where it was.
+//! A store remembers the [`digest`] of the last record that was applied to it. Before work resumes, [`record_digest`]
+//! tells whether that record is still at its offset.
 
 use std::time::Duration;
 
@@ -15,13 +16,14 @@ use super::clients::Logged;
 use super::topics::TIMEOUT;
 use crate::clock;
 
-/// Eight bytes that tell a record from any other that may come to stand at its offset: of its offset, its timestamp, its key and its value.
+/// Returns eight bytes that distinguish a record from any other that may later have its offset. They depend on offset,
+/// timestamp, key and value.
 pub fn digest(message: &impl Message) -> [u8; 8] {
     let mut hash = Sha256::new();
     hash.update(message.offset().to_be_bytes());
     hash.update(message.timestamp().to_millis().unwrap_or(-1).to_be_bytes());
     for part in [message.key(), message.payload()] {
-        // No bytes and none at all are two things.
+        // An empty value and a missing value are different.
         let length = part.map_or(-1, |bytes| i64::try_from(bytes.len()).unwrap_or(i64::MAX));
         hash.update(length.to_be_bytes());
         hash.update(part.unwrap_or_default());
@@ -31,11 +33,12 @@ pub fn digest(message: &impl Message) -> [u8; 8] {
     [a, b, c, d, e, f, g, h]
 }
 
-/// The digest of the record that stands at `offset` now. `None` when none does: below the partition's first offset retention has removed
-/// it, and nothing can be told; at or above it, this is another log.
+/// Returns the digest of the record that is at `offset` now, or `None` if there is no record: below the partition's
+/// first offset, retention has removed it and nothing can be concluded; at or above it, this is another log.
 ///
-/// `consumer` is given this partition to read and none afterwards. It must be one for questions, made with a group's name as
-/// [`clients::consumer`](super::clients::consumer) does (the client assigns nothing without), and never one that has work.
+/// The function assigns this partition to `consumer` and afterwards none. The consumer must be one for such requests
+/// only, with a group as [`clients::consumer`](super::clients::consumer) sets it (the client refuses assignments
+/// without one), and never one that is in use.
 pub fn record_digest(consumer: &BaseConsumer<Logged>, topic: &str, partition: i32, offset: i64) -> KafkaResult<Option<[u8; 8]>> {
     let (low, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
     if !(low..high).contains(&offset) {
@@ -85,9 +88,9 @@ mod tests {
         assert_ne!(record(None, b"v", 1, 7), record(Some(b""), b"v", 1, 7));
     }
 
-    /// State on disk holds it.
+    /// The value is stored on disk.
     #[test]
-    fn it_never_changes() {
+    fn the_digest_never_changes() {
         assert_eq!(hex::encode(record(Some(b"k"), b"v", 1, 7)), "15e39753b62adfe0");
     }
 }

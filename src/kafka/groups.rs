@@ -1,4 +1,4 @@
-//! What is asked of consumer groups, and forgetting them.
+//! Requests about consumer groups, and deleting them.
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -15,18 +15,19 @@ use crate::config::Config;
 pub struct Group {
     /// Its name.
     pub name: String,
-    /// Who is in it now, by client id and address. One that was killed counts until its session has timed out.
+    /// Its current members, as client id and address. A process that was killed counts until its session times out.
     pub members: Vec<String>,
 }
 
-/// The names of the groups of this application: ROUTE's, whose positions count, and JOIN's, which lag tools read.
+/// Returns the names of this application's groups: that of ROUTE, whose positions count, and that of JOIN, which lag
+/// tools read.
 pub fn names(config: &Config) -> [String; 2] {
     ["route", "join"].map(|stage| format!("{}-{stage}", config.application.id))
 }
 
-/// The group of this name; `None` when the broker has none.
+/// Returns the group of this name, or `None` when the broker has none.
 pub fn find(config: &Config, name: &str) -> Result<Option<Group>, Error> {
-    let consumer: BaseConsumer<Logged> = clients::plain(config, Logged)?;
+    let consumer: BaseConsumer<Logged> = clients::admin(config, Logged)?;
     let list = consumer.fetch_group_list(Some(name), TIMEOUT);
     let list = list.map_err(|cause| Error::Unreachable {
         servers: config.kafka.bootstrap_servers.clone(),
@@ -34,7 +35,7 @@ pub fn find(config: &Config, name: &str) -> Result<Option<Group>, Error> {
         cause: cause.to_string(),
     })?;
     let found = list.groups().iter().find(|group| group.name() == name);
-    // That is how a broker describes what is not there.
+    // A broker describes a group that does not exist as dead.
     let found = found.filter(|group| group.state() != "Dead");
     Ok(found.map(|group| Group {
         name: name.to_owned(),
@@ -42,14 +43,14 @@ pub fn find(config: &Config, name: &str) -> Result<Option<Group>, Error> {
     }))
 }
 
-/// Deletes a group with its committed positions, if it is there. Fails while it has members.
+/// Deletes a group with its committed positions, if it exists. Fails while it has members.
 pub fn delete(config: &Config, name: &str) -> Result<(), Error> {
     let failed = |cause: String| Error::Delete {
         what: format!("the consumer group {name}"),
         cause,
-        way_out: "stop every instance of the application, check the right to delete groups, and run it again",
+        way_out: "stop every instance of the application, check the permission to delete groups, and run it again",
     };
-    let admin: AdminClient<DefaultClientContext> = clients::plain(config, DefaultClientContext)?;
+    let admin: AdminClient<DefaultClientContext> = clients::admin(config, DefaultClientContext)?;
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
     let results = super::block_on(admin.delete_groups(&[name], &options))?;
     for result in results.map_err(|error: KafkaError| failed(error.to_string()))? {

@@ -1,7 +1,8 @@
-//! Whether a group still answers.
+//! Detects a group that no longer responds.
 //!
-//! A client that has lost its session has been seen never to join its group again, static members most of all (librdkafka#3437): it
-//! polls, and nothing comes. A rebalance may take long for good reasons, as it waits for every member; to join anew does no harm then.
+//! Clients that lost their session have been seen never to rejoin their group, static members in particular
+//! (librdkafka#3437): they poll and receive nothing. A rebalance may take long for good reasons, because it waits for
+//! every member; rejoining does no harm then.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,20 +12,21 @@ use sha2::{Digest as _, Sha256};
 use super::Error;
 use crate::clock;
 
-/// How long the answer of a group is waited for.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// How long to wait for an assignment.
+const ASSIGNMENT_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// The name under which an instance is a static member of a group that reads these topics. A static member that comes back under its name is
-/// given the partitions that it had, whatever it subscribes to now: with other topics it must be another member.
+/// Returns the name under which an instance is a static member of a group that reads these topics. A static member that
+/// returns under its name gets the partitions it had, even if it now subscribes to other topics; with other topics it
+/// must therefore be another member.
 pub fn member_name(instance: &str, topics: &[String]) -> String {
     let mut topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     topics.sort_unstable();
-    // No topic's name has a comma.
+    // Topic names contain no commas.
     let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(topics.join(",")));
     format!("{instance}-{}", hex::encode([a, b, c, d]))
 }
 
-/// Since when the group has owed this member an assignment.
+/// The time since which this member has been waiting for an assignment.
 #[derive(Debug)]
 pub struct Membership {
     group: String,
@@ -32,7 +34,7 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// A member that begins to join.
+    /// Creates a member that begins to join.
     pub fn new(group: String) -> Self {
         Self {
             group,
@@ -40,20 +42,20 @@ impl Membership {
         }
     }
 
-    /// The group has said which partitions are this member's, be it none.
+    /// Notes that the group has assigned partitions to this member, possibly none.
     pub fn assigned(&self) {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The group has taken the partitions back, and will say which are this member's next.
+    /// Notes that the group has revoked the partitions and will assign others.
     pub fn revoked(&self) {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::start());
     }
 
-    /// Fails when the group owes the answer for too long.
+    /// Fails when an assignment has been missing for too long.
     pub fn check(&self) -> Result<(), Error> {
         match *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(since) if since.elapsed() >= PATIENCE => Err(Error::NotAssigned {
+            Some(since) if since.elapsed() >= ASSIGNMENT_TIMEOUT => Err(Error::NotAssigned {
                 group: self.group.clone(),
                 seconds: since.elapsed().as_secs(),
             }),

@@ -1,37 +1,37 @@
-//! Everything that speaks to a broker: how clients are set up ([`clients`]), what is asked of topics ([`topics`]) and of consumer groups
-//! ([`groups`]), which topic stands behind a name ([`topic_ids`]), whether a group still answers ([`membership`]), being the only one in it
-//! ([`alone`]), whether clients can be made at all ([`trial`]), why no broker answers (`asking`), how a log is known again ([`digest`]), how
-//! a topic is read once from end to end ([`reading`]) or emptied ([`purge`]), whether it may be written to ([`rights`]), and how messages are
-//! sent and waited for
-//! ([`delivery`]), in transactions or not ([`transactions`]). Knows bytes and offsets;
-//! nothing of records and what they mean.
+//! Everything that communicates with a broker: the configuration of clients ([`clients`]), requests about topics
+//! ([`topics`]) and consumer groups ([`groups`]), topic ids ([`topic_ids`]), detection of groups that no longer respond
+//! ([`membership`]), an exclusive lock ([`exclusive_lock`]), a check that clients can be created ([`client_check`]),
+//! the reason why no broker responds (`admin_probe`), fingerprints of records ([`digest`]), reading a topic once from
+//! end to end ([`reading`]) or emptying it ([`purge`]), probing the permission to write ([`permissions`]), and sending
+//! messages and waiting for acknowledgements ([`delivery`]), with transactions or without ([`transactions`]). It knows
+//! bytes and offsets, and nothing about the content of records.
 
 use crate::check::topics::Role;
 
-pub mod alone;
-mod asking;
+mod admin_probe;
+pub mod client_check;
 pub mod clients;
 pub mod delivery;
 pub mod digest;
+pub mod exclusive_lock;
+pub mod group_members;
 pub mod groups;
 pub mod membership;
+pub mod permissions;
 pub mod purge;
 pub mod reading;
-pub mod rights;
-pub mod roster;
 pub mod topic_ids;
 pub mod topics;
 pub mod transactions;
-pub mod trial;
 
-/// Waits for an answer of librdkafka's admin client.
+/// Waits for a response of librdkafka's admin client.
 fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::Client(rdkafka::error::KafkaError::AdminOpCreation(error.to_string())))?;
     Ok(runtime.block_on(answer))
 }
 
-/// Says that these topics do not exist, each with the setting that names it.
+/// Returns a text that these topics do not exist, each with the setting that names it.
 fn absent(topics: &[(Role, String)]) -> String {
     let named = topics.iter().map(|(role, topic)| format!("{topic} ({})", role.key()));
     let subject = if topics.len() == 1 {
@@ -42,42 +42,42 @@ fn absent(topics: &[(Role, String)]) -> String {
     format!("{subject} not exist: {}", named.collect::<Vec<_>>().join(", "))
 }
 
-/// Why the broker side stops.
+/// Why work with the broker failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A client cannot be made from these settings.
-    #[error("{}", trial::in_words(.0))]
+    /// A client cannot be created from these settings.
+    #[error("{}", client_check::sentence_of(.0))]
     Client(rdkafka::error::KafkaError),
-    /// The broker cannot be asked.
+    /// A request to the broker failed.
     #[error(
-        "cannot ask {servers} about {what}: {cause}; check kafka.bootstrap_servers, and that the broker runs and can be reached"
+        "cannot get information about {what} from {servers}: {cause}; check kafka.bootstrap_servers, and that the broker is running and reachable"
     )]
     Unreachable {
         /// The configured addresses.
         servers: String,
-        /// What was asked.
+        /// The subject of the request.
         what: String,
-        /// The client's word.
+        /// The client's error message.
         cause: String,
     },
-    /// The broker does not let this program in.
+    /// The broker refuses the login.
     #[error(
         "{servers} refuses the login: {reason}; check kafka.connection_string, or sasl.mechanism and the credentials in [kafka.properties]"
     )]
     Login {
         /// The configured addresses.
         servers: String,
-        /// The client's word.
+        /// The client's error message.
         reason: String,
     },
-    /// The broker is not who it should be, or does not speak TLS.
+    /// The broker's certificate is not trusted, or the broker does not use TLS.
     #[error(
-        "no secure connection to {servers}: {reason}; check that ssl.ca.location names the authority of the broker's certificate, that kafka.bootstrap_servers names the broker as the certificate does, and that its port is the one for TLS; nothing was sent"
+        "no secure connection to {servers}: {reason}; check that ssl.ca.location names the certificate authority of the broker, that kafka.bootstrap_servers names the broker as the certificate does, and that its port is the one for TLS; no data was sent"
     )]
     Insecure {
         /// The configured addresses.
         servers: String,
-        /// The client's word.
+        /// The client's error message.
         reason: String,
     },
     /// The broker closes connections that do not begin with TLS.
@@ -87,80 +87,80 @@ pub enum Error {
     TlsExpected {
         /// The configured addresses.
         servers: String,
-        /// How the client speaks.
+        /// The client's security protocol.
         protocol: String,
     },
     /// The broker closes connections that do not begin with a login.
     #[error(
-        "{servers} closes the connection as soon as it stands: its port probably expects a login, and security.protocol is {protocol}; set \"security.protocol\" to \"SASL_SSL\" or \"SASL_PLAINTEXT\", \"sasl.mechanism\" and the credentials in [kafka.properties]"
+        "{servers} closes the connection as soon as it is open: its port probably expects a login, and security.protocol is {protocol}; set \"security.protocol\" to \"SASL_SSL\" or \"SASL_PLAINTEXT\", \"sasl.mechanism\" and the credentials in [kafka.properties]"
     )]
     LoginExpected {
         /// The configured addresses.
         servers: String,
-        /// How the client speaks.
+        /// The client's security protocol.
         protocol: String,
     },
-    /// The broker takes the login and closes the connection.
+    /// The broker accepts the login and closes the connection.
     #[error(
-        "{servers} takes the login and then closes the connection ({reason}): Event Hubs does so when the roles are assigned on single hubs, as every client asks about the namespace first; assign them on the namespace (docs/guides/azure.md), or use a connection string of the namespace"
+        "{servers} accepts the login and then closes the connection ({reason}): Event Hubs does this when roles are assigned on single hubs, because every client first requests metadata of the namespace; assign the roles on the namespace (docs/guides/azure.md), or use a connection string of the namespace"
     )]
     ClosedBehindLogin {
         /// The configured addresses.
         servers: String,
-        /// The client's word.
+        /// The client's error message.
         reason: String,
     },
-    /// Somebody asked the program to stop while it waited for the broker.
+    /// A shutdown was requested while the program waited for the broker.
     #[error("stopped while waiting for the broker")]
     Stopped,
-    /// The broker does not even say whether there is such a topic.
+    /// The broker does not tell whether the topic exists.
     #[error(
-        "the broker does not let us see the topic {topic}: {cause}; give this principal the rights listed in docs/operations.md (Describe is part of Read and of Write), or correct the topic's name"
+        "the broker does not let this principal describe the topic {topic}: {cause}; grant the permissions listed in docs/operations.md (Describe is part of Read and of Write), or correct the topic's name"
     )]
     Hidden {
         /// Its name.
         topic: String,
-        /// The broker's word.
+        /// The broker's error message.
         cause: String,
     },
-    /// A topic that must be there is not.
+    /// A required topic does not exist.
     #[error("the topic {topic} ({role}) does not exist; create it, or correct {key}")]
     NoTopic {
         /// Its name.
         topic: String,
-        /// What it is for.
+        /// Its role.
         role: &'static str,
         /// The setting that names it.
         key: &'static str,
     },
-    /// Topics that must be there are not.
+    /// Required topics do not exist.
     #[error("{}", absent(.missing))]
     NoTopics {
-        /// What each is for, and its name.
+        /// The role and the name of each.
         missing: Vec<(Role, String)>,
     },
-    /// The internal topic cannot be made.
+    /// The repartition topic cannot be created.
     #[error(
         "cannot create the repartition topic {topic}: {cause}; create it with {partitions} partitions and cleanup.policy=delete, or set repartition.topic to one that exists"
     )]
     Create {
         /// Its name.
         topic: String,
-        /// The number of partitions it must have.
+        /// The number of partitions that it must have.
         partitions: u32,
-        /// The broker's word.
+        /// The broker's error message.
         cause: String,
     },
-    /// The internal topic has another number of partitions than the configuration says.
+    /// The repartition topic has another number of partitions than the configuration.
     #[error(
-        "the repartition topic {topic} has {found} partitions and repartition.partitions says {configured}: the number decides which partition a key belongs to, so what was joined before cannot go on with another; set repartition.partitions to {found} if the topic was made with that number and nothing has been joined yet, else begin anew with alerttrail reset or another application.id"
+        "the repartition topic {topic} has {found} partitions and repartition.partitions is {configured}: the number decides which partition a key belongs to, so existing state cannot be used with another number; if the topic was created with {found} and nothing has been joined yet, set repartition.partitions to {found}; otherwise start over with alerttrail reset or another application.id"
     )]
     Partitions {
         /// Its name.
         topic: String,
-        /// What the broker says.
+        /// The number that the broker reports.
         found: usize,
-        /// What the configuration says.
+        /// The number in the configuration.
         configured: u32,
     },
     /// A topic that would lose records.
@@ -176,47 +176,47 @@ pub enum Error {
     /// Something could not be deleted.
     #[error("cannot delete {what}: {cause}; {way_out}")]
     Delete {
-        /// What was to go.
+        /// What was to be deleted.
         what: String,
-        /// The broker's word.
+        /// The broker's error message.
         cause: String,
         /// What to do.
         way_out: &'static str,
     },
     /// A message could not be delivered.
     #[error(
-        "cannot deliver to {topic}: {cause}; nothing is lost, the records are sent again after a restart{}",
+        "cannot deliver to {topic}: {cause}; no record is lost, they are sent again after a restart{}",
         delivery::advice(cause)
     )]
     Delivery {
-        /// Where to.
+        /// The topic.
         topic: String,
-        /// The client's word.
+        /// The client's error.
         cause: rdkafka::error::KafkaError,
     },
-    /// A transaction could not be carried through.
+    /// A transaction failed.
     #[error(
-        "cannot {what} the transaction of {id}: {cause}; it counts as a whole or not at all, and is done again; should that fail the same way, check that the broker supports transactions and the rights to the transactional id"
+        "cannot {what} transaction {id}: {cause}; it will be aborted and retried; if it keeps failing, check that the broker supports transactions, and the permissions for the transactional id"
     )]
     Transaction {
-        /// What was tried.
+        /// The step that failed.
         what: &'static str,
         /// The transactional id.
         id: String,
-        /// The client's word.
+        /// The client's error.
         cause: rdkafka::error::KafkaError,
     },
-    /// The group does not say which partitions are ours.
-    #[error("the consumer group {group} has not said for {seconds} s which partitions are this instance's: it is joined anew")]
+    /// The group does not assign partitions.
+    #[error("no partition assignment from the consumer group {group} for {seconds} s; rejoining the group")]
     NotAssigned {
         /// The group.
         group: String,
-        /// How long it said nothing.
+        /// How long the assignment has been missing.
         seconds: u64,
     },
-    /// Records are there, and the consumer does not bring them.
+    /// The partition has records, and the consumer does not deliver them.
     #[error(
-        "{topic}/{partition} holds records up to offset {end}, the next to read is {position}, and for {seconds} s none came: reading begins anew"
+        "{topic}/{partition} has records up to offset {end}, but the consumer at offset {position} has received none for {seconds} s; restarting the consumer"
     )]
     Stalled {
         /// The topic.
@@ -225,14 +225,14 @@ pub enum Error {
         partition: i32,
         /// The next offset to read.
         position: i64,
-        /// The offset behind the last.
+        /// The offset after the last record.
         end: i64,
-        /// How long nothing came.
+        /// How long nothing was received.
         seconds: u64,
     },
-    /// A topic that is read is no longer the one that it was.
+    /// A topic was replaced by another of the same name while it was read.
     #[error(
-        "the topic {topic} was deleted and created again while it was read; input.on_lost_offsets decides how reading goes on"
+        "the topic {topic} was deleted and created again while it was read; input.on_lost_offsets decides where reading resumes"
     )]
     Recreated {
         /// The topic.
@@ -240,31 +240,31 @@ pub enum Error {
     },
     /// Reading failed for good.
     #[error(
-        "cannot read {topics}: {cause}; when records were removed before they were read, the next start says which and what to do, else check the topics and the rights to them"
+        "cannot read {topics}: {cause}; if records were removed before they were read, the next start reports which ones and what to do; otherwise check the topics and the permissions to read them"
     )]
     Read {
         /// What was read.
         topics: String,
-        /// The client's word.
+        /// The client's error.
         cause: rdkafka::error::KafkaError,
     },
-    /// Another process does what only one may do at a time.
+    /// Another process holds an exclusive lock.
     #[error(
-        "the consumer group {group} has another member: only one may do this at a time; wait until it has ended (one that was killed counts until its session has timed out, 15 s unless session.timeout.ms says otherwise), and run it again"
+        "the consumer group {group} has another member: only one process may do this at a time; wait until the other has ended (a killed process counts until its session times out, after 15 s or the configured session.timeout.ms), and run the command again"
     )]
-    NotAlone {
+    Locked {
         /// The group.
         group: String,
     },
     /// A topic could not be read from its beginning to its end.
-    #[error("cannot read {topic} to its end: {cause}; check the topic and the right to read it, and run it again")]
+    #[error("cannot read {topic} to its end: {cause}; check the topic and the permission to read it, and run the command again")]
     Reading {
         /// The topic.
         topic: String,
-        /// What happened.
+        /// The cause.
         cause: String,
     },
-    /// No partition holds what was to be read.
+    /// No partition has the records that were to be read.
     #[error("{what}; {way_out}")]
     LostEverywhere {
         /// What happened, in words.
@@ -283,11 +283,11 @@ pub enum Error {
         partition: i32,
         /// The next offset to read.
         position: i64,
-        /// The first offset there is.
+        /// The first offset that exists.
         low: i64,
-        /// The offset behind the last.
+        /// The offset after the last record.
         high: i64,
-        /// What is gone, in words.
+        /// What was lost, in words.
         lost: String,
         /// What to do.
         way_out: &'static str,

@@ -1,4 +1,4 @@
-//! Reading a topic once, from where it begins to where it ended when it was asked.
+//! Reads a topic once, from its beginning to the end that it has when the reading starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -15,22 +15,22 @@ use crate::clock;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
 
-/// How long the consumer is waited for when nothing comes.
-const POLL: Duration = Duration::from_millis(100);
-/// After how long without a message of a partition that has more it is given up.
-const SILENCE: Duration = Duration::from_secs(60);
+/// How long one poll of the consumer takes at most.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a partition with unread records may deliver nothing before reading fails.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The offsets that a topic had when it was asked.
+/// The range of offsets that a topic had at one time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Extent {
     /// The topic.
     pub topic: String,
-    /// Of each partition its first offset, and the one behind its last.
+    /// The first offset of each partition, and the one after its last.
     pub partitions: BTreeMap<i32, (i64, i64)>,
 }
 
 impl Extent {
-    /// How many offsets there are: of records, and of the marks of transactions.
+    /// Returns the number of offsets: of records, and of transaction markers.
     pub fn len(&self) -> u64 {
         let lengths = self
             .partitions
@@ -39,20 +39,20 @@ impl Extent {
         lengths.sum()
     }
 
-    /// Returns the partitions that do not begin at offset 0, with where they begin.
+    /// Returns the partitions that do not begin at offset 0, with their first offsets.
     pub fn cut(&self) -> BTreeMap<i32, i64> {
         let begins = self.partitions.iter().map(|(partition, (low, _))| (*partition, *low));
         begins.filter(|(_, low)| *low > 0).collect()
     }
 
-    /// Whether there is none.
+    /// Returns whether the topic has no records.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Hands every committed message of `extent` to `each`, those of a partition in order. Whether it came to the end: it
-/// stops early when asked to by `shutdown`. Open transactions end a partition.
+/// Calls `each` with every committed message of `extent`, in order within each partition. Returns whether it read to
+/// the end; it stops early when `shutdown` is requested. An open transaction ends a partition.
 pub fn read<E: From<Error>>(
     config: &Config,
     stage: &str,
@@ -67,20 +67,20 @@ pub fn read<E: From<Error>>(
     }
     let failed = |cause: KafkaError| Error::reading(&extent.topic, cause);
     let consumer = reader(config, stage, extent, &left)?;
-    let mut heard: Instant = clock::start();
-    // Partitions that are at an end, which is not yet the one that was asked for.
+    let mut last_received: Instant = clock::start();
+    // Partitions that the consumer has read to a current end that is before the requested one.
     let mut waiting = BTreeSet::new();
     while !left.is_empty() {
         if shutdown.is_requested() {
             return Ok(false);
         }
-        let partition = match consumer.poll(POLL) {
-            None if heard.elapsed() > SILENCE && left.keys().all(|partition| waiting.contains(partition)) => {
-                tracing::warn!(topic = extent.topic, partitions = ?waiting, "the last offsets hold nothing that can be read");
+        let partition = match consumer.poll(POLL_TIMEOUT) {
+            None if last_received.elapsed() > STALL_TIMEOUT && left.keys().all(|partition| waiting.contains(partition)) => {
+                tracing::warn!(topic = extent.topic, partitions = ?waiting, "the last offsets of these partitions contain no readable records");
                 return Ok(true);
             }
-            None if heard.elapsed() > SILENCE => {
-                let cause = format!("no message came for {} s", SILENCE.as_secs());
+            None if last_received.elapsed() > STALL_TIMEOUT => {
+                let cause = format!("no message was received for {} s", STALL_TIMEOUT.as_secs());
                 return Err(Error::reading(&extent.topic, cause).into());
             }
             None => continue,
@@ -94,13 +94,13 @@ pub fn read<E: From<Error>>(
                 }
                 partition
             }
-            Some(Err(error)) if may_pass(&error) => {
-                tracing::warn!(%error, topic = extent.topic, "reading stumbled; it goes on when the broker allows");
+            Some(Err(error)) if is_transient(&error) => {
+                tracing::warn!(%error, topic = extent.topic, "transient consumer error; retrying");
                 continue;
             }
             Some(Err(error)) => return Err(failed(error).into()),
             Some(Ok(message)) => {
-                heard = clock::start();
+                last_received = clock::start();
                 let partition = message.partition();
                 waiting.remove(&partition);
                 let Some((_, high)) = left.get(&partition).copied() else {
@@ -124,7 +124,7 @@ pub fn read<E: From<Error>>(
     Ok(true)
 }
 
-/// Returns a consumer at the first offsets of these ranges.
+/// Returns a consumer that is assigned these ranges, at their first offsets.
 fn reader(
     config: &Config,
     stage: &str,
@@ -142,26 +142,26 @@ fn reader(
     Ok(consumer)
 }
 
-/// Returns whether a partition that is at an end for now has been read from the first offset of its range to the
-/// other. The markers of transactions hold nothing to read and count as read; an open transaction ends a partition;
-/// and a replica that lags behind its leader does not.
+/// Returns whether the range of a partition has been read completely, when the consumer reports the partition's end.
+/// Transaction markers contain nothing to read and count as read. An open transaction ends a partition; a replica that
+/// lags behind its leader does not.
 fn is_read(consumer: &BaseConsumer<Logged>, extent: &Extent, partition: i32, (low, high): (i64, i64)) -> Result<bool, Error> {
     let failed = |cause: KafkaError| Error::reading(&extent.topic, cause);
     let positions = consumer.position().map_err(failed)?;
     let position = match positions.find_partition(&extent.topic, partition).map(|found| found.offset()) {
         Some(Offset::Offset(position)) => position,
-        // Nothing came of it yet.
+        // No record of it has been received yet.
         _ => low,
     };
     if position >= high {
         return Ok(true);
     }
-    // This consumer reads what is committed: to it a partition ends before the first open transaction.
+    // This consumer reads committed records only: for it, a partition ends before the first open transaction.
     let (_, end) = consumer.fetch_watermarks(&extent.topic, partition, TIMEOUT).map_err(failed)?;
     Ok(position >= end)
 }
 
-/// Whether no consumer can go on reading behind this error, whatever the broker does next.
+/// Returns whether no consumer can continue after this error, whatever the broker does next.
 pub fn ends_reading(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
@@ -177,7 +177,7 @@ pub fn ends_reading(error: &KafkaError) -> bool {
     )
 }
 
-/// Whether reading may go on by itself. The topic was there a moment ago.
-fn may_pass(error: &KafkaError) -> bool {
+/// Returns whether reading may recover by itself. The topic existed a moment ago.
+fn is_transient(error: &KafkaError) -> bool {
     !ends_reading(error) && error.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition)
 }

@@ -1,36 +1,37 @@
-//! Which topic stands behind a name. A topic that was deleted and created again has the same name, the same offsets and other records;
-//! its id tells the two apart.
+//! Topic ids. A topic that was deleted and created again has the same name and the same offsets, but other records and
+//! another id.
 //!
-//! librdkafka compares the ids whenever the broker describes a topic, says in one line of its debug log that they differ
-//! (`rd_kafka_topic_metadata_update`), and goes on at the position that it had. None of its functions gives the id of a topic to a
-//! consumer, so that line is read. It reaches the consumer's queue before any record of the new topic.
+//! librdkafka compares the ids whenever the broker describes a topic, writes one line to its debug log if they differ
+//! (`rd_kafka_topic_metadata_update`), and continues at the position that it had. None of its functions returns a topic
+//! id to a consumer, so that line is parsed. It reaches the consumer's queue before any record of the new topic.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What librdkafka has to log for the ids to be heard.
+/// The debug context that librdkafka needs in order to log topic ids.
 pub const DEBUG: &str = "metadata";
 
-/// The id of a topic of which the broker tells none.
+/// The id that stands for no id.
 const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
-/// The ids of topics, as a client first heard of them.
+/// The ids of topics, as a client first saw them.
 #[derive(Debug, Default)]
 pub struct TopicIds(Mutex<BTreeMap<String, Ids>>);
 
 #[derive(Debug)]
 struct Ids {
-    /// The id of the topic that the client has read.
+    /// The id of the topic that the client has been reading.
     known: String,
-    /// The id that was heard last.
+    /// The id that was reported last.
     now: String,
-    /// Whether the known one was another before.
+    /// Whether `known` has been replaced.
     renewed: bool,
 }
 
 impl TopicIds {
-    /// Takes in a line of librdkafka's log. Returns the topic whose id is no longer the one that was heard first, which stays the known one.
-    pub fn hear<'m>(&self, facility: &str, message: &'m str) -> Option<&'m str> {
+    /// Processes a line of librdkafka's log. Returns the topic if its id now differs from the known one, which does not
+    /// change.
+    pub fn update<'m>(&self, facility: &str, message: &'m str) -> Option<&'m str> {
         let (topic, id) = changed(facility, message)?;
         let mut topics = self.lock();
         let ids = topics.entry(topic.to_owned()).or_insert_with(|| Ids {
@@ -42,12 +43,12 @@ impl TopicIds {
         (ids.known != ids.now).then_some(topic)
     }
 
-    /// Returns the id of a topic. There is none on brokers that do not tell it (before Kafka 2.8).
+    /// Returns the id of a topic. Brokers before Kafka 2.8 report none.
     pub fn of(&self, topic: &str) -> Option<String> {
         self.lock().get(topic).map(|ids| ids.known.clone())
     }
 
-    /// Takes the id that was heard last for the known one: nothing of the topic before is read any more.
+    /// Makes the id that was reported last the known one, because nothing of the previous topic is read any more.
     pub fn renew(&self, topic: &str) {
         if let Some(ids) = self.lock().get_mut(topic) {
             ids.known.clone_from(&ids.now);
@@ -55,7 +56,7 @@ impl TopicIds {
         }
     }
 
-    /// Returns whether the topic has another known id than at first.
+    /// Returns whether the known id of the topic has been replaced.
     pub fn is_renewed(&self, topic: &str) -> bool {
         self.lock().get(topic).is_some_and(|ids| ids.renewed)
     }
@@ -65,7 +66,7 @@ impl TopicIds {
     }
 }
 
-/// Returns the topic and its id when the line tells of one.
+/// Returns the topic and its id if the line reports one.
 fn changed<'m>(facility: &str, message: &'m str) -> Option<(&'m str, &'m str)> {
     if facility != "METADATA" {
         return None;
@@ -84,26 +85,26 @@ mod tests {
     const AGAIN: &str = "[thrd:main]: Topic a.b changed id from 7FkWwMW/Q+GAYuNBBJf+tg to 2MUdk30JSPmte2BaGIgmZg";
 
     #[test]
-    fn the_first_id_is_the_known_one_and_another_is_told() {
+    fn the_first_id_is_stored_and_a_change_is_reported() {
         let ids = TopicIds::default();
         assert_eq!(ids.of("a.b"), None);
-        assert_eq!(ids.hear("METADATA", FIRST), None);
+        assert_eq!(ids.update("METADATA", FIRST), None);
         assert_eq!(
-            ids.hear("METADATA", FIRST),
+            ids.update("METADATA", FIRST),
             None,
             "a client may hear of a topic several times"
         );
-        assert_eq!(ids.hear("METADATA", AGAIN), Some("a.b"));
+        assert_eq!(ids.update("METADATA", AGAIN), Some("a.b"));
         assert_eq!(ids.of("a.b").as_deref(), Some("7FkWwMW/Q+GAYuNBBJf+tg"));
         assert!(!ids.is_renewed("a.b"));
         ids.renew("a.b");
         assert!(ids.is_renewed("a.b"));
         assert_eq!(ids.of("a.b").as_deref(), Some("2MUdk30JSPmte2BaGIgmZg"));
-        assert_eq!(ids.hear("METADATA", AGAIN), None);
+        assert_eq!(ids.update("METADATA", AGAIN), None);
     }
 
     #[test]
-    fn other_lines_and_brokers_without_ids_say_nothing() {
+    fn other_lines_and_brokers_without_ids_are_ignored() {
         let ids = TopicIds::default();
         let none = "[thrd:main]: Topic a.b changed id from 7FkWwMW/Q+GAYuNBBJf+tg to AAAAAAAAAAAAAAAAAAAAAA";
         for (facility, line) in [
@@ -111,7 +112,7 @@ mod tests {
             ("METADATA", none),
             ("TOPBRK", FIRST),
         ] {
-            assert_eq!(ids.hear(facility, line), None);
+            assert_eq!(ids.update(facility, line), None);
             assert_eq!(ids.of("a.b"), None);
         }
     }

@@ -1,4 +1,4 @@
-//! What is asked of topics before and while they are read.
+//! Requests about topics, before and while they are read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Error;
-use super::asking::{self, Asking};
+use super::admin_probe::{self, AdminProbe};
 use super::clients::{self, Logged};
 use super::reading::Extent;
 use crate::check::topics::{Facts, LOG_MARGIN, Role, is_compacted, named, short_retention};
@@ -22,70 +22,70 @@ use crate::config::Config;
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 
-/// How long an answer of the broker is waited for.
+/// How long to wait for a response of the broker.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
-/// How long the first answer is waited for until it is looked why none came; then twice as long each time.
-const FIRST_PATIENCE: Duration = Duration::from_secs(2);
-/// After how long without an answer a connection that the broker closes is a matter of settings.
-const LONG_CLOSED: Duration = Duration::from_secs(6);
+/// How long to wait for the first response before looking for the cause. The time doubles with each attempt.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
+/// After this time without a response, a connection that the broker closes indicates wrong settings.
+const CLOSED_TIMEOUT: Duration = Duration::from_secs(6);
 
 impl ConsumerContext for Logged {}
 
-/// Whether the repartition topic was there before.
+/// Whether the repartition topic already existed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Log {
-    /// It was made just now: nothing is in it.
+pub enum RepartitionTopic {
+    /// The topic was just created and is empty.
     New,
-    /// It was there.
-    Old,
+    /// The topic existed.
+    Existing,
 }
 
-/// Asks about topics.
+/// Requests information about topics.
 pub struct Topics<'c> {
     config: &'c Config,
-    consumer: Arc<BaseConsumer<Asking>>,
+    consumer: Arc<BaseConsumer<AdminProbe>>,
     runtime: tokio::runtime::Runtime,
-    /// Who may end the waiting for a broker.
+    /// Ends the wait for a broker when a shutdown is requested.
     shutdown: Option<Shutdown>,
 }
 
 impl<'c> Topics<'c> {
-    /// Asks the brokers that `config` names.
+    /// Creates one for the brokers that `config` names.
     pub fn new(config: &'c Config) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self {
             config,
-            consumer: Arc::new(clients::plain_that_hears(config, Asking::new(config))?),
+            consumer: Arc::new(clients::admin_with_logs(config, AdminProbe::new(config))?),
             runtime: runtime.map_err(|error| Error::Client(rdkafka::error::KafkaError::AdminOpCreation(error.to_string())))?,
             shutdown: None,
         })
     }
 
-    /// Does the same, and stops waiting for a broker as soon as `shutdown` is requested: then everything asked fails
-    /// with [`Error::Stopped`].
+    /// Creates one that stops waiting for a broker as soon as `shutdown` is requested. Every request then fails with
+    /// [`Error::Stopped`].
     pub fn until(config: &'c Config, shutdown: &Shutdown) -> Result<Self, Error> {
         let mut topics = Self::new(config)?;
         topics.shutdown = Some(shutdown.clone());
         Ok(topics)
     }
 
-    /// How many partitions a topic has; `None` when it does not exist. Fails early when the broker refuses the login or shows a certificate
-    /// that is not trusted: waiting would not change that.
+    /// Returns the number of partitions of a topic, or `None` if it does not exist. Fails early if the broker refuses
+    /// the login or shows an untrusted certificate, because waiting would not help.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, Error> {
         let mut left = TIMEOUT;
-        let mut patience = FIRST_PATIENCE;
+        let mut timeout = FIRST_TIMEOUT;
         loop {
-            let (consumer, asked_topic, within) = (Arc::clone(&self.consumer), topic.to_owned(), patience.min(left));
-            let question = move || partitions_within(&consumer, &asked_topic, within);
-            let asked = asking::until(self.shutdown.as_ref(), question);
-            // Why there is no connection is told only to those who poll, and not in the answer itself.
-            asking::listen(&self.consumer);
-            let cause = match asked {
+            let (consumer, name, within) = (Arc::clone(&self.consumer), topic.to_owned(), timeout.min(left));
+            let request = move || partitions_within(&consumer, &name, within);
+            let result = admin_probe::run(self.shutdown.as_ref(), request);
+            // Clients that poll receive the cause of a missing connection; the response itself does not contain it.
+            admin_probe::poll_events(&self.consumer);
+            let cause = match result {
                 Ok(found) => return Ok(found),
                 Err(cause) => cause,
             };
-            left = left.saturating_sub(patience);
-            patience *= 2;
+            left = left.saturating_sub(timeout);
+            timeout *= 2;
             let servers = &self.config.kafka.bootstrap_servers;
             if let Some(refusal) = self.consumer.context().refusal(servers) {
                 return Err(refusal);
@@ -93,12 +93,12 @@ impl<'c> Topics<'c> {
             if self.shutdown.as_ref().is_some_and(Shutdown::is_requested) {
                 return Err(Error::Stopped);
             }
-            if TIMEOUT.saturating_sub(left) >= LONG_CLOSED
+            if TIMEOUT.saturating_sub(left) >= CLOSED_TIMEOUT
                 && let Some(mismatch) = self.consumer.context().mismatch(servers)
             {
                 return Err(mismatch);
             }
-            let is_patient = matches!(
+            let is_retriable = matches!(
                 cause.rdkafka_error_code(),
                 Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure)
             );
@@ -108,7 +108,7 @@ impl<'c> Topics<'c> {
                     cause: cause.to_string(),
                 });
             }
-            if left.is_zero() || !is_patient {
+            if left.is_zero() || !is_retriable {
                 return Err(Error::Unreachable {
                     servers: servers.clone(),
                     what: format!("the topic {topic}"),
@@ -118,8 +118,8 @@ impl<'c> Topics<'c> {
         }
     }
 
-    /// Checks that the topics of the configuration are there, and makes the internal one if it is not.
-    pub fn prepare(&self) -> Result<Log, Error> {
+    /// Checks that the configured topics exist, and creates the repartition topic if it does not.
+    pub fn prepare(&self) -> Result<RepartitionTopic, Error> {
         let mut missing = Vec::new();
         for (role, topic) in named(self.config) {
             if role != Role::Repartition && self.partitions(&topic)?.is_none() {
@@ -133,12 +133,13 @@ impl<'c> Topics<'c> {
         self.prepare_log()
     }
 
-    /// How many records a topic holds at the most: the offsets between its beginnings and its ends.
+    /// Returns the maximum number of records in a topic: the offsets between the beginnings and the ends of its
+    /// partitions.
     pub fn records(&self, topic: &str) -> Result<u64, Error> {
         Ok(self.extent(topic)?.map_or(0, |extent| extent.len()))
     }
 
-    /// Where the partitions of a topic begin and end now; `None` when it does not exist.
+    /// Returns where the partitions of a topic begin and end now, or `None` if it does not exist.
     pub fn extent(&self, topic: &str) -> Result<Option<Extent>, Error> {
         let Some(count) = self.partitions(topic)? else {
             return Ok(None);
@@ -156,14 +157,14 @@ impl<'c> Topics<'c> {
         }))
     }
 
-    /// The same from the first record on whose timestamp is `time` or later.
+    /// Returns the same, but from the first record whose timestamp is `time` or later.
     pub fn extent_from(&self, topic: &str, time: WallTime) -> Result<Option<Extent>, Error> {
         let Some(mut extent) = self.extent(topic)? else {
             return Ok(None);
         };
         let mut times = TopicPartitionList::new();
         for partition in extent.partitions.keys() {
-            // Only an offset that is none fails.
+            // Only an invalid offset fails.
             drop(times.add_partition_offset(topic, *partition, Offset::Offset(time.0)));
         }
         let found = self.consumer.offsets_for_times(times, TIMEOUT);
@@ -172,7 +173,7 @@ impl<'c> Topics<'c> {
             let begin = found.find_partition(topic, *partition).map(|found| found.offset());
             *low = match begin {
                 Some(Offset::Offset(offset)) => offset.max(*low),
-                // There is none.
+                // There is no such record.
                 _ => *high,
             };
         }
@@ -187,14 +188,14 @@ impl<'c> Topics<'c> {
         }
     }
 
-    /// Deletes a topic, if it is there, and waits until the broker no longer tells of it.
+    /// Deletes a topic, if it exists, and waits until the broker no longer reports it.
     pub fn delete(&self, topic: &str) -> Result<(), Error> {
         let failed = |cause: String| Error::Delete {
             what: format!("the topic {topic}"),
             cause,
-            way_out: "delete it with the broker's own tools, then run it again: what is gone already is passed over",
+            way_out: "delete it with the broker's own tools, then run the command again, which skips what is already deleted",
         };
-        let admin: AdminClient<DefaultClientContext> = clients::plain(self.config, DefaultClientContext)?;
+        let admin: AdminClient<DefaultClientContext> = clients::admin(self.config, DefaultClientContext)?;
         let options = AdminOptions::new()
             .operation_timeout(Some(TIMEOUT))
             .request_timeout(Some(TIMEOUT));
@@ -208,21 +209,21 @@ impl<'c> Topics<'c> {
         let began = clock::start();
         while self.partitions(topic)?.is_some() {
             if began.elapsed() > TIMEOUT {
-                return Err(failed(format!("the broker still has it {} s later", TIMEOUT.as_secs())));
+                return Err(failed(format!("the broker still has it after {} s", TIMEOUT.as_secs())));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
     }
 
-    fn prepare_log(&self) -> Result<Log, Error> {
+    fn prepare_log(&self) -> Result<RepartitionTopic, Error> {
         let topic = &self.config.repartition.topic;
         let configured = self.config.repartition.partitions;
         match self.partitions(topic)? {
             Some(found) if found == configured => {
                 self.refuse_compacted(topic)?;
                 self.warn_of_short_retention(topic);
-                Ok(Log::Old)
+                Ok(RepartitionTopic::Existing)
             }
             Some(found) => Err(Error::Partitions {
                 topic: topic.clone(),
@@ -232,7 +233,7 @@ impl<'c> Topics<'c> {
             None => {
                 self.create_log(topic, configured)?;
                 self.wait_for(topic, configured)?;
-                Ok(Log::New)
+                Ok(RepartitionTopic::New)
             }
         }
     }
@@ -248,8 +249,8 @@ impl<'c> Topics<'c> {
         Ok(())
     }
 
-    /// Makes a topic that is not there, with the settings that its role wants, and so many replicas, or as many as the broker thinks right.
-    /// Fails with the broker's word.
+    /// Creates a topic with the settings of its role and with this number of replicas, or the broker's default. Fails
+    /// with the broker's error message.
     pub fn create(&self, role: Role, topic: &str, partitions: u32, replicas: Option<u16>) -> Result<(), String> {
         let retention = (self.config.state.retention + LOG_MARGIN).as_millis().to_string();
         let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
@@ -258,7 +259,7 @@ impl<'c> Topics<'c> {
         if role == Role::Repartition {
             new = new.set("retention.ms", &retention);
         }
-        let admin: Result<AdminClient<DefaultClientContext>, _> = clients::plain(self.config, DefaultClientContext);
+        let admin: Result<AdminClient<DefaultClientContext>, _> = clients::admin(self.config, DefaultClientContext);
         let admin = admin.map_err(|error| error.to_string())?;
         let options = AdminOptions::new()
             .operation_timeout(Some(TIMEOUT))
@@ -266,7 +267,7 @@ impl<'c> Topics<'c> {
         let results = self.runtime.block_on(admin.create_topics([&new], &options));
         for result in results.map_err(|error| error.to_string())? {
             match result {
-                // Another instance may have been first.
+                // Another instance may have created it first.
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((_, code)) => return Err(code.to_string()),
             }
@@ -274,10 +275,10 @@ impl<'c> Topics<'c> {
         Ok(())
     }
 
-    /// What the broker says of a topic; `None` when it does not exist.
+    /// Returns the broker's description of a topic, or `None` if it does not exist.
     pub fn facts(&self, topic: &str) -> Result<Option<Facts>, Error> {
-        /// The settings that are judged.
-        const ASKED: [&str; 5] = [
+        /// The settings that are checked.
+        const CHECKED: [&str; 5] = [
             "cleanup.policy",
             "retention.ms",
             "retention.bytes",
@@ -293,7 +294,7 @@ impl<'c> Topics<'c> {
         let replicas = described.map(|partition| partition.replicas().len()).min().unwrap_or(0);
         let described = self.describe(&[topic]);
         let setting = |name: &&str| Some(((*name).to_owned(), value(&described, topic, name)?));
-        let settings: BTreeMap<String, String> = ASKED.iter().filter_map(setting).collect();
+        let settings: BTreeMap<String, String> = CHECKED.iter().filter_map(setting).collect();
         Ok(Some(Facts {
             partitions,
             replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
@@ -301,16 +302,17 @@ impl<'c> Topics<'c> {
         }))
     }
 
-    /// How many brokers the cluster says it has.
+    /// Returns how many brokers the cluster reports.
     pub fn brokers(&self) -> Result<usize, Error> {
-        // The first question is the one that finds out why there is no answer.
+        // This first request finds out why there is no response.
         self.partitions(&self.config.output.topic)?;
         let metadata = self.consumer.fetch_metadata(Some(&self.config.output.topic), TIMEOUT);
         let metadata = metadata.map_err(|cause| self.unreachable(&self.config.output.topic, &cause))?;
         Ok(metadata.brokers().len())
     }
 
-    /// A topic is known to all of a cluster a moment after it was made; a client that asks too early waits for half a minute.
+    /// Waits until the whole cluster knows a topic that was just created. A client that requests it too early waits for
+    /// half a minute.
     pub fn wait_for(&self, topic: &str, partitions: u32) -> Result<(), Error> {
         let began = clock::start();
         while self.partitions(topic)? != Some(partitions) && began.elapsed() < TIMEOUT {
@@ -341,11 +343,12 @@ impl<'c> Topics<'c> {
         }
     }
 
-    /// The greatest message that every topic this program writes to takes, in bytes of key, value and headers with what Kafka adds to
-    /// them: `message.max.bytes` of the producer, or `max.message.bytes` of a topic where that is less. A topic of which the broker does
-    /// not tell (it may not have the question, or not allow it) takes what the producer sends.
+    /// Returns the size of the largest message that every topic this program writes to accepts, in bytes of key, value
+    /// and headers with Kafka's overhead: `message.max.bytes` of the producer, or `max.message.bytes` of a topic if
+    /// that is less. If the broker does not report the setting (it may not support or not allow the request), the
+    /// producer's limit counts.
     ///
-    /// It is the limit of a batch too, as the broker sees it: a producer's `batch.size` must not be greater.
+    /// A broker applies the same limit to batches, so a producer's `batch.size` must not be greater.
     pub fn message_limit(&self) -> usize {
         let output = &self.config.output;
         let mut topics = vec![
@@ -356,44 +359,46 @@ impl<'c> Topics<'c> {
         topics.extend(output.summary_topic.as_deref());
         let sent = clients::message_max_bytes(self.config);
         let mut limit = sent;
-        for (topic, taken) in topics.iter().zip(self.settings(&topics, "max.message.bytes")) {
-            let Some(taken) = taken.and_then(|bytes| bytes.parse().ok()) else {
+        for (topic, accepted) in topics.iter().zip(self.settings(&topics, "max.message.bytes")) {
+            let Some(accepted) = accepted.and_then(|bytes| bytes.parse().ok()) else {
                 continue;
             };
-            if taken < sent {
+            if accepted < sent {
                 tracing::warn!(
                     topic,
-                    "the topic takes messages of at most {taken} bytes, less than the producer's message.max.bytes ({sent}): what is larger is cut, or goes to the dead letters; raise the topic's max.message.bytes to keep it whole"
+                    "the topic accepts messages of at most {accepted} bytes, less than the producer's message.max.bytes ({sent}): larger records are truncated or become dead letters; raise the topic's max.message.bytes to keep them whole"
                 );
             }
-            limit = limit.min(taken);
+            limit = limit.min(accepted);
         }
         limit
     }
 
-    /// The greatest message that goes to `topic`, as [`message_limit`](Self::message_limit) has it for all that the processor writes to.
+    /// Returns the size of the largest message for `topic`, as [`message_limit`](Self::message_limit) does for all
+    /// topics.
     pub fn message_limit_of(&self, topic: &str) -> usize {
         let sent = clients::message_max_bytes(self.config);
-        let taken = self.setting(topic, "max.message.bytes").and_then(|bytes| bytes.parse().ok());
-        taken.map_or(sent, |taken: usize| taken.min(sent))
+        let accepted = self.setting(topic, "max.message.bytes").and_then(|bytes| bytes.parse().ok());
+        accepted.map_or(sent, |accepted: usize| accepted.min(sent))
     }
 
-    /// A topic's setting; `None` when the broker does not tell (it may not have the question, or not allow it).
+    /// Returns a setting of a topic, or `None` if the broker does not report it (it may not support or not allow the
+    /// request).
     fn setting(&self, topic: &str, name: &str) -> Option<String> {
         self.settings(&[topic], name).pop().flatten()
     }
 
-    /// The same for several topics, in their order.
+    /// Returns the same for several topics, in their order.
     fn settings(&self, topics: &[&str], name: &str) -> Vec<Option<String>> {
         let described = self.describe(topics);
         topics.iter().map(|topic| value(&described, topic, name)).collect()
     }
 
-    /// All settings of those topics of which the broker tells.
+    /// Returns all settings of those topics that the broker reports.
     fn describe(&self, topics: &[&str]) -> Vec<ConfigResource> {
         let specifiers: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-        let admin: Result<AdminClient<DefaultClientContext>, _> = clients::plain(self.config, DefaultClientContext);
+        let admin: Result<AdminClient<DefaultClientContext>, _> = clients::admin(self.config, DefaultClientContext);
         let resources = admin.ok().and_then(|admin| {
             let described = self.runtime.block_on(admin.describe_configs(&specifiers, &options));
             described.ok()
@@ -402,14 +407,15 @@ impl<'c> Topics<'c> {
     }
 }
 
-/// A setting of a topic among what was described.
+/// Returns a setting of a topic from the descriptions.
 fn value(described: &[ConfigResource], topic: &str, name: &str) -> Option<String> {
     let is_it = |specifier: &OwnedResourceSpecifier| matches!(specifier, OwnedResourceSpecifier::Topic(found) if found == topic);
     let found = described.iter().find(|resource| is_it(&resource.specifier))?;
     found.get(name)?.value.clone()
 }
 
-/// How many partitions a topic has; `None` when it does not exist. Whether it does is not told to everybody: that is an error.
+/// Returns the number of partitions of a topic, or `None` if it does not exist. Fails if the broker does not tell this
+/// client whether it exists.
 pub fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> rdkafka::error::KafkaResult<Option<u32>> {
     partitions_within(consumer, topic, TIMEOUT)
 }
@@ -433,25 +439,25 @@ fn partitions_within<C: ConsumerContext>(
     })
 }
 
-/// Where partitions end, all of them by one question: one at a time, each may have to wait for a fetch that is going on, a tenth of a second.
-/// What is not answered is left out.
-pub fn ends<C: ConsumerContext>(consumer: &BaseConsumer<C>, partitions: &[(String, i32)]) -> Vec<(String, i32, i64)> {
-    let mut asked = TopicPartitionList::new();
+/// Returns the log-end offsets of partitions, with one request for all: single requests may each have to wait for a
+/// fetch in progress, a tenth of a second. Partitions without a response are left out.
+pub fn log_end_offsets<C: ConsumerContext>(consumer: &BaseConsumer<C>, partitions: &[(String, i32)]) -> Vec<(String, i32, i64)> {
+    let mut request = TopicPartitionList::new();
     for (topic, partition) in partitions {
-        // In the protocol the end is a time like any other, -1 (ListOffsets).
-        drop(asked.add_partition_offset(topic, *partition, Offset::End));
+        // In the protocol, the log-end offset is requested with the timestamp -1 (ListOffsets).
+        drop(request.add_partition_offset(topic, *partition, Offset::End));
     }
     if partitions.is_empty() {
         return Vec::new();
     }
-    let answered = consumer.offsets_for_times(asked, TIMEOUT);
+    let answered = consumer.offsets_for_times(request, TIMEOUT);
     let together = answered.map(|answered| {
         let ends = answered.elements().into_iter().filter(|end| end.error().is_ok());
         let ends = ends.filter_map(|end| Some((end.topic().to_owned(), end.partition(), end.offset().to_raw()?)));
         ends.filter(|(_, _, end)| *end >= 0).collect()
     });
     together.unwrap_or_else(|error| {
-        tracing::debug!(%error, "cannot ask where the partitions end together; each is asked");
+        tracing::debug!(%error, "cannot request the log-end offsets together; requesting each of them");
         let each = partitions.iter().filter_map(|(topic, partition)| {
             let found = consumer.fetch_watermarks(topic, *partition, TIMEOUT);
             Some((topic.clone(), *partition, found.ok()?.1))

@@ -1,8 +1,8 @@
-//! Sending in transactions: outputs and the position they stand for become visible together, or not at all.
+//! Sends in transactions: outputs and the position that they belong to become visible together, or not at all.
 //!
-//! One transactional id belongs to one partition of the log. Whoever opens a [`Transactions`] sender for it ends what the owner before left
-//! open, and shuts that owner out; the group's generation, which travels with every committed position, does the same for an owner
-//! that does not know yet that it is none any more (KIP-447).
+//! One transactional id belongs to one partition of the repartition topic. Opening a [`Transactions`] sender for it
+//! aborts what the previous owner left open and fences that owner. The group's generation, which is sent with every
+//! committed position, does the same to an owner that does not know yet that it has lost the partition (KIP-447).
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -17,10 +17,11 @@ use super::delivery::Sender;
 use crate::clock;
 use crate::config::Config;
 
-/// How long a step of a transaction is waited for. A transaction lives for half of that; what has not ended by then never will.
+/// How long a step of a transaction may take. A transaction may stay open for half of that, so what has not ended by
+/// then never will.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A sender whose messages count only when their transaction is committed.
+/// A sender whose messages become visible only when their transaction is committed.
 pub struct Transactions {
     sender: Sender,
     id: String,
@@ -28,12 +29,12 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Takes over the transactional id of a partition of the log.
+    /// Takes over the transactional id of a partition of the repartition topic.
     pub fn open(config: &Config, partition: i32) -> Result<Self, Error> {
         Self::open_as(config, &partition.to_string())
     }
 
-    /// Takes over the transactional id of JOIN with this ending.
+    /// Takes over JOIN's transactional id with this suffix.
     pub(super) fn open_as(config: &Config, ending: &str) -> Result<Self, Error> {
         let id = format!("{}-join-{ending}", config.application.id);
         let sender = Sender::transactional(config, "join", &id)?;
@@ -42,16 +43,16 @@ impl Transactions {
             id,
             open: Cell::new(false),
         };
-        transactions.until_done("begin to send", |sender, left| sender.producer.init_transactions(left))?;
+        transactions.until_done("initialise", |sender, left| sender.producer.init_transactions(left))?;
         Ok(transactions)
     }
 
-    /// Whether anything may have been sent that is not committed.
+    /// Returns whether a transaction is open.
     pub fn is_open(&self) -> bool {
         self.open.get()
     }
 
-    /// Begins a transaction, if none is open. Its messages go to the sender.
+    /// Begins a transaction if none is open. Its messages go to the returned sender.
     pub fn begin(&self) -> Result<&Sender, Error> {
         if !self.open.get() {
             let begun = self.sender.producer.begin_transaction();
@@ -61,12 +62,13 @@ impl Transactions {
         Ok(&self.sender)
     }
 
-    /// Where messages of the open transaction go.
+    /// Returns the sender of messages of the open transaction.
     pub fn sender(&self) -> &Sender {
         &self.sender
     }
 
-    /// Makes everything sent visible, together with the positions, as a member of `group`. What was sent must have been acknowledged.
+    /// Commits everything sent together with the positions, as a member of `group`. All messages must have been
+    /// acknowledged.
     pub fn commit(&self, positions: &TopicPartitionList, group: Option<&ConsumerGroupMetadata>) -> Result<(), Error> {
         let group = group.ok_or_else(|| self.failed("join the group for", KafkaError::Canceled))?;
         self.begin()?;

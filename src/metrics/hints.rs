@@ -1,4 +1,4 @@
-//! What is counted because it is probably not meant, and warned of once.
+//! Counters of probable mistakes in the input, with one warning each.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use super::make::{counter, counters};
 use crate::check::traffic;
 use crate::route::Seen;
 
-/// The counters, and what has been warned of.
+/// The counters, and which warnings have been logged.
 pub(super) struct Hints {
     ahead_of_timestamp: IntCounterVec,
     far_windows: IntCounter,
@@ -36,7 +36,7 @@ impl Hints {
             ahead_of_timestamp: counters(
                 r,
                 "activities_ahead_of_timestamp_total",
-                "Activities too far ahead of the timestamp of their Kafka record, though not of the clock, to move the watermark.",
+                "Activities that did not move the watermark because they are too far ahead of their Kafka record's timestamp, though not of the clock.",
                 &["topic"],
             )?,
             far_windows: counter(
@@ -47,12 +47,12 @@ impl Hints {
             null_words: counter(
                 r,
                 "records_null_key_total",
-                "Activities and alert versions whose correlation id stands for no value, such as None.",
+                "Activities and alert versions whose correlation id is a placeholder such as None.",
             )?,
             cut_keys: counter(
                 r,
                 "records_keys_cut_total",
-                "Times that a record had more than 64 keys by a link, and only the first of them counted.",
+                "Records with more than 64 keys for a link, of which only the first ones were used.",
             )?,
             topics: Mutex::default(),
             warned_of_far_windows: AtomicBool::new(false),
@@ -61,7 +61,7 @@ impl Hints {
         })
     }
 
-    /// Counts what was routed of all topics.
+    /// Counts what was routed, over all topics.
     pub(super) fn routed(&self, seen: &Seen) {
         self.far_windows.inc_by(seen.far_windows);
         self.null_words.inc_by(seen.null_words);
@@ -71,7 +71,7 @@ impl Hints {
         warn_once(traffic::cut_keys(self.cut_keys.get()), &self.warned_of_cut_keys);
     }
 
-    /// Counts what was routed of one topic.
+    /// Counts what was routed from one topic.
     pub(super) fn routed_of(&self, topic: &str, activities: u64, ahead: u64) {
         if ahead > 0 {
             self.ahead_of_timestamp.with_label_values(&[topic]).inc_by(ahead);
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_counted_and_warned_of_once() {
+    fn each_hint_is_counted_and_logged_once() {
         let hints = Hints::new(&Registry::new()).unwrap();
         let warned_of = |topic: &str| hints.topics.lock().unwrap()[topic].warned;
         hints.routed_of("a", 30, 10);

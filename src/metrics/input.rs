@@ -1,10 +1,10 @@
-//! What was read from the input topics.
+//! Metrics about the input topics.
 
-use super::{LONGEST_TABLE, MOST_TABLES, Metrics};
+use super::{MAX_TABLE_LENGTH, MAX_TABLES, Metrics};
 use crate::route::Seen;
 
 impl Metrics {
-    /// So many messages were routed, of so many bytes together.
+    /// Counts routed messages, with their bytes and contents.
     pub fn routed(&self, messages: u64, bytes: u64, seen: &Seen) {
         self.messages.inc_by(messages);
         self.message_bytes.inc_by(bytes);
@@ -30,26 +30,25 @@ impl Metrics {
     fn unreadable(&self, count: u64) {
         if count > 0 && self.unreadable.get() == 0 {
             tracing::warn!(
-                "RawEventData of activities holds no JSON object, so no key is found in it: see what cuts it or writes it otherwise on its way; alerttrail_activities_unreadable_total counts them"
+                "RawEventData of an activity contains no JSON object, so it has no correlation id: find out what truncates or rewrites it before it reaches the input topics; alerttrail_activities_unreadable_total counts such activities"
             );
         }
         self.unreadable.inc_by(count);
     }
 
-    /// Counts the activities of a topic that were routed, and those of them that were ahead of the timestamps of their
-    /// records.
+    /// Counts the routed activities of a topic, and how many of them were ahead of the timestamps of their records.
     pub fn routed_of(&self, topic: &str, activities: u64, ahead: u64) {
         self.hints.routed_of(topic, activities, ahead);
     }
 
-    /// A record of another table was skipped.
+    /// Counts a skipped record of another table.
     pub fn other_table(&self, table: &str) {
         if let Some(counter) = self.tables.get(table) {
             return counter.inc();
         }
-        // The name comes from the input, where anything may stand.
-        let is_name = table.len() <= LONGEST_TABLE && table.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let label = match is_name && self.tables.len() < MOST_TABLES {
+        // The name comes from the input, which may contain anything.
+        let is_name = table.len() <= MAX_TABLE_LENGTH && table.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let label = match is_name && self.tables.len() < MAX_TABLES {
             true => table,
             false => "other",
         };
@@ -58,11 +57,11 @@ impl Metrics {
         self.tables.insert(label.to_owned(), counter);
     }
 
-    /// A record of a second tenant was met while tenants are not told apart.
+    /// Counts a record of a second tenant while no tenants are configured.
     pub fn second_tenant(&self) {
         if self.second_tenant.get() == 0 {
             tracing::error!(
-                "records of a second tenant came in, but there is no [tenants] table: alerts of one tenant may be joined with activities of another; list the tenants, or give each its own topics and application.id"
+                "the input contains records of a second tenant, but there is no [tenants] table: alerts of one tenant may be joined with activities of another; list the tenants, or use separate topics and a separate application.id for each"
             );
         }
         self.second_tenant.inc();

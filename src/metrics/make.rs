@@ -1,4 +1,4 @@
-//! Metrics of our namespace, made and registered.
+//! Creates and registers metrics in the namespace of the program.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 

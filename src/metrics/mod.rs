@@ -1,5 +1,5 @@
-//! Every metric: name, help, labels. Built from a registry of its own; nothing is global. The core returns what happened, the edge counts
-//! it here.
+//! All metrics with their names, help texts and labels, in a registry of their own; nothing is global. The core returns
+//! counts, and the edge adds them here.
 
 mod hints;
 mod input;
@@ -28,7 +28,7 @@ pub struct Metrics {
     tombstones: IntCounter,
     records: IntCounterVec,
     other_tables: IntCounterVec,
-    /// The counters of the tables met so far: this is asked for every record that is skipped.
+    /// The counters of the tables seen so far, because they are needed for every skipped record.
     tables: DashMap<String, IntCounter>,
     future: IntCounter,
     unreadable: IntCounter,
@@ -46,34 +46,43 @@ pub struct Metrics {
     source_watermark: IntGaugeVec,
     source_idle: IntGaugeVec,
     watermark: IntGaugeVec,
-    log_position: IntGaugeVec,
+    join_offset: IntGaugeVec,
     owned: IntGauge,
     state_bytes: IntGaugeVec,
     replaying: IntGaugeVec,
     has_worked: AtomicBool,
-    /// The partitions of the log that gauges speak of.
+    /// The partitions of the repartition topic that gauges exist for.
     joined_here: Mutex<BTreeSet<i32>>,
 }
 
-/// A name that is taken twice, or is none.
+/// A duplicate or invalid metric name.
 pub type Error = prometheus::Error;
 
-/// Tables beyond this many are counted together: a label must stay bounded whatever comes in.
-const MOST_TABLES: usize = 64;
-/// A name that is longer is none of a table's.
-const LONGEST_TABLE: usize = 64;
+/// Further tables are counted together: the number of labels must stay bounded whatever the input contains.
+const MAX_TABLES: usize = 64;
+/// A longer name is not a table's name.
+const MAX_TABLE_LENGTH: usize = 64;
 
 impl Metrics {
-    /// Returns all metrics, at zero. `links` are those that labels name.
+    /// Creates all metrics, at zero. `links` are the links that labels name.
     pub fn new(links: Links) -> Result<Self, Error> {
         let registry = Registry::new();
         let r = &registry;
         Ok(Self {
             messages: counter(r, "messages_received_total", "Messages read from the input topics.")?,
-            message_bytes: counter(r, "message_bytes_received_total", "Bytes of the values of messages read.")?,
-            tombstones: counter(r, "tombstones_total", "Messages without a value, skipped.")?,
+            message_bytes: counter(
+                r,
+                "message_bytes_received_total",
+                "Bytes of the values of messages read from the input topics.",
+            )?,
+            tombstones: counter(r, "tombstones_total", "Skipped messages without a value.")?,
             records: counters(r, "records_received_total", "Records read, by kind.", &["kind"])?,
-            other_tables: counters(r, "records_skipped_total", "Records of other tables, by table.", &["table"])?,
+            other_tables: counters(
+                r,
+                "records_skipped_total",
+                "Skipped records of other tables, by table.",
+                &["table"],
+            )?,
             tables: DashMap::new(),
             future: counter(
                 r,
@@ -83,13 +92,13 @@ impl Metrics {
             unreadable: counter(
                 r,
                 "activities_unreadable_total",
-                "Activities whose RawEventData holds no JSON object.",
+                "Activities whose RawEventData contains no JSON object.",
             )?,
-            ignored: counter(r, "records_ignored_total", "Records that input.ignore names, skipped.")?,
+            ignored: counter(r, "records_ignored_total", "Skipped records that match input.ignore.")?,
             second_tenant: counter(
                 r,
                 "records_second_tenant_total",
-                "Records of a second tenant while tenants are not told apart.",
+                "Records of a second tenant while no [tenants] table is configured.",
             )?,
             lost: counter(
                 r,
@@ -99,13 +108,13 @@ impl Metrics {
             dead_letters: counters(
                 r,
                 "dead_letters_total",
-                "Records sent to the dead letters, by reason.",
+                "Records sent to the dead-letter topic, by reason.",
                 &["reason"],
             )?,
             joined: counters(
                 r,
                 "join_records_total",
-                "What JOIN made of log records, by outcome and link.",
+                "Repartition-topic records processed by JOIN, by outcome and link.",
                 &["outcome", "link"],
             )?,
             emitted: counters(
@@ -117,13 +126,13 @@ impl Metrics {
             closed: counters(
                 r,
                 "windows_closed_total",
-                "Alert windows closed, by link, once for each key.",
+                "Closed alert windows, one for each key, by link.",
                 &["link"],
             )?,
             empty_windows: counter(
                 r,
                 "windows_empty_total",
-                "Alert versions whose window is empty and can match nothing.",
+                "Alert versions whose window is empty and cannot match any activity.",
             )?,
             warned_of_empty_windows: AtomicBool::new(false),
             hints: Hints::new(r)?,
@@ -142,21 +151,25 @@ impl Metrics {
             watermark: gauges(
                 r,
                 "watermark_timestamp_seconds",
-                "Watermark of a repartition partition, in seconds since 1970.",
+                "Watermark of a partition of the repartition topic, in seconds since 1970.",
                 &["partition"],
             )?,
-            log_position: gauges(
+            join_offset: gauges(
                 r,
-                "log_position",
-                "The next offset of a repartition partition to apply.",
+                "join_offset",
+                "The next offset to apply of a partition of the repartition topic.",
                 &["partition"],
             )?,
-            owned: gauge(r, "partitions_owned", "Repartition partitions that this instance joins.")?,
+            owned: gauge(
+                r,
+                "partitions_owned",
+                "Partitions of the repartition topic that are assigned to this instance.",
+            )?,
             state_bytes: gauges(r, "state_bytes", "Bytes of state on disk.", &["partition"])?,
             replaying: gauges(
                 r,
                 "join_replay_records",
-                "Log records left to apply of those that were there when the partition was taken over.",
+                "Repartition-topic records still to be applied of those that existed when the partition was assigned.",
                 &["partition"],
             )?,
             links,
@@ -166,24 +179,24 @@ impl Metrics {
         })
     }
 
-    /// All of them in Prometheus' text format.
+    /// Returns all metrics in Prometheus' text format.
     pub fn text(&self) -> Result<Vec<u8>, Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
 
-    /// Records were removed from an input topic before they were read, and reading went on.
+    /// Counts records that were removed from an input topic before they were read, where reading continued.
     pub fn lost(&self, records: u64) {
         self.lost.inc_by(records);
     }
 
-    /// A dead letter was sent.
+    /// Counts a dead-letter record.
     pub fn dead_letter(&self, reason: &'static str) {
         self.dead_letters.with_label_values(&[reason]).inc();
     }
 
-    /// The source partitions that are read here stand so.
+    /// Sets the watermarks of the source partitions that are read here.
     pub fn marked(&self, sources: &[Mark]) {
         self.has_worked.fetch_or(!sources.is_empty(), Ordering::Relaxed);
         for mark in sources {
@@ -196,52 +209,52 @@ impl Metrics {
         }
     }
 
-    /// A source partition is no longer this instance's to speak of.
+    /// Removes the gauges of a source partition that another instance reads.
     pub fn revoked(&self, topic: &str, partition: i32) {
         for gauge in [&self.source_watermark, &self.source_idle] {
-            // Of one that never was set there is nothing to remove.
+            // A gauge that was never set cannot be removed.
             drop(gauge.remove_label_values(&[topic, &partition.to_string()]));
         }
     }
 
-    /// Reading begins with no source partition.
+    /// Removes the gauges of all source partitions.
     pub fn none_read(&self) {
         self.source_watermark.reset();
         self.source_idle.reset();
     }
 
-    /// These partitions of the log are joined here now. What was said of others is no longer this instance's to say.
+    /// Sets the partitions of the repartition topic that are joined here, and removes the gauges of all others.
     pub fn assigned(&self, partitions: &[i32]) {
         self.owned.set(i64::try_from(partitions.len()).unwrap_or(i64::MAX));
         self.has_worked.fetch_or(!partitions.is_empty(), Ordering::Relaxed);
         let mut joined_here = self.joined_here.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in joined_here.iter().filter(|known| !partitions.contains(known)) {
-            for gauge in [&self.watermark, &self.log_position, &self.state_bytes, &self.replaying] {
-                // Of one that never was set there is nothing to remove.
+            for gauge in [&self.watermark, &self.join_offset, &self.state_bytes, &self.replaying] {
+                // A gauge that was never set cannot be removed.
                 drop(gauge.remove_label_values(&[&gone.to_string()]));
             }
         }
         *joined_here = partitions.iter().copied().collect();
     }
 
-    /// This many records of a partition's log are to be applied again before it is where it was.
+    /// Sets how many records of a partition are still to be applied before it has caught up.
     pub fn replaying(&self, partition: i32, left: i64) {
         self.replaying.with_label_values(&[&partition.to_string()]).set(left.max(0));
     }
 
-    /// How many records are to be applied again in all partitions before they are where they were.
+    /// Returns how many records of all partitions are still to be applied before they have caught up.
     pub fn left_to_replay(&self) -> i64 {
         let joined_here = self.joined_here.lock().unwrap_or_else(PoisonError::into_inner);
         let left = |partition: &i32| self.replaying.with_label_values(&[&partition.to_string()]).get();
         joined_here.iter().map(left).sum()
     }
 
-    /// Whether any partition has been read or joined here.
+    /// Returns whether any partition has been read or joined here.
     pub fn has_worked(&self) -> bool {
         self.has_worked.load(Ordering::Relaxed)
     }
 
-    /// A batch of a partition was joined.
+    /// Counts the results of a batch of a partition.
     pub fn joined(&self, partition: i32, joiner: &mut Joiner) {
         let counts = joiner.take_counts();
         for (link, counts) in counts.iter() {
@@ -263,7 +276,7 @@ impl Metrics {
         }
         self.count_empty_windows(counts.query().empty_windows);
         let partition = partition.to_string();
-        self.log_position.with_label_values(&[&partition]).set(joiner.next_offset());
+        self.join_offset.with_label_values(&[&partition]).set(joiner.next_offset());
         if let Some(watermark) = joiner.watermark() {
             self.watermark
                 .with_label_values(&[&partition])
@@ -271,7 +284,7 @@ impl Metrics {
         }
     }
 
-    /// How large a partition's state is. To be told now and then: a store asks all its tables for it.
+    /// Sets the size of a partition's state. Call it rarely, because a store queries all its tables for it.
     pub fn holds(&self, partition: i32, state: &impl DiskBytes) {
         if let Some(bytes) = state.disk_bytes() {
             self.state_bytes
@@ -280,7 +293,7 @@ impl Metrics {
         }
     }
 
-    /// Warns once of windows that match nothing, when they are many.
+    /// Warns once if many windows are empty.
     fn count_empty_windows(&self, new: u64) {
         self.empty_windows.inc_by(new);
         let (empty, all) = (
@@ -297,7 +310,7 @@ impl Metrics {
         }
     }
 
-    /// An output record was sent.
+    /// Counts an output record.
     pub fn emitted(&self, headers: &Headers) {
         let op = match headers.op {
             Op::Upsert => "upsert",
@@ -308,7 +321,7 @@ impl Metrics {
     }
 }
 
-/// What has passed through since the start.
+/// Counts since the start of the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Passed {
     /// Messages read.
@@ -323,12 +336,12 @@ pub struct Passed {
     pub rows: u64,
     /// Summaries sent.
     pub summaries: u64,
-    /// Dead letters sent.
+    /// Dead-letter records sent.
     pub dead_letters: u64,
 }
 
 impl Metrics {
-    /// What has passed through since the start.
+    /// Returns the counts since the start of the process.
     pub fn passed(&self) -> Passed {
         let records = |kind| self.records.with_label_values(&[kind]).get();
         let emitted = |kind| {
@@ -351,18 +364,18 @@ impl Metrics {
         }
     }
 
-    /// Dead letters sent, by reason.
+    /// Returns the number of dead-letter records by reason.
     pub fn dead_letters_by_reason(&self) -> Vec<(String, u64)> {
         by_label(&self.dead_letters)
     }
 
-    /// Records of other tables, by table.
+    /// Returns the number of records of other tables by table.
     pub fn skipped_by_table(&self) -> Vec<(String, u64)> {
         by_label(&self.other_tables)
     }
 }
 
-/// The values of a counter with one label.
+/// Returns the values of a counter with one label.
 fn by_label(counters: &IntCounterVec) -> Vec<(String, u64)> {
     use prometheus::core::Collector as _;
     let families = counters.collect();
@@ -376,9 +389,9 @@ fn by_label(counters: &IntCounterVec) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// State that knows how much disk it takes.
+/// State that knows its size on disk.
 pub trait DiskBytes {
-    /// Bytes on disk; `None` when it is not on disk.
+    /// Returns the bytes on disk, or `None` if the state is not on disk.
     fn disk_bytes(&self) -> Option<u64>;
 }
 
@@ -401,7 +414,7 @@ mod tests {
     use crate::time::EventTime;
 
     #[test]
-    fn nothing_is_said_of_partitions_that_others_have_now() {
+    fn revoked_partitions_have_no_metrics() {
         let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let mark = |topic: &str, partition| Mark {
             topic: topic.to_owned(),
@@ -443,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_table_names_makes_a_few_labels_and_none_of_them_strange() {
+    fn the_number_and_form_of_table_labels_is_limited() {
         let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         for strange in ["", "a\nb", "a\u{1b}[31m", "a\"} 1", "é", &"x".repeat(1_000_000)] {
             metrics.other_table(strange);
@@ -456,10 +469,10 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("alerttrail_records_skipped_total{"))
             .collect();
-        assert_eq!(lines.len(), MOST_TABLES, "63 names, and the others in one");
+        assert_eq!(lines.len(), MAX_TABLES, "63 names, and the others in one");
         let other = format!("alerttrail_records_skipped_total{{table=\"other\"}} {}", 1_000_006 - 63);
         assert!(lines.contains(&other.as_str()), "{lines:?}");
         assert!(lines.contains(&"alerttrail_records_skipped_total{table=\"Table7_CL\"} 1"));
-        assert!(text.len() < 20_000 && metrics.tables.len() <= MOST_TABLES);
+        assert!(text.len() < 20_000 && metrics.tables.len() <= MAX_TABLES);
     }
 }

@@ -1,20 +1,21 @@
-//! What a running instance lets others look at. Never a source of truth: the stages put things here and take nothing from it.
+//! The parts of a running instance that other threads may look at. They are never a source of truth: the stages write
+//! them and do not read them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::pulse::Pulse;
+use crate::heartbeat::Heartbeat;
 
-/// What others may look at.
+/// What other threads may look at.
 #[derive(Default)]
 pub struct Exposed {
     /// The state of the partitions that are joined here.
     #[cfg(feature = "rocksdb")]
     pub readers: crate::store::Readers,
-    ends: Mutex<BTreeMap<(String, i32), i64>>,
+    log_ends: Mutex<BTreeMap<(String, i32), i64>>,
     instance: OnceLock<String>,
-    pulses: Mutex<BTreeMap<&'static str, Pulse>>,
+    heartbeats: Mutex<BTreeMap<&'static str, Heartbeat>>,
     members: Mutex<Vec<Member>>,
 }
 
@@ -23,58 +24,58 @@ pub struct Exposed {
 pub struct Member {
     /// Its id.
     pub instance: String,
-    /// Where its API is, as `host:port`.
+    /// The address of its API, as `host:port`.
     pub address: Option<String>,
-    /// The partitions of the repartition topic that it owns.
+    /// The partitions of the repartition topic that are assigned to it.
     pub partitions: Vec<u32>,
 }
 
 impl Exposed {
-    /// The id of this instance; empty before its folder is opened.
+    /// Returns the id of this instance, or an empty string before its state directory is opened.
     pub fn instance(&self) -> &str {
         self.instance.get().map_or("", String::as_str)
     }
 
-    /// The pulse of a stage that runs here.
-    pub fn pulse(&self, stage: &'static str) -> Pulse {
-        let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
-        pulses.entry(stage).or_default().clone()
+    /// Returns the heartbeat of a stage that runs here.
+    pub fn heartbeat(&self, stage: &'static str) -> Heartbeat {
+        let mut heartbeats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
+        heartbeats.entry(stage).or_default().clone()
     }
 
-    /// The stage that has not moved for longest, and for how long; `None` before any was started.
-    pub fn most_silent(&self) -> Option<(&'static str, Duration)> {
-        let pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
-        let silences = pulses.iter().map(|(stage, pulse)| (*stage, pulse.silence()));
-        silences.max_by_key(|(_, silence)| *silence)
+    /// Returns the stage whose last heartbeat is the oldest, and its age. Returns `None` before any stage has started.
+    pub fn oldest_heartbeat(&self) -> Option<(&'static str, Duration)> {
+        let heartbeats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
+        let ages = heartbeats.iter().map(|(stage, heartbeat)| (*stage, heartbeat.age()));
+        ages.max_by_key(|(_, age)| *age)
     }
 
-    /// Where partitions ended when that was last asked, by topic and partition.
-    pub fn ends(&self) -> BTreeMap<(String, i32), i64> {
+    /// Returns the log-end offsets that were last requested, by topic and partition.
+    pub fn log_ends(&self) -> BTreeMap<(String, i32), i64> {
         self.lock().clone()
     }
 
-    /// The instances of the group, as the broker last told of them; this one may be among them.
+    /// Returns the instances of the group, as the broker last reported them. They may include this one.
     pub fn members(&self) -> Vec<Member> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The broker has told of these.
-    pub fn are(&self, members: Vec<Member>) {
+    /// Stores the members that the broker reported.
+    pub fn set_members(&self, members: Vec<Member>) {
         *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members;
     }
 
-    /// This instance has this id.
-    pub fn is(&self, instance: &str) {
-        // The first folder is the only one.
+    /// Stores the id of this instance.
+    pub fn set_instance(&self, instance: &str) {
+        // The first id stays: an instance opens one state directory only.
         drop(self.instance.set(instance.to_owned()));
     }
 
-    /// A partition ended here when that was asked.
-    pub fn ended_at(&self, topic: &str, partition: i32, end: i64) {
+    /// Stores the log-end offset of a partition.
+    pub fn set_log_end(&self, topic: &str, partition: i32, end: i64) {
         self.lock().insert((topic.to_owned(), partition), end);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, i32), i64>> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log_ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

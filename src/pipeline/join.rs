@@ -1,4 +1,5 @@
-//! JOIN over Kafka: repartition topic in, joined rows, summaries and dead letters out. What is done with them, in which order, is a slice's (`join_slice`).
+//! JOIN over Kafka: reads the repartition topic, writes joined rows, summaries and dead letters. `join_batch` defines
+//! the order of effects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,13 +9,13 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::attendance::Attendance;
+use super::batch_size::AdaptiveBatchSize;
 use super::join_assignment::Context;
+use super::join_batch::{BatchOutcome, Inbox, run_batch};
 use super::join_output::Out;
-use super::join_slice::{Carried, Inbox, slice};
 use super::next_close::NextClose;
-use super::owners::Owners;
-use super::pace::Pace;
+use super::partition_tasks::PartitionTasks;
+use super::poll_keep_alive::PollKeepAlive;
 use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
@@ -24,21 +25,23 @@ use crate::kafka::{self, topics};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 
-/// Log records that wait to be applied, at the most.
-const INBOX: usize = 2_000;
-/// Bytes of log records that wait to be applied, at the most.
-const INBOX_BYTES: usize = 16 << 20;
-/// Of these a partition may take one in so many before its reading is halted: a long emission must not hold up the others.
-const SHARES: usize = 4;
-/// How long the consumer is waited for when nothing comes.
-const POLL: Duration = Duration::from_millis(50);
-/// How long the rest of a delivery is waited for when partitions came or went meanwhile: what is acknowledged need not be sent again.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often positions are recorded at the most.
-const RECORD_INTERVAL: Duration = Duration::from_secs(3);
-/// After this long without a record it is looked whether there is none: marks come every second.
-const SILENCE: Duration = Duration::from_secs(60);
-/// How often a long replay says how far it is.
+/// Maximum number of log records that wait to be applied.
+const MAX_INBOX: usize = 2_000;
+/// Maximum bytes of log records that wait to be applied.
+const MAX_INBOX_BYTES: usize = 16 << 20;
+/// A partition that uses more than one over this number of these limits is paused, so that a long emission does not
+/// block the other partitions.
+const PARTITION_SHARE: usize = 4;
+/// How long one poll of the consumer takes at most.
+const POLL_TIMEOUT: Duration = Duration::from_millis(50);
+/// How long to wait for the remaining acknowledgements when partitions were assigned or revoked meanwhile. What is
+/// acknowledged does not have to be sent again.
+const REBALANCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Minimum interval between commits of positions.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(3);
+/// After this time without a record, check whether there is one to read. Watermark updates come every second.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often the progress of a long replay is logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The stage, ready to run.
@@ -48,14 +51,14 @@ pub(super) struct Join<'c> {
     work: Work<'c>,
 }
 
-/// Everything but the consumer, which the messages in hand are borrowed from.
+/// Everything but the consumer, which the messages in the inboxes borrow from.
 struct Work<'d> {
-    owners: Owners<'d>,
+    tasks: PartitionTasks<'d>,
     out: Out,
     outbox: Outbox,
     topic: String,
     settings: [u8; 32],
-    pace: &'d Pace,
+    batch_size: &'d AdaptiveBatchSize,
     next_close: &'d NextClose,
     recorded: Instant,
     reported: Instant,
@@ -80,12 +83,12 @@ impl<'c> Join<'c> {
             config,
             consumer,
             work: Work {
-                owners: Owners::new(config, &instance.dir).exposing(&instance.exposed),
+                tasks: PartitionTasks::new(config, &instance.dir).exposing(&instance.exposed),
                 out: Out::new(config, Arc::clone(&metrics))?,
                 outbox: Outbox::new(Limit::default()),
                 topic,
                 settings: instance.settings,
-                pace: &instance.pace,
+                batch_size: &instance.batch_size,
                 next_close: &instance.next_close,
                 recorded: clock::start(),
                 reported: clock::start(),
@@ -95,7 +98,7 @@ impl<'c> Join<'c> {
         })
     }
 
-    /// Joins until asked to stop. What is in flight then is finished: a slice is never left half done.
+    /// Runs until a shutdown is requested. A batch in progress is finished first, so no batch is left half done.
     pub(super) fn run(self) -> Result<(), Error> {
         let Self {
             config,
@@ -113,13 +116,13 @@ impl<'c> Join<'c> {
                 work.apply(&consumer, &mut inboxes)?;
             }
             work.out.check()?;
-            if work.recorded.elapsed() >= RECORD_INTERVAL && !consumer.context().is_changed() {
+            if work.recorded.elapsed() >= COMMIT_INTERVAL && !consumer.context().is_changed() {
                 work.record(&consumer, CommitMode::Async)?;
                 consumer.context().membership.check()?;
-                work.look_for_stalls(&consumer)?;
-                work.look_for_folders(&consumer);
+                work.check_for_stalls(&consumer)?;
+                work.check_folders(&consumer);
                 #[cfg(feature = "rocksdb")]
-                work.owners.flush()?;
+                work.tasks.flush()?;
             }
             work.report();
         }
@@ -131,20 +134,20 @@ impl<'c> Join<'c> {
 }
 
 impl Work<'_> {
-    /// Opens what is ours now, closes what is not, and begins to read where the states stand.
+    /// Opens newly assigned partitions, closes revoked ones, and starts to read at the positions of the states.
     fn take_over(&mut self, config: &Config, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
         let context = consumer.context();
         let partitions = context.take()?;
         let _span = tracing::debug_span!("join.take_over", partitions = partitions.len()).entered();
-        self.owners.keep(&partitions);
+        self.tasks.keep(&partitions);
         self.metrics.assigned(&partitions);
         let topic = self.topic.clone();
         let shutdown = self.shutdown.clone();
-        let mut attendance = Attendance::new(consumer, &shutdown, &topic, Duration::ZERO);
+        let mut keep_alive = PollKeepAlive::new(consumer, &shutdown, &topic, Duration::ZERO);
         for partition in &partitions {
-            self.owners.open(*partition, config)?;
-            if !attendance.goes_on() {
-                return attendance.problem.map_or(Ok(()), Err);
+            self.tasks.open(*partition, config)?;
+            if !keep_alive.keep_waiting() {
+                return keep_alive.problem.map_or(Ok(()), Err);
             }
         }
         if partitions.is_empty() {
@@ -154,29 +157,29 @@ impl Work<'_> {
         let recorded = context.recorded(consumer, &partitions)?;
         let questions: BaseConsumer<Logged> = clients::consumer(config, "settings", None, Logged)?;
         let mut starts = TopicPartitionList::new();
-        for owner in self.owners.iter_mut() {
-            let partition = owner.partition;
+        for task in self.tasks.iter_mut() {
+            let partition = task.partition;
             let (low, high) = consumer
                 .fetch_watermarks(&self.topic, partition, topics::TIMEOUT)
                 .map_err(read)?;
             let record = recorded.get(&partition).copied().unwrap_or_default();
-            let begin = match owner.joiner.next_offset() {
+            let begin = match task.joiner.next_offset() {
                 0 => low,
                 position => position,
             };
-            let emitted = record.max(owner.noted());
+            let emitted = record.max(task.noted());
             if begin < low
                 || begin.max(emitted.offset) > high
-                || !owner.knows_its_log(&self.topic, low, &questions).map_err(read)?
+                || !task.knows_its_log(&self.topic, low, &questions).map_err(read)?
             {
                 return Err(lost(&self.topic, partition, begin.max(emitted.offset), low, high).into());
             }
-            owner.emitted = emitted;
-            owner.recorded = record;
-            owner.silent = 0;
-            owner.end = high;
+            task.emitted = emitted;
+            task.recorded = record;
+            task.suppressed = 0;
+            task.end = high;
             self.metrics.replaying(partition, high - begin);
-            owner.heard = clock::start();
+            task.last_received = clock::start();
             tracing::info!(
                 topic = self.topic,
                 partition,
@@ -190,20 +193,20 @@ impl Work<'_> {
                 .map_err(read)?;
         }
         consumer.assign(&starts).map_err(read)?;
-        // What was halted before the change is not halted any more.
+        // Partitions that were paused before the rebalance must not stay paused.
         Ok(consumer.resume(&starts).map_err(read)?)
     }
 
-    /// Takes in log records, as many as there is room for.
+    /// Reads log records, as many as the limits allow.
     fn read<'m>(&self, consumer: &'m BaseConsumer<Context>, inboxes: &mut BTreeMap<i32, Inbox<'m>>) -> Result<(), Error> {
         let (mut count, mut bytes) = inboxes.values().fold((0, 0), |(count, bytes), inbox| {
             (count + inbox.messages.len(), bytes + inbox.bytes)
         });
         let mut wait = match count {
-            0 => POLL,
+            0 => POLL_TIMEOUT,
             _ => Duration::ZERO,
         };
-        // At least once, even without room: the group wants to hear from its members.
+        // Poll at least once, even if the inboxes are full, to stay a member of the group.
         loop {
             match consumer.poll(wait) {
                 None => return Ok(()),
@@ -214,17 +217,17 @@ impl Work<'_> {
                     inboxes.entry(message.partition()).or_default().push(message);
                 }
             }
-            if count >= INBOX || bytes >= INBOX_BYTES || consumer.context().is_changed() {
+            if count >= MAX_INBOX || bytes >= MAX_INBOX_BYTES || consumer.context().is_changed() {
                 return Ok(());
             }
             wait = Duration::ZERO;
         }
     }
 
-    /// One slice of every partition that has anything to do.
+    /// Runs one batch of every partition that has work.
     fn apply<'m>(&mut self, consumer: &'m BaseConsumer<Context>, inboxes: &mut BTreeMap<i32, Inbox<'m>>) -> Result<(), Error> {
-        for owner in self.owners.iter_mut().filter(|owner| owner.joiner.has_work()) {
-            inboxes.entry(owner.partition).or_default();
+        for task in self.tasks.iter_mut().filter(|task| task.joiner.has_work()) {
+            inboxes.entry(task.partition).or_default();
         }
         let partitions: Vec<i32> = inboxes.keys().copied().collect();
         let (topic, shutdown) = (self.topic.clone(), self.shutdown.clone());
@@ -232,105 +235,112 @@ impl Work<'_> {
             let Some(mut inbox) = inboxes.remove(&partition) else {
                 continue;
             };
-            let Some(owner) = self.owners.get(partition) else { continue };
-            if !inbox.messages.is_empty() || owner.joiner.has_work() {
-                owner.heard = clock::start();
+            let Some(task) = self.tasks.get(partition) else { continue };
+            if !inbox.messages.is_empty() || task.joiner.has_work() {
+                task.last_received = clock::start();
             }
-            let patience = match owner.transactions {
-                // Behind a change nothing may be committed that was begun before.
+            let timeout = match task.transactions {
+                // After a rebalance, nothing that was begun before it may be committed.
                 Some(_) => Duration::ZERO,
-                None => PATIENCE,
+                None => REBALANCE_TIMEOUT,
             };
-            let mut attendance = Attendance::new(consumer, &shutdown, &topic, patience);
-            if owner.transactions.is_some() {
-                self.outbox.limit_to(self.pace.begin());
+            let mut keep_alive = PollKeepAlive::new(consumer, &shutdown, &topic, timeout);
+            if task.transactions.is_some() {
+                self.outbox.limit_to(self.batch_size.begin());
             }
             let began = clock::start();
-            let sliced = slice(
-                owner,
+            let outcome = run_batch(
+                task,
                 &mut inbox,
                 &mut self.outbox,
                 &mut self.out,
                 self.settings,
-                &mut attendance,
+                &mut keep_alive,
                 consumer,
             );
-            let carried = match sliced {
+            let outcome = match outcome {
                 Err(Error::Store(error)) if error.is_corruption() => {
-                    tracing::error!(partition, "{error}; the state is rebuilt from the log");
-                    self.owners.set_aside(partition)?;
-                    consumer.context().begin_anew();
+                    tracing::error!(partition, "{error}; the state is rebuilt from the repartition topic");
+                    self.tasks.set_aside(partition)?;
+                    consumer.context().take_over_again();
                     return Ok(());
                 }
-                sliced => sliced?,
+                outcome => outcome?,
             };
-            if carried == Carried::Off {
-                // In memory the state machine is ahead of its state.
-                self.owners.close(partition);
-                return attendance.problem.map_or(Ok(()), Err);
+            if outcome == BatchOutcome::Abandoned {
+                // The state machine in memory is ahead of the stored state, so it is discarded.
+                self.tasks.close(partition);
+                return keep_alive.problem.map_or(Ok(()), Err);
             }
-            if owner.transactions.is_some() {
-                self.pace.done(began.elapsed());
+            if task.transactions.is_some() {
+                self.batch_size.done(began.elapsed());
             }
-            self.metrics.joined(partition, &mut owner.joiner);
-            // A replay goes over what is on record already: the record never goes back.
-            if owner.joiner.position() > owner.recorded && !consumer.context().is_changed() {
-                consumer.context().emitted(partition, owner.joiner.position());
+            self.metrics.joined(partition, &mut task.joiner);
+            // During a replay the position is behind the committed one, which must never go back.
+            if task.joiner.position() > task.recorded && !consumer.context().is_changed() {
+                consumer.context().emitted(partition, task.joiner.position());
             }
-            let has_more = !inbox.messages.is_empty() || owner.joiner.has_work();
-            let is_much = inbox.messages.len() >= INBOX / SHARES || inbox.bytes >= INBOX_BYTES / SHARES;
-            if inbox.halted != (has_more && (inbox.halted || is_much)) {
-                inbox.halted = !inbox.halted;
-                self.halt(consumer, partition, inbox.halted)?;
+            let has_more = !inbox.messages.is_empty() || task.joiner.has_work();
+            let is_large =
+                inbox.messages.len() >= MAX_INBOX / PARTITION_SHARE || inbox.bytes >= MAX_INBOX_BYTES / PARTITION_SHARE;
+            if inbox.paused != (has_more && (inbox.paused || is_large)) {
+                inbox.paused = !inbox.paused;
+                self.pause(consumer, partition, inbox.paused)?;
             }
             if has_more {
                 inboxes.insert(partition, inbox);
             }
-            for message in attendance.brought {
+            for message in keep_alive.messages {
                 inboxes.entry(message.partition()).or_default().push(message);
             }
         }
-        let waiting = self.owners.iter_mut().filter_map(|owner| owner.next_close);
+        let waiting = self.tasks.iter_mut().filter_map(|task| task.next_close);
         self.next_close.set(waiting.min());
         Ok(())
     }
 
-    fn halt(&self, consumer: &BaseConsumer<Context>, partition: i32, halt: bool) -> Result<(), Error> {
+    fn pause(&self, consumer: &BaseConsumer<Context>, partition: i32, pause: bool) -> Result<(), Error> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, partition);
-        let halted = match halt {
+        let paused = match pause {
             true => consumer.pause(&list),
             false => consumer.resume(&list),
         };
-        Ok(halted.map_err(|cause| consumer.context().read_error(cause))?)
+        Ok(paused.map_err(|cause| consumer.context().read_error(cause))?)
     }
 
-    /// Puts on the group's record how far the output has gone out, where it has moved, and on the metrics how large the states are.
+    /// Commits how far the output has been sent, where this has changed, and updates the metrics about the size of the
+    /// states.
     fn record(&mut self, consumer: &BaseConsumer<Context>, mode: CommitMode) -> Result<(), Error> {
         self.recorded = clock::start();
         consumer.context().record(consumer, mode);
-        for owner in self.owners.iter_mut() {
-            self.metrics.holds(owner.partition, &owner.base);
-            if owner.joiner.position() > owner.recorded {
-                self.out.commit(owner, consumer)?;
+        for task in self.tasks.iter_mut() {
+            self.metrics.holds(task.partition, &task.base);
+            if task.joiner.position() > task.recorded {
+                self.out.commit(task, consumer)?;
             }
         }
         Ok(())
     }
 
-    /// A consumer that brings nothing although there is something has been seen to sit there for ever.
-    fn look_for_stalls(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
-        for owner in self.owners.iter_mut().filter(|owner| owner.heard.elapsed() >= SILENCE) {
-            let seconds = owner.heard.elapsed().as_secs();
-            owner.heard = clock::start();
-            let found = consumer.fetch_watermarks(&self.topic, owner.partition, topics::TIMEOUT);
+    /// Checks partitions that deliver nothing: consumers have been seen to hang for ever although records were
+    /// available.
+    fn check_for_stalls(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+        for task in self
+            .tasks
+            .iter_mut()
+            .filter(|task| task.last_received.elapsed() >= STALL_TIMEOUT)
+        {
+            let seconds = task.last_received.elapsed().as_secs();
+            task.last_received = clock::start();
+            let found = consumer.fetch_watermarks(&self.topic, task.partition, topics::TIMEOUT);
             if let Ok((_, end)) = found
-                && end > owner.joiner.next_offset()
+                && end > task.joiner.next_offset()
             {
                 return Err(Error::Kafka(kafka::Error::Stalled {
                     topic: self.topic.clone(),
-                    partition: owner.partition,
-                    position: owner.joiner.next_offset(),
+                    partition: task.partition,
+                    position: task.joiner.next_offset(),
                     end,
                     seconds,
                 }));
@@ -339,49 +349,60 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// RocksDB goes on with a folder that was deleted under it until it needs another file, and then fails.
-    fn look_for_folders(&mut self, consumer: &BaseConsumer<Context>) {
-        for partition in self.owners.without_folder() {
+    /// Closes partitions whose folder was deleted. RocksDB continues to work without the folder until it needs another
+    /// file, and then fails.
+    fn check_folders(&mut self, consumer: &BaseConsumer<Context>) {
+        for partition in self.tasks.without_folder() {
             tracing::error!(
                 partition,
-                "the folder of the state was removed; the state is rebuilt from the log"
+                "the state folder was removed; the state is rebuilt from the repartition topic"
             );
-            self.owners.close(partition);
-            consumer.context().begin_anew();
+            self.tasks.close(partition);
+            consumer.context().take_over_again();
         }
     }
 
-    /// Says how far long replays are.
+    /// Reports the progress of replays.
     fn report(&mut self) {
         let is_time = self.reported.elapsed() >= REPORT_INTERVAL;
-        for owner in self.owners.iter_mut() {
-            let left = owner.end - owner.joiner.next_offset();
-            self.metrics.replaying(owner.partition, left);
+        for task in self.tasks.iter_mut() {
+            let left = task.end - task.joiner.next_offset();
+            self.metrics.replaying(task.partition, left);
             if left > 0 && is_time {
-                tracing::info!(partition = owner.partition, left, silent = owner.silent, "replaying the log");
+                tracing::info!(
+                    partition = task.partition,
+                    left,
+                    suppressed = task.suppressed,
+                    "replaying the log"
+                );
                 self.reported = clock::start();
             }
-            if left <= 0 && owner.end > 0 {
-                tracing::info!(partition = owner.partition, silent = owner.silent, "caught up with the log");
-                owner.end = 0;
+            if left <= 0 && task.end > 0 {
+                tracing::info!(
+                    partition = task.partition,
+                    suppressed = task.suppressed,
+                    "caught up with the log"
+                );
+                task.end = 0;
             }
         }
     }
 }
 
-/// The log does not hold any more, or not yet again, what is to be read next.
+/// Returns the error for a position that the repartition topic does not have, because retention removed it or the topic
+/// was recreated.
 fn lost(topic: &str, partition: i32, position: i64, low: i64, high: i64) -> kafka::Error {
     let (lost, way_out) = match position < low {
         true => (
             format!(
-                "{} records of the log were removed by retention before they were joined",
+                "retention removed {} records of the repartition topic before they were joined",
                 low - position
             ),
-            "remove the partition's folder under state.dir to rebuild from what is left, and raise the topic's retention.ms",
+            "remove the partition's folder under state.dir to rebuild the state from the remaining records, and raise the topic's retention.ms",
         ),
         false => (
-            "the log was deleted and made anew, or lost its end".to_owned(),
-            "begin with the new log by `alerttrail reset`, or use another application.id",
+            "the repartition topic was deleted and created again, or lost its newest records".to_owned(),
+            "start over with `alerttrail reset`, or use another application.id",
         ),
     };
     kafka::Error::LostOffsets {

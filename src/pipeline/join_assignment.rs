@@ -1,7 +1,7 @@
-//! Which partitions of the repartition log the group gives to JOIN, and what the group has on record of them.
+//! The partitions of the repartition topic that the group assigns to JOIN, and their committed positions.
 //!
-//! The callbacks only take note, and read nothing: stores are opened, and reading begins, behind the poll that brought the change. So no
-//! broker's answer is waited for inside a callback, and a change of owners in the middle of a slow delivery is just a flag to look at.
+//! The rebalance callbacks only record the change. Stores are opened and reading starts after the poll that reported
+//! it, so no callback waits for a broker, and a rebalance during a slow delivery is only a flag to check.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ use crate::join::Position;
 use crate::kafka::membership::Membership;
 use crate::kafka::{self, clients, topics};
 
-/// Takes note of partitions that come and go.
+/// Records which partitions are assigned and revoked.
 pub(super) struct Context {
     topic: String,
     delivery: Delivery,
@@ -30,7 +30,7 @@ pub(super) struct Context {
 struct State {
     changed: bool,
     partitions: Vec<i32>,
-    /// How far the output of the partitions has gone out, where that is not on record yet.
+    /// How far the output of the partitions has been sent, where that is not committed yet.
     unrecorded: BTreeMap<i32, Position>,
     failed: Option<KafkaError>,
 }
@@ -45,12 +45,12 @@ impl Context {
         }
     }
 
-    /// Whether partitions came or went since the last [`Context::take`].
+    /// Returns whether partitions were assigned or revoked since the last [`Context::take`].
     pub(super) fn is_changed(&self) -> bool {
         self.state().changed
     }
 
-    /// The partitions that are ours from now on.
+    /// Returns the partitions that are assigned now.
     pub(super) fn take(&self) -> Result<Vec<i32>, Error> {
         let mut state = self.state();
         state.changed = false;
@@ -61,18 +61,18 @@ impl Context {
         }
     }
 
-    /// The partitions are to be taken over once more, as if they had just come.
-    pub(super) fn begin_anew(&self) {
+    /// Makes the stage take over its partitions again, as if they had just been assigned.
+    pub(super) fn take_over_again(&self) {
         self.state().changed = true;
     }
 
-    /// The output of a partition has gone out up to here, and its state is written.
+    /// Notes that the output of a partition has been sent up to `position` and its state is written.
     pub(super) fn emitted(&self, partition: i32, position: Position) {
         self.state().unrecorded.insert(partition, position);
     }
 
-    /// Puts the positions on the group's record. At least once, nothing but silence after a move depends on it; exactly once, they
-    /// travel in the transactions.
+    /// Commits the positions to the group. At least once, they only decide how much output is suppressed after a
+    /// partition moves. Exactly once, they are committed in the transactions.
     pub(super) fn record(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
         let positions = std::mem::take(&mut self.state().unrecorded);
         if self.delivery == Delivery::ExactlyOnce || positions.is_empty() {
@@ -80,11 +80,11 @@ impl Context {
         }
         let list = record_of(&self.topic, positions);
         if let Err(error) = consumer.commit(&list, mode) {
-            tracing::debug!(%error, "cannot record positions now; an owner without state would send again what went out since");
+            tracing::debug!(%error, "offset commit failed; output since the last commit may be sent again if a partition moves");
         }
     }
 
-    /// What the group has on record: how far the output of these partitions has gone out.
+    /// Returns the committed positions: how far the output of these partitions has been sent.
     pub(super) fn recorded(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) -> Result<BTreeMap<i32, Position>, Error> {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
@@ -122,13 +122,14 @@ impl Context {
     }
 }
 
-/// Positions as the group records them: the offset of the log record, and as metadata how many of its outputs have gone out.
+/// Returns positions as they are committed: the offset of the log record, and in the metadata the number of its outputs
+/// that have been sent.
 pub(super) fn record_of(topic: &str, positions: impl IntoIterator<Item = (i32, Position)>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (partition, position) in positions {
         let mut element = list.add_partition(topic, partition);
         element.set_metadata(position.outputs.to_string());
-        // Only an offset that is none fails.
+        // Only an invalid offset fails.
         drop(element.set_offset(Offset::Offset(position.offset)));
     }
     list
@@ -140,7 +141,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "the consumer of the repartition topic has a problem");
+        tracing::warn!(%error, reason, "the consumer of the repartition topic reports a problem");
     }
 }
 
@@ -151,12 +152,13 @@ impl ConsumerContext for Context {
                 self.membership.assigned();
                 let elements = list.elements();
                 let partitions = elements.iter().map(|element| element.partition()).collect();
-                // Reading begins once it is known where.
+                // Reading starts once the positions are known.
                 self.note(partitions, consumer.assign(&TopicPartitionList::new()));
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                 self.membership.revoked();
-                // Behind the loss of a membership the record belongs to others; the broker would refuse.
+                // After the membership is lost, other members commit the positions, and the broker would refuse this
+                // commit.
                 if !consumer.assignment_lost() {
                     self.record(consumer, CommitMode::Sync);
                 }

@@ -1,25 +1,26 @@
-//! What JOIN has to say, on its way to the output topics.
+//! Sends JOIN's outputs to the output topics.
 
 use std::sync::Arc;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use super::Error;
-use super::attendance::Attendance;
 use super::join_assignment::{self, Context};
-use super::owners::Owner;
+use super::partition_tasks::PartitionTask;
+use super::poll_keep_alive::PollKeepAlive;
 use crate::config::{Config, Unmatched};
 use crate::emit::{self, Emitted, Emitter, Headers, Kind, Links};
 use crate::join::{Outbox, Position};
 use crate::kafka::clients;
-use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
+use crate::kafka::delivery::{Outgoing, PendingAcks, SendOutcome, Sender};
 use crate::kafka::transactions::Transactions;
 use crate::metrics::Metrics;
 use crate::sink::dead_letter::{Address, DeadLetter};
 
-/// Where outputs go.
+/// The destinations of outputs.
 pub(super) struct Out {
-    /// For rows and summaries at least once, and for dead letters. Exactly once, every partition has transactions of its own.
+    /// Sends dead letters and, at least once, rows and summaries. Exactly once, every partition has its own
+    /// transactions.
     sender: Sender,
     emitter: Emitter,
     topics: Topics,
@@ -59,37 +60,38 @@ impl Out {
         })
     }
 
-    /// Sends again what was refused, when its time has come. Fails when anything cannot be delivered any more.
+    /// Sends refused messages again when they are due. Fails when the sender can no longer deliver.
     pub(super) fn check(&self) -> Result<(), Error> {
         Ok(self.sender.check()?)
     }
 
-    /// Sends everything in the outbox that has not gone out before, and waits until it is acknowledged; in exactly-once mode it is visible
-    /// only behind the [`Out::commit`]. Says whether it was carried through: not when the time to stop came before, or other owners.
+    /// Sends every output that has not been sent before, and waits for the acknowledgements. In exactly-once mode the
+    /// outputs become visible only with [`Out::commit`]. Returns whether it finished; it does not after a rebalance or
+    /// the shutdown deadline.
     pub(super) fn deliver(
         &mut self,
         outbox: &mut Outbox,
-        owner: &mut Owner,
-        attendance: &mut Attendance<'_, '_>,
+        task: &mut PartitionTask,
+        keep_alive: &mut PollKeepAlive<'_, '_>,
     ) -> Result<bool, Error> {
-        let Owner {
+        let PartitionTask {
             partition,
             emitted,
-            silent,
+            suppressed,
             transactions,
             ..
-        } = owner;
-        let flight = Arc::new(Flight::default());
-        let letters = Arc::new(Flight::default());
+        } = task;
+        let acks = Arc::new(PendingAcks::default());
+        let letters = Arc::new(PendingAcks::default());
         for (at, output) in outbox.drain() {
             if at < *emitted {
-                *silent += 1;
+                *suppressed += 1;
                 continue;
             }
             let headers = match self.emitter.emit(&output, at.offset, &mut self.value) {
                 Emitted::Omitted => continue,
                 Emitted::TooLarge(headers) => {
-                    if !self.too_large(&headers, *partition, at, &letters, attendance)? {
+                    if !self.too_large(&headers, *partition, at, &letters, keep_alive)? {
                         return Ok(false);
                     }
                     continue;
@@ -110,44 +112,47 @@ impl Out {
                 value: &self.value,
                 headers: &headers.pairs(),
             };
-            match sender.send_when_room(&message, &flight, &mut || attendance.goes_on())? {
-                Sending::Sent => self.metrics.emitted(&headers),
-                Sending::TooLarge => {
-                    if !self.too_large(&headers, *partition, at, &letters, attendance)? {
+            match sender.send_when_room(&message, &acks, &mut || keep_alive.keep_waiting())? {
+                SendOutcome::Sent => self.metrics.emitted(&headers),
+                SendOutcome::TooLarge => {
+                    if !self.too_large(&headers, *partition, at, &letters, keep_alive)? {
                         return Ok(false);
                     }
                 }
-                Sending::Full => return Ok(false),
+                SendOutcome::Full => return Ok(false),
             }
         }
         let rows = transactions.as_ref().map_or(&self.sender, Transactions::sender);
-        Ok(rows.wait(&flight, &mut || attendance.goes_on())? && self.sender.wait(&letters, &mut || attendance.goes_on())?)
+        Ok(rows.wait(&acks, &mut || keep_alive.keep_waiting())?
+            && self.sender.wait(&letters, &mut || keep_alive.keep_waiting())?)
     }
 
-    /// In exactly-once mode, makes visible what was delivered, together with the position behind it. At least once it is visible.
-    pub(super) fn commit(&self, owner: &mut Owner, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
-        if let Some(transactions) = &owner.transactions {
-            let position = owner.joiner.position();
-            let list = join_assignment::record_of(&self.topics.log, [(owner.partition, position)]);
+    /// In exactly-once mode, commits the transaction with the position. At least once, everything delivered is already
+    /// visible.
+    pub(super) fn commit(&self, task: &mut PartitionTask, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+        if let Some(transactions) = &task.transactions {
+            let position = task.joiner.position();
+            let list = join_assignment::record_of(&self.topics.log, [(task.partition, position)]);
             transactions.commit(&list, consumer.group_metadata().as_ref())?;
-            owner.recorded = position;
+            task.recorded = position;
         }
         Ok(())
     }
 
-    /// The record in the buffer goes to the dead letters. One log record may cause many outputs: its place tells them apart.
+    /// Sends the record in the buffer to the dead-letter topic. One log record may cause many outputs; the index tells
+    /// them apart.
     fn too_large(
         &self,
         headers: &Headers,
         partition: i32,
         at: Position,
-        flight: &Arc<Flight>,
-        attendance: &mut Attendance<'_, '_>,
+        acks: &Arc<PendingAcks>,
+        keep_alive: &mut PollKeepAlive<'_, '_>,
     ) -> Result<bool, Error> {
         let letter = DeadLetter {
             reason: "too_large",
             error: format!(
-                "the output record {} has {} bytes even with its alert cut, more than message.max.bytes allows",
+                "the output record {} has {} bytes even with a truncated alert, more than message.max.bytes allows",
                 headers.id,
                 self.value.len()
             ),
@@ -164,6 +169,6 @@ impl Out {
         self.metrics.dead_letter(letter.reason);
         let limit = self.message_max_bytes;
         let topic = &self.topics.dead_letters;
-        super::send_dead_letter(&self.sender, topic, &letter, limit, flight, &mut || attendance.goes_on())
+        super::send_dead_letter(&self.sender, topic, &letter, limit, acks, &mut || keep_alive.keep_waiting())
     }
 }

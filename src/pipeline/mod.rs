@@ -1,38 +1,45 @@
-//! The only place with threads and an order of effects.
+//! Runs the stages. Only this module starts threads and defines the order of effects.
 //!
-//! [`local`] runs the decoder and JOIN over files, with a log that exists only as offsets. `processor` runs ROUTE and JOIN over Kafka: `route` from the input topics to the
-//! repartition topic, `join` from there to the output topics, each on its own thread. The other files are their parts: which offsets may be
-//! committed (`ledger`), where partitions end (`ends`), which partitions are read from where (`route_assignment`, `route_positions`, `join_assignment`), what is sent on (`route_output`), the state of those
-//! that are joined (`owners`), how a part of the log is joined (`join_slice`), which of their windows closes next (`next_close`), what is sent because of them (`join_output`), how many partitions the output topics have (`outputs`), what others may look at (`exposed`), who else is in the group (`peers`) and how the group hears of us meanwhile (`attendance`), how much goes into a transaction (`pace`), what only the input knows of an alert (`scan`), what the
-//! end of the log tells before anything is written (`settings`). Relies on the pure stages for what follows from a record, and on `kafka`
-//! for reaching a broker.
+//! [`local`] runs the decoder and JOIN over files, with a log that exists only as offsets. `processor` runs ROUTE and
+//! JOIN over Kafka, each on its own thread: `route` from the input topics to the repartition topic, `join` from there
+//! to the output topics. The other files are their parts. For ROUTE: the assigned partitions and their starting
+//! positions (`route_assignment`, `route_positions`), which offsets may be committed (`offset_tracker`), sending
+//! (`route_output`), and log-end offsets (`log_ends`). For JOIN: the assigned partitions (`join_assignment`), their
+//! state (`partition_tasks`), one batch (`join_batch`), sending (`join_output`), the size of transactions
+//! (`batch_size`), and the window that closes next (`next_close`). For both: staying in the group during a wait
+//! (`poll_keep_alive`), the partition counts of the output topics (`outputs`), what other threads may look at
+//! (`exposed`), the other members of the group (`peers`), a search in the input for one alert (`scan`), and checks of
+//! the settings against the end of the log before anything is written (`log_tail`). The module relies on the pure
+//! stages for the effects of a record and on `kafka` for communication with a broker.
 
 #[cfg(feature = "kafka")]
-mod attendance;
-#[cfg(feature = "kafka")]
-mod ends;
+mod batch_size;
 pub mod exposed;
 #[cfg(feature = "kafka")]
 mod join;
 #[cfg(feature = "kafka")]
 mod join_assignment;
 #[cfg(feature = "kafka")]
+mod join_batch;
+#[cfg(feature = "kafka")]
 mod join_output;
-#[cfg(feature = "kafka")]
-mod join_slice;
-#[cfg(feature = "kafka")]
-mod ledger;
 pub mod local;
+#[cfg(feature = "kafka")]
+mod log_ends;
+#[cfg(feature = "kafka")]
+mod log_tail;
 #[cfg(feature = "kafka")]
 mod next_close;
 #[cfg(feature = "kafka")]
+mod offset_tracker;
+#[cfg(feature = "kafka")]
 mod outputs;
 #[cfg(feature = "kafka")]
-mod owners;
-#[cfg(feature = "kafka")]
-mod pace;
+mod partition_tasks;
 #[cfg(feature = "kafka")]
 mod peers;
+#[cfg(feature = "kafka")]
+mod poll_keep_alive;
 #[cfg(feature = "kafka")]
 pub mod processor;
 #[cfg(feature = "kafka")]
@@ -45,8 +52,6 @@ mod route_output;
 mod route_positions;
 #[cfg(feature = "kafka")]
 pub mod scan;
-#[cfg(feature = "kafka")]
-mod settings;
 
 #[cfg(feature = "kafka")]
 pub use processor::Error;
@@ -57,26 +62,27 @@ use processor::Instance;
 use std::sync::Arc;
 
 #[cfg(feature = "kafka")]
-use crate::kafka::delivery::{Flight, Outgoing, Sender};
+use crate::kafka::delivery::{Outgoing, PendingAcks, Sender};
 #[cfg(feature = "kafka")]
 use crate::sink::dead_letter::DeadLetter;
 
-/// Sends a dead letter, waiting for room as long as `goes_on` says so; whether it was sent. One that would pass the size limit is cut,
-/// and says so: its headers still tell where the original is.
+/// Sends a dead letter and waits for room in the queue while `keep_waiting` returns true. Returns whether it was sent.
+/// A dead letter above the size limit is truncated and marked with a header; the other headers still locate the
+/// original.
 #[cfg(feature = "kafka")]
 fn send_dead_letter(
     sender: &Sender,
     topic: &str,
     letter: &DeadLetter<'_>,
     message_max_bytes: usize,
-    flight: &Arc<Flight>,
-    goes_on: &mut dyn FnMut() -> bool,
+    acks: &Arc<PendingAcks>,
+    keep_waiting: &mut dyn FnMut() -> bool,
 ) -> Result<bool, Error> {
-    /// What Kafka's record format adds at the most, with the header that tells of the cut.
+    /// Maximum overhead of Kafka's record format, with the header about the truncation.
     const OVERHEAD: usize = 256;
     let mut headers = letter.headers();
-    let beside: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-    let room = message_max_bytes.saturating_sub(beside + OVERHEAD);
+    let header_bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+    let room = message_max_bytes.saturating_sub(header_bytes + OVERHEAD);
     let value = letter.value.get(..room).unwrap_or(&letter.value);
     if value.len() < letter.value.len() {
         headers.push(("alerttrail.truncated", letter.value.len().to_string()));
@@ -88,10 +94,10 @@ fn send_dead_letter(
         value,
         headers: &headers,
     };
-    Ok(sender.send_when_room(&message, flight, goes_on)?.is_done(topic)?)
+    Ok(sender.send_when_room(&message, acks, keep_waiting)?.is_done(topic)?)
 }
 
-/// Which dead letter a message was before, where it was sent back through.
+/// Returns which dead letter a message was before, if it was redriven.
 #[cfg(feature = "kafka")]
 fn redriven(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<String> {
     use rdkafka::message::{Headers as _, Message as _};
@@ -102,7 +108,7 @@ fn redriven(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<String> {
     Some(String::from_utf8_lossy(header.value?).into_owned())
 }
 
-/// Tells a problem of reading that passes from one that does not.
+/// Logs a transient problem of reading, and returns an error for a permanent one.
 #[cfg(feature = "kafka")]
 fn read_problem(error: rdkafka::error::KafkaError, topics: &str) -> Result<(), Error> {
     let is_fenced = error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::FencedInstanceId);
@@ -112,6 +118,6 @@ fn read_problem(error: rdkafka::error::KafkaError, topics: &str) -> Result<(), E
             cause: error,
         }));
     }
-    tracing::warn!(%error, topics, "reading stumbled; it goes on when the broker allows");
+    tracing::warn!(%error, topics, "transient consumer error; retrying");
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! Which window JOIN closes next, for the ROUTE of the same process: it sends the marks that close it at once, and does not wait for
-//! `watermark.interval`. A hint: whatever it says changes when marks travel, never what they say.
+//! The window that JOIN closes next, for the ROUTE stage of the same process: ROUTE sends a watermark update that
+//! closes it at once, without waiting for `watermark.interval`. This is a hint: it changes when watermark updates are
+//! sent, never their content.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -16,15 +17,15 @@ impl Default for NextClose {
 }
 
 impl NextClose {
-    /// JOIN waits for this time; for none, when there is no window to close.
+    /// Sets the end of the window that JOIN closes next. With `None`, no window is open.
     pub(super) fn set(&self, time: Option<EventTime>) {
         self.0.store(time.map_or(i64::MAX, EventTime::ticks), Ordering::Relaxed);
     }
 
-    /// Whether a watermark that goes from `told` to `now` closes a window.
-    pub(super) fn is_between(&self, told: Option<EventTime>, now: Option<EventTime>) -> bool {
+    /// Returns whether a watermark that moves from `announced` to `now` closes a window.
+    pub(super) fn is_between(&self, announced: Option<EventTime>, now: Option<EventTime>) -> bool {
         let next = self.0.load(Ordering::Relaxed);
-        now.is_some_and(|now| next <= now.ticks()) && told.is_none_or(|told| told.ticks() < next)
+        now.is_some_and(|now| next <= now.ticks()) && announced.is_none_or(|announced| announced.ticks() < next)
     }
 }
 

@@ -1,36 +1,38 @@
-//! Who else is in the group, asked of the broker again and again, so that any instance can answer for all.
+//! Requests the members of the group from the broker at an interval, so that any instance can answer API requests for
+//! all.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::exposed::{Exposed, Member};
 use crate::config::Config;
-use crate::kafka::roster::{Roster, Seat};
+use crate::kafka::group_members::{GroupMember, GroupMembers};
 use crate::shutdown::Shutdown;
 
-/// How often the broker is asked.
-const EVERY: Duration = Duration::from_secs(5);
+/// Interval between the requests.
+const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Asks until it is time to stop. What fails is tried again: nothing depends on it but what the API knows of others.
+/// Requests the members until a shutdown. Errors are retried, because only the API's knowledge of other instances
+/// depends on it.
 pub(super) fn watch(config: &Config, exposed: &Arc<Exposed>, shutdown: &Shutdown) {
-    let mut roster: Option<Roster> = None;
+    let mut group: Option<GroupMembers> = None;
     while !shutdown.is_requested() {
-        if roster.is_none() {
-            roster = Roster::new(config).ok();
+        if group.is_none() {
+            group = GroupMembers::new(config).ok();
         }
-        match roster.as_ref().map(Roster::seats) {
-            Some(Ok(seats)) => exposed.are(seats.into_iter().map(member).collect()),
-            Some(Err(error)) => tracing::debug!(%error, "cannot ask who is in the group"),
+        match group.as_ref().map(GroupMembers::current) {
+            Some(Ok(members)) => exposed.set_members(members.into_iter().map(member).collect()),
+            Some(Err(error)) => tracing::debug!(%error, "cannot get the members of the group"),
             None => {}
         }
-        shutdown.sleep(EVERY);
+        shutdown.sleep(INTERVAL);
     }
 }
 
-fn member(seat: Seat) -> Member {
+fn member(member: GroupMember) -> Member {
     Member {
-        instance: seat.instance,
-        address: seat.address,
-        partitions: seat.partitions,
+        instance: member.instance,
+        address: member.address,
+        partitions: member.partitions,
     }
 }

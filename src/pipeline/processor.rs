@@ -1,4 +1,4 @@
-//! The processor: checks what it needs, starts the stages, and stops when one of them does.
+//! The processor: checks its topics, starts the stages, and stops all of them when one stops.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::batch_size::AdaptiveBatchSize;
 use super::exposed::Exposed;
 use super::join::Join;
 use super::next_close::NextClose;
 use super::outputs::{self, Outputs};
-use super::pace::Pace;
 use super::route::Route;
 use super::settings;
 use crate::config::{Config, Property};
@@ -21,7 +21,7 @@ use crate::shutdown::Shutdown;
 use crate::store::StateDir;
 use crate::{clock, kafka, log, store};
 
-/// Which stages an instance runs.
+/// The stages that an instance runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stages {
     /// Both.
@@ -35,14 +35,14 @@ pub enum Stages {
 /// Why the processor stops.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The broker.
+    /// An error of the broker.
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
-    /// The state.
+    /// An error of the state.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A log record that cannot be read.
-    #[error("the repartition log at partition {partition}, offset {offset}: {cause}")]
+    /// A log record that cannot be decoded.
+    #[error("cannot decode the record of the repartition topic at partition {partition}, offset {offset}: {cause}")]
     Log {
         /// Its partition.
         partition: i32,
@@ -51,22 +51,22 @@ pub enum Error {
         /// What is wrong with it.
         cause: log::Error,
     },
-    /// A log record that cannot be written.
-    #[error("cannot encode a record for the repartition log: {0}")]
+    /// A log record that cannot be encoded.
+    #[error("cannot encode a record for the repartition topic: {0}")]
     Encode(#[from] log::Error),
-    /// State that was made under other settings.
+    /// State that was built with other settings.
     #[error(
-        "the state in {path} was made under other settings ({differences}): set them back, or use another application.id, or begin anew with `alerttrail reset`"
+        "the state in {path} was built with other settings ({differences}); restore the settings, use another application.id, or start over with `alerttrail reset`"
     )]
     StoredSettings {
-        /// Where the state is.
+        /// The path of the state.
         path: PathBuf,
         /// The settings, in words.
         differences: String,
     },
-    /// A log that was written under other settings.
+    /// A repartition topic that was written with other settings.
     #[error(
-        "{topic}/{partition} at offset {offset}: the log was written under other [correlation], [tenants], input.identity, state.retention or repartition.partitions; set them back, or use another application.id, or begin anew with `alerttrail reset`"
+        "{topic}/{partition} at offset {offset}: the repartition topic was written with other [correlation], [tenants], input.identity, state.retention or repartition.partitions; restore the settings, use another application.id, or start over with `alerttrail reset`"
     )]
     OtherSettings {
         /// The repartition topic.
@@ -76,26 +76,28 @@ pub enum Error {
         /// The offset.
         offset: i64,
     },
-    /// The operating system gives no thread.
+    /// The operating system cannot start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
-    /// A stage ended in a way it never should.
-    #[error("the {0} stage ended unexpectedly; this is a fault of the program, its last words stand above")]
+    /// A stage panicked.
+    #[error("the {0} stage ended unexpectedly; this is a bug in alerttrail, please report it with the message above")]
     Panicked(&'static str),
 }
 
-/// A member whose session is lost may be fenced by its own return; one that is fenced again and again has a double.
-const MOST_FENCED: u32 = 3;
+/// A member that lost its session may be fenced once by its own return. One that is fenced repeatedly shares its id
+/// with another process.
+const MAX_FENCED: u32 = 3;
 
 impl Error {
-    /// Whether another member has, or had, the instance id.
+    /// Returns whether another member has, or had, the instance id.
     fn is_fenced(&self) -> bool {
         use rdkafka::error::RDKafkaErrorCode as Code;
         matches!(self, Self::Kafka(kafka::Error::Read { cause, .. }) if cause.rdkafka_error_code() == Some(Code::FencedInstanceId))
     }
 
-    /// Whether the same work may succeed when it is begun again: brokers come back, rights are given, producers can be made anew.
-    fn may_pass(&self) -> bool {
+    /// Returns whether the same work may succeed when it is restarted: brokers recover, permissions are granted,
+    /// producers can be recreated.
+    fn is_transient(&self) -> bool {
         use rdkafka::error::RDKafkaErrorCode as Code;
         match self {
             Self::Kafka(kafka::Error::Read { cause, .. }) => !matches!(
@@ -116,8 +118,8 @@ impl Error {
     }
 }
 
-/// Runs the stages until `shutdown` is requested or one of them fails. Topics are checked first, and the repartition topic is made if it
-/// is not there.
+/// Runs the stages until `shutdown` is requested or one of them fails. Checks the topics first, and creates the
+/// repartition topic if it does not exist.
 pub fn run(
     config: &Config,
     stages: Stages,
@@ -126,9 +128,9 @@ pub fn run(
     exposed: &Arc<Exposed>,
 ) -> Result<(), Error> {
     let mut instance = Instance::new(config, stages, exposed)?;
-    instance.asks_for_limits = true;
+    instance.requests_limits = true;
     let topics = match Topics::until(config, shutdown) {
-        // Nothing has begun yet.
+        // Nothing has been started yet.
         Err(kafka::Error::Stopped) => return Ok(()),
         topics => topics?,
     };
@@ -138,63 +140,65 @@ pub fn run(
     };
     for topic in outputs::topics(config) {
         if let Some(count) = topics.partitions(topic)? {
-            instance.outputs.look(topic, count, &instance.dir);
+            instance.outputs.update(topic, count, &instance.dir);
         }
     }
-    // Before anything is written: marks of other settings in the log could not be taken back.
-    settings::check_state(config, &instance.dir)?;
-    if log == Log::Old {
-        settings::check_log(config, instance.settings)?;
+    // This comes before anything is written: watermark updates of other settings could not be removed from the log.
+    log_tail::check_state(config, &instance.dir)?;
+    if log == RepartitionTopic::Existing {
+        log_tail::check_log(config, instance.settings)?;
     }
     start(&instance, stages, shutdown, metrics)
 }
 
-/// One running copy of the application, with its folder.
+/// A running instance of the application with its state directory.
 pub struct Instance<'c> {
     pub(super) config: &'c Config,
     pub(super) dir: StateDir,
-    /// What state depends on, as a hash that travels in the log.
+    /// A hash of the settings that state depends on. It is sent in the log.
     pub(super) settings: [u8; 32],
-    /// How much goes into a transaction. It outlives the stage: a transaction that was too large ends that.
-    pub(super) pace: Pace,
-    /// What JOIN waits for, said to ROUTE.
+    /// The adaptive size of transactions. It outlives the stage, because a transaction that is too large ends the
+    /// stage.
+    pub(super) batch_size: AdaptiveBatchSize,
+    /// The window that JOIN closes next, for ROUTE.
     pub(super) next_close: NextClose,
-    /// How many partitions the output topics have.
+    /// The partition counts of the output topics.
     pub(super) outputs: Outputs,
-    /// What others may look at.
+    /// What other threads may look at.
     pub(super) exposed: Arc<Exposed>,
-    /// Whether the topics are asked how large a message may be.
-    asks_for_limits: bool,
+    /// Whether to request the message limits of the topics.
+    requests_limits: bool,
 }
 
 impl<'c> Instance<'c> {
-    /// Takes the folder for this process. One that only routes has no state, and a folder of its own for its id.
+    /// Opens the state directory for this process. An instance that only routes has no state and uses a directory of
+    /// its own for its id.
     pub fn new(config: &'c Config, stages: Stages, exposed: &Arc<Exposed>) -> Result<Self, Error> {
         let dir = config.state.dir.join(&config.application.id);
         let dir = StateDir::open(match stages {
             Stages::Route => dir.join("route"),
             Stages::All | Stages::Join => dir,
         })?;
-        exposed.is(dir.instance_id());
+        exposed.set_instance(dir.instance_id());
         let outputs = Outputs::new(config, &dir);
         Ok(Self {
             config,
             dir,
             exposed: Arc::clone(exposed),
             settings: settings_hash(config),
-            pace: Pace::default(),
+            batch_size: AdaptiveBatchSize::default(),
             next_close: NextClose::default(),
             outputs,
-            asks_for_limits: false,
+            requests_limits: false,
         })
     }
 }
 
 impl Instance<'_> {
-    /// The configuration with the size of messages that all topics take.
+    /// Returns the configuration with the message size that all topics accept.
     fn limited(&self) -> Result<Config, Error> {
         let mut config = self.config.clone();
-        if self.asks_for_limits {
+        if self.requests_limits {
             let limit = Topics::new(self.config)?.message_limit();
             let name = clients::MESSAGE_MAX_BYTES.to_owned();
             config.kafka.properties.insert(name, Property::Plain(limit.to_string()));
@@ -203,7 +207,7 @@ impl Instance<'_> {
     }
 }
 
-/// The same for topics that are known to be as they must.
+/// Runs the stages without checking the topics.
 pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metrics: &Arc<Metrics>) -> Result<(), Error> {
     let mut threads: Vec<&'static str> = Vec::new();
     if stages != Stages::Route {
@@ -222,9 +226,9 @@ pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metri
     std::thread::scope(|scope| {
         let spawn = |name: &'static str| {
             let run = move || {
-                // When a stage ends, for whatever reason, all are asked to stop.
+                // When a stage ends, for whatever reason, all stages are stopped.
                 let _guard = StopAll(shutdown);
-                let shutdown = shutdown.taking(&instance.exposed.pulse(name));
+                let shutdown = shutdown.with_heartbeat(&instance.exposed.heartbeat(name));
                 supervise(name, &shutdown, || stage(name, &shutdown))
             };
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run);
@@ -244,7 +248,7 @@ pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metri
             if ended.is_err() {
                 shutdown.request();
             }
-            // The first failure is the cause; what follows from it is not.
+            // The first failure is the cause; later ones are its consequences.
             result = result.and(ended);
         }
         result
@@ -259,37 +263,37 @@ impl Drop for StopAll<'_> {
     }
 }
 
-/// How long a stage that failed waits at first before it starts again; twice as long at every further time.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// How long it waits at the most; and for how long it must have run for the next failure to be a first one.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long a stage that failed waits before its first restart. The wait doubles with each further failure.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait, and how long a stage must have run for its next failure to count as the first.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Runs a stage, and starts it again when what ended it may pass. Beginning anew is what it does after a crash too: there is one way
-/// back to work, and it is the one that the tests kill processes for.
+/// Runs a stage, and restarts it after an error that may be temporary. A restart does the same as a start after a
+/// crash: there is one recovery path, and it is the one that the tests exercise by killing processes.
 fn supervise(name: &str, shutdown: &Shutdown, stage: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
-    let mut wait = FIRST_WAIT;
+    let mut wait = FIRST_BACKOFF;
     let mut fenced = 0;
     loop {
         let began = clock::start();
         match stage() {
-            Err(error) if error.may_pass() && !shutdown.is_requested() => {
-                if began.elapsed() > LONGEST_WAIT {
-                    (wait, fenced) = (FIRST_WAIT, 0);
+            Err(error) if error.is_transient() && !shutdown.is_requested() => {
+                if began.elapsed() > MAX_BACKOFF {
+                    (wait, fenced) = (FIRST_BACKOFF, 0);
                 }
                 fenced += u32::from(error.is_fenced());
-                if fenced > MOST_FENCED {
+                if fenced > MAX_FENCED {
                     return Err(error);
                 }
-                tracing::error!(stage = name, seconds = wait.as_secs(), "{error}; the stage starts again");
+                tracing::error!(stage = name, seconds = wait.as_secs(), "{error}; restarting the stage");
                 shutdown.sleep(wait);
-                wait = (wait * 2).min(LONGEST_WAIT);
+                wait = (wait * 2).min(MAX_BACKOFF);
             }
             result => return result,
         }
     }
 }
 
-/// What state depends on, as a hash that travels in the log.
+/// Returns a hash of the settings that state depends on. It is sent in the log.
 fn settings_hash(config: &Config) -> [u8; 32] {
     let mut hash = Sha256::new();
     for (name, value) in config.state_fingerprint().iter() {

@@ -1,8 +1,9 @@
-//! ROUTE over Kafka: input topics in, repartition topic and dead letters out.
+//! ROUTE over Kafka: reads the input topics, writes the repartition topic and dead letters.
 //!
-//! For every message: decode, send what follows from it, and commit its offset only when all of that has been acknowledged. A crash
-//! routes again what was not committed; JOIN knows each activity by its identity, so that does no harm. The watermark of a source
-//! partition goes through the same producer behind the activities it speaks for, so order holds.
+//! It decodes every message, sends the resulting records, and commits the message's offset only when all of them are
+//! acknowledged. After a crash, messages whose offsets were not committed are routed again; JOIN recognises each
+//! activity by its dedup key, so that does no harm. The watermark update of a source partition goes through the same
+//! producer after the activities that it covers, so the order holds.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -12,8 +13,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tracing::field::Empty;
 
-use super::ends::{self, End};
-use super::ledger::Ledger;
+use super::log_ends::{self, LogEnd};
+use super::offset_tracker::OffsetTracker;
 use super::outputs;
 use super::route_assignment::{Context, Event};
 use super::route_output::Out;
@@ -30,16 +31,16 @@ use crate::shutdown::{DRAIN, Shutdown};
 use crate::sink::dead_letter::{Address, DeadLetter};
 use crate::time::{EventTime, WallTime};
 
-/// Messages taken from the consumer before acknowledgements are looked at.
-const BURST: usize = 1_000;
-/// Messages routed before the clock is looked at again.
-const GLANCE: usize = 32;
-/// How often input offsets are committed at the most: Event Hubs throttles commits.
+/// Maximum number of messages to poll before acknowledgements are checked.
+const MAX_POLLS: usize = 1_000;
+/// Maximum number of messages to route before the clock is read again.
+const CLOCK_CHECK_MESSAGES: usize = 32;
+/// Minimum interval between commits of input offsets: Event Hubs throttles commits.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(3);
-/// How often marks travel at the least: JOIN's clock is the one they carry.
-const LEAST_MARKS: Duration = Duration::from_secs(1);
-/// How long the consumer is waited for when nothing comes.
-const POLL: Duration = Duration::from_millis(50);
+/// Maximum interval between watermark updates: JOIN takes its time from them.
+const MAX_UPDATE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long one poll of the consumer takes at most.
+const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The stage, ready to run.
 pub(super) struct Route<'c> {
@@ -47,35 +48,35 @@ pub(super) struct Route<'c> {
     out: Out,
     router: Router,
     progress: Progress,
-    ledger: Arc<Mutex<Ledger>>,
-    routed: RoutedSoFar,
+    tracker: Arc<Mutex<OffsetTracker>>,
+    routed: RoutedCounts,
     topics: Vec<(String, u32)>,
     idleness: Idleness,
     interval: Duration,
     settings: [u8; 32],
-    ends: mpsc::Receiver<End>,
-    marked: Option<(Instant, Marks)>,
-    /// The watermark of the last marks.
-    told: Option<EventTime>,
+    log_ends: mpsc::Receiver<LogEnd>,
+    last_update: Option<(Instant, Marks)>,
+    /// The watermark of the last watermark update.
+    announced: Option<EventTime>,
     instance: &'c Instance<'c>,
-    /// When marks were last looked at, whether they were sent or not.
-    looked: Option<Instant>,
+    /// When watermark updates were last considered, whether they were sent or not.
+    considered: Option<Instant>,
     committed: Instant,
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
 }
 
-/// What was routed since the metrics were last told.
+/// What was routed since the last update of the metrics.
 #[derive(Default)]
-struct RoutedSoFar {
+struct RoutedCounts {
     messages: u64,
     bytes: u64,
     seen: Seen,
-    /// By topic the activities, and those ahead of their record's timestamp.
+    /// The number of activities by topic, and of those ahead of their record's timestamp.
     topics: Vec<(String, u64, u64)>,
 }
 
-impl RoutedSoFar {
+impl RoutedCounts {
     fn add(&mut self, topic: &str, bytes: usize, seen: Seen) {
         self.messages += 1;
         self.bytes += bytes as u64;
@@ -90,8 +91,8 @@ impl RoutedSoFar {
         }
     }
 
-    /// Tells the metrics, and begins at nothing again.
-    fn tell(&mut self, metrics: &Metrics) -> u64 {
+    /// Adds the counts to the metrics, and resets them.
+    fn report_to(&mut self, metrics: &Metrics) -> u64 {
         metrics.routed(self.messages, self.bytes, &self.seen);
         for (topic, activities, ahead) in &mut self.topics {
             metrics.routed_of(topic, std::mem::take(activities), std::mem::take(ahead));
@@ -110,8 +111,8 @@ impl<'c> Route<'c> {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
         metrics.none_read();
-        let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let context = Context::new(config, Arc::clone(&ledger), Arc::clone(&metrics));
+        let tracker = Arc::new(Mutex::new(OffsetTracker::default()));
+        let context = Context::new(config, Arc::clone(&tracker), Arc::clone(&metrics));
         let member = kafka::membership::member_name(instance.dir.instance_id(), &config.input.topics);
         let consumer: BaseConsumer<Context> = clients::input_consumer(config, "route", &member, context)?;
         let consumer = Arc::new(consumer);
@@ -126,7 +127,7 @@ impl<'c> Route<'c> {
         let mut watched = config.input.topics.clone();
         watched.push(config.repartition.topic.clone());
         watched.extend(outputs::topics(config).map(str::to_owned));
-        let ends = ends::watch(
+        let log_ends = log_ends::watch(
             Arc::downgrade(&consumer),
             watched,
             every,
@@ -148,27 +149,27 @@ impl<'c> Route<'c> {
                 },
             ),
             progress: Progress::default(),
-            ledger,
-            routed: RoutedSoFar::default(),
+            tracker,
+            routed: RoutedCounts::default(),
             topics: counted,
             idleness: Idleness {
                 timeout: config.watermark.idle_timeout,
                 out_of_orderness: config.watermark.out_of_orderness,
             },
-            interval: config.watermark.interval.min(LEAST_MARKS),
+            interval: config.watermark.interval.min(MAX_UPDATE_INTERVAL),
             settings: instance.settings,
-            ends,
-            marked: None,
-            told: None,
+            log_ends,
+            last_update: None,
+            announced: None,
             instance,
-            looked: None,
+            considered: None,
             committed: clock::start(),
             shutdown,
             metrics,
         })
     }
 
-    /// Routes until asked to stop, then finishes what is in flight.
+    /// Runs until a shutdown is requested, then waits for pending acknowledgements.
     pub(super) fn run(mut self) -> Result<(), Error> {
         while !self.shutdown.is_requested() {
             self.turn()?;
@@ -178,10 +179,10 @@ impl<'c> Route<'c> {
 
     fn turn(&mut self) -> Result<(), Error> {
         let consumer = Arc::clone(&self.consumer);
-        let mut wait = self.until_marks().min(POLL);
+        let mut wait = self.until_next_update().min(POLL_TIMEOUT);
         let mut now = clock::now();
         let mut span = None;
-        for taken in 1..=BURST {
+        for taken in 1..=MAX_POLLS {
             let polled = consumer.poll(wait);
             if !wait.is_zero() {
                 now = clock::now();
@@ -196,28 +197,28 @@ impl<'c> Route<'c> {
                 Some(Err(error)) if route_positions::is_lost(&error) => self.lost()?,
                 Some(Err(error)) => super::read_problem(error, &self.topic_names())?,
             }
-            if taken.is_multiple_of(GLANCE) {
-                if self.until_marks().is_zero() || self.closes_a_window() || self.shutdown.is_requested() {
+            if taken.is_multiple_of(CLOCK_CHECK_MESSAGES) {
+                if self.until_next_update().is_zero() || self.closes_a_window() || self.shutdown.is_requested() {
                     break;
                 }
                 now = clock::now();
             }
             wait = Duration::ZERO;
         }
-        let messages = self.routed.tell(&self.metrics);
+        let messages = self.routed.report_to(&self.metrics);
         if let Some(span) = span {
             span.record("messages", messages);
         }
         self.out.send_bundles()?;
-        self.take_ends()?;
+        self.take_log_ends()?;
         self.out.check()?;
         {
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.seal();
-            ledger.settle();
+            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
+            tracker.close_group();
+            tracker.remove_acknowledged();
         }
-        if self.until_marks().is_zero() || self.closes_a_window() {
-            self.send_marks()?;
+        if self.until_next_update().is_zero() || self.closes_a_window() {
+            self.send_watermark_update()?;
         }
         if self.committed.elapsed() >= COMMIT_INTERVAL {
             self.consumer.context().membership.check()?;
@@ -227,9 +228,9 @@ impl<'c> Route<'c> {
     }
 
     fn message(&mut self, message: &BorrowedMessage<'_>, now: WallTime) -> Result<(), Error> {
-        let flight = {
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.read(message.topic(), message.partition(), message.offset() + 1)
+        let acks = {
+            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
+            tracker.read(message.topic(), message.partition(), message.offset() + 1)
         };
         let arrival = Arrival {
             now,
@@ -248,7 +249,7 @@ impl<'c> Route<'c> {
         let out = &mut self.out;
         let seen = self.router.route(message.payload(), arrival, &mut |routed| {
             if sent.is_ok() {
-                sent = out.routed(routed, &letter, &flight);
+                sent = out.routed(routed, &letter, &acks);
             }
         });
         sent?;
@@ -263,17 +264,17 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    /// Positions are gone while they are read, by retention or by hand.
+    /// Handles positions that disappeared while they were read, by retention or by a deletion.
     fn lost(&mut self) -> Result<(), Error> {
         let position = |(topic, partition, position): (&str, u32, i64)| {
             ((topic.to_owned(), i32::try_from(partition).unwrap_or(i32::MAX)), position)
         };
         let positions = self.progress.positions().map(position).collect();
-        let moved = route_positions::go_on(&self.consumer, &positions)?;
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let moved = route_positions::continue_after_loss(&self.consumer, &positions)?;
+        let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
         for ((topic, partition), position) in moved {
-            ledger.forget(&topic, partition);
-            ledger.begin(&topic, partition, position);
+            tracker.forget(&topic, partition);
+            tracker.begin(&topic, partition, position);
             let partition = u32::try_from(partition).unwrap_or(0);
             self.progress.assign(&topic, partition, position, clock::now());
         }
@@ -297,8 +298,9 @@ impl<'c> Route<'c> {
                 Event::Recreated(topic) if self.progress.positions().any(|(name, ..)| name == topic) => {
                     return Err(self.recreated(topic));
                 }
-                // It was gone for so long that its partitions were taken back. The client joins the group again when it finds the new ones; a stage
-                // that starts again would be given what it has now, which is none of them.
+                // The topic was gone for so long that its partitions were revoked. The client rejoins the group when it
+                // finds the new partitions. Restarting the stage would get its current assignment, which has none of
+                // them.
                 Event::Recreated(topic) => self.consumer.context().ids.renew(&topic),
                 Event::Failed(error) => return Err(error.into()),
             }
@@ -306,49 +308,49 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    /// Ends the reading of a topic that was deleted and created again. Its positions are committed once more, with the id of the topic that
-    /// they belong to: by that id the next start finds that they say nothing of the new topic, also where the broker kept them.
+    /// Stops reading a topic that was deleted and created again. Its positions are committed once more with the id of
+    /// the old topic, so that the next start does not apply them to the new topic, even if the broker kept them.
     fn recreated(&mut self, topic: String) -> Error {
-        // What was read of the old topic cannot be read again.
-        if let Err(error) = self.out.send_bundles().and_then(|()| self.settle(DRAIN)) {
+        // Records of the old topic cannot be read again, so what was read must be delivered now.
+        if let Err(error) = self.out.send_bundles().and_then(|()| self.wait_for_acks(DRAIN)) {
             return error;
         }
         {
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
             for (_, partition, position) in self.progress.positions().filter(|(name, ..)| *name == topic) {
-                ledger.begin(&topic, i32::try_from(partition).unwrap_or(i32::MAX), position);
+                tracker.begin(&topic, i32::try_from(partition).unwrap_or(i32::MAX), position);
             }
         }
         self.commit(CommitMode::Sync);
         kafka::Error::Recreated { topic }.into()
     }
 
-    /// An input topic has this many partitions, or more: they only ever get more.
+    /// Stores the partition count of an input topic, which can only grow.
     fn count(&mut self, topic: &str, count: u32) {
         if let Some(known) = self.topics.iter_mut().find(|(name, _)| *name == topic) {
             known.1 = known.1.max(count);
         }
     }
 
-    fn take_ends(&mut self) -> Result<(), Error> {
+    fn take_log_ends(&mut self) -> Result<(), Error> {
         let mut found = false;
-        while let Ok(end) = self.ends.try_recv() {
+        while let Ok(end) = self.log_ends.try_recv() {
             match end {
-                End::Partition(topic, partition, end, at) => {
+                LogEnd::Partition(topic, partition, end, at) => {
                     let partition = u32::try_from(partition).unwrap_or(0);
                     self.progress.ended_at(&topic, partition, end, at);
                     found = true;
                 }
-                // Keys belong to other partitions as soon as somebody counts anew.
-                End::Topic(topic, count) if topic == self.out.log() && count != self.out.partitions() => {
+                // A changed partition count moves keys to other partitions.
+                LogEnd::Topic(topic, count) if topic == self.out.log() && count != self.out.partitions() => {
                     return Err(Error::Kafka(kafka::Error::Partitions {
                         topic,
                         found: count as usize,
                         configured: self.out.partitions(),
                     }));
                 }
-                End::Topic(topic, count) => {
-                    self.instance.outputs.look(&topic, count, &self.instance.dir);
+                LogEnd::Topic(topic, count) => {
+                    self.instance.outputs.update(&topic, count, &self.instance.dir);
                     self.count(&topic, count);
                 }
             }
@@ -359,49 +361,49 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    /// Takes the markers of transactions for read that stand behind the last message of a partition: no message tells of them.
+    /// Counts transaction markers after the last message of a partition as read, because no message reports them.
     fn pass_markers(&mut self) {
         let positions: BTreeMap<_, _> = self
             .progress
             .positions()
             .map(|(topic, partition, position)| ((topic.to_owned(), partition), position))
             .collect();
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
         for (topic, number, passed) in route_positions::passed(&self.consumer) {
             let partition = u32::try_from(number).unwrap_or(0);
             if positions
                 .get(&(topic.clone(), partition))
                 .is_some_and(|position| *position < passed)
             {
-                ledger.read(&topic, number, passed);
+                tracker.read(&topic, number, passed);
                 self.progress.read(&topic, partition, passed);
             }
         }
     }
 
-    fn until_marks(&self) -> Duration {
-        let passed = self.looked.map(|at| at.elapsed());
+    fn until_next_update(&self) -> Duration {
+        let passed = self.considered.map(|at| at.elapsed());
         passed.map_or(Duration::ZERO, |passed| self.interval.saturating_sub(passed))
     }
 
-    /// Whether what has been read since the last marks lets JOIN close a window.
+    /// Returns whether the activities read since the last watermark update let JOIN close a window.
     fn closes_a_window(&self) -> bool {
         self.instance
             .next_close
-            .is_between(self.told, self.progress.watermark(self.idleness))
+            .is_between(self.announced, self.progress.watermark(self.idleness))
     }
 
-    fn send_marks(&mut self) -> Result<(), Error> {
-        self.looked = Some(clock::start());
+    fn send_watermark_update(&mut self) -> Result<(), Error> {
+        self.considered = Some(clock::start());
         let now = clock::now();
         let sources = self.progress.marks(now, self.idleness);
-        self.told = self.progress.watermark(self.idleness);
+        self.announced = self.progress.watermark(self.idleness);
         if sources.is_empty() {
             return Ok(());
         }
-        if let Some((at, last)) = &self.marked
-            && says_the_same(&last.sources, &sources)
-            && at.elapsed() < LEAST_MARKS
+        if let Some((at, last)) = &self.last_update
+            && are_equal_but_positions(&last.sources, &sources)
+            && at.elapsed() < MAX_UPDATE_INTERVAL
         {
             return Ok(());
         }
@@ -417,29 +419,29 @@ impl<'c> Route<'c> {
             settings: self.settings,
         };
         self.metrics.marked(&marks.sources);
-        let flight = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).flight();
-        self.out.marks(&marks, &flight)?;
+        let acks = self.tracker.lock().unwrap_or_else(PoisonError::into_inner).acks();
+        self.out.marks(&marks, &acks)?;
         self.progress.told();
-        self.marked = Some((clock::start(), marks));
+        self.last_update = Some((clock::start(), marks));
         Ok(())
     }
 
     fn commit(&mut self, mode: CommitMode) {
         self.committed = clock::start();
-        let positions = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).take_changed();
+        let positions = self.tracker.lock().unwrap_or_else(PoisonError::into_inner).take_changed();
         self.consumer.context().commit(&self.consumer, positions, mode);
     }
 
-    /// Waits until everything sent has been acknowledged, for so long at the most.
-    fn settle(&self, most: Duration) -> Result<(), Error> {
+    /// Waits until everything sent has been acknowledged, up to `most`.
+    fn wait_for_acks(&self, most: Duration) -> Result<(), Error> {
         let began = clock::start();
         loop {
-            let settled = {
-                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-                ledger.seal();
-                ledger.settle()
+            let acknowledged = {
+                let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
+                tracker.close_group();
+                tracker.remove_acknowledged()
             };
-            if settled || began.elapsed() >= most || self.shutdown.is_overdue() {
+            if acknowledged || began.elapsed() >= most || self.shutdown.is_overdue() {
                 return Ok(());
             }
             self.out.check()?;
@@ -448,18 +450,18 @@ impl<'c> Route<'c> {
     }
 
     fn drain(mut self) -> Result<(), Error> {
-        self.settle(DRAIN)?;
+        self.wait_for_acks(DRAIN)?;
         self.commit(CommitMode::Sync);
         self.release_consumer();
         Ok(())
     }
 
-    /// Waits for the thread that watches the ends to let go of the consumer: only its last owner closes it, and a group that is not left
-    /// keeps its partitions for a session time-out.
+    /// Waits until the thread that requests log-end offsets releases the consumer. The consumer is closed only when its
+    /// last owner drops it, and a member that does not leave its group keeps its partitions for the session timeout.
     fn release_consumer(&self) {
-        const MOST: Duration = Duration::from_secs(2);
+        const TIMEOUT: Duration = Duration::from_secs(2);
         let began = clock::start();
-        while Arc::strong_count(&self.consumer) > 1 && began.elapsed() < MOST {
+        while Arc::strong_count(&self.consumer) > 1 && began.elapsed() < TIMEOUT {
             self.out.pause();
         }
     }
@@ -470,10 +472,10 @@ impl<'c> Route<'c> {
     }
 }
 
-/// Positions move with every message; only what moves a watermark is worth a message of its own.
-fn says_the_same(one: &[Mark], other: &[Mark]) -> bool {
-    let said = |marks: &[Mark]| -> Vec<_> { marks.iter().map(|mark| (mark.partition, mark.time, mark.idle)).collect() };
-    said(one) == said(other)
+/// Compares what moves a watermark. Positions change with every message and alone do not justify a watermark update.
+fn are_equal_but_positions(one: &[Mark], other: &[Mark]) -> bool {
+    let compared = |marks: &[Mark]| -> Vec<_> { marks.iter().map(|mark| (mark.partition, mark.time, mark.idle)).collect() };
+    compared(one) == compared(other)
 }
 
 fn read_error(config: &Config, cause: rdkafka::error::KafkaError) -> kafka::Error {

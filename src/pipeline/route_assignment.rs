@@ -11,24 +11,24 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::ledger::Ledger;
+use super::log_tail::{self, Source};
+use super::offset_tracker::OffsetTracker;
 use super::route_positions::{self, Begin, Known, Lost};
-use super::settings::{self, Source};
 use crate::config::{Config, Start};
 use crate::kafka::membership::Membership;
 use crate::kafka::topic_ids::TopicIds;
 use crate::kafka::{Error, clients, topics};
 use crate::metrics::Metrics;
 
-/// What happened to the assignment. It happens inside a poll; the stage takes it in right behind it.
+/// A change of the assignment. It happens inside a poll, and the stage handles it right after that poll.
 pub(super) enum Event {
     /// A partition is read from this position on.
     Assigned(String, i32, i64),
-    /// A partition is read by another router.
+    /// Another router reads the partition.
     Revoked(String, i32),
-    /// The topic is no longer the one that was read.
+    /// The topic was replaced by another of the same name.
     Recreated(String),
-    /// It is not known where to begin.
+    /// The starting position could not be determined.
     Failed(Error),
 }
 
@@ -37,20 +37,20 @@ pub(super) struct Context {
     config: Config,
     pub(super) membership: Membership,
     pub(super) ids: TopicIds,
-    ledger: Arc<Mutex<Ledger>>,
+    tracker: Arc<Mutex<OffsetTracker>>,
     metrics: Arc<Metrics>,
     events: Mutex<Vec<Event>>,
-    /// Whether there are any: it is asked behind every message, by the thread whose polls bring them.
+    /// Whether there are events. The thread that polls, and thereby adds events, checks this after every message.
     has_events: AtomicBool,
 }
 
 impl Context {
-    pub(super) fn new(config: &Config, ledger: Arc<Mutex<Ledger>>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(config: &Config, tracker: Arc<Mutex<OffsetTracker>>, metrics: Arc<Metrics>) -> Self {
         Self {
             config: config.clone(),
             membership: Membership::new(format!("{}-route", config.application.id)),
             ids: TopicIds::default(),
-            ledger,
+            tracker,
             metrics,
             events: Mutex::default(),
             has_events: AtomicBool::new(false),
@@ -70,18 +70,19 @@ impl Context {
         self.has_events.store(true, Ordering::Relaxed);
     }
 
-    /// Decides where to go on in partitions whose records were to be read and are gone, of `begun` that were read from before.
+    /// Decides where to continue in partitions whose next records are gone. `begun` is the number of partitions that
+    /// were read before.
     pub(super) fn all_lost(&self, lost: &[Lost], begun: usize) -> Result<Vec<(Source, i64)>, Error> {
         route_positions::all_lost(lost, begun, self.config.input.on_lost_offsets, &self.metrics)
     }
 
-    /// Whether the topic is not the one in which a position was committed with this id.
+    /// Returns whether a position that was committed with this topic id belongs to another topic.
     fn is_another(&self, topic: &str, committed: &str) -> bool {
-        // Positions of earlier versions, and of brokers that tell no ids, have none.
+        // Positions have no id if an earlier version committed them or the broker reports none.
         !committed.is_empty() && self.ids.of(topic).is_some_and(|id| id != committed)
     }
 
-    /// Commits positions, each with the id of the topic that it is a position in.
+    /// Commits positions, each with the id of its topic.
     pub(super) fn commit(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -91,7 +92,7 @@ impl Context {
         let mut list = TopicPartitionList::new();
         for ((topic, partition), position) in positions {
             let mut element = list.add_partition(&topic, partition);
-            // Only an offset that is none fails.
+            // Only an invalid offset fails.
             drop(element.set_offset(Offset::Offset(position)));
             if let Some(id) = self.ids.of(&topic) {
                 element.set_metadata(id);
@@ -100,11 +101,11 @@ impl Context {
         if list.count() > 0
             && let Err(error) = consumer.commit(&list, mode)
         {
-            tracing::warn!(%error, "cannot commit input offsets now; what was routed since the last commit may be routed again");
+            tracing::warn!(%error, "offset commit failed; messages since the last commit may be routed again");
         }
     }
 
-    /// The input topics, in words.
+    /// Returns the names of the input topics in one string.
     pub(super) fn topics(&self) -> String {
         self.config.input.topics.join(", ")
     }
@@ -122,26 +123,26 @@ impl Context {
                 missing.insert((element.topic().to_owned(), element.partition()));
             }
         }
-        let told = match missing.is_empty() {
+        let logged = match missing.is_empty() {
             true => BTreeMap::new(),
-            false => settings::read_before(&self.config, missing)?,
+            false => log_tail::read_before(&self.config, missing)?,
         };
         let mut begins = Vec::new();
         let (mut lost, mut again, mut begun) = (Vec::new(), Vec::new(), 0);
         for element in committed.elements() {
             let source = (element.topic().to_owned(), element.partition());
-            let known = match (element.offset(), told.get(&source)) {
+            let known = match (element.offset(), logged.get(&source)) {
                 (Offset::Offset(position), _) if self.is_another(&source.0, element.metadata()) => Known::OfAnother(position),
                 (Offset::Offset(position), _) => Known::Committed(position),
-                // The marks in the log are of the topic before.
+                // The positions in the log belong to the previous topic.
                 (_, Some(position)) if self.ids.is_renewed(&source.0) => Known::OfAnother(*position),
-                (_, Some(position)) => Known::Told(*position),
+                (_, Some(position)) => Known::Logged(*position),
                 _ if self.was_read_before(consumer, element.topic()).map_err(read)? => Known::Added,
                 _ => Known::Nothing,
             };
             begun += usize::from(matches!(
                 known,
-                Known::Committed(1..) | Known::OfAnother(1..) | Known::Told(1..)
+                Known::Committed(1..) | Known::OfAnother(1..) | Known::Logged(1..)
             ));
             let (low, high) = consumer
                 .fetch_watermarks(&source.0, source.1, topics::TIMEOUT)
@@ -171,7 +172,7 @@ impl Context {
         self.begin_at(consumer, begins)
     }
 
-    /// Has the partitions read from these positions on.
+    /// Assigns these partitions to the consumer, from these positions on.
     fn begin_at(&self, consumer: &BaseConsumer<Self>, begins: Vec<(Source, i64, Known)>) -> Result<(), Error> {
         let read = |cause| Error::Read {
             topics: self.topics(),
@@ -180,9 +181,9 @@ impl Context {
         let mut starts = TopicPartitionList::new();
         for ((topic, partition), position, known) in begins {
             if known != Known::Committed(position) {
-                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-                // Committed soon, or a restart before the first message would begin elsewhere.
-                ledger.begin(&topic, partition, position);
+                let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
+                // The position is committed soon. Otherwise a restart before the first message would begin elsewhere.
+                tracker.begin(&topic, partition, position);
             }
             let offset = Offset::Offset(position);
             starts.add_partition_offset(&topic, partition, offset).map_err(read)?;
@@ -191,7 +192,7 @@ impl Context {
         consumer.assign(&starts).map_err(read)
     }
 
-    /// The position of the first record with the time of `input.start` or a later one; `high` when there is none.
+    /// Returns the position of the first record whose timestamp is `input.start` or later, or `high` if there is none.
     fn position_at(&self, consumer: &BaseConsumer<Self>, topic: &str, partition: i32, high: i64) -> Result<i64, KafkaError> {
         let Start::At(time) = self.config.input.start else {
             return Ok(high);
@@ -218,31 +219,32 @@ impl Context {
             .any(|element| matches!(element.offset(), Offset::Offset(_))))
     }
 
-    /// What has been acknowledged is committed while the partitions are still ours; the rest is routed again by whoever is next.
+    /// Commits what has been acknowledged while the partitions are still assigned here. The next owner routes the rest
+    /// again.
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let positions = {
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.seal();
-            ledger.settle();
-            ledger.take_changed()
+            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
+            tracker.close_group();
+            tracker.remove_acknowledged();
+            tracker.take_changed()
         };
         self.commit(consumer, positions, CommitMode::Sync);
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
         for element in list.elements() {
-            ledger.forget(element.topic(), element.partition());
+            tracker.forget(element.topic(), element.partition());
             self.push(Event::Revoked(element.topic().to_owned(), element.partition()));
         }
-        drop(ledger);
+        drop(tracker);
         drop(consumer.unassign());
     }
 }
 
-/// Says once, for all partitions, that the group does not know how far they were read.
+/// Logs one warning for all partitions whose positions the group does not know.
 fn warn_of_missing_positions(again: &[String]) {
     if !again.is_empty() {
         tracing::warn!(
             partitions = again.join(", "),
-            "the consumer group has no position for partitions that the log says were read before: either the program was ended before its first commit, a few seconds behind its first start, or the group was deleted or its positions have expired; what is read again changes no answer"
+            "the consumer group has no position for partitions that were read before, according to the repartition topic: the program ended before its first commit, within seconds of its first start, or the group was deleted or its positions expired; reading records again does not change the result"
         );
     }
 }
@@ -250,12 +252,12 @@ fn warn_of_missing_positions(again: &[String]) {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel as Level;
-        if let Some(topic) = self.ids.hear(facility, message)
+        if let Some(topic) = self.ids.update(facility, message)
             && self.config.input.topics.iter().any(|read| read == topic)
         {
             self.push(Event::Recreated(topic.to_owned()));
         }
-        // The others are there only for the ids.
+        // Messages of other levels are enabled only for the topic ids.
         if matches!(
             level,
             Level::Emerg | Level::Alert | Level::Critical | Level::Error | Level::Warning
@@ -265,7 +267,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "the consumer of the input topics has a problem");
+        tracing::warn!(%error, reason, "the consumer of the input topics reports a problem");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What ROUTE has to say, on its way to the repartition log and the dead letters.
+//! Sends ROUTE's records to the repartition topic and the dead-letter topic.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::Error;
 use crate::config::Config;
 use crate::decode::Reject;
 use crate::kafka::clients;
-use crate::kafka::delivery::{Flight, Outgoing, Sender};
+use crate::kafka::delivery::{Outgoing, PendingAcks, Sender};
 use crate::log::{Bundle, LogRecord, Marks};
 use crate::metrics::Metrics;
 use crate::record::Activity;
@@ -14,18 +14,19 @@ use crate::route::Routed;
 use crate::shutdown::Shutdown;
 use crate::sink::dead_letter::DeadLetter;
 
-/// Bytes of activities that go into one record of the log. More saves nothing: what a message costs is small against that.
-const BUNDLE: usize = 64 << 10;
-/// What a record of the log has beside its activities, and what Kafka's record format adds.
-const BESIDE: usize = 512;
+/// Maximum bytes of activities in one log record. A greater limit saves nothing, because the overhead of a message is
+/// small compared to this size.
+const MAX_BUNDLE: usize = 64 << 10;
+/// Maximum bytes of a log record without its activities, including the overhead of Kafka's record format.
+const OVERHEAD: usize = 512;
 
-/// Where records go.
+/// The destinations of records.
 pub(super) struct Out {
     sender: Sender,
     log: String,
     dead_letters: String,
-    /// What is gathered for each partition of the log.
-    bundles: Vec<Gathered>,
+    /// The activities that wait to be sent, by partition of the repartition topic.
+    bundles: Vec<PendingBundle>,
     message_max_bytes: usize,
     scratch: Vec<u8>,
     shutdown: Shutdown,
@@ -34,10 +35,10 @@ pub(super) struct Out {
 
 /// Activities that wait to be sent together.
 #[derive(Default)]
-struct Gathered {
+struct PendingBundle {
     bundle: Bundle,
-    /// The flight they belong to, which is held until they are sent.
-    flight: Option<Arc<Flight>>,
+    /// The pending acknowledgements that they are counted in, held until they are sent.
+    acks: Option<Arc<PendingAcks>>,
 }
 
 impl Out {
@@ -46,7 +47,7 @@ impl Out {
             sender: Sender::new(config, "route", "2")?,
             log: config.repartition.topic.clone(),
             dead_letters: config.output.dead_letter_topic.clone(),
-            bundles: (0..config.repartition.partitions).map(|_| Gathered::default()).collect(),
+            bundles: (0..config.repartition.partitions).map(|_| PendingBundle::default()).collect(),
             message_max_bytes: clients::message_max_bytes(config),
             scratch: Vec::new(),
             shutdown,
@@ -54,17 +55,17 @@ impl Out {
         })
     }
 
-    /// The repartition topic.
+    /// Returns the name of the repartition topic.
     pub(super) fn log(&self) -> &str {
         &self.log
     }
 
-    /// Its partitions.
+    /// Returns its number of partitions.
     pub(super) fn partitions(&self) -> u32 {
         u32::try_from(self.bundles.len()).unwrap_or(u32::MAX)
     }
 
-    /// Sends again what was refused, when its time has come. Fails when anything cannot be delivered any more.
+    /// Sends refused messages again when they are due. Fails when the sender can no longer deliver.
     pub(super) fn check(&self) -> Result<(), Error> {
         Ok(self.sender.check()?)
     }
@@ -74,26 +75,27 @@ impl Out {
         self.sender.pause();
     }
 
-    /// Takes what follows from a record as part of `flight`; `letter` makes the dead letter of one that cannot be used. Activities are sent with the next [`Out::send_bundles`] at the latest.
+    /// Handles one result of routing a message, as part of `acks`. `letter` creates the dead letter of a rejected
+    /// record. Activities are sent with the next [`Out::send_bundles`] at the latest.
     pub(super) fn routed<'a>(
         &mut self,
         routed: Routed<'a>,
         letter: &dyn Fn(usize, Reject<'a>) -> DeadLetter<'a>,
-        flight: &Arc<Flight>,
+        acks: &Arc<PendingAcks>,
     ) -> Result<(), Error> {
         match routed {
             Routed::Record {
                 partition,
                 record: LogRecord::Activity(activity),
-            } => self.activity(partition, &activity, flight),
+            } => self.activity(partition, &activity, acks),
             Routed::Record { partition, record } => {
                 let key = match &record {
                     LogRecord::Alert(version) => Some(version.id.system_alert_id.as_bytes()),
                     _ => None,
                 };
-                self.send(partition, key, &record.encode(Vec::new())?, flight)
+                self.send(partition, key, &record.encode(Vec::new())?, acks)
             }
-            Routed::Rejected { index, reject } => self.dead_letter(&letter(index, reject), flight),
+            Routed::Rejected { index, reject } => self.dead_letter(&letter(index, reject), acks),
             Routed::OtherTable(table) => {
                 self.metrics.other_table(&table);
                 Ok(())
@@ -105,24 +107,24 @@ impl Out {
         }
     }
 
-    /// Sends marks to every partition, behind everything that came before.
-    pub(super) fn marks(&mut self, marks: &Marks, flight: &Arc<Flight>) -> Result<(), Error> {
+    /// Sends a watermark update to every partition, after everything that came before.
+    pub(super) fn marks(&mut self, marks: &Marks, acks: &Arc<PendingAcks>) -> Result<(), Error> {
         let value = LogRecord::Marks(marks.clone()).encode(Vec::new())?;
-        (0..self.partitions()).try_for_each(|partition| self.send(partition, None, &value, flight))
+        (0..self.partitions()).try_for_each(|partition| self.send(partition, None, &value, acks))
     }
 
-    /// Sends the activities that have been gathered.
+    /// Sends the activities that were gathered.
     pub(super) fn send_bundles(&mut self) -> Result<(), Error> {
         (0..self.partitions()).try_for_each(|partition| self.send_bundle(partition))
     }
 
-    fn activity(&mut self, partition: u32, activity: &Activity<'_>, flight: &Arc<Flight>) -> Result<(), Error> {
-        let most = BUNDLE.min(self.message_max_bytes.saturating_sub(BESIDE));
-        let size = activity.row.len() + activity.keys_size() + BESIDE;
+    fn activity(&mut self, partition: u32, activity: &Activity<'_>, acks: &Arc<PendingAcks>) -> Result<(), Error> {
+        let most = MAX_BUNDLE.min(self.message_max_bytes.saturating_sub(OVERHEAD));
+        let size = activity.row.len() + activity.keys_size() + OVERHEAD;
         let Some(gathered) = self.bundles.get(partition as usize) else {
             return Ok(());
         };
-        let is_another = gathered.flight.as_ref().is_some_and(|held| !Arc::ptr_eq(held, flight));
+        let is_another = gathered.acks.as_ref().is_some_and(|held| !Arc::ptr_eq(held, acks));
         if is_another || gathered.bundle.len() + size > most {
             self.send_bundle(partition)?;
         }
@@ -130,9 +132,9 @@ impl Out {
             return Ok(());
         };
         gathered.bundle.push(activity)?;
-        if gathered.flight.is_none() {
-            flight.hold();
-            gathered.flight = Some(Arc::clone(flight));
+        if gathered.acks.is_none() {
+            acks.hold();
+            gathered.acks = Some(Arc::clone(acks));
         }
         Ok(())
     }
@@ -141,22 +143,22 @@ impl Out {
         let Some(gathered) = self.bundles.get_mut(partition as usize) else {
             return Ok(());
         };
-        let Some(flight) = gathered.flight.take() else { return Ok(()) };
+        let Some(acks) = gathered.acks.take() else { return Ok(()) };
         let mut value = std::mem::take(&mut self.scratch);
         gathered.bundle.take(&mut value)?;
-        let sent = self.hand_over(partition, None, &value, &flight);
-        flight.handed_over();
+        let sent = self.send_message(partition, None, &value, &acks);
+        acks.release();
         self.scratch = value;
         sent
     }
 
-    /// Sends a record of the log, behind the activities before it.
-    fn send(&mut self, partition: u32, key: Option<&[u8]>, value: &[u8], flight: &Arc<Flight>) -> Result<(), Error> {
+    /// Sends a log record after the activities that came before it.
+    fn send(&mut self, partition: u32, key: Option<&[u8]>, value: &[u8], acks: &Arc<PendingAcks>) -> Result<(), Error> {
         self.send_bundle(partition)?;
-        self.hand_over(partition, key, value, flight)
+        self.send_message(partition, key, value, acks)
     }
 
-    fn hand_over(&self, partition: u32, key: Option<&[u8]>, value: &[u8], flight: &Arc<Flight>) -> Result<(), Error> {
+    fn send_message(&self, partition: u32, key: Option<&[u8]>, value: &[u8], acks: &Arc<PendingAcks>) -> Result<(), Error> {
         let message = Outgoing {
             topic: &self.log,
             partition: Some(i32::try_from(partition).unwrap_or(i32::MAX)),
@@ -165,20 +167,21 @@ impl Out {
             headers: &[],
         };
         let shutdown = &self.shutdown;
-        let sending = self.sender.send_when_room(&message, flight, &mut || !shutdown.is_overdue())?;
-        // What was not sent for want of time never counts as delivered: it is routed again after the restart.
+        let sending = self.sender.send_when_room(&message, acks, &mut || !shutdown.is_overdue())?;
+        // A message that was not sent before the deadline never counts as delivered. It is routed again after the
+        // restart.
         sending.is_done(&self.log)?;
         Ok(())
     }
 
-    fn dead_letter(&self, letter: &DeadLetter<'_>, flight: &Arc<Flight>) -> Result<(), Error> {
+    fn dead_letter(&self, letter: &DeadLetter<'_>, acks: &Arc<PendingAcks>) -> Result<(), Error> {
         self.metrics.dead_letter(letter.reason);
         super::send_dead_letter(
             &self.sender,
             &self.dead_letters,
             letter,
             self.message_max_bytes,
-            flight,
+            acks,
             &mut || !self.shutdown.is_overdue(),
         )?;
         Ok(())

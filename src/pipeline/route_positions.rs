@@ -1,5 +1,5 @@
-//! Where ROUTE begins in an input partition, and what is done when the records it was to read are gone. That is never silent: it stops,
-//! or it goes on, counted and said, as `input.on_lost_offsets` has it.
+//! Where ROUTE begins in an input partition, and what it does when its next records are gone. This is never silent:
+//! ROUTE stops, or it continues with a log message and a counter, as `input.on_lost_offsets` says.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::log_tail::Source;
 use super::route_assignment::Context;
-use super::settings::Source;
 use crate::clock;
 use crate::config::{LostOffsets, Start};
 use crate::kafka::{Error, topics};
 use crate::metrics::Metrics;
 
-/// What is known of how far a partition was read.
+/// What is known about how far a partition was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Known {
     /// The group has committed this position.
     Committed(i64),
-    /// A topic of the same name, which was deleted since, was read up to this position.
+    /// A previous topic of the same name was read up to this position.
     OfAnother(i64),
-    /// The group has no position, but the log tells that everything before this one was read.
-    Told(i64),
-    /// Nothing, but other partitions of the topic were read: this one was added since.
+    /// The group has no position, but according to the log everything before this position was read.
+    Logged(i64),
+    /// Nothing, but other partitions of the topic were read: this partition was added later.
     Added,
     /// Nothing was read before.
     Nothing,
@@ -35,48 +35,49 @@ pub(super) enum Known {
 pub(super) enum Begin {
     /// At this position.
     At(i64),
-    /// At this position, although more was read before: the group's position is gone.
+    /// At this position, although more was read before, because the group has lost its position.
     Again(i64),
-    /// At the first record that came at the time of `input.start` or later.
+    /// At the first record whose timestamp is `input.start` or later.
     ByTime,
-    /// The records from this position on were to be read, and are gone.
+    /// The records from this position on have not been read and are gone.
     Lost(i64),
 }
 
-/// Where to begin in a partition whose first offset is `low` and whose next one is `high`.
+/// Decides where to begin in a partition with the first offset `low` and the log-end offset `high`.
 pub(super) fn begin(known: Known, start: Start, low: i64, high: i64) -> Begin {
     match (known, start) {
         (Known::OfAnother(position), _) => Begin::Lost(position),
-        (Known::Committed(position) | Known::Told(position), _) if !(low..=high).contains(&position) => Begin::Lost(position),
+        (Known::Committed(position) | Known::Logged(position), _) if !(low..=high).contains(&position) => Begin::Lost(position),
         (Known::Committed(position), _) => Begin::At(position),
-        // Records that are read twice are known by their identity. What came before such a start was never to be read.
-        (Known::Told(_), Start::Earliest) => Begin::Again(low),
-        (Known::Told(position), Start::Latest | Start::At(_)) => Begin::Again(position),
+        // Records that are read twice are recognised by their dedup key. Records before such a start were never to be
+        // read.
+        (Known::Logged(_), Start::Earliest) => Begin::Again(low),
+        (Known::Logged(position), Start::Latest | Start::At(_)) => Begin::Again(position),
         (Known::Added, _) | (Known::Nothing, Start::Earliest) => Begin::At(low),
         (Known::Nothing, Start::Latest) => Begin::At(high),
         (Known::Nothing, Start::At(_)) => Begin::ByTime,
     }
 }
 
-/// A partition whose records from a position on were to be read, and are gone.
+/// A partition whose unread records from a position on are gone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Lost {
     /// The topic and the partition.
     pub(super) source: Source,
     /// The next offset to read.
     pub(super) position: i64,
-    /// The first offset there is.
+    /// The first offset that exists.
     pub(super) low: i64,
-    /// The offset behind the last.
+    /// The offset after the last record.
     pub(super) high: i64,
 }
 
 /// What to do when positions are gone.
-const WAY_OUT: &str =
-    "set input.on_lost_offsets = \"continue\" to go on with the first record there is, or use another application.id";
+const REMEDY: &str =
+    "set input.on_lost_offsets = \"continue\" to continue with the first available record, or use another application.id";
 
-/// Decides where to go on in these partitions, all of which are lost, of `begun` that were read from before. When it is
-/// all of them, something happened to the whole, and it is said once.
+/// Decides where to continue in these partitions, whose next records are gone. `begun` is the number of partitions that
+/// were read before. If all of those are affected, the cause is a common one, and it is reported once.
 pub(super) fn all_lost(
     lost_ones: &[Lost],
     begun: usize,
@@ -96,25 +97,25 @@ pub(super) fn all_lost(
     if policy == LostOffsets::Continue {
         tracing::error!(
             partitions,
-            "{}; going on with the first record there is in each, as input.on_lost_offsets says",
+            "{}; continuing with the first available record of each, because of input.on_lost_offsets",
             lost_everywhere(partitions)
         );
         return Ok(lost_ones.iter().map(|lost| (lost.source.clone(), lost.low)).collect());
     }
     Err(Error::LostEverywhere {
         what: lost_everywhere(partitions),
-        way_out: WAY_OUT,
+        way_out: REMEDY,
     })
 }
 
 fn lost_everywhere(partitions: usize) -> String {
     format!(
-        "all {partitions} input partitions that were read here end before the position that is to be read next: their topics were made anew, or kafka.bootstrap_servers now leads to another cluster, as it does after a failover of Event Hubs (Geo-DR), which has the hubs and none of their records"
+        "all {partitions} input partitions that were read here end before the next position to read: their topics were created again, or kafka.bootstrap_servers now leads to another cluster, for example after a failover of Event Hubs (Geo-DR), which replicates the hubs without their records"
     )
 }
 
-/// The records of `topic`/`partition` from `position` on were to be read, but the partition begins at `low` and ends at `high`: where to
-/// go on, if that is what the user wants.
+/// Handles one partition whose unread records from `position` on are gone; it now begins at `low` and ends at `high`.
+/// Returns where to continue, if the settings allow it.
 pub(super) fn lost(
     (topic, partition): (&str, i32),
     position: i64,
@@ -129,10 +130,10 @@ pub(super) fn lost(
             low - 1
         ),
         false if position > high => {
-            "the topic was deleted and created again, or lost its end; what it held behind the last record read is gone"
+            "the topic was deleted and created again, or lost its newest records; the records after the last one read are gone"
                 .to_owned()
         }
-        false => "the topic was deleted and created again; what it held behind the last record read is gone".to_owned(),
+        false => "the topic was deleted and created again; the records after the last one read are gone".to_owned(),
     };
     metrics.lost(count);
     if policy == LostOffsets::Continue {
@@ -142,7 +143,7 @@ pub(super) fn lost(
             position,
             low,
             high,
-            "{lost}; going on at {low}, as input.on_lost_offsets says"
+            "{lost}; continuing at offset {low}, because of input.on_lost_offsets"
         );
         return Ok(low);
     }
@@ -153,11 +154,12 @@ pub(super) fn lost(
         low,
         high,
         lost,
-        way_out: WAY_OUT,
+        way_out: REMEDY,
     })
 }
 
-/// Whether the client says that a position is not in its partition. It does not say in which, and reads no more of that one.
+/// Returns whether the client reports a position outside its partition. The client does not report which partition, and
+/// stops reading it.
 pub(super) fn is_lost(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -165,9 +167,12 @@ pub(super) fn is_lost(error: &KafkaError) -> bool {
     )
 }
 
-/// Looks which of these positions, of all partitions that are read, are gone, and goes on with the first record there is, if that is
-/// what the user wants; it answers where in those partitions.
-pub(super) fn go_on(consumer: &BaseConsumer<Context>, positions: &BTreeMap<Source, i64>) -> Result<BTreeMap<Source, i64>, Error> {
+/// Finds out which of the positions of all assigned partitions are gone, and continues with the first available record,
+/// if the settings allow it. Returns the new positions of those partitions.
+pub(super) fn continue_after_loss(
+    consumer: &BaseConsumer<Context>,
+    positions: &BTreeMap<Source, i64>,
+) -> Result<BTreeMap<Source, i64>, Error> {
     let context = consumer.context();
     let read = |cause| Error::Read {
         topics: context.topics(),
@@ -196,14 +201,16 @@ pub(super) fn go_on(consumer: &BaseConsumer<Context>, positions: &BTreeMap<Sourc
         let offset = Offset::Offset(position);
         list.add_partition_offset(&topic, partition, offset).map_err(read)?;
     }
-    // All are assigned anew, whether they moved or not. The client no longer fetches a partition whose position was gone and refuses to
-    // seek in it; of two that were lost together the second is told of when both have moved.
+    // All partitions are assigned again, whether they moved or not: the client no longer fetches a partition whose
+    // position is gone and refuses to seek in it. If two were lost together, the error for the second arrives when both
+    // have moved.
     consumer.assign(&list).map_err(read)?;
     wait_for_assignment(consumer);
     Ok(moved)
 }
 
-/// Returns the position behind the last record or transaction marker that the consumer has passed in each partition since it was assigned.
+/// Returns the position after the last record or transaction marker that the consumer has passed in each partition
+/// since it was assigned.
 pub(super) fn passed(consumer: &BaseConsumer<Context>) -> Vec<(String, i32, i64)> {
     let Ok(positions) = consumer.position() else {
         return Vec::new();
@@ -215,12 +222,12 @@ pub(super) fn passed(consumer: &BaseConsumer<Context>) -> Vec<(String, i32, i64)
     passed.collect()
 }
 
-/// Waits until the client has forgotten the positions that it had before partitions were assigned anew: from then on [`passed`] says what
-/// was passed since.
+/// Waits until the client has forgotten the positions from before the assignment. From then on, [`passed`] returns only
+/// what was passed since.
 fn wait_for_assignment(consumer: &BaseConsumer<Context>) {
-    const MOST: Duration = Duration::from_secs(1);
+    const TIMEOUT: Duration = Duration::from_secs(1);
     let began = clock::start();
-    while !passed(consumer).is_empty() && began.elapsed() < MOST {
+    while !passed(consumer).is_empty() && began.elapsed() < TIMEOUT {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -234,7 +241,7 @@ mod tests {
     const STARTS: [Start; 3] = [Start::Earliest, Start::Latest, Start::At(WallTime(5))];
 
     #[test]
-    fn a_committed_position_counts_wherever_a_first_start_would_begin() {
+    fn a_committed_position_counts_regardless_of_input_start() {
         for start in STARTS {
             for position in [10, 15, 20] {
                 assert_eq!(begin(Known::Committed(position), start, 10, 20), Begin::At(position));
@@ -243,17 +250,17 @@ mod tests {
     }
 
     #[test]
-    fn a_position_outside_the_partition_is_lost_whoever_tells_it() {
+    fn a_position_outside_the_partition_is_lost() {
         for start in STARTS {
             for position in [9, 21] {
                 assert_eq!(begin(Known::Committed(position), start, 10, 20), Begin::Lost(position));
-                assert_eq!(begin(Known::Told(position), start, 10, 20), Begin::Lost(position));
+                assert_eq!(begin(Known::Logged(position), start, 10, 20), Begin::Lost(position));
             }
         }
     }
 
     #[test]
-    fn a_position_in_a_topic_that_was_deleted_is_lost_wherever_it_lies() {
+    fn a_position_in_a_recreated_topic_is_always_lost() {
         for start in STARTS {
             for position in [9, 15, 21] {
                 assert_eq!(begin(Known::OfAnother(position), start, 10, 20), Begin::Lost(position));
@@ -262,10 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_group_forgot_is_read_again_but_nothing_from_before_the_first_start() {
-        assert_eq!(begin(Known::Told(15), Start::Earliest, 10, 20), Begin::Again(10));
-        assert_eq!(begin(Known::Told(15), Start::Latest, 10, 20), Begin::Again(15));
-        assert_eq!(begin(Known::Told(15), STARTS[2], 10, 20), Begin::Again(15));
+    fn without_a_committed_position_nothing_before_the_first_start_is_read() {
+        assert_eq!(begin(Known::Logged(15), Start::Earliest, 10, 20), Begin::Again(10));
+        assert_eq!(begin(Known::Logged(15), Start::Latest, 10, 20), Begin::Again(15));
+        assert_eq!(begin(Known::Logged(15), STARTS[2], 10, 20), Begin::Again(15));
     }
 
     #[test]
@@ -279,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_everywhere_is_said_once_and_as_a_whole() {
+    fn a_loss_in_all_partitions_is_reported_once() {
         let lost = |partition, position, low, high| Lost {
             source: ("t".to_owned(), partition),
             position,
@@ -305,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gap_is_told_exactly_and_counted() {
+    fn the_gap_is_reported_exactly_and_counted() {
         let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let error = lost(("t", 3), 4, (10, 20), LostOffsets::Fail, &metrics)
             .unwrap_err()

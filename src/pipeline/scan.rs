@@ -1,5 +1,6 @@
-//! What only the input knows of an alert: its key in other places of the records, or where the alert itself is, and records of it among the
-//! dead letters. Reads the ends of the topics, a bounded number of messages, in no group: nothing of the processor's own reading moves.
+//! A search for one alert in the input: its key in other fields of the records, the alert itself, and its records among
+//! the dead letters. It reads a bounded number of messages at the ends of the topics, without a group, so the
+//! processor's own reading is not affected.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,71 +19,72 @@ use crate::query::{Came, places_of};
 use crate::record::AlertId;
 use crate::time::Window;
 
-/// Messages of the input topics, and of the dead letters, that are read at the most.
-const MOST_MESSAGES: i64 = 40_000;
-/// Bytes of either.
-const MOST_BYTES: u64 = 128 << 20;
-/// How long either may take.
-const MOST_TIME: Duration = Duration::from_secs(8);
-/// Dead letters told of.
-const MOST_TOLD: usize = 20;
+/// Maximum number of messages to read, of the input topics and of the dead letters.
+const MAX_MESSAGES: i64 = 40_000;
+/// Maximum bytes to read of either.
+const MAX_BYTES: u64 = 128 << 20;
+/// Maximum time for either.
+const MAX_TIME: Duration = Duration::from_secs(8);
+/// Maximum number of dead letters to return.
+const MAX_DEAD_LETTERS: usize = 20;
 
 /// What was found, and how much was read.
 #[derive(Default, Debug)]
 pub struct Scanned {
-    /// By path: how many activities have the key there, and where the first of them stands.
+    /// By path: how many activities have the key there, and the position of the first of them.
     pub places: BTreeMap<String, (u64, (String, i32, i64))>,
-    /// Versions of the alert, where its key is not known.
-    pub came: Vec<Came>,
-    /// The headers of dead letters that hold the alert's id or its key.
+    /// Versions of the alert, if its key is not known.
+    pub alert_versions: Vec<Came>,
+    /// The headers of dead letters that contain the alert's id or its key.
     pub dead: Vec<BTreeMap<String, String>>,
-    /// Messages of the input topics.
+    /// Number of messages read from the input topics.
     pub messages: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Dead letters.
+    /// Number of dead letters read.
     pub dead_letters: u64,
-    /// Whether those were all messages of the input topics.
+    /// Whether these were all messages of the input topics.
     pub is_input_whole: bool,
-    /// Whether those were all dead letters.
+    /// Whether these were all dead letters.
     pub are_dead_letters_whole: bool,
 }
 
-/// What is looked for.
+/// What to search for.
 #[derive(Clone, Copy, Debug)]
-pub struct Sought<'a> {
+pub struct ScanRequest<'a> {
     /// The ids that the alert may have.
     pub ids: &'a [AlertId],
-    /// Its key, empty where it has none; `None` where the alert is not held, and the input is read for the alert itself.
+    /// Its key, which may be empty. `None` if the state does not contain the alert, and the input is searched for the
+    /// alert itself.
     pub correlation_id: Option<&'a str>,
 }
 
-/// Reads the ends of the topics for what is said of an alert.
-pub fn scan(config: &Config, sought: Sought<'_>) -> Result<Scanned, kafka::Error> {
+/// Searches the ends of the topics for an alert.
+pub fn scan(config: &Config, request: ScanRequest<'_>) -> Result<Scanned, kafka::Error> {
     let mut found = Scanned::default();
     let consumer: BaseConsumer<Logged> = clients::consumer(config, "scan", None, Logged)?;
-    read_input(&consumer, config, sought, &mut found)?;
-    read_dead_letters(&consumer, config, sought, &mut found)?;
+    read_input(&consumer, config, request, &mut found)?;
+    read_dead_letters(&consumer, config, request, &mut found)?;
     Ok(found)
 }
 
 fn read_input(
     consumer: &BaseConsumer<Logged>,
     config: &Config,
-    sought: Sought<'_>,
+    request: ScanRequest<'_>,
     found: &mut Scanned,
 ) -> Result<(), kafka::Error> {
-    if sought.correlation_id == Some("") {
+    if request.correlation_id == Some("") {
         found.is_input_whole = true;
         return Ok(());
     }
     let topics: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
-    let finder = sought.correlation_id.map(memchr::memmem::Finder::new);
+    let finder = request.correlation_id.map(memchr::memmem::Finder::new);
     let mut decoder = Decoder::new(config.decode.clone()).without_identities();
     let is_whole = read(consumer, &topics, &mut |message, payload| {
         found.messages += 1;
         found.bytes += payload.len() as u64;
-        match (sought.correlation_id, &finder) {
+        match (request.correlation_id, &finder) {
             (Some(key), Some(finder)) if finder.find(payload).is_some() => {
                 for place in places_of(payload, key).into_iter().flatten() {
                     let at = (message.topic().to_owned(), message.partition(), message.offset());
@@ -90,23 +92,25 @@ fn read_input(
                 }
             }
             (Some(_), _) => {}
-            (None, _) => found.came.extend(versions(&mut decoder, sought.ids, message, payload)),
+            (None, _) => found
+                .alert_versions
+                .extend(versions(&mut decoder, request.ids, message, payload)),
         }
     });
     found.is_input_whole = is_whole.map_err(|cause| problem(config.input.topics.join(", "), cause))?;
-    // Partitions are read side by side: the version that counts comes last.
-    found.came.sort_by_key(|came| came.version);
+    // Partitions are read concurrently; sorting puts the version that counts last.
+    found.alert_versions.sort_by_key(|alert_versions| alert_versions.version);
     Ok(())
 }
 
 /// Returns the versions of an alert in a message.
 fn versions(decoder: &mut Decoder, ids: &[AlertId], message: &BorrowedMessage<'_>, payload: &[u8]) -> Vec<Came> {
-    let mut came = Vec::new();
+    let mut alert_versions = Vec::new();
     decoder.decode(Some(payload), &mut |item| {
         if let Decoded::Alert(alert) = item.what
             && ids.contains(&alert.id)
         {
-            came.push(Came {
+            alert_versions.push(Came {
                 topic: message.topic().to_owned(),
                 partition: u32::try_from(message.partition()).unwrap_or(0),
                 offset: message.offset(),
@@ -116,21 +120,21 @@ fn versions(decoder: &mut Decoder, ids: &[AlertId], message: &BorrowedMessage<'_
             });
         }
     });
-    came
+    alert_versions
 }
 
 fn read_dead_letters(
     consumer: &BaseConsumer<Logged>,
     config: &Config,
-    sought: Sought<'_>,
+    request: ScanRequest<'_>,
     found: &mut Scanned,
 ) -> Result<(), kafka::Error> {
-    let id = sought
+    let id = request
         .ids
         .first()
         .map(|alert| alert.system_alert_id.as_bytes())
         .unwrap_or_default();
-    let wanted: Vec<_> = [id, sought.correlation_id.unwrap_or_default().as_bytes()]
+    let wanted: Vec<_> = [id, request.correlation_id.unwrap_or_default().as_bytes()]
         .into_iter()
         .filter(|text| !text.is_empty())
         .map(memchr::memmem::Finder::new)
@@ -138,7 +142,7 @@ fn read_dead_letters(
     let topic = config.output.dead_letter_topic.as_str();
     let is_whole = read(consumer, &[topic], &mut |message, payload| {
         found.dead_letters += 1;
-        if found.dead.len() < MOST_TOLD && wanted.iter().any(|finder| finder.find(payload).is_some()) {
+        if found.dead.len() < MAX_DEAD_LETTERS && wanted.iter().any(|finder| finder.find(payload).is_some()) {
             found.dead.push(headers(message));
         }
     });
@@ -159,7 +163,7 @@ fn headers(message: &BorrowedMessage<'_>) -> BTreeMap<String, String> {
     headers.unwrap_or_default()
 }
 
-/// Shows the last messages of these topics to `each`; whether those were all.
+/// Calls `each` with the last messages of these topics. Returns whether these were all messages.
 fn read(
     consumer: &BaseConsumer<Logged>,
     topics: &[&str],
@@ -174,7 +178,7 @@ fn read(
             }
         }
     }
-    let share = MOST_MESSAGES / i64::try_from(ends.len().max(1)).unwrap_or(i64::MAX);
+    let share = MAX_MESSAGES / i64::try_from(ends.len().max(1)).unwrap_or(i64::MAX);
     let mut list = TopicPartitionList::new();
     let mut is_whole = true;
     for ((topic, partition), (low, high)) in &ends {
@@ -186,7 +190,7 @@ fn read(
     let began: Instant = clock::start();
     let mut bytes = 0;
     while !ends.is_empty() {
-        if began.elapsed() > MOST_TIME || bytes > MOST_BYTES {
+        if began.elapsed() > MAX_TIME || bytes > MAX_BYTES {
             is_whole = false;
             break;
         }

@@ -2,35 +2,35 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::letter::{Filter, Letter, Note, Origin, Run};
 
-/// What was sent before, and which runs did not end.
+/// Which dead-letter records were redriven before, and which runs did not end.
 #[derive(Clone, Default, Debug)]
 pub struct Ledger {
     sent: BTreeSet<Origin>,
     begun: BTreeMap<String, Run>,
     ended: BTreeSet<String>,
-    /// Letters that this run has decided on: the same one may stand in the topic more than once.
+    /// Dead-letter records that this run has decided on: the topic may contain the same one more than once.
     met: BTreeSet<Origin>,
 }
 
-/// What becomes of a letter.
+/// What to do with a dead-letter record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Decision {
-    /// It goes back through.
+    /// Send it again.
     Send,
-    /// It is not meant.
+    /// The filter excludes it.
     Filtered,
     /// It is another copy of one that was decided on.
     Repeated,
     /// It was sent before.
     SentBefore,
-    /// It is one that was sent before, and failed again.
+    /// It was sent before and failed again.
     FailedAgain,
-    /// It came from a topic that is not read: an output record that was too large, or an input topic of another time.
+    /// It came from a topic that is not an input topic: an output record that was too large, or a former input topic.
     NoInput,
 }
 
 impl Ledger {
-    /// Takes in a record of the ledger.
+    /// Adds a note of an earlier run.
     pub fn note(&mut self, note: Note) {
         match note {
             Note::Begun(run) => drop(self.begun.insert(run.run.clone(), run)),
@@ -39,18 +39,19 @@ impl Ledger {
         }
     }
 
-    /// Whether this letter was sent before.
+    /// Returns whether this dead-letter record was sent before.
     pub fn was_sent(&self, origin: &Origin) -> bool {
         self.sent.contains(origin)
     }
 
-    /// Runs that began and did not end: they may have sent more than is noted.
+    /// Returns the runs that began and did not end. They may have sent more than is noted.
     pub fn open_runs(&self) -> Vec<Run> {
         let open = self.begun.values().filter(|run| !self.ended.contains(&run.run));
         open.cloned().collect()
     }
 
-    /// What becomes of the next letter of the topic. `inputs` are the topics that are read; `again` sends what was sent before, too.
+    /// Decides what to do with the next dead-letter record of the topic. `inputs` are the input topics; `again` also
+    /// sends records that were sent before.
     pub fn decide(&mut self, letter: &Letter, filter: &Filter, inputs: &[String], again: bool) -> Decision {
         if !filter.takes(letter) {
             return Decision::Filtered;
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_goes_once() {
+    fn a_dead_letter_is_sent_once() {
         let mut ledger = Ledger::default();
         let first = letter("events", 1);
         assert_eq!(decide(&mut ledger, &first, false), Decision::Send);
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_failed_again_does_not_go_round() {
+    fn a_dead_letter_that_failed_again_is_not_sent_again() {
         let failed = Letter {
             is_redriven: true,
             ..letter("events", 9)
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_from_elsewhere_never_goes() {
+    fn records_from_other_topics_are_never_sent() {
         let elsewhere = letter("log", 1);
         assert_eq!(decide(&mut Ledger::default(), &elsewhere, true), Decision::NoInput);
         let filter = Filter {
@@ -136,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_open_until_it_has_ended() {
+    fn a_run_is_open_until_its_end_is_noted() {
         let run = |name: &str| Run {
             run: name.into(),
             ends: BTreeMap::new(),
         };
         let mut ledger = Ledger::default();
-        // The order of partitions is no order of time.
+        // The order of partitions is not an order of time.
         ledger.note(Note::Ended("a".into()));
         ledger.note(Note::Begun(run("a")));
         ledger.note(Note::Begun(run("b")));

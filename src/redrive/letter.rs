@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::sink::dead_letter::REDRIVEN;
 use crate::time::WallTime;
 
-/// The header of a record of the ledger: what it notes.
+/// The header of a note, with its kind.
 const NOTE: &str = "alerttrail.redrive";
 
-/// A dead letter's identity.
+/// The identity of a dead-letter record.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Origin {
     /// The topic.
@@ -19,11 +19,11 @@ pub struct Origin {
     pub partition: i32,
     /// The message's offset.
     pub offset: i64,
-    /// The record's place in the message's batch.
+    /// The record's position in the message's batch.
     pub index: usize,
 }
 
-/// `topic/partition/offset/index`; a topic's name has no slash.
+/// Formats `topic/partition/offset/index`; topic names contain no slash.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}/{}", self.topic, self.partition, self.offset, self.index)
@@ -46,56 +46,57 @@ impl FromStr for Origin {
     }
 }
 
-/// A dead letter, without its value.
+/// A dead-letter record, without its value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Letter {
     /// Where the record came from.
     pub origin: Origin,
-    /// Why it is a dead letter.
+    /// Why it is a dead-letter record.
     pub reason: String,
     /// The same as a sentence.
     pub error: String,
-    /// When it became one.
+    /// When it was written.
     pub at: Option<WallTime>,
-    /// Its bytes in full, where the letter holds only the first of them.
+    /// The full number of bytes, if the value is truncated.
     pub truncated: Option<usize>,
-    /// Whether it is one that was sent back through, and failed again.
+    /// Whether it was redriven and failed again.
     pub is_redriven: bool,
 }
 
-/// A run of the command, as it noted its beginning.
+/// A run of the command, as noted at its beginning.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Run {
-    /// Its name: no other run has it.
+    /// Its unique name.
     pub run: String,
-    /// Of each input topic the offsets behind the last records of its partitions when it began: what it sent stands there or behind.
+    /// The log-end offsets of the input topics' partitions when it began. Everything that it sent has these offsets or
+    /// greater ones.
     pub ends: BTreeMap<String, BTreeMap<i32, i64>>,
 }
 
-/// What the ledger says.
+/// A note of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Note {
     /// A run begins.
     Begun(Run),
-    /// This letter was sent.
+    /// This dead-letter record was sent.
     Sent(Origin),
     /// The run of this name has sent and noted everything.
     Ended(String),
 }
 
-/// A record of the topic of dead letters.
+/// A record of the dead-letter topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record {
-    /// A dead letter.
+    /// A dead-letter record.
     Letter(Letter),
-    /// A record of the ledger.
+    /// A note of a run.
     Note(Note),
-    /// Neither: somebody else's.
+    /// Neither; another program wrote it.
     Other,
 }
 
 impl Record {
-    /// What a record with these headers is. `at` is its timestamp.
+    /// Parses a record with these headers. `at` is its timestamp.
     pub fn read<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>, value: &[u8], at: Option<WallTime>) -> Self {
         let headers: BTreeMap<&str, &[u8]> = headers.collect();
         let text = |name: &str| Some(String::from_utf8_lossy(headers.get(name)?).into_owned());
@@ -128,11 +129,11 @@ impl Record {
 }
 
 impl Note {
-    /// The headers and the value of its record.
+    /// Returns the headers and the value of the note's record.
     pub fn to_record(&self) -> (Vec<(&'static str, String)>, Vec<u8>) {
         let note = |word: &str| (NOTE, word.to_owned());
         match self {
-            // Strings and numbers always have a form in JSON.
+            // Strings and numbers can always be written as JSON.
             Self::Begun(run) => (vec![note("begun")], serde_json::to_vec(run).unwrap_or_default()),
             Self::Sent(origin) => (vec![note("sent"), (REDRIVEN, origin.to_string())], Vec::new()),
             Self::Ended(run) => (vec![note("ended")], run.clone().into_bytes()),
@@ -140,21 +141,21 @@ impl Note {
     }
 }
 
-/// Which letters are meant.
+/// Selects dead-letter records.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Filter {
-    /// Of one of these reasons; of any when there are none.
+    /// Only these reasons; all if empty.
     pub reasons: Vec<String>,
-    /// Of one of these topics; of any when there are none.
+    /// Only these topics; all if empty.
     pub topics: Vec<String>,
-    /// That became one at this time or later.
+    /// Only records written at this time or later.
     pub since: Option<WallTime>,
-    /// That became one before this time.
+    /// Only records written before this time.
     pub until: Option<WallTime>,
 }
 
 impl Filter {
-    /// Whether a letter is meant. One without a time is, unless times are.
+    /// Returns whether the filter selects a dead-letter record. One without a time is selected unless a time is set.
     pub fn takes(&self, letter: &Letter) -> bool {
         let is_of = |names: &[String], name: &String| names.is_empty() || names.contains(name);
         is_of(&self.reasons, &letter.reason)
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_takes_what_meets_all_of_it() {
+    fn a_filter_accepts_what_meets_all_conditions() {
         let Record::Letter(letter) = read(&dead_letter(None).headers(), b"{") else {
             panic!()
         };

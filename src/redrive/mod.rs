@@ -1,9 +1,10 @@
-//! Which dead letters go back through. Pure.
+//! Decides which dead-letter records to send again. Pure.
 //!
-//! The topic of dead letters is its own ledger: beside the letters, `alerttrail redrive` writes records there that say which of them were sent
-//! ([`Note`]), so that whoever runs it next, on whatever machine, knows. A run says first from where on in the input topics its records will be found,
-//! and last that it has ended. What a run that did not end has sent is looked up there, by the header that every such record carries.
-//! This module reads headers and decides; it sends nothing and reads no clock. The tests are beside the code.
+//! The dead-letter topic also contains the state of `alerttrail redrive`: besides the dead-letter records, the command
+//! writes notes there about which of them were sent ([`Note`]), so that the next run on any machine knows. A run first
+//! notes the offsets in the input topics from which on its records will be found, and last that it has ended. What an
+//! unfinished run has sent is found there by the header that every redriven record has. This module parses headers and
+//! decides; it sends nothing and reads no clock. The tests are beside the code.
 
 mod ledger;
 mod letter;

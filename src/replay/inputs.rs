@@ -1,4 +1,4 @@
-//! The messages of several files, in the order in which they are played.
+//! The messages of several files, in the order in which they are replayed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -11,29 +11,29 @@ use crate::decode::{Decoded, Decoder, Settings};
 use crate::source::file::{Chunk, Error, FileSource, Rest};
 use crate::time::EventTime;
 
-/// In which order the messages of several files come.
+/// The order of the messages of several files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
-    /// One file after another, as they are named.
+    /// One file after another, in the order given.
     AsNamed,
-    /// By their times, those of each file in the file's own order; so several files that were recorded side by side are played side by
-    /// side. A message without a time comes right behind the one before it in its file.
+    /// By their times, and within a file in its own order, so that files that were recorded at the same time are
+    /// replayed at the same time. A message without a time comes right after the message before it in its file.
     ByTime,
 }
 
-/// What is known of a file before it is played.
+/// What to find out about a file before it is replayed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Look {
+pub enum Preview {
     /// Nothing: it is opened when its turn comes.
     None,
-    /// Its first time, as far as it stands in the first megabyte.
+    /// Its first time, if it is in the first megabyte.
     FirstTimes,
 }
 
-/// Follows the raw bytes as they are read.
+/// Wraps the raw bytes, to measure progress.
 pub type Watch = Box<dyn Fn(Box<dyn Read + Send>) -> Box<dyn Read + Send> + Send>;
 
-/// A message as it stands in a file.
+/// A message in a file.
 #[derive(Debug)]
 pub struct Found<'a> {
     /// The file's name.
@@ -42,21 +42,21 @@ pub struct Found<'a> {
     pub number: i64,
     /// The message.
     pub value: &'a [u8],
-    /// How many records it has; 1 when it cannot be taken apart.
+    /// How many records it has; 1 if it cannot be decoded.
     pub records: u64,
     /// The latest time of its records.
     pub time: Option<EventTime>,
 }
 
-/// Files of messages, played from their beginnings as often as asked.
+/// Files of messages, read from the beginning as often as needed.
 pub struct Inputs {
     files: Vec<File>,
     order: Order,
     measure: Measure,
     watch: Watch,
-    /// The files that have more, those first whose turn it is.
+    /// The files with more messages, the one whose turn it is first.
     turns: BinaryHeap<Reverse<(EventTime, usize)>>,
-    /// The file whose message was handed out last.
+    /// The file whose message was returned last.
     taken: Option<usize>,
 }
 
@@ -80,13 +80,13 @@ struct Open {
     place: usize,
     records: u64,
     time: Option<EventTime>,
-    /// The last time there was.
+    /// The last time found.
     latest: Option<EventTime>,
 }
 
 impl Inputs {
-    /// These files, to be played in this order. `settings` say where times are.
-    pub fn open(paths: &[PathBuf], settings: &Settings, order: Order, look: Look, watch: Watch) -> Result<Self, Error> {
+    /// Opens these files, to be read in this order. `settings` define where times are.
+    pub fn open(paths: &[PathBuf], settings: &Settings, order: Order, preview: Preview, watch: Watch) -> Result<Self, Error> {
         let mut inputs = Self {
             files: Vec::with_capacity(paths.len()),
             order,
@@ -101,8 +101,8 @@ impl Inputs {
                 first: None,
                 open: None,
             };
-            if look == Look::FirstTimes || order == Order::ByTime {
-                inputs.look_at(&mut file)?;
+            if preview == Preview::FirstTimes || order == Order::ByTime {
+                inputs.read_first_time(&mut file)?;
             }
             inputs.files.push(file);
         }
@@ -110,7 +110,7 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// The earliest of the first times of all files, as far as they were looked at.
+    /// Returns the earliest of the first times of all files, as far as they were determined.
     pub fn first_time(&self) -> Option<EventTime> {
         self.files.iter().filter_map(|file| file.first).min()
     }
@@ -134,7 +134,7 @@ impl Inputs {
             .collect();
     }
 
-    /// The next message; `None` when there are no more.
+    /// Returns the next message, or `None` at the end.
     pub fn next_message(&mut self) -> Result<Option<Found<'_>>, Error> {
         if let Some(which) = self.taken.take() {
             let file = &mut self.files[which];
@@ -163,7 +163,7 @@ impl Inputs {
         Ok(open.and_then(Open::found))
     }
 
-    /// When its turn is, as far as that is known.
+    /// Returns the time that decides when the file's turn is, as far as it is known.
     fn turn(&self, which: usize) -> EventTime {
         let file = &self.files[which];
         let time = match (self.order, &file.open) {
@@ -174,7 +174,7 @@ impl Inputs {
         time.unwrap_or(EventTime::MIN)
     }
 
-    fn look_at(&mut self, file: &mut File) -> Result<(), Error> {
+    fn read_first_time(&mut self, file: &mut File) -> Result<(), Error> {
         let is_standard_input = file.path == Path::new("-");
         let source = match is_standard_input {
             true => FileSource::open(&file.path, &self.watch)?,
@@ -186,7 +186,7 @@ impl Inputs {
         let messages = open.chunk.messages();
         let measure = &mut self.measure;
         file.first = messages.map(|(_, value)| measure.of(value).1).find_map(|time| time);
-        // What has been taken from standard input does not come again.
+        // What has been read from standard input cannot be read again.
         if is_standard_input {
             file.open = Some(open);
         }
@@ -195,7 +195,7 @@ impl Inputs {
 }
 
 impl Open {
-    /// At the first message; `None` when there is none.
+    /// Moves to the first message. Returns `None` if there is none.
     fn begin(mut source: FileSource, measure: &mut Measure) -> Result<Option<Self>, Error> {
         let Some(chunk) = source.next_chunk()? else {
             return Ok(None);
@@ -211,7 +211,7 @@ impl Open {
         Ok(open.settle(measure)?.then_some(open))
     }
 
-    /// Goes on to where there is a message, and looks at it; whether there is one.
+    /// Moves to the next message and measures it. Returns whether there is one.
     fn settle(&mut self, measure: &mut Measure) -> Result<bool, Error> {
         loop {
             if let Some((_, value)) = self.chunk.message(self.place) {
@@ -247,7 +247,7 @@ impl Open {
 }
 
 impl Measure {
-    /// Creates one that looks for times where `settings` say.
+    /// Creates a measure that looks for times where `settings` define them.
     pub fn new(settings: &Settings) -> Self {
         // Without keys, the content of activities is not read.
         let settings = Settings {
@@ -295,9 +295,9 @@ mod tests {
             Self(folder)
         }
 
-        fn inputs(&self, names: &[&str], order: Order, look: Look) -> Inputs {
+        fn inputs(&self, names: &[&str], order: Order, preview: Preview) -> Inputs {
             let paths: Vec<PathBuf> = names.iter().map(|name| self.0.path().join(name)).collect();
-            Inputs::open(&paths, &Settings::default(), order, look, Box::new(|raw| raw)).unwrap()
+            Inputs::open(&paths, &Settings::default(), order, preview, Box::new(|raw| raw)).unwrap()
         }
     }
 
@@ -307,7 +307,7 @@ mod tests {
         )
     }
 
-    /// The notes of all messages, `-` for those without one.
+    /// Returns the notes of all messages, `-` for those without one.
     fn notes(inputs: &mut Inputs) -> String {
         let mut notes = String::new();
         while let Some(found) = inputs.next_message().unwrap() {
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn files_come_one_after_another_or_side_by_side() {
+    fn files_are_read_in_sequence_or_merged() {
         let one = [
             activity(0, "a"),
             "{\"n\":\"b\"}\n".to_owned(),
@@ -328,12 +328,12 @@ mod tests {
         .concat();
         let two = [activity(1, "A"), "broken\n\n".to_owned(), activity(3, "B")].concat();
         let folder = Folder::new(&[("one", one.as_bytes()), ("two", two.as_bytes()), ("none", b"")]);
-        let mut named = folder.inputs(&["two", "none", "one"], Order::AsNamed, Look::None);
+        let mut named = folder.inputs(&["two", "none", "one"], Order::AsNamed, Preview::None);
         assert_eq!(named.first_time(), None);
         assert_eq!(notes(&mut named), "A-Babcd");
         named.rewind();
         assert_eq!(notes(&mut named), "A-Babcd", "again");
-        let mut timed = folder.inputs(&["two", "none", "one"], Order::ByTime, Look::None);
+        let mut timed = folder.inputs(&["two", "none", "one"], Order::ByTime, Preview::None);
         assert_eq!(timed.first_time().unwrap().to_string(), "2026-03-01T10:00:00.0000000Z");
         assert_eq!(notes(&mut timed), "abA-cdB");
         timed.rewind();
@@ -341,10 +341,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rewind_in_the_middle_begins_again() {
+    fn a_rewind_in_the_middle_starts_over() {
         let text: String = (0..50).map(|minute| activity(minute, "x")).collect();
         let folder = Folder::new(&[("one", text.as_bytes())]);
-        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Look::FirstTimes);
+        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Preview::FirstTimes);
         for _ in 0..7 {
             assert!(inputs.next_message().unwrap().is_some());
         }
@@ -359,7 +359,7 @@ mod tests {
         let none = r#"{"RawEventData":{"CreationTime":"0001-01-01T00:00:00"}}"#;
         let batch = format!("[{},{alert},7,{none}]", activity(1, "x").trim());
         let folder = Folder::new(&[("one", format!("{alert}\n{batch}\n[]\nno\n{none}\n").as_bytes())]);
-        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Look::None);
+        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Preview::None);
         let mut found = Vec::new();
         while let Some(message) = inputs.next_message().unwrap() {
             let time = message.time.map(|time| time.to_string()[11..16].to_owned());
@@ -373,12 +373,12 @@ mod tests {
     }
 
     #[test]
-    fn files_longer_than_a_chunk_are_played_to_their_end() {
+    fn files_longer_than_a_chunk_are_played_completely() {
         let text: String = (0..60_000).map(|number| activity(number / 1_000, "x")).collect();
         assert!(text.len() > 3 << 20);
         let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
         let folder = Folder::new(&[("plain", text.as_bytes()), ("packed", &packed)]);
-        let mut inputs = folder.inputs(&["plain", "packed"], Order::ByTime, Look::None);
+        let mut inputs = folder.inputs(&["plain", "packed"], Order::ByTime, Preview::None);
         let mut latest = EventTime::MIN;
         let mut count = 0;
         while let Some(found) = inputs.next_message().unwrap() {
@@ -390,24 +390,24 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_named() {
-        let open = |look| {
+    fn a_missing_file_is_named() {
+        let open = |preview| {
             let paths = [PathBuf::from("/no/such")];
-            Inputs::open(&paths, &Settings::default(), Order::AsNamed, look, Box::new(|raw| raw))
+            Inputs::open(&paths, &Settings::default(), Order::AsNamed, preview, Box::new(|raw| raw))
         };
-        let text = open(Look::FirstTimes).err().unwrap().to_string();
+        let text = open(Preview::FirstTimes).err().unwrap().to_string();
         assert!(text.starts_with("cannot read /no/such: "), "{text}");
-        assert!(open(Look::None).unwrap().next_message().is_err());
+        assert!(open(Preview::None).unwrap().next_message().is_err());
     }
 
     #[test]
-    fn a_record_that_is_still_being_written_is_not_played() {
+    fn an_incomplete_last_record_is_not_played() {
         let whole = activity(1, "a");
         let folder = Folder::new(&[
             ("PT1H.json", (whole.clone() + &whole[..60]).as_bytes()),
             ("one", activity(2, "b").as_bytes()),
         ]);
-        let mut inputs = folder.inputs(&["PT1H.json", "one"], Order::AsNamed, Look::FirstTimes);
+        let mut inputs = folder.inputs(&["PT1H.json", "one"], Order::AsNamed, Preview::FirstTimes);
         assert_eq!(notes(&mut inputs), "ab");
         let unfinished: Vec<&str> = inputs.unfinished().collect();
         assert_eq!(unfinished, [folder.0.path().join("PT1H.json").to_str().unwrap()]);
@@ -421,7 +421,7 @@ mod tests {
         ]
         .concat();
         let folder = Folder::new(&[("one", &long)]);
-        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Look::None);
+        let mut inputs = folder.inputs(&["one"], Order::AsNamed, Preview::None);
         assert_eq!(inputs.next_message().unwrap().unwrap().number, 0);
         let error = inputs.next_message().unwrap_err().to_string();
         assert!(

@@ -1,9 +1,9 @@
-//! Recorded traffic on its way back to a topic: which message is next ([`inputs`]), when it is due ([`pace`]), its times moved ([`shift`]),
-//! its records bundled ([`prepare`]).
+//! Replays recorded traffic: which message is next ([`inputs`]), when it is due ([`pace`]), shifting its times
+//! ([`shift`]), batching its records ([`prepare`]).
 //!
-//! Nothing here sends, waits or reads a clock: the command does, and hands in what the time is. What a record means is the decoder's to
-//! know; here only its time counts. It relies on the decoder to have found a message valid before anything in it is touched: what is not
-//! JSON goes out as it came.
+//! Nothing here sends, waits or reads a clock: the command does, and passes the time as an argument. Only the decoder
+//! interprets records; this module uses only their times. It relies on the decoder to validate a message before
+//! anything in it is changed: a message that is not JSON is sent unchanged.
 
 pub mod inputs;
 pub mod pace;

@@ -1,4 +1,4 @@
-//! When each message is to be sent.
+//! When each message is due.
 
 use std::collections::VecDeque;
 use std::str::FromStr;
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// The longest that anything waits: a record may say any time.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// The longest wait, because a record may have any time.
+const MAX_TIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// So many records in so much time.
+/// A number of records per time.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Rate {
     per_second: f64,
 }
 
 impl Rate {
-    /// Records per second.
+    /// Returns the records per second.
     pub fn per_second(self) -> f64 {
         self.per_second
     }
 }
 
-/// `5000`, `5000/s`, `300/m` or `20/h`.
+/// Parses `5000`, `5000/s`, `300/m` or `20/h`.
 impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let hint = "give records per second, such as 5000/s; per minute, 300/m; or per hour, 20/h";
+        let hint = "use records per second, such as 5000/s; per minute, 300/m; or per hour, 20/h";
         let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
         let seconds = match unit.trim() {
             "s" => 1.0,
@@ -42,17 +42,17 @@ impl FromStr for Rate {
     }
 }
 
-/// How many times as fast as it was recorded.
+/// The factor by which a replay is faster than the recording.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Speed(f64);
 
-/// `1`, `10` or `0.5`.
+/// Parses `1`, `10` or `0.5`.
 impl FromStr for Speed {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let speed = positive(text).map(Self);
-        speed.ok_or_else(|| "give a number above 0: 1 is as recorded, 10 ten times as fast".to_owned())
+        speed.ok_or_else(|| "use a number above 0: 1 is the recorded speed, 10 is ten times as fast".to_owned())
     }
 }
 
@@ -64,7 +64,7 @@ fn positive(text: &str) -> Option<f64> {
 /// What decides when a message is due.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Pace {
-    /// Nothing: each is due as soon as the one before it is out.
+    /// Nothing: each is due as soon as the previous one is sent.
     Unpaced,
     /// The number of records before it.
     Rate(Rate),
@@ -72,20 +72,20 @@ pub enum Pace {
     Speed(Speed),
 }
 
-/// When messages are due, one after another. It depends on the messages alone and not on when those before were sent: whoever falls behind
-/// it catches up, and leaves nothing out.
+/// When messages are due, one after another. This depends on the messages only, not on when earlier ones were sent: a
+/// sender that falls behind catches up and leaves nothing out.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     pace: Pace,
-    /// Of all messages so far.
+    /// The records of all messages so far.
     records: u64,
-    /// The first time there was.
+    /// The first time found.
     first: Option<EventTime>,
     due: Duration,
 }
 
 impl Schedule {
-    /// Before the first message.
+    /// Creates the schedule before the first message.
     pub fn new(pace: Pace) -> Self {
         Self {
             pace,
@@ -95,9 +95,9 @@ impl Schedule {
         }
     }
 
-    /// How long after the first message the next is due, which has so many records and, as the latest of them, this time; `None` when there
-    /// is no pace. Several records are due when the last of them is. What has no time, or an earlier one than a message before it, is due
-    /// together with that.
+    /// Returns how long after the first message the next one is due, given its number of records and the latest of
+    /// their times, or `None` if there is no pace. A message is due when its last record is. A message without a time,
+    /// or with an earlier time than a previous message, is due together with the previous one.
     pub fn due(&mut self, records: u64, time: Option<EventTime>) -> Option<Duration> {
         self.records += records;
         let due = match self.pace {
@@ -111,47 +111,48 @@ impl Schedule {
                 since as f64 / TICKS_PER_SECOND as f64 / speed
             }
         };
-        let due = Duration::try_from_secs_f64(due).map_or(LONGEST, |due| due.min(LONGEST));
+        let due = Duration::try_from_secs_f64(due).map_or(MAX_TIME, |due| due.min(MAX_TIME));
         self.due = self.due.max(due);
         Some(self.due)
     }
 }
 
-/// How far behind its schedule a replay is.
+/// How far a replay is behind its schedule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lag {
-    /// With the message before.
+    /// At the previous message.
     pub last: Duration,
-    /// At the most so far.
+    /// The maximum so far.
     pub most: Duration,
 }
 
 impl Lag {
-    /// Less than this is what clocks, threads and a moment's load cost.
+    /// A lag below this is caused by clocks, threads and short load.
     const TOLERANCE: Duration = Duration::from_millis(100);
 
-    /// A message that was due at `due` goes out at `now`.
+    /// Records that a message due at `due` is sent at `now`.
     pub fn note(&mut self, due: Duration, now: Duration) {
         self.last = now.saturating_sub(due);
         self.most = self.most.max(self.last);
     }
 
-    /// Whether the schedule was not kept.
+    /// Returns whether the schedule was not kept.
     pub fn is_late(self) -> bool {
         self.most > Self::TOLERANCE
     }
 }
 
-/// What was sent and not answered yet, in slices `S` of messages that were due about the same time. A broker that is slow for a while is
-/// hidden by the producer's queue, which takes messages in time all the same: that they went out late shows here.
+/// Messages that were sent and not acknowledged yet, in groups `S` of messages that were due at about the same time.
+/// The producer's queue hides a broker that is slow for a while, because it accepts messages in time; the delay shows
+/// here.
 #[derive(Clone, Debug)]
-pub struct Unanswered<S> {
-    /// With the time at which the first message of each was due. Never empty.
+pub struct Unacknowledged<S> {
+    /// Each with the time at which its first message was due. Never empty.
     slices: VecDeque<(S, Duration)>,
     most: Duration,
 }
 
-impl<S: Default> Default for Unanswered<S> {
+impl<S: Default> Default for Unacknowledged<S> {
     fn default() -> Self {
         Self {
             slices: VecDeque::from([(S::default(), Duration::ZERO)]),
@@ -160,13 +161,13 @@ impl<S: Default> Default for Unanswered<S> {
     }
 }
 
-impl<S: Default> Unanswered<S> {
-    /// How much time lies in a slice.
+impl<S: Default> Unacknowledged<S> {
+    /// The time span of a group.
     const SLICE: Duration = Duration::from_millis(50);
-    /// Answers that come later than this are late: far ones take a moment.
+    /// Acknowledgements after this time are late: distant brokers take a moment.
     const TOLERANCE: Duration = Duration::from_secs(1);
 
-    /// The slice to which a message belongs that is due now, and not before the one before it.
+    /// Returns the group of a message that is due now, and not before the previous one.
     pub fn slice(&mut self, due: Duration) -> &S {
         let is_over = self.slices.back().is_none_or(|(_, first)| due >= *first + Self::SLICE);
         if is_over {
@@ -176,10 +177,11 @@ impl<S: Default> Unanswered<S> {
         &self.slices[last].0
     }
 
-    /// Forgets what has been answered completely by `now`, and notes how long the rest has been waiting; whether anything is left.
-    pub fn look(&mut self, now: Duration, is_answered: impl Fn(&S) -> bool) -> bool {
+    /// Removes the groups that are completely acknowledged by `now`, and records how long the oldest of the rest has
+    /// been waiting. Returns whether any is left.
+    pub fn update(&mut self, now: Duration, is_acknowledged: impl Fn(&S) -> bool) -> bool {
         while let Some((slice, due)) = self.slices.front() {
-            if !is_answered(slice) {
+            if !is_acknowledged(slice) {
                 self.most = self.most.max(now.saturating_sub(*due));
                 return true;
             }
@@ -191,17 +193,17 @@ impl<S: Default> Unanswered<S> {
         false
     }
 
-    /// The slices that are left.
+    /// Returns the remaining groups.
     pub fn slices(&self) -> impl Iterator<Item = &S> {
         self.slices.iter().map(|(slice, _)| slice)
     }
 
-    /// For how long a message was without an answer after it was due, at the most, as far as it was looked at.
+    /// Returns the longest time for which a message was not acknowledged after it was due, as far as it was checked.
     pub fn most(&self) -> Duration {
         self.most
     }
 
-    /// Whether answers were too late.
+    /// Returns whether acknowledgements were too late.
     pub fn is_late(&self) -> bool {
         self.most > Self::TOLERANCE
     }
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_read() {
+    fn rates_are_parsed() {
         for (text, expected) in [
             ("5000", 5_000.0),
             ("5000/s", 5_000.0),
@@ -240,12 +242,12 @@ mod tests {
             assert_eq!(text.parse::<Rate>().unwrap().per_second(), expected, "{text}");
         }
         for wrong in ["", "0", "-1", "five", "5/", "5/d", "/s", "inf", "NaN", "1e400", "5/s/s"] {
-            assert!(wrong.parse::<Rate>().unwrap_err().starts_with("give "), "{wrong}");
+            assert!(wrong.parse::<Rate>().unwrap_err().starts_with("use "), "{wrong}");
         }
     }
 
     #[test]
-    fn speeds_are_read() {
+    fn speeds_are_parsed() {
         assert_eq!("10".parse(), Ok(Speed(10.0)));
         assert_eq!("0.25".parse(), Ok(Speed(0.25)));
         for wrong in ["", "0", "-1", "10x", "inf"] {
@@ -273,7 +275,7 @@ mod tests {
         assert_eq!(schedule.due(1, at(1.0)), millis(200), "and so does one that is out of order");
         assert_eq!(schedule.due(1, at(-9.0)), millis(200));
         assert_eq!(schedule.due(1, at(2.5)), millis(250));
-        assert_eq!(schedule.due(1, Some(EventTime::MAX)), Some(LONGEST));
+        assert_eq!(schedule.due(1, Some(EventTime::MAX)), Some(MAX_TIME));
     }
 
     #[test]
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn being_behind_is_remembered() {
+    fn delays_are_recorded() {
         let mut lag = Lag::default();
         let millis = Duration::from_millis;
         lag.note(millis(100), millis(90));
@@ -293,34 +295,34 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_stay_away_are_noticed() {
+    fn late_acknowledgements_are_recorded() {
         let millis = Duration::from_millis;
-        let is_answered = |slice: &Cell<u32>| slice.get() == 0;
-        let mut sent: Unanswered<Cell<u32>> = Unanswered::default();
-        assert!(!sent.look(millis(900), is_answered), "nothing was sent");
+        let is_acknowledged = |slice: &Cell<u32>| slice.get() == 0;
+        let mut sent: Unacknowledged<Cell<u32>> = Unacknowledged::default();
+        assert!(!sent.update(millis(900), is_acknowledged), "nothing was sent");
         for due in [100, 110, 149, 150, 400] {
             let slice = sent.slice(millis(due));
             slice.set(slice.get() + 1);
         }
-        assert!(sent.look(millis(401), is_answered));
-        let counts = |sent: &Unanswered<Cell<u32>>| sent.slices().map(Cell::get).collect::<Vec<_>>();
+        assert!(sent.update(millis(401), is_acknowledged));
+        let counts = |sent: &Unacknowledged<Cell<u32>>| sent.slices().map(Cell::get).collect::<Vec<_>>();
         assert_eq!(
             counts(&sent),
             [3, 1, 1],
             "what is due about the same time is looked at together"
         );
         assert_eq!(sent.most(), millis(301));
-        // Answers may come in any order.
+        // Acknowledgements may arrive in any order.
         sent.slices().nth(1).unwrap().set(0);
-        assert!(sent.look(millis(900), is_answered));
+        assert!(sent.update(millis(900), is_acknowledged));
         assert_eq!((sent.most(), sent.is_late()), (millis(800), false));
         sent.slices().next().unwrap().set(0);
-        assert!(sent.look(millis(1_000), is_answered));
+        assert!(sent.update(millis(1_000), is_acknowledged));
         assert_eq!((counts(&sent), sent.most()), (vec![1], millis(800)));
-        assert!(sent.look(millis(1_401), is_answered));
+        assert!(sent.update(millis(1_401), is_acknowledged));
         assert!(sent.is_late());
         sent.slices().next().unwrap().set(0);
-        assert!(!sent.look(millis(9_000), is_answered));
+        assert!(!sent.update(millis(9_000), is_acknowledged));
         assert_eq!(sent.most(), millis(1_001), "when it was answered it was no longer waiting");
     }
 
@@ -337,11 +339,11 @@ mod tests {
         }
 
         #[test]
-        fn a_rate_is_kept_over_days(rate in 0.01..1e6, records in 2u64..10_000_000_000) {
+        fn a_rate_is_exact_over_days(rate in 0.01..1e6, records in 2u64..10_000_000_000) {
             let mut schedule = Schedule::new(Pace::Rate(Rate { per_second: rate }));
             let due = schedule.due(records, None).unwrap().as_secs_f64();
             let expected = (records - 1) as f64 / rate;
-            prop_assert!(expected > LONGEST.as_secs_f64() || (due - expected).abs() <= 1e-6 + expected * 1e-9);
+            prop_assert!(expected > MAX_TIME.as_secs_f64() || (due - expected).abs() <= 1e-6 + expected * 1e-9);
         }
     }
 }

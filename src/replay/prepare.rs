@@ -1,4 +1,4 @@
-//! Messages made ready to be sent: times moved, records bundled.
+//! Prepares messages for sending: shifts times, batches records.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,20 +8,20 @@ use super::shift::{Offset, shift};
 use crate::decode;
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// Messages are handed on in blocks of about this many bytes.
+/// Approximate size of a block in bytes.
 const BLOCK: usize = 1 << 20;
 
 const OPENING: &[u8] = b"{\"records\":[";
 const CLOSING: &[u8] = b"]}";
 
-/// What is to be done with messages.
+/// How to prepare messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// So many records at the most go into one message; `None` leaves messages as they were recorded.
+    /// Maximum number of records in a message. `None` keeps the messages as they were recorded.
     pub batch: Option<u32>,
-    /// No bundle is longer than so many bytes, unless one record alone is.
+    /// Maximum bytes of a batch, unless one record alone is larger.
     pub limit: usize,
-    /// By how much times are moved in the first lap; `None` leaves them as they were recorded, in all laps.
+    /// How far to shift times in the first lap. `None` keeps the recorded times, in all laps.
     pub shift: Option<Offset>,
 }
 
@@ -31,9 +31,9 @@ pub struct Message {
     value: Range<usize>,
     /// How many records it has.
     pub records: u64,
-    /// When it was recorded, by the latest of its records; in later laps later, so that the schedule goes on.
+    /// When it was recorded, by the latest of its records. It is later in later laps, so that the schedule continues.
     pub time: Option<EventTime>,
-    /// The file it is from; of a bundle, that of its last record.
+    /// The file that it is from; for a batch, that of its last record.
     pub file: Arc<str>,
     /// The number of its line or document there, from 0.
     pub number: i64,
@@ -44,27 +44,27 @@ pub struct Message {
 pub struct Block {
     bytes: Vec<u8>,
     messages: Vec<Message>,
-    /// How many times were moved in them.
+    /// How many times were shifted in them.
     pub moved: u64,
 }
 
 impl Block {
-    /// The messages in their order, each with its value.
+    /// Returns the messages in order, each with its value.
     pub fn messages(&self) -> impl Iterator<Item = (&Message, &[u8])> {
         let value = |message: &Message| self.bytes.get(message.value.clone()).unwrap_or_default();
         self.messages.iter().map(move |message| (message, value(message)))
     }
 
-    /// Whether there is nothing in it.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 }
 
-/// Makes messages ready, lap after lap.
+/// Prepares messages, lap after lap.
 pub struct Preparer {
     options: Options,
-    /// What the times of this lap are moved by against those of the first.
+    /// How far the times of this lap are shifted compared to the first.
     ahead: Offset,
     lap: u64,
     /// The earliest and the latest time of the first lap.
@@ -76,7 +76,7 @@ pub struct Preparer {
 }
 
 impl Preparer {
-    /// Before the first message of the first lap.
+    /// Creates one before the first message of the first lap.
     pub fn new(options: Options) -> Self {
         Self {
             options,
@@ -89,7 +89,7 @@ impl Preparer {
         }
     }
 
-    /// The next message of the lap.
+    /// Adds the next message of the lap.
     pub fn add(&mut self, found: &Found<'_>) {
         if self.lap == 0
             && let Some(time) = found.time
@@ -109,21 +109,22 @@ impl Preparer {
         }
     }
 
-    /// A block, once there is enough for one.
+    /// Returns a block, once it is large enough.
     pub fn full_block(&mut self) -> Option<Block> {
         if self.block.bytes.len() < BLOCK || self.block.is_empty() {
             return None;
         }
         let mut full = std::mem::take(&mut self.block);
         if let Some(bundle) = &mut self.bundle {
-            // The bundle that is still open goes on in the next block.
+            // The open batch continues in the next block.
             self.block.bytes = full.bytes.split_off(bundle.value.start);
             bundle.value.start = 0;
         }
         Some(full)
     }
 
-    /// Ends a lap: what is left of it. The next one's times go on a second behind its last.
+    /// Ends a lap and returns its remaining messages. The times of the next lap begin a second after the last of this
+    /// one.
     pub fn end_of_lap(&mut self) -> Block {
         self.close();
         self.lap += 1;
@@ -144,7 +145,7 @@ impl Preparer {
         }
     }
 
-    /// Moves the times of what stands in the block from `start` on.
+    /// Shifts the times in the block from `start` on.
     fn shift(&mut self, start: usize) -> u64 {
         let (Some(offset), Some(message)) = (self.options.shift, self.block.bytes.get_mut(start..)) else {
             return 0;
@@ -161,7 +162,7 @@ impl Preparer {
         }
         match decode::records(&message) {
             Some(records) => records.into_iter().for_each(|record| self.add_record(found, record, most)),
-            // In a bundle it would take the others with it.
+            // In a batch it would make the other records unreadable.
             None => self.add_alone(found, &message, found.records),
         }
         self.scratch = message;
@@ -246,7 +247,7 @@ mod tests {
         });
     }
 
-    /// Number, count of records and value of every message.
+    /// Returns number, count of records and value of every message.
     fn told(block: &Block) -> Vec<(i64, u64, String)> {
         let told = |(message, value): (&Message, &[u8])| {
             let value = String::from_utf8(value.to_vec()).unwrap();
@@ -255,7 +256,7 @@ mod tests {
         block.messages().map(told).collect()
     }
 
-    /// The messages that come of these with bundles of at most `batch` records and `limit` bytes.
+    /// Returns the messages that result from these with batches of at most `batch` records and `limit` bytes.
     fn bundled(batch: u32, limit: usize, messages: &[&str]) -> Vec<(i64, u64, String)> {
         let batch = Some(batch);
         let mut preparer = Preparer::new(Options { batch, limit, ..NONE });
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_bundled_whatever_they_came_in() {
+    fn records_are_bundled_whatever_their_envelope() {
         let messages = ["{\"a\":1}", " [ 2 , {\"b\" : 3} ]", "{\"records\":[4,5,6]}", "[]", "7\n"];
         assert_eq!(
             bundled(3, 1_000, &messages),
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_bundled_goes_alone_in_its_place() {
+    fn what_cannot_be_bundled_is_sent_alone_and_in_order() {
         let long = "9".repeat(40);
         assert_eq!(
             bundled(9, 30, &["1", "{broken", "2", &long, "3"]),
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_bundle_goes_on_in_the_next_block() {
+    fn an_open_bundle_continues_in_the_next_block() {
         let limit = 5_000;
         let mut preparer = Preparer::new(Options {
             batch: Some(u32::MAX),
@@ -366,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn later_laps_go_on_behind_the_first() {
+    fn later_laps_follow_the_first_in_time() {
         let row = |time: &str| format!("{{\"RawEventData\":{{\"CreationTime\":\"{time}\"}}}}");
         let lap = |preparer: &mut Preparer| {
             add(preparer, &row("2026-03-01T00:00:10.5"), Some(10), 0);
@@ -403,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_moved_before_records_are_bundled() {
+    fn times_are_shifted_before_records_are_bundled() {
         let mut preparer = Preparer::new(Options {
             batch: Some(2),
             shift: Some(Offset::of_seconds(-1)),
@@ -424,7 +425,7 @@ mod tests {
     }
 
     proptest! {
-        /// Bundling changes no record, none is lost, and the limits are kept.
+        /// Batching changes no record, loses none, and keeps the limits.
         #[test]
         fn every_record_arrives_once_and_in_order(
             messages in prop::collection::vec(prop::collection::vec("[0-9]{1,12}", 0..6), 0..30),

@@ -1,4 +1,4 @@
-//! Moving the times of a message, and nothing else in it.
+//! Shifts the times of a message and changes nothing else.
 
 use serde::de::IgnoredAny;
 
@@ -6,57 +6,57 @@ use crate::decode::timestamp;
 use crate::json::string_values;
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// How often JSON may have been put into a string of other JSON; in what lies deeper, times stay as they are.
-const MOST_LEVELS: usize = 16;
+/// How deep JSON may be nested in strings of other JSON. Times at deeper levels are not shifted.
+const MAX_LEVELS: usize = 16;
 
-/// By how much times are moved: whole seconds, so that the digits behind the point stay, and times that have none keep their distance
-/// from those that do.
+/// How far times are shifted: whole seconds, so that fraction digits stay, and times without a fraction keep their
+/// distance from those with one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Offset {
     seconds: i64,
 }
 
 impl Offset {
-    /// So many seconds, forwards or (negative) backwards.
+    /// Creates an offset of this many seconds, forwards or (negative) backwards.
     pub const fn of_seconds(seconds: i64) -> Self {
         Self { seconds }
     }
 
-    /// As far as `to` is from `from`, less the rest of a second.
+    /// Returns the distance from `from` to `to` in whole seconds, rounded down.
     pub fn between(from: EventTime, to: EventTime) -> Self {
         Self::of_seconds(to.ticks().saturating_sub(from.ticks()).div_euclid(TICKS_PER_SECOND))
     }
 
-    /// This much more.
+    /// Returns the sum of both offsets.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self::of_seconds(self.seconds.saturating_add(other.seconds))
     }
 
-    /// This much, so many times.
+    /// Returns a multiple of the offset.
     #[must_use]
     pub fn times(self, count: u64) -> Self {
         Self::of_seconds(self.seconds.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)))
     }
 
-    /// A time that is moved by it, even if out of the calendar.
+    /// Returns a shifted time, even outside of the calendar.
     pub fn from(self, time: EventTime) -> EventTime {
         EventTime::from_ticks(time.ticks().saturating_add(self.seconds.saturating_mul(TICKS_PER_SECOND)))
     }
 }
 
-/// Whether a time is one. Those of the first and of the last day of the calendar are words for *none* and *never*: they take part in no
-/// schedule, and stay where they are.
+/// Returns whether a time is a real one. Times on the first and the last day of the calendar mean *none* and *never*:
+/// they are ignored by schedules and not shifted.
 pub fn is_a_time(time: EventTime) -> bool {
     time.day() > EventTime::FIRST.day() && time.day() < EventTime::LAST.day()
 }
 
-/// Moves every time in a message by `offset`; how many there were.
+/// Shifts every time in a message by `offset`. Returns how many there were.
 ///
-/// A time is a string value that the decoder reads as one ([`timestamp`]) and holds nothing else, wherever it stands: in the row, in the
-/// envelope, in JSON that was put into a string. Its separator, its digits behind the point and its zone stay as they are, and so does
-/// every other byte, so the message keeps its length. What is not JSON in UTF-8 stays as it is, and so does a time that would leave the
-/// calendar.
+/// A time is a string value that consists only of what the decoder parses as a time ([`timestamp`]), wherever it is: in
+/// the row, in the envelope, in JSON inside a string. Its separator, its fraction digits and its zone stay the same,
+/// and so does every other byte, so the message keeps its length. A message that is not JSON in UTF-8 stays the same,
+/// and so does a time that would leave the calendar.
 pub fn shift(message: &mut [u8], offset: Offset) -> usize {
     let is_json = std::str::from_utf8(message).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
     if !is_json {
@@ -76,23 +76,23 @@ pub fn shift(message: &mut [u8], offset: Offset) -> usize {
     moved.times
 }
 
-/// What is to be changed in a message.
+/// The changes to a message.
 struct Moved {
     offset: Offset,
     times: usize,
-    /// Places in the message, and what is to stand there.
+    /// Positions in the message, and the new byte at each.
     digits: Vec<(usize, u8)>,
 }
 
 impl Moved {
-    /// In valid JSON whose byte `i` stands in the message at `place(i)`.
+    /// Finds the times in valid JSON whose byte `i` is at `place(i)` in the message.
     fn find_in(&mut self, json: &[u8], place: &dyn Fn(usize) -> usize, level: usize) {
         for literal in string_values(json) {
             let start = literal.start + 1;
             let inner = json.get(start..literal.end.saturating_sub(1)).unwrap_or_default();
             if !inner.contains(&b'\\') {
                 self.try_time(inner, &|at| place(start + at));
-            } else if level < MOST_LEVELS && may_matter(inner) {
+            } else if level < MAX_LEVELS && may_matter(inner) {
                 let (said, places) = unescape(inner);
                 let place = |at: usize| place(start + places.get(at).copied().unwrap_or_default());
                 let is_time = self.try_time(&said, &place);
@@ -103,9 +103,9 @@ impl Moved {
         }
     }
 
-    /// Whether the text is a time; if so, notes its new digits.
+    /// Returns whether the text is a time. If so, records its new digits.
     fn try_time(&mut self, text: &[u8], place: &dyn Fn(usize) -> usize) -> bool {
-        // Most strings are none, and seen to be none by this.
+        // Most strings are not times and fail this test.
         if text.get(4) != Some(&b'-') {
             return false;
         }
@@ -122,12 +122,12 @@ impl Moved {
     }
 }
 
-/// The width of date and time down to the second.
+/// The length of a date and time down to the second.
 const WIDTH: usize = "YYYY-MM-DDThh:mm:ss".len();
 
-/// The time that `text` says, moved, with its date and its time of day in the places where they stand in `text`.
+/// Returns the time in `text`, shifted, with date and time of day at the same positions as in `text`.
 fn moved(text: &str, offset: Offset) -> Option<String> {
-    // Read as it stands there, without its zone: that is what is written again.
+    // The local time without its zone, because it is written in the same zone.
     let local = timestamp::parse(text.get(..WIDTH)?)?;
     let time = timestamp::parse(text)?;
     let stays = [local, time]
@@ -136,15 +136,16 @@ fn moved(text: &str, offset: Offset) -> Option<String> {
     (!stays).then(|| offset.from(local).to_string())
 }
 
-/// Whether a string with escapes may be a time or JSON: it begins with a digit, a bracket, white space, or an escape.
+/// Returns whether a string with escapes may be a time or JSON: it begins with a digit, a bracket, white space, or an
+/// escape.
 fn may_matter(inner: &[u8]) -> bool {
     matches!(inner.first(), Some(b'0'..=b'9' | b'{' | b'[' | b' ' | b'\\'))
 }
 
-/// What the inner part of a string literal says, and for each byte of that where its spelling ends.
+/// Unescapes the inner part of a string literal. Returns, for each byte of the result, where its spelling ends.
 ///
-/// A digit may be spelled `\u0037`, and that again in a string: where its spelling ends, the digit itself stands. Of characters outside of
-/// ASCII that are spelled with escapes it only matters that they are there.
+/// A digit may be spelled `\u0037`, and that may be escaped again in a string: the last character of its spelling is
+/// the digit itself. Characters outside of ASCII that are spelled with escapes are replaced by a placeholder.
 fn unescape(inner: &[u8]) -> (Vec<u8>, Vec<usize>) {
     let (mut said, mut places) = (Vec::with_capacity(inner.len()), Vec::with_capacity(inner.len()));
     let mut at = 0;
@@ -192,7 +193,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    /// Fails unless moving by `seconds` gives `expected`, and moving back what it was.
+    /// Fails unless shifting by `seconds` gives `expected`, and shifting back gives the original.
     fn check(message: &str, seconds: i64, expected: &str) {
         assert_eq!(shifted(message, seconds), expected);
         assert_eq!(shifted(expected, -seconds), message);
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_time_keeps_its_form() {
+    fn every_time_format_is_kept() {
         for (time, expected) in [
             ("2026-02-28T23:59:58", "2026-03-01T00:00:03"),
             ("2026-02-28 23:59:58", "2026-03-01 00:00:03"),
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_found_wherever_they_stand() {
+    fn times_are_found_everywhere() {
         let inner = |time: &str| format!(" {{\"cid\":\"x\",\"ts\":[\"{time}\",{{\"deep\":\"{time}\"}}],\"n\":1.0}}\n");
         let row = |time: &str| {
             let data = string(&inner(time));
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_may_be_spelled_with_escapes() {
+    fn a_time_may_contain_escapes() {
         check(
             r#"["2026-03-01\u005410:00:0\u0030Z","\u0032026-03-01T10:00:00Z"]"#,
             1,
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_stays() {
+    fn other_text_is_not_changed() {
         for message in [
             r#"{"2026-03-01T10:00:00Z":1}"#,
             r#"{"a":"2026-03-01","b":"at 2026-03-01T10:00:00Z","c":"2026-03-01T10:00:00Z ","d":"2026-13-01T10:00:00"}"#,
@@ -274,13 +275,13 @@ mod tests {
     }
 
     #[test]
-    fn strings_in_strings_are_opened_so_many_times_and_not_for_ever() {
+    fn nested_strings_are_opened_up_to_a_limit() {
         let nested = |levels: usize, time: &str| (0..levels).fold(string(time), |text, _| string(&text));
         let (one, two) = ("2026-03-01T10:00:00Z", "2026-03-01T10:00:01Z");
         check(&nested(6, one), 1, &nested(6, two));
         let mut deep = string(one);
-        for _ in 0..MOST_LEVELS + 1 {
-            // Spelled so, quotes do not double what is around them.
+        for _ in 0..MAX_LEVELS + 1 {
+            // With this spelling, quotes are not escaped again by the enclosing strings.
             deep = format!("\"{}\"", deep.replace('\\', "\\u005c").replace('"', "\\u0022"));
         }
         assert_eq!(shifted(&deep, 1), deep);
@@ -299,7 +300,7 @@ mod tests {
         assert!(Offset::between(from, to).from(from) <= to);
     }
 
-    /// The time that the decoder finds.
+    /// Returns the time that the decoder finds.
     fn decoded(message: &[u8]) -> Option<EventTime> {
         let mut found = None;
         Decoder::new(Settings::default()).decode(Some(message), &mut |item| {
@@ -313,7 +314,7 @@ mod tests {
         found
     }
 
-    /// All strings that are a time, and the text without their digits.
+    /// Returns all strings that are a time, and the text without their digits.
     fn times_and_rest(json: &str) -> (Vec<String>, String) {
         let (mut times, mut rest) = (Vec::new(), String::new());
         let mut written = 0;
@@ -347,14 +348,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn moving_there_and_back_changes_nothing(time in a_time(), json in arbitrary::json(), seconds in -CENTURY..CENTURY) {
+        fn shifting_forth_and_back_changes_nothing(time in a_time(), json in arbitrary::json(), seconds in -CENTURY..CENTURY) {
             for text in [string(&time), format!("[{json}, {}]", string(&format!("[{json},\"{time}\"]")))] {
                 prop_assert_eq!(shifted(&shifted(&text, seconds), -seconds), text);
             }
         }
 
         #[test]
-        fn every_time_moves_by_the_same_and_nothing_else_changes(
+        fn every_time_is_shifted_alike_and_nothing_else_changes(
             times in prop::collection::vec(a_time(), 1..5), json in arbitrary::json(), seconds in -CENTURY..CENTURY
         ) {
             let text = format!("{{\"a\":{json},\"t\":[\"{}\"]}}", times.join("\" , \""));
@@ -370,7 +371,7 @@ mod tests {
         }
 
         #[test]
-        fn the_decoder_sees_the_moved_time(time in a_time(), seconds in -CENTURY..CENTURY, form in 0..4) {
+        fn the_decoder_reads_the_shifted_time(time in a_time(), seconds in -CENTURY..CENTURY, form in 0..4) {
             let raw = format!("{{\"CreationTime\":\"{time}\",\"Data\":{}}}", string(&format!("{{\"cid\":\"x\",\"t\":\"{time}\"}}")));
             let message = match form {
                 0 => format!("{{\"RawEventData\":{raw}}}"),
@@ -384,7 +385,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_opened_reads_as_the_json_module_reads_it(json in arbitrary::json()) {
+        fn nested_strings_are_read_as_by_the_json_module(json in arbitrary::json()) {
             for place in string_values(json.as_bytes()) {
                 let literal = &json.as_bytes()[place];
                 let (said, places) = unescape(&literal[1..literal.len() - 1]);
@@ -395,7 +396,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_that_are_no_json_do_no_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn invalid_json_does_not_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let before = bytes.clone();
             shift(&mut bytes, Offset::of_seconds(1));
             let is_json = serde_json::from_slice::<IgnoredAny>(&before).is_ok();

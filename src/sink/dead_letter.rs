@@ -1,4 +1,5 @@
-//! Dead letters: what cannot be used, with the reason and its address, so that nothing is dropped silently.
+//! Dead-letter records: records that cannot be used, with the reason and the address, so that nothing is dropped
+//! silently.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -6,16 +7,16 @@ use std::io::Write as _;
 use crate::decode::Reject;
 use crate::json;
 
-/// Where a record came from: this is a dead letter's identity.
+/// Where a record came from. It identifies a dead-letter record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Address<'a> {
     /// The topic, or the file's name.
     pub topic: &'a str,
     /// The partition; 0 in a file.
     pub partition: i32,
-    /// The message's offset; in a file its line's number from 0.
+    /// The message's offset; in a file its line number, from 0.
     pub offset: i64,
-    /// The record's place in the message's batch, from 0.
+    /// The record's position in the message's batch, from 0.
     pub index: usize,
 }
 
@@ -24,7 +25,7 @@ pub struct Address<'a> {
 pub struct DeadLetter<'a> {
     /// A stable word.
     pub reason: &'static str,
-    /// A sentence. It holds nothing of the record.
+    /// A sentence, which contains nothing of the record.
     pub error: String,
     /// Where the record came from.
     pub address: Address<'a>,
@@ -32,15 +33,15 @@ pub struct DeadLetter<'a> {
     pub value: Cow<'a, [u8]>,
     /// The length of the record, if `value` is only its beginning.
     pub truncated: Option<u64>,
-    /// Which dead letter the record was before, where it was sent back through: that one's [`REDRIVEN`] header.
+    /// The [`REDRIVEN`] header, if the record was redriven: which dead-letter record it was before.
     pub redriven: Option<String>,
 }
 
-/// The header of a record that was a dead letter and was sent back through, and of the dead letter that it becomes again.
+/// The header of a redriven record, and of the dead-letter record that it may become again.
 pub const REDRIVEN: &str = "alerttrail.redriven";
 
 impl<'a> DeadLetter<'a> {
-    /// The dead letter of a record that `decode` rejected.
+    /// Returns the dead-letter record for a record that `decode` rejected.
     pub fn of(reject: Reject<'a>, address: Address<'a>) -> Self {
         Self {
             reason: reject.reason.as_str(),
@@ -52,13 +53,13 @@ impl<'a> DeadLetter<'a> {
         }
     }
 
-    /// The same of a record that was sent back through, if it was.
+    /// Adds the [`REDRIVEN`] header, if the record was redriven.
     #[must_use]
     pub fn redriven(self, redriven: Option<String>) -> Self {
         Self { redriven, ..self }
     }
 
-    /// Names and values of what goes beside the bytes.
+    /// Returns the names and values of the headers.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let redriven = self.redriven.clone().map(|origin| (REDRIVEN, origin));
         let own = [
@@ -73,8 +74,8 @@ impl<'a> DeadLetter<'a> {
         own.into_iter().chain(truncated).chain(redriven).collect()
     }
 
-    /// Appends the dead letter as a JSON line: the headers, then the bytes as `value`. Bytes that are not UTF-8, or
-    /// mostly control characters, are written as `value_hex`.
+    /// Appends the dead-letter record as a JSON line: the headers, then the bytes as `value`. Bytes that are not UTF-8,
+    /// or mostly control characters, are written as `value_hex`.
     pub fn write_json_line(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         for (name, value) in self.headers() {
@@ -91,7 +92,7 @@ impl<'a> DeadLetter<'a> {
         let is_escaped = |byte: &&u8| **byte < b' ' && !matches!(byte, b'\n' | b'\r' | b'\t');
         let controls = self.value.iter().filter(is_escaped).count();
         match std::str::from_utf8(&self.value) {
-            // A control character takes six bytes as JSON, and two in hexadecimal.
+            // A control character takes six bytes in JSON, and two in hexadecimal.
             Ok(text) if controls <= self.value.len() / 5 => {
                 out.extend_from_slice(b"\"value\":");
                 json::write_string(text.as_bytes(), out);
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_json_line_holds_the_bytes_whatever_they_are() {
+    fn a_json_line_preserves_any_bytes() {
         let mut letter = DeadLetter {
             reason: "invalid_json",
             error: "not JSON".into(),

@@ -1,7 +1,8 @@
 //! Output files of commands. A command never overwrites a file that it reads, and never writes two outputs to one file.
 //!
-//! Files are compared by device and inode, so a hard link, a symbolic link, `-` and `/dev/fd/3` count as the file
-//! behind them. A regular file is written to a hidden file in the same folder and renamed at the end, so a command that
+//! Files are compared by device and inode, so a hard link, a symbolic link, `-` and `/dev/fd/3` count as the file that
+//! they refer to. A regular file is written to a hidden file in the same folder and renamed at the end, so a command
+//! that fails leaves the old file unchanged. Terminals, pipes and devices are written directly.
 //! fails leaves the old file as it was. Terminals, pipes and devices are written directly.
 
 use std::collections::BTreeMap;
@@ -17,10 +18,10 @@ use tempfile::NamedTempFile;
 /// Why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The command also reads it.
+    /// The command also reads the file.
     #[error("{} is {what}; name another file for the output", output.display())]
     Input {
-        /// As it was named.
+        /// The output, as given by the user.
         output: PathBuf,
         /// Which of the inputs it is.
         what: String,
@@ -28,17 +29,17 @@ pub enum Error {
     /// Another output goes to the same file.
     #[error("{} and {other} are the same file; use a different file for each output", output.display())]
     Twice {
-        /// As it was named.
+        /// The output, as given by the user.
         output: PathBuf,
         /// The name of the other output.
         other: String,
     },
-    /// The operating system refuses.
+    /// The operating system reported an error.
     #[error("cannot write {}: {cause}", file.display())]
     Write {
-        /// As it was named.
+        /// The file, as given by the user.
         file: PathBuf,
-        /// The reason it gives.
+        /// The operating system's error.
         cause: io::Error,
     },
 }
@@ -127,7 +128,7 @@ impl Guard {
             if let Some((other, what)) = self.read.get(there) {
                 let what = match (other == path, is_standard(other)) {
                     (true, _) => (*what).to_owned(),
-                    (false, true) => "what standard input is read from".to_owned(),
+                    (false, true) => "the file that standard input is read from".to_owned(),
                     (false, false) => format!("the same file as {}, which is {what}", other.display()),
                 };
                 let output = path.to_owned();
@@ -266,12 +267,12 @@ fn identity(found: &Metadata) -> Option<Identity> {
 /// Follows symbolic links to the file that `path` names.
 fn place(path: &Path) -> io::Result<Place> {
     /// Linux follows as many.
-    const MOST_LINKS: usize = 40;
+    const MAX_LINKS: usize = 40;
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let folder = folder_of(&path).canonicalize()?;
         let here = folder.join(name);
@@ -378,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_there_when_it_is_whole_and_not_before() {
+    fn a_file_appears_only_when_it_is_complete() {
         let folder = folder();
         for name in ["old", "new"] {
             let path = folder.path().join(name);
@@ -398,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn rights_stay_and_a_link_leads_on() {
+    fn permissions_are_kept_and_links_are_followed() {
         let folder = folder();
         let old = folder.path().join("old");
         fs::set_permissions(&old, Permissions::from_mode(0o640)).unwrap();
@@ -417,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_not_written_under_any_name() {
+    fn an_input_file_is_not_overwritten_under_any_name() {
         let folder = folder();
         let at = |name: &str| folder.path().join(name);
         fs::hard_link(at("old"), at("hard")).unwrap();
@@ -444,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn two_outputs_are_two_files() {
+    fn two_outputs_must_be_two_files() {
         let folder = folder();
         let at = |name: &str| folder.path().join(name);
         fs::hard_link(at("old"), at("hard")).unwrap();
@@ -480,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_only_be_overwritten_is_at_the_end() {
+    fn files_that_cannot_be_replaced_are_overwritten_at_the_end() {
         let folder = folder();
         let old = folder.path().join("old");
         let mut file = tempfile::tempfile().unwrap();

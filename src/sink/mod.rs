@@ -1,4 +1,4 @@
-//! Where records go. Knows bytes, keys, headers and files; nothing of how they came about.
+//! Dead-letter records and output files. Knows bytes, headers and files, and nothing about how they are produced.
 
 pub mod dead_letter;
 pub mod file;

@@ -7,12 +7,12 @@ use std::io::{self, BufRead, Read};
 
 use apache_avro::Codec;
 
-/// How an Avro object container file begins.
+/// The first bytes of an Avro object container file.
 pub(super) const MAGIC: [u8; 4] = *b"Obj\x01";
 
 /// The longest block, before or after decompression, and the longest header, in bytes. Capture's blocks have a few MiB.
-const LONGEST_BLOCK: usize = 256 << 20;
-const LONGEST_HEADER: usize = 1 << 20;
+const MAX_BLOCK: usize = 256 << 20;
+const MAX_HEADER: usize = 1 << 20;
 const MARKER: usize = 16;
 const CODEC: &[u8] = b"avro.codec";
 
@@ -35,7 +35,7 @@ enum Packing {
 
 impl Unpacked {
     pub(super) fn new(mut reader: Box<dyn BufRead + Send>) -> io::Result<Self> {
-        let (ready, packing) = header(&mut (&mut reader).take(LONGEST_HEADER as u64))?;
+        let (ready, packing) = header(&mut (&mut reader).take(MAX_HEADER as u64))?;
         Ok(Self {
             reader,
             packing,
@@ -52,7 +52,7 @@ impl Unpacked {
             return Ok(());
         }
         let count = long(&mut self.reader)?;
-        let length = length(long(&mut self.reader)?, LONGEST_BLOCK)?;
+        let length = length(long(&mut self.reader)?, MAX_BLOCK)?;
         let packed = bytes(&mut self.reader, length)?;
         let plain = self.packing.unpack(packed)?;
         if !usize::try_from(count).is_ok_and(|count| count <= plain.len()) {
@@ -99,7 +99,7 @@ impl Packing {
             Self::Snappy => {
                 // A block begins with its length and ends with a checksum of four bytes.
                 let size = varint(&mut packed.as_slice())?;
-                length(i64::try_from(size).unwrap_or(-1), LONGEST_BLOCK)?;
+                length(i64::try_from(size).unwrap_or(-1), MAX_BLOCK)?;
                 if packed.len() <= size_of::<u32>() {
                     return Err(invalid("a block is too short for its codec"));
                 }
@@ -114,8 +114,8 @@ impl Packing {
 
 fn limited(reader: impl Read) -> io::Result<Vec<u8>> {
     let mut plain = Vec::new();
-    reader.take(LONGEST_BLOCK as u64 + 1).read_to_end(&mut plain)?;
-    length(i64::try_from(plain.len()).unwrap_or(-1), LONGEST_BLOCK)?;
+    reader.take(MAX_BLOCK as u64 + 1).read_to_end(&mut plain)?;
+    length(i64::try_from(plain.len()).unwrap_or(-1), MAX_BLOCK)?;
     Ok(plain)
 }
 
@@ -123,7 +123,7 @@ fn limited(reader: impl Read) -> io::Result<Vec<u8>> {
 fn header(reader: &mut dyn Read) -> io::Result<(Vec<u8>, Packing)> {
     let mut plain = bytes(reader, MAGIC.len())?;
     if plain != MAGIC {
-        return Err(invalid("it does not begin as such a file"));
+        return Err(invalid("it does not begin with the magic bytes of an Avro file"));
     }
     let mut packing = Packing::None;
     loop {
@@ -133,7 +133,7 @@ fn header(reader: &mut dyn Read) -> io::Result<(Vec<u8>, Packing)> {
             long(reader)?;
         }
         for _ in 0..count.unsigned_abs() {
-            let [key, value] = [(); 2].map(|()| length(long(reader)?, LONGEST_HEADER).and_then(|length| bytes(reader, length)));
+            let [key, value] = [(); 2].map(|()| length(long(reader)?, MAX_HEADER).and_then(|length| bytes(reader, length)));
             let (key, value) = (key?, value?);
             if key == CODEC {
                 packing = Packing::of(&value)?;
@@ -162,7 +162,7 @@ fn bytes(reader: &mut dyn Read, length: usize) -> io::Result<Vec<u8>> {
 
 fn length(length: i64, most: usize) -> io::Result<usize> {
     let fitting = usize::try_from(length).ok().filter(|length| *length <= most);
-    fitting.ok_or_else(|| invalid(format!("a part of it has more than {most} bytes, which is the limit")))
+    fitting.ok_or_else(|| invalid(format!("a part of it exceeds the limit of {most} bytes")))
 }
 
 fn long(reader: &mut dyn Read) -> io::Result<i64> {
@@ -179,7 +179,7 @@ fn varint(reader: &mut dyn Read) -> io::Result<u64> {
             return Ok(number);
         }
     }
-    Err(invalid("a number has no end"))
+    Err(invalid("a number is not terminated"))
 }
 
 fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_unpacked_within_its_limit() {
+    fn a_block_is_decompressed_up_to_its_limit() {
         let deflated = |length: usize| {
             let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
             io::copy(&mut io::repeat(0).take(length as u64), &mut encoder).unwrap();
@@ -243,15 +243,12 @@ mod tests {
             assert!(plain.ends_with(&[[0; 16], [7; 16]].concat()), "{codec}");
         }
         let told = |file: &[u8]| read(file).unwrap_err().to_string();
-        let long = told(&file("deflate", 3, &deflated(LONGEST_BLOCK + 1)));
-        assert_eq!(
-            long,
-            "as Avro: a part of it has more than 268435456 bytes, which is the limit"
-        );
-        let zstd = zstd::encode_all(io::repeat(0).take(LONGEST_BLOCK as u64 + 1), 1).unwrap();
+        let long = told(&file("deflate", 3, &deflated(MAX_BLOCK + 1)));
+        assert_eq!(long, "as Avro: a part of it exceeds the limit of 268435456 bytes");
+        let zstd = zstd::encode_all(io::repeat(0).take(MAX_BLOCK as u64 + 1), 1).unwrap();
         assert_eq!(told(&file("zstandard", 3, &zstd)), long);
         let mut snappy = Vec::new();
-        let mut size = LONGEST_BLOCK as u64 + 1;
+        let mut size = MAX_BLOCK as u64 + 1;
         while size > 0 {
             snappy.push((size & 0x7f) as u8 | if size > 0x7f { 0x80 } else { 0 });
             size >>= 7;
@@ -263,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_ends_in_the_middle_is_an_error() {
+    fn a_truncated_file_is_an_error() {
         let file = file("null", 1, b"0123456789");
         let block = 1 + 1 + 10 + MARKER;
         for length in 0..=file.len() {
@@ -274,15 +271,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_is_no_more_than_there_is(bit in 0..8 * 66_usize) {
+        fn any_bytes_are_read_without_panic(bit in 0..8 * 66_usize) {
             let mut file = file("null", 1, b"0123456789");
             file[bit / 8] ^= 1 << (bit % 8);
-            // A damaged key of the codec is kept as another key.
+            // A damaged codec key is kept as another key.
             prop_assert!(read(&file).map_or(0, |plain| plain.len()) <= file.len());
         }
 
         #[test]
-        fn numbers_are_read_as_they_were_written(number: i64) {
+        fn numbers_are_read_back_as_written(number: i64) {
             let mut bytes = Vec::new();
             write_long(number, &mut bytes);
             prop_assert_eq!(long(&mut bytes.as_slice()).unwrap(), number);

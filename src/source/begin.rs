@@ -1,4 +1,5 @@
-//! What a file begins with: compressed or not, in which encoding, and whether it holds lines, documents or a table.
+//! Recognises a file by its beginning: whether it is compressed, its encoding, and whether it contains lines, documents
+//! or a table.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
@@ -11,7 +12,7 @@ use super::growing::Grows;
 use super::limit::{self, TooLong};
 use super::table;
 
-/// How files begin whose form is known, and not read.
+/// First bytes of known formats that are not supported.
 const OTHERS: [(&[u8; 4], &str); 6] = [
     (b"PAR1", "a Parquet file"),
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
@@ -21,22 +22,22 @@ const OTHERS: [(&[u8; 4], &str); 6] = [
     (b"7z\xbc\xaf", "a 7-Zip archive"),
 ];
 
-/// How many bytes of empty lines a file may begin with before it is taken for one of lines.
-const MOST_EMPTY: usize = 1 << 20;
+/// How many bytes of empty lines a file may begin with before it counts as a file of lines.
+const MAX_EMPTY: usize = 1 << 20;
 
 /// The beginning of a file.
 pub(super) enum Begin {
     /// One message per line.
     Lines,
-    /// The names of the columns of a table, with this separator between them.
+    /// The column names of a table, with this separator between them.
     Columns(u8),
     /// Documents, and what follows them.
     Documents(Vec<Range<usize>>, Option<Rest>),
-    /// A line that exceeds its limit, after nothing but empty lines.
+    /// A line that exceeds its limit, with only empty lines before it.
     TooLong(Rest),
 }
 
-/// Reads the first line. When that is the beginning of something longer, reads everything and finds the documents in it.
+/// Reads the first line. If that is the beginning of something longer, reads everything and finds the documents in it.
 pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut u64, grows: Grows) -> io::Result<Begin> {
     loop {
         let line = bytes.len();
@@ -44,12 +45,12 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
             return Ok(Begin::TooLong(Rest::TooLong(long)));
         }
         if bytes.starts_with(b"\xef\xbb\xbf") {
-            // A byte order mark is no part of the text.
+            // The byte order mark is not part of the text.
             bytes.drain(..3);
             *behind += 3;
         }
         let line = bytes.get(line..).unwrap_or_default();
-        if line.is_empty() || bytes.len() > MOST_EMPTY {
+        if line.is_empty() || bytes.len() > MAX_EMPTY {
             return Ok(Begin::Lines);
         }
         if let Some(separator) = table::separator(line) {
@@ -80,10 +81,10 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
             Ok(_) => {}
             Err(error) if error.is_eof() && !is_whole => break,
             Err(_) if documents.is_empty() && (grows == Grows::ByAppending || are_lines(bytes)) => return Ok(Begin::Lines),
-            // The limit says what becomes of the rest.
+            // The limit decides what happens with the rest.
             Err(_) if !is_whole => break,
             Err(_) => {
-                // Whoever reads it takes apart what is broken.
+                // The decoder splits the broken document.
                 documents.push(begin..bytes.len());
                 return Ok(Begin::Documents(documents, None));
             }
@@ -100,14 +101,15 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
     Ok(Begin::Documents(documents, Some(Rest::TooLong(rest))))
 }
 
-/// What serde_json says of a text behind which another one stands.
+/// serde_json's error for a text that is followed by another one.
 const SEVERAL: &str = "trailing characters";
 
-/// Whether a file has records on a line each although its first line, which is in `bytes`, is no JSON: within the next lines, which are
-/// read for that, one is a whole record. In a document that is broken, a comma ends the first line, or nothing else is whole.
+/// Returns whether a file has one record per line although its first line, which is in `bytes`, is not valid JSON: one
+/// of the next lines, which this reads, is a complete record. In a broken document, the first line ends with a comma,
+/// or no other line is complete.
 fn are_damaged_lines(reader: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<Result<bool, TooLong>> {
     const LOOKED_AT: usize = 16;
-    const MOST: usize = 16 << 20;
+    const MAX_PROBE: usize = 16 << 20;
     let first = bytes.trim_ascii();
     if !first.starts_with(b"{") && !first.starts_with(b"[") {
         return Ok(Ok(true));
@@ -124,7 +126,7 @@ fn are_damaged_lines(reader: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Resul
             return Ok(Ok(is_single));
         }
         is_single &= line.trim_ascii().is_empty();
-        if (!ends_in_comma && is_record(line.trim_ascii())) || bytes.len() > MOST {
+        if (!ends_in_comma && is_record(line.trim_ascii())) || bytes.len() > MAX_PROBE {
             return Ok(Ok(true));
         }
     }
@@ -135,7 +137,8 @@ fn is_record(line: &[u8]) -> bool {
     (line.starts_with(b"{") || line.starts_with(b"[")) && serde_json::from_slice::<IgnoredAny>(line).is_ok()
 }
 
-/// Whether a text that begins with a damaged line has records on a line each: behind the first comes a whole object.
+/// Returns whether a text that begins with a damaged line has one record per line: the line after the first is a
+/// complete object.
 fn are_lines(text: &[u8]) -> bool {
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let first = lines.find(|line| !line.is_empty());
@@ -150,7 +153,7 @@ pub(super) fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn B
     if let Some((_, name)) = OTHERS.iter().find(|(begin, _)| magic.as_slice() == begin.as_slice()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("it is {name}, which is not read; write its records as JSON lines, plain or compressed with gzip or zstd"),
+            format!("it is {name}, which is not supported; convert it to JSON lines, plain or compressed with gzip or zstd"),
         ));
     }
     let compression = match magic.as_slice() {
@@ -168,7 +171,7 @@ pub(super) fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn B
     transcode(reader, compression)
 }
 
-/// UTF-16 with a byte order mark, as Windows PowerShell's `>` writes it, is read as UTF-8.
+/// Reads UTF-16 with a byte order mark, as Windows PowerShell's `>` writes it, as UTF-8.
 fn transcode(
     mut reader: Box<dyn BufRead + Send>,
     compression: Compression,
@@ -183,7 +186,7 @@ fn transcode(
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
-    /// None, but another encoding.
+    /// Not compressed, but in another encoding.
     Utf16,
     Gzip,
     Zstd,
@@ -195,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_another_form_is_named() {
+    fn other_file_formats_are_named() {
         for (begin, name) in OTHERS {
             let text = [begin.as_slice(), b"more\n{}\n"].concat();
             let error = decompress(Box::new(io::Cursor::new(text))).err().unwrap().to_string();
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_document_over_the_limit_is_skipped_to_its_end() {
+    fn a_broken_document_over_the_limit_is_skipped() {
         let filler = io::repeat(b'y').take(limit::LONGEST_DOCUMENT as u64);
         let mut reader = BufReader::new(b"[\n{},x".chain(filler).chain(&b"\n{}\n"[..]));
         let (mut bytes, mut behind) = (Vec::new(), 0);

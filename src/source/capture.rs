@@ -1,7 +1,8 @@
 //! Avro files of Event Hubs Capture: each record is an event, whose `Body` is the message that was sent.
 //!
-//! The fields are `SequenceNumber`, `Offset`, `EnqueuedTimeUtc`, `SystemProperties`, `Properties` and `Body`, the last of them null or bytes; that is the
-//! schema that Microsoft documents for Capture. Only `Body` is read, and `EnqueuedTimeUtc` of the first event.
+//! The fields are `SequenceNumber`, `Offset`, `EnqueuedTimeUtc`, `SystemProperties`, `Properties` and `Body`, which is
+//! null or bytes. This is the schema that Microsoft documents for Capture. Only `Body` is read, and `EnqueuedTimeUtc`
+//! of the first event.
 
 use std::io::{self, BufRead};
 use std::ops::Range;
@@ -15,7 +16,7 @@ use super::avro::{Unpacked, invalid};
 use super::format::Begin;
 use super::open;
 
-/// A file of Capture, as it is read.
+/// A Capture file that is being read.
 pub(super) struct Capture(Reader<'static, Unpacked>);
 
 impl Capture {
@@ -23,7 +24,8 @@ impl Capture {
         Reader::new(Unpacked::new(reader)?).map(Self).map_err(cause)
     }
 
-    /// Appends bodies to `bytes` until there are `most` of them; where each is. An event without a body has an empty one.
+    /// Appends bodies to `bytes` until it has `most` bytes. Returns their ranges. An event without a body has an empty
+    /// range.
     pub(super) fn read(&mut self, bytes: &mut Vec<u8>, most: usize) -> io::Result<Vec<Range<usize>>> {
         let mut bodies = Vec::new();
         while bytes.len() < most
@@ -78,10 +80,10 @@ fn time(text: &str) -> Option<Begin> {
 
 fn body(event: Value) -> io::Result<Option<Vec<u8>>> {
     let Value::Record(fields) = event else {
-        return Err(invalid("its values are no records"));
+        return Err(invalid("its values are not records"));
     };
     let body = fields.into_iter().find(|(name, _)| name == "Body");
-    let (_, mut value) = body.ok_or_else(|| invalid("its records have no Body, so it is no file of Event Hubs Capture"))?;
+    let (_, mut value) = body.ok_or_else(|| invalid("its records have no Body, so it is not a file of Event Hubs Capture"))?;
     if let Value::Union(_, inner) = value {
         value = *inner;
     }
@@ -90,7 +92,7 @@ fn body(event: Value) -> io::Result<Option<Vec<u8>>> {
         Value::String(text) => Ok(Some(text.into_bytes())),
         Value::Null => Ok(None),
         _ => Err(invalid(
-            "the Body of a record is no bytes, so it is no file of Event Hubs Capture",
+            "the Body of a record is not of type bytes, so it is not a file of Event Hubs Capture",
         )),
     }
 }
@@ -157,7 +159,7 @@ pub(super) mod tests {
         let mut source = FileSource::open(file.path(), |raw| raw)?;
         let mut messages = Vec::new();
         while let Some(chunk) = source.next_chunk()? {
-            assert!(chunk.place().is_none(), "a body does not stand in the file as it is");
+            assert!(chunk.place().is_none(), "the bytes of a body differ from those in the file");
             messages.extend(chunk.messages().map(|(number, bytes)| (number, bytes.to_vec())));
         }
         Ok(messages)
@@ -178,7 +180,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_file_larger_than_a_chunk_is_read_to_its_end() {
+    fn a_file_larger_than_a_chunk_is_read_completely() {
         let body = vec![b'x'; 300_000];
         let file = file(&[Some(body.as_slice()); 11], Codec::Null);
         let numbers: Vec<i64> = read(&file).unwrap().iter().map(|(number, _)| *number).collect();
@@ -186,7 +188,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn other_avro_and_damaged_files_are_errors_that_say_so() {
+    fn other_avro_and_damaged_files_are_distinct_errors() {
         let schema = Schema::parse_str(r#"{"type":"record","name":"x","fields":[{"name":"a","type":"long"}]}"#).unwrap();
         let other = tempfile::NamedTempFile::new().unwrap();
         let mut writer = Writer::new(&schema, other.reopen().unwrap());
@@ -195,7 +197,7 @@ pub(super) mod tests {
         writer.append(record).unwrap();
         writer.flush().unwrap();
         let error = read(&other).unwrap_err().to_string();
-        assert!(error.contains("no file of Event Hubs Capture"), "{error}");
+        assert!(error.contains("not a file of Event Hubs Capture"), "{error}");
         let whole = file(&[Some(b"{}".as_slice()); 50], Codec::Null);
         let bytes = std::fs::read(whole.path()).unwrap();
         std::fs::write(whole.path(), &bytes[..bytes.len() - 20]).unwrap();

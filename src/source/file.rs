@@ -1,8 +1,9 @@
-//! Messages from files: JSON lines, JSON documents, or rows of CSV, plain, gzip or zstd; or the events of Event Hubs Capture, in Avro.
+//! Messages from files: JSON lines, JSON documents, or rows of CSV, plain or compressed with gzip or zstd; or the
+//! events of Event Hubs Capture in Avro.
 //!
-//! A line is a message, as a Kafka record's value is. A file whose first line is the beginning of a longer JSON text holds documents instead,
-//! one after another, each of which is a message (and is held in memory as a whole, as a Kafka record is). What a file is compressed with
-//! is told by its first bytes, not by its name.
+//! A line is a message, like the value of a Kafka record. A file whose first line is the beginning of a longer JSON
+//! text contains documents instead, one after another, each of which is a message (and is held in memory as a whole,
+//! like a Kafka record). Compression is recognised by the first bytes of a file, not by its name.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -17,18 +18,18 @@ use super::limit::{self, TooLong};
 use super::open;
 use super::table::Table;
 
-/// Lines are handed on in chunks of about this many bytes.
+/// Approximate size of a chunk in bytes.
 const CHUNK: usize = 1 << 20;
 
-/// A file, or standard input, as it is read.
+/// A file, or standard input, that is being read.
 pub struct FileSource {
     name: Arc<str>,
     messages: Messages,
     next_offset: i64,
     begun: bool,
-    /// The file itself, when its bytes are what is read: it can be read again anywhere.
+    /// The file itself, if its bytes are read unchanged, so that they can be read again at any position.
     plain: Option<Arc<File>>,
-    /// The place in the file behind what was read.
+    /// The position in the file after what was read.
     behind: u64,
     grows: Grows,
 }
@@ -53,17 +54,18 @@ pub enum Rest {
     Unfinished,
 }
 
-/// Where bytes stand in a file that can be read again.
+/// The position of bytes in a file that can be read again.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The file.
     pub file: Arc<File>,
-    /// How many bytes of it stand before them.
+    /// The number of bytes before them.
     pub offset: u64,
 }
 
 impl Chunk {
-    /// Messages that are in memory already, numbered from 0, as if they came from a file of this name.
+    /// Creates a chunk of messages that are already in memory, numbered from 0, as if they came from a file of this
+    /// name.
     pub fn of<'m>(name: &str, messages: impl IntoIterator<Item = &'m [u8]>) -> Self {
         let mut bytes = Vec::new();
         let mut ranges = Vec::new();
@@ -86,23 +88,23 @@ impl Chunk {
         self.rest.as_ref().map(|(number, rest)| (*number, rest))
     }
 
-    /// All bytes, between messages too.
+    /// Returns all bytes, including those between messages.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Where the bytes stand, unless they come out of a pipe or were compressed.
+    /// Returns the position of the bytes in the file, unless they came from a pipe or were compressed.
     pub fn place(&self) -> Option<&Place> {
         self.place.as_ref()
     }
 
-    /// Each message's number within its file (of a line or a document, from 0), and its bytes.
+    /// Returns each message's number within its file (of a line or a document, from 0), and its bytes.
     pub fn messages(&self) -> impl Iterator<Item = (i64, &[u8])> {
         let message = |(offset, range): &(i64, Range<usize>)| (*offset, self.bytes.get(range.clone()).unwrap_or_default());
         self.messages.iter().map(message)
     }
 
-    /// The same of the message at `place`, counted from 0.
+    /// Returns the same for the message at index `place`.
     pub fn message(&self, place: usize) -> Option<(i64, &[u8])> {
         let (offset, range) = self.messages.get(place)?;
         Some((*offset, self.bytes.get(range.clone()).unwrap_or_default()))
@@ -124,7 +126,7 @@ enum Messages {
 }
 
 impl Error {
-    /// `file` cannot be read for this reason.
+    /// Creates the error for a `file` that cannot be read for this reason.
     pub fn new(file: &Path, cause: impl Into<String>) -> Self {
         Self {
             file: file.display().to_string().into(),
@@ -134,7 +136,7 @@ impl Error {
 }
 
 impl FileSource {
-    /// Opens `path`; `-` is standard input. `watch` may wrap the raw bytes, to follow how far reading has come.
+    /// Opens `path`; `-` is standard input. `watch` may wrap the raw bytes, to measure progress.
     pub fn open(path: &Path, watch: impl FnOnce(Box<dyn Read + Send>) -> Box<dyn Read + Send>) -> Result<Self, Error> {
         let name: Arc<str> = path.display().to_string().into();
         let failed = |cause| Error {
@@ -174,7 +176,7 @@ impl FileSource {
         })
     }
 
-    /// The next messages; `None` at the end.
+    /// Returns the next messages, or `None` at the end.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, Error> {
         let chunk = self.read_chunk();
         chunk.map_err(|cause| Error {
@@ -212,7 +214,7 @@ impl FileSource {
         }
         let mut filled = bytes.len();
         bytes.resize(filled.max(CHUNK), 0);
-        // In reads so large that nothing buffers them on the way.
+        // Reads into a large buffer, so that no other buffer is filled in between.
         while let Some(room) = bytes.get_mut(filled..)
             && !room.is_empty()
         {
@@ -252,7 +254,7 @@ impl FileSource {
         Ok((!is_end).then(|| self.chunk(bytes, rows, rest.map(Rest::TooLong))))
     }
 
-    /// Numbers the messages; those without anything but white space count, but are not messages.
+    /// Numbers the messages. Those with only white space are counted but left out.
     fn chunk(&mut self, bytes: Vec<u8>, ranges: Vec<Range<usize>>, rest: Option<Rest>) -> Chunk {
         let mut messages = Vec::with_capacity(ranges.len());
         let ends_in_newline = bytes.last() == Some(&b'\n');
@@ -271,7 +273,7 @@ impl FileSource {
         let rest = rest.map(|rest| (self.next_offset, rest));
         if let Some((_, Rest::TooLong(long))) = &rest {
             self.next_offset += 1;
-            // The end of its line was skipped with it.
+            // The end of the line was skipped as well.
             self.behind += long.length + 1;
         }
         Chunk {
@@ -370,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_of_a_chunk_is_where_its_bytes_stand() {
+    fn the_place_of_a_chunk_is_the_offset_of_its_bytes() {
         let line = format!("\"{}\"\n", "x".repeat(300_000));
         for (text, begin) in [
             (line.repeat(10), 0),
@@ -391,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_compressed_has_no_place() {
+    fn compressed_chunks_have_no_place() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().write_all(&zstd::encode_all(&b"1\n"[..], 1).unwrap()).unwrap();
         let mut source = FileSource::open(file.path(), |raw| raw).unwrap();
@@ -407,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_told_of_and_what_is_around_it_is_read() {
+    fn records_over_the_limit_are_reported_and_the_others_read() {
         let long = vec![0; limit::LONGEST_RECORD + 5];
         for before in ["1\n\n", "", "\n\n"] {
             let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
@@ -433,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_go_on_across_chunks() {
+    fn lines_continue_across_chunks() {
         let line = format!("\"{}\"\n", "x".repeat(300_000));
         let messages = read(line.repeat(10).as_bytes());
         assert_eq!(messages.len(), 10);
@@ -446,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn compression_is_told_by_the_first_bytes() {
+    fn compression_is_detected_by_the_first_bytes() {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(b"1\n").unwrap();
         let gzip = gzip.finish().unwrap();

@@ -11,19 +11,19 @@ use super::capture;
 use super::file::Error;
 use super::format::{Begin, Format};
 
-/// How names of files of messages end, compressed or not.
+/// File name extensions of message files, without that of a compression.
 const TEXT: [&str; 3] = [".json", ".jsonl", ".ndjson"];
-/// What a compressed file has behind that.
+/// Extensions of compressed files, which follow the others.
 const COMPRESSIONS: [&str; 2] = [".gz", ".zst"];
-/// How names of files of Event Hubs Capture end, which compresses inside.
+/// Extension of Event Hubs Capture files, which compress their blocks.
 const AVRO: &str = ".avro";
 
 /// How deep folders may be nested. An export nests about twenty.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// The most files that are read from folders in one command.
-const MOST_FILES: usize = 1_000_000;
+const MAX_FILES: usize = 1_000_000;
 /// The most files that a warning names.
-const MOST_NAMES: usize = 3;
+const MAX_NAMES: usize = 3;
 
 /// Files that were named, or found in folders that were.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -61,7 +61,7 @@ pub fn files(paths: &[PathBuf], mut times: Times<'_>) -> Result<Files, Error> {
             }),
         }
     }
-    // Capture puts the partition before the date. In the order of paths, the second partition would come behind the
+    // Capture puts the partition before the date. In the order of paths, the second partition would come after the
     // watermark that the first one has moved.
     for dated in found.chunk_by_mut(|one, next| one.order.is_some() && next.order.is_some()) {
         dated.sort_by(|one, other| one.order.cmp(&other.order));
@@ -111,8 +111,8 @@ fn walk(
             again += u64::from(!is_new);
             if is_hidden || !is_new {
                 walk.skip_current_dir();
-            } else if entry.depth() > DEEPEST {
-                let cause = format!("it is nested more than {DEEPEST} folders deep; pass a folder further down to --input");
+            } else if entry.depth() > MAX_DEPTH {
+                let cause = format!("it is nested more than {MAX_DEPTH} folders deep; pass a folder further down to --input");
                 return Err(Error::new(entry.path(), cause));
             }
         } else if !is_hidden(&entry) {
@@ -120,8 +120,8 @@ fn walk(
                 files.passed_over += 1;
             } else if !kind.is_file() {
                 special.push((entry.into_path(), name_of(kind)));
-            } else if found.len() == MOST_FILES {
-                let cause = format!("it has more than {MOST_FILES} files; pass some of its subfolders at a time");
+            } else if found.len() == MAX_FILES {
+                let cause = format!("it has more than {MAX_FILES} files; pass some of its subfolders at a time");
                 return Err(Error::new(path, cause));
             } else {
                 // The path of the folder itself may hold a date that says nothing about the files.
@@ -168,9 +168,9 @@ fn name_of(kind: FileType) -> &'static str {
 
 /// Returns the warning about files that are not read, if there are any.
 fn warning(special: &[(PathBuf, &'static str)]) -> Option<String> {
-    let named = special.iter().take(MOST_NAMES);
+    let named = special.iter().take(MAX_NAMES);
     let named: Vec<String> = named.map(|(path, kind)| format!("{} is a {kind}", path.display())).collect();
-    let more = match special.len().saturating_sub(MOST_NAMES) {
+    let more = match special.len().saturating_sub(MAX_NAMES) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn exports_by_the_hour_come_in_the_order_of_time() {
+    fn hourly_exports_are_ordered_by_time() {
         let hours = ["h=09/m=00/PT1H.json", "h=10/m=00/PT1H.json", "h=23/m=00/PT1H.json.gz"];
         let names: Vec<String> = ["y=2025/m=12/d=31", "y=2026/m=03/d=02", "y=2026/m=03/d=10"]
             .iter()
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn partitions_of_capture_come_side_by_side_by_time() {
+    fn capture_partitions_are_merged_by_time() {
         let names = [
             "hub/0/2026/03/01/09/55/00.avro",
             "hub/1/2026/03/01/10/00/00.avro",
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn only_files_that_say_when_they_begin_change_places() {
+    fn only_files_with_a_start_time_are_reordered() {
         let folder = folder(&["b/2026-03-02.json", "b/2026-03-01.json", "a.json", "c/z.json", "c/a.json"]);
         let named = ["c", "b/2026-03-02.json", "a.json", "b"];
         let expected = [
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_says_when_its_file_begins() {
+    fn the_start_time_of_a_file_is_read_from_its_path() {
         for (path, expected) in [
             (
                 "resourceId=/SUBSCRIPTIONS/0AB1C2D3-2026-0304-8888-000000000012/y=2026/m=03/d=01/h=10/m=05/PT1H.json",
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_messages_is_passed_over() {
+    fn files_without_messages_are_skipped() {
         let folder = folder(&[
             "a.AVRO",
             "b.jsonl.zst",
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_messages_is_an_error_and_a_file_is_taken_at_its_word() {
+    fn a_folder_without_messages_is_an_error_but_a_named_file_is_read() {
         let folder = folder(&["notes.txt"]);
         let error = find(&[folder.path().to_owned()], None).unwrap_err().to_string();
         assert!(
@@ -446,10 +446,10 @@ mod tests {
     }
 
     #[test]
-    fn folders_may_be_nested_so_deep() {
-        let deep = format!("{}a.json", "d/".repeat(DEEPEST));
+    fn folders_may_be_nested_up_to_a_limit() {
+        let deep = format!("{}a.json", "d/".repeat(MAX_DEPTH));
         assert_eq!(found(&folder(&[&deep])).0, [deep]);
-        let folder = folder(&[&format!("{}a.json", "d/".repeat(DEEPEST + 1))]);
+        let folder = folder(&[&format!("{}a.json", "d/".repeat(MAX_DEPTH + 1))]);
         let error = find(&[folder.path().to_owned()], None).unwrap_err().to_string();
         assert!(error.contains("it is nested more than 64 folders deep"), "{error}");
     }
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_format_says_when_files_begin() {
+    fn a_format_describes_where_the_start_time_is() {
         let names = PARTITION_INSIDE.map(|(name, ..)| name);
         let folder = folder(&[&names[..], &["x/a.avro"]].concat());
         let format = "{EventHub}/{Year}/{Month}/{Day}/{PartitionId}/{Hour}/{Minute}/{Second}";

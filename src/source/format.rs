@@ -22,7 +22,7 @@ enum Part {
 
 /// What a file name holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Said {
+pub(super) struct PathTimes {
     pub(super) begin: Begin,
     pub(super) partition: u32,
 }
@@ -71,32 +71,32 @@ impl FromStr for Format {
 
 impl Format {
     /// Reads the end of `path`; `None` when it does not have this format.
-    pub(super) fn read(&self, path: &Path) -> Option<Said> {
+    pub(super) fn read(&self, path: &Path) -> Option<PathTimes> {
         let path = path.with_extension("");
-        let mut said = Said::default();
-        read(&self.0, path.to_str()?, &mut said).then_some(said)
+        let mut found = PathTimes::default();
+        read(&self.0, path.to_str()?, &mut found).then_some(found)
     }
 }
 
 /// Matches from the end, because any folders may come before the name.
-fn read(parts: &[Part], text: &str, said: &mut Said) -> bool {
+fn read(parts: &[Part], text: &str, found: &mut PathTimes) -> bool {
     let Some((part, before)) = parts.split_last() else {
         return text.is_empty() || text.ends_with('/');
     };
     match part {
         Part::Literal(literal) => text
             .strip_suffix(literal.as_str())
-            .is_some_and(|text| read(before, text, said)),
+            .is_some_and(|text| read(before, text, found)),
         Part::Number(place) => {
             let width = if *place == 0 { 4 } else { 2 };
             let Some((text, number)) = text.len().checked_sub(width).and_then(|at| text.split_at_checked(at)) else {
                 return false;
             };
             match number.parse() {
-                Ok(number) => said.begin[*place] = number,
+                Ok(number) => found.begin[*place] = number,
                 Err(_) => return false,
             }
-            read(before, text, said)
+            read(before, text, found)
         }
         Part::Partition | Part::Name => {
             let fits = |letter: char| match part {
@@ -109,9 +109,9 @@ fn read(parts: &[Part], text: &str, said: &mut Said) -> bool {
             places.into_iter().rev().any(|place| {
                 let (text, value) = text.split_at(place);
                 if *part == Part::Partition {
-                    said.partition = value.parse().unwrap_or(u32::MAX);
+                    found.partition = value.parse().unwrap_or(u32::MAX);
                 }
-                read(before, text, said)
+                read(before, text, found)
             })
         }
     }
@@ -147,7 +147,7 @@ mod tests {
             ),
         ] {
             let read = format.parse::<Format>().unwrap().read(Path::new(path));
-            assert_eq!(read, Some(Said { begin, partition }), "{path}");
+            assert_eq!(read, Some(PathTimes { begin, partition }), "{path}");
             for other in ["ns/hub/12/2026/11/20/08/05.avro", "a.avro", "x/2026/11/20/é/08/05/09.avro"] {
                 assert_eq!(format.parse::<Format>().unwrap().read(Path::new(other)), None, "{other}");
             }

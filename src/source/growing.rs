@@ -46,7 +46,7 @@ mod tests {
     use crate::source::file::{FileSource, Rest};
 
     #[test]
-    fn a_name_tells_whether_a_file_grows() {
+    fn a_growing_file_is_recognized_by_its_name() {
         for name in ["PT1H.json", "h=08/m=00/PT1H.json", "pt15m.json"] {
             assert_eq!(Grows::of(Path::new(name)), Grows::ByAppending, "{name}");
         }
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_breaks_off_is_unfinished() {
+    fn only_a_truncated_record_is_unfinished() {
         let letter = "{\"a\":\"\u{e9}".as_bytes();
         for line in [
             b"{".as_slice(),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_of_an_hour_that_is_being_written_is_no_message() {
+    fn the_last_line_of_the_current_hour_is_no_message_yet() {
         let folder = tempfile::tempdir().unwrap();
         let read = |name: &str, text: &str| {
             let path = folder.path().join(name);

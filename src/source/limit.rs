@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_finished_up_to_its_limit() {
+    fn a_line_is_read_up_to_its_limit() {
         let mut bytes = b"before\n".to_vec();
         let mut reader = line(LONGEST_RECORD, b' ');
         assert_eq!(finish_line(&mut reader, &mut bytes, 7).unwrap(), None);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_in_brackets_may_be_longer() {
+    fn a_line_that_begins_with_a_bracket_may_be_longer() {
         let mut bytes = b"\xef\xbb\xbf [".to_vec();
         assert_eq!(finish_line(&mut line(2 * LONGEST_RECORD, b'1'), &mut bytes, 0).unwrap(), None);
         assert_eq!(bytes.len(), 5 + 2 * LONGEST_RECORD + 1);

@@ -1,4 +1,4 @@
-//! Where messages come from: bytes with an address. Knows nothing of what is in them.
+//! Messages from files: bytes with an address. Knows nothing about their content.
 
 mod avro;
 mod begin;

@@ -51,7 +51,7 @@ pub fn text(path: &Path, most: usize) -> io::Result<String> {
 /// Fails for folders and devices.
 fn refuse(found: &Metadata, is_terminal: bool) -> io::Result<()> {
     if found.is_dir() {
-        let text = "it is a folder, and a file is wanted";
+        let text = "it is a folder, but a file is required";
         return Err(io::Error::new(io::ErrorKind::IsADirectory, text));
     }
     let kind = found.file_type();
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_and_folders_are_refused_and_pipes_are_not_waited_for() {
+    fn devices_and_folders_are_refused_without_waiting_for_pipes() {
         let folder = tempfile::tempdir().unwrap();
         let error = |path: &Path| check(path).unwrap_err().to_string();
         assert!(error(Path::new("/dev/zero")).starts_with("it is a device, which has no end"));

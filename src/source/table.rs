@@ -1,8 +1,9 @@
-//! CSV files whose columns are those of either table, or hold records of the audit log: each row becomes an object of its columns.
+//! CSV files whose columns are those of either table, or contain records of the audit log. Each row becomes an object
+//! with its columns as members.
 //!
-//! The form is RFC 4180's, with a comma, a semicolon or a tab between fields. Every value is a string: what it means is for whoever reads the
-//! row. Portals write a column of times as `TimeGenerated [UTC]` and its values as `3/1/2026, 10:00:00.123 AM`; these become
-//! `TimeGenerated` and `2026-03-01T10:00:00.123Z`.
+//! The format is RFC 4180, with a comma, a semicolon or a tab between fields. Every value is a string; the decoder
+//! interprets it. Portals write the name of a time column as `TimeGenerated [UTC]` and its values as `3/1/2026,
+//! 10:00:00.123 AM`; these become `TimeGenerated` and `2026-03-01T10:00:00.123Z`.
 
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
@@ -13,12 +14,12 @@ use super::limit::{LONGEST_RECORD, TooLong};
 
 /// A file of either table has one of these columns.
 const COLUMNS: [&str; 4] = ["SystemAlertId", "RawEventData", "AuditData", "auditData"];
-/// What Windows PowerShell writes before the names of the columns.
+/// Windows PowerShell writes this before the column names.
 const TYPE_LINE: &[u8] = b"#TYPE";
-/// What portals write behind the name of a column of times.
+/// Portals append this to the name of a time column.
 const UTC: &str = " [UTC]";
 
-/// Rows of a CSV file, as it is read.
+/// A CSV file that is being read.
 pub(super) struct Table {
     rows: csv::Reader<Bounded>,
     columns: Vec<Column>,
@@ -29,7 +30,7 @@ struct Column {
     is_time: bool,
 }
 
-/// The separator of a file that begins with this line, when it is one of either table.
+/// Returns the separator of a file that begins with this line, if its columns are those of either table.
 pub(super) fn separator(line: &[u8]) -> Option<u8> {
     // JSON with white space around the name of a column.
     if matches!(line.trim_ascii_start().first(), Some(b'{' | b'[')) {
@@ -46,13 +47,13 @@ pub(super) fn separator(line: &[u8]) -> Option<u8> {
     [b',', b';', b'\t'].into_iter().find(is_known)
 }
 
-/// Whether a line says a type, before the names of the columns.
+/// Returns whether a line is a type line, which precedes the column names.
 pub(super) fn is_type_line(line: &[u8]) -> bool {
     line.starts_with(TYPE_LINE)
 }
 
 impl Table {
-    /// The rows that `reader` gives, behind `begin`, which ends with the names of the columns.
+    /// Creates a table from `begin`, which ends with the column names, and the rest of the file in `reader`.
     pub(super) fn new(begin: Vec<u8>, reader: Box<dyn BufRead + Send>, separator: u8) -> io::Result<Self> {
         let bounded = Bounded {
             inner: Box::new(io::Cursor::new(begin).chain(reader)),
@@ -66,8 +67,8 @@ impl Table {
         Ok(Self { rows, columns })
     }
 
-    /// Appends rows to `bytes` until there are `most` of them; where each is, and the row that is too long, if there is one: nothing can be
-    /// read behind it.
+    /// Appends rows to `bytes` until it has `most` bytes. Returns their ranges, and the row that exceeds the limit, if
+    /// there is one; nothing after it can be read.
     pub(super) fn read(&mut self, bytes: &mut Vec<u8>, most: usize) -> io::Result<(Vec<Range<usize>>, Option<TooLong>)> {
         let (mut objects, mut row) = (Vec::new(), csv::ByteRecord::new());
         while bytes.len() < most {
@@ -87,7 +88,7 @@ impl Table {
         Ok((objects, None))
     }
 
-    /// Writes a row as an object; one with another number of fields as it came, which is no JSON.
+    /// Writes a row as an object. A row with another number of fields is written unchanged, which is not valid JSON.
     fn write(&self, row: &csv::ByteRecord, bytes: &mut Vec<u8>) -> io::Result<()> {
         if row.len() != self.columns.len() {
             let mut line = csv::Writer::from_writer(&mut *bytes);
@@ -119,7 +120,7 @@ impl Column {
     }
 }
 
-/// Returns a portal's time in the form of ISO 8601.
+/// Converts a portal's time to ISO 8601.
 fn iso_8601(text: &str) -> Option<String> {
     let (time, format) = match text.trim().contains(',') {
         true => (text.trim(), "%m/%d/%Y, %I:%M:%S%.f %p"),
@@ -129,7 +130,7 @@ fn iso_8601(text: &str) -> Option<String> {
     Some(time.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string())
 }
 
-/// Ends when one row has taken too much: a quote that is never closed would take in all the rest of the file.
+/// Limits the bytes of one row: a quote that is never closed would read the rest of the file.
 struct Bounded {
     inner: Box<dyn Read + Send>,
     left: usize,
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_portals_become_iso_8601() {
+    fn times_of_the_portals_become_iso_8601() {
         let text = concat!(
             "SystemAlertId,\"TimeGenerated [UTC]\",StartTime\n",
             "x,\"3/1/2026, 10:00:00.123 PM\",\"3/1/2026, 10:00:00.123 PM\"\n",
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_with_another_number_of_fields_stays_as_it_is() {
+    fn a_row_with_another_number_of_fields_is_not_changed() {
         assert_eq!(
             read("AuditData,b\n1\n2,3,4\n5,6\n"),
             ["1\n", "2,3,4\n", r#"{"AuditData":"5","b":"6"}"#]
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_not_closed_takes_a_row_at_most() {
+    fn an_unclosed_quote_affects_one_row_at_most() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut text = b"AuditData\n1\n\"".to_vec();
         text.resize(LONGEST_RECORD + (1 << 20), b'x');

@@ -13,71 +13,74 @@ const UNIX_EPOCH: i64 = 719_162 * TICKS_PER_DAY;
 
 /// A point in event time: ticks of 100 ns since 0001-01-01T00:00:00 UTC, as in a KQL `datetime`.
 ///
-/// Times read from records lie between the years 1 and 9999. Arithmetic may leave that range and saturates at the ends of `i64`.
+/// Times in records are between the years 1 and 9999. Arithmetic may leave that range and saturates at the ends of
+/// `i64`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
 pub struct EventTime(i64);
 
 impl EventTime {
-    /// Before every time a record can carry.
+    /// Before every time that a record can have.
     pub const MIN: Self = Self(i64::MIN);
-    /// After every time a record can carry.
+    /// After every time that a record can have.
     pub const MAX: Self = Self(i64::MAX);
-    /// 0001-01-01T00:00:00, the first time a record can carry.
+    /// 0001-01-01T00:00:00, the first time that a record can have.
     pub const FIRST: Self = Self(0);
-    /// 9999-12-31T23:59:59.9999999, the last time a record can carry.
+    /// 9999-12-31T23:59:59.9999999, the last time that a record can have.
     pub const LAST: Self = Self(3_652_059 * TICKS_PER_DAY - 1);
 
-    /// The time that is `ticks` of 100 ns after 0001-01-01T00:00:00 UTC.
+    /// Returns the time that is `ticks` of 100 ns after 0001-01-01T00:00:00 UTC.
     pub const fn from_ticks(ticks: i64) -> Self {
         Self(ticks)
     }
 
-    /// Ticks of 100 ns since 0001-01-01T00:00:00 UTC.
+    /// Returns the ticks of 100 ns since 0001-01-01T00:00:00 UTC.
     pub const fn ticks(self) -> i64 {
         self.0
     }
 
-    /// The time of a calendar date (proleptic Gregorian, UTC) plus `ticks` within the day; `None` for a date that does not exist.
+    /// Returns the time of a calendar date (proleptic Gregorian, UTC) plus `ticks` within the day, or `None` for a date
+    /// that does not exist.
     pub fn from_date(year: i32, month: u32, day: u32, ticks: i64) -> Option<Self> {
         let date = NaiveDate::from_ymd_opt(year, month, day)?;
         let days = i64::from(date.num_days_from_ce()) - 1;
         Some(Self(days * TICKS_PER_DAY + ticks))
     }
 
-    /// The day this time falls on: whole days since 0001-01-01, negative before it.
+    /// Returns the day of this time: whole days since 0001-01-01, negative before it.
     pub fn day(self) -> i64 {
         self.0.div_euclid(TICKS_PER_DAY)
     }
 
-    /// `self + duration`, at most [`EventTime::MAX`].
+    /// Returns `self + duration`, at most [`EventTime::MAX`].
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(ticks(duration)))
     }
 
-    /// `self - duration`, at least [`EventTime::MIN`].
+    /// Returns `self - duration`, at least [`EventTime::MIN`].
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(ticks(duration)))
     }
 
-    /// The next tick.
+    /// Returns the next tick.
     #[must_use]
     pub fn next_tick(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The wall time at which a right clock shows this time, rounded down to the millisecond.
+    /// Returns the wall time at which an accurate clock shows this time, rounded down to the millisecond.
     pub fn to_wall(self) -> WallTime {
         WallTime(self.0.saturating_sub(UNIX_EPOCH).div_euclid(TICKS_PER_MILLISECOND))
     }
 }
 
-/// ISO 8601 with `T`, seven fraction digits and `Z`, as KQL prints a `datetime`; outside the calendar the nearest time within it.
+/// Formats the time as ISO 8601 with `T`, seven fraction digits and `Z`, as KQL prints a `datetime`. A time outside the
+/// calendar is printed as the nearest one within it.
 impl fmt::Display for EventTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = (*self).clamp(Self::FIRST, Self::LAST);
-        // Within the calendar the day number is far below `i32::MAX` and always a date.
+        // Within the calendar, the day number is far below `i32::MAX` and always a date.
         let day = i32::try_from(time.day() + 1).unwrap_or(1);
         let date = NaiveDate::from_num_days_from_ce_opt(day).unwrap_or_default();
         let ticks = time.0.rem_euclid(TICKS_PER_DAY);
@@ -101,24 +104,24 @@ impl fmt::Display for EventTime {
 pub struct WallTime(pub i64);
 
 impl WallTime {
-    /// `self + duration`, saturating.
+    /// Returns `self + duration`, saturating.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// `self - duration`, saturating.
+    /// Returns `self - duration`, saturating.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// Returns the time from `earlier` to this one, or zero if this one is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The same moment in event time.
+    /// Returns the same moment in event time.
     pub fn to_event(self) -> EventTime {
         EventTime(self.0.saturating_mul(TICKS_PER_MILLISECOND).saturating_add(UNIX_EPOCH))
     }

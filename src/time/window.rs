@@ -6,14 +6,14 @@ use super::EventTime;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Bounds {
-    /// `StartTime < t < EndTime`, as the query has it.
+    /// `StartTime < t < EndTime`, as in the query.
     #[default]
     Exclusive,
     /// `StartTime <= t <= EndTime`.
     Inclusive,
 }
 
-/// How the window of an alert follows from its `StartTime` and `EndTime`.
+/// How the window of an alert is derived from its `StartTime` and `EndTime`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Widening {
     /// Whether the bounds themselves belong to the window.
@@ -24,23 +24,24 @@ pub struct Widening {
     pub after: Duration,
 }
 
-/// A half-open span of event time: `from <= t < to`. Whatever the bounds of the query, on ticks of 100 ns they come down to this.
+/// A half-open span of event time: `from <= t < to`. On ticks of 100 ns, windows with any bounds can be expressed this
+/// way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Window {
     /// The first tick inside.
     pub from: EventTime,
-    /// The first tick behind.
+    /// The first tick after it.
     pub to: EventTime,
 }
 
 impl Window {
-    /// A window in which no time lies.
+    /// A window that contains no time.
     pub const NONE: Self = Self {
         from: EventTime::MAX,
         to: EventTime::MIN,
     };
 
-    /// The window of an alert with these `StartTime` and `EndTime`.
+    /// Returns the window of an alert with these `StartTime` and `EndTime`.
     pub fn of_alert(start: EventTime, end: EventTime, widening: Widening) -> Self {
         let (start, end) = (start.minus(widening.before), end.plus(widening.after));
         match widening.bounds {
@@ -55,7 +56,7 @@ impl Window {
         }
     }
 
-    /// The bounds that the query would be written with, of the window of an alert.
+    /// Returns the bounds with which the query would be written for an alert's window.
     pub fn bounds(self, widening: Widening) -> (EventTime, EventTime) {
         let before = |time: EventTime| EventTime::from_ticks(time.ticks().saturating_sub(1));
         match widening.bounds {
@@ -64,17 +65,17 @@ impl Window {
         }
     }
 
-    /// Whether no time lies inside.
+    /// Returns whether the window contains no time.
     pub fn is_empty(self) -> bool {
         self.from >= self.to
     }
 
-    /// Whether `time` lies inside.
+    /// Returns whether `time` is inside.
     pub fn contains(self, time: EventTime) -> bool {
         self.from <= time && time < self.to
     }
 
-    /// What lies in both windows.
+    /// Returns the intersection of both windows.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -83,7 +84,7 @@ impl Window {
         }
     }
 
-    /// The part of this window that is not behind `horizon`.
+    /// Returns the part of this window that is not before `horizon`.
     #[must_use]
     pub fn not_before(self, horizon: EventTime) -> Self {
         Self {
@@ -92,7 +93,7 @@ impl Window {
         }
     }
 
-    /// The parts of this window that are not in `other`, earlier first. Either may be empty.
+    /// Returns the parts of this window that are not in `other`, the earlier first. Either may be empty.
     pub fn minus(self, other: Self) -> [Self; 2] {
         let (before, after) = if other.is_empty() {
             (

@@ -113,7 +113,7 @@ impl Backfill {
         let whole = self.replay(&[]).output().unwrap();
         let said = String::from_utf8_lossy(&whole.stderr).into_owned();
         assert!(whole.status.success(), "{said}");
-        assert!(said.contains("in the folders: only files"), "{said}");
+        assert!(said.contains("in the folders: their file name"), "{said}");
     }
 
     fn send_live(&mut self) {

@@ -102,7 +102,7 @@ fn a_constant_load_is_answered_exactly_and_reported() {
     }
     assert!(step["samples"].as_array().unwrap().len() > 20);
     let page = std::fs::read_to_string(folder.path().join("capacity.html")).unwrap();
-    assert!(page.contains("Answer exact") && page.contains("<svg"), "{page}");
+    assert!(page.contains("Output exact") && page.contains("<svg"), "{page}");
 }
 
 #[test]

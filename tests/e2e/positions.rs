@@ -65,7 +65,7 @@ fn records_removed_while_it_was_stopped_are_told_exactly() {
     let mut instance = world.start("a");
     world.send_all_to("activities", 0, &activities("after", 1));
     wait_for_row(&world, "after 0", &mut instance);
-    assert!(instance.log().contains("going on at 11"), "{}", instance.log());
+    assert!(instance.log().contains("continuing at offset 11"), "{}", instance.log());
     assert_eq!(instance.terminate().0.code(), Some(0));
     // The new position has been committed: the next start finds nothing wrong.
     world.more.remove("input");
@@ -100,7 +100,7 @@ fn records_removed_while_it_runs_stop_it() {
     let (status, log) = instance.wait_for_end();
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("the 5 records from 6 to 10 were removed"), "{log}");
-    assert!(log.contains("error: ") && !log.contains("going on"), "{log}");
+    assert!(log.contains("error: ") && !log.contains("continuing at"), "{log}");
 }
 
 #[test]
@@ -111,8 +111,8 @@ fn records_removed_while_it_runs_are_passed_over_on_request() {
     instance.wait_for_log("reading");
     std::thread::sleep(Duration::from_secs(2));
     overtake(&mut world, &instance);
-    instance.wait_for_log("going on at 11");
-    instance.wait_for_log("the 2 records from 0 to 1 were removed before they were read; going on at 2,");
+    instance.wait_for_log("continuing at offset 11");
+    instance.wait_for_log("the 2 records from 0 to 1 were removed before they were read; continuing at offset 2,");
     assert!(
         instance.log().contains("the 5 records from 6 to 10 were removed"),
         "{}",
@@ -163,7 +163,7 @@ fn positions_that_the_group_forgot_change_nothing() {
     assert_eq!(world.committed(&world.topic("activities"), 0), None, "it is gone");
 
     let mut instance = world.start("a");
-    let warning = "has no position for partitions that the log says were read before";
+    let warning = "has no position for partitions that were read before";
     instance.wait_for_log(warning);
     assert_eq!(
         instance.log().matches(warning).count(),
@@ -232,10 +232,7 @@ fn a_log_that_lost_what_was_not_joined_yet_is_refused_and_its_folder_can_go() {
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
-    assert!(
-        said.contains(&log) && said.contains("records of the log were removed"),
-        "{said}"
-    );
+    assert!(said.contains(&log) && said.contains("retention removed "), "{said}");
     assert!(said.contains("remove the partition's folder under state.dir"), "{said}");
 
     std::fs::remove_dir_all(world.folder.path().join("a").join(&world.name)).unwrap();
@@ -253,7 +250,7 @@ fn a_log_made_anew_is_refused_and_reset_leads_out() {
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr(&output).contains("the log was deleted and made anew"),
+        stderr(&output).contains("the repartition topic was deleted and created again"),
         "{}",
         stderr(&output)
     );
@@ -297,5 +294,5 @@ fn a_log_made_anew_that_has_grown_past_the_state_is_refused_too() {
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
-    assert!(said.contains("the log was deleted and made anew"), "{said}");
+    assert!(said.contains("the repartition topic was deleted and created again"), "{said}");
 }

@@ -128,7 +128,7 @@ fn a_topic_that_was_gone_until_the_group_gave_it_up_stops_it() {
             instance = world.start("a");
         }
         assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 35, "{policy}");
-        assert_eq!(instance.log().contains("going on at 0"), policy == "continue");
+        assert_eq!(instance.log().contains("continuing at offset 0"), policy == "continue");
     }
 }
 
@@ -141,7 +141,7 @@ fn a_new_topic_is_read_from_its_first_record_on_request() {
         recreate(&mut world, Duration::from_secs(gap), count);
         let rows = world.wait_for_answer(&mut [&mut instance]);
         assert_eq!(rows.len(), 10 + count, "{count} records after {gap} s");
-        assert!(instance.log().contains("going on at 0"), "{}", instance.log());
+        assert!(instance.log().contains("continuing at offset 0"), "{}", instance.log());
         assert_eq!(instance.terminate().0.code(), Some(0));
     }
 }

@@ -411,10 +411,10 @@ fn it_says_that_it_could_not_keep_up() {
     let text = replay(&world, &[&file], &["--rate", "100000000/s"]);
     assert!(text.starts_with("300,000 messages, 300,000 records, "), "{text}");
     assert!(
-        text.contains("\nwarning: the replay did not keep its schedule: messages went out up to "),
+        text.contains("\nwarning: the replay did not keep its schedule: messages were sent up to "),
         "{text}"
     );
-    assert!(text.contains(" records/s were asked for, "), "{text}");
+    assert!(text.contains(" records/s were requested, "), "{text}");
     assert_eq!(
         arrived_count(&world, &world.topic("activities")),
         300_000,
@@ -446,7 +446,7 @@ fn what_cannot_be_sent_is_said() {
     let text = fails(1, &small, &[]);
     assert!(text.starts_with("failed before the end: 1 message, 1 record, "), "{text}");
     let error = format!(
-        "\nerror: message 2 of {} has 6002 bytes, more than the 5000 that a message to {small} may have; ",
+        "\nerror: message 2 of {} has 6002 bytes, more than the limit of 5000 for a message to {small}; ",
         file.display()
     );
     assert!(text.contains(&error), "{text}");

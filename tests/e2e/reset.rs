@@ -100,7 +100,7 @@ fn it_forgets_all_of_an_application_and_nothing_else() {
 
     let again = reset(&config, &["--yes", "--keep-output"]);
     assert!(again.status.success(), "{}", said(&again));
-    assert!(said(&again).contains("There is nothing to forget."), "{}", said(&again));
+    assert!(said(&again).contains("There is nothing to delete."), "{}", said(&again));
 
     // Settings that state depends on may be others now.
     world.more.insert("correlation", "bounds = \"inclusive\"".to_owned());

@@ -402,7 +402,7 @@ fn a_connection_that_closes_behind_the_login_is_a_matter_of_roles() {
     let config = elsewhere(&world, "a", &closes_behind_the_login(), login);
     let (said, took) = refused(&config);
     assert!(
-        said.contains("takes the login and then closes the connection") && said.contains("assign them on the namespace"),
+        said.contains("accepts the login and then closes the connection") && said.contains("assign the roles on the namespace"),
         "{said}"
     );
     assert!(took < Duration::from_secs(15), "{took:?}");

@@ -126,7 +126,7 @@ fn partitions_added_to_the_repartition_topic_stop_it() {
     world.add_partitions(&world.log_topic(), 4);
     let (status, log) = instance.wait_for_end();
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains("has 4 partitions and repartition.partitions says 3"), "{log}");
+    assert!(log.contains("has 4 partitions and repartition.partitions is 3"), "{log}");
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

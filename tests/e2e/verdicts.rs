@@ -91,7 +91,7 @@ fn rows_that_may_have_stood_before_the_first_record_of_the_output_are_not_judged
     assert_eq!(findings["undecided"], missing["before_output"]);
     for part in [
         format!(
-            "{topic} no longer holds its first records (partition 1 begins at offset {})",
+            "{topic} no longer has its first records (partition 1 begins at offset {})",
             high / 2
         ),
         "warning: no fault was found; ".to_owned(),
@@ -144,7 +144,7 @@ fn rows_that_may_follow_from_input_that_is_gone_are_not_judged() {
     let output = verify(&world, "rows");
     let findings = found(&output, "undecided", 3);
     assert_eq!(findings["findings"], json!({ "extra": { "before_input": 2 } }));
-    let part = format!("{topic} no longer holds its first records (partition 0 begins at offset 1)");
+    let part = format!("{topic} no longer has its first records (partition 0 begins at offset 1)");
     assert!(said(&output).contains(&part), "{}", said(&output));
 }
 
@@ -258,7 +258,7 @@ fn a_former_input_that_nothing_names_any_more_can_be_named() {
     let output = verify_with(&world, "rows", &[], &environment);
     let findings = found(&output, "undecided", 3);
     assert_eq!(findings["findings"], json!({ "extra": { "before_input": 2 } }));
-    assert!(said(&output).contains("name them with --input-topic"), "{}", said(&output));
+    assert!(said(&output).contains("pass them with --input-topic"), "{}", said(&output));
     let alerts = world.topic("alerts");
     let named = ["--input-topic", alerts.as_str()];
     found(&verify_with(&world, "rows", &named, &environment), "exact", 0);

@@ -105,7 +105,7 @@ fn c13_records_deleted_before_they_were_read(mode: Mode) {
     let mut instance = world.start("a");
     let expected = Expected::of(&world);
     output.wait_for(&expected, Duration::from_secs(60), &mut [&mut instance]);
-    trial.proves("a gap of seven", instance.log().contains("going on at 17"));
+    trial.proves("a gap of seven", instance.log().contains("continuing at offset 17"));
     trial.fact("lost", 7);
     trial.fact("pairs", expected.len());
     trial.ok();
@@ -153,7 +153,7 @@ fn c13_going_on_under_a_running_process(mode: Mode) {
     let mut instance = answered(&mut world, &mut output);
     lose_while_frozen(&world, &instance);
     output.wait_for(&Expected::of(&world), Duration::from_secs(60), &mut [&mut instance]);
-    trial.proves("a gap of seven", instance.log().contains("going on at 17"));
+    trial.proves("a gap of seven", instance.log().contains("continuing at offset 17"));
     trial.ok();
 }
 

@@ -136,7 +136,7 @@ fn b07_state_deleted_under_the_process(mode: Mode) {
     std::fs::remove_dir_all(world.states.join("a")).unwrap();
     send_activities(&mut world, "behind", 300);
     let began = Instant::now();
-    instance.wait_for_log("the folder of the state was removed; the state is rebuilt from the log");
+    instance.wait_for_log("the state folder was removed; the state is rebuilt from the repartition topic");
     assert!(
         began.elapsed() < Duration::from_secs(30),
         "it noticed late:\n{}",

@@ -328,7 +328,7 @@ fn it_is_ready_once_its_partitions_have_caught_up_until_it_stops() {
     world.metrics.assigned(&[0, 1]);
     world.metrics.replaying(0, 3);
     world.metrics.replaying(1, 4);
-    assert_eq!(ready(), (503, "replaying the log: 7 records are left\n".to_owned()));
+    assert_eq!(ready(), (503, "replaying the repartition topic: 7 records left\n".to_owned()));
     world.metrics.replaying(0, 0);
     world.metrics.replaying(1, -1);
     assert_eq!(ready(), (200, "ready\n".to_owned()));
@@ -347,7 +347,7 @@ fn the_document_names_the_paths_that_are_served() {
     for path in paths {
         let (status, body) = world.raw(&path.replace("{id}", "none"), &[]);
         assert!(
-            status == 200 || (status == 404 && body.contains("no alert of the id")),
+            status == 200 || (status == 404 && body.contains("no alert with the id")),
             "{path}: {status} {body}"
         );
     }
@@ -401,7 +401,7 @@ fn query_finds_the_processor_by_option_file_and_variable() {
     let status = |options: &[&str], variables: &[(&str, &str)]| {
         let (status, _, said) = query(&[&["status", "--json"], options].concat(), variables);
         assert!(
-            status == 0 || said.contains("127.0.0.1:1:") || said.contains("wants a token"),
+            status == 0 || said.contains("127.0.0.1:1:") || said.contains("requires a token"),
             "{said}"
         );
         status
@@ -434,10 +434,10 @@ fn query_says_what_is_wrong_with_a_question() {
         (&["explain", "B", "--tenant", "t"], "no [tenants]"),
         (
             &["alerts", "--from", "2026-03-01"],
-            "from is \"2026-03-01\", which is no time",
+            "from is \"2026-03-01\"; it must be a time",
         ),
         (&["alerts", "--limit", "0"], "--limit"),
-        (&["explain", &long], "so long an id"),
+        (&["explain", &long], "too long for a request"),
     ] {
         let (status, out, said) = query(&[&["--server", &url], arguments].concat(), &[]);
         assert_eq!((status, out.as_str()), (2, ""), "{said}");

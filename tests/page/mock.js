@@ -67,7 +67,7 @@ export async function startMock(port = 0) {
     const alert = world.alerts.find(({ item }) => item.system_alert_id === id);
     const base = { system_alert_id: id, tenant_id: null, scan: null, correlation_id: alert?.item.correlation_id ?? null, window: alert?.item.window ?? null, watermark: alert?.detail.watermark ?? null, retained_from: null, partition: alert?.item.partition ?? null };
     if (!alert) {
-      const sentence = `No alert of the id ${id} is held.`;
+      const sentence = `No alert with the id ${id} is stored.`;
       return { ...base, status: 'unknown', verdict: sentence, findings: [{ cause: 'unknown_alert', sentence, details: { retained_from: null, rejected: 0 } }] };
     }
     const { item, near } = alert;

@@ -88,7 +88,7 @@ test('no alerts, and none that fits, say so', async () => {
   await page.waitForSelector('text=No alerts yet');
   mock.world.empty = false;
   await page.fill('#search', 'nothing is like this');
-  await page.waitForSelector('text=No alert is like that');
+  await page.waitForSelector('text=No alert matches the filter');
   await page.click('text=Show all');
   await settled(page, 50);
 });
@@ -96,10 +96,10 @@ test('no alerts, and none that fits, say so', async () => {
 test('a filter that lets few through goes on over empty pages', async () => {
   mock.world.sparse = true;
   const page = await visit('#/alerts?text=nothing+is+like+this');
-  await page.waitForSelector('text=Look further');
-  assert.match(await page.locator('.foot').textContent(), /80 looked at/);
-  await page.click('text=Look further');
-  await page.waitForSelector('text=No alert is like that');
+  await page.waitForSelector('text=Continue the search');
+  assert.match(await page.locator('.foot').textContent(), /80 examined/);
+  await page.click('text=Continue the search');
+  await page.waitForSelector('text=No alert matches the filter');
 });
 
 test('what is new comes by itself, and the focus stays', async () => {
@@ -131,7 +131,7 @@ test('errors are said as they came, and can be tried again', async () => {
   await page.click('text=Try again');
   await settled(page, 50);
   mock.world.unanswered = [2, 5];
-  await page.waitForSelector('text=Nobody answered for 2 partitions (2, 5)', { timeout: 10_000 });
+  await page.waitForSelector('text=No instance answered for 2 partitions (2, 5)', { timeout: 10_000 });
 });
 
 test('a token is asked for, a wrong one again, and it is kept for the tab only', async () => {
@@ -139,7 +139,7 @@ test('a token is asked for, a wrong one again, and it is kept for the tab only',
   const page = await visit('#/alerts/usual-1');
   await page.fill('#token-field', 'wrong');
   await page.keyboard.press('Enter');
-  await page.waitForSelector('text=That is not the token.');
+  await page.waitForSelector('text=The token is wrong.');
   await page.fill('#token-field', 's3cret');
   await page.keyboard.press('Enter');
   await page.waitForSelector('.figures');
@@ -171,7 +171,7 @@ test('a mark opens its activity; the fields and the record are there', async () 
   const detail = page.locator('tr.detail');
   await detail.waitFor();
   assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-expanded')), 'true');
-  assert.match(await detail.textContent(), /Late: it came when the alert had been answered already/);
+  assert.match(await detail.textContent(), /Late: it arrived after the alert was closed/);
   assert.match(await detail.locator('.fields').textContent(), /RawEventData\.Data\.cid/);
   await detail.locator('summary', { hasText: 'The record as JSON' }).click();
   const json = JSON.parse(await detail.locator('pre').textContent());
@@ -214,15 +214,15 @@ test('an open alert shows what it has so far and what it waits for', async () =>
 
 test('alerts without activities, without length, and unknown ones', async () => {
   const page = await visit('#/alerts/unmatched-1');
-  await page.waitForSelector('text=No activity lies in the window.');
+  await page.waitForSelector('text=No activity is in the window.');
   await page.goto(`${mock.url}#/alerts/${encodeURIComponent('empty/window?1')}`);
   await page.waitForSelector('.figures >> text=empty');
   await page.goto(`${mock.url}#/alerts/absent`);
-  await page.waitForSelector('.notice >> text=No alert of the id absent is held.');
+  await page.waitForSelector('.notice >> text=No alert with the id absent is stored.');
   const said = await page.locator('main').textContent();
   assert.equal(said.match(/ is held/g).length, 1, said);
   await page.goto(`${mock.url}#/else`);
-  await page.waitForSelector('text=This address names nothing');
+  await page.waitForSelector('text=There is no page at this address');
 });
 
 test('hostile names stay text, everywhere', async () => {
@@ -283,7 +283,7 @@ test('the status shows what holds it back, and moves', async () => {
   for (const part of ['8.12 GB', 'invalid_time', '81 %', '<b>Table</b>', '6m 3', 'at least once', 'this one']) assert.ok(text.includes(part), part);
   await page.waitForSelector('.curve .line', { timeout: 10_000 });
   mock.world.fail = { status: 503, error: 'the state cannot be read now' };
-  await page.waitForSelector('text=What is shown may be old', { timeout: 10_000 });
+  await page.waitForSelector('text=The data shown may be out of date', { timeout: 10_000 });
 });
 
 test('keys: rows, views, help; and they can be switched off', async () => {

@@ -1,4 +1,4 @@
-//! The program as a process that is started, stopped and killed.
+//! The program as a process that tests start, stop and kill.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -17,7 +17,7 @@ impl Instance {
         Self::start_with(config, log, &[])
     }
 
-    /// The same with these environment variables.
+    /// Starts a processor with these environment variables.
     pub(crate) fn start_with(config: &Path, log: &Path, environment: &[(&str, &str)]) -> Self {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let child = Command::new(program())
@@ -46,13 +46,13 @@ impl Instance {
         }
     }
 
-    /// SIGKILL: what a crash is.
+    /// Kills the process with SIGKILL, like a crash.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// The most memory it ever had, in MiB.
+    /// Returns the maximum memory that it has used, in MiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -70,7 +70,7 @@ impl Instance {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits for it to end by itself; how it did, `None` when it still runs after this time.
+    /// Waits for it to end by itself. Returns its exit status, or `None` if it still runs after this time.
     pub(crate) fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
         let began = Instant::now();
         loop {
@@ -82,26 +82,30 @@ impl Instance {
         }
     }
 
-    /// Waits until its log says this.
+    /// Waits until its log contains this text.
     pub(crate) fn wait_for_log(&mut self, text: &str) {
         let began = Instant::now();
         while !self.log().contains(text) {
             self.assert_runs();
-            assert!(began.elapsed() < PATIENCE, "it never said {text:?}:\n{}", self.log());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "its log does not contain {text:?}:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// Waits until it ends by itself; its exit status and everything it said.
+    /// Waits until it ends by itself. Returns its exit status and its log.
     pub(crate) fn wait_for_end(mut self) -> (ExitStatus, String) {
         let ended = self.ended_within(PATIENCE);
         (
-            ended.unwrap_or_else(|| panic!("it does not end:\n{}", self.log())),
+            ended.unwrap_or_else(|| panic!("the processor does not end:\n{}", self.log())),
             self.log(),
         )
     }
 
-    /// SIGTERM; how it ended, and after how long.
+    /// Sends SIGTERM. Returns the exit status and how long it took to end.
     pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
         let began = Instant::now();
         self.signal("TERM");
@@ -109,7 +113,11 @@ impl Instance {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return (status, began.elapsed());
             }
-            assert!(began.elapsed() < PATIENCE, "SIGTERM does not end it:\n{}", self.log());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "SIGTERM does not end the processor:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

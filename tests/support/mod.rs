@@ -1,6 +1,6 @@
-//! What tests of the whole program on a real broker share: topics and traffic of their own ([`World`]), and the program as a process
-//! ([`Instance`]). Knows the program only by its command line, and what is right only by `correlate`. Relies on the broker that
-//! `ALERTTRAIL_TEST_KAFKA` names.
+//! Support for tests of the whole program on a real broker: separate topics and traffic for each test ([`World`]), and
+//! the program as a process ([`Instance`]). It uses the program only through its command line, and takes the expected
+//! result only from `correlate`. It relies on the broker that `ALERTTRAIL_TEST_KAFKA` names.
 
 #![allow(dead_code, reason = "a target takes what it needs")]
 
@@ -15,7 +15,7 @@ pub(crate) use world::World;
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The broker's address; `None` when there is none, and that is allowed.
+/// Returns the broker's address, or `None` if there is none and that is allowed.
 pub(crate) fn broker() -> Option<String> {
     match std::env::var("ALERTTRAIL_TEST_KAFKA") {
         Ok(address) => Some(address),
@@ -33,7 +33,7 @@ pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_alerttrail")
 }
 
-/// A CloudAppEvents row with a correlation id.
+/// Returns a CloudAppEvents row with a correlation id.
 pub(crate) fn activity(cid: &str, time: &str, note: &str) -> Vec<u8> {
     format!(
         r#"{{"Type":"CloudAppEvents","ActionType":"AlertTriggered","Note":"{note}","RawEventData":{{"CreationTime":"{time}","Data":"{{\"cid\":\"{cid}\"}}"}}}}"#
@@ -41,7 +41,7 @@ pub(crate) fn activity(cid: &str, time: &str, note: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A SecurityAlert row.
+/// Returns a SecurityAlert row.
 pub(crate) fn alert(id: &str, cid: &str, start: &str, end: &str, generated: &str) -> Vec<u8> {
     format!(
         r#"{{"Type":"SecurityAlert","SystemAlertId":"{id}","AlertType":"{cid}","StartTime":"{start}","EndTime":"{end}","TimeGenerated":"{generated}"}}"#

@@ -1,4 +1,4 @@
-//! Topics, traffic and processes for one test.
+//! Topics, traffic and processes of one test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -19,25 +19,25 @@ use serde_json::Value;
 
 use super::{Instance, PATIENCE, broker, program};
 
-/// One test's own topics, folder and application.
+/// The topics, the folder and the application of one test.
 pub(crate) struct World {
-    /// Where the test itself finds the broker.
+    /// The broker's address for the test itself.
     pub(crate) broker: String,
-    /// Where the processor finds it.
+    /// The broker's address for the processor.
     pub(crate) served: String,
     pub(crate) name: String,
     pub(crate) folder: tempfile::TempDir,
-    /// Where the folders of state are.
+    /// The folder of the state directories.
     pub(crate) states: PathBuf,
     /// `watermark.idle_timeout`
     pub(crate) idle_timeout: &'static str,
-    /// More lines for the configuration file, by section.
+    /// Additional lines of the configuration file, by section.
     pub(crate) more: BTreeMap<&'static str, String>,
     sent: PathBuf,
     number: usize,
 }
 
-/// Whether what is sent belongs to the input by which the answer is judged.
+/// Whether sent messages belong to the input that the expected result is computed from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counted {
     Yes,
@@ -62,12 +62,12 @@ impl Record {
 }
 
 impl World {
-    /// Topics of its own on the broker: 4 partitions of activities, 1 of alerts, 3 of rows.
+    /// Creates topics on the broker: 4 partitions of activities, 1 of alerts, 3 of rows.
     pub(crate) fn new(name: &str) -> Option<Self> {
         Some(Self::on(&broker()?, name))
     }
 
-    /// The same on the broker at this address.
+    /// Does the same on the broker at this address.
     pub(crate) fn on(broker: &str, name: &str) -> Self {
         let unique = format!(
             "{name}-{}-{}",
@@ -92,12 +92,12 @@ impl World {
         world
     }
 
-    /// The file of all messages that count, as `correlate` reads them.
+    /// Returns the file of all messages that count, in a format that `correlate` reads.
     pub(crate) fn sent(&self) -> &Path {
         &self.sent
     }
 
-    /// A line more for a section of the configuration file.
+    /// Adds a line to a section of the configuration file.
     pub(crate) fn set(&mut self, section: &'static str, line: &str) {
         let lines = self.more.entry(section).or_default();
         lines.push_str(line);
@@ -117,7 +117,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let results = runtime.block_on(admin.create_topics([&new], &AdminOptions::new())).unwrap();
         assert!(results.iter().all(Result::is_ok), "{results:?}");
-        // A broker under load takes a moment to lead what it has made.
+        // A broker under load takes a moment to become the leader of new partitions.
         let began = Instant::now();
         let led = |metadata: rdkafka::metadata::Metadata| {
             let partitions = metadata.topics()[0].partitions();
@@ -135,7 +135,7 @@ impl World {
         config
     }
 
-    /// Writes the configuration file; `state` names the folder of an instance's state.
+    /// Writes the configuration file; `state` is the name of the instance's state directory.
     pub(crate) fn config(&self, state: &str) -> PathBuf {
         let path = self.folder.path().join(format!("{state}.toml"));
         let more = |section: &str| self.more.get(section).cloned().unwrap_or_default();
@@ -248,7 +248,7 @@ listen = ""
         self.send("alerts", 1, messages.iter().map(Vec::as_slice));
     }
 
-    /// What `correlate` makes of everything sent: the files of its rows and of its dead letters.
+    /// Runs `correlate` over everything sent. Returns the files of its rows and dead letters.
     pub(crate) fn correlate(&self) -> (PathBuf, PathBuf) {
         let (rows, dead) = (
             self.folder.path().join("expected.jsonl"),
@@ -269,7 +269,7 @@ listen = ""
         (rows, dead)
     }
 
-    /// The rows that `correlate` gives for everything sent, by id; and its dead letters.
+    /// Returns the rows that `correlate` gives for everything sent, by id, and its dead letters.
     pub(crate) fn expected(&self) -> (BTreeMap<String, Value>, Vec<Value>) {
         let (rows, dead) = self.correlate();
         let lines = |path: &Path| -> Vec<Value> {
@@ -282,7 +282,7 @@ listen = ""
         (rows.collect(), lines(&dead))
     }
 
-    /// Everything on a topic now.
+    /// Returns all records that a topic has now.
     pub(crate) fn read(&self, role: &str) -> Vec<Record> {
         let topic = self.topic(role);
         let mut config = self.client();
@@ -301,7 +301,7 @@ listen = ""
         let mut records = Vec::new();
         let mut left: BTreeSet<i32> = (0..partitions).collect();
         let began = Instant::now();
-        // Counting would not do: the marks of transactions take offsets, too.
+        // Counting would not work, because the markers of transactions take offsets too.
         while !left.is_empty() {
             assert!(
                 began.elapsed() < PATIENCE,
@@ -331,7 +331,7 @@ listen = ""
         records
     }
 
-    /// The rows that count: by id, of several records of one id the one with the greatest `seq`.
+    /// Returns the rows that count: by id, the record with the greatest `seq`.
     pub(crate) fn fold(&self) -> BTreeMap<String, Value> {
         let mut fold: BTreeMap<String, (i64, Value)> = BTreeMap::new();
         for record in self.read("rows") {
@@ -345,7 +345,7 @@ listen = ""
         live.map(|(id, (_, row))| (id, row)).collect()
     }
 
-    /// Waits until the fold of the output topic holds exactly the expected ids.
+    /// Waits until the fold of the output topic has exactly the expected ids.
     pub(crate) fn wait_for_answer(&self, instances: &mut [&mut Instance]) -> BTreeMap<String, Value> {
         let (expected, _) = self.expected();
         let began = Instant::now();
@@ -361,14 +361,14 @@ listen = ""
             }
             assert!(
                 began.elapsed() < PATIENCE,
-                "{missing} of {} rows are missing, {too_many} too many",
+                "{missing} of {} rows are missing, {too_many} are unexpected",
                 expected.len()
             );
             std::thread::sleep(Duration::from_millis(500));
         }
     }
 
-    /// Waits until the topic holds this many records.
+    /// Waits until the topic has this many records.
     pub(crate) fn wait_for_records(&self, role: &str, count: usize, instance: &mut Instance) -> Vec<Record> {
         let began = Instant::now();
         loop {
@@ -391,7 +391,7 @@ listen = ""
         Instance::start(&self.config(state), &self.folder.path().join(format!("{state}.log")))
     }
 
-    /// Runs it to its end, which is expected to come soon.
+    /// Runs it to its end, which must come soon.
     pub(crate) fn run_to_end(&self, state: &str) -> Output {
         let config = self.config(state);
         Command::new(program())

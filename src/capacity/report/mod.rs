@@ -1,5 +1,5 @@
-//! The one page: everything of a [`Report`], for people. It holds all it needs and asks no network; its plots take their colours from its
-//! style, in light, in dark and on paper.
+//! The HTML page with everything in a [`Report`]. It is self-contained and makes no network requests. Its plots take
+//! their colours from the style sheet, in light and dark mode and in print.
 
 mod page;
 mod plot;
@@ -7,7 +7,7 @@ mod plots;
 
 use super::result::Report;
 
-/// The page.
+/// Returns the page.
 pub fn html(report: &Report) -> String {
     page::page(report).into_string()
 }

@@ -1,4 +1,4 @@
-//! How the page is put together.
+//! Builds the page.
 
 use std::time::Duration;
 
@@ -31,15 +31,15 @@ pub(super) fn page(report: &Report) -> Markup {
                     h2 { "Trials" }
                     (trials(report))
                     h2 { "Over time" }
-                    p.note { "The tinted part is the hold: what lies before it warms up and does not count." }
+                    p.note { "The tinted part is the hold. Everything before it is warm-up and does not count." }
                     @for step in &report.steps { (over_time(report, step)) }
                     h2 { "How it was measured" }
                     (facts(report))
                     h2 { "What the figures mean" }
                     (words())
                     footer {
-                        "alerttrail " (report.version) ", " (report.schema) ", begun " (report.started) ", took "
-                        (span(report.seconds)) ". The JSON file beside this page holds every figure in it."
+                        "alerttrail " (report.version) ", " (report.schema) ", started " (report.started) ", took "
+                        (span(report.seconds)) ". The JSON file next to this page contains every figure."
                     }
                 }
             }
@@ -47,7 +47,7 @@ pub(super) fn page(report: &Report) -> Markup {
     }
 }
 
-/// What was found, in large letters, and the rest of the sentence.
+/// Returns the result in large letters, and the rest of the sentence.
 fn headline(report: &Report) -> (String, String) {
     if let Some(found) = report.found {
         let spread = match found.runs {
@@ -57,7 +57,7 @@ fn headline(report: &Report) -> (String, String) {
         let bound = if found.bounded {
             ""
         } else {
-            "; no higher rate was tried and failed"
+            "; no higher rate failed, so more may be possible"
         };
         return (
             format!("{} records/s", grouped(found.rate)),
@@ -81,7 +81,8 @@ fn headline(report: &Report) -> (String, String) {
     }
 }
 
-/// The trial whose figures stand for the test: at the rate that was found, the middle one by latency; else the last.
+/// Returns the trial whose figures represent the test: at the sustained rate, the middle one by latency; otherwise the
+/// last.
 fn representative(report: &Report) -> Option<&Step> {
     let Some(found) = report.found else {
         return report.steps.last();
@@ -103,7 +104,7 @@ fn head(report: &Report) -> Markup {
             h1 { "alerttrail capacity" }
             p.verdict { (large) " " small { (small) } }
             (answer_badge(report.answer, report.steps.len()))
-            @if report.interrupted { span.badge.bad { "Interrupted: this is what there was" } }
+            @if report.interrupted { span.badge.bad { "Interrupted: the results are incomplete" } }
             p {
                 (settings.instances) @if settings.instances == 1 { " processor" } @else { " processors" }
                 ", " (settings.delivery.replace('_', " ")) ", on " (report.machine.cores) " cores; records of "
@@ -111,7 +112,7 @@ fn head(report: &Report) -> Markup {
                 " with a correlation id, " (settings.alerts_per_second) " alerts/s with windows of " (span(settings.window)) "."
                 @if let Some(every) = settings.kill_every { " A processor was killed every " (span(every)) "." }
                 @if settings.broker == "embedded" {
-                    " The broker was the embedded one, which shares the driver's process and keeps 5 MiB of a partition: take the figures for a first impression."
+                    " The broker was the embedded one, which shares the driver's process and keeps 5 MiB per partition: the figures are a first impression only."
                 }
             }
             @if let [step] = report.steps.as_slice() { @for failure in &step.failures { p.bad { (failure) } } }
@@ -123,12 +124,12 @@ fn answer_badge(answer: Judgement, trials: usize) -> Markup {
     let pairs = grouped(answer.pairs as f64);
     html! {
         @match answer.exact {
-            Some(true) => { span.badge.good { "Answer exact: " (pairs) " pairs of " (grouped(answer.alerts as f64)) " alerts, none missing, none too many" } }
-            Some(false) => { span.badge.bad { "Answer wrong: " (answer.missing) " missing, " (answer.unexpected) " too many, " (answer.repeated) " repeated, of " (pairs) " pairs" } }
-            None => { span.badge.open { @if trials == 0 { "No answer to check" } @else { "Answer not judged" } } }
+            Some(true) => { span.badge.good { "Output exact: " (pairs) " pairs of " (grouped(answer.alerts as f64)) " alerts, none missing, none unexpected" } }
+            Some(false) => { span.badge.bad { "Output wrong: " (answer.missing) " missing, " (answer.unexpected) " unexpected, " (answer.repeated) " repeated, of " (pairs) " pairs" } }
+            None => { span.badge.open { @if trials == 0 { "No output to check" } @else { "Output not judged" } } }
         }
         @if answer.exact == Some(true) && answer.repeated > 0 {
-            span.badge.open { (grouped(answer.repeated as f64)) " rows came again, as at least once allows" }
+            span.badge.open { (grouped(answer.repeated as f64)) " rows were repeated, which at-least-once delivery allows" }
         }
     }
 }
@@ -148,7 +149,7 @@ fn figures(report: &Report, step: &Step) -> Markup {
             @if let Some(catch_up) = step.catch_up { (card("Caught up after", format!("{catch_up:.1} s"), "of the end of the disturbance".to_owned())) }
             @if let Some(rate) = step.fell_behind_at { (card("Fell behind at", format!("{}/s", grouped(rate)), "offered in the ramp".to_owned())) }
         }
-        @if report.steps.len() > 1 { p.note { "Figures of trial " (step.number) ", which is the middle one at that rate." } }
+        @if report.steps.len() > 1 { p.note { "Figures of trial " (step.number) ", the median trial at that rate." } }
     }
 }
 
@@ -190,7 +191,7 @@ fn trials(report: &Report) -> Markup {
             table {
                 thead { tr {
                     th { "#" } th.text { "For" } th { "Offered/s" } th { "Read/s" } th { "Close p50" } th { "p99" } th { "Ingest p99" }
-                    th { "Lag, most" } th { "CPU s/M" } th { "Memory" } th.text { "Answer" } th.text { "Verdict" }
+                    th { "Max lag" } th { "CPU s/M" } th { "Memory" } th.text { "Output" } th.text { "Verdict" }
                 } }
                 tbody {
                     @for step in &report.steps {
@@ -226,7 +227,7 @@ fn answer(answer: Judgement) -> Markup {
 }
 
 fn over_time(report: &Report, step: &Step) -> Markup {
-    // The one that stands for the test is open, and one that shows what too much looks like.
+    // The representative trial is expanded, and one that shows an overload.
     let is_worst = report
         .steps
         .iter()
@@ -283,17 +284,17 @@ fn words() -> Markup {
     let word = |name: &str, text: &str| html! { dt { (name) } dd { (text) } };
     html! {
         dl.words {
-            (word("Sustained", "Over the whole hold the lag did not grow beyond its noise, the 99th percentile of the close latency and the memory stayed within their limits, the broker refused nothing, and the answer was exact. Where processors are killed or the load changes, answers come late and the lag rises: there neither counts."))
-            (word("Offered, read", "Messages that were due by the schedule, and messages that the processor had read, in the hold. A message is one record."))
-            (word("Close latency", "From when the message was due that raised the watermark past an alert's end, to when each of its rows was read back from the output topic. It counts from the schedule, so a message that had to wait counts with its waiting."))
-            (word("Ingest latency", "From when an activity with a correlation id was due, to when it was read back from the repartition topic."))
-            (word("Lag", "Messages that are due and not read, and records of the repartition topic that are not applied."))
-            (word("Answer", "Every pair of an alert and an activity that must be there is computed from what was sent, and compared with the output topic, folded by id."))
+            (word("Sustained", "During the whole hold the lag did not grow beyond its noise, the 99th percentile of the close latency and the memory stayed within their limits, the broker refused no message, and the output was exact. If processors are killed or the load changes, latency and lag are expected to rise and do not count."))
+            (word("Offered, read", "Messages that were due according to the schedule, and messages that the processor read, during the hold. A message is one record."))
+            (word("Close latency", "From the time when the message that moved the watermark past an alert's end was due, to the time when each of its rows was read back from the output topic. It is measured from the schedule, so it includes the time that a message had to wait."))
+            (word("Ingest latency", "From the time when an activity with a correlation id was due, to the time when it was read back from the repartition topic."))
+            (word("Lag", "Messages that are due and not read yet, and records of the repartition topic that are not applied yet."))
+            (word("Output", "The expected pairs of alerts and activities are computed from what was sent, and compared with the output topic, folded by id."))
         }
     }
 }
 
-/// Digits in groups of three.
+/// Formats digits in groups of three.
 fn grouped(number: f64) -> String {
     let digits = format!("{:.0}", number.max(0.0));
     let mut out = String::new();
@@ -324,7 +325,7 @@ fn bytes(bytes: u64) -> String {
 }
 
 fn span(seconds: f64) -> String {
-    // Whole milliseconds: nobody reads more.
+    // Whole milliseconds are precise enough for readers.
     let millis = (seconds * 1_000.0).round();
     let millis = if seconds > 60.0 { (seconds).round() * 1_000.0 } else { millis };
     crate::words::duration(Duration::from_millis(millis.max(0.0) as u64))

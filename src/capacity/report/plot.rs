@@ -1,13 +1,13 @@
-//! A plot as an SVG that stands in the page: its colours are the page's, so that it turns dark with it.
+//! A plot as an SVG within the page. It uses the colours of the page, so it follows dark mode.
 
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
-/// A colour of the page. In the drawing it is a number of its own, in the SVG a variable of the style sheet.
+/// A colour of the page. In the drawing it is a unique number, in the SVG a variable of the style sheet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Ink {
-    /// Axes and their words.
+    /// Axes and their labels.
     Axis,
     /// Lines of the grid.
     Grid,
@@ -17,7 +17,7 @@ pub(super) enum Ink {
     Second,
     /// The third series.
     Third,
-    /// What is not to be passed, and what has failed.
+    /// Limits and failures.
     Bad,
     /// The part that counts.
     Hold,
@@ -34,7 +34,7 @@ impl Ink {
         (Self::Hold, "--hold"),
     ];
 
-    /// The variable.
+    /// Returns the variable.
     pub(super) fn variable(self) -> &'static str {
         Self::ALL
             .iter()
@@ -44,7 +44,7 @@ impl Ink {
 
     fn color(self) -> RGBColor {
         let number = Self::ALL.iter().position(|(ink, _)| *ink == self).unwrap_or(0);
-        // Any colour would do that nothing else has.
+        // Any unique colour would do.
         RGBColor(1, 2, number as u8)
     }
 }
@@ -54,7 +54,7 @@ impl Ink {
 pub(super) enum Mark {
     /// A line.
     Line,
-    /// A line of dashes: what ought to be.
+    /// A dashed line, for the target.
     Dashes,
     /// A filled dot for each point.
     Dots,
@@ -62,7 +62,7 @@ pub(super) enum Mark {
     Rings,
 }
 
-/// Points that belong together.
+/// A series of points.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Series {
     pub(super) name: String,
@@ -80,11 +80,11 @@ pub(super) struct Axis {
 
 /// A plot.
 pub(super) struct Plot {
-    /// What it shows, for those who cannot see it.
+    /// Its title, which is also its accessible label.
     pub(super) title: String,
     pub(super) x: Axis,
     pub(super) y: Axis,
-    /// Whether y is on a logarithmic scale.
+    /// Whether y has a logarithmic scale.
     pub(super) logarithmic: bool,
     /// The part of x that counts.
     pub(super) hold: Option<(f64, f64)>,
@@ -97,7 +97,7 @@ pub(super) struct Plot {
 const FINE: u32 = 4;
 
 impl Plot {
-    /// The SVG; empty when there is nothing to draw.
+    /// Returns the SVG, or an empty string if there is nothing to draw.
     pub(super) fn svg(&self) -> String {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let finite = points().filter(|(x, y)| x.is_finite() && y.is_finite());
@@ -191,7 +191,7 @@ impl Plot {
         area.present()
     }
 
-    /// The drawing as a part of the page.
+    /// Returns the drawing as a part of the page.
     fn finish(&self, drawn: &str) -> String {
         let mut svg = drawn.to_owned();
         for (ink, variable) in Ink::ALL {

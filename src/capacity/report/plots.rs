@@ -1,4 +1,4 @@
-//! Which plots the page has.
+//! The plots of the page.
 
 use super::plot::{Axis, Ink, Mark, Plot, Series};
 use crate::capacity::latency::Latency;
@@ -7,7 +7,7 @@ use crate::capacity::result::{Report, Sample, Step};
 const HALF: (u32, u32) = (530, 300);
 const THIRD: (u32, u32) = (370, 220);
 
-/// A number that stands at an axis: `12k` for 12000.
+/// Formats a number on an axis: `12k` for 12000.
 pub(super) fn short(value: &f64) -> String {
     let magnitude = value.abs();
     let (scaled, unit) = match magnitude {
@@ -34,10 +34,10 @@ const MILLIS: Axis = Axis {
     show: short,
 };
 
-/// A share that stands at the axis of percentiles, which has a step for each nine.
+/// Formats a share on the axis of percentiles, which has a step for each nine.
 fn nines(value: &f64) -> String {
     match value.round() as i64 {
-        // Between two steps: a line without a word.
+        // Between two steps: a line without a label.
         whole if (value - whole as f64).abs() > 0.01 => String::new(),
         0 => "0 %".to_owned(),
         1 => "90 %".to_owned(),
@@ -55,7 +55,7 @@ fn series(name: &str, ink: Ink, mark: Mark, points: Vec<(f64, f64)>) -> Series {
     }
 }
 
-/// What was asked for against what was done, and against how long it took. Empty where there is one trial only.
+/// Returns the plots of the achieved rate and the latency by the offered rate, or none for a single trial.
 pub(super) fn saturation(report: &Report) -> Vec<Plot> {
     if report.steps.len() < 2 {
         return Vec::new();
@@ -82,7 +82,7 @@ pub(super) fn saturation(report: &Report) -> Vec<Plot> {
             logarithmic: false,
             hold: None,
             series: vec![
-                series("all of it", Ink::Axis, Mark::Dashes, vec![(least, least), (most, most)]),
+                series("ideal", Ink::Axis, Mark::Dashes, vec![(least, least), (most, most)]),
                 series("sustained", Ink::First, Mark::Dots, points(true, achieved)),
                 series("not sustained", Ink::Bad, Mark::Rings, points(false, achieved)),
             ],
@@ -104,15 +104,15 @@ pub(super) fn saturation(report: &Report) -> Vec<Plot> {
     ]
 }
 
-/// Both latencies of a trial by percentile.
+/// Returns the plot of both latencies of a trial by percentile.
 pub(super) fn percentiles(step: &Step) -> Option<Plot> {
     /// Beyond this many nines there is one measurement, or none.
-    const MOST: f64 = 5.0;
+    const MAX_RATIO: f64 = 5.0;
     let curve = |latency: &Latency| -> Vec<(f64, f64)> {
         let nines = |share: f64| -(1.0 - share).max(1e-9).log10();
         let points = latency.curve.iter().map(|(share, millis)| (nines(*share), *millis));
         let known = -(1.0 / latency.count.max(1) as f64).log10();
-        points.filter(|(at, _)| *at <= known.min(MOST)).collect()
+        points.filter(|(at, _)| *at <= known.min(MAX_RATIO)).collect()
     };
     let (close, ingest) = (curve(&step.close), curve(&step.ingest));
     (!close.is_empty() || !ingest.is_empty()).then(|| Plot {
@@ -132,7 +132,7 @@ pub(super) fn percentiles(step: &Step) -> Option<Plot> {
     })
 }
 
-/// How the close latency of a trial went over time.
+/// Returns the plot of a trial's close latency over time.
 pub(super) fn latency_over_time(step: &Step, limit: f64, size: Option<(u32, u32)>) -> Option<Plot> {
     let median = points(step, |sample| sample.close_p50_ms);
     let most = points(step, |sample| sample.close_max_ms);
@@ -151,13 +151,13 @@ pub(super) fn latency_over_time(step: &Step, limit: f64, size: Option<(u32, u32)
                 vec![(ends.0, limit), (ends.1, limit)],
             ),
             series("median", Ink::First, Mark::Line, median),
-            series("greatest", Ink::Second, Mark::Line, most),
+            series("maximum", Ink::Second, Mark::Line, most),
         ],
         size: size.unwrap_or(THIRD),
     })
 }
 
-/// Rate, lag and memory of a trial over time, and its latency where there is one.
+/// Returns the plots of a trial's rate, lag and memory over time, and of its latency if there is one.
 pub(super) fn over_time(step: &Step, limit: f64) -> Vec<Plot> {
     let plot = |title: &str, y, series| Plot {
         title: format!("{title} of trial {} over time", step.number),
@@ -230,8 +230,8 @@ pub(super) fn over_time(step: &Step, limit: f64) -> Vec<Plot> {
     plots
 }
 
-/// A picture of this width shows no more points than this.
-const MOST_POINTS: usize = 600;
+/// Maximum number of points in a plot of this width.
+const MAX_POINTS: usize = 600;
 
 fn points(step: &Step, y: fn(&Sample) -> Option<f64>) -> Vec<(f64, f64)> {
     let points: Vec<(f64, f64)> = step
@@ -239,8 +239,8 @@ fn points(step: &Step, y: fn(&Sample) -> Option<f64>) -> Vec<(f64, f64)> {
         .iter()
         .filter_map(|sample| Some((sample.at, y(sample)?)))
         .collect();
-    let every = points.len().div_ceil(MOST_POINTS).max(1);
-    // Of several the greatest stays: a peak must not vanish from the picture.
+    let every = points.len().div_ceil(MAX_POINTS).max(1);
+    // The greatest of several points is kept, so that no peak disappears.
     let greatest = |some: &[(f64, f64)]| some.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
     points.chunks(every).filter_map(greatest).collect()
 }
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_at_an_axis_is_told_apart() {
+    fn axis_labels_are_distinct() {
         for (value, expected) in [
             (0.0, "0"),
             (0.05, "0.05"),

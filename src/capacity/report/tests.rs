@@ -5,7 +5,7 @@ use crate::capacity::oracle::Judgement;
 use crate::capacity::result::{Limits, Machine, Report, SCHEMA, Sample, Settings, Step};
 use crate::capacity::search::{Found, Purpose};
 
-/// A trial at this rate of a processor that can do 40,000/s.
+/// Returns a trial at this rate of a processor that can handle 40,000/s.
 fn step(number: usize, rate: f64, purpose: Purpose) -> Step {
     let over = (rate - 40_000.0).max(0.0);
     let mut close = Latencies::default();
@@ -69,7 +69,7 @@ fn step(number: usize, rate: f64, purpose: Purpose) -> Step {
     }
 }
 
-/// A search as it might have been.
+/// Returns a realistic search.
 pub(crate) fn report() -> Report {
     use Purpose::{Ramp, Repeat, Search};
     let rates = [
@@ -140,12 +140,12 @@ pub(crate) fn report() -> Report {
 }
 
 #[test]
-fn the_page_says_what_was_found_and_shows_it() {
+fn the_page_shows_the_result() {
     let page = html(&report());
     for part in [
         "40,000 records/s",
         "median of 3 runs, 40,000 to 40,000",
-        "Answer exact: 19,200 pairs of 960 alerts",
+        "Output exact: 19,200 pairs of 960 alerts",
         "the lag grew by 16568 records/s",
         "Saturation: achieved rate by offered rate",
         "Latency by percentile",
@@ -165,7 +165,7 @@ fn the_page_says_what_was_found_and_shows_it() {
 }
 
 #[test]
-fn the_page_asks_no_network_and_leaves_no_colour_to_itself() {
+fn the_page_loads_nothing_and_defines_every_colour() {
     let page = html(&report());
     let beyond = page.replace("http://www.w3.org/2000/svg", "");
     for word in ["http://", "https://", "<script", "<link", "@import", "url("] {
@@ -176,18 +176,18 @@ fn the_page_asks_no_network_and_leaves_no_colour_to_itself() {
 }
 
 #[test]
-fn a_wrong_answer_and_an_interruption_are_not_to_be_overlooked() {
+fn wrong_output_and_interruptions_are_prominent() {
     let mut report = report();
     report.answer.exact = Some(false);
     report.answer.missing = 3;
     report.interrupted = true;
     let page = html(&report);
-    assert!(page.contains("Answer wrong: 3 missing"));
+    assert!(page.contains("Output wrong: 3 missing"));
     assert!(page.contains("Interrupted"));
 }
 
 #[test]
-fn a_page_can_be_made_of_whatever_there_is() {
+fn a_page_can_be_created_from_incomplete_results() {
     let mut report = report();
     report.found = None;
     for steps in [vec![], vec![Step::default()], vec![Step::default(); 3]] {
@@ -201,10 +201,10 @@ fn a_page_can_be_made_of_whatever_there_is() {
 }
 
 #[test]
-fn the_document_survives_being_written_and_read() {
+fn the_document_is_read_back_as_it_was_written() {
     let mut report = report();
     for step in &mut report.steps {
-        // Numbers that are written with few digits.
+        // Numbers with few digits.
         step.samples.truncate(1);
         step.samples.iter_mut().for_each(|sample| sample.cores = Some(0.5));
     }

@@ -3,13 +3,13 @@ use std::collections::HashMap;
 use crate::decode::{Decoder, Identity, Settings};
 use crate::record::ActivityId;
 
-/// Activities that are remembered to be recognised in another form.
-const MOST_FORMS: usize = 10_000;
+/// How many activities are remembered, to recognise them in another form.
+const MAX_FORMS: usize = 10_000;
 
-/// Finds activities that came in two forms: one `ReportId`, key and time, and two contents.
+/// Counts activities that occur in two forms: with the same `ReportId`, key and time, but different contents.
 #[derive(Default)]
 pub struct Forms {
-    /// By the identity that the report id gives: the one that the content gives, and whether there was another one.
+    /// By the dedup key from the report id: the one from the content, and whether a second one occurred.
     seen: HashMap<ActivityId, (ActivityId, Times)>,
     two: u64,
 }
@@ -20,7 +20,7 @@ enum Times {
     Again,
 }
 
-/// A decoder that identifies activities by their report ids; `None` where the settings do so already.
+/// Returns a decoder that identifies activities by their report ids, or `None` if the settings already do so.
 pub fn by_report(settings: &Settings) -> Option<Decoder> {
     (settings.identity == Identity::Content).then(|| {
         Decoder::new(Settings {
@@ -31,12 +31,12 @@ pub fn by_report(settings: &Settings) -> Option<Decoder> {
 }
 
 impl Forms {
-    /// Notes an activity with both its identities. One without a report id has the same for both.
+    /// Records an activity with both its dedup keys. They are equal for an activity without a report id.
     pub fn note(&mut self, by_report: ActivityId, by_content: ActivityId) {
         if by_report == by_content {
             return;
         }
-        let is_full = self.seen.len() >= MOST_FORMS;
+        let is_full = self.seen.len() >= MAX_FORMS;
         match self.seen.get_mut(&by_report) {
             Some((first, times @ Times::Once)) if *first != by_content => {
                 *times = Times::Again;
@@ -47,7 +47,7 @@ impl Forms {
         }
     }
 
-    /// The activities that came in two forms.
+    /// Returns the number of activities that occurred in two forms.
     pub fn two(&self) -> u64 {
         self.two
     }

@@ -1,9 +1,9 @@
-//! Why alerts find few activities or none, and which setting would find more.
+//! Finds out why alerts match few activities or none, and which setting would match more.
 //!
-//! A [`Tally`] is told how the keys and the windows of alerts met the keys and the times of activities: those of a
-//! sample, or all of a run over files. [`Tally::hints`] says what stands out, the weightiest first. Nothing is printed
-//! of a record but numbers, times and words that stand for nothing. Memory is bounded: distances are kept of so many
-//! activities only, the rest are numbers.
+//! A [`Tally`] collects how the keys and windows of alerts match the keys and times of activities, from a sample or a
+//! whole run over files. [`Tally::hints`] returns the conspicuous facts, the most important first. The sentences
+//! contain nothing of records but numbers, times and placeholder words. Memory is bounded: distances are kept for a
+//! limited number of activities, and everything else is a count.
 
 mod forms;
 mod side;
@@ -18,7 +18,7 @@ use crate::decode::null_word;
 use crate::record::{Key, Text};
 use crate::time::{EventTime, Widening, Window};
 
-/// How alerts met activities.
+/// Statistics about alerts and the activities that they match.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
     widening: Widening,
@@ -29,60 +29,61 @@ pub struct Tally {
     alerts: u64,
     /// Alerts without a key.
     keyless: u64,
-    /// Alerts whose window holds an activity with their key.
+    /// Alerts with at least one activity of their key in their window.
     matched: u64,
-    /// Alerts with a key that no activity has.
+    /// Alerts whose key no activity has.
     strangers: u64,
-    /// Those of them whose key activities spell in another case.
+    /// Those of them whose key occurs in activities with another case.
     other_case: u64,
-    /// Alerts that have activities at the bounds of their window only, and those of them that end when they begin.
+    /// Alerts whose only activities are exactly at the bounds of their window, and those of them whose window has no
+    /// length.
     at_bounds: u64,
     lengthless: u64,
     before: Side,
     after: Side,
-    /// Alerts whose key is such a word.
+    /// Alerts by the placeholder word that is their key.
     null_words: BTreeMap<&'static str, u64>,
-    /// Activities that came in two forms.
+    /// Activities that occurred in two forms.
     two_forms: u64,
 }
 
-/// Places of keys, other than those configured, that bring alerts of a sample together with activities.
+/// Paths of keys, other than the configured ones, with which alerts of a sample match activities.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Places {
     /// The entry for `correlation.activity_key`, as TOML.
     pub activity_key: String,
     /// The entry for `correlation.alert_key`, as TOML.
     pub alert_key: String,
-    /// Alert versions of the sample that would have the key of an activity.
+    /// Alert versions of the sample whose key would be that of an activity.
     pub met: u64,
     /// Alert versions of the sample.
     pub alerts: u64,
 }
 
-/// Something that stands out.
+/// A conspicuous fact.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hint {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// The alerts that it concerns.
+    /// The alerts that it affects.
     pub alerts: u64,
     /// The sentence.
     pub text: String,
 }
 
-/// What a hint is.
+/// The kind of a hint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// The keys of alerts and of activities never meet.
+    /// The keys of alerts and of activities do not match.
     Keys,
-    /// The keys meet, and alerts are without activities for this reason.
+    /// The keys match, but alerts have no activities for this reason.
     Reason,
-    /// The answer probably holds what does not belong there, however much it is.
+    /// The result probably contains wrong matches, however many matches there are.
     Doubt,
 }
 
 impl Tally {
-    /// One of nothing, of windows that follow from alerts like this.
+    /// Creates an empty tally for windows that are derived from alerts in this way.
     pub fn new(widening: Widening) -> Self {
         Self {
             widening,
@@ -90,13 +91,13 @@ impl Tally {
         }
     }
 
-    /// Notes how many activities there are, and how many of them have a key.
+    /// Records how many activities there are, and how many of them have a key.
     pub fn activities(&mut self, all: u64, keyed: u64) {
         self.activities = all;
         self.keyed = keyed;
     }
 
-    /// Notes an alert and its key, which may be empty.
+    /// Records an alert and its key, which may be empty.
     pub fn alert(&mut self, key: &[u8]) {
         self.alerts += 1;
         self.keyless += u64::from(key.is_empty());
@@ -106,39 +107,40 @@ impl Tally {
         }
     }
 
-    /// Notes that no activity has the key of these alerts.
+    /// Records that no activity has the keys of these alerts.
     pub fn strangers(&mut self, alerts: u64) {
         self.strangers += alerts;
     }
 
-    /// Notes that these alerts have keys that activities spell in another case.
+    /// Records that activities have the keys of these alerts in another case.
     pub fn other_case(&mut self, alerts: u64) {
         self.other_case += alerts;
     }
 
-    /// Notes how many activities came in two forms.
+    /// Records how many activities occurred in two forms.
     pub fn two_forms(&mut self, activities: u64) {
         self.two_forms = activities;
     }
 
-    /// Counts the alerts of a key, by their windows, that hold one of its activities, which are in order of `time`.
+    /// Counts the windows, of alerts with one key, that contain at least one of the activities with this key, which are
+    /// ordered by `time`.
     pub fn meet<T>(&mut self, windows: &[Window], activities: &[T], time: impl Fn(&T) -> EventTime) {
         let place = |at: EventTime| activities.partition_point(|activity| time(activity) < at);
         let holds = |window: &&Window| !window.is_empty() && place(window.from) < place(window.to);
         self.matched += windows.iter().filter(holds).count() as u64;
     }
 
-    /// Whether so few alerts have activities that it is worth a closer look.
+    /// Returns whether so few alerts match activities that it is worth searching for the reasons.
     pub fn is_poor(&self) -> bool {
         self.matched * 2 <= self.alerts
     }
 
-    /// Whether it takes other places of keys to find more.
+    /// Returns whether other paths of keys might match more.
     pub fn is_apart(&self) -> bool {
         self.shows(self.strangers + self.keyless)
     }
 
-    /// Looks for activities around the windows that hold none, of the alerts of one key.
+    /// Searches for activities around the windows, of alerts with one key, that contain none.
     pub fn look<T>(&mut self, windows: &[Window], activities: &[T], time: impl Fn(&T) -> EventTime) {
         let place = |at: EventTime| activities.partition_point(|activity| time(activity) < at);
         for window in windows {
@@ -171,18 +173,18 @@ impl Tally {
         }
     }
 
-    /// Whether a reason that so many alerts are without activities for is worth a word.
+    /// Returns whether a reason that affects this many alerts is worth reporting.
     fn shows(&self, alerts: u64) -> bool {
         alerts > 0 && (self.matched * 10 <= self.alerts || alerts * 2 >= self.alerts)
     }
 
-    /// Whether a reason concerns most alerts.
+    /// Returns whether a reason affects most alerts.
     pub fn is_most(&self, hint: &Hint) -> bool {
         hint.alerts * 2 >= self.alerts
     }
 }
 
-/// A key without regard to case, within its tenant.
+/// Returns a key that ignores case, within its tenant.
 pub fn folded(key: &Key) -> (Text, Vec<u8>) {
     let text = key.correlation_id.as_bytes();
     let folded = match std::str::from_utf8(text) {

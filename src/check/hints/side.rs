@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::time::EventTime;
 
-/// Values for `correlation.before` and `after` that a person would write.
+/// Values that a person would choose for `correlation.before` and `after`.
 const STEPS: [(&str, u64); 11] = [
     ("1m", 60),
     ("5m", 300),
@@ -17,23 +17,23 @@ const STEPS: [(&str, u64); 11] = [
     ("7d", 604_800),
 ];
 
-/// What lies further outside than this, in ticks, has nothing to do with the alert.
+/// In ticks: activities further outside are considered unrelated to the alert.
 const NEAR: i64 = 86_400 * crate::time::TICKS_PER_SECOND;
 
-/// Distances kept of one alert, and of all.
-const MOST_OF_ALERT: usize = 100;
-const MOST: usize = 100_000;
+/// Maximum number of distances to keep per alert, and in total.
+const MAX_OF_ALERT: usize = 100;
+const MAX_DISTANCES: usize = 100_000;
 
-/// Activities that lie just outside windows, on one side of them.
+/// Activities just outside windows, on one side of them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Side {
     alerts: u64,
-    /// In ticks, how far they lie from the window's bound.
+    /// Their distances from the bound of the window, in ticks.
     distances: Vec<i64>,
     steps: [Step; STEPS.len()],
 }
 
-/// What a value takes in.
+/// How many activities a value includes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Step {
     alerts: u64,
@@ -46,19 +46,18 @@ pub(super) enum Direction {
     After,
 }
 
-/// What to set, and what that takes in.
+/// The value to set, and what it includes.
 pub(super) struct Advice {
     pub(super) alerts: u64,
     pub(super) pairs: u64,
-    /// In ticks, of the activities that are taken in: the median, and the most.
+    /// The median and the maximum distance of the included activities, in ticks.
     pub(super) median: i64,
     pub(super) most: i64,
     pub(super) value: &'static str,
 }
 
 impl Side {
-    /// Takes in a window that holds none of its key's activities, which are in order of `time`. Its bounds are widened
-    /// by `margin` already.
+    /// Adds a window without activities of its key, which are ordered by `time`. Its bounds already include `margin`.
     pub(super) fn add<T>(
         &mut self,
         direction: Direction,
@@ -77,7 +76,7 @@ impl Side {
             Direction::Before => start.ticks().saturating_sub(time(activity).ticks()),
             Direction::After => time(activity).ticks().saturating_sub(end.ticks()),
         };
-        let room = MOST.saturating_sub(self.distances.len()).min(MOST_OF_ALERT);
+        let room = MAX_DISTANCES.saturating_sub(self.distances.len()).min(MAX_OF_ALERT);
         let nearest: Vec<i64> = match direction {
             Direction::Before => outside.iter().rev().map(distance).take(room.max(1)).collect(),
             Direction::After => outside.iter().map(distance).take(room.max(1)).collect(),
@@ -89,7 +88,7 @@ impl Side {
         self.distances.extend(nearest.into_iter().take(room));
         for (step, (_, seconds)) in self.steps.iter_mut().zip(STEPS) {
             let reach = reach(seconds, margin);
-            // An activity exactly at the new bound is left out by exclusive bounds.
+            // Exclusive bounds leave out an activity exactly at the new bound.
             let taken = match direction {
                 Direction::Before => outside.len() - outside.partition_point(|activity| distance(activity) >= reach),
                 Direction::After => outside.partition_point(|activity| distance(activity) < reach),
@@ -99,12 +98,12 @@ impl Side {
         }
     }
 
-    /// The alerts that have activities near by.
+    /// Returns the number of alerts with activities near their windows.
     pub(super) fn alerts(&self) -> u64 {
         self.alerts
     }
 
-    /// The least value that helps nearly all of these alerts.
+    /// Returns the smallest value that helps nearly all of these alerts.
     pub(super) fn advice(&self, margin: Duration) -> Option<Advice> {
         let helps = |(step, _): &(&Step, (&str, u64))| step.alerts > 0 && step.alerts * 10 >= self.alerts * 9;
         let (step, (value, seconds)) = self.steps.iter().zip(STEPS).find(helps)?;
@@ -121,7 +120,7 @@ impl Side {
     }
 }
 
-/// How far, in ticks, a value reaches beyond bounds that `margin` has widened.
+/// Returns how far, in ticks, a value reaches beyond bounds that already include `margin`.
 fn reach(seconds: u64, margin: Duration) -> i64 {
     let beyond = Duration::from_secs(seconds).saturating_sub(margin);
     i64::try_from(beyond.as_nanos() / 100).unwrap_or(i64::MAX)

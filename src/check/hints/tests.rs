@@ -11,7 +11,7 @@ fn config(text: &str) -> Config {
     Config::of_text("test", text, std::iter::empty()).unwrap()
 }
 
-/// Of alerts of one key, by the seconds of their start and end, and of its activities.
+/// Returns the hints for alerts of one key, given the seconds of their starts and ends, and for its activities.
 fn tally(config: &Config, alerts: &[(i64, i64)], activities: &[i64]) -> Tally {
     let widening = config.decode.widening;
     let mut tally = Tally::new(widening);
@@ -34,37 +34,37 @@ fn texts(config: &Config, alerts: &[(i64, i64)], activities: &[i64]) -> Vec<Stri
 }
 
 #[test]
-fn activities_just_outside_are_counted_with_the_value_that_takes_them_in() {
+fn activities_just_outside_are_counted_with_the_setting_that_includes_them() {
     let config = config("");
     let alerts = [(0, 60), (420, 480), (900, 960), (2_400, 2_460)];
     assert_eq!(
         texts(&config, &alerts, &[155, 600, 1_115, 2_630]),
         [
-            "4 of 4 alerts have activities with the same key just after the end of the window and none inside: the median lies 2m outside, the \
-          furthest 2m 50s; correlation.after = \"5m\" gives 4 pairs in all"
+            "4 of 4 alerts have activities with the same key just after the end of the window and none inside: the median is 2m outside, the \
+          furthest 2m 50s; correlation.after = \"5m\" adds 4 pairs in all"
         ]
     );
     assert_eq!(
         texts(&config, &[(7_200, 7_260)], &[4_000, 4_100]),
         [
-            "1 of 1 alert has activities with the same key just before the start of the window and none inside: the median lies 51m 40s outside, \
-          the furthest 53m 20s; correlation.before = \"1h\" gives 2 pairs in all"
+            "1 of 1 alert has activities with the same key just before the start of the window and none inside: the median is 51m 40s outside, \
+          the furthest 53m 20s; correlation.before = \"1h\" adds 2 pairs in all"
         ]
     );
 }
 
-/// The value that a hint names is tried: it gives as many pairs as it says.
+/// Tries the value that a hint suggests: it must give as many pairs as the hint says.
 #[test]
-fn what_a_hint_names_takes_in_what_it_says() {
+fn the_suggested_setting_includes_the_counted_activities() {
     for (setting, alerts, activities) in [
         ("after", vec![(0, 60), (500, 560)], vec![120, 130, 620, 860]),
         ("before", vec![(1_000, 1_060), (9_000, 9_060)], vec![400, 940, 8_999]),
         ("after", vec![(0, 60)], vec![361]),
     ] {
-        let said = texts(&config(""), &alerts, &activities).remove(0);
-        let value = said.split('"').nth(1).unwrap();
-        let pairs: usize = said
-            .split("gives ")
+        let hint = texts(&config(""), &alerts, &activities).remove(0);
+        let value = hint.split('"').nth(1).unwrap();
+        let pairs: usize = hint
+            .split("adds ")
             .nth(1)
             .unwrap()
             .split(' ')
@@ -78,24 +78,24 @@ fn what_a_hint_names_takes_in_what_it_says() {
         let found: usize = found
             .map(|window| activities.iter().filter(|time| window.contains(at(**time))).count())
             .sum();
-        assert_eq!(found, pairs, "{said}");
-        assert!(said.contains(&format!("correlation.{setting} = ")), "{said}");
-        assert!(tally(&set, &alerts, &activities).hints(&set, None).is_empty(), "{said}");
+        assert_eq!(found, pairs, "{hint}");
+        assert!(hint.contains(&format!("correlation.{setting} = ")), "{hint}");
+        assert!(tally(&set, &alerts, &activities).hints(&set, None).is_empty(), "{hint}");
     }
 }
 
 #[test]
-fn a_margin_that_is_set_counts() {
+fn a_configured_margin_is_taken_into_account() {
     let config = config("correlation.after = \"4m\"");
-    let said = texts(&config, &[(0, 60)], &[310]);
+    let hints = texts(&config, &[(0, 60)], &[310]);
     assert!(
-        said[0].contains("none inside: 10s outside; correlation.after = \"5m\" gives 1 pair"),
-        "{said:?}"
+        hints[0].contains("none inside: 10s outside; correlation.after = \"5m\" adds 1 pair"),
+        "{hints:?}"
     );
 }
 
 #[test]
-fn what_lies_further_away_than_a_day_is_no_hint() {
+fn activities_more_than_a_day_away_make_no_hint() {
     let config = config("");
     assert!(texts(&config, &[(0, 60)], &[60 + 86_401]).is_empty());
     assert_eq!(texts(&config, &[(0, 60)], &[60 + 86_400]).len(), 1);
@@ -104,13 +104,13 @@ fn what_lies_further_away_than_a_day_is_no_hint() {
 }
 
 #[test]
-fn activities_at_the_bounds_are_told_apart() {
+fn activities_at_the_bounds_are_counted_separately() {
     let exclusive = config("");
     assert_eq!(
         texts(&exclusive, &[(10, 10), (20, 30)], &[10, 30]),
         [
             "2 of 2 alerts have activities exactly at StartTime or EndTime and none between (the windows of 1 have no length): \
-             correlation.bounds = \"inclusive\" takes them in"
+             correlation.bounds = \"inclusive\" includes them"
         ]
     );
     let inclusive = config("correlation.bounds = \"inclusive\"");
@@ -118,7 +118,7 @@ fn activities_at_the_bounds_are_told_apart() {
 }
 
 #[test]
-fn keys_that_never_meet_come_first_where_they_weigh_most() {
+fn keys_that_never_match_come_first() {
     let config = config("");
     let mut tally = tally(&config, &[(0, 60)], &[90]);
     for _ in 0..5 {
@@ -137,15 +137,15 @@ fn keys_that_never_meet_come_first_where_they_weigh_most() {
     assert_eq!(
         texts[0],
         "5 of 6 alerts have a key at \"AlertType\" that no activity has at \"RawEventData.Data.cid\": with correlation.activity_key = \
-         [\"RawEventData.AlertId\"] and alert_key = [\"VendorOriginalId\"], 4 of 7 alert versions in a sample would have the key of an activity"
+         [\"RawEventData.AlertId\"] and alert_key = [\"VendorOriginalId\"], 4 of 7 alert versions in a sample would match the key of an activity"
     );
-    assert!(texts[1].starts_with("2 of 6 alerts have a key that activities spell in another case"));
+    assert!(texts[1].starts_with("2 of 6 alerts have a key that occurs in activities in another case"));
     assert!(texts[2].starts_with("1 of 6 alerts has activities with the same key just after"));
     assert_eq!(texts.len(), 3);
 }
 
 #[test]
-fn where_most_alerts_have_activities_there_is_nothing_to_say() {
+fn there_is_no_hint_if_most_alerts_have_activities() {
     let config = config("");
     let mut tally = tally(&config, &[(0, 60); 8], &[30]);
     tally.alert(b"other");
@@ -154,7 +154,7 @@ fn where_most_alerts_have_activities_there_is_nothing_to_say() {
 }
 
 #[test]
-fn words_for_nothing_and_two_forms_are_always_said() {
+fn null_words_and_two_forms_are_always_reported() {
     let config = config("");
     let mut tally = tally(&config, &[(0, 60); 8], &[30]);
     tally.alert(b"None");
@@ -166,10 +166,10 @@ fn words_for_nothing_and_two_forms_are_always_said() {
     assert!(
         hints[0]
             .text
-            .starts_with("2 of 11 alerts have a word for no value as key (\"n/a\", \"none\")"),
+            .starts_with("2 of 11 alerts have a placeholder word as key (\"n/a\", \"none\")"),
         "{hints:?}"
     );
-    assert!(hints[1].text.starts_with("3 activities came in two forms"), "{hints:?}");
+    assert!(hints[1].text.starts_with("3 activities occurred in two forms"), "{hints:?}");
 }
 
 #[test]
@@ -186,9 +186,9 @@ fn an_activity_in_two_forms_is_counted_once() {
 fn of_many_activities_the_nearest_are_measured_and_all_are_counted() {
     let config = config("");
     let activities: Vec<i64> = (61..5_000).collect();
-    let said = texts(&config, &[(0, 60)], &activities);
+    let hints = texts(&config, &[(0, 60)], &activities);
     assert!(
-        said[0].contains("the median lies 30s outside, the furthest 59s; correlation.after = \"1m\" gives 59 pairs in all"),
-        "{said:?}"
+        hints[0].contains("the median is 30s outside, the furthest 59s; correlation.after = \"1m\" adds 59 pairs in all"),
+        "{hints:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! The sentences.
+//! The sentences of hints.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::time::TICKS_PER_SECOND;
 use crate::words::counted;
 
 impl Tally {
-    /// What stands out, the weightiest first. `places` are those that a sample shows, where one was taken.
+    /// Returns the hints, the most important first. `places` are the paths found in a sample, if one was taken.
     pub fn hints(&self, config: &Config, places: Option<&Places>) -> Vec<Hint> {
         let mut hints = Vec::new();
         let mut add = |kind: Kind, alerts: u64, text: String| {
@@ -21,7 +21,7 @@ impl Tally {
             Kind::Reason,
             self.other_case,
             format!(
-                "{} a key that activities spell in another case: correlation.ignore_case = true takes the two for one",
+                "{} a key that occurs in activities in another case: correlation.ignore_case = true matches them",
                 self.have(self.other_case)
             ),
         );
@@ -39,7 +39,7 @@ impl Tally {
         hints
     }
 
-    /// What is wrong however many pairs there are.
+    /// Returns the hints about probable mistakes that do not depend on the number of matches.
     fn doubts(&self) -> Vec<Hint> {
         let kind = Kind::Doubt;
         let mut doubts = Vec::new();
@@ -47,8 +47,8 @@ impl Tally {
         if alerts > 0 {
             let words: Vec<String> = self.null_words.keys().map(|word| format!("\"{word}\"")).collect();
             let text = format!(
-                "{} a word for no value as key ({}), which joins with every activity that has the same word; \
-                 correlation.alert_key and activity_key should lead to ids",
+                "{} a placeholder word as key ({}), which matches every activity with the same word; \
+                 point correlation.alert_key and activity_key to fields with ids",
                 self.have(alerts),
                 words.join(", ")
             );
@@ -56,8 +56,8 @@ impl Tally {
         }
         if self.two_forms > 0 {
             let text = format!(
-                "{} came in two forms, with one ReportId, key and time but other content (streamed and exported, say), and each counts as two: \
-                 input.identity = \"report_id\" takes the two for one",
+                "{} occurred in two forms, with the same ReportId, key and time but different content (for example streamed and exported), and each counts as two: \
+                 input.identity = \"report_id\" treats both as one",
                 counted(self.two_forms, "activity")
             );
             doubts.push(Hint { kind, alerts: 0, text });
@@ -65,7 +65,7 @@ impl Tally {
         doubts
     }
 
-    /// Keys that never meet.
+    /// Returns the sentence about keys that do not match.
     fn apart(&self, config: &Config, places: Option<&Places>) -> String {
         let at = |keys: &[crate::decode::KeyEntry]| keys.iter().map(config::key_entry).collect::<Vec<_>>().join(" or ");
         let (alert_key, activity_key) = (at(&config.decode.alert_key), at(&config.decode.activity_key));
@@ -85,7 +85,7 @@ impl Tally {
         };
         if let Some(places) = places {
             text += &format!(
-                ": with correlation.activity_key = [{}] and alert_key = [{}], {} of {} in a sample would have the key of an activity",
+                ": with correlation.activity_key = [{}] and alert_key = [{}], {} of {} in a sample would match the key of an activity",
                 places.activity_key,
                 places.alert_key,
                 places.met,
@@ -95,7 +95,7 @@ impl Tally {
         text
     }
 
-    /// `1 of 4 alerts has`, `2 of 4 alerts have`.
+    /// Returns `1 of 4 alerts has`, `2 of 4 alerts have`.
     fn have(&self, alerts: u64) -> String {
         let verb = if alerts == 1 { "has" } else { "have" };
         format!("{alerts} of {} {verb}", counted(self.alerts, "alert"))
@@ -108,7 +108,7 @@ impl Tally {
             some => format!(" (the windows of {some} have no length)"),
         };
         format!(
-            "{} activities exactly at StartTime or EndTime and none between{lengthless}: correlation.bounds = \"inclusive\" takes them in",
+            "{} activities exactly at StartTime or EndTime and none between{lengthless}: correlation.bounds = \"inclusive\" includes them",
             self.have(self.at_bounds)
         )
     }
@@ -116,12 +116,12 @@ impl Tally {
     fn near(&self, side: &Side, place: &str, setting: &str, margin: Duration) -> Option<String> {
         let advice = side.advice(margin)?;
         Some(format!(
-            "{} activities with the same key just {place} of the window and none inside: {}; correlation.{setting} = \"{}\" gives {} {}",
+            "{} activities with the same key just {place} of the window and none inside: {}; correlation.{setting} = \"{}\" adds {} {}",
             self.have(side.alerts()),
             match advice.median == advice.most {
                 true => format!("{} outside", span(advice.most)),
                 false => format!(
-                    "the median lies {} outside, the furthest {}",
+                    "the median is {} outside, the furthest {}",
                     span(advice.median),
                     span(advice.most)
                 ),
@@ -136,7 +136,7 @@ impl Tally {
     }
 }
 
-/// A number of ticks for people: whole seconds, unless it is short.
+/// Formats a number of ticks: whole seconds, unless it is short.
 fn span(ticks: i64) -> String {
     let ticks = ticks.unsigned_abs();
     let second = TICKS_PER_SECOND.unsigned_abs();

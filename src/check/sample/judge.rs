@@ -1,4 +1,4 @@
-//! What a sample says about the settings.
+//! Judges the settings by a sample.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use super::{OfTopic, Place, Sample};
 use crate::time::Bounds;
 use crate::words::{counted, duration, grouped};
 
-/// Fewer records than this say nothing about a tenant.
+/// With fewer records than this, no conclusion is drawn.
 const ENOUGH: u64 = 20;
 
 impl Sample<'_> {
-    /// What the sample says.
+    /// Returns the findings about the sample.
     pub fn findings(&self) -> Findings {
         let mut findings = Findings::default();
         let mut add = |level, text: String| findings.add("records", level, text);
@@ -54,7 +54,7 @@ impl Sample<'_> {
             add(
                 Level::Warning,
                 format!(
-                    "RawEventData of {} activities of {topic} ({} of all) holds no JSON object, so no key is found in it: see what cuts it or writes it otherwise on its way",
+                    "RawEventData of {} activities of {topic} ({} of all) contains no JSON object, so they have no correlation id: find out what truncates or rewrites it before it reaches the topic",
                     of_topic.unreadable,
                     percent(of_topic.unreadable, *activities),
                 ),
@@ -71,7 +71,7 @@ impl Sample<'_> {
             add(
                 Level::Warning,
                 format!(
-                    "{} of {topic} would go to the dead letters ({} of all): {}; `alerttrail redrive` brings them back once their cause is mended",
+                    "{} of {topic} would become dead letters ({} of all): {}; once the cause is fixed, `alerttrail redrive` sends them through again",
                     counted(rejected, "record"),
                     percent(rejected, all),
                     reasons.join(", ")
@@ -85,7 +85,7 @@ impl Sample<'_> {
             add(
                 Level::Warning,
                 format!(
-                    "{topic} holds no record of CloudAppEvents or SecurityAlert in the sample; take it out of input.topics, or see what is exported to it"
+                    "the sample of {topic} contains no record of CloudAppEvents or SecurityAlert; remove it from input.topics, or check what is exported to it"
                 ),
             );
         }
@@ -124,14 +124,14 @@ impl Sample<'_> {
         if !places.is_empty() {
             add(
                 Level::Ok,
-                format!("places of activities that hold an id: {}", places.join(", ")),
+                format!("fields of activities that contain an id: {}", places.join(", ")),
             );
         }
         if self.keyed == 0 && activities >= ENOUGH {
             add(
                 Level::Warning,
                 format!(
-                    "no activity has a correlation id at {configured}, so none can join: set correlation.activity_key to a place that holds one"
+                    "no activity has a correlation id at {configured}, so none can join: set correlation.activity_key to a field that contains one"
                 ),
             );
         }
@@ -140,7 +140,7 @@ impl Sample<'_> {
             add(
                 Level::Note,
                 format!(
-                    "one correlation id has {} of the activities with one: its partition does most of the work, and more partitions do not help",
+                    "{} of the activities with a correlation id share the same one: its partition does most of the work, and more partitions do not help",
                     percent(hottest, self.keyed)
                 ),
             );
@@ -156,7 +156,7 @@ impl Sample<'_> {
         add(
             Level::Ok,
             format!(
-                "{} of {} have a correlation id; activities of the sample have the same for {}",
+                "{} of {} have a correlation id; {} of these occur in activities of the sample",
                 percent(with_key, self.alerts),
                 counted(self.alerts, "alert version"),
                 percent(found, with_key)
@@ -182,13 +182,13 @@ impl Sample<'_> {
             add(Level::Warning, text);
         }
         if let Some(places) = self.places().filter(|places| {
-            // The ends of two topics cover different times: a few that meet are no proof.
+            // The ends of two topics cover different times, so a few matches prove nothing.
             places.alerts >= ENOUGH && places.met >= ENOUGH.min(places.alerts / 10)
         }) {
             add(
                 Level::Warning,
                 format!(
-                    "with correlation.activity_key = [{}] and alert_key = [{}], activities of the sample would have the same id for {} of the alert versions, with the settings as they are for {}",
+                    "with correlation.activity_key = [{}] and alert_key = [{}], activities of the sample would match {} of the alert versions; with the current settings they match {}",
                     places.activity_key,
                     places.alert_key,
                     percent(places.met, places.alerts),
@@ -197,7 +197,7 @@ impl Sample<'_> {
             );
         }
         let tally = self.tally();
-        // That a sample does not bring keys together may be the sample's fault.
+        // If the keys in a sample do not match, the sample may be the cause.
         for hint in tally
             .hints(self.config, None)
             .into_iter()
@@ -211,8 +211,8 @@ impl Sample<'_> {
         }
     }
 
-    /// The places that would bring the most alerts together with activities, where these are more than twice as many as
-    /// the configured ones do.
+    /// Returns the paths that would match the most alerts with activities, if these are more than twice as many as with
+    /// the configured ones.
     pub fn places(&self) -> Option<Places> {
         let found = self.found();
         let pairs = self
@@ -224,7 +224,7 @@ impl Sample<'_> {
             met.map(|(_, count)| count).sum()
         };
         let most = pairs.clone().map(matched).max()?;
-        // Of several as good the first: what is configured comes before what is only known.
+        // If several are equally good, the first counts: configured paths come before other known ones.
         let (activity, alert) = pairs.into_iter().find(|pair| matched(*pair) == most)?;
         (most > 2 * found).then(|| Places {
             activity_key: activity.entry.clone(),
@@ -234,7 +234,7 @@ impl Sample<'_> {
         })
     }
 
-    /// Alert versions whose key an activity of the sample has.
+    /// Returns the number of alert versions whose key an activity of the sample has.
     fn found(&self) -> u64 {
         self.alert_keys.iter().filter(|key| self.keys.contains_key(*key)).count() as u64
     }
@@ -259,7 +259,7 @@ impl Sample<'_> {
             add(
                 Level::Note,
                 format!(
-                    "{} of the activities are further behind the latest of their partition than watermark.out_of_orderness ({}), the furthest by {seen}: they come late, as revisions; a longer out_of_orderness waits for them",
+                    "{} of the activities are further behind the latest of their partition than watermark.out_of_orderness ({}), the furthest by {seen}: they are emitted late, as revisions; a longer out_of_orderness waits for them",
                     percent(self.too_late, activities),
                     whole_seconds(set)
                 ),
@@ -268,12 +268,12 @@ impl Sample<'_> {
     }
 }
 
-/// That so many alert versions have an empty window that the settings cannot be meant: alerts like that are valid, but when there are many,
-/// the settings do not fit the tenant.
+/// Returns a warning if so many alert versions have an empty window that the settings do not fit the tenant. Single
+/// alerts like that are valid.
 pub fn many_empty_windows(empty: u64, all: u64) -> Option<String> {
     (all >= ENOUGH && empty * 2 >= all).then(|| {
         format!(
-            "{empty} of {all} alert versions have EndTime <= StartTime, which matches nothing under these bounds; [correlation] bounds = \"inclusive\", or before and after, take in what lies at or around them"
+            "{empty} of {all} alert versions have EndTime <= StartTime, which matches nothing with these bounds; [correlation] bounds = \"inclusive\", or before and after, include activities at or around these times"
         )
     })
 }

@@ -1,4 +1,4 @@
-//! Reading a sample of the records, with the decoder that the processor has; `judge` says what the settings make of it.
+//! Reads a sample of records with the decoder of the processor; `judge` derives the findings about the settings.
 
 mod judge;
 
@@ -13,14 +13,14 @@ use crate::decode::{Decoded, Decoder, KeyEntry, KeyPath, Path, Settings};
 use crate::record::{AlertId, Key, Version};
 use crate::time::{EventTime, WallTime, Window};
 
-/// Where the public records of tenants hold an id that an alert may be found by, besides what is configured.
+/// Fields of public records in which an id was found that alerts may refer to.
 const ACTIVITY_PLACES: [&[&str]; 4] = [
     &["RawEventData", "Data", "cid"],
     &["RawEventData", "PolicyId"],
     &["RawEventData", "Data", "dpid"],
     &["RawEventData", "AlertId"],
 ];
-/// The same of alerts, with what is taken off the beginning.
+/// The same for alerts, with the prefix that is stripped.
 const ALERT_PLACES: [(&[&str], Option<&str>); 5] = [
     (&["AlertType"], None),
     (&["VendorOriginalId"], None),
@@ -29,15 +29,15 @@ const ALERT_PLACES: [(&[&str], Option<&str>); 5] = [
     (&["SystemAlertId"], None),
 ];
 
-/// How much further than `watermark.max_future_skew` a window may end ahead of its arrival before that is worth a word.
+/// How much further than `watermark.max_future_skew` a window may end ahead of its arrival without being reported.
 const FAR: Duration = Duration::from_secs(86_400);
 
-/// A sample, and what is in it.
+/// A sample of records, and statistics about it.
 pub struct Sample<'c> {
     config: &'c Config,
     now: WallTime,
     decoder: Decoder,
-    /// Identifies activities, by their content and by their report ids.
+    /// Compute the dedup keys of activities from their contents and from their report ids.
     identities: (Decoder, Option<Decoder>),
     activity_places: Vec<Place>,
     alert_places: Vec<Place>,
@@ -46,7 +46,7 @@ pub struct Sample<'c> {
     /// The times of activities by their keys.
     keys: HashMap<Key, Vec<EventTime>>,
     alert_keys: Vec<Key>,
-    /// The greatest version of each alert.
+    /// The latest version of each alert.
     newest: BTreeMap<AlertId, (Version, Key, Window)>,
     forms: Forms,
     keyed: u64,
@@ -60,7 +60,7 @@ pub struct Sample<'c> {
 
 /// A path that may lead to a correlation id.
 struct Place {
-    /// As `[correlation]` has it.
+    /// As in `[correlation]`.
     entry: String,
     name: String,
     decoder: Decoder,
@@ -71,7 +71,7 @@ struct Place {
 struct OfTopic {
     messages: u64,
     activities: u64,
-    /// Those that the clock would let move the watermark, and the timestamp of their record does not.
+    /// Activities that may move the watermark by the clock, but not by the timestamp of their record.
     ahead_of_timestamp: u64,
     alerts: u64,
     unreadable: u64,
@@ -103,9 +103,9 @@ impl Place {
 }
 
 impl<'c> Sample<'c> {
-    /// Makes an empty sample, taken at `now`, to be judged under `config`.
+    /// Creates an empty sample, taken at `now`, to be judged with `config`.
     pub fn new(config: &'c Config, now: WallTime) -> Self {
-        // Places are proposed for the query.
+        // Paths are suggested only for the query.
         let settings = &Settings {
             links: Vec::new(),
             ..config.decode.clone()
@@ -143,7 +143,7 @@ impl<'c> Sample<'c> {
         }
     }
 
-    /// Takes in a message with its Kafka timestamp; those of a partition in their order.
+    /// Adds a message with its Kafka timestamp. Messages of a partition must be in order.
     pub fn message(&mut self, topic: &str, partition: i32, value: Option<&[u8]>, timestamp: Option<WallTime>) {
         let skew = self.config.watermark.max_future_skew;
         let arrived = timestamp.map_or(self.now, |timestamp| timestamp.min(self.now)).to_event();
@@ -229,7 +229,7 @@ impl<'c> Sample<'c> {
         }
     }
 
-    /// Reads the keys at the other places.
+    /// Reads the keys at the other known paths.
     fn look_elsewhere(&mut self, value: Option<&[u8]>, has_activities: bool, has_alerts: bool) {
         for place in self.activity_places.iter_mut().filter(|_| has_activities) {
             let values = &mut place.values;
@@ -254,7 +254,7 @@ impl<'c> Sample<'c> {
         }
     }
 
-    /// How the alerts of the sample met its activities.
+    /// Returns statistics about the alerts and activities of the sample.
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::new(self.config.decode.widening);
         tally.activities(self.keyed + self.unkeyed, self.keyed);
@@ -300,7 +300,7 @@ impl<'c> Sample<'c> {
     }
 }
 
-/// What is configured, and the other known places.
+/// Returns the configured paths and the other known ones.
 fn places(configured: &[KeyEntry], known: &[(&[&str], Option<&str>)]) -> Vec<KeyEntry> {
     let mut places = configured.to_vec();
     for (keys, prefix) in known {

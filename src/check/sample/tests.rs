@@ -20,12 +20,12 @@ fn alert(id: &str, key: &str, end: &str) -> String {
 /// 2026-03-01T13:00:00Z.
 const NOW: WallTime = WallTime(1_772_370_000_000);
 
-fn said(config: &Config, messages: &[String]) -> Vec<(Level, String)> {
-    said_of(config, messages, NOW)
+fn findings_of(config: &Config, messages: &[String]) -> Vec<(Level, String)> {
+    findings_in(config, messages, NOW)
 }
 
-/// The same of messages with this timestamp.
-fn said_of(config: &Config, messages: &[String], timestamp: WallTime) -> Vec<(Level, String)> {
+/// Returns the same for messages with this timestamp.
+fn findings_in(config: &Config, messages: &[String], timestamp: WallTime) -> Vec<(Level, String)> {
     let mut sample = Sample::new(config, NOW);
     for message in messages {
         sample.message("in", 0, Some(message.as_bytes()), Some(timestamp));
@@ -40,7 +40,7 @@ fn has(found: &[(Level, String)], level: Level, part: &str) {
 }
 
 #[test]
-fn records_are_counted_by_what_they_are() {
+fn records_are_counted_by_type() {
     let messages = [
         activity("p", "q", "10:00:01"),
         activity("", "q", "10:00:02"),
@@ -49,7 +49,7 @@ fn records_are_counted_by_what_they_are() {
         "{broken".to_owned(),
         String::new(),
     ];
-    let found = said(&config(""), &messages);
+    let found = findings_of(&config(""), &messages);
     has(
         &found,
         Level::Ok,
@@ -58,7 +58,7 @@ fn records_are_counted_by_what_they_are() {
     has(
         &found,
         Level::Warning,
-        "1 record of in would go to the dead letters (20.0 % of all): invalid_json 1",
+        "1 record of in would become dead letters (20.0 % of all): invalid_json 1",
     );
     has(
         &found,
@@ -71,22 +71,22 @@ fn records_are_counted_by_what_they_are() {
 }
 
 #[test]
-fn a_topic_of_other_tables_is_said() {
+fn a_topic_with_other_tables_is_reported() {
     let other = r#"{"category":"AdvancedHunting-EmailEvents","time":"x","properties":{}}"#.to_owned();
     has(
-        &said(&config(""), &[other]),
+        &findings_of(&config(""), &[other]),
         Level::Warning,
-        "in holds no record of CloudAppEvents or SecurityAlert",
+        "the sample of in contains no record of CloudAppEvents or SecurityAlert",
     );
 }
 
 #[test]
-fn keys_at_another_place_are_found() {
+fn keys_in_another_column_are_found() {
     let mut messages: Vec<String> = (0..30)
         .map(|number| activity("", &format!("p{number}"), "10:10:00"))
         .collect();
     messages.extend((0..30).map(|number| alert(&format!("A{number}"), &format!("p{number}"), "11:00:00")));
-    let found = said(&config(""), &messages);
+    let found = findings_of(&config(""), &messages);
     has(
         &found,
         Level::Warning,
@@ -98,19 +98,19 @@ fn keys_at_another_place_are_found() {
         "with correlation.activity_key = [\"RawEventData.PolicyId\"] and alert_key = [\"AlertType\"]",
     );
     let set = config("[correlation]\nactivity_key = [\"RawEventData.PolicyId\"]");
-    assert!(said(&set, &messages).iter().all(|(level, _)| *level == Level::Ok));
+    assert!(findings_of(&set, &messages).iter().all(|(level, _)| *level == Level::Ok));
 }
 
 #[test]
-fn another_case_is_found() {
+fn keys_that_differ_in_case_are_found() {
     let messages = [activity("ab-cd", "", "10:10:00"), alert("A", "AB-CD", "11:00:00")];
     has(
-        &said(&config(""), &messages),
+        &findings_of(&config(""), &messages),
         Level::Warning,
         "correlation.ignore_case = true",
     );
     let folded = config("correlation.ignore_case = true");
-    assert!(said(&folded, &messages).iter().all(|(level, _)| *level == Level::Ok));
+    assert!(findings_of(&folded, &messages).iter().all(|(level, _)| *level == Level::Ok));
 }
 
 #[test]
@@ -118,20 +118,24 @@ fn a_hot_key_is_found() {
     let messages: Vec<String> = (0..40)
         .map(|number| activity(if number < 30 { "hot" } else { "cold" }, "", "10:00:00"))
         .collect();
-    has(&said(&config(""), &messages), Level::Note, "one correlation id has 75.0 %");
+    has(
+        &findings_of(&config(""), &messages),
+        Level::Note,
+        "75.0 % of the activities with a correlation id share the same one",
+    );
 }
 
 #[test]
-fn windows_without_an_inside_are_found() {
+fn empty_windows_are_found() {
     let point = |number: u32| alert(&format!("A{number}"), "p", "10:00:00");
-    let found = said(&config(""), &(0..20).map(point).collect::<Vec<_>>());
+    let found = findings_of(&config(""), &(0..20).map(point).collect::<Vec<_>>());
     has(&found, Level::Warning, "20 of 20 alert versions have EndTime <= StartTime");
     has(
-        &said(&config(""), &[point(1)]),
+        &findings_of(&config(""), &[point(1)]),
         Level::Note,
         "the window is empty under exclusive bounds in 1 of 1 alert version",
     );
-    let found = said(
+    let found = findings_of(
         &config("correlation.bounds = \"inclusive\""),
         &(0..20).map(point).collect::<Vec<_>>(),
     );
@@ -139,27 +143,27 @@ fn windows_without_an_inside_are_found() {
 }
 
 #[test]
-fn disorder_is_held_against_what_is_waited_for() {
+fn disorder_is_compared_with_out_of_orderness() {
     let messages = [
         activity("p", "", "10:10:00"),
         activity("p", "", "10:04:00"),
         activity("p", "", "10:11:00"),
     ];
     has(
-        &said(&config(""), &messages),
+        &findings_of(&config(""), &messages),
         Level::Note,
         "33.3 % of the activities are further behind the latest of their partition than watermark.out_of_orderness (5m), the furthest by 6m",
     );
     let patient = config("watermark.out_of_orderness = \"6m\"");
     has(
-        &said(&patient, &messages),
+        &findings_of(&patient, &messages),
         Level::Ok,
         "activities are at most 6m behind the latest of their partition; watermark.out_of_orderness is 6m",
     );
 }
 
 #[test]
-fn what_lies_just_outside_of_windows_is_found() {
+fn activities_just_outside_windows_are_found() {
     let near: Vec<String> = (0..4)
         .flat_map(|number| {
             let key = format!("p{number}");
@@ -167,55 +171,62 @@ fn what_lies_just_outside_of_windows_is_found() {
         })
         .collect();
     let text = "4 of 4 alerts have activities with the same key just after the end of the window and none inside";
-    has(&said(&config(""), &near), Level::Warning, text);
+    has(&findings_of(&config(""), &near), Level::Warning, text);
     let wide = config("correlation.after = \"5m\"");
-    assert!(said(&wide, &near).iter().all(|(level, _)| *level == Level::Ok));
+    assert!(findings_of(&wide, &near).iter().all(|(level, _)| *level == Level::Ok));
     // A few among many are worth a note.
     let mut many = near[..2].to_vec();
     for number in 0..3 {
         many.push(alert(&format!("B{number}"), "other", "11:00:00"));
     }
     let one = "1 of 4 alerts has activities with the same key just after the end of the window";
-    has(&said(&config(""), &many), Level::Note, one);
+    has(&findings_of(&config(""), &many), Level::Note, one);
 }
 
-/// An older version of an alert is not held against the settings.
+/// An older version of an alert does not count against the settings.
 #[test]
 fn the_newest_version_of_an_alert_counts() {
     let newer = alert("A", "p", "11:05:00").replace("12:00:00Z", "13:00:00Z");
     let messages = [newer, activity("p", "", "11:02:00"), alert("A", "p", "11:00:00")];
-    assert!(said(&config(""), &messages).iter().all(|(level, _)| *level == Level::Ok));
-}
-
-#[test]
-fn activities_in_two_forms_and_words_for_nothing_are_warned_of() {
-    let streamed = activity("none", "q", "10:10:00").replacen('{', "{\"ReportId\":\"r\",", 1);
-    let exported = streamed.replacen('{', "{\"DeviceType\":null,", 1);
-    let found = said(&config(""), &[streamed, exported, alert("A", "none", "11:00:00")]);
-    has(&found, Level::Warning, "1 activity came in two forms");
-    has(
-        &found,
-        Level::Warning,
-        "1 of 1 alert has a word for no value as key (\"none\")",
+    assert!(
+        findings_of(&config(""), &messages)
+            .iter()
+            .all(|(level, _)| *level == Level::Ok)
     );
 }
 
 #[test]
-fn records_that_are_stamped_before_their_activities_are_found() {
+fn activities_in_two_forms_and_null_words_cause_warnings() {
+    let streamed = activity("none", "q", "10:10:00").replacen('{', "{\"ReportId\":\"r\",", 1);
+    let exported = streamed.replacen('{', "{\"DeviceType\":null,", 1);
+    let found = findings_of(&config(""), &[streamed, exported, alert("A", "none", "11:00:00")]);
+    has(&found, Level::Warning, "1 activity occurred in two forms");
+    has(
+        &found,
+        Level::Warning,
+        "1 of 1 alert has a placeholder word as key (\"none\")",
+    );
+}
+
+#[test]
+fn records_with_timestamps_before_their_activities_are_found() {
     let messages: Vec<String> = (0..20).map(|_| activity("p", "", "10:10:00.0000001")).collect();
     // 09:59:59.999 and 10:00:00.001.
     let (early, allowed) = (WallTime(1_772_359_199_999), WallTime(1_772_359_200_001));
     has(
-        &said_of(&config(""), &messages, early),
+        &findings_in(&config(""), &messages, early),
         Level::Warning,
         "20 of 20 activities of in are further ahead of their Kafka record's timestamp than watermark.max_future_skew",
     );
-    for found in [said_of(&config(""), &messages, allowed), said(&config(""), &messages)] {
+    for found in [
+        findings_in(&config(""), &messages, allowed),
+        findings_of(&config(""), &messages),
+    ] {
         assert!(found.iter().all(|(level, _)| *level == Level::Ok), "{found:?}");
     }
-    // What the clock does not allow either is a wrong clock, and no matter of timestamps.
+    // A time that the clock does not allow either comes from a wrong clock, not from a wrong timestamp.
     let ahead: Vec<String> = (0..20).map(|_| activity("p", "", "23:00:00")).collect();
-    let found = said_of(&config(""), &ahead, early);
+    let found = findings_in(&config(""), &ahead, early);
     assert!(found.iter().all(|(level, _)| *level == Level::Ok), "{found:?}");
 }
 
@@ -223,8 +234,8 @@ fn records_that_are_stamped_before_their_activities_are_found() {
 fn a_window_that_ends_far_ahead_is_found() {
     let alert = alert("A", "p", "11:00:00").replace("2026-03-01T11", "2056-03-01T11");
     has(
-        &said(&config(""), &[alert]),
+        &findings_of(&config(""), &[alert]),
         Level::Warning,
-        "1 alert version has an EndTime that lies more than a day and watermark.max_future_skew ahead",
+        "1 alert version has an EndTime more than a day and watermark.max_future_skew ahead",
     );
 }

@@ -1,4 +1,4 @@
-//! `alerttrail capacity compare`: two tests side by side.
+//! `alerttrail capacity compare`: compares two tests.
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,16 @@ use crate::capacity::compare::{Line, compare, differences};
 use crate::capacity::result::{Report, SCHEMA};
 use crate::source;
 
-/// The largest file of figures, in bytes. A search that takes a day writes a few MiB.
-const LONGEST: usize = 64 << 20;
+/// Maximum size of a result file, in bytes. A search that takes a day writes a few MiB.
+const MAX_FILE: usize = 64 << 20;
 
-/// Which tests.
+/// The tests to compare.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
-    /// The figures of the first test
+    /// Result file of the first test
     #[arg(value_name = "A.json")]
     a: PathBuf,
-    /// The figures of the second
+    /// Result file of the second test
     #[arg(value_name = "B.json")]
     b: PathBuf,
 }
@@ -35,20 +35,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn read(path: &Path) -> Result<Report, Failure> {
     let failed = |cause: &dyn std::fmt::Display| {
         Failure::failed(format!(
-            "cannot read {}: {cause}; give the JSON file of a capacity test",
+            "cannot read {}: {cause}; name the JSON file of a capacity test",
             path.display()
         ))
     };
-    let text = source::text(path, LONGEST).map_err(|cause| failed(&cause))?;
+    let text = source::text(path, MAX_FILE).map_err(|cause| failed(&cause))?;
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|cause| failed(&cause))?;
     match value.get("schema").and_then(serde_json::Value::as_str) {
         Some(SCHEMA) => serde_json::from_value(value).map_err(|cause| failed(&cause)),
         Some(other) => Err(failed(&format!("its schema is {other:?}, this program reads {SCHEMA:?}"))),
-        None => Err(failed(&"it says no schema")),
+        None => Err(failed(&"it has no schema")),
     }
 }
 
-/// The lines of the table.
+/// Returns the lines of the table.
 fn table(a: &Path, b: &Path, lines: &[Line]) -> Vec<String> {
     let name = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut rows = vec![[
@@ -80,7 +80,7 @@ fn table(a: &Path, b: &Path, lines: &[Line]) -> Vec<String> {
         let mut line = String::new();
         for (at, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let space = " ".repeat(width.saturating_sub(cell.chars().count()));
-            // Names and words stand left, figures right.
+            // Names and words are left-aligned, figures right-aligned.
             match at {
                 0 => line.push_str(&format!("{cell}{space}")),
                 5 => line.push_str(&format!("  {cell}")),
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_under_one_another() {
+    fn columns_are_aligned() {
         let line = |name, change| Line {
             name,
             a: "1".into(),
@@ -122,10 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn another_file_is_refused_with_a_sentence() {
+    fn other_files_are_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for (text, part) in [
-            ("{}", "it says no schema"),
+            ("{}", "it has no schema"),
             ("{\"schema\":\"alerttrail.capacity/9\"}", "its schema is"),
             ("x", "expected value"),
         ] {

@@ -1,11 +1,11 @@
-//! What the test ran on.
+//! The machine that the test ran on.
 
 use std::fs;
 
 use crate::capacity::result::Machine;
 
-/// This machine, as far as its system tells.
-pub(super) fn look() -> Machine {
+/// Describes this machine, as far as the system reports it.
+pub(super) fn describe() -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name"));

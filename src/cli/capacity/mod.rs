@@ -1,17 +1,18 @@
-//! `alerttrail capacity`: the highest rate that is sustained, or what becomes of a load, shown on processors of its own.
+//! `alerttrail capacity`: finds the highest sustained rate, or tests a given load, with processors of its own.
 //!
-//! This process is the driver. It makes topics, starts processors as processes of their own (`alerttrail run`), sends ([`sender`]), reads what
-//! they write ([`reader`]), watches what they take ([`processors`]), and puts trials ([`trial`]) on one after another. What to send, what is
-//! right and what counts is decided in [`crate::capacity`]. Everything it made it deletes: topics, consumer groups, state.
+//! This process is the driver. It creates topics, starts processors as separate processes (`alerttrail run`), sends
+//! messages ([`sender`]), reads the output ([`reader`]), measures resources ([`processors`]), and runs trials
+//! ([`trial`]) one after another. [`crate::capacity`] decides what to send, what is correct and what counts. Everything
+//! that the test creates is deleted: topics, consumer groups, state.
 
 mod compare;
+mod environment;
 mod machine;
 mod options;
 mod processors;
 mod progress;
 mod reader;
 mod sender;
-mod stand;
 mod trial;
 
 use std::io::Write as _;
@@ -30,10 +31,10 @@ use crate::clock;
 use crate::shutdown::Shutdown;
 use crate::sink::file::{Guard, Output};
 use crate::source::file::FileSource;
+use environment::{Environment, OUT_OF_ORDERNESS};
 use options::{Mode, Options, Shape};
 use progress::Progress;
-use stand::{OUT_OF_ORDERNESS, Stand};
-use trial::Bench;
+use trial::TestContext;
 
 /// What to test, or which tests to compare.
 #[derive(clap::Args, Debug)]
@@ -47,18 +48,19 @@ pub(super) struct Args {
 
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
-    /// Say what differs between two tests, and whether that is more than noise
+    /// Compare two tests and tell significant differences from noise
     Compare(compare::Args),
 }
 
-/// What came of the trials.
+/// The result of the trials.
 #[derive(Default)]
 struct Outcome {
     steps: Vec<Step>,
     found: Option<Found>,
-    /// The last stand: its settings are told, and its groups forgotten.
-    stands: Vec<Stand>,
-    /// Why it did not go on.
+    /// The environments of the trials: the settings of the last one are reported, and their consumer groups are
+    /// deleted.
+    environments: Vec<Environment>,
+    /// Why the test did not continue.
     failure: Option<Failure>,
 }
 
@@ -69,12 +71,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::logging::begin("error");
     let options = &args.options;
     options.check()?;
-    // A long test must not end with a file that cannot be written.
+    // Files are created first, so that a long test does not fail at its end.
     let files = Files::create(options)?;
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
     let pool = pool(options)?;
-    let machine = machine::look();
+    let machine = machine::describe();
     let folder = tempfile::Builder::new()
         .prefix("alerttrail-capacity-")
         .disable_cleanup(options.keep)
@@ -83,7 +85,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut random = [0; 4];
     getrandom::fill(&mut random).map_err(Failure::failed)?;
     let name = format!("alerttrail-capacity-{}", hex::encode(random));
-    let bench = Bench {
+    let context = TestContext {
         options,
         pool: &pool,
         record_size: pool.mean_size(options.keyed_share),
@@ -91,13 +93,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         folder: folder.path(),
         name: &name,
     };
-    introduce(options, &bench);
+    introduce(options, &context);
     let (began, started) = (clock::start(), clock::now());
-    let mut outcome = trials(&bench);
+    let mut outcome = trials(&context);
     if outcome.steps.is_empty()
         && let Some(failure) = outcome.failure.take()
     {
-        clean(&bench, &outcome.stands);
+        clean(&context, &outcome.environments);
         return Err(failure.naming(options.bootstrap_servers.as_deref()));
     }
     let report = Report {
@@ -107,7 +109,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         seconds: began.elapsed().as_secs_f64(),
         interrupted: shutdown.is_requested() || outcome.failure.is_some(),
         machine,
-        settings: settings(&bench, &outcome),
+        settings: settings(&context, &outcome),
         found: outcome.found,
         answer: outcome
             .steps
@@ -119,42 +121,42 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     files.write(&report)?;
     conclude(options, &report);
-    clean(&bench, &outcome.stands);
+    clean(&context, &outcome.environments);
     match outcome.failure {
         Some(failure) => Err(failure),
         None => verdict(&report),
     }
 }
 
-/// One trial after another, as far as they lead.
-fn trials(bench: &Bench<'_>) -> Outcome {
+/// Runs one trial after another, until the test is complete.
+fn trials(context: &TestContext<'_>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut progress = Progress::new();
-    if let Some(failure) = warm_up(bench, &mut outcome, &mut progress) {
+    if let Some(failure) = warm_up(context, &mut outcome, &mut progress) {
         outcome.failure = Some(failure);
         return outcome;
     }
-    let mut search = Search::new(bench.options.plan());
+    let mut search = Search::new(context.options.plan());
     loop {
-        let next = match (bench.options.shape, bench.options.rate) {
+        let next = match (context.options.shape, context.options.rate) {
             (Shape::Search, _) => search.next(),
             (_, Some(rate)) if outcome.steps.is_empty() => Some((rate, Purpose::Load)),
             _ => None,
         };
-        let Some((rate, purpose)) = next.filter(|_| !bench.shutdown.is_requested()) else {
+        let Some((rate, purpose)) = next.filter(|_| !context.shutdown.is_requested()) else {
             break;
         };
         let number = outcome.steps.len() + 1;
         progress.begins(number, crate::capacity::verdict::name(Some(purpose)), rate);
-        match bench.run(number, purpose, rate, &mut progress) {
-            Ok((step, stand)) => {
+        match context.run(number, purpose, rate, &mut progress) {
+            Ok((step, environment)) => {
                 progress.ended(&step);
-                // What was broken off says nothing of the rate.
-                if !bench.shutdown.is_requested() {
+                // An interrupted trial says nothing about the rate.
+                if !context.shutdown.is_requested() {
                     search.tried(step.is_sustained());
                 }
                 outcome.steps.push(step);
-                outcome.stands.push(stand);
+                outcome.environments.push(environment);
             }
             Err(failure) => {
                 outcome.failure = Some(failure);
@@ -163,37 +165,37 @@ fn trials(bench: &Bench<'_>) -> Outcome {
         }
     }
     progress.done();
-    if bench.options.shape == Shape::Search {
+    if context.options.shape == Shape::Search {
         outcome.found = search.found();
     }
     outcome
 }
 
-/// Puts a load on the broker that counts for nothing. Why that could not be done comes back.
-fn warm_up(bench: &Bench<'_>, outcome: &mut Outcome, progress: &mut Progress) -> Option<Failure> {
-    let (options, rate) = bench.options.warming()?;
+/// Warms up the broker with a load that does not count. Returns why that failed, if it did.
+fn warm_up(context: &TestContext<'_>, outcome: &mut Outcome, progress: &mut Progress) -> Option<Failure> {
+    let (options, rate) = context.options.warming()?;
     say(&format!(
-        "Warming up the broker for {} (--broker-warm-up); that does not count.",
-        crate::words::duration(bench.options.broker_warm_up)
+        "Warming up the broker for {} (--broker-warm-up); this does not count.",
+        crate::words::duration(context.options.broker_warm_up)
     ));
-    let bench = Bench {
+    let context = TestContext {
         options: &options,
-        ..*bench
+        ..*context
     };
-    match bench.run(0, Purpose::Load, rate, progress) {
-        Ok((_, stand)) => {
-            outcome.stands.push(stand);
+    match context.run(0, Purpose::Load, rate, progress) {
+        Ok((_, environment)) => {
+            outcome.environments.push(environment);
             None
         }
         Err(failure) => Some(failure),
     }
 }
 
-/// The records to send: generated ones, or recorded ones in their place.
+/// Returns the records to send: generated ones, or recorded ones in their place.
 fn pool(options: &Options) -> Result<Pool, Failure> {
-    /// More bodies than this make no traffic more real.
-    const MOST: usize = 4_096;
-    const MOST_BYTES: usize = 256 << 20;
+    /// More bodies than this do not make the traffic more realistic.
+    const MAX_TEMPLATES: usize = 4_096;
+    const MAX_TEMPLATE_BYTES: usize = 256 << 20;
     let mut pool = Pool::generated(options.seed, options.policies as usize, options.record_size);
     if options.recording.is_empty() {
         return Ok(pool);
@@ -204,7 +206,7 @@ fn pool(options: &Options) -> Result<Pool, Failure> {
         let mut file = FileSource::open(path, |raw| raw).map_err(Failure::failed)?;
         while let Some(chunk) = file.next_chunk().map_err(Failure::failed)? {
             for (_, message) in chunk.messages() {
-                if messages.len() == MOST || bytes > MOST_BYTES {
+                if messages.len() == MAX_TEMPLATES || bytes > MAX_TEMPLATE_BYTES {
                     break 'files;
                 }
                 bytes += message.len();
@@ -214,7 +216,7 @@ fn pool(options: &Options) -> Result<Pool, Failure> {
     }
     match pool.record(messages.into_iter()) {
         0 => Err(Failure::failed(
-            "none of the recorded messages is a CloudAppEvents record with a RawEventData.CreationTime; give --recording files as correlate reads them",
+            "none of the recorded messages is a CloudAppEvents record with a RawEventData.CreationTime; pass files to --recording in a format that correlate reads",
         )),
         used => {
             say(&format!("Templates: {}.", counted(used as u64, "recorded record")));
@@ -223,31 +225,31 @@ fn pool(options: &Options) -> Result<Pool, Failure> {
     }
 }
 
-fn introduce(options: &Options, bench: &Bench<'_>) {
+fn introduce(options: &Options, context: &TestContext<'_>) {
     let processors = counted(options.instances.into(), "processor");
     say(&format!(
-        "alerttrail capacity, {}: {processors}, records of {:.0} bytes. Each trial warms up for {} and counts for {}.",
+        "alerttrail capacity, {}: {processors}, records of {:.0} bytes. Each trial warms up for {} and then measures for {}.",
         options.shape.word(),
-        bench.record_size,
+        context.record_size,
         crate::words::duration(options.warm_up),
         crate::words::duration(options.hold()),
     ));
     if !options.embedded {
         say(&format!(
             "Topics and groups are its own: their names begin with {}.",
-            bench.name
+            context.name
         ));
     }
     if options.embedded {
         say(
-            "The embedded broker keeps 5 MiB of a partition, so half of that unread fails a trial; for figures to rely on, name a real broker.",
+            "The embedded broker keeps 5 MiB per partition, and a trial fails when half of that is unread; for reliable figures, use a real broker.",
         );
     }
 }
 
-fn settings(bench: &Bench<'_>, outcome: &Outcome) -> Settings {
-    let options = bench.options;
-    let config = outcome.stands.last().map(|stand| &stand.config);
+fn settings(context: &TestContext<'_>, outcome: &Outcome) -> Settings {
+    let options = context.options;
+    let config = outcome.environments.last().map(|environment| &environment.config);
     let names = options.recording.iter().filter_map(|path| path.file_name());
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     Settings {
@@ -266,7 +268,7 @@ fn settings(bench: &Bench<'_>, outcome: &Outcome) -> Settings {
         } else {
             names.join(", ")
         },
-        record_size: bench.record_size,
+        record_size: context.record_size,
         keyed_share: options.keyed_share,
         policies: options.policies as usize,
         alerts_per_second: options.alerts_per_second,
@@ -312,7 +314,7 @@ impl Files {
         let unwritable = |path: &Path, cause: &std::io::Error| {
             let path = path.display();
             Failure::failed(format!(
-                "cannot write {path}: {cause}; give another file with --html or --json"
+                "cannot write {path}: {cause}; choose another file with --html or --json"
             ))
         };
         let json = serde_json::to_vec(report).map_err(Failure::failed)?;
@@ -327,7 +329,7 @@ impl Files {
 
 fn conclude(options: &Options, report: &Report) {
     if report.interrupted {
-        say("\nIt was ended before its end; the report has what there is.");
+        say("\nThe test was interrupted; the report contains the results so far.");
     }
     if let Some(Found {
         rate,
@@ -341,7 +343,7 @@ fn conclude(options: &Options, report: &Report) {
         let bound = if bounded {
             ""
         } else {
-            " (no higher rate was tried and failed: raise --most)"
+            " (no higher rate failed: raise --most)"
         };
         say(&format!(
             "\nSustained: {} records/s{bound}. Median of {}, {} to {}.",
@@ -352,21 +354,21 @@ fn conclude(options: &Options, report: &Report) {
         ));
     }
     say(&format!(
-        "{} is the page, {} has the figures.",
+        "Report: {}, figures: {}.",
         options.html.display(),
         options.json.display()
     ));
 }
 
-/// What is added to a verdict: a broker that was started a moment ago fails tests for a reason of its own.
-const COLD_BROKER: &str = "a broker in its first minutes answers slowly, so run the test again, or with a longer --broker-warm-up, before you \
-                           rely on this";
+/// Added to a negative result: a broker that was just started fails tests for a reason of its own.
+const COLD_BROKER: &str = "a broker is slow in its first minutes, so before relying on this, run the test again or with a longer \
+                            --broker-warm-up";
 
-/// Whether the test says yes.
+/// Returns whether the test was successful.
 fn verdict(report: &Report) -> Result<(), Failure> {
     if report.answer.exact == Some(false) {
         return Err(Failure::failed(format!(
-            "the answer was wrong: {} missing, {} unexpected, {} repeated; give --keep to look at the topics",
+            "the output was wrong: {} missing, {} unexpected, {} repeated; use --keep to inspect the topics",
             counted(report.answer.missing, "pair"),
             grouped(report.answer.unexpected),
             grouped(report.answer.repeated)
@@ -381,33 +383,34 @@ fn verdict(report: &Report) -> Result<(), Failure> {
             step.failures.join("; ")
         ))),
         (None, _) => Err(Failure::failed(format!(
-            "no rate was sustained; the page says why; {COLD_BROKER}"
+            "no rate was sustained; the report shows why; {COLD_BROKER}"
         ))),
     }
 }
 
-/// Deletes the consumer groups, or says what stays. The topics are gone already, and the folder goes by itself.
-fn clean(bench: &Bench<'_>, stands: &[Stand]) {
+/// Deletes the consumer groups, or reports those that are left. The topics are already deleted, and the folder is
+/// deleted automatically.
+fn clean(context: &TestContext<'_>, environments: &[Environment]) {
     /// A member that has ended counts for 15 s.
-    const PATIENCE: Duration = Duration::from_secs(17);
-    if bench.options.keep {
-        say(&format!("State and logs are in {}.", bench.folder.display()));
-        say(&format!("Topics and consumer groups begin with {}.", bench.name));
+    const GROUP_TIMEOUT: Duration = Duration::from_secs(17);
+    if context.options.keep {
+        say(&format!("State and logs are in {}.", context.folder.display()));
+        say(&format!("Topics and consumer groups begin with {}.", context.name));
         return;
     }
     let began = clock::start();
-    let mut left: Vec<&Stand> = stands.iter().collect();
+    let mut left: Vec<&Environment> = environments.iter().collect();
     loop {
-        left.retain(|stand| !stand.forget());
-        if left.is_empty() || bench.shutdown.is_requested() || began.elapsed() > PATIENCE {
+        left.retain(|environment| !environment.forget());
+        if left.is_empty() || context.shutdown.is_requested() || began.elapsed() > GROUP_TIMEOUT {
             break;
         }
-        bench.shutdown.sleep(Duration::from_secs(1));
+        context.shutdown.sleep(Duration::from_secs(1));
     }
     if !left.is_empty() {
         say(&format!(
-            "warning: consumer groups of the test are left that could not be deleted; their names begin with {}",
-            bench.name
+            "warning: some consumer groups of the test could not be deleted; their names begin with {}",
+            context.name
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! The processors under test: processes that are started, watched, killed and stopped.
+//! The processors under test: starts, measures, kills and stops their processes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,20 +11,20 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use super::super::Failure;
-use super::stand::Stand;
+use super::environment::Environment;
 use crate::clock;
 
-/// How long a processor is given to stop by itself.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a processor is waited for when it is asked for its metrics: it is on this machine.
-const ANSWER: Duration = Duration::from_millis(150);
+/// How long a processor may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for a processor's metrics; it is on this machine.
+const METRICS_TIMEOUT: Duration = Duration::from_millis(150);
 
 /// All processors of a trial. They end with it.
 pub(super) struct Processors<'s> {
-    stand: &'s Stand,
+    environment: &'s Environment,
     list: Vec<Processor>,
     http: ureq::Agent,
-    /// The next offset to apply, of each partition of the log.
+    /// The next offset to apply, for each partition of the repartition topic.
     applied: BTreeMap<i32, i64>,
     /// How many were killed.
     pub(super) kills: u64,
@@ -35,42 +35,42 @@ struct Processor {
     port: u16,
     state: PathBuf,
     log: PathBuf,
-    /// CPU seconds of those that were killed before this one.
+    /// CPU seconds of the killed processes that this one replaces.
     cpu_before: f64,
-    /// CPU seconds of this one, when it was last looked at.
+    /// CPU seconds of this process at the last measurement.
     cpu: f64,
     peak: u64,
 }
 
-/// What the processors take.
+/// The resources that the processors use.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Usage {
-    /// CPU seconds of all since the beginning; `None` where the system does not tell.
+    /// CPU seconds of all since the beginning, or `None` if the system does not report them.
     pub(super) cpu: Option<f64>,
     /// Resident memory of all.
     pub(super) memory: Option<u64>,
-    /// The most resident memory of one.
+    /// The maximum resident memory of one.
     pub(super) peak: Option<u64>,
 }
 
 impl<'s> Processors<'s> {
-    /// Starts so many.
-    pub(super) fn start(stand: &'s Stand, count: u16) -> Result<Self, Failure> {
-        let agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).build();
+    /// Starts this many processors.
+    pub(super) fn start(environment: &'s Environment, count: u16) -> Result<Self, Failure> {
+        let agent = ureq::Agent::config_builder().timeout_global(Some(METRICS_TIMEOUT)).build();
         let mut processors = Self {
-            stand,
+            environment,
             list: Vec::new(),
             http: agent.into(),
             applied: BTreeMap::new(),
             kills: 0,
         };
         for number in 1..=count {
-            let state = stand.folder.join(format!("state-{number}"));
+            let state = environment.folder.join(format!("state-{number}"));
             processors.list.push(Processor {
                 child: None,
                 port: free_port().map_err(Failure::failed)?,
                 state,
-                log: stand.folder.join(format!("processor-{number}.log")),
+                log: environment.folder.join(format!("processor-{number}.log")),
                 cpu_before: 0.0,
                 cpu: 0.0,
                 peak: 0,
@@ -80,21 +80,21 @@ impl<'s> Processors<'s> {
         Ok(processors)
     }
 
-    /// Starts those that do not run.
+    /// Starts those that are not running.
     pub(super) fn start_all(&mut self) -> Result<(), Failure> {
         for processor in self.list.iter_mut().filter(|processor| processor.child.is_none()) {
-            processor.start(self.stand)?;
+            processor.start(self.environment)?;
         }
         Ok(())
     }
 
-    /// Kills one and starts it again at once.
-    pub(super) fn strike(&mut self, draw: u64) -> Result<(), Failure> {
+    /// Kills one and restarts it at once.
+    pub(super) fn kill_one(&mut self, draw: u64) -> Result<(), Failure> {
         let at = usize::try_from(draw % self.list.len().max(1) as u64).unwrap_or(0);
         if let Some(processor) = self.list.get_mut(at) {
             processor.kill();
             self.kills += 1;
-            processor.start(self.stand)?;
+            processor.start(self.environment)?;
         }
         Ok(())
     }
@@ -107,22 +107,22 @@ impl<'s> Processors<'s> {
         }
     }
 
-    /// Asks all to stop, waits a little, and kills what still runs.
+    /// Requests all to stop, waits a little, and kills those that still run.
     pub(super) fn stop(&mut self) {
         for child in self.list.iter().filter_map(|processor| processor.child.as_ref()) {
             if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                // One that has ended meanwhile need not be told.
+                // A process that has ended meanwhile needs no signal.
                 rustix::process::kill_process(pid, Signal::TERM).ok();
             }
         }
         let began = clock::start();
-        while began.elapsed() < PATIENCE && self.list.iter_mut().any(Processor::runs) {
+        while began.elapsed() < STOP_TIMEOUT && self.list.iter_mut().any(Processor::runs) {
             std::thread::sleep(Duration::from_millis(20));
         }
         self.list.iter_mut().for_each(Processor::kill);
     }
 
-    /// What one that has ended by itself said last.
+    /// Returns the last log line of a processor that has ended by itself, if there is one.
     pub(super) fn ended(&mut self) -> Option<String> {
         let has_ended = |processor: &mut Processor| processor.child.is_some() && !processor.runs();
         let at = self.list.iter_mut().position(has_ended)?;
@@ -132,7 +132,7 @@ impl<'s> Processors<'s> {
         Some(last.trim().chars().take(400).collect())
     }
 
-    /// What they take now.
+    /// Returns the resources that they use now.
     pub(super) fn usage(&mut self) -> Usage {
         let mut usage = Usage {
             cpu: Some(0.0),
@@ -140,7 +140,7 @@ impl<'s> Processors<'s> {
             peak: Some(0),
         };
         for processor in &mut self.list {
-            let memory = processor.look();
+            let memory = processor.measure();
             let is_known = cfg!(target_os = "linux");
             usage.cpu = usage
                 .cpu
@@ -152,11 +152,12 @@ impl<'s> Processors<'s> {
         usage
     }
 
-    /// The next offset to apply of each partition of the log, as far as the processors have told. One that does not answer leaves what it said last.
+    /// Returns the next offset to apply for each partition of the repartition topic, as reported by the processors. If
+    /// one does not respond, its last report counts.
     pub(super) fn applied(&mut self) -> &BTreeMap<i32, i64> {
         for at in 0..self.list.len() {
             for (name, labels, value) in self.metrics(at) {
-                if name == "alerttrail_log_position"
+                if name == "alerttrail_join_offset"
                     && let Some(partition) = partition_of(&labels)
                 {
                     let known = self.applied.entry(partition).or_default();
@@ -167,7 +168,7 @@ impl<'s> Processors<'s> {
         &self.applied
     }
 
-    /// How many partitions of the log are joined by somebody.
+    /// Returns how many partitions of the repartition topic are assigned.
     pub(super) fn owned(&self) -> u64 {
         let owned = |at| -> u64 {
             let metrics = self.metrics(at);
@@ -177,18 +178,18 @@ impl<'s> Processors<'s> {
         (0..self.list.len()).map(owned).sum()
     }
 
-    /// Bytes of state on disk.
+    /// Returns the bytes of state on disk.
     pub(super) fn state_bytes(&self) -> u64 {
         self.list.iter().map(|processor| bytes_below(&processor.state)).sum()
     }
 
-    /// Name, labels and value of every metric; none when it does not answer.
+    /// Returns name, labels and value of every metric, or none if the processor does not respond.
     fn metrics(&self, at: usize) -> Vec<(String, String, f64)> {
         let Some(processor) = self.list.get(at).filter(|processor| processor.child.is_some()) else {
             return Vec::new();
         };
         let mut request = self.http.get(format!("http://127.0.0.1:{}/metrics", processor.port));
-        if let Some(token) = &self.stand.config.http.token {
+        if let Some(token) = &self.environment.config.http.token {
             request = request.header("Authorization", format!("Bearer {}", token.expose()));
         }
         let answer = request.call().and_then(|mut answer| answer.body_mut().read_to_string());
@@ -203,18 +204,18 @@ impl Drop for Processors<'_> {
 }
 
 impl Processor {
-    fn start(&mut self, stand: &Stand) -> Result<(), Failure> {
+    fn start(&mut self, environment: &Environment) -> Result<(), Failure> {
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log);
         let program = std::env::current_exe().map_err(Failure::failed)?;
         let started = Command::new(program)
             .arg("run")
             .arg("--config")
-            .arg(&stand.file)
-            .args(stand.is_embedded().then_some("--as-they-are"))
-            .envs(stand.variables.iter().map(|(name, value)| (name, value)))
+            .arg(&environment.file)
+            .args(environment.is_embedded().then_some("--as-they-are"))
+            .envs(environment.variables.iter().map(|(name, value)| (name, value)))
             .env("ALERTTRAIL_STATE__DIR", &self.state)
             .env("ALERTTRAIL_HTTP__LISTEN", format!("127.0.0.1:{}", self.port))
-            // Ctrl-C is for the driver, which stops them in its own order.
+            // Ctrl-C is for the driver, which stops the processors in its own order.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -229,17 +230,17 @@ impl Processor {
     }
 
     fn kill(&mut self) {
-        self.look();
+        self.measure();
         if let Some(mut child) = self.child.take() {
-            // One that has ended already cannot be killed, and is waited for all the same.
+            // A process that has already ended cannot be killed, but must still be waited for.
             drop(child.kill());
             drop(child.wait());
         }
         self.cpu_before += std::mem::take(&mut self.cpu);
     }
 
-    /// Looks what it takes; its resident memory.
-    fn look(&mut self) -> u64 {
+    /// Measures the resources that the process uses. Returns its resident memory.
+    fn measure(&mut self) -> u64 {
         let Some(child) = &self.child else { return 0 };
         if let Some(cpu) = cpu_seconds(&child.id().to_string()) {
             self.cpu = self.cpu.max(cpu);
@@ -250,17 +251,17 @@ impl Processor {
     }
 }
 
-/// CPU seconds of a process, `self` for this one; `None` where the system does not tell.
+/// Returns the CPU seconds of a process, `self` for this one, or `None` if the system does not report them.
 pub(super) fn cpu_seconds(process: &str) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name in brackets may hold anything.
+    // The name in brackets may contain anything.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
     let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
     Some(ticks / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// Bytes that a line of `/proc/…/status` tells in kB.
+/// Returns the bytes in a line of `/proc/…/status`, which has kB.
 fn field(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
@@ -276,7 +277,7 @@ fn bytes_below(folder: &Path) -> u64 {
     bytes.sum()
 }
 
-/// Prometheus' text: one metric a line, comments aside.
+/// Parses Prometheus' text format: one metric per line, without comments.
 fn parsed(text: &str) -> Vec<(String, String, f64)> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let metric = |line: &str| {
@@ -292,7 +293,7 @@ fn partition_of(labels: &str) -> Option<i32> {
     rest.split('"').next()?.parse().ok()
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
@@ -303,7 +304,7 @@ mod tests {
 
     #[test]
     fn metrics_are_read() {
-        let text = "# HELP a b\nalerttrail_log_position{partition=\"7\"} 123\nalerttrail_partitions_owned 4\n";
+        let text = "# HELP a b\nalerttrail_join_offset{partition=\"7\"} 123\nalerttrail_partitions_owned 4\n";
         let found = parsed(text);
         assert_eq!(found.len(), 2);
         assert_eq!((partition_of(&found[0].1), found[0].2), (Some(7), 123.0));
@@ -312,7 +313,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_process_takes_time_and_memory() {
+    fn this_process_uses_time_and_memory() {
         let began = cpu_seconds("self").unwrap();
         let mut sum = 0_u64;
         while cpu_seconds("self").unwrap() < began + 0.05 {

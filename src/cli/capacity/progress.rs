@@ -1,4 +1,4 @@
-//! What is seen while it runs: one line that moves on a terminal, one line a trial in a pipe.
+//! Progress output: one line that is updated on a terminal, one line per trial in a pipe.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::super::{counted, grouped, say};
 use crate::capacity::result::{Sample, Step};
 use crate::capacity::verdict;
 
-/// Tells how far the test is.
+/// Shows the progress of the test.
 pub(super) struct Progress {
     bar: ProgressBar,
 }
@@ -26,20 +26,20 @@ impl Progress {
         Self { bar }
     }
 
-    /// A trial begins.
+    /// Shows that a trial begins.
     pub(super) fn begins(&self, number: usize, what: &str, rate: f64) {
         self.bar.set_position(0);
         self.bar
             .set_message(format!("trial {number} ({what}): {}/s, starting", number_of(rate)));
     }
 
-    /// A trial goes on.
+    /// Shows a sample of a trial.
     pub(super) fn sample(&mut self, step: &Step, sample: &Sample, lasts: Duration) {
         let share = sample.at / lasts.as_secs_f64().max(1e-3);
         self.bar.set_position((share * 1_000.0) as u64);
         let close = sample
             .close_p50_ms
-            .map_or_else(String::new, |millis| format!(", closes in {millis:.0} ms"));
+            .map_or_else(String::new, |millis| format!(", close latency {millis:.0} ms"));
         self.bar.set_message(format!(
             "trial {} ({}): {}/s, read {}/s, lag {}{close}",
             step.number,
@@ -50,16 +50,16 @@ impl Progress {
         ));
     }
 
-    /// A trial is over.
+    /// Shows the result of a trial.
     pub(super) fn ended(&self, step: &Step) {
         let verdict = match step.is_sustained() {
             true => "sustained".to_owned(),
             false => format!("not sustained: {}", step.failures.join("; ")),
         };
         let answer = match step.answer.exact {
-            Some(true) => format!("answer exact ({})", counted(step.answer.pairs, "pair")),
-            Some(false) => "ANSWER WRONG".to_owned(),
-            None => "answer not judged".to_owned(),
+            Some(true) => format!("output exact ({})", counted(step.answer.pairs, "pair")),
+            Some(false) => "OUTPUT WRONG".to_owned(),
+            None => "output not judged".to_owned(),
         };
         let mut line = format!(
             "trial {:>2} {:<7} {:>9}/s  read {:>9}/s  close p99 {:>6.0} ms  {answer}  {verdict}",

@@ -1,4 +1,5 @@
-//! The thread that reads what the processors write: the log between the stages, for how far they are, and the rows, for what they answered.
+//! The thread that reads what the processors write: the repartition topic, for their progress, and the output topic,
+//! for their rows.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::super::Failure;
+use super::environment::Environment;
 use super::sender::Link;
-use super::stand::Stand;
 use crate::capacity::latency::Latencies;
 use crate::capacity::oracle::{Answers, Row};
 use crate::capacity::traffic::{Expected, alert_of};
@@ -24,51 +25,52 @@ use crate::kafka::topics::Topics;
 use crate::log::LogRecord;
 use crate::time::{EventTime, WallTime};
 
-/// How long the consumer is waited for when nothing comes.
-const POLL: Duration = Duration::from_millis(20);
-/// Messages taken before the trial hears of them.
-const BURST: usize = 500;
+/// How long one poll of the consumer takes at most.
+const POLL_TIMEOUT: Duration = Duration::from_millis(20);
+/// Maximum number of messages to read before the shared state is updated.
+const MAX_POLLS: usize = 500;
 
-/// What the trial may look at while it runs.
+/// What the trial may read while it runs.
 #[derive(Default)]
-pub(super) struct Board {
-    /// Of each source partition (whether it is one of activities, and which): the next offset that ROUTE reads, and when that was so.
+pub(super) struct ReaderState {
+    /// For each source partition (whether it has activities, and its number): the next offset that ROUTE reads, and the
+    /// time of that report.
     pub(super) positions: BTreeMap<(bool, u32), (i64, WallTime)>,
-    /// Where each partition of the log ends, as far as was read.
+    /// The log-end offset of each partition of the repartition topic, as far as it was read.
     pub(super) log_ends: BTreeMap<i32, i64>,
-    /// Bytes in the log.
+    /// Bytes in the repartition topic.
     pub(super) log_bytes: u64,
     /// Bytes in the output topic.
     pub(super) output_bytes: u64,
     /// Rows in the output topic.
     pub(super) rows: u64,
     /// Close latencies since they were last taken.
-    pub(super) lately: Latencies,
-    /// Whether as many pairs have come as are expected by now.
+    pub(super) recent: Latencies,
+    /// Whether as many pairs have arrived as are expected so far.
     pub(super) is_complete: bool,
 }
 
-/// What was heard in a whole trial.
+/// What was read in a whole trial.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct Received {
     pub(super) answers: Answers,
-    /// Of the hold.
+    /// During the hold.
     pub(super) close: Latencies,
-    /// Of the hold.
+    /// During the hold.
     pub(super) ingest: Latencies,
 }
 
-/// The board, shared.
+/// The state of the reader, shared with the thread that takes samples.
 #[derive(Clone, Default)]
-pub(super) struct Shared(Arc<Mutex<Board>>);
+pub(super) struct SharedReaderState(Arc<Mutex<ReaderState>>);
 
-impl Shared {
-    pub(super) fn look(&self) -> MutexGuard<'_, Board> {
+impl SharedReaderState {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ReaderState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// When the trial's time began, and which part of it counts.
+/// When the trial began, and which part of it counts.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
     pub(super) begin: Instant,
@@ -76,19 +78,19 @@ pub(super) struct Times {
     pub(super) hold: (Duration, Duration),
 }
 
-/// Reads for one trial.
+/// Reads the output of one trial.
 pub(super) struct Reader {
     consumer: BaseConsumer<Logged>,
     rows: String,
     activities: String,
     seed: u64,
-    board: Shared,
+    reader_state: SharedReaderState,
 }
 
 impl Reader {
-    /// Reads everything that the processors write from now on. The log must be there.
-    pub(super) fn new(stand: &Stand, seed: u64, board: Shared) -> Result<Self, Failure> {
-        let config = &stand.config;
+    /// Creates a reader of everything that the processors write from now on. The repartition topic must exist.
+    pub(super) fn new(environment: &Environment, seed: u64, reader_state: SharedReaderState) -> Result<Self, Failure> {
+        let config = &environment.config;
         let consumer: BaseConsumer<Logged> = clients::consumer(config, "capacity", None, Logged).map_err(Failure::failed)?;
         let topics = Topics::new(config).map_err(Failure::failed)?;
         let mut list = TopicPartitionList::new();
@@ -103,30 +105,35 @@ impl Reader {
         Ok(Self {
             consumer,
             rows: config.output.topic.clone(),
-            activities: stand.activities().to_owned(),
+            activities: environment.activities().to_owned(),
             seed,
-            board,
+            reader_state,
         })
     }
 
-    /// Reads what comes before the trial begins, so that it is known whether every source partition is read.
-    pub(super) fn listen(&self) {
-        for _ in 0..BURST {
-            match self.consumer.poll(POLL) {
-                Some(Ok(message)) => self.log_record(&message, None, &mut Heard::default()),
+    /// Reads what arrives before the trial begins, to find out whether every source partition is read.
+    pub(super) fn poll_positions(&self) {
+        for _ in 0..MAX_POLLS {
+            match self.consumer.poll(POLL_TIMEOUT) {
+                Some(Ok(message)) => self.log_record(&message, None, &mut Received::default()),
                 _ => return,
             }
         }
     }
 
     /// Reads until the trial is over.
-    pub(super) fn start(self, times: Times, expected: Receiver<Expected>, link: Arc<Link>) -> Result<JoinHandle<Heard>, Failure> {
+    pub(super) fn start(
+        self,
+        times: Times,
+        expected: Receiver<Expected>,
+        link: Arc<Link>,
+    ) -> Result<JoinHandle<Received>, Failure> {
         let run = move || {
-            let mut heard = Heard::default();
+            let mut received = Received::default();
             while !link.over.load(std::sync::atomic::Ordering::Relaxed) {
-                self.turn(times, &expected, &mut heard);
+                self.poll_once(times, &expected, &mut received);
             }
-            heard
+            received
         };
         std::thread::Builder::new()
             .name("reader".into())
@@ -134,42 +141,42 @@ impl Reader {
             .map_err(Failure::failed)
     }
 
-    fn turn(&self, times: Times, expected: &Receiver<Expected>, heard: &mut Heard) {
-        let mut wait = POLL;
-        for _ in 0..BURST {
+    fn poll_once(&self, times: Times, expected: &Receiver<Expected>, received: &mut Received) {
+        let mut wait = POLL_TIMEOUT;
+        for _ in 0..MAX_POLLS {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Err(error)) => {
-                    tracing::warn!(%error, "reading what the processors write stumbled");
+                    tracing::warn!(%error, "transient error while reading the output; retrying");
                     break;
                 }
                 Some(Ok(message)) if message.topic() == self.rows => {
-                    let came = times.begin.elapsed();
-                    self.row(&message, came, times, heard);
+                    let arrived = times.begin.elapsed();
+                    self.row(&message, arrived, times, received);
                 }
-                Some(Ok(message)) => self.log_record(&message, Some(times), heard),
+                Some(Ok(message)) => self.log_record(&message, Some(times), received),
             }
             wait = Duration::ZERO;
         }
         for window in expected.try_iter() {
-            for (closed, took) in heard.answers.expect(window) {
-                self.took(closed, took, times, heard);
+            for (closed, took) in received.answers.expect(window) {
+                self.took(closed, took, times, received);
             }
         }
-        let mut board = self.board.look();
-        board.is_complete = heard.answers.is_complete();
-        board.rows = heard.answers.rows();
+        let mut state = self.reader_state.lock();
+        state.is_complete = received.answers.is_complete();
+        state.rows = received.answers.rows();
     }
 
-    fn took(&self, closed: Duration, took: Duration, times: Times, heard: &mut Heard) {
+    fn took(&self, closed: Duration, took: Duration, times: Times, received: &mut Received) {
         if closed >= times.hold.0 && closed < times.hold.1 {
-            heard.close.record(took);
+            received.close.record(took);
         }
-        self.board.look().lately.record(took);
+        self.reader_state.lock().recent.record(took);
     }
 
-    fn row(&self, message: &BorrowedMessage<'_>, came: Duration, times: Times, heard: &mut Heard) {
-        /// What is read of a row.
+    fn row(&self, message: &BorrowedMessage<'_>, arrived: Duration, times: Times, received: &mut Received) {
+        /// The fields of a row that are needed.
         #[derive(serde::Deserialize)]
         struct Value<'a> {
             #[serde(borrow)]
@@ -183,8 +190,8 @@ impl Reader {
             activity_time: Cow<'a, str>,
         }
         let payload = message.payload().unwrap_or_default();
-        self.board.look().output_bytes += payload.len() as u64;
-        // A row that cannot be read is of no alert, and so one too many.
+        self.reader_state.lock().output_bytes += payload.len() as u64;
+        // A row that cannot be parsed belongs to no alert and counts as unexpected.
         let value = serde_json::from_slice::<Value<'_>>(payload).ok();
         let row = Row {
             id: value
@@ -198,22 +205,22 @@ impl Reader {
                 .and_then(|value| timestamp::parse(&value.activity_time))
                 .map_or(0, EventTime::ticks),
         };
-        if let Some((closed, took)) = heard.answers.row(row, came) {
-            self.took(closed, took, times, heard);
+        if let Some((closed, took)) = received.answers.row(row, arrived) {
+            self.took(closed, took, times, received);
         }
     }
 
-    fn log_record(&self, message: &BorrowedMessage<'_>, times: Option<Times>, heard: &mut Heard) {
+    fn log_record(&self, message: &BorrowedMessage<'_>, times: Option<Times>, received: &mut Received) {
         let payload = message.payload().unwrap_or_default();
-        let mut board = self.board.look();
-        board.log_bytes += payload.len() as u64;
-        board.log_ends.insert(message.partition(), message.offset() + 1);
+        let mut state = self.reader_state.lock();
+        state.log_bytes += payload.len() as u64;
+        state.log_ends.insert(message.partition(), message.offset() + 1);
         match LogRecord::decode(payload) {
             Ok(LogRecord::Marks(marks)) => {
                 for source in &marks.sources {
                     let key = (source.topic == self.activities, source.partition);
-                    let known = board.positions.entry(key).or_insert((source.position, marks.wall));
-                    // After a restart a router reads again what it had read: what counts is how far it has been.
+                    let known = state.positions.entry(key).or_insert((source.position, marks.wall));
+                    // After a restart, a router reads messages again that it had read. The furthest position counts.
                     if (source.position, marks.wall) > *known {
                         *known = (source.position.max(known.0), marks.wall);
                     }
@@ -221,12 +228,12 @@ impl Reader {
             }
             Ok(LogRecord::Activities(activities)) => {
                 let Some(times) = times else { return };
-                let came = times.begin.elapsed();
+                let arrived = times.begin.elapsed();
                 for activity in activities {
                     let due = activity.time.ticks().saturating_sub(times.event.ticks());
                     let due = Duration::from_nanos(u64::try_from(due).unwrap_or(0) * 100);
                     if due >= times.hold.0 && due < times.hold.1 {
-                        heard.ingest.record(came.saturating_sub(due));
+                        received.ingest.record(arrived.saturating_sub(due));
                     }
                 }
             }
@@ -235,7 +242,7 @@ impl Reader {
     }
 }
 
-/// When the trial's time begins: now.
+/// Returns the times of a trial that begins now.
 pub(super) fn begin(hold: (Duration, Duration)) -> Times {
     Times {
         event: clock::now().to_event(),

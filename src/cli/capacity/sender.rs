@@ -1,4 +1,4 @@
-//! The thread that sends each message when it is due, whatever has become of those before it.
+//! The thread that sends each message when it is due, whatever has happened to earlier ones.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -13,45 +13,45 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
 use super::super::Failure;
-use super::stand::Stand;
+use super::environment::Environment;
 use crate::capacity::traffic::{Expected, Message, Traffic};
 use crate::kafka::clients;
 
-/// How long it sleeps at the most between looks at the clock.
-const NAP: Duration = Duration::from_millis(1);
+/// The longest sleep between looks at the clock.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// How often each partition gets a message when there is nothing else to send.
-const BEAT: Duration = Duration::from_millis(100);
-/// The longest wait for room for a last message when the trial is over.
-const PATIENCE: Duration = Duration::from_secs(10);
+const IDLE_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest wait for room in the queue for a last message when the trial is over.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the sender and the trial tell each other.
+/// State shared by the sender and the trial.
 #[derive(Default)]
 pub(super) struct Link {
     /// Activities handed to the client.
     pub(super) sent: AtomicU64,
     /// Messages that the client has and the broker has not acknowledged.
     pub(super) in_flight: AtomicI64,
-    /// Messages that the broker would not take.
+    /// Messages that the broker refused.
     pub(super) refused: AtomicU64,
     /// Bytes of all messages.
     pub(super) bytes: AtomicU64,
-    /// Whether every window has been passed, and what is expected of it told.
+    /// Whether all windows have been passed and their expected output was sent to the reader.
     pub(super) settled: AtomicBool,
-    /// From the trial: the schedule is over.
+    /// Set by the trial: the schedule is over.
     pub(super) cut: AtomicBool,
-    /// From the trial: everything is over.
+    /// Set by the trial: everything is over.
     pub(super) over: AtomicBool,
     why: Mutex<Option<String>>,
 }
 
 impl Link {
-    /// Why the broker refused a message.
+    /// Returns why the broker refused a message.
     pub(super) fn refusal(&self) -> Option<String> {
         self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Counts what failed.
+/// Counts failed messages.
 struct Reports(Arc<Link>);
 
 impl ClientContext for Reports {
@@ -60,7 +60,7 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "the driver's connection has a problem");
+        tracing::warn!(%error, reason, "the driver's producer reports a problem");
     }
 }
 
@@ -68,7 +68,7 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        // When the trial is over, what is still under way is let go.
+        // When the trial is over, messages in flight are abandoned.
         if let Err((error, _)) = result
             && !self.0.over.load(Ordering::Relaxed)
         {
@@ -85,19 +85,19 @@ struct Sender {
     link: Arc<Link>,
 }
 
-/// Begins to send. The times of `traffic` count from `begin`.
+/// Starts to send. The times of `traffic` count from `begin`.
 pub(super) fn start(
-    stand: &Stand,
+    environment: &Environment,
     traffic: Traffic,
     begin: Instant,
     expected: SyncSender<Expected>,
     link: &Arc<Link>,
 ) -> Result<JoinHandle<Traffic>, Failure> {
-    let producer = clients::load_producer(&stand.config, Reports(Arc::clone(link))).map_err(Failure::failed)?;
+    let producer = clients::load_producer(&environment.config, Reports(Arc::clone(link))).map_err(Failure::failed)?;
     let sender = Sender {
         producer,
-        activities: stand.activities().to_owned(),
-        alerts: stand.alerts().to_owned(),
+        activities: environment.activities().to_owned(),
+        alerts: environment.alerts().to_owned(),
         link: Arc::clone(link),
     };
     let run = move || sender.run(traffic, begin, &expected);
@@ -108,13 +108,13 @@ pub(super) fn start(
 }
 
 impl Sender {
-    /// Sends the schedule, then keeps the watermark going until everything is over.
+    /// Sends the schedule, then keeps the watermark moving until everything is over.
     fn run(self, mut traffic: Traffic, begin: Instant, expected: &SyncSender<Expected>) -> Traffic {
         while !self.link.cut.load(Ordering::Relaxed) {
             let Some(due) = traffic.due() else { break };
             let now = begin.elapsed();
             if due <= now {
-                // As many as are due, but not so many that nobody hears of them meanwhile.
+                // All messages that are due, but in limited batches, so that progress is reported in between.
                 for _ in 0..1_000 {
                     if traffic.due().is_none_or(|due| due > now) {
                         break;
@@ -122,21 +122,21 @@ impl Sender {
                     let message = traffic.next_message();
                     self.send(message);
                 }
-                self.tell(&mut traffic, expected);
+                self.send_expected(&mut traffic, expected);
             } else {
-                self.tell(&mut traffic, expected);
-                std::thread::sleep((due - now).min(NAP));
+                self.send_expected(&mut traffic, expected);
+                std::thread::sleep((due - now).min(POLL_INTERVAL));
             }
         }
         while !self.link.over.load(Ordering::Relaxed) {
-            // As many as there are partitions: they take turns.
+            // One for each partition, because they take turns.
             for _ in 0..traffic.partitions() {
                 let message = traffic.beat(begin.elapsed());
                 self.send(message);
             }
-            self.tell(&mut traffic, expected);
+            self.send_expected(&mut traffic, expected);
             self.link.settled.store(traffic.is_settled(), Ordering::Release);
-            std::thread::sleep(BEAT);
+            std::thread::sleep(IDLE_INTERVAL);
         }
         traffic
     }
@@ -154,8 +154,8 @@ impl Sender {
                 Ok(()) => return,
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     record = back;
-                    self.producer.poll(NAP);
-                    if self.link.over.load(Ordering::Relaxed) && began.elapsed() > PATIENCE {
+                    self.producer.poll(POLL_INTERVAL);
+                    if self.link.over.load(Ordering::Relaxed) && began.elapsed() > SEND_TIMEOUT {
                         return;
                     }
                 }
@@ -168,7 +168,7 @@ impl Sender {
         }
     }
 
-    fn tell(&self, traffic: &mut Traffic, expected: &SyncSender<Expected>) {
+    fn send_expected(&self, traffic: &mut Traffic, expected: &SyncSender<Expected>) {
         self.producer.poll(Duration::ZERO);
         let (sent, bytes) = traffic.sent();
         self.link.sent.store(sent, Ordering::Relaxed);
@@ -177,7 +177,7 @@ impl Sender {
             .in_flight
             .store(i64::from(self.producer.in_flight_count()), Ordering::Relaxed);
         for window in traffic.take_expected() {
-            // Nobody listens any more: the trial was broken off.
+            // The receiver is gone: the trial was interrupted.
             drop(expected.send(window));
         }
     }

@@ -1,4 +1,5 @@
-//! One trial: processors and topics from nothing, the load, the rest of the answer, and what was measured meanwhile.
+//! One trial: starts processors and topics from scratch, applies the load, waits for the rest of the output, and
+//! measures.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,12 +8,12 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use super::super::Failure;
+use super::environment::{EMBEDDED_BYTES, Environment, OUT_OF_ORDERNESS};
 use super::options::{Mode, Options};
 use super::processors::{Processors, cpu_seconds};
 use super::progress::Progress;
-use super::reader::{self, Board, Heard, Reader, Shared, Times};
+use super::reader::{self, Reader, ReaderState, Received, SharedReaderState, Times};
 use super::sender::{self, Link};
-use super::stand::{EMBEDDED_BYTES, OUT_OF_ORDERNESS, Stand};
 use crate::capacity::oracle::Repeats;
 use crate::capacity::result::{Limits, Sample, Step};
 use crate::capacity::schedule::Schedule;
@@ -24,23 +25,23 @@ use crate::clock;
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 
-/// How often a sample is taken.
-const EVERY: Duration = Duration::from_millis(250);
-/// How long the processors are given to share out all partitions.
-const READY: Duration = Duration::from_secs(60);
-/// How long it is waited for what must not come, once all that must has.
-const QUIET: Duration = Duration::from_secs(1);
-/// Marks come every second at the least: after this long without any, a partition is not being read.
-const STALE: Duration = Duration::from_millis(1_500);
-/// With a backlog of so many seconds of the load a trial need not go on.
-const HOPELESS: f64 = 5.0;
-/// The share of what the embedded broker keeps of a partition that may be unread.
+/// Interval between samples.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
+/// How long the processors may take until all partitions are assigned.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait for unexpected rows after all expected ones have arrived.
+const QUIET_PERIOD: Duration = Duration::from_secs(1);
+/// Watermark updates come at least once a second: after this time without one, a partition is not being read.
+const STALE_AFTER: Duration = Duration::from_millis(1_500);
+/// A trial is abandoned when its backlog reaches this many seconds of the load.
+const ABANDON_LAG_SECONDS: f64 = 5.0;
+/// The share of the embedded broker's capacity of a partition that may be unread.
 const EMBEDDED_SHARE: f64 = 0.5;
-/// Half as many samples as are kept of a trial: when there are twice as many, every second one is dropped.
-const MOST_SAMPLES: usize = 2_400;
+/// Half of the maximum number of samples of a trial: when twice as many are reached, every second one is dropped.
+const MAX_SAMPLES: usize = 2_400;
 
-/// What all trials have in common.
-pub(super) struct Bench<'b> {
+/// State shared by all trials.
+pub(super) struct TestContext<'b> {
     pub(super) options: &'b Options,
     pub(super) pool: &'b Pool,
     pub(super) record_size: f64,
@@ -49,14 +50,14 @@ pub(super) struct Bench<'b> {
     pub(super) name: &'b str,
 }
 
-/// A trial under way.
+/// A running trial.
 struct Trial<'t> {
-    bench: &'t Bench<'t>,
-    stand: &'t Stand,
+    context: &'t TestContext<'t>,
+    environment: &'t Environment,
     schedule: Schedule,
     times: Times,
     link: Arc<Link>,
-    board: Shared,
+    reader_state: SharedReaderState,
     step: Step,
     /// CPU seconds of the processors and of the driver when the hold began.
     cpu_at_hold: Option<(Option<f64>, Option<f64>)>,
@@ -65,30 +66,37 @@ struct Trial<'t> {
     is_out: bool,
 }
 
-impl Bench<'_> {
-    /// Runs one. What cannot be deleted afterwards comes back with it.
+impl TestContext<'_> {
+    /// Runs one trial. Prints a warning about topics that cannot be deleted afterwards.
     pub(super) fn run(
         &self,
         number: usize,
         purpose: Purpose,
         rate: f64,
         progress: &mut Progress,
-    ) -> Result<(Step, Stand), Failure> {
+    ) -> Result<(Step, Environment), Failure> {
         let id = format!("{}-{number}", self.name);
-        let stand = Stand::open(self.options, &id, self.folder)?;
-        let step = self.on(&stand, number, purpose, rate, progress);
+        let environment = Environment::open(self.options, &id, self.folder)?;
+        let step = self.on(&environment, number, purpose, rate, progress);
         if !self.options.keep
-            && let Err(failure) = stand.delete()
+            && let Err(failure) = environment.delete()
         {
             super::super::say(&format!("warning: {}", failure.message));
         }
-        Ok((step?, stand))
+        Ok((step?, environment))
     }
 
-    fn on(&self, stand: &Stand, number: usize, purpose: Purpose, rate: f64, progress: &mut Progress) -> Result<Step, Failure> {
-        let mut processors = Processors::start(stand, self.options.instances)?;
-        let board = Shared::default();
-        let reader = self.ready(stand, &mut processors, &board)?;
+    fn on(
+        &self,
+        environment: &Environment,
+        number: usize,
+        purpose: Purpose,
+        rate: f64,
+        progress: &mut Progress,
+    ) -> Result<Step, Failure> {
+        let mut processors = Processors::start(environment, self.options.instances)?;
+        let reader_state = SharedReaderState::default();
+        let reader = self.ready(environment, &mut processors, &reader_state)?;
         let schedule = self.options.schedule(rate);
         let hold = (self.options.warm_up, self.options.warm_up + self.options.hold());
         let times = reader::begin(hold);
@@ -96,14 +104,14 @@ impl Bench<'_> {
         let link = Arc::new(Link::default());
         let (windows, expected) = sync_channel(10_000);
         let reading = reader.start(times, expected, Arc::clone(&link))?;
-        let sending = sender::start(stand, traffic, times.begin, windows, &link);
+        let sending = sender::start(environment, traffic, times.begin, windows, &link);
         let mut trial = Trial {
-            bench: self,
-            stand,
+            context: self,
+            environment,
             schedule,
             times,
             link: Arc::clone(&link),
-            board,
+            reader_state,
             step: Step {
                 number,
                 purpose: Some(purpose),
@@ -126,13 +134,13 @@ impl Bench<'_> {
             ran
         });
         link.over.store(true, Ordering::Relaxed);
-        let heard = reading.join().unwrap_or_default();
+        let received = reading.join().unwrap_or_default();
         let is_judged = ran?;
-        // Whoever interrupts does not want to wait: they end with this function then.
+        // A user who interrupts does not want to wait; the processors end with this function.
         if !self.shutdown.is_requested() {
             processors.stop();
         }
-        Ok(trial.told(&heard, is_judged, &mut processors))
+        Ok(trial.finish_step(&received, is_judged, &mut processors))
     }
 
     fn mix(&self) -> Mix {
@@ -146,10 +154,15 @@ impl Bench<'_> {
         }
     }
 
-    /// Waits until every partition of the log is joined, and every source partition read, by somebody.
-    fn ready(&self, stand: &Stand, processors: &mut Processors<'_>, board: &Shared) -> Result<Reader, Failure> {
+    /// Waits until every partition of the repartition topic is assigned and every source partition is read.
+    fn ready(
+        &self,
+        environment: &Environment,
+        processors: &mut Processors<'_>,
+        reader_state: &SharedReaderState,
+    ) -> Result<Reader, Failure> {
         let began = clock::start();
-        let partitions = u64::from(stand.config.repartition.partitions);
+        let partitions = u64::from(environment.config.repartition.partitions);
         let sources = self.options.partitions as usize + 1;
         let mut reader = None;
         loop {
@@ -158,21 +171,21 @@ impl Bench<'_> {
             }
             if let Some(last) = processors.ended() {
                 return Err(Failure::failed(format!(
-                    "a processor ended before the load began; it said last: {last}"
+                    "a processor ended before the load began; its last log line: {last}"
                 )));
             }
             if processors.owned() >= partitions {
                 if reader.is_none() {
-                    reader = Some(Reader::new(stand, self.options.seed, board.clone())?);
+                    reader = Some(Reader::new(environment, self.options.seed, reader_state.clone())?);
                 }
-                reader.iter().for_each(Reader::listen);
+                reader.iter().for_each(Reader::poll_positions);
             }
-            match reader.take_if(|_| board.look().positions.len() >= sources) {
+            match reader.take_if(|_| reader_state.lock().positions.len() >= sources) {
                 Some(reader) => return Ok(reader),
-                None if began.elapsed() > READY => {
+                None if began.elapsed() > READY_TIMEOUT => {
                     return Err(Failure::failed(format!(
-                        "the processors have not shared out all partitions within {} s; give --keep, and look into their logs",
-                        READY.as_secs()
+                        "not all partitions were assigned within {} s; use --keep and check the processors' logs",
+                        READY_TIMEOUT.as_secs()
                     )));
                 }
                 None => std::thread::sleep(Duration::from_millis(50)),
@@ -181,9 +194,9 @@ impl Bench<'_> {
     }
 }
 
-/// Whether a trial is still worth going on with.
+/// Whether to continue a trial.
 #[derive(PartialEq, Eq)]
-enum Course {
+enum Control {
     On,
     Off,
 }
@@ -193,30 +206,34 @@ impl Trial<'_> {
         self.times.begin.elapsed()
     }
 
-    /// Samples while the schedule runs.
+    /// Takes samples while the schedule runs.
     fn load(&mut self, processors: &mut Processors<'_>, progress: &mut Progress) -> Result<(), Failure> {
         let lasts = self.schedule.lasts();
-        let every = if self.stand.is_embedded() { EVERY / 2 } else { EVERY };
+        let every = if self.environment.is_embedded() {
+            SAMPLE_INTERVAL / 2
+        } else {
+            SAMPLE_INTERVAL
+        };
         let mut next = every;
-        let mut course = Course::On;
-        while self.now() < lasts && course == Course::On {
-            self.bench.shutdown.sleep(next.saturating_sub(self.now()));
+        let mut control = Control::Continue;
+        while self.now() < lasts && control == Control::Continue {
+            self.context.shutdown.sleep(next.saturating_sub(self.now()));
             next = self.now() + every;
             self.disturb(processors)?;
-            course = self.sample(processors)?;
+            control = self.sample(processors)?;
             if let Some(sample) = self.step.samples.last() {
                 progress.sample(&self.step, sample, lasts);
             }
-            if self.bench.shutdown.is_requested() {
+            if self.context.shutdown.is_requested() {
                 self.step.failures.push("interrupted".to_owned());
-                course = Course::Off;
+                control = Control::Stop;
             }
         }
         self.link.cut.store(true, Ordering::Relaxed);
         if self.is_out {
             processors.start_all()?;
         }
-        // What was broken off has held until now.
+        // An interrupted hold ends at the last sample.
         let now = self.step.samples.last().map_or(0.0, |sample| sample.at);
         self.step.hold_to = self.step.hold_to.min(now);
         self.step.hold_from = self.step.hold_from.min(now / 2.0);
@@ -224,17 +241,17 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// Kills, and what makes an outage.
+    /// Kills processors, and begins and ends an outage.
     fn disturb(&mut self, processors: &mut Processors<'_>) -> Result<(), Failure> {
         let now = self.now();
-        if let (Some(at), Some(every)) = (self.next_kill, self.bench.options.kill_every)
+        if let (Some(at), Some(every)) = (self.next_kill, self.context.options.kill_every)
             && now >= at
             && now + every / 2 < self.schedule.lasts()
         {
-            processors.strike(at.as_millis() as u64 / 7)?;
+            processors.kill_one(at.as_millis() as u64 / 7)?;
             self.next_kill = Some(now + every);
         }
-        if let Some((from, to)) = self.bench.options.outage() {
+        if let Some((from, to)) = self.context.options.outage() {
             if !self.is_out && now >= from && now < to {
                 processors.kill_all();
                 self.is_out = true;
@@ -246,7 +263,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    fn sample(&mut self, processors: &mut Processors<'_>) -> Result<Course, Failure> {
+    fn sample(&mut self, processors: &mut Processors<'_>) -> Result<Control, Failure> {
         let applied = processors.applied().clone();
         let usage = processors.usage();
         let now = self.now();
@@ -266,47 +283,47 @@ impl Trial<'_> {
         if let Some(last) = processors.ended() {
             self.step
                 .failures
-                .push(format!("a processor ended by itself; it said last: {last}"));
-            if !self.stand.is_embedded() {
-                // What it left undone must still come, or be missed.
+                .push(format!("a processor ended by itself; its last log line: {last}"));
+            if !self.environment.is_embedded() {
+                // Its unfinished work must still be done, or counts as missing.
                 processors.kill_all();
                 processors.start_all()?;
             }
-            return Ok(Course::Off);
+            return Ok(Control::Stop);
         }
         let most = self.most_lag(sample.offered);
         if verdict::is_hopeless(&sample, most) {
             self.step
                 .failures
-                .push(format!("broken off: {:.0} records behind", sample.lag()));
-            return Ok(Course::Off);
+                .push(format!("abandoned: {:.0} records behind", sample.lag()));
+            return Ok(Control::Stop);
         }
-        Ok(Course::On)
+        Ok(Control::Continue)
     }
 
-    /// The seconds of lag with which a trial is broken off.
+    /// Returns the seconds of lag at which a trial is abandoned.
     fn most_lag(&self, offered: f64) -> f64 {
-        if self.stand.is_embedded() {
-            let kept = EMBEDDED_BYTES * f64::from(self.bench.options.partitions) / self.bench.record_size.max(1.0);
+        if self.environment.is_embedded() {
+            let kept = EMBEDDED_BYTES * f64::from(self.context.options.partitions) / self.context.record_size.max(1.0);
             return EMBEDDED_SHARE * kept / offered.max(1.0);
         }
-        match self.bench.options.stress() {
-            Stress::None => HOPELESS,
+        match self.context.options.stress() {
+            Stress::None => ABANDON_LAG_SECONDS,
             Stress::Expected => f64::INFINITY,
         }
     }
 
-    /// What is due and not done at this moment.
+    /// Measures what is due and not done at this moment.
     fn lags(&self, applied: &std::collections::BTreeMap<i32, i64>, now: Duration) -> Sample {
-        let mut board = self.board.look();
-        let route_lag = self.route_lag(&board, now);
-        let join_lag: i64 = board
+        let mut state = self.reader_state.lock();
+        let route_lag = self.route_lag(&state, now);
+        let join_lag: i64 = state
             .log_ends
             .iter()
             .map(|(partition, end)| (end - applied.get(partition).copied().unwrap_or(0)).max(0))
             .sum();
-        let lately = std::mem::take(&mut board.lately);
-        drop(board);
+        let recent = std::mem::take(&mut state.recent);
+        drop(state);
         let due = self.schedule.due_at(now);
         let sent = self.link.sent.load(Ordering::Relaxed) as f64;
         let in_flight = self.link.in_flight.load(Ordering::Relaxed) as f64;
@@ -316,8 +333,8 @@ impl Trial<'_> {
             route_lag,
             join_lag: join_lag as f64,
             unsent: (due - sent + in_flight).max(0.0),
-            close_p50_ms: lately.percentile(0.5),
-            close_max_ms: lately.percentile(1.0),
+            close_p50_ms: recent.percentile(0.5),
+            close_max_ms: recent.percentile(1.0),
             ..Sample::default()
         };
         let before = self.step.samples.last().copied().unwrap_or_default();
@@ -329,15 +346,20 @@ impl Trial<'_> {
         sample
     }
 
-    /// Messages that are due and not read. Of each partition it is taken at the moment of which its position was told: a position that is a
-    /// fifth of a second old says nothing of what has come since.
-    fn route_lag(&self, board: &Board, now: Duration) -> f64 {
-        let partitions = self.bench.options.partitions;
+    /// Returns the number of messages that are due and not read. For each partition, it is computed for the time at
+    /// which its position was reported, because a position that is a fifth of a second old does not include what was
+    /// sent since.
+    fn route_lag(&self, state: &ReaderState, now: Duration) -> f64 {
+        let partitions = self.context.options.partitions;
         let begin = self.times.event.to_wall();
         let lag = |partition: u32| {
-            let (position, wall) = board.positions.get(&(true, partition)).copied().unwrap_or((0, WallTime(0)));
-            let told = wall.since(begin).min(now);
-            let at = if now.saturating_sub(told) > STALE { now } else { told };
+            let (position, wall) = state.positions.get(&(true, partition)).copied().unwrap_or((0, WallTime(0)));
+            let finish_step = wall.since(begin).min(now);
+            let at = if now.saturating_sub(finish_step) > STALE_AFTER {
+                now
+            } else {
+                finish_step
+            };
             (self.schedule.due_at(at) / f64::from(partitions) - position as f64).max(0.0)
         };
         (0..partitions).map(lag).sum()
@@ -346,7 +368,7 @@ impl Trial<'_> {
     fn keep(&mut self, sample: Sample) {
         let samples = &mut self.step.samples;
         samples.push(sample);
-        if samples.len() >= 2 * MOST_SAMPLES {
+        if samples.len() >= 2 * MAX_SAMPLES {
             let mut number = 0;
             samples.retain(|_| {
                 number += 1;
@@ -375,61 +397,62 @@ impl Trial<'_> {
             }
         }
         step.state_bytes = processors.state_bytes();
-        if let Some(calm) = self.bench.options.calm_from() {
+        if let Some(calm) = self.context.options.calm_from() {
             step.catch_up = verdict::catch_up(&step.samples, calm.as_secs_f64());
         }
-        if self.bench.options.shape == super::options::Shape::Ramp {
+        if self.context.options.shape == super::options::Shape::Ramp {
             step.fell_behind_at = verdict::fell_behind_at(&step.samples);
         }
     }
 
-    /// Waits for the rest of the answer; whether the answer can be judged.
+    /// Waits for the rest of the output. Returns whether it can be judged.
     fn drain(&mut self, processors: &mut Processors<'_>) -> Result<bool, Failure> {
         let began = clock::start();
         let mut complete_since = None;
         let mut is_judged = true;
-        while began.elapsed() < self.bench.options.drain {
-            if self.bench.shutdown.is_requested() {
+        while began.elapsed() < self.context.options.drain {
+            if self.context.shutdown.is_requested() {
                 is_judged = false;
                 break;
             }
             if let Some(last) = processors.ended() {
-                if self.stand.is_embedded() {
-                    // Most likely the broker has dropped what was not read yet: then nothing can be said of the answer.
+                if self.environment.is_embedded() {
+                    // Most likely the broker has dropped messages that were not read yet, so the output cannot be
+                    // judged.
                     is_judged = false;
                     self.step.notes.push(format!("the embedded broker lost records: {last}"));
                     break;
                 }
                 self.step
                     .failures
-                    .push(format!("a processor ended by itself; it said last: {last}"));
+                    .push(format!("a processor ended by itself; its last log line: {last}"));
                 processors.kill_all();
                 processors.start_all()?;
             }
-            let is_complete = self.link.settled.load(Ordering::Acquire) && self.board.look().is_complete;
+            let is_complete = self.link.settled.load(Ordering::Acquire) && self.reader_state.lock().is_complete;
             match (is_complete, complete_since) {
                 (false, _) => complete_since = None,
                 (true, None) => complete_since = Some(clock::start()),
-                (true, Some(since)) if since.elapsed() >= QUIET => break,
+                (true, Some(since)) if since.elapsed() >= QUIET_PERIOD => break,
                 (true, Some(_)) => {}
             }
-            self.bench.shutdown.sleep(Duration::from_millis(50));
+            self.context.shutdown.sleep(Duration::from_millis(50));
         }
         self.step.drain = began.elapsed().as_secs_f64();
         Ok(is_judged)
     }
 
-    /// The trial as it is told.
-    fn told(mut self, heard: &Heard, is_judged: bool, processors: &mut Processors<'_>) -> Step {
-        let options = self.bench.options;
-        let repeats = match Mode::of(self.stand.config.output.delivery) {
+    /// Returns the trial with its results.
+    fn finish_step(mut self, received: &Received, is_judged: bool, processors: &mut Processors<'_>) -> Step {
+        let options = self.context.options;
+        let repeats = match Mode::of(self.environment.config.output.delivery) {
             Mode::AtLeastOnce => Repeats::Allowed,
             Mode::ExactlyOnce => Repeats::Forbidden,
         };
         let step = &mut self.step;
-        step.answer = heard.answers.judge(repeats, is_judged);
-        step.close = heard.close.summary();
-        step.ingest = heard.ingest.summary();
+        step.answer = received.answers.judge(repeats, is_judged);
+        step.close = received.close.summary();
+        step.ingest = received.ingest.summary();
         step.messages = self.link.sent.load(Ordering::Relaxed);
         step.sent_bytes = self.link.bytes.load(Ordering::Relaxed);
         step.refused = self.link.refused.load(Ordering::Relaxed);
@@ -437,10 +460,10 @@ impl Trial<'_> {
             step.notes.push(format!("the broker refused a message: {why}"));
         }
         {
-            let board = self.board.look();
-            step.log_bytes = board.log_bytes;
-            step.output_bytes = board.output_bytes;
-            step.rows = board.rows;
+            let state = self.reader_state.lock();
+            step.log_bytes = state.log_bytes;
+            step.output_bytes = state.output_bytes;
+            step.rows = state.rows;
         }
         step.kills = processors.kills;
         let limits = Limits {

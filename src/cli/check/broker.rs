@@ -1,4 +1,4 @@
-//! Asking the broker what is judged.
+//! Requests from the broker what `check` judges.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use crate::check::sample::Sample;
 use crate::check::{Findings, Level, topics};
 use crate::clock;
 use crate::config::{Config, Delivery, Preset};
-use crate::kafka::rights::{self, Right};
+use crate::kafka::permissions::{self, WritePermission};
 use crate::kafka::topics::Topics;
 use crate::kafka::{Error, clients, groups, reading};
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 
-/// A record from further ahead of this machine's clock than this says that one of the clocks is wrong.
+/// If the timestamp of a record is further ahead of this machine's clock than this, one of the clocks is wrong.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 
-/// Asks about everything. Fails when the broker cannot be asked at all; what it refuses is a finding.
-pub(super) fn ask(config: &Config, sample: u32) -> Result<Findings, Error> {
+/// Runs all checks against the broker. Fails if the broker cannot be reached; what it refuses becomes a finding.
+pub(super) fn check(config: &Config, sample: u32) -> Result<Findings, Error> {
     let mut findings = Findings::default();
-    let asking = Topics::new(config)?;
-    let brokers = match asking.brokers() {
+    let client = Topics::new(config)?;
+    let brokers = match client.brokers() {
         Ok(brokers) => brokers,
         Err(error) => {
             findings.add("broker", Level::Error, error.to_string());
@@ -37,12 +37,12 @@ pub(super) fn ask(config: &Config, sample: u32) -> Result<Findings, Error> {
     findings.add(
         "broker",
         Level::Ok,
-        format!("{servers} answers and lets us in: {kind}, {brokers} broker{plural}"),
+        format!("connected to {servers}: {kind}, {brokers} broker{plural}"),
     );
     let sent = clients::message_max_bytes(config);
     let (mut inputs, mut written) = (Vec::new(), Vec::new());
-    for (role, topic) in topics::named(config) {
-        let facts = match asking.facts(&topic) {
+    for (role, topic) in topics::configured(config) {
+        let facts = match client.facts(&topic) {
             Err(error @ Error::Hidden { .. }) => {
                 findings.add("permissions", Level::Error, error.to_string());
                 continue;
@@ -59,7 +59,7 @@ pub(super) fn ask(config: &Config, sample: u32) -> Result<Findings, Error> {
     permissions(config, &mut findings);
     writing(config, &written, &mut findings)?;
     if sample > 0 {
-        records(config, &asking, &inputs, sample, &mut findings);
+        records(config, &client, &inputs, sample, &mut findings);
     }
     Ok(findings)
 }
@@ -74,43 +74,43 @@ fn permissions(config: &Config, findings: &mut Findings) {
             Ok(_) => findings.add(
                 "permissions",
                 Level::Ok,
-                format!("the group {group} may be used; nobody is in it"),
+                format!("the group {group} may be used; it has no members"),
             ),
             Err(error) => findings.add("permissions", Level::Error, error.to_string()),
         }
     }
 }
 
-/// Tries to write, with a record that no Kafka takes.
+/// Probes the write permission with a record that Kafka never accepts.
 fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Result<(), Error> {
     if config.kafka.preset == Preset::EventHubs {
         findings.add(
             "permissions",
             Level::Note,
-            "writing was not tried: it takes Send on every topic but the inputs".to_owned(),
+            "the write permission was not probed: Send is needed on every topic but the inputs".to_owned(),
         );
         return Ok(());
     }
     let mut given = Vec::new();
-    // The one for dead letters, which harm nobody, comes first.
+    // The dead-letter topic comes first, where a stray record does the least harm.
     for topic in topics.iter().rev() {
-        match rights::to_write(config, topic)? {
-            Right::Given => given.push(topic.as_str()),
-            Right::Denied => findings.add(
+        match permissions::probe_write(config, topic)? {
+            WritePermission::Granted => given.push(topic.as_str()),
+            WritePermission::Denied => findings.add(
                 "permissions",
                 Level::Error,
-                format!("{topic} may not be written to; give this principal the right Write on it"),
+                format!("no permission to write to {topic}; grant Write on it to this principal"),
             ),
-            Right::Unknown(cause) => findings.add(
+            WritePermission::Unknown(cause) => findings.add(
                 "permissions",
                 Level::Warning,
-                format!("whether {topic} may be written to is not known: {cause}"),
+                format!("cannot determine whether {topic} may be written to: {cause}"),
             ),
-            Right::Taken => {
+            WritePermission::ProbeAccepted => {
                 findings.add(
                     "permissions",
                     Level::Warning,
-                    format!("the broker took the record that tried whether {topic} may be written to, as Kafka does not: it has no key and no value; nothing more was tried"),
+                    format!("the broker accepted the record that probed the write permission for {topic}, which Kafka refuses: the topic now has a record without key and value; no further topic was probed"),
                 );
                 return Ok(());
             }
@@ -120,7 +120,7 @@ fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Resul
         findings.add("permissions", Level::Ok, format!("{} may be written to", given.join(", ")));
     }
     if config.output.delivery == Delivery::ExactlyOnce {
-        match rights::to_transactions(config) {
+        match permissions::probe_transactions(config) {
             Ok(()) => findings.add("permissions", Level::Ok, "transactions may be used".to_owned()),
             Err(error) => findings.add("permissions", Level::Error, error.to_string()),
         }
@@ -128,13 +128,13 @@ fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Resul
     Ok(())
 }
 
-/// Reads the newest messages of the inputs.
-fn records(config: &Config, asking: &Topics<'_>, inputs: &[String], sample: u32, findings: &mut Findings) {
+/// Reads the newest messages of the input topics.
+fn records(config: &Config, topics: &Topics<'_>, inputs: &[String], sample: u32, findings: &mut Findings) {
     let now = clock::now();
     let mut taken = Sample::new(config, now);
     let mut latest = WallTime(i64::MIN);
     for topic in inputs {
-        let read = asking.extent(topic).and_then(|extent| {
+        let read = client.extent(topic).and_then(|extent| {
             let Some(mut extent) = extent else { return Ok(0) };
             let each = i64::from(sample)
                 .div_euclid(i64::try_from(extent.partitions.len()).unwrap_or(1).max(1))
@@ -154,7 +154,7 @@ fn records(config: &Config, asking: &Topics<'_>, inputs: &[String], sample: u32,
             Ok(0) => findings.add(
                 "records",
                 Level::Note,
-                format!("{topic} is empty: what its records hold could not be looked at"),
+                format!("{topic} is empty, so there are no records to check"),
             ),
             Ok(_) => {}
             Err(error) => findings.add("permissions", Level::Error, error.to_string()),
@@ -166,7 +166,7 @@ fn records(config: &Config, asking: &Topics<'_>, inputs: &[String], sample: u32,
         findings.add(
             "broker",
             Level::Warning,
-            format!("the newest record was made {ahead} after now by this machine's clock: one of the clocks is wrong, and alerts on quiet nights are answered by this one"),
+            format!("the timestamp of the newest record is {ahead} ahead of this machine's clock: one of the clocks is wrong, and without traffic alerts close by this machine's clock"),
         );
     }
     findings.append(taken.findings());

@@ -1,4 +1,5 @@
-//! `alerttrail check`: what a configuration says, whether the broker is as it must be, and what the records there say about the settings.
+//! `alerttrail check`: checks a configuration, the broker, and whether the settings fit the records in the input
+//! topics.
 
 #[cfg(feature = "kafka")]
 mod broker;
@@ -17,10 +18,10 @@ pub(super) struct Args {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Check the file only, and ask no broker
+    /// Check the file only, without contacting a broker
     #[arg(long)]
     offline: bool,
-    /// Look at the newest N messages of each input topic; 0 for none
+    /// Number of newest messages to check of each input topic; 0 for none
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     sample: u32,
     /// Print one JSON document
@@ -36,31 +37,31 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         report.add("settings", Level::Warning, warning);
     }
     report.begin();
-    if let Some(findings) = asked(args, &config, &mut report)? {
+    if let Some(findings) = broker_findings(args, &config, &mut report)? {
         report.take(findings);
     }
     report.end();
     match report.errors() {
         0 => Ok(()),
-        1 => Err(Failure::failed("one thing will not work; it stands above")),
-        errors => Err(Failure::failed(format!("{errors} things will not work; they stand above"))),
+        1 => Err(Failure::failed("one check failed; see the error above")),
+        errors => Err(Failure::failed(format!("{errors} checks failed; see the errors above"))),
     }
 }
 
-/// What the broker says; `None` when it was not asked.
+/// Returns the findings about the broker, or `None` if it was not contacted.
 #[cfg(feature = "kafka")]
-fn asked(args: &Args, config: &Config, report: &mut Report) -> Result<Option<Findings>, Failure> {
+fn broker_findings(args: &Args, config: &Config, report: &mut Report) -> Result<Option<Findings>, Failure> {
     if args.offline {
         return Ok(None);
     }
-    report.wait(&format!("asking {}", config.kafka.bootstrap_servers));
-    broker::ask(config, args.sample).map(Some).map_err(Failure::failed)
+    report.wait(&format!("contacting {}", config.kafka.bootstrap_servers));
+    broker::check(config, args.sample).map(Some).map_err(Failure::failed)
 }
 
 #[cfg(not(feature = "kafka"))]
-fn asked(args: &Args, _: &Config, _: &mut Report) -> Result<Option<Findings>, Failure> {
+fn broker_findings(args: &Args, _: &Config, _: &mut Report) -> Result<Option<Findings>, Failure> {
     if !args.offline {
-        say("this program was built without Kafka: the file is checked, and no broker asked");
+        say("this program was built without Kafka: only the file is checked");
     }
     Ok(None)
 }

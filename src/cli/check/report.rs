@@ -1,4 +1,4 @@
-//! What was found, for people or for programs.
+//! The output of `check`, as text or as JSON.
 
 use std::io::IsTerminal as _;
 
@@ -11,13 +11,13 @@ use crate::config::Config;
 use crate::time::Bounds;
 use crate::words::duration;
 
-/// Prints as it goes for people, and all at once for programs.
+/// Prints text as the checks proceed, or JSON at the end.
 pub(super) struct Report {
     file: String,
     settings: Vec<(&'static str, String)>,
     findings: Findings,
     json: bool,
-    asked: bool,
+    broker_checked: bool,
 }
 
 impl Report {
@@ -27,7 +27,7 @@ impl Report {
             settings: settings(config),
             findings: Findings::default(),
             json,
-            asked: false,
+            broker_checked: false,
         }
     }
 
@@ -38,7 +38,7 @@ impl Report {
         self.findings.add(section, level, text);
     }
 
-    /// What the file says.
+    /// Prints the settings of the file.
     pub(super) fn begin(&self) {
         if self.json {
             return;
@@ -49,16 +49,16 @@ impl Report {
         }
     }
 
-    /// Says what is waited for, to a person.
+    /// Tells a user at a terminal what the command waits for.
     #[cfg(feature = "kafka")]
     pub(super) fn wait(&mut self, what: &str) {
-        self.asked = true;
+        self.broker_checked = true;
         if !self.json && std::io::stderr().is_terminal() {
             say(&format!("{what} …"));
         }
     }
 
-    /// What was found at the broker.
+    /// Prints the findings about the broker.
     pub(super) fn take(&mut self, findings: Findings) {
         if !self.json {
             let mut section = "";
@@ -89,13 +89,13 @@ impl Report {
                 json!({
                     "file": self.file,
                     "settings": settings,
-                    "broker_asked": self.asked,
+                    "broker_asked": self.broker_checked,
                     "ok": self.errors() == 0,
                     "findings": self.findings,
                 })
             ));
-        } else if !self.asked {
-            tell("The file was read; the broker was not asked.");
+        } else if !self.broker_checked {
+            tell("The file was checked; the broker was not contacted.");
         } else if self.errors() == 0 {
             let warnings = self.findings.count(Level::Warning);
             match warnings {
@@ -110,7 +110,7 @@ impl Report {
         self.findings.count(Level::Error)
     }
 
-    /// Padded before it is painted: what colours a terminal has no width.
+    /// Pads the word before it is coloured, because colour escapes have no width.
     fn word(&self, level: Level) -> String {
         let (word, color) = match level {
             Level::Ok => ("ok", "32"),

@@ -7,7 +7,7 @@ use super::ACTIVITY_PARTITIONS;
 use super::stories::{PACE, Table, Teller};
 use crate::clock;
 use crate::config::Config;
-use crate::kafka::delivery::{Flight, Outgoing, Sender};
+use crate::kafka::delivery::{Outgoing, PendingAcks, Sender};
 use crate::kafka::{self};
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
@@ -18,7 +18,7 @@ pub(super) fn run(config: &Config, seed: u64, shutdown: &Shutdown) -> Result<(),
     let (Some(activities), Some(alerts)) = (config.input.topics.first(), config.input.topics.last()) else {
         return Ok(());
     };
-    let flight = Arc::new(Flight::default());
+    let flight = Arc::new(PendingAcks::default());
     let mut teller = Teller::new(seed);
     let mut told_until = clock::now();
     let mut planned = Vec::new();

@@ -1,6 +1,6 @@
-//! `alerttrail query`: asks a running processor.
+//! `alerttrail query`: queries a running processor.
 
-mod ask;
+mod client;
 mod tables;
 
 use std::path::PathBuf;
@@ -9,30 +9,30 @@ use clap::{Subcommand, ValueEnum};
 
 use super::{Failure, out};
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, ProcessorStatus};
-use ask::Server;
+use client::Server;
 
-/// Whom to ask, and what.
+/// The server, and the query.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// Where the processor's API is; unless given, what --config says, then ALERTTRAIL_SERVER, then http://127.0.0.1:8686
+    /// URL of the processor's API [default: from --config, then ALERTTRAIL_SERVER, then http://127.0.0.1:8686]
     #[arg(long, global = true, value_name = "URL")]
     server: Option<String>,
-    /// The processor's configuration file: its http.listen and http.token are used
+    /// The processor's configuration file, for its http.listen and http.token
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Print the answer as JSON, for programs
+    /// Print the response as JSON
     #[arg(long, global = true)]
     json: bool,
-    /// The Entra tenant id, where tenants are told apart
+    /// Entra tenant id, if tenants are configured
     #[arg(long, global = true, value_name = "ID")]
     tenant: Option<String>,
     #[command(subcommand)]
-    question: Question,
+    query: Query,
 }
 
 #[derive(Subcommand, Debug)]
-enum Question {
-    /// List alerts, the latest first
+enum Query {
+    /// List alerts, latest first
     Alerts(ListArgs),
     /// Show one alert
     Alert {
@@ -46,37 +46,37 @@ enum Question {
         #[command(flatten)]
         paging: Paging,
     },
-    /// Say why an alert has, or has not, been answered as it was
+    /// Explain why an alert has, or has not, closed as it did
     Explain {
         /// Its SystemAlertId
         id: String,
-        /// Also read the ends of the input topics and of the dead letters, for the alert's key in other places of the records, or for
-        /// an alert that is not held: takes seconds
+        /// Also search the ends of the input topics and of the dead-letter topic for the alert's key in other fields,
+        /// or for an alert that is not stored; takes seconds
         #[arg(long)]
         scan: bool,
     },
-    /// Show what the processor is doing
+    /// Show the status of the processor
     Status,
 }
 
 #[derive(clap::Args, Debug)]
 struct ListArgs {
-    /// Only those that stand so
+    /// Filter by status
     #[arg(long, value_name = "STATUS")]
     status: Option<StatusArg>,
-    /// Only those of this severity
+    /// Filter by severity
     #[arg(long)]
     severity: Option<String>,
-    /// Only those that hold this text: in ids, name, provider, product, entities
+    /// Filter by a text in ids, name, provider, product or entities
     #[arg(long)]
     text: Option<String>,
-    /// Only those generated at or after this time
+    /// Filter by generation time: this time or later
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// Only those generated before this time
+    /// Filter by generation time: before this time
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// The two times are about windows
+    /// Apply --from and --to to windows instead of generation times
     #[arg(long)]
     by_window: bool,
     #[command(flatten)]
@@ -85,10 +85,10 @@ struct ListArgs {
 
 #[derive(clap::Args, Debug)]
 struct Paging {
-    /// At most so many
+    /// Maximum number of entries
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// All there are
+    /// Show all entries
     #[arg(long, conflicts_with = "limit")]
     all: bool,
 }
@@ -112,21 +112,21 @@ impl StatusArg {
     }
 }
 
-/// Entries asked for at one time.
+/// Entries per request.
 const PAGE: usize = 500;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let server = Server::new(args.server.as_deref(), args.config.as_deref())?;
-    let alert = |id: &str| format!("/api/v1/alerts/{}", ask::encoded(id));
+    let alert = |id: &str| format!("/api/v1/alerts/{}", client::encoded(id));
     let tenant = [("tenant_id", args.tenant.as_deref())];
-    match &args.question {
-        Question::Alerts(list) => alerts(&server, args, list),
-        Question::Alert { id } => {
+    match &args.query {
+        Query::Alerts(list) => alerts(&server, args, list),
+        Query::Alert { id } => {
             let text = server.get(&alert(id), &tenant)?;
             show(args, &text, |detail: AlertDetail| tables::alert(&detail))
         }
-        Question::Activities { id, paging } => activities(&server, args, &(alert(id) + "/activities"), paging),
-        Question::Explain { id, scan } => {
+        Query::Activities { id, paging } => activities(&server, args, &(alert(id) + "/activities"), paging),
+        Query::Explain { id, scan } => {
             let parameters = [tenant[0], ("scan", scan.then_some("true"))];
             let spinner = scan.then(waiting);
             let text = server.get(&(alert(id) + "/explain"), &parameters);
@@ -136,7 +136,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             let text = text?;
             show(args, &text, |explanation: Explanation| tables::explanation(&explanation))
         }
-        Question::Status => {
+        Query::Status => {
             let text = server.get("/api/v1/status", &[])?;
             show(args, &text, |status: ProcessorStatus| tables::status(&status))
         }
@@ -166,7 +166,7 @@ fn alerts(server: &Server, args: &Args, list: &ListArgs) -> Result<(), Failure> 
                 ("cursor", cursor.as_deref()),
             ],
         )?;
-        let page: AlertList = ask::parsed(&text)?;
+        let page: AlertList = client::parsed(&text)?;
         match &mut whole {
             None => whole = Some(page),
             Some(whole) => {
@@ -193,7 +193,7 @@ fn activities(server: &Server, args: &Args, path: &str, paging: &Paging) -> Resu
             path,
             &[("tenant_id", tenant), ("limit", Some(&limit)), ("cursor", cursor.as_deref())],
         )?;
-        let page: ActivityList = ask::parsed(&text)?;
+        let page: ActivityList = client::parsed(&text)?;
         match &mut whole {
             None => whole = Some(page),
             Some(whole) => {
@@ -206,7 +206,7 @@ fn activities(server: &Server, args: &Args, path: &str, paging: &Paging) -> Resu
 }
 
 impl Paging {
-    /// How many more are to be asked for.
+    /// Returns how many entries to request next.
     fn next(&self, held: usize) -> usize {
         match self.all {
             true => PAGE,
@@ -218,16 +218,17 @@ impl Paging {
     }
 }
 
-/// Shows on a terminal that something is being done.
+/// Shows a spinner on a terminal.
 fn waiting() -> indicatif::ProgressBar {
-    let spinner = indicatif::ProgressBar::new_spinner().with_message("the processor reads the input topics and the dead letters");
+    let spinner =
+        indicatif::ProgressBar::new_spinner().with_message("the processor is searching the input topics and the dead letters");
     spinner.enable_steady_tick(std::time::Duration::from_millis(100));
     spinner
 }
 
-/// Prints an answer as it came, or as people read it.
+/// Prints a response unchanged, or as text.
 fn show<T: serde::de::DeserializeOwned>(args: &Args, text: &str, table: impl FnOnce(T) -> String) -> Result<(), Failure> {
-    let answer = ask::parsed(text)?;
+    let answer = client::parsed(text)?;
     out::document(&if args.json { text.to_owned() } else { table(answer) });
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Answers as people read them. What comes out of records is shown with its control characters spelled out.
+//! Formats responses as text. Control characters in texts from records are escaped.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -23,11 +23,11 @@ fn or_dash(value: Option<&str>) -> String {
     value.map_or_else(|| "-".to_owned(), text)
 }
 
-/// A cell of a table: long texts are cut, so that one record does not make a column wide.
+/// Returns a cell of a table. Long texts are truncated, so that one record does not widen a column.
 fn cell(value: &str) -> String {
-    const MOST: usize = 64;
+    const MAX_WIDTH: usize = 64;
     let whole = text(value);
-    match whole.char_indices().nth(MOST) {
+    match whole.char_indices().nth(MAX_WIDTH) {
         Some((end, _)) => whole.get(..end).unwrap_or_default().to_owned() + "…",
         None => whole,
     }
@@ -37,7 +37,7 @@ fn cell_or_dash(value: Option<&str>) -> String {
     value.map_or_else(|| "-".to_owned(), cell)
 }
 
-/// To the millisecond: what lies behind it is in `--json`.
+/// Formats a time to the millisecond; `--json` shows all digits.
 fn time(time: &Time) -> String {
     let whole = time.to_string();
     let end = whole.len().min(23);
@@ -72,7 +72,7 @@ pub(super) fn alerts(list: &AlertList) -> String {
         false => trimmed(&rows),
     };
     if list.next_cursor.is_some() {
-        out += "\nThere are more: --all, or a greater --limit, shows them.";
+        out += "\nThere are more; use --all or a greater --limit.";
     }
     out + &unanswered(&list.unanswered_partitions)
 }
@@ -82,7 +82,7 @@ fn unanswered(partitions: &[u32]) -> String {
     match numbers.is_empty() {
         true => String::new(),
         false => format!(
-            "\nNobody answered for the partitions {}: what they hold is missing here.",
+            "\nNo instance answered for the partitions {}: their data is missing.",
             numbers.join(", ")
         ),
     }
@@ -130,7 +130,7 @@ pub(super) fn alert(detail: &AlertDetail) -> String {
         all.push(("complete", format!("{complete}: {}", because.replace('_', " "))));
     }
     if detail.item.closed_by.is_none() {
-        all.push(("at the latest", time(&detail.deadline)));
+        all.push(("no later than", time(&detail.deadline)));
     }
     all.push(("watermark", times(detail.watermark.as_ref())));
     if detail.retained_from.is_some() {
@@ -143,8 +143,8 @@ pub(super) fn alert(detail: &AlertDetail) -> String {
     lines.join("\n")
 }
 
-/// What the row says in any of these places.
-fn said(row: &Value, names: &[&str]) -> String {
+/// Returns the value of the row at the first of these paths that has one.
+fn first_of(row: &Value, names: &[&str]) -> String {
     let found = names.iter().find_map(|name| row.pointer(name).and_then(Value::as_str));
     cell_or_dash(found)
 }
@@ -156,10 +156,10 @@ pub(super) fn activities(list: &ActivityList) -> String {
         rows.add_row([
             time(&item.activity_time),
             if item.late { "late" } else { "" }.to_owned(),
-            said(&row, &["/ActionType", "/RawEventData/Operation"]),
-            said(&row, &["/AccountDisplayName", "/RawEventData/UserId"]),
-            said(&row, &["/ObjectName", "/RawEventData/ObjectId"]),
-            said(&row, &["/Application", "/RawEventData/Workload"]),
+            first_of(&row, &["/ActionType", "/RawEventData/Operation"]),
+            first_of(&row, &["/AccountDisplayName", "/RawEventData/UserId"]),
+            first_of(&row, &["/ObjectName", "/RawEventData/ObjectId"]),
+            first_of(&row, &["/Application", "/RawEventData/Workload"]),
         ]);
     }
     let mut out = match list.activities.is_empty() {
@@ -167,7 +167,7 @@ pub(super) fn activities(list: &ActivityList) -> String {
         false => trimmed(&rows),
     };
     if list.next_cursor.is_some() {
-        out += "\nThere are more: --all, or a greater --limit, shows them.";
+        out += "\nThere are more; use --all or a greater --limit.";
     }
     out
 }
@@ -204,7 +204,7 @@ pub(super) fn status(status: &ProcessorStatus) -> String {
         .map_or_else(String::new, |lag| format!(" ({lag:.0} s behind the clock)"));
     let rates = &status.throughput;
     let mut out = format!(
-        "{} {}\nwatermark   {}{lag}\nreads       {:.0} messages/s, {:.1} MB/s\nwrites      {:.1} rows/s\nalerts      {} held, {} open\nstate       {}\ndead        {}",
+        "{} {}\nwatermark   {}{lag}\nreads       {:.0} messages/s, {:.1} MB/s\nwrites      {:.1} rows/s\nalerts      {} stored, {} open\nstate       {}\ndead        {}",
         text(&status.application_id),
         status.version,
         times(status.watermark.as_ref()),
@@ -250,7 +250,7 @@ pub(super) fn status(status: &ProcessorStatus) -> String {
     out + &unanswered(&status.unanswered_partitions)
 }
 
-/// Without the spaces that a table has at the ends of its lines.
+/// Removes the spaces at the ends of a table's lines.
 fn trimmed(table: &Table) -> String {
     let text = table.to_string();
     let lines: Vec<&str> = text

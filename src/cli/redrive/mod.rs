@@ -1,7 +1,8 @@
-//! `alerttrail redrive`: dead letters, sent back to the input topics they came from.
+//! `alerttrail redrive`: sends dead-letter records again to the input topics that they came from.
 //!
-//! The topic of dead letters is read twice: for what the ledger in it says, then for the letters. Each batch of letters is sent, acknowledged,
-//! and only then noted; what a run that was killed in between had sent is found by the next one in the input topics, before it sends anything.
+//! The dead-letter topic is read twice: for the notes in it, then for the dead-letter records. Each batch is sent,
+//! acknowledged, and only then noted. If a run was killed in between, the next one finds what was sent in the input
+//! topics, before it sends anything.
 
 mod originals;
 mod player;
@@ -15,7 +16,7 @@ use super::{Failure, configuration, counted, grouped, mask, say, signals, tell};
 use crate::clock;
 use crate::config::Config;
 use crate::decode::{Reason, timestamp};
-use crate::kafka::alone::Alone;
+use crate::kafka::exclusive_lock::ExclusiveLock;
 use crate::kafka::reading::{self, Extent};
 use crate::kafka::topics::Topics;
 use crate::kafka::{self};
@@ -24,52 +25,52 @@ use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 use player::Player;
 
-/// The stage that names the consumer group, which never has positions, and the producer.
+/// The stage in the names of the consumer group, which never has positions, and the producer.
 const STAGE: &str = "redrive";
 
-/// Which dead letters to send back.
+/// Which dead-letter records to send.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Only dead letters of this reason, such as missing_field; may be given several times
+    /// Only dead letters with this reason, such as missing_field; may be repeated
     #[arg(long, value_name = "WORD")]
     reason: Vec<String>,
-    /// Only dead letters of records from this input topic; may be given several times
+    /// Only dead letters of records from this input topic; may be repeated
     #[arg(long, value_name = "T")]
     topic: Vec<String>,
-    /// Only what became a dead letter at this time or later: 2026-03-01T10:00:00Z, or 2h for the last two hours
+    /// Only dead letters written at this time or later: 2026-03-01T10:00:00Z, or 2h for the last two hours
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<WallTime>,
-    /// Only what became a dead letter before this time
+    /// Only dead letters written before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<WallTime>,
-    /// Send at most so many, the earliest of each partition first
+    /// Send at most N, the earliest of each partition first
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// List what would be sent, and send nothing
+    /// List what would be sent, without sending it
     #[arg(long)]
     dry_run: bool,
-    /// Send also what was sent before, and what failed again after it
+    /// Also send dead letters that were sent before, or that failed again
     #[arg(long)]
     again: bool,
 }
 
-/// Why dead letters cannot be sent.
+/// Why dead-letter records cannot be sent.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
     #[error(
-        "cannot send to {topic}: {cause}; what was sent and acknowledged before is noted, and not sent again; check the topic and the right to write to it"
+        "cannot send to {topic}: {cause}; everything acknowledged before is noted and will not be sent again; check the topic and the permission to write to it"
     )]
     Refused {
         topic: String,
         cause: rdkafka::error::KafkaError,
     },
     #[error(
-        "stopped before everything sent was acknowledged; the next run looks for it in the input topics before it sends anything"
+        "stopped before everything sent was acknowledged; the next run searches the input topics for it before it sends anything"
     )]
     Unacknowledged,
 }
@@ -79,11 +80,11 @@ fn time(text: &str) -> Result<WallTime, String> {
         return Ok(time.to_wall());
     }
     let ago = humantime::parse_duration(text);
-    let ago = ago.map_err(|_| "it is no time; write it as 2026-03-01T10:00:00Z, or as how long ago, such as 2h".to_owned())?;
+    let ago = ago.map_err(|_| "it is not a time; use 2026-03-01T10:00:00Z, or a duration before now such as 2h".to_owned())?;
     Ok(clock::now().minus(ago))
 }
 
-/// Fails when no dead letter can have this reason.
+/// Fails if no dead-letter record can have this reason.
 fn refuse_unknown_reason(word: &str) -> Result<(), Failure> {
     let known = Reason::ALL.map(Reason::as_str);
     if known.contains(&word) {
@@ -92,7 +93,7 @@ fn refuse_unknown_reason(word: &str) -> Result<(), Failure> {
     let likeness = |known: &&str| (strsim::normalized_damerau_levenshtein(word, known) * 1_000.0) as u64;
     let nearest = known.into_iter().max_by_key(likeness).unwrap_or_default();
     Err(Failure::usage(format!(
-        "--reason {word} is no reason of dead letters; the nearest is {nearest} (known are {})",
+        "--reason {word} is not a reason of dead letters; the nearest is {nearest} (known: {})",
         known.join(", ")
     )))
 }
@@ -102,7 +103,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = configuration(Some(&args.config))?;
     if let Some(topic) = args.topic.iter().find(|topic| !config.input.topics.contains(topic)) {
         return Err(Failure::usage(format!(
-            "--topic {topic} is none of input.topics ({}): dead letters go back to those only",
+            "--topic {topic} is not in input.topics ({}): dead letters are sent to those only",
             config.input.topics.join(", ")
         )));
     }
@@ -118,25 +119,25 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     report(args, &totals);
     match totals.is_stopped {
         true => Err(Failure::failed(
-            "interrupted; what was sent is noted, run it again for the rest",
+            "interrupted; everything sent is noted; run the command again for the rest",
         )),
         false if totals.problems() > 0 => Err(Failure::failed(format!(
-            "{} could not be sent; the lines above say which, and why",
+            "{} could not be sent; see the lines above",
             counted(totals.problems(), "dead letter")
         ))),
         false => Ok(()),
     }
 }
 
-/// What became of the letters.
+/// What happened to the dead-letter records.
 #[derive(Default)]
 struct Totals {
     decisions: BTreeMap<Decision, u64>,
     /// Sent, by reason.
     sent: BTreeMap<String, u64>,
-    /// Their originals are gone.
+    /// Truncated records whose originals are gone.
     gone: u64,
-    /// The input topic does not take them.
+    /// Records that are larger than the input topic accepts.
     too_large: u64,
     is_stopped: bool,
 }
@@ -160,12 +161,12 @@ fn redrive(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<Totals, 
         key: "output.dead_letter_topic",
     };
     topics.partitions(&dead)?.ok_or_else(none)?;
-    // Before anything is read: the ledger must not change any more.
-    let _alone = match args.dry_run {
+    // The lock comes before anything is read, because the notes must not change any more.
+    let _lock = match args.dry_run {
         true => None,
-        false => Some(Alone::join(config, STAGE, &config.output.dead_letter_topic)?),
+        false => Some(ExclusiveLock::acquire(config, STAGE, &config.output.dead_letter_topic)?),
     };
-    // Asked for as the only one: whatever another one noted is before this end.
+    // The extent is requested while the lock is held, so all notes of earlier runs are before this end.
     let dead = topics.extent(&dead)?.ok_or_else(none)?;
     let mut totals = Totals::default();
     let mut ledger = Ledger::default();
@@ -217,7 +218,7 @@ fn record(message: &BorrowedMessage<'_>) -> Record {
     Record::read(headers, message.payload().unwrap_or_default(), at)
 }
 
-/// The offsets of all input topics.
+/// Returns the extents of all input topics.
 fn inputs(config: &Config, topics: &Topics<'_>) -> Result<Vec<Extent>, Error> {
     let mut found = Vec::new();
     for topic in &config.input.topics {
@@ -231,7 +232,7 @@ fn inputs(config: &Config, topics: &Topics<'_>) -> Result<Vec<Extent>, Error> {
     Ok(found)
 }
 
-/// A letter on one line.
+/// Prints a dead-letter record on one line.
 fn print(letter: &Letter, bytes: usize) {
     let bytes = letter.truncated.unwrap_or(bytes);
     let line = format!(
@@ -241,7 +242,7 @@ fn print(letter: &Letter, bytes: usize) {
         counted(bytes as u64, "byte"),
         letter.error
     );
-    // Headers of records that others wrote may hold line ends.
+    // Headers of records from other programs may contain line ends.
     tell(&mask::printable(&line, mask::Lines::One));
 }
 
@@ -260,17 +261,20 @@ fn report(args: &Args, totals: &Totals) {
     let word = if args.dry_run { "would be sent" } else { "sent" };
     say(&format!("{} {word}{listed}", counted(totals.all_sent(), "dead letter")));
     for (count, sentence) in [
-        (of(Decision::SentBefore), "had been sent before; --again sends once more"),
+        (of(Decision::SentBefore), "had been sent before; --again sends them once more"),
         (
             of(Decision::FailedAgain),
-            "had been sent before and had failed again; --again sends once more",
+            "had been sent before and failed again; --again sends them once more",
         ),
         (
             of(Decision::NoInput),
-            "came from no topic of input.topics, such as output records that were too large, and cannot be sent back",
+            "did not come from a topic in input.topics, such as output records that were too large, and cannot be sent",
         ),
-        (totals.gone, "had been cut, with the original gone from the input topics"),
-        (totals.too_large, "exceeded what the input topic takes"),
+        (
+            totals.gone,
+            "had been truncated, and the original is gone from the input topics",
+        ),
+        (totals.too_large, "exceeded the size that the input topic accepts"),
         (of(Decision::Filtered), "did not match --reason, --topic, --since or --until"),
     ] {
         if count > 0 {

@@ -1,4 +1,4 @@
-//! The bytes of which a letter holds only the first.
+//! Reads the full bytes of truncated dead-letter records.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::kafka::reading::{self, Extent};
 use crate::redrive::Origin;
 use crate::shutdown::Shutdown;
 
-/// The record's own bytes, read again from where it came from: `whole` of them, which begin with `first`. `None` when they are no longer
-/// there.
+/// Reads the record's own bytes again from where it came from: `whole` bytes, which begin with `first`. Returns `None`
+/// if they no longer exist.
 pub(super) fn fetch(
     config: &Config,
     origin: &Origin,
@@ -31,13 +31,13 @@ pub(super) fn fetch(
         Ok(())
     });
     match read {
-        // An offset that retention has taken is an error of the consumer's.
+        // The consumer reports an error for an offset that retention has removed.
         Ok(_) | Err(Error::Kafka(crate::kafka::Error::Reading { .. })) => Ok(found),
         Err(error) => Err(error),
     }
 }
 
-/// The record of a message that begins so and is so long.
+/// Returns the record in a message that begins with `first` and has `whole` bytes.
 fn within(message: &[u8], first: &[u8], whole: usize) -> Option<Vec<u8>> {
     let begin = memchr::memmem::find(message, first)?;
     let record = message.get(begin..begin.checked_add(whole)?)?;

@@ -1,4 +1,4 @@
-//! Sends letters in batches, and notes each when it has been acknowledged.
+//! Sends dead-letter records in batches, and notes each when it is acknowledged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,29 +8,29 @@ use rdkafka::message::{Headers as _, Message as _};
 use super::super::say;
 use super::{Error, STAGE, Totals, inputs, originals, print};
 use crate::config::Config;
-use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
+use crate::kafka::delivery::{Outgoing, PendingAcks, SendOutcome, Sender};
 use crate::kafka::reading::{self, Extent};
 use crate::kafka::topics::Topics;
 use crate::redrive::{Ledger, Letter, Note, Origin, Run};
 use crate::shutdown::Shutdown;
 use crate::sink::dead_letter::REDRIVEN;
 
-/// Letters that are sent before they are noted, and bytes of them.
+/// Maximum number and bytes of records that are sent before they are noted.
 const BATCH: (usize, usize) = (500, 8 << 20);
 
-/// Sends the letters of one run.
+/// Sends the dead-letter records of one run.
 pub(super) struct Player<'a> {
     config: &'a Config,
     topics: &'a Topics<'a>,
     shutdown: &'a Shutdown,
     is_dry: bool,
-    /// Made when there is something to send.
+    /// Created when there is something to send.
     out: Option<Out>,
     batch: Vec<(Letter, Vec<u8>)>,
     bytes: usize,
 }
 
-/// Where records go, and what this run is called.
+/// The sender, and the name of this run.
 struct Out {
     sender: Sender,
     run: String,
@@ -49,13 +49,13 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Finds out what runs that did not end have sent, and notes it. Whether it came to the end.
+    /// Finds out what unfinished runs have sent, and notes it. Returns whether it finished.
     pub(super) fn settle(&mut self, ledger: &mut Ledger) -> Result<bool, Error> {
         let open = ledger.open_runs();
         if open.is_empty() {
             return Ok(true);
         }
-        say("A run before did not end: looking for what it sent in the input topics.");
+        say("An earlier run did not finish: searching the input topics for what it sent.");
         let mut found = Vec::new();
         for extent in inputs(self.config, self.topics)? {
             let extent = since(extent, &open);
@@ -85,13 +85,13 @@ impl<'a> Player<'a> {
             found.extend(open.into_iter().map(|run| Note::Ended(run.run)));
             let sender = Sender::new(self.config, STAGE, "5")?;
             self.note(&sender, &found[..found.len() - 1])?;
-            // Only when everything that it sent is noted.
+            // The end is noted after everything that the run sent.
             self.note(&sender, &found[found.len() - 1..])?;
         }
         Ok(true)
     }
 
-    /// Takes a letter that goes back through. It is sent with its batch.
+    /// Adds a dead-letter record to the batch.
     pub(super) fn take(&mut self, letter: Letter, value: &[u8], totals: &mut Totals) -> Result<(), Error> {
         if self.is_dry {
             print(&letter, value.len());
@@ -117,7 +117,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Sends what is left, and ends the run.
+    /// Sends the remaining records, and ends the run.
     pub(super) fn finish(mut self, totals: &mut Totals) -> Result<(), Error> {
         self.send(totals)?;
         match self.out.take() {
@@ -136,7 +136,7 @@ impl<'a> Player<'a> {
             Some(out) => out,
             None => self.begin()?,
         };
-        let flight = Arc::new(Flight::default());
+        let acks = Arc::new(PendingAcks::default());
         let mut sent = Vec::new();
         for (letter, value) in batch {
             let message = Outgoing {
@@ -146,15 +146,18 @@ impl<'a> Player<'a> {
                 value: &value,
                 headers: &[(REDRIVEN, letter.origin.to_string())],
             };
-            match self.hand_over(&out.sender, &message, &flight)? {
-                Sending::TooLarge => {
-                    say(&format!("{}: it is larger than {} takes", letter.origin, letter.origin.topic));
+            match self.hand_over(&out.sender, &message, &acks)? {
+                SendOutcome::TooLarge => {
+                    say(&format!(
+                        "{}: the record is larger than {} accepts",
+                        letter.origin, letter.origin.topic
+                    ));
                     totals.too_large += 1;
                 }
                 _ => sent.push(letter),
             }
         }
-        self.wait(&out.sender, &flight, sent.first().map_or("", |letter| &letter.origin.topic))?;
+        self.wait(&out.sender, &acks, sent.first().map_or("", |letter| &letter.origin.topic))?;
         let notes: Vec<Note> = sent.iter().map(|letter| Note::Sent(letter.origin.clone())).collect();
         self.note(&out.sender, &notes)?;
         for letter in sent {
@@ -164,7 +167,7 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// Notes from where on what is sent will be found, before anything is.
+    /// Notes the offsets from which on the sent records will be found, before any is sent.
     fn begin(&self) -> Result<Out, Error> {
         let ends = inputs(self.config, self.topics)?.into_iter();
         let ends = ends.map(|extent| {
@@ -189,10 +192,10 @@ impl<'a> Player<'a> {
         Ok(out)
     }
 
-    /// Writes records of the ledger, and waits until they are there.
+    /// Writes notes, and waits until they are acknowledged.
     fn note(&self, sender: &Sender, notes: &[Note]) -> Result<(), Error> {
         let topic = &self.config.output.dead_letter_topic;
-        let flight = Arc::new(Flight::default());
+        let acks = Arc::new(PendingAcks::default());
         for note in notes {
             let (headers, value) = note.to_record();
             let message = Outgoing {
@@ -202,30 +205,31 @@ impl<'a> Player<'a> {
                 value: &value,
                 headers: &headers,
             };
-            self.hand_over(sender, &message, &flight)?.is_done(topic)?;
+            self.hand_over(sender, &message, &acks)?.is_done(topic)?;
         }
-        self.wait(sender, &flight, topic)
+        self.wait(sender, &acks, topic)
     }
 
-    fn hand_over(&self, sender: &Sender, message: &Outgoing<'_>, flight: &Arc<Flight>) -> Result<Sending, Error> {
-        let mut goes_on = || !self.shutdown.is_overdue() && sender.lasting_refusal().is_none();
-        match sender.send_when_room(message, flight, &mut goes_on)? {
-            Sending::Full => Err(self.stopped(sender, message.topic)),
+    fn hand_over(&self, sender: &Sender, message: &Outgoing<'_>, acks: &Arc<PendingAcks>) -> Result<SendOutcome, Error> {
+        let mut keep_waiting = || !self.shutdown.is_overdue() && sender.permanent_refusal().is_none();
+        match sender.send_when_room(message, acks, &mut keep_waiting)? {
+            SendOutcome::Full => Err(self.stopped(sender, message.topic)),
             sending => Ok(sending),
         }
     }
 
-    /// What was sent is noted even when asked to stop, as long as there is time.
-    fn wait(&self, sender: &Sender, flight: &Flight, topic: &str) -> Result<(), Error> {
-        let mut goes_on = || !self.shutdown.is_overdue() && sender.lasting_refusal().is_none();
-        match sender.wait(flight, &mut goes_on)? {
+    /// Waits for acknowledgements, even after a shutdown request until the deadline, so that everything sent can be
+    /// noted.
+    fn wait(&self, sender: &Sender, acks: &PendingAcks, topic: &str) -> Result<(), Error> {
+        let mut keep_waiting = || !self.shutdown.is_overdue() && sender.permanent_refusal().is_none();
+        match sender.wait(acks, &mut keep_waiting)? {
             true => Ok(()),
             false => Err(self.stopped(sender, topic)),
         }
     }
 
     fn stopped(&self, sender: &Sender, topic: &str) -> Error {
-        match sender.lasting_refusal() {
+        match sender.permanent_refusal() {
             Some(cause) => Error::Refused {
                 topic: topic.to_owned(),
                 cause,
@@ -235,10 +239,10 @@ impl<'a> Player<'a> {
     }
 }
 
-/// What of a topic came behind the beginning of the earliest of these runs.
+/// Returns the part of a topic after the beginning of the earliest of these runs.
 fn since(mut extent: Extent, runs: &[Run]) -> Extent {
     for (partition, (low, high)) in &mut extent.partitions {
-        // A partition that a run did not know was added behind its beginning.
+        // A partition that a run did not know was added after its beginning.
         let ends = runs.iter().map(|run| {
             let ends = run.ends.get(&extent.topic);
             ends.and_then(|ends| ends.get(partition)).copied().unwrap_or(0)

@@ -1,7 +1,8 @@
-//! `alerttrail replay`: recorded traffic, sent to a topic.
+//! `alerttrail replay`: sends recorded traffic to a topic.
 //!
-//! One thread reads and makes ready, a few blocks ahead; another sends each message when it is due. Only the schedule says when that is, so
-//! a broker that is slow for a while makes the replay late, and never makes it leave out or stretch what it should have put on the broker.
+//! One thread reads and prepares messages, a few blocks ahead; another sends each message when it is due. Only the
+//! schedule decides when that is, so a broker that is slow for a while delays the replay, but no message is left out or
+//! rescheduled.
 
 mod player;
 mod reader;
@@ -23,47 +24,48 @@ use player::{End, Player, Target, Totals};
 use reader::Job;
 use screen::Screen;
 
-/// What to send, where to, and when.
+/// What to send, where, and when.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
-    /// Files of recorded messages: JSON lines or JSON documents, plain, gzip or zstd, or Avro of Event Hubs Capture; folders of
-    /// them; `-` for standard input
+    /// Files of recorded messages: JSON lines or JSON documents, plain, gzip or zstd, CSV, or Avro of Event Hubs
+    /// Capture; folders of them; `-` for standard input
     #[arg(long, short, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
-    /// The file name format of Event Hubs Capture, as in the settings of the event hub, such as
+    /// File name format of Event Hubs Capture, as in the settings of the event hub, such as
     /// {Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}
     #[arg(long, value_name = "FORMAT")]
     capture_format: Option<Format>,
-    /// The topic to send to; it must exist
+    /// Topic to send to; it must exist
     #[arg(long, short, value_name = "T")]
     topic: String,
-    /// Records per second (5000 or 5000/s), per minute (300/m) or per hour [default: as fast as the broker takes them]
+    /// Records per second (5000 or 5000/s), per minute (300/m) or per hour [default: as fast as the broker accepts
+    /// them]
     #[arg(long, value_name = "N/s", conflicts_with = "speed")]
     rate: Option<Rate>,
-    /// By the times of the records: 1 as they were recorded, 10 ten times as fast; several files are played side by side
+    /// Speed by the times of the records: 1 as recorded, 10 ten times as fast; several files are replayed side by side
     #[arg(long, value_name = "X")]
     speed: Option<Speed>,
-    /// Move all times in the records by one offset, so that the first is now
+    /// Shift all times in the records by one offset, so that the first is now
     #[arg(long)]
     shift_to_now: bool,
-    /// Play the input N times; 0 for ever
+    /// Replay the input N times; 0 for ever
     #[arg(long = "loop", value_name = "N", default_value_t = 1)]
     laps: u64,
-    /// Bundle up to N records in one message {"records":[…]} [default: messages as they were recorded]
+    /// Batch up to N records in one message {"records":[…]} [default: messages as recorded]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Spread the messages over the first N partitions [default: all]
+    /// Distribute the messages over the first N partitions [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     partitions: Option<u32>,
-    /// A configuration file, for [kafka] and correlation.activity_time
+    /// Configuration file, for [kafka] and correlation.activity_time
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the broker is; over what the configuration says
+    /// Broker address; overrides the configuration
     #[arg(long, value_name = "HOST:PORT")]
     bootstrap_servers: Option<String>,
 }
 
-/// Why a replay ended before its end.
+/// Why a replay failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -71,14 +73,14 @@ enum Error {
     #[error(transparent)]
     Kafka(kafka::Error),
     #[error(
-        "cannot deliver to {topic}: {cause}; the replay ends here, and what was acknowledged before stays in the topic; check the topic, the right to write to it, and its max.message.bytes"
+        "cannot deliver to {topic}: {cause}; the replay ends here, and acknowledged messages stay in the topic; check the topic, the permission to write to it, and its max.message.bytes"
     )]
     Delivery {
         topic: String,
         cause: rdkafka::error::KafkaError,
     },
     #[error(
-        "message {number} of {file} has {bytes} bytes, more than the {limit} that a message to {topic} may have; the replay ends here; raise max.message.bytes of the topic and message.max.bytes in [kafka.properties], or leave the message out"
+        "message {number} of {file} has {bytes} bytes, more than the limit of {limit} for a message to {topic}; the replay ends here; raise max.message.bytes of the topic and message.max.bytes in [kafka.properties], or leave the message out"
     )]
     TooLarge {
         file: String,
@@ -87,9 +89,11 @@ enum Error {
         topic: String,
         limit: usize,
     },
-    #[error("not acknowledged in time after the request to stop: {}, which may be in the topic or not", counted(*.count, "message"))]
+    #[error("not acknowledged in time after the shutdown request: {}, which may or may not be in the topic", counted(*.count, "message"))]
     Unacknowledged { count: u64 },
-    #[error("the thread that reads the input ended unexpectedly; this is a fault of the program, its last words stand above")]
+    #[error(
+        "the thread that reads the input ended unexpectedly; this is a bug in alerttrail, please report it with the message above"
+    )]
     Reader,
 }
 
@@ -147,12 +151,12 @@ fn pace(args: &Args) -> Pace {
 fn refuse_what_cannot_be_read(args: &Args) -> Result<(), Failure> {
     let again = args.laps != 1;
     for (place, path) in args.input.iter().enumerate() {
-        // Neither standard input nor a pipe with a name gives its bytes a second time.
+        // Neither standard input nor a named pipe can be read a second time.
         let is_file = !is_standard(path) && std::fs::metadata(path).is_ok_and(|found| found.is_file());
         let is_first = !args.input.iter().take(place).any(|before| before == path);
         if (again || !is_first) && (is_standard(path) || path.exists() && !is_file && !path.is_dir()) {
             return Err(Failure::usage(format!(
-                "{} can be read once only; write what comes from it to a file and name that",
+                "{} can be read once only; save its content to a file and pass that",
                 if is_standard(path) {
                     "standard input".to_owned()
                 } else {
@@ -165,7 +169,7 @@ fn refuse_what_cannot_be_read(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks for the topic; the configuration with the size of messages that it takes.
+/// Finds the topic. Returns the configuration with the message size that the topic accepts.
 fn find(mut config: Config, args: &Args) -> Result<(Config, Target), Failure> {
     let topics = Topics::new(&config).map_err(Failure::failed)?;
     let found = topics.partitions(&args.topic).map_err(Failure::failed)?;
@@ -179,7 +183,7 @@ fn find(mut config: Config, args: &Args) -> Result<(Config, Target), Failure> {
     let partitions = args.partitions.unwrap_or(found);
     if partitions > found {
         return Err(Failure::usage(format!(
-            "--partitions is {partitions}, but the topic {} has {found}; give at most that, or add partitions to the topic",
+            "--partitions is {partitions}, but the topic {} has {found}; use at most that, or add partitions to the topic",
             args.topic
         )));
     }
@@ -220,24 +224,24 @@ fn report(args: &Args, totals: &Totals, end: &Result<End, Error>) {
     super::tell_unfinished(&totals.unfinished, "the record was not sent");
     if args.shift_to_now && totals.moved == 0 && totals.messages > 0 {
         say(
-            "warning: no time was moved: none stands in the first megabyte of any file, or the records have no times in a form that is read",
+            "warning: no time was shifted: there is none in the first megabyte of any file, or the records have no times in a known format",
         );
     }
 }
 
-/// How far the schedule was missed, and what for.
+/// Returns the warning that the schedule was missed, with the reasons.
 fn late(totals: &Totals, reached: f64) -> String {
     let due = totals.due.unwrap_or_default().as_secs_f64();
-    let asked = match due > 0.0 {
+    let schedule = match due > 0.0 {
         true => format!(
-            "{} records/s were asked for, {} were reached",
+            "{} records/s were requested, {} were reached",
             figure(totals.records.saturating_sub(1) as f64 / due),
             figure(reached)
         ),
         false => format!("{} records/s were reached", figure(reached)),
     };
     format!(
-        "warning: the replay did not keep its schedule: messages went out up to {} late, the last one {} late, and were not acknowledged up to {} after they were due; {asked}. It waited {} for room on the way to the broker and {} for the input to be read; what it lacks besides is this machine's",
+        "warning: the replay did not keep its schedule: messages were sent up to {} late, the last one {} late, and acknowledged up to {} after they were due; {schedule}. The replay waited {} for room in the producer's queue and {} for the input; the remaining delay comes from this machine",
         duration(totals.lag.most),
         duration(totals.lag.last),
         duration(totals.unacknowledged),
@@ -246,7 +250,7 @@ fn late(totals: &Totals, reached: f64) -> String {
     )
 }
 
-/// A rate in whole records, but a small one with its fraction.
+/// Formats a rate in whole records, or with a fraction if it is small.
 fn figure(rate: f64) -> String {
     match rate < 100.0 {
         true => format!("{rate:.1}"),
@@ -254,7 +258,7 @@ fn figure(rate: f64) -> String {
     }
 }
 
-/// `0.8 ms`, `3.2 s`.
+/// Formats a duration: `0.8 ms`, `3.2 s`.
 fn duration(duration: std::time::Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds < 1.0 {

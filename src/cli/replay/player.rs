@@ -1,4 +1,4 @@
-//! Sending messages when they are due.
+//! Sends messages when they are due.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -10,27 +10,27 @@ use super::screen::Screen;
 use crate::clock;
 use crate::config::Config;
 use crate::kafka;
-use crate::kafka::delivery::{Flight, Outgoing, Sender, Sending};
-use crate::replay::pace::{Lag, Pace, Schedule, Unanswered};
+use crate::kafka::delivery::{Outgoing, PendingAcks, SendOutcome, Sender};
+use crate::replay::pace::{Lag, Pace, Schedule, Unacknowledged};
 use crate::replay::prepare::{Block, Message};
 use crate::shutdown::Shutdown;
 
-/// How long nothing is looked after at the most: the screen, the producer's troubles, a request to stop.
-const LOOK: Duration = Duration::from_millis(100);
-/// A wait that is longer is told.
+/// The longest time between updates of the screen and checks of the producer and the shutdown flag.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// A longer wait is reported.
 const LONG_WAIT: Duration = Duration::from_secs(600);
 
-/// Where messages go.
+/// The destination of messages.
 pub(super) struct Target {
     pub(super) topic: String,
-    /// The first of its partitions, that take turns.
+    /// The first of its partitions, which take turns.
     pub(super) partitions: i32,
-    /// The greatest message that it takes, in bytes.
+    /// The size of the largest message that it accepts, in bytes.
     pub(super) limit: usize,
 }
 
 impl Target {
-    /// How long a value may be for the message to be within the limit, with what Kafka's record format adds at the most.
+    /// Returns the maximum size of a value, so that the message with Kafka's maximum overhead stays within the limit.
     pub(super) fn room(&self) -> usize {
         const OVERHEAD: usize = 256;
         self.limit.saturating_sub(OVERHEAD)
@@ -42,31 +42,31 @@ impl Target {
 pub(super) struct Totals {
     pub(super) messages: u64,
     pub(super) records: u64,
-    /// Of values.
+    /// The bytes of values.
     pub(super) bytes: u64,
-    /// Times that were moved.
+    /// Times that were shifted.
     pub(super) moved: u64,
     /// Files that end in the middle of a record.
     pub(super) unfinished: Vec<String>,
-    /// When the last message was due, from the first one on; `None` without a schedule.
+    /// When the last message was due, measured from the first one. `None` without a schedule.
     pub(super) due: Option<Duration>,
     pub(super) lag: Lag,
-    /// From the first message until everything was acknowledged.
+    /// The time from the first message until everything was acknowledged.
     pub(super) took: Duration,
-    /// How long after it was due a message was still not acknowledged, at the most.
+    /// The longest time after its due time that a message was not acknowledged.
     pub(super) unacknowledged: Duration,
-    /// Whether the schedule was not kept.
+    /// Whether the schedule was missed.
     pub(super) is_late: bool,
     pub(super) waited_for_broker: Duration,
     pub(super) waited_for_input: Duration,
 }
 
-/// How a replay came to its end.
+/// How a replay ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum End {
     /// Everything was sent.
     Done,
-    /// It was asked to stop.
+    /// A shutdown was requested.
     Stopped,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Player<'a> {
     target: &'a Target,
     shutdown: &'a Shutdown,
     sender: Sender,
-    sent: Unanswered<Arc<Flight>>,
+    sent: Unacknowledged<Arc<PendingAcks>>,
     schedule: Schedule,
     screen: Screen,
     /// When the first message was due.
@@ -96,7 +96,7 @@ impl<'a> Player<'a> {
             target,
             shutdown,
             sender: Sender::new(config, "replay", "5")?,
-            sent: Unanswered::default(),
+            sent: Unacknowledged::default(),
             schedule: Schedule::new(pace),
             screen,
             begun: None,
@@ -105,10 +105,10 @@ impl<'a> Player<'a> {
         })
     }
 
-    /// Sends everything, and waits until it has been acknowledged.
+    /// Sends everything, and waits until it is acknowledged.
     pub(super) fn play(mut self, blocks: &Receiver<Read>) -> (Totals, Result<End, Error>) {
         let sent = self.send_all(blocks);
-        // Whatever ended it: what is on its way arrives.
+        // Messages in flight are waited for, whatever ended the replay.
         let acknowledged = self.wait_for_acknowledgements();
         self.totals.took = self.elapsed();
         self.totals.unacknowledged = self.sent.most();
@@ -133,17 +133,17 @@ impl<'a> Player<'a> {
         })
     }
 
-    /// What is to be sent next; `None` at the end, and when asked to stop.
+    /// Returns the next block, or `None` at the end and after a shutdown request.
     fn next_block(&mut self, blocks: &Receiver<Read>) -> Result<Option<Block>, Error> {
-        let asked = clock::start();
+        let waits_from = clock::start();
         loop {
-            let read = blocks.recv_timeout(LOOK);
-            self.look(", reading")?;
+            let read = blocks.recv_timeout(CHECK_INTERVAL);
+            self.update_screen(", reading")?;
             match read {
                 _ if self.shutdown.is_requested() => return Ok(None),
                 Ok(Read::Block(block)) => {
                     if self.begun.is_some() {
-                        self.totals.waited_for_input += asked.elapsed();
+                        self.totals.waited_for_input += waits_from.elapsed();
                     }
                     return Ok(Some(block));
                 }
@@ -153,7 +153,7 @@ impl<'a> Player<'a> {
                     return Ok(None);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                // It always says how it ended, unless it could not.
+                // The reader always sends a last message, unless it panicked.
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Reader),
             }
         }
@@ -167,8 +167,8 @@ impl<'a> Player<'a> {
         {
             return Ok(End::Stopped);
         }
-        let flight = Arc::clone(self.sent.slice(due.unwrap_or_default()));
-        if self.send(message, value, &flight)? == End::Stopped {
+        let acks = Arc::clone(self.sent.slice(due.unwrap_or_default()));
+        if self.send(message, value, &acks)? == End::Stopped {
             return Ok(End::Stopped);
         }
         self.totals.messages += 1;
@@ -199,12 +199,12 @@ impl<'a> Player<'a> {
                 self.screen
                     .say(&format!("the next message is due in {wait}: message {number} of {file}"));
             }
-            self.look("")?;
-            self.shutdown.sleep(left.min(LOOK));
+            self.update_screen("")?;
+            self.shutdown.sleep(left.min(CHECK_INTERVAL));
         }
     }
 
-    fn send(&mut self, message: &Message, value: &[u8], flight: &Arc<Flight>) -> Result<End, Error> {
+    fn send(&mut self, message: &Message, value: &[u8], acks: &Arc<PendingAcks>) -> Result<End, Error> {
         let outgoing = Outgoing {
             topic: &self.target.topic,
             partition: Some(self.next_partition),
@@ -217,14 +217,14 @@ impl<'a> Player<'a> {
             if self.shutdown.is_requested() {
                 return Ok(End::Stopped);
             }
-            match self.sender.send(&outgoing, flight)? {
-                Sending::Sent => break,
-                Sending::Full => {
+            match self.sender.send(&outgoing, acks)? {
+                SendOutcome::Sent => break,
+                SendOutcome::Full => {
                     waits_since.get_or_insert_with(clock::start);
-                    self.look(", waiting for the broker")?;
+                    self.update_screen(", waiting for the broker")?;
                     self.sender.pause();
                 }
-                Sending::TooLarge => {
+                SendOutcome::TooLarge => {
                     return Err(Error::TooLarge {
                         file: message.file.to_string(),
                         number: message.number + 1,
@@ -243,9 +243,9 @@ impl<'a> Player<'a> {
     }
 
     fn wait_for_acknowledgements(&mut self) -> Result<(), Error> {
-        while self.look(", waiting for acknowledgements")? {
+        while self.update_screen(", waiting for acknowledgements")? {
             if self.shutdown.is_overdue() {
-                let pending = self.sent.slices().map(|flight| flight.pending());
+                let pending = self.sent.slices().map(|acks| acks.pending());
                 return Err(Error::Unacknowledged { count: pending.sum() });
             }
             self.sender.pause();
@@ -253,14 +253,14 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// Looks after what goes on beside the sending; whether anything is on its way.
-    fn look(&mut self, doing: &str) -> Result<bool, Error> {
+    /// Updates the screen and checks for errors. Returns whether messages are in flight.
+    fn update_screen(&mut self, doing: &str) -> Result<bool, Error> {
         self.screen.draw(&self.totals, doing);
         let now = self.elapsed();
-        let is_on_its_way = self.sent.look(now, |flight| flight.is_empty());
+        let has_pending = self.sent.update(now, |acks| acks.is_empty());
         self.sender.check()?;
-        match self.sender.lasting_refusal() {
-            None => Ok(is_on_its_way),
+        match self.sender.permanent_refusal() {
+            None => Ok(has_pending),
             Some(cause) => Err(Error::Delivery {
                 topic: self.target.topic.clone(),
                 cause,
@@ -268,7 +268,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Since the first message was due.
+    /// Returns the time since the first message was due.
     fn elapsed(&self) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
     }

@@ -1,4 +1,4 @@
-//! The thread that reads the files and makes messages ready.
+//! The thread that reads the files and prepares messages.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -7,15 +7,15 @@ use indicatif::ProgressBar;
 
 use crate::clock;
 use crate::decode::Settings;
-use crate::replay::inputs::{Inputs, Look, Order};
+use crate::replay::inputs::{Inputs, Order, Preview};
 use crate::replay::prepare::{Block, Options, Preparer};
 use crate::replay::shift::Offset;
 use crate::source::file::Error;
 
-/// How many blocks wait to be sent.
+/// How many blocks may wait to be sent.
 const AHEAD: usize = 4;
 
-/// What to read, and what to make of it.
+/// What to read, and how to prepare it.
 pub(super) struct Job {
     pub(super) inputs: Vec<PathBuf>,
     /// Where times are.
@@ -23,15 +23,15 @@ pub(super) struct Job {
     pub(super) order: Order,
     pub(super) shift_to_now: bool,
     pub(super) batch: Option<u32>,
-    /// The longest bundle, in bytes.
+    /// Maximum bytes of a batch.
     pub(super) limit: usize,
-    /// How often to play the input; 0 is for ever.
+    /// How often to replay the input; 0 is for ever.
     pub(super) laps: u64,
-    /// Shown how far reading has come.
+    /// Shows how far reading has come.
     pub(super) bar: ProgressBar,
 }
 
-/// What the thread says.
+/// What the thread sends.
 pub(super) enum Read {
     Block(Block),
     Failed(Error),
@@ -39,7 +39,7 @@ pub(super) enum Read {
     End(Vec<String>),
 }
 
-/// Starts the thread. It ends when nobody listens any more.
+/// Starts the thread. It ends when the receiver is dropped.
 pub(super) fn start(job: Job) -> std::io::Result<Receiver<Read>> {
     let (send, receive) = sync_channel(AHEAD);
     let read = move || {
@@ -54,13 +54,13 @@ pub(super) fn start(job: Job) -> std::io::Result<Receiver<Read>> {
 }
 
 fn read(job: &Job, send: &SyncSender<Read>) -> Result<Vec<String>, Error> {
-    let look = match job.shift_to_now {
-        true => Look::FirstTimes,
-        false => Look::None,
+    let preview = match job.shift_to_now {
+        true => Preview::FirstTimes,
+        false => Preview::None,
     };
     let bar = job.bar.clone();
     let watch = Box::new(move |raw| Box::new(bar.wrap_read(raw)) as Box<_>);
-    let mut inputs = Inputs::open(&job.inputs, &job.settings, job.order, look, watch)?;
+    let mut inputs = Inputs::open(&job.inputs, &job.settings, job.order, preview, watch)?;
     let first = inputs.first_time().filter(|_| job.shift_to_now);
     let mut preparer = Preparer::new(Options {
         batch: job.batch,
@@ -84,7 +84,7 @@ fn read(job: &Job, send: &SyncSender<Read>) -> Result<Vec<String>, Error> {
             return Ok(Vec::new());
         }
         lap += 1;
-        // Nothing, played for ever, would never end.
+        // An empty input, replayed for ever, would never end.
         if lap == job.laps || is_empty {
             return Ok(inputs.unfinished().map(str::to_owned).collect());
         }

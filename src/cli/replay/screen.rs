@@ -1,4 +1,4 @@
-//! What is seen of a replay while it runs: a line on a terminal, nothing in a pipe.
+//! Progress of a replay: a line on a terminal, nothing in a pipe.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use super::player::Totals;
 use super::{counted, duration, figure, is_standard, say};
 use crate::clock;
 
-/// How often the line is drawn.
-const EVERY: Duration = Duration::from_millis(100);
-/// Over how much time the rate is measured.
+/// Interval between updates of the line.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
+/// The time over which the rate is measured.
 const SAMPLE: Duration = Duration::from_secs(1);
 
 pub(super) struct Screen {
     bar: ProgressBar,
     drawn: Instant,
-    /// When the rate was measured last, of how many records until then.
+    /// When the rate was last measured, and the number of records at that time.
     sampled: (Instant, u64),
     rate: Option<f64>,
 }
@@ -46,10 +46,10 @@ impl Screen {
         &self.bar
     }
 
-    /// Draws, if it is time to.
+    /// Updates the line if it is due.
     pub(super) fn draw(&mut self, totals: &Totals, doing: &str) {
         let now = clock::start();
-        if now.duration_since(self.drawn) < EVERY || self.bar.is_hidden() {
+        if now.duration_since(self.drawn) < UPDATE_INTERVAL || self.bar.is_hidden() {
             return;
         }
         self.drawn = now;
@@ -70,7 +70,7 @@ impl Screen {
         self.bar.tick();
     }
 
-    /// Says a line that stays.
+    /// Prints a line that stays.
     pub(super) fn say(&self, line: &str) {
         self.bar.suspend(|| say(line));
     }

@@ -1,8 +1,9 @@
-//! `alerttrail reset`: forgets what an application knows, so that it begins anew.
+//! `alerttrail reset`: deletes everything that an application has stored, so that it starts over.
 //!
-//! The order matters when it is interrupted: positions go first and the log last. Without positions the input is read again into whatever
-//! log and state there are, which changes no answer; positions without the log would leave out what was read before. The records of the
-//! output topics go after the state: rows that it says were sent would not be sent again.
+//! The order matters if the command is interrupted: positions are deleted first and the repartition topic last. Without
+//! positions, the input is read again into the existing repartition topic and state, which does not change the result;
+//! positions without the repartition topic would leave out what was read before. The records of the output topics are
+//! deleted after the state, because rows that the state counts as sent would not be sent again.
 
 mod outputs;
 
@@ -23,40 +24,40 @@ use crate::store::{self, StateDir};
 use crate::words::duration;
 use outputs::{Choice, Outputs};
 
-/// How much longer than their session members that have ended are waited for.
+/// How much longer than their session timeout to wait for members that have ended.
 const MARGIN: Duration = Duration::from_secs(5);
 
-const WHAT_STAYS: &str = "The input topics stay as they are, and are read again as input.start says.";
+const WHAT_STAYS: &str = "The input topics are not changed, and are read again from input.start.";
 
-/// What to forget.
+/// What to delete.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(long)]
     yes: bool,
-    /// Say what would go, and leave all of it
+    /// Show what would be deleted, without deleting it
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
-    /// Delete the records of output.topic and output.summary_topic too, so that readers begin with nothing
+    /// Also delete the records of output.topic and output.summary_topic, so that readers start over
     #[arg(long, conflicts_with = "keep_output")]
     purge_output: bool,
-    /// Keep the records of output.topic and output.summary_topic, although readers that keep the greatest seq of each id will keep rows
-    /// from before that are withdrawn or changed afterwards
+    /// Keep the records of output.topic and output.summary_topic, although readers that keep the greatest seq of each
+    /// id will keep earlier rows that are withdrawn or changed afterwards
     #[arg(long)]
     keep_output: bool,
 }
 
-/// What is there.
+/// What exists.
 struct Found {
     groups: [(String, Option<Group>); 2],
     state: PathBuf,
-    /// Folders of stores and bytes in all; `None` when there is no folder.
+    /// The folders of the stores and their total size; `None` if there is no folder.
     stores: Option<(Vec<PathBuf>, u64)>,
     topic: String,
-    /// Partitions and records; `None` when there is no topic.
+    /// The numbers of partitions and records; `None` if there is no topic.
     log: Option<(u32, u64)>,
 }
 
@@ -65,23 +66,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = configuration(Some(&args.config))?;
     if !args.yes && !args.dry_run && !std::io::stdin().is_terminal() {
         return Err(Failure::usage(
-            "reset asks before it deletes, and standard input is no terminal to answer on; add --yes to go ahead, or --dry-run to see what would go",
+            "reset asks for a confirmation, but standard input is not a terminal; add --yes to delete without asking, or --dry-run to see what would be deleted",
         ));
     }
     let topics = Topics::new(&config).map_err(Failure::failed)?;
-    let mut found = look(&config, &topics)?;
+    let mut found = inspect(&config, &topics)?;
     found.print(&config.application.id);
     let lock = found.lock()?;
     found.wait_for_members(&config)?;
     drop(lock);
-    // Only now nobody writes to them any more.
-    let outputs = Outputs::look(&config, &topics, Choice::of(args))?;
+    // From here on, nobody writes to the outputs any more.
+    let outputs = Outputs::inspect(&config, &topics, Choice::of(args))?;
     outputs.print();
     if !args.dry_run {
         outputs.require_choice()?;
     }
     if found.is_nothing() && !outputs.go() {
-        tell("There is nothing to forget.");
+        tell("There is nothing to delete.");
         return Ok(());
     }
     tell(WHAT_STAYS);
@@ -95,11 +96,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     if !args.yes && !is_confirmed().map_err(Failure::failed)? {
-        return Err(Failure::failed("it was not confirmed; nothing was changed"));
+        return Err(Failure::failed("not confirmed; nothing was changed"));
     }
     found.forget(&config, &topics)?;
     outputs.empty(&config, &topics)?;
-    tell("Instances on other machines have state of their own: run this there too before any of them starts.");
+    tell("Instances on other machines have their own state: run this command there too before any of them starts.");
     Ok(())
 }
 
@@ -131,8 +132,8 @@ impl Found {
     }
 
     fn print(&self, id: &str) {
-        let none = || "not there".to_owned();
-        tell(&format!("To be forgotten of the application {id}:"));
+        let none = || "does not exist".to_owned();
+        tell(&format!("To be deleted of the application {id}:"));
         for (name, group) in &self.groups {
             let what = group
                 .as_ref()
@@ -153,18 +154,20 @@ impl Found {
         tell(&format!("  topic           {}, {what}", self.topic));
     }
 
-    /// Fails when a process on this machine works on the state. The lock is held for as long as what it returns.
+    /// Takes the lock of the state, which is held until the returned value is dropped. Fails if a process on this
+    /// machine uses the state.
     fn lock(&self) -> Result<Option<StateDir>, Failure> {
         let dir = self.stores.as_ref().map(|_| StateDir::open(&self.state));
         dir.transpose().map_err(|error| match error {
             store::Error::InUse { path, by } => Failure::failed(format!(
-                "the state in {path} is in use by {by}, which runs this application; stop it first, and run reset again; nothing was changed"
+                "the state in {path} is in use by {by}, which runs this application; stop it first and run reset again; nothing was changed"
             )),
             error => Failure::failed(error),
         })
     }
 
-    /// Waits until the groups have no members: one that has ended counts until its session has timed out. Fails when one does not go.
+    /// Waits until the groups have no members: a member that has ended counts until its session times out. Fails if a
+    /// member stays.
     fn wait_for_members(&mut self, config: &Config) -> Result<(), Failure> {
         let (began, session) = (clock::start(), clients::session_timeout(config));
         let mut told = false;
@@ -179,14 +182,14 @@ impl Found {
             let members = members.join(", ");
             if began.elapsed() > session + MARGIN {
                 return Err(Failure::failed(format!(
-                    "the consumer group {name} is in use by {members}; stop every instance of the application first, and run reset again; \
+                    "the consumer group {name} is in use by {members}; stop every instance of the application first and run reset again; \
                      nothing was changed"
                 )));
             }
             if !told {
                 tell(&format!(
-                    "Waiting for at most {}: the broker counts {members} as a member of {name}. An instance that was stopped counts as one until \
-                     its session has timed out (session.timeout.ms).",
+                    "Waiting for at most {}: the broker counts {members} as a member of {name}. A stopped instance counts as one until \
+                     its session times out (session.timeout.ms).",
                     duration(session + MARGIN)
                 ));
                 told = true;
@@ -226,9 +229,9 @@ impl Found {
     }
 }
 
-/// The stores in the folder of an application's state, and the bytes of all that is in it.
+/// Returns the stores in the state directory of an application, and the bytes of everything in it.
 fn stores(state: &Path) -> std::io::Result<Option<(Vec<PathBuf>, u64)>> {
-    // An empty folder is what is left of one that cannot be removed.
+    // An empty folder may be left over from one that could not be removed.
     if !state.try_exists()? || fs::read_dir(state)?.next().is_none() {
         return Ok(None);
     }
@@ -258,7 +261,8 @@ fn bytes(folder: &Path) -> std::io::Result<u64> {
     Ok(sum)
 }
 
-/// Removes what is in the folder, then the folder. It may be a link or the root of a volume: then it stays, empty.
+/// Removes the content of the folder, then the folder itself. If the folder cannot be removed, because it is a link or
+/// the root of a volume, it stays empty.
 fn empty(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -273,14 +277,14 @@ fn empty(folder: &Path) -> std::io::Result<()> {
 
 fn disk(what: &str, path: &Path, cause: &std::io::Error) -> Failure {
     Failure::failed(format!(
-        "cannot {what} the state in {}: {cause}; check that this user may, and run it again",
+        "cannot {what} the state in {}: {cause}; check the permissions of this user, and run the command again",
         path.display()
     ))
 }
 
-/// Asks. What cannot be asked is not confirmed.
+/// Asks for a confirmation. If that is impossible, nothing is confirmed.
 fn is_confirmed() -> std::io::Result<bool> {
-    out::raw(b"Forget all of it? [y/N] ");
+    out::raw(b"Delete all of this? [y/N] ");
     if out::is_over() {
         return Ok(false);
     }

@@ -1,7 +1,8 @@
-//! The records of the output topics: what becomes of them is the user's decision.
+//! The records of the output topics, which the user decides about.
 //!
-//! A reset begins `seq` at 0 again. A reader that keeps the record with the greatest `seq` of each id would keep a row of before the reset
-//! for ever, although it is withdrawn or changed afterwards. So the topics must be empty, unless the user says otherwise.
+//! After a reset, `seq` begins at 0 again. A reader that keeps the record with the greatest `seq` of each id would keep
+//! an old row for ever, even if it is withdrawn or changed afterwards. So the topics must be empty, unless the user
+//! decides otherwise.
 
 use super::super::{Failure, counted, tell};
 use super::Args;
@@ -10,14 +11,14 @@ use crate::kafka::purge;
 use crate::kafka::reading::Extent;
 use crate::kafka::topics::Topics;
 
-/// What is done with the records that are there.
+/// What to do with existing records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Choice {
-    /// They are deleted.
+    /// Delete them.
     Purge,
-    /// They stay.
+    /// Keep them.
     Keep,
-    /// Nothing was said: there must be none.
+    /// No decision: there must be none.
     None,
 }
 
@@ -31,14 +32,14 @@ impl Choice {
     }
 }
 
-/// The topics of rows and of summaries that hold records.
+/// The topics of rows and summaries that have records.
 pub(super) struct Outputs {
     held: Vec<Extent>,
     choice: Choice,
 }
 
 impl Outputs {
-    pub(super) fn look(config: &Config, topics: &Topics<'_>, choice: Choice) -> Result<Self, Failure> {
+    pub(super) fn inspect(config: &Config, topics: &Topics<'_>, choice: Choice) -> Result<Self, Failure> {
         let output = &config.output;
         let mut held = Vec::new();
         for topic in [Some(&output.topic), output.summary_topic.as_ref()].into_iter().flatten() {
@@ -48,7 +49,7 @@ impl Outputs {
         Ok(Self { held, choice })
     }
 
-    /// Returns whether records are to be deleted.
+    /// Returns whether records will be deleted.
     pub(super) fn go(&self) -> bool {
         self.choice == Choice::Purge && !self.held.is_empty()
     }
@@ -68,7 +69,7 @@ impl Outputs {
         }
     }
 
-    /// Fails when there are records and nothing was said about them.
+    /// Fails if there are records and no decision about them.
     pub(super) fn require_choice(&self) -> Result<(), Failure> {
         match self.question() {
             Some(question) => Err(Failure::usage(format!("{question}; nothing was changed"))),
@@ -76,7 +77,7 @@ impl Outputs {
         }
     }
 
-    /// Returns what has to be decided, if anything has.
+    /// Returns the open decision, if there is one.
     pub(super) fn question(&self) -> Option<String> {
         if self.choice != Choice::None || self.held.is_empty() {
             return None;
@@ -86,31 +87,31 @@ impl Outputs {
             .map(|extent| format!("{} ({})", extent.topic, counted(extent.len(), "record")))
             .collect();
         Some(format!(
-            "there are records in {}, and after a reset seq begins at 0: a reader that keeps the greatest seq of each id would keep rows from \
-             before that are withdrawn or changed afterwards; add --purge-output to delete these records, or name new topics in output.topic \
-             and output.summary_topic, or add --keep-output to go on all the same",
+            "there are records in {}, and after a reset seq begins at 0: a reader that keeps the greatest seq of each id would keep earlier \
+             rows that are withdrawn or changed afterwards; add --purge-output to delete these records, or name new topics in output.topic \
+             and output.summary_topic, or add --keep-output to continue anyway",
             held.join(" and ")
         ))
     }
 
-    /// Says what the choice means.
+    /// Prints the consequences of the decision.
     pub(super) fn explain(&self) {
         let names = self.held.iter().map(|extent| extent.topic.as_str());
         let names = names.collect::<Vec<_>>().join(" and ");
         match self.choice {
             _ if self.held.is_empty() => {}
             Choice::Purge => tell(&format!(
-                "The records of {names} are deleted, for every reader; the rows are sent again."
+                "The records of {names} will be deleted for all readers; the rows will be sent again."
             )),
             Choice::Keep => tell(&format!(
-                "The records of {names} stay. The same rows go out again under the same ids, but with seq counted from 0: a reader that keeps\n\
-                 the greatest seq of each id keeps the old ones, also where a row is withdrawn or changed from now on."
+                "The records of {names} will be kept. The same rows will be sent again with the same ids, but with seq counted from 0: a reader\n\
+                 that keeps the greatest seq of each id keeps the old ones, even if a row is withdrawn or changed from now on."
             )),
             Choice::None => {}
         }
     }
 
-    /// Fails where the broker would not delete the records. Nothing is deleted yet.
+    /// Fails if the broker would not delete the records. Deletes nothing yet.
     pub(super) fn try_out(&self, config: &Config) -> Result<(), Failure> {
         match self.go() {
             true => self
@@ -122,7 +123,7 @@ impl Outputs {
         }
     }
 
-    /// Deletes the records, if that was the choice.
+    /// Deletes the records, if that was the decision.
     pub(super) fn empty(&self, config: &Config, topics: &Topics<'_>) -> Result<(), Failure> {
         if !self.go() {
             return Ok(());

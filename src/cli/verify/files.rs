@@ -1,4 +1,4 @@
-//! Both sides from files.
+//! Reads both sides from files.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::store::Base;
 use crate::time::EventTime;
 use crate::verify::{Comparison, Recomputation};
 
-/// Reads the output from a file; whether to its end.
+/// Reads the output from a file. Returns whether it finished.
 pub(super) fn output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdown) -> Result<bool, Error> {
     let bar = bar(None, "bytes of the output");
     let mut source = FileSource::open(path, |raw| Box::new(bar.wrap_read(raw)))?;
@@ -33,8 +33,8 @@ pub(super) fn output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdo
     Ok(true)
 }
 
-/// Reads the input from files: every window closes at their end, and nothing is forgotten. Returns before when records
-/// may be missing, which is at any time where a file is still being written; `None` when asked to stop before the end.
+/// Reads the input from files: every window closes at their end, and nothing expires. Returns the time before which
+/// records may be missing (any time, if a file is still being written), or `None` after a shutdown request.
 pub(super) fn input<B: Base>(
     paths: &[PathBuf],
     recomputation: &mut Recomputation<B>,

@@ -1,5 +1,5 @@
-//! Which topics were inputs before: a processor writes the names of all its inputs into every partition of the
-//! repartition topic, once a second, with how far it has read them.
+//! Finds former input topics: a processor writes the names of all its inputs into every partition of the repartition
+//! topic once a second, with the positions up to which it has read them.
 
 use std::collections::BTreeMap;
 
@@ -15,26 +15,26 @@ use crate::log::{LogRecord, Marks};
 use crate::shutdown::Shutdown;
 use crate::time::{EventTime, WallTime};
 
-/// A topic that was an input.
+/// A former input topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Former {
-    /// When it was named last.
+    /// When it was last named.
     pub(super) until: WallTime,
-    /// How far its partitions had been read.
+    /// The positions up to which its partitions had been read.
     pub(super) positions: BTreeMap<i32, i64>,
 }
 
-/// What the repartition topic says.
+/// The inputs that the repartition topic names.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct History {
     /// Every topic that is named as an input.
     pub(super) topics: BTreeMap<String, Former>,
-    /// Before when nothing is known of inputs, and why.
+    /// The time before which nothing is known about inputs, and why.
     pub(super) gone: Option<(EventTime, String)>,
 }
 
 impl History {
-    fn hear(&mut self, marks: &Marks) {
+    fn add(&mut self, marks: &Marks) {
         for (topic, _) in &marks.topics {
             let former = self.topics.entry(topic.clone()).or_insert_with(|| Former {
                 until: marks.wall,
@@ -46,31 +46,31 @@ impl History {
             if let Some(former) = self.topics.get_mut(&mark.topic)
                 && let Ok(partition) = i32::try_from(mark.partition)
             {
-                // The last word counts: a topic that was made anew is read from its beginning again.
+                // The last position counts: a topic that was created again is read from its beginning.
                 former.positions.insert(partition, mark.position);
             }
         }
     }
 
-    fn lose(&mut self, before: EventTime, why: &str) {
-        let text = format!("{why}: if other topics were in input.topics before, name them with --input-topic");
+    fn set_unknown_before(&mut self, before: EventTime, why: &str) {
+        let text = format!("{why}: if input.topics named other topics before, pass them with --input-topic");
         self.gone = Some((before, text));
     }
 }
 
-/// Reads one partition of the repartition topic: all of them name the same. `None` when asked to stop before its end.
-/// What cannot be read ends nothing.
-pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> Result<Option<History>, Error> {
+/// Reads one partition of the repartition topic, because all of them name the same inputs. Returns `None` after a
+/// shutdown request. Errors do not end the command.
+pub(super) fn read_history(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> Result<Option<History>, Error> {
     let topic = &config.repartition.topic;
     let mut history = History::default();
     let extent = match topics.extent(topic) {
         Ok(Some(extent)) => extent,
         Ok(None) => {
-            history.lose(EventTime::MAX, &format!("the repartition topic {topic} does not exist"));
+            history.set_unknown_before(EventTime::MAX, &format!("the repartition topic {topic} does not exist"));
             return Ok(Some(history));
         }
         Err(error) => {
-            history.lose(
+            history.set_unknown_before(
                 EventTime::MAX,
                 &format!("the repartition topic {topic} cannot be read ({error})"),
             );
@@ -87,7 +87,7 @@ pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> 
         bar.inc(1);
         first.get_or_insert(message.timestamp().to_millis().map(WallTime));
         if let Ok(LogRecord::Marks(marks)) = LogRecord::decode(message.payload().unwrap_or_default()) {
-            history.hear(&marks);
+            history.add(&marks);
         }
         Ok(())
     });
@@ -95,7 +95,7 @@ pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> 
     match read {
         Ok(true) => {}
         Ok(false) => return Ok(None),
-        Err(error) => history.lose(
+        Err(error) => history.set_unknown_before(
             EventTime::MAX,
             &format!("the repartition topic {topic} cannot be read ({error})"),
         ),
@@ -103,16 +103,16 @@ pub(super) fn ask(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> 
     if !cut.is_empty() && history.gone.is_none() {
         let before = first.flatten().map_or(EventTime::MAX, WallTime::to_event);
         let why = format!(
-            "the repartition topic {topic} no longer holds its first records ({})",
+            "the repartition topic {topic} no longer has its first records ({})",
             places(&cut)
         );
-        history.lose(before, &why);
+        history.set_unknown_before(before, &why);
     }
     Ok(Some(history))
 }
 
-/// Leaves the partition that tells the most with the least to read: one that has its first records, before one that
-/// is short.
+/// Keeps the partition with the most information for the least reading: preferably one that still has its first
+/// records, then the shortest.
 fn shortest(mut extent: Extent) -> Option<Extent> {
     let order = |(_, (low, high)): &(&i32, &(i64, i64))| (*low > 0, high - low);
     let (partition, range) = extent.partitions.iter().min_by_key(order)?;
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_on_each_topic_is_kept() {
+    fn the_last_report_on_each_topic_counts() {
         let mut history = History::default();
         // Two routers, each with a partition of its own.
-        history.hear(&marks(1_000, &["a", "old"], &[("old", 0, 5)]));
-        history.hear(&marks(1_100, &["a", "old"], &[("old", 1, 7), ("a", 0, 1)]));
-        history.hear(&marks(2_000, &["a", "old"], &[("old", 0, 9)]));
-        history.hear(&marks(3_000, &["a"], &[("a", 0, 4)]));
+        history.add(&marks(1_000, &["a", "old"], &[("old", 0, 5)]));
+        history.add(&marks(1_100, &["a", "old"], &[("old", 1, 7), ("a", 0, 1)]));
+        history.add(&marks(2_000, &["a", "old"], &[("old", 0, 9)]));
+        history.add(&marks(3_000, &["a"], &[("a", 0, 4)]));
         assert_eq!(history.topics["old"].until, WallTime(2_000));
         assert_eq!(history.topics["old"].positions, BTreeMap::from([(0, 9), (1, 7)]));
         assert_eq!(history.topics["a"].until, WallTime(3_000));

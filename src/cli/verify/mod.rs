@@ -1,8 +1,8 @@
-//! `alerttrail verify`: the answer recomputed from the input, held against the output.
+//! `alerttrail verify`: recomputes the result from the input and compares it with the output.
 //!
-//! The ends of the output topic are asked for first, those of the input topics behind it: every row that is read then
-//! follows from input that is read, too. Topics that were inputs before are read as well (`former`). Both sides are
-//! read once; what is compared lies in a temporary folder. Nothing is written to any topic, and no position is kept.
+//! The log-end offsets of the output topic are requested first, those of the input topics afterwards, so every row that
+//! is read follows from input that is read too. Former input topics are read as well (`former`). Both sides are read
+//! once; the comparison uses a temporary folder. Nothing is written to any topic, and no position is committed.
 
 mod files;
 #[cfg(feature = "kafka")]
@@ -34,41 +34,41 @@ pub(super) struct Args {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Compare only rows whose activity happened at this time or later, such as 2026-03-01T10:00:00Z
+    /// Compare only rows with activities at this time or later, such as 2026-03-01T10:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<EventTime>,
-    /// Compare only rows whose activity happened before this time
+    /// Compare only rows with activities before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<EventTime>,
-    /// Recompute from these files, and those in these folders, instead of the input topics, as `correlate` reads
-    /// them; every window counts as closed
+    /// Recompute from these files, and those in these folders, instead of the input topics, in any format that
+    /// `correlate` reads; every window counts as closed
     #[arg(long, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
-    /// The file name format of Event Hubs Capture, as in the settings of the event hub, such as
+    /// File name format of Event Hubs Capture, as in the settings of the event hub, such as
     /// {Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}
     #[arg(long, value_name = "FORMAT")]
     capture_format: Option<Format>,
-    /// Recompute from this topic as well, which was in input.topics before; may be repeated. Those that the
-    /// repartition topic names are found without it
+    /// Also recompute from this topic, which was in input.topics before; may be repeated; topics that the repartition
+    /// topic names are found automatically
     #[cfg(feature = "kafka")]
     #[arg(long, value_name = "NAME", conflicts_with = "input")]
     input_topic: Vec<String>,
-    /// Compare with the rows in this file (JSON lines) instead of the output topic; nothing counts as forgotten
+    /// Compare with the rows in this file (JSON lines) instead of the output topic; nothing counts as expired
     #[arg(long, value_name = "FILE")]
     output_file: Option<PathBuf>,
-    /// Show so many rows of each kind and cause
+    /// Number of rows to show of each kind and cause
     #[arg(long, default_value_t = 5, value_name = "N")]
     examples: usize,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
-    /// Where both sides are kept while it runs, in a folder that is removed at the end [default: the system's
-    /// temporary folder]
+    /// Folder for temporary data; a folder in it is created and removed at the end [default: the system's temporary
+    /// folder]
     #[arg(long, value_name = "DIR")]
     temp_dir: Option<PathBuf>,
 }
 
-/// Why nothing can be compared.
+/// Why the comparison failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -79,7 +79,7 @@ enum Error {
     #[error(transparent)]
     Kafka(#[from] crate::kafka::Error),
     #[cfg(not(feature = "kafka"))]
-    #[error("this program was built without Kafka: name files with --input and --output-file")]
+    #[error("this program was built without Kafka: pass files with --input and --output-file")]
     NoKafka,
 }
 
@@ -96,7 +96,7 @@ impl From<store::Error> for Error {
 }
 
 fn time(text: &str) -> Result<EventTime, String> {
-    let wrong = || "it is no time; write it as 2026-03-01T10:00:00Z, UTC unless it says another zone".to_owned();
+    let wrong = || "it is not a time; use 2026-03-01T10:00:00Z, in UTC unless another zone is given".to_owned();
     timestamp::parse(text).ok_or_else(wrong)
 }
 
@@ -105,7 +105,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = configuration(Some(&args.config))?;
     if config.output.format != config::Format::Native {
         return Err(Failure::usage(
-            "verify compares rows of output.format = \"native\" only, and the configuration says another one",
+            "verify compares rows of output.format = \"native\" only, but the configuration has another format",
         ));
     }
     let span = Span {
@@ -128,7 +128,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     signals::watch_with(&shutdown, "the comparison is not complete").map_err(Failure::failed)?;
     let began = clock::start();
     let Some(verified) = verify(args, &config, span, &shutdown).map_err(Failure::failed)? else {
-        return Err(Failure::failed("interrupted; nothing was compared to the end"));
+        return Err(Failure::failed("interrupted; the comparison is not complete"));
     };
     let report = &verified.report;
     match args.json {
@@ -147,23 +147,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// What came of it.
+/// The result.
 struct Verified {
     report: Report,
     notes: Vec<Note>,
-    /// What the two sides are called.
+    /// The names of the two sides.
     input: String,
     output: String,
 }
 
-/// Something that makes rows impossible to judge.
+/// Why rows cannot be judged.
 struct Note {
-    /// Of which rows it is said.
+    /// The cause that it explains.
     cause: Cause,
     text: String,
 }
 
-/// `None` when asked to stop before the end.
+/// Compares both sides. Returns `None` after a shutdown request.
 fn verify(args: &Args, config: &Config, span: Span, shutdown: &Shutdown) -> Result<Option<Verified>, Error> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("alerttrail-");
@@ -201,23 +201,23 @@ fn compare<B: Base>(
     shutdown: &Shutdown,
 ) -> Result<Option<Verified>, Error> {
     #[cfg(feature = "kafka")]
-    let Some(mut asked) = topics::Asked::new(args, config, shutdown)? else {
+    let Some(mut sides) = topics::TopicSides::new(args, config, shutdown)? else {
         return Ok(None);
     };
     #[cfg(feature = "kafka")]
-    let limit = asked.limit;
+    let limit = sides.limit;
     #[cfg(not(feature = "kafka"))]
     let limit = None;
     let names = |paths: &[PathBuf]| -> Vec<String> { paths.iter().map(|path| path.display().to_string()).collect() };
     #[cfg(feature = "kafka")]
-    let topics = asked.inputs();
+    let topics = sides.inputs();
     #[cfg(not(feature = "kafka"))]
     let topics = Vec::new();
     let inputs = if args.input.is_empty() { topics } else { names(&args.input) };
     let is_read = match &args.output_file {
         Some(path) => files::output(path, &mut comparison, shutdown)?,
         #[cfg(feature = "kafka")]
-        None => asked.output(config, &mut comparison, shutdown)?,
+        None => sides.output(config, &mut comparison, shutdown)?,
         #[cfg(not(feature = "kafka"))]
         None => return Err(Error::NoKafka),
     };
@@ -227,7 +227,7 @@ fn compare<B: Base>(
     let mut recomputation = Recomputation::new(router(config, limit), base, emitter(config, limit))?;
     let input_from = match args.input.as_slice() {
         #[cfg(feature = "kafka")]
-        [] => asked
+        [] => sides
             .input(config, &mut recomputation, &mut comparison, shutdown)?
             .then_some(EventTime::MIN),
         #[cfg(not(feature = "kafka"))]
@@ -238,7 +238,7 @@ fn compare<B: Base>(
         return Ok(None);
     };
     #[cfg(feature = "kafka")]
-    let mut reach = reach(args, asked.reach(config));
+    let mut reach = reach(args, sides.reach(config));
     #[cfg(not(feature = "kafka"))]
     let mut reach = Reach::default();
     reach.input_from = reach.input_from.max(input_from);
@@ -248,7 +248,7 @@ fn compare<B: Base>(
     Ok(Some(Verified {
         report,
         #[cfg(feature = "kafka")]
-        notes: asked.into_notes(reach),
+        notes: sides.into_notes(reach),
         #[cfg(not(feature = "kafka"))]
         notes: Vec::new(),
         input: inputs.join(", "),
@@ -259,7 +259,7 @@ fn compare<B: Base>(
     }))
 }
 
-/// Says how far an answer can be there: files have all of theirs.
+/// Returns which rows can be judged: files are complete.
 #[cfg(feature = "kafka")]
 fn reach(args: &Args, topics: Reach) -> Reach {
     let whole = Reach::default();
@@ -276,7 +276,7 @@ fn reach(args: &Args, topics: Reach) -> Reach {
     }
 }
 
-/// Recomputes what is left and compares. `None` when asked to stop before the end.
+/// Recomputes the rest and compares. Returns `None` after a shutdown request.
 fn finish<B: Base>(
     recomputation: Recomputation<B>,
     mut comparison: Comparison,
@@ -301,7 +301,7 @@ fn finish<B: Base>(
     Ok(report)
 }
 
-/// Everything to one partition.
+/// Returns a router that sends everything to one partition.
 fn router(config: &Config, limit: Option<usize>) -> Router {
     let decoder = Decoder::new(config.decode.clone());
     let decoder = match limit {
@@ -328,7 +328,7 @@ fn emitter(config: &Config, limit: Option<usize>) -> Emitter {
     }
 }
 
-/// Draws on a terminal only.
+/// Creates a progress bar, which is shown on a terminal only.
 fn bar(length: Option<u64>, what: &'static str) -> ProgressBar {
     let (bar, template) = match length {
         Some(length) => (ProgressBar::new(length), "{bar:30} {human_pos}/{human_len} {msg} {eta} left"),

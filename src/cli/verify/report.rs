@@ -1,4 +1,4 @@
-//! The result, for people and for programs.
+//! The result, as text or as JSON.
 
 use super::super::{counted, out, tell};
 use super::{Verified, grouped};
@@ -16,7 +16,7 @@ pub(super) fn print(verified: &Verified) {
     }
 }
 
-/// Prints one object: what [`Report`] has, and what follows from it.
+/// Prints one object: the [`Report`], and what follows from it.
 pub(super) fn print_json(report: &Report) {
     #[derive(serde::Serialize)]
     struct Whole<'r> {
@@ -34,11 +34,11 @@ pub(super) fn print_json(report: &Report) {
         undecided: report.judged(Judgement::Undecided),
         report,
     };
-    // Nothing in it has a form that JSON lacks.
+    // Everything in it can be written as JSON.
     out::document(&serde_json::to_string(&whole).unwrap_or_default());
 }
 
-/// Says in a sentence what is wrong.
+/// Returns what is wrong in a sentence.
 pub(super) fn faults(report: &Report) -> String {
     let mut words = Vec::new();
     for (kind, word) in KINDS {
@@ -52,10 +52,10 @@ pub(super) fn faults(report: &Report) -> String {
     if report.unreadable > 0 {
         words.push(format!("{} unreadable", grouped(report.unreadable)));
     }
-    format!("the output is not the answer: {}", words.join(", "))
+    format!("the output differs from the recomputed result: {}", words.join(", "))
 }
 
-/// Says in a sentence what could not be judged, and why.
+/// Returns what could not be judged, and why, in a sentence.
 pub(super) fn undecided(report: &Report) -> String {
     let causes = report.causes(Judgement::Undecided).into_iter();
     let causes: Vec<String> = causes
@@ -86,7 +86,7 @@ fn lines(verified: &Verified) -> Vec<String> {
             counted(report.records, "record"),
             match report.repeated {
                 0 => String::new(),
-                repeated => format!(", {} of them sent again", grouped(repeated)),
+                repeated => format!(", {} of them repeated", grouped(repeated)),
             }
         ),
         format!(
@@ -129,7 +129,7 @@ fn lines(verified: &Verified) -> Vec<String> {
             .map(|(reason, count)| format!("{reason} {}", grouped(*count)))
             .collect();
         lines.push(format!(
-            "not usable {:>13} record{} of the input, in the dead letters instead ({})",
+            "not usable {:>13} record{} of the input, which are dead letters ({})",
             grouped(dead),
             plural(dead),
             reasons.join(", ")
@@ -143,7 +143,7 @@ fn lines(verified: &Verified) -> Vec<String> {
     lines
 }
 
-/// Makes words a sentence.
+/// Turns words into a sentence.
 fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
@@ -193,11 +193,15 @@ mod tests {
         let mixed = [&undecided[..], &[(Kind::Extra, Cause::WrongId, 2)]].concat();
         assert_eq!(last(&mixed), "The output is NOT exact.");
         let report = verified(&mixed).report;
-        assert_eq!(faults(&report), "the output is not the answer: 2 too many", "of faults only");
+        assert_eq!(
+            faults(&report),
+            "the output differs from the recomputed result: 2 too many",
+            "of faults only"
+        );
     }
 
     #[test]
-    fn every_cause_says_how_it_is_judged() {
+    fn every_cause_has_a_kind() {
         let lines = lines(&verified(&[
             (Kind::Missing, Cause::Expired, 1),
             (Kind::Missing, Cause::TooLarge, 2),

@@ -1,4 +1,4 @@
-//! Both sides from topics.
+//! Reads both sides from topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,35 +17,35 @@ use crate::store::Base;
 use crate::time::{EventTime, WallTime};
 use crate::verify::{self, Cause, Comparison, Patience, Reach, Recomputation, Sources};
 
-/// The consumer group that is named; it never has positions.
+/// The stage in the name of the consumer group, which never has positions.
 pub(super) const STAGE: &str = "verify";
-/// Messages, and bytes of them, that the join takes in at once.
+/// Maximum number and bytes of messages that the join takes at once.
 const BATCH: (usize, usize) = (1_000, 4 << 20);
-/// Partitions whose beginnings are listed.
-const MOST_PLACES: usize = 8;
+/// Maximum number of partitions whose beginnings are listed.
+const MAX_PLACES: usize = 8;
 
-/// What the broker said when it was asked, and what was read since.
-pub(super) struct Asked {
+/// The extents of the topics, and what was read of them.
+pub(super) struct TopicSides {
     output: Option<Extent>,
     input: Vec<Source>,
-    /// The greatest message that goes to the output; `None` when no topic is read.
+    /// The size of the largest message of the output; `None` if no topic is read.
     pub(super) limit: Option<usize>,
     sources: Sources,
     notes: Vec<Note>,
 }
 
-/// A topic that is joined.
+/// A topic whose records are joined.
 struct Source {
     extent: Extent,
-    /// Of a topic that was an input before: until when, and how far it was read then.
+    /// For a former input: when it was last one, and how far it had been read.
     former: Option<Former>,
 }
 
-impl Asked {
-    /// Asks for what of the two sides is in topics: for the output first, so that whatever led to its rows is in the
-    /// input. `None` when asked to stop before the end.
+impl TopicSides {
+    /// Requests the extents of the topics: of the output first, so that the input contains everything that its rows
+    /// follow from. Returns `None` after a shutdown request.
     pub(super) fn new(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<Option<Self>, Error> {
-        let mut asked = Self {
+        let mut sides = Self {
             output: None,
             input: Vec::new(),
             limit: None,
@@ -53,13 +53,13 @@ impl Asked {
             notes: Vec::new(),
         };
         if !args.input.is_empty() && args.output_file.is_some() {
-            return Ok(Some(asked));
+            return Ok(Some(sides));
         }
         let topics = Topics::new(config)?;
         if args.output_file.is_none() {
             let found = topics.extent(&config.output.topic)?;
-            asked.output = Some(found.ok_or_else(|| no_topic(&config.output.topic, "output", "output.topic"))?);
-            asked.limit = Some(topics.message_limit());
+            sides.output = Some(found.ok_or_else(|| no_topic(&config.output.topic, "output", "output.topic"))?);
+            sides.limit = Some(topics.message_limit());
         }
         if args.input.is_empty() {
             for topic in &config.input.topics {
@@ -68,30 +68,36 @@ impl Asked {
                     Start::Earliest | Start::Latest => topics.extent(topic)?,
                 };
                 let extent = found.ok_or_else(|| no_topic(topic, "input", "input.topics"))?;
-                asked.input.push(Source { extent, former: None });
+                sides.input.push(Source { extent, former: None });
             }
             if config.input.start == Start::Latest {
-                asked.sources.start(verify::Start::Latest);
-                asked.note(
+                sides.sources.start(verify::Start::Latest);
+                sides.note(
                     Cause::BeforeStart,
-                    "input.start = \"latest\": nobody knows where the input topics ended when the processor first started, and they were read from their beginnings here; --from leaves out what was before"
+                    "input.start = \"latest\": the positions at which the processor first started are not known, so the input topics were read from their beginnings; --from leaves out earlier rows"
                         .to_owned(),
                 );
             }
-            if !asked.ask_before(args, config, &topics, shutdown)? {
+            if !sides.add_former_inputs(args, config, &topics, shutdown)? {
                 return Ok(None);
             }
         }
-        Ok(Some(asked))
+        Ok(Some(sides))
     }
 
-    /// Asks for topics that were inputs before: those that are named, and those that the log names. Whether it came
-    /// to the end.
-    fn ask_before(&mut self, args: &Args, config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> Result<bool, Error> {
-        let Some(History { topics: named, gone }) = former::ask(config, topics, shutdown)? else {
+    /// Finds former input topics: those that the user passed, and those that the repartition topic names. Returns
+    /// whether it finished.
+    fn add_former_inputs(
+        &mut self,
+        args: &Args,
+        config: &Config,
+        topics: &Topics<'_>,
+        shutdown: &Shutdown,
+    ) -> Result<bool, Error> {
+        let Some(History { topics: named, gone }) = former::read_history(config, topics, shutdown)? else {
             return Ok(false);
         };
-        // Whoever names former inputs knows them all.
+        // A user who passes former inputs is expected to pass all of them.
         if let Some((before, text)) = gone
             && args.input_topic.is_empty()
         {
@@ -107,7 +113,7 @@ impl Asked {
         for (topic, former) in formers {
             let extent = match topics.extent(&topic) {
                 Err(kafka::Error::Hidden { .. }) if former.is_some() => None,
-                asked => asked?,
+                sides => sides?,
             };
             match (extent, former) {
                 (Some(extent), former) => self.input.push(Source { extent, former }),
@@ -116,7 +122,7 @@ impl Asked {
                     self.note(
                         Cause::BeforeInput,
                         format!(
-                            "{topic} was in input.topics until {} and is gone, or may not be seen any more: rows that may follow from it are not judged",
+                            "{topic} was in input.topics until {} and no longer exists or is not accessible: rows that may follow from it are not judged",
                             former.until.to_event()
                         ),
                     );
@@ -131,23 +137,23 @@ impl Asked {
         self.notes.push(Note { cause, text });
     }
 
-    /// Returns the names of the topics that are joined.
+    /// Returns the names of the topics whose records are joined.
     pub(super) fn inputs(&self) -> Vec<String> {
         self.input.iter().map(|source| source.extent.topic.clone()).collect()
     }
 
-    /// Says what makes rows impossible to judge, and from when on they can be.
+    /// Returns why rows cannot be judged, and from which time on they can be.
     pub(super) fn into_notes(mut self, reach: Reach) -> Vec<Note> {
         for (cause, from, what) in [
             (
                 Cause::BeforeOutput,
                 reach.output_from,
-                "every row that may have stood in records that are gone",
+                "every row that may have been in removed records",
             ),
             (
                 Cause::BeforeInput,
                 reach.input_from,
-                "most rows that may follow from records that are gone",
+                "most rows that may follow from removed records",
             ),
         ] {
             if (EventTime::FIRST..EventTime::LAST).contains(&from) {
@@ -157,7 +163,7 @@ impl Asked {
         self.notes
     }
 
-    /// Reads the output topic; whether to its end.
+    /// Reads the output topic. Returns whether it finished.
     pub(super) fn output(&mut self, config: &Config, comparison: &mut Comparison, shutdown: &Shutdown) -> Result<bool, Error> {
         let Some(extent) = self.output.clone() else { return Ok(true) };
         let bar = bar(Some(extent.len()), "records of the output");
@@ -175,14 +181,14 @@ impl Asked {
             self.sources.lose_output(EventTime::MAX);
         }
         if !cut.is_empty() {
-            let text = format!("{} no longer holds its first records ({})", extent.topic, places(&cut));
-            self.note(Cause::BeforeOutput, text + ": rows that may have stood there are not judged");
+            let text = format!("{} no longer has its first records ({})", extent.topic, places(&cut));
+            self.note(Cause::BeforeOutput, text + ": rows that may have been there are not judged");
         }
         bar.finish_and_clear();
         Ok(is_done)
     }
 
-    /// Reads the input topics; whether to their ends.
+    /// Reads the input topics. Returns whether it finished.
     pub(super) fn input<B: Base>(
         &mut self,
         config: &Config,
@@ -212,7 +218,7 @@ impl Asked {
         Ok(true)
     }
 
-    /// Says how far an answer can be there, by what was read.
+    /// Returns which rows can be judged, according to what was read.
     pub(super) fn reach(&self, config: &Config) -> Reach {
         let patience = Patience {
             out_of_orderness: config.watermark.out_of_orderness,
@@ -231,9 +237,9 @@ struct Reader<'r, B> {
     recomputation: &'r mut Recomputation<B>,
     comparison: &'r mut Comparison,
     batch: Batch,
-    /// Partitions that do not begin at offset 0, and of which nothing has come yet.
+    /// Partitions that do not begin at offset 0, and of which nothing has been read yet.
     unseen: BTreeSet<i32>,
-    /// Partitions of a former input that hold more than is known to have been read.
+    /// Partitions of a former input with more records than are known to have been read.
     longer: BTreeSet<i32>,
 }
 
@@ -270,7 +276,7 @@ impl<'r, B: Base> Reader<'r, B> {
             self.join()?;
         }
         self.batch.push(message);
-        // Alone, so that its times are known: whatever is gone came before it.
+        // The message is joined separately, so that its times are known: everything removed came before it.
         match self.unseen.contains(&partition) {
             true => self.join(),
             false => Ok(()),
@@ -296,7 +302,7 @@ impl<'r, B: Base> Reader<'r, B> {
         Ok(())
     }
 
-    /// Says what was not there to be read.
+    /// Returns notes about what could not be read.
     fn end(self, config: &Config) -> Vec<Note> {
         let mut notes = Vec::new();
         let mut note = |text| {
@@ -312,11 +318,11 @@ impl<'r, B: Base> Reader<'r, B> {
         let cut = extent.cut();
         if !cut.is_empty() {
             let what = match config.input.start {
-                Start::At(_) => "was not read from its first records on",
-                Start::Earliest | Start::Latest => "no longer holds its first records",
+                Start::At(_) => "was not read from its first records",
+                Start::Earliest | Start::Latest => "no longer has its first records",
             };
             note(format!(
-                "{} {what} ({}): rows that may follow from those before are not judged",
+                "{} {what} ({}): rows that may follow from earlier records are not judged",
                 extent.topic,
                 places(&cut)
             ));
@@ -329,7 +335,7 @@ impl<'r, B: Base> Reader<'r, B> {
             if is_shorter || !self.longer.is_empty() {
                 self.sources.lose_input(former.until.to_event());
                 note(format!(
-                    "{} was in input.topics until {}, and does not end where it was read to then: rows that may follow from the records between are not judged",
+                    "{} was in input.topics until {}, but now ends at another position than it was read to: rows that may follow from the records in between are not judged",
                     extent.topic,
                     former.until.to_event()
                 ));
@@ -347,19 +353,19 @@ fn no_topic(topic: &str, role: &'static str, key: &'static str) -> kafka::Error 
     }
 }
 
-/// Lists where partitions begin.
+/// Lists the first offsets of partitions.
 pub(super) fn places(cut: &BTreeMap<i32, i64>) -> String {
-    let shown = cut.iter().take(MOST_PLACES);
+    let shown = cut.iter().take(MAX_PLACES);
     let mut shown: Vec<String> = shown
         .map(|(partition, low)| format!("partition {partition} begins at offset {low}"))
         .collect();
-    if cut.len() > MOST_PLACES {
-        shown.push(format!("{} more", cut.len() - MOST_PLACES));
+    if cut.len() > MAX_PLACES {
+        shown.push(format!("{} more", cut.len() - MAX_PLACES));
     }
     shown.join(", ")
 }
 
-/// When a message was sent, by its timestamp.
+/// Returns when a message was sent, by its timestamp.
 fn sent(message: &BorrowedMessage<'_>) -> Option<WallTime> {
     message.timestamp().to_millis().map(WallTime)
 }

@@ -22,7 +22,7 @@ fn uncommented() -> String {
 }
 
 #[test]
-fn the_defaults_name_exactly_the_keys_there_are() {
+fn the_defaults_have_exactly_the_known_keys() {
     let table: toml::Table = uncommented().parse().unwrap();
     let mut named = BTreeSet::new();
     for (section, value) in &table {
@@ -54,7 +54,7 @@ fn every_default_is_commented_in_the_order_of_the_keys() {
 }
 
 #[test]
-fn what_is_commented_out_can_be_used() {
+fn commented_out_settings_are_valid() {
     let file = uncommented().replace("preset = \"kafka\"", "preset = \"event-hubs\"");
     let string = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=k";
     let environment = [("EVENTHUBS_CONNECTION_STRING", string), ("ALERTTRAIL_TOKEN", CANARY)];
@@ -64,13 +64,13 @@ fn what_is_commented_out_can_be_used() {
 }
 
 #[test]
-fn every_file_in_the_folder_can_be_used() {
+fn every_file_in_the_folder_is_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        // The dashboard, the alert rules and the emulator's own settings stand there, too.
+        // The folder also contains the dashboard, the alert rules and the emulator's own settings.
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
@@ -90,7 +90,7 @@ fn every_file_in_the_folder_can_be_used() {
             environment.insert("ALERTTRAIL_KAFKA__PROPERTIES__SASL_MECHANISM".to_owned(), "PLAIN".to_owned());
         }
         let config = Config::load(Some(&path), environment.into_iter()).unwrap_or_else(|errors| panic!("{name}: {errors}"));
-        // Between containers of one machine there is no TLS, and that is said.
+        // Between containers of one machine there is no TLS, which causes a warning.
         let expected = usize::from(matches!(name.as_str(), "compose.toml" | "event-hubs-emulator.toml"));
         assert_eq!(config.warnings().len(), expected, "{name}: {:?}", config.warnings());
         assert!(!format!("{config:?}").contains(CANARY), "{name}");
@@ -112,7 +112,7 @@ fn every_file_in_the_folder_can_be_used() {
 }
 
 #[test]
-fn the_entra_example_asks_for_tokens() {
+fn the_entra_example_requests_tokens() {
     let file = include_str!("../../../config/event-hubs-entra.toml");
     let environment = [
         ("EVENTHUBS_NAMESPACE", "contoso"),
@@ -129,7 +129,7 @@ fn the_entra_example_asks_for_tokens() {
 }
 
 #[test]
-fn the_example_for_managed_identities_asks_the_machine() {
+fn the_example_for_managed_identities_uses_the_metadata_endpoint() {
     let file = include_str!("../../../config/event-hubs-managed-identity.toml");
     let environment = [("EVENTHUBS_NAMESPACE", "contoso"), ("AZURE_CLIENT_ID", CANARY)];
     let kafka = load(file, &environment).unwrap().kafka;
@@ -141,7 +141,7 @@ fn the_example_for_managed_identities_asks_the_machine() {
         kafka.properties["sasl.oauthbearer.metadata.authentication.type"].expose(),
         "azure_imds"
     );
-    // librdkafka takes what stands before the first "=" for the name; a comma would begin another pair.
+    // librdkafka treats the text before the first "=" as the name; a comma would begin another pair.
     let asked = format!("query=api-version=2018-02-01&resource=https://contoso.servicebus.windows.net&client_id={CANARY}");
     assert_eq!(kafka.properties["sasl.oauthbearer.config"].expose(), asked);
     for name in [

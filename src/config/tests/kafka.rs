@@ -12,7 +12,7 @@ fn property<'a>(config: &'a Config, name: &str) -> &'a str {
 }
 
 #[test]
-fn the_connection_string_says_where_and_how() {
+fn the_connection_string_sets_server_and_login() {
     let config = event_hubs("").unwrap();
     assert_eq!(config.kafka.bootstrap_servers, "contoso.servicebus.windows.net:9093");
     assert_eq!(property(&config, "security.protocol"), "SASL_SSL");
@@ -27,7 +27,7 @@ fn the_connection_string_says_where_and_how() {
 }
 
 #[test]
-fn servers_and_protocol_may_be_set_beside_it() {
+fn servers_and_protocol_override_the_connection_string() {
     let more = "kafka.bootstrap_servers = \"localhost:9092\"\nkafka.properties.security.protocol = \"SASL_PLAINTEXT\"";
     let config = event_hubs(more).unwrap();
     assert_eq!(config.kafka.bootstrap_servers, "localhost:9092");
@@ -36,7 +36,7 @@ fn servers_and_protocol_may_be_set_beside_it() {
 }
 
 #[test]
-fn a_connection_string_is_whole_and_alone() {
+fn a_connection_string_is_complete_and_excludes_other_logins() {
     let with = |string: &str| {
         load(
             "kafka = { preset = \"event-hubs\", connection_string = \"${EH}\" }",
@@ -52,7 +52,7 @@ fn a_connection_string_is_whole_and_alone() {
         "Endpoint=sb://contoso/;SharedAccessSignature=s",
     ] {
         let errors = with(wrong).unwrap_err().to_string();
-        assert!(errors.starts_with("kafka.connection_string: is not of the form "), "{errors}");
+        assert!(errors.starts_with("kafka.connection_string: must have the form "), "{errors}");
     }
     assert!(
         with(" ")
@@ -76,7 +76,7 @@ fn a_connection_string_is_whole_and_alone() {
     );
     let twice = event_hubs("kafka.properties.sasl.password = \"x\"").unwrap_err().to_string();
     assert!(
-        twice.starts_with("kafka.properties.sasl.password: is given together with"),
+        twice.starts_with("kafka.properties.sasl.password: is set together with"),
         "{twice}"
     );
 }
@@ -87,7 +87,7 @@ fn event_hubs_has_no_default_server() {
         error("kafka.preset = \"event-hubs\"").starts_with("kafka.bootstrap_servers: is missing, and Event Hubs has no default")
     );
     let missing = error("kafka = { preset = \"event-hubs\", connection_string = \"${NOWHERE}\" }");
-    assert!(missing.starts_with("kafka.connection_string: takes the environment variable NOWHERE"));
+    assert!(missing.starts_with("kafka.connection_string: uses the environment variable NOWHERE"));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn servers_are_hosts_and_ports() {
         "a=b",
     ] {
         let error = error(&format!("kafka.bootstrap_servers = \"{wrong}\""));
-        assert!(error.contains("is no list of servers"), "{wrong}: {error}");
+        assert!(error.contains("is not a list of servers"), "{wrong}: {error}");
     }
 }
 
@@ -131,12 +131,12 @@ fn properties_may_be_quoted_or_dotted_and_of_any_scalar() {
     assert_eq!(property(&config, "linger.ms"), "1.5");
     assert!(
         error("kafka.properties = { \"check.crcs\" = true, check = { crcs = true } }")
-            .contains("kafka.properties.check.crcs: is given twice")
+            .contains("kafka.properties.check.crcs: is set twice")
     );
 }
 
 #[test]
-fn names_that_smell_of_secrets_are_hidden() {
+fn properties_with_secret_names_are_masked() {
     for name in [
         "sasl.password",
         "ssl.key.pem",
@@ -156,7 +156,7 @@ fn names_that_smell_of_secrets_are_hidden() {
 }
 
 #[test]
-fn an_alias_wins_over_the_layer_below() {
+fn an_alias_overrides_the_layer_below() {
     let config = event_hubs("kafka.properties.compression.codec = \"gzip\"").unwrap();
     assert_eq!(property(&config, "compression.type"), "gzip");
     assert!(!config.kafka.properties.contains_key("compression.codec"));
@@ -164,11 +164,11 @@ fn an_alias_wins_over_the_layer_below() {
     let config = load("kafka.properties.compression.type = \"gzip\"", &variable).unwrap();
     assert_eq!(property(&config, "compression.type"), "lz4");
     let twice = error("kafka.properties.compression = { type = \"gzip\", codec = \"lz4\" }");
-    assert!(twice.ends_with("is given under two names; keep one of the two"), "{twice}");
+    assert!(twice.ends_with("is set under two names; keep one of the two"), "{twice}");
 }
 
 #[test]
-fn what_the_program_sets_itself_is_refused_with_the_reason() {
+fn reserved_properties_are_refused_with_the_reason() {
     for name in [
         "bootstrap.servers",
         "metadata.broker.list",
@@ -183,7 +183,7 @@ fn what_the_program_sets_itself_is_refused_with_the_reason() {
     ] {
         let error = error(&format!("kafka.properties.{name} = \"x\""));
         assert!(
-            error.starts_with(&format!("kafka.properties.{name}: is set by the program itself: ")),
+            error.starts_with(&format!("kafka.properties.{name}: is set by the program: ")),
             "{error}"
         );
         assert!(error.ends_with("; leave it out"), "{error}");
@@ -191,7 +191,7 @@ fn what_the_program_sets_itself_is_refused_with_the_reason() {
 }
 
 #[test]
-fn limits_of_event_hubs_are_warned_of() {
+fn limits_of_event_hubs_cause_warnings() {
     let warnings = |more: &str| event_hubs(more).unwrap().warnings();
     let warned = [
         (
@@ -216,12 +216,12 @@ fn limits_of_event_hubs_are_warned_of() {
 }
 
 #[test]
-fn a_connection_string_leaves_this_machine_encrypted_only() {
+fn a_connection_string_is_sent_to_other_machines_only_encrypted() {
     for protocol in ["SASL_PLAINTEXT", "PLAINTEXT", "ssl"] {
         let more = format!("kafka.properties.security.protocol = \"{protocol}\"");
         let errors = event_hubs(&more).unwrap_err().to_string();
         assert!(
-            errors.starts_with("kafka.properties.security.protocol: would send the connection string in the clear"),
+            errors.starts_with("kafka.properties.security.protocol: would send the connection string unencrypted"),
             "{errors}"
         );
     }
@@ -229,7 +229,7 @@ fn a_connection_string_leaves_this_machine_encrypted_only() {
 }
 
 #[test]
-fn plaintext_to_another_machine_is_warned_of() {
+fn plaintext_to_another_machine_causes_a_warning() {
     let warned = |servers: &str, protocol: &str| {
         let properties = format!("{{ security.protocol = \"{protocol}\", sasl.mechanism = \"PLAIN\" }}");
         let file = format!("kafka.bootstrap_servers = \"{servers}\"\nkafka.properties = {properties}");
@@ -260,7 +260,7 @@ fn plaintext_to_another_machine_is_warned_of() {
 }
 
 #[test]
-fn every_secret_is_known_whole_and_its_keys_by_themselves() {
+fn secrets_include_the_keys_inside_connection_strings() {
     let more = "http.token = \"${T}\"\nkafka.properties.ssl.key.password = \"four\"\nkafka.properties.client.rack = \"${R}\"\n\
                 kafka.properties.debug = \"${D}\"\nkafka.properties.client.id = \"plain-and-long\"";
     let file = format!("kafka.preset = \"event-hubs\"\nkafka.connection_string = \"${{EH}}\"\n{more}");
@@ -277,19 +277,19 @@ fn every_secret_is_known_whole_and_its_keys_by_themselves() {
 }
 
 #[test]
-fn a_listener_with_sasl_wants_a_login() {
+fn sasl_needs_a_login() {
     let error = error("kafka = { preset = \"event-hubs\", bootstrap_servers = \"contoso.servicebus.windows.net\" }");
     assert!(
-        error.starts_with("kafka.connection_string: is missing, and Event Hubs lets nobody in without a login; set it, or"),
+        error.starts_with("kafka.connection_string: is missing, and Event Hubs requires a login; set it, or"),
         "{error}"
     );
     assert!(error.contains("\"sasl.mechanism\""), "{error}");
     let with = |more: &str| errors(&format!("[kafka.properties]\nsecurity.protocol = \"sasl_ssl\"\n{more}"));
-    assert!(with("")[0].starts_with("kafka.properties.sasl.mechanism: is missing, and a listener of SASL_SSL"));
+    assert!(with("")[0].starts_with("kafka.properties.sasl.mechanism: is missing, and a SASL_SSL listener"));
     for kerberos in ["sasl.mechanism = \"gssapi\"", "sasl.mechanisms = \"GSSAPI\""] {
         let errors = with(kerberos);
         assert!(
-            errors.len() == 1 && errors[0].contains("is GSSAPI (Kerberos), which this program does not have; use PLAIN"),
+            errors.len() == 1 && errors[0].contains("is GSSAPI (Kerberos), which this program does not support; use PLAIN"),
             "{errors:?}"
         );
     }
@@ -299,7 +299,7 @@ fn a_listener_with_sasl_wants_a_login() {
 }
 
 #[test]
-fn names_that_are_one_hub_are_refused_and_capitals_are_named() {
+fn names_of_the_same_hub_are_refused_and_capitals_reported() {
     let names = "application.id = \"SOC-Trail\"\ninput.topics = [\"am-CloudAppEvents\", \"am-SecurityAlert\"]\n\
                  [output]\ntopic = \"Alert-Activities\"\n";
     let twice = format!("{names}dead_letter_topic = \"alert-activities\"");

@@ -5,7 +5,7 @@ use super::*;
 use crate::config::Preset;
 
 #[test]
-fn without_anything_the_defaults_count() {
+fn without_settings_the_defaults_apply() {
     let config = Config::defaults().unwrap();
     assert_eq!(config, Config::load(None, std::iter::empty()).unwrap());
     assert_eq!(config.application.id, "alerttrail");
@@ -30,7 +30,7 @@ fn without_anything_the_defaults_count() {
 }
 
 #[test]
-fn each_layer_goes_over_the_one_before() {
+fn each_layer_overrides_the_one_before() {
     let preset =
         "kafka.preset = \"event-hubs\"\nkafka.bootstrap_servers = \"broker:9093\"\nkafka.properties.sasl.mechanism = \"PLAIN\"\n";
     let with_preset = config(preset);
@@ -58,7 +58,7 @@ fn a_variable_may_choose_the_preset() {
 }
 
 #[test]
-fn variables_are_strings_or_toml_as_the_key_wants() {
+fn variables_are_strings_or_toml_depending_on_the_key() {
     let environment = [
         ("ALERTTRAIL_APPLICATION__ID", "42"),
         ("ALERTTRAIL_INPUT__TOPICS", "[\"one\", \"two\"]"),
@@ -89,7 +89,7 @@ fn variables_are_strings_or_toml_as_the_key_wants() {
 }
 
 #[test]
-fn a_table_of_free_names_may_be_one_variable() {
+fn a_table_with_free_names_may_be_set_by_one_variable() {
     let environment = [("ALERTTRAIL_KAFKA__PROPERTIES", "{ \"client.rack\" = \"one\" }")];
     assert_eq!(
         load("", &environment).unwrap().kafka.properties["client.rack"].expose(),
@@ -115,28 +115,28 @@ fn a_variable_of_the_wrong_type_is_named() {
     assert_eq!(
         errors_with("", &[("ALERTTRAIL_STATE__RETENTION", "long")]),
         [
-            "state.retention (set by ALERTTRAIL_STATE__RETENTION): \"long\" is no duration of at most a hundred years; \
+            "state.retention (set by ALERTTRAIL_STATE__RETENTION): \"long\" is not a duration of at most a hundred years; \
              write a number with a unit, such as \"200ms\", \"5m\" or \"30d\""
         ]
     );
 }
 
 #[test]
-fn an_unknown_variable_names_the_nearest() {
+fn the_error_for_an_unknown_variable_names_the_nearest() {
     assert_eq!(
         errors_with(
             "",
             &[("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVER", "x"), ("ALERTTRAIL_STAT__DIR", "x")]
         ),
         [
-            "ALERTTRAIL_KAFKA__BOOTSTRAP_SERVER: there is no such setting; the nearest is ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS",
-            "ALERTTRAIL_STAT__DIR: there is no such setting; the nearest is ALERTTRAIL_STATE__DIR",
+            "ALERTTRAIL_KAFKA__BOOTSTRAP_SERVER: unknown setting; the nearest is ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS",
+            "ALERTTRAIL_STAT__DIR: unknown setting; the nearest is ALERTTRAIL_STATE__DIR",
         ]
     );
 }
 
 #[test]
-fn variables_that_are_no_settings_are_left_alone() {
+fn variables_that_are_no_settings_are_ignored() {
     let environment = [
         ("ALERTTRAIL_LOG", "debug"),
         ("ALERTTRAIL_TOKEN", "x"),
@@ -150,11 +150,13 @@ fn variables_that_are_no_settings_are_left_alone() {
 }
 
 #[test]
-fn a_variable_with_one_underscore_too_few_is_warned_of() {
+fn a_variable_with_a_missing_underscore_causes_a_warning() {
     let config = load("", &[("ALERTTRAIL_STATE_DIR", "/data")]).unwrap();
     assert_eq!(
         config.warnings(),
-        ["the environment variable ALERTTRAIL_STATE_DIR is ignored; if it is meant as a setting, call it ALERTTRAIL_STATE__DIR"]
+        [
+            "the environment variable ALERTTRAIL_STATE_DIR is ignored; if it is meant as a setting, rename it to ALERTTRAIL_STATE__DIR"
+        ]
     );
     let used = load(
         "state.dir = \"${ALERTTRAIL_STATE_DIR}\"",
@@ -166,7 +168,7 @@ fn a_variable_with_one_underscore_too_few_is_warned_of() {
 }
 
 #[test]
-fn strings_of_the_file_take_variables() {
+fn variables_are_expanded_in_strings_of_the_file() {
     let file = r#"
         input.topics = ["${A}-one", "$two$"]
         state.dir = "/x/$${A}/${A}${B_2}/$"
@@ -176,7 +178,7 @@ fn strings_of_the_file_take_variables() {
     assert_eq!(
         topics.len(),
         1,
-        "a lone $ stands for itself, and no topic can have it: {topics:?}"
+        "a lone $ stands for itself, which is not valid in a topic name: {topics:?}"
     );
     let config = load(&file.replace("$two$", "two"), &[("A", "a"), ("B_2", "b")]).unwrap();
     assert_eq!(config.input.topics, ["a-one", "two"]);
@@ -185,7 +187,7 @@ fn strings_of_the_file_take_variables() {
 }
 
 #[test]
-fn what_a_variable_holds_is_not_expanded_again() {
+fn values_of_variables_are_not_expanded() {
     let config = load("state.dir = \"${A}\"", &[("A", "${B}")]).unwrap();
     assert_eq!(config.state.dir, Path::new("${B}"));
     let config = load("", &[("ALERTTRAIL_STATE__DIR", "${B}")]).unwrap();
@@ -196,13 +198,12 @@ fn what_a_variable_holds_is_not_expanded_again() {
 fn a_missing_variable_is_named_with_its_key() {
     assert_eq!(
         error("state.dir = \"/x/${NOWHERE}\""),
-        "state.dir: takes the environment variable NOWHERE, which is not set; set NOWHERE, or write $${NOWHERE} for the characters \
-         themselves"
+        "state.dir: uses the environment variable NOWHERE, which is not set; set NOWHERE, or write $${NOWHERE} for a literal ${NOWHERE}"
     );
     for wrong in ["${", "${}", "${A", "${A-B}", "a${ b}"] {
         let error = error(&format!("state.dir = \"{wrong}\""));
         assert!(
-            error.starts_with("state.dir: holds a ${ that begins no ${NAME}"),
+            error.starts_with("state.dir: contains a ${ that does not begin a ${NAME}"),
             "{wrong}: {error}"
         );
     }
@@ -256,13 +257,13 @@ fn secrets_are_never_printed() {
 fn a_connection_string_in_the_wrong_place_is_not_printed() {
     let error = error("kafka.bootstrap_servers = \"Endpoint=sb://x/;SharedAccessKeyName=n;SharedAccessKey=S3CR3T-canary\"");
     assert!(
-        error.contains("\"***\" is no list of servers") && !error.contains(CANARY),
+        error.contains("\"***\" is not a list of servers") && !error.contains(CANARY),
         "{error}"
     );
 }
 
 #[test]
-fn broken_toml_is_told_by_line_and_column_and_not_quoted() {
+fn invalid_toml_is_located_but_not_quoted() {
     let cases = [
         "a = 1\nkafka.connection_string = S3CR3T-canary",
         "a = 1\n  token = \"S3CR3T-canary",
@@ -285,7 +286,7 @@ fn broken_toml_is_told_by_line_and_column_and_not_quoted() {
 }
 
 #[test]
-fn files_of_windows_are_read() {
+fn files_with_windows_line_ends_are_read() {
     let config = load("\u{feff}[state]\r\ndir = \"x\"\r\n", &[]).unwrap();
     assert_eq!(config.state.dir, Path::new("x"));
 }
@@ -301,7 +302,7 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn of_http_alone_only_what_is_wrong_there_matters() {
+fn reading_only_http_reports_only_errors_there() {
     let http = |file: &str, environment: &[(&str, &str)]| {
         let http = build::only_http(Some(("test.toml", file)), &variables(environment));
         http.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())

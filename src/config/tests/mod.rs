@@ -7,7 +7,7 @@ mod kafka;
 mod layers;
 mod values;
 
-/// Stands for a secret: no error, warning or print may hold it.
+/// Stands for a secret: no error, warning or printed text may contain it.
 const CANARY: &str = "S3CR3T-canary";
 
 fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -25,7 +25,7 @@ fn config(file: &str) -> Config {
     load(file, &[]).unwrap()
 }
 
-/// The errors of a file, a sentence each.
+/// Returns the errors of a file, a sentence each.
 fn errors(file: &str) -> Vec<String> {
     errors_with(file, &[])
 }
@@ -35,7 +35,7 @@ fn errors_with(file: &str, environment: &[(&str, &str)]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
-/// The one error of a file.
+/// Returns the only error of a file.
 fn error(file: &str) -> String {
     let errors = errors(file);
     assert_eq!(errors.len(), 1, "{errors:#?}");

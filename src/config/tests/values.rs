@@ -6,7 +6,7 @@ use crate::decode::Identity;
 use crate::time::{Bounds, WallTime};
 
 #[test]
-fn everything_wrong_is_said_at_once() {
+fn all_errors_are_reported_at_once() {
     let file = r#"
         kafak.preset = "kafka"
         partitons = 5
@@ -27,16 +27,16 @@ fn everything_wrong_is_said_at_once() {
         errors(file),
         [
             "application: is a section, not a value; write [application] on a line of its own and its keys below",
-            "http.lissen: there is no such setting; the nearest is http.listen",
-            "input.topic: there is no such setting; the nearest is input.topics",
+            "http.lissen: unknown setting; the nearest is http.listen",
+            "input.topic: unknown setting; the nearest is input.topics",
             "input.topics: is a string; write a list of strings, such as [\"one\", \"two\"]",
-            "[kafak]: there is no such setting; the nearest is [kafka]",
-            "partitons: there is no such setting; the nearest is repartition.partitions",
-            "state.retension: there is no such setting; the nearest is state.retention",
+            "[kafak]: unknown setting; the nearest is [kafka]",
+            "partitons: unknown setting; the nearest is repartition.partitions",
+            "state.retension: unknown setting; the nearest is state.retention",
             "watermark.interval: is a whole number; write a string with a unit, such as \"200ms\", \"5m\" or \"30d\"",
             "watermark.idle_timeout: \"0s\" is too short; use \"1ms\" or longer",
-            "http.listen: \"localhost\" is no IP address with a port; write one such as \"127.0.0.1:8686\" or \"[::1]:8686\", or \"\" \
-             for none",
+            "http.listen: \"localhost\" is not an IP address with a port; write one such as \"127.0.0.1:8686\" or \"[::1]:8686\", or \"\" \
+             to disable it",
         ]
     );
 }
@@ -93,7 +93,7 @@ fn each_type_is_checked() {
 }
 
 #[test]
-fn words_are_those_that_there_are() {
+fn choices_accept_only_known_words() {
     let config = config(
         "input = { on_lost_offsets = \"continue\", identity = \"report_id\", start = \"latest\" }
         correlation.bounds = \"inclusive\"
@@ -157,7 +157,7 @@ fn durations_and_numbers_have_limits() {
         "state.retention",
     ] {
         assert!(error(&format!("{key} = \"0s\"")).contains("is too short"), "{key}");
-        assert!(error(&format!("{key} = \"-5m\"")).contains("is no duration"), "{key}");
+        assert!(error(&format!("{key} = \"-5m\"")).contains("is not a duration"), "{key}");
     }
     assert!(error("state.retention = \"1000y\"").contains("at most a hundred years"));
     for wrong in ["0", "1001", "-1", "9999999999"] {
@@ -167,12 +167,12 @@ fn durations_and_numbers_have_limits() {
             "{error}"
         );
     }
-    assert!(error("state.memory = \"512\"").ends_with("\"512\" is too little; use 1.0 MB or more, with the unit"));
-    assert!(error("state.memory = \"much\"").contains("is no size"));
+    assert!(error("state.memory = \"512\"").ends_with("\"512\" is too small; use 1.0 MB or more, with the unit"));
+    assert!(error("state.memory = \"much\"").contains("is not a size"));
 }
 
 #[test]
-fn names_are_those_that_topics_can_have() {
+fn topic_names_are_checked() {
     let id = "x".repeat(200);
     assert_eq!(
         config(&format!("application.id = \"{id}\"")).repartition.topic,
@@ -189,7 +189,7 @@ fn names_are_those_that_topics_can_have() {
         for wrong in ["a b", "a/b", "ü", ".", ".."] {
             let error = error(&format!("{key} = \"{wrong}\""));
             assert!(
-                error.starts_with(&format!("{key}: ")) && error.contains("no name that a topic can have"),
+                error.starts_with(&format!("{key}: ")) && error.contains("is not a valid topic name"),
                 "{error}"
             );
         }
@@ -202,7 +202,7 @@ fn names_are_those_that_topics_can_have() {
     assert!(error("input.topics = []").contains("is an empty list"));
     assert!(error("input.topics = [\"a\", \"\"]").contains("a name is empty"));
     assert!(error("state.dir = \" \"").contains("is empty"));
-    assert!(error("state.dir = \"~/data\"").contains("only shells understand"));
+    assert!(error("state.dir = \"~/data\"").contains("only shells expand"));
 }
 
 #[test]
@@ -214,19 +214,19 @@ fn no_topic_is_used_for_two_things() {
         ),
         (
             "repartition.topic = \"securityalert\"",
-            "repartition.topic: \"securityalert\" is also in input.topics; give each its own topic",
+            "repartition.topic: \"securityalert\" is also in input.topics; use different topics",
         ),
         (
             "output.topic = \"alerttrail-correlation-repartition\"",
-            "output.topic: \"alerttrail-correlation-repartition\" is also in repartition.topic; give each its own topic",
+            "output.topic: \"alerttrail-correlation-repartition\" is also in repartition.topic; use different topics",
         ),
         (
             "output.dead_letter_topic = \"alert-activities\"",
-            "output.dead_letter_topic: \"alert-activities\" is also in output.topic; give each its own topic",
+            "output.dead_letter_topic: \"alert-activities\" is also in output.topic; use different topics",
         ),
         (
             "output.summary_topic = \"alert-activities\"",
-            "output.summary_topic: \"alert-activities\" is also in output.topic; give each its own topic",
+            "output.summary_topic: \"alert-activities\" is also in output.topic; use different topics",
         ),
     ];
     for (file, expected) in shared {
@@ -243,10 +243,10 @@ fn listening_beyond_this_machine_needs_a_token() {
         let file = format!("http.listen = \"{open}\"");
         assert_eq!(
             error(&file),
-            "http.token: is missing, though http.listen lets other machines in; set a token, or listen on 127.0.0.1"
+            "http.token: is missing, but http.listen accepts connections from other machines; set a token, or listen on 127.0.0.1"
         );
         let without = format!("{file}\nhttp.token = \"long enough to be one\"").replace(' ', "");
-        assert!(error(&without).starts_with("http.insecure: is false, though http.listen lets other machines in"));
+        assert!(error(&without).starts_with("http.insecure: is false, but http.listen accepts connections from other machines"));
         let file = format!("{file}\nhttp.insecure = true");
         let token = load(&format!("{file}\nhttp.token = \"${{T}}\""), &[("T", CANARY)])
             .unwrap()
@@ -259,7 +259,7 @@ fn listening_beyond_this_machine_needs_a_token() {
 }
 
 #[test]
-fn the_retention_reaches_further_than_what_it_must_hold() {
+fn the_retention_must_cover_the_longest_wait() {
     assert_eq!(
         error("state.retention = \"5m\""),
         "state.retention: 5m is not longer than watermark.out_of_orderness, 5m; make it longer, or watermark.out_of_orderness shorter"
@@ -270,7 +270,7 @@ fn the_retention_reaches_further_than_what_it_must_hold() {
 }
 
 #[test]
-fn paths_lead_somewhere() {
+fn paths_must_not_be_empty() {
     let config = config(
         "[correlation]\nactivity_key = [\"RawEventData.AlertId\", { path = \"A\", strip_prefix = \"\" }]
         activity_time = [\"Timestamp\"]\nbefore = \"5m\"\nafter = \"1h\"\n[tenants]\n\"AAAA-1\" = \"BBBB-2\"",
@@ -304,14 +304,14 @@ fn paths_lead_somewhere() {
 }
 
 #[test]
-fn a_tenant_is_told_by_either_id() {
+fn a_tenant_may_be_named_by_either_id() {
     assert!(error("tenants = { a = \"x\", A = \"y\" }").contains("is listed twice"));
     assert!(error("tenants = { a = \"x\", b = \"X\" }").contains("has the workspace \"X\" of another tenant"));
     assert!(error("tenants = { a = \"\" }").contains("an id is empty"));
 }
 
 #[test]
-fn every_format_has_its_word() {
+fn every_format_has_a_name() {
     for (word, format) in [
         ("native", Format::Native),
         ("kql", Format::Kql),
@@ -323,7 +323,7 @@ fn every_format_has_its_word() {
 }
 
 #[test]
-fn what_is_probably_not_meant_is_warned_of() {
+fn probable_mistakes_cause_warnings() {
     let warned = [
         (
             "watermark.max_wait = \"2m\"",

@@ -1,4 +1,4 @@
-// The table of an alert's activities: those of the part that the time line shows, each with its fields when it is opened.
+// The table of an alert's activities within the range of the time line. Each can be expanded to its fields.
 
 import { copyButton, h, keep, put } from './dom.js';
 import { count, counted, time } from './format.js';
@@ -6,7 +6,7 @@ import { recordView } from './record.js';
 
 const STEP = 100;
 
-/** A text of a row, or nothing where it has none. */
+/** Returns the first non-empty text among these columns of a row, or null. */
 export function text(activity, ...names) {
   for (const name of names) {
     const value = activity !== null && typeof activity === 'object' ? activity[name] : undefined;
@@ -15,7 +15,7 @@ export function text(activity, ...names) {
   return null;
 }
 
-/** What was done. */
+/** Returns the action of an activity. */
 export const actionOf = (activity) => text(activity, 'ActionType', 'Operation') ?? 'no ActionType';
 
 export function activityTable() {
@@ -38,7 +38,7 @@ export function activityTable() {
   const summary = h('p', { class: 'note summary', role: 'status' });
   const foot = h('div', { class: 'foot' });
   const frame = h('div', { class: 'scroll' }, table);
-  const element = h('div', {}, h('div', { class: 'filters' }, h('label', { class: 'grow' }, 'Search in these activities', search)), summary, frame, foot);
+  const element = h('div', {}, h('div', { class: 'filters' }, h('label', { class: 'grow' }, 'Search these activities', search)), summary, frame, foot);
   let typing = null;
 
   function filter() {
@@ -59,7 +59,7 @@ export function activityTable() {
     keep(body, rows, (row) => `${row.isDetail ? 'detail' : 'row'} ${row.id}`, (row) => (row.isDetail ? detail(byId.get(row.id)) : line(byId.get(row.id))));
     frame.hidden = found.length === 0;
     const part = range === null && words === '' ? '' : ` of ${count(items.length)}`;
-    put(summary, items.length > 0 && `${count(found.length)}${part} ${found.length === 1 && part === '' ? 'activity' : 'activities'}${found.length > shown.length ? `, the first ${count(shown.length)} are listed` : ''}`);
+    put(summary, items.length > 0 && `${count(found.length)}${part} ${found.length === 1 && part === '' ? 'activity' : 'activities'}${found.length > shown.length ? `, showing the first ${count(shown.length)}` : ''}`);
     put(foot, found.length > shown.length && h('button', { type: 'button', onclick: more }, `Show ${count(Math.min(STEP, found.length - shown.length))} more`));
   }
 
@@ -93,7 +93,7 @@ export function activityTable() {
       h(
         'td',
         { colspan: 5 },
-        h('p', { class: 'note' }, item.late ? 'Late: it came when the alert had been answered already. ' : '', 'Row ', h('code', {}, item.id), ' ', copyButton('Copy id', () => item.id)),
+        h('p', { class: 'note' }, item.late ? 'Late: it arrived after the alert was closed. ' : '', 'Row ', h('code', {}, item.id), ' ', copyButton('Copy id', () => item.id)),
         recordView(item.activity, `the activity at ${item.text}`),
       ),
     );
@@ -115,7 +115,7 @@ export function activityTable() {
       most = STEP;
       draw();
     },
-    /** Opens an activity, and goes there. */
+    /** Expands an activity and scrolls to it. */
     show(id) {
       search.value = words = '';
       const at = items.filter(fits).findIndex((item) => item.id === id);

@@ -1,4 +1,4 @@
-// One alert: how it was answered and why, its activities against its window, its row, and what can be taken along.
+// One alert: how and why it was closed, its activities and its window on a time line, its row, and exports.
 
 import * as api from './api.js';
 import { actionOf, activityTable } from './activities.js';
@@ -8,14 +8,14 @@ import { count, counted, millis, origin, period, sentence, severityMark, span, s
 import { recordView } from './record.js';
 import { timeline } from './timeline.js';
 
-// More than these are fetched when somebody asks: rows of some kilobytes each are held in the browser.
+// More than these are loaded only on request: the browser holds some kilobytes for each.
 const FETCHED = 10_000;
 const OPEN_EVERY = 4000;
 const ANSWERED_EVERY = 15_000;
 
 const words = (word) => (word ?? '').replaceAll('_', ' ');
 
-/** What has to differ for the activities to be asked for again. */
+/** Identifies the state of an alert; the activities are requested again when it changes. */
 const stateOf = (alert) => [alert.status, alert.revision, alert.activity_count, alert.version_hash].join(' ');
 
 export function alertView(root, id, tenant) {
@@ -63,7 +63,7 @@ export function alertView(root, id, tenant) {
 
   function fail(error) {
     if (alert) {
-      put(trouble, notice('bad', error.message, ' What is shown may be old.'));
+      put(trouble, notice('bad', error.message, ' The data shown may be out of date.'));
       return;
     }
     if (error.status === 404) return missing(error);
@@ -71,7 +71,7 @@ export function alertView(root, id, tenant) {
     put(header, h('h1', {}, h('bdi', {}, id)), notice('bad', error.message, hint, ' ', again()));
   }
 
-  /** An id that is not held: its explain says more than the refusal, which is shown only without it. */
+  /** Shows an id without a stored alert: its explanation says more than the error, which is shown only without one. */
   async function missing(error) {
     const found = await api.explain(id, tenant, stopped.signal).catch(() => null);
     if (stopped.signal.aborted || alert) return;
@@ -82,7 +82,7 @@ export function alertView(root, id, tenant) {
   const again = () => h('button', { type: 'button', onclick: refresh }, 'Try again');
 
   async function fetchActivities(isMore = false) {
-    // An answer that is being gathered is fetched anew: activities come in the order of their times, not of their arrival.
+    // While an alert is open its activities are loaded from the beginning: they are ordered by time, not by arrival.
     let fetched = isMore ? items : [];
     let cursor = isMore ? next : null;
     const most = isMore ? fetched.length + FETCHED : Math.max(FETCHED, items.length);
@@ -100,9 +100,9 @@ export function alertView(root, id, tenant) {
   }
 
   function partial() {
-    if (next) return notice('info', `The first ${count(items.length)} of ${alert.status === 'open' ? 'more' : count(alert.activity_count)} activities are shown. `, h('button', { type: 'button', onclick: () => fetchActivities(true).catch(fail) }, 'Load more'));
-    if (items.length === 0) return h('p', { class: 'note' }, alert.status === 'open' ? 'The window holds no activity so far.' : 'No activity lies in the window.');
-    if (alert.status !== 'open' && items.length < alert.activity_count) return notice('info', `${counted(alert.activity_count - items.length, 'activity', 'activities')} of the answer ${alert.activity_count - items.length === 1 ? 'has' : 'have'} been forgotten: retention reaches back to ${alert.retained_from ? utc(alert.retained_from) : 'a later time'}.`);
+    if (next) return notice('info', `The first ${count(items.length)} ${alert.status === 'open' ? 'activities' : `of ${count(alert.activity_count)} activities`} are shown. `, h('button', { type: 'button', onclick: () => fetchActivities(true).catch(fail) }, 'Load more'));
+    if (items.length === 0) return h('p', { class: 'note' }, alert.status === 'open' ? 'No activity is in the window so far.' : 'No activity is in the window.');
+    if (alert.status !== 'open' && items.length < alert.activity_count) return notice('info', `${counted(alert.activity_count - items.length, 'activity', 'activities')} of the alert ${alert.activity_count - items.length === 1 ? 'has' : 'have'} been removed by retention: activities are kept from ${alert.retained_from ? utc(alert.retained_from) : 'a later time'}.`);
     return null;
   }
 
@@ -120,14 +120,14 @@ export function alertView(root, id, tenant) {
     try {
       const found = await api.explain(id, tenant, stopped.signal);
       const misses = found.findings.filter((finding) => finding.cause === 'near_miss').flatMap(({ details }) => [...details.before, ...details.after]);
-      // Those far away would leave nothing of the window to be seen.
+      // Distant activities would shrink the window on the time line to nothing.
       const reach = Math.max(60_000, millis(alert.window.end) - millis(alert.window.start)) / 1000;
       near = misses.filter((miss) => miss.distance_seconds <= reach).map((miss) => millis(miss.activity_time));
       put(why, findings(found));
       drawLine();
     } catch (error) {
       if (stopped.signal.aborted) throw error;
-      put(why, notice('info', `Why it is so could not be asked: ${error.message}`));
+      put(why, notice('info', `The explanation could not be loaded: ${error.message}`));
     }
   }
 
@@ -139,9 +139,9 @@ export function alertView(root, id, tenant) {
   }
 
   function drawHeader() {
-    const answered = alert.closed_at ? [time(alert.closed_at), h('small', {}, `by ${words(alert.closed_by)}`)] : ['not yet', h('small', {}, 'at the latest ', time(alert.deadline))];
+    const answered = alert.closed_at ? [time(alert.closed_at), h('small', {}, `by ${words(alert.closed_by)}`)] : ['not yet', h('small', {}, 'no later than ', time(alert.deadline))];
     const length = millis(alert.window.end) - millis(alert.window.start);
-    const complete = { true: 'yes', false: 'perhaps not' }[String(alert.complete)] ?? 'not yet';
+    const complete = { true: 'yes', false: 'possibly not' }[String(alert.complete)] ?? 'not yet';
     put(
       header,
       h('h1', {}, h('bdi', {}, alert.alert_name || id)),
@@ -151,7 +151,7 @@ export function alertView(root, id, tenant) {
         { class: 'figures' },
         figure('Activities', alert.status === 'open' ? count(items.length) : count(alert.activity_count), alert.status === 'open' ? 'so far' : alert.late_count > 0 ? `${count(alert.late_count)} late` : 'none late'),
         figure('Window (UTC)', period(alert.window), length > 0 ? span(length) : 'empty', 'long'),
-        figure('Answered (UTC)', answered[0], answered[1], 'long'),
+        figure('Closed (UTC)', answered[0], answered[1], 'long'),
         figure('Complete', complete, words(alert.complete_because)),
         figure('Revision', count(alert.revision), counted(alert.versions, 'version of the alert', 'versions of the alert')),
       ),
@@ -167,7 +167,7 @@ export function alertView(root, id, tenant) {
     );
   }
 
-  /** What stays while the alert's version stays: a query somebody is selecting must not be drawn anew under the hand. */
+  /** Draws what depends only on the alert's version. It is not redrawn otherwise, so that a selection in the query stays. */
   async function drawRest() {
     settings ??= await api.status(stopped.signal).then((status) => status.settings, () => null);
     const state = `${alert.version_hash} ${settings === null}`;
@@ -179,16 +179,16 @@ export function alertView(root, id, tenant) {
       h(
         'section',
         { 'aria-labelledby': 'take-title' },
-        h('h2', { id: 'take-title' }, 'Take along'),
+        h('h2', { id: 'take-title' }, 'Export'),
         h(
           'p',
           { class: 'foot' },
           h('button', { type: 'button', onclick: () => download(fileName(id, 'json'), 'application/json', pretty({ ...alert, activities: items.map(taken) })) }, 'Export as JSON'),
           h('button', { type: 'button', onclick: () => download(fileName(id, 'csv'), 'text/csv', activitiesCsv(items.map(taken))) }, 'Export activities as CSV'),
         ),
-        h('h3', {}, 'The same question in Sentinel'),
-        h('p', { class: 'note' }, alert.correlation_id ? ['Paste it into Logs. Its rows are this alert’s activities, but for those that Sentinel has twice. It takes the keys ', h('code', {}, 'RawEventData.Data.cid'), ' and ', h('code', {}, 'AlertType'), ': change it where other ones are configured.'] : 'The alert has no correlation id: the query finds nothing, as the processor did.'),
-        settings === null && h('p', { class: 'note' }, 'The bounds could not be asked for: it takes them as exclusive.'),
+        h('h3', {}, 'The same query in Sentinel'),
+        h('p', { class: 'note' }, alert.correlation_id ? ['Paste it into Logs. It returns this alert’s activities; Sentinel may return one twice. It uses the keys ', h('code', {}, 'RawEventData.Data.cid'), ' and ', h('code', {}, 'AlertType'), '; change them if others are configured.'] : 'The alert has no correlation id, so the query finds nothing, like the processor.'),
+        settings === null && h('p', { class: 'note' }, 'The settings could not be loaded: the query assumes exclusive bounds.'),
         h('div', { class: 'code' }, copyButton('Copy', () => query), h('pre', { tabindex: 0, role: 'region', 'aria-label': 'KQL query' }, query)),
       ),
       h('section', { 'aria-labelledby': 'row-title' }, h('h2', { id: 'row-title' }, 'The alert’s row'), h('details', {}, h('summary', {}, 'Fields'), recordView(alert.alert, 'the alert'))),

@@ -1,9 +1,9 @@
-// The processor's HTTP API, as docs/api.md has it. Only this file fetches.
+// Client of the processor's HTTP API (docs/api.md). Only this file sends requests.
 
 const TOKEN = 'alerttrail.token';
 const TRIES = 4;
 
-/** An answer that was none: `status` is the HTTP status, 0 where nobody answered. */
+/** A failed request. `status` is the HTTP status, or 0 if there was no response. */
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
@@ -13,7 +13,7 @@ export class ApiError extends Error {
 
 let askForToken = async () => null;
 
-/** Says how a token is had: `ask(isWrong)` gives one. */
+/** Sets the function that asks the user for the token: `ask(isWrong)` returns it. */
 export const onToken = (ask) => (askForToken = ask);
 
 const wait = (milliseconds, signal) =>
@@ -34,10 +34,10 @@ async function ask(path, parameters, signal) {
       response = await fetch(url, { headers: token ? { Authorization: `Bearer ${token}` } : {}, signal, cache: 'no-store' });
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new ApiError(0, 'The processor does not answer. Is it running, and is it reachable from here?');
+      throw new ApiError(0, 'The processor does not respond. Is it running and reachable from here?');
     }
     if (response.status === 401) {
-      // Several requests may meet the same refusal; what another one was given meanwhile is tried first.
+      // Several requests may be refused at the same time; a token that another one got meanwhile is tried first.
       if (sessionStorage.getItem(TOKEN) === token) sessionStorage.setItem(TOKEN, await askForToken(token !== null));
       signal?.throwIfAborted();
       continue;
@@ -56,32 +56,32 @@ async function sentence(response) {
     const { error } = await response.json();
     if (typeof error === 'string' && error) return error;
   } catch {
-    // A proxy's page, or nothing: the status has to do.
+    // The body is a proxy's page or empty, so only the status is known.
   }
-  return `The answer was ${response.status} ${response.statusText}.`;
+  return `The processor responded with ${response.status} ${response.statusText}.`;
 }
 
-/** Numbers of a row that JavaScript would spell otherwise are kept as they came, where the browser can. */
+/** Keeps numbers of a row that JavaScript would format differently as they were sent, if the browser supports it. */
 function exact(_, value, context) {
   const changed = typeof value === 'number' && context?.source !== undefined && String(value) !== context.source;
   return changed && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
 }
 
-/** Whether a value of a row is a number that is kept as it came. */
+/** Returns whether a value of a row is a number that is kept as it was sent. */
 export const isExact = (value) => JSON.isRawJSON?.(value) === true;
 
-/** Alerts: the body of the answer. */
+/** Lists alerts; returns the body of the response. */
 export const alerts = async (filter, signal) => JSON.parse(await ask('alerts', filter, signal));
 
 const of = (id) => `alerts/${encodeURIComponent(id)}`;
 
-/** One alert; its row has numbers as they came. */
+/** Returns one alert; the numbers of its row are kept as they were sent. */
 export async function alert(id, tenant, signal) {
   const text = await ask(of(id), { tenant_id: tenant }, signal);
   return { ...JSON.parse(text), alert: JSON.parse(text, exact).alert };
 }
 
-/** A page of its activities; their rows have numbers as they came. */
+/** Returns a page of its activities; the numbers of their rows are kept as they were sent. */
 export async function activities(id, tenant, cursor, signal) {
   const text = await ask(`${of(id)}/activities`, { tenant_id: tenant, limit: 500, cursor }, signal);
   const rows = JSON.parse(text, exact).activities;
@@ -90,8 +90,8 @@ export async function activities(id, tenant, cursor, signal) {
   return page;
 }
 
-/** Why it was, or was not, answered as it was. */
+/** Returns the explanation of an alert. */
 export const explain = async (id, tenant, signal) => JSON.parse(await ask(`${of(id)}/explain`, { tenant_id: tenant }, signal));
 
-/** The processor's status. */
+/** Returns the processor's status. */
 export const status = async (signal) => JSON.parse(await ask('status', {}, signal));

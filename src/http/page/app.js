@@ -1,4 +1,4 @@
-// The page's frame: which view is shown, when it asks again, colours, keys, the token.
+// The frame of the page: selects the view, refreshes it, and handles colours, keys and the token.
 
 import * as api from './api.js';
 import { alertView } from './alert.js';
@@ -13,11 +13,11 @@ let timer = null;
 let isLive = true;
 
 function unknownView(root) {
-  put(root, h('h1', {}, 'Nothing here'), notice('info', 'This address names nothing. ', h('a', { href: '#/alerts' }, 'To the alerts')));
-  return { title: 'Nothing here', every: 0, refresh: async () => {}, stop() {} };
+  put(root, h('h1', {}, 'Not found'), notice('info', 'There is no page at this address. ', h('a', { href: '#/alerts' }, 'Show the alerts')));
+  return { title: 'Not found', every: 0, refresh: async () => {}, stop() {} };
 }
 
-/** The view that an address asks for. */
+/** Returns the view for an address. */
 function choose({ view: name, id, query }) {
   if (name === 'alerts' && id !== null) return alertView(main, id, query.get('tenant'));
   if (name === 'alerts') return listView(main, query);
@@ -42,7 +42,7 @@ function show(isFirst) {
   refresh(view);
 }
 
-/** Lets a view ask again, and again after its time: one request at a time, none while the page is hidden. */
+/** Refreshes a view, and again after its interval: one request at a time, none while the page is hidden. */
 async function refresh(shown) {
   clearTimeout(timer);
   await shown.refresh();
@@ -101,7 +101,7 @@ function setUpHelp() {
   });
 }
 
-/** Moves the focus among what can be opened in rows. */
+/** Moves the focus to the next or previous row that can be opened. */
 function step(by) {
   const stops = [...main.querySelectorAll('[data-stop]')];
   if (stops.length === 0) return;
@@ -111,7 +111,7 @@ function step(by) {
   next.scrollIntoView({ block: 'nearest' });
 }
 
-/** Asks for the token once, however many requests wait for it. */
+/** Asks the user for the token once, even if several requests wait for it. */
 function setUpToken() {
   const dialog = document.getElementById('token');
   const field = document.getElementById('token-field');
@@ -119,7 +119,7 @@ function setUpToken() {
   dialog.addEventListener('cancel', (event) => event.preventDefault());
   api.onToken((isWrong) => {
     asked ??= new Promise((resolve) => {
-      document.getElementById('token-error').textContent = isWrong ? 'That is not the token.' : '';
+      document.getElementById('token-error').textContent = isWrong ? 'The token is wrong.' : '';
       field.value = '';
       dialog.showModal();
       document.getElementById('token-form').addEventListener(

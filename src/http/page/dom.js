@@ -1,12 +1,13 @@
-// Elements, made so that nothing from a record can be more than text: every string becomes a text node or the value of an attribute,
-// never markup. Nothing here, or elsewhere on the page, parses HTML; the policy the page is served with forbids it too.
+// Creates elements in such a way that nothing from a record can be more than text: every string becomes a text node or
+// an attribute value, never markup. No code of the page parses HTML; the policy that the page is served with forbids it
+// too.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-// Characters that are invisible or turn the direction of text: a name must not look like another one.
+// Characters that are invisible or change the direction of text, which could make a name look like another one.
 const DECEPTIVE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
 
-/** A text from a record as it may be shown: deceptive characters are spelled out. */
+/** Returns a text from a record for display, with deceptive characters spelled out. */
 export function plain(text) {
   return String(text).replace(DECEPTIVE, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
 }
@@ -29,21 +30,21 @@ function nodes(children) {
     .map((child) => (child instanceof Node ? child : document.createTextNode(plain(child))));
 }
 
-/** An HTML element: `h('a', { href, class }, 'text', other)`. */
+/** Creates an HTML element: `h('a', { href, class }, 'text', other)`. */
 export const h = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
 
-/** An SVG element. */
+/** Creates an SVG element. */
 export const s = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
 
-/** Puts `children` in the place of what `element` holds. */
+/** Replaces the content of `element` by `children`. */
 export function put(element, ...children) {
   element.replaceChildren(...nodes(children));
   return element;
 }
 
 /**
- * Keeps the children of `parent` in step with `items`: those that stayed the same stay the same elements, and keep focus and what is
- * open in them. `key` names an item, `make` makes its element.
+ * Updates the children of `parent` to match `items`. Elements of unchanged items are kept, with their focus and
+ * expanded parts. `key` returns the name of an item, `make` creates its element.
  */
 export function keep(parent, items, key, make) {
   const had = (parent.kept ??= new Map());
@@ -71,19 +72,19 @@ export function keep(parent, items, key, make) {
   parent.kept = kept;
 }
 
-/** Tells those who hear the page. */
+/** Announces a text to screen readers. */
 export function say(text) {
   const place = document.getElementById('say');
   if (place.textContent !== text) place.textContent = text;
 }
 
-/** A notice: `kind` is `info` or `bad`. */
+/** Creates a notice: `kind` is `info` or `bad`. */
 export const notice = (kind, ...children) => h('p', { class: `notice ${kind}`, role: kind === 'bad' ? 'alert' : undefined }, ...children);
 
-/** What stands where something is awaited. */
+/** Creates the placeholder for something that is being loaded. */
 export const loading = (what) => h('p', { class: 'notice info loading' }, `Loading ${what} …`);
 
-/** A button that copies what `text` gives. */
+/** Creates a button that copies the result of `text`. */
 export function copyButton(label, text) {
   const button = h('button', { type: 'button' }, label);
   button.addEventListener('click', async () => {
@@ -91,7 +92,7 @@ export function copyButton(label, text) {
       await navigator.clipboard.writeText(text());
       button.textContent = 'Copied';
     } catch {
-      button.textContent = 'Select it and copy by hand';
+      button.textContent = 'Copying failed: select it by hand';
     }
     say(button.textContent);
     setTimeout(() => (button.textContent = label), 2000);

@@ -1,11 +1,11 @@
-// What can be taken along: JSON, CSV, and the query that finds the same in Sentinel.
+// Exports: JSON, CSV, and the equivalent query for Sentinel.
 
 import { isExact } from './api.js';
 
-/** JSON with indents. */
+/** Returns indented JSON. */
 export const pretty = (value) => JSON.stringify(value, null, 2);
 
-/** Hands a file to the browser. */
+/** Lets the browser save a file. */
 export function download(name, type, text) {
   const url = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
   const link = document.createElement('a');
@@ -15,10 +15,10 @@ export function download(name, type, text) {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-/** A name for a file from an id, which may hold anything. */
+/** Returns a file name for an id, which may contain any character. */
 export const fileName = (id, ending) => `alert-${id.replace(/[^\w.-]+/g, '_').slice(0, 80)}.${ending}`;
 
-/** A cell of CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it. */
+/** Returns a CSV cell. A text that a spreadsheet would treat as a formula gets an apostrophe in front. */
 export function cell(value) {
   if (value === null || value === undefined) return '';
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
@@ -32,13 +32,13 @@ const lines = (rows) => rows.map((row) => `${row.map(cell).join(',')}\r\n`).join
 
 const ALERT_COLUMNS = ['system_alert_id', 'tenant_id', 'correlation_id', 'status', 'alert_name', 'severity', 'provider_name', 'product_name', 'alert_status', 'time_generated', 'activity_count', 'late_count', 'first_activity_time', 'last_activity_time', 'revision', 'closed_by', 'closed_at', 'complete', 'partition'];
 
-/** Alerts of the list as CSV (RFC 4180). */
+/** Returns the alerts of the list as CSV (RFC 4180). */
 export function alertRowsCsv(alerts) {
   const body = alerts.map((alert) => [...ALERT_COLUMNS.map((name) => alert[name]), alert.window.start, alert.window.end]);
   return lines([[...ALERT_COLUMNS, 'window_start', 'window_end'], ...body]);
 }
 
-/** Activities as CSV: id, time and lateness, then every column that a row has; nested values are JSON. */
+/** Returns activities as CSV: id, time and lateness, then every column of their rows; nested values are JSON. */
 export function activitiesCsv(activities) {
   const columns = [...new Set(activities.flatMap(({ activity }) => (isRow(activity) ? Object.keys(activity) : [])))];
   const body = activities.map((item) => [item.id, item.activity_time, item.late, ...columns.map((name) => (isRow(item.activity) && Object.hasOwn(item.activity, name) ? item.activity[name] : null))]);
@@ -47,13 +47,13 @@ export function activitiesCsv(activities) {
 
 const isRow = (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !isExact(value);
 
-/** A literal of KQL: nothing in it can end the string. */
+/** Returns a KQL string literal; no character of the text can end it. */
 export function kqlText(text) {
   const escaped = text.replace(/[\\"'\u0000-\u001f\u007f\u2028\u2029]/g, (c) => (c === '\\' || c === '"' || c === "'" ? `\\${c}` : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`));
   return `"${escaped}"`;
 }
 
-/** The query that gives the same rows in Sentinel; `settings` are those of the status, `null` where they are not known. */
+/** Returns the query that finds the same rows in Sentinel; `settings` are those of the status, `null` if not known. */
 export function kql(alert, settings) {
   const isInclusive = settings?.bounds === 'inclusive';
   const fold = (column) => (settings?.ignore_case ? `tolower(${column})` : column);

@@ -1,4 +1,4 @@
-// Times, numbers and sizes as they are written on the page.
+// Formats times, numbers and sizes.
 
 import { h } from './dom.js';
 
@@ -9,10 +9,10 @@ const LOCAL = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle:
 /** 1,234,567 */
 export const count = (number) => (number === null || number === undefined ? 'not known' : GROUPED.format(number));
 
-/** One, or several, with the noun: 1 activity, 2 activities. */
+/** Returns a number with its noun: 1 activity, 2 activities. */
 export const counted = (number, one, many) => `${count(number)} ${number === 1 ? one : many}`;
 
-/** A rate: three digits below a thousand. */
+/** Formats a rate: three significant digits below a hundred. */
 export const rate = (number) => (Math.abs(number) >= 100 ? GROUPED.format(number) : SHORT.format(number));
 
 /** 8.12 GB */
@@ -23,7 +23,7 @@ export function bytes(number) {
   return `${SHORT.format(number / 1000 ** step)} ${units[step]}`;
 }
 
-/** 1h 30m; at most two units, and milliseconds below ten seconds. */
+/** Formats a duration: 1h 30m; two units at most, and milliseconds below ten seconds. */
 export function span(milliseconds) {
   const rest = Math.abs(milliseconds);
   if (rest < 1000) return `${SHORT.format(rest)} ms`;
@@ -40,10 +40,10 @@ export function span(milliseconds) {
   return shown.map(([number, unit]) => `${number}${unit}`).join(' ');
 }
 
-/** Milliseconds since 1970 of a time of the API; finer digits are cut. */
+/** Returns a time of the API as milliseconds since 1970; finer digits are cut off. */
 export const millis = (text) => Date.parse(text);
 
-/** 2026-03-01 10:12:00.5: UTC, with the digits that are not zero. */
+/** Formats a time in UTC, without trailing zeros: 2026-03-01 10:12:00.5 */
 export function utc(text) {
   const match = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d+))?Z$/.exec(text);
   if (!match) return text;
@@ -51,7 +51,7 @@ export function utc(text) {
   return `${match[1]} ${match[2]}${fraction ? `.${fraction}` : ''}`;
 }
 
-/** 10:12:00 of a time in milliseconds, as fine as `step` milliseconds between two marks need; with the day where that is told by `day`. */
+/** Formats a time in milliseconds for an axis with ticks `step` milliseconds apart: 10:12:00; `day` adds the day. */
 export function tick(time, step, day) {
   const iso = new Date(time).toISOString();
   const end = step < 1000 ? 23 : step < 60_000 ? 19 : 16;
@@ -59,7 +59,10 @@ export function tick(time, step, day) {
   return (day ? `${iso.slice(5, 10)} ` : '') + iso.slice(11, end);
 }
 
-/** A time as an element: UTC, with the local time and all digits as its title. `short` leaves the day out, `coarse` what is below a second. */
+/**
+ * Returns a time as an element: UTC, with the local time and all digits as its title. `short` omits the day, `coarse`
+ * fractions of a second.
+ */
 export function time(text, { short = false, coarse = false, none = 'none' } = {}) {
   if (!text) return h('span', { class: 'muted' }, none);
   const full = utc(text);
@@ -68,33 +71,33 @@ export function time(text, { short = false, coarse = false, none = 'none' } = {}
   return h('time', { datetime: text, title }, full.slice(short ? 11 : 0, coarse ? 19 : undefined));
 }
 
-/** A sentence of the API: the times in it as elements. */
+/** Returns a sentence of the API with its times as elements. */
 export function sentence(text) {
   const parts = text.split(/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/);
   return parts.map((part, at) => (at % 2 === 1 ? time(part) : part));
 }
 
-/** A window as an element: the day once where both ends share it. */
+/** Returns a window as an element, with the day only once if both ends share it. */
 export function period(window) {
   const sameDay = window.start.slice(0, 10) === window.end.slice(0, 10);
   return h('span', { class: 'period' }, time(window.start, { coarse: true }), ' – ', time(window.end, { short: sameDay, coarse: true }));
 }
 
-/** How far a time lies behind another, or before it: 5m behind, 2s ahead of. */
+/** Formats the distance between two times: 5m behind, 2s ahead of. */
 export const behind = (seconds) => `${span(seconds * 1000)} ${seconds < 0 ? 'ahead of' : 'behind'}`;
 
-/** Product and provider of an alert, once where they are the same. */
+/** Returns product and provider of an alert, once if they are the same. */
 export const origin = (alert) => [...new Set([alert.product_name, alert.provider_name].filter(Boolean))].join(' · ');
 
-/** How long ago, in words. */
+/** Returns how long ago a time was. */
 export const ago = (text, now) => `${span(now - millis(text))} ago`;
 
 const SEVERITIES = ['high', 'medium', 'low', 'informational'];
 
-/** Where an alert stands: told by shape and word, not by colour alone. */
+/** Returns the status of an alert as an element with a symbol and a word, so that it does not depend on colour. */
 export const statusMark = (status) => h('span', { class: `status is-${status}` }, status);
 
-/** A severity; ones that are not known are shown as they are. */
+/** Returns a severity as an element; unknown ones are shown unchanged. */
 export function severityMark(severity) {
   if (!severity) return h('span', { class: 'muted' }, 'none');
   const known = SEVERITIES.indexOf(severity.toLowerCase());

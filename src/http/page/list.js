@@ -1,4 +1,4 @@
-// The list of alerts: filters, pages, and what is new on top.
+// The list of alerts: filters, pages, and refreshing.
 
 import * as api from './api.js';
 import { h, keep, loading, notice, put, say } from './dom.js';
@@ -7,7 +7,7 @@ import { count, counted, millis, origin, period, severityMark, span, statusMark,
 import { alertAddress, listAddress, rename } from './router.js';
 
 const FILTERS = ['status', 'severity', 'text', 'from', 'to', 'time', 'tenant_id'];
-// How many empty pages are passed over without being asked: a filter that lets few through gives many.
+// How many empty pages are skipped without a click: a filter that matches few alerts gives many of them.
 const EMPTY_PAGES = 8;
 const TYPING = 300;
 const SEVERITIES = ['High', 'Medium', 'Low', 'Informational'];
@@ -15,7 +15,7 @@ const STATUSES = [['', 'All'], ['open', 'Open'], ['closed', 'Closed'], ['matched
 
 const keyOf = (alert) => `${alert.tenant_id ?? ''} ${alert.system_alert_id}`;
 
-/** What a new first page makes of the rows that are shown: the rows behind it stay, where the page reaches them. */
+/** Merges a new first page into the rows that are shown: the rows after it stay if the page reaches them. */
 export function merge(rows, next, page) {
   const last = page.alerts.at(-1);
   const at = last ? rows.findIndex((row) => keyOf(row) === keyOf(last)) : -1;
@@ -27,7 +27,7 @@ export function merge(rows, next, page) {
 function row(alert) {
   const { window } = alert;
   const answered = alert.closed_at
-    ? [time(alert.closed_at, { coarse: true }), h('small', {}, `by ${words(alert.closed_by)}${alert.complete === false ? ', perhaps incomplete' : ''}`)]
+    ? [time(alert.closed_at, { coarse: true }), h('small', {}, `by ${words(alert.closed_by)}${alert.complete === false ? ', possibly incomplete' : ''}`)]
     : h('span', { class: 'muted' }, 'not yet');
   const isOpen = alert.status === 'open';
   return h(
@@ -75,8 +75,8 @@ export function listView(root, query) {
   const table = h(
     'table',
     { class: 'alerts', hidden: true },
-    h('caption', { class: 'hidden' }, 'Alerts, the latest first'),
-    h('thead', {}, h('tr', {}, head('Status', 'wide'), head('Severity', 'wide'), head('Alert'), head('Window (UTC)', 'wide'), head('Activities', 'wide number'), head('Answered (UTC)', 'wide wider'))),
+    h('caption', { class: 'hidden' }, 'Alerts, latest first'),
+    h('thead', {}, h('tr', {}, head('Status', 'wide'), head('Severity', 'wide'), head('Alert'), head('Window (UTC)', 'wide'), head('Activities', 'wide number'), head('Closed (UTC)', 'wide wider'))),
     body,
   );
   const note = h('div', {}, loading('alerts'));
@@ -119,7 +119,7 @@ export function listView(root, query) {
   since.addEventListener('change', () => change('from', since.value && `${since.value}:00Z`));
   until.addEventListener('change', () => change('to', until.value && `${until.value}:00Z`));
 
-  /** Asks from `cursor` on until something comes, for some pages. */
+  /** Loads pages from `cursor` on until one is not empty, up to a limit. */
   async function fetchFrom(cursor, signal) {
     let page = { alerts: [], next_cursor: cursor, unanswered_partitions: [] };
     examined = cursor ? examined : 0;
@@ -145,12 +145,12 @@ export function listView(root, query) {
   }
 
   function fail(error) {
-    if (isLoaded && error.status === 0) put(note, notice('bad', error.message, ' What is shown may be old.'));
+    if (isLoaded && error.status === 0) put(note, notice('bad', error.message, ' The data shown may be out of date.'));
     else put(note, notice('bad', error.message, ' ', h('button', { type: 'button', onclick: load }, 'Try again')));
     table.hidden ||= !isLoaded;
   }
 
-  /** Everything anew, as after a change of the filter. */
+  /** Loads the list from the beginning, for example after a change of the filter. */
   function load() {
     body.setAttribute('aria-busy', 'true');
     return guarded(async (signal) => {
@@ -174,7 +174,7 @@ export function listView(root, query) {
 
   async function refresh() {
     if (!isLoaded) return load();
-    // What somebody asked for comes first.
+    // Requests of the user come first.
     if (request) return;
     await guarded(async (signal) => {
       const page = await api.alerts({ ...filter, limit: 50 }, signal);
@@ -190,15 +190,15 @@ export function listView(root, query) {
     keep(body, rows, keyOf, row);
     table.hidden = rows.length === 0;
     const isFiltered = Object.keys(filter).length > 0;
-    put(note, unanswered.length > 0 && notice('bad', `Nobody answered for ${counted(unanswered.length, 'partition', 'partitions')} (${unanswered.join(', ')}): their alerts are missing here.`));
+    put(note, unanswered.length > 0 && notice('bad', `No instance answered for ${counted(unanswered.length, 'partition', 'partitions')} (${unanswered.join(', ')}): their alerts are missing.`));
     if (rows.length === 0 && next === null) {
-      note.append(h('div', { class: 'empty' }, h('h2', {}, isFiltered ? 'No alert is like that' : 'No alerts yet'), h('p', { class: 'note' }, isFiltered ? `${counted(examined, 'alert was', 'alerts were')} looked at. ` : 'As soon as the processor reads an alert, it is listed here.', isFiltered && h('a', { href: '#/alerts', onclick: clear }, 'Show all'))));
+      note.append(h('div', { class: 'empty' }, h('h2', {}, isFiltered ? 'No alert matches the filter' : 'No alerts yet'), h('p', { class: 'note' }, isFiltered ? `${counted(examined, 'alert was', 'alerts were')} examined. ` : 'Alerts are listed here as soon as the processor reads them.', isFiltered && h('a', { href: '#/alerts', onclick: clear }, 'Show all'))));
     }
-    put(summary, rows.length > 0 && `${counted(rows.length, 'alert', 'alerts')}${next ? ' so far' : ''}, the latest first`);
+    put(summary, rows.length > 0 && `${counted(rows.length, 'alert', 'alerts')}${next ? ' so far' : ''}, latest first`);
     put(
       foot,
-      next !== null && h('button', { type: 'button', onclick: more }, rows.length === 0 ? 'Look further' : 'Show more'),
-      next !== null && rows.length === 0 && h('span', { class: 'note' }, `${count(examined)} looked at, none fits so far`),
+      next !== null && h('button', { type: 'button', onclick: more }, rows.length === 0 ? 'Continue the search' : 'Show more'),
+      next !== null && rows.length === 0 && h('span', { class: 'note' }, `${count(examined)} examined, none matches so far`),
       rows.length > 0 && [
         h('button', { type: 'button', onclick: () => download('alerts.json', 'application/json', pretty(rows)) }, 'Export as JSON'),
         h('button', { type: 'button', onclick: () => download('alerts.csv', 'text/csv', alertRowsCsv(rows)) }, 'Export as CSV'),

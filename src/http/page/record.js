@@ -1,4 +1,4 @@
-// A record as it came: its fields, each with its path, and its JSON.
+// A record as it was sent: its fields with their paths, and its JSON.
 
 import { isExact } from './api.js';
 import { copyButton, h } from './dom.js';
@@ -10,7 +10,7 @@ const LONG = 1000;
 
 const spelled = (value) => (isExact(value) ? value.rawJSON : typeof value === 'string' ? value : JSON.stringify(value));
 
-/** The value in a string that holds JSON, as `RawEventData` and its `Data` do; the string itself otherwise. */
+/** Returns the value in a string of JSON, such as `RawEventData` or its `Data`; otherwise the value itself. */
 function opened(value) {
   if (typeof value !== 'string' || !/^\s*[[{]/.test(value)) return value;
   try {
@@ -20,7 +20,7 @@ function opened(value) {
   }
 }
 
-/** Every leaf of a record with its path: `RawEventData.Data.cid`. Objects and lists within strings are opened. */
+/** Returns every leaf of a record with its path: `RawEventData.Data.cid`. JSON within strings is parsed. */
 export function fields(record) {
   const found = [];
   const walk = (value, path, depth) => {
@@ -47,7 +47,7 @@ function valueOf(value) {
   return h('details', {}, h('summary', {}, h('bdi', {}, `${text.slice(0, 200)} …`)), h('bdi', {}, text));
 }
 
-/** Fields and JSON of a record. `name` says whose they are. */
+/** Returns a view of the fields and the JSON of a record. `name` says which record it is. */
 export function recordView(record, name) {
   const found = fields(record);
   const isCut = found.length >= MOST_FIELDS;
@@ -56,7 +56,7 @@ export function recordView(record, name) {
     'div',
     { class: 'record' },
     h('dl', { class: 'fields' }, found.map(([path, value]) => h('div', {}, h('dt', {}, h('bdi', {}, path || 'value')), h('dd', {}, valueOf(value))))),
-    isCut && h('p', { class: 'note' }, `The first ${MOST_FIELDS} fields; the JSON has all.`),
+    isCut && h('p', { class: 'note' }, `The first ${MOST_FIELDS} fields are shown; the JSON has all.`),
     h('details', { class: 'raw' }, h('summary', {}, 'The record as JSON'), copyButton('Copy', () => json), h('pre', { tabindex: 0, role: 'region', 'aria-label': `JSON of ${name}` }, json)),
   );
 }

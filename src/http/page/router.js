@@ -1,6 +1,6 @@
 // Addresses within the page: #/alerts?status=open, #/alerts/<id>?tenant=…, #/status.
 
-/** What the address asks for: `view`, `id`, and `query` as URLSearchParams. */
+/** Parses the address: `view`, `id`, and `query` as URLSearchParams. */
 export function current() {
   const hash = location.hash.slice(1) || '/alerts';
   const at = hash.indexOf('?');
@@ -15,17 +15,17 @@ export function current() {
   return { view, id, query };
 }
 
-/** The address of the list under a filter. */
+/** Returns the address of the list with a filter. */
 export function listAddress(filter) {
   const query = new URLSearchParams(Object.entries(filter).filter(([, value]) => value));
   return `#/alerts${query.size > 0 ? `?${query}` : ''}`;
 }
 
-/** The address of one alert. */
+/** Returns the address of one alert. */
 export function alertAddress(id, tenant) {
   const query = tenant ? `?${new URLSearchParams({ tenant })}` : '';
   return `#/alerts/${encodeURIComponent(id)}${query}`;
 }
 
-/** Changes the address without going anywhere. */
+/** Changes the address without navigating. */
 export const rename = (address) => history.replaceState(null, '', address);

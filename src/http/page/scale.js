@@ -1,4 +1,4 @@
-// The arithmetic of the time line: no elements, so that it can be tested by itself.
+// The arithmetic of the time line, without elements, so that it can be tested separately.
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -12,23 +12,23 @@ const STEPS = [
   ...[1, 2, 5, 10, 20, 50, 100, 200, 500].map((n) => n * DAY),
 ];
 
-/** Narrower than this, in milliseconds, nothing can be told apart. */
+/** The narrowest range in milliseconds. */
 export const LEAST_RANGE = 20;
 
-/** The step between the marks of an axis of `length` pixels with `gap` pixels between two at least. */
+/** Returns the distance between the ticks of an axis of `length` pixels, with at least `gap` pixels between two. */
 export function stepFor(from, to, length, gap) {
   const least = ((to - from) * gap) / Math.max(1, length);
   return STEPS.find((step) => step >= least) ?? STEPS.at(-1) * Math.ceil(least / STEPS.at(-1));
 }
 
-/** The marks of an axis: multiples of the step. */
+/** Returns the ticks of an axis: multiples of the step. */
 export function ticks(from, to, step) {
   const found = [];
   for (let at = Math.ceil(from / step) * step; at <= to; at += step) found.push(at);
   return found;
 }
 
-/** What is shown before anybody zooms: the window with a margin, and what lies just outside. */
+/** Returns the range that is shown before any zooming: the window with a margin, and what is just outside. */
 export function wholeRange(window, times) {
   const length = Math.max(window.end - window.start, 0);
   let from = Math.min(window.start, window.end);
@@ -41,7 +41,7 @@ export function wholeRange(window, times) {
   return { from: from - margin, to: to + margin };
 }
 
-/** A range moved and stretched around `middle`, kept within `whole`. */
+/** Returns a range scaled around `middle`, within `whole`. */
 export function zoomed(range, whole, factor, middle = (range.from + range.to) / 2) {
   const most = whole.to - whole.from;
   const length = Math.min(most, Math.max(LEAST_RANGE, (range.to - range.from) * factor));
@@ -49,7 +49,7 @@ export function zoomed(range, whole, factor, middle = (range.from + range.to) / 
   return within(whole, middle - length * share, length);
 }
 
-/** A range moved by a share of its length, kept within `whole`. */
+/** Returns a range moved by a share of its length, within `whole`. */
 export function moved(range, whole, share) {
   const length = range.to - range.from;
   return within(whole, range.from + length * share, length);
@@ -60,7 +60,7 @@ function within(whole, from, length) {
   return { from: first, to: first + length };
 }
 
-/** Items of `range` counted in `bins` of equal length: how many in time, how many late. */
+/** Counts the items of `range` in `bins` of equal length: how many in time, how many late. */
 export function binned(items, range, bins) {
   const found = Array.from({ length: bins }, () => ({ onTime: 0, late: 0 }));
   const width = (range.to - range.from) / bins;
@@ -73,7 +73,7 @@ export function binned(items, range, bins) {
   return found;
 }
 
-/** The items by what was done: the most frequent first, those beyond `most` together under `others`. */
+/** Groups items by action, the most frequent first; those beyond `most` are combined under `others`. */
 export function lanes(items, most) {
   const byAction = new Map();
   for (const item of items) {

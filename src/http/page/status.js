@@ -1,4 +1,4 @@
-// The processor: how far it has come, how fast it goes, what holds it back, and what it could not use.
+// The status of the processor: progress, throughput, what holds it back, and dead letters.
 
 import * as api from './api.js';
 import { h, keep, loading, notice, put, s } from './dom.js';
@@ -12,14 +12,14 @@ export function statusView(root) {
   const history = [];
   const view = { title: 'Status', every: EVERY, refresh, stop: () => stopped.abort() };
   const trouble = h('div', {});
-  const about = h('p', { class: 'note' }, 'Asking the processor …');
+  const about = h('p', { class: 'note' }, 'Loading the status …');
   const figures = h('dl', { class: 'figures' });
   const curves = h('div', { class: 'curves' });
-  const sources = table('Sources', 'Each partition of the input topics. The least watermark of those that are not idle is the processor’s.', ['Topic', 'Partition#', 'Watermark (UTC)', 'State', 'Position#', 'Lag#', 'Rejected#', 'Heard of']);
-  const partitions = table('Partitions', 'Each partition of the repartition topic, with the state that belongs to it.', ['Partition#', 'Instance', 'Watermark (UTC)', 'Lag#', 'Alerts#', 'Open windows#', 'State size#', 'Kept from (UTC)']);
-  const letters = table('Dead letters by reason', 'Records that could not be used, since the start.', ['Reason', 'Records#', 'Share']);
-  const skipped = table('Skipped tables', 'Records of other tables, since the start.', ['Table', 'Records#', 'Share']);
-  const instances = table('Instances', 'The processors that share the work.', ['Instance', 'Address', 'Answers', 'Partitions']);
+  const sources = table('Sources', 'The partitions of the input topics. The processor’s watermark is the lowest watermark of those that are not idle.', ['Topic', 'Partition#', 'Watermark (UTC)', 'State', 'Position#', 'Lag#', 'Rejected#', 'Last update']);
+  const partitions = table('Partitions', 'The partitions of the repartition topic, with their state.', ['Partition#', 'Instance', 'Watermark (UTC)', 'Lag#', 'Alerts#', 'Open windows#', 'State size#', 'Kept from (UTC)']);
+  const letters = table('Dead letters by reason', 'Records that could not be processed since the start.', ['Reason', 'Records#', 'Share']);
+  const skipped = table('Skipped tables', 'Records of other tables since the start.', ['Table', 'Records#', 'Share']);
+  const instances = table('Instances', 'The processors that share the work.', ['Instance', 'Address', 'Responds', 'Partitions']);
   const totals = h('dl', { class: 'facts' });
   const settings = h('dl', { class: 'facts' });
   const content = h('div', { hidden: true }, figures, curves, sources.element, partitions.element, h('div', { class: 'two' }, letters.element, skipped.element), instances.element, h('div', { class: 'two' }, h('section', {}, h('h2', {}, 'Since the start'), totals), h('section', {}, h('h2', {}, 'Settings'), settings)));
@@ -33,12 +33,12 @@ export function statusView(root) {
     } catch (error) {
       if (stopped.signal.aborted) return;
       wait.remove();
-      put(trouble, notice('bad', error.message, content.hidden ? ' ' : ' What is shown may be old. ', h('button', { type: 'button', onclick: refresh }, 'Try again')));
+      put(trouble, notice('bad', error.message, content.hidden ? ' ' : ' The data shown may be out of date. ', h('button', { type: 'button', onclick: refresh }, 'Try again')));
       return;
     }
     wait.remove();
     content.hidden = false;
-    put(trouble, status.unanswered_partitions.length > 0 && notice('bad', `Nobody answers for ${counted(status.unanswered_partitions.length, 'partition', 'partitions')}: ${status.unanswered_partitions.join(', ')}. What they hold is missing here.`));
+    put(trouble, status.unanswered_partitions.length > 0 && notice('bad', `No instance answered for ${counted(status.unanswered_partitions.length, 'partition', 'partitions')}: ${status.unanswered_partitions.join(', ')}. Their data is missing.`));
     draw(status);
   }
 
@@ -50,7 +50,7 @@ export function statusView(root) {
     put(curves, curve('Messages per second', history, (point) => point.messages, rate), curve('Watermark behind now', history, (point) => point.behind, (seconds) => span(seconds * 1000)));
     sources.update(status.sources.map((source) => ({ ...source, now })), (source) => `${source.topic} ${source.partition}`, sourceRow);
     partitions.update(status.partitions, (partition) => partition.partition, partitionRow);
-    letters.update(shared(status.dead_letters), (entry) => entry.reason, (entry) => shareRow(entry.reason, entry, 'bad'), 'None: every record could be used.');
+    letters.update(shared(status.dead_letters), (entry) => entry.reason, (entry) => shareRow(entry.reason, entry, 'bad'), 'None: every record could be processed.');
     skipped.update(shared(status.skipped), (entry) => entry.table, (entry) => shareRow(entry.table, entry, 'first'), 'None.');
     instances.update(status.instances, (instance) => instance.instance, instanceRow);
     put(totals, Object.entries(status.totals).map(([name, value]) => fact(name.replaceAll('_', ' '), name === 'bytes' ? bytes(value) : count(value))));
@@ -63,8 +63,8 @@ export function statusView(root) {
     put(
       figures,
       figure('Throughput', `${rate(status.throughput.messages)}/s`, `${bytes(status.throughput.bytes)}/s`),
-      figure('Watermark (UTC)', time(status.watermark, { none: 'none yet' }), status.watermark_lag_seconds === null ? 'a source has not spoken' : `${behind(status.watermark_lag_seconds)} now`, 'long'),
-      figure('Lag', count(lag), 'records not read yet'),
+      figure('Watermark (UTC)', time(status.watermark, { none: 'none yet' }), status.watermark_lag_seconds === null ? 'a source has reported none' : `${behind(status.watermark_lag_seconds)} now`, 'long'),
+      figure('Lag', count(lag), 'unread records'),
       figure('Open windows', count(status.open_alerts), `of ${counted(status.alerts, 'alert', 'alerts')}`),
       figure('Rows', `${rate(status.throughput.rows)}/s`, `${count(status.totals.rows)} since the start`),
       figure('Dead letters', count(dead), `${rate(status.throughput.dead_letters)}/s`),
@@ -81,7 +81,10 @@ export function statusView(root) {
   return view;
 }
 
-/** A table with a title, whose rows stay the same elements while their contents stay. A `#` behind a heading: a column of numbers. */
+/**
+ * Creates a table with a title. Rows keep their elements while their contents stay the same. A `#` after a heading
+ * marks a column of numbers.
+ */
 function table(title, words, headings) {
   const body = h('tbody', {});
   const empty = h('p', { class: 'note', hidden: true });
@@ -113,7 +116,7 @@ function instanceRow(instance) {
   return h('tr', {}, h('th', { scope: 'row' }, h('code', { title: instance.instance }, instance.instance.slice(0, 8)), instance.is_this && ' (this one)'), h('td', {}, instance.address ?? h('span', { class: 'muted' }, 'not known')), h('td', {}, answers), h('td', {}, instance.partitions.join(', ') || 'none'));
 }
 
-/** Entries with their share of all, the most frequent first. */
+/** Returns entries with their share of the total, the most frequent first. */
 function shared(entries) {
   const all = entries.reduce((sum, entry) => sum + entry.count, 0);
   return entries.map((entry) => ({ ...entry, share: entry.count / all })).sort((a, b) => b.count - a.count);
@@ -126,7 +129,7 @@ function bar(share, kind) {
   return h('span', { class: 'share' }, s('svg', { width: 100, height: 8, 'aria-hidden': 'true', class: kind }, s('rect', { class: 'track', width: 100, height: 8, rx: 4 }), s('rect', { class: 'value', width, height: 8, rx: 4 })), ` ${share > 0 && share < 0.01 ? '<1' : Math.round(share * 100)} %`);
 }
 
-/** A figure since the page was opened. */
+/** Draws the course of a value since the page was opened. */
 function curve(name, history, value, write) {
   const points = history.filter((point) => value(point) !== null);
   const latest = points.length > 0 ? write(value(points.at(-1))) : 'not known';
@@ -139,7 +142,7 @@ function curve(name, history, value, write) {
   return h(
     'figure',
     {},
-    h('figcaption', {}, h('b', {}, name), h('span', {}, `now ${latest}, at most ${write(most)} since this page was opened`)),
+    h('figcaption', {}, h('b', {}, name), h('span', {}, `now ${latest}, maximum ${write(most)} since this page was opened`)),
     s('svg', { class: 'curve', viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': `${name}: now ${latest}` }, s('line', { class: 'base', x1: 0, x2: width, y1: height - 4, y2: height - 4 }), line && s('path', { class: 'line', d: line })),
   );
 }

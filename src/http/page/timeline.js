@@ -1,5 +1,5 @@
-// An alert's activities against its window, drawn as SVG: how many when, and what was done. Single marks while they can be told apart,
-// counts in bins where they cannot. What it shows is also in the table below it; here it is for the eye.
+// An alert's activities and its window, drawn as SVG: how many over time, and their actions. Few activities are drawn
+// as single marks, many as counts in bins. The table below contains the same information.
 
 import { h, put, s } from './dom.js';
 import { count, counted, span, tick, utc } from './format.js';
@@ -15,8 +15,9 @@ const DRAG = 4;
 const iso = (time) => new Date(time).toISOString();
 
 /**
- * `onRange(range)` is told what part is shown, `null` for everything; `onPick(id)` which activity was chosen.
- * `update` takes `{ items: [{ id, time, late, action }], near: [time], window: { start, end }, watermark }`, times in milliseconds.
+ * `onRange(range)` is called with the visible range, or `null` for everything; `onPick(id)` with the clicked activity.
+ * `update` takes `{ items: [{ id, time, late, action }], near: [time], window: { start, end }, watermark }`, with times
+ * in milliseconds.
  */
 export function timeline({ onRange, onPick }) {
   let data = null;
@@ -26,7 +27,7 @@ export function timeline({ onRange, onPick }) {
   const svg = s('svg', { role: 'img', class: 'plot' });
   const label = h('span', { class: 'note', role: 'status' });
   const button = (text, name, action) => h('button', { type: 'button', title: name, 'aria-label': name, onclick: action }, text);
-  const outside = h('span', { class: 'legend', hidden: true }, h('i', { class: 'swatch ring' }), 'outside, not in the answer');
+  const outside = h('span', { class: 'legend', hidden: true }, h('i', { class: 'swatch ring' }), 'outside the window');
   const everything = button('Everything', 'Show everything', () => set(null));
   const element = h(
     'div',
@@ -41,8 +42,8 @@ export function timeline({ onRange, onPick }) {
         { class: 'group' },
         button('←', 'Earlier', () => set(moved(range, whole, -0.25))),
         button('→', 'Later', () => set(moved(range, whole, 0.25))),
-        button('+', 'Closer', () => set(zoomed(range, whole, 0.5))),
-        button('−', 'Wider', () => set(zoomed(range, whole, 2))),
+        button('+', 'Zoom in', () => set(zoomed(range, whole, 0.5))),
+        button('−', 'Zoom out', () => set(zoomed(range, whole, 2))),
         everything,
       ),
     ),
@@ -72,7 +73,7 @@ export function timeline({ onRange, onPick }) {
     set(action());
   }
 
-  /** Where things are, in pixels. */
+  /** Returns positions in pixels. */
   function geometry() {
     const width = Math.max(280, svg.parentElement.clientWidth);
     const isNarrow = width < 620;
@@ -152,7 +153,7 @@ export function timeline({ onRange, onPick }) {
     const base = TOP + BARS;
     return [
       !g.isNarrow && s('text', { class: 'lane-name', x: 0, y: TOP + 14 }, 'All activities'),
-      !g.isNarrow && s('text', { class: 'tick', x: 0, y: TOP + 31 }, `at most ${count(most)} in ${span((range.to - range.from) / bins)}`),
+      !g.isNarrow && s('text', { class: 'tick', x: 0, y: TOP + 31 }, `maximum ${count(most)} in ${span((range.to - range.from) / bins)}`),
       counts.map((bin, at) => {
         const left = g.left + at * width + 0.5;
         const late = height(bin.late);
@@ -181,7 +182,7 @@ export function timeline({ onRange, onPick }) {
     const at = x(g, item.time);
     const title = s('title', {}, `${utc(item.text)}${item.late ? ', late' : ''}\n${item.action}`);
     const pick = { 'data-id': item.id };
-    // A diamond, so that lateness is told by shape too.
+    // Late activities are diamonds, so that lateness does not depend on colour.
     if (item.late) return s('path', { ...pick, class: 'mark late', d: `M${at} ${y - 6}l6 6l-6 6l-6 -6z` }, title);
     return s('circle', { ...pick, class: 'mark in-time', cx: at, cy: y, r: 4.5 }, title);
   }
@@ -210,7 +211,7 @@ export function timeline({ onRange, onPick }) {
     const y = TOP + BARS - 8;
     return data.near
       .filter((time) => time >= range.from && time <= range.to)
-      .map((time) => s('circle', { class: 'near', cx: x(g, time), cy: y, r: 5 }, s('title', {}, `${utc(iso(time))}\noutside the window: not in the answer`)));
+      .map((time) => s('circle', { class: 'near', cx: x(g, time), cy: y, r: 5 }, s('title', {}, `${utc(iso(time))}\noutside the window`)));
   }
 
   function watermark(g, bottom) {
@@ -256,7 +257,7 @@ export function timeline({ onRange, onPick }) {
     drag = null;
   });
   svg.addEventListener('click', (event) => {
-    // The pointer was captured: the mark under it is asked for.
+    // The pointer was captured, so the mark under it has to be looked up.
     const target = document.elementFromPoint(event.clientX, event.clientY)?.closest('.mark');
     if (!target) return;
     if (target.dataset.id) onPick(target.dataset.id);

@@ -253,7 +253,7 @@ fn cli_correlate_gives_the_same_bytes_from_memory_and_from_disk() {
             "dead.jsonl",
         ];
         let found = correlate(&program, &arguments).expect(0);
-        assert!(found.stderr.contains("20 of those delivered again"), "{}", found.stderr);
+        assert!(found.stderr.contains("20 of those duplicates"), "{}", found.stderr);
         let dead = program.read("dead.jsonl").replace(input, "INPUT");
         (found.stdout, program.read("summaries.jsonl"), dead)
     };
@@ -363,7 +363,7 @@ fn cli_correlate_reads_the_files_in_folders() {
     program.write("export/h=01/notes.txt", b"no message");
     let done = correlate(&program, &["export"]).expect(0);
     assert_eq!(done.stdout, whole);
-    assert!(done.stderr.contains("passed over 1 file in the folders"), "{}", done.stderr);
+    assert!(done.stderr.contains("skipped 1 file in the folders"), "{}", done.stderr);
 }
 
 #[test]

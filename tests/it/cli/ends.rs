@@ -199,7 +199,7 @@ fn cli_redrive_refuses_what_can_match_nothing() {
     let done = redrive(&["--reason", "missing_feild"]).expect(2);
     assert!(
         done.stderr.contains(
-            "--reason missing_feild is no reason of dead letters; the nearest is missing_field (known are invalid_json, "
+            "--reason missing_feild is not a reason of dead letters; the nearest is missing_field (known: invalid_json, "
         ),
         "{}",
         done.stderr

@@ -53,8 +53,8 @@ fn cli_hints_name_the_margin_that_takes_in_what_lies_behind_the_window() {
         said(&input, ""),
         (
             vec![
-                "hint: 2 of 2 alerts have activities with the same key just after the end of the window and none inside: the median lies 1m 35s \
-                 outside, the furthest 2m; correlation.after = \"5m\" gives 2 pairs in all"
+                "hint: 2 of 2 alerts have activities with the same key just after the end of the window and none inside: the median is 1m 35s \
+                 outside, the furthest 2m; correlation.after = \"5m\" adds 2 pairs in all"
                     .to_owned()
             ],
             0
@@ -69,7 +69,7 @@ fn cli_hints_name_the_margin_before_the_window() {
     let hints = hints(&input, "");
     assert!(hints[0].contains("just before the start of the window"), "{hints:?}");
     assert!(
-        hints[0].ends_with("correlation.before = \"15m\" gives 1 pair in all"),
+        hints[0].ends_with("correlation.before = \"15m\" adds 1 pair in all"),
         "{hints:?}"
     );
 }
@@ -80,7 +80,7 @@ fn cli_hints_tell_of_windows_without_length() {
     let (hints, rows) = said(&input, "");
     assert_eq!(rows, 0);
     let bounds = "hint: 1 of 1 alert has activities exactly at StartTime or EndTime and none between (their windows have no length): \
-                  correlation.bounds = \"inclusive\" takes them in";
+                  correlation.bounds = \"inclusive\" includes them";
     assert!(hints.iter().any(|hint| hint == bounds), "{hints:?}");
     assert_eq!(said(&input, "correlation.bounds = \"inclusive\""), (vec![], 1));
 }
@@ -94,7 +94,7 @@ fn cli_hints_tell_of_keys_that_never_meet_and_where_they_would() {
         hints[0],
         "hint: 1 of 1 alert has a key at \"AlertType\" that no activity has at \"RawEventData.Data.cid\": with correlation.activity_key = \
          [\"RawEventData.AlertId\"] and alert_key = [{ path = \"VendorOriginalId\", strip_prefix = \"dl\" }], 1 of 1 alert version in a \
-         sample would have the key of an activity"
+         sample would match the key of an activity"
     );
     let set = "[correlation]\nactivity_key = [\"RawEventData.AlertId\"]\n\
                alert_key = [{ path = \"VendorOriginalId\", strip_prefix = \"dl\" }]\n";
@@ -115,7 +115,8 @@ fn cli_hints_tell_of_keys_in_another_case() {
     let input = activity("ab-cd", "x", "08:30:00") + &alert("A", "AB-CD", "08:00:00", "09:00:00");
     let (hints, rows) = said(&input, "");
     assert_eq!(rows, 0);
-    let case = "hint: 1 of 1 alert has a key that activities spell in another case: correlation.ignore_case = true takes the two for one";
+    let case =
+        "hint: 1 of 1 alert has a key that occurs in activities in another case: correlation.ignore_case = true matches them";
     assert!(hints.iter().any(|hint| hint == case), "{hints:?}");
     assert_eq!(said(&input, "correlation.ignore_case = true"), (vec![], 1));
 }
@@ -126,7 +127,7 @@ fn cli_hints_warn_of_keys_that_are_words_for_nothing() {
     let (hints, rows) = said(&input, "");
     assert_eq!((hints.len(), rows), (1, 1), "{hints:?}");
     assert!(
-        hints[0].starts_with("warning: 1 of 1 alert has a word for no value as key (\"none\"), which joins"),
+        hints[0].starts_with("warning: 1 of 1 alert has a placeholder word as key (\"none\"), which matches"),
         "{hints:?}"
     );
 }
@@ -139,7 +140,7 @@ fn cli_hints_warn_of_one_activity_in_two_forms() {
     let (hints, rows) = said(&input, "");
     assert_eq!((hints.len(), rows), (1, 2), "{hints:?}");
     assert!(
-        hints[0].starts_with("warning: 1 activity came in two forms") && hints[0].contains("input.identity = \"report_id\""),
+        hints[0].starts_with("warning: 1 activity occurred in two forms") && hints[0].contains("input.identity = \"report_id\""),
         "{hints:?}"
     );
     assert_eq!(said(&input, "input.identity = \"report_id\""), (vec![], 1));
@@ -169,5 +170,5 @@ fn cli_hints_come_from_a_sample_where_there_are_too_many_activities() {
     }
     let (hints, rows) = said(&input, "state.memory = \"1MB\"");
     assert_eq!((hints.len(), rows), (1, 0), "{hints:?}");
-    assert!(hints[0].contains("correlation.after = \"5m\" gives 1 pair"), "{hints:?}");
+    assert!(hints[0].contains("correlation.after = \"5m\" adds 1 pair"), "{hints:?}");
 }

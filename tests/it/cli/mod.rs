@@ -232,8 +232,8 @@ fn cli_check_tells_all_that_is_wrong_at_once() {
     assert_eq!(lines[0], "error: the configuration has 3 errors:");
     assert_eq!(lines.len(), 4, "{}", done.stderr);
     for line in [
-        "  state.dri: there is no such setting; the nearest is state.dir",
-        "  watermark.max_wait: \"soon\" is no duration",
+        "  state.dri: unknown setting; the nearest is state.dir",
+        "  watermark.max_wait: \"soon\" is not a duration",
     ] {
         assert!(done.stderr.contains(line), "{}", done.stderr);
     }
@@ -244,10 +244,7 @@ fn cli_check_tells_all_that_is_wrong_at_once() {
 fn cli_one_error_is_one_sentence() {
     let program = Program::with(&[("wrong.toml", "[input]\ntopcs = [\"a\"]\n"), ("no.toml", "[input\n")]);
     let check = |file| program.run(&["check", "--config", file]);
-    check("wrong.toml").fails(
-        2,
-        "error: input.topcs: there is no such setting; the nearest is input.topics\n",
-    );
+    check("wrong.toml").fails(2, "error: input.topcs: unknown setting; the nearest is input.topics\n");
     let syntax = check("no.toml").expect(2).stderr;
     assert!(syntax.starts_with("error: no.toml, line 1, column "), "{syntax}");
     check("none.toml").fails(
@@ -284,8 +281,8 @@ fn cli_reset_asks_somebody_or_nobody() {
     let program = Program::with(&[("mine.toml", "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n")]);
     program.run(&["reset", "--config", "mine.toml"]).fails(
         2,
-        "error: reset asks before it deletes, and standard input is no terminal to answer on; add --yes to go ahead, or --dry-run to \
-         see what would go\n",
+        "error: reset asks for a confirmation, but standard input is not a terminal; add --yes to delete without asking, or \
+         --dry-run to see what would be deleted\n",
     );
     // An answer that comes through a pipe was written before the question.
     let piped = program.run_with("y\n", &["reset", "--config", "mine.toml"]).expect(2);

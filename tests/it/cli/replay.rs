@@ -15,15 +15,15 @@ fn cli_replay_wrong_usage_is_status_2() {
         ),
         (
             &["--input", "a.jsonl", "--topic", "t", "--rate", "5/d"],
-            "give records per second, such as 5000/s",
+            "use records per second, such as 5000/s",
         ),
         (
             &["--input", "a.jsonl", "--topic", "t", "--rate", "0"],
-            "give records per second",
+            "use records per second",
         ),
         (
             &["--input", "a.jsonl", "--topic", "t", "--speed", "fast"],
-            "give a number above 0",
+            "use a number above 0",
         ),
         (&["--input", "a.jsonl", "--topic", "t", "--batch", "0"], "--batch <N>"),
         (
@@ -45,7 +45,7 @@ fn cli_replay_wrong_usage_is_status_2() {
         ),
         (
             &["--input", "a.jsonl", "--topic", "t", "--bootstrap-servers", "no server"],
-            "\"no server\" is no list of servers",
+            "\"no server\" is not a list of servers",
         ),
     ] {
         let done = program.run(&[&["replay"], arguments].concat()).expect(2);

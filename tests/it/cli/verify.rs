@@ -77,7 +77,7 @@ fn cli_verify_finds_a_row_that_is_removed_changed_or_too_many() {
     assert!(done.stdout.ends_with("The output is NOT exact.\n"), "{}", done.stdout);
     assert!(
         done.stderr
-            .ends_with("error: the output is not the answer: 1 missing, 1 too many, 1 changed\n"),
+            .ends_with("error: the output differs from the recomputed result: 1 missing, 1 too many, 1 changed\n"),
         "{}",
         done.stderr
     );
@@ -150,7 +150,7 @@ fn cli_verify_compares_a_span_of_activity_times() {
     verify(&program, &rows, &["--from", &last, "--to", &first]).fails(2, "error: --from must be before --to\n");
     let done = verify(&program, &rows, &["--from", "yesterday"]).expect(2);
     assert!(
-        done.stderr.contains("it is no time; write it as 2026-03-01T10:00:00Z"),
+        done.stderr.contains("it is not a time; use 2026-03-01T10:00:00Z"),
         "{}",
         done.stderr
     );

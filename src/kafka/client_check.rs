@@ -1,6 +1,6 @@
-//! Whether clients can be made from the settings, found out without a broker: every kind of client is made once, with
-//! the settings that it has in earnest but without servers, so that it connects to nothing. librdkafka looks at
-//! properties together only when it makes a client.
+//! Finds out whether clients can be created from the settings, without a broker: every kind of client is created once,
+//! with its real settings but without servers, so that it connects to nothing. librdkafka checks properties together
+//! only when it creates a client.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,16 @@ use rdkafka::producer::{BaseProducer, ProducerContext};
 use super::clients;
 use crate::config::{Config, Delivery, property_names};
 
-/// What is made of the settings.
+/// The kind of client to create.
 #[derive(Clone, Copy)]
 enum Kind {
     Consumer,
     Producer,
 }
 
-/// Returns a sentence for everything that keeps a client from being made, each with the setting; none when all can be
-/// made.
-pub fn refusals(config: &Config) -> Vec<String> {
+/// Returns a sentence for every reason why a client cannot be created, each with the setting. Returns none if all
+/// clients can be created.
+pub fn problems(config: &Config) -> Vec<String> {
     let kinds = [
         (
             "consumer",
@@ -31,44 +31,44 @@ pub fn refusals(config: &Config) -> Vec<String> {
         ),
         ("reader", Kind::Consumer, clients::reader_settings(config, "check")),
         ("producer", Kind::Producer, clients::producer_settings(config, "route", "2")),
-        ("client for questions", Kind::Consumer, clients::plain_settings(config)),
-        ("client for topics", Kind::Producer, clients::plain_settings(config)),
+        ("metadata client", Kind::Consumer, clients::admin_settings(config)),
+        ("admin client", Kind::Producer, clients::admin_settings(config)),
     ];
     let transactional = (config.output.delivery == Delivery::ExactlyOnce).then(|| {
         let id = format!("{}-trial", config.application.id);
         let settings = clients::transactional_producer_settings(config, "join", &id);
         ("transactional producer", Kind::Producer, settings)
     });
-    let mut said = BTreeSet::new();
-    let mut refusals = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut problems = Vec::new();
     for (name, kind, mut settings) in kinds.into_iter().chain(transactional) {
         offline(&mut settings);
         while let Err(error) = attempt(kind, &settings) {
             let cause = cause(&error);
-            let meant = set_by_user(config, &cause);
-            if said.insert(cause.clone()) {
-                refusals.push(sentence(name, &cause, &meant));
+            let named = set_by_user(config, &cause);
+            if seen.insert(cause.clone()) {
+                problems.push(sentence(name, &cause, &named));
             }
-            // What else is wrong shows when this is not there.
-            let Some(meant) = meant.iter().find(|meant| settings.get(meant).is_some()) else {
+            // Other problems show only when this one is removed.
+            let Some(named) = named.iter().find(|named| settings.get(named).is_some()) else {
                 break;
             };
-            settings.remove(meant);
+            settings.remove(named);
         }
     }
-    refusals
+    problems
 }
 
-/// Puts into words why a client could not be made.
-pub(super) fn in_words(error: &KafkaError) -> String {
+/// Returns a sentence that says why a client could not be created.
+pub(super) fn sentence_of(error: &KafkaError) -> String {
     format!(
-        "cannot make a Kafka client: {}; check [kafka] and [kafka.properties]",
+        "cannot create a Kafka client: {}; check [kafka] and [kafka.properties]",
         cause(error)
     )
 }
 
-/// Takes away what would make a client connect to anything: brokers, and the server of OAuth tokens, which is asked as
-/// soon as there is a client.
+/// Removes the settings that would make a client connect to anything: brokers, and the server for OAuth tokens, which a
+/// new client contacts at once.
 fn offline(settings: &mut ClientConfig) {
     settings.remove("bootstrap.servers");
     let is = |name: &str, value: &str| settings.get(name).is_some_and(|set| set.eq_ignore_ascii_case(value));
@@ -88,57 +88,57 @@ fn attempt(kind: Kind, settings: &ClientConfig) -> Result<(), KafkaError> {
     }
 }
 
-/// librdkafka's word, without what speaks to those who compile it.
+/// Returns librdkafka's message without the parts for people who compile it.
 fn cause(error: &KafkaError) -> String {
-    let said = match error {
-        KafkaError::ClientCreation(said) | KafkaError::ClientConfig(_, said, ..) => said.trim().trim_end_matches('.'),
+    let message = match error {
+        KafkaError::ClientCreation(message) | KafkaError::ClientConfig(_, message, ..) => message.trim().trim_end_matches('.'),
         error => return error.to_string(),
     };
-    match said.split_once(": recompile librdkafka") {
+    match message.split_once(": recompile librdkafka") {
         Some((problem, _)) => {
             let mechanism = problem.rsplit(' ').next().unwrap_or_default();
             format!(
                 "sasl.mechanism {mechanism} is not compiled into this program; use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, with its credentials"
             )
         }
-        None if said.contains("not supported in this build") || said.contains("not built with") => {
+        None if message.contains("not supported in this build") || message.contains("not built with") => {
             let what = property_names()
-                .filter(|name| said.contains(*name))
+                .filter(|name| message.contains(*name))
                 .max_by_key(|name| name.len());
             format!(
-                "{} sets up what is not compiled into this program",
+                "{} needs a feature that is not compiled into this program",
                 what.unwrap_or("a property")
             )
         }
-        None => said.to_owned(),
+        None => message.to_owned(),
     }
 }
 
-/// The properties of the user that librdkafka's word names, in its order.
+/// Returns the user's properties that librdkafka's message names, in its order.
 fn set_by_user(config: &Config, cause: &str) -> Vec<String> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
     let words = cause.split(|c: char| !is_of_name(c));
     let words = words.map(|word| word.trim_end_matches('.'));
-    let mut meant: Vec<String> = Vec::new();
+    let mut named: Vec<String> = Vec::new();
     for word in words.filter(|word| config.kafka.properties.contains_key(*word)) {
-        if !meant.iter().any(|known| known == word) {
-            meant.push(word.to_owned());
+        if !named.iter().any(|known| known == word) {
+            named.push(word.to_owned());
         }
     }
-    meant
+    named
 }
 
-fn sentence(name: &str, cause: &str, meant: &[String]) -> String {
-    let keys: Vec<String> = meant.iter().map(|meant| format!("kafka.properties.{meant}")).collect();
+fn sentence(name: &str, cause: &str, named: &[String]) -> String {
+    let keys: Vec<String> = named.iter().map(|named| format!("kafka.properties.{named}")).collect();
     let (key, remedy) = match keys.len() {
-        0 => ("kafka.properties".to_owned(), "correct what it names there"),
+        0 => ("kafka.properties".to_owned(), "correct the named property there"),
         1 => (keys.concat(), "correct it, or leave it out"),
         _ => (keys.join(" and "), "correct one of them, or leave it out"),
     };
-    format!("{key}: a {name} cannot be made: {}; {remedy}", cause.replace('`', ""))
+    format!("{key}: cannot create the {name}: {}; {remedy}", cause.replace('`', ""))
 }
 
-/// A context that says nothing: what matters is whether there is a client.
+/// A context that logs nothing: all that matters is whether the client can be created.
 struct Quiet;
 
 impl ClientContext for Quiet {
@@ -161,11 +161,11 @@ mod tests {
 
     fn refused(text: &str) -> Vec<String> {
         let config = Config::of_text("test", text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
-        refusals(&config)
+        problems(&config)
     }
 
     #[test]
-    fn the_defaults_and_large_messages_make_all_clients() {
+    fn all_clients_can_be_created_with_the_defaults_and_with_large_messages() {
         assert_eq!(refused(""), [""; 0]);
         assert_eq!(refused("output.delivery = \"exactly_once\""), [""; 0]);
         for size in [17_000_000, 30_000_000, 1_000_000_000] {
@@ -178,64 +178,67 @@ mod tests {
     }
 
     #[test]
-    fn properties_that_do_not_go_together_are_all_said_at_once() {
-        let said = refused(
+    fn all_inconsistent_properties_are_reported_at_once() {
+        let message = refused(
             "[kafka.properties]\nfetch.max.bytes = 1000\nmax.poll.interval.ms = 10000\nretries = 0\nreconnect.backoff.ms = 20000",
         );
         for begin in [
-            "kafka.properties.fetch.max.bytes: a consumer cannot be made: fetch.max.bytes must be >= message.max.bytes; correct it",
-            "kafka.properties.max.poll.interval.ms: a consumer cannot be made: max.poll.interval.ms",
-            "kafka.properties.retries: a producer cannot be made: retries must be set >= 1",
-            "kafka.properties.reconnect.backoff.ms: a consumer cannot be made: reconnect.backoff.max.ms must be >= reconnect.backoff.ms",
+            "kafka.properties.fetch.max.bytes: cannot create the consumer: fetch.max.bytes must be >= message.max.bytes; correct it",
+            "kafka.properties.max.poll.interval.ms: cannot create the consumer: max.poll.interval.ms",
+            "kafka.properties.retries: cannot create the producer: retries must be set >= 1",
+            "kafka.properties.reconnect.backoff.ms: cannot create the consumer: reconnect.backoff.max.ms must be >= reconnect.backoff.ms",
         ] {
-            assert!(said.iter().any(|said| said.starts_with(begin)), "{begin}: {said:#?}");
+            assert!(
+                message.iter().any(|message| message.starts_with(begin)),
+                "{begin}: {message:#?}"
+            );
         }
-        assert_eq!(said.len(), 4, "{said:#?}");
+        assert_eq!(message.len(), 4, "{message:#?}");
     }
 
     #[test]
-    fn a_transactional_producer_is_made_only_where_there_will_be_one() {
+    fn a_transactional_producer_is_checked_only_in_exactly_once_mode() {
         let slow = "kafka.properties = { transaction.timeout.ms = 5000, socket.timeout.ms = 60000 }";
         assert_eq!(refused(slow), [""; 0]);
-        let said = refused(&format!("{slow}\noutput.delivery = \"exactly_once\""));
+        let message = refused(&format!("{slow}\noutput.delivery = \"exactly_once\""));
         assert!(
-            said.len() == 1 && said[0].starts_with("kafka.properties.socket.timeout.ms and kafka.properties.transaction.timeout.ms: a transactional producer cannot"),
-            "{said:#?}"
+            message.len() == 1 && message[0].starts_with("kafka.properties.socket.timeout.ms and kafka.properties.transaction.timeout.ms: a transactional producer cannot"),
+            "{message:#?}"
         );
     }
 
     #[test]
-    fn credentials_and_files_that_are_missing_are_said_with_the_property() {
-        let said =
+    fn missing_credentials_and_files_are_reported_with_the_property() {
+        let message =
             refused("kafka.properties = { security.protocol = \"SASL_SSL\", sasl.mechanism = \"PLAIN\", sasl.username = \"u\" }");
         assert!(
-            said.len() == 1 && said[0].contains("sasl.username and sasl.password must be set"),
-            "{said:#?}"
+            message.len() == 1 && message[0].contains("sasl.username and sasl.password must be set"),
+            "{message:#?}"
         );
-        let said = refused("kafka.properties = { security.protocol = \"SSL\", ssl.ca.location = \"/no/such/file\" }");
+        let message = refused("kafka.properties = { security.protocol = \"SSL\", ssl.ca.location = \"/no/such/file\" }");
         assert!(
-            said.len() == 1 && said[0].starts_with("kafka.properties.ssl.ca.location: a consumer cannot be made: "),
-            "{said:#?}"
+            message.len() == 1 && message[0].starts_with("kafka.properties.ssl.ca.location: cannot create the consumer: "),
+            "{message:#?}"
         );
         let oauth = "security.protocol = \"SASL_SSL\"\nsasl.mechanism = \"OAUTHBEARER\"\nsasl.oauthbearer.method = \"oidc\"";
-        let said = refused(&format!("[kafka.properties]\n{oauth}"));
+        let message = refused(&format!("[kafka.properties]\n{oauth}"));
         assert!(
-            said.len() == 1 && said[0].contains("sasl.oauthbearer.token.endpoint.url"),
-            "{said:#?}"
+            message.len() == 1 && message[0].contains("sasl.oauthbearer.token.endpoint.url"),
+            "{message:#?}"
         );
     }
 
     #[test]
-    fn nobody_is_told_to_compile_anything() {
+    fn errors_do_not_mention_compilation() {
         let error = KafkaError::ClientCreation(
             "No provider for SASL mechanism GSSAPI: recompile librdkafka with libsasl2 or openssl support. Current build options: PLAIN"
                 .to_owned(),
         );
-        let said = in_words(&error);
+        let message = sentence_of(&error);
         assert!(
-            said.contains("sasl.mechanism GSSAPI is not compiled into this program; use PLAIN"),
-            "{said}"
+            message.contains("sasl.mechanism GSSAPI is not compiled into this program; use PLAIN"),
+            "{message}"
         );
-        assert!(!said.contains("recompile") && !said.contains("libsasl2"), "{said}");
+        assert!(!message.contains("recompile") && !message.contains("libsasl2"), "{message}");
     }
 }

@@ -1,4 +1,5 @@
-//! The partitions of the repartition log that JOIN owns here: for each its state machine, its state, and how far its output has gone out.
+//! The partitions of the repartition topic that are assigned to JOIN here: for each its state machine, its state, and
+//! how far its output has been sent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,54 +21,56 @@ use crate::store::{self, Base as _, Reads as _, StateDir, Table, Txn, keys};
 use crate::store::{Emitted, Noted, Origin};
 use crate::time::EventTime;
 
-/// Where state is held.
+/// Where state is stored.
 #[cfg(feature = "rocksdb")]
 pub(super) type State = crate::store::Rocks;
-/// Where state is held.
+/// Where state is stored.
 #[cfg(not(feature = "rocksdb"))]
 pub(super) type State = crate::store::Memory;
 
-/// How often a state is brought to the disk, where the memory for writes does not run out before: what is behind it is applied again after a
-/// kill.
+/// How often a state is flushed to disk if its write buffers do not fill up before. After a kill, the log is applied
+/// again from the last flush.
 #[cfg(feature = "rocksdb")]
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A state, its state machine, and the log record applied last.
+/// A state, its state machine, and the log record that was applied last.
 type Opened = (State, Joiner, Option<(i64, [u8; 8])>);
 
-/// One partition's state machine and its state.
-pub(super) struct Owner {
+/// The state machine and the state of one partition.
+pub(super) struct PartitionTask {
     pub(super) partition: i32,
     pub(super) joiner: Joiner,
     pub(super) base: State,
-    /// What stands before this place in the output has gone out, whoever sent it: when the state is older, it is made again in silence.
+    /// Outputs before this position have been sent, by whatever instance. They are suppressed when an older state
+    /// computes them again.
     pub(super) emitted: Position,
-    /// The position that the group has on record.
+    /// The position that the group has committed.
     pub(super) recorded: Position,
     /// The end of the window that the watermark closes next.
     pub(super) next_close: Option<EventTime>,
-    /// Outputs that were made again in silence since the partition was taken over.
-    pub(super) silent: u64,
-    /// Where the log ended when the partition was taken over.
+    /// The number of suppressed outputs since the partition was taken over.
+    pub(super) suppressed: u64,
+    /// The log-end offset when the partition was taken over.
     pub(super) end: i64,
     /// When a record of it was last read.
-    pub(super) heard: Instant,
-    /// When its state was last told to reach the disk.
+    pub(super) last_received: Instant,
+    /// When its last flush began.
     pub(super) flushed: Instant,
-    /// In exactly-once mode, the right to send.
+    /// In exactly-once mode, the transactional sender.
     pub(super) transactions: Option<Transactions>,
-    /// The log record applied last: its offset and its digest.
+    /// The offset and the digest of the log record that was applied last.
     pub(super) last: Option<(i64, [u8; 8])>,
-    /// Where it is noted how far the output has gone out, and what was noted before. Exactly once, the group's record is all there is.
+    /// The file that notes how far the output has been sent, and its content. Exactly once, only the committed position
+    /// counts.
     #[cfg(feature = "rocksdb")]
     note: Option<(Emitted, Option<Noted>)>,
-    /// Whether the log has been found to be the one that the state was made from.
+    /// Whether the log has been found to be the one that the state was built from.
     is_known: bool,
 }
 
-impl Owner {
-    /// Whether the record applied last still stands where it stood: a topic that was deleted and made anew under its name has the same
-    /// offsets, and other records. What retention has removed cannot be compared.
+impl PartitionTask {
+    /// Returns whether the record that was applied last is still at its offset: a topic that was deleted and created
+    /// again has the same offsets, but other records. Records that retention has removed cannot be compared.
     pub(super) fn knows_its_log(&mut self, topic: &str, low: i64, consumer: &BaseConsumer<Logged>) -> KafkaResult<bool> {
         let furthest = self.last.max(self.noted_last());
         let Some((last, kept)) = furthest.filter(|(last, _)| !self.is_known && *last >= low) else {
@@ -88,7 +91,8 @@ impl Owner {
         None
     }
 
-    /// How far the output has gone out by this instance's own note, where the group's record of it is behind.
+    /// Returns how far the output has been sent according to this instance's own note, which may be ahead of the
+    /// committed position.
     #[cfg(feature = "rocksdb")]
     pub(super) fn noted(&self) -> Position {
         let noted = self.note.as_ref().and_then(|(_, noted)| *noted);
@@ -98,13 +102,13 @@ impl Owner {
         })
     }
 
-    /// Nothing is noted where no state is kept.
+    /// Returns the beginning: without stored state, nothing is noted.
     #[cfg(not(feature = "rocksdb"))]
     pub(super) fn noted(&self) -> Position {
         Position::default()
     }
 
-    /// Notes that the output has gone out up to where the joiner stands.
+    /// Notes that the output has been sent up to the position of the joiner.
     #[cfg(feature = "rocksdb")]
     pub(super) fn note_emitted(&mut self) -> Result<(), store::Error> {
         let position = self.joiner.position();
@@ -121,16 +125,16 @@ impl Owner {
         Ok(())
     }
 
-    /// Nothing is noted where no state is kept.
+    /// Does nothing: without stored state, nothing is noted.
     #[cfg(not(feature = "rocksdb"))]
     pub(super) fn note_emitted(&mut self) -> Result<(), store::Error> {
         Ok(())
     }
 }
 
-/// The partitions that are owned now.
-pub(super) struct Owners<'d> {
-    open: BTreeMap<i32, Owner>,
+/// The partitions that are assigned now.
+pub(super) struct PartitionTasks<'d> {
+    open: BTreeMap<i32, PartitionTask>,
     dir: &'d StateDir,
     #[cfg(feature = "rocksdb")]
     application: String,
@@ -143,12 +147,12 @@ pub(super) struct Owners<'d> {
     settings: StateSettings,
     #[cfg(feature = "rocksdb")]
     shared: crate::store::Shared,
-    /// Who wants to read meanwhile finds the open states here.
+    /// Makes the open states available to readers.
     #[cfg(feature = "rocksdb")]
     exposed: Option<Arc<Exposed>>,
 }
 
-impl<'d> Owners<'d> {
+impl<'d> PartitionTasks<'d> {
     pub(super) fn new(config: &Config, dir: &'d StateDir) -> Self {
         Self {
             open: BTreeMap::new(),
@@ -168,10 +172,10 @@ impl<'d> Owners<'d> {
         }
     }
 
-    /// The same, with states that others may read.
+    /// Makes the states available to other readers.
     #[cfg_attr(
         not(feature = "rocksdb"),
-        expect(unused_mut, unused_variables, reason = "state in memory is its owner's")
+        expect(unused_mut, unused_variables, reason = "state in memory is its task's")
     )]
     pub(super) fn exposing(mut self, exposed: &Arc<Exposed>) -> Self {
         #[cfg(feature = "rocksdb")]
@@ -181,32 +185,32 @@ impl<'d> Owners<'d> {
         self
     }
 
-    pub(super) fn get(&mut self, partition: i32) -> Option<&mut Owner> {
+    pub(super) fn get(&mut self, partition: i32) -> Option<&mut PartitionTask> {
         self.open.get_mut(&partition)
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Owner> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut PartitionTask> {
         self.open.values_mut()
     }
 
-    /// Closes what is not among `partitions`.
+    /// Closes the partitions that are not in `partitions`.
     pub(super) fn keep(&mut self, partitions: &[i32]) {
         self.open.retain(|partition, _| partitions.contains(partition));
     }
 
-    /// Closes a partition whose state machine has run ahead of its state.
+    /// Closes a partition whose state machine is ahead of its stored state.
     pub(super) fn close(&mut self, partition: i32) {
         self.open.remove(&partition);
     }
 
-    /// Closes a partition and moves its state aside, so that the next opening begins with none.
+    /// Closes a partition and moves its state aside, so that it is opened without state the next time.
     pub(super) fn set_aside(&mut self, partition: i32) -> Result<(), Error> {
         self.open.remove(&partition);
         store::set_aside(&self.dir.partition(partition))?;
         Ok(())
     }
 
-    /// The partitions whose folder is gone.
+    /// Returns the partitions whose folder is gone.
     pub(super) fn without_folder(&self) -> Vec<i32> {
         let partitions = self.open.keys().copied();
         partitions
@@ -214,7 +218,7 @@ impl<'d> Owners<'d> {
             .collect()
     }
 
-    /// Fails when any state that is here was made under other settings.
+    /// Fails if any state in the state directory was built with other settings.
     pub(super) fn check_all(&self) -> Result<(), Error> {
         let folders = std::fs::read_dir(self.dir.path()).into_iter().flatten().flatten();
         for partition in folders.filter_map(|folder| folder.file_name().to_str()?.parse().ok()) {
@@ -222,7 +226,8 @@ impl<'d> Owners<'d> {
                 .open_state(partition)
                 .and_then(|mut base| self.check_settings(&mut base, partition));
             match checked {
-                // The partition may be another's by now; whoever opens it to work on it rebuilds it.
+                // The partition may be assigned to another instance by now. The next instance that opens it rebuilds
+                // it.
                 Err(Error::Store(error)) if error.is_corruption() => {}
                 checked => checked?,
             }
@@ -230,8 +235,8 @@ impl<'d> Owners<'d> {
         Ok(())
     }
 
-    /// Opens a partition that is not open. In exactly-once mode that shuts out who owned it before: the group's record of it must be read
-    /// after this.
+    /// Opens a partition unless it is open. In exactly-once mode this fences its previous owner, so its committed
+    /// position must be read afterwards.
     pub(super) fn open(&mut self, partition: i32, config: &Config) -> Result<(), Error> {
         if self.open.contains_key(&partition) {
             return Ok(());
@@ -242,7 +247,7 @@ impl<'d> Owners<'d> {
         };
         let (base, joiner, last) = match self.open_joiner(partition) {
             Err(Error::Store(error)) if error.is_corruption() => {
-                tracing::error!(partition, "{error}; the state is rebuilt from the log");
+                tracing::error!(partition, "{error}; the state is rebuilt from the repartition topic");
                 self.set_aside(partition)?;
                 self.open_joiner(partition)?
             }
@@ -252,16 +257,16 @@ impl<'d> Owners<'d> {
         if let Some(exposed) = &self.exposed {
             exposed.readers.add(partition, &base);
         }
-        let owner = Owner {
+        let task = PartitionTask {
             partition,
             next_close: joiner.next_close(&base)?,
             joiner,
             base,
             emitted: Position::default(),
             recorded: Position::default(),
-            silent: 0,
+            suppressed: 0,
             end: 0,
-            heard: clock::start(),
+            last_received: clock::start(),
             flushed: clock::start(),
             #[cfg(feature = "rocksdb")]
             note: match transactions {
@@ -272,18 +277,18 @@ impl<'d> Owners<'d> {
             last,
             is_known: false,
         };
-        self.open.insert(partition, owner);
+        self.open.insert(partition, task);
         Ok(())
     }
 
-    /// Brings states to the disk, where it is time, and looks whether that went well.
+    /// Begins to flush states that are due, and checks for errors of earlier flushes.
     #[cfg(feature = "rocksdb")]
     pub(super) fn flush(&mut self) -> Result<(), store::Error> {
-        for owner in self.open.values_mut() {
-            owner.base.check()?;
-            if owner.flushed.elapsed() >= FLUSH_INTERVAL {
-                owner.flushed = clock::start();
-                owner.base.begin_flush()?;
+        for task in self.open.values_mut() {
+            task.base.check()?;
+            if task.flushed.elapsed() >= FLUSH_INTERVAL {
+                task.flushed = clock::start();
+                task.base.begin_flush()?;
             }
         }
         Ok(())
@@ -317,7 +322,7 @@ impl<'d> Owners<'d> {
         Ok(State::default())
     }
 
-    /// State that was made under other settings gives other answers: it is refused.
+    /// Refuses a state that was built with other settings, because it would give other results.
     fn check_settings(&self, base: &mut State, partition: i32) -> Result<(), Error> {
         let damaged = |_| crate::store::Error::Damaged { what: "settings" };
         match base.get(Table::Meta, keys::SETTINGS)? {

@@ -1,4 +1,4 @@
-//! Being the only one: a consumer group that no second process may be in.
+//! An exclusive lock: a consumer group that only one process may be in.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,16 +16,16 @@ use super::{Error, groups};
 use crate::clock;
 use crate::config::Config;
 
-/// How long the consumer is waited for at once.
-const POLL: Duration = Duration::from_millis(100);
+/// How long one poll of the consumer takes at most.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Membership of the group, for as long as it is held.
-pub struct Alone {
+/// Membership of the group. The lock is released when this is dropped.
+pub struct ExclusiveLock {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A member that only is one: that it has no position to read from is no problem.
+/// Context of the lock's consumer. It never reads, so a missing offset is not an error.
 struct Member;
 
 impl ClientContext for Member {
@@ -34,16 +34,17 @@ impl ClientContext for Member {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "a member of a group that is only a lock");
+        tracing::debug!(%error, reason, "the consumer that holds an exclusive lock has a problem");
     }
 }
 
 impl ConsumerContext for Member {}
 
-impl Alone {
-    /// Joins the group `<application.id>-<stage>`, as a reader of `topic` that reads nothing. Fails when somebody else is in it: of two that come at
-    /// the same moment, one or both are refused, and never neither. One that was killed counts until its session has timed out.
-    pub fn join(config: &Config, stage: &str, topic: &str) -> Result<Self, Error> {
+impl ExclusiveLock {
+    /// Joins the group `<application.id>-<stage>` with a subscription to `topic` that is never read. Fails when the
+    /// group has another member. If two processes join at the same moment, one or both are refused, but never neither.
+    /// A process that was killed counts as a member until its session times out.
+    pub fn acquire(config: &Config, stage: &str, topic: &str) -> Result<Self, Error> {
         let group = format!("{}-{stage}", config.application.id);
         let consumer: BaseConsumer<Member> = clients::consumer(config, stage, None, Member)?;
         let failed = |cause: String| Error::Unreachable {
@@ -54,26 +55,26 @@ impl Alone {
         consumer.subscribe(&[topic]).map_err(|error| failed(error.to_string()))?;
         let began = clock::start();
         loop {
-            drop(consumer.poll(POLL));
+            drop(consumer.poll(POLL_TIMEOUT));
             let members = groups::find(config, &group)?.map_or(0, |group| group.members.len());
             if members > 1 {
-                return Err(Error::NotAlone { group });
+                return Err(Error::Locked { group });
             }
             if members == 1 && consumer.assignment().is_ok_and(|assigned| assigned.count() > 0) {
                 break;
             }
             if began.elapsed() > TIMEOUT {
-                return Err(failed("it did not take this process as a member".to_owned()));
+                return Err(failed("the group did not accept this process as a member".to_owned()));
             }
         }
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
         let poll = move || {
             while !is_over.load(Ordering::Relaxed) {
-                drop(consumer.poll(POLL));
+                drop(consumer.poll(POLL_TIMEOUT));
             }
         };
-        let thread = std::thread::Builder::new().name("alone".into()).spawn(poll);
+        let thread = std::thread::Builder::new().name("exclusive-lock".into()).spawn(poll);
         let thread = thread.map_err(|error| Error::Client(rdkafka::error::KafkaError::ClientCreation(error.to_string())))?;
         Ok(Self {
             over,
@@ -83,11 +84,11 @@ impl Alone {
 }
 
 /// Leaves the group.
-impl Drop for Alone {
+impl Drop for ExclusiveLock {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It does nothing that could fail.
+            // The thread does nothing that could fail.
             drop(thread.join());
         }
     }

@@ -1,4 +1,4 @@
-//! Where a trial happens: topics and settings of its own, on the broker that was named or on one inside this process.
+//! The environment of a trial: its own topics and settings, on the given broker or on one inside this process.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,46 +15,46 @@ use crate::config::{self, Config};
 use crate::kafka::topics::{TIMEOUT, Topics};
 use crate::kafka::{clients, groups};
 
-/// How far activities may come out of order: those of a partition come in order, and alerts are answered this much later.
+/// How far activities may be out of order. Those of a partition are in order, and alerts are emitted this much later.
 pub(super) const OUT_OF_ORDERNESS: Duration = Duration::from_millis(100);
-/// The partition of alerts has no activities: until it is known to be idle it holds the watermark back.
+/// The partition of alerts has no activities: it holds the watermark back until it counts as idle.
 const IDLE: Duration = Duration::from_secs(1);
-/// Records of a topic that is left behind by a crash go after this long.
+/// The retention of topics that a crash may leave behind.
 const RETENTION_MS: &str = "21600000";
-/// What the embedded broker keeps of a partition.
+/// Bytes that the embedded broker keeps of a partition.
 pub(super) const EMBEDDED_BYTES: f64 = 5.0 * 1024.0 * 1024.0;
 
 /// Topics and settings of one trial.
-pub(super) struct Stand {
-    /// As the processors see it, and the driver.
+pub(super) struct Environment {
+    /// The configuration of the processors and the driver.
     pub(super) config: Config,
-    /// What overrides the configuration file, for the processors.
+    /// The variables that override the configuration file for the processors.
     pub(super) variables: Vec<(String, String)>,
     /// The configuration file.
     pub(super) file: PathBuf,
     /// State and logs of the processors.
     pub(super) folder: PathBuf,
-    /// The broker inside this process.
+    /// The broker inside this process, if it is used.
     cluster: Option<MockCluster<'static, DefaultProducerContext>>,
 }
 
-impl Stand {
-    /// The topic of activities.
+impl Environment {
+    /// Returns the topic of activities.
     pub(super) fn activities(&self) -> &str {
         self.config.input.topics.first().map_or("", String::as_str)
     }
 
-    /// The topic of alerts.
+    /// Returns the topic of alerts.
     pub(super) fn alerts(&self) -> &str {
         self.config.input.topics.last().map_or("", String::as_str)
     }
 
-    /// Whether the broker is the one inside this process.
+    /// Returns whether the broker is inside this process.
     pub(super) fn is_embedded(&self) -> bool {
         self.cluster.is_some()
     }
 
-    /// Makes the topics of the application `id`, with everything of it below `folder`.
+    /// Creates the topics of the application `id`, with all its files below `folder`.
     pub(super) fn open(options: &Options, id: &str, folder: &Path) -> Result<Self, Failure> {
         let cluster = match options.embedded {
             true => Some(MockCluster::new(1).map_err(Failure::failed)?),
@@ -70,32 +70,32 @@ impl Stand {
             Some(file) => file.clone(),
             None => {
                 let file = folder.join("capacity.toml");
-                std::fs::write(&file, "# Everything is said by the environment.\n").map_err(Failure::failed)?;
+                std::fs::write(&file, "# All settings come from environment variables.\n").map_err(Failure::failed)?;
                 file
             }
         };
         let named = configuration(Some(&file))?;
         if named.decode.tenants.is_some() {
             return Err(Failure::usage(
-                "the configuration has a [tenants] table, and the traffic of a capacity test has one tenant; give a configuration without it",
+                "the configuration has a [tenants] table, but the traffic of a capacity test has one tenant; use a configuration without it",
             ));
         }
         let delivery = options.delivery.unwrap_or(Mode::of(named.output.delivery));
         let variables = variables(id, servers, delivery, &folder, named.output.summary_topic.is_some());
         let environment = config::environment().chain(variables.clone());
         let config = Config::load(Some(&file), environment).map_err(Failure::usage)?;
-        let stand = Self {
+        let environment = Self {
             config,
             variables,
             file,
             folder,
             cluster,
         };
-        stand.create(options.partitions)?;
-        Ok(stand)
+        environment.create(options.partitions)?;
+        Ok(environment)
     }
 
-    /// Name and partitions of each topic.
+    /// Returns name and partitions of each topic.
     fn topics(&self, partitions: u32) -> Vec<(String, u32)> {
         let output = &self.config.output;
         let mut topics = vec![
@@ -112,16 +112,16 @@ impl Stand {
         let topics = self.topics(partitions);
         let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
         if let Some(cluster) = &self.cluster {
-            // It knows no command for it, so the processor cannot make its own.
+            // The embedded broker does not support topic creation, so the processor cannot create its own topic.
             let log = (self.config.repartition.topic.clone(), self.config.repartition.partitions);
             for (topic, partitions) in topics.iter().chain([&log]) {
                 cluster.create_topic(topic, count(*partitions), 1).map_err(Failure::failed)?;
             }
             return Ok(());
         }
-        let asked = Topics::new(&self.config).map_err(Failure::failed)?;
-        // Tells why there is no connection, which making topics does not.
-        asked.partitions(self.activities()).map_err(Failure::failed)?;
+        let client = Topics::new(&self.config).map_err(Failure::failed)?;
+        // This reports why there is no connection, which topic creation does not.
+        client.partitions(self.activities()).map_err(Failure::failed)?;
         let new: Vec<NewTopic<'_>> = topics
             .iter()
             .map(|(topic, partitions)| {
@@ -130,7 +130,7 @@ impl Stand {
             .collect();
         let failed = |cause: String| {
             Failure::failed(format!(
-                "cannot create the topics of the test: {cause}; the test makes topics of its own and needs the right to create and delete them"
+                "cannot create the topics of the test: {cause}; the test uses its own topics and needs the permission to create and delete them"
             ))
         };
         let (admin, options) = self.admin()?;
@@ -142,8 +142,8 @@ impl Stand {
         }
         let began = crate::clock::start();
         for (topic, partitions) in &topics {
-            // A broker under load takes a moment to lead what it has made.
-            while asked.partitions(topic).map_err(Failure::failed)? != Some(*partitions) {
+            // A broker under load takes a moment to become the leader of new partitions.
+            while client.partitions(topic).map_err(Failure::failed)? != Some(*partitions) {
                 if began.elapsed() > TIMEOUT {
                     return Err(failed(format!("{topic} has no leader after {} s", TIMEOUT.as_secs())));
                 }
@@ -153,7 +153,7 @@ impl Stand {
         Ok(())
     }
 
-    /// Deletes the topics, as far as they are there. What cannot be deleted is said, and stays.
+    /// Deletes the topics that exist. Fails with the name of one that cannot be deleted.
     pub(super) fn delete(&self) -> Result<(), Failure> {
         if self.is_embedded() {
             return Ok(());
@@ -176,7 +176,8 @@ impl Stand {
         Ok(())
     }
 
-    /// Deletes the consumer groups; whether they are gone. A member that has ended counts until its session has timed out.
+    /// Deletes the consumer groups. Returns whether they are gone. A member that has ended counts until its session
+    /// times out.
     pub(super) fn forget(&self) -> bool {
         self.is_embedded()
             || groups::names(&self.config)
@@ -185,7 +186,7 @@ impl Stand {
     }
 
     fn admin(&self) -> Result<(AdminClient<DefaultClientContext>, AdminOptions), Failure> {
-        let admin = clients::plain(&self.config, DefaultClientContext).map_err(Failure::failed)?;
+        let admin = clients::admin(&self.config, DefaultClientContext).map_err(Failure::failed)?;
         let options = AdminOptions::new()
             .operation_timeout(Some(TIMEOUT))
             .request_timeout(Some(TIMEOUT));
@@ -198,7 +199,8 @@ fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(runtime.map_err(Failure::failed)?.block_on(answer))
 }
 
-/// The test's own settings: everything but the broker, the memory, the partitions of the log and how often marks travel.
+/// Returns the test's own settings: everything but the broker, the memory, the partitions of the repartition topic and
+/// the interval of watermark updates.
 fn variables(id: &str, servers: Option<String>, delivery: Mode, folder: &Path, summaries: bool) -> Vec<(String, String)> {
     let topic = |role: &str| format!("{id}-{role}");
     let idle = humantime::format_duration(IDLE).to_string();

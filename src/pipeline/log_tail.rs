@@ -1,5 +1,6 @@
-//! What the end of the log tells before anything is written: whether it (and the state) was made under the settings of this start, for
-//! others would give other answers; and how far the input was read, where the group's own positions are gone.
+//! Checks the end of the repartition topic before anything is written: whether it and the state were built with the
+//! current settings, because others would give other results; and how far the input was read, if the group has lost its
+//! positions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Error;
-use super::owners::Owners;
+use super::partition_tasks::PartitionTasks;
 use crate::clock;
 use crate::config::Config;
 use crate::kafka::clients::{self, Logged};
@@ -19,21 +20,22 @@ use crate::log::{LogRecord, Marks};
 use crate::store::StateDir;
 use crate::time::WallTime;
 
-/// How many log records are read from the end in search of marks, at first; twice as many at each further try. Marks come at least
-/// once a second from every router.
+/// How many log records to read from the end in the first search for watermark updates. The number doubles with each
+/// further attempt. Every router sends a watermark update at least once a second.
 const FIRST_STEP: i64 = 500;
 
-/// How far back, by the routers' clocks, a word on a source partition is searched for: every router that lives speaks once a second.
-const LATELY: Duration = Duration::from_secs(120);
-/// The longest stretch that is read in that search: the group waits for it.
-const MOST: i64 = 200_000;
+/// How far back, by the routers' clocks, to search for a position of a source partition: every running router reports
+/// it once a second.
+const MAX_AGE: Duration = Duration::from_secs(120);
+/// Maximum number of records in one step of that search, because the group waits for it.
+const MAX_STEP: i64 = 200_000;
 
-/// Fails when a store that is here was made under other settings.
+/// Fails if a local state was built with other settings.
 pub(super) fn check_state(config: &Config, dir: &StateDir) -> Result<(), Error> {
-    Owners::new(config, dir).check_all()
+    PartitionTasks::new(config, dir).check_all()
 }
 
-/// Fails when the log was written under other settings.
+/// Fails if the repartition topic was written with other settings.
 pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error> {
     let topic = &config.repartition.topic;
     let read = |cause| {
@@ -61,7 +63,7 @@ pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error
                     offset,
                 });
             }
-            // Every router writes its marks to every partition: one that agrees speaks for all.
+            // Every router sends its watermark updates to every partition, so one partition is enough.
             Some(_) => return Ok(()),
             None => {}
         }
@@ -69,8 +71,9 @@ pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error
     Ok(())
 }
 
-/// How far routers say in the log that they have read these source partitions: everything before such a position is in the log. It is
-/// the least over the log's partitions that tell of it. A source partition that is not in the answer was not read lately.
+/// Returns how far routers report to have read these source partitions: everything before such a position is in the
+/// log. It is the least over the partitions of the log that report one. Source partitions without a position were not
+/// read recently.
 pub(super) fn read_before(config: &Config, wanted: BTreeSet<Source>) -> Result<BTreeMap<Source, i64>, kafka::Error> {
     let mut wanted = wanted;
     let topic = &config.repartition.topic;
@@ -84,15 +87,16 @@ pub(super) fn read_before(config: &Config, wanted: BTreeSet<Source>) -> Result<B
     for partition in 0..i32::try_from(count).unwrap_or(0) {
         let mut back = Backwards::new(&consumer, topic, partition).map_err(read)?;
         let mut found = Found::default();
-        while !found.is_enough(&wanted) && back.step <= MOST {
-            let mut stretch = Found::default();
-            if back.step(&mut |_, marks| stretch.hear(&marks)).map_err(read)? == Step::Begin {
+        while !found.is_enough(&wanted) && back.step <= MAX_STEP {
+            let mut part = Found::default();
+            if back.step(&mut |_, marks| part.add(&marks)).map_err(read)? == Step::Begin {
                 break;
             }
-            found.put_before(stretch);
+            found.put_before(part);
         }
         if !found.positions.is_empty() {
-            // Every router writes its marks to every partition: what is not told here is not told elsewhere.
+            // Every router sends its watermark updates to every partition: what this one does not report, no other
+            // does.
             wanted.retain(|source| found.positions.contains_key(source));
         }
         if wanted.is_empty() {
@@ -111,7 +115,8 @@ pub(super) fn read_before(config: &Config, wanted: BTreeSet<Source>) -> Result<B
 /// A source partition.
 pub(super) type Source = (String, i32);
 
-/// What marks say, the latest word on each source partition: a topic that was made anew is read from its beginning again.
+/// The latest reported position of each source partition. After a topic was created again, a lower position may follow
+/// a higher one.
 #[derive(Default)]
 struct Found {
     positions: BTreeMap<Source, i64>,
@@ -120,7 +125,7 @@ struct Found {
 }
 
 impl Found {
-    fn hear(&mut self, marks: &Marks) {
+    fn add(&mut self, marks: &Marks) {
         for mark in &marks.sources {
             let partition = i32::try_from(mark.partition).unwrap_or(i32::MAX);
             self.positions.insert((mark.topic.clone(), partition), mark.position);
@@ -141,11 +146,11 @@ impl Found {
         let (Some(first), Some(last)) = (self.first, self.last) else {
             return false;
         };
-        first < last.minus(LATELY) || wanted.iter().all(|source| self.positions.contains_key(source))
+        first < last.minus(MAX_AGE) || wanted.iter().all(|source| self.positions.contains_key(source))
     }
 }
 
-/// A partition of the log, read from its end to its beginning in stretches.
+/// A partition of the log that is read from its end to its beginning, in stretches.
 struct Backwards<'c> {
     consumer: &'c BaseConsumer<Logged>,
     topic: &'c str,
@@ -155,12 +160,12 @@ struct Backwards<'c> {
     step: i64,
 }
 
-/// What a step backwards came to.
+/// Result of a step backwards.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// A stretch was read.
+    /// A part was read.
     Read,
-    /// There is nothing more before.
+    /// There are no records before.
     Begin,
 }
 
@@ -177,8 +182,8 @@ impl<'c> Backwards<'c> {
         })
     }
 
-    /// Shows all marks of the stretch before the last one, in their order.
-    fn step(&mut self, look: &mut dyn FnMut(i64, Marks)) -> KafkaResult<Step> {
+    /// Calls `visit` with all watermark updates of the preceding part, in order.
+    fn step(&mut self, visit: &mut dyn FnMut(i64, Marks)) -> KafkaResult<Step> {
         if self.end <= self.low {
             return Ok(Step::Begin);
         }
@@ -196,7 +201,7 @@ impl<'c> Backwards<'c> {
                 break;
             }
             if let Ok(LogRecord::Marks(marks)) = LogRecord::decode(message.payload().unwrap_or_default()) {
-                look(message.offset(), marks);
+                visit(message.offset(), marks);
             }
             if message.offset() + 1 >= self.end {
                 break;
@@ -237,27 +242,27 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_word_counts_even_when_it_is_less() {
+    fn the_latest_position_counts_even_if_it_is_smaller() {
         let mut found = Found::default();
-        found.hear(&marks(5_000, &[(0, 600)]));
-        found.hear(&marks(6_000, &[(0, 7)]));
+        found.add(&marks(5_000, &[(0, 600)]));
+        found.add(&marks(6_000, &[(0, 7)]));
         let mut earlier = Found::default();
-        earlier.hear(&marks(4_000, &[(0, 500), (1, 40)]));
+        earlier.add(&marks(4_000, &[(0, 500), (1, 40)]));
         found.put_before(earlier);
         assert_eq!(found.positions[&("a".to_owned(), 0)], 7);
         assert_eq!(found.positions[&("a".to_owned(), 1)], 40);
     }
 
     #[test]
-    fn it_looks_back_until_all_is_found_but_not_for_ever() {
+    fn the_search_ends_when_all_is_found_or_at_the_age_limit() {
         let mut found = Found::default();
         assert!(!found.is_enough(&wanted(&[0])));
-        found.hear(&marks(10_000_000, &[(0, 1)]));
+        found.add(&marks(10_000_000, &[(0, 1)]));
         assert!(found.is_enough(&wanted(&[0])));
         assert!(!found.is_enough(&wanted(&[0, 1])));
-        let lately = i64::try_from(LATELY.as_millis()).unwrap();
+        let max_age = i64::try_from(MAX_AGE.as_millis()).unwrap();
         let mut earlier = Found::default();
-        earlier.hear(&marks(10_000_000 - lately - 1, &[(0, 1)]));
+        earlier.add(&marks(10_000_000 - max_age - 1, &[(0, 1)]));
         found.put_before(earlier);
         assert!(found.is_enough(&wanted(&[0, 1])), "no router has spoken of it for so long");
     }

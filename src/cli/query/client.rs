@@ -1,4 +1,4 @@
-//! Asking over HTTP.
+//! HTTP client of a processor's API.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -10,15 +10,15 @@ use crate::cli::{Failure, mask};
 use crate::config::{self, Http};
 use crate::query::shapes::Problem;
 
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Bytes of an answer, at the most.
-const MOST: u64 = 256 << 20;
-/// Bytes of a URL, at the most: more are refused before anybody can say why.
-const LONGEST: usize = 60_000;
-/// Where the URL is looked for.
+/// How long to wait for a response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Maximum bytes of a response.
+const MAX_RESPONSE: u64 = 256 << 20;
+/// Maximum bytes of a URL: servers refuse longer ones without an explanation.
+const MAX_URL: usize = 60_000;
+/// The variable with the URL.
 const SERVER: &str = "ALERTTRAIL_SERVER";
-/// Where the token is looked for.
+/// The variables with the token.
 const TOKENS: [&str; 2] = ["ALERTTRAIL_TOKEN", "ALERTTRAIL_HTTP__TOKEN"];
 
 /// A processor's API.
@@ -29,7 +29,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Finds where to ask, and with which token.
+    /// Determines the URL and the token.
     pub(super) fn new(server: Option<&str>, config: Option<&Path>) -> Result<Self, Failure> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let named = server.map(str::to_owned);
@@ -51,11 +51,11 @@ impl Server {
         let url = url.trim_end_matches('/');
         if !url.starts_with("http://") {
             return Err(Failure::usage(format!(
-                "the server is {url}: write a URL such as http://127.0.0.1:8686; for one with TLS, ask from where the proxy before it is"
+                "the server is {url}: use a URL such as http://127.0.0.1:8686; if a proxy adds TLS, run this command on the proxy's side"
             )));
         }
         let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(RESPONSE_TIMEOUT))
             .http_status_as_error(false)
             .proxy(None)
             .build();
@@ -66,7 +66,7 @@ impl Server {
         })
     }
 
-    /// The body of what it answers.
+    /// Returns the body of a response.
     pub(super) fn get(&self, path: &str, parameters: &[(&str, Option<&str>)]) -> Result<String, Failure> {
         let mut url = format!("{}{path}", self.url);
         let mut separator = '?';
@@ -76,9 +76,9 @@ impl Server {
                 separator = '&';
             }
         }
-        if url.len() > LONGEST {
+        if url.len() > MAX_URL {
             return Err(Failure::usage(format!(
-                "a request cannot hold so long an id or text: its URL would have {} bytes, and {LONGEST} are the most; \
+                "the id or text is too long for a request: its URL would have {} bytes, and the limit is {MAX_URL}; \
                  `query alerts --text` finds an alert by a part of its id",
                 url.len()
             )));
@@ -89,7 +89,7 @@ impl Server {
         }
         let failed = |cause: ureq::Error| {
             Failure::failed(format!(
-                "cannot ask {}: {cause}; start a processor with http.listen set, or say where it is with --server or --config",
+                "cannot reach {}: {cause}; start a processor with http.listen set, or pass its address with --server or --config",
                 self.url
             ))
         };
@@ -97,41 +97,41 @@ impl Server {
         let text = response
             .body_mut()
             .with_config()
-            .limit(MOST)
+            .limit(MAX_RESPONSE)
             .read_to_string()
             .map_err(failed)?;
         match response.status().as_u16() {
             200 => Ok(text),
             401 => Err(Failure::failed(format!(
-                "{} wants a token, or another one; put it into the environment as ALERTTRAIL_TOKEN, or name the processor's --config",
+                "{} requires a token, or another one; set it as ALERTTRAIL_TOKEN in the environment, or pass the processor's --config",
                 self.url
             ))),
             status => {
-                let said = serde_json::from_str::<Problem>(&text);
-                let said = said.map_or_else(
-                    |_| format!("{} answered with status {status}", self.url),
+                let message = serde_json::from_str::<Problem>(&text);
+                let message = message.map_or_else(
+                    |_| format!("{} responded with status {status}", self.url),
                     |problem| problem.error,
                 );
-                let said = mask::printable(&said, mask::Lines::One);
+                let message = mask::printable(&message, mask::Lines::One);
                 Err(match status {
-                    400 => Failure::usage(said),
-                    _ => Failure::failed(said),
+                    400 => Failure::usage(message),
+                    _ => Failure::failed(message),
                 })
             }
         }
     }
 }
 
-/// Returns where the API of a processor with this configuration is, asked from the same machine.
+/// Returns the URL of the API of a processor with this configuration, as seen from the same machine.
 fn url_of(http: &Http) -> Result<String, Failure> {
     let Some(listen) = http.listen else {
         return Err(Failure::usage(
-            "http.listen is \"\", so the processor has no API; set it, or say with --server where another one is",
+            "http.listen is \"\", so the processor has no API; set it, or pass the address of another one with --server",
         ));
     };
     if listen.port() == 0 {
         return Err(Failure::usage(
-            "http.listen has port 0, for which the system picks another one; say with --server which, as the processor's log has it",
+            "http.listen has port 0, so the system chooses the port; pass the address in the processor's log with --server",
         ));
     }
     let ip = match listen.ip() {
@@ -145,13 +145,13 @@ fn url_of(http: &Http) -> Result<String, Failure> {
 pub(super) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
     let other = |cause| {
         Failure::failed(format!(
-            "the answer cannot be read: {cause}; is it an alerttrail of this version?"
+            "the response cannot be parsed: {cause}; check that the server is an alerttrail of this version"
         ))
     };
     serde_json::from_str(text).map_err(other)
 }
 
-/// A text as it may stand in a URL.
+/// Percent-encodes a text for a URL.
 pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processor_is_asked_where_its_configuration_has_it_listen() {
+    fn the_address_is_taken_from_the_configuration() {
         let url = |listen: &str| {
             let text = format!("http.listen = \"{listen}\"\nhttp.token = \"sixteen-characters\"\nhttp.insecure = true");
             let config = config::Config::of_text("test", &text, std::iter::empty()).unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_an_id_leaves_its_place_in_the_path() {
+    fn ids_are_encoded_in_the_path() {
         assert_eq!(encoded("a/..?b=c&d#é %"), "a%2F..%3Fb%3Dc%26d%23%C3%A9%20%25");
     }
 }

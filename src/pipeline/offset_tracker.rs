@@ -1,27 +1,27 @@
-//! Which input offsets may be committed: those behind which everything sent has been acknowledged.
+//! Tracks which input offsets may be committed: those up to which everything sent has been acknowledged.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::kafka::delivery::Flight;
+use crate::kafka::delivery::PendingAcks;
 
 /// Next offsets by topic and partition.
 pub(super) type Positions = BTreeMap<(String, i32), i64>;
 
-/// Messages read, in the order of reading, with what was sent because of them.
+/// The messages that were read, in order, with the acknowledgements that are pending for them.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct OffsetTracker {
     open: Entry,
-    sealed: VecDeque<Entry>,
+    closed: VecDeque<Entry>,
     changed: Positions,
 }
 
 #[derive(Default)]
 struct Entry {
-    flight: Arc<Flight>,
+    acks: Arc<PendingAcks>,
     /// In the order in which partitions were first read.
     positions: Vec<Next>,
-    /// Where the partition read last is: messages come from one partition after another.
+    /// Index of the partition that was read last. Usually the next message is of the same partition.
     last: usize,
 }
 
@@ -38,9 +38,10 @@ impl Next {
     }
 }
 
-impl Ledger {
-    /// A message has been read; what is sent because of it belongs to the flight.
-    pub(super) fn read(&mut self, topic: &str, partition: i32, next_offset: i64) -> Arc<Flight> {
+impl OffsetTracker {
+    /// Notes that a message was read. What is sent because of it must be counted in the returned pending
+    /// acknowledgements.
+    pub(super) fn read(&mut self, topic: &str, partition: i32, next_offset: i64) -> Arc<PendingAcks> {
         let Entry { positions, last, .. } = &mut self.open;
         if !positions.get(*last).is_some_and(|next| next.is_of(topic, partition)) {
             let known = positions.iter().position(|next| next.is_of(topic, partition));
@@ -54,48 +55,48 @@ impl Ledger {
             });
         }
         positions[*last].offset = next_offset;
-        self.flight()
+        self.acks()
     }
 
-    /// The flight that is being filled.
-    pub(super) fn flight(&self) -> Arc<Flight> {
-        Arc::clone(&self.open.flight)
+    /// Returns the pending acknowledgements of the messages read since the last [`OffsetTracker::close_group`].
+    pub(super) fn acks(&self) -> Arc<PendingAcks> {
+        Arc::clone(&self.open.acks)
     }
 
-    /// Reading of a partition begins here: a position to be committed although nothing was read yet.
+    /// Notes that reading of a partition begins here, so that the position is committed before any message is read.
     pub(super) fn begin(&mut self, topic: &str, partition: i32, position: i64) {
         self.changed.insert((topic.to_owned(), partition), position);
     }
 
-    /// Closes the flight that is being filled.
-    pub(super) fn seal(&mut self) {
-        if !self.open.positions.is_empty() || !self.open.flight.is_empty() {
-            self.sealed.push_back(std::mem::take(&mut self.open));
+    /// Ends the current group of messages.
+    pub(super) fn close_group(&mut self) {
+        if !self.open.positions.is_empty() || !self.open.acks.is_empty() {
+            self.closed.push_back(std::mem::take(&mut self.open));
         }
     }
 
-    /// Takes note of the flights that have been acknowledged, oldest first; whether none is left.
-    pub(super) fn settle(&mut self) -> bool {
-        while let Some(entry) = self.sealed.front()
-            && entry.flight.is_empty()
+    /// Removes the groups of messages that are acknowledged, oldest first. Returns whether none is left.
+    pub(super) fn remove_acknowledged(&mut self) -> bool {
+        while let Some(entry) = self.closed.front()
+            && entry.acks.is_empty()
         {
-            let entry = self.sealed.pop_front().unwrap_or_default();
+            let entry = self.closed.pop_front().unwrap_or_default();
             let positions = entry.positions.into_iter();
             self.changed
                 .extend(positions.map(|next| ((next.topic, next.partition), next.offset)));
         }
-        self.sealed.is_empty()
+        self.closed.is_empty()
     }
 
-    /// A partition is read by another router from now on: its offsets are not ours to commit.
+    /// Forgets a partition that another router reads from now on, because its offsets must not be committed here.
     pub(super) fn forget(&mut self, topic: &str, partition: i32) {
         self.changed.remove(&(topic.to_owned(), partition));
-        for entry in self.sealed.iter_mut().chain([&mut self.open]) {
+        for entry in self.closed.iter_mut().chain([&mut self.open]) {
             entry.positions.retain(|next| !next.is_of(topic, partition));
         }
     }
 
-    /// The offsets that may be committed and have not been taken yet.
+    /// Returns the offsets that may be committed and have not been returned yet.
     pub(super) fn take_changed(&mut self) -> Positions {
         std::mem::take(&mut self.changed)
     }

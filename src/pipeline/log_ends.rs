@@ -1,4 +1,5 @@
-//! Where the partitions that are read end, asked of the broker again and again: an empty fetch proves nothing.
+//! Requests the log-end offsets of the partitions that are read, at an interval: an empty fetch does not prove that a
+//! partition has been read to its end.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
@@ -14,16 +15,16 @@ use crate::kafka::topics;
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 
-/// What was found at the end of a partition.
-pub(super) enum End {
-    /// It ended here at this time.
+/// A response of the broker.
+pub(super) enum LogEnd {
+    /// The log-end offset of a partition at this time.
     Partition(String, i32, i64, WallTime),
-    /// A topic has this many partitions.
+    /// The number of partitions of a topic.
     Topic(String, u32),
 }
 
-/// Asks again and again where the partitions that are read end, on a thread of its own, for as long as there is the consumer: the answer
-/// may take a while.
+/// Requests the log-end offsets of the partitions that are read, at an interval and on its own thread, because a
+/// response may take long. Ends when the consumer is dropped.
 pub(super) fn watch(
     consumer: Weak<BaseConsumer<Context>>,
     topics: Vec<String>,
@@ -31,7 +32,7 @@ pub(super) fn watch(
     shutdown: Shutdown,
     log: String,
     exposed: Arc<Exposed>,
-) -> Result<mpsc::Receiver<End>, Error> {
+) -> Result<mpsc::Receiver<LogEnd>, Error> {
     let (send, receive) = mpsc::sync_channel(10_000);
     let watch = move || {
         while !shutdown.is_requested()
@@ -43,20 +44,20 @@ pub(super) fn watch(
                 .iter()
                 .map(|read| (read.topic().to_owned(), read.partition()))
                 .collect();
-            // Before the question: the ends found cannot be older.
+            // Taken before the request: the log-end offsets in the response cannot be older.
             let at = clock::now();
-            for (topic, partition, end) in topics::ends(&consumer, &assigned) {
-                exposed.ended_at(&topic, partition, end);
-                drop(send.try_send(End::Partition(topic, partition, end, at)));
+            for (topic, partition, end) in topics::log_end_offsets(&consumer, &assigned) {
+                exposed.set_log_end(&topic, partition, end);
+                drop(send.try_send(LogEnd::Partition(topic, partition, end, at)));
             }
             if shutdown.is_requested() {
                 return;
             }
             for topic in &topics {
                 if let Ok(Some(count)) = topics::partitions(&consumer, topic) {
-                    drop(send.try_send(End::Topic(topic.clone(), count)));
+                    drop(send.try_send(LogEnd::Topic(topic.clone(), count)));
                     if topic == &log {
-                        ends_of_log(&consumer, topic, count, &exposed);
+                        expose_log_ends(&consumer, topic, count, &exposed);
                     }
                 }
             }
@@ -65,18 +66,18 @@ pub(super) fn watch(
         }
     };
     std::thread::Builder::new()
-        .name("ends".into())
+        .name("log-ends".into())
         .spawn(watch)
         .map_err(Error::Thread)?;
     Ok(receive)
 }
 
-/// For whoever looks how far JOIN is behind.
-fn ends_of_log(consumer: &BaseConsumer<Context>, topic: &str, count: u32, exposed: &Exposed) {
+/// Exposes the log-end offsets of the repartition topic, which show how far JOIN lags behind.
+fn expose_log_ends(consumer: &BaseConsumer<Context>, topic: &str, count: u32, exposed: &Exposed) {
     let partitions: Vec<_> = (0..i32::try_from(count).unwrap_or(0))
         .map(|partition| (topic.to_owned(), partition))
         .collect();
-    for (topic, partition, end) in topics::ends(consumer, &partitions) {
-        exposed.ended_at(&topic, partition, end);
+    for (topic, partition, end) in topics::log_end_offsets(consumer, &partitions) {
+        exposed.set_log_end(&topic, partition, end);
     }
 }

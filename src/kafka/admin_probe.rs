@@ -1,4 +1,5 @@
-//! A context that remembers why a client cannot connect: librdkafka's answer to a question is only that there was none.
+//! A client context that remembers why a connection failed. A failed librdkafka request reports only that there was no
+//! response.
 
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -14,29 +15,29 @@ use crate::shutdown::Shutdown;
 
 /// Remembers the last problem of each kind.
 #[derive(Debug)]
-pub(super) struct Asking {
-    /// What protects the connection, in capitals.
+pub(super) struct AdminProbe {
+    /// The configured security protocol, in capitals.
     protocol: String,
     problems: Mutex<Problems>,
 }
 
-/// What a connection that the other side closes says of the settings.
+/// What is probably wrong with the settings when the other side closes the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mismatch {
-    /// The other side seems to wait for TLS.
+    /// The other side seems to expect TLS.
     Tls,
-    /// The other side seems to know no TLS.
+    /// The other side seems not to use TLS.
     Plaintext,
-    /// The other side seems to wait for a login.
+    /// The other side seems to expect a login.
     Login,
-    /// The login was taken, and what came first behind it was not.
+    /// The login was accepted, and the first request after it was not.
     Rights,
 }
 
 impl Mismatch {
-    /// Reads it out of librdkafka's word on a connection that was closed.
+    /// Derives it from librdkafka's message about a closed connection.
     fn of(reason: &str, protocol: &str) -> Option<Self> {
-        // A listener with TLS takes the first request of a client without it for noise, and closes the connection.
+        // A listener with TLS treats the first request of a client without TLS as noise and closes the connection.
         let is_plain = !protocol.ends_with("SSL");
         if reason.contains("connecting to a SSL listener?") || (is_plain && reason.contains("in state APIVERSION_QUERY")) {
             return Some(Self::Tls);
@@ -47,7 +48,7 @@ impl Mismatch {
         if reason.contains("broker might require SASL authentication") {
             return Some(Self::Login);
         }
-        // For so long a connection may have been up to count as closed right behind the login.
+        // A connection that was up for less than this counts as closed right after the login.
         const SOON: u64 = 2_000;
         let lived = reason.split_once("(after ")?.1.split_once("ms in state UP")?.0;
         let is_soon = lived.parse::<u64>().is_ok_and(|millis| millis < SOON);
@@ -62,8 +63,8 @@ struct Problems {
     connection: Option<String>,
 }
 
-impl Asking {
-    /// Makes one for a client of this configuration.
+impl AdminProbe {
+    /// Creates the context of a client with this configuration.
     pub(super) fn new(config: &Config) -> Self {
         Self {
             protocol: config.kafka.security_protocol(),
@@ -71,8 +72,8 @@ impl Asking {
         }
     }
 
-    /// Returns what a connection that is closed again and again says of the settings; it may also pass, so it counts
-    /// only after some time.
+    /// Returns what repeated closing of the connection says about the settings. The cause may be temporary, so callers
+    /// use this only after some time.
     pub(super) fn mismatch(&self, servers: &str) -> Option<Error> {
         let reason = self.reason()?;
         let servers = servers.to_owned();
@@ -85,7 +86,7 @@ impl Asking {
         })
     }
 
-    /// A problem that lies in the settings of one side, if there was one.
+    /// Returns the problem with the settings of one side, if there was one.
     pub(super) fn refusal(&self, servers: &str) -> Option<Error> {
         let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         let servers = servers.to_owned();
@@ -96,7 +97,7 @@ impl Asking {
         Some(Error::Insecure { servers, reason })
     }
 
-    /// Why there is no connection, if that is known.
+    /// Returns why there is no connection, if that is known.
     pub(super) fn reason(&self) -> Option<String> {
         self.problems
             .lock()
@@ -111,7 +112,7 @@ impl Asking {
         let place = match code {
             Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism) => &mut problems.login,
             Some(Code::SSL) => &mut problems.security,
-            // Says only that all the others said something.
+            // This only repeats that all brokers reported a problem.
             Some(Code::AllBrokersDown) => return,
             _ => &mut problems.connection,
         };
@@ -119,14 +120,14 @@ impl Asking {
     }
 }
 
-impl ClientContext for Asking {
+impl ClientContext for AdminProbe {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "FAIL" {
-            // Most of these come as errors too, but not that of a client that speaks plaintext to a port for TLS.
+            // Most of these also arrive as errors. The one of a plaintext client on a TLS port does not.
             let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
             self.remember(None, reason);
         } else if !matches!(level, RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info) {
-            // This client hears more than others, for the reasons of connections that are closed.
+            // This client has a more detailed log level than others, to get the reasons for closed connections.
             clients::log(level, facility, message);
         }
     }
@@ -136,38 +137,38 @@ impl ClientContext for Asking {
     }
 }
 
-impl ConsumerContext for Asking {}
+impl ConsumerContext for AdminProbe {}
 
-/// Waits for the answer to a question, or until `shutdown` is requested. The library cannot be interrupted while it
-/// waits, so where somebody may end the waiting another thread asks.
-pub(super) fn until<T: Send + 'static>(
+/// Runs a request and waits for its result, or until `shutdown` is requested. librdkafka's calls cannot be interrupted,
+/// so where a shutdown may end the wait the request runs on another thread.
+pub(super) fn run<T: Send + 'static>(
     shutdown: Option<&Shutdown>,
-    question: impl FnOnce() -> KafkaResult<T> + Send + 'static,
+    request: impl FnOnce() -> KafkaResult<T> + Send + 'static,
 ) -> KafkaResult<T> {
-    /// How often it is looked whether to stop.
-    const GLANCE: Duration = Duration::from_millis(100);
+    /// How often the shutdown flag is checked.
+    const CHECK_INTERVAL: Duration = Duration::from_millis(100);
     let Some(shutdown) = shutdown else {
-        return question();
+        return request();
     };
-    let (answer, answers) = mpsc::sync_channel(1);
-    let thread = std::thread::Builder::new().name("asking".into());
-    let thread = thread.spawn(move || drop(answer.send(question())));
+    let (response, responses) = mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("admin-probe".into());
+    let thread = thread.spawn(move || drop(response.send(request())));
     thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
     loop {
-        match answers.recv_timeout(GLANCE) {
-            Ok(answer) => return answer,
+        match responses.recv_timeout(CHECK_INTERVAL) {
+            Ok(response) => return response,
             Err(mpsc::RecvTimeoutError::Timeout) if !shutdown.is_requested() => {}
             Err(_) => return Err(KafkaError::Canceled),
         }
     }
 }
 
-/// Takes in what the client has to say.
-pub(super) fn listen(consumer: &BaseConsumer<Asking>) {
-    /// More than a client says about a few brokers.
-    const MOST: usize = 1_000;
-    for _ in 0..MOST {
-        // What a poll returns says nothing of what is left: a line of the log ends it as silence does.
+/// Handles all pending events of the client.
+pub(super) fn poll_events(consumer: &BaseConsumer<AdminProbe>) {
+    /// More events than a client has about a few brokers.
+    const MAX_EVENTS: usize = 1_000;
+    for _ in 0..MAX_EVENTS {
+        // The return value of a poll does not tell whether events are left: it is `None` after a log line as well.
         drop(consumer.poll(Duration::ZERO));
     }
 }
@@ -177,51 +178,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_settings_can_mend_is_told_from_what_time_can() {
-        let asking = Asking::new(&Config::defaults().unwrap());
-        let hears = |code, reason: &str| asking.error(KafkaError::Global(code), reason);
-        hears(RDKafkaErrorCode::BrokerTransportFailure, "Connection refused");
-        hears(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
-        assert!(asking.refusal("b:1").is_none());
-        assert_eq!(asking.reason().as_deref(), Some("Connection refused"));
-        hears(RDKafkaErrorCode::SSL, "certificate verify failed");
-        let text = asking.refusal("b:1").map(|error| error.to_string()).unwrap_or_default();
+    fn wrong_settings_are_distinguished_from_transient_errors() {
+        let probe = AdminProbe::new(&Config::defaults().unwrap());
+        let report = |code, reason: &str| probe.error(KafkaError::Global(code), reason);
+        report(RDKafkaErrorCode::BrokerTransportFailure, "Connection refused");
+        report(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
+        assert!(probe.refusal("b:1").is_none());
+        assert_eq!(probe.reason().as_deref(), Some("Connection refused"));
+        report(RDKafkaErrorCode::SSL, "certificate verify failed");
+        let text = probe.refusal("b:1").map(|error| error.to_string()).unwrap_or_default();
         assert!(
             text.starts_with("no secure connection to b:1: certificate verify failed;"),
             "{text}"
         );
-        hears(RDKafkaErrorCode::Authentication, "wrong password");
-        let text = asking.refusal("b:1").map(|error| error.to_string()).unwrap_or_default();
+        report(RDKafkaErrorCode::Authentication, "wrong password");
+        let text = probe.refusal("b:1").map(|error| error.to_string()).unwrap_or_default();
         assert!(text.starts_with("b:1 refuses the login: wrong password;"), "{text}");
     }
 
     #[test]
-    fn waiting_for_an_answer_ends_with_the_answer_or_when_asked_to_stop() {
+    fn waiting_ends_with_the_response_or_with_a_shutdown_request() {
         let shutdown = Shutdown::default();
-        assert_eq!(until(Some(&shutdown), || Ok(5)).unwrap(), 5);
-        assert_eq!(until(None, || Ok(6)).unwrap(), 6);
+        assert_eq!(run(Some(&shutdown), || Ok(5)).unwrap(), 5);
+        assert_eq!(run(None, || Ok(6)).unwrap(), 6);
         shutdown.request();
         let began = crate::clock::start();
         let slow = || {
             std::thread::sleep(Duration::from_secs(30));
             Ok(7)
         };
-        assert!(matches!(until(Some(&shutdown), slow), Err(KafkaError::Canceled)));
+        assert!(matches!(run(Some(&shutdown), slow), Err(KafkaError::Canceled)));
         assert!(began.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
-    fn a_connection_that_is_closed_says_what_the_listener_may_want() {
+    fn a_closed_connection_suggests_what_the_listener_may_expect() {
         let said = |more: &str, reason: &str| {
             let text = format!("[kafka.properties]\n{more}");
-            let asking = Asking::new(&Config::of_text("test", &text, std::iter::empty()).unwrap());
-            asking.log(
+            let probe = AdminProbe::new(&Config::of_text("test", &text, std::iter::empty()).unwrap());
+            probe.log(
                 RDKafkaLogLevel::Info,
                 "FAIL",
                 &format!("[thrd:b:1/bootstrap]: b:1/bootstrap: {reason}"),
             );
-            assert!(asking.refusal("b:1").is_none());
-            asking.mismatch("b:1").map(|error| error.to_string()).unwrap_or_default()
+            assert!(probe.refusal("b:1").is_none());
+            probe.mismatch("b:1").map(|error| error.to_string()).unwrap_or_default()
         };
         let login =
             "security.protocol = \"sasl_plaintext\"\nsasl = { mechanism = \"PLAIN\", username = \"u\", password = \"p\" }";
@@ -249,7 +250,10 @@ mod tests {
         );
         assert!(wanted.contains("expects a login"), "{wanted}");
         let closed = said(login, "Disconnected (after 47ms in state UP)");
-        assert!(closed.contains("takes the login") && closed.contains("namespace"), "{closed}");
+        assert!(
+            closed.contains("accepts the login") && closed.contains("namespace"),
+            "{closed}"
+        );
         assert_eq!(
             said(login, "Disconnected (after 61000ms in state UP)"),
             "",

@@ -1,5 +1,5 @@
-//! Who is in JOIN's group: which instance, where its API is, and what it owns. The broker knows: an instance says its address in its client
-//! id, and the group's protocol says what each was given.
+//! The members of JOIN's group: each instance, the address of its API, and its partitions. They come from the broker:
+//! an instance appends its address to its client id, and the group protocol contains the assignment of each member.
 
 use std::time::Duration;
 
@@ -10,48 +10,48 @@ use super::Error;
 use super::clients::{self, Logged};
 use crate::config::Config;
 
-/// What stands between the name and the address in a client id.
+/// Separates the name and the address in a client id.
 pub const AT: char = '@';
-/// Characters of the unique part that a broker appends to the id of a static member, with its hyphen.
+/// Length of the unique suffix that a broker appends to the id of a static member, with its hyphen.
 const UNIQUE: usize = 37;
 
-/// How long a broker is waited for: shorter than a stop may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for a broker: less than a shutdown may take.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A member of the group.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Seat {
+pub struct GroupMember {
     /// The id of the instance.
     pub instance: String,
-    /// Where its API is.
+    /// The address of its API.
     pub address: Option<String>,
-    /// The partitions that it owns.
+    /// The partitions that are assigned to it.
     pub partitions: Vec<u32>,
 }
 
-/// Asks a broker who is in the group.
-pub struct Roster {
+/// Requests the members of the group from a broker.
+pub struct GroupMembers {
     consumer: BaseConsumer<Logged>,
     group: String,
     topic: String,
 }
 
-impl Roster {
-    /// Of the group that joins.
+impl GroupMembers {
+    /// Creates one for JOIN's group.
     pub fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            consumer: clients::plain(config, Logged)?,
+            consumer: clients::admin(config, Logged)?,
             group: format!("{}-join", config.application.id),
             topic: config.repartition.topic.clone(),
         })
     }
 
-    /// Who is in it now.
-    pub fn seats(&self) -> KafkaResult<Vec<Seat>> {
-        let list = self.consumer.fetch_group_list(Some(&self.group), PATIENCE)?;
+    /// Returns the current members.
+    pub fn current(&self) -> KafkaResult<Vec<GroupMember>> {
+        let list = self.consumer.fetch_group_list(Some(&self.group), RESPONSE_TIMEOUT)?;
         let members = list.groups().iter().flat_map(|group| group.members());
         Ok(members
-            .map(|member| Seat {
+            .map(|member| GroupMember {
                 instance: instance(member.id()).to_owned(),
                 address: member.client_id().split_once(AT).map(|(_, address)| address.to_owned()),
                 partitions: assigned(member.assignment().unwrap_or_default(), &self.topic).unwrap_or_default(),
@@ -60,13 +60,14 @@ impl Roster {
     }
 }
 
-/// The id of an instance in a static member's id.
+/// Returns the instance id contained in the member id of a static member.
 fn instance(member: &str) -> &str {
     let end = member.len().saturating_sub(UNIQUE);
     member.get(..end).filter(|_| member[end..].starts_with('-')).unwrap_or(member)
 }
 
-/// The partitions of `topic` in a member's assignment: a version, then topics with their partitions, as the consumer protocol lays them out.
+/// Returns the partitions of `topic` in a member's assignment. The consumer protocol encodes a version, then topics
+/// with their partitions.
 fn assigned(bytes: &[u8], topic: &str) -> Option<Vec<u32>> {
     let (_version, mut rest) = bytes.split_first_chunk::<2>()?;
     let mut partitions = Vec::new();
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_instance_is_what_stands_before_the_unique_part() {
+    fn the_instance_is_the_part_before_the_unique_suffix() {
         assert_eq!(instance("4f0c-0a1b2c3d-0000-1111-2222-333344445555"), "4f0c");
         assert_eq!(instance("short"), "short");
     }

@@ -14,19 +14,15 @@ use crate::clock;
 use crate::config::{Config, Http, Secret};
 use crate::decode::Link;
 use crate::emit::Links;
+use crate::join::View;
 use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, LinkList, Status};
 use crate::query::{self, Asked, Filter, KeySettings, Partition, Settings, Wanted};
 use crate::record::AlertId;
 use crate::shutdown::Shutdown;
+use crate::store::Snapshot;
 use crate::time::WallTime;
-
-#[cfg(feature = "rocksdb")]
-pub(super) type Store<'r> = crate::store::Snapshot<'r>;
-/// State in memory is its owner's alone.
-#[cfg(not(feature = "rocksdb"))]
-pub(super) type Store<'r> = &'r crate::store::Memory;
 
 /// Questions that are answered at one time, at the most: the data path needs the machine.
 const AT_ONCE: usize = 4;
@@ -166,45 +162,31 @@ impl Server {
     pub(super) fn with<T>(
         &self,
         alerts: Option<&[AlertId]>,
-        look: impl FnOnce(&[Partition<'_, Store<'_>>]) -> Result<T, query::Error>,
+        look: impl FnOnce(&[Partition<'_, Snapshot<'_>>]) -> Result<T, query::Error>,
     ) -> Result<T, Failure> {
-        #[cfg(not(feature = "rocksdb"))]
-        {
-            let _ = alerts;
-            Ok(look(&[])?)
-        }
-        #[cfg(feature = "rocksdb")]
-        {
-            use crate::join::View;
-            let readers = self.0.exposed.readers.open();
-            let snapshots: Vec<_> = readers.iter().map(|(number, reader)| (*number, reader.snapshot())).collect();
-            let mut partitions = Vec::new();
-            for (number, snapshot) in &snapshots {
-                let mut is_wanted = alerts.is_none();
-                for alert in alerts.unwrap_or_default() {
-                    is_wanted |= View::holds(snapshot, &self.0.retention, alert).map_err(query::Error::from)?;
-                }
-                if is_wanted {
-                    let view = View::open(snapshot, self.0.retention.clone()).map_err(query::Error::from)?;
-                    partitions.push(Partition {
-                        number: u32::try_from(*number).unwrap_or(0),
-                        view,
-                    });
-                }
+        let readers = self.0.exposed.readers.open();
+        let snapshots: Vec<_> = readers.iter().map(|(number, reader)| (*number, reader.snapshot())).collect();
+        let mut partitions = Vec::new();
+        for (number, snapshot) in &snapshots {
+            let mut is_wanted = alerts.is_none();
+            for alert in alerts.unwrap_or_default() {
+                is_wanted |= View::holds(snapshot, &self.0.retention, alert).map_err(query::Error::from)?;
             }
-            Ok(look(&partitions)?)
+            if is_wanted {
+                let view = View::open(snapshot, self.0.retention.clone()).map_err(query::Error::from)?;
+                partitions.push(Partition {
+                    number: u32::try_from(*number).unwrap_or(0),
+                    view,
+                });
+            }
         }
+        Ok(look(&partitions)?)
     }
 
     /// The partitions of the repartition topic that are joined here.
     pub(super) fn own_partitions(&self) -> BTreeSet<u32> {
-        #[cfg(feature = "rocksdb")]
-        {
-            let readers = self.0.exposed.readers.open();
-            readers.iter().filter_map(|(number, _)| u32::try_from(*number).ok()).collect()
-        }
-        #[cfg(not(feature = "rocksdb"))]
-        BTreeSet::new()
+        let readers = self.0.exposed.readers.open();
+        readers.iter().filter_map(|(number, _)| u32::try_from(*number).ok()).collect()
     }
 
     /// Partitions that are not among these.
@@ -293,7 +275,7 @@ impl Server {
         &self,
         wanted: &Wanted,
         ask: &Ask,
-        answer: impl FnOnce(&query::Found<'_, '_, Store<'_>>) -> Result<T, query::Error>,
+        answer: impl FnOnce(&query::Found<'_, '_, Snapshot<'_>>) -> Result<T, query::Error>,
     ) -> Result<T, Failure> {
         if let Some(answer) = self.here(wanted, answer)? {
             return Ok(answer);
@@ -313,7 +295,7 @@ impl Server {
     fn here<T>(
         &self,
         wanted: &Wanted,
-        answer: impl FnOnce(&query::Found<'_, '_, Store<'_>>) -> Result<T, query::Error>,
+        answer: impl FnOnce(&query::Found<'_, '_, Snapshot<'_>>) -> Result<T, query::Error>,
     ) -> Result<Option<T>, Failure> {
         let ids = self.0.settings.ids(&wanted.system_alert_id, wanted.tenant_id.as_deref());
         self.with(Some(&ids), |partitions| {

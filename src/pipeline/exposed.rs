@@ -10,7 +10,6 @@ use crate::pulse::Pulse;
 #[derive(Default)]
 pub struct Exposed {
     /// The state of the partitions that are joined here.
-    #[cfg(feature = "rocksdb")]
     pub readers: crate::store::Readers,
     ends: Mutex<BTreeMap<(String, i32), i64>>,
     instance: OnceLock<String>,

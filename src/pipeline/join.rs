@@ -118,7 +118,6 @@ impl<'c> Join<'c> {
                 consumer.context().membership.check()?;
                 work.look_for_stalls(&consumer)?;
                 work.look_for_folders(&consumer);
-                #[cfg(feature = "rocksdb")]
                 work.owners.flush()?;
             }
             work.report();

@@ -15,21 +15,11 @@ use crate::join::{AlertUpdates, Joiner, Position, Retention};
 use crate::kafka::clients::Logged;
 use crate::kafka::digest::record_digest;
 use crate::kafka::transactions::Transactions;
-use crate::store::{self, Base as _, Reads as _, StateDir, Table, Txn, keys};
-#[cfg(feature = "rocksdb")]
-use crate::store::{Emitted, Noted, Origin};
+use crate::store::{self, Base as _, Emitted, Noted, Origin, Reads as _, State, StateDir, Table, Txn, keys};
 use crate::time::EventTime;
-
-/// Where state is held.
-#[cfg(feature = "rocksdb")]
-pub(super) type State = crate::store::Rocks;
-/// Where state is held.
-#[cfg(not(feature = "rocksdb"))]
-pub(super) type State = crate::store::Memory;
 
 /// How often a state is brought to the disk, where the memory for writes does not run out before: what is behind it is applied again after a
 /// kill.
-#[cfg(feature = "rocksdb")]
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A state, its state machine, and the log record applied last.
@@ -59,7 +49,6 @@ pub(super) struct Owner {
     /// The log record applied last: its offset and its digest.
     pub(super) last: Option<(i64, [u8; 8])>,
     /// Where it is noted how far the output has gone out, and what was noted before. Exactly once, the group's record is all there is.
-    #[cfg(feature = "rocksdb")]
     note: Option<(Emitted, Option<Noted>)>,
     /// Whether the log has been found to be the one that the state was made from.
     is_known: bool,
@@ -77,19 +66,12 @@ impl Owner {
         Ok(self.is_known)
     }
 
-    #[cfg(feature = "rocksdb")]
     fn noted_last(&self) -> Option<(i64, [u8; 8])> {
         let noted = self.note.as_ref().and_then(|(_, noted)| *noted)?;
         Some((noted.last, noted.digest))
     }
 
-    #[cfg(not(feature = "rocksdb"))]
-    fn noted_last(&self) -> Option<(i64, [u8; 8])> {
-        None
-    }
-
     /// How far the output has gone out by this instance's own note, where the group's record of it is behind.
-    #[cfg(feature = "rocksdb")]
     pub(super) fn noted(&self) -> Position {
         let noted = self.note.as_ref().and_then(|(_, noted)| *noted);
         noted.map_or_else(Position::default, |noted| Position {
@@ -98,14 +80,7 @@ impl Owner {
         })
     }
 
-    /// Nothing is noted where no state is kept.
-    #[cfg(not(feature = "rocksdb"))]
-    pub(super) fn noted(&self) -> Position {
-        Position::default()
-    }
-
     /// Notes that the output has gone out up to where the joiner stands.
-    #[cfg(feature = "rocksdb")]
     pub(super) fn note_emitted(&mut self) -> Result<(), store::Error> {
         let position = self.joiner.position();
         if let (Some((emitted, noted)), Some((last, digest))) = (&mut self.note, self.last) {
@@ -120,31 +95,21 @@ impl Owner {
         }
         Ok(())
     }
-
-    /// Nothing is noted where no state is kept.
-    #[cfg(not(feature = "rocksdb"))]
-    pub(super) fn note_emitted(&mut self) -> Result<(), store::Error> {
-        Ok(())
-    }
 }
 
 /// The partitions that are owned now.
 pub(super) struct Owners<'d> {
     open: BTreeMap<i32, Owner>,
     dir: &'d StateDir,
-    #[cfg(feature = "rocksdb")]
     application: String,
-    #[cfg(feature = "rocksdb")]
     topic: String,
     retention: Retention,
     /// How many activities a summary lists.
     related: usize,
     alert_updates: AlertUpdates,
     settings: StateSettings,
-    #[cfg(feature = "rocksdb")]
-    shared: crate::store::Shared,
+    shared: store::Shared,
     /// Who wants to read meanwhile finds the open states here.
-    #[cfg(feature = "rocksdb")]
     exposed: Option<Arc<Exposed>>,
 }
 
@@ -153,31 +118,20 @@ impl<'d> Owners<'d> {
         Self {
             open: BTreeMap::new(),
             dir,
-            #[cfg(feature = "rocksdb")]
             application: config.application.id.clone(),
-            #[cfg(feature = "rocksdb")]
             topic: config.repartition.topic.clone(),
             retention: Retention::new(config.state.retention, config.decode.links.iter().map(|link| link.retention)),
             related: config.output.format.related(),
             alert_updates: config.output.alert_updates,
             settings: config.state_fingerprint(),
-            #[cfg(feature = "rocksdb")]
-            shared: crate::store::Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX)),
-            #[cfg(feature = "rocksdb")]
+            shared: store::Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX)),
             exposed: None,
         }
     }
 
     /// The same, with states that others may read.
-    #[cfg_attr(
-        not(feature = "rocksdb"),
-        expect(unused_mut, unused_variables, reason = "state in memory is its owner's")
-    )]
     pub(super) fn exposing(mut self, exposed: &Arc<Exposed>) -> Self {
-        #[cfg(feature = "rocksdb")]
-        {
-            self.exposed = Some(Arc::clone(exposed));
-        }
+        self.exposed = Some(Arc::clone(exposed));
         self
     }
 
@@ -210,7 +164,7 @@ impl<'d> Owners<'d> {
     pub(super) fn without_folder(&self) -> Vec<i32> {
         let partitions = self.open.keys().copied();
         partitions
-            .filter(|partition| cfg!(feature = "rocksdb") && !self.dir.partition(*partition).exists())
+            .filter(|partition| !self.dir.partition(*partition).exists())
             .collect()
     }
 
@@ -248,7 +202,6 @@ impl<'d> Owners<'d> {
             }
             opened => opened?,
         };
-        #[cfg(feature = "rocksdb")]
         if let Some(exposed) = &self.exposed {
             exposed.readers.add(partition, &base);
         }
@@ -263,7 +216,6 @@ impl<'d> Owners<'d> {
             end: 0,
             heard: clock::start(),
             flushed: clock::start(),
-            #[cfg(feature = "rocksdb")]
             note: match transactions {
                 None => Some(Emitted::open(&self.dir.partition(partition))?),
                 Some(_) => None,
@@ -277,7 +229,6 @@ impl<'d> Owners<'d> {
     }
 
     /// Brings states to the disk, where it is time, and looks whether that went well.
-    #[cfg(feature = "rocksdb")]
     pub(super) fn flush(&mut self) -> Result<(), store::Error> {
         for owner in self.open.values_mut() {
             owner.base.check()?;
@@ -300,7 +251,6 @@ impl<'d> Owners<'d> {
         Ok((base, joiner, last))
     }
 
-    #[cfg(feature = "rocksdb")]
     fn open_state(&self, partition: i32) -> Result<State, Error> {
         let path = self.dir.partition(partition);
         let origin = Origin {
@@ -310,11 +260,6 @@ impl<'d> Owners<'d> {
         };
         origin.claim(&path)?;
         Ok(State::open(&path, &self.shared)?)
-    }
-
-    #[cfg(not(feature = "rocksdb"))]
-    fn open_state(&self, _partition: i32) -> Result<State, Error> {
-        Ok(State::default())
     }
 
     /// State that was made under other settings gives other answers: it is refused.

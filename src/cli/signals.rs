@@ -10,7 +10,7 @@ use crate::shutdown::Shutdown;
 const PATIENCE: Duration = Duration::from_millis(9_000);
 
 /// Asks `shutdown` to stop at the first signal; ends the process at the second, which is safe, because a kill is.
-#[cfg(any(feature = "kafka", feature = "http"))]
+#[cfg(feature = "kafka")]
 pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
     watch_with(shutdown, "nothing is lost, the next start goes on from what was acknowledged")
 }

@@ -71,7 +71,11 @@ fn in_words(said: &str, quoted: &str) -> (String, &'static str) {
         return ("sets up what is not compiled into this program".to_owned(), "leave it out");
     }
     if said.starts_with("Unsupported value") {
-        return (format!("{quoted} is not compiled into this program"), "use another value");
+        let remedy = match said.contains("OpenSSL") {
+            true => "use PLAINTEXT, or a program that has the feature tls, as the whole program does",
+            false => "use another value",
+        };
+        return (format!("{quoted} is not compiled into this program"), remedy);
     }
     if said.starts_with("Expected bool value") {
         return (format!("{quoted} is neither true nor false"), "use true or false");
@@ -167,8 +171,10 @@ mod tests {
         for said in [
             "Configuration property \"https.ca.pem\" not supported in this build: libcurl not available at build time",
             "Unsupported value \"zstd\" for configuration property \"compression.type\": libzstd not available at build time",
+            "Unsupported value \"ssl\" for configuration property \"security.protocol\": OpenSSL not available at build time",
         ] {
             let (problem, remedy) = in_words(said, "\"v\"");
+            assert_eq!(remedy.contains("feature tls"), said.contains("ssl"), "{remedy}");
             assert!(problem.contains("not compiled into this program"), "{problem}");
             assert!(!format!("{problem} {remedy}").contains("build"), "{problem}; {remedy}");
         }

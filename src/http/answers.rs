@@ -43,6 +43,7 @@ struct Inner {
     shutdown: Shutdown,
     turns: Arc<Semaphore>,
     /// Held while the input is read for an explanation: once at a time.
+    #[cfg(feature = "kafka")]
     scans: std::sync::Mutex<()>,
     started: WallTime,
     group: Group,
@@ -71,6 +72,7 @@ impl Server {
             metrics,
             shutdown,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            #[cfg(feature = "kafka")]
             scans: std::sync::Mutex::default(),
             started: clock::now(),
             group: Group::new(config, Arc::clone(&exposed)),

@@ -210,7 +210,7 @@ impl Side {
             run.cpu_per_million,
             run.amplification,
             self.partition.outputs - before,
-            self.partition.base.disk_bytes() / 1_000_000
+            self.partition.base.disk_bytes().unwrap_or_default() / 1_000_000
         );
         run
     }

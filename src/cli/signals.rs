@@ -12,7 +12,7 @@ const STOP_TIMEOUT: Duration = Duration::from_millis(9_000);
 
 /// Requests a shutdown at the first signal, and ends the process at the second, which is safe because the program also
 /// survives a kill.
-#[cfg(any(feature = "kafka", feature = "http"))]
+#[cfg(feature = "kafka")]
 pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
     watch_with(
         shutdown,

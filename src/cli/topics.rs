@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, configuration, counted, tell};
-use crate::check::topics::{Role, named};
+use crate::check::topics::{Role, configured};
 use crate::config::{Config, Preset};
 use crate::kafka::topics::Topics;
 
@@ -51,7 +51,7 @@ impl Create {
     fn run(&self, config: &Config) -> Result<(), Failure> {
         let topics = Topics::new(config).map_err(Failure::failed)?;
         let mut refused = Vec::new();
-        for (role, topic) in named(config) {
+        for (role, topic) in configured(config) {
             let partitions = match role {
                 Role::Repartition => config.repartition.partitions,
                 _ => self.partitions,

@@ -74,7 +74,11 @@ fn explain(message: &str, quoted: &str) -> (String, &'static str) {
         );
     }
     if message.starts_with("Unsupported value") {
-        return (format!("{quoted} is not compiled into this program"), "use another value");
+        let remedy = match message.contains("OpenSSL") {
+            true => "use PLAINTEXT, or a program that has the feature tls, as the whole program does",
+            false => "use another value",
+        };
+        return (format!("{quoted} is not compiled into this program"), remedy);
     }
     if message.starts_with("Expected bool value") {
         return (format!("{quoted} is neither true nor false"), "use true or false");
@@ -170,8 +174,10 @@ mod tests {
         for message in [
             "Configuration property \"https.ca.pem\" not supported in this build: libcurl not available at build time",
             "Unsupported value \"zstd\" for configuration property \"compression.type\": libzstd not available at build time",
+            "Unsupported value \"ssl\" for configuration property \"security.protocol\": OpenSSL not available at build time",
         ] {
             let (problem, remedy) = explain(message, "\"v\"");
+            assert_eq!(remedy.contains("feature tls"), message.contains("ssl"), "{remedy}");
             assert!(problem.contains("not compiled into this program"), "{problem}");
             assert!(!format!("{problem} {remedy}").contains("build"), "{problem}; {remedy}");
         }

@@ -1,5 +1,5 @@
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 /// What a stream of random numbers is for. The numbers are part of what a seed means and never change.
 #[derive(Clone, Copy, Debug)]

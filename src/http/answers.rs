@@ -15,19 +15,15 @@ use crate::clock;
 use crate::config::{Config, Http, Secret};
 use crate::decode::Link;
 use crate::emit::Links;
+use crate::join::View;
 use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, LinkList, Status};
 use crate::query::{self, Asked, Filter, KeySettings, Partition, Settings, Wanted};
 use crate::record::AlertId;
 use crate::shutdown::Shutdown;
+use crate::store::Snapshot;
 use crate::time::WallTime;
-
-#[cfg(feature = "rocksdb")]
-pub(super) type Store<'r> = crate::store::Snapshot<'r>;
-/// State in memory cannot be read by other threads.
-#[cfg(not(feature = "rocksdb"))]
-pub(super) type Store<'r> = &'r crate::store::Memory;
 
 /// Maximum number of requests that are answered at the same time, because the data path needs the machine.
 const MAX_CONCURRENT: usize = 4;
@@ -48,6 +44,7 @@ struct Inner {
     shutdown: Shutdown,
     permits: Arc<Semaphore>,
     /// Held while the input is searched for an explanation: one search at a time.
+    #[cfg(feature = "kafka")]
     scans: std::sync::Mutex<()>,
     started: WallTime,
     group: Group,
@@ -76,6 +73,7 @@ impl Server {
             metrics,
             shutdown,
             permits: Arc::new(Semaphore::new(MAX_CONCURRENT)),
+            #[cfg(feature = "kafka")]
             scans: std::sync::Mutex::default(),
             started: clock::now(),
             group: Group::new(config, Arc::clone(&exposed)),
@@ -163,45 +161,31 @@ impl Server {
     pub(super) fn with<T>(
         &self,
         alerts: Option<&[AlertId]>,
-        read: impl FnOnce(&[Partition<'_, Store<'_>>]) -> Result<T, query::Error>,
+        read: impl FnOnce(&[Partition<'_, Snapshot<'_>>]) -> Result<T, query::Error>,
     ) -> Result<T, Failure> {
-        #[cfg(not(feature = "rocksdb"))]
-        {
-            let _ = alerts;
-            Ok(read(&[])?)
-        }
-        #[cfg(feature = "rocksdb")]
-        {
-            use crate::join::View;
-            let readers = self.0.exposed.readers.open();
-            let snapshots: Vec<_> = readers.iter().map(|(number, reader)| (*number, reader.snapshot())).collect();
-            let mut partitions = Vec::new();
-            for (number, snapshot) in &snapshots {
-                let mut is_wanted = alerts.is_none();
-                for alert in alerts.unwrap_or_default() {
-                    is_wanted |= View::holds(snapshot, &self.0.retention, alert).map_err(query::Error::from)?;
-                }
-                if is_wanted {
-                    let view = View::open(snapshot, self.0.retention.clone()).map_err(query::Error::from)?;
-                    partitions.push(Partition {
-                        number: u32::try_from(*number).unwrap_or(0),
-                        view,
-                    });
-                }
+        let readers = self.0.exposed.readers.open();
+        let snapshots: Vec<_> = readers.iter().map(|(number, reader)| (*number, reader.snapshot())).collect();
+        let mut partitions = Vec::new();
+        for (number, snapshot) in &snapshots {
+            let mut is_wanted = alerts.is_none();
+            for alert in alerts.unwrap_or_default() {
+                is_wanted |= View::holds(snapshot, &self.0.retention, alert).map_err(query::Error::from)?;
             }
-            Ok(read(&partitions)?)
+            if is_wanted {
+                let view = View::open(snapshot, self.0.retention.clone()).map_err(query::Error::from)?;
+                partitions.push(Partition {
+                    number: u32::try_from(*number).unwrap_or(0),
+                    view,
+                });
+            }
         }
+        Ok(read(&partitions)?)
     }
 
     /// Returns the partitions of the repartition topic that are joined here.
     pub(super) fn own_partitions(&self) -> BTreeSet<u32> {
-        #[cfg(feature = "rocksdb")]
-        {
-            let readers = self.0.exposed.readers.open();
-            readers.iter().filter_map(|(number, _)| u32::try_from(*number).ok()).collect()
-        }
-        #[cfg(not(feature = "rocksdb"))]
-        BTreeSet::new()
+        let readers = self.0.exposed.readers.open();
+        readers.iter().filter_map(|(number, _)| u32::try_from(*number).ok()).collect()
     }
 
     /// Returns the partitions that are not in `answered`.
@@ -303,7 +287,7 @@ impl Server {
         &self,
         wanted: &Wanted,
         request: &ForwardableRequest,
-        answer: impl FnOnce(&query::Found<'_, '_, Store<'_>>) -> Result<T, query::Error>,
+        answer: impl FnOnce(&query::Found<'_, '_, Snapshot<'_>>) -> Result<T, query::Error>,
     ) -> Result<T, Failure> {
         if let Some(answer) = self.here(wanted, answer)? {
             return Ok(answer);
@@ -323,7 +307,7 @@ impl Server {
     fn here<T>(
         &self,
         wanted: &Wanted,
-        answer: impl FnOnce(&query::Found<'_, '_, Store<'_>>) -> Result<T, query::Error>,
+        answer: impl FnOnce(&query::Found<'_, '_, Snapshot<'_>>) -> Result<T, query::Error>,
     ) -> Result<Option<T>, Failure> {
         let ids = self.0.settings.ids(&wanted.system_alert_id, wanted.tenant_id.as_deref());
         self.with(Some(&ids), |partitions| {

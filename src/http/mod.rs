@@ -70,7 +70,7 @@ pub async fn serve(
     let routes = routes(server.clone());
     tracing::info!(%address, "serving the API, metrics and health checks");
     tokio::spawn(async move { server.watch().await });
-    tokio::spawn(connections::serve(listener, routes, connections::PATIENCE));
+    tokio::spawn(connections::serve(listener, routes, connections::REQUEST_TIMEOUT));
     Ok(())
 }
 

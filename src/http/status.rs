@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::answers::{Server, Store};
+use super::answers::Server;
 use super::failure::Failure;
 use super::group::ForwardableRequest;
 use crate::clock;
@@ -15,6 +15,7 @@ use crate::query::shapes::{
     InstanceStatus, PartitionStatus, ProcessorStatus, ReasonCount, SettingsStatus, SourceStatus, TableCount, Throughput, Totals,
 };
 use crate::query::{self, Partition};
+use crate::store::{Reader, Snapshot};
 use crate::time::Bounds;
 
 /// Interval between samples of the counters.
@@ -68,7 +69,7 @@ impl Rates {
 pub(super) struct AlertCounts(Mutex<BTreeMap<u32, (Instant, u64, u64)>>);
 
 impl AlertCounts {
-    fn of(&self, partition: &Partition<'_, Store<'_>>) -> Result<(u64, u64), query::Error> {
+    fn of(&self, partition: &Partition<'_, Snapshot<'_>>) -> Result<(u64, u64), query::Error> {
         if let Some((at, open, answered)) = lock(&self.0).get(&partition.number)
             && at.elapsed() < CACHE_TIME
         {
@@ -187,7 +188,7 @@ impl Server {
 
     fn partition(
         &self,
-        partition: &Partition<'_, Store<'_>>,
+        partition: &Partition<'_, Snapshot<'_>>,
         open: u64,
         answered: u64,
         ends: &BTreeMap<(String, i32), i64>,
@@ -212,14 +213,9 @@ impl Server {
 
     /// Returns the bytes of state by partition.
     fn sizes(&self) -> BTreeMap<u32, u64> {
-        #[cfg(feature = "rocksdb")]
-        {
-            let readers = self.exposed().readers.open();
-            let size = |(number, reader): &(i32, crate::store::Reader)| Some((u32::try_from(*number).ok()?, reader.bytes()));
-            readers.iter().filter_map(size).collect()
-        }
-        #[cfg(not(feature = "rocksdb"))]
-        BTreeMap::new()
+        let readers = self.exposed().readers.open();
+        let size = |(number, reader): &(i32, Reader)| Some((u32::try_from(*number).ok()?, reader.bytes()));
+        readers.iter().filter_map(size).collect()
     }
 
     fn settings_status(&self) -> SettingsStatus {
@@ -259,7 +255,7 @@ impl Server {
 }
 
 /// Returns the source partitions, as known to the partition that has the newest watermark update.
-fn sources(partitions: &[Partition<'_, Store<'_>>], ends: &BTreeMap<(String, i32), i64>) -> Vec<SourceStatus> {
+fn sources(partitions: &[Partition<'_, Snapshot<'_>>], ends: &BTreeMap<(String, i32), i64>) -> Vec<SourceStatus> {
     let Some(latest) = partitions.iter().max_by_key(|partition| partition.view.wall()) else {
         return Vec::new();
     };

@@ -16,7 +16,7 @@ use super::Error;
 use super::admin_probe::{self, AdminProbe};
 use super::clients::{self, Logged};
 use super::reading::Extent;
-use crate::check::topics::{Facts, LOG_MARGIN, Role, is_compacted, named, short_retention};
+use crate::check::topics::{Facts, LOG_MARGIN, Role, configured, is_compacted, short_retention};
 use crate::clock;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
@@ -121,7 +121,7 @@ impl<'c> Topics<'c> {
     /// Checks that the configured topics exist, and creates the repartition topic if it does not.
     pub fn prepare(&self) -> Result<RepartitionTopic, Error> {
         let mut missing = Vec::new();
-        for (role, topic) in named(self.config) {
+        for (role, topic) in configured(self.config) {
             if role != Role::Repartition && self.partitions(&topic)?.is_none() {
                 missing.push((role, topic));
             }

@@ -17,6 +17,7 @@ use crate::emit::{Headers, Links};
 use crate::join::{Joiner, Op};
 use crate::log::Mark;
 use crate::record::LinkId;
+use crate::store::Base;
 use hints::Hints;
 use make::{counter, counters, gauge, gauges};
 
@@ -285,7 +286,7 @@ impl Metrics {
     }
 
     /// Sets the size of a partition's state. Call it rarely, because a store queries all its tables for it.
-    pub fn holds(&self, partition: i32, state: &impl DiskBytes) {
+    pub fn holds(&self, partition: i32, state: &impl Base) {
         if let Some(bytes) = state.disk_bytes() {
             self.state_bytes
                 .with_label_values(&[&partition.to_string()])
@@ -387,25 +388,6 @@ fn by_label(counters: &IntCounterVec) -> Vec<(String, u64)> {
             Some((label.clone(), counters.with_label_values(&[label.as_str()]).get()))
         })
         .collect()
-}
-
-/// State that knows its size on disk.
-pub trait DiskBytes {
-    /// Returns the bytes on disk, or `None` if the state is not on disk.
-    fn disk_bytes(&self) -> Option<u64>;
-}
-
-impl DiskBytes for crate::store::Memory {
-    fn disk_bytes(&self) -> Option<u64> {
-        None
-    }
-}
-
-#[cfg(feature = "rocksdb")]
-impl DiskBytes for crate::store::Rocks {
-    fn disk_bytes(&self) -> Option<u64> {
-        Some(self.disk_bytes())
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use crate::heartbeat::Heartbeat;
 #[derive(Default)]
 pub struct Exposed {
     /// The state of the partitions that are joined here.
-    #[cfg(feature = "rocksdb")]
     pub readers: crate::store::Readers,
     log_ends: Mutex<BTreeMap<(String, i32), i64>>,
     instance: OnceLock<String>,

@@ -121,7 +121,6 @@ impl<'c> Join<'c> {
                 consumer.context().membership.check()?;
                 work.check_for_stalls(&consumer)?;
                 work.check_folders(&consumer);
-                #[cfg(feature = "rocksdb")]
                 work.tasks.flush()?;
             }
             work.report();

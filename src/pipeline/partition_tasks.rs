@@ -16,21 +16,11 @@ use crate::join::{AlertUpdates, Joiner, Position, Retention};
 use crate::kafka::clients::Logged;
 use crate::kafka::digest::record_digest;
 use crate::kafka::transactions::Transactions;
-use crate::store::{self, Base as _, Reads as _, StateDir, Table, Txn, keys};
-#[cfg(feature = "rocksdb")]
-use crate::store::{Emitted, Noted, Origin};
+use crate::store::{self, Base as _, Emitted, Noted, Origin, Reads as _, State, StateDir, Table, Txn, keys};
 use crate::time::EventTime;
-
-/// Where state is stored.
-#[cfg(feature = "rocksdb")]
-pub(super) type State = crate::store::Rocks;
-/// Where state is stored.
-#[cfg(not(feature = "rocksdb"))]
-pub(super) type State = crate::store::Memory;
 
 /// How often a state is flushed to disk if its write buffers do not fill up before. After a kill, the log is applied
 /// again from the last flush.
-#[cfg(feature = "rocksdb")]
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A state, its state machine, and the log record that was applied last.
@@ -62,7 +52,6 @@ pub(super) struct PartitionTask {
     pub(super) last: Option<(i64, [u8; 8])>,
     /// The file that notes how far the output has been sent, and its content. Exactly once, only the committed position
     /// counts.
-    #[cfg(feature = "rocksdb")]
     note: Option<(Emitted, Option<Noted>)>,
     /// Whether the log has been found to be the one that the state was built from.
     is_known: bool,
@@ -80,20 +69,13 @@ impl PartitionTask {
         Ok(self.is_known)
     }
 
-    #[cfg(feature = "rocksdb")]
     fn noted_last(&self) -> Option<(i64, [u8; 8])> {
         let noted = self.note.as_ref().and_then(|(_, noted)| *noted)?;
         Some((noted.last, noted.digest))
     }
 
-    #[cfg(not(feature = "rocksdb"))]
-    fn noted_last(&self) -> Option<(i64, [u8; 8])> {
-        None
-    }
-
     /// Returns how far the output has been sent according to this instance's own note, which may be ahead of the
     /// committed position.
-    #[cfg(feature = "rocksdb")]
     pub(super) fn noted(&self) -> Position {
         let noted = self.note.as_ref().and_then(|(_, noted)| *noted);
         noted.map_or_else(Position::default, |noted| Position {
@@ -102,14 +84,7 @@ impl PartitionTask {
         })
     }
 
-    /// Returns the beginning: without stored state, nothing is noted.
-    #[cfg(not(feature = "rocksdb"))]
-    pub(super) fn noted(&self) -> Position {
-        Position::default()
-    }
-
     /// Notes that the output has been sent up to the position of the joiner.
-    #[cfg(feature = "rocksdb")]
     pub(super) fn note_emitted(&mut self) -> Result<(), store::Error> {
         let position = self.joiner.position();
         if let (Some((emitted, noted)), Some((last, digest))) = (&mut self.note, self.last) {
@@ -124,31 +99,21 @@ impl PartitionTask {
         }
         Ok(())
     }
-
-    /// Does nothing: without stored state, nothing is noted.
-    #[cfg(not(feature = "rocksdb"))]
-    pub(super) fn note_emitted(&mut self) -> Result<(), store::Error> {
-        Ok(())
-    }
 }
 
 /// The partitions that are assigned now.
 pub(super) struct PartitionTasks<'d> {
     open: BTreeMap<i32, PartitionTask>,
     dir: &'d StateDir,
-    #[cfg(feature = "rocksdb")]
     application: String,
-    #[cfg(feature = "rocksdb")]
     topic: String,
     retention: Retention,
     /// How many activities a summary lists.
     related: usize,
     alert_updates: AlertUpdates,
     settings: StateSettings,
-    #[cfg(feature = "rocksdb")]
-    shared: crate::store::Shared,
+    shared: store::Shared,
     /// Makes the open states available to readers.
-    #[cfg(feature = "rocksdb")]
     exposed: Option<Arc<Exposed>>,
 }
 
@@ -157,31 +122,20 @@ impl<'d> PartitionTasks<'d> {
         Self {
             open: BTreeMap::new(),
             dir,
-            #[cfg(feature = "rocksdb")]
             application: config.application.id.clone(),
-            #[cfg(feature = "rocksdb")]
             topic: config.repartition.topic.clone(),
             retention: Retention::new(config.state.retention, config.decode.links.iter().map(|link| link.retention)),
             related: config.output.format.related(),
             alert_updates: config.output.alert_updates,
             settings: config.state_fingerprint(),
-            #[cfg(feature = "rocksdb")]
-            shared: crate::store::Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX)),
-            #[cfg(feature = "rocksdb")]
+            shared: store::Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX)),
             exposed: None,
         }
     }
 
     /// Makes the states available to other readers.
-    #[cfg_attr(
-        not(feature = "rocksdb"),
-        expect(unused_mut, unused_variables, reason = "state in memory is its task's")
-    )]
     pub(super) fn exposing(mut self, exposed: &Arc<Exposed>) -> Self {
-        #[cfg(feature = "rocksdb")]
-        {
-            self.exposed = Some(Arc::clone(exposed));
-        }
+        self.exposed = Some(Arc::clone(exposed));
         self
     }
 
@@ -214,7 +168,7 @@ impl<'d> PartitionTasks<'d> {
     pub(super) fn without_folder(&self) -> Vec<i32> {
         let partitions = self.open.keys().copied();
         partitions
-            .filter(|partition| cfg!(feature = "rocksdb") && !self.dir.partition(*partition).exists())
+            .filter(|partition| !self.dir.partition(*partition).exists())
             .collect()
     }
 
@@ -253,7 +207,6 @@ impl<'d> PartitionTasks<'d> {
             }
             opened => opened?,
         };
-        #[cfg(feature = "rocksdb")]
         if let Some(exposed) = &self.exposed {
             exposed.readers.add(partition, &base);
         }
@@ -268,7 +221,6 @@ impl<'d> PartitionTasks<'d> {
             end: 0,
             last_received: clock::start(),
             flushed: clock::start(),
-            #[cfg(feature = "rocksdb")]
             note: match transactions {
                 None => Some(Emitted::open(&self.dir.partition(partition))?),
                 Some(_) => None,
@@ -282,7 +234,6 @@ impl<'d> PartitionTasks<'d> {
     }
 
     /// Begins to flush states that are due, and checks for errors of earlier flushes.
-    #[cfg(feature = "rocksdb")]
     pub(super) fn flush(&mut self) -> Result<(), store::Error> {
         for task in self.open.values_mut() {
             task.base.check()?;
@@ -305,7 +256,6 @@ impl<'d> PartitionTasks<'d> {
         Ok((base, joiner, last))
     }
 
-    #[cfg(feature = "rocksdb")]
     fn open_state(&self, partition: i32) -> Result<State, Error> {
         let path = self.dir.partition(partition);
         let origin = Origin {
@@ -315,11 +265,6 @@ impl<'d> PartitionTasks<'d> {
         };
         origin.claim(&path)?;
         Ok(State::open(&path, &self.shared)?)
-    }
-
-    #[cfg(not(feature = "rocksdb"))]
-    fn open_state(&self, _partition: i32) -> Result<State, Error> {
-        Ok(State::default())
     }
 
     /// Refuses a state that was built with other settings, because it would give other results.

@@ -135,7 +135,7 @@ pub(super) mod tests {
 
     fn fill(file: std::fs::File, bodies: &[Option<&[u8]>], codec: Codec, enqueued: &str) {
         let schema = Schema::parse_str(SCHEMA).unwrap();
-        let mut writer = Writer::with_codec(&schema, file, codec);
+        let mut writer = Writer::with_codec(&schema, file, codec).unwrap();
         for (number, body) in (0_i64..).zip(bodies) {
             let mut event = Record::new(writer.schema()).unwrap();
             event.put("SequenceNumber", number);
@@ -150,7 +150,7 @@ pub(super) mod tests {
                     None => Value::Union(0, Box::new(Value::Null)),
                 },
             );
-            writer.append(event).unwrap();
+            writer.append_value(event).unwrap();
         }
         writer.flush().unwrap();
     }
@@ -191,10 +191,10 @@ pub(super) mod tests {
     fn other_avro_and_damaged_files_are_distinct_errors() {
         let schema = Schema::parse_str(r#"{"type":"record","name":"x","fields":[{"name":"a","type":"long"}]}"#).unwrap();
         let other = tempfile::NamedTempFile::new().unwrap();
-        let mut writer = Writer::new(&schema, other.reopen().unwrap());
+        let mut writer = Writer::new(&schema, other.reopen().unwrap()).unwrap();
         let mut record = Record::new(writer.schema()).unwrap();
         record.put("a", 1_i64);
-        writer.append(record).unwrap();
+        writer.append_value(record).unwrap();
         writer.flush().unwrap();
         let error = read(&other).unwrap_err().to_string();
         assert!(error.contains("not a file of Event Hubs Capture"), "{error}");

@@ -1,17 +1,22 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table};
 
-/// State in memory: for tests, the simulation, and builds without RocksDB.
+/// State in memory: for tests, the simulation, and builds without RocksDB. A clone shares a table until one of the two
+/// changes it.
 #[derive(Default, Debug, Clone)]
 pub struct Memory {
-    tables: [BTreeMap<Vec<u8>, Vec<u8>>; 6],
+    tables: [Arc<Tree>; 6],
     bytes: usize,
 }
 
+/// What a table holds.
+pub(super) type Tree = BTreeMap<Vec<u8>, Vec<u8>>;
+
 impl Memory {
-    fn table(&self, table: Table) -> &BTreeMap<Vec<u8>, Vec<u8>> {
+    pub(super) fn table(&self, table: Table) -> &Arc<Tree> {
         &self.tables[table.index()]
     }
 
@@ -29,7 +34,7 @@ impl Memory {
     pub(super) fn into_batches(self) -> impl Iterator<Item = Batch> {
         const AT_ONCE: usize = 1_000;
         self.tables.into_iter().enumerate().flat_map(|(table, pairs)| {
-            let mut pairs = pairs.into_iter();
+            let mut pairs = Arc::unwrap_or_clone(pairs).into_iter();
             std::iter::from_fn(move || {
                 let mut batch = Batch::default();
                 let changes = batch.changes.get_mut(table)?;
@@ -63,7 +68,7 @@ impl Base for Memory {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         let bytes = &mut self.bytes;
         for (table, span) in batch.removed {
-            self.tables[table.index()].retain(|key, value| {
+            Arc::make_mut(&mut self.tables[table.index()]).retain(|key, value| {
                 let stays = *key < span.from || *key >= span.to;
                 if !stays {
                     *bytes -= size(key.len(), value);
@@ -71,7 +76,9 @@ impl Base for Memory {
                 stays
             });
         }
-        for (table, changes) in self.tables.iter_mut().zip(batch.changes) {
+        let changed = self.tables.iter_mut().zip(batch.changes);
+        for (table, changes) in changed.filter(|(_, changes)| !changes.is_empty()) {
+            let table = Arc::make_mut(table);
             for (key, value) in changes {
                 let length = key.len();
                 let before = match value {

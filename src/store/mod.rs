@@ -1,13 +1,13 @@
 //! State: ordered tables of bytes, read through a transaction, changed by one atomic write.
 //!
-//! [`Base`] is what holds the state: [`Memory`], RocksDB (`rocks`), or first the one and then the other ([`Spilling`]). A [`Txn`] lays
+//! [`Base`] is what holds the state: [`Memory`], RocksDB (`rocks`), or first the one and then the other ([`Spilling`]).
+//! [`State`] is what the processor uses: RocksDB, or `Volatile` in builds without it. Both come with the same types. A [`Txn`] lays
 //! changes over a base and reads its own writes, so that the join is the same code over all of them; what it gathered becomes one
 //! [`Batch`]. [`keys`] lays out the bytes of every key. [`StateDir`] is the folder of one instance, [`Origin`] says which log a partition's
 //! folder belongs to, `Emitted` how far its output has gone out. Damage is never repaired: it is an error that [`Error::is_corruption`]
 //! knows, and the state is rebuilt from the log. Nothing here knows what the state means. The differential test `tests/it/store.rs` holds
 //! the bases against each other.
 
-#[cfg(feature = "rocksdb")]
 mod emitted;
 mod errors;
 #[cfg(feature = "rocksdb")]
@@ -20,9 +20,9 @@ mod memory;
 mod origin;
 #[cfg(feature = "rocksdb")]
 mod reader;
+mod readers;
 #[cfg(feature = "rocksdb")]
 mod rocks;
-#[cfg(feature = "rocksdb")]
 mod seal;
 mod spilling;
 #[cfg(feature = "rocksdb")]
@@ -30,21 +30,25 @@ mod tables;
 #[cfg(feature = "rocksdb")]
 mod tuning;
 mod txn;
+#[cfg(not(feature = "rocksdb"))]
+mod volatile;
 
-#[cfg(feature = "rocksdb")]
 pub use emitted::{Emitted, Noted};
 pub use errors::Error;
 pub use folder::{StateDir, set_aside};
 pub use memory::Memory;
 pub use origin::Origin;
-#[cfg(feature = "rocksdb")]
-pub use reader::{Reader, Readers, Snapshot};
-#[cfg(feature = "rocksdb")]
-pub use rocks::Rocks;
+pub use readers::Readers;
 pub use spilling::Spilling;
-#[cfg(feature = "rocksdb")]
-pub use tuning::Shared;
 pub use txn::Txn;
+#[cfg(not(feature = "rocksdb"))]
+pub use volatile::{Reader, Shared, Snapshot, Volatile as State};
+#[cfg(feature = "rocksdb")]
+pub use {
+    reader::{Reader, Snapshot},
+    rocks::{Rocks, Rocks as State},
+    tuning::Shared,
+};
 
 /// The tables. Their numbers and names are part of the stored format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -150,4 +154,9 @@ pub trait Reads {
 pub trait Base: Reads {
     /// Carries out all changes of `batch`, or none.
     fn write(&mut self, batch: Batch) -> Result<(), Error>;
+
+    /// Returns the bytes of the tables on disk; `None` when they are not on disk.
+    fn disk_bytes(&self) -> Option<u64> {
+        None
+    }
 }

@@ -1,6 +1,5 @@
 //! State on disk for those who only read it, while its owner goes on writing.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -9,15 +8,9 @@ use rocksdb::DB;
 use super::rocks::failed;
 use super::{Direction, Error, Pairs, Reads, Rocks, Span, Table, tables};
 
-/// The stores that are open in this process, by partition. Whoever reads holds a store no longer than a question takes: its owner waits for
-/// that when it closes it.
-#[derive(Default, Debug)]
-pub struct Readers {
-    open: Mutex<BTreeMap<i32, Handle>>,
-}
-
-#[derive(Clone, Debug)]
-struct Handle {
+/// A way for others to read an open store.
+#[derive(Debug)]
+pub(super) struct Handle {
     db: Weak<DB>,
     /// Held for the moment in which somebody begins to read, so that a store that is being closed gets no new readers.
     closed: Arc<Mutex<bool>>,
@@ -36,32 +29,24 @@ pub struct Snapshot<'r> {
     snapshot: rocksdb::Snapshot<'r>,
 }
 
-impl Readers {
-    /// This partition's store is open from now on, until its owner closes it.
-    pub fn add(&self, partition: i32, store: &Rocks) {
-        let handle = Handle {
-            db: Arc::downgrade(&store.db),
-            closed: Arc::clone(store.closed()),
-            path: store.path.clone(),
-        };
-        self.lock().insert(partition, handle);
+impl Rocks {
+    /// Returns a way for others to read this store.
+    pub(super) fn handle(&self) -> Handle {
+        Handle {
+            db: Arc::downgrade(&self.db),
+            closed: Arc::clone(self.closed()),
+            path: self.path.clone(),
+        }
     }
+}
 
-    /// The stores that are open now, in the order of their partitions.
-    pub fn open(&self) -> Vec<(i32, Reader)> {
-        let mut open = self.lock();
-        open.retain(|_, handle| handle.db.strong_count() > 0);
-        let reader = |(partition, handle): (&i32, &Handle)| {
-            let closed = handle.closed.lock().unwrap_or_else(PoisonError::into_inner);
-            let db = handle.db.upgrade().filter(|_| !*closed)?;
-            let path = handle.path.clone();
-            Some((*partition, Reader { db, path }))
-        };
-        open.iter().filter_map(reader).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<i32, Handle>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+impl Handle {
+    /// Returns the store, held open; `None` when it is being closed.
+    pub(super) fn reader(&self) -> Option<Reader> {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let db = self.db.upgrade().filter(|_| !*closed)?;
+        let path = self.path.clone();
+        Some(Reader { db, path })
     }
 }
 
@@ -103,7 +88,7 @@ mod tests {
     use rocksdb::WaitForCompactOptions;
 
     use super::*;
-    use crate::store::{Base, Shared, Txn};
+    use crate::store::{Base, Readers, Shared, Txn};
 
     fn write(store: &mut Rocks, change: impl FnOnce(&mut Txn<'_, Rocks>)) {
         let mut txn = Txn::new(store);

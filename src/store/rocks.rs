@@ -64,11 +64,6 @@ impl Rocks {
         }
     }
 
-    /// Bytes of the tables on disk.
-    pub fn disk_bytes(&self) -> u64 {
-        disk_bytes(&self.db)
-    }
-
     /// Whether nobody may begin to read any more.
     pub(super) fn closed(&self) -> &Arc<Mutex<bool>> {
         &self.closed
@@ -269,5 +264,9 @@ impl Base for Rocks {
             true => Ok(()),
             false => self.give_back(&batch.removed),
         }
+    }
+
+    fn disk_bytes(&self) -> Option<u64> {
+        Some(disk_bytes(&self.db))
     }
 }

@@ -10,7 +10,7 @@ use alerttrail::clock;
 use alerttrail::generate::{Generator, Messages as _, Options};
 use alerttrail::route::Routed;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use self::entries::{ALL, Entry};
 

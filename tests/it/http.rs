@@ -1,5 +1,5 @@
 //! The API over a store that is open in this process, asked over a socket.
-#![cfg(all(feature = "http", feature = "rocksdb"))]
+#![cfg(feature = "http")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use alerttrail::metrics::Metrics;
 use alerttrail::pipeline::exposed::Exposed;
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::shutdown::Shutdown;
-use alerttrail::store::{Base as _, Rocks, Shared, Txn};
+use alerttrail::store::{Base as _, Shared, State, Txn};
 use alerttrail::time::{EventTime, Widening, Window};
 use serde_json::Value;
 
 /// A server over one partition.
 struct World {
-    store: Option<Rocks>,
+    store: Option<State>,
     offset: i64,
     address: String,
     agent: ureq::Agent,
@@ -79,7 +79,7 @@ fn marks(minutes: i64) -> LogRecord<'static> {
 impl World {
     fn new(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Rocks::open(&folder.path().join("0"), &Shared::new(16 << 20)).unwrap();
+        let store = State::open(&folder.path().join("0"), &Shared::new(16 << 20)).unwrap();
         let exposed = Arc::new(Exposed::default());
         exposed.readers.add(0, &store);
         let listener = alerttrail::http::listen("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -363,7 +363,7 @@ fn a_store_that_is_closed_is_free_although_it_was_read() {
     assert_eq!(after["alerts"], serde_json::json!([]));
     assert_eq!(after["unanswered_partitions"], serde_json::json!([0]));
     let path = world._folder.path().join("0");
-    Rocks::open(&path, &Shared::new(16 << 20)).unwrap();
+    State::open(&path, &Shared::new(16 << 20)).unwrap();
 }
 
 /// Status, standard output and standard error of `alerttrail query`, in an environment without the project's variables but these.

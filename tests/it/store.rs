@@ -152,6 +152,17 @@ proptest! {
     }
 }
 
+#[cfg(not(feature = "rocksdb"))]
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn differential_state_without_rocksdb_and_model(operations in prop::collection::vec(operation(), 1..60)) {
+        use alerttrail::store::{Shared, State};
+        agree(&operations, State::open(std::path::Path::new("nowhere"), &Shared::new(0)).unwrap(), |base| base);
+    }
+}
+
 #[cfg(feature = "rocksdb")]
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]

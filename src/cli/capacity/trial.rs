@@ -197,8 +197,8 @@ impl TestContext<'_> {
 /// Whether to continue a trial.
 #[derive(PartialEq, Eq)]
 enum Control {
-    On,
-    Off,
+    Continue,
+    Stop,
 }
 
 impl Trial<'_> {

@@ -134,7 +134,7 @@ fn records(config: &Config, topics: &Topics<'_>, inputs: &[String], sample: u32,
     let mut taken = Sample::new(config, now);
     let mut latest = WallTime(i64::MIN);
     for topic in inputs {
-        let read = client.extent(topic).and_then(|extent| {
+        let read = topics.extent(topic).and_then(|extent| {
             let Some(mut extent) = extent else { return Ok(0) };
             let each = i64::from(sample)
                 .div_euclid(i64::try_from(extent.partitions.len()).unwrap_or(1).max(1))

@@ -1,7 +1,7 @@
 //! `alerttrail demo`: a broker, traffic and the processor in one process.
 //!
 //! The broker is librdkafka's mock cluster on a loopback port; everything else is real: the synthetic records are read, routed through the
-//! repartition topic, joined in RocksDB and written to the output topics by the very stages that `alerttrail run` runs, and what is
+//! repartition topic, joined and written to the output topics by the very stages that `alerttrail run` runs, and what is
 //! printed is read back from those topics. The page is served as `alerttrail run` serves it.
 
 #[cfg(feature = "http")]

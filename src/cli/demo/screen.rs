@@ -77,8 +77,15 @@ impl Screen {
 
     /// What was shown in all.
     pub(super) fn totals(&self) -> String {
+        let next = match cfg!(all(feature = "rocksdb", feature = "tls")) {
+            true => "Next: alerttrail run --config config/local.toml, with a broker of your own.",
+            false => {
+                "This build is for the demo: it keeps state in memory and has no TLS.\n\
+                 Next: scripts/setup && cargo build --release --locked builds the whole program, in 15 to 25 minutes on two cores."
+            }
+        };
         format!(
-            "{} answered, {}. Next: alerttrail run --config config/local.toml, with a broker of your own.",
+            "{} answered, {}. {next}",
             counted(self.alerts, "alert"),
             counted(self.pairs, "alert-to-activity row")
         )

@@ -9,7 +9,7 @@ use crate::query::shapes::{ActivityList, AlertDetail, AlertItem, AlertList, Boun
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
-        .load_preset(presets::NOTHING)
+        .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(header.iter().map(|name| (*name).to_owned()));
     table

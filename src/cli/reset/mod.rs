@@ -104,7 +104,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn look(config: &Config, topics: &Topics<'_>) -> Result<Found, Failure> {
+fn inspect(config: &Config, topics: &Topics<'_>) -> Result<Found, Failure> {
     let [route, join] = groups::names(config);
     let find = |name: String| -> Result<_, Failure> {
         let group = groups::find(config, &name).map_err(Failure::failed)?;

@@ -284,11 +284,11 @@ fn capture(program: &Program, name: &str, enqueued: &str, body: &str) {
     let schema = apache_avro::Schema::parse_str(schema).unwrap();
     let path = program.path(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut writer = apache_avro::Writer::new(&schema, File::create(path).unwrap());
+    let mut writer = apache_avro::Writer::new(&schema, File::create(path).unwrap()).unwrap();
     let mut event = Record::new(writer.schema()).unwrap();
     event.put("EnqueuedTimeUtc", enqueued);
     event.put("Body", Value::Union(1, Box::new(Value::Bytes(body.as_bytes().to_vec()))));
-    writer.append(event).unwrap();
+    writer.append_value(event).unwrap();
     writer.flush().unwrap();
 }
 

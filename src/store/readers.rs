@@ -1,0 +1,41 @@
+//! The stores that are open in this process, for those who read them while their owners go on writing.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+#[cfg(feature = "rocksdb")]
+use super::reader::Handle;
+#[cfg(not(feature = "rocksdb"))]
+use super::volatile::Handle;
+use super::{Reader, State};
+
+/// The stores that are open in this process, by partition. A reader holds a store no longer than a question takes: the
+/// owner waits for it when it closes the store.
+#[derive(Default, Debug)]
+pub struct Readers {
+    open: Mutex<BTreeMap<i32, Handle>>,
+}
+
+impl Readers {
+    /// Adds the store of a partition, which is open from now on, until its owner closes it.
+    pub fn add(&self, partition: i32, store: &State) {
+        self.lock().insert(partition, store.handle());
+    }
+
+    /// Returns the stores that are open now, in the order of their partitions.
+    pub fn open(&self) -> Vec<(i32, Reader)> {
+        let mut readers = Vec::new();
+        self.lock().retain(|partition, handle| match handle.reader() {
+            Some(reader) => {
+                readers.push((*partition, reader));
+                true
+            }
+            None => false,
+        });
+        readers
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Handle>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

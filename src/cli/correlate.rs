@@ -46,7 +46,7 @@ pub(super) struct Args {
     /// Format of the output records [default: output.format of the configuration, or native]
     #[arg(long, value_name = "F")]
     format: Option<Format>,
-    /// Configuration file, for [correlation], [tenants], input.identity, output.unmatched, output.format and
+    /// Configuration file, for [correlation], [[link]], [alert], [tenants], input.identity, output.unmatched, output.format and
     /// state.memory
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,

@@ -9,7 +9,7 @@ use crate::time::Widening;
 /// The name of the link that `[correlation]` is: the documented query.
 pub const QUERY: &str = "query";
 
-/// What is read from a record, and where: the settings `[correlation]`, `[tenants]` and `input.identity`. State depends on all of them.
+/// What is read from a record, and where: the settings `[correlation]`, `[[link]]`, `[alert]`, `[tenants]` and `input.identity`. State depends on all of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// Where an activity's correlation id may be: the first path that leads to a non-empty one wins.

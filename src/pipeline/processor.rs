@@ -66,7 +66,7 @@ pub enum Error {
     },
     /// A repartition topic that was written with other settings.
     #[error(
-        "{topic}/{partition} at offset {offset}: the repartition topic was written with other [correlation], [tenants], input.identity, state.retention or repartition.partitions; restore the settings, use another application.id, or start over with `alerttrail reset`"
+        "{topic}/{partition} at offset {offset}: the repartition topic was written with other [correlation], [[link]], [alert], [tenants], input.identity, state.retention or repartition.partitions; restore the settings, use another application.id, or start over with `alerttrail reset`"
     )]
     OtherSettings {
         /// The repartition topic.

@@ -15,38 +15,50 @@ use crate::time::EventTime;
 const AT_ONCE: usize = 256;
 
 impl Joiner {
-    /// One that is there already changes nothing: this makes redelivery, double routing and replay harmless.
+    /// Stores an activity under each of its keys. Under a key where it is stored already nothing changes: this makes redelivery, double
+    /// routing and replay harmless.
     pub(super) fn activity<B: Base>(&mut self, activity: &Activity<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        let mut kept: Vec<&Key> = Vec::with_capacity(activity.keys.len());
-        for key in &activity.keys {
-            match activity.time < self.horizon(key.link) {
-                true => self.counts.of(key.link).expired_activities += 1,
-                false => kept.push(key),
+        let mut row = stored::Row::new(activity);
+        // Nearly every activity has one key in a partition.
+        match activity.keys.as_slice() {
+            [key] => self.under(key, &mut row, txn)?,
+            several => {
+                let mut keys: Vec<&Key> = several.iter().collect();
+                // The row stands under the key whose link keeps it longest, and outlives what refers to it.
+                keys.sort_by_key(|key| std::cmp::Reverse(self.retention.of(key.link).unwrap_or(Duration::MAX)));
+                keys.into_iter().try_for_each(|key| self.under(key, &mut row, txn))?;
             }
         }
-        // Stable: of links that keep activities as long, the first comes first.
-        kept.sort_by_key(|key| std::cmp::Reverse(self.retention.of(key.link).unwrap_or(Duration::MAX)));
-        let new = stored::put(activity, kept.iter().copied(), txn)?;
-        if new.is_empty() {
-            if let Some(key) = kept.first() {
-                self.counts.of(key.link).duplicate_activities += 1;
+        match row.outcome() {
+            stored::Outcome::New => {
+                let day = activity.time.day();
+                if self.days.insert(day) {
+                    txn.put(Table::Meta, keys::day(day), Vec::new());
+                }
             }
+            stored::Outcome::Known(link) => self.counts.of(link).duplicate_activities += 1,
+            stored::Outcome::Expired => {}
+        }
+        Ok(())
+    }
+
+    fn under<'a, B: Base>(&mut self, key: &'a Key, row: &mut stored::Row<'a>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        let activity = row.activity();
+        if activity.time < self.horizon(key.link) {
+            self.counts.of(key.link).expired_activities += 1;
             return Ok(());
         }
-        let day = activity.time.day();
-        if self.days.insert(day) {
-            txn.put(Table::Meta, keys::day(day), Vec::new());
+        if !row.put(key, txn)? {
+            return Ok(());
         }
-        for key in new {
-            self.counts.of(key.link).activities += 1;
-            if self.answered.any_behind(key, activity.time, txn)? {
-                self.work.push_back(Step::Late(Late {
-                    key: key.clone(),
-                    time: activity.time,
-                    activity: activity.id,
-                    after: None,
-                }));
-            }
+        self.counts.of(key.link).activities += 1;
+        if self.answered.any_behind(key, activity.time, txn)? {
+            self.work.push_back(Step::Late(Late {
+                key: key.clone(),
+                time: activity.time,
+                activity: activity.id,
+                after: None,
+            }));
         }
         Ok(())
     }

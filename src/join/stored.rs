@@ -9,31 +9,65 @@ use crate::time::EventTime;
 /// Begins a value that names the key under which the row stands. A row begins with a brace, and the place of a row in a file with zeros.
 const ELSEWHERE: u8 = 1;
 
-/// Stores an activity under those of its keys under which it is not stored yet, and returns these. The keys come in the order of
-/// the times for which their links keep activities, the longest first: a row outlives what refers to it.
-pub(super) fn put<'k, B: Base>(
-    activity: &Activity<'_>,
-    keys: impl Iterator<Item = &'k Key>,
-    txn: &mut Txn<'_, B>,
-) -> Result<Vec<&'k Key>, Error> {
-    let mut new: Vec<&Key> = Vec::new();
-    for key in keys {
-        let stored = keys::activity(key, activity.time, activity.id);
-        if txn.contains(Table::Activities, &stored)? {
-            continue;
-        }
-        let value = match new.first() {
-            None => activity.row.to_vec(),
-            Some(first) => [&[ELSEWHERE, first.link.0], first.correlation_id.as_bytes()].concat(),
-        };
-        txn.put(Table::Activities, stored, value);
-        new.push(key);
-    }
-    Ok(new)
+/// An activity on its way into the store, under one key after another.
+pub(super) struct Row<'a> {
+    activity: &'a Activity<'a>,
+    /// The key under which the row stands.
+    first: Option<&'a Key>,
+    /// The link of a key under which the activity was stored before.
+    known: Option<LinkId>,
 }
 
-/// Returns the row of an activity whose value under `key` is `value`.
-/// `get` reads the table of activities.
+/// What has become of an activity.
+pub(super) enum Outcome {
+    /// It is stored under a key under which it was not before.
+    New,
+    /// It is stored already under every key, of which one is by this link.
+    Known(LinkId),
+    /// It is older than every link keeps activities.
+    Expired,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(activity: &'a Activity<'a>) -> Self {
+        Self {
+            activity,
+            first: None,
+            known: None,
+        }
+    }
+
+    pub(super) fn activity(&self) -> &'a Activity<'a> {
+        self.activity
+    }
+
+    /// Stores the activity under a key, and returns whether it was not stored there before. The keys come in the order of the times for
+    /// which their links keep activities, the longest first.
+    pub(super) fn put<B: Base>(&mut self, key: &'a Key, txn: &mut Txn<'_, B>) -> Result<bool, Error> {
+        let stored = keys::activity(key, self.activity.time, self.activity.id);
+        if txn.contains(Table::Activities, &stored)? {
+            self.known = Some(key.link);
+            return Ok(false);
+        }
+        let value = match self.first {
+            None => self.activity.row.to_vec(),
+            Some(first) => [&[ELSEWHERE, first.link.0], first.correlation_id.as_bytes()].concat(),
+        };
+        self.first = self.first.or(Some(key));
+        txn.put(Table::Activities, stored, value);
+        Ok(true)
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        match (self.first, self.known) {
+            (Some(_), _) => Outcome::New,
+            (None, Some(link)) => Outcome::Known(link),
+            (None, None) => Outcome::Expired,
+        }
+    }
+}
+
+/// Returns the row of an activity whose value under `key` is `value`. `get` reads the table of activities.
 pub(super) fn row(
     key: &Key,
     time: EventTime,

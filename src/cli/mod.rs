@@ -6,6 +6,7 @@ mod check;
 mod correlate;
 #[cfg(feature = "kafka")]
 mod demo;
+mod documents;
 mod generate;
 mod hints;
 mod logging;
@@ -84,6 +85,8 @@ enum Command {
     /// Create the topics of a configuration
     #[cfg(feature = "kafka")]
     Topics(topics::Args),
+    /// Print what a configuration can hold: every setting with its default, or a JSON Schema for editors
+    Config(documents::Args),
     /// Print the completions for a shell
     Completions {
         /// Name of the shell
@@ -199,6 +202,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Check(args) => check::run(&args),
         #[cfg(feature = "kafka")]
         Command::Topics(args) => topics::run(&args),
+        Command::Config(args) => documents::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "alerttrail", &mut script);

@@ -21,6 +21,7 @@ const COMMANDS: &[&str] = &[
     "generate",
     "verify",
     "check",
+    "config",
     "completions",
     #[cfg(feature = "kafka")]
     "run",
@@ -210,6 +211,18 @@ fn cli_check_says_what_is_set() {
     ] {
         assert!(done.stdout.contains(line), "{}", done.stdout);
     }
+}
+
+#[test]
+fn cli_config_prints_a_configuration_and_its_schema() {
+    let program = Program::new();
+    let default = program.run(&["config", "default"]).expect(0);
+    program.write("default.toml", default.stdout.as_bytes());
+    program.run(&["check", "--offline", "--config", "default.toml"]).expect(0);
+    let schema = program.run(&["config", "schema"]).expect(0);
+    let schema: serde_json::Value = serde_json::from_str(&schema.stdout).unwrap();
+    assert_eq!(schema, alerttrail::config::schema());
+    assert_eq!(program.run(&["config"]).expect(2).stdout, "");
 }
 
 #[test]

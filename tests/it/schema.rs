@@ -67,6 +67,44 @@ fn every_example_fits_the_schema() {
     assert!(count > 10, "{count} blocks");
 }
 
+/// Returns the block of text in a YAML file behind this line, without its indentation.
+fn block<'a>(yaml: &'a str, key: &str) -> String {
+    let begin = yaml.find(key).unwrap_or_else(|| panic!("there is no {key}")) + key.len();
+    let lines: Vec<&'a str> = yaml[begin..].lines().skip(1).collect();
+    let indentation = lines[0].len() - lines[0].trim_start().len();
+    let inside = |line: &&&str| line.is_empty() || line.len() - line.trim_start().len() >= indentation;
+    let lines = lines.iter().take_while(inside);
+    lines
+        .map(|line| line.get(indentation..).unwrap_or_default().to_owned() + "\n")
+        .collect()
+}
+
+#[test]
+fn what_is_deployed_is_valid_and_of_this_version() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let (manifest, values) = (read("deploy/kubernetes.yaml"), read("deploy/helm/alerttrail/values.yaml"));
+    let validator = validator();
+    for text in [
+        block(&manifest, "\n  alerttrail.toml: |"),
+        block(&values, "\nconfiguration: |"),
+        read("deploy/debian/alerttrail.toml"),
+    ] {
+        assert!(text.contains("/var/lib/alerttrail"), "{text}");
+        assert_eq!(faults(&validator, &text), [""; 0], "{text}");
+        let token = ("ALERTTRAIL_TOKEN".to_owned(), "0123456789abcdef".to_owned());
+        if let Err(errors) = alerttrail::config::Config::of_text("file", &text, [token].into_iter()) {
+            panic!("{errors}\n{text}");
+        }
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let chart = read("deploy/helm/alerttrail/Chart.yaml");
+    assert!(
+        chart.contains(&format!("\nversion: {version}\nappVersion: {version}\n")),
+        "{chart}"
+    );
+    assert!(manifest.contains(&format!("alerttrail:{version}\n")));
+}
+
 #[test]
 fn whatever_can_be_written_fits_the_schema() {
     let validator = validator();

@@ -24,6 +24,8 @@ mod replay;
 mod reset;
 #[cfg(feature = "kafka")]
 mod run;
+#[cfg(feature = "kafka")]
+mod service;
 mod signals;
 #[cfg(feature = "kafka")]
 mod topics;

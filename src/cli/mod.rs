@@ -94,6 +94,13 @@ enum Command {
         /// Name of the shell
         shell: clap_complete::Shell,
     },
+    /// Write the man pages of all commands to a folder
+    #[command(hide = true)]
+    Man {
+        /// An existing folder
+        #[arg(long, value_name = "DIR")]
+        output: PathBuf,
+    },
 }
 
 /// The exit status of a command that completed without a definite result.
@@ -211,6 +218,8 @@ fn carry_out(command: Command) -> Result<(), Failure> {
             out::raw(&script);
             Ok(())
         }
+        Command::Man { output } => clap_mangen::generate_to(Arguments::command(), &output)
+            .map_err(|cause| Failure::failed(format!("cannot write the man pages to {}: {cause}", output.display()))),
     }
 }
 

@@ -200,6 +200,21 @@ fn cli_completions_know_every_command() {
 }
 
 #[test]
+fn cli_every_command_has_a_man_page() {
+    let program = Program::new();
+    program.run(&["man", "--output", "."]).prints("");
+    for command in COMMANDS {
+        let page = program.read(&format!("alerttrail-{command}.1"));
+        assert!(page.contains(".TH alerttrail-"), "{page}");
+    }
+    assert!(program.read("alerttrail.1").contains("alerttrail\\-correlate(1)"));
+    program.run(&["man", "--output", "none"]).fails(
+        1,
+        "error: cannot write the man pages to none: No such file or directory (os error 2)\n",
+    );
+}
+
+#[test]
 fn cli_check_says_what_is_set() {
     let program = Program::with(&[("mine.toml", "[application]\nid = \"mine\"\n[output]\nsummary_topic = \"s\"\n")]);
     let done = program.run(&["check", "--offline", "--config", "mine.toml"]).expect(0);

@@ -6,6 +6,7 @@ mod check;
 mod correlate;
 #[cfg(feature = "kafka")]
 mod demo;
+mod documents;
 mod generate;
 mod hints;
 mod logging;
@@ -23,6 +24,8 @@ mod replay;
 mod reset;
 #[cfg(feature = "kafka")]
 mod run;
+#[cfg(feature = "kafka")]
+mod service;
 mod signals;
 #[cfg(feature = "kafka")]
 mod topics;
@@ -84,10 +87,19 @@ enum Command {
     /// Create the topics of a configuration
     #[cfg(feature = "kafka")]
     Topics(topics::Args),
+    /// Print what a configuration can hold: every setting with its default, or a JSON Schema for editors
+    Config(documents::Args),
     /// Print the completions for a shell
     Completions {
         /// Name of the shell
         shell: clap_complete::Shell,
+    },
+    /// Write the man pages of all commands to a folder
+    #[command(hide = true)]
+    Man {
+        /// An existing folder
+        #[arg(long, value_name = "DIR")]
+        output: PathBuf,
     },
 }
 
@@ -199,12 +211,15 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Check(args) => check::run(&args),
         #[cfg(feature = "kafka")]
         Command::Topics(args) => topics::run(&args),
+        Command::Config(args) => documents::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "alerttrail", &mut script);
             out::raw(&script);
             Ok(())
         }
+        Command::Man { output } => clap_mangen::generate_to(Arguments::command(), &output)
+            .map_err(|cause| Failure::failed(format!("cannot write the man pages to {}: {cause}", output.display()))),
     }
 }
 

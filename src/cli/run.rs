@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
-use super::{Failure, configuration_of_clients, signals};
+use super::{Failure, configuration_of_clients, service, signals};
 use crate::check::topics::Role;
 use crate::config::Config;
 use crate::emit::Links;
@@ -53,6 +53,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new(Links::of(&config.decode)).map_err(Failure::failed)?);
     let exposed = Arc::new(Exposed::default());
     let _http = serve(&config, &metrics, &exposed, &shutdown)?;
+    service::watch(&exposed, &shutdown).map_err(Failure::failed)?;
     tracing::info!(
         application = config.application.id,
         version = env!("CARGO_PKG_VERSION"),

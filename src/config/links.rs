@@ -21,7 +21,7 @@ const PRESETS: [(&str, &str); 2] = [
 const MOST: usize = 31;
 
 /// The names of a link's settings.
-const SETTINGS: [&str; 12] = [
+pub(super) const SETTINGS: [&str; 12] = [
     "name",
     "from",
     "key",

@@ -36,6 +36,7 @@ mod merge;
 mod properties;
 mod raw;
 mod reader;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -47,6 +48,7 @@ pub use kafka::Property;
 pub use key_entry::print as key_entry;
 pub use links::preset as link_preset;
 pub use properties::property_names;
+pub use schema::schema;
 pub use units::Secret;
 
 /// The whole configuration.
@@ -303,6 +305,11 @@ impl Config {
     pub fn state_fingerprint(&self) -> StateSettings {
         fingerprint::of(self)
     }
+}
+
+/// Returns the text of the default configuration: every setting, with a comment on each.
+pub fn default_text() -> &'static str {
+    merge::DEFAULTS
 }
 
 /// Returns the process's environment, for [`Config::load`], without variables that are not Unicode, because no setting

@@ -11,6 +11,8 @@ use super::errors::{Error, Errors};
 pub(super) enum Kind {
     /// A string.
     Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
     /// A string that is never printed.
     Secret,
     /// A keyword, or a time as a string or in TOML's own notation.
@@ -41,7 +43,7 @@ impl Kind {
     /// Returns what to write instead of a value of the wrong type.
     fn remedy(self) -> &'static str {
         match self {
-            Self::Text | Self::Secret => "write a string in quotation marks",
+            Self::Text | Self::Choice(_) | Self::Secret => "write a string in quotation marks",
             Self::Time => "write \"earliest\", \"latest\" or a time such as \"2026-03-01T10:00:00Z\"",
             Self::Duration => "write a string with a unit, such as \"200ms\", \"5m\" or \"30d\"",
             Self::Size => "write a string with a unit, such as \"512MB\"",
@@ -58,7 +60,10 @@ impl Kind {
 
     /// Returns whether an environment variable's value is the string itself, rather than TOML.
     pub(super) fn is_string(self) -> bool {
-        matches!(self, Self::Text | Self::Secret | Self::Time | Self::Duration | Self::Size)
+        matches!(
+            self,
+            Self::Text | Self::Choice(_) | Self::Secret | Self::Time | Self::Duration | Self::Size
+        )
     }
 
     /// Returns whether the key is a table with free names.
@@ -71,19 +76,19 @@ impl Kind {
 pub(super) const KEYS: &[(&str, Kind)] = &[
     ("application.id", Kind::Text),
     ("kafka.bootstrap_servers", Kind::Text),
-    ("kafka.preset", Kind::Text),
+    ("kafka.preset", Kind::Choice(&["kafka", "event-hubs"])),
     ("kafka.connection_string", Kind::Secret),
     ("kafka.properties", Kind::Properties),
     ("input.topics", Kind::Texts),
     ("input.start", Kind::Time),
-    ("input.identity", Kind::Text),
-    ("input.on_lost_offsets", Kind::Text),
+    ("input.identity", Kind::Choice(&["content", "report_id"])),
+    ("input.on_lost_offsets", Kind::Choice(&["fail", "continue"])),
     ("input.ignore", Kind::Ignore),
     ("correlation.activity_key", Kind::KeyPaths),
     ("correlation.activity_time", Kind::Texts),
     ("correlation.alert_key", Kind::KeyPaths),
     ("correlation.ignore_case", Kind::Boolean),
-    ("correlation.bounds", Kind::Text),
+    ("correlation.bounds", Kind::Choice(&["exclusive", "inclusive"])),
     ("correlation.before", Kind::Duration),
     ("correlation.after", Kind::Duration),
     ("correlation.presets", Kind::Texts),
@@ -106,10 +111,10 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("state.memory", Kind::Size),
     ("output.topic", Kind::Text),
     ("output.summary_topic", Kind::Text),
-    ("output.unmatched", Kind::Text),
-    ("output.alert_updates", Kind::Text),
-    ("output.format", Kind::Text),
-    ("output.delivery", Kind::Text),
+    ("output.unmatched", Kind::Choice(&["omit", "emit"])),
+    ("output.alert_updates", Kind::Choice(&["summary", "rows"])),
+    ("output.format", Kind::Choice(&["native", "kql", "ocsf", "ecs"])),
+    ("output.delivery", Kind::Choice(&["at_least_once", "exactly_once"])),
     ("output.dead_letter_topic", Kind::Text),
     ("http.listen", Kind::Text),
     ("http.token", Kind::Secret),
@@ -280,7 +285,7 @@ fn has_shape(kind: Kind, is_entry: bool, value: &Value) -> bool {
         entry => entry.is_str(),
     };
     match kind {
-        Kind::Text | Kind::Secret | Kind::Duration | Kind::Size => value.is_str(),
+        Kind::Text | Kind::Choice(_) | Kind::Secret | Kind::Duration | Kind::Size => value.is_str(),
         Kind::Time => value.is_str() || value.is_datetime(),
         Kind::Integer => value.is_integer(),
         Kind::Boolean => value.is_bool(),

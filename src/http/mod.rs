@@ -34,7 +34,7 @@ use axum::routing::get;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::pipeline::exposed::Exposed;
+use crate::pipeline::exposed::{Exposed, HEARTBEAT_TIMEOUT};
 use crate::shutdown::Shutdown;
 use answers::Server;
 use failure::Failure;
@@ -109,10 +109,6 @@ async fn metrics_text(State(server): State<Server>, headers: HeaderMap) -> impl 
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
-
-/// A stage whose last heartbeat is older than this is stuck, and only a restart helps. Stages send heartbeats while
-/// they wait, for example for a broker that is unavailable.
-const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// Answers `/livez`: alive while every stage sends heartbeats.
 async fn alive(State(server): State<Server>) -> (StatusCode, String) {

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use crate::heartbeat::Heartbeat;
 
+/// A stage whose last heartbeat is older than this is stuck, and only a restart helps. Stages send heartbeats while
+/// they wait, for example for a broker that is unavailable.
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
 /// What other threads may look at.
 #[derive(Default)]
 pub struct Exposed {

@@ -1,5 +1,6 @@
 //! Start and stop.
 
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
@@ -75,6 +76,37 @@ fn an_application_that_begins_at_the_end_leaves_out_what_was_there() {
     child.wait().unwrap();
     let notes: Vec<&str> = fold.values().filter_map(|row| row["activity"]["Note"].as_str()).collect();
     assert_eq!(notes, ["after"]);
+}
+
+#[test]
+fn systemd_is_told_when_it_works_that_it_moves_and_when_it_stops() {
+    let Some(world) = World::new("notify") else { return };
+    let socket = tempfile::tempdir().unwrap();
+    let path = socket.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    let mut child = std::process::Command::new(crate::support::program())
+        .arg("run")
+        .arg("--config")
+        .arg(world.config("a"))
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "1000000")
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let told = || {
+        let mut buffer = [0; 1024];
+        let length = systemd.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap().trim().to_owned()
+    };
+    let until = |wanted: &str| while told() != wanted {};
+    until("READY=1");
+    until("WATCHDOG=1");
+    until("WATCHDOG=1");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    until("STOPPING=1");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 /// Without curl in librdkafka, signing in with Entra ID is silently not there.

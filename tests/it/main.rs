@@ -15,6 +15,7 @@ mod http;
 mod output;
 mod replay;
 mod scenarios;
+mod schema;
 mod storage;
 mod store;
 mod tidy;

@@ -357,6 +357,15 @@ fn wrong_configuration(path: &str, text: &str) -> Option<String> {
 }
 
 #[test]
+fn every_page_is_in_the_book() {
+    let summary = fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let pages = files("docs", "md").into_iter().map(|(path, _)| path);
+    let pages = pages.filter(|path| path != "docs/SUMMARY.md" && !path.ends_with("/000-template.md"));
+    let missing = pages.filter(|path| !summary.contains(&format!("({})", path.trim_start_matches("docs/"))));
+    nothing(missing.map(|path| format!("{path} is not in docs/SUMMARY.md")).collect());
+}
+
+#[test]
 fn there_is_a_changelog() {
     let text = fs::read_to_string(root().join("CHANGELOG.md")).unwrap_or_default();
     assert!(

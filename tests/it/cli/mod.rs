@@ -21,6 +21,7 @@ const COMMANDS: &[&str] = &[
     "generate",
     "verify",
     "check",
+    "config",
     "completions",
     #[cfg(feature = "kafka")]
     "run",
@@ -199,6 +200,21 @@ fn cli_completions_know_every_command() {
 }
 
 #[test]
+fn cli_every_command_has_a_man_page() {
+    let program = Program::new();
+    program.run(&["man", "--output", "."]).prints("");
+    for command in COMMANDS {
+        let page = program.read(&format!("alerttrail-{command}.1"));
+        assert!(page.contains(".TH alerttrail-"), "{page}");
+    }
+    assert!(program.read("alerttrail.1").contains("alerttrail\\-correlate(1)"));
+    program.run(&["man", "--output", "none"]).fails(
+        1,
+        "error: cannot write the man pages to none: No such file or directory (os error 2)\n",
+    );
+}
+
+#[test]
 fn cli_check_says_what_is_set() {
     let program = Program::with(&[("mine.toml", "[application]\nid = \"mine\"\n[output]\nsummary_topic = \"s\"\n")]);
     let done = program.run(&["check", "--offline", "--config", "mine.toml"]).expect(0);
@@ -210,6 +226,18 @@ fn cli_check_says_what_is_set() {
     ] {
         assert!(done.stdout.contains(line), "{}", done.stdout);
     }
+}
+
+#[test]
+fn cli_config_prints_a_configuration_and_its_schema() {
+    let program = Program::new();
+    let default = program.run(&["config", "default"]).expect(0);
+    program.write("default.toml", default.stdout.as_bytes());
+    program.run(&["check", "--offline", "--config", "default.toml"]).expect(0);
+    let schema = program.run(&["config", "schema"]).expect(0);
+    let schema: serde_json::Value = serde_json::from_str(&schema.stdout).unwrap();
+    assert_eq!(schema, alerttrail::config::schema());
+    assert_eq!(program.run(&["config"]).expect(2).stdout, "");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub enum Level {
 /// A result of a check.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
-    /// Its subject: `broker`, `topics`, `permissions` or `records`.
+    /// Its subject: `broker`, `topics`, `permissions`, `records` or `links`.
     pub section: &'static str,
     /// Its severity.
     pub level: Level,

@@ -105,40 +105,39 @@ fn retention(config: &Config, reader: &mut Reader<'_>) {
         ("correlation.after", widening.after),
     ];
     let retention = config.state.retention;
+    let held = |key: &str, kept: Duration, reaching: &[(&str, Duration)], reader: &mut Reader<'_>| {
+        for (reach_key, reach) in reaching {
+            if kept <= *reach && !reader.is_wrong(key) && !reader.is_wrong(reach_key) {
+                let problem = format!(
+                    "{} is not longer than {reach_key}, {}",
+                    print_duration(kept),
+                    print_duration(*reach)
+                );
+                reader.wrong(key, problem, format!("make it longer, or {reach_key} shorter"));
+            }
+        }
+    };
+    held("state.retention", retention, &reaching, reader);
     for link in &config.decode.links {
-        let kept = link.retention.unwrap_or(retention);
-        let name = format!("link.{}.retention", link.name);
-        if kept > retention {
+        let own = format!("link.{}.retention", link.name);
+        let (key, kept) = link
+            .retention
+            .map_or(("state.retention", retention), |kept| (own.as_str(), kept));
+        if kept > retention && !reader.is_wrong("state.retention") {
             let problem = format!(
                 "{} is longer than state.retention, {}",
                 print_duration(kept),
                 print_duration(retention)
             );
-            reader.wrong(&name, problem, "make it shorter, or state.retention longer");
+            reader.wrong(key, problem, "make it shorter, or state.retention longer");
         }
-        let reach = link
-            .widening
-            .before
-            .max(link.widening.after)
-            .max(config.watermark.out_of_orderness);
-        if kept <= reach && !reader.is_wrong("state.retention") {
-            let problem = format!(
-                "{} is not longer than what the link reaches before and after an alert and watermark.out_of_orderness, {}",
-                print_duration(kept),
-                print_duration(reach)
-            );
-            reader.wrong(&name, problem, "make it longer");
-        }
-    }
-    for (key, reach) in reaching {
-        if retention <= reach && !reader.is_wrong("state.retention") && !reader.is_wrong(key) {
-            let problem = format!(
-                "{} is not longer than {key}, {}",
-                print_duration(retention),
-                print_duration(reach)
-            );
-            reader.wrong("state.retention", problem, format!("make it longer, or {key} shorter"));
-        }
+        let [before, after] = ["before", "after"].map(|name| format!("link.{}.{name}", link.name));
+        let reaching = [
+            ("watermark.out_of_orderness", config.watermark.out_of_orderness),
+            (&before, link.widening.before),
+            (&after, link.widening.after),
+        ];
+        held(key, kept, &reaching, reader);
     }
 }
 

@@ -18,7 +18,14 @@ fn read(reader: &mut Reader<'_>, key: &str, entry: &Value) -> KeyEntry {
     let Some((entry, parts)) = parts else {
         return KeyEntry::Path(read_path(reader, key, entry));
     };
-    known(reader, key, entry, &["parts"]);
+    for name in entry.keys().filter(|name| *name != "parts") {
+        let problem = format!("an entry has {name:?} beside parts");
+        reader.wrong(
+            key,
+            problem,
+            "write it inside a part: { parts = [{ path = \"…\", match = \"…\" }, …] }",
+        );
+    }
     let parts = parts.as_array().map(Vec::as_slice).unwrap_or_default();
     if parts.is_empty() {
         reader.wrong(
@@ -46,7 +53,7 @@ fn read_path(reader: &mut Reader<'_>, key: &str, entry: &Value) -> KeyPath {
 }
 
 fn read_table(reader: &mut Reader<'_>, key: &str, entry: &Table) -> KeyPath {
-    known(reader, key, entry, &["path", "match", "strip_prefix", "decode"]);
+    known(reader, key, entry);
     let Some(found) = entry.get("path").and_then(Value::as_str) else {
         reader.wrong(
             key,
@@ -105,13 +112,19 @@ pub(super) fn path(reader: &mut Reader<'_>, key: &str, text: &str) -> Path {
     })
 }
 
-/// Reports every name of a table that is not among those known.
-pub(super) fn known(reader: &mut Reader<'_>, key: &str, entry: &Table, names: &[&str]) {
-    for name in entry.keys().filter(|name| !names.contains(&name.as_str())) {
-        let nearest = names.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
-        let remedy = nearest.map_or_else(String::new, |nearest| format!("the nearest is {nearest:?}"));
+/// Reports every name of an entry that there is not.
+fn known(reader: &mut Reader<'_>, key: &str, entry: &Table) {
+    const NAMES: [&str; 4] = ["path", "match", "strip_prefix", "decode"];
+    for name in entry.keys().filter(|name| !NAMES.contains(&name.as_str())) {
+        let remedy = format!("the nearest is {:?}", nearest(name, &NAMES));
         reader.wrong(key, format!("an entry has {name:?}, which there is not"), remedy);
     }
+}
+
+/// Returns that of the names that is spelled most like this one.
+pub(super) fn nearest<'n>(name: &str, names: &[&'n str]) -> &'n str {
+    let nearest = names.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
+    nearest.copied().unwrap_or_default()
 }
 
 fn text<'v>(reader: &mut Reader<'_>, key: &str, name: &str, value: &'v Value) -> Option<&'v str> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::key_entry::{self, known, print, quoted};
+use super::key_entry::{self, nearest, print, quoted};
 use super::reader::Reader;
 use super::units::{parse_duration, print_duration};
 use crate::decode::{Condition, KeyEntry, Link, QUERY};
@@ -45,10 +45,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Link> {
         match preset(&name).map(str::parse::<Table>) {
             Some(Ok(preset)) => {
                 let tables = preset.get("link").and_then(Value::as_array).into_iter().flatten();
-                for table in tables.filter_map(Value::as_table) {
-                    let link = read_one(reader, table, links.len());
-                    links.push(link);
-                }
+                links.extend(read_all(reader, tables));
             }
             Some(Err(_)) | None => {
                 let names: Vec<String> = PRESETS.iter().map(|(name, _)| format!("{name:?}")).collect();
@@ -58,12 +55,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Link> {
         }
     }
     let tables = reader.value("link").and_then(Value::as_array).into_iter().flatten();
-    for table in tables.filter_map(Value::as_table) {
-        let link = read_one(reader, table, links.len());
-        links.push(link);
-    }
+    links.extend(read_all(reader, tables));
     let mut names = BTreeSet::from([QUERY]);
-    for link in &links {
+    for link in links.iter().filter(|link| is_name(&link.name)) {
         if !names.insert(&link.name) {
             let problem = match link.name.as_str() {
                 QUERY => "is the name of the link that [correlation] is".to_owned(),
@@ -84,19 +78,32 @@ pub fn preset(name: &str) -> Option<&'static str> {
     PRESETS.iter().find(|(preset, _)| *preset == name).map(|(_, text)| *text)
 }
 
-/// Reads a link, which is the one at `place`.
-fn read_one(reader: &mut Reader<'_>, table: &Table, place: usize) -> Link {
-    let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
+fn read_all<'t>(reader: &mut Reader<'_>, tables: impl Iterator<Item = &'t Value>) -> Vec<Link> {
+    let tables = tables.filter_map(Value::as_table).zip(1..);
+    tables.map(|(table, number)| read_one(reader, table, number)).collect()
+}
+
+fn is_name(name: &str) -> bool {
     let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > 32 || !name.chars().all(is_letter) {
-        let problem = format!("link {} has no name of 1 to 32 of a-z, 0-9 and -", place + 1);
-        reader.wrong("link.name", problem, "write one such as name = \"user\"");
+    (1..=32).contains(&name.len()) && name.chars().all(is_letter)
+}
+
+/// Reads a link, which is the one of this number, counted from 1.
+fn read_one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Link {
+    let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
+    // A link without a name is called by its number in errors.
+    let mut label = format!("link.{name}");
+    if !is_name(name) {
+        label = format!("link {number}");
+        let problem = match table.get("name") {
+            None => format!("link {number} has none"),
+            Some(Value::String(name)) => format!("link {number} has {}", reader.quote("link", name)),
+            Some(_) => format!("link {number} has one that is no string"),
+        };
+        let remedy = "write 1 to 32 of a-z, 0-9 and -, such as name = \"user\"";
+        reader.wrong("link.name", problem, remedy);
     }
-    let mut link = Reading {
-        reader,
-        table,
-        label: format!("link.{name}"),
-    };
+    let mut link = Reading { reader, table, label };
     link.check_names();
     link.refuse_hops();
     Link {
@@ -129,8 +136,10 @@ impl Reading<'_, '_, '_> {
     }
 
     fn check_names(&mut self) {
-        let label = self.label.clone();
-        known(self.reader, &label, self.table, &SETTINGS);
+        for name in self.table.keys().filter(|name| !SETTINGS.contains(&name.as_str())) {
+            let remedy = format!("the nearest is {}", nearest(name, &SETTINGS));
+            self.wrong(name, "there is no such setting", remedy);
+        }
     }
 
     /// A key is taken from the alert, and a window lies around it.
@@ -148,17 +157,17 @@ impl Reading<'_, '_, '_> {
 
     fn keys(&mut self, name: &str) -> Vec<KeyEntry> {
         let label = format!("{}.{name}", self.label);
-        match self.table.get(name) {
-            Some(Value::Array(list)) => key_entry::read_all(self.reader, &label, list),
-            Some(_) => {
-                self.wrong(name, "is no list", "write a list such as [\"Entities[].AadUserId\"]");
-                Vec::new()
-            }
-            None => {
-                self.wrong(name, "is missing", "write a list such as [\"Entities[].AadUserId\"]");
-                Vec::new()
-            }
-        }
+        let problem = match self.table.get(name) {
+            Some(Value::Array(list)) => return key_entry::read_all(self.reader, &label, list),
+            Some(_) => "is no list",
+            None => "is missing",
+        };
+        let example = match name {
+            "key" => "Entities[].AadUserId",
+            _ => "AccountObjectId",
+        };
+        self.wrong(name, problem, format!("write a list such as [{example:?}]"));
+        Vec::new()
     }
 
     fn conditions(&mut self, name: &str) -> Vec<Condition> {
@@ -176,6 +185,11 @@ impl Reading<'_, '_, '_> {
         for (path, values) in table {
             let values = match values {
                 Value::Array(values) => values.as_slice(),
+                Value::Table(_) => {
+                    let problem = format!("{path} is followed by a dot outside of quotation marks");
+                    self.wrong(name, problem, "write { \"RawEventData.Operation\" = [\"FileDownloaded\"] }");
+                    continue;
+                }
                 value => std::slice::from_ref(value),
             };
             let text = |value: &Value| match value {

@@ -15,6 +15,8 @@ const EVENT_HUBS: &str = include_str!("../../config/preset-event-hubs.toml");
 const PREFIX: &str = "ALERTTRAIL_";
 /// Prefix of the variables that only the tests read.
 const TESTS: &str = "ALERTTRAIL_TEST_";
+/// The one setting whose variable has no levels.
+const LINKS: &str = "LINK";
 
 /// The merged layers.
 pub(super) struct Merged {
@@ -152,7 +154,8 @@ fn expand(text: &str, environment: &BTreeMap<String, String>, names: &mut BTreeS
 fn from_environment(environment: &BTreeMap<String, String>, used: &BTreeSet<String>, errors: &mut Errors) -> Raw {
     let mut layer = Raw::default();
     for (name, value) in environment {
-        let Some(levels) = name.strip_prefix(PREFIX).filter(|levels| levels.contains("__")) else {
+        let is_setting = |levels: &&str| levels.contains("__") || *levels == LINKS;
+        let Some(levels) = name.strip_prefix(PREFIX).filter(is_setting) else {
             continue;
         };
         if name.starts_with(TESTS) {

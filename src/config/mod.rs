@@ -62,6 +62,8 @@ pub struct Config {
     pub input: Input,
     /// `[correlation]`, `[[link]]`, `[alert]`, `[tenants]` and `input.identity`
     pub decode: decode::Settings,
+    /// `correlation.presets`, whose links are among those of `decode`.
+    pub presets: Vec<String>,
     /// `[repartition]`
     pub repartition: Repartition,
     /// `[watermark]`

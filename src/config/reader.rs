@@ -29,10 +29,9 @@ impl<'a> Reader<'a> {
 
     /// Reports that the key's value is invalid.
     pub(super) fn wrong(&mut self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) {
-        let setting = self.raw.0.get(key);
         self.errors.push(Error::Value {
             key: key.to_owned(),
-            variable: setting.and_then(|setting| raw::variable(&setting.origin)),
+            variable: self.setting(key).and_then(|setting| raw::variable(&setting.origin)),
             problem: problem.into(),
             remedy: remedy.into(),
         });
@@ -54,7 +53,7 @@ impl<'a> Reader<'a> {
     /// Quotes `text`, a part of the key's value, for an error, or hides it if it could be a secret.
     pub(super) fn quote(&self, key: &str, text: &str) -> String {
         const MAX_QUOTED: usize = 100;
-        let hidden = self.raw.0.get(key).is_none_or(|setting| setting.hidden);
+        let hidden = self.setting(key).is_none_or(|setting| setting.hidden);
         if hidden || text.contains("SharedAccess") {
             "\"***\"".to_owned()
         } else if text.chars().count() > MAX_QUOTED {
@@ -62,6 +61,12 @@ impl<'a> Reader<'a> {
         } else {
             format!("{text:?}")
         }
+    }
+
+    /// Returns what was set at the key. The settings of a link were set as a part of all links.
+    fn setting(&self, key: &str) -> Option<&'a Setting> {
+        let link = || key.starts_with("link").then(|| self.raw.0.get("link"));
+        self.raw.0.get(key).or_else(|| link().flatten())
     }
 
     /// Returns the value, if the key has one.

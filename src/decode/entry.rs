@@ -48,12 +48,11 @@ impl Pattern {
     pub fn new(expression: &str) -> Result<Self, String> {
         let regex = Regex::new(expression).map_err(|error| match error {
             regex::Error::CompiledTooBig(limit) => format!("takes more than {limit} bytes when compiled"),
-            error => error
-                .to_string()
-                .lines()
-                .last()
-                .unwrap_or("is no regular expression")
-                .to_owned(),
+            error => {
+                let error = error.to_string();
+                let what = error.lines().last().unwrap_or_default();
+                format!("is no regular expression: {}", what.trim_start_matches("error: "))
+            }
         })?;
         match regex.captures_len() {
             2 => Ok(Self(regex)),

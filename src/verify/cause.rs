@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fold::Doubt;
 use super::reach::{Reach, Start};
+use super::record::UNKNOWN_LINK;
+use crate::record::Version;
 use crate::time::EventTime;
 
 /// How a row does not agree.
@@ -52,6 +54,8 @@ pub enum Cause {
     NotAnswered,
     /// Missing: other rows of the alert are there.
     Lost,
+    /// Extra: the configuration has no link of this name.
+    UnknownLink,
     /// Extra: no alert of this id is in the input.
     UnknownAlert,
     /// Extra: the activity, as it stands there, is not in the input.
@@ -62,7 +66,7 @@ pub enum Cause {
     NotAPair,
     /// Changed: several records have the greatest seq, and do not say the same.
     Ambiguous,
-    /// Changed: alert id, correlation id or time are not those of the pair.
+    /// Changed: alert id, link, correlation id or time are not those of the pair.
     OtherFields,
     /// Changed: the activity is not as any delivery of it was.
     OtherActivity,
@@ -79,6 +83,7 @@ impl Cause {
             Self::Withdrawn
             | Self::NotAnswered
             | Self::Lost
+            | Self::UnknownLink
             | Self::UnknownAlert
             | Self::UnknownActivity
             | Self::WrongId
@@ -95,19 +100,20 @@ impl Cause {
         match self {
             Self::WindowOpen => "the alert's window is still open: rows come when the watermark reaches its end",
             Self::TooLarge => "larger than the broker takes, and in the dead letters instead",
-            Self::Expired => "may lie behind state.retention, where nothing is read any more",
+            Self::Expired => "may lie behind state.retention, or the retention of its link, where nothing is read any more",
             Self::BeforeOutput => "may have stood in records that the output topic no longer holds",
             Self::BeforeInput => "may follow from records that are not in the input that was read",
             Self::BeforeStart => "may follow from records before the first start, which input.start = \"latest\" leaves out",
             Self::Withdrawn => "the record with the greatest seq is a delete",
             Self::NotAnswered => "the alert's window has closed, and no row of the alert is there",
             Self::Lost => "other rows of the same alert are there",
+            Self::UnknownLink => "the configuration has no link of this name",
             Self::UnknownAlert => "no alert of this id is in the input that was read",
             Self::UnknownActivity => "the activity, as it stands there, is not in the input that was read",
             Self::WrongId => "the id is not the one that this alert and this activity have",
             Self::NotAPair => "by the version that counts, this activity does not belong to this alert",
             Self::Ambiguous => "several records have the same id and seq, and do not say the same",
-            Self::OtherFields => "alert id, correlation id or activity time are not those of the pair",
+            Self::OtherFields => "alert id, link, correlation id or activity time are not those of the pair",
             Self::OtherActivity => "the activity is not, byte for byte, as it was delivered",
             Self::OtherAlert => "the alert is not, byte for byte, as any version of it was delivered",
         }
@@ -129,24 +135,28 @@ pub(super) enum Activity {
 /// What is known of one alert.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Standing {
-    /// Where its window ends, if it is in the input.
-    pub(super) ends: Option<EventTime>,
+    /// The version that counts, the greatest in the input, and where its window ends.
+    counts: Option<(Version, EventTime)>,
     /// Whether something of it is in the output.
     pub(super) is_answered: bool,
-    /// `TimeGenerated` of the greatest version in the input.
-    generated: Option<EventTime>,
 }
 
 impl Standing {
     /// Takes in a version of the input.
-    pub(super) fn takes_in(&mut self, generated: EventTime) {
-        self.generated = self.generated.max(Some(generated));
+    pub(super) fn takes_in(&mut self, version: Version, ends: EventTime) {
+        self.counts = self.counts.max(Some((version, ends)));
+    }
+
+    /// Returns where the window of the version that counts ends.
+    fn ends(self) -> Option<EventTime> {
+        self.counts.map(|(_, ends)| ends)
     }
 
     /// Says why nobody can tell that the version that counts here is the one that counted for the processor. It is,
     /// when it was generated behind everything that is gone: no greater one can be among that.
     fn doubtful(self, reach: Reach) -> Option<Cause> {
-        if self.generated < Some(reach.input_from) && reach.is_input_cut() {
+        let generated = self.counts.map(|(version, _)| version.time_generated);
+        if generated < Some(reach.input_from) && reach.is_input_cut() {
             return Some(Cause::BeforeInput);
         }
         (reach.start == Start::Latest).then_some(Cause::BeforeStart)
@@ -159,7 +169,7 @@ pub(super) fn missing(doubt: &Doubt, is_withdrawn: bool, is_too_large: bool, sta
         Cause::TooLarge
     } else if doubt.time < reach.horizon {
         Cause::Expired
-    } else if !is_withdrawn && !standing.is_answered && standing.ends.is_some_and(|ends| ends > reach.watermark) {
+    } else if !is_withdrawn && !standing.is_answered && standing.ends().is_some_and(|ends| ends > reach.watermark) {
         Cause::WindowOpen
     } else if !is_withdrawn && doubt.time < reach.output_from {
         Cause::BeforeOutput
@@ -176,7 +186,10 @@ pub(super) fn missing(doubt: &Doubt, is_withdrawn: bool, is_too_large: bool, sta
 
 /// Says why a row is too many.
 pub(super) fn extra(doubt: &Doubt, activity: Activity, standing: Standing, reach: Reach) -> Cause {
-    let Some(ends) = standing.ends else {
+    if doubt.alert.link == UNKNOWN_LINK {
+        return Cause::UnknownLink;
+    }
+    let Some(ends) = standing.ends() else {
         // An alert may come long before its activities: the row's time says nothing of when it came.
         return match reach.is_input_cut() {
             true => Cause::BeforeInput,

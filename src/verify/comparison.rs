@@ -14,7 +14,7 @@ use super::report::Report;
 use crate::emit::{self, Links};
 use crate::join;
 use crate::log::LogRecord;
-use crate::record::{ActivityId, Key, LinkedAlert};
+use crate::record::{ActivityId, Key, LinkedAlert, Version};
 use crate::time::EventTime;
 
 /// Which rows are compared: those whose activity's time lies in it.
@@ -68,10 +68,8 @@ enum Owner {
 /// What is known of an alert.
 #[derive(Serialize, Deserialize)]
 enum OfAlert {
-    /// It is in the input; the version that counts has a window that ends here.
-    Ends { alert: Hash, at: EventTime },
-    /// A version of it is in the input.
-    Version { alert: Hash, generated: EventTime },
+    /// A version of it, whose window ends here, is in the input.
+    Version { alert: Hash, version: Version, ends: EventTime },
     /// Something of it is in the output.
     Answered { alert: Hash },
     /// Something that does not agree.
@@ -141,8 +139,12 @@ impl Comparison {
                         alert: version.id.clone(),
                         link: link.link,
                     });
-                    let generated = version.version.time_generated;
-                    self.by_alert.push(alert, &OfAlert::Version { alert, generated })?;
+                    let of_alert = OfAlert::Version {
+                        alert,
+                        version: version.version,
+                        ends: link.window.to,
+                    };
+                    self.by_alert.push(alert, &of_alert)?;
                     let owner = Owner::Alert(alert);
                     self.by_content.push(row, &OfContent::Delivered { row, owner })?;
                 }
@@ -162,12 +164,6 @@ impl Comparison {
             Some(expected) => self.by_row.push(expected.id, &OfRow::Expected(expected)),
             None => Ok(()),
         }
-    }
-
-    /// Takes in where the window of an alert ends, by the version that counts.
-    pub(super) fn ends(&mut self, alert: &LinkedAlert, at: EventTime) -> io::Result<()> {
-        let alert = alert_hash(alert);
-        self.by_alert.push(alert, &OfAlert::Ends { alert, at })
     }
 
     /// Counts a record of the input that cannot be used.
@@ -290,8 +286,7 @@ impl Comparison {
         let mut alerts: BTreeMap<Hash, Standing> = BTreeMap::new();
         self.by_alert.read(part, &mut |item| {
             match item {
-                OfAlert::Ends { alert, at } => alerts.entry(alert).or_default().ends = Some(at),
-                OfAlert::Version { alert, generated } => alerts.entry(alert).or_default().takes_in(generated),
+                OfAlert::Version { alert, version, ends } => alerts.entry(alert).or_default().takes_in(version, ends),
                 OfAlert::Answered { alert } => alerts.entry(alert).or_default().is_answered = true,
                 OfAlert::Asked(_) => asked = true,
             }

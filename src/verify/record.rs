@@ -13,6 +13,9 @@ use crate::json;
 use crate::record::{AlertId, LinkId, LinkedAlert, Text};
 use crate::time::EventTime;
 
+/// Stands for a link that the configuration does not have. A configuration has fewer links.
+pub(super) const UNKNOWN_LINK: LinkId = LinkId(u8::MAX);
+
 /// 128 bits of a SHA-256.
 pub(super) type Hash = u128;
 
@@ -186,8 +189,7 @@ pub(super) fn read(value: &[u8], links: &Links, alerts: &mut Hasher) -> Option<R
     let text = |literal: &RawValue| Some(json::unescape(literal.get().as_bytes())?.into_owned());
     let link = match native.link.as_deref() {
         None => LinkId::QUERY,
-        // A link that the configuration does not have any more: its rows are too many.
-        Some(name) => links.named(name).unwrap_or(LinkId(u8::MAX)),
+        Some(name) => links.named(name).unwrap_or(UNKNOWN_LINK),
     };
     let alert = AlertId {
         tenant: Text::from(native.tenant_id.map_or_else(|| Some(Vec::new()), text)?),

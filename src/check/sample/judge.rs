@@ -23,6 +23,9 @@ impl Sample<'_> {
         self.judge_keys(&mut add);
         self.judge_alerts(&mut add);
         self.judge_times(&mut add);
+        if let Some(links) = &self.links {
+            findings.append(links.findings());
+        }
         findings
     }
 

@@ -1,11 +1,13 @@
 //! Reads a sample of records with the decoder of the processor; `judge` derives the findings about the settings.
 
 mod judge;
+mod links;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 pub use judge::many_empty_windows;
+use links::Links;
 
 use super::hints::{self, Forms, Tally};
 use crate::config::{self, Config};
@@ -49,6 +51,7 @@ pub struct Sample<'c> {
     /// The latest version of each alert.
     newest: BTreeMap<AlertId, (Version, Key, Window)>,
     forms: Forms,
+    links: Option<Links>,
     keyed: u64,
     unkeyed: u64,
     alerts: u64,
@@ -133,6 +136,7 @@ impl<'c> Sample<'c> {
             alert_keys: Vec::new(),
             newest: BTreeMap::new(),
             forms: Forms::default(),
+            links: None,
             keyed: 0,
             unkeyed: 0,
             alerts: 0,
@@ -140,6 +144,15 @@ impl<'c> Sample<'c> {
             far_windows: 0,
             disorder: Duration::ZERO,
             too_late: 0,
+        }
+    }
+
+    /// Reads the keys of every link, too, if there are links besides the query.
+    #[must_use]
+    pub fn with_links(self) -> Self {
+        Self {
+            links: Links::new(self.config),
+            ..self
         }
     }
 
@@ -215,6 +228,9 @@ impl<'c> Sample<'c> {
             self.alert(id, version, key, window);
         }
         self.look_elsewhere(value, has_activities, has_alerts);
+        if let Some(links) = &mut self.links {
+            links.message(topic, partition, value);
+        }
     }
 
     fn alert(&mut self, id: AlertId, version: Version, key: Key, window: Window) {

@@ -131,7 +131,7 @@ fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Resul
 /// Reads the newest messages of the input topics.
 fn records(config: &Config, topics: &Topics<'_>, inputs: &[String], sample: u32, findings: &mut Findings) {
     let now = clock::now();
-    let mut taken = Sample::new(config, now);
+    let mut taken = Sample::new(config, now).with_links();
     let mut latest = WallTime(i64::MIN);
     for topic in inputs {
         let read = topics.extent(topic).and_then(|extent| {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::{counted, mask, out, tell};
 use super::say;
 use crate::check::{Findings, Level};
-use crate::config::Config;
+use crate::config::{Config, link_preset};
 use crate::time::Bounds;
 use crate::words::duration;
 
@@ -15,6 +15,8 @@ use crate::words::duration;
 pub(super) struct Report {
     file: String,
     settings: Vec<(&'static str, String)>,
+    /// The presets, each with its links as TOML.
+    presets: Vec<(String, &'static str)>,
     findings: Findings,
     json: bool,
     broker_checked: bool,
@@ -25,6 +27,7 @@ impl Report {
         Self {
             file: file.to_owned(),
             settings: settings(config),
+            presets: presets(config),
             findings: Findings::default(),
             json,
             broker_checked: false,
@@ -46,6 +49,11 @@ impl Report {
         tell(&format!("{} is valid.", self.file));
         for (name, value) in &self.settings {
             tell(&format!("  {name:<12} {value}"));
+        }
+        for (name, links) in &self.presets {
+            tell(&format!(
+                "The preset {name:?} adds these links. To change them, copy them into the file and remove {name:?} from correlation.presets:\n\n{links}"
+            ));
         }
     }
 
@@ -84,16 +92,18 @@ impl Report {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), json!(value)))
                 .collect();
-            out::document(&format!(
-                "{:#}",
-                json!({
-                    "file": self.file,
-                    "settings": settings,
-                    "broker_asked": self.broker_checked,
-                    "ok": self.errors() == 0,
-                    "findings": self.findings,
-                })
-            ));
+            let mut document = json!({
+                "file": self.file,
+                "settings": settings,
+                "broker_asked": self.broker_checked,
+                "ok": self.errors() == 0,
+                "findings": self.findings,
+            });
+            if !self.presets.is_empty() {
+                let presets = self.presets.iter().map(|(name, links)| (name.clone(), json!(links)));
+                document["presets"] = presets.collect::<serde_json::Map<_, _>>().into();
+            }
+            out::document(&format!("{document:#}"));
         } else if !self.broker_checked {
             tell("The file was checked; the broker was not contacted.");
         } else if self.errors() == 0 {
@@ -175,5 +185,14 @@ fn settings(config: &Config) -> Vec<(&'static str, String)> {
             ),
         ),
     ]);
+    if !config.decode.links.is_empty() {
+        let names: Vec<String> = config.decode.all_links().map(|(_, link)| link.name).collect();
+        settings.push(("links", names.join(", ")));
+    }
     settings
+}
+
+fn presets(config: &Config) -> Vec<(String, &'static str)> {
+    let links = |name: &String| Some((name.clone(), link_preset(name)?));
+    config.presets.iter().filter_map(links).collect()
 }

@@ -184,7 +184,7 @@ mod tests {
         ];
         assert_eq!(
             last(&undecided),
-            "No fault was found; 2,534 rows could not be judged: 2,533 may lie behind state.retention, where nothing is read any more; 1 may have stood in records that the output topic no longer holds."
+            "No fault was found; 2,534 rows could not be judged: 2,533 may lie behind state.retention, or the retention of its link, where nothing is read any more; 1 may have stood in records that the output topic no longer holds."
         );
         assert!(
             last(&[(Kind::Extra, Cause::BeforeInput, 1)])

@@ -5,6 +5,7 @@ use super::{Config, Errors, build};
 mod files;
 mod kafka;
 mod layers;
+mod links;
 mod values;
 
 /// Stands for a secret: no error, warning or printed text may contain it.

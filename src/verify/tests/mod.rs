@@ -1,3 +1,4 @@
+mod links;
 mod undecided;
 
 use std::collections::BTreeMap;
@@ -54,10 +55,10 @@ fn router(settings: &Settings) -> Router {
     Router::new(Decoder::new(settings.clone()), routing)
 }
 
-fn emitter(limit: Option<usize>) -> Emitter {
+fn emitter(limit: Option<usize>, settings: &Settings) -> Emitter {
     Emitter {
         format: crate::emit::Format::Native,
-        links: Links::query(Widening::default()),
+        links: Links::of(settings),
         summaries: false,
         unmatched: false,
         limit,
@@ -78,7 +79,7 @@ fn output(input: &[String], closes: &[usize], settings: &Settings) -> Vec<String
         while !joiner.step(&mut txn, &mut outbox).unwrap() {}
         for (_, output) in outbox.drain() {
             let mut value = Vec::new();
-            if let Emitted::Record(_) = emitter(None).emit(&output, offset, &mut value) {
+            if let Emitted::Record(_) = emitter(None, settings).emit(&output, offset, &mut value) {
                 rows.push(String::from_utf8(value).unwrap());
             }
         }
@@ -100,6 +101,7 @@ fn output(input: &[String], closes: &[usize], settings: &Settings) -> Vec<String
 struct Verified {
     settings: Settings,
     limit: Option<usize>,
+    shorter: Vec<Duration>,
     span: Span,
     reach: Reach,
 }
@@ -109,6 +111,7 @@ impl Default for Verified {
         Self {
             settings: Settings::default(),
             limit: None,
+            shorter: Vec::new(),
             span: Span {
                 from: EventTime::MIN,
                 to: EventTime::MAX,
@@ -121,9 +124,12 @@ impl Default for Verified {
 impl Verified {
     fn run(&self, input: &[String], output: &[String]) -> Report {
         let folder = tempfile::tempdir().unwrap();
-        let mut comparison = Comparison::new(folder.path(), self.span, Links::query(Widening::default()), 3).unwrap();
+        let mut comparison = Comparison::new(folder.path(), self.span, Links::of(&self.settings), 3)
+            .unwrap()
+            .with_shorter(self.shorter.clone());
         output.iter().for_each(|row| comparison.tell(row.as_bytes()).unwrap());
-        let mut recomputation = Recomputation::new(router(&self.settings), Memory::default(), emitter(self.limit)).unwrap();
+        let mut recomputation =
+            Recomputation::new(router(&self.settings), Memory::default(), emitter(self.limit, &self.settings)).unwrap();
         let messages = input.iter().map(|message| (Some(message.as_bytes()), ARRIVAL));
         recomputation.messages(messages, &mut comparison).unwrap();
         assert!(recomputation.end(&mut comparison, &mut |_| true).unwrap());

@@ -279,7 +279,12 @@ fn a_window_that_is_open_is_promised_whatever_is_gone() {
 fn the_lead_of_activities_over_their_arrival_is_measured() {
     let folder = tempfile::tempdir().unwrap();
     let mut comparison = Comparison::new(folder.path(), Verified::default().span, Links::query(Widening::default()), 0).unwrap();
-    let mut recomputation = Recomputation::new(router(&Settings::default()), Memory::default(), emitter(None)).unwrap();
+    let mut recomputation = Recomputation::new(
+        router(&Settings::default()),
+        Memory::default(),
+        emitter(None, &Settings::default()),
+    )
+    .unwrap();
     assert_eq!(recomputation.lead(), Duration::ZERO);
     let row = activity("p", "10:10:00", "one");
     let came = |time: EventTime| Arrival {

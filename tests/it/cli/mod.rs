@@ -2,6 +2,7 @@
 //!
 //! Commands that need a broker are only asked for their help here; `tests/e2e` runs them.
 
+mod check;
 mod correlate;
 mod ends;
 mod files;

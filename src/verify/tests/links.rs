@@ -1,0 +1,243 @@
+//! Rows by links: each has keys, a window and a retention of its own.
+
+use super::*;
+use crate::decode::{KeyEntry, Link, Path};
+
+const MINUTE: i64 = 600_000_000;
+
+fn at(hour: i64, minute: i64) -> EventTime {
+    EventTime::from_date(2026, 3, 1, (hour * 60 + minute) * MINUTE).unwrap()
+}
+
+fn link(name: &str, retention: Option<Duration>) -> Link {
+    let entry = |path: &str| vec![KeyEntry::from(Path::parse(path).unwrap())];
+    Link {
+        name: name.to_owned(),
+        key: entry("Users[]"),
+        activity_key: entry("User"),
+        alert_where: Vec::new(),
+        activity_where: Vec::new(),
+        ignore_case: false,
+        widening: Widening::default(),
+        retention,
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        links: vec![link("user", None)],
+        ..Settings::default()
+    }
+}
+
+fn verified() -> Verified {
+    Verified {
+        settings: settings(),
+        ..Verified::default()
+    }
+}
+
+/// One of an alert with these users.
+fn of_users(users: &str, generated: &str) -> String {
+    alert("A", "p", "11:00:00", generated).replacen('{', &format!("{{\"Users\":{users},"), 1)
+}
+
+fn by_user(user: &str, cid: &str, time: &str) -> String {
+    activity(cid, time, "one").replacen('{', &format!("{{\"User\":\"{user}\","), 1)
+}
+
+/// An alert of two users, with an activity by both links, and one by each of them.
+fn input() -> Vec<String> {
+    vec![
+        of_users("[\"ann\",\"ben\"]", "12:00:00"),
+        by_user("ann", "p", "10:10:00"),
+        by_user("", "p", "10:11:00"),
+        by_user("ann", "", "10:12:00"),
+        by_user("ben", "", "10:13:00"),
+    ]
+}
+
+fn rows(input: &[String]) -> Vec<String> {
+    output(input, &[input.len()], &settings())
+}
+
+/// The place of the row by this link at this time.
+fn place(rows: &[String], link: &str, time: &str) -> usize {
+    let is_it = |row: &String| row.contains(&format!("\"link\":\"{link}\"")) && row.contains(&format!("T{time}.0000000Z"));
+    rows.iter()
+        .position(is_it)
+        .unwrap_or_else(|| panic!("{link} {time} {rows:#?}"))
+}
+
+#[test]
+fn rows_by_all_links_are_compared() {
+    let rows = rows(&input());
+    assert_eq!(rows.len(), 5, "{rows:#?}");
+    let report = verified().run(&input(), &rows);
+    assert!(report.is_exact(), "{report:?}");
+    assert_eq!((report.expected, report.found), (5, 5));
+    for (link, time) in [
+        ("query", "10:10:00"),
+        ("query", "10:11:00"),
+        ("user", "10:10:00"),
+        ("user", "10:12:00"),
+        ("user", "10:13:00"),
+    ] {
+        let mut fewer = rows.clone();
+        fewer.remove(place(&rows, link, time));
+        assert_eq!(
+            verified().findings(&input(), &fewer),
+            [(Kind::Missing, Cause::Lost, 1)],
+            "{link} {time}"
+        );
+    }
+    // What one link has answered says nothing of another one.
+    let of_query: Vec<String> = rows
+        .iter()
+        .filter(|row| row.contains("\"link\":\"query\""))
+        .cloned()
+        .collect();
+    assert_eq!(
+        verified().findings(&input(), &of_query),
+        [(Kind::Missing, Cause::NotAnswered, 3)]
+    );
+}
+
+#[test]
+fn another_key_or_link_in_a_row_is_found() {
+    let rows = rows(&input());
+    let changed = |from: &str, to: &str| {
+        let mut rows = rows.clone();
+        let row = place(&rows, "user", "10:12:00");
+        assert!(rows[row].contains(from), "{}", rows[row]);
+        rows[row] = rows[row].replacen(from, to, 1);
+        verified().findings(&input(), &rows)
+    };
+    let fields = [(Kind::Changed, Cause::OtherFields, 1)];
+    assert_eq!(changed("\"correlation_id\":\"ann\"", "\"correlation_id\":\"ben\""), fields);
+    assert_eq!(changed("\"link\":\"user\"", "\"link\":\"query\""), fields);
+    assert_eq!(changed("\"link\":\"user\"", "\"link\":\"device\""), fields);
+    // With the id that a pair by another key would have.
+    let mut more = rows.clone();
+    let of_ann = &rows[place(&rows, "user", "10:12:00")];
+    let id = of_ann.split("\"id\":\"").nth(1).unwrap()[..32].to_owned();
+    more.push(of_ann.replace(&id, "00000000000000000000000000000001").replacen(
+        "\"correlation_id\":\"ann\"",
+        "\"correlation_id\":\"ben\"",
+        1,
+    ));
+    assert_eq!(verified().findings(&input(), &more), [(Kind::Extra, Cause::WrongId, 1)]);
+}
+
+#[test]
+fn rows_of_a_user_that_a_version_took_away_are_too_many() {
+    let before = rows(&input());
+    let mut newer = input();
+    newer.push(of_users("[\"ann\"]", "13:00:00"));
+    assert_eq!(verified().findings(&newer, &before), [(Kind::Extra, Cause::NotAPair, 1)]);
+    // The same where no user is left, so that the alert has no key by the link.
+    let mut none = input();
+    none.push(of_users("[]", "13:00:00"));
+    assert_eq!(verified().findings(&none, &before), [(Kind::Extra, Cause::NotAPair, 3)]);
+    let report = verified().run(&none, &output(&none, &[5, 6], &settings()));
+    assert!(report.is_exact(), "{report:?}");
+    // The window of the version that counts decides about it, whether it has keys or not.
+    let behind = Verified {
+        reach: Reach {
+            horizon: at(11, 1),
+            ..Reach::default()
+        },
+        ..verified()
+    };
+    assert_eq!(behind.findings(&none, &before), [(Kind::Extra, Cause::Expired, 3)]);
+    // A version that was generated behind what is gone is the greatest.
+    let cut = |hour| Verified {
+        reach: Reach {
+            input_from: at(hour, 0),
+            ..Reach::default()
+        },
+        ..verified()
+    };
+    assert_eq!(cut(13).findings(&none, &before), [(Kind::Extra, Cause::NotAPair, 3)]);
+    assert_eq!(cut(14).findings(&none, &before), [(Kind::Extra, Cause::BeforeInput, 3)]);
+}
+
+#[test]
+fn rows_of_a_link_that_the_configuration_does_not_have_are_too_many() {
+    let rows = rows(&input());
+    let without = |reach| Verified {
+        reach,
+        ..Verified::default()
+    };
+    let found = [(Kind::Extra, Cause::UnknownLink, 3)];
+    assert_eq!(without(Reach::default()).findings(&input(), &rows), found);
+    // Whatever is gone.
+    let cut = Reach {
+        input_from: EventTime::MAX,
+        horizon: EventTime::MAX,
+        ..Reach::default()
+    };
+    assert_eq!(without(cut).findings(&input(), &rows), found);
+    assert_eq!(without(cut).run(&input(), &rows).verdict(), Verdict::NotExact);
+    let renamed = Verified {
+        settings: Settings {
+            links: vec![link("users", None)],
+            ..Settings::default()
+        },
+        ..Verified::default()
+    };
+    assert_eq!(
+        renamed.findings(&input(), &rows),
+        [(Kind::Missing, Cause::NotAnswered, 3), (Kind::Extra, Cause::UnknownLink, 3)]
+    );
+}
+
+#[test]
+fn each_link_has_a_horizon_of_its_own() {
+    let hour = Duration::from_secs(3_600);
+    let short = Settings {
+        links: vec![link("user", Some(hour)), link("again", None)],
+        ..Settings::default()
+    };
+    let rows = output(&input(), &[5], &short);
+    assert_eq!(rows.len(), 8);
+    // The query's horizon lies at 9:12, that of the short link at 10:12.
+    let verified = Verified {
+        settings: short,
+        shorter: vec![Duration::ZERO, hour, Duration::ZERO],
+        reach: Reach {
+            horizon: at(9, 12),
+            ..Reach::default()
+        },
+        ..Verified::default()
+    };
+    let without = |link: &str, time: &str| {
+        let mut fewer = rows.clone();
+        fewer.remove(place(&rows, link, time));
+        verified.findings(&input(), &fewer)
+    };
+    assert_eq!(without("user", "10:10:00"), [(Kind::Missing, Cause::Expired, 1)]);
+    for (link, time) in [
+        ("user", "10:12:00"),
+        ("user", "10:13:00"),
+        ("query", "10:10:00"),
+        ("again", "10:10:00"),
+    ] {
+        assert_eq!(without(link, time), [(Kind::Missing, Cause::Lost, 1)], "{link} {time}");
+    }
+    let mut fewer = rows.clone();
+    fewer.remove(place(&rows, "user", "10:10:00"));
+    assert_eq!(verified.run(&input(), &fewer).verdict(), Verdict::Undecided);
+    // A row too many of the short link may lie behind its horizon; one of the others does not.
+    let mut newer = input();
+    newer.push(of_users("[\"ben\"]", "13:00:00"));
+    let kept: Vec<String> = rows
+        .iter()
+        .filter(|row| !row.contains("10:12:00.0000000Z"))
+        .cloned()
+        .collect();
+    assert_eq!(
+        verified.findings(&newer, &kept),
+        [(Kind::Extra, Cause::Expired, 1), (Kind::Extra, Cause::NotAPair, 1)]
+    );
+}

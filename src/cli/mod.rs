@@ -194,7 +194,9 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args),
         Command::Correlate(args) => correlate::run(&args),
         Command::Generate(args) => generate::run(&args).map_err(|error| match error {
-            generate::Error::Options(_) | generate::Error::Refused(_) => Failure::usage(error),
+            generate::Error::Options(_) | generate::Error::Refused(_) | generate::Error::Meaningless { .. } => {
+                Failure::usage(error)
+            }
             _ => Failure::failed(error),
         }),
         #[cfg(all(feature = "kafka", feature = "http", unix))]

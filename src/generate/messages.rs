@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::malformed::{Columns, Defect};
-use super::options::Envelope;
+use super::options::{Envelope, Options};
 use super::plan::{Plan, PlannedAlert, Version};
 use super::random::{Purpose, Random, Share};
 use super::record::{self, ActivitySpec, AlertSpec, Delivery, Form, Kind};
@@ -33,34 +33,36 @@ pub trait Messages {
 /// A message is not filled further than this, so that it stays below the 1 MB that brokers take.
 const FULL: usize = 300_000;
 
-/// What the two tables have of their own; how records become messages is the same.
-trait Table {
+/// The parts in which the tables differ; records become messages in the same way for all of them.
+pub(super) trait Table {
     const NAME: &'static str;
     const PURPOSE: Purpose;
     const COLUMNS: Columns;
 
-    /// The form of the next message's records.
+    /// Returns the options that the traffic was planned from.
+    fn options(&self) -> &Options;
+    /// Draws the form of the next message's records.
     fn form(envelope: Envelope, random: &mut Random) -> Form;
-    /// What is wrong with a broken message.
+    /// Draws what is wrong with a broken message.
     fn defect(random: &mut Random) -> Defect;
-    /// The next delivery: its arrival, and which record it is of.
-    fn next(&mut self, plan: &Plan) -> Option<(EventTime, Delivered)>;
-    /// Writes a record, and says its event time.
-    fn write(plan: &Plan, which: Delivered, delivery: &Delivery, out: &mut Vec<u8>) -> EventTime;
+    /// Returns the next delivery: its arrival, and the record that it delivers.
+    fn next(&mut self) -> Option<(EventTime, Delivered)>;
+    /// Writes a record and returns its event time.
+    fn write(&self, which: Delivered, delivery: &Delivery, out: &mut Vec<u8>) -> EventTime;
     /// Writes a record that is in no other message, to be broken.
-    fn write_for_breaking(plan: &Plan, seed: u64, delivery: &Delivery, out: &mut Vec<u8>);
+    fn write_for_breaking(&self, seed: u64, delivery: &Delivery, out: &mut Vec<u8>);
 }
 
 /// A record of the plan: activity `number`, or version `version` of alert `number`. `again` is 1 for its second delivery.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Delivered {
-    number: u64,
-    version: usize,
-    again: u8,
+pub(super) struct Delivered {
+    pub(super) number: u64,
+    pub(super) version: usize,
+    pub(super) again: u8,
 }
 
-struct Batches<T> {
-    plan: Arc<Plan>,
+/// Turns the deliveries of a table into messages.
+pub(super) struct Batches<T> {
     table: T,
     waiting: Option<(EventTime, Delivered)>,
     messages: u64,
@@ -69,20 +71,20 @@ struct Batches<T> {
 }
 
 impl<T: Table> Batches<T> {
-    fn new(plan: Arc<Plan>, mut table: T) -> Self {
+    pub(super) fn new(mut table: T) -> Self {
         Self {
-            waiting: table.next(&plan),
-            malformed: Share::of(plan.options.malformed),
-            last: plan.options.start,
-            plan,
+            waiting: table.next(),
+            malformed: Share::of(table.options().malformed),
+            last: table.options().start,
             table,
             messages: 0,
         }
     }
 
-    fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
+    /// Appends the next message to `out`.
+    pub(super) fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
         let (arrival, _) = self.waiting?;
-        let options = &self.plan.options;
+        let options = self.table.options();
         let mut random = Random::new(options.seed, T::PURPOSE, self.messages);
         self.messages += 1;
         let form = T::form(options.envelope, &mut random);
@@ -132,15 +134,15 @@ impl<T: Table> Batches<T> {
     fn record(&mut self, out: &mut Vec<u8>, form: Form, random: &mut Random) -> Option<EventTime> {
         let (arrival, which) = self.waiting.take()?;
         let delivery = delivery(form, arrival, random);
-        self.last = T::write(&self.plan, which, &delivery, out);
-        self.waiting = self.table.next(&self.plan);
+        self.last = self.table.write(which, &delivery, out);
+        self.waiting = self.table.next();
         Some(arrival)
     }
 
     fn broken(&mut self, out: &mut Vec<u8>, defect: Defect, form: Form, arrival: EventTime, random: &mut Random) {
         let begin = out.len();
         let delivery = delivery(form, arrival, random);
-        T::write_for_breaking(&self.plan, random.bits(), &delivery, out);
+        self.table.write_for_breaking(random.bits(), &delivery, out);
         defect.apply(out, begin, T::NAME, T::COLUMNS, random);
     }
 
@@ -165,16 +167,35 @@ fn comma(out: &mut Vec<u8>, first: &mut bool) {
     }
 }
 
+/// Draws the form of the activities in a message.
+pub(super) fn activity_form(envelope: Envelope, random: &mut Random) -> Form {
+    match (envelope, random.below(10)) {
+        (Envelope::Streaming, _) | (Envelope::Mixed, 0..=5) => Form::Streaming,
+        (Envelope::LogAnalytics, _) | (Envelope::Mixed, 6..=8) => Form::LogAnalytics,
+        (Envelope::Mixed, _) => Form::Bare,
+    }
+}
+
+/// Draws the form of the alerts in a message.
+pub(super) fn alert_form(envelope: Envelope, random: &mut Random) -> Form {
+    let bare = random.one_in(10);
+    if bare && envelope == Envelope::Mixed {
+        Form::Bare
+    } else {
+        Form::LogAnalytics
+    }
+}
+
 /// The messages of the CloudAppEvents table, in order of arrival.
 pub struct Activities(Batches<ActivityTable>);
 
 impl Activities {
     pub(super) fn new(plan: Arc<Plan>) -> Self {
-        let table = ActivityTable {
+        Self(Batches::new(ActivityTable {
+            plan,
             under_way: BinaryHeap::new(),
             next: 0,
-        };
-        Self(Batches::new(plan, table))
+        }))
     }
 }
 
@@ -186,18 +207,19 @@ impl Messages for Activities {
 
 /// Holds the deliveries that are under way: those of about `disorder` of event time, a few words each.
 struct ActivityTable {
+    plan: Arc<Plan>,
     under_way: BinaryHeap<Reverse<(EventTime, Delivered)>>,
     next: u64,
 }
 
 /// From an activity to its delivery at least.
-const ACTIVITY_LATENCY: Duration = Duration::from_secs(120);
+pub(super) const ACTIVITY_LATENCY: Duration = Duration::from_secs(120);
 
 impl ActivityTable {
     /// Whether the first delivery under way comes before all of those that are not under way yet.
-    fn first_is_due(&self, plan: &Plan) -> bool {
+    fn first_is_due(&self) -> bool {
         // A time may have been rounded down by up to a second from its slot.
-        let earliest = EventTime::from_ticks(plan.slot(self.next).ticks() - TICKS_PER_SECOND).plus(ACTIVITY_LATENCY);
+        let earliest = EventTime::from_ticks(self.plan.slot(self.next).ticks() - TICKS_PER_SECOND).plus(ACTIVITY_LATENCY);
         self.under_way.peek().is_some_and(|Reverse((arrival, _))| *arrival < earliest)
     }
 }
@@ -210,21 +232,21 @@ impl Table for ActivityTable {
         id: "RawEventData",
     };
 
+    fn options(&self) -> &Options {
+        &self.plan.options
+    }
+
     fn form(envelope: Envelope, random: &mut Random) -> Form {
-        match (envelope, random.below(10)) {
-            (Envelope::Streaming, _) | (Envelope::Mixed, 0..=5) => Form::Streaming,
-            (Envelope::LogAnalytics, _) | (Envelope::Mixed, 6..=8) => Form::LogAnalytics,
-            (Envelope::Mixed, _) => Form::Bare,
-        }
+        activity_form(envelope, random)
     }
 
     fn defect(random: &mut Random) -> Defect {
         Defect::of_activity(random)
     }
 
-    fn next(&mut self, plan: &Plan) -> Option<(EventTime, Delivered)> {
-        while self.next < plan.options.activities && !self.first_is_due(plan) {
-            let (timing, _) = plan.timing(self.next);
+    fn next(&mut self) -> Option<(EventTime, Delivered)> {
+        while self.next < self.plan.options.activities && !self.first_is_due() {
+            let (timing, _) = self.plan.timing(self.next);
             for (again, delay) in (0..).zip(timing.delays.into_iter().flatten()) {
                 let which = Delivered {
                     number: self.next,
@@ -239,7 +261,8 @@ impl Table for ActivityTable {
         self.under_way.pop().map(|Reverse(first)| first)
     }
 
-    fn write(plan: &Plan, which: Delivered, delivery: &Delivery, out: &mut Vec<u8>) -> EventTime {
+    fn write(&self, which: Delivered, delivery: &Delivery, out: &mut Vec<u8>) -> EventTime {
+        let plan = &self.plan;
         let planned = plan.activity(which.number);
         let spec = ActivitySpec {
             seed: planned.seed,
@@ -256,7 +279,8 @@ impl Table for ActivityTable {
         spec.time
     }
 
-    fn write_for_breaking(plan: &Plan, seed: u64, delivery: &Delivery, out: &mut Vec<u8>) {
+    fn write_for_breaking(&self, seed: u64, delivery: &Delivery, out: &mut Vec<u8>) {
+        let plan = &self.plan;
         let spec = ActivitySpec {
             seed,
             time: delivery.received.minus(ACTIVITY_LATENCY),
@@ -278,8 +302,7 @@ pub struct Alerts(Batches<AlertTable>);
 
 impl Alerts {
     pub(super) fn new(plan: Arc<Plan>) -> Self {
-        let table = AlertTable::new(&plan);
-        Self(Batches::new(plan, table))
+        Self(Batches::new(AlertTable::new(plan)))
     }
 }
 
@@ -291,14 +314,15 @@ impl Messages for Alerts {
 
 /// Holds all deliveries, a few words each: alerts come long after their windows, and there are few of them.
 struct AlertTable {
+    plan: Arc<Plan>,
     deliveries: std::vec::IntoIter<(EventTime, Delivered)>,
 }
 
 /// From `TimeGenerated` to the delivery at least.
-const ALERT_LATENCY: Duration = Duration::from_secs(30);
+pub(super) const ALERT_LATENCY: Duration = Duration::from_secs(30);
 
 impl AlertTable {
-    fn new(plan: &Plan) -> Self {
+    fn new(plan: Arc<Plan>) -> Self {
         let mut deliveries = Vec::new();
         for number in 0..plan.options.alerts {
             let mut random = Random::new(plan.options.seed, Purpose::AlertDelivery, number);
@@ -320,6 +344,7 @@ impl AlertTable {
         }
         deliveries.sort_unstable();
         Self {
+            plan,
             deliveries: deliveries.into_iter(),
         }
     }
@@ -333,31 +358,32 @@ impl Table for AlertTable {
         id: "SystemAlertId",
     };
 
+    fn options(&self) -> &Options {
+        &self.plan.options
+    }
+
     fn form(envelope: Envelope, random: &mut Random) -> Form {
-        let bare = random.one_in(10);
-        if bare && envelope == Envelope::Mixed {
-            Form::Bare
-        } else {
-            Form::LogAnalytics
-        }
+        alert_form(envelope, random)
     }
 
     fn defect(random: &mut Random) -> Defect {
         Defect::of_alert(random)
     }
 
-    fn next(&mut self, _: &Plan) -> Option<(EventTime, Delivered)> {
+    fn next(&mut self) -> Option<(EventTime, Delivered)> {
         self.deliveries.next()
     }
 
-    fn write(plan: &Plan, which: Delivered, delivery: &Delivery, out: &mut Vec<u8>) -> EventTime {
+    fn write(&self, which: Delivered, delivery: &Delivery, out: &mut Vec<u8>) -> EventTime {
+        let plan = &self.plan;
         let alert = plan.alert(which.number);
         let version = alert.versions[which.version];
         record::alert(out, &alert_spec(plan, &alert, version), delivery);
         version.time_generated
     }
 
-    fn write_for_breaking(plan: &Plan, seed: u64, delivery: &Delivery, out: &mut Vec<u8>) {
+    fn write_for_breaking(&self, seed: u64, delivery: &Delivery, out: &mut Vec<u8>) {
+        let plan = &self.plan;
         // Numbers behind those of the plan: an alert of its own.
         let alert = plan.alert(plan.options.alerts + (seed >> 20));
         if let Some(&version) = alert.versions.first() {

@@ -15,6 +15,7 @@ mod options;
 mod plan;
 mod random;
 pub mod record;
+pub mod tenant;
 #[cfg(test)]
 mod tests;
 

@@ -356,12 +356,12 @@ impl Plan {
 }
 
 /// How long after its window an alert appears: mostly up to 25 minutes, once in 50 times up to 6 hours.
-fn lag(random: &mut Random) -> Duration {
+pub(super) fn lag(random: &mut Random) -> Duration {
     let longest = if random.one_in(50) { 21_600 } else { 1_500 };
     duration(random.between(40, longest) * TICKS_PER_SECOND as u64 + random.below(TICKS_PER_SECOND as u64))
 }
 
-fn time_form(random: &mut Random) -> TimeForm {
+pub(super) fn time_form(random: &mut Random) -> TimeForm {
     let (digits, zone) = match random.below(20) {
         0..=8 => (0, true),
         9..=12 => (0, false),
@@ -409,6 +409,6 @@ pub(super) fn ticks(duration: Duration) -> u64 {
     (duration.as_nanos() / 100) as u64
 }
 
-fn duration(ticks: u64) -> Duration {
+pub(super) fn duration(ticks: u64) -> Duration {
     Duration::from_nanos(ticks.saturating_mul(100))
 }

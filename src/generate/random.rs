@@ -14,6 +14,15 @@ pub(super) enum Purpose {
     ActivityMessage = 8,
     AlertMessage = 9,
     Item = 10,
+    Rule = 11,
+    File = 12,
+    Favorite = 13,
+    Address = 14,
+    Deed = 15,
+    Incident = 16,
+    IncidentDelivery = 17,
+    DeedMessage = 18,
+    IncidentMessage = 19,
 }
 
 /// Random numbers that are the same on every machine and with every version of the `rand` crates: ChaCha8 is a fixed function of seed,

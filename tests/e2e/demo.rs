@@ -15,11 +15,14 @@ fn the_demo_shows_every_kind_of_answer_and_ends_by_itself() {
     );
     assert!(output.status.success(), "{said}");
     for part in [
-        "3 activities",
+        "3 activities by users",
+        "4 activities by file",
+        "1 activity by query",
         "<- late activity",
         "<- the alert was updated",
-        "revision 2",
-        "no activity matches",
+        "revision 2: 4 activities by users",
+        "2 activities by users",
+        "no activity matches by query",
     ] {
         assert!(told.contains(part), "{part:?} is missing:\n{told}");
     }
@@ -41,9 +44,9 @@ fn the_demo_serves_the_page_and_says_where() {
     let page = get(&address, "/");
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("<title>"), "{page}");
     // The first answer has been printed: then the API has it too.
-    assert!(lines.any(|line| line.contains("3 activities")));
+    assert!(lines.any(|line| line.contains("3 activities by users")));
     let alerts = get(&address, "/api/v1/alerts?status=closed");
-    assert!(alerts.contains("\"activity_count\":3"), "{alerts}");
+    assert!(alerts.contains("\"status\":\"matched\""), "{alerts}");
     lines.for_each(drop);
     assert!(demo.wait().unwrap().success());
 }
@@ -60,7 +63,9 @@ fn get(address: &str, path: &str) -> String {
 fn the_first_answer_of_the_demo_comes_within_ten_seconds() {
     let output = Command::new(program()).args(["demo", "--seconds", "10"]).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains("3 activities"), "{told}");
+    for link in ["users", "file", "query"] {
+        assert!(told.contains(&format!(" by {link}")), "{link} is missing:\n{told}");
+    }
 }
 
 #[test]

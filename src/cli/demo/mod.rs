@@ -54,6 +54,9 @@ const SETTINGS: [(&str, &str); 9] = [
     ("ALERTTRAIL_STATE__MEMORY", "64MB"),
 ];
 
+/// The links beside the query.
+const LINKS: &str = include_str!("links.toml");
+
 /// Partitions of the topic of activities: as in Event Hubs, one correlation id is spread over all of them.
 const ACTIVITY_PARTITIONS: i32 = 2;
 
@@ -76,6 +79,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     create_topics(&cluster, &config).map_err(Failure::failed)?;
 
     say("alerttrail demo: an embedded broker, synthetic traffic with event time equal to now, and the real processor.");
+    say("Each alert is answered by its policy (query), by its people (users) and by its files (file).");
     say(&format!(
         "Activities go to 2 partitions of \"{}\", alerts to \"{}\"; the answers below are read back from \"{}\".",
         config.input.topics.first().map_or("", String::as_str),
@@ -149,7 +153,9 @@ fn configuration(bootstrap_servers: &str, state: &std::path::Path, listen: Strin
     settings.push(("ALERTTRAIL_KAFKA__BOOTSTRAP_SERVERS".into(), bootstrap_servers.into()));
     settings.push(("ALERTTRAIL_STATE__DIR".into(), state.display().to_string()));
     settings.push(("ALERTTRAIL_HTTP__LISTEN".into(), listen));
-    Config::load(None, settings.into_iter()).map_err(Failure::failed)
+    let file = state.join("links.toml");
+    std::fs::write(&file, LINKS).map_err(Failure::failed)?;
+    Config::load(Some(&file), settings.into_iter()).map_err(Failure::failed)
 }
 
 fn create_topics(cluster: &MockCluster<'_, DefaultProducerContext>, config: &Config) -> rdkafka::error::KafkaResult<()> {

@@ -1,6 +1,6 @@
 //! What a person sees: each answer as a time line on standard output, read back from the output topics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -21,12 +21,32 @@ use crate::words::counted;
 pub(super) struct Screen {
     consumer: BaseConsumer<Logged>,
     colors: bool,
-    /// The rows of each alert that count, by time and id.
-    rows: BTreeMap<String, BTreeMap<(String, String), Row>>,
+    /// The rows of each answer that count, by time and id.
+    rows: BTreeMap<Answer, BTreeMap<(String, String), Row>>,
     /// Summaries whose rows have not all been read yet: the two topics are read side by side.
     waiting: Vec<Value>,
-    alerts: u64,
+    /// The alerts that were answered by at least one link.
+    alerts: BTreeSet<String>,
     pairs: u64,
+}
+
+/// What a summary is about: an alert, a link, and the key by which the link found the activities.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Answer {
+    alert: String,
+    link: String,
+    key: String,
+}
+
+impl Answer {
+    fn of(record: &Value) -> Self {
+        let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+        Self {
+            alert: text("system_alert_id"),
+            link: text("link"),
+            key: text("correlation_id"),
+        }
+    }
 }
 
 struct Row {
@@ -53,7 +73,7 @@ impl Screen {
             colors: std::io::stdout().is_terminal(),
             rows: BTreeMap::new(),
             waiting: Vec::new(),
-            alerts: 0,
+            alerts: BTreeSet::new(),
             pairs: 0,
         })
     }
@@ -86,7 +106,7 @@ impl Screen {
         };
         format!(
             "{} answered, {}. {next}",
-            counted(self.alerts, "alert"),
+            counted(self.alerts.len() as u64, "alert"),
             counted(self.pairs, "alert-to-activity row")
         )
     }
@@ -99,7 +119,7 @@ impl Screen {
             }
             return;
         }
-        let rows = self.rows.entry(text("system_alert_id")).or_default();
+        let rows = self.rows.entry(Answer::of(&record)).or_default();
         let key = (text("activity_time"), text("id"));
         if record["op"] == "delete" {
             rows.remove(&key);
@@ -111,7 +131,7 @@ impl Screen {
         let file = [&activity["ObjectName"], &raw["SourceFileName"], &raw["ItemName"]];
         let file = file.iter().find_map(|value| value.as_str()).unwrap_or("");
         let line = format!(
-            "{}  {:<24} {:<22} {}",
+            "{}  {:<28} {:<22} {}",
             clock_of(&text("activity_time")),
             activity["AccountDisplayName"].as_str().unwrap_or("?"),
             activity["ActionType"].as_str().unwrap_or("?"),
@@ -126,9 +146,8 @@ impl Screen {
     }
 
     fn show_complete(&mut self) {
-        let rows_of = |summary: &Value, rows: &BTreeMap<String, BTreeMap<_, Row>>| {
-            rows.get(summary["system_alert_id"].as_str().unwrap_or_default())
-                .map_or(0, BTreeMap::len) as u64
+        let rows_of = |summary: &Value, rows: &BTreeMap<Answer, BTreeMap<_, Row>>| {
+            rows.get(&Answer::of(summary)).map_or(0, BTreeMap::len) as u64
         };
         let (complete, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
@@ -144,13 +163,15 @@ impl Screen {
         let revision = summary["revision"].as_u64().unwrap_or(0);
         let alert = &summary["alert"];
         let of_alert = |name: &str| alert[name].as_str().unwrap_or("?");
-        self.alerts += u64::from(revision == 1);
+        let answer = Answer::of(summary);
+        self.alerts.insert(answer.alert.clone());
         let activities = counted(summary["activity_count"].as_u64().unwrap_or(0), "activity");
         let what = match (revision, text("status")) {
             (1, "unmatched") => "no activity matches".to_owned(),
             (1, _) => activities,
             _ => format!("revision {revision}: {activities}"),
         };
+        let what = format!("{what} by {}", answer.link);
         out::tell_coloured(&format!(
             "{}  {}  {}  {}",
             clock_of(text("closed_at")),
@@ -159,9 +180,10 @@ impl Screen {
             self.paint("1", &what)
         ));
         out::tell(&format!(
-            "          alert {}  policy {}",
-            text("system_alert_id"),
-            text("correlation_id")
+            "          alert {}  {} {}",
+            answer.alert,
+            kind_of_key(&answer.link),
+            mask::printable(&answer.key, mask::Lines::One)
         ));
         out::tell(&format!(
             "          window {} to {}, closed by {}, status {}",
@@ -171,7 +193,7 @@ impl Screen {
             of_alert("Status")
         ));
         let mut lines = Vec::new();
-        if let Some(rows) = self.rows.get_mut(text("system_alert_id")) {
+        if let Some(rows) = self.rows.get_mut(&answer) {
             for row in rows.values_mut() {
                 let new = match row.reason.as_str() {
                     _ if row.shown => "",
@@ -201,6 +223,16 @@ impl Screen {
 /// `2026-03-01T10:00:00.1234567Z` as `10:00:00.123`.
 fn clock_of(time: &str) -> &str {
     time.get(11..23).unwrap_or(time)
+}
+
+/// Returns what the key of a link of the demo identifies.
+fn kind_of_key(link: &str) -> &'static str {
+    match link {
+        "query" => "policy",
+        "users" => "user",
+        "file" => "file",
+        _ => "key",
+    }
 }
 
 fn severity_color(severity: &str) -> &'static str {

@@ -1,8 +1,10 @@
-//! What happens in the demo: short stories of an alert and its activities, one after another, for ever.
+//! What happens in the demo: a tenant's people at work, and short stories of an alert about one of them, one after
+//! another, for ever.
 
-use crate::generate::record::{ActivitySpec, AlertSpec, Delivery, Form, Kind, Policy, Status, Tenant, User, activity, alert};
+use crate::generate::record::{Delivery, Form, Policy, Status, Tenant};
+use crate::generate::tenant::{About, Account, Act, Deed, File, Incident, Presence, activity, alert};
 use crate::generate::{Guid, TimeForm};
-use crate::time::{EventTime, WallTime};
+use crate::time::WallTime;
 
 /// Something that is sent at a time.
 pub(super) struct Event {
@@ -23,13 +25,13 @@ pub(super) enum Table {
 /// How a story goes.
 #[derive(Clone, Copy)]
 enum Plot {
-    /// The window closes over what has come.
+    /// The windows close over what has come.
     Plain,
     /// One activity arrives when the alert has been answered already.
     LateActivity,
-    /// A newer version of the alert covers more time.
+    /// A newer version of the alert covers more time and names a second person.
     Update,
-    /// Nobody did anything under this policy.
+    /// Nobody did anything that has to do with the alert.
     Unmatched,
 }
 
@@ -38,8 +40,14 @@ const PLOTS: [Plot; 5] = [Plot::Plain, Plot::LateActivity, Plot::Update, Plot::U
 pub(super) const PACE: i64 = 3_000;
 /// Between two activities that have nothing to do with any alert, in milliseconds.
 const NOISE: i64 = 40;
-const POLICIES: usize = 6;
-const PEOPLE: usize = 40;
+/// The policies that raise alerts in the demo, by their numbers. They watch what is done to files.
+const POLICIES: [usize; 5] = [0, 3, 5, 11, 12];
+/// Files that each policy watches.
+const FILES: u64 = 4;
+/// People whom alerts are about. As many others just work.
+const PEOPLE: u64 = 40;
+/// From here on accounts, policies and files belong to nobody's work.
+const NOBODY: u64 = 1_000;
 
 /// Tells the stories.
 pub(super) struct Teller {
@@ -48,6 +56,30 @@ pub(super) struct Teller {
     next_story: u64,
     next_seed: u64,
 }
+
+/// Who and what a story is about.
+struct Cast {
+    policy: Policy,
+    account: Account,
+    second: Account,
+    colleague: Account,
+    file: File,
+}
+
+/// Who did what to which file, and when the record of it arrives.
+struct Done<'a> {
+    happens: WallTime,
+    arrives: WallTime,
+    act: Act,
+    account: &'a Account,
+    file: Option<&'a File>,
+    policy: Option<&'a Policy>,
+    about: Option<About>,
+}
+
+/// When the alert of a story begins and ends, in milliseconds from the story's beginning.
+const START: i64 = 500;
+const END: i64 = 1_600;
 
 impl Teller {
     pub(super) fn new(seed: u64) -> Self {
@@ -59,85 +91,153 @@ impl Teller {
         }
     }
 
-    /// Everything that is sent between `begin` and `begin` + [`PACE`] because of stories that begin in that span, and some of it later.
+    /// Everything that is sent between `begin` and `begin` + [`PACE`] because of stories that begin in that span, and
+    /// some of it later.
     pub(super) fn next(&mut self, begin: WallTime) -> Vec<Event> {
         let number = self.next_story;
         self.next_story += 1;
-        let plot = PLOTS[usize::try_from(number).unwrap_or(0) % PLOTS.len()];
+        let plot = PLOTS[number as usize % PLOTS.len()];
         let mut events = self.noise(begin);
-        // A policy that nobody trips has a number of its own.
-        let policy = match plot {
-            Plot::Unmatched => Policy::of(self.seed, POLICIES + usize::try_from(number).unwrap_or(0)),
-            _ => Policy::of(self.seed, usize::try_from(number).unwrap_or(0) % POLICIES),
-        };
-        let user = User::of(self.seed, usize::try_from(number * 7).unwrap_or(0) % PEOPLE);
-        let at = |millis: i64| WallTime(begin.0 + millis);
-        let mut deed = |teller: &mut Self, happens: i64, arrives: i64, kind| {
-            let value = teller.activity(at(happens), at(arrives), kind, &user, Some(&policy));
-            events.push(Event {
-                at: at(arrives),
-                table: Table::Activities,
-                value,
-            });
-        };
+        let cast = self.cast(number, plot);
+        let provider_id = self.guid();
         if !matches!(plot, Plot::Unmatched) {
-            deed(self, 150, 160, Kind::FileAccessed);
-            deed(self, 600, 620, Kind::FileDownloaded);
-            deed(self, 1_300, 1_320, Kind::AnonymousLinkCreated);
+            events.extend(self.deeds(&cast, plot, begin, provider_id));
         }
+        events.extend(self.versions(&cast, plot, begin, provider_id));
+        events
+    }
+
+    fn cast(&self, number: u64, plot: Plot) -> Cast {
+        let (person, policy, file) = match plot {
+            // Numbers of their own, so that nothing was done by or to them.
+            Plot::Unmatched => (NOBODY + number, NOBODY + number, NOBODY + number),
+            _ => {
+                let policy = number as usize % POLICIES.len();
+                let file = policy as u64 * FILES + number % FILES;
+                (number * 7 % PEOPLE, POLICIES[policy] as u64, file)
+            }
+        };
+        let policy = Policy::of(self.seed, policy as usize);
+        let account = Account::of(self.seed, person);
+        Cast {
+            file: File::of(self.seed, file, Some(&policy), &account),
+            second: Account::of(self.seed, (number * 7 + 4) % PEOPLE),
+            colleague: Account::of(self.seed, PEOPLE + number % PEOPLE),
+            account,
+            policy,
+        }
+    }
+
+    /// What trips the policy, and what else its people and others do to the file.
+    fn deeds(&mut self, cast: &Cast, plot: Plot, begin: WallTime, provider_id: Guid) -> Vec<Event> {
+        let at = |millis: i64| WallTime(begin.0 + millis);
+        let about = About {
+            id: provider_id,
+            start: at(START).to_event(),
+            end: at(END).to_event(),
+            cid: Presence::Present,
+        };
+        let deed = |happens: i64, act: Act, account| Done {
+            happens: at(happens),
+            arrives: at(happens + 20),
+            act,
+            account,
+            file: Some(&cast.file).filter(|_| act.is_on_file() || act == Act::DlpRuleMatch),
+            policy: matches!(act, Act::DlpRuleMatch | Act::AlertTriggered).then_some(&cast.policy),
+            about: (act == Act::AlertTriggered).then_some(about),
+        };
+        let mut deeds = vec![
+            deed(150, Act::UserLoggedIn, &cast.account),
+            deed(600, Act::FileAccessed, &cast.account),
+            deed(1_300, Act::watched(cast.policy.theme.operation), &cast.account),
+            deed(1_350, Act::DlpRuleMatch, &cast.account),
+            deed(1_450, Act::FileModified, &cast.colleague),
+            deed(1_500, Act::AlertTriggered, &cast.account),
+        ];
         match plot {
             Plot::Plain | Plot::Unmatched => {}
-            Plot::LateActivity => deed(self, 950, 6_000, Kind::Send),
+            Plot::LateActivity => deeds.push(Done {
+                arrives: at(8_000),
+                ..deed(950, Act::Send, &cast.account)
+            }),
             Plot::Update => {
-                deed(self, 2_300, 2_310, Kind::FileUploaded);
-                deed(self, 2_900, 2_920, Kind::AlertTriggered);
+                deeds.push(deed(2_300, Act::FileDownloaded, &cast.second));
+                deeds.push(deed(2_900, Act::Send, &cast.second));
             }
         }
-        let id = self.guid();
-        let provider_id = self.guid();
-        let mut version = |end: i64, arrives: i64, status| {
-            let spec = AlertSpec {
-                seed: self.seed.wrapping_add(number),
+        let event = |done: &Done<'_>| Event {
+            at: done.arrives,
+            table: Table::Activities,
+            value: self.activity(done),
+        };
+        deeds.iter().map(event).collect()
+    }
+
+    /// The versions of the alert.
+    fn versions(&mut self, cast: &Cast, plot: Plot, begin: WallTime, provider_id: Guid) -> Vec<Event> {
+        let (id, seed) = (self.guid(), self.next_seed);
+        let at = |millis: i64| WallTime(begin.0 + millis);
+        let both = [cast.account.clone(), cast.second.clone()];
+        let version = |end: i64, arrives: i64, accounts: &[Account], status| {
+            let incident = Incident {
+                seed,
                 id,
                 provider_id,
-                policy: &policy,
-                user: &user,
+                policy: &cast.policy,
+                accounts,
+                object_ids: Presence::Present,
+                files: std::slice::from_ref(&cast.file),
                 tenant: &self.tenant,
-                start: at(0).to_event(),
+                start: at(START).to_event(),
                 end: at(end).to_event(),
                 time_generated: at(arrives).to_event(),
                 status,
             };
             let mut value = Vec::new();
-            alert(&mut value, &spec, &delivery(Form::LogAnalytics, at(arrives), number));
-            events.push(Event {
+            alert(&mut value, &incident, &delivery(Form::LogAnalytics, at(arrives), seed));
+            Event {
                 at: at(arrives),
                 table: Table::Alerts,
                 value,
-            });
+            }
         };
-        version(1_600, 1_800, Status::New);
+        let mut versions = vec![version(END, 1_800, &both[..1], Status::New)];
         if matches!(plot, Plot::Update) {
-            version(3_200, 6_200, Status::InProgress);
+            versions.push(version(3_200, 8_200, &both, Status::InProgress));
         }
-        events
+        versions
     }
 
-    /// Ordinary activities without a correlation id: most of what a tenant does.
+    /// Ordinary activities of people whom no alert is about: most of what a tenant does.
     fn noise(&mut self, begin: WallTime) -> Vec<Event> {
-        const KINDS: [Kind; 6] = [
-            Kind::UserLoggedIn,
-            Kind::MailItemsAccessed,
-            Kind::MessageSent,
-            Kind::FileAccessed,
-            Kind::MessageReadReceiptReceived,
-            Kind::FileUploaded,
+        const ACTS: [Act; 8] = [
+            Act::FileAccessed,
+            Act::MailItemsAccessed,
+            Act::FileModified,
+            Act::MessageSent,
+            Act::UserLoggedIn,
+            Act::FileDownloaded,
+            Act::MailItemsAccessed,
+            Act::SharingSet,
         ];
         let times = (0..PACE / NOISE).map(|step| WallTime(begin.0 + step * NOISE));
         let mut events = Vec::new();
-        for (at, kind) in times.zip(KINDS.into_iter().cycle()) {
-            let user = User::of(self.seed, usize::try_from(self.next_seed % PEOPLE as u64).unwrap_or(0));
-            let value = self.activity(at, at, kind, &user, None);
+        for (at, act) in times.zip(ACTS.into_iter().cycle()) {
+            // Some do much more than others.
+            let draw = self.next_seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let account = Account::of(self.seed, PEOPLE + (draw % PEOPLE) * (draw >> 8 & 0xff) / 256);
+            let file = act
+                .is_on_file()
+                .then(|| File::of(self.seed, NOBODY * NOBODY + draw % 300, None, &account));
+            let value = self.activity(&Done {
+                happens: at,
+                arrives: at,
+                act,
+                account: &account,
+                file: file.as_ref(),
+                policy: None,
+                about: None,
+            });
             events.push(Event {
                 at,
                 table: Table::Activities,
@@ -147,21 +247,22 @@ impl Teller {
         events
     }
 
-    fn activity(&mut self, happens: WallTime, arrives: WallTime, kind: Kind, user: &User, policy: Option<&Policy>) -> Vec<u8> {
+    fn activity(&mut self, done: &Done<'_>) -> Vec<u8> {
         self.next_seed += 1;
-        let spec = ActivitySpec {
+        let deed = Deed {
             seed: self.next_seed,
-            time: happens.to_event(),
+            time: done.happens.to_event(),
             time_form: TimeForm::FULL,
-            kind,
-            policy,
-            alert: None,
-            user,
+            act: done.act,
+            account: done.account,
+            object_id: Presence::Present,
+            file: done.file,
+            policy: done.policy,
+            alert: done.about,
             tenant: &self.tenant,
-            size: 2_000,
         };
         let mut value = Vec::new();
-        activity(&mut value, &spec, &delivery(Form::Streaming, arrives, self.next_seed));
+        activity(&mut value, &deed, &delivery(Form::Streaming, done.arrives, self.next_seed));
         value
     }
 
@@ -175,7 +276,7 @@ impl Teller {
 fn delivery(form: Form, received: WallTime, number: u64) -> Delivery {
     Delivery {
         form,
-        received: EventTime::from_ticks(received.to_event().ticks()),
+        received: received.to_event(),
         number,
     }
 }

@@ -237,7 +237,8 @@ pub(super) fn file_name(policy: Option<&Policy>, random: &mut Random) -> String 
     }
 }
 
-const EVERYDAY: [(&str, &str); 12] = [
+/// The beginnings and extensions of the names of everyday files.
+pub(in crate::generate) const EVERYDAY: [(&str, &str); 12] = [
     ("Weekly report", "docx"),
     ("Meeting notes", "docx"),
     ("Budget draft", "xlsx"),
@@ -253,7 +254,7 @@ const EVERYDAY: [(&str, &str); 12] = [
 ];
 
 /// City, country code, provider.
-pub(super) const PLACES: [(&str, &str, &str); 10] = [
+pub(in crate::generate) const PLACES: [(&str, &str, &str); 10] = [
     ("Rotterdam", "NL", "Example Fibre"),
     ("Málaga", "ES", "Example Cable"),
     ("Leeds", "GB", "Northern Example Networks"),
@@ -267,7 +268,7 @@ pub(super) const PLACES: [(&str, &str, &str); 10] = [
 ];
 
 /// User agent, device type, platform.
-pub(super) const AGENTS: [(&str, &str, &str); 6] = [
+pub(in crate::generate) const AGENTS: [(&str, &str, &str); 6] = [
     (
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/144.0.0.0 Safari/537.36",
         "Desktop",

@@ -15,6 +15,8 @@ pub use alert::{AlertSpec, Status, alert};
 pub use cast::{Policy, Tenant, Theme, User};
 pub use kind::Kind;
 
+pub(super) use cast::{AGENTS, EVERYDAY, PLACES};
+
 use super::json::{Json, TimeForm};
 use super::random::{Purpose, Random};
 use crate::time::EventTime;
@@ -42,7 +44,7 @@ pub struct Delivery {
 }
 
 /// Writes `columns` of a row of `table` in the envelope of `delivery`.
-fn wrap(out: &mut Vec<u8>, table: &str, tenant: &Tenant, delivery: &Delivery, columns: impl FnOnce(&mut Json<'_>)) {
+pub(super) fn wrap(out: &mut Vec<u8>, table: &str, tenant: &Tenant, delivery: &Delivery, columns: impl FnOnce(&mut Json<'_>)) {
     let mut json = Json::new(out, false);
     json.open();
     match delivery.form {
@@ -69,7 +71,7 @@ fn wrap(out: &mut Vec<u8>, table: &str, tenant: &Tenant, delivery: &Delivery, co
     json.close();
 }
 
-fn workspace_path(tenant: &Tenant) -> String {
+pub(super) fn workspace_path(tenant: &Tenant) -> String {
     format!(
         "/subscriptions/{}/resourcegroups/monitoring/providers/microsoft.operationalinsights/workspaces/contoso-security",
         tenant.subscription

@@ -1,5 +1,9 @@
 //! `generate`: the same traffic for the same seed, and `correlate` makes something of it.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use super::Program;
 
 const FILES: [&str; 2] = ["cloudappevents.jsonl", "securityalert.jsonl"];
@@ -97,4 +101,129 @@ fn cli_generate_says_what_is_wrong() {
     );
     let said = program.run(&["generate", "--output", "file"]).expect(1).stderr;
     assert!(said.starts_with("error: cannot write file: "), "{said}");
+}
+
+/// Alert, link, key, `ReportId` and time of each row, sorted. The values are found at these places of each line.
+fn rows(lines: &str, places: [&str; 5]) -> Vec<[String; 5]> {
+    let row = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        places.map(|place| {
+            line.pointer(place)
+                .and_then(Value::as_str)
+                .unwrap_or_else(|| panic!("{place}: {line}"))
+                .to_owned()
+        })
+    };
+    let mut rows: Vec<_> = lines.lines().map(row).collect();
+    rows.sort();
+    rows
+}
+
+/// Tenant traffic of these options, in `out`, and its truth, but for the header.
+fn tenant(options: &[&str]) -> (Program, Vec<[String; 5]>) {
+    let program = Program::new();
+    let mut arguments = vec!["generate", "--traffic", "tenant", "--output", "out", "--truth", "truth.jsonl"];
+    arguments.extend(options);
+    let said = program.run(&arguments).expect(0).stderr;
+    let truth = program.read("truth.jsonl");
+    let (header, lines) = truth.split_once('\n').unwrap();
+    let header: Value = serde_json::from_str(header).unwrap();
+    assert_eq!(header["schema"], "alerttrail-truth/1");
+    let stated = rows(lines, ["/alert", "/link", "/key", "/report_id", "/activity_time"]);
+    assert!(
+        said.starts_with("3 files in out: ") && said.contains(" rows in truth.jsonl"),
+        "{said}"
+    );
+    (program, stated)
+}
+
+fn found(program: &Program, more: &[&str]) -> Vec<[String; 5]> {
+    let arguments = [&["correlate", "--dead-letters", "dead.jsonl", "--input", "out"], more].concat();
+    let output = program.run(&arguments).expect(0).stdout;
+    let places = [
+        "/system_alert_id",
+        "/link",
+        "/correlation_id",
+        "/activity/ReportId",
+        "/activity_time",
+    ];
+    rows(&output, places)
+}
+
+#[test]
+fn cli_generate_states_what_the_links_find() {
+    let worlds: [&[&str]; 3] = [
+        &[
+            "--activities",
+            "3000",
+            "--alerts",
+            "80",
+            "--alert-updates",
+            "0.5",
+            "--seed",
+            "11",
+        ],
+        &[
+            "--activities",
+            "2000",
+            "--alerts",
+            "300",
+            "--seed",
+            "12",
+            "--span",
+            "3days",
+            "--policies",
+            "3",
+        ],
+        &[
+            "--activities",
+            "2000",
+            "--alerts",
+            "60",
+            "--seed",
+            "13",
+            "--malformed",
+            "0.1",
+            "--batch-max",
+            "20",
+            "--duplicates",
+            "0.3",
+        ],
+    ];
+    for options in worlds {
+        let (program, stated) = tenant(options);
+        let links: BTreeSet<&str> = stated.iter().map(|row| row[1].as_str()).collect();
+        assert_eq!(links.len(), 4, "{links:?}");
+        let found = found(&program, &["--config", "out/links.toml"]);
+        let (stated, found): (BTreeSet<_>, BTreeSet<_>) = (stated.iter().collect(), found.iter().collect());
+        let missing: Vec<_> = stated.difference(&found).take(3).collect();
+        let wrong: Vec<_> = found.difference(&stated).take(3).collect();
+        assert!(
+            missing.is_empty() && wrong.is_empty(),
+            "{options:?}: missing {missing:?}, too many {wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn cli_generate_states_what_the_query_finds() {
+    let (program, mut stated) = tenant(&["--activities", "3000", "--alerts", "80", "--seed", "11"]);
+    stated.retain(|row| row[1] == "query");
+    assert!(stated.len() > 4, "{stated:?}");
+    assert_eq!(found(&program, &[]), stated);
+}
+
+#[test]
+fn cli_generate_refuses_options_without_a_meaning() {
+    let program = Program::new();
+    let generate = |more: &[&str]| program.run(&[&["generate", "--output", "out"], more].concat());
+    generate(&["--traffic", "tenant", "--keyed-share", "0.5"]).fails(
+        2,
+        "error: nothing was generated: --keyed-share has no meaning with --traffic tenant: leave it out\n",
+    );
+    generate(&["--truth", "truth.jsonl"]).fails(
+        2,
+        "error: nothing was generated: --truth has no meaning with --traffic correlated: add --traffic tenant\n",
+    );
+    assert!(!program.path("out").exists());
 }

@@ -1,21 +1,29 @@
+//! `alerttrail generate`: synthetic traffic as files.
+
+mod files;
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{counted, say, signals};
+use crate::generate::tenant::{IGNORED, LINKS_TOML, TenantGenerator, Truth};
 use crate::generate::{self, Generator, Messages, Options};
 use crate::shutdown::Shutdown;
-use crate::sink::file::{self as sink, Guard, Output, Target};
+use crate::sink::file::{self as sink, Guard, Target};
 use crate::time::{EventTime, TICKS_PER_SECOND};
+use files::{Written, write_table, write_truth};
 
 /// Writes synthetic traffic of both tables to files: the same bytes for the same options, on every machine.
 ///
 /// DIR/cloudappevents.jsonl and DIR/securityalert.jsonl hold one message per line, in order of arrival. Files of these
-/// names are replaced, also those with another compression.
+/// names are replaced, also those with another compression. With --traffic tenant, DIR/links.toml holds the links by
+/// which alerts find the activities of their people and files.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
     /// Distinct activities; re-deliveries and broken messages come on top
@@ -78,6 +86,13 @@ pub(super) struct Args {
     /// Share of alerts with StartTime equal to EndTime, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(super) zero_windows: f64,
+    /// What happens in the traffic
+    #[arg(long, value_enum, default_value_t = Traffic::Correlated)]
+    pub(super) traffic: Traffic,
+    /// Write to FILE, as JSON lines, which activities belong to which alert by which link; with --traffic tenant. Keep
+    /// it out of DIR: commands that read the folder would take its lines for messages
+    #[arg(long, value_name = "FILE")]
+    pub(super) truth: Option<PathBuf>,
     /// Compression of the files; their names then end in .gz or .zst
     #[arg(long, value_enum, default_value_t = Compression::None)]
     pub(super) compress: Compression,
@@ -92,6 +107,16 @@ pub(super) enum Envelope {
     Streaming,
     /// Log Analytics export
     LogAnalytics,
+}
+
+/// What happens in the traffic.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Traffic {
+    /// Activities that have the correlation ids of alerts, as many as asked for
+    Correlated,
+    /// People at work, and alerts about some of them: ordinary activities have no correlation id. Options about
+    /// correlation ids, windows and sizes have no meaning
+    Tenant,
 }
 
 /// Compression of a file.
@@ -119,12 +144,43 @@ pub(super) enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The truth file cannot be written.
+    #[error("cannot write {path}: {source}; give a file with room and the right to write in --truth")]
+    Truth {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An option has no meaning in this traffic.
+    #[error("nothing was generated: --{option} has no meaning with --traffic {traffic}: {remedy}")]
+    Meaningless {
+        /// The option.
+        option: &'static str,
+        /// The traffic's name.
+        traffic: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// Both outputs go to one file.
     #[error(transparent)]
     Refused(sink::Error),
     /// A signal asked it to stop.
     #[error("interrupted; nothing was generated")]
     Interrupted,
+}
+
+impl Error {
+    /// Returns the error of an output that is the truth file.
+    fn of_truth(error: sink::Error) -> Self {
+        match error {
+            sink::Error::Write { file, cause } => Self::Truth {
+                path: file,
+                source: cause,
+            },
+            refused => Self::Refused(refused),
+        }
+    }
 }
 
 impl From<sink::Error> for Error {
@@ -142,10 +198,28 @@ impl From<sink::Error> for Error {
 /// The files' names, before their ending.
 const TABLES: [&str; 2] = ["cloudappevents.jsonl", "securityalert.jsonl"];
 
-/// Writes the files, and reports on standard error. Both files are replaced at the end, so an error leaves the old
+/// The file with the links of tenant traffic.
+const LINKS: &str = "links.toml";
+
+/// Writes the files, and reports on standard error. All files are replaced at the end, so an error leaves the old
 /// ones.
 pub(super) fn run(args: &Args) -> Result<(), Error> {
-    let generator = Generator::new(&args.options())?;
+    args.check()?;
+    let options = args.options();
+    match args.traffic {
+        Traffic::Correlated => {
+            let generator = Generator::new(&options)?;
+            write(args, generator.activities(), generator.alerts(), None)
+        }
+        Traffic::Tenant => {
+            let generator = TenantGenerator::new(&options)?;
+            write(args, generator.activities(), generator.alerts(), Some(generator.truth()))
+        }
+    }
+}
+
+/// Writes both tables, and what belongs to traffic whose truth is known.
+fn write(args: &Args, activities: impl Messages, alerts: impl Messages, truth: Option<Truth>) -> Result<(), Error> {
     let unwritable = |source| Error::Write {
         path: args.output.clone(),
         source,
@@ -153,21 +227,32 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     std::fs::create_dir_all(&args.output).map_err(unwritable)?;
     let shutdown = Shutdown::default();
     signals::watch_with(&shutdown, "nothing was generated").map_err(unwritable)?;
-    let [activities, alerts] = targets(args)?;
+    let mut guard = Guard::default();
+    let [activities_to, alerts_to] = targets(args, &mut guard)?;
     let mut written = Written::default();
-    let activities = write_table(
-        args,
-        activities,
-        args.activities,
-        generator.activities(),
-        &mut written,
-        &shutdown,
-    )?;
-    let alerts = write_table(args, alerts, args.alerts, generator.alerts(), &mut written, &shutdown)?;
-    activities.finish()?;
-    alerts.finish()?;
+    let mut outputs = vec![
+        write_table(args, activities_to, args.activities, activities, &mut written, &shutdown)?,
+        write_table(args, alerts_to, args.alerts, alerts, &mut written, &shutdown)?,
+    ];
+    let mut rows = String::new();
+    if let Some(truth) = truth {
+        let mut links = guard.writes(&args.output.join(LINKS))?.create(&args.output)?;
+        links.write_all(LINKS_TOML.as_bytes()).map_err(unwritable)?;
+        links.flush().map_err(unwritable)?;
+        outputs.push(links);
+        if let Some(path) = &args.truth {
+            let target = guard.writes(path).map_err(Error::of_truth)?;
+            let (output, count) = write_truth(target, &args.output, truth, &shutdown)?;
+            rows = format!("; {} in {}", counted(count, "row"), path.display());
+            outputs.push(output);
+        }
+    }
+    let files = outputs.len() - usize::from(!rows.is_empty());
+    for output in outputs {
+        output.finish()?;
+    }
     let line = format!(
-        "2 files in {}: {}, {}, {}",
+        "{files} files in {}: {}, {}, {}",
         args.output.display(),
         counted(written.messages, "message"),
         counted(written.records, "record"),
@@ -179,12 +264,11 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
         " before compression"
     };
     let removed = remove_others(args);
-    say(&format!("{line}{unpacked}{removed}"));
+    say(&format!("{line}{unpacked}{rows}{removed}"));
     Ok(())
 }
 
-fn targets(args: &Args) -> Result<[Target; 2], Error> {
-    let mut guard = Guard::default();
+fn targets(args: &Args, guard: &mut Guard) -> Result<[Target; 2], Error> {
     let [activities, alerts] = TABLES.map(|table| args.output.join(format!("{table}{}", args.compress.suffix())));
     Ok([guard.writes(&activities)?, guard.writes(&alerts)?])
 }
@@ -213,95 +297,6 @@ fn remove_others(args: &Args) -> String {
     }
 }
 
-#[derive(Default)]
-struct Written {
-    messages: u64,
-    records: u64,
-    bytes: u64,
-}
-
-/// Writes a table to a temporary file.
-fn write_table(
-    args: &Args,
-    target: Target,
-    count: u64,
-    mut source: impl Messages,
-    written: &mut Written,
-    shutdown: &Shutdown,
-) -> Result<Output, Error> {
-    let progress = progress(&target.name().file_name().unwrap_or_default().to_string_lossy(), count);
-    let path = target.name().to_owned();
-    let failed = |source| Error::Write {
-        path: path.clone(),
-        source,
-    };
-    let mut file = Encoder::new(target.create(&args.output)?, args.compress).map_err(failed)?;
-    let mut line = Vec::new();
-    while let Some(info) = source.next_message(&mut line) {
-        line.push(b'\n');
-        file.write_all(&line).map_err(failed)?;
-        written.messages += 1;
-        written.records += info.records as u64;
-        written.bytes += line.len() as u64;
-        // Each step asks the clock whether to draw.
-        if written.messages.is_multiple_of(1_024) {
-            progress.inc(1_024);
-            if shutdown.is_requested() {
-                return Err(Error::Interrupted);
-            }
-        }
-        line.clear();
-    }
-    progress.finish_and_clear();
-    file.finish().map_err(failed)
-}
-
-/// A bar on a terminal, nothing in a pipe.
-fn progress(table: &str, count: u64) -> ProgressBar {
-    let progress = ProgressBar::new(count);
-    let template = "{msg:14} {bar:30} {human_pos}/{human_len} {per_sec} {eta}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        progress.set_style(style);
-    }
-    progress.set_message(table.to_owned());
-    progress
-}
-
-enum Encoder {
-    Plain(Output),
-    Gz(flate2::write::GzEncoder<Output>),
-    Zst(zstd::Encoder<'static, Output>),
-}
-
-impl Encoder {
-    fn new(file: Output, compression: Compression) -> io::Result<Self> {
-        Ok(match compression {
-            Compression::None => Self::Plain(file),
-            Compression::Gz => Self::Gz(flate2::write::GzEncoder::new(file, flate2::Compression::default())),
-            Compression::Zst => Self::Zst(zstd::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?),
-        })
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Plain(file) => file.write_all(bytes),
-            Self::Gz(file) => file.write_all(bytes),
-            Self::Zst(file) => file.write_all(bytes),
-        }
-    }
-
-    /// Writes what is left, so that an error of the last bytes is seen too.
-    fn finish(self) -> io::Result<Output> {
-        let mut file = match self {
-            Self::Plain(file) => file,
-            Self::Gz(file) => file.finish()?,
-            Self::Zst(file) => file.finish()?,
-        };
-        file.flush()?;
-        Ok(file)
-    }
-}
-
 impl Compression {
     /// Returns the ending of the file names.
     fn suffix(self) -> &'static str {
@@ -314,6 +309,31 @@ impl Compression {
 }
 
 impl Args {
+    /// Refuses options that would have no effect.
+    fn check(&self) -> Result<(), Error> {
+        let refused = |option, traffic, remedy| Err(Error::Meaningless { option, traffic, remedy });
+        match self.traffic {
+            Traffic::Correlated if self.truth.is_some() => refused("truth", "correlated", "add --traffic tenant"),
+            Traffic::Correlated => Ok(()),
+            Traffic::Tenant => {
+                let (given, usual) = (self.options(), Options::default());
+                let changed = [
+                    given.record_size != usual.record_size,
+                    given.keyed_share != usual.keyed_share,
+                    given.policy_skew != usual.policy_skew,
+                    given.window_min != usual.window_min,
+                    given.window_max != usual.window_max,
+                    given.in_window_share != usual.in_window_share,
+                    given.zero_windows != usual.zero_windows,
+                ];
+                match IGNORED.into_iter().zip(changed).find(|(_, changed)| *changed) {
+                    Some((option, _)) => refused(option, "tenant", "leave it out"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
     /// What the library is asked for.
     fn options(&self) -> Options {
         Options {
@@ -350,82 +370,4 @@ fn parse_start(text: &str) -> Result<EventTime, String> {
     let time = time.with_timezone(&Utc);
     let ticks = i64::from(time.num_seconds_from_midnight()) * TICKS_PER_SECOND + i64::from(time.nanosecond() / 100);
     EventTime::from_date(time.year(), time.month(), time.day(), ticks).ok_or_else(|| hint.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-    use std::io::Read as _;
-
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Command {
-        #[command(flatten)]
-        args: Args,
-    }
-
-    fn parse(extra: &[&str]) -> Args {
-        let line = ["generate", "--output", "out"].iter().chain(extra);
-        Command::try_parse_from(line).unwrap().args
-    }
-
-    fn texts(args: &Args) -> [Vec<u8>; 2] {
-        ["cloudappevents", "securityalert"].map(|table| {
-            let mut text = Vec::new();
-            let open = |suffix: &str| File::open(args.output.join(format!("{table}.jsonl{suffix}"))).unwrap();
-            match args.compress {
-                Compression::None => open("").read_to_end(&mut text).unwrap(),
-                Compression::Gz => flate2::read::GzDecoder::new(open(".gz")).read_to_end(&mut text).unwrap(),
-                Compression::Zst => zstd::Decoder::new(open(".zst")).unwrap().read_to_end(&mut text).unwrap(),
-            };
-            text
-        })
-    }
-
-    #[test]
-    fn the_defaults_are_the_librarys() {
-        assert_eq!(parse(&[]).options(), Options::default());
-        let args = parse(&["--start", "2026-03-01T02:30:00.5+02:30", "--span", "1h30m"]);
-        assert_eq!(args.start.to_string(), "2026-03-01T00:00:00.5000000Z");
-        assert_eq!(args.span, Duration::from_secs(5_400));
-    }
-
-    #[test]
-    fn compressed_files_hold_the_same_lines() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut all = Vec::new();
-        for compress in [Compression::None, Compression::Gz, Compression::Zst] {
-            let mut args = parse(&["--activities", "200", "--alerts", "10"]);
-            args.compress = compress;
-            args.output = dir.path().join("new").join("files");
-            run(&args).unwrap();
-            all.push(texts(&args));
-        }
-        assert_eq!(all[0], all[1]);
-        assert_eq!(all[0], all[2]);
-        assert!(all[0][0].iter().filter(|&&byte| byte == b'\n').count() >= 200);
-        let names = std::fs::read_dir(dir.path().join("new/files")).unwrap();
-        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        assert_eq!(
-            names,
-            ["cloudappevents.jsonl.zst", "securityalert.jsonl.zst"],
-            "files of earlier runs are removed"
-        );
-    }
-
-    #[test]
-    fn errors_say_what_to_do() {
-        let args = parse(&["--keyed-share", "3"]);
-        let text = run(&args).unwrap_err().to_string();
-        assert_eq!(text, "nothing was generated: --keyed-share is 3: give a share from 0 to 1");
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let mut args = parse(&[]);
-        args.output = file.path().to_owned();
-        let text = run(&args).unwrap_err().to_string();
-        assert!(text.starts_with("cannot write ") && text.ends_with("in --output"), "{text}");
-    }
 }

@@ -1,0 +1,268 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::act::{Act, Family};
+use super::activity::{Presence, ids};
+use super::people::is_guest;
+use super::plan::{Plan, Planned};
+use super::story::{PlannedAlert, Version};
+use crate::generate::json::{Json, TimeForm};
+use crate::generate::random::Guid;
+use crate::time::{Bounds, EventTime};
+use crate::words::duration;
+
+/// A way for an activity to belong to an alert. [`LINKS_TOML`](super::LINKS_TOML) is the configuration of all links but
+/// the query.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether activities at the very ends of the window belong to it.
+    pub bounds: Bounds,
+    /// How far the window reaches out before `StartTime` and after `EndTime`.
+    pub margin: Duration,
+    /// What activity and alert have in common, in words.
+    pub key: &'static str,
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The links whose rows [`Truth`] lists.
+pub const LINKS: [Link; 4] = [
+    Link {
+        name: "query",
+        bounds: Bounds::Exclusive,
+        margin: Duration::ZERO,
+        key: "RawEventData.Data.cid of the activity is AlertType of the alert",
+    },
+    Link {
+        name: "users",
+        bounds: Bounds::Inclusive,
+        margin: HOUR,
+        key: "AccountObjectId of the activity, else name and suffix of its RawEventData.UserId, is AadUserId of an account of the alert, \
+              else its name and suffix",
+    },
+    Link {
+        name: "audit",
+        bounds: Bounds::Inclusive,
+        margin: HOUR,
+        key: "RawEventData.AlertId of the activity is VendorOriginalId of the alert without dl or fa",
+    },
+    Link {
+        name: "file",
+        bounds: Bounds::Inclusive,
+        margin: DAY,
+        key: "the address of the activity's file, percent-decoded, is that of a file of the alert",
+    },
+];
+const QUERY: usize = 0;
+const USERS: usize = 1;
+const AUDIT: usize = 2;
+const FILE: usize = 3;
+
+/// An activity that belongs to an alert by a link.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Fact {
+    /// `SystemAlertId`
+    pub alert: Guid,
+    /// The link's name.
+    pub link: &'static str,
+    /// What they have in common: `correlation_id` of the output.
+    pub key: String,
+    /// `RawEventData.Id` of the activity.
+    pub activity: Guid,
+    /// `ReportId` of the activity.
+    pub report_id: String,
+    /// When it happened.
+    pub time: EventTime,
+}
+
+/// What an activity and an alert may have in common; accounts, policies and files by their numbers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Key {
+    Policy(usize),
+    ObjectId(u64),
+    Name(u64),
+    Alert(Guid),
+    File(u64),
+}
+
+/// A window of an alert, with the link's margins.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: EventTime,
+    to: EventTime,
+    link: usize,
+    alert: Guid,
+}
+
+/// Everything that belongs together by the links, one by one and each once, in order of the activities' numbers. Of an
+/// alert the last version counts. It follows from the plan, not from the records.
+pub struct Truth {
+    plan: Arc<Plan>,
+    spans: BTreeMap<Key, Vec<Span>>,
+    next: u64,
+    found: Vec<Fact>,
+}
+
+impl Truth {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
+        let mut spans: BTreeMap<Key, Vec<Span>> = BTreeMap::new();
+        for number in 0..plan.options.alerts {
+            let alert = plan.script(number).alert;
+            let Some(version) = alert.versions.last() else { continue };
+            for (link, key) in alert_keys(&alert, version) {
+                let margin = LINKS[link].margin;
+                spans.entry(key).or_default().push(Span {
+                    from: version.start.minus(margin),
+                    to: version.end.plus(margin),
+                    link,
+                    alert: alert.id,
+                });
+            }
+        }
+        Self {
+            plan,
+            spans,
+            next: 0,
+            found: Vec::new(),
+        }
+    }
+
+    /// Writes the first line of a truth file: which links it speaks of, and their windows.
+    pub fn header(&self, out: &mut Vec<u8>) {
+        let mut json = Json::new(out, false);
+        json.open();
+        json.text("schema", "alerttrail-truth/1");
+        json.int("seed", self.plan.options.seed);
+        json.list("links");
+        for link in LINKS {
+            json.item();
+            json.text("link", link.name);
+            json.text("key", link.key);
+            json.text(
+                "bounds",
+                match link.bounds {
+                    Bounds::Exclusive => "exclusive",
+                    Bounds::Inclusive => "inclusive",
+                },
+            );
+            for column in ["before", "after"] {
+                json.text(column, &duration(link.margin));
+            }
+            json.close();
+        }
+        json.close_list();
+        json.close();
+    }
+
+    fn look_at(&mut self, number: u64) {
+        let planned = self.plan.activity(number);
+        for key in activity_keys(&planned).into_iter().flatten() {
+            let spans = self.spans.get(&key).map_or(&[][..], Vec::as_slice);
+            for span in spans.iter().filter(|span| span.holds(planned.time)) {
+                let ids = ids(planned.seed, planned.act);
+                self.found.push(Fact {
+                    alert: span.alert,
+                    link: LINKS[span.link].name,
+                    key: self.text(key),
+                    activity: ids.id,
+                    report_id: ids.report_id,
+                    time: planned.time,
+                });
+            }
+        }
+    }
+
+    /// Returns a key as it is written.
+    fn text(&self, key: Key) -> String {
+        match key {
+            Key::Policy(number) => self.plan.policies[number].id.to_string(),
+            Key::ObjectId(number) => self.plan.account(number).user.id.to_string(),
+            Key::Name(number) => {
+                let (name, suffix) = self.plan.account(number).name_and_suffix();
+                // Neither holds anything that JSON would escape.
+                format!("[\"{name}\",\"{suffix}\"]")
+            }
+            Key::Alert(id) => id.to_string(),
+            Key::File(number) => self.plan.file(number).plain_url(),
+        }
+    }
+}
+
+impl Iterator for Truth {
+    type Item = Fact;
+
+    fn next(&mut self) -> Option<Fact> {
+        while self.found.is_empty() && self.next < self.plan.options.activities {
+            self.look_at(self.next);
+            self.next += 1;
+        }
+        self.found.pop()
+    }
+}
+
+impl Fact {
+    /// Writes it as a line of a truth file, without the line end.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut json = Json::new(out, false);
+        json.open();
+        json.guid("alert", self.alert);
+        json.text("link", self.link);
+        json.text("key", &self.key);
+        json.guid("activity", self.activity);
+        json.text("report_id", &self.report_id);
+        json.time("activity_time", self.time, TimeForm::FULL);
+        json.close();
+    }
+}
+
+impl Span {
+    fn holds(&self, time: EventTime) -> bool {
+        match LINKS[self.link].bounds {
+            Bounds::Exclusive => self.from < time && time < self.to,
+            Bounds::Inclusive => self.from <= time && time <= self.to,
+        }
+    }
+}
+
+fn alert_keys(alert: &PlannedAlert, version: &Version) -> Vec<(usize, Key)> {
+    let mut keys = vec![(QUERY, Key::Policy(alert.policy)), (AUDIT, Key::Alert(alert.provider_id))];
+    let has_object_id = |account: u64| alert.object_ids == Presence::Present && !is_guest(account);
+    let with_ids: Vec<u64> = version
+        .accounts
+        .iter()
+        .copied()
+        .filter(|&account| has_object_id(account))
+        .collect();
+    // Names count where no account has an object id.
+    if with_ids.is_empty() {
+        keys.extend(version.accounts.iter().map(|&account| (USERS, Key::Name(account))));
+    } else {
+        keys.extend(with_ids.into_iter().map(|account| (USERS, Key::ObjectId(account))));
+    }
+    keys.extend(version.files.iter().map(|&file| (FILE, Key::File(file))));
+    keys
+}
+
+/// Returns what an activity may have in common with alerts, at most one key for each link.
+fn activity_keys(planned: &Planned) -> [Option<Key>; 4] {
+    let family = planned.act.facts().family;
+    let is_signal = family == Family::Signal;
+    let has_cid = planned.act == Act::AlertTriggered && planned.about.is_some_and(|about| about.cid == Presence::Present);
+    let person = !is_signal && family != Family::DlpMatch;
+    let has_object_id = planned.object_id == Presence::Present && !is_guest(planned.account);
+    let user = if has_object_id {
+        Key::ObjectId(planned.account)
+    } else {
+        Key::Name(planned.account)
+    };
+    [
+        planned.policy.filter(|_| has_cid).map(Key::Policy),
+        person.then_some(user),
+        planned.about.filter(|_| is_signal).map(|about| Key::Alert(about.id)),
+        planned.file.filter(|_| !is_signal).map(Key::File),
+    ]
+}

@@ -3,25 +3,37 @@
 use std::collections::BTreeSet;
 
 use alerttrail::join::Counts;
+use alerttrail::record::LinkId;
 
+use crate::links::LinkKey;
 use crate::world::Version;
+
+/// What a row stands for: the alert, the link and the key, and the activity's number.
+pub(crate) type Pair = (usize, LinkKey, usize);
 
 /// What a record of the log has to bring.
 #[derive(Default)]
 pub(crate) struct Due {
     pub(crate) rows: BTreeSet<Row>,
-    /// Of those that come, the pairs that are out already, as alert and activity: they come behind all others.
-    pub(crate) again: BTreeSet<(usize, usize)>,
+    /// Of those that come, the pairs that are out already: they come behind all others.
+    pub(crate) again: BTreeSet<Pair>,
     pub(crate) summaries: Vec<Summary>,
+}
+
+impl Due {
+    /// Adds what the record has to bring by another link.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.again.extend(other.again);
+        self.summaries.extend(other.summaries);
+    }
 }
 
 /// A row that comes or goes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Row {
     pub(crate) is_upsert: bool,
-    pub(crate) alert: usize,
-    /// The activity's number.
-    pub(crate) activity: usize,
+    pub(crate) pair: Pair,
     pub(crate) reason: &'static str,
     /// For one that comes, the records whose rows are in it: the alert's and the activity's.
     pub(crate) records: Option<(usize, usize)>,
@@ -32,7 +44,7 @@ pub(crate) struct Row {
 pub(crate) struct Summary {
     pub(crate) is_upsert: bool,
     pub(crate) alert: usize,
-    pub(crate) key: &'static str,
+    pub(crate) key: LinkKey,
     pub(crate) revision: u64,
     pub(crate) count: usize,
     /// The times of the earliest and the latest activity; `None` where retention may have taken what is needed to know.
@@ -53,7 +65,7 @@ pub(crate) struct Summary {
 }
 
 /// What is left in the tables of a partition in the end, as numbers of keys.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(PartialEq, Eq, Debug, Default)]
 pub(crate) struct Left {
     pub(crate) activities: usize,
     pub(crate) alerts: usize,
@@ -63,10 +75,22 @@ pub(crate) struct Left {
     pub(crate) meta: usize,
 }
 
+impl std::ops::AddAssign for Left {
+    fn add_assign(&mut self, other: Self) {
+        self.activities += other.activities;
+        self.alerts += other.alerts;
+        self.alert_rows += other.alert_rows;
+        self.answered += other.answered;
+        self.timers += other.timers;
+        self.meta += other.meta;
+    }
+}
+
 /// What a whole partition has to bring.
 pub(crate) struct Expected {
     /// By offset.
     pub(crate) due: Vec<Due>,
     pub(crate) left: Left,
-    pub(crate) counts: Counts,
+    /// By each link by which anything happened.
+    pub(crate) counts: Vec<(LinkId, Counts)>,
 }

@@ -1,10 +1,12 @@
-//! Faults that the simulation must find: a simulation that finds nothing may as well look at nothing. None of them touches the program:
-//! they change the log on its way from ROUTE to JOIN, the tables under JOIN, the broker, or the order of effects.
+//! Faults that the simulation must find: a simulation that finds nothing may as well look at nothing. None of them
+//! touches the program: they change the log on its way from ROUTE to JOIN, how JOIN is set up, the tables under it, the
+//! broker, or the order of effects.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use alerttrail::log::LogRecord;
-use alerttrail::record::{Activity, ActivityId};
+use alerttrail::log::{AlertVersion, LogRecord, Marks};
+use alerttrail::record::{Activity, ActivityId, AlertId, LinkId, Text};
 use alerttrail::time::{EventTime, WallTime};
 
 use crate::world::{Settings, ticks};
@@ -29,6 +31,21 @@ pub(crate) enum Fault {
     RowPrintedAnew,
     DeadlineLost,
     DeadlineEarly,
+    /// A key that an alert has lost by a link is not withdrawn.
+    LostKeyStays,
+    /// A key that an alert has gained by a link is not answered.
+    GainedKeyLeftOut,
+    /// An activity goes to only one of the partitions that own its keys.
+    OnePartitionOfSeveral,
+    /// Of an activity's keys in one partition, only the first counts.
+    OneKeyOfSeveral,
+    /// Every link has the window of the query.
+    WindowOfTheQuery,
+    // In the join itself.
+    /// Activities are kept for a link as long as for the query.
+    ShortRetentionIgnored,
+    /// Rows of two links have the same id.
+    LinksShareIds,
     // Under JOIN.
     TimersStay,
     AnsweredStay,
@@ -85,7 +102,7 @@ pub(crate) enum Fault {
 }
 
 /// Every fault.
-pub(crate) const FAULTS: [Fault; 49] = [
+pub(crate) const FAULTS: [Fault; 56] = [
     Fault::StartInclusive,
     Fault::EndInclusive,
     Fault::NoOutOfOrderness,
@@ -102,6 +119,13 @@ pub(crate) const FAULTS: [Fault; 49] = [
     Fault::RowPrintedAnew,
     Fault::DeadlineLost,
     Fault::DeadlineEarly,
+    Fault::LostKeyStays,
+    Fault::GainedKeyLeftOut,
+    Fault::OnePartitionOfSeveral,
+    Fault::OneKeyOfSeveral,
+    Fault::WindowOfTheQuery,
+    Fault::ShortRetentionIgnored,
+    Fault::LinksShareIds,
     Fault::TimersStay,
     Fault::AnsweredStay,
     Fault::AlertRowsStay,
@@ -137,72 +161,77 @@ pub(crate) const FAULTS: [Fault; 49] = [
     Fault::ReplayFromCommitted,
 ];
 
+impl Fault {
+    /// Whether it is in the join itself, so that a run without storms has it too.
+    pub(crate) fn is_in_join(self) -> bool {
+        matches!(self, Self::ShortRetentionIgnored | Self::LinksShareIds)
+    }
+}
+
 /// Changes log records on their way.
-#[derive(Default)]
 pub(crate) struct Tamper {
+    /// By partition of the log.
+    logs: Vec<OfLog>,
+    /// The partition to which an activity went first.
+    first: BTreeMap<ActivityId, usize>,
+}
+
+/// What is remembered of one partition of the log.
+#[derive(Default)]
+struct OfLog {
     greatest: Option<EventTime>,
     deliveries: u64,
+    /// The keys of an alert by a link: those of its first version, or all so far.
+    keys: BTreeMap<(AlertId, LinkId), Vec<Text>>,
+    /// The latest row of each alert.
+    rows: BTreeMap<AlertId, Vec<u8>>,
 }
 
 impl Tamper {
-    /// What the log gets instead of these bytes; `None` for nothing.
-    pub(crate) fn change(&mut self, fault: Option<Fault>, bytes: Vec<u8>, settings: &Settings) -> Option<Vec<u8>> {
+    pub(crate) fn new(partitions: usize) -> Self {
+        Self {
+            logs: (0..partitions).map(|_| OfLog::default()).collect(),
+            first: BTreeMap::new(),
+        }
+    }
+
+    /// What a partition of the log gets instead of these bytes; `None` for nothing.
+    pub(crate) fn change(
+        &mut self,
+        partition: usize,
+        fault: Option<Fault>,
+        bytes: Vec<u8>,
+        settings: &Settings,
+    ) -> Option<Vec<u8>> {
         let Some(fault) = fault else { return Some(bytes) };
+        let log = &mut self.logs[partition];
         let mut record = LogRecord::decode(&bytes).unwrap();
         match &mut record {
-            LogRecord::Activity(activity) => self.change_activity(fault, activity),
+            LogRecord::Activity(activity) => log.change_activity(fault, activity),
             LogRecord::Activities(activities) => {
+                if fault == Fault::OnePartitionOfSeveral {
+                    let first = &mut self.first;
+                    activities.retain(|activity| *first.entry(activity.id).or_insert(partition) == partition);
+                }
                 activities
                     .iter_mut()
-                    .for_each(|activity| self.change_activity(fault, activity));
+                    .for_each(|activity| log.change_activity(fault, activity));
             }
             LogRecord::Alert(version) => {
                 let is_elsewhere = version.links.iter().all(|link| link.keys.is_empty());
-                match fault {
-                    Fault::NobodyHearsElsewhere if is_elsewhere => return None,
-                    Fault::TiesByArrival => version.version.hash = [0; 32],
-                    Fault::OlderVersionWins => turn(&mut version.version.time_generated),
-                    _ => {}
+                if fault == Fault::NobodyHearsElsewhere && is_elsewhere {
+                    return None;
                 }
-                for link in version.links.iter_mut().filter(|link| !link.keys.is_empty()) {
-                    match fault {
-                        Fault::StartInclusive => link.window.from = EventTime::from_ticks(link.window.from.ticks() - 1),
-                        Fault::EndInclusive => link.window.to = link.window.to.next_tick(),
-                        Fault::DeadlineLost => link.deadline = WallTime(i64::MAX),
-                        Fault::DeadlineEarly => link.deadline = WallTime(link.deadline.0 - 1_000),
-                        _ => {}
-                    }
-                }
+                log.change_alert(fault, version);
             }
-            LogRecord::Marks(marks) => {
-                if fault == Fault::OnePartitionIsEnough {
-                    marks.topics = vec![("cloudappevents".to_owned(), 1)];
-                }
-                for mark in &mut marks.sources {
-                    self.greatest = self.greatest.max(mark.time);
-                    let move_by = |millis: i64| mark.time.map(|time| EventTime::from_ticks(time.ticks() + millis * 10_000));
-                    match fault {
-                        Fault::NoOutOfOrderness => {
-                            mark.time = mark
-                                .time
-                                .map(|time| EventTime::from_ticks(time.ticks() + ticks(settings.out_of_orderness)));
-                        }
-                        Fault::GreatestOverPartitions => mark.time = self.greatest,
-                        Fault::SilentIsIdle => mark.idle |= mark.time.is_none(),
-                        Fault::NeverIdle => mark.idle = false,
-                        Fault::MarksAhead => mark.time = move_by(1_000),
-                        Fault::MarksBehind => mark.time = move_by(-1_000),
-                        _ => {}
-                    }
-                }
-            }
+            LogRecord::Marks(marks) => log.change_marks(fault, marks, settings),
             LogRecord::EndOfInput => {}
         }
         Some(record.encode(Vec::new()).unwrap())
     }
 }
 
-impl Tamper {
+impl OfLog {
     fn change_activity(&mut self, fault: Fault, activity: &mut Activity<'_>) {
         match fault {
             Fault::FreshIdentity => {
@@ -215,7 +244,75 @@ impl Tamper {
                 let row: serde_json::Value = serde_json::from_slice(&activity.row).unwrap();
                 activity.row = Cow::Owned(serde_json::to_vec(&row).unwrap());
             }
+            Fault::OneKeyOfSeveral => activity.keys.truncate(1),
             _ => {}
+        }
+    }
+
+    fn change_alert(&mut self, fault: Fault, version: &mut AlertVersion<'_>) {
+        match fault {
+            Fault::TiesByArrival => version.version.hash = [0; 32],
+            Fault::OlderVersionWins => turn(&mut version.version.time_generated),
+            Fault::LostKeyStays | Fault::GainedKeyLeftOut => self.change_keys(fault, version),
+            Fault::WindowOfTheQuery => {
+                let window = version.links[0].window;
+                version.links.iter_mut().for_each(|link| link.window = window);
+            }
+            _ => {}
+        }
+        for link in version.links.iter_mut().filter(|link| !link.keys.is_empty()) {
+            match fault {
+                Fault::StartInclusive => link.window.from = EventTime::from_ticks(link.window.from.ticks() - 1),
+                Fault::EndInclusive => link.window.to = link.window.to.next_tick(),
+                Fault::DeadlineLost => link.deadline = WallTime(i64::MAX),
+                Fault::DeadlineEarly => link.deadline = WallTime(link.deadline.0 - 1_000),
+                _ => {}
+            }
+        }
+    }
+
+    /// Changes the keys by every link but the query.
+    fn change_keys(&mut self, fault: Fault, version: &mut AlertVersion<'_>) {
+        for link in version.links.iter_mut().filter(|link| link.link != LinkId::QUERY) {
+            let known = self.keys.entry((version.id.clone(), link.link));
+            let known = known.or_insert_with(|| link.keys.clone());
+            if fault == Fault::GainedKeyLeftOut {
+                link.keys.retain(|key| known.contains(key));
+                continue;
+            }
+            known.append(&mut link.keys);
+            known.sort_unstable();
+            known.dedup();
+            link.keys.clone_from(known);
+        }
+        // A version without keys here arrives without its row.
+        let row = self.rows.entry(version.id.clone()).or_default();
+        match version.row.is_empty() {
+            true => version.row = Cow::Owned(row.clone()),
+            false => *row = version.row.to_vec(),
+        }
+    }
+
+    fn change_marks(&mut self, fault: Fault, marks: &mut Marks, settings: &Settings) {
+        if fault == Fault::OnePartitionIsEnough {
+            marks.topics = vec![("cloudappevents".to_owned(), 1)];
+        }
+        for mark in &mut marks.sources {
+            self.greatest = self.greatest.max(mark.time);
+            let move_by = |millis: i64| mark.time.map(|time| EventTime::from_ticks(time.ticks() + millis * 10_000));
+            match fault {
+                Fault::NoOutOfOrderness => {
+                    mark.time = mark
+                        .time
+                        .map(|time| EventTime::from_ticks(time.ticks() + ticks(settings.out_of_orderness)));
+                }
+                Fault::GreatestOverPartitions => mark.time = self.greatest,
+                Fault::SilentIsIdle => mark.idle |= mark.time.is_none(),
+                Fault::NeverIdle => mark.idle = false,
+                Fault::MarksAhead => mark.time = move_by(1_000),
+                Fault::MarksBehind => mark.time = move_by(-1_000),
+                _ => {}
+            }
         }
     }
 }

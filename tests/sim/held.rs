@@ -1,13 +1,15 @@
-//! What one partition of the log knows of activities and alerts, in plain words.
+//! What one partition of the log knows of activities and alerts by one link, in plain words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::due::Row;
 use crate::hits::Hits;
+use crate::links::{LinkKey, QUERY};
 use crate::world::Version;
 
 pub(crate) struct Activity {
-    pub(crate) key: &'static str,
+    /// Those that belong here.
+    pub(crate) keys: Vec<LinkKey>,
     pub(crate) time: i64,
     pub(crate) record: usize,
 }
@@ -20,12 +22,13 @@ pub(crate) struct Alert {
     pub(crate) window: (i64, i64),
     pub(crate) deadline: i64,
     pub(crate) forget_at: i64,
-    pub(crate) is_here: bool,
+    /// The keys that belong here.
+    pub(crate) keys: Vec<LinkKey>,
     pub(crate) was_here: bool,
     /// Whether it has been answered, here or, as far as this partition can know, elsewhere.
     pub(crate) is_answered: bool,
-    /// The answer given here.
-    pub(crate) answer: Option<Answer>,
+    /// The answers given here.
+    pub(crate) answers: BTreeMap<LinkKey, Answer>,
 }
 
 #[derive(Clone)]
@@ -46,32 +49,64 @@ pub(crate) struct Answer {
 }
 
 impl Alert {
-    pub(crate) fn row(&self, activity: usize, reason: &'static str) -> Row {
+    pub(crate) fn is_here(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Whether late activities have come that no revision has told of.
+    pub(crate) fn is_late(&self) -> bool {
+        self.answers.values().any(|answer| answer.late)
+    }
+
+    pub(crate) fn row(&self, key: LinkKey, activity: usize, reason: &'static str) -> Row {
         Row {
             is_upsert: false,
-            alert: self.version.alert,
-            activity,
+            pair: (self.version.alert, key, activity),
             reason,
             records: None,
         }
     }
 
     /// Notes what comes after `before`.
-    pub(crate) fn note_update(&self, before: Option<&Self>, hits: &mut Hits) {
+    pub(crate) fn note_update(&self, link: usize, before: Option<&Self>, hits: &mut Hits) {
         let Some(before) = before else { return };
         if !self.is_answered {
             hits.hit("update: before the close");
         }
-        match (before.is_here, self.is_here) {
-            (true, true) if before.version.key != self.version.key && before.is_answered => {
+        if link == QUERY {
+            self.note_key(before, hits);
+        } else if before.is_answered {
+            self.note_keys(before, hits);
+        }
+    }
+
+    /// By the query there is one key, here or elsewhere.
+    fn note_key(&self, before: &Self, hits: &mut Hits) {
+        match (before.is_here(), self.is_here()) {
+            (true, true) if before.keys != self.keys && before.is_answered => {
                 hits.hit("update: key moves within the partition");
             }
             (true, false) if before.is_answered => hits.hit("update: key moves away"),
             (false, true) if before.is_answered => hits.hit("update: answered key comes from elsewhere"),
             _ => {}
         }
-        if !before.is_here && before.was_here && self.is_here {
+        if !before.is_here() && before.was_here && self.is_here() {
             hits.hit("update: key comes back");
+        }
+    }
+
+    /// By a link there is any number.
+    fn note_keys(&self, before: &Self, hits: &mut Hits) {
+        let gained = self.keys.iter().any(|key| !before.keys.contains(key));
+        let lost = before.keys.iter().any(|key| !self.keys.contains(key));
+        let kept = self.keys.iter().any(|key| before.keys.contains(key));
+        match (gained, lost, kept) {
+            (true, false, true) => hits.hit("link: after the close, a key beside others is gained"),
+            (false, true, true) => hits.hit("link: after the close, a key beside others is lost"),
+            (true, true, _) => hits.hit("link: after the close, keys are gained and lost at once"),
+            (true, false, false) => hits.hit("link: after the close, the first key is gained"),
+            (false, true, false) => hits.hit("link: after the close, the last key is lost"),
+            (false, false, _) => {}
         }
     }
 }

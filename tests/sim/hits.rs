@@ -31,7 +31,7 @@ impl std::fmt::Display for Hits {
 }
 
 /// What a run of all seeds must come upon.
-const CASES: [&str; 73] = [
+const CASES: [&str; 86] = [
     "close: by the watermark",
     "close: by the clock",
     "close: by max_wait",
@@ -56,6 +56,19 @@ const CASES: [&str; 73] = [
     "update: key moves away",
     "update: answered key comes from elsewhere",
     "update: key comes back",
+    "link: alert without a key",
+    "link: alert with several keys in a partition",
+    "link: activity that the query does not find",
+    "link: activity with keys in several partitions",
+    "link: activity with several keys in a partition",
+    "link: after the close, a key beside others is gained",
+    "link: after the close, a key beside others is lost",
+    "link: after the close, keys are gained and lost at once",
+    "link: after the close, the first key is gained",
+    "link: after the close, the last key is lost",
+    "link: activity expired, and kept for another link",
+    "link: alert expired, and read by another link",
+    "link: activity dropped from state before the others",
     "activity: late",
     "activity: late for several alerts",
     "activity: again",

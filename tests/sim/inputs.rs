@@ -1,17 +1,21 @@
-//! What is written to the input topics: activities and alerts that stand close together, on and around each other's bounds.
+//! What is written to the input topics: activities and alerts that stand close together, on and around each other's
+//! bounds.
 
 use alerttrail::time::EventTime;
 
+use crate::links::{self, QUERY};
 use crate::rng::Rng;
 use crate::rows::{self, Column};
 use crate::world::{Message, Record, Settings, TICKS_PER_MILLI, Version, What, start, ticks, ticks_of};
 
 const KEYS: [&str; 5] = ["policy", "Policy", "8e6ba277-ef39-404e-aaf1-294f6d9a2b88", "a b", "42"];
 
-/// Draws all records, and the messages of each source in the order of writing.
-pub(crate) fn draw(settings: &Settings, rng: &mut Rng) -> (Vec<Record>, Vec<Vec<Message>>) {
+/// Draws all records, and the messages of each source in the order of writing. Everything about links is drawn from
+/// `of_links`, so that worlds without links do not depend on it.
+pub(crate) fn draw(settings: &Settings, rng: &mut Rng, of_links: Rng) -> (Vec<Record>, Vec<Vec<Message>>) {
     let mut draft = Draft {
         settings,
+        of_links,
         keys: rng.below(3) + 1,
         alerts: rng.below(5) + 1,
         now: start(),
@@ -46,6 +50,7 @@ pub(crate) fn draw(settings: &Settings, rng: &mut Rng) -> (Vec<Record>, Vec<Vec<
 
 struct Draft<'a> {
     settings: &'a Settings,
+    of_links: Rng,
     keys: usize,
     alerts: usize,
     /// The wall time.
@@ -149,11 +154,21 @@ impl Draft<'_> {
         // Without a time of the activity, the row's own moves the watermark.
         let row_time = (time.is_none() && rng.percent(50)).then(|| self.activity_time(rng));
         columns.extend(row_time.map(|time| ("Timestamp", format!("\"{}\"", rows::spell(time, rng)))));
-        (What::Unkeyed { time: time.or(row_time) }, columns)
+        let keys = links::of_activity(self.settings.links.len(), &KEYS[..self.keys], &mut self.of_links);
+        match time.filter(|_| !keys.is_empty()) {
+            // The query does not find it, but links do.
+            Some(time) => {
+                columns.extend(links::columns_of_activity(&keys, &mut self.of_links));
+                let number = 1_000 + self.records.len();
+                (What::Activity { number, keys, time }, columns)
+            }
+            None => (What::Unkeyed { time: time.or(row_time) }, columns),
+        }
     }
 
     fn activity(&mut self, rng: &mut Rng) -> (What, Vec<Column>) {
         let time = self.activity_time(rng);
+        let time = self.time_for_a_link().unwrap_or(time);
         let key = KEYS[rng.below(self.keys)];
         let number = self.activities;
         self.activities += 1;
@@ -162,8 +177,33 @@ impl Draft<'_> {
             "42" if rng.percent(50) => key.to_owned(),
             _ => format!("\"{key}\""),
         };
-        let columns = rows::activity(&cid, Some(time), number, rng);
-        (What::Activity { number, key, time }, columns)
+        let mut columns = rows::activity(&cid, Some(time), number, rng);
+        let mut keys = links::of_activity(self.settings.links.len(), &KEYS[..self.keys], &mut self.of_links);
+        columns.extend(links::columns_of_activity(&keys, &mut self.of_links));
+        keys.insert((QUERY, key));
+        (What::Activity { number, keys, time }, columns)
+    }
+
+    /// Draws, now and then, a time at a bound of a link's window, or one that moves the link's horizon there.
+    fn time_for_a_link(&mut self) -> Option<i64> {
+        let (rng, links) = (&mut self.of_links, self.settings.links.len());
+        if links == 1 || self.versions.is_empty() || !rng.percent(30) {
+            return None;
+        }
+        let link = 1 + rng.below(links - 1);
+        let (from, to) = self.settings.window(link, rng.pick(&self.versions));
+        let near = *rng.pick(&[from, to]) + rng.between(-1, 1);
+        let now = ticks_of(self.now);
+        let time = match self.settings.retention(link) {
+            Some(retention) if rng.percent(25) => now.min(near + ticks(self.settings.out_of_orderness) + ticks(retention)),
+            _ => near,
+        };
+        Some(time.clamp(0, self.latest()))
+    }
+
+    /// Returns the latest time that is ever drawn. Times this far ahead come from a bad clock.
+    fn latest(&self) -> i64 {
+        ticks_of(self.now) + 10 * 86_400 * 1_000 * TICKS_PER_MILLI
     }
 
     fn activity_time(&self, rng: &mut Rng) -> i64 {
@@ -177,8 +217,8 @@ impl Draft<'_> {
             11 | 12 if !self.versions.is_empty() => {
                 let version = rng.pick(&self.versions);
                 let edge = match rng.percent(50) {
-                    true => version.start - ticks(self.settings.before),
-                    false => version.end + ticks(self.settings.after),
+                    true => version.start - ticks(self.settings.links[QUERY].before),
+                    false => version.end + ticks(self.settings.links[QUERY].after),
                 };
                 edge + rng.between(-1, 1)
             }
@@ -187,23 +227,22 @@ impl Draft<'_> {
                 rng.between(version.start.min(version.end), version.end.max(version.start))
             }
             // Moves the horizon to where a window ends, or to an activity.
-            15 | 16 if self.settings.retention.is_some() && !self.times.is_empty() => {
+            15 | 16 if self.settings.retention(QUERY).is_some() && !self.times.is_empty() => {
                 let near = match self.versions.is_empty() {
-                    false if rng.percent(70) => self.settings.window(rng.pick(&self.versions)).1,
+                    false if rng.percent(70) => self.settings.window(QUERY, rng.pick(&self.versions)).1,
                     _ => *rng.pick(&self.times),
                 };
-                now.min(near + bound + self.settings.retention.map_or(0, ticks))
+                now.min(near + bound + self.settings.retention(QUERY).map_or(0, ticks))
             }
             17 if rng.percent(15) => now + 10 * 86_400 * 1_000 * TICKS_PER_MILLI,
             18 if rng.percent(10) => 0,
             _ => now - rng.between(0, pace.gap * 5 * TICKS_PER_MILLI),
         };
-        // Of what lies in the future only a bad clock knows, and that is drawn above.
-        let latest = now + 10 * 86_400 * 1_000 * TICKS_PER_MILLI;
-        time.clamp(0, latest)
+        time.clamp(0, self.latest())
     }
 
-    /// A new alert, or a further version of one: of the same content, with another window, with another key, or what it once was.
+    /// A new alert, or a further version of one: of the same content, with another window, with another key, or what it
+    /// once was.
     fn alert(&mut self, rng: &mut Rng) -> (What, Vec<Column>) {
         let alert = rng.below(self.alerts);
         let earlier: Vec<&Version> = self.versions.iter().filter(|version| version.alert == alert).collect();
@@ -211,18 +250,27 @@ impl Draft<'_> {
             None => self.first_version(rng),
             Some(last) => self.next_version(last, earlier[rng.below(earlier.len())], rng),
         };
+        let mut of_links = self.of_links.clone();
+        let before = earlier
+            .last()
+            .map(|last| (&last.keys, &earlier[of_links.below(earlier.len())].keys));
+        let mut keys = links::of_alert(self.settings.links.len(), &KEYS[..self.keys], before, &mut of_links);
         let generated = match (rng.below(6), earlier.last()) {
             (0, Some(last)) => last.generated,
             (1, Some(last)) => last.generated - rng.between(0, self.settings.pace.window * TICKS_PER_MILLI),
             _ => ticks_of(self.now),
         };
         let [start, end, generated] = [start, end, generated].map(|time| time.clamp(0, EventTime::LAST.ticks()));
-        let columns = rows::alert(alert, key, [start, end, generated], rng);
+        let mut columns = rows::alert(alert, key, [start, end, generated], rng);
+        columns.extend(links::columns_of_alert(&keys, &mut of_links));
+        columns.sort_unstable();
+        keys.insert((QUERY, key));
+        self.of_links = of_links;
         let version = Version {
             alert,
             generated,
             hash: rows::hash(&columns),
-            key,
+            keys,
             start,
             end,
         };
@@ -237,17 +285,17 @@ impl Draft<'_> {
 
     fn next_version(&self, last: &Version, any: &Version, rng: &mut Rng) -> (&'static str, i64, i64) {
         let by = rng.between(0, self.settings.pace.window * TICKS_PER_MILLI);
-        let (mut key, mut start, mut end) = (last.key, last.start, last.end);
+        let (mut key, mut start, mut end) = (last.query_key(), last.start, last.end);
         match rng.below(11) {
             0 => {}
-            1 => (key, start, end) = (any.key, any.start, any.end),
+            1 => (key, start, end) = (any.query_key(), any.start, any.end),
             2 => key = self.alert_key(rng),
             3 => (start, end) = self.window(rng),
             4 => (key, start, end) = self.first_version(rng),
             5 => start -= by,
             6 => end = if rng.percent(50) { end + by } else { end - by / 4 },
             7 => start += by / 4,
-            8 => key = any.key,
+            8 => key = any.query_key(),
             9 => (key, end) = (self.alert_key(rng), end - 1),
             _ => (start, end) = (start + by / 4, end + by / 4),
         }

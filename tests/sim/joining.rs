@@ -1,14 +1,16 @@
 //! JOIN: the log of a partition is applied in slices, each of which is one write of state.
 
 use alerttrail::emit::{self, Emitted, Emitter, Format, Kind, Links};
-use alerttrail::join::{Counts, Joiner, Limit, Op, Outbox, Position};
+use alerttrail::join::{Counts, Joiner, Limit, Op, Outbox, Output, Position, Retention};
 use alerttrail::log::LogRecord;
+use alerttrail::record::{Key, LinkId};
 use alerttrail::store::{Base, Batch, Direction, Memory, Pair, Span, Table, Txn};
 
 use crate::Failure;
 use crate::disk::Disk;
 use crate::faults::Fault;
 use crate::hits::Hits;
+use crate::links::QUERY;
 use crate::plan::{Cut, Plan};
 use crate::router::Log;
 use crate::world::Settings;
@@ -29,6 +31,15 @@ pub(crate) struct Work<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) log: &'a Log,
     pub(crate) plan: Plan,
+}
+
+impl Work<'_> {
+    fn retention(&self) -> Retention {
+        match self.plan.has(Fault::ShortRetentionIgnored) {
+            true => self.settings.retention(QUERY).into(),
+            false => self.settings.retentions(),
+        }
+    }
 }
 
 /// What becomes of some records of the log: outputs, and the changes of state that go with them.
@@ -57,7 +68,7 @@ pub(crate) struct Joining<'a> {
 
 impl<'a> Joining<'a> {
     pub(crate) fn open(work: &'a Work<'a>, cut: Cut, disk: &Disk) -> Result<Self, Failure> {
-        let joiner = Joiner::open(disk, work.settings.retention)?.with_alert_updates(work.settings.alert_updates());
+        let joiner = Joiner::open(disk, work.retention())?.with_alert_updates(work.settings.alert_updates());
         let mut cursor = joiner.next_offset();
         if work.plan.has(Fault::PositionAhead) && cursor > 0 {
             cursor += 1;
@@ -71,7 +82,7 @@ impl<'a> Joining<'a> {
             outbox: Outbox::new(cut.limit),
             emitter: Emitter {
                 format: Format::Native,
-                links: Links::query(work.settings.widening()),
+                links: Links::of(&work.settings.decode()),
                 summaries: true,
                 unmatched: work.settings.unmatched,
                 limit: None,
@@ -155,7 +166,7 @@ impl<'a> Joining<'a> {
                 Emitted::Omitted => continue,
                 Emitted::Record(headers) | Emitted::TooLarge(headers) => headers,
             };
-            let record = Delivered {
+            let mut record = Delivered {
                 seq: headers.seq,
                 id: headers.id,
                 is_row: headers.kind == Kind::Activity,
@@ -163,10 +174,29 @@ impl<'a> Joining<'a> {
                 key: emit::key(&output).to_vec(),
                 value: String::from_utf8(value.clone()).unwrap(),
             };
+            if plan.has(Fault::LinksShareIds) {
+                record.share_id(&output, &self.emitter.links);
+            }
             slice.outputs.push((place, record));
         }
         if let Some(first) = first {
             slice.position.outputs -= first.number_in(slice.position.offset);
+        }
+    }
+}
+
+impl Delivered {
+    /// Gives a row by a later link the id that it would have by the first.
+    fn share_id(&mut self, output: &Output, links: &Links) {
+        if let Output::Row(row) = output
+            && row.key.link > LinkId(1)
+        {
+            let key = Key {
+                link: LinkId(1),
+                ..row.key.clone()
+            };
+            let id = std::mem::replace(&mut self.id, emit::pair_id(&row.alert, &key, row.activity, links));
+            self.value = self.value.replace(&id, &self.id);
         }
     }
 }
@@ -189,11 +219,13 @@ pub(crate) struct Calm {
     /// The place of each output, which readers do not see.
     pub(crate) places: Vec<Position>,
     pub(crate) disk: Disk,
-    pub(crate) counts: Counts,
+    /// By each link by which anything happened.
+    pub(crate) counts: Vec<(LinkId, Counts)>,
 }
 
-pub(crate) fn calm(settings: &Settings, log: &Log, hits: &mut Hits) -> Result<Calm, Failure> {
-    let plan = Plan::calm();
+/// Works off the log in peace. Only faults in the join itself apply here.
+pub(crate) fn calm(settings: &Settings, log: &Log, fault: Option<Fault>, hits: &mut Hits) -> Result<Calm, Failure> {
+    let plan = Plan::calm(fault.filter(|fault| fault.is_in_join()));
     let work = Work { settings, log, plan };
     let mut disk = Disk::default();
     let mut joining = Joining::open(&work, Cut::none(), &disk)?;
@@ -210,17 +242,16 @@ pub(crate) fn calm(settings: &Settings, log: &Log, hits: &mut Hits) -> Result<Ca
     Ok(Calm {
         output,
         places,
-        counts: joining.joiner.take_counts().query(),
+        counts: joining.joiner.take_counts().iter().collect(),
         disk,
     })
 }
 
 /// A position is a state: whatever led to it, the tables hold what the log, applied from its beginning up to there, makes of nothing.
 pub(crate) fn check_state(work: &Work<'_>, disk: &Disk) -> Result<(), Failure> {
-    let retention = work.settings.retention;
-    let held = Joiner::open(disk, retention)?.position();
+    let held = Joiner::open(disk, work.retention())?.position();
     let mut fresh = Memory::default();
-    let mut joiner = Joiner::open(&fresh, retention)?.with_alert_updates(work.settings.alert_updates());
+    let mut joiner = Joiner::open(&fresh, work.retention())?.with_alert_updates(work.settings.alert_updates());
     // So that it stops behind every output.
     let mut outbox = Outbox::new(Limit {
         outputs: 1,

@@ -8,6 +8,8 @@
 //! `disk`), before a broker that fences, aborts and does not always answer (`broker`). It is the program's own code that routes, joins and
 //! emits; the order of effects and what surrounds it are the simulation's, and say what the program's have to be.
 //!
+//! Half of all worlds have links besides the query (`links`), each with its own keys, window and retention.
+//!
 //! What comes out in peace is held against the query's answer over the inputs, and against what each record of the log has to bring
 //! (`oracle`, `model`); what comes out otherwise against that, as readers see it (`readers`). `faults` plants faults: a simulation is as
 //! good as what it catches.
@@ -16,6 +18,7 @@
 //! `SEEDS=100000` tries as many.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test")]
 
+mod answers;
 mod broker;
 mod clock;
 mod cluster;
@@ -26,6 +29,7 @@ mod held;
 mod hits;
 mod inputs;
 mod joining;
+mod links;
 mod model;
 mod oracle;
 mod owner;
@@ -101,7 +105,7 @@ fn run(seed: u64, fault: Option<Fault>, hits: &mut Hits, trace: &mut Trace) -> R
     let mut rng = Rng::new(seed, 4);
     for (number, log) in logs.iter().enumerate() {
         trace.note(|| format!("partition {number} of the log is worked off"));
-        let calm = joining::calm(&world.settings, log, hits)?;
+        let calm = joining::calm(&world.settings, log, fault, hits)?;
         let expected = model::expect(&world, number, log, hits);
         reader.check(&calm.output, &expected.due)?;
         readers::check_alternation(&calm.output, &world.settings)?;

@@ -1,7 +1,7 @@
 //! What the outputs are held against.
 //!
-//! Two yardsticks, neither of which looks at stores, log bytes or outputs: the query's answer over all inputs at once, and what each
-//! record of the log has to bring ([`model`](crate::model)).
+//! Two yardsticks, neither of which looks at stores, log bytes or outputs: the query's answer over all inputs at once,
+//! and what each record of the log has to bring ([`model`](crate::model)).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +13,10 @@ use serde_json::value::RawValue;
 use crate::Failure;
 use crate::cluster::Stormy;
 use crate::disk::Disk;
-use crate::due::{Due, Expected, Left, Row, Summary};
+use crate::due::{Due, Expected, Left, Pair, Row, Summary};
 use crate::joining::Delivered;
+use crate::links::{LinkKey, name};
 use crate::world::{Settings, Version, What, World, show, ticks, ticks_of};
-
-/// A pair: the alert and the activity's number.
-type Pair = (usize, usize);
 
 /// An output record as a reader sees it.
 #[derive(Deserialize)]
@@ -31,6 +29,8 @@ struct Said<'a> {
     seq: i64,
     system_alert_id: &'a str,
     correlation_id: &'a str,
+    link: &'a str,
+    activity_id: Option<&'a str>,
     reason: Option<&'a str>,
     activity_time: Option<&'a str>,
     #[serde(borrow)]
@@ -69,6 +69,8 @@ pub(crate) struct Reader<'a> {
     /// By id: the pair it stands for.
     pairs: BTreeMap<String, Pair>,
     ids: BTreeMap<Pair, String>,
+    /// The identity of each activity as outputs have it.
+    identities: BTreeMap<usize, String>,
 }
 
 impl<'a> Reader<'a> {
@@ -79,6 +81,7 @@ impl<'a> Reader<'a> {
             rows: rows.collect(),
             pairs: BTreeMap::new(),
             ids: BTreeMap::new(),
+            identities: BTreeMap::new(),
         }
     }
 
@@ -92,15 +95,15 @@ impl<'a> Reader<'a> {
             let outputs = by_seq.remove(&seq).unwrap_or_default();
             let mut rows = BTreeSet::new();
             let mut summaries = Vec::new();
-            let mut order: BTreeMap<(usize, bool, bool), &str> = BTreeMap::new();
+            let mut order: BTreeMap<(usize, LinkKey, bool, bool), &str> = BTreeMap::new();
             for output in outputs {
                 let said = read(output)?;
-                let alert = alert(&said)?;
                 if output.is_row {
                     let time = said.activity_time.unwrap_or_default();
                     let row = self.row(&said, output)?;
-                    let is_again = output.is_upsert && due.again.contains(&(alert, row.activity));
-                    let previous = order.insert((alert, output.is_upsert, is_again), time);
+                    let (alert, key, _) = row.pair;
+                    let is_again = output.is_upsert && due.again.contains(&row.pair);
+                    let previous = order.insert((alert, key, output.is_upsert, is_again), time);
                     Failure::unless(previous.is_none_or(|previous| previous <= time), "prompt", || {
                         format!("rows are not in the order of time: {}", output.value)
                     })?;
@@ -128,43 +131,57 @@ impl<'a> Reader<'a> {
             }
             _ => None,
         };
-        let activity = match records {
-            Some((_, record)) => {
-                let What::Activity { number, key, time } = self.world.records[record].what else {
-                    return Err(wrong("the activity is none"));
-                };
-                let told = (said.correlation_id, said.activity_time) == (key, Some(show(time).as_str()));
-                Failure::unless(told, "sound", || {
-                    format!("key or time is not the activity's: {}", output.value)
-                })?;
-                let pair = (alert, number);
-                let known = self.pairs.insert(output.id.clone(), pair).is_none_or(|known| known == pair);
-                let same = self.ids.insert(pair, output.id.clone()).is_none_or(|id| id == output.id);
-                Failure::unless(known && same, "stable", || {
-                    format!("ids and pairs are not one to one: {}", output.value)
-                })?;
-                number
-            }
+        let pair = match records {
+            Some((_, record)) => self.pair(said, output, record)?,
             None => {
                 let pair = self.pairs.get(&output.id).filter(|pair| pair.0 == alert);
-                pair.ok_or_else(|| wrong("a delete of what never came"))?.1
+                *pair.ok_or_else(|| wrong("a delete of what never came"))?
             }
         };
+        let same = is_said(pair.1, said);
+        let same = same && self.identities.get(&pair.2).map(String::as_str) == said.activity_id;
+        Failure::unless(same, "sound", || {
+            format!("link, key or identity is another one's: {}", output.value)
+        })?;
         let reasons = ["window_closed", "late_activity", "late_alert", "alert_updated"];
         let reason = reasons.into_iter().find(|reason| Some(*reason) == said.reason);
         Ok(Row {
             is_upsert: output.is_upsert,
-            alert,
-            activity,
+            pair,
             reason: reason.ok_or_else(|| wrong("no such reason"))?,
             records,
         })
     }
 
+    /// Returns what a row stands for that holds the activity of `record`.
+    fn pair(&mut self, said: &Said<'_>, output: &Delivered, record: usize) -> Result<Pair, Failure> {
+        let wrong = |what: &str| Failure::new("sound", format!("{what}: {}", output.value));
+        let What::Activity { number, keys, time } = &self.world.records[record].what else {
+            return Err(wrong("the activity is none"));
+        };
+        let key = keys.iter().find(|key| is_said(**key, said));
+        let key = key.ok_or_else(|| wrong("link and key are not the activity's"))?;
+        Failure::unless(said.activity_time == Some(show(*time).as_str()), "sound", || {
+            format!("the time is not the activity's: {}", output.value)
+        })?;
+        let pair = (alert(said)?, *key, *number);
+        let known = self.pairs.insert(output.id.clone(), pair).is_none_or(|known| known == pair);
+        let same = self.ids.insert(pair, output.id.clone()).is_none_or(|id| id == output.id);
+        Failure::unless(known && same, "stable", || {
+            format!("ids and pairs are not one to one: {}", output.value)
+        })?;
+        let id = said.activity_id.unwrap_or_default();
+        let known = self.identities.entry(*number).or_insert_with(|| id.to_owned());
+        Failure::unless(known == id, "stable", || {
+            format!("an activity has two identities: {}", output.value)
+        })?;
+        Ok(pair)
+    }
+
     fn check_rows(&self, seq: i64, rows: &BTreeSet<Row>, due: &Due, expected: &[Due]) -> Result<(), Failure> {
         let is_due_some_time = |row: &Row| {
             let mut all = expected.iter().flat_map(|due| &due.rows);
-            all.any(|other| (other.is_upsert, other.alert, other.activity) == (row.is_upsert, row.alert, row.activity))
+            all.any(|other| (other.is_upsert, other.pair) == (row.is_upsert, row.pair))
         };
         if let Some(extra) = rows.difference(&due.rows).next() {
             let invariant = if is_due_some_time(extra) { "prompt" } else { "sound" };
@@ -188,7 +205,7 @@ impl<'a> Reader<'a> {
             let alert = alert(&said)?;
             let place = due
                 .iter()
-                .position(|due| (due.alert, due.key, due.is_upsert) == (alert, said.correlation_id, said.op == "upsert"));
+                .position(|due| (due.alert, due.is_upsert) == (alert, said.op == "upsert") && is_said(due.key, &said));
             let place = place.ok_or_else(|| {
                 Failure::new(
                     "summaries",
@@ -216,7 +233,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let time = |time: Option<i64>| time.map(|time| EventTime::from_ticks(time).to_string());
-        let settings = &self.world.settings;
+        let link = &self.world.settings.links[due.key.0];
         same("the count", said.activity_count == Some(due.count))?;
         let status = if due.count > 0 { "matched" } else { "unmatched" };
         same("the status", said.status == Some(status))?;
@@ -240,8 +257,8 @@ impl<'a> Reader<'a> {
         same("the sources", said.sources.is_some())?;
         same("the late ones", said.late_count == Some(due.late_count))?;
         same("the watermark", said.watermark == time(due.watermark).as_deref())?;
-        let start = show(due.version.start - ticks(settings.before));
-        let end = show(due.version.end + ticks(settings.after));
+        let start = show(due.version.start - ticks(link.before));
+        let end = show(due.version.end + ticks(link.after));
         let bounds = Bounds {
             start: &start,
             end: &end,
@@ -251,8 +268,8 @@ impl<'a> Reader<'a> {
         same("the alert", row == Some(self.world.records[due.record].row.as_str()))
     }
 
-    /// The rows left when everything is read: of several records of one id the greatest `seq` counts. In the order of delivery it is the
-    /// same, unless an older row may have been sent behind a newer one.
+    /// The rows left when everything is read: of several records of one id the greatest `seq` counts. In the order of
+    /// delivery it is the same, unless an older row may have been sent behind a newer one.
     pub(crate) fn fold(&self, joined: &[Stormy]) -> Result<BTreeSet<Pair>, Failure> {
         let mut pairs = BTreeSet::new();
         // A pair is a matter of one partition of the log.
@@ -302,6 +319,11 @@ fn read(output: &Delivered) -> Result<Said<'_>, Failure> {
     Ok(said)
 }
 
+/// Whether an output has this link and key.
+fn is_said(key: LinkKey, said: &Said<'_>) -> bool {
+    said.link == name(key.0) && said.correlation_id == key.1
+}
+
 fn alert(said: &Said<'_>) -> Result<usize, Failure> {
     let number = said
         .system_alert_id
@@ -310,29 +332,31 @@ fn alert(said: &Said<'_>) -> Result<usize, Failure> {
     number.ok_or_else(|| Failure::new("sound", format!("no such alert: {}", said.system_alert_id)))
 }
 
-/// The query's answer: every alert's greatest version with every activity that has its key and lies within its bounds.
+/// Returns the answer of the query and of every link: every alert's greatest version with every activity that shares a
+/// key with it and lies within its bounds.
 pub(crate) fn answer(world: &World) -> BTreeSet<Pair> {
     let mut pairs = BTreeSet::new();
     for version in greatest(world).values() {
         for record in &world.records {
-            if let What::Activity { number, key, time } = record.what
-                && is_pair(&world.settings, version, key, time)
-            {
-                pairs.insert((version.alert, number));
-            }
+            let What::Activity { number, keys, time } = &record.what else {
+                continue;
+            };
+            let common = version.keys.intersection(keys);
+            let found = common.filter(|key| is_inside(&world.settings, key.0, version, *time));
+            pairs.extend(found.map(|key| (version.alert, *key, *number)));
         }
     }
     pairs
 }
 
-fn is_pair(settings: &Settings, version: &Version, key: &str, time: i64) -> bool {
-    let start = version.start - ticks(settings.before);
-    let end = version.end + ticks(settings.after);
-    let inside = match settings.inclusive {
+fn is_inside(settings: &Settings, link: usize, version: &Version, time: i64) -> bool {
+    let link = &settings.links[link];
+    let start = version.start - ticks(link.before);
+    let end = version.end + ticks(link.after);
+    match link.inclusive {
         true => start <= time && time <= end,
         false => start < time && time < end,
-    };
-    inside && version.key == key
+    }
 }
 
 fn greatest(world: &World) -> BTreeMap<usize, &Version> {
@@ -348,43 +372,49 @@ fn greatest(world: &World) -> BTreeMap<usize, &Version> {
     greatest
 }
 
-/// Holds what is left against the query's answer. With a retention, only pairs that it cannot have touched: the activity, and the end
-/// of every version of the alert, lie not behind the greatest horizon there can have been.
+/// Holds what is left against the query's answer. With a retention, only pairs that it cannot have touched: the
+/// activity, and the end of every version of the alert, lie not behind the greatest horizon there can have been.
 pub(crate) fn check_answer(world: &World, fold: &BTreeSet<Pair>) -> Result<usize, Failure> {
+    let links = 0..world.settings.links.len();
     let mut times = BTreeMap::new();
-    let mut ends: BTreeMap<usize, i64> = BTreeMap::new();
+    // By alert and link.
+    let mut ends: BTreeMap<(usize, usize), i64> = BTreeMap::new();
     for record in &world.records {
         match &record.what {
             What::Activity { number, time, .. } => {
                 times.insert(*number, *time);
             }
             What::Alert(version) => {
-                let to = world.settings.window(version).1;
-                let least = ends.entry(version.alert).or_insert(to);
-                *least = (*least).min(to);
+                for link in links.clone() {
+                    let to = world.settings.window(link, version).1;
+                    let least = ends.entry((version.alert, link)).or_insert(to);
+                    *least = (*least).min(to);
+                }
             }
             What::Unkeyed { .. } | What::Nothing => {}
         }
     }
-    let horizon = world
-        .settings
-        .retention
-        .map_or(i64::MIN, |retention| greatest_time(world) - ticks(retention));
-    let is_safe = |pair: &&Pair| ends[&pair.0] >= horizon && times[&pair.1] >= horizon;
+    let greatest = greatest_time(world);
+    let horizon = |link| {
+        world
+            .settings
+            .retention(link)
+            .map_or(i64::MIN, |retention| greatest - ticks(retention))
+    };
+    let horizons: Vec<i64> = links.map(horizon).collect();
+    let is_safe =
+        |(alert, (link, _), activity): &&Pair| ends[&(*alert, *link)] >= horizons[*link] && times[activity] >= horizons[*link];
     let due = answer(world);
     let (safe, found): (BTreeSet<&Pair>, BTreeSet<&Pair>) =
         (due.iter().filter(is_safe).collect(), fold.iter().filter(is_safe).collect());
     if let Some(extra) = found.difference(&safe).next() {
         return Err(Failure::new(
             "sound",
-            format!("the query does not give (alert, activity) {extra:?}"),
+            format!("the query and the links do not give {extra:?}"),
         ));
     }
     if let Some(missing) = safe.difference(&found).next() {
-        return Err(Failure::new(
-            "complete",
-            format!("the query gives (alert, activity) {missing:?}"),
-        ));
+        return Err(Failure::new("complete", format!("the query or a link gives {missing:?}")));
     }
     Ok(safe.len())
 }
@@ -394,9 +424,10 @@ fn greatest_time(world: &World) -> i64 {
     let mut greatest = i64::MIN / 2;
     for message in world.messages.iter().flatten() {
         for record in &message.records {
-            let (What::Activity { time, .. } | What::Unkeyed { time: Some(time) }) = world.records[*record].what else {
+            let (What::Activity { time, .. } | What::Unkeyed { time: Some(time) }) = &world.records[*record].what else {
                 continue;
             };
+            let time = *time;
             let arrived = message.timestamp.map_or(i64::MAX, ticks_of);
             if message.timestamp.is_none() || time <= arrived.saturating_add(ticks(world.settings.max_future_skew)) {
                 greatest = greatest.max(time);

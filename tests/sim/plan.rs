@@ -108,7 +108,7 @@ impl Plan {
     }
 
     /// Nothing happens.
-    pub(crate) fn calm() -> Self {
+    pub(crate) fn calm(fault: Option<Fault>) -> Self {
         Self {
             delivery: Delivery::AtLeastOnce,
             processes: 1,
@@ -116,7 +116,7 @@ impl Plan {
             kinds: Vec::new(),
             unanswered: 0,
             commits_silence: false,
-            fault: None,
+            fault,
         }
     }
 

@@ -1,9 +1,9 @@
 //! One router, and what it writes: the log, and beside it a journal. The journal says what each log record means in terms of the inputs,
 //! and is written from them, never from what the program made of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use alerttrail::decode::{Decoder, Settings as Decode};
+use alerttrail::decode::Decoder;
 use alerttrail::log::partition_of;
 use alerttrail::route::{Progress, Router, Settings as Route};
 
@@ -95,10 +95,7 @@ impl Reading {
 
 impl Node {
     pub(crate) fn new(settings: &Settings, fault: Option<Fault>, skew: i64) -> Self {
-        let decoder = Decoder::new(Decode {
-            widening: settings.widening(),
-            ..Decode::default()
-        });
+        let decoder = Decoder::new(settings.decode());
         let max_future_skew = match fault {
             Some(Fault::FutureMovesWatermark) => std::time::Duration::MAX,
             _ => settings.max_future_skew,
@@ -131,7 +128,11 @@ pub(crate) fn meant(world: &World, records: &[usize], now: i64) -> Vec<Vec<Entry
     let mut meant: Vec<Vec<Entry>> = (0..partitions).map(|_| Vec::new()).collect();
     for record in records {
         match &world.records[*record].what {
-            What::Activity { key, .. } => meant[owner(key, partitions)].push(Entry::Activity(*record)),
+            // Once to each partition, however many keys live there.
+            What::Activity { keys, .. } => {
+                let owners: BTreeSet<usize> = keys.iter().map(|key| owner(key.1, partitions)).collect();
+                owners.iter().for_each(|owner| meant[*owner].push(Entry::Activity(*record)));
+            }
             What::Alert(_) => {
                 for partition in &mut meant {
                     partition.push(Entry::Alert { record: *record, now });

@@ -45,7 +45,7 @@ struct Routing<'a> {
     /// A source that is not read for now.
     lagging: Option<usize>,
     logs: Vec<Log>,
-    tampers: Vec<Tamper>,
+    tamper: Tamper,
     rng: &'a mut Rng,
     hits: &'a mut Hits,
     trace: &'a mut Trace,
@@ -78,7 +78,7 @@ impl<'a> Routing<'a> {
             ever_read: vec![0; sources],
             lagging: rng.percent(25).then(|| rng.below(sources)),
             logs: (0..partitions).map(|_| Log::default()).collect(),
-            tampers: (0..partitions).map(|_| Tamper::default()).collect(),
+            tamper: Tamper::new(partitions),
             rng,
             hits,
             trace,
@@ -175,7 +175,7 @@ impl<'a> Routing<'a> {
             }
             return Ok(());
         }
-        let last = EventTime::LAST.ticks() + ticks(self.settings.after);
+        let last = EventTime::LAST.ticks() + ticks(self.settings.furthest());
         // Behind every deadline too: where the clocks of routers are far apart, they never all call their sources idle.
         self.now = wall_of(last) + millis(self.settings.out_of_orderness + self.settings.max_wait) + idle + 86_400_000;
         self.all_mark()?;
@@ -406,7 +406,7 @@ impl<'a> Routing<'a> {
             Entry::Marks(_) => format!("log {partition}@{offset}: marks"),
             entry => format!("log {partition}@{offset}: {entry:?}"),
         });
-        let bytes = self.tampers[partition].change(self.fault, bytes, self.settings);
+        let bytes = self.tamper.change(partition, self.fault, bytes, self.settings);
         self.logs[partition].bytes.push(bytes);
         self.logs[partition].journal.push(entry);
     }

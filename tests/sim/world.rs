@@ -1,11 +1,13 @@
 //! A world: settings, and everything that will ever be written to the input topics, drawn from one seed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use alerttrail::join::AlertUpdates;
-use alerttrail::time::{Bounds, EventTime, Widening};
+use alerttrail::time::EventTime;
 
 use crate::inputs;
+use crate::links::{self, Link, LinkKey, QUERY};
 use crate::rng::Rng;
 
 pub(crate) const TICKS_PER_MILLI: i64 = 10_000;
@@ -25,14 +27,12 @@ pub(crate) struct World {
 
 /// The settings, as a user would set them, and the limits of the run.
 pub(crate) struct Settings {
-    pub(crate) retention: Option<Duration>,
     pub(crate) out_of_orderness: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) max_wait: Duration,
     pub(crate) max_future_skew: Duration,
-    pub(crate) inclusive: bool,
-    pub(crate) before: Duration,
-    pub(crate) after: Duration,
+    /// The query, and the links beside it.
+    pub(crate) links: Vec<Link>,
     pub(crate) unmatched: bool,
     /// Whether a newer version of an answered alert sends the rows that stay again.
     pub(crate) rows_again: bool,
@@ -75,7 +75,11 @@ pub(crate) struct Record {
 #[derive(Clone)]
 pub(crate) enum What {
     /// An activity that can join. Re-deliveries have the same number.
-    Activity { number: usize, key: &'static str, time: i64 },
+    Activity {
+        number: usize,
+        keys: BTreeSet<LinkKey>,
+        time: i64,
+    },
     /// An activity that cannot.
     Unkeyed { time: Option<i64> },
     /// A readable version of an alert.
@@ -90,7 +94,8 @@ pub(crate) struct Version {
     pub(crate) alert: usize,
     pub(crate) generated: i64,
     pub(crate) hash: [u8; 32],
-    pub(crate) key: &'static str,
+    /// One by the query, which may be empty, and any number by each link.
+    pub(crate) keys: BTreeSet<LinkKey>,
     pub(crate) start: i64,
     pub(crate) end: i64,
 }
@@ -101,12 +106,17 @@ impl std::fmt::Debug for Version {
         write!(
             f,
             "alert {} of {:?} from {start} to {end}, generated {generated}",
-            self.alert, self.key
+            self.alert, self.keys
         )
     }
 }
 
 impl Version {
+    /// Its key by the query.
+    pub(crate) fn query_key(&self) -> &'static str {
+        self.keys.iter().find(|key| key.0 == QUERY).map(|key| key.1).unwrap()
+    }
+
     /// What versions of one alert are ordered by.
     pub(crate) fn order(&self) -> (i64, [u8; 32]) {
         (self.generated, self.hash)
@@ -125,8 +135,10 @@ pub(crate) struct Message {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        let settings = Settings::draw(&mut Rng::new(seed, 1));
-        let (records, messages) = inputs::draw(&settings, &mut Rng::new(seed, 2));
+        let mut settings = Settings::draw(&mut Rng::new(seed, 1));
+        let links = links::draw(&settings, &mut Rng::new(seed, 5));
+        settings.links.extend(links);
+        let (records, messages) = inputs::draw(&settings, &mut Rng::new(seed, 2), Rng::new(seed, 6));
         Self {
             settings,
             records,
@@ -159,14 +171,16 @@ impl Settings {
             _ => Some(least.max(Duration::from_millis(2 * DAY))),
         };
         let mut settings = Self {
-            retention,
             out_of_orderness,
             idle_timeout: millis(rng, &[SECOND, 10 * SECOND, MINUTE]),
             max_wait: millis(rng, &[SECOND, MINUTE, HOUR, DAY]),
             max_future_skew: millis(rng, &[0, 10 * MINUTE]),
-            inclusive: rng.percent(30),
-            before,
-            after,
+            links: vec![Link {
+                inclusive: rng.percent(30),
+                before,
+                after,
+                retention,
+            }],
             unmatched: rng.percent(50),
             rows_again: false,
             partitions: u32::try_from(rng.between(1, 4)).unwrap(),
@@ -180,31 +194,31 @@ impl Settings {
         settings
     }
 
-    /// The window of a version as `from <= time < to`.
-    pub(crate) fn window(&self, version: &Version) -> (i64, i64) {
-        let from = version.start - ticks(self.before);
-        let to = version.end + ticks(self.after);
-        match self.inclusive {
+    /// The window of a version by a link as `from <= time < to`.
+    pub(crate) fn window(&self, link: usize, version: &Version) -> (i64, i64) {
+        let link = &self.links[link];
+        let from = version.start - ticks(link.before);
+        let to = version.end + ticks(link.after);
+        match link.inclusive {
             true => (from, to + 1),
             false => (from + 1, to),
         }
+    }
+
+    /// How long a link keeps activities.
+    pub(crate) fn retention(&self, link: usize) -> Option<Duration> {
+        self.links[link].retention
+    }
+
+    /// How far behind `EndTime` a window may end.
+    pub(crate) fn furthest(&self) -> Duration {
+        self.links.iter().map(|link| link.after).max().unwrap()
     }
 
     pub(crate) fn alert_updates(&self) -> AlertUpdates {
         match self.rows_again {
             true => AlertUpdates::Rows,
             false => AlertUpdates::Summary,
-        }
-    }
-
-    pub(crate) fn widening(&self) -> Widening {
-        Widening {
-            bounds: match self.inclusive {
-                true => Bounds::Inclusive,
-                false => Bounds::Exclusive,
-            },
-            before: self.before,
-            after: self.after,
         }
     }
 

@@ -80,7 +80,10 @@ pub(super) fn compare(scenario: &Scenario, streamed: &BTreeMap<String, Value>) {
 fn answers(fold: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
     let mut answers = BTreeMap::new();
     for (id, record) in fold {
-        let alert = format!("{} on {}", record["system_alert_id"], record["correlation_id"]);
+        let alert = format!(
+            "{} on {} by {}",
+            record["system_alert_id"], record["correlation_id"], record["link"]
+        );
         if record["kind"] == "activity" {
             let line = format!("{alert} with {} at {}", record["activity"], record["activity_time"]);
             answers.insert(id.clone(), line);

@@ -18,7 +18,8 @@ pub(super) struct Scenario {
     /// The number of partitions of the input topic.
     #[serde(default = "one")]
     pub(super) sources: u32,
-    /// What the clock shows at first. The default is so late that no time is in the future, and no alert ever waits too long.
+    /// What the clock shows at first. The default is so late that no time is in the future, and no alert ever waits too
+    /// long.
     #[serde(default = "next_day")]
     pub(super) clock: String,
     /// The most bytes that the broker takes in a record.
@@ -278,9 +279,14 @@ fn json(value: &toml::Value) -> String {
     }
 }
 
-/// What nobody wants to read in a file: `@127` is as many arrays in one another, `@x900` as many times the letter x.
+/// Expands what nobody wants to read in a file: `@127` is that many nested arrays, `@x900` that many letters x,
+/// `@list100` a list of that many strings, the first of which is `key-000`.
 fn written_out(text: &str) -> String {
     let number = |text: &str| text.parse::<usize>().ok();
+    if let Some(count) = text.strip_prefix("@list").and_then(number) {
+        let keys: Vec<String> = (0..count).map(|key| format!("\"key-{key:03}\"")).collect();
+        return format!("[{}]", keys.join(","));
+    }
     if let Some(times) = text.strip_prefix("@x").and_then(number) {
         return "x".repeat(times);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use alerttrail::decode::QUERY;
 use alerttrail::emit::Headers;
 use serde_json::Value;
 
@@ -129,8 +130,12 @@ impl Names {
             }
         };
         let truncated = if row.get("truncated").is_some() { " truncated" } else { "" };
+        let by = match row["link"].as_str() {
+            Some(QUERY) => String::new(),
+            _ => format!(" {}", key(row)),
+        };
         format!(
-            "{} {} {activity} {}{truncated}",
+            "{} {} {activity} {}{by}{truncated}",
             word(&row["op"]),
             alert(row),
             word(&row["reason"])
@@ -152,7 +157,7 @@ pub(super) fn parse(value: &[u8]) -> Value {
 }
 
 fn summary(summary: &Value) -> String {
-    let (alert, key, revision) = (alert(summary), word(&summary["correlation_id"]), &summary["revision"]);
+    let (alert, key, revision) = (alert(summary), key(summary), &summary["revision"]);
     if summary["op"] == "delete" {
         return format!("summary {alert} {key}: deleted");
     }
@@ -175,6 +180,15 @@ fn alert(record: &Value) -> String {
     match record["tenant_id"].as_str() {
         Some(tenant) => format!("{tenant}/{id}"),
         None => id,
+    }
+}
+
+/// The key of a record, preceded by the link unless that is the query.
+fn key(record: &Value) -> String {
+    let key = word(&record["correlation_id"]);
+    match record["link"].as_str() {
+        Some(QUERY) => key,
+        link => format!("by {} {key}", link.unwrap()),
     }
 }
 

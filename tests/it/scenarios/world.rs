@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use alerttrail::config::Config;
-use alerttrail::decode::Decoder;
+use alerttrail::decode::{Decoder, QUERY};
 use alerttrail::emit::{Emitted, Emitter, Links};
-use alerttrail::join::{Counts, Joiner, Limit, Outbox, Output};
+use alerttrail::join::{Counts, Joiner, Limit, Outbox, Output, Retention};
 use alerttrail::log::{LogRecord, Marks};
 use alerttrail::route::{Arrival, Idleness, Progress, Routed, Router, Seen, Settings};
 use alerttrail::store::{Base, Txn};
@@ -255,7 +255,9 @@ impl<B: Bases> World<B> {
                     Emitted::Omitted => {}
                 }
             }
-            note_counts(lane.joiner.take_counts().query(), outcome);
+            for (link, counts) in lane.joiner.take_counts().iter() {
+                note_counts(counts, self.config.decode.link_name(link), outcome);
+            }
             if self.pace == Pace::RestartAfterEveryOutput {
                 lane.joiner = joiner(&lane.base, &self.config);
             }
@@ -298,7 +300,8 @@ pub(super) fn router(config: &Config, partitions: u32, limit: Option<usize>) -> 
 
 /// Summaries list their activities whatever the format: it must make no difference to those that do not show them.
 fn joiner(base: &impl Base, config: &Config) -> Joiner {
-    Joiner::open(base, Some(config.state.retention))
+    let of_links = config.decode.links.iter().map(|link| link.retention);
+    Joiner::open(base, Retention::new(config.state.retention, of_links))
         .unwrap()
         .with_related(3)
         .with_alert_updates(config.output.alert_updates)
@@ -324,6 +327,7 @@ fn note_seen(seen: Seen, outcome: &mut Outcome) {
         (seen.future, "too far in the future"),
         (seen.far_windows, "window far ahead"),
         (seen.null_words, "null word as a key"),
+        (seen.cut_keys, "too many keys"),
     ] {
         if count > 0 {
             outcome.note(note);
@@ -332,7 +336,7 @@ fn note_seen(seen: Seen, outcome: &mut Outcome) {
 }
 
 /// An alert goes to every partition of the log: what becomes of it is told once.
-fn note_counts(counts: Counts, outcome: &mut Outcome) {
+fn note_counts(counts: Counts, link: &str, outcome: &mut Outcome) {
     for (count, note) in [
         (counts.duplicate_activities, "delivered again"),
         (counts.expired_activities, "expired activity"),
@@ -340,8 +344,10 @@ fn note_counts(counts: Counts, outcome: &mut Outcome) {
         (counts.stale_alerts, "no newer version"),
         (counts.empty_windows, "empty window"),
     ] {
-        if count > 0 {
+        if count > 0 && link == QUERY {
             outcome.note_once(note);
+        } else if count > 0 {
+            outcome.note_once(&format!("{note} by {link}"));
         }
     }
 }

@@ -1,0 +1,216 @@
+//! The answers of the model: the rows that are out for each key of an alert, and the summaries of them.
+
+use std::collections::BTreeSet;
+
+use crate::due::{Due, Left, Summary};
+use crate::held::{Activity, Alert, Answer};
+use crate::links::{LinkKey, QUERY};
+use crate::model::Model;
+use crate::world::{TICKS_PER_MILLI, ticks};
+
+impl Model<'_> {
+    pub(crate) fn answer_of(&mut self, id: usize, key: LinkKey) -> &mut Answer {
+        self.alerts.get_mut(&id).unwrap().answers.get_mut(&key).unwrap()
+    }
+
+    pub(crate) fn answer(&mut self, id: usize, key: LinkKey, closed_by: Option<&'static str>) {
+        self.counts.closed += 1;
+        let alert = self.alerts.get_mut(&id).unwrap();
+        let answer = Answer {
+            closed_by,
+            closed_at: self.clock.wall,
+            revision: 0,
+            ever_matched: false,
+            late: false,
+            late_count: 0,
+            watermark: self.clock.watermark,
+            whole_from: i64::MIN,
+            out: BTreeSet::new(),
+        };
+        alert.answers.insert(key, answer);
+        let window = alert.window;
+        self.read_part(id, key, window);
+    }
+
+    /// This part of the window is read now: what the horizon has taken of it cannot be known.
+    pub(crate) fn read_part(&mut self, id: usize, key: LinkKey, (from, to): (i64, i64)) {
+        let horizon = self.horizon;
+        let answer = self.answer_of(id, key);
+        if from < to && from < horizon {
+            answer.whole_from = answer.whole_from.max(to.min(horizon));
+        }
+    }
+
+    /// Brings the rows that are out to what they have to be; whether any came or went. What lies behind the horizon
+    /// stays as it is.
+    pub(crate) fn settle(&mut self, id: usize, key: LinkKey, reason: &'static str, due: &mut Due) -> bool {
+        let alert = &self.alerts[&id];
+        let out = alert.answers[&key].out.clone();
+        let (from, to) = alert.window;
+        let is_inside = |activity: &Activity| activity.keys.contains(&key) && from <= activity.time && activity.time < to;
+        let mut now_out = out.clone();
+        for (number, activity) in &self.activities {
+            if activity.time < self.horizon || is_inside(activity) == out.contains(number) {
+                continue;
+            }
+            let mut row = alert.row(key, *number, reason);
+            if now_out.remove(number) {
+                self.hits.hit("update: after the close, rows go");
+            } else {
+                now_out.insert(*number);
+                if reason == "alert_updated" {
+                    self.hits.hit("update: after the close, rows come");
+                }
+                row.is_upsert = true;
+                row.records = Some((alert.record, activity.record));
+            }
+            due.rows.insert(row);
+        }
+        let moved = out != now_out;
+        self.answer_of(id, key).out = now_out;
+        moved
+    }
+
+    /// The rows that stay go out again, but for what lies behind the horizon.
+    pub(crate) fn again(&mut self, id: usize, key: LinkKey, before: &Alert, due: &mut Due) {
+        let alert = &self.alerts[&id];
+        let [was, is] = [before, alert].map(|alert| &alert.answers[&key].out);
+        let is_held = |number: &&usize| self.activities[*number].time >= self.horizon;
+        for number in was.intersection(is).filter(is_held) {
+            self.hits.hit("update: after the close, rows that stay come again");
+            let mut row = alert.row(key, *number, "alert_updated");
+            due.again.insert(row.pair);
+            row.is_upsert = true;
+            row.records = Some((alert.record, self.activities[number].record));
+            due.rows.insert(row);
+        }
+    }
+
+    /// What was out under a key that the alert no longer has goes, but for what lies behind the horizon.
+    pub(crate) fn withdraw(&mut self, before: &Alert, key: LinkKey, due: &mut Due) {
+        for activity in &before.answers[&key].out {
+            if self.activities[activity].time >= self.horizon {
+                due.rows.insert(before.row(key, *activity, "alert_updated"));
+            }
+        }
+        due.summaries.push(self.summary(before, key, false));
+    }
+
+    pub(crate) fn tell_of_late_ones(&mut self, due: &mut Due) {
+        let late: Vec<usize> = self
+            .alerts
+            .iter()
+            .filter(|(_, alert)| alert.is_late())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            self.hits.hit("revision: for late activities");
+            self.tell_of_late(id, due);
+        }
+    }
+
+    fn tell_of_late(&mut self, id: usize, due: &mut Due) {
+        for key in self.alerts[&id].keys.clone() {
+            if self.alerts[&id].answers.get(&key).is_some_and(|answer| answer.late) {
+                self.revise(id, key, due);
+            }
+        }
+    }
+
+    pub(crate) fn revise(&mut self, id: usize, key: LinkKey, due: &mut Due) {
+        let answer = self.answer_of(id, key);
+        answer.revision += 1;
+        answer.late = false;
+        answer.ever_matched |= !answer.out.is_empty();
+        let is_first_match = answer.revision == 1 && answer.ever_matched;
+        self.counts.matched += u64::from(is_first_match);
+        due.summaries.push(self.summary(&self.alerts[&id], key, true));
+    }
+
+    fn summary(&self, alert: &Alert, key: LinkKey, is_upsert: bool) -> Summary {
+        let answer = &alert.answers[&key];
+        let times: BTreeSet<i64> = answer.out.iter().map(|activity| self.activities[activity].time).collect();
+        let is_known = times.iter().all(|time| *time >= self.horizon);
+        Summary {
+            is_upsert,
+            alert: alert.version.alert,
+            key,
+            revision: answer.revision,
+            count: answer.out.len(),
+            extent: is_known.then(|| (times.first().copied(), times.last().copied())),
+            closed_by: answer.closed_by,
+            closed_at: answer.closed_at,
+            complete: match answer.closed_by {
+                Some("clock" | "max_wait") => false,
+                _ if alert.window.0 < alert.window.1 && alert.window.0 < answer.whole_from => false,
+                Some("end_of_input") => true,
+                _ => self.clock.by_activities.is_some_and(|time| time >= alert.window.1),
+            },
+            late_count: answer.late_count,
+            watermark_at_close: answer.watermark,
+            horizon: self.horizon,
+            watermark: self.clock.watermark,
+            version: alert.version.clone(),
+            record: alert.record,
+            ever_matched: answer.ever_matched,
+        }
+    }
+
+    /// Moves the horizons behind the watermark of activities, after everything that this watermark closes has been
+    /// answered. An alert that no link can read any more is forgotten; late activities that no summary has counted are
+    /// counted before.
+    pub(crate) fn forget(&mut self, due: &mut Due) {
+        if let Some(watermark) = self.clock.by_activities {
+            let horizon = |link| {
+                self.settings
+                    .retention(link)
+                    .map_or(i64::MIN, |retention| watermark - ticks(retention))
+            };
+            (self.horizon, self.last_horizon) = (horizon(self.link), horizon(QUERY));
+        }
+        let is_behind = |alert: &Alert| alert.forget_at < self.last_horizon;
+        let behind: Vec<usize> = self
+            .alerts
+            .iter()
+            .filter(|(_, alert)| is_behind(alert))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in behind {
+            self.tell_of_late(id, due);
+            self.hits.hit("alert: forgotten");
+            self.alerts.remove(&id);
+            self.forgotten.insert(id);
+        }
+    }
+
+    /// Returns what is left of this link, and adds to `days` those on which it has activities.
+    pub(crate) fn left(&mut self, days: &mut BTreeSet<i64>) -> Left {
+        const DAY: i64 = 86_400_000 * TICKS_PER_MILLI;
+        let day = |activity: usize| self.activities[&activity].time.div_euclid(DAY);
+        let [first_day, last_first_day] = [self.horizon, self.last_horizon].map(|horizon| horizon.div_euclid(DAY));
+        let all = self.activities.iter().map(|(number, activity)| (day(*number), activity));
+        days.extend(all.clone().map(|(day, _)| day).filter(|day| *day >= last_first_day));
+        let kept = all.clone().filter(|(day, _)| *day >= first_day);
+        let dropped = all.clone().filter(|(day, _)| *day < first_day);
+        if dropped.clone().next().is_some() {
+            self.hits.hit("activity: dropped from state");
+        }
+        if dropped.clone().any(|(day, _)| day >= last_first_day) {
+            self.hits.hit("link: activity dropped from state before the others");
+        }
+        let here = self.alerts.values().filter(|alert| alert.is_here());
+        let open = here.clone().filter(|alert| !alert.is_answered).count();
+        let untold = here.clone().filter(|alert| alert.is_late()).count();
+        let is_kept = |(_, activity): &&(usize, usize)| day(*activity) >= last_first_day;
+        Left {
+            activities: kept.map(|(_, activity)| activity.keys.len()).sum::<usize>()
+                + self.came_late.iter().filter(is_kept).count(),
+            alerts: self.alerts.len(),
+            alert_rows: here.clone().count(),
+            answered: here.map(|alert| alert.answers.len()).sum(),
+            // To forget each, to close an open one by either clock, to tell of what came late.
+            timers: self.alerts.len() + 2 * open + untold,
+            meta: 0,
+        }
+    }
+}

@@ -20,6 +20,7 @@ mod demo;
 mod explain;
 mod forms;
 mod hostile;
+mod latency;
 mod lifecycle;
 mod markers;
 mod oauth;

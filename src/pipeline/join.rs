@@ -76,6 +76,7 @@ impl<'c> Join<'c> {
         let id = Some(instance.dir.instance_id());
         let consumer: BaseConsumer<Context> = clients::consumer(config, "join", id, Context::new(config))?;
         let topic = config.repartition.topic.clone();
+        let outputs = topics::partitions(&consumer, &config.output.topic).ok().flatten();
         consumer
             .subscribe(&[&topic])
             .map_err(|cause| consumer.context().read_error(cause))?;
@@ -83,8 +84,10 @@ impl<'c> Join<'c> {
             config,
             consumer,
             work: Work {
-                tasks: PartitionTasks::new(config, &instance.dir).exposing(&instance.exposed),
-                out: Out::new(config, Arc::clone(&metrics))?,
+                tasks: PartitionTasks::new(config, &instance.dir)
+                    .sending_to(outputs)
+                    .exposing(&instance.exposed),
+                out: Out::new(config, outputs, Arc::clone(&metrics))?,
                 outbox: Outbox::new(Limit::default()),
                 topic,
                 settings: instance.settings,

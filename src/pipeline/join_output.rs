@@ -38,10 +38,11 @@ struct Topics {
 }
 
 impl Out {
-    pub(super) fn new(config: &Config, metrics: Arc<Metrics>) -> Result<Self, Error> {
+    /// Creates the senders. `partitions` is the number of partitions of the output topic, if it is known.
+    pub(super) fn new(config: &Config, partitions: Option<u32>, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let message_max_bytes = clients::message_max_bytes(config);
         Ok(Self {
-            sender: Sender::new(config, "join", "1")?,
+            sender: Sender::to_partitions(config, "join", "1", partitions)?,
             emitter: Emitter {
                 format: config.output.format,
                 links: Links::of(&config.decode),

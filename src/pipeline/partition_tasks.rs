@@ -121,6 +121,8 @@ pub(super) struct PartitionTasks<'d> {
     related: usize,
     alert_updates: AlertUpdates,
     settings: StateSettings,
+    /// The number of partitions of the output topic, if it is known.
+    outputs: Option<u32>,
     shared: store::Shared,
     /// Makes the open states available to readers.
     exposed: Option<Arc<Exposed>>,
@@ -137,9 +139,15 @@ impl<'d> PartitionTasks<'d> {
             related: config.output.format.related(),
             alert_updates: config.output.alert_updates,
             settings: config.state_fingerprint(),
+            outputs: None,
             shared: store::Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX)),
             exposed: None,
         }
+    }
+
+    /// Sets the number of partitions of the output topic, if it is known.
+    pub(super) fn sending_to(self, outputs: Option<u32>) -> Self {
+        Self { outputs, ..self }
     }
 
     /// Makes the states available to other readers.
@@ -206,7 +214,7 @@ impl<'d> PartitionTasks<'d> {
         }
         let transactions = match config.output.delivery {
             Delivery::AtLeastOnce => None,
-            Delivery::ExactlyOnce => Some(Transactions::open(config, partition)?),
+            Delivery::ExactlyOnce => Some(Transactions::open(config, partition, self.outputs)?),
         };
         let (base, joiner, last) = match self.open_joiner(partition) {
             Err(Error::Store(error)) if error.is_corruption() => {

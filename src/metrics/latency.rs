@@ -101,14 +101,14 @@ impl RouteLatency {
 pub struct JoinLatency {
     log: LocalHistogram,
     rows: [(Reason, LocalHistogram); 4],
-    /// The log records of the slice, whose rows may be on their way: offset and timestamp, in the order of offsets.
+    /// The log records of the batch, whose rows may be on their way: offset and timestamp, in the order of offsets.
     causes: VecDeque<(i64, WallTime)>,
     /// Rows that were sent and not acknowledged yet: reason, timestamp of the cause, and how many in a row.
     sent: Vec<(Reason, WallTime, u64)>,
 }
 
 impl JoinLatency {
-    /// Begins a slice of a partition's log. `earlier` is the log record whose rows an earlier slice has not finished.
+    /// Begins a batch of a partition's log. `earlier` is the log record whose rows an earlier batch has not finished.
     pub fn begin(&mut self, earlier: Option<(i64, WallTime)>) {
         self.causes.clear();
         self.causes.extend(earlier);
@@ -175,7 +175,7 @@ mod tests {
     fn every_row_is_in_the_bucket_of_its_own_delay_once_it_is_acknowledged() {
         let metrics = Metrics::new().unwrap();
         let mut latency = metrics.join_latency();
-        // The record at 7 was begun by an earlier slice, the one at 8 causes no row.
+        // The record at 7 was begun by an earlier batch, the one at 8 causes no row.
         latency.begin(Some((7, WallTime(1_000))));
         for (offset, timestamp) in [(8, 1_400), (9, 1_950), (10, 2_005)] {
             latency.applied(offset, WallTime(timestamp), WallTime(2_000));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_slice_that_was_not_carried_through_do_not_count() {
+    fn rows_of_an_abandoned_batch_do_not_count() {
         let metrics = Metrics::new().unwrap();
         let mut latency = metrics.join_latency();
         latency.begin(None);

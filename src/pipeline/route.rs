@@ -146,6 +146,7 @@ impl<'c> Route<'c> {
             shutdown.clone(),
             config.repartition.topic.clone(),
             Arc::clone(&instance.exposed),
+            Arc::clone(&instance.idle_sources),
         )?;
         Ok(Self {
             consumer,
@@ -299,7 +300,8 @@ impl<'c> Route<'c> {
                 Event::Assigned(topic, partition, position) => {
                     let partition = u32::try_from(partition).unwrap_or(0);
                     tracing::info!(topic, partition, position, "reading");
-                    self.progress.assign(&topic, partition, position, clock::now());
+                    let (source, idle_sources) = ((topic.as_str(), partition, position), &self.instance.idle_sources);
+                    idle_sources.assign(&mut self.progress, source, clock::now(), self.idleness.timeout);
                     self.count(&topic, partition + 1);
                 }
                 Event::Revoked(topic, partition) => {

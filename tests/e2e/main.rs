@@ -35,6 +35,7 @@ mod secure;
 mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
+mod takeover;
 mod topics;
 mod verdicts;
 mod verify;

@@ -19,7 +19,7 @@ mod ocsf;
 pub use id::{pair_id, pair_number, summary_id};
 pub use links::Links;
 use links::PairIds;
-pub use native::{bounds, closed_by};
+pub use native::{bounds, closed_by, reason};
 
 pub use crate::join::AlertUpdates;
 use crate::join::{Op, Output, Summary};

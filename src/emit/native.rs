@@ -156,7 +156,8 @@ fn put(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
     out.write_fmt(arguments).ok();
 }
 
-fn reason(reason: Reason) -> &'static str {
+/// The word for why a row comes or goes.
+pub fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::WindowClosed => "window_closed",
         Reason::LateActivity => "late_activity",

@@ -30,13 +30,17 @@ pub fn problems(config: &Config) -> Vec<String> {
             clients::consumer_settings(config, "route", Some("trial")),
         ),
         ("reader", Kind::Consumer, clients::reader_settings(config, "check")),
-        ("producer", Kind::Producer, clients::producer_settings(config, "route", "2")),
+        (
+            "producer",
+            Kind::Producer,
+            clients::producer_settings(config, "route", "2", None),
+        ),
         ("metadata client", Kind::Consumer, clients::admin_settings(config)),
         ("admin client", Kind::Producer, clients::admin_settings(config)),
     ];
     let transactional = (config.output.delivery == Delivery::ExactlyOnce).then(|| {
         let id = format!("{}-trial", config.application.id);
-        let settings = clients::transactional_producer_settings(config, "join", &id);
+        let settings = clients::transactional_producer_settings(config, "join", &id, None);
         ("transactional producer", Kind::Producer, settings)
     });
     let mut seen = BTreeSet::new();

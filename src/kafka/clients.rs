@@ -71,6 +71,8 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
         ("fetch.message.max.bytes", "4194304"),
         ("fetch.max.bytes", &fetch_max_bytes),
         ("fetch.wait.max.ms", "100"),
+        // After a member has died, the others are told to rejoin at their next heartbeat.
+        ("heartbeat.interval.ms", "1000"),
         // The partitions of an instance that died wait this long for it to come back, before other instances take them
         // over.
         (SESSION_TIMEOUT_MS, DEFAULT_SESSION_TIMEOUT_MS),
@@ -127,18 +129,20 @@ pub(super) fn reader_settings(config: &Config, stage: &str) -> ClientConfig {
     client
 }
 
-/// Creates a producer that sends each record once and in order.
-pub fn producer<C, T>(config: &Config, stage: &str, linger_ms: &str, context: C) -> Result<T, Error>
+/// Creates a producer that sends each record once and in order. `partitions` is the number of partitions that most of its
+/// records go to, if it is known.
+pub fn producer<C, T>(config: &Config, stage: &str, linger_ms: &str, partitions: Option<u32>, context: C) -> Result<T, Error>
 where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    create(&producer_settings(config, stage, linger_ms), context)
+    create(&producer_settings(config, stage, linger_ms, partitions), context)
 }
 
 /// Returns the settings of [`producer`].
-pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str) -> ClientConfig {
+pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str, partitions: Option<u32>) -> ClientConfig {
     let mut client = base(config, stage);
+    limit_requests(&mut client, partitions);
     let tuned = [
         ("linger.ms", linger_ms),
         ("queue.buffering.max.kbytes", "65536"),
@@ -179,17 +183,32 @@ where
 }
 
 /// Creates a producer whose messages all belong to transactions.
-pub fn transactional_producer<C, T>(config: &Config, stage: &str, transactional_id: &str, context: C) -> Result<T, Error>
+pub fn transactional_producer<C, T>(
+    config: &Config,
+    stage: &str,
+    transactional_id: &str,
+    partitions: Option<u32>,
+    context: C,
+) -> Result<T, Error>
 where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
-    create(&transactional_producer_settings(config, stage, transactional_id), context)
+    create(
+        &transactional_producer_settings(config, stage, transactional_id, partitions),
+        context,
+    )
 }
 
 /// Returns the settings of [`transactional_producer`].
-pub(super) fn transactional_producer_settings(config: &Config, stage: &str, transactional_id: &str) -> ClientConfig {
+pub(super) fn transactional_producer_settings(
+    config: &Config,
+    stage: &str,
+    transactional_id: &str,
+    partitions: Option<u32>,
+) -> ClientConfig {
     let mut client = base(config, stage);
+    limit_requests(&mut client, partitions);
     let tuned = [
         ("linger.ms", "1"),
         ("queue.buffering.max.kbytes", "65536"),
@@ -257,6 +276,19 @@ pub fn message_max_bytes(config: &Config) -> usize {
     /// librdkafka's default.
     const DEFAULT: usize = 1_000_000;
     configured.and_then(|value| value.expose().parse().ok()).unwrap_or(DEFAULT)
+}
+
+/// Allows one request in flight fewer than there are partitions. librdkafka's idempotent producer sends nothing more from a
+/// partition with five unacknowledged messages; until the broker acknowledges them, its thread polls without blocking for the
+/// messages that wait in that partition. It blocks while a finished request waits for its turn. A partition rarely has two
+/// requests in flight, so with this limit a request waits whenever all partitions are busy.
+fn limit_requests(client: &mut ClientConfig, partitions: Option<u32>) {
+    /// The most requests in flight that an idempotent producer may have.
+    const MOST: u32 = 5;
+    if let Some(partitions) = partitions {
+        let requests = partitions.saturating_sub(1).clamp(1, MOST);
+        client.set("max.in.flight.requests.per.connection", requests.to_string());
+    }
 }
 
 /// Limits the size of batches: a broker applies its message limit to a whole batch.
@@ -330,5 +362,92 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
         RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, message, "librdkafka"),
         RDKafkaLogLevel::Debug => tracing::debug!(facility, message, "librdkafka"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use rdkafka::Statistics;
+    use rdkafka::message::DeliveryResult;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+
+    use super::*;
+
+    fn config(more: &str) -> Config {
+        Config::of_text("test", more, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    /// Counts how often the producer's threads woke up.
+    #[derive(Clone, Default)]
+    struct Wakeups(Arc<AtomicU64>);
+
+    impl ClientContext for Wakeups {
+        fn stats(&self, statistics: Statistics) {
+            let wakeups = statistics.brokers.values().filter_map(|broker| broker.wakeups).sum();
+            self.0.store(wakeups, Ordering::Relaxed);
+        }
+    }
+
+    impl ProducerContext for Wakeups {
+        type DeliveryOpaque = ();
+
+        fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+    }
+
+    #[test]
+    fn a_producer_that_waits_for_acknowledgements_blocks() {
+        const PARTITIONS: i32 = 4;
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", PARTITIONS, 1).unwrap();
+        let config = config(&format!("kafka.bootstrap_servers = \"{}\"", cluster.bootstrap_servers()));
+        let mut client = producer_settings(&config, "test", "1", Some(4));
+        client.set("statistics.interval.ms", "100");
+        let wakeups = Wakeups::default();
+        let producer: ThreadedProducer<Wakeups> = create(&client, wakeups.clone()).unwrap();
+        let send = |messages: usize| {
+            for _ in 0..messages {
+                for partition in 0..PARTITIONS {
+                    let record = BaseRecord::<[u8], [u8]>::to("t").partition(partition).payload(&[7; 100]);
+                    producer.send(record).map_err(|(error, _)| error).unwrap();
+                }
+            }
+        };
+        send(1);
+        producer.flush(Duration::from_secs(10)).unwrap();
+        cluster.broker_round_trip_time(1, Duration::from_secs(20)).unwrap();
+        // The first messages use up what every partition may have in flight, the others wait.
+        send(10);
+        std::thread::sleep(Duration::from_millis(20));
+        send(10);
+        std::thread::sleep(Duration::from_millis(300));
+        let before = wakeups.0.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(700));
+        let woken = wakeups.0.load(Ordering::Relaxed) - before;
+        assert!(producer.in_flight_count() > 0, "the broker responded too early");
+        assert!(woken < 1_000, "its threads woke up {woken} times in 0.7 s");
+    }
+
+    #[test]
+    fn one_request_waits_when_all_partitions_are_busy() {
+        let name = "max.in.flight.requests.per.connection";
+        let requests = |config: &Config, partitions| {
+            let client = producer_settings(config, "test", "1", partitions);
+            client.get(name).map(str::to_owned)
+        };
+        let defaults = config("");
+        for (partitions, most) in [(1, "1"), (2, "1"), (4, "3"), (6, "5"), (64, "5")] {
+            assert_eq!(requests(&defaults, Some(partitions)).as_deref(), Some(most), "{partitions}");
+        }
+        assert_eq!(requests(&defaults, None), None);
+        let set = config(&format!("[kafka.properties]\n\"{name}\" = 2"));
+        assert_eq!(
+            requests(&set, Some(64)).as_deref(),
+            Some("2"),
+            "the user's value takes precedence"
+        );
     }
 }

@@ -237,26 +237,36 @@ pub struct Sender {
 impl Sender {
     /// Creates a sender for `stage` that waits up to `linger_ms` milliseconds for more messages to send together.
     pub fn new(config: &Config, stage: &str, linger_ms: &str) -> Result<Self, Error> {
+        Self::to_partitions(config, stage, linger_ms, None)
+    }
+
+    /// Creates a sender for messages that go to this number of partitions, if it is known.
+    pub fn to_partitions(config: &Config, stage: &str, linger_ms: &str, partitions: Option<u32>) -> Result<Self, Error> {
         let reports = Arc::new(Reports::default());
         let context = Context {
             reports: Arc::clone(&reports),
             transactional: false,
         };
         Ok(Self {
-            producer: clients::producer(config, stage, linger_ms, context)?,
+            producer: clients::producer(config, stage, linger_ms, partitions, context)?,
             reports,
         })
     }
 
     /// Creates a sender whose messages become visible only when their transaction is committed (`kafka::transactions`).
-    pub(super) fn transactional(config: &Config, stage: &str, transactional_id: &str) -> Result<Self, Error> {
+    pub(super) fn transactional(
+        config: &Config,
+        stage: &str,
+        transactional_id: &str,
+        partitions: Option<u32>,
+    ) -> Result<Self, Error> {
         let reports = Arc::new(Reports::default());
         let context = Context {
             reports: Arc::clone(&reports),
             transactional: true,
         };
         Ok(Self {
-            producer: clients::transactional_producer(config, stage, transactional_id, context)?,
+            producer: clients::transactional_producer(config, stage, transactional_id, partitions, context)?,
             reports,
         })
     }

@@ -51,7 +51,7 @@ pub fn probe_write(config: &Config, topic: &str) -> Result<WritePermission, Erro
 /// Probes whether transactions may be used under the ids of JOIN. The only trace is a transactional id of its own,
 /// which the broker expires.
 pub fn probe_transactions(config: &Config) -> Result<(), Error> {
-    transactions::Transactions::open_as(config, "check").map(drop)
+    transactions::Transactions::open_as(config, "check", None).map(drop)
 }
 
 #[derive(Default)]

@@ -29,15 +29,16 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Takes over the transactional id of a partition of the repartition topic.
-    pub fn open(config: &Config, partition: i32) -> Result<Self, Error> {
-        Self::open_as(config, &partition.to_string())
+    /// Takes over the transactional id of a partition of the repartition topic. `outputs` is the number of partitions that
+    /// the outputs go to, if it is known.
+    pub fn open(config: &Config, partition: i32, outputs: Option<u32>) -> Result<Self, Error> {
+        Self::open_as(config, &partition.to_string(), outputs)
     }
 
     /// Takes over JOIN's transactional id with this suffix.
-    pub(super) fn open_as(config: &Config, ending: &str) -> Result<Self, Error> {
+    pub(super) fn open_as(config: &Config, ending: &str, outputs: Option<u32>) -> Result<Self, Error> {
         let id = format!("{}-join-{ending}", config.application.id);
-        let sender = Sender::transactional(config, "join", &id)?;
+        let sender = Sender::transactional(config, "join", &id, outputs)?;
         let transactions = Self {
             sender,
             id,

@@ -1,6 +1,6 @@
 //! Creates and registers metrics in the namespace of the program.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::Error;
 
@@ -30,4 +30,26 @@ pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str
     let metric = IntGaugeVec::new(options(name, help), labels)?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
+}
+
+pub(super) fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, Error> {
+    let metric = Histogram::with_opts(buckets_of(name, help, buckets))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+pub(super) fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> Result<HistogramVec, Error> {
+    let metric = HistogramVec::new(buckets_of(name, help, buckets), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn buckets_of(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
+    HistogramOpts::from(options(name, help)).buckets(buckets.to_vec())
 }

@@ -3,6 +3,7 @@
 
 mod hints;
 mod input;
+mod latency;
 mod make;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,8 @@ use crate::log::Mark;
 use crate::record::LinkId;
 use crate::store::Base;
 use hints::Hints;
+use latency::Latencies;
+pub use latency::{JoinLatency, RouteLatency};
 use make::{counter, counters, gauge, gauges};
 
 /// The metrics of one processor.
@@ -44,6 +47,7 @@ pub struct Metrics {
     empty_windows: IntCounter,
     warned_of_empty_windows: AtomicBool,
     hints: Hints,
+    latencies: Latencies,
     source_watermark: IntGaugeVec,
     source_idle: IntGaugeVec,
     watermark: IntGaugeVec,
@@ -137,6 +141,7 @@ impl Metrics {
             )?,
             warned_of_empty_windows: AtomicBool::new(false),
             hints: Hints::new(r)?,
+            latencies: Latencies::new(r)?,
             source_watermark: gauges(
                 r,
                 "source_watermark_timestamp_seconds",

@@ -10,6 +10,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::batch_size::AdaptiveBatchSize;
+use super::idle_sources::IdleSources;
 use super::join_assignment::Context;
 use super::join_batch::{BatchOutcome, Inbox, run_batch};
 use super::join_output::Out;
@@ -60,6 +61,7 @@ struct Work<'d> {
     settings: [u8; 32],
     batch_size: &'d AdaptiveBatchSize,
     next_close: &'d NextClose,
+    idle_sources: &'d IdleSources,
     recorded: Instant,
     reported: Instant,
     shutdown: Shutdown,
@@ -76,6 +78,7 @@ impl<'c> Join<'c> {
         let id = Some(instance.dir.instance_id());
         let consumer: BaseConsumer<Context> = clients::consumer(config, "join", id, Context::new(config))?;
         let topic = config.repartition.topic.clone();
+        let outputs = topics::partitions(&consumer, &config.output.topic).ok().flatten();
         consumer
             .subscribe(&[&topic])
             .map_err(|cause| consumer.context().read_error(cause))?;
@@ -83,13 +86,16 @@ impl<'c> Join<'c> {
             config,
             consumer,
             work: Work {
-                tasks: PartitionTasks::new(config, &instance.dir).exposing(&instance.exposed),
-                out: Out::new(config, Arc::clone(&metrics))?,
+                tasks: PartitionTasks::new(config, &instance.dir)
+                    .sending_to(outputs)
+                    .exposing(&instance.exposed),
+                out: Out::new(config, outputs, Arc::clone(&metrics))?,
                 outbox: Outbox::new(Limit::default()),
                 topic,
                 settings: instance.settings,
                 batch_size: &instance.batch_size,
                 next_close: &instance.next_close,
+                idle_sources: &instance.idle_sources,
                 recorded: clock::start(),
                 reported: clock::start(),
                 shutdown,
@@ -313,6 +319,10 @@ impl Work<'_> {
     fn record(&mut self, consumer: &BaseConsumer<Context>, mode: CommitMode) -> Result<(), Error> {
         self.recorded = clock::start();
         consumer.context().record(consumer, mode);
+        // Every router sends its marks to every partition, so any partition knows all source partitions.
+        if let Some(task) = self.tasks.iter_mut().next() {
+            self.idle_sources.update(&task.joiner.sources());
+        }
         for task in self.tasks.iter_mut() {
             self.metrics.holds(task.partition, &task.base);
             if task.joiner.position() > task.recorded {

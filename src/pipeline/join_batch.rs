@@ -17,10 +17,12 @@ use super::join_assignment::Context;
 use super::join_output::Out;
 use super::partition_tasks::PartitionTask;
 use super::poll_keep_alive::PollKeepAlive;
+use crate::clock;
 use crate::join::Outbox;
 use crate::kafka::digest::digest;
 use crate::log::LogRecord;
 use crate::store::{Base as _, Table, Txn, keys};
+use crate::time::WallTime;
 
 /// The log records of one partition that have been read and not applied.
 #[derive(Default)]
@@ -65,6 +67,7 @@ pub(super) fn run_batch(
     let mut txn = Txn::new(&task.base);
     let mut last = None;
     let mut records = 0_u64;
+    out.latency.begin(task.cause());
     while task.joiner.step(&mut txn, outbox)?
         && !outbox.is_full()
         && let Some(message) = inbox.pop()
@@ -85,6 +88,10 @@ pub(super) fn run_batch(
             });
         }
         task.joiner.begin(message.offset(), record, &mut txn)?;
+        task.begun = message.timestamp().to_millis().map(WallTime);
+        if let Some(begun) = task.begun.filter(|_| message.offset() >= task.emitted.offset) {
+            out.latency.applied(message.offset(), begun, clock::now());
+        }
         last = Some(message);
         records += 1;
     }
@@ -107,6 +114,7 @@ pub(super) fn run_batch(
     if task.transactions.as_ref().is_some_and(|transactions| transactions.is_open()) {
         tracing::debug_span!("join.commit").in_scope(|| out.commit(task, consumer))?;
     }
+    out.latency.acknowledged(clock::now());
     if has_outputs && task.joiner.position() > task.emitted {
         task.note_emitted()?;
     }

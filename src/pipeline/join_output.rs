@@ -10,11 +10,11 @@ use super::partition_tasks::PartitionTask;
 use super::poll_keep_alive::PollKeepAlive;
 use crate::config::{Config, Unmatched};
 use crate::emit::{self, Emitted, Emitter, Headers, Kind, Links};
-use crate::join::{Outbox, Position};
+use crate::join::{Outbox, Output, Position};
 use crate::kafka::clients;
 use crate::kafka::delivery::{Outgoing, PendingAcks, SendOutcome, Sender};
 use crate::kafka::transactions::Transactions;
-use crate::metrics::Metrics;
+use crate::metrics::{JoinLatency, Metrics};
 use crate::sink::dead_letter::{Address, DeadLetter};
 
 /// The destinations of outputs.
@@ -26,6 +26,7 @@ pub(super) struct Out {
     topics: Topics,
     message_max_bytes: usize,
     value: Vec<u8>,
+    pub(super) latency: JoinLatency,
     metrics: Arc<Metrics>,
 }
 
@@ -37,10 +38,11 @@ struct Topics {
 }
 
 impl Out {
-    pub(super) fn new(config: &Config, metrics: Arc<Metrics>) -> Result<Self, Error> {
+    /// Creates the senders. `partitions` is the number of partitions of the output topic, if it is known.
+    pub(super) fn new(config: &Config, partitions: Option<u32>, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let message_max_bytes = clients::message_max_bytes(config);
         Ok(Self {
-            sender: Sender::new(config, "join", "1")?,
+            sender: Sender::to_partitions(config, "join", "1", partitions)?,
             emitter: Emitter {
                 format: config.output.format,
                 links: Links::of(&config.decode),
@@ -56,6 +58,7 @@ impl Out {
             },
             message_max_bytes,
             value: Vec::new(),
+            latency: metrics.join_latency(),
             metrics,
         })
     }
@@ -113,7 +116,12 @@ impl Out {
                 headers: &headers.pairs(),
             };
             match sender.send_when_room(&message, &acks, &mut || keep_alive.keep_waiting())? {
-                SendOutcome::Sent => self.metrics.emitted(&headers),
+                SendOutcome::Sent => {
+                    self.metrics.emitted(&headers);
+                    if let Output::Row(row) = &output {
+                        self.latency.sent(row.reason, at.offset);
+                    }
+                }
                 SendOutcome::TooLarge => {
                     if !self.too_large(&headers, *partition, at, &letters, keep_alive)? {
                         return Ok(false);

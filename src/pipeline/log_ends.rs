@@ -9,11 +9,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::Error;
 use super::exposed::Exposed;
+use super::idle_sources::IdleSources;
 use super::route_assignment::Context;
 use crate::clock;
 use crate::kafka::topics;
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
+
+/// How often the thread looks whether partitions were assigned.
+const ASSIGNMENT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A response of the broker.
 pub(super) enum LogEnd {
@@ -23,8 +27,8 @@ pub(super) enum LogEnd {
     Topic(String, u32),
 }
 
-/// Requests the log-end offsets of the partitions that are read, at an interval and on its own thread, because a
-/// response may take long. Ends when the consumer is dropped.
+/// Requests the log-end offsets of the partitions that are read, at an interval, and at once after an
+/// assignment. It has its own thread, because a response may take long. Ends when the consumer is dropped.
 pub(super) fn watch(
     consumer: Weak<BaseConsumer<Context>>,
     topics: Vec<String>,
@@ -32,6 +36,7 @@ pub(super) fn watch(
     shutdown: Shutdown,
     log: String,
     exposed: Arc<Exposed>,
+    idle_sources: Arc<IdleSources>,
 ) -> Result<mpsc::Receiver<LogEnd>, Error> {
     let (send, receive) = mpsc::sync_channel(10_000);
     let watch = move || {
@@ -62,7 +67,10 @@ pub(super) fn watch(
                 }
             }
             drop(consumer);
-            shutdown.sleep(every);
+            let began = clock::start();
+            while began.elapsed() < every && !idle_sources.take_assigned() && !shutdown.is_requested() {
+                shutdown.sleep(ASSIGNMENT_INTERVAL.min(every));
+            }
         }
     };
     std::thread::Builder::new()

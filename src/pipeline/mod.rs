@@ -4,7 +4,8 @@
 //! JOIN over Kafka, each on its own thread: `route` from the input topics to the repartition topic, `join` from there
 //! to the output topics. The other files are their parts. For ROUTE: the assigned partitions and their starting
 //! positions (`route_assignment`, `route_positions`), which offsets may be committed (`offset_tracker`), sending
-//! (`route_output`), and log-end offsets (`log_ends`). For JOIN: the assigned partitions (`join_assignment`), their
+//! (`route_output`), log-end offsets (`log_ends`), and source partitions that are idle already when they are assigned
+//! (`idle_sources`). For JOIN: the assigned partitions (`join_assignment`), their
 //! state (`partition_tasks`), one batch (`join_batch`), sending (`join_output`), the size of transactions
 //! (`batch_size`), and the window that closes next (`next_close`). For both: staying in the group during a wait
 //! (`poll_keep_alive`), the partition counts of the output topics (`outputs`), what other threads may look at
@@ -15,6 +16,8 @@
 #[cfg(feature = "kafka")]
 mod batch_size;
 pub mod exposed;
+#[cfg(feature = "kafka")]
+mod idle_sources;
 #[cfg(feature = "kafka")]
 mod join;
 #[cfg(feature = "kafka")]

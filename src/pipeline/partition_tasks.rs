@@ -17,7 +17,7 @@ use crate::kafka::clients::Logged;
 use crate::kafka::digest::record_digest;
 use crate::kafka::transactions::Transactions;
 use crate::store::{self, Base as _, Emitted, Noted, Origin, Reads as _, State, StateDir, Table, Txn, keys};
-use crate::time::EventTime;
+use crate::time::{EventTime, WallTime};
 
 /// How often a state is flushed to disk if its write buffers do not fill up before. After a kill, the log is applied
 /// again from the last flush.
@@ -48,6 +48,8 @@ pub(super) struct PartitionTask {
     pub(super) flushed: Instant,
     /// In exactly-once mode, the transactional sender.
     pub(super) transactions: Option<Transactions>,
+    /// The timestamp of the log record that was applied last, if one was applied since the partition was opened.
+    pub(super) begun: Option<WallTime>,
     /// The offset and the digest of the log record that was applied last.
     pub(super) last: Option<(i64, [u8; 8])>,
     /// The file that notes how far the output has been sent, and its content. Exactly once, only the committed position
@@ -58,6 +60,13 @@ pub(super) struct PartitionTask {
 }
 
 impl PartitionTask {
+    /// Returns the offset and the timestamp of the log record whose outputs are not finished, if there is one. If another
+    /// process applied it, the clock of the latest marks before it stands for the timestamp.
+    pub(super) fn cause(&self) -> Option<(i64, WallTime)> {
+        let timestamp = self.begun.or(self.joiner.wall())?;
+        self.joiner.has_work().then(|| (self.joiner.next_offset() - 1, timestamp))
+    }
+
     /// Returns whether the record that was applied last is still at its offset: a topic that was deleted and created
     /// again has the same offsets, but other records. Records that retention has removed cannot be compared.
     pub(super) fn knows_its_log(&mut self, topic: &str, low: i64, consumer: &BaseConsumer<Logged>) -> KafkaResult<bool> {
@@ -112,6 +121,8 @@ pub(super) struct PartitionTasks<'d> {
     related: usize,
     alert_updates: AlertUpdates,
     settings: StateSettings,
+    /// The number of partitions of the output topic, if it is known.
+    outputs: Option<u32>,
     shared: store::Shared,
     /// Makes the open states available to readers.
     exposed: Option<Arc<Exposed>>,
@@ -128,9 +139,15 @@ impl<'d> PartitionTasks<'d> {
             related: config.output.format.related(),
             alert_updates: config.output.alert_updates,
             settings: config.state_fingerprint(),
+            outputs: None,
             shared: store::Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX)),
             exposed: None,
         }
+    }
+
+    /// Sets the number of partitions of the output topic, if it is known.
+    pub(super) fn sending_to(self, outputs: Option<u32>) -> Self {
+        Self { outputs, ..self }
     }
 
     /// Makes the states available to other readers.
@@ -197,7 +214,7 @@ impl<'d> PartitionTasks<'d> {
         }
         let transactions = match config.output.delivery {
             Delivery::AtLeastOnce => None,
-            Delivery::ExactlyOnce => Some(Transactions::open(config, partition)?),
+            Delivery::ExactlyOnce => Some(Transactions::open(config, partition, self.outputs)?),
         };
         let (base, joiner, last) = match self.open_joiner(partition) {
             Err(Error::Store(error)) if error.is_corruption() => {
@@ -226,6 +243,7 @@ impl<'d> PartitionTasks<'d> {
                 Some(_) => None,
             },
             transactions,
+            begun: None,
             last,
             is_known: false,
         };

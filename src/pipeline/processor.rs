@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::batch_size::AdaptiveBatchSize;
 use super::exposed::Exposed;
+use super::idle_sources::IdleSources;
 use super::join::Join;
 use super::log_tail;
 use super::next_close::NextClose;
@@ -162,6 +163,8 @@ pub struct Instance<'c> {
     pub(super) batch_size: AdaptiveBatchSize,
     /// The window that JOIN closes next, for ROUTE.
     pub(super) next_close: NextClose,
+    /// What the marks say about idle source partitions, from JOIN for ROUTE.
+    pub(super) idle_sources: Arc<IdleSources>,
     /// The partition counts of the output topics.
     pub(super) outputs: Outputs,
     /// What other threads may look at.
@@ -188,6 +191,7 @@ impl<'c> Instance<'c> {
             settings: settings_hash(config),
             batch_size: AdaptiveBatchSize::default(),
             next_close: NextClose::default(),
+            idle_sources: Arc::default(),
             outputs,
             requests_limits: false,
         })

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::decode::Decoder;
 use crate::kafka::{self, clients, topics};
 use crate::log::{Mark, Marks};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RouteLatency};
 use crate::route::{Arrival, Idleness, Progress, Router, Seen, Settings};
 use crate::shutdown::{DRAIN, Shutdown};
 use crate::sink::dead_letter::{Address, DeadLetter};
@@ -67,17 +67,28 @@ pub(super) struct Route<'c> {
 }
 
 /// What was routed since the last update of the metrics.
-#[derive(Default)]
 struct RoutedCounts {
     messages: u64,
     bytes: u64,
     seen: Seen,
     /// The number of activities by topic, and of those ahead of their record's timestamp.
     topics: Vec<(String, u64, u64)>,
+    latency: RouteLatency,
 }
 
 impl RoutedCounts {
-    fn add(&mut self, topic: &str, bytes: usize, seen: Seen) {
+    fn new(metrics: &Metrics) -> Self {
+        Self {
+            messages: 0,
+            bytes: 0,
+            seen: Seen::default(),
+            topics: Vec::new(),
+            latency: metrics.route_latency(),
+        }
+    }
+
+    fn add(&mut self, topic: &str, bytes: usize, arrival: Arrival, seen: Seen) {
+        self.latency.taken(arrival.timestamp, arrival.now);
         self.messages += 1;
         self.bytes += bytes as u64;
         self.seen += seen;
@@ -97,6 +108,7 @@ impl RoutedCounts {
         for (topic, activities, ahead) in &mut self.topics {
             metrics.routed_of(topic, std::mem::take(activities), std::mem::take(ahead));
         }
+        self.latency.publish();
         self.seen = Seen::default();
         self.bytes = 0;
         std::mem::take(&mut self.messages)
@@ -134,6 +146,7 @@ impl<'c> Route<'c> {
             shutdown.clone(),
             config.repartition.topic.clone(),
             Arc::clone(&instance.exposed),
+            Arc::clone(&instance.idle_sources),
         )?;
         Ok(Self {
             consumer,
@@ -150,7 +163,7 @@ impl<'c> Route<'c> {
             ),
             progress: Progress::default(),
             tracker,
-            routed: RoutedCounts::default(),
+            routed: RoutedCounts::new(&metrics),
             topics: counted,
             idleness: Idleness {
                 timeout: config.watermark.idle_timeout,
@@ -253,7 +266,7 @@ impl<'c> Route<'c> {
             }
         });
         sent?;
-        self.routed.add(message.topic(), message.payload_len(), seen);
+        self.routed.add(message.topic(), message.payload_len(), arrival, seen);
         let partition = u32::try_from(message.partition()).unwrap_or(0);
         if let Some(mut read) = self.progress.read(message.topic(), partition, message.offset() + 1) {
             read.rejected(seen.rejected);
@@ -287,7 +300,8 @@ impl<'c> Route<'c> {
                 Event::Assigned(topic, partition, position) => {
                     let partition = u32::try_from(partition).unwrap_or(0);
                     tracing::info!(topic, partition, position, "reading");
-                    self.progress.assign(&topic, partition, position, clock::now());
+                    let (source, idle_sources) = ((topic.as_str(), partition, position), &self.instance.idle_sources);
+                    idle_sources.assign(&mut self.progress, source, clock::now(), self.idleness.timeout);
                     self.count(&topic, partition + 1);
                 }
                 Event::Revoked(topic, partition) => {

@@ -44,7 +44,7 @@ struct PendingBundle {
 impl Out {
     pub(super) fn new(config: &Config, shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
         Ok(Self {
-            sender: Sender::new(config, "route", "2")?,
+            sender: Sender::to_partitions(config, "route", "2", Some(config.repartition.partitions))?,
             log: config.repartition.topic.clone(),
             dead_letters: config.output.dead_letter_topic.clone(),
             bundles: (0..config.repartition.partitions).map(|_| PendingBundle::default()).collect(),

@@ -13,6 +13,8 @@ pub struct Progress {
     sources: Vec<Source>,
     /// Where the partition read last is: messages come from one partition after another.
     last: usize,
+    /// The partitions that were revoked, as they were then: after a rebalance, most are assigned again at once.
+    left: Vec<Source>,
 }
 
 #[derive(Debug)]
@@ -44,15 +46,22 @@ pub struct Idleness {
 const MOST_SAMPLES: usize = 64;
 
 impl Progress {
-    /// Reading of a partition begins at `position`.
+    /// Begins the reading of a partition at `position`. If this router has read it up to there or further, what is known
+    /// of its activities stays true.
     pub fn assign(&mut self, topic: &str, partition: u32, position: i64, now: WallTime) {
+        let known = self
+            .left
+            .iter()
+            .position(|left| left.partition == partition && left.topic == topic);
+        let known = known.map(|place| self.left.swap_remove(place));
+        let known = known.filter(|known| position <= known.position);
         let source = Source {
             topic: topic.to_owned(),
             partition,
             position,
-            latest: None,
+            latest: known.as_ref().and_then(|known| known.latest),
             idle: false,
-            active: now,
+            active: known.map_or(now, |known| known.active),
             ends: VecDeque::new(),
             rejected: 0,
         };
@@ -79,7 +88,15 @@ impl Progress {
     /// A partition is read by another router from now on.
     pub fn revoke(&mut self, topic: &str, partition: u32) {
         if let Ok(place) = self.find(topic, partition) {
-            self.sources.remove(place);
+            let left = self.sources.remove(place);
+            self.left.push(left);
+        }
+    }
+
+    /// Notes that a partition has had no activity since then, although another router read it.
+    pub fn silent_since(&mut self, topic: &str, partition: u32, since: WallTime) {
+        if let Some(source) = self.get(topic, partition) {
+            source.active = source.active.min(since);
         }
     }
 
@@ -258,6 +275,30 @@ mod tests {
         progress.ended_at("t", 0, 7, at(910));
         progress.ended_at("t", 0, 9, at(990));
         assert!(idle(&mut progress, 1_000));
+    }
+
+    #[test]
+    fn a_partition_that_comes_back_is_as_silent_as_before() {
+        let mut progress = Progress::default();
+        progress.assign("t", 0, 0, at(0));
+        progress
+            .read("t", 0, 7)
+            .unwrap()
+            .activities(Some(EventTime::from_ticks(100)), at(5));
+        let comes_back = |progress: &mut Progress, position| {
+            progress.revoke("t", 0);
+            progress.assign("t", 0, position, at(200));
+            assert!(!idle(progress, 201), "its log-end offset is unknown");
+            progress.ended_at("t", 0, position, at(201));
+            idle(progress, 201)
+        };
+        assert!(comes_back(&mut progress, 7));
+        assert_eq!(progress.marks(at(201), IDLENESS)[0].time, Some(EventTime::from_ticks(95)));
+        assert!(comes_back(&mut progress, 4), "records are read again");
+        assert!(
+            !comes_back(&mut progress, 8),
+            "another router has read a record, maybe an activity"
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod demo;
 mod explain;
 mod forms;
 mod hostile;
+mod latency;
 mod lifecycle;
 mod markers;
 mod oauth;
@@ -34,6 +35,7 @@ mod secure;
 mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
+mod takeover;
 mod topics;
 mod verdicts;
 mod verify;

@@ -1,0 +1,83 @@
+//! What becomes of the partitions of an instance that is killed.
+
+use std::time::{Duration, Instant};
+
+use alerttrail::clock;
+use alerttrail::time::{EventTime, WallTime};
+
+use crate::support::{Instance, PATIENCE, World, activity, alert};
+
+/// A partition without activities, such as that of alerts, holds the watermark for so long when nothing is known of it.
+const IDLE: &str = "12s";
+/// A session of 6 s, and what a takeover may need on a busy machine: less than the time-out of an idle partition.
+const MOST: Duration = Duration::from_secs(12);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Sends a window that closes at once, the activity in it, and activities in every partition that close it.
+fn send_window(world: &mut World, id: &str) {
+    let now: WallTime = clock::now();
+    let at = |before: u32| -> EventTime { now.minus(MINUTE * before).to_event() };
+    let time = |before: u32| at(before).to_string();
+    world.send("alerts", 1, [alert(id, id, &time(10), &time(6), &time(0)).as_slice()]);
+    let inside = activity(id, &time(7), "inside");
+    let now = time(0);
+    let after: Vec<Vec<u8>> = (0..4).map(|n| activity("other", &now, &format!("{id} {n}"))).collect();
+    world.send("activities", 4, after.iter().chain([&inside]).map(Vec::as_slice));
+}
+
+fn rows_of(world: &World, begin: &str) -> usize {
+    let rows = world.read("rows");
+    let ids: std::collections::BTreeSet<&[u8]> = rows.iter().map(|row| row.key.as_slice()).collect();
+    ids.iter().filter(|id| id.starts_with(begin.as_bytes())).count()
+}
+
+/// Whether an instance reads the partition of alerts now.
+fn reads_alerts(instance: &Instance, world: &World) -> bool {
+    let topic = world.topic("alerts");
+    let log = instance.log();
+    let last = log.lines().rfind(|line| line.contains("reading") && line.contains(&topic));
+    last.is_some_and(|line| !line.contains("no longer"))
+}
+
+fn rows_go_on_soon(delivery: &str) {
+    let Some(mut world) = World::new(&format!("takeover-{delivery}")) else {
+        return;
+    };
+    world.idle_timeout = IDLE;
+    world.set("output", &format!("delivery = \"{delivery}\""));
+    world.set("kafka.properties", "\"session.timeout.ms\" = \"6000\"");
+    let mut instances = vec![world.start("a"), world.start("b")];
+    let began = Instant::now();
+    for number in 0.. {
+        send_window(&mut world, &format!("before-{number}"));
+        if rows_of(&world, "before") > 10 {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "no rows: {}", instances[0].log());
+    }
+    let owner = instances.iter().position(|instance| reads_alerts(instance, &world));
+    instances.remove(owner.expect("somebody reads the alerts")).kill();
+    let killed = Instant::now();
+    for number in 0.. {
+        send_window(&mut world, &format!("behind-{number}"));
+        if rows_of(&world, "behind") > 10 {
+            break;
+        }
+        instances[0].assert_runs();
+        assert!(
+            killed.elapsed() < MOST,
+            "{delivery}: rows stand still: {}",
+            instances[0].log()
+        );
+    }
+}
+
+#[test]
+fn rows_go_on_soon_at_least_once() {
+    rows_go_on_soon("at_least_once");
+}
+
+#[test]
+fn rows_go_on_soon_exactly_once() {
+    rows_go_on_soon("exactly_once");
+}

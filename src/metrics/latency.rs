@@ -158,6 +158,7 @@ fn seconds(from: WallTime, to: WallTime) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::emit::Links;
 
     fn values(metrics: &Metrics, begin: &str) -> Vec<String> {
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn every_row_is_in_the_bucket_of_its_own_delay_once_it_is_acknowledged() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let mut latency = metrics.join_latency();
         // The record at 7 was begun by an earlier batch, the one at 8 causes no row.
         latency.begin(Some((7, WallTime(1_000))));
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn rows_of_an_abandoned_batch_do_not_count() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let mut latency = metrics.join_latency();
         latency.begin(None);
         latency.applied(3, WallTime(0), WallTime(1));
@@ -238,7 +239,7 @@ mod tests {
 
     #[test]
     fn an_alarm_finds_every_reason_from_the_start() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let counts = values(&metrics, "alerttrail_row_latency_seconds_count");
         assert_eq!(counts.len(), REASONS.len(), "{counts:?}");
         let infinite = values(&metrics, "alerttrail_input_latency_seconds_count");
@@ -247,7 +248,7 @@ mod tests {
 
     #[test]
     fn messages_are_measured_by_their_timestamps_where_they_have_one() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let latency = metrics.route_latency();
         latency.taken(Some(WallTime(1_000)), WallTime(1_250));
         latency.taken(None, WallTime(1_250));

@@ -66,7 +66,7 @@ fn records_are_counted_by_type() {
         "50.0 % of 2 activities have a correlation id at RawEventData.Data.cid: 1 different ones",
     );
     has(&found, Level::Ok, "RawEventData.Data.cid 50.0 %, RawEventData.PolicyId 100 %");
-    has(&found, Level::Ok, "activities of the sample have the same for 100 %");
+    has(&found, Level::Ok, "100 % of these occur in activities of the sample");
     assert_eq!(found.iter().filter(|(level, _)| *level > Level::Note).count(), 1);
 }
 

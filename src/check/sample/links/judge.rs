@@ -34,7 +34,9 @@ impl Links {
             tally.judge_missing(link, &met, &mut add);
             link.judge_hot_key(&mut add);
         }
-        add(Level::Ok, tally.all(rates.as_ref()));
+        if tally.activities > 0 {
+            add(Level::Ok, tally.all(rates.as_ref()));
+        }
         if let Some(text) = traffic::cut_keys(tally.cut) {
             add(Level::Warning, text);
         }

@@ -150,7 +150,7 @@ fn a_hot_key_and_records_with_too_many_keys_are_found() {
     );
     let users: Vec<String> = (0..65).map(|number| format!("\"u{number}\"")).collect();
     let found = said(&config(USER), &[alert("A", &format!("[{}]", users.join(",")), 0)]);
-    has(&found, Level::Warning, "1 record has more than 64 keys by a link");
+    has(&found, Level::Warning, "1 record has more than 64 keys for a link");
 }
 
 /// A day of a tenant: 1,440 activities, a minute each, of 10 users in turn, and an alert of each hour with two of them.

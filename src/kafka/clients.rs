@@ -129,8 +129,8 @@ pub(super) fn reader_settings(config: &Config, stage: &str) -> ClientConfig {
     client
 }
 
-/// Creates a producer that sends each record once and in order. `partitions` is the number of partitions that most of its
-/// records go to, if it is known.
+/// Creates a producer that sends each record once and in order. `partitions` is the number of partitions that most of
+/// its records go to, if it is known.
 pub fn producer<C, T>(config: &Config, stage: &str, linger_ms: &str, partitions: Option<u32>, context: C) -> Result<T, Error>
 where
     C: ClientContext,
@@ -278,10 +278,10 @@ pub fn message_max_bytes(config: &Config) -> usize {
     configured.and_then(|value| value.expose().parse().ok()).unwrap_or(DEFAULT)
 }
 
-/// Allows one request in flight fewer than there are partitions. librdkafka's idempotent producer sends nothing more from a
-/// partition with five unacknowledged messages; until the broker acknowledges them, its thread polls without blocking for the
-/// messages that wait in that partition. It blocks while a finished request waits for its turn. A partition rarely has two
-/// requests in flight, so with this limit a request waits whenever all partitions are busy.
+/// Allows one request in flight fewer than there are partitions. librdkafka's idempotent producer sends nothing more
+/// from a partition with five unacknowledged messages; until the broker acknowledges them, its thread polls without
+/// blocking for the messages that wait in that partition. It blocks while a finished request waits for its turn. A
+/// partition rarely has two requests in flight, so with this limit a request waits whenever all partitions are busy.
 fn limit_requests(client: &mut ClientConfig, partitions: Option<u32>) {
     /// The most requests in flight that an idempotent producer may have.
     const MOST: u32 = 5;

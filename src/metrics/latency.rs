@@ -1,7 +1,7 @@
 //! How long messages, log records and rows take, as histograms.
 //!
-//! Each thread observes into local histograms and publishes them once per batch. A delay begins at the timestamp of a Kafka
-//! record, which another machine's clock may have made; one that would be negative counts as 0.
+//! Each thread observes into local histograms and publishes them once per batch. A delay begins at the timestamp of a
+//! Kafka record, which another machine's clock may have made; one that would be negative counts as 0.
 
 use std::collections::VecDeque;
 
@@ -122,7 +122,8 @@ impl JoinLatency {
         self.causes.push_back((offset, timestamp));
     }
 
-    /// Takes note of a row that was sent and that the log record at `offset` has caused. Rows come in the order of causes.
+    /// Takes note of a row that was sent and that the log record at `offset` has caused. Rows come in the order of
+    /// causes.
     pub fn sent(&mut self, reason: Reason, offset: i64) {
         while self.causes.front().is_some_and(|(cause, _)| *cause < offset) {
             self.causes.pop_front();

@@ -1,6 +1,6 @@
-//! Source partitions that are idle already when this instance takes them over. A new owner would find that out only after
-//! `watermark.idle_timeout`. Until then, a partition without activities, such as one of alerts, would hold the watermark
-//! back.
+//! Source partitions that are idle already when this instance takes them over. A new owner would find that out only
+//! after `watermark.idle_timeout`. Until then, a partition without activities, such as one of alerts, would hold the
+//! watermark back.
 //!
 //! JOIN keeps what the marks of all routers say; ROUTE looks it up when a partition is assigned.
 
@@ -29,7 +29,8 @@ struct LastMark {
 }
 
 impl IdleSources {
-    /// Updates the marks. A state that is not newer is ignored: the mark is the same, but its lease may have ended since.
+    /// Updates the marks. A state that is not newer is ignored: the mark is the same, but its lease may have ended
+    /// since.
     pub(super) fn update(&self, sources: &[SourceState]) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         for source in sources {

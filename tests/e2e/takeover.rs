@@ -56,7 +56,7 @@ fn rows_go_on_soon(delivery: &str) {
         assert!(began.elapsed() < PATIENCE, "no rows: {}", instances[0].log());
     }
     let owner = instances.iter().position(|instance| reads_alerts(instance, &world));
-    instances.remove(owner.expect("somebody reads the alerts")).kill();
+    instances.remove(owner.unwrap()).kill();
     let killed = Instant::now();
     for number in 0.. {
         send_window(&mut world, &format!("behind-{number}"));

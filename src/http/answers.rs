@@ -37,7 +37,6 @@ pub(super) struct Server(Arc<Inner>);
 struct Inner {
     config: Config,
     settings: Settings,
-    #[cfg(feature = "rocksdb")]
     retention: crate::join::Retention,
     metrics: Arc<Metrics>,
     exposed: Arc<Exposed>,
@@ -67,7 +66,6 @@ impl Server {
             idle_timeout: config.watermark.idle_timeout,
         };
         Self(Arc::new(Inner {
-            #[cfg(feature = "rocksdb")]
             retention: crate::join::Retention::new(config.state.retention, decode.links.iter().map(|link| link.retention)),
             settings,
             metrics,

@@ -36,7 +36,7 @@ impl Joiner {
                     txn.put(Table::Meta, keys::day(day), Vec::new());
                 }
             }
-            stored::Outcome::Known(link) => self.counts.of(link).duplicate_activities += 1,
+            stored::Outcome::Known(link) => self.counts.of(link).redelivered_activities += 1,
             stored::Outcome::Expired => {}
         }
         Ok(())
@@ -49,6 +49,7 @@ impl Joiner {
             return Ok(());
         }
         if !row.put(key, txn)? {
+            self.counts.of(key.link).duplicate_activities += 1;
             return Ok(());
         }
         self.counts.of(key.link).activities += 1;

@@ -141,6 +141,7 @@ impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.activities += other.activities;
         self.duplicate_activities += other.duplicate_activities;
+        self.redelivered_activities += other.redelivered_activities;
         self.late_activities += other.late_activities;
         self.expired_activities += other.expired_activities;
         self.alerts += other.alerts;
@@ -159,8 +160,10 @@ impl std::ops::AddAssign for Counts {
 pub struct Counts {
     /// Activities stored, once for each key.
     pub activities: u64,
-    /// Activities that were there already, each once.
+    /// Activities that were there already, once for each key.
     pub duplicate_activities: u64,
+    /// Activities that were there already under all their keys, each once.
+    pub redelivered_activities: u64,
     /// Pairs that went out because an activity came after the close.
     pub late_activities: u64,
     /// Activities behind the horizon.

@@ -241,7 +241,8 @@ mod tests {
         assert!(world.rows_by(&key(SHORT, "p")).unwrap().is_empty());
         // A second delivery changes nothing.
         world.activity(&all);
-        assert_eq!(world.joiner.take_counts().all().duplicate_activities, 5);
+        let counts = world.joiner.take_counts().all();
+        assert_eq!((counts.duplicate_activities, counts.redelivered_activities), (5, 1));
         assert_eq!(world.value(&all[0]).as_deref(), Some(ROW));
     }
 
@@ -269,7 +270,7 @@ mod tests {
         let (short, long) = (key(SHORT, "u"), key(LONG, "u"));
         let mut world = World::new();
         world.activity(&[short.clone(), long.clone()]);
-        world.watermark(2);
+        world.watermark(3);
         // It is behind the horizon, but its day is not.
         assert!(world.value(&short).is_some());
         assert!(world.rows_by(&short).unwrap().is_empty());

@@ -86,7 +86,7 @@ fn a_collector_gets_traces_and_logs_without_secrets() {
     ];
     let mut instance = Instance::start_with(&config, &world.folder.path().join("a.log"), &environment);
     assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 1);
-    for text in ["join.slice", "join.deliver", "route.turn", "somewhere", "service.version"] {
+    for text in ["join.batch", "join.deliver", "route.turn", "somewhere", "service.version"] {
         wait_for(&received, "/v1/traces", text);
     }
     wait_for(&received, "/v1/logs", "API, metrics and health");

@@ -23,7 +23,10 @@ fn a_missing_topic_is_named() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
-    assert!(said.contains("no-such-topic (output.topic); make"), "{said}");
+    assert!(
+        said.contains("no-such-topic (output.topic); create what is missing"),
+        "{said}"
+    );
     let command = format!("`alerttrail topics create --config {}`", config.display());
     assert!(said.contains(&command), "{said}");
 }

@@ -48,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) router: Router,
     pub(crate) progress: Progress,
     pub(crate) reading: BTreeMap<usize, Reading>,
+    /// What was true of sources when they were revoked.
+    pub(crate) left: BTreeMap<usize, Reading>,
     /// By partition of the log.
     pub(crate) queues: Vec<VecDeque<(Vec<u8>, Entry)>>,
     /// How far its clock is ahead.
@@ -70,6 +72,16 @@ impl Reading {
             latest: None,
             active: now,
             looked: None,
+        }
+    }
+
+    /// A source that comes back is as silent as it was, unless another router has read further.
+    pub(crate) fn again(position: usize, now: i64, left: Option<Self>) -> Self {
+        let known = left.filter(|left| position <= left.position);
+        Self {
+            latest: known.as_ref().and_then(|known| known.latest),
+            active: known.as_ref().map_or(now, |known| known.active),
+            ..Self::new(position, now)
         }
     }
 
@@ -111,6 +123,7 @@ impl Node {
             router: Router::new(decoder, route),
             progress: Progress::default(),
             reading: BTreeMap::new(),
+            left: BTreeMap::new(),
             queues: (0..settings.partitions).map(|_| VecDeque::new()).collect(),
             skew,
         }

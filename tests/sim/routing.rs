@@ -205,12 +205,16 @@ impl<'a> Routing<'a> {
             self.hits.hit("route: routed again");
         }
         let Node {
-            progress, reading, skew, ..
+            progress,
+            reading,
+            left,
+            skew,
+            ..
         } = &mut self.nodes[node];
         let now = self.now + *skew;
         let name = &self.settings.sources[source];
         progress.assign(name.topic, name.partition, i64::try_from(position).unwrap(), WallTime(now));
-        reading.insert(source, Reading::new(position, now));
+        reading.insert(source, Reading::again(position, now, left.remove(&source)));
         self.trace.say(self.now, || {
             format!("router {node} reads {}/{} from {position}", name.topic, name.partition)
         });
@@ -442,7 +446,9 @@ impl<'a> Routing<'a> {
         if self.nodes[owner].reading.contains_key(&source) {
             self.hits.hit("route: partition moves");
             self.commit(owner);
-            self.nodes[owner].reading.remove(&source);
+            if let Some(reading) = self.nodes[owner].reading.remove(&source) {
+                self.nodes[owner].left.insert(source, reading);
+            }
             let name = &self.settings.sources[source];
             self.nodes[owner].progress.revoke(name.topic, name.partition);
             let next = self.rng.below(self.nodes.len());

@@ -255,7 +255,7 @@ impl<B: Base, O: Output> Local<B, O> {
         self.emission.finish(&mut self.output)?;
         let counts = self.joiner.take_counts();
         let query = counts.query();
-        self.totals.duplicates = counts.all().duplicate_activities;
+        self.totals.duplicates = counts.all().redelivered_activities;
         self.totals.empty_windows = query.empty_windows;
         (self.totals.answered, self.totals.matched) = (query.closed, query.matched);
         self.totals.pairs = counts.all().upserts - counts.all().deletes;

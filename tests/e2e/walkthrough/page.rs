@@ -76,7 +76,7 @@ enum Marker {
 type Form = fn(String) -> Marker;
 
 /// The languages that a block may have: one that is not known could hide commands.
-const LANGUAGES: [&str; 11] = [
+const LANGUAGES: [&str; 12] = [
     "",
     "text",
     "sh",
@@ -86,6 +86,7 @@ const LANGUAGES: [&str; 11] = [
     "ini",
     "properties",
     "kusto",
+    "promql",
     "python",
     "mermaid",
 ];

@@ -239,6 +239,19 @@ impl Server {
         Ok(LinkList { links })
     }
 
+    /// Returns the results of an alert by the wanted link and key, or all of them if none is named. Another instance always gets all: it
+    /// selects from those of all instances.
+    pub(super) fn wanted_links(&self, wanted: &Wanted, request: &ForwardableRequest) -> Result<LinkList, Failure> {
+        self.0.settings.check(wanted)?;
+        let mut list = self.links(wanted, request)?;
+        if request.is_first() {
+            let is_wanted = |wanted: &Option<String>, found: &String| wanted.as_ref().is_none_or(|wanted| wanted == found);
+            list.links
+                .retain(|item| is_wanted(&wanted.link, &item.link) && is_wanted(&wanted.correlation_id, &item.correlation_id));
+        }
+        Ok(list)
+    }
+
     pub(super) fn activities(
         &self,
         wanted: &Wanted,
@@ -262,21 +275,27 @@ impl Server {
 
     fn explain_by_state(&self, wanted: &Wanted, request: &ForwardableRequest) -> Result<Explanation, Failure> {
         let asked = Asked { now: clock::now() };
-        match self.here(wanted, |found| query::explain(found, &self.0.settings, asked))? {
+        if let Some(explanation) = self.here(wanted, |found| query::explain(found, &self.0.settings, asked))? {
+            return Ok(explanation);
+        }
+        let others = self.0.group.forward::<Explanation>(request).into_iter();
+        let known = others
+            .filter_map(|(_, answer)| answer.ok())
+            .filter(|explanation| explanation.status != Status::Unknown);
+        // An instance that owns the key knows more than one that owns another key of the alert.
+        let (owners, others): (Vec<_>, Vec<_>) = known.partition(|explanation| explanation.correlation_id.is_some());
+        if let Some(explanation) = owners.into_iter().next() {
+            return Ok(explanation);
+        }
+        let by_query = Wanted {
+            link: None,
+            correlation_id: None,
+            ..wanted.clone()
+        };
+        let without = self.here(&by_query, |found| query::without_key(found, &self.0.settings, wanted))?;
+        match without.or_else(|| others.into_iter().next()) {
             Some(explanation) => Ok(explanation),
-            None => {
-                let others = self
-                    .0
-                    .group
-                    .forward::<Explanation>(request)
-                    .into_iter()
-                    .filter_map(|(_, answer)| answer.ok());
-                let known = others.into_iter().find(|explanation| explanation.status != Status::Unknown);
-                match known {
-                    Some(known) => Ok(known),
-                    None => self.with(None, |partitions| Ok(query::unknown(partitions, wanted))),
-                }
-            }
+            None => self.with(None, |partitions| Ok(query::unknown(partitions, wanted))),
         }
     }
 
@@ -299,7 +318,7 @@ impl Server {
             }
         }
         // An instance that did not respond may have the alert.
-        Err(unreachable.unwrap_or_else(|| Failure::no_such_alert(&wanted.system_alert_id)))
+        Err(unreachable.unwrap_or_else(|| Failure::no_such_alert(wanted)))
     }
 
     fn here<T>(

@@ -222,7 +222,7 @@ async fn links(
         correlation_id: params.correlation_id,
     };
     server
-        .run_blocking(move |server| server.links(&wanted, &request))
+        .run_blocking(move |server| server.wanted_links(&wanted, &request))
         .await
         .map(Json)
 }

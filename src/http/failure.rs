@@ -4,7 +4,8 @@ use axum::Json;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::query::{self, shapes::Problem, shortened};
+use crate::decode::QUERY;
+use crate::query::{self, Wanted, shapes::Problem, shortened};
 
 /// Why a request failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,13 +27,21 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, sentence)
     }
 
-    pub(super) fn no_such_alert(id: &str) -> Self {
+    pub(super) fn no_such_alert(wanted: &Wanted) -> Self {
+        let id = shortened(&wanted.system_alert_id);
+        let key = wanted.correlation_id.as_deref().map(shortened);
+        let by_link = match (&wanted.link, key) {
+            (None, None) => String::new(),
+            (Some(link), None) => format!(" with a key by the link {link:?}"),
+            (link, Some(key)) => format!(" with the key {key:?} by the link {:?}", link.as_deref().unwrap_or(QUERY)),
+        };
+        let hint = match by_link.is_empty() {
+            true => "its explain endpoint lists possible reasons",
+            false => "/api/v1/alerts/{id}/links lists the keys of an alert",
+        };
         Self::new(
             StatusCode::NOT_FOUND,
-            format!(
-                "no alert with the id {:?} is stored; its explain endpoint lists possible reasons",
-                shortened(id)
-            ),
+            format!("no alert with the id {id:?}{by_link} is stored; {hint}"),
         )
     }
 
@@ -54,7 +63,7 @@ impl Failure {
 impl From<query::Error> for Failure {
     fn from(error: query::Error) -> Self {
         let status = match error {
-            query::Error::Cursor | query::Error::NoTenants | query::Error::NoLink(_) => StatusCode::BAD_REQUEST,
+            query::Error::Cursor | query::Error::NoTenants | query::Error::NoLink { .. } => StatusCode::BAD_REQUEST,
             query::Error::Ambiguous { .. } => StatusCode::CONFLICT,
             query::Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -39,7 +39,7 @@ macro_rules! file {
 const INDEX: File = file!("index.html", HTML);
 
 /// The files that the page loads from `/page/`.
-const FILES: [File; 15] = [
+const FILES: [File; 17] = [
     file!("style.css", CSS),
     file!("icon.svg", SVG),
     file!("activities.js", SCRIPT),
@@ -47,10 +47,12 @@ const FILES: [File; 15] = [
     file!("api.js", SCRIPT),
     file!("app.js", SCRIPT),
     file!("dom.js", SCRIPT),
+    file!("entities.js", SCRIPT),
     file!("export.js", SCRIPT),
     file!("format.js", SCRIPT),
     file!("list.js", SCRIPT),
     file!("record.js", SCRIPT),
+    file!("results.js", SCRIPT),
     file!("router.js", SCRIPT),
     file!("scale.js", SCRIPT),
     file!("status.js", SCRIPT),

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use super::answers::Server;
 use super::failure::Failure;
 use crate::clock;
+use crate::decode::QUERY;
 use crate::pipeline::scan::{ScanRequest, Scanned, scan};
 use crate::query::shapes::{Explanation, Finding, Scan, Status};
 use crate::query::{self, Cause, DeadRecord, OtherPath};
@@ -37,7 +38,7 @@ impl Server {
                 Ok(query::in_input(partitions, self.settings(), &scanned.alert_versions))
             })?);
         }
-        more.extend(self.other_paths(&scanned));
+        more.extend(self.other_paths(&scanned, explanation.link.as_deref().unwrap_or(QUERY)));
         more.extend(dead_letters(&scanned));
         // If no activity was found, the result of the search is the cause.
         let is_cause = (is_unknown || explanation.status == Status::Unmatched) && !more.is_empty();
@@ -61,10 +62,14 @@ impl Server {
         Ok(explanation)
     }
 
-    fn other_paths(&self, scanned: &Scanned) -> Option<Finding> {
-        let configured = &self.config().decode.activity_key;
+    fn other_paths(&self, scanned: &Scanned, link: &str) -> Option<Finding> {
+        let (_, link) = self.config().decode.all_links().find(|(_, known)| known.name == link)?;
+        let setting = match link.name.as_str() {
+            QUERY => "correlation.activity_key".to_owned(),
+            name => format!("link.{name}.activity_key"),
+        };
         let is_configured = |path: &String| {
-            configured
+            link.activity_key
                 .iter()
                 .flat_map(|key| key.paths())
                 .any(|key| key.path.to_string() == *path)
@@ -82,7 +87,7 @@ impl Server {
         let most = paths.iter().max_by_key(|path| path.activities)?;
         Some(Finding {
             sentence: format!(
-                "The input contains its correlation id in other fields too: {} of the activities read have it at {}; if that is the key, add the path to correlation.activity_key.",
+                "The input contains its correlation id in other fields too: {} of the activities read have it at {}; if that is the key, add the path to {setting}.",
                 most.activities, most.path
             ),
             cause: Cause::KeyUnderOtherPath { paths },

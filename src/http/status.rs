@@ -223,6 +223,7 @@ impl Server {
         use crate::words::duration;
         let widening = config.decode.widening;
         SettingsStatus {
+            links: config.decode.all_links().map(|(_, link)| link.name).collect(),
             bounds: match widening.bounds {
                 Bounds::Exclusive => "exclusive",
                 Bounds::Inclusive => "inclusive",

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::shapes::{ActivityItem, ActivityList, AlertDetail, AlertItem, AlertList, Bounds, LinkItem, Status};
-use super::{Error, Partition, Settings, cursor, emit};
+use super::{Error, Partition, Settings, cursor, emit, shortened};
 use crate::join::{Answer, Place, Standing, View};
 use crate::json;
 use crate::record::{AlertId, LinkId, LinkedAlert, Text};
@@ -69,8 +69,17 @@ impl Settings {
     pub(super) fn link(&self, name: Option<&str>) -> Result<LinkId, Error> {
         match name {
             None => Ok(LinkId::QUERY),
-            Some(name) => self.links.named(name).ok_or_else(|| Error::NoLink(name.to_owned())),
+            Some(name) => self.links.named(name).ok_or_else(|| Error::NoLink {
+                name: shortened(name),
+                links: self.links.names().collect::<Vec<_>>().join(", "),
+            }),
         }
+    }
+
+    /// Refuses a tenant or a link that the configuration does not have.
+    pub fn check(&self, wanted: &Wanted) -> Result<(), Error> {
+        self.check_tenant(wanted.tenant_id.as_deref())?;
+        self.link(wanted.link.as_deref()).map(drop)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::alerts::{Found, Wanted, given, status, tenant_id};
 use super::causes::{Cause, KeyCount, Source};
 use super::shapes::{Bounds, Explanation, Finding, Status};
-use super::words::{answered, duration, rejects, seconds};
+use super::words::{answered, duration, rejects, seconds, shortened};
 use super::{Error, Partition, Settings, emit};
 use crate::join::{Answer, ClosedBy, Completeness, Standing, View};
 use crate::record::LinkId;
@@ -99,6 +99,42 @@ pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], wanted: &Wanted) -> Ex
         findings,
         scan: None,
     }
+}
+
+/// Explains that an alert, which was found by the query, does not have the key that is wanted, or none by the link.
+pub fn without_key<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, wanted: &Wanted) -> Result<Explanation, Error> {
+    let link = settings.link(wanted.link.as_deref())?;
+    let name = settings.links.name(link);
+    let alert_key = settings.keys(link).map(|keys| keys.alert_key.clone()).unwrap_or_default();
+    let sentence = match &wanted.correlation_id {
+        Some(key) => format!(
+            "The alert does not have the key {:?} by the link {name}; its list of links says which keys it has.",
+            shortened(key)
+        ),
+        None => format!(
+            "The alert has no key by the link {name}, so no activity can belong to it by this link: {} is empty or missing, or the alert \
+             does not fit the conditions of the link.",
+            alert_key.join(", ")
+        ),
+    };
+    let view = &found.partition.view;
+    Ok(Explanation {
+        system_alert_id: found.alert.system_alert_id.to_string(),
+        tenant_id: tenant_id(&found.alert),
+        status: Status::Unmatched,
+        link: Some(name.to_owned()),
+        verdict: sentence.clone(),
+        correlation_id: None,
+        window: None,
+        watermark: view.watermark().map(Into::into),
+        retained_from: view.retained_from(link).map(Into::into),
+        partition: None,
+        findings: vec![Finding {
+            sentence,
+            cause: Cause::NoCorrelationId { alert_key },
+        }],
+        scan: None,
+    })
 }
 
 pub(super) struct Case<'a, 'r, R> {

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use alerts::{Filter, Found, Wanted, Which, activities, alert, find, list};
 pub use causes::{Cause, DeadRecord, OtherPath};
-pub use explain::{Asked, explain, unknown};
+pub use explain::{Asked, explain, unknown, without_key};
 pub use input::{Came, in_input, not_in_input};
 pub use links::{in_order, links};
 pub use merge::{merge_lists, merge_statuses};
@@ -120,8 +120,13 @@ pub enum Error {
     #[error("tenant_id is given, but the configuration has no [tenants], so all alerts are of one tenant; leave it out")]
     NoTenants,
     /// A link that there is not.
-    #[error("there is no link {0:?} in the configuration")]
-    NoLink(String),
+    #[error("there is no link {name:?} in the configuration; its links are {links}")]
+    NoLink {
+        /// What was asked for.
+        name: String,
+        /// The links of the configuration.
+        links: String,
+    },
     /// An id that more than one tenant has.
     #[error("{count} tenants have an alert of this id; say which with tenant_id")]
     Ambiguous {

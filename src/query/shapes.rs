@@ -454,6 +454,8 @@ pub struct InstanceStatus {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct SettingsStatus {
+    /// The names of the links, `query` first.
+    pub links: Vec<String>,
     /// `correlation.bounds`
     pub bounds: String,
     /// `correlation.before`

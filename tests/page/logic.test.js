@@ -57,9 +57,9 @@ test('cells of CSV are no formulas and no breaks', () => {
 });
 
 test('CSV has a column for every field and survives rows that are no objects', () => {
-  const text = activitiesCsv([{ id: 'x', activity_time: 't', late: true, activity: { A: 1 } }, { id: 'y', activity_time: 't', late: false, activity: { B: 'b', __proto__: null } }, { id: 'z', activity_time: 't', late: false, activity: null }]);
-  assert.equal(text, 'id,activity_time,late,A,B\r\nx,t,true,1,\r\ny,t,false,,b\r\nz,t,false,,\r\n');
-  assert.equal(alertRowsCsv(makeAlerts().map(({ item }) => item)).split('\r\n')[0].split(',').length, 21);
+  const text = activitiesCsv([{ id: 'x', activity_id: '0a', activity_time: 't', late: true, link: 'query', correlation_id: 'p', activity: { A: 1 } }, { id: 'y', activity_time: 't', late: false, activity: { B: 'b', __proto__: null } }, { id: 'z', activity_time: 't', late: false, activity: null }]);
+  assert.equal(text, 'id,activity_time,late,link,correlation_id,activity_id,A,B\r\nx,t,true,query,p,0a,1,\r\ny,t,false,,,,,b\r\nz,t,false,,,,,\r\n');
+  assert.equal(alertRowsCsv(makeAlerts().map(({ item }) => item)).split('\r\n')[0].split(',').length, 22);
 });
 
 test('a name for a file holds nothing else', () => {

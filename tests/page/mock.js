@@ -1,4 +1,4 @@
-// A processor that answers from a made world: the page's files with the policy they are really served with, and the API of docs/api.md.
+// A processor that results from a made world: the page's files with the policy they are really served with, and the API of docs/api.md.
 // `node mock.js` serves it on 127.0.0.1:8687 for a look by hand.
 
 import { createServer } from 'node:http';
@@ -15,9 +15,23 @@ class Refusal extends Error {
   }
 }
 
+/** Returns an alert of the list by a link: its numbers are those of all keys. */
+function byLink({ item, results }, link) {
+  if (link === 'query') return item;
+  const own = results.map((result) => result.item).filter((result) => result.link === link);
+  const sum = (name) => own.reduce((all, result) => all + result[name], 0);
+  return { ...item, link, correlation_id: own[0].correlation_id, window: own[0].window, status: sum('activity_count') > 0 ? 'matched' : 'unmatched', activity_count: sum('activity_count'), late_count: sum('late_count') };
+}
+
+/** Returns the result by the query. */
+function linkItem({ item, detail }) {
+  const { link, correlation_id, status, window, activity_count, late_count, first_activity_time, last_activity_time, revision, closed_by, closed_at, complete, partition } = item;
+  return { link, correlation_id, status, window, activity_count, late_count, first_activity_time, last_activity_time, revision, closed_by, closed_at, complete, partition, summary_id: detail.summary_id };
+}
+
 /** Starts one. `world` may be changed while it runs; `asked` has the paths of the API that were asked for. */
 export async function startMock(port = 0) {
-  const world = { alerts: makeAlerts(), token: null, fail: null, empty: false, sparse: false, unanswered: [], beat: 0, asked: [] };
+  const world = { alerts: makeAlerts(), token: null, fail: null, empty: false, sparse: false, unanswered: [], beat: 0, asked: [], links: ['query', 'users', 'objects'] };
   const policy = (await readFile(new URL('policy.txt', PAGE), 'utf8')).trim();
 
   async function asset(url, response) {
@@ -29,10 +43,13 @@ export async function startMock(port = 0) {
   }
 
   function list(query) {
+    const link = query.get('link') ?? 'query';
+    if (!world.links.includes(link)) throw new Refusal(400, `there is no link ${JSON.stringify(link)} in the configuration`);
     const status = query.get('status');
     const text = query.get('text')?.toLowerCase();
     const severity = query.get('severity')?.toLowerCase();
-    const fits = ({ item, row }) =>
+    const fits = ({ item, row, results }) =>
+      (link === 'query' || results?.some((result) => result.item.link === link)) &&
       (!status || item.status === status || (status === 'closed' && item.status !== 'open')) &&
       (!severity || item.severity?.toLowerCase() === severity) &&
       (!text || row.toLowerCase().includes(text)) &&
@@ -45,12 +62,23 @@ export async function startMock(port = 0) {
     const found = part.filter(fits).slice(0, limit);
     const isEnd = world.empty || (found.length < limit && from + examined >= world.alerts.length);
     const last = found.length === limit ? found.at(-1) : part.at(-1);
-    return { alerts: found.map(({ item }) => item), next_cursor: isEnd ? null : last.item.cursor, examined: part.length, unanswered_partitions: world.unanswered };
+    return { alerts: found.map((alert) => byLink(alert, link)), next_cursor: isEnd ? null : last.item.cursor, examined: part.length, unanswered_partitions: world.unanswered };
   }
 
   function one(id) {
     const found = world.alerts.find(({ item }) => item.system_alert_id === id);
-    if (!found) throw new Refusal(404, `no alert ${id} is held`);
+    if (!found) throw new Refusal(404, `no alert with the id ${id} is stored`);
+    return found;
+  }
+
+  /** Returns the result by the requested link and key; by default the query's. */
+  function answerOf(alert, query) {
+    const results = alert.results ?? [{ item: linkItem(alert), activities: alert.activities }];
+    const link = query.get('link') ?? 'query';
+    const ofLink = results.filter(({ item }) => item.link === link);
+    if (!world.links.includes(link)) throw new Refusal(400, `there is no link ${JSON.stringify(link)} in the configuration`);
+    const found = ofLink.find(({ item }) => !query.has('correlation_id') || item.correlation_id === query.get('correlation_id'));
+    if (!found) throw new Refusal(404, 'the alert has no such key');
     return found;
   }
 
@@ -58,19 +86,20 @@ export async function startMock(port = 0) {
     const limit = Number(query.get('limit') ?? 100);
     if (limit > 500) throw new Refusal(400, 'limit is at most 500');
     const from = query.get('cursor') ? parseInt(query.get('cursor'), 16) : 0;
-    const { item } = alert;
+    const { item, activities: all } = answerOf(alert, query);
     const end = from + limit;
-    return { system_alert_id: item.system_alert_id, tenant_id: null, status: item.status, window: item.window, activity_count: item.activity_count, activities: alert.activities.slice(from, end), next_cursor: end < alert.activities.length ? end.toString(16) : null };
+    return { system_alert_id: alert.item.system_alert_id, tenant_id: null, link: item.link, correlation_id: item.correlation_id, status: item.status, window: item.window, activity_count: item.activity_count, activities: all.slice(from, end), next_cursor: end < all.length ? end.toString(16) : null };
   }
 
-  function explain(id) {
+  function explain(id, query) {
     const alert = world.alerts.find(({ item }) => item.system_alert_id === id);
-    const base = { system_alert_id: id, tenant_id: null, scan: null, correlation_id: alert?.item.correlation_id ?? null, window: alert?.item.window ?? null, watermark: alert?.detail.watermark ?? null, retained_from: null, partition: alert?.item.partition ?? null };
+    const base = { system_alert_id: id, tenant_id: null, scan: null, link: null, correlation_id: null, window: null, watermark: alert?.detail.watermark ?? null, retained_from: null, partition: alert?.item.partition ?? null };
     if (!alert) {
       const sentence = `No alert with the id ${id} is stored.`;
       return { ...base, status: 'unknown', verdict: sentence, findings: [{ cause: 'unknown_alert', sentence, details: { retained_from: null, rejected: 0 } }] };
     }
-    const { item, near } = alert;
+    const { near } = alert;
+    const { item } = answerOf(alert, query);
     const verdict = {
       open: `It waits for activities up to ${item.window.end}: partition 2 of cloudappevents holds the watermark back. It is answered at ${alert.detail.deadline} at the latest.`,
       matched: `It was answered by the watermark with ${item.activity_count} activities.`,
@@ -78,31 +107,32 @@ export async function startMock(port = 0) {
     }[item.status];
     const findings = [{ cause: 'answered', sentence: verdict, details: {} }];
     if (near.after.length > 0) findings.push({ cause: 'near_miss', sentence: 'The nearest activity with its correlation id outside the window lies 1m 30s after its end (correlation.after = "1m 31s" takes it in).', details: near });
-    return { ...base, status: item.status, verdict, findings };
+    return { ...base, link: item.link, correlation_id: item.correlation_id, window: item.window, status: item.status, verdict, findings };
   }
 
-  function answer(url, headers) {
+  function result(url, headers) {
     world.asked.push(url.pathname + url.search);
     if (world.token && headers.authorization !== `Bearer ${world.token}`) throw new Refusal(401, 'send the token of http.token as `Authorization: Bearer <token>`');
     if (world.fail) throw new Refusal(world.fail.status, world.fail.error);
     const [, , , kind, id, part] = url.pathname.split('/').map(decodeURIComponent);
-    if (kind === 'status') return JSON.stringify({ ...makeStatus(world.alerts, (world.beat += 1)), unanswered_partitions: world.unanswered });
+    if (kind === 'status') return JSON.stringify({ ...makeStatus(world.alerts, (world.beat += 1), world.links), unanswered_partitions: world.unanswered });
     if (kind !== 'alerts') throw new Refusal(404, 'there is nothing here');
     if (id === undefined) return JSON.stringify(list(url.searchParams));
-    if (part === 'explain') return JSON.stringify(explain(id));
+    if (part === 'explain') return JSON.stringify(explain(id, url.searchParams));
     const alert = one(id);
     if (part === 'activities') {
       const text = JSON.stringify(activities(alert, url.searchParams));
       return alert.rawNumber ? text.replace('"ActionType"', `"Precise":${alert.rawNumber},"ActionType"`) : text;
     }
-    return JSON.stringify({ ...alert.item, ...alert.detail, alert: '' }).replace('"alert":""', () => `"alert":${alert.row}`);
+    const links = alert.results?.map(({ item }) => item) ?? [linkItem(alert)];
+    return JSON.stringify({ ...alert.item, ...alert.detail, links, alert: '' }).replace('"alert":""', () => `"alert":${alert.row}`);
   }
 
   const server = createServer(async (request, response) => {
     const url = new URL(request.url, 'http://localhost');
     try {
       if (!url.pathname.startsWith('/api/')) return await asset(url, response);
-      const body = answer(url, request.headers);
+      const body = result(url, request.headers);
       response.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' });
       response.end(body);
     } catch (error) {

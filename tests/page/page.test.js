@@ -79,7 +79,7 @@ test('an address with a filter opens the list under it', async () => {
   const page = await visit('#/alerts?status=open&severity=high');
   await settled(page, 1);
   assert.equal(await page.locator('.choices input:checked').getAttribute('value'), 'open');
-  assert.equal(await page.locator('.filters select').inputValue(), 'High');
+  assert.equal(await page.locator('.filters label', { hasText: 'Severity' }).locator('select').inputValue(), 'High');
 });
 
 test('no alerts, and none that fits, say so', async () => {
@@ -220,7 +220,7 @@ test('alerts without activities, without length, and unknown ones', async () => 
   await page.goto(`${mock.url}#/alerts/absent`);
   await page.waitForSelector('.notice >> text=No alert with the id absent is stored.');
   const said = await page.locator('main').textContent();
-  assert.equal(said.match(/ is held/g).length, 1, said);
+  assert.equal(said.match(/ is stored/g).length, 1, said);
   await page.goto(`${mock.url}#/else`);
   await page.waitForSelector('text=There is no page at this address');
 });
@@ -315,7 +315,7 @@ test('colours follow the system, and a choice is kept', async () => {
   assert.equal(await background(), 'rgb(246, 247, 249)');
 });
 
-const VIEWS = ['', '#/alerts?text=nothing+is+like+this', '#/alerts/usual-1', '#/alerts/many-1', '#/alerts/hostile-1', '#/status', '#/alerts/absent'];
+const VIEWS = ['', '#/alerts?text=nothing+is+like+this', '#/alerts/usual-1', '#/alerts/many-1', '#/alerts/hostile-1', '#/alerts/linked-1', '#/status', '#/alerts/absent'];
 const LOOKS = [
   { name: 'light', options: {} },
   { name: 'dark', options: { colorScheme: 'dark' } },

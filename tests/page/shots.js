@@ -30,6 +30,22 @@ await shot('activity', '#/alerts/usual-1', {
     await page.evaluate(() => document.getElementById('activities-title').scrollIntoView());
   },
 });
+await shot('links', '#/alerts/linked-1', {
+  viewport: { width: 1280, height: 1280 },
+  before: async (page) => {
+    await page.waitForSelector('.group-row');
+    await page.evaluate(() => document.getElementById('links-title').scrollIntoView());
+  },
+});
+await shot('links-activities', '#/alerts/linked-1', {
+  colorScheme: 'dark',
+  viewport: { width: 1280, height: 900 },
+  before: async (page) => {
+    await page.locator('.activities tbody').nth(2).locator('.fold').first().click();
+    await page.evaluate(() => document.querySelectorAll('.activities tbody')[2].previousElementSibling.lastElementChild.scrollIntoView());
+  },
+});
+await shot('narrow-links', '#/alerts/linked-1', { viewport: NARROW, before: (page) => page.evaluate(() => document.querySelector('.timeline').scrollIntoView()) });
 await shot('many', '#/alerts/many-1', { viewport: { width: 1280, height: 960 } });
 await shot('dark', '#/alerts/open-1', { colorScheme: 'dark', viewport: { width: 1280, height: 1000 } });
 await shot('narrow', '#/alerts', { viewport: NARROW });

@@ -1,5 +1,7 @@
 // Alerts, activities and a status in the shapes of docs/api.md, the same at every run. Names and ids are made up.
 
+import { makeLinked } from './linked.js';
+
 const HOUR = 3_600_000;
 export const NOW = Date.parse('2026-03-01T14:25:02Z');
 
@@ -54,12 +56,14 @@ export function makeAlert(random, { at, length = HOUR, number = 0, late = 0, sta
   const times = Array.from({ length: number }, () => Math.round(window.start + Math.min(0.999, Math.max(0.001, share())) * length)).sort((a, b) => a - b);
   const lateOnes = new Set();
   while (lateOnes.size < late) lateOnes.add(Math.floor(random() * number));
-  const activities = times.map((time, place) => ({ id: hex(random, 32), activity_time: iso(time), late: lateOnes.has(place), activity: activity(random, time, correlation) }));
+  const ids = () => ((id) => ({ id, activity_id: id + id }))(hex(random, 32));
+  const activities = times.map((time, place) => ({ ...ids(), activity_time: iso(time), late: lateOnes.has(place), activity: activity(random, time, correlation) }));
   const [product, provider] = pick(random, PRODUCTS);
   const isOpen = status === 'open';
   const item = {
     system_alert_id: id ?? guid(random),
     tenant_id: null,
+    link: 'query',
     correlation_id: correlation,
     status,
     alert_name: name ?? pick(random, NAMES),
@@ -104,17 +108,18 @@ export function makeAlerts() {
   Object.assign(hostile.activities[0].activity, { ActionType: '<svg onload=alert(1)>', AccountDisplayName: HOSTILE, ObjectName: '=HYPERLINK("http://evil.example","x")', ['<i>key</i>']: '<b>value</b>' });
   // A number that JavaScript cannot hold, as it comes.
   hostile.rawNumber = '12345678901234567890.10';
-  const others = Array.from({ length: 134 }, (_, at) => {
+  const linked = makeLinked('linked-1', 'Passport numbers shared outside by two people');
+  const others = Array.from({ length: 133 }, (_, at) => {
     const status = at % 5 === 3 ? 'unmatched' : 'matched';
     const number = status === 'matched' ? 1 + Math.floor(random() ** 3 * 60) : 0;
     return makeAlert(random, { at: day + 9.7 * HOUR - at * 0.37 * HOUR, length: HOUR / 2, number, late: number > 20 ? 2 : 0, status });
   });
-  const all = [...known, ...others];
+  const all = [...known, linked, ...others];
   all.forEach((alert, at) => (alert.item.cursor = at.toString(16).padStart(6, '0')));
   return all;
 }
 
-export function makeStatus(alerts, beat = 0) {
+export function makeStatus(alerts, beat = 0, links = ['query']) {
   const random = sequence(11);
   const turn = Math.sin(beat / 3);
   const now = NOW + beat * 2000;
@@ -135,7 +140,7 @@ export function makeStatus(alerts, beat = 0) {
     skipped: [{ table: 'AlertInfo', count: 90211 }, { table: '<b>Table</b>', count: 310 }],
     sources, partitions,
     instances: instances.map((instance, at) => ({ instance, address: `127.0.0.1:${8686 + at}`, is_this: at === 0, answers: true, partitions: partitions.filter((p) => p.partition % 2 === at).map((p) => p.partition), error: null })),
-    settings: { bounds: 'exclusive', before: '0s', after: '0s', ignore_case: false, out_of_orderness: '5m', idle_timeout: '1m', max_wait: '1h', retention: '30d', delivery: 'at_least_once', unmatched: 'omit', input_topics: ['cloudappevents', 'securityalert'], output_topic: 'alert-activities', summary_topic: null, dead_letter_topic: 'alerttrail-dead-letters', repartition_partitions: 8 },
+    settings: { links, bounds: 'exclusive', before: '0s', after: '0s', ignore_case: false, out_of_orderness: '5m', idle_timeout: '1m', max_wait: '1h', retention: '30d', delivery: 'at_least_once', unmatched: 'omit', input_topics: ['cloudappevents', 'securityalert'], output_topic: 'alert-activities', summary_topic: null, dead_letter_topic: 'alerttrail-dead-letters', repartition_partitions: 8 },
     unanswered_partitions: [],
   };
 }

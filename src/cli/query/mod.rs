@@ -34,15 +34,19 @@ pub(super) struct Args {
 enum Query {
     /// List alerts, latest first
     Alerts(ListArgs),
-    /// Show one alert
+    /// Show one alert, with its results by link and key
     Alert {
         /// Its SystemAlertId
         id: String,
+        #[command(flatten)]
+        by: By,
     },
     /// List the activities of an alert, in order of time
     Activities {
         /// Its SystemAlertId
         id: String,
+        #[command(flatten)]
+        by: By,
         #[command(flatten)]
         paging: Paging,
     },
@@ -50,6 +54,8 @@ enum Query {
     Explain {
         /// Its SystemAlertId
         id: String,
+        #[command(flatten)]
+        by: By,
         /// Also search the ends of the input topics and of the dead-letter topic for the alert's key in other fields,
         /// or for an alert that is not stored; takes seconds
         #[arg(long)]
@@ -57,6 +63,26 @@ enum Query {
     },
     /// Show the status of the processor
     Status,
+}
+
+/// Selects one of an alert's results.
+#[derive(clap::Args, Debug)]
+struct By {
+    /// The link, `query` by default
+    #[arg(long, value_name = "NAME")]
+    link: Option<String>,
+    /// The key, if the alert has several by the link; the first one by default
+    #[arg(long, value_name = "KEY")]
+    correlation_id: Option<String>,
+}
+
+impl By {
+    fn parameters(&self) -> [(&'static str, Option<&str>); 2] {
+        [
+            ("link", self.link.as_deref()),
+            ("correlation_id", self.correlation_id.as_deref()),
+        ]
+    }
 }
 
 #[derive(clap::Args, Debug)]
@@ -79,6 +105,9 @@ struct ListArgs {
     /// Apply --from and --to to windows instead of generation times
     #[arg(long)]
     by_window: bool,
+    /// Show the results by this link, `query` by default; alerts without a key by the link are left out
+    #[arg(long, value_name = "NAME")]
+    link: Option<String>,
     #[command(flatten)]
     paging: Paging,
 }
@@ -118,16 +147,17 @@ const PAGE: usize = 500;
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let server = Server::new(args.server.as_deref(), args.config.as_deref())?;
     let alert = |id: &str| format!("/api/v1/alerts/{}", client::encoded(id));
-    let tenant = [("tenant_id", args.tenant.as_deref())];
+    let tenant = ("tenant_id", args.tenant.as_deref());
     match &args.query {
         Query::Alerts(list) => alerts(&server, args, list),
-        Query::Alert { id } => {
-            let text = server.get(&alert(id), &tenant)?;
+        Query::Alert { id, by } => {
+            let text = server.get(&alert(id), &[&[tenant][..], &by.parameters()].concat())?;
             show(args, &text, |detail: AlertDetail| tables::alert(&detail))
         }
-        Query::Activities { id, paging } => activities(&server, args, &(alert(id) + "/activities"), paging),
-        Query::Explain { id, scan } => {
-            let parameters = [tenant[0], ("scan", scan.then_some("true"))];
+        Query::Activities { id, by, paging } => activities(&server, args, &(alert(id) + "/activities"), by, paging),
+        Query::Explain { id, by, scan } => {
+            let scanned = ("scan", scan.then_some("true"));
+            let parameters = [&[tenant, scanned][..], &by.parameters()].concat();
             let spinner = scan.then(waiting);
             let text = server.get(&(alert(id) + "/explain"), &parameters);
             if let Some(spinner) = spinner {
@@ -162,6 +192,7 @@ fn alerts(server: &Server, args: &Args, list: &ListArgs) -> Result<(), Failure> 
                 ("to", list.to.as_deref()),
                 ("time", list.by_window.then_some("window")),
                 ("tenant_id", args.tenant.as_deref()),
+                ("link", list.link.as_deref()),
                 ("limit", Some(&limit.to_string())),
                 ("cursor", cursor.as_deref()),
             ],
@@ -179,7 +210,7 @@ fn alerts(server: &Server, args: &Args, list: &ListArgs) -> Result<(), Failure> 
     whole.map_or(Ok(()), |whole| print(args, &whole, tables::alerts))
 }
 
-fn activities(server: &Server, args: &Args, path: &str, paging: &Paging) -> Result<(), Failure> {
+fn activities(server: &Server, args: &Args, path: &str, by: &By, paging: &Paging) -> Result<(), Failure> {
     let mut whole: Option<ActivityList> = None;
     loop {
         let held = whole.as_ref().map_or(0, |whole| whole.activities.len());
@@ -189,10 +220,9 @@ fn activities(server: &Server, args: &Args, path: &str, paging: &Paging) -> Resu
             break;
         }
         let (tenant, limit) = (args.tenant.as_deref(), limit.to_string());
-        let text = server.get(
-            path,
-            &[("tenant_id", tenant), ("limit", Some(&limit)), ("cursor", cursor.as_deref())],
-        )?;
+        let [link, key] = by.parameters();
+        let (limit, cursor) = (("limit", Some(limit.as_str())), ("cursor", cursor.as_deref()));
+        let text = server.get(path, &[("tenant_id", tenant), link, key, limit, cursor])?;
         let page: ActivityList = client::parsed(&text)?;
         match &mut whole {
             None => whole = Some(page),

@@ -4,7 +4,10 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use crate::cli::{counted, grouped, mask};
-use crate::query::shapes::{ActivityList, AlertDetail, AlertItem, AlertList, Bounds, Explanation, ProcessorStatus, Time};
+use crate::decode::QUERY;
+use crate::query::shapes::{
+    ActivityList, AlertDetail, AlertItem, AlertList, Bounds, Explanation, LinkItem, ProcessorStatus, Time,
+};
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -52,20 +55,32 @@ fn window(window: &Bounds) -> String {
     format!("{} to {}", time(&window.start), time(&window.end))
 }
 
+fn yes_or_no(value: Option<bool>) -> String {
+    let word = value.map_or("-", |value| if value { "yes" } else { "no" });
+    word.to_owned()
+}
+
 pub(super) fn alerts(list: &AlertList) -> String {
-    let mut rows = table(&["STATUS", "SEVERITY", "GENERATED", "ACTIVITIES", "COMPLETE", "ALERT", "NAME"]);
+    let is_linked = list.alerts.iter().any(|item| item.link != QUERY);
+    let mut header = vec!["STATUS", "SEVERITY", "GENERATED", "ACTIVITIES", "COMPLETE", "ALERT", "NAME"];
+    if is_linked {
+        header.insert(0, "LINK");
+    }
+    let mut rows = table(&header);
     for item in &list.alerts {
-        rows.add_row([
+        let mut cells = vec![
             item.status.as_str().to_owned(),
             cell_or_dash(item.severity.as_deref()),
             time(&item.time_generated),
             grouped(item.activity_count),
-            item.complete
-                .map_or("-", |complete| if complete { "yes" } else { "no" })
-                .to_owned(),
+            yes_or_no(item.complete),
             cell(&item.system_alert_id),
             cell_or_dash(item.alert_name.as_deref()),
-        ]);
+        ];
+        if is_linked {
+            cells.insert(0, cell(&item.link));
+        }
+        rows.add_row(cells);
     }
     let mut out = match list.alerts.is_empty() {
         true => "no alerts".to_owned(),
@@ -100,6 +115,9 @@ fn fields(item: &AlertItem) -> Vec<(&'static str, String)> {
     ];
     if let Some(tenant) = &item.tenant_id {
         fields.insert(1, ("tenant", text(tenant)));
+    }
+    if item.link != QUERY {
+        fields.insert(fields.len() - 4, ("link", text(&item.link)));
     }
     if let Some(closed_by) = &item.closed_by {
         fields.push(("closed", format!("{} by {closed_by}", times(item.closed_at.as_ref()))));
@@ -140,7 +158,27 @@ pub(super) fn alert(detail: &AlertDetail) -> String {
     all.push(("partition", detail.item.partition.to_string()));
     let width = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines: Vec<String> = all.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect();
-    lines.join("\n")
+    lines.join("\n") + &results(&detail.links)
+}
+
+/// Shows the results by link and key, if there are several.
+fn results(links: &[LinkItem]) -> String {
+    if links.len() < 2 {
+        return String::new();
+    }
+    let mut rows = table(&["LINK", "KEY", "STATUS", "ACTIVITIES", "LATE", "COMPLETE", "WINDOW"]);
+    for item in links {
+        rows.add_row([
+            cell(&item.link),
+            cell(&item.correlation_id),
+            item.status.as_str().to_owned(),
+            grouped(item.activity_count),
+            grouped(item.late_count),
+            yes_or_no(item.complete),
+            window(&item.window),
+        ]);
+    }
+    format!("\n\n{}", trimmed(&rows))
 }
 
 /// Returns the value of the row at the first of these paths that has one.
@@ -166,6 +204,10 @@ pub(super) fn activities(list: &ActivityList) -> String {
         true => "no activities".to_owned(),
         false => trimmed(&rows),
     };
+    if list.link != QUERY {
+        let (key, window) = (text(&list.correlation_id), window(&list.window));
+        out = format!("link    {}\nkey     {key}\nwindow  {window}\n\n{out}", text(&list.link));
+    }
     if list.next_cursor.is_some() {
         out += "\nThere are more; use --all or a greater --limit.";
     }
@@ -179,8 +221,16 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
         explanation.status.as_str(),
         text(&explanation.verdict)
     );
+    out += "\n";
+    if let Some(link) = explanation.link.as_ref().filter(|link| *link != QUERY) {
+        out += &format!(
+            "\nlink       {}\nkey        {}",
+            text(link),
+            or_dash(explanation.correlation_id.as_deref())
+        );
+    }
     if let Some(bounds) = &explanation.window {
-        out += &format!("\n\nwindow     {}", window(bounds));
+        out += &format!("\nwindow     {}", window(bounds));
     }
     out += &format!("\nwatermark  {}", times(explanation.watermark.as_ref()));
     for finding in explanation.findings.iter().skip(1) {

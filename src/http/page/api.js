@@ -81,9 +81,12 @@ export async function alert(id, tenant, signal) {
   return { ...JSON.parse(text), alert: JSON.parse(text, exact).alert };
 }
 
+/** Returns the parameters that select a result of an alert, `{ link, key }`; none for the query's. */
+const by = (result) => ({ link: result?.link, correlation_id: result?.link && result.key });
+
 /** Returns a page of its activities; the numbers of their rows are kept as they were sent. */
-export async function activities(id, tenant, cursor, signal) {
-  const text = await ask(`${of(id)}/activities`, { tenant_id: tenant, limit: 500, cursor }, signal);
+export async function activities(id, tenant, result, cursor, signal) {
+  const text = await ask(`${of(id)}/activities`, { tenant_id: tenant, ...by(result), limit: 500, cursor }, signal);
   const rows = JSON.parse(text, exact).activities;
   const page = JSON.parse(text);
   page.activities.forEach((item, at) => (item.activity = rows[at].activity));
@@ -91,7 +94,7 @@ export async function activities(id, tenant, cursor, signal) {
 }
 
 /** Returns the explanation of an alert. */
-export const explain = async (id, tenant, signal) => JSON.parse(await ask(`${of(id)}/explain`, { tenant_id: tenant }, signal));
+export const explain = async (id, tenant, result, signal) => JSON.parse(await ask(`${of(id)}/explain`, { tenant_id: tenant, ...by(result) }, signal));
 
 /** Returns the processor's status. */
 export const status = async (signal) => JSON.parse(await ask('status', {}, signal));

@@ -30,7 +30,7 @@ export function cell(value) {
 
 const lines = (rows) => rows.map((row) => `${row.map(cell).join(',')}\r\n`).join('');
 
-const ALERT_COLUMNS = ['system_alert_id', 'tenant_id', 'correlation_id', 'status', 'alert_name', 'severity', 'provider_name', 'product_name', 'alert_status', 'time_generated', 'activity_count', 'late_count', 'first_activity_time', 'last_activity_time', 'revision', 'closed_by', 'closed_at', 'complete', 'partition'];
+const ALERT_COLUMNS = ['system_alert_id', 'tenant_id', 'link', 'correlation_id', 'status', 'alert_name', 'severity', 'provider_name', 'product_name', 'alert_status', 'time_generated', 'activity_count', 'late_count', 'first_activity_time', 'last_activity_time', 'revision', 'closed_by', 'closed_at', 'complete', 'partition'];
 
 /** Returns the alerts of the list as CSV (RFC 4180). */
 export function alertRowsCsv(alerts) {
@@ -38,11 +38,13 @@ export function alertRowsCsv(alerts) {
   return lines([[...ALERT_COLUMNS, 'window_start', 'window_end'], ...body]);
 }
 
-/** Returns activities as CSV: id, time and lateness, then every column of their rows; nested values are JSON. */
+const PAIR_COLUMNS = ['id', 'activity_time', 'late', 'link', 'correlation_id', 'activity_id'];
+
+/** Returns activities as CSV: ids, time, lateness, link and key, then every column of their rows; nested values are JSON. */
 export function activitiesCsv(activities) {
   const columns = [...new Set(activities.flatMap(({ activity }) => (isRow(activity) ? Object.keys(activity) : [])))];
-  const body = activities.map((item) => [item.id, item.activity_time, item.late, ...columns.map((name) => (isRow(item.activity) && Object.hasOwn(item.activity, name) ? item.activity[name] : null))]);
-  return lines([['id', 'activity_time', 'late', ...columns], ...body]);
+  const body = activities.map((item) => [...PAIR_COLUMNS.map((name) => item[name]), ...columns.map((name) => (isRow(item.activity) && Object.hasOwn(item.activity, name) ? item.activity[name] : null))]);
+  return lines([[...PAIR_COLUMNS, ...columns], ...body]);
 }
 
 const isRow = (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !isExact(value);

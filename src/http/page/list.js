@@ -6,7 +6,8 @@ import { alertRowsCsv, download, pretty } from './export.js';
 import { count, counted, millis, origin, period, severityMark, span, statusMark, time } from './format.js';
 import { alertAddress, listAddress, rename } from './router.js';
 
-const FILTERS = ['status', 'severity', 'text', 'from', 'to', 'time', 'tenant_id'];
+const FILTERS = ['status', 'severity', 'text', 'from', 'to', 'time', 'tenant_id', 'link'];
+const QUERY = 'query';
 // How many empty pages are skipped without a click: a filter that matches few alerts gives many of them.
 const EMPTY_PAGES = 8;
 const TYPING = 300;
@@ -64,9 +65,12 @@ export function listView(root, query) {
   let request = null;
   let typing = null;
   let isLoaded = false;
+  const links = new AbortController();
 
   const search = h('input', { id: 'search', type: 'search', value: filter.text ?? '', autocomplete: 'off', spellcheck: 'false', placeholder: 'Name, id, correlation id, entity …' });
   const severity = h('select', {}, h('option', { value: '' }, 'Any'), SEVERITIES.map((name) => h('option', { value: name }, name)));
+  const link = h('select', {});
+  const byLink = h('label', { hidden: true }, 'Link', link);
   severity.value = SEVERITIES.find((name) => name.toLowerCase() === filter.severity?.toLowerCase()) ?? '';
   const since = dateField(filter.from);
   const until = dateField(filter.to);
@@ -90,7 +94,7 @@ export function listView(root, query) {
       { class: 'filters', role: 'search', onsubmit: (event) => event.preventDefault() },
       h('label', { class: 'grow' }, 'Search', search),
       choices,
-      h('div', { class: 'more' }, h('label', {}, 'Severity', severity), h('label', {}, 'Generated from (UTC)', since), h('label', {}, 'and before', until)),
+      h('div', { class: 'more' }, h('label', {}, 'Severity', severity), byLink, h('label', {}, 'Generated from (UTC)', since), h('label', {}, 'and before', until)),
     ),
     summary,
     note,
@@ -115,9 +119,18 @@ export function listView(root, query) {
     clearTimeout(typing);
     typing = setTimeout(() => change('text', search.value.trim()), TYPING);
   });
+  link.addEventListener('change', () => change('link', link.value === QUERY ? '' : link.value));
   severity.addEventListener('change', () => change('severity', severity.value));
   since.addEventListener('change', () => change('from', since.value && `${since.value}:00Z`));
   until.addEventListener('change', () => change('to', until.value && `${until.value}:00Z`));
+
+  /** Offers the links if the configuration has others than the query. */
+  async function offerLinks() {
+    const names = await api.status(links.signal).then(({ settings }) => settings.links ?? [], () => []);
+    put(link, names.map((name) => h('option', { value: name }, name)));
+    link.value = filter.link ?? QUERY;
+    byLink.hidden = names.length < 2;
+  }
 
   /** Loads pages from `cursor` on until one is not empty, up to a limit. */
   async function fetchFrom(cursor, signal) {
@@ -173,7 +186,10 @@ export function listView(root, query) {
     });
 
   async function refresh() {
-    if (!isLoaded) return load();
+    if (!isLoaded) {
+      await load();
+      return offerLinks();
+    }
     // Requests of the user come first.
     if (request) return;
     await guarded(async (signal) => {
@@ -210,6 +226,7 @@ export function listView(root, query) {
     event.preventDefault();
     for (const name of Object.keys(filter)) delete filter[name];
     search.value = severity.value = since.value = until.value = '';
+    link.value = QUERY;
     choices.querySelector('input').checked = true;
     rename(listAddress(filter));
     load();
@@ -223,6 +240,7 @@ export function listView(root, query) {
     stop() {
       clearTimeout(typing);
       request?.abort();
+      links.abort();
     },
   };
 }

@@ -87,3 +87,17 @@ export function lanes(items, most) {
   const rest = sorted.slice(most - 1);
   return [...kept, { name: `${rest.length} others`, members: rest.flatMap(([, members]) => members) }];
 }
+
+/**
+ * Returns the lanes of a link: one for each of its results, those with the most items first; those beyond `most` share the last one.
+ * `group` is `{ colour, results: [{ id, label, window }] }`; an item has the id of its result as `result`.
+ */
+export function keyLanes(group, items, most) {
+  const byResult = new Map(group.results.map(({ id }) => [id, []]));
+  for (const item of items) byResult.get(item.result)?.push(item);
+  const lane = ({ id, label, window }) => ({ name: label, members: byResult.get(id), window, colour: group.colour });
+  const sorted = group.results.map(lane).sort((a, b) => b.members.length - a.members.length);
+  if (sorted.length <= most) return sorted;
+  const rest = sorted.slice(most - 1);
+  return [...sorted.slice(0, most - 1), { name: `${rest.length} other keys`, members: rest.flatMap(({ members }) => members), colour: group.colour }];
+}

@@ -1,9 +1,11 @@
-// An alert's activities and its window, drawn as SVG: how many over time, and their actions. Few activities are drawn
-// as single marks, many as counts in bins. The table below contains the same information.
+// An alert's activities and its window, drawn as SVG: how many over time, and their actions, or the links and
+// keys that found them. Few activities are drawn as single marks, many as counts in bins. The table below contains the
+// same information.
 
 import { h, put, s } from './dom.js';
 import { count, counted, span, tick, utc } from './format.js';
-import { LEAST_RANGE, binned, lanes, moved, stepFor, ticks, wholeRange, zoomed } from './scale.js';
+import { linkMark } from './results.js';
+import { LEAST_RANGE, binned, keyLanes, lanes, moved, stepFor, ticks, wholeRange, zoomed } from './scale.js';
 
 const MOST_MARKS = 400;
 const MOST_LANES = 8;
@@ -11,13 +13,18 @@ const TOP = 24;
 const BARS = 72;
 const AXIS = 24;
 const DRAG = 4;
+/** Height of the line with a link's name. */
+const HEADING = 26;
+
+const swatch = (kind, word) => h('span', { class: 'legend' }, h('i', { class: `swatch ${kind}` }), word);
 
 const iso = (time) => new Date(time).toISOString();
 
 /**
  * `onRange(range)` is called with the visible range, or `null` for everything; `onPick(id)` with the clicked activity.
- * `update` takes `{ items: [{ id, time, late, action }], near: [time], window: { start, end }, watermark }`, with times
- * in milliseconds.
+ * `update` takes `{ items: [{ id, time, late, action }], near: [time], window: { start, end }, watermark,
+ * groups }`, with times in milliseconds. `groups` are the links, `[{ link, colour, results: [{ id, label, window }] }]`;
+ * an item has the id of its result as `result`. Each result has a lane. Without groups each action has a lane.
  */
 export function timeline({ onRange, onPick }) {
   let data = null;
@@ -28,6 +35,7 @@ export function timeline({ onRange, onPick }) {
   const label = h('span', { class: 'note', role: 'status' });
   const button = (text, name, action) => h('button', { type: 'button', title: name, 'aria-label': name, onclick: action }, text);
   const outside = h('span', { class: 'legend', hidden: true }, h('i', { class: 'swatch ring' }), 'outside the window');
+  const inTime = h('span', { class: 'legend' });
   const everything = button('Everything', 'Show everything', () => set(null));
   const element = h(
     'div',
@@ -35,7 +43,7 @@ export function timeline({ onRange, onPick }) {
     h(
       'div',
       { class: 'timeline-tools' },
-      h('span', { class: 'legend' }, h('i', { class: 'swatch first' }), 'in time', h('i', { class: 'swatch second' }), 'late', h('i', { class: 'swatch hold' }), 'window', outside),
+      h('span', { class: 'legend' }, inTime, swatch('second', 'late'), swatch('hold', 'window'), outside),
       label,
       h(
         'span',
@@ -87,23 +95,43 @@ export function timeline({ onRange, onPick }) {
 
   function draw() {
     const g = geometry();
-    const items = data.items.filter(isShown);
-    const found = lanes(data.items, MOST_LANES);
-    const below = TOP + BARS + AXIS;
-    const bottom = below + found.length * g.lane + 6;
+    const rows = data.items.filter(isShown);
+    const items = once(rows);
+    const found = rowsOf(g);
+    const bottom = found.reduce((end, { height }) => end + height, TOP + BARS + AXIS) + 6;
+    let top = TOP + BARS + AXIS;
+    const drawn = found.map((row) => {
+      const parts = row.group ? heading(g, row.group, top) : drawLane(g, row.lane, top, rows.length);
+      top += row.height;
+      return parts;
+    });
     svg.setAttribute('viewBox', `0 0 ${g.width} ${bottom}`);
     svg.setAttribute('height', bottom);
-    put(svg, window(g, bottom), grid(g, bottom), bars(g, items), axis(g), found.map((lane, at) => drawLane(g, lane, below + at * g.lane, items.length)), near(g), watermark(g, bottom));
+    put(svg, !isLinked() && window(g, bottom), grid(g, bottom), bars(g, items), axis(g), drawn, near(g), watermark(g, bottom));
     svg.setAttribute('aria-label', sentence(found));
     const late = items.filter((item) => item.late).length;
     put(label, `${isWhole() ? '' : `${utc(iso(range.from))} – ${utc(iso(range.to)).slice(11)}: `}${counted(items.length, 'activity', 'activities')}${late > 0 ? `, ${count(late)} late` : ''}`);
+    put(inTime, isLinked() ? data.groups.map(linkMark) : swatch('first', 'in time'));
     everything.disabled = isWhole();
   }
 
+  const isLinked = () => data.groups.length > 0;
+
+  /** Keeps one row of each activity: several links or keys may have found it. */
+  const once = (rows) => (isLinked() ? [...new Map(rows.map((item) => [item.activityId, item])).values()] : rows);
+
+  /** Returns what is drawn below the axis: lanes, those of a link below its name. */
+  function rowsOf(g) {
+    if (!isLinked()) return lanes(data.items, MOST_LANES).map((lane) => ({ lane, height: g.lane }));
+    return data.groups.flatMap((group) => [{ group, height: HEADING }, ...keyLanes(group, data.items, MOST_LANES).map((lane) => ({ lane, height: g.lane }))]);
+  }
+
   function sentence(found) {
-    const late = data.items.filter((item) => item.late).length;
-    const actions = found.map((lane) => `${lane.name} ${count(lane.members.length)}`).join(', ');
-    return `Window from ${utc(iso(data.window.start))} to ${utc(iso(data.window.end))}. ${counted(data.items.length, 'activity', 'activities')}, ${count(late)} late. ${actions}`;
+    const items = once(data.items);
+    const late = items.filter((item) => item.late).length;
+    const parts = found.map(({ group, lane }) => (group ? `${group.link}:` : `${lane.name} ${count(lane.members.length)}`));
+    const said = parts.reduce((text, part, at) => text + (at === 0 ? '' : found[at].group ? '. ' : found[at - 1].group ? ' ' : ', ') + part, '');
+    return `Window from ${utc(iso(data.window.start))} to ${utc(iso(data.window.end))}. ${counted(items.length, 'activity', 'activities')}, ${count(late)} late. ${said}`;
   }
 
   function window(g, bottom) {
@@ -159,35 +187,54 @@ export function timeline({ onRange, onPick }) {
         const late = height(bin.late);
         const onTime = height(bin.onTime);
         return [
-          onTime > 0 && s('rect', { class: 'in-time', x: left, y: base - onTime, width: width - 1, height: onTime }),
+          onTime > 0 && s('rect', { class: isLinked() ? 'any' : 'in-time', x: left, y: base - onTime, width: width - 1, height: onTime }),
           late > 0 && s('rect', { class: 'late', x: left, y: base - onTime - late, width: width - 1, height: late }),
         ];
       }),
     ];
   }
 
+  function heading(g, group, top) {
+    return [
+      s('rect', { class: `link-${group.colour}`, x: g.isNarrow ? g.left : 0, y: top + 9, width: 11, height: 11, rx: 5.5 }),
+      s('text', { class: 'link-title', x: (g.isNarrow ? g.left : 0) + 17, y: top + 19 }, cut(group.link, 32)),
+    ];
+  }
+
+  /** Draws the window of a lane that has its own. */
+  function laneWindow(g, { start, end }, top) {
+    const from = Math.max(g.left, x(g, start));
+    const to = Math.min(g.right, x(g, end));
+    return to > from && s('rect', { class: 'window', x: from, y: top + 1, width: to - from, height: g.lane - 2 });
+  }
+
+  const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+
   function drawLane(g, lane, top, shown) {
     const middle = top + g.lane - 12;
-    const name = lane.name.length > 24 ? `${lane.name.slice(0, 23)}…` : lane.name;
+    const name = cut(lane.name, 24);
     const parts = [
+      lane.window && laneWindow(g, lane.window, top),
       s('line', { class: 'grid', x1: g.isNarrow ? g.left : 0, x2: g.right, y1: top + g.lane, y2: top + g.lane }),
       s('text', { class: 'lane-name', x: g.isNarrow ? g.left : 0, y: g.isNarrow ? top + 14 : middle + 4 }, name, s('title', {}, `${lane.name}: ${count(lane.members.length)}`)),
     ];
     const members = lane.members.filter(isShown);
-    if (shown <= MOST_MARKS) return [parts, members.map((item) => mark(g, item, middle))];
-    return [parts, cells(g, members, middle)];
+    if (shown <= MOST_MARKS) return [parts, members.map((item) => mark(g, item, middle, lane.colour))];
+    return [parts, cells(g, members, middle, lane.colour)];
   }
 
-  function mark(g, item, y) {
+  const inTimeClass = (colour) => `mark in-time${colour === undefined ? '' : ` link-${colour}`}`;
+
+  function mark(g, item, y, colour) {
     const at = x(g, item.time);
     const title = s('title', {}, `${utc(item.text)}${item.late ? ', late' : ''}\n${item.action}`);
     const pick = { 'data-id': item.id };
     // Late activities are diamonds, so that lateness does not depend on colour.
     if (item.late) return s('path', { ...pick, class: 'mark late', d: `M${at} ${y - 6}l6 6l-6 6l-6 -6z` }, title);
-    return s('circle', { ...pick, class: 'mark in-time', cx: at, cy: y, r: 4.5 }, title);
+    return s('circle', { ...pick, class: inTimeClass(colour), cx: at, cy: y, r: 4.5 }, title);
   }
 
-  function cells(g, members, y) {
+  function cells(g, members, y, colour) {
     const bins = Math.max(1, Math.floor((g.right - g.left) / 6));
     const width = (g.right - g.left) / bins;
     const length = (range.to - range.from) / bins;
@@ -201,7 +248,7 @@ export function timeline({ onRange, onPick }) {
       const title = s('title', {}, `${counted(number, 'activity', 'activities')}${bin.late ? `, ${count(bin.late)} late` : ''}\n${utc(iso(range.from + at * length))}`);
       const pick = { 'data-from': range.from + at * length, 'data-to': range.from + (at + 1) * length };
       return [
-        bin.onTime > 0 && s('rect', { ...pick, class: 'mark in-time', x: left + 0.5, y: y - 7, width: width - 1, height: 14, opacity: strength.toFixed(2) }, title),
+        bin.onTime > 0 && s('rect', { ...pick, class: inTimeClass(colour), x: left + 0.5, y: y - 7, width: width - 1, height: 14, opacity: strength.toFixed(2) }, title),
         bin.late > 0 && s('path', { ...pick, class: 'mark late', d: `M${left + width / 2} ${y - 5}l5 5l-5 5l-5 -5z` }, title.cloneNode(true)),
       ];
     });

@@ -1,6 +1,8 @@
 //! The API over a store that is open in this process, asked over a socket.
 #![cfg(feature = "http")]
 
+mod links;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -343,7 +345,7 @@ fn the_document_names_the_paths_that_are_served() {
     let world = World::new("");
     let document = world.get("/api/v1/openapi.json");
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths.len(), 6, "{paths:?}");
+    assert_eq!(paths.len(), 7, "{paths:?}");
     for path in paths {
         let (status, body) = world.raw(&path.replace("{id}", "none"), &[]);
         assert!(

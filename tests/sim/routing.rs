@@ -248,6 +248,7 @@ impl<'a> Routing<'a> {
             reading,
             queues,
             skew,
+            ..
         } = &mut self.nodes[node];
         let now = self.now + *skew;
         let arrival = Arrival {

@@ -93,11 +93,11 @@ fn log(config: &Config) -> Result<super::otlp::Export, Failure> {
     Ok(export)
 }
 
-/// Starts to log; this program was built without OpenTelemetry.
+/// Starts to log. The returned value stands in for the export, which is not part of this program.
 #[cfg(not(feature = "otel"))]
-fn log(_: &Config) -> Result<(), Failure> {
+fn log(_: &Config) -> Result<impl Sized + use<>, Failure> {
     super::logging::begin("info");
-    Ok(())
+    Ok(Option::<()>::None)
 }
 
 /// Runs the HTTP server until the returned value is dropped.

@@ -183,7 +183,11 @@ impl Entities {
         json.text("Name", &file.name);
         json.text("Directory", &format!("{}{}", file.site, file.folder));
         // One provider encodes the address, the next does not.
-        let url = if number % 2 == 0 { file.url() } else { file.plain_url() };
+        let url = if number.is_multiple_of(2) {
+            file.url()
+        } else {
+            file.plain_url()
+        };
         json.text("Url", &url);
         if let Some(owner) = owner {
             json.object("Owner");

@@ -156,18 +156,18 @@ impl Model<'_> {
         }
     }
 
+    /// Returns the time before which a link reads nothing any more.
+    pub(crate) fn horizon_of(&self, link: usize) -> i64 {
+        let kept = self.evicted.zip(self.settings.retention(link));
+        kept.map_or(i64::MIN, |(watermark, retention)| watermark - ticks(retention))
+    }
+
     /// Moves the horizons behind the watermark of activities, after everything that this watermark closes has been
     /// answered. An alert that no link can read any more is forgotten; late activities that no summary has counted are
     /// counted before.
     pub(crate) fn forget(&mut self, due: &mut Due) {
-        if let Some(watermark) = self.clock.by_activities {
-            let horizon = |link| {
-                self.settings
-                    .retention(link)
-                    .map_or(i64::MIN, |retention| watermark - ticks(retention))
-            };
-            (self.horizon, self.last_horizon) = (horizon(self.link), horizon(QUERY));
-        }
+        self.evicted = self.clock.by_activities;
+        (self.horizon, self.last_horizon) = (self.horizon_of(self.link), self.horizon_of(QUERY));
         let is_behind = |alert: &Alert| alert.forget_at < self.last_horizon;
         let behind: Vec<usize> = self
             .alerts

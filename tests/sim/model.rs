@@ -7,8 +7,9 @@
 //! alert the version that counts and the rows that are out. Links are independent of each other, so each has a model of
 //! its own.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use alerttrail::join::Counts;
 use alerttrail::record::LinkId;
@@ -37,6 +38,7 @@ pub(crate) fn expect(world: &World, number: usize, log: &Log, hits: &mut Hits) -
             number,
             link,
             clock: Clock::default(),
+            evicted: None,
             horizon: i64::MIN,
             last_horizon: i64::MIN,
             activities: BTreeMap::new(),
@@ -65,6 +67,8 @@ pub(crate) struct Model<'a> {
     number: usize,
     pub(crate) link: usize,
     pub(crate) clock: Clock,
+    /// The watermark of activities behind which the horizons lie.
+    pub(crate) evicted: Option<i64>,
     /// What lies before it is not read any more.
     pub(crate) horizon: i64,
     /// No link reads what lies before it any more.
@@ -122,6 +126,7 @@ impl Model<'_> {
         }
         if self.activities.contains_key(&number) {
             self.counts.duplicate_activities += count;
+            self.counts.redelivered_activities += u64::from(self.counts_redelivery(record, time));
             return self.hits.hit("activity: again");
         }
         self.counts.activities += count;
@@ -147,6 +152,19 @@ impl Model<'_> {
             1 => self.hits.hit("activity: late"),
             _ => self.hits.hit("activity: late for several alerts"),
         }
+    }
+
+    /// Whether this link counts an activity that is delivered again. Of all links that still keep it in this partition, the
+    /// one that keeps it for the shortest time counts it; if several do, the last.
+    fn counts_redelivery(&self, record: usize, time: i64) -> bool {
+        let What::Activity { keys, .. } = &self.world.records[record].what else {
+            return false;
+        };
+        let here = keys
+            .iter()
+            .filter(|key| owner(key.1, self.settings.partitions) == self.number);
+        let links = here.map(|key| key.0).filter(|link| time >= self.horizon_of(*link));
+        links.max_by_key(|link| Reverse(self.settings.retention(*link).unwrap_or(Duration::MAX))) == Some(self.link)
     }
 
     /// Counts what kinds of keys an activity has by all links, once for each partition.

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use alerttrail::log::{AlertVersion, LogRecord};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
-use alerttrail::store::{Rocks, Shared};
+use alerttrail::store::{Base as _, Rocks, Shared};
 use alerttrail::time::{EventTime, WallTime, Window};
 use clap::Parser;
 use common::partition::Partition;

@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(refused(slow), [""; 0]);
         let message = refused(&format!("{slow}\noutput.delivery = \"exactly_once\""));
         assert!(
-            message.len() == 1 && message[0].starts_with("kafka.properties.socket.timeout.ms and kafka.properties.transaction.timeout.ms: a transactional producer cannot"),
+            message.len() == 1 && message[0].starts_with("kafka.properties.socket.timeout.ms and kafka.properties.transaction.timeout.ms: cannot create the transactional producer"),
             "{message:#?}"
         );
     }

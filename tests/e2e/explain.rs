@@ -62,7 +62,7 @@ fn a_scan_finds_the_key_in_other_places_and_among_the_dead_letters() {
     let said = explain(&["UNMATCHED", "--scan"]);
     for part in [
         "2 of the activities read have it at RawEventData.PolicyId",
-        "1 of the dead letters read holds its id or its correlation id",
+        "1 of the dead letters read contains its id or its correlation id",
         "missing_field",
         "and 1 dead letter in",
     ] {

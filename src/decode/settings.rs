@@ -81,21 +81,6 @@ impl Settings {
             .map(LinkId)
             .zip(std::iter::once(query).chain(self.links.iter().cloned()))
     }
-
-    /// Returns the name of a link.
-    pub fn link_name(&self, link: LinkId) -> &str {
-        match link.0.checked_sub(1) {
-            None => QUERY,
-            Some(place) => self.links.get(usize::from(place)).map_or("", |link| &link.name),
-        }
-    }
-
-    /// Returns how a link's window follows from an alert's times.
-    pub fn widening_of(&self, link: LinkId) -> Widening {
-        let place = link.0.checked_sub(1).map(usize::from);
-        let link = place.and_then(|place| self.links.get(place));
-        link.map_or(self.widening, |link| link.widening)
-    }
 }
 
 /// Where the columns of an alert may be that every alert needs: of each the first path that leads to something wins.

@@ -16,6 +16,7 @@ pub use cast::{Policy, Tenant, Theme, User};
 pub use kind::Kind;
 
 pub(super) use cast::{AGENTS, EVERYDAY, PLACES};
+pub(super) use raw::participants;
 
 use super::json::{Json, TimeForm};
 use super::random::{Purpose, Random};

@@ -151,16 +151,8 @@ fn message_id(random: &mut Random) -> String {
     format!("<{:016x}@mail.{}>", random.bits(), Tenant::DOMAIN)
 }
 
-fn chat(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
-    let thread = format!("19:{}@thread.contoso.example", random.guid());
-    json.text("ChatThreadId", &thread);
-    json.text("CommunicationType", random.pick(&["GroupChat", "OneOnOne", "TeamChat"]));
-    common(json, scene, random);
-    json.list("ExtraProperties");
-    json.close_list();
-    json.text("ItemName", &thread);
-    json.text("MessageId", &random.between(1_700_000_000_000, 1_799_999_999_999).to_string());
-    json.text("MessageVersion", "0");
+/// Writes who takes part in a conversation.
+pub(in crate::generate) fn participants(json: &mut Json<'_>, random: &mut Random) {
     json.object("ParticipantInfo");
     for column in [
         "HasForeignTenantUsers",
@@ -174,6 +166,19 @@ fn chat(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     json.text_item(Tenant::DOMAIN);
     json.close_list();
     json.close();
+}
+
+fn chat(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
+    let thread = format!("19:{}@thread.contoso.example", random.guid());
+    json.text("ChatThreadId", &thread);
+    json.text("CommunicationType", random.pick(&["GroupChat", "OneOnOne", "TeamChat"]));
+    common(json, scene, random);
+    json.list("ExtraProperties");
+    json.close_list();
+    json.text("ItemName", &thread);
+    json.text("MessageId", &random.between(1_700_000_000_000, 1_799_999_999_999).to_string());
+    json.text("MessageVersion", "0");
+    participants(json, random);
     json.guid("ResourceTenantId", scene.spec.tenant.entra);
 }
 

@@ -6,7 +6,7 @@ use super::files::File;
 use super::signal;
 use crate::generate::json::Json;
 use crate::generate::random::Random;
-use crate::generate::record::Tenant;
+use crate::generate::record::{Tenant, participants};
 
 /// Returns the audit record as a JSON object.
 pub(super) fn event(scene: &Scene<'_>, random: &mut Random) -> Vec<u8> {
@@ -260,18 +260,6 @@ fn teams(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     json.text("ItemName", &thread);
     json.text("MessageId", &random.between(1_700_000_000_000, 1_799_999_999_999).to_string());
     json.text("MessageVersion", "0");
-    json.object("ParticipantInfo");
-    for column in [
-        "HasForeignTenantUsers",
-        "HasGuestUsers",
-        "HasOtherGuestUsers",
-        "HasUnauthenticatedUsers",
-    ] {
-        json.boolean(column, random.one_in(12));
-    }
-    json.list("ParticipatingDomains");
-    json.text_item(Tenant::DOMAIN);
-    json.close_list();
-    json.close();
+    participants(json, random);
     json.guid("ResourceTenantId", scene.deed.tenant.entra);
 }

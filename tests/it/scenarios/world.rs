@@ -256,7 +256,7 @@ impl<B: Bases> World<B> {
                 }
             }
             for (link, counts) in lane.joiner.take_counts().iter() {
-                note_counts(counts, self.config.decode.link_name(link), outcome);
+                note_counts(counts, self.emitter.links.name(link), outcome);
             }
             if self.pace == Pace::RestartAfterEveryOutput {
                 lane.joiner = joiner(&lane.base, &self.config);

@@ -21,7 +21,7 @@ use alerttrail::store::{Base as _, Rocks, Shared};
 use alerttrail::time::{EventTime, WallTime, Window};
 use clap::Parser;
 use common::partition::Partition;
-use common::{Story, marks};
+use common::{Story, watermark_update};
 
 /// Correlation ids.
 const KEYS: u64 = 5_000;
@@ -124,7 +124,7 @@ fn alert(number: u64) -> LogRecord<'static> {
 /// The records of these activities, with alerts and marks between them.
 fn records(numbers: std::ops::Range<u64>, row: usize, alerts: bool) -> impl Iterator<Item = LogRecord<'static>> {
     numbers.flat_map(move |number| {
-        let told = (number % MARK == MARK - 1).then(|| LogRecord::Marks(marks(4, time(number))));
+        let told = (number % MARK == MARK - 1).then(|| LogRecord::WatermarkUpdate(watermark_update(4, time(number))));
         let raised = (alerts && number % PER_ALERT == 0).then(|| alert(number));
         [Some(activity(number, row)), raised, told].into_iter().flatten()
     })

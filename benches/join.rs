@@ -1,5 +1,5 @@
 //! The join over state in memory: activities come in, a window closes over many, some come late, the watermark moves, and what lies behind
-//! the horizon is forgotten.
+//! the retention cut-off is forgotten.
 //!
 //! `cargo bench --no-default-features --bench join`. An element is an activity, a row that goes out, or an alert that is forgotten. Log records are decoded within
 //! the measurement, as JOIN does, and state is written as it is behind every batch.
@@ -19,8 +19,8 @@ use std::time::Duration;
 const COUNT: u64 = 10_000;
 
 /// The only source partition has been read up to the time of activity `number`.
-fn marks(number: u64) -> LogRecord<'static> {
-    LogRecord::Marks(common::marks(1, Story::time(number)))
+fn watermark_update(number: u64) -> LogRecord<'static> {
+    LogRecord::WatermarkUpdate(common::watermark_update(1, Story::time(number)))
 }
 
 fn open(base: &Memory) -> Partition {
@@ -75,7 +75,7 @@ fn close(criterion: &mut Criterion, story: &Story) {
             bencher.iter_batched(
                 || open(&state),
                 |mut partition| {
-                    partition.apply(std::iter::once(marks(matches)));
+                    partition.apply(std::iter::once(watermark_update(matches)));
                     assert_eq!(partition.outputs, matches + 1, "every row and the summary");
                     partition
                 },
@@ -94,7 +94,7 @@ fn late(criterion: &mut Criterion, story: &Story) {
     let mut records = story.activities(there.into_iter(), SIZE);
     records.push(story.alert(1, THERE));
     let mut answered = open(&Memory::default());
-    answered.apply(records.iter().map(|record| decoded(record)).chain([marks(THERE)]));
+    answered.apply(records.iter().map(|record| decoded(record)).chain([watermark_update(THERE)]));
     let records = story.activities(late.into_iter(), SIZE);
     let mut group = criterion.benchmark_group("join/late");
     group.throughput(Throughput::Elements(LATE));
@@ -124,7 +124,7 @@ fn hit_rate(criterion: &mut Criterion, story: &Story) {
                 || open(&Memory::default()),
                 |mut partition| {
                     let records = activities.iter().chain([&alert]);
-                    partition.apply(records.map(|record| decoded(record)).chain([marks(COUNT)]));
+                    partition.apply(records.map(|record| decoded(record)).chain([watermark_update(COUNT)]));
                     assert_eq!(partition.outputs, hits + 1, "every hit and the summary");
                     partition
                 },
@@ -138,20 +138,20 @@ fn hit_rate(criterion: &mut Criterion, story: &Story) {
 /// The watermark moves and nothing comes of it, by the number of source partitions: what every second costs in every partition.
 fn observe(criterion: &mut Criterion, story: &Story) {
     const TIMES: u64 = 100;
-    let mut group = criterion.benchmark_group("join/marks");
+    let mut group = criterion.benchmark_group("join/watermark_updates");
     group.throughput(Throughput::Elements(TIMES));
     // An alert that stays open is looked at each time.
     let state = state(story, 1_000, true);
     for sources in [1, 32, 256] {
-        let marks: Vec<Vec<u8>> = (0..TIMES)
-            .map(|number| LogRecord::Marks(common::marks(sources, Story::time(number))))
+        let updates: Vec<Vec<u8>> = (0..TIMES)
+            .map(|number| LogRecord::WatermarkUpdate(common::watermark_update(sources, Story::time(number))))
             .map(|record| record.encode(Vec::new()).unwrap())
             .collect();
         group.bench_function(BenchmarkId::from_parameter(sources), |bencher| {
             bencher.iter_batched(
                 || open(&state),
                 |mut partition| {
-                    partition.apply(marks.iter().map(|record| decoded(record)));
+                    partition.apply(updates.iter().map(|record| decoded(record)));
                     assert_eq!(partition.outputs, 0, "the window is open");
                     partition
                 },
@@ -162,7 +162,7 @@ fn observe(criterion: &mut Criterion, story: &Story) {
     group.finish();
 }
 
-/// Everything falls behind the horizon: a day of activities at once, answered alerts one by one.
+/// Everything falls before the retention cut-off: a day of activities at once, closed alerts one by one.
 fn evict(criterion: &mut Criterion, story: &Story) {
     const ALERTS: u32 = 1_000;
     const RETENTION: Option<Duration> = Some(Duration::from_secs(86_400));
@@ -172,13 +172,18 @@ fn evict(criterion: &mut Criterion, story: &Story) {
         let mut records = story.activities(0..activities, SIZE);
         records.extend((1..=alerts).map(|number| story.alert(number, activities)));
         let mut full = Partition::open(Memory::default(), RETENTION);
-        full.apply(records.iter().map(|record| decoded(record)).chain([marks(activities)]));
+        full.apply(
+            records
+                .iter()
+                .map(|record| decoded(record))
+                .chain([watermark_update(activities)]),
+        );
         group.throughput(Throughput::Elements(activities.max(alerts.into())));
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
                 || Partition::open(full.base.clone(), RETENTION),
                 |mut partition| {
-                    partition.apply(std::iter::once(marks(WEEK)));
+                    partition.apply(std::iter::once(watermark_update(WEEK)));
                     for table in [Table::Activities, Table::Alerts, Table::Timers] {
                         assert_eq!(partition.base.len(table), 0, "{} is not empty", table.name());
                     }

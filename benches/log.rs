@@ -29,12 +29,15 @@ fn cases() -> [(&'static str, Vec<Vec<u8>>); 4] {
             }
         });
     }
-    let marks = LogRecord::Marks(common::marks(32, Story::time(0)));
+    let update = LogRecord::WatermarkUpdate(common::watermark_update(32, Story::time(0)));
     [
         ("activity", story.activities(0..RECORDS, SIZE)),
         ("alert", (0..1_000).map(|number| story.alert(number, 10)).collect()),
         ("alert_elsewhere", elsewhere),
-        ("marks_of_32", vec![marks.encode(Vec::new()).unwrap(); 1_000]),
+        (
+            "watermark_update_of_32_sources",
+            vec![update.encode(Vec::new()).unwrap(); 1_000],
+        ),
     ]
 }
 

@@ -88,17 +88,17 @@ fn note(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn marks(criterion: &mut Criterion) {
+fn watermark_update(criterion: &mut Criterion) {
     let idleness = Idleness {
         timeout: Duration::from_secs(60),
         out_of_orderness: Duration::from_secs(300),
     };
-    let mut group = criterion.benchmark_group("route/progress/marks");
+    let mut group = criterion.benchmark_group("route/progress/source_watermarks");
     for sources in [1_u32, 32, 256] {
         let mut progress = progress(sources);
         group.throughput(Throughput::Elements(sources.into()));
         group.bench_function(BenchmarkId::from_parameter(sources), |bencher| {
-            bencher.iter(|| black_box(progress.marks(black_box(WallTime(2)), idleness)));
+            bencher.iter(|| black_box(progress.source_watermarks(black_box(WallTime(2)), idleness)));
         });
     }
     group.finish();
@@ -108,6 +108,6 @@ fn main() {
     let mut criterion = common::criterion();
     message(&mut criterion);
     note(&mut criterion);
-    marks(&mut criterion);
+    watermark_update(&mut criterion);
     criterion.final_summary();
 }

@@ -9,7 +9,7 @@ use alerttrail::decode::{Decoded, Decoder, Identity, Ignore, KeyEntry, KeyPath, 
 use alerttrail::emit::{Emitter, Format, Links};
 use alerttrail::join::{Joiner, Limit, Outbox};
 use alerttrail::json::{Canonical, Cursor, Index, MAX_DEPTH, compact, depth, members, one_line, unescape};
-use alerttrail::log::{AlertVersion, LogRecord, Mark, Marks};
+use alerttrail::log::{AlertVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::pipeline::local::{Local, Means, Output, Scanner, Stream};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::route::{self, Arrival, Routed, Router};
@@ -353,7 +353,7 @@ fn stored_keys(data: &[u8]) {
     if let Ok(id) = keys::timer_alert(data) {
         assert_eq!(keys::alert(&id), data[9..]);
     }
-    if let Ok(id) = keys::answered_alert(&key, data) {
+    if let Ok(id) = keys::closed_window_alert(&key, data) {
         assert_eq!(keys::alert(&id), data[17..]);
     }
     drop(keys::day_of(data));
@@ -394,7 +394,7 @@ pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
     elsewhere.version.hash = [1; 32];
     elsewhere.links[0].keys.clear();
     let alert = alert.by_query(key.correlation_id, window, deadline);
-    let mark = Mark {
+    let mark = SourceWatermark {
         topic: "a".to_owned(),
         partition: 0,
         position: 1,
@@ -402,7 +402,7 @@ pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
         idle: false,
         rejected: 0,
     };
-    let marks = Marks {
+    let update = WatermarkUpdate {
         wall: deadline,
         clock: time,
         topics: vec![("a".to_owned(), 1)],
@@ -417,7 +417,7 @@ pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
         LogRecord::Activity(activity),
         LogRecord::Alert(alert),
         LogRecord::Alert(elsewhere),
-        LogRecord::Marks(marks),
+        LogRecord::WatermarkUpdate(update),
         LogRecord::Activity(late),
         LogRecord::EndOfInput,
     ]

@@ -14,7 +14,7 @@ use alerttrail::generate::record::{
 };
 use alerttrail::generate::{Generator, Guid, Messages, Options, TimeForm};
 use alerttrail::join::Output;
-use alerttrail::log::{LogRecord, Mark, Marks};
+use alerttrail::log::{LogRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::store::Memory;
 use alerttrail::time::{EventTime, TICKS_PER_SECOND, WallTime, Widening};
 use criterion::Criterion;
@@ -149,8 +149,8 @@ pub(crate) fn decoded(bytes: &[u8]) -> LogRecord<'_> {
 }
 
 /// What a router says that has read all of its `sources` source partitions up to `time`.
-pub(crate) fn marks(sources: u32, time: EventTime) -> Marks {
-    let mark = |partition| Mark {
+pub(crate) fn watermark_update(sources: u32, time: EventTime) -> WatermarkUpdate {
+    let mark = |partition| SourceWatermark {
         topic: "cloudappevents".into(),
         partition,
         position: 1_000_000,
@@ -158,7 +158,7 @@ pub(crate) fn marks(sources: u32, time: EventTime) -> Marks {
         idle: false,
         rejected: 0,
     };
-    Marks {
+    WatermarkUpdate {
         wall: WallTime(0),
         clock: EventTime::MIN,
         topics: vec![("cloudappevents".into(), sources)],
@@ -175,7 +175,7 @@ pub(crate) fn outputs(alerts: u32, matches: u64) -> Vec<Output> {
     let mut partition = Partition::open(Memory::default(), None);
     partition.apply(records.iter().map(|record| decoded(record)));
     let mut outputs = Vec::new();
-    let end = LogRecord::Marks(marks(1, Story::time(matches)));
+    let end = LogRecord::WatermarkUpdate(watermark_update(1, Story::time(matches)));
     partition.apply_to(std::iter::once(end), &mut |output| outputs.push(output));
     outputs
 }

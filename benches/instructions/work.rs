@@ -98,9 +98,9 @@ fn progress() -> Prepared {
         for (number, partition) in (0..RECORDS).zip((0..SOURCES).cycle()) {
             let read = progress.read("cloudappevents", partition, 1).unwrap();
             read.activities(Some(Story::time(number)), WallTime(1));
-            // Marks go out far less often than messages come in.
+            // WatermarkUpdate go out far less often than messages come in.
             if number % 100 == 0 {
-                assert_eq!(progress.marks(WallTime(1), idleness).len(), SOURCES as usize);
+                assert_eq!(progress.source_watermarks(WallTime(1), idleness).len(), SOURCES as usize);
             }
         }
     })
@@ -135,7 +135,7 @@ fn join(hits: u64) -> Prepared {
     records.push(story.alert(1, hits));
     let mut partition = Partition::open(Memory::default(), None);
     Box::new(move || {
-        let end = LogRecord::Marks(common::marks(1, Story::time(RECORDS)));
+        let end = LogRecord::WatermarkUpdate(common::watermark_update(1, Story::time(RECORDS)));
         partition.apply(records.iter().map(|record| decoded(record)).chain([end]));
         assert_eq!(partition.outputs, hits + 1, "every row and the summary");
     })
@@ -147,7 +147,7 @@ fn late() -> Prepared {
     let records = story.activities(0..RECORDS, SIZE);
     let alert = story.alert(1, RECORDS);
     let mut partition = Partition::open(Memory::default(), None);
-    let end = LogRecord::Marks(common::marks(1, Story::time(RECORDS)));
+    let end = LogRecord::WatermarkUpdate(common::watermark_update(1, Story::time(RECORDS)));
     partition.apply([decoded(&alert), end].into_iter());
     assert_eq!(partition.outputs, 1, "the summary");
     Box::new(move || {

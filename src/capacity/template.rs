@@ -382,16 +382,17 @@ mod tests {
     #[test]
     fn recordings_replace_generated_bodies() {
         let mut pool = Pool::generated(7, 3, 2_650);
-        let plain = br#"{"RawEventData":{"CreationTime":"2024-01-02T03:04:05"},"Mark":"plain"}"#.to_vec();
+        let plain = br#"{"RawEventData":{"CreationTime":"2024-01-02T03:04:05"},"SourceWatermark":"plain"}"#.to_vec();
         let keyed =
-            br#"{"RawEventData":{"CreationTime":"2024-01-02T03:04:05","Data":"{\"cid\":\"p\"}"},"Mark":"keyed"}"#.to_vec();
+            br#"{"RawEventData":{"CreationTime":"2024-01-02T03:04:05","Data":"{\"cid\":\"p\"}"},"SourceWatermark":"keyed"}"#
+                .to_vec();
         let batch = [b"{\"records\":[", keyed.as_slice(), b",{\"Type\":\"Other\"}]}"].concat();
         assert_eq!(pool.record([plain, batch, b"{}".to_vec()].into_iter()), 2);
         assert_eq!(pool.plain.len(), 1);
         for (templates, policy) in pool.keyed.iter().zip(&pool.policies) {
             assert_eq!(templates.len(), 1);
             assert_eq!(templates[0].key(), Some(policy.id.to_string().as_str()));
-            assert_eq!(parsed(&templates[0].bytes)["Mark"], "keyed");
+            assert_eq!(parsed(&templates[0].bytes)["SourceWatermark"], "keyed");
         }
     }
 

@@ -200,8 +200,8 @@ impl Traffic {
         recent.push_back(tick);
         // Older ones are in no window that is still open.
         let oldest = self.pending.front().map_or(tick, |pending| pending.start.min(tick));
-        let horizon = oldest - 2 * ticks(self.mix.window);
-        while recent.front().is_some_and(|first| *first < horizon) {
+        let cutoff = oldest - 2 * ticks(self.mix.window);
+        while recent.front().is_some_and(|first| *first < cutoff) {
             recent.pop_front();
         }
     }

@@ -76,7 +76,7 @@ impl AlertCounts {
             return Ok((*open, *answered));
         }
         let open = partition.view.count(What::Open, MAX_COUNTED)? as u64;
-        let answered = partition.view.count(What::Answered, MAX_COUNTED)? as u64;
+        let answered = partition.view.count(What::Closed, MAX_COUNTED)? as u64;
         lock(&self.0).insert(partition.number, (clock::start(), open, answered));
         Ok((open, answered))
     }

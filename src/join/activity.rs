@@ -44,7 +44,7 @@ impl Joiner {
 
     fn under<'a, B: Base>(&mut self, key: &'a Key, row: &mut stored::Row<'a>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let activity = row.activity();
-        if activity.time < self.horizon(key.link) {
+        if activity.time < self.cutoff(key.link) {
             self.counts.of(key.link).expired_activities += 1;
             return Ok(());
         }
@@ -53,7 +53,7 @@ impl Joiner {
             return Ok(());
         }
         self.counts.of(key.link).activities += 1;
-        if self.answered.any_behind(key, activity.time, txn)? {
+        if self.closed_windows.any_after(key, activity.time, txn)? {
             self.work.push_back(Step::Late(Late {
                 key: key.clone(),
                 time: activity.time,
@@ -64,11 +64,11 @@ impl Joiner {
         Ok(())
     }
 
-    /// Goes through the answered alerts of the activity's key that end behind its time: few, for they are those that closed too early
+    /// Goes through the closed alerts of the activity's key that end behind its time: few, for they are those that closed too early
     /// for it. Each whose window holds it gets a row at once and a revision at the next step of the watermark.
     pub(super) fn late<B: Base>(&mut self, mut late: Late, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
         loop {
-            let alerts = answered(&late, txn)?;
+            let alerts = closed_windows(&late, txn)?;
             let all = alerts.len() < AT_ONCE;
             for alert in alerts {
                 if out.is_full() {
@@ -84,9 +84,15 @@ impl Joiner {
         }
     }
 
-    fn late_for<B: Base>(&mut self, late: &Late, answered: &[u8], txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
-        let alert = keys::answered_alert(&late.key, answered)?;
-        let damaged = || Error::Damaged { what: "answered alert" };
+    fn late_for<B: Base>(
+        &mut self,
+        late: &Late,
+        closed_window: &[u8],
+        txn: &mut Txn<'_, B>,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let alert = keys::closed_window_alert(&late.key, closed_window)?;
+        let damaged = || Error::Damaged { what: "closed window" };
         let mut held = load(&alert, txn)?.ok_or_else(damaged)?;
         let key = held.key_mut(&late.key.correlation_id).ok_or_else(damaged)?;
         let answer = key.answer.as_mut().ok_or_else(damaged)?;
@@ -121,11 +127,11 @@ impl Joiner {
     }
 }
 
-/// The next answered alerts whose windows hold the activity, as keys of their table.
-fn answered<B: Base>(late: &Late, txn: &Txn<'_, B>) -> Result<Vec<Vec<u8>>, Error> {
-    let span = keys::answered_behind(&late.key, late.time, late.after.as_deref());
+/// The next closed alerts whose windows hold the activity, as keys of their table.
+fn closed_windows<B: Base>(late: &Late, txn: &Txn<'_, B>) -> Result<Vec<Vec<u8>>, Error> {
+    let span = keys::closed_windows_after(&late.key, late.time, late.after.as_deref());
     let mut found = Vec::new();
-    for pair in txn.scan(Table::Answered, span, Direction::Forward) {
+    for pair in txn.scan(Table::ClosedWindows, span, Direction::Forward) {
         let (key, from) = pair?;
         let from: EventTime = state::decode(&from, "beginning of a window")?;
         if from <= late.time {

@@ -113,7 +113,7 @@ impl Joiner {
     }
 
     fn standing(&self, link: LinkId, version: Version, closes: EventTime, before: Option<&Held>) -> Standing {
-        if closes < self.horizon(link) {
+        if closes < self.cutoff(link) {
             return Standing::Expired;
         }
         match before {
@@ -201,12 +201,12 @@ impl Joiner {
         }
     }
 
-    /// Notes in the answer what of these parts of the window, which are read now, lies behind the horizon: it cannot be known to be whole.
+    /// Notes in the answer what of these parts of the window, which are read now, lies before the retention cut-off: it cannot be known to be whole.
     pub(super) fn note_forgotten(&self, link: LinkId, key: &mut HeldKey, parts: &[Window]) {
         let Some(answer) = &mut key.answer else { return };
-        let horizon = self.horizon(link);
-        for part in parts.iter().filter(|part| !part.is_empty() && part.from < horizon) {
-            answer.whole_from = answer.whole_from.max(part.to.min(horizon));
+        let cutoff = self.cutoff(link);
+        for part in parts.iter().filter(|part| !part.is_empty() && part.from < cutoff) {
+            answer.whole_from = answer.whole_from.max(part.to.min(cutoff));
         }
     }
 
@@ -217,7 +217,8 @@ impl Joiner {
             self.timers.set(Timer::Deadline, keys::wall(held.deadline), alert, txn);
         }
         for key in held.keys.iter().filter(|key| key.answer.is_some()) {
-            self.answered.put(&alert.key(&key.correlation_id), held.window, alert, txn)?;
+            self.closed_windows
+                .put(&alert.key(&key.correlation_id), held.window, alert, txn)?;
         }
         self.timers.set(Timer::Forget, held.forget_at.ticks(), alert, txn);
         save(alert, held, txn)
@@ -233,7 +234,7 @@ impl Joiner {
         } else if !held.keys.is_empty() {
             for key in &held.keys {
                 let key = alert.key(&key.correlation_id);
-                txn.remove(Table::Answered, keys::answered(&key, held.window.to, alert));
+                txn.remove(Table::ClosedWindows, keys::closed_window(&key, held.window.to, alert));
             }
             txn.remove(Table::Timers, keys::timer(Timer::Revise, 0, alert));
         }
@@ -257,7 +258,7 @@ enum Standing {
     Counts,
     /// It is the one held, or older.
     Stale,
-    /// Its window ends behind the horizon.
+    /// Its window ends before the retention cut-off.
     Expired,
 }
 

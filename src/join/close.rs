@@ -5,7 +5,7 @@ use super::output::{Answer, ClosedBy, Completeness, Op, Outbox, Output, Reason, 
 use super::state::{Held, HeldKey};
 use super::stored;
 use super::work::{Rows, Step, alert_row, closed_by_watermark, load, save};
-use crate::log::Marks;
+use crate::log::WatermarkUpdate;
 use crate::record::{Key, LinkedAlert, Text};
 use crate::store::keys::Timer;
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
@@ -13,8 +13,8 @@ use crate::time::{EventTime, WallTime, Window};
 
 impl Joiner {
     /// A router says how far it has read.
-    pub(super) fn marks(&mut self, marks: &Marks) {
-        let moved = self.progress.watermarks.observe(marks);
+    pub(super) fn watermark_update(&mut self, update: &WatermarkUpdate) {
+        let moved = self.progress.watermarks.observe(update);
         self.sources = None;
         if let Some(time) = self.watermark().filter(|_| moved) {
             self.work.push_back(Step::CloseUntil {
@@ -22,11 +22,11 @@ impl Joiner {
                 end_of_input: false,
             });
         }
-        self.work.push_back(Step::DeadlinesUntil { time: marks.wall });
+        self.work.push_back(Step::DeadlinesUntil { time: update.wall });
         if moved {
             self.work.push_back(Step::Revise);
         }
-        if self.horizon_moves() {
+        if self.cutoff_moves() {
             self.work.push_back(Step::Evict);
         }
     }
@@ -133,7 +133,7 @@ impl Joiner {
         txn: &mut Txn<'_, B>,
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let damaged = || Error::Damaged { what: "answered alert" };
+        let damaged = || Error::Damaged { what: "closed window" };
         let mut held = load(alert, txn)?.ok_or_else(damaged)?;
         let window = held.window;
         let others_revise = held
@@ -174,7 +174,7 @@ impl Joiner {
     }
 
     pub(super) fn withdraw(&mut self, alert: LinkedAlert, was: HeldKey, window: Window, out: &mut Outbox) -> Result<(), Error> {
-        let answer = was.answer.ok_or(Error::Damaged { what: "answered alert" })?;
+        let answer = was.answer.ok_or(Error::Damaged { what: "closed window" })?;
         out.push(Output::Summary(Summary {
             op: Op::Delete,
             key: alert.key(&was.correlation_id),
@@ -208,7 +208,7 @@ impl Joiner {
 
     /// Looks up the earliest and the latest activity where an update of the window took the known one away.
     fn find_extent<B: Base>(&self, key: &Key, window: Window, answer: &mut Answer, txn: &Txn<'_, B>) -> Result<(), Error> {
-        let window = window.not_before(self.horizon(key.link));
+        let window = window.not_before(self.cutoff(key.link));
         if answer.activities == 0 {
             (answer.first, answer.last) = (None, None);
             return Ok(());
@@ -236,7 +236,7 @@ impl Joiner {
     /// The first activities of an answer, as many as summaries are to list.
     fn find_related<B: Base>(&self, key: &Key, window: Window, txn: &Txn<'_, B>) -> Result<Vec<Related>, Error> {
         let mut related = Vec::new();
-        let window = window.not_before(self.horizon(key.link));
+        let window = window.not_before(self.cutoff(key.link));
         if self.related == 0 || window.is_empty() {
             return Ok(related);
         }

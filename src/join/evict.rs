@@ -1,4 +1,4 @@
-//! What may be forgotten behind the horizon. Nothing behind it is read, so when it goes does not matter.
+//! What may be forgotten before the retention cut-off. Nothing behind it is read, so when it goes does not matter.
 
 use super::Joiner;
 use super::work::{Step, load};
@@ -7,23 +7,23 @@ use crate::store::keys::Timer;
 use crate::store::{Base, Error, Table, Txn, keys};
 
 impl Joiner {
-    /// Drops the days that lie behind the horizon as a whole, then one alert after another.
+    /// Drops the days that lie before the retention cut-off as a whole, then one alert after another.
     pub(super) fn evict<B: Base>(&mut self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         self.progress.evicted = self.progress.watermarks.by_activities();
-        let horizon = self.horizon(LinkId::QUERY);
+        let cutoff = self.cutoff(LinkId::QUERY);
         if let Some(&first) = self.days.first()
-            && first < horizon.day()
+            && first < cutoff.day()
         {
-            let kept = self.days.split_off(&horizon.day());
+            let kept = self.days.split_off(&cutoff.day());
             let dropped = std::mem::replace(&mut self.days, kept);
-            txn.remove_span(Table::Activities, keys::activities_of_days(first, horizon.day()));
+            txn.remove_span(Table::Activities, keys::activities_of_days(first, cutoff.day()));
             for day in dropped {
                 txn.remove(Table::Meta, keys::day(day));
             }
         }
         self.evict_links(txn);
-        // A time at the horizon itself is not behind it.
-        let Some(key) = self.timers.first(Timer::Forget, horizon.ticks().saturating_sub(1), txn)? else {
+        // A time at the retention cut-off itself is not behind it.
+        let Some(key) = self.timers.first(Timer::Forget, cutoff.ticks().saturating_sub(1), txn)? else {
             return Ok(());
         };
         let alert = keys::timer_alert(&key)?;
@@ -45,13 +45,13 @@ impl Joiner {
     /// Drops the days of links that keep activities for a shorter time than the others.
     fn evict_links<B: Base>(&mut self, txn: &mut Txn<'_, B>) {
         for link in self.retention.shorter_links() {
-            let horizon = self.horizon(link).day();
+            let cutoff = self.cutoff(link).day();
             let dropped = self.dropped.entry(link).or_insert(i64::MIN);
-            if *dropped < horizon {
-                for day in self.days.range(*dropped..horizon) {
+            if *dropped < cutoff {
+                for day in self.days.range(*dropped..cutoff) {
                     txn.remove_span(Table::Activities, keys::activities_of_link(link, *day));
                 }
-                *dropped = horizon;
+                *dropped = cutoff;
             }
         }
     }

@@ -9,22 +9,22 @@
 //! were alone: [`LinkedAlert`](crate::record::LinkedAlert) is an alert as one link looks at it. An alert may have several keys by a link, of which each has its own answer.
 //!
 //! The predicate: an activity joins an alert by a link when they have a key in common and its time lies inside the alert's [`Window`].
-//! For an answered alert the pairs that have gone out are, at any time, exactly its stored activities that are not behind the horizon
+//! For a closed alert the pairs that have gone out are, at any time, exactly its stored activities that are not before the retention cut-off
 //! (and those that have fallen behind it since). Every rule below keeps that true, so no emitted pair is ever remembered:
 //!
 //! * **sound**: only pairs that satisfy the predicate go out;
 //! * **complete**: every pair of accepted records goes out;
 //! * **prompt**: a window closes in the record whose watermark allows it;
 //! * **stable**: the same log gives the same outputs;
-//! * **bounded**: what lies behind the horizon is forgotten, and an emission is worked off in steps;
+//! * **bounded**: what lies before the retention cut-off is forgotten, and an emission is worked off in steps;
 //! * **deterministic**: see above.
 //!
 //! The tests: beside the code, `tests/scenarios` (each rule, readable) and `tests/sim` (all of them under disorder and crashes).
 
 mod activity;
 mod alert;
-mod answered;
 mod close;
+mod closed_windows;
 mod evict;
 mod output;
 mod retention;
@@ -54,7 +54,7 @@ use crate::log::LogRecord;
 use crate::record::{Key, LinkId};
 use crate::store::{Base, Direction, Error, Reads, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
-use answered::Answered;
+use closed_windows::ClosedWindows;
 use state::Held;
 use timers::Timers;
 use work::Step;
@@ -75,9 +75,9 @@ pub struct Joiner {
     related: usize,
     alert_updates: AlertUpdates,
     timers: Timers,
-    answered: Answered,
+    closed_windows: ClosedWindows,
     counts: CountsByLink,
-    /// The source partitions as the last marks have them, once somebody has asked.
+    /// The source partitions as the last watermark updates have them, once somebody has asked.
     sources: Option<Arc<[SourceState]>>,
 }
 
@@ -89,7 +89,7 @@ struct Progress {
     /// How many outputs of the record applied last have been made.
     outputs: u64,
     watermarks: watermark::Watermarks,
-    /// The watermark that activities had moved when what lay behind the horizon was dropped last. It is raised behind the closes of the record
+    /// The watermark that activities had moved when what lay before the retention cut-off was dropped last. It is raised behind the closes of the record
     /// that moved the watermark: what was accepted is still read by the windows that it closes.
     evicted: Option<EventTime>,
 }
@@ -166,13 +166,13 @@ pub struct Counts {
     pub redelivered_activities: u64,
     /// Pairs that went out because an activity came after the close.
     pub late_activities: u64,
-    /// Activities behind the horizon.
+    /// Activities before the retention cut-off.
     pub expired_activities: u64,
     /// Alert versions that counted when they came.
     pub alerts: u64,
     /// Alert versions that did not: the same again, or an older one.
     pub stale_alerts: u64,
-    /// Alert versions whose window ends behind the horizon.
+    /// Alert versions whose window ends before the retention cut-off.
     pub expired_alerts: u64,
     /// Alert versions whose window is empty.
     pub empty_windows: u64,
@@ -210,7 +210,7 @@ impl Joiner {
             related: 0,
             alert_updates: AlertUpdates::default(),
             timers: Timers::default(),
-            answered: Answered::default(),
+            closed_windows: ClosedWindows::default(),
             counts: CountsByLink::default(),
             sources: None,
         })
@@ -222,7 +222,7 @@ impl Joiner {
         Self { related: most, ..self }
     }
 
-    /// Says what a newer version of an answered alert brings. It is no part of the state: another one may be asked for
+    /// Says what a newer version of a closed alert brings. It is no part of the state: another one may be asked for
     /// at any time, since rows that go out again stand behind all other outputs of their log record.
     #[must_use]
     pub fn with_alert_updates(self, alert_updates: AlertUpdates) -> Self {
@@ -242,8 +242,8 @@ impl Joiner {
             LogRecord::Activity(activity) => self.activity(&activity, txn),
             LogRecord::Activities(activities) => activities.iter().try_for_each(|activity| self.activity(activity, txn)),
             LogRecord::Alert(version) => self.alert(&version, txn),
-            LogRecord::Marks(marks) => {
-                self.marks(&marks);
+            LogRecord::WatermarkUpdate(update) => {
+                self.watermark_update(&update);
                 Ok(())
             }
             LogRecord::EndOfInput => {
@@ -314,7 +314,7 @@ impl Joiner {
     }
 
     /// Returns the time before which a link never reads: the greatest watermark that activities have moved, less the link's retention.
-    pub fn horizon(&self, link: LinkId) -> EventTime {
+    pub fn cutoff(&self, link: LinkId) -> EventTime {
         match (self.progress.evicted, self.retention.of(link)) {
             (Some(watermark), Some(retention)) => watermark.minus(retention),
             _ => EventTime::MIN,
@@ -323,7 +323,7 @@ impl Joiner {
 
     /// Returns the time before which activities are forgotten by a link; `None` while none are.
     pub fn retained_from(&self, link: LinkId) -> Option<EventTime> {
-        Some(self.horizon(link)).filter(|horizon| *horizon > EventTime::FIRST)
+        Some(self.cutoff(link)).filter(|cutoff| *cutoff > EventTime::FIRST)
     }
 
     /// How far the source partitions have been read.
@@ -332,8 +332,8 @@ impl Joiner {
         Arc::clone(sources)
     }
 
-    /// Whether the horizon is to be raised.
-    fn horizon_moves(&self) -> bool {
+    /// Whether the retention cut-off is to be raised.
+    fn cutoff_moves(&self) -> bool {
         self.retention.forgets() && self.progress.watermarks.by_activities() > self.progress.evicted
     }
 

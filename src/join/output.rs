@@ -25,7 +25,7 @@ pub enum Reason {
     LateActivity,
     /// The alert arrived after its window had closed.
     LateAlert,
-    /// A newer version of an answered alert has another window or another key.
+    /// A newer version of a closed alert has another window or another key.
     AlertUpdated,
 }
 
@@ -42,7 +42,7 @@ pub enum ClosedBy {
     EndOfInput,
 }
 
-/// What a newer version of an answered alert brings besides the rows that come and go with it.
+/// What a newer version of a closed alert brings besides the rows that come and go with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum AlertUpdates {
     /// A summary revision: the rows that stay are not sent again.
@@ -134,7 +134,7 @@ pub enum Completeness {
     ClosedByMaxWait,
     /// It is not: the window has grown beyond what activities have passed.
     NotPassedByActivities,
-    /// It is not: part of the window was behind the horizon already.
+    /// It is not: part of the window was before the retention cut-off already.
     Retention,
 }
 

@@ -1,4 +1,4 @@
-//! What the marks in the log say of the source partitions.
+//! What the watermark updates in the log say of the source partitions.
 
 use serde::{Deserialize, Serialize};
 

@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::join::{Joiner, Limit, Outbox, Output, Retention};
-    use crate::log::{AlertVersion, LinkVersion, LogRecord, Mark, Marks};
+    use crate::log::{AlertVersion, LinkVersion, LogRecord, SourceWatermark, WatermarkUpdate};
     use crate::record::{AlertId, Version};
     use crate::store::Memory;
     use crate::time::{WallTime, Window};
@@ -185,11 +185,11 @@ mod tests {
 
         /// Activities move the watermark to this hour.
         fn watermark(&mut self, hour: i64) {
-            let marks = Marks {
+            let update = WatermarkUpdate {
                 wall: WallTime(0),
                 clock: at(0),
                 topics: vec![("a".into(), 1)],
-                sources: vec![Mark {
+                sources: vec![SourceWatermark {
                     topic: "a".into(),
                     partition: 0,
                     position: 0,
@@ -199,7 +199,7 @@ mod tests {
                 }],
                 settings: [0; 32],
             };
-            self.apply(LogRecord::Marks(marks)).unwrap();
+            self.apply(LogRecord::WatermarkUpdate(update)).unwrap();
         }
 
         fn value(&self, key: &Key) -> Option<Vec<u8>> {
@@ -271,7 +271,7 @@ mod tests {
         let mut world = World::new();
         world.activity(&[short.clone(), long.clone()]);
         world.watermark(3);
-        // It is behind the horizon, but its day is not.
+        // It is before the retention cut-off, but its day is not.
         assert!(world.value(&short).is_some());
         assert!(world.rows_by(&short).unwrap().is_empty());
         world.joiner = Joiner::open(&world.base, retention()).unwrap();

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::*;
-use crate::log::{AlertVersion, Mark, Marks};
+use crate::log::{AlertVersion, SourceWatermark, WatermarkUpdate};
 use crate::record::{Activity, ActivityId, AlertId, Key, Version};
 use crate::store::{Batch, Memory, Pairs, Span};
 use crate::time::Window;
@@ -13,12 +13,12 @@ use crate::time::Window;
 /// A deadline that never comes.
 const FAR: i64 = 1 << 40;
 
-/// Counts the pairs that are looked at, and how often answered alerts are looked for.
+/// Counts the pairs that are looked at, and how often closed alerts are looked for.
 #[derive(Default)]
 struct Counting {
     base: Memory,
     looked_at: Cell<usize>,
-    looked_for_answered: Cell<usize>,
+    lookups: Cell<usize>,
 }
 
 impl Reads for Counting {
@@ -27,8 +27,8 @@ impl Reads for Counting {
     }
 
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
-        if table == Table::Answered {
-            self.looked_for_answered.set(self.looked_for_answered.get() + 1);
+        if table == Table::ClosedWindows {
+            self.lookups.set(self.lookups.get() + 1);
         }
         let pairs = self.base.scan(table, span, direction);
         Box::new(pairs.inspect(|_| self.looked_at.set(self.looked_at.get() + 1)))
@@ -82,12 +82,12 @@ impl World {
         self.apply(alert_record(id, version, correlation_id, window, deadline))
     }
 
-    fn marks(&mut self, wall: i64, time: Option<i64>) -> Vec<Output> {
-        self.apply(LogRecord::Marks(Marks {
+    fn update(&mut self, wall: i64, time: Option<i64>) -> Vec<Output> {
+        self.apply(LogRecord::WatermarkUpdate(WatermarkUpdate {
             wall: WallTime(wall),
             clock: at(0),
             topics: vec![("a".into(), 1)],
-            sources: vec![Mark {
+            sources: vec![SourceWatermark {
                 topic: "a".into(),
                 partition: 0,
                 position: 0,
@@ -187,7 +187,7 @@ fn activities_in_one_record_are_as_activities_one_after_another() {
         let mut world = World::new(None);
         world.activity("k", 5, 9);
         world.alert(1, "k", (0, 60), FAR);
-        let mut outputs = world.marks(0, Some(60));
+        let mut outputs = world.update(0, Some(60));
         let activities = came.map(|(key, time, id)| activity(key, time, id));
         match together {
             true => outputs.extend(world.apply(LogRecord::Activities(activities.into()))),
@@ -195,7 +195,7 @@ fn activities_in_one_record_are_as_activities_one_after_another() {
                 .into_iter()
                 .for_each(|one| outputs.extend(world.apply(LogRecord::Activity(one)))),
         }
-        outputs.extend(world.marks(1, Some(70)));
+        outputs.extend(world.update(1, Some(70)));
         outputs
     };
     let outputs = answers(true);
@@ -212,7 +212,7 @@ fn the_window_that_closes_next_is_the_one_that_ends_first() {
     assert_eq!(world.joiner.next_close(&world.base).unwrap(), Some(at(60)));
     world.alert(2, "k", (0, 40), FAR);
     assert_eq!(world.joiner.next_close(&world.base).unwrap(), Some(at(40)));
-    world.marks(0, Some(40));
+    world.update(0, Some(40));
     assert_eq!(world.joiner.next_close(&world.base).unwrap(), None);
 }
 
@@ -223,7 +223,7 @@ fn the_earliest_activity_is_found_again_when_the_window_moves_forward() {
         world.activity("k", time, id);
     }
     world.alert(1, "k", (0, 100), FAR);
-    assert_eq!(extent(&summary(world.marks(1, Some(200)))), (3, Some(10), Some(90)));
+    assert_eq!(extent(&summary(world.update(1, Some(200)))), (3, Some(10), Some(90)));
     assert_eq!(
         extent(&summary(world.alert(2, "k", (20, 150), FAR))),
         (3, Some(50), Some(120))
@@ -237,7 +237,7 @@ fn the_latest_activity_is_found_again_when_the_window_moves_back() {
         world.activity("k", time, id);
     }
     world.alert(1, "k", (50, 150), FAR);
-    world.marks(1, Some(200));
+    world.update(1, Some(200));
     assert_eq!(extent(&summary(world.alert(2, "k", (0, 100), FAR))), (3, Some(10), Some(90)));
 }
 
@@ -246,7 +246,7 @@ fn a_watermark_that_jumps_beyond_the_retention_still_closes_over_what_was_accept
     let mut world = World::new(Some(1_000));
     world.activity("k", 10, 1);
     world.alert(1, "k", (0, 100), FAR);
-    assert_eq!(rows(&world.marks(1, Some(5_000))), [(Op::Upsert, 10)]);
+    assert_eq!(rows(&world.update(1, Some(5_000))), [(Op::Upsert, 10)]);
     assert_eq!(world.base.base.len(Table::Activities), 1, "the day is not over");
     assert_eq!(world.base.base.len(Table::Alerts), 0);
     world.activity("k", 20, 2);
@@ -259,7 +259,7 @@ fn a_newer_version_does_not_wait_anew() {
     world.activity("k", 10, 1);
     world.alert(1, "k", (0, 100), 1_000);
     world.alert(2, "k", (0, 100), 1_900);
-    assert_eq!(rows(&world.marks(1_001, None)), [(Op::Upsert, 10)]);
+    assert_eq!(rows(&world.update(1_001, None)), [(Op::Upsert, 10)]);
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn what_closed_an_alert_goes_with_it_to_another_key() {
     let mut world = World::new(None);
     world.activity("l", 10, 1);
     world.alert(1, "k", (0, 100), 1_000);
-    assert_eq!(summary(world.marks(1_001, None)).answer.closed_by, ClosedBy::MaxWait);
+    assert_eq!(summary(world.update(1_001, None)).answer.closed_by, ClosedBy::MaxWait);
     assert_eq!(
         summary(world.alert(2, "l", (0, 100), 2_000)).answer.closed_by,
         ClosedBy::MaxWait
@@ -279,11 +279,11 @@ fn an_alert_closed_by_waiting_never_says_that_it_is_complete() {
     let mut world = World::new(None);
     world.alert(1, "k", (0, 100), 1_000);
     assert_eq!(
-        summary(world.marks(1_001, None)).completeness,
+        summary(world.update(1_001, None)).completeness,
         Some(Completeness::ClosedByMaxWait)
     );
     world.activity("k", 10, 1);
-    let late = summary(world.marks(1_002, Some(500)));
+    let late = summary(world.update(1_002, Some(500)));
     assert_eq!((late.answer.revision, late.answer.late), (2, 1));
     assert_eq!(late.completeness, Some(Completeness::ClosedByMaxWait));
 }
@@ -309,11 +309,11 @@ fn a_full_outbox_is_worked_off_across_a_restart() {
         world.activity("k", 10 + i64::from(id), id);
     }
     world.alert(1, "k", (0, 100), FAR);
-    let marks = LogRecord::Marks(Marks {
+    let update = LogRecord::WatermarkUpdate(WatermarkUpdate {
         wall: WallTime(1),
         clock: at(0),
         topics: vec![("a".into(), 1)],
-        sources: vec![Mark {
+        sources: vec![SourceWatermark {
             topic: "a".into(),
             partition: 0,
             position: 0,
@@ -328,7 +328,7 @@ fn a_full_outbox_is_worked_off_across_a_restart() {
         ..Limit::default()
     };
     let mut times = Vec::new();
-    let mut record = Some(marks);
+    let mut record = Some(update);
     loop {
         // Nothing but the base is carried from one step to the next.
         let mut joiner = Joiner::open(&world.base, None).unwrap();
@@ -379,8 +379,8 @@ fn windows_that_end_at_once_do_not_look_for_each_other() {
         }
         let before = world.base.looked_at.take();
         let outputs = match by_clock {
-            false => world.marks(0, Some(20)),
-            true => world.marks(50, None),
+            false => world.update(0, Some(20)),
+            true => world.update(50, None),
         };
         assert_eq!((before, outputs.len()), (0, ALERTS));
         let looked_at = world.base.looked_at.get();
@@ -388,9 +388,9 @@ fn windows_that_end_at_once_do_not_look_for_each_other() {
     }
 }
 
-/// The end of all answered windows is known, whatever order they end in, so an activity behind it is stored without a look for them.
+/// The end of all closed windows is known, whatever order they end in, so an activity behind it is stored without a look for them.
 #[test]
-fn an_activity_behind_every_answered_window_does_not_look_for_alerts() {
+fn an_activity_after_every_closed_window_does_not_look_for_alerts() {
     let mut world = World::new(None);
     let id = |name: &str| AlertId {
         tenant: "".into(),
@@ -399,12 +399,12 @@ fn an_activity_behind_every_answered_window_does_not_look_for_alerts() {
     world.activity("k", 1, 1);
     world.alert_of(id("later"), 1, "k", (0, 60), FAR);
     world.alert_of(id("sooner"), 1, "k", (0, 50), FAR);
-    world.marks(0, Some(60));
-    world.base.looked_for_answered.take();
+    world.update(0, Some(60));
+    world.base.lookups.take();
     for (number, time) in [(2, 60), (3, 61), (4, 1_000)] {
         assert_eq!(rows(&world.activity("k", time, number)), []);
     }
-    assert_eq!(world.base.looked_for_answered.take(), 0);
+    assert_eq!(world.base.lookups.take(), 0);
     assert_eq!(rows(&world.activity("k", 59, 5)), [(Op::Upsert, 59)]);
     // Only one of the two windows reaches as far.
     assert_eq!(rows(&world.activity("k", 50, 6)), [(Op::Upsert, 50)]);
@@ -415,17 +415,17 @@ fn an_activity_behind_every_answered_window_does_not_look_for_alerts() {
 fn late_activities_are_known_behind_a_restart() {
     let mut world = World::new(None);
     world.alert(1, "k", (0, 60), FAR);
-    world.marks(0, Some(60));
+    world.update(0, Some(60));
     for number in 1..3 {
         world.joiner = Joiner::open(&world.base, None).unwrap();
-        world.base.looked_for_answered.take();
+        world.base.lookups.take();
         assert_eq!(rows(&world.activity("k", 60, 10 * number)), []);
-        assert_eq!(world.base.looked_for_answered.take(), 1, "to learn where the windows end");
+        assert_eq!(world.base.lookups.take(), 1, "to learn where the windows end");
         assert_eq!(rows(&world.activity("k", 59, number)), [(Op::Upsert, 59)]);
     }
 }
 
-/// What a newer version brings with each setting, of an answered window that loses, keeps and gains activities.
+/// What a newer version brings with each setting, of a closed window that loses, keeps and gains activities.
 fn updated(alert_updates: AlertUpdates) -> (World, Vec<Output>) {
     let mut world = World::new(None);
     world.joiner = Joiner::open(&world.base, None).unwrap().with_alert_updates(alert_updates);
@@ -433,7 +433,7 @@ fn updated(alert_updates: AlertUpdates) -> (World, Vec<Output>) {
         world.activity("k", time, id);
     }
     world.alert(1, "k", (0, 30), FAR);
-    world.marks(0, Some(60));
+    world.update(0, Some(60));
     let outputs = world.alert(2, "k", (10, 40), FAR);
     (world, outputs)
 }

@@ -144,12 +144,12 @@ impl<'r, R: Reads> View<'r, R> {
     pub fn count(&self, what: Counted, most: usize) -> Result<usize, Error> {
         let (table, span) = match what {
             Counted::Open => (Table::Timers, keys::timers_until(Timer::Close, i64::MAX)),
-            Counted::Answered => {
+            Counted::Closed => {
                 let all = Span {
                     from: Vec::new(),
                     to: vec![0xff; 5],
                 };
-                (Table::Answered, all)
+                (Table::ClosedWindows, all)
             }
         };
         let mut count = 0;
@@ -160,14 +160,14 @@ impl<'r, R: Reads> View<'r, R> {
         Ok(count)
     }
 
-    /// The activities of `key` in `window` that are not behind the horizon, in order of time; those behind `after` only.
+    /// The activities of `key` in `window` that are not before the retention cut-off, in order of time; those behind `after` only.
     pub fn activities<'a>(
         &'a self,
         key: &'a Key,
         window: Window,
         after: Option<(EventTime, ActivityId)>,
     ) -> impl Iterator<Item = Result<Stored, Error>> + 'a {
-        let window = window.not_before(self.joiner.horizon(key.link));
+        let window = window.not_before(self.joiner.cutoff(key.link));
         let days: Vec<i64> = match window.is_empty() {
             true => Vec::new(),
             false => self.joiner.days.range(window.from.day()..=window.to.day()).copied().collect(),
@@ -186,14 +186,14 @@ impl<'r, R: Reads> View<'r, R> {
 
     /// The `most` activities of `key` that lie nearest to the window, before it and behind it, nearest first.
     pub fn around(&self, key: &Key, window: Window, most: usize) -> Result<[Vec<Stored>; 2], Error> {
-        let horizon = self.joiner.horizon(key.link);
+        let cutoff = self.joiner.cutoff(key.link);
         let end = window.to.max(window.from);
         let before = Window {
-            from: horizon,
+            from: cutoff,
             to: window.from.min(end),
         };
         let behind = Window {
-            from: end.max(horizon),
+            from: end.max(cutoff),
             to: EventTime::MAX,
         };
         let days = &self.joiner.days;
@@ -217,7 +217,7 @@ impl<'r, R: Reads> View<'r, R> {
 
     /// Keys with activities in `window` that differ from `key` in case only. Looks at `most` entries at the most.
     pub fn keys_in_other_case(&self, key: &Key, window: Window, most: usize) -> Result<Vec<Near>, Error> {
-        let window = window.not_before(self.joiner.horizon(key.link));
+        let window = window.not_before(self.joiner.cutoff(key.link));
         let wanted = key.correlation_id.as_bytes();
         let mut found: Vec<Near> = Vec::new();
         let mut left = most;
@@ -319,7 +319,7 @@ pub enum Counted {
     /// Alerts that are not answered yet.
     Open,
     /// Alerts that are.
-    Answered,
+    Closed,
 }
 
 /// Where an alert stands by a link.

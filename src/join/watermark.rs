@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::sources::{Holder, SourceState};
-use crate::log::{Mark, Marks};
+use crate::log::{SourceWatermark, WatermarkUpdate};
 use crate::time::{EventTime, WallTime};
 
 /// How long a router's word that a partition is idle holds, measured by the clocks that routers send. A router that has died can
@@ -95,23 +95,23 @@ impl Watermarks {
     }
 
     /// Takes in what a router says; whether the watermark has moved.
-    pub(super) fn observe(&mut self, marks: &Marks) -> bool {
-        let now = self.wall.map_or(marks.wall, |wall| wall.max(marks.wall));
+    pub(super) fn observe(&mut self, update: &WatermarkUpdate) -> bool {
+        let now = self.wall.map_or(update.wall, |wall| wall.max(update.wall));
         self.wall = Some(now);
-        if self.listed_at.is_none_or(|listed| listed <= marks.wall) {
-            self.listed_at = Some(marks.wall);
-            self.topics.clone_from(&marks.topics);
+        if self.listed_at.is_none_or(|listed| listed <= update.wall) {
+            self.listed_at = Some(update.wall);
+            self.topics.clone_from(&update.topics);
             let mut sources = std::mem::take(&mut self.sources);
             sources.retain(|(topic, partition), _| self.is_listed(topic, *partition));
             self.sources = sources;
         }
-        for mark in &marks.sources {
+        for mark in &update.sources {
             if self.is_listed(&mark.topic, mark.partition) {
-                self.hear(mark, marks.wall);
+                self.hear(mark, update.wall);
             }
         }
         let before = self.watermark;
-        self.advance(now, marks.clock);
+        self.advance(now, update.clock);
         self.watermark != before
     }
 
@@ -121,7 +121,7 @@ impl Watermarks {
 
     /// What a router says of a time stays true whoever reads the partition now: it had read so far. That the partition is idle
     /// is true only until it is read on, so of that the latest word counts; that it is not, always, for that can only delay an answer.
-    fn hear(&mut self, mark: &Mark, wall: WallTime) {
+    fn hear(&mut self, mark: &SourceWatermark, wall: WallTime) {
         let source = self.sources.entry((mark.topic.clone(), mark.partition)).or_insert(Source {
             time: None,
             idle: false,
@@ -179,8 +179,8 @@ mod tests {
         EventTime::from_ticks(ticks)
     }
 
-    fn mark(partition: u32, time: Option<i64>, idle: bool) -> Mark {
-        Mark {
+    fn mark(partition: u32, time: Option<i64>, idle: bool) -> SourceWatermark {
+        SourceWatermark {
             topic: "a".into(),
             partition,
             position: 0,
@@ -190,8 +190,8 @@ mod tests {
         }
     }
 
-    fn marks(wall: i64, sources: Vec<Mark>) -> Marks {
-        Marks {
+    fn watermark_update(wall: i64, sources: Vec<SourceWatermark>) -> WatermarkUpdate {
+        WatermarkUpdate {
             wall: WallTime(wall),
             clock: at(wall * 100),
             topics: vec![("a".into(), 2)],
@@ -203,18 +203,18 @@ mod tests {
     #[test]
     fn there_is_no_watermark_until_every_partition_has_spoken() {
         let mut watermarks = Watermarks::default();
-        assert!(!watermarks.observe(&marks(1, vec![mark(0, Some(50), false)])));
+        assert!(!watermarks.observe(&watermark_update(1, vec![mark(0, Some(50), false)])));
         assert_eq!(watermarks.watermark(), None);
-        assert!(watermarks.observe(&marks(1, vec![mark(1, Some(40), false)])));
+        assert!(watermarks.observe(&watermark_update(1, vec![mark(1, Some(40), false)])));
         assert_eq!(watermarks.watermark(), Some(at(40)));
     }
 
     #[test]
     fn a_partition_without_activities_holds_it_back_until_it_is_idle() {
         let mut watermarks = Watermarks::default();
-        watermarks.observe(&marks(1, vec![mark(0, Some(50), false), mark(1, None, false)]));
+        watermarks.observe(&watermark_update(1, vec![mark(0, Some(50), false), mark(1, None, false)]));
         assert_eq!(watermarks.watermark(), None);
-        watermarks.observe(&marks(2, vec![mark(1, None, true)]));
+        watermarks.observe(&watermark_update(2, vec![mark(1, None, true)]));
         assert_eq!(watermarks.watermark(), Some(at(50)));
     }
 
@@ -222,18 +222,18 @@ mod tests {
     fn who_holds_it_back_and_since_when_is_known() {
         let holder = |watermarks: &Watermarks| watermarks.holder().map(|holder| (holder.partition, holder.since));
         let mut watermarks = Watermarks::default();
-        watermarks.observe(&marks(1, vec![mark(0, Some(50), false)]));
+        watermarks.observe(&watermark_update(1, vec![mark(0, Some(50), false)]));
         assert_eq!(watermarks.silent(), [("a".to_owned(), 1)]);
         assert_eq!(holder(&watermarks), None);
-        watermarks.observe(&marks(2, vec![mark(1, Some(40), false)]));
+        watermarks.observe(&watermark_update(2, vec![mark(1, Some(40), false)]));
         assert_eq!((watermarks.silent(), holder(&watermarks)), (vec![], Some((1, WallTime(2)))));
-        watermarks.observe(&marks(3, vec![mark(0, Some(70), false), mark(1, Some(45), false)]));
+        watermarks.observe(&watermark_update(3, vec![mark(0, Some(70), false), mark(1, Some(45), false)]));
         assert_eq!(holder(&watermarks), Some((1, WallTime(2))), "it is still the same");
-        watermarks.observe(&marks(4, vec![mark(1, Some(90), false)]));
+        watermarks.observe(&watermark_update(4, vec![mark(1, Some(90), false)]));
         assert_eq!(holder(&watermarks), Some((0, WallTime(4))));
         let since: Vec<WallTime> = watermarks.sources().iter().map(|source| source.since).collect();
         assert_eq!(since, [WallTime(3), WallTime(4)], "since when each stands where it does");
-        watermarks.observe(&marks(5, vec![mark(0, Some(70), true), mark(1, Some(90), true)]));
+        watermarks.observe(&watermark_update(5, vec![mark(0, Some(70), true), mark(1, Some(90), true)]));
         assert_eq!(holder(&watermarks), None, "all are idle");
     }
 
@@ -241,11 +241,11 @@ mod tests {
     fn what_went_to_the_dead_letters_adds_up() {
         let mut watermarks = Watermarks::default();
         for (wall, rejected) in [(1, 2), (2, 0), (3, 5)] {
-            let rejected = Mark {
+            let rejected = SourceWatermark {
                 rejected,
                 ..mark(0, None, false)
             };
-            watermarks.observe(&marks(wall, vec![rejected]));
+            watermarks.observe(&watermark_update(wall, vec![rejected]));
         }
         assert_eq!(watermarks.sources()[0].rejected, 7);
     }
@@ -253,17 +253,17 @@ mod tests {
     #[test]
     fn it_never_goes_back() {
         let mut watermarks = Watermarks::default();
-        watermarks.observe(&marks(1, vec![mark(0, Some(50), false), mark(1, Some(20), true)]));
+        watermarks.observe(&watermark_update(1, vec![mark(0, Some(50), false), mark(1, Some(20), true)]));
         assert_eq!(watermarks.watermark(), Some(at(50)));
-        watermarks.observe(&marks(2, vec![mark(1, Some(30), false)]));
+        watermarks.observe(&watermark_update(2, vec![mark(1, Some(30), false)]));
         assert_eq!(watermarks.watermark(), Some(at(50)));
     }
 
     #[test]
     fn when_all_are_idle_the_clock_moves_it_but_not_what_activities_moved() {
         let mut watermarks = Watermarks::default();
-        watermarks.observe(&marks(1, vec![mark(0, Some(50), false), mark(1, Some(60), false)]));
-        watermarks.observe(&marks(9, vec![mark(0, Some(50), true), mark(1, Some(60), true)]));
+        watermarks.observe(&watermark_update(1, vec![mark(0, Some(50), false), mark(1, Some(60), false)]));
+        watermarks.observe(&watermark_update(9, vec![mark(0, Some(50), true), mark(1, Some(60), true)]));
         assert_eq!(watermarks.watermark(), Some(at(900)));
         assert_eq!(watermarks.by_activities(), Some(at(50)));
     }
@@ -271,9 +271,9 @@ mod tests {
     #[test]
     fn idleness_is_a_lease() {
         let mut watermarks = Watermarks::default();
-        watermarks.observe(&marks(0, vec![mark(0, Some(50), false), mark(1, Some(20), true)]));
+        watermarks.observe(&watermark_update(0, vec![mark(0, Some(50), false), mark(1, Some(20), true)]));
         assert_eq!(watermarks.watermark(), Some(at(50)));
-        watermarks.observe(&marks(5_001, vec![mark(0, Some(70), false)]));
+        watermarks.observe(&watermark_update(5_001, vec![mark(0, Some(70), false)]));
         assert_eq!(
             watermarks.watermark(),
             Some(at(50)),
@@ -284,25 +284,34 @@ mod tests {
     #[test]
     fn the_word_of_a_router_with_an_older_clock_does_not_make_a_partition_idle() {
         let mut watermarks = Watermarks::default();
-        watermarks.observe(&marks(10, vec![mark(0, Some(50), false), mark(1, Some(20), false)]));
-        watermarks.observe(&marks(9, vec![mark(1, Some(25), true)]));
+        watermarks.observe(&watermark_update(
+            10,
+            vec![mark(0, Some(50), false), mark(1, Some(20), false)],
+        ));
+        watermarks.observe(&watermark_update(9, vec![mark(1, Some(25), true)]));
         assert_eq!(watermarks.watermark(), Some(at(25)));
     }
 
     #[test]
     fn the_word_that_a_partition_is_not_idle_counts_whatever_the_clock() {
         let mut watermarks = Watermarks::default();
-        watermarks.observe(&marks(3_600_000, vec![mark(0, Some(50), false), mark(1, Some(20), true)]));
-        watermarks.observe(&marks(10, vec![mark(0, Some(70), false), mark(1, Some(60), false)]));
+        watermarks.observe(&watermark_update(
+            3_600_000,
+            vec![mark(0, Some(50), false), mark(1, Some(20), true)],
+        ));
+        watermarks.observe(&watermark_update(
+            10,
+            vec![mark(0, Some(70), false), mark(1, Some(60), false)],
+        ));
         assert_eq!(watermarks.watermark(), Some(at(60)));
-        watermarks.observe(&marks(11, vec![mark(0, Some(90), false)]));
+        watermarks.observe(&watermark_update(11, vec![mark(0, Some(90), false)]));
         assert_eq!(watermarks.watermark(), Some(at(60)), "partition 1 holds it back");
     }
 
     #[test]
     fn a_partition_that_is_not_listed_yet_does_not_count() {
         let mut watermarks = Watermarks::default();
-        let mut more = marks(2, vec![mark(0, Some(50), false)]);
+        let mut more = watermark_update(2, vec![mark(0, Some(50), false)]);
         watermarks.observe(&more);
         more.wall = WallTime(1);
         more.sources = vec![mark(7, Some(90), false)];
@@ -313,8 +322,8 @@ mod tests {
     #[test]
     fn a_topic_that_is_no_longer_listed_is_forgotten() {
         let mut watermarks = Watermarks::default();
-        watermarks.observe(&marks(1, vec![mark(0, Some(50), false), mark(1, Some(20), false)]));
-        let mut fewer = marks(2, vec![mark(0, Some(60), false)]);
+        watermarks.observe(&watermark_update(1, vec![mark(0, Some(50), false), mark(1, Some(20), false)]));
+        let mut fewer = watermark_update(2, vec![mark(0, Some(60), false)]);
         fewer.topics = vec![("a".into(), 1)];
         watermarks.observe(&fewer);
         assert_eq!(watermarks.watermark(), Some(at(60)));

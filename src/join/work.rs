@@ -21,7 +21,7 @@ pub(super) enum Step {
     DeadlinesUntil { time: WallTime },
     /// Send the pairs of an alert and the activities of a key within a window.
     Rows(Rows),
-    /// Send a pair for every answered alert whose window holds this activity.
+    /// Send a pair for every closed alert whose window holds this activity.
     Late(Late),
     /// Send the next revision of an alert's answer under a key.
     Summary { alert: LinkedAlert, correlation_id: Text },
@@ -33,7 +33,7 @@ pub(super) enum Step {
     },
     /// Send a revision for every alert that late activities have come for.
     Revise,
-    /// Forget what lies behind the horizon.
+    /// Forget what lies before the retention cut-off.
     Evict,
     /// Send pairs that are out already with the alert's newest version.
     Again(Rows),
@@ -88,7 +88,7 @@ pub(super) struct Late {
     pub(super) key: Key,
     pub(super) time: EventTime,
     pub(super) activity: ActivityId,
-    /// The last alert, as its key in the table of answered alerts.
+    /// The last alert, as its key in the table of closed alerts.
     pub(super) after: Option<Vec<u8>>,
 }
 
@@ -120,7 +120,7 @@ impl Joiner {
 
     /// Sends pairs until all are sent or `out` is full.
     fn rows<B: Base>(&mut self, rows: &mut Rows, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<Sending, Error> {
-        let window = rows.window.not_before(self.horizon(rows.key.link));
+        let window = rows.window.not_before(self.cutoff(rows.key.link));
         let alert_row = match rows.op {
             Op::Upsert => Some(alert_row(&rows.alert, txn)?),
             Op::Delete => None,

@@ -27,7 +27,7 @@ pub enum LogRecord<'a> {
     /// A version of an alert.
     Alert(#[serde(borrow)] AlertVersion<'a>),
     /// How far one router has read its source partitions. It speaks for all records of that router that stand before it.
-    Marks(Marks),
+    WatermarkUpdate(WatermarkUpdate),
     /// There is no more input: every window closes. Only a log in memory ends.
     EndOfInput,
     /// Activities, each with those of its keys that belong to this partition, in their order: what [`Bundle`] makes.
@@ -78,7 +78,7 @@ pub struct LinkVersion {
 
 /// How far one router has read.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Marks {
+pub struct WatermarkUpdate {
     /// The router's clock.
     pub wall: WallTime,
     /// Where the watermark stands by the clock alone, for the time when every source partition is idle.
@@ -86,14 +86,14 @@ pub struct Marks {
     /// All input topics with their numbers of partitions: the sources that must have spoken before there is a watermark.
     pub topics: Vec<(String, u32)>,
     /// The source partitions this router reads.
-    pub sources: Vec<Mark>,
+    pub sources: Vec<SourceWatermark>,
     /// What state depends on, as a hash: a partition's log has one such value from end to end.
     pub settings: [u8; 32],
 }
 
 /// How far one source partition has been read.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Mark {
+pub struct SourceWatermark {
     /// The topic.
     pub topic: String,
     /// The partition.
@@ -104,7 +104,7 @@ pub struct Mark {
     pub time: Option<EventTime>,
     /// Whether no activity came for so long, with everything read, that it no longer holds the watermark back.
     pub idle: bool,
-    /// Records of it that went to the dead letters since this router's marks before. What is read again after a crash counts again.
+    /// Records of it that went to the dead letters since this router's watermark update before. What is read again after a crash counts again.
     pub rejected: u64,
 }
 

@@ -40,7 +40,7 @@ impl Latencies {
         let rows = histograms(
             r,
             "row_latency_seconds",
-            "From the timestamp of the log record that caused a row (for window_closed, the marks that closed the window) to the row's acknowledgement by the broker, by reason.",
+            "From the timestamp of the log record that caused a row (for window_closed, the watermark update that closed the window) to the row's acknowledgement by the broker, by reason.",
             &["reason"],
             &BUCKETS,
         )?;

@@ -16,7 +16,7 @@ use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Regi
 use crate::check::sample::many_empty_windows;
 use crate::emit::{Headers, Links};
 use crate::join::{Joiner, Op};
-use crate::log::Mark;
+use crate::log::SourceWatermark;
 use crate::record::LinkId;
 use crate::store::Base;
 use hints::Hints;
@@ -203,7 +203,7 @@ impl Metrics {
     }
 
     /// Sets the watermarks of the source partitions that are read here.
-    pub fn marked(&self, sources: &[Mark]) {
+    pub fn marked(&self, sources: &[SourceWatermark]) {
         self.has_worked.fetch_or(!sources.is_empty(), Ordering::Relaxed);
         for mark in sources {
             let partition = mark.partition.to_string();
@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn revoked_partitions_have_no_metrics() {
         let metrics = Metrics::new(Links::query(Default::default())).unwrap();
-        let mark = |topic: &str, partition| Mark {
+        let mark = |topic: &str, partition| SourceWatermark {
             topic: topic.to_owned(),
             partition,
             position: 0,

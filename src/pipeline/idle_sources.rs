@@ -2,7 +2,7 @@
 //! after `watermark.idle_timeout`. Until then, a partition without activities, such as one of alerts, would hold the
 //! watermark back.
 //!
-//! JOIN keeps what the marks of all routers say; ROUTE looks it up when a partition is assigned.
+//! JOIN keeps what the watermark updates of all routers say; ROUTE looks it up when a partition is assigned.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,30 +16,30 @@ use crate::time::WallTime;
 /// The latest mark of each source partition.
 #[derive(Debug, Default)]
 pub(super) struct IdleSources {
-    marks: Mutex<BTreeMap<(String, u32), LastMark>>,
+    updates: Mutex<BTreeMap<(String, u32), LastUpdate>>,
     /// Whether partitions were assigned since the last call of [`IdleSources::take_assigned`].
     has_assigned: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct LastMark {
+struct LastUpdate {
     heard: WallTime,
     position: i64,
     idle: bool,
 }
 
 impl IdleSources {
-    /// Updates the marks. A state that is not newer is ignored: the mark is the same, but its lease may have ended
+    /// Takes over the watermarks of a state. A state that is not newer is ignored: the mark is the same, but its lease may have ended
     /// since.
     pub(super) fn update(&self, sources: &[SourceState]) {
-        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
         for source in sources {
-            let mark = LastMark {
+            let mark = LastUpdate {
                 heard: source.heard,
                 position: source.position,
                 idle: source.idle,
             };
-            marks
+            updates
                 .entry((source.topic.clone(), source.partition))
                 .and_modify(|known| {
                     if known.heard < mark.heard {
@@ -55,14 +55,14 @@ impl IdleSources {
     pub(super) fn assign(&self, progress: &mut Progress, source: (&str, u32, i64), now: WallTime, timeout: Duration) {
         let (topic, partition, position) = source;
         progress.assign(topic, partition, position, now);
-        let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mark) = marks.get(&(topic.to_owned(), partition))
+        let updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mark) = updates.get(&(topic.to_owned(), partition))
             && mark.idle
             && position <= mark.position
         {
             progress.silent_since(topic, partition, mark.heard.minus(timeout));
         }
-        drop(marks);
+        drop(updates);
         self.has_assigned.store(true, Ordering::Relaxed);
     }
 
@@ -102,9 +102,12 @@ mod tests {
             timeout: TIMEOUT,
             out_of_orderness: Duration::ZERO,
         };
-        assert!(!progress.marks(now, idleness)[0].idle, "its log-end offset is unknown");
+        assert!(
+            !progress.source_watermarks(now, idleness)[0].idle,
+            "its log-end offset is unknown"
+        );
         progress.ended_at("t", 0, end, now);
-        progress.marks(now, idleness)[0].idle
+        progress.source_watermarks(now, idleness)[0].idle
     }
 
     #[test]

@@ -319,7 +319,7 @@ impl Work<'_> {
     fn record(&mut self, consumer: &BaseConsumer<Context>, mode: CommitMode) -> Result<(), Error> {
         self.recorded = clock::start();
         consumer.context().record(consumer, mode);
-        // Every router sends its marks to every partition, so any partition knows all source partitions.
+        // Every router sends its watermark updates to every partition, so any partition knows all source partitions.
         if let Some(task) = self.tasks.iter_mut().next() {
             self.idle_sources.update(&task.joiner.sources());
         }

@@ -78,8 +78,8 @@ pub(super) fn run_batch(
             offset: message.offset(),
             cause,
         })?;
-        if let LogRecord::Marks(marks) = &record
-            && marks.settings != settings
+        if let LogRecord::WatermarkUpdate(update) = &record
+            && update.settings != settings
         {
             return Err(Error::OtherSettings {
                 topic: message.topic().to_owned(),

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::kafka::clients::{self, Logged};
 use crate::kafka::{self, topics};
-use crate::log::{LogRecord, Marks};
+use crate::log::{LogRecord, WatermarkUpdate};
 use crate::store::StateDir;
 use crate::time::WallTime;
 
@@ -51,7 +51,7 @@ pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error
         let mut back = Backwards::new(&consumer, topic, partition).map_err(read)?;
         while last.is_none()
             && back
-                .step(&mut |offset, marks| last = Some((offset, marks.settings)))
+                .step(&mut |offset, update| last = Some((offset, update.settings)))
                 .map_err(read)?
                 == Step::Read
         {}
@@ -89,7 +89,7 @@ pub(super) fn read_before(config: &Config, wanted: BTreeSet<Source>) -> Result<B
         let mut found = Found::default();
         while !found.is_enough(&wanted) && back.step <= MAX_STEP {
             let mut part = Found::default();
-            if back.step(&mut |_, marks| part.add(&marks)).map_err(read)? == Step::Begin {
+            if back.step(&mut |_, update| part.add(&update)).map_err(read)? == Step::Begin {
                 break;
             }
             found.put_before(part);
@@ -125,13 +125,13 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, marks: &Marks) {
-        for mark in &marks.sources {
+    fn add(&mut self, update: &WatermarkUpdate) {
+        for mark in &update.sources {
             let partition = i32::try_from(mark.partition).unwrap_or(i32::MAX);
             self.positions.insert((mark.topic.clone(), partition), mark.position);
         }
-        self.first = Some(self.first.map_or(marks.wall, |first| first.min(marks.wall)));
-        self.last = Some(self.last.map_or(marks.wall, |last| last.max(marks.wall)));
+        self.first = Some(self.first.map_or(update.wall, |first| first.min(update.wall)));
+        self.last = Some(self.last.map_or(update.wall, |last| last.max(update.wall)));
     }
 
     fn put_before(&mut self, earlier: Self) {
@@ -183,7 +183,7 @@ impl<'c> Backwards<'c> {
     }
 
     /// Calls `visit` with all watermark updates of the preceding part, in order.
-    fn step(&mut self, visit: &mut dyn FnMut(i64, Marks)) -> KafkaResult<Step> {
+    fn step(&mut self, visit: &mut dyn FnMut(i64, WatermarkUpdate)) -> KafkaResult<Step> {
         if self.end <= self.low {
             return Ok(Step::Begin);
         }
@@ -200,8 +200,8 @@ impl<'c> Backwards<'c> {
             if message.offset() >= self.end {
                 break;
             }
-            if let Ok(LogRecord::Marks(marks)) = LogRecord::decode(message.payload().unwrap_or_default()) {
-                visit(message.offset(), marks);
+            if let Ok(LogRecord::WatermarkUpdate(update)) = LogRecord::decode(message.payload().unwrap_or_default()) {
+                visit(message.offset(), update);
             }
             if message.offset() + 1 >= self.end {
                 break;
@@ -216,11 +216,11 @@ impl<'c> Backwards<'c> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Mark;
+    use crate::log::SourceWatermark;
     use crate::time::EventTime;
 
-    fn marks(wall: i64, sources: &[(u32, i64)]) -> Marks {
-        let mark = |&(partition, position): &(u32, i64)| Mark {
+    fn watermark_update(wall: i64, sources: &[(u32, i64)]) -> WatermarkUpdate {
+        let mark = |&(partition, position): &(u32, i64)| SourceWatermark {
             topic: "a".into(),
             partition,
             position,
@@ -228,7 +228,7 @@ mod tests {
             idle: false,
             rejected: 0,
         };
-        Marks {
+        WatermarkUpdate {
             wall: WallTime(wall),
             clock: EventTime::from_ticks(0),
             topics: vec![("a".into(), 3)],
@@ -244,10 +244,10 @@ mod tests {
     #[test]
     fn the_latest_position_counts_even_if_it_is_smaller() {
         let mut found = Found::default();
-        found.add(&marks(5_000, &[(0, 600)]));
-        found.add(&marks(6_000, &[(0, 7)]));
+        found.add(&watermark_update(5_000, &[(0, 600)]));
+        found.add(&watermark_update(6_000, &[(0, 7)]));
         let mut earlier = Found::default();
-        earlier.add(&marks(4_000, &[(0, 500), (1, 40)]));
+        earlier.add(&watermark_update(4_000, &[(0, 500), (1, 40)]));
         found.put_before(earlier);
         assert_eq!(found.positions[&("a".to_owned(), 0)], 7);
         assert_eq!(found.positions[&("a".to_owned(), 1)], 40);
@@ -257,12 +257,12 @@ mod tests {
     fn the_search_ends_when_all_is_found_or_at_the_age_limit() {
         let mut found = Found::default();
         assert!(!found.is_enough(&wanted(&[0])));
-        found.add(&marks(10_000_000, &[(0, 1)]));
+        found.add(&watermark_update(10_000_000, &[(0, 1)]));
         assert!(found.is_enough(&wanted(&[0])));
         assert!(!found.is_enough(&wanted(&[0, 1])));
         let max_age = i64::try_from(MAX_AGE.as_millis()).unwrap();
         let mut earlier = Found::default();
-        earlier.add(&marks(10_000_000 - max_age - 1, &[(0, 1)]));
+        earlier.add(&watermark_update(10_000_000 - max_age - 1, &[(0, 1)]));
         found.put_before(earlier);
         assert!(found.is_enough(&wanted(&[0, 1])), "no router has spoken of it for so long");
     }

@@ -61,7 +61,7 @@ pub(super) struct PartitionTask {
 
 impl PartitionTask {
     /// Returns the offset and the timestamp of the log record whose outputs are not finished, if there is one. If another
-    /// process applied it, the clock of the latest marks before it stands for the timestamp.
+    /// process applied it, the clock of the latest watermark update before it stands for the timestamp.
     pub(super) fn cause(&self) -> Option<(i64, WallTime)> {
         let timestamp = self.begun.or(self.joiner.wall())?;
         self.joiner.has_work().then(|| (self.joiner.next_offset() - 1, timestamp))

@@ -163,7 +163,7 @@ pub struct Instance<'c> {
     pub(super) batch_size: AdaptiveBatchSize,
     /// The window that JOIN closes next, for ROUTE.
     pub(super) next_close: NextClose,
-    /// What the marks say about idle source partitions, from JOIN for ROUTE.
+    /// What the watermark updates say about idle source partitions, from JOIN for ROUTE.
     pub(super) idle_sources: Arc<IdleSources>,
     /// The partition counts of the output topics.
     pub(super) outputs: Outputs,

@@ -24,7 +24,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::decode::Decoder;
 use crate::kafka::{self, clients, topics};
-use crate::log::{Mark, Marks};
+use crate::log::{SourceWatermark, WatermarkUpdate};
 use crate::metrics::{Metrics, RouteLatency};
 use crate::route::{Arrival, Idleness, Progress, Router, Seen, Settings};
 use crate::shutdown::{DRAIN, Shutdown};
@@ -55,7 +55,7 @@ pub(super) struct Route<'c> {
     interval: Duration,
     settings: [u8; 32],
     log_ends: mpsc::Receiver<LogEnd>,
-    last_update: Option<(Instant, Marks)>,
+    last_update: Option<(Instant, WatermarkUpdate)>,
     /// The watermark of the last watermark update.
     announced: Option<EventTime>,
     instance: &'c Instance<'c>,
@@ -410,7 +410,7 @@ impl<'c> Route<'c> {
     fn send_watermark_update(&mut self) -> Result<(), Error> {
         self.considered = Some(clock::start());
         let now = clock::now();
-        let sources = self.progress.marks(now, self.idleness);
+        let sources = self.progress.source_watermarks(now, self.idleness);
         self.announced = self.progress.watermark(self.idleness);
         if sources.is_empty() {
             return Ok(());
@@ -425,18 +425,18 @@ impl<'c> Route<'c> {
             .minus(self.idleness.timeout)
             .to_event()
             .minus(self.idleness.out_of_orderness);
-        let marks = Marks {
+        let update = WatermarkUpdate {
             wall: now,
             clock,
             topics: self.topics.clone(),
             sources,
             settings: self.settings,
         };
-        self.metrics.marked(&marks.sources);
+        self.metrics.marked(&update.sources);
         let acks = self.tracker.lock().unwrap_or_else(PoisonError::into_inner).acks();
-        self.out.marks(&marks, &acks)?;
+        self.out.watermark_update(&update, &acks)?;
         self.progress.told();
-        self.last_update = Some((clock::start(), marks));
+        self.last_update = Some((clock::start(), update));
         Ok(())
     }
 
@@ -487,9 +487,9 @@ impl<'c> Route<'c> {
 }
 
 /// Compares what moves a watermark. Positions change with every message and alone do not justify a watermark update.
-fn are_equal_but_positions(one: &[Mark], other: &[Mark]) -> bool {
-    let compared = |marks: &[Mark]| -> Vec<_> { marks.iter().map(|mark| (mark.partition, mark.time, mark.idle)).collect() };
-    compared(one) == compared(other)
+fn are_equal_but_positions(one: &[SourceWatermark], other: &[SourceWatermark]) -> bool {
+    let compared = |source: &SourceWatermark| (source.partition, source.time, source.idle);
+    one.iter().map(compared).eq(other.iter().map(compared))
 }
 
 fn read_error(config: &Config, cause: rdkafka::error::KafkaError) -> kafka::Error {

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::decode::Reject;
 use crate::kafka::clients;
 use crate::kafka::delivery::{Outgoing, PendingAcks, Sender};
-use crate::log::{Bundle, LogRecord, Marks};
+use crate::log::{Bundle, LogRecord, WatermarkUpdate};
 use crate::metrics::Metrics;
 use crate::record::Activity;
 use crate::route::Routed;
@@ -108,8 +108,8 @@ impl Out {
     }
 
     /// Sends a watermark update to every partition, after everything that came before.
-    pub(super) fn marks(&mut self, marks: &Marks, acks: &Arc<PendingAcks>) -> Result<(), Error> {
-        let value = LogRecord::Marks(marks.clone()).encode(Vec::new())?;
+    pub(super) fn watermark_update(&mut self, update: &WatermarkUpdate, acks: &Arc<PendingAcks>) -> Result<(), Error> {
+        let value = LogRecord::WatermarkUpdate(update.clone()).encode(Vec::new())?;
         (0..self.partitions()).try_for_each(|partition| self.send(partition, None, &value, acks))
     }
 

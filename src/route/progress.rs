@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::log::Mark;
+use crate::log::SourceWatermark;
 use crate::time::{EventTime, WallTime};
 
 /// How far every source partition of one router has been read.
@@ -23,13 +23,13 @@ struct Source {
     partition: u32,
     position: i64,
     latest: Option<EventTime>,
-    /// Whether it was idle when marks were made last, and no activity came since.
+    /// Whether it was idle in the last watermark update, and no activity came since.
     idle: bool,
     /// When an activity was last read, or when reading began.
     active: WallTime,
     /// Where the partition ended at some times, oldest first.
     ends: VecDeque<(WallTime, i64)>,
-    /// Records for the dead letters that no marks have told of yet.
+    /// Records for the dead letters that no watermark update has counted yet.
     rejected: u64,
 }
 
@@ -118,10 +118,10 @@ impl Progress {
     }
 
     /// What is to be said of every partition now.
-    pub fn marks(&mut self, now: WallTime, idleness: Idleness) -> Vec<Mark> {
-        let marks = self.sources.iter_mut().map(|source| {
+    pub fn source_watermarks(&mut self, now: WallTime, idleness: Idleness) -> Vec<SourceWatermark> {
+        let watermarks = self.sources.iter_mut().map(|source| {
             source.idle = source.is_idle(now, idleness.timeout);
-            Mark {
+            SourceWatermark {
                 topic: source.topic.clone(),
                 partition: source.partition,
                 position: source.position,
@@ -130,10 +130,10 @@ impl Progress {
                 rejected: source.rejected,
             }
         });
-        marks.collect()
+        watermarks.collect()
     }
 
-    /// The last marks have been sent.
+    /// The last watermark updates have been sent.
     pub fn told(&mut self) {
         for source in &mut self.sources {
             source.rejected = 0;
@@ -201,19 +201,22 @@ mod tests {
     }
 
     fn idle(progress: &mut Progress, now: i64) -> bool {
-        progress.marks(at(now), IDLENESS)[0].idle
+        progress.source_watermarks(at(now), IDLENESS)[0].idle
     }
 
     #[test]
     fn the_watermark_of_a_partition_is_its_greatest_time_less_the_out_of_orderness() {
         let mut progress = Progress::default();
         progress.assign("t", 0, 0, at(0));
-        assert_eq!(progress.marks(at(0), IDLENESS)[0].time, None);
+        assert_eq!(progress.source_watermarks(at(0), IDLENESS)[0].time, None);
         for ticks in [100, 90] {
             let read = progress.read("t", 0, 1).unwrap();
             read.activities(Some(EventTime::from_ticks(ticks)), at(0));
         }
-        assert_eq!(progress.marks(at(0), IDLENESS)[0].time, Some(EventTime::from_ticks(95)));
+        assert_eq!(
+            progress.source_watermarks(at(0), IDLENESS)[0].time,
+            Some(EventTime::from_ticks(95))
+        );
     }
 
     #[test]
@@ -234,7 +237,7 @@ mod tests {
         progress.ended_at("t", 1, 1, at(890));
         progress.ended_at("t", 1, 1, at(950));
         progress.read("t", 0, 2).unwrap().activities(None, at(1_000));
-        progress.marks(at(1_000), IDLENESS);
+        progress.source_watermarks(at(1_000), IDLENESS);
         assert_eq!(progress.watermark(IDLENESS), Some(EventTime::from_ticks(95)));
         progress.read("t", 1, 2).unwrap().activities(None, at(1_000));
         assert_eq!(progress.watermark(IDLENESS), Some(EventTime::from_ticks(45)));
@@ -246,7 +249,7 @@ mod tests {
         progress.assign("t", 0, 0, at(0));
         progress.read("t", 0, 1).unwrap().rejected(2);
         progress.read("t", 0, 2).unwrap().rejected(1);
-        let rejected = |progress: &mut Progress| progress.marks(at(0), IDLENESS)[0].rejected;
+        let rejected = |progress: &mut Progress| progress.source_watermarks(at(0), IDLENESS)[0].rejected;
         assert_eq!(
             (rejected(&mut progress), rejected(&mut progress)),
             (3, 3),
@@ -293,7 +296,10 @@ mod tests {
             idle(progress, 201)
         };
         assert!(comes_back(&mut progress, 7));
-        assert_eq!(progress.marks(at(201), IDLENESS)[0].time, Some(EventTime::from_ticks(95)));
+        assert_eq!(
+            progress.source_watermarks(at(201), IDLENESS)[0].time,
+            Some(EventTime::from_ticks(95))
+        );
         assert!(comes_back(&mut progress, 4), "records are read again");
         assert!(
             !comes_back(&mut progress, 8),

@@ -143,32 +143,32 @@ pub fn alerts() -> Span {
 }
 
 /// `link | tenant | correlation id | end of window | alert`. The alert has the link of the key.
-pub fn answered(key: &Key, to: EventTime, id: &LinkedAlert) -> Vec<u8> {
-    let mut bytes = answered_from(key, to);
+pub fn closed_window(key: &Key, to: EventTime, id: &LinkedAlert) -> Vec<u8> {
+    let mut bytes = closed_windows_from(key, to);
     push_alert(&mut bytes, id);
     bytes
 }
 
-/// The answered alerts of `key` whose windows end behind `time`, but those up to and including `after`.
-pub fn answered_behind(key: &Key, time: EventTime, after: Option<&[u8]>) -> Span {
+/// The closed alerts of `key` whose windows end behind `time`, but those up to and including `after`.
+pub fn closed_windows_after(key: &Key, time: EventTime, after: Option<&[u8]>) -> Span {
     let from = match after {
         Some(after) => successor(after),
-        None => answered_from(key, time.next_tick()),
+        None => closed_windows_from(key, time.next_tick()),
     };
-    let mut to = answered_from(key, EventTime::MAX);
+    let mut to = closed_windows_from(key, EventTime::MAX);
     // Behind every alert id, which begins with the four bytes of a length.
     to.extend_from_slice(&[0xff; 5]);
     Span { from, to }
 }
 
-/// Every answered alert's key.
-pub fn all_answered() -> Span {
+/// Every closed alert's key.
+pub fn all_closed_windows() -> Span {
     texts()
 }
 
 /// The link of an answered key, and the end of its window.
-pub fn answered_end(bytes: &[u8]) -> Result<(LinkId, EventTime), Error> {
-    let damaged = || Error::Damaged { what: "answered alert" };
+pub fn closed_window_end(bytes: &[u8]) -> Result<(LinkId, EventTime), Error> {
+    let damaged = || Error::Damaged { what: "closed window" };
     let (_, rest) = pull_text(bytes.get(1..).unwrap_or_default()).ok_or_else(damaged)?;
     let (_, rest) = pull_text(rest).ok_or_else(damaged)?;
     let (link, end) = bytes.first().zip(rest.first_chunk()).ok_or_else(damaged)?;
@@ -176,12 +176,12 @@ pub fn answered_end(bytes: &[u8]) -> Result<(LinkId, EventTime), Error> {
 }
 
 /// The alert of an answered key.
-pub fn answered_alert(key: &Key, bytes: &[u8]) -> Result<LinkedAlert, Error> {
+pub fn closed_window_alert(key: &Key, bytes: &[u8]) -> Result<LinkedAlert, Error> {
     let rest = bytes.get(length(key) + TIME..).unwrap_or_default();
     pull_alert(rest)
 }
 
-fn answered_from(key: &Key, to: EventTime) -> Vec<u8> {
+fn closed_windows_from(key: &Key, to: EventTime) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length(key) + TIME + 64);
     push_key(&mut bytes, key);
     push_number(&mut bytes, to.ticks());
@@ -197,7 +197,7 @@ pub enum Timer {
     Deadline = 2,
     /// Tell of late activities at the watermark's next step.
     Revise = 3,
-    /// Forget it when the horizon has passed a time.
+    /// Forget it when the retention cut-off has passed a time.
     Forget = 4,
 }
 
@@ -398,16 +398,16 @@ mod tests {
         }
 
         #[test]
-        fn answered_alerts_are_found_by_what_lies_behind_a_time(to: i64, time: i64, id in "\\PC{0,4}", tenant in "\\PC{0,4}") {
+        fn closed_windows_are_found_by_the_time_they_end_after(to: i64, time: i64, id in "\\PC{0,4}", tenant in "\\PC{0,4}") {
             let at = EventTime::from_ticks;
             let key = key("t", "c");
             let id = linked(&tenant, &id);
-            let bytes = answered(&key, at(to), &id);
-            let span = answered_behind(&key, at(time), None);
+            let bytes = closed_window(&key, at(to), &id);
+            let span = closed_windows_after(&key, at(time), None);
             prop_assert_eq!(span.from <= bytes && bytes < span.to, to > time || (to == i64::MAX && time == i64::MAX));
-            prop_assert_eq!(&answered_alert(&key, &bytes).unwrap(), &id);
-            prop_assert_eq!(answered_end(&bytes).unwrap(), (LinkId(2), at(to)));
-            let all = all_answered();
+            prop_assert_eq!(&closed_window_alert(&key, &bytes).unwrap(), &id);
+            prop_assert_eq!(closed_window_end(&bytes).unwrap(), (LinkId(2), at(to)));
+            let all = all_closed_windows();
             prop_assert!(all.from <= bytes && bytes < all.to);
             let timer_key = timer(Timer::Close, to, &id);
             let due = timers_until(Timer::Close, time);
@@ -453,7 +453,7 @@ mod tests {
     fn damaged_keys_are_errors() {
         assert!(activity_parts(&[0; 39]).is_err());
         assert!(timer_alert(&[1, 2]).is_err());
-        assert!(answered_end(&[0, 0, 0, 1, 0]).is_err());
+        assert!(closed_window_end(&[0, 0, 0, 1, 0]).is_err());
         assert!(day_of(&[1]).is_err());
     }
 }

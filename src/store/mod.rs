@@ -59,8 +59,8 @@ pub enum Table {
     Alerts,
     /// Alerts by id: the row of the version that counts.
     AlertRows,
-    /// Answered alerts by key and end of window: the window's beginning.
-    Answered,
+    /// Closed alerts by key and end of window: the window's beginning.
+    ClosedWindows,
     /// What is to be done to an alert and when.
     Timers,
     /// Everything there is one of.
@@ -73,7 +73,7 @@ impl Table {
         Self::Activities,
         Self::Alerts,
         Self::AlertRows,
-        Self::Answered,
+        Self::ClosedWindows,
         Self::Timers,
         Self::Meta,
     ];
@@ -84,7 +84,7 @@ impl Table {
             Self::Activities => "activities",
             Self::Alerts => "alerts",
             Self::AlertRows => "alert_rows",
-            Self::Answered => "answered",
+            Self::ClosedWindows => "answered",
             Self::Timers => "timers",
             Self::Meta => "meta",
         }

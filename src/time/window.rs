@@ -84,11 +84,11 @@ impl Window {
         }
     }
 
-    /// Returns the part of this window that is not before `horizon`.
+    /// Returns the part of this window that is not before `cutoff`.
     #[must_use]
-    pub fn not_before(self, horizon: EventTime) -> Self {
+    pub fn not_before(self, cutoff: EventTime) -> Self {
         Self {
-            from: self.from.max(horizon),
+            from: self.from.max(cutoff),
             to: self.to,
         }
     }

@@ -40,7 +40,7 @@ pub enum Cause {
     WindowOpen,
     /// Missing: it is larger than the broker takes, and goes to the dead letters.
     TooLarge,
-    /// Missing or extra: it may lie behind the horizon that retention has moved.
+    /// Missing or extra: it may lie before the retention cut-off that retention has moved.
     Expired,
     /// Missing: it may have stood in a record that the output no longer holds.
     BeforeOutput,
@@ -167,7 +167,7 @@ impl Standing {
 pub(super) fn missing(doubt: &Doubt, is_withdrawn: bool, is_too_large: bool, standing: Standing, reach: Reach) -> Cause {
     if is_too_large {
         Cause::TooLarge
-    } else if doubt.time < reach.horizon {
+    } else if doubt.time < reach.cutoff {
         Cause::Expired
     } else if !is_withdrawn && !standing.is_answered && standing.ends().is_some_and(|ends| ends > reach.watermark) {
         Cause::WindowOpen
@@ -201,7 +201,7 @@ pub(super) fn extra(doubt: &Doubt, activity: Activity, standing: Standing, reach
         Activity::Unknown | Activity::NotAsked => Cause::UnknownActivity,
         Activity::OfAnotherId => Cause::WrongId,
         // The last version that counts may have come when it no longer could change anything, or no longer this row.
-        Activity::Known if doubt.time < reach.horizon || ends < reach.horizon => Cause::Expired,
+        Activity::Known if doubt.time < reach.cutoff || ends < reach.cutoff => Cause::Expired,
         Activity::Known => standing.doubtful(reach).unwrap_or(Cause::NotAPair),
     }
 }

@@ -99,7 +99,7 @@ impl Comparison {
         })
     }
 
-    /// Says by how much the retention of each link is shorter than that of the query: its horizon lies so much later.
+    /// Says by how much the retention of each link is shorter than that of the query: its retention cut-off lies so much later.
     #[must_use]
     pub fn with_shorter(self, shorter: Vec<Duration>) -> Self {
         Self { shorter, ..self }

@@ -12,7 +12,7 @@ pub struct Reach {
     /// Windows that end here or before have closed for certain.
     pub watermark: EventTime,
     /// What lies before it need neither be there nor be corrected.
-    pub horizon: EventTime,
+    pub cutoff: EventTime,
     /// Rows of activities before it may have stood in records that the output no longer holds; the beginning of time
     /// when it holds all.
     pub output_from: EventTime,
@@ -37,11 +37,11 @@ impl Reach {
     /// Returns the reach of a link whose retention is so much shorter.
     #[must_use]
     pub(super) fn with_shorter_retention(self, shorter: Duration) -> Self {
-        let horizon = match self.horizon {
+        let cutoff = match self.cutoff {
             EventTime::MIN => EventTime::MIN,
-            horizon => horizon.plus(shorter),
+            cutoff => cutoff.plus(shorter),
         };
-        Self { horizon, ..self }
+        Self { cutoff, ..self }
     }
 
     /// Whether records are missing in the input that was read.
@@ -55,7 +55,7 @@ impl Default for Reach {
     fn default() -> Self {
         Self {
             watermark: EventTime::MAX,
-            horizon: EventTime::MIN,
+            cutoff: EventTime::MIN,
             output_from: EventTime::MIN,
             input_from: EventTime::MIN,
             start: Start::Here,
@@ -133,7 +133,7 @@ impl Sources {
     /// further. `now` is the clock.
     ///
     /// The watermark is the least over all partitions; when no message has come for longer than the time-out, it is
-    /// also where the clock alone moves it. The horizon is the furthest that retention can have moved, since no order
+    /// also where the clock alone moves it. The retention cut-off is the furthest that retention can have moved, since no order
     /// of arrival is known.
     ///
     /// No row is sent before its activity arrives, and no record arrives before its own time but by as much as clocks
@@ -152,7 +152,7 @@ impl Sources {
         let not_before = |gone: Option<EventTime>, margin| gone.map_or(EventTime::MIN, |gone| gone.plus(margin));
         Reach {
             watermark: least.max(is_quiet.then_some(clock)).unwrap_or(EventTime::MIN),
-            horizon: most.map_or(EventTime::MIN, |most| most.minus(out_of_orderness).minus(retention)),
+            cutoff: most.map_or(EventTime::MIN, |most| most.minus(out_of_orderness).minus(retention)),
             output_from: not_before(self.output_gone, max_future_skew.max(self.lead)),
             input_from: not_before(self.input_gone, max_future_skew.saturating_add(out_of_orderness)),
             start: self.start,
@@ -192,10 +192,10 @@ mod tests {
     fn a_link_with_a_shorter_retention_forgets_earlier() {
         let shorter = Duration::from_secs(600);
         let reach = Reach {
-            horizon: at(10),
+            cutoff: at(10),
             ..Reach::default()
         };
-        assert_eq!(reach.with_shorter_retention(shorter).horizon, at(20));
+        assert_eq!(reach.with_shorter_retention(shorter).cutoff, at(20));
         assert_eq!(Reach::default().with_shorter_retention(shorter), Reach::default());
     }
 
@@ -203,14 +203,14 @@ mod tests {
     fn the_slowest_partition_decides_while_messages_come() {
         let reach = sources().reach(PATIENCE, at(103).to_wall());
         assert_eq!(reach.watermark, at(75));
-        assert_eq!(reach.horizon, at(35), "the fastest partition decides what may be forgotten");
+        assert_eq!(reach.cutoff, at(35), "the fastest partition decides what may be forgotten");
     }
 
     #[test]
     fn the_clock_decides_when_none_come() {
         assert_eq!(sources().reach(PATIENCE, at(200).to_wall()).watermark, at(194));
         assert_eq!(Sources::default().reach(PATIENCE, at(200).to_wall()).watermark, at(194));
-        assert_eq!(Sources::default().reach(PATIENCE, at(200).to_wall()).horizon, EventTime::MIN);
+        assert_eq!(Sources::default().reach(PATIENCE, at(200).to_wall()).cutoff, EventTime::MIN);
     }
 
     #[test]
@@ -227,7 +227,7 @@ mod tests {
         );
         sources.read_former(&seen(110));
         let reach = sources.reach(PATIENCE, at(103).to_wall());
-        assert_eq!((reach.watermark, reach.horizon), (at(75), at(45)));
+        assert_eq!((reach.watermark, reach.cutoff), (at(75), at(45)));
     }
 
     #[test]

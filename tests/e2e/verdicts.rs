@@ -149,8 +149,8 @@ fn rows_that_may_follow_from_input_that_is_gone_are_not_judged() {
 }
 
 #[test]
-fn what_lies_behind_the_horizon_is_not_called_exact() {
-    let Some(mut world) = World::new("verdict-horizon") else {
+fn what_lies_before_the_cutoff_is_not_called_exact() {
+    let Some(mut world) = World::new("verdict-cutoff") else {
         return;
     };
     let hour = [("ALERTTRAIL_STATE__RETENTION", "1h")];
@@ -158,7 +158,7 @@ fn what_lies_behind_the_horizon_is_not_called_exact() {
     let log = world.folder.path().join("a.log");
     let mut instance = Instance::start_with(&world.config("a"), &log, &hour);
     instance.wait_for_log("joining");
-    // The horizon is at 18:55 once the log has that activity.
+    // The retention cut-off is at 18:55 once the log has that activity.
     let began = std::time::Instant::now();
     while world.committed(&world.topic("activities"), 0) != Some(1) {
         assert!(began.elapsed() < PATIENCE);

@@ -32,16 +32,16 @@ impl Model<'_> {
         self.read_part(id, key, window);
     }
 
-    /// This part of the window is read now: what the horizon has taken of it cannot be known.
+    /// This part of the window is read now: what the retention cut-off has taken of it cannot be known.
     pub(crate) fn read_part(&mut self, id: usize, key: LinkKey, (from, to): (i64, i64)) {
-        let horizon = self.horizon;
+        let cutoff = self.cutoff;
         let answer = self.answer_of(id, key);
-        if from < to && from < horizon {
-            answer.whole_from = answer.whole_from.max(to.min(horizon));
+        if from < to && from < cutoff {
+            answer.whole_from = answer.whole_from.max(to.min(cutoff));
         }
     }
 
-    /// Brings the rows that are out to what they have to be; whether any came or went. What lies behind the horizon
+    /// Brings the rows that are out to what they have to be; whether any came or went. What lies before the retention cut-off
     /// stays as it is.
     pub(crate) fn settle(&mut self, id: usize, key: LinkKey, reason: &'static str, due: &mut Due) -> bool {
         let alert = &self.alerts[&id];
@@ -50,7 +50,7 @@ impl Model<'_> {
         let is_inside = |activity: &Activity| activity.keys.contains(&key) && from <= activity.time && activity.time < to;
         let mut now_out = out.clone();
         for (number, activity) in &self.activities {
-            if activity.time < self.horizon || is_inside(activity) == out.contains(number) {
+            if activity.time < self.cutoff || is_inside(activity) == out.contains(number) {
                 continue;
             }
             let mut row = alert.row(key, *number, reason);
@@ -71,11 +71,11 @@ impl Model<'_> {
         moved
     }
 
-    /// The rows that stay go out again, but for what lies behind the horizon.
+    /// The rows that stay go out again, but for what lies before the retention cut-off.
     pub(crate) fn again(&mut self, id: usize, key: LinkKey, before: &Alert, due: &mut Due) {
         let alert = &self.alerts[&id];
         let [was, is] = [before, alert].map(|alert| &alert.answers[&key].out);
-        let is_held = |number: &&usize| self.activities[*number].time >= self.horizon;
+        let is_held = |number: &&usize| self.activities[*number].time >= self.cutoff;
         for number in was.intersection(is).filter(is_held) {
             self.hits.hit("update: after the close, rows that stay come again");
             let mut row = alert.row(key, *number, "alert_updated");
@@ -86,10 +86,10 @@ impl Model<'_> {
         }
     }
 
-    /// What was out under a key that the alert no longer has goes, but for what lies behind the horizon.
+    /// What was out under a key that the alert no longer has goes, but for what lies before the retention cut-off.
     pub(crate) fn withdraw(&mut self, before: &Alert, key: LinkKey, due: &mut Due) {
         for activity in &before.answers[&key].out {
-            if self.activities[activity].time >= self.horizon {
+            if self.activities[activity].time >= self.cutoff {
                 due.rows.insert(before.row(key, *activity, "alert_updated"));
             }
         }
@@ -130,7 +130,7 @@ impl Model<'_> {
     fn summary(&self, alert: &Alert, key: LinkKey, is_upsert: bool) -> Summary {
         let answer = &alert.answers[&key];
         let times: BTreeSet<i64> = answer.out.iter().map(|activity| self.activities[activity].time).collect();
-        let is_known = times.iter().all(|time| *time >= self.horizon);
+        let is_known = times.iter().all(|time| *time >= self.cutoff);
         Summary {
             is_upsert,
             alert: alert.version.alert,
@@ -148,7 +148,7 @@ impl Model<'_> {
             },
             late_count: answer.late_count,
             watermark_at_close: answer.watermark,
-            horizon: self.horizon,
+            cutoff: self.cutoff,
             watermark: self.clock.watermark,
             version: alert.version.clone(),
             record: alert.record,
@@ -157,18 +157,18 @@ impl Model<'_> {
     }
 
     /// Returns the time before which a link reads nothing any more.
-    pub(crate) fn horizon_of(&self, link: usize) -> i64 {
+    pub(crate) fn cutoff_of(&self, link: usize) -> i64 {
         let kept = self.evicted.zip(self.settings.retention(link));
         kept.map_or(i64::MIN, |(watermark, retention)| watermark - ticks(retention))
     }
 
-    /// Moves the horizons behind the watermark of activities, after everything that this watermark closes has been
+    /// Moves the cut-offs behind the watermark of activities, after everything that this watermark closes has been
     /// answered. An alert that no link can read any more is forgotten; late activities that no summary has counted are
     /// counted before.
     pub(crate) fn forget(&mut self, due: &mut Due) {
         self.evicted = self.clock.by_activities;
-        (self.horizon, self.last_horizon) = (self.horizon_of(self.link), self.horizon_of(QUERY));
-        let is_behind = |alert: &Alert| alert.forget_at < self.last_horizon;
+        (self.cutoff, self.last_cutoff) = (self.cutoff_of(self.link), self.cutoff_of(QUERY));
+        let is_behind = |alert: &Alert| alert.forget_at < self.last_cutoff;
         let behind: Vec<usize> = self
             .alerts
             .iter()
@@ -187,7 +187,7 @@ impl Model<'_> {
     pub(crate) fn left(&mut self, days: &mut BTreeSet<i64>) -> Left {
         const DAY: i64 = 86_400_000 * TICKS_PER_MILLI;
         let day = |activity: usize| self.activities[&activity].time.div_euclid(DAY);
-        let [first_day, last_first_day] = [self.horizon, self.last_horizon].map(|horizon| horizon.div_euclid(DAY));
+        let [first_day, last_first_day] = [self.cutoff, self.last_cutoff].map(|cutoff| cutoff.div_euclid(DAY));
         let all = self.activities.iter().map(|(number, activity)| (day(*number), activity));
         days.extend(all.clone().map(|(day, _)| day).filter(|day| *day >= last_first_day));
         let kept = all.clone().filter(|(day, _)| *day >= first_day);

@@ -89,7 +89,7 @@ impl Disk {
     fn weather(&self, mut batch: Batch) -> Batch {
         let stays = match self.fault {
             Some(Fault::TimersStay) => Some(Table::Timers),
-            Some(Fault::AnsweredStay) => Some(Table::Answered),
+            Some(Fault::ClosedWindowsStay) => Some(Table::ClosedWindows),
             Some(Fault::AlertRowsStay) => Some(Table::AlertRows),
             _ => None,
         };

@@ -56,7 +56,7 @@ pub(crate) struct Summary {
     pub(crate) complete: bool,
     pub(crate) late_count: u64,
     pub(crate) watermark_at_close: Option<i64>,
-    pub(crate) horizon: i64,
+    pub(crate) cutoff: i64,
     pub(crate) watermark: Option<i64>,
     pub(crate) version: Version,
     pub(crate) record: usize,

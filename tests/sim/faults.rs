@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use alerttrail::log::{AlertVersion, LogRecord, Marks};
+use alerttrail::log::{AlertVersion, LogRecord, WatermarkUpdate};
 use alerttrail::record::{Activity, ActivityId, AlertId, LinkId, Text};
 use alerttrail::time::{EventTime, WallTime};
 
@@ -21,8 +21,8 @@ pub(crate) enum Fault {
     GreatestOverPartitions,
     SilentIsIdle,
     NeverIdle,
-    MarksAhead,
-    MarksBehind,
+    WatermarksAhead,
+    WatermarksBehind,
     OnePartitionIsEnough,
     NobodyHearsElsewhere,
     OlderVersionWins,
@@ -48,7 +48,7 @@ pub(crate) enum Fault {
     LinksShareIds,
     // Under JOIN.
     TimersStay,
-    AnsweredStay,
+    ClosedWindowsStay,
     AlertRowsStay,
     SpansStay,
     ProgressLost,
@@ -109,8 +109,8 @@ pub(crate) const FAULTS: [Fault; 56] = [
     Fault::GreatestOverPartitions,
     Fault::SilentIsIdle,
     Fault::NeverIdle,
-    Fault::MarksAhead,
-    Fault::MarksBehind,
+    Fault::WatermarksAhead,
+    Fault::WatermarksBehind,
     Fault::OnePartitionIsEnough,
     Fault::NobodyHearsElsewhere,
     Fault::OlderVersionWins,
@@ -127,7 +127,7 @@ pub(crate) const FAULTS: [Fault; 56] = [
     Fault::ShortRetentionIgnored,
     Fault::LinksShareIds,
     Fault::TimersStay,
-    Fault::AnsweredStay,
+    Fault::ClosedWindowsStay,
     Fault::AlertRowsStay,
     Fault::SpansStay,
     Fault::ProgressLost,
@@ -224,7 +224,7 @@ impl Tamper {
                 }
                 log.change_alert(fault, version);
             }
-            LogRecord::Marks(marks) => log.change_marks(fault, marks, settings),
+            LogRecord::WatermarkUpdate(update) => log.change_marks(fault, update, settings),
             LogRecord::EndOfInput => {}
         }
         Some(record.encode(Vec::new()).unwrap())
@@ -293,11 +293,11 @@ impl OfLog {
         }
     }
 
-    fn change_marks(&mut self, fault: Fault, marks: &mut Marks, settings: &Settings) {
+    fn change_marks(&mut self, fault: Fault, update: &mut WatermarkUpdate, settings: &Settings) {
         if fault == Fault::OnePartitionIsEnough {
-            marks.topics = vec![("cloudappevents".to_owned(), 1)];
+            update.topics = vec![("cloudappevents".to_owned(), 1)];
         }
-        for mark in &mut marks.sources {
+        for mark in &mut update.sources {
             self.greatest = self.greatest.max(mark.time);
             let move_by = |millis: i64| mark.time.map(|time| EventTime::from_ticks(time.ticks() + millis * 10_000));
             match fault {
@@ -309,8 +309,8 @@ impl OfLog {
                 Fault::GreatestOverPartitions => mark.time = self.greatest,
                 Fault::SilentIsIdle => mark.idle |= mark.time.is_none(),
                 Fault::NeverIdle => mark.idle = false,
-                Fault::MarksAhead => mark.time = move_by(1_000),
-                Fault::MarksBehind => mark.time = move_by(-1_000),
+                Fault::WatermarksAhead => mark.time = move_by(1_000),
+                Fault::WatermarksBehind => mark.time = move_by(-1_000),
                 _ => {}
             }
         }

@@ -43,7 +43,7 @@ pub(crate) struct Answer {
     pub(crate) late_count: u64,
     /// The watermark at the close.
     pub(crate) watermark: Option<i64>,
-    /// What of the window lies before this was behind the horizon when it was read.
+    /// What of the window lies before this was before the retention cut-off when it was read.
     pub(crate) whole_from: i64,
     pub(crate) out: BTreeSet<usize>,
 }

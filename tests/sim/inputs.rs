@@ -184,7 +184,7 @@ impl Draft<'_> {
         (What::Activity { number, keys, time }, columns)
     }
 
-    /// Draws, now and then, a time at a bound of a link's window, or one that moves the link's horizon there.
+    /// Draws, now and then, a time at a bound of a link's window, or one that moves the link's retention cut-off there.
     fn time_for_a_link(&mut self) -> Option<i64> {
         let (rng, links) = (&mut self.of_links, self.settings.links.len());
         if links == 1 || self.versions.is_empty() || !rng.percent(30) {
@@ -226,7 +226,7 @@ impl Draft<'_> {
                 let version = rng.pick(&self.versions);
                 rng.between(version.start.min(version.end), version.end.max(version.start))
             }
-            // Moves the horizon to where a window ends, or to an activity.
+            // Moves the retention cut-off to where a window ends, or to an activity.
             15 | 16 if self.settings.retention(QUERY).is_some() && !self.times.is_empty() => {
                 let near = match self.versions.is_empty() {
                     false if rng.percent(70) => self.settings.window(QUERY, rng.pick(&self.versions)).1,

@@ -2,7 +2,7 @@
 //! thought of how the program does it.
 //!
 //! For each partition of the log, each link and after each record, the rows that are out are, for every key of every
-//! answered alert, the activities with that key so far. So what a record has to bring is the difference between what
+//! closed alert, the activities with that key so far. So what a record has to bring is the difference between what
 //! was out before and what has to be out now. The model keeps plain lists: every activity ever accepted, and for every
 //! alert the version that counts and the rows that are out. Links are independent of each other, so each has a model of
 //! its own.
@@ -39,8 +39,8 @@ pub(crate) fn expect(world: &World, number: usize, log: &Log, hits: &mut Hits) -
             link,
             clock: Clock::default(),
             evicted: None,
-            horizon: i64::MIN,
-            last_horizon: i64::MIN,
+            cutoff: i64::MIN,
+            last_cutoff: i64::MIN,
             activities: BTreeMap::new(),
             alerts: BTreeMap::new(),
             forgotten: BTreeSet::new(),
@@ -67,12 +67,12 @@ pub(crate) struct Model<'a> {
     number: usize,
     pub(crate) link: usize,
     pub(crate) clock: Clock,
-    /// The watermark of activities behind which the horizons lie.
+    /// The watermark of activities behind which the cut-offs lie.
     pub(crate) evicted: Option<i64>,
     /// What lies before it is not read any more.
-    pub(crate) horizon: i64,
+    pub(crate) cutoff: i64,
     /// No link reads what lies before it any more.
-    pub(crate) last_horizon: i64,
+    pub(crate) last_cutoff: i64,
     /// By number.
     pub(crate) activities: BTreeMap<usize, Activity>,
     pub(crate) alerts: BTreeMap<usize, Alert>,
@@ -90,7 +90,7 @@ impl Model<'_> {
             Entry::Gap => {}
             Entry::Activity(record) => self.activity(*record, &mut due),
             Entry::Alert { record, now } => self.alert(*record, *now, &mut due),
-            Entry::Marks(said) => self.marks(said, &mut due),
+            Entry::WatermarkUpdate(said) => self.watermark_update(said, &mut due),
             Entry::End => self.end(&mut due),
         }
         let upserts = due.rows.iter().filter(|row| row.is_upsert).count();
@@ -117,9 +117,9 @@ impl Model<'_> {
             return;
         }
         let count = keys.len() as u64;
-        if time < self.horizon {
+        if time < self.cutoff {
             self.counts.expired_activities += count;
-            if time >= self.last_horizon {
+            if time >= self.last_cutoff {
                 self.hits.hit("link: activity expired, and kept for another link");
             }
             return self.hits.hit("activity: expired");
@@ -163,7 +163,7 @@ impl Model<'_> {
         let here = keys
             .iter()
             .filter(|key| owner(key.1, self.settings.partitions) == self.number);
-        let links = here.map(|key| key.0).filter(|link| time >= self.horizon_of(*link));
+        let links = here.map(|key| key.0).filter(|link| time >= self.cutoff_of(*link));
         links.max_by_key(|link| Reverse(self.settings.retention(*link).unwrap_or(Duration::MAX))) == Some(self.link)
     }
 
@@ -252,10 +252,10 @@ impl Model<'_> {
         let (from, to) = self.settings.window(self.link, version);
         // The owner counts, for all partitions hear of every version.
         let counted = u64::from(is_here);
-        if to < self.horizon {
+        if to < self.cutoff {
             self.counts.expired_alerts += counted;
             self.hits.hit("alert: expired");
-            if to >= self.last_horizon {
+            if to >= self.last_cutoff {
                 self.hits.hit("link: alert expired, and read by another link");
             }
             return false;
@@ -296,7 +296,7 @@ impl Model<'_> {
             // It has waited since its first version came.
             deadline = deadline.min(before.deadline);
         }
-        // Where an alert is, it is answered when marks say so; where it is not, there is nothing to wait for.
+        // Where an alert is, it is answered when watermark updates say so; where it is not, there is nothing to wait for.
         let waited = !is_here && self.clock.wall.is_some_and(|wall| wall >= deadline);
         let kept = before.into_iter().flat_map(|before| &before.answers);
         let kept = kept.filter(|(key, _)| keys.contains(key));
@@ -313,7 +313,7 @@ impl Model<'_> {
         }
     }
 
-    fn marks(&mut self, said: &Said, due: &mut Due) {
+    fn watermark_update(&mut self, said: &Said, due: &mut Due) {
         let moved = self.clock.observe(said, self.hits);
         let open: Vec<usize> = self
             .alerts

@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
             "the watermark at the close",
             said.watermark_at_close == time(due.watermark_at_close).as_deref(),
         )?;
-        let retained_from = Some(due.horizon).filter(|horizon| *horizon > 0);
+        let retained_from = Some(due.cutoff).filter(|cutoff| *cutoff > 0);
         same("what is retained", said.retained_from == time(retained_from).as_deref())?;
         same("the sources", said.sources.is_some())?;
         same("the late ones", said.late_count == Some(due.late_count))?;
@@ -373,7 +373,7 @@ fn greatest(world: &World) -> BTreeMap<usize, &Version> {
 }
 
 /// Holds what is left against the query's answer. With a retention, only pairs that it cannot have touched: the
-/// activity, and the end of every version of the alert, lie not behind the greatest horizon there can have been.
+/// activity, and the end of every version of the alert, lie not behind the greatest retention cut-off there can have been.
 pub(crate) fn check_answer(world: &World, fold: &BTreeSet<Pair>) -> Result<usize, Failure> {
     let links = 0..world.settings.links.len();
     let mut times = BTreeMap::new();
@@ -395,15 +395,15 @@ pub(crate) fn check_answer(world: &World, fold: &BTreeSet<Pair>) -> Result<usize
         }
     }
     let greatest = greatest_time(world);
-    let horizon = |link| {
+    let cutoff = |link| {
         world
             .settings
             .retention(link)
             .map_or(i64::MIN, |retention| greatest - ticks(retention))
     };
-    let horizons: Vec<i64> = links.map(horizon).collect();
+    let cutoffs: Vec<i64> = links.map(cutoff).collect();
     let is_safe =
-        |(alert, (link, _), activity): &&Pair| ends[&(*alert, *link)] >= horizons[*link] && times[activity] >= horizons[*link];
+        |(alert, (link, _), activity): &&Pair| ends[&(*alert, *link)] >= cutoffs[*link] && times[activity] >= cutoffs[*link];
     let due = answer(world);
     let (safe, found): (BTreeSet<&Pair>, BTreeSet<&Pair>) =
         (due.iter().filter(is_safe).collect(), fold.iter().filter(is_safe).collect());
@@ -437,14 +437,14 @@ fn greatest_time(world: &World) -> i64 {
     greatest - ticks(world.settings.out_of_orderness)
 }
 
-/// Nothing behind the horizon stays, and nothing else goes.
+/// Nothing before the retention cut-off stays, and nothing else goes.
 pub(crate) fn check_left(disk: &Disk, expected: &Expected) -> Result<(), Failure> {
     let len = |table| disk.len(table);
     let left = Left {
         activities: len(Table::Activities),
         alerts: len(Table::Alerts),
         alert_rows: len(Table::AlertRows),
-        answered: len(Table::Answered),
+        answered: len(Table::ClosedWindows),
         timers: len(Table::Timers),
         meta: len(Table::Meta),
     };

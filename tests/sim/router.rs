@@ -20,7 +20,7 @@ pub(crate) enum Entry {
     /// A version of an alert, as the record of this number, routed when the router's clock showed `now`.
     Alert { record: usize, now: i64 },
     /// How far a router had read.
-    Marks(Said),
+    WatermarkUpdate(Said),
     /// There is no more input.
     End,
 }

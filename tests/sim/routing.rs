@@ -1,6 +1,6 @@
 //! ROUTE: routers read the sources, crash, and pass sources to one another; what comes of it is the log.
 
-use alerttrail::log::{LogRecord, Marks};
+use alerttrail::log::{LogRecord, WatermarkUpdate};
 use alerttrail::route::{Arrival, Idleness, Routed};
 use alerttrail::time::{EventTime, WallTime};
 
@@ -315,8 +315,8 @@ impl<'a> Routing<'a> {
             out_of_orderness: self.settings.out_of_orderness,
         };
         let now = self.now + self.nodes[node].skew;
-        let marks = self.nodes[node].progress.marks(WallTime(now), idleness);
-        if marks.is_empty() {
+        let update = self.nodes[node].progress.source_watermarks(WallTime(now), idleness);
+        if update.is_empty() {
             return Ok(());
         }
         let clock = now - millis(idleness.timeout);
@@ -328,7 +328,7 @@ impl<'a> Routing<'a> {
                 .collect(),
             sources: Vec::new(),
         };
-        for mark in &marks {
+        for mark in &update {
             let source = self.source(&mark.topic, mark.partition);
             let truth = &self.nodes[node].reading[&source];
             let time = truth.latest.map(|latest| latest - ticks(idleness.out_of_orderness));
@@ -341,17 +341,17 @@ impl<'a> Routing<'a> {
             self.check_idle(source, truth, mark.idle, now)?;
             said.sources.push((source, time, mark.idle));
         }
-        self.trace.say(self.now, || format!("router {node} marks {said:?}"));
-        let record = LogRecord::Marks(Marks {
+        self.trace.say(self.now, || format!("router {node} update {said:?}"));
+        let record = LogRecord::WatermarkUpdate(WatermarkUpdate {
             wall: WallTime(said.wall),
             clock: EventTime::from_ticks(said.clock),
             topics: self.settings.topics_at(self.now),
-            sources: marks,
+            sources: update,
             settings: [0; 32],
         });
         let bytes = record.encode(Vec::new()).unwrap();
         for queue in &mut self.nodes[node].queues {
-            queue.push_back((bytes.clone(), Entry::Marks(said.clone())));
+            queue.push_back((bytes.clone(), Entry::WatermarkUpdate(said.clone())));
         }
         Ok(())
     }
@@ -408,7 +408,7 @@ impl<'a> Routing<'a> {
         }
         let offset = self.logs[partition].journal.len();
         self.trace.say(self.now, || match &entry {
-            Entry::Marks(_) => format!("log {partition}@{offset}: marks"),
+            Entry::WatermarkUpdate(_) => format!("log {partition}@{offset}: update"),
             entry => format!("log {partition}@{offset}: {entry:?}"),
         });
         let bytes = self.tamper.change(partition, self.fault, bytes, self.settings);

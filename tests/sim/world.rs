@@ -34,7 +34,7 @@ pub(crate) struct Settings {
     /// The query, and the links beside it.
     pub(crate) links: Vec<Link>,
     pub(crate) unmatched: bool,
-    /// Whether a newer version of an answered alert sends the rows that stay again.
+    /// Whether a newer version of a closed alert sends the rows that stay again.
     pub(crate) rows_again: bool,
     /// Partitions of the log.
     pub(crate) partitions: u32,

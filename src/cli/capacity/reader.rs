@@ -216,13 +216,13 @@ impl Reader {
         state.log_bytes += payload.len() as u64;
         state.log_ends.insert(message.partition(), message.offset() + 1);
         match LogRecord::decode(payload) {
-            Ok(LogRecord::Marks(marks)) => {
-                for source in &marks.sources {
+            Ok(LogRecord::WatermarkUpdate(update)) => {
+                for source in &update.sources {
                     let key = (source.topic == self.activities, source.partition);
-                    let known = state.positions.entry(key).or_insert((source.position, marks.wall));
+                    let known = state.positions.entry(key).or_insert((source.position, update.wall));
                     // After a restart, a router reads messages again that it had read. The furthest position counts.
-                    if (source.position, marks.wall) > *known {
-                        *known = (source.position.max(known.0), marks.wall);
+                    if (source.position, update.wall) > *known {
+                        *known = (source.position.max(known.0), update.wall);
                     }
                 }
             }

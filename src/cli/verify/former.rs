@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::kafka;
 use crate::kafka::reading::{self, Extent};
 use crate::kafka::topics::Topics;
-use crate::log::{LogRecord, Marks};
+use crate::log::{LogRecord, WatermarkUpdate};
 use crate::shutdown::Shutdown;
 use crate::time::{EventTime, WallTime};
 
@@ -34,15 +34,15 @@ pub(super) struct History {
 }
 
 impl History {
-    fn add(&mut self, marks: &Marks) {
-        for (topic, _) in &marks.topics {
+    fn add(&mut self, update: &WatermarkUpdate) {
+        for (topic, _) in &update.topics {
             let former = self.topics.entry(topic.clone()).or_insert_with(|| Former {
-                until: marks.wall,
+                until: update.wall,
                 positions: BTreeMap::new(),
             });
-            former.until = former.until.max(marks.wall);
+            former.until = former.until.max(update.wall);
         }
-        for mark in &marks.sources {
+        for mark in &update.sources {
             if let Some(former) = self.topics.get_mut(&mark.topic)
                 && let Ok(partition) = i32::try_from(mark.partition)
             {
@@ -86,8 +86,8 @@ pub(super) fn read_history(config: &Config, topics: &Topics<'_>, shutdown: &Shut
     let read = reading::read::<kafka::Error>(config, STAGE, &extent, shutdown, &mut |message| {
         bar.inc(1);
         first.get_or_insert(message.timestamp().to_millis().map(WallTime));
-        if let Ok(LogRecord::Marks(marks)) = LogRecord::decode(message.payload().unwrap_or_default()) {
-            history.add(&marks);
+        if let Ok(LogRecord::WatermarkUpdate(update)) = LogRecord::decode(message.payload().unwrap_or_default()) {
+            history.add(&update);
         }
         Ok(())
     });
@@ -123,10 +123,10 @@ fn shortest(mut extent: Extent) -> Option<Extent> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Mark;
+    use crate::log::SourceWatermark;
 
-    fn marks(wall: i64, topics: &[&str], sources: &[(&str, u32, i64)]) -> Marks {
-        let mark = |&(topic, partition, position): &(&str, u32, i64)| Mark {
+    fn watermark_update(wall: i64, topics: &[&str], sources: &[(&str, u32, i64)]) -> WatermarkUpdate {
+        let mark = |&(topic, partition, position): &(&str, u32, i64)| SourceWatermark {
             topic: topic.into(),
             partition,
             position,
@@ -134,7 +134,7 @@ mod tests {
             idle: false,
             rejected: 0,
         };
-        Marks {
+        WatermarkUpdate {
             wall: WallTime(wall),
             clock: EventTime::from_ticks(0),
             topics: topics.iter().map(|topic| ((*topic).to_owned(), 2)).collect(),
@@ -147,10 +147,10 @@ mod tests {
     fn the_last_report_on_each_topic_counts() {
         let mut history = History::default();
         // Two routers, each with a partition of its own.
-        history.add(&marks(1_000, &["a", "old"], &[("old", 0, 5)]));
-        history.add(&marks(1_100, &["a", "old"], &[("old", 1, 7), ("a", 0, 1)]));
-        history.add(&marks(2_000, &["a", "old"], &[("old", 0, 9)]));
-        history.add(&marks(3_000, &["a"], &[("a", 0, 4)]));
+        history.add(&watermark_update(1_000, &["a", "old"], &[("old", 0, 5)]));
+        history.add(&watermark_update(1_100, &["a", "old"], &[("old", 1, 7), ("a", 0, 1)]));
+        history.add(&watermark_update(2_000, &["a", "old"], &[("old", 0, 9)]));
+        history.add(&watermark_update(3_000, &["a"], &[("a", 0, 4)]));
         assert_eq!(history.topics["old"].until, WallTime(2_000));
         assert_eq!(history.topics["old"].positions, BTreeMap::from([(0, 9), (1, 7)]));
         assert_eq!(history.topics["a"].until, WallTime(3_000));

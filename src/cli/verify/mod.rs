@@ -269,7 +269,7 @@ fn reach(args: &Args, topics: Reach) -> Reach {
             ..whole
         },
         (true, true) => Reach {
-            horizon: whole.horizon,
+            cutoff: whole.cutoff,
             ..topics
         },
         (true, false) => topics,

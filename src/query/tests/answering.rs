@@ -78,7 +78,11 @@ fn an_alert_is_open_until_its_first_answer_is_out() {
             .contains("The watermark has reached the end of its window")
     );
     let offset = world.details("A", "being_answered")["offset"].as_i64();
-    assert_eq!(offset, Some(world.offset - 1), "of the marks that closed the window");
+    assert_eq!(
+        offset,
+        Some(world.offset - 1),
+        "of the watermark update that closed the window"
+    );
     assert_open_until_answered(&mut world);
 }
 
@@ -97,8 +101,8 @@ fn an_alert_that_comes_late_is_open_until_its_first_answer_is_out() {
 fn an_alert_that_waited_too_long_is_open_until_its_first_answer_is_out() {
     let mut world = stopped(|world| {
         world.alert("A", "p", 10.0, 11.0);
-        let marks = marks(12.0, &[(Some(10.6), false), (Some(10.25), false)], 0);
-        world.step(Some(LogRecord::Marks(marks)), ONE);
+        let update = watermark_update(12.0, &[(Some(10.6), false), (Some(10.25), false)], 0);
+        world.step(Some(LogRecord::WatermarkUpdate(update)), ONE);
     });
     assert!(world.explain("A").verdict.contains("watermark.max_wait"));
     assert_open_until_answered(&mut world);

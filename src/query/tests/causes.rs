@@ -6,7 +6,7 @@ use super::*;
 fn an_open_alert_waits_for_the_partition_that_holds_the_watermark_back() {
     let mut world = World::new();
     world.alert("A", "p", 10.0, 11.0);
-    world.marks(10.5, &[(Some(12.0), false), (Some(10.25), false)], 0);
+    world.watermark_update(10.5, &[(Some(12.0), false), (Some(10.25), false)], 0);
     assert_eq!(
         world.causes("A"),
         ["waiting_for_watermark", "no_activity_with_key", "versions"]
@@ -30,7 +30,7 @@ fn a_partition_that_has_never_spoken_is_named() {
     let mut world = World::new();
     world.alert("A", "p", 10.0, 11.0);
     world.activity("p", 10.5);
-    world.marks(10.5, &[(Some(12.0), false)], 0);
+    world.watermark_update(10.5, &[(Some(12.0), false)], 0);
     assert_eq!(world.causes("A"), ["no_watermark", "versions"]);
     assert_eq!(
         world.details("A", "no_watermark")["silent"],
@@ -42,7 +42,7 @@ fn a_partition_that_has_never_spoken_is_named() {
 fn when_all_are_idle_the_clock_is_waited_for() {
     let mut world = World::new();
     world.alert("A", "p", 10.0, 11.0);
-    world.marks(10.5, &[(Some(12.0), true), (Some(10.25), true)], 0);
+    world.watermark_update(10.5, &[(Some(12.0), true), (Some(10.25), true)], 0);
     let details = world.details("A", "waiting_for_watermark");
     assert_eq!(details["topic"], serde_json::Value::Null);
     assert!(world.explain("A").verdict.contains("the clock moves the watermark"));
@@ -270,7 +270,7 @@ fn an_answer_by_the_longest_wait_is_not_complete() {
     let mut world = World::new();
     world.alert("A", "p", 10.0, 11.0);
     world.activity("p", 10.5);
-    world.marks(12.0, &[(Some(10.6), false), (Some(10.25), false)], 0);
+    world.watermark_update(12.0, &[(Some(10.6), false), (Some(10.25), false)], 0);
     assert_eq!(world.causes("A"), ["answered", "incomplete", "versions"]);
     assert_eq!(world.details("A", "incomplete")["complete_because"], "closed_by_max_wait");
 }
@@ -280,7 +280,7 @@ fn dead_letters_of_the_sources_are_told() {
     let mut world = World::new();
     world.alert("A", "p", 10.0, 11.0);
     world.activity("p", 10.5);
-    world.marks(12.0, &[(Some(12.0), false), (Some(12.0), false)], 2);
+    world.watermark_update(12.0, &[(Some(12.0), false), (Some(12.0), false)], 2);
     assert_eq!(world.causes("A"), ["answered", "rejected_records", "versions"]);
     assert_eq!(world.details("A", "rejected_records")["sources"][1]["rejected"], 2);
     assert_eq!(world.causes("B"), ["unknown_alert", "rejected_records"]);

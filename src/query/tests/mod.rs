@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::*;
 use crate::join::{Joiner, Limit, Outbox};
-use crate::log::{AlertVersion, LinkVersion, LogRecord, Mark, Marks};
+use crate::log::{AlertVersion, LinkVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use crate::record::{Activity, ActivityId, AlertId, Key, Version};
 use crate::store::{Base as _, Memory, Txn};
 use crate::time::{Bounds, EventTime, Widening, Window};
@@ -39,9 +39,9 @@ fn key(correlation_id: &str) -> Key {
     }
 }
 
-/// Marks of partitions 0 and 1 at wall time `wall`: their watermarks, and whether they are idle.
-fn marks(wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) -> Marks {
-    let mark = |(partition, (time, idle)): (u32, &(Option<f64>, bool))| Mark {
+/// WatermarkUpdate of partitions 0 and 1 at wall time `wall`: their watermarks, and whether they are idle.
+fn watermark_update(wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) -> WatermarkUpdate {
+    let mark = |(partition, (time, idle)): (u32, &(Option<f64>, bool))| SourceWatermark {
         topic: "a".into(),
         partition,
         position: 7,
@@ -49,7 +49,7 @@ fn marks(wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) -> Marks {
         idle: *idle,
         rejected,
     };
-    Marks {
+    WatermarkUpdate {
         wall: at(wall).to_wall(),
         clock: at(wall - 0.1),
         topics: vec![("a".into(), 2)],
@@ -79,9 +79,9 @@ fn version_record(id: &str, correlation_id: &str, window: Window, generated: Eve
     })
 }
 
-/// Marks of both partitions at this watermark.
+/// WatermarkUpdate of both partitions at this watermark.
 fn passing(hours: f64) -> LogRecord<'static> {
-    LogRecord::Marks(marks(hours, &[(Some(hours), false), (Some(hours), false)], 0))
+    LogRecord::WatermarkUpdate(watermark_update(hours, &[(Some(hours), false), (Some(hours), false)], 0))
 }
 
 /// The answer to an alert by the query.
@@ -173,10 +173,10 @@ impl World {
         self.apply(record);
     }
 
-    /// Marks of partitions 0 and 1 at wall time `wall`: their watermarks, and whether they are idle.
-    fn marks(&mut self, wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) {
-        let marks = marks(wall, sources, rejected);
-        self.apply(LogRecord::Marks(marks));
+    /// WatermarkUpdate of partitions 0 and 1 at wall time `wall`: their watermarks, and whether they are idle.
+    fn watermark_update(&mut self, wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) {
+        let update = watermark_update(wall, sources, rejected);
+        self.apply(LogRecord::WatermarkUpdate(update));
     }
 
     fn pass(&mut self, hours: f64) {

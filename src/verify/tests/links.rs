@@ -144,7 +144,7 @@ fn rows_of_a_user_that_a_version_took_away_are_too_many() {
     // The window of the version that counts decides about it, whether it has keys or not.
     let behind = Verified {
         reach: Reach {
-            horizon: at(11, 1),
+            cutoff: at(11, 1),
             ..Reach::default()
         },
         ..verified()
@@ -174,7 +174,7 @@ fn rows_of_a_link_that_the_configuration_does_not_have_are_too_many() {
     // Whatever is gone.
     let cut = Reach {
         input_from: EventTime::MAX,
-        horizon: EventTime::MAX,
+        cutoff: EventTime::MAX,
         ..Reach::default()
     };
     assert_eq!(without(cut).findings(&input(), &rows), found);
@@ -193,7 +193,7 @@ fn rows_of_a_link_that_the_configuration_does_not_have_are_too_many() {
 }
 
 #[test]
-fn each_link_has_a_horizon_of_its_own() {
+fn each_link_has_a_retention_cutoff_of_its_own() {
     let hour = Duration::from_secs(3_600);
     let short = Settings {
         links: vec![link("user", Some(hour)), link("again", None)],
@@ -201,12 +201,12 @@ fn each_link_has_a_horizon_of_its_own() {
     };
     let rows = output(&input(), &[5], &short);
     assert_eq!(rows.len(), 8);
-    // The query's horizon lies at 9:12, that of the short link at 10:12.
+    // The query's retention cut-off lies at 9:12, that of the short link at 10:12.
     let verified = Verified {
         settings: short,
         shorter: vec![Duration::ZERO, hour, Duration::ZERO],
         reach: Reach {
-            horizon: at(9, 12),
+            cutoff: at(9, 12),
             ..Reach::default()
         },
         ..Verified::default()
@@ -228,7 +228,7 @@ fn each_link_has_a_horizon_of_its_own() {
     let mut fewer = rows.clone();
     fewer.remove(place(&rows, "user", "10:10:00"));
     assert_eq!(verified.run(&input(), &fewer).verdict(), Verdict::Undecided);
-    // A row too many of the short link may lie behind its horizon; one of the others does not.
+    // A row too many of the short link may lie behind its retention cut-off; one of the others does not.
     let mut newer = input();
     newer.push(of_users("[\"ben\"]", "13:00:00"));
     let kept: Vec<String> = rows

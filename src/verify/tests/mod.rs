@@ -333,16 +333,16 @@ fn any_delivery_of_an_activity_is_right() {
 }
 
 #[test]
-fn what_lies_behind_the_horizon_may_be_missing_or_too_many() {
+fn what_lies_before_the_cutoff_may_be_missing_or_too_many() {
     let mut rows = plain(&input());
     let verified = Verified {
         reach: Reach {
-            horizon: EventTime::from_date(2026, 3, 1, 10 * 36_000_000_000 + 11 * 600_000_000).unwrap(),
+            cutoff: EventTime::from_date(2026, 3, 1, 10 * 36_000_000_000 + 11 * 600_000_000).unwrap(),
             ..Reach::default()
         },
         ..Verified::default()
     };
-    // Before the horizon, and at it.
+    // Before the retention cut-off, and at it.
     let (before, at) = (rows.remove(0), rows.remove(0));
     assert_eq!(
         verified.findings(&input(), &rows),

@@ -5,7 +5,7 @@ use alerttrail::decode::Decoder;
 use alerttrail::route::{Arrival, Routed, Router, Settings};
 use serde_json::{Value, json};
 
-use super::{World, at, marks, query};
+use super::{World, at, query, watermark_update};
 
 /// Two links beside the query.
 const LINKS: &str = r#"
@@ -81,7 +81,7 @@ fn world() -> World {
             alert("B", "q", &json!([])),
         ],
     );
-    world.apply(marks(900));
+    world.apply(watermark_update(900));
     world
 }
 

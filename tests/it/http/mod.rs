@@ -9,7 +9,7 @@ use std::time::Duration;
 use alerttrail::config::Config;
 use alerttrail::emit::Links;
 use alerttrail::join::{Joiner, Limit, Outbox};
-use alerttrail::log::{AlertVersion, LogRecord, Mark, Marks};
+use alerttrail::log::{AlertVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::metrics::Metrics;
 use alerttrail::pipeline::exposed::Exposed;
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
@@ -60,13 +60,13 @@ fn version(id: &str, window: Window, generated: EventTime, row: &'static str) ->
     LogRecord::Alert(version.by_query("p".into(), window, deadline))
 }
 
-/// Marks of the one source partition at this watermark.
-fn marks(minutes: i64) -> LogRecord<'static> {
-    LogRecord::Marks(Marks {
+/// WatermarkUpdate of the one source partition at this watermark.
+fn watermark_update(minutes: i64) -> LogRecord<'static> {
+    LogRecord::WatermarkUpdate(WatermarkUpdate {
         wall: at(minutes + 5).to_wall(),
         clock: at(0),
         topics: vec![("a".into(), 1)],
-        sources: vec![Mark {
+        sources: vec![SourceWatermark {
             topic: "a".into(),
             partition: 0,
             position: 9,
@@ -140,7 +140,7 @@ impl World {
             let row = r#"{"AlertName":"Mail","AlertSeverity":"High"}"#;
             self.apply(version(id, window, at(to + 5), row));
         }
-        self.apply(marks(665));
+        self.apply(watermark_update(665));
     }
 
     /// Status and body.
@@ -233,7 +233,7 @@ fn an_alert_is_open_while_its_rows_go_out() {
     }
     world.fill();
     let one = Limit { outputs: 1, bytes: 1 };
-    let mut is_done = world.step(Some(marks(960)), one);
+    let mut is_done = world.step(Some(watermark_update(960)), one);
     let mut seen = Vec::new();
     while !is_done {
         let alert = world.get("/api/v1/alerts/B");

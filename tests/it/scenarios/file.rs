@@ -55,7 +55,7 @@ pub(super) struct Step {
     /// An activity without a key moves the watermark of a source partition (of all, unless one is named) to this time.
     pub(super) watermark: Option<String>,
     /// What was read so far is told to the log: a mark goes to every partition.
-    pub(super) marks: Option<bool>,
+    pub(super) watermark_update: Option<bool>,
     /// The clock moves on to this time, and a mark goes to every partition.
     pub(super) clock: Option<String>,
     /// So many records of the source partition have not been read yet.

@@ -6,7 +6,7 @@ use alerttrail::config::Config;
 use alerttrail::decode::{Decoder, QUERY};
 use alerttrail::emit::{Emitted, Emitter, Links};
 use alerttrail::join::{Counts, Joiner, Limit, Outbox, Output, Retention};
-use alerttrail::log::{LogRecord, Marks};
+use alerttrail::log::{LogRecord, WatermarkUpdate};
 use alerttrail::route::{Arrival, Idleness, Progress, Routed, Router, Seen, Settings};
 use alerttrail::store::{Base, Txn};
 use alerttrail::time::WallTime;
@@ -100,7 +100,7 @@ impl<B: Bases> World<B> {
             assert!(clock >= self.clock, "the clock does not go back");
             self.clock = clock;
             self.mark(&mut outcome);
-        } else if step.marks.is_some() {
+        } else if step.watermark_update.is_some() {
             self.mark(&mut outcome);
         } else if let Some(unread) = step.unread {
             let source = &mut self.sources[step.partition.unwrap_or(0) as usize];
@@ -199,7 +199,7 @@ impl<B: Bases> World<B> {
             timeout: watermark.idle_timeout,
             out_of_orderness: watermark.out_of_orderness,
         };
-        let marks = LogRecord::Marks(Marks {
+        let update = LogRecord::WatermarkUpdate(WatermarkUpdate {
             wall: self.clock,
             clock: self
                 .clock
@@ -207,11 +207,11 @@ impl<B: Bases> World<B> {
                 .to_event()
                 .minus(watermark.out_of_orderness),
             topics: vec![(TOPIC.to_owned(), self.sources.len() as u32)],
-            sources: self.progress.marks(self.clock, idleness),
+            sources: self.progress.source_watermarks(self.clock, idleness),
             settings: [0; 32],
         });
         self.progress.told();
-        self.send_to_all(&marks, outcome);
+        self.send_to_all(&update, outcome);
     }
 
     fn end_of_input(&mut self, outcome: &mut Outcome) {

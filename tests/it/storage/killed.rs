@@ -25,7 +25,7 @@ fn open_small(path: &Path) -> Result<Rocks, Error> {
     Rocks::open(path, &Shared::new(1 << 20))
 }
 
-/// Long enough that days fall behind the horizon, with rows large enough to fill the memory.
+/// Long enough that days fall before the retention cut-off, with rows large enough to fill the memory.
 fn world() -> World {
     World::new(1, 600, 4 << 10)
 }
@@ -104,7 +104,7 @@ fn b1_a_killed_process_leaves_an_earlier_state() {
     println!("B1 ok kills={trials} positions={positions:?}");
 }
 
-/// A day falls behind the horizon, its files are given back, and then the process is killed: what is left must not be a state from before,
+/// A day falls before the retention cut-off, its files are given back, and then the process is killed: what is left must not be a state from before,
 /// without the files that it needs.
 #[test]
 fn b1_files_given_back_are_not_missed() {

@@ -75,7 +75,7 @@ fn writes_to_many_stores() {
             }
             txn.put(Table::Alerts, round.to_be_bytes().to_vec(), vec![0; 300]);
             txn.put(Table::AlertRows, round.to_be_bytes().to_vec(), vec![0; 3000]);
-            txn.put(Table::Answered, round.to_be_bytes().to_vec(), vec![0; 30]);
+            txn.put(Table::ClosedWindows, round.to_be_bytes().to_vec(), vec![0; 30]);
             txn.put(Table::Meta, b"progress".to_vec(), vec![0; 300]);
             let batch = txn.into_batch();
             base.write(batch).unwrap();

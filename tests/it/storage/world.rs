@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use alerttrail::join::{Joiner, Limit, Outbox, Position};
-use alerttrail::log::{AlertVersion, LogRecord, Mark, Marks};
+use alerttrail::log::{AlertVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::store::{Base, Direction, Error, Memory, Rocks, Shared, Span, Table, Txn};
 use alerttrail::time::{EventTime, WallTime, Window};
@@ -159,11 +159,11 @@ fn record(random: &mut Random, number: usize, records: usize, row: usize) -> Vec
             };
             LogRecord::Alert(version.by_query(key.correlation_id, window, WallTime(i64::MAX / 2)))
         }
-        2 => LogRecord::Marks(Marks {
+        2 => LogRecord::WatermarkUpdate(WatermarkUpdate {
             wall: WallTime(i64::try_from(number).unwrap()),
             clock: at(0),
             topics: vec![("a".into(), 1)],
-            sources: vec![Mark {
+            sources: vec![SourceWatermark {
                 topic: "a".into(),
                 partition: 0,
                 position: i64::try_from(number).unwrap(),

@@ -1,7 +1,7 @@
 //! Which activities can be late, known without a look at the store.
 //!
-//! Hardly any activity is late, and to look for answered alerts behind its time costs a third of what it takes to store it. An activity at or
-//! behind the end of every answered window lies in none of them. That end is no part of the state: whoever does not know it yet goes over
+//! Hardly any activity is late, and to look for closed alerts behind its time costs a third of what it takes to store it. An activity at or
+//! behind the end of every closed window lies in none of them. That end is no part of the state: whoever does not know it yet goes over
 //! the table, once.
 
 use std::collections::BTreeMap;
@@ -13,9 +13,9 @@ use crate::time::{EventTime, Window};
 
 /// Of each link, what is behind every window that has been answered, once anybody has asked.
 #[derive(Default, Debug)]
-pub(super) struct Answered(Option<BTreeMap<LinkId, EventTime>>);
+pub(super) struct ClosedWindows(Option<BTreeMap<LinkId, EventTime>>);
 
-impl Answered {
+impl ClosedWindows {
     /// Notes that an alert has been answered.
     pub(super) fn put<B: Base>(
         &mut self,
@@ -29,27 +29,27 @@ impl Answered {
             *end = window.to.max(*end);
         }
         txn.put(
-            Table::Answered,
-            keys::answered(key, window.to, id),
+            Table::ClosedWindows,
+            keys::closed_window(key, window.to, id),
             state::encode(&window.from)?,
         );
         Ok(())
     }
 
-    /// Whether there is an answered alert of `key` whose window ends behind `time`.
-    pub(super) fn any_behind<B: Base>(&mut self, key: &Key, time: EventTime, txn: &Txn<'_, B>) -> Result<bool, Error> {
+    /// Whether there is a closed alert of `key` whose window ends behind `time`.
+    pub(super) fn any_after<B: Base>(&mut self, key: &Key, time: EventTime, txn: &Txn<'_, B>) -> Result<bool, Error> {
         if time >= self.end(key.link, txn)? {
             return Ok(false);
         }
-        let span = keys::answered_behind(key, time, None);
-        Ok(txn.first(Table::Answered, span, Direction::Forward)?.is_some())
+        let span = keys::closed_windows_after(key, time, None);
+        Ok(txn.first(Table::ClosedWindows, span, Direction::Forward)?.is_some())
     }
 
     fn end<B: Base>(&mut self, link: LinkId, txn: &Txn<'_, B>) -> Result<EventTime, Error> {
         if self.0.is_none() {
             let mut ends = BTreeMap::new();
-            for pair in txn.scan(Table::Answered, keys::all_answered(), Direction::Forward) {
-                let (link, end) = keys::answered_end(&pair?.0)?;
+            for pair in txn.scan(Table::ClosedWindows, keys::all_closed_windows(), Direction::Forward) {
+                let (link, end) = keys::closed_window_end(&pair?.0)?;
                 let greatest = ends.entry(link).or_insert(EventTime::MIN);
                 *greatest = end.max(*greatest);
             }

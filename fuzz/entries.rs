@@ -16,7 +16,7 @@ use alerttrail::route::{self, Arrival, Routed, Router};
 use alerttrail::shutdown::Shutdown;
 use alerttrail::sink::dead_letter::{Address, DeadLetter};
 use alerttrail::source::file::Chunk;
-use alerttrail::store::{Base as _, Batch, Direction, Memory, Reads as _, Span, Table, Txn, keys};
+use alerttrail::store::{Base as _, Batch, Direction, Memory, Reads as _, Span, Table, keys};
 use alerttrail::time::{EventTime, Widening, Window};
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -263,12 +263,9 @@ fn apply(joiner: &mut Joiner, base: &mut Memory, offset: i64, record: LogRecord<
         bytes: 10_000,
     });
     let mut value = Vec::new();
-    let mut txn = Txn::new(base);
-    if joiner.begin(offset, record, &mut txn).is_err() {
-        return false;
-    }
-    loop {
-        let Ok(done) = joiner.step(&mut txn, &mut outbox) else {
+    let mut records = std::iter::once((offset, record));
+    while records.len() > 0 || joiner.has_work() {
+        let Ok(changes) = joiner.apply(base, &mut records, &mut outbox) else {
             return false;
         };
         for (position, output) in outbox.drain() {
@@ -276,15 +273,8 @@ fn apply(joiner: &mut Joiner, base: &mut Memory, offset: i64, record: LogRecord<
                 drop(emitter(format).emit(&output, position.offset, &mut value));
             }
         }
-        if done {
-            break;
-        }
+        base.write(changes).unwrap();
     }
-    if joiner.save(&mut txn).is_err() {
-        return false;
-    }
-    let batch = txn.into_batch();
-    base.write(batch).unwrap();
     true
 }
 
@@ -331,16 +321,13 @@ fn finish(joiner: &mut Joiner, base: &mut Memory) -> bool {
     if joiner.next_offset() <= 0 {
         return false;
     }
-    let mut txn = Txn::new(base);
-    loop {
-        match joiner.step(&mut txn, &mut outbox) {
-            Ok(true) => break,
-            Ok(false) => drop(outbox.drain()),
-            Err(_) => return false,
-        }
+    while joiner.has_work() {
+        let Ok(changes) = joiner.apply(base, [], &mut outbox) else {
+            return false;
+        };
+        base.write(changes).unwrap();
+        drop(outbox.drain());
     }
-    let batch = txn.into_batch();
-    base.write(batch).unwrap();
     true
 }
 
@@ -447,12 +434,8 @@ pub(crate) fn some_stores(log: &[u8]) -> Vec<Vec<u8>> {
     }
     // One that was left in the middle of an emission: what remains to be done is in it.
     let mut outbox = Outbox::new(Limit { outputs: 1, bytes: 1 });
-    let mut txn = Txn::new(&base);
-    joiner.begin(offset, LogRecord::EndOfInput, &mut txn).unwrap();
-    joiner.step(&mut txn, &mut outbox).unwrap();
-    joiner.save(&mut txn).unwrap();
-    let batch = txn.into_batch();
-    base.write(batch).unwrap();
+    let changes = joiner.apply(&base, [(offset, LogRecord::EndOfInput)], &mut outbox).unwrap();
+    base.write(changes).unwrap();
     stores.push(dump(&base));
     stores
 }

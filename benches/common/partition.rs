@@ -1,6 +1,6 @@
 use alerttrail::join::{Joiner, Limit, Outbox, Output};
 use alerttrail::log::LogRecord;
-use alerttrail::store::{Base, Memory, Txn};
+use alerttrail::store::{Base, Memory};
 use std::time::Duration;
 
 /// Log records in one transaction: as many as JOIN takes in at the most.
@@ -36,24 +36,15 @@ impl<B: Base> Partition<B> {
         let mut records = records.peekable();
         let mut outbox = Outbox::new(Limit::default());
         loop {
-            let mut txn = Txn::new(&self.base);
-            for _ in 0..BATCH {
-                if !self.joiner.step(&mut txn, &mut outbox).unwrap() || outbox.is_full() {
-                    break;
-                }
-                let Some(record) = records.next() else { break };
-                self.joiner.begin(self.offset, record, &mut txn).unwrap();
-                self.offset += 1;
-            }
-            let done = self.joiner.step(&mut txn, &mut outbox).unwrap();
+            let batch = (self.offset..).zip(records.by_ref()).take(BATCH);
+            let changes = self.joiner.apply(&self.base, batch, &mut outbox).unwrap();
+            self.offset = self.joiner.next_offset();
             for (_, output) in outbox.drain() {
                 self.outputs += 1;
                 each(output);
             }
-            self.joiner.save(&mut txn).unwrap();
-            let batch = txn.into_batch();
-            self.base.write(batch).unwrap();
-            if done && records.peek().is_none() {
+            self.base.write(changes).unwrap();
+            if !self.joiner.has_work() && records.peek().is_none() {
                 return;
             }
         }

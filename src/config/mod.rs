@@ -41,7 +41,8 @@ mod schema;
 mod tests;
 mod units;
 
-pub use crate::emit::{AlertUpdates, Format};
+pub use crate::emit::Format;
+pub use crate::join::{AlertUpdates, Delivery};
 pub use errors::{Error, Errors};
 pub use fingerprint::StateSettings;
 pub use kafka::Property;
@@ -207,16 +208,6 @@ pub enum Unmatched {
     Omit,
     /// It gets one.
     Emit,
-}
-
-/// The delivery guarantee.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Delivery {
-    /// A record may be sent twice after a crash, with the same id.
-    #[default]
-    AtLeastOnce,
-    /// Each record is committed once, with Kafka transactions.
-    ExactlyOnce,
 }
 
 /// The API, the web page and the metrics.

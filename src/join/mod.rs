@@ -1,16 +1,19 @@
 //! JOIN: one partition of the repartition log goes in, joined rows come out. Pure.
 //!
-//! [`Joiner::begin`] takes in one log record; [`Joiner::step`] carries out what follows from it in bounded steps, each of which
-//! changes nothing but the [`Txn`] and the [`Outbox`]. Between any two steps the transaction may be written: what is left to do is part of
-//! the state, so that a window with ten million matches is answered across restarts. No IO, no clock, no randomness, and nothing whose
-//! order is not that of keys: state and output after a record are functions of the log up to it.
+//! [`Joiner::apply`] applies log records and returns the changes to write; the outputs go to an [`Outbox`]. What follows
+//! from a record is done in bounded steps. When the outbox is full, the rest is part of the state, so that a window with
+//! ten million matches is emitted across restarts. [`task`] defines in which order outputs are sent and changes written.
+//! No IO, no clock, no randomness, and nothing whose order is not that of keys: state and output after a record are
+//! functions of the log up to it.
 //!
-//! A link is a way for an activity to belong to an alert. Each has keys and windows of its own, and everything below holds for each link as if it
-//! were alone: [`LinkedAlert`](crate::record::LinkedAlert) is an alert as one link looks at it. An alert may have several keys by a link, of which each has its own answer.
+//! A link is a way for an activity to belong to an alert. Each has keys and windows of its own, and everything below
+//! holds for each link as if it were alone: [`LinkedAlert`](crate::record::LinkedAlert) is an alert as one link looks at
+//! it. An alert may have several keys by a link, each with its own summary.
 //!
-//! The predicate: an activity joins an alert by a link when they have a key in common and its time lies inside the alert's [`Window`].
-//! For a closed alert the pairs that have gone out are, at any time, exactly its stored activities that are not before the retention cut-off
-//! (and those that have fallen behind it since). Every rule below keeps that true, so no emitted pair is ever remembered:
+//! The predicate: an activity joins an alert by a link when they have a key in common and its time lies inside the
+//! alert's [`Window`]. For a closed alert the emitted pairs are, at any time, exactly its stored activities that are not
+//! before the retention cut-off (and those that have expired since). Every rule below keeps that true, so no emitted
+//! pair is ever remembered:
 //!
 //! * **sound**: only pairs that satisfy the predicate go out;
 //! * **complete**: every pair of accepted records goes out;
@@ -23,6 +26,7 @@
 
 mod activity;
 mod alert;
+mod apply;
 mod close;
 mod closed_windows;
 mod evict;
@@ -31,6 +35,7 @@ mod retention;
 mod sources;
 mod state;
 mod stored;
+pub mod task;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -43,11 +48,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use apply::Applier;
 pub use output::{
     AlertUpdates, Answer, ClosedBy, Completeness, Limit, Op, Outbox, Output, PairRows, Reason, Related, Row, Summary,
 };
 pub use retention::Retention;
 pub use sources::{Holder, SourceState};
+pub use task::{Delivery, Effect, JoinTask, Outcome};
 pub use view::{Counted, Near, Place, Standing, Stored, View};
 
 use crate::log::LogRecord;
@@ -231,7 +238,7 @@ impl Joiner {
 
     /// Takes in the log record at `offset`. What follows from it is done by [`Joiner::step`]; until that is done the next record
     /// must wait. A record before [`Joiner::next_offset`] has been applied already and changes nothing.
-    pub fn begin<B: Base>(&mut self, offset: i64, record: LogRecord<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    fn begin<B: Base>(&mut self, offset: i64, record: LogRecord<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         debug_assert!(self.work.is_empty(), "the record before is not done");
         if offset < self.progress.next_offset {
             return Ok(());
@@ -254,7 +261,7 @@ impl Joiner {
     }
 
     /// Works on what follows from the record until that is done or `out` is full; whether it is done.
-    pub fn step<B: Base>(&mut self, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<bool, Error> {
+    fn step<B: Base>(&mut self, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<bool, Error> {
         out.next = Position {
             offset: self.progress.next_offset - 1,
             outputs: self.progress.outputs,
@@ -269,7 +276,7 @@ impl Joiner {
     }
 
     /// Lays the joiner's own part of the state into `txn`. To be called before the transaction is written.
-    pub fn save<B: Base>(&self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    fn save<B: Base>(&self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         txn.put(Table::Meta, keys::PROGRESS.to_vec(), state::encode(&self.progress)?);
         if self.work.is_empty() {
             txn.remove(Table::Meta, keys::WORK.to_vec());

@@ -68,14 +68,17 @@ impl Transactions {
         &self.sender
     }
 
-    /// Commits everything sent together with the positions, as a member of `group`. All messages must have been
-    /// acknowledged.
-    pub fn commit(&self, positions: &TopicPartitionList, group: Option<&ConsumerGroupMetadata>) -> Result<(), Error> {
+    /// Adds positions to the transaction, as a member of `group`, and begins one if none is open.
+    pub fn add_offsets(&self, positions: &TopicPartitionList, group: Option<&ConsumerGroupMetadata>) -> Result<(), Error> {
         let group = group.ok_or_else(|| self.failed("join the group for", KafkaError::Canceled))?;
         self.begin()?;
         self.until_done("commit the positions of", |sender, left| {
             sender.producer.send_offsets_to_transaction(positions, group, left)
-        })?;
+        })
+    }
+
+    /// Commits everything sent and the positions that were added. All messages must have been acknowledged.
+    pub fn commit(&self) -> Result<(), Error> {
         self.until_done("commit", |sender, left| sender.producer.commit_transaction(left))?;
         self.open.set(false);
         Ok(())

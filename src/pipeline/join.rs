@@ -1,5 +1,5 @@
-//! JOIN over Kafka: reads the repartition topic, writes joined rows, summaries and dead letters. `join_batch` defines
-//! the order of effects.
+//! JOIN over Kafka: reads the repartition topic, writes joined rows, summaries and dead letters. `join::task` defines
+//! the order of effects, `join_batch` performs them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::batch_size::AdaptiveBatchSize;
 use super::idle_sources::IdleSources;
 use super::join_assignment::Context;
-use super::join_batch::{BatchOutcome, Inbox, run_batch};
+use super::join_batch::{BatchOutcome, Inbox, Performer, commit_position};
 use super::join_output::Out;
 use super::next_close::NextClose;
 use super::partition_tasks::PartitionTasks;
@@ -20,7 +20,7 @@ use super::poll_keep_alive::PollKeepAlive;
 use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
-use crate::join::{Limit, Outbox};
+use crate::join::{Limit, Outbox, Outcome};
 use crate::kafka::clients::{self, Logged};
 use crate::kafka::{self, topics};
 use crate::metrics::Metrics;
@@ -172,15 +172,17 @@ impl Work<'_> {
                 0 => low,
                 position => position,
             };
-            let emitted = record.max(task.noted());
+            task.order.done(Outcome::Positions {
+                committed: record,
+                noted: task.noted(),
+            });
+            let emitted = task.order.emitted();
             if begin < low
                 || begin.max(emitted.offset) > high
                 || !task.knows_its_log(&self.topic, low, &questions).map_err(read)?
             {
                 return Err(lost(&self.topic, partition, begin.max(emitted.offset), low, high).into());
             }
-            task.emitted = emitted;
-            task.recorded = record;
             task.suppressed = 0;
             task.end = high;
             self.metrics.replaying(partition, high - begin);
@@ -254,16 +256,14 @@ impl Work<'_> {
                 self.outbox.limit_to(self.batch_size.begin());
             }
             let began = clock::start();
-            let outcome = run_batch(
-                task,
-                &mut inbox,
-                &mut self.outbox,
-                &mut self.out,
-                self.settings,
-                &mut keep_alive,
+            let mut performer = Performer {
+                outbox: &mut self.outbox,
+                out: &mut self.out,
+                settings: self.settings,
+                keep_alive: &mut keep_alive,
                 consumer,
-            );
-            let outcome = match outcome {
+            };
+            let outcome = match performer.run_batch(task, &mut inbox) {
                 Err(Error::Store(error)) if error.is_corruption() => {
                     tracing::error!(partition, "{error}; the state is rebuilt from the repartition topic");
                     self.tasks.set_aside(partition)?;
@@ -281,10 +281,6 @@ impl Work<'_> {
                 self.batch_size.done(began.elapsed());
             }
             self.metrics.joined(partition, &mut task.joiner);
-            // During a replay the position is behind the committed one, which must never go back.
-            if task.joiner.position() > task.recorded && !consumer.context().is_changed() {
-                consumer.context().emitted(partition, task.joiner.position());
-            }
             let has_more = !inbox.messages.is_empty() || task.joiner.has_work();
             let is_large =
                 inbox.messages.len() >= MAX_INBOX / PARTITION_SHARE || inbox.bytes >= MAX_INBOX_BYTES / PARTITION_SHARE;
@@ -325,9 +321,7 @@ impl Work<'_> {
         }
         for task in self.tasks.iter_mut() {
             self.metrics.holds(task.partition, &task.base);
-            if task.joiner.position() > task.recorded {
-                self.out.commit(task, consumer)?;
-            }
+            commit_position(task, &self.out, consumer)?;
         }
         Ok(())
     }

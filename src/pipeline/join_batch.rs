@@ -1,14 +1,9 @@
-//! One batch of one partition of the repartition topic.
-//!
-//! The order of effects: apply the records in memory, send the outputs, wait until all are acknowledged (or, exactly
-//! once, commit them together with the position), write state and position in one step, and only then, at least once,
-//! commit the position to the group. The state is never ahead of the output. It may be behind, on disk by up to a
-//! minute. Then the same outputs are computed again: those before the committed or noted position are suppressed, and
-//! those after it are sent, with the same bytes and ids.
+//! Performs the effects of JOIN on one partition of the repartition topic. [`JoinTask`](crate::join::JoinTask) defines
+//! their order.
 
 use std::collections::VecDeque;
 
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tracing::field::Empty;
 
@@ -18,10 +13,10 @@ use super::join_output::Out;
 use super::partition_tasks::PartitionTask;
 use super::poll_keep_alive::PollKeepAlive;
 use crate::clock;
-use crate::join::Outbox;
+use crate::join::{Effect, Outbox, Outcome};
 use crate::kafka::digest::digest;
 use crate::log::LogRecord;
-use crate::store::{Base as _, Table, Txn, keys};
+use crate::store::{Base as _, Batch, Table, keys};
 use crate::time::WallTime;
 
 /// The log records of one partition that have been read and not applied.
@@ -52,75 +47,126 @@ impl<'m> Inbox<'m> {
     }
 }
 
-/// Applies log records of one partition in order until the outbox is full or no record is left, sends the outputs, and
-/// writes the state.
-pub(super) fn run_batch(
-    task: &mut PartitionTask,
-    inbox: &mut Inbox<'_>,
-    outbox: &mut Outbox,
-    out: &mut Out,
-    settings: [u8; 32],
-    keep_alive: &mut PollKeepAlive<'_, '_>,
-    consumer: &BaseConsumer<Context>,
-) -> Result<BatchOutcome, Error> {
-    let span = tracing::debug_span!("join.batch", partition = task.partition, records = Empty, outputs = Empty).entered();
-    let mut txn = Txn::new(&task.base);
-    let mut last = None;
-    let mut records = 0_u64;
-    out.latency.begin(task.cause());
-    while task.joiner.step(&mut txn, outbox)?
-        && !outbox.is_full()
-        && let Some(message) = inbox.pop()
-    {
-        let bytes = message.payload().unwrap_or_default();
-        let record = LogRecord::decode(bytes).map_err(|cause| Error::Log {
+/// What the effects of a partition are performed with.
+pub(super) struct Performer<'p, 'c, 's> {
+    pub(super) outbox: &'p mut Outbox,
+    pub(super) out: &'p mut Out,
+    /// The digest of the settings that every watermark update must have.
+    pub(super) settings: [u8; 32],
+    pub(super) keep_alive: &'p mut PollKeepAlive<'c, 's>,
+    pub(super) consumer: &'p BaseConsumer<Context>,
+}
+
+impl Performer<'_, '_, '_> {
+    /// Performs effects until the next batch may begin. The first effect applies log records of `inbox`, or commits a
+    /// position on request.
+    pub(super) fn run_batch(&mut self, task: &mut PartitionTask, inbox: &mut Inbox<'_>) -> Result<BatchOutcome, Error> {
+        let span = tracing::debug_span!("join.batch", partition = task.partition, records = Empty, outputs = Empty).entered();
+        let mut changes = Batch::default();
+        loop {
+            let outcome = match task.order.next() {
+                Effect::Apply => {
+                    let records = self.apply(task, inbox, &mut changes)?;
+                    span.record("records", records);
+                    span.record("outputs", self.outbox.len());
+                    Outcome::Applied {
+                        position: task.joiner.position(),
+                        has_outputs: !self.outbox.is_empty(),
+                    }
+                }
+                Effect::Send => {
+                    tracing::debug_span!("join.deliver").in_scope(|| self.out.deliver(self.outbox, task, self.keep_alive))?
+                }
+                Effect::AddOffsets => self.out.add_offsets(task, self.consumer)?,
+                Effect::CommitTransaction => tracing::debug_span!("join.commit").in_scope(|| Out::commit(task))?,
+                Effect::NotePosition => task.note_emitted()?,
+                Effect::Write => self.write(task, std::mem::take(&mut changes))?,
+                Effect::CommitPosition => self.offer_position(task),
+                Effect::Fence | Effect::Open | Effect::FetchPosition | Effect::Close => return Ok(BatchOutcome::Abandoned),
+            };
+            task.order.done(outcome);
+            if task.order.next() == Effect::Apply {
+                return Ok(BatchOutcome::Finished);
+            }
+        }
+    }
+
+    /// Applies log records in order until the outbox is full or no record is left, and returns their number.
+    fn apply(&mut self, task: &mut PartitionTask, inbox: &mut Inbox<'_>, changes: &mut Batch) -> Result<u64, Error> {
+        let mut last = None;
+        let mut records = 0;
+        self.out.latency.begin(task.cause());
+        let mut batch = task.joiner.begin_batch(&task.base, self.outbox)?;
+        while batch.wants_more()
+            && let Some(message) = inbox.pop()
+        {
+            let record = decode(&message, self.settings)?;
+            batch.apply(message.offset(), record)?;
+            task.begun = message.timestamp().to_millis().map(WallTime);
+            if let Some(begun) = task.begun.filter(|_| message.offset() >= task.order.emitted().offset) {
+                self.out.latency.applied(message.offset(), begun, clock::now());
+            }
+            last = Some(message);
+            records += 1;
+        }
+        if let Some(last) = last {
+            let digest = digest(&last);
+            batch.put_meta(keys::LAST, digest.to_vec());
+            task.last = Some((last.offset(), digest));
+        }
+        *changes = batch.finish()?;
+        Ok(records)
+    }
+
+    /// Writes the state. All outputs of the batch are acknowledged.
+    fn write(&mut self, task: &mut PartitionTask, changes: Batch) -> Result<Outcome, Error> {
+        self.out.latency.acknowledged(clock::now());
+        let sets_timers = changes.touches(Table::Timers);
+        tracing::debug_span!("join.write").in_scope(|| task.base.write(changes))?;
+        if sets_timers {
+            task.next_close = task.joiner.next_close(&task.base)?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Hands the position to the group, which commits it every few seconds and when the partition is revoked.
+    fn offer_position(&self, task: &PartitionTask) -> Outcome {
+        let context = self.consumer.context();
+        // After a rebalance the partition may have another owner, whose commits are ahead.
+        if !context.is_changed() {
+            context.emitted(task.partition, task.joiner.position());
+        }
+        Outcome::Done
+    }
+}
+
+/// Commits the position in a transaction of its own, if that has not been done. At least once, each batch offers it to
+/// the group.
+pub(super) fn commit_position(task: &mut PartitionTask, out: &Out, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+    task.order.request_commit();
+    loop {
+        let outcome = match task.order.next() {
+            Effect::AddOffsets => out.add_offsets(task, consumer)?,
+            Effect::CommitTransaction => Out::commit(task)?,
+            _ => return Ok(()),
+        };
+        task.order.done(outcome);
+    }
+}
+
+/// Returns the log record in a message. Fails for a watermark update that was sent with other settings.
+fn decode<'a>(message: &'a BorrowedMessage<'_>, settings: [u8; 32]) -> Result<LogRecord<'a>, Error> {
+    let record = LogRecord::decode(message.payload().unwrap_or_default()).map_err(|cause| Error::Log {
+        partition: message.partition(),
+        offset: message.offset(),
+        cause,
+    })?;
+    match &record {
+        LogRecord::WatermarkUpdate(update) if update.settings != settings => Err(Error::OtherSettings {
+            topic: message.topic().to_owned(),
             partition: message.partition(),
             offset: message.offset(),
-            cause,
-        })?;
-        if let LogRecord::WatermarkUpdate(update) = &record
-            && update.settings != settings
-        {
-            return Err(Error::OtherSettings {
-                topic: message.topic().to_owned(),
-                partition: message.partition(),
-                offset: message.offset(),
-            });
-        }
-        task.joiner.begin(message.offset(), record, &mut txn)?;
-        task.begun = message.timestamp().to_millis().map(WallTime);
-        if let Some(begun) = task.begun.filter(|_| message.offset() >= task.emitted.offset) {
-            out.latency.applied(message.offset(), begun, clock::now());
-        }
-        last = Some(message);
-        records += 1;
+        }),
+        _ => Ok(record),
     }
-    if let Some(last) = last {
-        let digest = digest(&last);
-        txn.put(Table::Meta, keys::LAST.to_vec(), digest.to_vec());
-        task.last = Some((last.offset(), digest));
-    }
-    task.joiner.save(&mut txn)?;
-    let changes = txn.into_batch();
-    let sets_timers = changes.touches(Table::Timers);
-    let has_outputs = !outbox.is_empty();
-    span.record("records", records);
-    span.record("outputs", outbox.len());
-    if !tracing::debug_span!("join.deliver").in_scope(|| out.deliver(outbox, task, keep_alive))? {
-        // At least once, the partition's next owner sends the same outputs with the same ids. Exactly once, they are
-        // never committed.
-        return Ok(BatchOutcome::Abandoned);
-    }
-    if task.transactions.as_ref().is_some_and(|transactions| transactions.is_open()) {
-        tracing::debug_span!("join.commit").in_scope(|| out.commit(task, consumer))?;
-    }
-    out.latency.acknowledged(clock::now());
-    if has_outputs && task.joiner.position() > task.emitted {
-        task.note_emitted()?;
-    }
-    tracing::debug_span!("join.write").in_scope(|| task.base.write(changes))?;
-    if sets_timers {
-        task.next_close = task.joiner.next_close(&task.base)?;
-    }
-    Ok(BatchOutcome::Finished)
 }

@@ -10,7 +10,7 @@ use super::partition_tasks::PartitionTask;
 use super::poll_keep_alive::PollKeepAlive;
 use crate::config::{Config, Unmatched};
 use crate::emit::{self, Emitted, Emitter, Headers, Kind, Links};
-use crate::join::{Outbox, Output, Position};
+use crate::join::{Outbox, Outcome, Output, Position};
 use crate::kafka::clients;
 use crate::kafka::delivery::{Outgoing, PendingAcks, SendOutcome, Sender};
 use crate::kafka::transactions::Transactions;
@@ -69,38 +69,40 @@ impl Out {
     }
 
     /// Sends every output that has not been sent before, and waits for the acknowledgements. In exactly-once mode the
-    /// outputs become visible only with [`Out::commit`]. Returns whether it finished; it does not after a rebalance or
-    /// the shutdown deadline.
+    /// outputs become visible only with [`Out::commit`]. Abandons them after a rebalance or the shutdown deadline.
     pub(super) fn deliver(
         &mut self,
         outbox: &mut Outbox,
         task: &mut PartitionTask,
         keep_alive: &mut PollKeepAlive<'_, '_>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Outcome, Error> {
         let PartitionTask {
             partition,
-            emitted,
+            order,
             suppressed,
             transactions,
             ..
         } = task;
         let acks = Arc::new(PendingAcks::default());
         let letters = Arc::new(PendingAcks::default());
+        let mut any = false;
         for (at, output) in outbox.drain() {
-            if at < *emitted {
+            if order.suppresses(at) {
                 *suppressed += 1;
                 continue;
             }
             let headers = match self.emitter.emit(&output, at.offset, &mut self.value) {
                 Emitted::Omitted => continue,
                 Emitted::TooLarge(headers) => {
+                    any = true;
                     if !self.too_large(&headers, *partition, at, &letters, keep_alive)? {
-                        return Ok(false);
+                        return Ok(Outcome::Abandoned);
                     }
                     continue;
                 }
                 Emitted::Record(headers) => headers,
             };
+            any = true;
             let sender = match &*transactions {
                 Some(transactions) => transactions.begin()?,
                 None => &self.sender,
@@ -124,27 +126,36 @@ impl Out {
                 }
                 SendOutcome::TooLarge => {
                     if !self.too_large(&headers, *partition, at, &letters, keep_alive)? {
-                        return Ok(false);
+                        return Ok(Outcome::Abandoned);
                     }
                 }
-                SendOutcome::Full => return Ok(false),
+                SendOutcome::Full => return Ok(Outcome::Abandoned),
             }
         }
         let rows = transactions.as_ref().map_or(&self.sender, Transactions::sender);
-        Ok(rows.wait(&acks, &mut || keep_alive.keep_waiting())?
-            && self.sender.wait(&letters, &mut || keep_alive.keep_waiting())?)
+        let is_acknowledged = rows.wait(&acks, &mut || keep_alive.keep_waiting())?
+            && self.sender.wait(&letters, &mut || keep_alive.keep_waiting())?;
+        Ok(match is_acknowledged {
+            true => Outcome::Sent { any },
+            false => Outcome::Abandoned,
+        })
     }
 
-    /// In exactly-once mode, commits the transaction with the position. At least once, everything delivered is already
-    /// visible.
-    pub(super) fn commit(&self, task: &mut PartitionTask, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+    /// Adds the position to the transaction, as a member of the group that `consumer` belongs to.
+    pub(super) fn add_offsets(&self, task: &PartitionTask, consumer: &BaseConsumer<Context>) -> Result<Outcome, Error> {
         if let Some(transactions) = &task.transactions {
-            let position = task.joiner.position();
-            let list = join_assignment::record_of(&self.topics.log, [(task.partition, position)]);
-            transactions.commit(&list, consumer.group_metadata().as_ref())?;
-            task.recorded = position;
+            let list = join_assignment::record_of(&self.topics.log, [(task.partition, task.joiner.position())]);
+            transactions.add_offsets(&list, consumer.group_metadata().as_ref())?;
         }
-        Ok(())
+        Ok(Outcome::Done)
+    }
+
+    /// Commits the transaction: outputs and position become visible.
+    pub(super) fn commit(task: &PartitionTask) -> Result<Outcome, Error> {
+        if let Some(transactions) = &task.transactions {
+            transactions.commit()?;
+        }
+        Ok(Outcome::Done)
     }
 
     /// Sends the record in the buffer to the dead-letter topic. One log record may cause many outputs; the index tells

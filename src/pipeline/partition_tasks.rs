@@ -11,8 +11,8 @@ use rdkafka::error::KafkaResult;
 use super::Error;
 use super::exposed::Exposed;
 use crate::clock;
-use crate::config::{Config, Delivery, StateSettings};
-use crate::join::{AlertUpdates, Joiner, Position, Retention};
+use crate::config::{Config, StateSettings};
+use crate::join::{AlertUpdates, Effect, JoinTask, Joiner, Outcome, Position, Retention};
 use crate::kafka::clients::Logged;
 use crate::kafka::digest::record_digest;
 use crate::kafka::transactions::Transactions;
@@ -31,11 +31,8 @@ pub(super) struct PartitionTask {
     pub(super) partition: i32,
     pub(super) joiner: Joiner,
     pub(super) base: State,
-    /// Outputs before this position have been sent, by whatever instance. They are suppressed when an older state
-    /// computes them again.
-    pub(super) emitted: Position,
-    /// The position that the group has committed.
-    pub(super) recorded: Position,
+    /// The order in which its effects are performed.
+    pub(super) order: JoinTask,
     /// The end of the window that the watermark closes next.
     pub(super) next_close: Option<EventTime>,
     /// The number of suppressed outputs since the partition was taken over.
@@ -94,7 +91,7 @@ impl PartitionTask {
     }
 
     /// Notes that the output has been sent up to the position of the joiner.
-    pub(super) fn note_emitted(&mut self) -> Result<(), store::Error> {
+    pub(super) fn note_emitted(&mut self) -> Result<Outcome, store::Error> {
         let position = self.joiner.position();
         if let (Some((emitted, noted)), Some((last, digest))) = (&mut self.note, self.last) {
             let now = Noted {
@@ -106,7 +103,7 @@ impl PartitionTask {
             emitted.note(&now)?;
             *noted = Some(now);
         }
-        Ok(())
+        Ok(Outcome::Done)
     }
 }
 
@@ -206,16 +203,18 @@ impl<'d> PartitionTasks<'d> {
         Ok(())
     }
 
-    /// Opens a partition unless it is open. In exactly-once mode this fences its previous owner, so its committed
-    /// position must be read afterwards.
+    /// Opens a partition unless it is open: performs its effects up to the fetch of its position.
     pub(super) fn open(&mut self, partition: i32, config: &Config) -> Result<(), Error> {
-        if self.open.contains_key(&partition) {
+        if let Some(task) = self.open.get_mut(&partition) {
+            task.order.reassigned();
             return Ok(());
         }
-        let transactions = match config.output.delivery {
-            Delivery::AtLeastOnce => None,
-            Delivery::ExactlyOnce => Some(Transactions::open(config, partition, self.outputs)?),
-        };
+        let mut order = JoinTask::new(config.output.delivery);
+        let mut transactions = None;
+        if order.next() == Effect::Fence {
+            transactions = Some(Transactions::open(config, partition, self.outputs)?);
+            order.done(Outcome::Done);
+        }
         let (base, joiner, last) = match self.open_joiner(partition) {
             Err(Error::Store(error)) if error.is_corruption() => {
                 tracing::error!(partition, "{error}; the state is rebuilt from the repartition topic");
@@ -227,13 +226,13 @@ impl<'d> PartitionTasks<'d> {
         if let Some(exposed) = &self.exposed {
             exposed.readers.add(partition, &base);
         }
+        order.done(Outcome::Opened(joiner.position()));
         let task = PartitionTask {
             partition,
+            order,
             next_close: joiner.next_close(&base)?,
             joiner,
             base,
-            emitted: Position::default(),
-            recorded: Position::default(),
             suppressed: 0,
             end: 0,
             last_received: clock::start(),

@@ -7,7 +7,7 @@ use crate::emit::{Emitted, Emitter};
 use crate::join::{Joiner, Limit, Outbox, Output};
 use crate::log::LogRecord;
 use crate::route::{Arrival, Routed, Router, Seen};
-use crate::store::{self, Base, Txn};
+use crate::store::{self, Base};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// Why rows cannot be recomputed or compared.
@@ -56,12 +56,12 @@ impl<B: Base> Recomputation<B> {
         messages: impl IntoIterator<Item = (Option<&'m [u8]>, Arrival)>,
         comparison: &mut Comparison,
     ) -> Result<Seen, Error> {
-        let mut txn = Txn::new(&self.base);
         let mut outbox = Outbox::new(Limit::default());
+        let mut batch = self.joiner.begin_batch(&self.base, &mut outbox)?;
         let mut all = Seen::default();
         for (message, arrival) in messages {
             let mut result = Ok(());
-            let (joiner, offset, lead) = (&mut self.joiner, &mut self.offset, &mut self.lead);
+            let (offset, lead) = (&mut self.offset, &mut self.lead);
             all += self.router.route(message, arrival, &mut |routed| {
                 if result.is_err() {
                     return;
@@ -76,8 +76,7 @@ impl<B: Base> Recomputation<B> {
                         // Nothing comes out before the end: there is no watermark.
                         delivered
                             .map_err(Error::from)
-                            .and_then(|()| Ok(joiner.begin(*offset - 1, record, &mut txn)?))
-                            .and_then(|()| Ok(joiner.step(&mut txn, &mut outbox).map(drop)?))
+                            .and_then(|()| Ok(batch.apply(*offset - 1, record)?))
                     }
                     Routed::Rejected { reject, .. } => {
                         comparison.dead_letter(reject.reason.as_str());
@@ -88,8 +87,8 @@ impl<B: Base> Recomputation<B> {
             });
             result?;
         }
-        let batch = txn.into_batch();
-        self.base.write(batch)?;
+        let changes = batch.finish()?;
+        self.base.write(changes)?;
         Ok(all)
     }
 
@@ -97,20 +96,15 @@ impl<B: Base> Recomputation<B> {
     /// ended.
     pub fn end(mut self, comparison: &mut Comparison, goes_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, Error> {
         let mut outbox = Outbox::new(Limit::default());
-        let (mut is_begun, mut is_done) = (false, false);
+        let mut records = std::iter::once((self.offset, LogRecord::EndOfInput));
         let mut rows = 0;
         let mut value = Vec::new();
-        while !is_done {
+        while records.len() > 0 || self.joiner.has_work() {
             if !goes_on(rows) {
                 return Ok(false);
             }
-            let mut txn = Txn::new(&self.base);
-            if !is_begun {
-                self.joiner.begin(self.offset, LogRecord::EndOfInput, &mut txn)?;
-                is_begun = true;
-            }
             // Written after every full outbox: the alerts' new states must not pile up in memory.
-            is_done = self.joiner.step(&mut txn, &mut outbox)?;
+            let changes = self.joiner.apply(&self.base, &mut records, &mut outbox)?;
             for (_, output) in outbox.drain() {
                 if let Output::Row(row) = &output {
                     rows += 1;
@@ -118,8 +112,7 @@ impl<B: Base> Recomputation<B> {
                     comparison.expect(row, is_too_large)?;
                 }
             }
-            let batch = txn.into_batch();
-            self.base.write(batch)?;
+            self.base.write(changes)?;
         }
         Ok(true)
     }

@@ -5,10 +5,11 @@ use std::process::Output;
 use std::time::Duration;
 
 use alerttrail::generate::Options;
+use alerttrail::log::LogRecord;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::{Value, json};
 
-use crate::support::world::Counted;
+use crate::support::world::{Counted, Record};
 use crate::support::{Instance, PATIENCE, World, activity, alert};
 use crate::verify::{result, verify, verify_with};
 
@@ -148,6 +149,33 @@ fn rows_that_may_follow_from_input_that_is_gone_are_not_judged() {
     assert!(said(&output).contains(&part), "{}", said(&output));
 }
 
+/// Waits until every partition of the repartition topic has a watermark update that gives the activities a watermark: every
+/// source partition has a time or is idle, and one has a time.
+fn wait_for_watermark(world: &World, instance: &mut Instance) {
+    let gives_a_watermark = |record: &Record| match LogRecord::decode(&record.value) {
+        Ok(LogRecord::WatermarkUpdate(update)) => {
+            let partitions: u32 = update.topics.iter().map(|(_, count)| count).sum();
+            update.sources.len() == partitions as usize
+                && update.sources.iter().all(|source| source.time.is_some() || source.idle)
+                && update.sources.iter().any(|source| source.time.is_some())
+        }
+        _ => false,
+    };
+    let began = std::time::Instant::now();
+    // An update goes to all partitions before the next one goes to any.
+    while world
+        .read("correlation-repartition")
+        .iter()
+        .filter(|record| gives_a_watermark(record))
+        .count()
+        <= 3
+    {
+        assert!(began.elapsed() < PATIENCE, "there is no watermark");
+        instance.assert_runs();
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 #[test]
 fn what_lies_before_the_cutoff_is_not_called_exact() {
     let Some(mut world) = World::new("verdict-cutoff") else {
@@ -158,14 +186,8 @@ fn what_lies_before_the_cutoff_is_not_called_exact() {
     let log = world.folder.path().join("a.log");
     let mut instance = Instance::start_with(&world.config("a"), &log, &hour);
     instance.wait_for_log("joining");
-    // The retention cut-off is at 18:55 once the log has that activity.
-    let began = std::time::Instant::now();
-    while world.committed(&world.topic("activities"), 0) != Some(1) {
-        assert!(began.elapsed() < PATIENCE);
-        instance.assert_runs();
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    std::thread::sleep(Duration::from_secs(3));
+    wait_for_watermark(&world, &mut instance);
+    // The retention cut-off is at 18:55 once that watermark is applied, which is before whatever is sent now.
     let row = activity("p", "2026-03-01T10:00:00Z", "old");
     world.send_all_to("activities", 0, &[row]);
     let alerts = [

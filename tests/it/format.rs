@@ -53,12 +53,9 @@ fn at(ticks: i64) -> EventTime {
 fn apply(offset: i64, record: LogRecord<'_>, base: &mut Rocks) -> Vec<Output> {
     let mut joiner = Joiner::open(base, None).unwrap();
     let mut outbox = Outbox::default();
-    let mut txn = Txn::new(base);
-    joiner.begin(offset, record, &mut txn).unwrap();
-    assert!(joiner.step(&mut txn, &mut outbox).unwrap());
-    joiner.save(&mut txn).unwrap();
-    let batch = txn.into_batch();
-    base.write(batch).unwrap();
+    let changes = joiner.apply(base, [(offset, record)], &mut outbox).unwrap();
+    assert!(!joiner.has_work());
+    base.write(changes).unwrap();
     outbox.drain().map(|(_, output)| output).collect()
 }
 

@@ -23,7 +23,7 @@ const MAY_KNOW: [(&str, &[&str]); 30] = [
     ("query", &["emit", "join", "json", "log", "record", "store", "time", "words"]),
     ("clock", &["time"]),
     ("heartbeat", &["clock"]),
-    ("config", &["decode", "emit", "source", "time"]),
+    ("config", &["decode", "emit", "join", "source", "time"]),
     ("check", &["config", "decode", "record", "time", "words"]),
     ("generate", &["time", "words"]),
     ("capacity", &["decode", "generate", "time", "words"]),

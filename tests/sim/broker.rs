@@ -99,14 +99,19 @@ impl<'a> Broker<'a> {
 
     /// A producer; one with transactions aborts what others of its transactional id left open, and fences them.
     pub(crate) fn init_producer(&mut self, hits: &mut Hits) -> Producer {
-        let id = self.sequences.len() as u64;
-        self.sequences.insert(id, 0);
         if self.is_exactly_once && self.fault != Some(Fault::FencingLeftOut) {
             self.epoch += 1;
             if self.abort_all() {
                 hits.hit("transaction: aborted by the next producer");
             }
         }
+        self.add_producer()
+    }
+
+    /// Adds a producer that fences nobody, which the program never does.
+    pub(crate) fn add_producer(&mut self) -> Producer {
+        let id = self.sequences.len() as u64;
+        self.sequences.insert(id, 0);
         Producer { id, epoch: self.epoch }
     }
 

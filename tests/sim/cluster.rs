@@ -1,5 +1,6 @@
-//! The processes that work off one partition of the log, one after another and two at once, and what befalls them.
+//! The processes that own one partition of the log, one after another and two at once, and what happens to them.
 
+use alerttrail::join::Effect;
 use alerttrail::store::Memory;
 
 use crate::Failure;
@@ -7,7 +8,7 @@ use crate::broker::Broker;
 use crate::disk::Disk;
 use crate::hits::Hits;
 use crate::joining::{Calm, Delivered, Work, check_state};
-use crate::owner::{Around, Effect, Going, Owner};
+use crate::owner::{Around, Going, Owner};
 use crate::plan::Storm;
 use crate::rng::Rng;
 use crate::trace::Trace;
@@ -45,7 +46,7 @@ pub(crate) fn run(
     let process = rng.below(plan.processes);
     let mut cluster = Cluster {
         work,
-        owner: Owner::new(work, process, broker.join_group()),
+        owner: Owner::new(work, process, &mut broker, hits),
         broker,
         disks: (0..plan.processes).map(|_| Disk::new(plan.fault)).collect(),
         frozen: Vec::new(),
@@ -96,7 +97,7 @@ impl<'a> Cluster<'_, 'a> {
             self.storms -= 1;
             let kinds = &self.work.plan.kinds;
             // One that stands still with its commit on the way is the hardest to be rid of.
-            let is_committing = self.owner.next == Effect::Commit && kinds.contains(&Storm::Freeze);
+            let is_committing = self.owner.next() == Effect::CommitTransaction && kinds.contains(&Storm::Freeze);
             let storm = match is_committing && self.rng.percent(50) {
                 true => Storm::Freeze,
                 false => *self.rng.pick(kinds),
@@ -108,12 +109,29 @@ impl<'a> Cluster<'_, 'a> {
         if !self.frozen.is_empty() && self.rng.percent(odds) {
             return self.thaw().map(|()| false);
         }
-        match self.act()? {
-            Going::On => Ok(false),
+        match self.act_as_member()? {
+            Going::On | Going::Restarts => Ok(false),
             Going::Lost => Err(Failure::new("sound", "the group's member is taken for none".to_owned())),
             Going::Done if self.storms > 0 && self.rng.percent(50) => Ok(false),
             Going::Done => Ok(true),
         }
+    }
+
+    /// The group's member does one thing. Where its producer fails, its process starts over.
+    fn act_as_member(&mut self) -> Result<Going, Failure> {
+        let going = self.act()?;
+        if going == Going::Restarts {
+            self.hits.hit("owner: starts over in its process");
+            self.restart();
+        }
+        Ok(going)
+    }
+
+    /// The process of the owner drops what it has in memory and joins the group again.
+    fn restart(&mut self) {
+        let next = Owner::new(self.work, self.owner.process, &mut self.broker, self.hits);
+        let before = std::mem::replace(&mut self.owner, next);
+        self.owner.believed = before.believed;
     }
 
     /// The owner does one thing.
@@ -143,7 +161,7 @@ impl<'a> Cluster<'_, 'a> {
             self.out_of_order = true;
             self.hits.hit("two owners: the old one sends");
         }
-        let hears = self.frozen[number].next == Effect::Apply && self.rng.percent(50);
+        let hears = self.frozen[number].next() == Effect::Apply && self.rng.percent(50);
         if going? != Going::On || hears {
             self.frozen.swap_remove(number);
         }
@@ -174,8 +192,8 @@ impl<'a> Cluster<'_, 'a> {
             }
             Storm::Freeze => self.freeze(),
             Storm::Move => {
-                while self.owner.next != Effect::Apply {
-                    self.act()?;
+                while self.owner.next() != Effect::Apply {
+                    self.act_as_member()?;
                 }
                 self.hits.hit("owner: passes the partition on");
                 self.take_over();
@@ -188,7 +206,7 @@ impl<'a> Cluster<'_, 'a> {
             }
             Storm::ProducerLost => {
                 self.hits.hit("owner: gets a new producer");
-                self.owner.lose_producer();
+                self.restart();
             }
             Storm::TimeOut => {
                 if self.broker.time_out() {
@@ -207,16 +225,16 @@ impl<'a> Cluster<'_, 'a> {
 
     fn note_death(&mut self) {
         self.hits
-            .hit(match (self.owner.next, self.owner.acked, self.owner.unacked()) {
+            .hit(match (self.owner.next(), self.owner.acked, self.owner.unacked()) {
                 (Effect::Send, 0, 1..) => "crash: after apply",
                 (Effect::Send, _, 1..) => "crash: amid sending",
-                (Effect::Send | Effect::AddPosition, ..) => "crash: after sending",
-                (Effect::Commit, ..) => "crash: before the transaction's commit",
+                (Effect::Send | Effect::AddOffsets, ..) => "crash: after sending",
+                (Effect::CommitTransaction, ..) => "crash: before the transaction's commit",
                 (Effect::Write, ..) if self.work.plan.is_exactly_once() => "crash: after the transaction's commit",
-                (Effect::Note, ..) => "crash: before the note",
+                (Effect::NotePosition, ..) => "crash: before the note",
                 (Effect::Write, ..) => "crash: before the write",
-                (Effect::Apply | Effect::Tell, ..) => "crash: after the write",
-                (Effect::Fence | Effect::Ask | Effect::Open, ..) => "crash: before it is open",
+                (Effect::Apply | Effect::CommitPosition | Effect::Close, ..) => "crash: after the write",
+                (Effect::Fence | Effect::Open | Effect::FetchPosition, ..) => "crash: before it is open",
             });
     }
 
@@ -228,7 +246,7 @@ impl<'a> Cluster<'_, 'a> {
         if process != self.owner.process && !self.disks[process].is_empty() {
             self.hits.hit("store: an old one is found");
         }
-        self.owner = Owner::new(self.work, process, self.broker.join_group());
+        self.owner = Owner::new(self.work, process, &mut self.broker, self.hits);
     }
 
     fn freeze(&mut self) {
@@ -241,7 +259,7 @@ impl<'a> Cluster<'_, 'a> {
             .filter(|process| *process != self.owner.process && self.frozen.iter().all(|owner| owner.process != *process))
             .collect();
         let process = *self.rng.pick(&others);
-        let next = Owner::new(self.work, process, self.broker.join_group());
+        let next = Owner::new(self.work, process, &mut self.broker, self.hits);
         self.frozen.push(std::mem::replace(&mut self.owner, next));
     }
 

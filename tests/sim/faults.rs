@@ -1,6 +1,6 @@
 //! Faults that the simulation must find: a simulation that finds nothing may as well look at nothing. None of them
 //! touches the program: they change the log on its way from ROUTE to JOIN, how JOIN is set up, the tables under it, the
-//! broker, or the order of effects.
+//! broker, or how an effect is performed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -99,10 +99,31 @@ pub(crate) enum Fault {
     ReplayFromTheEnd,
     /// An old or lost store goes on at the committed position.
     ReplayFromCommitted,
+    // One in each effect.
+    /// The previous owner is not fenced.
+    FenceSkipped,
+    /// The stored state is not read: the join begins with an empty one, and writes over the stored one.
+    StateNotRead,
+    /// The committed and the noted position are not fetched.
+    PositionNotFetched,
+    /// A log record is not applied.
+    RecordSkipped,
+    /// Outputs are not sent and count as acknowledged.
+    SendSkipped,
+    /// The position is not added to the transaction.
+    OffsetsNotAdded,
+    /// The transaction is not committed and counts as committed.
+    CommitSkipped,
+    /// The note is one output ahead.
+    NotedAhead,
+    /// Of a batch's changes only the position is written.
+    HalfWritten,
+    /// The committed position is one output ahead.
+    CommittedAhead,
 }
 
 /// Every fault.
-pub(crate) const FAULTS: [Fault; 56] = [
+pub(crate) const FAULTS: [Fault; 66] = [
     Fault::StartInclusive,
     Fault::EndInclusive,
     Fault::NoOutOfOrderness,
@@ -159,6 +180,16 @@ pub(crate) const FAULTS: [Fault; 56] = [
     Fault::ForeignStore,
     Fault::ReplayFromTheEnd,
     Fault::ReplayFromCommitted,
+    Fault::FenceSkipped,
+    Fault::StateNotRead,
+    Fault::PositionNotFetched,
+    Fault::RecordSkipped,
+    Fault::SendSkipped,
+    Fault::OffsetsNotAdded,
+    Fault::CommitSkipped,
+    Fault::NotedAhead,
+    Fault::HalfWritten,
+    Fault::CommittedAhead,
 ];
 
 impl Fault {

@@ -1,10 +1,10 @@
-//! JOIN: the log of a partition is applied in slices, each of which is one write of state.
+//! JOIN: the log of a partition is applied in batches, each of which is one write of state.
 
 use alerttrail::emit::{self, Emitted, Emitter, Format, Kind, Links};
 use alerttrail::join::{Counts, Joiner, Limit, Op, Outbox, Output, Position, Retention};
 use alerttrail::log::LogRecord;
 use alerttrail::record::{Key, LinkId};
-use alerttrail::store::{Base, Batch, Direction, Memory, Pair, Span, Table, Txn};
+use alerttrail::store::{Base, Batch, Direction, Memory, Pair, Span, Table};
 
 use crate::Failure;
 use crate::disk::Disk;
@@ -42,12 +42,13 @@ impl Work<'_> {
     }
 }
 
-/// What becomes of some records of the log: outputs, and the changes of state that go with them.
-pub(crate) struct Slice {
+/// An applied batch: its outputs, and the changes of state that belong to them.
+pub(crate) struct Applied {
     pub(crate) outputs: Vec<(Position, Delivered)>,
-    /// How far the output has been made with these.
+    /// How far the output has been produced with these.
     pub(crate) position: Position,
-    pub(crate) batches: Vec<Batch>,
+    /// One write, but for a planted fault.
+    pub(crate) changes: Vec<Batch>,
 }
 
 /// The state machine of a partition in the memory of one process.
@@ -61,7 +62,9 @@ pub(crate) struct Joining<'a> {
     until: i64,
     outbox: Outbox,
     emitter: Emitter,
-    /// Whether nothing was done since the state was opened.
+    /// How far the output has been produced, as the last batch counts it.
+    batch_position: Position,
+    /// Whether nothing was applied since the state was opened.
     just_opened: bool,
     is_over: bool,
 }
@@ -69,6 +72,7 @@ pub(crate) struct Joining<'a> {
 impl<'a> Joining<'a> {
     pub(crate) fn open(work: &'a Work<'a>, cut: Cut, disk: &Disk) -> Result<Self, Failure> {
         let joiner = Joiner::open(disk, work.retention())?.with_alert_updates(work.settings.alert_updates());
+        let batch_position = joiner.position();
         let mut cursor = joiner.next_offset();
         if work.plan.has(Fault::PositionAhead) && cursor > 0 {
             cursor += 1;
@@ -87,6 +91,7 @@ impl<'a> Joining<'a> {
                 unmatched: work.settings.unmatched,
                 limit: None,
             },
+            batch_position,
             just_opened: true,
             is_over: false,
         })
@@ -94,6 +99,10 @@ impl<'a> Joining<'a> {
 
     pub(crate) fn position(&self) -> Position {
         self.joiner.position()
+    }
+
+    pub(crate) fn batch_position(&self) -> Position {
+        self.batch_position
     }
 
     /// Leaves out what lies before this offset.
@@ -105,55 +114,54 @@ impl<'a> Joining<'a> {
         i64::try_from(self.work.log.bytes.len()).unwrap()
     }
 
-    /// The next slice; `None` at the end of the log.
-    pub(crate) fn slice(&mut self, disk: &Disk, hits: &mut Hits) -> Result<Option<Slice>, Failure> {
+    /// Applies the next batch. Returns `None` at the end of the log.
+    pub(crate) fn apply(&mut self, disk: &Disk, hits: &mut Hits) -> Result<Option<Applied>, Failure> {
         if self.is_over {
             return Ok(None);
         }
-        let plan = &self.work.plan;
+        let (plan, end) = (&self.work.plan, self.end());
         if self.cursor >= self.until {
             let batch = i64::try_from(self.cut.batch).unwrap_or(i64::MAX);
-            self.until = self.end().min(self.cursor.saturating_add(batch));
+            self.until = end.min(self.cursor.saturating_add(batch));
         }
-        let mut batches = Vec::new();
-        let mut txn = Txn::new(disk);
-        loop {
-            let done = self.joiner.step(&mut txn, &mut self.outbox)?;
-            if std::mem::take(&mut self.just_opened) && !self.outbox.is_empty() {
-                hits.hit("join: resumed amid an emission");
-            }
-            let most = self.cut.limit.outputs.saturating_add(1);
-            Failure::unless(self.outbox.len() <= most, "bounded", || {
-                "the outbox is more than full".to_owned()
-            })?;
-            if !done || self.outbox.is_full() {
-                break;
-            }
+        if std::mem::take(&mut self.just_opened) && self.joiner.has_work() {
+            hits.hit("join: resumed amid an emission");
+        }
+        let mut changes = Vec::new();
+        let mut batch = self.joiner.begin_batch(disk, &mut self.outbox)?;
+        while batch.wants_more() {
             if self.cursor >= self.until {
-                self.is_over = self.cursor >= self.end();
+                self.is_over = self.cursor >= end;
                 break;
             }
-            if let Some(bytes) = &self.work.log.bytes[usize::try_from(self.cursor).unwrap()] {
+            let bytes = &self.work.log.bytes[usize::try_from(self.cursor).unwrap()];
+            let is_skipped = plan.has(Fault::RecordSkipped) && self.cursor % 8 == 7;
+            if let Some(bytes) = bytes.as_ref().filter(|_| !is_skipped) {
                 if plan.has(Fault::BlindToOwnWrites) {
-                    batches.push(std::mem::replace(&mut txn, Txn::new(disk)).into_batch());
+                    changes.push(batch.finish()?);
+                    batch = self.joiner.begin_batch(disk, &mut self.outbox)?;
                 }
-                self.joiner.begin(self.cursor, LogRecord::decode(bytes).unwrap(), &mut txn)?;
+                batch.apply(self.cursor, LogRecord::decode(bytes).unwrap())?;
             }
             self.cursor += 1;
         }
-        self.joiner.save(&mut txn)?;
-        batches.push(txn.into_batch());
-        let mut slice = Slice {
+        changes.push(batch.finish()?);
+        let most = self.cut.limit.outputs.saturating_add(1);
+        Failure::unless(self.outbox.len() <= most, "bounded", || {
+            "the outbox is more than full".to_owned()
+        })?;
+        let mut applied = Applied {
             outputs: Vec::new(),
             position: self.joiner.position(),
-            batches,
+            changes,
         };
-        self.emit(&mut slice);
-        Ok(Some(slice))
+        self.emit(&mut applied);
+        self.batch_position = applied.position;
+        Ok(Some(applied))
     }
 
-    /// Turns what the joiner has to say into records.
-    fn emit(&mut self, slice: &mut Slice) {
+    /// Turns the joiner's outputs into records.
+    fn emit(&mut self, batch: &mut Applied) {
         let plan = &self.work.plan;
         let mut value = Vec::new();
         let lose_one = plan.has(Fault::OutputLost) && self.outbox.len() > 1;
@@ -177,10 +185,10 @@ impl<'a> Joining<'a> {
             if plan.has(Fault::LinksShareIds) {
                 record.share_id(&output, &self.emitter.links);
             }
-            slice.outputs.push((place, record));
+            batch.outputs.push((place, record));
         }
         if let Some(first) = first {
-            slice.position.outputs -= first.number_in(slice.position.offset);
+            batch.position.outputs -= first.number_in(batch.position.offset);
         }
     }
 }
@@ -213,7 +221,7 @@ impl Numbered for Position {
     }
 }
 
-/// A partition that one process has worked off, and nothing happened.
+/// A partition whose log one process has applied without any disturbance.
 pub(crate) struct Calm {
     pub(crate) output: Vec<Delivered>,
     /// The place of each output, which readers do not see.
@@ -223,20 +231,20 @@ pub(crate) struct Calm {
     pub(crate) counts: Vec<(LinkId, Counts)>,
 }
 
-/// Works off the log in peace. Only faults in the join itself apply here.
+/// Applies the log without any disturbance. Only faults in the join itself apply here.
 pub(crate) fn calm(settings: &Settings, log: &Log, fault: Option<Fault>, hits: &mut Hits) -> Result<Calm, Failure> {
     let plan = Plan::calm(fault.filter(|fault| fault.is_in_join()));
     let work = Work { settings, log, plan };
     let mut disk = Disk::default();
     let mut joining = Joining::open(&work, Cut::none(), &disk)?;
     let (mut places, mut output) = (Vec::new(), Vec::new());
-    while let Some(slice) = joining.slice(&disk, hits)? {
-        for (place, record) in slice.outputs {
+    while let Some(batch) = joining.apply(&disk, hits)? {
+        for (place, record) in batch.outputs {
             places.push(place);
             output.push(record);
         }
-        for batch in slice.batches {
-            disk.write(batch)?;
+        for changes in batch.changes {
+            disk.write(changes)?;
         }
     }
     Ok(Calm {
@@ -247,45 +255,39 @@ pub(crate) fn calm(settings: &Settings, log: &Log, fault: Option<Fault>, hits: &
     })
 }
 
-/// A position is a state: whatever led to it, the tables hold what the log, applied from its beginning up to there, makes of nothing.
+/// Checks that a position is a state: whatever happened before, the tables hold what the log, applied from its beginning
+/// up to the position, makes of an empty state.
 pub(crate) fn check_state(work: &Work<'_>, disk: &Disk) -> Result<(), Failure> {
     let held = Joiner::open(disk, work.retention())?.position();
     let mut fresh = Memory::default();
     let mut joiner = Joiner::open(&fresh, work.retention())?.with_alert_updates(work.settings.alert_updates());
-    // So that it stops behind every output.
+    // So that it stops after every output.
     let mut outbox = Outbox::new(Limit {
         outputs: 1,
         bytes: usize::MAX,
     });
-    let mut txn = Txn::new(&fresh);
-    'log: for (offset, bytes) in (0..).zip(&work.log.bytes) {
-        if joiner.position() >= held {
-            break;
-        }
-        let Some(bytes) = bytes else { continue };
-        joiner.begin(offset, LogRecord::decode(bytes).unwrap(), &mut txn)?;
-        loop {
-            let done = joiner.step(&mut txn, &mut outbox)?;
-            outbox.drain();
-            if joiner.position() == held {
-                break 'log;
-            }
-            if done {
-                break;
-            }
-        }
+    let records = (0..).zip(&work.log.bytes);
+    let mut records = records.filter_map(|(offset, bytes)| Some((offset, LogRecord::decode(bytes.as_ref()?).unwrap())));
+    if !disk.is_empty() {
+        // A batch without records writes the position too.
+        let changes = joiner.apply(&fresh, [], &mut outbox)?;
+        fresh.write(changes)?;
+    }
+    let mut before = None;
+    while joiner.position() < held && before != Some(joiner.position()) {
+        before = Some(joiner.position());
+        // Each place where a batch may end is a position of its own.
+        let most = usize::from(!joiner.has_work());
+        let changes = joiner.apply(&fresh, records.by_ref().take(most), &mut outbox)?;
+        fresh.write(changes)?;
+        outbox.drain();
     }
     Failure::unless(joiner.position() == held, "deterministic", || {
-        format!("a store stands at {held:?}, where the log has no place")
+        format!("a state is at {held:?}, which is no position of the log")
     })?;
-    if !disk.is_empty() {
-        joiner.save(&mut txn)?;
-    }
-    let batch = txn.into_batch();
-    fresh.write(batch)?;
     for table in Table::ALL {
         Failure::unless(all(disk, table)? == all(&fresh, table)?, "deterministic", || {
-            format!("at {held:?} the table {table:?} is not what the log makes of nothing")
+            format!("at {held:?} the table {table:?} is not what the log makes of an empty state")
         })?;
     }
     Ok(())

@@ -1,21 +1,22 @@
 //! The simulation: whole worlds, each drawn from one seed, with everything that can go wrong in them.
 //!
-//! A world has settings, activities and alerts, and the times at which they are written to the input topics (`world`, `inputs`, `rows`).
-//! Routers read them, crash and pass partitions to one another; out comes the log (`routing`).
+//! A world has settings, activities and alerts, and the times at which they are written to the input topics (`world`,
+//! `inputs`, `rows`). Routers read them, crash and pass partitions to one another; the result is the log (`routing`).
 //!
-//! Each partition of the log is worked off three times: once in peace (`joining`), and once under each promise of delivery (`plan`) by
-//! processes that die between any two effects, stand still while another takes over, and lose what they wrote (`cluster`, `owner`,
-//! `disk`), before a broker that fences, aborts and does not always answer (`broker`). It is the program's own code that routes, joins and
-//! emits; the order of effects and what surrounds it are the simulation's, and say what the program's have to be.
+//! The log of each partition is joined three times: once without disturbance (`joining`), and once under each delivery
+//! guarantee (`plan`) by processes that die between any two effects, freeze while another takes over, and lose what they
+//! wrote (`cluster`, `owner`, `disk`), on a broker that fences, aborts and does not always respond (`broker`). It is the
+//! program's own code that routes, joins and emits, and its own [`JoinTask`](alerttrail::join::JoinTask) that orders the
+//! effects of a partition; the simulation only performs them.
 //!
 //! Half of all worlds have links besides the query (`links`), each with its own keys, window and retention.
 //!
-//! What comes out in peace is held against the query's answer over the inputs, and against what each record of the log has to bring
-//! (`oracle`, `model`); what comes out otherwise against that, as readers see it (`readers`). `faults` plants faults: a simulation is as
-//! good as what it catches.
+//! The output without disturbance is compared with the query's result over the inputs, and with what each log record has
+//! to cause (`oracle`, `model`); the other outputs are compared with that one, as readers see them (`readers`). `faults`
+//! plants faults: a simulation is as good as the faults that it finds.
 //!
-//! `SEED=7 cargo test --no-default-features --test sim worlds` replays one world and prints all that happens in it, should it fail.
-//! `SEEDS=100000` tries as many.
+//! `SEED=7 cargo test --no-default-features --test sim worlds` repeats one world and prints everything that happens in
+//! it if it fails. `SEEDS=100000` tries that many.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test")]
 
 mod answers;
@@ -45,11 +46,12 @@ mod world;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use alerttrail::join::Delivery;
 use cluster::Stormy;
 use faults::{FAULTS, Fault};
 use hits::Hits;
 use joining::Work;
-use plan::{Delivery, Plan};
+use plan::Plan;
 use rng::Rng;
 use router::Log;
 use trace::Trace;

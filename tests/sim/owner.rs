@@ -1,59 +1,38 @@
-//! The owner of a partition: one process, from when the group gives it the partition until it ends. Its effects are carried out one at a
-//! time, so that anything can happen between any two.
+//! The owner of a partition: one process, from the assignment of the partition until it ends. It performs the effects of
+//! the program's own [`JoinTask`] one at a time, so that anything can happen between any two. A planted fault performs an
+//! effect wrongly.
 
-use alerttrail::join::Position;
-use alerttrail::store::{Base, Memory};
+use alerttrail::join::{Effect, JoinTask, Outcome, Position};
+use alerttrail::store::{Base, Memory, Table};
 
 use crate::Failure;
 use crate::broker::{Broker, Producer, Refused};
 use crate::disk::Disk;
 use crate::faults::Fault;
 use crate::hits::Hits;
-use crate::joining::{Joining, Slice, Work};
-use crate::plan::{Cut, Delivery};
+use crate::joining::{Applied, Joining, Work};
+use crate::plan::Cut;
 use crate::rng::Rng;
 use crate::trace::Trace;
 
-/// What an owner does next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Effect {
-    /// Gets a producer, and so fences the owner before.
-    Fence,
-    /// Asks the group for its position.
-    Ask,
-    /// Opens its store.
-    Open,
-    /// Applies records of the log in memory.
-    Apply,
-    /// Sends outputs.
-    Send,
-    /// Adds the position to the transaction.
-    AddPosition,
-    /// Commits the transaction.
-    Commit,
-    /// Notes at home, at least once, how far the output has gone out.
-    Note,
-    /// Writes its store.
-    Write,
-    /// Tells the group its position.
-    Tell,
-}
-
-/// How it goes on with an owner.
+/// What becomes of an owner after an effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Going {
+    /// It continues with the next effect.
     On,
-    /// The log is at its end.
+    /// It has applied the whole log.
     Done,
-    /// The partition is another's.
+    /// Its producer failed: the process starts over with what its disk has.
+    Restarts,
+    /// The partition has another owner.
     Lost,
 }
 
-/// What an owner has to do with.
+/// What an owner works with.
 pub(crate) struct Around<'r, 'a> {
     pub(crate) broker: &'r mut Broker<'a>,
     pub(crate) disk: &'r mut Disk,
-    /// State that belongs to another partition.
+    /// State of another partition.
     pub(crate) foreign: Option<&'r Memory>,
     pub(crate) rng: &'r mut Rng,
     pub(crate) hits: &'r mut Hits,
@@ -62,211 +41,238 @@ pub(crate) struct Around<'r, 'a> {
 
 pub(crate) struct Owner<'a> {
     work: &'a Work<'a>,
-    /// Which process it is.
+    /// The number of the process.
     pub(crate) process: usize,
-    pub(crate) next: Effect,
     pub(crate) generation: u64,
+    task: JoinTask,
     producer: Producer,
-    /// The number of the first output of the slice in what the producer sends.
+    /// The sequence number of the first output of the batch.
     sequence: u64,
-    /// The group's position as far as this owner knows: outputs before it have gone out.
-    committed: Position,
     joining: Option<Joining<'a>>,
-    /// Whether it went on behind what the owner before was sending again.
+    /// Whether its state is ahead of the outputs that the previous owner was sending again.
     pub(crate) overtakes: bool,
-    /// Whether it has sent an output behind others that come after it.
+    /// Whether it has sent an output after others that come after it.
     pub(crate) reorders: bool,
-    slice: Option<Slice>,
-    /// Number of outputs of the slice whose acknowledgement has come.
+    batch: Option<Applied>,
+    /// Number of acknowledged outputs of the batch.
     pub(crate) acked: usize,
-    /// How far the store has been written.
-    written: Position,
+    /// The committed position as a planted fault takes it, instead of the fetched one.
+    pub(crate) believed: Option<Position>,
 }
 
 impl<'a> Owner<'a> {
-    pub(crate) fn new(work: &'a Work<'a>, process: usize, generation: u64) -> Self {
+    pub(crate) fn new(work: &'a Work<'a>, process: usize, broker: &mut Broker<'_>, hits: &mut Hits) -> Self {
         Self {
             work,
             process,
-            next: first_effect(work),
-            generation,
-            producer: Producer::default(),
+            generation: broker.join_group(),
+            task: JoinTask::new(work.plan.delivery),
+            // Exactly once, the first effect takes over the transactional id instead.
+            producer: match work.plan.is_exactly_once() {
+                true => Producer::default(),
+                false => broker.init_producer(hits),
+            },
             sequence: 0,
-            committed: Position::default(),
             joining: None,
             overtakes: false,
             reorders: false,
-            slice: None,
+            batch: None,
             acked: 0,
-            written: Position::default(),
+            believed: None,
         }
     }
 
-    /// Number of outputs still to be acknowledged.
+    /// Returns the effect that it performs next.
+    pub(crate) fn next(&self) -> Effect {
+        self.task.next()
+    }
+
+    /// Returns the number of outputs that are not acknowledged.
     pub(crate) fn unacked(&self) -> usize {
-        self.slice.as_ref().map_or(0, |slice| slice.outputs.len() - self.acked)
+        self.batch.as_ref().map_or(0, |batch| batch.outputs.len() - self.acked)
     }
 
     pub(crate) fn is_open(&self) -> bool {
         self.joining.is_some()
     }
 
-    /// Whether there are outputs on their way.
+    /// Returns whether outputs are to be sent or have been sent.
     pub(crate) fn delivers(&self) -> bool {
-        self.slice.as_ref().is_some_and(|slice| !slice.outputs.is_empty())
+        self.batch.as_ref().is_some_and(|batch| !batch.outputs.is_empty())
     }
 
-    /// Its producer is of no use any more.
-    pub(crate) fn lose_producer(&mut self) {
-        if !matches!(
-            self.next,
-            Effect::Ask | Effect::Open | Effect::Note | Effect::Write | Effect::Tell
-        ) {
-            self.next = first_effect(self.work);
-        }
-    }
-
-    /// Carries out one effect.
+    /// Performs one effect; sending may take several turns.
     pub(crate) fn act(&mut self, around: &mut Around<'_, 'a>) -> Result<Going, Failure> {
-        let (process, effect) = (self.process, self.next);
-        around.trace.note(|| format!("process {process}: {effect:?}"));
-        let asks_first = self.work.plan.has(Fault::AskBeforeFencing);
-        match self.next {
-            Effect::Fence => {
-                self.producer = around.broker.init_producer(around.hits);
-                self.sequence = 0;
-                self.next = if asks_first { self.resume() } else { Effect::Ask };
-            }
-            Effect::Ask => {
-                self.committed = around.broker.committed();
-                if !self.work.plan.is_exactly_once() {
-                    let noted = around.disk.noted();
-                    if noted > self.committed {
-                        around.hits.hit("open: the note is ahead of the group");
-                    }
-                    self.committed = self.committed.max(noted);
-                }
-                self.next = if asks_first { Effect::Fence } else { self.resume() };
-            }
-            Effect::Open => self.open(around)?,
-            Effect::Apply => return self.apply(around),
-            Effect::Send => return Ok(self.send(around)),
-            Effect::AddPosition => return Ok(self.add_position(around)),
-            Effect::Commit => return self.commit(around),
-            Effect::Note => {
-                around.disk.note(self.slice.as_ref().unwrap().position);
-                self.next = Effect::Write;
-            }
-            Effect::Write => self.write(around)?,
-            Effect::Tell => return Ok(self.tell(around)),
+        if self.next() == Effect::Apply && self.work.plan.commits_silence {
+            self.task.request_commit();
         }
+        let (process, effect) = (self.process, self.next());
+        around.trace.note(|| format!("process {process}: {effect:?}"));
+        let outcome = match effect {
+            Effect::Fence => match self.fence(around) {
+                Some(outcome) => outcome,
+                None => return Ok(Going::On),
+            },
+            Effect::Open => self.open(around)?,
+            Effect::FetchPosition => self.fetch_position(around),
+            Effect::Apply => match self.apply(around)? {
+                Some(outcome) => outcome,
+                None => return Ok(Going::Done),
+            },
+            Effect::Send => match self.send(around) {
+                Ok(Some(outcome)) => outcome,
+                Ok(None) => return Ok(Going::On),
+                Err(refused) => return Ok(self.refused(refused, around)),
+            },
+            Effect::AddOffsets => match self.add_offsets(around) {
+                Ok(()) => Outcome::Done,
+                Err(refused) => return Ok(self.refused(refused, around)),
+            },
+            Effect::CommitTransaction => match self.commit(around)? {
+                Ok(true) => Outcome::Done,
+                // The program gives up what it has in memory and starts over.
+                Ok(false) => return Ok(Going::Restarts),
+                Err(refused) => return Ok(self.refused(refused, around)),
+            },
+            Effect::NotePosition => self.note_position(around),
+            Effect::Write => self.write(around)?,
+            Effect::CommitPosition => match self.commit_position(around) {
+                Ok(()) => Outcome::Done,
+                Err(refused) => return Ok(self.refused(refused, around)),
+            },
+            Effect::Close => return Ok(Going::Lost),
+        };
+        self.task.done(outcome);
         Ok(Going::On)
     }
 
-    /// Where it goes on with a new producer: what the group's position tells to be out is not sent again.
-    fn resume(&mut self) -> Effect {
-        let Some(slice) = &mut self.slice else {
-            return match self.joining {
-                Some(_) => Effect::Apply,
-                None => Effect::Open,
-            };
-        };
-        if !self.work.plan.has(Fault::CommitTakenForFailed) {
-            slice.outputs.retain(|(place, _)| *place >= self.committed);
+    /// Returns `None` when a planted fault does something else first.
+    fn fence(&mut self, around: &mut Around<'_, 'a>) -> Option<Outcome> {
+        if self.work.plan.has(Fault::AskBeforeFencing) && self.believed.is_none() {
+            self.believed = Some(around.broker.committed());
+            return None;
         }
-        self.acked = 0;
-        Effect::Send
+        self.producer = match self.work.plan.has(Fault::FenceSkipped) {
+            true => around.broker.add_producer(),
+            false => around.broker.init_producer(around.hits),
+        };
+        Some(Outcome::Done)
     }
 
-    fn open(&mut self, around: &mut Around<'_, 'a>) -> Result<(), Failure> {
+    fn open(&mut self, around: &mut Around<'_, 'a>) -> Result<Outcome, Failure> {
         let plan = &self.work.plan;
         let is_lost = around.disk.is_empty() && self.generation > 1;
         if let (Some(foreign), true) = (around.foreign, is_lost && plan.has(Fault::ForeignStore)) {
             around.disk.replace(foreign.clone());
         }
-        let mut joining = Joining::open(self.work, Cut::draw(around.rng), around.disk)?;
+        let cut = Cut::draw(around.rng);
+        let mut joining = match plan.has(Fault::StateNotRead) {
+            true => Joining::open(self.work, cut, &Disk::new(None))?,
+            false => Joining::open(self.work, cut, around.disk)?,
+        };
         if is_lost && plan.has(Fault::ReplayFromTheEnd) {
             joining.skip_to(self.work.log.bytes.len() as i64);
         }
-        if plan.has(Fault::ReplayFromCommitted) {
-            joining.skip_to(self.committed.offset);
+        let position = joining.position();
+        self.joining = Some(joining);
+        Ok(Outcome::Opened(position))
+    }
+
+    fn fetch_position(&mut self, around: &mut Around<'_, 'a>) -> Outcome {
+        let plan = &self.work.plan;
+        let joining = self.joining.as_mut().unwrap();
+        let store = joining.position();
+        let committed = self.believed.take().unwrap_or_else(|| around.broker.committed());
+        let noted = match plan.is_exactly_once() {
+            true => Position::default(),
+            false => around.disk.noted(),
+        };
+        if noted > committed {
+            around.hits.hit("open: the note is ahead of the group");
         }
-        let (store, committed) = (joining.position(), self.committed);
-        if store < committed {
-            around.hits.hit(match is_lost {
+        if plan.has(Fault::ReplayFromCommitted) {
+            joining.skip_to(committed.offset);
+        }
+        let emitted = committed.max(noted);
+        if store < emitted {
+            around.hits.hit(match around.disk.is_empty() && self.generation > 1 {
                 true => "open: without a store, all is replayed",
                 false => "open: the store is behind what went out",
             });
         }
-        // At least once, that is: the group's position may be older than this store.
-        self.overtakes = around.broker.leaves_a_gap(store.max(committed));
+        // Only at least once: the group's position may be older than this state.
+        self.overtakes = around.broker.leaves_a_gap(store.max(emitted));
         if self.overtakes {
             around.hits.hit("open: the store is ahead of what is being sent again");
         }
-        if plan.has(Fault::SilentUpToTheStore) {
-            self.committed = store;
-        }
         around
             .trace
-            .note(|| format!("the store stands at {store:?}, the group at {committed:?}"));
-        self.joining = Some(joining);
-        self.next = Effect::Apply;
-        Ok(())
+            .note(|| format!("the state is at {store:?}, the group at {committed:?}, the note at {noted:?}"));
+        match plan.fault {
+            Some(Fault::SilentUpToTheStore) => Outcome::Positions {
+                committed: store,
+                noted: store,
+            },
+            Some(Fault::PositionNotFetched) => Outcome::Positions {
+                committed: Position::default(),
+                noted: Position::default(),
+            },
+            _ => Outcome::Positions { committed, noted },
+        }
     }
 
-    fn apply(&mut self, around: &mut Around<'_, 'a>) -> Result<Going, Failure> {
+    /// Returns `None` at the end of the log.
+    fn apply(&mut self, around: &mut Around<'_, 'a>) -> Result<Option<Outcome>, Failure> {
         let joining = self.joining.as_mut().unwrap();
-        let Some(mut slice) = joining.slice(around.disk, around.hits)? else {
-            return Ok(Going::Done);
+        let Some(mut batch) = joining.apply(around.disk, around.hits)? else {
+            return Ok(None);
         };
         let plan = &self.work.plan;
-        let applied = slice.outputs.len();
-        slice
-            .outputs
-            .retain(|(place, _)| !is_silent(*place, self.committed, plan.fault));
-        if slice.outputs.len() < applied {
+        let applied = batch.outputs.len();
+        let (task, fault) = (&self.task, plan.fault);
+        batch.outputs.retain(|(place, _)| !suppresses(task, *place, fault));
+        if batch.outputs.len() < applied {
             around.hits.hit("open: what went out is passed over in silence");
-            let amid = slice.outputs.first().map(|(place, _)| place.offset);
-            if amid == Some(self.committed.offset) {
+            let amid = batch.outputs.first().map(|(place, _)| place.offset);
+            if amid == Some(task.emitted().offset) {
                 around.hits.hit("open: what went out ends amid a record");
             }
         }
-        self.acked = 0;
+        let position = batch.position;
         if plan.has(Fault::PositionBeforeOutputs) {
-            around.broker.commit_position(self.generation, slice.position).ok();
+            around.broker.commit_position(self.generation, position).ok();
         }
         if plan.has(Fault::NoteBeforeOutputs) && !plan.is_exactly_once() {
-            around.disk.note(slice.position);
+            around.disk.note(position);
         }
-        self.slice = Some(slice);
+        self.acked = 0;
+        self.batch = Some(batch);
         if plan.has(Fault::WriteBeforeDelivery) {
-            self.write_slice(around)?;
+            self.write_batch(around)?;
         }
-        self.next = Effect::Send;
-        Ok(Going::On)
+        Ok(Some(Outcome::Applied {
+            position,
+            has_outputs: applied > 0,
+        }))
     }
 
-    fn send(&mut self, around: &mut Around<'_, 'a>) -> Going {
+    /// Sends some of the outputs. Returns `None` while any of them is not acknowledged.
+    fn send(&mut self, around: &mut Around<'_, 'a>) -> Result<Option<Outcome>, Refused> {
         let plan = &self.work.plan;
-        let slice = self.slice.as_ref().unwrap();
-        let left = &slice.outputs[self.acked..];
-        let mut refused = None;
-        if left.is_empty() {
-            self.sequence += slice.outputs.len() as u64;
-            let commits = self.moves(slice.position) && (plan.commits_silence || !slice.outputs.is_empty());
-            self.next = match plan.delivery {
-                Delivery::ExactlyOnce if commits => Effect::AddPosition,
-                Delivery::ExactlyOnce => Effect::Write,
-                Delivery::AtLeastOnce => Effect::Note,
-            };
-            return Going::On;
+        let batch = self.batch.as_mut().unwrap();
+        let left = &batch.outputs[self.acked..];
+        if left.is_empty() || plan.has(Fault::SendSkipped) {
+            self.sequence += batch.outputs.len() as u64;
+            let any = !batch.outputs.is_empty();
+            return Ok(Some(Outcome::Sent { any }));
         }
         let burst = around.rng.below(left.len()) + 1;
+        let mut refused = None;
         let mut all_acked = true;
         for (number, (place, record)) in (self.acked..).zip(&left[..burst]) {
             let mut sequence = self.sequence + number as u64;
-            let answered = !around.rng.percent(plan.unanswered);
-            if !answered && around.rng.percent(50) {
+            let is_acked = !around.rng.percent(plan.unanswered);
+            if !is_acked && around.rng.percent(50) {
                 around.hits.hit("send: never arrives");
                 if plan.has(Fault::SentTakenForAcked) {
                     self.acked += 1;
@@ -280,11 +286,9 @@ impl<'a> Owner<'a> {
                 self.sequence += 1;
                 sequence = self.sequence;
             }
-            if let Err(refused) = around.broker.append(self.producer, sequence, *place, record) {
-                return self.refused(refused, around);
-            }
+            around.broker.append(self.producer, sequence, *place, record)?;
             around.trace.note(|| format!("output {}", record.value));
-            all_acked &= answered;
+            all_acked &= is_acked;
             if all_acked {
                 self.acked += 1;
             } else {
@@ -293,102 +297,108 @@ impl<'a> Owner<'a> {
         }
         if let Some(number) = refused {
             around.hits.hit("send: refused, and sent again behind others");
-            self.slice.as_mut().unwrap().outputs[number..].rotate_left(1);
+            batch.outputs[number..].rotate_left(1);
             self.reorders = true;
         }
-        Going::On
+        Ok(None)
     }
 
-    /// Whether the group's position moves by being set to this one. A replay is behind what was committed, and must not take it back.
-    fn moves(&self, position: Position) -> bool {
-        position > self.committed || self.work.plan.has(Fault::PositionGoesBack)
-    }
-
-    fn add_position(&mut self, around: &mut Around<'_, 'a>) -> Going {
-        let slice = self.slice.as_ref().unwrap();
-        match around.broker.send_offsets(self.producer, self.generation, slice.position) {
-            Ok(()) => {
-                self.next = Effect::Commit;
-                Going::On
-            }
-            Err(refused) => self.refused(refused, around),
+    fn add_offsets(&self, around: &mut Around<'_, 'a>) -> Result<(), Refused> {
+        match self.work.plan.has(Fault::OffsetsNotAdded) {
+            true => Ok(()),
+            false => around.broker.send_offsets(self.producer, self.generation, self.position()),
         }
     }
 
-    fn commit(&mut self, around: &mut Around<'_, 'a>) -> Result<Going, Failure> {
+    /// Returns whether the transaction is known to be committed.
+    fn commit(&mut self, around: &mut Around<'_, 'a>) -> Result<Result<bool, Refused>, Failure> {
         let plan = &self.work.plan;
-        let answered = !around.rng.percent(plan.unanswered);
-        if !answered && around.rng.percent(50) {
+        if plan.has(Fault::CommitSkipped) {
+            return Ok(Ok(true));
+        }
+        let is_answered = !around.rng.percent(plan.unanswered);
+        if !is_answered && around.rng.percent(50) {
             around.hits.hit("commit: never arrives");
-            self.next = first_effect(self.work);
         } else {
-            if plan.has(Fault::WriteBeforeCommit) {
-                self.write_slice(around)?;
+            if plan.has(Fault::WriteBeforeCommit) && self.batch.is_some() {
+                self.write_batch(around)?;
             }
+            let before = around.broker.committed();
             if let Err(refused) = around.broker.commit_transaction(self.producer) {
-                return Ok(self.refused(refused, around));
+                return Ok(Err(refused));
             }
-            self.committed = self.slice.as_ref().unwrap().position;
-            self.next = Effect::Write;
+            if !is_answered && plan.has(Fault::CommitTakenForFailed) {
+                self.believed = Some(before);
+            }
         }
-        if !answered {
+        if !is_answered {
             around.hits.hit("commit: nobody knows whether it happened");
-            self.next = match plan.has(Fault::CommitTakenForDone) {
-                true => Effect::Write,
-                false => first_effect(self.work),
-            };
         }
-        Ok(Going::On)
+        Ok(Ok(is_answered || plan.has(Fault::CommitTakenForDone)))
     }
 
-    fn write(&mut self, around: &mut Around<'_, 'a>) -> Result<(), Failure> {
-        self.write_slice(around)?;
-        self.written = self.slice.take().unwrap().position;
-        self.next = match self.work.plan.is_exactly_once() {
-            true => Effect::Apply,
-            false => Effect::Tell,
-        };
-        Ok(())
+    fn note_position(&self, around: &mut Around<'_, 'a>) -> Outcome {
+        let position = self.position();
+        around.disk.note(match self.work.plan.has(Fault::NotedAhead) {
+            true => one_output_on(position),
+            false => position,
+        });
+        Outcome::Done
     }
 
-    fn write_slice(&mut self, around: &mut Around<'_, 'a>) -> Result<(), Failure> {
-        let slice = self.slice.as_mut().unwrap();
-        for batch in slice.batches.drain(..) {
-            around.disk.write(batch)?;
+    fn write(&mut self, around: &mut Around<'_, 'a>) -> Result<Outcome, Failure> {
+        self.write_batch(around)?;
+        self.batch = None;
+        if self.work.plan.has(Fault::PositionGoesBack) {
+            around.broker.commit_position(self.generation, self.position()).ok();
         }
-        around.broker.check_written(slice.position)
+        Ok(Outcome::Done)
     }
 
-    /// The position may be told now or later: it says what need not be sent again.
-    fn tell(&mut self, around: &mut Around<'_, 'a>) -> Going {
-        self.next = Effect::Apply;
-        if around.rng.percent(60) || !self.moves(self.written) {
-            return Going::On;
-        }
-        match around.broker.commit_position(self.generation, self.written) {
-            Ok(()) => {
-                self.committed = self.written;
-                Going::On
+    fn write_batch(&mut self, around: &mut Around<'_, 'a>) -> Result<(), Failure> {
+        let is_half_written = self.work.plan.has(Fault::HalfWritten);
+        let batch = self.batch.as_mut().unwrap();
+        for mut changes in batch.changes.drain(..) {
+            if is_half_written {
+                let tables = Table::ALL.into_iter().zip(&mut changes.changes);
+                tables
+                    .filter(|(table, _)| *table != Table::Meta)
+                    .for_each(|(_, changes)| changes.clear());
             }
-            Err(refused) => self.refused(refused, around),
+            around.disk.write(changes)?;
         }
+        around.broker.check_written(batch.position)
     }
 
-    /// One that is fenced begins anew with the group's position if it still has the partition. One that has not may believe that it has.
-    fn refused(&mut self, refused: Refused, around: &mut Around<'_, 'a>) -> Going {
-        let is_member = self.generation == around.broker.generation;
+    /// The group may commit the position now, or not at all before a later one.
+    fn commit_position(&self, around: &mut Around<'_, 'a>) -> Result<(), Refused> {
+        if around.rng.percent(60) {
+            return Ok(());
+        }
+        let position = match self.work.plan.has(Fault::CommittedAhead) {
+            true => one_output_on(self.position()),
+            false => self.position(),
+        };
+        around.broker.commit_position(self.generation, position)
+    }
+
+    /// Returns how far the output has been produced.
+    fn position(&self) -> Position {
+        self.joining.as_ref().unwrap().batch_position()
+    }
+
+    fn refused(&self, refused: Refused, around: &mut Around<'_, 'a>) -> Going {
         match refused {
             Refused::Fenced => {
                 around.hits.hit("refused: fenced");
-                self.next = first_effect(self.work);
-                match is_member || around.rng.percent(40) {
-                    true => Going::On,
+                match self.generation == around.broker.generation {
+                    true => Going::Restarts,
                     false => Going::Lost,
                 }
             }
             Refused::OldGeneration => {
                 around.hits.hit("refused: the generation is old");
-                // Where that is refused too, somebody else has aborted it.
+                // If that is refused too, the next owner has aborted it.
                 around.broker.abort_transaction(self.producer).ok();
                 Going::Lost
             }
@@ -396,28 +406,28 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// What an owner begins with, and begins anew with when its producer is lost.
-fn first_effect(work: &Work<'_>) -> Effect {
-    match work.plan.has(Fault::AskBeforeFencing) {
-        true => Effect::Ask,
-        false => Effect::Fence,
+fn one_output_on(position: Position) -> Position {
+    Position {
+        outputs: position.outputs + 1,
+        ..position
     }
 }
 
-/// Whether an output is passed over because it lies before what the group says to be out.
-fn is_silent(place: Position, committed: Position, fault: Option<Fault>) -> bool {
-    let amid_record = committed.outputs > 0;
+/// Returns whether an output is suppressed: as the task decides, or as a planted fault does.
+fn suppresses(task: &JoinTask, place: Position, fault: Option<Fault>) -> bool {
+    let emitted = task.emitted();
+    let amid_record = emitted.outputs > 0;
     match fault {
-        Some(Fault::SilentOneTooMany) if amid_record => place <= committed,
+        Some(Fault::SilentOneTooMany) if amid_record => place <= emitted,
         Some(Fault::SilentOneTooFew) if amid_record => {
-            let one_before = committed.outputs - 1;
+            let one_before = emitted.outputs - 1;
             place
                 < Position {
                     outputs: one_before,
-                    ..committed
+                    ..emitted
                 }
         }
-        Some(Fault::SilentByWholeRecords) => place.offset < committed.offset,
-        _ => place < committed,
+        Some(Fault::SilentByWholeRecords) => place.offset < emitted.offset,
+        _ => task.suppresses(place),
     }
 }

@@ -1,16 +1,9 @@
 //! How a partition of the log is worked off: in which steps, by how many processes, and what befalls them.
 
-use alerttrail::join::Limit;
+use alerttrail::join::{Delivery, Limit};
 
 use crate::faults::Fault;
 use crate::rng::Rng;
-
-/// What is promised to readers of the output.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Delivery {
-    AtLeastOnce,
-    ExactlyOnce,
-}
 
 /// What may befall the processes of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -29,7 +29,7 @@ use crate::join::{Joiner, Limit, Outbox};
 use crate::log::{AlertVersion, LinkVersion, LogRecord};
 use crate::record::{Activity, ActivityId, Alert, Key};
 use crate::shutdown::Shutdown;
-use crate::store::{self, Base, Txn};
+use crate::store::{self, Base};
 use crate::time::WallTime;
 use emission::Emission;
 use pending::{Company, Pending, Wanted};
@@ -235,22 +235,15 @@ impl<B: Base, O: Output> Local<B, O> {
             tally.two_forms(self.forms.two());
         }
         let mut outbox = Outbox::new(Limit::default());
-        let mut begun = false;
-        let mut done = false;
-        while !done {
+        let mut records = std::iter::once((self.offset, LogRecord::EndOfInput));
+        while records.len() > 0 || self.joiner.has_work() {
             if shutdown.is_requested() {
                 return Ok(None);
             }
-            let mut txn = Txn::new(&self.base);
-            if !begun {
-                self.joiner.begin(self.offset, LogRecord::EndOfInput, &mut txn)?;
-                begun = true;
-            }
             // Written after every full outbox: the alerts' new states must not pile up in memory.
-            done = self.joiner.step(&mut txn, &mut outbox)?;
+            let changes = self.joiner.apply(&self.base, &mut records, &mut outbox)?;
             self.emission.take(&mut outbox, &mut self.output)?;
-            let batch = txn.into_batch();
-            self.base.write(batch)?;
+            self.base.write(changes)?;
         }
         self.emission.finish(&mut self.output)?;
         let counts = self.joiner.take_counts();
@@ -310,14 +303,12 @@ impl<B: Base, O: Output> Local<B, O> {
 
     /// Nothing comes out of records before the end: there is no watermark.
     fn apply(&mut self, records: impl Iterator<Item = LogRecord<'static>>) -> Result<(), Error> {
-        let mut txn = Txn::new(&self.base);
-        for record in records {
-            self.joiner.begin(self.offset, record, &mut txn)?;
-            debug_assert!(!self.joiner.has_work(), "an answer before the end of the input");
-            self.offset += 1;
-        }
-        let batch = txn.into_batch();
-        Ok(self.base.write(batch)?)
+        let mut outbox = Outbox::new(Limit::default());
+        let records = (self.offset..).zip(records);
+        let changes = self.joiner.apply(&self.base, records, &mut outbox)?;
+        debug_assert!(outbox.is_empty(), "an output before the end of the input");
+        self.offset = self.joiner.next_offset();
+        Ok(self.base.write(changes)?)
     }
 
     fn count(&mut self, seen: Seen) {

@@ -10,7 +10,7 @@ use super::*;
 use crate::join::{Joiner, Limit, Outbox};
 use crate::log::{AlertVersion, LinkVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use crate::record::{Activity, ActivityId, AlertId, Key, Version};
-use crate::store::{Base as _, Memory, Txn};
+use crate::store::{Base as _, Memory};
 use crate::time::{Bounds, EventTime, Widening, Window};
 
 const HOUR: i64 = 36_000_000_000;
@@ -130,15 +130,10 @@ impl World {
     /// Applies a record, or goes on with the one before, until the outbox is full. What is left to do stays in the state.
     fn step(&mut self, record: Option<LogRecord<'_>>, limit: Limit) {
         let mut joiner = Joiner::open(&self.base, self.retention).unwrap();
-        let mut txn = Txn::new(&self.base);
-        if let Some(record) = record {
-            joiner.begin(self.offset, record, &mut txn).unwrap();
-            self.offset += 1;
-        }
-        joiner.step(&mut txn, &mut Outbox::new(limit)).unwrap();
-        joiner.save(&mut txn).unwrap();
-        let batch = txn.into_batch();
-        self.base.write(batch).unwrap();
+        let records = record.map(|record| (self.offset, record));
+        self.offset += i64::from(records.is_some());
+        let changes = joiner.apply(&self.base, records, &mut Outbox::new(limit)).unwrap();
+        self.base.write(changes).unwrap();
     }
 
     fn is_at_work(&self) -> bool {

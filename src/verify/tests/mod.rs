@@ -10,7 +10,7 @@ use crate::emit::{Emitted, Emitter, Links};
 use crate::join::{Joiner, Limit, Outbox};
 use crate::log::LogRecord;
 use crate::route::{self, Arrival, Routed, Router};
-use crate::store::{Memory, Txn};
+use crate::store::{Base as _, Memory};
 use crate::time::{EventTime, WallTime, Widening};
 
 const ARRIVAL: Arrival = Arrival {
@@ -67,16 +67,16 @@ fn emitter(limit: Option<usize>, settings: &Settings) -> Emitter {
 
 /// What is sent out for this input, closed after each of `closes`, which are numbers of messages.
 fn output(input: &[String], closes: &[usize], settings: &Settings) -> Vec<String> {
-    let base = Memory::default();
+    let mut base = Memory::default();
     let mut joiner = Joiner::open(&base, None).unwrap();
-    let mut txn = Txn::new(&base);
     let mut rows = Vec::new();
     let mut offset = 0;
     let mut router = router(settings);
     let mut apply = |record: LogRecord<'_>| {
-        joiner.begin(offset, record, &mut txn).unwrap();
         let mut outbox = Outbox::new(Limit::default());
-        while !joiner.step(&mut txn, &mut outbox).unwrap() {}
+        let changes = joiner.apply(&base, [(offset, record)], &mut outbox).unwrap();
+        assert!(!joiner.has_work());
+        base.write(changes).unwrap();
         for (_, output) in outbox.drain() {
             let mut value = Vec::new();
             if let Emitted::Record(_) = emitter(None, settings).emit(&output, offset, &mut value) {

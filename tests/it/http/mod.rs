@@ -14,7 +14,7 @@ use alerttrail::metrics::Metrics;
 use alerttrail::pipeline::exposed::Exposed;
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::shutdown::Shutdown;
-use alerttrail::store::{Base as _, Shared, State, Txn};
+use alerttrail::store::{Base as _, Shared, State};
 use alerttrail::time::{EventTime, Widening, Window};
 use serde_json::Value;
 
@@ -114,16 +114,11 @@ impl World {
     fn step(&mut self, record: Option<LogRecord<'_>>, limit: Limit) -> bool {
         let store = self.store.as_mut().unwrap();
         let mut joiner = Joiner::open(store, None).unwrap();
-        let mut txn = Txn::new(&*store);
-        if let Some(record) = record {
-            joiner.begin(self.offset, record, &mut txn).unwrap();
-            self.offset += 1;
-        }
-        let is_done = joiner.step(&mut txn, &mut Outbox::new(limit)).unwrap();
-        joiner.save(&mut txn).unwrap();
-        let batch = txn.into_batch();
-        store.write(batch).unwrap();
-        is_done
+        let records = record.map(|record| (self.offset, record));
+        self.offset += i64::from(records.is_some());
+        let changes = joiner.apply(&*store, records, &mut Outbox::new(limit)).unwrap();
+        store.write(changes).unwrap();
+        !joiner.has_work()
     }
 
     fn fill(&mut self) {

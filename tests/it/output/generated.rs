@@ -9,7 +9,7 @@ use alerttrail::generate::{Generator, Messages, Options};
 use alerttrail::join::{Joiner, Outbox, Output};
 use alerttrail::log::LogRecord;
 use alerttrail::route::{Arrival, Routed, Router, Settings};
-use alerttrail::store::{Base as _, Memory, Txn};
+use alerttrail::store::{Base as _, Memory};
 use alerttrail::time::{WallTime, Widening};
 use serde_json::Value;
 
@@ -66,14 +66,12 @@ fn apply(log: &[Vec<u8>]) -> Vec<(i64, Output)> {
     let mut outputs = Vec::new();
     let mut outbox = Outbox::default();
     for (offset, bytes) in (0..).zip(log) {
-        let mut txn = Txn::new(&base);
-        joiner.begin(offset, LogRecord::decode(bytes).unwrap(), &mut txn).unwrap();
-        while !joiner.step(&mut txn, &mut outbox).unwrap() {
+        let mut records = std::iter::once((offset, LogRecord::decode(bytes).unwrap()));
+        while records.len() > 0 || joiner.has_work() {
+            let changes = joiner.apply(&base, &mut records, &mut outbox).unwrap();
+            base.write(changes).unwrap();
             outputs.extend(outbox.drain().map(|(at, output)| (at.offset, output)));
         }
-        outputs.extend(outbox.drain().map(|(at, output)| (at.offset, output)));
-        let batch = txn.into_batch();
-        base.write(batch).unwrap();
     }
     outputs
 }

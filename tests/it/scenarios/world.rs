@@ -8,7 +8,7 @@ use alerttrail::emit::{Emitted, Emitter, Links};
 use alerttrail::join::{Counts, Joiner, Limit, Outbox, Output, Retention};
 use alerttrail::log::{LogRecord, WatermarkUpdate};
 use alerttrail::route::{Arrival, Idleness, Progress, Routed, Router, Seen, Settings};
-use alerttrail::store::{Base, Txn};
+use alerttrail::store::Base;
 use alerttrail::time::WallTime;
 
 use super::bases::Bases;
@@ -232,20 +232,11 @@ impl<B: Bases> World<B> {
             Pace::Steady => Limit::default(),
             Pace::RestartAfterEveryOutput => Limit { outputs: 1, bytes: 1 },
         });
-        let mut begun = false;
-        let mut done = false;
-        while !done {
-            let mut txn = Txn::new(&lane.base);
-            if !begun {
-                let record = LogRecord::decode(bytes).unwrap();
-                lane.joiner.begin(lane.next_offset, record, &mut txn).unwrap();
-                lane.next_offset += 1;
-                begun = true;
-            }
-            done = lane.joiner.step(&mut txn, &mut outbox).unwrap();
-            lane.joiner.save(&mut txn).unwrap();
-            let batch = txn.into_batch();
-            lane.base.write(batch).unwrap();
+        let mut records = std::iter::once((lane.next_offset, LogRecord::decode(bytes).unwrap()));
+        lane.next_offset += 1;
+        while records.len() > 0 || lane.joiner.has_work() {
+            let changes = lane.joiner.apply(&lane.base, &mut records, &mut outbox).unwrap();
+            lane.base.write(changes).unwrap();
             for (at, output) in outbox.drain() {
                 self.said.push((at.offset, output.clone()));
                 let mut value = Vec::new();

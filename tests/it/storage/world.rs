@@ -10,7 +10,7 @@ use std::time::Duration;
 use alerttrail::join::{Joiner, Limit, Outbox, Position};
 use alerttrail::log::{AlertVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
-use alerttrail::store::{Base, Direction, Error, Memory, Rocks, Shared, Span, Table, Txn};
+use alerttrail::store::{Base, Direction, Error, Memory, Rocks, Shared, Span, Table};
 use alerttrail::time::{EventTime, WallTime, Window};
 
 /// Log records in one write.
@@ -84,18 +84,13 @@ impl World {
         let mut more = true;
         while more {
             let until = end.min(at + BATCH);
-            let mut txn = Txn::new(base);
-            for offset in at..until {
-                finish(&mut joiner, &mut txn, &mut out, &mut outputs)?;
-                let record = LogRecord::decode(&self.log[offset]).unwrap();
-                joiner.begin(i64::try_from(offset).unwrap(), record, &mut txn)?;
-            }
-            finish(&mut joiner, &mut txn, &mut out, &mut outputs)?;
-            joiner.save(&mut txn)?;
-            let batch = txn.into_batch();
-            base.write(batch)?;
-            at = until;
-            more = at < end;
+            let records = self.log[at..until].iter().map(|bytes| LogRecord::decode(bytes).unwrap());
+            let mut records = (i64::try_from(at).unwrap()..).zip(records);
+            let changes = joiner.apply(base, &mut records, &mut out)?;
+            outputs.extend(out.drain().map(|(at, output)| (at, format!("{output:?}"))));
+            base.write(changes)?;
+            at = usize::try_from(joiner.next_offset()).unwrap();
+            more = at < end || joiner.has_work();
         }
         Ok(outputs)
     }
@@ -110,21 +105,6 @@ impl World {
         let content = content(base)?;
         assert!(content == self.content, "another state from {from:?}");
         Ok(from.offset)
-    }
-}
-
-fn finish<B: Base>(
-    joiner: &mut Joiner,
-    txn: &mut Txn<'_, B>,
-    out: &mut Outbox,
-    outputs: &mut BTreeMap<Position, String>,
-) -> Result<(), Error> {
-    loop {
-        let is_done = joiner.step(txn, out)?;
-        outputs.extend(out.drain().map(|(at, output)| (at, format!("{output:?}"))));
-        if is_done {
-            return Ok(());
-        }
     }
 }
 

@@ -231,8 +231,8 @@ fn by_content(row: Cursor<'_, '_>, room: &mut Room) -> Result<ActivityId, TooDee
     content_hash(row, &|name| is_service_column(name) || name == b"TimeGenerated", room).map(ActivityId)
 }
 
-/// Returns the dedup key of an activity by its report id. It contains the key by the query or, without one, an empty
-/// key, because an activity has one dedup key whatever links it has keys by.
+/// Returns the dedup key of an activity by its report id. It is computed from the key by the query or, without one,
+/// from an empty key, because an activity has one dedup key whatever links it has keys by.
 fn by_report_id(tenant: &str, keys: &[Key], time: EventTime, report_id: &[u8], row: &[u8]) -> Result<ActivityId, TooDeep> {
     shallow(row)?;
     let query = keys.iter().find(|key| key.link == LinkId::QUERY);

@@ -1,13 +1,13 @@
 //! Splits a message that is not one JSON text: several texts in one message, and lists that end too early or contain a
 //! broken record.
 //!
-//! Every complete record is used. Each stretch between them that is not a record becomes one [`Leaf`] with its own
-//! bytes. If a record is broken, the next one begins at the earlier of these two places:
+//! Every complete record is used. Each stretch of text that is not a record becomes one [`Leaf`] with its own bytes. If
+//! a record is broken, the next one begins at the earlier of these two places:
 //!
-//! 1. after the bracket that closes the broken record, if its brackets are balanced and a comma or the end of the list
-//!    follows;
-//! 2. at the first complete record of ours after the beginning of the broken record. A record is not searched for after
-//!    a colon, where it would be the value of a member, nor after a quote on the same line.
+//! 1. after the bracket that closes the broken record, if its brackets are balanced and are followed by a comma, a
+//!    closing bracket, the beginning of another record, or the end of the text;
+//! 2. at the first complete record of ours that follows neither a colon, like the value of a member, nor a quote on the
+//!    same line.
 //!
 //! The work is linear in the length of the text: a search for the next record never reads the same bytes twice, and the
 //! number of bytes that are read to find closing brackets is limited. The result depends only on the bytes.
@@ -102,8 +102,8 @@ impl<'a> Parts<'_, '_, 'a> {
         }
     }
 
-    /// Returns `end`, or an error if the value is a number or a literal in the middle of other text. A message with a
-    /// time of day before its record does not contain numbers.
+    /// Returns `end`, or an error if the value is a number or a literal in the middle of other text. For example, the
+    /// time of day before a record in a message is text and not several numbers.
     fn separate(&self, at: usize, end: usize, around: Around) -> Result<usize, Broken> {
         let is_bracketed = matches!(self.text.get(at), Some(b'{' | b'[' | b'"'));
         let is_alone = matches!(self.text.get(end), None | Some(b'\n' | b'\r' | b',' | 0x1e));

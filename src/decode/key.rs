@@ -232,8 +232,8 @@ fn combinations(parts: &mut [Vec<Text>]) -> Vec<Text> {
         .collect()
 }
 
-/// Returns the word for a missing value if a correlation id is such a word, as tools print it. All records with it
-/// would join with one another.
+/// Returns the word if a correlation id is a word for a missing value, as tools print it. All records with such a
+/// correlation id would join with one another.
 pub fn null_word(id: &[u8]) -> Option<&'static str> {
     const WORDS: [&str; 12] = [
         "-",

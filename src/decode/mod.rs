@@ -12,7 +12,7 @@
 //! Nothing here fails, blocks, keeps state or reads a clock. A record that cannot be used becomes a [`Reject`], which
 //! is ordinary data; its error text contains nothing of the record's content. Hostile messages cost time and memory
 //! linear in their length, and a limited amount of stack whatever their depth. [`Index::read`] has accepted every text
-//! that the functions of [`json`](crate::json) work on.
+//! over which [`json`](crate::json) iterates.
 
 mod activity;
 mod alert;
@@ -288,7 +288,7 @@ impl Decoder {
 
     fn row_of<'a>(&mut self, table: Table, text: &'a [u8], form: &Form<'a>) -> Result<Decoded<'a>, Fault> {
         let mut index = Index::default();
-        // The text was validated when the row was found in it, so this succeeds.
+        // The row comes from a text that was validated before, so this succeeds.
         index
             .read(text)
             .map_err(|_| Fault::new(Reason::InvalidJson, "the record is not JSON"))?;
@@ -391,8 +391,8 @@ impl Decoded<'_> {
     }
 }
 
-/// Returns the bytes of each record of a message. Returns `None` if the message is not one JSON text in UTF-8, because
-/// it cannot be split here then.
+/// Returns the bytes of each record of a message. Returns `None` if the message is not one JSON text in UTF-8 and
+/// therefore cannot be split here.
 pub fn records(message: &[u8]) -> Option<Vec<&[u8]>> {
     Some(match message::split(message, &mut Index::default()).ok()? {
         Records::One(record) => vec![record.json],

@@ -1,8 +1,8 @@
 //! Finds our records in wrappers that [`message`](super::message) does not read: lists in lists, objects around lists,
 //! strings that contain JSON, exports of the audit log, and the answers of query interfaces.
 //!
-//! This is the slow path. Records of a known form are not read here, so nothing here has to be fast. All of it is
-//! linear in the length of the text, and it opens up to [`MAX_LEVELS`] nested wrappers.
+//! This is the slow path. Records of a known form that are not in such a wrapper are not read here, so nothing here has
+//! to be fast. All of it is linear in the length of the text, and it opens up to [`MAX_LEVELS`] nested wrappers.
 //!
 //! The result is a list of [`Leaf`]s, each of which is one record. Every element of a list becomes a leaf, whether it
 //! can be used or not. Of an object that is not a record, only those members count that contain a record of ours; the

@@ -1,7 +1,7 @@
-//! What the two tables hold, as far as the join looks at it.
+//! The records of the two tables, as far as the join reads them.
 //!
-//! The types here are what [`decode`](crate::decode) makes of bytes and what [`log`](crate::log) carries from ROUTE to JOIN. Rows stay
-//! the bytes they were: no field of a row is ever printed again.
+//! [`decode`](crate::decode) makes these types from bytes, and [`log`](crate::log) carries them from ROUTE to JOIN.
+//! Rows keep their bytes: no field of a row is ever formatted again.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,18 +10,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{EventTime, Window};
 
-/// The content of a JSON string: UTF-8, but for lone surrogate escapes (`"\ud800"`), which JSON allows and UTF-8 does not. Those are kept
-/// in the three bytes that UTF-8 would give them (WTF-8), so that two strings are equal exactly when their JSON is.
+/// The content of a JSON string: UTF-8, except for lone surrogate escapes (`"\ud800"`), which JSON allows and UTF-8
+/// does not. These are kept in the three bytes that UTF-8 would give them (WTF-8), so that two strings are equal
+/// exactly if their JSON is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Text(#[serde(with = "serde_bytes")] Vec<u8>);
 
 impl Text {
-    /// The bytes of the text.
+    /// Returns the bytes of the text.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether there is no text.
+    /// Returns whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -39,7 +40,7 @@ impl From<Vec<u8>> for Text {
     }
 }
 
-/// As text for people: a lone surrogate is shown as U+FFFD.
+/// Formats the text for people: a lone surrogate is shown as U+FFFD.
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.0))
@@ -52,56 +53,57 @@ impl fmt::Debug for Text {
     }
 }
 
-/// The number of a link: a way for an activity to belong to an alert. Links are numbered in the order of the configuration, which state
-/// depends on.
+/// The number of a link, which is a way for an activity to belong to an alert. Links are numbered in the order of the
+/// configuration. State depends on this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LinkId(pub u8);
 
 impl LinkId {
-    /// The link that `[correlation]` is: the documented query.
+    /// The link of the documented query, which `[correlation]` configures.
     pub const QUERY: Self = Self(0);
 }
 
-/// What activities and alerts meet on: the correlation id, within a tenant and a link. An alert's key may have an empty correlation id; an
-/// activity's never has, so such an alert matches nothing.
+/// The key that activities and alerts must have in common: the correlation id, within a tenant and a link. The
+/// correlation id of an alert may be empty. That of an activity never is, so such an alert matches nothing.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Key {
-    /// The Entra tenant id when tenants are told apart, else empty.
+    /// The Entra tenant id if tenants are distinguished, otherwise empty.
     pub tenant: Text,
-    /// The link by which the two meet.
+    /// The link by which activity and alert have the key.
     pub link: LinkId,
-    /// The correlation id; by the query `RawEventData.Data.cid` and `AlertType` by default.
+    /// The correlation id. By the query it is `RawEventData.Data.cid` of an activity and `AlertType` of an alert by
+    /// default.
     pub correlation_id: Text,
 }
 
 impl Key {
-    /// Bytes of its texts.
+    /// Returns the number of bytes of the tenant and the correlation id.
     pub fn size(&self) -> usize {
         self.tenant.as_bytes().len() + self.correlation_id.as_bytes().len()
     }
 }
 
-/// Which alert: its `SystemAlertId`, within a tenant.
+/// The id of an alert: its `SystemAlertId`, within a tenant.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct AlertId {
-    /// The Entra tenant id when tenants are told apart, else empty.
+    /// The Entra tenant id if tenants are distinguished, otherwise empty.
     pub tenant: Text,
-    /// `SystemAlertId`.
+    /// The `SystemAlertId`.
     pub system_alert_id: Text,
 }
 
-/// An alert as one link looks at it: it has a window, keys and answers of its own.
+/// An alert by one link. It has its own window, keys and output records.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct LinkedAlert {
-    /// Which alert.
+    /// The id of the alert.
     pub alert: AlertId,
-    /// Which link.
+    /// The number of the link.
     pub link: LinkId,
 }
 
 impl LinkedAlert {
-    /// Returns the key that a correlation id of this alert makes.
+    /// Returns the key of this alert with a correlation id.
     pub fn key(&self, correlation_id: &Text) -> Key {
         Key {
             tenant: self.alert.tenant.clone(),
@@ -111,7 +113,8 @@ impl LinkedAlert {
     }
 }
 
-/// Which activity: the SHA-256 of what identifies it. Re-deliveries have the same.
+/// The dedup key of an activity: the SHA-256 of what identifies it. Repeated deliveries of an activity have the same
+/// dedup key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ActivityId(pub [u8; 32]);
 
@@ -121,24 +124,25 @@ impl fmt::Debug for ActivityId {
     }
 }
 
-/// Which version of an alert. The greater one counts: the later `TimeGenerated`, on a tie the greater hash of the canonical form, so that
-/// the answer never depends on the order of arrival.
+/// The version of an alert. Of two versions, the greater one counts: the one with the later `TimeGenerated` or, if
+/// these are equal, the one with the greater hash of the canonical form. So the output never depends on the order of
+/// arrival.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Version {
-    /// `TimeGenerated`.
+    /// The `TimeGenerated` of the row.
     pub time_generated: EventTime,
-    /// SHA-256 of the row's canonical form.
+    /// The SHA-256 of the row's canonical form.
     pub hash: [u8; 32],
 }
 
 /// An activity that can join: it has a correlation id and a time.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Activity<'a> {
-    /// What it joins on: one key at least, by any number of links.
+    /// The keys on which the activity joins: at least one, by any number of links.
     pub keys: Vec<Key>,
-    /// `RawEventData.CreationTime` by default.
+    /// The time of the activity, by default `RawEventData.CreationTime`.
     pub time: EventTime,
-    /// Its identity.
+    /// The dedup key.
     pub id: ActivityId,
     /// The CloudAppEvents row: one JSON object on one line.
     #[serde(borrow, with = "serde_bytes")]
@@ -146,12 +150,12 @@ pub struct Activity<'a> {
 }
 
 impl Activity<'_> {
-    /// Bytes of its keys.
+    /// Returns the number of bytes of all keys.
     pub fn keys_size(&self) -> usize {
         self.keys.iter().map(Key::size).sum()
     }
 
-    /// Returns the same with a row of its own.
+    /// Returns the same activity with an owned row.
     pub fn into_owned(self) -> Activity<'static> {
         Activity {
             keys: self.keys,
@@ -165,42 +169,43 @@ impl Activity<'_> {
 /// One version of an alert.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Alert<'a> {
-    /// Which alert.
+    /// The id of the alert.
     pub id: AlertId,
-    /// Which version of it.
+    /// The version of the alert.
     pub version: Version,
-    /// What each link makes of it, in the order of their numbers.
+    /// The alert's window and keys by each link, in the order of the links' numbers.
     pub links: Vec<AlertLink>,
     /// The SecurityAlert row: one JSON object on one line.
     #[serde(borrow, with = "serde_bytes")]
     pub row: Cow<'a, [u8]>,
 }
 
-/// What a link makes of an alert.
+/// The window and the keys of an alert by one link.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AlertLink {
-    /// Which link.
+    /// The number of the link.
     pub link: LinkId,
-    /// The event time it covers.
+    /// The window: the event time that the alert covers.
     pub window: Window,
-    /// The correlation ids, in order, each once. By the query there is always one, which may be empty.
+    /// The correlation ids, sorted and without duplicates. By the query there is always at least one, which may be
+    /// empty.
     pub keys: Vec<Text>,
 }
 
 impl Alert<'_> {
-    /// Returns what the query makes of it.
+    /// Returns the alert's window and keys by the query.
     pub fn query(&self) -> Option<&AlertLink> {
         self.links.iter().find(|link| link.link == LinkId::QUERY)
     }
 
-    /// Bytes of its keys, with their tenant.
+    /// Returns the number of bytes of all keys, each with the tenant.
     pub fn keys_size(&self) -> usize {
         let keys = self.links.iter().flat_map(|link| &link.keys);
         let tenant = self.id.tenant.as_bytes().len();
         keys.map(|key| tenant + key.as_bytes().len()).sum()
     }
 
-    /// Returns the same with a row of its own.
+    /// Returns the same alert with an owned row.
     pub fn into_owned(self) -> Alert<'static> {
         Alert {
             id: self.id,

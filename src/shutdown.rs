@@ -8,12 +8,12 @@ use crate::clock;
 use crate::heartbeat::Heartbeat;
 use crate::time::WallTime;
 
-/// How long to wait for everything in flight after a shutdown was requested. A shutdown must end within ten seconds;
-/// the rest of them is for leaving the consumer groups.
+/// The time to wait for everything in flight after a shutdown was requested. A shutdown must end within ten seconds;
+/// the rest of that time is for leaving the consumer groups.
 pub(crate) const DRAIN: Duration = Duration::from_secs(6);
 
-/// Shared by all threads of a processor: whether a shutdown was requested, and until when work in flight may be
-/// finished.
+/// The state of a shutdown, which all threads of a processor share: whether it was requested, and until when work in
+/// flight may be finished.
 #[derive(Clone, Default)]
 pub struct Shutdown {
     shared: Arc<Shared>,

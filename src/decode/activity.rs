@@ -12,35 +12,36 @@ use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth, one_line, unescape};
 use crate::record::{Activity, ActivityId, Key, LinkId, Text};
 use crate::time::EventTime;
 
-/// Begins what is hashed for an identity by report id, so that no row's canonical form is the same.
+/// The beginning of what is hashed for a dedup key by report id. It differs from the canonical form of every row.
 const REPORT_ID_DOMAIN: &[u8] = b"alerttrail activity by report id\n";
 
-/// Reads rows of CloudAppEvents.
+/// A reader of rows of CloudAppEvents.
 pub(super) struct ActivityReader {
     paths: Paths<Wanted>,
     row_times: Paths<usize>,
-    /// Of each place of the time whether it lies in `RawEventData`.
+    /// For each path to the time, whether it leads into `RawEventData`.
     is_inside: Vec<bool>,
     keys: KeyReader,
     identity: Identity,
-    /// Whether identities are left out, as zeros.
+    /// Whether dedup keys are not computed and are zeros instead.
     pub(super) anonymous: bool,
-    /// The places of the time, for people.
+    /// The paths to the time, as error messages list them.
     time_places: String,
 }
 
-/// What a path leads to. Numbers are places in the order of fallbacks.
+/// What a path leads to. The numbers are positions in the order of fallbacks.
 enum Wanted {
     Key(key::Wanted),
     Time(usize),
     ReportId,
-    /// The record of the audit log that most paths lead into.
+    /// The record of the audit log, into which most paths lead.
     RawEventData,
 }
 
-/// The column with the record of the audit log.
+/// The column that contains the record of the audit log.
 pub(super) const RAW_EVENT_DATA: &str = "RawEventData";
-/// The columns that say when a row came about, for rows whose activity has no time: it moves the watermark, and joins nothing.
+/// The columns with the time of the row itself. They are read if the activity has no time of its own: such a row moves
+/// the watermark but joins nothing.
 const ROW_TIMES: [&str; 2] = ["Timestamp", "TimeGenerated"];
 
 impl ActivityReader {
@@ -95,7 +96,7 @@ impl ActivityReader {
             .flat_map(|(link, ids)| ids.into_iter().map(move |id| key(link, id)))
             .collect();
         if keys.is_empty() {
-            // A time that was found in it proves that it was opened.
+            // A time that was found inside the column proves that the column could be read as JSON.
             if room.unopened {
                 raw_event_data = RawEventData::Scalar;
             } else if times.place().is_some_and(|place| self.is_inside.get(place) == Some(&true)) {
@@ -118,7 +119,7 @@ impl ActivityReader {
         }))
     }
 
-    /// Returns what an activity without a correlation id is.
+    /// Returns the result for an activity without a correlation id.
     fn unkeyed<'a>(
         &self,
         row: &Cursor<'_, '_>,
@@ -138,7 +139,7 @@ impl ActivityReader {
         }
     }
 
-    /// Returns the time that the row itself has, whatever the activity in it says.
+    /// Returns the time in the columns of the row itself, independent of the activity in it.
     fn row_time(&self, row: &Cursor<'_, '_>, room: &mut Room) -> Option<EventTime> {
         let mut found = First::new();
         self.row_times
@@ -146,7 +147,8 @@ impl ActivityReader {
         found.found()
     }
 
-    /// Of a row that has been read before, without looking at what is not hashed.
+    /// Returns the dedup key of a row that has been read before, and reads only what the key is computed from. Returns
+    /// `None` if the row is not an activity that can join.
     pub(super) fn identity(&self, row: &Cursor<'_, '_>, tenant: &str, room: &mut Room) -> Option<ActivityId> {
         match self.identity {
             Identity::Content => by_content(row.clone(), room).ok(),
@@ -178,15 +180,15 @@ fn is_inside(path: &Path) -> bool {
     segments.len() > 1 && segments.first().is_some_and(|segment| segment.name == RAW_EVENT_DATA)
 }
 
-/// What the column `RawEventData` holds.
+/// The kind of value in the column `RawEventData`.
 #[derive(Clone, Copy)]
 enum RawEventData {
-    /// There is none, or nothing in it.
+    /// The column is missing or empty.
     Unseen,
     Object,
     /// A string, which may hold an object.
     Literal,
-    /// What no audit record is.
+    /// A value that cannot be an audit record.
     Scalar,
 }
 
@@ -201,7 +203,8 @@ impl RawEventData {
     }
 }
 
-/// Whether the string in the column `RawEventData` holds an object, however often it was put into a string.
+/// Returns whether the string in the column `RawEventData` contains an object, however many times it was encoded as a
+/// string.
 fn holds_object(row: &Cursor<'_, '_>, room: &mut Room) -> bool {
     let mut found = false;
     let path = Path::new([RAW_EVENT_DATA]);
@@ -228,7 +231,8 @@ fn by_content(row: Cursor<'_, '_>, room: &mut Room) -> Result<ActivityId, TooDee
     content_hash(row, &|name| is_service_column(name) || name == b"TimeGenerated", room).map(ActivityId)
 }
 
-/// The key is that of the query, or empty: an activity has one identity, whatever links it is found by.
+/// Returns the dedup key of an activity by its report id. It is computed from the key by the query or, without one,
+/// from an empty key, because an activity has one dedup key whatever links it has keys by.
 fn by_report_id(tenant: &str, keys: &[Key], time: EventTime, report_id: &[u8], row: &[u8]) -> Result<ActivityId, TooDeep> {
     shallow(row)?;
     let query = keys.iter().find(|key| key.link == LinkId::QUERY);
@@ -246,9 +250,11 @@ fn by_report_id(tenant: &str, keys: &[Key], time: EventTime, report_id: &[u8], r
     Ok(ActivityId(hash.finalize().into()))
 }
 
-/// What goes on does not depend on what the identity is made of.
+/// Returns an error if the row is too deep. The check is the same for every kind of dedup key, so the setting does not
+/// change which rows are rejected.
 fn shallow(row: &[u8]) -> Result<(), TooDeep> {
-    // Nearly every row has fewer brackets, wherever they are, than it would take.
+    // Nearly every row has fewer brackets in total than the depth that is allowed, so that its depth need not be
+    // computed.
     let brackets = memchr::memchr2_iter(b'{', b'[', row).take(MAX_DEPTH + 1).count();
     match brackets > MAX_DEPTH && depth(row) > MAX_DEPTH {
         true => Err(TooDeep),

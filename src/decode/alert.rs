@@ -8,27 +8,27 @@ use crate::json::{Cursor, one_line};
 use crate::record::{Alert, AlertId, AlertLink, LinkId, Text, Version};
 use crate::time::{EventTime, Widening, Window};
 
-/// Reads rows of SecurityAlert.
+/// A reader of rows of SecurityAlert.
 pub(super) struct AlertReader {
     paths: Paths<Wanted>,
-    /// The paths to the id alone.
+    /// The paths to the id only.
     id: Paths<usize>,
     keys: KeyReader,
-    /// Of each link how its window follows from the alert's times.
+    /// For each link, how its window is computed from the alert's times.
     widenings: Vec<Widening>,
-    /// For people: where each column may be.
+    /// For each column, the paths to it as error messages list them.
     places: [String; 4],
 }
 
-/// What a path leads to, with its place in the order of fallbacks.
+/// What a path leads to, with its position in the order of fallbacks.
 enum Wanted {
     Id(usize),
-    /// The column, by its place in [`TIMES`].
+    /// The column, by its position in [`TIMES`], and the position of the path.
     Time(usize, usize),
     Key(key::Wanted),
 }
 
-/// The columns that hold times, as they are called in `[alert]`.
+/// The columns that contain times, by their names in `[alert]`.
 const TIMES: [&str; 3] = ["version", "start", "end"];
 
 impl AlertReader {
@@ -56,7 +56,7 @@ impl AlertReader {
         }
     }
 
-    /// Whether a row has the id of an alert.
+    /// Returns whether a row has the id of an alert.
     pub(super) fn has_id(&self, row: &Cursor<'_, '_>, room: &mut Room) -> bool {
         let mut found = false;
         self.id
@@ -95,7 +95,8 @@ impl AlertReader {
         })
     }
 
-    /// Returns what each link makes of an alert with these keys and times. One without a key by the query has the empty one.
+    /// Returns the window and the keys of an alert by each link. An alert without a key by the query gets the empty
+    /// key.
     fn links(&self, found: Vec<(LinkId, Vec<Text>)>, start: EventTime, end: EventTime) -> Vec<AlertLink> {
         let links = (0..).map(LinkId).zip(&self.widenings);
         let mut links: Vec<AlertLink> = links
@@ -134,7 +135,7 @@ impl AlertReader {
     }
 }
 
-/// The text of a string, number or boolean that is not empty.
+/// Returns the text of a string, a number or a boolean, unless it is empty.
 fn scalar(value: &[u8]) -> Option<Text> {
     if matches!(value.first(), Some(b'{' | b'[')) {
         return None;

@@ -1,26 +1,28 @@
-//! The answers of query interfaces that give the names of columns once and rows as lists of values.
+//! Reads the answers of query interfaces that name the columns once and send each row as a list of values.
 //!
-//! Log Analytics and Azure Data Explorer answer with tables of `columns` and `rows`; version 1 of the latter's API writes both with a
-//! capital, and its version 2 puts each table into a frame with a `FrameType`. Answers with rows as objects need none of this.
+//! Log Analytics and Azure Data Explorer answer with tables of `columns` and `rows`. Version 1 of Azure Data Explorer's
+//! API writes both names with a capital letter, and its version 2 puts each table into a frame with a `FrameType`.
+//! Answers whose rows are objects do not need this module.
 
 use crate::json::{Cursor, members, says, unescape};
 
-/// What an object is as an answer.
+/// What an object is if it is read as an answer.
 pub(super) enum Answer {
-    /// It is none.
+    /// The object is not an answer.
     None,
-    /// An answer without rows, or a frame that says that an answer begins or ends.
+    /// An answer without rows, or a frame that only marks the beginning or the end of an answer.
     Silent,
-    /// A table: each row as an object of its columns.
+    /// A table. Each row is an object with the columns as names.
     Rows(Vec<Vec<u8>>),
-    /// A table whose rows would be more than [`MOST_GROWTH`] times as large as objects.
+    /// A table whose rows would be more than [`MOST_GROWTH`] times as large if they were written as objects.
     TooLarge,
 }
 
-/// How many times as large as its text a table may become when every row names its columns. Real ones take 3 to 6 times.
+/// The most that a table may grow when every row repeats the names of the columns, as a multiple of its text. Real
+/// tables become 3 to 6 times as large.
 const MOST_GROWTH: usize = 32;
 
-/// Returns what the object at `start` is as an answer.
+/// Reads the object at `start` as an answer.
 pub(super) fn rows(start: &Cursor<'_, '_>) -> Answer {
     let object = start.clone().value();
     let (mut columns, mut rows, mut is_frame) = (None, None, false);
@@ -47,7 +49,7 @@ pub(super) fn rows(start: &Cursor<'_, '_>) -> Answer {
     }
 }
 
-/// Returns the names of columns, as string literals.
+/// Returns the names of the columns as string literals, or `None` if a column has no name.
 fn names(columns: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut cursor = Cursor::new(columns);
     if !cursor.enter(b'[') {
@@ -77,7 +79,7 @@ fn table(columns: &[Vec<u8>], rows: &[u8]) -> Answer {
     }
     let (mut objects, mut left) = (Vec::new(), rows.len().saturating_mul(MOST_GROWTH));
     while cursor.has_element() {
-        // A row that is no list says that the query failed.
+        // A row that is not a list reports that the query failed.
         let values = cursor.value();
         if values.first() != Some(&b'[') {
             continue;

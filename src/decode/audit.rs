@@ -1,8 +1,10 @@
-//! Records of the audit log as tools export it: what the column `RawEventData` of CloudAppEvents would hold.
+//! Reads records of the audit log as tools export them. They are what the column `RawEventData` of CloudAppEvents would
+//! contain.
 //!
-//! `Search-UnifiedAuditLog` gives rows with the record as a string in `AuditData`, the Graph API's audit log queries as an object in
-//! `auditData`, and the Office 365 Management Activity API the bare record. Its common schema, which that API documents, gives every record
-//! `CreationTime`, `Id`, `Operation`, `OrganizationId`, `RecordType` and a few more.
+//! `Search-UnifiedAuditLog` returns rows with the record as a string in `AuditData`. The audit log queries of the Graph
+//! API return rows with the record as an object in `auditData`. The Office 365 Management Activity API returns the bare
+//! record. According to the common schema that this API documents, every record has `CreationTime`, `Id`, `Operation`,
+//! `OrganizationId`, `RecordType` and a few more members.
 
 use super::activity::RAW_EVENT_DATA;
 use super::envelope::says_something;
@@ -11,13 +13,13 @@ use crate::json::{Cursor, Index, members, one_line, says, unescape};
 
 /// A record of the audit log.
 pub(super) struct Audit {
-    /// The row of CloudAppEvents that holds it: one object on one line.
+    /// The row of CloudAppEvents that contains the record: one object on one line.
     pub(super) row: Vec<u8>,
-    /// The Entra tenant whose record it is.
+    /// The Entra tenant to which the record belongs.
     pub(super) tenant: Option<String>,
 }
 
-/// Returns the audit record that the object at `start` is, or holds.
+/// Returns the audit record that the object at `start` is or contains.
 pub(super) fn read(start: &Cursor<'_, '_>) -> Option<Audit> {
     let object = start.clone().value();
     if is_record(object) {
@@ -36,7 +38,8 @@ pub(super) fn read(start: &Cursor<'_, '_>) -> Option<Audit> {
     }
 }
 
-/// Whether an object has what every record of the audit log has, and a row of another table hardly.
+/// Returns whether an object has the members that every record of the audit log has. A row of another table hardly ever
+/// has all of them.
 fn is_record(object: &[u8]) -> bool {
     let has = |name: &[u8]| member(object, &[name]).is_some_and(says_something);
     has(b"CreationTime") && has(b"Operation") && has(b"RecordType") && has(b"Id")

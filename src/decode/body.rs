@@ -1,4 +1,4 @@
-//! From the bytes of a message to text: what senders put around JSON that is no JSON.
+//! Turns the bytes of a message into text: removes compression and other things that senders put around JSON.
 
 use std::io::Read;
 
@@ -11,7 +11,7 @@ use super::reject::{Fault, Reason};
 /// The byte order mark of UTF-8.
 pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How large a compressed body may become.
+/// The largest size of a decompressed body, in bytes.
 pub(super) const MAX_BODY: usize = 64 << 20;
 
 /// Returns `text` without a byte order mark before it.
@@ -19,11 +19,12 @@ pub(super) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(MARK).unwrap_or(text)
 }
 
-/// Returns the text that a body is when it is compressed with gzip or zstd, or UTF-16 with a byte order mark; `None` when it is neither.
+/// Returns the text of a body that is compressed with gzip or zstd, or that is UTF-16 with a byte order mark. Returns
+/// `None` for any other body.
 ///
 /// # Errors
 ///
-/// A fault when it cannot be decompressed, or becomes larger than [`MAX_BODY`].
+/// Returns a fault if the body cannot be decompressed, or if it becomes larger than [`MAX_BODY`].
 pub(super) fn open(bytes: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
     match bytes {
         [0x1f, 0x8b, 0x08, ..] => inflate("gzip", flate2::read::MultiGzDecoder::new(bytes)).map(Some),
@@ -40,10 +41,11 @@ pub(super) fn open(bytes: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
     }
 }
 
-/// How texts begin in base64 that are worth decoding: an object, lists of objects, of lists and of strings, gzip, zstd, a byte order mark.
+/// The beginnings of base64 texts that are worth decoding: an object, lists of objects, of lists and of strings, gzip,
+/// zstd, and a byte order mark.
 const BASE_64: [&[u8]; 8] = [b"ey", b"ew", b"W3", b"W1", b"Wy", b"H4sI", b"KLUv", b"77u/"];
 
-/// Returns what a text in base64 says, when that begins as JSON or as a compressed body does.
+/// Decodes a base64 text that begins like JSON or like a compressed body. Returns `None` for any other text.
 pub(super) fn of_base_64(text: &[u8]) -> Option<Vec<u8>> {
     let text = text.trim_ascii();
     if !BASE_64.iter().any(|begin| text.starts_with(begin)) {
@@ -57,7 +59,8 @@ pub(super) fn of_base_64(text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Returns the text behind the header of a syslog message (RFC 5424, and the older RFC 3164): from its first brace on.
+/// Returns the text after the header of a syslog message (RFC 5424, and the older RFC 3164): everything from its first
+/// brace on.
 pub(super) fn behind_syslog(text: &[u8]) -> Option<&[u8]> {
     let rest = text.strip_prefix(b"<")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -65,7 +68,7 @@ pub(super) fn behind_syslog(text: &[u8]) -> Option<&[u8]> {
         return None;
     }
     let brace = memchr::memchr(b'{', text)?;
-    // A list of objects begins one before.
+    // A list of objects begins one byte before its first brace.
     let begin = brace - usize::from(text.get(..brace).is_some_and(|before| before.ends_with(b"[")));
     text.get(begin..)
 }

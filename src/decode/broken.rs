@@ -1,14 +1,16 @@
-//! Takes apart what is not one JSON text: several texts in one message, and lists in which a record is broken or which end too early.
+//! Splits a message that is not one JSON text: several texts in one message, and lists that end too early or contain a
+//! broken record.
 //!
-//! Every whole record is used, and each stretch that is none becomes one [`Leaf`] with its own bytes. Where a record breaks, the next one
-//! begins
+//! Every complete record is used. Each stretch of text that is not a record becomes one [`Leaf`] with its own bytes. If
+//! a record is broken, the next one begins at the earlier of these two places:
 //!
-//! 1. behind the bracket that closes the broken one, if brackets are balanced in it and a comma or the end of the list follows; but
-//! 2. at the first place before that at which a whole record of ours begins that stands where a record may: not behind a colon, as the value
-//!    of a member does, nor behind a quote in the same line.
+//! 1. after the bracket that closes the broken record, if its brackets are balanced and are followed by a comma, a
+//!    closing bracket, the beginning of another record, or the end of the text;
+//! 2. at the first complete record of ours that follows neither a colon, like the value of a member, nor a quote on the
+//!    same line.
 //!
-//! The work is linear in the length of the text: a search for the next record is never repeated over the same bytes, and the bytes looked
-//! at for closing brackets have a budget. The result depends on the bytes alone.
+//! The work is linear in the length of the text: a search for the next record never reads the same bytes twice, and the
+//! number of bytes that are read to find closing brackets is limited. The result depends only on the bytes.
 
 use super::body::MARK;
 use super::envelope::says_something;
@@ -17,11 +19,11 @@ use super::wrapper::{Found, Leaf, MAX_LEVELS, Opener, is_list_name};
 use crate::json::prefix::{Broken, balanced_end, space, value_end};
 use crate::json::{Cursor, Index, unescape};
 
-/// Bytes that may be looked at for closing brackets, for each byte of the text.
+/// The number of bytes that may be read to find closing brackets, for each byte of the text.
 const BUDGET: usize = 4;
 
-/// Adds what `text` holds, which is not one JSON text. Returns [`Found::Nothing`] when no record of a known form is in it; what was added
-/// then is of no use.
+/// Adds the records in `text`, which is not one JSON text. Returns [`Found::Nothing`] if it contains no record of a
+/// known form; the caller then discards what was added.
 pub(super) fn take_apart<'a>(opener: &mut Opener<'_>, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
     let mut parts = Parts {
         opener,
@@ -35,7 +37,7 @@ pub(super) fn take_apart<'a>(opener: &mut Opener<'_>, text: &'a [u8], level: usi
     };
     parts.sequence();
     match (parts.found, parts.is_whole) {
-        // Several whole texts, none of them a record: each speaks for itself.
+        // There are several complete texts and none of them is a record: each of them is reported separately.
         (Found::Nothing, true) if !parts.out.is_empty() => Found::Empty,
         (found, _) => found,
     }
@@ -47,20 +49,20 @@ struct Parts<'p, 'd, 'a> {
     level: usize,
     out: &'p mut Vec<Leaf<'a>>,
     found: Found,
-    /// Bytes that may still be looked at for closing brackets.
+    /// The number of bytes that may still be read to find closing brackets.
     budget: usize,
-    /// The result of the last search: from where it began, and where a record was found.
+    /// The last search for a record: the position where it began, and the position of the record that it found.
     next: Option<(usize, Option<usize>)>,
-    /// Whether nothing was broken so far.
+    /// Whether nothing broken has been found so far.
     is_whole: bool,
 }
 
-/// What ends a list of values.
+/// What encloses a list of values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Around {
-    /// Nothing: texts one after another.
+    /// Nothing: the texts follow one another.
     Message,
-    /// A closing bracket.
+    /// A list, which ends with a closing bracket.
     List,
 }
 
@@ -69,7 +71,7 @@ impl<'a> Parts<'_, '_, 'a> {
         self.values(0, Around::Message, 0);
     }
 
-    /// Adds the values from `at` on; returns the place behind them and the bracket that closes them.
+    /// Adds the values from `at` on. Returns the position after them and after the bracket that closes them.
     fn values(&mut self, mut at: usize, around: Around, depth: usize) -> usize {
         loop {
             at += separators(self.text, at, around);
@@ -88,7 +90,7 @@ impl<'a> Parts<'_, '_, 'a> {
         }
     }
 
-    /// Returns the place behind the whole value that begins here.
+    /// Returns the position after the complete value that begins at `at`.
     fn whole(&self, at: usize) -> Result<usize, Broken> {
         let end = value_end(self.text, at)?;
         match simdutf8::compat::from_utf8(&self.text[at..end]) {
@@ -100,8 +102,8 @@ impl<'a> Parts<'_, '_, 'a> {
         }
     }
 
-    /// Returns the end of a value again, unless it is a number or a literal in the middle of other text: a message with a
-    /// time of the day before its record has no numbers in it.
+    /// Returns `end`, or an error if the value is a number or a literal in the middle of other text. For example, the
+    /// time of day before a record in a message is text and not several numbers.
     fn separate(&self, at: usize, end: usize, around: Around) -> Result<usize, Broken> {
         let is_bracketed = matches!(self.text.get(at), Some(b'{' | b'[' | b'"'));
         let is_alone = matches!(self.text.get(end), None | Some(b'\n' | b'\r' | b',' | 0x1e));
@@ -111,7 +113,7 @@ impl<'a> Parts<'_, '_, 'a> {
         }
     }
 
-    /// Adds a whole value as a list has it: itself, or what it holds.
+    /// Adds a complete value as an element of a list: the value itself, or the records in it.
     fn value(&mut self, at: usize, end: usize) {
         let text = &self.text[at..end];
         let mut index = Index::default();
@@ -123,7 +125,7 @@ impl<'a> Parts<'_, '_, 'a> {
         }
     }
 
-    /// Adds what a whole member of a wrapper holds; whether there are records in it.
+    /// Adds the records in a complete member of a wrapper. Returns whether there are any.
     fn member(&mut self, at: usize, end: usize) -> bool {
         let before = self.out.len();
         let found = self.opener.text(&self.text[at..end], self.level, self.out);
@@ -134,7 +136,7 @@ impl<'a> Parts<'_, '_, 'a> {
         found > Found::Nothing
     }
 
-    /// Adds what a broken value holds; returns the place behind it.
+    /// Adds the records in a broken value. Returns the position after the value.
     fn broken(&mut self, at: usize, broken: Broken, depth: usize) -> usize {
         self.is_whole = false;
         if depth < MAX_LEVELS {
@@ -153,8 +155,8 @@ impl<'a> Parts<'_, '_, 'a> {
         end
     }
 
-    /// Adds what an object holds of which a list is broken, or what stands behind it; returns the place behind it. `None` when it is no
-    /// wrapper, but a broken record.
+    /// Adds the records in an object that is broken inside a list or after one. Returns the position after the object,
+    /// or `None` if the object is not a wrapper but a broken record.
     fn wrapper(&mut self, start: usize, depth: usize) -> Option<usize> {
         let mut at = start + 1;
         let (before, found) = (self.out.len(), self.found);
@@ -219,7 +221,7 @@ impl<'a> Parts<'_, '_, 'a> {
         }
     }
 
-    /// Returns where the broken record that begins at `start` ends.
+    /// Returns the end of the broken record that begins at `start`.
     fn boundary(&mut self, start: usize) -> usize {
         let closed = self.closed(start);
         let next = self.next_record(start + 1);
@@ -230,7 +232,8 @@ impl<'a> Parts<'_, '_, 'a> {
         }
     }
 
-    /// Returns the place behind the bracket that closes what begins at `start`, when that is followed by what may follow a record.
+    /// Returns the position after the bracket that closes the value at `start`, if it is followed by something that may
+    /// follow a record.
     fn closed(&mut self, start: usize) -> Option<usize> {
         if !matches!(self.text.get(start), Some(b'{' | b'[')) {
             return None;
@@ -247,7 +250,7 @@ impl<'a> Parts<'_, '_, 'a> {
         .then_some(end)
     }
 
-    /// Returns where the next whole record of ours begins, from `from` on.
+    /// Returns the position of the next complete record of ours at or after `from`.
     fn next_record(&mut self, from: usize) -> Option<usize> {
         if let Some((began, found)) = self.next
             && began <= from
@@ -281,7 +284,8 @@ impl<'a> Parts<'_, '_, 'a> {
         }
     }
 
-    /// Whether a record may begin here: not as the value of a member, and not in a string, unless a line ends before it.
+    /// Returns whether a record may begin at `at`: not as the value of a member and not in a string, unless a line ends
+    /// before it.
     fn may_begin(&self, at: usize) -> bool {
         let before = &self.text[..at];
         let text = before.trim_ascii_end();
@@ -310,8 +314,9 @@ impl<'a> Parts<'_, '_, 'a> {
     }
 }
 
-/// Returns how many bytes from `at` on only separate values: white space, commas, and between texts byte order marks, the record separator
-/// of JSON text sequences (RFC 7464), and the closing brackets of a list that began in what was broken.
+/// Returns the number of bytes from `at` on that only separate values: white space and commas. Between texts these are
+/// also byte order marks, the record separator of JSON text sequences (RFC 7464), and the closing brackets of a list
+/// whose beginning is in a broken record.
 fn separators(text: &[u8], at: usize, around: Around) -> usize {
     let mut rest = text.get(at..).unwrap_or_default();
     let length = rest.len();
@@ -327,7 +332,7 @@ fn separators(text: &[u8], at: usize, around: Around) -> usize {
     }
 }
 
-/// Whether only records have a member of this name.
+/// Returns whether only records have a member of this name.
 fn is_column(name: &[u8]) -> bool {
     matches!(
         name,

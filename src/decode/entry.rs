@@ -1,4 +1,4 @@
-//! Where keys may be in a row, and how a value there becomes a key.
+//! The places of keys in a row, and how a value there becomes a key.
 
 use std::borrow::Cow;
 
@@ -12,39 +12,45 @@ use super::path::{Elements, Path, Segment};
 pub enum KeyEntry {
     /// The values that a path leads to.
     Path(KeyPath),
-    /// A composite: a value of each part, in every combination. It yields nothing where a part has no value.
+    /// A composite key: one value of each part, in every combination. It yields nothing if a part has no value.
     Parts(Vec<KeyPath>),
 }
 
-/// A path to values of keys, and what is made of each value, in the order of the fields.
+/// A path to the values of keys, and the steps by which each value becomes a key, in the order of the fields.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyPath {
-    /// Where the values are.
+    /// The path to the values.
     pub path: Path,
-    /// What of a value counts: the group of this expression. A value that it does not match yields nothing.
+    /// An expression whose group is the part of a value that counts. A value that does not match yields nothing.
     pub pattern: Option<Pattern>,
-    /// What is taken off the beginning: the first of these that is there. A value that begins otherwise stays as it is.
+    /// The prefixes that are removed from a value: the first one with which it begins. A value that begins with none of
+    /// them is not changed.
     pub strip_prefix: Vec<String>,
-    /// How the rest is written.
+    /// The encoding of the rest.
     pub coding: Coding,
 }
 
-/// How a value is written.
+/// The encoding of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Coding {
-    /// As it is.
+    /// Not encoded.
     #[default]
     Plain,
     /// Percent-encoded, as in URLs (RFC 3986, section 2.1).
     Url,
 }
 
-/// A regular expression with one group. Matching takes time linear in the length of a value.
+/// A regular expression with one group. A match takes time linear in the length of the value.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 
 impl Pattern {
-    /// Returns the pattern of this expression.
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    ///
+    /// Returns what is wrong with the expression: it is not a regular expression, is too large when compiled, or does
+    /// not have exactly one group.
     pub fn new(expression: &str) -> Result<Self, String> {
         let regex = Regex::new(expression).map_err(|error| match error {
             regex::Error::CompiledTooBig(limit) => format!("takes more than {limit} bytes when compiled"),
@@ -68,7 +74,7 @@ impl Pattern {
         Some(self.0.captures(text)?.get(1)?.as_bytes())
     }
 
-    /// Returns the expression.
+    /// Returns the text of the expression.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -116,7 +122,7 @@ impl KeyEntry {
 }
 
 impl KeyEntry {
-    /// Whether one record may have several keys by it.
+    /// Returns whether one record may have several keys by this entry.
     pub fn may_yield_several(&self) -> bool {
         let is_list = |segment: &Segment| segment.elements != Elements::Whole;
         self.paths().iter().any(|path| path.path.segments().iter().any(is_list))
@@ -124,7 +130,8 @@ impl KeyEntry {
 }
 
 impl KeyPath {
-    /// Returns what a value's text says as a key, before its case is looked at; `None` when that is nothing.
+    /// Returns the key that a value's text becomes, before its case is changed. Returns `None` if the key would be
+    /// empty.
     pub(super) fn apply<'t>(&self, text: Cow<'t, [u8]>) -> Option<Cow<'t, [u8]>> {
         let text = match &self.pattern {
             Some(pattern) => match text {
@@ -151,7 +158,7 @@ impl KeyPath {
     }
 }
 
-/// Returns the text with its percent-encoded parts decoded. A sequence that is no UTF-8 stays as it is, for a key is text.
+/// Decodes the percent-encoded parts of a text. A sequence that is not UTF-8 is not decoded, because a key is text.
 fn url_decoded(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;

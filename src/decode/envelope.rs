@@ -4,25 +4,26 @@ use super::message::Record;
 use super::value::{string, unicode};
 use crate::json::{Cursor, unescape};
 
-/// What a record is, by its form alone.
+/// What a record is, determined from its form only.
 #[derive(Debug)]
 pub(super) enum Class<'i, 'a> {
     /// A row of one of our tables.
     Row(Row<'i, 'a>),
-    /// A record of the table of this name, which is not ours.
+    /// A record of the table with this name, which is not one of ours.
     OtherTable(Cow<'a, str>),
-    /// A record in an envelope of one of our tables whose `properties` are no object, but may hold one.
+    /// A record in an envelope of one of our tables whose `properties` are not an object, but may contain one.
     Wrapped {
         table: Table,
-        /// Where the properties begin.
+        /// The beginning of the properties.
         properties: Cursor<'i, 'a>,
         form: Form<'a>,
     },
-    /// A record of no known form, and why it is none.
+    /// A record of no known form, and the reason.
     Unknown(&'static str),
 }
 
-/// What a row is counted as that has columns of our tables without a value, as the union of several tables gives them, and names no table.
+/// The table name that is counted for a row that names no table and whose columns of our tables have no value. A union
+/// of several tables contains such rows.
 const UNNAMED: &str = "unnamed";
 
 /// The two tables.
@@ -36,22 +37,22 @@ pub(super) enum Table {
 #[derive(Debug)]
 pub(super) struct Row<'i, 'a> {
     pub(super) table: Table,
-    /// Where it begins: an object.
+    /// The beginning of the row, which is an object.
     pub(super) start: Cursor<'i, 'a>,
     pub(super) form: Form<'a>,
 }
 
-/// How a row came, which decides whose it says it is.
+/// The form in which a row was delivered. It determines which field names the row's tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Form<'a> {
-    /// In a streaming envelope, with its `tenantId`: an Entra tenant id.
+    /// In a streaming envelope with its `tenantId`, which is an Entra tenant id.
     Enveloped { entra_tenant: Option<Cow<'a, str>> },
-    /// On its own, with its `TenantId`: a Log Analytics workspace id.
+    /// Without an envelope, with its own `TenantId`, which is a Log Analytics workspace id.
     Bare { workspace: Option<Cow<'a, str>> },
 }
 
 impl<'a> Form<'a> {
-    /// Returns the same with texts of its own.
+    /// Returns the same form with owned strings.
     pub(super) fn into_owned(self) -> Form<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         match self {
@@ -64,7 +65,7 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// The tenant that an envelope says.
+    /// Returns the tenant that the envelope names.
     pub(super) fn entra_tenant(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Enveloped { entra_tenant } => entra_tenant,
@@ -73,11 +74,11 @@ impl<'a> Form<'a> {
     }
 }
 
-/// What the table of an advanced hunting row is preceded by in an envelope's `category`.
+/// The prefix of the table name of an advanced hunting row in an envelope's `category`.
 const ADVANCED_HUNTING: &str = "AdvancedHunting-";
 
-/// Returns what a record is. Names of tables count exactly, in their case; a column says something by its value only, so that null and
-/// the empty string are as good as no column.
+/// Returns what a record is. Names of tables are compared exactly, including their case. A column identifies a table
+/// only by its value, which must not be null or the empty string.
 pub(super) fn classify<'i, 'a>(record: &Record<'i, 'a>) -> Class<'i, 'a> {
     let Some(fields) = &record.fields else {
         return Class::Unknown("the record is no object");
@@ -106,7 +107,7 @@ pub(super) fn classify<'i, 'a>(record: &Record<'i, 'a>) -> Class<'i, 'a> {
         Some(category) if fields.properties.is_some() => Class::OtherTable(category),
         _ if fields.has_system_alert_id => bare(Table::SecurityAlert),
         _ if fields.has_raw_event_data => bare(Table::CloudAppEvents),
-        // An alert without an id is a dead letter, and no other table's row.
+        // An alert without an id becomes a dead-letter record. It is not a row of another table.
         _ if fields.has_empty_column && fields.has_alert_type => bare(Table::SecurityAlert),
         _ if fields.has_empty_column => Class::OtherTable(Cow::Borrowed(UNNAMED)),
         _ => Class::Unknown("the record is no envelope, and no row of a known table"),
@@ -130,10 +131,10 @@ fn after_prefix<'a>(category: &Cow<'a, str>) -> Option<Cow<'a, str>> {
     }
 }
 
-/// The fields of a record that tell what it is, each the last of its name.
+/// The fields of a record that determine what it is. If a name is repeated, the last field counts.
 #[derive(Default)]
 pub(super) struct Fields<'i, 'a> {
-    /// The list of a batch, or whatever has its name.
+    /// The member `records`: the list of a batch, or a value of any other type.
     pub(super) records: Option<Cursor<'i, 'a>>,
     category: Option<&'a [u8]>,
     properties: Option<Cursor<'i, 'a>>,
@@ -143,18 +144,18 @@ pub(super) struct Fields<'i, 'a> {
     has_system_alert_id: bool,
     has_raw_event_data: bool,
     has_alert_type: bool,
-    /// Whether `SystemAlertId` or `RawEventData` is there, but empty.
+    /// Whether `SystemAlertId` or `RawEventData` is present but empty.
     has_empty_column: bool,
 }
 
 impl<'i, 'a> Fields<'i, 'a> {
-    /// Of the object that `record` has entered, going behind it.
+    /// Reads the fields of the object that `record` has entered, and moves `record` after the object.
     pub(super) fn read(record: &mut Cursor<'i, 'a>) -> Self {
         let mut fields = Self::default();
         while let Some(key) = record.key() {
             let start = record.clone();
             let value = record.value();
-            // Hardly any key has an escape.
+            // Hardly any key contains an escape.
             match key.contains(&b'\\') {
                 false => fields.set(key.get(1..key.len() - 1).unwrap_or_default(), value, start),
                 true => fields.set(&unescape(key).unwrap_or_default(), value, start),
@@ -184,7 +185,7 @@ impl<'i, 'a> Fields<'i, 'a> {
         says
     }
 
-    /// Whether these are the fields of an envelope of the streaming API.
+    /// Returns whether these are the fields of an envelope of the streaming API.
     pub(super) fn is_enveloped(&self) -> bool {
         self.properties.is_some() && self.category.is_some()
     }
@@ -212,7 +213,7 @@ impl<'i, 'a> Fields<'i, 'a> {
     }
 }
 
-/// Whether the value of a column says something: null and the empty string do not.
+/// Returns whether the value of a column is neither null nor the empty string.
 pub(super) fn says_something(value: &[u8]) -> bool {
     !matches!(value, b"null" | b"\"\"")
 }
@@ -237,7 +238,7 @@ mod tests {
         }
     }
 
-    /// The table, the text and the form of a row.
+    /// Returns the table, the text and the form of a row.
     fn row(record: &str) -> (Table, String, Form<'_>) {
         match classify(record.as_bytes()) {
             Class::Row(Row { table, mut start, form }) => (table, String::from_utf8(start.value().to_vec()).unwrap(), form),

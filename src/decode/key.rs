@@ -1,4 +1,4 @@
-//! The keys that a record has, by every link.
+//! Reads the keys of a record by every link.
 
 use super::entry::{KeyEntry, KeyPath};
 use super::path::Path;
@@ -7,17 +7,18 @@ use super::value::text;
 use crate::json::write_string;
 use crate::record::{LinkId, Text};
 
-/// The most keys that one record has by one link: the first in the order of their bytes.
+/// The largest number of keys that one record has by one link. If there are more, the first ones in the order of their
+/// bytes count.
 pub const MOST_KEYS: usize = 64;
 
-/// Where the keys of one table's records may be, and how they are read from there.
+/// The places of the keys in the records of one table, and how they are read.
 pub(super) struct KeyReader {
     links: Vec<Link>,
     slots: Vec<Slot>,
     conditions: Vec<Condition>,
 }
 
-/// What a link asks of a record.
+/// The settings of a link for one table.
 pub(super) struct LinkKeys<'s> {
     pub(super) entries: &'s [KeyEntry],
     pub(super) conditions: &'s [Condition],
@@ -26,11 +27,11 @@ pub(super) struct LinkKeys<'s> {
 
 struct Link {
     entries: Vec<Entry>,
-    /// Its conditions, among all.
+    /// The conditions of the link, as a range of all conditions.
     conditions: std::ops::Range<usize>,
 }
 
-/// An entry, with its places among all.
+/// An entry, with the positions of its paths among all slots.
 enum Entry {
     Path(usize),
     Parts(std::ops::Range<usize>),
@@ -40,25 +41,25 @@ enum Entry {
 struct Slot {
     path: KeyPath,
     link: usize,
-    /// The place of its entry in the order of fallbacks.
+    /// The position of its entry in the order of fallbacks.
     place: usize,
     ignore_case: bool,
     is_part: bool,
 }
 
-/// What a path of a row leads to, by its number.
+/// What a path of a row leads to, with its number.
 #[derive(Clone, Copy)]
 pub(super) enum Wanted {
     Value(usize),
     Condition(usize),
 }
 
-/// What has been found in a row so far. It is kept for the next row.
+/// What has been found in a row so far. Its memory is reused for the next row.
 #[derive(Default)]
 pub(super) struct Gathered {
     values: Vec<Vec<Text>>,
     holds: Vec<bool>,
-    /// Of each link, the first place that yields keys whatever else is found.
+    /// For each link, the position of the first entry that is already known to yield keys.
     best: Vec<usize>,
 }
 
@@ -107,7 +108,7 @@ impl KeyReader {
         values.chain(conditions.zip((0..).map(Wanted::Condition)))
     }
 
-    /// Makes room for the next row.
+    /// Prepares `gathered` for the next row.
     pub(super) fn begin(&self, gathered: &mut Gathered) {
         gathered.values.iter_mut().for_each(Vec::clear);
         gathered.values.resize_with(self.slots.len(), Vec::new);
@@ -117,7 +118,7 @@ impl KeyReader {
         gathered.best.resize(self.links.len(), usize::MAX);
     }
 
-    /// Takes a value that a path leads to.
+    /// Adds a value that a path leads to.
     pub(super) fn offer(&self, wanted: Wanted, value: &[u8], gathered: &mut Gathered) {
         match wanted {
             Wanted::Value(number) => self.offer_key(number, value, gathered),
@@ -152,7 +153,8 @@ impl KeyReader {
         }
     }
 
-    /// Returns the keys by each link that looks at the row, and the number of links of which some keys were left out.
+    /// Returns the keys by each link whose conditions the row meets, and the number of links for which some keys were
+    /// left out.
     pub(super) fn finish(&self, gathered: &mut Gathered) -> (Vec<(LinkId, Vec<Text>)>, u32) {
         let mut cut = 0;
         let mut found = Vec::new();
@@ -174,7 +176,8 @@ impl KeyReader {
 }
 
 impl Link {
-    /// Returns the keys of the first entry that yields any, in order, each once. There may be one more than allowed.
+    /// Returns the keys of the first entry that yields any, sorted and without duplicates. There may be more than
+    /// [`MOST_KEYS`].
     fn keys(&self, gathered: &mut Gathered) -> Vec<Text> {
         for entry in &self.entries {
             let keys = match entry {
@@ -197,8 +200,8 @@ fn sorted(mut keys: Vec<Text>) -> Vec<Text> {
     keys
 }
 
-/// Returns every combination of a value of each part, as a JSON list, in order. Literals end where no other can go on, so the order of lists
-/// is the order of their texts, and the first ones can be made without the others.
+/// Returns every combination of one value of each part as a JSON list, sorted. No literal is a prefix of another, so
+/// the order of the lists is the order of their texts, and the first lists can be made without the others.
 fn combinations(parts: &mut [Vec<Text>]) -> Vec<Text> {
     let literals = |values: &mut Vec<Text>| {
         let literal = |text: Text| {
@@ -229,8 +232,8 @@ fn combinations(parts: &mut [Vec<Text>]) -> Vec<Text> {
         .collect()
 }
 
-/// Returns the word for nothing that a correlation id is instead of an id, as tools print a missing value: all records
-/// with it would join with one another.
+/// Returns the word if a correlation id is a word for a missing value, as tools print it. All records with such a
+/// correlation id would join with one another.
 pub fn null_word(id: &[u8]) -> Option<&'static str> {
     const WORDS: [&str; 12] = [
         "-",
@@ -269,7 +272,7 @@ mod tests {
         keys(&[path.into()], ignore_case, &[&[value]])
     }
 
-    /// The keys of one link whose slots find these values.
+    /// Returns the keys by one link whose slots find these values.
     fn keys(entries: &[KeyEntry], ignore_case: bool, values: &[&[&str]]) -> Vec<String> {
         let reader = KeyReader::new([LinkKeys {
             entries,

@@ -14,22 +14,22 @@ pub(super) enum Records<'i, 'a> {
 
 /// A record of a message.
 pub(super) struct Record<'i, 'a> {
-    /// Its JSON text as it is in the message; all of the message where that is one record.
+    /// Its JSON text as it is in the message, or the whole message if the message is one record.
     pub(super) json: &'a [u8],
-    /// Where it begins.
+    /// The beginning of the record.
     pub(super) start: Cursor<'i, 'a>,
-    /// What tells what it is; `None` when it is no object.
+    /// The fields that determine what the record is; `None` if it is not an object.
     pub(super) fields: Option<Fields<'i, 'a>>,
 }
 
 impl<'i, 'a> Record<'i, 'a> {
-    /// Returns the value at `start`.
+    /// Reads the value at `start`.
     pub(super) fn at(start: &Cursor<'i, 'a>) -> Self {
         Self::read(&mut start.clone())
     }
 
-    /// Reads the next value, going behind it.
-    // Every record of a batch comes through here: a call for each costs decoding a hundredth.
+    /// Reads the next value and moves the cursor after it.
+    // Every record of a batch is read here, and a function call for each would make decoding one percent slower.
     #[inline(always)]
     fn read(cursor: &mut Cursor<'i, 'a>) -> Self {
         let start = cursor.clone();
@@ -45,7 +45,7 @@ impl<'i, 'a> Record<'i, 'a> {
     }
 }
 
-/// The records of a list, read while they are walked over.
+/// The records of a list, which are read one by one during iteration.
 pub(super) struct Batch<'i, 'a>(Cursor<'i, 'a>);
 
 impl<'i, 'a> Iterator for Batch<'i, 'a> {
@@ -56,9 +56,11 @@ impl<'i, 'a> Iterator for Batch<'i, 'a> {
     }
 }
 
-/// Takes a message apart: a batch `{"records":[…]}`, an array, or one record. `index` holds its structure from then on.
+/// Splits a message: a batch `{"records":[…]}`, an array, or one record. Afterwards `index` contains the structure of
+/// the message.
 ///
-/// This is the only check of the bytes: behind it everything is valid JSON in valid UTF-8. It is iterative, so depth costs nothing.
+/// This is the only validation of the bytes: everything after it is valid JSON in valid UTF-8. It is iterative, so that
+/// depth costs nothing.
 pub(super) fn split<'i, 'a>(message: &'a [u8], index: &'i mut Index) -> Result<Records<'i, 'a>, NotJson> {
     if simdutf8::basic::from_utf8(message).is_err() || index.read(message).is_err() {
         return Err(NotJson);
@@ -81,7 +83,8 @@ pub(super) fn split<'i, 'a>(message: &'a [u8], index: &'i mut Index) -> Result<R
     }))
 }
 
-/// Returns what is wrong with a message that is not JSON in UTF-8: the slower parsers say where.
+/// Returns what is wrong with a message that is not JSON in UTF-8. Parses it again with slower parsers, which report
+/// the position.
 pub(super) fn fault(message: &[u8]) -> Fault {
     Fault::new(
         Reason::InvalidJson,

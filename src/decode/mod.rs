@@ -1,16 +1,18 @@
-//! From the bytes of a message to what the join needs of them.
+//! Decodes the bytes of a message into what the join needs.
 //!
-//! [`Decoder::decode`] takes a message apart into records, tells what each is, and reads the few fields that matter; rows stay the bytes
-//! they were. Every input byte comes through here, so work stops as soon as a record is known not to join: other tables after their name,
-//! activities without a correlation id after their time.
+//! [`Decoder::decode`] splits a message into records, determines what each record is, and reads the few fields that
+//! matter. Rows keep their bytes. Every input byte passes through this module, so it stops as soon as it knows that a
+//! record does not join: after the table name for other tables, and after the time for activities without a correlation
+//! id.
 //!
-//! There are two paths. `message` and `envelope` read the forms in which the vendor delivers records. What is of another form goes down the
-//! slow path: `body` (compressed, or in UTF-16), `wrapper` (records in lists, objects, strings, exports and answers), `broken` (texts one
-//! after another, records that break).
+//! There are two paths. `message` and `envelope` read the forms in which the vendor delivers records. Everything else
+//! takes the slow path: `body` (compressed, or in UTF-16), `wrapper` (records in lists, objects, strings, exports and
+//! answers), and `broken` (several texts in one message, and broken records).
 //!
-//! Nothing here fails, blocks, keeps state or looks at a clock. What cannot be used is a [`Reject`], which is data like any other, and no
-//! sentence in it holds anything of a record's content. Hostile messages cost time and memory linear in their length and no stack, whatever
-//! their depth. [`Index::read`] has accepted whatever [`json`](crate::json) walks through.
+//! Nothing here fails, blocks, keeps state or reads a clock. A record that cannot be used becomes a [`Reject`], which
+//! is ordinary data; its error text contains nothing of the record's content. Hostile messages cost time and memory
+//! linear in their length, and a limited amount of stack whatever their depth. [`Index::read`] has accepted every text
+//! over which [`json`](crate::json) iterates.
 
 mod activity;
 mod alert;
@@ -50,7 +52,7 @@ use reject::Fault;
 use value::Room;
 use wrapper::{Found, Ignored, Leaf, Opener, What};
 
-/// Reads messages as the settings say.
+/// A reader of messages with the given settings.
 pub struct Decoder {
     activities: ActivityReader,
     alerts: AlertReader,
@@ -61,14 +63,15 @@ pub struct Decoder {
     room: Room,
 }
 
-/// A record of a message, or the message itself where it cannot be taken apart.
+/// A record of a message, or the message itself if it cannot be split.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Item<'a> {
-    /// The place in the batch; 0 for a message that is one record, or cannot be taken apart.
+    /// The position in the batch; 0 for a message that is one record or cannot be split.
     pub index: usize,
-    /// The `tenantId` of the envelope around a row of our two tables, when it says one.
+    /// The `tenantId` of the envelope around a row of our two tables, if the envelope has one.
     pub entra_tenant: Option<Cow<'a, str>>,
-    /// The links by which the record has more than [`MOST_KEYS`] keys: the first in the order of their bytes count.
+    /// The number of links by which the record has more than [`MOST_KEYS`] keys. By each of them, only the first keys
+    /// in the order of their bytes count.
     pub cut_keys: u32,
     /// What the record is.
     pub what: Decoded<'a>,
@@ -81,19 +84,21 @@ pub enum Decoded<'a> {
     Activity(Activity<'a>),
     /// An activity without a correlation id. It joins nothing, but its time moves the watermark.
     Unkeyed {
-        /// Its time, when it has a valid one.
+        /// The time of the activity, if it is valid.
         time: Option<EventTime>,
     },
-    /// An activity whose `RawEventData` holds no JSON object: it was cut, or flattened. Like one without a correlation id.
+    /// An activity whose `RawEventData` is not a JSON object, because it was truncated or flattened. It is treated like
+    /// an activity without a correlation id.
     Unreadable {
-        /// Its time, when the row has a valid one.
+        /// The time of the row, if it is valid.
         time: Option<EventTime>,
     },
     /// A version of an alert.
     Alert(Alert<'a>),
-    /// A record of the table of this name, which is not ours; `unnamed` for a row of a union of tables that says nothing of either of ours.
+    /// A record of the table with this name, which is not one of ours. The name is `unnamed` for a row of a union of
+    /// tables that has no value in any column of our tables.
     OtherTable(Cow<'a, str>),
-    /// A record of no known form that `[[input.ignore]]` names.
+    /// A record of no known form that matches `[[input.ignore]]`.
     Ignored,
     /// A message without a value.
     Tombstone,
@@ -102,7 +107,7 @@ pub enum Decoded<'a> {
 }
 
 impl Decoder {
-    /// Reads as `settings` say.
+    /// Creates a decoder with these settings.
     pub fn new(settings: Settings) -> Self {
         Self {
             activities: ActivityReader::new(&settings),
@@ -115,7 +120,8 @@ impl Decoder {
         }
     }
 
-    /// Rejects, as too large, what would take more than `bytes` with the few hundred that are sent beside it.
+    /// Sets the largest size of a record in the repartition topic, in bytes, including the few hundred bytes that are
+    /// sent with it. Larger records are rejected as too large.
     #[must_use]
     pub fn with_limit(self, bytes: usize) -> Self {
         Self {
@@ -124,15 +130,17 @@ impl Decoder {
         }
     }
 
-    /// Leaves out the identities of activities, which cost more than all the rest of a record: they are zeros. What else is found, and
-    /// what is rejected, is the same. [`Decoder::identity`] finds them later, for the rows that turn out to matter.
+    /// Leaves the dedup keys of activities as zeros, because they cost more than everything else in a record. All other
+    /// results are the same, and the same records are rejected. [`Decoder::identity`] computes the dedup keys later,
+    /// for the rows that turn out to matter.
     #[must_use]
     pub fn without_identities(mut self) -> Self {
         self.activities.anonymous = true;
         self
     }
 
-    /// Returns the identity of an activity of this tenant that was found before, by its row; `None` when that is no activity's.
+    /// Returns the dedup key of an activity that was decoded before, given its tenant and its row. Returns `None` if
+    /// the row is not an activity.
     pub fn identity(&mut self, tenant: &Text, row: &[u8]) -> Option<ActivityId> {
         let tenant = std::str::from_utf8(tenant.as_bytes()).ok()?;
         let mut index = std::mem::take(&mut self.index);
@@ -147,7 +155,7 @@ impl Decoder {
         id
     }
 
-    /// Calls `each` with every record of a Kafka message's value, in their order. An empty batch has none.
+    /// Calls `each` with every record of a Kafka message's value, in order. An empty batch has no records.
     pub fn decode<'a>(&mut self, message: Option<&'a [u8]>, each: &mut dyn FnMut(Item<'a>)) {
         let whole = |what| Item {
             index: 0,
@@ -159,7 +167,7 @@ impl Decoder {
         if message.is_empty() {
             return each(whole(Decoded::Tombstone));
         }
-        // The structure of the message is looked at while the rest of the decoder works with it.
+        // The index is taken out of the decoder, so that the decoder can be borrowed while the index is read.
         let mut index = std::mem::take(&mut self.index);
         let mut place = 0;
         match message::split(message, &mut index) {
@@ -170,7 +178,7 @@ impl Decoder {
         self.index = index;
     }
 
-    /// Reads a record of a message that could be taken apart, which is the one at `place`.
+    /// Reads a record of a message that could be split. Its position is `place`.
     fn record<'a>(&mut self, record: &Record<'_, 'a>, place: &mut usize, each: &mut dyn FnMut(Item<'a>)) {
         let (what, entra_tenant) = match classify(record) {
             Class::OtherTable(table) => (Ok(Decoded::OtherTable(table)), None),
@@ -213,7 +221,7 @@ impl Decoder {
         };
         match body {
             Ok(Some(text)) => self.opened(&text, &mut |item| {
-                // Where nothing can be read, the dead letter is what came.
+                // If nothing can be read, the dead-letter record contains the bytes as they were received.
                 let is_all = matches!(&item.what, Decoded::Rejected(reject) if *reject.bytes == *text);
                 match (is_all, item.what) {
                     (true, Decoded::Rejected(reject)) => each(whole(Fault::new(reject.reason, reject.error))),
@@ -225,7 +233,7 @@ impl Decoder {
         }
     }
 
-    /// Reads a text with marks, several texts, or a broken one.
+    /// Reads a text with a byte order mark or a syslog header, several texts, or a broken text.
     fn opened<'a>(&mut self, text: &'a [u8], each: &mut dyn FnMut(Item<'a>)) {
         let unmarked = body::without_mark(text);
         let unmarked = body::behind_syslog(unmarked).unwrap_or(unmarked);
@@ -280,7 +288,7 @@ impl Decoder {
 
     fn row_of<'a>(&mut self, table: Table, text: &'a [u8], form: &Form<'a>) -> Result<Decoded<'a>, Fault> {
         let mut index = Index::default();
-        // It was read before, where it was found.
+        // The row comes from a text that was validated before, so this succeeds.
         index
             .read(text)
             .map_err(|_| Fault::new(Reason::InvalidJson, "the record is not JSON"))?;
@@ -301,14 +309,15 @@ impl Decoder {
         }
     }
 
-    /// Decided before anything is sent on: an alert version goes to several places, and must not be too large for one of them only.
+    /// Returns the record, or a fault if it is too large. The check comes before anything is sent, because an alert
+    /// version is sent to several partitions and must not be too large for only one of them.
     fn fitting<'a>(&self, decoded: Decoded<'a>) -> Result<Decoded<'a>, Fault> {
-        /// Identity, times, lengths, and what Kafka's record format adds.
+        /// The bytes of the dedup key, times and lengths, and the overhead of Kafka's record format.
         const BESIDE: usize = 512;
-        /// A window, a deadline, and numbers of the link and its keys.
+        /// The bytes of a further link: a window, a deadline, and the numbers of the link and its keys.
         const LINK: usize = 64;
         let bytes = match &decoded {
-            // A key stands in the record and may be its Kafka key too.
+            // A key is part of the record, and may also be its Kafka key.
             Decoded::Activity(activity) => activity.row.len() + 2 * activity.keys_size(),
             Decoded::Alert(alert) => {
                 let more_links = alert.links.len().saturating_sub(1);
@@ -326,7 +335,7 @@ impl Decoder {
     }
 }
 
-/// The listed tenant whose row it is; empty when tenants are not told apart.
+/// Returns the listed tenant to which the row belongs, or the empty string if tenants are not distinguished.
 fn tenant<'t>(tenants: Option<&'t Tenants>, form: &Form<'_>) -> Result<&'t str, Fault> {
     let Some(tenants) = tenants else {
         return Ok("");
@@ -344,10 +353,10 @@ fn tenant<'t>(tenants: Option<&'t Tenants>, form: &Form<'_>) -> Result<&'t str, 
     listed.ok_or_else(|| Fault::new(Reason::UnknownTenant, error))
 }
 
-/// Returns the dead letter of a record.
+/// Returns the reject of a record.
 fn reject<'a>(fault: Fault, record: impl Into<Cow<'a, [u8]>>) -> Reject<'a> {
     let record = record.into();
-    // Depth comes first: what is wrong besides shows when the record comes again less deep.
+    // Excessive depth is reported first. Any other fault is reported when the record is sent again with less depth.
     let fault = match fault.reason != Reason::InvalidJson && depth(&record) > MAX_DEPTH {
         true => Fault::from(TooDeep),
         false => fault,
@@ -356,7 +365,7 @@ fn reject<'a>(fault: Fault, record: impl Into<Cow<'a, [u8]>>) -> Reject<'a> {
 }
 
 impl Item<'_> {
-    /// Returns the same without a borrow of the message.
+    /// Returns the same item without a borrow of the message.
     fn into_owned(self) -> Item<'static> {
         Item {
             index: self.index,
@@ -382,7 +391,8 @@ impl Decoded<'_> {
     }
 }
 
-/// Returns the records of a message as they stand in it; `None` when it is not one JSON text in UTF-8, and so cannot be taken apart here.
+/// Returns the bytes of each record of a message. Returns `None` if the message is not one JSON text in UTF-8 and
+/// therefore cannot be split here.
 pub fn records(message: &[u8]) -> Option<Vec<&[u8]>> {
     Some(match message::split(message, &mut Index::default()).ok()? {
         Records::One(record) => vec![record.json],
@@ -390,12 +400,12 @@ pub fn records(message: &[u8]) -> Option<Vec<&[u8]>> {
     })
 }
 
-/// Whether a column is put in by the service on the way, so that it says nothing about what a row is.
+/// Returns whether the service adds this column during delivery, so that it does not belong to the content of the row.
 fn is_service_column(name: &[u8]) -> bool {
     matches!(name, b"Type" | b"TenantId" | b"SourceSystem") || name.starts_with(b"_")
 }
 
-/// The SHA-256 of the canonical form of a row without the columns that `skip` names.
+/// Returns the SHA-256 of the canonical form of a row without the columns that `skip` selects.
 fn content_hash(row: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool, room: &mut Room) -> Result<[u8; 32], TooDeep> {
     Ok(Sha256::digest(room.canonical.form(row, skip)?).into())
 }

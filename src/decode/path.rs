@@ -2,47 +2,48 @@
 
 use std::fmt;
 
-/// Names of members that lead from a row to values. A string on the way that holds JSON is opened. Behind a name, `[]` leads on to every
-/// element of the list there, or to the one object there; `[Member=value]` to those elements whose member has that value.
+/// Names of members that lead from a row to values. A string on the way that contains JSON is opened. After a name,
+/// `[]` leads to every element of a list or to a single object, and `[Member=value]` leads to those elements whose
+/// member has that value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Path(Vec<Segment>);
 
-/// A name of a path, and what of the value there the path goes on with.
+/// A name in a path, and the part of its value to which the path continues.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Segment {
     /// The name of the member.
     pub name: String,
-    /// Which elements of the list there.
+    /// The elements of a list to which the path continues.
     pub elements: Elements,
 }
 
-/// What a path goes on with behind a name.
+/// The part of a value to which a path continues.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Elements {
     /// The value itself.
     Whole,
-    /// Every element of a list, or the one object.
+    /// Every element of a list, or a single object.
     Each,
-    /// The elements, or the one object, whose member of this name has this value as text.
+    /// The elements of a list, or a single object, whose member of this name has this value as text.
     With(String, String),
 }
 
-/// Why a text is no path.
+/// The reason why a text is not a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PathError {
     /// A name is missing.
     #[error("has an empty name")]
     EmptyName,
-    /// A bracket is not closed, or more follows it than a dot.
+    /// A bracket is not closed, or is followed by something other than a dot or the end.
     #[error("has a bracket that is not closed, or not followed by a dot or the end")]
     Bracket,
-    /// Brackets hold neither nothing nor a member and its value.
+    /// Brackets are not empty and do not contain a member and its value.
     #[error("has brackets that hold neither nothing nor Member=value")]
     Filter,
 }
 
 impl Path {
-    /// Returns the path of these names, each of which leads to a whole value.
+    /// Creates a path of these names, each of which leads to a whole value.
     pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         let segment = |name: S| Segment {
             name: name.into(),
@@ -51,7 +52,11 @@ impl Path {
         Self(names.into_iter().map(segment).collect())
     }
 
-    /// Reads a path as a configuration file has it, such as `Entities[Type=account].AadUserId`.
+    /// Parses a path as it is written in a configuration file, such as `Entities[Type=account].AadUserId`.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`PathError`] if a name is empty or brackets are not valid.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let mut segments = Vec::new();
         let mut rest = Some(text);
@@ -104,7 +109,7 @@ impl Elements {
     }
 }
 
-/// As it is written in a configuration file.
+/// Formats the path as it is written in a configuration file.
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, segment) in self.0.iter().enumerate() {
@@ -122,7 +127,7 @@ impl fmt::Display for Path {
     }
 }
 
-/// Returns fallbacks as a sentence names them.
+/// Returns the paths of fallbacks as an error message lists them.
 pub(super) fn listed(paths: &[Path]) -> String {
     let paths: Vec<String> = paths.iter().map(Path::to_string).collect();
     paths.join(" or ")

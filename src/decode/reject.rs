@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use crate::json::TooDeep;
 
-/// Why a record goes to the dead letters.
+/// The reason why a record becomes a dead-letter record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Reason {
     /// The message is not UTF-8, or not JSON.
@@ -11,13 +11,13 @@ pub enum Reason {
     UnknownRecord,
     /// The record lacks a field that it needs to join.
     MissingField,
-    /// A time of the record is none, or outside the years 1 to 9999.
+    /// A time of the record is not a valid time, or is outside the years 1 to 9999.
     InvalidTime,
-    /// Arrays and objects lie too deep in one another.
+    /// Arrays and objects are nested too deeply.
     TooDeep,
-    /// The record, or what comes of it, is larger than the broker takes.
+    /// The record, or what is made of it, is larger than the broker accepts.
     TooLarge,
-    /// The record is of a tenant that is not listed.
+    /// The record belongs to a tenant that is not listed.
     UnknownTenant,
 }
 
@@ -33,7 +33,7 @@ impl Reason {
         Self::UnknownTenant,
     ];
 
-    /// The word for it in headers and metrics. It never changes.
+    /// Returns the word for the reason in headers and metrics. It never changes.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidJson => "invalid_json",
@@ -50,16 +50,16 @@ impl Reason {
 /// A record, or a whole message, that cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reject<'a> {
-    /// Why, in a word.
+    /// The reason as a word.
     pub reason: Reason,
-    /// Why, in a sentence that holds nothing of the record's content.
+    /// The reason as a sentence that contains nothing of the record's content.
     pub error: String,
-    /// The record's own bytes; the whole message where the message is one record, or cannot be taken apart.
+    /// The record's own bytes, or the whole message if it is one record or cannot be split.
     pub bytes: Cow<'a, [u8]>,
 }
 
 impl Reject<'_> {
-    /// Returns the same with bytes of its own.
+    /// Returns the same reject with owned bytes.
     pub fn into_owned(self) -> Reject<'static> {
         Reject {
             reason: self.reason,
@@ -69,7 +69,7 @@ impl Reject<'_> {
     }
 }
 
-/// What is wrong with a record, as long as its bytes are known.
+/// The reason why a record is rejected, without its bytes.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Fault {
     pub(super) reason: Reason,

@@ -6,59 +6,61 @@ use super::path::Path;
 use crate::record::LinkId;
 use crate::time::Widening;
 
-/// The name of the link that `[correlation]` is: the documented query.
+/// The name of link 0, the documented query, which `[correlation]` configures.
 pub const QUERY: &str = "query";
 
-/// What is read from a record, and where: the settings `[correlation]`, `[[link]]`, `[alert]`, `[tenants]` and `input.identity`. State depends on all of them.
+/// The settings that determine what is read from a record and where: `[correlation]`, `[[link]]`, `[alert]`,
+/// `[tenants]` and `input.identity`. State depends on all of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Where an activity's correlation id may be: the first path that leads to a non-empty one wins.
+    /// The paths to an activity's correlation id. The first one that leads to a non-empty value counts.
     pub activity_key: Vec<KeyEntry>,
-    /// Where an activity's time may be: the first path that leads to something wins.
+    /// The paths to an activity's time. The first one that leads to a value counts.
     pub activity_time: Vec<Path>,
-    /// Where an alert's correlation id may be: the first path that leads to a non-empty one wins.
+    /// The paths to an alert's correlation id. The first one that leads to a non-empty value counts.
     pub alert_key: Vec<KeyEntry>,
-    /// Where an alert's other columns may be.
+    /// The paths to an alert's other columns.
     pub alert: AlertColumns,
     /// Whether correlation ids are compared in lower case.
     pub ignore_case: bool,
-    /// How an alert's window follows from `StartTime` and `EndTime`.
+    /// The rule by which an alert's window is computed from `StartTime` and `EndTime`.
     pub widening: Widening,
-    /// The links beside the query.
+    /// The links other than the query.
     pub links: Vec<Link>,
-    /// What makes two deliveries the same activity.
+    /// The rule by which two deliveries are the same activity.
     pub identity: Identity,
-    /// The tenants to tell apart; `None` when all records are one tenant's.
+    /// The tenants to distinguish; `None` if all records belong to one tenant.
     pub tenants: Option<Tenants>,
-    /// Records of no known form that are expected, and are no dead letters.
+    /// Records of no known form that are expected, so that they do not become dead-letter records.
     pub ignore: Vec<Ignore>,
 }
 
-/// A way for an activity to belong to an alert: the two have a key in common, and the activity lies in the link's window.
+/// A way for an activity to belong to an alert: the two have a key in common, and the time of the activity is in the
+/// link's window.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Link {
-    /// What it is called in configuration, records and metrics.
+    /// The name of the link in configuration, records and metrics.
     pub name: String,
-    /// Where an alert's keys may be: the first entry that yields any wins, with all of them.
+    /// The entries for an alert's keys. The first one that yields any key counts, with all its keys.
     pub key: Vec<KeyEntry>,
-    /// Where an activity's keys may be: the first entry that yields any wins, with all of them.
+    /// The entries for an activity's keys. The first one that yields any key counts, with all its keys.
     pub activity_key: Vec<KeyEntry>,
-    /// What an alert must say for the link to look at it: every condition holds.
+    /// The conditions that an alert must all meet to have keys by this link.
     pub alert_where: Vec<Condition>,
-    /// What an activity must say for the link to look at it: every condition holds.
+    /// The conditions that an activity must all meet to have keys by this link.
     pub activity_where: Vec<Condition>,
     /// Whether keys are compared in lower case.
     pub ignore_case: bool,
-    /// How the window follows from `StartTime` and `EndTime`.
+    /// The rule by which the window is computed from `StartTime` and `EndTime`.
     pub widening: Widening,
-    /// How long activities are kept for this link; as long as all others when `None`.
+    /// The time for which activities are kept for this link; `None` if it is the same as for all others.
     pub retention: Option<Duration>,
 }
 
-/// A path that leads to one of these values.
+/// A condition that is met if the path leads to one of the values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Condition {
-    /// Where the value is.
+    /// The path to the value.
     pub path: Path,
     /// The values, as text.
     pub values: Vec<String>,
@@ -83,20 +85,20 @@ impl Settings {
     }
 }
 
-/// Where the columns of an alert may be that every alert needs: of each the first path that leads to something wins.
+/// The paths to the columns that every alert must have. For each column, the first path that leads to a value counts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AlertColumns {
-    /// Its id.
+    /// The id of the alert.
     pub id: Vec<Path>,
-    /// The time by which the greatest version counts.
+    /// The time of a version. The version with the greatest time counts.
     pub version: Vec<Path>,
-    /// The beginning of its window.
+    /// The beginning of the alert's window.
     pub start: Vec<Path>,
-    /// The end of its window.
+    /// The end of the alert's window.
     pub end: Vec<Path>,
 }
 
-/// The columns of SecurityAlert, and the names that Defender for Cloud's export gives two of them.
+/// The columns of SecurityAlert, and the names that Defender for Cloud's export uses for two of them.
 impl Default for AlertColumns {
     fn default() -> Self {
         let columns = |names: &[&str]| names.iter().map(|name| Path::new([*name])).collect();
@@ -109,16 +111,16 @@ impl Default for AlertColumns {
     }
 }
 
-/// Records that a path leads to one of these values in: heartbeats, for example.
+/// Records to ignore: those in which the path leads to one of the values, for example heartbeats.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ignore {
-    /// Where the value is.
+    /// The path to the value.
     pub path: Path,
     /// The values, as text.
     pub values: Vec<String>,
 }
 
-/// The query's own settings.
+/// The settings of the documented query.
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -136,25 +138,25 @@ impl Default for Settings {
     }
 }
 
-/// What makes two deliveries the same activity.
+/// The rule by which two deliveries are the same activity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Identity {
     /// The canonical form of the row.
     #[default]
     Content,
-    /// Key, time and `ReportId`; the content where a row has no `ReportId`.
+    /// Key, time and `ReportId`, or the canonical form of the row if it has no `ReportId`.
     ReportId,
 }
 
-/// The tenants to tell apart. Ids are GUIDs and compared without regard to case.
+/// The tenants to distinguish. Their ids are GUIDs and are compared without regard to case.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tenants {
-    /// Entra tenant id (lower case) to workspace id (lower case).
+    /// Workspace ids by Entra tenant id, both in lower case.
     workspaces: BTreeMap<String, String>,
 }
 
 impl Tenants {
-    /// Of pairs of an Entra tenant id and its Log Analytics workspace id.
+    /// Creates the list from pairs of an Entra tenant id and its Log Analytics workspace id.
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let lower = |(entra, workspace): (String, String)| (entra.to_ascii_lowercase(), workspace.to_ascii_lowercase());
         Self {
@@ -162,14 +164,14 @@ impl Tenants {
         }
     }
 
-    /// The listed tenant (its Entra id) whose envelope says `entra`.
+    /// Returns the Entra tenant id of the listed tenant whose envelopes have `entra` as `tenantId`.
     pub fn of_entra(&self, entra: &str) -> Option<&str> {
         self.workspaces
             .get_key_value(&entra.to_ascii_lowercase())
             .map(|(entra, _)| entra.as_str())
     }
 
-    /// The listed tenant (its Entra id) whose rows say `workspace` in `TenantId`.
+    /// Returns the Entra tenant id of the listed tenant whose rows have `workspace` as `TenantId`.
     pub fn of_workspace(&self, workspace: &str) -> Option<&str> {
         let found = self
             .workspaces
@@ -178,7 +180,7 @@ impl Tenants {
         found.map(|(entra, _)| entra.as_str())
     }
 
-    /// Pairs of Entra tenant id and workspace id, in order.
+    /// Returns pairs of an Entra tenant id and its workspace id, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.workspaces
             .iter()

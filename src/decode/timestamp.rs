@@ -1,12 +1,13 @@
-//! The spellings of a time that the two tables use.
+//! Parses times in the spellings that the two tables use.
 
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// Reads an ISO 8601 time: `YYYY-MM-DD`, a `T` or a space, `hh:mm:ss`, then perhaps a point and 1 to 9 digits, of which those behind the
-/// seventh (100 ns) are cut off, then perhaps a zone: `Z`, `+hh:mm`, `+hhmm` or `+hh`, or with `-`, up to 23:59. Letters in either case.
-/// No zone means UTC.
+/// Parses an ISO 8601 time: `YYYY-MM-DD`, a `T` or a space, and `hh:mm:ss`. A point and 1 to 9 digits may follow; the
+/// digits after the seventh (100 ns) are discarded. A zone may follow: `Z`, `+hh:mm`, `+hhmm` or `+hh`, or one with
+/// `-`, up to 23:59. Letters may have either case. A time without a zone is in UTC.
 ///
-/// `None` for any other text, a date that is in no calendar, a leap second, and a time that lies in UTC outside the years 1 to 9999.
+/// Returns `None` for any other text, for a date that does not exist, for a leap second, and for a time that is outside
+/// the years 1 to 9999 in UTC.
 pub fn parse(text: &str) -> Option<EventTime> {
     let mut rest = Rest(text.as_bytes());
     let year = rest.number(4)?;
@@ -33,7 +34,7 @@ pub fn parse(text: &str) -> Option<EventTime> {
     (EventTime::FIRST..=EventTime::LAST).contains(&time).then_some(time)
 }
 
-/// What has not been read yet.
+/// The bytes that have not been read.
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {
@@ -46,7 +47,7 @@ impl Rest<'_> {
         Some(first)
     }
 
-    /// A number of exactly so many digits, at most nine.
+    /// Reads a number of exactly this many digits, which may be up to nine.
     fn number(&mut self, digits: usize) -> Option<u32> {
         let (number, rest) = self.0.split_at_checked(digits)?;
         self.0 = rest;
@@ -56,7 +57,7 @@ impl Rest<'_> {
         })
     }
 
-    /// The digits behind the point, in ticks of 100 ns.
+    /// Reads the digits after the point, and returns them in ticks of 100 ns.
     fn fraction(&mut self) -> Option<i64> {
         let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if !(1..=9).contains(&digits) {
@@ -66,7 +67,7 @@ impl Rest<'_> {
         Some((0..9 - digits).fold(number, |scaled, _| scaled * 10) / 100)
     }
 
-    /// The zone: seconds east of UTC.
+    /// Reads the zone, and returns it in seconds east of UTC.
     fn offset(&mut self) -> Option<i64> {
         if self.0.is_empty() || self.one_of(b"Zz").is_some() {
             return Some(0);

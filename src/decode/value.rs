@@ -8,8 +8,8 @@ use super::timestamp;
 use crate::json::{self, Canonical, Cursor, Index};
 use crate::time::EventTime;
 
-/// What KQL's `tostring` makes of a value: a string as it is, a number or a boolean as its JSON text, an array or object as its JSON text
-/// without white space; of `null` nothing.
+/// Returns the text that KQL's `tostring` makes of a value: the content of a string, the JSON text of a number or
+/// boolean, and the JSON text of an array or object without white space. Returns `None` for `null`.
 pub(super) fn text(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     match value.first()? {
         b'"' => json::unescape(value),
@@ -19,25 +19,26 @@ pub(super) fn text(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// The text of a value as far as it is Unicode; `None` when there is none, or it is empty.
+/// Returns the text of a value, in which anything that is not Unicode is replaced. Returns `None` if the text is
+/// missing or empty.
 pub(super) fn unicode(value: &[u8]) -> Option<Cow<'_, str>> {
     text(value).map(lossy).filter(|text| !text.is_empty())
 }
 
-/// What a string says, as far as it is Unicode; `None` for other values.
+/// Returns the content of a string, in which anything that is not Unicode is replaced. Returns `None` for other values.
 pub(super) fn string(value: &[u8]) -> Option<Cow<'_, str>> {
     json::unescape(value).map(lossy)
 }
 
 fn lossy(text: Cow<'_, [u8]>) -> Cow<'_, str> {
     match text {
-        // Nearly every text is Unicode, and to prove that is faster than to look for what is not.
+        // Nearly every text is Unicode, and validating it is faster than searching for what to replace.
         Cow::Borrowed(text) => simdutf8::basic::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed),
         Cow::Owned(text) => Cow::Owned(String::from_utf8_lossy(&text).into_owned()),
     }
 }
 
-/// The time that a string says.
+/// Returns the time that a string contains.
 pub(super) fn time(value: &[u8]) -> Option<EventTime> {
     if value.first() != Some(&b'"') {
         return None;
@@ -45,30 +46,33 @@ pub(super) fn time(value: &[u8]) -> Option<EventTime> {
     timestamp::parse(std::str::from_utf8(&json::unescape(value)?).ok()?)
 }
 
-/// Whether opening a string may be worth the while where members are wanted: an object with members has quotes, so its literal has escapes,
-/// and it begins with a brace, white space, or an escape.
+/// Returns whether a string may contain an object with members, so that it is worth opening. Such an object contains
+/// quotes, so the string's literal contains escapes. The literal begins with a brace, white space, or an escape.
 fn may_hold_members(literal: &[u8]) -> bool {
     matches!(literal.get(1), Some(b'{' | b' ' | b'\\')) && memchr::memchr(b'\\', literal).is_some()
 }
 
-/// The same where elements are wanted: a list of numbers has no quotes.
+/// Returns whether a string may contain a list or an object, so that it is worth opening. It need not contain quotes: a
+/// list of numbers has none.
 fn may_hold_elements(literal: &[u8]) -> bool {
     matches!(literal.get(1), Some(b'{' | b'[' | b' ' | b'\\'))
 }
 
-/// How PowerShell writes an object that lies deeper than `ConvertTo-Json -Depth` reaches.
+/// The beginning of an object that PowerShell flattened, because it is nested deeper than `ConvertTo-Json -Depth`
+/// allows.
 const FLATTENED: &[u8] = b"\"@{";
 
-/// What is allocated for a row, kept for the next.
+/// Memory for one row, which is reused for the next.
 #[derive(Default)]
 pub(super) struct Room {
     /// The texts of strings that hold JSON.
     opened: Vec<Opened>,
-    /// Whether a string that begins as an object does was met on the way of a path, and could not be opened: it was cut, or flattened.
+    /// Whether a path met a string that begins like an object but could not be opened, because it was truncated or
+    /// flattened.
     pub(super) unopened: bool,
     pub(super) canonical: Canonical,
     pub(super) gathered: Gathered,
-    /// Links of the row of which keys were left out, for it has too many.
+    /// The number of links for which keys of the row were left out, because it has too many.
     pub(super) cut_keys: u32,
 }
 
@@ -79,31 +83,32 @@ struct Opened {
 }
 
 impl Opened {
-    /// Takes in what the literal says; whether that is JSON.
+    /// Stores the content of the literal. Returns whether it is JSON.
     fn open(&mut self, literal: &[u8]) -> bool {
         self.text.clear();
         json::unescape_into(literal, &mut self.text) && self.index.read(&self.text).is_ok()
     }
 }
 
-/// Paths to look for in a row, all in one go: a tree of the keys they begin with. `W` says which path has been found.
+/// Paths that are followed in a row, all in one pass: a tree of the names with which they begin. `W` identifies a path.
 pub(super) struct Paths<W> {
     wanted: Vec<W>,
     keys: Vec<Branch<W>>,
     lists: Vec<List<W>>,
 }
 
-/// Where the paths go on with elements of a list.
+/// A step of paths to elements of a list.
 struct List<W> {
-    /// The member that an element has, and its value as text; every element when `None`.
+    /// The member that an element must have, and its value as text; `None` for every element.
     with: Option<(String, String)>,
     below: Paths<W>,
 }
 
-/// Where the paths go on behind a key.
+/// A step of paths to the member with this name.
 struct Branch<W> {
     key: String,
-    /// Looks for the key in the literal of a string that may hold it; none for a key that a literal may spell in several ways.
+    /// A search for the key in the literal of a string that may contain it; `None` if a literal may spell the key in
+    /// several ways.
     finder: Option<Finder<'static>>,
     below: Paths<W>,
 }
@@ -126,7 +131,7 @@ impl<W> Branch<W> {
     }
 }
 
-/// Branches of a node for which nothing has to be allocated.
+/// The number of branches of a node up to which nothing is allocated.
 const FEW: usize = 4;
 
 impl<W> Paths<W> {
@@ -176,13 +181,14 @@ impl<W> Paths<W> {
         &mut self.lists[place].below
     }
 
-    /// Whether a path goes on below this node.
+    /// Returns whether a path continues after this node.
     fn goes_on(&self) -> bool {
         !self.keys.is_empty() || !self.lists.is_empty()
     }
 
-    /// Calls `found` with every value that a path leads to, in no order that means anything. Of a repeated key the last counts; a string
-    /// that holds JSON is opened on the way, and whatever else is no object, or no list where a path wants its elements, leads nowhere.
+    /// Calls `found` with every value that a path leads to, in no particular order. If a key is repeated, the last one
+    /// counts. A string on the way that contains JSON is opened. A path ends without a value where it meets any other
+    /// value than an object, or than a list if it continues to the elements of one.
     pub(super) fn read(&self, value: Cursor<'_, '_>, room: &mut Room, found: &mut dyn FnMut(&W, &[u8])) {
         if !self.wanted.is_empty() {
             let text = value.clone().value();
@@ -222,7 +228,7 @@ impl<W> Paths<W> {
                 if may_hold {
                     let mut opened = room.opened.pop().unwrap_or_default();
                     match opened.open(literal) {
-                        // As often as the object was put into a string.
+                        // The content may be a string too: the object may have been encoded as a string several times.
                         true => self.below(Cursor::indexed(&opened.text, &opened.index), room, found),
                         false => room.unopened |= literal.starts_with(b"\"{"),
                     }
@@ -235,7 +241,8 @@ impl<W> Paths<W> {
         }
     }
 
-    /// Whether a string may hold one of the keys. Their letters stand in its literal as they are, or as `\u` escapes.
+    /// Returns whether a string may contain one of the keys. Its literal contains the key's letters unchanged or as
+    /// `\u` escapes.
     fn may_be_in(&self, literal: &[u8]) -> bool {
         self.keys.iter().any(|branch| branch.may_be_in(literal)) || memmem::find(literal, b"\\u").is_some()
     }
@@ -270,7 +277,7 @@ impl<W> Paths<W> {
 }
 
 impl<W> List<W> {
-    /// Goes on with an element, if it is one that the paths want.
+    /// Follows the paths into an element if it meets their condition.
     fn element(&self, element: Cursor<'_, '_>, room: &mut Room, found: &mut dyn FnMut(&W, &[u8])) {
         let is_wanted = |(member, value): &(String, String)| {
             let is_it = |found: &json::Member<'_>| *found.name() == *member.as_bytes();
@@ -284,7 +291,7 @@ impl<W> List<W> {
     }
 }
 
-/// The first of several fallbacks that leads to something, in whatever order they are offered.
+/// The first of several fallbacks that leads to something, whatever the order in which they are offered.
 pub(super) struct First<T>(Option<(usize, T)>);
 
 impl<T> First<T> {
@@ -292,7 +299,8 @@ impl<T> First<T> {
         Self(None)
     }
 
-    /// `find` is only called when the fallback at `place` would count.
+    /// Stores what `find` returns for the fallback at position `place`. Calls `find` only if that would replace what
+    /// was found so far.
     pub(super) fn offer(&mut self, place: usize, find: impl FnOnce() -> Option<T>) {
         let counts = self.0.as_ref().is_none_or(|(best, _)| place < *best);
         if let Some(found) = counts.then(find).flatten() {
@@ -300,7 +308,7 @@ impl<T> First<T> {
         }
     }
 
-    /// The place of what was found.
+    /// Returns the position of the fallback that was found.
     pub(super) fn place(&self) -> Option<usize> {
         self.0.as_ref().map(|(place, _)| *place)
     }
@@ -387,7 +395,7 @@ mod tests {
             assert_eq!(at("R.Data.n.m", &row).as_deref(), Some("1"), "{row}");
             assert_eq!(at("R.Data.n", &row).as_deref(), Some("{\"m\":1}"), "{row}");
         }
-        // The last value of a path is what it is, and not opened.
+        // The value at the end of a path is not opened.
         assert_eq!(at("R.Data", &format!("{{\"R\":{data}}}")), Some(string(inner)));
     }
 

@@ -1,11 +1,12 @@
-//! Opens what our records travel in besides the forms that [`message`](super::message) takes apart: lists in lists, objects around lists,
-//! strings that hold JSON, exports of the audit log, and the answers of query interfaces.
+//! Finds our records in wrappers that [`message`](super::message) does not read: lists in lists, objects around lists,
+//! strings that contain JSON, exports of the audit log, and the answers of query interfaces.
 //!
-//! This is the slow path. Whatever is a record of a known form never comes here, so nothing here has to be fast; but all of it is linear
-//! in the length of the text, and goes [`MAX_LEVELS`] deep.
+//! This is the slow path. Records of a known form that are not in such a wrapper are not read here, so nothing here has
+//! to be fast. All of it is linear in the length of the text, and it opens up to [`MAX_LEVELS`] nested wrappers.
 //!
-//! What is found becomes a list of [`Leaf`]s, each one record. Of a list every element is one, whether it can be used or not. Of an object
-//! that is no record only those members count in which a record of ours is; the rest of it is what a sender puts beside records.
+//! The result is a list of [`Leaf`]s, each of which is one record. Every element of a list becomes a leaf, whether it
+//! can be used or not. Of an object that is not a record, only those members count that contain a record of ours; the
+//! other members are what a sender adds to its records.
 
 use std::borrow::Cow;
 
@@ -20,10 +21,10 @@ use super::value::{Paths, Room, text};
 use super::{Ignore, body};
 use crate::json::{Cursor, Index, unescape};
 
-/// How many wrappers may lie in one another.
+/// The largest number of nested wrappers.
 pub(super) const MAX_LEVELS: usize = 16;
 
-/// One record, or what cannot be used in the place of one.
+/// One record, or something in the place of a record that cannot be used.
 #[derive(Debug)]
 pub(super) struct Leaf<'a> {
     /// Its JSON text, without the wrappers around it.
@@ -36,15 +37,15 @@ pub(super) enum What<'a> {
     /// A row of one of our tables.
     Row {
         table: Table,
-        /// An object.
+        /// The row, which is an object.
         row: Cow<'a, [u8]>,
         form: Form<'a>,
     },
-    /// A record of the table of this name.
+    /// A record of the table with this name.
     OtherTable(Cow<'a, str>),
-    /// A record that is expected, and nobody's.
+    /// A record that matches `[[input.ignore]]`.
     Ignored,
-    /// What cannot be used.
+    /// Something that cannot be used.
     Unusable(Fault),
 }
 
@@ -76,29 +77,29 @@ impl Leaf<'_> {
 /// What was found in a value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Found {
-    /// No record; nothing was added.
+    /// No record. What was added is of no use.
     Nothing,
-    /// An answer without rows, or a part of one that holds none; nothing was added.
+    /// An answer without rows, or a part of an answer that contains none.
     Empty,
-    /// Records of other tables, or such as are ignored.
+    /// Records of other tables, or ignored records.
     Others,
-    /// A record of ours, or one in the envelope of the streaming API.
+    /// A record of ours, or any record in the envelope of the streaming API.
     Ours,
 }
 
-/// Members of an object that senders and query interfaces put lists of records into. In these, records of other tables count too; and a
-/// list in one of these is taken apart where it is broken.
+/// Names of members into which senders and query interfaces put lists of records. In these members, records of other
+/// tables count too, and a broken list in one of them is split.
 const LISTS: [&str; 14] = [
     "records", "value", "values", "results", "result", "rows", "tables", "events", "messages", "items", "data", "hits", "logs",
     "body",
 ];
 
-/// Whether a member of this name usually holds records.
+/// Returns whether a member of this name usually contains records.
 pub(super) fn is_list_name(name: &[u8]) -> bool {
     LISTS.iter().any(|list| name.eq_ignore_ascii_case(list.as_bytes()))
 }
 
-/// Opens wrappers as the settings say.
+/// A reader of wrappers with the given settings.
 pub(super) struct Opener<'d> {
     pub(super) alerts: &'d AlertReader,
     pub(super) ignored: &'d Ignored,
@@ -106,7 +107,7 @@ pub(super) struct Opener<'d> {
 }
 
 impl Opener<'_> {
-    /// Adds what `text` holds, which is valid JSON: one value.
+    /// Adds the records in `text`. Returns [`Found::Nothing`] if it is not one valid JSON value.
     pub(super) fn text<'a>(&mut self, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
         let mut index = Index::default();
         if index.read(text).is_err() {
@@ -115,7 +116,7 @@ impl Opener<'_> {
         self.value(&Cursor::indexed(text, &index), level, out)
     }
 
-    /// Adds what the value at `start` holds.
+    /// Adds the records in the value at `start`.
     pub(super) fn value<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
         if level > MAX_LEVELS {
             return Found::Nothing;
@@ -128,7 +129,7 @@ impl Opener<'_> {
         }
     }
 
-    /// Adds every element of a list: one that holds no record as what cannot be used.
+    /// Adds the records in every element of a list. An element without a record is added as unusable.
     fn list<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
         let mut found = Found::Nothing;
         let mut cursor = start.clone();
@@ -141,7 +142,7 @@ impl Opener<'_> {
         found
     }
 
-    /// Adds what an element of a list holds, or the element itself as what cannot be used.
+    /// Adds the records in an element of a list, or the element itself as unusable.
     pub(super) fn element<'a>(&mut self, start: &Cursor<'_, 'a>, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
         let found = self.value(start, level + 1, out);
         if found == Found::Nothing {
@@ -180,7 +181,7 @@ impl Opener<'_> {
         }
     }
 
-    /// Adds the rows that the `properties` of an envelope hold, in whatever wrappers.
+    /// Adds the rows that the `properties` of an envelope contain, in any wrappers.
     fn properties<'a>(
         &mut self,
         record: &'a [u8],
@@ -196,7 +197,7 @@ impl Opener<'_> {
         }
         let is_one = rows.len() == 1;
         out.extend(rows.into_iter().map(|row| Leaf {
-            // Of several rows none has the whole envelope for its own.
+            // If there are several rows, none of them is the only one in the envelope, so each has its own bytes.
             record: if is_one { Cow::Borrowed(record) } else { row.clone() },
             what: What::Row {
                 table,
@@ -251,7 +252,7 @@ impl Opener<'_> {
         }
     }
 
-    /// Adds the rows of an answer, each of which is an object that was made of its columns.
+    /// Adds the rows of an answer. Each row is an object that was made from the columns and the values.
     fn answer<'a>(&mut self, rows: Vec<Vec<u8>>, json: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
         let before = out.len();
         let (mut found, are_none) = (Found::Empty, rows.is_empty());
@@ -274,7 +275,7 @@ impl Opener<'_> {
         found.max(Found::Empty)
     }
 
-    /// Adds the records in the members of an object that is no record itself.
+    /// Adds the records in the members of an object that is not a record itself.
     fn members<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
         let mut all = Found::Nothing;
         let mut cursor = start.clone();
@@ -285,7 +286,7 @@ impl Opener<'_> {
             let before = out.len();
             let found = self.value(&member, level + 1, out);
             let is_list = unescape(key).is_some_and(|name| is_list_name(&name));
-            // Elsewhere a member `Type` may mean anything, and is no name of a table.
+            // In other members, `Type` may mean anything and is not the name of a table.
             match found == Found::Ours || (is_list && found > Found::Nothing) {
                 true => all = all.max(found),
                 false => out.truncate(before),
@@ -294,7 +295,7 @@ impl Opener<'_> {
         all
     }
 
-    /// Adds what a string holds that is JSON, also in base64, or a batch that is broken.
+    /// Adds the records in a string that contains JSON, which may be in base64, or a broken batch.
     fn string<'a>(&mut self, literal: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
         let Some(mut said) = unescape(literal) else {
             return Found::Nothing;
@@ -322,18 +323,18 @@ impl Opener<'_> {
 
 const NO_ROW: &str = "the record is no envelope, and no row of a known table";
 
-/// Returns what is wrong with a value that holds no record.
+/// Returns what is wrong with a value that contains no record.
 pub(super) fn unknown(start: &Cursor<'_, '_>) -> Fault {
     let error = match classify(&Record::at(start)) {
         Class::Unknown(error) => error,
         Class::Wrapped { .. } => "the envelope's properties are no object, and hold none",
-        // The rest is a record.
+        // All other classes are records.
         Class::Row(_) | Class::OtherTable(_) => NO_ROW,
     };
     Fault::new(Reason::UnknownRecord, error)
 }
 
-/// Adds the objects at `start`, in lists and in strings that hold JSON.
+/// Adds the objects at `start`, including those in lists and in strings that contain JSON.
 fn objects<'a>(mut start: Cursor<'_, 'a>, level: usize, out: &mut Vec<Cow<'a, [u8]>>) {
     if level > MAX_LEVELS {
         return;
@@ -361,7 +362,7 @@ fn objects<'a>(mut start: Cursor<'_, 'a>, level: usize, out: &mut Vec<Cow<'a, [u
     }
 }
 
-/// The records that `[[input.ignore]]` names.
+/// The records that match `[[input.ignore]]`.
 pub(super) struct Ignored {
     paths: Paths<usize>,
     values: Vec<Vec<String>>,

@@ -1,8 +1,8 @@
-//! Classifies the bytes of a block of 64: bit n stands for byte n.
+//! Classifies the bytes of a block of 64. Bit n of a mask belongs to byte n of the block.
 
 use wide::u8x16;
 
-/// Bytes of a block.
+/// The number of bytes of a block.
 pub(super) const SIZE: usize = 64;
 
 /// The positions of relevant bytes in a block.
@@ -12,7 +12,7 @@ pub(super) struct Masks {
     pub(super) backslashes: u64,
     /// `{`, `}`, `[`, `]`
     pub(super) brackets: u64,
-    /// Below U+0020.
+    /// Bytes below U+0020.
     pub(super) controls: u64,
 }
 

@@ -11,7 +11,7 @@ use super::{Cursor, MAX_DEPTH, unescape, write_string};
 #[error("arrays and objects are nested more than {MAX_DEPTH} deep")]
 pub struct TooDeep;
 
-/// Computes canonical forms, and reuses its buffers.
+/// A writer of canonical forms, which reuses its buffers.
 #[derive(Default)]
 pub struct Canonical {
     form: Vec<u8>,
@@ -20,8 +20,8 @@ pub struct Canonical {
 
 impl Canonical {
     /// Returns the canonical form of the value at `cursor`: no white space, keys sorted bytewise after unescaping,
-    /// strings with the fewest escapes, numbers as spelled, and of a repeated key the last. For an object at the top
-    /// level, the columns that `skip` accepts (in WTF-8) are left out.
+    /// strings with the fewest escapes, and numbers as spelled. If a key is repeated, only the last member is kept. For
+    /// an object at the top level, the columns that `skip` accepts (in WTF-8) are left out.
     ///
     /// Two texts have the same canonical form exactly if they are the same JSON with the same numbers.
     pub fn form(&mut self, cursor: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool) -> Result<&[u8], TooDeep> {
@@ -31,8 +31,8 @@ impl Canonical {
     }
 }
 
-/// Parsed values, those of one array or object adjacent and in order. The text is parsed once, so the time is linear
-/// even if everything is at the bottom of many levels.
+/// Parsed values. The values of one array or object are adjacent and in order. The text is parsed once, so the time is
+/// linear even if everything is at the bottom of many levels.
 #[derive(Default)]
 struct Nodes {
     done: Vec<Node>,

@@ -235,7 +235,7 @@ fn after_comma(in_object: bool) -> Expect {
     if in_object { Expect::Key } else { Expect::Value }
 }
 
-/// Notes that the structural character at index `nth` closes the last open bracket. Returns whether the enclosing
+/// Records that the structural character at index `nth` closes the last open bracket. Returns whether the enclosing
 /// value is an object.
 #[inline]
 fn close(text: &[u8], structurals: &[u32], closings: &mut [u32], open: &mut Vec<u32>, nth: usize) -> Result<bool, NotJson> {

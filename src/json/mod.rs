@@ -1,11 +1,10 @@
 //! Operations on JSON text.
 //!
-//! Rows stay the bytes that they were, so these functions work on their text: where a member begins and ends, what a
-//! string contains after unescaping, and what two rows have in common apart from white space and the order of keys.
-//! [`Index::read`] is the only validation of a text; [`prefix`] finds out how far an invalid text is valid. All other
-//! functions expect text that [`Index`] has accepted; for other text they return arbitrary results, but never panic and
-//! always end. No function interprets fields or recurses as deep as its input; only [`Canonical`] recurses, to
-//! [`MAX_DEPTH`].
+//! Rows keep their bytes, so these functions work on text: where a member begins and ends, what a string contains after
+//! unescaping, and what two rows have in common apart from white space and the order of keys. [`Index::read`] is the
+//! only validation of a text; [`prefix`] finds out how far an invalid text is valid. All other functions expect text
+//! that [`Index`] has accepted; for other text they return arbitrary results, but never panic and always end. No
+//! function interprets fields or recurses as deep as its input; only [`Canonical`] recurses, to [`MAX_DEPTH`].
 
 mod blocks;
 mod canonical;
@@ -36,8 +35,8 @@ pub(crate) mod arbitrary {
         nested(scalar, string())
     }
 
-    /// Generates the same without what serde_json cannot represent: numbers beyond 64 bits or with fractions, and lone
-    /// surrogates.
+    /// Generates the same texts without what serde_json cannot represent: numbers beyond 64 bits or with fractions, and
+    /// lone surrogates.
     pub(crate) fn tame_json() -> impl Strategy<Value = String> {
         let string = any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap());
         let scalar = prop_oneof![

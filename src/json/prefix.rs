@@ -4,13 +4,13 @@
 //! first error, whose position it returns. It keeps one bit of state for each open array or object, and does not
 //! recurse.
 
-/// Where a value becomes invalid.
+/// The place where a value becomes invalid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Broken {
     /// The first byte that cannot belong to the value, or the length of the text if the text ends too early.
     pub at: usize,
-    /// Where the last string before `at` begins, or the beginning of the value if there is none. A record that begins
-    /// inside the broken value begins here or later, because everything before is valid JSON.
+    /// The beginning of the last string before `at`, or of the value if there is none. A record that begins inside the
+    /// broken value begins here or later, because everything before is valid JSON.
     pub resume: usize,
 }
 

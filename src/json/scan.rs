@@ -20,7 +20,7 @@ pub fn depth(json: &[u8]) -> usize {
     }
 }
 
-/// Returns the members of an object in order, including repeated keys. Returns none if `json` is not an object.
+/// Returns the members of an object in order, including repeated keys. Returns no members if `json` is not an object.
 pub fn members(json: &[u8]) -> Members<'_, '_> {
     let mut cursor = Cursor::new(json);
     if !cursor.enter(b'{') {

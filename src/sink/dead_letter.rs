@@ -7,7 +7,7 @@ use std::io::Write as _;
 use crate::decode::Reject;
 use crate::json;
 
-/// Where a record came from. It identifies a dead-letter record.
+/// The place from which a record came. It identifies a dead-letter record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Address<'a> {
     /// The topic, or the file's name.
@@ -23,17 +23,18 @@ pub struct Address<'a> {
 /// A record that cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeadLetter<'a> {
-    /// A stable word.
+    /// The reason as a word that never changes.
     pub reason: &'static str,
-    /// A sentence, which contains nothing of the record.
+    /// The reason as a sentence, which contains nothing of the record.
     pub error: String,
-    /// Where the record came from.
+    /// The place from which the record came.
     pub address: Address<'a>,
-    /// The record's own bytes, or the message's.
+    /// The record's own bytes, or those of the message.
     pub value: Cow<'a, [u8]>,
     /// The length of the record, if `value` is only its beginning.
     pub truncated: Option<u64>,
-    /// The [`REDRIVEN`] header, if the record was redriven: which dead-letter record it was before.
+    /// The value of the [`REDRIVEN`] header if the record was redriven. It names the dead-letter record that the record
+    /// was before.
     pub redriven: Option<String>,
 }
 

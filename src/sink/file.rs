@@ -3,7 +3,6 @@
 //! Files are compared by device and inode, so a hard link, a symbolic link, `-` and `/dev/fd/3` count as the file that
 //! they refer to. A regular file is written to a hidden file in the same folder and renamed at the end, so a command
 //! that fails leaves the old file unchanged. Terminals, pipes and devices are written directly.
-//! fails leaves the old file as it was. Terminals, pipes and devices are written directly.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// Why a file cannot be written.
+/// The reason why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command also reads the file.
@@ -23,7 +22,7 @@ pub enum Error {
     Input {
         /// The output, as given by the user.
         output: PathBuf,
-        /// Which of the inputs it is.
+        /// The input that it is, in words.
         what: String,
     },
     /// Another output goes to the same file.
@@ -44,7 +43,7 @@ pub enum Error {
     },
 }
 
-/// Device and inode.
+/// The device and the inode of a file.
 type Identity = (u64, u64);
 
 /// The files that a command reads and writes.
@@ -55,11 +54,11 @@ pub struct Guard {
     written: BTreeMap<Key, PathBuf>,
 }
 
-/// Equal for outputs that go to the same file.
+/// A key that is equal for outputs that go to the same file.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     There(Identity),
-    /// A file that does not exist yet: its folder, and its name there.
+    /// A file that does not exist yet: its folder, and its name in that folder.
     New(Identity, OsString),
 }
 
@@ -105,8 +104,8 @@ impl Guard {
         }
     }
 
-    /// Checks that the command may write to `path`. `-` is standard output, which several outputs may share. Fails when
-    /// the command also reads the file, when another output goes there, or when it cannot be written.
+    /// Checks that the command may write to `path`. `-` is standard output, which several outputs may share. Fails if
+    /// the command also reads the file, if another output goes to it, or if it cannot be written.
     pub fn writes(&mut self, path: &Path) -> Result<Target, Error> {
         let failed = |cause| Error::Write {
             file: path.to_owned(),
@@ -121,7 +120,7 @@ impl Guard {
         if let (Some(Key::There(there)), Place::File(..)) = (&key, &place)
             && Some(*there) == standard
         {
-            // A rename would replace the name, and the shell would keep the old file.
+            // A rename would replace the name, but the shell's standard output would still be the old file.
             place = Place::Standard;
         }
         if let Some(Key::There(there)) = &key {
@@ -164,12 +163,13 @@ impl Target {
         &self.name
     }
 
-    /// Opens the output. `spare` is the folder for a temporary file when the output's own folder does not take one.
+    /// Opens the output. `spare` is the folder for the temporary file if it cannot be created in the output's own
+    /// folder.
     pub fn create(self, spare: &Path) -> Result<Output, Error> {
         const BUFFER: usize = 1 << 18;
         let writer = match self.place {
             Place::Standard => Ok(Writer::Standard(io::stdout())),
-            // A file that the shell has opened may already hold data.
+            // A file that the shell has opened may already contain data.
             Place::Open(path) => OpenOptions::new().append(true).open(path).map(Writer::Open),
             Place::File(path, there) => match (beside(&path, there.as_ref()), there) {
                 (Ok(file), _) => Ok(Writer::Beside(file, path)),
@@ -236,7 +236,7 @@ impl Write for Writer {
         match self {
             Self::Standard(file) => file.write(bytes),
             Self::Open(file) | Self::Elsewhere(file, _) => file.write(bytes),
-            // The error of the temporary file itself would name its path.
+            // An error of the temporary file's wrapper would name the temporary path.
             Self::Beside(file, _) => file.as_file_mut().write(bytes),
         }
     }
@@ -258,15 +258,15 @@ fn metadata_of(file: impl AsFd) -> io::Result<Metadata> {
     File::from(file.as_fd().try_clone_to_owned()?).metadata()
 }
 
-/// Returns the identity of a file whose content an output would destroy: none for terminals, pipes and character
-/// devices.
+/// Returns the device and inode of a file whose content an output would destroy; `None` for terminals, pipes and
+/// character devices.
 fn identity(found: &Metadata) -> Option<Identity> {
     (found.is_file() || found.file_type().is_block_device()).then(|| (found.dev(), found.ino()))
 }
 
-/// Follows symbolic links to the file that `path` names.
+/// Finds the file that `path` names, through any symbolic links.
 fn place(path: &Path) -> io::Result<Place> {
-    /// Linux follows as many.
+    /// The number of links that Linux follows.
     const MAX_LINKS: usize = 40;
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -286,7 +286,7 @@ fn place(path: &Path) -> io::Result<Place> {
             Ok(found) if found.is_symlink() => path = folder.join(here.read_link()?),
             Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             Ok(found) if found.is_file() => {
-                // A rename would also replace a read-only file.
+                // A rename would also replace a read-only file, so this checks that the file may be written.
                 OpenOptions::new().write(true).open(&here)?;
                 return Ok(Place::File(here, Some(found)));
             }
@@ -310,7 +310,7 @@ fn is_of_descriptors(folder: &Path) -> bool {
     folder == "/dev/fd" || (folder.starts_with("/proc") && folder.ends_with("fd"))
 }
 
-/// Returns the key of an output; none where several outputs may share it.
+/// Returns the key of an output; `None` if several outputs may share it.
 fn key(place: &Place) -> io::Result<Option<Key>> {
     let found = match place {
         Place::Standard => metadata_of(io::stdout()).ok(),
@@ -325,7 +325,8 @@ fn key(place: &Place) -> io::Result<Option<Key>> {
     Ok(found.and_then(|found| identity(&found)).map(Key::There))
 }
 
-/// Creates a temporary file in the folder of `path`, with the permissions and the owner of the file that is `there`.
+/// Creates a temporary file in the folder of `path`. It gets the permissions and the owner of the existing file
+/// `there`.
 fn beside(path: &Path, there: Option<&Metadata>) -> io::Result<NamedTempFile> {
     /// The mode of a new file, before the umask.
     const NEW: u32 = 0o666;
@@ -358,7 +359,7 @@ mod tests {
 
     use super::*;
 
-    /// Creates a folder that holds a file `old`.
+    /// Creates a folder that contains a file `old`.
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("old"), "before").unwrap();

@@ -44,7 +44,7 @@ impl Unpacked {
         })
     }
 
-    /// Reads and decompresses the next block. At the end of the file there is none.
+    /// Reads and decompresses the next block, if the file has another one.
     fn next_block(&mut self) -> io::Result<()> {
         self.ready.clear();
         self.read = 0;

@@ -22,7 +22,7 @@ const OTHERS: [(&[u8; 4], &str); 6] = [
     (b"7z\xbc\xaf", "a 7-Zip archive"),
 ];
 
-/// How many bytes of empty lines a file may begin with before it counts as a file of lines.
+/// The number of bytes of empty lines after which a file counts as a file of lines.
 const MAX_EMPTY: usize = 1 << 20;
 
 /// The beginning of a file.
@@ -81,7 +81,7 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
             Ok(_) => {}
             Err(error) if error.is_eof() && !is_whole => break,
             Err(_) if documents.is_empty() && (grows == Grows::ByAppending || are_lines(bytes)) => return Ok(Begin::Lines),
-            // The limit decides what happens with the rest.
+            // The file is larger than the limit, so the rest is reported as too long.
             Err(_) if !is_whole => break,
             Err(_) => {
                 // The decoder splits the broken document.
@@ -171,7 +171,7 @@ pub(super) fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn B
     transcode(reader, compression)
 }
 
-/// Reads UTF-16 with a byte order mark, as Windows PowerShell's `>` writes it, as UTF-8.
+/// Converts UTF-16 with a byte order mark, as Windows PowerShell's `>` writes it, to UTF-8.
 fn transcode(
     mut reader: Box<dyn BufRead + Send>,
     compression: Compression,

@@ -43,7 +43,7 @@ impl Capture {
 
 /// An event.
 pub(super) struct Event {
-    /// When the event hub received it.
+    /// The time at which the event hub received it.
     pub(super) enqueued: Option<Begin>,
     pub(super) body: Vec<u8>,
 }

@@ -29,7 +29,7 @@ pub struct FileSource {
     begun: bool,
     /// The file itself, if its bytes are read unchanged, so that they can be read again at any position.
     plain: Option<Arc<File>>,
-    /// The position in the file after what was read.
+    /// The position in the file after the bytes that were read.
     behind: u64,
     grows: Grows,
 }
@@ -104,14 +104,14 @@ impl Chunk {
         self.messages.iter().map(message)
     }
 
-    /// Returns the same for the message at index `place`.
+    /// Returns the number within its file and the bytes of the message at index `place`.
     pub fn message(&self, place: usize) -> Option<(i64, &[u8])> {
         let (offset, range) = self.messages.get(place)?;
         Some((*offset, self.bytes.get(range.clone()).unwrap_or_default()))
     }
 }
 
-/// Why a file cannot be read.
+/// The error for a file that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {file}: {cause}")]
 pub struct Error {
@@ -168,7 +168,7 @@ impl FileSource {
         })
     }
 
-    /// Fails when `path` cannot be read. Does not wait for the writer of a pipe.
+    /// Fails if `path` cannot be read. Does not wait for the writer of a pipe.
     pub fn check(path: &Path) -> Result<(), Error> {
         open::check(path).map_err(|cause| Error {
             file: path.display().to_string().into(),

@@ -1,4 +1,4 @@
-//! The files of messages in a folder, as exports to storage leave them.
+//! Finds the files of messages in a folder, as exports to storage leave them.
 
 use std::collections::BTreeSet;
 use std::fs::FileType;
@@ -11,33 +11,33 @@ use super::capture;
 use super::file::Error;
 use super::format::{Begin, Format};
 
-/// File name extensions of message files, without that of a compression.
+/// File name extensions of message files, without those of compressed files.
 const TEXT: [&str; 3] = [".json", ".jsonl", ".ndjson"];
 /// Extensions of compressed files, which follow the others.
 const COMPRESSIONS: [&str; 2] = [".gz", ".zst"];
 /// Extension of Event Hubs Capture files, which compress their blocks.
 const AVRO: &str = ".avro";
 
-/// How deep folders may be nested. An export nests about twenty.
+/// The largest nesting of folders. An export nests about twenty.
 const MAX_DEPTH: usize = 64;
 /// The most files that are read from folders in one command.
 const MAX_FILES: usize = 1_000_000;
 /// The most files that a warning names.
 const MAX_NAMES: usize = 3;
 
-/// Files that were named, or found in folders that were.
+/// Files that the user named, and files in folders that the user named.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Files {
-    /// In the order in which they were named; those of a folder in the order of their paths. Consecutive files with a
-    /// known time are sorted by it, across folders too.
+    /// The paths, in the order in which they were named. The files of a folder are in the order of their paths.
+    /// Consecutive files with a known time are sorted by it, also across folders.
     pub paths: Vec<PathBuf>,
-    /// How many others were in the folders.
+    /// The number of other files in the folders.
     pub passed_over: u64,
-    /// What the user should know about them, one sentence each.
+    /// Warnings about the files for the user, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// How to find the time of a file of Event Hubs Capture.
+/// The means of finding the time of a file of Event Hubs Capture.
 pub struct Times<'a> {
     /// The format of the file names, if the user gave one.
     pub format: Option<&'a Format>,
@@ -45,9 +45,9 @@ pub struct Times<'a> {
     pub of_message: &'a mut dyn FnMut(&[u8]) -> Option<String>,
 }
 
-/// Finds all files that `paths` name. In a folder and its subfolders, these are the files whose names end as files of
-/// messages do, without hidden ones. A folder that several links lead to is read once. Fails when a folder cannot be
-/// read, or has no such file.
+/// Finds all files that `paths` name. In a folder and its subfolders, these are the files whose names end like those of
+/// message files, except hidden ones. A folder to which several links lead is read once. Fails if a folder cannot be
+/// read or contains no such file.
 pub fn files(paths: &[PathBuf], mut times: Times<'_>) -> Result<Files, Error> {
     let mut found = Vec::new();
     let mut files = Files::default();
@@ -62,7 +62,7 @@ pub fn files(paths: &[PathBuf], mut times: Times<'_>) -> Result<Files, Error> {
         }
     }
     // Capture puts the partition before the date. In the order of paths, the second partition would come after the
-    // watermark that the first one has moved.
+    // watermark that the first one has moved, so files are sorted by time.
     for dated in found.chunk_by_mut(|one, next| one.order.is_some() && next.order.is_some()) {
         dated.sort_by(|one, other| one.order.cmp(&other.order));
     }
@@ -90,7 +90,7 @@ fn walk(
                 again += 1;
                 continue;
             }
-            // A broken link.
+            // A broken link that is not named like a message file.
             Err(error)
                 if error
                     .path()
@@ -124,7 +124,7 @@ fn walk(
                 let cause = format!("it has more than {MAX_FILES} files; pass some of its subfolders at a time");
                 return Err(Error::new(path, cause));
             } else {
-                // The path of the folder itself may hold a date that says nothing about the files.
+                // The path of the folder itself may contain a date that is not the date of the files.
                 let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
                 let order = order(entry.path(), below, &whole.join(below), times);
                 unlike += u64::from(order.as_ref().is_some_and(|order| order.unlike));
@@ -189,12 +189,12 @@ struct Order {
     begin: Begin,
     partition: u32,
     first_message: Option<String>,
-    /// Whether its name does not have the format that the user gave.
+    /// Whether the file's name does not have the format that the user gave.
     unlike: bool,
 }
 
-/// Returns the time at which a file begins: from its name where that is unambiguous, else from the records of a Capture
-/// file.
+/// Returns the time at which a file begins: from its name if that is unambiguous, otherwise from the records of a
+/// Capture file.
 fn order(path: &Path, below: &Path, whole: &Path, times: &mut Times<'_>) -> Option<Order> {
     let by_name = begin(below).map(|begin| Order {
         begin,
@@ -217,7 +217,7 @@ fn order(path: &Path, below: &Path, whole: &Path, times: &mut Times<'_>) -> Opti
         None => {}
     }
     let unlike = times.format.is_some();
-    // A file that cannot be read is reported when it is read.
+    // A file that cannot be read is sorted by its path, and its error is reported when its messages are read.
     let Ok(Some(event)) = capture::first(path) else {
         return by_name.map(|order| Order { unlike, ..order });
     };
@@ -239,7 +239,7 @@ fn begin(path: &Path) -> Option<Begin> {
 }
 
 /// Returns whether exactly hour, minute and second follow the date in a path. Otherwise one of the numbers may be the
-/// partition, and the path does not say which.
+/// partition, and the path does not show which.
 fn is_unambiguous(path: &Path) -> bool {
     let path = path.to_string_lossy();
     let numbers = numbers(&path);
@@ -308,7 +308,7 @@ mod tests {
         found_in(folder, &[""])
     }
 
-    /// What is found when these paths in the folder are named.
+    /// Returns the files that are found if these paths in the folder are named, and the number of other files.
     fn found_in(folder: &tempfile::TempDir, named: &[&str]) -> (Vec<String>, u64) {
         let named: Vec<PathBuf> = named.iter().map(|path| folder.path().join(path)).collect();
         let files = find(&named, None).unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
-/// Year, month, day, hour, minute and second; 0 where one is not known.
+/// Year, month, day, hour, minute and second; 0 for a part that is not known.
 pub(super) type Begin = [u16; 6];
 
 /// A file name format such as `{Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}`.
@@ -20,14 +20,14 @@ enum Part {
     Number(usize),
 }
 
-/// What a file name holds.
+/// The values in a file name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct PathTimes {
     pub(super) begin: Begin,
     pub(super) partition: u32,
 }
 
-/// In the order of a [`Begin`].
+/// The names of the parts of a [`Begin`], in its order.
 const NUMBERS: [&str; 6] = ["Year", "Month", "Day", "Hour", "Minute", "Second"];
 
 impl FromStr for Format {
@@ -70,7 +70,7 @@ impl FromStr for Format {
 }
 
 impl Format {
-    /// Reads the end of `path`; `None` when it does not have this format.
+    /// Returns the values in the end of `path`, or `None` if it does not have this format.
     pub(super) fn read(&self, path: &Path) -> Option<PathTimes> {
         let path = path.with_extension("");
         let mut found = PathTimes::default();
@@ -78,7 +78,7 @@ impl Format {
     }
 }
 
-/// Matches from the end, because any folders may come before the name.
+/// Matches the text from its end, because any folders may come before the name.
 fn read(parts: &[Part], text: &str, found: &mut PathTimes) -> bool {
     let Some((part, before)) = parts.split_last() else {
         return text.is_empty() || text.ends_with('/');
@@ -104,7 +104,7 @@ fn read(parts: &[Part], text: &str, found: &mut PathTimes) -> bool {
                 _ => letter != '/',
             };
             let fitting = text.char_indices().rev().take_while(|(_, letter)| fits(*letter));
-            // The longest match first.
+            // The longest match is tried first.
             let places: Vec<usize> = fitting.map(|(place, _)| place).collect();
             places.into_iter().rev().any(|place| {
                 let (text, value) = text.split_at(place);

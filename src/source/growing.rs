@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde::de::IgnoredAny;
 
-/// How a file is written, judging by its name.
+/// The way in which a file is written, judging by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Grows {
-    /// Nothing is known; the file counts as complete.
+    /// Unknown; the file counts as complete.
     Unknown,
-    /// An export to storage appends to it for an hour, or for the time in its name.
+    /// An export to storage appends to the file for an hour, or for the time in its name.
     ByAppending,
 }
 
@@ -30,7 +30,7 @@ impl Grows {
 pub(super) fn is_unfinished(line: &[u8]) -> bool {
     let text = match std::str::from_utf8(line) {
         Ok(text) => text,
-        // It may stop in the middle of a character.
+        // The line may stop in the middle of a character.
         Err(error) if error.error_len().is_none() => {
             let whole = line.get(..error.valid_up_to()).unwrap_or_default();
             std::str::from_utf8(whole).unwrap_or_default()

@@ -22,7 +22,7 @@ pub struct TooLong {
 }
 
 impl TooLong {
-    /// Describes a text that begins with `bytes`, of which another `more` were skipped.
+    /// Describes a text that begins with `bytes` and whose next `more` bytes were skipped.
     pub(super) fn of(bytes: &[u8], more: u64) -> Self {
         Self {
             length: bytes.len() as u64 + more,

@@ -1,4 +1,4 @@
-//! Opening inputs: files, pipes and standard input. Folders are refused here, and so are devices, which have no end.
+//! Opens inputs: files, pipes and standard input. Folders are refused, and so are devices, because they have no end.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, IsTerminal, Read as _};
@@ -26,8 +26,8 @@ pub(super) fn standard_input() -> io::Result<io::Stdin> {
     Ok(input)
 }
 
-/// Fails when `path` cannot be read. Does not open a pipe: that would wait for the writer, and closing it would then
-/// end the writer.
+/// Fails if `path` cannot be read. Does not open a pipe: that would wait for the writer, and closing the pipe would
+/// then end the writer.
 pub(super) fn check(path: &Path) -> io::Result<()> {
     if is_standard_input(path) {
         return standard_input().map(drop);

@@ -12,7 +12,7 @@ use serde::Serializer as _;
 
 use super::limit::{LONGEST_RECORD, TooLong};
 
-/// A file of either table has one of these columns.
+/// A file of either table or of the audit log has one of these columns.
 const COLUMNS: [&str; 4] = ["SystemAlertId", "RawEventData", "AuditData", "auditData"];
 /// Windows PowerShell writes this before the column names.
 const TYPE_LINE: &[u8] = b"#TYPE";
@@ -32,7 +32,7 @@ struct Column {
 
 /// Returns the separator of a file that begins with this line, if its columns are those of either table.
 pub(super) fn separator(line: &[u8]) -> Option<u8> {
-    // JSON with white space around the name of a column.
+    // The line is JSON. With white space around its names, a part of it could look like a column.
     if matches!(line.trim_ascii_start().first(), Some(b'{' | b'[')) {
         return None;
     }
@@ -88,7 +88,8 @@ impl Table {
         Ok((objects, None))
     }
 
-    /// Writes a row as an object. A row with another number of fields is written unchanged, which is not valid JSON.
+    /// Writes a row as an object. A row with a different number of fields is written unchanged, which is not valid
+    /// JSON.
     fn write(&self, row: &csv::ByteRecord, bytes: &mut Vec<u8>) -> io::Result<()> {
         if row.len() != self.columns.len() {
             let mut line = csv::Writer::from_writer(&mut *bytes);
@@ -130,7 +131,7 @@ fn iso_8601(text: &str) -> Option<String> {
     Some(time.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string())
 }
 
-/// Limits the bytes of one row: a quote that is never closed would read the rest of the file.
+/// A reader that limits the bytes of one row, because a quote that is never closed would read the rest of the file.
 struct Bounded {
     inner: Box<dyn Read + Send>,
     left: usize,

@@ -19,9 +19,9 @@ const UNIX_EPOCH: i64 = 719_162 * TICKS_PER_DAY;
 pub struct EventTime(i64);
 
 impl EventTime {
-    /// Before every time that a record can have.
+    /// A time before every time that a record can have.
     pub const MIN: Self = Self(i64::MIN);
-    /// After every time that a record can have.
+    /// A time after every time that a record can have.
     pub const MAX: Self = Self(i64::MAX);
     /// 0001-01-01T00:00:00, the first time that a record can have.
     pub const FIRST: Self = Self(0);

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::EventTime;
 
-/// Whether an activity exactly at `StartTime` or `EndTime` belongs to the window.
+/// The bounds of a window: whether an activity exactly at `StartTime` or `EndTime` belongs to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Bounds {
@@ -13,14 +13,14 @@ pub enum Bounds {
     Inclusive,
 }
 
-/// How the window of an alert is derived from its `StartTime` and `EndTime`.
+/// The rule by which the window of an alert is derived from its `StartTime` and `EndTime`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Widening {
     /// Whether the bounds themselves belong to the window.
     pub bounds: Bounds,
-    /// How far the window reaches before `StartTime`.
+    /// The time by which the window reaches before `StartTime`.
     pub before: Duration,
-    /// How far the window reaches after `EndTime`.
+    /// The time by which the window reaches after `EndTime`.
     pub after: Duration,
 }
 
@@ -28,9 +28,9 @@ pub struct Widening {
 /// way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Window {
-    /// The first tick inside.
+    /// The first tick inside the window.
     pub from: EventTime,
-    /// The first tick after it.
+    /// The first tick after the window.
     pub to: EventTime,
 }
 

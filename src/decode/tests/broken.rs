@@ -1,6 +1,6 @@
 use super::*;
 
-/// Of each item its word and, where it is a dead letter, its bytes.
+/// Returns a word for each item and, for a reject, its bytes.
 fn found(message: &[u8]) -> Vec<(String, String)> {
     decode_with(Settings::default(), message)
         .iter()
@@ -16,7 +16,8 @@ fn found(message: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What comes of a batch of an activity, `broken` and an alert, in several wrappers, when `broken` is one dead letter of these bytes.
+/// Asserts that a batch of an activity, `broken` and an alert becomes the activity, one dead-letter record with
+/// `bytes`, and the alert, in several wrappers.
 fn costs_itself_only(broken: &str, bytes: &str) {
     for message in [
         format!("[{ACTIVITY},{broken},{ALERT}]"),
@@ -40,7 +41,7 @@ fn a_broken_record_in_a_batch_is_one_dead_letter() {
         r#"{"a":1,}"#,
         r#"{a:1}"#,
         r#"{"a":"\x"}"#,
-        // The row inside is whole, and still no record of its own.
+        // The row inside is complete, but it is not a record of its own.
         r#"{"operationName": Publish,"category":"AdvancedHunting-CloudAppEvents","properties":{"RawEventData":{"Data":{"cid":"p"},"CreationTime":"2026-03-01T10:00:00"}}}"#,
         r#"{"RawEventData":{"Data":"{"cid":"p"}","CreationTime":"2026-03-01T10:00:00"}}"#,
         r#"{"Entities":[{"Type":"ip"},{"Type":x}],"SystemAlertId":"s"}"#,
@@ -127,7 +128,7 @@ fn whole_texts_that_are_no_records_stay_what_they_are() {
     );
 }
 
-/// The bytes of a list that separate its records, and no more.
+/// Returns whether the byte only separates the records of a list.
 fn is_separator(byte: u8) -> bool {
     b" \r\n\t,[]{}\x1e\xef\xbb\xbf".contains(&byte)
 }
@@ -157,11 +158,11 @@ proptest! {
                 Decoded::Activity(activity) => &activity.row,
                 Decoded::Alert(alert) => &alert.row,
                 Decoded::Rejected(reject) => &reject.bytes,
-                // Their bytes are not handed on; a damaged record is rarely one.
+                // These items do not contain their bytes. A damaged record rarely becomes one of them.
                 _ => return Ok(()),
             };
             let start = memchr::memmem::find_iter(&message, bytes).find(|start| !covered[*start]);
-            // A row that goes on in one line stands elsewhere than it did.
+            // A row that was put on one line differs from its bytes in the message.
             let Some(start) = start else { return Ok(()) };
             covered[start..start + bytes.len()].fill(true);
         }

@@ -40,7 +40,7 @@ fn envelope(table: &str, tenant: &str, properties: &str) -> String {
     )
 }
 
-/// A word for what an item is.
+/// Returns a word for what an item is.
 fn word<'a>(item: &Item<'a>) -> &'a str {
     match item.what {
         Decoded::Activity(_) => "activity",

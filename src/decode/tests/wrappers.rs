@@ -14,7 +14,7 @@ fn words(message: &[u8]) -> Vec<String> {
     words.iter().map(|item| word(item).to_owned()).collect()
 }
 
-/// The rows of activities and alerts that come of a message.
+/// Returns the rows of the activities and alerts in a message.
 fn rows(message: &[u8]) -> Vec<String> {
     decode_with(Settings::default(), message)
         .into_iter()
@@ -211,7 +211,7 @@ fn an_answer_does_not_grow_without_end() {
 
 #[test]
 fn a_record_that_only_mentions_others_is_none() {
-    // An entity's `Type` is no table.
+    // The `Type` of an entity does not name a table.
     let alert = r#"{"AlertName":"n","Entities":[{"$id":"1","Type":"ip"},{"Type":"account"}]}"#;
     let items = decode(alert);
     assert!(matches!(&items[..], [Item { what: Decoded::Rejected(reject), .. }] if *reject.bytes == *alert.as_bytes()));
@@ -265,7 +265,7 @@ fn an_alert_is_known_by_its_id_wherever_that_is() {
     let alert = ALERT.replace("SystemAlertId", "AlertId");
     let items = decode_with(settings.clone(), alert.as_bytes());
     assert_eq!(items.iter().map(word).collect::<Vec<_>>(), ["alert"]);
-    // A row of ours stays what it is.
+    // An activity that has a member with this name is still an activity.
     let items = decode_with(settings, ACTIVITY.replacen('{', "{\"AlertId\":\"x\",", 1).into_bytes().leak());
     assert_eq!(items.iter().map(word).collect::<Vec<_>>(), ["activity"]);
 }

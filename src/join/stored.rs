@@ -24,7 +24,7 @@ pub(super) struct Row<'a> {
 pub(super) enum Outcome {
     /// It was stored under at least one key under which it was not stored before.
     New,
-    /// It was already stored under all its keys, one of which is of this link.
+    /// It was already stored under all its keys, including one of this link.
     Known(LinkId),
     /// It is before the retention cut-off of all its links.
     Expired,

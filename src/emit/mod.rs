@@ -203,8 +203,8 @@ impl Emitter {
         write(&told, value);
     }
 
-    /// Returns whether a summary becomes a record. That of an alert without activities does only if configured, or to
-    /// correct an earlier one.
+    /// Returns whether a summary becomes a record. The summary of an alert that has never had an activity does so only
+    /// if configured. Once the alert has had one, every later summary does, to correct the earlier ones.
     fn is_told(&self, summary: &Summary) -> bool {
         self.summaries && (self.unmatched || summary.answer.ever_matched)
     }

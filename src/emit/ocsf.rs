@@ -246,7 +246,7 @@ fn write_finding_info(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, i
             analytic.text("type", "Rule");
         });
     }
-    // A vendor without a name of the product is not a product.
+    // The vendor alone does not name a product.
     if let Some(name) = alert.literal("ProductName").or_else(|| alert.literal("ProviderName")) {
         info.object("product", |product| {
             product.json("name", name);

@@ -234,8 +234,8 @@ pub(super) fn alert_row<B: Base>(alert: &LinkedAlert, txn: &Txn<'_, B>) -> Resul
     Ok(row.ok_or(Error::Damaged { what: "alert's row" })?.into())
 }
 
-/// Returns what closed a window that the watermark has passed: activities, if they have moved the watermark up to the
-/// window's end, and otherwise the clock.
+/// Returns the [`ClosedBy`] of a window that the watermark has passed: activities, if they have moved the watermark up
+/// to the window's end, and otherwise the clock.
 pub(super) fn closed_by_watermark(closes: EventTime, by_activities: Option<EventTime>) -> ClosedBy {
     match by_activities.is_some_and(|watermark| watermark >= closes) {
         true => ClosedBy::Watermark,

@@ -1,10 +1,10 @@
 //! Encodes JOIN's outputs as the bytes that readers get. Pure.
 //!
 //! There is one file for each format. Every record has a key, a value, and [`Headers`]. The key is its `SystemAlertId`,
-//! so that the records of one alert stay in order. The id of a row depends only on the alert and the activity, and also
-//! on the link and the key if they can have several in common; the id of a summary depends on the alert and its key,
-//! and on the link if it is not the query. So the same pair has the same id forever, on every machine. Rows are passed
-//! on with their original bytes.
+//! so that the records of one alert stay in order. The id of a row depends on the alert and the activity, and if these
+//! can have several keys in common, on the link and the key. The id of a summary depends on the alert and its key, and
+//! on the link if it is not the query. An id depends on nothing more, so the same pair has the same id forever, on
+//! every machine. Rows are passed on with their original bytes.
 //!
 //! A reader that gets only the values must be able to fold them: every format has kind, op, id and seq in its own place
 //! for extensions, and in no format does a retraction look like a hit.

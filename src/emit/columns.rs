@@ -3,26 +3,27 @@ use std::collections::BTreeMap;
 
 use crate::json::{self, members};
 
-/// The columns of a row by name; of a repeated one the last.
+/// The columns of a row by name. Of a repeated column, only the last counts.
 pub(super) struct Columns<'a>(BTreeMap<Cow<'a, [u8]>, &'a [u8]>);
 
 impl<'a> Columns<'a> {
-    /// The columns of `row`; none when it is no object.
+    /// Returns the columns of `row`; none if it is not an object.
     pub(super) fn of(row: &'a [u8]) -> Self {
         Self(members(row).map(|column| (column.name(), column.value)).collect())
     }
 
-    /// The JSON text of a column.
+    /// Returns the JSON text of a column.
     pub(super) fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.0.get(name.as_bytes()).copied()
     }
 
-    /// A column that is a string and not empty, as the literal it is: what it says goes through unchanged, escapes too.
+    /// Returns the JSON literal of a column that is a non-empty string. It is passed on unchanged, including its
+    /// escapes.
     pub(super) fn literal(&self, name: &str) -> Option<&'a [u8]> {
         self.get(name).filter(|value| value.starts_with(b"\"") && value.len() > 2)
     }
 
-    /// A column as a string literal, where it is a string or a number.
+    /// Returns a column as a string literal, if it is a string or a number.
     pub(super) fn id(&self, name: &str) -> Option<Cow<'a, [u8]>> {
         let value = self.get(name)?;
         match value.first()? {
@@ -32,7 +33,7 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// What a string column says, where that is Unicode.
+    /// Returns the content of a string column, if it is Unicode.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         let text = json::unescape(self.literal(name)?)?;
         String::from_utf8(text.into_owned()).ok()

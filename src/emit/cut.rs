@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use crate::json::members;
 
-/// The columns that say which alert it is and what it covers.
+/// The columns that identify the alert and the time that it covers.
 const IDENTIFYING: [&str; 13] = [
     "TimeGenerated",
     "SystemAlertId",
@@ -20,7 +20,7 @@ const IDENTIFYING: [&str; 13] = [
     "Type",
 ];
 
-/// No identifying column is longer than this; one that is says nothing that identifies.
+/// The greatest length of an identifying column. A longer value does not identify anything.
 const LONGEST: usize = 4096;
 
 /// Appends the SecurityAlert row `row`, cut to the columns that identify the alert.

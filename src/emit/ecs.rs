@@ -1,6 +1,9 @@
-//! Elastic Common Schema 8: a row is an `event`, a summary an `alert`, and what is taken back a `state`, which no rule about events or alerts
-//! reads. What the native format says beside the rows is in `alerttrail`; the rows are strings, as the bytes they are: Elasticsearch would
-//! otherwise learn a mapping of every column in them, and refuse the next record that has another type there.
+//! Elastic Common Schema 8. A row is an `event`, a summary an `alert`, and a retraction a `state`, which no rule about
+//! events or alerts reads.
+//!
+//! What the native format contains besides the rows is in `alerttrail`. The rows are strings with their original bytes:
+//! otherwise Elasticsearch would infer a mapping for each of their columns, and would reject the next record that has
+//! another type there.
 
 use super::Told;
 use super::columns::Columns;
@@ -139,7 +142,8 @@ fn write_rule(alert: &Columns<'_>, document: &mut Object<'_>) {
     });
 }
 
-/// A record that takes back another holds nothing that a rule could look for: no user, no address, no rule, no action of the vendor's.
+/// Writes a retraction. It contains nothing that a rule could look for: no user, no address, no rule, and no action of
+/// the vendor.
 fn write_retraction(time: String, of: &str, document: &mut Object<'_>) {
     document.text("@timestamp", time);
     document.object("event", |event| {

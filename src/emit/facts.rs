@@ -1,4 +1,4 @@
-//! What several formats take out of the rows, in the terms that the standards share.
+//! Extracts from the rows what several formats need, in the terms that the standards share.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -7,10 +7,11 @@ use crate::decode::timestamp;
 use crate::join::Summary;
 use crate::time::{EventTime, WallTime};
 
-/// How many activities the summary of a finding lists: the first ones, in order of time. The others are told by their number.
+/// The number of activities that the summary of a finding lists: the first ones in order of time. The others are only
+/// counted.
 pub(super) const RELATED: usize = 100;
 
-/// `AlertSeverity`, as OCSF numbers it.
+/// `AlertSeverity` with OCSF's numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Severity {
     Unknown,
@@ -56,12 +57,13 @@ impl Severity {
     }
 }
 
-/// A time that a column holds, in any of the spellings that the tables use.
+/// Returns the time in a column, in any of the spellings that the tables use.
 pub(super) fn time(columns: &Columns<'_>, name: &str) -> Option<EventTime> {
     timestamp::parse(&columns.text(name)?)
 }
 
-/// When what a summary says was so: `TimeGenerated` of the version that counted; for a withdrawal, which has no row, the close.
+/// Returns the time that a summary is about: `TimeGenerated` of the version that counted; for a retraction, which has
+/// no row, the time of the close.
 pub(super) fn time_of(summary: &Summary, alert: &Columns<'_>) -> EventTime {
     let closed = || summary.answer.closed_at.map(WallTime::to_event);
     time(alert, "TimeGenerated")
@@ -70,7 +72,7 @@ pub(super) fn time_of(summary: &Summary, alert: &Columns<'_>) -> EventTime {
         .unwrap_or(summary.window.to)
 }
 
-/// The address in `IPAddress`: some workloads write a port behind it.
+/// Returns the address in `IPAddress`. Some workloads append a port.
 pub(super) fn address(activity: &Columns<'_>) -> Option<IpAddr> {
     let text = activity.text("IPAddress")?;
     let text = text.trim();
@@ -79,12 +81,13 @@ pub(super) fn address(activity: &Columns<'_>) -> Option<IpAddr> {
     text.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
-/// The provider of the address: streamed rows call the column `ISP`, some exports `Isp`.
+/// Returns the provider of the address. Streamed rows name the column `ISP`, some exports `Isp`.
 pub(super) fn isp<'a>(activity: &Columns<'a>) -> Option<&'a [u8]> {
     activity.literal("ISP").or_else(|| activity.literal("Isp"))
 }
 
-/// The items of a column that is a list with commas, or a JSON array of strings, whatever stands around them.
+/// Returns the items of a column that is a comma-separated list or a JSON array of strings, without brackets, quotes
+/// and spaces around them.
 pub(super) fn items(columns: &Columns<'_>, name: &str) -> Vec<String> {
     let text = columns.text(name).unwrap_or_default();
     let item = |part: &str| {

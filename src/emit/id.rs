@@ -4,7 +4,7 @@ use super::{Links, PairIds};
 use crate::join::Output;
 use crate::record::{ActivityId, AlertId, Key};
 
-/// The id of an output's record, as 32 hexadecimal digits. Fixed for ever: readers fold by it.
+/// Returns the id of an output's record, as 32 hexadecimal digits. It must never change, because readers fold by it.
 pub(super) fn of(output: &Output, links: &Links) -> String {
     match output {
         Output::Row(row) => pair_id(&row.alert, &row.key, row.activity, links),
@@ -12,12 +12,12 @@ pub(super) fn of(output: &Output, links: &Links) -> String {
     }
 }
 
-/// Returns the id of the row of an alert and an activity that have met on this key.
+/// Returns the id of the row of an alert and an activity that have this key in common.
 pub fn pair_id(alert: &AlertId, key: &Key, activity: ActivityId, links: &Links) -> String {
     hex::encode(pair_number(alert, key, activity, links).to_be_bytes())
 }
 
-/// Returns that id as a number, for whoever holds many of them.
+/// Returns the same id as a number, for callers that keep many ids.
 pub fn pair_number(alert: &AlertId, key: &Key, activity: ActivityId, links: &Links) -> u128 {
     let (tenant, id) = (alert.tenant.as_bytes(), alert.system_alert_id.as_bytes());
     match links.pair_ids(key.link) {
@@ -49,7 +49,7 @@ pub fn summary_id(alert: &AlertId, key: &Key, links: &Links) -> String {
     hex::encode(number.to_be_bytes())
 }
 
-/// 128 bits of a SHA-256.
+/// Returns 128 bits of a SHA-256.
 fn digest(parts: &[&[u8]]) -> u128 {
     let mut hash = Sha256::new();
     for part in parts {

@@ -1,5 +1,6 @@
-//! The flat row that the query returns: the columns of CloudAppEvents, `correlationId1`, `correlationId`, the columns of SecurityAlert, and
-//! `alerttrail`, a dynamic column with all that the native format says beside the two rows.
+//! The flat row that the query returns: the columns of CloudAppEvents, `correlationId1`, `correlationId`, the columns
+//! of SecurityAlert, and `alerttrail`, a dynamic column with everything that the native format contains besides the two
+//! rows.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,10 +10,11 @@ use super::native;
 use super::object::Object;
 use crate::json::{self, members, unescape};
 
-/// The column that holds what is not the query's. A column of the input with this name gets a number, like any that collides.
+/// The column for what is not part of the query. A column of the input with this name gets a number, like any column
+/// whose name collides.
 const OWN: &str = "alerttrail";
 
-/// What the query's `extend` makes: it takes the place of a column that has its name.
+/// The columns that the query's `extend` adds. Each replaces a column of the same name.
 const EXTENDED: [&str; 2] = ["correlationId1", "correlationId"];
 
 pub(super) fn write(told: &Told<'_>, out: &mut Vec<u8>) {
@@ -43,10 +45,10 @@ fn write_own(told: &Told<'_>, row: &mut Object<'_>) {
     facts.push(b'}');
 }
 
-/// A column: what its name says, and its value as JSON text.
+/// A column: its unescaped name, and its value as JSON text.
 type Column<'a> = (Cow<'a, [u8]>, &'a [u8]);
 
-/// The columns of a row in their order; of a repeated one the last value, where the name stands first.
+/// Returns the columns of a row in their order. A repeated column has its first place and its last value.
 fn columns(row: &[u8]) -> Vec<Column<'_>> {
     let mut columns: Vec<Column<'_>> = Vec::new();
     let mut places = BTreeMap::new();
@@ -65,16 +67,16 @@ fn columns(row: &[u8]) -> Vec<Column<'_>> {
     columns
 }
 
-/// The names of the row's columns, as `join` gives them.
+/// The names of the row's columns, as `join` assigns them.
 struct Names {
-    /// Columns that have been written.
+    /// The names of columns that have been written.
     given: BTreeSet<Vec<u8>>,
-    /// Names that columns of either side have: none of them is made up for another column.
+    /// The names that columns of either side have. None of them is assigned to another column.
     theirs: BTreeSet<Vec<u8>>,
 }
 
 impl Names {
-    /// Of a row that has the columns `fixed` and takes in those of `sides`.
+    /// Returns the names for a row that has the columns `fixed` and receives those of `sides`.
     fn new(fixed: &[&str], sides: &[&[Column<'_>]]) -> Self {
         let given: BTreeSet<Vec<u8>> = fixed.iter().map(|name| name.as_bytes().to_vec()).collect();
         let sides = sides.iter().flat_map(|side| side.iter()).map(|(name, _)| name.to_vec());
@@ -84,8 +86,8 @@ impl Names {
         }
     }
 
-    /// Writes columns, each under its own name. Where that is taken, it gets the least number behind it that makes a
-    /// name which no column of either side has.
+    /// Writes columns, each under its own name. If that name is taken, the least number is appended that makes a name
+    /// which no column of either side has.
     fn add(&mut self, columns: &[Column<'_>], row: &mut Object<'_>) {
         for (name, value) in columns {
             let free = self.free(name);
@@ -104,23 +106,24 @@ impl Names {
     }
 }
 
-/// `parse_json(tostring(RawEventData.Data)).cid` where that is no string but says `id`: a number or a boolean, as it is spelled.
+/// Returns `parse_json(tostring(RawEventData.Data)).cid` as it is spelled, if it is a number or a boolean with the text
+/// `id`.
 fn number(activity: &[u8], id: &[u8]) -> Option<Vec<u8>> {
     let data = member(&opened(&member(activity, b"RawEventData")?)?, b"Data")?;
     let cid = member(&opened(&data)?, b"cid")?;
     let is_plain = matches!(cid.first(), Some(b'-' | b'0'..=b'9' | b't' | b'f'));
-    // `Data` may be a string that is no JSON: what was found there is looked at before it is believed.
+    // `Data` may be a string that is not JSON, so what was found in it is checked before it is used.
     let is_json = || serde_json::from_slice::<&serde_json::value::RawValue>(&cid).is_ok();
     (is_plain && cid == id && is_json()).then_some(cid)
 }
 
-/// The last member of this name.
+/// Returns the value of the last member with this name.
 fn member(object: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let found = members(object).filter(|member| json::says(member.key, name)).last()?;
     Some(found.value.to_vec())
 }
 
-/// A value, or what the string says that it is.
+/// Returns the value; for a string, the text that it contains.
 fn opened(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     match value.first()? {
         b'"' => unescape(value),
@@ -132,7 +135,7 @@ fn opened(value: &[u8]) -> Option<Cow<'_, [u8]>> {
 mod tests {
     use super::*;
 
-    /// The names that the columns of both sides get, the activity's first.
+    /// Returns the names that the columns of both sides get, those of the activity first.
     fn joined(activity: &[&str], alert: &[&str]) -> Vec<String> {
         let row = |names: &[&str]| {
             let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":0")).collect();
@@ -151,8 +154,8 @@ mod tests {
             .collect()
     }
 
-    /// What `join kind=inner` makes of the columns of two tables, as Microsoft's Kusto language service 12.4.1 tells
-    /// it.
+    /// Expects the column names that `join kind=inner` gives the columns of two tables, according to Microsoft's Kusto
+    /// language service 12.4.1.
     #[test]
     fn columns_are_renamed_as_the_query_renames_them() {
         let cases: [(&[&str], &[&str], &[&str]); 12] = [
@@ -197,7 +200,7 @@ mod tests {
         let string = r#"{"RawEventData":"{\"Data\":\"{\\\"cid\\\":true}\"}"}"#;
         assert_eq!(number(object, "10").as_deref(), Some("10"));
         assert_eq!(number(string, "true").as_deref(), Some("true"));
-        // Joined on something else.
+        // The alert was joined on another id.
         assert_eq!(number(object, "11"), None);
         assert_eq!(number(r#"{"RawEventData":{"Data":{"cid":"10"}}}"#, "10"), None);
         assert_eq!(number(r#"{"RawEventData":{"Data":"{\"cid\":1-"}}"#, "1-"), None);

@@ -4,7 +4,7 @@ use crate::decode::{KeyEntry, Settings};
 use crate::record::LinkId;
 use crate::time::Widening;
 
-/// What records say of links.
+/// The facts about links that records contain.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Links(Arc<[Link]>);
 
@@ -15,18 +15,18 @@ struct Link {
     pair_ids: PairIds,
 }
 
-/// What the id of a row is made of.
+/// The parts of the id of a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PairIds {
-    /// The alert and the activity, which can meet on one key only.
+    /// The alert and the activity, which can have only one key in common.
     ByPair,
-    /// The link and the key on which they met, too.
+    /// The link and the common key as well.
     ByPath,
 }
 
 impl Links {
-    /// Returns those of the configuration. By the query an alert and an activity meet on one key only, unless a path of `[correlation]` leads
-    /// to several values.
+    /// Returns the links of the configuration. By the query, an alert and an activity have only one key in common,
+    /// unless a path of `[correlation]` leads to several values.
     pub fn of(settings: &Settings) -> Self {
         let mut entries = settings.activity_key.iter().chain(&settings.alert_key);
         let pair_ids = match entries.any(KeyEntry::may_yield_several) {
@@ -44,7 +44,7 @@ impl Links {
         Self(links.collect())
     }
 
-    /// Returns the query alone, with such windows.
+    /// Returns only the query, with this widening of its windows.
     pub fn query(widening: Widening) -> Self {
         Self::of(&Settings {
             widening,
@@ -66,13 +66,13 @@ impl Links {
         self.0.iter().map(|link| link.name.as_str())
     }
 
-    /// Returns the link of this name.
+    /// Returns the link with this name.
     pub fn named(&self, name: &str) -> Option<LinkId> {
         let mut links = (0..).map(LinkId).zip(self.0.iter());
         links.find(|(_, link)| link.name == name).map(|(number, _)| number)
     }
 
-    /// Returns how a link's windows follow from alerts.
+    /// Returns how a link's windows are derived from alerts.
     pub fn widening(&self, link: LinkId) -> Widening {
         self.get(link).map(|link| link.widening).unwrap_or_default()
     }

@@ -1,9 +1,13 @@
-//! What JOIN says, as the bytes that readers get. Pure.
+//! Encodes JOIN's outputs as the bytes that readers get. Pure.
 //!
-//! One file for each format. Every record has a key (its `SystemAlertId`, so that one alert's records stay in order), a value, and
-//! [`Headers`]; its id depends on the alert and the activity alone (by other links than the query on the link and the key too; on the alert and
-//! its key, for a summary), so that the same pair has the same id for ever, on every machine. Rows go through as the bytes they are. A reader that gets the value alone must be able
-//! to fold: every format says kind, op, id and seq in its own place for extensions, and what takes a record back looks like no hit in any.
+//! There is one file for each format. Every record has a key, a value, and [`Headers`]. The key is its `SystemAlertId`,
+//! so that the records of one alert stay in order. The id of a row depends on the alert and the activity, and if these
+//! can have several keys in common, on the link and the key. The id of a summary depends on the alert and its key, and
+//! on the link if it is not the query. An id depends on nothing more, so the same pair has the same id forever, on
+//! every machine. Rows are passed on with their original bytes.
+//!
+//! A reader that gets only the values must be able to fold them: every format has kind, op, id and seq in its own place
+//! for extensions, and in no format does a retraction look like a hit.
 
 mod columns;
 mod cut;
@@ -25,10 +29,10 @@ pub use crate::join::AlertUpdates;
 use crate::join::{Op, Output, Summary};
 use crate::record::LinkId;
 
-/// What an output record looks like.
+/// The format of output records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Format {
-    /// `alerttrail/1`: both rows under names of their own.
+    /// `alerttrail/1`: both rows as separate members.
     #[default]
     Native,
     /// The flat row of the query.
@@ -40,7 +44,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// How many of an alert's activities a summary lists: what the joiner is to look up ([`Joiner::with_related`](crate::join::Joiner::with_related)).
+    /// Returns how many of an alert's activities a summary lists, for
+    /// [`Joiner::with_related`](crate::join::Joiner::with_related).
     pub fn related(self) -> usize {
         match self {
             Self::Ocsf => facts::RELATED,
@@ -49,32 +54,32 @@ impl Format {
     }
 }
 
-/// How outputs become records.
+/// Turns outputs into records.
 #[derive(Clone, Debug)]
 pub struct Emitter {
-    /// What the records look like.
+    /// The format of the records.
     pub format: Format,
-    /// What records say of links. A window is written as the bounds it has in the query.
+    /// The facts about links that records contain. A window is written with the bounds that it has in the query.
     pub links: Links,
-    /// Whether summaries are told at all.
+    /// Whether summaries are emitted at all.
     pub summaries: bool,
-    /// Whether an alert that never had an activity is told of.
+    /// Whether summaries of alerts that never had an activity are emitted.
     pub unmatched: bool,
-    /// The most bytes a record's key, value and headers may have together; `None` for any number.
+    /// The greatest number of bytes of a record's key, value and headers together; `None` for no limit.
     pub limit: Option<usize>,
 }
 
-/// What a record is about.
+/// The subject of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A pair of an alert and an activity.
     Activity,
-    /// An alert's answer as a whole.
+    /// An alert under a key, as a summary.
     Alert,
 }
 
 impl Kind {
-    /// The word for it in records and headers.
+    /// Returns its name in records and headers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Activity => "activity",
@@ -83,23 +88,24 @@ impl Kind {
     }
 }
 
-/// What every record carries beside its value, under `alerttrail.kind`, `alerttrail.op`, `alerttrail.id` and `alerttrail.seq`.
+/// The headers of a record: `alerttrail.kind`, `alerttrail.op`, `alerttrail.id` and `alerttrail.seq`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Headers {
-    /// What the record is about.
+    /// The subject of the record.
     pub kind: Kind,
-    /// What it does.
+    /// The record's effect on the reader's table.
     pub op: Op,
-    /// Its id: 32 hexadecimal digits.
+    /// The record's id: 32 hexadecimal digits.
     pub id: String,
-    /// Of two records of one id, the greater is the later truth.
+    /// The number that orders the records of one id: the record with the greatest number is the valid one.
     pub seq: i64,
-    /// The link by which the alert and its activities meet. The value says it, the record's headers do not.
+    /// The link by which the alert and its activities have the key in common. The value contains it, the record's
+    /// headers do not.
     pub link: LinkId,
 }
 
 impl Headers {
-    /// Names and values, as they go into a Kafka record.
+    /// Returns names and values as they are in a Kafka record.
     pub fn pairs(&self) -> [(&'static str, String); 4] {
         [
             ("alerttrail.kind", self.kind.as_str().into()),
@@ -110,19 +116,20 @@ impl Headers {
     }
 }
 
-/// What became of an output.
+/// The outcome for an output.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Emitted {
-    /// A record; its value is in the buffer.
+    /// A record, whose value is in the buffer.
     Record(Headers),
-    /// Nothing, as configured.
+    /// No record, as configured.
     Omitted,
-    /// A record that is too large for the broker even with its alert cut; it is in the buffer.
+    /// A record that is too large for the broker even with its alert cut. Its value is in the buffer.
     TooLarge(Headers),
 }
 
 impl Emitter {
-    /// Writes the value of `output`'s record, caused by the log record at `seq`, into `value` (cleared first).
+    /// Writes the value of the record of `output` into `value`, which is cleared first. `seq` is the offset of the log
+    /// record that caused the output.
     pub fn emit(&self, output: &Output, seq: i64, value: &mut Vec<u8>) -> Emitted {
         if !self.tells(output) {
             return Emitted::Omitted;
@@ -154,7 +161,7 @@ impl Emitter {
         }
     }
 
-    /// Whether `output` becomes a record.
+    /// Returns whether `output` becomes a record.
     pub fn tells(&self, output: &Output) -> bool {
         match output {
             Output::Row(_) => true,
@@ -196,7 +203,8 @@ impl Emitter {
         write(&told, value);
     }
 
-    /// An alert without activities is told of only on request, or to correct what was told before.
+    /// Returns whether a summary becomes a record. The summary of an alert that has never had an activity does so only
+    /// if configured. Once the alert has had one, every later summary does, to correct the earlier ones.
     fn is_told(&self, summary: &Summary) -> bool {
         self.summaries && (self.unmatched || summary.answer.ever_matched)
     }
@@ -204,19 +212,19 @@ impl Emitter {
     fn fits(&self, output: &Output, headers: &Headers, value: &[u8]) -> bool {
         let Some(limit) = self.limit else { return true };
         let headers: usize = headers.pairs().iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-        /// What Kafka's record format adds at the most.
+        /// The greatest number of bytes that Kafka's record format adds.
         const OVERHEAD: usize = 128;
         key(output).len() + headers + value.len() + OVERHEAD <= limit
     }
 }
 
-/// What a record is made of.
+/// The parts of a record.
 struct Told<'a> {
     output: &'a Output,
     headers: &'a Headers,
     links: &'a Links,
     how: native::Alert,
-    /// The SecurityAlert row, cut where it is to be.
+    /// The SecurityAlert row, cut if necessary.
     alert: Option<&'a [u8]>,
     /// The CloudAppEvents row.
     activity: Option<&'a [u8]>,
@@ -230,7 +238,7 @@ impl Told<'_> {
         }
     }
 
-    /// Empty unless tenants are told apart.
+    /// Returns the tenant, which is empty unless tenants are distinguished.
     fn tenant(&self) -> &[u8] {
         match self.output {
             Output::Row(row) => row.alert.tenant.as_bytes(),
@@ -239,7 +247,7 @@ impl Told<'_> {
     }
 }
 
-/// The key of an output's record: its `SystemAlertId`.
+/// Returns the key of an output's record: its `SystemAlertId`.
 pub fn key(output: &Output) -> &[u8] {
     match output {
         Output::Row(row) => row.alert.system_alert_id.as_bytes(),
@@ -270,7 +278,7 @@ mod tests {
                 system_alert_id: "A\u{0}\"\\\n\u{2028}😀".into(),
             },
             key: Key {
-                // A lone surrogate, as WTF-8 has it.
+                // A lone surrogate in WTF-8.
                 correlation_id: b"\xed\xa0\x80x".to_vec().into(),
                 ..Key::default()
             },

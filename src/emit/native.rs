@@ -8,14 +8,14 @@ use crate::json;
 use crate::record::{AlertId, Key, Text};
 use crate::time::{EventTime, WallTime, Widening, Window};
 
-/// How much of the alert's row goes in.
+/// How much of the alert's row a record contains.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alert {
     Whole,
     Cut,
 }
 
-/// Appends the record, with the rows in it.
+/// Appends the record, including the rows.
 pub(super) fn write(output: &Output, headers: &Headers, links: &Links, alert: Alert, out: &mut Vec<u8>) {
     write_facts(output, headers, links, alert, out);
     let (alert_row, activity) = match output {
@@ -39,7 +39,7 @@ pub(super) fn write(output: &Output, headers: &Headers, links: &Links, alert: Al
     out.push(b'}');
 }
 
-/// Appends all of the record but the rows; the object is still open.
+/// Appends the record without the rows. The caller must close the object.
 pub(super) fn write_facts(output: &Output, headers: &Headers, links: &Links, alert: Alert, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"schema":"alerttrail/1","kind":""#);
     out.extend_from_slice(headers.kind.as_str().as_bytes());
@@ -111,7 +111,7 @@ fn ids(alert: &AlertId, key: &Key, links: &Links, out: &mut Vec<u8>) {
     word("link", links.name(key.link), out);
 }
 
-/// How far the source partitions had been read.
+/// Appends how far the source partitions had been read.
 fn sources(sources: &[SourceState], out: &mut Vec<u8>) {
     out.extend_from_slice(br#","sources":["#);
     for (at, source) in sources.iter().enumerate() {
@@ -130,7 +130,7 @@ fn sources(sources: &[SourceState], out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-/// The bounds that the query would be written with, of the window of an alert.
+/// Returns the bounds with which the query would describe an alert's window.
 pub fn bounds(window: Window, widening: Widening) -> (EventTime, EventTime) {
     window.bounds(widening)
 }
@@ -152,11 +152,11 @@ fn time(name: &str, value: Option<EventTime>, out: &mut Vec<u8>) {
 }
 
 fn put(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
-    // Writing into memory does not fail.
+    // A write into memory cannot fail.
     out.write_fmt(arguments).ok();
 }
 
-/// The word for why a row comes or goes.
+/// Returns the name of the reason why a row is added or removed.
 pub fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::WindowClosed => "window_closed",
@@ -166,7 +166,7 @@ pub fn reason(reason: Reason) -> &'static str {
     }
 }
 
-/// The word for what closed a window.
+/// Returns the name of what closed a window.
 pub fn closed_by(closed_by: ClosedBy) -> &'static str {
     match closed_by {
         ClosedBy::Watermark => "watermark",

@@ -1,18 +1,18 @@
-//! JSON objects, written member by member behind what a buffer holds.
+//! Writes JSON objects member by member to the end of a buffer.
 
 use std::fmt::Display;
 use std::io::Write as _;
 
 use crate::json;
 
-/// An object that is open.
+/// An object that is not closed yet.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
     is_empty: bool,
 }
 
 impl<'a> Object<'a> {
-    /// Writes one object, filled by `fill`, at the end of `out`.
+    /// Writes an object, whose members `fill` writes, to the end of `out`.
     pub(super) fn write(out: &'a mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
         out.push(b'{');
         let mut object = Object { out, is_empty: true };
@@ -20,7 +20,7 @@ impl<'a> Object<'a> {
         object.out.push(b'}');
     }
 
-    /// Begins a member; its value is to be written at the end of what is returned.
+    /// Begins a member. The caller must write its value to the end of the returned buffer.
     pub(super) fn member(&mut self, name: &[u8]) -> &mut Vec<u8> {
         if !self.is_empty {
             self.out.push(b',');
@@ -31,30 +31,30 @@ impl<'a> Object<'a> {
         self.out
     }
 
-    /// A member whose value is JSON text already.
+    /// Writes a member whose value is already JSON text.
     pub(super) fn json(&mut self, name: &str, value: &[u8]) {
         self.member(name.as_bytes()).extend_from_slice(value);
     }
 
-    /// The same where there is a value; else nothing.
+    /// Writes a member whose value is already JSON text, if there is a value.
     pub(super) fn json_if(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
         if let Some(value) = value {
             self.json(name, value.as_ref());
         }
     }
 
-    /// A string of these bytes, in WTF-8.
+    /// Writes a string with these bytes, which are WTF-8.
     pub(super) fn text(&mut self, name: &str, value: impl AsRef<[u8]>) {
         json::write_string(value.as_ref(), self.member(name.as_bytes()));
     }
 
-    /// A number or a boolean.
+    /// Writes a number or a boolean.
     pub(super) fn plain(&mut self, name: &str, value: impl Display) {
-        // Writing into memory does not fail.
+        // A write into memory cannot fail.
         write!(self.member(name.as_bytes()), "{value}").ok();
     }
 
-    /// An object; nothing when `fill` puts nothing in.
+    /// Writes an object, unless `fill` writes nothing into it.
     pub(super) fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
         let (start, was_empty) = (self.out.len(), self.is_empty);
         let out = self.member(name.as_bytes());
@@ -69,7 +69,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A list of objects, one for each of `items`; nothing when there are none.
+    /// Writes a list of objects, one for each of `items`, unless there are no items.
     pub(super) fn list<T>(&mut self, name: &str, items: impl IntoIterator<Item = T>, fill: impl Fn(T, &mut Object<'_>)) {
         let mut items = items.into_iter().peekable();
         if items.peek().is_none() {

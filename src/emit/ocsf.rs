@@ -1,6 +1,7 @@
-//! Open Cybersecurity Schema Framework 1.8: a row is an API Activity (6003), a summary a Data Security Finding (2006). A row that is taken back
-//! is a Base Event (0), which no rule about activities or findings reads; a summary that is, the same finding, closed and deleted. The record
-//! of the native format is in `unmapped.alerttrail`, with the rows as the bytes they are.
+//! Open Cybersecurity Schema Framework 1.8. A row is an API Activity (6003), a summary a Data Security Finding (2006).
+//! The retraction of a row is a Base Event (0), which no rule about activities or findings reads; the retraction of a
+//! summary is the same finding, closed and deleted. The record of the native format is in `unmapped.alerttrail`, with
+//! the original bytes of the rows.
 
 use super::Told;
 use super::columns::Columns;
@@ -57,7 +58,7 @@ const BASE: Class = Class {
     category_name: "Uncategorized",
 };
 
-/// `name` is what the standard calls the activity.
+/// Writes the class and the activity. `name` is the standard's name of the activity.
 fn write_class(class: &Class, activity_id: u32, name: &str, event: &mut Object<'_>) {
     event.plain("class_uid", class.uid);
     event.text("class_name", class.name);
@@ -67,13 +68,13 @@ fn write_class(class: &Class, activity_id: u32, name: &str, event: &mut Object<'
     write_type(class, activity_id, name, event);
 }
 
-/// The class and the activity in one.
+/// Writes the type, which combines class and activity.
 fn write_type(class: &Class, activity_id: u32, name: &str, event: &mut Object<'_>) {
     event.plain("type_uid", class.uid * 100 + activity_id);
     event.text("type_name", format!("{}: {name}", class.name));
 }
 
-/// The `activity_id` of a row, and what the standard calls it.
+/// Returns the `activity_id` of a row and the standard's name for it.
 fn kind(activity: &Columns<'_>) -> (u32, &'static str) {
     match activity.literal("ActionType") {
         Some(_) => (99, "Other"),
@@ -82,7 +83,7 @@ fn kind(activity: &Columns<'_>) -> (u32, &'static str) {
 }
 
 fn write_time(name: &str, time: EventTime, object: &mut Object<'_>) {
-    // The calendar's end stands for no end.
+    // A time beyond the calendar means that there is no limit, and is written as the calendar's first or last time.
     object.plain(name, time.clamp(EventTime::FIRST, EventTime::LAST).to_wall().0);
 }
 
@@ -91,7 +92,7 @@ fn write_severity(severity: Severity, event: &mut Object<'_>) {
     event.text("severity", severity.name());
 }
 
-/// `table` is where the event comes from, `original` what names it there.
+/// Writes the metadata. `table` is the table of the original event, `original` the event's id there.
 fn write_metadata(told: &Told<'_>, table: &str, original: Option<impl AsRef<[u8]>>, event: &mut Object<'_>) {
     event.object("metadata", |metadata| {
         metadata.text("version", VERSION);
@@ -136,7 +137,7 @@ fn write_activity(told: &Told<'_>, row: &Row, activity: &Columns<'_>, event: &mu
             user.json_if("display_name", activity.literal("AccountDisplayName"));
             user.json_if("type", activity.literal("AccountType"));
         }),
-        // Some name there must be.
+        // The actor must have some name.
         false => actor.json("app_name", application.unwrap_or(br#""Unknown""#)),
     });
     event.object("src_endpoint", |endpoint| {
@@ -192,7 +193,7 @@ fn write_finding(told: &Told<'_>, summary: &Summary, event: &mut Object<'_>) {
     }
     match summary.op {
         Op::Upsert => write_severity(Severity::of(&alert), event),
-        // Whatever has a threshold must not count it.
+        // A rule with a severity threshold must not count a retraction.
         Op::Delete => write_severity(Severity::Informational, event),
     }
     write_status(summary.op, &alert, event);
@@ -245,7 +246,7 @@ fn write_finding_info(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, i
             analytic.text("type", "Rule");
         });
     }
-    // A vendor alone is no product.
+    // The vendor alone does not name a product.
     if let Some(name) = alert.literal("ProductName").or_else(|| alert.literal("ProviderName")) {
         info.object("product", |product| {
             product.json("name", name);

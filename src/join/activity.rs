@@ -1,4 +1,4 @@
-//! An activity comes in.
+//! Applies an activity.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::record::{Activity, Key};
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::EventTime;
 
-/// Alerts looked up in one scan.
+/// The number of closed alerts that one scan looks up.
 const AT_ONCE: usize = 256;
 
 impl Joiner {
-    /// Stores an activity under each of its keys. Under a key where it is stored already nothing changes: this makes redelivery, double
-    /// routing and replay harmless.
+    /// Stores an activity under each of its keys. If it is already stored under a key, nothing changes there: this
+    /// makes redelivery, double routing and replay harmless.
     pub(super) fn activity<B: Base>(&mut self, activity: &Activity<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let mut row = stored::Row::new(activity);
         // Nearly every activity has one key in a partition.
@@ -24,7 +24,8 @@ impl Joiner {
             [key] => self.under(key, &mut row, txn)?,
             several => {
                 let mut keys: Vec<&Key> = several.iter().collect();
-                // The row stands under the key whose link keeps it longest, and outlives what refers to it.
+                // The row is stored under the key whose link has the longest retention, so that nothing that refers to
+                // it is kept longer.
                 keys.sort_by_key(|key| std::cmp::Reverse(self.retention.of(key.link).unwrap_or(Duration::MAX)));
                 keys.into_iter().try_for_each(|key| self.under(key, &mut row, txn))?;
             }
@@ -64,8 +65,9 @@ impl Joiner {
         Ok(())
     }
 
-    /// Goes through the closed alerts of the activity's key that end behind its time: few, for they are those that closed too early
-    /// for it. Each whose window holds it gets a row at once and a revision at the next step of the watermark.
+    /// Emits a row at once for each closed alert whose window contains the activity, and plans a revision for the next
+    /// time that the watermark advances. It scans only the alerts of the activity's key that end after its time, which
+    /// are few: they are those that closed too early for the activity.
     pub(super) fn late<B: Base>(&mut self, mut late: Late, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
         loop {
             let alerts = closed_windows(&late, txn)?;
@@ -127,7 +129,7 @@ impl Joiner {
     }
 }
 
-/// The next closed alerts whose windows hold the activity, as keys of their table.
+/// Returns the next closed alerts whose windows contain the activity, as keys of their table.
 fn closed_windows<B: Base>(late: &Late, txn: &Txn<'_, B>) -> Result<Vec<Vec<u8>>, Error> {
     let span = keys::closed_windows_after(&late.key, late.time, late.after.as_deref());
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! A version of an alert comes in.
+//! Applies a version of an alert.
 
 use super::Joiner;
 use super::output::{AlertUpdates, Answer, ClosedBy, Op, Reason};
@@ -11,7 +11,7 @@ use crate::store::{Base, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 
 impl Joiner {
-    /// Takes in a version. Each link looks at it for itself: an older one than that held by the link, or the same, changes nothing.
+    /// Applies a version. Each link compares it with its own stored version: an older or equal version changes nothing.
     pub(super) fn alert<B: Base>(&mut self, version: &AlertVersion<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let mut again = Vec::new();
         for by_link in &version.links {
@@ -72,8 +72,9 @@ impl Joiner {
         self.put_up(alert, &held, txn)
     }
 
-    /// Says what a version changes of an alert that has been answered: what was sent under keys that it lost is taken back, what its window
-    /// lost and gained under keys that it kept goes and comes, and keys that it gained are answered.
+    /// Plans what a version changes for a closed alert. Under keys that the version lost, everything emitted is
+    /// retracted; under keys that it kept, rows are removed and added for the parts that its window lost and gained;
+    /// under keys that it gained, the alert is closed at once.
     fn update(&mut self, alert: &LinkedAlert, held: &mut Held, before: Held, closed_by: ClosedBy, again: &mut Vec<Rows>) {
         let (old, new) = (before.window, held.window);
         for was in before.keys.iter().filter(|was| held.key(&was.correlation_id).is_none()) {
@@ -102,8 +103,8 @@ impl Joiner {
                     let stays = new.and(old);
                     if self.alert_updates == AlertUpdates::Rows && !stays.is_empty() {
                         let id = &key.correlation_id;
-                        // Behind everything else that the record brings: the places of the other outputs do not depend on the
-                        // setting, so it may change between two starts.
+                        // These rows follow all other outputs of the record, so the positions of the others do not
+                        // depend on the setting, and the setting may change between two starts.
                         again.push(Rows::new(alert, id, stays, Op::Upsert, Reason::AlertUpdated));
                     }
                 }
@@ -122,7 +123,7 @@ impl Joiner {
         }
     }
 
-    /// Counts where keys live only: the other partitions get every version too.
+    /// Counts a version only in partitions that own a key, because the other partitions get every version too.
     fn count(&mut self, link: LinkId, standing: Standing, is_empty: bool) {
         let counts = self.counts.of(link);
         match standing {
@@ -135,15 +136,15 @@ impl Joiner {
         }
     }
 
-    /// What closed a window that ends here, if anything has.
+    /// Returns what closed a window that ends at `closes`, if the watermark has passed it.
     fn passed(&self, closes: EventTime) -> Option<ClosedBy> {
         let by_activities = self.progress.watermarks.by_activities();
         let passed = self.watermark().is_some_and(|watermark| watermark >= closes);
         passed.then(|| closed_by_watermark(closes, by_activities))
     }
 
-    /// Returns what the alert has been answered by, if it has been answered: here by the timers of its keys, elsewhere by the watermark and
-    /// the clock that other partitions have too.
+    /// Returns what closed the alert, if it is closed. For a local alert, the timers of its keys decide; for a remote
+    /// alert, the watermark and the clock decide, which other partitions have too.
     fn closed_by(&self, held: &Held) -> Option<ClosedBy> {
         if !held.keys.is_empty() {
             return held.closed_by;
@@ -167,7 +168,7 @@ impl Joiner {
         });
     }
 
-    /// Every pair under the old key goes, and so does the answer.
+    /// Plans to delete every pair under a lost key, and to retract its summary.
     fn plan_withdrawal(&mut self, alert: &LinkedAlert, was: &HeldKey, window: Window) {
         self.plan_rows(alert, &was.correlation_id, window, Op::Delete, Reason::AlertUpdated);
         self.work.push_back(Step::Withdraw {
@@ -177,7 +178,7 @@ impl Joiner {
         });
     }
 
-    /// Answers a key at once.
+    /// Closes the alert under a key at once.
     fn answer(&mut self, alert: &LinkedAlert, key: &mut HeldKey, window: Window, closed_by: ClosedBy, reason: Reason) {
         key.answer = Some(self.new_answer(alert.link, closed_by));
         self.note_forgotten(alert.link, key, &[window]);
@@ -201,7 +202,8 @@ impl Joiner {
         }
     }
 
-    /// Notes in the answer what of these parts of the window, which are read now, lies before the retention cut-off: it cannot be known to be whole.
+    /// Records in the result the end of what is before the retention cut-off in these parts of the window, which are
+    /// read now. The result cannot be known to be complete there.
     pub(super) fn note_forgotten(&self, link: LinkId, key: &mut HeldKey, parts: &[Window]) {
         let Some(answer) = &mut key.answer else { return };
         let cutoff = self.cutoff(link);
@@ -210,7 +212,7 @@ impl Joiner {
         }
     }
 
-    /// Writes an alert with everything that points to it.
+    /// Writes an alert with its timers and its closed windows.
     pub(super) fn put_up<B: Base>(&mut self, alert: &LinkedAlert, held: &Held, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         if held.is_open() {
             self.timers.set(Timer::Close, held.window.to.ticks(), alert, txn);
@@ -224,7 +226,7 @@ impl Joiner {
         save(alert, held, txn)
     }
 
-    /// Removes everything that points to an alert.
+    /// Removes the timers and the closed windows of an alert.
     pub(super) fn take_down<B: Base>(&self, alert: &LinkedAlert, held: Option<&Held>, txn: &mut Txn<'_, B>) {
         let Some(held) = held else { return };
         txn.remove(Table::Timers, keys::timer(Timer::Forget, held.forget_at.ticks(), alert));
@@ -251,25 +253,26 @@ impl HeldKey {
     }
 }
 
-/// What a version that comes in is to the partition.
+/// How an arriving version relates to the state of the partition.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// It is the greatest so far.
+    /// It is the greatest version so far.
     Counts,
-    /// It is the one held, or older.
+    /// It is the stored version, or an older one.
     Stale,
     /// Its window ends before the retention cut-off.
     Expired,
 }
 
-/// Returns the time behind which the alert can be forgotten: no window it ever had is read any more, and an older version that comes again is
-/// expired or cannot be told from a new alert by anyone.
+/// Returns the time after which the alert can be forgotten: by then, no window that it ever had is read any more, and
+/// an older version that arrives again has expired or cannot be distinguished from a new alert.
 fn forget_at(version: Version, closes: EventTime, before: Option<&Held>) -> EventTime {
     let latest = closes.max(version.time_generated);
     before.map_or(latest, |before| before.forget_at.max(latest))
 }
 
-/// An alert waits from its first arrival: a newer version that does not end later does not wait longer either.
+/// Returns the deadline of an alert, which waits from its first arrival: a newer version that does not end later does
+/// not extend the deadline.
 fn patience(deadline: WallTime, closes: EventTime, before: Option<&Held>) -> WallTime {
     match before {
         Some(before) if closes <= before.window.to => deadline.min(before.deadline),

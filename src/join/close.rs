@@ -1,4 +1,4 @@
-//! Windows close, and answers are told of.
+//! Closes windows, and emits summaries, revisions and retractions of summaries.
 
 use super::Joiner;
 use super::output::{Answer, ClosedBy, Completeness, Op, Outbox, Output, Reason, Related, Summary};
@@ -12,7 +12,7 @@ use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 
 impl Joiner {
-    /// A router says how far it has read.
+    /// Applies a watermark update, and plans the closes, revisions and evictions that follow from it.
     pub(super) fn watermark_update(&mut self, update: &WatermarkUpdate) {
         let moved = self.progress.watermarks.observe(update);
         self.sources = None;
@@ -31,7 +31,7 @@ impl Joiner {
         }
     }
 
-    /// Every window closes.
+    /// Plans to close every window.
     pub(super) fn end_of_input(&mut self) {
         self.work.push_back(Step::CloseUntil {
             time: EventTime::MAX,
@@ -65,7 +65,7 @@ impl Joiner {
         self.close(&alert, held, ClosedBy::MaxWait, txn)
     }
 
-    /// The open alert whose timer comes first, if that is at or before `time`.
+    /// Returns the open alert with the first timer, if that timer is at or before `time`.
     fn due<B: Base>(&mut self, timer: Timer, time: i64, txn: &Txn<'_, B>) -> Result<Option<(LinkedAlert, Held)>, Error> {
         let Some(key) = self.timers.first(timer, time, txn)? else {
             return Ok(None);
@@ -87,7 +87,8 @@ impl Joiner {
         self.take_down(alert, Some(&held), txn);
         held.closed_by = Some(closed_by);
         let window = held.window;
-        // What is put in front last comes first: the rows of a key before its summary, and keys in their order.
+        // Steps that are put in front later run earlier: the rows of a key run before its summary, and the keys run in
+        // their order.
         for key in held.keys.iter_mut().rev() {
             key.answer = Some(self.new_answer(alert.link, closed_by));
             self.note_forgotten(alert.link, key, &[window]);
@@ -103,7 +104,7 @@ impl Joiner {
         self.put_up(alert, &held, txn)
     }
 
-    /// Sends a revision for the next alert that late activities have come for.
+    /// Plans the revisions of the next alert that has received late activities.
     pub(super) fn revise<B: Base>(&mut self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let Some(key) = self.timers.first(Timer::Revise, 0, txn)? else {
             return Ok(());
@@ -114,7 +115,7 @@ impl Joiner {
         self.revise_all(&alert, txn)
     }
 
-    /// Sends a revision, before anything else, for every key of an alert that late activities have come for.
+    /// Plans a revision, before all other steps, for every key of an alert that has received late activities.
     pub(super) fn revise_all<B: Base>(&mut self, alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<(), Error> {
         let held = load(alert, txn)?.ok_or(Error::Damaged { what: "timer" })?;
         for key in held.keys.into_iter().rev().filter(|key| key.revise) {
@@ -191,7 +192,8 @@ impl Joiner {
         Ok(())
     }
 
-    /// Whether every activity of the window is known to have been there. What the clock or `max_wait` closed never says so.
+    /// Returns whether every activity of the window is known to have arrived, and why. A window that the clock or
+    /// `max_wait` closed is never complete.
     pub(super) fn completeness(&self, window: Window, answer: &Answer) -> Completeness {
         let by_activities = self.progress.watermarks.by_activities();
         match answer.closed_by {
@@ -206,7 +208,7 @@ impl Joiner {
         }
     }
 
-    /// Looks up the earliest and the latest activity where an update of the window took the known one away.
+    /// Looks up the earliest and the latest activity if a change of the window has removed the known one.
     fn find_extent<B: Base>(&self, key: &Key, window: Window, answer: &mut Answer, txn: &Txn<'_, B>) -> Result<(), Error> {
         let window = window.not_before(self.cutoff(key.link));
         if answer.activities == 0 {
@@ -233,7 +235,7 @@ impl Joiner {
         Ok(())
     }
 
-    /// The first activities of an answer, as many as summaries are to list.
+    /// Returns the first activities of a result, as many as summaries list.
     fn find_related<B: Base>(&self, key: &Key, window: Window, txn: &Txn<'_, B>) -> Result<Vec<Related>, Error> {
         let mut related = Vec::new();
         let window = window.not_before(self.cutoff(key.link));

@@ -1,8 +1,8 @@
-//! Which activities can be late, known without a look at the store.
+//! Decides which activities can be late without reading the store.
 //!
-//! Hardly any activity is late, and to look for closed alerts behind its time costs a third of what it takes to store it. An activity at or
-//! behind the end of every closed window lies in none of them. That end is no part of the state: whoever does not know it yet goes over
-//! the table, once.
+//! Hardly any activity is late, and a search for closed alerts that end after its time costs a third of what storing it
+//! costs. An activity at or after the end of every closed window is in none of these windows. The greatest end is not
+//! part of the state: if it is not known yet, the table is scanned once.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::record::{Key, LinkId, LinkedAlert};
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, Window};
 
-/// Of each link, what is behind every window that has been answered, once anybody has asked.
+/// For each link, the greatest end of all closed windows; `None` until it is first needed.
 #[derive(Default, Debug)]
 pub(super) struct ClosedWindows(Option<BTreeMap<LinkId, EventTime>>);
 
 impl ClosedWindows {
-    /// Notes that an alert has been answered.
+    /// Adds a closed window.
     pub(super) fn put<B: Base>(
         &mut self,
         key: &Key,
@@ -36,7 +36,7 @@ impl ClosedWindows {
         Ok(())
     }
 
-    /// Whether there is a closed alert of `key` whose window ends behind `time`.
+    /// Returns whether there is a closed alert of `key` whose window ends after `time`.
     pub(super) fn any_after<B: Base>(&mut self, key: &Key, time: EventTime, txn: &Txn<'_, B>) -> Result<bool, Error> {
         if time >= self.end(key.link, txn)? {
             return Ok(false);

@@ -1,4 +1,5 @@
-//! What may be forgotten before the retention cut-off. Nothing behind it is read, so when it goes does not matter.
+//! Deletes what is before the retention cut-off. Nothing reads it any more, so the time of its deletion does not
+//! matter.
 
 use super::Joiner;
 use super::work::{Step, load};
@@ -7,7 +8,7 @@ use crate::store::keys::Timer;
 use crate::store::{Base, Error, Table, Txn, keys};
 
 impl Joiner {
-    /// Drops the days that lie before the retention cut-off as a whole, then one alert after another.
+    /// Deletes the days that are entirely before the retention cut-off, then one alert after another.
     pub(super) fn evict<B: Base>(&mut self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         self.progress.evicted = self.progress.watermarks.by_activities();
         let cutoff = self.cutoff(LinkId::QUERY);
@@ -22,19 +23,19 @@ impl Joiner {
             }
         }
         self.evict_links(txn);
-        // A time at the retention cut-off itself is not behind it.
+        // A time equal to the retention cut-off has not expired.
         let Some(key) = self.timers.first(Timer::Forget, cutoff.ticks().saturating_sub(1), txn)? else {
             return Ok(());
         };
         let alert = keys::timer_alert(&key)?;
         let held = load(&alert, txn)?;
         if held.as_ref().is_some_and(|held| held.keys.iter().any(|key| key.revise)) {
-            // Late activities that no summary has counted: one counts them before the alert is forgotten.
+            // Late activities that no summary has counted are counted in a revision before the alert is deleted.
             self.work.push_front(Step::Evict);
             return self.revise_all(&alert, txn);
         }
         self.take_down(&alert, held.as_ref(), txn);
-        // Also when there is no such alert: the timer must not come up again.
+        // The timer is removed even if there is no such alert, because otherwise it would be found again.
         txn.remove(Table::Timers, key.into());
         txn.remove(Table::Alerts, keys::alert(&alert));
         txn.remove(Table::AlertRows, keys::alert(&alert));
@@ -42,7 +43,7 @@ impl Joiner {
         Ok(())
     }
 
-    /// Drops the days of links that keep activities for a shorter time than the others.
+    /// Deletes the days of links whose retention is shorter than that of the others.
     fn evict_links<B: Base>(&mut self, txn: &mut Txn<'_, B>) {
         for link in self.retention.shorter_links() {
             let cutoff = self.cutoff(link).day();

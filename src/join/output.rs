@@ -7,7 +7,7 @@ use super::sources::SourceState;
 use crate::record::{ActivityId, AlertId, Key};
 use crate::time::{EventTime, WallTime, Window};
 
-/// What an output record does to the reader's table.
+/// The effect of an output record on the reader's table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Op {
     /// Sets the record of this id.
@@ -16,7 +16,7 @@ pub enum Op {
     Delete,
 }
 
-/// Why a row comes or goes.
+/// The reason why a row is added or removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Reason {
     /// The alert's window closed.
@@ -42,71 +42,72 @@ pub enum ClosedBy {
     EndOfInput,
 }
 
-/// What a newer version of a closed alert brings besides the rows that come and go with it.
+/// What JOIN emits for a newer version of a closed alert, in addition to the rows that it adds and removes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum AlertUpdates {
-    /// A summary revision: the rows that stay are not sent again.
+    /// A summary revision. Rows that remain are not emitted again.
     #[default]
     Summary,
-    /// The rows that stay too, with the newest version in them.
+    /// A summary revision, and the rows that remain, with the newest version in them.
     Rows,
 }
 
-/// One thing that JOIN has to say.
+/// An output of JOIN.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
     /// A pair of an alert and an activity.
     Row(Row),
-    /// Where an alert's answer stands.
+    /// The state of an alert under a key.
     Summary(Summary),
 }
 
-/// A pair of an alert and an activity that comes or goes.
+/// A pair of an alert and an activity that is added or removed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Row {
-    /// Whether it comes or goes.
+    /// Whether the pair is added or removed.
     pub op: Op,
-    /// Why.
+    /// Why it is added or removed.
     pub reason: Reason,
     /// The alert.
     pub alert: AlertId,
-    /// What the two met on.
+    /// The key that both have.
     pub key: Key,
     /// The activity.
     pub activity: ActivityId,
     /// The activity's time.
     pub time: EventTime,
-    /// The rows of the two; `None` for a pair that goes.
+    /// The rows of the alert and the activity; `None` for a pair that is removed.
     pub rows: Option<PairRows>,
 }
 
 /// The SecurityAlert and the CloudAppEvents row of a pair.
 pub type PairRows = (Arc<[u8]>, Box<[u8]>);
 
-/// The answer to an alert as a whole: one for every revision.
+/// The result of an alert under a key, one for each revision.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Summary {
-    /// Whether the answer counts, or is withdrawn because the alert's key has moved.
+    /// Whether the result counts, or is retracted because the alert no longer has the key.
     pub op: Op,
     /// The alert.
     pub alert: AlertId,
     /// Its key.
     pub key: Key,
-    /// The event time it covers.
+    /// The window in event time.
     pub window: Window,
-    /// The answer.
+    /// The result.
     pub answer: Answer,
-    /// Whether the answer is known to be complete, and why; `None` when it is withdrawn.
+    /// Whether the result is known to be complete, and why; `None` if it is retracted.
     pub completeness: Option<Completeness>,
-    /// The watermark when the record was made.
+    /// The watermark when the summary was produced.
     pub watermark: Option<EventTime>,
-    /// Activities before this are forgotten; `None` while none are.
+    /// The event time before which activities have expired; `None` if none have.
     pub retained_from: Option<EventTime>,
     /// How far the source partitions had been read.
     pub sources: Arc<[SourceState]>,
-    /// The first activities of the answer in order of time, as many as [`Joiner::with_related`](super::Joiner::with_related) asks for.
+    /// The first activities of the result in order of time, as many as
+    /// [`Joiner::with_related`](super::Joiner::with_related) sets.
     pub related: Vec<Related>,
-    /// The SecurityAlert row; `None` when the answer is withdrawn.
+    /// The SecurityAlert row; `None` if the result is retracted.
     pub row: Option<Arc<[u8]>>,
 }
 
@@ -115,36 +116,36 @@ pub struct Summary {
 pub struct Related {
     /// Its time.
     pub time: EventTime,
-    /// Which one it is.
+    /// Its dedup key.
     pub activity: ActivityId,
     /// The CloudAppEvents row.
     pub row: Box<[u8]>,
 }
 
-/// Whether every activity of a window is known to have been there when it was answered, and why.
+/// Whether every activity of a window is known to have arrived before the window closed, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Completeness {
-    /// It is: activities on every source partition have passed the window's end.
+    /// Complete: activities on every source partition have passed the window's end.
     PassedByActivities,
-    /// It is: there was no more input.
+    /// Complete: there was no more input.
     EndOfInput,
-    /// It is not: all source partitions were idle, and the clock closed the window.
+    /// Incomplete: all source partitions were idle, and the clock closed the window.
     ClosedByClock,
-    /// It is not: the alert had waited for the longest time allowed.
+    /// Incomplete: the alert had waited for the longest time allowed.
     ClosedByMaxWait,
-    /// It is not: the window has grown beyond what activities have passed.
+    /// Incomplete: the window has been extended beyond what activities have passed.
     NotPassedByActivities,
-    /// It is not: part of the window was before the retention cut-off already.
+    /// Incomplete: part of the window was already before the retention cut-off.
     Retention,
 }
 
 impl Completeness {
-    /// Whether it is.
+    /// Returns whether the window is known to be complete.
     pub fn is_complete(self) -> bool {
         matches!(self, Self::PassedByActivities | Self::EndOfInput)
     }
 
-    /// The word for it in records.
+    /// Returns its name in records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PassedByActivities => "passed_by_activities",
@@ -157,7 +158,7 @@ impl Completeness {
     }
 }
 
-/// Where the answer to an alert stands.
+/// The result of a closed alert under a key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// What closed the window.
@@ -166,24 +167,26 @@ pub struct Answer {
     pub closed_at: Option<WallTime>,
     /// The number of the last revision; 0 before the first.
     pub revision: u32,
-    /// Number of activities.
+    /// The number of activities.
     pub activities: u64,
-    /// Time of the earliest one, if known.
+    /// The time of the earliest activity, if known.
     pub first: Option<EventTime>,
-    /// Time of the latest one, if known.
+    /// The time of the latest activity, if known.
     pub last: Option<EventTime>,
     /// Whether any revision had an activity.
     pub ever_matched: bool,
     /// The watermark at the close.
     pub watermark: Option<EventTime>,
-    /// Activities that came after the close.
+    /// The number of activities that arrived after the close.
     pub late: u64,
-    /// From here on the window was read as a whole; what of it lies before was forgotten already.
+    /// The event time from which on nothing of the window had expired when it was read. What is before this time had
+    /// already expired in part.
     pub(super) whole_from: EventTime,
 }
 
 impl Answer {
-    /// Returns this answer and another one, to the same alert under another key, as one: the numbers of both, by the last revision.
+    /// Returns this result combined with the result of the same alert under another key: the sums of the counts, the
+    /// times of both, and the greater revision.
     #[must_use]
     pub fn with(self, other: &Self) -> Self {
         Self {
@@ -199,22 +202,22 @@ impl Answer {
     }
 }
 
-/// Outputs on their way out, until there are enough to hand over.
+/// The outputs that have been produced and not sent yet.
 #[derive(Default, Debug)]
 pub struct Outbox {
     outputs: Vec<(Position, Output)>,
     bytes: usize,
     limit: Limit,
-    /// The place of the next output.
+    /// The position of the next output.
     pub(super) next: Position,
 }
 
-/// When an outbox is full: at either of the two.
+/// The limits of an outbox. It is full when it reaches either of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limit {
-    /// Number of outputs.
+    /// The number of outputs.
     pub outputs: usize,
-    /// Bytes of the rows in them.
+    /// The bytes of the rows in them.
     pub bytes: usize,
 }
 
@@ -228,7 +231,7 @@ impl Default for Limit {
 }
 
 impl Outbox {
-    /// An empty one.
+    /// Returns an empty outbox.
     pub fn new(limit: Limit) -> Self {
         Self {
             limit,
@@ -236,27 +239,28 @@ impl Outbox {
         }
     }
 
-    /// When it counts as full from now on.
+    /// Sets the limits from now on.
     pub fn limit_to(&mut self, limit: Limit) {
         self.limit = limit;
     }
 
-    /// Whether it is to be emptied before more goes in.
+    /// Returns whether the outbox must be emptied before more outputs are added.
     pub fn is_full(&self) -> bool {
         self.outputs.len() >= self.limit.outputs || self.bytes >= self.limit.bytes
     }
 
-    /// Number of outputs inside.
+    /// Returns the number of outputs in it.
     pub fn len(&self) -> usize {
         self.outputs.len()
     }
 
-    /// Whether nothing is inside.
+    /// Returns whether there are no outputs in it.
     pub fn is_empty(&self) -> bool {
         self.outputs.is_empty()
     }
 
-    /// Takes out everything, in order, each with its place; the offset there is that of the log record that caused it.
+    /// Removes all outputs and returns them in order, each with its position. The offset in the position is that of the
+    /// log record that caused the output.
     pub fn drain(&mut self) -> std::vec::Drain<'_, (Position, Output)> {
         self.bytes = 0;
         self.outputs.drain(..)

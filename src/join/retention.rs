@@ -2,12 +2,14 @@ use std::time::Duration;
 
 use crate::record::LinkId;
 
-/// How long activities are kept behind the watermark.
+/// How long activities are kept, measured back from the watermark.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Retention {
-    /// By the query, and by every link that does not say otherwise; for ever when `None`.
+    /// The retention of the query, and the greatest possible retention of every other link; `None` keeps activities
+    /// forever.
     pub all: Option<Duration>,
-    /// By each link beside the query, in their order, where it is shorter.
+    /// The retentions of the links other than the query, in the order of the links; `None` for a link that has none of
+    /// its own.
     pub links: Vec<Option<Duration>>,
 }
 
@@ -18,7 +20,7 @@ impl From<Option<Duration>> for Retention {
 }
 
 impl Retention {
-    /// Returns the retention of a configuration: for all, and for each link beside the query.
+    /// Returns the retention of a configuration: for all links, and for each link other than the query.
     pub fn new(all: Duration, links: impl Iterator<Item = Option<Duration>>) -> Self {
         Self {
             all: Some(all),
@@ -31,7 +33,7 @@ impl Retention {
         (0..).map(LinkId).take(self.links.len() + 1)
     }
 
-    /// Returns how long a link keeps activities; `None` for ever.
+    /// Returns how long a link keeps activities; `None` means forever.
     pub fn of(&self, link: LinkId) -> Option<Duration> {
         self.shorter(link).or(self.all)
     }
@@ -42,7 +44,7 @@ impl Retention {
         Some(self.all.map_or(shorter, |all| all.min(shorter)))
     }
 
-    /// Returns the links that keep activities for a shorter time than the query.
+    /// Returns the links whose retention is shorter than that of the query.
     pub(super) fn shorter_links(&self) -> Vec<LinkId> {
         let links = (1..).map(LinkId).take(self.links.len());
         links
@@ -50,7 +52,7 @@ impl Retention {
             .collect()
     }
 
-    /// Whether anything is ever forgotten.
+    /// Returns whether anything ever expires.
     pub(super) fn forgets(&self) -> bool {
         self.all.is_some() || self.links.iter().any(Option::is_some)
     }

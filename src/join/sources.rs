@@ -1,4 +1,4 @@
-//! What the watermark updates in the log say of the source partitions.
+//! The state of the source partitions according to the watermark updates in the log.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,30 +9,30 @@ use crate::time::{EventTime, WallTime};
 pub struct SourceState {
     /// Its topic.
     pub topic: String,
-    /// Its number.
+    /// Its partition number.
     pub partition: u32,
     /// The next offset to read.
     pub position: i64,
     /// Its own watermark; `None` before its first activity.
     pub watermark: Option<EventTime>,
-    /// Whether it does not hold the watermark back, as no activity comes.
+    /// Whether it does not hold the watermark back because no activity arrives.
     pub idle: bool,
-    /// The clock of the router that spoke of it last, when it did.
+    /// The router's clock in the watermark update that `idle` is from.
     pub heard: WallTime,
-    /// Since when its own watermark stands where it does.
+    /// The routers' clock when its own watermark last changed.
     pub since: WallTime,
-    /// Records of it that went to the dead letters.
+    /// The number of its records that were sent to the dead-letter topic.
     pub rejected: u64,
 }
 
-/// The source partition whose watermark is the least of those that are not idle.
+/// The source partition with the least watermark of those that are not idle.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Holder {
     /// Its topic.
     pub topic: String,
-    /// Its number.
+    /// Its partition number.
     pub partition: u32,
-    /// Since when it is this one.
+    /// The routers' clock when it became the one that holds the watermark back.
     pub since: WallTime,
 }
 

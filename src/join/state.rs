@@ -1,4 +1,4 @@
-//! What is kept about one alert, and how values are stored: a version byte, then postcard.
+//! Defines the state of one alert, and encodes stored values: a version byte, then postcard.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -8,22 +8,23 @@ use crate::record::{Text, Version};
 use crate::store::Error;
 use crate::time::{EventTime, WallTime, Window};
 
-/// The version of stored values.
+/// The format version of stored values.
 const VERSION: u8 = 3;
 
-/// Where an alert stands by one link in this partition.
+/// The state of an alert by one link in this partition.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Held {
     pub(super) version: Version,
     pub(super) window: Window,
     pub(super) deadline: WallTime,
-    /// What has closed the window. While no key is here nothing closes it here, and this is what had closed the version before, if anything
-    /// had: once answered, an alert stays answered, also when a key comes here later.
+    /// What closed the window, if it is closed. While no key belongs to this partition, no timer closes the window
+    /// here; then this is what had closed the previous version, if anything had. A closed alert stays closed, even if
+    /// one of its keys belongs to this partition later.
     pub(super) closed_by: Option<ClosedBy>,
-    /// The keys that belong to this partition, in order. Where the window is closed, each has an answer.
+    /// The keys that belong to this partition, in order. If the window is closed, each of them has a result.
     pub(super) keys: Vec<HeldKey>,
     pub(super) forget_at: EventTime,
-    /// Versions that counted when they came.
+    /// The number of versions that counted when they arrived.
     pub(super) versions: u32,
 }
 
@@ -33,29 +34,29 @@ pub(super) struct HeldKey {
     pub(super) correlation_id: Text,
     /// `None` while the window is open.
     pub(super) answer: Option<Answer>,
-    /// Whether late activities have come that no summary has counted yet.
+    /// Whether late activities have arrived that no summary has counted yet.
     pub(super) revise: bool,
 }
 
 impl Held {
-    /// Returns the key of this correlation id, if it belongs here.
+    /// Returns the key with this correlation id, if it belongs to this partition.
     pub(super) fn key(&self, correlation_id: &Text) -> Option<&HeldKey> {
         self.keys.iter().find(|key| key.correlation_id == *correlation_id)
     }
 
-    /// Returns the key of this correlation id, if it belongs here.
+    /// Returns the key with this correlation id, if it belongs to this partition.
     pub(super) fn key_mut(&mut self, correlation_id: &Text) -> Option<&mut HeldKey> {
         self.keys.iter_mut().find(|key| key.correlation_id == *correlation_id)
     }
 
-    /// Whether its timers run: a key is here that has no answer yet.
+    /// Returns whether the alert has timers: it has a key in this partition and is not closed.
     pub(super) fn is_open(&self) -> bool {
         self.closed_by.is_none() && !self.keys.is_empty()
     }
 }
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
-    // Nothing that is stored can fail to serialise: there are no maps of unknown length and no foreign types.
+    // No stored value can fail to serialise: none contains maps of unknown length or foreign types.
     postcard::to_extend(value, vec![VERSION]).map_err(|_| Error::Damaged { what: "value in memory" })
 }
 

@@ -1,30 +1,32 @@
-//! The rows of activities in the store.
+//! Stores the rows of activities.
 //!
-//! An activity that has several keys in a partition is stored once, under the first of them; under the others stands which key that is.
+//! An activity with several keys in a partition is stored once, under the first of them. Under each of the other keys,
+//! the value names the first key.
 
 use crate::record::{Activity, ActivityId, Key, LinkId};
 use crate::store::{Base, Error, Table, Txn, keys};
 use crate::time::EventTime;
 
-/// Begins a value that names the key under which the row stands. A row begins with a brace, and the place of a row in a file with zeros.
+/// The first byte of a value that names the key under which the row is stored. No other value begins with it: a row
+/// begins with a brace, and the position of a row in a file begins with zeros.
 const ELSEWHERE: u8 = 1;
 
-/// An activity on its way into the store, under one key after another.
+/// An activity that is being stored under one key after another.
 pub(super) struct Row<'a> {
     activity: &'a Activity<'a>,
-    /// The key under which the row stands.
+    /// The key under which the row is stored.
     first: Option<&'a Key>,
-    /// The link of a key under which the activity was stored before.
+    /// The link of a key under which the activity was already stored.
     known: Option<LinkId>,
 }
 
-/// What has become of an activity.
+/// What happened to an activity.
 pub(super) enum Outcome {
-    /// It is stored under a key under which it was not before.
+    /// It was stored under at least one key under which it was not stored before.
     New,
-    /// It is stored already under every key, of which one is by this link.
+    /// It was already stored under all its keys, including one of this link.
     Known(LinkId),
-    /// It is older than every link keeps activities.
+    /// It is before the retention cut-off of all its links.
     Expired,
 }
 
@@ -41,8 +43,8 @@ impl<'a> Row<'a> {
         self.activity
     }
 
-    /// Stores the activity under a key, and returns whether it was not stored there before. The keys come in the order of the times for
-    /// which their links keep activities, the longest first.
+    /// Stores the activity under a key, and returns whether it was not stored there before. The keys must be passed in
+    /// the order of the retention of their links, the longest first.
     pub(super) fn put<B: Base>(&mut self, key: &'a Key, txn: &mut Txn<'_, B>) -> Result<bool, Error> {
         let stored = keys::activity(key, self.activity.time, self.activity.id);
         if txn.contains(Table::Activities, &stored)? {
@@ -106,7 +108,7 @@ mod tests {
     const ROW: &[u8] = br#"{"ReportId":"an activity"}"#;
     const QUERY: LinkId = LinkId::QUERY;
     const LONG: LinkId = LinkId(2);
-    /// A link that keeps activities for an hour only.
+    /// A link that keeps activities for only an hour.
     const SHORT: LinkId = LinkId(1);
 
     fn retention() -> Retention {
@@ -183,7 +185,7 @@ mod tests {
             Ok(outputs.into_iter().filter_map(row).collect())
         }
 
-        /// Activities move the watermark to this hour.
+        /// Moves the watermark by activities to this hour.
         fn watermark(&mut self, hour: i64) {
             let update = WatermarkUpdate {
                 wall: WallTime(0),
@@ -250,11 +252,11 @@ mod tests {
     fn the_row_stands_under_the_key_that_is_kept_longest() {
         let (short, long, other) = (key(SHORT, "u"), key(LONG, "u"), key(LONG, "v"));
         let mut world = World::new();
-        // A key of the short link comes first.
+        // The list begins with a key of the link with the shorter retention.
         world.activity(&[short.clone(), long.clone(), other.clone()]);
         assert_eq!(world.value(&long).as_deref(), Some(ROW));
         assert_ne!(world.value(&short).as_deref(), Some(ROW));
-        // Its day has passed for the short link.
+        // The day of the activity is before the short link's retention cut-off.
         world.watermark(26);
         assert_eq!(world.value(&short), None);
         for key in [&long, &other] {
@@ -271,7 +273,7 @@ mod tests {
         let mut world = World::new();
         world.activity(&[short.clone(), long.clone()]);
         world.watermark(3);
-        // It is before the retention cut-off, but its day is not.
+        // The activity is before the retention cut-off, but a part of its day is not.
         assert!(world.value(&short).is_some());
         assert!(world.rows_by(&short).unwrap().is_empty());
         world.joiner = Joiner::open(&world.base, retention()).unwrap();
@@ -280,7 +282,7 @@ mod tests {
         assert_eq!(world.rows_by(&long).unwrap(), [ROW]);
     }
 
-    /// By a report id two records with different keys may be one activity.
+    /// If the report id is the dedup key, two records with different keys can be the same activity.
     #[test]
     fn a_key_that_comes_with_a_later_delivery_has_a_row_of_its_own() {
         let (short, long) = (key(SHORT, "u"), key(LONG, "u"));

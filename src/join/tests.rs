@@ -1,4 +1,4 @@
-//! Rules of the state machine that are easily got wrong, each as a short log.
+//! Tests rules of the state machine that are easy to get wrong, each with a short log.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -10,10 +10,10 @@ use crate::record::{Activity, ActivityId, AlertId, Key, Version};
 use crate::store::{Batch, Memory, Pairs, Span};
 use crate::time::Window;
 
-/// A deadline that never comes.
+/// A deadline that is never reached.
 const FAR: i64 = 1 << 40;
 
-/// Counts the pairs that are looked at, and how often closed alerts are looked for.
+/// Counts the pairs that are read, and the searches for closed alerts.
 #[derive(Default)]
 struct Counting {
     base: Memory,
@@ -330,7 +330,7 @@ fn a_full_outbox_is_worked_off_across_a_restart() {
     let mut times = Vec::new();
     let mut record = Some(update);
     loop {
-        // Nothing but the base is carried from one step to the next.
+        // Only the base is carried from one step to the next.
         let mut joiner = Joiner::open(&world.base, None).unwrap();
         let mut txn = Txn::new(&world.base);
         let mut out = Outbox::new(one);
@@ -364,7 +364,8 @@ fn a_full_outbox_is_worked_off_across_a_restart() {
     );
 }
 
-/// Of what is due at once each is found behind the one before, in whatever way it is due.
+/// If many alerts are due at the same time, by the watermark or by the clock, the search for each one begins after the
+/// previous one.
 #[test]
 fn windows_that_end_at_once_do_not_look_for_each_other() {
     const ALERTS: usize = 400;
@@ -388,7 +389,8 @@ fn windows_that_end_at_once_do_not_look_for_each_other() {
     }
 }
 
-/// The end of all closed windows is known, whatever order they end in, so an activity behind it is stored without a look for them.
+/// The greatest end of all closed windows is known whatever order they end in, so an activity after it is stored
+/// without a search for closed alerts.
 #[test]
 fn an_activity_after_every_closed_window_does_not_look_for_alerts() {
     let mut world = World::new(None);
@@ -406,7 +408,7 @@ fn an_activity_after_every_closed_window_does_not_look_for_alerts() {
     }
     assert_eq!(world.base.lookups.take(), 0);
     assert_eq!(rows(&world.activity("k", 59, 5)), [(Op::Upsert, 59)]);
-    // Only one of the two windows reaches as far.
+    // Only one of the two windows extends that far.
     assert_eq!(rows(&world.activity("k", 50, 6)), [(Op::Upsert, 50)]);
     assert_eq!(rows(&world.activity("k", 49, 7)), [(Op::Upsert, 49); 2]);
 }
@@ -425,7 +427,7 @@ fn late_activities_are_known_behind_a_restart() {
     }
 }
 
-/// What a newer version brings with each setting, of a closed window that loses, keeps and gains activities.
+/// Returns what a newer version brings with this setting, for a closed window that loses, keeps and gains activities.
 fn updated(alert_updates: AlertUpdates) -> (World, Vec<Output>) {
     let mut world = World::new(None);
     world.joiner = Joiner::open(&world.base, None).unwrap().with_alert_updates(alert_updates);
@@ -438,8 +440,8 @@ fn updated(alert_updates: AlertUpdates) -> (World, Vec<Output>) {
     (world, outputs)
 }
 
-/// Places in the output mean the same whatever the setting, so that it may change between two starts, amid a record
-/// too.
+/// Positions in the output have the same meaning with either setting, so that the setting may change between two
+/// starts, even in the middle of a record.
 #[test]
 fn rows_that_go_out_again_stand_behind_all_other_outputs_of_their_record() {
     let (mut one, summary) = updated(AlertUpdates::Summary);
@@ -449,13 +451,13 @@ fn rows_that_go_out_again_stand_behind_all_other_outputs_of_their_record() {
     assert_eq!(rows(&all[summary.len()..]), [(Op::Upsert, 15), (Op::Upsert, 25)]);
     let again = all.last();
     assert!(matches!(again, Some(Output::Row(row)) if row.reason == Reason::AlertUpdated && row.rows.is_some()));
-    // They are no other activities: what comes next counts the same.
+    // They are the same activities, so the counts and the next outputs are the same.
     assert_eq!(one.joiner.take_counts(), other.joiner.take_counts());
     let next = [&mut one, &mut other].map(|world| world.alert(3, "other", (10, 40), FAR));
     assert_eq!(next[0], next[1]);
 }
 
-/// Steps that are stored amid such a record are carried out under the other setting too.
+/// Steps that are stored in the middle of such a record are also executed under the other setting.
 #[test]
 fn rows_that_go_out_again_are_sent_across_a_restart() {
     let (_, expected) = updated(AlertUpdates::Rows);

@@ -1,19 +1,20 @@
-//! What is due next, found without going over what is long done.
+//! Finds the timer that is due next without scanning timers that were removed long ago.
 //!
-//! Timers leave their table at the front, and a store goes over removed keys until it has sorted them out: to look from the very beginning
-//! for each of many alerts that are due at once would take time with the square of their number. So it is remembered, for each kind of
-//! timer, before which key there is none. That is no part of the state: whoever does not know it yet looks from the beginning, once.
+//! Timers are removed from the front of their table, and a store scans removed keys until it has compacted them. If
+//! many alerts are due at the same time, a search from the beginning of the table for each of them would take quadratic
+//! time. So for each kind of timer, this module remembers a key before which there is no timer. That key is not part of
+//! the state: if it is not known yet, the first search begins at the beginning of the table.
 
 use crate::record::LinkedAlert;
 use crate::store::keys::{self, Timer};
 use crate::store::{Base, Direction, Error, Span, Table, Txn};
 
-/// For each kind, in the order of their numbers, a key before which there is no timer of that kind; empty while nothing is known.
+/// For each kind, in the order of their numbers, a key before which there is no timer of that kind; empty if unknown.
 #[derive(Default, Debug)]
 pub(super) struct Timers([Vec<u8>; 4]);
 
 impl Timers {
-    /// Sets a timer. `time` is in what its kind counts by.
+    /// Sets a timer. `time` is in the unit of its kind.
     pub(super) fn set<B: Base>(&mut self, timer: Timer, time: i64, id: &LinkedAlert, txn: &mut Txn<'_, B>) {
         let key = keys::timer(timer, time, id);
         let none_before = &mut self.0[place(timer)];
@@ -23,7 +24,7 @@ impl Timers {
         txn.put(Table::Timers, key, Vec::new());
     }
 
-    /// The key of the first timer of a kind whose time is at most `until`.
+    /// Returns the key of the first timer of a kind whose time is at most `until`.
     pub(super) fn first<B: Base>(&mut self, timer: Timer, until: i64, txn: &Txn<'_, B>) -> Result<Option<Box<[u8]>>, Error> {
         let span = self.span(timer, until);
         let end = span.to.clone();
@@ -36,7 +37,7 @@ impl Timers {
         Ok(found)
     }
 
-    /// Where the timers of a kind are whose times are at most `until`.
+    /// Returns a span that contains all timers of a kind whose times are at most `until`.
     pub(super) fn span(&self, timer: Timer, until: i64) -> Span {
         let mut span = keys::timers_until(timer, until);
         let none_before = &self.0[place(timer)];
@@ -47,7 +48,7 @@ impl Timers {
     }
 }
 
-/// The numbers of timers begin at 1.
+/// Returns the index of a kind. The numbers of the kinds begin at 1.
 fn place(timer: Timer) -> usize {
     timer as usize - 1
 }
@@ -61,7 +62,7 @@ mod tests {
     use crate::store::Memory;
 
     proptest! {
-        /// Whatever is set, removed and asked for: it is what the table says.
+        /// For any sequence of changes and queries, the result is the first timer in the table.
         #[test]
         fn the_first_is_the_first_of_the_table(steps in prop::collection::vec((0..3_u8, 0..20_i64, 0..3_u8), 1..60)) {
             let base = Memory::default();

@@ -1,4 +1,4 @@
-//! What the state of one partition holds, to be read by others than the join.
+//! Gives read access to the state of one partition outside the join.
 
 use super::output::{Answer, Completeness};
 use super::sources::{Holder, SourceState};
@@ -9,35 +9,35 @@ use crate::store::keys::Timer;
 use crate::store::{Direction, Error, Reads, Span, Table, keys};
 use crate::time::{EventTime, WallTime, Window};
 
-/// The state of one partition as it was written last. Nothing here can change it.
+/// The state of one partition as it was last written. It cannot be changed through this type.
 pub struct View<'r, R> {
     reads: &'r R,
     joiner: Joiner,
 }
 
-/// Where an alert stands by a link and a key that belongs to this partition.
+/// The state of an alert by a link and a key that belongs to this partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Standing {
     /// The version that counts.
     pub version: Version,
     /// Its key.
     pub key: Key,
-    /// The event time it covers.
+    /// The window in event time.
     pub window: Window,
-    /// When it is answered at the latest.
+    /// The wall-clock time at which the alert closes whatever the watermark is.
     pub deadline: WallTime,
-    /// The answer; `None` while the window is open.
+    /// The result; `None` while the window is open.
     pub answer: Option<Answer>,
-    /// Versions that counted when they came.
+    /// The number of versions that counted when they arrived.
     pub versions: u32,
-    /// Where it stands in the list.
+    /// The latest time of the alert, which is its place in the list of alerts.
     pub latest: EventTime,
 }
 
-/// A place in the list of alerts, latest first. It means the same in every partition.
+/// A place in the list of alerts, latest first. It has the same meaning in every partition.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Place {
-    /// The latest time of the alert: the greatest of its windows' ends and its `TimeGenerated`.
+    /// The latest time of the alert: the greatest of the ends of its windows and its `TimeGenerated`.
     pub time: EventTime,
     /// The alert.
     pub alert: AlertId,
@@ -48,23 +48,23 @@ pub struct Place {
 pub struct Stored {
     /// Its time.
     pub time: EventTime,
-    /// Its identity.
+    /// Its dedup key.
     pub id: ActivityId,
     /// The CloudAppEvents row.
     pub row: Box<[u8]>,
 }
 
-/// A key that differs from another in case only.
+/// A key that differs from another one only in upper and lower case.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Near {
     /// Its correlation id.
     pub correlation_id: Text,
-    /// Activities that have it; no more than were asked for.
+    /// The number of activities with this key, as far as they were read.
     pub activities: u64,
 }
 
 impl<'r, R: Reads> View<'r, R> {
-    /// The view of what `reads` holds.
+    /// Returns a view of the state in `reads`.
     pub fn open(reads: &'r R, retention: impl Into<Retention>) -> Result<Self, Error> {
         Ok(Self {
             reads,
@@ -72,7 +72,7 @@ impl<'r, R: Reads> View<'r, R> {
         })
     }
 
-    /// Whether a key of the alert belongs to the partition that `reads` holds.
+    /// Returns whether a key of the alert belongs to the partition whose state is in `reads`.
     pub fn holds(reads: &R, retention: &Retention, alert: &AlertId) -> Result<bool, Error> {
         for link in retention.all_links() {
             if held(reads, alert, link)?.is_some_and(|held| !held.keys.is_empty()) {
@@ -82,8 +82,8 @@ impl<'r, R: Reads> View<'r, R> {
         Ok(false)
     }
 
-    /// Returns where the alert stands by each key that belongs to this partition, in the order of links and keys; none when it is not
-    /// known, or all its keys belong to other partitions.
+    /// Returns the state of the alert by each key that belongs to this partition, in the order of links and keys. The
+    /// list is empty if the alert is unknown or if all its keys belong to other partitions.
     pub fn standings(&self, alert: &AlertId) -> Result<Vec<Standing>, Error> {
         let mut standings = Vec::new();
         for link in self.joiner.retention.all_links() {
@@ -113,7 +113,8 @@ impl<'r, R: Reads> View<'r, R> {
         row.ok_or(Error::Damaged { what: "alert's row" })
     }
 
-    /// All alerts that are known, those whose keys belong to other partitions among them, the latest first; those behind `after` only.
+    /// Returns all known alerts, local and remote, latest first. If `after` is given, only those that follow it are
+    /// returned.
     pub fn latest(&self, after: Option<&Place>) -> impl Iterator<Item = Result<Place, Error>> {
         let span = match after {
             Some(place) => {
@@ -126,7 +127,7 @@ impl<'r, R: Reads> View<'r, R> {
             None => keys::timers_until(Timer::Forget, i64::MAX),
         };
         let timers = self.reads.scan(Table::Timers, span, Direction::Backward);
-        // Every partition knows every alert by every link: one link is enough to list them.
+        // Every partition has an entry for every alert by every link, so one link is enough to list them.
         let by_query = timers.map(|timer| {
             let (key, _) = timer?;
             let alert = keys::timer_alert(&key)?;
@@ -140,7 +141,8 @@ impl<'r, R: Reads> View<'r, R> {
         by_query.filter_map(Result::transpose)
     }
 
-    /// How many alerts there are by all links, once for each key that belongs to this partition where they are answered, but no more than `most`.
+    /// Counts the open or the closed alerts of all links, up to `most`. An open alert counts once for each link, a
+    /// closed one once for each key that belongs to this partition.
     pub fn count(&self, what: Counted, most: usize) -> Result<usize, Error> {
         let (table, span) = match what {
             Counted::Open => (Table::Timers, keys::timers_until(Timer::Close, i64::MAX)),
@@ -160,7 +162,8 @@ impl<'r, R: Reads> View<'r, R> {
         Ok(count)
     }
 
-    /// The activities of `key` in `window` that are not before the retention cut-off, in order of time; those behind `after` only.
+    /// Returns the activities of `key` in `window` that are not before the retention cut-off, in order of time. If
+    /// `after` is given, only those that follow it are returned.
     pub fn activities<'a>(
         &'a self,
         key: &'a Key,
@@ -184,7 +187,7 @@ impl<'r, R: Reads> View<'r, R> {
         })
     }
 
-    /// The `most` activities of `key` that lie nearest to the window, before it and behind it, nearest first.
+    /// Returns up to `most` activities of `key` before the window and up to `most` after it, nearest first.
     pub fn around(&self, key: &Key, window: Window, most: usize) -> Result<[Vec<Stored>; 2], Error> {
         let cutoff = self.joiner.cutoff(key.link);
         let end = window.to.max(window.from);
@@ -215,7 +218,8 @@ impl<'r, R: Reads> View<'r, R> {
         ])
     }
 
-    /// Keys with activities in `window` that differ from `key` in case only. Looks at `most` entries at the most.
+    /// Returns keys with activities in `window` that differ from `key` only in upper and lower case. Reads at most
+    /// `most` entries.
     pub fn keys_in_other_case(&self, key: &Key, window: Window, most: usize) -> Result<Vec<Near>, Error> {
         let window = window.not_before(self.joiner.cutoff(key.link));
         let wanted = key.correlation_id.as_bytes();
@@ -261,68 +265,69 @@ impl<'r, R: Reads> View<'r, R> {
         Ok(Stored { time, id, row })
     }
 
-    /// Whether the activity came when the alert had been answered already.
+    /// Returns whether the activity arrived after the alert had closed.
     pub fn came_late(&self, alert: &LinkedAlert, activity: &Stored) -> Result<bool, Error> {
         let key = keys::late(alert, activity.time, activity.id);
         Ok(self.reads.get(Table::Activities, &key)?.is_some())
     }
 
-    /// Whether the answer is known to be complete, and why.
+    /// Returns whether the result is known to be complete, and why.
     pub fn completeness(&self, window: Window, answer: &Answer) -> Completeness {
         self.joiner.completeness(window, answer)
     }
 
-    /// The watermark, once there is one.
+    /// Returns the watermark; `None` before there is one.
     pub fn watermark(&self) -> Option<EventTime> {
         self.joiner.watermark()
     }
 
-    /// The latest clock that a router sent.
+    /// Returns the latest clock that a router sent.
     pub fn wall(&self) -> Option<WallTime> {
         self.joiner.wall()
     }
 
-    /// Returns the time before which activities are forgotten by a link; `None` while none are.
+    /// Returns the time before which activities have expired by a link; `None` if none have.
     pub fn retained_from(&self, link: LinkId) -> Option<EventTime> {
         self.joiner.retained_from(link)
     }
 
-    /// The source partition that holds the watermark back, once all have spoken and unless all are idle.
+    /// Returns the source partition that holds the watermark back; `None` until there is a watermark update for every
+    /// source partition, and while all are idle.
     pub fn holder(&self) -> Option<&Holder> {
         self.joiner.progress.watermarks.holder()
     }
 
-    /// The source partitions that have never spoken.
+    /// Returns the source partitions for which there has never been a watermark update.
     pub fn silent(&self) -> Vec<(String, u32)> {
         self.joiner.progress.watermarks.silent()
     }
 
-    /// How far the source partitions have been read.
+    /// Returns how far the source partitions have been read.
     pub fn sources(&self) -> Vec<SourceState> {
         self.joiner.progress.watermarks.sources().to_vec()
     }
 
-    /// How far the output has been made.
+    /// Returns how far the output has been produced.
     pub fn position(&self) -> Position {
         self.joiner.position()
     }
 
-    /// Whether what follows from a record is still being said.
+    /// Returns whether work for the record that was applied last is left.
     pub fn is_at_work(&self) -> bool {
         self.joiner.has_work()
     }
 }
 
-/// What [`View::count`] counts.
+/// The alerts that [`View::count`] counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Counted {
-    /// Alerts that are not answered yet.
+    /// Open alerts.
     Open,
-    /// Alerts that are.
+    /// Closed alerts.
     Closed,
 }
 
-/// Where an alert stands by a link.
+/// Returns the state of an alert by a link.
 fn held<R: Reads>(reads: &R, alert: &AlertId, link: LinkId) -> Result<Option<Held>, Error> {
     let alert = LinkedAlert {
         alert: alert.clone(),

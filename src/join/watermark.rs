@@ -1,4 +1,4 @@
-//! From what routers say of their source partitions to one watermark that never goes back.
+//! Derives one watermark, which never goes back, from the routers' watermark updates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use super::sources::{Holder, SourceState};
 use crate::log::{SourceWatermark, WatermarkUpdate};
 use crate::time::{EventTime, WallTime};
 
-/// How long a router's word that a partition is idle holds, measured by the clocks that routers send. A router that has died can
-/// no longer see what comes in; one that lives says it again at least once a second.
+/// How long a router's statement that a partition is idle is valid, measured by the clocks that routers send. A router
+/// that has died can no longer see new activities; a live router repeats its statement at least once a second.
 const IDLE_LEASE: Duration = Duration::from_secs(5);
 
-/// What is known of the source partitions, and the watermark that follows.
+/// The state of the source partitions, and the watermark that follows from it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Watermarks {
     /// The latest clock that a router sent.
     wall: Option<WallTime>,
-    /// All input topics with their numbers of partitions, as the router with the latest clock has them.
+    /// All input topics with their partition counts, according to the router with the latest clock.
     topics: Vec<(String, u32)>,
     listed_at: Option<WallTime>,
     sources: BTreeMap<(String, u32), Source>,
@@ -27,7 +27,7 @@ pub(super) struct Watermarks {
     by_activities: Option<EventTime>,
     /// The watermark.
     watermark: Option<EventTime>,
-    /// What holds it back.
+    /// The source partition that holds it back.
     holder: Option<Holder>,
 }
 
@@ -37,7 +37,7 @@ struct Source {
     idle: bool,
     heard: WallTime,
     position: i64,
-    /// Since when its time stands where it does.
+    /// The routers' clock when its time last changed.
     since: WallTime,
     rejected: u64,
 }
@@ -49,27 +49,28 @@ impl Source {
 }
 
 impl Watermarks {
-    /// The latest clock that a router sent.
+    /// Returns the latest clock that a router sent.
     pub(super) fn wall(&self) -> Option<WallTime> {
         self.wall
     }
 
-    /// No activity below this is expected any more.
+    /// Returns the watermark: no activity below it is expected any more.
     pub(super) fn watermark(&self) -> Option<EventTime> {
         self.watermark
     }
 
-    /// The same, as far as activities have moved it.
+    /// Returns the watermark as far as activities alone have moved it.
     pub(super) fn by_activities(&self) -> Option<EventTime> {
         self.by_activities
     }
 
-    /// The source partition that holds the watermark back, once all have spoken and unless all are idle.
+    /// Returns the source partition that holds the watermark back; `None` until there is a watermark update for every
+    /// source partition, and while all are idle.
     pub(super) fn holder(&self) -> Option<&Holder> {
         self.holder.as_ref()
     }
 
-    /// The source partitions that have never spoken.
+    /// Returns the source partitions for which there has never been a watermark update.
     pub(super) fn silent(&self) -> Vec<(String, u32)> {
         let all = self
             .topics
@@ -78,7 +79,8 @@ impl Watermarks {
         all.filter(|source| !self.sources.contains_key(source)).collect()
     }
 
-    /// All source partitions that have spoken, in the order of topics and partitions.
+    /// Returns all source partitions for which there has been a watermark update, in the order of topics and
+    /// partitions.
     pub(super) fn sources(&self) -> Arc<[SourceState]> {
         let now = self.wall.unwrap_or(WallTime(i64::MAX));
         let state = |((topic, partition), source): (&(String, u32), &Source)| SourceState {
@@ -94,7 +96,7 @@ impl Watermarks {
         self.sources.iter().map(state).collect()
     }
 
-    /// Takes in what a router says; whether the watermark has moved.
+    /// Applies a watermark update, and returns whether the watermark has moved.
     pub(super) fn observe(&mut self, update: &WatermarkUpdate) -> bool {
         let now = self.wall.map_or(update.wall, |wall| wall.max(update.wall));
         self.wall = Some(now);
@@ -119,8 +121,10 @@ impl Watermarks {
         self.topics.iter().any(|(name, count)| name == topic && partition < *count)
     }
 
-    /// What a router says of a time stays true whoever reads the partition now: it had read so far. That the partition is idle
-    /// is true only until it is read on, so of that the latest word counts; that it is not, always, for that can only delay an answer.
+    /// Applies the entry of a source partition in a watermark update. Its time stays true whoever reads the partition
+    /// now, because the router had read that far. The statement that the partition is idle is true only until it is
+    /// read further, so the latest one counts. The statement that it is not idle always counts, because it can only
+    /// delay a close.
     fn hear(&mut self, mark: &SourceWatermark, wall: WallTime) {
         let source = self.sources.entry((mark.topic.clone(), mark.partition)).or_insert(Source {
             time: None,
@@ -151,7 +155,7 @@ impl Watermarks {
             return;
         }
         let active = self.sources.iter().filter(|(_, source)| !source.is_idle(now));
-        // The first of several that stand at the same time.
+        // The first of several partitions with the same time.
         let Some(((topic, partition), least)) = active.min_by_key(|(_, source)| source.time) else {
             self.holder = None;
             self.watermark = self.watermark.max(Some(clock));

@@ -1,4 +1,5 @@
-//! What is left to do for a log record. It is stored with the state: the order of variants and fields is a stored format.
+//! What is still to be done for a log record. It is stored with the state: the order of variants and fields is part of
+//! the stored format.
 
 use std::sync::Arc;
 
@@ -12,30 +13,30 @@ use crate::record::{ActivityId, Key, LinkedAlert, Text};
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 
-/// One thing to do. A step that is not done when the outbox is full puts itself back.
+/// One thing to do. A step that is not finished when the outbox is full is put back at the front of the work.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum Step {
-    /// Close the alerts whose windows end at or before this time.
+    /// Closes the alerts whose windows end at or before this time.
     CloseUntil { time: EventTime, end_of_input: bool },
-    /// Close the alerts that may not wait beyond this time.
+    /// Closes the alerts whose deadlines are at or before this time.
     DeadlinesUntil { time: WallTime },
-    /// Send the pairs of an alert and the activities of a key within a window.
+    /// Emits the pairs of an alert and the activities of a key within a window.
     Rows(Rows),
-    /// Send a pair for every closed alert whose window holds this activity.
+    /// Emits a pair for every closed alert whose window contains this activity.
     Late(Late),
-    /// Send the next revision of an alert's answer under a key.
+    /// Emits the next summary of an alert under a key.
     Summary { alert: LinkedAlert, correlation_id: Text },
-    /// Take back an alert's answer under a key that is no longer its own.
+    /// Retracts the summary of an alert under a key that the alert no longer has.
     Withdraw {
         alert: LinkedAlert,
         was: HeldKey,
         window: Window,
     },
-    /// Send a revision for every alert that late activities have come for.
+    /// Emits a revision for every alert that has received late activities.
     Revise,
-    /// Forget what lies before the retention cut-off.
+    /// Deletes what is before the retention cut-off.
     Evict,
-    /// Send pairs that are out already with the alert's newest version.
+    /// Emits again pairs that were emitted before, with the alert's newest version.
     Again(Rows),
 }
 
@@ -63,32 +64,32 @@ impl Rows {
     }
 }
 
-/// What of the pairs has been sent.
+/// The pairs that have been emitted so far.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Sent {
-    /// The day and the stored key of the last one.
+    /// The day and the stored key of the last activity.
     after: Option<(i64, Vec<u8>)>,
     count: u64,
     first: Option<EventTime>,
     last: Option<EventTime>,
 }
 
-/// How far sending has come.
+/// The outcome of emitting pairs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sending {
-    /// Everything is sent.
+    /// All pairs are emitted.
     Done,
     /// The outbox is full.
     Halted,
 }
 
-/// A late activity on its way to the alerts it belongs to.
+/// A late activity that is being added to the closed alerts whose windows contain it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Late {
     pub(super) key: Key,
     pub(super) time: EventTime,
     pub(super) activity: ActivityId,
-    /// The last alert, as its key in the table of closed alerts.
+    /// The last closed alert that it was added to, as its key in the table of closed windows.
     pub(super) after: Option<Vec<u8>>,
 }
 
@@ -118,7 +119,7 @@ impl Joiner {
         }
     }
 
-    /// Sends pairs until all are sent or `out` is full.
+    /// Emits pairs until all are emitted or `out` is full.
     fn rows<B: Base>(&mut self, rows: &mut Rows, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<Sending, Error> {
         let window = rows.window.not_before(self.cutoff(rows.key.link));
         let alert_row = match rows.op {
@@ -169,7 +170,8 @@ impl Joiner {
         Ok(Sending::Done)
     }
 
-    /// Adds what was sent to the alert's answer, unless the alert has moved on to another key.
+    /// Counts the emitted pairs, and updates the alert's result under the key accordingly, unless the alert no longer
+    /// has that key.
     fn rows_sent<B: Base>(&mut self, rows: &Rows, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let counts = self.counts.of(rows.key.link);
         match rows.op {
@@ -185,7 +187,8 @@ impl Joiner {
         };
         match rows.op {
             Op::Upsert => {
-                // An end that is not known while there are activities is looked up for the summary: it need not be among these.
+                // If there are activities whose earliest or latest time is not known, the summary looks it up, because
+                // that activity may not be among the pairs emitted here.
                 let is_empty = answer.activities == 0;
                 if is_empty || answer.first.is_some() {
                     answer.first = least(answer.first, rows.sent.first);
@@ -210,7 +213,7 @@ impl Sent {
     }
 }
 
-/// The earlier of two times, of which either may be missing.
+/// Returns the earlier of two times, either of which may be missing.
 pub(super) fn least(one: Option<EventTime>, other: Option<EventTime>) -> Option<EventTime> {
     [one, other].into_iter().flatten().min()
 }
@@ -225,13 +228,14 @@ pub(super) fn save<B: Base>(alert: &LinkedAlert, held: &Held, txn: &mut Txn<'_, 
     Ok(())
 }
 
-/// The row of the version that counts.
+/// Returns the row of the version that counts.
 pub(super) fn alert_row<B: Base>(alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<Arc<[u8]>, Error> {
     let row = txn.get(Table::AlertRows, &keys::alert(alert))?;
     Ok(row.ok_or(Error::Damaged { what: "alert's row" })?.into())
 }
 
-/// The version of [`ClosedBy`] that the watermark stands for.
+/// Returns the [`ClosedBy`] of a window that the watermark has passed: activities, if they have moved the watermark up
+/// to the window's end, and otherwise the clock.
 pub(super) fn closed_by_watermark(closes: EventTime, by_activities: Option<EventTime>) -> ClosedBy {
     match by_activities.is_some_and(|watermark| watermark >= closes) {
         true => ClosedBy::Watermark,

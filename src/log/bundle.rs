@@ -1,19 +1,20 @@
 use super::{Error, VERSION};
 use crate::record::Activity;
 
-/// Activities for one partition that become one record of the log: what a message costs is paid once for all of them.
+/// Activities for one partition that become one log record, so that the cost of a message is paid only once for all of
+/// them.
 #[derive(Debug, Default)]
 pub struct Bundle {
-    /// The activities, one behind another.
+    /// The encoded activities, one after another.
     activities: Vec<u8>,
     count: u32,
 }
 
-/// The place of `LogRecord::Activities` among the variants; a test holds the two together.
+/// The index of `LogRecord::Activities` among the variants; a test checks it.
 const VARIANT: u8 = 4;
 
 impl Bundle {
-    /// Adds an activity behind the others.
+    /// Adds an activity after the others.
     pub fn push(&mut self, activity: &Activity<'_>) -> Result<(), Error> {
         let before = self.activities.len();
         let activities = std::mem::take(&mut self.activities);
@@ -23,17 +24,17 @@ impl Bundle {
         Ok(())
     }
 
-    /// Bytes of the activities.
+    /// Returns the number of bytes of the activities.
     pub fn len(&self) -> usize {
         self.activities.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no activities in the bundle.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Writes the record of all activities over what `out` holds, and is empty then.
+    /// Replaces the content of `out` by the log record of all activities, and empties the bundle.
     pub fn take(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         out.clear();
         out.extend([VERSION, VARIANT]);

@@ -1,8 +1,9 @@
-//! The repartition log: what ROUTE tells JOIN, and its bytes.
+//! The records of the repartition topic, which ROUTE sends to JOIN, and their bytes.
 //!
-//! A partition of the log is the input of a deterministic state machine: everything JOIN's answer depends on travels here, clocks
-//! included. The bytes are a stored format (the topic keeps them for weeks): a version byte, then postcard. Variants and fields are
-//! only ever added at the end, under a new version byte. This module does no IO and decides nothing.
+//! A partition of the topic is the input of a deterministic state machine: it contains everything that JOIN's output
+//! depends on, clocks included. The bytes are a stored format, because the topic keeps them for weeks: a version byte,
+//! then postcard. Variants and fields are only ever added at the end, under a new version byte. This module does no IO
+//! and makes no decisions.
 
 mod bundle;
 
@@ -15,10 +16,10 @@ pub use bundle::Bundle;
 use crate::record::{Activity, AlertId, LinkId, Text, Version};
 use crate::time::{EventTime, WallTime, Window};
 
-/// The version this program writes, and the only one it reads.
+/// The format version that this program writes, and the only one that it reads.
 const VERSION: u8 = 4;
 
-/// One record of a partition of the repartition log.
+/// One record of a partition of the repartition topic.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum LogRecord<'a> {
     /// An activity, with those of its keys that belong to this partition.
@@ -26,31 +27,31 @@ pub enum LogRecord<'a> {
     Activity(Activity<'a>),
     /// A version of an alert.
     Alert(#[serde(borrow)] AlertVersion<'a>),
-    /// How far one router has read its source partitions. It speaks for all records of that router that stand before it.
+    /// How far one router has read its source partitions. It covers all records of that router that precede it.
     WatermarkUpdate(WatermarkUpdate),
-    /// There is no more input: every window closes. Only a log in memory ends.
+    /// There is no more input, so every window closes. Only a log in memory has this record.
     EndOfInput,
-    /// Activities, each with those of its keys that belong to this partition, in their order: what [`Bundle`] makes.
+    /// Activities in order, each with those of its keys that belong to this partition. [`Bundle`] encodes them.
     Activities(#[serde(borrow)] Vec<Activity<'a>>),
 }
 
-/// A version of an alert as far as it concerns a partition. Every partition gets every version: one that held the alert by a key that the
-/// version does not have lets go of it.
+/// A version of an alert, with what concerns one partition. Every partition gets every version, so that a partition
+/// drops the keys that the alert no longer has.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AlertVersion<'a> {
-    /// Which alert.
+    /// The alert.
     pub id: AlertId,
-    /// Which version of it.
+    /// Its version.
     pub version: Version,
-    /// What each link makes of it, in the order of their numbers.
+    /// The keys and windows by each link, in the order of the links' numbers.
     pub links: Vec<LinkVersion>,
-    /// The SecurityAlert row; empty where no key of it belongs to the partition.
+    /// The SecurityAlert row; empty if the partition owns no key of it.
     #[serde(borrow, with = "serde_bytes")]
     pub row: Cow<'a, [u8]>,
 }
 
 impl AlertVersion<'_> {
-    /// Returns this version as the query alone looks at it, with one key, in this window and with this deadline.
+    /// Returns this version with one key by the query alone, and with this window and deadline.
     #[must_use]
     pub fn by_query(self, correlation_id: Text, window: Window, deadline: WallTime) -> Self {
         let links = vec![LinkVersion {
@@ -63,31 +64,32 @@ impl AlertVersion<'_> {
     }
 }
 
-/// What a link makes of a version of an alert.
+/// A version of an alert by one link.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LinkVersion {
-    /// Which link.
+    /// The link.
     pub link: LinkId,
-    /// The event time it covers.
+    /// The window in event time.
     pub window: Window,
-    /// When it is answered at the latest, with whatever is there.
+    /// The wall-clock time at which the alert closes by the link whatever the watermark is.
     pub deadline: WallTime,
-    /// The correlation ids that belong to the partition, in order, each once.
+    /// The correlation ids that belong to the partition, in order and without duplicates.
     pub keys: Vec<Text>,
 }
 
-/// How far one router has read.
+/// How far one router has read its source partitions.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WatermarkUpdate {
     /// The router's clock.
     pub wall: WallTime,
-    /// Where the watermark stands by the clock alone, for the time when every source partition is idle.
+    /// The watermark that the clock alone gives, for use while every source partition is idle.
     pub clock: EventTime,
-    /// All input topics with their numbers of partitions: the sources that must have spoken before there is a watermark.
+    /// All input topics with their partition counts. There is no watermark until there is an update for each of these
+    /// partitions.
     pub topics: Vec<(String, u32)>,
-    /// The source partitions this router reads.
+    /// The source partitions that this router reads.
     pub sources: Vec<SourceWatermark>,
-    /// What state depends on, as a hash: a partition's log has one such value from end to end.
+    /// The hash of the settings that state depends on. It is the same in all updates of a partition's log.
     pub settings: [u8; 32],
 }
 
@@ -100,23 +102,26 @@ pub struct SourceWatermark {
     pub partition: u32,
     /// The next offset to read.
     pub position: i64,
-    /// Its watermark: the greatest activity time seen on it less the out-of-orderness; `None` before the first activity.
+    /// The partition's own watermark: the greatest activity time in it, less the out-of-orderness; `None` before the
+    /// first activity.
     pub time: Option<EventTime>,
-    /// Whether no activity came for so long, with everything read, that it no longer holds the watermark back.
+    /// Whether everything has been read and no activity has arrived for so long that the partition no longer holds the
+    /// watermark back.
     pub idle: bool,
-    /// Records of it that went to the dead letters since this router's watermark update before. What is read again after a crash counts again.
+    /// The number of its records that were sent to the dead-letter topic since this router's previous watermark update.
+    /// A record that is read again after a crash counts again.
     pub rejected: u64,
 }
 
-/// Why bytes are no log record.
+/// The reason why bytes are not a log record.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Written by another version.
+    /// Another version of the program wrote them.
     #[error(
         "the log record has format version {0}, this program reads version {VERSION}; run the program that wrote it, or begin again with another application.id or `alerttrail reset`"
     )]
     Version(u8),
-    /// Not written by this program.
+    /// This program did not write them.
     #[error("the log record is damaged or not alerttrail's: {0}")]
     Damaged(#[from] postcard::Error),
 }
@@ -129,7 +134,7 @@ impl<'a> LogRecord<'a> {
         Ok(postcard::to_extend(self, out)?)
     }
 
-    /// The record of these bytes. The row is borrowed from them.
+    /// Decodes a record. Its row is borrowed from `bytes`.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => Ok(postcard::from_bytes(rest)?),
@@ -139,9 +144,9 @@ impl<'a> LogRecord<'a> {
     }
 }
 
-/// Returns the partition of the log, of `partitions`, that owns a correlation id of a tenant, whatever link it is a key of: what has a key in
-/// common by several links is stored in one place. Every instance and every version must agree on it: it is part of what the stored log
-/// means, and fixed by a test.
+/// Returns which of `partitions` partitions of the repartition topic owns a correlation id of a tenant. The link does
+/// not matter: an activity or an alert that has the same key by several links is stored in one place. Every instance
+/// and every version must agree on the owner: it is part of the meaning of the stored log, and fixed by a test.
 pub fn partition_of(tenant: &Text, correlation_id: &Text, partitions: u32) -> u32 {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();

@@ -1,4 +1,4 @@
-//! Counters of probable mistakes in the input, with one warning each.
+//! Counts probable mistakes in the input, and warns of each once.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,7 +61,7 @@ impl Hints {
         })
     }
 
-    /// Counts what was routed, over all topics.
+    /// Counts what was routed from all topics.
     pub(super) fn routed(&self, seen: &Seen) {
         self.far_windows.inc_by(seen.far_windows);
         self.null_words.inc_by(seen.null_words);

@@ -14,12 +14,13 @@ use crate::emit::reason as word;
 use crate::join::Reason;
 use crate::time::WallTime;
 
-/// Upper bounds of the buckets, in seconds: fine where the targets are, and high enough to tell a backlog from a delay.
+/// The upper bounds of the buckets, in seconds. They are narrow around the targets, and high enough to distinguish a
+/// backlog from a delay.
 const BUCKETS: [f64; 15] = [
     0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0,
 ];
 
-/// All reasons of rows, as the histogram of rows has them.
+/// All reasons of rows, in the order of the histograms.
 const REASONS: [Reason; 4] = [
     Reason::WindowClosed,
     Reason::LateActivity,
@@ -31,7 +32,7 @@ const REASONS: [Reason; 4] = [
 pub(super) struct Latencies {
     input: Histogram,
     log: Histogram,
-    /// By reason, each there from the start: an alarm sees no first value of a series that was not there before.
+    /// By reason. Each series exists from the start, because an alarm does not see the first value of a new series.
     rows: [(Reason, Histogram); 4],
 }
 
@@ -63,12 +64,12 @@ impl Latencies {
 }
 
 impl Metrics {
-    /// Returns what ROUTE measures with.
+    /// Returns the measurement for ROUTE.
     pub fn route_latency(&self) -> RouteLatency {
         RouteLatency(self.latencies.input.local())
     }
 
-    /// Returns what JOIN measures with.
+    /// Returns the measurement for JOIN.
     pub fn join_latency(&self) -> JoinLatency {
         JoinLatency {
             log: self.latencies.log.local(),
@@ -83,14 +84,14 @@ impl Metrics {
 pub struct RouteLatency(LocalHistogram);
 
 impl RouteLatency {
-    /// Takes in a message with this timestamp.
+    /// Measures a message with this timestamp.
     pub fn taken(&self, timestamp: Option<WallTime>, now: WallTime) {
         if let Some(timestamp) = timestamp {
             self.0.observe(seconds(timestamp, now));
         }
     }
 
-    /// Publishes what was measured since the last time.
+    /// Publishes what was measured since the last call.
     pub fn publish(&self) {
         self.0.flush();
     }
@@ -101,9 +102,10 @@ impl RouteLatency {
 pub struct JoinLatency {
     log: LocalHistogram,
     rows: [(Reason, LocalHistogram); 4],
-    /// The log records of the batch, whose rows may be on their way: offset and timestamp, in the order of offsets.
+    /// The log records of the batch whose rows may still be sent: offset and timestamp, in the order of offsets.
     causes: VecDeque<(i64, WallTime)>,
-    /// Rows that were sent and not acknowledged yet: reason, timestamp of the cause, and how many in a row.
+    /// Rows that were sent and are not acknowledged yet: reason, timestamp of the cause, and the number of consecutive
+    /// rows.
     sent: Vec<(Reason, WallTime, u64)>,
 }
 
@@ -115,14 +117,14 @@ impl JoinLatency {
         self.sent.clear();
     }
 
-    /// Takes in the log record at `offset`, which is applied now and may cause rows. It must not be called for records
-    /// that are only applied again, whose rows are not sent.
+    /// Measures the log record at `offset`, which is applied now and may cause rows. It must not be called for records
+    /// that are only applied again, because their rows are not sent.
     pub fn applied(&mut self, offset: i64, timestamp: WallTime, now: WallTime) {
         self.log.observe(seconds(timestamp, now));
         self.causes.push_back((offset, timestamp));
     }
 
-    /// Takes note of a row that was sent and that the log record at `offset` has caused. Rows come in the order of
+    /// Notes that a row was sent that the log record at `offset` has caused. Rows must be noted in the order of their
     /// causes.
     pub fn sent(&mut self, reason: Reason, offset: i64) {
         while self.causes.front().is_some_and(|(cause, _)| *cause < offset) {
@@ -177,7 +179,7 @@ mod tests {
     fn every_row_is_in_the_bucket_of_its_own_delay_once_it_is_acknowledged() {
         let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let mut latency = metrics.join_latency();
-        // The record at 7 was begun by an earlier batch, the one at 8 causes no row.
+        // An earlier batch began the record at 7; the record at 8 causes no row.
         latency.begin(Some((7, WallTime(1_000))));
         for (offset, timestamp) in [(8, 1_400), (9, 1_950), (10, 2_005)] {
             latency.applied(offset, WallTime(timestamp), WallTime(2_000));
@@ -198,7 +200,7 @@ mod tests {
             "nothing counts before it is acknowledged"
         );
         latency.acknowledged(WallTime(2_000));
-        // 1 s, 1 s, 50 ms, and one whose cause has a clock that is ahead.
+        // 1 s, 1 s, 50 ms, and one row whose cause has a timestamp in the future.
         assert_eq!(rows("_count{reason=\"window_closed\"}"), 4.0);
         assert_eq!(rows("_sum{reason=\"window_closed\"}"), 2.05);
         let buckets = [

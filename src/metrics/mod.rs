@@ -32,7 +32,7 @@ pub struct Metrics {
     tombstones: IntCounter,
     records: IntCounterVec,
     other_tables: IntCounterVec,
-    /// The counters of the tables seen so far, because they are needed for every skipped record.
+    /// The counters of the tables seen so far, which are needed for every skipped record.
     tables: DashMap<String, IntCounter>,
     future: IntCounter,
     unreadable: IntCounter,
@@ -56,20 +56,21 @@ pub struct Metrics {
     state_bytes: IntGaugeVec,
     replaying: IntGaugeVec,
     has_worked: AtomicBool,
-    /// The partitions of the repartition topic that gauges exist for.
+    /// The partitions of the repartition topic for which gauges exist.
     joined_here: Mutex<BTreeSet<i32>>,
 }
 
 /// A duplicate or invalid metric name.
 pub type Error = prometheus::Error;
 
-/// Further tables are counted together: the number of labels must stay bounded whatever the input contains.
+/// The greatest number of tables with counters of their own. Further tables are counted together, because the number of
+/// labels must stay bounded whatever the input contains.
 const MAX_TABLES: usize = 64;
-/// A longer name is not a table's name.
+/// The greatest length of a table's name. A longer name is counted as `other`.
 const MAX_TABLE_LENGTH: usize = 64;
 
 impl Metrics {
-    /// Creates all metrics, at zero. `links` are the links that labels name.
+    /// Creates all metrics, at zero. `links` are the links in labels.
     pub fn new(links: Links) -> Result<Self, Error> {
         let registry = Registry::new();
         let r = &registry;
@@ -192,7 +193,8 @@ impl Metrics {
         Ok(text)
     }
 
-    /// Counts records that were removed from an input topic before they were read, where reading continued.
+    /// Counts records that were removed from an input topic before they were read, so that reading continued after
+    /// them.
     pub fn lost(&self, records: u64) {
         self.lost.inc_by(records);
     }
@@ -260,7 +262,7 @@ impl Metrics {
         self.has_worked.load(Ordering::Relaxed)
     }
 
-    /// Counts the results of a batch of a partition.
+    /// Counts the outcomes of a batch of a partition, and sets the partition's gauges.
     pub fn joined(&self, partition: i32, joiner: &mut Joiner) {
         let counts = joiner.take_counts();
         for (link, counts) in counts.iter() {

@@ -1,8 +1,9 @@
-//! ROUTE: input messages go in, log records come out. Pure.
+//! ROUTE: turns input messages into log records. Pure.
 //!
-//! [`Router`] decodes a message and says which partition of the repartition log each of its records belongs to; [`Progress`] keeps how
-//! far the source partitions have been read, which is what watermarks are made of. Neither keeps anything about a record: a message may
-//! be routed any number of times. No IO and no clock: arrival times and the ends of partitions are arguments.
+//! [`Router`] decodes a message and determines which partition of the repartition topic each of its records belongs to.
+//! [`Progress`] tracks how far the source partitions have been read, from which watermarks are made. Neither keeps
+//! anything about a record: a message may be routed any number of times. No IO and no clock: arrival times and the
+//! log-end offsets of partitions are arguments.
 
 mod progress;
 
@@ -17,79 +18,79 @@ use crate::log::{AlertVersion, LinkVersion, LogRecord, partition_of};
 use crate::record::{Activity, Alert, AlertLink, Key, Text};
 use crate::time::{EventTime, WallTime};
 
-/// How much further than `max_future_skew` a window may end ahead of its alert before that is worth a word: an export
-/// that runs ahead of a day.
+/// How much further than `max_future_skew` a window may end ahead of its alert's arrival before it is counted as far
+/// ahead. The limit allows for an export that is a day ahead.
 const FAR: Duration = Duration::from_secs(86_400);
 
-/// Whether a window ends so far ahead of `now` that a wrong clock is likelier than an alert that is to come.
+/// Returns whether a window ends so far ahead of `now` that a wrong clock is more likely than an alert of the future.
 fn is_far_ahead(end: EventTime, now: WallTime, max_future_skew: Duration) -> bool {
     end > now.to_event().plus(max_future_skew).plus(FAR)
 }
 
-/// Sends records to the partitions of the log.
+/// Sends records to the partitions of the repartition topic.
 pub struct Router {
     decoder: Decoder,
     settings: Settings,
-    /// The first Entra tenant id met, while tenants are not told apart.
+    /// The first Entra tenant id found, if tenants are not distinguished.
     tenant: Option<String>,
 }
 
-/// What routing depends on besides decoding.
+/// The settings of routing, besides those of decoding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Number of partitions of the repartition log.
+    /// The number of partitions of the repartition topic.
     pub partitions: u32,
     /// How long an alert may wait, from its arrival or the end of its window, whichever is later.
     pub max_wait: Duration,
     /// How far ahead of its arrival an activity's time may be and still move the watermark.
     pub max_future_skew: Duration,
-    /// How far ahead of its arrival an alert's window may end for `max_wait` to be counted from that end; any distance
-    /// when `None`.
+    /// How far ahead of its arrival an alert's window may end for `max_wait` to be counted from that end; `None` for
+    /// any distance.
     pub max_window_ahead: Option<Duration>,
-    /// Whether tenants are told apart.
+    /// Whether tenants are distinguished.
     pub tenants: bool,
 }
 
-/// When a message arrived.
+/// The time of a message's arrival.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Arrival {
-    /// The clock now.
+    /// The current time.
     pub now: WallTime,
-    /// The message's own timestamp, where it has one.
+    /// The message's own timestamp, if it has one.
     pub timestamp: Option<WallTime>,
 }
 
-/// What is to be sent on.
+/// An outcome of routing a message.
 #[derive(Debug)]
 pub enum Routed<'a> {
-    /// A record for one partition of the log.
+    /// A record for one partition of the repartition topic.
     Record {
         /// The partition.
         partition: u32,
         /// The record.
         record: LogRecord<'a>,
     },
-    /// A record that cannot be used, for the dead letters.
+    /// A record that cannot be used, for the dead-letter topic.
     Rejected {
-        /// Its place in the batch.
+        /// Its index in the batch.
         index: usize,
-        /// What is wrong with it.
+        /// Why it is rejected.
         reject: Reject<'a>,
     },
     /// A record of another table.
     OtherTable(Cow<'a, str>),
-    /// A record of a second tenant, while tenants are not told apart.
+    /// A record of a second tenant, although tenants are not distinguished.
     SecondTenant,
 }
 
-/// What a message held.
+/// Counts of what a message contains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Seen {
     /// The greatest activity time that may move the watermark.
     pub latest: Option<EventTime>,
     /// Activities with a time, whether they can join or not.
     pub activities: u64,
-    /// Of those, the ones that can join.
+    /// Of these activities, the ones that can join.
     pub keyed: u64,
     /// Activities without a key and without a time.
     pub timeless: u64,
@@ -99,24 +100,25 @@ pub struct Seen {
     pub ignored: u64,
     /// Activities whose time was too far in the future to move the watermark.
     pub future: u64,
-    /// Of those, the ones that the clock alone would let move it: the message's timestamp lies too far back.
+    /// Of these activities, the ones whose time is not too far ahead of the clock, but too far ahead of the message's
+    /// timestamp.
     pub ahead_of_timestamp: u64,
     /// Alert versions.
     pub alerts: u64,
-    /// Of those, the ones whose window ends more than a day further ahead than `max_future_skew`.
+    /// Of these versions, the ones whose window ends more than a day further ahead than `max_future_skew`.
     pub far_windows: u64,
-    /// Activities and alert versions whose correlation id is a word for nothing, such as `None`.
+    /// Activities and alert versions whose correlation id is a placeholder for no value, such as `None`.
     pub null_words: u64,
     /// Messages without a value.
     pub tombstones: u64,
-    /// Times that a record had too many keys by a link, and only the first of them counted.
+    /// The number of times that a record had too many keys by a link, so that only the first of them were used.
     pub cut_keys: u64,
-    /// Records for the dead letters.
+    /// Records for the dead-letter topic.
     pub rejected: u64,
 }
 
 impl Router {
-    /// A router of what `decoder` makes of messages.
+    /// Returns a router that decodes messages with `decoder`.
     pub fn new(decoder: Decoder, settings: Settings) -> Self {
         Self {
             decoder,
@@ -125,7 +127,7 @@ impl Router {
         }
     }
 
-    /// Hands everything that follows from `message` to `each`, in the order of the batch.
+    /// Passes every outcome for `message` to `each`, in the order of the batch.
     pub fn route<'a>(&mut self, message: Option<&'a [u8]>, arrival: Arrival, each: &mut dyn FnMut(Routed<'a>)) -> Seen {
         let mut seen = Seen::default();
         let Self {
@@ -181,7 +183,7 @@ impl Router {
     }
 }
 
-/// What several messages held together.
+/// Adds the counts of several messages.
 impl std::ops::AddAssign for Seen {
     fn add_assign(&mut self, other: Self) {
         self.latest = self.latest.max(other.latest);
@@ -222,7 +224,7 @@ impl Seen {
 }
 
 impl Settings {
-    /// Sends an activity once to each partition that owns a key of it, with the keys that live there.
+    /// Sends an activity once to each partition that owns a key of it, with the keys that the partition owns.
     fn activity<'a>(&self, activity: Activity<'a>, each: &mut dyn FnMut(Routed<'a>)) {
         let owner = |key: &Key| partition_of(&key.tenant, &key.correlation_id, self.partitions);
         if let [key] = activity.keys.as_slice() {
@@ -248,8 +250,8 @@ impl Settings {
         }
     }
 
-    /// Sends a version to every partition: to those that own keys of it with its row, to all others without, so that they know that the
-    /// alert is not, or no longer, theirs.
+    /// Sends a version to every partition: with its row to those that own keys of it, and without to all others, so
+    /// that these know that the alert is remote for them, or is from now on.
     fn alert<'a>(&self, alert: Alert<'a>, now: WallTime, each: &mut dyn FnMut(Routed<'a>)) {
         let owner = |key: &Text| partition_of(&alert.id.tenant, key, self.partitions);
         let owners: Vec<Vec<u32>> = alert.links.iter().map(|link| link.keys.iter().map(owner).collect()).collect();
@@ -280,7 +282,7 @@ impl Settings {
         }
     }
 
-    /// Returns when a window that ends at `end` is answered at the latest.
+    /// Returns the wall-clock time at which a window that ends at `end` closes whatever the watermark is.
     fn deadline(&self, end: EventTime, now: WallTime) -> WallTime {
         let is_waited_for = |most| end <= now.to_event().plus(most);
         let waits_from = match self.max_window_ahead.is_none_or(is_waited_for) {

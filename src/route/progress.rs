@@ -1,4 +1,4 @@
-//! How far source partitions have been read, and which of them are idle.
+//! Tracks how far source partitions have been read, and which of them are idle.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,9 +11,11 @@ use crate::time::{EventTime, WallTime};
 pub struct Progress {
     /// In the order of topics and partitions.
     sources: Vec<Source>,
-    /// Where the partition read last is: messages come from one partition after another.
+    /// The index of the partition that was read last, because several messages in a row usually come from one
+    /// partition.
     last: usize,
-    /// The partitions that were revoked, as they were then: after a rebalance, most are assigned again at once.
+    /// The partitions that were revoked, in the state that they had then: after a rebalance, most are assigned again at
+    /// once.
     left: Vec<Source>,
 }
 
@@ -23,31 +25,31 @@ struct Source {
     partition: u32,
     position: i64,
     latest: Option<EventTime>,
-    /// Whether it was idle in the last watermark update, and no activity came since.
+    /// Whether it was idle in the last watermark update, and no activity has been read since.
     idle: bool,
-    /// When an activity was last read, or when reading began.
+    /// The time at which an activity was last read, or at which reading began.
     active: WallTime,
-    /// Where the partition ended at some times, oldest first.
+    /// Log-end offsets with the times at which they were requested, oldest first.
     ends: VecDeque<(WallTime, i64)>,
-    /// Records for the dead letters that no watermark update has counted yet.
+    /// The number of dead-letter records that no watermark update has counted yet.
     rejected: u64,
 }
 
-/// When a partition is idle and what its watermark is.
+/// The settings that determine when a partition is idle, and what its watermark is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Idleness {
-    /// How long no activity must have come.
+    /// How long no activity must arrive before a partition is idle.
     pub timeout: Duration,
-    /// How far out of order activities may come.
+    /// How far out of order activities may arrive.
     pub out_of_orderness: Duration,
 }
 
-/// More samples than this within one time-out say nothing new.
+/// The greatest number of log-end offsets that are kept. More of them within one timeout would add nothing.
 const MOST_SAMPLES: usize = 64;
 
 impl Progress {
-    /// Begins the reading of a partition at `position`. If this router has read it up to there or further, what is known
-    /// of its activities stays true.
+    /// Begins to read a partition at `position`. If this router has read it up to that position or further, what it
+    /// knows of the partition's activities stays true.
     pub fn assign(&mut self, topic: &str, partition: u32, position: i64, now: WallTime) {
         let known = self
             .left
@@ -71,7 +73,7 @@ impl Progress {
         }
     }
 
-    /// Where the partition is, or belongs.
+    /// Returns the index of the partition, or the index at which it must be inserted.
     fn find(&self, topic: &str, partition: u32) -> Result<usize, usize> {
         let key = |source: &Source| source.topic.as_str().cmp(topic).then(source.partition.cmp(&partition));
         self.sources.binary_search_by(key)
@@ -85,7 +87,7 @@ impl Progress {
         self.sources.get_mut(self.last)
     }
 
-    /// A partition is read by another router from now on.
+    /// Removes a partition that another router reads from now on.
     pub fn revoke(&mut self, topic: &str, partition: u32) {
         if let Ok(place) = self.find(topic, partition) {
             let left = self.sources.remove(place);
@@ -93,21 +95,22 @@ impl Progress {
         }
     }
 
-    /// Notes that a partition has had no activity since then, although another router read it.
+    /// Notes that a partition has had no activity since this time, although another router read it.
     pub fn silent_since(&mut self, topic: &str, partition: u32, since: WallTime) {
         if let Some(source) = self.get(topic, partition) {
             source.active = source.active.min(since);
         }
     }
 
-    /// Everything before `position` has been read; in it was an activity with this time (when it has one that may move the watermark).
+    /// Notes that everything before `position` has been read. The activities that were read are added to the returned
+    /// value.
     pub fn read(&mut self, topic: &str, partition: u32, position: i64) -> Option<Read<'_>> {
         let source = self.get(topic, partition)?;
         source.position = source.position.max(position);
         Some(Read { source })
     }
 
-    /// The partition ended at `end` when the clock showed `at`.
+    /// Notes that the log-end offset of the partition was `end` when the clock showed `at`.
     pub fn ended_at(&mut self, topic: &str, partition: u32, end: i64, at: WallTime) {
         if let Some(source) = self.get(topic, partition) {
             source.ends.push_back((at, end));
@@ -117,7 +120,7 @@ impl Progress {
         }
     }
 
-    /// What is to be said of every partition now.
+    /// Returns the entries of the next watermark update, one for each partition.
     pub fn source_watermarks(&mut self, now: WallTime, idleness: Idleness) -> Vec<SourceWatermark> {
         let watermarks = self.sources.iter_mut().map(|source| {
             source.idle = source.is_idle(now, idleness.timeout);
@@ -133,22 +136,23 @@ impl Progress {
         watermarks.collect()
     }
 
-    /// The last watermark updates have been sent.
+    /// Notes that the last entries have been sent.
     pub fn told(&mut self) {
         for source in &mut self.sources {
             source.rejected = 0;
         }
     }
 
-    /// The watermark of the partitions that are read here, as far as they hold it back; `None` while one has said no time yet.
+    /// Returns the watermark of the partitions that are read here and are not idle; `None` while one of them has no
+    /// activity time yet.
     pub fn watermark(&self, idleness: Idleness) -> Option<EventTime> {
         let awake = self.sources.iter().filter(|source| !source.idle);
-        // Of options the least is `None`.
+        // `None` is less than every `Some`.
         let least = awake.map(|source| source.latest).min()??;
         Some(least.minus(idleness.out_of_orderness))
     }
 
-    /// The partitions and their positions.
+    /// Returns the partitions and their positions.
     pub fn positions(&self) -> impl Iterator<Item = (&str, u32, i64)> {
         let sources = self.sources.iter();
         sources.map(|source| (source.topic.as_str(), source.partition, source.position))
@@ -161,12 +165,12 @@ pub struct Read<'a> {
 }
 
 impl Read<'_> {
-    /// So many records that were read went to the dead letters.
+    /// Adds records that were read and sent to the dead-letter topic.
     pub fn rejected(&mut self, records: u64) {
         self.source.rejected += records;
     }
 
-    /// Activities were read at `now`, the latest of those that may move the watermark at this time.
+    /// Adds activities that were read at `now`. `latest` is the latest of their times that may move the watermark.
     pub fn activities(self, latest: Option<EventTime>, now: WallTime) {
         self.source.active = self.source.active.max(now);
         self.source.idle = false;
@@ -175,8 +179,9 @@ impl Read<'_> {
 }
 
 impl Source {
-    /// No activity for the whole time-out, and everything that was there when it began has been read. That nothing came is no proof: a
-    /// throttled broker answers a fetch with nothing.
+    /// Returns whether there has been no activity for the whole timeout, and everything that existed when the timeout
+    /// began has been read. That no message arrives proves nothing: a throttled broker answers a fetch with no
+    /// messages.
     fn is_idle(&mut self, now: WallTime, timeout: Duration) -> bool {
         let begin = now.minus(timeout);
         while self.ends.front().is_some_and(|(at, _)| *at < begin) {

@@ -1,6 +1,8 @@
-//! How far the output of a partition has gone out, as far as this instance has sent it. State is on disk as it was flushed last, up to minutes
-//! ago; this note is written behind every delivery, so that a process that was killed makes again what is lost of its state, but sends
-//! nothing twice that it knew to be out.
+//! Records how far this instance has sent the output of a partition.
+//!
+//! The state on disk is that of the last flush, up to minutes old. This note is written after every delivery. So after
+//! a kill, the process computes again what is missing in its state, but does not send again any output that it knew to
+//! be sent.
 
 use std::fs::File;
 use std::io;
@@ -12,32 +14,33 @@ use super::seal::{seal, unseal};
 
 /// The file in a partition's folder.
 const EMITTED_FILE: &str = "EMITTED";
-/// Three numbers and a digest, of 8 bytes each.
+/// The length of a note: three numbers and a digest, each of 8 bytes.
 const LENGTH: usize = 4 * 8;
 
-/// The file that says it. Not synced: it is the operating system's once written, and survives the process. Behind a power cut it may be
-/// older, or unreadable and so of no use: what it would have told is sent again, under the same ids.
+/// The file with the note. It is not synced: once written, the operating system keeps it, so it survives the process.
+/// After a power failure it may be older, or unreadable and ignored. Then the outputs that it would have covered are
+/// sent again, with the same ids.
 pub struct Emitted {
     file: File,
     path: PathBuf,
 }
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Noted {
-    /// The offset of the first log record whose outputs are not all out.
+    /// The offset of the first log record whose outputs have not all been sent.
     pub offset: i64,
-    /// How many of its outputs are.
+    /// The number of outputs of this record that have been sent.
     pub outputs: u64,
     /// The offset of the last log record that was applied.
     pub last: i64,
-    /// Its digest: the note is worth nothing for a log in which another record stands there.
+    /// The digest of that record: the note is ignored for a log that has another record at this offset.
     pub digest: [u8; 8],
 }
 
 impl Emitted {
-    /// Opens the file in the folder `path`, or makes it, and says what is in it. `None` when there is nothing, or nothing that was written
-    /// as a whole.
+    /// Opens or creates the file in the folder `path`, and returns it with its content. The content is `None` if there
+    /// is no complete note.
     pub fn open(path: &Path) -> Result<(Self, Option<Noted>), Error> {
         let path = path.join(EMITTED_FILE);
         let io = |cause| Error::io(&path, &cause);
@@ -53,7 +56,7 @@ impl Emitted {
         Ok((Self { file, path }, noted))
     }
 
-    /// Writes the note in the place of the one before.
+    /// Replaces the previous note.
     pub fn note(&self, noted: &Noted) -> Result<(), Error> {
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.extend_from_slice(&noted.offset.to_be_bytes());

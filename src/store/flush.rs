@@ -1,7 +1,8 @@
-//! How what was written comes to the disk, beside the work, and how it is told when it does not.
+//! Flushes writes to disk in the background, and detects when a flush fails.
 //!
-//! RocksDB tries a flush that has failed again by itself, for as long as it takes, and whoever writes meanwhile waits in it without a word:
-//! for room in memory, or for the flush. So nothing here waits in RocksDB. It is asked again and again, and a flush that failed ends the waiting.
+//! RocksDB retries a failed flush on its own for as long as it takes, and blocks writers in the meantime without an
+//! error: they wait for memory, or for the flush. So nothing in this program waits inside RocksDB. It polls RocksDB
+//! instead, and stops waiting when a flush has failed.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -15,13 +16,13 @@ use rocksdb::FlushOptions;
 use super::rocks::Rocks;
 use super::{Error, Table};
 
-/// Between two questions to RocksDB.
+/// The time between two polls of RocksDB.
 const PAUSE: Duration = Duration::from_millis(1);
-/// What is written to see what the file system says.
+/// The file that is written to find out what the file system reports.
 const PROBE_FILE: &str = "PROBE";
 
 impl Rocks {
-    /// Begins to bring what was written to the disk, all tables at once: what is on the disk is a state as a whole.
+    /// Begins to flush all writes to disk, all tables together, so that the files are always one state of the store.
     pub fn begin_flush(&self) -> Result<(), Error> {
         let mut options = FlushOptions::default();
         options.set_wait(false);
@@ -34,9 +35,9 @@ impl Rocks {
             .map_err(|error| self.failed(&error))
     }
 
-    /// Fails when something that was to reach the disk did not since this was last asked.
+    /// Fails if a flush has failed since the last call.
     pub fn check(&self) -> Result<(), Error> {
-        // Counted for all tables together, and told with none of them.
+        // RocksDB counts the errors of all tables together, so this property is not read from a table.
         let errors = self.db.property_int_value("rocksdb.background-errors");
         let errors = errors.map_err(|error| self.failed(&error))?.unwrap_or_default();
         if errors <= self.seen_errors.swap(errors, Ordering::Relaxed) {
@@ -52,7 +53,7 @@ impl Rocks {
         })
     }
 
-    /// Brings everything that was written to the disk.
+    /// Flushes all writes to disk, and waits for it.
     pub(super) fn flush(&self) -> Result<(), Error> {
         self.begin_flush()?;
         while self.sum("rocksdb.num-immutable-mem-table")? > 0 {
@@ -62,8 +63,8 @@ impl Rocks {
         self.check()
     }
 
-    /// Brings what was written to the disk, for the last time. On a full disk, to close a store would wait in RocksDB until there is room: it
-    /// stays open until the process ends, which is what comes next.
+    /// Flushes all writes to disk for the last time. On a full disk, closing the store would wait inside RocksDB until
+    /// space is available. Then the store stays open until the process ends, which is the next step anyway.
     pub(super) fn end(&self) {
         if let Err(error @ Error::Full { .. }) = self.flush() {
             tracing::warn!(%error, "the store is not closed; what has not reached the disk is applied from the log again");
@@ -71,7 +72,7 @@ impl Rocks {
         }
     }
 
-    /// Waits until a write does not have to.
+    /// Waits until RocksDB accepts writes again.
     pub(super) fn wait_for_room(&self) -> Result<(), Error> {
         loop {
             self.check()?;
@@ -82,7 +83,8 @@ impl Rocks {
         }
     }
 
-    /// RocksDB says that a flush failed, and not why. The file system says it again to a file as large as what waits in memory.
+    /// Finds out why a flush failed, because RocksDB only reports that it failed. The file system reports its error
+    /// again for a file that is as large as the writes in memory.
     fn probe(&self) -> io::Result<()> {
         let path = self.path.join(PROBE_FILE);
         let waiting = self.sum("rocksdb.cur-size-all-mem-tables").unwrap_or_default();

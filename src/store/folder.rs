@@ -1,4 +1,5 @@
-//! The folder of one instance: a lock that says whose it is, the instance's id, and a folder for each partition.
+//! The folder of one instance. It contains a lock that tells which process uses it, the instance's id, and a folder for
+//! each partition.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -7,19 +8,20 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 
-/// The file whose lock the process holds as long as it lives. Its content, the process id, is for people only.
+/// The file that the process keeps locked until it ends. Its content, the process id, is for people only.
 const LOCK_FILE: &str = "LOCK";
-/// The file with the instance's id.
+/// The file that contains the instance's id.
 const ID_FILE: &str = "instance-id";
-/// The file that notes how many partitions the topics of the output had: a line each.
+/// The file that records how many partitions each output topic had, one topic on each line.
 const OUTPUTS_FILE: &str = "outputs";
-/// Bytes of an id; it is written as twice as many hexadecimal digits.
+/// The number of bytes of an id, which is written as twice as many hexadecimal digits.
 const ID_BYTES: usize = 16;
-/// Damaged copies of one partition that are kept. More of them say that the disk is failing, and would fill it.
+/// The greatest number of damaged copies of one partition that are kept. More of them mean that the disk is failing,
+/// and would fill it.
 const MOST_DAMAGED: usize = 3;
 
-/// The folder that holds all state of one instance, locked for this process. The operating system gives the lock back when the process
-/// ends, however it ends.
+/// The folder that contains all state of one instance, locked for this process. The operating system releases the lock
+/// when the process ends, however it ends.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
@@ -28,7 +30,7 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Opens the folder `path`, or makes it. Fails when it cannot be written to, or when another process has it open.
+    /// Opens or creates the folder `path`. Fails if it cannot be written to, or if another process has it open.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         let unusable = |cause: io::Error| unusable(&path, &cause);
@@ -42,17 +44,19 @@ impl StateDir {
         })
     }
 
-    /// 32 hexadecimal digits, drawn when the folder was made: the same after every restart, and no other instance's.
+    /// Returns 32 hexadecimal digits, which were drawn at random when the folder was created. They are the same after
+    /// every restart, and no other instance has them.
     pub fn instance_id(&self) -> &str {
         &self.instance_id
     }
 
-    /// The folder.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns how many partitions each topic of the output had, as far as that was noted. What cannot be read was not.
+    /// Returns how many partitions each output topic had, as far as it was recorded. What cannot be read counts as not
+    /// recorded.
     pub fn outputs(&self) -> BTreeMap<String, u32> {
         let text = fs::read_to_string(self.path.join(OUTPUTS_FILE)).unwrap_or_default();
         let lines = text.lines().filter_map(|line| line.split_once(' '));
@@ -61,7 +65,7 @@ impl StateDir {
             .collect()
     }
 
-    /// Notes how many partitions each topic of the output has, in place of what was noted before.
+    /// Records how many partitions each output topic has, in place of the previous record.
     pub fn note_outputs<'t>(&self, topics: impl IntoIterator<Item = (&'t str, u32)>) -> Result<(), Error> {
         let lines: String = topics
             .into_iter()
@@ -71,7 +75,7 @@ impl StateDir {
         write_durably(&file, lines.as_bytes()).map_err(|cause| Error::io(&file, &cause))
     }
 
-    /// The folder for the state of a partition. It need not exist.
+    /// Returns the folder for the state of a partition. It may not exist.
     pub fn partition(&self, partition: i32) -> PathBuf {
         self.path.join(partition.to_string())
     }
@@ -81,7 +85,7 @@ fn lock(dir: &Path) -> Result<File, Error> {
     let unusable = |cause: io::Error| unusable(dir, &cause);
     let path = dir.join(LOCK_FILE);
     let mut options = File::options();
-    // The content is looked at before it is replaced: it names the process that has the lock.
+    // The content is read before it is replaced, because it names the process that holds the lock.
     let mut file = options
         .read(true)
         .write(true)
@@ -116,7 +120,7 @@ fn lock(dir: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// The id in the folder. One that is no id, as a power cut may leave it, is replaced.
+/// Returns the id in the folder. An invalid id, which a power failure may leave there, is replaced.
 fn instance_id(dir: &Path) -> io::Result<String> {
     let file = dir.join(ID_FILE);
     match fs::read(&file) {
@@ -140,7 +144,7 @@ fn is_id(text: &str) -> bool {
     text.len() == 2 * ID_BYTES && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Writes a small file so that after a power cut it is there as a whole, or as it was before.
+/// Writes a small file so that after a power failure it is either complete or unchanged.
 pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
@@ -153,8 +157,9 @@ pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Moves the folder of a partition aside, so that its state is rebuilt in a new one. The damaged copy is never deleted by this program:
-/// it may tell what happened. It is to be called while nobody has the store open. Says where the copy is.
+/// Moves the folder of a partition aside, so that its state is rebuilt in a new one, and returns the path of the copy.
+/// This program never deletes the damaged copy, because it may show what happened. Call this only while the store is
+/// closed.
 pub fn set_aside(partition: &Path) -> Result<PathBuf, Error> {
     let copy = |number: usize| {
         let mut name = partition.as_os_str().to_owned();
@@ -176,10 +181,10 @@ pub fn set_aside(partition: &Path) -> Result<PathBuf, Error> {
     Ok(to)
 }
 
-/// What stands in the way of using `dir` as `state.dir`.
+/// Returns the error that explains why `dir` cannot be used as `state.dir`.
 fn unusable(dir: &Path, cause: &io::Error) -> Error {
     let problem = match cause.kind() {
-        // What says that something is there already, is there and no directory.
+        // Something exists there already, but it is not a directory.
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             "it, or a part of its path, is not a directory; name one that may be written to".to_owned()
         }

@@ -1,8 +1,8 @@
-//! The bytes of every key. They are a stored format: a layout is never changed, only retired.
+//! Encodes and decodes every key. The bytes are a stored format: a layout is never changed, only retired.
 //!
-//! Numbers are big-endian with their sign bit turned, so that the order of bytes is the order of numbers. Text of any length inside a key
-//! is preceded by its length in four bytes: keys of one (tenant, correlation id) lie together, and no text can imitate another's
-//! boundary. A link is one byte.
+//! Numbers are big-endian with their sign bit inverted, so that the order of bytes is the order of numbers. Text of any
+//! length inside a key is preceded by its length in four bytes: keys of one (tenant, correlation id) are adjacent, and
+//! no text can imitate the boundary of another one. A link is one byte.
 
 use super::{Error, Span};
 use crate::record::{ActivityId, AlertId, Key, LinkId, LinkedAlert, Text};
@@ -12,8 +12,8 @@ const TIME: usize = 8;
 const DAY: usize = 8;
 const IDENTITY: usize = 32;
 
-/// `day | link | tenant | correlation id | time | identity`. The day comes first so that what has expired is one span, then the link, so that
-/// what only a link needs that keeps less is one span too.
+/// Encodes `day | link | tenant | correlation id | time | dedup key`. The day comes first, so that all expired
+/// activities are one span. The link follows, so that what only a link with a shorter retention needs is one span too.
 pub fn activity(key: &Key, time: EventTime, id: ActivityId) -> Vec<u8> {
     let mut bytes = activities_of_day(key, time.day(), IDENTITY + TIME);
     push_number(&mut bytes, time.ticks());
@@ -21,7 +21,7 @@ pub fn activity(key: &Key, time: EventTime, id: ActivityId) -> Vec<u8> {
     bytes
 }
 
-/// The activities of `key` within `window` on `day`.
+/// Returns the activities of `key` within `window` on `day`.
 pub fn activities(key: &Key, window: Window, day: i64) -> Span {
     let bound = |time: EventTime| {
         let mut bytes = activities_of_day(key, day, TIME);
@@ -34,7 +34,7 @@ pub fn activities(key: &Key, window: Window, day: i64) -> Span {
     }
 }
 
-/// The activities of `key` on `day` behind the one at `time` with this identity.
+/// Returns the activities of `key` on the same day after the one with this time and dedup key.
 pub fn activities_behind(key: &Key, window: Window, time: EventTime, id: ActivityId) -> Span {
     Span {
         from: successor(&activity(key, time, id)),
@@ -42,7 +42,7 @@ pub fn activities_behind(key: &Key, window: Window, time: EventTime, id: Activit
     }
 }
 
-/// The activities on `day` of all keys of this key's link and tenant whose correlation ids have this many bytes.
+/// Returns the activities on `day` of all keys of this key's link and tenant whose correlation ids have `length` bytes.
 pub fn activities_of_length(key: &Key, length: usize, day: i64) -> Span {
     let mut from = number(day).to_vec();
     from.push(key.link.0);
@@ -54,7 +54,7 @@ pub fn activities_of_length(key: &Key, length: usize, day: i64) -> Span {
     Span { from, to }
 }
 
-/// What lies behind all activities that have the key of this one on its day.
+/// Returns the first key after all activities that have the same key as this one on its day.
 pub fn behind_key_of(activity: &[u8]) -> Vec<u8> {
     let mut behind = activity
         .get(..activity.len().saturating_sub(TIME + IDENTITY))
@@ -64,7 +64,7 @@ pub fn behind_key_of(activity: &[u8]) -> Vec<u8> {
     successor(&behind)
 }
 
-/// The correlation id of an activity's key, of a tenant whose id has this many bytes.
+/// Returns the correlation id in the key of an activity of this tenant.
 pub fn activity_correlation_id(bytes: &[u8], tenant: &Text) -> Result<Text, Error> {
     let from = DAY + 1 + 8 + tenant.as_bytes().len();
     let to = bytes.len().saturating_sub(TIME + IDENTITY);
@@ -72,11 +72,11 @@ pub fn activity_correlation_id(bytes: &[u8], tenant: &Text) -> Result<Text, Erro
     Ok(id.to_vec().into())
 }
 
-/// `day | 0xff | link | alert | time | identity`: that this activity came when the alert had been answered. It stands among the activities, so
-/// that it goes with them.
+/// Encodes `day | 0xff | link | alert | time | dedup key`, which records that this activity arrived after the alert had
+/// closed. It is stored among the activities, so that it is deleted with them.
 pub fn late(alert: &LinkedAlert, time: EventTime, id: ActivityId) -> Vec<u8> {
     let mut bytes = number(time.day()).to_vec();
-    // No link has that number: among the activities of a day these come last.
+    // No link has this number, so these keys follow all activities of a day.
     bytes.extend_from_slice(&[0xff, alert.link.0]);
     push_text(&mut bytes, &alert.alert.tenant);
     push_text(&mut bytes, &alert.alert.system_alert_id);
@@ -85,7 +85,7 @@ pub fn late(alert: &LinkedAlert, time: EventTime, id: ActivityId) -> Vec<u8> {
     bytes
 }
 
-/// All activities of the days `from` (included) to `to` (excluded).
+/// Returns all activities of the days `from` (included) to `to` (excluded).
 pub fn activities_of_days(from: i64, to: i64) -> Span {
     Span {
         from: number(from).to_vec(),
@@ -93,7 +93,7 @@ pub fn activities_of_days(from: i64, to: i64) -> Span {
     }
 }
 
-/// The activities of `day` that are kept for this link.
+/// Returns the activities of `day` that are stored for this link.
 pub fn activities_of_link(link: LinkId, day: i64) -> Span {
     let bound = |link: u8| {
         let mut bytes = number(day).to_vec();
@@ -106,7 +106,7 @@ pub fn activities_of_link(link: LinkId, day: i64) -> Span {
     }
 }
 
-/// Time and identity of an activity's key.
+/// Returns the time and the dedup key in an activity's key.
 pub fn activity_parts(bytes: &[u8]) -> Result<(EventTime, ActivityId), Error> {
     let damaged = Error::Damaged { what: "activity key" };
     let Some((rest, id)) = bytes.split_last_chunk::<IDENTITY>() else {
@@ -125,48 +125,49 @@ fn activities_of_day(key: &Key, day: i64, more: usize) -> Vec<u8> {
     bytes
 }
 
-/// `tenant | link | alert`.
+/// Encodes `tenant | link | alert`.
 pub fn alert(id: &LinkedAlert) -> Vec<u8> {
     let mut bytes = Vec::new();
     push_alert(&mut bytes, id);
     bytes
 }
 
-/// The alert and the link of an alert's key.
+/// Returns the alert and the link in an alert's key.
 pub fn alert_parts(bytes: &[u8]) -> Result<LinkedAlert, Error> {
     pull_alert(bytes)
 }
 
-/// Every alert's key.
+/// Returns a span that contains the key of every alert.
 pub fn alerts() -> Span {
     texts()
 }
 
-/// `link | tenant | correlation id | end of window | alert`. The alert has the link of the key.
+/// Encodes `link | tenant | correlation id | end of window | alert`. The alert has the link of the key.
 pub fn closed_window(key: &Key, to: EventTime, id: &LinkedAlert) -> Vec<u8> {
     let mut bytes = closed_windows_from(key, to);
     push_alert(&mut bytes, id);
     bytes
 }
 
-/// The closed alerts of `key` whose windows end behind `time`, but those up to and including `after`.
+/// Returns the closed alerts of `key` whose windows end after `time`. If `after` is given, only those that follow this
+/// key are returned.
 pub fn closed_windows_after(key: &Key, time: EventTime, after: Option<&[u8]>) -> Span {
     let from = match after {
         Some(after) => successor(after),
         None => closed_windows_from(key, time.next_tick()),
     };
     let mut to = closed_windows_from(key, EventTime::MAX);
-    // Behind every alert id, which begins with the four bytes of a length.
+    // Greater than every alert id, which begins with a length in four bytes.
     to.extend_from_slice(&[0xff; 5]);
     Span { from, to }
 }
 
-/// Every closed alert's key.
+/// Returns a span that contains the key of every closed window.
 pub fn all_closed_windows() -> Span {
     texts()
 }
 
-/// The link of an answered key, and the end of its window.
+/// Returns the link and the end of the window in a closed window's key.
 pub fn closed_window_end(bytes: &[u8]) -> Result<(LinkId, EventTime), Error> {
     let damaged = || Error::Damaged { what: "closed window" };
     let (_, rest) = pull_text(bytes.get(1..).unwrap_or_default()).ok_or_else(damaged)?;
@@ -175,7 +176,7 @@ pub fn closed_window_end(bytes: &[u8]) -> Result<(LinkId, EventTime), Error> {
     Ok((LinkId(*link), EventTime::from_ticks(from_number(*end))))
 }
 
-/// The alert of an answered key.
+/// Returns the alert in a closed window's key.
 pub fn closed_window_alert(key: &Key, bytes: &[u8]) -> Result<LinkedAlert, Error> {
     let rest = bytes.get(length(key) + TIME..).unwrap_or_default();
     pull_alert(rest)
@@ -188,27 +189,27 @@ fn closed_windows_from(key: &Key, to: EventTime) -> Vec<u8> {
     bytes
 }
 
-/// What is to be done to an alert. The numbers are part of the stored format.
+/// The action that a timer triggers for an alert. The numbers are part of the stored format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Timer {
-    /// Close its window when the watermark reaches a time.
+    /// Closes the alert when the watermark reaches the time.
     Close = 1,
-    /// Answer it with what is there when the clock reaches a time.
+    /// Closes the alert when the clock reaches the time, whatever the watermark is.
     Deadline = 2,
-    /// Tell of late activities at the watermark's next step.
+    /// Emits a revision for late activities when the watermark next advances.
     Revise = 3,
-    /// Forget it when the retention cut-off has passed a time.
+    /// Deletes the alert when the retention cut-off has passed the time.
     Forget = 4,
 }
 
-/// `timer | time | tenant | link | alert`.
+/// Encodes `timer | time | tenant | link | alert`.
 pub fn timer(timer: Timer, time: i64, id: &LinkedAlert) -> Vec<u8> {
     let mut bytes = timers_from(timer, time);
     push_alert(&mut bytes, id);
     bytes
 }
 
-/// The timers of one kind whose times are at most `time`.
+/// Returns the timers of one kind whose times are at most `time`.
 pub fn timers_until(timer: Timer, time: i64) -> Span {
     let to = match time.checked_add(1) {
         Some(next) => timers_from(timer, next),
@@ -220,7 +221,7 @@ pub fn timers_until(timer: Timer, time: i64) -> Span {
     }
 }
 
-/// The timers of one kind before this one.
+/// Returns the timers of one kind before this one.
 pub fn timers_before(timer_kind: Timer, time: i64, id: &LinkedAlert) -> Span {
     Span {
         from: vec![timer_kind as u8],
@@ -228,12 +229,12 @@ pub fn timers_before(timer_kind: Timer, time: i64, id: &LinkedAlert) -> Span {
     }
 }
 
-/// The alert of a timer's key.
+/// Returns the alert in a timer's key.
 pub fn timer_alert(bytes: &[u8]) -> Result<LinkedAlert, Error> {
     pull_alert(bytes.get(1 + TIME..).unwrap_or_default())
 }
 
-/// The time of a timer's key.
+/// Returns the time in a timer's key.
 pub fn timer_time(bytes: &[u8]) -> Result<i64, Error> {
     let time = bytes.get(1..).and_then(<[u8]>::first_chunk);
     Ok(from_number(*time.ok_or(Error::Damaged { what: "timer" })?))
@@ -245,29 +246,29 @@ fn timers_from(timer: Timer, time: i64) -> Vec<u8> {
     bytes
 }
 
-/// A wall time as a timer's time.
+/// Converts a wall-clock time to a timer's time.
 pub fn wall(time: WallTime) -> i64 {
     time.0
 }
 
 /// How far the log has been applied.
 pub const PROGRESS: &[u8] = b"progress";
-/// What is still to be done for the record applied last.
+/// What is still to be done for the record that was applied last.
 pub const WORK: &[u8] = b"work";
-/// What state depends on.
+/// The settings that state depends on.
 pub const SETTINGS: &[u8] = b"settings";
 
-/// The digest of the log record applied last, by which the log is known again.
+/// The digest of the log record that was applied last, which identifies the log.
 pub const LAST: &[u8] = b"last";
 
-/// A day on which there are activities.
+/// Encodes the key of a day on which there are activities.
 pub fn day(day: i64) -> Vec<u8> {
     let mut bytes = vec![b'd'];
     push_number(&mut bytes, day);
     bytes
 }
 
-/// All days on which there are activities.
+/// Returns the keys of all days on which there are activities.
 pub fn days() -> Span {
     Span {
         from: vec![b'd'],
@@ -275,13 +276,13 @@ pub fn days() -> Span {
     }
 }
 
-/// The day of a day's key.
+/// Returns the day in a day's key.
 pub fn day_of(bytes: &[u8]) -> Result<i64, Error> {
     let (_, number) = bytes.split_last_chunk::<DAY>().ok_or(Error::Damaged { what: "day" })?;
     Ok(from_number(*number))
 }
 
-/// The first key behind `bytes`.
+/// Returns the first key after `bytes`.
 pub fn successor(bytes: &[u8]) -> Vec<u8> {
     let mut next = Vec::with_capacity(bytes.len() + 1);
     next.extend_from_slice(bytes);
@@ -302,22 +303,22 @@ fn push_number(bytes: &mut Vec<u8>, value: i64) {
 }
 
 fn push_text(bytes: &mut Vec<u8>, text: &Text) {
-    // A text came out of one message, which is far below 4 GiB.
+    // A text is part of one message, which is far smaller than 4 GiB.
     let length = u32::try_from(text.as_bytes().len()).unwrap_or(u32::MAX);
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(text.as_bytes());
 }
 
-/// Every key that begins with a text.
+/// Returns a span that contains every key that begins with a text.
 fn texts() -> Span {
     Span {
         from: Vec::new(),
-        // Behind the four bytes of every length.
+        // Greater than the four bytes of every length.
         to: vec![0xff; 5],
     }
 }
 
-/// A text with its length before it, and what is behind it.
+/// Returns the text that follows its length, and the remaining bytes.
 fn pull_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)

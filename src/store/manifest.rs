@@ -1,16 +1,17 @@
-//! Whether RocksDB's list of files is whole.
+//! Checks whether RocksDB's list of files is complete.
 //!
-//! RocksDB takes a record of its MANIFEST that seems to reach beyond the end of the file, or that seems to stem from an earlier use of the
-//! file, for the end of the list. One flipped bit can make a record look so: the store would open without a word as it was earlier,
-//! while files that it needs are gone. So the framing is checked before RocksDB reads it.
+//! If a record of its MANIFEST seems to extend beyond the end of the file, or seems to be from an earlier use of the
+//! file, RocksDB treats it as the end of the list. One flipped bit is enough for that: the store would silently open in
+//! an earlier state, although files that this state needs are gone. So this module checks the framing before RocksDB
+//! reads it.
 
-/// Bytes of a block. A record never reaches over its end.
+/// The bytes of a block. A record never crosses the end of a block.
 const BLOCK: usize = 32 << 10;
-/// Checksum (4), length (2), type (1).
+/// The bytes of a record's header: checksum (4), length (2), type (1).
 const HEADER: usize = 7;
 
-/// Fails, saying where, when a record of the MANIFEST is not what was written. A last record that was not written to its end is none: RocksDB
-/// had not told anyone of it yet.
+/// Fails, with the position, if a record of the MANIFEST is not what was written. A last record that was not written
+/// completely is not an error, because RocksDB had not confirmed it to anyone yet.
 pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     let mut at = 0;
     loop {
@@ -20,7 +21,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
             continue;
         }
         let rest = bytes.get(at..).unwrap_or_default();
-        // Room that was set aside and not written yet.
+        // Space that was allocated and not written yet.
         if rest.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
@@ -29,7 +30,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
             return Ok(());
         };
         let stored = u32::from_le_bytes([a, b, c, d]);
-        // The type is covered by the checksum.
+        // The checksum covers the type.
         let covered = 1 + usize::from(u16::from_le_bytes([low, high]));
         if let Some(record) = body.get(..covered) {
             if mask(crc32c(record.iter())) != stored {
@@ -44,7 +45,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Whether the checksum is that of a record which does end in `body`: then its length was changed, and it was not cut off.
+/// Returns true if the checksum is that of a record that ends within `body`. Then the record is complete, and its
+/// length was changed.
 fn is_whole(stored: u32, body: &[u8]) -> bool {
     let mut state = !0;
     body.iter().any(|byte| {
@@ -53,7 +55,8 @@ fn is_whole(stored: u32, body: &[u8]) -> bool {
     })
 }
 
-/// RocksDB stores checksums in this form, so that the checksum of bytes that hold checksums is sound.
+/// Converts a checksum to the form in which RocksDB stores it, so that a checksum of bytes that contain checksums is
+/// sound.
 fn mask(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -63,11 +66,11 @@ fn crc32c<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
 }
 
 fn step(state: u32, byte: u8) -> u32 {
-    // The index is one byte, and the table has an entry for each.
+    // The index is one byte, and the table has 256 entries.
     TABLE[usize::from(state.to_le_bytes()[0] ^ byte)] ^ (state >> 8)
 }
 
-/// The Castagnoli polynomial, bit by bit, for each byte.
+/// The table of the Castagnoli polynomial, computed bit by bit for each byte.
 const TABLE: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -93,12 +96,12 @@ mod tests {
         assert_eq!(crc32c(b"123456789".iter()), 0xe306_9283);
     }
 
-    /// Records of these lengths, as RocksDB lays them out.
+    /// Returns records of these lengths as RocksDB lays them out.
     fn manifest(lengths: &[usize]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (number, length) in lengths.iter().enumerate() {
             let in_block = BLOCK - bytes.len() % BLOCK;
-            // A record that does not fit is written in parts; these all fit, or begin a block.
+            // RocksDB splits a record that does not fit in the block; these all fit, or begin a block.
             if in_block < HEADER {
                 bytes.resize(bytes.len() + in_block, 0);
             } else {

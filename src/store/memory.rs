@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table};
 
-/// State in memory: for tests, the simulation, and builds without RocksDB. A clone shares a table until one of the two
-/// changes it.
+/// State in memory, for tests, the simulation, and builds without RocksDB. A clone shares each table with the original
+/// until one of them changes it.
 #[derive(Default, Debug, Clone)]
 pub struct Memory {
     tables: [Arc<Tree>; 6],
     bytes: usize,
 }
 
-/// What a table holds.
+/// The content of a table.
 pub(super) type Tree = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl Memory {
@@ -20,17 +20,17 @@ impl Memory {
         &self.tables[table.index()]
     }
 
-    /// Number of keys in `table`.
+    /// Returns the number of keys in `table`.
     pub fn len(&self, table: Table) -> usize {
         self.table(table).len()
     }
 
-    /// About how many bytes it takes.
+    /// Returns the approximate number of bytes of the state.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Everything in it, as what a base that is empty is to be told.
+    /// Returns everything in it as batches to be written to an empty base.
     pub(super) fn into_batches(self) -> impl Iterator<Item = Batch> {
         const AT_ONCE: usize = 1_000;
         self.tables.into_iter().enumerate().flat_map(|(table, pairs)| {
@@ -95,7 +95,7 @@ impl Base for Memory {
     }
 }
 
-/// Of a key and its value, with what their allocations and the tree take.
+/// Returns the approximate bytes of a key and its value, including their allocations and their share of the tree.
 fn size(key: usize, value: &[u8]) -> usize {
     const BESIDE: usize = 96;
     key + value.len() + BESIDE

@@ -1,12 +1,13 @@
-//! State: ordered tables of bytes, read through a transaction, changed by one atomic write.
+//! State: ordered tables of bytes, which are read through a transaction and changed by one atomic write.
 //!
-//! [`Base`] is what holds the state: [`Memory`], RocksDB (`rocks`), or first the one and then the other ([`Spilling`]).
-//! [`State`] is what the processor uses: RocksDB, or `Volatile` in builds without it. Both come with the same types. A [`Txn`] lays
-//! changes over a base and reads its own writes, so that the join is the same code over all of them; what it gathered becomes one
-//! [`Batch`]. [`keys`] lays out the bytes of every key. [`StateDir`] is the folder of one instance, [`Origin`] says which log a partition's
-//! folder belongs to, `Emitted` how far its output has gone out. Damage is never repaired: it is an error that [`Error::is_corruption`]
-//! knows, and the state is rebuilt from the log. Nothing here knows what the state means. The differential test `tests/it/store.rs` holds
-//! the bases against each other.
+//! A [`Base`] contains the state: [`Memory`], RocksDB (`rocks`), or first the former and then the latter
+//! ([`Spilling`]). The processor uses [`State`]: RocksDB, or `Volatile` in builds without it, with types of the same
+//! names. A [`Txn`] lays changes over a base and reads its own writes, so the join is the same code over all bases; its
+//! changes become one [`Batch`]. [`keys`] defines the bytes of every key. [`StateDir`] is the folder of one instance,
+//! [`Origin`] identifies the log that a partition's folder belongs to, and `Emitted` records how far its output has
+//! been sent. Damage is never repaired: it is an error that [`Error::is_corruption`] recognises, and the state is
+//! rebuilt from the log. Nothing here depends on the meaning of the state. The differential test `tests/it/store.rs`
+//! compares the bases with each other.
 
 mod emitted;
 mod errors;
@@ -53,17 +54,17 @@ pub use {
 /// The tables. Their numbers and names are part of the stored format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Table {
-    /// Activities by day, key, time and identity: the row.
+    /// Rows of activities, by day, key, time and dedup key.
     Activities,
-    /// Alerts by id: where they stand.
+    /// The state of alerts, by id.
     Alerts,
-    /// Alerts by id: the row of the version that counts.
+    /// For each alert, by id, the row of the version that counts.
     AlertRows,
-    /// Closed alerts by key and end of window: the window's beginning.
+    /// The beginnings of closed windows, by key, end of the window and alert.
     ClosedWindows,
-    /// What is to be done to an alert and when.
+    /// The timers of alerts.
     Timers,
-    /// Everything there is one of.
+    /// Single values.
     Meta,
 }
 
@@ -78,7 +79,7 @@ impl Table {
         Self::Meta,
     ];
 
-    /// The table's name on disk.
+    /// Returns the table's name on disk.
     pub fn name(self) -> &'static str {
         match self {
             Self::Activities => "activities",
@@ -109,7 +110,7 @@ pub enum Direction {
 pub struct Span {
     /// The first key inside.
     pub from: Vec<u8>,
-    /// The first key behind.
+    /// The first key after the span.
     pub to: Vec<u8>,
 }
 
@@ -125,17 +126,17 @@ pub type Pair = (Box<[u8]>, Box<[u8]>);
 /// The pairs of a scan.
 pub type Pairs<'a> = Box<dyn Iterator<Item = Result<Pair, Error>> + 'a>;
 
-/// Changes that happen all or not at all: removed spans first, then each table's changes by key.
+/// Changes that are written together or not at all: first the removed spans, then each table's changes by key.
 #[derive(Default, Debug)]
 pub struct Batch {
-    /// Spans all of whose keys go.
+    /// The spans whose keys are removed.
     pub removed: Vec<(Table, Span)>,
-    /// Per table (in the order of [`Table::ALL`]) the new value of a key; `None` removes it.
+    /// For each table, in the order of [`Table::ALL`], the new values of keys; `None` removes a key.
     pub changes: [std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>; 6],
 }
 
 impl Batch {
-    /// Whether anything in `table` changes.
+    /// Returns whether anything in `table` changes.
     pub fn touches(&self, table: Table) -> bool {
         !self.changes[table.index()].is_empty() || self.removed.iter().any(|(removed, _)| *removed == table)
     }
@@ -143,19 +144,19 @@ impl Batch {
 
 /// Ordered tables that can be read.
 pub trait Reads {
-    /// The value of `key`.
+    /// Returns the value of `key`.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
-    /// The pairs whose keys lie in `span`, in order.
+    /// Returns the pairs whose keys are in `span`, in order.
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a>;
 }
 
-/// What holds state: ordered tables with one writer.
+/// A store of state: ordered tables with one writer.
 pub trait Base: Reads {
-    /// Carries out all changes of `batch`, or none.
+    /// Writes all changes of `batch`, or none.
     fn write(&mut self, batch: Batch) -> Result<(), Error>;
 
-    /// Returns the bytes of the tables on disk; `None` when they are not on disk.
+    /// Returns the number of bytes of the tables on disk; `None` if they are not on disk.
     fn disk_bytes(&self) -> Option<u64> {
         None
     }

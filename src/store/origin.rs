@@ -1,5 +1,5 @@
-//! Which log a partition's state was made from. A position in one log means nothing in another: a folder that was copied or renamed would
-//! skip records and give wrong answers without a word.
+//! Records which log the state of a partition was built from. A position in one log means nothing in another one, so a
+//! folder that was copied or renamed would silently skip records and give wrong results.
 
 use std::fmt;
 use std::fs;
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::folder::write_durably;
 
-/// The file in a partition's folder that names it.
+/// The file in a partition's folder that names the log.
 const ORIGIN_FILE: &str = "ORIGIN";
 
-/// The log that state is made from.
+/// The log that state is built from.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Origin {
     /// The id of the application whose log it is.
@@ -37,8 +37,8 @@ impl fmt::Display for Origin {
 }
 
 impl Origin {
-    /// Fails when the state in the folder `path` was made from another log. A folder that does not say what it was made from yet belongs to
-    /// this one from now on.
+    /// Fails if the state in the folder `path` was built from another log. If the folder does not name a log yet, it
+    /// belongs to this one from now on.
     pub fn claim(&self, path: &Path) -> Result<(), Error> {
         let io = |cause| Error::io(path, &cause);
         let file = path.join(ORIGIN_FILE);

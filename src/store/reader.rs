@@ -1,4 +1,4 @@
-//! State on disk for those who only read it, while its owner goes on writing.
+//! Gives read access to state on disk while its owner continues to write.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -8,16 +8,16 @@ use rocksdb::DB;
 use super::rocks::failed;
 use super::{Direction, Error, Pairs, Reads, Rocks, Span, Table, tables};
 
-/// A way for others to read an open store.
+/// Opens readers of a store.
 #[derive(Debug)]
 pub(super) struct Handle {
     db: Weak<DB>,
-    /// Held for the moment in which somebody begins to read, so that a store that is being closed gets no new readers.
+    /// Locked while a reader is opened, so that a store that is being closed gets no new readers.
     closed: Arc<Mutex<bool>>,
     path: PathBuf,
 }
 
-/// A store that is held open for a question.
+/// A store that is kept open during one API request.
 pub struct Reader {
     db: Arc<DB>,
     path: PathBuf,
@@ -30,7 +30,7 @@ pub struct Snapshot<'r> {
 }
 
 impl Rocks {
-    /// Returns a way for others to read this store.
+    /// Returns a handle that opens readers of this store.
     pub(super) fn handle(&self) -> Handle {
         Handle {
             db: Arc::downgrade(&self.db),
@@ -41,7 +41,7 @@ impl Rocks {
 }
 
 impl Handle {
-    /// Returns the store, held open; `None` when it is being closed.
+    /// Returns a reader, which keeps the store open; `None` if the store is being closed.
     pub(super) fn reader(&self) -> Option<Reader> {
         let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         let db = self.db.upgrade().filter(|_| !*closed)?;
@@ -51,7 +51,7 @@ impl Handle {
 }
 
 impl Reader {
-    /// The store as it is now.
+    /// Returns the store as it is now.
     pub fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
             reader: self,
@@ -59,13 +59,13 @@ impl Reader {
         }
     }
 
-    /// Returns the bytes of the tables: on disk, and in memory on their way there.
+    /// Returns the number of bytes of the tables: on disk, and in memory before a flush.
     pub fn bytes(&self) -> u64 {
         super::rocks::disk_bytes(&self.db) + super::rocks::unflushed_bytes(&self.db)
     }
 }
 
-/// Damage is an error here; it is for the owner to find it, and to have the state rebuilt.
+/// Readers return damage as an error. Only the owner records it and has the state rebuilt.
 impl Reads for Snapshot<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let found = self.snapshot.get_cf(tables::family(&self.reader.db, table)?, key);
@@ -109,7 +109,7 @@ mod tests {
         let mut store = Rocks::open(folder.path(), &Shared::new(1 << 20)).unwrap();
         let readers = Readers::default();
         readers.add(0, &store);
-        // What is in a file while somebody reads cannot be thrown away; it could be when nobody does any more.
+        // While a snapshot is open, RocksDB cannot drop the old value from a file; afterwards it could.
         write(&mut store, |txn| txn.put(Table::Alerts, b"key".to_vec(), b"old".to_vec()));
         let open = readers.open();
         let asked = open[0].1.snapshot();

@@ -1,4 +1,4 @@
-//! The stores that are open in this process, for those who read them while their owners go on writing.
+//! The stores that are open in this process, for those who read them while the owners continue to write.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,15 +9,15 @@ use super::reader::Handle;
 use super::volatile::Handle;
 use super::{Reader, State};
 
-/// The stores that are open in this process, by partition. A reader holds a store no longer than a question takes: the
-/// owner waits for it when it closes the store.
+/// The stores that are open in this process, by partition. A reader may hold a store only during one API request,
+/// because the owner waits for it when it closes the store.
 #[derive(Default, Debug)]
 pub struct Readers {
     open: Mutex<BTreeMap<i32, Handle>>,
 }
 
 impl Readers {
-    /// Adds the store of a partition, which is open from now on, until its owner closes it.
+    /// Adds the store of a partition, which is open from now on until its owner closes it.
     pub fn add(&self, partition: i32, store: &State) {
         self.lock().insert(partition, store.handle());
     }

@@ -14,25 +14,26 @@ use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table, manifest, 
 
 /// The version of the layout of keys and values on disk.
 const FORMAT: u32 = 4;
-/// The file that names it. It stands beside RocksDB's own, so that it can be read before RocksDB touches anything.
+/// The file that contains this version. It is separate from RocksDB's own files, so that it can be read before RocksDB
+/// touches anything.
 const FORMAT_FILE: &str = "FORMAT";
-/// The note that the state is damaged and must be rebuilt.
+/// The file that records that the state is damaged and must be rebuilt.
 const DAMAGED_FILE: &str = "DAMAGED";
 
-/// State on disk: one RocksDB, one column family for each table. Without a write-ahead log: what a process leaves that is killed is what was
-/// flushed last, a state that the store was in. One that is dropped flushes first.
+/// State on disk: one RocksDB database with one column family for each table. There is no write-ahead log: a process
+/// that is killed leaves the last flush, which is a state that the store was in. A store flushes when it is dropped.
 pub struct Rocks {
-    /// Held by others only while they read.
+    /// Readers hold a reference only while they read.
     pub(super) db: Arc<DB>,
-    /// Whether nobody may begin to read any more.
+    /// Whether new readers are refused.
     closed: Arc<Mutex<bool>>,
     pub(super) path: PathBuf,
-    /// How many failed flushes have been told of.
+    /// The number of failed flushes that have been reported.
     pub(super) seen_errors: AtomicU64,
 }
 
 impl Rocks {
-    /// Opens the store in the folder `path`, or makes one.
+    /// Opens or creates the store in the folder `path`.
     pub fn open(path: &Path, shared: &Shared) -> Result<Self, Error> {
         let io = |cause| Error::io(path, &cause);
         fs::create_dir_all(path).map_err(io)?;
@@ -40,7 +41,7 @@ impl Rocks {
         let options = tuning::options(shared, found);
         let families = tuning::families(shared).map_err(|error| failed(path, &error))?;
         let db = DB::open_cf_descriptors(&options, path, families).map_err(|error| match error.kind() {
-            // It lacks a table, or everything.
+            // The store lacks one table or all of them.
             ErrorKind::InvalidArgument if found == Found::Existing => corrupt(path, error.to_string()),
             _ => failed(path, &error),
         })?;
@@ -55,16 +56,16 @@ impl Rocks {
         })
     }
 
-    /// Notes in the folder that the state is damaged, so that it is rebuilt when it is opened next. Damage that RocksDB finds is noted
-    /// without being asked; what the join finds in a value is for its caller to pass on.
+    /// Records in the folder that the state is damaged, so that it is rebuilt the next time it is opened. Damage that
+    /// RocksDB finds is recorded automatically; the caller must report damage that the join finds in a value.
     pub fn condemn(&self, cause: &Error) {
-        // Without the note, the damage is found again where it was found this time.
+        // Without the record, the damage is found again where it was found this time.
         if let Err(error) = fs::write(self.path.join(DAMAGED_FILE), cause.to_string()) {
             tracing::warn!(%error, path = %self.path.display(), "cannot note that the store is damaged");
         }
     }
 
-    /// Whether nobody may begin to read any more.
+    /// Returns whether new readers are refused.
     pub(super) fn closed(&self) -> &Arc<Mutex<bool>> {
         &self.closed
     }
@@ -84,8 +85,8 @@ impl Rocks {
         error
     }
 
-    /// Gives the files of removed spans back to the disk. That cannot be undone, so first the removal itself must be there for good: else an
-    /// earlier state would come back without the activities that it still needs.
+    /// Returns the files of removed spans to the file system. This cannot be undone, so the removal itself must be
+    /// flushed first: otherwise an earlier state could return after a crash without the activities that it still needs.
     fn give_back(&self, removed: &[(Table, Span)]) -> Result<(), Error> {
         self.flush()?;
         for (table, span) in removed {
@@ -117,10 +118,11 @@ impl Rocks {
     }
 }
 
-/// Its folder is free when this is done: readers have it no longer than a question takes.
+/// Waits for the readers, which keep the store no longer than one API request takes, so that the folder is free
+/// afterwards.
 impl Drop for Rocks {
     fn drop(&mut self) {
-        /// Longer than any question may take.
+        /// Milliseconds; longer than any API request may take.
         const MOST: u32 = 10_000;
         *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
         for _ in 0..MOST {
@@ -133,21 +135,22 @@ impl Drop for Rocks {
     }
 }
 
-/// Bytes that RocksDB takes at the most to write a batch down; it would grow to them in steps and copy the rows at each.
+/// Returns an upper bound of the bytes that RocksDB needs to encode the changes of a batch. A smaller buffer would grow
+/// step by step and copy the rows at each step.
 fn room(batch: &Batch) -> usize {
-    /// What stands around a change: its kind, its table, and two lengths.
+    /// The bytes that RocksDB adds to a change: its kind, its table, and two lengths.
     const AROUND: usize = 16;
     let value = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
     let changes = batch.changes.iter().flatten();
     changes.map(|(key, changed)| AROUND + key.len() + value(changed)).sum()
 }
 
-/// Returns the bytes of the tables on disk.
+/// Returns the number of bytes of the tables on disk.
 pub(super) fn disk_bytes(db: &DB) -> u64 {
     sum(db, "rocksdb.total-sst-files-size")
 }
 
-/// Returns the bytes of the tables that are not on disk yet.
+/// Returns the number of bytes of the tables that are not on disk yet.
 pub(super) fn unflushed_bytes(db: &DB) -> u64 {
     sum(db, "rocksdb.cur-size-all-mem-tables")
 }
@@ -161,7 +164,7 @@ fn sum(db: &DB, property: &str) -> u64 {
     Table::ALL.into_iter().filter_map(size).sum()
 }
 
-/// What is found in the folder, before RocksDB touches it.
+/// Returns what is in the folder, before RocksDB touches it.
 fn examine(path: &Path) -> Result<Found, Error> {
     let io = |cause| Error::io(path, &cause);
     if let Ok(note) = fs::read(path.join(DAMAGED_FILE)) {
@@ -206,7 +209,7 @@ fn corrupt(path: &Path, cause: String) -> Error {
     }
 }
 
-/// RocksDB tells what the operating system said by its text only.
+/// Converts an error of RocksDB, which includes the operating system's error only in its text.
 pub(super) fn failed(path: &Path, error: &rocksdb::Error) -> Error {
     let cause = error.to_string();
     let says = |words: &[&str]| words.iter().any(|words| cause.contains(words));
@@ -221,7 +224,7 @@ pub(super) fn failed(path: &Path, error: &rocksdb::Error) -> Error {
         let by = "another process".to_owned();
         return Error::InUse { path: at, by };
     }
-    // A file that is missing is one that the store names and needs.
+    // A missing file is one that the store refers to and needs.
     match error.kind() == ErrorKind::Corruption || says(&["No such file or directory"]) {
         true => corrupt(path, cause),
         false => Error::Storage { path: at, cause },
@@ -255,7 +258,8 @@ impl Base for Rocks {
         options.set_no_slowdown(true);
         loop {
             match self.db.write_opt(self.prepare(&batch)?, &options) {
-                // Memory is full of what has yet to reach the disk. This is rare enough to prepare the write again.
+                // The write buffers are full of data that is not on disk yet. This is so rare that the batch can be
+                // prepared again.
                 Err(error) if error.kind() == ErrorKind::Incomplete => self.wait_for_room()?,
                 written => break written.map_err(|error| self.failed(&error))?,
             }

@@ -1,14 +1,17 @@
-//! A checksum behind each value of the table of single things. RocksDB's own checksums cover blocks of a file; a position that comes out
-//! wrong for any other reason would skip or repeat records without a word, so these few values carry their own.
+//! Adds a checksum to the values of the table of single values (`Table::Meta`) and to the note of `Emitted`.
+//!
+//! RocksDB's own checksums cover blocks of a file. A position that is wrong for any other reason would silently skip or
+//! repeat records, so these few values have checksums of their own.
 
 use sha2::{Digest, Sha256};
 
 use super::Error;
 
-/// Bytes of a checksum.
+/// The bytes of a checksum.
 const LENGTH: usize = 8;
 
-/// The value with its checksum behind it. The key is part of it: a value in another's place is wrong, too.
+/// Returns the value followed by its checksum. The checksum covers the key, so a value under the wrong key is detected
+/// too.
 pub(super) fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(value.len() + LENGTH);
     sealed.extend_from_slice(value);
@@ -16,7 +19,7 @@ pub(super) fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// The value of what [`seal`] made.
+/// Checks the checksum of a sealed value ([`seal`]) and returns the value.
 pub(super) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Error> {
     match sealed.split_last_chunk::<LENGTH>() {
         Some((value, found)) if *found == checksum(key, value) => Ok(value),

@@ -1,7 +1,8 @@
 use super::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table};
 
-/// State in memory for as long as there is little of it, and from then on in the base that is opened for it. A write that fails while state
-/// moves leaves it in part here and in part there: for state that is thrown away when anything fails.
+/// State that is in memory while it is small, and afterwards in a base that is opened for it. If a write fails while
+/// the state is being moved, one part of it is in memory and one part in the base: use it only for state that is
+/// discarded after any failure.
 pub struct Spilling<B> {
     state: State<B>,
     limit: usize,
@@ -12,11 +13,12 @@ enum State<B> {
     Moved(B),
 }
 
-/// What opens the other base.
+/// Opens the other base.
 type Open<B> = Box<dyn Fn() -> Result<B, Error>>;
 
 impl<B: Base> Spilling<B> {
-    /// In memory up to about `limit` bytes, then in what `open` opens, which is empty.
+    /// Returns a state that is in memory up to about `limit` bytes, and afterwards in the base that `open` opens. That
+    /// base must be empty.
     pub fn new(limit: usize, open: impl Fn() -> Result<B, Error> + 'static) -> Self {
         Self {
             state: State::Memory(Memory::default(), Box::new(open)),
@@ -24,7 +26,7 @@ impl<B: Base> Spilling<B> {
         }
     }
 
-    /// Whether state is no longer in memory.
+    /// Returns whether the state has been moved out of memory.
     pub fn has_moved(&self) -> bool {
         matches!(self.state, State::Moved(_))
     }

@@ -6,14 +6,14 @@ use super::rocks::failed;
 use super::seal::unseal;
 use super::{Direction, Error, Pairs, Span, Table};
 
-/// Where RocksDB keeps a table.
+/// Returns RocksDB's column family of a table.
 pub(super) fn family(db: &DB, table: Table) -> Result<&ColumnFamily, Error> {
     db.cf_handle(table.name()).ok_or(Error::Damaged {
         what: "set of column families",
     })
 }
 
-/// The value that was found under `key`.
+/// Checks and returns the value that was found under `key`.
 pub(super) fn value(table: Table, key: &[u8], found: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Error> {
     match (table, found) {
         (Table::Meta, Some(sealed)) => Ok(Some(unseal(key, &sealed)?.to_vec())),
@@ -21,7 +21,8 @@ pub(super) fn value(table: Table, key: &[u8], found: Option<Vec<u8>>) -> Result<
     }
 }
 
-/// The pairs of a span: of the store as it is, or of a snapshot, as `iterate` goes over the one or the other. Every error goes through `told`.
+/// Returns the pairs of a span. `iterate` opens an iterator over the current store or over a snapshot. Every error
+/// passes through `told`.
 pub(super) fn scan<'a>(
     (db, path): (&'a DB, &'a Path),
     table: Table,

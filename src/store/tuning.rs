@@ -1,10 +1,10 @@
-//! RocksDB's settings: what it may take of memory and files, and what it must check.
+//! RocksDB's settings: how much memory and how many files it may use, and what it must check.
 
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options, WriteBufferManager};
 
 use super::Table;
 
-/// The memory that all stores of one process share: a setting that holds with 64 partitions as with one.
+/// The memory that all stores of one process share, so that the same setting suits one partition and 64.
 #[derive(Clone)]
 pub struct Shared {
     cache: Cache,
@@ -12,34 +12,37 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// `bytes` for blocks read and for writes not yet on disk together; at most half of it for the latter.
+    /// Returns a limit of `bytes` for blocks that are read and for writes that are not on disk yet together. At most
+    /// half of it is for the latter.
     pub fn new(bytes: usize) -> Self {
         let cache = Cache::new_lru_cache(bytes);
-        // Without stalls: a store that is written to would wait for buffers of other stores, which nobody empties meanwhile.
+        // Without stalls: with them, a store that is written to would wait for the buffers of other stores, which
+        // nobody empties in the meantime.
         let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(bytes / 2, false, cache.clone());
         Self { cache, write_buffers }
     }
 }
 
-/// Whether a folder holds a store already.
+/// Whether a folder already contains a store.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     New,
     Existing,
 }
 
-/// Memory that a table takes at once while it gathers writes. RocksDB would take 1 MiB: 64 partitions with six tables each would pass the
-/// limit of all write buffers with next to nothing in them, and would write small files without end.
+/// The memory that a table allocates at once while it collects writes. RocksDB's default is 1 MiB: 64 partitions with
+/// six tables each would exceed the limit of all write buffers with almost nothing in them, and would continually write
+/// small files.
 const ARENA: usize = 64 << 10;
 
-/// The settings of one store.
+/// Returns the settings of one store.
 pub(super) fn options(shared: &Shared, found: Found) -> Options {
     let mut options = Options::default();
-    // Where there was a store, one that lacks a part is damaged. To begin anew there would be a wrong answer.
+    // An existing store that lacks a part is damaged. An empty part in its place would give wrong results.
     options.create_if_missing(found == Found::New);
     options.create_missing_column_families(found == Found::New);
     options.set_paranoid_checks(true);
-    // All tables reach the disk together, so that the files alone are a state the store was in.
+    // All tables are flushed together, so that the files alone are a state that the store was in.
     options.set_atomic_flush(true);
     options.set_write_buffer_manager(&shared.write_buffers);
     options.set_max_background_jobs(2);
@@ -48,25 +51,29 @@ pub(super) fn options(shared: &Shared, found: Found) -> Options {
     options
 }
 
-/// The settings of each table.
+/// Returns the settings of each table.
 pub(super) fn families(shared: &Shared) -> Result<Vec<ColumnFamilyDescriptor>, rocksdb::Error> {
     let named = |table: Table| Ok(ColumnFamilyDescriptor::new(table.name(), family(table, shared)?));
     Table::ALL.into_iter().map(named).collect()
 }
 
-/// Files not yet sorted in with the others, at which writes wait.
+/// The number of files on level 0 at which writes wait.
 const STOP_AT: i32 = 36;
 
-/// Whoever asks reads a snapshot, and with the end of each RocksDB writes files anew that could be smaller without it: a tenth of a core at full
-/// speed, to save next to nothing. Files must be so many seconds old for that; the binding knows this setting by its name only.
+/// API requests read snapshots, and whenever a snapshot ends, RocksDB rewrites files that could be smaller without it.
+/// This costs a tenth of a core at full speed and saves almost nothing. This setting is the age in seconds that a file
+/// must have to be rewritten; the binding knows it by its name only.
 const LEFT_ALONE: &str = "bottommost_file_compaction_delay=4294967295";
 
-/// Of the memory for writes, the filter that spares most lookups a search in it: 64 KiB, some 20 bits for each of the activities that fit.
+/// The share of the write buffer that is used for a filter, which makes most searches in the buffer unnecessary: 64
+/// KiB, about 20 bits for each activity that fits in the buffer.
 const FILTER_SHARE: f64 = 0.001;
 
-/// Rows are large and compress well, and most lookups of an activity find nothing (it is new): hence lz4, and a filter in each file and
-/// over what is not in a file yet.
-/// The other tables are small.
+/// Returns the settings of a table.
+///
+/// Rows are large and compress well, and most lookups of an activity find nothing because it is new. Therefore the
+/// table of activities has lz4 compression, and a filter in each file and over the write buffer. The other tables are
+/// small.
 fn family(table: Table, shared: &Shared) -> Result<Options, rocksdb::Error> {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&shared.cache);
@@ -85,7 +92,7 @@ fn family(table: Table, shared: &Shared) -> Result<Options, rocksdb::Error> {
         options.set_write_buffer_size(8 << 20);
     }
     options.set_arena_block_size(ARENA);
-    // A write waits or it does not: to be slowed down a little, in RocksDB, is not foreseen (see `flush.rs`).
+    // A write either waits or it does not: `flush.rs` does not expect RocksDB to slow writes down.
     options.set_level_zero_slowdown_writes_trigger(STOP_AT);
     options.set_level_zero_stop_writes_trigger(STOP_AT);
     options.set_soft_pending_compaction_bytes_limit(0);

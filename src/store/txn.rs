@@ -4,14 +4,15 @@ use std::ops::Bound;
 
 use super::{Batch, Direction, Error, Pair, Pairs, Reads, Span, Table};
 
-/// Changes laid over a base. Reads see them; the base does not, until they are written as one [`Batch`].
+/// Changes on top of a base. Reads through the transaction see them; the base does not until they are written as one
+/// [`Batch`].
 pub struct Txn<'b, B> {
     base: &'b B,
     batch: Batch,
 }
 
 impl<'b, B: Reads> Txn<'b, B> {
-    /// No changes over `base`.
+    /// Returns a transaction on `base` without changes.
     pub fn new(base: &'b B) -> Self {
         Self {
             base,
@@ -19,7 +20,7 @@ impl<'b, B: Reads> Txn<'b, B> {
         }
     }
 
-    /// The value of `key`.
+    /// Returns the value of `key`.
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         match self.changes(table).get(key) {
             Some(changed) => Ok(changed.clone()),
@@ -28,7 +29,7 @@ impl<'b, B: Reads> Txn<'b, B> {
         }
     }
 
-    /// Whether `key` is there.
+    /// Returns whether `key` exists.
     pub fn contains(&self, table: Table, key: &[u8]) -> Result<bool, Error> {
         Ok(self.get(table, key)?.is_some())
     }
@@ -49,7 +50,7 @@ impl<'b, B: Reads> Txn<'b, B> {
         self.batch.removed.push((table, span));
     }
 
-    /// The pairs whose keys lie in `span`, in order.
+    /// Returns the pairs whose keys are in `span`, in order.
     pub fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
         if span.is_empty() {
             return Box::new(std::iter::empty());
@@ -72,22 +73,22 @@ impl<'b, B: Reads> Txn<'b, B> {
         })
     }
 
-    /// The first pair in `span`.
+    /// Returns the first pair in `span`.
     pub fn first(&self, table: Table, span: Span, direction: Direction) -> Result<Option<Pair>, Error> {
         self.scan(table, span, direction).next().transpose()
     }
 
-    /// The changes gathered so far.
+    /// Returns the changes collected so far.
     pub fn into_batch(self) -> Batch {
         self.batch
     }
 
-    /// Number of changed keys.
+    /// Returns the number of changed keys.
     pub fn len(&self) -> usize {
         self.batch.changes.iter().map(BTreeMap::len).sum()
     }
 
-    /// Whether nothing has changed.
+    /// Returns whether nothing has changed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0 && self.batch.removed.is_empty()
     }
@@ -107,7 +108,7 @@ impl<'b, B: Reads> Txn<'b, B> {
 
 type Change<'a> = (&'a Vec<u8>, &'a Option<Vec<u8>>);
 
-/// Two ordered sequences merged into one; where both have a key, the upper one counts.
+/// Two ordered sequences merged into one. If both have a key, the upper one counts.
 struct Overlay<'a> {
     under: Peekable<Pairs<'a>>,
     over: Peekable<Box<dyn Iterator<Item = Change<'a>> + 'a>>,

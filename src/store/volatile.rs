@@ -1,5 +1,5 @@
-//! The processor's state in a build without RocksDB: in memory, with snapshots for readers while its owner goes on
-//! writing. It ends with the process, and the next process rebuilds it from the log.
+//! The processor's state in a build without RocksDB. It is in memory, with snapshots for readers while its owner
+//! continues to write. It is lost when the process ends, and the next process rebuilds it from the log.
 
 use std::marker::PhantomData;
 use std::ops::Bound;
@@ -9,18 +9,18 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 use super::memory::Tree;
 use super::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table};
 
-/// State that ends with the process.
+/// State that is lost when the process ends.
 pub struct Volatile(Arc<RwLock<Memory>>);
 
-/// Stands in for the memory that RocksDB's stores share. Stores in memory share no limit.
+/// A placeholder for the memory that RocksDB's stores share. Stores in memory share no limit.
 #[derive(Clone)]
 pub struct Shared;
 
-/// A way for others to read an open store.
+/// Opens readers of a store.
 #[derive(Debug)]
 pub(super) struct Handle(Weak<RwLock<Memory>>);
 
-/// A store that is held open for a question.
+/// A store that is kept open during one API request.
 pub struct Reader(Arc<RwLock<Memory>>);
 
 /// A store as it was at one moment.
@@ -30,43 +30,43 @@ pub struct Snapshot<'r> {
 }
 
 impl Shared {
-    /// Returns it; the number of bytes has no effect.
+    /// Returns the placeholder; the number of bytes has no effect.
     pub fn new(_: usize) -> Self {
         Self
     }
 }
 
 impl Volatile {
-    /// Returns a store that is empty, whatever the folder holds.
+    /// Returns an empty store, whatever the folder contains.
     pub fn open(_: &Path, _: &Shared) -> Result<Self, Error> {
         Ok(Self(Arc::default()))
     }
 
-    /// Does nothing, as there is no disk to bring anything to.
+    /// Does nothing, because there is no disk to flush to.
     pub fn begin_flush(&self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Returns no error, as nothing is written to a disk.
+    /// Returns no error, because nothing is written to a disk.
     pub fn check(&self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Returns a way for others to read this store.
+    /// Returns a handle that opens readers of this store.
     pub(super) fn handle(&self) -> Handle {
         Handle(Arc::downgrade(&self.0))
     }
 }
 
 impl Handle {
-    /// Returns the store; `None` when its owner has closed it.
+    /// Returns a reader; `None` if the owner has closed the store.
     pub(super) fn reader(&self) -> Option<Reader> {
         self.0.upgrade().map(Reader)
     }
 }
 
 impl Reader {
-    /// Returns the store as it is now. When its owner then changes a table, the table is copied once.
+    /// Returns the store as it is now. When its owner changes a table afterwards, the table is copied once.
     pub fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
             memory: lock(&self.0).clone(),
@@ -74,7 +74,7 @@ impl Reader {
         }
     }
 
-    /// Returns about how many bytes the store takes.
+    /// Returns the approximate number of bytes in the store.
     pub fn bytes(&self) -> u64 {
         lock(&self.0).bytes() as u64
     }
@@ -111,7 +111,8 @@ fn lock(memory: &RwLock<Memory>) -> RwLockReadGuard<'_, Memory> {
     memory.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the pairs of a span. The tables are not locked meanwhile, so each pair is looked up behind the one before.
+/// Returns the pairs of a span. The tables are not locked in the meantime, so each pair is looked up after the previous
+/// one.
 fn scan<'a>(tree: Arc<Tree>, span: Span, direction: Direction) -> Pairs<'a> {
     if span.is_empty() {
         return Box::new(std::iter::empty());

@@ -8,10 +8,10 @@ use super::{Error, Output, Stream};
 use crate::emit::{Emitted, Emitter, Kind};
 use crate::join::{self, Outbox, Row, Summary};
 
-/// Bytes of rows that one piece of work holds, unless one record has more.
+/// The bytes of rows at which a piece of work is complete.
 const PIECE: usize = 1 << 20;
 
-/// Makes records of what the join says, several at once, and writes them in order.
+/// Encodes the outputs of the join in several threads, and writes the records in order.
 pub(super) struct Emission {
     emitter: Emitter,
     seq: i64,
@@ -22,7 +22,7 @@ pub(super) struct Emission {
     reuse: Reuse<Lines>,
 }
 
-/// What the join says, each with the number of its record.
+/// Outputs of the join, each with the number of its record.
 struct Piece {
     outputs: Vec<(i64, join::Output)>,
     lines: Lines,
@@ -60,7 +60,7 @@ impl Emission {
         }
     }
 
-    /// Takes what is in `outbox`. Writes to `output` what is ready meanwhile.
+    /// Removes the outputs from `outbox`, and writes records to `output` that are ready in the meantime.
     pub(super) fn take(&mut self, outbox: &mut Outbox, output: &mut dyn Output) -> Result<(), Error> {
         let mut outputs = Vec::new();
         let mut bytes = 0;
@@ -93,7 +93,7 @@ impl Emission {
     }
 
     fn write_next(&mut self, output: &mut dyn Output) -> Result<(), Error> {
-        /// A thread that ended is noticed at once, and others are waited for.
+        /// Long, because the end of a thread is noticed at once, and a thread that works is waited for.
         const PATIENCE: Duration = Duration::from_secs(3600);
         match self.written.next_within(PATIENCE) {
             Next::Result(lines) => {
@@ -111,7 +111,7 @@ impl Emission {
         }
     }
 
-    /// Writes everything that is left.
+    /// Writes all remaining records.
     pub(super) fn finish(&mut self, output: &mut dyn Output) -> Result<(), Error> {
         while self.under_way > 0 {
             self.write_next(output)?;
@@ -146,7 +146,7 @@ fn write(piece: Piece, emitter: &Emitter, rows: &Rows, room: &mut Room) -> Resul
             join::Output::Row(row) => join::Output::Row(with_row(row, rows, &mut room.row)?),
             join::Output::Summary(summary) => join::Output::Summary(with_related(summary, rows)?),
         };
-        // There is no limit in a file: nothing is too large.
+        // A file has no limit, so no record is too large.
         if let Emitted::Record(headers) | Emitted::TooLarge(headers) = emitter.emit(&output, seq, &mut room.value) {
             let lines = match headers.kind {
                 Kind::Activity => &mut lines.rows,
@@ -165,7 +165,7 @@ fn write(piece: Piece, emitter: &Emitter, rows: &Rows, room: &mut Room) -> Resul
     Ok(lines)
 }
 
-/// The summary with the rows of the activities it lists in the place of the spots where those stand.
+/// Returns the summary with the rows of the activities that it lists, in place of the rows' positions.
 fn with_related(mut summary: Summary, rows: &Rows) -> Result<Summary, Error> {
     for related in &mut summary.related {
         let mut bytes = Vec::new();
@@ -175,7 +175,7 @@ fn with_related(mut summary: Summary, rows: &Rows) -> Result<Summary, Error> {
     Ok(summary)
 }
 
-/// The pair with the activity's row in the place of the spot where that stands.
+/// Returns the pair with the activity's row, in place of the row's position.
 fn with_row(mut row: Row, rows: &Rows, room: &mut Vec<u8>) -> Result<Row, Error> {
     if let Some((_, activity)) = &mut row.rows {
         let mut bytes = std::mem::take(room);

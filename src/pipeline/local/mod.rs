@@ -1,13 +1,16 @@
-//! Decoding and JOIN over files, with a log that exists only as offsets: no broker, and no ROUTE, as there is one partition and no watermark.
+//! Decodes files and joins their records, with a log that exists only as offsets. There is no broker, and no ROUTE,
+//! because there is one partition and no watermark.
 //!
-//! Threads share the work, and the output is the same byte for byte however many there are: [`Scanner`]s find what chunks of the input hold,
-//! [`Local`] takes that in, in the order of the input ([`ordered`](ordered())), and other threads make the output's records.
+//! Threads share the work, and the output is the same byte for byte however many there are: [`Scanner`]s find the
+//! records in chunks of the input, [`Local`] applies them in the order of the input ([`ordered`](ordered())), and other
+//! threads encode the output's records.
 //!
-//! No row stays in memory. An activity is first only a key, a time, and the place where its row stands (`rows`): in the input itself where that can be
-//! read again, else in a temporary copy. Its identity, which costs most, is found only when it is known to matter (`pending`): at the end of the
-//! input, for those that lie in a window or may have been delivered twice; before that only when there are too many to hold.
-//! What the join itself keeps is in the base that it is given. It relies on inputs to stay as they are until the end, and
-//! notices where they did not.
+//! No row stays in memory. At first, an activity consists only of its keys, its time, and the position of its row
+//! (`rows`), which is in the input itself if that can be read again, and otherwise in a temporary copy. Its dedup key
+//! is expensive, so it is computed only when it is known to matter (`pending`): at the end of the input, for activities
+//! that are in a window or may have been delivered twice; earlier only if there are too many activities to keep in
+//! memory. The join keeps its state in the base that it is given. A run relies on its inputs to stay unchanged until
+//! the end, and detects if they do not.
 
 mod emission;
 mod ordered;
@@ -36,57 +39,57 @@ use pending::{Company, Pending, Wanted};
 use rows::{Keeper, Rows};
 use scan::{Row, Seen};
 
-/// Where lines go.
+/// The destination of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stream {
-    /// Pairs.
+    /// Rows: pairs of an alert and an activity.
     Rows,
-    /// What becomes of alerts.
+    /// Summaries of alerts.
     Summaries,
-    /// Records that cannot be used.
+    /// Dead-letter records.
     DeadLetters,
 }
 
-/// What takes the records that come out.
+/// Receives the records of a run.
 pub trait Output {
-    /// Takes any number of whole lines, each with its end.
+    /// Writes any number of whole lines, each with its line end.
     fn write(&mut self, stream: Stream, lines: &[u8]) -> std::io::Result<()>;
 }
 
-/// Why a local run stops.
+/// The reason why a local run stops.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The state.
+    /// The state cannot be read or written.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// The output.
+    /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] std::io::Error),
-    /// The input is read twice.
+    /// A file of the input cannot be read for the second time.
     #[error("cannot read {file} again: {cause}; files must stay as they are until the end")]
     Again {
         /// The file's name.
         file: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: std::io::Error,
     },
-    /// The input is read twice, and was not the same.
+    /// A file of the input was changed before it was read for the second time.
     #[error("{0} was changed while it was read; run again over files that stay as they are")]
     Changed(String),
-    /// Rows that cannot be read twice are copied.
+    /// Rows cannot be copied to a temporary file. Rows that cannot be read twice are copied.
     #[error("cannot keep rows in a temporary file: {0}; name another place with --temp-dir")]
     Copies(std::io::Error),
-    /// A fault of ours.
+    /// A thread ended unexpectedly, which is a fault of this program.
     #[error("a thread ended unexpectedly; this is a fault of the program, its last words stand above")]
     Thread,
 }
 
-/// Everything that happened in a local run.
+/// The counts of a local run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Totals {
     /// Activities with a time.
     pub activities: u64,
-    /// Of those, the ones that can join.
+    /// Of these activities, the ones that can join.
     pub keyed: u64,
     /// Activities without a key and without a time.
     pub timeless: u64,
@@ -100,40 +103,40 @@ pub struct Totals {
     pub empty_windows: u64,
     /// Records of other tables.
     pub other_tables: std::collections::BTreeMap<String, u64>,
-    /// Dead letters by reason.
+    /// Dead-letter records by reason.
     pub dead_letters: std::collections::BTreeMap<&'static str, u64>,
-    /// Files that end in the middle of a record that is still being written.
+    /// Files that end in the middle of a record, which is still being written.
     pub unfinished: Vec<String>,
-    /// Re-delivered activities.
+    /// Redelivered activities.
     pub duplicates: u64,
-    /// Records of a second tenant, while tenants are not told apart.
+    /// Records of a second tenant, if tenants are not distinguished.
     pub second_tenant: u64,
-    /// Times that a record had too many keys by a link, and only the first of them counted.
+    /// The number of times that a record had too many keys by a link, so that only the first of them were used.
     pub cut_keys: u64,
     /// Pairs by all links.
     pub pairs: u64,
-    /// Pairs by each link, where there are links beside the query.
+    /// Pairs by each link, if there are links other than the query.
     pub by_link: Vec<(String, u64)>,
-    /// Alerts.
+    /// Alerts that closed by the query, once for each key.
     pub answered: u64,
-    /// Alerts with activities.
+    /// Of these, the ones with activities.
     pub matched: u64,
-    /// How alerts met activities; `None` where there were too many activities to hold.
+    /// How alerts and activities match; `None` if there were too many activities to keep in memory.
     pub tally: Option<Tally>,
 }
 
-/// How a local run works.
+/// The resources of a local run.
 #[derive(Clone, Debug)]
 pub struct Means {
-    /// Threads that share the work.
+    /// The number of threads that share the work.
     pub threads: usize,
-    /// Bytes that activities may take in memory before they are handed to the base.
+    /// The bytes that activities may take in memory before they are passed to the base.
     pub memory: usize,
-    /// Where a temporary file goes.
+    /// The folder for a temporary file.
     pub folder: PathBuf,
 }
 
-/// One partition of everything.
+/// A local run, with one partition for all records.
 pub struct Local<B, O> {
     settings: Settings,
     means: Means,
@@ -141,22 +144,23 @@ pub struct Local<B, O> {
     base: B,
     emission: Emission,
     output: O,
-    /// Of the next log record.
+    /// The offset of the next log record.
     offset: i64,
     keeper: Keeper,
     pending: Pending,
-    /// Whether some activities are in the base already, so that any further one may be one of them.
+    /// Whether some activities are already in the base, so that any further one may be a duplicate of them.
     handed_over: bool,
     first_tenant: Option<String>,
     forms: Forms,
     totals: Totals,
 }
 
-/// Activities whose identities are found in one piece of work.
+/// The number of activities whose dedup keys one piece of work computes.
 const PIECE: usize = 256;
 
 impl<B: Base, O: Output> Local<B, O> {
-    /// A run over what [`Scanner`]s with the same settings find, with its state in `base`, which is empty.
+    /// Returns a run over the records that [`Scanner`]s with the same settings find. Its state is in `base`, which must
+    /// be empty.
     pub fn new(settings: Settings, means: Means, base: B, emitter: Emitter, output: O) -> Result<Self, Error> {
         let keeper = Keeper::new(means.folder.clone());
         Ok(Self {
@@ -176,7 +180,8 @@ impl<B: Base, O: Output> Local<B, O> {
         })
     }
 
-    /// Takes in what the next chunk holds. Chunks come in the order of the input. `None` when asked to stop.
+    /// Applies the records of the next chunk. Chunks must come in the order of the input. Returns `None` if a shutdown
+    /// was requested.
     pub fn take(&mut self, part: Part, shutdown: &Shutdown) -> Result<Option<()>, Error> {
         let Part {
             chunk,
@@ -217,7 +222,7 @@ impl<B: Base, O: Output> Local<B, O> {
         Ok(Some(()))
     }
 
-    /// Closes every window; what happened in all, or `None` when asked to stop before the end.
+    /// Closes every window. Returns the counts of the run, or `None` if a shutdown was requested before the end.
     pub fn end(mut self, shutdown: &Shutdown) -> Result<Option<(Totals, O)>, Error> {
         let pending = std::mem::take(&mut self.pending);
         let wanted = match self.handed_over {
@@ -240,7 +245,7 @@ impl<B: Base, O: Output> Local<B, O> {
             if shutdown.is_requested() {
                 return Ok(None);
             }
-            // Written after every full outbox: the alerts' new states must not pile up in memory.
+            // The batch is written after every full outbox, so that the alerts' new states do not fill the memory.
             let changes = self.joiner.apply(&self.base, &mut records, &mut outbox)?;
             self.emission.take(&mut outbox, &mut self.output)?;
             self.base.write(changes)?;
@@ -263,7 +268,8 @@ impl<B: Base, O: Output> Local<B, O> {
         Ok(Some((self.totals, self.output)))
     }
 
-    /// Finds the identities of activities, and hands them to the join. `None` when asked to stop.
+    /// Computes the dedup keys of activities, and passes the activities to the join. Returns `None` if a shutdown was
+    /// requested.
     fn join(&mut self, activities: Vec<Wanted>, shutdown: &Shutdown) -> Result<Option<()>, Error> {
         const PATIENCE: Duration = Duration::from_millis(100);
         self.keeper.flush()?;
@@ -301,7 +307,7 @@ impl<B: Base, O: Output> Local<B, O> {
         }
     }
 
-    /// Nothing comes out of records before the end: there is no watermark.
+    /// Applies records. They cause no outputs before the end, because there is no watermark.
     fn apply(&mut self, records: impl Iterator<Item = LogRecord<'static>>) -> Result<(), Error> {
         let mut outbox = Outbox::new(Limit::default());
         let records = (self.offset..).zip(records);
@@ -335,12 +341,12 @@ impl<B: Base, O: Output> Local<B, O> {
     }
 }
 
-/// Returns the record of an alert in a log of one partition, which owns all keys.
+/// Returns the log record of an alert for a log of one partition, which owns all keys.
 fn version(alert: Alert<'static>) -> LogRecord<'static> {
     let links = alert.links.into_iter().map(|link| LinkVersion {
         link: link.link,
         window: link.window,
-        // A log without marks has no clock that could reach it.
+        // Without watermark updates, no clock can reach the deadline.
         deadline: WallTime(i64::MAX),
         keys: link.keys,
     });
@@ -352,14 +358,14 @@ fn version(alert: Alert<'static>) -> LogRecord<'static> {
     })
 }
 
-/// An activity whose identity is known.
+/// An activity with its dedup key.
 struct Identified {
     activity: Activity<'static>,
-    /// The identity that its report id gives, where others have its key and time.
+    /// The dedup key that its report id gives, if other activities have the same key and time.
     by_report: Option<ActivityId>,
 }
 
-/// Finds out who an activity is.
+/// Computes the dedup keys of activities.
 struct Identifier {
     decoder: Decoder,
     by_report: Option<Decoder>,
@@ -377,7 +383,7 @@ impl Identifier {
         }
     }
 
-    /// The activity, with the place of its row for a row.
+    /// Returns the activity with its dedup key. In place of the row it has the row's position.
     fn identify(&mut self, wanted: &Wanted) -> Result<Identified, Error> {
         self.rows.read(wanted.spot, &mut self.row)?;
         let keys: Vec<Key> = wanted.keys.iter().map(|key| (**key).clone()).collect();

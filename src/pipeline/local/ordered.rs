@@ -2,25 +2,26 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Results of work that several threads share, in the order in which the work was given out.
+/// The results of work that several threads share, in the order in which the work was distributed.
 ///
-/// Threads take turns at what there is to do, so at most two results (`AHEAD`) for each are under way or waiting, however unequal the pieces
-/// are. They end when there is nothing more to do, or when this is dropped, at the latest behind the piece that they are at.
+/// Threads take turns to fetch pieces of work, so at most two results (`AHEAD`) for each thread are in progress or
+/// waiting, however unequal the pieces are. The threads end when there is no more work, or when this value is dropped,
+/// at the latest after the piece that they are working on.
 pub struct Ordered<T> {
     queue: Receiver<Promise<T>>,
     next: Option<Receiver<T>>,
 }
 
-/// What the next result is.
+/// The outcome of waiting for the next result.
 #[derive(Debug)]
 pub enum Next<T> {
     /// A result.
     Result(T),
-    /// It is not there yet.
+    /// It is not ready yet.
     Pending,
-    /// There is none.
+    /// There are no more results.
     End,
-    /// A thread ended before its time.
+    /// A thread ended unexpectedly.
     Broken,
 }
 
@@ -29,10 +30,11 @@ enum Promise<T> {
     End,
 }
 
-/// Pieces under way for each thread.
+/// The number of pieces in progress for each thread.
 pub(super) const AHEAD: usize = 2;
 
-/// Has `threads` threads of this name do, each with a worker of its own, what `source` gives until it gives nothing more.
+/// Starts `threads` threads with this name. Each has a worker of its own, and the workers process the pieces that
+/// `source` returns until it returns none.
 pub fn ordered<J, T, S, W>(name: &str, threads: usize, source: S, worker: impl Fn() -> W) -> Ordered<T>
 where
     J: 'static,
@@ -45,10 +47,10 @@ where
     for _ in 0..threads.max(1) {
         let (source, mut work) = (source.clone(), worker());
         let thread = std::thread::Builder::new().name(name.to_owned());
-        // With fewer threads than were asked for it takes longer. With none the queue tells so.
+        // With fewer threads than requested, the work takes longer. With no thread, the queue reports it.
         let spawned = thread.spawn(move || {
             while let Some((piece, answer)) = take(&source) {
-                // Whoever asked may have gone.
+                // The receiver may have been dropped.
                 if answer.send(work(piece)).is_err() {
                     return;
                 }
@@ -61,9 +63,11 @@ where
     Ordered { queue, next: None }
 }
 
-/// The next piece, and where its result goes. The place in the queue is taken before another thread can take the piece behind.
+/// Returns the next piece, and the channel for its result. Its place in the queue is taken before another thread can
+/// take the piece that follows.
 fn take<J, T, S: FnMut() -> Option<J>>(source: &Mutex<(S, SyncSender<Promise<T>>)>) -> Option<(J, SyncSender<T>)> {
-    // Poisoned: another thread ended in the middle of it, and the queue tells so when all have gone.
+    // If the lock is poisoned, another thread ended while it held the lock. The queue reports that when all threads
+    // have ended.
     let mut source = source.lock().ok()?;
     let (source, promise) = &mut *source;
     let Some(piece) = source() else {
@@ -76,7 +80,8 @@ fn take<J, T, S: FnMut() -> Option<J>>(source: &Mutex<(S, SyncSender<Promise<T>>
 }
 
 impl<T> Ordered<T> {
-    /// The next result, waited for as long as `patience`.
+    /// Returns the next result, and waits for it at most `patience` at each of the two steps: its place in the queue,
+    /// and the result itself.
     pub fn next_within(&mut self, patience: Duration) -> Next<T> {
         let waiting = match self.next.take() {
             Some(waiting) => waiting,
@@ -98,7 +103,7 @@ impl<T> Ordered<T> {
     }
 }
 
-/// What has been used and can be used again: memory that is warm costs less than new memory.
+/// Used values for reuse, because memory that is in the cache is cheaper than new memory.
 pub(super) struct Reuse<T>(Arc<Mutex<Vec<T>>>);
 
 impl<T> Clone for Reuse<T> {
@@ -114,7 +119,7 @@ impl<T> Default for Reuse<T> {
 }
 
 impl<T: Default> Reuse<T> {
-    /// One that was given back, or a new one.
+    /// Returns a value that was given back, or a new one.
     pub(super) fn get(&self) -> T {
         self.0
             .lock()
@@ -123,7 +128,7 @@ impl<T: Default> Reuse<T> {
             .unwrap_or_default()
     }
 
-    /// Gives one back.
+    /// Gives a value back.
     pub(super) fn put(&self, used: T) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(used);
     }
@@ -153,7 +158,7 @@ mod tests {
                 move || numbers.next(),
                 || {
                     |number| {
-                        // The first ones take longest.
+                        // The first pieces take longest.
                         std::thread::sleep(Duration::from_micros(200 - number));
                         number * 2
                     }
@@ -178,7 +183,7 @@ mod tests {
             || |number| number,
         );
         std::thread::sleep(Duration::from_millis(50));
-        // One more is in the hands of the thread that waits for its place.
+        // The thread that waits for a place in the queue has one more piece.
         assert!(heard.try_iter().count() <= 2 * AHEAD + 1);
         assert!(matches!(results.next_within(PATIENCE), Next::Result(0)));
     }

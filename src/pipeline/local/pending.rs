@@ -6,29 +6,29 @@ use crate::check::hints::{self, Tally};
 use crate::record::{Key, LinkId, Text};
 use crate::time::{EventTime, Window};
 
-/// Activities that may join, before their identities are known: who they are matters only where they lie in a window, or where another
-/// one has the same key and time. In the order of the input.
+/// Activities that may join, without their dedup keys, in the order of the input. A dedup key matters only if the
+/// activity is in a window, or if another activity has the same key and time.
 #[derive(Default)]
 pub(super) struct Pending {
     numbers: HashMap<Arc<Key>, u32>,
     keys: Vec<Arc<Key>>,
     entries: Vec<Entry>,
-    /// The keys of entries beside their first, in the order of the entries.
+    /// The further keys of entries, in the order of the entries: index of the entry, number of the key.
     more: Vec<(u32, u32)>,
     key_bytes: usize,
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
-    /// The first of its keys.
+    /// The number of its first key.
     key: u32,
     time: EventTime,
     spot: Spot,
 }
 
-/// An activity whose identity is to be found.
+/// An activity whose dedup key must be computed.
 pub(super) struct Wanted {
-    /// The keys by which it matters.
+    /// The keys for which it was chosen.
     pub(super) keys: Vec<Arc<Key>>,
     pub(super) time: EventTime,
     pub(super) spot: Spot,
@@ -43,7 +43,7 @@ pub(super) enum Company {
 }
 
 impl Pending {
-    /// Adds an activity, which has one key at least.
+    /// Adds an activity, which must have at least one key.
     pub(super) fn push(&mut self, keys: Vec<Key>, time: EventTime, spot: Spot) {
         let place = number(self.entries.len());
         let mut keys = keys.into_iter();
@@ -68,16 +68,17 @@ impl Pending {
         number
     }
 
-    /// About how many bytes of memory it takes, with what [`Pending::choose`] takes on top.
+    /// Returns the approximate bytes of memory that it takes, including what [`Pending::choose`] needs in addition.
     pub(super) fn bytes(&self) -> usize {
-        // A key with its two pointers, its numbers, and what allocations and an open table take.
+        // The cost of a key besides its bytes: two pointers to it, its numbers, and the overhead of allocations and of
+        // the hash table.
         const KEY: usize = 192;
         const CHOOSING: usize = 32;
         let more = self.more.len() * (size_of::<(u32, u32)>() + CHOOSING);
         self.key_bytes + self.keys.len() * KEY + self.entries.len() * (size_of::<Entry>() + CHOOSING) + more
     }
 
-    /// All of them.
+    /// Returns all activities.
     pub(super) fn all(self) -> Vec<Wanted> {
         let mut by_entry: Vec<(u32, u32)> = self
             .entries
@@ -89,8 +90,8 @@ impl Pending {
         self.wanted(by_entry, &vec![Company::Alone; self.entries.len()])
     }
 
-    /// Those that lie in one of the windows of their key that `windows` hands over, and those that may be one activity delivered several times.
-    /// How the two met is noted in `tally`.
+    /// Returns the activities that are in one of the windows of their key, which `windows` passes on, and those that
+    /// may be one activity that was delivered several times. Adds to `tally` how alerts and activities match.
     pub(super) fn choose<E>(
         self,
         tally: &mut Tally,
@@ -139,7 +140,8 @@ impl Pending {
         Ok(self.wanted(chosen, &companies))
     }
 
-    /// Notes how the windows of each key of the query met its activities, which are in order of key and time.
+    /// Adds to `tally` how the windows of each key of the query match its activities. `same` is in the order of key and
+    /// time.
     fn compare(&self, of_key: &[Vec<Window>], same: &[(u32, EventTime, u32)], strangers: Strangers, tally: &mut Tally) {
         let is_query = |number: u32| self.keys.get(number as usize).is_some_and(|key| key.link == LinkId::QUERY);
         let met = || {
@@ -165,7 +167,7 @@ impl Pending {
         tally.other_case(strangers.known_in_other_case(self.keys.iter().map(|key| &**key)));
     }
 
-    /// Returns entries with those of their keys that are chosen, in the order of the input.
+    /// Returns the entries that have chosen keys, with these keys, in the order of the input.
     fn wanted(&self, mut chosen: Vec<(u32, u32)>, companies: &[Company]) -> Vec<Wanted> {
         chosen.sort_unstable();
         let of_entry = |group: &[(u32, u32)]| {
@@ -185,7 +187,7 @@ impl Pending {
     }
 }
 
-/// Nobody holds four billion activities in memory.
+/// Converts a length to a number. Nobody keeps four billion activities in memory.
 fn number(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
@@ -198,7 +200,7 @@ struct Strangers {
 }
 
 impl Strangers {
-    /// Keys that are looked for in another case.
+    /// The greatest number of keys that are searched for in another case.
     const MOST: usize = 10_000;
 
     fn add(&mut self, key: &Key) {
@@ -214,7 +216,7 @@ impl Strangers {
         }
     }
 
-    /// Alerts of them whose key is one of `keys` but for its case.
+    /// Returns the number of alerts whose key differs from one of `keys` only in upper and lower case.
     fn known_in_other_case<'k>(self, keys: impl Iterator<Item = &'k Key>) -> u64 {
         let mut folded: HashMap<(Text, Vec<u8>), u64> = HashMap::new();
         for (key, alerts) in self.keys {
@@ -227,7 +229,7 @@ impl Strangers {
     }
 }
 
-/// The same times as windows that do not overlap, in their order.
+/// Returns windows that contain the same times but do not overlap, in order.
 fn united(mut windows: Vec<Window>) -> Vec<Window> {
     windows.retain(|window| !window.is_empty());
     windows.sort_unstable_by_key(|window| window.from);

@@ -7,16 +7,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::Error;
 use crate::source::file::Place;
 
-/// Files that are kept open to be read again. Rows of further ones are copied.
+/// The greatest number of input files that are kept open to be read again. Rows of further files are copied.
 const MOST_FILES: usize = 128;
 
-/// Where a row stands: state holds this in the row's stead, and memory holds no rows.
+/// The position of a row. The state contains it in place of the row, so that no rows are in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Spot {
     offset: u64,
     file: u32,
     length: u32,
-    /// CRC-32 of the row: what is read again must be what was read before.
+    /// The CRC-32 of the row, which detects that the row has changed when it is read again.
     check: u32,
 }
 
@@ -47,7 +47,7 @@ impl Spot {
         self.length as usize
     }
 
-    /// Of `row` at `offset` of a file. Nothing longer than 4 GiB is JSON to us.
+    /// Returns the position of `row`, which is at `offset` of a file. A row is never longer than 4 GiB.
     fn of(row: &[u8], file: u32, offset: u64) -> Self {
         Self {
             offset,
@@ -58,7 +58,7 @@ impl Spot {
     }
 }
 
-/// Where rows are read again, by any thread.
+/// The files in which rows are read again, by any thread.
 #[derive(Default)]
 pub(super) struct Rows(RwLock<Vec<Kept>>);
 
@@ -69,7 +69,7 @@ struct Kept {
 }
 
 impl Rows {
-    /// Reads the row at `spot` into `row`, instead of what was in it.
+    /// Reads the row at `spot` into `row`, and replaces its previous content.
     pub(super) fn read(&self, spot: Spot, row: &mut Vec<u8>) -> Result<(), Error> {
         let files = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let kept = files.get(spot.file as usize).ok_or(Error::Thread)?;
@@ -91,11 +91,11 @@ impl Rows {
     }
 }
 
-/// Remembers where rows stand; copies those that can be read only once into a temporary file.
+/// Determines the positions of rows, and copies rows that can be read only once to a temporary file.
 pub(super) struct Keeper {
     pub(super) rows: Arc<Rows>,
     folder: PathBuf,
-    /// The input read last, and its number.
+    /// The input file that was used last, and its number.
     last: Option<(Arc<File>, u32)>,
     inputs: usize,
     copies: Option<Copies>,
@@ -108,7 +108,7 @@ struct Copies {
 }
 
 impl Keeper {
-    /// One whose temporary file would be in `folder`.
+    /// Returns a keeper that creates its temporary file in `folder` if it needs one.
     pub(super) fn new(folder: PathBuf) -> Self {
         Self {
             rows: Arc::default(),
@@ -119,7 +119,8 @@ impl Keeper {
         }
     }
 
-    /// Of `row`, which stands `within` bytes behind `place` in the file of this name; `None` when it must be copied.
+    /// Returns the position of `row`, which is `within` bytes after `place` in the file of this name; `None` if the row
+    /// must be copied.
     pub(super) fn spot(&mut self, name: &Arc<str>, place: &Place, within: usize, row: &[u8]) -> Option<Spot> {
         let number = match &self.last {
             Some((file, number)) if Arc::ptr_eq(file, &place.file) => *number,
@@ -137,7 +138,7 @@ impl Keeper {
         Some(Spot::of(row, number, place.offset + within as u64))
     }
 
-    /// Copies a row.
+    /// Copies a row to the temporary file, and returns its position there.
     pub(super) fn copy(&mut self, row: &[u8]) -> Result<Spot, Error> {
         self.append(row).map_err(Error::Copies)
     }
@@ -164,7 +165,7 @@ impl Keeper {
         Ok(spot)
     }
 
-    /// To be called before rows are read again.
+    /// Writes buffered copies to the temporary file. Call this before rows are read again.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         match &mut self.copies {
             Some(copies) => copies.file.flush().map_err(Error::Copies),

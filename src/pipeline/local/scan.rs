@@ -9,19 +9,19 @@ use crate::source::file::{Chunk, Rest};
 use crate::source::limit::TooLong;
 use crate::time::EventTime;
 
-/// Finds what a chunk holds. On any thread: nothing here depends on what came before.
+/// Finds the records in a chunk. It can run on any thread, because it does not depend on other chunks.
 pub struct Scanner {
     decoder: Decoder,
-    /// Whether tenants are told apart.
+    /// Whether tenants are distinguished.
     tenants: bool,
 }
 
-/// What a chunk holds.
+/// The records of a chunk.
 pub struct Part {
     pub(super) chunk: Chunk,
     pub(super) activities: Vec<Found>,
     pub(super) alerts: Vec<Alert<'static>>,
-    /// As JSON lines.
+    /// Dead-letter records as JSON lines.
     pub(super) dead_letters: Vec<u8>,
     pub(super) seen: Seen,
 }
@@ -35,36 +35,37 @@ pub(super) struct Found {
 
 /// The row of an activity.
 pub(super) enum Row {
-    /// These bytes of the chunk.
+    /// A range of the chunk's bytes.
     Within(Range<usize>),
-    /// Bytes that do not stand in the chunk so: the row was on several lines.
+    /// Bytes that the chunk does not contain in this form, because the row was on several lines.
     Made(Vec<u8>),
 }
 
-/// Numbers of what a chunk holds.
+/// Counts of what a chunk contains.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// With a time, whether they can join or not.
+    /// Activities with a time, whether they can join or not.
     pub(super) activities: u64,
-    /// Without a key and without a time.
+    /// Activities without a key and without a time.
     pub(super) timeless: u64,
-    /// Whose `RawEventData` could not be opened.
+    /// Activities whose `RawEventData` could not be opened.
     pub(super) unreadable: u64,
     /// Records that `[[input.ignore]]` names.
     pub(super) ignored: u64,
-    /// Times that a record had too many keys by a link.
+    /// The number of times that a record had too many keys by a link.
     pub(super) cut_keys: u64,
     pub(super) other_tables: BTreeMap<String, u64>,
     pub(super) dead_letters: BTreeMap<&'static str, u64>,
-    /// Records by the tenant that their envelope says, while tenants are not told apart: the first one met, then all.
+    /// The tenant of the first record whose envelope names one, if tenants are not distinguished. `by_tenant` counts
+    /// the records of all these tenants.
     pub(super) first_tenant: Option<String>,
     pub(super) by_tenant: BTreeMap<String, u64>,
-    /// The file, if it ends in the middle of a record that is still being written.
+    /// The file, if it ends in the middle of a record, which is still being written.
     pub(super) unfinished: Option<String>,
 }
 
 impl Scanner {
-    /// One that reads as `settings` say.
+    /// Returns a scanner with these settings.
     pub fn new(settings: &Settings) -> Self {
         Self {
             decoder: Decoder::new(settings.clone()).without_identities(),
@@ -72,7 +73,7 @@ impl Scanner {
         }
     }
 
-    /// Finds what is in `chunk`.
+    /// Finds the records in `chunk`.
     pub fn scan(&mut self, chunk: Chunk) -> Part {
         let mut found = Holding {
             bytes: chunk.bytes(),
@@ -112,7 +113,7 @@ impl Scanner {
     }
 }
 
-/// What has been found so far.
+/// The records found so far.
 struct Holding<'c> {
     bytes: &'c [u8],
     activities: Vec<Found>,
@@ -190,7 +191,7 @@ impl Seen {
     }
 
     fn tenant(&mut self, tenant: &str) {
-        // Nearly always the one that was met before, in the same spelling.
+        // Nearly always the tenant was found before, in the same spelling.
         if let Some(count) = self.by_tenant.get_mut(tenant) {
             *count += 1;
             return;
@@ -203,7 +204,7 @@ impl Seen {
     }
 }
 
-/// Where `part` stands in `whole`, when it is a part of it.
+/// Returns the range of `part` in `whole`, if it is a part of it.
 fn within(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
     let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
     let range = start..start + part.len();

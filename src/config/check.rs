@@ -36,7 +36,7 @@ fn named(config: &Config) -> Vec<(&'static str, &String)> {
     inputs.chain(others).chain(summary).collect()
 }
 
-/// Refuses a topic that is used twice: the program would read its own records.
+/// Refuses a topic that is used twice, because the program would read its own records.
 fn topics(config: &Config, reader: &mut Reader<'_>) {
     let is_one = |one: &str, other: &str| match config.kafka.preset {
         // Event Hubs ignores case: names that differ only in case are one hub.
@@ -95,8 +95,8 @@ fn login(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// Refuses a retention that is too short. The retention cut-off is the watermark less the retention; records further
-/// back would expire before they are read.
+/// Refuses a retention that is too short. The retention cut-off is the watermark minus the retention, so older records
+/// would expire before they are read.
 fn retention(config: &Config, reader: &mut Reader<'_>) {
     let widening = config.decode.widening;
     let reaching = [

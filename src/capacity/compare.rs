@@ -43,7 +43,7 @@ type Read = fn(&Step) -> Option<f64>;
 /// Formats a figure.
 type Show = fn(f64) -> String;
 
-/// Smaller changes count as none, whatever the noise is, because the noise may come from one run only. In percent.
+/// Smaller changes count as none regardless of the noise, because the noise may come from one run only. In percent.
 const MIN_CHANGE: f64 = 2.0;
 
 /// Returns the figures of both tests, side by side.

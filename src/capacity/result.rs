@@ -48,7 +48,7 @@ pub struct Machine {
     pub memory: u64,
     /// The operating system.
     pub system: String,
-    /// The load average of the last minute when the test began, which shows what else was running.
+    /// The load average of the last minute when the test began, which shows whether other programs were running.
     pub load: Option<f64>,
 }
 

@@ -149,7 +149,7 @@ impl Traffic {
     }
 
     /// Returns an activity without a correlation id at this time, for the next partition in turn. It keeps the
-    /// watermark moving when there is nothing else to send. Its number continues the sequence.
+    /// watermark moving when no other message is due. Its number continues the sequence.
     pub fn beat(&mut self, at: Duration) -> Option<Message<'_>> {
         self.plain(at)
     }

@@ -7,8 +7,8 @@ use super::{Findings, Level};
 use crate::config::{Config, Delivery};
 use crate::words::duration;
 
-/// How much longer than `state.retention` the repartition topic must keep its records, because a rebuild reads it from
-/// the beginning and takes time.
+/// The time by which the repartition topic must keep its records longer than `state.retention`. A rebuild reads it from
+/// the beginning, which takes time.
 pub const LOG_MARGIN: Duration = Duration::from_secs(2 * 86_400);
 
 /// The role of a topic.

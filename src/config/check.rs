@@ -8,7 +8,7 @@ use super::{Config, Delivery, Preset, Start, Unmatched, kafka};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
-/// How much longer than the retention the repartition topic must keep its records.
+/// The time by which the repartition topic must keep its records longer than the retention.
 const SPARE: Duration = Duration::from_secs(2 * 86_400);
 /// The retention of Event Hubs' Standard tier.
 const STANDARD_LOG: Duration = Duration::from_secs(7 * 86_400);

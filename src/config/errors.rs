@@ -17,11 +17,11 @@ pub enum Error {
     Syntax {
         /// The file, as given by the user.
         file: String,
-        /// Counted from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// In characters, counted from 1.
+        /// The column in characters, counted from 1.
         column: usize,
-        /// What the parser expected.
+        /// The parser's description of the problem.
         problem: String,
     },
     /// The key is unknown.

@@ -20,7 +20,7 @@ pub struct Options {
     pub keyed_share: f64,
     /// Number of alert policies. A correlation id is the id of an alert policy, so this is the number of distinct ids.
     pub policies: usize,
-    /// How unevenly the policies are used: policy `k` has a weight of `1 / k^policy_skew`, 0 to 8. With 0 all are used
+    /// The unevenness of the policies: policy `k` has a weight of `1 / k^policy_skew`, 0 to 8. With 0 all are used
     /// equally. Only the policies 1, 3, 5 and so on raise alerts. `in_window_share` moves some activities of frequent
     /// policies to others.
     pub policy_skew: f64,

@@ -71,7 +71,7 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
         ("fetch.message.max.bytes", "4194304"),
         ("fetch.max.bytes", &fetch_max_bytes),
         ("fetch.wait.max.ms", "100"),
-        // After a member has died, the others are told to rejoin at their next heartbeat.
+        // After a member has died, the others receive the request to rejoin with their next heartbeat.
         ("heartbeat.interval.ms", "1000"),
         // The partitions of an instance that died wait this long for it to come back, before other instances take them
         // over.

@@ -184,7 +184,7 @@ pub enum Error {
     /// Something could not be deleted.
     #[error("cannot delete {what}: {cause}; {way_out}")]
     Delete {
-        /// What was to be deleted.
+        /// The thing that was to be deleted.
         what: String,
         /// The broker's error message.
         cause: String,

@@ -306,7 +306,7 @@ impl<'c> Topics<'c> {
 
     /// Returns how many brokers the cluster reports.
     pub fn brokers(&self) -> Result<usize, Error> {
-        // This first request finds out why there is no response, if there is none.
+        // This first request finds out why the broker does not respond, if it does not.
         self.partitions(&self.config.output.topic)?;
         let metadata = self.consumer.fetch_metadata(Some(&self.config.output.topic), TIMEOUT);
         let metadata = metadata.map_err(|cause| self.unreachable(&self.config.output.topic, &cause))?;

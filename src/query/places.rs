@@ -8,7 +8,7 @@ use serde_json::Value;
 const MOST_DEEP: usize = 16;
 
 /// Returns, for each CloudAppEvents row of a message that contains `key`, the paths from the row to strings that equal
-/// `key`. Strings that hold JSON are parsed on the way, as for configured paths. In a path, `[]` stands for any element
+/// `key`. Strings that hold JSON are parsed on the way, as for configured paths. In a path, `[]` means any element
 /// of a list.
 pub fn places_of(message: &[u8], key: &str) -> Vec<BTreeSet<String>> {
     let Ok(message) = serde_json::from_slice::<Value>(message) else {

@@ -21,7 +21,7 @@ pub enum Order {
     ByTime,
 }
 
-/// What is determined about a file before it is replayed.
+/// The property of a file that is determined before the replay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Preview {
     /// Nothing: the file is opened when its turn comes.
@@ -195,7 +195,7 @@ impl Inputs {
 }
 
 impl Open {
-    /// Moves to the first message. Returns `None` if there is none.
+    /// Moves to the first message. Returns `None` for an empty file.
     fn begin(mut source: FileSource, measure: &mut Measure) -> Result<Option<Self>, Error> {
         let Some(chunk) = source.next_chunk()? else {
             return Ok(None);

@@ -77,7 +77,7 @@ pub struct Patience {
     pub max_future_skew: Duration,
 }
 
-/// What was read from the source partitions, and which records were gone.
+/// The records that were read from the source partitions, and the times before which records are gone.
 #[derive(Default, Debug)]
 pub struct Sources {
     /// For each topic and partition, the greatest activity time that may move the watermark.

@@ -13,7 +13,7 @@ use crate::json;
 use crate::record::{AlertId, LinkId, LinkedAlert, Text};
 use crate::time::EventTime;
 
-/// Represents a link that the configuration does not have. A configuration never has so many links.
+/// Represents a link that the configuration does not have. A configuration has fewer links.
 pub(super) const UNKNOWN_LINK: LinkId = LinkId(u8::MAX);
 
 /// 128 bits of a SHA-256.

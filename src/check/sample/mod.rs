@@ -31,7 +31,8 @@ const ALERT_PLACES: [(&[&str], Option<&str>); 5] = [
     (&["SystemAlertId"], None),
 ];
 
-/// How much further ahead of its arrival than `watermark.max_future_skew` a window may end without being reported.
+/// The time in addition to `watermark.max_future_skew` by which a window may end after its arrival without being
+/// reported.
 const FAR: Duration = Duration::from_secs(86_400);
 
 /// A sample of records, and statistics about it.
@@ -147,7 +148,7 @@ impl<'c> Sample<'c> {
         }
     }
 
-    /// Also reads the keys of every link, if there are links besides the query.
+    /// Makes the sample read the keys of every link, if there are links besides the query.
     #[must_use]
     pub fn with_links(self) -> Self {
         Self {

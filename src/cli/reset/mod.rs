@@ -24,7 +24,7 @@ use crate::store::{self, StateDir};
 use crate::words::duration;
 use outputs::{Choice, Outputs};
 
-/// How much longer than their session timeout to wait for members that have ended.
+/// The time to wait for members that have ended, in addition to their session timeout.
 const MARGIN: Duration = Duration::from_secs(5);
 
 const WHAT_STAYS: &str = "The input topics are not changed, and are read again from input.start.";

@@ -14,7 +14,7 @@ pub struct Line {
     pub a: String,
     /// The value in the second test.
     pub b: String,
-    /// By how much the second is greater, in percent. `None` if one of them has no value.
+    /// The difference of the second from the first, in percent. `None` if one of them has no value.
     pub change: Option<f64>,
     /// Half of the range of the figure in these tests, in percent. `None` if it was measured once.
     pub noise: Option<f64>,
@@ -31,7 +31,7 @@ struct Figure {
     count: usize,
 }
 
-/// Which direction is better.
+/// The direction that is better.
 #[derive(Clone, Copy)]
 enum Better {
     More,
@@ -43,7 +43,7 @@ type Read = fn(&Step) -> Option<f64>;
 /// Formats a figure.
 type Show = fn(f64) -> String;
 
-/// A smaller change counts as none, whatever the noise, because the noise may be that of one run only. In percent.
+/// Smaller changes count as none regardless of the noise, because the noise may come from one run only. In percent.
 const MIN_CHANGE: f64 = 2.0;
 
 /// Returns the figures of both tests, side by side.
@@ -91,7 +91,7 @@ pub fn compare(a: &Report, b: &Report) -> Vec<Line> {
     lines
 }
 
-/// Returns what makes two tests hard to compare, a sentence each.
+/// Returns the reasons why two tests are hard to compare, a sentence each.
 pub fn differences(a: &Report, b: &Report) -> Vec<String> {
     let mut told = Vec::new();
     let mut differ = |what: &str, a: &str, b: &str| {
@@ -143,8 +143,8 @@ fn per_message(step: &Step) -> Option<f64> {
     (step.messages > 0).then(|| step.state_bytes as f64 / step.messages as f64)
 }
 
-/// Returns a figure over the trials at the sustained rate, or over all trials if no rate was searched for, because the
-/// figures of an overloaded trial mean nothing.
+/// Returns a figure over the trials at the sustained rate, or over all trials if no rate was searched for. The figures
+/// of an overloaded trial mean nothing.
 fn figure(report: &Report, read: Read) -> Option<Figure> {
     let at = report.found.map(|found| found.rate);
     // Trials of one rate are within a thousandth of it.
@@ -182,7 +182,7 @@ fn line(name: &'static str, a: Option<Figure>, b: Option<Figure>, better: Better
 }
 
 fn word(change: f64, noise: Option<f64>, better: Better) -> &'static str {
-    // Two medians differ by chance by as much as each varies.
+    // Two medians may differ by chance, by as much as each of them varies.
     if change.abs() <= (2.0 * noise.unwrap_or(0.0)).max(MIN_CHANGE) {
         return "within noise";
     }

@@ -3,14 +3,14 @@
 /// A line through samples by least squares.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Line {
-    /// Its rise for each unit of x.
+    /// The rise for each unit of x.
     pub slope: f64,
     /// The standard deviation of the samples around it.
     pub noise: f64,
 }
 
 impl Line {
-    /// Returns the line that fits the samples (x, y) best, or a level one for fewer than three samples.
+    /// Returns the line that fits the samples (x, y) best. For fewer than three samples, returns a level line.
     pub fn through(samples: &[(f64, f64)]) -> Self {
         let count = samples.len() as f64;
         if samples.len() < 3 {
@@ -29,10 +29,10 @@ impl Line {
     }
 }
 
-/// How the lag changed during a hold.
+/// The change of the lag during a hold.
 #[derive(Clone, Copy, PartialEq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Trend {
-    /// By how many records per second the lag grew, by least squares.
+    /// The growth of the lag in records per second, by least squares.
     pub slope: f64,
     /// The greatest slope that counts as none.
     pub tolerance: f64,

@@ -12,7 +12,7 @@ const POINTS: u32 = 4;
 /// Measurements of one kind.
 #[derive(Clone, Debug)]
 pub struct Latencies {
-    /// In microseconds. It resizes automatically; `None` only if this many digits were not supported.
+    /// The measurements in microseconds. It resizes automatically; `None` only if this many digits were not supported.
     histogram: Option<Histogram<u64>>,
 }
 
@@ -49,7 +49,7 @@ impl Latencies {
     /// Adds a measurement.
     pub fn record(&mut self, took: Duration) {
         if let Some(histogram) = &mut self.histogram {
-            // The histogram resizes, and no duration is longer than it can represent.
+            // The histogram resizes, and it can represent every duration.
             histogram.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)).ok();
         }
     }

@@ -1,12 +1,13 @@
 //! Capacity testing: everything that is decided without a broker.
 //!
-//! When each message is due ([`schedule`]), its content ([`template`], [`traffic`]), the expected and the actual output
-//! ([`oracle`]), latencies ([`latency`]), whether the lag grew ([`lag`]), which rate to try next ([`search`]), whether
-//! a trial counts ([`verdict`]), and the results ([`result`], [`report`], [`compare`]). Nothing here reads a clock,
-//! opens a file or starts a process; times are durations since a trial began. The command itself is in `cli/capacity`.
+//! [`schedule`] determines when each message is due, [`template`] and [`traffic`] its content. [`oracle`] compares the
+//! expected with the actual output, [`latency`] measures latencies, [`lag`] decides whether the lag grew, [`search`]
+//! which rate to try next, and [`verdict`] whether a trial counts. The results are in [`result`], [`report`] and
+//! [`compare`]. Nothing here reads a clock, opens a file or starts a process; times are durations since a trial began.
+//! The command itself is in `cli/capacity`.
 //!
-//! This module knows the processor as its users do, by its input and output. The expected output depends only on what
-//! was sent.
+//! Like its users, this module knows the processor only by its input and output. The expected output depends only on
+//! what was sent.
 
 pub mod compare;
 pub mod lag;

@@ -1,4 +1,4 @@
-//! Checks the processor's output: the expected output follows from what was sent, and from nothing else.
+//! Checks the processor's output. The expected output follows only from what was sent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use super::traffic::Expected;
 /// Whether records may be repeated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Repeats {
-    /// After a crash, with the same id and seq.
+    /// Records may be repeated with the same id and seq, after a crash.
     Allowed,
-    /// Never: exactly once.
+    /// Records may not be repeated, because delivery is exactly once.
     Forbidden,
 }
 
 /// A row of the output topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Row {
-    /// Its id, by which readers fold.
+    /// Its id. Of several rows with one id, readers keep one.
     pub id: u128,
-    /// Of two rows with one id, the one with the greater seq counts.
+    /// Its sequence number. Of two rows with one id, the one with the greater seq counts.
     pub seq: i64,
     /// Whether it adds the pair or deletes it.
     pub is_there: bool,
@@ -29,13 +29,13 @@ pub struct Row {
     pub activity: i64,
 }
 
-/// The state of a pair after folding.
+/// The last state of a pair.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     seq: i64,
     is_there: bool,
     activity: i64,
-    /// When it first arrived.
+    /// The time when it first arrived.
     arrived: Duration,
 }
 
@@ -75,8 +75,8 @@ pub struct Judgement {
 }
 
 impl Answers {
-    /// Records the expected output for an alert. Returns, for each row that arrived before, when the window closed and
-    /// how long the row took.
+    /// Adds the expected output for an alert. Returns, for each row that arrived before, when the window closed and how
+    /// long the row took.
     pub fn expect(&mut self, expected: Expected) -> Vec<(Duration, Duration)> {
         self.expected += expected.activities.len() as u64;
         let closes = expected.closes;
@@ -86,8 +86,8 @@ impl Answers {
         answer.rows.values().map(took).collect()
     }
 
-    /// Records a row that arrived at this time. For the first row of a pair, returns when the window closed and how
-    /// long the row took. Returns `None` if that is not known yet, and for every other row.
+    /// Adds a row that arrived at this time. For the first row of a pair, returns when the window closed and how long
+    /// the row took. Returns `None` if that is not known yet, and for every other row.
     pub fn row(&mut self, row: Row, arrived: Duration) -> Option<(Duration, Duration)> {
         self.rows += 1;
         let Some(alert) = row.alert else {
@@ -131,7 +131,7 @@ impl Answers {
         self.rows
     }
 
-    /// Returns the judgement. `judged` says whether the output for everything that was sent could be complete.
+    /// Returns the judgement. `judged` is true if the output for everything that was sent could be complete.
     pub fn judge(&self, repeats: Repeats, judged: bool) -> Judgement {
         let mut told = Judgement {
             repeated: self.repeated,
@@ -147,7 +147,7 @@ impl Answers {
                 .map(|held| held.activity)
                 .collect();
             there.sort_unstable();
-            // Two ids for one pair are one pair too many.
+            // If one pair has two ids, one of them is unexpected.
             let distinct = {
                 let mut distinct = there.clone();
                 distinct.dedup();

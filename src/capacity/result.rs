@@ -1,5 +1,5 @@
-//! The result of a test: the JSON document, and the source of the page. The meaning of a field never changes; another
-//! layout would get another version of [`SCHEMA`].
+//! The result of a test: the JSON document, from which the page is generated. The meaning of a field never changes;
+//! another layout would get another version of [`SCHEMA`].
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use super::search::{Found, Purpose};
 /// The name of the layout.
 pub const SCHEMA: &str = "alerttrail.capacity/1";
 
-/// A whole test. Rates are in messages of one record per second, times in seconds or (`_ms`) milliseconds, sizes in
+/// A whole test. Rates are in messages of one record per second, times in seconds or (`_ms`) milliseconds, and sizes in
 /// bytes.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -19,9 +19,9 @@ pub struct Report {
     pub schema: String,
     /// The program's version.
     pub version: String,
-    /// When the test began, RFC 3339.
+    /// The time when the test began, in RFC 3339.
     pub started: String,
-    /// How long it took.
+    /// The duration of the test.
     pub seconds: f64,
     /// Whether it was interrupted.
     pub interrupted: bool,
@@ -48,7 +48,7 @@ pub struct Machine {
     pub memory: u64,
     /// The operating system.
     pub system: String,
-    /// The load average of the last minute when the test began, which shows what else was running.
+    /// The load average of the last minute when the test began, which shows whether other programs were running.
     pub load: Option<f64>,
 }
 
@@ -67,9 +67,9 @@ pub struct Settings {
     pub seed: u64,
     /// The bodies of the records: `generated`, or the names of the recordings.
     pub records: String,
-    /// Their mean size.
+    /// The mean size of a record.
     pub record_size: f64,
-    /// The share with a correlation id.
+    /// The share of activities with a correlation id.
     pub keyed_share: f64,
     /// The number of correlation ids.
     pub policies: usize,
@@ -85,9 +85,9 @@ pub struct Settings {
     pub watermark_interval_ms: f64,
     /// `watermark.out_of_orderness`.
     pub out_of_orderness_ms: f64,
-    /// How long each trial warms up.
+    /// The duration of the warm-up of each trial.
     pub warm_up: f64,
-    /// How long it then counts.
+    /// The duration of the hold, the part of a trial that counts.
     pub hold: f64,
     /// The limits of a trial.
     pub limits: Limits,
@@ -95,7 +95,7 @@ pub struct Settings {
     pub precision: f64,
     /// The interval between kills of a processor.
     pub kill_every: Option<f64>,
-    /// How long the processors are stopped in an outage.
+    /// The time for which the processors are stopped in an outage.
     pub outage: Option<f64>,
 }
 
@@ -108,7 +108,7 @@ pub struct Limits {
     pub memory: u64,
 }
 
-/// One trial, with its own processors and topics, starting without state.
+/// One trial. It has its own processors and topics, and starts without state.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Step {
     /// The number of the trial, from 1.
@@ -117,7 +117,7 @@ pub struct Step {
     pub purpose: Option<Purpose>,
     /// The requested rate.
     pub rate: f64,
-    /// Why it does not count as sustained; empty if it does.
+    /// The reasons why the trial does not count as sustained; empty if it does.
     pub failures: Vec<String>,
     /// Other remarks.
     pub notes: Vec<String>,
@@ -125,29 +125,30 @@ pub struct Step {
     pub offered: f64,
     /// Messages per second that the processor read in the hold.
     pub achieved: f64,
-    /// Messages sent in all.
+    /// The number of messages that were sent.
     pub messages: u64,
     /// Messages that the broker refused.
     pub refused: u64,
-    /// How the lag changed in the hold.
+    /// The change of the lag in the hold.
     pub lag: Trend,
     /// The greatest lag in the hold.
     pub lag_max: f64,
-    /// From the time when an activity was due until it was in the repartition topic.
+    /// Time from the moment when an activity was due until it was in the repartition topic.
     pub ingest: Latency,
-    /// From the time when the message that closes a window was due until each of its rows was in the output topic.
+    /// Time from the moment when the message that closes a window was due until each of its rows was in the output
+    /// topic.
     pub close: Latency,
     /// CPU time of the processors in the hold, or `None` if it cannot be measured.
     pub cpu_seconds: Option<f64>,
-    /// The same per million messages.
+    /// CPU time of the processors per million messages.
     pub cpu_seconds_per_million: Option<f64>,
     /// CPU time of the driver in the hold.
     pub driver_cpu_seconds: Option<f64>,
     /// The maximum resident memory of one processor.
     pub memory_peak: Option<u64>,
-    /// By how much the resident memory of all processors grew, per second of the hold.
+    /// The growth of the resident memory of all processors, per second of the hold.
     pub memory_slope: Option<f64>,
-    /// State on disk at the end of the hold.
+    /// Bytes of state on disk at the end of the hold.
     pub state_bytes: u64,
     /// Bytes sent to the input topics.
     pub sent_bytes: u64,
@@ -159,18 +160,18 @@ pub struct Step {
     pub rows: u64,
     /// Processors that were killed.
     pub kills: u64,
-    /// How long it took to work off the backlog of an outage or a spike, from its end. `None` if there was none, or it
-    /// was not worked off.
+    /// Time from the end of an outage or a spike until its backlog was processed. `None` if there was none, or if the
+    /// backlog was not processed.
     pub catch_up: Option<f64>,
-    /// The rate in a ramp at which the processor fell behind.
+    /// The rate at which the processor fell behind in a ramp.
     pub fell_behind_at: Option<f64>,
-    /// How long the rest of the output took after the last message.
+    /// The time from the last message until the rest of the output had arrived.
     pub drain: f64,
     /// The judgement of the output.
     pub answer: Judgement,
-    /// When the hold began, on the clock of the samples.
+    /// The time when the hold began, on the clock of the samples.
     pub hold_from: f64,
-    /// When it ended.
+    /// The time when the hold ended.
     pub hold_to: f64,
     /// The samples.
     pub samples: Vec<Sample>,
@@ -209,7 +210,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Returns everything that is due and not done.
+    /// Returns the number of messages and records that are due and not processed.
     pub fn lag(&self) -> f64 {
         self.route_lag + self.join_lag
     }

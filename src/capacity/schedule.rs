@@ -1,7 +1,7 @@
-//! When each message is due.
+//! Determines when each message is due.
 //!
 //! The schedule is an open model: a message is due at its time whether or not earlier ones have been processed. A
-//! message that is sent late is late, and its latency counts from the time when it was due. Otherwise exactly the
+//! message that is sent late is late, and its latency counts from the time when it was due. Otherwise, exactly the
 //! messages that had to wait would be left out (coordinated omission).
 
 use std::time::Duration;
@@ -9,18 +9,18 @@ use std::time::Duration;
 /// The course of the load.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Shape {
-    /// A constant rate; a long one is a soak test.
+    /// A constant rate. A long one is a soak test.
     Constant,
     /// A linear increase from a tenth of the rate up to it.
     Ramp,
-    /// The rate, then this multiple of it for a sixth of the hold, then the rate again.
+    /// The rate, then this multiple of it for a sixth of the hold, and then the rate again.
     Spike(f64),
 }
 
 /// A linear change from one rate to another, in messages per second.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Piece {
-    /// How long it takes.
+    /// Its duration.
     pub lasts: Duration,
     /// The rate at its beginning.
     pub from: f64,
@@ -28,7 +28,7 @@ pub struct Piece {
     pub to: f64,
 }
 
-/// When each message is due, measured from the beginning.
+/// The times at which messages are due, measured from the beginning.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Schedule {
     spans: Vec<Span>,
@@ -36,7 +36,7 @@ pub struct Schedule {
     total: f64,
 }
 
-/// A piece at its position.
+/// A piece with its position in the schedule.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Span {
     /// Seconds before it.
@@ -94,7 +94,7 @@ impl Schedule {
         Self { spans, lasts: at, total }
     }
 
-    /// Creates a schedule of `rate` with the course of `shape`: a warm-up, then the hold, which counts.
+    /// Creates a schedule of `rate` with the course of `shape`: a warm-up, followed by the hold, which counts.
     pub fn of_shape(shape: Shape, rate: f64, warm_up: Duration, hold: Duration) -> Self {
         let even = |lasts, rate| Piece {
             lasts,

@@ -1,22 +1,22 @@
-//! Decides which rate to try next: first increasing until one is not sustained, then between the best and the worst,
-//! then the best again.
+//! Decides which rate to try next. First it increases the rate until one is not sustained. Then it tries rates between
+//! the highest sustained and the lowest failed one. Then it repeats the best.
 
 /// The purpose of a trial.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
-    /// Find out whether this rate is sustained at all. Each rate is higher than the one before (or lower, if the first
+    /// Finds out whether this rate is sustained at all. Each rate is higher than the one before (or lower, if the first
     /// was not sustained).
     Ramp,
-    /// Try a rate between one that was sustained and one that was not.
+    /// Tries a rate between one that was sustained and one that was not.
     Search,
-    /// Repeat the rate that was found.
+    /// Repeats the rate that was found.
     Repeat,
-    /// Apply a given load.
+    /// Applies a given load.
     Load,
 }
 
-/// How to search.
+/// The parameters of a search.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Plan {
     /// The first rate, in records per second.
@@ -27,7 +27,7 @@ pub struct Plan {
     pub growth: f64,
     /// The required relative distance between the highest sustained and the lowest failed rate.
     pub precision: f64,
-    /// How often the rate that was found is repeated.
+    /// The number of repetitions of the rate that was found.
     pub repeats: usize,
 }
 
@@ -41,8 +41,8 @@ pub struct Search {
     worst: Option<f64>,
     /// The rates that the repetitions have found.
     found: Vec<f64>,
-    /// The rate of the present repetition. It decreases by the precision until it is sustained, at most to half of the
-    /// best.
+    /// The rate of the current repetition. It decreases by the precision until it is sustained, but not below half of
+    /// the best rate.
     repeat: f64,
 }
 
@@ -57,7 +57,7 @@ pub struct Found {
     pub high: f64,
     /// Their number.
     pub runs: usize,
-    /// Whether a higher rate was tried and not sustained. If not, more may be possible.
+    /// Whether a higher rate was tried and not sustained. If not, a higher rate may be possible.
     pub bounded: bool,
 }
 
@@ -93,7 +93,7 @@ impl Search {
         }
     }
 
-    /// Records the result for the rate that [`Search::next`] returned.
+    /// Notes the result for the rate that [`Search::next`] returned.
     pub fn tried(&mut self, sustained: bool) {
         let Some((rate, purpose)) = self.next() else { return };
         match (purpose, sustained) {
@@ -105,7 +105,7 @@ impl Search {
             (_, true) => self.best = Some(rate),
             (_, false) => self.worst = Some(rate),
         }
-        // Now that the best rate is known, it is the first of those that count.
+        // The best rate is known now. Its own result is the first that counts.
         if let (Some(best), true) = (self.best, self.found.is_empty()) {
             let is_near = self.worst.is_some_and(|worst| worst / best <= 1.0 + self.plan.precision);
             if is_near || best >= self.plan.most {

@@ -1,5 +1,5 @@
-//! Messages that are complete except for their time and number: building a record from scratch is more expensive than
-//! reading it is for the processor, and a driver that is slower than the system under test measures itself.
+//! Messages that are complete except for their time and number. Building a record from scratch takes more time than the
+//! processor needs to read it, and a driver that is slower than the system under test would measure itself.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -10,7 +10,7 @@ use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// Length of a time such as `2026-03-01T10:00:00.0000000Z`.
 pub const TIME: usize = 28;
-/// Length of a number as hexadecimal digits: the last group of a GUID.
+/// Length of a number in hexadecimal digits, which is that of the last group of a GUID.
 pub const NUMBER: usize = 12;
 const GUID: usize = 36;
 
@@ -24,8 +24,8 @@ pub struct Template {
 }
 
 impl Template {
-    /// Creates a template from a generated or recorded message with one activity. Returns `None` if it is not an
-    /// activity with a time: for a batch, an alert, or a record of another table.
+    /// Creates a template from a generated or recorded message with one activity. Returns `None` for a batch, an alert,
+    /// a record of another table, or an activity without a time.
     pub fn of(message: &[u8]) -> Option<Self> {
         let whole: Value = serde_json::from_slice(message).ok()?;
         let row = whole.get("properties").unwrap_or(&whole);
@@ -99,7 +99,7 @@ impl Template {
 /// A time that no record has.
 const SENTINEL: &str = "9998-12-31T23:59:59.1234567Z";
 
-/// Returns the records of a message, as they are in it.
+/// Returns the records of a message, byte for byte.
 fn records(message: &[u8]) -> Vec<&[u8]> {
     #[derive(serde::Deserialize)]
     struct Batch<'a> {
@@ -113,7 +113,7 @@ fn records(message: &[u8]) -> Vec<&[u8]> {
     }
 }
 
-/// Returns a JSON object, or the object in a string.
+/// Returns a JSON object, or the object that a string contains.
 fn opened(value: &Value) -> Option<Value> {
     match value {
         Value::Object(_) => Some(value.clone()),
@@ -148,7 +148,7 @@ fn replaced(bytes: &[u8], text: &str, by: &str) -> Vec<u8> {
 /// The templates of the traffic.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    /// Without a correlation id.
+    /// Templates without a correlation id.
     pub plain: Vec<Template>,
     /// For each policy, the templates with its id.
     pub keyed: Vec<Vec<Template>>,
@@ -162,7 +162,7 @@ const PLAIN: u64 = 256;
 const OF_POLICY: usize = 4;
 
 impl Pool {
-    /// Generates records of about `size` bytes, the same for the same seed.
+    /// Generates records of about `size` bytes. The same seed gives the same records.
     pub fn generated(seed: u64, policies: usize, size: usize) -> Self {
         let made = (0..PLAIN).filter_map(|number| {
             let kind = ORDINARY.get(number as usize % ORDINARY.len()).copied();
@@ -181,7 +181,7 @@ impl Pool {
         Self { plain, keyed, policies }
     }
 
-    /// Returns the mean size of a message if this share of them has a correlation id.
+    /// Returns the mean size of a message if this share of messages has a correlation id.
     pub fn mean_size(&self, keyed_share: f64) -> f64 {
         let mean = |templates: &mut dyn Iterator<Item = &Template>| {
             let (count, bytes) = templates.fold((0.0, 0.0), |(count, bytes), template| {
@@ -193,8 +193,8 @@ impl Pool {
         plain + (keyed - plain) * keyed_share
     }
 
-    /// Replaces the bodies by those of recorded messages, if there are any: messages without a correlation id
-    /// unchanged, those with one under the ids of the policies, so that alerts match them. Batches are split. Returns
+    /// Replaces the bodies by those of recorded messages, if there are any. Messages without a correlation id are
+    /// unchanged. Messages with one get the ids of the policies, so that alerts match them. Batches are split. Returns
     /// how many records could be used.
     pub fn record(&mut self, messages: impl Iterator<Item = Vec<u8>>) -> usize {
         let (keyed, plain): (Vec<Template>, Vec<Template>) = messages
@@ -207,7 +207,7 @@ impl Pool {
         let mut next = 0;
         for (policy, templates) in self.policies.iter().zip(&mut self.keyed) {
             let id = policy.id.to_string();
-            // Each policy uses different ones, as far as they suffice.
+            // Each policy uses different messages, if there are enough.
             let recorded: Vec<Template> = (0..OF_POLICY.min(keyed.len()))
                 .filter_map(|number| keyed.get((next + number) % keyed.len())?.with_key(&id))
                 .collect();
@@ -231,7 +231,7 @@ const ORDINARY: [Kind; 6] = [
 const MATCHING: [Kind; OF_POLICY] = [Kind::AlertTriggered, Kind::FileDownloaded, Kind::Send, Kind::DlpRuleMatch];
 
 fn generated(seed: u64, number: u64, kind: Kind, policy: Option<&Policy>, size: usize) -> Vec<u8> {
-    // Not on a whole second: a time with all its digits is spelled the same way everywhere.
+    // The time is not on a whole second: a time with all its digits has the same format everywhere.
     let time = EventTime::from_ticks(EventTime::FIRST.ticks() + 3_000_000 * TICKS_PER_SECOND + 1_234_567);
     let (tenant, user) = (Tenant::of(seed), User::of(seed, number as usize % 500));
     let spec = ActivitySpec {
@@ -255,7 +255,7 @@ fn generated(seed: u64, number: u64, kind: Kind, policy: Option<&Policy>, size: 
     value
 }
 
-/// Formats times that are close to one another: within a second only the fraction changes.
+/// Formats times that are close to each other: within a second, only the fraction changes.
 #[derive(Clone, Debug)]
 pub struct TimeText {
     second: i64,

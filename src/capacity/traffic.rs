@@ -1,8 +1,8 @@
 //! Decides which message is due next, its content, and the expected output for everything that was sent.
 //!
-//! The event time of a record is the time when it is due, so windows open and close while the trial runs. Activities go
-//! to the partitions in turn, each with a unique time: a pair is identified by its alert and its activity's time. An
-//! alert is sent while its window is open and refers to the policy whose activities it matches.
+//! The event time of a record is the time when it is due, so windows open and close while the trial runs. Activities
+//! are sent to the partitions in turn, each with a unique time: a pair is identified by its alert and its activity's
+//! time. An alert is sent while its window is open, and refers to the policy whose activities it matches.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,17 +24,17 @@ pub struct Mix {
     pub keyed_share: f64,
     /// Alerts per second.
     pub alerts: f64,
-    /// From an alert's `StartTime` to its `EndTime`.
+    /// The time from an alert's `StartTime` to its `EndTime`.
     pub window: Duration,
     /// The processor's `watermark.out_of_orderness`.
     pub out_of_orderness: Duration,
 }
 
-/// The share of a window that lies before its alert is sent: most activities of an alert have happened when it is
-/// raised.
+/// The share of a window that is before the time when its alert is sent. Most activities of an alert have happened when
+/// it is raised.
 const BEFORE: f64 = 0.8;
 
-/// Separates the random moments from other random choices with the same seed.
+/// Separates the random moments of alerts from other random choices with the same seed.
 const MOMENTS: u64 = 0x6d6f_6d65_6e74_7321;
 
 /// A message that is due.
@@ -53,12 +53,12 @@ pub struct Expected {
     pub alert: u64,
     /// The event times of its activities, in ticks, in order.
     pub activities: Vec<i64>,
-    /// When it can be emitted at the earliest: when the message that moves the watermark to the end of the window is
-    /// due.
+    /// The earliest time at which it can be emitted: the time when the message that moves the watermark to the end of
+    /// the window is due.
     pub closes: Duration,
 }
 
-/// An alert that was sent, and whose window the watermark has not passed.
+/// An alert that was sent and whose window the watermark has not passed.
 #[derive(Debug)]
 struct Pending {
     alert: u64,
@@ -68,7 +68,7 @@ struct Pending {
     sent: Duration,
 }
 
-/// The messages of one trial, each at its time.
+/// The messages of one trial in the order of their times.
 #[derive(Debug)]
 pub struct Traffic {
     schedule: Schedule,
@@ -139,9 +139,9 @@ impl Traffic {
         self.activity(due)
     }
 
-    /// Returns when the alert with this number is due. Alerts begin when their windows are full. Each comes at a random
-    /// moment within its interval: at regular times, alerts could be in phase with the processor's watermark updates,
-    /// and all would wait equally long.
+    /// Returns when the alert with this number is due. The first is due after the length of one window, when windows
+    /// are full. Each is due at a random moment within its interval: at regular times, alerts could be in phase with
+    /// the processor's watermark updates, and all would wait equally long.
     fn alert_due(&self, number: u64) -> Duration {
         let moment = (mixed(self.mix.seed ^ MOMENTS, number) >> 11) as f64 / (1_u64 << 53) as f64;
         let turn = (number as f64 + moment) / self.mix.alerts.max(1e-6);
@@ -149,7 +149,7 @@ impl Traffic {
     }
 
     /// Returns an activity without a correlation id at this time, for the next partition in turn. It keeps the
-    /// watermark moving when there is nothing else to send. Its number continues the sequence.
+    /// watermark moving when no other message is due. Its number continues the sequence.
     pub fn beat(&mut self, at: Duration) -> Option<Message<'_>> {
         self.plain(at)
     }
@@ -198,7 +198,7 @@ impl Traffic {
     fn remember(&mut self, policy: usize, tick: i64) {
         let Some(recent) = self.recent.get_mut(policy) else { return };
         recent.push_back(tick);
-        // Older ones are in no window that is still open.
+        // Older activities are in no window that is still open.
         let oldest = self.pending.front().map_or(tick, |pending| pending.start.min(tick));
         let cutoff = oldest - 2 * ticks(self.mix.window);
         while recent.front().is_some_and(|first| *first < cutoff) {
@@ -218,14 +218,14 @@ impl Traffic {
         Some(Message::Activity(partition, value))
     }
 
-    /// Returns the next partition, and the event time of the message that is due: later than every one before.
+    /// Returns the next partition, and the event time of the message that is due, which is later than every one before.
     fn place(&mut self, due: Duration) -> (i32, i64) {
         self.tick = self.ticks(due).max(self.tick + 1);
         let partition = self.number % u64::from(self.mix.partitions.max(1));
         (i32::try_from(partition).unwrap_or(0), self.tick)
     }
 
-    /// Records that a partition has reached this time, and which windows the watermark has passed because of it.
+    /// Notes that a partition has reached this time, and which windows the watermark has passed because of it.
     fn pass(&mut self, partition: i32, tick: i64, due: Duration) {
         let Some(latest) = usize::try_from(partition).ok().and_then(|at| self.latest.get_mut(at)) else {
             return;
@@ -335,7 +335,8 @@ mod tests {
         Traffic::new(schedule, Pool::generated(5, 6, 1_500), mix, begin)
     }
 
-    /// Returns everything that is sent, with the heartbeat messages after it, and the expected output.
+    /// Returns everything that is sent, including the messages that keep the watermark moving at the end, and the
+    /// expected output.
     fn play(mix: Mix) -> (Vec<(Duration, Vec<u8>)>, Vec<Expected>) {
         let mut traffic = traffic(mix);
         let (mut sent, mut expected) = (Vec::new(), Vec::new());
@@ -389,7 +390,8 @@ mod tests {
         for (number, expected) in expected.iter().enumerate() {
             let end = traffic(MIX).alert_due(number as u64).as_secs_f64() + 0.1;
             let closes = expected.closes.as_secs_f64();
-            // The first message of each of the four partitions, half a millisecond apart, after the out-of-orderness.
+            // The first message of each of the four partitions follows, half a millisecond apart, after the
+            // out-of-orderness.
             let late = closes - end - 0.1;
             assert!((0.0..0.0021).contains(&late) || closes > 4.0, "{number}: {late}");
         }

@@ -7,7 +7,7 @@ use super::result::{Limits, Sample, Step};
 use super::search::Purpose;
 use crate::words::{counted, grouped};
 
-/// Disturbances of a trial besides its load, which exempt it from some limits.
+/// Disturbances of a trial in addition to its load, which exempt it from some limits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stress {
     /// None: all limits apply.
@@ -62,7 +62,7 @@ fn too_slow(step: &Step, held: &[Sample], limits: Limits) -> Vec<String> {
     let mut failures = Vec::new();
     if step.lag.grows() {
         failures.push(format!("the lag grew by {:.0} records/s", step.lag.slope));
-        // The lag counts from the schedule: messages that were not even sent are not the processor's fault.
+        // The lag counts from the schedule, and the processor is not responsible for messages that were not sent.
         let unsent: Vec<(f64, f64)> = held.iter().map(|sample| (sample.at, sample.unsent)).collect();
         if Trend::of(&unsent, step.offered).grows() {
             failures
@@ -89,16 +89,16 @@ pub fn is_hopeless(sample: &Sample, most: f64) -> bool {
     sample.offered > 0.0 && sample.lag() > most * sample.offered
 }
 
-/// Returns the samples under load: after the last message, any lag would exceed that of the load.
+/// Returns the samples under load. After the last message, the offered load is zero and any lag would exceed it.
 fn loaded(samples: &[Sample]) -> impl Iterator<Item = &Sample> {
     samples.iter().filter(|sample| sample.offered > 0.0)
 }
 
-/// The lag that counts as none, as seconds of the load: watermark updates report positions only every fifth of a
-/// second.
+/// The lag in seconds of the load up to which the processor counts as caught up. Watermark updates report positions
+/// only every fifth of a second.
 const CAUGHT_UP: f64 = 0.5;
 
-/// Returns how long after `from` the lag dropped below half a second's worth for good, or `None` if it did not.
+/// Returns how long after `from` the lag finally dropped below half a second of load, or `None` if it did not.
 pub fn catch_up(samples: &[Sample], from: f64) -> Option<f64> {
     let behind = |sample: &Sample| sample.lag() > CAUGHT_UP * sample.offered;
     let after: Vec<&Sample> = loaded(samples).filter(|sample| sample.at >= from).collect();
@@ -108,7 +108,7 @@ pub fn catch_up(samples: &[Sample], from: f64) -> Option<f64> {
     }
 }
 
-/// Returns the offered rate at which the lag rose above a second's worth for good, or `None` if it did not.
+/// Returns the offered rate at which the lag finally rose above a second of load, or `None` if it did not.
 pub fn fell_behind_at(samples: &[Sample]) -> Option<f64> {
     let behind = |sample: &&Sample| sample.lag() > sample.offered;
     let samples: Vec<&Sample> = loaded(samples).collect();

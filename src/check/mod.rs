@@ -2,9 +2,9 @@
 //!
 //! [`topics`] judges the topics, [`sample`] decodes records like the processor and judges them, and [`hints`] finds out
 //! why alerts match few activities, in a sample or in a run over files. Their input comes from a broker, but nothing
-//! here contacts one, prints, or keeps more of a record than its key. A [`Finding`] is a sentence that also says what
-//! to do. This module relies on [`decode`](crate::decode). The running processor uses the same rules for its warnings
-//! ([`traffic`]).
+//! here contacts one, prints, or keeps more of a record than its key. A [`Finding`] is a sentence that also tells the
+//! user what to do. This module relies on [`decode`](crate::decode). The running processor uses the same rules for its
+//! warnings ([`traffic`]).
 
 pub mod hints;
 pub mod sample;
@@ -65,7 +65,7 @@ impl Findings {
     }
 }
 
-/// Formats a part of a whole, as `12.5 %`.
+/// Formats a part of a whole, such as `12.5 %`.
 fn percent(part: u64, whole: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shares are for people")]
     let share = 100.0 * part as f64 / whole.max(1) as f64;

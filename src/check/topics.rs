@@ -7,27 +7,27 @@ use super::{Findings, Level};
 use crate::config::{Config, Delivery};
 use crate::words::duration;
 
-/// How much longer than `state.retention` the repartition topic must keep its records, because a rebuild reads it from
-/// the beginning and takes time.
+/// The time by which the repartition topic must keep its records longer than `state.retention`. A rebuild reads it from
+/// the beginning, which takes time.
 pub const LOG_MARGIN: Duration = Duration::from_secs(2 * 86_400);
 
 /// The role of a topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// Its records are read.
+    /// An input topic.
     Input,
-    /// The log between the stages.
+    /// The repartition topic between the stages.
     Repartition,
-    /// Rows are written to it.
+    /// The topic of rows.
     Output,
-    /// Summaries are written to it.
+    /// The topic of summaries.
     Summaries,
-    /// Dead-letter records are written to it.
+    /// The topic of dead-letter records.
     DeadLetters,
 }
 
 impl Role {
-    /// Returns its name in messages.
+    /// Returns the name of the role for messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Input => "input",
@@ -87,8 +87,8 @@ pub fn is_compacted(policy: &str) -> bool {
     policy.contains("compact")
 }
 
-/// Judges a topic; `facts` is `None` if it does not exist. `sent` is the size of the largest message that the producer
-/// sends.
+/// Judges a topic; `facts` is `None` if it does not exist. `sent` is the size in bytes of the largest message that the
+/// producer sends.
 pub fn judge(config: &Config, role: Role, topic: &str, facts: Option<&Facts>, sent: usize) -> Findings {
     let mut findings = Findings::default();
     let mut add = |level, text: String| findings.add("topics", level, text);

@@ -46,8 +46,8 @@ pub(super) struct Args {
     /// Format of the output records [default: output.format of the configuration, or native]
     #[arg(long, value_name = "F")]
     format: Option<Format>,
-    /// Configuration file, for [correlation], [[link]], [alert], [tenants], input.identity, output.unmatched, output.format and
-    /// state.memory
+    /// Configuration file, for [correlation], [[link]], [alert], [tenants], input.identity, output.unmatched,
+    /// output.format and state.memory
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder for state that exceeds memory, and for rows of compressed files and standard input; a folder in it is
@@ -126,7 +126,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Returns `a was` or `a and b were`.
+/// Returns `a was`, or `a and b were`.
 fn are(files: &[String]) -> String {
     match files {
         [one] => format!("{one} was"),
@@ -163,7 +163,7 @@ fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Er
         None => builder.tempdir(),
     };
     let folder = folder.map_err(Error::Temporary)?;
-    // Half of the memory for activities that may join, half for the state of the join, in memory or in RocksDB.
+    // Half of the memory is for activities that may join, and half for the state of the join, in memory or in RocksDB.
     let memory = usize::try_from(config.state.memory / 2).unwrap_or(usize::MAX);
     let means = Means {
         threads: std::thread::available_parallelism().map_or(1, usize::from),

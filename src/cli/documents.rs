@@ -1,4 +1,4 @@
-//! `alerttrail config`: prints what a configuration can hold, for people and for editors.
+//! `alerttrail config`: prints the possible content of a configuration, for people and for editors.
 
 use clap::Subcommand;
 

@@ -78,7 +78,7 @@ pub(super) fn report(inputs: &[PathBuf], kept: &Kept, config: &Config, totals: &
     }
 }
 
-/// Samples the first messages of every input. Inputs that can no longer be read are left out, because the result of the
+/// Samples the first messages of every input. Inputs that can no longer be read are omitted, because the result of the
 /// join does not depend on the sample.
 fn sample<'c>(inputs: &[PathBuf], kept: &Kept, config: &'c Config, shutdown: &Shutdown) -> Sample<'c> {
     let mut sample = Sample::new(config, crate::clock::now());

@@ -17,9 +17,9 @@ pub(super) fn begin(default: &str) {
     begin_with(vec![lines(default)]);
 }
 
-/// Starts to log to all of these.
+/// Starts to log to all these destinations.
 pub(super) fn begin_with(destinations: Vec<Destination>) {
-    // Only a second call fails, and then the first one stays in effect.
+    // Only a second call fails. Then the first one stays in effect.
     drop(tracing_subscriber::registry().with(destinations).try_init());
 }
 
@@ -28,7 +28,7 @@ pub(super) fn filter(default: &str) -> EnvFilter {
     EnvFilter::try_from_env("ALERTTRAIL_LOG").unwrap_or_else(|_| EnvFilter::new(default))
 }
 
-/// Returns the destination standard error.
+/// Returns standard error as a destination.
 pub(super) fn lines(default: &str) -> Destination {
     let is_terminal = std::io::stderr().is_terminal();
     let lines = match is_terminal {

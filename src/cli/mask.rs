@@ -1,8 +1,8 @@
 //! Masks texts right before they are printed: replaces secrets by stars, and escapes control characters.
 //!
 //! None of the program's own texts contains a secret. But librdkafka's messages are passed on, and with `debug` set
-//! there are very many of them. librdkafka masks some secrets itself, but does not know values that only this
-//! configuration marks as secret.
+//! there are very many of them. librdkafka masks some secrets itself, but does not know which values are secret only in
+//! this configuration.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,9 +10,9 @@ use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-/// Replaces a secret.
+/// The replacement of a secret.
 const STARS: &str = "***";
-/// A shorter secret is not masked, because it would occur in every text.
+/// Minimum length of a masked secret. A shorter one would occur in every text.
 const MIN_SECRET_LENGTH: usize = 4;
 
 /// All spellings of the secrets, longest first, because one may be part of another.
@@ -25,7 +25,7 @@ pub(super) fn hide<'s>(secrets: impl Iterator<Item = &'s str>) {
         .write()
         .unwrap_or_else(PoisonError::into_inner);
     for secret in secrets.filter(|secret| secret.len() >= MIN_SECRET_LENGTH) {
-        // As it is, and as `Debug` and JSON write it.
+        // Each secret is masked as it is, and as `Debug` and JSON format it.
         let debug = format!("{secret:?}");
         let json = serde_json::to_string(secret).unwrap_or_default();
         for spelling in [secret, debug.trim_matches('"'), json.trim_matches('"')] {
@@ -37,18 +37,18 @@ pub(super) fn hide<'s>(secrets: impl Iterator<Item = &'s str>) {
     hidden.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
 }
 
-/// Which control characters a text may contain.
+/// The control characters that a text may contain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Lines {
-    /// Only a line end at the end of its single line.
+    /// A line end at the end of its single line.
     One,
-    /// The same, and colour escapes. Those of the content have been escaped before.
+    /// A line end at the end of its single line, and colour escapes. Those of the content have been escaped before.
     Coloured,
     /// Line ends.
     Many,
 }
 
-/// Returns the text as it may be printed.
+/// Returns the text in a form that may be printed.
 pub(super) fn printable(text: &str, lines: Lines) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     if let Some(hidden) = SECRETS.get() {
@@ -75,7 +75,7 @@ pub(super) fn printable(text: &str, lines: Lines) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Overwrites every secret with as many stars, so that lengths within the bytes stay valid.
+/// Overwrites every secret with the same number of stars, so that lengths encoded in the bytes stay valid.
 #[cfg(feature = "otel")]
 pub(super) fn cover(bytes: &mut [u8]) {
     let Some(hidden) = SECRETS.get() else { return };
@@ -87,7 +87,7 @@ pub(super) fn cover(bytes: &mut [u8]) {
     }
 }
 
-/// Returns whether a character is escaped: control characters could imitate further lines, or overwrite others.
+/// Returns whether a character is escaped. Control characters could imitate additional lines, or overwrite others.
 fn is_spelled(c: char, lines: Lines) -> bool {
     match c {
         '\n' => lines != Lines::Many,

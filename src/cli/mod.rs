@@ -106,7 +106,7 @@ enum Command {
 /// The exit status of a command that completed without a definite result.
 const UNDECIDED: u8 = 3;
 
-/// Why a command failed.
+/// The error of a command that failed.
 #[derive(Debug)]
 struct Failure {
     status: u8,
@@ -138,7 +138,8 @@ impl Failure {
         }
     }
 
-    /// Names `--bootstrap-servers` instead of the setting, if the broker's address came from that option.
+    /// Returns a failure that names `--bootstrap-servers` instead of the setting, if the broker's address came from
+    /// that option.
     #[cfg(feature = "kafka")]
     fn naming(self, bootstrap_servers: Option<&str>) -> Self {
         match bootstrap_servers {
@@ -245,7 +246,7 @@ fn configuration_of_clients(file: &Path) -> Result<Config, Failure> {
     }
 }
 
-/// Loads the configuration; this program has no Kafka clients to check.
+/// Loads the configuration. This program has no Kafka clients to check.
 #[cfg(not(feature = "kafka"))]
 fn configuration_of_clients(file: &Path) -> Result<Config, Failure> {
     configuration(Some(file))
@@ -274,7 +275,7 @@ fn input_files(named: &[PathBuf], format: Option<&Format>, settings: &Settings) 
     Ok(found.paths)
 }
 
-/// Reports files that end in the middle of a record; `outcome` says what happened to that record.
+/// Reports files that end in the middle of a record. `outcome` describes what happened to that record.
 fn tell_unfinished(files: &[String], outcome: &str) {
     const MAX_LISTED: usize = 3;
     let named: Vec<&str> = files.iter().take(MAX_LISTED).map(String::as_str).collect();

@@ -1,8 +1,8 @@
 //! Sends traces and logs to an OpenTelemetry collector, with OTLP over HTTP, if the standard variables name one:
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>.
 //!
-//! All texts are masked like printed ones. They are sent from separate threads, which drop what their queues cannot
-//! hold, so an unavailable collector slows nothing down.
+//! All texts are masked like printed ones. They are sent from separate threads, which drop what does not fit in their
+//! queues, so an unavailable collector does not slow down the processor.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use super::logging::{self, Destination};
 use super::{Failure, mask};
 use crate::config::Config;
 
-/// The protocol, by the specification's name.
+/// The protocol, as the specification names it.
 const PROTOCOL: &str = "http/protobuf";
 /// How long a collector may take to respond, and how long a shutdown waits for it.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ pub(super) fn begin(config: &Config, default: &str) -> Result<(Export, Vec<Desti
             .with_tracer(provider.tracer("alerttrail"))
             .with_location(false)
             .with_threads(false);
-        // Spans are created for the collector only, whatever the log level is.
+        // Spans are created only for the collector, whatever the log level is.
         let own = Targets::new().with_target("alerttrail", LevelFilter::DEBUG);
         destinations.push(layer.with_filter(own).boxed());
         export.traces = Some(provider);
@@ -100,7 +100,7 @@ fn is_asked_for(signal: &str) -> bool {
     has_address && !is_off
 }
 
-/// Returns a variable of the environment; the specification treats an empty one as unset.
+/// Returns a variable of the environment. The specification treats an empty one as unset.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -1,8 +1,8 @@
 //! Standard output and standard error.
 //!
-//! The reader of the output may be gone (`| head -1`), or the disk may be full (`> file`). Neither stops the work:
+//! The reader of the output may be gone (`| head -1`), or the disk may be full (`> file`). Neither stops the command:
 //! printing never fails and never panics. The first failure of standard output is stored, and nothing more is printed
-//! after it; [`end`] turns it into the command's exit status.
+//! after it. [`end`] turns it into the command's exit status.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::sync::OnceLock;
@@ -36,7 +36,7 @@ pub(super) fn raw(bytes: &[u8]) {
     keep(out.write_all(bytes).and_then(|()| out.flush()));
 }
 
-/// Stores the failure of a write to standard output that was made elsewhere.
+/// Stores the failure of a write to standard output that happened outside this module.
 pub(super) fn keep(written: io::Result<()>) {
     if let Err(cause) = written {
         // A second failure has the same cause.
@@ -56,7 +56,8 @@ pub(super) fn say(line: &str) {
     io::stderr().lock().write_all(format!("{line}\n").as_bytes()).ok();
 }
 
-/// Returns the result of a command. It is also a failure if the output could not be written; a closed pipe is not one.
+/// Returns the result of a command. It is a failure, too, if the output could not be written. A closed pipe is not a
+/// failure.
 pub(super) fn end(result: Result<(), Failure>) -> Result<(), Failure> {
     match LOST.get() {
         Some(cause) if result.is_ok() && cause.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(format!(

@@ -93,7 +93,7 @@ fn log(config: &Config) -> Result<super::otlp::Export, Failure> {
     Ok(export)
 }
 
-/// Starts to log. The returned value stands in for the export, which is not part of this program.
+/// Starts to log. The returned value replaces the export, which is not part of this program.
 #[cfg(not(feature = "otel"))]
 fn log(_: &Config) -> Result<impl Sized + use<>, Failure> {
     super::logging::begin("info");
@@ -113,7 +113,7 @@ pub(super) fn serve(
     serve_on(listener, config, metrics, exposed, shutdown).map(Some)
 }
 
-/// Does the same on a listener that is already bound.
+/// Runs the HTTP server on a listener that is already bound, until the returned value is dropped.
 #[cfg(feature = "http")]
 pub(super) fn serve_on(
     listener: std::net::TcpListener,

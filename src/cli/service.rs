@@ -1,5 +1,5 @@
-//! Tells systemd about `alerttrail run` with `Type=notify`: when it is ready, when it stops, and, for the watchdog, that
-//! its stages make progress.
+//! Notifies systemd about `alerttrail run` with `Type=notify`: when it is ready, when it stops, and, for the watchdog,
+//! that its stages make progress.
 //!
 //! Without `NOTIFY_SOCKET` in the environment, it sends nothing. It uses the same rule as `/livez`.
 
@@ -11,10 +11,10 @@ use sd_notify::NotifyState;
 use crate::pipeline::exposed::{Exposed, HEARTBEAT_TIMEOUT};
 use crate::shutdown::Shutdown;
 
-/// How often the stages are looked at when no watchdog asks for more.
+/// How often to check the stages, unless the watchdog requires shorter intervals.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Tells systemd from now on what becomes of the processor, in a thread of its own.
+/// Starts a thread that notifies systemd about the state of the processor.
 pub(super) fn watch(exposed: &Arc<Exposed>, shutdown: &Shutdown) -> std::io::Result<()> {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return Ok(());
@@ -28,12 +28,12 @@ pub(super) fn watch(exposed: &Arc<Exposed>, shutdown: &Shutdown) -> std::io::Res
 
 fn tell(exposed: &Exposed, shutdown: &Shutdown) {
     let watchdog = sd_notify::watchdog_enabled();
-    // Half the time that the watchdog waits, as systemd recommends.
+    // systemd recommends half of the watchdog's timeout.
     let interval = watchdog.map_or(INTERVAL, |limit| INTERVAL.min(limit / 2));
     let mut is_ready = false;
     while !shutdown.is_requested() {
         let oldest = exposed.oldest_heartbeat();
-        // The stages begin when the broker has answered and topics, settings and state have been checked.
+        // The stages start after the broker has responded and topics, settings and state have been checked.
         if !is_ready && oldest.is_some() {
             is_ready = true;
             send(NotifyState::Ready);

@@ -1,16 +1,16 @@
-//! SIGTERM and Ctrl-C: the first requests a shutdown, the second ends the process. A process that does not stop in time
-//! is ended before ten seconds have passed.
+//! SIGTERM and Ctrl-C: the first signal requests a shutdown, the second ends the process. A process that does not stop
+//! in time is ended before ten seconds have passed.
 
 #[cfg(any(feature = "kafka", feature = "http"))]
 use std::time::Duration;
 
 use crate::shutdown::Shutdown;
 
-/// How long a command may take to stop. An unavailable broker can block a last commit for longer than anyone waits.
+/// How long a command may take to stop. An unavailable broker can block a last commit for longer than any user waits.
 #[cfg(any(feature = "kafka", feature = "http"))]
 const STOP_TIMEOUT: Duration = Duration::from_millis(9_000);
 
-/// Requests a shutdown at the first signal, and ends the process at the second, which is safe because the program also
+/// Requests a shutdown at the first signal, and ends the process at the second. That is safe because the program also
 /// survives a kill.
 #[cfg(feature = "kafka")]
 pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {

@@ -18,14 +18,14 @@ use super::{
 use super::{check, correlation, kafka};
 use crate::time::WallTime;
 
-/// Leaves room for the longest suffix, `-correlation-repartition`, in a topic's name.
+/// Maximum length that leaves room for the longest suffix in a topic's name, `-correlation-repartition`.
 const MAX_ID_LENGTH: usize = 200;
 /// Kafka's limit.
 const MAX_TOPIC_LENGTH: usize = 249;
 const MAX_PARTITIONS: u32 = 1000;
-/// Greater than any size whose unit was forgotten; no store can work with less.
+/// Minimum memory. It is greater than any size whose unit was forgotten, and no store can work with less.
 const MIN_MEMORY: u64 = 1_000_000;
-/// Clocks and Kafka's timestamps have no finer resolution.
+/// Minimum duration. Clocks and Kafka's timestamps have no finer resolution.
 const MIN_DURATION: Duration = Duration::from_millis(1);
 
 /// Builds the configuration from a file (its name and its text) and the environment.
@@ -98,7 +98,7 @@ fn start(reader: &mut Reader<'_>) -> Start {
         _ => {}
     }
     match DateTime::parse_from_rfc3339(&text).map(|time| time.timestamp_millis()) {
-        // Before 1970, Kafka's protocol has special values instead of times: -1 is the end, -2 the beginning.
+        // For times before 1970, Kafka's protocol has special values: -1 is the end, -2 the beginning.
         Ok(millis) if millis >= 0 => Start::At(WallTime(millis)),
         Ok(_) => {
             let problem = format!("{} is before 1970, earlier than any record", reader.quote(key, &text));

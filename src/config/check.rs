@@ -8,7 +8,7 @@ use super::{Config, Delivery, Preset, Start, Unmatched, kafka};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
-/// How much longer than the retention the repartition topic must keep its records.
+/// The time by which the repartition topic must keep its records longer than the retention.
 const SPARE: Duration = Duration::from_secs(2 * 86_400);
 /// The retention of Event Hubs' Standard tier.
 const STANDARD_LOG: Duration = Duration::from_secs(7 * 86_400);
@@ -36,7 +36,7 @@ fn named(config: &Config) -> Vec<(&'static str, &String)> {
     inputs.chain(others).chain(summary).collect()
 }
 
-/// Refuses a topic that is used twice: the program would read its own records.
+/// Refuses a topic that is used twice, because the program would read its own records.
 fn topics(config: &Config, reader: &mut Reader<'_>) {
     let is_one = |one: &str, other: &str| match config.kafka.preset {
         // Event Hubs ignores case: names that differ only in case are one hub.
@@ -95,8 +95,8 @@ fn login(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// Refuses a retention that is too short. The retention cut-off is the watermark less the retention; records further
-/// back would expire before they are read.
+/// Refuses a retention that is too short. The retention cut-off is the watermark minus the retention, so older records
+/// would expire before they are read.
 fn retention(config: &Config, reader: &mut Reader<'_>) {
     let widening = config.decode.widening;
     let reaching = [

@@ -1,4 +1,5 @@
-//! `[correlation]`, `[[link]]`, `[alert]`, `[tenants]`, `input.identity` and `input.ignore`: what [`decode`](crate::decode) reads.
+//! `[correlation]`, `[[link]]`, `[alert]`, `[tenants]`, `input.identity` and `input.ignore`: the settings of
+//! [`decode`](crate::decode).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::reader::Reader;
 use crate::decode::{AlertColumns, Identity, Ignore, KeyEntry, Path, Settings, Tenants};
 use crate::time::{Bounds, Widening};
 
-/// Reads the settings that say what joins with what.
+/// Reads the settings that determine what is joined.
 pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
     Settings {
         activity_key: key_paths(reader, "correlation.activity_key"),
@@ -90,7 +91,7 @@ fn key_paths(reader: &mut Reader<'_>, key: &str) -> Vec<KeyEntry> {
     key_entry::read_all(reader, key, list)
 }
 
-/// A row tells its tenant by either id, so neither may stand for two.
+/// Reads `[tenants]`. A row identifies its tenant by either id, so neither id may belong to two tenants.
 fn tenants(reader: &mut Reader<'_>) -> Option<Tenants> {
     let entries = reader.entries("tenants");
     let mut seen = (BTreeSet::new(), BTreeSet::new());

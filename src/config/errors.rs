@@ -17,11 +17,11 @@ pub enum Error {
     Syntax {
         /// The file, as given by the user.
         file: String,
-        /// Counted from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// In characters, counted from 1.
+        /// The column in characters, counted from 1.
         column: usize,
-        /// What the parser expected.
+        /// The parser's description of the problem.
         problem: String,
     },
     /// The key is unknown.
@@ -39,9 +39,9 @@ pub enum Error {
         key: String,
         /// The environment variable that set the value, if one did.
         variable: Option<String>,
-        /// What is wrong.
+        /// The problem.
         problem: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
 }
@@ -86,7 +86,7 @@ impl Errors {
         }
     }
 
-    /// Returns the same errors with these warnings.
+    /// Returns these errors together with the warnings.
     pub(super) fn with_warnings(self, warnings: Vec<String>) -> Self {
         Self { warnings, ..self }
     }
@@ -128,7 +128,8 @@ impl From<Error> for Errors {
     }
 }
 
-/// Prints one error as its sentence, several as a list with one sentence per line. Warnings follow on separate lines.
+/// Prints one error as its sentence, and several errors as a list with one sentence per line. Warnings follow on
+/// separate lines.
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.errors.as_slice() {

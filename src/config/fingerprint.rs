@@ -1,4 +1,4 @@
-//! The settings that state depends on, as text: a state that was built with other settings gives other results.
+//! The settings on which the state depends, as text: a state that was built with other settings gives other results.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use super::units::print_duration;
 use crate::decode::{AlertColumns, Identity, Path};
 use crate::time::Bounds;
 
-/// The settings that state depends on: the path of each key and its value, formatted so that equal settings are equal
-/// strings.
+/// The settings on which the state depends: the path of each key and its value, formatted so that equal settings are
+/// equal strings.
 ///
 /// They are stored with the state, so the keys and the format must never change.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ impl StateSettings {
     }
 
     /// Returns a sentence for each key whose value in these settings, those of the configuration, differs from `other`,
-    /// those of the state. Returns none if they agree.
+    /// those of the state. Returns an empty list if they agree.
     pub fn difference(&self, other: &Self) -> Vec<String> {
         let keys: std::collections::BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
         let sentence = |key: &String| {
@@ -38,7 +38,7 @@ impl StateSettings {
     }
 }
 
-/// Returns the settings that the state of a processor with this configuration depends on.
+/// Returns the settings on which the state of a processor with this configuration depends.
 pub(super) fn of(config: &Config) -> StateSettings {
     let decode = &config.decode;
     let bounds = match decode.widening.bounds {

@@ -33,7 +33,7 @@ impl Property {
     }
 }
 
-/// Prints the value, or stars.
+/// Prints the value, or stars if it is secret.
 impl fmt::Display for Property {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -49,10 +49,10 @@ impl Kafka {
         protocol_of(&self.properties)
     }
 
-    /// Returns every value that must not be printed, for masking them in texts from elsewhere.
+    /// Returns every value that must not be printed, so that it can be masked in other texts.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
-        /// A shorter value that is secret only because it came from `${NAME}` is a word such as `true`. Masking every
-        /// such word would make texts unreadable and hide nothing.
+        /// Minimum length of a masked value. A shorter value that is secret only because it came from `${NAME}` is a
+        /// word such as `true`. Masking every such word would make texts unreadable and hide nothing.
         const MIN_SECRET_LENGTH: usize = 8;
         let string = self.connection_string.iter();
         let string = string.flat_map(|string| iter::once(string.expose()).chain(keys_in(string.expose())));
@@ -99,7 +99,7 @@ const ALIASES: &[(&str, &str)] = &[
 const POSITIONS: &str = "positions are committed with the state, or records would be lost in a crash";
 const IDEMPOTENCE: &str = "the order and the completeness of records depend on the idempotent producer";
 
-/// The properties that the program sets itself, and why.
+/// The properties that the program sets itself, each with the reason.
 const OWNED: &[(&str, &str)] = &[
     ("bootstrap.servers", "it has a key of its own, kafka.bootstrap_servers"),
     ("enable.auto.commit", POSITIONS),
@@ -225,7 +225,7 @@ fn connect(
     Some(host.to_owned())
 }
 
-/// Returns the value of one part of a connection string, if it has one. Keys end in `=` themselves.
+/// Returns the value of one part of a connection string, if it has one. Keys may themselves end in `=`.
 pub(super) fn part<'a>(connection_string: &'a Secret, name: &str) -> Option<&'a str> {
     let mut parts = connection_string.expose().split(';').filter_map(|part| part.split_once('='));
     let value = parts.find(|(found, _)| found.trim().eq_ignore_ascii_case(name))?.1.trim();
@@ -244,7 +244,7 @@ pub(super) fn protocol_of(properties: &BTreeMap<String, Property>) -> String {
     protocol.to_ascii_uppercase()
 }
 
-/// Returns whether all servers are on this machine, so that nothing is sent over a network.
+/// Returns whether all servers are on this machine, so that no data is sent over a network.
 pub(super) fn are_here(servers: &str) -> bool {
     servers.split(',').all(|server| {
         let authority = server.split_once("://").map_or(server, |(_, authority)| authority);

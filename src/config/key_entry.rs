@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::reader::Reader;
 use crate::decode::{Coding, KeyEntry, KeyPath, Path, Pattern};
 
-/// Reads a list of entries, of which there must be one at least. `key` names it in errors.
+/// Reads a list of entries, which must not be empty. `key` is its name in errors.
 pub(super) fn read_all(reader: &mut Reader<'_>, key: &str, list: &[Value]) -> Vec<KeyEntry> {
     if list.is_empty() {
         reader.wrong(key, "is an empty list", "name one path at least");
@@ -112,7 +112,7 @@ pub(super) fn path(reader: &mut Reader<'_>, key: &str, text: &str) -> Path {
     })
 }
 
-/// Reports every name of an entry that there is not.
+/// Reports every unknown name in an entry.
 fn known(reader: &mut Reader<'_>, key: &str, entry: &Table) {
     const NAMES: [&str; 4] = ["path", "match", "strip_prefix", "decode"];
     for name in entry.keys().filter(|name| !NAMES.contains(&name.as_str())) {
@@ -121,7 +121,7 @@ fn known(reader: &mut Reader<'_>, key: &str, entry: &Table) {
     }
 }
 
-/// Returns that of the names that is spelled most like this one.
+/// Returns the name with the spelling most similar to this one.
 pub(super) fn nearest<'n>(name: &str, names: &[&'n str]) -> &'n str {
     let nearest = names.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
     nearest.copied().unwrap_or_default()
@@ -135,7 +135,7 @@ fn text<'v>(reader: &mut Reader<'_>, key: &str, name: &str, value: &'v Value) ->
     text
 }
 
-/// Writes an entry as TOML has it.
+/// Formats an entry as TOML.
 pub fn print(entry: &KeyEntry) -> String {
     match entry {
         KeyEntry::Path(path) => print_path(path),
@@ -169,7 +169,7 @@ fn print_path(entry: &KeyPath) -> String {
     }
 }
 
-/// Writes a string as TOML has it: the spelling of a library could change with its version.
+/// Formats a string as TOML. A library is not used, because its spelling could change with its version.
 pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

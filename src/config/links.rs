@@ -1,4 +1,4 @@
-//! `[[link]]` and `correlation.presets`: the links beside the query.
+//! `[[link]]` and `correlation.presets`: the links besides the query.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::units::{parse_duration, print_duration};
 use crate::decode::{Condition, KeyEntry, Link, QUERY};
 use crate::time::{Bounds, Widening};
 
-/// The links that come with the program, by the names of their presets.
+/// The built-in links, by the names of their presets.
 const PRESETS: [(&str, &str); 2] = [
     ("users", include_str!("../../config/links/users.toml")),
     ("dlp", include_str!("../../config/links/dlp.toml")),
 ];
 
-/// The most links beside the query.
+/// Maximum number of links besides the query.
 const MOST: usize = 31;
 
 /// The names of a link's settings.
@@ -38,7 +38,7 @@ pub(super) const SETTINGS: [&str; 12] = [
 
 const PRESETS_KEY: &str = "correlation.presets";
 
-/// Reads the links: those of the presets, then the others.
+/// Reads the links of the presets, followed by those of `[[link]]`.
 pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Link> {
     let mut links = Vec::new();
     for name in reader.texts_or_none(PRESETS_KEY) {
@@ -88,10 +88,10 @@ fn is_name(name: &str) -> bool {
     (1..=32).contains(&name.len()) && name.chars().all(is_letter)
 }
 
-/// Reads a link, which is the one of this number, counted from 1.
+/// Reads the link with this number, counted from 1.
 fn read_one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Link {
     let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
-    // A link without a name is called by its number in errors.
+    // In errors, a link without a name is identified by its number.
     let mut label = format!("link.{name}");
     if !is_name(name) {
         label = format!("link {number}");
@@ -126,7 +126,7 @@ fn read_one(reader: &mut Reader<'_>, table: &Table, number: usize) -> Link {
 struct Reading<'r, 'a, 't> {
     reader: &'r mut Reader<'a>,
     table: &'t Table,
-    /// What the link is called in errors.
+    /// The label of the link in errors.
     label: String,
 }
 
@@ -142,7 +142,8 @@ impl Reading<'_, '_, '_> {
         }
     }
 
-    /// A key is taken from the alert, and a window lies around it.
+    /// Refuses links that begin at another link: keys are always taken from the alert, and the window is always around
+    /// it.
     fn refuse_hops(&mut self) {
         for name in ["from", "around"] {
             if self.table.get(name).is_some_and(|value| value.as_str() != Some("alert")) {
@@ -245,7 +246,7 @@ impl Reading<'_, '_, '_> {
     }
 }
 
-/// Writes a link as one line of TOML, spelled so that equal links are equal lines.
+/// Formats a link as one line of TOML, so that equal links are equal lines.
 pub(super) fn fingerprint(link: &Link) -> String {
     let keys = |entries: &[KeyEntry]| {
         let entries: Vec<String> = entries.iter().map(print).collect();

@@ -13,21 +13,21 @@ const EVENT_HUBS: &str = include_str!("../../config/preset-event-hubs.toml");
 
 /// Prefix of the environment variables that are settings.
 const PREFIX: &str = "ALERTTRAIL_";
-/// Prefix of the variables that only the tests read.
+/// Prefix of the environment variables that only tests read.
 const TESTS: &str = "ALERTTRAIL_TEST_";
-/// The one setting whose variable has no levels.
+/// The name of the only setting whose variable has no levels.
 const LINKS: &str = "LINK";
 
 /// The merged layers.
 pub(super) struct Merged {
     /// The settings.
     pub(super) raw: Raw,
-    /// Variables that look like a setting but are none, each with the name that was probably meant.
+    /// Variables that look like a setting but are not one, each with the name that was probably meant.
     pub(super) ignored: Vec<(String, String)>,
 }
 
-/// Merges the layers. `file` is its name, for errors, and its text. Errors in a layer are reported, and the value of
-/// the layer below counts.
+/// Merges the layers. `file` consists of its name, for errors, and its text. Errors in a layer are reported, and the
+/// value of the layer below is used instead.
 pub(super) fn merge(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>, errors: &mut Errors) -> Merged {
     let mut used = BTreeSet::new();
     let file = match file.map(|(name, text)| parse(name, text)) {
@@ -66,7 +66,7 @@ fn built_in(name: &str, text: &str, errors: &mut Errors) -> Raw {
     }
 }
 
-/// Parses TOML without quoting the line in errors, as the parser's own error would.
+/// Parses TOML. Errors do not quote the line, as the parser's own error would.
 fn parse(name: &str, text: &str) -> Result<Table, Error> {
     text.parse::<Table>().map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -99,7 +99,7 @@ fn interpolate(layer: &mut Raw, environment: &BTreeMap<String, String>, used: &m
     });
 }
 
-/// What is wrong, and what to do.
+/// A problem and its remedy.
 type Wrong = (String, String);
 
 fn fill(value: &mut Value, environment: &BTreeMap<String, String>, names: &mut BTreeSet<String>) -> Result<(), Wrong> {
@@ -114,7 +114,7 @@ fn fill(value: &mut Value, environment: &BTreeMap<String, String>, names: &mut B
     }
 }
 
-/// Returns `text` with every `${NAME}` replaced. `$${` stands for `${` itself, and any other `$` for itself.
+/// Returns `text` with every `${NAME}` replaced. `$${` represents `${` itself, and any other `$` represents itself.
 fn expand(text: &str, environment: &BTreeMap<String, String>, names: &mut BTreeSet<String>) -> Result<String, Wrong> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -184,7 +184,7 @@ fn from_environment(environment: &BTreeMap<String, String>, used: &BTreeSet<Stri
     layer
 }
 
-/// Returns the path for the name of a variable. In tables with free names, `_` stands for the character that variable
+/// Returns the path for the name of a variable. In tables with free names, `_` represents the character that variable
 /// names cannot contain: the dot in librdkafka's properties, the hyphen in a tenant's GUID.
 fn path_of(levels: &str) -> String {
     let levels = levels.to_ascii_lowercase();

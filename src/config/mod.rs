@@ -1,15 +1,15 @@
 //! The configuration: a TOML file, the environment, and the defaults below them.
 //!
 //! Reading has two steps. `raw` knows the shape of the file, that is the keys and their types, and reports everything
-//! that does not fit. The other modules turn it into a [`Config`], whose type permits valid values only. All errors are
-//! reported at once, each with its key and the remedy, and none with a secret.
+//! that does not match. The other modules turn it into a [`Config`], whose type permits only valid values. All errors
+//! are reported at once, each with its key and the remedy, and none with a secret.
 //!
 //! Layers, each overriding the previous one: `config/default.toml`, `config/preset-event-hubs.toml` if `kafka.preset`
 //! selects it, the file, the environment. A variable `ALERTTRAIL_` + path, with `__` between the levels, sets a key:
-//! strings (including durations and sizes) literally, lists, numbers and booleans as TOML. In tables with free names,
-//! `_` stands for the character that variable names cannot contain: `ALERTTRAIL_KAFKA__PROPERTIES__SASL_MECHANISM` is
-//! `sasl.mechanism`, and `ALERTTRAIL_TENANTS__` takes a GUID with `_` for `-`. `${NAME}` in a string of the file is
-//! replaced by a variable, `$${` stands for `${`.
+//! strings (including durations and sizes) literally, and lists, numbers and booleans as TOML. In tables with free
+//! names, `_` represents the character that variable names cannot contain:
+//! `ALERTTRAIL_KAFKA__PROPERTIES__SASL_MECHANISM` is `sasl.mechanism`, and `ALERTTRAIL_TENANTS__` is followed by a GUID
+//! with `_` for `-`. `${NAME}` in a string of the file is replaced by the value of a variable, and `$${` by `${`.
 //!
 //! This module does not connect to anything, read a clock, or know what the settings do: other modules check, for
 //! example, whether a topic exists. It relies on [`decode::Settings`], [`Format`] and the types of
@@ -75,7 +75,7 @@ pub struct Config {
     pub output: Output,
     /// `[http]`
     pub http: Http,
-    /// Environment variables that look like a setting but are none, each with the name that was probably meant.
+    /// Environment variables that look like a setting but are not one, each with the name that was probably meant.
     pub ignored_variables: Vec<(String, String)>,
 }
 
@@ -87,10 +87,10 @@ pub struct Application {
     pub id: String,
 }
 
-/// How to reach the brokers.
+/// The connection to the brokers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Kafka {
-    /// `host:port`, comma-separated: as configured, or from the connection string.
+    /// The brokers as `host:port`, comma-separated: as configured, or from the connection string.
     pub bootstrap_servers: String,
     /// The kind of broker.
     pub preset: Preset,
@@ -111,35 +111,35 @@ pub enum Preset {
     EventHubs,
 }
 
-/// What to read, and from where.
+/// The input topics, and the places where reading begins.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Input {
     /// The input topics, each once.
     pub topics: Vec<String>,
-    /// Where to begin in a partition without a committed position.
+    /// The place to begin in a partition without a committed position.
     pub start: Start,
-    /// What to do if the broker no longer has the records after the committed position.
+    /// The reaction if the broker no longer has the records after the committed position.
     pub on_lost_offsets: LostOffsets,
 }
 
-/// Where to begin in a partition without a committed position.
+/// The place to begin in a partition without a committed position.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Start {
-    /// At its first record.
+    /// The first record of the partition.
     Earliest,
-    /// After its last record.
+    /// The end of the partition, after its last record.
     Latest,
-    /// At the first record with this Kafka timestamp or a later one.
+    /// The first record with this Kafka timestamp or a later one.
     At(WallTime),
 }
 
-/// What to do if records were lost before they were read.
+/// The reaction if records were lost before they were read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LostOffsets {
-    /// Stop the program, so that the user decides.
+    /// The program stops, so that the user can decide.
     #[default]
     Fail,
-    /// Continue with the first available record.
+    /// The program continues with the first available record.
     Continue,
 }
 
@@ -152,36 +152,36 @@ pub struct Repartition {
     pub partitions: u32,
 }
 
-/// How the watermark is determined.
+/// The settings that determine the watermark.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Watermark {
     /// Minimum interval between watermark updates; not zero.
     pub interval: Duration,
-    /// How far an activity may be behind the latest one of its partition without being late.
+    /// The maximum time by which an activity may be older than the latest one of its partition without being late.
     pub out_of_orderness: Duration,
-    /// After how long a partition without activities no longer holds the watermark back; not zero.
+    /// The time after which a partition without activities no longer holds the watermark back; not zero.
     pub idle_timeout: Duration,
     /// Maximum wall-clock wait before an alert closes regardless of the watermark; not zero.
     pub max_wait: Duration,
-    /// How far ahead of its arrival a time may be and still move the watermark; not zero.
+    /// The maximum time by which a time may be ahead of its arrival and still move the watermark; not zero.
     pub max_future_skew: Duration,
-    /// How far ahead of its arrival an alert's window may end for `max_wait` to count from that end; unlimited if
-    /// `None`.
+    /// The maximum time by which an alert's window may end after its arrival for `max_wait` to count from that end;
+    /// unlimited if `None`.
     pub max_window_ahead: Option<Duration>,
 }
 
-/// The state: its place, retention and memory.
+/// The settings of the state: its place, retention and memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct State {
     /// The state directory, with a subdirectory for each application id.
     pub dir: PathBuf,
-    /// How far back an alert finds activities, in event time. Longer than `out_of_orderness`.
+    /// How far back an alert finds activities, in event time. It is longer than `out_of_orderness`.
     pub retention: Duration,
-    /// How much memory the store may use, in bytes, over all partitions.
+    /// The maximum memory of the store in bytes, over all partitions.
     pub memory: u64,
 }
 
-/// What to write, and where.
+/// The outputs and their topics.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Output {
     /// The topic of joined rows.
@@ -190,7 +190,7 @@ pub struct Output {
     pub summary_topic: Option<String>,
     /// Whether an alert without activities gets a summary.
     pub unmatched: Unmatched,
-    /// What a newer version of a closed alert causes.
+    /// The effect of a newer version of a closed alert.
     pub alert_updates: AlertUpdates,
     /// The format of output records.
     pub format: Format,
@@ -203,10 +203,10 @@ pub struct Output {
 /// Whether an alert that closes without activities gets a summary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Unmatched {
-    /// It gets none.
+    /// The alert gets no summary.
     #[default]
     Omit,
-    /// It gets one.
+    /// The alert gets a summary.
     Emit,
 }
 
@@ -219,7 +219,7 @@ pub struct Http {
     pub token: Option<Secret>,
     /// Whether other machines may connect without TLS.
     pub insecure: bool,
-    /// Host names that the API accepts besides those of this machine's loopback interface.
+    /// Host names that the API accepts in addition to those of this machine's loopback interface.
     pub allowed_hosts: Vec<String>,
     /// The address at which other instances reach this one, as `host:port`. With `None`, it is derived from `listen`.
     pub advertise: Option<String>,
@@ -229,8 +229,8 @@ pub struct Http {
 const MAX_FILE: usize = 1 << 20;
 
 impl Http {
-    /// Reads `[http]` as [`Config::load`] does, but ignores errors in other tables: a client of a processor need not
-    /// have the processor's secrets. Fails with all errors in this table.
+    /// Reads `[http]` as [`Config::load`] does, but ignores errors in other tables, because a client of a processor
+    /// need not have the processor's secrets. Fails with all errors in this table.
     pub fn load(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
         let file = read(path)?;
         let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
@@ -260,7 +260,8 @@ impl Config {
         build::config(file, &environment.collect())
     }
 
-    /// Does the same with a file that has already been read: its name, for errors, and its text.
+    /// Loads the configuration from a file that has already been read, given its name, for errors, and its text. Fails
+    /// with all errors.
     pub fn of_text(name: &str, text: &str, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Errors> {
         build::config(Some((name, text)), &environment.collect())
     }
@@ -289,12 +290,12 @@ impl Config {
         Some(self.http.advertise.clone().unwrap_or_else(named))
     }
 
-    /// Returns every value that must never be printed.
+    /// Returns every value that must not be printed.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.kafka.secrets().chain(self.http.token.iter().map(Secret::expose))
     }
 
-    /// Returns the settings that state depends on.
+    /// Returns the settings on which the state depends.
     pub fn state_fingerprint(&self) -> StateSettings {
         fingerprint::of(self)
     }

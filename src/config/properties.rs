@@ -1,5 +1,5 @@
 //! Asks librdkafka whether it knows a property and accepts its value. The library checks one property at a time and
-//! connects to nothing; whether properties fit together is checked when clients are created.
+//! connects to nothing. Whether the properties are compatible with each other is checked when clients are created.
 
 /// The names of librdkafka's properties that a file may contain, one per line, from the library's CONFIGURATION.md.
 const NAMES: &str = include_str!("librdkafka-2.12.1.txt");
@@ -9,16 +9,16 @@ pub fn property_names() -> impl Iterator<Item = &'static str> {
     NAMES.lines()
 }
 
-/// What is wrong with a property, and what to do.
+/// A problem with a property, and its remedy.
 #[cfg(feature = "kafka")]
 pub(super) struct Fault {
-    /// What is wrong.
+    /// The problem.
     pub(super) problem: String,
-    /// What to do.
+    /// The remedy.
     pub(super) remedy: String,
 }
 
-/// Returns what is wrong with a property, if anything. `quoted` is its value as it may be printed.
+/// Returns the problem with a property, if there is one. `quoted` is its value as it may be printed.
 #[cfg(feature = "kafka")]
 pub(super) fn fault(name: &str, value: &str, quoted: &str) -> Option<Fault> {
     use rdkafka::config::ClientConfig;
@@ -56,7 +56,7 @@ pub(super) fn fault(name: &str, value: &str, quoted: &str) -> Option<Fault> {
     }
 }
 
-/// Returns whether only the beginning of a value was parsed as a number: `"30s"` as 30.
+/// Returns whether only the beginning of a value was parsed as a number: for example, `"30s"` as 30.
 #[cfg(feature = "kafka")]
 fn is_cut(value: &str, read: &str) -> bool {
     let value = value.trim();

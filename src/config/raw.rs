@@ -29,7 +29,7 @@ pub(super) enum Kind {
     Texts,
     /// A list of strings and of tables `{ path, match, strip_prefix, decode }` or `{ parts }`.
     KeyPaths,
-    /// A list of the tables that `[[link]]` makes.
+    /// A list of the tables that `[[link]]` creates.
     Links,
     /// A list of tables `{ path, values }`.
     Ignore,
@@ -40,7 +40,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Returns what to write instead of a value of the wrong type.
+    /// Returns what the user should write instead of a value of the wrong type.
     fn remedy(self) -> &'static str {
         match self {
             Self::Text | Self::Choice(_) | Self::Secret => "write a string in quotation marks",
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// Returns whether an environment variable's value is the string itself, rather than TOML.
+    /// Returns whether the value of an environment variable is the string itself, and not TOML.
     pub(super) fn is_string(self) -> bool {
         matches!(
             self,
@@ -160,7 +160,7 @@ fn nearest(names: impl Iterator<Item = &'static str>, likeness: impl Fn(&str) ->
     names.fold(("", -1.0), better).0
 }
 
-/// The layer of a value; a later one overrides an earlier one.
+/// The layer of a value. A later layer overrides an earlier one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Origin {
     /// `config/default.toml` or a preset.
@@ -186,7 +186,7 @@ pub(super) struct Setting {
 pub(super) struct Raw(pub(super) BTreeMap<String, Setting>);
 
 impl Raw {
-    /// Returns the settings of a TOML document. Unknown keys and values of the wrong type are left out and reported.
+    /// Returns the settings of a TOML document. Unknown keys and values of the wrong type are omitted and reported.
     pub(super) fn of_table(table: Table, origin: &Origin, errors: &mut Errors) -> Self {
         let mut raw = Self::default();
         for (section, value) in table {
@@ -241,7 +241,7 @@ impl Raw {
             }
             (_, value) if has_shape(kind, is_entry, &value) => {
                 let value = match value {
-                    // librdkafka accepts strings only.
+                    // librdkafka accepts only strings.
                     value if kind == Kind::Properties && !value.is_str() => Value::String(value.to_string()),
                     value => value,
                 };
@@ -280,7 +280,7 @@ pub(super) fn variable(origin: &Origin) -> Option<String> {
 
 fn has_shape(kind: Kind, is_entry: bool, value: &Value) -> bool {
     let is_path = |entry: &Value| match entry {
-        // What its names take is looked at when they are read.
+        // The contents of the table are checked when they are read.
         Value::Table(_) => true,
         entry => entry.is_str(),
     };
@@ -319,7 +319,8 @@ fn wrong_type(path: &str, kind: Kind, is_entry: bool, value: &Value, origin: &Or
     }
 }
 
-/// Returns whether librdkafka's property of this name contains a secret. Too many names are better than too few.
+/// Returns whether librdkafka's property with this name contains a secret. It is better to hide too many values than
+/// too few.
 pub(super) fn is_secret_name(name: &str) -> bool {
     const PARTS: [&str; 6] = ["password", "secret", "key", "token", "sasl.jaas", "sasl.oauthbearer.config"];
     let name = name.to_ascii_lowercase();

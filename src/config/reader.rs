@@ -9,8 +9,8 @@ use super::errors::{Error, Errors};
 use super::raw::{self, Raw, Setting};
 use super::units::{self, Secret};
 
-/// Reads settings. For an invalid value it reports an error and returns a placeholder, which is never used, because a
-/// configuration with errors is refused.
+/// Reads settings. For an invalid value it reports an error and returns a placeholder. The placeholder is never used,
+/// because a configuration with errors is refused.
 pub(super) struct Reader<'a> {
     raw: &'a Raw,
     errors: Errors,
@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
             .is_some_and(|setting| setting.origin != raw::Origin::BuiltIn)
     }
 
-    /// Quotes `text`, a part of the key's value, for an error, or hides it if it could be a secret.
+    /// Quotes `text`, a part of the key's value, for an error. Hides it if it could be a secret.
     pub(super) fn quote(&self, key: &str, text: &str) -> String {
         const MAX_QUOTED: usize = 100;
         let hidden = self.setting(key).is_none_or(|setting| setting.hidden);
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns what was set at the key. The settings of a link were set as a part of all links.
+    /// Returns the setting of the key. The settings of a link are part of the setting of all links.
     fn setting(&self, key: &str) -> Option<&'a Setting> {
         let link = || key.starts_with("link").then(|| self.raw.0.get("link"));
         self.raw.0.get(key).or_else(|| link().flatten())
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
         Some(Secret::new(text.trim()))
     }
 
-    /// Returns the meaning of the value, which must be one of the words.
+    /// Returns the meaning of the value, which must be one of `words`.
     pub(super) fn choice<T: Copy + Default>(&mut self, key: &str, words: &[(&str, T)]) -> T {
         let text = self.text(key);
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
         self.value(key).and_then(Value::as_bool).unwrap_or_default()
     }
 
-    /// Returns a string as another type. `remedy` says how to write it.
+    /// Parses a string as another type. `remedy` describes how to write it.
     pub(super) fn parsed<T: FromStr>(&mut self, key: &str, what: &str, remedy: &str) -> Option<T> {
         let text = self.text(key);
         let parsed = text.parse().ok();

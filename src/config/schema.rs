@@ -1,8 +1,9 @@
-//! The JSON Schema of a configuration file, for editors: which keys there are and what each takes from `raw`, defaults
-//! and descriptions from `config/default.toml`.
+//! The JSON Schema of a configuration file, for editors. The keys and their types come from `raw`, the defaults and
+//! descriptions from `config/default.toml`.
 //!
-//! It refuses nothing that [`Config::load`](super::Config::load) takes. Rules that concern several keys, such as that a
-//! token is needed beyond loopback, are not in it. It is of draft 7, which the TOML language servers know.
+//! The schema accepts everything that [`Config::load`](super::Config::load) accepts. It does not contain rules that
+//! concern several keys, for example that a token is required beyond loopback. It conforms to draft 7, which the TOML
+//! language servers support.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use toml::Table;
 use super::merge::DEFAULTS;
 use super::raw::{KEYS, Kind};
 
-/// `${NAME}` in a string: its value is known only when the program starts.
+/// `${NAME}` in a string. Its value is known only when the program starts.
 const VARIABLE: &str = r"\$\{[A-Za-z0-9_]+\}";
 
 /// Returns the JSON Schema of a configuration file.
@@ -62,7 +63,7 @@ fn key_schema(kind: Kind, default: Option<Value>, description: Option<&String>) 
         schema["description"] = json!(description);
     }
     if let Some(default) = default {
-        // Where the default is nothing at all, nothing at all may be written.
+        // If the default is an empty string, an empty string is allowed.
         if default == "" && schema.get("anyOf").is_some() {
             schema["anyOf"] = json!([{ "const": "" }, { "anyOf": schema["anyOf"] }]);
         }
@@ -71,7 +72,7 @@ fn key_schema(kind: Kind, default: Option<Value>, description: Option<&String>) 
     schema
 }
 
-/// Returns what values of this kind look like.
+/// Returns the schema of values of this kind.
 fn value_schema(kind: Kind) -> Value {
     match kind {
         Kind::Text => json!({ "type": "string" }),
@@ -97,7 +98,7 @@ fn value_schema(kind: Kind) -> Value {
     }
 }
 
-/// A string of this form, or one that takes a variable.
+/// Returns the schema of a string of this form, or with a variable in it.
 fn text(form: &Value) -> Value {
     json!({ "type": "string", "anyOf": [form, { "pattern": VARIABLE }] })
 }
@@ -106,7 +107,7 @@ fn path() -> Value {
     json!({ "type": "string", "minLength": 1 })
 }
 
-/// A table of these keys only.
+/// Returns the schema of a table that has only these keys.
 fn table(properties: &Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
@@ -150,7 +151,8 @@ fn links() -> Value {
     json!({ "type": "array", "items": table(&properties, &["name", "key", "activity_key"]) })
 }
 
-/// Returns what the example of a link in `config/default.toml` says of each key, behind it in its line.
+/// Returns the description of each key of a link. It follows the key on its line in the example in
+/// `config/default.toml`.
 fn link_descriptions() -> impl Iterator<Item = (&'static str, &'static str)> {
     let lines = DEFAULTS.lines().skip_while(|line| *line != "# [[link]]").skip(1);
     lines.take_while(|line| !line.is_empty()).filter_map(|line| {
@@ -161,12 +163,12 @@ fn link_descriptions() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 fn default_of(defaults: &Table, path: &str) -> Option<Value> {
     let (section, key) = path.split_once('.')?;
-    // Values of the types that a default has are the same in JSON.
+    // Values of the types that occur in defaults are the same in JSON.
     serde_json::to_value(defaults.get(section)?.get(key)?).ok()
 }
 
-/// Returns what the comments of `config/default.toml` say of each section and key: those directly above it, be it
-/// written out as a comment itself.
+/// Returns the description of each section and key: the comment lines directly above it in `config/default.toml`. The
+/// section or key may itself be commented out there.
 fn descriptions() -> BTreeMap<String, String> {
     let mut descriptions = BTreeMap::new();
     let (mut section, mut comment) = ("", Vec::new());
@@ -195,7 +197,7 @@ fn descriptions() -> BTreeMap<String, String> {
     descriptions
 }
 
-/// Whether this is a section or the path of a key.
+/// Returns whether this is a section or the path of a key.
 fn is_known(name: &str) -> bool {
     let mut paths = KEYS.iter().map(|(path, _)| *path);
     paths.any(|path| path == name || path.split('.').next() == Some(name))

@@ -10,12 +10,12 @@ use crate::time::LONGEST_SETTING;
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides `secret`.
+    /// Creates a secret from a string.
     pub fn new(secret: impl Into<String>) -> Self {
         Self(secret.into())
     }
 
-    /// Returns the string itself, for the one place that has to send or compare it.
+    /// Returns the string itself, for the places that must send or compare it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -41,7 +41,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
         .filter(|duration| *duration <= LONGEST_SETTING)
 }
 
-/// Formats a duration in the largest unit that divides it: `30d`, `90s`. [`parse_duration`] can read the result.
+/// Formats a duration in the largest unit that divides it: `30d`, `90s`. [`parse_duration`] can parse the result.
 /// Settings of states are compared in this format, so it must never change.
 pub(super) fn print_duration(duration: Duration) -> String {
     const UNITS: [(u128, &str); 6] = [

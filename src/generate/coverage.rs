@@ -1,12 +1,12 @@
 use crate::time::EventTime;
 
-/// Which policy has an alert when: the union of the windows of its alerts, by the version that counts.
+/// The times at which each policy has an alert: the union of the windows of its alerts, by the version that counts.
 #[derive(Default, Debug)]
 pub(super) struct Coverage {
     policies: Vec<Vec<Covered>>,
 }
 
-/// A stretch of time in the window of some alert, both ends excluded, and the first such alert.
+/// A range of time in alert windows, with both ends excluded, and the first alert of the range.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Covered {
     start: EventTime,
@@ -21,19 +21,19 @@ impl Coverage {
         }
     }
 
-    /// Adds a window; an empty one covers nothing.
+    /// Adds a window. An empty window covers nothing.
     pub(super) fn add(&mut self, policy: usize, start: EventTime, end: EventTime, alert: u64) {
         if start < end {
             self.policies[policy].push(Covered { start, end, alert });
         }
     }
 
-    /// Brings what was added into order. Nothing is found before.
+    /// Sorts and merges the windows. Lookups find nothing before this call.
     pub(super) fn merge(&mut self) {
         self.policies.iter_mut().for_each(merge);
     }
 
-    /// An alert of `policy` whose window, or the windows it runs into, holds `time`.
+    /// Returns the first alert of the range of `policy` that contains `time`.
     pub(super) fn alert_at(&self, policy: usize, time: EventTime) -> Option<u64> {
         let stretches = &self.policies[policy];
         let before = stretches.partition_point(|stretch| stretch.start < time);
@@ -41,7 +41,7 @@ impl Coverage {
         (time < stretch.end).then_some(stretch.alert)
     }
 
-    /// The share of the time from `start` to `end` in which some policy has a window.
+    /// Returns the share of the time from `start` to `end` in which any policy has a window.
     pub(super) fn open_share(&self, start: EventTime, end: EventTime) -> f64 {
         let mut all: Vec<Covered> = self.policies.iter().flatten().copied().collect();
         merge(&mut all);
@@ -54,7 +54,7 @@ impl Coverage {
 fn merge(stretches: &mut Vec<Covered>) {
     stretches.sort_unstable();
     stretches.dedup_by(|next, held| {
-        // Where one ends just as the next begins that one tick is in neither.
+        // If one window ends exactly where the next begins, that tick is in neither.
         let overlap = next.start < held.end;
         if overlap {
             held.end = held.end.max(next.end);

@@ -3,22 +3,23 @@ use chrono::{Datelike, NaiveDate};
 use super::random::Guid;
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// How a point in time is written: ISO 8601, as met in the field.
+/// A format for times: one of the ISO 8601 variants that occur in real records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TimeForm {
-    /// Digits behind the seconds, 0 to 7. Where the time needs more digits it gets them, so that no form changes a time.
+    /// Minimum number of fraction digits, 0 to 7. A time that needs more digits gets them, so that no format changes a
+    /// time.
     pub digits: u8,
-    /// Whether `Z` follows. Without it the time means the same: no zone is UTC.
+    /// Whether `Z` follows. A time without a zone is in UTC, so its meaning is the same.
     pub zone: bool,
-    /// What stands between date and time: `T`, or a space as in some `Data` strings.
+    /// The byte between date and time: `T`, or a space as in some `Data` strings.
     pub separator: u8,
 }
 
 impl TimeForm {
-    /// `2026-03-01T10:00:00.0000000Z`, as KQL prints a `datetime`.
+    /// `2026-03-01T10:00:00.0000000Z`, the format in which KQL prints a `datetime`.
     pub const FULL: Self = Self::zulu(7);
 
-    /// With `T` and `Z` and this many fraction digits.
+    /// Returns the format with `T`, `Z` and this number of fraction digits.
     pub const fn zulu(digits: u8) -> Self {
         Self {
             digits,
@@ -27,7 +28,7 @@ impl TimeForm {
         }
     }
 
-    /// Appends `time` in this form.
+    /// Appends `time` in this format.
     pub(super) fn write(self, time: EventTime, out: &mut Vec<u8>) {
         let time = time.clamp(EventTime::FIRST, EventTime::LAST);
         let day = i32::try_from(time.day() + 1).unwrap_or(1);
@@ -58,7 +59,7 @@ impl TimeForm {
     }
 }
 
-/// How many digits a fraction in ticks needs.
+/// Returns the number of digits that a fraction in ticks needs.
 fn needed(mut fraction: u64) -> u8 {
     let mut digits = 7;
     while digits > 0 && fraction.is_multiple_of(10) {
@@ -68,7 +69,7 @@ fn needed(mut fraction: u64) -> u8 {
     digits
 }
 
-/// `value` in decimal with leading zeros.
+/// Appends `value` in decimal with leading zeros.
 fn number(out: &mut Vec<u8>, value: u64, width: usize) {
     let begin = out.len();
     out.resize(begin + width, b'0');
@@ -79,11 +80,13 @@ fn number(out: &mut Vec<u8>, value: u64, width: usize) {
     }
 }
 
-/// Writes JSON without white space to the end of a buffer. Commas and escapes are its business; that what is begun is ended is the caller's.
+/// Appends JSON without white space to a buffer. It writes commas and escapes; the caller must end every object and
+/// list that it begins.
 pub(super) struct Json<'a> {
     /// The buffer.
     pub(super) out: &'a mut Vec<u8>,
-    /// Whether characters beyond ASCII are written as `\u` escapes. Producers differ, and both are the same text.
+    /// Whether characters outside ASCII are written as `\u` escapes. Producers differ, and both forms mean the same
+    /// text.
     pub(super) ascii: bool,
 }
 
@@ -92,7 +95,7 @@ impl<'a> Json<'a> {
         Self { out, ascii }
     }
 
-    /// Begins an object that is nobody's member.
+    /// Begins an object that is not a member of another one.
     pub(super) fn open(&mut self) {
         self.out.push(b'{');
     }
@@ -125,7 +128,7 @@ impl<'a> Json<'a> {
         self.out.push(b'[');
     }
 
-    /// The member's value is null.
+    /// Writes a member with the value null.
     pub(super) fn null(&mut self, key: &str) {
         self.raw(key, b"null");
     }
@@ -159,19 +162,19 @@ impl<'a> Json<'a> {
         self.quoted(value);
     }
 
-    /// A string as an element of a list.
+    /// Writes a string as an element of a list.
     pub(super) fn text_item(&mut self, value: &str) {
         self.separate();
         self.quoted(value);
     }
 
-    /// The value is JSON already.
+    /// Writes a member whose value is already JSON.
     pub(super) fn raw(&mut self, key: &str, json: &[u8]) {
         self.key(key);
         self.out.extend_from_slice(json);
     }
 
-    /// The value is JSON, either itself or as a string that holds it.
+    /// Writes a member whose value is JSON, either directly or as a string that contains it.
     pub(super) fn nested(&mut self, key: &str, json: &[u8], as_string: bool) {
         if as_string {
             self.key(key);
@@ -191,7 +194,7 @@ impl<'a> Json<'a> {
     }
 
     fn separate(&mut self) {
-        // Every value ends in another byte than these, strings in their quote.
+        // No value ends in one of these bytes, since strings end in a quote.
         if !matches!(self.out.last(), Some(b'{' | b'[')) {
             self.out.push(b',');
         }
@@ -218,7 +221,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// The content of a JSON string; bytes beyond ASCII stay.
+/// Appends the content of a JSON string. Bytes outside ASCII are not escaped.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     while let Some(place) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {

@@ -1,32 +1,33 @@
 use super::random::Random;
 
-/// What is wrong with a broken message or record.
+/// The defect of a broken message or record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Defect {
     /// The end is missing.
     Truncated,
-    /// Text of a proxy, not JSON at all.
+    /// The error text of a proxy, which is not JSON.
     NotJson,
-    /// A byte that is no UTF-8.
+    /// A byte that is not valid UTF-8.
     NotUtf8,
-    /// JSON, but no record: a scalar.
+    /// JSON that is not a record but a scalar.
     Scalar,
-    /// `records` is no list.
+    /// `records` is not a list.
     RecordsOfWrongType,
     /// The envelope's `properties` is a string.
     PropertiesOfWrongType,
     /// An envelope without `properties`.
     NoProperties,
-    /// Nested far too deeply.
+    /// The record is nested far too deeply.
     TooDeep,
-    /// A time that is none, where one is needed.
+    /// A required time is not a valid time.
     BadTime,
     /// A required column is missing.
     MissingColumn,
 }
 
 impl Defect {
-    /// Of an activity. Rows of this table have no column without which they would be of no use, and so no [`Defect::MissingColumn`].
+    /// Draws a defect for an activity. Every column of these rows can be missing, so there is no
+    /// [`Defect::MissingColumn`].
     pub(super) fn of_activity(random: &mut Random) -> Self {
         let all = [
             Self::Truncated,
@@ -43,7 +44,7 @@ impl Defect {
         }
     }
 
-    /// Of an alert.
+    /// Draws a defect for an alert.
     pub(super) fn of_alert(random: &mut Random) -> Self {
         let all = [
             Self::Truncated,
@@ -60,7 +61,7 @@ impl Defect {
         }
     }
 
-    /// Whether it breaks a single record, so that the others of its message are to be read all the same.
+    /// Returns whether the defect breaks a single record, so that the other records of its message must still be read.
     pub(super) fn is_of_record(self) -> bool {
         matches!(
             self,
@@ -68,7 +69,7 @@ impl Defect {
         )
     }
 
-    /// Breaks the sound record of `table` that begins at `begin` of `out`, so that no reader can use it.
+    /// Breaks the valid record of `table` that begins at `begin` in `out`, so that no reader can use it.
     pub(super) fn apply(self, out: &mut Vec<u8>, begin: usize, table: &str, columns: Columns, random: &mut Random) {
         match self {
             Self::Truncated => {
@@ -97,16 +98,16 @@ impl Defect {
     }
 }
 
-/// Where a record is broken.
+/// The columns of a table in which records are broken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Columns {
-    /// The time without which the record is of no use.
+    /// The column with the time that a record must have.
     pub(super) time: &'static str,
-    /// A column that every record has; of alerts one that they must have.
+    /// A column that every record has. For alerts, it is a column that they must have.
     pub(super) id: &'static str,
 }
 
-/// More levels than any reader should follow.
+/// More levels of nesting than any reader should follow.
 const TOO_DEEP: usize = 2_000;
 
 fn replace(out: &mut Vec<u8>, begin: usize, text: &str) {
@@ -114,7 +115,7 @@ fn replace(out: &mut Vec<u8>, begin: usize, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Puts a byte that UTF-8 never has in the place of a letter.
+/// Replaces a letter by a byte that never occurs in UTF-8.
 fn break_text(record: &mut [u8]) {
     let middle = record.len() / 2;
     if let Some(byte) = record[middle..].iter_mut().find(|byte| byte.is_ascii_lowercase()) {
@@ -122,7 +123,7 @@ fn break_text(record: &mut [u8]) {
     }
 }
 
-/// Makes the value of column `time`, at whatever depth of quoting, a text of the same length that is no time.
+/// Replaces the value of column `time`, at any depth of quoting, by a text of the same length that is not a valid time.
 fn break_time(record: &mut [u8], time: &str, random: &mut Random) {
     let Some(name) = memchr::memmem::find(record, format!("{time}\\").as_bytes())
         .or_else(|| memchr::memmem::find(record, format!("\"{time}\"").as_bytes()))
@@ -140,12 +141,12 @@ fn break_time(record: &mut [u8], time: &str, random: &mut Random) {
     };
     record[year + place..][..text.len()].copy_from_slice(text);
     if place == 8 {
-        // There is no 31st of February.
+        // February has no 31st day.
         record[year + 5..][..2].copy_from_slice(b"02");
     }
 }
 
-/// Puts a column of far too many levels before column `id`.
+/// Inserts a column with far too many levels before column `id`.
 fn nest(out: &mut Vec<u8>, begin: usize, id: &str) {
     let deep = format!("\"Trace\":{}{},", "[".repeat(TOO_DEEP), "]".repeat(TOO_DEEP));
     if let Some(place) = memchr::memmem::find(&out[begin..], format!("\"{id}\"").as_bytes()) {

@@ -10,50 +10,54 @@ use super::random::{Purpose, Random, Share};
 use super::record::{self, ActivitySpec, AlertSpec, Delivery, Form, Kind};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// What a message holds.
+/// Facts about a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MessageInfo {
-    /// The greatest event time in it: of activities `CreationTime`, of alerts `TimeGenerated`. A message that is nothing but broken has that of the
-    /// one before it.
+    /// The greatest event time of its records: `CreationTime` of activities, `TimeGenerated` of alerts. A message that
+    /// contains only a broken record has the event time of the message before it.
     pub event_time: EventTime,
-    /// When it arrives. Messages come in this order, but for those of several records, whose arrival is that of their last one.
+    /// The time when it arrives. Messages are in the order of arrival, except that a message of several records arrives
+    /// with the last of them.
     pub arrival: EventTime,
-    /// Sound records in it, re-deliveries included.
+    /// Number of valid records in it, including repeated deliveries.
     pub records: usize,
-    /// Whether it, or one record in it, is broken.
+    /// Whether the message, or one record in it, is broken.
     pub malformed: bool,
 }
 
-/// A source of messages, pulled one at a time.
+/// A source of messages, which the caller requests one at a time.
 pub trait Messages {
-    /// Appends the next message's value to `out`, one line without its line end; `None` when there are no more.
+    /// Appends the value of the next message to `out`, as one line without a line end. Returns `None` after the last
+    /// message.
     fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo>;
 }
 
-/// A message is not filled further than this, so that it stays below the 1 MB that brokers take.
+/// After this number of bytes, no further record is added to a message, so that it stays below the 1 MB that brokers
+/// accept.
 const FULL: usize = 300_000;
 
-/// The parts in which the tables differ; records become messages in the same way for all of them.
+/// The differences between the tables. Records become messages in the same way for all tables.
 pub(super) trait Table {
     const NAME: &'static str;
     const PURPOSE: Purpose;
     const COLUMNS: Columns;
 
-    /// Returns the options that the traffic was planned from.
+    /// Returns the options on which the plan of the traffic is based.
     fn options(&self) -> &Options;
     /// Draws the form of the next message's records.
     fn form(envelope: Envelope, random: &mut Random) -> Form;
-    /// Draws what is wrong with a broken message.
+    /// Draws the defect of a broken message.
     fn defect(random: &mut Random) -> Defect;
-    /// Returns the next delivery: its arrival, and the record that it delivers.
+    /// Returns the arrival of the next delivery, and the record that it delivers.
     fn next(&mut self) -> Option<(EventTime, Delivered)>;
     /// Writes a record and returns its event time.
     fn write(&self, which: Delivered, delivery: &Delivery, out: &mut Vec<u8>) -> EventTime;
-    /// Writes a record that is in no other message, to be broken.
+    /// Writes a record that occurs in no other message, so that it can be broken.
     fn write_for_breaking(&self, seed: u64, delivery: &Delivery, out: &mut Vec<u8>);
 }
 
-/// A record of the plan: activity `number`, or version `version` of alert `number`. `again` is 1 for its second delivery.
+/// A record of the plan: activity `number`, or version `version` of alert `number`. `again` is 1 for the second
+/// delivery.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Delivered {
     pub(super) number: u64,
@@ -61,7 +65,7 @@ pub(super) struct Delivered {
     pub(super) again: u8,
 }
 
-/// Turns the deliveries of a table into messages.
+/// Divides the deliveries of a table into messages.
 pub(super) struct Batches<T> {
     table: T,
     waiting: Option<(EventTime, Delivered)>,
@@ -130,7 +134,7 @@ impl<T: Table> Batches<T> {
         self.info(arrival, records, defect.is_some())
     }
 
-    /// Writes the record that waits, and gives its arrival.
+    /// Writes the waiting record and returns its arrival.
     fn record(&mut self, out: &mut Vec<u8>, form: Form, random: &mut Random) -> Option<EventTime> {
         let (arrival, which) = self.waiting.take()?;
         let delivery = delivery(form, arrival, random);
@@ -205,20 +209,20 @@ impl Messages for Activities {
     }
 }
 
-/// Holds the deliveries that are under way: those of about `disorder` of event time, a few words each.
+/// Holds the scheduled deliveries of about `disorder` of event time, a few words each.
 struct ActivityTable {
     plan: Arc<Plan>,
     under_way: BinaryHeap<Reverse<(EventTime, Delivered)>>,
     next: u64,
 }
 
-/// From an activity to its delivery at least.
+/// Minimum time from an activity to its delivery.
 pub(super) const ACTIVITY_LATENCY: Duration = Duration::from_secs(120);
 
 impl ActivityTable {
-    /// Whether the first delivery under way comes before all of those that are not under way yet.
+    /// Returns whether the first scheduled delivery comes before every delivery that is not scheduled yet.
     fn first_is_due(&self) -> bool {
-        // A time may have been rounded down by up to a second from its slot.
+        // A time may have been rounded down, by up to a second, to before its slot.
         let earliest = EventTime::from_ticks(self.plan.slot(self.next).ticks() - TICKS_PER_SECOND).plus(ACTIVITY_LATENCY);
         self.under_way.peek().is_some_and(|Reverse((arrival, _))| *arrival < earliest)
     }
@@ -286,7 +290,7 @@ impl Table for ActivityTable {
             time: delivery.received.minus(ACTIVITY_LATENCY),
             time_form: super::TimeForm::FULL,
             kind: Kind::AlertTriggered,
-            // Without a correlation id a bad time would not matter.
+            // Without a correlation id, a bad time would have no effect.
             policy: plan.policies.first(),
             alert: None,
             user: &plan.users[0],
@@ -318,7 +322,7 @@ struct AlertTable {
     deliveries: std::vec::IntoIter<(EventTime, Delivered)>,
 }
 
-/// From `TimeGenerated` to the delivery at least.
+/// Minimum time from `TimeGenerated` to the delivery.
 pub(super) const ALERT_LATENCY: Duration = Duration::from_secs(30);
 
 impl AlertTable {
@@ -329,7 +333,7 @@ impl AlertTable {
             for (version, row) in plan.alert(number).versions.iter().enumerate() {
                 let repeated = plan.is_repeated(&mut random);
                 for again in 0..=u8::from(repeated) {
-                    // An export is tried again for hours: an old version may well come again after a newer one.
+                    // An export is retried for hours, so an old version may be delivered again after a newer one.
                     let retry = if again == 1 && random.one_in(2) {
                         Duration::from_secs(random.below(7_200))
                     } else {
@@ -384,10 +388,10 @@ impl Table for AlertTable {
 
     fn write_for_breaking(&self, seed: u64, delivery: &Delivery, out: &mut Vec<u8>) {
         let plan = &self.plan;
-        // Numbers behind those of the plan: an alert of its own.
+        // A number after those of the plan gives an alert that occurs nowhere in the plan.
         let alert = plan.alert(plan.options.alerts + (seed >> 20));
         if let Some(&version) = alert.versions.first() {
-            // As a row of the export: without `Type` and an id it could be a row of any table.
+            // The row is written in the form of the export: without `Type` and an id it could be a row of any table.
             let delivery = Delivery {
                 form: Form::LogAnalytics,
                 ..*delivery

@@ -1,11 +1,14 @@
-//! Synthetic traffic of both tables: seed in, messages out.
+//! Generates synthetic traffic of both tables from a seed.
 //!
-//! It makes CloudAppEvents and SecurityAlert records as they are met in the field, in content (forms of times, strings that hold JSON, ids) and in
-//! behaviour (many records without a correlation id, few hot policies, disorder, re-deliveries, later versions of alerts, broken messages). Equal
-//! [`Options`] give equal bytes on every machine. It reads no clock, does no input or output, and holds of one million activities only the few
-//! that are under way. It relies on the ChaCha8 stream cipher and on integer arithmetic; what randomness is drawn for what is fixed for good.
+//! The CloudAppEvents and SecurityAlert records resemble real ones in content (formats of times, strings that hold
+//! JSON, ids) and in behaviour (many records without a correlation id, a few frequent policies, disorder, repeated
+//! deliveries, later versions of alerts, broken messages). Equal [`Options`] give equal bytes on every machine. This
+//! module reads no clock and does no input or output. Of one million activities it holds only the few that are
+//! scheduled for delivery. It relies on the ChaCha8 stream cipher and on integer arithmetic. The assignment of random
+//! streams to purposes never changes.
 //!
-//! [`Generator`] makes whole tables; [`record`] makes single records, for whoever decides on their own when what happens.
+//! [`Generator`] generates whole tables. [`record`] generates single records, for callers that decide themselves what
+//! happens when.
 
 mod coverage;
 mod json;
@@ -28,27 +31,27 @@ pub use random::Guid;
 
 use plan::Plan;
 
-/// The plan of both tables: which activities and alerts there are.
+/// The plan of both tables, which defines their activities and alerts.
 #[derive(Clone, Debug)]
 pub struct Generator {
     plan: Arc<Plan>,
 }
 
 impl Generator {
-    /// Plans what `options` ask for. Takes time and memory in proportion to the alerts, some microseconds and 100 bytes each; it fails only when
-    /// an option is out of its range.
+    /// Plans the traffic for `options`. Takes time and memory in proportion to the alerts, some microseconds and 100
+    /// bytes each. Fails only if an option is out of range.
     pub fn new(options: &Options) -> Result<Self, Error> {
         Ok(Self {
             plan: Arc::new(Plan::new(options)?),
         })
     }
 
-    /// The CloudAppEvents messages, from the first.
+    /// Returns the CloudAppEvents messages from the first one on.
     pub fn activities(&self) -> Activities {
         Activities::new(Arc::clone(&self.plan))
     }
 
-    /// The SecurityAlert messages, from the first.
+    /// Returns the SecurityAlert messages from the first one on.
     pub fn alerts(&self) -> Alerts {
         Alerts::new(Arc::clone(&self.plan))
     }

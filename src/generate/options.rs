@@ -3,24 +3,26 @@ use std::time::Duration;
 use crate::time::EventTime;
 use crate::words::duration;
 
-/// What to generate. Equal options give equal bytes, on every machine and with every later version.
+/// Options of the generator. Equal options give equal bytes, on every machine and with every later version.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Options {
-    /// Number of distinct activities; re-deliveries and broken messages come on top.
+    /// Number of distinct activities. Repeated deliveries and broken messages come in addition.
     pub activities: u64,
-    /// Number of distinct alerts; later versions, re-deliveries and broken messages come on top.
+    /// Number of distinct alerts. Later versions, repeated deliveries and broken messages come in addition.
     pub alerts: u64,
-    /// What all random choices follow from.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// Typical size of a CloudAppEvents record in bytes, 1 000 to 100 000. Sizes vary from half of it to one and a half times of it, and one
-    /// record in 200 is four times as large; but no record is smaller than its columns make it, some 1 400 bytes to 2 300 by kind.
+    /// Typical size of a CloudAppEvents record in bytes, 1 000 to 100 000. Sizes vary from half to one and a half times
+    /// this value, and one record in 200 is four times as large. No record is smaller than its columns require, which
+    /// is some 1 400 to 2 300 bytes, depending on its kind.
     pub record_size: usize,
     /// Share of activities with a correlation id, 0 to 1.
     pub keyed_share: f64,
     /// Number of alert policies. A correlation id is the id of an alert policy, so this is the number of distinct ids.
     pub policies: usize,
-    /// How uneven the policies are: policy `k` has a weight of `1 / k^policy_skew`, 0 to 8. With 0 all are alike. Of the policies 1, 3, 5 and so on
-    /// raise alerts; `in_window_share` takes some of the activities of those that are hot to others.
+    /// The unevenness of the policies: policy `k` has a weight of `1 / k^policy_skew`, 0 to 8. With 0 all are used
+    /// equally. Only the policies 1, 3, 5 and so on raise alerts. `in_window_share` moves some activities of frequent
+    /// policies to others.
     pub policy_skew: f64,
     /// Event time covered by the activities.
     pub span: Duration,
@@ -30,19 +32,19 @@ pub struct Options {
     pub window_min: Duration,
     /// Longest window of an alert.
     pub window_max: Duration,
-    /// Share of the activities with a correlation id that are to lie in the window of some alert, 0 to 1. With few alerts it may be less, and
-    /// with a single policy more.
+    /// Share of the activities with a correlation id that should be in the window of an alert, 0 to 1. With few alerts
+    /// the share may be lower, and with a single policy higher.
     pub in_window_share: f64,
-    /// How far a record may lie behind a record of later event time that was delivered before it. Only re-deliveries of alerts may come later still,
-    /// up to two hours.
+    /// Maximum time by which a record may be older than a record that was delivered before it. Only repeated deliveries
+    /// of alerts may come up to two hours later than that.
     pub disorder: Duration,
-    /// Share of records that are delivered a second time, 0 to 1: the same properties in another envelope.
+    /// Share of records that are delivered a second time, 0 to 1, with the same properties in another envelope.
     pub duplicates: f64,
-    /// Share of messages that are broken, or hold a broken record, 0 to 0.9. They come on top and can be left out: what the sound ones say does
-    /// not depend on it.
+    /// Share of messages that are broken or hold a broken record, 0 to 0.9. They come in addition and can be removed:
+    /// the content of the valid messages does not depend on this share.
     pub malformed: f64,
-    /// Records in a message at most, at least 1. With 1 a message is the record; with more it is `{"records":[...]}` with 1 to `batch_max` records,
-    /// fewer where the message would pass the limit of a broker.
+    /// Maximum number of records in a message, at least 1. With 1, a message is the record. With more, it is
+    /// `{"records":[...]}` with 1 to `batch_max` records, or fewer if the message would exceed the limit of a broker.
     pub batch_max: usize,
     /// The envelopes of activities.
     pub envelope: Envelope,
@@ -78,19 +80,21 @@ impl Default for Options {
     }
 }
 
-/// Which envelopes activities come in. Alerts come as Log Analytics rows, in [`Envelope::Mixed`] as bare rows too: nothing else delivers them.
+/// The envelopes of activities. Alerts are delivered as Log Analytics rows, and in [`Envelope::Mixed`] also as bare
+/// rows, because no other service delivers them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Envelope {
-    /// Of ten messages six are the Defender streaming API's, three Log Analytics rows, one bare rows.
+    /// Of ten messages, six have the envelope of the Defender streaming API, three are Log Analytics rows, and one is
+    /// bare rows.
     #[default]
     Mixed,
-    /// All as the Defender streaming API sends them.
+    /// All activities have the envelope of the Defender streaming API.
     Streaming,
-    /// All as Log Analytics exports them.
+    /// All activities are rows of the Log Analytics export.
     LogAnalytics,
 }
 
-/// Why nothing can be generated from some options.
+/// The reason why options cannot be used.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 pub enum Error {
     /// An option is out of its range.
@@ -98,12 +102,12 @@ pub enum Error {
     Range {
         /// The option's name.
         option: &'static str,
-        /// What it is.
+        /// Its value.
         value: String,
-        /// What it may be.
+        /// The values that are allowed.
         range: &'static str,
     },
-    /// The shortest window is longer than the longest.
+    /// The minimum window length is greater than the maximum.
     #[error(
         "window-min ({}) is longer than --window-max ({}): give a shorter --window-min or a longer --window-max",
         duration(*.min),
@@ -117,13 +121,13 @@ pub enum Error {
     },
 }
 
-/// No span, window or disorder may be longer, so that arithmetic on times stays within the calendar.
+/// Maximum span, window and disorder, so that arithmetic on times stays within the calendar.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
-/// 9000-01-01: every time that follows from a start before it is within the calendar.
+/// 9000-01-01. Every time that results from a start before it is within the calendar.
 const LAST_START: EventTime = EventTime::from_ticks(3_286_870 * 86_400 * 10_000_000);
 
 impl Options {
-    /// Whether every option is within its range.
+    /// Returns an error if an option is out of range.
     pub(super) fn check(&self) -> Result<(), Error> {
         for (option, share, most) in [
             ("keyed-share", self.keyed_share, 1.0),

@@ -7,8 +7,8 @@ use super::random::{Guid, Purpose, Random, Share, Zipf};
 use super::record::{Kind, Policy, Status, Tenant, User};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// Which records there are. Every activity and every alert is a function of the options and its number, so that none is held: the plan keeps the
-/// windows of the alerts, and nothing per activity.
+/// The records of the traffic. Every activity and every alert is a function of the options and its number, so the plan
+/// keeps only the windows of the alerts and nothing per activity.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) options: Options,
@@ -18,16 +18,16 @@ pub(super) struct Plan {
     ranks: Zipf,
     span: u64,
     coverage: Coverage,
-    /// Activities at the very ends of alert windows, by number.
+    /// Activities exactly at the ends of alert windows, by number.
     anchors: Vec<Anchor>,
-    /// How many of the alerts have anchors.
+    /// The number of alerts that have anchors.
     anchored: u64,
     keyed: Share,
     inside: Share,
     duplicates: Share,
 }
 
-/// An activity that began or ended an alert: it trips the alert's policy at its `StartTime` or `EndTime` exactly.
+/// An activity that begins or ends an alert: it triggers the alert's policy exactly at its `StartTime` or `EndTime`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Anchor {
     activity: u64,
@@ -35,16 +35,16 @@ struct Anchor {
     policy: usize,
 }
 
-/// When an activity happens and is delivered.
+/// The time of an activity and the delays of its deliveries.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
     pub(super) time: EventTime,
     pub(super) form: TimeForm,
-    /// How long each delivery is held back; the second is there for what is delivered twice.
+    /// The delay of each delivery. The second is `None` if the activity is delivered once.
     pub(super) delays: [Option<Duration>; 2],
 }
 
-/// An activity, but for its user.
+/// An activity without the data of its user.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Planned {
     pub(super) seed: u64,
@@ -64,7 +64,7 @@ pub(super) struct PlannedAlert {
     pub(super) provider_id: Guid,
     pub(super) user: usize,
     pub(super) versions: Vec<Version>,
-    /// The activities that its window begins and ends with, where it does.
+    /// The activities exactly at the start and the end of its window, if there are any.
     ends: [Option<u64>; 2],
 }
 
@@ -77,11 +77,11 @@ pub(super) struct Version {
     pub(super) status: Status,
 }
 
-/// People in the tenant.
+/// Number of people in the tenant.
 const USERS: usize = 400;
-/// Of the activities with a correlation id at most one in this many is an anchor.
+/// At most one in this many activities with a correlation id is an anchor.
 const ANCHOR_SHARE: u64 = 10;
-/// Policies drawn before taking the next that fits.
+/// Number of policies that are drawn before the next suitable one is taken.
 const DRAWS: usize = 64;
 
 impl Plan {
@@ -108,7 +108,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Notes the windows of all alerts, and the activities at their ends.
+    /// Collects the windows of all alerts, and the activities at their ends.
     fn place_alerts(&mut self) {
         let mut coverage = Coverage::new(self.policies.len());
         for number in 0..self.options.alerts {
@@ -130,7 +130,8 @@ impl Plan {
         self.anchors.dedup_by_key(|anchor| anchor.activity);
     }
 
-    /// Chooses the shares for the activities that are no anchors so that those of all are as asked for.
+    /// Chooses the shares for the activities that are not anchors, so that the shares of all activities are as
+    /// configured.
     fn place_activities(&mut self, keyed: u64) {
         let anchors = self.anchors.len() as u64;
         let within = |anchor: &&Anchor| {
@@ -143,19 +144,20 @@ impl Plan {
         let others = keyed.saturating_sub(anchors) as f64;
         let wanted = (self.options.in_window_share * keyed as f64 - inside as f64).max(0.0);
         let end = self.options.start.plus(self.options.span);
-        // Where no window is open at all none can be chosen: the rest of the time must make up for it.
+        // When no window is open, no activity can be in one. The rest of the time must compensate for that.
         let open = self.coverage.open_share(self.options.start, end);
         self.keyed = Share::of(share(others, self.options.activities.saturating_sub(anchors) as f64));
         self.inside = Share::of(share(share(wanted, others), open));
     }
 
-    /// The earliest time activity `number` can have: they are spread evenly over the span, one to a slot.
+    /// Returns the earliest possible time of activity `number`. Activities are spread evenly over the span, one to a
+    /// slot.
     pub(super) fn slot(&self, number: u64) -> EventTime {
         let offset = u128::from(number) * u128::from(self.span) / u128::from(self.options.activities.max(1));
         EventTime::from_ticks(self.options.start.ticks() + offset as i64)
     }
 
-    /// When activity `number` happens, and the random numbers its other properties are to be drawn from.
+    /// Returns the time of activity `number`, and the random numbers from which its other properties are drawn.
     pub(super) fn timing(&self, number: u64) -> (Timing, Random) {
         let mut random = Random::new(self.options.seed, Purpose::Activity, number);
         let (from, to) = (self.slot(number).ticks(), self.slot(number + 1).ticks());
@@ -169,17 +171,17 @@ impl Plan {
         (Timing { time, form, delays }, random)
     }
 
-    /// How long a delivery is held back: less than the disorder, so that no record is further behind.
+    /// Draws the delay of a delivery. It is less than the disorder, so that no record is late by more than that.
     pub(super) fn delay(&self, random: &mut Random) -> Duration {
         duration(random.below(ticks(self.options.disorder)))
     }
 
-    /// Whether a delivery is repeated.
+    /// Draws whether a delivery is repeated.
     pub(super) fn is_repeated(&self, random: &mut Random) -> bool {
         random.chance(self.duplicates)
     }
 
-    /// Activity `number`.
+    /// Returns activity `number`.
     pub(super) fn activity(&self, number: u64) -> Planned {
         let (timing, mut random) = self.timing(number);
         let (policy, alert) = match self.anchors.binary_search_by_key(&number, |anchor| anchor.activity) {
@@ -206,7 +208,7 @@ impl Plan {
         }
     }
 
-    /// The policy that an activity trips, and the alert in whose window it then lies.
+    /// Returns the policy that an activity triggers, and the alert whose window then contains it.
     fn tripped(&self, time: EventTime, random: &mut Random) -> (Option<usize>, Option<u64>) {
         let inside = random.chance(self.inside);
         let fits = |policy: usize| self.coverage.alert_at(policy, time).is_some() == inside;
@@ -235,13 +237,13 @@ impl Plan {
         Random::new(self.options.seed, Purpose::Alert, number)
     }
 
-    /// `SystemAlertId` and the provider's id of alert `number`.
+    /// Returns `SystemAlertId` and the provider's id of alert `number`.
     fn alert_ids(&self, number: u64) -> (Guid, Guid) {
         let mut random = self.alert_random(number);
         (random.guid(), random.guid())
     }
 
-    /// Alert `number`.
+    /// Returns alert `number`.
     pub(super) fn alert(&self, number: u64) -> PlannedAlert {
         let mut random = self.alert_random(number);
         let (id, provider_id) = (random.guid(), random.guid());
@@ -272,17 +274,18 @@ impl Plan {
         }
     }
 
-    /// Only every other policy raises alerts: activities outside all windows must have keys too, hot ones among them.
+    /// Draws a policy that raises alerts. Only every other policy does, because activities outside all windows must
+    /// have keys too, also frequent ones.
     fn alerting_policy(&self, random: &mut Random) -> usize {
         self.ranks.draw(random) & !1
     }
 
-    /// Start, end, and the activities at them, if any.
+    /// Returns start and end of a window, and the activities at them, if any.
     fn window(&self, number: u64, random: &mut Random) -> (EventTime, EventTime, [Option<u64>; 2]) {
         let options = &self.options;
         let length = self.window_length(random);
         let span_end = options.start.plus(options.span);
-        // The whole window lies within the span where it can.
+        // The whole window is within the span if that is possible.
         let latest = span_end.minus(length).max(options.start);
         let place = random.below((latest.ticks() - options.start.ticks()) as u64 + 1);
         let begin = EventTime::from_ticks(options.start.ticks() + place as i64);
@@ -307,7 +310,7 @@ impl Plan {
         (start, end, anchors)
     }
 
-    /// Short windows are more frequent than long ones.
+    /// Draws the length of a window. Short windows are more frequent than long ones.
     fn window_length(&self, random: &mut Random) -> Duration {
         if random.chance(Share::of(self.options.zero_windows)) {
             return Duration::ZERO;
@@ -318,7 +321,7 @@ impl Plan {
         duration(shortest + random.below(more + 1))
     }
 
-    /// The activity whose slot holds `time`; the last one for later times.
+    /// Returns the activity whose slot contains `time`. For later times, returns the last activity.
     fn activity_near(&self, time: EventTime) -> u64 {
         let count = self.options.activities;
         let offset = (time.ticks() - self.options.start.ticks()).max(0) as u128;
@@ -326,7 +329,8 @@ impl Plan {
         (number as u64).min(count.saturating_sub(1))
     }
 
-    /// A later version: half of them cover more, the others are only about the status; one in 16 moves to another policy.
+    /// Returns a later version. Half of them may have a longer window, the others change only the status. One in 16
+    /// moves to another policy.
     fn update(&self, old: Version, status: Status, random: &mut Random) -> Version {
         let length = duration((old.end.ticks() - old.start.ticks()) as u64);
         let more = if random.one_in(2) {
@@ -336,7 +340,7 @@ impl Plan {
         };
         let span_end = self.options.start.plus(self.options.span);
         let longest = old.start.plus(self.options.window_max).min(span_end);
-        // An empty window stays empty, and no window is longer than the longest.
+        // An empty window stays empty, and no window is longer than the maximum.
         let end = old.end.plus(more).min(longest).max(old.end);
         let moved = random.one_in(16) && self.policies.len() > 2;
         let later = duration(random.between(300, 10_800) * TICKS_PER_SECOND as u64 + random.below(TICKS_PER_SECOND as u64));
@@ -355,7 +359,7 @@ impl Plan {
     }
 }
 
-/// How long after its window an alert appears: mostly up to 25 minutes, once in 50 times up to 6 hours.
+/// Draws the time from the end of a window to its alert: mostly up to 25 minutes, once in 50 times up to 6 hours.
 pub(super) fn lag(random: &mut Random) -> Duration {
     let longest = if random.one_in(50) { 21_600 } else { 1_500 };
     duration(random.between(40, longest) * TICKS_PER_SECOND as u64 + random.below(TICKS_PER_SECOND as u64))
@@ -404,7 +408,7 @@ fn ordinary_kind(random: &mut Random) -> Kind {
     }
 }
 
-/// A duration in ticks. Options are checked to be far below what `u64` holds.
+/// Returns a duration in ticks. Checked options are far below the maximum of `u64`.
 pub(super) fn ticks(duration: Duration) -> u64 {
     (duration.as_nanos() / 100) as u64
 }

@@ -1,7 +1,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
-/// What a stream of random numbers is for. The numbers are part of what a seed means and never change.
+/// The purpose of a stream of random numbers. The values determine what a seed means, so they never change.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
     Tenant = 1,
@@ -25,12 +25,13 @@ pub(super) enum Purpose {
     IncidentMessage = 19,
 }
 
-/// Random numbers that are the same on every machine and with every version of the `rand` crates: ChaCha8 is a fixed function of seed,
-/// purpose and index, and everything drawn from it is integer arithmetic written here.
+/// Random numbers that are the same on every machine and with every version of the `rand` crates: ChaCha8 is a fixed
+/// function of seed, purpose and index, and everything is drawn from it with the integer arithmetic in this file.
 pub(super) struct Random(ChaCha8Rng);
 
 impl Random {
-    /// The stream of `purpose` number `index` under `seed`. Streams are independent, so that any record can be made without those before it.
+    /// Creates stream `index` of `purpose` for `seed`. Streams are independent, so that any record can be generated
+    /// without those before it.
     pub(super) fn new(seed: u64, purpose: Purpose, index: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -40,54 +41,56 @@ impl Random {
         Self(random)
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     pub(super) fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// A number below `n`; 0 when `n` is 0. The bias of the multiplication is below 2^-32 for every `n` used here.
+    /// Returns a number below `n`, or 0 if `n` is 0. The bias of the multiplication is below 2^-32 for every `n` used
+    /// here.
     pub(super) fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
     }
 
-    /// A number below `n` as a place in a list; 0 when `n` is 0.
+    /// Returns a list index below `n`, or 0 if `n` is 0.
     pub(super) fn place(&mut self, n: usize) -> usize {
         self.below(n as u64) as usize
     }
 
-    /// A number from `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, both included.
     pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low) + 1)
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` times.
     pub(super) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    /// True in this share of draws.
+    /// Returns true in this share of draws.
     pub(super) fn chance(&mut self, share: Share) -> bool {
         self.bits() >> 11 < share.0
     }
 
-    /// One of `items`, which must not be empty.
+    /// Returns one of `items`, which must not be empty.
     pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.place(items.len())]
     }
 
-    /// A GUID of version 4.
+    /// Returns a GUID of version 4.
     pub(super) fn guid(&mut self) -> Guid {
         let bits = u128::from(self.bits()) << 64 | u128::from(self.bits());
         Guid(bits & !(0xf << 76) & !(0b11 << 62) | 0x4 << 76 | 0b10 << 62)
     }
 }
 
-/// A probability in units of 2^-53: scaling a float by a power of two is exact, so no platform rounds it another way.
+/// A probability in units of 2^-53. Scaling a float by a power of two is exact, so every platform rounds it the same
+/// way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Share(u64);
 
 impl Share {
-    /// Of a number, taken as 0 below 0 or when it is none, as 1 above 1.
+    /// Converts a number. Values below 0 and NaN become 0, values above 1 become 1.
     pub(super) fn of(share: f64) -> Self {
         let one = (1_u64 << 53) as f64;
         Self((share.clamp(0.0, 1.0) * one) as u64)
@@ -99,7 +102,7 @@ impl Share {
 pub struct Guid(pub u128);
 
 impl Guid {
-    /// The 36 characters.
+    /// Returns the 36 characters of the GUID.
     pub fn ascii(self) -> [u8; 36] {
         let mut out = [b'-'; 36];
         let mut digits = (0..32_u32).rev().map(|place| (self.0 >> (4 * place)) as usize & 0xf);
@@ -125,7 +128,7 @@ pub(super) struct Zipf {
 }
 
 impl Zipf {
-    /// Over `ranks` ranks.
+    /// Creates the distribution over `ranks` ranks.
     pub(super) fn new(ranks: usize, skew: f64) -> Self {
         let mut sum = 0;
         let weight = |rank: usize| ((1_u64 << 40) as f64 / power(rank as f64, skew)) as u64;
@@ -138,15 +141,15 @@ impl Zipf {
         }
     }
 
-    /// A rank, from 0.
+    /// Returns a rank, from 0.
     pub(super) fn draw(&self, random: &mut Random) -> usize {
         let at = random.below(self.cumulative.last().copied().unwrap_or(0));
         self.cumulative.partition_point(|&upto| upto <= at)
     }
 }
 
-/// `base^exponent` for an exponent of at least 0, from multiplications and square roots only: IEEE 754 rounds those exactly, while `powf` is
-/// another function on every platform.
+/// Returns `base^exponent` for an exponent of at least 0, from multiplications and square roots only. IEEE 754 rounds
+/// these exactly, while the result of `powf` depends on the platform.
 fn power(base: f64, exponent: f64) -> f64 {
     let whole = exponent.floor();
     let mut result = (0..whole as u32).fold(1.0, |product, _| product * base);

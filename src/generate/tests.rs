@@ -24,7 +24,7 @@ fn hash(source: impl Messages) -> String {
     hex::encode(hash.finalize())
 }
 
-/// The rows of sound messages, without their envelopes.
+/// Returns the rows of valid messages without their envelopes.
 fn rows(source: impl Messages) -> Vec<Value> {
     let mut rows = Vec::new();
     for (message, info) in messages(source) {
@@ -58,7 +58,7 @@ fn row(mut record: Value) -> Value {
     record
 }
 
-/// Opens a value that may be a string of JSON.
+/// Parses a value that may be a string of JSON.
 fn opened(value: &Value) -> Value {
     match value {
         Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
@@ -84,7 +84,7 @@ fn activity_time(row: &Value) -> EventTime {
     time(&opened(&row["RawEventData"])["CreationTime"])
 }
 
-/// Of each alert, the version that counts.
+/// Returns the version that counts for each alert.
 fn latest(rows: &[Value]) -> BTreeMap<String, &Value> {
     let mut latest: BTreeMap<String, &Value> = BTreeMap::new();
     for row in rows {
@@ -130,7 +130,7 @@ fn a_seed_means_the_same_bytes_for_ever() {
     assert_eq!(hashes, PINNED);
 }
 
-/// Should these change, recorded results of older versions no longer belong to their seeds: do not let them.
+/// These hashes must not change: recorded results of older versions would no longer belong to their seeds.
 const PINNED: [&str; 4] = [
     "fd92e3906d7cb8140f3b101bb4a8446847f5a57cc23b8cfc51100c05c3b56151",
     "8ddf95ef90a7983a5b98935b1f36c15260d242f80f3ea717575d551755e20248",

@@ -1,4 +1,4 @@
-//! Answers API requests from the stores that are open in this instance and, unless another instance forwarded the
+//! Responds to API requests from the stores that are open in this instance and, unless another instance forwarded the
 //! request, from the responses of the other instances.
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ use crate::shutdown::Shutdown;
 use crate::store::Snapshot;
 use crate::time::WallTime;
 
-/// Maximum number of requests that are answered at the same time, because the data path needs the machine.
+/// Maximum number of requests that are processed at the same time, because the data path needs the machine.
 const MAX_CONCURRENT: usize = 4;
 /// How long a request waits for its turn.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,7 +42,7 @@ struct Inner {
     exposed: Arc<Exposed>,
     shutdown: Shutdown,
     permits: Arc<Semaphore>,
-    /// Held while the input is searched for an explanation: one search at a time.
+    /// Held while the input is searched for an explanation, so that only one search runs at a time.
     #[cfg(feature = "kafka")]
     scans: std::sync::Mutex<()>,
     started: WallTime,
@@ -132,7 +132,7 @@ impl Server {
         self.0.shutdown.is_requested()
     }
 
-    /// Runs a request on a thread that may wait for the disk, once a slot is free.
+    /// Runs a request on a thread that may wait for the disk. Waits for a free slot first.
     pub(super) async fn run_blocking<T: Send + 'static>(
         &self,
         request: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
@@ -215,7 +215,8 @@ impl Server {
         Ok(page)
     }
 
-    /// Returns one alert. Its keys may belong to several instances, and each of these reports the links it has.
+    /// Returns one alert. Its keys may belong to several instances, and each instance reports only the links that it
+    /// has.
     pub(super) fn alert(
         &self,
         wanted: &Wanted,
@@ -239,8 +240,8 @@ impl Server {
         Ok(LinkList { links })
     }
 
-    /// Returns the results of an alert by the wanted link and key, or all of them if none is named. Another instance always gets all: it
-    /// selects from those of all instances.
+    /// Returns the results of an alert by the wanted link and key, or all of them if none is named. Another instance
+    /// always gets all, because it selects from the results of all instances.
     pub(super) fn wanted_links(&self, wanted: &Wanted, request: &ForwardableRequest) -> Result<LinkList, Failure> {
         self.0.settings.check(wanted)?;
         let mut list = self.links(wanted, request)?;
@@ -282,7 +283,7 @@ impl Server {
         let known = others
             .filter_map(|(_, answer)| answer.ok())
             .filter(|explanation| explanation.status != Status::Unknown);
-        // An instance that owns the key knows more than one that owns another key of the alert.
+        // An instance that owns the key knows more than one that owns only another key of the alert.
         let (owners, others): (Vec<_>, Vec<_>) = known.partition(|explanation| explanation.correlation_id.is_some());
         if let Some(explanation) = owners.into_iter().next() {
             return Ok(explanation);
@@ -299,7 +300,7 @@ impl Server {
         }
     }
 
-    /// Answers a request about one alert, here or at the instance that has its partition.
+    /// Responds to a request about one alert, here or at the instance that has its partition.
     fn one<T: serde::de::DeserializeOwned + Send>(
         &self,
         wanted: &Wanted,

@@ -304,7 +304,7 @@ async fn no_such_method() -> Failure {
 
 fn given<T>(params: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
     let failed = |problem: QueryRejection| {
-        // The source error, without the framework's prefix.
+        // The source error is shown without the framework's prefix.
         let cause = problem.source().map_or_else(|| problem.body_text(), ToString::to_string);
         Failure::parameter(format!(
             "invalid parameter: {cause}; /api/v1/openapi.json lists the parameters"
@@ -329,7 +329,7 @@ fn limit(given: Option<&str>, otherwise: usize) -> Result<usize, Failure> {
 
 fn time(name: &str, given: Option<&str>) -> Result<Option<EventTime>, Failure> {
     let Some(text) = given else { return Ok(None) };
-    // In a query a plus stands for a space. In a time, a space can only be the sign of an offset.
+    // In a query, a plus represents a space. In a time, a space can only be the sign of an offset.
     let parsed = timestamp::parse(text).or_else(|| timestamp::parse(&text.replace(' ', "+")));
     let wrong = || {
         let given = shortened(text);

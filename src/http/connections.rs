@@ -38,7 +38,7 @@ async fn one(stream: TcpStream, routes: Router, timeout: Duration) {
         .timer(TokioTimer::new())
         .header_read_timeout(timeout)
         .serve_connection(TokioIo::new(stream), service);
-    // Whatever ended the connection early was caused by the client: it disconnected, sent no HTTP, or was too slow.
+    // The client caused the early end of the connection: it disconnected, did not send HTTP, or was too slow.
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection to the API ended early");
     }
@@ -66,7 +66,7 @@ mod tests {
         let read = caller.read(&mut answer).unwrap();
         assert!(answer[..read].ends_with(b"whole"));
         caller.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
-        // An error here would be the timeout of the client: the connection would still be open.
+        // An error here would be the timeout of the client, which would mean that the connection is still open.
         caller.read_to_end(&mut answer).unwrap();
     }
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crate::decode::QUERY;
 use crate::query::{self, Wanted, shapes::Problem, shortened};
 
-/// Why a request failed.
+/// The error of a request that failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Failure {
     pub(super) status: StatusCode,

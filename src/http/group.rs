@@ -1,6 +1,6 @@
 //! Forwards requests to the other instances of the group.
 //!
-//! Forwarded requests carry a header and are answered locally, which prevents forwarding loops.
+//! Forwarded requests carry a header and are processed only locally, which prevents forwarding loops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +76,7 @@ impl Group {
         members.into_iter().filter(|member| member.instance != own).collect()
     }
 
-    /// Returns the response of each other instance, or nothing if this request was forwarded.
+    /// Returns the response of each other instance. Returns nothing if this request was forwarded.
     pub(super) fn forward<T: DeserializeOwned + Send>(&self, request: &ForwardableRequest) -> Vec<(Member, Result<T, Failure>)> {
         if !request.is_first {
             return Vec::new();

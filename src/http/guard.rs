@@ -30,8 +30,8 @@ pub(super) async fn guard(State(server): State<Server>, request: Request, next: 
     Ok(response)
 }
 
-/// Returns whether the request carries the configured token, or none is configured. Compares hashes, so the duration
-/// reveals nothing about the token.
+/// Returns whether the request carries the configured token, or no token is configured. Compares hashes, so the
+/// duration reveals nothing about the token.
 pub(super) fn has_token(token: Option<&Secret>, headers: &HeaderMap) -> bool {
     let Some(token) = token else { return true };
     let given = headers

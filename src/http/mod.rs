@@ -2,11 +2,13 @@
 //! `/readyz`, which need no token.
 //!
 //! `connections` accepts connections, `guard` controls access, `api` defines the paths and their parameters, `answers`
-//! answers from the state of this instance, `group` forwards requests to the other instances, `status` reports the
+//! responds from the state of this instance, `group` forwards requests to the other instances, `status` reports the
 //! state of the processor, `trace` creates a span for each request, `openapi` builds the OpenAPI document, and `page`
-//! serves the files of the page. The server only reads. It cannot slow down the data path: it shares only counters with
-//! it and the stores, which it reads through snapshots, a few at a time, on threads of its own. It relies on
-//! [`query`](crate::query) for the content of the answers.
+//! serves the files of the page.
+//!
+//! The server only reads. It cannot slow down the data path: it shares with it only counters and the stores, which it
+//! reads through snapshots, a few at a time, on separate threads. It relies on [`query`](crate::query) for the content
+//! of responses.
 
 mod answers;
 mod api;
@@ -39,7 +41,7 @@ use crate::shutdown::Shutdown;
 use answers::Server;
 use failure::Failure;
 
-/// Why the server cannot start.
+/// The reason why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is in use, or does not belong to this machine.
@@ -110,7 +112,7 @@ async fn metrics_text(State(server): State<Server>, headers: HeaderMap) -> impl 
     }
 }
 
-/// Answers `/livez`: alive while every stage sends heartbeats.
+/// Handles `/livez`: the process is alive while every stage sends heartbeats.
 async fn alive(State(server): State<Server>) -> (StatusCode, String) {
     life(server.exposed().oldest_heartbeat())
 }
@@ -126,8 +128,8 @@ fn life(oldest: Option<(&str, Duration)>) -> (StatusCode, String) {
     }
 }
 
-/// Answers `/readyz`: ready from the first assignment of partitions, once their part of the log at that time has been
-/// applied, until a shutdown is requested.
+/// Handles `/readyz`: the processor is ready after the first assignment of partitions, as soon as the records that
+/// their part of the repartition topic had at that time have been applied, and until a shutdown is requested.
 async fn ready(State(server): State<Server>) -> (StatusCode, String) {
     let waits = match (
         server.is_stopping(),

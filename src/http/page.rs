@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
 
-/// What the page may do: load its own files and send requests to its own origin. Inline scripts, markup from strings
-/// and frames around it are forbidden.
+/// The permissions of the page: it may load its own files and send requests to its own origin. Inline scripts, markup
+/// from strings and frames around it are forbidden.
 const POLICY: &str = include_str!("page/policy.txt");
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -74,7 +74,7 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
 }
 
 impl File {
-    /// Returns the file, or 304 if the browser has it. Browsers revalidate it on each request, so a new version of the
+    /// Returns the file, or 304 if the browser has it. Browsers revalidate it for each request, so a new version of the
     /// program shows its own page.
     fn answer(&self, request_headers: &HeaderMap) -> Response {
         let tag = self.tag();
@@ -177,7 +177,7 @@ mod tests {
             for (at, _) in file.text.match_indices("http") {
                 let rest = &file.text[at..];
                 let is_address = rest.starts_with("http://") || rest.starts_with("https://");
-                // This is the name of an XML namespace; nothing is loaded from it.
+                // This is the name of an XML namespace, and nothing is loaded from it.
                 assert!(
                     !is_address || rest.starts_with("http://www.w3.org/2000/svg"),
                     "{}: {rest:.60}",

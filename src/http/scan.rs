@@ -13,7 +13,7 @@ use crate::query::shapes::{Explanation, Finding, Scan, Status};
 use crate::query::{self, Cause, DeadRecord, OtherPath};
 
 impl Server {
-    /// Returns the explanation with the result of a search in the input and the dead letters.
+    /// Returns the explanation with the result of a search in the input and the dead-letter topic.
     pub(super) fn scan(&self, mut explanation: Explanation) -> Result<Explanation, Failure> {
         let busy = "the input is being searched for another explanation; retry in a few seconds";
         let _turn = match self.scans().try_lock() {

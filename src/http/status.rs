@@ -20,7 +20,7 @@ use crate::time::Bounds;
 
 /// Interval between samples of the counters.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
-/// How many samples the rates are computed from.
+/// Number of samples from which the rates are computed.
 const MAX_SAMPLES: usize = 11;
 /// How long a count of alerts is cached, because it iterates over all of them.
 const CACHE_TIME: Duration = Duration::from_secs(15);
@@ -64,7 +64,7 @@ impl Rates {
     }
 }
 
-/// How many alerts each partition has, open and closed, and when they were counted.
+/// The numbers of open and closed alerts of each partition, and the time when they were counted.
 #[derive(Default)]
 pub(super) struct AlertCounts(Mutex<BTreeMap<u32, (Instant, u64, u64)>>);
 
@@ -255,7 +255,7 @@ impl Server {
     }
 }
 
-/// Returns the source partitions, as known to the partition that has the newest watermark update.
+/// Returns the source partitions as the partition with the newest watermark update knows them.
 fn sources(partitions: &[Partition<'_, Snapshot<'_>>], ends: &BTreeMap<(String, i32), i64>) -> Vec<SourceStatus> {
     let Some(latest) = partitions.iter().max_by_key(|partition| partition.view.wall()) else {
         return Vec::new();

@@ -21,7 +21,7 @@ pub(super) struct AdminProbe {
     problems: Mutex<Problems>,
 }
 
-/// What is probably wrong with the settings when the other side closes the connection.
+/// A probable mistake in the settings, if the other side closes the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mismatch {
     /// The other side seems to expect TLS.
@@ -35,7 +35,7 @@ enum Mismatch {
 }
 
 impl Mismatch {
-    /// Derives it from librdkafka's message about a closed connection.
+    /// Derives the mistake from librdkafka's message about a closed connection.
     fn of(reason: &str, protocol: &str) -> Option<Self> {
         // A listener with TLS treats the first request of a client without TLS as noise and closes the connection.
         let is_plain = !protocol.ends_with("SSL");
@@ -48,7 +48,7 @@ impl Mismatch {
         if reason.contains("broker might require SASL authentication") {
             return Some(Self::Login);
         }
-        // A connection that was up for less than this counts as closed right after the login.
+        // Maximum duration in milliseconds of a connection that counts as closed right after the login.
         const SOON: u64 = 2_000;
         let lived = reason.split_once("(after ")?.1.split_once("ms in state UP")?.0;
         let is_soon = lived.parse::<u64>().is_ok_and(|millis| millis < SOON);
@@ -72,8 +72,8 @@ impl AdminProbe {
         }
     }
 
-    /// Returns what repeated closing of the connection says about the settings. The cause may be temporary, so callers
-    /// use this only after some time.
+    /// Returns the error that repeated closing of the connection indicates about the settings. The cause may be
+    /// temporary, so callers use this only after some time.
     pub(super) fn mismatch(&self, servers: &str) -> Option<Error> {
         let reason = self.reason()?;
         let servers = servers.to_owned();
@@ -97,7 +97,7 @@ impl AdminProbe {
         Some(Error::Insecure { servers, reason })
     }
 
-    /// Returns why there is no connection, if that is known.
+    /// Returns the reason why there is no connection, if it is known.
     pub(super) fn reason(&self) -> Option<String> {
         self.problems
             .lock()
@@ -112,7 +112,7 @@ impl AdminProbe {
         let place = match code {
             Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism) => &mut problems.login,
             Some(Code::SSL) => &mut problems.security,
-            // This only repeats that all brokers reported a problem.
+            // This event only repeats that all brokers reported a problem.
             Some(Code::AllBrokersDown) => return,
             _ => &mut problems.connection,
         };
@@ -123,11 +123,13 @@ impl AdminProbe {
 impl ClientContext for AdminProbe {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "FAIL" {
-            // Most of these also arrive as errors. The one of a plaintext client on a TLS port does not.
+            // Most of these messages also arrive as errors. The message about a plaintext client on a TLS port does
+            // not.
             let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
             self.remember(None, reason);
         } else if !matches!(level, RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info) {
-            // This client has a more detailed log level than others, to get the reasons for closed connections.
+            // This client has a more detailed log level than others, in order to receive the reasons for closed
+            // connections.
             clients::log(level, facility, message);
         }
     }
@@ -140,7 +142,7 @@ impl ClientContext for AdminProbe {
 impl ConsumerContext for AdminProbe {}
 
 /// Runs a request and waits for its result, or until `shutdown` is requested. librdkafka's calls cannot be interrupted,
-/// so where a shutdown may end the wait the request runs on another thread.
+/// so the request runs on another thread if a shutdown may end the wait.
 pub(super) fn run<T: Send + 'static>(
     shutdown: Option<&Shutdown>,
     request: impl FnOnce() -> KafkaResult<T> + Send + 'static,
@@ -165,10 +167,11 @@ pub(super) fn run<T: Send + 'static>(
 
 /// Handles all pending events of the client.
 pub(super) fn poll_events(consumer: &BaseConsumer<AdminProbe>) {
-    /// More events than a client has about a few brokers.
+    /// A client has fewer events than this about a few brokers.
     const MAX_EVENTS: usize = 1_000;
     for _ in 0..MAX_EVENTS {
-        // The return value of a poll does not tell whether events are left: it is `None` after a log line as well.
+        // The return value of a poll does not show whether events are left, because it is `None` after a log line as
+        // well.
         drop(consumer.poll(Duration::ZERO));
     }
 }

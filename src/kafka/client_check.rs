@@ -1,6 +1,6 @@
-//! Finds out whether clients can be created from the settings, without a broker: every kind of client is created once,
-//! with its real settings but without servers, so that it connects to nothing. librdkafka checks properties together
-//! only when it creates a client.
+//! Finds out whether clients can be created from the settings, without a broker. Every kind of client is created once,
+//! with its real settings but without servers, so that it connects to nothing. librdkafka checks combinations of
+//! properties only when it creates a client.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +20,8 @@ enum Kind {
     Producer,
 }
 
-/// Returns a sentence for every reason why a client cannot be created, each with the setting. Returns none if all
-/// clients can be created.
+/// Returns a sentence for every reason why a client cannot be created, each with the setting. Returns an empty list if
+/// all clients can be created.
 pub fn problems(config: &Config) -> Vec<String> {
     let kinds = [
         (
@@ -53,7 +53,7 @@ pub fn problems(config: &Config) -> Vec<String> {
             if seen.insert(cause.clone()) {
                 problems.push(sentence(name, &cause, &named));
             }
-            // Other problems show only when this one is removed.
+            // Other problems are reported only after this one is removed.
             let Some(named) = named.iter().find(|named| settings.get(named).is_some()) else {
                 break;
             };
@@ -63,7 +63,7 @@ pub fn problems(config: &Config) -> Vec<String> {
     problems
 }
 
-/// Returns a sentence that says why a client could not be created.
+/// Returns a sentence with the reason why a client could not be created.
 pub(super) fn sentence_of(error: &KafkaError) -> String {
     format!(
         "cannot create a Kafka client: {}; check [kafka] and [kafka.properties]",
@@ -71,7 +71,7 @@ pub(super) fn sentence_of(error: &KafkaError) -> String {
     )
 }
 
-/// Removes the settings that would make a client connect to anything: brokers, and the server for OAuth tokens, which a
+/// Removes the settings that would make a client connect to a server: brokers, and the server for OAuth tokens, which a
 /// new client contacts at once.
 fn offline(settings: &mut ClientConfig) {
     settings.remove("bootstrap.servers");
@@ -92,7 +92,7 @@ fn attempt(kind: Kind, settings: &ClientConfig) -> Result<(), KafkaError> {
     }
 }
 
-/// Returns librdkafka's message without the parts for people who compile it.
+/// Returns librdkafka's message without the parts that are for people who compile librdkafka.
 fn cause(error: &KafkaError) -> String {
     let message = match error {
         KafkaError::ClientCreation(message) | KafkaError::ClientConfig(_, message, ..) => message.trim().trim_end_matches('.'),
@@ -142,7 +142,7 @@ fn sentence(name: &str, cause: &str, named: &[String]) -> String {
     format!("{key}: cannot create the {name}: {}; {remedy}", cause.replace('`', ""))
 }
 
-/// A context that logs nothing: all that matters is whether the client can be created.
+/// A context that logs nothing, because only the creation of the client matters.
 struct Quiet;
 
 impl ClientContext for Quiet {

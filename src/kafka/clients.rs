@@ -29,7 +29,7 @@ pub fn session_timeout(config: &Config) -> Duration {
 }
 
 /// Creates a consumer in the group `<application.id>-<stage>`. The caller decides where it begins and what it commits.
-/// With the id of an instance it is a static member (KIP-345): a process that comes back within `session.timeout.ms`
+/// With the id of an instance, it is a static member (KIP-345): a process that comes back within `session.timeout.ms`
 /// gets its partitions back at once, and no other partition moves.
 pub fn consumer<C, T>(config: &Config, stage: &str, instance: Option<&str>, context: C) -> Result<T, Error>
 where
@@ -53,10 +53,10 @@ where
 
 /// Returns the settings of [`consumer`].
 pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&str>) -> ClientConfig {
-    /// Responses for many partitions would fill the default of 50 MiB. The C library allocates that much memory for
-    /// each response, which costs more than reading it.
+    /// Maximum bytes of a response. Responses for many partitions would fill the default of 50 MiB. The C library
+    /// allocates that much memory for each response, which costs more than reading it.
     const FETCH_MAX_BYTES: usize = 16_777_216;
-    // librdkafka requires room for the largest message.
+    // librdkafka requires that the largest message fits in.
     let fetch_max_bytes = FETCH_MAX_BYTES.max(message_max_bytes(config)).to_string();
     let address = config
         .http_address()
@@ -64,19 +64,19 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
         .map(|address| format!("{AT}{address}"));
     let mut client = base(config, &format!("{stage}{}", address.unwrap_or_default()));
     client.set("group.id", format!("{}-{stage}", config.application.id));
-    // By default a consumer waits a second when its queue is full for a moment, which costs a third of the throughput.
+    // By default, a consumer waits for a second when its queue is briefly full, which costs a third of the throughput.
     let tuned = [
         ("fetch.queue.backoff.ms", "10"),
         ("queued.max.messages.kbytes", "32768"),
         ("fetch.message.max.bytes", "4194304"),
         ("fetch.max.bytes", &fetch_max_bytes),
         ("fetch.wait.max.ms", "100"),
-        // After a member has died, the others are told to rejoin at their next heartbeat.
+        // After a member has died, the others receive the request to rejoin with their next heartbeat.
         ("heartbeat.interval.ms", "1000"),
         // The partitions of an instance that died wait this long for it to come back, before other instances take them
         // over.
         (SESSION_TIMEOUT_MS, DEFAULT_SESSION_TIMEOUT_MS),
-        // A partition that was added is read after this time at most.
+        // A new partition is read after this time at the latest.
         ("topic.metadata.refresh.interval.ms", "30000"),
     ];
     overlay(&mut client, config, &tuned);
@@ -86,7 +86,7 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
         // When positions no longer exist, the user decides what to do; the consumer never jumps silently.
         ("auto.offset.reset", "error"),
         ("enable.partition.eof", "false"),
-        // Eager assignment: the rebalance callbacks rely on getting and losing all partitions at once.
+        // The assignment is eager: the rebalance callbacks rely on getting and losing all partitions at once.
         ("group.protocol", "classic"),
         ("partition.assignment.strategy", "range,roundrobin"),
     ];
@@ -129,8 +129,8 @@ pub(super) fn reader_settings(config: &Config, stage: &str) -> ClientConfig {
     client
 }
 
-/// Creates a producer that sends each record once and in order. `partitions` is the number of partitions that most of
-/// its records go to, if it is known.
+/// Creates a producer that sends each record once and in order. `partitions` is the number of partitions that receive
+/// most of its records, if it is known.
 pub fn producer<C, T>(config: &Config, stage: &str, linger_ms: &str, partitions: Option<u32>, context: C) -> Result<T, Error>
 where
     C: ClientContext,
@@ -147,7 +147,8 @@ pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str, p
         ("linger.ms", linger_ms),
         ("queue.buffering.max.kbytes", "65536"),
         ("queue.buffering.max.messages", "100000"),
-        // A record's partition must not depend on the client that wrote it, so this is the rule of the Java clients.
+        // The partition of a record must not depend on the client that wrote it, so this is the rule of the Java
+        // clients.
         ("partitioner", "murmur2_random"),
         // Messages wait for a broker that is unavailable. The reader pauses meanwhile.
         ("message.timeout.ms", "0"),
@@ -167,7 +168,7 @@ where
 {
     let mut client = base(config, "load");
     let tuned = [
-        // Time that a record spends here waiting for a batch counts as latency.
+        // The time that a record waits here for a batch counts as latency.
         ("linger.ms", "1"),
         ("queue.buffering.max.kbytes", "524288"),
         ("queue.buffering.max.messages", "1000000"),
@@ -278,12 +279,13 @@ pub fn message_max_bytes(config: &Config) -> usize {
     configured.and_then(|value| value.expose().parse().ok()).unwrap_or(DEFAULT)
 }
 
-/// Allows one request in flight fewer than there are partitions. librdkafka's idempotent producer sends nothing more
-/// from a partition with five unacknowledged messages; until the broker acknowledges them, its thread polls without
-/// blocking for the messages that wait in that partition. It blocks while a finished request waits for its turn. A
-/// partition rarely has two requests in flight, so with this limit a request waits whenever all partitions are busy.
+/// Limits the requests in flight to one fewer than there are partitions. librdkafka's idempotent producer sends nothing
+/// more from a partition with five unacknowledged messages. Until the broker acknowledges them, its thread polls
+/// without blocking for the messages that wait in that partition. It blocks while a finished request waits for its
+/// turn. A partition rarely has two requests in flight, so with this limit a request waits whenever all partitions are
+/// busy.
 fn limit_requests(client: &mut ClientConfig, partitions: Option<u32>) {
-    /// The most requests in flight that an idempotent producer may have.
+    /// Maximum number of requests in flight that an idempotent producer may have.
     const MOST: u32 = 5;
     if let Some(partitions) = partitions {
         let requests = partitions.saturating_sub(1).clamp(1, MOST);
@@ -340,7 +342,7 @@ impl ClientContext for Logged {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // Readers enable these events and get each twice: as a message and here.
+        // Readers enable these events and receive each of them twice: as a message and here.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
@@ -350,7 +352,7 @@ impl ClientContext for Logged {
 
 /// Writes a message of librdkafka to the program's own log.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    // Consumers and producers get the same properties, and each logs which ones do not apply to it.
+    // Consumers and producers have the same properties, and each logs which ones do not apply to it.
     let level = match facility == "CONFWARN" && message.contains("will be ignored by this") {
         true => RDKafkaLogLevel::Debug,
         false => level,
@@ -419,7 +421,7 @@ mod tests {
         send(1);
         producer.flush(Duration::from_secs(10)).unwrap();
         cluster.broker_round_trip_time(1, Duration::from_secs(20)).unwrap();
-        // The first messages use up what every partition may have in flight, the others wait.
+        // The first messages fill the requests that every partition may have in flight, and the others wait.
         send(10);
         std::thread::sleep(Duration::from_millis(20));
         send(10);

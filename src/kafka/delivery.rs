@@ -1,7 +1,7 @@
-//! Sending messages and waiting for their acknowledgements.
+//! Sends messages and waits for their acknowledgements.
 //!
 //! librdkafka retries what a broker could not accept for a moment. Messages that it reports as failed are kept and sent
-//! again here, for as long as it takes: a throttled Event Hubs, for example, refuses with `POLICY_VIOLATION`, which
+//! again here, for as long as necessary: a throttled Event Hubs, for example, refuses with `POLICY_VIOLATION`, which
 //! librdkafka treats as permanent. Only a fatal error of the producer ends the sender. Its user then creates a new one
 //! and repeats its work.
 
@@ -62,17 +62,17 @@ struct Reports {
 #[derive(Default)]
 struct Refused {
     messages: Vec<(OwnedMessage, Arc<PendingAcks>)>,
-    /// Why the last of them was refused.
+    /// The reason why the last of them was refused.
     cause: Option<KafkaError>,
-    /// When they are sent again.
+    /// The time when they are sent again.
     due: Option<Instant>,
-    /// The wait before the previous attempt, and when it ended.
+    /// The wait before the previous attempt, and the time when it ended.
     waited: Option<(Duration, Instant)>,
 }
 
-/// How long a refused message waits at first. The wait doubles with each further refusal in a row.
+/// The first wait of a refused message. The wait doubles with each further refusal in a row.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// How long a refused message waits at most.
+/// The longest wait of a refused message.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 impl Refused {
@@ -104,12 +104,14 @@ impl Refused {
 
 pub(super) struct Context {
     reports: Arc<Reports>,
-    /// Whether messages belong to transactions. Then none is sent again: the transaction is aborted and repeated.
+    /// Whether messages belong to transactions. If so, no message is sent again: the transaction is aborted and
+    /// repeated.
     transactional: bool,
 }
 
 /// Returns whether sending the same message again may help. It does not help after the producer's sequence broke or the
-/// producer was fenced, as such a producer sends nothing any more, nor for a message that is too large or invalid.
+/// producer was fenced, because such a producer sends nothing any more. It does not help either for a message that is
+/// too large or invalid.
 fn is_transient(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     !matches!(
@@ -128,7 +130,7 @@ fn is_transient(error: &KafkaError) -> bool {
     )
 }
 
-/// Returns what to check first when a message could not be delivered.
+/// Returns the advice to check first when a message could not be delivered.
 pub(super) fn advice(cause: &KafkaError) -> &'static str {
     match cause.rdkafka_error_code() {
         Some(RDKafkaErrorCode::InvalidTimestamp) => {
@@ -158,7 +160,7 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, acks: Arc<PendingAcks>) {
         match result {
-            // A message that failed stays pending, so that the group it was sent in does not count as delivered.
+            // A message that failed stays pending, so that the group in which it was sent does not count as delivered.
             Err((error, message)) if !self.transactional && is_transient(error) => {
                 let mut refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
                 refused.push(message.detach(), acks, error.clone());
@@ -207,7 +209,7 @@ pub struct Outgoing<'a> {
 pub enum SendOutcome {
     /// The message is in the producer's queue.
     Sent,
-    /// The producer's queue is full. A slow broker thereby slows down the sender.
+    /// The producer's queue is full, so that a slow broker slows down the sender.
     Full,
     /// The message is larger than the limit.
     TooLarge,
@@ -292,7 +294,7 @@ impl Sender {
             let headers = OwnedHeaders::new_with_capacity(message.headers.len());
             record = record.headers(message.headers.iter().fold(headers, insert));
         }
-        // This comes before the send, because the delivery report may arrive before the call returns.
+        // The count is increased before the send, because the delivery report may arrive before the call returns.
         acks.pending.fetch_add(1, Ordering::AcqRel);
         let Err((error, _)) = self.producer.send(record) else {
             return Ok(SendOutcome::Sent);
@@ -308,8 +310,8 @@ impl Sender {
         }
     }
 
-    /// Sends a message and waits for room in the queue while `keep_waiting`, which is called repeatedly, returns true.
-    /// Returns `Full` once it returns false. Then `acks` never counts as delivered.
+    /// Sends a message. If the queue is full, waits for room while `keep_waiting`, which is called repeatedly, returns
+    /// true. Returns `Full` once it returns false. Then `acks` never counts as delivered.
     pub fn send_when_room(
         &self,
         message: &Outgoing<'_>,
@@ -330,7 +332,7 @@ impl Sender {
     }
 
     /// Waits until every message of `acks` is acknowledged, while `keep_waiting`, which is called repeatedly, returns
-    /// true. Returns whether all are acknowledged.
+    /// true. Returns whether all messages are acknowledged.
     pub fn wait(&self, acks: &PendingAcks, keep_waiting: &mut dyn FnMut() -> bool) -> Result<bool, Error> {
         while !acks.is_empty() {
             self.check()?;
@@ -356,9 +358,9 @@ impl Sender {
         }
     }
 
-    /// Returns why the broker refuses the messages that wait to be sent again, if waiting will not help: the topic is
-    /// gone, or the program may not write to it. A caller that must not lose them keeps trying, because somebody may
-    /// correct the cause; others may stop.
+    /// Returns the reason why the broker refuses the messages that wait to be sent again, if waiting will not help: the
+    /// topic does not exist any more, or the program may not write to it. A caller that must not lose the messages
+    /// keeps trying, because somebody may correct the cause. Others may stop.
     pub fn permanent_refusal(&self) -> Option<KafkaError> {
         use RDKafkaErrorCode as Code;
         let refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -403,7 +405,7 @@ impl Sender {
     /// Waits for a delivery report, a few milliseconds at most.
     pub fn pause(&self) {
         let guard = self.reports.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        // A report that arrived just before is noticed in the next round, hence the short timeout.
+        // A report that arrived just before this wait is noticed only in the next round, so the timeout is short.
         drop(self.reports.arrived.wait_timeout(guard, Duration::from_millis(2)));
     }
 }

@@ -1,8 +1,8 @@
-//! Fingerprints of log records, to detect that a topic was deleted and created again: a new topic of the same name has
-//! the same offsets and other records.
+//! Fingerprints of records of the repartition topic, to detect that the topic was deleted and created again: a new
+//! topic of the same name has the same offsets but other records.
 //!
 //! A store remembers the [`digest`] of the last record that was applied to it. Before work resumes, [`record_digest`]
-//! tells whether that record is still at its offset.
+//! shows whether that record is still at its offset.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use super::clients::Logged;
 use super::topics::TIMEOUT;
 use crate::clock;
 
-/// Returns eight bytes that distinguish a record from any other that may later have its offset. They depend on offset,
-/// timestamp, key and value.
+/// Returns eight bytes that distinguish a record from any other that may later have its offset. They depend on the
+/// offset, the timestamp, the key and the value.
 pub fn digest(message: &impl Message) -> [u8; 8] {
     let mut hash = Sha256::new();
     hash.update(message.offset().to_be_bytes());
@@ -33,12 +33,13 @@ pub fn digest(message: &impl Message) -> [u8; 8] {
     [a, b, c, d, e, f, g, h]
 }
 
-/// Returns the digest of the record that is at `offset` now, or `None` if there is no record: below the partition's
-/// first offset, retention has removed it and nothing can be concluded; at or above it, this is another log.
+/// Returns the digest of the record that is at `offset` now, or `None` if there is no record. If `offset` is below the
+/// partition's first offset, retention has removed the record and nothing can be concluded. Otherwise, this is another
+/// topic.
 ///
-/// The function assigns this partition to `consumer` and afterwards none. The consumer must be one for such requests
-/// only, with a group as [`clients::consumer`](super::clients::consumer) sets it (the client refuses assignments
-/// without one), and never one that is in use.
+/// The function assigns this partition to `consumer` and then removes the assignment. The consumer must be used only
+/// for such requests, with a group as [`clients::consumer`](super::clients::consumer) sets it, because the client
+/// refuses assignments without a group.
 pub fn record_digest(consumer: &BaseConsumer<Logged>, topic: &str, partition: i32, offset: i64) -> KafkaResult<Option<[u8; 8]>> {
     let (low, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
     if !(low..high).contains(&offset) {
@@ -88,7 +89,7 @@ mod tests {
         assert_ne!(record(None, b"v", 1, 7), record(Some(b""), b"v", 1, 7));
     }
 
-    /// The value is stored on disk.
+    /// The digest is stored on disk.
     #[test]
     fn the_digest_never_changes() {
         assert_eq!(hex::encode(record(Some(b"k"), b"v", 1, 7)), "15e39753b62adfe0");

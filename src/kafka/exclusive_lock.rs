@@ -41,9 +41,9 @@ impl ClientContext for Member {
 impl ConsumerContext for Member {}
 
 impl ExclusiveLock {
-    /// Joins the group `<application.id>-<stage>` with a subscription to `topic` that is never read. Fails when the
-    /// group has another member. If two processes join at the same moment, one or both are refused, but never neither.
-    /// A process that was killed counts as a member until its session times out.
+    /// Joins the group `<application.id>-<stage>` with a subscription to `topic` that is never read. Fails if the group
+    /// has another member. If two processes join at the same moment, one or both are refused. A process that was killed
+    /// counts as a member until its session times out.
     pub fn acquire(config: &Config, stage: &str, topic: &str) -> Result<Self, Error> {
         let group = format!("{}-{stage}", config.application.id);
         let consumer: BaseConsumer<Member> = clients::consumer(config, stage, None, Member)?;

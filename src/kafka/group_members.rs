@@ -15,7 +15,7 @@ pub const AT: char = '@';
 /// Length of the unique suffix that a broker appends to the id of a static member, with its hyphen.
 const UNIQUE: usize = 37;
 
-/// How long to wait for a broker: less than a shutdown may take.
+/// How long to wait for a broker. It is less than the time that a shutdown may take.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A member of the group.
@@ -37,7 +37,7 @@ pub struct GroupMembers {
 }
 
 impl GroupMembers {
-    /// Creates one for JOIN's group.
+    /// Creates a client for JOIN's group.
     pub fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             consumer: clients::admin(config, Logged)?,
@@ -66,8 +66,8 @@ fn instance(member: &str) -> &str {
     member.get(..end).filter(|_| member[end..].starts_with('-')).unwrap_or(member)
 }
 
-/// Returns the partitions of `topic` in a member's assignment. The consumer protocol encodes a version, then topics
-/// with their partitions.
+/// Returns the partitions of `topic` in a member's assignment. The consumer protocol encodes a version, followed by
+/// topics with their partitions.
 fn assigned(bytes: &[u8], topic: &str) -> Option<Vec<u32>> {
     let (_version, mut rest) = bytes.split_first_chunk::<2>()?;
     let mut partitions = Vec::new();

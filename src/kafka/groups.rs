@@ -1,4 +1,4 @@
-//! Requests about consumer groups, and deleting them.
+//! Requests information about consumer groups, and deletes them.
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -19,13 +19,13 @@ pub struct Group {
     pub members: Vec<String>,
 }
 
-/// Returns the names of this application's groups: that of ROUTE, whose positions count, and that of JOIN, which lag
-/// tools read.
+/// Returns the names of this application's groups: that of ROUTE, which resumes at its positions, and that of JOIN,
+/// whose positions lag tools read.
 pub fn names(config: &Config) -> [String; 2] {
     ["route", "join"].map(|stage| format!("{}-{stage}", config.application.id))
 }
 
-/// Returns the group of this name, or `None` when the broker has none.
+/// Returns the group of this name, or `None` if the broker has none.
 pub fn find(config: &Config, name: &str) -> Result<Option<Group>, Error> {
     let consumer: BaseConsumer<Logged> = clients::admin(config, Logged)?;
     let list = consumer.fetch_group_list(Some(name), TIMEOUT);
@@ -63,6 +63,6 @@ pub fn delete(config: &Config, name: &str) -> Result<(), Error> {
 }
 
 fn member(member: &rdkafka::groups::GroupMemberInfo) -> String {
-    // Brokers print an address as Java does.
+    // Brokers print an address in the format of Java.
     format!("{} at {}", member.client_id(), member.client_host().trim_start_matches('/'))
 }

@@ -2,7 +2,7 @@
 //!
 //! Clients that lost their session have been seen never to rejoin their group, static members in particular
 //! (librdkafka#3437): they poll and receive nothing. A rebalance may take long for good reasons, because it waits for
-//! every member; rejoining does no harm then.
+//! every member. In that case, rejoining does no harm.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use crate::clock;
 const ASSIGNMENT_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Returns the name under which an instance is a static member of a group that reads these topics. A static member that
-/// returns under its name gets the partitions it had, even if it now subscribes to other topics; with other topics it
-/// must therefore be another member.
+/// returns under its name gets the partitions it had, even if it now subscribes to other topics. So with other topics,
+/// it must be another member.
 pub fn member_name(instance: &str, topics: &[String]) -> String {
     let mut topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     topics.sort_unstable();

@@ -1,10 +1,18 @@
-//! Everything that communicates with a broker: the configuration of clients ([`clients`]), requests about topics
-//! ([`topics`]) and consumer groups ([`groups`]), topic ids ([`topic_ids`]), detection of groups that no longer respond
-//! ([`membership`]), an exclusive lock ([`exclusive_lock`]), a check that clients can be created ([`client_check`]),
-//! the reason why no broker responds (`admin_probe`), fingerprints of records ([`digest`]), reading a topic once from
-//! end to end ([`reading`]) or emptying it ([`purge`]), probing the permission to write ([`permissions`]), and sending
-//! messages and waiting for acknowledgements ([`delivery`]), with transactions or without ([`transactions`]). It knows
-//! bytes and offsets, and nothing about the content of records.
+//! Everything that communicates with a broker.
+//!
+//! - [`clients`]: the configuration of clients
+//! - [`topics`] and [`groups`]: requests about topics and consumer groups
+//! - [`topic_ids`]: topic ids
+//! - [`membership`]: detection of groups that no longer respond
+//! - [`exclusive_lock`]: an exclusive lock
+//! - [`client_check`]: a check that clients can be created
+//! - `admin_probe`: the reason why no broker responds
+//! - [`digest`]: fingerprints of records
+//! - [`reading`] and [`purge`]: reading a topic once from end to end, and emptying it
+//! - [`permissions`]: probing the permission to write
+//! - [`delivery`] and [`transactions`]: sending messages and waiting for acknowledgements, with transactions or without
+//!
+//! It knows bytes and offsets, and nothing about the content of records.
 
 use crate::check::topics::Role;
 
@@ -31,7 +39,7 @@ fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
     Ok(runtime.block_on(answer))
 }
 
-/// Returns a text that these topics do not exist, each with the setting that names it.
+/// Returns a text that these topics do not exist, with the setting that names each of them.
 fn absent(topics: &[(Role, String)]) -> String {
     let named = topics.iter().map(|(role, topic)| format!("{topic} ({})", role.key()));
     let subject = if topics.len() == 1 {
@@ -42,7 +50,7 @@ fn absent(topics: &[(Role, String)]) -> String {
     format!("{subject} not exist: {}", named.collect::<Vec<_>>().join(", "))
 }
 
-/// Why work with the broker failed.
+/// The reason why work with the broker failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A client cannot be created from these settings.
@@ -113,7 +121,7 @@ pub enum Error {
     /// A shutdown was requested while the program waited for the broker.
     #[error("stopped while waiting for the broker")]
     Stopped,
-    /// The broker does not tell whether the topic exists.
+    /// The broker does not report whether the topic exists.
     #[error(
         "the broker does not let this principal describe the topic {topic}: {cause}; grant the permissions listed in docs/operations.md (Describe is part of Read and of Write), or correct the topic's name"
     )]
@@ -163,7 +171,7 @@ pub enum Error {
         /// The number in the configuration.
         configured: u32,
     },
-    /// A topic that would lose records.
+    /// The cleanup policy of a topic would make it lose records.
     #[error(
         "the topic {topic} has cleanup.policy={policy}: many records share a key there, and compaction would keep one of each; set cleanup.policy=delete or use another topic"
     )]
@@ -176,11 +184,11 @@ pub enum Error {
     /// Something could not be deleted.
     #[error("cannot delete {what}: {cause}; {way_out}")]
     Delete {
-        /// What was to be deleted.
+        /// The thing that was to be deleted.
         what: String,
         /// The broker's error message.
         cause: String,
-        /// What to do.
+        /// The remedy.
         way_out: &'static str,
     },
     /// A message could not be delivered.
@@ -238,12 +246,12 @@ pub enum Error {
         /// The topic.
         topic: String,
     },
-    /// Reading failed for good.
+    /// Reading failed permanently.
     #[error(
         "cannot read {topics}: {cause}; if records were removed before they were read, the next start reports which ones and what to do; otherwise check the topics and the permissions to read them"
     )]
     Read {
-        /// What was read.
+        /// The topics that were read.
         topics: String,
         /// The client's error.
         cause: rdkafka::error::KafkaError,
@@ -267,9 +275,9 @@ pub enum Error {
     /// No partition has the records that were to be read.
     #[error("{what}; {way_out}")]
     LostEverywhere {
-        /// What happened, in words.
+        /// A description of what happened.
         what: String,
-        /// What to do.
+        /// The remedy.
         way_out: &'static str,
     },
     /// Records were removed before they were read.
@@ -287,9 +295,9 @@ pub enum Error {
         low: i64,
         /// The offset after the last record.
         high: i64,
-        /// What was lost, in words.
+        /// A description of what was lost.
         lost: String,
-        /// What to do.
+        /// The remedy.
         way_out: &'static str,
     },
 }

@@ -1,8 +1,8 @@
 //! Probes whether the broker lets this program write, without writing anything.
 //!
-//! The probe is a record with an invalid number of required acknowledgements (`acks=2`). The broker refuses it in any
-//! case, but checks the permission first, so its error tells whether the permission is granted
-//! (TOPIC_AUTHORIZATION_FAILED or INVALID_REQUIRED_ACKS of <https://kafka.apache.org/protocol#protocol_error_codes>).
+//! The probe is a record with an invalid number of required acknowledgements (`acks=2`). The broker always refuses it,
+//! but checks the permission first, so its error shows whether the permission is granted (TOPIC_AUTHORIZATION_FAILED or
+//! INVALID_REQUIRED_ACKS of <https://kafka.apache.org/protocol#protocol_error_codes>).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub enum WritePermission {
     Granted,
     /// Writing is not allowed.
     Denied,
-    /// The probe record was unexpectedly accepted; stop probing.
+    /// The probe record was unexpectedly accepted, so probing must stop.
     ProbeAccepted,
     /// Another error, or no response.
     Unknown(String),
@@ -48,8 +48,8 @@ pub fn probe_write(config: &Config, topic: &str) -> Result<WritePermission, Erro
         .unwrap_or_else(|| WritePermission::Unknown("the broker did not respond".to_owned())))
 }
 
-/// Probes whether transactions may be used under the ids of JOIN. The only trace is a transactional id of its own,
-/// which the broker expires.
+/// Probes whether transactions may be used under the ids of JOIN. The only trace is a separate transactional id, which
+/// the broker expires.
 pub fn probe_transactions(config: &Config) -> Result<(), Error> {
     transactions::Transactions::open_as(config, "check", None).map(drop)
 }

@@ -14,8 +14,8 @@ use super::{Error, block_on};
 use crate::clock;
 use crate::config::Config;
 
-/// Fails if the broker would refuse to delete the records of this topic. Deletes none: it requests the deletion of
-/// those before the first.
+/// Fails if the broker would refuse to delete the records of this topic. Deletes no record, because it requests the
+/// deletion of those before the first.
 pub fn try_out(config: &Config, extent: &Extent) -> Result<(), Error> {
     let failed = |cause| Error::Delete {
         what: format!("the records of {}", extent.topic),
@@ -45,12 +45,12 @@ pub fn empty(config: &Config, topics: &Topics<'_>, topic: &str) -> Result<(), Er
     Ok(())
 }
 
-/// Deletes the records before the offset that `end` returns, given the first offset of a partition and the one after
-/// its last. The inner error is the broker's error message.
+/// Deletes the records before the offset that `end` returns, given the first offset of a partition and the log-end
+/// offset. The inner error is the broker's error message.
 fn delete_before(config: &Config, extent: &Extent, end: impl Fn((i64, i64)) -> i64) -> Result<Result<(), String>, Error> {
     let mut list = TopicPartitionList::new();
     for (partition, range) in &extent.partitions {
-        // Only an invalid offset fails.
+        // This fails only for an invalid offset.
         drop(list.add_partition_offset(&extent.topic, *partition, Offset::Offset(end(*range))));
     }
     let admin: AdminClient<DefaultClientContext> = clients::admin(config, DefaultClientContext)?;

@@ -1,4 +1,4 @@
-//! Reads a topic once, from its beginning to the end that it has when the reading starts.
+//! Reads a topic once, from its beginning to the end that it has when reading starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -25,12 +25,12 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Extent {
     /// The topic.
     pub topic: String,
-    /// The first offset of each partition, and the one after its last.
+    /// The first offset and the log-end offset of each partition.
     pub partitions: BTreeMap<i32, (i64, i64)>,
 }
 
 impl Extent {
-    /// Returns the number of offsets: of records, and of transaction markers.
+    /// Returns the number of offsets, which includes those of transaction markers.
     pub fn len(&self) -> u64 {
         let lengths = self
             .partitions
@@ -52,7 +52,7 @@ impl Extent {
 }
 
 /// Calls `each` with every committed message of `extent`, in order within each partition. Returns whether it read to
-/// the end; it stops early when `shutdown` is requested. An open transaction ends a partition.
+/// the end. It stops early if `shutdown` is requested. An open transaction ends the reading of a partition.
 pub fn read<E: From<Error>>(
     config: &Config,
     stage: &str,
@@ -143,25 +143,25 @@ fn reader(
 }
 
 /// Returns whether the range of a partition has been read completely, when the consumer reports the partition's end.
-/// Transaction markers contain nothing to read and count as read. An open transaction ends a partition; a replica that
-/// lags behind its leader does not.
+/// Transaction markers contain nothing to read and count as read. An open transaction ends a partition, but a replica
+/// that lags behind its leader does not.
 fn is_read(consumer: &BaseConsumer<Logged>, extent: &Extent, partition: i32, (low, high): (i64, i64)) -> Result<bool, Error> {
     let failed = |cause: KafkaError| Error::reading(&extent.topic, cause);
     let positions = consumer.position().map_err(failed)?;
     let position = match positions.find_partition(&extent.topic, partition).map(|found| found.offset()) {
         Some(Offset::Offset(position)) => position,
-        // No record of it has been received yet.
+        // No record of the partition has been received yet.
         _ => low,
     };
     if position >= high {
         return Ok(true);
     }
-    // This consumer reads committed records only: for it, a partition ends before the first open transaction.
+    // This consumer reads only committed records, so for it a partition ends before the first open transaction.
     let (_, end) = consumer.fetch_watermarks(&extent.topic, partition, TIMEOUT).map_err(failed)?;
     Ok(position >= end)
 }
 
-/// Returns whether no consumer can continue after this error, whatever the broker does next.
+/// Returns whether no consumer can continue after this error, regardless of what the broker does next.
 pub fn ends_reading(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The debug context that librdkafka needs in order to log topic ids.
 pub const DEBUG: &str = "metadata";
 
-/// The id that stands for no id.
+/// The id that means that there is no id.
 const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// The ids of topics, as a client first saw them.

@@ -1,4 +1,4 @@
-//! Requests about topics, before and while they are read.
+//! Requests information about topics, before and while they are read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::time::WallTime;
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait for the first response before looking for the cause. The time doubles with each attempt.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
-/// After this time without a response, a connection that the broker closes indicates wrong settings.
+/// If there is no response after this time and the broker closes the connection, the settings are probably wrong.
 const CLOSED_TIMEOUT: Duration = Duration::from_secs(6);
 
 impl ConsumerContext for Logged {}
@@ -50,7 +50,7 @@ pub struct Topics<'c> {
 }
 
 impl<'c> Topics<'c> {
-    /// Creates one for the brokers that `config` names.
+    /// Creates a client for the brokers that `config` names.
     pub fn new(config: &'c Config) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self {
@@ -61,8 +61,8 @@ impl<'c> Topics<'c> {
         })
     }
 
-    /// Creates one that stops waiting for a broker as soon as `shutdown` is requested. Every request then fails with
-    /// [`Error::Stopped`].
+    /// Creates a client that stops waiting for a broker as soon as `shutdown` is requested. Every request then fails
+    /// with [`Error::Stopped`].
     pub fn until(config: &'c Config, shutdown: &Shutdown) -> Result<Self, Error> {
         let mut topics = Self::new(config)?;
         topics.shutdown = Some(shutdown.clone());
@@ -78,7 +78,8 @@ impl<'c> Topics<'c> {
             let (consumer, name, within) = (Arc::clone(&self.consumer), topic.to_owned(), timeout.min(left));
             let request = move || partitions_within(&consumer, &name, within);
             let result = admin_probe::run(self.shutdown.as_ref(), request);
-            // Clients that poll receive the cause of a missing connection; the response itself does not contain it.
+            // The cause of a missing connection is reported only to clients that poll; the response itself does not
+            // contain it.
             admin_probe::poll_events(&self.consumer);
             let cause = match result {
                 Ok(found) => return Ok(found),
@@ -139,7 +140,7 @@ impl<'c> Topics<'c> {
         Ok(self.extent(topic)?.map_or(0, |extent| extent.len()))
     }
 
-    /// Returns where the partitions of a topic begin and end now, or `None` if it does not exist.
+    /// Returns the first and the log-end offsets of a topic's partitions, or `None` if the topic does not exist.
     pub fn extent(&self, topic: &str) -> Result<Option<Extent>, Error> {
         let Some(count) = self.partitions(topic)? else {
             return Ok(None);
@@ -157,14 +158,15 @@ impl<'c> Topics<'c> {
         }))
     }
 
-    /// Returns the same, but from the first record whose timestamp is `time` or later.
+    /// Returns the extent from the first record whose timestamp is `time` or later, or `None` if the topic does not
+    /// exist.
     pub fn extent_from(&self, topic: &str, time: WallTime) -> Result<Option<Extent>, Error> {
         let Some(mut extent) = self.extent(topic)? else {
             return Ok(None);
         };
         let mut times = TopicPartitionList::new();
         for partition in extent.partitions.keys() {
-            // Only an invalid offset fails.
+            // This fails only for an invalid offset.
             drop(times.add_partition_offset(topic, *partition, Offset::Offset(time.0)));
         }
         let found = self.consumer.offsets_for_times(times, TIMEOUT);
@@ -173,7 +175,7 @@ impl<'c> Topics<'c> {
             let begin = found.find_partition(topic, *partition).map(|found| found.offset());
             *low = match begin {
                 Some(Offset::Offset(offset)) => offset.max(*low),
-                // There is no such record.
+                // There is no record with this timestamp or a later one.
                 _ => *high,
             };
         }
@@ -304,15 +306,15 @@ impl<'c> Topics<'c> {
 
     /// Returns how many brokers the cluster reports.
     pub fn brokers(&self) -> Result<usize, Error> {
-        // This first request finds out why there is no response.
+        // This first request finds out why the broker does not respond, if it does not.
         self.partitions(&self.config.output.topic)?;
         let metadata = self.consumer.fetch_metadata(Some(&self.config.output.topic), TIMEOUT);
         let metadata = metadata.map_err(|cause| self.unreachable(&self.config.output.topic, &cause))?;
         Ok(metadata.brokers().len())
     }
 
-    /// Waits until the whole cluster knows a topic that was just created. A client that requests it too early waits for
-    /// half a minute.
+    /// Waits until the whole cluster knows a topic that was just created. A client that requests it too early would
+    /// wait for half a minute.
     pub fn wait_for(&self, topic: &str, partitions: u32) -> Result<(), Error> {
         let began = clock::start();
         while self.partitions(topic)? != Some(partitions) && began.elapsed() < TIMEOUT {
@@ -343,10 +345,10 @@ impl<'c> Topics<'c> {
         }
     }
 
-    /// Returns the size of the largest message that every topic this program writes to accepts, in bytes of key, value
-    /// and headers with Kafka's overhead: `message.max.bytes` of the producer, or `max.message.bytes` of a topic if
-    /// that is less. If the broker does not report the setting (it may not support or not allow the request), the
-    /// producer's limit counts.
+    /// Returns the size in bytes of the largest message that every topic to which this program writes accepts. It
+    /// includes key, value and headers with Kafka's overhead. It is `message.max.bytes` of the producer, or
+    /// `max.message.bytes` of a topic if that is less. If the broker does not report the setting (it may not support or
+    /// not allow the request), it is the producer's limit.
     ///
     /// A broker applies the same limit to batches, so a producer's `batch.size` must not be greater.
     pub fn message_limit(&self) -> usize {
@@ -388,13 +390,13 @@ impl<'c> Topics<'c> {
         self.settings(&[topic], name).pop().flatten()
     }
 
-    /// Returns the same for several topics, in their order.
+    /// Returns a setting of several topics, in their order, with `None` for each topic without a reported value.
     fn settings(&self, topics: &[&str], name: &str) -> Vec<Option<String>> {
         let described = self.describe(topics);
         topics.iter().map(|topic| value(&described, topic, name)).collect()
     }
 
-    /// Returns all settings of those topics that the broker reports.
+    /// Returns all settings of the topics whose settings the broker reports.
     fn describe(&self, topics: &[&str]) -> Vec<ConfigResource> {
         let specifiers: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
@@ -407,15 +409,15 @@ impl<'c> Topics<'c> {
     }
 }
 
-/// Returns a setting of a topic from the descriptions.
+/// Returns a setting of a topic from the broker's descriptions.
 fn value(described: &[ConfigResource], topic: &str, name: &str) -> Option<String> {
     let is_it = |specifier: &OwnedResourceSpecifier| matches!(specifier, OwnedResourceSpecifier::Topic(found) if found == topic);
     let found = described.iter().find(|resource| is_it(&resource.specifier))?;
     found.get(name)?.value.clone()
 }
 
-/// Returns the number of partitions of a topic, or `None` if it does not exist. Fails if the broker does not tell this
-/// client whether it exists.
+/// Returns the number of partitions of a topic, or `None` if it does not exist. Fails if the broker does not report to
+/// this client whether it exists.
 pub fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> rdkafka::error::KafkaResult<Option<u32>> {
     partitions_within(consumer, topic, TIMEOUT)
 }
@@ -439,8 +441,8 @@ fn partitions_within<C: ConsumerContext>(
     })
 }
 
-/// Returns the log-end offsets of partitions, with one request for all: single requests may each have to wait for a
-/// fetch in progress, a tenth of a second. Partitions without a response are left out.
+/// Returns the log-end offsets of partitions. One request is sent for all: single requests may each have to wait a
+/// tenth of a second for a fetch in progress. Partitions without a response are left out.
 pub fn log_end_offsets<C: ConsumerContext>(consumer: &BaseConsumer<C>, partitions: &[(String, i32)]) -> Vec<(String, i32, i64)> {
     let mut request = TopicPartitionList::new();
     for (topic, partition) in partitions {

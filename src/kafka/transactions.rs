@@ -1,8 +1,8 @@
-//! Sends in transactions: outputs and the position that they belong to become visible together, or not at all.
+//! Sends in transactions: outputs and their position become visible together, or not at all.
 //!
 //! One transactional id belongs to one partition of the repartition topic. Opening a [`Transactions`] sender for it
 //! aborts what the previous owner left open and fences that owner. The group's generation, which is sent with every
-//! committed position, does the same to an owner that does not know yet that it has lost the partition (KIP-447).
+//! committed position, also fences an owner that does not know yet that it has lost the partition (KIP-447).
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ use super::delivery::Sender;
 use crate::clock;
 use crate::config::Config;
 
-/// How long a step of a transaction may take. A transaction may stay open for half of that, so what has not ended by
-/// then never will.
+/// How long a step of a transaction may take. A transaction may stay open for half of that time, so a step that has not
+/// finished by then will never finish.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A sender whose messages become visible only when their transaction is committed.
@@ -29,8 +29,8 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Takes over the transactional id of a partition of the repartition topic. `outputs` is the number of partitions that
-    /// the outputs go to, if it is known.
+    /// Takes over the transactional id of a partition of the repartition topic. `outputs` is the number of partitions
+    /// to which outputs are sent, if it is known.
     pub fn open(config: &Config, partition: i32, outputs: Option<u32>) -> Result<Self, Error> {
         Self::open_as(config, &partition.to_string(), outputs)
     }

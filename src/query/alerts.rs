@@ -1,4 +1,4 @@
-//! The list of alerts, one alert, and its activities.
+//! Queries for the list of alerts, one alert, and the activities of an alert.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -14,9 +14,9 @@ use crate::record::{AlertId, LinkId, LinkedAlert, Text};
 use crate::store::{self, Reads};
 use crate::time::EventTime;
 
-/// Entries that one request looks at, at the most.
+/// Maximum number of entries that one request examines.
 const MOST_EXAMINED: u64 = 5_000;
-/// Columns in which a text is looked for, besides the ids.
+/// Columns that a text search covers, in addition to the ids.
 const SEARCHED: [&str; 8] = [
     "AlertName",
     "DisplayName",
@@ -27,45 +27,45 @@ const SEARCHED: [&str; 8] = [
     "Entities",
     "Tactics",
 ];
-/// An activity's page holds no more bytes of rows than this, but always one row.
+/// Maximum bytes of rows in a page of activities. A page always holds at least one row, however large it is.
 const MOST_BYTES: usize = 4 << 20;
 
-/// Which alerts are asked for.
+/// Selects the alerts to list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Filter {
-    /// Where they stand.
+    /// Status of the alert.
     pub status: Option<Which>,
-    /// `AlertSeverity`, whatever its case.
+    /// `AlertSeverity`, compared without case.
     pub severity: Option<String>,
-    /// A text they hold, whatever its case.
+    /// A text that the alert contains, compared without case.
     pub text: Option<String>,
-    /// Not before this.
+    /// Earliest time, inclusive.
     pub from: Option<EventTime>,
-    /// Before this.
+    /// Latest time, exclusive.
     pub to: Option<EventTime>,
-    /// Whether the two are about windows, and not about `TimeGenerated`.
+    /// Whether `from` and `to` apply to the window instead of `TimeGenerated`.
     pub by_window: bool,
     /// The Entra tenant id.
     pub tenant_id: Option<String>,
-    /// The link whose answers are listed; those of the query unless named.
+    /// The link whose results are listed; `None` means the query.
     pub link: Option<String>,
 }
 
-/// Which answer to an alert is asked for.
+/// Selects one result of an alert.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Wanted {
     /// `SystemAlertId`.
     pub system_alert_id: String,
     /// The Entra tenant id.
     pub tenant_id: Option<String>,
-    /// The link; the query unless named.
+    /// The name of the link; `None` means the query.
     pub link: Option<String>,
-    /// The key; the first in order unless named.
+    /// The key; `None` means the first key in order.
     pub correlation_id: Option<String>,
 }
 
 impl Settings {
-    /// Returns the link of this name, or the query.
+    /// Returns the link with this name. Without a name, returns the query.
     pub(super) fn link(&self, name: Option<&str>) -> Result<LinkId, Error> {
         match name {
             None => Ok(LinkId::QUERY),
@@ -76,23 +76,23 @@ impl Settings {
         }
     }
 
-    /// Refuses a tenant or a link that the configuration does not have.
+    /// Returns an error if a tenant is named but none are configured, or if the configuration does not have the link.
     pub fn check(&self, wanted: &Wanted) -> Result<(), Error> {
         self.check_tenant(wanted.tenant_id.as_deref())?;
         self.link(wanted.link.as_deref()).map(drop)
     }
 }
 
-/// Where an alert must stand to be listed.
+/// The status that an alert must have to be listed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Which {
-    /// Not answered.
+    /// Not closed.
     Open,
-    /// Answered.
+    /// Closed.
     Closed,
-    /// Answered, with activities.
+    /// Closed with activities.
     Matched,
-    /// Answered, without any.
+    /// Closed without activities.
     Unmatched,
 }
 
@@ -107,17 +107,17 @@ impl Which {
     }
 }
 
-/// An alert, where it was found.
+/// An alert, and the partition where it was found.
 pub struct Found<'p, 'r, R> {
     /// The partition that owns its key.
     pub partition: &'p Partition<'r, R>,
     /// Its id with its tenant.
     pub alert: AlertId,
-    /// Where it stands.
+    /// The state of the alert by one link and key.
     pub standing: Standing,
 }
 
-/// A page of the list of alerts of these partitions, the latest first.
+/// Returns a page of the alerts of these partitions, the latest first.
 pub fn list<R: Reads>(
     partitions: &[Partition<'_, R>],
     settings: &Settings,
@@ -142,11 +142,11 @@ pub fn list<R: Reads>(
         unanswered_partitions: Vec::new(),
     };
     while let Some(place) = heads.iter().map(|(head, ..)| head).max().cloned() {
-        // Its latest time bounds both of its times.
+        // Neither `TimeGenerated` nor the end of the window is later than this time.
         if filter.from.is_some_and(|from| place.time < from) {
             return Ok(page);
         }
-        // Every partition knows of every alert: those that own keys of it have its answers.
+        // Every partition knows every alert, but only the partitions that own its keys have its results.
         let mut owners: Vec<(Standing, &Partition<'_, R>)> = Vec::new();
         let mut next = Vec::with_capacity(heads.len());
         for (head, mut places, partition) in heads {
@@ -179,15 +179,15 @@ pub fn list<R: Reads>(
     Ok(page)
 }
 
-/// Returns the answers to an alert by one link as one: of the latest version, the first key with the numbers of all. While a version is on its
-/// way, partitions may hold different ones.
+/// Combines the results of an alert by one link into one: the first key of the latest version, with the numbers of all
+/// keys. While a new version is being distributed, partitions may hold different versions.
 fn united<'p, 'r, R>(owners: Vec<(Standing, &'p Partition<'r, R>)>) -> Option<(Standing, &'p Partition<'r, R>)> {
     let latest = owners.iter().map(|(standing, _)| standing.version).max()?;
     let mut of_latest = owners.into_iter().filter(|(standing, _)| standing.version == latest);
     let (mut all, partition) = of_latest.next()?;
     for (other, _) in of_latest {
         all.answer = match (all.answer, given(&other)) {
-            // Open until all keys are answered.
+            // The alert is open until all its keys are closed.
             (Some(all), Some(other)) if all.revision > 0 => Some(all.with(other)),
             _ => None,
         };
@@ -196,7 +196,7 @@ fn united<'p, 'r, R>(owners: Vec<(Standing, &'p Partition<'r, R>)>) -> Option<(S
 }
 
 impl Filter {
-    /// The alert's entry, if it fits.
+    /// Returns the list entry of the alert, or `None` if the filter excludes it.
     fn item<R: Reads>(
         &self,
         place: &Place,
@@ -243,7 +243,7 @@ impl Filter {
     }
 }
 
-/// Returns where the alert stands by the link and the key that are wanted, in the partition that owns the key.
+/// Returns the state of the alert by the wanted link and key, in the partition that owns the key.
 pub fn find<'p, 'r, R: Reads>(
     partitions: &'p [Partition<'r, R>],
     settings: &Settings,
@@ -260,7 +260,7 @@ pub fn find<'p, 'r, R: Reads>(
         let tenant = alert.tenant.clone();
         for partition in partitions {
             for standing in partition.view.standings(&alert)?.into_iter().filter(is_wanted) {
-                // While a version is on its way between two partitions both may hold it.
+                // While a new version moves a key to another partition, both partitions may hold the alert.
                 let order = |standing: &Standing| (Reverse(standing.version), standing.key.clone());
                 if found
                     .get(&tenant)
@@ -292,7 +292,7 @@ fn linked(alert: &AlertId, standing: &Standing) -> LinkedAlert {
     }
 }
 
-/// Returns everything about one alert but its activities. `links` are its answers by every link and key.
+/// Returns the details of one alert without its activities. `links` are its results by every link and key.
 pub fn alert<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, links: Vec<LinkItem>) -> Result<AlertDetail, Error> {
     let Found {
         partition,
@@ -323,7 +323,7 @@ pub fn alert<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, links: Vec
     })
 }
 
-/// A page of an alert's activities, in order of time.
+/// Returns a page of an alert's activities in order of time.
 pub fn activities<R: Reads>(
     found: &Found<'_, '_, R>,
     settings: &Settings,
@@ -368,7 +368,8 @@ pub fn activities<R: Reads>(
     Ok(page)
 }
 
-/// Returns the answer once its first revision is out. Before that its rows are on their way, and how many they are is not known yet.
+/// Returns the result after its first revision has been sent. Before that, its rows are still being sent and their
+/// number is not known.
 pub(super) fn given(standing: &Standing) -> Option<&Answer> {
     standing.answer.as_ref().filter(|answer| answer.revision > 0)
 }
@@ -429,14 +430,14 @@ impl<'a> Columns<'a> {
         Self(json::members(row).map(|column| (column.name(), column.value)).collect())
     }
 
-    /// A column that is a string; lone surrogates are shown as U+FFFD.
+    /// Returns the value of a column that holds a string. Lone surrogates are shown as U+FFFD.
     fn text(&self, name: &str) -> Option<String> {
         let value = self.0.get(name.as_bytes())?;
         let text = json::unescape(value)?;
         Some(Text::from(text.into_owned()).to_string())
     }
 
-    /// A column as text, whatever it is.
+    /// Returns the value of a column as text, whatever its type is.
     fn shown(&self, name: &str) -> Option<String> {
         let value = self.0.get(name.as_bytes())?;
         self.text(name).or_else(|| Some(String::from_utf8_lossy(value).into_owned()))

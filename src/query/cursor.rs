@@ -1,4 +1,5 @@
-//! Where a list goes on, as an opaque word: hexadecimal digits of a kind, then postcard.
+//! Cursors: the position after which a list continues, as an opaque string. It consists of hexadecimal digits: a byte
+//! for the kind of list, then postcard.
 
 use super::Error;
 use crate::join::Place;
@@ -8,13 +9,13 @@ use crate::time::EventTime;
 const ALERTS: u8 = 1;
 const ACTIVITIES: u8 = 2;
 
-/// Behind an alert.
+/// Returns the cursor for the list after this alert.
 pub(super) fn of_alert(place: &Place) -> String {
     let parts = (place.time, &place.alert.tenant, &place.alert.system_alert_id);
     encode(ALERTS, &parts)
 }
 
-/// The alert that a cursor stands behind.
+/// Returns the alert after which the cursor continues.
 pub(super) fn alert(cursor: &str) -> Result<Place, Error> {
     let (time, tenant, system_alert_id): (EventTime, Text, Text) = decode(ALERTS, cursor)?;
     Ok(Place {
@@ -23,18 +24,18 @@ pub(super) fn alert(cursor: &str) -> Result<Place, Error> {
     })
 }
 
-/// Behind an activity.
+/// Returns the cursor for the list after this activity.
 pub(super) fn of_activity(time: EventTime, id: ActivityId) -> String {
     encode(ACTIVITIES, &(time, id))
 }
 
-/// The activity that a cursor stands behind.
+/// Returns the activity after which the cursor continues.
 pub(super) fn activity(cursor: &str) -> Result<(EventTime, ActivityId), Error> {
     decode(ACTIVITIES, cursor)
 }
 
 fn encode<T: serde::Serialize>(kind: u8, value: &T) -> String {
-    // Times and texts can always be written.
+    // Encoding times and texts cannot fail.
     hex::encode(postcard::to_extend(value, vec![kind]).unwrap_or_default())
 }
 

@@ -1,4 +1,4 @@
-//! Why an alert has, or has not, been answered as it was.
+//! Explains why an alert was closed with its result, or why it is still open.
 
 use super::alerts::{Found, Wanted, given, status, tenant_id};
 use super::causes::{Cause, KeyCount, Source};
@@ -11,19 +11,19 @@ use crate::store::Reads;
 use crate::time::{self, EventTime, WallTime, Widening, Window};
 use crate::words::counted;
 
-/// Entries looked at in search of keys in another case.
+/// Maximum number of entries that the search for keys in another case examines.
 const MOST_KEYS: usize = 5_000;
-/// Activities counted.
+/// Maximum number of activities that are counted.
 const MOST_COUNTED: usize = 10_000;
 
-/// What the answer depends on besides the state.
+/// The inputs of an explanation besides the state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Asked {
-    /// The clock.
+    /// The current wall-clock time.
     pub now: WallTime,
 }
 
-/// Everything the state knows of why the alert stands as it does.
+/// Returns every reason that the state gives for the alert's status.
 pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, asked: Asked) -> Result<Explanation, Error> {
     let case = Case {
         view: &found.partition.view,
@@ -50,9 +50,9 @@ pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, asked: A
     })
 }
 
-/// What can be said of an alert that is not held.
+/// Explains an alert that the state does not hold.
 pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], wanted: &Wanted) -> Explanation {
-    // Every partition hears of every source.
+    // Every partition knows every source partition.
     let sources = partitions
         .first()
         .map(|partition| partition.view.sources())
@@ -101,7 +101,7 @@ pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], wanted: &Wanted) -> Ex
     }
 }
 
-/// Explains that an alert, which was found by the query, does not have the key that is wanted, or none by the link.
+/// Explains that an alert, which was found by the query, does not have the wanted key, or has no key by the link.
 pub fn without_key<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, wanted: &Wanted) -> Result<Explanation, Error> {
     let link = settings.link(wanted.link.as_deref())?;
     let name = settings.links.name(link);
@@ -153,12 +153,12 @@ impl<R: Reads> Case<'_, '_, R> {
         self.settings.links.widening(self.link())
     }
 
-    /// Returns a setting of the link, as the configuration names it.
+    /// Returns the name of a setting of the link as the configuration spells it.
     pub(super) fn setting(&self, name: &str) -> String {
         self.settings.setting(self.link(), name)
     }
 
-    /// In order of weight.
+    /// Returns the findings, the most important first.
     fn findings(&self) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
         let Some(answer) = given(self.standing) else {
@@ -182,7 +182,7 @@ impl<R: Reads> Case<'_, '_, R> {
         findings.extend(self.retention(answer.activities)?);
         findings.extend(self.incomplete(answer));
         let outside = self.outside()?;
-        // Where nothing was found, what just was not found is the cause; else it is an aside.
+        // If the alert has no activities, a near miss is the cause. Otherwise it is only additional information.
         match has_activities {
             true => findings.extend(outside),
             false => {
@@ -203,7 +203,7 @@ impl<R: Reads> Case<'_, '_, R> {
         Ok(findings)
     }
 
-    /// Why an alert is open.
+    /// Returns the reason why an alert is open.
     fn waiting(&self) -> Finding {
         let end = self.standing.window.to;
         let silent = self.view.silent();
@@ -238,7 +238,7 @@ impl<R: Reads> Case<'_, '_, R> {
         self.view.watermark().is_some_and(|watermark| watermark >= end)
     }
 
-    /// The window is closed, and the first revision of the answer is not out yet.
+    /// Returns the finding for an alert whose window has closed but whose first revision has not been sent yet.
     fn being_answered(&self, closed_by: ClosedBy) -> Finding {
         let sentence = match closed_by {
             ClosedBy::MaxWait => "It has waited for watermark.max_wait: its answer is going out now.",
@@ -246,7 +246,7 @@ impl<R: Reads> Case<'_, '_, R> {
             _ if self.has_passed(self.standing.window.to) => {
                 "The watermark has reached the end of its window: its answer is going out now."
             }
-            // Once answered an alert stays answered, although its window now ends ahead of the watermark.
+            // A closed alert stays closed, even if its new window ends after the watermark.
             ClosedBy::Watermark | ClosedBy::Clock => {
                 "It had been answered before its key changed: its new answer is going out now."
             }
@@ -266,7 +266,7 @@ impl<R: Reads> Case<'_, '_, R> {
         }
     }
 
-    /// The watermark has not come to the end.
+    /// Returns the finding for a watermark that has not reached the end of the window.
     fn behind(&self, end: EventTime, told_end: EventTime) -> Finding {
         let watermark = self.view.watermark();
         let remaining = watermark.map(|watermark| seconds(end.ticks().saturating_sub(watermark.ticks())));
@@ -364,7 +364,7 @@ impl<R: Reads> Case<'_, '_, R> {
         }))
     }
 
-    /// The window with its bounds.
+    /// Returns the window with both bounds included.
     fn bounds_included(&self) -> Window {
         let (from, end) = emit::bounds(self.standing.window, self.widening());
         Window {
@@ -429,7 +429,7 @@ impl<R: Reads> Case<'_, '_, R> {
         }))
     }
 
-    /// How many activities with its key a window holds, and whether there may be more.
+    /// Returns how many activities with the alert's key a window holds, and whether there may be more.
     pub(super) fn held(&self, window: Window) -> Result<(u64, bool), Error> {
         let mut count = 0;
         for activity in self.view.activities(&self.standing.key, window, None).take(MOST_COUNTED) {

@@ -1,4 +1,4 @@
-//! What the messages of the input topics say of an alert that the state does not hold.
+//! Explains what the input topics contain about an alert that the state does not hold.
 
 use super::causes::{Cause, InputRecord};
 use super::shapes::{Bounds, Finding};
@@ -9,10 +9,10 @@ use crate::store::Reads;
 use crate::time::{EventTime, Window};
 use crate::words::counted;
 
-/// Records told of: the last ones.
+/// Maximum number of records that are reported. The last ones are kept.
 const MOST_TOLD: usize = 20;
 
-/// A version of an alert, where the input holds it.
+/// A version of an alert that was found in the input.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Came {
     /// The topic of its message.
@@ -23,17 +23,17 @@ pub struct Came {
     pub offset: i64,
     /// Its place in the message.
     pub index: usize,
-    /// Which version it is.
+    /// The version.
     pub version: Version,
     /// The event time it covers.
     pub window: Window,
 }
 
-/// Tells where the input holds the alert, and what has become of the last of these versions, as far as the state knows; `None` when there
-/// are none.
+/// Returns where the input holds the alert, and what happened to the last of these versions according to the state.
+/// Returns `None` if `came` is empty.
 pub fn in_input<R: Reads>(partitions: &[Partition<'_, R>], settings: &Settings, came: &[Came]) -> Option<Finding> {
     let last = came.last()?;
-    // Every partition hears of every source; the one that has heard last knows best.
+    // Every partition knows every source partition. The one with the latest watermark update has the newest data.
     let latest = partitions.iter().max_by_key(|partition| partition.view.wall());
     let sources = latest.map(|partition| partition.view.sources()).unwrap_or_default();
     let position = |came: &Came| {
@@ -84,7 +84,7 @@ fn fate(last: &Came, position: Option<i64>, retained_from: Option<EventTime>, se
     }
 }
 
-/// Tells that the alert is not among the messages that were read.
+/// Returns the finding that the alert is not in the messages that were read.
 pub fn not_in_input(messages: u64, is_whole: bool) -> Finding {
     let were = if messages == 1 { "was" } else { "were" };
     let older = if is_whole { "" } else { " (older ones were not)" };

@@ -1,4 +1,4 @@
-//! The answers to an alert by every link and key.
+//! The results of an alert by every link and key.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +51,7 @@ pub struct LinkItem {
     pub summary_id: String,
 }
 
-/// Returns the answers to an alert, which has one of these ids, by every link and key that these partitions own.
+/// Returns the results of the alert with one of these ids, by every link and key that these partitions own.
 pub fn links<R: Reads>(partitions: &[Partition<'_, R>], settings: &Settings, ids: &[AlertId]) -> Result<Vec<LinkItem>, Error> {
     let mut items = Vec::new();
     for partition in partitions {
@@ -68,7 +68,7 @@ pub fn links<R: Reads>(partitions: &[Partition<'_, R>], settings: &Settings, ids
     Ok(items)
 }
 
-/// Puts answers into the order of links and keys, each once.
+/// Sorts results by link and key and removes duplicates.
 pub fn in_order(items: &mut Vec<LinkItem>, settings: &Settings) {
     items.sort_by_cached_key(|item| (settings.links.named(&item.link), item.correlation_id.clone()));
     items.dedup_by(|one, other| one.summary_id == other.summary_id);

@@ -1,4 +1,4 @@
-//! Answers of several instances as one.
+//! Merges the responses of several instances into one.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use super::shapes::{AlertItem, AlertList, ProcessorStatus, ReasonCount, SourceSt
 use super::{Error, cursor};
 use crate::join::Place;
 
-/// One page out of those of several instances, which were asked the same. What lies behind the place to which one of them has looked is
-/// left for the next page.
+/// Merges pages of several instances, which all received the same request, into one page. Alerts after the place where
+/// an instance stopped are left for the next page.
 pub fn merge_lists(pages: Vec<AlertList>, limit: usize) -> Result<AlertList, Error> {
     let mut ends: Vec<Place> = Vec::new();
     let mut items: BTreeMap<Place, AlertItem> = BTreeMap::new();
@@ -40,7 +40,7 @@ pub fn merge_lists(pages: Vec<AlertList>, limit: usize) -> Result<AlertList, Err
     })
 }
 
-/// What a group is doing, out of what its instances say: `own` with the others added.
+/// Returns the status of a group: `own`, the status of this instance, merged with those of the others.
 pub fn merge_statuses(own: ProcessorStatus, others: Vec<ProcessorStatus>) -> ProcessorStatus {
     let mut all = own;
     for other in others {
@@ -74,13 +74,14 @@ pub fn merge_statuses(own: ProcessorStatus, others: Vec<ProcessorStatus>) -> Pro
     all.partitions.dedup_by_key(|partition| partition.partition);
     all.sources
         .sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
-    // A partition without one has not begun to answer: so it is with the whole.
+    // A partition without a watermark cannot close windows yet, so the group has no watermark either.
     let least = all.partitions.iter().map(|partition| &partition.watermark).min();
     all.watermark = least.cloned().flatten();
     all
 }
 
-/// Every instance tells of every source partition; the one that reads it knows best.
+/// Adds the status of a source partition. Every instance reports every source partition; the report of the instance
+/// that reads it is kept, because it is the most accurate.
 fn add_source(known: &mut Vec<SourceStatus>, source: SourceStatus) {
     let same = |known: &&mut SourceStatus| known.topic == source.topic && known.partition == source.partition;
     match known.iter_mut().find(same) {

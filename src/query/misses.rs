@@ -1,4 +1,4 @@
-//! Activities beside the window of an alert, and what would take them in.
+//! Finds activities outside the window of an alert, and the settings that would include them.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::join::{Standing, Stored};
 use crate::store::Reads;
 use crate::time::{Bounds, EventTime, LONGEST_SETTING, TICKS_PER_SECOND, Widening, Window};
 
-/// Activities told of on each side of the window.
+/// Maximum number of activities that are reported on each side of the window.
 const MOST_MISSES: usize = 3;
 
-/// On which side of the window an activity lies.
+/// The side of the window on which an activity lies.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Before,
@@ -23,7 +23,7 @@ enum Side {
 }
 
 impl<R: Reads> Case<'_, '_, R> {
-    /// Tells of activities with the alert's key that are not in its window.
+    /// Returns the finding about activities that have the alert's key but are outside its window.
     pub(super) fn outside(&self) -> Result<Option<Finding>, Error> {
         let Standing { key, window, .. } = self.standing;
         if key.correlation_id.is_empty() {
@@ -56,7 +56,7 @@ impl<R: Reads> Case<'_, '_, R> {
         }))
     }
 
-    /// Tells that no activity has the alert's key, unless its window holds one.
+    /// Returns the finding that no activity has the alert's key, unless its window holds one.
     fn nowhere(&self) -> Result<Option<Finding>, Error> {
         let Standing { key, window, .. } = self.standing;
         let has_some = given(self.standing).is_some_and(|answer| answer.activities > 0);
@@ -82,7 +82,7 @@ fn two(places: &str) -> String {
     format!("The nearest activities with its correlation id outside the window lie {places}.")
 }
 
-/// Describes where an activity lies.
+/// Describes the position of an activity.
 fn place(miss: &Miss, side: Side) -> String {
     let bound = match side {
         Side::Before => "its start",
@@ -95,7 +95,7 @@ fn place(miss: &Miss, side: Side) -> String {
     }
 }
 
-/// Names the setting that takes an activity in, as the subject of a clause, with its verb.
+/// Returns the setting that includes an activity, as the subject and verb of a clause.
 fn taker(miss: &Miss, named: impl Fn(&str) -> String) -> String {
     match (&miss.setting, &miss.value) {
         (Some(setting), Some(value)) => format!("{} = \"{value}\" takes", named(setting)),
@@ -126,7 +126,7 @@ fn miss(time: EventTime, window: Window, widening: Widening, side: Side) -> Miss
             ("after", widened, after.map(duration).unwrap_or_default())
         }
     };
-    // A window that ends before it begins may need more than one setting: what is proposed is tried.
+    // A window that ends before it begins may need more than one setting, so the proposed value is tried.
     let is_taken_in = |widened| {
         let (start, end) = (start.plus(widening.before), end.minus(widening.after));
         Window::of_alert(start, end, widened).contains(time)
@@ -140,7 +140,8 @@ fn miss(time: EventTime, window: Window, widening: Widening, side: Side) -> Miss
     }
 }
 
-/// Returns the margin that reaches `missing` ticks further than this one, in whole seconds; `None` for more than can be configured.
+/// Returns the smallest margin in whole seconds that is at least `missing` ticks longer than this one. Returns `None`
+/// if it is more than can be configured.
 fn margin(margin: Duration, missing: i64) -> Option<Duration> {
     let ticks = u128::try_from(missing).unwrap_or(0) + margin.as_nanos() / 100;
     let whole = ticks.div_ceil(u128::from(TICKS_PER_SECOND.unsigned_abs()));

@@ -1,9 +1,9 @@
-//! What an analyst asks of the state: which alerts there are, one alert with its activities, and why it was answered as it was. Pure.
+//! Queries about the state: lists alerts, returns one alert with its activities, and explains its status. Pure.
 //!
-//! Everything here reads [`View`]s of partitions and makes the [`shapes`] that the API and the command line show. Each question looks at a
-//! bounded number of entries and says where to go on. Nothing here changes state, reads a clock (the time is an argument), or knows of
-//! HTTP. It relies on [`join`](crate::join) for what state means and on [`emit`] for ids and words, so that
-//! an answer here says the same as the record that went out.
+//! Everything here reads [`View`]s of partitions and returns the [`shapes`] that the API and the command line show.
+//! Each query examines a bounded number of entries and returns where to continue. Nothing here changes state, reads a
+//! clock (the time is an argument), or knows about HTTP. It relies on [`join`](crate::join) for the meaning of the
+//! state and on [`emit`] for ids and words, so that its results agree with the records that were sent.
 
 mod alerts;
 mod causes;
@@ -35,27 +35,27 @@ use crate::join::View;
 use crate::record::{LinkId, Text};
 use crate::store;
 
-/// What of the configuration an answer depends on.
+/// The part of the configuration that affects the results of queries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// The links by which alerts and activities meet.
+    /// The links between alerts and activities.
     pub links: emit::Links,
-    /// How keys are read by each link, in the order of their numbers.
+    /// The settings for the keys of each link, in the order of link ids.
     pub keys: Vec<KeySettings>,
-    /// The Entra ids of the tenants that are told apart; empty when none are.
+    /// The Entra ids of the configured tenants; empty if tenants are not configured.
     pub tenants: Vec<String>,
-    /// How far out of order activities may come.
+    /// The maximum out-of-orderness of activities.
     pub out_of_orderness: Duration,
-    /// After how long a silent source partition no longer holds the watermark back.
+    /// The time after which a source partition without activities no longer holds the watermark back.
     pub idle_timeout: Duration,
 }
 
-/// How the keys of a link are read.
+/// The settings for the keys of one link.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeySettings {
-    /// Whether they are compared in lower case.
+    /// Whether keys are compared in lower case.
     pub ignore_case: bool,
-    /// Where an alert's keys are looked for, as the configuration writes it.
+    /// The entries for an alert's keys, as the configuration spells them.
     pub alert_key: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ impl Settings {
         self.keys.get(usize::from(link.0))
     }
 
-    /// Returns a setting of a link, as the configuration names it.
+    /// Returns the name of a setting of a link as the configuration spells it.
     fn setting(&self, link: LinkId, name: &str) -> String {
         match link {
             LinkId::QUERY => format!("correlation.{name}"),
@@ -72,7 +72,7 @@ impl Settings {
         }
     }
 
-    /// The ids that an alert may have: one for each tenant that it may be of.
+    /// Returns the ids that the alert may have: one for each tenant to which it may belong.
     pub fn ids(&self, system_alert_id: &str, tenant_id: Option<&str>) -> Vec<crate::record::AlertId> {
         let id = |tenant| crate::record::AlertId {
             tenant,
@@ -81,7 +81,8 @@ impl Settings {
         self.tenants(tenant_id).into_iter().map(id).collect()
     }
 
-    /// Refuses a tenant where none are told apart: every alert would be of it, or none.
+    /// Returns an error if a tenant is named but none are configured: then either every alert would belong to it, or
+    /// none.
     fn check_tenant(&self, named: Option<&str>) -> Result<(), Error> {
         match (named, self.tenants.is_empty()) {
             (Some(_), true) => Err(Error::NoTenants),
@@ -89,7 +90,7 @@ impl Settings {
         }
     }
 
-    /// The tenants under whose ids an alert may be known: the one that was named, else all.
+    /// Returns the tenants to which an alert may belong: the named one, or all if none is named.
     fn tenants(&self, named: Option<&str>) -> Vec<Text> {
         match (named, self.tenants.as_slice()) {
             (_, []) => vec![Text::default()],
@@ -99,7 +100,7 @@ impl Settings {
     }
 }
 
-/// A partition of the repartition log and what its state holds.
+/// A partition of the repartition topic and its state.
 pub struct Partition<'r, R> {
     /// Its number.
     pub number: u32,
@@ -107,30 +108,30 @@ pub struct Partition<'r, R> {
     pub view: View<'r, R>,
 }
 
-/// Why a question has no answer.
+/// The reason why a query has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The state cannot be read.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// No cursor of this program's.
+    /// The cursor was not created by this program.
     #[error("the cursor is not one that this API gave; begin without one")]
     Cursor,
-    /// A tenant that was named where none are told apart.
+    /// A tenant was named, but none are configured.
     #[error("tenant_id is given, but the configuration has no [tenants], so all alerts are of one tenant; leave it out")]
     NoTenants,
-    /// A link that there is not.
+    /// The configuration does not have the link.
     #[error("there is no link {name:?} in the configuration; its links are {links}")]
     NoLink {
-        /// What was asked for.
+        /// The requested name.
         name: String,
         /// The links of the configuration.
         links: String,
     },
-    /// An id that more than one tenant has.
+    /// More than one tenant has an alert with this id.
     #[error("{count} tenants have an alert of this id; say which with tenant_id")]
     Ambiguous {
-        /// How many.
+        /// The number of tenants.
         count: usize,
     },
 }

@@ -1,14 +1,15 @@
-//! Where in a message a key stands: what the configured paths do not look at.
+//! Finds where a message contains a key, also at paths that are not configured.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Strings in strings are opened this often at the most.
+/// Maximum number of steps in a path, including the steps inside strings that hold JSON.
 const MOST_DEEP: usize = 16;
 
-/// The paths, from the row of a CloudAppEvents record, at which a string is `key`. Strings that hold JSON are opened on the way, as the
-/// configured paths do; an element of a list has `[]` for its name.
+/// Returns, for each CloudAppEvents row of a message that contains `key`, the paths from the row to strings that equal
+/// `key`. Strings that hold JSON are parsed on the way, as for configured paths. In a path, `[]` means any element
+/// of a list.
 pub fn places_of(message: &[u8], key: &str) -> Vec<BTreeSet<String>> {
     let Ok(message) = serde_json::from_slice::<Value>(message) else {
         return Vec::new();
@@ -23,7 +24,7 @@ pub fn places_of(message: &[u8], key: &str) -> Vec<BTreeSet<String>> {
     records.into_iter().map(places).filter(|found| !found.is_empty()).collect()
 }
 
-/// The rows of activities in a message, out of batches and envelopes.
+/// Collects the rows of activities in a message, from batches and envelopes.
 fn unpack<'v>(value: &'v Value, rows: &mut Vec<&'v Value>) {
     if let Some(list) = value.as_array().or_else(|| value.get("records").and_then(Value::as_array)) {
         for record in list {

@@ -1,4 +1,4 @@
-//! The answers as they are shown. Their fields are the API's, described in `docs/api.md`.
+//! The types of API responses. `docs/api.md` describes their fields.
 
 use std::fmt;
 
@@ -51,7 +51,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// The word for it.
+    /// Returns the status as the API spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",

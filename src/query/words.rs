@@ -1,4 +1,4 @@
-//! Findings that need nothing but an answer or the sources, and how numbers are told.
+//! Findings that need only the result or the source partitions, and the formats of numbers in sentences.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub(super) fn seconds(ticks: i64) -> f64 {
     ticks as f64 / TICKS_PER_SECOND as f64
 }
 
-/// Returns a distance in time as people say it: at most two units, and whole years from two on.
+/// Returns a distance in time in a form for people: with at most two units, and as whole years from two years on.
 pub(super) fn distance(seconds: f64) -> String {
     const YEAR: u64 = 31_557_600;
     let Ok(span) = Duration::try_from_secs_f64(seconds) else {
@@ -78,7 +78,7 @@ fn two_units(text: &str) -> String {
     units.join(" ")
 }
 
-/// Returns a duration as a setting may have it, such as `2d 30m`.
+/// Returns a duration in the format of settings, such as `2d 30m`.
 pub(super) fn duration(duration: Duration) -> String {
     const UNITS: [(u128, &str); 7] = [
         (86_400_000_000_000, "d"),
@@ -103,7 +103,7 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-/// Returns the beginning of a text from a record, where it is too long for a sentence.
+/// Returns the text, cut to its beginning if it is too long for a sentence.
 pub fn shortened(text: &str) -> String {
     const MOST: usize = 100;
     match text.char_indices().nth(MOST) {

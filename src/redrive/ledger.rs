@@ -2,30 +2,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::letter::{Filter, Letter, Note, Origin, Run};
 
-/// Which dead-letter records were redriven before, and which runs did not end.
+/// Tracks which dead-letter records were redriven before and which runs did not end.
 #[derive(Clone, Default, Debug)]
 pub struct Ledger {
     sent: BTreeSet<Origin>,
     begun: BTreeMap<String, Run>,
     ended: BTreeSet<String>,
-    /// Dead-letter records that this run has decided on: the topic may contain the same one more than once.
+    /// Dead-letter records for which this run has made a decision. The topic may contain the same one more than once.
     met: BTreeSet<Origin>,
 }
 
-/// What to do with a dead-letter record.
+/// The action for a dead-letter record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Decision {
     /// Send it again.
     Send,
-    /// The filter excludes it.
+    /// Skip it, because the filter excludes it.
     Filtered,
-    /// It is another copy of one that was decided on.
+    /// Skip it, because it is another copy of one that was decided before.
     Repeated,
-    /// It was sent before.
+    /// Skip it, because it was sent before.
     SentBefore,
-    /// It was sent before and failed again.
+    /// Skip it, because it was sent before and failed again.
     FailedAgain,
-    /// It came from a topic that is not an input topic: an output record that was too large, or a former input topic.
+    /// Skip it, because it came from a topic that is not an input topic: it is an output record that was too large, or
+    /// the topic is a former input topic.
     NoInput,
 }
 
@@ -143,7 +144,7 @@ mod tests {
             ends: BTreeMap::new(),
         };
         let mut ledger = Ledger::default();
-        // The order of partitions is not an order of time.
+        // Notes are read partition by partition, so they are not in order of time.
         ledger.note(Note::Ended("a".into()));
         ledger.note(Note::Begun(run("a")));
         ledger.note(Note::Begun(run("b")));

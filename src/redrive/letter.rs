@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::sink::dead_letter::REDRIVEN;
 use crate::time::WallTime;
 
-/// The header of a note, with its kind.
+/// The name of the header that marks a note. Its value is the kind of note.
 const NOTE: &str = "alerttrail.redrive";
 
-/// The identity of a dead-letter record.
+/// The origin of a dead-letter record, which identifies it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Origin {
     /// The topic.
@@ -49,13 +49,13 @@ impl FromStr for Origin {
 /// A dead-letter record, without its value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Letter {
-    /// Where the record came from.
+    /// The origin of the record.
     pub origin: Origin,
-    /// Why it is a dead-letter record.
+    /// The reason why it is a dead-letter record.
     pub reason: String,
-    /// The same as a sentence.
+    /// The reason as a sentence.
     pub error: String,
-    /// When it was written.
+    /// The time when it was written.
     pub at: Option<WallTime>,
     /// The full number of bytes, if the value is truncated.
     pub truncated: Option<usize>,
@@ -133,7 +133,7 @@ impl Note {
     pub fn to_record(&self) -> (Vec<(&'static str, String)>, Vec<u8>) {
         let note = |word: &str| (NOTE, word.to_owned());
         match self {
-            // Strings and numbers can always be written as JSON.
+            // Strings and numbers can always be encoded as JSON.
             Self::Begun(run) => (vec![note("begun")], serde_json::to_vec(run).unwrap_or_default()),
             Self::Sent(origin) => (vec![note("sent"), (REDRIVEN, origin.to_string())], Vec::new()),
             Self::Ended(run) => (vec![note("ended")], run.clone().into_bytes()),
@@ -155,7 +155,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Returns whether the filter selects a dead-letter record. One without a time is selected unless a time is set.
+    /// Returns whether the filter selects a dead-letter record. A record without a time is selected only if the filter
+    /// has neither `since` nor `until`.
     pub fn takes(&self, letter: &Letter) -> bool {
         let is_of = |names: &[String], name: &String| names.is_empty() || names.contains(name);
         is_of(&self.reasons, &letter.reason)

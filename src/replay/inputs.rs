@@ -1,4 +1,4 @@
-//! The messages of several files, in the order in which they are replayed.
+//! Reads the messages of several files in the order in which they are replayed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -16,21 +16,21 @@ use crate::time::EventTime;
 pub enum Order {
     /// One file after another, in the order given.
     AsNamed,
-    /// By their times, and within a file in its own order, so that files that were recorded at the same time are
-    /// replayed at the same time. A message without a time comes right after the message before it in its file.
+    /// By time, and within a file in its own order, so that files that were recorded at the same time are replayed at
+    /// the same time. A message without a time comes right after the message before it in its file.
     ByTime,
 }
 
-/// What to find out about a file before it is replayed.
+/// The property of a file that is determined before the replay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Preview {
-    /// Nothing: it is opened when its turn comes.
+    /// Nothing: the file is opened when its turn comes.
     None,
-    /// Its first time, if it is in the first megabyte.
+    /// Its first time, if that is in the first megabyte.
     FirstTimes,
 }
 
-/// Wraps the raw bytes, to measure progress.
+/// Wraps the reader of a file's raw bytes, to measure progress.
 pub type Watch = Box<dyn Fn(Box<dyn Read + Send>) -> Box<dyn Read + Send> + Send>;
 
 /// A message in a file.
@@ -42,7 +42,7 @@ pub struct Found<'a> {
     pub number: i64,
     /// The message.
     pub value: &'a [u8],
-    /// How many records it has; 1 if it cannot be decoded.
+    /// The number of its records; 1 if it cannot be decoded.
     pub records: u64,
     /// The latest time of its records.
     pub time: Option<EventTime>,
@@ -54,7 +54,7 @@ pub struct Inputs {
     order: Order,
     measure: Measure,
     watch: Watch,
-    /// The files with more messages, the one whose turn it is first.
+    /// The files that have more messages. The file whose turn it is comes first.
     turns: BinaryHeap<Reverse<(EventTime, usize)>>,
     /// The file whose message was returned last.
     taken: Option<usize>,
@@ -85,7 +85,7 @@ struct Open {
 }
 
 impl Inputs {
-    /// Opens these files, to be read in this order. `settings` define where times are.
+    /// Opens these files for reading in this order. `settings` define where times are.
     pub fn open(paths: &[PathBuf], settings: &Settings, order: Order, preview: Preview, watch: Watch) -> Result<Self, Error> {
         let mut inputs = Self {
             files: Vec::with_capacity(paths.len()),
@@ -110,18 +110,18 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// Returns the earliest of the first times of all files, as far as they were determined.
+    /// Returns the earliest first time of all files for which it was determined.
     pub fn first_time(&self) -> Option<EventTime> {
         self.files.iter().filter_map(|file| file.first).min()
     }
 
-    /// Returns the files so far that end in the middle of a record that is still being written. That record is not
-    /// played.
+    /// Returns the files read so far that end in the middle of a record that is still being written. That record is not
+    /// replayed.
     pub fn unfinished(&self) -> impl Iterator<Item = &str> {
         self.measure.unfinished.iter().map(AsRef::as_ref)
     }
 
-    /// Begins again with the first message. Standard input cannot be read again.
+    /// Returns to the first message. Standard input cannot be read again.
     pub fn rewind(&mut self) {
         self.files.iter_mut().for_each(|file| file.open = None);
         self.line_up();
@@ -163,7 +163,7 @@ impl Inputs {
         Ok(open.and_then(Open::found))
     }
 
-    /// Returns the time that decides when the file's turn is, as far as it is known.
+    /// Returns the time that decides when it is the file's turn, if it is known.
     fn turn(&self, which: usize) -> EventTime {
         let file = &self.files[which];
         let time = match (self.order, &file.open) {
@@ -186,7 +186,7 @@ impl Inputs {
         let messages = open.chunk.messages();
         let measure = &mut self.measure;
         file.first = messages.map(|(_, value)| measure.of(value).1).find_map(|time| time);
-        // What has been read from standard input cannot be read again.
+        // Bytes that were read from standard input cannot be read again.
         if is_standard_input {
             file.open = Some(open);
         }
@@ -195,7 +195,7 @@ impl Inputs {
 }
 
 impl Open {
-    /// Moves to the first message. Returns `None` if there is none.
+    /// Moves to the first message. Returns `None` for an empty file.
     fn begin(mut source: FileSource, measure: &mut Measure) -> Result<Option<Self>, Error> {
         let Some(chunk) = source.next_chunk()? else {
             return Ok(None);

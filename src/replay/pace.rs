@@ -1,4 +1,4 @@
-//! When each message is due.
+//! Determines when each message is due.
 
 use std::collections::VecDeque;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// The longest wait, because a record may have any time.
+/// The longest time after the start at which a message can be due. A record may have any time.
 const MAX_TIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// A number of records per time.
@@ -61,23 +61,23 @@ fn positive(text: &str) -> Option<f64> {
     (number.is_finite() && number > 0.0).then_some(number)
 }
 
-/// What decides when a message is due.
+/// The rule that decides when a message is due.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Pace {
-    /// Nothing: each is due as soon as the previous one is sent.
+    /// No rule: a message is due as soon as the previous one is sent.
     Unpaced,
-    /// The number of records before it.
+    /// The number of records before the message decides.
     Rate(Rate),
-    /// The times of its records.
+    /// The times of the message's records decide.
     Speed(Speed),
 }
 
-/// When messages are due, one after another. This depends on the messages only, not on when earlier ones were sent: a
-/// sender that falls behind catches up and leaves nothing out.
+/// Determines when successive messages are due. This depends only on the messages, not on when earlier ones were sent:
+/// a sender that falls behind catches up and leaves nothing out.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     pace: Pace,
-    /// The records of all messages so far.
+    /// The number of records in all messages so far.
     records: u64,
     /// The first time found.
     first: Option<EventTime>,
@@ -95,9 +95,9 @@ impl Schedule {
         }
     }
 
-    /// Returns how long after the first message the next one is due, given its number of records and the latest of
-    /// their times, or `None` if there is no pace. A message is due when its last record is. A message without a time,
-    /// or with an earlier time than a previous message, is due together with the previous one.
+    /// Returns how long after the first message the next one is due, or `None` if there is no pace. `records` is the
+    /// number of its records and `time` the latest of their times. A message is due when its last record is. A message
+    /// without a time, or with an earlier time than a previous message, is due together with the previous one.
     pub fn due(&mut self, records: u64, time: Option<EventTime>) -> Option<Duration> {
         self.records += records;
         let due = match self.pace {
@@ -117,17 +117,17 @@ impl Schedule {
     }
 }
 
-/// How far a replay is behind its schedule.
+/// The delay of a replay against its schedule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lag {
-    /// At the previous message.
+    /// The delay of the previous message.
     pub last: Duration,
-    /// The maximum so far.
+    /// The longest delay so far.
     pub most: Duration,
 }
 
 impl Lag {
-    /// A lag below this is caused by clocks, threads and short load.
+    /// A shorter delay is caused by clocks, threads and short load.
     const TOLERANCE: Duration = Duration::from_millis(100);
 
     /// Records that a message due at `due` is sent at `now`.
@@ -142,12 +142,12 @@ impl Lag {
     }
 }
 
-/// Messages that were sent and not acknowledged yet, in groups `S` of messages that were due at about the same time.
-/// The producer's queue hides a broker that is slow for a while, because it accepts messages in time; the delay shows
-/// here.
+/// Messages that were sent and are not acknowledged yet, in groups `S` of messages that were due at about the same
+/// time. A broker that is slow for a while is not visible in the producer's queue, which still accepts messages in
+/// time. The delay is visible here.
 #[derive(Clone, Debug)]
 pub struct Unacknowledged<S> {
-    /// Each with the time at which its first message was due. Never empty.
+    /// The groups, each with the time at which its first message was due. No group is empty.
     slices: VecDeque<(S, Duration)>,
     most: Duration,
 }
@@ -162,9 +162,9 @@ impl<S: Default> Default for Unacknowledged<S> {
 }
 
 impl<S: Default> Unacknowledged<S> {
-    /// The time span of a group.
+    /// The time that one group covers.
     const SLICE: Duration = Duration::from_millis(50);
-    /// Acknowledgements after this time are late: distant brokers take a moment.
+    /// Acknowledgements later than this are late. Distant brokers may need a part of this time.
     const TOLERANCE: Duration = Duration::from_secs(1);
 
     /// Returns the group of a message that is due now, and not before the previous one.
@@ -177,8 +177,8 @@ impl<S: Default> Unacknowledged<S> {
         &self.slices[last].0
     }
 
-    /// Removes the groups that are completely acknowledged by `now`, and records how long the oldest of the rest has
-    /// been waiting. Returns whether any is left.
+    /// Removes the groups that are completely acknowledged by `now`, and notes how long the oldest remaining group has
+    /// been waiting. Returns whether any group remains.
     pub fn update(&mut self, now: Duration, is_acknowledged: impl Fn(&S) -> bool) -> bool {
         while let Some((slice, due)) = self.slices.front() {
             if !is_acknowledged(slice) {
@@ -198,7 +198,7 @@ impl<S: Default> Unacknowledged<S> {
         self.slices.iter().map(|(slice, _)| slice)
     }
 
-    /// Returns the longest time for which a message was not acknowledged after it was due, as far as it was checked.
+    /// Returns the longest observed time between the moment when a message was due and its acknowledgement.
     pub fn most(&self) -> Duration {
         self.most
     }

@@ -1,4 +1,4 @@
-//! Prepares messages for sending: shifts times, batches records.
+//! Prepares messages for sending: shifts their times and batches their records.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ const BLOCK: usize = 1 << 20;
 const OPENING: &[u8] = b"{\"records\":[";
 const CLOSING: &[u8] = b"]}";
 
-/// How to prepare messages.
+/// Options for preparing messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Maximum number of records in a message. `None` keeps the messages as they were recorded.
     pub batch: Option<u32>,
     /// Maximum bytes of a batch, unless one record alone is larger.
     pub limit: usize,
-    /// How far to shift times in the first lap. `None` keeps the recorded times, in all laps.
+    /// The shift of times in the first lap. `None` keeps the recorded times in all laps.
     pub shift: Option<Offset>,
 }
 
@@ -29,13 +29,13 @@ pub struct Options {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Message {
     value: Range<usize>,
-    /// How many records it has.
+    /// The number of its records.
     pub records: u64,
-    /// When it was recorded, by the latest of its records. It is later in later laps, so that the schedule continues.
+    /// The latest time of its records as recorded. In later laps it is increased, so that the schedule continues.
     pub time: Option<EventTime>,
-    /// The file that it is from; for a batch, that of its last record.
+    /// The file of the message; for a batch, the file of its last record.
     pub file: Arc<str>,
-    /// The number of its line or document there, from 0.
+    /// The number of its line or document in the file, from 0.
     pub number: i64,
 }
 
@@ -44,7 +44,7 @@ pub struct Message {
 pub struct Block {
     bytes: Vec<u8>,
     messages: Vec<Message>,
-    /// How many times were shifted in them.
+    /// The number of times in these messages that were shifted.
     pub moved: u64,
 }
 
@@ -64,7 +64,7 @@ impl Block {
 /// Prepares messages, lap after lap.
 pub struct Preparer {
     options: Options,
-    /// How far the times of this lap are shifted compared to the first.
+    /// The additional shift of this lap compared to the first.
     ahead: Offset,
     lap: u64,
     /// The earliest and the latest time of the first lap.
@@ -76,7 +76,7 @@ pub struct Preparer {
 }
 
 impl Preparer {
-    /// Creates one before the first message of the first lap.
+    /// Creates a preparer before the first message of the first lap.
     pub fn new(options: Options) -> Self {
         Self {
             options,
@@ -109,7 +109,7 @@ impl Preparer {
         }
     }
 
-    /// Returns a block, once it is large enough.
+    /// Returns the block once it is large enough.
     pub fn full_block(&mut self) -> Option<Block> {
         if self.block.bytes.len() < BLOCK || self.block.is_empty() {
             return None;
@@ -123,8 +123,8 @@ impl Preparer {
         Some(full)
     }
 
-    /// Ends a lap and returns its remaining messages. The times of the next lap begin a second after the last of this
-    /// one.
+    /// Ends a lap and returns its remaining messages. The times of the next lap begin up to a second after the last
+    /// time of this one.
     pub fn end_of_lap(&mut self) -> Block {
         self.close();
         self.lap += 1;
@@ -162,7 +162,7 @@ impl Preparer {
         }
         match decode::records(&message) {
             Some(records) => records.into_iter().for_each(|record| self.add_record(found, record, most)),
-            // In a batch it would make the other records unreadable.
+            // In a batch, this message would make the other records unreadable.
             None => self.add_alone(found, &message, found.records),
         }
         self.scratch = message;
@@ -247,7 +247,7 @@ mod tests {
         });
     }
 
-    /// Returns number, count of records and value of every message.
+    /// Returns the number, the record count and the value of every message.
     fn told(block: &Block) -> Vec<(i64, u64, String)> {
         let told = |(message, value): (&Message, &[u8])| {
             let value = String::from_utf8(value.to_vec()).unwrap();

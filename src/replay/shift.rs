@@ -6,11 +6,11 @@ use crate::decode::timestamp;
 use crate::json::string_values;
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// How deep JSON may be nested in strings of other JSON. Times at deeper levels are not shifted.
+/// Maximum depth of JSON in strings of other JSON. Times at deeper levels are not shifted.
 const MAX_LEVELS: usize = 16;
 
-/// How far times are shifted: whole seconds, so that fraction digits stay, and times without a fraction keep their
-/// distance from those with one.
+/// The shift of times, in whole seconds. So fraction digits stay the same, and times without a fraction keep their
+/// distance from times with one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Offset {
     seconds: i64,
@@ -46,17 +46,17 @@ impl Offset {
 }
 
 /// Returns whether a time is a real one. Times on the first and the last day of the calendar mean *none* and *never*:
-/// they are ignored by schedules and not shifted.
+/// schedules ignore them, and they are not shifted.
 pub fn is_a_time(time: EventTime) -> bool {
     time.day() > EventTime::FIRST.day() && time.day() < EventTime::LAST.day()
 }
 
 /// Shifts every time in a message by `offset`. Returns how many there were.
 ///
-/// A time is a string value that consists only of what the decoder parses as a time ([`timestamp`]), wherever it is: in
-/// the row, in the envelope, in JSON inside a string. Its separator, its fraction digits and its zone stay the same,
-/// and so does every other byte, so the message keeps its length. A message that is not JSON in UTF-8 stays the same,
-/// and so does a time that would leave the calendar.
+/// A time is a string value that consists only of what the decoder parses as a time ([`timestamp`]). It may be
+/// anywhere: in the row, in the envelope, or in JSON inside a string. Its separator, its fraction digits and its zone
+/// stay the same, and so does every other byte, so the message keeps its length. A message that is not JSON in UTF-8
+/// stays the same, and so does a time that would leave the calendar.
 pub fn shift(message: &mut [u8], offset: Offset) -> usize {
     let is_json = std::str::from_utf8(message).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
     if !is_json {
@@ -103,7 +103,7 @@ impl Moved {
         }
     }
 
-    /// Returns whether the text is a time. If so, records its new digits.
+    /// Returns whether the text is a time. If so, notes its new digits.
     fn try_time(&mut self, text: &[u8], place: &dyn Fn(usize) -> usize) -> bool {
         // Most strings are not times and fail this test.
         if text.get(4) != Some(&b'-') {
@@ -127,7 +127,7 @@ const WIDTH: usize = "YYYY-MM-DDThh:mm:ss".len();
 
 /// Returns the time in `text`, shifted, with date and time of day at the same positions as in `text`.
 fn moved(text: &str, offset: Offset) -> Option<String> {
-    // The local time without its zone, because it is written in the same zone.
+    // The local time is parsed without its zone, because the result is written in the same zone.
     let local = timestamp::parse(text.get(..WIDTH)?)?;
     let time = timestamp::parse(text)?;
     let stays = [local, time]
@@ -300,7 +300,7 @@ mod tests {
         assert!(Offset::between(from, to).from(from) <= to);
     }
 
-    /// Returns the time that the decoder finds.
+    /// Returns the time that the decoder finds in a message.
     fn decoded(message: &[u8]) -> Option<EventTime> {
         let mut found = None;
         Decoder::new(Settings::default()).decode(Some(message), &mut |item| {
@@ -314,7 +314,7 @@ mod tests {
         found
     }
 
-    /// Returns all strings that are a time, and the text without their digits.
+    /// Returns all strings that are times, and the text without their digits.
     fn times_and_rest(json: &str) -> (Vec<String>, String) {
         let (mut times, mut rest) = (Vec::new(), String::new());
         let mut written = 0;

@@ -1,4 +1,5 @@
-//! A heap of items on disk, in as many parts as keep each small: those of one key are in one part, in the order in which they came.
+//! Items on disk, divided by key into small parts. All items of one key are in one part, in the order in which they
+//! were added.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -10,13 +11,13 @@ use serde::de::DeserializeOwned;
 
 /// Number of parts.
 pub(super) const PARTS: usize = 512;
-/// Bytes of a part that wait in memory until they are written.
+/// Bytes of a part that are buffered in memory before they are written.
 const BLOCK: usize = 32 << 10;
 
-/// Items of one type by the hash that they are looked up by. In memory are at the most [`PARTS`] blocks that are not full yet, and where on
-/// disk the others are.
+/// Items of one type, divided by the hash of their key. Memory holds at most [`PARTS`] partly filled blocks, and the
+/// positions of the blocks on disk.
 pub(super) struct Buckets<T> {
-    /// Without a name: it is gone when the program is, however it ends.
+    /// An unnamed temporary file: the operating system removes it when the program ends for any reason.
     file: File,
     end: u64,
     parts: Vec<Part>,
@@ -26,12 +27,12 @@ pub(super) struct Buckets<T> {
 #[derive(Default)]
 struct Part {
     waiting: Vec<u8>,
-    /// Where its blocks begin in the file, and their bytes.
+    /// The offset of each block in the file, and its length in bytes.
     blocks: Vec<(u64, usize)>,
 }
 
 impl<T: Serialize + DeserializeOwned> Buckets<T> {
-    /// Without items; its file is in `folder`.
+    /// Creates an empty collection whose file is in `folder`.
     pub(super) fn new_in(folder: &Path) -> io::Result<Self> {
         Ok(Self {
             file: tempfile::tempfile_in(folder)?,
@@ -41,9 +42,9 @@ impl<T: Serialize + DeserializeOwned> Buckets<T> {
         })
     }
 
-    /// Adds an item. `key` is a hash: its values are spread evenly.
+    /// Adds an item. `key` is a hash, so its values are evenly distributed.
     pub(super) fn push(&mut self, key: u128, item: &T) -> io::Result<()> {
-        // PARTS is a power of two, and fits in what is left of the key.
+        // PARTS is a power of two and not larger than the range of the shifted key.
         let number = (key >> 119) as usize % PARTS;
         let Some(part) = self.parts.get_mut(number) else {
             return Ok(());
@@ -60,7 +61,7 @@ impl<T: Serialize + DeserializeOwned> Buckets<T> {
         Ok(())
     }
 
-    /// Hands all items of a part to `each`, in the order in which they came. Nothing is added any more after that.
+    /// Passes all items of a part to `each`, in the order in which they were added. No item may be added after that.
     pub(super) fn read(&mut self, part: usize, each: &mut dyn FnMut(T) -> io::Result<()>) -> io::Result<()> {
         let Some(part) = self.parts.get(part) else { return Ok(()) };
         let mut block = Vec::new();
@@ -91,7 +92,7 @@ mod tests {
     fn every_item_comes_back_once_in_order_and_in_the_part_of_its_key() {
         let folder = tempfile::tempdir().unwrap();
         let mut buckets = Buckets::<(u64, Vec<u8>)>::new_in(folder.path()).unwrap();
-        // Large enough for several blocks of a part, and for what is left in memory.
+        // Large enough to write several blocks of a part and to leave some items in memory.
         let content = |number: u64| vec![u8::try_from(number % 251).unwrap(); 300];
         let key = |number: u64| u128::from(number % 1_000).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834);
         for number in 0..200_000 {

@@ -1,5 +1,5 @@
-//! Why a row does not agree, and whether that is a fault: what retention took, from either side, can be no fault and
-//! is no proof.
+//! Decides why a row does not agree, and whether that is a fault. What the retention of input or output may have
+//! removed is no fault, but the output cannot be called exact either.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,73 +9,73 @@ use super::record::UNKNOWN_LINK;
 use crate::record::Version;
 use crate::time::EventTime;
 
-/// How a row does not agree.
+/// The kinds of disagreement.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// It must be there and is not.
+    /// The row is expected and not in the output.
     Missing,
-    /// It is there and must not be.
+    /// The row is in the output and not expected.
     Extra,
-    /// It is there, with something else in it.
+    /// The row is in the output with other content.
     Changed,
 }
 
-/// What follows from a row that does not agree.
+/// The consequence of a row that does not agree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Judgement {
-    /// The output is right: the row may be so by what is promised.
+    /// The output is right: what is promised allows the disagreement.
     Promised,
-    /// Nobody can tell any more whether the output is right.
+    /// Nobody can determine any more whether the output is right.
     Undecided,
     /// The output is wrong.
     Fault,
 }
 
-/// Why a row does not agree.
+/// The reason why a row does not agree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// Missing: the alert's window ends behind the watermark, and no row of the alert is there.
+    /// Missing: the alert's window ends after the watermark, and the output has no row of the alert.
     WindowOpen,
-    /// Missing: it is larger than the broker takes, and goes to the dead letters.
+    /// Missing: the row is larger than the broker accepts, so it was sent as a dead-letter record.
     TooLarge,
-    /// Missing or extra: it may lie before the retention cut-off that retention has moved.
+    /// Missing or extra: the activity, or the end of the alert's window, may be before the retention cut-off.
     Expired,
-    /// Missing: it may have stood in a record that the output no longer holds.
+    /// Missing: the row may have been in a record that the output no longer holds.
     BeforeOutput,
-    /// Any kind: it may follow from a record that is not in the input that was read.
+    /// Any kind: the row may depend on a record that is not in the input that was read.
     BeforeInput,
-    /// Missing or extra: it may follow from a record that the processor was told to leave out.
+    /// Missing or extra: the row may depend on a record that the configuration tells the processor to skip.
     BeforeStart,
     /// Missing: the record that counts is a delete.
     Withdrawn,
-    /// Missing: the window has closed, and no row of the alert is there.
+    /// Missing: the window has closed, and the output has no row of the alert.
     NotAnswered,
-    /// Missing: other rows of the alert are there.
+    /// Missing: the output has other rows of the alert.
     Lost,
-    /// Extra: the configuration has no link of this name.
+    /// Extra: the configuration has no link with this name.
     UnknownLink,
-    /// Extra: no alert of this id is in the input.
+    /// Extra: the input has no alert with this id.
     UnknownAlert,
-    /// Extra: the activity, as it stands there, is not in the input.
+    /// Extra: the input has no activity with this content.
     UnknownActivity,
-    /// Extra: alert and activity are in the input, but the row's id is not that of the pair.
+    /// Extra: the input has the alert and the activity, but the id of the row is not that of the pair.
     WrongId,
-    /// Extra: alert and activity are in the input, but do not belong together by the version that counts.
+    /// Extra: the input has the alert and the activity, but by the version that counts they do not belong together.
     NotAPair,
-    /// Changed: several records have the greatest seq, and do not say the same.
+    /// Changed: several records have the greatest seq, and their contents differ.
     Ambiguous,
-    /// Changed: alert id, link, correlation id or time are not those of the pair.
+    /// Changed: the alert id, link, correlation id or time are not those of the pair.
     OtherFields,
-    /// Changed: the activity is not as any delivery of it was.
+    /// Changed: no delivery of the activity has this content.
     OtherActivity,
-    /// Changed: the alert is not as any version of it was.
+    /// Changed: no version of the alert has this content.
     OtherAlert,
 }
 
 impl Cause {
-    /// Says what follows from it.
+    /// Returns the judgement that follows from the cause.
     pub fn judgement(self) -> Judgement {
         match self {
             Self::WindowOpen | Self::TooLarge => Judgement::Promised,
@@ -95,7 +95,7 @@ impl Cause {
         }
     }
 
-    /// Words it for people, behind a number of rows.
+    /// Returns a sentence for people, which follows a number of rows.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::WindowOpen => "the alert's window is still open: rows come when the watermark reaches its end",
@@ -120,40 +120,41 @@ impl Cause {
     }
 }
 
-/// What the input says of the activity of a row that is too many.
+/// Describes whether the input has the activity of an extra row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum Activity {
     NotAsked,
-    /// It was not delivered.
+    /// The activity was not delivered.
     Unknown,
-    /// It was, but another id follows from it and the alert.
+    /// The activity was delivered, but the alert and this activity have another id.
     OfAnotherId,
-    /// It was.
+    /// The activity was delivered.
     Known,
 }
 
-/// What is known of one alert.
+/// The versions of one alert in the input, and whether the output has rows of it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Standing {
-    /// The version that counts, the greatest in the input, and where its window ends.
+    /// The version that counts, which is the greatest in the input, and the end of its window.
     counts: Option<(Version, EventTime)>,
-    /// Whether something of it is in the output.
+    /// Whether the output has a record of a row of the alert.
     pub(super) is_answered: bool,
 }
 
 impl Standing {
-    /// Takes in a version of the input.
+    /// Adds a version from the input.
     pub(super) fn takes_in(&mut self, version: Version, ends: EventTime) {
         self.counts = self.counts.max(Some((version, ends)));
     }
 
-    /// Returns where the window of the version that counts ends.
+    /// Returns the end of the window of the version that counts.
     fn ends(self) -> Option<EventTime> {
         self.counts.map(|(_, ends)| ends)
     }
 
-    /// Says why nobody can tell that the version that counts here is the one that counted for the processor. It is,
-    /// when it was generated behind everything that is gone: no greater one can be among that.
+    /// Returns the reason why the version that counts here may not be the one that counted for the processor. Returns
+    /// `None` if it is the same: when it was generated after everything that is gone, no greater version can be among
+    /// the records that are gone.
     fn doubtful(self, reach: Reach) -> Option<Cause> {
         let generated = self.counts.map(|(version, _)| version.time_generated);
         if generated < Some(reach.input_from) && reach.is_input_cut() {
@@ -163,7 +164,7 @@ impl Standing {
     }
 }
 
-/// Says why a row is missing.
+/// Returns the cause of a missing row.
 pub(super) fn missing(doubt: &Doubt, is_withdrawn: bool, is_too_large: bool, standing: Standing, reach: Reach) -> Cause {
     if is_too_large {
         Cause::TooLarge
@@ -184,13 +185,13 @@ pub(super) fn missing(doubt: &Doubt, is_withdrawn: bool, is_too_large: bool, sta
     }
 }
 
-/// Says why a row is too many.
+/// Returns the cause of an extra row.
 pub(super) fn extra(doubt: &Doubt, activity: Activity, standing: Standing, reach: Reach) -> Cause {
     if doubt.alert.link == UNKNOWN_LINK {
         return Cause::UnknownLink;
     }
     let Some(ends) = standing.ends() else {
-        // An alert may come long before its activities: the row's time says nothing of when it came.
+        // An alert may arrive long before its activities, so the time of the row does not show when the alert arrived.
         return match reach.is_input_cut() {
             true => Cause::BeforeInput,
             false => Cause::UnknownAlert,
@@ -200,13 +201,14 @@ pub(super) fn extra(doubt: &Doubt, activity: Activity, standing: Standing, reach
         Activity::Unknown | Activity::NotAsked if doubt.time < reach.input_from => Cause::BeforeInput,
         Activity::Unknown | Activity::NotAsked => Cause::UnknownActivity,
         Activity::OfAnotherId => Cause::WrongId,
-        // The last version that counts may have come when it no longer could change anything, or no longer this row.
+        // The last version may have arrived when the alert, or this row, had already expired and could no longer
+        // change.
         Activity::Known if doubt.time < reach.cutoff || ends < reach.cutoff => Cause::Expired,
         Activity::Known => standing.doubtful(reach).unwrap_or(Cause::NotAPair),
     }
 }
 
-/// Says why a row's activity is as no delivery was.
+/// Returns the cause of a row whose activity has the content of no delivery.
 pub(super) fn activity(doubt: &Doubt, reach: Reach) -> Cause {
     match doubt.time < reach.input_from {
         true => Cause::BeforeInput,
@@ -214,7 +216,7 @@ pub(super) fn activity(doubt: &Doubt, reach: Reach) -> Cause {
     }
 }
 
-/// Says why a row's alert is as no version was.
+/// Returns the cause of a row whose alert has the content of no version.
 pub(super) fn version(reach: Reach) -> Cause {
     match reach.is_input_cut() {
         true => Cause::BeforeInput,

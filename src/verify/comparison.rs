@@ -17,24 +17,24 @@ use crate::log::LogRecord;
 use crate::record::{ActivityId, Key, LinkedAlert, Version};
 use crate::time::EventTime;
 
-/// Which rows are compared: those whose activity's time lies in it.
+/// The range of activity times whose rows are compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
-    /// The first time inside.
+    /// The start of the range, inclusive.
     pub from: EventTime,
-    /// The first time behind.
+    /// The end of the range, exclusive.
     pub to: EventTime,
 }
 
-/// Two sets of rows on their way to be compared, on disk.
+/// Compares two sets of rows, which it keeps on disk.
 pub struct Comparison {
     span: Span,
     links: Links,
-    /// Of each link, by how much its retention is shorter than that of the query.
+    /// For each link, how much shorter its retention is than that of the query.
     shorter: Vec<Duration>,
     alerts_told: Hasher,
     alerts_expected: Hasher,
-    /// The alert of the record read last: those of one alert mostly come together.
+    /// The alert of the last record: most records of one alert follow each other.
     last_told: Option<LinkedAlert>,
     by_row: Buckets<OfRow>,
     by_content: Buckets<OfContent>,
@@ -42,37 +42,37 @@ pub struct Comparison {
     report: Report,
 }
 
-/// What is known of a row's id.
+/// An item about the id of a row.
 #[derive(Serialize, Deserialize)]
 enum OfRow {
     Expected(Expected),
     Told(Told),
 }
 
-/// What is known of the content of a row of either table.
+/// An item about the content of an activity or alert row.
 #[derive(Serialize, Deserialize)]
 enum OfContent {
-    /// It was delivered, for this activity or alert.
+    /// The content was delivered for this activity or alert.
     Delivered { row: Hash, owner: Owner },
-    /// Whether it was is asked.
+    /// A row of the output for which it must be found out whether its content was delivered.
     Asked { row: Hash, doubt: Doubt },
 }
 
-/// Whose row it is.
+/// The activity or alert to which a content belongs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Owner {
     Activity([u8; 32]),
     Alert(Hash),
 }
 
-/// What is known of an alert.
+/// An item about an alert.
 #[derive(Serialize, Deserialize)]
 enum OfAlert {
-    /// A version of it, whose window ends here, is in the input.
+    /// The input has this version of the alert; its window ends at `ends`.
     Version { alert: Hash, version: Version, ends: EventTime },
-    /// Something of it is in the output.
+    /// The output has a record of a row of the alert.
     Answered { alert: Hash },
-    /// Something that does not agree.
+    /// A row that does not agree.
     Asked(Asked),
 }
 
@@ -83,7 +83,8 @@ struct Asked {
 }
 
 impl Comparison {
-    /// Nothing to compare yet. Temporary files go to `folder`; `examples` are kept of each kind and cause.
+    /// Creates an empty comparison. Temporary files are created in `folder`; at most `examples` examples are kept for
+    /// each kind and cause.
     pub fn new(folder: &Path, span: Span, links: Links, examples: usize) -> io::Result<Self> {
         Ok(Self {
             span,
@@ -99,18 +100,19 @@ impl Comparison {
         })
     }
 
-    /// Says by how much the retention of each link is shorter than that of the query: its retention cut-off lies so much later.
+    /// Sets, for each link, how much shorter its retention is than that of the query: its retention cut-off is later by
+    /// this duration.
     #[must_use]
     pub fn with_shorter(self, shorter: Vec<Duration>) -> Self {
         Self { shorter, ..self }
     }
 
-    /// Takes in the value of a record of the output.
+    /// Adds the value of a record of the output.
     pub fn tell(&mut self, value: &[u8]) -> io::Result<()> {
         match record::read(value, &self.links, &mut self.alerts_told) {
             None => self.report.unreadable += 1,
             Some(Read::Row(told)) => {
-                // Also outside the span: it tells that the alert was answered.
+                // Rows outside the span count here too: they show that the alert was closed.
                 if self.last_told.as_ref() != Some(&told.alert) {
                     let alert = alert_hash(&told.alert);
                     self.by_alert.push(alert, &OfAlert::Answered { alert })?;
@@ -126,7 +128,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// Takes in what goes into the join.
+    /// Adds a record that the join receives.
     pub(super) fn deliver(&mut self, record: &LogRecord<'_>) -> io::Result<()> {
         let (row, owner) = match record {
             LogRecord::Activity(activity) if self.span.contains(activity.time) => {
@@ -155,7 +157,7 @@ impl Comparison {
         self.by_content.push(row, &OfContent::Delivered { row, owner })
     }
 
-    /// Takes in a row that must be there.
+    /// Adds a row that is expected.
     pub(super) fn expect(&mut self, row: &join::Row, is_too_large: bool) -> io::Result<()> {
         if !self.span.contains(row.time) {
             return Ok(());
@@ -171,7 +173,8 @@ impl Comparison {
         *self.report.dead_letters.entry(reason).or_default() += 1;
     }
 
-    /// Compares. `goes_on` is told how far it is, of 1, and says whether to go on; `None` when it says no.
+    /// Compares the two sets. Calls `goes_on` with the progress between 0 and 1; it returns whether to continue.
+    /// Returns `None` if it returned `false`.
     pub fn finish(mut self, reach: Reach, goes_on: &mut dyn FnMut(f64) -> bool) -> io::Result<Option<Report>> {
         let steps = (3 * PARTS) as f64;
         for part in 0..PARTS {
@@ -198,7 +201,7 @@ impl Comparison {
         Ok(Some(self.report))
     }
 
-    /// Folds what was told of each id, and asks about what does not agree.
+    /// Combines the items of each id, and requests an explanation for each row that does not agree.
     fn fold(&mut self, part: usize) -> io::Result<()> {
         let mut rows: BTreeMap<u128, Folded> = BTreeMap::new();
         self.by_row.read(part, &mut |item| {
@@ -235,7 +238,7 @@ impl Comparison {
         self.by_alert.push(alert, &OfAlert::Asked(Asked { doubt, activity }))
     }
 
-    /// Looks up whose rows were delivered as they stand in the output.
+    /// Finds the activities and alerts that were delivered with the content of rows in the output.
     fn look_up_contents(&mut self, part: usize, reach: Reach) -> io::Result<()> {
         let mut asked: BTreeMap<Hash, BTreeSet<Owner>> = BTreeMap::new();
         self.by_content.read(part, &mut |item| {
@@ -280,7 +283,7 @@ impl Comparison {
             .try_for_each(|(doubt, activity)| self.ask_of_alert(doubt, activity))
     }
 
-    /// Says why rows are missing or too many.
+    /// Finds the causes of missing and extra rows.
     fn explain(&mut self, part: usize, reach: Reach) -> io::Result<()> {
         let mut asked = false;
         let mut alerts: BTreeMap<Hash, Standing> = BTreeMap::new();
@@ -320,13 +323,13 @@ impl Comparison {
 }
 
 impl Span {
-    /// Whether a time lies inside.
+    /// Returns whether a time is inside the range.
     pub fn contains(self, time: EventTime) -> bool {
         self.from <= time && time < self.to
     }
 }
 
-/// What the deliveries of a content say of a row that is too many.
+/// Returns what the deliveries of a content show about an extra row.
 fn delivered(owners: &BTreeSet<Owner>, doubt: &Doubt, links: &Links) -> Activity {
     let key: Key = doubt.alert.key(&doubt.correlation_id);
     let ids = owners.iter().filter_map(|owner| match owner {

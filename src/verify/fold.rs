@@ -1,4 +1,4 @@
-//! One id: what must be there, what the output says last, and what does not agree.
+//! Combines the items of one id: the expected row, the last record of the output, and their differences.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,61 +6,63 @@ use super::record::{Expected, Hash, Told, ToldRows};
 use crate::record::{LinkedAlert, Text};
 use crate::time::EventTime;
 
-/// Everything that was told of one id.
+/// The items of one id.
 #[derive(Default, Debug)]
 pub(super) struct Folded {
     expected: Option<Expected>,
     last: Option<Told>,
-    /// Whether a record with the greatest `seq` says something else than another one with it.
+    /// Whether two records with the greatest `seq` have different contents.
     is_ambiguous: bool,
-    /// Records that came again, with the same `seq` and content.
+    /// Records that repeat another one, with the same `seq` and content.
     pub(super) repeated: u64,
 }
 
-/// Something that does not agree, before it is known why.
+/// A row that does not agree, before its cause is known.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Doubt {
     pub(super) id: u128,
     pub(super) alert: LinkedAlert,
     pub(super) correlation_id: Text,
     pub(super) time: EventTime,
-    /// Of the record that counts.
+    /// The `seq` of the record that counts.
     pub(super) seq: Option<i64>,
     pub(super) what: What,
 }
 
-/// What does not agree.
+/// The kind of difference.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum What {
-    /// It must be there and is not.
+    /// The row is expected and not in the output.
     Missing {
-        /// Whether the record that counts takes it away.
+        /// Whether the record that counts is a delete.
         is_withdrawn: bool,
-        /// Whether the broker would not take it.
+        /// Whether the row is larger than the broker accepts.
         is_too_large: bool,
     },
-    /// It is there and must not be.
+    /// The row is in the output and not expected.
     Extra {
-        /// Its activity's row.
+        /// The hash of its activity's row.
         activity: Hash,
     },
-    /// Two records have the greatest `seq` and do not say the same.
+    /// Two records have the greatest `seq` and different contents.
     Ambiguous,
-    /// It is of another alert, time or correlation id than its id is.
+    /// The alert, time or correlation id is not that of the pair with this id.
     Fields,
-    /// Its activity's row is not the delivery that was expected: right only when it is another one of the same activity.
+    /// The activity's row is not the expected delivery. That is right only if it is another delivery of the same
+    /// activity.
     Activity { row: Hash, of: [u8; 32] },
-    /// Its alert's row is not the version that counts in the end: right only when it is another one of the same alert.
+    /// The alert's row is not the version that counts in the end. That is right only if it is another version of the
+    /// same alert.
     Version { row: Hash },
 }
 
 impl Folded {
-    /// Takes in what must be there.
+    /// Sets the row that is expected.
     pub(super) fn expect(&mut self, row: Expected) {
         self.expected = Some(row);
     }
 
-    /// Takes in a record of the output, in the order of arrival.
+    /// Adds a record of the output. Records must be added in the order of their offsets.
     pub(super) fn tell(&mut self, told: Told) {
         let Some(last) = &self.last else {
             self.last = Some(told);
@@ -79,13 +81,13 @@ impl Folded {
         self.last = Some(told);
     }
 
-    /// Whether a row is expected, and whether the fold has one.
+    /// Returns whether a row is expected, and whether the output has one.
     pub(super) fn is_there(&self) -> (bool, bool) {
         let told = self.last.as_ref().is_some_and(|told| told.rows.is_some());
         (self.expected.is_some(), told)
     }
 
-    /// Everything that does not agree.
+    /// Returns every difference.
     pub(super) fn doubts(&self) -> Vec<Doubt> {
         let rows = self.last.as_ref().and_then(|told| told.rows);
         let found: Vec<What> = match (&self.expected, &self.last, rows) {

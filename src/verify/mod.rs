@@ -1,14 +1,17 @@
-//! The output against the answer recomputed from the input: same, missing, too many, changed, and why.
+//! Compares the output with the rows that are recomputed from the input, and reports which rows are the same, missing,
+//! extra or changed, and why.
 //!
-//! [`Recomputation`] is the batch join: ROUTE and JOIN over a log in memory that forgets nothing and closes every
-//! window at its end. [`Comparison`] takes what it finds and the records of the output, each as hashes, and compares
-//! them part by part (`buckets`): both sides may be larger than memory, which holds one part of 512. `fold` is the
-//! comparison of one id, `record` what is kept of it, `cause` why it does not agree, [`Sources`] how far an answer
-//! can be there at all and which records are gone, [`Report`] what is said in the end.
+//! [`Recomputation`] is the batch join: ROUTE and JOIN over a log in memory, which never expires anything and closes
+//! every window at the end. [`Comparison`] receives the rows that it emits and the records of the output, each as
+//! hashes, and compares them part by part (`buckets`): both sides may be larger than memory, which holds one part of
+//! 512. `fold` compares the items of one id, `record` defines what is kept of a row, `cause` decides why a row does not
+//! agree, [`Sources`] determines how far the output must be complete and which records are gone, and [`Report`] is the
+//! result.
 //!
-//! An alert that stands in a row in an older version is right, and so is any delivery of an activity; that they are
-//! one of these, byte for byte, is looked up. Nothing here connects, reads a clock or prints; files are temporary
-//! ones. It relies on the join to be right, which the simulation holds against the query.
+//! A row with an older version of its alert is right, and so is a row with any delivery of its activity. The comparison
+//! looks up whether the content is one of these, byte for byte. Nothing here connects to a broker, reads a clock or
+//! prints, and all files are temporary. It relies on the join to be right, which the simulation compares with the
+//! query.
 
 mod buckets;
 mod cause;

@@ -1,4 +1,5 @@
-//! How far an answer can be expected to be there, and which rows follow from records that are gone, by what was read.
+//! Determines, from what was read, how far the output must be complete and which rows may depend on records that are
+//! gone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,35 +7,35 @@ use std::time::Duration;
 use crate::route::Seen;
 use crate::time::{EventTime, WallTime};
 
-/// How far an answer can be expected to be there.
+/// The range in which the output must be complete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reach {
-    /// Windows that end here or before have closed for certain.
+    /// Windows that end at this time or earlier are certainly closed.
     pub watermark: EventTime,
-    /// What lies before it need neither be there nor be corrected.
+    /// Rows before this time may be missing and need not be corrected.
     pub cutoff: EventTime,
-    /// Rows of activities before it may have stood in records that the output no longer holds; the beginning of time
-    /// when it holds all.
+    /// Rows of activities before this time may have been in records that the output no longer holds; [`EventTime::MIN`]
+    /// if the output holds all records.
     pub output_from: EventTime,
-    /// Records of times before it may be missing in the input that was read; the beginning of time when it was read
-    /// as a whole.
+    /// Records with times before this one may be missing in the input that was read; [`EventTime::MIN`] if the input
+    /// was read completely.
     pub input_from: EventTime,
-    /// Where the processor began to read.
+    /// The place where the processor began to read.
     pub start: Start,
 }
 
-/// Where the processor began to read the input.
+/// The place where the processor began to read the input.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Start {
-    /// Where this comparison does.
+    /// The same place as this comparison.
     #[default]
     Here,
-    /// Where the input ended when the processor first started: nobody knows what was before.
+    /// The end of the input when the processor first started. Which records were before it is not known.
     Latest,
 }
 
 impl Reach {
-    /// Returns the reach of a link whose retention is so much shorter.
+    /// Returns the reach for a link whose retention is shorter by this duration.
     #[must_use]
     pub(super) fn with_shorter_retention(self, shorter: Duration) -> Self {
         let cutoff = match self.cutoff {
@@ -44,13 +45,13 @@ impl Reach {
         Self { cutoff, ..self }
     }
 
-    /// Whether records are missing in the input that was read.
+    /// Returns whether records are missing in the input that was read.
     pub fn is_input_cut(self) -> bool {
         self.input_from > EventTime::MIN
     }
 }
 
-/// Everything: every window has closed, and nothing is forgotten. That is the answer of the batch.
+/// The reach of a batch: every window is closed and nothing has expired.
 impl Default for Reach {
     fn default() -> Self {
         Self {
@@ -63,7 +64,7 @@ impl Default for Reach {
     }
 }
 
-/// The settings that decide when an answer comes, and what is forgotten.
+/// The settings that decide when windows close and when records expire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
     /// `watermark.out_of_orderness`
@@ -76,26 +77,26 @@ pub struct Patience {
     pub max_future_skew: Duration,
 }
 
-/// What was read of the source partitions, and what was gone.
+/// The records that were read from the source partitions, and the times before which records are gone.
 #[derive(Default, Debug)]
 pub struct Sources {
-    /// Of each topic and partition the greatest activity time that may move the watermark.
+    /// For each topic and partition, the greatest activity time that may move the watermark.
     latest: BTreeMap<(String, i32), EventTime>,
-    /// The greatest of topics that are no input any more.
+    /// The greatest such time of topics that are no longer inputs.
     former: Option<EventTime>,
-    /// When the last message came.
+    /// The time when the last message arrived.
     newest: Option<WallTime>,
-    /// Records of the input that came before are gone.
+    /// Records of the input that arrived before this time are gone.
     input_gone: Option<EventTime>,
-    /// Records of the output that were sent before are gone.
+    /// Records of the output that were sent before this time are gone.
     output_gone: Option<EventTime>,
-    /// How far an activity's time was ahead of its arrival at the most.
+    /// The longest time by which an activity's time was ahead of its arrival.
     lead: Duration,
     start: Start,
 }
 
 impl Sources {
-    /// Takes in what messages of a partition held, the last of which came at `timestamp`.
+    /// Adds the result of reading messages of a partition. The last of them arrived at `timestamp`.
     pub fn read(&mut self, topic: &str, partition: i32, seen: &Seen, timestamp: Option<WallTime>) {
         self.newest = self.newest.max(timestamp);
         let Some(latest) = seen.latest else { return };
@@ -103,41 +104,42 @@ impl Sources {
         *known = latest.max(*known);
     }
 
-    /// Takes in what messages of a topic held that was an input before: the watermark does not wait for it.
+    /// Adds the result of reading messages of a former input topic. The watermark does not wait for it.
     pub fn read_former(&mut self, seen: &Seen) {
         self.former = self.former.max(seen.latest);
     }
 
-    /// Takes in that records of the input are gone that came before this time: [`EventTime::MAX`] where nobody knows.
+    /// Notes that records of the input that arrived before this time are gone. [`EventTime::MAX`] means that the time
+    /// is not known.
     pub fn lose_input(&mut self, before: EventTime) {
         self.input_gone = self.input_gone.max(Some(before));
     }
 
-    /// Takes in that records of the output are gone that were sent before this time: [`EventTime::MAX`] where nobody
-    /// knows.
+    /// Notes that records of the output that were sent before this time are gone. [`EventTime::MAX`] means that the
+    /// time is not known.
     pub fn lose_output(&mut self, before: EventTime) {
         self.output_gone = self.output_gone.max(Some(before));
     }
 
-    /// Takes in how far ahead of its arrival an activity's time was at the most.
+    /// Adds the longest time by which an activity's time was ahead of its arrival.
     pub fn lead(&mut self, lead: Duration) {
         self.lead = self.lead.max(lead);
     }
 
-    /// Takes in where the processor began to read.
+    /// Sets where the processor began to read.
     pub fn start(&mut self, start: Start) {
         self.start = start;
     }
 
-    /// How far a processor that has read all of it is for certain: partitions that are idle may have let it go
-    /// further. `now` is the clock.
+    /// Returns how far a processor that has read everything has certainly progressed. Idle partitions may have allowed
+    /// it to progress further. `now` is the wall-clock time.
     ///
-    /// The watermark is the least over all partitions; when no message has come for longer than the time-out, it is
-    /// also where the clock alone moves it. The retention cut-off is the furthest that retention can have moved, since no order
-    /// of arrival is known.
+    /// The watermark is the least over all partitions. If no message has arrived for longer than the idle timeout, it
+    /// is at least the time to which the clock alone moves it. The retention cut-off is the latest one that is
+    /// possible, because the order of arrival is not known.
     ///
-    /// No row is sent before its activity arrives, and no record arrives before its own time but by as much as clocks
-    /// are wrong: what lies behind that cannot have been in records that are gone.
+    /// No row is sent before its activity arrives, and a record arrives before its own time only by as much as clocks
+    /// are wrong. So records that are gone cannot contain rows or activities after that time.
     pub fn reach(&self, patience: Patience, now: WallTime) -> Reach {
         let Patience {
             out_of_orderness,

@@ -1,4 +1,4 @@
-//! The batch join, for the rows that must be there.
+//! The batch join, which emits the rows that are expected.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::route::{Arrival, Routed, Router, Seen};
 use crate::store::{self, Base};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// Why rows cannot be recomputed or compared.
+/// The reason why rows cannot be recomputed or compared.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The state.
+    /// The state failed.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// The temporary files.
+    /// The temporary files failed.
     #[error("cannot keep rows in temporary files: {0}; name a folder with more room with --temp-dir")]
     Temporary(#[from] std::io::Error),
 }
@@ -26,14 +26,15 @@ pub struct Recomputation<B> {
     router: Router,
     joiner: Joiner,
     base: B,
-    /// Tells which rows are larger than the broker takes.
+    /// Determines which rows are larger than the broker accepts.
     emitter: Emitter,
     offset: i64,
     lead: Duration,
 }
 
 impl<B: Base> Recomputation<B> {
-    /// Over an empty base. `router` sends everything to one partition, `emitter` writes no summaries.
+    /// Creates a recomputation over an empty base. `router` must send everything to one partition, and `emitter` must
+    /// write no summaries.
     pub fn new(router: Router, base: B, emitter: Emitter) -> Result<Self, Error> {
         Ok(Self {
             router,
@@ -45,12 +46,12 @@ impl<B: Base> Recomputation<B> {
         })
     }
 
-    /// Returns how far an activity's time was ahead of its arrival at the most.
+    /// Returns the longest time by which an activity's time was ahead of its arrival.
     pub fn lead(&self) -> Duration {
         self.lead
     }
 
-    /// Takes in the next messages of one source; what they held.
+    /// Processes the next messages of one source and returns what they contained.
     pub fn messages<'m>(
         &mut self,
         messages: impl IntoIterator<Item = (Option<&'m [u8]>, Arrival)>,
@@ -73,7 +74,7 @@ impl<B: Base> Recomputation<B> {
                         }
                         let delivered = comparison.deliver(&record);
                         *offset += 1;
-                        // Nothing comes out before the end: there is no watermark.
+                        // No row is emitted before the end, because there is no watermark.
                         delivered
                             .map_err(Error::from)
                             .and_then(|()| Ok(batch.apply(*offset - 1, record)?))
@@ -92,8 +93,8 @@ impl<B: Base> Recomputation<B> {
         Ok(all)
     }
 
-    /// Closes every window. `goes_on` is told how many rows there are so far, and says whether to go on; whether it
-    /// ended.
+    /// Closes every window. Calls `goes_on` with the number of rows so far; it returns whether to continue. Returns
+    /// whether every window was closed.
     pub fn end(mut self, comparison: &mut Comparison, goes_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, Error> {
         let mut outbox = Outbox::new(Limit::default());
         let mut records = std::iter::once((self.offset, LogRecord::EndOfInput));
@@ -103,7 +104,7 @@ impl<B: Base> Recomputation<B> {
             if !goes_on(rows) {
                 return Ok(false);
             }
-            // Written after every full outbox: the alerts' new states must not pile up in memory.
+            // The state is written after every full outbox, so that the new states of alerts do not fill the memory.
             let changes = self.joiner.apply(&self.base, &mut records, &mut outbox)?;
             for (_, output) in outbox.drain() {
                 if let Output::Row(row) = &output {
@@ -118,7 +119,7 @@ impl<B: Base> Recomputation<B> {
     }
 }
 
-/// Returns how far a time lies ahead of an arrival, in whole seconds that are no fewer.
+/// Returns how far a time is ahead of an arrival, rounded up to whole seconds.
 fn ahead(time: EventTime, arrival: Arrival) -> Duration {
     let arrived = arrival.timestamp.map_or(arrival.now, |timestamp| timestamp.min(arrival.now));
     let ticks = time.ticks().saturating_sub(arrived.to_event().ticks());
@@ -126,9 +127,9 @@ fn ahead(time: EventTime, arrival: Arrival) -> Duration {
     Duration::from_secs(ticks.div_ceil(TICKS_PER_SECOND.unsigned_abs()))
 }
 
-/// Whether a row cannot be sent. Most are so small that it need not be written to know.
+/// Returns whether a row is too large to be sent. Most rows are so small that this is known without encoding them.
 fn is_too_large(emitter: &Emitter, output: &Output, value: &mut Vec<u8>) -> bool {
-    /// More than everything beside the two rows takes.
+    /// More bytes than a record needs in addition to its two rows.
     const BESIDE: usize = 64 << 10;
     let Some(limit) = emitter.limit else { return false };
     let size = match output {

@@ -1,4 +1,4 @@
-//! What the comparison keeps of a row: hashes, and what a person needs to find it.
+//! What the comparison keeps of a row: hashes, and the fields that a person needs to find it.
 
 use std::borrow::Cow;
 
@@ -13,33 +13,33 @@ use crate::json;
 use crate::record::{AlertId, LinkId, LinkedAlert, Text};
 use crate::time::EventTime;
 
-/// Stands for a link that the configuration does not have. A configuration has fewer links.
+/// Represents a link that the configuration does not have. A configuration has fewer links.
 pub(super) const UNKNOWN_LINK: LinkId = LinkId(u8::MAX);
 
 /// 128 bits of a SHA-256.
 pub(super) type Hash = u128;
 
-/// A row that must be there.
+/// A row that is expected.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Expected {
     pub(super) id: u128,
     pub(super) alert: LinkedAlert,
-    /// The correlation id of the key on which the two met.
+    /// The correlation id of the key that the alert and the activity have in common.
     pub(super) correlation_id: Text,
     pub(super) time: EventTime,
-    /// Of everything but the two rows.
+    /// The hash of everything except the two rows.
     pub(super) fields: Hash,
-    /// Which activity.
+    /// The dedup key of the activity.
     pub(super) activity_id: [u8; 32],
-    /// Of the activity's row.
+    /// The hash of the activity's row.
     pub(super) activity: Hash,
-    /// Of the alert's row, in the version that counts in the end.
+    /// The hash of the alert's row, in the version that counts in the end.
     pub(super) version: Hash,
-    /// Larger than the broker takes, even with its alert cut.
+    /// Whether the record is larger than the broker accepts, even with its alert cut.
     pub(super) too_large: bool,
 }
 
-/// A row that the output says something of.
+/// A record of a row in the output.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Told {
     pub(super) id: u128,
@@ -48,7 +48,7 @@ pub(super) struct Told {
     pub(super) correlation_id: Text,
     pub(super) time: EventTime,
     pub(super) fields: Hash,
-    /// The rows; `None` where the record takes the pair away.
+    /// The rows; `None` if the record is a delete.
     pub(super) rows: Option<ToldRows>,
 }
 
@@ -56,11 +56,11 @@ pub(super) struct Told {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct ToldRows {
     pub(super) activity: Hash,
-    /// `None` where the alert was cut.
+    /// The hash of the alert's row; `None` if it was cut.
     pub(super) version: Option<Hash>,
 }
 
-/// What a record of the output topic is.
+/// The kind of a record of the output topic.
 #[derive(Debug)]
 pub(super) enum Read {
     Row(Told),
@@ -68,7 +68,7 @@ pub(super) enum Read {
     Other,
 }
 
-/// Hashes rows. One that is the same as the one before, as the alerts of an answer are, is hashed once.
+/// Hashes rows. A row that is the same as the previous one is hashed once, as the alert is in the rows of one alert.
 #[derive(Default)]
 pub(super) struct Hasher {
     last: Option<(Vec<u8>, Hash)>,
@@ -87,7 +87,7 @@ impl Hasher {
     }
 }
 
-/// The hash of these parts, told apart.
+/// Returns the hash of these parts. Their lengths are hashed too, so that different divisions have different hashes.
 pub(super) fn hash<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Hash {
     let mut hash = Sha256::new();
     for part in parts {
@@ -97,7 +97,7 @@ pub(super) fn hash<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Hash {
     half(&hash.finalize())
 }
 
-/// What an alert, as one link looks at it, is looked up by.
+/// Returns the hash of an alert by one link, by which it is looked up.
 pub(super) fn alert_hash(alert: &LinkedAlert) -> Hash {
     let LinkedAlert { alert, link } = alert;
     hash([
@@ -125,7 +125,7 @@ fn fields(alert: &LinkedAlert, correlation_id: &[u8], time: EventTime) -> Hash {
 }
 
 impl Expected {
-    /// What is kept of a row that the join found; `None` for one that goes.
+    /// Returns what is kept of a row that the join emitted; `None` for a retraction.
     pub(super) fn of(row: &join::Row, too_large: bool, links: &Links, alerts: &mut Hasher) -> Option<Self> {
         let (alert, activity) = row.rows.as_ref()?;
         let linked = LinkedAlert {
@@ -146,7 +146,8 @@ impl Expected {
     }
 }
 
-/// What is read of a record in the format `alerttrail/1`. Texts are kept as they are spelled: they may hold what UTF-8 does not.
+/// The fields that are read from a record in the format `alerttrail/1`. Texts are kept as they are spelled, because
+/// they may contain escapes that cannot be UTF-8.
 #[derive(Deserialize)]
 struct Native<'a> {
     #[serde(borrow)]
@@ -164,7 +165,7 @@ struct Native<'a> {
     system_alert_id: &'a RawValue,
     #[serde(borrow)]
     correlation_id: &'a RawValue,
-    /// Records of a former version have none: they are the query's.
+    /// The name of the link. Records of a former version do not have it; they belong to the query.
     #[serde(borrow, default)]
     link: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -177,7 +178,7 @@ struct Native<'a> {
     activity: Option<&'a RawValue>,
 }
 
-/// Reads the value of a record of the output topic. `None` when it is nothing that this program writes there.
+/// Parses the value of a record of the output topic. Returns `None` if this program does not write such records there.
 pub(super) fn read(value: &[u8], links: &Links, alerts: &mut Hasher) -> Option<Read> {
     let native: Native<'_> = serde_json::from_slice(value).ok()?;
     if native.schema != "alerttrail/1" {

@@ -1,4 +1,4 @@
-//! What the comparison found, with causes.
+//! The result of the comparison, with causes.
 
 use std::collections::BTreeMap;
 
@@ -8,58 +8,58 @@ use super::cause::{Cause, Judgement, Kind};
 use super::fold::Doubt;
 use crate::time::EventTime;
 
-/// Whether the output is the answer.
+/// The verdict on the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is, but for what may be otherwise by what is promised.
+    /// The output is right, except for differences that are promised.
     Exact,
-    /// It is not.
+    /// The output has a fault.
     NotExact,
-    /// No fault was found, and not every row could be judged.
+    /// No fault was found, but not every row could be judged.
     Undecided,
 }
 
 /// One row that does not agree.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Example {
-    /// How.
+    /// The kind of disagreement.
     pub kind: Kind,
-    /// Why.
+    /// Its cause.
     pub cause: Cause,
     /// The row's id.
     pub id: String,
-    /// The alert's tenant, where tenants are told apart.
+    /// The alert's tenant, if tenants are configured.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub tenant_id: String,
-    /// Its alert.
+    /// The `SystemAlertId` of its alert.
     pub system_alert_id: String,
-    /// Its activity's time.
+    /// The time of its activity.
     pub activity_time: String,
-    /// Of the record that counts, where there is one.
+    /// The `seq` of the record that counts, if there is one.
     pub seq: Option<i64>,
 }
 
-/// Everything that was found.
+/// The result of a comparison.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Report {
-    /// Rows that must be there.
+    /// Rows that are expected.
     pub expected: u64,
-    /// Rows that the fold of the output has.
+    /// Rows that the output has after all its records are applied.
     pub found: u64,
-    /// Expected rows that are there.
+    /// Expected rows that the output has.
     pub matched: u64,
-    /// Rows that do not agree, by how and why.
+    /// Rows that do not agree, by kind and cause.
     pub findings: BTreeMap<Kind, BTreeMap<Cause, u64>>,
-    /// Of those, the first of each kind and cause.
+    /// The first rows that do not agree, for each kind and cause.
     pub examples: Vec<Example>,
-    /// Records of the output that are no record of this program, or damaged.
+    /// Records of the output that are damaged or were not written by this program.
     pub unreadable: u64,
     /// Records of rows that were read.
     pub records: u64,
-    /// Of those, the ones that came again with the same content.
+    /// Records that repeat another one with the same content.
     pub repeated: u64,
-    /// Matched rows whose activity stands there as another delivery had it.
+    /// Matched rows whose activity has the content of another delivery.
     pub other_deliveries: u64,
     /// Matched rows whose alert is an older version.
     pub other_versions: u64,
@@ -70,12 +70,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Nothing found yet; of each kind and cause `most` examples are kept.
+    /// Creates an empty report that keeps at most `most` examples of each kind and cause.
     pub(super) fn new(most: usize) -> Self {
         Self { most, ..Self::default() }
     }
 
-    /// Says whether the output is the answer. One fault decides it, whatever else could not be judged.
+    /// Returns the verdict. One fault decides it, even if other rows could not be judged.
     pub fn verdict(&self) -> Verdict {
         if self.unreadable > 0 || self.judged(Judgement::Fault) > 0 {
             Verdict::NotExact
@@ -86,19 +86,19 @@ impl Report {
         }
     }
 
-    /// Whether the output is the answer for certain.
+    /// Returns whether the output is certainly right.
     pub fn is_exact(&self) -> bool {
         self.verdict() == Verdict::Exact
     }
 
-    /// Counts the rows that do not agree and are judged like this.
+    /// Returns the number of rows whose disagreement has this judgement.
     pub fn judged(&self, judgement: Judgement) -> u64 {
         let causes = self.findings.values().flatten();
         let causes = causes.filter(|(cause, _)| cause.judgement() == judgement);
         causes.map(|(_, count)| count).sum()
     }
 
-    /// Counts the rows that do not agree by causes judged like this, whether they are missing, too many or changed.
+    /// Returns the number of rows by cause, for causes with this judgement, over all kinds of disagreement.
     pub fn causes(&self, judgement: Judgement) -> BTreeMap<Cause, u64> {
         let mut causes = BTreeMap::new();
         for (cause, count) in self.findings.values().flatten() {
@@ -109,7 +109,7 @@ impl Report {
         causes
     }
 
-    /// How many rows do not agree in this way.
+    /// Returns the number of rows with this kind of disagreement.
     pub fn count(&self, kind: Kind) -> u64 {
         self.findings.get(&kind).map_or(0, |causes| causes.values().sum())
     }

@@ -81,8 +81,8 @@ fn headline(report: &Report) -> (String, String) {
     }
 }
 
-/// Returns the trial whose figures represent the test: at the sustained rate, the middle one by latency; otherwise the
-/// last.
+/// Returns the trial whose figures represent the test: at the sustained rate, the middle one by latency. Without such a
+/// trial, returns the last one.
 fn representative(report: &Report) -> Option<&Step> {
     let Some(found) = report.found else {
         return report.steps.last();
@@ -227,7 +227,7 @@ fn answer(answer: Judgement) -> Markup {
 }
 
 fn over_time(report: &Report, step: &Step) -> Markup {
-    // The representative trial is expanded, and one that shows an overload.
+    // The page shows the representative trial expanded, and also one that shows an overload.
     let is_worst = report
         .steps
         .iter()

@@ -4,7 +4,7 @@ use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
-/// A colour of the page. In the drawing it is a unique number, in the SVG a variable of the style sheet.
+/// A colour of the page. In the drawing it is a unique number, and in the SVG a variable of the style sheet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Ink {
     /// Axes and their labels.
@@ -34,7 +34,7 @@ impl Ink {
         (Self::Hold, "--hold"),
     ];
 
-    /// Returns the variable.
+    /// Returns the name of the variable.
     pub(super) fn variable(self) -> &'static str {
         Self::ALL
             .iter()
@@ -49,7 +49,7 @@ impl Ink {
     }
 }
 
-/// How a series is drawn.
+/// The mark that shows a series.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Mark {
     /// A line.
@@ -86,14 +86,14 @@ pub(super) struct Plot {
     pub(super) y: Axis,
     /// Whether y has a logarithmic scale.
     pub(super) logarithmic: bool,
-    /// The part of x that counts.
+    /// The range of x that counts.
     pub(super) hold: Option<(f64, f64)>,
     pub(super) series: Vec<Series>,
-    /// Width and height on the page, in its pixels.
+    /// Width and height in pixels of the page.
     pub(super) size: (u32, u32),
 }
 
-/// A drawing has whole coordinates: this many for each pixel of the page.
+/// Drawings have only whole coordinates, so there are this many for each pixel of the page.
 const FINE: u32 = 4;
 
 impl Plot {
@@ -127,7 +127,7 @@ impl Plot {
         };
         match drawn {
             Ok(()) => self.finish(&out),
-            // Drawing into memory does not fail; a page without one plot is better than no page.
+            // Drawing into memory does not fail. If it did, a page without one plot would be better than no page.
             Err(_) => String::new(),
         }
     }

@@ -37,7 +37,7 @@ const MILLIS: Axis = Axis {
 /// Formats a share on the axis of percentiles, which has a step for each nine.
 fn nines(value: &f64) -> String {
     match value.round() as i64 {
-        // Between two steps: a line without a label.
+        // A position between two steps has no label.
         whole if (value - whole as f64).abs() > 0.01 => String::new(),
         0 => "0 %".to_owned(),
         1 => "90 %".to_owned(),
@@ -106,7 +106,7 @@ pub(super) fn saturation(report: &Report) -> Vec<Plot> {
 
 /// Returns the plot of both latencies of a trial by percentile.
 pub(super) fn percentiles(step: &Step) -> Option<Plot> {
-    /// Beyond this many nines there is one measurement, or none.
+    /// Beyond this many nines, there is at most one measurement.
     const MAX_RATIO: f64 = 5.0;
     let curve = |latency: &Latency| -> Vec<(f64, f64)> {
         let nines = |share: f64| -(1.0 - share).max(1e-9).log10();

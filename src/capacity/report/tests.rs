@@ -157,7 +157,8 @@ fn the_page_shows_the_result() {
         assert!(page.contains(part), "{part} is not on the page");
     }
     assert!(page.contains("A &lt;fast&gt; CPU &amp; more"), "texts are escaped");
-    // Saturation, percentiles and latency; for each trial rate, lag, memory, CPU and latency.
+    // The test has plots of saturation, percentiles and latency. Each trial has plots of rate, lag, memory, CPU and
+    // latency.
     assert_eq!(page.matches("<svg role=\"img\"").count(), 2 + 2 + 8 * 5);
     if let Ok(path) = std::env::var("ALERTTRAIL_TEST_PAGE") {
         std::fs::write(path, page).unwrap();

@@ -3,13 +3,13 @@ use std::collections::HashMap;
 use crate::decode::{Decoder, Identity, Settings};
 use crate::record::ActivityId;
 
-/// How many activities are remembered, to recognise them in another form.
+/// Maximum number of activities that are remembered, to recognise them in another form.
 const MAX_FORMS: usize = 10_000;
 
 /// Counts activities that occur in two forms: with the same `ReportId`, key and time, but different contents.
 #[derive(Default)]
 pub struct Forms {
-    /// By the dedup key from the report id: the one from the content, and whether a second one occurred.
+    /// For each dedup key from the report id: the dedup key from the content, and whether a second one occurred.
     seen: HashMap<ActivityId, (ActivityId, Times)>,
     two: u64,
 }
@@ -31,7 +31,7 @@ pub fn by_report(settings: &Settings) -> Option<Decoder> {
 }
 
 impl Forms {
-    /// Records an activity with both its dedup keys. They are equal for an activity without a report id.
+    /// Notes an activity with both its dedup keys. They are equal for an activity without a report id.
     pub fn note(&mut self, by_report: ActivityId, by_content: ActivityId) {
         if by_report == by_content {
             return;

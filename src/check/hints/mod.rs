@@ -2,7 +2,7 @@
 //!
 //! A [`Tally`] collects how the keys and windows of alerts match the keys and times of activities, from a sample or a
 //! whole run over files. [`Tally::hints`] returns the conspicuous facts, the most important first. The sentences
-//! contain nothing of records but numbers, times and placeholder words. Memory is bounded: distances are kept for a
+//! contain nothing of records except numbers, times and placeholder words. Memory is bounded: distances are kept for a
 //! limited number of activities, and everything else is a count.
 
 mod forms;
@@ -33,10 +33,10 @@ pub struct Tally {
     matched: u64,
     /// Alerts whose key no activity has.
     strangers: u64,
-    /// Those of them whose key occurs in activities with another case.
+    /// Alerts among these whose key occurs in activities with another case.
     other_case: u64,
-    /// Alerts whose only activities are exactly at the bounds of their window, and those of them whose window has no
-    /// length.
+    /// Alerts whose only activities are exactly at the bounds of their window, and how many of these have a window
+    /// without length.
     at_bounds: u64,
     lengthless: u64,
     before: Side,
@@ -91,13 +91,13 @@ impl Tally {
         }
     }
 
-    /// Records how many activities there are, and how many of them have a key.
+    /// Sets the number of activities, and of those that have a key.
     pub fn activities(&mut self, all: u64, keyed: u64) {
         self.activities = all;
         self.keyed = keyed;
     }
 
-    /// Records an alert and its key, which may be empty.
+    /// Adds an alert with this key, which may be empty.
     pub fn alert(&mut self, key: &[u8]) {
         self.alerts += 1;
         self.keyless += u64::from(key.is_empty());
@@ -107,23 +107,23 @@ impl Tally {
         }
     }
 
-    /// Records that no activity has the keys of these alerts.
+    /// Adds alerts whose keys no activity has.
     pub fn strangers(&mut self, alerts: u64) {
         self.strangers += alerts;
     }
 
-    /// Records that activities have the keys of these alerts in another case.
+    /// Adds alerts whose keys activities have in another case.
     pub fn other_case(&mut self, alerts: u64) {
         self.other_case += alerts;
     }
 
-    /// Records how many activities occurred in two forms.
+    /// Sets the number of activities that occurred in two forms.
     pub fn two_forms(&mut self, activities: u64) {
         self.two_forms = activities;
     }
 
-    /// Counts the windows, of alerts with one key, that contain at least one of the activities with this key, which are
-    /// ordered by `time`.
+    /// Counts the windows that contain at least one activity. The alerts and the activities all have one key, and the
+    /// activities are ordered by `time`.
     pub fn meet<T>(&mut self, windows: &[Window], activities: &[T], time: impl Fn(&T) -> EventTime) {
         let place = |at: EventTime| activities.partition_point(|activity| time(activity) < at);
         let holds = |window: &&Window| !window.is_empty() && place(window.from) < place(window.to);
@@ -140,7 +140,7 @@ impl Tally {
         self.shows(self.strangers + self.keyless)
     }
 
-    /// Searches for activities around the windows, of alerts with one key, that contain none.
+    /// Searches for activities near the windows that contain none. The alerts and the activities all have one key.
     pub fn look<T>(&mut self, windows: &[Window], activities: &[T], time: impl Fn(&T) -> EventTime) {
         let place = |at: EventTime| activities.partition_point(|activity| time(activity) < at);
         for window in windows {

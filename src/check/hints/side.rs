@@ -17,7 +17,7 @@ const STEPS: [(&str, u64); 11] = [
     ("7d", 604_800),
 ];
 
-/// In ticks: activities further outside are considered unrelated to the alert.
+/// The maximum distance in ticks. Activities further outside are considered unrelated to the alert.
 const NEAR: i64 = 86_400 * crate::time::TICKS_PER_SECOND;
 
 /// Maximum number of distances to keep per alert, and in total.
@@ -28,12 +28,12 @@ const MAX_DISTANCES: usize = 100_000;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Side {
     alerts: u64,
-    /// Their distances from the bound of the window, in ticks.
+    /// The distances of activities from the bound of the window, in ticks.
     distances: Vec<i64>,
     steps: [Step; STEPS.len()],
 }
 
-/// How many activities a value includes.
+/// The number of activities and alerts that a value includes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Step {
     alerts: u64,
@@ -46,7 +46,7 @@ pub(super) enum Direction {
     After,
 }
 
-/// The value to set, and what it includes.
+/// The value to set, and its effect.
 pub(super) struct Advice {
     pub(super) alerts: u64,
     pub(super) pairs: u64,
@@ -57,7 +57,8 @@ pub(super) struct Advice {
 }
 
 impl Side {
-    /// Adds a window without activities of its key, which are ordered by `time`. Its bounds already include `margin`.
+    /// Adds a window that contains no activity of its key. The activities with the key are ordered by `time`, and the
+    /// bounds already include `margin`.
     pub(super) fn add<T>(
         &mut self,
         direction: Direction,
@@ -88,7 +89,7 @@ impl Side {
         self.distances.extend(nearest.into_iter().take(room));
         for (step, (_, seconds)) in self.steps.iter_mut().zip(STEPS) {
             let reach = reach(seconds, margin);
-            // Exclusive bounds leave out an activity exactly at the new bound.
+            // Exclusive bounds exclude an activity exactly at the new bound.
             let taken = match direction {
                 Direction::Before => outside.len() - outside.partition_point(|activity| distance(activity) >= reach),
                 Direction::After => outside.partition_point(|activity| distance(activity) < reach),

@@ -11,7 +11,8 @@ fn config(text: &str) -> Config {
     Config::of_text("test", text, std::iter::empty()).unwrap()
 }
 
-/// Returns the hints for alerts of one key, given the seconds of their starts and ends, and for its activities.
+/// Returns the tally of alerts of one key, given the seconds of their starts and ends, and the seconds of its
+/// activities.
 fn tally(config: &Config, alerts: &[(i64, i64)], activities: &[i64]) -> Tally {
     let widening = config.decode.widening;
     let mut tally = Tally::new(widening);
@@ -53,7 +54,7 @@ fn activities_just_outside_are_counted_with_the_setting_that_includes_them() {
     );
 }
 
-/// Tries the value that a hint suggests: it must give as many pairs as the hint says.
+/// Tries the value that a hint suggests: it must give as many pairs as the hint promises.
 #[test]
 fn the_suggested_setting_includes_the_counted_activities() {
     for (setting, alerts, activities) in [

@@ -185,7 +185,7 @@ impl Sample<'_> {
             add(Level::Warning, text);
         }
         if let Some(places) = self.places().filter(|places| {
-            // The ends of two topics cover different times, so a few matches prove nothing.
+            // The ends of two topics cover different times, so a few matches do not prove anything.
             places.alerts >= ENOUGH && places.met >= ENOUGH.min(places.alerts / 10)
         }) {
             add(
@@ -214,8 +214,8 @@ impl Sample<'_> {
         }
     }
 
-    /// Returns the paths that would match the most alerts with activities, if these are more than twice as many as with
-    /// the configured ones.
+    /// Returns the paths with which the most alerts match activities, if these are more than twice as many as with the
+    /// configured ones.
     pub fn places(&self) -> Option<Places> {
         let found = self.found();
         let pairs = self

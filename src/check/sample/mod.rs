@@ -1,4 +1,4 @@
-//! Reads a sample of records with the decoder of the processor; `judge` derives the findings about the settings.
+//! Decodes a sample of records like the processor; `judge` derives the findings about the settings.
 
 mod judge;
 mod links;
@@ -15,14 +15,14 @@ use crate::decode::{Decoded, Decoder, KeyEntry, KeyPath, Path, Settings};
 use crate::record::{AlertId, Key, Version};
 use crate::time::{EventTime, WallTime, Window};
 
-/// Fields of public records in which an id was found that alerts may refer to.
+/// Paths in activities at which public records contain an id that alerts may refer to.
 const ACTIVITY_PLACES: [&[&str]; 4] = [
     &["RawEventData", "Data", "cid"],
     &["RawEventData", "PolicyId"],
     &["RawEventData", "Data", "dpid"],
     &["RawEventData", "AlertId"],
 ];
-/// The same for alerts, with the prefix that is stripped.
+/// Paths in alerts at which public records contain such an id, with the prefix that is stripped.
 const ALERT_PLACES: [(&[&str], Option<&str>); 5] = [
     (&["AlertType"], None),
     (&["VendorOriginalId"], None),
@@ -31,7 +31,8 @@ const ALERT_PLACES: [(&[&str], Option<&str>); 5] = [
     (&["SystemAlertId"], None),
 ];
 
-/// How much further than `watermark.max_future_skew` a window may end ahead of its arrival without being reported.
+/// The time in addition to `watermark.max_future_skew` by which a window may end after its arrival without being
+/// reported.
 const FAR: Duration = Duration::from_secs(86_400);
 
 /// A sample of records, and statistics about it.
@@ -39,7 +40,7 @@ pub struct Sample<'c> {
     config: &'c Config,
     now: WallTime,
     decoder: Decoder,
-    /// Compute the dedup keys of activities from their contents and from their report ids.
+    /// Decoders that compute the dedup keys of activities from their contents and from their report ids.
     identities: (Decoder, Option<Decoder>),
     activity_places: Vec<Place>,
     alert_places: Vec<Place>,
@@ -63,7 +64,7 @@ pub struct Sample<'c> {
 
 /// A path that may lead to a correlation id.
 struct Place {
-    /// As in `[correlation]`.
+    /// The entry in the notation of `[correlation]`.
     entry: String,
     name: String,
     decoder: Decoder,
@@ -147,7 +148,7 @@ impl<'c> Sample<'c> {
         }
     }
 
-    /// Reads the keys of every link, too, if there are links besides the query.
+    /// Makes the sample read the keys of every link, if there are links besides the query.
     #[must_use]
     pub fn with_links(self) -> Self {
         Self {

@@ -24,7 +24,7 @@ fn findings_of(config: &Config, messages: &[String]) -> Vec<(Level, String)> {
     findings_in(config, messages, NOW)
 }
 
-/// Returns the same for messages with this timestamp.
+/// Returns the findings for messages with this timestamp.
 fn findings_in(config: &Config, messages: &[String], timestamp: WallTime) -> Vec<(Level, String)> {
     let mut sample = Sample::new(config, NOW);
     for message in messages {
@@ -174,7 +174,7 @@ fn activities_just_outside_windows_are_found() {
     has(&findings_of(&config(""), &near), Level::Warning, text);
     let wide = config("correlation.after = \"5m\"");
     assert!(findings_of(&wide, &near).iter().all(|(level, _)| *level == Level::Ok));
-    // A few among many are worth a note.
+    // A few records among many are reported as a note.
     let mut many = near[..2].to_vec();
     for number in 0..3 {
         many.push(alert(&format!("B{number}"), "other", "11:00:00"));
@@ -224,7 +224,7 @@ fn records_with_timestamps_before_their_activities_are_found() {
     ] {
         assert!(found.iter().all(|(level, _)| *level == Level::Ok), "{found:?}");
     }
-    // A time that the clock does not allow either comes from a wrong clock, not from a wrong timestamp.
+    // The clock does not allow this time either, so a wrong clock caused it, not a wrong timestamp.
     let ahead: Vec<String> = (0..20).map(|_| activity("p", "", "23:00:00")).collect();
     let found = findings_in(&config(""), &ahead, early);
     assert!(found.iter().all(|(level, _)| *level == Level::Ok), "{found:?}");

@@ -15,11 +15,11 @@ use crate::config::{self, Config};
 use crate::kafka::topics::{TIMEOUT, Topics};
 use crate::kafka::{clients, groups};
 
-/// How far activities may be out of order. Those of a partition are in order, and alerts are emitted this much later.
+/// The out-of-orderness of the test. The activities of a partition are in order, and alerts close this much later.
 pub(super) const OUT_OF_ORDERNESS: Duration = Duration::from_millis(100);
 /// The partition of alerts has no activities: it holds the watermark back until it counts as idle.
 const IDLE: Duration = Duration::from_secs(1);
-/// The retention of topics that a crash may leave behind.
+/// The retention of topics, which a crash may leave on the broker.
 const RETENTION_MS: &str = "21600000";
 /// Bytes that the embedded broker keeps of a partition.
 pub(super) const EMBEDDED_BYTES: f64 = 5.0 * 1024.0 * 1024.0;
@@ -120,7 +120,7 @@ impl Environment {
             return Ok(());
         }
         let client = Topics::new(&self.config).map_err(Failure::failed)?;
-        // This reports why there is no connection, which topic creation does not.
+        // This request reports why there is no connection, while topic creation does not.
         client.partitions(self.activities()).map_err(Failure::failed)?;
         let new: Vec<NewTopic<'_>> = topics
             .iter()
@@ -199,8 +199,8 @@ fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(runtime.map_err(Failure::failed)?.block_on(answer))
 }
 
-/// Returns the test's own settings: everything but the broker, the memory, the partitions of the repartition topic and
-/// the interval of watermark updates.
+/// Returns the test's own settings: everything except the broker, the memory, the partitions of the repartition topic
+/// and the interval of watermark updates.
 fn variables(id: &str, servers: Option<String>, delivery: Mode, folder: &Path, summaries: bool) -> Vec<(String, String)> {
     let topic = |role: &str| format!("{id}-{role}");
     let idle = humantime::format_duration(IDLE).to_string();

@@ -1,4 +1,4 @@
-//! The machine that the test ran on.
+//! The machine on which the test ran.
 
 use std::fs;
 

@@ -60,7 +60,7 @@ struct Outcome {
     /// The environments of the trials: the settings of the last one are reported, and their consumer groups are
     /// deleted.
     environments: Vec<Environment>,
-    /// Why the test did not continue.
+    /// The reason why the test did not continue.
     failure: Option<Failure>,
 }
 
@@ -151,7 +151,7 @@ fn trials(context: &TestContext<'_>) -> Outcome {
         match context.run(number, purpose, rate, &mut progress) {
             Ok((step, environment)) => {
                 progress.ended(&step);
-                // An interrupted trial says nothing about the rate.
+                // An interrupted trial shows nothing about the rate.
                 if !context.shutdown.is_requested() {
                     search.tried(step.is_sustained());
                 }
@@ -193,7 +193,7 @@ fn warm_up(context: &TestContext<'_>, outcome: &mut Outcome, progress: &mut Prog
 
 /// Returns the records to send: generated ones, or recorded ones in their place.
 fn pool(options: &Options) -> Result<Pool, Failure> {
-    /// More bodies than this do not make the traffic more realistic.
+    /// With more bodies than this, the traffic does not become more realistic.
     const MAX_TEMPLATES: usize = 4_096;
     const MAX_TEMPLATE_BYTES: usize = 256 << 20;
     let mut pool = Pool::generated(options.seed, options.policies as usize, options.record_size);
@@ -360,7 +360,7 @@ fn conclude(options: &Options, report: &Report) {
     ));
 }
 
-/// Added to a negative result: a broker that was just started fails tests for a reason of its own.
+/// The addition to a negative result: a broker that was just started may fail a test because it is still slow.
 const COLD_BROKER: &str = "a broker is slow in its first minutes, so before relying on this, run the test again or with a longer \
                             --broker-warm-up";
 

@@ -172,7 +172,7 @@ impl Shape {
 }
 
 impl Options {
-    /// Fails if options do not fit together.
+    /// Fails if options contradict each other.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let wrong = |text: &str| Err(Failure::usage(text));
         if self.config.is_none() && self.bootstrap_servers.is_none() && !self.embedded {
@@ -230,7 +230,8 @@ impl Options {
         })
     }
 
-    /// Returns the load that warms up the broker, at the first rate, and that rate; `None` if it is disabled.
+    /// Returns the load that warms up the broker at the first rate, and that rate. Returns `None` if the warm-up is
+    /// disabled.
     pub(super) fn warming(&self) -> Option<(Self, f64)> {
         let warming = Self {
             shape: Shape::Constant,

@@ -16,7 +16,7 @@ use crate::clock;
 
 /// How long a processor may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait for a processor's metrics; it is on this machine.
+/// How long to wait for a processor's metrics. The processor is on this machine.
 const METRICS_TIMEOUT: Duration = Duration::from_millis(150);
 
 /// All processors of a trial. They end with it.
@@ -26,7 +26,7 @@ pub(super) struct Processors<'s> {
     http: ureq::Agent,
     /// The next offset to apply, for each partition of the repartition topic.
     applied: BTreeMap<i32, i64>,
-    /// How many were killed.
+    /// The number of processors that were killed.
     pub(super) kills: u64,
 }
 
@@ -80,7 +80,7 @@ impl<'s> Processors<'s> {
         Ok(processors)
     }
 
-    /// Starts those that are not running.
+    /// Starts the processors that are not running.
     pub(super) fn start_all(&mut self) -> Result<(), Failure> {
         for processor in self.list.iter_mut().filter(|processor| processor.child.is_none()) {
             processor.start(self.environment)?;
@@ -88,7 +88,7 @@ impl<'s> Processors<'s> {
         Ok(())
     }
 
-    /// Kills one and restarts it at once.
+    /// Kills one processor and restarts it at once.
     pub(super) fn kill_one(&mut self, draw: u64) -> Result<(), Failure> {
         let at = usize::try_from(draw % self.list.len().max(1) as u64).unwrap_or(0);
         if let Some(processor) = self.list.get_mut(at) {
@@ -99,7 +99,7 @@ impl<'s> Processors<'s> {
         Ok(())
     }
 
-    /// Kills all.
+    /// Kills all processors.
     pub(super) fn kill_all(&mut self) {
         for processor in &mut self.list {
             processor.kill();
@@ -107,11 +107,11 @@ impl<'s> Processors<'s> {
         }
     }
 
-    /// Requests all to stop, waits a little, and kills those that still run.
+    /// Requests all processors to stop, waits for them, and kills those that still run.
     pub(super) fn stop(&mut self) {
         for child in self.list.iter().filter_map(|processor| processor.child.as_ref()) {
             if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                // A process that has ended meanwhile needs no signal.
+                // A process that has ended in the meantime needs no signal.
                 rustix::process::kill_process(pid, Signal::TERM).ok();
             }
         }
@@ -122,7 +122,7 @@ impl<'s> Processors<'s> {
         self.list.iter_mut().for_each(Processor::kill);
     }
 
-    /// Returns the last log line of a processor that has ended by itself, if there is one.
+    /// Returns the last log line of a processor that has ended without a request, if there is one.
     pub(super) fn ended(&mut self) -> Option<String> {
         let has_ended = |processor: &mut Processor| processor.child.is_some() && !processor.runs();
         let at = self.list.iter_mut().position(has_ended)?;
@@ -132,7 +132,7 @@ impl<'s> Processors<'s> {
         Some(last.trim().chars().take(400).collect())
     }
 
-    /// Returns the resources that they use now.
+    /// Returns the resources that the processors use now.
     pub(super) fn usage(&mut self) -> Usage {
         let mut usage = Usage {
             cpu: Some(0.0),
@@ -153,7 +153,7 @@ impl<'s> Processors<'s> {
     }
 
     /// Returns the next offset to apply for each partition of the repartition topic, as reported by the processors. If
-    /// one does not respond, its last report counts.
+    /// one does not respond, its last report is used.
     pub(super) fn applied(&mut self) -> &BTreeMap<i32, i64> {
         for at in 0..self.list.len() {
             for (name, labels, value) in self.metrics(at) {
@@ -183,7 +183,8 @@ impl<'s> Processors<'s> {
         self.list.iter().map(|processor| bytes_below(&processor.state)).sum()
     }
 
-    /// Returns name, labels and value of every metric, or none if the processor does not respond.
+    /// Returns the name, the labels and the value of every metric. Returns an empty list if the processor does not
+    /// respond.
     fn metrics(&self, at: usize) -> Vec<(String, String, f64)> {
         let Some(processor) = self.list.get(at).filter(|processor| processor.child.is_some()) else {
             return Vec::new();
@@ -215,7 +216,7 @@ impl Processor {
             .envs(environment.variables.iter().map(|(name, value)| (name, value)))
             .env("ALERTTRAIL_STATE__DIR", &self.state)
             .env("ALERTTRAIL_HTTP__LISTEN", format!("127.0.0.1:{}", self.port))
-            // Ctrl-C is for the driver, which stops the processors in its own order.
+            // Ctrl-C is sent only to the driver, which stops the processors in its own order.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -261,7 +262,7 @@ pub(super) fn cpu_seconds(process: &str) -> Option<f64> {
     Some(ticks / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// Returns the bytes in a line of `/proc/…/status`, which has kB.
+/// Returns the bytes of a field in `/proc/…/status`, which contains values in kB.
 fn field(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());

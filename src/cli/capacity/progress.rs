@@ -1,4 +1,4 @@
-//! Progress output: one line that is updated on a terminal, one line per trial in a pipe.
+//! Progress output: one line that is updated on a terminal, or one line per trial in a pipe.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The thread that reads what the processors write: the repartition topic, for their progress, and the output topic,
-//! for their rows.
+//! The thread that reads what the processors write: the repartition topic to measure their progress, and the output
+//! topic for their rows.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,13 +30,13 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 /// Maximum number of messages to read before the shared state is updated.
 const MAX_POLLS: usize = 500;
 
-/// What the trial may read while it runs.
+/// The state of the reader, which the trial may read while it runs.
 #[derive(Default)]
 pub(super) struct ReaderState {
     /// For each source partition (whether it has activities, and its number): the next offset that ROUTE reads, and the
     /// time of that report.
     pub(super) positions: BTreeMap<(bool, u32), (i64, WallTime)>,
-    /// The log-end offset of each partition of the repartition topic, as far as it was read.
+    /// The log-end offset of each partition of the repartition topic, up to the records that were read.
     pub(super) log_ends: BTreeMap<i32, i64>,
     /// Bytes in the repartition topic.
     pub(super) log_bytes: u64,
@@ -50,13 +50,13 @@ pub(super) struct ReaderState {
     pub(super) is_complete: bool,
 }
 
-/// What was read in a whole trial.
+/// The data that was read in a whole trial.
 #[derive(Default)]
 pub(super) struct Received {
     pub(super) answers: Answers,
-    /// During the hold.
+    /// Close latencies of the hold.
     pub(super) close: Latencies,
-    /// During the hold.
+    /// Ingest latencies of the hold.
     pub(super) ingest: Latencies,
 }
 
@@ -70,7 +70,7 @@ impl SharedReaderState {
     }
 }
 
-/// When the trial began, and which part of it counts.
+/// The beginning of the trial, and the part of it that counts.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
     pub(super) begin: Instant,
@@ -220,7 +220,7 @@ impl Reader {
                 for source in &update.sources {
                     let key = (source.topic == self.activities, source.partition);
                     let known = state.positions.entry(key).or_insert((source.position, update.wall));
-                    // After a restart, a router reads messages again that it had read. The furthest position counts.
+                    // After a restart, a router reads some messages again. The furthest position counts.
                     if (source.position, update.wall) > *known {
                         *known = (source.position.max(known.0), update.wall);
                     }

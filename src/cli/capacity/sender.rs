@@ -1,4 +1,4 @@
-//! The thread that sends each message when it is due, whatever has happened to earlier ones.
+//! The thread that sends each message when it is due, regardless of the state of earlier ones.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -17,11 +17,11 @@ use super::environment::Environment;
 use crate::capacity::traffic::{Expected, Message, Traffic};
 use crate::kafka::clients;
 
-/// The longest sleep between looks at the clock.
+/// The longest sleep between checks of the clock.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
-/// How often each partition gets a message when there is nothing else to send.
+/// How often each partition gets a message when no other message is due.
 const IDLE_INTERVAL: Duration = Duration::from_millis(100);
-/// The longest wait for room in the queue for a last message when the trial is over.
+/// The longest wait for room in the queue for a last message after the end of the trial.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// State shared by the sender and the trial.
@@ -37,15 +37,15 @@ pub(super) struct Link {
     pub(super) bytes: AtomicU64,
     /// Whether all windows have been passed and their expected output was sent to the reader.
     pub(super) settled: AtomicBool,
-    /// Set by the trial: the schedule is over.
+    /// Whether the schedule is over. The trial sets it.
     pub(super) cut: AtomicBool,
-    /// Set by the trial: everything is over.
+    /// Whether the whole trial is over. The trial sets it.
     pub(super) over: AtomicBool,
     why: Mutex<Option<String>>,
 }
 
 impl Link {
-    /// Returns why the broker refused a message.
+    /// Returns the reason why the broker refused a message.
     pub(super) fn refusal(&self) -> Option<String> {
         self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -85,7 +85,7 @@ struct Sender {
     link: Arc<Link>,
 }
 
-/// Starts to send. The times of `traffic` count from `begin`.
+/// Starts the thread. The times of `traffic` count from `begin`.
 pub(super) fn start(
     environment: &Environment,
     traffic: Traffic,
@@ -114,7 +114,7 @@ impl Sender {
             let Some(due) = traffic.due() else { break };
             let now = begin.elapsed();
             if due <= now {
-                // All messages that are due, but in limited batches, so that progress is reported in between.
+                // All messages that are due are sent, but in limited batches, so that progress is reported in between.
                 for _ in 0..1_000 {
                     if traffic.due().is_none_or(|due| due > now) {
                         break;
@@ -129,7 +129,7 @@ impl Sender {
             }
         }
         while !self.link.over.load(Ordering::Relaxed) {
-            // One for each partition, because they take turns.
+            // There is one message for each partition, because partitions take turns.
             for _ in 0..traffic.partitions() {
                 let message = traffic.beat(begin.elapsed());
                 self.send(message);

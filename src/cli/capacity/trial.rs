@@ -1,5 +1,4 @@
-//! One trial: starts processors and topics from scratch, applies the load, waits for the rest of the output, and
-//! measures.
+//! One trial: starts new processors with new topics, applies the load, waits for the rest of the output, and measures.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -194,7 +193,7 @@ impl TestContext<'_> {
     }
 }
 
-/// Whether to continue a trial.
+/// The decision whether to continue a trial.
 #[derive(PartialEq, Eq)]
 enum Control {
     Continue,
@@ -233,7 +232,7 @@ impl Trial<'_> {
         if self.is_out {
             processors.start_all()?;
         }
-        // An interrupted hold ends at the last sample.
+        // The hold of an interrupted trial ends at the last sample.
         let now = self.step.samples.last().map_or(0.0, |sample| sample.at);
         self.step.hold_to = self.step.hold_to.min(now);
         self.step.hold_from = self.step.hold_from.min(now / 2.0);
@@ -285,7 +284,7 @@ impl Trial<'_> {
                 .failures
                 .push(format!("a processor ended by itself; its last log line: {last}"));
             if !self.environment.is_embedded() {
-                // Its unfinished work must still be done, or counts as missing.
+                // The restarted processors must do the unfinished work, or it counts as missing.
                 processors.kill_all();
                 processors.start_all()?;
             }
@@ -313,7 +312,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Measures what is due and not done at this moment.
+    /// Measures the messages and records that are due and not processed at this moment.
     fn lags(&self, applied: &std::collections::BTreeMap<i32, i64>, now: Duration) -> Sample {
         let mut state = self.reader_state.lock();
         let route_lag = self.route_lag(&state, now);
@@ -348,7 +347,7 @@ impl Trial<'_> {
 
     /// Returns the number of messages that are due and not read. For each partition, it is computed for the time at
     /// which its position was reported, because a position that is a fifth of a second old does not include what was
-    /// sent since.
+    /// sent after it.
     fn route_lag(&self, state: &ReaderState, now: Duration) -> f64 {
         let partitions = self.context.options.partitions;
         let begin = self.times.event.to_wall();

@@ -1,4 +1,4 @@
-//! Requests from the broker what `check` judges.
+//! Requests the data that `check` judges from the broker.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use crate::time::WallTime;
 /// If the timestamp of a record is further ahead of this machine's clock than this, one of the clocks is wrong.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 
-/// Runs all checks against the broker. Fails if the broker cannot be reached; what it refuses becomes a finding.
+/// Runs all checks against the broker. Fails if the broker cannot be reached. A request that it refuses becomes a
+/// finding.
 pub(super) fn check(config: &Config, sample: u32) -> Result<Findings, Error> {
     let mut findings = Findings::default();
     let client = Topics::new(config)?;
@@ -92,7 +93,7 @@ fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Resul
         return Ok(());
     }
     let mut given = Vec::new();
-    // The dead-letter topic comes first, where a stray record does the least harm.
+    // The dead-letter topic is probed first, because an accepted record would do the least harm there.
     for topic in topics.iter().rev() {
         match permissions::probe_write(config, topic)? {
             WritePermission::Granted => given.push(topic.as_str()),

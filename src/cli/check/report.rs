@@ -57,7 +57,7 @@ impl Report {
         }
     }
 
-    /// Tells a user at a terminal what the command waits for.
+    /// Tells a user at a terminal which request the command waits for.
     #[cfg(feature = "kafka")]
     pub(super) fn wait(&mut self, what: &str) {
         self.broker_checked = true;

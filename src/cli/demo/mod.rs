@@ -1,8 +1,8 @@
 //! `alerttrail demo`: a broker, traffic and the processor in one process.
 //!
-//! The broker is librdkafka's mock cluster on a loopback port; everything else is real: the synthetic records are read, routed through the
-//! repartition topic, joined and written to the output topics by the very stages that `alerttrail run` runs, and what is
-//! printed is read back from those topics. The page is served as `alerttrail run` serves it.
+//! The broker is librdkafka's mock cluster on a loopback port. Everything else is real: the stages of `alerttrail run`
+//! read the synthetic records, route them through the repartition topic, join them and write to the output topics. The
+//! demo prints what it reads back from those topics. The page is served as by `alerttrail run`.
 
 #[cfg(feature = "http")]
 mod page;
@@ -41,7 +41,7 @@ pub(super) struct Args {
     no_browser: bool,
 }
 
-/// The demo's settings: the defaults, but for a pace that a person can follow.
+/// The demo's settings: the defaults, except for times that are short enough for a person to follow.
 const SETTINGS: [(&str, &str); 9] = [
     ("ALERTTRAIL_APPLICATION__ID", "demo"),
     ("ALERTTRAIL_REPARTITION__PARTITIONS", "2"),
@@ -54,10 +54,10 @@ const SETTINGS: [(&str, &str); 9] = [
     ("ALERTTRAIL_STATE__MEMORY", "64MB"),
 ];
 
-/// The links beside the query.
+/// The links besides the query.
 const LINKS: &str = include_str!("links.toml");
 
-/// Partitions of the topic of activities: as in Event Hubs, one correlation id is spread over all of them.
+/// Partitions of the topic of activities. As in Event Hubs, activities with one correlation id are in all of them.
 const ACTIVITY_PARTITIONS: i32 = 2;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! What a person sees: each answer as a time line on standard output, read back from the output topics.
+//! Prints each closed alert as a time line on standard output. The data is read back from the output topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
@@ -21,16 +21,16 @@ use crate::words::counted;
 pub(super) struct Screen {
     consumer: BaseConsumer<Logged>,
     colors: bool,
-    /// The rows of each answer that count, by time and id.
+    /// The rows that count, for each result, by time and id.
     rows: BTreeMap<Answer, BTreeMap<(String, String), Row>>,
-    /// Summaries whose rows have not all been read yet: the two topics are read side by side.
+    /// Summaries whose rows have not all been read yet, because the two topics are read side by side.
     waiting: Vec<Value>,
-    /// The alerts that were answered by at least one link.
+    /// The alerts that were closed by at least one link.
     alerts: BTreeSet<String>,
     pairs: u64,
 }
 
-/// What a summary is about: an alert, a link, and the key by which the link found the activities.
+/// The subject of a summary: an alert, a link, and the key by which the link found the activities.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Answer {
     alert: String,
@@ -78,7 +78,7 @@ impl Screen {
         })
     }
 
-    /// Prints until asked to stop, until `time` is up, or until nobody reads any more.
+    /// Prints until a shutdown is requested, until `time` is over, or until standard output is closed.
     pub(super) fn run(&mut self, time: Option<Duration>, shutdown: &Shutdown) -> Result<(), Error> {
         let began = clock::start();
         while !shutdown.is_requested() && !out::is_over() && time.is_none_or(|time| began.elapsed() < time) {
@@ -95,7 +95,7 @@ impl Screen {
         Ok(())
     }
 
-    /// What was shown in all.
+    /// Returns the numbers of what was shown.
     pub(super) fn totals(&self) -> String {
         let next = match cfg!(all(feature = "rocksdb", feature = "tls")) {
             true => "Next: alerttrail run --config config/local.toml, with a broker of your own.",
@@ -220,12 +220,12 @@ impl Screen {
     }
 }
 
-/// `2026-03-01T10:00:00.1234567Z` as `10:00:00.123`.
+/// Returns `10:00:00.123` for `2026-03-01T10:00:00.1234567Z`.
 fn clock_of(time: &str) -> &str {
     time.get(11..23).unwrap_or(time)
 }
 
-/// Returns what the key of a link of the demo identifies.
+/// Returns the kind of thing that the key of a link of the demo identifies.
 fn kind_of_key(link: &str) -> &'static str {
     match link {
         "query" => "policy",

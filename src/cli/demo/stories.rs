@@ -1,16 +1,16 @@
-//! What happens in the demo: a tenant's people at work, and short stories of an alert about one of them, one after
-//! another, for ever.
+//! The traffic of the demo: people at work in a tenant, and an endless sequence of short stories about an alert for one
+//! of them.
 
 use crate::generate::record::{Delivery, Form, Policy, Status, Tenant};
 use crate::generate::tenant::{About, Account, Act, Deed, File, Incident, Presence, activity, alert};
 use crate::generate::{Guid, TimeForm};
 use crate::time::WallTime;
 
-/// Something that is sent at a time.
+/// A message that is sent at a certain time.
 pub(super) struct Event {
-    /// When, by the clock.
+    /// The wall-clock time at which it is sent.
     pub(super) at: WallTime,
-    /// To which table's topic.
+    /// The table to whose topic it is sent.
     pub(super) table: Table,
     /// The message.
     pub(super) value: Vec<u8>,
@@ -22,34 +22,34 @@ pub(super) enum Table {
     Alerts,
 }
 
-/// How a story goes.
+/// The plot of a story.
 #[derive(Clone, Copy)]
 enum Plot {
-    /// The windows close over what has come.
+    /// The windows close after all activities have arrived.
     Plain,
-    /// One activity arrives when the alert has been answered already.
+    /// One activity arrives after the alert has closed.
     LateActivity,
     /// A newer version of the alert covers more time and names a second person.
     Update,
-    /// Nobody did anything that has to do with the alert.
+    /// No activity belongs to the alert.
     Unmatched,
 }
 
 const PLOTS: [Plot; 5] = [Plot::Plain, Plot::LateActivity, Plot::Update, Plot::Unmatched, Plot::Plain];
-/// From the beginning of one story to that of the next, in milliseconds.
+/// Milliseconds from the beginning of one story to that of the next.
 pub(super) const PACE: i64 = 3_000;
-/// Between two activities that have nothing to do with any alert, in milliseconds.
+/// Milliseconds between two activities that belong to no alert.
 const NOISE: i64 = 40;
-/// The policies that raise alerts in the demo, by their numbers. They watch what is done to files.
+/// The numbers of the policies that raise alerts in the demo. They watch acts on files.
 const POLICIES: [usize; 5] = [0, 3, 5, 11, 12];
-/// Files that each policy watches.
+/// Number of files that each policy watches.
 const FILES: u64 = 4;
-/// People whom alerts are about. As many others just work.
+/// Number of people who have alerts. The same number of others only work.
 const PEOPLE: u64 = 40;
-/// From here on accounts, policies and files belong to nobody's work.
+/// Accounts, policies and files from this number on occur in no activity of a story.
 const NOBODY: u64 = 1_000;
 
-/// Tells the stories.
+/// Creates the messages of the stories.
 pub(super) struct Teller {
     seed: u64,
     tenant: Tenant,
@@ -57,7 +57,7 @@ pub(super) struct Teller {
     next_seed: u64,
 }
 
-/// Who and what a story is about.
+/// The people, the policy and the file of a story.
 struct Cast {
     policy: Policy,
     account: Account,
@@ -66,7 +66,7 @@ struct Cast {
     file: File,
 }
 
-/// Who did what to which file, and when the record of it arrives.
+/// An activity: who did what to which file, and when its record arrives.
 struct Done<'a> {
     happens: WallTime,
     arrives: WallTime,
@@ -77,7 +77,7 @@ struct Done<'a> {
     about: Option<About>,
 }
 
-/// When the alert of a story begins and ends, in milliseconds from the story's beginning.
+/// The start of a story's alert, in milliseconds from the beginning of the story.
 const START: i64 = 500;
 const END: i64 = 1_600;
 
@@ -91,8 +91,8 @@ impl Teller {
         }
     }
 
-    /// Everything that is sent between `begin` and `begin` + [`PACE`] because of stories that begin in that span, and
-    /// some of it later.
+    /// Returns the messages of the next story, which begins at `begin`, and of ordinary activities until `begin` +
+    /// [`PACE`]. Some messages of the story are due later.
     pub(super) fn next(&mut self, begin: WallTime) -> Vec<Event> {
         let number = self.next_story;
         self.next_story += 1;
@@ -109,7 +109,7 @@ impl Teller {
 
     fn cast(&self, number: u64, plot: Plot) -> Cast {
         let (person, policy, file) = match plot {
-            // Numbers of their own, so that nothing was done by or to them.
+            // These numbers occur in no activity.
             Plot::Unmatched => (NOBODY + number, NOBODY + number, NOBODY + number),
             _ => {
                 let policy = number as usize % POLICIES.len();
@@ -128,7 +128,7 @@ impl Teller {
         }
     }
 
-    /// What trips the policy, and what else its people and others do to the file.
+    /// Returns the activities that trigger the policy, and other activities of its people and on its file.
     fn deeds(&mut self, cast: &Cast, plot: Plot, begin: WallTime, provider_id: Guid) -> Vec<Event> {
         let at = |millis: i64| WallTime(begin.0 + millis);
         let about = About {
@@ -173,7 +173,7 @@ impl Teller {
         deeds.iter().map(event).collect()
     }
 
-    /// The versions of the alert.
+    /// Returns the versions of the alert.
     fn versions(&mut self, cast: &Cast, plot: Plot, begin: WallTime, provider_id: Guid) -> Vec<Event> {
         let (id, seed) = (self.guid(), self.next_seed);
         let at = |millis: i64| WallTime(begin.0 + millis);
@@ -208,7 +208,7 @@ impl Teller {
         versions
     }
 
-    /// Ordinary activities of people whom no alert is about: most of what a tenant does.
+    /// Returns ordinary activities of people without alerts, which are most of a tenant's activities.
     fn noise(&mut self, begin: WallTime) -> Vec<Event> {
         const ACTS: [Act; 8] = [
             Act::FileAccessed,
@@ -223,7 +223,7 @@ impl Teller {
         let times = (0..PACE / NOISE).map(|step| WallTime(begin.0 + step * NOISE));
         let mut events = Vec::new();
         for (at, act) in times.zip(ACTS.into_iter().cycle()) {
-            // Some do much more than others.
+            // Some people have many more activities than others.
             let draw = self.next_seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
             let account = Account::of(self.seed, PEOPLE + (draw % PEOPLE) * (draw >> 8 & 0xff) / 256);
             let file = act
@@ -268,7 +268,7 @@ impl Teller {
 
     fn guid(&mut self) -> Guid {
         self.next_seed += 1;
-        // Any number will do that is not met twice; the multiplication spreads it over all digits.
+        // Any number that does not occur twice is suitable. The multiplication spreads it over all digits.
         Guid(u128::from(self.next_seed).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
     }
 }

@@ -1,4 +1,4 @@
-//! Sends the stories, each message at its time.
+//! Sends the messages of the stories at their times.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::kafka::{self};
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 
-/// Sends until asked to stop.
+/// Sends messages until a shutdown is requested.
 pub(super) fn run(config: &Config, seed: u64, shutdown: &Shutdown) -> Result<(), kafka::Error> {
     let sender = Sender::new(config, "traffic", "1")?;
     let (Some(activities), Some(alerts)) = (config.input.topics.first(), config.input.topics.last()) else {
@@ -27,7 +27,7 @@ pub(super) fn run(config: &Config, seed: u64, shutdown: &Shutdown) -> Result<(),
         let now = clock::now();
         if told_until <= now {
             planned.extend(teller.next(told_until));
-            // Stable: what is due at the same time stays in the order of the story.
+            // The sort is stable: messages that are due at the same time stay in the order of the story.
             planned.sort_by_key(|event| event.at);
             told_until = WallTime(told_until.0 + PACE);
         }

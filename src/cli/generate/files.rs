@@ -1,4 +1,4 @@
-//! Writing the files of generated traffic.
+//! Writes the files of generated traffic.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::generate::tenant::Truth;
 use crate::shutdown::Shutdown;
 use crate::sink::file::{Output, Target};
 
-/// What was written so far.
+/// The numbers of what was written so far.
 #[derive(Default)]
 pub(super) struct Written {
     pub(super) messages: u64,
@@ -42,7 +42,7 @@ pub(super) fn write_table(
         written.messages += 1;
         written.records += info.records as u64;
         written.bytes += line.len() as u64;
-        // Each step asks the clock whether to draw.
+        // Updating the bar reads the clock, so it is not updated for every message.
         if written.messages.is_multiple_of(1_024) {
             progress.inc(1_024);
             if shutdown.is_requested() {
@@ -81,7 +81,7 @@ pub(super) fn write_truth(target: Target, spare: &Path, truth: Truth, shutdown: 
     Ok((file, rows))
 }
 
-/// A bar on a terminal, nothing in a pipe.
+/// Creates a progress bar, which is shown on a terminal and hidden in a pipe.
 fn progress(table: &str, count: u64) -> ProgressBar {
     let progress = ProgressBar::new(count);
     let template = "{msg:14} {bar:30} {human_pos}/{human_len} {per_sec} {eta}";
@@ -115,7 +115,7 @@ impl Encoder {
         }
     }
 
-    /// Writes what is left, so that an error of the last bytes is seen too.
+    /// Writes the buffered bytes, so that an error of the last bytes is reported.
     fn finish(self) -> io::Result<Output> {
         let mut file = match self {
             Self::Plain(file) => file,

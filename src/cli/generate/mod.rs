@@ -1,4 +1,4 @@
-//! `alerttrail generate`: synthetic traffic as files.
+//! `alerttrail generate`: writes synthetic traffic to files.
 
 mod files;
 #[cfg(test)]
@@ -62,7 +62,8 @@ pub(super) struct Args {
     /// Longest window of an alert
     #[arg(long, value_name = "DURATION", default_value = "12h", value_parser = humantime::parse_duration)]
     pub(super) window_max: Duration,
-    /// Share of the activities with a correlation id that lie in the window of an alert, 0 to 1, as far as the alerts allow
+    /// Share of the activities with a correlation id that lie in the window of an alert, 0 to 1, as far as the alerts
+    /// allow
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     pub(super) in_window_share: f64,
     /// How far records may lie out of event-time order
@@ -130,48 +131,48 @@ pub(super) enum Compression {
     Zst,
 }
 
-/// Why there are no files.
+/// The reason why no files were written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    /// An option is out of its range.
+    /// An option is out of range.
     #[error("nothing was generated: --{0}")]
     Options(#[from] generate::Error),
     /// A directory or file cannot be written.
     #[error("cannot write {path}: {source}; give a directory with room and the right to write in --output")]
     Write {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The truth file cannot be written.
     #[error("cannot write {path}: {source}; give a file with room and the right to write in --truth")]
     Truth {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// An option has no meaning in this traffic.
+    /// An option has no effect on this kind of traffic.
     #[error("nothing was generated: --{option} has no meaning with --traffic {traffic}: {remedy}")]
     Meaningless {
         /// The option.
         option: &'static str,
         /// The traffic's name.
         traffic: &'static str,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
-    /// Both outputs go to one file.
+    /// Two outputs have the same file, or an output cannot be replaced.
     #[error(transparent)]
     Refused(sink::Error),
-    /// A signal asked it to stop.
+    /// A shutdown was requested.
     #[error("interrupted; nothing was generated")]
     Interrupted,
 }
 
 impl Error {
-    /// Returns the error of an output that is the truth file.
+    /// Returns an error about the truth file.
     fn of_truth(error: sink::Error) -> Self {
         match error {
             sink::Error::Write { file, cause } => Self::Truth {
@@ -195,7 +196,7 @@ impl From<sink::Error> for Error {
     }
 }
 
-/// The files' names, before their ending.
+/// The names of the files, before the suffix for compression.
 const TABLES: [&str; 2] = ["cloudappevents.jsonl", "securityalert.jsonl"];
 
 /// The file with the links of tenant traffic.
@@ -218,7 +219,7 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     }
 }
 
-/// Writes both tables, and what belongs to traffic whose truth is known.
+/// Writes both tables. If the truth is known, also writes the links, and the truth file if its path is given.
 fn write(args: &Args, activities: impl Messages, alerts: impl Messages, truth: Option<Truth>) -> Result<(), Error> {
     let unwritable = |source| Error::Write {
         path: args.output.clone(),
@@ -273,8 +274,8 @@ fn targets(args: &Args, guard: &mut Guard) -> Result<[Target; 2], Error> {
     Ok([guard.writes(&activities)?, guard.writes(&alerts)?])
 }
 
-/// Removes files of an earlier run with another compression, because a reader of the folder would read both. Returns
-/// what to report about it.
+/// Removes files of an earlier run with another compression, because a reader of the folder would read both. Returns a
+/// text for the report about it.
 fn remove_others(args: &Args) -> String {
     let mut removed = Vec::new();
     for table in TABLES {
@@ -285,7 +286,7 @@ fn remove_others(args: &Args) -> String {
             .ok();
         for other in [Compression::None, Compression::Gz, Compression::Zst] {
             let path = args.output.join(format!("{table}{}", other.suffix()));
-            // A link may lead to the file that was just written.
+            // A symbolic link may lead to the file that was just written.
             if path.canonicalize().is_ok_and(|path| path.is_file() && Some(path) != kept) && std::fs::remove_file(&path).is_ok() {
                 removed.push(path.display().to_string());
             }
@@ -298,7 +299,7 @@ fn remove_others(args: &Args) -> String {
 }
 
 impl Compression {
-    /// Returns the ending of the file names.
+    /// Returns the suffix of the file names.
     fn suffix(self) -> &'static str {
         match self {
             Self::None => "",
@@ -334,7 +335,7 @@ impl Args {
         }
     }
 
-    /// What the library is asked for.
+    /// Returns the options for the generator.
     fn options(&self) -> Options {
         Options {
             activities: self.activities,

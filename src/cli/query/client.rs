@@ -1,4 +1,4 @@
-//! HTTP client of a processor's API.
+//! The HTTP client of a processor's API.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;

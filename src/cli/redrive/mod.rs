@@ -1,8 +1,8 @@
-//! `alerttrail redrive`: sends dead-letter records again to the input topics that they came from.
+//! `alerttrail redrive`: sends dead-letter records again to the input topics from which they came.
 //!
-//! The dead-letter topic is read twice: for the notes in it, then for the dead-letter records. Each batch is sent,
-//! acknowledged, and only then noted. If a run was killed in between, the next one finds what was sent in the input
-//! topics, before it sends anything.
+//! The dead-letter topic is read twice: first for the notes in it, then for the dead-letter records. Each batch is
+//! sent, acknowledged, and only then noted. If a run was killed in between, the next run first searches the input
+//! topics for what was sent, before it sends anything.
 
 mod originals;
 mod player;
@@ -25,7 +25,7 @@ use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 use player::Player;
 
-/// The stage in the names of the consumer group, which never has positions, and the producer.
+/// The stage in the names of the producer and of the consumer group, which never has positions.
 const STAGE: &str = "redrive";
 
 /// Which dead-letter records to send.
@@ -57,7 +57,7 @@ pub(super) struct Args {
     again: bool,
 }
 
-/// Why dead-letter records cannot be sent.
+/// The reason why dead-letter records cannot be sent.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -129,11 +129,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// What happened to the dead-letter records.
+/// The numbers of dead-letter records by what happened to them.
 #[derive(Default)]
 struct Totals {
     decisions: BTreeMap<Decision, u64>,
-    /// Sent, by reason.
+    /// Records that were sent, by reason.
     sent: BTreeMap<String, u64>,
     /// Truncated records whose originals are gone.
     gone: u64,
@@ -161,7 +161,7 @@ fn redrive(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<Totals, 
         key: "output.dead_letter_topic",
     };
     topics.partitions(&dead)?.ok_or_else(none)?;
-    // The lock comes before anything is read, because the notes must not change any more.
+    // The lock is taken before anything is read, because the notes must not change after that.
     let _lock = match args.dry_run {
         true => None,
         false => Some(ExclusiveLock::acquire(config, STAGE, &config.output.dead_letter_topic)?),

@@ -10,8 +10,8 @@ use crate::kafka::reading::{self, Extent};
 use crate::redrive::Origin;
 use crate::shutdown::Shutdown;
 
-/// Reads the record's own bytes again from where it came from: `whole` bytes, which begin with `first`. Returns `None`
-/// if they no longer exist.
+/// Reads the original bytes of a record again: `whole` bytes, which begin with `first`. Returns `None` if they no
+/// longer exist.
 pub(super) fn fetch(
     config: &Config,
     origin: &Origin,

@@ -24,7 +24,7 @@ pub(super) struct Player<'a> {
     topics: &'a Topics<'a>,
     shutdown: &'a Shutdown,
     is_dry: bool,
-    /// Created when there is something to send.
+    /// The sender, which is created when there is something to send.
     out: Option<Out>,
     batch: Vec<(Letter, Vec<u8>)>,
     bytes: usize,

@@ -1,8 +1,8 @@
 //! `alerttrail replay`: sends recorded traffic to a topic.
 //!
-//! One thread reads and prepares messages, a few blocks ahead; another sends each message when it is due. Only the
-//! schedule decides when that is, so a broker that is slow for a while delays the replay, but no message is left out or
-//! rescheduled.
+//! One thread reads and prepares messages, a few blocks ahead. Another thread sends each message when it is due. Only
+//! the schedule decides when that is, so a broker that is slow for a while delays the replay, but no message is left
+//! out or rescheduled.
 
 mod player;
 mod reader;
@@ -65,7 +65,7 @@ pub(super) struct Args {
     bootstrap_servers: Option<String>,
 }
 
-/// Why a replay failed.
+/// The reason why a replay failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]

@@ -23,7 +23,7 @@ const LONG_WAIT: Duration = Duration::from_secs(600);
 /// The destination of messages.
 pub(super) struct Target {
     pub(super) topic: String,
-    /// The first of its partitions, which take turns.
+    /// The number of its partitions to use. Messages go to the first ones in turn.
     pub(super) partitions: i32,
     /// The size of the largest message that it accepts, in bytes.
     pub(super) limit: usize,
@@ -37,7 +37,7 @@ impl Target {
     }
 }
 
-/// What was sent.
+/// The numbers of what was sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Totals {
     pub(super) messages: u64,
@@ -48,12 +48,12 @@ pub(super) struct Totals {
     pub(super) moved: u64,
     /// Files that end in the middle of a record.
     pub(super) unfinished: Vec<String>,
-    /// When the last message was due, measured from the first one. `None` without a schedule.
+    /// The time when the last message was due, measured from the first one. `None` without a schedule.
     pub(super) due: Option<Duration>,
     pub(super) lag: Lag,
     /// The time from the first message until everything was acknowledged.
     pub(super) took: Duration,
-    /// The longest time after its due time that a message was not acknowledged.
+    /// The longest time between the moment when a message was due and its acknowledgement.
     pub(super) unacknowledged: Duration,
     /// Whether the schedule was missed.
     pub(super) is_late: bool,
@@ -61,7 +61,7 @@ pub(super) struct Totals {
     pub(super) waited_for_input: Duration,
 }
 
-/// How a replay ended.
+/// The way in which a replay ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum End {
     /// Everything was sent.
@@ -78,7 +78,7 @@ pub(super) struct Player<'a> {
     sent: Unacknowledged<Arc<PendingAcks>>,
     schedule: Schedule,
     screen: Screen,
-    /// When the first message was due.
+    /// The time when the first message was due.
     begun: Option<Instant>,
     next_partition: i32,
     totals: Totals,
@@ -108,7 +108,7 @@ impl<'a> Player<'a> {
     /// Sends everything, and waits until it is acknowledged.
     pub(super) fn play(mut self, blocks: &Receiver<Read>) -> (Totals, Result<End, Error>) {
         let sent = self.send_all(blocks);
-        // Messages in flight are waited for, whatever ended the replay.
+        // The player waits for messages in flight, whatever ended the replay.
         let acknowledged = self.wait_for_acknowledgements();
         self.totals.took = self.elapsed();
         self.totals.unacknowledged = self.sent.most();

@@ -12,30 +12,30 @@ use crate::replay::prepare::{Block, Options, Preparer};
 use crate::replay::shift::Offset;
 use crate::source::file::Error;
 
-/// How many blocks may wait to be sent.
+/// The number of blocks that may wait to be sent.
 const AHEAD: usize = 4;
 
-/// What to read, and how to prepare it.
+/// The files to read, and the options for preparing their messages.
 pub(super) struct Job {
     pub(super) inputs: Vec<PathBuf>,
-    /// Where times are.
+    /// The settings that define where times are.
     pub(super) settings: Settings,
     pub(super) order: Order,
     pub(super) shift_to_now: bool,
     pub(super) batch: Option<u32>,
     /// Maximum bytes of a batch.
     pub(super) limit: usize,
-    /// How often to replay the input; 0 is for ever.
+    /// The number of times that the input is replayed; 0 means without end.
     pub(super) laps: u64,
-    /// Shows how far reading has come.
+    /// Shows the progress of reading.
     pub(super) bar: ProgressBar,
 }
 
-/// What the thread sends.
+/// A message of the thread to the player.
 pub(super) enum Read {
     Block(Block),
     Failed(Error),
-    /// The end, with the files that end in the middle of a record.
+    /// The end of the input, with the files that end in the middle of a record.
     End(Vec<String>),
 }
 
@@ -84,7 +84,7 @@ fn read(job: &Job, send: &SyncSender<Read>) -> Result<Vec<String>, Error> {
             return Ok(Vec::new());
         }
         lap += 1;
-        // An empty input, replayed for ever, would never end.
+        // An empty input that is replayed without end would never end.
         if lap == job.laps || is_empty {
             return Ok(inputs.unfinished().map(str::to_owned).collect());
         }

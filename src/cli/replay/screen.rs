@@ -17,7 +17,7 @@ const SAMPLE: Duration = Duration::from_secs(1);
 pub(super) struct Screen {
     bar: ProgressBar,
     drawn: Instant,
-    /// When the rate was last measured, and the number of records at that time.
+    /// The time when the rate was last measured, and the number of records at that time.
     sampled: (Instant, u64),
     rate: Option<f64>,
 }

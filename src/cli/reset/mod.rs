@@ -1,9 +1,9 @@
 //! `alerttrail reset`: deletes everything that an application has stored, so that it starts over.
 //!
 //! The order matters if the command is interrupted: positions are deleted first and the repartition topic last. Without
-//! positions, the input is read again into the existing repartition topic and state, which does not change the result;
-//! positions without the repartition topic would leave out what was read before. The records of the output topics are
-//! deleted after the state, because rows that the state counts as sent would not be sent again.
+//! positions, the input is read again into the existing repartition topic and state, which does not change the result.
+//! With positions but without the repartition topic, what was read before would be left out. The records of the output
+//! topics are deleted after the state, because rows that the state counts as sent would not be sent again.
 
 mod outputs;
 
@@ -24,7 +24,7 @@ use crate::store::{self, StateDir};
 use crate::words::duration;
 use outputs::{Choice, Outputs};
 
-/// How much longer than their session timeout to wait for members that have ended.
+/// The time to wait for members that have ended, in addition to their session timeout.
 const MARGIN: Duration = Duration::from_secs(5);
 
 const WHAT_STAYS: &str = "The input topics are not changed, and are read again from input.start.";
@@ -50,7 +50,7 @@ pub(super) struct Args {
     keep_output: bool,
 }
 
-/// What exists.
+/// The positions, stores and records that exist.
 struct Found {
     groups: [(String, Option<Group>); 2],
     state: PathBuf,
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let lock = found.lock()?;
     found.wait_for_members(&config)?;
     drop(lock);
-    // From here on, nobody writes to the outputs any more.
+    // From here on, no process writes to the outputs.
     let outputs = Outputs::inspect(&config, &topics, Choice::of(args))?;
     outputs.print();
     if !args.dry_run {
@@ -166,7 +166,7 @@ impl Found {
         })
     }
 
-    /// Waits until the groups have no members: a member that has ended counts until its session times out. Fails if a
+    /// Waits until the groups have no members. A member that has ended counts until its session times out. Fails if a
     /// member stays.
     fn wait_for_members(&mut self, config: &Config) -> Result<(), Failure> {
         let (began, session) = (clock::start(), clients::session_timeout(config));

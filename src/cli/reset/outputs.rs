@@ -1,4 +1,4 @@
-//! The records of the output topics, which the user decides about.
+//! The records of the output topics, for which the user makes a decision.
 //!
 //! After a reset, `seq` begins at 0 again. A reader that keeps the record with the greatest `seq` of each id would keep
 //! an old row for ever, even if it is withdrawn or changed afterwards. So the topics must be empty, unless the user
@@ -11,14 +11,14 @@ use crate::kafka::purge;
 use crate::kafka::reading::Extent;
 use crate::kafka::topics::Topics;
 
-/// What to do with existing records.
+/// The decision about existing records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Choice {
     /// Delete them.
     Purge,
     /// Keep them.
     Keep,
-    /// No decision: there must be none.
+    /// No decision was made, so there must be no records.
     None,
 }
 
@@ -111,7 +111,7 @@ impl Outputs {
         }
     }
 
-    /// Fails if the broker would not delete the records. Deletes nothing yet.
+    /// Fails if the broker would not delete the records. Deletes nothing.
     pub(super) fn try_out(&self, config: &Config) -> Result<(), Failure> {
         match self.go() {
             true => self

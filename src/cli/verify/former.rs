@@ -1,4 +1,4 @@
-//! Finds former input topics: a processor writes the names of all its inputs into every partition of the repartition
+//! Finds former input topics. A processor writes the names of all its inputs into every partition of the repartition
 //! topic once a second, with the positions up to which it has read them.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::time::{EventTime, WallTime};
 /// A former input topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Former {
-    /// When it was last named.
+    /// The time when it was last named.
     pub(super) until: WallTime,
     /// The positions up to which its partitions had been read.
     pub(super) positions: BTreeMap<i32, i64>,
@@ -29,7 +29,7 @@ pub(super) struct Former {
 pub(super) struct History {
     /// Every topic that is named as an input.
     pub(super) topics: BTreeMap<String, Former>,
-    /// The time before which nothing is known about inputs, and why.
+    /// The time before which the inputs are not known, and the reason.
     pub(super) gone: Option<(EventTime, String)>,
 }
 
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn the_last_report_on_each_topic_counts() {
         let mut history = History::default();
-        // Two routers, each with a partition of its own.
+        // Each of the two routers has a partition of its own.
         history.add(&watermark_update(1_000, &["a", "old"], &[("old", 0, 5)]));
         history.add(&watermark_update(1_100, &["a", "old"], &[("old", 1, 7), ("a", 0, 1)]));
         history.add(&watermark_update(2_000, &["a", "old"], &[("old", 0, 9)]));

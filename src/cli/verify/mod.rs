@@ -1,8 +1,8 @@
 //! `alerttrail verify`: recomputes the result from the input and compares it with the output.
 //!
-//! The log-end offsets of the output topic are requested first, those of the input topics afterwards, so every row that
-//! is read follows from input that is read too. Former input topics are read as well (`former`). Both sides are read
-//! once; the comparison uses a temporary folder. Nothing is written to any topic, and no position is committed.
+//! The log-end offsets of the output topic are requested first, and those of the input topics afterwards. So every row
+//! that is read follows from input that is read too. Former input topics are read as well (`former`). Both sides are
+//! read once; the comparison uses a temporary folder. Nothing is written to any topic, and no position is committed.
 
 mod files;
 #[cfg(feature = "kafka")]
@@ -68,7 +68,7 @@ pub(super) struct Args {
     temp_dir: Option<PathBuf>,
 }
 
-/// Why the comparison failed.
+/// The reason why the comparison failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -147,7 +147,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// The result.
+/// The result of a comparison, with the names of both sides.
 struct Verified {
     report: Report,
     notes: Vec<Note>,
@@ -156,7 +156,7 @@ struct Verified {
     output: String,
 }
 
-/// Why rows cannot be judged.
+/// An explanation why some rows cannot be judged.
 struct Note {
     /// The cause that it explains.
     cause: Cause,
@@ -259,7 +259,7 @@ fn compare<B: Base>(
     }))
 }
 
-/// Returns which rows can be judged: files are complete.
+/// Returns the reach with the limits of the sides that are topics. Files are complete.
 #[cfg(feature = "kafka")]
 fn reach(args: &Args, topics: Reach) -> Reach {
     let whole = Reach::default();
@@ -276,7 +276,7 @@ fn reach(args: &Args, topics: Reach) -> Reach {
     }
 }
 
-/// Recomputes the rest and compares. Returns `None` after a shutdown request.
+/// Recomputes the remaining rows and compares. Returns `None` after a shutdown request.
 fn finish<B: Base>(
     recomputation: Recomputation<B>,
     mut comparison: Comparison,
@@ -328,7 +328,7 @@ fn emitter(config: &Config, limit: Option<usize>) -> Emitter {
     }
 }
 
-/// Creates a progress bar, which is shown on a terminal only.
+/// Creates a progress bar, which is shown only on a terminal.
 fn bar(length: Option<u64>, what: &'static str) -> ProgressBar {
     let (bar, template) = match length {
         Some(length) => (ProgressBar::new(length), "{bar:30} {human_pos}/{human_len} {msg} {eta} left"),

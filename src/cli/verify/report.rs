@@ -16,7 +16,7 @@ pub(super) fn print(verified: &Verified) {
     }
 }
 
-/// Prints one object: the [`Report`], and what follows from it.
+/// Prints one object: the [`Report`], with its conclusions.
 pub(super) fn print_json(report: &Report) {
     #[derive(serde::Serialize)]
     struct Whole<'r> {
@@ -38,7 +38,7 @@ pub(super) fn print_json(report: &Report) {
     out::document(&serde_json::to_string(&whole).unwrap_or_default());
 }
 
-/// Returns what is wrong in a sentence.
+/// Returns a sentence about the faults.
 pub(super) fn faults(report: &Report) -> String {
     let mut words = Vec::new();
     for (kind, word) in KINDS {
@@ -55,7 +55,7 @@ pub(super) fn faults(report: &Report) -> String {
     format!("the output differs from the recomputed result: {}", words.join(", "))
 }
 
-/// Returns what could not be judged, and why, in a sentence.
+/// Returns a sentence about what could not be judged, and why.
 pub(super) fn undecided(report: &Report) -> String {
     let causes = report.causes(Judgement::Undecided).into_iter();
     let causes: Vec<String> = causes

@@ -19,16 +19,16 @@ use crate::verify::{self, Cause, Comparison, Patience, Reach, Recomputation, Sou
 
 /// The stage in the name of the consumer group, which never has positions.
 pub(super) const STAGE: &str = "verify";
-/// Maximum number and bytes of messages that the join takes at once.
+/// Maximum number and bytes of messages that are passed to the join at once.
 const BATCH: (usize, usize) = (1_000, 4 << 20);
 /// Maximum number of partitions whose beginnings are listed.
 const MAX_PLACES: usize = 8;
 
-/// The extents of the topics, and what was read of them.
+/// The extents of the topics, and what was read from them.
 pub(super) struct TopicSides {
     output: Option<Extent>,
     input: Vec<Source>,
-    /// The size of the largest message of the output; `None` if no topic is read.
+    /// The size of the largest message that every topic accepts; `None` if no topic is read.
     pub(super) limit: Option<usize>,
     sources: Sources,
     notes: Vec<Note>,
@@ -37,13 +37,13 @@ pub(super) struct TopicSides {
 /// A topic whose records are joined.
 struct Source {
     extent: Extent,
-    /// For a former input: when it was last one, and how far it had been read.
+    /// For a former input: when it was last an input, and up to which positions it had been read.
     former: Option<Former>,
 }
 
 impl TopicSides {
-    /// Requests the extents of the topics: of the output first, so that the input contains everything that its rows
-    /// follow from. Returns `None` after a shutdown request.
+    /// Requests the extents of the topics. The output comes first, so that the input contains everything from which its
+    /// rows follow. Returns `None` after a shutdown request.
     pub(super) fn new(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<Option<Self>, Error> {
         let mut sides = Self {
             output: None,
@@ -142,7 +142,7 @@ impl TopicSides {
         self.input.iter().map(|source| source.extent.topic.clone()).collect()
     }
 
-    /// Returns why rows cannot be judged, and from which time on they can be.
+    /// Returns the reasons why rows cannot be judged, and the time from which on they can be.
     pub(super) fn into_notes(mut self, reach: Reach) -> Vec<Note> {
         for (cause, from, what) in [
             (
@@ -218,7 +218,7 @@ impl TopicSides {
         Ok(true)
     }
 
-    /// Returns which rows can be judged, according to what was read.
+    /// Returns the reach, that is which rows can be judged, according to what was read.
     pub(super) fn reach(&self, config: &Config) -> Reach {
         let patience = Patience {
             out_of_orderness: config.watermark.out_of_orderness,
@@ -237,9 +237,9 @@ struct Reader<'r, B> {
     recomputation: &'r mut Recomputation<B>,
     comparison: &'r mut Comparison,
     batch: Batch,
-    /// Partitions that do not begin at offset 0, and of which nothing has been read yet.
+    /// Partitions that do not begin at offset 0, and from which nothing has been read yet.
     unseen: BTreeSet<i32>,
-    /// Partitions of a former input with more records than are known to have been read.
+    /// Partitions of a former input that contain more records than are known to have been read.
     longer: BTreeSet<i32>,
 }
 
@@ -276,7 +276,7 @@ impl<'r, B: Base> Reader<'r, B> {
             self.join()?;
         }
         self.batch.push(message);
-        // The message is joined separately, so that its times are known: everything removed came before it.
+        // The message is joined separately, so that its times are known: everything that was removed came before it.
         match self.unseen.contains(&partition) {
             true => self.join(),
             false => Ok(()),

@@ -7,7 +7,7 @@ use crate::config::raw::KEYS;
 
 const DEFAULTS: &str = include_str!("../../../config/default.toml");
 
-/// A comment that is a setting: `# key = value` or `# [section]`.
+/// Returns the setting that a comment contains: `# key = value` or `# [section]`.
 fn commented_setting(line: &str) -> Option<&str> {
     let setting = line.strip_prefix("# ")?;
     let key = setting.split(" = ").next()?;
@@ -90,7 +90,7 @@ fn every_file_in_the_folder_is_valid() {
             environment.insert("ALERTTRAIL_KAFKA__PROPERTIES__SASL_MECHANISM".to_owned(), "PLAIN".to_owned());
         }
         let config = Config::load(Some(&path), environment.into_iter()).unwrap_or_else(|errors| panic!("{name}: {errors}"));
-        // Between containers of one machine there is no TLS, which causes a warning.
+        // Containers of one machine communicate without TLS, which causes a warning.
         let expected = usize::from(matches!(name.as_str(), "compose.toml" | "event-hubs-emulator.toml"));
         assert_eq!(config.warnings().len(), expected, "{name}: {:?}", config.warnings());
         assert!(!format!("{config:?}").contains(CANARY), "{name}");

@@ -1,4 +1,4 @@
-//! `[[link]]` and `correlation.presets`.
+//! Tests `[[link]]` and `correlation.presets`.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::time::Bounds;
 
 const LINK: &str = "key = [\"A\"]\nactivity_key = [\"B\"]\n";
 
-/// A file with one link, which is called `user` and has these settings besides its keys.
+/// Returns a file with one link, which is called `user` and has these settings in addition to its keys.
 fn with(more: &str) -> String {
     format!("[[link]]\nname = \"user\"\n{LINK}{more}")
 }
@@ -44,7 +44,7 @@ fn a_link_needs_a_name_of_its_own() {
     }
     let longest = "x".repeat(32);
     assert_eq!(links(&format!("[[link]]\nname = \"{longest}\"\n{LINK}"))[0].name, longest);
-    // Those of a preset are not counted.
+    // The links of a preset are not counted.
     let second = format!("correlation.presets = [\"users\"]\n{}[[link]]\nkey = [\"A\"]", with(""));
     assert_eq!(
         errors(&second),
@@ -233,7 +233,7 @@ fn the_retention_of_a_link_lies_between_its_reach_and_that_of_the_state() {
         error(&with("retention = \"5m\"")),
         "link.user.retention: 5m is not longer than watermark.out_of_orderness, 5m; make it longer, or watermark.out_of_orderness shorter"
     );
-    // What is wrong without a link is said once.
+    // A problem that exists without any link is reported once.
     assert_eq!(errors(&format!("state.retention = \"5m\"\n{}", with(""))).len(), 1);
     let kept = |more: &str| links(&with(more))[0].retention;
     assert_eq!(kept(""), None);
@@ -266,7 +266,7 @@ fn presets_come_before_other_links() {
     assert!(users.ignore_case && users.widening.bounds == Bounds::Inclusive);
     assert_eq!(users.key[0].paths()[0].path.to_string(), "Entities[].AadUserId");
     assert_eq!(users.activity_key[1].paths().len(), 2);
-    // What is copied from one is the same links.
+    // A copy of a preset gives the same links.
     for name in ["users", "dlp"] {
         let copied = crate::config::link_preset(name).unwrap();
         assert_eq!(links(copied), links(&format!("correlation.presets = [{name:?}]")));
@@ -298,7 +298,7 @@ fn the_state_depends_on_every_setting_of_a_link() {
         fingerprint("").difference(&plain),
         [format!("link.1.user is not set here and {SPELLED} in the state")]
     );
-    // What is the default, and the order of conditions, is no difference.
+    // Explicit defaults and the order of conditions make no difference.
     for same in [
         "from = \"alert\"\naround = \"alert\"",
         "ignore_case = false\nbounds = \"exclusive\"\nafter = \"0h\"",

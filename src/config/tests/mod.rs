@@ -8,7 +8,7 @@ mod layers;
 mod links;
 mod values;
 
-/// Stands for a secret: no error, warning or printed text may contain it.
+/// A secret for the tests: no error, warning or printed text may contain it.
 const CANARY: &str = "S3CR3T-canary";
 
 fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -5,27 +5,30 @@ use crate::generate::json::{Json, TimeForm};
 use crate::generate::random::{Guid, Purpose, Random};
 use crate::time::EventTime;
 
-/// What an activity is.
+/// The specification of an activity.
 #[derive(Clone, Copy, Debug)]
 pub struct ActivitySpec<'a> {
-    /// Whatever is not said here follows from it. Two activities must not share a seed: it also gives the record its ids.
+    /// The seed of everything that is not specified here. Two activities must not share a seed, because it also
+    /// determines the record's ids.
     pub seed: u64,
-    /// When it happened.
+    /// The time when it happened.
     pub time: EventTime,
-    /// How `RawEventData.CreationTime` is written.
+    /// The format of `RawEventData.CreationTime`.
     pub time_form: TimeForm,
-    /// What happened.
+    /// The kind of activity.
     pub kind: Kind,
-    /// The alert policy that the activity tripped: `RawEventData.Data.cid` is its id. `None`: no correlation id, `Data` only where the kind has it.
+    /// The alert policy that the activity triggered. Its id is `RawEventData.Data.cid`. With `None`, there is no
+    /// correlation id, and `Data` exists only if the kind has it.
     pub policy: Option<&'a Policy>,
-    /// The provider's id of the alert that an alert-signal record speaks of; `None`: an id of its own.
+    /// The provider's id of the alert that an alert-signal record is about. With `None`, the record gets an id of its
+    /// own.
     pub alert: Option<Guid>,
-    /// Who did it.
+    /// The user who did it.
     pub user: &'a User,
     /// The tenant.
     pub tenant: &'a Tenant,
-    /// About how many bytes the record is to have, envelope included. Below 1 600 bytes columns that are often empty are left out; a record never
-    /// gets smaller than its other columns, some 1 400 bytes to 2 300 by kind.
+    /// Approximate size of the record in bytes, including its envelope. Below 1 600 bytes, columns that are often empty
+    /// are omitted. No record is smaller than its other columns, some 1 400 to 2 300 bytes, depending on its kind.
     pub size: usize,
 }
 
@@ -34,7 +37,8 @@ pub fn activity(out: &mut Vec<u8>, spec: &ActivitySpec<'_>, delivery: &Delivery)
     let mut random = Random::new(spec.seed, Purpose::Content, 0);
     let scene = Scene::new(spec, &mut random);
     let room = spec.size.saturating_sub(ORDINARY);
-    // Half of the filling goes into the raw event for half of the records: what a reader must skip lies before and inside what it looks for.
+    // For half of the records, half of the filling goes into the raw event. So what a reader must skip is both before
+    // and inside what it looks for.
     let filling = if random.one_in(2) { room / 2 } else { 0 };
     let event = raw::event(&scene, filling, &mut random);
     wrap(out, "CloudAppEvents", spec.tenant, delivery, |json| {
@@ -45,29 +49,29 @@ pub fn activity(out: &mut Vec<u8>, spec: &ActivitySpec<'_>, delivery: &Delivery)
     });
 }
 
-/// About the size of a record without any filling.
+/// Approximate size of a record without any filling.
 const ORDINARY: usize = 2_000;
-/// About the size of an envelope.
+/// Approximate size of an envelope.
 const ENVELOPE: usize = 320;
-/// About the size of the columns behind `ActivityObjects`.
+/// Approximate size of the columns after `ActivityObjects`.
 const TAIL: usize = 720;
-/// Half of what an element of `ActivityObjects` has: filling with whole elements overshoots by this much.
+/// Half the size of an element of `ActivityObjects`: filling with whole elements exceeds the size by about this much.
 const HALF_ELEMENT: usize = 70;
 /// Below this size, columns that are often empty are left out.
 const COMPACT: usize = 1_600;
 
-/// What several columns of one record have in common.
+/// The values that several columns of one record have in common.
 pub(super) struct Scene<'a> {
     pub(super) spec: &'a ActivitySpec<'a>,
     pub(super) facts: Facts,
-    /// `RawEventData.Id`, also part of `ReportId`.
+    /// `RawEventData.Id`, which is also part of `ReportId`.
     pub(super) id: Guid,
     pub(super) alert: Guid,
     pub(super) file: String,
     pub(super) address: String,
     pub(super) place: (&'static str, &'static str, &'static str),
     pub(super) agent: (&'static str, &'static str, &'static str),
-    /// Whether the producer escapes what is not ASCII.
+    /// Whether the producer escapes characters outside ASCII.
     pub(super) ascii: bool,
 }
 
@@ -87,18 +91,18 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Whether the record is written by a service, not by somebody's client.
+    /// Returns whether a service wrote the record, not the client of a user.
     fn is_service(&self) -> bool {
         self.spec.kind.is_alert_signal() || self.facts.family == Family::Chat
     }
 
-    /// Whether to leave out what can be.
+    /// Returns whether optional columns are omitted.
     pub(super) fn compact(&self) -> bool {
         self.spec.size < COMPACT
     }
 }
 
-/// An address of a network that is kept for documentation.
+/// Draws an address of a network that is reserved for documentation.
 fn address(random: &mut Random) -> String {
     match random.below(8) {
         0 => format!("2001:db8:{:x}::{:x}", random.below(65_536), random.between(1, 65_535)),
@@ -112,7 +116,7 @@ fn columns(json: &mut Json<'_>, scene: &Scene<'_>, event: &[u8], random: &mut Ra
     json.ascii = scene.ascii;
     let begin = json.out.len();
     let (spec, facts) = (scene.spec, &scene.facts);
-    // Both spellings of this one are met.
+    // Both spellings of this kind occur.
     let dlp = spec.kind == Kind::DlpRuleMatch && random.one_in(2);
     json.text("ActionType", if dlp { "DlpRuleMatch" } else { facts.action });
     json.text("Application", facts.application);
@@ -199,10 +203,10 @@ fn object(json: &mut Json<'_>, scene: &Scene<'_>) {
     }
 }
 
-/// The actor, then further objects until the buffer has grown to `upto`.
+/// Writes the actor, then further objects until the buffer has grown to `upto`.
 fn activity_objects(json: &mut Json<'_>, scene: &Scene<'_>, upto: usize, random: &mut Random) {
     if scene.compact() {
-        // Both are met where there is nothing.
+        // Both forms of an empty list occur.
         let empty: &[u8] = if random.one_in(4) { b"\"\"" } else { b"[]" };
         return json.raw("ActivityObjects", empty);
     }
@@ -264,7 +268,7 @@ fn further_object(json: &mut Json<'_>, number: u64, random: &mut Random) {
 
 fn tail(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     let spec = scene.spec;
-    // Fields that are themselves objects come as such, or as strings that hold them.
+    // Fields that are objects occur as such, or as strings that hold them.
     if !scene.compact() {
         json.nested("AdditionalFields", br#"{"IsSatelliteProvider":false}"#, random.one_in(6));
         let tags: &[u8] = if random.one_in(5) {

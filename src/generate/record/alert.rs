@@ -6,18 +6,19 @@ use crate::generate::json::{Json, TimeForm};
 use crate::generate::random::{Guid, Purpose, Random};
 use crate::time::EventTime;
 
-/// One version of an alert.
+/// The specification of one version of an alert.
 #[derive(Clone, Copy, Debug)]
 pub struct AlertSpec<'a> {
-    /// Whatever is not said here follows from it; versions of one alert share it.
+    /// The seed of everything that is not specified here. All versions of one alert share it.
     pub seed: u64,
     /// `SystemAlertId`.
     pub id: Guid,
-    /// The provider's id of it: `VendorOriginalId` is this behind the provider's prefix (`dl` for data loss prevention, `fa` for others).
+    /// The provider's id of the alert. `VendorOriginalId` is the provider's prefix (`dl` for data loss prevention, `fa`
+    /// for others) followed by this id.
     pub provider_id: Guid,
-    /// The policy that raised it: `AlertType` is its id.
+    /// The policy that raised it. Its id is `AlertType`.
     pub policy: &'a Policy,
-    /// Whom it is about.
+    /// The user whom it is about.
     pub user: &'a User,
     /// The tenant.
     pub tenant: &'a Tenant,
@@ -25,25 +26,25 @@ pub struct AlertSpec<'a> {
     pub start: EventTime,
     /// `EndTime`
     pub end: EventTime,
-    /// `TimeGenerated`: of two versions the later one counts.
+    /// `TimeGenerated`. Of two versions, the later one counts.
     pub time_generated: EventTime,
     /// `Status`
     pub status: Status,
 }
 
-/// `Status` of an alert.
+/// The `Status` of an alert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Status {
-    /// Nobody has looked at it.
+    /// Nobody has looked at the alert.
     New,
-    /// Somebody looks at it.
+    /// Somebody is looking at the alert.
     InProgress,
-    /// Done.
+    /// The alert is resolved.
     Resolved,
 }
 
 impl Status {
-    /// As the column has it.
+    /// Returns the value of the column.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::New => "New",
@@ -106,7 +107,7 @@ fn columns(json: &mut Json<'_>, spec: &AlertSpec<'_>) {
     json.text("ResourceId", &workspace_path(spec.tenant));
 }
 
-/// A column that is a string of JSON.
+/// Writes a column that is a string of JSON.
 fn nested(json: &mut Json<'_>, column: &str, content: impl FnOnce(&mut Json<'_>)) {
     let mut out = Vec::with_capacity(600);
     content(&mut Json::new(&mut out, json.ascii));

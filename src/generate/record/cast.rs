@@ -1,15 +1,15 @@
-//! Who and what the synthetic traffic is about: one tenant, its people and its alert policies.
+//! The subjects of the synthetic traffic: one tenant, its people and its alert policies.
 
 use crate::generate::random::{Guid, Purpose, Random};
 
-/// A tenant. It is invented: its domain is one of those kept for examples.
+/// A tenant. It is invented: its domain is reserved for examples.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tenant {
     /// The Entra tenant id: `tenantId` of the streaming envelope, `OrganizationId` of a raw event.
     pub entra: Guid,
     /// The Log Analytics workspace id: `TenantId` of an exported row.
     pub workspace: Guid,
-    /// The Azure subscription the workspace lies in.
+    /// The Azure subscription of the workspace.
     pub subscription: Guid,
 }
 
@@ -17,7 +17,7 @@ impl Tenant {
     /// The domain of its people.
     pub const DOMAIN: &'static str = "contoso.example";
 
-    /// The tenant of a seed.
+    /// Returns the tenant of a seed.
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed, Purpose::Tenant, 0);
         Self {
@@ -40,7 +40,7 @@ pub struct User {
 }
 
 impl User {
-    /// Person number `number` of a seed's tenant. Names repeat after 576 people, principal names never.
+    /// Returns person `number` of a seed's tenant. Names repeat after 576 people, principal names never.
     pub fn of(seed: u64, number: usize) -> Self {
         let (given, family) = (GIVEN[number % 24], FAMILY[(number / 24 + number) % 24]);
         let again = number / 576;
@@ -96,19 +96,20 @@ const FAMILY: [&str; 24] = [
     "Zeman",
 ];
 
-/// An alert policy. Its id is what activities (`Data.cid`) and alerts (`AlertType`) have in common.
+/// An alert policy. Its id is the key that activities (`Data.cid`) and alerts (`AlertType`) have in common.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
     /// The policy's id.
     pub id: Guid,
-    /// Its name, which is also the alert's.
+    /// Its name, which is also the name of its alerts.
     pub name: String,
-    /// What it watches.
+    /// The theme that it watches.
     pub theme: &'static Theme,
 }
 
 impl Policy {
-    /// Policy number `number` of a seed's tenant. The first sixteen have a theme each; later ones repeat them for one department each.
+    /// Returns policy `number` of a seed's tenant. Each of the first sixteen has its own theme. Later ones repeat the
+    /// themes, each for one department.
     pub fn of(seed: u64, number: usize) -> Self {
         let theme = &THEMES[number % THEMES.len()];
         let name = match number / THEMES.len() {
@@ -135,33 +136,33 @@ const DEPARTMENTS: [&str; 8] = [
     "Board",
 ];
 
-/// What an alert policy watches, and the words for it.
+/// A theme that an alert policy watches, and the words for it.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Theme {
     /// The policy's name.
     pub name: &'static str,
-    /// One sentence for people.
+    /// A description in one sentence.
     pub description: &'static str,
     /// `Informational`, `Low`, `Medium` or `High`.
     pub severity: &'static str,
     /// The alert's category, for example `DataLossPrevention`.
     pub category: &'static str,
-    /// Where it happens, for example `Exchange`.
+    /// The workload in which it happens, for example `Exchange`.
     pub workload: &'static str,
-    /// What is done.
+    /// The operation that it watches.
     pub operation: &'static str,
-    /// The sensitive information type, or whatever else was found.
+    /// The sensitive information type, or whatever is found instead.
     pub finding: &'static str,
-    /// The beginning of the names of the files concerned.
+    /// The beginning of the names of its files.
     pub file: &'static str,
-    /// Their extension.
+    /// The extension of its files.
     pub extension: &'static str,
-    /// The tactic of an attacker it would be.
+    /// The attack tactic that it may indicate.
     pub tactic: &'static str,
 }
 
 impl Theme {
-    /// Whether the policy is one of data loss prevention.
+    /// Returns whether the policy is one of data loss prevention.
     pub fn is_dlp(&self) -> bool {
         self.category == DLP
     }
@@ -222,7 +223,7 @@ const THEMES: [Theme; 16] = [
         "Somebody got full access to the mailbox of another person.", "Full access", "Permission report"."csv"),
 ];
 
-/// A file name on the theme of a policy, or one of everyday work.
+/// Draws a file name on the theme of a policy. Without a policy, draws the name of an everyday file.
 pub(super) fn file_name(policy: Option<&Policy>, random: &mut Random) -> String {
     let (stem, extension) = policy.map_or_else(
         || random.pick(&EVERYDAY),
@@ -237,7 +238,7 @@ pub(super) fn file_name(policy: Option<&Policy>, random: &mut Random) -> String 
     }
 }
 
-/// The beginnings and extensions of the names of everyday files.
+/// The beginnings and extensions of names of everyday files.
 pub(in crate::generate) const EVERYDAY: [(&str, &str); 12] = [
     ("Weekly report", "docx"),
     ("Meeting notes", "docx"),

@@ -1,15 +1,15 @@
-/// What an activity is: its `ActionType`, and with it the shape of its `RawEventData`.
+/// The kind of an activity: its `ActionType`, which determines the shape of its `RawEventData`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// A new alert, as the audit log tells it. `Data` holds the alert's details.
+    /// A new alert, as the audit log records it. `Data` holds the alert's details.
     AlertTriggered,
-    /// One entity of an alert, as the audit log tells it.
+    /// One entity of an alert, as the audit log records it.
     AlertEntityGenerated,
-    /// A change of an alert, as the audit log tells it.
+    /// A change of an alert, as the audit log records it.
     AlertUpdated,
     /// A rule of a data loss prevention policy matched.
     DlpRuleMatch,
-    /// An automated investigation. `Data` holds a whole alert of another form.
+    /// An automated investigation. `Data` holds a whole alert in another form.
     AirInvestigation,
     /// A file was opened.
     FileAccessed,
@@ -17,7 +17,7 @@ pub enum Kind {
     FileDownloaded,
     /// A file was uploaded.
     FileUploaded,
-    /// A link that anyone can use was made.
+    /// A link that anyone can use was created.
     AnonymousLinkCreated,
     /// Mail was read.
     MailItemsAccessed,
@@ -31,7 +31,7 @@ pub enum Kind {
     UserLoggedIn,
 }
 
-/// The family of a kind: kinds of one family have `RawEventData` of one shape.
+/// The family of a kind. The `RawEventData` of all kinds of a family has the same shape.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Family {
     Signal,
@@ -44,7 +44,7 @@ pub(super) enum Family {
     SignIn,
 }
 
-/// What is the same in all records of a kind.
+/// The values that are the same in all records of a kind.
 pub(super) struct Facts {
     pub(super) action: &'static str,
     pub(super) family: Family,
@@ -57,7 +57,7 @@ pub(super) struct Facts {
 }
 
 impl Kind {
-    /// Whether the record is one the vendor's alerting writes, rather than somebody's deed.
+    /// Returns whether the vendor's alerting writes the record, as opposed to a record of what a user did.
     pub fn is_alert_signal(self) -> bool {
         matches!(self.facts().family, Family::Signal | Family::DlpMatch | Family::Investigation)
     }

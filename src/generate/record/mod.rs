@@ -1,7 +1,8 @@
-//! Single records: a CloudAppEvents row, a SecurityAlert row, and the envelopes they travel in.
+//! Single records: a CloudAppEvents row, a SecurityAlert row, and their envelopes.
 //!
-//! A record is a function of its specification: whatever the specification leaves open (ids, file names, addresses, sizes of lists) follows from
-//! its `seed`. Nothing here knows of other records; which records there are is the generator's business.
+//! A record is a function of its specification: the `seed` determines everything that the specification leaves open
+//! (ids, file names, addresses, sizes of lists). Nothing here knows of other records; the generator decides which
+//! records exist.
 
 mod activity;
 mod alert;
@@ -25,22 +26,22 @@ use crate::time::EventTime;
 /// The envelope of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
-    /// The Defender streaming API's: the row is in `properties`.
+    /// The envelope of the Defender streaming API: the row is in `properties`.
     Streaming,
     /// A row of a Log Analytics export, with `Type` and `TenantId` among its columns.
     LogAnalytics,
-    /// The row alone.
+    /// The row without an envelope.
     Bare,
 }
 
-/// One delivery of a record. Another delivery of the same record differs in nothing but this.
+/// One delivery of a record. Deliveries of the same record differ only in these values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Delivery {
     /// The envelope.
     pub form: Form,
-    /// When the record was received: the envelope's `time`, an exported activity's `TimeGenerated`.
+    /// The time when the record was received: the envelope's `time`, or `TimeGenerated` of an exported activity.
     pub received: EventTime,
-    /// Tells deliveries apart: an exported row's `_ItemId` follows from it.
+    /// Distinguishes deliveries: it determines `_ItemId` of an exported row.
     pub number: u64,
 }
 

@@ -1,4 +1,4 @@
-//! `RawEventData`: the audit record an activity was made from.
+//! `RawEventData`: the audit record from which an activity was created.
 
 use super::activity::Scene;
 use super::kind::Family;
@@ -6,7 +6,7 @@ use super::{Tenant, signal};
 use crate::generate::json::Json;
 use crate::generate::random::Random;
 
-/// The raw event as a JSON object, with about `filling` bytes of further properties.
+/// Returns the raw event as a JSON object, with about `filling` bytes of additional properties.
 pub(super) fn event(scene: &Scene<'_>, filling: usize, random: &mut Random) -> Vec<u8> {
     let mut out = Vec::with_capacity(1_400 + filling);
     let mut json = Json::new(&mut out, scene.ascii);
@@ -30,7 +30,7 @@ pub(super) fn event(scene: &Scene<'_>, filling: usize, random: &mut Random) -> V
     out
 }
 
-/// The columns of every audit record.
+/// Writes the columns that every audit record has.
 pub(super) fn common(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     let (spec, facts) = (scene.spec, &scene.facts);
     json.time("CreationTime", spec.time, spec.time_form);
@@ -55,7 +55,7 @@ pub(super) fn common(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random
     json.text("Workload", facts.workload);
 }
 
-/// Where a file is.
+/// Returns the URL of a file.
 pub(super) fn url(file: &str) -> String {
     format!("{}Shared%20Documents/{}", site(), file.replace(' ', "%20"))
 }
@@ -151,7 +151,7 @@ fn message_id(random: &mut Random) -> String {
     format!("<{:016x}@mail.{}>", random.bits(), Tenant::DOMAIN)
 }
 
-/// Writes who takes part in a conversation.
+/// Writes the participants of a conversation.
 pub(in crate::generate) fn participants(json: &mut Json<'_>, random: &mut Random) {
     json.object("ParticipantInfo");
     for column in [
@@ -249,7 +249,7 @@ fn dlp_match(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     json.boolean("SensitiveInfoDetectionIsIncluded", false);
 }
 
-/// Name and value pairs of about `filling` bytes.
+/// Writes name and value pairs of about `filling` bytes.
 fn extended_properties(json: &mut Json<'_>, filling: usize, random: &mut Random) {
     if filling < 60 {
         return;

@@ -1,4 +1,4 @@
-//! The raw events in which the vendor's alerting speaks of its alerts: those with a `Data` string.
+//! The raw events that the vendor's alerting writes about its alerts, which have a `Data` string.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::generate::json::{Json, TimeForm};
 use crate::generate::random::Random;
 use crate::time::EventTime;
 
-/// `AlertTriggered`, `AlertEntityGenerated` and `AlertUpdated`.
+/// Writes the raw event of `AlertTriggered`, `AlertEntityGenerated` or `AlertUpdated`.
 pub(super) fn alert(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     let (spec, policy) = (scene.spec, scene.spec.policy);
     let theme = policy.map(|policy| policy.theme);
@@ -77,7 +77,7 @@ fn data(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     }
 }
 
-/// `Data` of a record with a correlation id.
+/// Returns `Data` of a record with a correlation id.
 pub(super) fn details(scene: &Scene<'_>, policy: &Policy, random: &mut Random) -> Vec<u8> {
     let (spec, theme) = (scene.spec, policy.theme);
     let mut out = Vec::with_capacity(900);
@@ -124,14 +124,15 @@ const SPACED: TimeForm = TimeForm {
     separator: b' ',
 };
 
-/// When what an alert record speaks of ended: mostly then, else up to 40 minutes before.
+/// Draws the end of the activity that an alert record is about: in half of the cases `time`, otherwise up to 40 minutes
+/// earlier.
 fn activity_end(time: EventTime, random: &mut Random) -> EventTime {
     let lag = if random.one_in(2) {
         Duration::ZERO
     } else {
         Duration::from_secs(random.below(2_400))
     };
-    // Whole seconds, as these strings have them.
+    // These strings contain whole seconds.
     let end = time.minus(lag);
     EventTime::from_ticks(end.ticks() - end.ticks().rem_euclid(crate::time::TICKS_PER_SECOND))
 }
@@ -170,7 +171,8 @@ fn app_security(scene: &Scene<'_>) -> Vec<u8> {
     out
 }
 
-/// `AirInvestigationData`, whose `Data` is a whole alert: of another shape, and without a correlation id unless the activity has one.
+/// Writes the raw event of `AirInvestigationData`. Its `Data` is a whole alert of another shape, without a correlation
+/// id unless the activity has one.
 pub(super) fn investigation(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     let spec = scene.spec;
     common(json, scene, random);

@@ -1,4 +1,4 @@
-/// What somebody does: the `ActionType` of an activity, and with it the shape of its `RawEventData`.
+/// The act of a user: the `ActionType` of an activity, which determines the shape of its `RawEventData`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Act {
     /// A file was opened.
@@ -11,23 +11,23 @@ pub enum Act {
     FileUploaded,
     /// A file was deleted.
     FileDeleted,
-    /// A file was downloaded to a computer that is kept in step.
+    /// A file was downloaded to a computer that synchronizes files.
     FileSyncDownloadedFull,
     /// The sensitivity label of a file was removed.
     FileSensitivityLabelRemoved,
     /// A file was shared with a person.
     SharingSet,
-    /// A link that anyone can use was made.
+    /// A link that anyone can use was created.
     AnonymousLinkCreated,
     /// Mail was read.
     MailItemsAccessed,
     /// Mail was sent.
     Send,
-    /// A rule of an inbox was made.
+    /// An inbox rule was created.
     NewInboxRule,
     /// A mailbox was configured.
     SetMailbox,
-    /// Somebody got the right to open a mailbox.
+    /// Somebody received the right to open a mailbox.
     AddMailboxPermission,
     /// Somebody signed in.
     UserLoggedIn,
@@ -39,15 +39,15 @@ pub enum Act {
     MeetingParticipantDetail,
     /// A rule of a data loss prevention policy matched a file or a message.
     DlpRuleMatch,
-    /// A new alert, as the audit log has it.
+    /// A new alert, as the audit log records it.
     AlertTriggered,
-    /// One entity of an alert, as the audit log has it.
+    /// One entity of an alert, as the audit log records it.
     AlertEntityGenerated,
-    /// A change of an alert, as the audit log has it.
+    /// A change of an alert, as the audit log records it.
     AlertUpdated,
 }
 
-/// Acts of one family have `RawEventData` of one shape.
+/// The family of an act. The `RawEventData` of all acts of a family has the same shape.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Family {
     File,
@@ -60,7 +60,7 @@ pub(super) enum Family {
     Signal,
 }
 
-/// What is the same in all records of an act.
+/// The values that are the same in all records of an act.
 pub(super) struct Facts {
     pub(super) action: &'static str,
     pub(super) family: Family,
@@ -72,7 +72,7 @@ pub(super) struct Facts {
     pub(super) object_type: &'static str,
 }
 
-/// What people do on an ordinary day, by frequency.
+/// The acts of an ordinary day, with their relative frequencies.
 pub(super) const ORDINARY: [(u64, Act); 17] = [
     (260, Act::FileAccessed),
     (90, Act::FileModified),
@@ -93,16 +93,16 @@ pub(super) const ORDINARY: [(u64, Act); 17] = [
     (10, Act::DlpRuleMatch),
 ];
 
-/// Applications, by name and number.
+/// The name and the number of an application.
 const M365: (&str, u64) = ("Microsoft 365", 11_161);
 const SHAREPOINT: (&str, u64) = ("Microsoft SharePoint Online", 20_892);
 const EXCHANGE: (&str, u64) = ("Microsoft Exchange Online", 20_893);
 const TEAMS: (&str, u64) = ("Microsoft Teams", 28_375);
-/// The workload of the records of alerts.
+/// The workload of records about alerts.
 const COMPLIANCE: &str = "SecurityComplianceCenter";
 
 impl Act {
-    /// Returns the act that an alert policy watches, by the name that the policy has for it.
+    /// Returns the act that an alert policy watches, given the policy's name for it.
     pub fn watched(operation: &str) -> Self {
         match operation {
             "Send" => Self::Send,
@@ -116,7 +116,7 @@ impl Act {
         }
     }
 
-    /// Whether the act is done to a file.
+    /// Returns whether the act concerns a file.
     pub fn is_on_file(self) -> bool {
         self.facts().family == Family::File
     }

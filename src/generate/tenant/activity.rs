@@ -7,55 +7,55 @@ use crate::generate::random::{Guid, Purpose, Random};
 use crate::generate::record::{Delivery, Form, Policy, Tenant, wrap};
 use crate::time::EventTime;
 
-/// One activity: who did what to which file, and when.
+/// The specification of one activity: who did what to which file, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Deed<'a> {
-    /// Whatever is not specified here follows from it. No two activities may share a seed, because the record's ids
-    /// follow from it, too.
+    /// The seed of everything that is not specified here. No two activities may share a seed, because it also
+    /// determines the record's ids.
     pub seed: u64,
-    /// When it happened.
+    /// The time when it happened.
     pub time: EventTime,
-    /// How `RawEventData.CreationTime` is written.
+    /// The format of `RawEventData.CreationTime`.
     pub time_form: TimeForm,
-    /// What was done.
+    /// The act.
     pub act: Act,
-    /// Who did it; of a record that a service writes, whom it is about.
+    /// The account that did it. For a record that a service writes, the account that the record is about.
     pub account: &'a Account,
     /// Whether `AccountObjectId` is written.
     pub object_id: Presence,
-    /// To which file; `None`: to none, as with mail.
+    /// The file that it concerns; `None` if it concerns no file, for example for mail.
     pub file: Option<&'a File>,
-    /// Which policy a record of data loss prevention or of an alert names.
+    /// The policy that a record of data loss prevention or of an alert names.
     pub policy: Option<&'a Policy>,
-    /// Which alert a record of an alert is about.
+    /// The alert that a record about an alert describes.
     pub alert: Option<About>,
     /// The tenant.
     pub tenant: &'a Tenant,
 }
 
-/// What a record of an alert says about the alert.
+/// The content about the alert in a record about an alert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct About {
     /// The provider's id of the alert.
     pub id: Guid,
-    /// When the alert's activity began.
+    /// The time when the alert's activity began.
     pub start: EventTime,
-    /// When it ended.
+    /// The time when it ended.
     pub end: EventTime,
-    /// Whether `Data.cid` is written, where the record may hold it.
+    /// Whether `Data.cid` is written, if the record can contain it.
     pub cid: Presence,
 }
 
-/// Whether a record holds a value.
+/// Whether a record contains a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Presence {
-    /// It does.
+    /// The record contains the value.
     Present,
-    /// It does not.
+    /// The record does not contain the value.
     Absent,
 }
 
-/// The ids by which a single activity can be found again.
+/// The ids by which a single activity can be found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Ids {
     /// `RawEventData.Id`
@@ -75,18 +75,18 @@ pub(super) fn ids(seed: u64, act: Act) -> Ids {
     }
 }
 
-/// What several columns of one record have in common.
+/// The values that several columns of one record have in common.
 pub(super) struct Scene<'a> {
     pub(super) deed: &'a Deed<'a>,
     pub(super) facts: Facts,
     pub(super) ids: Ids,
     pub(super) client: Client,
-    /// Whether the producer escapes what is not ASCII.
+    /// Whether the producer escapes characters outside ASCII.
     pub(super) ascii: bool,
 }
 
 impl Scene<'_> {
-    /// Returns the name of the service that writes the record, where none of the tenant's people does.
+    /// Returns the name of the service that writes the record, or `None` if one of the tenant's people does.
     pub(super) fn service(&self) -> Option<&'static str> {
         match self.facts.family {
             Family::Signal => Some("SecurityComplianceAlerts"),
@@ -95,7 +95,7 @@ impl Scene<'_> {
         }
     }
 
-    /// Returns the workload, which for files depends on where they are.
+    /// Returns the workload, which for files depends on their location.
     pub(super) fn workload(&self) -> &'static str {
         match (self.facts.family, self.deed.file) {
             (Family::File | Family::DlpMatch, Some(file)) => file.workload,

@@ -9,21 +9,21 @@ use crate::generate::random::{Guid, Purpose, Random};
 use crate::generate::record::{Delivery, Policy, Status, Tenant, workspace_path, wrap};
 use crate::time::EventTime;
 
-/// One version of an alert.
+/// The specification of one version of an alert.
 #[derive(Clone, Copy, Debug)]
 pub struct Incident<'a> {
-    /// Whatever is not specified here follows from it; versions of one alert share it.
+    /// The seed of everything that is not specified here. All versions of one alert share it.
     pub seed: u64,
     /// `SystemAlertId`
     pub id: Guid,
-    /// The provider's id: `VendorOriginalId` is the provider's prefix (`dl` for data loss prevention, `fa` for others)
-    /// and this.
+    /// The provider's id. `VendorOriginalId` is the provider's prefix (`dl` for data loss prevention, `fa` for others)
+    /// followed by this id.
     pub provider_id: Guid,
-    /// The policy that raised it: `AlertType` is its id.
+    /// The policy that raised it. Its id is `AlertType`.
     pub policy: &'a Policy,
-    /// Whose deeds raised it, the first one first.
+    /// The accounts whose activities raised it, the first one first.
     pub accounts: &'a [Account],
-    /// Whether accounts are written with `AadUserId`, where they have one.
+    /// Whether accounts are written with `AadUserId`, if they have one.
     pub object_ids: Presence,
     /// The files it is about.
     pub files: &'a [File],
@@ -33,7 +33,7 @@ pub struct Incident<'a> {
     pub start: EventTime,
     /// `EndTime`
     pub end: EventTime,
-    /// `TimeGenerated`: of two versions the later one counts.
+    /// `TimeGenerated`. Of two versions, the later one counts.
     pub time_generated: EventTime,
     /// `Status`
     pub status: Status,
@@ -114,7 +114,7 @@ fn extended_properties(json: &mut Json<'_>, incident: &Incident<'_>) {
     json.close();
 }
 
-/// Writes the entities, numbers them, and refers to those that are there already.
+/// Writes and numbers the entities, and refers to entities that were written before.
 #[derive(Default)]
 struct Entities {
     last: u64,
@@ -139,7 +139,7 @@ impl Entities {
             self.file(json, file, first);
         }
         if let Some(number) = first {
-            // The same entity a second time: some providers list it wherever it plays a part.
+            // The same entity a second time: some providers list it in every role that it has.
             json.item();
             json.text("$ref", &number.to_string());
             json.close();
@@ -182,7 +182,7 @@ impl Entities {
         let number = self.begin(json);
         json.text("Name", &file.name);
         json.text("Directory", &format!("{}{}", file.site, file.folder));
-        // One provider encodes the address, the next does not.
+        // Some providers encode the address, others do not.
         let url = if number.is_multiple_of(2) {
             file.url()
         } else {

@@ -8,11 +8,11 @@ use super::people::Account;
 pub struct File {
     /// Its name.
     pub name: String,
-    /// Where its site is, with a slash at the end.
+    /// The address of its site, with a slash at the end.
     pub site: String,
     /// Its folder, relative to the site.
     pub folder: &'static str,
-    /// Where it is kept.
+    /// The workload that stores it.
     pub workload: &'static str,
 }
 
@@ -36,15 +36,15 @@ const FOLDERS: [&str; 5] = [
 ];
 
 impl File {
-    /// Returns file number `number` of a seed's tenant, which is about what `policy` watches or everyday work. Half of
-    /// the everyday files are in the OneDrive of `owner`.
+    /// Returns file `number` of a seed's tenant. Its theme is what `policy` watches, or everyday work without a policy.
+    /// Half of the everyday files are in the OneDrive of `owner`.
     pub fn of(seed: u64, number: u64, policy: Option<&Policy>, owner: &Account) -> Self {
         let mut random = Random::new(seed, Purpose::File, number);
         let (stem, extension) = match policy {
             Some(policy) => (policy.theme.file, policy.theme.extension),
             None => random.pick(&EVERYDAY),
         };
-        // The number keeps the names apart.
+        // The number makes the names distinct.
         let name = match random.below(4) {
             0 => format!("{stem} {number:04}.{extension}"),
             1 => format!("{stem} 15% plan {number:04}.{extension}"),
@@ -78,12 +78,12 @@ impl File {
         }
     }
 
-    /// Returns the address as people read it.
+    /// Returns the address without percent-encoding, as people read it.
     pub fn plain_url(&self) -> String {
         format!("{}{}/{}", self.site, self.folder, self.name)
     }
 
-    /// Returns the address with everything percent-encoded that an address cannot hold.
+    /// Returns the address with percent-encoding of every character that an address cannot contain.
     pub fn url(&self) -> String {
         format!("{}{}/{}", self.site, encoded(self.folder), encoded(&self.name))
     }
@@ -94,7 +94,7 @@ impl File {
     }
 }
 
-/// Percent-encodes what stands in a path.
+/// Percent-encodes a path.
 fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for &byte in text.as_bytes() {

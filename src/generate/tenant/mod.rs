@@ -1,11 +1,12 @@
-//! Traffic as tenants have it: people who act on files, mail and sites all day, and alerts about what some of them did.
+//! Traffic like that of a tenant: people work with files, mail and sites all day, and alerts are raised about what some
+//! of them did.
 //!
 //! Ordinary activities have no `Data` and no correlation id. They belong to an alert by its people, its files or its
-//! own audit records, and [`Truth`] knows which ones do: it follows from the plan, so that it can be held against what
-//! a processor finds. Which options of [`Options`] count is said in [`IGNORED`].
+//! own audit records, and [`Truth`] lists which ones do. It follows from the plan, so it can be compared with what a
+//! processor finds. [`IGNORED`] lists the [`Options`] that have no effect here.
 //!
-//! [`TenantGenerator`] makes whole tables; [`activity()`] and [`alert()`] make single records, for whoever decides on
-//! their own when what happens.
+//! [`TenantGenerator`] generates whole tables. [`activity()`] and [`alert()`] generate single records, for callers that
+//! decide themselves what happens when.
 
 mod act;
 mod activity;
@@ -35,11 +36,11 @@ pub use truth::{Fact, LINKS, Link, Truth};
 use super::options::{Error, Options};
 use plan::Plan;
 
-/// The links of [`Truth`] as configuration, but for the documented query, which needs none.
+/// The configuration of the links of [`Truth`], except for the documented query, which needs none.
 pub const LINKS_TOML: &str = include_str!("links.toml");
 
-/// The options that have no meaning here: how large records are, which share of them has correlation ids, and how long
-/// windows are follows from what people do.
+/// The options that have no effect here: the size of records, the share of records with correlation ids and the length
+/// of windows depend on what people do.
 pub const IGNORED: [&str; 7] = [
     "record-size",
     "keyed-share",
@@ -50,32 +51,32 @@ pub const IGNORED: [&str; 7] = [
     "zero-windows",
 ];
 
-/// The plan of both tables: which activities and alerts there are.
+/// The plan of both tables, which defines their activities and alerts.
 #[derive(Clone, Debug)]
 pub struct TenantGenerator {
     plan: Arc<Plan>,
 }
 
 impl TenantGenerator {
-    /// Plans what `options` ask for. Takes time and memory in proportion to the alerts, some 10 microseconds and 2 kB
-    /// each; it fails only when an option is out of its range.
+    /// Plans the traffic for `options`. Takes time and memory in proportion to the alerts, some 10 microseconds and 2
+    /// kB each. Fails only if an option is out of range.
     pub fn new(options: &Options) -> Result<Self, Error> {
         Ok(Self {
             plan: Arc::new(Plan::new(options)?),
         })
     }
 
-    /// Returns the CloudAppEvents messages, from the first.
+    /// Returns the CloudAppEvents messages from the first one on.
     pub fn activities(&self) -> Activities {
         Activities::new(Arc::clone(&self.plan))
     }
 
-    /// Returns the SecurityAlert messages, from the first.
+    /// Returns the SecurityAlert messages from the first one on.
     pub fn alerts(&self) -> Alerts {
         Alerts::new(Arc::clone(&self.plan))
     }
 
-    /// Returns what belongs together.
+    /// Returns which activities belong to which alerts.
     pub fn truth(&self) -> Truth {
         Truth::new(Arc::clone(&self.plan))
     }

@@ -5,7 +5,7 @@ use crate::time::EventTime;
 /// The account of a person who works in the tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
-    /// Who it is.
+    /// The person who has the account.
     pub user: User,
     kind: AccountKind,
     number: u64,
@@ -18,18 +18,18 @@ enum AccountKind {
     Guest,
 }
 
-/// Where somebody works from on one day.
+/// The client that a person uses on one day.
 pub(super) struct Client {
     pub(super) address: String,
     pub(super) place: (&'static str, &'static str, &'static str),
     pub(super) agent: (&'static str, &'static str, &'static str),
 }
 
-/// Every ninth account is a guest's.
+/// One in this many accounts belongs to a guest.
 const GUESTS: u64 = 9;
 
 impl Account {
-    /// Returns account number `number` of a seed's tenant.
+    /// Returns account `number` of a seed's tenant.
     pub fn of(seed: u64, number: u64) -> Self {
         let mut user = User::of(seed, number as usize);
         let kind = if is_guest(number) {
@@ -49,28 +49,28 @@ impl Account {
         }
     }
 
-    /// Returns the Entra object id; records about guests do not hold one.
+    /// Returns the Entra object id, or `None` for guests, because records about guests do not contain one.
     pub fn object_id(&self) -> Option<Guid> {
         (self.kind == AccountKind::Member).then_some(self.user.id)
     }
 
-    /// Returns the part of the user principal name before the `@`, and the part behind it.
+    /// Returns the parts of the user principal name before and after the `@`.
     pub fn name_and_suffix(&self) -> (&str, &str) {
         self.user.upn.split_once('@').unwrap_or((&self.user.upn, Tenant::DOMAIN))
     }
 
-    /// Returns where the person works from on the day of `time`.
+    /// Returns the client that the person uses on the day of `time`.
     pub(super) fn client(&self, time: EventTime) -> Client {
         let day = time.day().rem_euclid(1 << 24) as u64;
         let mut random = Random::new(self.seed, Purpose::Address, self.number << 24 | day);
-        // Networks that are kept for documentation.
+        // These networks are reserved for documentation.
         let address = match random.below(6) {
             0 => format!("2001:db8:{:x}::{:x}", random.below(65_536), random.between(1, 65_535)),
             1..=2 => format!("198.51.100.{}", random.between(1, 254)),
             3 => format!("192.0.2.{}", random.between(1, 254)),
             _ => format!("203.0.113.{}", random.between(1, 254)),
         };
-        // People travel seldom and keep their machines.
+        // People rarely travel, and they keep their machines.
         let mut habits = Random::new(self.seed, Purpose::Address, self.number << 24);
         let home = habits.pick(&PLACES);
         let place = if random.one_in(20) { random.pick(&PLACES) } else { home };
@@ -79,7 +79,7 @@ impl Account {
     }
 }
 
-/// Whether account `number` is a guest's.
+/// Returns whether account `number` belongs to a guest.
 pub(super) fn is_guest(number: u64) -> bool {
     number % GUESTS == GUESTS - 1
 }

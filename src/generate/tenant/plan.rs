@@ -12,8 +12,8 @@ use crate::generate::random::{Purpose, Random, Share, Zipf};
 use crate::generate::record::{Policy, Tenant};
 use crate::time::EventTime;
 
-/// Which records there are. Every ordinary activity and every alert is a function of the options and its number; the
-/// plan holds only the deeds that belong to alerts.
+/// The records of the traffic. Every ordinary activity and every alert is a function of the options and its number, so
+/// the plan holds only the activities that belong to the stories of alerts.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) options: Options,
@@ -27,9 +27,9 @@ pub(super) struct Plan {
     habits: Zipf,
     everyday_files: u64,
     duplicates: Share,
-    /// The deeds behind the alerts, by time.
+    /// The activities of the stories that led to alerts, by time.
     pub(super) stories: Vec<Planned>,
-    /// How many activities have nothing to do with an alert.
+    /// The number of activities that belong to no story of an alert.
     pub(super) background: u64,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Planned {
     pub(super) seed: u64,
     pub(super) time: EventTime,
     pub(super) form: TimeForm,
-    /// How long each delivery is held back; the second is there for what is delivered twice.
+    /// The delay of each delivery. The second is `None` if the activity is delivered once.
     pub(super) delays: [Option<Duration>; 2],
     pub(super) act: Act,
     pub(super) account: u64,
@@ -49,7 +49,7 @@ pub(super) struct Planned {
     pub(super) about: Option<About>,
 }
 
-/// What a deed is about.
+/// The subject of an activity.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject {
     pub(super) act: Act,
@@ -59,17 +59,17 @@ pub(super) struct Subject {
     pub(super) about: Option<About>,
 }
 
-/// Activities for each account, about.
+/// Approximate number of activities for each account.
 const ACTIVITIES_OF_ACCOUNT: u64 = 120;
-/// Activities for each everyday file, about.
+/// Approximate number of activities for each everyday file.
 const ACTIVITIES_OF_FILE: u64 = 12;
-/// Files for each alert policy whose content it watches.
+/// Number of files for each alert policy that watches content.
 pub(super) const WATCHED_FILES: u64 = 6;
-/// Everyday files that a person comes back to.
+/// Number of everyday files that a person uses again and again.
 const HABITS: usize = 24;
-/// The themes of policies that watch what this traffic holds, by their numbers.
+/// The numbers of the policy themes that watch acts of this traffic.
 const THEMES: [usize; 10] = [0, 1, 3, 5, 10, 9, 8, 11, 12, 15];
-/// As many themes as policies have.
+/// Number of themes of policies.
 const ALL_THEMES: usize = 16;
 
 impl Plan {
@@ -97,8 +97,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Collects the deeds behind the alerts. At most half of the activities are such deeds: further alerts have their
-    /// people's ordinary ones only.
+    /// Collects the activities of the stories of alerts. They are at most half of all activities. Further alerts have
+    /// only the ordinary activities of their people.
     fn place_stories(&mut self) {
         let most = self.options.activities / 2;
         for number in 0..self.options.alerts {
@@ -117,7 +117,7 @@ impl Plan {
         self.rhythm.at(number, self.background)
     }
 
-    /// Returns activity `number`: the ordinary ones come first, then those behind the alerts.
+    /// Returns activity `number`. The ordinary ones come first, then those of stories.
     pub(super) fn activity(&self, number: u64) -> Planned {
         match number.checked_sub(self.background) {
             Some(story) => self.stories[story as usize],
@@ -156,7 +156,7 @@ impl Plan {
             about: None,
         };
         if act == Act::DlpRuleMatch {
-            // A rule that only notifies raises no alert.
+            // The match of a rule that only notifies raises no alert.
             let policy = self.policy_ranks.draw(random);
             subject.policy = Some(policy);
             let on_file = Act::watched(self.policies[policy].theme.operation).is_on_file();
@@ -167,7 +167,7 @@ impl Plan {
         subject
     }
 
-    /// Makes a deed of a subject; what else it has is drawn.
+    /// Plans an activity with this subject and draws its other properties.
     pub(super) fn deed(&self, time: EventTime, form: TimeForm, subject: Subject, random: &mut Random) -> Planned {
         let first = self.delay(random);
         let second = self.is_repeated(random).then(|| self.delay(random));
@@ -186,7 +186,7 @@ impl Plan {
         }
     }
 
-    /// Draws how long a delivery is held back: less than the disorder.
+    /// Draws the delay of a delivery, which is less than the disorder.
     pub(super) fn delay(&self, random: &mut Random) -> Duration {
         duration(random.below(ticks(self.options.disorder)))
     }
@@ -196,7 +196,7 @@ impl Plan {
         random.chance(self.duplicates)
     }
 
-    /// Draws an account: few do much.
+    /// Draws an account. A few accounts have many of the activities.
     pub(super) fn draw_account(&self, random: &mut Random) -> u64 {
         self.account_ranks.draw(random) as u64
     }
@@ -206,7 +206,7 @@ impl Plan {
         policy as u64 * WATCHED_FILES + random.below(WATCHED_FILES)
     }
 
-    /// Draws a file that `account` works on: mostly one that it comes back to.
+    /// Draws a file on which `account` works: mostly one that it uses again and again.
     fn draw_file(&self, account: u64, random: &mut Random) -> u64 {
         let watched = self.policies.len() as u64 * WATCHED_FILES;
         if random.one_in(8) {

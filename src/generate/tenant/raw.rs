@@ -1,4 +1,4 @@
-//! `RawEventData`: the audit record that an activity is made from.
+//! `RawEventData`: the audit record from which an activity is created.
 
 use super::act::{Act, Family};
 use super::activity::Scene;
@@ -28,7 +28,7 @@ pub(super) fn event(scene: &Scene<'_>, random: &mut Random) -> Vec<u8> {
     out
 }
 
-/// The properties of every audit record.
+/// Writes the properties of every audit record.
 fn common(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     let (deed, facts) = (scene.deed, &scene.facts);
     json.time("CreationTime", deed.time, deed.time_form);
@@ -41,7 +41,7 @@ fn common(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
         json.int("RecordType", facts.record_type);
     }
     let user = &deed.account.user;
-    // Each workload has a key of its own for a person.
+    // Each workload has its own property for a person.
     let key = match (scene.service(), facts.family) {
         (Some(service), _) => service.to_owned(),
         (None, Family::File) => format!("i:0h.f|membership|{:016x}@live.example", user.id.0 as u64),
@@ -50,7 +50,7 @@ fn common(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     };
     match scene.service() {
         Some(service) => json.text("UserId", service),
-        // Workloads differ in how they spell principal names.
+        // Workloads differ in their spelling of principal names.
         None if random.one_in(10) => json.text("UserId", &user.upn.to_uppercase()),
         None => json.text("UserId", &user.upn),
     }
@@ -113,7 +113,7 @@ fn partner(random: &mut Random) -> String {
     format!("partner{}@fabrikam.example", random.below(90))
 }
 
-/// The properties of every mailbox record.
+/// Writes the properties of every mailbox record.
 fn mailbox(json: &mut Json<'_>, scene: &Scene<'_>) {
     json.guid("MailboxGuid", scene.deed.account.user.id);
     json.text("MailboxOwnerUPN", &scene.deed.account.user.upn);

@@ -2,19 +2,19 @@ use crate::generate::plan::ticks;
 use crate::generate::random::Random;
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// How busy a working day is at each hour, relative to its busiest one.
+/// The activity in each hour of a working day, relative to its busiest hour.
 const WORKING_DAY: [u64; 24] = [
     3, 2, 2, 2, 3, 6, 15, 45, 85, 100, 95, 90, 70, 80, 95, 95, 85, 65, 40, 25, 18, 12, 8, 5,
 ];
-/// A day of the weekend is this many times quieter.
+/// The factor by which a day of the weekend is quieter.
 const WEEKEND: u64 = 4;
 const HOUR: i64 = 3600 * TICKS_PER_SECOND;
 
-/// Spreads activities over the span as a tenant does: busy in office hours, quiet at night and at the weekend.
+/// Spreads activities over the span as in a real tenant: busy in office hours, quiet at night and on weekends.
 #[derive(Debug)]
 pub(super) struct Rhythm {
     start: EventTime,
-    /// For each hour its end, and the weight of everything up to there.
+    /// The end of each hour, and the sum of the weights up to it.
     hours: Vec<(EventTime, u64)>,
 }
 

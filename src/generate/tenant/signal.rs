@@ -6,13 +6,13 @@ use crate::generate::json::{Json, TimeForm};
 use crate::generate::random::{Guid, Purpose, Random};
 use crate::generate::record::{Policy, Tenant};
 
-/// The ids around an alert policy of data loss prevention. They differ from the alert policy's own.
+/// The ids that belong to the data loss prevention side of an alert policy. They differ from the alert policy's own id.
 pub(super) struct DlpIds {
-    /// The policy of data loss prevention.
+    /// The id of the data loss prevention policy.
     pub(super) policy: Guid,
-    /// Its rule.
+    /// The id of its rule.
     pub(super) rule: Guid,
-    /// The same rule as the management interface names it.
+    /// The id of the same rule in the management interface.
     pub(super) management_rule: Guid,
 }
 
@@ -30,7 +30,7 @@ impl DlpIds {
 /// The name of every policy of data loss prevention.
 pub(super) const DLP_POLICY: &str = "Company data protection baseline";
 
-/// `AlertTriggered`, `AlertEntityGenerated` and `AlertUpdated`.
+/// Writes the raw event of `AlertTriggered`, `AlertEntityGenerated` or `AlertUpdated`.
 pub(super) fn alert(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     let (Some(policy), Some(about)) = (scene.deed.policy, scene.deed.alert) else {
         return;
@@ -69,7 +69,7 @@ fn times(json: &mut Json<'_>, scene: &Scene<'_>, about: About) {
     json.guid("tid", scene.deed.tenant.entra);
 }
 
-/// `Data` of `AlertTriggered`.
+/// Returns `Data` of `AlertTriggered`.
 fn details(scene: &Scene<'_>, policy: &Policy, about: About, random: &mut Random) -> Vec<u8> {
     let theme = policy.theme;
     let mut out = Vec::with_capacity(900);
@@ -107,7 +107,7 @@ fn details(scene: &Scene<'_>, policy: &Policy, about: About, random: &mut Random
     out
 }
 
-/// `Data` of `AlertEntityGenerated`, which holds no `cid`.
+/// Returns `Data` of `AlertEntityGenerated`, which contains no `cid`.
 fn entity(scene: &Scene<'_>, policy: &Policy, about: About) -> Vec<u8> {
     let mut out = Vec::with_capacity(400);
     let mut json = Json::new(&mut out, scene.ascii);
@@ -123,7 +123,7 @@ fn entity(scene: &Scene<'_>, policy: &Policy, about: About) -> Vec<u8> {
     out
 }
 
-/// `DLPRuleMatch`.
+/// Writes the raw event of `DLPRuleMatch`.
 pub(super) fn dlp_match(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     let Some(policy) = scene.deed.policy else { return };
     let ids = DlpIds::of(policy);

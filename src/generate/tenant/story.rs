@@ -9,7 +9,7 @@ use crate::generate::random::{Guid, Purpose, Random};
 use crate::generate::record::Status;
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// An alert, and what happened for it to be raised.
+/// An alert, and the activities that led to it.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) alert: PlannedAlert,
@@ -37,17 +37,17 @@ pub(super) struct Version {
     pub(super) files: Vec<u64>,
 }
 
-/// What is drawn first of an alert, and decides everything else.
+/// The properties of an alert that are drawn first and determine all others.
 struct Outline {
     id: Guid,
     provider_id: Guid,
     policy: usize,
     act: Act,
     account: u64,
-    /// Somebody whom a later version adds.
+    /// A person whom a later version adds.
     second: Option<u64>,
     files: Vec<u64>,
-    /// When the policy was tripped, first to last.
+    /// The times when the policy was triggered, in order.
     trips: Vec<EventTime>,
     start: EventTime,
     end: EventTime,
@@ -55,7 +55,7 @@ struct Outline {
 }
 
 impl Plan {
-    /// Writes the story of alert `number`.
+    /// Returns the story of alert `number`.
     pub(super) fn script(&self, number: u64) -> Script {
         let mut random = Random::new(self.options.seed, Purpose::Incident, number);
         let outline = self.outline(&mut random);
@@ -106,8 +106,8 @@ impl Plan {
         }
     }
 
-    /// Draws when the policy is tripped, and the end of the alert: of 20 alerts 8 are about one moment, 7 about a
-    /// minute, and 5 gather what happens for up to 8 hours.
+    /// Draws the times when the policy is triggered, and the end of the alert. Of 20 alerts, 8 cover one moment, 7
+    /// cover a minute, and 5 collect what happens in up to 8 hours.
     fn trips(&self, start: EventTime, act: Act, random: &mut Random) -> (Vec<EventTime>, EventTime) {
         let room = ((self.rhythm.end().ticks() - start.ticks()) / TICKS_PER_SECOND).max(0) as u64;
         let (length, further) = match random.below(20) {
@@ -121,7 +121,7 @@ impl Plan {
         let mut trips: Vec<EventTime> = (0..further).map(|_| later(start, random.below(length + 1))).collect();
         let end = later(start, length);
         trips.push(start);
-        // What is about a minute ends with the minute, whatever happens in it.
+        // An alert about a minute ends with the minute, even if its last activity is earlier.
         if length > 60 {
             trips.push(end);
         }
@@ -129,7 +129,8 @@ impl Plan {
         (trips, end)
     }
 
-    /// Some providers other than data loss prevention name people by their principal names only.
+    /// Draws whether people have object ids. Some providers, but not data loss prevention, name people only by their
+    /// principal names.
     fn object_ids(&self, outline: &Outline, random: &mut Random) -> Presence {
         let named_only = random.one_in(5);
         if named_only && !self.policies[outline.policy].theme.is_dlp() {
@@ -161,7 +162,7 @@ struct Deeds<'a> {
 }
 
 impl Deeds<'_> {
-    /// Adds a deed, where it lies in the span.
+    /// Adds an activity if it is within the span.
     fn add(&mut self, time: EventTime, act: Act, account: u64, file: Option<u64>, about: Option<About>) {
         if time < self.plan.options.start || time >= self.plan.rhythm.end() {
             return;
@@ -197,12 +198,12 @@ impl Deeds<'_> {
         }
     }
 
-    /// Adds what tripped the policy, and the matches of its rule.
+    /// Adds the activities that triggered the policy, and the matches of its rule.
     fn trips(&mut self) {
         let outline = self.outline;
         let is_dlp = self.plan.policies[outline.policy].theme.is_dlp();
         for (place, &time) in outline.trips.iter().enumerate() {
-            // The second person only joins in.
+            // The second person is never the first to trigger the policy.
             let account = match outline.second {
                 Some(second) if place % 3 == 1 => second,
                 _ => outline.account,
@@ -216,7 +217,8 @@ impl Deeds<'_> {
         }
     }
 
-    /// Adds the alert's own audit records, 1 to 40 minutes behind its start.
+    /// Adds the alert's own audit records: its creation and its entities 1 to 40 minutes after its start, and its
+    /// updates when their versions are generated.
     fn audit(&mut self, versions: &[Version]) {
         let outline = self.outline;
         let triggered = later(outline.start, self.random.between(60, 2_400));
@@ -247,8 +249,8 @@ impl Deeds<'_> {
     }
 }
 
-/// Returns the versions of an alert: later ones cover more, name more people and files, and some take a person away
-/// again.
+/// Returns the versions of an alert. The second may have a later end, more people and more files. Some alerts have a
+/// third one, which removes the added person.
 fn versions(outline: &Outline, random: &mut Random) -> Vec<Version> {
     let whole = Version {
         start: outline.start,

@@ -54,7 +54,7 @@ impl Messages for Alerts {
     }
 }
 
-/// Holds the deliveries that are under way, a few words each.
+/// Holds the scheduled deliveries, a few words each.
 struct ActivityTable {
     plan: Arc<Plan>,
     under_way: BinaryHeap<Reverse<(EventTime, Delivered)>>,
@@ -63,10 +63,11 @@ struct ActivityTable {
 }
 
 impl ActivityTable {
-    /// Returns the number of an activity that is not under way yet, and a time before which no further one happens.
+    /// Returns the number of an activity that is not scheduled yet, and a time before which no further activity
+    /// happens.
     fn upcoming(&self) -> Option<(EventTime, u64)> {
         let ordinary = (self.next < self.plan.background).then(|| {
-            // A time may have been rounded down by up to a second from its slot.
+            // A time may have been rounded down, by up to a second, to before its slot.
             let time = EventTime::from_ticks(self.plan.slot(self.next).ticks() - TICKS_PER_SECOND);
             (time, self.next)
         });
@@ -143,7 +144,7 @@ impl Table for ActivityTable {
             time: delivery.received.minus(ACTIVITY_LATENCY),
             form: TimeForm::FULL,
             delays: [None; 2],
-            // Without a key a bad time would not matter.
+            // Without a key, a bad time would have no effect.
             act: Act::AlertTriggered,
             account: 0,
             object_id: Presence::Present,
@@ -186,7 +187,7 @@ impl AlertTable {
             for (version, row) in plan.script(number).alert.versions.iter().enumerate() {
                 let repeated = plan.is_repeated(&mut random);
                 for again in 0..=u8::from(repeated) {
-                    // An export is tried again for hours: an old version may well come again after a newer one.
+                    // An export is retried for hours, so an old version may be delivered again after a newer one.
                     let retry = Duration::from_secs(u64::from(again) * random.below(7_200));
                     let delay = plan.delay(&mut random).saturating_add(retry);
                     let arrival = row.time_generated.plus(ALERT_LATENCY).plus(delay);
@@ -233,9 +234,9 @@ impl Table for AlertTable {
     }
 
     fn write_for_breaking(&self, seed: u64, delivery: &Delivery, out: &mut Vec<u8>) {
-        // Numbers beyond those of the plan: an alert of its own.
+        // A number after those of the plan gives an alert that occurs nowhere in the plan.
         let alert = self.plan.script(self.plan.options.alerts + (seed >> 20)).alert;
-        // As a row of the export: without `Type` and an id it could be a row of any table.
+        // The row is written in the form of the export: without `Type` and an id it could be a row of any table.
         let delivery = Delivery {
             form: Form::LogAnalytics,
             ..*delivery

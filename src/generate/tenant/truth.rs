@@ -12,17 +12,17 @@ use crate::generate::random::Guid;
 use crate::time::{Bounds, EventTime};
 use crate::words::duration;
 
-/// A way for an activity to belong to an alert. [`LINKS_TOML`](super::LINKS_TOML) is the configuration of all links but
-/// the query.
+/// A link, which is a way for an activity to belong to an alert. [`LINKS_TOML`](super::LINKS_TOML) is the configuration
+/// of all links except the query.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Link {
     /// Its name.
     pub name: &'static str,
-    /// Whether activities at the very ends of the window belong to it.
+    /// Whether activities exactly at the ends of the window belong to it.
     pub bounds: Bounds,
-    /// How far the window reaches out before `StartTime` and after `EndTime`.
+    /// The time by which the window is extended before `StartTime` and after `EndTime`.
     pub margin: Duration,
-    /// What activity and alert have in common, in words.
+    /// A description of the key that an activity and an alert have in common.
     pub key: &'static str,
 }
 
@@ -69,17 +69,17 @@ pub struct Fact {
     pub alert: Guid,
     /// The link's name.
     pub link: &'static str,
-    /// What they have in common: `correlation_id` of the output.
+    /// The key that they have in common: `correlation_id` of the output.
     pub key: String,
     /// `RawEventData.Id` of the activity.
     pub activity: Guid,
     /// `ReportId` of the activity.
     pub report_id: String,
-    /// When it happened.
+    /// The time when it happened.
     pub time: EventTime,
 }
 
-/// What an activity and an alert may have in common; accounts, policies and files by their numbers.
+/// A key that an activity and an alert may have in common. Accounts, policies and files are given by number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Key {
     Policy(usize),
@@ -98,8 +98,8 @@ struct Span {
     alert: Guid,
 }
 
-/// Everything that belongs together by the links, one by one and each once, in order of the activities' numbers. Of an
-/// alert the last version counts. It follows from the plan, not from the records.
+/// The pairs of activities and alerts that belong together by the links, each once, in order of the activities'
+/// numbers. For each alert the last version counts. The pairs follow from the plan, not from the records.
 pub struct Truth {
     plan: Arc<Plan>,
     spans: BTreeMap<Key, Vec<Span>>,
@@ -131,7 +131,7 @@ impl Truth {
         }
     }
 
-    /// Writes the first line of a truth file: which links it speaks of, and their windows.
+    /// Writes the first line of a truth file, with the links that it covers and their windows.
     pub fn header(&self, out: &mut Vec<u8>) {
         let mut json = Json::new(out, false);
         json.open();
@@ -176,14 +176,14 @@ impl Truth {
         }
     }
 
-    /// Returns a key as it is written.
+    /// Returns the text of a key.
     fn text(&self, key: Key) -> String {
         match key {
             Key::Policy(number) => self.plan.policies[number].id.to_string(),
             Key::ObjectId(number) => self.plan.account(number).user.id.to_string(),
             Key::Name(number) => {
                 let (name, suffix) = self.plan.account(number).name_and_suffix();
-                // Neither holds anything that JSON would escape.
+                // Neither part contains a character that JSON would escape.
                 format!("[\"{name}\",\"{suffix}\"]")
             }
             Key::Alert(id) => id.to_string(),
@@ -205,7 +205,7 @@ impl Iterator for Truth {
 }
 
 impl Fact {
-    /// Writes it as a line of a truth file, without the line end.
+    /// Writes the pair as a line of a truth file, without the line end.
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut json = Json::new(out, false);
         json.open();
@@ -237,7 +237,7 @@ fn alert_keys(alert: &PlannedAlert, version: &Version) -> Vec<(usize, Key)> {
         .copied()
         .filter(|&account| has_object_id(account))
         .collect();
-    // Names count where no account has an object id.
+    // Names count only if no account has an object id.
     if with_ids.is_empty() {
         keys.extend(version.accounts.iter().map(|&account| (USERS, Key::Name(account))));
     } else {
@@ -247,7 +247,7 @@ fn alert_keys(alert: &PlannedAlert, version: &Version) -> Vec<(usize, Key)> {
     keys
 }
 
-/// Returns what an activity may have in common with alerts, at most one key for each link.
+/// Returns the keys of an activity, at most one for each link.
 fn activity_keys(planned: &Planned) -> [Option<Key>; 4] {
     let family = planned.act.facts().family;
     let is_signal = family == Family::Signal;

@@ -1,9 +1,9 @@
-//! What is said of an alert while its answer goes out.
+//! Tests what is shown for an alert while its first revision is being sent.
 
 use super::*;
 use crate::query::shapes::Status;
 
-/// Three activities and the alert over them, stopped behind the first of its rows.
+/// Returns a world with three activities and an alert that contains them, stopped after the first row.
 fn stopped(begin: impl FnOnce(&mut World)) -> World {
     let mut world = World::new();
     for hours in [10.25, 10.5, 10.75] {
@@ -14,7 +14,7 @@ fn stopped(begin: impl FnOnce(&mut World)) -> World {
     world
 }
 
-/// The revision of the answer that the state holds.
+/// Returns the revision of the result in the state.
 fn revision(world: &World) -> u32 {
     let [partition] = world.partitions();
     let id = AlertId {
@@ -24,7 +24,7 @@ fn revision(world: &World) -> u32 {
     partition.view.standings(&id).unwrap()[0].answer.clone().unwrap().revision
 }
 
-/// Goes on, an output at a time, and asserts until the summary is out that nobody takes the alert for answered.
+/// Continues one output at a time, and asserts that the alert is shown as open until the summary has been sent.
 fn assert_open_until_answered(world: &mut World) {
     let mut steps = 0;
     while revision(world) == 0 {

@@ -259,7 +259,7 @@ fn what_retention_took_is_said() {
     assert_eq!(world.causes("A"), ["answered", "retention", "versions"]);
     let details = world.details("A", "retention");
     assert_eq!((details["counted"].as_u64(), details["held"].as_u64()), (Some(2), Some(1)));
-    // Answered when part of it was forgotten already.
+    // This alert is closed after part of its window has expired.
     world.alert("B", "p", 10.2, 10.6);
     assert_eq!(world.causes("B")[..2], ["retention", "near_miss"]);
     assert_eq!(world.details("B", "incomplete")["complete_because"], "retention");

@@ -1,4 +1,4 @@
-//! Lists, their filters and pages, and what they show.
+//! Tests lists: their filters, their pages and the fields that they show.
 
 use super::*;
 
@@ -117,7 +117,7 @@ fn an_alert_and_its_activities_are_what_came_in() {
     assert_eq!(late, [false, false, true, false]);
     assert_eq!(all[0].activity.get(), r#"{"n":2,"digits":1.50}"#);
     assert_eq!(second.next_cursor, None);
-    // A detail survives the way to another instance as it is.
+    // The details survive the transfer to another instance unchanged.
     let text = serde_json::to_string(&detail).unwrap();
     let again: shapes::AlertDetail = serde_json::from_str(&text).unwrap();
     assert_eq!(serde_json::to_string(&again).unwrap(), text);

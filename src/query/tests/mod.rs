@@ -1,4 +1,4 @@
-//! One test for each cause, for paging, and for what is said while an answer goes out.
+//! Tests for each cause, for paging, and for what is shown while results are being sent.
 
 mod answering;
 mod causes;
@@ -14,10 +14,10 @@ use crate::store::{Base as _, Memory};
 use crate::time::{Bounds, EventTime, Widening, Window};
 
 const HOUR: i64 = 36_000_000_000;
-/// An outbox that is full with one output.
+/// An outbox that one output fills.
 const ONE: Limit = Limit { outputs: 1, bytes: 1 };
 
-/// One partition of a log, and what is asked of it.
+/// One partition of the repartition topic, and the settings of queries about it.
 struct World {
     base: Memory,
     offset: i64,
@@ -26,7 +26,7 @@ struct World {
     activities: u8,
 }
 
-/// `10.5` is half past ten on the day of these tests.
+/// Returns a time on the day of these tests: `10.5` is half past ten.
 fn at(hours: f64) -> EventTime {
     let midnight = EventTime::from_date(2026, 3, 1, 0).unwrap();
     EventTime::from_ticks(midnight.ticks() + (hours * HOUR as f64) as i64)
@@ -39,7 +39,8 @@ fn key(correlation_id: &str) -> Key {
     }
 }
 
-/// WatermarkUpdate of partitions 0 and 1 at wall time `wall`: their watermarks, and whether they are idle.
+/// Returns the watermark update of partitions 0 and 1 at wall time `wall`. `sources` are their watermarks and whether
+/// they are idle.
 fn watermark_update(wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) -> WatermarkUpdate {
     let mark = |(partition, (time, idle)): (u32, &(Option<f64>, bool))| SourceWatermark {
         topic: "a".into(),
@@ -58,7 +59,7 @@ fn watermark_update(wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) -
     }
 }
 
-/// A version of an alert that waits for an hour behind its window.
+/// Returns a version of an alert whose deadline is an hour after the end of its window.
 fn version_record(id: &str, correlation_id: &str, window: Window, generated: EventTime, columns: &str) -> LogRecord<'static> {
     LogRecord::Alert(AlertVersion {
         id: AlertId {
@@ -79,12 +80,12 @@ fn version_record(id: &str, correlation_id: &str, window: Window, generated: Eve
     })
 }
 
-/// WatermarkUpdate of both partitions at this watermark.
+/// Returns a watermark update that moves both partitions to this watermark.
 fn passing(hours: f64) -> LogRecord<'static> {
     LogRecord::WatermarkUpdate(watermark_update(hours, &[(Some(hours), false), (Some(hours), false)], 0))
 }
 
-/// The answer to an alert by the query.
+/// Selects the result of an alert by the query.
 fn wanted(id: &str) -> Wanted {
     Wanted {
         system_alert_id: id.to_owned(),
@@ -127,7 +128,7 @@ impl World {
         assert!(!self.is_at_work());
     }
 
-    /// Applies a record, or goes on with the one before, until the outbox is full. What is left to do stays in the state.
+    /// Applies a record, or continues with the one before, until the outbox is full. Remaining work stays in the state.
     fn step(&mut self, record: Option<LogRecord<'_>>, limit: Limit) {
         let mut joiner = Joiner::open(&self.base, self.retention).unwrap();
         let records = record.map(|record| (self.offset, record));
@@ -168,7 +169,8 @@ impl World {
         self.apply(record);
     }
 
-    /// WatermarkUpdate of partitions 0 and 1 at wall time `wall`: their watermarks, and whether they are idle.
+    /// Applies the watermark update of partitions 0 and 1 at wall time `wall`. `sources` are their watermarks and
+    /// whether they are idle.
     fn watermark_update(&mut self, wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) {
         let update = watermark_update(wall, sources, rejected);
         self.apply(LogRecord::WatermarkUpdate(update));
@@ -194,7 +196,7 @@ impl World {
         }
     }
 
-    /// The names of the causes, in order.
+    /// Returns the names of the causes, in the order of the findings.
     fn causes(&self, id: &str) -> Vec<String> {
         let findings = self.explain(id).findings;
         let name = |finding: &shapes::Finding| {

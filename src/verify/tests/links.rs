@@ -1,4 +1,4 @@
-//! Rows by links: each has keys, a window and a retention of its own.
+//! Tests rows by links, each of which has its own keys, window and retention.
 
 use super::*;
 use crate::decode::{KeyEntry, Link, Path};
@@ -37,7 +37,7 @@ fn verified() -> Verified {
     }
 }
 
-/// One of an alert with these users.
+/// Returns a version of an alert with these users.
 fn of_users(users: &str, generated: &str) -> String {
     alert("A", "p", "11:00:00", generated).replacen('{', &format!("{{\"Users\":{users},"), 1)
 }
@@ -46,7 +46,7 @@ fn by_user(user: &str, cid: &str, time: &str) -> String {
     activity(cid, time, "one").replacen('{', &format!("{{\"User\":\"{user}\","), 1)
 }
 
-/// An alert of two users, with an activity by both links, and one by each of them.
+/// Returns an alert with two users, one activity that belongs to it by both links, and others by one link each.
 fn input() -> Vec<String> {
     vec![
         of_users("[\"ann\",\"ben\"]", "12:00:00"),
@@ -61,7 +61,7 @@ fn rows(input: &[String]) -> Vec<String> {
     output(input, &[input.len()], &settings())
 }
 
-/// The place of the row by this link at this time.
+/// Returns the index of the row by this link at this time.
 fn place(rows: &[String], link: &str, time: &str) -> usize {
     let is_it = |row: &String| row.contains(&format!("\"link\":\"{link}\"")) && row.contains(&format!("T{time}.0000000Z"));
     rows.iter()
@@ -91,7 +91,7 @@ fn rows_by_all_links_are_compared() {
             "{link} {time}"
         );
     }
-    // What one link has answered says nothing of another one.
+    // Rows by one link do not show that another link has closed.
     let of_query: Vec<String> = rows
         .iter()
         .filter(|row| row.contains("\"link\":\"query\""))
@@ -117,7 +117,7 @@ fn another_key_or_link_in_a_row_is_found() {
     assert_eq!(changed("\"correlation_id\":\"ann\"", "\"correlation_id\":\"ben\""), fields);
     assert_eq!(changed("\"link\":\"user\"", "\"link\":\"query\""), fields);
     assert_eq!(changed("\"link\":\"user\"", "\"link\":\"device\""), fields);
-    // With the id that a pair by another key would have.
+    // The row of another pair, but not with the id of that pair.
     let mut more = rows.clone();
     let of_ann = &rows[place(&rows, "user", "10:12:00")];
     let id = of_ann.split("\"id\":\"").nth(1).unwrap()[..32].to_owned();
@@ -135,13 +135,13 @@ fn rows_of_a_user_that_a_version_took_away_are_too_many() {
     let mut newer = input();
     newer.push(of_users("[\"ann\"]", "13:00:00"));
     assert_eq!(verified().findings(&newer, &before), [(Kind::Extra, Cause::NotAPair, 1)]);
-    // The same where no user is left, so that the alert has no key by the link.
+    // The same if no user is left, so that the alert has no key by the link.
     let mut none = input();
     none.push(of_users("[]", "13:00:00"));
     assert_eq!(verified().findings(&none, &before), [(Kind::Extra, Cause::NotAPair, 3)]);
     let report = verified().run(&none, &output(&none, &[5, 6], &settings()));
     assert!(report.is_exact(), "{report:?}");
-    // The window of the version that counts decides about it, whether it has keys or not.
+    // The window of the version that counts decides, whether the alert has keys or not.
     let behind = Verified {
         reach: Reach {
             cutoff: at(11, 1),
@@ -150,7 +150,7 @@ fn rows_of_a_user_that_a_version_took_away_are_too_many() {
         ..verified()
     };
     assert_eq!(behind.findings(&none, &before), [(Kind::Extra, Cause::Expired, 3)]);
-    // A version that was generated behind what is gone is the greatest.
+    // A version that was generated after everything that is gone is the greatest.
     let cut = |hour| Verified {
         reach: Reach {
             input_from: at(hour, 0),
@@ -171,7 +171,7 @@ fn rows_of_a_link_that_the_configuration_does_not_have_are_too_many() {
     };
     let found = [(Kind::Extra, Cause::UnknownLink, 3)];
     assert_eq!(without(Reach::default()).findings(&input(), &rows), found);
-    // Whatever is gone.
+    // Missing records do not change the result.
     let cut = Reach {
         input_from: EventTime::MAX,
         cutoff: EventTime::MAX,
@@ -201,7 +201,7 @@ fn each_link_has_a_retention_cutoff_of_its_own() {
     };
     let rows = output(&input(), &[5], &short);
     assert_eq!(rows.len(), 8);
-    // The query's retention cut-off lies at 9:12, that of the short link at 10:12.
+    // The query's retention cut-off is 9:12, that of the short link 10:12.
     let verified = Verified {
         settings: short,
         shorter: vec![Duration::ZERO, hour, Duration::ZERO],
@@ -228,7 +228,7 @@ fn each_link_has_a_retention_cutoff_of_its_own() {
     let mut fewer = rows.clone();
     fewer.remove(place(&rows, "user", "10:10:00"));
     assert_eq!(verified.run(&input(), &fewer).verdict(), Verdict::Undecided);
-    // A row too many of the short link may lie behind its retention cut-off; one of the others does not.
+    // An extra row by the short link may be before its retention cut-off, an extra row by another link is not.
     let mut newer = input();
     newer.push(of_users("[\"ben\"]", "13:00:00"));
     let kept: Vec<String> = rows

@@ -30,7 +30,7 @@ fn alert(id: &str, cid: &str, end: &str, generated: &str) -> String {
     )
 }
 
-/// Two alerts with three activities each.
+/// Returns two alerts with three activities each.
 fn input() -> Vec<String> {
     let mut input = vec![
         alert("A", "p", "11:00:00", "12:00:00"),
@@ -65,7 +65,7 @@ fn emitter(limit: Option<usize>, settings: &Settings) -> Emitter {
     }
 }
 
-/// What is sent out for this input, closed after each of `closes`, which are numbers of messages.
+/// Returns the output for this input when windows close after each of `closes`, which are numbers of messages.
 fn output(input: &[String], closes: &[usize], settings: &Settings) -> Vec<String> {
     let mut base = Memory::default();
     let mut joiner = Joiner::open(&base, None).unwrap();
@@ -203,7 +203,7 @@ fn an_alert_without_rows_was_not_answered_or_is_open_still() {
     let report = open(ELEVEN - 1).run(&input(), &rows);
     assert!(report.is_exact(), "what is not due yet is not wrong: {report:?}");
     assert_eq!(report.count(Kind::Missing), 3);
-    // Once an alert is answered, all of it is due.
+    // Once an alert is closed, all its rows must be there.
     let partly = plain(&input()).split_off(1);
     assert_eq!(
         open(ELEVEN - 1).findings(&input(), &partly),
@@ -287,7 +287,7 @@ fn rows_that_are_too_many_are_told_apart() {
     assert_eq!(extra(unknown), [(Kind::Extra, Cause::UnknownActivity, 1)]);
     let of_nobody = other_id.replacen("\"system_alert_id\":\"A\"", "\"system_alert_id\":\"Z\"", 1);
     assert_eq!(extra(of_nobody), [(Kind::Extra, Cause::UnknownAlert, 1)]);
-    // A row that fell out of a newer version's window, and was not taken back.
+    // A row that is outside the window of a newer version and was not retracted.
     let mut newer = input();
     newer.push(alert("A", "p", "10:12:00", "13:00:00"));
     assert_eq!(findings(&newer, &rows), [(Kind::Extra, Cause::NotAPair, 1)]);
@@ -295,7 +295,7 @@ fn rows_that_are_too_many_are_told_apart() {
 
 #[test]
 fn corrections_and_older_versions_are_right() {
-    // Answered, then a late activity, then a version that loses one row and wins none.
+    // The alert closes, then a late activity arrives, then a version that loses one row and gains none.
     let mut input = input();
     let first = input.len();
     input.push(activity("p", "10:20:00", "late"));
@@ -342,7 +342,7 @@ fn what_lies_before_the_cutoff_may_be_missing_or_too_many() {
         },
         ..Verified::default()
     };
-    // Before the retention cut-off, and at it.
+    // One row before the retention cut-off, and one exactly at it.
     let (before, at) = (rows.remove(0), rows.remove(0));
     assert_eq!(
         verified.findings(&input(), &rows),
@@ -404,7 +404,7 @@ fn what_is_no_record_of_this_program_is_said() {
     let report = Verified::default().run(&input(), &rows);
     assert_eq!(report.unreadable, 3);
     assert!(!report.is_exact());
-    // A summary is no row.
+    // A summary is not a row.
     let summary = rows[0].replace("\"kind\":\"activity\"", "\"kind\":\"alert\"");
     assert!(
         Verified::default()

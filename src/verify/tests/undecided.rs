@@ -1,4 +1,5 @@
-//! What retention took of either side is no fault and is not called exact; what it cannot have taken is judged as ever.
+//! Tests that a difference is neither a fault nor exact if retention may have removed its records from the input or
+//! output, and that every other difference is judged as usual.
 
 use super::*;
 
@@ -15,7 +16,7 @@ fn verified(reach: Reach) -> Verified {
     }
 }
 
-/// The output no longer has what was sent before this time.
+/// Compares with an output that no longer has what was sent before this time.
 fn output_from(time: EventTime) -> Verified {
     verified(Reach {
         output_from: time,
@@ -23,7 +24,7 @@ fn output_from(time: EventTime) -> Verified {
     })
 }
 
-/// The input no longer has what came before this time.
+/// Compares with an input that no longer has what arrived before this time.
 fn input_from(time: EventTime) -> Verified {
     verified(Reach {
         input_from: time,
@@ -54,7 +55,7 @@ fn a_whole_output_without_findings_is_exact_whatever_is_gone() {
 #[test]
 fn a_missing_row_may_have_stood_before_the_first_record_of_the_output() {
     let rows = plain(&input());
-    // Of each alert the row at 10:10, and all of alert A.
+    // Without the row at 10:10 of each alert and without all rows of alert A.
     let cut: Vec<String> = of_alert(&rows, "B")
         .filter(|row| !row.contains("10:10:00.0"))
         .cloned()
@@ -72,7 +73,7 @@ fn a_missing_row_may_have_stood_before_the_first_record_of_the_output() {
     );
     assert_eq!((report.judged(Judgement::Undecided), report.judged(Judgement::Fault)), (4, 0));
     assert!(!report.is_exact());
-    // No row is sent before its activity happens: from 10:12 on nothing is gone.
+    // No row is sent before its activity happens, so nothing from 10:12 on is gone.
     let verified = output_from(at(10, 12));
     assert_eq!(
         verified.findings(&input(), &cut),
@@ -132,7 +133,7 @@ fn an_alert_that_is_not_in_the_input_may_have_come_before_it() {
     let rows = plain(&input());
     let without: Vec<String> = input().into_iter().filter(|message| !message.contains("\"A\"")).collect();
     assert_eq!(findings(&without, &rows), [(Kind::Extra, Cause::UnknownAlert, 3)]);
-    // However late its activities are: alerts may come long before them.
+    // This holds however late the activities are: alerts may arrive long before them.
     let verified = input_from(at(1, 0));
     assert_eq!(verified.findings(&without, &rows), [(Kind::Extra, Cause::BeforeInput, 3)]);
     assert_eq!(verified.run(&without, &rows).verdict(), Verdict::Undecided);
@@ -156,7 +157,7 @@ fn an_activity_that_is_not_in_the_input_may_have_come_before_it_or_not() {
 
 #[test]
 fn a_greater_version_may_have_come_before_the_input() {
-    // The greater version came first and is gone; the lesser one came once more and is there.
+    // The greater version arrived first and is gone. The lesser one arrived again later and is there.
     let greater = alert("A", "p", "10:12:00", "12:30:00");
     let mut whole = input();
     whole.insert(0, greater);
@@ -170,12 +171,12 @@ fn a_greater_version_may_have_come_before_the_input() {
         input_from(at(12, 1)).findings(&input(), &rows),
         [(Kind::Missing, Cause::BeforeInput, 1), (Kind::Changed, Cause::BeforeInput, 2)]
     );
-    // What was generated behind everything that is gone is the greatest.
+    // A version that was generated after everything that is gone is the greatest.
     assert_eq!(
         input_from(at(12, 0)).findings(&input(), &rows),
         [(Kind::Missing, Cause::Lost, 1), (Kind::Changed, Cause::BeforeInput, 2)]
     );
-    // The same the other way round: the greater one has the longer window.
+    // The same in reverse: the greater version has the longer window.
     let mut shorter = input();
     shorter[0] = alert("A", "p", "10:12:00", "12:00:00");
     let rows = plain(&input());
@@ -232,7 +233,7 @@ fn another_delivery_or_version_may_have_come_before_the_input() {
         input_from(at(10, 12)).findings(&input(), &delivery),
         [(Kind::Changed, Cause::OtherActivity, 1)]
     );
-    // What the pair alone decides is a fault whatever is gone.
+    // A difference that the pair alone decides is a fault, even if records are gone.
     let fields = with("\"correlation_id\":\"p\"", "\"correlation_id\":\"x\"");
     assert_eq!(
         input_from(EventTime::MAX).findings(&input(), &fields),

@@ -1,4 +1,5 @@
-//! Rates by a sample: the ends of the partitions, each of which covers a time of its own.
+//! Estimates daily rates from a sample, which consists of the ends of partitions. Each end covers its own range of
+//! time.
 
 use std::time::Duration;
 
@@ -8,44 +9,46 @@ use crate::words::grouped;
 
 const TICKS_PER_DAY: f64 = (86_400 * TICKS_PER_SECOND) as f64;
 
-/// Fewer records than this give no rate.
+/// Minimum number of records for an estimate of a rate.
 const ENOUGH: u64 = 20;
 
-/// How many activities and alerts a sample makes a day.
+/// The daily numbers of activities and alerts that a sample suggests.
 pub(super) struct Rates<'t> {
     activities: Vec<(&'t Source, Extent)>,
     activities_a_day: f64,
     alerts_a_day: Option<f64>,
 }
 
-/// What some times cover, by the middle nine in ten of them: a clock that is wrong says nothing of a rate.
+/// The range that times cover, and their rate per day. It is calculated from the middle 90 % of the times, because
+/// times from a wrong clock would falsify the rate.
 struct Extent {
     span: Window,
     a_day: f64,
 }
 
-/// How the alerts of a sample met its activities by one link.
+/// The rows of the alerts and activities of a sample by one link.
 #[derive(Default)]
 pub(super) struct Met {
     /// Alerts with a key.
     pub(super) alerts: u64,
-    /// Those with an activity in their window.
+    /// Alerts with an activity in their window.
     pub(super) met: u64,
-    /// Rows.
+    /// Number of rows.
     rows: u64,
-    /// Of all alerts with a key together, the shares of their rows that the activities of the sample can hold.
+    /// The sum, over all alerts with a key, of the share of their rows that the activities of the sample can contain.
     covered: f64,
 }
 
 impl Met {
-    /// Returns how many rows an alert with a key has; `None` where the windows and the activities of the sample are of different times.
+    /// Returns the number of rows for each alert with a key. Returns `None` if the windows and the activities of the
+    /// sample are from different times.
     fn rows_an_alert(&self) -> Option<f64> {
         (self.covered >= 1.0).then(|| self.rows as f64 / self.covered)
     }
 }
 
 impl<'t> Rates<'t> {
-    /// Returns the rates of a sample; `None` where it holds too little.
+    /// Returns the rates of a sample, or `None` if it is too small.
     pub(super) fn of(tally: &'t Tally) -> Option<Self> {
         let activities: Vec<(&Source, Extent)> = tally
             .sources
@@ -70,7 +73,7 @@ impl<'t> Rates<'t> {
         })
     }
 
-    /// Returns how many of something there are a day, of which a source has so many.
+    /// Returns the daily number of something, given its number in each source.
     pub(super) fn a_day(&self, of_source: impl Fn(&Source) -> f64) -> f64 {
         let parts = self
             .activities
@@ -79,13 +82,13 @@ impl<'t> Rates<'t> {
         parts.sum()
     }
 
-    /// Returns how many rows a link makes a day.
+    /// Returns the daily number of rows by a link.
     pub(super) fn rows_a_day(&self, met: &Met, alerts: usize) -> Option<f64> {
         let with_key = met.alerts as f64 / alerts.max(1) as f64;
         Some(self.alerts_a_day? * with_key * met.rows_an_alert()?)
     }
 
-    /// Returns which share of the activities in a window the sample can hold.
+    /// Returns the share of the activities in a window that the sample can contain.
     fn covered(&self, window: Window) -> f64 {
         let parts = self.activities.iter().map(|(_, extent)| {
             let share = length(window.and(extent.span)) / length(window).max(1.0);
@@ -95,7 +98,7 @@ impl<'t> Rates<'t> {
     }
 }
 
-/// Returns how the alerts met the activities by the link at `place`.
+/// Returns which alerts match activities by the link at `place`.
 pub(super) fn meet(tally: &Tally, place: usize, of_link: &OfLink, rates: Option<&Rates<'_>>) -> Met {
     let mut places = of_link.places.clone();
     places.sort_unstable();
@@ -123,7 +126,7 @@ pub(super) fn meet(tally: &Tally, place: usize, of_link: &OfLink, rates: Option<
     met
 }
 
-/// Returns in how many partitions of the log an activity with so many keys is stored, on average.
+/// Returns the average number of partitions of the repartition topic that store an activity with this number of keys.
 pub(super) fn copies(keys: usize, partitions: u32) -> f64 {
     let partitions = f64::from(partitions.max(1));
     let keys = i32::try_from(keys).unwrap_or(i32::MAX);
@@ -161,7 +164,7 @@ fn length(window: Window) -> f64 {
     }
 }
 
-/// Writes an estimate for people, with two digits that mean something.
+/// Formats an estimate for people, with two significant digits.
 pub(super) fn about(number: f64) -> String {
     let whole = number.round().max(0.0) as u64;
     let step = 10_u64.pow(whole.max(1).ilog10().saturating_sub(1));
@@ -172,7 +175,7 @@ pub(super) fn about(number: f64) -> String {
     }
 }
 
-/// Writes an estimated number of bytes for people.
+/// Formats an estimated number of bytes for people.
 pub(super) fn about_bytes(bytes: f64) -> String {
     bytesize::ByteSize(bytes.max(0.0) as u64).display().si().to_string()
 }

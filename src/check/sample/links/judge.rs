@@ -1,4 +1,4 @@
-//! What is said of each link.
+//! The findings about each link.
 
 use super::super::super::{Findings, Level, percent, traffic};
 use super::estimate::{self, Met, Rates, about, about_bytes};
@@ -6,14 +6,14 @@ use super::{Links, MAX_KEPT, OfLink, Tally};
 use crate::decode::{Condition, KeyEntry, QUERY};
 use crate::words::{counted, duration, grouped};
 
-/// Fewer records than this say nothing about a tenant.
+/// With fewer records than this, no conclusion about the tenant is drawn.
 const ENOUGH: u64 = 20;
 
-/// A key is worth a word when it has more than one in ten of so many activities.
+/// With at least this many activities, a key that has more than a tenth of them is reported.
 const MANY: u64 = 1_000;
 
 impl Links {
-    /// Says what the sample holds by each link.
+    /// Returns the findings about the links in the sample.
     pub(in super::super) fn findings(&self) -> Findings {
         let tally = &self.tally;
         let mut findings = Findings::default();
@@ -57,7 +57,7 @@ impl Tally {
         self.alerts.len() as u64
     }
 
-    /// Says how many records have keys, and how many alerts meet an activity.
+    /// Returns a sentence with the numbers of records that have keys and of alerts that match an activity.
     fn shares(&self, link: &OfLink, met: &Met) -> String {
         let name = &link.link.name;
         let sides = [
@@ -74,7 +74,7 @@ impl Tally {
         format!("{name}: {} have a key{meet}", sides.join(" and "))
     }
 
-    /// Says what that makes a day, and how much is stored.
+    /// Returns a sentence with the estimated daily numbers and the amount that is stored.
     fn estimate(&self, link: &OfLink, place: usize, rates: &Rates<'_>, met: &Met) -> String {
         let keyed = rates.a_day(|source| source.keyed.get(place).map_or(0.0, |keyed| *keyed as f64));
         let stored = keyed * link.retention.as_secs_f64() / 86_400.0;
@@ -93,7 +93,7 @@ impl Tally {
         )
     }
 
-    /// Says what all links store together.
+    /// Returns a sentence about what all links store together.
     fn all(&self, rates: Option<&Rates<'_>>) -> String {
         let share = percent(self.keyed, self.activities);
         let activities = counted(self.activities, "activity");
@@ -112,11 +112,11 @@ impl Tally {
         )
     }
 
-    /// Says that a link has no key on one side, so that it finds nothing.
+    /// Reports a link that has no key on one side, so that it finds nothing.
     fn judge_missing(&self, link: &OfLink, met: &Met, add: &mut dyn FnMut(Level, String)) {
         let is_query = link.link.name == QUERY;
         let of = &link.link;
-        // Of the query's activities the section on records says so.
+        // For activities of the query, the section about records reports this.
         let sides = [
             (
                 !is_query && link.activities == 0,
@@ -157,7 +157,7 @@ impl Tally {
 }
 
 impl OfLink {
-    /// Says that one key has much of the work.
+    /// Reports a key that causes much of the work.
     fn judge_hot_key(&self, add: &mut dyn FnMut(Level, String)) {
         let mut counts = std::collections::HashMap::new();
         for (key, _) in &self.places {

@@ -1,7 +1,8 @@
-//! What a sample says of links: what has keys by each of them, what meets, and about how much that makes a day.
+//! Estimates, from a sample, which records have keys by each link, which of them match, and the daily numbers.
 //!
-//! A decoder of its own reads the keys of all links. Of a key only a hash is kept, and no more than a million keys of activities, keys of
-//! alerts and times each, whatever the sample holds. `estimate` works out rates, `judge` says what was found.
+//! A separate decoder reads the keys of all links. Only a hash of each key is kept. The numbers of keys of activities,
+//! of keys of alerts and of times are limited to a million each, whatever the size of the sample. `estimate` calculates
+//! rates, and `judge` writes the findings.
 
 mod estimate;
 mod judge;
@@ -17,7 +18,7 @@ use crate::decode::{Decoded, Decoder, Link};
 use crate::record::{Activity, Alert, AlertId, Text, Version};
 use crate::time::{EventTime, Window};
 
-/// The most keys of activities that are remembered; the same of keys of alerts, and of times.
+/// Maximum number of keys of activities that are kept. It is also the maximum for keys of alerts, and for times.
 const MAX_KEPT: usize = 1_000_000;
 
 /// Reads a sample by all links.
@@ -26,7 +27,7 @@ pub(super) struct Links {
     tally: Tally,
 }
 
-/// What has been found in a sample so far.
+/// Statistics about the part of the sample that was read.
 struct Tally {
     links: Vec<OfLink>,
     partitions: u32,
@@ -37,18 +38,18 @@ struct Tally {
     activities: u64,
     /// Activities with a key by any link.
     keyed: u64,
-    /// Records that have more keys by a link than count.
+    /// Records that have more keys by a link than are used.
     cut: u64,
     kept: Kept,
 }
 
-/// How much is remembered.
+/// The numbers of items that are kept.
 #[derive(Default)]
 struct Kept {
     keys: usize,
     alert_keys: usize,
     times: usize,
-    /// Keys and alerts for which there was no room.
+    /// Keys and alerts that were not kept because the maximum was reached.
     left_out: u64,
 }
 
@@ -57,37 +58,38 @@ struct OfLink {
     retention: Duration,
     /// Activities with a key.
     activities: u64,
-    /// Bytes of their rows.
+    /// Bytes of the rows of these activities.
     bytes: u64,
-    /// Each of their keys with the time of the activity.
+    /// The hash of each of their keys, with the time of the activity.
     places: Vec<(u64, EventTime)>,
 }
 
-/// An alert by its greatest version.
+/// An alert, given by its greatest version.
 struct SeenAlert {
     version: Version,
-    /// By each link, in their order.
+    /// The window and the hashes of the keys by each link, in the order of the links.
     links: Vec<(Window, Vec<u64>)>,
 }
 
-/// What a partition of the input holds.
+/// The records of a partition of the input.
 #[derive(Default)]
 struct Source {
     activities: u64,
     times: Vec<EventTime>,
-    /// Of each link, the activities with a key.
+    /// For each link, the number of activities with a key.
     keyed: Vec<u64>,
     /// Activities with a key by any link.
     any: u64,
-    /// For how many seconds these are stored in all partitions of the log together, and the same times the bytes of their rows.
+    /// The sum of the seconds for which these activities are stored, over all partitions of the repartition topic.
+    /// `stored_bytes` is the same sum, weighted by the bytes of their rows.
     stored: f64,
     stored_bytes: f64,
-    /// `TimeGenerated` of the alerts that were seen here first.
+    /// `TimeGenerated` of the alerts that were first seen in this partition.
     alerts: Vec<EventTime>,
 }
 
 impl Links {
-    /// Returns one that has read nothing; `None` where there is no link beside the query.
+    /// Creates an empty sample of links. Returns `None` if there is no link besides the query.
     pub(super) fn new(config: &Config) -> Option<Self> {
         let settings = &config.decode;
         if settings.links.is_empty() {
@@ -116,7 +118,7 @@ impl Links {
         })
     }
 
-    /// Takes in a message of a partition.
+    /// Adds a message of a partition.
     pub(super) fn message(&mut self, topic: &str, partition: i32, value: Option<&[u8]>) {
         let Self { decoder, tally } = self;
         let name = (topic.to_owned(), partition);

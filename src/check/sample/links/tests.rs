@@ -12,7 +12,7 @@ fn config(text: &str) -> Config {
     Config::of_text("test", text, std::iter::empty()).unwrap()
 }
 
-/// Minutes from the first one of the day, which may be more than a day.
+/// Returns the time that is this number of minutes after the beginning of the day. It may be on another day.
 fn at(minutes: i64) -> String {
     EventTime::from_date(2026, 3, 1, minutes * 600_000_000).unwrap().to_string()
 }
@@ -24,7 +24,7 @@ fn activity(user: &str, minute: i64) -> String {
     )
 }
 
-/// One with a window of an hour, which is generated when it ends.
+/// Returns an alert with a window of an hour, which is generated when the window ends.
 fn alert(id: &str, users: &str, start: i64) -> String {
     let (start, end) = (at(start), at(start + 60));
     format!(
@@ -64,7 +64,7 @@ fn each_link_says_what_has_keys_and_what_meets() {
         alert("A", "[\"ann\",\"zoe\"]", 0),
         alert("B", "[\"ben\"]", 30),
         alert("C", "[]", 0),
-        // Of an alert the greatest version counts.
+        // Only the greatest version of an alert counts.
         alert("D", "[\"ann\"]", 0),
         alert("D", "[\"cat\"]", 1),
     ];
@@ -153,7 +153,8 @@ fn a_hot_key_and_records_with_too_many_keys_are_found() {
     has(&found, Level::Warning, "1 record has more than 64 keys for a link");
 }
 
-/// A day of a tenant: 1,440 activities, a minute each, of 10 users in turn, and an alert of each hour with two of them.
+/// Returns the records of a tenant's day: 1,440 activities, one each minute, of 10 users in turn, and an alert for each
+/// hour with two of these users.
 fn day() -> Vec<String> {
     let activities = (0..1_440).map(|minute| activity(&format!("user-{}", minute % 10), minute));
     let alerts = (0..24).map(|hour| alert(&format!("A{hour}"), "[\"user-1\",\"user-2\"]", hour * 60));
@@ -169,7 +170,7 @@ fn a_day_is_estimated_from_the_rates_of_the_sample() {
         "user: 100 % of 1,440 activities and 100 % of 24 alerts have a key; 24 alerts have an activity in their window; at this rate \
          about 1,400 activities a day have a key, and about 10,000 (",
     );
-    // 24 alerts, of two users with 6 activities an hour each.
+    // 24 alerts have two users each, who have 6 activities an hour.
     has(&found, Level::Ok, "are kept for 7 days; about 290 rows a day");
     has(
         &found,
@@ -204,10 +205,10 @@ fn a_clock_that_is_wrong_changes_no_estimate() {
 
 #[test]
 fn rows_that_the_sample_can_hold_a_part_of_only_are_estimated_too() {
-    // The activities of the first half of the day are gone: windows there say nothing.
+    // The activities of the first half of the day are missing, so windows in that half must not count.
     let half: Vec<String> = day().into_iter().skip(720).collect();
     has(&said(&config(USER), &half), Level::Ok, "about 290 rows a day");
-    // No window lies in the time of the activities.
+    // No window is within the time of the activities.
     let apart: Vec<String> = (0..1_440)
         .map(|minute| activity("user-1", 1_440 * 7 + minute))
         .chain(day().into_iter().skip(1_440))
@@ -224,7 +225,7 @@ fn partitions_of_other_times_add_up() {
     let config = config(USER);
     let mut sample = Sample::new(&config, NOW).with_links();
     for (number, message) in day().iter().take(1_440).enumerate() {
-        // Two partitions of twelve hours, which the ends of them cover one after the other.
+        // Each of the two partitions covers twelve hours, one after the other.
         let partition = i32::from(number >= 720);
         sample.message("in", partition, Some(message.as_bytes()), None);
     }
@@ -255,7 +256,7 @@ fn memory_is_bounded() {
         .iter()
         .any(|finding| finding.level == Level::Note && finding.text.starts_with("4 keys and alerts of the sample were left out"));
     assert!(is_said, "{findings:#?}");
-    // A newer version takes the place of the older one.
+    // A newer version replaces the older one.
     let kept = links.tally.kept.alert_keys;
     links.message("in", 0, Some(alert("A0", "[\"ann\"]", 1).as_bytes()));
     assert_eq!(links.tally.kept.alert_keys, kept - 1);

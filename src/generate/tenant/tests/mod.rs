@@ -109,7 +109,7 @@ fn the_truth_has_its_hard_cases() {
     assert!(grown > 60 && shrunk > 20, "{grown} {shrunk}");
 }
 
-/// All versions of each alert, oldest first.
+/// Returns all versions of each alert, oldest first.
 fn versions(alerts: &[Value]) -> BTreeMap<String, Vec<&Value>> {
     let mut versions: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     for row in alerts {
@@ -160,7 +160,7 @@ fn a_seed_means_the_same_bytes_for_ever() {
     assert_eq!(hashes, PINNED);
 }
 
-/// Should these change, recorded results of older versions no longer belong to their seeds: do not let them.
+/// These hashes must not change: recorded results of older versions would no longer belong to their seeds.
 const PINNED: [&str; 3] = [
     "bb4be80f8f2b53ce7fc0c07aee223302b43b6e40523fc26d7cb69249634bb27b",
     "2015473184e8d2bfa83160bc216f00675e8dfc3482264a0a364285d8dd43f9ed",

@@ -1,5 +1,5 @@
-//! The links' answer from the records alone: every alert against every activity, without any of the generator's
-//! knowledge.
+//! Computes the rows of the links from the records alone: it compares every alert with every activity and uses nothing
+//! from the generator's plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::generate::tenant::{Fact, LINKS};
 use crate::generate::{Guid, Messages};
 use crate::time::{Bounds, EventTime};
 
-/// Returns the rows of sound messages, without their envelopes.
+/// Returns the rows of valid messages without their envelopes.
 pub(super) fn rows(mut source: impl Messages) -> Vec<Value> {
     let (mut rows, mut message) = (Vec::new(), Vec::new());
     while let Some(info) = source.next_message(&mut message) {
@@ -21,7 +21,7 @@ pub(super) fn rows(mut source: impl Messages) -> Vec<Value> {
             }
         }
         if info.malformed && info.records > 0 {
-            // A broken record in a batch: the others count.
+            // The batch contains a broken record. The other records count.
             let text = String::from_utf8_lossy(&message).into_owned();
             if let Ok(mut value) = serde_json::from_str::<Value>(&text) {
                 let records = value["records"].as_array_mut().unwrap();
@@ -52,7 +52,7 @@ fn row(mut record: Value) -> Value {
     record
 }
 
-/// Opens a value that may be a string of JSON.
+/// Parses a value that may be a string of JSON.
 pub(super) fn opened(value: &Value) -> Value {
     match value {
         Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
@@ -77,7 +77,7 @@ pub(super) fn activity_time(activity: &Value) -> EventTime {
     time(&raw(activity)["CreationTime"])
 }
 
-/// Of each alert, the version that counts.
+/// Returns the version that counts for each alert.
 pub(super) fn latest(rows: &[Value]) -> BTreeMap<String, &Value> {
     let mut latest: BTreeMap<String, &Value> = BTreeMap::new();
     for row in rows {
@@ -130,12 +130,12 @@ fn guid(text: &str) -> Guid {
     Guid(uuid::Uuid::parse_str(text).unwrap().as_u128())
 }
 
-/// A string that says something.
+/// Returns a string that is not empty.
 fn text(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// The link ignores case.
+/// Returns the composite key in lower case, because the link ignores case.
 fn composite(name: &str, suffix: &str) -> String {
     serde_json::to_string(&[name.to_lowercase(), suffix.to_lowercase()]).unwrap()
 }
@@ -161,7 +161,7 @@ fn activity(row: &Value) -> Activity {
     }
 }
 
-/// The keys of an alert for each link.
+/// Returns the keys of an alert for each link.
 fn alert_keys(row: &Value) -> [BTreeSet<String>; 4] {
     let entities = opened(&row["Entities"]);
     let entities = entities.as_array().unwrap();
@@ -188,7 +188,7 @@ fn alert_keys(row: &Value) -> [BTreeSet<String>; 4] {
     ]
 }
 
-/// Percent-decodes; sequences that are broken stay.
+/// Percent-decodes a text. Invalid sequences are kept.
 fn decoded(text: &str) -> String {
     let (bytes, mut out, mut at) = (text.as_bytes(), Vec::new(), 0);
     while at < bytes.len() {

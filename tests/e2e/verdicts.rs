@@ -1,5 +1,5 @@
-//! `alerttrail verify` where retention has taken records, an input was taken out of the settings, or offsets hold no
-//! records: what it cannot judge it calls neither exact nor a fault.
+//! `alerttrail verify` if retention has removed records, if an input was removed from the settings, or if offsets hold
+//! no records: it calls output that it cannot judge neither exact nor a fault.
 
 use std::process::Output;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What `verify` finds, which must be this verdict.
+/// Asserts that `verify` finds this verdict. Returns its result.
 #[track_caller]
 fn found(output: &Output, verdict: &str, status: i32) -> Value {
     let (found, code) = result(output);
@@ -42,7 +42,7 @@ fn generated(world: &mut World) {
     });
 }
 
-/// An alert with two activities, answered.
+/// Sends an alert with two activities, and waits for their rows.
 fn answered(world: &mut World) {
     let rows = [
         activity("p", "2026-03-01T10:00:00Z", "one"),
@@ -56,7 +56,7 @@ fn answered(world: &mut World) {
     assert_eq!(instance.terminate().0.code(), Some(0));
 }
 
-/// Sends values with this timestamp to partition 0 of a new topic of one partition.
+/// Sends values with this timestamp to partition 0 of a new topic with one partition.
 fn send_at(world: &World, role: &str, timestamp: i64, values: &[String]) {
     let topic = world.topic(role);
     world.create_topic(&topic, 1, &[("retention.ms", "-1")]);
@@ -98,10 +98,10 @@ fn rows_that_may_have_stood_before_the_first_record_of_the_output_are_not_judged
     ] {
         assert!(said(&output).contains(&part), "{}", said(&output));
     }
-    // All of it is gone.
+    // All of the alerts are gone.
     world.remove_records(&topic, 1);
     found(&verify(&world, "rows"), "undecided", 3);
-    // What stands there is judged as ever.
+    // The rows that remain are judged as usual.
     world.send_to("rows", 0, Counted::No, [b"no record".as_slice()]);
     let findings = found(&verify(&world, "rows"), "not_exact", 1);
     assert!(findings["undecided"].as_u64() > Some(0), "{findings}");
@@ -118,7 +118,7 @@ fn a_row_that_cannot_have_stood_in_what_is_gone_is_missed() {
         .into_iter()
         .map(|record| String::from_utf8(record.value).unwrap())
         .collect();
-    // What is left was sent at 10:15, and clocks may be wrong by 10 minutes.
+    // The remaining record was sent at 10:15, and clocks may be wrong by 10 minutes.
     let sent = 1_772_359_200_000 + 15 * 60_000;
     for (kept, verdict, status, cause) in [
         ("10:00:00.0", "not_exact", 1, "lost"),
@@ -158,7 +158,7 @@ fn what_lies_before_the_cutoff_is_not_called_exact() {
     let log = world.folder.path().join("a.log");
     let mut instance = Instance::start_with(&world.config("a"), &log, &hour);
     instance.wait_for_log("joining");
-    // The retention cut-off is at 18:55 once the log has that activity.
+    // The retention cut-off is at 18:55 once the repartition topic has that activity.
     let began = std::time::Instant::now();
     while world.committed(&world.topic("activities"), 0) != Some(1) {
         assert!(began.elapsed() < PATIENCE);
@@ -211,10 +211,10 @@ fn an_input_that_was_taken_out_is_read_as_well() {
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(instance.terminate().0.code(), Some(0));
     found(&verify_with(&world, "rows", &[], &environment), "exact", 0);
-    // Taken out of the settings.
+    // The history is removed from the settings.
     answered(&mut world);
     found(&verify(&world, "rows"), "exact", 0);
-    // A row of an alert that never was is a fault: no input is missing.
+    // A row of an alert that never existed is a fault, because no input is missing.
     let rows = world.read("rows");
     let mut values: Vec<String> = rows
         .into_iter()
@@ -229,7 +229,7 @@ fn an_input_that_was_taken_out_is_read_as_well() {
     send_at(&world, "touched", 1_772_359_200_000, &values);
     let findings = found(&verify(&world, "touched"), "not_exact", 1);
     assert_eq!(findings["findings"], json!({ "extra": { "unknown_alert": 1 } }));
-    // The topic goes, too: its rows cannot be judged any more.
+    // The topic is deleted, too: its rows can no longer be judged.
     world.delete_topic(&history);
     let output = verify(&world, "rows");
     let findings = found(&output, "undecided", 3);
@@ -248,7 +248,8 @@ fn a_former_input_that_nothing_names_any_more_can_be_named() {
         return;
     };
     answered(&mut world);
-    // As if the alerts had come through a topic that is no input any more, and the log forgot it.
+    // As if the alerts had come through a topic that is no longer an input, and the repartition topic had lost its
+    // record of it.
     let others = json!([world.topic("activities")]).to_string();
     let environment = [("ALERTTRAIL_INPUT__TOPICS", others.as_str())];
     found(&verify_with(&world, "rows", &[], &environment), "exact", 0);
@@ -288,8 +289,8 @@ fn the_markers_of_transactions_are_read_past_in_silence() {
         let record = BaseRecord::<(), [u8]>::to(&topic).partition(partition).payload(row);
         producer.send(record).map_err(|(error, _)| error).unwrap();
     };
-    // Partition 0 ends in the marker of a committed transaction, 1 in that of one that was given up, 2 holds nothing
-    // else, and 3 ends in an open one.
+    // Partition 0 ends in the marker of a committed transaction, partition 1 in that of an aborted one, partition 2
+    // holds nothing but such a marker, and partition 3 ends in an open transaction.
     let row = activity("q", "2026-03-01T10:10:00Z", "committed");
     producer.begin_transaction().unwrap();
     send(0, &row);

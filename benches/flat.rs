@@ -39,7 +39,7 @@ struct Args {
     /// Activities in the large store
     #[arg(long, default_value_t = 10_000_000)]
     stored: u64,
-    /// How many times fewer are in the small store
+    /// Factor by which the small store has fewer activities
     #[arg(long, default_value_t = 100)]
     ratio: u64,
     /// Activities that are measured in each round: enough for compactions to happen in both stores

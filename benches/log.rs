@@ -1,4 +1,4 @@
-//! The repartition log: encodes records to bytes and decodes them, by kind.
+//! The repartition topic: encodes its records to bytes and decodes them, by kind.
 //!
 //! `cargo bench --no-default-features --bench log`; an element is a record.
 

@@ -32,7 +32,7 @@ impl Disk {
         }
     }
 
-    /// Whether nothing was ever written.
+    /// Returns whether nothing was ever written.
     pub(crate) fn is_empty(&self) -> bool {
         self.len(Table::Meta) == 0
     }

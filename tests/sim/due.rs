@@ -1,4 +1,4 @@
-//! The outputs that the log must lead to, in a form that outputs can be compared with.
+//! The outputs that the repartition topic must lead to, in a form that outputs can be compared with.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::world::Version;
 /// The pair that a row belongs to: the alert, the link and the key, and the activity's number.
 pub(crate) type Pair = (usize, LinkKey, usize);
 
-/// The outputs that a record of the log must lead to.
+/// The outputs that a record of the repartition topic must lead to.
 #[derive(Default)]
 pub(crate) struct Due {
     pub(crate) rows: BTreeSet<Row>,

@@ -1,5 +1,5 @@
-//! The outputs that every record of the log must lead to, computed from the inputs and the journal, slowly and
-//! independently of how the program does it.
+//! The outputs that every record of the repartition topic must lead to, computed from the inputs and the journal,
+//! slowly and independently of how the program does it.
 //!
 //! For each partition of the repartition topic, each link and after each record, the emitted rows are, for every key of
 //! every closed alert, the activities with that key so far. So a record must lead to the difference between the rows
@@ -25,7 +25,7 @@ use crate::world::{Settings, Version, What, World, millis, wall_of};
 /// Computes the outputs that partition `number` of the repartition topic must lead to.
 pub(crate) fn expect(world: &World, number: usize, log: &Log, hits: &mut Hits) -> Expected {
     let mut due: Vec<Due> = log.journal.iter().map(|_| Due::default()).collect();
-    // The position in the log.
+    // The position in the repartition topic.
     let mut left = Left {
         meta: 1,
         ..Left::default()

@@ -58,7 +58,7 @@ pub(super) enum Expected {
     Text(String),
     /// JSON, which a page breaks into lines for readers.
     Json(String),
-    /// JSON of which only the names are compared, not the values.
+    /// JSON; only its names are compared, not its values.
     Members(String),
 }
 

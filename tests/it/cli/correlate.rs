@@ -313,7 +313,7 @@ fn cli_correlate_keeps_dead_letters() {
             ("missing_field", 2, 1, "{\"SystemAlertId\":\"B\"}"),
         ]
     );
-    // Without the option, dead letters are counted, and a message tells how to keep them.
+    // Without the option, dead-letter records are counted, and a message tells how to keep them.
     let found = correlate(&program, &["in.jsonl"]).expect(0);
     assert!(found.stderr.contains("--dead-letters FILE"), "{}", found.stderr);
 }

@@ -243,7 +243,7 @@ fn cli_files_a_record_that_is_too_long_is_one_dead_letter_of_its_beginning() {
         (&1.into(), &(300 << 20).into())
     );
     assert_eq!(letter["value_hex"].as_str().unwrap().len(), 2 * (64 << 10));
-    // The dead letter of a record within the limit is not six times as long as the record.
+    // The dead-letter record of a record within the limit is not six times as long as the record.
     program.write("zeros", &[vec![0; 60 << 20], b"\n".to_vec()].concat());
     correlate(&program, &["zeros", "--dead-letters", "dead.jsonl"]).expect(0);
     let length = std::fs::metadata(program.path("dead.jsonl")).unwrap().len();
@@ -295,8 +295,8 @@ fn capture(program: &Program, name: &str, enqueued: &str, body: &str) {
 #[test]
 fn cli_files_of_capture_come_in_the_order_of_time_whatever_their_names() {
     let program = Program::new();
-    // Each file has an activity, and a record that becomes a dead letter and shows the order in which the files are
-    // read.
+    // Each file has an activity, and a record that becomes a dead-letter record and shows the order in which the files
+    // are read.
     let expected: Vec<String> = [
         ("0/08/05", 10),
         ("3/08/05", 20),

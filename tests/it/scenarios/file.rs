@@ -280,7 +280,7 @@ fn json(value: &toml::Value) -> String {
 }
 
 /// Expands abbreviations for long values: `@127` is that many nested arrays, `@x900` is that many letters x, and
-/// `@list100` is a list of that many strings, of which the first is `key-000`.
+/// `@list100` is a list of that many strings, with `key-000` as the first.
 fn written_out(text: &str) -> String {
     let number = |text: &str| text.parse::<usize>().ok();
     if let Some(count) = text.strip_prefix("@list").and_then(number) {

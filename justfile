@@ -24,11 +24,11 @@ demo *arguments:
 fmt:
     cargo fmt --all
 
-# Break things around real processes on a real broker; --short takes minutes.
+# Inject faults around real processes on a real broker; --short takes minutes.
 faults *arguments:
     scripts/faults {{arguments}}
 
-# Measure the parts of the hot path, and say what moved; --core leaves out RocksDB, --record records.
+# Measure the parts of the hot path, and list what has moved; --core leaves out RocksDB, --record records.
 bench *arguments:
     scripts/bench {{arguments}}
 
@@ -40,6 +40,6 @@ instructions *arguments:
 broker-up *arguments:
     scripts/broker up {{arguments}}
 
-# Stop it and forget its topics.
+# Stop the broker and delete its topics.
 broker-down *arguments:
     scripts/broker down {{arguments}}

@@ -1,9 +1,10 @@
-//! What the HTTP API costs the data path, and how fast it answers beside it.
+//! Measures what the HTTP API costs the data path, and how fast the API responds at the same time.
 //!
-//! `cargo bench --bench api -- --bootstrap-servers ADDRESS`, with a broker from `scripts/broker up`. Made traffic with many alerts stands in the
-//! broker; a processor takes in the alerts and then, started again, reads the activities as fast as it can. From the first tenth of the activities
-//! to the last it is asked and left alone in turn, half a second each, in the order alone, asked, asked, alone: what the machine does otherwise falls on
-//! both. Asked means that one client asks `GET /api/v1/alerts/{id}` for one alert after another.
+//! `cargo bench --bench api -- --bootstrap-servers ADDRESS`, with a broker from `scripts/broker up`. Generated traffic
+//! with many alerts is in the broker. A processor reads the alerts; then, started again, it reads the activities as
+//! fast as it can. From the first tenth of the activities to the last, half-second turns alternate in the order alone,
+//! asked, asked, alone, so that other load on the machine affects both kinds. In an asked turn, one client requests
+//! `GET /api/v1/alerts/{id}` for one alert after another.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 #![expect(clippy::disallowed_methods, reason = "it measures by the clock")]
@@ -21,9 +22,9 @@ use clap::Parser;
 use hdrhistogram::Histogram;
 use serde_json::Value;
 
-/// How long anything may take before it counts as hung.
+/// The time after which anything counts as hung.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// How often the processor is asked how far it is.
+/// How often the bench checks the processor's progress.
 const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(Parser)]
@@ -40,31 +41,31 @@ struct Args {
     /// Alerts that the processor holds
     #[arg(long, default_value_t = 100_000)]
     alerts: u64,
-    /// Rounds, each with a processor, a log and a state of its own
+    /// Rounds, each with its own processor, log and state
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// How long the processor is asked, or left alone, at a time, in milliseconds
+    /// Length of a turn, asked or alone, in milliseconds
     #[arg(long, default_value_t = 500)]
     turn: u64,
-    /// What the client waits between an answer and its next question, in milliseconds
+    /// Pause of the client between a response and its next request, in milliseconds
     #[arg(long, default_value_t = 5)]
     pause: u64,
-    /// Where the processor listens
+    /// Address at which the processor listens
     #[arg(long, default_value = "127.0.0.1:18686")]
     listen: String,
-    /// cargo bench says so
+    /// Passed by cargo bench
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// Topics and files of this bench.
+/// The topics and files of this bench.
 struct Bench {
     args: Args,
     folder: tempfile::TempDir,
-    /// What its topics begin with.
+    /// The prefix of its topics.
     name: String,
     ids: Arc<[String]>,
-    /// Questions that have been asked: whoever asks next goes on behind them.
+    /// The number of requests so far: the next client continues after them.
     asked: Arc<AtomicUsize>,
 }
 
@@ -80,7 +81,7 @@ impl Bench {
         };
         let data = bench.folder.path().join("data");
         let (activities, alerts) = (bench.args.activities.to_string(), bench.args.alerts.to_string());
-        // One message for each alert, so that whoever has counted them holds them.
+        // One message for each alert, so that the number of messages read is the number of alerts held.
         let plain = ["--alert-updates", "0", "--duplicates", "0", "--malformed", "0"];
         let wanted = [
             "generate",
@@ -117,7 +118,7 @@ impl Bench {
         assert!(output.status.success(), "{words:?}: {output:?}");
     }
 
-    /// Writes a configuration that reads these topics, with state, log and output of its own.
+    /// Writes a configuration that reads these topics, with its own state, log and output.
     fn configure(&self, run: &str, tables: &[&str]) -> PathBuf {
         let (name, servers, listen) = (&self.name, &self.args.bootstrap_servers, &self.args.listen);
         let path = self.folder.path().join(format!("{run}.toml"));
@@ -149,7 +150,7 @@ listen = "{listen}"
         path
     }
 
-    /// Reads everything once, in turn with a client that asks all the time and without.
+    /// Reads all activities once, in turns with and without a client that sends requests all the time.
     fn run(&self, round: u32) -> Run {
         let name = round.to_string();
         let config = self.configure(&name, &["alerts"]);
@@ -165,7 +166,8 @@ listen = "{listen}"
         self.wait("the activities to be read", || (self.activities() >= share(10)).then_some(()));
         let mut run = Run::default();
         'read: loop {
-            // Four turns count together or not at all: the rate falls as the state grows, and both kinds must have as much of that.
+            // Four turns count together or not at all: the rate falls as the state grows, and this must affect both
+            // kinds equally.
             let [mut alone, mut asked] = [Turns::default(), Turns::default()];
             for is_asked in [false, true, true, false] {
                 let before = (Instant::now(), self.activities());
@@ -222,12 +224,12 @@ listen = "{listen}"
         }
     }
 
-    /// Activities that ROUTE has read so far.
+    /// Returns the number of activities that ROUTE has read so far.
     fn activities(&self) -> u64 {
         self.count("alerttrail_records_received_total{kind=\"activity")
     }
 
-    /// The sum of the metrics whose lines begin so; 0 while the processor does not answer.
+    /// Returns the sum of the metrics whose lines have this prefix; 0 while the processor does not respond.
     fn count(&self, metric: &str) -> u64 {
         let url = format!("http://{}/metrics", self.args.listen);
         let answer = ureq::get(&url)
@@ -243,7 +245,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// The alert ids in a file of generated messages.
+/// Returns the alert ids in a file of generated messages.
 fn ids(file: &Path) -> Arc<[String]> {
     let id = |record: &Value| {
         let row = record.get("properties").unwrap_or(record);
@@ -263,11 +265,11 @@ fn ids(file: &Path) -> Arc<[String]> {
     ids.into()
 }
 
-/// It ends with the run that it is for.
+/// A processor that is killed when it is dropped.
 struct Processor(Child);
 
 impl Processor {
-    /// Ends it as an operator does.
+    /// Stops the processor as an operator does.
     fn stop(mut self) {
         let sent = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
         assert!(sent.success() && self.0.wait().unwrap().success());
@@ -276,13 +278,13 @@ impl Processor {
 
 impl Drop for Processor {
     fn drop(&mut self) {
-        // Both fail where it has ended.
+        // Both fail if the process has already ended.
         drop(self.0.kill());
         drop(self.0.wait());
     }
 }
 
-/// Asks for one alert after another, until it is stopped.
+/// Requests one alert after another until it is stopped.
 struct Client {
     is_over: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<Histogram<u64>>,
@@ -300,7 +302,8 @@ impl Client {
             let agent = ureq::Agent::new_with_defaults();
             let mut micros = Histogram::new(3).unwrap();
             while !over.load(Ordering::Relaxed) {
-                // A step that has no divisor in common with the number of ids goes over all of them, in no order of theirs.
+                // A step that has no divisor in common with the number of ids visits all of them, in an order unrelated
+                // to theirs.
                 let id = &ids[asked.fetch_add(1, Ordering::Relaxed).wrapping_mul(7_919) % ids.len()];
                 let began = Instant::now();
                 let answer = agent
@@ -325,7 +328,7 @@ impl Client {
     }
 }
 
-/// What was read in the turns of one kind.
+/// The activities that were read in the turns of one kind.
 #[derive(Default)]
 struct Turns {
     activities: u64,
@@ -338,7 +341,7 @@ impl Turns {
         self.seconds += other.seconds;
     }
 
-    /// Activities that were read in a second.
+    /// Returns the number of activities read per second.
     fn rate(&self) -> f64 {
         self.activities as f64 / self.seconds
     }
@@ -347,7 +350,7 @@ impl Turns {
 struct Run {
     alone: Turns,
     asked: Turns,
-    /// How long answers took, in microseconds.
+    /// The response times, in microseconds.
     answers: Histogram<u64>,
 }
 
@@ -362,7 +365,7 @@ impl Default for Run {
 }
 
 impl Run {
-    /// How many times the rate alone the rate beside questions is.
+    /// Returns the rate with requests as a multiple of the rate without.
     fn ratio(&self) -> f64 {
         self.asked.rate() / self.alone.rate()
     }

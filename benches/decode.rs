@@ -1,7 +1,8 @@
-//! Decoding, the hot path of ROUTE: bytes of messages to what the join needs of them, by envelope and by size.
+//! Decoding, the hot path of ROUTE: from the bytes of messages to the fields that the join needs, by envelope and by
+//! size.
 //!
-//! `cargo bench --no-default-features --bench decode`; the throughput is that of the messages' bytes. `decode/floor` is the least that
-//! could be done with the messages of `decode/envelope/streaming`.
+//! `cargo bench --no-default-features --bench decode`; the throughput is that of the messages' bytes. `decode/floor`
+//! measures the minimum work on the messages of `decode/envelope/streaming`.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 
@@ -16,7 +17,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Records for each measurement.
+/// The number of records in each measurement.
 const RECORDS: u64 = 1_000;
 
 fn options() -> Options {
@@ -44,7 +45,7 @@ fn measure(criterion: &mut Criterion, group: &str, cases: impl IntoIterator<Item
     group.finish();
 }
 
-/// As much of the streaming API's envelope as a reader needs that knows it by heart.
+/// The fields of the streaming API's envelope that a reader with fixed types needs.
 #[derive(Deserialize)]
 struct Streaming<'m> {
     #[serde(borrow)]
@@ -70,7 +71,8 @@ struct RawEvent<'m> {
     data: Option<&'m RawValue>,
 }
 
-/// Reads what decides of a record, with types that serde derives; whether it has a correlation id's place.
+/// Reads the fields that decide about a record, with types that serde derives. Returns whether the record has a place
+/// for a correlation id.
 fn typed(message: &[u8]) -> bool {
     fn of(event: &str) -> bool {
         let event: RawEvent<'_> = serde_json::from_str(event).unwrap();
@@ -86,8 +88,8 @@ fn typed(message: &[u8]) -> bool {
     }
 }
 
-/// The same bytes, read with less to find out: every byte looked at once, every string found, the JSON validated, the fields that matter
-/// read by serde.
+/// Reads the same bytes with less work: looks at every byte once, finds every string, validates the JSON, reads the
+/// relevant fields with serde.
 fn floor(criterion: &mut Criterion) {
     let messages = common::messages(&Options {
         envelope: Envelope::Streaming,
@@ -100,7 +102,7 @@ fn floor(criterion: &mut Criterion) {
             bencher.iter(|| messages.iter().for_each(|message| read(message)))
         });
     };
-    // No message holds a line end, so that each is searched to its end.
+    // No message contains a line end, so each message is searched to its end.
     case("memchr", &|message| {
         assert!(black_box(memchr::memchr(b'\n', message)).is_none())
     });
@@ -147,7 +149,7 @@ fn main() {
         "decode/records_in_a_message",
         [1, 100].map(|batch_max| (batch_max.to_string(), Options { batch_max, ..options() })),
     );
-    // What can join is read in full and hashed; most of real traffic is not.
+    // Records that can join are read in full and hashed; most of real traffic is not.
     measure(
         &mut criterion,
         "decode/keyed_share",

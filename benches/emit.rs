@@ -1,6 +1,6 @@
-//! What JOIN says, to the bytes that readers get: one group for each output format.
+//! Emits the output of JOIN as the bytes that readers get: one group for each output format.
 //!
-//! `cargo bench --no-default-features --bench emit`; the throughput is that of the bytes that come out.
+//! `cargo bench --no-default-features --bench emit`; the throughput is that of the emitted bytes.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 
@@ -12,7 +12,7 @@ use alerttrail::emit::{Emitted, Emitter, Format};
 use alerttrail::join::Output;
 use criterion::{Criterion, Throughput};
 
-/// Emits all of `outputs`; the bytes of their values together.
+/// Emits all `outputs`. Returns the total size of their values in bytes.
 fn emit(emitter: &Emitter, outputs: &[&Output], value: &mut Vec<u8>) -> u64 {
     let one = |output: &&Output| match emitter.emit(output, 7, value) {
         Emitted::Record(_) => black_box(&*value).len() as u64,
@@ -27,7 +27,7 @@ fn measure(criterion: &mut Criterion, (name, format): (&str, Format), outputs: &
         ..common::emitter(limit)
     };
     let (rows, summaries): (Vec<&Output>, Vec<&Output>) = outputs.iter().partition(|output| matches!(output, Output::Row(_)));
-    // With its key and headers no row fits into the bytes of its value: its alert is cut.
+    // With its key and headers, no row fits into the size of its value, so its alert is truncated.
     let mut value = Vec::new();
     let row = emit(&emitter(None), &rows[..1], &mut value);
     let tight = usize::try_from(row).unwrap();

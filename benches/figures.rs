@@ -1,10 +1,11 @@
-//! Holds what criterion has measured against the recorded figures, and names what moved.
+//! Compares criterion's measurements with the recorded figures, and lists those that have moved.
 //!
-//! `scripts/bench` runs it: `figures FOLDER [--record | --add]`. FOLDER is criterion's own; `--record` puts what is there in place of
-//! `benches/figures.json`, `--add` puts it in beside what else is there, if that is of the same machine.
+//! `scripts/bench` runs it: `figures FOLDER [--record | --add]`. FOLDER is criterion's own. `--record` replaces
+//! `benches/figures.json` with the measurements; `--add` merges them into it if it is of the same machine.
 //!
-//! A figure has moved when its median differs by more than the noise and the two intervals of confidence do not touch. The interval alone
-//! would not do: it tells how sure a median is within one run, and somebody else's work moves all of a run.
+//! A figure has moved if its median differs by more than the noise and the two confidence intervals do not overlap. The
+//! interval alone is not enough: it shows how certain a median is within one run, but other work on the machine moves a
+//! whole run.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program of its own")]
 
@@ -16,25 +17,25 @@ use std::process::{Command, ExitCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Percent by which the same code strays from one run to the next on a machine that does nothing else.
+/// The percentage by which results of the same code vary between runs on an otherwise idle machine.
 const NOISE: f64 = 5.0;
-/// The same on a machine that works for others meanwhile: two runs of decode and log strayed by up to 28 %.
+/// The same on a machine with other work: two runs of decode and log differed by up to 28 %.
 const NOISE_OF_A_BUSY_MACHINE: f64 = 30.0;
-/// Cores that others may keep busy on a machine that counts as idle.
+/// The number of cores that other work may keep busy on a machine that counts as idle.
 const IDLE: f64 = 0.5;
 
-/// What is measured, and the least that could be done with the same bytes.
+/// A measured bench, and the minimum work on the same bytes.
 const FLOORS: [(&str, &str); 3] = [
     ("decode/envelope/streaming", "decode/floor/memchr_quotes"),
     ("decode/envelope/streaming", "decode/floor/serde_json_validated"),
     ("decode/envelope/streaming", "decode/floor/serde_json_typed"),
 ];
 
-/// The file with what was recorded.
+/// The file with the recorded figures.
 #[derive(Serialize, Deserialize)]
 struct Recorded {
     machine: Machine,
-    /// Cores that others kept busy.
+    /// The number of cores that other work kept busy.
     others: f64,
     figures: BTreeMap<String, Figure>,
 }
@@ -48,25 +49,25 @@ struct Machine {
     rustc: String,
 }
 
-/// How long one iteration takes, in nanoseconds: the median, and the interval that holds it with 95 % confidence.
+/// The duration of one iteration in nanoseconds: the median, and its 95 % confidence interval.
 #[derive(Serialize, Deserialize)]
 struct Figure {
     median: f64,
     low: f64,
     high: f64,
-    /// How much one iteration gets through.
+    /// The amount that one iteration processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<Amount>,
 }
 
-/// As criterion writes it.
+/// The throughput as criterion writes it.
 #[derive(Serialize, Deserialize, Clone, Copy)]
 enum Amount {
     Bytes(u64),
     Elements(u64),
 }
 
-/// The parts of criterion's `benchmark.json` and `estimates.json` that matter.
+/// The relevant parts of criterion's `benchmark.json` and `estimates.json`.
 #[derive(Deserialize)]
 struct Benchmark {
     full_id: String,
@@ -99,7 +100,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
     serde_json::from_str(&text).map_err(|error| format!("cannot make sense of {}: {error}", path.display()))
 }
 
-/// Everything that criterion left below `folder`.
+/// Reads all results that criterion has written under `folder`.
 fn measured(folder: &Path, into: &mut BTreeMap<String, Figure>) -> Result<(), String> {
     let entries = fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
     for entry in entries {
@@ -141,7 +142,7 @@ fn machine() -> Machine {
     }
 }
 
-/// How many cores others kept busy: the load of the last minute, less the one that measured.
+/// Returns how many cores other work kept busy: the load of the last minute, less the core that measured.
 fn others() -> f64 {
     let loads = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = loads.split(' ').next().and_then(|load| load.parse::<f64>().ok());
@@ -154,7 +155,7 @@ impl std::fmt::Display for Machine {
     }
 }
 
-/// Three digits and a unit.
+/// Formats a time with one decimal and a unit.
 fn time(nanoseconds: f64) -> String {
     let units = [(1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns")];
     let fitting = units.into_iter().find(|(size, _)| nanoseconds >= *size);
@@ -166,13 +167,13 @@ impl Figure {
     fn rate(&self) -> String {
         match self.amount {
             None => String::new(),
-            // Bytes in a nanosecond are gigabytes in a second.
+            // Bytes per nanosecond are gigabytes per second.
             Some(Amount::Bytes(bytes)) => format!("{:.0} MB/s", bytes as f64 / self.median * 1e3),
             Some(Amount::Elements(elements)) => format!("{} each", time(self.median / elements as f64)),
         }
     }
 
-    /// By how many percent it is above `before`.
+    /// Returns by how many percent it is above `before`.
     fn change(&self, before: &Self) -> f64 {
         (self.median / before.median - 1.0) * 100.0
     }
@@ -183,7 +184,7 @@ impl Figure {
     }
 }
 
-/// Prints a table; what moved by more than `noise`.
+/// Prints a table. Returns the figures that have moved by more than `noise`.
 fn print(now: &BTreeMap<String, Figure>, before: &BTreeMap<String, Figure>, noise: f64) -> Vec<String> {
     let mut moved = Vec::new();
     println!(
@@ -216,7 +217,7 @@ fn print(now: &BTreeMap<String, Figure>, before: &BTreeMap<String, Figure>, nois
     moved
 }
 
-/// Prints the table and what follows from it.
+/// Prints the table and its conclusion.
 fn compare(now: &BTreeMap<String, Figure>, recorded: Option<&Recorded>, here: &Machine, others: f64) {
     let Some(recorded) = recorded else {
         print(now, &BTreeMap::new(), NOISE);

@@ -1,9 +1,11 @@
-//! Whether JOIN is as fast over a large state as over a small one: activities come in and windows close, over two stores in turn.
+//! Measures whether JOIN is as fast over a large state as over a small one: activities come in and windows close, over
+//! two stores in turn.
 //!
-//! `cargo bench --bench flat -- --stored 10000000 --rounds 5`. Needs some 8 GB of disk for ten million stored activities, in `--folder`. Both
-//! stores get records of the same kind behind what is stored in them: `--live` activities of 5,000 correlation ids, a thousand alerts, and marks
-//! that close their windows. The small store is made anew for each round, the large one goes on. CPU time is that of the whole process, RocksDB's
-//! threads included, until they have nothing left to do.
+//! `cargo bench --bench flat -- --stored 10000000 --rounds 5`. Needs about 8 GB of disk for ten million stored
+//! activities, in `--folder`. Both stores get records of the same kind after their stored ones: `--live` activities of
+//! 5,000 correlation ids, a thousand alerts, and watermark updates that close their windows. Each round uses a new
+//! small store and continues the large one. CPU time is that of the whole process, including RocksDB's threads, until
+//! they have nothing left to do.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 #![expect(clippy::disallowed_methods, reason = "it measures by the clock")]
@@ -23,13 +25,13 @@ use clap::Parser;
 use common::partition::Partition;
 use common::{Story, watermark_update};
 
-/// Correlation ids.
+/// The number of correlation ids.
 const KEYS: u64 = 5_000;
-/// Activities from one mark to the next.
+/// The number of activities between two watermark updates.
 const MARK: u64 = 1_000;
-/// Activities for each alert of the live part.
+/// The number of activities for each alert of the live part.
 const PER_ALERT: u64 = 200;
-/// Activities that an alert's window reaches over: some of them are of its key.
+/// The number of activities in the time range of an alert's window: some of them have its key.
 const WINDOW: u64 = 20_000;
 
 #[derive(Parser)]
@@ -37,10 +39,10 @@ struct Args {
     /// Activities in the large store
     #[arg(long, default_value_t = 10_000_000)]
     stored: u64,
-    /// How many times fewer are in the small one
+    /// Factor by which the small store has fewer activities
     #[arg(long, default_value_t = 100)]
     ratio: u64,
-    /// Activities that are measured, in each round: enough for compactions to come round in both stores
+    /// Activities that are measured in each round: enough for compactions to happen in both stores
     #[arg(long, default_value_t = 1_000_000)]
     live: u64,
     /// Rounds
@@ -49,18 +51,18 @@ struct Args {
     /// Bytes of a row
     #[arg(long, default_value_t = 600)]
     row: usize,
-    /// What both stores may take of memory, as `state.memory`
+    /// Memory limit of both stores, as `state.memory`
     #[arg(long, default_value_t = 512_000_000)]
     memory: usize,
-    /// Where the stores go [default: the temporary folder]
+    /// Folder of the stores [default: the temporary folder]
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// cargo bench says so
+    /// Passed by cargo bench
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// A number that looks like chance and is the same every time (splitmix64).
+/// Returns a number that looks random and is the same every time (splitmix64).
 fn mixed(number: u64) -> u64 {
     let mut bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -75,12 +77,12 @@ fn key(number: u64) -> Key {
     }
 }
 
-/// Ten activities happen in a second.
+/// Returns the time of an activity: ten happen in a second.
 fn time(number: u64) -> EventTime {
     Story::time(number / 10)
 }
 
-/// An activity whose row compresses to about half, as real ones do.
+/// Returns an activity whose row compresses to about half, as real ones do.
 fn activity(number: u64, size: usize) -> LogRecord<'static> {
     let mut row = Vec::with_capacity(size + 32);
     while row.len() < size {
@@ -99,7 +101,7 @@ fn activity(number: u64, size: usize) -> LogRecord<'static> {
     })
 }
 
-/// An alert whose window ends at the activity of this number.
+/// Returns an alert whose window ends at the activity of this number.
 fn alert(number: u64) -> LogRecord<'static> {
     let version = AlertVersion {
         id: AlertId {
@@ -121,7 +123,7 @@ fn alert(number: u64) -> LogRecord<'static> {
     LogRecord::Alert(version.by_query(key.correlation_id, window, WallTime(i64::MAX / 2)))
 }
 
-/// The records of these activities, with alerts and marks between them.
+/// Returns the records of these activities, with alerts and watermark updates between them.
 fn records(numbers: std::ops::Range<u64>, row: usize, alerts: bool) -> impl Iterator<Item = LogRecord<'static>> {
     numbers.flat_map(move |number| {
         let told = (number % MARK == MARK - 1).then(|| LogRecord::WatermarkUpdate(watermark_update(4, time(number))));
@@ -130,7 +132,7 @@ fn records(numbers: std::ops::Range<u64>, row: usize, alerts: bool) -> impl Iter
     })
 }
 
-/// CPU seconds of this process so far.
+/// Returns the CPU seconds of this process so far.
 fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
@@ -138,7 +140,7 @@ fn cpu() -> f64 {
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
-/// Bytes that this process has written so far.
+/// Returns the number of bytes that this process has written so far.
 fn written() -> f64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap();
     io.lines()
@@ -148,7 +150,8 @@ fn written() -> f64 {
         .unwrap()
 }
 
-/// Waits until RocksDB has nothing left to do in the background: what one store has still to sort in must not be done in the other's time.
+/// Waits until RocksDB has nothing left to do in the background: the compactions of one store must not run in the time
+/// of the other.
 fn settle() {
     const LOOK: Duration = Duration::from_millis(500);
     loop {
@@ -163,14 +166,14 @@ fn settle() {
 struct Measured {
     rate: f64,
     cpu_per_million: f64,
-    /// Bytes written for a byte of rows.
+    /// Bytes written per byte of rows.
     amplification: f64,
 }
 
 struct Side {
     partition: Partition<Rocks>,
     stored: u64,
-    /// The first activity that is not in it.
+    /// The first activity that is not in the store.
     next: u64,
 }
 
@@ -185,7 +188,8 @@ impl Side {
         Self { partition, stored, next }
     }
 
-    /// The records are made before the clock runs. What RocksDB does behind them, until it has nothing left to do, is in the CPU time.
+    /// Applies live records. They are made before the measurement. The CPU time includes RocksDB's background work
+    /// after them, until it has nothing left to do.
     fn live(&mut self, round: u64, args: &Args) -> Measured {
         let records: Vec<_> = records(self.next..self.next + args.live, args.row, true).collect();
         self.next += args.live;
@@ -235,7 +239,7 @@ fn main() {
     let few = args.stored / args.ratio;
     let mut runs = [Vec::new(), Vec::new()];
     for round in 0..args.rounds {
-        // Made anew, so that it stays small.
+        // A new store for each round, so that it stays small.
         let mut small = Side::fill(&folder.path().join(format!("small-{round}")), &shared, few, args.row);
         runs[0].push(small.live(round, &args));
         drop(small);

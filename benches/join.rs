@@ -1,8 +1,9 @@
-//! The join over state in memory: activities come in, a window closes over many, some come late, the watermark moves, and what lies behind
-//! the retention cut-off is forgotten.
+//! The join over state in memory: activities come in, a window closes over many, some come late, the watermark moves,
+//! and the state before the retention cut-off is dropped.
 //!
-//! `cargo bench --no-default-features --bench join`. An element is an activity, a row that goes out, or an alert that is forgotten. Log records are decoded within
-//! the measurement, as JOIN does, and state is written as it is behind every batch.
+//! `cargo bench --no-default-features --bench join`. An element is an activity, an emitted row, or an alert that is
+//! dropped. As in JOIN, the measurement includes the decoding of log records, and the state is written after every
+//! batch.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 
@@ -15,10 +16,10 @@ use common::{SIZE, Story, decoded};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use std::time::Duration;
 
-/// Activities that come in.
+/// The number of activities.
 const COUNT: u64 = 10_000;
 
-/// The only source partition has been read up to the time of activity `number`.
+/// Returns an update after the only source partition has been read up to the time of activity `number`.
 fn watermark_update(number: u64) -> LogRecord<'static> {
     LogRecord::WatermarkUpdate(common::watermark_update(1, Story::time(number)))
 }
@@ -27,7 +28,7 @@ fn open(base: &Memory) -> Partition {
     Partition::open(base.clone(), None)
 }
 
-/// State with this many activities and, when `alert`, an open alert whose window holds them all.
+/// Returns a state with this many activities and, if `alert`, an open alert whose window holds them all.
 fn state(story: &Story, activities: u64, alert: bool) -> Memory {
     let mut records = story.activities(0..activities, SIZE);
     if alert {
@@ -112,7 +113,8 @@ fn late(criterion: &mut Criterion, story: &Story) {
     group.finish();
 }
 
-/// All of it, by the share of activities that belong to an alert: they come in, the alert comes, its window closes.
+/// Measures the whole sequence, by the share of activities that belong to an alert: they come in, the alert comes, its
+/// window closes.
 fn hit_rate(criterion: &mut Criterion, story: &Story) {
     let activities = story.activities(0..COUNT, SIZE);
     let mut group = criterion.benchmark_group("join/hit_rate");
@@ -135,12 +137,13 @@ fn hit_rate(criterion: &mut Criterion, story: &Story) {
     group.finish();
 }
 
-/// The watermark moves and nothing comes of it, by the number of source partitions: what every second costs in every partition.
+/// Measures a watermark move that closes nothing, by the number of source partitions: every partition pays this every
+/// second.
 fn observe(criterion: &mut Criterion, story: &Story) {
     const TIMES: u64 = 100;
     let mut group = criterion.benchmark_group("join/watermark_updates");
     group.throughput(Throughput::Elements(TIMES));
-    // An alert that stays open is looked at each time.
+    // Each update checks an alert that stays open.
     let state = state(story, 1_000, true);
     for sources in [1, 32, 256] {
         let updates: Vec<Vec<u8>> = (0..TIMES)
@@ -162,7 +165,7 @@ fn observe(criterion: &mut Criterion, story: &Story) {
     group.finish();
 }
 
-/// Everything falls before the retention cut-off: a day of activities at once, closed alerts one by one.
+/// Measures how everything falls before the retention cut-off: a day of activities at once, closed alerts one by one.
 fn evict(criterion: &mut Criterion, story: &Story) {
     const ALERTS: u32 = 1_000;
     const RETENTION: Option<Duration> = Some(Duration::from_secs(86_400));

@@ -1,4 +1,4 @@
-//! The repartition log: records to bytes and back, by what they are.
+//! The repartition topic: encodes its records to bytes and decodes them, by kind.
 //!
 //! `cargo bench --no-default-features --bench log`; an element is a record.
 
@@ -13,16 +13,16 @@ use common::routing::Routing;
 use common::{SIZE, Story, decoded};
 use criterion::Throughput;
 
-/// Records for each measurement.
+/// The number of records in each measurement.
 const RECORDS: u64 = 1_000;
 
-/// Records by what they are.
+/// Returns records by kind.
 fn cases() -> [(&'static str, Vec<Vec<u8>>); 4] {
     let story = Story::new(1);
     let mut elsewhere = Vec::new();
     for number in 0..1_000 {
         let message = story.alert_message(number, 10);
-        // Of two partitions one owns the alert, the other hears of it.
+        // Of two partitions, one owns the alert and the other gets a version without its row.
         Routing::new(2).message(&message, &mut |_, record| {
             if matches!(decoded(record), LogRecord::Alert(version) if version.row.is_empty()) {
                 elsewhere.push(record.to_vec());
@@ -52,7 +52,7 @@ fn main() {
         let records: Vec<LogRecord<'_>> = bytes.iter().map(|record| decoded(record)).collect();
         group.throughput(Throughput::Elements(RECORDS));
         group.bench_function(*name, |bencher| {
-            // One buffer for all, as ROUTE has it.
+            // One buffer for all records, as in ROUTE.
             let mut scratch = Vec::new();
             bencher.iter(|| {
                 for record in &records {

@@ -1,4 +1,5 @@
-//! Everything in one: messages of both tables go in, rows come out, over a log and state in memory. What `correlate` does, but for files.
+//! The whole pipeline: messages of both tables go in, rows come out, over a log and state in memory, like `correlate`
+//! without files.
 //!
 //! `cargo bench --no-default-features --bench pipeline`; the throughput is that of the messages' bytes.
 
@@ -17,7 +18,7 @@ use alerttrail::source::file::Chunk;
 use alerttrail::store::Memory;
 use criterion::Throughput;
 
-/// Takes what comes, and keeps none of it.
+/// Accepts all output, and keeps none of it.
 struct Nowhere;
 
 impl Output for Nowhere {
@@ -28,7 +29,7 @@ impl Output for Nowhere {
     }
 }
 
-/// Joins `messages`; the number of pairs.
+/// Joins `messages`. Returns the number of pairs.
 fn join(messages: &[Vec<u8>]) -> u64 {
     let settings = Settings::default();
     let means = Means {
@@ -39,7 +40,7 @@ fn join(messages: &[Vec<u8>]) -> u64 {
     let shutdown = Shutdown::default();
     let mut local = Local::new(settings.clone(), means, Memory::default(), common::emitter(None), Nowhere).unwrap();
     let mut scanner = Scanner::new(&settings);
-    // As much at once as `correlate` reads at once.
+    // As many messages at once as `correlate` reads at once.
     for messages in messages.chunks(400) {
         let chunk = Chunk::of("messages", messages.iter().map(Vec::as_slice));
         local.take(scanner.scan(chunk), &shutdown).unwrap().unwrap();

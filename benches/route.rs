@@ -1,7 +1,7 @@
-//! ROUTE without a broker: a message's bytes to the bytes of the log, and how far was read.
+//! ROUTE without a broker: from the bytes of a message to the bytes of log records, and the reading progress.
 //!
-//! `cargo bench --no-default-features --bench route`; the throughput of messages is that of their bytes, for the progress an element is a
-//! message or a source partition.
+//! `cargo bench --no-default-features --bench route`; the throughput of messages is that of their bytes. For the
+//! progress, an element is a message or a source partition.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 
@@ -17,12 +17,13 @@ use common::Story;
 use common::routing::Routing;
 use criterion::{BenchmarkId, Criterion, Throughput};
 
-/// Messages for each measurement.
+/// The number of messages in each measurement.
 const MESSAGES: u64 = 1_000;
-/// Partitions of the log.
+/// The number of partitions of the repartition topic.
 const PARTITIONS: u32 = 16;
 
-/// Take apart, read, find the partition, encode, note the progress: all that ROUTE does with a message but for sending.
+/// Measures everything that ROUTE does with a message except sending: parses and reads it, finds the partition,
+/// encodes, records the progress.
 fn message(criterion: &mut Criterion) {
     let activities = |keyed_share, envelope| {
         common::messages(&Options {
@@ -36,7 +37,7 @@ fn message(criterion: &mut Criterion) {
     let story = Story::new(1);
     let alerts: Vec<Vec<u8>> = (1..=100).map(|number| story.alert_message(number, 10)).collect();
     let cases = [
-        // As traffic is: 3 of 100 have a correlation id.
+        // Like real traffic: 3 of 100 have a correlation id.
         ("mixed", activities(Options::default().keyed_share, Envelope::Mixed)),
         ("unkeyed", activities(0.0, Envelope::Streaming)),
         ("keyed", activities(1.0, Envelope::Streaming)),
@@ -59,7 +60,8 @@ fn message(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The progress of `sources` partitions of one topic, each with an activity read and an end known.
+/// Returns the progress of `sources` partitions of one topic, each with an activity that was read and a known log-end
+/// offset.
 fn progress(sources: u32) -> Progress {
     let mut progress = Progress::default();
     for partition in 0..sources {

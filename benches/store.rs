@@ -1,7 +1,8 @@
-//! The store: activities written, those of one key read back in order, and a day of them dropped. Over RocksDB where it is built in, else over memory.
+//! The store: writes activities, reads those of one key in order, and drops a day of them. Over RocksDB if it is built
+//! in, otherwise over memory.
 //!
-//! `cargo bench --bench store`, or without RocksDB `cargo bench --no-default-features --bench store`; the throughput is that of the rows'
-//! bytes.
+//! `cargo bench --bench store`, or without RocksDB `cargo bench --no-default-features --bench store`; the throughput is
+//! that of the rows' bytes.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 
@@ -16,9 +17,9 @@ use alerttrail::time::Window;
 use common::{SIZE, Story, decoded};
 use criterion::{BatchSize, Throughput};
 
-/// Activities in the store.
+/// The number of activities in the store.
 const ACTIVITIES: u64 = 10_000;
-/// Activities in one write: as many as JOIN writes at the most.
+/// The number of activities in one write: the maximum that JOIN writes at once.
 const BATCH: usize = 2_000;
 
 #[cfg(feature = "rocksdb")]
@@ -27,7 +28,7 @@ mod base {
 
     pub(super) const NAME: &str = "rocksdb";
 
-    /// A store, and the folder that goes with it.
+    /// Opens a store. Returns it with its folder.
     pub(super) fn open() -> (Rocks, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let shared = Shared::new(512_000_000);
@@ -41,7 +42,7 @@ mod base {
 
     pub(super) const NAME: &str = "memory";
 
-    /// A store.
+    /// Opens a store.
     pub(super) fn open() -> (Memory, ()) {
         (Memory::default(), ())
     }

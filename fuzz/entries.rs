@@ -1,5 +1,6 @@
-// What is fuzzed: every place where bytes come in that someone else may have made. Each function takes any bytes and panics when the
-// program breaks its word about them. The fuzz targets and `tests/it/corpus.rs` both include this file.
+// The entries for fuzzing: every place that reads bytes which someone outside may have made. Each function takes any
+// bytes and panics if the program breaks a guarantee about them. The fuzz targets and `tests/it/corpus.rs` both include
+// this file.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -40,7 +41,7 @@ fn is_json(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
-/// A message of an input topic, from its bytes to the output.
+/// Runs a message of an input topic from its bytes to the output.
 pub(crate) fn message(data: &[u8]) {
     for (settings, tenants) in settings() {
         routed(data, &settings, tenants);
@@ -60,7 +61,7 @@ pub(crate) fn message(data: &[u8]) {
     assert!(totals.duplicates * 2 >= totals.keyed, "{totals:?}");
 }
 
-/// The query's own settings, and others that read other fields.
+/// Returns the query's own settings, and settings that read other fields.
 pub(crate) fn settings() -> [(Settings, bool); 2] {
     let key = |names: &[&str], strip: Option<&str>| {
         KeyEntry::from(KeyPath {
@@ -131,12 +132,13 @@ fn routed(data: &[u8], settings: &Settings, tenants: bool) {
             Routed::OtherTable(_) | Routed::SecondTenant => {}
         }
     });
-    // An alert goes to every partition, a second tenant is told of beside its record, and a record takes a byte and a comma.
+    // An alert goes to every partition, a second tenant is reported in addition to its record, and a record takes at
+    // least a byte and a comma.
     let is_compressed = data.starts_with(b"\x1f\x8b") || data.starts_with(b"\x28\xb5\x2f\xfd");
     assert!(is_compressed || items <= 4 * (data.len() + 1));
 }
 
-/// Any bytes between two whole records of a batch: whatever they break, the two are used.
+/// Puts any bytes between two intact records of a batch: whatever they break, the two records are used.
 pub(crate) fn broken(data: &[u8]) {
     const ACTIVITY: &[u8] = br#"{"RawEventData":{"Data":{"cid":"p"},"CreationTime":"2026-03-01T10:00:00"}}"#;
     const ALERT: &[u8] = concat!(
@@ -167,9 +169,9 @@ fn address(index: usize) -> Address<'static> {
     }
 }
 
-/// The bytes of a dead letter are those that came, and its line can be read again.
+/// Asserts that a dead-letter record has the original bytes, and that its line can be read again.
 fn dead_letter(letter: &DeadLetter<'_>, data: &[u8]) {
-    // Those of a record that was in a string or in a compressed body have a place of their own.
+    // A record that was in a string or in a compressed body has its own buffer.
     if let Cow::Borrowed(value) = &letter.value {
         assert!(value.is_empty() || data.as_ptr_range().contains(&value.as_ptr()));
     }
@@ -184,7 +186,7 @@ fn dead_letter(letter: &DeadLetter<'_>, data: &[u8]) {
     assert!(line["value"].is_string() || line["value_hex"].is_string());
 }
 
-/// Output whose every record is a JSON object on one line.
+/// Asserts that every output record is a JSON object on one line.
 struct Checked;
 
 impl Output for Checked {
@@ -197,7 +199,7 @@ impl Output for Checked {
     }
 }
 
-/// A time as text.
+/// Parses a time.
 pub(crate) fn timestamp(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Some(time) = timestamp::parse(&text) {
@@ -208,7 +210,7 @@ pub(crate) fn timestamp(data: &[u8]) {
     }
 }
 
-/// JSON, or what only looks like it.
+/// Reads JSON, or text that only resembles it.
 pub(crate) fn canonical_form(data: &[u8]) {
     let mut canonical = Canonical::default();
     let done = canonical.form(Cursor::new(data), &|_| false).map(<[u8]>::to_vec);
@@ -236,7 +238,7 @@ pub(crate) fn canonical_form(data: &[u8]) {
     }
 }
 
-/// Records of the repartition topic, which others may write to: each preceded by its length in two bytes.
+/// Reads records of the repartition topic, which others may write to. Each is preceded by its length in two bytes.
 pub(crate) fn log_record(data: &[u8]) {
     let mut base = Memory::default();
     let mut joiner = Joiner::open(&base, Some(Duration::from_secs(86_400))).unwrap();
@@ -256,7 +258,7 @@ pub(crate) fn log_record(data: &[u8]) {
     }
 }
 
-/// Applies a record, with everything that follows from it; `false` when the state is found to be damaged.
+/// Applies a record, with everything that follows from it. Returns `false` if the state is damaged.
 fn apply(joiner: &mut Joiner, base: &mut Memory, offset: i64, record: LogRecord<'_>) -> bool {
     let mut outbox = Outbox::new(Limit {
         outputs: 10,
@@ -278,8 +280,9 @@ fn apply(joiner: &mut Joiner, base: &mut Memory, offset: i64, record: LogRecord<
     true
 }
 
-/// A store whose content a disk, or somebody, has changed: entries of a table's number, key and value, each of the two preceded by its
-/// length in one byte and in two. In the last table a key of one byte stands for one of the program's own.
+/// Opens a store whose content a disk, or somebody, has changed. The entries consist of the number of a table, a key
+/// and a value; the key is preceded by its length in one byte, the value in two. In the last table, a key of one byte
+/// stands for one of the program's own keys.
 pub(crate) fn stored(data: &[u8]) {
     stored_keys(data);
     let mut batch = Batch::default();
@@ -315,7 +318,7 @@ pub(crate) fn stored(data: &[u8]) {
     }
 }
 
-/// Works off what the store says is still to be done.
+/// Completes the work that the store lists as unfinished.
 fn finish(joiner: &mut Joiner, base: &mut Memory) -> bool {
     let mut outbox = Outbox::default();
     if joiner.next_offset() <= 0 {
@@ -346,7 +349,8 @@ fn stored_keys(data: &[u8]) {
     drop(keys::day_of(data));
 }
 
-/// An activity, an alert around it, an older version elsewhere, marks that close its window, a late activity, and the end.
+/// Returns an activity, an alert around it, an older version elsewhere, a watermark update that closes its window, a
+/// late activity, and the end.
 pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
     let time = timestamp::parse("2026-03-01T10:00:00Z").unwrap();
     let key = Key {
@@ -410,7 +414,8 @@ pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
     ]
 }
 
-/// What the store holds after each of the records in `log`, which are laid out as for [`log_record`]: as for [`stored`].
+/// Returns the content of the store after each of the records in `log`, which have the form of [`log_record`]; the
+/// result has the form of [`stored`].
 #[allow(dead_code, reason = "for the test, which writes the corpus")]
 pub(crate) fn some_stores(log: &[u8]) -> Vec<Vec<u8>> {
     let mut stores = Vec::new();
@@ -432,7 +437,7 @@ pub(crate) fn some_stores(log: &[u8]) -> Vec<Vec<u8>> {
         offset += 1;
         stores.push(dump(&base));
     }
-    // One that was left in the middle of an emission: what remains to be done is in it.
+    // A store that was left in the middle of an emission, with the unfinished work in it.
     let mut outbox = Outbox::new(Limit { outputs: 1, bytes: 1 });
     let changes = joiner.apply(&base, [(offset, LogRecord::EndOfInput)], &mut outbox).unwrap();
     base.write(changes).unwrap();
@@ -465,7 +470,7 @@ fn dump(base: &Memory) -> Vec<u8> {
     out
 }
 
-/// A configuration file; behind a zero byte, variables `NAME=VALUE`, each behind another.
+/// Loads a configuration file. After a zero byte come variables `NAME=VALUE`, each after another zero byte.
 pub(crate) fn configuration(data: &[u8]) {
     const CANARY: &str = "Endpoint=sb://canary/;SharedAccessKeyName=n;SharedAccessKey=S3CR3T-canary=";
     let text = String::from_utf8_lossy(data);

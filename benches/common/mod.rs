@@ -1,4 +1,5 @@
-//! Traffic to measure with, and what takes it in: the same on every machine, as everything from `alerttrail::generate`.
+//! The traffic of the benches, and what processes it: the same on every machine, like everything from
+//! `alerttrail::generate`.
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
@@ -20,10 +21,11 @@ use alerttrail::time::{EventTime, TICKS_PER_SECOND, WallTime, Widening};
 use criterion::Criterion;
 use std::time::Duration;
 
-/// Size of an ordinary activity in bytes.
+/// The size of an ordinary activity in bytes.
 pub(crate) const SIZE: usize = 2_600;
 
-/// How long everything is measured: the medians of shorter runs stray further, longer ones cost everyone time.
+/// Returns criterion with the duration of each measurement: medians of shorter runs vary more, and longer runs cost
+/// everyone time.
 pub(crate) fn criterion() -> Criterion {
     Criterion::default()
         .without_plots()
@@ -32,12 +34,12 @@ pub(crate) fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-/// The messages of CloudAppEvents that follow from `options`.
+/// Returns the CloudAppEvents messages that `options` produce.
 pub(crate) fn messages(options: &Options) -> Vec<Vec<u8>> {
     all(Generator::new(options).unwrap().activities())
 }
 
-/// All messages of a table.
+/// Returns all messages of a table.
 pub(crate) fn all(mut source: impl Messages) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
     let mut message = Vec::new();
@@ -47,15 +49,15 @@ pub(crate) fn all(mut source: impl Messages) -> Vec<Vec<u8>> {
     messages
 }
 
-/// The bytes of `messages` together.
+/// Returns the total size of `messages` in bytes.
 pub(crate) fn bytes(messages: &[Vec<u8>]) -> u64 {
     messages.iter().map(|message| message.len() as u64).sum()
 }
 
-/// When the first activity of [`Story`] happens.
+/// The time of the first activity of a [`Story`].
 const START: i64 = 63_900_000_000 * TICKS_PER_SECOND;
 
-/// One alert and activities in its window, a second apart, as records of a log with one partition.
+/// One alert, and activities in its window, one second apart, as records of a log with one partition.
 pub(crate) struct Story {
     seed: u64,
     policy: Policy,
@@ -64,7 +66,7 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    /// The story of this seed.
+    /// Returns the story of this seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -74,12 +76,12 @@ impl Story {
         }
     }
 
-    /// When activity `number` happens.
+    /// Returns the time of activity `number`.
     pub(crate) fn time(number: u64) -> EventTime {
         EventTime::from_ticks(START + i64::try_from(number).unwrap() * TICKS_PER_SECOND)
     }
 
-    /// The log records of the activities of these numbers, `size` bytes each.
+    /// Returns the log records of the activities with these numbers, `size` bytes each.
     pub(crate) fn activities(&self, numbers: impl Iterator<Item = u64>, size: usize) -> Vec<Vec<u8>> {
         let record = |number| {
             let spec = ActivitySpec {
@@ -100,13 +102,14 @@ impl Story {
         numbers.map(record).flat_map(|message| routed(&message)).collect()
     }
 
-    /// The log record of alert `number`, whose window holds the activities 0 to `activities` (excluded).
+    /// Returns the log record of alert `number`, whose window holds the activities from 0 up to, but not including,
+    /// `activities`.
     pub(crate) fn alert(&self, number: u32, activities: u64) -> Vec<u8> {
         let message = self.alert_message(number, activities);
         routed(&message).pop().unwrap()
     }
 
-    /// The message of such an alert.
+    /// Returns the message of such an alert.
     pub(crate) fn alert_message(&self, number: u32, activities: u64) -> Vec<u8> {
         let (start, end) = (Self::time(0), Self::time(activities));
         let spec = AlertSpec {
@@ -135,7 +138,7 @@ impl Story {
     }
 }
 
-/// What ROUTE sends to the only partition of a log because of `message`.
+/// Returns the records that ROUTE sends for `message` to the only partition of a log.
 fn routed(message: &[u8]) -> Vec<Vec<u8>> {
     let mut routing = Routing::new(1);
     let mut records = Vec::new();
@@ -143,12 +146,12 @@ fn routed(message: &[u8]) -> Vec<Vec<u8>> {
     records
 }
 
-/// A log record of these bytes.
+/// Decodes a log record.
 pub(crate) fn decoded(bytes: &[u8]) -> LogRecord<'_> {
     LogRecord::decode(bytes).unwrap()
 }
 
-/// What a router says that has read all of its `sources` source partitions up to `time`.
+/// Returns the update of a router that has read all of its `sources` source partitions up to `time`.
 pub(crate) fn watermark_update(sources: u32, time: EventTime) -> WatermarkUpdate {
     let mark = |partition| SourceWatermark {
         topic: "cloudappevents".into(),
@@ -167,7 +170,7 @@ pub(crate) fn watermark_update(sources: u32, time: EventTime) -> WatermarkUpdate
     }
 }
 
-/// What JOIN says of `alerts` alerts that all have the same `matches` activities: rows and summaries.
+/// Returns the output of JOIN for `alerts` alerts that all match the same `matches` activities: rows and summaries.
 pub(crate) fn outputs(alerts: u32, matches: u64) -> Vec<Output> {
     let story = Story::new(1);
     let mut records = story.activities(0..matches, SIZE);
@@ -180,7 +183,7 @@ pub(crate) fn outputs(alerts: u32, matches: u64) -> Vec<Output> {
     outputs
 }
 
-/// An emitter that tells of everything, in records of at most `limit` bytes.
+/// Returns an emitter for all outputs, with records of at most `limit` bytes.
 pub(crate) fn emitter(limit: Option<usize>) -> Emitter {
     Emitter {
         format: Format::Native,

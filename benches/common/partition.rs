@@ -3,13 +3,13 @@ use alerttrail::log::LogRecord;
 use alerttrail::store::{Base, Memory};
 use std::time::Duration;
 
-/// Log records in one transaction: as many as JOIN takes in at the most.
+/// The number of log records in one transaction: the maximum that JOIN reads at once.
 const BATCH: usize = 2_000;
 
-/// A partition, over state in memory unless said otherwise: its state, and who works on it.
+/// A partition with its state, in memory by default, and its joiner.
 pub(crate) struct Partition<B = Memory> {
     pub(crate) base: B,
-    /// Outputs so far.
+    /// The number of outputs so far.
     pub(crate) outputs: u64,
     joiner: Joiner,
     offset: i64,
@@ -26,12 +26,13 @@ impl<B: Base> Partition<B> {
         }
     }
 
-    /// Takes in records with everything that follows from them, and writes state behind every full outbox and every batch.
+    /// Applies records with everything that follows from them, and writes the state after every full outbox and every
+    /// batch.
     pub(crate) fn apply<'r>(&mut self, records: impl Iterator<Item = LogRecord<'r>>) {
         self.apply_to(records, &mut |output| drop(std::hint::black_box(output)));
     }
 
-    /// The same, and hands over what there is to say.
+    /// Does the same, and passes each output to `each`.
     pub(crate) fn apply_to<'r>(&mut self, records: impl Iterator<Item = LogRecord<'r>>, each: &mut dyn FnMut(Output)) {
         let mut records = records.peekable();
         let mut outbox = Outbox::new(Limit::default());

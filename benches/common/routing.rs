@@ -3,12 +3,12 @@ use alerttrail::route::{Arrival, Progress, Routed, Router, Seen, Settings};
 use alerttrail::time::WallTime;
 use std::time::Duration;
 
-/// The topic that messages come from.
+/// The topic of the messages.
 pub(crate) const TOPIC: &str = "cloudappevents";
-/// When messages arrive: after everything that happens in generated traffic.
+/// The arrival time of messages: after everything that happens in generated traffic.
 pub(crate) const NOW: WallTime = WallTime(1_800_000_000_000);
 
-/// A router to a log with this many partitions, with the settings that a processor has by default.
+/// Returns a router to a log with this many partitions, with a processor's default settings.
 pub(crate) fn router(partitions: u32) -> Router {
     let settings = Settings {
         partitions,
@@ -20,7 +20,8 @@ pub(crate) fn router(partitions: u32) -> Router {
     Router::new(Decoder::new(DecodeSettings::default()), settings)
 }
 
-/// What ROUTE does with messages, but for the broker: take apart, read, find the partition, encode, note the progress.
+/// The work of ROUTE on messages without the broker: parses and reads them, finds the partition, encodes, records the
+/// progress.
 pub(crate) struct Routing {
     router: Router,
     progress: Progress,
@@ -40,7 +41,7 @@ impl Routing {
         }
     }
 
-    /// Hands the bytes of every log record, with its partition, to `each`.
+    /// Passes the bytes of every log record, with its partition, to `each`.
     pub(crate) fn message(&mut self, message: &[u8], each: &mut dyn FnMut(u32, &[u8])) -> Seen {
         let arrival = Arrival {
             now: NOW,

@@ -1,11 +1,13 @@
-//! How many instructions fixed pieces of work take, held against the recorded counts in `benches/instructions.json`.
+//! Counts the instructions of fixed pieces of work, and compares them with the recorded counts in
+//! `benches/instructions.json`.
 //!
-//! `scripts/instructions` builds and runs it. A count says nothing of caches, but it is the same on a busy machine as on an idle one, so that a
-//! piece of work that takes a tenth more is a change of the code and no noise.
+//! `scripts/instructions` builds and runs it. A count shows nothing about caches, but it is the same on a busy machine
+//! as on an idle one. So an increase of a tenth is a change of the code, not noise.
 //!
-//! Each piece runs twice in a process of its own under valgrind's cachegrind: once it is only set up, once it is set up and done. The
-//! difference is what doing it takes. Valgrind shows every program the same processor, whatever the real one is, but for abilities that the
-//! real one lacks: libraries that choose their code by them count the same wherever those are the same, and they are recorded.
+//! Each piece runs twice in its own process under valgrind's cachegrind: once it is only set up, once it is set up and
+//! done. The difference is the cost of doing it. Valgrind shows every program the same processor, whatever the real one
+//! is, except for features that the real one lacks. Libraries that choose their code by these features have the same
+//! counts where the features are the same, so the features are recorded.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program of its own")]
@@ -22,13 +24,13 @@ use std::process::{Command, ExitCode};
 use serde::{Deserialize, Serialize};
 use work::{RECORDS, WORK};
 
-/// How much more a piece of work may take than recorded, in percent.
+/// How much a count may exceed the recorded one, in percent.
 const TOLERANCE: f64 = 10.0;
 
-/// The exit status when counts of this machine cannot be held against the recorded ones.
+/// The exit status if the counts of this machine cannot be compared with the recorded ones.
 const NOT_COMPARABLE: u8 = 3;
 
-/// The file with what was recorded.
+/// The file with the recorded counts.
 #[derive(Serialize, Deserialize)]
 struct Recorded {
     conditions: Conditions,
@@ -38,11 +40,11 @@ struct Recorded {
 /// What counts depend on besides the code.
 #[derive(Serialize, Deserialize, PartialEq, Eq)]
 struct Conditions {
-    /// Version of the compiler.
+    /// The version of the compiler.
     rustc: String,
-    /// What it compiles for.
+    /// The target of the compiler.
     host: String,
-    /// Abilities of the processor that valgrind shows.
+    /// The features of the processor that valgrind shows.
     processor: Vec<String>,
 }
 
@@ -54,7 +56,7 @@ fn file() -> PathBuf {
     root().join("benches/instructions.json")
 }
 
-/// The abilities by which libraries choose their code.
+/// Returns the processor features by which libraries choose their code.
 #[cfg(target_arch = "x86_64")]
 fn processor() -> Vec<&'static str> {
     let there = [
@@ -74,7 +76,7 @@ fn processor() -> Vec<&'static str> {
     Vec::new()
 }
 
-/// Runs this program under valgrind: what it printed, and how many instructions it took.
+/// Runs this program under valgrind. Returns its output and the number of instructions.
 fn counted(arguments: &[&str]) -> Result<(String, u64), String> {
     let this = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
     let output = Command::new("valgrind")
@@ -94,7 +96,7 @@ fn counted(arguments: &[&str]) -> Result<(String, u64), String> {
     }
 }
 
-/// What a piece of work takes.
+/// Returns the number of instructions of a piece of work.
 fn instructions(name: &str) -> Result<u64, String> {
     let (without, with) = std::thread::scope(|scope| {
         let without = scope.spawn(|| counted(&["--set-up", name]));
@@ -122,7 +124,7 @@ fn conditions() -> Result<Conditions, String> {
     })
 }
 
-/// The compiler that everyone is meant to use.
+/// Returns the pinned version of the compiler.
 fn pinned() -> Option<String> {
     let text = fs::read_to_string(root().join("rust-toolchain.toml")).ok()?;
     let table: toml::Table = text.parse().ok()?;
@@ -140,7 +142,8 @@ fn read() -> Result<Recorded, String> {
     serde_json::from_str(&text).map_err(|error| format!("{} is damaged: {error}; record anew", file().display()))
 }
 
-/// Why counts made under `here` cannot be held against those made under `recorded`: the exit status, and a sentence.
+/// Returns why counts made under `here` cannot be compared with those made under `recorded`, as an exit status and a
+/// sentence.
 fn difference(recorded: &Conditions, here: &Conditions) -> Option<(u8, String)> {
     if let Some(pinned) = pinned()
         && pinned != recorded.rustc
@@ -161,7 +164,7 @@ fn difference(recorded: &Conditions, here: &Conditions) -> Option<(u8, String)> 
             conditions.rustc, conditions.host
         )
     };
-    // Where the pinned compiler is required, another one is no excuse; what processor there is nobody chooses.
+    // If the pinned compiler is required, another compiler is no excuse; nobody chooses the processor.
     let required = std::env::var("CI").is_ok_and(|value| value == "true") && recorded.rustc != here.rustc;
     let status = if required { 1 } else { NOT_COMPARABLE };
     (recorded != here).then(|| {
@@ -174,7 +177,7 @@ fn difference(recorded: &Conditions, here: &Conditions) -> Option<(u8, String)> 
     })
 }
 
-/// Prints a table of what each piece takes and what was recorded; what is wrong with it.
+/// Prints a table of the counts and the recorded ones. Returns what is wrong.
 fn compare(recorded: &BTreeMap<String, u64>, counts: &BTreeMap<String, u64>) -> Vec<String> {
     let mut wrong = Vec::new();
     println!(
@@ -245,7 +248,7 @@ fn main() -> ExitCode {
             if *what == "--do" {
                 work();
             }
-            // What was set up is not taken down: how long that takes depends on what was done.
+            // The work is not dropped, because the cost of that depends on what was done.
             std::mem::forget(work);
         }
         [] | ["--record"] => match check(!arguments.is_empty()) {

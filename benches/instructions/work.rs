@@ -1,4 +1,5 @@
-//! The pieces of work: each is set up, and then done when asked. Nothing in them is random, and each proves that it was done.
+//! The pieces of work: each is set up, and then done on request. Nothing in them is random, and each proves that it was
+//! done.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -18,10 +19,10 @@ use crate::common::{self, SIZE, Story, decoded};
 /// A piece of work that has been set up.
 pub(crate) type Prepared = Box<dyn FnMut()>;
 
-/// Records in each piece of work.
+/// The number of records in each piece of work.
 pub(crate) const RECORDS: u64 = 500;
 
-/// Every piece of work: its name, and what sets it up.
+/// Every piece of work: its name, and the function that sets it up.
 pub(crate) const WORK: [(&str, fn() -> Prepared); 11] = [
     ("decode/streaming_unkeyed", || decode(Envelope::Streaming, 0.0)),
     ("decode/log_analytics_unkeyed", || decode(Envelope::LogAnalytics, 0.0)),
@@ -64,7 +65,7 @@ fn decode(envelope: Envelope, keyed_share: f64) -> Prepared {
     })
 }
 
-/// As traffic is: all envelopes, and 3 of 100 have a correlation id.
+/// Like real traffic: all envelopes, and 3 of 100 messages have a correlation id.
 fn route() -> Prepared {
     let messages = messages(Envelope::Mixed, Options::default().keyed_share);
     let mut routing = Routing::new(16);
@@ -98,7 +99,7 @@ fn progress() -> Prepared {
         for (number, partition) in (0..RECORDS).zip((0..SOURCES).cycle()) {
             let read = progress.read("cloudappevents", partition, 1).unwrap();
             read.activities(Some(Story::time(number)), WallTime(1));
-            // WatermarkUpdate go out far less often than messages come in.
+            // Watermark updates are sent far less often than messages come in.
             if number % 100 == 0 {
                 assert_eq!(progress.source_watermarks(WallTime(1), idleness).len(), SOURCES as usize);
             }
@@ -128,7 +129,7 @@ fn log_decode() -> Prepared {
     })
 }
 
-/// Activities come, then an alert to which `hits` of them belong, then its window closes.
+/// Joins activities, then an alert that matches `hits` of them, then closes its window.
 fn join(hits: u64) -> Prepared {
     let story = Story::new(1);
     let mut records = story.activities(0..RECORDS, SIZE);
@@ -141,7 +142,7 @@ fn join(hits: u64) -> Prepared {
     })
 }
 
-/// Activities come into a window that has closed without them.
+/// Applies activities to a window that has closed without them.
 fn late() -> Prepared {
     let story = Story::new(1);
     let records = story.activities(0..RECORDS, SIZE);
@@ -156,7 +157,7 @@ fn late() -> Prepared {
     })
 }
 
-/// Rows, and as many summaries.
+/// Emits rows, and as many summaries.
 fn emit() -> Prepared {
     let outputs = common::outputs(250, 1);
     let emitter = common::emitter(None);

@@ -1,5 +1,6 @@
-//! The floor: all messages through a consumer, and nothing done with them. With `--through`, those with a key go through another topic as well,
-//! unchanged: what every join costs that brings equal keys together by a topic, and joins nothing.
+//! The floor: reads all messages with a consumer, and does nothing with them. With `--through`, messages with a key
+//! also go unchanged through another topic. This is the cost of every join that brings equal keys together by a topic,
+//! without the join itself.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub(crate) struct Args {
     bootstrap: String,
     #[arg(long, num_args = 1.., required = true)]
     topics: Vec<String>,
-    /// A topic that messages with a key go through
+    /// A topic through which messages with a key are sent
     #[arg(long)]
     through: Option<String>,
 }
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &Args) {
     }));
 }
 
-/// Whether a message has a correlation id: `cid`, in a string that holds JSON or not, with something in it.
+/// Returns whether a message has a correlation id: a `cid` that is not empty, inside or outside a string of JSON.
 fn has_key(message: &[u8]) -> bool {
     memmem::find_iter(message, b"cid").any(|at| {
         let mut behind = message[at + 3..].iter().copied().skip_while(|byte| *byte == b'\\');
@@ -75,12 +76,12 @@ fn has_key(message: &[u8]) -> bool {
     })
 }
 
-/// A topic that is written to and read again.
+/// A topic that is written and then read.
 struct Through {
     topic: String,
     producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext, NoCustomPartitioner>,
     sent: AtomicU64,
-    /// How many are to be read; the greatest number until that is known.
+    /// The number of records to read; the maximum number until it is known.
     wanted: Arc<AtomicU64>,
     reader: thread::JoinHandle<u64>,
 }
@@ -110,7 +111,7 @@ impl Through {
         }
     }
 
-    /// As even as the numbers of the messages.
+    /// Sends the message to the partitions in turn.
     fn send(&self, payload: &[u8]) {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         let partition = i32::try_from(number % 4).unwrap();
@@ -127,7 +128,7 @@ impl Through {
         }
     }
 
-    /// How many went through.
+    /// Returns the number of messages that went through.
     fn end(self) -> u64 {
         self.producer.flush(Duration::from_secs(60)).unwrap();
         self.wanted.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -146,7 +147,7 @@ fn read(consumer: &BaseConsumer, wanted: &AtomicU64) -> u64 {
     read
 }
 
-/// Without allocating: this is asked for every message.
+/// Does not allocate, because it is called for every message.
 fn is_last(left: &HashSet<(String, i32, i64)>, message: &impl Message) -> bool {
     left.iter().any(|(topic, partition, offset)| {
         *offset == message.offset() && *partition == message.partition() && topic == message.topic()

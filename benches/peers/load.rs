@@ -1,5 +1,5 @@
-//! Files into topics. The bytes of a message are those of its line, and which partition it goes to follows from its number, so that
-//! every contender reads the same.
+//! Loads files into topics. The bytes of a message are those of its line, and its number determines its partition, so
+//! that every contender reads the same.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};

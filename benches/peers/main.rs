@@ -1,6 +1,8 @@
-//! The small tools of `benches/peers/run`: they load topics, read them to no purpose, and watch for the pairs that come out.
+//! The small tools of `benches/peers/run`: they load topics, read them without processing, and watch for the resulting
+//! pairs.
 //!
-//! `cargo build --release --bench peers`. Each prints one line of JSON for the harness; `benches/peers/README.md` says what for.
+//! `cargo build --release --bench peers`. Each tool prints one line of JSON for the harness; `benches/peers/README.md`
+//! explains their purpose.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 
@@ -19,15 +21,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 #[derive(Parser)]
 enum Tool {
-    /// Creates topics, or deletes those whose names begin in one way
+    /// Creates topics, or deletes those with a common prefix
     Topics(topics::Args),
-    /// Sends every line of a file as one message, the lines in turn to each partition
+    /// Sends every line of a file as one message, to each partition in turn
     Load(load::Args),
-    /// Reads topics to their ends and throws away what it read: no consumer can be faster
+    /// Reads topics to their ends and discards the records: no consumer can be faster
     Floor(floor::Args),
-    /// Waits until every expected pair can be read from a topic, and says when that was
+    /// Waits until every expected pair can be read from a topic, and reports when that was
     Watch(watch::Args),
-    /// Writes the pairs of rows in a file, sorted: what the others are compared with
+    /// Writes the pairs of rows in a file, sorted: the reference for the other contenders
     Pairs(pairs::Args),
 }
 
@@ -41,7 +43,7 @@ fn main() {
     }
 }
 
-/// One line on standard output, at once.
+/// Prints one line to standard output, and flushes it.
 fn say(line: &serde_json::Value) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).unwrap();
@@ -55,7 +57,8 @@ fn client(bootstrap: &str) -> ClientConfig {
     client
 }
 
-/// A consumer that fetches as fast as this library can: what `alerttrail run` sets, and larger queues.
+/// Returns a consumer that fetches as fast as this library can: with the settings of `alerttrail run`, and larger
+/// queues.
 fn consumer(bootstrap: &str) -> BaseConsumer {
     client(bootstrap)
         .set("group.id", "alerttrail-peers")
@@ -69,7 +72,7 @@ fn consumer(bootstrap: &str) -> BaseConsumer {
         .unwrap()
 }
 
-/// The numbers of the partitions of a topic.
+/// Returns the numbers of the partitions of a topic.
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
     let metadata = consumer
         .fetch_metadata(Some(topic), std::time::Duration::from_secs(10))

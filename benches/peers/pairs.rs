@@ -1,4 +1,5 @@
-//! What a contender says, as (alert id, activity id). An activity's id here is `RawEventData.Id`, which the generator never gives twice.
+//! The output of a contender as pairs (alert id, activity id). An activity's id here is `RawEventData.Id`, which the
+//! generator never repeats.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -26,7 +27,7 @@ pub(crate) struct Args {
 pub(crate) enum Form {
     /// alerttrail's rows
     Rows,
-    /// `{"alert":"…","activity":"…"}`, whatever else stands there
+    /// `{"alert":"…","activity":"…"}`, with any other members
     Pairs,
 }
 
@@ -69,7 +70,7 @@ impl Said {
         match form {
             Form::Rows => {
                 let row: Row<'_> = serde_json::from_slice(record).unwrap();
-                // The data has no versions of alerts, so that no row is ever taken back.
+                // The data has no versions of alerts, so no row is ever retracted.
                 let activity = row.activity.unwrap();
                 Self {
                     pair: format!("{} {}", row.system_alert_id, event_id(activity.event)),
@@ -89,7 +90,7 @@ impl Said {
     }
 }
 
-/// `Id` of an object, or of one inside a string.
+/// Returns the `Id` of an object, or of an object inside a string.
 fn event_id(event: &RawValue) -> String {
     let text: Cow<'_, str> = if event.get().starts_with('"') {
         Cow::Owned(serde_json::from_str(event.get()).unwrap())

@@ -1,4 +1,4 @@
-//! Topics that come and go with a run.
+//! Topics that exist for one run.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) struct Args {
     create: Vec<String>,
     #[arg(long, default_value_t = 4)]
     partitions: i32,
-    /// Deletes the topics whose names begin so
+    /// Deletes the topics with this prefix
     #[arg(long)]
     delete: Option<String>,
 }
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Args) {
     let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
     let new = |name| {
         NewTopic::new(name, args.partitions, TopicReplication::Fixed(1))
-            // Recorded traffic carries old times, by which retention would delete it at once.
+            // Recorded traffic has old timestamps, by which retention would delete it at once.
             .set("retention.ms", "-1")
     };
     let new: Vec<_> = args.create.iter().map(|name| new(name)).collect();

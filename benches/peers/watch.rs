@@ -1,7 +1,7 @@
 //! Watches a topic for the expected pairs.
 //!
-//! It shares the machine with what it watches, so it first only counts, and notes when each record came; it takes records apart when
-//! there are as many as pairs are expected, or when no more come.
+//! It shares the machine with the contender that it watches, so at first it only counts, and notes when each record
+//! came. It parses the records once there are as many as expected pairs, or once no more come.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     bootstrap: String,
     #[arg(long)]
     topic: String,
-    /// The expected pairs, one to a line
+    /// The expected pairs, one per line
     #[arg(long)]
     pairs: PathBuf,
     #[arg(long, value_enum)]
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     limit: u64,
 }
 
-/// When each record came, in milliseconds since 1970, by partition and in order of offsets.
+/// The arrival time of each record, in milliseconds since 1970, by partition and in order of offsets.
 type Arrivals = HashMap<i32, Vec<(i64, i64)>>;
 
 /// The fold of what has been read.
@@ -91,7 +91,7 @@ impl Patience {
         }
     }
 
-    /// Before the first record nothing is known but the limit.
+    /// Before the first record, only the limit applies.
     fn is_over(&self, begun: bool, silence: Duration) -> bool {
         self.started.elapsed() > self.limit || (begun && silence > self.quiet)
     }
@@ -103,12 +103,12 @@ fn consumer(args: &Args) -> BaseConsumer {
     for partition in crate::partitions(&consumer, &args.topic) {
         list.add_partition_offset(&args.topic, partition, Offset::Beginning).unwrap();
     }
-    // What a reader of committed records sees: librdkafka's default.
+    // The view of a reader of committed records, which is librdkafka's default.
     consumer.assign(&list).unwrap();
     consumer
 }
 
-/// Reads the topic from its beginning, and goes on where counting ended, until every pair is there.
+/// Reads and parses the topic from its beginning, and continues where counting ended, until every pair is there.
 fn take_apart(args: &Args, expected: &HashSet<&str>, arrivals: &Arrivals, patience: &Patience) -> Answer {
     let consumer = consumer(args);
     let counted: usize = arrivals.values().map(Vec::len).sum();
@@ -117,7 +117,7 @@ fn take_apart(args: &Args, expected: &HashSet<&str>, arrivals: &Arrivals, patien
         ..Answer::default()
     };
     let mut last = clock::start();
-    // Counting that ended by silence has waited already: what is there then comes at once.
+    // If counting ended by silence, it has already waited: the remaining records come at once.
     let over = |answer: &Answer, silence: Duration| {
         let all = answer.records >= counted as u64;
         if counted < expected.len() {

@@ -1,4 +1,4 @@
-//! What an operator, or retention, does to topics and groups behind the processor's back.
+//! Changes to topics and groups by an operator, or by retention, without the processor's involvement.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ fn wait<T>(answer: impl Future<Output = T>) -> T {
 }
 
 impl World {
-    /// The name of the repartition topic.
+    /// Returns the name of the repartition topic.
     pub(crate) fn log_topic(&self) -> String {
         format!("{}-correlation-repartition", self.name)
     }
@@ -35,19 +35,19 @@ impl World {
         self.client().set("group.id", group).create().unwrap()
     }
 
-    /// How many partitions a topic has; 0 when there is none.
+    /// Returns the number of partitions of a topic; 0 if it does not exist.
     pub(crate) fn partitions(&self, topic: &str) -> usize {
         let metadata = self.consumer("reader").fetch_metadata(None, PATIENCE).unwrap();
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         found.map_or(0, |found| found.partitions().len())
     }
 
-    /// Where a partition begins and ends.
+    /// Returns the first offset and the log-end offset of a partition.
     pub(crate) fn range(&self, topic: &str, partition: i32) -> (i64, i64) {
         self.consumer("reader").fetch_watermarks(topic, partition, PATIENCE).unwrap()
     }
 
-    /// Removes all records of a partition that are there now, as retention does.
+    /// Removes all current records of a partition, as retention does.
     pub(crate) fn remove_records(&self, topic: &str, partition: i32) {
         let (_, high) = self.range(topic, partition);
         self.remove_records_before(topic, partition, high);
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// Gives a topic more partitions and waits until they are there.
+    /// Adds partitions to a topic and waits until they exist.
     pub(crate) fn add_partitions(&self, topic: &str, count: usize) {
         let new = NewPartitions::new(topic, count);
         let results = wait(self.admin().create_partitions([&new], &AdminOptions::new())).unwrap();
@@ -101,7 +101,7 @@ impl World {
         }
     }
 
-    /// Whether the broker knows the group.
+    /// Returns whether the broker knows the group.
     pub(crate) fn has_group(&self, group: &str) -> bool {
         let list = self.consumer("reader").fetch_group_list(Some(group), PATIENCE).unwrap();
         list.groups()
@@ -109,12 +109,12 @@ impl World {
             .any(|found| found.name() == group && found.state() != "Dead")
     }
 
-    /// The position that ROUTE's group has committed.
+    /// Returns the position that ROUTE's group has committed.
     pub(crate) fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
         self.committed_as(topic, partition).map(|(position, _)| position)
     }
 
-    /// The same, with what is committed beside the position.
+    /// Returns the same with the metadata that is committed with the position.
     pub(crate) fn committed_as(&self, topic: &str, partition: i32) -> Option<(i64, String)> {
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
@@ -128,7 +128,7 @@ impl World {
         }
     }
 
-    /// Commits that for a group that has no members.
+    /// Commits a position and its metadata for a group without members.
     pub(crate) fn commit_as(&self, topic: &str, partition: i32, (position, beside): &(i64, String)) {
         let mut list = TopicPartitionList::new();
         let mut element = list.add_partition(topic, partition);

@@ -1,4 +1,4 @@
-//! History from files, then live traffic: one answer, without a gap and without a repeat.
+//! History from files, then live traffic: one result, without gaps and without repeats.
 
 use std::fs;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::{Instance, World, activity, alert, program};
 
-/// Synthetic traffic of both tables, a message a line.
+/// Returns synthetic messages of both tables.
 fn traffic(world: &World) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let folder = world.folder.path().join("traffic");
     let made = Command::new(program())
@@ -38,7 +38,7 @@ fn traffic(world: &World) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     (lines("cloudappevents.jsonl"), lines("securityalert.jsonl"))
 }
 
-/// Lays messages out as an export to storage does: a file for each hour, in folders by date.
+/// Stores messages as an export to storage does: a file for each hour, in folders by date.
 fn export(folder: &Path, table: &str, messages: &[Vec<u8>]) -> PathBuf {
     let container = folder.join(table);
     for (hour, lines) in messages.chunks(messages.len().div_ceil(30)).enumerate() {
@@ -71,7 +71,7 @@ impl Backfill {
         );
         fs::write(&config, text).unwrap();
         let (activities, alerts) = traffic(&world);
-        // Everything counts, and once, although a part is in the history and comes live too.
+        // Everything counts, and only once, although a part is in the history and also comes live.
         let mut sent = fs::OpenOptions::new().create(true).append(true).open(world.sent()).unwrap();
         let split = |messages: &[Vec<u8>]| {
             let (until, from) = (messages.len() * 6 / 10, messages.len() * 5 / 10);
@@ -104,7 +104,7 @@ impl Backfill {
         command
     }
 
-    /// Brings the history in, and is killed on the way the first time.
+    /// Replays the history, and is killed halfway the first time.
     fn history(&self) {
         let mut killed = self.replay(&["--rate", "500/s"]).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_secs(2));
@@ -138,7 +138,7 @@ fn history_before_the_first_start_and_live_traffic_are_one_answer() {
     let fold = backfill.world.wait_for_answer(&mut [&mut instance]);
     assert!(fold.len() > 20, "{}", fold.len());
     drop(instance);
-    // The history has been taken in: its topic may go from the settings, and then from the broker.
+    // The history has been read: its topic may be removed from the settings, and then from the broker.
     let text = fs::read_to_string(&backfill.config).unwrap();
     let history = format!(", \"{}\"", backfill.world.topic("history"));
     fs::write(&backfill.config, text.replace(&history, "")).unwrap();

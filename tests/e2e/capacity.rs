@@ -1,4 +1,5 @@
-//! `alerttrail capacity` on the real broker: its answer is exact, with and without kills, and its two files say what they must.
+//! `alerttrail capacity` on the real broker: its result is exact, with and without kills, and its two files have the
+//! required content.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,15 +10,16 @@ use serde_json::Value;
 
 use crate::support::{broker, program};
 
-/// Whether a load was sustained says nothing while another trial loads the same broker: who asserts it holds this alone.
+/// Lock for the broker's load: a test that asserts that a load was sustained holds it alone, because another trial on
+/// the same broker would change the result.
 static LOAD: RwLock<()> = RwLock::new(());
 
-/// Runs it with these options in a folder of its own; its exit status, what it said, and its figures.
+/// Runs `capacity` with these options in its own folder. Returns its exit status, its messages and its figures.
 fn capacity(folder: &Path, broker: &str, options: &[&str]) -> (Option<i32>, String, Value) {
     capacity_after(folder, broker, "0s", options)
 }
 
-/// The same after the broker was warmed up for so long.
+/// Does the same after the broker has been warmed up for this long.
 fn capacity_after(folder: &Path, broker: &str, warm_up: &str, options: &[&str]) -> (Option<i32>, String, Value) {
     let output = Command::new(program())
         .current_dir(folder)
@@ -47,7 +49,7 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-/// Names of all topics of capacity tests.
+/// Returns the names of all topics of capacity tests.
 fn topics(broker: &str) -> Vec<String> {
     use rdkafka::consumer::{BaseConsumer, Consumer as _};
     let consumer: BaseConsumer = rdkafka::ClientConfig::new()
@@ -71,7 +73,7 @@ fn a_constant_load_is_answered_exactly_and_reported() {
     assert_eq!((status, &step["failures"]), (Some(0), &Value::Array(vec![])), "{said}");
     let answer = &figures["answer"];
     assert_eq!(answer["exact"], true, "{said}");
-    // 2000/s for 10 s, a fifth of it keyed, 10 policies, windows of a second: 40 pairs of each of some 36 alerts.
+    // 2000/s for 10 s, a fifth of them keyed, 10 policies, windows of one second: 40 pairs for each of about 36 alerts.
     assert!(
         number(&answer["alerts"]) >= 30.0 && number(&answer["pairs"]) > 1_000.0,
         "{answer}"
@@ -150,7 +152,7 @@ fn nothing_is_left_on_the_broker() {
     assert_eq!(status, Some(0), "{said}");
     assert!(number(&figures["steps"][0]["catch_up"]) > 0.0, "{said}");
     assert_eq!(figures["settings"]["broker"].as_str(), Some(broker.as_str()));
-    // Others test capacity beside this test: which topics are its own it says at the beginning.
+    // Other tests run capacity at the same time: the output names its own topics at the beginning.
     let begin = said.find("alerttrail-capacity-").unwrap();
     let name: String = said[begin..]
         .chars()

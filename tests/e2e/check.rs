@@ -1,4 +1,4 @@
-//! Topics that are made, and what is said of them and of the records in them before anything runs.
+//! `topics create`, and the checks of topics and their records before anything runs.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -31,7 +31,7 @@ fn topics_that_were_made_are_as_they_must_be() {
     let Some(world) = World::new("made") else { return };
     let path = world.config("a");
     let text = std::fs::read_to_string(&path).unwrap();
-    // A configuration of topics that are not there.
+    // The configuration names topics that do not exist.
     std::fs::write(&path, text.replace(&world.topic(""), &world.topic("new-"))).unwrap();
     let (status, said) = check(&path);
     assert_eq!(status, Some(1));
@@ -86,7 +86,7 @@ fn what_the_broker_refuses_to_make_is_said() {
     );
 }
 
-/// From now on only those who are named may do anything to a topic.
+/// Allows only the named principal to perform this operation on a topic.
 fn allow(world: &World, role: &str, principal: &str, operation: &str) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/broker");
     let acls = ["tool", "AclCommand", "--bootstrap-server", &world.broker, "--add"];
@@ -272,7 +272,7 @@ fn timestamps_ends_and_keys_that_do_harm_are_found() {
     let Some(mut world) = World::new("harm") else { return };
     let later = |number: u32| activity("None", &format!("2026-03-01T10:{number:02}:00Z"), "one");
     let activities: Vec<_> = (0..20).map(later).collect();
-    // Stamped at the start of the hour before.
+    // The timestamp is the start of the previous hour.
     send_stamped(&world, 1_772_355_600_000, &activities);
     let end = "2099-03-01T11:00:00Z";
     world.send("alerts", 1, [alert("A1", "None", WINDOW.0, end, WINDOW.1).as_slice()]);

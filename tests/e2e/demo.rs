@@ -1,4 +1,4 @@
-//! The demo needs no broker: it brings its own.
+//! The demo needs no broker: it brings its own input.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -43,7 +43,7 @@ fn the_demo_serves_the_page_and_says_where() {
     let address = address.trim_end_matches('/').to_owned();
     let page = get(&address, "/");
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("<title>"), "{page}");
-    // The first answer has been printed: then the API has it too.
+    // The first result has been printed, so the API has it too.
     assert!(lines.any(|line| line.contains("3 activities by users")));
     let alerts = get(&address, "/api/v1/alerts?status=closed");
     assert!(alerts.contains("\"status\":\"matched\""), "{alerts}");

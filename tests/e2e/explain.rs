@@ -1,4 +1,4 @@
-//! Why an alert was not answered, as far as only the topics know it.
+//! Why an alert was not closed, as far as only the topics show it.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use crate::support::{Instance, PATIENCE, World, activity, alert, program};
 
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
-/// An instance with an API.
+/// Starts an instance with an API.
 fn start(world: &World) -> Instance {
     let kafka = format!("bootstrap_servers = \"{}\"", world.broker);
     let config = config(world, "a", &kafka, "listen = \"127.0.0.1:0\"");
     Instance::start_with(&config, &world.folder.path().join("a.log"), &[])
 }
 
-/// Where its API is.
+/// Returns the address of its API.
 fn server(instance: &mut Instance) -> String {
     instance.wait_for_log("address=");
     let log = instance.log();
@@ -24,7 +24,7 @@ fn server(instance: &mut Instance) -> String {
     format!("http://{}", address.unwrap())
 }
 
-/// What `alerttrail query` prints.
+/// Returns the output of `alerttrail query`.
 fn query(server: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program());
     let output = command.args(["query", "--server", server]).args(arguments).output().unwrap();

@@ -1,4 +1,4 @@
-//! Records in the wrappers and forms in which senders put them into messages.
+//! Records in the wrappers and forms that senders use.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

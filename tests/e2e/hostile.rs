@@ -44,7 +44,7 @@ fn hostile_messages_stop_nothing() {
     );
     let fold = world.wait_for_answer(&mut [&mut instance]);
     assert_eq!(fold.len(), 3);
-    // 10 records of the batch, 6 messages; nothing for the empty value and the empty batch.
+    // 10 records of the batch, 6 messages; none for the empty value and the empty batch.
     let letters = world.wait_for_records("dead", 16, &mut instance);
     let of = |reason: &str| {
         letters

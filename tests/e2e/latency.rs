@@ -1,4 +1,4 @@
-//! What `/metrics` says of delays, held against what came out.
+//! The delays that `/metrics` reports, compared with the output.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -27,7 +27,7 @@ fn value(metrics: &str, series: &str) -> f64 {
     line.trim().parse().unwrap()
 }
 
-/// Runs over traffic that was there before, and over some that comes later, and compares.
+/// Runs over traffic that is there before the start and over traffic that comes later, and compares.
 fn every_row_is_measured_once(delivery: &str) {
     let Some(mut world) = World::new(&format!("latency-{delivery}")) else {
         return;
@@ -57,7 +57,7 @@ fn every_row_is_measured_once(delivery: &str) {
     world.wait_for_answer(&mut [&mut instance]);
     let messages = value(&metrics(port), "alerttrail_messages_received_total");
     let input_sum = value(&metrics(port), "alerttrail_input_latency_seconds_sum");
-    // The same again, other activities: late ones, and alerts whose windows have closed.
+    // More traffic with other activities: late activities, and alerts whose windows have closed.
     world.send_generated(&traffic(2));
     world.wait_for_answer(&mut [&mut instance]);
 
@@ -88,7 +88,7 @@ fn every_row_is_measured_once(delivery: &str) {
         let infinite = format!("{}{{reason=\"{reason}\",le=\"+Inf\"}}", series("bucket"));
         assert_eq!(value(&said, &infinite), *rows, "{reason}");
     }
-    // What was there before the start is as old as it is; with the second traffic every message is counted.
+    // The traffic from before the start has its real age; every message of the second traffic is counted too.
     let aged = messages * age.as_secs_f64();
     assert!(
         messages > 0.0 && input_sum > aged && input_sum < messages * (age.as_secs_f64() + most + 60.0),

@@ -48,7 +48,7 @@ fn an_application_that_begins_at_the_end_leaves_out_what_was_there() {
         .unwrap()
         .replace("[input]", "[input]\nstart = \"latest\"");
     std::fs::write(&config, text).unwrap();
-    // World::start writes the file anew; this one is started by hand.
+    // `World::start` rewrites the file, so this test starts the process itself.
     let mut child = std::process::Command::new(crate::support::program())
         .arg("run")
         .arg("--config")
@@ -109,7 +109,7 @@ fn systemd_is_told_when_it_works_that_it_moves_and_when_it_stops() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// Without curl in librdkafka, signing in with Entra ID is silently not there.
+/// Without curl, librdkafka silently lacks sign-in with Entra ID.
 #[test]
 fn the_client_library_can_sign_in_with_oidc() {
     let mut config = ClientConfig::new();

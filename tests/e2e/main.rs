@@ -1,8 +1,8 @@
-//! The real program against a real Apache Kafka broker.
+//! The real program on a real Apache Kafka broker.
 //!
-//! The broker is that of `ALERTTRAIL_TEST_KAFKA` (`scripts/test` starts one and sets it). Without it these tests say that they were skipped,
-//! and under `CI=true` they fail instead. What an answer must be is told by `alerttrail correlate` over the same messages, which
-//! the scenarios and the simulation hold against the query itself.
+//! The broker is that of `ALERTTRAIL_TEST_KAFKA` (`scripts/test` starts one and sets it). Without it, these tests print
+//! that they were skipped; under `CI=true` they fail instead. The expected result comes from `alerttrail correlate`
+//! over the same messages, which the scenarios and the simulation compare with the query itself.
 
 #![allow(
     clippy::unwrap_used,

@@ -16,7 +16,7 @@ enum Ends {
     Aborted,
 }
 
-/// Sends one activity in each of these transactions to partition 0.
+/// Sends one activity to partition 0 in each of these transactions.
 fn transactions(world: &World, all: &[Ends]) {
     let mut client = world.client();
     let producer: BaseProducer = client.set("transactional.id", &world.name).create().unwrap();
@@ -37,7 +37,7 @@ fn transactions(world: &World, all: &[Ends]) {
     }
 }
 
-/// What `query status` says of the sources.
+/// Returns the sources that `query status` reports.
 fn sources(instance: &Instance) -> serde_json::Value {
     let log = instance.log();
     let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
@@ -57,7 +57,7 @@ fn a_partition_that_ends_in_markers_is_read_to_its_end() {
     let topic = world.topic("activities");
     transactions(&world, &[Ends::Committed, Ends::Aborted, Ends::Committed, Ends::Aborted]);
     assert_eq!(world.range(&topic, 0), (0, 8), "each transaction is a record and a marker");
-    // The window is open for as long as the partition holds the watermark back: an hour of max_wait.
+    // The window stays open while the partition holds the watermark back: one hour, by max_wait.
     let (start, end) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
     let row = alert("A1", "p", start, end, "2026-03-01T11:05:00Z");
     world.send_to("alerts", 0, Counted::Yes, [row.as_slice()]);
@@ -83,7 +83,7 @@ fn a_partition_that_ends_in_markers_is_read_to_its_end() {
     assert_eq!(instance.terminate().0.code(), Some(0));
     assert_eq!(world.committed(&topic, 0), Some(8), "markers are not read again");
 
-    // A start behind all records and before the last markers.
+    // Starts after all records and before the last markers.
     world.delete_group(&format!("{}-route", world.name));
     world.commit_as(&topic, 0, &(7, String::new()));
     let mut instance = Instance::start_with(&config, &world.folder.path().join("again.log"), &[]);

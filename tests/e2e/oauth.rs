@@ -1,4 +1,4 @@
-//! Logins with tokens, as Entra ID gives them, over the broker's listener for OAUTHBEARER.
+//! Logins with tokens, as Entra ID issues them, over the broker's listener for OAUTHBEARER.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -27,7 +27,8 @@ fn oauthbearer_with_unsigned_tokens_gives_the_answer() {
     assert!(instance.log().contains("proves nothing"), "{}", instance.log());
 }
 
-/// What Entra ID is to an Event Hubs client: gives a token to whoever shows id and secret.
+/// Starts a server that acts as Entra ID does for an Event Hubs client: it gives a token to a client that sends the id
+/// and the secret.
 fn token_server(secret: &str, asked: &Arc<Mutex<Vec<String>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
@@ -44,7 +45,7 @@ fn token_server(secret: &str, asked: &Arc<Mutex<Vec<String>>>) -> String {
             let claims = format!("{{\"sub\":\"alerttrail\",\"iat\":{now},\"exp\":{}}}", now + 3_600);
             let token = format!("{}.{}.", base64("{\"alg\":\"none\"}"), base64(&claims));
             let request = String::from_utf8_lossy(&request).into_owned();
-            // Name and secret come as basic authentication.
+            // Name and secret are sent as basic authentication.
             let (status, body) = match request.contains(&base64_padded(&format!("client-7:{secret}"))) {
                 true => (
                     "200 OK",
@@ -63,7 +64,7 @@ fn token_server(secret: &str, asked: &Arc<Mutex<Vec<String>>>) -> String {
     url
 }
 
-/// Base64 for URLs, without padding.
+/// Returns Base64 for URLs, without padding.
 fn base64(text: &str) -> String {
     base64_padded(text).trim_end_matches('=').replace('+', "-").replace('/', "_")
 }

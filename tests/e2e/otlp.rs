@@ -1,4 +1,4 @@
-//! Traces and logs as an OpenTelemetry collector gets them.
+//! Traces and logs as an OpenTelemetry collector receives them.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,10 +10,10 @@ use crate::support::{Instance, PATIENCE, World, activity, alert};
 
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
-/// Paths and bodies of what came.
+/// The paths and bodies of the received requests.
 type Received = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
-/// Takes everything, and keeps it.
+/// Starts a server that accepts and keeps every request.
 fn collector() -> (String, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -74,7 +74,7 @@ fn a_collector_gets_traces_and_logs_without_secrets() {
     let Some(mut world) = World::new("otlp") else { return };
     send_a_match(&mut world);
     let (address, received) = collector();
-    // A secret that is said all the time: the name of the application.
+    // The secret is the name of the application, which occurs in most messages.
     let application = world.topic("").trim_end_matches('-').to_owned();
     let kafka = format!("bootstrap_servers = \"{}\"", world.broker);
     let http = format!("listen = \"127.0.0.1:0\"\ntoken = \"{application}\"");
@@ -92,7 +92,7 @@ fn a_collector_gets_traces_and_logs_without_secrets() {
     wait_for(&received, "/v1/logs", "API, metrics and health");
     let (status, _) = instance.terminate();
     assert!(status.success());
-    // The last words too.
+    // The collector also receives the last log records.
     wait_for(&received, "/v1/logs", "stopped");
     for path in ["/v1/traces", "/v1/logs"] {
         assert!(!holds(&received, path, &application), "a secret went to {path}");

@@ -1,4 +1,5 @@
-//! Records and positions that are gone when they are needed: said exactly, never jumped over, and every way out that is offered leads out.
+//! Records and positions that are gone when they are needed: the program reports exactly which, never skips them
+//! silently, and every way out that it offers works.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -8,13 +9,14 @@ use crate::support::{World, activity, alert, program};
 
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
-/// `count` different activities of the policy p.
+/// Returns `count` different activities of the policy p.
 fn activities(name: &str, count: usize) -> Vec<Vec<u8>> {
     let one = |number| activity("p", "2026-03-01T10:00:00Z", &format!("{name} {number}"));
     (0..count).map(one).collect()
 }
 
-/// A world whose partition 0 holds 6 activities that have been joined with an alert, and are committed.
+/// Returns a world whose partition 0 holds 6 activities that have been joined with an alert and whose offsets are
+/// committed.
 fn joined(name: &str) -> Option<World> {
     let mut world = World::new(name)?;
     world.send_all_to("activities", 0, &activities("first", 6));
@@ -31,7 +33,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Waits for a row about the activity with this note.
+/// Waits for a row of the activity with this note.
 fn wait_for_row(world: &World, note: &str, instance: &mut crate::support::Instance) {
     let began = std::time::Instant::now();
     while !world.fold().values().any(|row| row["activity"]["Note"] == note) {
@@ -67,7 +69,7 @@ fn records_removed_while_it_was_stopped_are_told_exactly() {
     wait_for_row(&world, "after 0", &mut instance);
     assert!(instance.log().contains("continuing at offset 11"), "{}", instance.log());
     assert_eq!(instance.terminate().0.code(), Some(0));
-    // The new position has been committed: the next start finds nothing wrong.
+    // The new position has been committed: the next start finds no error.
     world.more.remove("input");
     let mut instance = world.start("a");
     instance.wait_for_log("reading");
@@ -75,11 +77,11 @@ fn records_removed_while_it_was_stopped_are_told_exactly() {
     wait_for_row(&world, "later 0", &mut instance);
 }
 
-/// The instance is frozen while five records of partition 0 come and go, and two of partition 1.
+/// Freezes the instance while five records of partition 0, and two of partition 1, come and go.
 fn overtake(world: &mut World, instance: &crate::support::Instance) {
     let topic = world.topic("activities");
     instance.signal("STOP");
-    // A fetch that is under way is answered before the records come.
+    // A fetch that is in flight gets its response before the records come.
     std::thread::sleep(Duration::from_secs(1));
     world.send_all_to("activities", 0, &activities("lost", 5));
     world.send_all_to("activities", 1, &activities("lost too", 2));
@@ -201,7 +203,7 @@ fn a_start_at_the_end_goes_on_where_it_was_when_the_group_forgot() {
     );
 }
 
-/// ROUTE alone for a while: the log grows, and nothing of it is joined.
+/// Runs ROUTE alone for a while: the repartition topic grows, and nothing in it is joined.
 fn route_alone(world: &World) {
     let log = world.log_topic();
     let ends = |world: &World| -> i64 { (0..3).map(|partition| world.range(&log, partition).1).sum() };
@@ -264,7 +266,7 @@ fn a_log_made_anew_is_refused_and_reset_leads_out() {
     };
     let began = std::time::Instant::now();
     let mut done = reset();
-    // The instance that has just failed may count for a moment more.
+    // The group may count the instance that has just failed as a member for a moment.
     while !done.status.success() && began.elapsed() < crate::support::PATIENCE {
         std::thread::sleep(Duration::from_millis(500));
         done = reset();

@@ -1,5 +1,5 @@
-//! Input topics that are deleted and created again while they are read: the old position says nothing of the new topic, however many
-//! records that holds and however soon it came.
+//! Input topics that are deleted and created again while they are read: the old position has no meaning in the new
+//! topic, however many records it holds and however soon it was created.
 
 use std::time::{Duration, Instant};
 
@@ -8,19 +8,19 @@ use crate::support::{Instance, PATIENCE, World, activity, alert};
 
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
-/// `count` different activities of the policy p.
+/// Returns `count` different activities of the policy p.
 fn activities(name: &str, count: usize) -> Vec<Vec<u8>> {
     let one = |number| activity("p", "2026-03-01T10:00:00Z", &format!("{name} {number}"));
     (0..count).map(one).collect()
 }
 
-/// Whether the position behind the old records has been committed when the topic goes.
+/// Whether the position after the old records has been committed when the topic is deleted.
 enum Position {
     Committed,
     Uncommitted,
 }
 
-/// Starts an instance that has read 10 activities of partition 0.
+/// Starts an instance and waits until it has read 10 activities of partition 0.
 fn reading(world: &mut World, position: &Position) -> Instance {
     world.send_all_to("activities", 0, &activities("old", 10));
     let mut instance = world.start("a");
@@ -29,7 +29,7 @@ fn reading(world: &mut World, position: &Position) -> Instance {
     let is_last = |record: &Record| String::from_utf8_lossy(&record.value).contains("old 9");
     let is_read = |world: &World| match position {
         Position::Committed => world.committed(&topic, 0) == Some(10),
-        // An activity that is in the log has been read.
+        // An activity that is in the repartition topic has been read.
         Position::Uncommitted => world.read("correlation-repartition").iter().any(is_last),
     };
     let began = Instant::now();
@@ -41,7 +41,8 @@ fn reading(world: &mut World, position: &Position) -> Instance {
     instance
 }
 
-/// Deletes the topic of the activities, creates it again after `gap`, and sends `count` activities and the alert of all.
+/// Deletes the topic of the activities, creates it again after `gap`, and sends `count` activities and an alert that
+/// matches all of them.
 fn recreate(world: &mut World, gap: Duration, count: usize) {
     let topic = world.topic("activities");
     world.delete_topic(&topic);
@@ -56,7 +57,8 @@ fn create_again(world: &mut World, count: usize) {
     world.send("alerts", 1, [alert.as_slice()]);
 }
 
-/// Holds that it stopped, stops again at every start, and has every row once it is told to go on.
+/// Asserts that the instance has stopped, stops again at every start, and emits every row once the settings tell it to
+/// continue.
 fn assert_stops_until_told(mut world: World, instance: Instance) {
     let (status, log) = instance.wait_for_end();
     assert_eq!(status.code(), Some(1));
@@ -78,7 +80,7 @@ fn assert_stops_until_told(mut world: World, instance: Instance) {
     assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 35);
     assert_eq!(instance.terminate().0.code(), Some(0));
     assert_eq!(world.committed(&topic, 0), Some(25));
-    // The new position is one in the new topic: the next start finds nothing wrong.
+    // The new position belongs to the new topic: the next start finds no error.
     world.more.remove("input");
     let mut instance = Instance::start_with(&world.config("a"), &world.folder.path().join("last.log"), &[]);
     instance.wait_for_log(&format!("reading topic=\"{topic}\" partition=0 position=25"));
@@ -113,7 +115,7 @@ fn a_topic_that_was_gone_until_the_group_gave_it_up_stops_it() {
     for policy in ["fail", "continue"] {
         let Some(mut world) = World::new("gone") else { return };
         world.more.insert("input", format!("on_lost_offsets = \"{policy}\""));
-        // The client gives a topic up half a minute after it was deleted, and looks for new ones as rarely.
+        // By default, the client drops a topic half a minute after its deletion, and rarely looks for new ones.
         world.set("kafka.properties", "\"topic.metadata.propagation.max.ms\" = \"1000\"");
         world.set("kafka.properties", "\"topic.metadata.refresh.interval.ms\" = \"2000\"");
         let mut instance = reading(&mut world, &Position::Committed);
@@ -156,7 +158,7 @@ fn a_topic_that_came_back_while_it_was_stopped_is_known_by_its_id() {
     assert!(!committed.1.is_empty(), "the id of the topic is committed with the position");
     recreate(&mut world, Duration::ZERO, 25);
     world.delete_group(&format!("{}-route", world.name));
-    // A broker that keeps the positions of a topic that is gone.
+    // Acts like a broker that keeps the positions of a deleted topic.
     world.commit_as(&topic, 0, &committed);
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));

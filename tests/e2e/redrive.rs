@@ -1,4 +1,4 @@
-//! `alerttrail redrive`: each dead letter goes back once, whatever happens in between.
+//! `alerttrail redrive`: sends each dead-letter record back once, whatever happens in between.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
@@ -16,7 +16,7 @@ fn redrive(world: &World, options: &[&str]) -> Output {
     command.args(options).output().unwrap()
 }
 
-/// What it printed and said, if it ended with this status.
+/// Asserts that the command ended with this status. Returns its output and messages.
 fn said(output: &Output, status: i32) -> String {
     let text = format!(
         "{}{}",
@@ -43,7 +43,7 @@ fn write(world: &World, role: &str, headers: &[(&'static str, String)], value: &
     producer.flush(PATIENCE).unwrap();
 }
 
-/// The headers of a dead letter.
+/// Returns the headers of a dead-letter record.
 fn headers(world: &World, partition: i32, offset: i64) -> Vec<(&'static str, String)> {
     vec![
         ("alerttrail.reason", "missing_field".into()),
@@ -55,7 +55,7 @@ fn headers(world: &World, partition: i32, offset: i64) -> Vec<(&'static str, Str
     ]
 }
 
-/// The dead letters, without the ledger.
+/// Returns the dead-letter records, without the ledger.
 fn letters(world: &World) -> Vec<Record> {
     let records = world.read("dead").into_iter();
     records
@@ -142,7 +142,7 @@ fn what_is_good_by_now_is_answered() {
     let one = activity("p", "2026-03-01T10:00:00Z", "one");
     let two = activity("p", "2026-03-01T10:01:00Z", "two");
     world.send("activities", 4, [one.as_slice()]);
-    // Twice, as dead letters may come.
+    // Twice, because dead-letter records may be repeated.
     write(&world, "dead", &headers(&world, 0, 77), &two);
     write(&world, "dead", &headers(&world, 0, 77), &two);
     let mut instance = world.start("a");
@@ -161,7 +161,7 @@ fn a_run_that_was_killed_before_it_noted_what_it_sent_does_not_send_it_twice() {
     for offset in [50, 51] {
         write(&world, "dead", &headers(&world, 0, offset), &good("x"));
     }
-    // Something from before, which is not looked at.
+    // A record from before, which is not checked.
     let topic = world.topic("activities");
     let redriven = |offset: i64| [("alerttrail.redriven", format!("{topic}/0/{offset}/0"))];
     world.send_to("activities", 1, Counted::No, [good("before").as_slice()]);
@@ -196,7 +196,7 @@ fn what_was_cut_is_fetched_whole_or_told_to_be_gone() {
         headers.push(("alerttrail.truncated", whole.len().to_string()));
         write(&world, "dead", &headers, &whole[..100]);
     }
-    // A row that was too large for the output.
+    // The dead-letter record of a row that was too large for the output topic.
     let mut of_the_log = headers(&world, 0, 3);
     of_the_log[2].1 = world.log_topic();
     write(&world, "dead", &of_the_log, b"{}");

@@ -1,4 +1,4 @@
-//! What is refused at the start, with the way out.
+//! Refusals at the start, with the way out.
 
 use crate::support::{World, activity, program};
 
@@ -90,7 +90,7 @@ fn other_settings_for_the_same_application_are_refused() {
         assert!(began.elapsed() < crate::support::PATIENCE, "{}", instance.log());
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    // Long enough for the first marks to be in the log.
+    // Long enough for the first watermark updates to be in the repartition topic.
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(instance.terminate().0.code(), Some(0));
 
@@ -100,7 +100,7 @@ fn other_settings_for_the_same_application_are_refused() {
     let said = stderr(&output);
     assert!(said.contains("bounds") && said.contains("application.id"), "{said}");
 
-    // The store is not there, but the log is.
+    // The store does not exist, but the repartition topic does.
     std::fs::remove_dir_all(world.folder.path().join("a")).unwrap();
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));

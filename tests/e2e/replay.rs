@@ -1,4 +1,4 @@
-//! `alerttrail replay`: what is recorded arrives, when it should, with its times moved where asked.
+//! `alerttrail replay`: the recorded messages arrive when they should, with their times moved if requested.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -15,13 +15,13 @@ use serde_json::Value;
 
 use crate::support::{PATIENCE, World, activity, alert, program};
 
-/// The four partitions of the topic that is sent to.
+/// The number of partitions of the target topic.
 const PARTITIONS: i32 = 4;
 
-/// A message as it lies in the topic.
+/// A message as it is in the topic.
 struct Arrived {
     partition: i32,
-    /// When it was sent.
+    /// When the message was sent.
     timestamp: i64,
     key: Option<Vec<u8>>,
     value: Vec<u8>,
@@ -38,7 +38,8 @@ impl Arrived {
     }
 }
 
-/// All messages, in the order in which they were sent as far as the clock tells, then in that of their partition.
+/// Returns all messages in the order in which they were sent, as far as the clock shows it, then in the order of their
+/// partition.
 fn arrived(world: &World, topic: &str) -> Vec<Arrived> {
     let consumer: BaseConsumer = world.client().set("group.id", "reader").create().unwrap();
     let mut messages = Vec::new();
@@ -50,7 +51,7 @@ fn arrived(world: &World, topic: &str) -> Vec<Arrived> {
         consumer.assign(&list).unwrap();
         for _ in 0..high {
             let began = Instant::now();
-            // A poll ends without a message for other events, too.
+            // A poll also ends without a message for other events.
             let message = loop {
                 match consumer.poll(Duration::from_millis(100)) {
                     Some(message) => break message.unwrap(),
@@ -97,7 +98,7 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Runs it to its end, which must be a good one; what it said.
+/// Runs `replay` to its end, and asserts that it succeeds. Returns its messages.
 fn replay(world: &World, inputs: &[&Path], options: &[&str]) -> String {
     let output = command(world, inputs, options).output().unwrap();
     let text = said(&output);
@@ -113,7 +114,7 @@ fn write(world: &World, name: &str, messages: &[Vec<u8>]) -> PathBuf {
     path
 }
 
-/// Activities at these seconds after ten.
+/// Returns activities at these numbers of seconds after ten o'clock.
 fn activities(seconds: impl Iterator<Item = u32>, note: &str) -> Vec<Vec<u8>> {
     let at = |second: u32| activity("p", &format!("2026-03-01T10:{:02}:{:02}.25", second / 60, second % 60), note);
     seconds.map(at).collect()
@@ -171,7 +172,7 @@ fn what_was_recorded_arrives_byte_for_byte_and_in_turns() {
     );
 }
 
-/// The export has not finished the last record of the hour yet.
+/// The export has not yet finished the last record of the hour.
 #[test]
 fn an_unfinished_record_is_not_sent() {
     let Some(world) = World::new("replay-unfinished") else {
@@ -187,7 +188,7 @@ fn an_unfinished_record_is_not_sent() {
         "{text}"
     );
     assert_eq!(values(&arrived(&world, &world.topic("activities"))), sorted(lines));
-    // Only an export is known to go on.
+    // Only the file of an export is known to continue.
     file.set_file_name("cut.json");
     std::fs::write(&file, &cut).unwrap();
     let text = replay(&world, &[&file], &[]);
@@ -198,7 +199,7 @@ fn an_unfinished_record_is_not_sent() {
 fn standard_input_goes_to_the_first_partitions_that_are_asked_for() {
     let Some(world) = World::new("replay-stdin") else { return };
     let lines = activities(0..10, "piped");
-    // The broker is named by the configuration this time, and that by the environment.
+    // This time the configuration names the broker, and the environment names the configuration.
     let config = world.folder.path().join("mine.toml");
     std::fs::write(&config, "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n").unwrap();
     let mut command = Command::new(program());
@@ -264,7 +265,7 @@ fn a_speed_plays_files_side_by_side_by_their_times() {
     for message in &messages {
         let row = message.json();
         let time = row["TimeGenerated"].as_str().or(row["RawEventData"]["CreationTime"].as_str());
-        // What has no time goes with the message before it.
+        // A message without a time is sent with the previous message.
         second = time.map_or(second, |time| time[17..19].parse().unwrap());
         let sent = message.timestamp - messages[0].timestamp;
         let due = second * 1_000 / 20;
@@ -295,7 +296,7 @@ fn times_are_moved_to_now_and_on_in_every_lap() {
     for (message, after) in messages.iter().zip([0, 30, 60, 61, 91, 121]) {
         assert_eq!(message.time(), first.plus(second * after));
     }
-    // Digits apart, what was recorded has arrived.
+    // Apart from digits, the recorded messages have arrived.
     let text = |value: &[u8]| -> Vec<u8> { value.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect() };
     for (message, line) in messages.iter().zip(lines.iter().cycle()) {
         assert_eq!(text(&message.value), text(line));
@@ -312,7 +313,7 @@ fn laps_without_moved_times_are_deliveries_again() {
     assert!(text.starts_with("15 messages, 15 records, "), "{text}");
     let messages = arrived(&world, &world.topic("activities"));
     assert_eq!(values(&messages), sorted([lines.clone(), lines.clone(), lines].concat()));
-    // Each lap takes four seconds of the recording and one more until the next: twice that, and four seconds.
+    // Each lap takes four seconds of the recording, plus one second until the next: twice that, and four seconds.
     let between = messages.last().unwrap().timestamp - messages[0].timestamp;
     assert!((1_395..4_000).contains(&between), "{between} ms");
 }

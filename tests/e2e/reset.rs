@@ -1,4 +1,4 @@
-//! `alerttrail reset`: what it forgets, and when it refuses to.
+//! `alerttrail reset`: what it deletes, and when it refuses to.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -30,7 +30,7 @@ fn said(output: &Output) -> String {
     )
 }
 
-/// Which of groups, state and topic are there.
+/// Returns which of groups, state and topic exist.
 fn there(world: &World) -> [bool; 4] {
     [
         world.has_group(&format!("{}-route", world.name)),
@@ -40,7 +40,7 @@ fn there(world: &World) -> [bool; 4] {
     ]
 }
 
-/// A world with one pair that was joined, and its instance.
+/// Returns a world with one joined pair, and its instance.
 fn joined(name: &str) -> Option<(World, Instance)> {
     let mut world = World::new(name)?;
     world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
@@ -65,7 +65,7 @@ fn it_forgets_all_of_an_application_and_nothing_else() {
         instance.pid()
     );
     assert!(said(&refused).contains(&advice), "{}", said(&refused));
-    // From another machine, or for another folder, only the group tells.
+    // From another machine, or for another folder, only the group shows that an instance runs.
     let refused = reset(&world.config("b"), &["--yes"]);
     assert_eq!(refused.status.code(), Some(1));
     let members = format!("{0}-route is in use by {0}-route at 127.0.0.1", world.name);
@@ -102,7 +102,7 @@ fn it_forgets_all_of_an_application_and_nothing_else() {
     assert!(again.status.success(), "{}", said(&again));
     assert!(said(&again).contains("There is nothing to delete."), "{}", said(&again));
 
-    // Settings that state depends on may be others now.
+    // Settings that the state depends on may change now.
     world.more.insert("correlation", "bounds = \"inclusive\"".to_owned());
     let mut instance = world.start("a");
     world.wait_for_records("rows", rows + 1, &mut instance);
@@ -158,7 +158,7 @@ fn an_instance_that_was_killed_is_waited_for_until_its_session_is_over() {
     assert_eq!(there(&world), [false; 4]);
 }
 
-/// Sends a version of the alert whose window no longer holds the activity.
+/// Sends a version of the alert whose window no longer contains the activity.
 fn send_moved(world: &mut World) {
     let moved = alert(
         "A1",
@@ -196,7 +196,7 @@ fn an_output_topic_that_holds_records_needs_a_decision() {
     }
     assert_eq!(there(&world), [true; 4]);
 
-    // With new topics there is nothing to decide.
+    // With new topics, the operator has nothing to decide.
     let text = std::fs::read_to_string(&config).unwrap();
     for role in ["rows", "summaries"] {
         world.create_topic(&world.topic(&format!("new-{role}")), 1, &[]);
@@ -217,7 +217,7 @@ fn the_fold_is_right_when_an_alert_changes_after_a_reset() {
         let Some((mut world, mut instance)) = joined(name) else {
             return;
         };
-        // Enough of it that the row of before the reset has a greater seq than any of after it.
+        // So many activities that the row from before the reset has a greater seq than any row after it.
         let others: Vec<Vec<u8>> = (0..40)
             .map(|n| activity("p", "2026-03-01T10:30:00Z", &format!("{n}")))
             .collect();

@@ -1,6 +1,6 @@
-//! TLS, logins and secrets, over the broker's listener that is shaped like Event Hubs.
+//! TLS, logins and secrets, over the broker's listener that resembles Event Hubs.
 //!
-//! They need the files that `scripts/broker` leaves beside a broker, in `ALERTTRAIL_TEST_KAFKA_DIR`.
+//! The tests need the files that `scripts/broker` writes for a broker, in `ALERTTRAIL_TEST_KAFKA_DIR`.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -15,7 +15,7 @@ use crate::support::{Instance, PATIENCE, World, activity, alert, program};
 const CANARY: &str = "S3CR3T-canary-\"7f3a\\";
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
-/// The broker's files, where there are any.
+/// The broker's files, if there are any.
 pub(crate) struct Files {
     folder: PathBuf,
     connection_string: String,
@@ -51,13 +51,13 @@ impl Files {
         self.folder.join("ca.pem")
     }
 
-    /// What only the two sides may know.
+    /// Returns the secret that only the two sides may know.
     fn key(&self) -> &str {
         self.connection_string.rsplit_once("SharedAccessKey=").unwrap().1
     }
 }
 
-/// The world's configuration with another `[kafka]`, and with what stands in `http`.
+/// Writes the world's configuration with another `[kafka]`, and with these settings in `[http]`.
 pub(crate) fn config(world: &World, name: &str, kafka: &str, http: &str) -> PathBuf {
     let path = world.config(name);
     let text = fs::read_to_string(&path).unwrap();
@@ -87,7 +87,7 @@ pub(crate) fn send_a_match(world: &mut World, note: &str) {
     );
 }
 
-/// Runs it to its end; how long it took.
+/// Runs the program to its end. Returns its output, its messages and how long it took.
 pub(crate) fn run(config: &Path, environment: &[(&str, &str)]) -> (Output, String, Duration) {
     let began = Instant::now();
     let mut command = Command::new(program());
@@ -121,7 +121,8 @@ fn g5_an_event_hubs_login_gives_the_answer_and_no_secret_is_printed() {
     };
     send_a_match(&mut world, "over TLS");
     let port = free_port();
-    // librdkafka prints its properties with `debug`, and knows its own secrets, but not that this one is hidden here.
+    // librdkafka prints its properties with `debug`. It hides its own secrets, but does not know that this property
+    // holds one.
     let more = "debug = \"all\"\n\"client.rack\" = \"${CANARY}\"";
     let http = format!("listen = \"127.0.0.1:{port}\"\ntoken = \"${{CANARY}}\"");
     let config = config(
@@ -179,7 +180,7 @@ fn g5_an_event_hubs_login_gives_the_answer_and_no_secret_is_printed() {
     }
 }
 
-/// The log as JSON of a run that ends at once, for one topic is missing.
+/// Returns the JSON log of a run that ends at once because a topic is missing.
 fn as_json(config: &Path, environment: &[(&str, &str)]) -> String {
     let path = config.with_extension("json.toml");
     let text = fs::read_to_string(config).unwrap();
@@ -187,7 +188,7 @@ fn as_json(config: &Path, environment: &[(&str, &str)]) -> String {
         .replace("-rows\"", "-no-such-topic\"")
         .replace("listen = \"127", "listen = \"\" # \"127");
     fs::write(&path, text).unwrap();
-    // The folder of the one that runs is its own.
+    // The running instance has its own state folder.
     let state = path.with_extension("state");
     let more = [
         ("ALERTTRAIL_LOG_FORMAT", "json"),
@@ -199,7 +200,7 @@ fn as_json(config: &Path, environment: &[(&str, &str)]) -> String {
     said
 }
 
-/// A relay that keeps what the client says.
+/// A relay that keeps what the client sends.
 struct Relay {
     address: String,
     heard: Arc<Mutex<Vec<u8>>>,
@@ -234,7 +235,7 @@ impl Relay {
         Self { address, heard }
     }
 
-    /// That something was said, but not this.
+    /// Asserts that the client sent something, but never this secret.
     fn assert_never_heard(&self, secret: &str) {
         let heard = self.heard.lock().unwrap();
         assert!(!heard.is_empty(), "nobody came");
@@ -312,13 +313,13 @@ fn what_is_not_trusted_is_refused_soon_with_the_cause_and_without_a_word_of_the_
     in_the_clear.assert_never_heard(files.key());
 }
 
-/// The world's configuration for a broker that is somewhere else, with more of `[kafka]`.
+/// Writes the world's configuration for a broker at another address, with more properties in `[kafka]`.
 fn elsewhere(world: &World, name: &str, address: &str, properties: &str) -> PathBuf {
     let kafka = format!("bootstrap_servers = \"{address}\"\n[kafka.properties]\n{properties}");
     config(world, name, &kafka, "listen = \"\"")
 }
 
-/// Everything after `error: `, and how long it took to be said.
+/// Returns the text after `error: `, and how long the program took to print it.
 fn refused(config: &Path) -> (String, Duration) {
     let (output, said, took) = run(config, &[]);
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -353,8 +354,8 @@ fn a_client_that_speaks_tls_to_a_port_for_plaintext_hears_of_it_soon() {
     assert!(took < Duration::from_secs(15), "{took:?}");
 }
 
-/// A broker that takes every login and closes the connection at the question behind it, as Event Hubs does with a
-/// principal that has a role on a single hub only.
+/// Starts a broker that accepts every login and closes the connection at the next request, as Event Hubs does for a
+/// principal with a role on only one hub. Returns its address.
 fn closes_behind_the_login() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -367,7 +368,7 @@ fn closes_behind_the_login() -> String {
     address
 }
 
-/// Answers one request of <https://kafka.apache.org/protocol>; `None` when the connection is to be closed.
+/// Answers one request of <https://kafka.apache.org/protocol>; returns `None` if the connection is to be closed.
 fn answer_login(client: &mut TcpStream) -> Option<()> {
     let mut size = [0; 4];
     client.read_exact(&mut size).ok()?;
@@ -376,7 +377,7 @@ fn answer_login(client: &mut TcpStream) -> Option<()> {
     let (key, version) = (request[1], request[3]);
     let mut answer = request[4..8].to_vec();
     match key {
-        // ApiVersions: only the first version of the answer, which every client knows.
+        // ApiVersions: only the first version of the response, which every client knows.
         18 => {
             let (error, versions) = (if version == 0 { 0 } else { 35_u16 }, [(3, 1), (17, 1), (18, 0), (36, 0)]);
             answer.extend(error.to_be_bytes());

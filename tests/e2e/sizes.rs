@@ -7,10 +7,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::support::{PATIENCE, World, activity, alert};
 
-/// More than the process takes with ordinary traffic, in MiB: code, store, queues.
+/// More memory than the process uses with ordinary traffic, in MiB: code, store, queues.
 const ORDINARY: u64 = 300;
 
-/// Sends one message, compressed, past the limits that a friendly producer keeps.
+/// Sends one compressed message that exceeds the limits of an ordinary producer.
 fn send_compressed(world: &World, message: &[u8]) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", &world.broker)
@@ -57,8 +57,8 @@ fn f12_a_message_of_very_many_records_takes_no_more_memory() {
     println!("F12 ok bytes={} records={} peak_mib={peak}", message.len(), OTHERS + UNKNOWN);
 }
 
-/// librdkafka inflates gzip without a limit of its own, so the message comes; a cut dead letter tells of it. What is too much for the
-/// machine is a matter of who may write to the topic: docs/security.md.
+/// librdkafka decompresses gzip without its own limit, so the message arrives; a truncated dead-letter record reports
+/// it. A message that is too large for the machine is a question of who may write to the topic: docs/security.md.
 #[test]
 fn f14_a_batch_that_inflates_to_64_mib_is_survived() {
     inflate(64);
@@ -81,7 +81,7 @@ fn inflate(mib: usize) {
     assert_eq!(letters[0].header("alerttrail.reason"), "invalid_json");
     assert_eq!(letters[0].header("alerttrail.truncated"), bytes.to_string());
     let peak = instance.peak_memory();
-    // Otherwise nothing was inflated.
+    // Otherwise nothing was decompressed.
     assert!(peak > mib as u64 && peak < ORDINARY + 3 * mib as u64, "{peak} MiB");
     let (status, took) = instance.terminate();
     assert_eq!(status.code(), Some(0));

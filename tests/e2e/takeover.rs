@@ -1,4 +1,4 @@
-//! What becomes of the partitions of an instance that is killed.
+//! What happens to the partitions of an instance that is killed.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,11 @@ use alerttrail::time::{EventTime, WallTime};
 
 use crate::support::{Instance, PATIENCE, World, activity, alert};
 
-/// A partition without activities, such as that of alerts, holds the watermark for so long when nothing is known of it.
+/// How long a partition without activities, such as that of alerts, holds the watermark back if nothing is known about
+/// it.
 const IDLE: &str = "12s";
-/// A session of 6 s, and what a takeover may need on a busy machine: less than the time-out of an idle partition.
+/// A session of 6 s plus the time that a takeover may need on a busy machine: less than the timeout of an idle
+/// partition.
 const MOST: Duration = Duration::from_secs(12);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -31,7 +33,7 @@ fn rows_of(world: &World, begin: &str) -> usize {
     ids.iter().filter(|id| id.starts_with(begin.as_bytes())).count()
 }
 
-/// Whether an instance reads the partition of alerts now.
+/// Returns whether an instance currently reads the partition of alerts.
 fn reads_alerts(instance: &Instance, world: &World) -> bool {
     let topic = world.topic("alerts");
     let log = instance.log();

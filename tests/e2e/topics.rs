@@ -1,4 +1,4 @@
-//! What the settings of topics, and changes to them, mean for the processor.
+//! How the settings of topics, and changes to them, affect the processor.
 
 use alerttrail::config::Config;
 use alerttrail::kafka::clients::{self, Logged};
@@ -50,7 +50,7 @@ fn many_quiet_partitions_hold_nothing_back_for_long() {
     let path = world.config("a");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace(&world.topic("activities"), &many)).unwrap();
-    // Something is read all the time, so that a question has to wait for a fetch.
+    // Records are read all the time, so a metadata request has to wait for a fetch.
     let window = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
     world.send("many", 128, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
     world.send(
@@ -68,7 +68,7 @@ fn many_quiet_partitions_hold_nothing_back_for_long() {
 #[test]
 fn partitions_added_to_an_input_topic_are_read_from_their_beginning() {
     let Some(mut world) = World::new("added") else { return };
-    // Beginning at the end is for partitions that are there at the first start.
+    // Starting at the end applies to partitions that exist at the first start.
     world.more.insert("input", "start = \"latest\"".to_owned());
     let mut instance = world.start("a");
     instance.wait_for_log("reading");
@@ -101,7 +101,7 @@ fn a_topic_added_to_the_configuration_is_read_behind_a_restart() {
     let before = std::fs::read_to_string(&path).unwrap();
     let topics = format!("{}-alerts\"", world.name);
     std::fs::write(&path, before.replace(&topics, &format!("{topics}, \"{added}\""))).unwrap();
-    // Within the session of the member that it was.
+    // Starts within the session of its former membership.
     let mut instance = Instance::start_with(&path, &world.folder.path().join("again.log"), &[]);
     instance.wait_for_log(&format!("reading topic=\"{added}\""));
     world.send("added", 2, [activity("p", "2026-03-01T10:00:00Z", "added").as_slice()]);
@@ -161,7 +161,7 @@ fn a_record_is_known_again_and_not_in_a_topic_made_anew() {
     assert_eq!(at(1), None, "retention has removed it");
 }
 
-/// How many of the deliveries failed.
+/// The number of failed deliveries.
 #[derive(Default)]
 struct Failures(std::sync::atomic::AtomicUsize);
 
@@ -177,7 +177,7 @@ impl rdkafka::producer::ProducerContext for Failures {
     }
 }
 
-/// The broker holds a batch against the limit of the topic, and the client does not know that limit.
+/// The broker compares a batch with the limit of the topic, and the client does not know that limit.
 #[test]
 fn a_producer_keeps_the_size_limit_when_its_batches_do() {
     let Some(world) = World::new("batches") else { return };

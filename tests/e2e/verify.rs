@@ -1,4 +1,4 @@
-//! `alerttrail verify` over topics: what it finds, and what it does not take for a fault.
+//! `alerttrail verify` over topics: what it finds, and what it does not count as a fault.
 
 use std::process::{Command, Output};
 
@@ -13,7 +13,7 @@ pub(crate) fn verify(world: &World, role: &str) -> Output {
     verify_with(world, role, &[], &[])
 }
 
-/// The same with these arguments and environment variables.
+/// Does the same with these arguments and environment variables.
 pub(crate) fn verify_with(world: &World, role: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program());
     command.args(["verify", "--json", "--config"]).arg(world.config("a"));
@@ -21,7 +21,7 @@ pub(crate) fn verify_with(world: &World, role: &str, arguments: &[&str], environ
     command.env("ALERTTRAIL_OUTPUT__TOPIC", world.topic(role)).output().unwrap()
 }
 
-/// The result, and the exit status.
+/// Returns the result and the exit status.
 pub(crate) fn result(output: &Output) -> (Value, i32) {
     let text = String::from_utf8_lossy(&output.stdout);
     let result = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}\n{output:?}"));

@@ -1,4 +1,4 @@
-//! Sizes that are out of the ordinary: memory must stay within its sum, and the membership must not be lost.
+//! Unusual sizes: memory must stay within its limits, and the instance must stay a member of its group.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ in_every_mode!(
     f06_empty_keys_never_meet
 );
 
-/// `state.memory` of the test, in MiB, and what docs/guarantees.md allows beside it: queues, what is in hand, code.
+/// `state.memory` of the test, in MiB, and what docs/guarantees.md allows in addition: queues, records in hand, code.
 const STATE_MIB: u64 = 64;
 const BESIDE_MIB: u64 = 400;
 
@@ -25,7 +25,7 @@ fn d04_a_rebuild_longer_than_the_poll_interval(mode: Mode) {
     // As short as the broker and the client allow.
     members(&mut world, mode);
     world.set("kafka.properties", "\"max.poll.interval.ms\" = \"6000\"");
-    // So slow that a rebuild takes longer than that.
+    // So slow that a rebuild takes longer than the poll interval.
     world.set(
         "kafka.properties",
         "\"queued.max.messages.kbytes\" = \"64\"\n\"fetch.wait.max.ms\" = \"5\"\n\"fetch.message.max.bytes\" = \"10000\"",
@@ -66,7 +66,7 @@ fn d04_a_rebuild_longer_than_the_poll_interval(mode: Mode) {
         3,
         "the partitions were taken over again:\n{log}"
     );
-    // It takes part as before, and what had gone out does not come again.
+    // The instance works as before, and the output that was already sent does not come again.
     let message = activity("p", "2026-03-01T10:30:00Z", "behind the rebuild");
     world.send_to("activities", 0, Counted::Yes, [message.as_slice()]);
     output.wait_for(&Expected::of(&world), Duration::from_secs(60), &mut [&mut instance]);
@@ -83,7 +83,7 @@ fn f01_a_hot_key(mode: Mode) {
     one_large_answer(&mut world, "hot", rows);
     let mut output = Output::of(&world, mode);
     let mut instance = world.start("a");
-    // The key of another alert is answered while the large one is on its way, or before.
+    // The alert of another key closes while the rows of the large one are being sent, or earlier.
     let other = activity("cold", "2026-03-01T10:00:00Z", "another");
     world.send_to("activities", 1, Counted::Yes, [other.as_slice()]);
     let message = alert("cold", "cold", WINDOW.0, WINDOW.1, "2026-03-01T11:05:00Z");

@@ -1,4 +1,4 @@
-//! A broker that dies, stands still, or holds its clients back.
+//! A broker that dies, freezes, or throttles its clients.
 
 use std::time::{Duration, Instant};
 
@@ -48,12 +48,13 @@ fn c01_broker_killed(mode: Mode) {
     output.wait_for(&expected, Duration::from_secs(120), &mut [&mut instance]);
     trial.fact("pairs", expected.len());
     trial.fact("repeats", output.repeats());
-    // A session that ends meanwhile may cost what each partition had on its way, and not more.
+    // A session that ends meanwhile may repeat the outputs that each partition had in flight, but no more.
     assert!(output.repeats() <= kills * PARTITIONS * OUTBOX, "{}", instance.log());
     trial.ok();
 }
 
-/// A broker that thaws ends what was open when it froze in its own time, and readers of committed records wait for that.
+/// A broker that thaws ends the transactions that were open when it froze after some time. Readers of committed records
+/// wait for that.
 const THAWED: Duration = Duration::from_secs(180);
 
 fn c02_broker_frozen(mode: Mode) {
@@ -114,7 +115,7 @@ fn c05_throttled_by_quotas(mode: Mode) {
     let Some(mut world) = World::new("c05") else { return };
     let mut trial = Trial::new("C5", mode);
     members(&mut world, mode);
-    // A quota holds back the request behind the one that passed it, so there must be many.
+    // A quota delays the request after the one that exceeded it, so there must be many requests.
     world.set("kafka.properties", "\"batch.num.messages\" = \"50\"");
     let mut output = Output::of(&world, mode);
     let mut instance = world.start("a");

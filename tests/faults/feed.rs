@@ -19,7 +19,7 @@ use crate::support::{PATIENCE, World};
 /// Partitions of the topic of activities.
 const PARTITIONS: usize = 4;
 
-/// What the producer has to say: without it a feed that stands still tells nothing.
+/// Prints the messages of the producer: without them, nobody knows why a feed has stopped.
 struct Said;
 
 impl ClientContext for Said {
@@ -42,7 +42,7 @@ impl ProducerContext for Said {
     }
 }
 
-/// Sends one generated day after another, until it is stopped.
+/// Sends one generated day after another until it is stopped.
 pub(crate) struct Feed {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicUsize>,
@@ -53,7 +53,8 @@ impl Feed {
     pub(crate) fn start(world: &World, seed: u64, per_second: usize) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut line = Line {
-            // A broker that goes away must not make the feed lose or repeat anything: the answer is judged by what it says it sent.
+            // A broker that goes away must not make the feed lose or repeat anything, because the feed's acknowledged
+            // messages determine the expected result.
             producer: world
                 .client()
                 .set("linger.ms", "5")
@@ -96,7 +97,7 @@ impl Feed {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Sends no more, and waits until all that was sent is acknowledged; how many messages.
+    /// Stops sending, and waits until everything that was sent is acknowledged. Returns the number of messages.
     pub(crate) fn finish(mut self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();

@@ -1,4 +1,4 @@
-//! Input that is gone, comes again, or comes from elsewhere.
+//! Input that is gone, that comes again, or that comes from elsewhere.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn admin<T>(
     runtime.block_on(ask(&admin, &options)).unwrap()
 }
 
-/// Removes what lies before `offset` in the first partition of activities.
+/// Removes the records before `offset` in the first partition of activities.
 fn delete_before(world: &World, offset: i64) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&world.topic("activities"), 0, Offset::Offset(offset))
@@ -48,7 +48,7 @@ fn inside(note: &str, count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Ten activities in the first partition and their alert, answered; returns a running instance.
+/// Sends ten activities to the first partition, and their alert, and waits for the rows. Returns a running instance.
 fn answered(world: &mut World, output: &mut Output) -> Instance {
     let first = inside("first", 10);
     world.send_to("activities", 0, Counted::Yes, first.iter().map(Vec::as_slice));
@@ -61,7 +61,7 @@ fn answered(world: &mut World, output: &mut Output) -> Instance {
     instance
 }
 
-/// Seven that will be deleted unread, and five behind them.
+/// Sends seven activities that are deleted before they are read, followed by five more.
 fn lose_seven(world: &World, position: i64) {
     let (lost, kept) = (inside("lost", 7), inside("kept", 5));
     world.send_to("activities", 0, Counted::No, lost.iter().map(Vec::as_slice));
@@ -111,10 +111,10 @@ fn c13_records_deleted_before_they_were_read(mode: Mode) {
     trial.ok();
 }
 
-/// Loses seven records while the process sleeps, so that it finds out by reading on.
+/// Loses seven records while the process is frozen, so that it discovers the loss when it continues to read.
 fn lose_while_frozen(world: &World, instance: &Instance) {
     instance.signal("STOP");
-    // Its last fetch at the broker runs out.
+    // Its last fetch at the broker times out.
     std::thread::sleep(Duration::from_secs(1));
     lose_seven(world, 10);
     instance.signal("CONT");
@@ -166,7 +166,7 @@ fn c15_group_offsets_deleted(mode: Mode) {
     assert_eq!(instance.terminate().0.code(), Some(0));
     let groups = [format!("{}-route", world.name), format!("{}-join", world.name)];
     let names: Vec<&str> = groups.iter().map(String::as_str).collect();
-    // A static member is one until its session ends, and a group with members cannot be deleted.
+    // A static member stays in the group until its session ends, and a group with members cannot be deleted.
     std::thread::sleep(Duration::from_secs(8));
     let deleted = admin(&world, async |admin, options| admin.delete_groups(&names, options).await);
     let deleted = deleted.iter().filter(|group| group.is_ok()).count();
@@ -193,7 +193,7 @@ fn c16_partitions_added(mode: Mode) {
     let new = NewPartitions::new(&topic, 6);
     let results = admin(&world, async |admin, options| admin.create_partitions([&new], options).await);
     assert!(results.iter().all(Result::is_ok), "{results:?}");
-    // Before anyone reads them.
+    // Sent before any member reads the new partitions.
     for partition in [4, 5] {
         let more = inside(&format!("in partition {partition}"), 20);
         world.send_to("activities", partition, Counted::Yes, more.iter().map(Vec::as_slice));
@@ -233,7 +233,7 @@ fn c19_batches_repeated_and_reordered(mode: Mode) {
         keyed_share: 0.4,
         in_window_share: 0.5,
         batch_max: 10,
-        // A version that moves a window sends rows of one pair more than once, and rightly.
+        // A version that moves a window correctly sends rows of one pair more than once.
         alert_updates: 0.0,
         ..Options::default()
     })
@@ -245,7 +245,7 @@ fn c19_batches_repeated_and_reordered(mode: Mode) {
     let mut repeated = 0;
     for batch in activities.chunks(100) {
         world.send("activities", 4, batch.iter().map(Vec::as_slice));
-        // At once and twice, in all partitions, from long before or still to come.
+        // Repeats go to all partitions, twice each, of activities from long ago or still to come.
         for partition in 0..4 {
             let again: Vec<&[u8]> = (0..batch.len() / 2)
                 .flat_map(|_| [rng.pick(&activities).as_slice(); 2])

@@ -16,11 +16,11 @@ in_every_mode!(
     a09_killed_in_the_middle_of_one_large_emission
 );
 
-/// JOIN writes its state behind so many outputs at the latest: no crash repeats more of one partition.
+/// JOIN writes its state after this many outputs at the latest: no crash repeats more outputs of one partition.
 pub(crate) const OUTBOX: usize = 2_000;
-/// Of the log.
+/// Partitions of the repartition topic.
 pub(crate) const PARTITIONS: usize = 3;
-/// The shortest that brokers allow.
+/// The shortest session that brokers allow.
 const SESSION: &str = "\"session.timeout.ms\" = \"6000\"";
 
 pub(crate) fn members(world: &mut World, mode: Mode) {
@@ -28,7 +28,7 @@ pub(crate) fn members(world: &mut World, mode: Mode) {
     world.set("kafka.properties", SESSION);
 }
 
-/// An instance that may be down, and until when.
+/// An instance that may be down, and the time at which it starts again.
 struct Slot {
     name: &'static str,
     instance: Option<Instance>,
@@ -87,7 +87,8 @@ fn a12_random_kills(mode: Mode) {
         };
         slot.up_at = Instant::now() + Duration::from_millis(u64::try_from(outage).unwrap());
         done += 1;
-        // The group needs a session time-out to see a death, so without a pause now and then kills would only hit the idle.
+        // The group needs a session timeout to notice a death, so without occasional pauses the kills would hit only
+        // idle instances.
         if done % 4 == 0 {
             let before = output.len();
             let began = Instant::now();
@@ -125,7 +126,7 @@ fn a12_random_kills(mode: Mode) {
 
 pub(crate) const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
-/// Activities of one key inside [`WINDOW`], and then the alert.
+/// Sends activities of one key inside [`WINDOW`], and then the alert.
 pub(crate) fn one_large_answer(world: &mut World, name: &str, count: usize) {
     let activities: Vec<Vec<u8>> = (0..count)
         .map(|n| {
@@ -138,7 +139,7 @@ pub(crate) fn one_large_answer(world: &mut World, name: &str, count: usize) {
     world.send_to("alerts", 0, Counted::Yes, [alert.as_slice()]);
 }
 
-/// Outputs that were made again in silence, because they had gone out already.
+/// Returns the number of outputs that were produced again but not sent, because they had already been sent.
 fn suppressed(log: &str) -> usize {
     let counts = log.lines().filter(|line| line.contains("caught up with the log"));
     counts
@@ -160,7 +161,7 @@ fn a05_killed_right_behind_an_output(mode: Mode) {
     let mut trial = Trial::new("A5", mode);
     let mut world = lab.world("a05");
     members(&mut world, mode);
-    // Small batches: the first rows of an answer are there while the others are under way.
+    // Small batches: the first rows of an alert arrive while the others are still in flight.
     world.set("kafka.properties", "\"batch.num.messages\" = \"50\"");
     let mut output = Output::of(&world, mode);
     let mut hits = 0;
@@ -169,7 +170,7 @@ fn a05_killed_right_behind_an_output(mode: Mode) {
         lab.proxy.rule(Rules::default());
         let mut instance = world.start("a");
         instance.wait_for_log(" joining ");
-        // An output is seen by others long before the processor hears that it is there.
+        // Others see an output long before the processor receives its acknowledgement.
         lab.proxy.rule(Rules {
             client: "-join".to_owned(),
             delay: Duration::from_millis(100),
@@ -221,7 +222,7 @@ fn a09_killed_in_the_middle_of_one_large_emission(mode: Mode) {
     world.set("kafka.properties", &format!("\"batch.num.messages\" = \"{batch}\""));
     one_large_answer(&mut world, "p", rows);
     let mut output = Output::of(&world, mode);
-    // Where the emission is: exactly once its rows do not count until their transaction ends.
+    // Shows how far the emission is: with exactly-once delivery, its rows do not count until their transaction ends.
     let mut sent = Output::uncommitted(&world);
     let slow = |bytes_per_second| Rules {
         client: "-join".to_owned(),
@@ -236,7 +237,7 @@ fn a09_killed_in_the_middle_of_one_large_emission(mode: Mode) {
         while sent.len() < near {
             sent.catch_up(Duration::from_millis(1));
             instance.assert_runs();
-            // Fast at first, then slow enough to stop at the place.
+            // Fast at first, then slow enough to stop at the right place.
             if sent.len() + 4 * OUTBOX >= near {
                 lab.proxy.rule(slow(Some(2_000_000)));
             }
@@ -245,9 +246,10 @@ fn a09_killed_in_the_middle_of_one_large_emission(mode: Mode) {
         let mut again = sent.repeats();
         while sent.len() < target {
             let batches = match sent.repeats() > again {
-                // A busy machine was slower still, and the broker gave the transaction up: what was sent of it passes again, at once.
+                // On a busy machine the transfer was even slower, and the broker aborted the transaction: its records
+                // are sent again, at full speed.
                 true => 1_000,
-                // Ten batches a second, and two as it comes close.
+                // Ten batches a second, and two when the target is close.
                 false if sent.len() + 4 * batch < target => 10,
                 false => 2,
             };
@@ -266,7 +268,7 @@ fn a09_killed_in_the_middle_of_one_large_emission(mode: Mode) {
         trial.fact(&format!("killed_at_{thousandths}"), sent.len());
         in_the_middle += usize::from(sent.len() < rows);
     }
-    // A busy machine may be too late for the last of the three.
+    // A busy machine may be too late for the last of the three kills.
     trial.proves("two kills before the last row", in_the_middle >= 2);
     lab.proxy.rule(Rules::default());
     let mut instance = world.start("a");
@@ -276,7 +278,7 @@ fn a09_killed_in_the_middle_of_one_large_emission(mode: Mode) {
     trial.fact("repeats", output.repeats());
     trial.fact("sent_again", sent.repeats());
     assert_eq!(output.len(), rows);
-    // From its beginning each time it would be more than all rows together.
+    // If it began from the start each time, it would send more than all rows together.
     assert!(
         sent.repeats() <= 3 * OUTBOX,
         "{} sent again: it began anew\n{}",

@@ -1,4 +1,4 @@
-//! A broker of the tests' own, with the proxy before it: what is done to it must not disturb other tests.
+//! A broker that only the fault tests use, with the proxy in front of it, so that faults do not disturb other tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,7 +31,7 @@ impl Drop for Bench {
     fn drop(&mut self) {
         self.proxy.rule(Rules::default());
         if std::thread::panicking() {
-            // Whose fault it is, the broker may know.
+            // The broker's log may show the cause of the failure.
             let log = std::fs::read_to_string(self.data.join("server.log")).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
             println!(
@@ -42,13 +42,13 @@ impl Drop for Bench {
     }
 }
 
-/// The lab, for one test at a time; `None` where tests on brokers are not to run.
+/// Returns the lab, for one test at a time, or `None` if tests on brokers are not to run.
 pub(crate) fn lab() -> Option<Bench> {
     broker()?;
     let mut lab = LAB.lock().unwrap_or_else(PoisonError::into_inner);
     match lab.as_ref() {
         None => *lab = Some(Lab::new()),
-        // The test before may have failed in the middle of something.
+        // The previous test may have failed while the broker was stopped or down.
         Some(lab) => {
             lab.signal("CONT");
             lab.up();
@@ -72,14 +72,14 @@ impl Lab {
         lab
     }
 
-    /// Topics on this broker; the processor comes through the proxy.
+    /// Returns a world with topics on this broker; its processor connects through the proxy.
     pub(crate) fn world(&self, name: &str) -> World {
         let mut world = World::on(&self.address, name);
         world.served = self.proxy.address.to_string();
         world
     }
 
-    /// Starts it, if it is not up; it has its topics and its addresses of before.
+    /// Starts the broker if it is not up, with its previous topics and addresses.
     pub(crate) fn up(&self) {
         let status = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/broker"))
             .args(["up", "--owner", &std::process::id().to_string(), "--data"])
@@ -91,7 +91,7 @@ impl Lab {
         assert!(status.unwrap().success());
     }
 
-    /// SIGKILL.
+    /// Kills the broker with SIGKILL.
     pub(crate) fn kill(&self) {
         assert!(self.signal("KILL"), "the broker was not there to be killed");
         while self.signal("0") {
@@ -99,7 +99,7 @@ impl Lab {
         }
     }
 
-    /// Sends a signal by its name; whether the broker was there.
+    /// Sends a signal by its name. Returns whether the broker was there.
     pub(crate) fn signal(&self, name: &str) -> bool {
         let pid = std::fs::read_to_string(self.data.join("pid")).unwrap_or_default();
         let sent = Command::new("kill")

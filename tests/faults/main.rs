@@ -1,8 +1,9 @@
-//! Faults: the real program on a real Apache Kafka broker while something goes wrong.
+//! Faults: the real program on a real Apache Kafka broker while something fails.
 //!
-//! Each test is named after a line of the catalogue in README.md, prints one line (`A12 ok kills=200 ...`), and proves that its fault
-//! happened: one that cannot fails as INVALID, for it has shown nothing. What the answer must be is told by `alerttrail correlate` over what was
-//! sent; how often a record may come, by the mode of delivery. `scripts/faults` runs them. Never looks into the program's state.
+//! Each test is named after a line of the catalogue in README.md, prints one line (`A12 ok kills=200 ...`), and proves
+//! that its fault happened: a test that cannot prove it fails as INVALID, because it has shown nothing. The expected
+//! result comes from `alerttrail correlate` over the sent messages; the mode of delivery determines how often a record
+//! may come. `scripts/faults` runs the tests. They never look into the program's state.
 
 #![allow(
     clippy::unwrap_used,

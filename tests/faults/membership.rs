@@ -1,4 +1,4 @@
-//! Members that stand still and come back.
+//! Members that freeze and come back.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::trial::{Mode, Trial, in_every_mode, seed, size};
 
 in_every_mode!(d02_frozen_beyond_its_session);
 
-/// How often partitions of the log were taken on.
+/// Returns how often the instance was assigned a partition of the repartition topic.
 pub(crate) fn joined(instance: &Instance) -> usize {
     instance.log().lines().filter(|line| line.contains(" joining ")).count()
 }
@@ -26,7 +26,7 @@ fn d02_frozen_beyond_its_session(mode: Mode) {
     let mut output = Output::of(&world, mode);
     let mut instances: Vec<Instance> = ["a", "b", "c"].into_iter().map(|name| world.start(name)).collect();
     for instance in &mut instances {
-        // Three partitions, three instances: each has one, or will have.
+        // Three partitions, three instances: each has one, or will have one.
         instance.wait_for_log(" joining ");
     }
     let feed = Feed::start(&world, seed, 300);
@@ -40,7 +40,7 @@ fn d02_frozen_beyond_its_session(mode: Mode) {
         let own = joined(&instances[frozen]);
         instances[frozen].signal("STOP");
         let began = Instant::now();
-        // Twice the session, and until the others have its partition.
+        // Twice the session, and until the others have the partition of the frozen instance.
         let taken_over = loop {
             output.catch_up(Duration::from_millis(100));
             let now: usize = (0..3).filter(|&n| n != frozen).map(|n| joined(&instances[n])).sum();

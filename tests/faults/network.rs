@@ -19,7 +19,7 @@ in_every_mode!(
     c11_half_open_and_reset
 );
 
-/// One instance behind the proxy, at work.
+/// A running instance whose connections go through the proxy.
 struct Behind {
     trial: Trial,
     lab: Bench,
@@ -61,7 +61,7 @@ impl Behind {
             });
     }
 
-    /// Ends well when the answer is right, and not more came again than `most_repeats`.
+    /// Asserts that the result is correct and that at most `most_repeats` records came again, and ends the trial.
     fn ok(mut self, most_repeats: usize) {
         self.lab.proxy.rule(Rules::default());
         self.progress();
@@ -89,7 +89,7 @@ fn c08_response_lost_behind_the_append(mode: Mode) {
     if mode == Mode::ExactlyOnce {
         losses.push(("-join", END_TXN));
     }
-    // One at a time: with the connection everything else in flight on it is lost too.
+    // One response at a time: everything else in flight on the same connection is lost as well.
     for (client, request) in losses.repeat(2) {
         let (so_far, began) = (cut(&test), Instant::now());
         test.lab.proxy.rule(Rules {
@@ -127,7 +127,7 @@ fn c09_idle_connections_closed(mode: Mode) {
     test.ok(0);
 }
 
-/// Bytes of memory that the process holds.
+/// Returns the resident memory of the process in bytes.
 fn resident(instance: &Instance) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", instance.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -144,7 +144,7 @@ fn c10_slow_sink(mode: Mode) {
         bytes_per_second: Some(50_000),
         ..Rules::default()
     });
-    // What had been on its way.
+    // Reads the records that were already in flight.
     test.output.catch_up(Duration::from_millis(500));
     let (taken_on, before) = (joined(&test.instance), test.output.len());
     let (began, mut most) = (Instant::now(), 0);
@@ -170,7 +170,7 @@ fn c10_slow_sink(mode: Mode) {
     );
     test.lab.proxy.rule(Rules::default());
     test.progress();
-    // Longer than max.poll.interval.ms: whoever waits for the sink must still be heard of.
+    // The wait was longer than max.poll.interval.ms: an instance that waits for the sink must stay in its group.
     assert_eq!(
         joined(&test.instance),
         taken_on,
@@ -200,6 +200,6 @@ fn c11_half_open_and_reset(mode: Mode) {
     test.trial.fact("held_frames", dropped);
     test.trial.fact("reset", reset);
     test.trial.proves("a silent network, and a reset", dropped > 0 && reset > 0);
-    // Silent for longer than its session, the instance is none of the group's any more.
+    // The instance was silent for longer than its session, so it is no longer a member of the group.
     test.ok(PARTITIONS * OUTBOX);
 }

@@ -1,6 +1,7 @@
-//! Reads the output topic as a consumer downstream does, and knows what must be there.
+//! Reads the output topic as a downstream consumer does, and compares it with the expected result.
 //!
-//! A record is told by its id and seq. At least once it may come again, to the byte; exactly once it may not.
+//! A record is identified by its id and seq. With at-least-once delivery it may come again, with the same bytes; with
+//! exactly-once delivery it may not.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead as _;
@@ -15,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::support::{Instance, World};
 use crate::trial::Mode;
 
-/// The parts of a row by which a pair is known.
+/// The fields of a row that identify its pair.
 #[derive(Deserialize)]
 struct Row {
     id: String,
@@ -27,7 +28,7 @@ struct Row {
     reason: String,
 }
 
-/// What a row is about.
+/// The alert, the key and the activity time of a row.
 type Pair = (String, String, String);
 
 impl Row {
@@ -36,7 +37,7 @@ impl Row {
     }
 }
 
-/// The newest that is known of an id.
+/// The newest record of an id.
 struct Held {
     seq: i64,
     upsert: bool,
@@ -47,7 +48,7 @@ struct Held {
 pub(crate) struct Output {
     consumer: BaseConsumer,
     mode: Mode,
-    /// By id and seq the digest of the value.
+    /// The digest of the value, by id and seq.
     records: HashMap<(String, i64), [u8; 32]>,
     fold: BTreeMap<String, Held>,
     reasons: BTreeMap<String, usize>,
@@ -59,7 +60,7 @@ impl Output {
         Self::read(world, mode, "read_committed")
     }
 
-    /// What is there before it counts, and what never will: in either mode that may come again.
+    /// Returns a reader that also reads records of open and aborted transactions. In either mode these may come again.
     pub(crate) fn uncommitted(world: &World) -> Self {
         Self::read(world, Mode::AtLeastOnce, "read_uncommitted")
     }
@@ -88,10 +89,10 @@ impl Output {
         }
     }
 
-    /// Reads what is there, until nothing comes for `quiet`.
+    /// Reads the available records, until none comes for `quiet`.
     pub(crate) fn catch_up(&mut self, quiet: Duration) {
         while let Some(message) = self.consumer.poll(quiet) {
-            // A broker that is away is part of the game.
+            // The broker may be down in these tests.
             let Ok(message) = message else { continue };
             let value = message.payload().unwrap();
             let digest: [u8; 32] = Sha256::digest(value).into();
@@ -113,28 +114,28 @@ impl Output {
         }
     }
 
-    /// Records, those that came again left out.
+    /// Returns the number of records without repeats.
     pub(crate) fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Records that came again.
+    /// Returns the number of repeats.
     pub(crate) fn repeats(&self) -> usize {
         self.repeats
     }
 
-    /// Records by their reason.
+    /// Returns the number of records with this reason.
     pub(crate) fn reason(&self, reason: &str) -> usize {
         self.reasons.get(reason).copied().unwrap_or(0)
     }
 
-    /// Pairs of this alert that count.
+    /// Returns the number of pairs of this alert that count.
     pub(crate) fn pairs_of(&self, alert: &str) -> usize {
         let held = self.fold.values().filter(|held| held.upsert && held.pair.0 == alert);
         held.count()
     }
 
-    /// Reads until `done`; fails when an instance ends, or it takes too long.
+    /// Reads until `done` returns true. Panics if an instance ends or if it takes too long.
     pub(crate) fn wait(
         &mut self,
         what: &str,
@@ -161,7 +162,7 @@ impl Output {
         }
     }
 
-    /// How many pairs are missing, and how many are there that should not be.
+    /// Returns the number of missing pairs, and the number of pairs that should not be there.
     pub(crate) fn difference(&self, expected: &Expected) -> (usize, usize) {
         let there = |id: &String, pair: &Pair| self.fold.get(id).is_some_and(|held| held.upsert && held.pair == *pair);
         let missing = expected.0.iter().filter(|(id, pair)| !there(id, pair)).count();
@@ -169,7 +170,7 @@ impl Output {
         (missing, live.filter(|(id, _)| !expected.0.contains_key(*id)).count())
     }
 
-    /// Waits until the fold is exactly the answer, and stays so.
+    /// Waits until the fold is exactly the expected result, and asserts that it stays so.
     pub(crate) fn wait_for(&mut self, expected: &Expected, patience: Duration, instances: &mut [&mut Instance]) {
         let began = Instant::now();
         loop {
@@ -188,14 +189,14 @@ impl Output {
                 logs(instances)
             );
         }
-        // What comes behind the answer must not undo it.
+        // Records that come later must not change the result.
         std::thread::sleep(Duration::from_secs(1));
         self.catch_up(Duration::from_millis(200));
         assert_eq!(self.difference(expected), (0, 0));
     }
 }
 
-/// The last words of each instance.
+/// Returns the last log lines of each instance.
 fn logs(instances: &[&mut Instance]) -> String {
     const LINES: usize = 25;
     let last = |log: String| {
@@ -205,7 +206,7 @@ fn logs(instances: &[&mut Instance]) -> String {
     instances.iter().map(|instance| last(instance.log()) + "\n--\n").collect()
 }
 
-/// The answer to everything sent: pairs by the id of their row.
+/// The expected result for everything sent: pairs by the id of their row.
 pub(crate) struct Expected(BTreeMap<String, Pair>);
 
 impl Expected {

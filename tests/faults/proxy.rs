@@ -1,7 +1,8 @@
-//! A proxy before a broker that can be told to misbehave as networks do.
+//! A proxy in front of a broker that misbehaves on request as networks do.
 //!
-//! It forwards Kafka's frames whole (a length, then a request's API key, version and correlation id, or a response's correlation id), so it
-//! can let a request through and lose its response. Rules are looked at for every frame; connections are told apart by the client's id.
+//! It forwards whole Kafka frames (a length, then a request's API key, version and correlation id, or a response's
+//! correlation id), so it can forward a request and lose its response. It checks the rules for every frame, and it
+//! tells connections apart by the client's id.
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -10,32 +11,33 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// Kafka's number of the request that appends records.
+/// The API key of the request that appends records.
 pub(crate) const PRODUCE: i16 = 0;
-/// Kafka's number of the request that ends a transaction.
+/// The API key of the request that ends a transaction.
 pub(crate) const END_TXN: i16 = 26;
-/// How often a thread that waits looks at the rules.
+/// How often a waiting thread checks the rules.
 const TICK: Duration = Duration::from_millis(50);
-/// More than any frame here has.
+/// Larger than any frame in these tests.
 const LARGEST_FRAME: usize = 128 << 20;
 
-/// What is done to connections of clients whose id ends with `client`.
+/// The rules for connections of clients whose id ends with `client`.
 #[derive(Clone, Default)]
 pub(crate) struct Rules {
     pub(crate) client: String,
-    /// Every frame waits so long, in both directions.
+    /// The delay of every frame, in both directions.
     pub(crate) delay: Duration,
-    /// Nothing passes, and nobody is told: a connection that is half open.
+    /// Drops everything without telling either side, like a half-open connection.
     pub(crate) drop: bool,
-    /// Requests pass this slowly.
+    /// The rate of requests.
     pub(crate) bytes_per_second: Option<u64>,
-    /// Of requests with this number so many responses are lost, each with its connection, after the broker gave them.
+    /// An API key and a count: this many responses to such requests are lost after the broker sent them, each with its
+    /// connection.
     pub(crate) cut_responses: (i16, u64),
-    /// Connections on which nothing passed for so long are closed.
+    /// Connections that were idle for this long are closed.
     pub(crate) close_idle: Option<Duration>,
 }
 
-/// What was done.
+/// How often the proxy applied each rule.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) cut: AtomicU64,
@@ -52,7 +54,7 @@ struct Shared {
     counts: Counts,
 }
 
-/// One client's connection and the broker's.
+/// A client's connection, and the proxy's connection to the broker for it.
 struct Link {
     client: TcpStream,
     broker: TcpStream,
@@ -69,7 +71,7 @@ enum Direction {
     Response,
 }
 
-/// Listens from when it is made; forwards once it knows where to.
+/// Listens as soon as it is created; forwards once it knows the address of the broker.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
@@ -113,14 +115,14 @@ impl Proxy {
         &self.shared.counts
     }
 
-    /// Ends every connection with a reset, as a firewall that forgot it does.
+    /// Ends every connection with a reset, like a firewall that has forgotten it.
     pub(crate) fn reset(&self) {
         let links: Vec<Arc<Link>> = lock(&self.shared.links).iter().filter_map(Weak::upgrade).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _guard = runtime.enter();
         for link in links {
             for stream in [&link.client, &link.broker] {
-                // Closed by its last owner with a linger of zero, a socket sends a reset.
+                // A socket with a linger of zero sends a reset when its last owner closes it.
                 let stream = stream.try_clone().unwrap();
                 stream.set_nonblocking(true).unwrap();
                 tokio::net::TcpStream::from_std(stream).unwrap().set_zero_linger().unwrap();
@@ -136,7 +138,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn accept(shared: &Arc<Shared>, client: TcpStream) {
-    // A broker that is down refuses: so does what stands for it.
+    // If the broker is down and refuses connections, the proxy does too.
     let Some(Ok(broker)) = lock(&shared.target).map(TcpStream::connect) else {
         return;
     };
@@ -159,7 +161,7 @@ fn accept(shared: &Arc<Shared>, client: TcpStream) {
     for direction in [Direction::Request, Direction::Response] {
         let (shared, link) = (Arc::clone(shared), Arc::clone(&link));
         std::thread::spawn(move || {
-            // Either side may go at any time.
+            // Either side may close at any time.
             drop(pump(&shared, &link, direction));
             link.close();
         });
@@ -215,7 +217,7 @@ fn pump(shared: &Shared, link: &Link, direction: Direction) -> std::io::Result<(
     }
 }
 
-/// Holds a frame back as long as the rules say; the rules that it passed under.
+/// Delays a frame as the rules require. Returns the rules that applied to it.
 fn apply(shared: &Shared, link: &Link) -> std::io::Result<Rules> {
     let rules = lock(&shared.rules).clone();
     if !link.matches(&rules) {
@@ -241,7 +243,8 @@ fn doom(shared: &Shared, link: &Link, frame: &[u8]) {
     }
 }
 
-/// At most a tick's worth of bytes at once, and then the time they take; the rate may change meanwhile.
+/// Writes at most a tick's worth of bytes at once, and waits for the time that they take; the rate may change
+/// meanwhile.
 fn write_slowly(shared: &Shared, link: &Link, to: &mut &TcpStream, frame: &[u8], rate: u64) -> std::io::Result<()> {
     let mut rate = Some(rate);
     let mut left = frame;
@@ -259,7 +262,7 @@ fn write_slowly(shared: &Shared, link: &Link, to: &mut &TcpStream, frame: &[u8],
     Ok(())
 }
 
-/// The big-endian number at this place.
+/// Returns the big-endian number at this offset.
 fn number(frame: &[u8], at: usize) -> i32 {
     frame
         .get(at..at + 4)
@@ -271,7 +274,7 @@ impl Link {
         lock(&self.name).ends_with(&rules.client)
     }
 
-    /// A request names its client behind its correlation id, by length and bytes.
+    /// Reads the client id, which follows the correlation id in a request, as length and bytes.
     fn learn_name(&self, frame: &[u8]) {
         let mut name = lock(&self.name);
         if name.is_empty() && frame.len() > 14 {
@@ -307,7 +310,7 @@ impl Link {
     }
 
     fn close(&self) {
-        // After a reset was asked for, an orderly end would come before it.
+        // After a requested reset, an orderly shutdown would take effect before the reset.
         if !self.closed.swap(true, Ordering::SeqCst) {
             drop(self.client.shutdown(Shutdown::Both));
             drop(self.broker.shutdown(Shutdown::Both));

@@ -12,7 +12,7 @@ use crate::trial::{Mode, Trial, in_every_mode};
 
 in_every_mode!(b03_disk_full, b07_state_deleted_under_the_process);
 
-/// A small disk in memory, until dropped.
+/// A small disk in memory, mounted until it is dropped.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -26,7 +26,7 @@ impl Disk {
         mounted.then_some(Self(at))
     }
 
-    /// Room for all that is to come.
+    /// Makes room for everything that follows.
     fn grow(&self) {
         let grown = Command::new("mount").args(["-o", "remount,size=512m"]).arg(&self.0).status();
         assert!(grown.unwrap().success());
@@ -39,7 +39,7 @@ impl Drop for Disk {
     }
 }
 
-/// Kilobytes that are free.
+/// Returns the free space in kilobytes.
 fn free(path: &Path) -> usize {
     let output = Command::new("df").args(["-k", "--output=avail"]).arg(path).output().unwrap();
     String::from_utf8(output.stdout)
@@ -54,7 +54,8 @@ fn free(path: &Path) -> usize {
 
 const KEYS: usize = 12;
 
-/// Activities of many keys inside the window, so that every partition of the log has some; 3 kB each, which do not compress.
+/// Sends activities of many keys inside the window, so that every partition of the repartition topic has some. Each has
+/// 3 kB that do not compress.
 fn send_activities(world: &mut World, note: &str, count: usize) {
     let digits = |number: usize| format!("{:016x}", (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let filler = |n: usize| (0..175).map(|part| digits(n * 1_000 + part)).collect::<String>();
@@ -84,7 +85,7 @@ fn b03_disk_full(mode: Mode) {
         return trial.skip("mounting_a_tmpfs_is_not_allowed_here");
     };
     members(&mut world, mode);
-    // So little that it does not wait in memory for long.
+    // So little that the data does not stay in memory for long.
     world.set("state", "memory = \"8MB\"");
     world.states = disk.0.clone();
     let mut output = Output::of(&world, mode);
@@ -101,7 +102,8 @@ fn b03_disk_full(mode: Mode) {
     send_activities(&mut world, "full", 4_000);
     let status = instance.ended_within(Duration::from_secs(90));
     let log = instance.log();
-    // What RocksDB had set aside is free again once the process has ended: the disk itself no longer tells.
+    // RocksDB's reserved space is free again once the process has ended, so the disk itself no longer shows that it was
+    // full.
     let full = |line: &str| line.contains("no space is left") || line.contains("No space left");
     if !log.lines().any(full) {
         println!("{log}");

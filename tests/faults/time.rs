@@ -1,4 +1,4 @@
-//! Times that lie, and partitions that sleep.
+//! Wrong times, and partitions without traffic.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::trial::{Mode, Trial, in_every_mode};
 
 in_every_mode!(e01_years_ahead, e03_a_partition_sleeps_and_bursts);
 
-/// All input partitions: four of activities, and that of the alerts, which may hold either table.
+/// Returns all input partitions: four of activities and one of alerts, either of which may hold both tables.
 fn everywhere() -> impl Iterator<Item = (&'static str, i32)> {
     (0..4).map(|partition| ("activities", partition)).chain([("alerts", 0)])
 }
@@ -24,7 +24,8 @@ fn e01_years_ahead(mode: Mode) {
     let mut instance = world.start("a");
     instance.wait_for_log(" joining ");
     let began = Instant::now();
-    // One in every partition, or the least of them would hide what the others did.
+    // One activity in every partition, because otherwise the minimum of the partitions would hide the effect of the
+    // others.
     for (role, partition) in everywhere() {
         let times = [
             "2026-03-01T10:00:00Z",
@@ -60,7 +61,7 @@ fn e01_years_ahead(mode: Mode) {
     let summary = &world.wait_for_records("summaries", 1, &mut instance)[0].json();
     assert_eq!(summary["closed_by"], "watermark", "{summary}");
     assert_eq!(summary["complete"], true, "{summary}");
-    // Nothing was thrown away: what comes late is still joined.
+    // Nothing was discarded: late activities are still joined.
     let message = activity("p", "2026-03-01T09:30:00Z", "late");
     world.send_to("activities", 2, Counted::Yes, [message.as_slice()]);
     output.wait_for(&Expected::of(&world), Duration::from_secs(30), &mut [&mut instance]);
@@ -83,7 +84,7 @@ fn e03_a_partition_sleeps_and_bursts(mode: Mode) {
     let message = alert("A", "p", WINDOW.0, WINDOW.1, "2026-03-01T11:05:00Z");
     world.send_to("alerts", 0, Counted::Yes, [message.as_slice()]);
     let mut second = 0;
-    // The others stay awake: what closes the window is their watermark, not the clock.
+    // The other partitions stay active: their watermark closes the window, not the clock.
     let mut busy = |world: &World| {
         second += 1;
         let time = format!("2026-03-01T11:10:{:02}.{:03}Z", second / 1_000, second % 1_000);

@@ -1,9 +1,9 @@
-//! What every fault test begins and ends with: its name, its mode, its line of facts.
+//! The frame of every fault test: its name, its mode, and its line of facts.
 
 use std::fmt::{Display, Write as _};
 use std::time::Instant;
 
-/// How records are delivered. What must hold differs by it, and nothing else.
+/// How records are delivered. The assertions of the tests differ only by this mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
     AtLeastOnce,
@@ -11,7 +11,7 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    /// As in `output.delivery`.
+    /// Returns the name as in `output.delivery`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::AtLeastOnce => "at_least_once",
@@ -20,7 +20,7 @@ impl Mode {
     }
 }
 
-/// Makes a test of each mode from functions that take one.
+/// Makes a test for each mode from functions that take a mode.
 macro_rules! in_every_mode {
     ($($test:ident),+ $(,)?) => {
         mod at_least_once {
@@ -40,18 +40,18 @@ macro_rules! in_every_mode {
 }
 pub(crate) use in_every_mode;
 
-/// A size that the environment may set: small ones are for every change, large ones for a night.
+/// Returns a size that the environment may set: small sizes are for every change, large ones for a night.
 pub(crate) fn size(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
-/// A seed from the environment, or a new one; it is printed either way.
+/// Returns a seed from the environment, or a new one.
 pub(crate) fn seed() -> u64 {
     let new = || u64::from(std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos());
     std::env::var("SEED").map_or_else(|_| new(), |value| value.parse().unwrap())
 }
 
-/// One test's line. Dropped without [`Trial::ok`] it says that the test failed.
+/// The line of one test. If it is dropped without [`Trial::ok`], it reports that the test failed.
 pub(crate) struct Trial {
     id: &'static str,
     mode: Mode,
@@ -75,7 +75,7 @@ impl Trial {
         write!(self.facts, " {name}={value}").unwrap();
     }
 
-    /// A test whose fault did not happen has shown nothing.
+    /// Fails the test as INVALID if its fault did not happen, because the test has then shown nothing.
     pub(crate) fn proves(&mut self, fault: &str, happened: bool) {
         if !happened {
             self.verdict = "INVALID";
@@ -87,7 +87,7 @@ impl Trial {
         self.verdict = "ok";
     }
 
-    /// For what this machine does not allow.
+    /// Skips a test that this machine does not allow.
     pub(crate) fn skip(mut self, why: &str) {
         self.verdict = "SKIPPED";
         self.fact("because", why);
@@ -96,7 +96,7 @@ impl Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        // The line before it may be the test runner's, without its end.
+        // The previous line may be that of the test runner, without its line end.
         println!(
             "\n{} {} mode={}{} seconds={}",
             self.id,

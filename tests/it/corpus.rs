@@ -1,5 +1,5 @@
-//! The files of `fuzz/corpus`, and thousands of seeded changes to them, through what the fuzz targets call: no panic, no word broken, no
-//! input that takes long.
+//! Feeds the files of `fuzz/corpus`, and thousands of seeded changes to them, to the entries that the fuzz targets
+//! call: no entry panics, breaks its contract or takes long.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,13 +17,13 @@ use self::entries::{ALL, Entry};
 #[path = "../../fuzz/entries.rs"]
 mod entries;
 
-/// Changed inputs for each target.
+/// The number of changed inputs for each target.
 const CHANGES: usize = 10_000;
-/// What one input may take, at the most, on a busy machine and without optimisation.
+/// The maximum time for one input, on a busy machine and without optimisation.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Longer inputs are for the tests of sizes.
+/// Other tests cover longer inputs.
 const LONGEST: usize = 32_000;
-/// What stands in inputs, and what they go wrong with.
+/// Tokens that occur in inputs, and tokens that break them.
 const TOKENS: &[&[u8]] = &[
     b"\"",
     b"\\",
@@ -77,7 +77,7 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     files.into_iter().map(named).collect()
 }
 
-/// Calls `entry`; a panic says with what.
+/// Calls `entry`, and panics with the name of the input if the entry fails.
 fn call(target: &str, name: &str, entry: Entry, data: &[u8]) {
     let began = clock::start();
     let result = std::panic::catch_unwind(|| entry(data));
@@ -96,7 +96,7 @@ fn below(random: &mut ChaCha8Rng, limit: usize) -> usize {
     usize::try_from(random.next_u64() % (limit.max(1) as u64)).unwrap()
 }
 
-/// One to four changes.
+/// Makes one to four changes.
 fn change(random: &mut ChaCha8Rng, data: &mut Vec<u8>, other: &[u8]) {
     for _ in 0..=below(random, 4) {
         let at = below(random, data.len() + 1);
@@ -120,7 +120,7 @@ fn change(random: &mut ChaCha8Rng, data: &mut Vec<u8>, other: &[u8]) {
     data.truncate(LONGEST);
 }
 
-/// Every file of the corpus and `CHANGES` changed ones.
+/// Runs every file of the corpus and `CHANGES` changed inputs.
 fn run(target: &str) {
     let (_, entry) = *ALL.iter().find(|(name, _)| *name == target).unwrap();
     let corpus = corpus(target);
@@ -168,7 +168,7 @@ fn corpus_of_configurations() {
     run("configuration");
 }
 
-/// Without a target for each entry, a fuzzer does not know of it.
+/// A fuzzer does not know an entry without a target.
 #[test]
 fn every_entry_has_a_target_and_a_corpus() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -181,7 +181,7 @@ fn every_entry_has_a_target_and_a_corpus() {
     }
 }
 
-/// A change that does not change, or a check that cannot fail, would find nothing.
+/// A change that changes nothing, or a check that cannot fail, would find nothing.
 #[test]
 fn changes_change_and_panics_are_found() {
     let mut random = ChaCha8Rng::seed_from_u64(1);
@@ -199,7 +199,8 @@ fn changes_change_and_panics_are_found() {
     ));
 }
 
-/// Writes the part of the corpus that is generated: messages of all kinds, the log records that follow from them, a store, times.
+/// Writes the generated part of the corpus: messages of all kinds, the log records that they become, a store, and
+/// times.
 #[test]
 #[ignore = "writes fuzz/corpus; run it when a stored format has a new version"]
 fn write_the_corpus() {

@@ -1,4 +1,5 @@
-//! The store as a folder on disk: it is found again as it was left, and not touched where that is not sure.
+//! The store as a folder on disk: a process that opens it again finds it as it was left, and a folder that is not
+//! certainly a store of this version stays untouched.
 #![cfg(feature = "rocksdb")]
 
 use std::fs;
@@ -14,7 +15,7 @@ fn open(path: &Path) -> Result<Rocks, Error> {
     Rocks::open(path, &Shared::new(16 << 20))
 }
 
-/// What `open` says that it cannot do.
+/// Returns the error message of `open`.
 fn refusal(path: &Path) -> String {
     match open(path) {
         Ok(_) => panic!("it was opened"),
@@ -22,7 +23,7 @@ fn refusal(path: &Path) -> String {
     }
 }
 
-/// Every pair of every table.
+/// Returns every pair of every table.
 fn content(base: &impl Base) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let everything = Span {
         from: Vec::new(),
@@ -49,7 +50,7 @@ fn at(ticks: i64) -> EventTime {
     EventTime::from_ticks(ticks)
 }
 
-/// Applies a record and writes what follows from it; what comes out.
+/// Applies a record and writes the result to the base. Returns the outputs.
 fn apply(offset: i64, record: LogRecord<'_>, base: &mut Rocks) -> Vec<Output> {
     let mut joiner = Joiner::open(base, None).unwrap();
     let mut outbox = Outbox::default();
@@ -125,7 +126,7 @@ fn a_store_of_another_format_is_refused_and_not_touched() {
             )
         );
         assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), found);
-        // It is all still there for the version that can read it.
+        // The content is unchanged for the version that can read it.
         fs::write(folder.path().join("FORMAT"), "4\n").unwrap();
         assert_eq!(content(&open(folder.path()).unwrap()), before);
     }

@@ -1,14 +1,16 @@
-//! Messages made to cost more than they should, through the same code as every other: what they cost stays in proportion to their length.
+//! Messages that are made to cost more than they should, decoded by the same code as all others: the cost stays
+//! proportional to their length.
 
 use std::time::Duration;
 
 use alerttrail::clock;
 use alerttrail::decode::{Decoded, Decoder, Reason, Settings};
 
-/// What a message of a few megabytes may take without optimisation on a busy machine; anything worse than linear takes minutes.
+/// The maximum time for a message of a few megabytes, without optimisation on a busy machine. Anything worse than
+/// linear takes minutes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What comes of a message, by name.
+/// Returns the names of the items that a message decodes to.
 fn decode(message: &[u8]) -> Vec<&'static str> {
     let began = clock::start();
     let mut names = Vec::new();
@@ -58,7 +60,7 @@ fn f9_text_that_is_no_utf8_is_rejected_as_a_whole() {
 #[test]
 fn f11_depth_costs_no_stack() {
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-    // The object around it is a level too.
+    // The object around it is one more level.
     for (levels, expected) in [
         (126, "activity"),
         (127, "activity"),
@@ -67,7 +69,7 @@ fn f11_depth_costs_no_stack() {
         (1_000_000, "too_deep"),
     ] {
         let message = activity("\"p\"", &format!(",\"x\":{}", nested(levels)));
-        // On a stack that recursion of a thousand levels would end.
+        // A stack that recursion over a thousand levels would overflow.
         let decoded = std::thread::Builder::new()
             .stack_size(128 << 10)
             .spawn(move || decode(message.as_bytes()));
@@ -191,7 +193,7 @@ fn what_is_taken_apart_where_it_breaks_takes_linear_time() {
         decode(format!("[{whole},{message}").as_bytes());
         decode(format!("[{message},{whole}]").as_bytes());
     }
-    // Many broken records among whole ones.
+    // Many broken records between intact ones.
     let message = format!("[{}", format!("{whole},{{\"a\":\"b\"c\":\"{{}}\"}},").repeat(5_000));
     let found = decode(message.as_bytes());
     assert_eq!(found.iter().filter(|name| **name == "activity").count(), 5_000);

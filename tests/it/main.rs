@@ -1,4 +1,5 @@
-//! Tests from outside: each rule of the join as a scenario, the real binary, the store, and the rules the source keeps.
+//! Tests from outside: each rule of the join as a scenario, the real binary, the store, and the rules for the source
+//! code.
 
 #![allow(
     clippy::unwrap_used,

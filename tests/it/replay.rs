@@ -1,4 +1,4 @@
-//! Moving the times of generated traffic, which has every form that the two tables come in.
+//! Moves the times of generated traffic, which contains every form of both tables.
 
 use alerttrail::decode::{Decoded, Decoder, Settings};
 use alerttrail::generate::{Generator, Messages, Options};
@@ -13,7 +13,7 @@ fn all(mut source: impl Messages) -> Vec<Vec<u8>> {
     messages
 }
 
-/// What the decoder sees of times: that of an activity, or the version and the window of an alert.
+/// Returns the times that the decoder finds: the time of an activity, or the version and the window of an alert.
 fn times(message: &[u8]) -> Vec<EventTime> {
     let mut times = Vec::new();
     Decoder::new(Settings::default()).decode(Some(message), &mut |item| match item.what {

@@ -1,4 +1,4 @@
-//! The JSON Schema of the configuration takes what the program takes, and refuses what editors should mark.
+//! The JSON Schema of the configuration accepts what the program accepts, and refuses what editors should mark.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn validator() -> Validator {
     jsonschema::validator_for(&schema).unwrap()
 }
 
-/// Returns what is wrong with a TOML document.
+/// Returns the errors of a TOML document.
 fn faults(validator: &Validator, text: &str) -> Vec<String> {
     let document = json(text.parse::<toml::Table>().unwrap().into());
     let errors = validator.iter_errors(&document);
@@ -35,7 +35,7 @@ fn json(value: toml::Value) -> Value {
     }
 }
 
-/// Returns the files of a folder that end so, with their names.
+/// Returns the files of a folder with this extension, with their paths.
 fn texts(folder: &Path, ending: &str) -> Vec<(String, String)> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let paths = paths.filter(|path| path.extension().is_some_and(|found| found == ending));
@@ -67,7 +67,7 @@ fn every_example_fits_the_schema() {
     assert!(count > 10, "{count} blocks");
 }
 
-/// Returns the block of text in a YAML file behind this line, without its indentation.
+/// Returns the block of text that follows this line in a YAML file, without its indentation.
 fn block<'a>(yaml: &'a str, key: &str) -> String {
     let begin = yaml.find(key).unwrap_or_else(|| panic!("there is no {key}")) + key.len();
     let lines: Vec<&'a str> = yaml[begin..].lines().skip(1).collect();

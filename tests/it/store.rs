@@ -1,11 +1,11 @@
-//! Every base is the same base: what is put is read, in order, and a transaction over it reads its own writes.
+//! All bases behave alike: they return what was put, in order, and a transaction over a base reads its own writes.
 
 use std::collections::BTreeMap;
 
 use alerttrail::store::{Base, Direction, Memory, Span, Table, Txn};
 use proptest::prelude::*;
 
-/// What a store is: ordered tables.
+/// The model of a store: ordered tables.
 #[derive(Default)]
 struct Model(BTreeMap<(Table, Vec<u8>), Vec<u8>>);
 
@@ -16,16 +16,16 @@ enum Operation {
     RemoveSpan(Table, Vec<u8>, Vec<u8>),
     Get(Table, Vec<u8>),
     Scan(Table, Vec<u8>, Vec<u8>, Direction),
-    /// What the transaction has gathered goes into the base, and another one begins.
+    /// Writes the changes of the transaction to the base, and begins another transaction.
     Write,
-    /// What the transaction has gathered is forgotten: a crash.
+    /// Drops the changes of the transaction, like a crash.
     Forget,
-    /// The base is closed and opened again.
+    /// Closes the base and opens it again.
     Reopen,
 }
 
 fn table() -> impl Strategy<Value = Table> {
-    // Few tables and few keys, so that operations meet.
+    // Few tables and few keys, so that operations hit the same entries.
     prop_oneof![Just(Table::Activities), Just(Table::Timers), Just(Table::Meta)]
 }
 
@@ -69,7 +69,7 @@ impl Clone for Model {
     }
 }
 
-/// Everything in a table.
+/// Returns the span of a whole table.
 fn everything() -> Span {
     Span {
         from: Vec::new(),
@@ -82,10 +82,10 @@ fn scan<B: Base>(txn: &Txn<'_, B>, table: Table, span: Span, direction: Directio
     pairs.map(|(key, value)| (key.into(), value.into())).collect()
 }
 
-/// Carries out the operations on a base and on the model; whatever is read is the same.
+/// Applies the operations to a base and to the model, and asserts that every read returns the same.
 fn agree<B: Base>(operations: &[Operation], mut base: B, reopen: impl Fn(B) -> B) {
     let mut operations = operations.iter().peekable();
-    // What the base holds, and what the transaction sees.
+    // `written` is the content of the base, `seen` is what the transaction sees.
     let mut written = Model::default();
     while operations.peek().is_some() {
         let mut seen = written.clone();
@@ -101,7 +101,7 @@ fn agree<B: Base>(operations: &[Operation], mut base: B, reopen: impl Fn(B) -> B
                     seen.0.remove(&(table, key.clone()));
                     txn.remove(table, key);
                 }
-                // Spans come from ordered layouts: their ends are never the wrong way round.
+                // Spans come from ordered layouts: a span never ends before it begins.
                 Operation::RemoveSpan(table, from, to) if from <= to => {
                     seen.0.retain(|(at, key), _| *at != table || *key < from || *key >= to);
                     txn.remove_span(table, Span { from, to });
@@ -167,7 +167,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Memory is held against the model above: so the two bases agree with each other.
+    /// The memory base is compared with the same model, so the two bases agree with each other.
     #[test]
     fn differential_rocksdb_and_model(operations in prop::collection::vec(operation(), 1..120)) {
         use alerttrail::store::{Rocks, Shared};

@@ -1,14 +1,14 @@
-//! What the source promises of itself: who may know whom, how long a file may be, where the clock is read.
+//! The rules that the source code keeps: which module may use which, how long a file may be, where the clock is read.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The most lines of a file: what can be read in one sitting.
+/// The maximum number of lines of a file, so that it can be read in one sitting.
 const MOST_LINES: usize = 500;
 
-/// For each folder or file of `src` the others it may name, besides itself. Whatever stands here comes from the map in `lib.rs`:
-/// a record meets them in order, and a stage knows those before it by their data only.
+/// For each folder or file of `src`, the others that it may use. The list follows the map in `lib.rs`: a record passes
+/// them in this order, and a stage knows the earlier ones only by their data.
 const MAY_KNOW: [(&str, &[&str]); 30] = [
     ("time", &[]),
     ("words", &[]),
@@ -86,7 +86,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files under `folder` with this ending, with their paths from the root.
+/// Returns all files under `folder` with this extension, with their paths from the root.
 fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
     fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -119,18 +119,18 @@ fn rust_files() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The lines of code: no comments.
+/// Returns the lines of code, without comments.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 
-/// The folder or file of `src` that `src/…` belongs to.
+/// Returns the folder or file of `src` that a path under `src/` belongs to.
 fn unit(path: &str) -> &str {
     let inside = path.strip_prefix("src/").unwrap();
     inside.split(['/', '.']).next().unwrap()
 }
 
-/// What a file names of the crate: `x` of every `crate::x` and of every `crate::{x, …}`.
+/// Returns the modules of the crate that a file names: `x` of every `crate::x` and of every `crate::{x, …}`.
 fn known(text: &str) -> BTreeSet<String> {
     let text: String = code(text).map(|line| line.to_owned() + "\n").collect();
     let word = |text: &str| -> String { text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect() };
@@ -145,7 +145,7 @@ fn known(text: &str) -> BTreeSet<String> {
     known
 }
 
-/// The items of a list of imports whose opening brace has been read.
+/// Returns the items of a list of imports whose opening brace has been read.
 fn top_level(list: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0;
     let end = list.find(|c| {
@@ -167,7 +167,7 @@ fn top_level(list: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Fails with all that is wrong at once.
+/// Asserts that nothing is wrong, and lists all violations.
 fn nothing(wrong: Vec<String>) {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
@@ -201,7 +201,7 @@ fn a_stage_knows_only_those_it_may() {
 fn the_join_takes_only_types_from_the_log() {
     let mut wrong = Vec::new();
     for (path, text) in files("src", "rs") {
-        // What a partition is owned by is ROUTE's to decide.
+        // ROUTE decides which partition owns a key.
         if unit(&path) == "join" && code(&text).any(|line| line.contains("partition_of")) {
             wrong.push(format!("{path}: the join does not decide where a key belongs"));
         }
@@ -222,7 +222,7 @@ fn the_core_is_pure() {
         "async fn",
         "tracing::",
     ];
-    // State that stays is the store's task, and needs files.
+    // The persistent state belongs to the store, and needs files.
     let on_disk = ["emitted.rs", "flush.rs", "folder.rs", "origin.rs", "rocks.rs"].map(|name| format!("src/store/{name}"));
     let mut wrong = Vec::new();
     for (path, text) in files("src", "rs") {
@@ -267,7 +267,7 @@ fn a_file_can_be_read_in_one_sitting() {
 fn a_folder_says_what_it_is() {
     let mut wrong = Vec::new();
     for (path, text) in rust_files() {
-        // A folder's tests belong to what they test.
+        // The unit tests of a folder belong to the module that they test.
         let is_folder = path.ends_with("/mod.rs") && !path.ends_with("/tests/mod.rs");
         let is_crate = path.ends_with("/main.rs") || path.ends_with("/lib.rs");
         if (is_folder || is_crate) && !text.starts_with("//! ") {
@@ -279,7 +279,7 @@ fn a_folder_says_what_it_is() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    // Put together here, so that this file passes its own test.
+    // The words are put together here, so that this file passes its own test.
     let words = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["XX", "X"].concat()];
     let mut wrong = Vec::new();
     let texts = ["toml", "md", "yml"].into_iter().flat_map(|ending| {
@@ -315,7 +315,7 @@ fn every_configuration_is_toml() {
 #[test]
 fn every_example_configuration_is_valid() {
     let files = files("config", "toml").into_iter();
-    // A preset is a layer below other files, and no file of its own.
+    // A preset is a layer below other files, not a complete file.
     let files = files.filter(|(path, _)| !path.starts_with("config/preset-"));
     nothing(files.filter_map(|(path, text)| wrong_configuration(&path, &text)).collect());
 }
@@ -338,7 +338,7 @@ fn every_configuration_in_the_documents_is_valid() {
     nothing(wrong);
 }
 
-/// Says what is wrong with a configuration, whose variables have some value.
+/// Returns the errors of a configuration, with some value for each of its variables.
 fn wrong_configuration(path: &str, text: &str) -> Option<String> {
     let connection_string = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=k";
     let variables = text.split("${").skip(1).map(|rest| {

@@ -1,4 +1,4 @@
-//! The answers of the model: the rows that are out for each key of an alert, and the summaries of them.
+//! The closed windows of the model: the rows that are emitted for each key of an alert, and their summaries.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,8 @@ impl Model<'_> {
         self.read_part(id, key, window);
     }
 
-    /// This part of the window is read now: what the retention cut-off has taken of it cannot be known.
+    /// Records that this part of the window is read now. Nobody can know what the retention cut-off has already removed
+    /// from it.
     pub(crate) fn read_part(&mut self, id: usize, key: LinkKey, (from, to): (i64, i64)) {
         let cutoff = self.cutoff;
         let answer = self.answer_of(id, key);
@@ -41,8 +42,8 @@ impl Model<'_> {
         }
     }
 
-    /// Brings the rows that are out to what they have to be; whether any came or went. What lies before the retention cut-off
-    /// stays as it is.
+    /// Brings the emitted rows to what they have to be, except for activities before the retention cut-off. Returns
+    /// whether any row was added or removed.
     pub(crate) fn settle(&mut self, id: usize, key: LinkKey, reason: &'static str, due: &mut Due) -> bool {
         let alert = &self.alerts[&id];
         let out = alert.answers[&key].out.clone();
@@ -71,7 +72,7 @@ impl Model<'_> {
         moved
     }
 
-    /// The rows that stay go out again, but for what lies before the retention cut-off.
+    /// Emits the rows that stay again, except for activities before the retention cut-off.
     pub(crate) fn again(&mut self, id: usize, key: LinkKey, before: &Alert, due: &mut Due) {
         let alert = &self.alerts[&id];
         let [was, is] = [before, alert].map(|alert| &alert.answers[&key].out);
@@ -86,7 +87,7 @@ impl Model<'_> {
         }
     }
 
-    /// What was out under a key that the alert no longer has goes, but for what lies before the retention cut-off.
+    /// Withdraws the rows under a key that the alert no longer has, except for activities before the retention cut-off.
     pub(crate) fn withdraw(&mut self, before: &Alert, key: LinkKey, due: &mut Due) {
         for activity in &before.answers[&key].out {
             if self.activities[activity].time >= self.cutoff {
@@ -156,15 +157,15 @@ impl Model<'_> {
         }
     }
 
-    /// Returns the time before which a link reads nothing any more.
+    /// Returns the time before which a link no longer reads anything.
     pub(crate) fn cutoff_of(&self, link: usize) -> i64 {
         let kept = self.evicted.zip(self.settings.retention(link));
         kept.map_or(i64::MIN, |(watermark, retention)| watermark - ticks(retention))
     }
 
-    /// Moves the cut-offs behind the watermark of activities, after everything that this watermark closes has been
-    /// answered. An alert that no link can read any more is forgotten; late activities that no summary has counted are
-    /// counted before.
+    /// Moves the cut-offs up to the watermark of activities, after everything that this watermark closes has been
+    /// emitted. Forgets an alert that no link can read any more, but first emits a summary for late activities that no
+    /// summary has counted.
     pub(crate) fn forget(&mut self, due: &mut Due) {
         self.evicted = self.clock.by_activities;
         (self.cutoff, self.last_cutoff) = (self.cutoff_of(self.link), self.cutoff_of(QUERY));
@@ -183,7 +184,7 @@ impl Model<'_> {
         }
     }
 
-    /// Returns what is left of this link, and adds to `days` those on which it has activities.
+    /// Returns the state that is left of this link, and adds to `days` those on which it has activities.
     pub(crate) fn left(&mut self, days: &mut BTreeSet<i64>) -> Left {
         const DAY: i64 = 86_400_000 * TICKS_PER_MILLI;
         let day = |activity: usize| self.activities[&activity].time.div_euclid(DAY);
@@ -208,7 +209,8 @@ impl Model<'_> {
             alerts: self.alerts.len(),
             alert_rows: here.clone().count(),
             answered: here.map(|alert| alert.answers.len()).sum(),
-            // To forget each, to close an open one by either clock, to tell of what came late.
+            // One timer to forget each alert, two to close an open alert by either clock, and one to emit a summary for
+            // late activities.
             timers: self.alerts.len() + 2 * open + untold,
             meta: 0,
         }

@@ -1,4 +1,5 @@
-//! The broker, as one partition of JOIN sees it: the output topic, transactions, and the group with its committed position.
+//! The broker, as one partition of JOIN sees it: the output topic, transactions, and the group with its committed
+//! position.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +15,11 @@ use crate::plan::Plan;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Producer {
     id: u64,
-    /// Which of those with the same transactional id it is: of several only the last may do anything.
+    /// Its place among the producers with the same transactional id: only the last of them may do anything.
     epoch: u64,
 }
 
-/// Why the broker does not do what it is asked.
+/// Why the broker refuses a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Refused {
     /// The producer has been fenced.
@@ -27,7 +28,7 @@ pub(crate) enum Refused {
     OldGeneration,
 }
 
-/// What has become of a record of the output topic.
+/// The state of a record in the output topic.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Open,
@@ -35,7 +36,7 @@ enum Fate {
     Aborted,
 }
 
-/// A transaction that is open: its records, and the position that goes with them.
+/// An open transaction: its records, and the position that is committed with them.
 #[derive(Default)]
 struct Transaction {
     records: Vec<usize>,
@@ -45,26 +46,27 @@ struct Transaction {
 pub(crate) struct Broker<'a> {
     is_exactly_once: bool,
     fault: Option<Fault>,
-    /// What is to come out in all.
+    /// The run without faults, with the complete expected output.
     calm: &'a Calm,
     topic: Vec<(Delivered, Fate)>,
     /// By producer.
     open: BTreeMap<u64, Transaction>,
-    /// By producer: the sequence number that comes next.
+    /// The next sequence number of each producer.
     sequences: BTreeMap<u64, u64>,
     epoch: u64,
     pub(crate) generation: u64,
     committed: Position,
-    /// The greatest position that was committed since the group last forgot it.
+    /// The greatest position that was committed since the group's position was last deleted.
     greatest: Position,
-    /// The position of the transaction that was aborted last.
+    /// The position of the last aborted transaction.
     aborted: Position,
-    /// Which outputs of the calm run readers can see, and how many there are before the first that they cannot.
+    /// Which outputs of the calm run readers can see; `front` is the number of outputs before the first that they
+    /// cannot see.
     visible: Vec<bool>,
     front: usize,
-    /// Places of the records of the topic.
+    /// The positions of the records in the topic.
     places: Vec<Position>,
-    /// How far a `read_committed` reader has read, and what it has seen.
+    /// How far a `read_committed` reader has read, and the records that it has seen.
     read: usize,
     seen: Vec<Delivered>,
 }
@@ -91,13 +93,14 @@ impl<'a> Broker<'a> {
         }
     }
 
-    /// A new member has the partition from now on.
+    /// Adds a new member, to which the partition now belongs. Returns the new generation.
     pub(crate) fn join_group(&mut self) -> u64 {
         self.generation += 1;
         self.generation
     }
 
-    /// A producer; one with transactions aborts what others of its transactional id left open, and fences them.
+    /// Makes a producer. A transactional producer aborts the open transactions of its transactional id, and fences
+    /// their producers.
     pub(crate) fn init_producer(&mut self, hits: &mut Hits) -> Producer {
         if self.is_exactly_once && self.fault != Some(Fault::FencingLeftOut) {
             self.epoch += 1;
@@ -115,7 +118,7 @@ impl<'a> Broker<'a> {
         Producer { id, epoch: self.epoch }
     }
 
-    /// A transaction has taken too long, if there is one: it is aborted, and its producer fenced.
+    /// Aborts the open transaction, if there is one, because it has taken too long, and fences its producer.
     pub(crate) fn time_out(&mut self) -> bool {
         let was_open = self.abort_all();
         self.epoch += u64::from(was_open);
@@ -130,7 +133,7 @@ impl<'a> Broker<'a> {
         !open.is_empty()
     }
 
-    /// Whether what the producer sends under this number is in the topic.
+    /// Returns whether the record that the producer sends under this number is in the topic.
     pub(crate) fn has(&self, producer: Producer, sequence: u64) -> bool {
         sequence < self.sequences[&producer.id]
     }
@@ -225,7 +228,7 @@ impl<'a> Broker<'a> {
         }
     }
 
-    /// Readers can see a record from now on.
+    /// Makes a record visible to readers.
     fn show(&mut self, number: usize) {
         let Ok(place) = self.calm.places.binary_search(&self.places[number]) else {
             return;
@@ -236,13 +239,14 @@ impl<'a> Broker<'a> {
         }
     }
 
-    /// Whether readers can see everything before `position`.
+    /// Returns whether readers can see everything before `position`.
     fn is_out(&self, position: Position) -> bool {
         self.calm.places.get(self.front).is_none_or(|place| *place >= position)
     }
 
-    /// The group's position is never ahead of what readers can see: what lies before it nobody sends again. Nor does it go back: whoever
-    /// has no store would send again all that lies between.
+    /// Asserts that the group's position is not ahead of what readers can see, because nobody sends the outputs before
+    /// it again. The position does not go back either, because an owner without a store would send all outputs in
+    /// between again.
     pub(crate) fn check_committed(&mut self) -> Result<(), Failure> {
         Failure::unless(self.committed >= self.greatest, "bounded", || {
             format!("the position goes back from {:?} to {:?}", self.greatest, self.committed)
@@ -253,22 +257,22 @@ impl<'a> Broker<'a> {
         })
     }
 
-    /// Nor is a store.
+    /// Asserts that a store is not ahead of what readers can see.
     pub(crate) fn check_written(&self, position: Position) -> Result<(), Failure> {
         Failure::unless(self.is_out(position), "complete", || {
             format!("a store stands at {position:?} before the outputs are out")
         })
     }
 
-    /// Whether an owner that sends what lies behind `start` leaves out something that comes next in the topic: the one before has sent
-    /// again what this one, whose store is further on, does not.
+    /// Returns true if an owner that sends the outputs after `start` skips the next output of the topic: the previous
+    /// owner sent outputs again that this owner, whose store is further ahead, does not send.
     pub(crate) fn leaves_a_gap(&self, start: Position) -> bool {
         let Some(last) = self.places.last() else { return false };
         let next = self.calm.places.partition_point(|place| place <= last);
         self.calm.places.get(next).is_some_and(|place| *place < start)
     }
 
-    /// A `read_committed` reader reads on, up to the first record that nobody knows the fate of.
+    /// Lets a `read_committed` reader continue up to the first record whose transaction is open.
     pub(crate) fn poll(&mut self) {
         while let Some((record, fate)) = self.topic.get(self.read).filter(|(_, fate)| *fate != Fate::Open) {
             if *fate == Fate::Committed {
@@ -278,12 +282,13 @@ impl<'a> Broker<'a> {
         }
     }
 
-    /// Number of records in the topic.
+    /// Returns the number of records in the topic.
     pub(crate) fn len(&self) -> usize {
         self.topic.len()
     }
 
-    /// What readers have in the end: all that is in the topic, and what a `read_committed` reader has seen.
+    /// Returns what readers have at the end: all records in the topic, and those that a `read_committed` reader has
+    /// seen.
     pub(crate) fn close(mut self) -> (Vec<Delivered>, Vec<Delivered>) {
         self.poll();
         (self.topic.into_iter().map(|(record, _)| record).collect(), self.seen)

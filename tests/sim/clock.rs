@@ -1,22 +1,22 @@
-//! The watermark, worked out from what routers have to say.
+//! The watermark, computed from the updates of the routers.
 
 use std::collections::BTreeMap;
 
 use crate::hits::Hits;
 use crate::router::Said;
 
-/// How long, in milliseconds, the word of a router that a source is idle holds.
+/// How long, in milliseconds, a router's report that a source is idle is valid.
 const LEASE: i64 = 5_000;
 
-/// Where the watermark stands in one partition of the log.
+/// The watermark of one partition of the repartition topic.
 #[derive(Default)]
 pub(crate) struct Clock {
     /// The latest clock of a router.
     pub(crate) wall: Option<i64>,
-    /// As far as activities have moved it.
+    /// The watermark as far as activities have moved it.
     pub(crate) by_activities: Option<i64>,
     pub(crate) watermark: Option<i64>,
-    /// The sources there are, and the clock of the router that said so.
+    /// The list of sources, and the clock of the router that reported it.
     listed: Option<(i64, Vec<usize>)>,
     sources: BTreeMap<usize, Heard>,
 }
@@ -28,7 +28,7 @@ struct Heard {
 }
 
 impl Clock {
-    /// Takes in marks; whether the watermark has moved.
+    /// Applies a watermark update. Returns whether the watermark has moved.
     pub(crate) fn observe(&mut self, said: &Said, hits: &mut Hits) -> bool {
         let wall = self.wall.unwrap_or(said.wall).max(said.wall);
         self.wall = Some(wall);
@@ -44,7 +44,7 @@ impl Clock {
                 at: i64::MIN,
             });
             heard.time = heard.time.max(*time);
-            // That a source is not idle is believed whatever the clock: it can only delay.
+            // A report that a source is not idle counts whatever its clock, because it can only delay the watermark.
             if heard.at <= said.wall || !idle {
                 (heard.at, heard.idle) = (said.wall, *idle);
             }
@@ -69,7 +69,7 @@ impl Clock {
                 self.watermark = self.watermark.max(Some(said.clock));
                 hits.hit("watermark: goes by the clock");
             }
-            // The least is no time at all when a source has had no activity.
+            // The minimum is `None` if a source has had no activity.
             Some(least) => {
                 self.by_activities = self.by_activities.max(*least);
                 self.watermark = self.watermark.max(self.by_activities);

@@ -1,4 +1,4 @@
-//! The disk of one process: tables that may lose what was written last, and under a planted fault forget to change.
+//! The disk of one process: tables that may lose the last writes, and that ignore some changes under a planted fault.
 
 use alerttrail::join::Position;
 use alerttrail::store::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table, keys};
@@ -6,19 +6,20 @@ use alerttrail::store::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Spa
 use crate::faults::Fault;
 use crate::rng::Rng;
 
-/// The most writes that a crash takes away.
+/// The maximum number of writes that a crash removes.
 const MOST_LOST: usize = 40;
 
-/// One partition's state on the disk of one process.
+/// The state of one partition on the disk of one process.
 #[derive(Default)]
 pub(crate) struct Disk {
-    /// What the process sees.
+    /// The state that the process sees.
     memory: Memory,
-    /// What survives everything but the loss of the disk.
+    /// The state that survives everything except the loss of the disk.
     safe: Memory,
-    /// What was written since, each atomic: after a crash any first part of it is there.
+    /// The writes since then, each atomic: after a crash, any prefix of them is on the disk.
     unsafe_writes: Vec<Batch>,
-    /// How far the output has gone out, as the process noted behind its deliveries. It survives the process, and not the machine.
+    /// How far the output has been sent, as the process records it after its deliveries. It survives a crash of the
+    /// process, but not of the machine.
     noted: Position,
     fault: Option<Fault>,
 }
@@ -31,7 +32,7 @@ impl Disk {
         }
     }
 
-    /// Whether nothing was ever written.
+    /// Returns whether nothing was ever written.
     pub(crate) fn is_empty(&self) -> bool {
         self.len(Table::Meta) == 0
     }
@@ -40,17 +41,18 @@ impl Disk {
         self.memory.len(table)
     }
 
-    /// The note of how far the output has gone out.
+    /// Returns the record of how far the output has been sent.
     pub(crate) fn noted(&self) -> Position {
         self.noted
     }
 
-    /// Notes how far the output has gone out.
+    /// Records how far the output has been sent.
     pub(crate) fn note(&mut self, position: Position) {
         self.noted = self.noted.max(position);
     }
 
-    /// The machine crashes: what is lost when the process does, and maybe the note.
+    /// Crashes the machine: the last writes are lost as in a crash of the process, and perhaps also the record of how
+    /// far the output has been sent. Returns whether any write was lost.
     pub(crate) fn lose_power(&mut self, rng: &mut Rng) -> bool {
         if rng.percent(50) {
             self.noted = Position::default();
@@ -58,7 +60,7 @@ impl Disk {
         self.lose_tail(rng)
     }
 
-    /// The process crashes, and the end of what was written is gone; whether any was.
+    /// Crashes the process and drops the last writes. Returns whether any write was lost.
     pub(crate) fn lose_tail(&mut self, rng: &mut Rng) -> bool {
         let kept = rng.below(self.unsafe_writes.len() + 1);
         let lost = kept < self.unsafe_writes.len();
@@ -74,18 +76,18 @@ impl Disk {
         *self = Self::new(self.fault);
     }
 
-    /// An older state of the same tables.
+    /// Returns an older state of the same tables.
     pub(crate) fn past(&self) -> Memory {
         self.safe.clone()
     }
 
-    /// Puts other tables in the place of these.
+    /// Replaces the tables with others.
     pub(crate) fn replace(&mut self, memory: Memory) {
         (self.safe, self.memory) = (memory.clone(), memory);
         self.unsafe_writes.clear();
     }
 
-    /// The changes as this disk carries them out.
+    /// Returns the changes without those that the planted fault makes the disk ignore.
     fn weather(&self, mut batch: Batch) -> Batch {
         let stays = match self.fault {
             Some(Fault::TimersStay) => Some(Table::Timers),

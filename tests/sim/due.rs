@@ -1,4 +1,4 @@
-//! What the log has to bring, in words that outputs can be held against.
+//! The outputs that the repartition topic must lead to, in a form that outputs can be compared with.
 
 use std::collections::BTreeSet;
 
@@ -8,20 +8,20 @@ use alerttrail::record::LinkId;
 use crate::links::LinkKey;
 use crate::world::Version;
 
-/// What a row stands for: the alert, the link and the key, and the activity's number.
+/// The pair that a row belongs to: the alert, the link and the key, and the activity's number.
 pub(crate) type Pair = (usize, LinkKey, usize);
 
-/// What a record of the log has to bring.
+/// The outputs that a record of the repartition topic must lead to.
 #[derive(Default)]
 pub(crate) struct Due {
     pub(crate) rows: BTreeSet<Row>,
-    /// Of those that come, the pairs that are out already: they come behind all others.
+    /// The pairs whose rows are already emitted and are emitted again; they come after all others.
     pub(crate) again: BTreeSet<Pair>,
     pub(crate) summaries: Vec<Summary>,
 }
 
 impl Due {
-    /// Adds what the record has to bring by another link.
+    /// Adds the outputs that the record leads to by another link.
     pub(crate) fn add(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.again.extend(other.again);
@@ -29,17 +29,17 @@ impl Due {
     }
 }
 
-/// A row that comes or goes.
+/// A row that is added or removed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Row {
     pub(crate) is_upsert: bool,
     pub(crate) pair: Pair,
     pub(crate) reason: &'static str,
-    /// For one that comes, the records whose rows are in it: the alert's and the activity's.
+    /// The records of the alert and of the activity in a row that is added.
     pub(crate) records: Option<(usize, usize)>,
 }
 
-/// A revision of an answer, or its withdrawal.
+/// A revision of a summary, or its retraction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Summary {
     pub(crate) is_upsert: bool,
@@ -47,12 +47,13 @@ pub(crate) struct Summary {
     pub(crate) key: LinkKey,
     pub(crate) revision: u64,
     pub(crate) count: usize,
-    /// The times of the earliest and the latest activity; `None` where retention may have taken what is needed to know.
+    /// The times of the earliest and the latest activity; `None` if retention may have removed what is needed to know
+    /// them.
     pub(crate) extent: Option<(Option<i64>, Option<i64>)>,
-    /// `None` where nothing is promised.
+    /// `None` if nothing is guaranteed.
     pub(crate) closed_by: Option<&'static str>,
     pub(crate) closed_at: Option<i64>,
-    /// Where nothing is promised of `closed_by`, whether it may be.
+    /// Whether the window is complete; if `closed_by` is `None`, whether it may be.
     pub(crate) complete: bool,
     pub(crate) late_count: u64,
     pub(crate) watermark_at_close: Option<i64>,
@@ -60,11 +61,11 @@ pub(crate) struct Summary {
     pub(crate) watermark: Option<i64>,
     pub(crate) version: Version,
     pub(crate) record: usize,
-    /// Whether there ever was an activity; an answer that never had one is told of on request only.
+    /// Whether there ever was an activity; summaries without one are emitted only if the settings ask for them.
     pub(crate) ever_matched: bool,
 }
 
-/// What is left in the tables of a partition in the end, as numbers of keys.
+/// The number of keys that are left in each table of a partition at the end.
 #[derive(PartialEq, Eq, Debug, Default)]
 pub(crate) struct Left {
     pub(crate) activities: usize,
@@ -86,11 +87,11 @@ impl std::ops::AddAssign for Left {
     }
 }
 
-/// What a whole partition has to bring.
+/// The outputs that a whole partition must lead to.
 pub(crate) struct Expected {
     /// By offset.
     pub(crate) due: Vec<Due>,
     pub(crate) left: Left,
-    /// By each link by which anything happened.
+    /// By each link with at least one count.
     pub(crate) counts: Vec<(LinkId, Counts)>,
 }

@@ -1,4 +1,4 @@
-//! What one partition of the log knows of activities and alerts by one link, in plain words.
+//! The activities and alerts that one partition of the repartition topic knows by one link, in plain form.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::links::{LinkKey, QUERY};
 use crate::world::Version;
 
 pub(crate) struct Activity {
-    /// Those that belong here.
+    /// The keys that belong to this partition.
     pub(crate) keys: Vec<LinkKey>,
     pub(crate) time: i64,
     pub(crate) record: usize,
@@ -18,16 +18,16 @@ pub(crate) struct Activity {
 pub(crate) struct Alert {
     pub(crate) version: Version,
     pub(crate) record: usize,
-    /// The first tick inside the window and the first behind it.
+    /// The first tick inside the window and the first after it.
     pub(crate) window: (i64, i64),
     pub(crate) deadline: i64,
     pub(crate) forget_at: i64,
-    /// The keys that belong here.
+    /// The keys that belong to this partition.
     pub(crate) keys: Vec<LinkKey>,
     pub(crate) was_here: bool,
-    /// Whether it has been answered, here or, as far as this partition can know, elsewhere.
+    /// Whether it is closed, here or, as far as this partition can know, elsewhere.
     pub(crate) is_answered: bool,
-    /// The answers given here.
+    /// Its closed windows in this partition.
     pub(crate) answers: BTreeMap<LinkKey, Answer>,
 }
 
@@ -37,13 +37,13 @@ pub(crate) struct Answer {
     pub(crate) closed_at: Option<i64>,
     pub(crate) revision: u64,
     pub(crate) ever_matched: bool,
-    /// Whether late activities have come that no revision has told of.
+    /// Whether there are late activities that no revision has counted.
     pub(crate) late: bool,
-    /// How many activities came late.
+    /// The number of late activities.
     pub(crate) late_count: u64,
     /// The watermark at the close.
     pub(crate) watermark: Option<i64>,
-    /// What of the window lies before this was before the retention cut-off when it was read.
+    /// The part of the window before this time had already expired when it was read.
     pub(crate) whole_from: i64,
     pub(crate) out: BTreeSet<usize>,
 }
@@ -53,7 +53,7 @@ impl Alert {
         !self.keys.is_empty()
     }
 
-    /// Whether late activities have come that no revision has told of.
+    /// Returns whether there are late activities that no revision has counted.
     pub(crate) fn is_late(&self) -> bool {
         self.answers.values().any(|answer| answer.late)
     }
@@ -67,7 +67,7 @@ impl Alert {
         }
     }
 
-    /// Notes what comes after `before`.
+    /// Records which kind of update follows `before`.
     pub(crate) fn note_update(&self, link: usize, before: Option<&Self>, hits: &mut Hits) {
         let Some(before) = before else { return };
         if !self.is_answered {
@@ -80,7 +80,7 @@ impl Alert {
         }
     }
 
-    /// By the query there is one key, here or elsewhere.
+    /// Records what happens to the key by the query: there is one, here or elsewhere.
     fn note_key(&self, before: &Self, hits: &mut Hits) {
         match (before.is_here(), self.is_here()) {
             (true, true) if before.keys != self.keys && before.is_answered => {
@@ -95,7 +95,7 @@ impl Alert {
         }
     }
 
-    /// By a link there is any number.
+    /// Records what happens to the keys by a link: there may be any number.
     fn note_keys(&self, before: &Self, hits: &mut Hits) {
         let gained = self.keys.iter().any(|key| !before.keys.contains(key));
         let lost = before.keys.iter().any(|key| !self.keys.contains(key));

@@ -1,4 +1,4 @@
-//! What the worlds of a run came upon. A simulation that never meets a case proves nothing about it.
+//! The cases that the worlds of a run met. A simulation that never meets a case proves nothing about it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ impl Hits {
         *self.0.entry(case).or_default() += count;
     }
 
-    /// The cases of [`CASES`] that were not met.
+    /// Returns the cases of [`CASES`] that were not met.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
         CASES.iter().copied().filter(|case| !self.0.contains_key(case)).collect()
     }
@@ -30,7 +30,7 @@ impl std::fmt::Display for Hits {
     }
 }
 
-/// What a run of all seeds must come upon.
+/// The cases that a run over all seeds must meet.
 const CASES: [&str; 86] = [
     "close: by the watermark",
     "close: by the clock",

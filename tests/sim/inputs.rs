@@ -1,5 +1,4 @@
-//! What is written to the input topics: activities and alerts that stand close together, on and around each other's
-//! bounds.
+//! The records in the input topics: activities and alerts that are close together, on and around each other's bounds.
 
 use alerttrail::time::EventTime;
 
@@ -56,7 +55,7 @@ struct Draft<'a> {
     /// The wall time.
     now: i64,
     records: Vec<Record>,
-    /// The columns that each record was made of.
+    /// The columns of each record.
     columns: Vec<Vec<Column>>,
     activities: usize,
     versions: Vec<Version>,
@@ -93,7 +92,7 @@ impl Draft<'_> {
         }
     }
 
-    /// Adds a record; its text within the message.
+    /// Adds a record. Returns its text within the message.
     fn record(&mut self, rng: &mut Rng) -> String {
         let (what, columns) = match rng.below(100) {
             0..=4 => return self.nothing(rng),
@@ -123,7 +122,7 @@ impl Draft<'_> {
         text
     }
 
-    /// A record that can be neither joined nor watched.
+    /// Adds a record that can neither join nor move the watermark.
     fn nothing(&mut self, rng: &mut Rng) -> String {
         let text = match rng.below(5) {
             0 => r#"{"category":"AdvancedHunting-EmailEvents","properties":{"x":1}}"#.to_owned(),
@@ -151,12 +150,12 @@ impl Draft<'_> {
         let time = rng.percent(80).then(|| self.activity_time(rng));
         let cid = *rng.pick(&["null", "\"\""]);
         let mut columns = rows::activity(cid, time, 1_000 + self.records.len(), rng);
-        // Without a time of the activity, the row's own moves the watermark.
+        // If the activity has no time, the row's own time moves the watermark.
         let row_time = (time.is_none() && rng.percent(50)).then(|| self.activity_time(rng));
         columns.extend(row_time.map(|time| ("Timestamp", format!("\"{}\"", rows::spell(time, rng)))));
         let keys = links::of_activity(self.settings.links.len(), &KEYS[..self.keys], &mut self.of_links);
         match time.filter(|_| !keys.is_empty()) {
-            // The query does not find it, but links do.
+            // The query does not find this activity, but links do.
             Some(time) => {
                 columns.extend(links::columns_of_activity(&keys, &mut self.of_links));
                 let number = 1_000 + self.records.len();
@@ -184,7 +183,7 @@ impl Draft<'_> {
         (What::Activity { number, keys, time }, columns)
     }
 
-    /// Draws, now and then, a time at a bound of a link's window, or one that moves the link's retention cut-off there.
+    /// Draws, sometimes, a time at a bound of a link's window, or one that moves the link's retention cut-off there.
     fn time_for_a_link(&mut self) -> Option<i64> {
         let (rng, links) = (&mut self.of_links, self.settings.links.len());
         if links == 1 || self.versions.is_empty() || !rng.percent(30) {
@@ -226,7 +225,7 @@ impl Draft<'_> {
                 let version = rng.pick(&self.versions);
                 rng.between(version.start.min(version.end), version.end.max(version.start))
             }
-            // Moves the retention cut-off to where a window ends, or to an activity.
+            // Moves the retention cut-off to the end of a window, or to an activity.
             15 | 16 if self.settings.retention(QUERY).is_some() && !self.times.is_empty() => {
                 let near = match self.versions.is_empty() {
                     false if rng.percent(70) => self.settings.window(QUERY, rng.pick(&self.versions)).1,
@@ -241,8 +240,8 @@ impl Draft<'_> {
         time.clamp(0, self.latest())
     }
 
-    /// A new alert, or a further version of one: of the same content, with another window, with another key, or what it
-    /// once was.
+    /// Draws a new alert, or another version of one: with the same content, another window, another key, or the content
+    /// of an earlier version.
     fn alert(&mut self, rng: &mut Rng) -> (What, Vec<Column>) {
         let alert = rng.below(self.alerts);
         let earlier: Vec<&Version> = self.versions.iter().filter(|version| version.alert == alert).collect();

@@ -1,5 +1,5 @@
-//! Links: their settings, and the keys that activities and alerts have by them. Half of all worlds have links besides
-//! the query.
+//! Links: their settings, and the keys that activities and alerts have by them. Half of all worlds have links in
+//! addition to the query.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl Link {
         let seconds = |rng: &mut Rng, from: &[u64]| Duration::from_secs(*rng.pick(from));
         let tick = Duration::from_millis(1);
         let all = settings.retention(QUERY);
-        // A configuration in which a link reaches further than activities are kept is refused.
+        // The program refuses a configuration in which a link reaches further than activities are kept.
         let most = all.map_or(Duration::MAX, |all| all - tick);
         let before = seconds(rng, &[0, 0, 1, 300, 3_600]).min(most);
         let after = seconds(rng, &[0, 0, 1, 300, 3_600]).min(most);
@@ -69,7 +69,7 @@ impl Link {
     }
 }
 
-/// Draws the links besides the query: none in half of all worlds.
+/// Draws the links in addition to the query: none in half of all worlds.
 pub(crate) fn draw(settings: &Settings, rng: &mut Rng) -> Vec<Link> {
     match rng.percent(50) {
         true => (0..rng.between(1, 3)).map(|_| Link::draw(settings, rng)).collect(),
@@ -115,7 +115,7 @@ impl Settings {
     }
 }
 
-/// Draws the keys of an activity by each link but the query.
+/// Draws the keys of an activity by each link except the query.
 pub(crate) fn of_activity(links: usize, pool: &[&'static str], rng: &mut Rng) -> BTreeSet<LinkKey> {
     let mut keys = BTreeSet::new();
     for link in 1..links {
@@ -125,8 +125,8 @@ pub(crate) fn of_activity(links: usize, pool: &[&'static str], rng: &mut Rng) ->
     keys
 }
 
-/// Draws the keys of a version of an alert by each link but the query. `before` holds the keys of the version before it
-/// and of any earlier one.
+/// Draws the keys of a version of an alert by each link except the query. `before` holds the keys of the previous
+/// version and those of all earlier ones.
 pub(crate) fn of_alert(
     links: usize,
     pool: &[&'static str],
@@ -153,12 +153,12 @@ pub(crate) fn of_alert(
     keys
 }
 
-/// Returns the columns with an activity's keys by each link but the query.
+/// Returns the columns with an activity's keys by each link except the query.
 pub(crate) fn columns_of_activity(keys: &BTreeSet<LinkKey>, rng: &mut Rng) -> Vec<Column> {
     columns(&OF_ACTIVITIES, keys, |key| format!("\"{key}\""), rng)
 }
 
-/// Returns the columns with an alert's keys by each link but the query.
+/// Returns the columns with an alert's keys by each link except the query.
 pub(crate) fn columns_of_alert(keys: &BTreeSet<LinkKey>, rng: &mut Rng) -> Vec<Column> {
     columns(&OF_ALERTS, keys, |key| format!("{{\"Id\":\"{key}\"}}"), rng)
 }
@@ -170,7 +170,7 @@ fn columns(names: &[&'static str], keys: &BTreeSet<LinkKey>, write: fn(&str) -> 
         if values.is_empty() {
             continue;
         }
-        // A repeated key counts once, and an empty one not at all.
+        // A repeated key counts once, and an empty one does not count.
         match rng.below(6) {
             0 => values.push(values[0].clone()),
             1 => values.push(write("")),

@@ -1,11 +1,11 @@
-//! What every record of the log has to lead to: worked out from the inputs and the journal, slowly and without a
-//! thought of how the program does it.
+//! The outputs that every record of the repartition topic must lead to, computed from the inputs and the journal,
+//! slowly and independently of how the program does it.
 //!
-//! For each partition of the log, each link and after each record, the rows that are out are, for every key of every
-//! closed alert, the activities with that key so far. So what a record has to bring is the difference between what
-//! was out before and what has to be out now. The model keeps plain lists: every activity ever accepted, and for every
-//! alert the version that counts and the rows that are out. Links are independent of each other, so each has a model of
-//! its own.
+//! For each partition of the repartition topic, each link and after each record, the emitted rows are, for every key of
+//! every closed alert, the activities with that key so far. So a record must lead to the difference between the rows
+//! that were emitted before and the rows that have to be emitted now. The model keeps plain lists: every activity ever
+//! accepted, and for every alert the version that counts and the emitted rows. Links are independent of each other, so
+//! each has its own model.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,10 +22,10 @@ use crate::links::{LinkKey, QUERY};
 use crate::router::{Entry, Log, Said, owner};
 use crate::world::{Settings, Version, What, World, millis, wall_of};
 
-/// Works out what partition `number` of the log has to bring.
+/// Computes the outputs that partition `number` of the repartition topic must lead to.
 pub(crate) fn expect(world: &World, number: usize, log: &Log, hits: &mut Hits) -> Expected {
     let mut due: Vec<Due> = log.journal.iter().map(|_| Due::default()).collect();
-    // How far the log was applied.
+    // The position in the repartition topic.
     let mut left = Left {
         meta: 1,
         ..Left::default()
@@ -60,24 +60,24 @@ pub(crate) fn expect(world: &World, number: usize, log: &Log, hits: &mut Hits) -
     Expected { due, left, counts }
 }
 
-/// One partition of the log, for one link.
+/// One partition of the repartition topic, for one link.
 pub(crate) struct Model<'a> {
     pub(crate) world: &'a World,
     pub(crate) settings: &'a Settings,
     number: usize,
     pub(crate) link: usize,
     pub(crate) clock: Clock,
-    /// The watermark of activities behind which the cut-offs lie.
+    /// The watermark of activities from which the cut-offs are computed.
     pub(crate) evicted: Option<i64>,
-    /// What lies before it is not read any more.
+    /// The link no longer reads anything before this time.
     pub(crate) cutoff: i64,
-    /// No link reads what lies before it any more.
+    /// No link reads anything before this time.
     pub(crate) last_cutoff: i64,
     /// By number.
     pub(crate) activities: BTreeMap<usize, Activity>,
     pub(crate) alerts: BTreeMap<usize, Alert>,
     pub(crate) forgotten: BTreeSet<usize>,
-    /// Alerts and activities that came when those had been answered.
+    /// Alerts and activities that arrived after the alerts had closed.
     pub(crate) came_late: BTreeSet<(usize, usize)>,
     pub(crate) counts: Counts,
     pub(crate) hits: &'a mut Hits,
@@ -154,8 +154,8 @@ impl Model<'_> {
         }
     }
 
-    /// Whether this link counts an activity that is delivered again. Of all links that still keep it in this partition, the
-    /// one that keeps it for the shortest time counts it; if several do, the last.
+    /// Returns whether this link counts an activity that is delivered again. Of all links that still keep it in this
+    /// partition, the link with the shortest retention counts it; if several have that, the last of them.
     fn counts_redelivery(&self, record: usize, time: i64) -> bool {
         let What::Activity { keys, .. } = &self.world.records[record].what else {
             return false;
@@ -167,7 +167,7 @@ impl Model<'_> {
         links.max_by_key(|link| Reverse(self.settings.retention(*link).unwrap_or(Duration::MAX))) == Some(self.link)
     }
 
-    /// Counts what kinds of keys an activity has by all links, once for each partition.
+    /// Records which kinds of keys an activity has by all links, once for each partition.
     fn note_activity(&mut self, keys: &BTreeSet<LinkKey>) {
         if self.link != QUERY {
             return;
@@ -215,14 +215,14 @@ impl Model<'_> {
         }
     }
 
-    /// Answers a key of an alert whose newest version arrived after its window had closed.
+    /// Settles a key of an alert whose newest version arrived after its window had closed.
     fn answer_again(&mut self, id: usize, key: LinkKey, before: Option<&Alert>, due: &mut Due) {
         let was_answered = before.is_some_and(|before| before.is_answered);
         let (new_from, new_to) = self.alerts[&id].window;
         let kept = before.filter(|before| before.answers.contains_key(&key));
         match kept.map(|before| before.window) {
             None => {
-                // What had closed it elsewhere is not known for sure.
+                // This partition does not know for sure what closed it elsewhere.
                 let closed_by = match before.and_then(|before| before.answers.values().next()) {
                     Some(answer) => answer.closed_by,
                     None if was_answered => None,
@@ -230,7 +230,7 @@ impl Model<'_> {
                 };
                 self.answer(id, key, closed_by);
             }
-            // What the old window had no part in.
+            // The parts of the new window outside the old one.
             Some((from, to)) if from < to => {
                 self.read_part(id, key, (new_from, new_to.min(from)));
                 self.read_part(id, key, (new_from.max(to), new_to));
@@ -247,10 +247,10 @@ impl Model<'_> {
         self.revise(id, key, due);
     }
 
-    /// Whether a version is the greatest so far and not expired.
+    /// Returns whether a version is the greatest so far and has not expired.
     fn counts_now(&mut self, version: &Version, is_here: bool, before: Option<&Alert>) -> bool {
         let (from, to) = self.settings.window(self.link, version);
-        // The owner counts, for all partitions hear of every version.
+        // Only partitions that own a key count the version, because all partitions receive every version.
         let counted = u64::from(is_here);
         if to < self.cutoff {
             self.counts.expired_alerts += counted;
@@ -277,7 +277,7 @@ impl Model<'_> {
         false
     }
 
-    /// Where an alert stands with this version.
+    /// Returns the state of an alert with this version.
     fn next(&mut self, version: Version, keys: Vec<LinkKey>, record: usize, now: i64, before: Option<&Alert>) -> Alert {
         let (from, to) = self.settings.window(self.link, &version);
         let is_here = !keys.is_empty();
@@ -293,10 +293,11 @@ impl Model<'_> {
         let latest = to.max(version.generated);
         let mut deadline = now.max(wall_of(to)) + millis(self.settings.max_wait);
         if let Some(before) = before.filter(|before| to <= before.window.1) {
-            // It has waited since its first version came.
+            // The alert has waited since its first version arrived.
             deadline = deadline.min(before.deadline);
         }
-        // Where an alert is, it is answered when watermark updates say so; where it is not, there is nothing to wait for.
+        // An alert with a key in this partition is closed by watermark updates; without one, there is nothing to wait
+        // for.
         let waited = !is_here && self.clock.wall.is_some_and(|wall| wall >= deadline);
         let kept = before.into_iter().flat_map(|before| &before.answers);
         let kept = kept.filter(|(key, _)| keys.contains(key));
@@ -339,7 +340,7 @@ impl Model<'_> {
         self.forget(due);
     }
 
-    /// What has closed a window that ends here.
+    /// Returns what has closed a window that ends at `to`, if anything has.
     pub(crate) fn passed(&self, to: i64) -> Option<&'static str> {
         let is_passed = |time: Option<i64>| time.is_some_and(|time| time >= to);
         match () {

@@ -1,7 +1,7 @@
-//! What the outputs are held against.
+//! The results that the outputs are compared with.
 //!
-//! Two yardsticks, neither of which looks at stores, log bytes or outputs: the query's answer over all inputs at once,
-//! and what each record of the log has to bring ([`model`](crate::model)).
+//! There are two, and neither looks at stores, log bytes or outputs: the result of the query over all inputs at once,
+//! and the outputs that each record of the log must lead to ([`model`](crate::model)).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,15 +61,15 @@ struct Bounds<'a> {
     end: &'a str,
 }
 
-/// Reads outputs, and keeps what ids stand for.
+/// Reads outputs, and keeps the pairs that ids belong to.
 pub(crate) struct Reader<'a> {
     world: &'a World,
     /// Rows by their bytes.
     rows: BTreeMap<&'a str, usize>,
-    /// By id: the pair it stands for.
+    /// The pair of each id.
     pairs: BTreeMap<String, Pair>,
     ids: BTreeMap<Pair, String>,
-    /// The identity of each activity as outputs have it.
+    /// The dedup key of each activity in the outputs.
     identities: BTreeMap<usize, String>,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Holds the outputs of a partition against what its log has to bring.
+    /// Compares the outputs of a partition with those that its log must lead to.
     pub(crate) fn check(&mut self, outputs: &[Delivered], expected: &[Due]) -> Result<(), Failure> {
         let mut by_seq: BTreeMap<i64, Vec<&Delivered>> = BTreeMap::new();
         for output in outputs {
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Returns what a row stands for that holds the activity of `record`.
+    /// Returns the pair of a row that holds the activity of `record`.
     fn pair(&mut self, said: &Said<'_>, output: &Delivered, record: usize) -> Result<Pair, Failure> {
         let wrong = |what: &str| Failure::new("sound", format!("{what}: {}", output.value));
         let What::Activity { number, keys, time } = &self.world.records[record].what else {
@@ -268,11 +268,12 @@ impl<'a> Reader<'a> {
         same("the alert", row == Some(self.world.records[due.record].row.as_str()))
     }
 
-    /// The rows left when everything is read: of several records of one id the greatest `seq` counts. In the order of
-    /// delivery it is the same, unless an older row may have been sent behind a newer one.
+    /// Returns the rows that are left when everything is read: of several records of one id, the one with the greatest
+    /// `seq` counts. The order of delivery gives the same rows, unless an older row may have been sent after a newer
+    /// one.
     pub(crate) fn fold(&self, joined: &[Stormy]) -> Result<BTreeSet<Pair>, Failure> {
         let mut pairs = BTreeSet::new();
-        // A pair is a matter of one partition of the log.
+        // All rows of a pair belong to one partition of the repartition topic.
         for Stormy { topic, out_of_order, .. } in joined {
             let mut by_seq: BTreeMap<&str, (i64, bool)> = BTreeMap::new();
             let mut in_order: BTreeMap<&str, bool> = BTreeMap::new();
@@ -319,7 +320,7 @@ fn read(output: &Delivered) -> Result<Said<'_>, Failure> {
     Ok(said)
 }
 
-/// Whether an output has this link and key.
+/// Returns whether an output has this link and key.
 fn is_said(key: LinkKey, said: &Said<'_>) -> bool {
     said.link == name(key.0) && said.correlation_id == key.1
 }
@@ -332,8 +333,8 @@ fn alert(said: &Said<'_>) -> Result<usize, Failure> {
     number.ok_or_else(|| Failure::new("sound", format!("no such alert: {}", said.system_alert_id)))
 }
 
-/// Returns the answer of the query and of every link: every alert's greatest version with every activity that shares a
-/// key with it and lies within its bounds.
+/// Returns the result of the query and of every link: the greatest version of every alert with every activity that
+/// shares a key with it and lies within its bounds.
 pub(crate) fn answer(world: &World) -> BTreeSet<Pair> {
     let mut pairs = BTreeSet::new();
     for version in greatest(world).values() {
@@ -372,8 +373,9 @@ fn greatest(world: &World) -> BTreeMap<usize, &Version> {
     greatest
 }
 
-/// Holds what is left against the query's answer. With a retention, only pairs that it cannot have touched: the
-/// activity, and the end of every version of the alert, lie not behind the greatest retention cut-off there can have been.
+/// Compares the rows that are left with the query's result. With a retention, it compares only pairs that retention
+/// cannot have removed: neither the activity nor the end of any version of the alert lies before the greatest possible
+/// retention cut-off.
 pub(crate) fn check_answer(world: &World, fold: &BTreeSet<Pair>) -> Result<usize, Failure> {
     let links = 0..world.settings.links.len();
     let mut times = BTreeMap::new();
@@ -419,7 +421,7 @@ pub(crate) fn check_answer(world: &World, fold: &BTreeSet<Pair>) -> Result<usize
     Ok(safe.len())
 }
 
-/// No watermark that activities move is greater than this.
+/// Returns a time that no watermark of activities exceeds.
 fn greatest_time(world: &World) -> i64 {
     let mut greatest = i64::MIN / 2;
     for message in world.messages.iter().flatten() {
@@ -437,7 +439,7 @@ fn greatest_time(world: &World) -> i64 {
     greatest - ticks(world.settings.out_of_orderness)
 }
 
-/// Nothing before the retention cut-off stays, and nothing else goes.
+/// Asserts that nothing before the retention cut-off stays, and that nothing else is removed.
 pub(crate) fn check_left(disk: &Disk, expected: &Expected) -> Result<(), Failure> {
     let len = |table| disk.len(table);
     let left = Left {

@@ -1,4 +1,4 @@
-//! What readers of the output may rely on, whatever happens to the processes that write it.
+//! The guarantees for readers of the output, whatever happens to the processes that write it.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use crate::cluster::Stormy;
 use crate::joining::Delivered;
 use crate::world::Settings;
 
-/// Re-emissions are the same bytes under the same id and seq: whatever crashed, what was said is what a run without crashes says, in the
-/// same order unless it was sent in another.
+/// Asserts that outputs that are sent again have the same bytes under the same id and seq. Whatever crashed, the
+/// outputs are those of a run without crashes, in the same order unless they were sent in another.
 pub(crate) fn check_stable(stormy: &Stormy, calm: &[Delivered]) -> Result<(), Failure> {
     let mut seen = BTreeSet::new();
     let mut distinct: Vec<&Delivered> = stormy.topic.iter().filter(|output| seen.insert(*output)).collect();
@@ -26,8 +26,8 @@ pub(crate) fn check_stable(stormy: &Stormy, calm: &[Delivered]) -> Result<(), Fa
     })
 }
 
-/// Without a crash no id comes while it is there, unless with a newer version where that is asked for, or goes while it
-/// is not.
+/// Asserts that without a crash, a row is added only while its id is not there, and removed only while it is. The
+/// exception is a row that is emitted again with a newer version, if the settings ask for that.
 pub(crate) fn check_alternation(calm: &[Delivered], settings: &Settings) -> Result<(), Failure> {
     let mut live = BTreeSet::new();
     for output in calm.iter().filter(|output| output.is_row) {
@@ -42,7 +42,8 @@ pub(crate) fn check_alternation(calm: &[Delivered], settings: &Settings) -> Resu
     Ok(())
 }
 
-/// Exactly once: a `read_committed` reader sees what a run without crashes says, and every (id, seq) one single time.
+/// Asserts exactly-once delivery: a `read_committed` reader sees the outputs of a run without crashes, and every (id,
+/// seq) exactly once.
 pub(crate) fn check_once(seen: &[Delivered], calm: &[Delivered]) -> Result<(), Failure> {
     let mut known = BTreeSet::new();
     for output in seen {

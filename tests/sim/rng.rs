@@ -1,11 +1,12 @@
-//! Random numbers that are the same on every machine, for ever: a seed that once failed must fail again.
+//! Random numbers that are the same on every machine, forever: a seed that once failed must fail again.
 
 /// SplitMix64.
 #[derive(Clone)]
 pub(crate) struct Rng(u64);
 
 impl Rng {
-    /// `stream` keeps the parts of one world apart: a further draw in one does not change the others.
+    /// Makes a generator. `stream` separates the parts of one world: an additional draw in one part does not change the
+    /// others.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut rng = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream.wrapping_mul(0xd1b5_4a32_d192_ed03));
         rng.next();
@@ -20,19 +21,19 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number from `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, both included.
     pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
         let span = u128::from(high.abs_diff(low)) + 1;
         let drawn = i128::try_from(u128::from(self.next()) % span).unwrap();
         i64::try_from(i128::from(low) + drawn).unwrap()
     }
 
-    /// An index below `count`.
+    /// Returns an index below `count`.
     pub(crate) fn below(&mut self, count: usize) -> usize {
         usize::try_from(self.next() % count as u64).unwrap()
     }
 
-    /// True so many times in a hundred.
+    /// Returns true in `percent` of 100 cases.
     pub(crate) fn percent(&mut self, percent: u64) -> bool {
         self.next() % 100 < percent
     }

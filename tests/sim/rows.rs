@@ -1,14 +1,15 @@
-//! The text of rows and messages. The same row is never written twice in the same way: its columns change places, its envelope changes.
+//! The text of rows and messages. Two records with the same content differ in form: in the order of their columns, and
+//! in their envelopes.
 
 use sha2::{Digest, Sha256};
 
 use crate::rng::Rng;
 use crate::world::{show, ticks_of};
 
-/// A column's name and its value as JSON without white space.
+/// The name of a column, and its value as JSON without white space.
 pub(crate) type Column = (&'static str, String);
 
-/// The columns of a CloudAppEvents row.
+/// Returns the columns of a CloudAppEvents row.
 pub(crate) fn activity(cid: &str, time: Option<i64>, number: usize, rng: &mut Rng) -> Vec<Column> {
     let mut data = format!("{{\"cid\":{cid},\"pn\":\"\"}}");
     if rng.percent(70) {
@@ -29,7 +30,7 @@ pub(crate) fn activity(cid: &str, time: Option<i64>, number: usize, rng: &mut Rn
     ]
 }
 
-/// The columns of a SecurityAlert row; `times` are its start, its end and when it was generated.
+/// Returns the columns of a SecurityAlert row; `times` are its start, its end and when it was generated.
 pub(crate) fn alert(alert: usize, key: &str, times: [i64; 3], rng: &mut Rng) -> Vec<Column> {
     let [start, end, generated] = times.map(|time| format!("\"{}\"", spell(time, rng)));
     vec![
@@ -42,15 +43,15 @@ pub(crate) fn alert(alert: usize, key: &str, times: [i64; 3], rng: &mut Rng) -> 
     ]
 }
 
-/// What ties between versions are decided by: the hash of the row as the shortest JSON with its names in order. The columns are
-/// written in order and without escapes, so that nothing but putting them together is left to do.
+/// Returns the hash that decides ties between versions: that of the row as the shortest JSON with its names in order.
+/// The columns are in order and without escapes, so this function only has to join them.
 pub(crate) fn hash(columns: &[Column]) -> [u8; 32] {
     assert!(columns.is_sorted(), "columns are kept in order");
     let members: Vec<String> = columns.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
     Sha256::digest(format!("{{{}}}", members.join(","))).into()
 }
 
-/// Writes a row, and around it what the message holds: the row alone, or the row in an envelope.
+/// Returns the text of a row, and the text in the message: the row alone, or the row in an envelope.
 pub(crate) fn dress(table: &str, columns: &[Column], now: i64, rng: &mut Rng) -> (String, String) {
     let mut columns = columns.to_vec();
     for (name, value) in &mut columns {
@@ -59,7 +60,7 @@ pub(crate) fn dress(table: &str, columns: &[Column], now: i64, rng: &mut Rng) ->
         }
     }
     let has_time = |(name, value): &Column| *name == "Timestamp" || value.contains("CreationTime");
-    // A row whose activity has no time would be given one by this column.
+    // This column would give a time to a row whose activity has none.
     if table == "CloudAppEvents" && rng.percent(50) && columns.iter().any(has_time) {
         columns.push(("TimeGenerated", format!("\"{}\"", show(ticks_of(now)))));
     }
@@ -87,7 +88,7 @@ pub(crate) fn dress(table: &str, columns: &[Column], now: i64, rng: &mut Rng) ->
     (row, text)
 }
 
-/// One of the ways in which the two tables write a time.
+/// Writes a time in one of the forms that the two tables use.
 pub(crate) fn spell(time: i64, rng: &mut Rng) -> String {
     let text = show(time);
     match rng.below(4) {

@@ -1,8 +1,8 @@
-//! What happened in one world, line by line, for people.
+//! The events of one world, line by line, for people.
 
 use crate::world::{show, ticks_of};
 
-/// Lines, kept only where somebody asked for them.
+/// Lines, kept only if somebody asked for them.
 #[derive(Default)]
 pub(crate) struct Trace {
     pub(crate) lines: Option<Vec<String>>,

@@ -1,4 +1,4 @@
-//! A world: settings, and everything that will ever be written to the input topics, drawn from one seed.
+//! A world: settings, and everything that is ever written to the input topics, drawn from one seed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,29 +19,29 @@ const DAY: u64 = 24 * HOUR;
 /// Everything drawn for one seed, before anything happens.
 pub(crate) struct World {
     pub(crate) settings: Settings,
-    /// Every record ever sent, re-deliveries included, in the order of sending.
+    /// Every record ever sent, including re-deliveries, in the order of sending.
     pub(crate) records: Vec<Record>,
     /// By source, in the order of its offsets.
     pub(crate) messages: Vec<Vec<Message>>,
 }
 
-/// The settings, as a user would set them, and the limits of the run.
+/// The settings that a user would make, and the limits of the run.
 pub(crate) struct Settings {
     pub(crate) out_of_orderness: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) max_wait: Duration,
     pub(crate) max_future_skew: Duration,
-    /// The query, and the links beside it.
+    /// The query, and the other links.
     pub(crate) links: Vec<Link>,
     pub(crate) unmatched: bool,
-    /// Whether a newer version of a closed alert sends the rows that stay again.
+    /// Whether a newer version of a closed alert emits the rows that stay again.
     pub(crate) rows_again: bool,
-    /// Partitions of the log.
+    /// The number of partitions of the repartition topic.
     pub(crate) partitions: u32,
     /// The source partitions: every partition of every topic.
     pub(crate) sources: Vec<Source>,
     pub(crate) routers: usize,
-    /// Whether the input ends, as in `correlate`, instead of being silent for ever.
+    /// Whether the input ends, as in `correlate`, instead of being silent forever.
     pub(crate) ends: bool,
     pub(crate) pace: Pace,
 }
@@ -50,11 +50,11 @@ pub(crate) struct Settings {
 pub(crate) struct Source {
     pub(crate) topic: &'static str,
     pub(crate) partition: u32,
-    /// When it was created, in milliseconds of wall time.
+    /// When the partition was created, in milliseconds of wall time.
     pub(crate) since: i64,
 }
 
-/// How far apart things happen: milliseconds between two messages, and the usual length of a window.
+/// The scale of time: milliseconds between two messages, and the usual length of a window.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) gap: i64,
@@ -62,16 +62,16 @@ pub(crate) struct Pace {
     pub(crate) window: i64,
 }
 
-/// One record as it was sent once.
+/// A record as it was sent once.
 pub(crate) struct Record {
     pub(crate) what: What,
-    /// The row, byte for byte, where the record holds one.
+    /// The exact bytes of the row, if the record holds one.
     pub(crate) row: String,
-    /// The first record with the same row, byte for byte.
+    /// The first record with exactly the same row.
     pub(crate) twin: usize,
 }
 
-/// What a record is, by how it was made.
+/// The kind of a record, by how it was made.
 #[derive(Clone)]
 pub(crate) enum What {
     /// An activity that can join. Re-deliveries have the same number.
@@ -80,7 +80,7 @@ pub(crate) enum What {
         keys: BTreeSet<LinkKey>,
         time: i64,
     },
-    /// An activity that cannot.
+    /// An activity that cannot join.
     Unkeyed { time: Option<i64> },
     /// A readable version of an alert.
     Alert(Version),
@@ -94,7 +94,7 @@ pub(crate) struct Version {
     pub(crate) alert: usize,
     pub(crate) generated: i64,
     pub(crate) hash: [u8; 32],
-    /// One by the query, which may be empty, and any number by each link.
+    /// One key by the query, which may be empty, and any number by each link.
     pub(crate) keys: BTreeSet<LinkKey>,
     pub(crate) start: i64,
     pub(crate) end: i64,
@@ -112,12 +112,12 @@ impl std::fmt::Debug for Version {
 }
 
 impl Version {
-    /// Its key by the query.
+    /// Returns its key by the query.
     pub(crate) fn query_key(&self) -> &'static str {
         self.keys.iter().find(|key| key.0 == QUERY).map(|key| key.1).unwrap()
     }
 
-    /// What versions of one alert are ordered by.
+    /// Returns the order among the versions of one alert.
     pub(crate) fn order(&self) -> (i64, [u8; 32]) {
         (self.generated, self.hash)
     }
@@ -189,12 +189,12 @@ impl Settings {
             ends: rng.percent(15),
             pace: Pace { gap, quiet, window },
         };
-        // Drawn last: the rest of a seed's world stays what it was.
+        // Drawn last, so that the rest of a seed's world does not change.
         settings.rows_again = rng.percent(40);
         settings
     }
 
-    /// The window of a version by a link as `from <= time < to`.
+    /// Returns the window of a version by a link as `from <= time < to`.
     pub(crate) fn window(&self, link: usize, version: &Version) -> (i64, i64) {
         let link = &self.links[link];
         let from = version.start - ticks(link.before);
@@ -205,12 +205,12 @@ impl Settings {
         }
     }
 
-    /// How long a link keeps activities.
+    /// Returns how long a link keeps activities.
     pub(crate) fn retention(&self, link: usize) -> Option<Duration> {
         self.links[link].retention
     }
 
-    /// How far behind `EndTime` a window may end.
+    /// Returns how far after `EndTime` a window may end.
     pub(crate) fn furthest(&self) -> Duration {
         self.links.iter().map(|link| link.after).max().unwrap()
     }
@@ -222,7 +222,7 @@ impl Settings {
         }
     }
 
-    /// Number of source partitions of each topic at a time.
+    /// Returns the number of source partitions of each topic at a time.
     pub(crate) fn topics_at(&self, wall: i64) -> Vec<(String, u32)> {
         let mut topics: Vec<(String, u32)> = Vec::new();
         for source in self.sources.iter().filter(|source| source.since <= wall) {
@@ -235,7 +235,8 @@ impl Settings {
     }
 }
 
-/// One or two topics of one to four partitions in all, of which the last may be added while things go on.
+/// Draws one or two topics with one to four partitions in all. The last partition of a topic may be added during the
+/// run.
 fn sources(rng: &mut Rng, quiet: i64) -> Vec<Source> {
     let mut sources = Vec::new();
     for topic in ["cloudappevents", "securityalert"] {
@@ -254,17 +255,17 @@ fn sources(rng: &mut Rng, quiet: i64) -> Vec<Source> {
     sources
 }
 
-/// When every world begins, in milliseconds of wall time.
+/// Returns the start of every world, in milliseconds of wall time.
 pub(crate) fn start() -> i64 {
     wall_of(EventTime::from_date(2026, 3, 1, 0).unwrap().ticks())
 }
 
-/// Ticks of a duration.
+/// Returns a duration in ticks.
 pub(crate) fn ticks(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos() / 100).unwrap()
 }
 
-/// Milliseconds of a duration.
+/// Returns a duration in milliseconds.
 pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap()
 }
@@ -272,17 +273,17 @@ pub(crate) fn millis(duration: Duration) -> i64 {
 /// 1970-01-01 in ticks since year 1.
 const EPOCH: i64 = 621_355_968_000_000_000;
 
-/// Event time to wall time, rounded down.
+/// Converts event time to wall time, rounded down.
 pub(crate) fn wall_of(ticks: i64) -> i64 {
     (ticks - EPOCH).div_euclid(TICKS_PER_MILLI)
 }
 
-/// Wall time to event time.
+/// Converts wall time to event time.
 pub(crate) fn ticks_of(wall: i64) -> i64 {
     wall * TICKS_PER_MILLI + EPOCH
 }
 
-/// A time as people read it.
+/// Formats a time for people.
 pub(crate) fn show(ticks: i64) -> String {
     EventTime::from_ticks(ticks).to_string()
 }

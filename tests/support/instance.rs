@@ -52,7 +52,7 @@ impl Instance {
         self.child.wait().unwrap();
     }
 
-    /// Returns the maximum memory that it has used, in MiB.
+    /// Returns the maximum memory that the process has used, in MiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -70,7 +70,7 @@ impl Instance {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits for it to end by itself. Returns its exit status, or `None` if it still runs after this time.
+    /// Waits for the process to end by itself. Returns its exit status, or `None` if it still runs after this time.
     pub(crate) fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
         let began = Instant::now();
         loop {
@@ -96,7 +96,7 @@ impl Instance {
         }
     }
 
-    /// Waits until it ends by itself. Returns its exit status and its log.
+    /// Waits until the process ends by itself. Returns its exit status and its log.
     pub(crate) fn wait_for_end(mut self) -> (ExitStatus, String) {
         let ended = self.ended_within(PATIENCE);
         (
@@ -105,7 +105,7 @@ impl Instance {
         )
     }
 
-    /// Sends SIGTERM. Returns the exit status and how long it took to end.
+    /// Sends SIGTERM. Returns the exit status and how long the process took to end.
     pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
         let began = Instant::now();
         self.signal("TERM");

@@ -248,7 +248,7 @@ listen = ""
         self.send("alerts", 1, messages.iter().map(Vec::as_slice));
     }
 
-    /// Runs `correlate` over everything sent. Returns the files of its rows and dead letters.
+    /// Runs `correlate` over all sent messages that count. Returns the files of its rows and dead-letter records.
     pub(crate) fn correlate(&self) -> (PathBuf, PathBuf) {
         let (rows, dead) = (
             self.folder.path().join("expected.jsonl"),
@@ -269,7 +269,7 @@ listen = ""
         (rows, dead)
     }
 
-    /// Returns the rows that `correlate` gives for everything sent, by id, and its dead letters.
+    /// Returns the rows of `correlate` for all sent messages that count, by id, and its dead-letter records.
     pub(crate) fn expected(&self) -> (BTreeMap<String, Value>, Vec<Value>) {
         let (rows, dead) = self.correlate();
         let lines = |path: &Path| -> Vec<Value> {
@@ -331,7 +331,7 @@ listen = ""
         records
     }
 
-    /// Returns the rows that count: by id, the record with the greatest `seq`.
+    /// Returns the fold of the rows: by id, the record with the greatest `seq`.
     pub(crate) fn fold(&self) -> BTreeMap<String, Value> {
         let mut fold: BTreeMap<String, (i64, Value)> = BTreeMap::new();
         for record in self.read("rows") {
@@ -391,7 +391,7 @@ listen = ""
         Instance::start(&self.config(state), &self.folder.path().join(format!("{state}.log")))
     }
 
-    /// Runs it to its end, which must come soon.
+    /// Runs the processor until it ends, which must be soon.
     pub(crate) fn run_to_end(&self, state: &str) -> Output {
         let config = self.config(state);
         Command::new(program())

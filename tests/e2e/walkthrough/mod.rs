@@ -1,8 +1,9 @@
-//! Somebody follows the documents: every command on a page runs as it is written, in order, and prints what the page says it prints.
+//! Follows the documents as a reader does: every command on a page runs as written, in order, and prints what the page
+//! shows.
 //!
-//! `PAGE=docs/replay.md cargo test --release --test e2e walkthrough` follows one page. Each has a folder of its own; the topics and
-//! consumer groups that it names are deleted before and after it, on the tests' broker. The page says 127.0.0.1:9092 and 127.0.0.1:8686;
-//! the tests' broker and a free port are put in their place.
+//! `PAGE=docs/replay.md cargo test --release --test e2e walkthrough` follows one page. Each page has its own folder;
+//! the topics and consumer groups that it names are deleted before and after it, on the tests' broker. The page names
+//! 127.0.0.1:9092 and 127.0.0.1:8686; the test replaces them with its broker and a free port.
 
 mod output;
 mod page;
@@ -21,7 +22,7 @@ use self::page::Page;
 use self::walk::Walk;
 use crate::support::{PATIENCE, broker};
 
-/// The folders that hold documents.
+/// The folders that contain documents.
 const FOLDERS: [&str; 4] = ["", "docs", "benches", "tests"];
 
 fn documents() -> Vec<PathBuf> {
@@ -96,7 +97,8 @@ fn whoever_follows_a_page_is_not_stopped() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n\n"));
 }
 
-/// Deletes the topics and groups that a page names, which another page, or this one the last time, left behind.
+/// Deletes the topics and groups that a page names, because another page, or an earlier run of this one, may have left
+/// them.
 fn forget(broker: &str, text: &str) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -121,7 +123,7 @@ fn forget(broker: &str, text: &str) {
     }
 }
 
-/// What config/local.toml names, and the internal topic that follows from it.
+/// The topics that config/local.toml names, and the internal topic that follows from them.
 const TOPICS: [&str; 6] = [
     "cloudappevents",
     "securityalert",

@@ -1,11 +1,11 @@
-//! Compares what a page says is printed with what was.
+//! Compares the printed output with the output on the page.
 
 use serde_json::Value;
 
 use super::page::Expected;
 
-/// Returns whether `printed` has what the page says: text as lines that follow each other somewhere in it, JSON as the whole of it.
-/// `…` stands for anything within a line, and a line of it alone for any lines.
+/// Returns whether `printed` contains the output on the page: text as consecutive lines anywhere in it, JSON as the
+/// whole of it. `…` matches anything within a line, and a line that is only `…` matches any lines.
 pub(super) fn has(printed: &str, expected: &Expected) -> bool {
     match expected {
         Expected::Text(text) => {
@@ -35,7 +35,7 @@ fn joined(text: &str) -> String {
     text.lines().map(str::trim).collect()
 }
 
-/// Returns whether a line is the pattern, in which `…` with the white space around it stands for anything.
+/// Returns whether a line matches the pattern, in which `…` with the white space around it matches anything.
 fn fits(line: &str, pattern: &str) -> bool {
     let pieces: Vec<&str> = pattern.split('…').collect();
     let [first, middle @ .., last] = pieces.as_slice() else {
@@ -54,7 +54,8 @@ fn fits(line: &str, pattern: &str) -> bool {
     })
 }
 
-/// Returns whether objects have the same members. One with a member `…` in the example may have more; of lists the first elements count.
+/// Returns whether objects have the same members. An object with a member `…` in the example may have more; of lists,
+/// the first elements are compared.
 fn has_members(printed: &Value, example: &Value) -> bool {
     match (printed, example) {
         (Value::Null, _) | (_, Value::Null) => true,

@@ -1,31 +1,32 @@
-//! A page of the documents as the steps that somebody takes who follows it from top to bottom.
+//! Reads a page of the documents as the steps of a reader who follows it from top to bottom.
 //!
-//! Blocks of `sh` are run, and a block without a language behind one is what it prints. Comments in the page, which a reader does not see,
-//! say what else is to be done:
+//! Blocks of `sh` are run, and a block without a language after such a block is its expected output. Comments in the
+//! page, which a reader does not see, add instructions:
 //!
-//! | comment | meaning |
-//! |---|---|
-//! | `<!-- walkthrough: not run: REASON -->` | the block below is not run |
-//! | `<!-- walkthrough: section not run: REASON -->` | nor is any in the section whose heading follows |
-//! | `<!-- walkthrough: page not run: REASON -->` | nor is any of the page |
-//! | `<!-- walkthrough: example: REASON -->` | the output below is another run's, and not compared |
-//! | `<!-- walkthrough: file NAME -->` | the block below is a file of this name |
-//! | `<!-- walkthrough: output of: COMMAND -->` | the block below is what this command prints |
-//! | `<!-- walkthrough: members of: COMMAND -->` | the JSON that this command prints has the members of the block below, with whatever values |
-//! | `<!-- walkthrough: in the background until: COMMAND -->` | the last line of the block below runs on until the page ends; the next step waits until the command succeeds |
-//! | `<!-- walkthrough: before, REASON:` newline, commands `-->` | these commands are run here: what the page takes for granted; a job that they leave ends with the page |
+//! - `<!-- walkthrough: not run: REASON -->`: the next block is not run.
+//! - `<!-- walkthrough: section not run: REASON -->`: no block of the section whose heading follows is run.
+//! - `<!-- walkthrough: page not run: REASON -->`: no block of the page is run.
+//! - `<!-- walkthrough: example: REASON -->`: the next output is from another run, and is not compared.
+//! - `<!-- walkthrough: file NAME -->`: the next block is a file of this name.
+//! - `<!-- walkthrough: output of: COMMAND -->`: the next block is the output of this command.
+//! - `<!-- walkthrough: members of: COMMAND -->`: the JSON output of this command has the members of the next block,
+//!   with any values.
+//! - `<!-- walkthrough: in the background until: COMMAND -->`: the last line of the next block runs until the page
+//!   ends. The next step waits until the command succeeds.
+//! - `<!-- walkthrough: before, REASON:`, newline, commands, `-->`: these commands are run here. They prepare what the
+//!   page assumes. A job that they leave running ends with the page.
 
-/// A page, taken apart.
+/// A parsed page.
 pub(super) struct Page {
     pub(super) name: String,
     pub(super) steps: Vec<Step>,
-    /// Blocks that are left out, each with its reason.
+    /// The blocks that are not run, each with its reason.
     pub(super) left_out: Vec<String>,
-    /// What is wrong with the page itself.
+    /// The errors of the page itself.
     pub(super) faults: Vec<String>,
 }
 
-/// A thing to do, and the line of the page that says so.
+/// A step, and its line on the page.
 pub(super) struct Step {
     pub(super) line: usize,
     pub(super) act: Act,
@@ -34,7 +35,7 @@ pub(super) struct Step {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Run(String),
-    /// Runs the first commands, then the last one until the page ends; goes on once `ready` succeeds.
+    /// Runs the first commands, then keeps the last one running until the page ends; continues once `ready` succeeds.
     Background {
         first: String,
         last: String,
@@ -44,7 +45,7 @@ pub(super) enum Act {
         name: String,
         content: String,
     },
-    /// Compares with what the last commands printed, or this command prints.
+    /// Compares with the output of the last commands, or of this command.
     Compare {
         expected: Expected,
         command: Option<String>,
@@ -53,11 +54,11 @@ pub(super) enum Act {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// Lines as they are.
+    /// Lines exactly as printed.
     Text(String),
-    /// JSON, which a page breaks into lines to be read.
+    /// JSON, which a page breaks into lines for readers.
     Json(String),
-    /// JSON of which the names count, and no value.
+    /// JSON; only its names are compared, not its values.
     Members(String),
 }
 
@@ -72,10 +73,10 @@ enum Marker {
     Background(String),
 }
 
-/// Makes the marker of a comment out of what follows its first words.
+/// Makes the marker of a comment from the text after its first words.
 type Form = fn(String) -> Marker;
 
-/// The languages that a block may have: one that is not known could hide commands.
+/// The languages that a block may have: a block in an unknown language could hide commands.
 const LANGUAGES: [&str; 12] = [
     "",
     "text",
@@ -91,11 +92,11 @@ const LANGUAGES: [&str; 12] = [
     "mermaid",
 ];
 
-/// Whether the blocks of a part of the page are left out, and why.
+/// Whether the blocks of a part of the page are skipped, and why.
 #[derive(Default)]
 struct LeftOut {
     page: Option<String>,
-    /// The reason, and how deep the heading is; 0 until it has come.
+    /// The reason, and the depth of the heading; 0 until the heading has come.
     section: Option<(String, usize)>,
 }
 
@@ -103,7 +104,7 @@ struct Reader {
     page: Page,
     marker: Option<(usize, Marker, String)>,
     left_out: LeftOut,
-    /// The block before was run, so that a plain block is its output.
+    /// Whether the previous block was run, so that a plain block is its output.
     has_output: bool,
 }
 
@@ -290,7 +291,7 @@ impl Reader {
     }
 }
 
-/// Returns the commands before the last line that is one, and that line without the remark behind it.
+/// Returns the commands before the last line that is not empty, and that line without its trailing remark.
 fn last_command(text: &str) -> (String, String) {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let (last, first) = lines.split_last().unwrap_or((&"", &[]));

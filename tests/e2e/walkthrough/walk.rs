@@ -1,4 +1,4 @@
-//! Follows a page from top to bottom, in one shell and in a folder of its own that looks like the clone of a reader.
+//! Follows a page from top to bottom, in one shell and in a separate folder that looks like a reader's clone.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,16 +14,16 @@ use crate::support::program;
 /// Longer than any page takes on a busy machine.
 const MOST: Duration = Duration::from_secs(600);
 
-/// Characters of an output that a failure shows.
+/// The maximum number of characters of an output that a failure shows.
 const MOST_SHOWN: usize = 4_000;
 
-/// Where the documents say that broker and API are.
+/// The addresses of the broker and the API in the documents.
 const PRINTED_BROKER: &str = "127.0.0.1:9092";
 const PRINTED_HTTP: &str = "127.0.0.1:8686";
-/// That of a second processor, which no page has beside the first one.
+/// The API address of a second processor; no page runs one beside the first.
 const PRINTED_SECOND_HTTP: &str = "127.0.0.1:8687";
 
-/// A folder as a reader's, and where broker and API are in fact.
+/// A folder like a reader's, and the actual addresses of the broker and the API.
 pub(super) struct Walk {
     folder: tempfile::TempDir,
     broker: String,
@@ -83,7 +83,7 @@ impl Walk {
         self.as_printed(&String::from_utf8_lossy(&text))
     }
 
-    /// Does what the page says; what stops a reader, or is not as the page says.
+    /// Runs the steps of the page. Returns an error that describes what stops a reader or differs from the page.
     pub(super) fn follow(&self, page: &Page) -> Result<(), String> {
         let script = self.folder.path().join("walk");
         fs::write(&script, self.script_of(page)).unwrap();
@@ -124,7 +124,7 @@ impl Walk {
         self.printed(at) + &self.as_printed(&background)
     }
 
-    /// The page as a script: one shell for all steps, as a reader has.
+    /// Returns the page as a script: one shell for all steps, as a reader has.
     fn script_of(&self, page: &Page) -> String {
         let folder = self.folder.path().display();
         let mut script = format!(
@@ -159,7 +159,7 @@ impl Walk {
                 Act::Compare { command: None, .. } => {}
             }
         }
-        // What runs in the background must still run, and end in order when it is asked to.
+        // Jobs in the background must still run, and end normally when they get a signal.
         script + "finish\n"
     }
 
@@ -187,7 +187,7 @@ impl Walk {
                 None => std::thread::sleep(Duration::from_millis(50)),
             }
         };
-        // Nothing that the page started may outlive it.
+        // No process that the page started may outlive it.
         let group = format!("-{}", shell.id());
         drop(
             Command::new("kill")

@@ -1,6 +1,6 @@
 use super::Program;
 
-/// Every file of the presets of links, by the name of its preset.
+/// The files of all link presets, by the name of the preset.
 const PRESETS: [(&str, &str); 2] = [
     ("users", include_str!("../../../config/links/users.toml")),
     ("dlp", include_str!("../../../config/links/dlp.toml")),
@@ -20,7 +20,7 @@ fn cli_check_prints_the_links_of_presets_to_be_copied() {
         let json = program.run(&[&check[..], &["--json"]].concat()).expect(0).stdout;
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["presets"], serde_json::json!({ name: links }));
-        // What is printed, copied into a file, is valid and the same links.
+        // The printed text, copied into a file, is valid and defines the same links.
         let copied = printed.split_once("[[link]]").unwrap().1;
         let end = copied.find("\nThe ").unwrap_or(copied.len());
         program.write("c.toml", format!("[[link]]{}", &copied[..end]).as_bytes());

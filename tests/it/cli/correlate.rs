@@ -1,17 +1,17 @@
-//! `correlate`: files in, joined rows out.
+//! `correlate`: reads files and writes joined rows.
 
 use std::io::{Read as _, Write as _};
 
 use super::{Done, Program, done};
 
-/// An activity of the policy, with this name and at this time of the day.
+/// Returns an activity of the policy with this name and this time of day.
 pub(super) fn activity(name: &str, time: &str) -> String {
     format!(
         "{{\"ReportId\":\"{name}\",\"RawEventData\":{{\"CreationTime\":\"2026-03-01T{time}\",\"Data\":{{\"cid\":\"policy\"}}}}}}\n"
     )
 }
 
-/// An alert of the policy, from 10:00 to 11:00.
+/// Returns an alert of the policy, from 10:00 to 11:00.
 pub(super) fn alert(name: &str) -> String {
     format!(
         "{{\"SystemAlertId\":\"{name}\",\"AlertType\":\"policy\",\"TimeGenerated\":\"2026-03-01T12:00:00Z\",\
@@ -19,7 +19,7 @@ pub(super) fn alert(name: &str) -> String {
     )
 }
 
-/// The names of the activities that came out.
+/// Returns the names of the activities in the output.
 pub(super) fn names(output: &str) -> Vec<String> {
     let rows = output
         .lines()
@@ -33,7 +33,8 @@ pub(super) fn correlate(program: &Program, input: &[&str]) -> Done {
     program.run(&arguments)
 }
 
-/// Fixed for ever: readers fold by the id and read the fields. The id was computed by hand from its definition.
+/// The output is fixed forever, because readers fold by the id and read the fields. The id was computed by hand from
+/// its definition.
 #[test]
 fn cli_correlate_writes_the_form_it_is_asked_for() {
     let program = Program::with(&[
@@ -53,7 +54,7 @@ fn cli_correlate_writes_the_form_it_is_asked_for() {
     );
     let args = ["correlate", "--input", "in.jsonl", "--format", "kql"];
     program.run(&args).prints(flat);
-    // The option counts for more than the file.
+    // The option takes precedence over the file.
     program.run(&[&args[..], &["--config", "ocsf.toml"]].concat()).prints(flat);
     let rows = |more: &[&str]| {
         let done = program.run(&[&args[..3], more].concat()).expect(0);
@@ -63,7 +64,8 @@ fn cli_correlate_writes_the_form_it_is_asked_for() {
     assert_eq!(rows(&["--format", "ecs"])["event"]["kind"], "event");
 }
 
-/// A finding says of what kind each of its events is, and covers them; the window of the alert is in the native record.
+/// A finding names the kind of each of its events, and its times cover them. The window of the alert is in the native
+/// record.
 #[test]
 fn cli_correlate_writes_findings_that_list_their_events() {
     let named = activity("b", "10:40:00").replacen('{', "{\"ActionType\":\"FileDownloaded\",", 1);
@@ -130,7 +132,7 @@ fn cli_correlate_reads_every_kind_of_file() {
     gzip.write_all(lines.as_bytes()).unwrap();
     program.write("lines.gz", &gzip.finish().unwrap());
     program.write("lines.zst", &zstd::encode_all(lines.as_bytes(), 0).unwrap());
-    // What is in a file counts, not how it is called.
+    // The content of a file counts, not its name.
     program.write("lines.txt", &zstd::encode_all(lines.as_bytes(), 0).unwrap());
     program.write("crlf.jsonl", lines.replace('\n', "\r\n").as_bytes());
     program.write("no-end.jsonl", lines.trim_end().as_bytes());
@@ -155,7 +157,7 @@ fn cli_correlate_reads_every_kind_of_file() {
         let found = correlate(&program, &[file]).expect(0);
         assert_eq!(found.stdout, expected, "{file}: {}", found.stderr);
     }
-    // The keys of this one come in another order.
+    // The keys of this record come in another order.
     let from_pretty = correlate(&program, &["pretty.json"]).expect(0).stdout;
     assert_eq!(names(&from_pretty), ["a", "b"]);
     assert_eq!(from_pretty.lines().count(), 2, "a row is one line: {from_pretty}");
@@ -190,7 +192,7 @@ fn cli_correlate_does_not_care_for_order_or_repetition() {
         lines.push(activity(&format!("a{number}"), &format!("10:{number}:00")));
         lines.push(activity(&format!("b{number}"), &format!("10:{number}:00")));
         lines.push(alert(&format!("A{number}")));
-        // An older version.
+        // An older version of the alert.
         lines.push(
             alert(&format!("A{number}"))
                 .replace("12:00:00Z", "11:30:00Z")
@@ -200,7 +202,7 @@ fn cli_correlate_does_not_care_for_order_or_repetition() {
     let run = |lines: &[String]| {
         let program = Program::with(&[("in.jsonl", &lines.concat())]);
         let rows = correlate(&program, &["in.jsonl"]).expect(0).stdout;
-        // How many corrections it took on the way is no part of the answer.
+        // The result does not include the number of corrections on the way to it.
         let rows = rows
             .lines()
             .map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap());
@@ -210,12 +212,12 @@ fn cli_correlate_does_not_care_for_order_or_repetition() {
     assert_eq!(expected.len(), 50 * 100);
     let reversed: Vec<String> = lines.iter().rev().cloned().collect();
     assert_eq!(run(&reversed), expected);
-    // Every seventh, again and again, and all of it twice.
+    // Every seventh line, round and round, until each line has occurred twice.
     let strided: Vec<String> = (0..2 * lines.len()).map(|at| lines[at * 7 % lines.len()].clone()).collect();
     assert_eq!(run(&strided), expected);
 }
 
-/// What goes to disk, and what is read again from where, is no part of the answer.
+/// The output does not depend on what goes to disk, or on where it is read from again.
 #[test]
 fn cli_correlate_gives_the_same_bytes_from_memory_and_from_disk() {
     let mut lines = String::new();
@@ -226,7 +228,7 @@ fn cli_correlate_gives_the_same_bytes_from_memory_and_from_disk() {
         match number % 1_000 {
             3 => lines += "no JSON\n",
             5 if number < 5_000 => lines += &alert(&format!("A{number}")),
-            // Delivered again under another envelope, and an older version.
+            // The activity, delivered again in another envelope, and an older version of an alert.
             7 => lines += &line.replacen('{', "{\"TenantId\":\"t\", ", 1),
             8 if number < 5_000 => {
                 lines += &alert(&format!("A{}", number - 3))
@@ -311,7 +313,7 @@ fn cli_correlate_keeps_dead_letters() {
             ("missing_field", 2, 1, "{\"SystemAlertId\":\"B\"}"),
         ]
     );
-    // Without the file they are counted, and it is said how to keep them.
+    // Without the option, dead-letter records are counted, and a message tells how to keep them.
     let found = correlate(&program, &["in.jsonl"]).expect(0);
     assert!(found.stderr.contains("--dead-letters FILE"), "{}", found.stderr);
 }

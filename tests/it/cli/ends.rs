@@ -1,4 +1,4 @@
-//! How commands end whose output nobody reads, or finds no room: `| head -1`, `> file` on a full disk.
+//! How commands end if nobody reads their output or if there is no room for it: `| head -1`, `> file` on a full disk.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -16,7 +16,7 @@ const VERIFY: [&str; 7] = [
     "rows.jsonl",
 ];
 
-/// Every command that prints without a broker.
+/// Returns every command that prints without a broker.
 fn commands() -> Vec<Vec<&'static str>> {
     let mut commands = vec![
         vec!["--help"],
@@ -34,7 +34,7 @@ fn commands() -> Vec<Vec<&'static str>> {
     commands
 }
 
-/// With a sample, and the rows that follow from it.
+/// Returns a program with a sample and the rows that `correlate` finds in it.
 fn program() -> Program {
     let program = Program::with(&[("mine.toml", "[application]\nid = \"mine\"\n")]);
     let sample = [
@@ -59,7 +59,7 @@ fn full() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
 
-/// A pipe that nobody reads from any more.
+/// Returns a pipe whose reading end is closed.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -127,7 +127,7 @@ fn cli_a_full_standard_error_changes_no_exit_status() {
     }
 }
 
-/// `generate` prints nothing, but says what it wrote.
+/// `generate` prints nothing to standard output, but reports on standard error what it wrote.
 #[test]
 fn cli_generate_ends_well_when_nobody_hears_it() {
     let program = Program::new();
@@ -138,7 +138,7 @@ fn cli_generate_ends_well_when_nobody_hears_it() {
     }
 }
 
-/// A verdict is the exit status also where nobody reads the report.
+/// The exit status reports the verdict even if nobody reads the report.
 #[test]
 fn cli_what_is_wrong_stays_wrong_when_the_pipe_is_closed() {
     let program = program();
@@ -155,7 +155,7 @@ mod queries {
 
     use super::*;
 
-    /// Answers every request with an empty list of alerts; its address.
+    /// Starts a server that answers every request with an empty list of alerts. Returns its address.
     fn server() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

@@ -1,5 +1,5 @@
-//! Reading and writing files: commands never overwrite their inputs, never leave half an output, and bound what they
-//! read.
+//! Reading and writing files: commands never overwrite their inputs, never leave a partial output, and limit how much
+//! they read.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -112,7 +112,7 @@ fn cli_files_two_outputs_are_not_one_file() {
     }
     assert_eq!(listed(&program), before);
     assert_eq!(program.read("old.jsonl"), "old\n");
-    // Several outputs may share standard output and /dev/null.
+    // Several outputs may share standard output or /dev/null.
     let both = correlate(&program, &["in.jsonl", "--output", "-", "--summaries", "-"]).expect(0);
     assert_eq!(both.stdout.lines().count(), 2);
     correlate(&program, &["in.jsonl", "--output", "/dev/null", "--summaries", "/dev/null"]).prints("");
@@ -243,7 +243,7 @@ fn cli_files_a_record_that_is_too_long_is_one_dead_letter_of_its_beginning() {
         (&1.into(), &(300 << 20).into())
     );
     assert_eq!(letter["value_hex"].as_str().unwrap().len(), 2 * (64 << 10));
-    // A dead letter of a record within the limit is not six times as long.
+    // The dead-letter record of a record within the limit is not six times as long as the record.
     program.write("zeros", &[vec![0; 60 << 20], b"\n".to_vec()].concat());
     correlate(&program, &["zeros", "--dead-letters", "dead.jsonl"]).expect(0);
     let length = std::fs::metadata(program.path("dead.jsonl")).unwrap().len();
@@ -270,7 +270,7 @@ fn cli_files_a_record_that_is_still_being_written_is_no_dead_letter() {
     let done = run();
     assert_eq!(names(&done.stdout), ["a", "b", "c"]);
     assert!(!done.stderr.contains("unfinished"), "{}", done.stderr);
-    // A line with an end is broken, and so is a cut line of another file.
+    // A line with a line end is broken, and so is a truncated line in another file.
     program.write(&name, format!("{whole}{}\n", &whole[..50]).as_bytes());
     assert!(run().stderr.contains("1 dead letter"));
     program.write("cut.jsonl", format!("{whole}{}", &whole[..50]).as_bytes());
@@ -295,7 +295,8 @@ fn capture(program: &Program, name: &str, enqueued: &str, body: &str) {
 #[test]
 fn cli_files_of_capture_come_in_the_order_of_time_whatever_their_names() {
     let program = Program::new();
-    // Each file has an activity, and a record that is a dead letter, which shows the order in which the files are read.
+    // Each file has an activity, and a record that becomes a dead-letter record and shows the order in which the files
+    // are read.
     let expected: Vec<String> = [
         ("0/08/05", 10),
         ("3/08/05", 20),

@@ -1,4 +1,4 @@
-//! `generate`: the same traffic for the same seed, and `correlate` makes something of it.
+//! `generate` writes the same traffic for the same seed, and `correlate` joins it.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,8 @@ use super::Program;
 
 const FILES: [&str; 2] = ["cloudappevents.jsonl", "securityalert.jsonl"];
 
-/// What is written for these options, beside a few that make it small and lively.
+/// Runs `generate` with these options and some more, which keep the traffic small but varied. Returns the files that it
+/// writes.
 fn generate(options: &[&str]) -> (Program, [Vec<u8>; 2]) {
     let program = Program::new();
     let mut arguments = vec![
@@ -52,7 +53,7 @@ fn cli_generate_makes_what_correlate_joins() {
     let rows = correlate(&paths[0], &paths[1], "dead-1.jsonl").stdout;
     assert!(rows.lines().count() > 20, "{rows}");
     assert_ne!(program.read("dead-1.jsonl"), "");
-    // Activities first or alerts first: the same pairs.
+    // The pairs are the same whether activities or alerts come first.
     let pairs = |rows: &str| {
         let rows = rows
             .lines()
@@ -103,7 +104,7 @@ fn cli_generate_says_what_is_wrong() {
     assert!(said.starts_with("error: cannot write file: "), "{said}");
 }
 
-/// Alert, link, key, `ReportId` and time of each row, sorted. The values are found at these places of each line.
+/// Returns alert, link, key, `ReportId` and time of each row, sorted. `places` are the JSON pointers to these values.
 fn rows(lines: &str, places: [&str; 5]) -> Vec<[String; 5]> {
     let row = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -119,7 +120,8 @@ fn rows(lines: &str, places: [&str; 5]) -> Vec<[String; 5]> {
     rows
 }
 
-/// Tenant traffic of these options, in `out`, and its truth, but for the header.
+/// Generates tenant traffic with these options in `out`. Returns the program and the lines of the truth file after the
+/// header.
 fn tenant(options: &[&str]) -> (Program, Vec<[String; 5]>) {
     let program = Program::new();
     let mut arguments = vec!["generate", "--traffic", "tenant", "--output", "out", "--truth", "truth.jsonl"];

@@ -1,8 +1,8 @@
-//! What `correlate` says behind its last line about alerts without activities.
+//! The hints that `correlate` prints after its last line about alerts without activities.
 
 use super::Program;
 
-/// An activity of a policy and an alert, at this time of the day.
+/// Returns an activity of a policy and an alert, at this time of day.
 fn activity(policy: &str, alert: &str, time: &str) -> String {
     format!(
         "{{\"ReportId\":\"r-{time}\",\"RawEventData\":{{\"CreationTime\":\"2026-03-01T{time}\",\"AlertId\":\"{alert}\",\
@@ -10,7 +10,7 @@ fn activity(policy: &str, alert: &str, time: &str) -> String {
     )
 }
 
-/// An alert of a policy with this window, whose provider calls it `dl` and its name.
+/// Returns an alert of a policy with this window. Its `VendorOriginalId` is `dl` followed by its name.
 fn alert(name: &str, policy: &str, start: &str, end: &str) -> String {
     format!(
         "{{\"SystemAlertId\":\"{name}\",\"AlertType\":\"{policy}\",\"VendorOriginalId\":\"dl{name}\",\
@@ -18,7 +18,7 @@ fn alert(name: &str, policy: &str, start: &str, end: &str) -> String {
     )
 }
 
-/// The hints and warnings that `correlate` gives over these records, and the number of rows.
+/// Returns the hints and warnings that `correlate` prints for these records, and the number of rows.
 fn said(input: &str, settings: &str) -> (Vec<String>, usize) {
     let program = Program::with(&[("in.jsonl", input), ("set.toml", settings)]);
     let plain = program
@@ -99,7 +99,7 @@ fn cli_hints_tell_of_keys_that_never_meet_and_where_they_would() {
     let set = "[correlation]\nactivity_key = [\"RawEventData.AlertId\"]\n\
                alert_key = [{ path = \"VendorOriginalId\", strip_prefix = \"dl\" }]\n";
     assert_eq!(said(&input, set), (vec![], 1));
-    // Where no place brings them together, none is named.
+    // If no pair of columns would bring them together, the hint names none.
     let nowhere = activity("p", "x", "08:30:00") + &alert("A", "q", "08:00:00", "09:00:00");
     assert_eq!(
         said(&nowhere, "").0,
@@ -144,7 +144,7 @@ fn cli_hints_warn_of_one_activity_in_two_forms() {
         "{hints:?}"
     );
     assert_eq!(said(&input, "input.identity = \"report_id\""), (vec![], 1));
-    // Delivered again it is the same.
+    // An activity that is delivered again in the same form counts as the same activity.
     let again = streamed.clone() + &streamed + &alert("A", "p", "08:00:00", "09:00:00");
     assert_eq!(said(&again, ""), (vec![], 1));
 }
@@ -156,12 +156,12 @@ fn cli_hints_are_silent_where_alerts_have_activities() {
         input += &alert(name, "p", "08:00:00", "09:00:00");
     }
     assert_eq!(said(&input, ""), (vec![], 3));
-    // Nor is there anything to say of no alerts, or of no activities.
+    // There are no hints either if there are no alerts, or no activities.
     assert!(hints(&activity("p", "x", "08:30:00"), "").is_empty());
     assert!(hints(&alert("A", "p", "08:00:00", "09:00:00"), "").is_empty());
 }
 
-/// Memory that does not hold all activities leaves the sample to tell.
+/// If the memory does not hold all activities, the hints come from a sample.
 #[test]
 fn cli_hints_come_from_a_sample_where_there_are_too_many_activities() {
     let mut input = alert("A", "p", "08:00:00", "08:01:00") + &activity("p", "x", "08:02:35");

@@ -1,6 +1,6 @@
-//! The real binary: exit status, what it prints and where, files in and files out.
+//! The real binary: its exit status, its output streams, and the files that it reads and writes.
 //!
-//! Commands that need a broker are only asked for their help here; `tests/e2e` runs them.
+//! Commands that need a broker are only called with `--help` here; `tests/e2e` runs them.
 
 mod check;
 mod correlate;
@@ -16,7 +16,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Every command that this build has.
+/// All commands of this build.
 const COMMANDS: &[&str] = &[
     "correlate",
     "generate",
@@ -38,7 +38,7 @@ const COMMANDS: &[&str] = &[
     "topics",
 ];
 
-/// What a command did.
+/// The result of a command.
 struct Done {
     status: i32,
     stdout: String,
@@ -46,26 +46,27 @@ struct Done {
 }
 
 impl Done {
-    /// Fails unless the command ended with this status; what it said with the other two.
+    /// Asserts that the command ended with this status; prints the two streams if not.
     fn expect(self, status: i32) -> Self {
         assert_eq!(self.status, status, "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
 
-    /// Fails unless it ended with status 0 and printed this.
+    /// Asserts that the command ended with status 0 and printed exactly this.
     fn prints(self, expected: &str) {
         let done = self.expect(0);
         assert_eq!(done.stdout, expected, "\nstderr: {}", done.stderr);
     }
 
-    /// Fails unless it ended with this status, printed nothing, and said exactly this on standard error.
+    /// Asserts that the command ended with this status, printed nothing to standard output, and exactly this to
+    /// standard error.
     fn fails(self, status: i32, said: &str) {
         let done = self.expect(status);
         assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", said));
     }
 }
 
-/// The binary, in a folder of its own and without settings from the environment.
+/// The binary, in its own folder and without settings from the environment.
 struct Program {
     folder: tempfile::TempDir,
 }
@@ -77,7 +78,7 @@ impl Program {
         }
     }
 
-    /// With these files, each a name and what is in it.
+    /// Returns a program with these files, each a name and a content.
     fn with(files: &[(&str, &str)]) -> Self {
         let program = Self::new();
         for (name, content) in files {
@@ -114,10 +115,10 @@ impl Program {
         done(self.command(arguments).spawn().unwrap())
     }
 
-    /// With `input` as standard input.
+    /// Runs the program with `input` as standard input.
     fn run_with(&self, input: &str, arguments: &[&str]) -> Done {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
-        // Nothing that is written here fills a pipe.
+        // No input in these tests fills a pipe.
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         done(child)
     }
@@ -313,7 +314,7 @@ fn cli_reset_asks_somebody_or_nobody() {
         "error: reset asks for a confirmation, but standard input is not a terminal; add --yes to delete without asking, or \
          --dry-run to see what would be deleted\n",
     );
-    // An answer that comes through a pipe was written before the question.
+    // A reply that comes through a pipe was written before the question.
     let piped = program.run_with("y\n", &["reset", "--config", "mine.toml"]).expect(2);
     assert_eq!(piped.stdout, "");
     let both = program

@@ -1,4 +1,4 @@
-//! What `alerttrail replay` refuses before it asks any broker.
+//! Arguments that `alerttrail replay` refuses before it connects to a broker.
 
 use super::Program;
 

@@ -1,6 +1,6 @@
 use super::{Done, Program};
 
-/// A program with traffic and the rows that `correlate` finds in it.
+/// Returns a program with traffic and the rows that `correlate` finds in it.
 fn joined() -> (Program, Vec<String>) {
     let program = Program::with(&[("c.toml", "")]);
     let generated = [

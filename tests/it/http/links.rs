@@ -1,4 +1,4 @@
-//! Alerts with results by three links and several keys: the API and `alerttrail query`.
+//! Alerts with results by three links and several keys, read over the API and with `alerttrail query`.
 
 use alerttrail::config::Config;
 use alerttrail::decode::Decoder;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{World, at, query, watermark_update};
 
-/// Two links beside the query.
+/// Two links in addition to the query.
 const LINKS: &str = r#"
 [[link]]
 name = "users"
@@ -63,7 +63,7 @@ fn alert(id: &str, alert_type: &str, entities: &Value) -> Value {
     })
 }
 
-/// "A" has a policy, two users and a file; "B" has nothing but a policy.
+/// Returns a world in which "A" has a policy, two users and a file, and "B" has only a policy.
 fn world() -> World {
     let mut world = World::new(LINKS);
     let entities = json!([
@@ -85,7 +85,7 @@ fn world() -> World {
     world
 }
 
-/// Members of the entries of a list, each as one line.
+/// Returns these members of the entries of a list, each entry as one line.
 fn lines(list: &Value, names: &[&str]) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let line = |item: &Value| names.iter().map(|name| text(&item[name])).collect::<Vec<_>>().join(" ");
@@ -144,7 +144,7 @@ fn activities_are_listed_by_link_and_key() {
     let page = world.get("/api/v1/alerts/A/activities?link=users&limit=1");
     let cursor = page["next_cursor"].as_str().unwrap();
     assert_eq!(reports(&format!("?link=users&cursor={cursor}")), [1]);
-    // One activity by three links: one identity, three rows.
+    // One activity by three links: one dedup key, three rows.
     let first = |link: &str| {
         let list = world.get(&format!("/api/v1/alerts/A/activities?link={link}"));
         let items = list["activities"].as_array().unwrap().clone();

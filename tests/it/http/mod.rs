@@ -1,4 +1,4 @@
-//! The API over a store that is open in this process, asked over a socket.
+//! The API over a store that is open in this process, called over a socket.
 #![cfg(feature = "http")]
 
 mod links;
@@ -42,7 +42,7 @@ fn key(correlation_id: &str) -> Key {
     }
 }
 
-/// A version of an alert with the key `p`.
+/// Returns a version of an alert with the key `p`.
 fn version(id: &str, window: Window, generated: EventTime, row: &'static str) -> LogRecord<'static> {
     let version = AlertVersion {
         id: AlertId {
@@ -60,7 +60,7 @@ fn version(id: &str, window: Window, generated: EventTime, row: &'static str) ->
     LogRecord::Alert(version.by_query("p".into(), window, deadline))
 }
 
-/// WatermarkUpdate of the one source partition at this watermark.
+/// Returns an update with this watermark for the one source partition.
 fn watermark_update(minutes: i64) -> LogRecord<'static> {
     LogRecord::WatermarkUpdate(WatermarkUpdate {
         wall: at(minutes + 5).to_wall(),
@@ -110,7 +110,8 @@ impl World {
         assert!(self.step(Some(record), Limit::default()));
     }
 
-    /// Applies a record, or goes on with the one before, until the outbox is full; whether that was all.
+    /// Applies a record, or continues with the previous one, until the outbox is full. Returns whether the record is
+    /// finished.
     fn step(&mut self, record: Option<LogRecord<'_>>, limit: Limit) -> bool {
         let store = self.store.as_mut().unwrap();
         let mut joiner = Joiner::open(store, None).unwrap();
@@ -138,7 +139,7 @@ impl World {
         self.apply(watermark_update(665));
     }
 
-    /// Status and body.
+    /// Returns status and body.
     fn raw(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
         let mut request = self.agent.get(format!("http://{}{path}", self.address));
         for (name, value) in headers {
@@ -154,7 +155,7 @@ impl World {
         serde_json::from_str(&body).unwrap()
     }
 
-    /// The status of a request that has no answer, which says so in a sentence.
+    /// Returns the status of a request that is refused, and asserts that the body explains why.
     fn refused(&self, path: &str, headers: &[(&str, &str)]) -> u16 {
         let (status, body) = self.raw(path, headers);
         let problem: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {status} {body}"));
@@ -363,7 +364,8 @@ fn a_store_that_is_closed_is_free_although_it_was_read() {
     State::open(&path, &Shared::new(16 << 20)).unwrap();
 }
 
-/// Status, standard output and standard error of `alerttrail query`, in an environment without the project's variables but these.
+/// Runs `alerttrail query` with these variables and no others of the project. Returns status, standard output and
+/// standard error.
 fn query(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_alerttrail"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ALERTTRAIL_")) {
@@ -386,7 +388,7 @@ fn query_finds_the_processor_by_option_file_and_variable() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, listen: &str| {
         let path = folder.path().join(name);
-        // What only the processor can read is no matter here.
+        // Settings that only the processor can read do not matter here.
         let text =
             format!("http.listen = \"{listen}\"\nhttp.token = \"{TOKEN}\"\nkafka.connection_string = \"${{NOT_SET_HERE}}\"\n");
         std::fs::write(&path, text).unwrap();

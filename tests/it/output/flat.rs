@@ -1,4 +1,4 @@
-//! The flat row, compared with what the query's `extend` and `join` make of the two rows.
+//! The flat row, compared with the result of the query's `extend` and `join` on the two rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +58,7 @@ fn every_row_is_the_querys() {
     assert!(rows > 50, "{rows} rows");
 }
 
-/// As text: a map would hide a column that comes twice, and the order.
+/// Reads the record as text, because a map would hide the order and duplicate columns.
 #[test]
 fn the_columns_come_in_the_querys_order() {
     let (emitter, outputs) = scenarios::outputs("010-inside-window");
@@ -87,7 +87,7 @@ fn the_columns_come_in_the_querys_order() {
     }
 }
 
-/// `cid` may be a number: the query's `correlationId1` keeps what it is, `correlationId` is its text.
+/// `cid` may be a number: the query's `correlationId1` keeps its type, and `correlationId` is its text.
 #[test]
 fn the_dynamic_key_keeps_its_type() {
     let (emitter, outputs) = scenarios::outputs("061-forms-of-keys");

@@ -1,4 +1,4 @@
-//! Generated traffic in every format: records as they are met in the field.
+//! Generated traffic in every format: records as they occur in practice.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use serde_json::Value;
 
 use super::{FORMATS, Judge, emit};
 
-/// How many activities a finding lists here.
+/// The number of activities that a finding lists here.
 const LISTED: usize = 5;
 
-/// What the join says of generated traffic.
+/// Returns the outputs of the join for generated traffic.
 fn outputs() -> Vec<(i64, Output)> {
     let config = Config::defaults().unwrap();
     let settings = Settings {
@@ -127,7 +127,7 @@ fn a_finding_lists_its_first_activities_by_the_ids_of_their_rows() {
         let first: Vec<&Value> = rows.iter().take(LISTED).collect();
         assert_eq!(listed, first);
         assert_eq!(info["related_events_count"], rows.len());
-        // The finding covers its events; the alert's window is in the native record.
+        // The times of the finding cover its events; the alert's window is in the native record.
         let time = |row: Option<&Value>| row.map(|row| row["created_time"].clone());
         assert_eq!(record.get("start_time"), time(rows.first()).as_ref());
         assert_eq!(record.get("end_time"), time(rows.last()).as_ref());

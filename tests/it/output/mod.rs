@@ -1,7 +1,8 @@
-//! Every output format, held against what others have published about it: for every scenario and for generated traffic.
+//! Checks every output format against what others have published about it, for every scenario and for generated
+//! traffic.
 //!
-//! [`published`] reads the definitions in `tests/definitions`; `docs/schemas` are our own, for users. What a format leaves out or renames is
-//! compared with the native record of the same output.
+//! [`published`] reads the definitions in `tests/definitions`; `docs/schemas` are our own, for users. A field that a
+//! format leaves out or renames is compared with the native record of the same output.
 
 mod flat;
 mod generated;
@@ -21,7 +22,7 @@ const FORMATS: [(&str, Format); 4] = [
     ("ecs", Format::Ecs),
 ];
 
-/// A record as JSON. A lone surrogate is JSON, but nothing that a `Value` could hold.
+/// Returns a record as JSON text. JSON allows a lone surrogate, but a `Value` cannot hold one.
 fn text(value: &[u8]) -> String {
     std::str::from_utf8(value).unwrap().replace("\\ud800", "\\ufffd")
 }
@@ -31,7 +32,7 @@ fn parse(value: &[u8]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// A record that goes out.
+/// An emitted record.
 struct Record {
     headers: Headers,
     text: String,
@@ -61,7 +62,7 @@ fn emit(emitter: &Emitter, format: Format, output: &Output, seq: i64) -> Option<
     }
 }
 
-/// Where a format keeps what is not its own.
+/// Returns the part of a record with the fields that the format's standard does not define.
 fn own(format: Format, record: &Value) -> &Value {
     match format {
         Format::Native => record,
@@ -70,7 +71,7 @@ fn own(format: Format, record: &Value) -> &Value {
     }
 }
 
-/// Holds records against all there is to say about them.
+/// Checks records against all definitions and schemas.
 struct Judge {
     schemas: Schemas,
     ecs: Ecs,
@@ -84,7 +85,8 @@ impl Judge {
         }
     }
 
-    /// All that is wrong with an output's record in this format; how many records there were: none when it is too large.
+    /// Adds all errors of an output's record in this format to `wrong`. Returns the number of records: 0 if the record
+    /// is too large.
     fn judge(
         &self,
         emitter: &Emitter,
@@ -123,10 +125,11 @@ fn op(output: &Output) -> Op {
     }
 }
 
-/// Whether somebody who knows the standard only, and nothing of `alerttrail`, takes a record for something that has happened or that is open.
+/// Returns true if somebody who knows only the standard, and nothing about `alerttrail`, takes a record for something
+/// that has happened or that is open.
 fn is_hit(format: Format, record: &Value) -> bool {
     match format {
-        // These two have no standard but the field itself.
+        // These two formats have no standard but the field itself.
         Format::Native => record["op"] == "upsert",
         Format::Kql => !record["SystemAlertId"].is_null(),
         Format::Ocsf => match record["class_uid"].as_u64() {

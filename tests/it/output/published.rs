@@ -24,7 +24,7 @@ fn errors(validator: &Validator, value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What is published as JSON Schema: OCSF's classes, and our own formats.
+/// The JSON Schemas: OCSF's classes, and our own formats.
 pub(super) struct Schemas {
     ocsf: BTreeMap<u64, Validator>,
     ours: BTreeMap<&'static str, Validator>,
@@ -41,7 +41,7 @@ impl Schemas {
         }
     }
 
-    /// What is wrong by OCSF's definition of the record's class.
+    /// Returns the errors of a record by OCSF's definition of its class.
     pub(super) fn ocsf(&self, record: &Value) -> Vec<String> {
         let class = record["class_uid"].as_u64().and_then(|uid| self.ocsf.get(&uid));
         let Some(class) = class else {
@@ -49,20 +49,20 @@ impl Schemas {
         };
         let mut errors = errors(class, record);
         let number = |name: &str| record[name].as_u64().unwrap_or(u64::MAX / 200);
-        // In words only: the standard's text on type_uid.
+        // The standard states this rule only in words, in its text on type_uid.
         if number("type_uid") != number("class_uid") * 100 + number("activity_id") {
             errors.push("type_uid does not follow from class_uid and activity_id".into());
         }
         errors
     }
 
-    /// What is wrong by the schema in `docs`.
+    /// Returns the errors of a record by the schema in `docs`.
     pub(super) fn ours(&self, name: &str, record: &Value) -> Vec<String> {
         errors(&self.ours[name], record)
     }
 }
 
-/// What ECS says of a field.
+/// ECS's definition of a field.
 #[derive(Deserialize)]
 struct Field {
     #[serde(rename = "type")]
@@ -71,7 +71,8 @@ struct Field {
     allowed_values: Option<Vec<String>>,
 }
 
-/// ECS has no schema for documents, but a definition of every field: what is in a document must be one, and look like one.
+/// ECS has no schema for documents, but it defines every field: each field of a document must be defined and have the
+/// defined form.
 pub(super) struct Ecs(BTreeMap<String, Field>);
 
 impl Ecs {
@@ -79,7 +80,7 @@ impl Ecs {
         Self(serde_json::from_str(&read("tests/definitions/ecs-8.17.0.json")).unwrap())
     }
 
-    /// What is wrong with a document. Custom fields are in a namespace of their own, as ECS wants it.
+    /// Returns the errors of a document. Custom fields have their own namespace, as ECS requires.
     pub(super) fn errors(&self, document: &Value) -> Vec<String> {
         let mut errors = Vec::new();
         for (name, value) in document.as_object().unwrap() {
@@ -132,7 +133,7 @@ impl Field {
     }
 }
 
-/// Elasticsearch's `strict_date_optional_time`, with a zone.
+/// Returns true if the text is a time by Elasticsearch's `strict_date_optional_time`, with a zone.
 fn is_date(text: &str) -> bool {
     text.len() <= "2026-03-01T10:00:00.000000000Z".len()
         && text.as_bytes().get(10) == Some(&b'T')

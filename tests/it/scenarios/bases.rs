@@ -1,4 +1,4 @@
-//! What holds the state while a scenario runs.
+//! The stores that hold the state while a scenario runs.
 
 use alerttrail::store::{Base, Memory};
 
@@ -6,14 +6,14 @@ use alerttrail::store::{Base, Memory};
 pub(super) trait Bases {
     type Base: Base;
 
-    /// An empty store for this partition of the log.
+    /// Makes an empty store for this partition of the repartition topic.
     fn make(&mut self, partition: usize) -> Self::Base;
 
-    /// The same store, as a process that starts again finds it.
+    /// Returns the same store as a process that starts again finds it.
     fn reopen(&mut self, partition: usize, base: Self::Base) -> Self::Base;
 }
 
-/// In memory: what is written stays.
+/// Stores in memory, which keep what was written.
 pub(super) struct InMemory;
 
 impl Bases for InMemory {
@@ -28,7 +28,7 @@ impl Bases for InMemory {
     }
 }
 
-/// In RocksDB: the folder is closed and opened again.
+/// Stores in RocksDB: reopening closes the folder and opens it again.
 #[cfg(feature = "rocksdb")]
 pub(super) struct OnDisk {
     folder: tempfile::TempDir,
@@ -55,7 +55,7 @@ impl Bases for OnDisk {
     }
 
     fn reopen(&mut self, partition: usize, base: Self::Base) -> Self::Base {
-        // Its lock goes with it.
+        // Dropping the base releases its lock.
         drop(base);
         self.make(partition)
     }

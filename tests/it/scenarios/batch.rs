@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::file::{Batch, Scenario};
 use super::world::{config, emitter};
 
-/// What comes out of the batch run: of each id the last record.
+/// The output of the batch run: the last record of each id.
 #[derive(Default)]
 struct Fold(BTreeMap<String, Value>);
 
@@ -34,7 +34,7 @@ impl local::Output for Fold {
     }
 }
 
-/// The batch run over `messages`, each of them a chunk.
+/// Runs the batch join over `messages`, each of them a chunk.
 fn join(messages: &[Vec<u8>], threads: usize, memory: usize, settings: &Settings, emitter: &Emitter) -> Fold {
     let means = Means {
         threads,
@@ -51,7 +51,8 @@ fn join(messages: &[Vec<u8>], threads: usize, memory: usize, settings: &Settings
     local.end(&shutdown).unwrap().unwrap().1
 }
 
-/// The fold of the batch run is the stream's, in everything that does not tell of the way there.
+/// Asserts that the folds of the batch run and of the stream are the same, apart from fields that depend on the order
+/// of arrival.
 pub(super) fn compare(scenario: &Scenario, streamed: &BTreeMap<String, Value>) {
     let config = config(scenario);
     let emitter = Emitter {
@@ -60,7 +61,7 @@ pub(super) fn compare(scenario: &Scenario, streamed: &BTreeMap<String, Value>) {
     };
     let messages: Vec<Vec<u8>> = scenario.step.iter().filter_map(super::file::Step::message).collect();
     let batch = join(&messages, 1, usize::MAX, &config.decode, &emitter);
-    // Neither threads nor memory change anything, nor does the order in which they come to it.
+    // The result does not depend on threads or memory, or on the order in which threads reach the memory.
     for (threads, memory) in [(1, 0), (3, usize::MAX), (3, 0)] {
         assert_eq!(
             join(&messages, threads, memory, &config.decode, &emitter).0,
@@ -75,8 +76,8 @@ pub(super) fn compare(scenario: &Scenario, streamed: &BTreeMap<String, Value>) {
     }
 }
 
-/// What each record says of the answer, in a line. The version of the alert in a row and how an alert came to be answered depend on
-/// the order of arrival; so does whether an alert is told of that has lost all its activities.
+/// Returns one line for each record, without what depends on the order of arrival: the version of the alert in a row,
+/// how an alert came to be closed, and whether an alert that has lost all its activities has a summary.
 fn answers(fold: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
     let mut answers = BTreeMap::new();
     for (id, record) in fold {

@@ -1,9 +1,9 @@
-//! What a scenario file may say.
+//! The format of a scenario file.
 
 use alerttrail::time::EventTime;
 use serde::Deserialize;
 
-/// The day on which scenarios happen: a time of day means this one.
+/// The day of all scenarios: a time of day is on this day.
 const DAY: &str = "2026-03-01";
 
 /// One rule of the join.
@@ -12,19 +12,19 @@ const DAY: &str = "2026-03-01";
 pub(super) struct Scenario {
     /// The rule, in a sentence.
     pub(super) rule: String,
-    /// What a configuration file would say.
+    /// The settings, as in a configuration file.
     #[serde(default)]
     pub(super) config: toml::Table,
     /// The number of partitions of the input topic.
     #[serde(default = "one")]
     pub(super) sources: u32,
-    /// What the clock shows at first. The default is so late that no time is in the future, and no alert ever waits too
-    /// long.
+    /// The time of the clock at the start. The default is so late that no time is in the future, and no alert ever
+    /// exceeds its maximum wait.
     #[serde(default = "next_day")]
     pub(super) clock: String,
-    /// The most bytes that the broker takes in a record.
+    /// The maximum size of a record in bytes that the broker accepts.
     pub(super) limit: Option<usize>,
-    /// How the batch run, which has all the input at once and forgets nothing, answers.
+    /// The result of the batch run, which has all the input at once and keeps everything.
     #[serde(default)]
     pub(super) batch: Batch,
     pub(super) step: Vec<Step>,
@@ -33,14 +33,14 @@ pub(super) struct Scenario {
 #[derive(Deserialize, Default, PartialEq, Eq, Debug)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Batch {
-    /// The same, in the end.
+    /// The same in the end.
     #[default]
     Same,
-    /// Otherwise: retention has taken something here, or the broker does not take it.
+    /// Different, because retention has removed something here, or the broker does not accept it.
     Differs,
 }
 
-/// One thing that happens, and what comes out because of it.
+/// One event, and the output that it causes.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step {
@@ -52,27 +52,27 @@ pub(super) struct Step {
     pub(super) message: Option<String>,
     /// A message of these bytes, in hexadecimal digits, is read.
     pub(super) bytes: Option<String>,
-    /// An activity without a key moves the watermark of a source partition (of all, unless one is named) to this time.
+    /// An activity without a key moves the watermark of a source partition, or of all if none is named, to this time.
     pub(super) watermark: Option<String>,
-    /// What was read so far is told to the log: a mark goes to every partition.
+    /// A watermark update goes to every partition of the repartition topic.
     pub(super) watermark_update: Option<bool>,
-    /// The clock moves on to this time, and a mark goes to every partition.
+    /// The clock moves to this time, and a watermark update goes to every partition.
     pub(super) clock: Option<String>,
-    /// So many records of the source partition have not been read yet.
+    /// This many records of the source partition have not been read yet.
     pub(super) unread: Option<i64>,
     /// Everything stops and starts again.
     pub(super) restart: Option<bool>,
     /// There is no more input.
     pub(super) end: Option<bool>,
 
-    /// The source partition; 0 unless it says otherwise.
+    /// The source partition; 0 by default.
     pub(super) partition: Option<u32>,
     /// The timestamp of the message.
     pub(super) arrived: Option<String>,
-    /// What comes out, one line for each record.
+    /// The expected output, one line for each record.
     #[serde(default)]
     pub(super) expect: Vec<String>,
-    /// What stands in what comes out.
+    /// Texts that the output contains.
     #[serde(default)]
     pub(super) contains: Vec<String>,
 }
@@ -81,14 +81,14 @@ pub(super) struct Step {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Activity {
-    /// Its `ReportId`, under which it is expected to come out.
+    /// Its `ReportId`, which names it in the expected output.
     id: String,
     /// `CreationTime`.
     at: String,
     /// `Data.cid`.
     #[serde(default = "policy")]
     key: toml::Value,
-    /// The text of `Data` instead.
+    /// The text of `Data`, used instead of `key`.
     data: Option<String>,
     #[serde(default)]
     form: Form,
@@ -106,7 +106,7 @@ pub(super) struct Activity {
     raw: toml::Table,
 }
 
-/// What stands around a row.
+/// The wrapper around a row.
 #[derive(Deserialize, Clone, Copy, Default, Debug)]
 #[serde(rename_all = "kebab-case")]
 enum Form {
@@ -115,7 +115,7 @@ enum Form {
     Streaming,
     /// The same in a batch of one.
     Batch,
-    /// Nothing: the row with the columns that Log Analytics puts in.
+    /// No wrapper: the row with the columns that Log Analytics adds.
     LogAnalytics,
 }
 
@@ -177,7 +177,7 @@ fn log_analytics() -> Form {
     Form::LogAnalytics
 }
 
-/// `10:00` and `10:00:00.5` are times of the day; anything else stays as it is.
+/// Completes times of day such as `10:00` and `10:00:00.5`; any other text stays unchanged.
 pub(super) fn full(time: &str) -> String {
     match time.as_bytes() {
         [b'0'..=b'9', b'0'..=b'9', b':', _, _] => format!("{DAY}T{time}:00Z"),
@@ -191,7 +191,7 @@ pub(super) fn time(time: &str) -> EventTime {
 }
 
 impl Step {
-    /// The message that is read in this step, if one is.
+    /// Returns the message that is read in this step, if any.
     pub(super) fn message(&self) -> Option<Vec<u8>> {
         if let Some(activity) = &self.activity {
             return Some(activity.message().into_bytes());
@@ -243,7 +243,7 @@ impl Alert {
     }
 }
 
-/// `row`, which is still open, in its surroundings.
+/// Wraps `row`, whose object is still open.
 fn wrapped(row: &str, table: &str, form: Form, sent: &str, tenant: &str) -> String {
     let (sent, tenant) = (quoted(sent), quoted(tenant));
     let streaming = || {
@@ -268,7 +268,7 @@ fn columns(more: &toml::Table) -> String {
         .collect()
 }
 
-/// The JSON text of a TOML value. A table `{ json = "…" }` is that text itself.
+/// Returns the JSON text of a TOML value. A table `{ json = "…" }` is that text itself.
 fn json(value: &toml::Value) -> String {
     match value.get("json").and_then(toml::Value::as_str) {
         Some(text) => written_out(text),
@@ -279,8 +279,8 @@ fn json(value: &toml::Value) -> String {
     }
 }
 
-/// Expands what nobody wants to read in a file: `@127` is that many nested arrays, `@x900` that many letters x,
-/// `@list100` a list of that many strings, the first of which is `key-000`.
+/// Expands abbreviations for long values: `@127` is that many nested arrays, `@x900` is that many letters x, and
+/// `@list100` is a list of that many strings, with `key-000` as the first.
 fn written_out(text: &str) -> String {
     let number = |text: &str| text.parse::<usize>().ok();
     if let Some(count) = text.strip_prefix("@list").and_then(number) {

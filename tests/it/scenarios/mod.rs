@@ -1,12 +1,13 @@
-//! Each rule of the join as a file in `tests/scenarios`: what comes in, and what comes out because of it.
+//! Each rule of the join as a file in `tests/scenarios`: the input, and the output that it causes.
 //!
-//! A scenario runs through the real stages: messages through [`Router`](alerttrail::route::Router), log records as bytes, one
-//! [`Joiner`](alerttrail::join::Joiner) for each partition of the log, and [`Emitter`](alerttrail::emit::Emitter). It runs with one to
-//! three partitions, over every base, in large steps and with a restart after every single output: all must give the same bytes. In the
-//! end its input goes through the batch run, and what both have said, folded by id, must be the same.
+//! A scenario runs through the real stages: messages go through [`Router`](alerttrail::route::Router), log records are
+//! encoded to bytes, each partition of the repartition topic has one [`Joiner`](alerttrail::join::Joiner), and
+//! [`Emitter`](alerttrail::emit::Emitter) encodes the output. It runs with one to three partitions, over every base, in
+//! large steps and with a restart after every single output: all must give the same bytes. At the end its input goes
+//! through the batch run. Both outputs, folded by id, must be the same.
 //!
-//! `tests/scenarios/README.md` explains the files. `SCENARIO=120 cargo test --no-default-features scenario` runs only those whose name
-//! holds `120`.
+//! `tests/scenarios/README.md` explains the files. `SCENARIO=120 cargo test --no-default-features scenario` runs only
+//! those whose name contains `120`.
 
 mod bases;
 mod batch;
@@ -24,14 +25,14 @@ use bases::{Bases, InMemory};
 use file::Scenario;
 use world::{Pace, World};
 
-/// The numbers of partitions that a scenario runs with.
+/// The partition counts that a scenario runs with.
 const PARTITIONS: [u32; 3] = [1, 2, 3];
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
 }
 
-/// The names of all scenarios, in order, without `.toml`.
+/// Returns the names of all scenarios, in order, without `.toml`.
 pub(crate) fn names() -> Vec<String> {
     let files = std::fs::read_dir(folder()).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
@@ -47,7 +48,7 @@ fn read(name: &str) -> Scenario {
     toml::from_str(&text).unwrap_or_else(|error| panic!("{name}.toml: {error}"))
 }
 
-/// Everything that comes out of a run: for each step and each partition of the log the values of the records.
+/// The whole output of a run: for each step and each partition of the repartition topic, the values of the records.
 type Transcript = Vec<Vec<Vec<Vec<u8>>>>;
 
 #[test]
@@ -58,7 +59,7 @@ fn every_scenario_holds() {
     assert!(!names.is_empty(), "there is no scenario whose name holds {only:?}");
     for name in names {
         let scenario = read(&name);
-        // One scenario that fails does not hide what the others say.
+        // A scenario that fails does not hide the results of the others.
         if catch_unwind(AssertUnwindSafe(|| holds(&scenario))).is_err() {
             eprintln!("^^^ {name}: {}\n", scenario.rule);
             failed.push(name);
@@ -76,7 +77,8 @@ fn holds(scenario: &Scenario) {
             text(&restarted),
             "restarts change the output with {partitions} partitions"
         );
-        // Opening RocksDB takes its time: one number of partitions, the least with which a key can move, has to do.
+        // Opening RocksDB takes time, so these runs use only the smallest number of partitions with which a key can
+        // move.
         #[cfg(feature = "rocksdb")]
         for pace in [Pace::Steady, Pace::RestartAfterEveryOutput] {
             if partitions != 2 {
@@ -89,7 +91,7 @@ fn holds(scenario: &Scenario) {
     }
 }
 
-/// Runs the scenario; what came out, and what remains of it when it is folded.
+/// Runs the scenario. Returns its output, and the fold of that output.
 fn run<B: Bases>(
     scenario: &Scenario,
     partitions: u32,
@@ -110,7 +112,7 @@ fn run<B: Bases>(
     (transcript, fold)
 }
 
-/// What the join says in a scenario, each with its offset in the log, and how the scenario has it emitted.
+/// Returns the emitter of a scenario, and the outputs of the join with their offsets in the repartition topic.
 pub(crate) fn outputs(name: &str) -> (Emitter, Vec<(i64, Output)>) {
     let scenario = read(name);
     let mut world = World::new(&scenario, 1, Pace::Steady, InMemory);

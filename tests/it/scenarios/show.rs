@@ -1,4 +1,4 @@
-//! What comes out of a step, in the words of the scenario files.
+//! Writes the output of a step in the form of the scenario files.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::file::Step;
 
-/// What came out of one step.
+/// The output of one step.
 pub(super) struct Outcome {
     notes: Vec<String>,
-    /// By partition of the log.
+    /// By partition of the repartition topic.
     records: Vec<Vec<Record>>,
     lines: Vec<String>,
 }
@@ -21,7 +21,7 @@ struct Record {
     value: Vec<u8>,
 }
 
-/// What is remembered of the records that came out: names of activities by id, and the last record of each id.
+/// The names of activities by id, and the last record of each id.
 #[derive(Default)]
 pub(super) struct Names {
     activities: BTreeMap<String, String>,
@@ -51,7 +51,7 @@ impl Outcome {
         self.records[partition].push(Record { headers, value });
     }
 
-    /// Puts what came out into words.
+    /// Writes the output as lines.
     pub(super) fn name(&mut self, names: &mut Names) {
         self.lines.append(&mut self.notes);
         for record in self.records.iter().flatten() {
@@ -59,13 +59,13 @@ impl Outcome {
         }
     }
 
-    /// The records' values by partition.
+    /// Returns the values of the records by partition.
     pub(super) fn values(self) -> Vec<Vec<Vec<u8>>> {
         let values = |records: Vec<Record>| records.into_iter().map(|record| record.value).collect();
         self.records.into_iter().map(values).collect()
     }
 
-    /// Compares what came out with what the step expects. Between partitions there is no order.
+    /// Compares the output with the expected one. Records of different partitions have no order.
     pub(super) fn check(&self, step: &Step, partitions: u32, number: usize) {
         let (mut expected, mut lines) = (step.expect.clone(), self.lines.clone());
         if partitions > 1 {
@@ -121,7 +121,7 @@ impl Names {
     fn row(&mut self, row: &Value) -> String {
         let id = row["id"].as_str().unwrap();
         let activity = match row["op"].as_str() {
-            // A delete does not hold the activity, but it has its id.
+            // A delete does not contain the activity, but it has its id.
             Some("delete") => self.activities.get(id).cloned().unwrap_or_else(|| format!("?{id}")),
             _ => {
                 let name = row["activity"]["ReportId"].as_str().unwrap_or("?").to_owned();
@@ -142,16 +142,16 @@ impl Names {
         )
     }
 
-    /// What remains: of each id the last record, unless that took it back.
+    /// Returns the last record of each id, unless that is a retraction.
     pub(super) fn into_fold(self) -> BTreeMap<String, Value> {
         let values = self.last.into_iter().map(|(id, (_, value))| (id, value));
         values.filter(|(_, value)| value["op"] == "upsert").collect()
     }
 }
 
-/// An output record as JSON.
+/// Parses an output record as JSON.
 pub(super) fn parse(value: &[u8]) -> Value {
-    // A lone surrogate is JSON, but nothing that a `Value` could hold.
+    // JSON allows a lone surrogate, but a `Value` cannot hold one.
     let text = std::str::from_utf8(value).unwrap().replace("\\ud800", "\\ufffd");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
@@ -183,7 +183,7 @@ fn alert(record: &Value) -> String {
     }
 }
 
-/// The key of a record, preceded by the link unless that is the query.
+/// Returns the key of a record, preceded by the link unless that is the query.
 fn key(record: &Value) -> String {
     let key = word(&record["correlation_id"]);
     match record["link"].as_str() {

@@ -1,4 +1,4 @@
-//! The stages, put together for one scenario, with its own clock.
+//! The stages, assembled for one scenario, with their own clock.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,12 @@ use super::show::{Names, Outcome};
 /// The name of the input topic.
 const TOPIC: &str = "input";
 
-/// In which steps the join works.
+/// When the join ends a transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Pace {
-    /// A record with all that follows from it is one transaction.
+    /// A record and everything that follows from it are one transaction.
     Steady,
-    /// Every output ends a transaction, behind which a new joiner goes on from what the store holds.
+    /// Every output ends a transaction. After it, a new joiner continues from the content of the store.
     RestartAfterEveryOutput,
 }
 
@@ -34,7 +34,8 @@ pub(super) struct World<B: Bases> {
     progress: Progress,
     sources: Vec<Source>,
     lanes: Vec<Lane<B::Base>>,
-    /// Behind the lanes: fields are dropped in their order, and a base on disk is closed before its folder goes.
+    /// Declared after the lanes: fields are dropped in this order, so a base on disk is closed before its folder is
+    /// deleted.
     bases: B,
     pace: Pace,
     emitter: Emitter,
@@ -50,7 +51,7 @@ struct Source {
     unread: i64,
 }
 
-/// A partition of the log, and its owner.
+/// A partition of the repartition topic, and its owner.
 struct Lane<B> {
     joiner: Joiner,
     base: B,
@@ -87,7 +88,7 @@ impl<B: Bases> World<B> {
         world
     }
 
-    /// Lets one step happen.
+    /// Runs one step and returns its output.
     pub(super) fn take(&mut self, step: &Step) -> Outcome {
         let mut outcome = Outcome::new(self.lanes.len());
         if let Some(message) = step.message() {
@@ -104,7 +105,7 @@ impl<B: Bases> World<B> {
             self.mark(&mut outcome);
         } else if let Some(unread) = step.unread {
             let source = &mut self.sources[step.partition.unwrap_or(0) as usize];
-            // What is no longer unread has been read: records of other tables.
+            // Records that are no longer unread have been read; they belong to other tables.
             let partition = step.partition.unwrap_or(0);
             source.position += (source.unread - unread).max(0);
             source.unread = unread;
@@ -119,13 +120,13 @@ impl<B: Bases> World<B> {
         outcome
     }
 
-    /// Closes what is open, and folds everything that has come out.
+    /// Closes all open alerts, and returns the fold of all output.
     pub(super) fn end(mut self) -> BTreeMap<String, serde_json::Value> {
         self.close();
         self.names.into_fold()
     }
 
-    /// Closes what is open; everything that the join has said, each with its offset in the log.
+    /// Closes all open alerts. Returns all outputs of the join with their offsets in the repartition topic.
     pub(super) fn into_outputs(mut self) -> Vec<(i64, Output)> {
         self.close();
         self.said
@@ -151,7 +152,7 @@ impl<B: Bases> World<B> {
             timestamp: step.arrived.as_deref().map(|arrived| time(arrived).to_wall()),
         };
         let mut log = Vec::new();
-        // A tombstone of Kafka's has no value at all.
+        // A Kafka tombstone has no value.
         let message = (!message.is_empty()).then_some(message);
         let seen = self.router.route(message, arrival, &mut |routed| match routed {
             Routed::Record { partition, record } => log.push((partition, record.encode(Vec::new()).unwrap())),
@@ -176,7 +177,7 @@ impl<B: Bases> World<B> {
         }
     }
 
-    /// As activities without a key would: the join does not see those.
+    /// Moves the watermark as activities without a key would, because the join does not see those.
     fn move_watermark(&mut self, watermark: &str, partition: Option<u32>) {
         let latest = time(watermark).plus(self.config.watermark.out_of_orderness);
         for (number, source) in (0..).zip(&mut self.sources) {
@@ -188,7 +189,7 @@ impl<B: Bases> World<B> {
         }
     }
 
-    /// Tells every partition of the log how far reading has come.
+    /// Sends a watermark update to every partition of the repartition topic.
     fn mark(&mut self, outcome: &mut Outcome) {
         let watermark = &self.config.watermark;
         for (number, source) in (0..).zip(&self.sources) {
@@ -270,7 +271,7 @@ impl<B: Bases> World<B> {
     }
 }
 
-/// The configuration that a file with the scenario's settings would give.
+/// Returns the configuration that a file with the scenario's settings gives.
 pub(super) fn config(scenario: &Scenario) -> Config {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), toml::to_string(&scenario.config).unwrap()).unwrap();
@@ -289,7 +290,8 @@ pub(super) fn router(config: &Config, partitions: u32, limit: Option<usize>) -> 
     Router::new(limit.into_iter().fold(decoder, Decoder::with_limit), settings)
 }
 
-/// Summaries list their activities whatever the format: it must make no difference to those that do not show them.
+/// Opens a joiner whose summaries list activities in every format: this must not change the output of formats that do
+/// not list them.
 fn joiner(base: &impl Base, config: &Config) -> Joiner {
     let of_links = config.decode.links.iter().map(|link| link.retention);
     Joiner::open(base, Retention::new(config.state.retention, of_links))
@@ -326,7 +328,7 @@ fn note_seen(seen: Seen, outcome: &mut Outcome) {
     }
 }
 
-/// An alert goes to every partition of the log: what becomes of it is told once.
+/// Adds each count once, because an alert goes to every partition of the repartition topic.
 fn note_counts(counts: Counts, link: &str, outcome: &mut Outcome) {
     for (count, note) in [
         (counts.duplicate_activities, "delivered again"),

@@ -1,4 +1,4 @@
-//! The folder with all state: whose it is, and what is said when it cannot be used.
+//! The folder with all state: who owns it, and the errors if it cannot be used.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -8,10 +8,10 @@ use alerttrail::store::{Error, StateDir, set_aside};
 
 use super::util::{Tmpfs, again};
 
-/// Tells a child of this test binary which folder to open.
+/// The variable that tells a child of this test binary which folder to open.
 const FOLDER: &str = "ALERTTRAIL_TEST_FOLDER";
 
-/// What opening `path` says that it cannot do. It names the setting, and is one line.
+/// Returns the error of opening `path`, and asserts that it names the setting and is one line.
 fn refusal(path: &Path) -> String {
     let text = StateDir::open(path).expect_err("it was opened").to_string();
     assert!(text.contains("state.dir") && !text.contains('\n'), "{text}");
@@ -97,7 +97,7 @@ fn b4_of_another_user() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let mut child = again("storage::dir::opens_a_folder_as_told", FOLDER, folder.path());
-    // Permissions are nothing to root.
+    // Permissions do not restrict root.
     if fs::write(folder.path().join("probe"), "").is_ok() {
         child.uid(65_534).gid(65_534);
     }
@@ -111,14 +111,14 @@ fn b4_of_another_user() {
     assert!(text.contains("permission denied; let the user"), "{text}");
 }
 
-/// No test of its own: what a child of the others does.
+/// Not a test of its own: child processes of the other tests run it.
 #[test]
 fn opens_a_folder_as_told() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     match StateDir::open(Path::new(&folder)) {
         Ok(_open) => {
             println!("\nopened");
-            // Until the parent closes it, or kills this.
+            // Stays open until the parent closes standard input or kills this process.
             std::io::stdin().lines().for_each(drop);
         }
         Err(error) => println!("\nrefused: {error}"),
@@ -152,7 +152,7 @@ fn b8_a_second_process() {
         child.id()
     );
     assert_eq!(refusal(folder.path()), in_use);
-    // The lock is not a file that stays behind: it ends with the process, also when that is killed.
+    // The lock is not a file that remains: it ends with the process, even if that is killed.
     child.kill().unwrap();
     child.wait().unwrap();
     StateDir::open(folder.path()).unwrap();

@@ -1,5 +1,5 @@
-//! Bits that change on the disk. Whatever happens then, no answer is wrong: the store is as it was, or as it was earlier, or it says that it
-//! is damaged and is rebuilt.
+//! Bits that change on the disk. No result may be wrong afterwards: the store is unchanged, or it is in an earlier
+//! state, or it reports damage and is rebuilt.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use alerttrail::store::{Base, Error, Origin, Reads as _, Rocks, Table, Txn, keys
 
 use super::world::{Random, World, copy, files, fill, folder, in_parallel, number, open};
 
-/// What became of the flips in one kind of file.
+/// The results of the flips in one kind of file.
 #[derive(Default, Debug)]
 struct Outcome {
     unchanged: usize,
@@ -27,7 +27,7 @@ fn origin() -> Origin {
     }
 }
 
-/// Opens the store of a partition as the processor does: a damaged one is moved aside, and a new one is made.
+/// Opens the store of a partition as the processor does: it moves a damaged store aside and makes a new one.
 fn open_partition(path: &Path) -> Result<Rocks, Error> {
     let open_claimed = || origin().claim(path).and_then(|()| open(path));
     match open_claimed() {
@@ -39,7 +39,7 @@ fn open_partition(path: &Path) -> Result<Rocks, Error> {
     }
 }
 
-/// A store as four processes leave it, one after the other.
+/// Makes a store as four successive processes leave it.
 fn store(world: &World, path: &Path) {
     for end in [150, 300, 400, world.len()] {
         let mut base = open_partition(path).unwrap();
@@ -47,7 +47,7 @@ fn store(world: &World, path: &Path) {
     }
 }
 
-/// Goes on with a store whose file was changed, first as it is, then as the next start does.
+/// Continues with a store whose file was changed, first as it is and then as the next start does.
 fn go_on(world: &World, path: &Path, outcome: &mut Outcome, what: &str) {
     let is_damaged = |error: Error| assert!(error.is_corruption(), "{what}: {error}");
     let damaged = || path.with_extension("damaged-1").exists();
@@ -73,7 +73,7 @@ fn go_on(world: &World, path: &Path, outcome: &mut Outcome, what: &str) {
     }
 }
 
-/// Flips the bits `choose` chooses of the files whose names satisfy `is`, one in each copy of the store.
+/// Flips bits in the files whose names satisfy `is`, one in each copy of the store. `choose` selects each bit.
 fn flip(trials: usize, is: impl Fn(&str) -> bool, choose: impl Fn(usize, usize) -> usize + Sync) -> Outcome {
     let world = World::new(5, 500, 120);
     let folder = folder();
@@ -91,7 +91,7 @@ fn flip(trials: usize, is: impl Fn(&str) -> bool, choose: impl Fn(usize, usize) 
         let mut bytes = fs::read(path.join(name)).unwrap();
         let bit = choose(trial, bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
-        // A table file is linked to that of the store.
+        // A table file is a hard link to that of the original store.
         fs::remove_file(path.join(name)).unwrap();
         fs::write(path.join(name), bytes).unwrap();
         let mut outcome = Outcome::default();
@@ -105,7 +105,7 @@ fn flip(trials: usize, is: impl Fn(&str) -> bool, choose: impl Fn(usize, usize) 
     total.into_inner().unwrap()
 }
 
-/// As many flips in this kind of file as it gets of all.
+/// Flips random bits in this kind of file, a fifth of all faults.
 fn flip_some(kind: &str, is: impl Fn(&str) -> bool) -> Outcome {
     let trials = number("ALERTTRAIL_TEST_FAULTS", 100).div_ceil(5);
     let seed = number("SEED", 11);
@@ -158,7 +158,7 @@ fn b2_missing_and_cut_files() {
             let bytes = fs::read(path.join(name)).unwrap();
             fs::remove_file(path.join(name)).unwrap();
             if let Some(cut) = cut {
-                // From the end, or everything.
+                // `cut` bytes are removed from the end; 0 removes everything.
                 let length = if cut == 0 { 0 } else { bytes.len().saturating_sub(cut) };
                 fs::write(path.join(name), &bytes[..length]).unwrap();
             }
@@ -173,7 +173,7 @@ fn b2_missing_and_cut_files() {
     }
 }
 
-/// What RocksDB cannot see: a value that is whole, and wrong.
+/// RocksDB cannot detect a value that is intact but wrong.
 #[test]
 fn b2_a_wrong_position_is_seen() {
     let world = World::new(5, 100, 50);
@@ -187,7 +187,7 @@ fn b2_a_wrong_position_is_seen() {
         let db = rocksdb::DB::open_cf(&options, &path, names).unwrap();
         let meta = db.cf_handle("meta").unwrap();
         let mut value = db.get_cf(meta, keys::PROGRESS).unwrap().unwrap();
-        // The position: 50, as postcard writes a signed number.
+        // The position is 50, encoded as a signed number of postcard.
         assert_eq!(value[1], 100);
         value[1] = 80;
         db.put_cf(meta, keys::PROGRESS, value).unwrap();
@@ -196,7 +196,7 @@ fn b2_a_wrong_position_is_seen() {
     let error = Joiner::open(&base, None).unwrap_err();
     assert!(error.is_corruption(), "{error}");
     drop(base);
-    // It is noted for the next start.
+    // The damage is recorded for the next start.
     let error = open(&path).err().unwrap();
     assert!(
         matches!(&error, Error::Corrupt { cause, .. } if cause.contains("earlier run")),
@@ -204,7 +204,7 @@ fn b2_a_wrong_position_is_seen() {
     );
 }
 
-/// What the join finds is passed on by whoever called it.
+/// The caller of the join reports the damage that the join finds.
 #[test]
 fn a_condemned_store_is_rebuilt() {
     let folder = folder();
@@ -254,7 +254,7 @@ fn b10_the_folder_of_another_log() {
                 copied.display()
             )
         );
-        // It is still what it was, for the one it belongs to.
+        // The copy is still intact for its owner.
         drop(open_partition(&copied).unwrap());
         assert!(!folder.path().join("copied.damaged-1").exists());
         fs::remove_dir_all(&copied).unwrap();

@@ -1,4 +1,5 @@
-//! What a process that is killed leaves of its stores: what was flushed last, as a whole. And folders that are older than they should be.
+//! A process that is killed leaves its stores as they were at the last flush, complete. Also covers folders that are
+//! older than they should be.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,19 +14,20 @@ use alerttrail::store::{Error, Rocks, Shared};
 use super::util::again;
 use super::world::{Random, World, copy, files, fill, folder, in_parallel, number, open};
 
-/// Tells a child of this test binary where its store is.
+/// The variable that tells a child of this test binary where its store is.
 const STORE: &str = "ALERTTRAIL_TEST_KILLED_STORE";
-/// Tells it after which record it aborts; unset, it goes on until somebody else does.
+/// The variable that tells it after which record to abort. Without it, the child continues until it is killed.
 const END: &str = "ALERTTRAIL_TEST_KILLED_END";
-/// Log records from one flush to the next.
+/// The number of log records between two flushes.
 const FLUSH: usize = 60;
 
-/// With so little memory that tables are also written because it is full.
+/// Opens a store with so little memory that RocksDB also writes tables because the memory is full.
 fn open_small(path: &Path) -> Result<Rocks, Error> {
     Rocks::open(path, &Shared::new(1 << 20))
 }
 
-/// Long enough that days fall before the retention cut-off, with rows large enough to fill the memory.
+/// Returns a world that is long enough that days fall before the retention cut-off, with rows large enough to fill the
+/// memory.
 fn world() -> World {
     World::new(1, 600, 4 << 10)
 }
@@ -34,7 +36,7 @@ fn child(store: &Path) -> Command {
     again("storage::killed::writes_until_it_is_killed", STORE, store)
 }
 
-/// No test of its own: what a child of another does. It says after each write how far it has come.
+/// Not a test of its own: a child process of another test runs it. After each write it prints its position.
 #[test]
 fn writes_until_it_is_killed() {
     let Some(store) = std::env::var_os(STORE) else { return };
@@ -54,13 +56,13 @@ fn writes_until_it_is_killed() {
     }
     println!("files {files_before} {}", files(store, |name| name.ends_with(".sst")).len());
     if std::env::var_os(END).is_some() {
-        // Nothing is closed and nothing flushed.
+        // The process closes nothing and flushes nothing.
         std::process::abort();
     }
     std::thread::sleep(Duration::from_secs(60));
 }
 
-/// Kills the child somewhere; how far it said that it had come.
+/// Kills the child at a random moment. Returns the last position that it printed.
 fn kill_somewhere(child: &mut Child, random: &mut Random, records: usize) -> usize {
     let until = random.below(records);
     let mut said = 0;
@@ -93,7 +95,8 @@ fn b1_a_killed_process_leaves_an_earlier_state() {
             Ok(position) => position,
             Err(error) => panic!("killed at {said}: {error}"),
         };
-        // Behind what was written by what was not flushed: memory holds some 120 records, and a flush takes its time.
+        // The store lacks the records that were written but not flushed: the memory holds about 120 records, and a
+        // flush takes time.
         let lost = said.saturating_sub(usize::try_from(position).unwrap());
         assert!(lost <= 300, "killed at {said}, {lost} records are lost");
         positions.lock().unwrap().insert(position);
@@ -104,8 +107,8 @@ fn b1_a_killed_process_leaves_an_earlier_state() {
     println!("B1 ok kills={trials} positions={positions:?}");
 }
 
-/// A day falls before the retention cut-off, its files are given back, and then the process is killed: what is left must not be a state from before,
-/// without the files that it needs.
+/// A day falls before the retention cut-off, its files are deleted, and then the process is killed: the store must not
+/// be in an earlier state that needs those files.
 #[test]
 fn b1_files_given_back_are_not_missed() {
     let world = world();
@@ -113,7 +116,7 @@ fn b1_files_given_back_are_not_missed() {
     let given_back = Mutex::new(0);
     in_parallel(0..20, |trial| {
         let store = folder.path().join(trial.to_string());
-        // What an earlier process left lies in table files, some of which the child gives back.
+        // The data of an earlier process is in table files, some of which the child deletes.
         fill(&world, &store, &[], 60 + 20 * trial);
         let end = (180 + 20 * trial).to_string();
         let output = child(&store).env(END, end).output().unwrap();
@@ -132,7 +135,7 @@ fn b1_files_given_back_are_not_missed() {
     println!("B1 ok given back {given_back}");
 }
 
-/// One that ends in order leaves everything.
+/// A process that ends normally leaves its whole state.
 #[test]
 fn a_dropped_store_is_on_the_disk() {
     let world = World::new(3, 300, 120);

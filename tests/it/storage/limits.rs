@@ -1,4 +1,5 @@
-//! Disks without room and processes without files: the work stops with a sentence, and goes on from where the disk has it.
+//! Disks without space and processes without file descriptors: the work stops with a readable error, and continues from
+//! the state on disk.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -9,18 +10,18 @@ use alerttrail::store::{Base, Error, Reads as _, Rocks, Shared, Table, Txn};
 use super::util::{Tmpfs, again, again_under};
 use super::world::World;
 
-/// Tells a child of this test binary where to open stores.
+/// The variable that tells a child of this test binary where to open stores.
 const FOLDER: &str = "ALERTTRAIL_TEST_STORES";
-/// Tells one which disk to fill, and with what: bytes or files.
+/// The variables that tell it which disk to fill, and with what: bytes or files.
 const DISK: &str = "ALERTTRAIL_TEST_FULL_DISK";
 const KIND: &str = "ALERTTRAIL_TEST_FULL_OF";
 
-/// With so little memory that tables are written often.
+/// Opens a store with so little memory that tables are written often.
 fn open(path: &Path) -> Result<Rocks, Error> {
     Rocks::open(path, &Shared::new(1 << 20))
 }
 
-/// Lets the disk run full while a child writes to a store there, and makes room again.
+/// Fills the disk while a child writes to a store there, and frees space again.
 fn full_disk(options: &str, kind: &str) {
     let Some(disk) = Tmpfs::mount(options) else { return };
     let mut child = again("storage::limits::writes_until_the_disk_is_full", DISK, disk.path());
@@ -37,7 +38,7 @@ fn full_world() -> World {
     World::new(4, 600, 8 << 10)
 }
 
-/// No test of its own: what a child of another does. It ends although nothing more can be written.
+/// Not a test of its own: a child process of another test runs it. It ends although nothing more can be written.
 #[test]
 fn writes_until_the_disk_is_full() {
     let Some(disk) = std::env::var_os(DISK) else { return };
@@ -139,12 +140,12 @@ fn b11_no_more_files_for_the_process() {
     for partition in 0..64u8 {
         let base = open(&folder.path().join(partition.to_string())).unwrap();
         let value = base.get(Table::Alerts, &[partition]).unwrap();
-        // The child ended in order, and brought to the disk what it could.
+        // The child ended normally, and flushed to the disk what it could.
         assert!(value.is_none() || usize::from(partition) < written, "{partition}");
     }
 }
 
-/// No test of its own: what a child of another does.
+/// Not a test of its own: a child process of another test runs it.
 #[test]
 fn opens_stores_until_it_cannot() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };

@@ -1,4 +1,4 @@
-//! What `state.memory` promises: it holds for all partitions together.
+//! The guarantee of `state.memory`: the limit holds for all partitions together.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use alerttrail::store::{Base, Direction, Reads as _, Rocks, Shared, Span, Table,
 use super::util::again;
 use super::world::{Random, number};
 
-/// Tells a child of this test binary where to open stores.
+/// The variable that tells a child of this test binary where to open stores.
 const FOLDER: &str = "ALERTTRAIL_TEST_MEMORY";
 const MIB: usize = 1 << 20;
 const PARTITIONS: usize = 64;
 
-/// A line of `/proc/self/status`, in bytes.
+/// Returns a line of `/proc/self/status`, in bytes.
 fn status(name: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -40,15 +40,16 @@ fn sixty_four_partitions_keep_to_the_memory_they_share() {
         line.unwrap_or_else(|| panic!("{text}")).trim().parse().unwrap()
     };
     let (memory, peak) = (figure("memory MiB"), figure("peak MiB"));
-    // More was written than memory may hold, and memory was used.
+    // More was written than the memory may hold, and the memory was used.
     assert!(figure("written MiB") > 3 * memory && peak > memory / 2, "{text}");
-    // What docs/state.md promises.
+    // docs/state.md promises this limit.
     assert!(peak <= memory + 64 + PARTITIONS, "{text}");
-    // Buffers that are nearly empty are not written to disk: that would be thousands of small files.
+    // Buffers that are nearly empty are not written to disk, because that would make thousands of small files.
     assert!(figure("table files") <= PARTITIONS * 60, "{text}");
 }
 
-/// No test of its own: what a child of another does, in a process whose memory is that of the stores.
+/// Not a test of its own: a child process of another test runs it, so that the memory of the process is that of the
+/// stores.
 #[test]
 fn writes_to_many_stores() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };

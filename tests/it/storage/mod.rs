@@ -1,7 +1,7 @@
-//! Faults of the disk: what the state is worth after them, and what is said.
+//! Faults of the disk: the state of the store after them, and the errors that are reported.
 //!
-//! Each test shows that its fault happened. The letters and numbers in names are those of the faults in `docs/state.md`.
-//! `ALERTTRAIL_TEST_FAULTS` is the number of faults that are drawn (100 unless set), `SEED` what they are drawn from.
+//! Each test shows that its fault happened. The letters and numbers in names are those of the faults in
+//! `docs/state.md`. `ALERTTRAIL_TEST_FAULTS` is the number of random faults (100 by default), `SEED` is their seed.
 
 mod dir;
 #[cfg(feature = "rocksdb")]

@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A file system in memory of its own, for as long as it lives.
+/// A file system in memory, mounted until it is dropped.
 pub(super) struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {
-    /// `None` where the tests may not mount: the reason is printed.
+    /// Mounts a file system. Returns `None` and prints the reason if the tests may not mount.
     pub(super) fn mount(options: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
@@ -35,17 +35,17 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        // Lazily, as a test that failed may still have files open there.
+        // Unmounts lazily, because a failed test may still have files open there.
         drop(Command::new("umount").arg("-l").arg(self.path()).status());
     }
 }
 
-/// This test binary again, to run one of its tests, which reads what it is to do from the environment variable `name`.
+/// Returns a command that runs one test of this test binary, which reads its task from the environment variable `name`.
 pub(super) fn again(test: &str, name: &str, value: impl AsRef<OsStr>) -> Command {
     wrapped(Command::new(std::env::current_exe().unwrap()), test, name, value)
 }
 
-/// The same, run by `wrapper`, a program with its arguments.
+/// Returns the same command, run by `wrapper`, a program with its arguments.
 #[cfg(feature = "rocksdb")]
 pub(super) fn again_under(wrapper: &[&str], test: &str, name: &str, value: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(wrapper[0]);

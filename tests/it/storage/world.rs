@@ -1,4 +1,4 @@
-//! A log, and what the join makes of it: the answer that a store must give after any fault.
+//! A log, and the result of joining it: a store must give this result after any fault.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,12 +13,12 @@ use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::store::{Base, Direction, Error, Memory, Rocks, Shared, Span, Table};
 use alerttrail::time::{EventTime, WallTime, Window};
 
-/// Log records in one write.
+/// The number of log records in one write.
 const BATCH: usize = 7;
 const HOUR: i64 = 36_000_000_000;
 const RETENTION: Duration = Duration::from_secs(2 * 86_400);
 
-/// Small numbers from a seed.
+/// A generator of small random numbers from a seed.
 pub(super) struct Random(u64);
 
 impl Random {
@@ -38,7 +38,7 @@ impl Random {
     }
 }
 
-/// A seed, or how often, from the environment.
+/// Returns a seed or a count from the environment.
 pub(super) fn number(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
@@ -46,10 +46,11 @@ pub(super) fn number(name: &str, default: usize) -> usize {
 /// Every pair of every table.
 type Content = Vec<(Table, Box<[u8]>, Box<[u8]>)>;
 
-/// A log of one partition over many days, with retention: activities, alerts and their newer versions, late ones, closes, evictions.
+/// A log of one partition over many days, with retention: activities, alerts and their newer versions, late activities,
+/// closes, evictions.
 pub(super) struct World {
     log: Vec<Vec<u8>>,
-    /// What goes out, by its place in the output.
+    /// The outputs, by position.
     outputs: BTreeMap<Position, String>,
     content: Content,
 }
@@ -75,7 +76,7 @@ impl World {
         self.log.len()
     }
 
-    /// Applies the log from where the base stands to before `end`; what goes out.
+    /// Applies the log from the position of the base up to, but not including, `end`. Returns the outputs.
     pub(super) fn apply<B: Base>(&self, base: &mut B, end: usize) -> Result<BTreeMap<Position, String>, Error> {
         let mut joiner = Joiner::open(base, Some(RETENTION))?;
         let mut outputs = BTreeMap::new();
@@ -95,8 +96,8 @@ impl World {
         Ok(outputs)
     }
 
-    /// Goes on from where the base stands to the end of the log. Everything that goes out on the way, and the state at the end, must be what
-    /// they are without a fault. Says where the base stood.
+    /// Continues from the position of the base to the end of the log. Asserts that all outputs and the state at the end
+    /// are the same as without a fault. Returns the position of the base at the start.
     pub(super) fn go_on<B: Base>(&self, base: &mut B) -> Result<i64, Error> {
         let from = Joiner::open(base, Some(RETENTION))?.position();
         let outputs = self.apply(base, self.len())?;
@@ -182,7 +183,7 @@ fn content(base: &impl Base) -> Result<Content, Error> {
     Ok(content)
 }
 
-/// A folder for stores, in memory if there is such a place: no test here asks what a power cut leaves of a real disk.
+/// Returns a folder for stores, in memory if possible: no test here checks what a power cut leaves on a real disk.
 pub(super) fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     match memory.is_dir() {
@@ -195,7 +196,8 @@ pub(super) fn open(path: &Path) -> Result<Rocks, Error> {
     Rocks::open(path, &Shared::new(8 << 20))
 }
 
-/// Makes a store of the first `end` records, closed and opened anew at each of `reopened`: what came before is then in table files of its own.
+/// Makes a store of the first `end` records, closed and reopened at each position of `reopened`. The records before
+/// such a position are then in their own table files.
 pub(super) fn fill(world: &World, path: &Path, reopened: &[usize], end: usize) {
     for end in reopened.iter().copied().chain([end]) {
         let mut base = open(path).unwrap();
@@ -203,7 +205,7 @@ pub(super) fn fill(world: &World, path: &Path, reopened: &[usize], end: usize) {
     }
 }
 
-/// Copies a folder. Table files are never changed once they are there: they are linked.
+/// Copies a folder. Table files never change once they exist, so they are linked.
 pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -216,7 +218,7 @@ pub(super) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The files whose names satisfy `is`, greatest last.
+/// Returns the files whose names satisfy `is`, sorted.
 pub(super) fn files(path: &Path, is: impl Fn(&str) -> bool) -> Vec<String> {
     let names = fs::read_dir(path)
         .unwrap()
@@ -226,7 +228,7 @@ pub(super) fn files(path: &Path, is: impl Fn(&str) -> bool) -> Vec<String> {
     names
 }
 
-/// What the numbers of a test are spread over: `parts` of them at a time, each on a thread of its own.
+/// Runs `work` for each number of the range on `PARTS` threads.
 pub(super) fn in_parallel(range: Range<usize>, work: impl Fn(usize) + Sync) {
     const PARTS: usize = 4;
     std::thread::scope(|scope| {

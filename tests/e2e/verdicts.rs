@@ -1,5 +1,5 @@
-//! `alerttrail verify` where retention has taken records, an input was taken out of the settings, or offsets hold no
-//! records: what it cannot judge it calls neither exact nor a fault.
+//! `alerttrail verify` if retention has removed records, if an input was removed from the settings, or if offsets hold
+//! no records: it calls output that it cannot judge neither exact nor a fault.
 
 use std::process::Output;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What `verify` finds, which must be this verdict.
+/// Asserts that `verify` finds this verdict. Returns its result.
 #[track_caller]
 fn found(output: &Output, verdict: &str, status: i32) -> Value {
     let (found, code) = result(output);
@@ -43,7 +43,7 @@ fn generated(world: &mut World) {
     });
 }
 
-/// An alert with two activities, answered.
+/// Sends an alert with two activities, and waits for their rows.
 fn answered(world: &mut World) {
     let rows = [
         activity("p", "2026-03-01T10:00:00Z", "one"),
@@ -57,7 +57,7 @@ fn answered(world: &mut World) {
     assert_eq!(instance.terminate().0.code(), Some(0));
 }
 
-/// Sends values with this timestamp to partition 0 of a new topic of one partition.
+/// Sends values with this timestamp to partition 0 of a new topic with one partition.
 fn send_at(world: &World, role: &str, timestamp: i64, values: &[String]) {
     let topic = world.topic(role);
     world.create_topic(&topic, 1, &[("retention.ms", "-1")]);
@@ -99,10 +99,10 @@ fn rows_that_may_have_stood_before_the_first_record_of_the_output_are_not_judged
     ] {
         assert!(said(&output).contains(&part), "{}", said(&output));
     }
-    // All of it is gone.
+    // All of the alerts are gone.
     world.remove_records(&topic, 1);
     found(&verify(&world, "rows"), "undecided", 3);
-    // What stands there is judged as ever.
+    // The rows that remain are judged as usual.
     world.send_to("rows", 0, Counted::No, [b"no record".as_slice()]);
     let findings = found(&verify(&world, "rows"), "not_exact", 1);
     assert!(findings["undecided"].as_u64() > Some(0), "{findings}");
@@ -119,7 +119,7 @@ fn a_row_that_cannot_have_stood_in_what_is_gone_is_missed() {
         .into_iter()
         .map(|record| String::from_utf8(record.value).unwrap())
         .collect();
-    // What is left was sent at 10:15, and clocks may be wrong by 10 minutes.
+    // The remaining record was sent at 10:15, and clocks may be wrong by 10 minutes.
     let sent = 1_772_359_200_000 + 15 * 60_000;
     for (kept, verdict, status, cause) in [
         ("10:00:00.0", "not_exact", 1, "lost"),
@@ -149,28 +149,29 @@ fn rows_that_may_follow_from_input_that_is_gone_are_not_judged() {
     assert!(said(&output).contains(&part), "{}", said(&output));
 }
 
-/// Waits until every partition of the repartition topic has a watermark update that gives the activities a watermark: every
-/// source partition has a time or is idle, and one has a time.
-fn wait_for_watermark(world: &World, instance: &mut Instance) {
-    let gives_a_watermark = |record: &Record| match LogRecord::decode(&record.value) {
+/// Waits until every partition of the repartition topic has a watermark update in which all source partitions are idle, but
+/// for this number of them that have a time.
+fn wait_for_update(world: &World, active: usize, instance: &mut Instance) {
+    let is_wanted = |record: &Record| match LogRecord::decode(&record.value) {
         Ok(LogRecord::WatermarkUpdate(update)) => {
             let partitions: u32 = update.topics.iter().map(|(_, count)| count).sum();
+            let not_idle: Vec<_> = update.sources.iter().filter(|source| !source.idle).collect();
             update.sources.len() == partitions as usize
-                && update.sources.iter().all(|source| source.time.is_some() || source.idle)
-                && update.sources.iter().any(|source| source.time.is_some())
+                && not_idle.len() == active
+                && not_idle.iter().all(|source| source.time.is_some())
         }
         _ => false,
     };
     let began = std::time::Instant::now();
-    // An update goes to all partitions before the next one goes to any.
+    // The repartition topic has three partitions, and an update goes to all of them.
     while world
         .read("correlation-repartition")
         .iter()
-        .filter(|record| gives_a_watermark(record))
+        .filter(|record| is_wanted(record))
         .count()
-        <= 3
+        < 3
     {
-        assert!(began.elapsed() < PATIENCE, "there is no watermark");
+        assert!(began.elapsed() < PATIENCE, "there is no such watermark update");
         instance.assert_runs();
         std::thread::sleep(Duration::from_millis(200));
     }
@@ -182,12 +183,14 @@ fn what_lies_before_the_cutoff_is_not_called_exact() {
         return;
     };
     let hour = [("ALERTTRAIL_STATE__RETENTION", "1h")];
-    world.send("activities", 4, [activity("p", "2026-03-01T20:00:00Z", "new").as_slice()]);
     let log = world.folder.path().join("a.log");
     let mut instance = Instance::start_with(&world.config("a"), &log, &hour);
     instance.wait_for_log("joining");
-    wait_for_watermark(&world, &mut instance);
-    // The retention cut-off is at 18:55 once that watermark is applied, which is before whatever is sent now.
+    // If all partitions became idle at once, the clock would move the watermark, and retention would not follow it.
+    wait_for_update(&world, 0, &mut instance);
+    world.send("activities", 4, [activity("p", "2026-03-01T20:00:00Z", "new").as_slice()]);
+    wait_for_update(&world, 1, &mut instance);
+    // JOIN applies that update before anything that is sent now: the retention cut-off is at 18:55.
     let row = activity("p", "2026-03-01T10:00:00Z", "old");
     world.send_all_to("activities", 0, &[row]);
     let alerts = [
@@ -233,10 +236,10 @@ fn an_input_that_was_taken_out_is_read_as_well() {
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(instance.terminate().0.code(), Some(0));
     found(&verify_with(&world, "rows", &[], &environment), "exact", 0);
-    // Taken out of the settings.
+    // The history is removed from the settings.
     answered(&mut world);
     found(&verify(&world, "rows"), "exact", 0);
-    // A row of an alert that never was is a fault: no input is missing.
+    // A row of an alert that never existed is a fault, because no input is missing.
     let rows = world.read("rows");
     let mut values: Vec<String> = rows
         .into_iter()
@@ -251,7 +254,7 @@ fn an_input_that_was_taken_out_is_read_as_well() {
     send_at(&world, "touched", 1_772_359_200_000, &values);
     let findings = found(&verify(&world, "touched"), "not_exact", 1);
     assert_eq!(findings["findings"], json!({ "extra": { "unknown_alert": 1 } }));
-    // The topic goes, too: its rows cannot be judged any more.
+    // The topic is deleted, too: its rows can no longer be judged.
     world.delete_topic(&history);
     let output = verify(&world, "rows");
     let findings = found(&output, "undecided", 3);
@@ -270,7 +273,8 @@ fn a_former_input_that_nothing_names_any_more_can_be_named() {
         return;
     };
     answered(&mut world);
-    // As if the alerts had come through a topic that is no input any more, and the log forgot it.
+    // As if the alerts had come through a topic that is no longer an input, and the repartition topic had lost its
+    // record of it.
     let others = json!([world.topic("activities")]).to_string();
     let environment = [("ALERTTRAIL_INPUT__TOPICS", others.as_str())];
     found(&verify_with(&world, "rows", &[], &environment), "exact", 0);
@@ -310,8 +314,8 @@ fn the_markers_of_transactions_are_read_past_in_silence() {
         let record = BaseRecord::<(), [u8]>::to(&topic).partition(partition).payload(row);
         producer.send(record).map_err(|(error, _)| error).unwrap();
     };
-    // Partition 0 ends in the marker of a committed transaction, 1 in that of one that was given up, 2 holds nothing
-    // else, and 3 ends in an open one.
+    // Partition 0 ends in the marker of a committed transaction, partition 1 in that of an aborted one, partition 2
+    // holds nothing but such a marker, and partition 3 ends in an open transaction.
     let row = activity("q", "2026-03-01T10:10:00Z", "committed");
     producer.begin_transaction().unwrap();
     send(0, &row);

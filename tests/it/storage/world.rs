@@ -84,7 +84,7 @@ impl World {
         let mut at = usize::try_from(joiner.next_offset()).unwrap();
         let mut more = true;
         while more {
-            let until = end.min(at + BATCH);
+            let until = end.min(at + BATCH).max(at);
             let records = self.log[at..until].iter().map(|bytes| LogRecord::decode(bytes).unwrap());
             let mut records = (i64::try_from(at).unwrap()..).zip(records);
             let changes = joiner.apply(base, &mut records, &mut out)?;

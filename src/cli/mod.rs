@@ -9,6 +9,8 @@ mod demo;
 mod documents;
 mod generate;
 mod hints;
+#[cfg(feature = "kafka")]
+mod limits;
 mod logging;
 mod mask;
 #[cfg(feature = "otel")]

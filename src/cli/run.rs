@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
-use super::{Failure, configuration_of_clients, service, signals};
+use super::{Failure, configuration_of_clients, limits, service, signals};
 use crate::check::topics::Role;
 use crate::config::Config;
 use crate::emit::Links;
@@ -40,6 +40,7 @@ enum Stage {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = configuration_of_clients(&args.config)?;
     let _export = log(&config)?;
+    limits::set();
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }

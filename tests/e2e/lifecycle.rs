@@ -125,3 +125,27 @@ fn the_client_library_can_sign_in_with_oidc() {
     let consumer: Result<BaseConsumer, _> = config.create();
     assert!(consumer.is_ok(), "{:?}", consumer.err());
 }
+
+/// A process may open as many files as the hard limit allows, and leaves no core dump, whatever it was started with.
+#[test]
+fn it_sets_its_own_limits() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(world) = World::new("limits") else { return };
+    let script = world.folder.path().join("with-low-limits");
+    let text = format!(
+        "#!/bin/sh\nulimit -S -n 700 && ulimit -S -c unlimited\nexec {} \"$@\"\n",
+        crate::support::program()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut instance = world.start_as(&script, "a");
+    instance.wait_for_log("joining");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", instance.pid())).unwrap();
+    let of = |name: &str| -> Vec<String> {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().take(2).map(str::to_owned).collect()
+    };
+    let files = of("Max open files");
+    assert!(files[0] == files[1] && files[0] != "700", "{limits}");
+    assert_eq!(of("Max core file size")[0], "0", "{limits}");
+}

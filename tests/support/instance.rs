@@ -13,14 +13,15 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    pub(super) fn start(config: &Path, log: &Path) -> Self {
-        Self::start_with(config, log, &[])
-    }
-
     /// Starts a processor with these environment variables.
     pub(crate) fn start_with(config: &Path, log: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::start_as(Path::new(program()), config, log, environment)
+    }
+
+    /// Starts this program as a processor.
+    pub(super) fn start_as(program: &Path, config: &Path, log: &Path, environment: &[(&str, &str)]) -> Self {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let child = Command::new(program())
+        let child = Command::new(program)
             .arg("run")
             .arg("--config")
             .arg(config)

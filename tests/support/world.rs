@@ -388,7 +388,13 @@ listen = ""
     }
 
     pub(crate) fn start(&self, state: &str) -> Instance {
-        Instance::start(&self.config(state), &self.folder.path().join(format!("{state}.log")))
+        self.start_as(Path::new(program()), state)
+    }
+
+    /// Starts another program than the one that is tested.
+    pub(crate) fn start_as(&self, program: &Path, state: &str) -> Instance {
+        let log = self.folder.path().join(format!("{state}.log"));
+        Instance::start_as(program, &self.config(state), &log, &[])
     }
 
     /// Runs the processor until it ends, which must be soon.

@@ -37,6 +37,7 @@ mod sizes;
 mod support;
 mod takeover;
 mod topics;
+mod upgrade;
 mod verdicts;
 mod verify;
 mod walkthrough;

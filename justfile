@@ -6,7 +6,7 @@ default:
 
 # Type-check and lint the core: seconds.
 check:
-    cargo clippy --no-default-features --all-targets -- -D warnings
+    cargo clippy --workspace --no-default-features --all-targets -- -D warnings
 
 # Format, lint and test the core: no C++ build, no broker.
 quick:

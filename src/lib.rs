@@ -14,38 +14,32 @@
 //! [`check`] tests beforehand whether the settings fit the topics and their records. [`generate`] and [`replay`]
 //! produce input traffic, [`verify`] compares the output with it, [`redrive`] decides which dead-letter records are
 //! sent again. [`pipeline`] contains the threads and the order of effects, [`cli`] the commands, [`config`] the
-//! settings. Steps 2 to 5 are pure: they do no IO, read no clock, use no randomness, and compile without a broker
-//! library and without RocksDB (`--no-default-features`).
+//! settings. Steps 2 to 5 are the crate `alerttrail-core`, which is pure: it does no IO, reads no clock, uses no
+//! randomness, and depends neither on a broker library nor on RocksDB.
 //!
 //! `ARCHITECTURE.md` follows one record through all modules.
+
+pub use alerttrail_core::{decode, emit, join, json, log, record, route, time};
 
 pub mod capacity;
 pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod decode;
-pub mod emit;
 pub mod generate;
 pub mod heartbeat;
 #[cfg(feature = "http")]
 pub mod http;
-pub mod join;
-pub mod json;
 #[cfg(feature = "kafka")]
 pub mod kafka;
-pub mod log;
 pub mod metrics;
 pub mod pipeline;
 pub mod query;
-pub mod record;
 pub mod redrive;
 pub mod replay;
-pub mod route;
 pub mod shutdown;
 pub mod sink;
 pub mod source;
 pub mod store;
-pub mod time;
 pub mod verify;
 pub mod words;

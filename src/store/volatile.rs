@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
-use super::memory::Tree;
+use super::Tree;
 use super::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table};
 
 /// State that is lost when the process ends.

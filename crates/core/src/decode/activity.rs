@@ -1,19 +1,15 @@
 use std::borrow::Cow;
 
-use sha2::{Digest, Sha256};
-
+use super::dedup_key::{by_content, by_report_id, shallow};
 use super::envelope::says_something;
 use super::key::{self, KeyReader, LinkKeys};
 use super::path::{Path, listed};
 use super::reject::{Fault, Reason};
 use super::value::{First, Paths, Room, text, time};
-use super::{Decoded, Identity, Link, Settings, content_hash, is_service_column};
-use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth, one_line, unescape};
-use crate::record::{Activity, ActivityId, Key, LinkId, Text};
+use super::{Decoded, Identity, Link, Settings};
+use crate::json::{Cursor, Index, one_line, unescape};
+use crate::record::{Activity, ActivityId, Key, Text};
 use crate::time::EventTime;
-
-/// The beginning of what is hashed for a dedup key by report id. It differs from the canonical form of every row.
-const REPORT_ID_DOMAIN: &[u8] = b"alerttrail activity by report id\n";
 
 /// A reader of rows of CloudAppEvents.
 pub(super) struct ActivityReader {
@@ -227,43 +223,10 @@ fn opens(literal: &[u8]) -> bool {
     }
 }
 
-fn by_content(row: Cursor<'_, '_>, room: &mut Room) -> Result<ActivityId, TooDeep> {
-    content_hash(row, &|name| is_service_column(name) || name == b"TimeGenerated", room).map(ActivityId)
-}
-
-/// Returns the dedup key of an activity by its report id. It is computed from the key by the query or, without one,
-/// from an empty key, because an activity has one dedup key whatever links it has keys by.
-fn by_report_id(tenant: &str, keys: &[Key], time: EventTime, report_id: &[u8], row: &[u8]) -> Result<ActivityId, TooDeep> {
-    shallow(row)?;
-    let query = keys.iter().find(|key| key.link == LinkId::QUERY);
-    let mut hash = Sha256::new();
-    hash.update(REPORT_ID_DOMAIN);
-    for part in [
-        tenant.as_bytes(),
-        query.map(|key| key.correlation_id.as_bytes()).unwrap_or_default(),
-        &time.ticks().to_be_bytes(),
-        report_id,
-    ] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    Ok(ActivityId(hash.finalize().into()))
-}
-
-/// Returns an error if the row is too deep. The check is the same for every kind of dedup key, so the setting does not
-/// change which rows are rejected.
-fn shallow(row: &[u8]) -> Result<(), TooDeep> {
-    // Nearly every row has fewer brackets in total than the depth that is allowed, so that its depth need not be
-    // computed.
-    let brackets = memchr::memchr2_iter(b'{', b'[', row).take(MAX_DEPTH + 1).count();
-    match brackets > MAX_DEPTH && depth(row) > MAX_DEPTH {
-        true => Err(TooDeep),
-        false => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256};
+
     use super::super::KeyEntry;
     use super::*;
 

@@ -20,6 +20,7 @@ mod answer;
 mod audit;
 mod body;
 mod broken;
+mod dedup_key;
 mod entry;
 mod envelope;
 mod key;

@@ -151,6 +151,14 @@ fn records_are_numbered_through_all_wrappers() {
 }
 
 #[test]
+fn an_element_without_a_record_is_one_dead_letter_with_all_that_is_in_it() {
+    for element in ["1", "[1]", "[1,[2,3]]", r#"{"a":[1,2]}"#] {
+        let message = format!("[{element},{ACTIVITY}]");
+        assert_eq!(words(message.as_bytes()), ["unknown_record", "activity"], "{message}");
+    }
+}
+
+#[test]
 fn an_audit_record_is_what_raw_event_data_would_hold() {
     let expected = format!("{{\"RawEventData\":{AUDIT}}}");
     for message in [

@@ -100,7 +100,7 @@ impl Error {
     }
 
     /// Converts an error of the operating system about a file of the store at `path`.
-    pub(super) fn io(path: &Path, cause: &io::Error) -> Self {
+    pub fn io(path: &Path, cause: &io::Error) -> Self {
         /// POSIX's ENFILE and EMFILE, which have the same numbers on Linux, the BSDs and macOS; `io::ErrorKind` has no
         /// kind for them.
         const TOO_MANY_FILES: [Option<i32>; 2] = [Some(23), Some(24)];

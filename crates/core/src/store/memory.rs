@@ -13,10 +13,11 @@ pub struct Memory {
 }
 
 /// The content of a table.
-pub(super) type Tree = BTreeMap<Vec<u8>, Vec<u8>>;
+pub type Tree = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl Memory {
-    pub(super) fn table(&self, table: Table) -> &Arc<Tree> {
+    /// Returns the content of `table`, shared with the copies of this state.
+    pub fn table(&self, table: Table) -> &Arc<Tree> {
         &self.tables[table.index()]
     }
 
@@ -31,7 +32,7 @@ impl Memory {
     }
 
     /// Returns everything in it as batches to be written to an empty base.
-    pub(super) fn into_batches(self) -> impl Iterator<Item = Batch> {
+    pub fn into_batches(self) -> impl Iterator<Item = Batch> {
         const AT_ONCE: usize = 1_000;
         self.tables.into_iter().enumerate().flat_map(|(table, pairs)| {
             let mut pairs = Arc::unwrap_or_clone(pairs).into_iter();

@@ -4,7 +4,7 @@
 //!
 //! 1. [`source`]: reads bytes and their address from a file (bytes from Kafka go straight to the pipeline).
 //! 2. [`decode`]: turns bytes into a [`record`], or a reject if they cannot be used. Uses [`json`] and [`time`].
-//! 3. [`route`]: sends a record to the partition of the [`log`] that owns its key, and watermark updates to all.
+//! 3. [`route`]: decides which partitions of the [`log`] get a record, and what a watermark update says.
 //! 4. [`join`]: the state machine of one partition, over a [`store`].
 //! 5. [`emit`]: turns the output of the join into the bytes that readers get.
 //! 6. [`sink`]: dead-letter records and output files.

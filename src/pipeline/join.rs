@@ -20,7 +20,7 @@ use super::poll_keep_alive::PollKeepAlive;
 use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
-use crate::join::{Limit, Outbox, Outcome};
+use crate::join::{Limit, Outcome};
 use crate::kafka::clients::{self, Logged};
 use crate::kafka::{self, topics};
 use crate::metrics::Metrics;
@@ -56,7 +56,6 @@ pub(super) struct Join<'c> {
 struct Work<'d> {
     tasks: PartitionTasks<'d>,
     out: Out,
-    outbox: Outbox,
     topic: String,
     settings: [u8; 32],
     batch_size: &'d AdaptiveBatchSize,
@@ -90,7 +89,6 @@ impl<'c> Join<'c> {
                     .sending_to(outputs)
                     .exposing(&instance.exposed),
                 out: Out::new(config, outputs, Arc::clone(&metrics))?,
-                outbox: Outbox::new(Limit::default()),
                 topic,
                 settings: instance.settings,
                 batch_size: &instance.batch_size,
@@ -252,13 +250,14 @@ impl Work<'_> {
                 None => REBALANCE_TIMEOUT,
             };
             let mut keep_alive = PollKeepAlive::new(consumer, &shutdown, &topic, timeout);
-            if task.transactions.is_some() {
-                self.outbox.limit_to(self.batch_size.begin());
-            }
+            let limit = match task.transactions {
+                Some(_) => self.batch_size.begin(),
+                None => Limit::default(),
+            };
             let began = clock::start();
             let mut performer = Performer {
-                outbox: &mut self.outbox,
                 out: &mut self.out,
+                limit,
                 settings: self.settings,
                 keep_alive: &mut keep_alive,
                 consumer,

@@ -13,13 +13,13 @@ use super::join_output::Out;
 use super::partition_tasks::PartitionTask;
 use super::poll_keep_alive::PollKeepAlive;
 use crate::clock;
-use crate::join::{Effect, Outbox, Outcome};
+use crate::join::{Effect, Limit, Outbox, Outcome};
 use crate::kafka::digest::digest;
 use crate::log::LogRecord;
 use crate::store::{Base as _, Batch, Table, keys};
 use crate::time::WallTime;
 
-/// The log records of one partition that have been read and not applied.
+/// The log records of one partition that have been read but not yet applied.
 #[derive(Default)]
 pub(super) struct Inbox<'m> {
     pub(super) messages: VecDeque<BorrowedMessage<'m>>,
@@ -47,10 +47,11 @@ impl<'m> Inbox<'m> {
     }
 }
 
-/// What the effects of a partition are performed with.
+/// Everything that is needed to perform the effects of a partition.
 pub(super) struct Performer<'p, 'c, 's> {
-    pub(super) outbox: &'p mut Outbox,
     pub(super) out: &'p mut Out,
+    /// How many outputs a batch may have.
+    pub(super) limit: Limit,
     /// The digest of the settings that every watermark update must have.
     pub(super) settings: [u8; 32],
     pub(super) keep_alive: &'p mut PollKeepAlive<'c, 's>,
@@ -58,24 +59,26 @@ pub(super) struct Performer<'p, 'c, 's> {
 }
 
 impl Performer<'_, '_, '_> {
-    /// Performs effects until the next batch may begin. The first effect applies log records of `inbox`, or commits a
-    /// position on request.
+    /// Performs the effects of one batch, the first of which applies log records of `inbox`. Returns `Abandoned` if the
+    /// partition must be closed or taken over again.
     pub(super) fn run_batch(&mut self, task: &mut PartitionTask, inbox: &mut Inbox<'_>) -> Result<BatchOutcome, Error> {
         let span = tracing::debug_span!("join.batch", partition = task.partition, records = Empty, outputs = Empty).entered();
+        // A batch that fails takes its outputs with it.
+        let mut outbox = Outbox::new(self.limit);
         let mut changes = Batch::default();
         loop {
             let outcome = match task.order.next() {
                 Effect::Apply => {
-                    let records = self.apply(task, inbox, &mut changes)?;
+                    let records = self.apply(task, inbox, &mut outbox, &mut changes)?;
                     span.record("records", records);
-                    span.record("outputs", self.outbox.len());
+                    span.record("outputs", outbox.len());
                     Outcome::Applied {
                         position: task.joiner.position(),
-                        has_outputs: !self.outbox.is_empty(),
+                        has_outputs: !outbox.is_empty(),
                     }
                 }
                 Effect::Send => {
-                    tracing::debug_span!("join.deliver").in_scope(|| self.out.deliver(self.outbox, task, self.keep_alive))?
+                    tracing::debug_span!("join.deliver").in_scope(|| self.out.deliver(&mut outbox, task, self.keep_alive))?
                 }
                 Effect::AddOffsets => self.out.add_offsets(task, self.consumer)?,
                 Effect::CommitTransaction => tracing::debug_span!("join.commit").in_scope(|| Out::commit(task))?,
@@ -92,11 +95,17 @@ impl Performer<'_, '_, '_> {
     }
 
     /// Applies log records in order until the outbox is full or no record is left, and returns their number.
-    fn apply(&mut self, task: &mut PartitionTask, inbox: &mut Inbox<'_>, changes: &mut Batch) -> Result<u64, Error> {
+    fn apply(
+        &mut self,
+        task: &mut PartitionTask,
+        inbox: &mut Inbox<'_>,
+        outbox: &mut Outbox,
+        changes: &mut Batch,
+    ) -> Result<u64, Error> {
         let mut last = None;
         let mut records = 0;
         self.out.latency.begin(task.cause());
-        let mut batch = task.joiner.begin_batch(&task.base, self.outbox)?;
+        let mut batch = task.joiner.begin_batch(&task.base, outbox)?;
         while batch.wants_more()
             && let Some(message) = inbox.pop()
         {
@@ -140,8 +149,8 @@ impl Performer<'_, '_, '_> {
     }
 }
 
-/// Commits the position in a transaction of its own, if that has not been done. At least once, each batch offers it to
-/// the group.
+/// Commits the position in a transaction of its own, if that has not been done. With at-least-once delivery it does
+/// nothing, because each batch offers the position to the group.
 pub(super) fn commit_position(task: &mut PartitionTask, out: &Out, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
     task.order.request_commit();
     loop {

@@ -1,9 +1,9 @@
-//! The stores of an instance on its disk.
+//! The stores of an instance: on its disk, or in memory in builds without RocksDB.
 //!
-//! [`Base`] and everything else that the join needs of a store comes from the core. The processor uses [`State`]:
-//! RocksDB (`rocks`), or `Volatile` in builds without it, with types of the same names. [`StateDir`] is the folder of one
-//! instance, [`Origin`] identifies the log that a partition's folder belongs to, and `Emitted` records how far its output
-//! has been sent.
+//! [`Base`] and everything else that the join needs from a store come from the core. The processor uses [`State`]:
+//! RocksDB (`rocks`), or `Volatile` in builds without it, under the same names. [`StateDir`] is the folder of one
+//! instance, [`Origin`] identifies the log that a partition's folder belongs to, and `Emitted` records how far its
+//! output has been sent.
 
 mod emitted;
 #[cfg(feature = "rocksdb")]

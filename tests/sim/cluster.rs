@@ -22,8 +22,9 @@ pub(crate) struct Stormy {
     pub(crate) topic: Vec<Delivered>,
     /// What a `read_committed` reader has seen, where the promise is exactly once.
     pub(crate) seen_once: Option<Vec<Delivered>>,
-    /// Whether a record may be followed by an older one of the same id, so that readers must go by `seq`: an owner that was taken for
-    /// dead has sent something, or one was sending again what the next, whose store is further on, does not.
+    /// Whether a record may be followed by an older one of the same id, so that readers must go by `seq`: an owner that
+    /// was taken for dead has sent something, or one was sending again what the next, whose store is further on, does
+    /// not.
     pub(crate) out_of_order: bool,
     /// Whether an output was refused for a while, and others that come after it were sent before it.
     pub(crate) reordered: bool,
@@ -197,6 +198,21 @@ impl<'a> Cluster<'_, 'a> {
                 }
                 self.hits.hit("owner: passes the partition on");
                 self.take_over();
+            }
+            Storm::Reassign => {
+                while self.owner.next() != Effect::Apply {
+                    self.act_as_member()?;
+                }
+                self.hits.hit("owner: gets its partition again");
+                self.owner.reassign(&mut self.broker);
+            }
+            Storm::Abandon => {
+                self.hits.hit("owner: gives up what it does");
+                self.owner.abandon();
+                Failure::unless(self.owner.next() == Effect::Close, "sound", || {
+                    "an abandoned owner does not close".to_owned()
+                })?;
+                self.restart();
             }
             Storm::KillFrozen => {
                 if let Some(dead) = self.frozen.pop() {

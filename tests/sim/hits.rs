@@ -31,7 +31,7 @@ impl std::fmt::Display for Hits {
 }
 
 /// The cases that a run over all seeds must meet.
-const CASES: [&str; 86] = [
+const CASES: [&str; 89] = [
     "close: by the watermark",
     "close: by the clock",
     "close: by max_wait",
@@ -105,6 +105,8 @@ const CASES: [&str; 86] = [
     "open: what went out ends amid a record",
     "owner: passes the partition on",
     "owner: gets a new producer",
+    "owner: gets its partition again",
+    "owner: gives up what it does",
     "two owners: one stands still",
     "two owners: the old one sends",
     "two owners: the old one dies",
@@ -113,6 +115,7 @@ const CASES: [&str; 86] = [
     "send: never arrives",
     "send: refused, and sent again behind others",
     "send: the acknowledgement is lost",
+    "commit: a position without outputs",
     "commit: never arrives",
     "commit: nobody knows whether it happened",
     "transaction: aborted by the next producer",

@@ -45,6 +45,8 @@ impl Work<'_> {
 /// An applied batch: its outputs, and the changes of state that belong to them.
 pub(crate) struct Applied {
     pub(crate) outputs: Vec<(Position, Delivered)>,
+    /// Whether the join had outputs, some of which the format may leave out.
+    pub(crate) has_outputs: bool,
     /// How far the output has been produced with these.
     pub(crate) position: Position,
     /// One write, but for a planted fault.
@@ -152,6 +154,7 @@ impl<'a> Joining<'a> {
         })?;
         let mut applied = Applied {
             outputs: Vec::new(),
+            has_outputs: !self.outbox.is_empty(),
             position: self.joiner.position(),
             changes,
         };
@@ -255,8 +258,8 @@ pub(crate) fn calm(settings: &Settings, log: &Log, fault: Option<Fault>, hits: &
     })
 }
 
-/// Checks that a position is a state: whatever happened before, the tables hold what the log, applied from its beginning
-/// up to the position, makes of an empty state.
+/// Checks that a position is a state: whatever happened before, the tables hold what the log, applied from its
+/// beginning up to the position, makes of an empty state.
 pub(crate) fn check_state(work: &Work<'_>, disk: &Disk) -> Result<(), Failure> {
     let held = Joiner::open(disk, work.retention())?.position();
     let mut fresh = Memory::default();

@@ -4,16 +4,16 @@
 //! `inputs`, `rows`). Routers read them, crash and pass partitions to one another; the result is the log (`routing`).
 //!
 //! The log of each partition is joined three times: once without disturbance (`joining`), and once under each delivery
-//! guarantee (`plan`) by processes that die between any two effects, freeze while another takes over, and lose what they
-//! wrote (`cluster`, `owner`, `disk`), on a broker that fences, aborts and does not always respond (`broker`). It is the
-//! program's own code that routes, joins and emits, and its own [`JoinTask`](alerttrail::join::JoinTask) that orders the
-//! effects of a partition; the simulation only performs them.
+//! guarantee (`plan`) by processes that die between any two effects, freeze while another takes over, and lose what
+//! they wrote (`cluster`, `owner`, `disk`), on a broker that fences, aborts and does not always respond (`broker`). It
+//! is the program's own code that routes, joins and emits, and its own [`JoinTask`](alerttrail::join::JoinTask) that
+//! orders the effects of a partition; the simulation only performs them.
 //!
 //! Half of all worlds have links besides the query (`links`), each with its own keys, window and retention.
 //!
-//! The output without disturbance is compared with the query's result over the inputs, and with what each log record has
-//! to cause (`oracle`, `model`); the other outputs are compared with that one, as readers see them (`readers`). `faults`
-//! plants faults: a simulation is as good as the faults that it finds.
+//! The output without disturbance is compared with the query's result over the inputs, and with what each log record
+//! must cause (`oracle`, `model`); the other outputs are compared with that one, as readers see them (`readers`).
+//! `faults` plants faults: a simulation is only as good as the faults that it finds.
 //!
 //! `SEED=7 cargo test --no-default-features --test sim worlds` repeats one world and prints everything that happens in
 //! it if it fails. `SEEDS=100000` tries that many.
@@ -62,7 +62,7 @@ const SEEDS: u64 = 1_500;
 /// Worlds within which every planted fault must be found.
 const SEEDS_FOR_A_FAULT: u64 = 1_000;
 
-/// What may be promised to readers: every partition is worked off under each.
+/// The delivery guarantees. The log of every partition is joined under each of them.
 const DELIVERIES: [Delivery; 2] = [Delivery::AtLeastOnce, Delivery::ExactlyOnce];
 
 /// An invariant that does not hold.
@@ -98,7 +98,7 @@ struct Run {
     joined: [Vec<Stormy>; 2],
 }
 
-/// Runs the world of `seed` and holds it against every invariant.
+/// Runs the world of `seed` and checks it against every invariant.
 fn run(seed: u64, fault: Option<Fault>, hits: &mut Hits, trace: &mut Trace) -> Result<Run, Failure> {
     let world = World::new(seed);
     let logs = routing::run(&world, fault, &mut Rng::new(seed, 3), hits, trace)?;

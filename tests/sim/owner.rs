@@ -1,6 +1,6 @@
-//! The owner of a partition: one process, from the assignment of the partition until it ends. It performs the effects of
-//! the program's own [`JoinTask`] one at a time, so that anything can happen between any two. A planted fault performs an
-//! effect wrongly.
+//! The owner of a partition: one process, from the assignment of the partition until it ends. It performs the effects
+//! of the program's own [`JoinTask`] one at a time, so that anything can happen between any two. A planted fault
+//! performs an effect wrongly.
 
 use alerttrail::join::{Effect, JoinTask, Outcome, Position};
 use alerttrail::store::{Base, Memory, Table};
@@ -103,7 +103,8 @@ impl<'a> Owner<'a> {
 
     /// Performs one effect; sending may take several turns.
     pub(crate) fn act(&mut self, around: &mut Around<'_, 'a>) -> Result<Going, Failure> {
-        if self.next() == Effect::Apply && self.work.plan.commits_silence {
+        // As the program does every few seconds.
+        if self.next() == Effect::Apply && self.work.plan.commits_silence && around.rng.percent(30) {
             self.task.request_commit();
         }
         let (process, effect) = (self.process, self.next());
@@ -238,7 +239,7 @@ impl<'a> Owner<'a> {
                 around.hits.hit("open: what went out ends amid a record");
             }
         }
-        let position = batch.position;
+        let (position, has_outputs) = (batch.position, batch.has_outputs);
         if plan.has(Fault::PositionBeforeOutputs) {
             around.broker.commit_position(self.generation, position).ok();
         }
@@ -250,10 +251,7 @@ impl<'a> Owner<'a> {
         if plan.has(Fault::WriteBeforeDelivery) {
             self.write_batch(around)?;
         }
-        Ok(Some(Outcome::Applied {
-            position,
-            has_outputs: applied > 0,
-        }))
+        Ok(Some(Outcome::Applied { position, has_outputs }))
     }
 
     /// Sends some of the outputs. Returns `None` while any of them is not acknowledged.
@@ -303,7 +301,21 @@ impl<'a> Owner<'a> {
         Ok(None)
     }
 
+    /// The group has assigned the partition to this owner again.
+    pub(crate) fn reassign(&mut self, broker: &mut Broker<'_>) {
+        self.generation = broker.join_group();
+        self.task.reassigned();
+    }
+
+    /// Gives up the effect that it was to perform, as in a shutdown.
+    pub(crate) fn abandon(&mut self) {
+        self.task.done(Outcome::Abandoned);
+    }
+
     fn add_offsets(&self, around: &mut Around<'_, 'a>) -> Result<(), Refused> {
+        if self.batch.is_none() {
+            around.hits.hit("commit: a position without outputs");
+        }
         match self.work.plan.has(Fault::OffsetsNotAdded) {
             true => Ok(()),
             false => around.broker.send_offsets(self.producer, self.generation, self.position()),

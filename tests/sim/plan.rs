@@ -26,9 +26,13 @@ pub(crate) enum Storm {
     TimeOut,
     /// The group forgets its position.
     GroupForgets,
+    /// The group assigns the partition to its owner again.
+    Reassign,
+    /// The owner gives up what it does and starts over, as in a shutdown.
+    Abandon,
 }
 
-const STORMS: [Storm; 9] = [
+const STORMS: [Storm; 11] = [
     Storm::Kill,
     Storm::PowerLoss,
     Storm::DiskLoss,
@@ -38,6 +42,8 @@ const STORMS: [Storm; 9] = [
     Storm::ProducerLost,
     Storm::TimeOut,
     Storm::GroupForgets,
+    Storm::Reassign,
+    Storm::Abandon,
 ];
 
 /// Where an owner cuts the log into slices: no two need to do it alike.

@@ -1,5 +1,5 @@
-//! One router, and what it writes: the log, and beside it a journal. The journal says what each log record means in terms of the inputs,
-//! and is written from them, never from what the program made of them.
+//! One router, and what it writes: the log, and beside it a journal. The journal says what each log record means in
+//! terms of the inputs, and is written from them, never from what the program made of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -85,7 +85,8 @@ impl Reading {
         }
     }
 
-    /// The router has read one message; how many activities in it have times that are too far ahead to move the watermark.
+    /// The router has read one message; how many activities in it have times that are too far ahead to move the
+    /// watermark.
     pub(crate) fn read(&mut self, world: &World, offset: usize, message: &Message, now: i64) -> u64 {
         self.position = offset + 1;
         let arrived = message.timestamp.map_or(now, |timestamp| timestamp.min(now));

@@ -356,8 +356,9 @@ impl<'a> Routing<'a> {
         Ok(())
     }
 
-    /// A source is idle when no activity was read for the time-out and all that was there when it began has been read. It need not be
-    /// called so before somebody has looked where it ends, and must be when all that is there now has been read.
+    /// A source is idle when no activity was read for the time-out and all that was there when it began has been read.
+    /// It need not be called so before somebody has looked where it ends, and must be when all that is there now has
+    /// been read.
     fn check_idle(&self, source: usize, truth: &Reading, idle: bool, now: i64) -> Result<(), Failure> {
         let timeout = millis(self.settings.idle_timeout);
         let silent = truth.active <= now - timeout;

@@ -14,8 +14,8 @@ pub struct Applier<'a, B> {
 }
 
 impl Joiner {
-    /// Begins a batch over the state in `base`, and first continues what the batch before left undone because its
-    /// outbox was full. `base` must be the state that the joiner was opened with, with all changes written so far.
+    /// Begins a batch over the state in `base`, and first continues what the previous batch left unfinished because
+    /// its outbox was full. `base` must be the state that the joiner was opened with, with all changes written so far.
     pub fn begin_batch<'a, B: Base>(&'a mut self, base: &'a B, outbox: &'a mut Outbox) -> Result<Applier<'a, B>, Error> {
         let mut txn = Txn::new(base);
         let is_done = self.step(&mut txn, outbox)?;
@@ -62,7 +62,7 @@ impl<B: Base> Applier<'_, B> {
         Ok(())
     }
 
-    /// Adds a value to the changes of the batch that is not the joiner's own.
+    /// Adds the caller's own value, under a key that the joiner does not use, to the changes of the batch.
     pub fn put_meta(&mut self, key: &[u8], value: Vec<u8>) {
         debug_assert!(
             key != keys::PROGRESS && key != keys::WORK,

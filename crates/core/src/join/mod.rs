@@ -1,28 +1,29 @@
-//! JOIN: one partition of the repartition log goes in, joined rows come out. Pure.
+//! JOIN: one partition of the repartition topic goes in, joined rows come out. Pure.
 //!
-//! [`Joiner::apply`] applies log records and returns the changes to write; the outputs go to an [`Outbox`]. What follows
-//! from a record is done in bounded steps. When the outbox is full, the rest is part of the state, so that a window with
-//! ten million matches is emitted across restarts. [`task`] defines in which order outputs are sent and changes written.
-//! No IO, no clock, no randomness, and nothing whose order is not that of keys: state and output after a record are
-//! functions of the log up to it.
+//! [`Joiner::apply`] applies log records and returns the changes to write; the outputs go to an [`Outbox`]. What
+//! follows from a record is divided into bounded steps. When the outbox is full, the rest is part of the state, so that
+//! a window with ten million matches is emitted across restarts. [`task`] defines in which order outputs are sent and
+//! changes written. No IO, no clock, no randomness, and nothing whose order is not that of keys: state and output after
+//! a record are functions of the log up to it.
 //!
 //! A link is a way for an activity to belong to an alert. Each has keys and windows of its own, and everything below
-//! holds for each link as if it were alone: [`LinkedAlert`](crate::record::LinkedAlert) is an alert as one link looks at
-//! it. An alert may have several keys by a link, each with its own summary.
+//! holds for each link as if it were alone: [`LinkedAlert`](crate::record::LinkedAlert) is an alert as one link looks
+//! at it. An alert may have several keys by a link, each with its own summary.
 //!
 //! The predicate: an activity joins an alert by a link when they have a key in common and its time lies inside the
-//! alert's [`Window`]. For a closed alert the emitted pairs are, at any time, exactly its stored activities that are not
-//! before the retention cut-off (and those that have expired since). Every rule below keeps that true, so no emitted
-//! pair is ever remembered:
+//! alert's [`Window`]. For a closed alert the emitted pairs are, at any time, exactly its stored activities that are
+//! not before the retention cut-off (and those that have expired since). Every rule below keeps that true, so no
+//! emitted pair is ever remembered:
 //!
 //! * **sound**: only pairs that satisfy the predicate go out;
 //! * **complete**: every pair of accepted records goes out;
 //! * **prompt**: a window closes in the record whose watermark allows it;
 //! * **stable**: the same log gives the same outputs;
-//! * **bounded**: what lies before the retention cut-off is forgotten, and an emission is worked off in steps;
+//! * **bounded**: records older than the retention cut-off are forgotten, and emissions are made in steps;
 //! * **deterministic**: see above.
 //!
-//! The tests: beside the code, `tests/scenarios` (each rule, readable) and `tests/sim` (all of them under disorder and crashes).
+//! The tests are next to the code, in `tests/scenarios` (one readable file for each rule) and in `tests/sim` (all
+//! rules, under disorder and crashes).
 
 mod activity;
 mod alert;
@@ -66,12 +67,13 @@ use state::Held;
 use timers::Timers;
 use work::Step;
 
-/// The state machine of one partition of the repartition log.
+/// The state machine of one partition of the repartition topic.
 #[derive(Debug)]
 pub struct Joiner {
     /// How long activities are kept behind the watermark.
     retention: Retention,
-    /// Of links that keep activities for a shorter time than the others, the day before which they have been dropped since the start.
+    /// For each link with a shorter retention than the others, the day before which its activities have been deleted
+    /// since the process started.
     dropped: BTreeMap<LinkId, i64>,
     progress: Progress,
     /// What is left to do for the record applied last.
@@ -96,13 +98,14 @@ struct Progress {
     /// How many outputs of the record applied last have been made.
     outputs: u64,
     watermarks: watermark::Watermarks,
-    /// The watermark that activities had moved when what lay before the retention cut-off was dropped last. It is raised behind the closes of the record
-    /// that moved the watermark: what was accepted is still read by the windows that it closes.
+    /// The watermark by activities at the last eviction. It is raised only after the closes of the record that moved
+    /// the watermark, so that those windows still read all accepted activities.
     evicted: Option<EventTime>,
 }
 
-/// A place in the output of a log: where an output stands, or how far the output has been made. What stands before a place is all outputs
-/// of the log records before `offset`, and the first `outputs` of the one there. The same log has the same output at the same place.
+/// A position in the output of a log: that of one output, or how far the output has been produced. Before it are all
+/// outputs of the log records before `offset`, and the first `outputs` outputs of the record at `offset`. The same log
+/// has the same output at the same position.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Position {
     /// The offset of a log record.
@@ -167,17 +170,17 @@ impl std::ops::AddAssign for Counts {
 pub struct Counts {
     /// Activities stored, once for each key.
     pub activities: u64,
-    /// Activities that were there already, once for each key.
+    /// Activities that were already stored, once for each key.
     pub duplicate_activities: u64,
-    /// Activities that were there already under all their keys, each once.
+    /// Activities that were already stored under all their keys, each counted once.
     pub redelivered_activities: u64,
-    /// Pairs that went out because an activity came after the close.
+    /// Pairs that were emitted because an activity arrived after the close.
     pub late_activities: u64,
     /// Activities before the retention cut-off.
     pub expired_activities: u64,
-    /// Alert versions that counted when they came.
+    /// Alert versions that were the greatest so far when they arrived.
     pub alerts: u64,
-    /// Alert versions that did not: the same again, or an older one.
+    /// Alert versions that were the same as the stored one, or older.
     pub stale_alerts: u64,
     /// Alert versions whose window ends before the retention cut-off.
     pub expired_alerts: u64,
@@ -187,9 +190,9 @@ pub struct Counts {
     pub closed: u64,
     /// Windows closed with an activity in them.
     pub matched: u64,
-    /// Pairs that came.
+    /// Pairs that were added.
     pub upserts: u64,
-    /// Pairs that went.
+    /// Pairs that were removed.
     pub deletes: u64,
 }
 
@@ -223,21 +226,22 @@ impl Joiner {
         })
     }
 
-    /// Lets summaries list their first activities, `most` of them. It is no part of the state: another number may be asked for at any time.
+    /// Sets how many activities a summary lists at most. This is not part of the state, so it may change at any time.
     #[must_use]
     pub fn with_related(self, most: usize) -> Self {
         Self { related: most, ..self }
     }
 
-    /// Says what a newer version of a closed alert brings. It is no part of the state: another one may be asked for
-    /// at any time, since rows that go out again stand behind all other outputs of their log record.
+    /// Sets what is emitted for a newer version of a closed alert. This is not part of the state, so it may change at
+    /// any time: rows that are emitted again come after all other outputs of their log record.
     #[must_use]
     pub fn with_alert_updates(self, alert_updates: AlertUpdates) -> Self {
         Self { alert_updates, ..self }
     }
 
-    /// Takes in the log record at `offset`. What follows from it is done by [`Joiner::step`]; until that is done the next record
-    /// must wait. A record before [`Joiner::next_offset`] has been applied already and changes nothing.
+    /// Applies the log record at `offset` to the state, and plans steps, which [`Joiner::step`] performs. The next
+    /// record must wait until they are done. A record before [`Joiner::next_offset`] has been applied already and
+    /// changes nothing.
     fn begin<B: Base>(&mut self, offset: i64, record: LogRecord<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         debug_assert!(self.work.is_empty(), "the record before is not done");
         if offset < self.progress.next_offset {
@@ -260,7 +264,7 @@ impl Joiner {
         }
     }
 
-    /// Works on what follows from the record until that is done or `out` is full; whether it is done.
+    /// Performs the planned steps until none is left or `out` is full. Returns whether none is left.
     fn step<B: Base>(&mut self, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<bool, Error> {
         out.next = Position {
             offset: self.progress.next_offset - 1,
@@ -275,7 +279,7 @@ impl Joiner {
         Ok(self.work.is_empty())
     }
 
-    /// Lays the joiner's own part of the state into `txn`. To be called before the transaction is written.
+    /// Puts the joiner's own part of the state into `txn`. Must be called before the transaction is written.
     fn save<B: Base>(&self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         txn.put(Table::Meta, keys::PROGRESS.to_vec(), state::encode(&self.progress)?);
         if self.work.is_empty() {
@@ -286,17 +290,17 @@ impl Joiner {
         Ok(())
     }
 
-    /// The offset of the first log record that has not been applied: where reading goes on.
+    /// Returns the offset of the first log record that has not been applied: where to continue reading.
     pub fn next_offset(&self) -> i64 {
         self.progress.next_offset
     }
 
-    /// Whether anything is left to do for the record applied last.
+    /// Returns whether anything is left to do for the record that was applied last.
     pub fn has_work(&self) -> bool {
         !self.work.is_empty()
     }
 
-    /// How far the output has been made.
+    /// Returns how far the output has been produced.
     pub fn position(&self) -> Position {
         match self.work.is_empty() {
             true => Position {
@@ -310,17 +314,18 @@ impl Joiner {
         }
     }
 
-    /// The watermark, once there is one.
+    /// Returns the watermark; `None` until there is one.
     pub fn watermark(&self) -> Option<EventTime> {
         self.progress.watermarks.watermark()
     }
 
-    /// The latest clock that a router sent.
+    /// Returns the latest clock that a router sent.
     pub fn wall(&self) -> Option<WallTime> {
         self.progress.watermarks.wall()
     }
 
-    /// Returns the time before which a link never reads: the greatest watermark that activities have moved, less the link's retention.
+    /// Returns the time before which a link never reads: the greatest watermark that activities have moved, less the
+    /// link's retention.
     pub fn cutoff(&self, link: LinkId) -> EventTime {
         match (self.progress.evicted, self.retention.of(link)) {
             (Some(watermark), Some(retention)) => watermark.minus(retention),
@@ -333,18 +338,18 @@ impl Joiner {
         Some(self.cutoff(link)).filter(|cutoff| *cutoff > EventTime::FIRST)
     }
 
-    /// How far the source partitions have been read.
+    /// Returns how far the source partitions have been read.
     pub fn sources(&mut self) -> Arc<[SourceState]> {
         let sources = self.sources.get_or_insert_with(|| self.progress.watermarks.sources());
         Arc::clone(sources)
     }
 
-    /// Whether the retention cut-off is to be raised.
+    /// Returns whether the retention cut-off must be raised.
     fn cutoff_moves(&self) -> bool {
         self.retention.forgets() && self.progress.watermarks.by_activities() > self.progress.evicted
     }
 
-    /// The earliest end of a window that is closed when the watermark reaches it.
+    /// Returns the earliest end of the windows that the watermark will close; `None` if there are none.
     pub fn next_close<R: Reads>(&self, base: &R) -> Result<Option<EventTime>, Error> {
         let span = self.timers.span(keys::Timer::Close, i64::MAX);
         match base.scan(Table::Timers, span, Direction::Forward).next() {
@@ -353,7 +358,7 @@ impl Joiner {
         }
     }
 
-    /// Hands the key and the window of every alert that has not been answered yet to `each`.
+    /// Calls `each` with every key of every open alert, and the alert's window.
     pub fn open_windows<B: Base>(base: &B, each: &mut dyn FnMut(&Key, Window)) -> Result<(), Error> {
         for pair in base.scan(Table::Alerts, keys::alerts(), Direction::Forward) {
             let (alert, held) = pair?;

@@ -179,14 +179,13 @@ pub struct Answer {
     pub watermark: Option<EventTime>,
     /// The number of activities that arrived after the close.
     pub late: u64,
-    /// The event time from which on nothing of the window had expired when it was read. What is before this time had
-    /// already expired in part.
+    /// When the window was read, no activity at or after this event time had expired; earlier ones may have.
     pub(super) whole_from: EventTime,
 }
 
 impl Answer {
-    /// Returns this result combined with the result of the same alert under another key: the sums of the counts, the
-    /// times of both, and the greater revision.
+    /// Returns this result combined with the result of the same alert under another key: the sums of the
+    /// counts, the earliest and the latest time, and the greater revision.
     #[must_use]
     pub fn with(self, other: &Self) -> Self {
         Self {

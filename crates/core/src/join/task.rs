@@ -14,8 +14,8 @@
 //!   behind; then the same outputs are produced again, with the same ids.
 //! * The committed position is never ahead of the delivered outputs, and never goes back. Outputs before it were sent,
 //!   by whatever owner, and are suppressed.
-//! * Exactly once, outputs and position are committed in one transaction, and the position is fetched only after the
-//!   previous owner was fenced: it can commit nothing afterwards (KIP-447).
+//! * With exactly-once delivery, outputs and position are committed in one transaction, and the position is fetched
+//!   only after the previous owner was fenced: it can commit nothing afterwards (KIP-447).
 
 use super::Position;
 
@@ -36,8 +36,8 @@ pub enum Effect {
     Fence,
     /// Open the stored state. Outcome: [`Outcome::Opened`].
     Open,
-    /// Fetch the position that the group has committed, and at least once read the note of it on the disk. Outcome:
-    /// [`Outcome::Positions`].
+    /// Fetch the position that the group has committed and, with at-least-once delivery, the one noted on the disk.
+    /// Outcome: [`Outcome::Positions`].
     FetchPosition,
     /// Apply log records in memory. Outcome: [`Outcome::Applied`].
     Apply,
@@ -58,7 +58,7 @@ pub enum Effect {
     Close,
 }
 
-/// The effects at least once. The position only saves sending outputs again, so it may be committed later.
+/// The effects of at-least-once delivery. The position only saves sending outputs again, so it may be committed later.
 pub const AT_LEAST_ONCE: [Effect; 7] = [
     Effect::Open,
     Effect::FetchPosition,
@@ -70,7 +70,7 @@ pub const AT_LEAST_ONCE: [Effect; 7] = [
     Effect::CommitPosition,
 ];
 
-/// The effects exactly once. Outputs become visible with the position, in one transaction.
+/// The effects of exactly-once delivery. Outputs become visible with the position, in one transaction.
 pub const EXACTLY_ONCE: [Effect; 8] = [
     Effect::Fence,
     Effect::Open,
@@ -90,7 +90,8 @@ pub enum Outcome {
     Done,
     /// The state was opened, with the output produced up to here.
     Opened(Position),
-    /// The position that the group has committed, and at least once the one noted on the disk, which may be ahead.
+    /// The position that the group has committed and, with at-least-once delivery, the one noted on the disk, which may
+    /// be ahead.
     Positions {
         /// Of the group.
         committed: Position,
@@ -218,8 +219,8 @@ impl JoinTask {
         self.emitted
     }
 
-    /// Requests that the position is committed although no output is sent, so that the next owner suppresses less.
-    /// Exactly once only: at least once, each batch commits it. Between two batches the commit is what comes next.
+    /// Requests that the position be committed although no output is sent. Between two batches, the commit comes next.
+    /// Does nothing with at-least-once delivery, where each batch commits the position.
     pub fn request_commit(&mut self) {
         if self.effects.contains(&Effect::AddOffsets) {
             self.is_commit_requested = true;
@@ -229,7 +230,7 @@ impl JoinTask {
         }
     }
 
-    /// Fetches the position again, because the group has assigned the partition to the same owner once more.
+    /// Makes the task fetch the position again: the group has assigned the partition to the same owner once more.
     pub fn reassigned(&mut self) {
         if self.next == Effect::Apply {
             self.next = Effect::FetchPosition;

@@ -46,8 +46,6 @@ CMD ["run", "--config", "/etc/alerttrail/alerttrail.toml"]
 # library are the system's (docs/security.md): build again to have their updates.
 FROM scratch
 COPY --from=build /image /
-# OpenSSL searches the folder of its own package otherwise, which the image does not have.
-ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 
 # A number, so that Kubernetes can verify that the user is not root.
 USER 10001:10001

@@ -48,11 +48,6 @@ impl Transactions {
         Ok(transactions)
     }
 
-    /// Returns whether a transaction is open.
-    pub fn is_open(&self) -> bool {
-        self.open.get()
-    }
-
     /// Begins a transaction if none is open. Its messages go to the returned sender.
     pub fn begin(&self) -> Result<&Sender, Error> {
         if !self.open.get() {

@@ -64,8 +64,6 @@ pub(crate) struct Joining<'a> {
     until: i64,
     outbox: Outbox,
     emitter: Emitter,
-    /// How far the output has been produced, as the last batch counts it.
-    batch_position: Position,
     /// Whether nothing was applied since the state was opened.
     just_opened: bool,
     is_over: bool,
@@ -74,7 +72,6 @@ pub(crate) struct Joining<'a> {
 impl<'a> Joining<'a> {
     pub(crate) fn open(work: &'a Work<'a>, cut: Cut, disk: &Disk) -> Result<Self, Failure> {
         let joiner = Joiner::open(disk, work.retention())?.with_alert_updates(work.settings.alert_updates());
-        let batch_position = joiner.position();
         let mut cursor = joiner.next_offset();
         if work.plan.has(Fault::PositionAhead) && cursor > 0 {
             cursor += 1;
@@ -93,7 +90,6 @@ impl<'a> Joining<'a> {
                 unmatched: work.settings.unmatched,
                 limit: None,
             },
-            batch_position,
             just_opened: true,
             is_over: false,
         })
@@ -101,10 +97,6 @@ impl<'a> Joining<'a> {
 
     pub(crate) fn position(&self) -> Position {
         self.joiner.position()
-    }
-
-    pub(crate) fn batch_position(&self) -> Position {
-        self.batch_position
     }
 
     /// Leaves out what lies before this offset.
@@ -159,7 +151,6 @@ impl<'a> Joining<'a> {
             changes,
         };
         self.emit(&mut applied);
-        self.batch_position = applied.position;
         Ok(Some(applied))
     }
 

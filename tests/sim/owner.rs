@@ -318,7 +318,9 @@ impl<'a> Owner<'a> {
         }
         match self.work.plan.has(Fault::OffsetsNotAdded) {
             true => Ok(()),
-            false => around.broker.send_offsets(self.producer, self.generation, self.position()),
+            false => around
+                .broker
+                .send_offsets(self.producer, self.generation, self.task.position()),
         }
     }
 
@@ -350,7 +352,7 @@ impl<'a> Owner<'a> {
     }
 
     fn note_position(&self, around: &mut Around<'_, 'a>) -> Outcome {
-        let position = self.position();
+        let position = self.task.position();
         around.disk.note(match self.work.plan.has(Fault::NotedAhead) {
             true => one_output_on(position),
             false => position,
@@ -362,7 +364,7 @@ impl<'a> Owner<'a> {
         self.write_batch(around)?;
         self.batch = None;
         if self.work.plan.has(Fault::PositionGoesBack) {
-            around.broker.commit_position(self.generation, self.position()).ok();
+            around.broker.commit_position(self.generation, self.task.position()).ok();
         }
         Ok(Outcome::Done)
     }
@@ -388,15 +390,10 @@ impl<'a> Owner<'a> {
             return Ok(());
         }
         let position = match self.work.plan.has(Fault::CommittedAhead) {
-            true => one_output_on(self.position()),
-            false => self.position(),
+            true => one_output_on(self.task.position()),
+            false => self.task.position(),
         };
         around.broker.commit_position(self.generation, position)
-    }
-
-    /// Returns how far the output has been produced.
-    fn position(&self) -> Position {
-        self.joining.as_ref().unwrap().batch_position()
     }
 
     fn refused(&self, refused: Refused, around: &mut Around<'_, 'a>) -> Going {

@@ -25,7 +25,6 @@ pub use links::Links;
 use links::PairIds;
 pub use native::{bounds, closed_by, reason};
 
-pub use crate::join::AlertUpdates;
 use crate::join::{Op, Output, Summary};
 use crate::record::LinkId;
 

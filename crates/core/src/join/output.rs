@@ -238,11 +238,6 @@ impl Outbox {
         }
     }
 
-    /// Sets the limits from now on.
-    pub fn limit_to(&mut self, limit: Limit) {
-        self.limit = limit;
-    }
-
     /// Returns whether the outbox must be emptied before more outputs are added.
     pub fn is_full(&self) -> bool {
         self.outputs.len() >= self.limit.outputs || self.bytes >= self.limit.bytes

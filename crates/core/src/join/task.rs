@@ -214,6 +214,11 @@ impl JoinTask {
         place < self.emitted
     }
 
+    /// Returns how far the output has been produced.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
     /// Returns the position before which outputs are suppressed.
     pub fn emitted(&self) -> Position {
         self.emitted

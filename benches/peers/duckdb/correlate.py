@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The same question asked of files, after the fact, as one DuckDB query.
 
-    correlate.py ACTIVITIES ALERTS OUTPUT --threads N [--rows] [--temp DIR]
+    correlate.py ACTIVITIES ALERTS OUTPUT --threads N [--typed | --rows] [--temp DIR]
 
-OUTPUT gets a line of JSON for each pair: the ids, and with --rows the records too. Times are compared to the nanosecond:
+OUTPUT gets a line of JSON for each pair: the ids, and with --rows the records too. With --typed, RawEventData becomes a
+structure with typed columns in one step, as one who knows the data writes it. A column of this type in read_json would be
+faster still, but loses every activity whose RawEventData is a string. Times are compared to the nanosecond:
 DuckDB's ordinary TIMESTAMP has microseconds, in which an activity 100 ns behind StartTime would be lost.
 """
 
@@ -37,18 +39,43 @@ COPY (
 """
 
 
+TYPED = """
+COPY (
+  WITH events AS (
+    SELECT json_transform(CASE json_type(raw) WHEN 'VARCHAR' THEN (raw->>'$')::JSON ELSE raw END, '{types}') AS event
+    FROM (SELECT properties.RawEventData AS raw FROM {reader})
+  ), activities AS (
+    SELECT event.Id AS id, event.CreationTime AS at, CASE WHEN json_valid(event.Data) THEN event.Data->>'$.cid' END AS cid
+    FROM events WHERE event.Data IS NOT NULL
+  )
+  SELECT s.SystemAlertId AS alert, a.id AS activity
+  FROM activities a JOIN {alert_reader} s ON a.cid = s.AlertType AND a.at > s.StartTime AND a.at < s.EndTime
+  WHERE a.cid <> ''
+) TO '{output}' (FORMAT json)
+"""
+
+
 def query(options):
     typed = "{activities!r}, format = 'newline_delimited', maximum_object_size = 4194304"
     activities = typed.format(activities=options.activities)
     alerts = typed.format(activities=options.alerts)
     columns = "{SystemAlertId: 'VARCHAR', AlertType: 'VARCHAR', StartTime: 'VARCHAR', EndTime: 'VARCHAR'}"
+    raw = "read_json(%s, columns = {properties: 'STRUCT(RawEventData JSON)'})" % activities
+    if options.typed:
+        times = "{SystemAlertId: 'VARCHAR', AlertType: 'VARCHAR', StartTime: 'TIMESTAMP_NS', EndTime: 'TIMESTAMP_NS'}"
+        return TYPED.format(
+            types='{"Id": "VARCHAR", "CreationTime": "TIMESTAMP_NS", "Data": "VARCHAR"}',
+            reader=raw,
+            alert_reader="read_json(%s, columns = %s)" % (alerts, times),
+            output=options.output,
+        )
     if not options.rows:
         return QUERY.format(
             row="",
             alert_row="",
             rows="",
             event="properties.RawEventData",
-            reader="read_json(%s, columns = {properties: 'STRUCT(RawEventData JSON)'})" % activities,
+            reader=raw,
             alert_reader="read_json(%s, columns = %s)" % (alerts, columns),
             output=options.output,
         )
@@ -71,7 +98,9 @@ def main():
     parser.add_argument("alerts")
     parser.add_argument("output")
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--rows", action="store_true")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--typed", action="store_true")
+    form.add_argument("--rows", action="store_true")
     parser.add_argument("--temp", default="")
     options = parser.parse_args()
     connection = duckdb.connect()

@@ -60,6 +60,10 @@ def alerttrail(task):
     return [task.options.binary, "run", "--config", path]
 
 
+def baseline(task):
+    return [task.options.baseline, *alerttrail(task)[1:]]
+
+
 def java(peer, main, heap, task, **settings):
     classes = HERE / peer / "target"
     properties = {
@@ -90,25 +94,27 @@ def floor(task):
     return [task.options.tools.path, "floor", "--bootstrap", task.bootstrap, "--topics", *task.data.topics.values()]
 
 
-def correlate(task):
+def correlate(task, name):
     inputs = [task.data.activities, task.data.alerts]
-    return [task.options.binary, "correlate", "--input", *inputs, "--output", task.folder / "out.jsonl", "--temp-dir", task.folder]
+    binary = {"correlate": task.options.binary, "correlate-baseline": task.options.baseline}[name]
+    return [binary, "correlate", "--input", *inputs, "--output", task.folder / "out.jsonl", "--temp-dir", task.folder]
 
 
-def duckdb(task, threads):
+def duckdb(task, threads, name):
     words = [task.data.activities, task.data.alerts, task.folder / "out.jsonl", "--threads", threads, "--temp", task.folder]
-    rows = ["--rows"] if task.options.rows else []
-    return [task.options.python, HERE / "duckdb" / "correlate.py", *words, *rows]
+    form = {"duckdb": [], "duckdb-typed": ["--typed"], "duckdb-rows": ["--rows"]}[name]
+    return [task.options.python, HERE / "duckdb" / "correlate.py", *words, *form]
 
 
 # Over topics; the form of what comes out.
 OVER_TOPICS = {
     "alerttrail": (alerttrail, "rows"),
+    "baseline": (baseline, "rows"),
     "streams": (streams, "pairs"),
     "streams-short": (streams_short, "pairs"),
     "flink": (flink, "pairs"),
 }
-OVER_FILES = {"correlate": "rows", "duckdb": "pairs"}
+OVER_FILES = {"correlate": "rows", "correlate-baseline": "rows", "duckdb": "pairs", "duckdb-typed": "pairs", "duckdb-rows": "pairs"}
 FLOORS = ["floor", "floor-through"]
 ALL = [*FLOORS, *OVER_TOPICS, *OVER_FILES]
 

@@ -126,8 +126,7 @@ impl<'c> Route<'c> {
         let tracker = Arc::new(Mutex::new(OffsetTracker::default()));
         let context = Context::new(config, Arc::clone(&tracker), Arc::clone(&metrics));
         let member = kafka::membership::member_name(instance.dir.instance_id(), &config.input.topics);
-        let consumer: BaseConsumer<Context> = clients::input_consumer(config, "route", &member, context)?;
-        let consumer = Arc::new(consumer);
+        let consumer: Arc<BaseConsumer<Context>> = Arc::new(clients::input_consumer(config, "route", &member, context)?);
         let names: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
         let mut counted = Vec::new();
         for topic in &names {
@@ -160,7 +159,8 @@ impl<'c> Route<'c> {
                     max_window_ahead: config.watermark.max_window_ahead,
                     tenants: config.decode.tenants.is_some(),
                 },
-            ),
+            )
+            .with_compressed_rows(),
             progress: Progress::default(),
             tracker,
             routed: RoutedCounts::new(&metrics),

@@ -13,7 +13,7 @@ use super::tuning::{self, Found, Shared};
 use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table, manifest, tables};
 
 /// The version of the layout of keys and values on disk.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// The file that contains this version. It is separate from RocksDB's own files, so that it can be read before RocksDB
 /// touches anything.
 const FORMAT_FILE: &str = "FORMAT";

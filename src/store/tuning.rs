@@ -71,9 +71,9 @@ const FILTER_SHARE: f64 = 0.001;
 
 /// Returns the settings of a table.
 ///
-/// Rows are large and compress well, and most lookups of an activity find nothing because it is new. Therefore the
-/// table of activities has lz4 compression, and a filter in each file and over the write buffer. The other tables are
-/// small.
+/// Most lookups of an activity find nothing because it is new. Therefore the table of activities has a filter in each
+/// file and over the write buffer. Its rows are compressed already (`log::RowCompressor`), so RocksDB writes them as
+/// they are, in flushes and in every compaction. The other tables are small.
 fn family(table: Table, shared: &Shared) -> Result<Options, rocksdb::Error> {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&shared.cache);
@@ -87,7 +87,7 @@ fn family(table: Table, shared: &Shared) -> Result<Options, rocksdb::Error> {
         options.set_memtable_whole_key_filtering(true);
         options.set_memtable_prefix_bloom_ratio(FILTER_SHARE);
         options.set_write_buffer_size(64 << 20);
-        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_compression_type(DBCompressionType::None);
     } else {
         options.set_write_buffer_size(8 << 20);
     }

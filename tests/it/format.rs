@@ -96,7 +96,7 @@ fn a_store_is_found_as_it_was_left() {
     let before = content(&base);
     assert!(before.len() > 4, "{before:?}");
     drop(base);
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), "4\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), "5\n");
     let mut base = open(folder.path()).unwrap();
     assert_eq!(content(&base), before);
     assert_eq!(Joiner::open(&base, None).unwrap().next_offset(), 2);
@@ -109,7 +109,7 @@ fn a_store_is_found_as_it_was_left() {
 
 #[test]
 fn a_store_of_another_format_is_refused_and_not_touched() {
-    for found in ["1", "2", "3", "0", "17\n"] {
+    for found in ["1", "2", "3", "4", "0", "17\n"] {
         let folder = tempfile::tempdir().unwrap();
         let mut base = open(folder.path()).unwrap();
         fill(&mut base);
@@ -119,7 +119,7 @@ fn a_store_of_another_format_is_refused_and_not_touched() {
         assert_eq!(
             refusal(folder.path()),
             format!(
-                "the store at {} has format version {}, this program reads version 4; run the version that wrote it or remove \
+                "the store at {} has format version {}, this program reads version 5; run the version that wrote it or remove \
                  the folder, it is rebuilt from the repartition topic",
                 folder.path().display(),
                 found.trim()
@@ -127,7 +127,7 @@ fn a_store_of_another_format_is_refused_and_not_touched() {
         );
         assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), found);
         // The content is unchanged for the version that can read it.
-        fs::write(folder.path().join("FORMAT"), "4\n").unwrap();
+        fs::write(folder.path().join("FORMAT"), "5\n").unwrap();
         assert_eq!(content(&open(folder.path()).unwrap()), before);
     }
 }

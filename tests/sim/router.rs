@@ -121,7 +121,7 @@ impl Node {
             tenants: false,
         };
         Self {
-            router: Router::new(decoder, route),
+            router: Router::new(decoder, route).with_compressed_rows(),
             progress: Progress::default(),
             reading: BTreeMap::new(),
             left: BTreeMap::new(),

@@ -3,12 +3,13 @@
 //! An activity with several keys in a partition is stored once, under the first of them. Under each of the other keys,
 //! the value names the first key.
 
+use crate::log::decompress;
 use crate::record::{Activity, ActivityId, Key, LinkId};
 use crate::store::{Base, Error, Table, Txn, keys};
 use crate::time::EventTime;
 
 /// The first byte of a value that names the key under which the row is stored. No other value begins with it: a row
-/// begins with a brace, and the position of a row in a file begins with zeros.
+/// begins with a brace or is compressed, and the position of a row in a file begins with zeros.
 const ELSEWHERE: u8 = 1;
 
 /// An activity that is being stored under one key after another.
@@ -69,7 +70,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Returns the row of an activity whose value under `key` is `value`. `get` reads the table of activities.
+/// Returns the row of an activity, decompressed, whose value under `key` is `value`. `get` reads the table of activities.
 pub(super) fn row(
     key: &Key,
     time: EventTime,
@@ -77,20 +78,21 @@ pub(super) fn row(
     value: Box<[u8]>,
     get: impl FnOnce(&[u8]) -> Result<Option<Vec<u8>>, Error>,
 ) -> Result<Box<[u8]>, Error> {
-    let [ELSEWHERE, link, correlation_id @ ..] = &*value else {
-        return Ok(value);
+    let damaged = || Error::Damaged {
+        what: "row of an activity",
     };
-    let first = Key {
-        tenant: key.tenant.clone(),
-        link: LinkId(*link),
-        correlation_id: correlation_id.to_vec().into(),
+    let row = match &*value {
+        [ELSEWHERE, link, correlation_id @ ..] => {
+            let first = Key {
+                tenant: key.tenant.clone(),
+                link: LinkId(*link),
+                correlation_id: correlation_id.to_vec().into(),
+            };
+            get(&keys::activity(&first, time, id))?.ok_or_else(damaged)?.into()
+        }
+        _ => value,
     };
-    let row = get(&keys::activity(&first, time, id))?;
-    Ok(row
-        .ok_or(Error::Damaged {
-            what: "row of an activity",
-        })?
-        .into())
+    decompress(row).map_err(|_| damaged())
 }
 
 #[cfg(test)]
@@ -99,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::join::{Joiner, Limit, Outbox, Output, Retention};
-    use crate::log::{AlertVersion, LinkVersion, LogRecord, SourceWatermark, WatermarkUpdate};
+    use crate::log::{AlertVersion, LinkVersion, LogRecord, RowCompressor, SourceWatermark, WatermarkUpdate};
     use crate::record::{AlertId, Version};
     use crate::store::Memory;
     use crate::time::{WallTime, Window};
@@ -145,11 +147,15 @@ mod tests {
         }
 
         fn activity(&mut self, keys: &[Key]) {
+            self.activity_with(keys, ROW);
+        }
+
+        fn activity_with(&mut self, keys: &[Key], row: &[u8]) {
             self.apply(LogRecord::Activity(Activity {
                 keys: keys.to_vec(),
                 time: at(1),
                 id: ID,
-                row: ROW.into(),
+                row: row.into(),
             }))
             .unwrap();
         }
@@ -292,6 +298,29 @@ mod tests {
         world.watermark(26);
         assert_eq!(world.value(&short), None);
         assert_eq!(world.rows_by(&long).unwrap(), [ROW]);
+    }
+
+    #[test]
+    fn a_compressed_row_is_stored_as_it_is_and_emitted_as_it_was() {
+        let row = br#"{"ActionType":"FileDownloaded","Application":"SharePoint","AccountObjectId":"e3491938"}"#;
+        let compressed = RowCompressor::default().compress(row.into());
+        assert!(compressed.len() < row.len());
+        let (first, second) = (key(LONG, "u"), key(LONG, "v"));
+        let mut world = World::new();
+        world.activity_with(&[first.clone(), second.clone()], &compressed);
+        assert_eq!(world.value(&first).as_deref(), Some(&*compressed));
+        for key in [&first, &second] {
+            assert_eq!(world.rows_by(key).unwrap(), [row], "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_compressed_row_that_is_cut_is_damage() {
+        let row = RowCompressor::default().compress(br#"{"ActionType":"FileDownloaded","Application":"SharePoint"}"#.into());
+        let mut world = World::new();
+        world.activity_with(&[key(LONG, "u")], &row[..row.len() - 1]);
+        let error = world.rows_by(&key(LONG, "u")).unwrap_err();
+        assert!(error.to_string().contains("row of an activity"), "{error}");
     }
 
     #[test]

@@ -6,18 +6,20 @@
 //! and makes no decisions.
 
 mod bundle;
+mod rows;
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 pub use bundle::Bundle;
+pub use rows::{RowCompressor, decompress};
 
 use crate::record::{Activity, AlertId, LinkId, Text, Version};
 use crate::time::{EventTime, WallTime, Window};
 
 /// The format version that this program writes, and the only one that it reads.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// One record of a partition of the repartition topic.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::decode::{Decoded, Decoder, Item, Reject, null_word};
-use crate::log::{AlertVersion, LinkVersion, LogRecord, partition_of};
+use crate::log::{AlertVersion, LinkVersion, LogRecord, RowCompressor, partition_of};
 use crate::record::{Activity, Alert, AlertLink, Key, Text};
 use crate::time::{EventTime, WallTime};
 
@@ -31,6 +31,8 @@ fn is_far_ahead(end: EventTime, now: WallTime, max_future_skew: Duration) -> boo
 pub struct Router {
     decoder: Decoder,
     settings: Settings,
+    /// `None` if rows are to stay as they are.
+    compressor: Option<RowCompressor>,
     /// The first Entra tenant id found, if tenants are not distinguished.
     tenant: Option<String>,
 }
@@ -123,7 +125,17 @@ impl Router {
         Self {
             decoder,
             settings,
+            compressor: None,
             tenant: None,
+        }
+    }
+
+    /// Has the rows of activities compressed, as JOIN expects them in the repartition topic.
+    #[must_use]
+    pub fn with_compressed_rows(self) -> Self {
+        Self {
+            compressor: Some(RowCompressor::default()),
+            ..self
         }
     }
 
@@ -133,6 +145,7 @@ impl Router {
         let Self {
             decoder,
             settings,
+            compressor,
             tenant,
         } = self;
         decoder.decode(message, &mut |item: Item<'a>| {
@@ -147,11 +160,14 @@ impl Router {
             }
             seen.cut_keys += u64::from(item.cut_keys);
             match item.what {
-                Decoded::Activity(activity) => {
+                Decoded::Activity(mut activity) => {
                     seen.keyed += 1;
                     let is_word = |key: &Key| null_word(key.correlation_id.as_bytes()).is_some();
                     seen.null_words += u64::from(activity.keys.iter().any(is_word));
                     seen.observe(activity.time, arrival, settings.max_future_skew);
+                    if let Some(compressor) = compressor {
+                        activity.row = compressor.compress(activity.row);
+                    }
                     settings.activity(activity, each);
                 }
                 Decoded::Unkeyed { time } => seen.unkeyed(time, arrival, settings.max_future_skew),

@@ -13,8 +13,9 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders, OwnedMessage};
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, ProducerContext};
 
+use super::polled_producer::PolledProducer;
 use super::{Error, clients};
 use crate::clock;
 use crate::config::Config;
@@ -232,7 +233,7 @@ impl SendOutcome {
 /// Sends messages. Each is appended once, and the order within each partition is kept unless the broker refused a
 /// message.
 pub struct Sender {
-    pub(super) producer: ThreadedProducer<Context>,
+    pub(super) producer: PolledProducer<Context>,
     reports: Arc<Reports>,
 }
 
@@ -250,7 +251,7 @@ impl Sender {
             transactional: false,
         };
         Ok(Self {
-            producer: clients::producer(config, stage, linger_ms, partitions, context)?,
+            producer: PolledProducer::new(clients::producer(config, stage, linger_ms, partitions, context)?)?,
             reports,
         })
     }
@@ -267,8 +268,9 @@ impl Sender {
             reports: Arc::clone(&reports),
             transactional: true,
         };
+        let producer = clients::transactional_producer(config, stage, transactional_id, partitions, context)?;
         Ok(Self {
-            producer: clients::transactional_producer(config, stage, transactional_id, partitions, context)?,
+            producer: PolledProducer::new(producer)?,
             reports,
         })
     }

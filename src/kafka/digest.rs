@@ -7,14 +7,12 @@
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use sha2::{Digest as _, Sha256};
 
 use super::clients::Logged;
-use super::topics::TIMEOUT;
-use crate::clock;
 
 /// Returns eight bytes that distinguish a record from any other that may later have its offset. They depend on the
 /// offset, the timestamp, the key and the value.
@@ -37,35 +35,65 @@ pub fn digest(message: &impl Message) -> [u8; 8] {
 /// partition's first offset, retention has removed the record and nothing can be concluded. Otherwise, this is another
 /// topic.
 ///
+/// Fails if the broker does not send the record within `timeout`.
+///
 /// The function assigns this partition to `consumer` and then removes the assignment. The consumer must be used only
 /// for such requests, with a group as [`clients::consumer`](super::clients::consumer) sets it, because the client
 /// refuses assignments without a group.
-pub fn record_digest(consumer: &BaseConsumer<Logged>, topic: &str, partition: i32, offset: i64) -> KafkaResult<Option<[u8; 8]>> {
-    let (low, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
+pub fn record_digest(
+    consumer: &BaseConsumer<Logged>,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+    timeout: Duration,
+) -> KafkaResult<Option<[u8; 8]>> {
+    let (low, high) = consumer.fetch_watermarks(topic, partition, timeout)?;
     if !(low..high).contains(&offset) {
         return Ok(None);
     }
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
     consumer.assign(&list)?;
-    let began = clock::start();
-    let mut found = None;
-    while began.elapsed() < TIMEOUT {
-        if let Some(message) = consumer.poll(Duration::from_millis(100)) {
-            let message = message?;
-            found = (message.offset() == offset).then(|| digest(&message));
-            break;
-        }
-    }
+    let next = match consumer.poll(timeout) {
+        Some(message) => message.map(|message| (message.offset() == offset).then(|| digest(&message))),
+        // It says nothing about the topic that the broker is slow.
+        None => Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)),
+    };
     consumer.unassign()?;
-    Ok(found)
+    next
 }
 
 #[cfg(test)]
 mod tests {
     use rdkafka::message::{OwnedMessage, Timestamp};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
+    use crate::config::Config;
+    use crate::kafka::clients;
+
+    #[test]
+    fn a_broker_that_does_not_send_a_record_is_not_another_topic() {
+        const TIMEOUT: Duration = Duration::from_secs(5);
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let text = format!("kafka.bootstrap_servers = \"{}\"", cluster.bootstrap_servers());
+        let config = Config::of_text("test", &text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
+        let producer: BaseProducer = clients::producer(&config, "test", "0", None, DefaultProducerContext).unwrap();
+        let record = BaseRecord::<[u8], [u8]>::to("t").partition(0).payload(b"v");
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.flush(TIMEOUT).unwrap();
+        let consumer: BaseConsumer<Logged> = clients::consumer(&config, "test", None, Logged).unwrap();
+        let at = |offset, timeout| record_digest(&consumer, "t", 0, offset, timeout);
+        assert!(at(0, TIMEOUT).unwrap().is_some());
+        assert_eq!(at(1, TIMEOUT), Ok(None));
+        let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT;
+        cluster.request_errors(RDKafkaApiKey::Fetch, &[refusal; 1_000]);
+        let error = at(0, Duration::from_secs(1)).unwrap_err();
+        assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::OperationTimedOut));
+    }
 
     fn record(key: Option<&[u8]>, value: &[u8], timestamp: i64, offset: i64) -> [u8; 8] {
         let timestamp = Timestamp::CreateTime(timestamp);

@@ -26,6 +26,7 @@ pub mod group_members;
 pub mod groups;
 pub mod membership;
 pub mod permissions;
+mod polled_producer;
 pub mod purge;
 pub mod reading;
 pub mod topic_ids;

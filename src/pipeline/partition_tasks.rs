@@ -15,6 +15,7 @@ use crate::config::{Config, StateSettings};
 use crate::join::{AlertUpdates, Effect, JoinTask, Joiner, Outcome, Position, Retention};
 use crate::kafka::clients::Logged;
 use crate::kafka::digest::record_digest;
+use crate::kafka::topics::TIMEOUT;
 use crate::kafka::transactions::Transactions;
 use crate::store::{self, Base as _, Emitted, Noted, Origin, Reads as _, State, StateDir, Table, Txn, keys};
 use crate::time::{EventTime, WallTime};
@@ -71,7 +72,7 @@ impl PartitionTask {
         let Some((last, kept)) = furthest.filter(|(last, _)| !self.is_known && *last >= low) else {
             return Ok(true);
         };
-        self.is_known = record_digest(consumer, topic, self.partition, last)? == Some(kept);
+        self.is_known = record_digest(consumer, topic, self.partition, last, TIMEOUT)? == Some(kept);
         Ok(self.is_known)
     }
 

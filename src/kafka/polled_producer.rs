@@ -1,0 +1,104 @@
+//! A producer whose delivery reports arrive by themselves.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, ProducerContext};
+
+use super::Error;
+
+/// How long one poll takes, and so how long a drop waits at most. rdkafka 0.39 waits for whole milliseconds of the time
+/// that is left, rounded down, and polls without a pause in the last one (`findings/rust-rdkafka-producers-spin-in-each-poll.sh`): a hundredth of a core for each
+/// idle producer. With a little more than whole milliseconds, the last wait ends after the poll's time is over.
+const POLL_TIMEOUT: Duration = Duration::from_micros(100_100);
+
+/// The name of the threads that poll, as a debugger and `top -H` show it.
+const THREAD: &str = "acknowledgments";
+
+/// A producer that a thread of its own polls until the producer is dropped. It replaces rdkafka's `ThreadedProducer`,
+/// whose polls have a fixed time.
+pub(super) struct PolledProducer<C: ProducerContext + 'static> {
+    producer: Arc<BaseProducer<C>>,
+    is_stopped: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<C: ProducerContext + 'static> PolledProducer<C> {
+    pub(super) fn new(producer: BaseProducer<C>) -> Result<Self, Error> {
+        let producer = Arc::new(producer);
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let (polled, ends) = (Arc::clone(&producer), Arc::clone(&is_stopped));
+        let poll = move || {
+            while !ends.load(Ordering::Relaxed) {
+                polled.poll(POLL_TIMEOUT);
+            }
+        };
+        let thread = Builder::new().name(THREAD.to_owned()).spawn(poll);
+        let thread = thread.map_err(|error| Error::Client(KafkaError::ClientCreation(error.to_string())))?;
+        Ok(Self {
+            producer,
+            is_stopped,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl<C: ProducerContext + 'static> Deref for PolledProducer<C> {
+    type Target = BaseProducer<C>;
+
+    fn deref(&self) -> &BaseProducer<C> {
+        &self.producer
+    }
+}
+
+impl<C: ProducerContext + 'static> Drop for PolledProducer<C> {
+    fn drop(&mut self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        // Messages that are still queued must be discarded before the caller goes on, so the thread may not outlive it.
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rdkafka::config::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+
+    use super::*;
+
+    /// Returns the CPU time of the threads of this process whose name begins like this, in hundredths of a second.
+    fn cpu_of_threads(name: &str) -> u64 {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let ticks = threads.filter_map(|thread| {
+            let folder = thread.unwrap().path();
+            let is_one = std::fs::read_to_string(folder.join("comm")).ok()?.starts_with(name);
+            let stat = std::fs::read_to_string(folder.join("stat")).ok().filter(|_| is_one)?;
+            // User and system time are the 14th and the 15th field. The second one is the name, in parentheses.
+            let fields = stat.rsplit(')').next()?.split_whitespace().skip(11).take(2);
+            Some(fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>())
+        });
+        ticks.sum()
+    }
+
+    #[test]
+    fn an_idle_producer_uses_no_cpu() {
+        let cluster = MockCluster::<DefaultProducerContext>::new(1).unwrap();
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", cluster.bootstrap_servers());
+        // With rdkafka's own thread, 40 producers would take a third of a core.
+        let producers: Vec<_> = (0..40)
+            .map(|_| PolledProducer::new(client.create().unwrap()).unwrap())
+            .collect();
+        std::thread::sleep(Duration::from_secs(3));
+        let ticks = cpu_of_threads(THREAD);
+        assert_eq!(producers.len(), 40);
+        assert!(ticks < 40, "{ticks} hundredths of a second in 3 s");
+    }
+}

@@ -14,7 +14,6 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use tracing::field::Empty;
 
 use super::log_ends::{self, LogEnd};
-use super::offset_tracker::OffsetTracker;
 use super::outputs;
 use super::route_assignment::{Context, Event};
 use super::route_output::Out;
@@ -23,10 +22,11 @@ use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
 use crate::decode::Decoder;
+use crate::kafka::delivery::PendingAcks;
 use crate::kafka::{self, clients, topics};
 use crate::log::{SourceWatermark, WatermarkUpdate};
 use crate::metrics::{Metrics, RouteLatency};
-use crate::route::{Arrival, Idleness, Progress, Router, Seen, Settings};
+use crate::route::{Arrival, Idleness, OffsetTracker, Progress, Router, Seen, Settings};
 use crate::shutdown::{DRAIN, Shutdown};
 use crate::sink::dead_letter::{Address, DeadLetter};
 use crate::time::{EventTime, WallTime};
@@ -48,7 +48,7 @@ pub(super) struct Route<'c> {
     out: Out,
     router: Router,
     progress: Progress,
-    tracker: Arc<Mutex<OffsetTracker>>,
+    tracker: Arc<Mutex<OffsetTracker<PendingAcks>>>,
     routed: RoutedCounts,
     topics: Vec<(String, u32)>,
     idleness: Idleness,

@@ -12,13 +12,14 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::log_tail::{self, Source};
-use super::offset_tracker::OffsetTracker;
 use super::route_positions::{self, Begin, Known, Lost};
 use crate::config::{Config, Start};
+use crate::kafka::delivery::PendingAcks;
 use crate::kafka::membership::Membership;
 use crate::kafka::topic_ids::TopicIds;
 use crate::kafka::{Error, clients, topics};
 use crate::metrics::Metrics;
+use crate::route::OffsetTracker;
 
 /// A change of the assignment. It happens inside a poll, and the stage handles it right after that poll.
 pub(super) enum Event {
@@ -37,7 +38,7 @@ pub(super) struct Context {
     config: Config,
     pub(super) membership: Membership,
     pub(super) ids: TopicIds,
-    tracker: Arc<Mutex<OffsetTracker>>,
+    tracker: Arc<Mutex<OffsetTracker<PendingAcks>>>,
     metrics: Arc<Metrics>,
     events: Mutex<Vec<Event>>,
     /// Whether there are events. The thread that polls, and thereby adds events, checks this after every message.
@@ -45,7 +46,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(config: &Config, tracker: Arc<Mutex<OffsetTracker>>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(config: &Config, tracker: Arc<Mutex<OffsetTracker<PendingAcks>>>, metrics: Arc<Metrics>) -> Self {
         Self {
             config: config.clone(),
             membership: Membership::new(format!("{}-route", config.application.id)),

@@ -10,7 +10,7 @@ use crate::kafka::delivery::{Outgoing, PendingAcks, Sender};
 use crate::log::{Bundle, LogRecord, WatermarkUpdate};
 use crate::metrics::Metrics;
 use crate::record::Activity;
-use crate::route::Routed;
+use crate::route::{Acks, Routed};
 use crate::shutdown::Shutdown;
 use crate::sink::dead_letter::DeadLetter;
 
@@ -19,6 +19,12 @@ use crate::sink::dead_letter::DeadLetter;
 const MAX_BUNDLE: usize = 64 << 10;
 /// Maximum bytes of a log record without its activities, including the overhead of Kafka's record format.
 const OVERHEAD: usize = 512;
+
+impl Acks for PendingAcks {
+    fn is_empty(&self) -> bool {
+        self.pending() == 0
+    }
+}
 
 /// The destinations of records.
 pub(super) struct Out {

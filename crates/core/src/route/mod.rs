@@ -3,13 +3,16 @@
 //! [`Router`] decodes a message and determines which partition of the repartition topic each of its records belongs to.
 //! [`Progress`] tracks how far the source partitions have been read, from which watermarks are made. Neither keeps
 //! anything about a record: a message may be routed any number of times. [`OffsetTracker`] tracks which input offsets
-//! may be committed. No IO and no clock: arrival times and the log-end offsets of partitions are arguments.
+//! may be committed, and [`RouteTask`] defines what happens after what. No IO and no clock: arrival times and the
+//! log-end offsets of partitions are arguments.
 
 mod offsets;
 mod progress;
+pub mod task;
 
 pub use offsets::{Acks, OffsetTracker, Positions};
 pub use progress::{Idleness, Progress};
+pub use task::{Effect, Outcome, RouteTask};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -59,6 +59,7 @@ pub(crate) enum Fault {
     PositionAhead,
     BlindToOwnWrites,
     OutputLost,
+    /// What a router has sent counts as acknowledged.
     RouterCommitsAhead,
     RouterBeginsAtTheEnd,
     FutureMovesWatermark,
@@ -99,7 +100,28 @@ pub(crate) enum Fault {
     ReplayFromTheEnd,
     /// An old or lost store goes on at the committed position.
     ReplayFromCommitted,
-    // One in each effect.
+    // One in each effect of ROUTE, with those that let it commit ahead and begin at the end.
+    /// A message is polled, and not routed.
+    MessageNotRouted,
+    /// Bundles are not sent and count as acknowledged.
+    BundlesNotSent,
+    /// A watermark update overtakes the records that it covers.
+    UpdateBeforeRecords,
+    /// The committed position is one message ahead.
+    CommittedOneMessageAhead,
+    /// Reading begins one message after the position.
+    FirstMessageSkipped,
+    /// What is acknowledged is not committed before partitions are given up.
+    LastCommitSkipped,
+    /// Partitions that were given up are not forgotten.
+    ForgetSkipped,
+    /// Partitions are given up before the commit.
+    UnassignedBeforeCommit,
+    /// At a stop, what was sent counts as acknowledged.
+    StopTakesSentForAcked,
+    /// A router that has closed goes on.
+    ClosedGoesOn,
+    // One in each effect of JOIN.
     /// The previous owner is not fenced.
     FenceSkipped,
     /// The stored state is not read: the join begins with an empty one, and writes over the stored one.
@@ -123,7 +145,7 @@ pub(crate) enum Fault {
 }
 
 /// Every fault.
-pub(crate) const FAULTS: [Fault; 66] = [
+pub(crate) const FAULTS: [Fault; 76] = [
     Fault::StartInclusive,
     Fault::EndInclusive,
     Fault::NoOutOfOrderness,
@@ -180,6 +202,16 @@ pub(crate) const FAULTS: [Fault; 66] = [
     Fault::ForeignStore,
     Fault::ReplayFromTheEnd,
     Fault::ReplayFromCommitted,
+    Fault::MessageNotRouted,
+    Fault::BundlesNotSent,
+    Fault::UpdateBeforeRecords,
+    Fault::CommittedOneMessageAhead,
+    Fault::FirstMessageSkipped,
+    Fault::LastCommitSkipped,
+    Fault::ForgetSkipped,
+    Fault::UnassignedBeforeCommit,
+    Fault::StopTakesSentForAcked,
+    Fault::ClosedGoesOn,
     Fault::FenceSkipped,
     Fault::StateNotRead,
     Fault::PositionNotFetched,

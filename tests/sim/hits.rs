@@ -31,7 +31,7 @@ impl std::fmt::Display for Hits {
 }
 
 /// The cases that a run over all seeds must meet.
-const CASES: [&str; 89] = [
+const CASES: [&str; 98] = [
     "close: by the watermark",
     "close: by the clock",
     "close: by max_wait",
@@ -81,8 +81,17 @@ const CASES: [&str; 89] = [
     "watermark: partition added",
     "watermark: lease of idleness runs out",
     "route: crash loses what was in flight",
+    "route: crash in a turn",
+    "route: crash while it takes partitions over",
+    "route: crash while it gives partitions up",
+    "route: crash while it ends",
     "route: routed again",
     "route: partition moves",
+    "route: revoked with records in flight",
+    "route: stops before everything is acknowledged",
+    "route: stops with everything acknowledged",
+    "route: an effect fails",
+    "route: a commit is refused",
     "join: resumed amid an emission",
     "log: gap in the offsets",
     "crash: before it is open",

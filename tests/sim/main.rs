@@ -1,13 +1,14 @@
 //! The simulation: whole worlds, each drawn from one seed, with everything that can go wrong in them.
 //!
 //! A world has settings, activities and alerts, and the times at which they are written to the input topics (`world`,
-//! `inputs`, `rows`). Routers read them, crash and pass partitions to one another; the result is the log (`routing`).
+//! `inputs`, `rows`). Routers (`router`) read them, end between any two effects (`route_effects`), and pass partitions
+//! to one another (`group`); the result is the log (`routing`).
 //!
 //! The log of each partition is joined three times: once without disturbance (`joining`), and once under each delivery
 //! guarantee (`plan`) by processes that die between any two effects, freeze while another takes over, and lose what
 //! they wrote (`cluster`, `owner`, `disk`), on a broker that fences, aborts and does not always respond (`broker`). It
-//! is the program's own code that routes, joins and emits, and its own [`JoinTask`](alerttrail::join::JoinTask) that
-//! orders the effects of a partition; the simulation only performs them.
+//! is the program's own code that routes, joins and emits. Its own [`RouteTask`](alerttrail::route::RouteTask) and
+//! [`JoinTask`](alerttrail::join::JoinTask) order the effects; the simulation only performs them.
 //!
 //! Half of all worlds have links besides the query (`links`), each with its own keys, window and retention.
 //!
@@ -26,6 +27,7 @@ mod cluster;
 mod disk;
 mod due;
 mod faults;
+mod group;
 mod held;
 mod hits;
 mod inputs;
@@ -37,6 +39,7 @@ mod owner;
 mod plan;
 mod readers;
 mod rng;
+mod route_effects;
 mod router;
 mod routing;
 mod rows;

@@ -2,10 +2,12 @@
 //! terms of the inputs, and is written from them, never from what the program made of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use alerttrail::decode::Decoder;
 use alerttrail::log::partition_of;
-use alerttrail::route::{Progress, Router, Settings as Route};
+use alerttrail::route::{Acks, OffsetTracker, Progress, RouteTask, Router, Settings as Route};
 
 use crate::faults::Fault;
 use crate::world::{Message, Settings, What, World, ticks, ticks_of};
@@ -34,6 +36,8 @@ pub(crate) struct Said {
     pub(crate) listed: Vec<usize>,
     /// By source: its watermark, and whether it is idle.
     pub(crate) sources: Vec<(usize, Option<i64>, bool)>,
+    /// By source: how many of its messages the router, or one before it, has read.
+    pub(crate) read: Vec<(usize, usize)>,
 }
 
 /// One partition of the log: at each offset the bytes, if any, and what they mean.
@@ -43,15 +47,85 @@ pub(crate) struct Log {
     pub(crate) journal: Vec<Entry>,
 }
 
+/// The number of records that are not in the log yet.
+#[derive(Default)]
+pub(crate) struct Pending(AtomicU64);
+
+impl Acks for Pending {
+    fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Pending {
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes one away, unless a planted fault has taken all.
+    pub(crate) fn remove(&self) {
+        self.0
+            .store(self.0.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// Takes all for acknowledged, which only a planted fault does.
+    pub(crate) fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// A record on its way to the log.
+pub(crate) struct Sent {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) entry: Entry,
+    pub(crate) acks: Arc<Pending>,
+    /// The source and offset of the message of which it is the last record in this partition of the log.
+    pub(crate) completes: Option<(usize, usize)>,
+}
+
+/// Which messages of the sources are in a partition of the log, with all their records for it.
+#[derive(Default)]
+pub(crate) struct Arrived {
+    /// By source: how many of the first messages, and which ones behind them.
+    sources: BTreeMap<usize, (usize, BTreeSet<usize>)>,
+}
+
+impl Arrived {
+    pub(crate) fn add(&mut self, source: usize, offset: usize) {
+        let (front, behind) = self.sources.entry(source).or_default();
+        if offset >= *front {
+            behind.insert(offset);
+        }
+        while behind.remove(front) {
+            *front += 1;
+        }
+    }
+
+    /// Returns whether all messages of a source before a position are there.
+    pub(crate) fn is_all_before(&self, source: usize, position: usize) -> bool {
+        self.sources.get(&source).map_or(0, |(front, _)| *front) >= position
+    }
+}
+
 /// One router, with what it has not sent yet.
 pub(crate) struct Node {
+    pub(crate) task: RouteTask,
+    pub(crate) tracker: OffsetTracker<Pending>,
     pub(crate) router: Router,
     pub(crate) progress: Progress,
     pub(crate) reading: BTreeMap<usize, Reading>,
     /// What was true of sources when they were revoked.
     pub(crate) left: BTreeMap<usize, Reading>,
-    /// By partition of the log.
-    pub(crate) queues: Vec<VecDeque<(Vec<u8>, Entry)>>,
+    /// The sources that it has been assigned, and by source where it begins to read.
+    pub(crate) assigned: Vec<usize>,
+    pub(crate) begins: BTreeMap<usize, usize>,
+    /// By source: what must be committed before the sources are given up.
+    pub(crate) owes: BTreeMap<usize, usize>,
+    /// By partition of the log: what waits to be sent, and what the producer has.
+    pub(crate) bundles: Vec<Vec<Sent>>,
+    pub(crate) queues: Vec<VecDeque<Sent>>,
+    /// Whether it is to stop.
+    pub(crate) stops: bool,
     /// How far its clock is ahead.
     pub(crate) skew: i64,
 }
@@ -121,12 +195,32 @@ impl Node {
             tenants: false,
         };
         Self {
+            task: RouteTask::default(),
+            tracker: OffsetTracker::default(),
             router: Router::new(decoder, route).with_compressed_rows(),
             progress: Progress::default(),
             reading: BTreeMap::new(),
             left: BTreeMap::new(),
+            assigned: Vec::new(),
+            begins: BTreeMap::new(),
+            owes: BTreeMap::new(),
+            bundles: (0..settings.partitions).map(|_| Vec::new()).collect(),
             queues: (0..settings.partitions).map(|_| VecDeque::new()).collect(),
+            stops: false,
             skew,
+        }
+    }
+
+    /// Returns everything that is not in the log yet.
+    pub(crate) fn in_flight(&self) -> impl Iterator<Item = &Sent> {
+        self.queues.iter().flatten().chain(self.bundles.iter().flatten())
+    }
+
+    /// Notes how far it has read, if all of that is acknowledged: it must be committed before anything is given up.
+    pub(crate) fn owe(&mut self) {
+        if self.in_flight().next().is_none() {
+            let positions = self.reading.iter().map(|(source, reading)| (*source, reading.position));
+            self.owes = positions.collect();
         }
     }
 }

@@ -1,16 +1,20 @@
-//! ROUTE: routers read the sources, crash, and pass sources to one another; what comes of it is the log.
+//! ROUTE: routers read the sources, end, and pass sources to one another; what comes of it is the log.
 
-use alerttrail::log::{LogRecord, WatermarkUpdate};
-use alerttrail::route::{Arrival, Idleness, Routed};
+use alerttrail::log::LogRecord;
+use alerttrail::route::{Effect, Outcome};
 use alerttrail::time::{EventTime, WallTime};
 
 use crate::Failure;
 use crate::faults::{Fault, Tamper};
+use crate::group::Group;
 use crate::hits::Hits;
 use crate::rng::Rng;
-use crate::router::{Entry, Log, Node, Reading, Said, meant};
+use crate::router::{Arrived, Entry, Log, Node};
 use crate::trace::Trace;
-use crate::world::{Settings, World, millis, start, ticks, ticks_of, wall_of};
+use crate::world::{Settings, World, millis, start, ticks, wall_of};
+
+/// More steps than this no world takes.
+const MOST_STEPS: usize = 100_000;
 
 /// Routes everything in `world`.
 pub(crate) fn run(
@@ -21,34 +25,37 @@ pub(crate) fn run(
     trace: &mut Trace,
 ) -> Result<Vec<Log>, Failure> {
     let mut routing = Routing::new(world, fault, rng, hits, trace);
-    while !routing.is_all_read() {
+    for _ in 0..MOST_STEPS {
+        if routing.is_all_read() {
+            routing.come_to_rest()?;
+            return Ok(routing.logs);
+        }
         routing.advance();
-        for _ in 0..=routing.rng.below(4) {
+        for _ in 0..=routing.rng.below(16) {
             routing.act()?;
         }
     }
-    routing.come_to_rest()?;
-    Ok(routing.logs)
+    Err(Failure::new("bounded", "the sources are never read to their ends".to_owned()))
 }
 
-struct Routing<'a> {
-    world: &'a World,
-    settings: &'a Settings,
-    fault: Option<Fault>,
-    now: i64,
-    nodes: Vec<Node>,
-    /// By source: which node reads it, and from where it would be read after a crash.
-    owners: Vec<usize>,
-    committed: Vec<usize>,
+pub(crate) struct Routing<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) settings: &'a Settings,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) now: i64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) group: Group,
     /// Up to where each source was ever read.
-    ever_read: Vec<usize>,
+    pub(crate) ever_read: Vec<usize>,
     /// A source that is not read for now.
-    lagging: Option<usize>,
+    pub(crate) lagging: Option<usize>,
     logs: Vec<Log>,
+    /// By partition of the log.
+    pub(crate) arrived: Vec<Arrived>,
     tamper: Tamper,
-    rng: &'a mut Rng,
-    hits: &'a mut Hits,
-    trace: &'a mut Trace,
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) hits: &'a mut Hits,
+    pub(crate) trace: &'a mut Trace,
 }
 
 impl<'a> Routing<'a> {
@@ -67,34 +74,35 @@ impl<'a> Routing<'a> {
             .collect();
         let sources = settings.sources.len();
         let partitions = settings.partitions as usize;
-        let mut routing = Self {
+        Self {
             world,
             settings,
             fault,
             now: start(),
             nodes,
-            owners: (0..sources).map(|_| rng.below(settings.routers)).collect(),
-            committed: vec![0; sources],
+            group: Group::new(settings.routers, sources),
             ever_read: vec![0; sources],
             lagging: rng.percent(25).then(|| rng.below(sources)),
             logs: (0..partitions).map(|_| Log::default()).collect(),
+            arrived: (0..partitions).map(|_| Arrived::default()).collect(),
             tamper: Tamper::new(partitions),
             rng,
             hits,
             trace,
-        };
-        for source in 0..sources {
-            if settings.sources[source].since <= start() {
-                routing.assign(source, routing.owners[source]);
-            }
         }
-        routing
+    }
+
+    /// Returns the sources that exist now.
+    pub(crate) fn sources(&self) -> Vec<usize> {
+        let sources = 0..self.settings.sources.len();
+        sources
+            .filter(|source| self.settings.sources[*source].since <= self.now)
+            .collect()
     }
 
     fn is_all_read(&self) -> bool {
-        let all = self.world.messages.iter().map(Vec::len);
-        let later = self.settings.sources.iter().any(|source| source.since > self.now);
-        !later && self.committed.iter().copied().eq(all)
+        let mut all = self.world.messages.iter().map(Vec::len).enumerate();
+        all.all(|(source, count)| self.group.committed(source) == Some(count))
     }
 
     /// Lets time pass: a little, or up to the next message.
@@ -114,18 +122,16 @@ impl<'a> Routing<'a> {
             .map(|source| source.since)
             .filter(|since| *since > before);
         let next = next.chain(later).min();
+        let existing = self.sources().len();
         self.now = match (self.rng.below(3), next) {
             (0, _) | (_, None) => before + self.rng.between(0, 900),
             (1, Some(next)) => next + self.rng.between(-1, 800),
             (_, Some(next)) => self.rng.between(before, next),
         }
         .max(before);
-        for source in 0..self.owners.len() {
-            let since = self.settings.sources[source].since;
-            if before < since && since <= self.now {
-                self.hits.hit("watermark: partition added");
-                self.assign(source, self.owners[source]);
-            }
+        if self.sources().len() > existing {
+            self.hits.hit("watermark: partition added");
+            self.group.rebalance();
         }
         if next.is_none() || self.rng.percent(2) {
             self.lagging = None;
@@ -134,164 +140,100 @@ impl<'a> Routing<'a> {
 
     fn act(&mut self) -> Result<(), Failure> {
         let node = self.rng.below(self.nodes.len());
-        match self.rng.below(100) {
-            0..=44 => self.read_some(node),
-            45..=64 => self.mark(node),
-            65..=74 => {
+        let action = self.rng.below(1_000);
+        if self.group.is_gone(node) {
+            if action < 100 {
+                self.group.join(node);
+            }
+            return Ok(());
+        }
+        match action {
+            0..=799 => {
+                let is_due = self.rng.percent(50);
+                self.perform(node, is_due)
+            }
+            800..=839 => {
                 self.look(node);
                 Ok(())
             }
-            75..=82 => {
-                self.flush_some(node);
+            840..=964 => self.flush_some(node),
+            965..=970 => self.crash(node),
+            971..=976 => {
+                self.group.rebalance();
                 Ok(())
             }
-            83..=90 => {
-                self.commit(node);
+            977..=979 => {
+                self.group.expire(node);
                 Ok(())
             }
-            91..=92 => {
-                self.crash(node);
+            980..=983 => {
+                self.nodes[node].stops = true;
                 Ok(())
             }
-            93..=94 => {
-                let source = self.rng.below(self.owners.len());
-                self.pass_on(source);
+            984..=987 => {
+                self.fail(node);
                 Ok(())
             }
-            _ => self.all_mark(),
+            _ => self.all_turn(),
         }
     }
 
-    /// Everything is read, then nothing comes any more: every partition falls idle, and the clock runs far ahead.
+    /// Lets everything come to rest, when all is read: every partition falls idle, and the clock runs far ahead.
     fn come_to_rest(&mut self) -> Result<(), Failure> {
+        // Rebalances end, and whoever is gone comes back.
+        for _ in 0..5 {
+            for node in 0..self.nodes.len() {
+                if self.group.is_gone(node) {
+                    self.group.join(node);
+                }
+            }
+            self.all_turn()?;
+        }
         let idle = millis(self.settings.idle_timeout);
         for pause in [0, 700, idle / 2, idle + 10_000, 1_000] {
             self.now += pause;
-            self.all_mark()?;
+            self.all_turn()?;
         }
         if self.settings.ends {
             for partition in 0..self.logs.len() {
-                self.append(partition, LogRecord::EndOfInput.encode(Vec::new()).unwrap(), Entry::End);
+                self.append(partition, LogRecord::EndOfInput.encode(Vec::new()).unwrap(), Entry::End)?;
             }
             return Ok(());
         }
         let last = EventTime::LAST.ticks() + ticks(self.settings.furthest());
         // Behind every deadline too: where the clocks of routers are far apart, they never all call their sources idle.
         self.now = wall_of(last) + millis(self.settings.out_of_orderness + self.settings.max_wait) + idle + 86_400_000;
-        self.all_mark()?;
+        self.all_turn()?;
         self.now += 2_000;
-        self.all_mark()
+        self.all_turn()
     }
 
-    fn all_mark(&mut self) -> Result<(), Failure> {
+    /// Ends the turn of every router, and performs another one in which everything is due.
+    fn all_turn(&mut self) -> Result<(), Failure> {
         for node in 0..self.nodes.len() {
             self.look(node);
-            self.mark(node)?;
+            self.end_turn(node)?;
+            if !self.group.is_gone(node) {
+                self.perform(node, true)?;
+                self.end_turn(node)?;
+            }
             if self.rng.percent(90) || self.is_all_read() {
-                self.flush(node);
+                self.flush(node)?;
             }
         }
         Ok(())
     }
 
-    fn assign(&mut self, source: usize, node: usize) {
-        self.owners[source] = node;
-        let mut position = self.committed[source];
-        if self.fault == Some(Fault::RouterBeginsAtTheEnd) {
-            position = self.available(source);
-            self.committed[source] = position;
+    fn end_turn(&mut self, node: usize) -> Result<(), Failure> {
+        while self.nodes[node].task.next() != Effect::Poll {
+            self.perform(node, true)?;
         }
-        if position < self.ever_read[source] {
-            self.hits.hit("route: routed again");
-        }
-        let Node {
-            progress,
-            reading,
-            left,
-            skew,
-            ..
-        } = &mut self.nodes[node];
-        let now = self.now + *skew;
-        let name = &self.settings.sources[source];
-        progress.assign(name.topic, name.partition, i64::try_from(position).unwrap(), WallTime(now));
-        reading.insert(source, Reading::again(position, now, left.remove(&source)));
-        self.trace.say(self.now, || {
-            format!("router {node} reads {}/{} from {position}", name.topic, name.partition)
-        });
+        Ok(())
     }
 
-    /// Number of messages in a source.
-    fn available(&self, source: usize) -> usize {
+    /// Returns the number of messages in a source.
+    pub(crate) fn available(&self, source: usize) -> usize {
         self.world.messages[source].partition_point(|message| message.at <= self.now)
-    }
-
-    fn read_some(&mut self, node: usize) -> Result<(), Failure> {
-        let owned: Vec<usize> = self.nodes[node].reading.keys().copied().collect();
-        for source in owned {
-            if self.lagging == Some(source) || self.rng.percent(30) {
-                continue;
-            }
-            let most = self.nodes[node].reading[&source].position + 1 + self.rng.below(6);
-            for offset in self.nodes[node].reading[&source].position..self.available(source).min(most) {
-                self.read(node, source, offset)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn read(&mut self, node: usize, source: usize, offset: usize) -> Result<(), Failure> {
-        let world = self.world;
-        let message = &world.messages[source][offset];
-        let Node {
-            router,
-            progress,
-            reading,
-            queues,
-            skew,
-            ..
-        } = &mut self.nodes[node];
-        let now = self.now + *skew;
-        let arrival = Arrival {
-            now: WallTime(now),
-            timestamp: message.timestamp.map(WallTime),
-        };
-        let mut made: Vec<Vec<Vec<u8>>> = queues.iter().map(|_| Vec::new()).collect();
-        let seen = router.route(message.value.as_ref().map(String::as_bytes), arrival, &mut |routed| {
-            if let Routed::Record { partition, record } = routed {
-                // As the processor sends them.
-                let record = match record {
-                    LogRecord::Activity(activity) => LogRecord::Activities(vec![activity]),
-                    record => record,
-                };
-                made[partition as usize].push(record.encode(Vec::new()).unwrap());
-            }
-        });
-        let name = &self.settings.sources[source];
-        if let Some(read) = progress.read(name.topic, name.partition, i64::try_from(offset + 1).unwrap())
-            && seen.activities > 0
-        {
-            read.activities(seen.latest, WallTime(now));
-        }
-        let ahead = reading.get_mut(&source).unwrap().read(world, offset, message, now);
-        self.hits.add("activity: future, holds no window open", ahead);
-        self.ever_read[source] = self.ever_read[source].max(offset + 1);
-        self.trace.say(self.now, || {
-            format!(
-                "router {node} reads {}/{}@{offset}: records {:?}",
-                name.topic, name.partition, message.records
-            )
-        });
-        for (partition, (made, meant)) in made.into_iter().zip(meant(world, &message.records, now)).enumerate() {
-            Failure::unless(made.len() == meant.len(), "complete", || {
-                format!(
-                    "message {source}@{offset} became {} records of log partition {partition}, not {}",
-                    made.len(),
-                    meant.len()
-                )
-            })?;
-            queues[partition].extend(made.into_iter().zip(meant));
-        }
-        Ok(())
     }
 
     /// Looks where the sources end.
@@ -308,100 +250,37 @@ impl<'a> Routing<'a> {
         }
     }
 
-    /// Says how far a node has read, to all partitions of the log.
-    fn mark(&mut self, node: usize) -> Result<(), Failure> {
-        let idleness = Idleness {
-            timeout: self.settings.idle_timeout,
-            out_of_orderness: self.settings.out_of_orderness,
-        };
-        let now = self.now + self.nodes[node].skew;
-        let update = self.nodes[node].progress.source_watermarks(WallTime(now), idleness);
-        if update.is_empty() {
-            return Ok(());
-        }
-        let clock = now - millis(idleness.timeout);
-        let mut said = Said {
-            wall: now,
-            clock: ticks_of(clock) - ticks(idleness.out_of_orderness),
-            listed: (0..self.owners.len())
-                .filter(|source| self.settings.sources[*source].since <= self.now)
-                .collect(),
-            sources: Vec::new(),
-        };
-        for mark in &update {
-            let source = self.source(&mark.topic, mark.partition);
-            let truth = &self.nodes[node].reading[&source];
-            let time = truth.latest.map(|latest| latest - ticks(idleness.out_of_orderness));
-            Failure::unless(mark.time.map(EventTime::ticks) == time, "prompt", || {
-                format!(
-                    "router {node} says that source {source} stands at {:?}, not {time:?}",
-                    mark.time
-                )
-            })?;
-            self.check_idle(source, truth, mark.idle, now)?;
-            said.sources.push((source, time, mark.idle));
-        }
-        self.trace.say(self.now, || format!("router {node} update {said:?}"));
-        let record = LogRecord::WatermarkUpdate(WatermarkUpdate {
-            wall: WallTime(said.wall),
-            clock: EventTime::from_ticks(said.clock),
-            topics: self.settings.topics_at(self.now),
-            sources: update,
-            settings: [0; 32],
-        });
-        let bytes = record.encode(Vec::new()).unwrap();
-        for queue in &mut self.nodes[node].queues {
-            queue.push_back((bytes.clone(), Entry::WatermarkUpdate(said.clone())));
+    /// Appends some of what a router has sent, in each partition from the front.
+    pub(crate) fn flush_some(&mut self, node: usize) -> Result<(), Failure> {
+        for partition in 0..self.logs.len() {
+            let count = self.rng.below(self.nodes[node].queues[partition].len() + 1);
+            self.flush_first(node, partition, count)?;
         }
         Ok(())
     }
 
-    /// A source is idle when no activity was read for the time-out and all that was there when it began has been read.
-    /// It need not be called so before somebody has looked where it ends, and must be when all that is there now has
-    /// been read.
-    fn check_idle(&self, source: usize, truth: &Reading, idle: bool, now: i64) -> Result<(), Failure> {
-        let timeout = millis(self.settings.idle_timeout);
-        let silent = truth.active <= now - timeout;
-        let at_that_time = self.world.messages[source].partition_point(|message| message.at <= self.now - timeout);
-        Failure::unless(!idle || silent && truth.position >= at_that_time, "prompt", || {
-            format!("source {source} is called idle, but is not")
-        })?;
-        let looked = truth.looked.is_some_and(|looked| looked >= self.now - timeout);
-        let must = silent && looked && truth.position >= self.available(source);
-        Failure::unless(idle || !must, "prompt", || {
-            format!("source {source} is not called idle, but is")
-        })
-    }
-
-    fn source(&self, topic: &str, partition: u32) -> usize {
-        let mut sources = self.settings.sources.iter();
-        sources
-            .position(|source| source.topic == topic && source.partition == partition)
-            .unwrap()
-    }
-
-    fn flush_some(&mut self, node: usize) {
+    pub(crate) fn flush(&mut self, node: usize) -> Result<(), Failure> {
         for partition in 0..self.logs.len() {
-            let count = self.rng.below(self.nodes[node].queues[partition].len() + 1);
-            self.flush_first(node, partition, count);
+            self.flush_first(node, partition, usize::MAX)?;
         }
+        Ok(())
     }
 
-    fn flush(&mut self, node: usize) {
-        for partition in 0..self.logs.len() {
-            let count = self.nodes[node].queues[partition].len();
-            self.flush_first(node, partition, count);
-        }
-    }
-
-    fn flush_first(&mut self, node: usize, partition: usize, count: usize) {
+    fn flush_first(&mut self, node: usize, partition: usize, count: usize) -> Result<(), Failure> {
         for _ in 0..count {
-            let (bytes, entry) = self.nodes[node].queues[partition].pop_front().unwrap();
-            self.append(partition, bytes, entry);
+            let Some(sent) = self.nodes[node].queues[partition].pop_front() else {
+                break;
+            };
+            if let Some((source, offset)) = sent.completes {
+                self.arrived[partition].add(source, offset);
+            }
+            self.append(partition, sent.bytes, sent.entry)?;
+            sent.acks.remove();
         }
+        Ok(())
     }
 
-    fn append(&mut self, partition: usize, bytes: Vec<u8>, entry: Entry) {
+    fn append(&mut self, partition: usize, bytes: Vec<u8>, entry: Entry) -> Result<(), Failure> {
         if self.rng.percent(1) {
             self.hits.hit("log: gap in the offsets");
             self.logs[partition].bytes.push(None);
@@ -412,49 +291,58 @@ impl<'a> Routing<'a> {
             Entry::WatermarkUpdate(_) => format!("log {partition}@{offset}: update"),
             entry => format!("log {partition}@{offset}: {entry:?}"),
         });
+        if let Entry::WatermarkUpdate(said) = &entry {
+            for (source, position) in &said.read {
+                let is_covered = self.arrived[partition].is_all_before(*source, *position);
+                Failure::unless(is_covered, "prompt", || {
+                    format!("log {partition}@{offset}: an update covers {source}@{position}, but the records are not there")
+                })?;
+            }
+        }
         let bytes = self.tamper.change(partition, self.fault, bytes, self.settings);
         self.logs[partition].bytes.push(bytes);
         self.logs[partition].journal.push(entry);
+        Ok(())
     }
 
-    /// What a node has read is committed when all of it has been sent.
-    fn commit(&mut self, node: usize) {
-        if self.fault != Some(Fault::RouterCommitsAhead) {
-            self.flush(node);
-        }
-        for (source, reading) in &self.nodes[node].reading {
-            self.committed[*source] = reading.position;
-        }
-    }
-
-    /// A node loses what it has not sent; others, or it, begin again where it last committed.
-    fn crash(&mut self, node: usize) {
-        self.flush_some(node);
-        if self.nodes[node].queues.iter().any(|queue| !queue.is_empty()) {
+    /// Kills a router between two effects: what has not arrived is lost.
+    fn crash(&mut self, node: usize) -> Result<(), Failure> {
+        self.flush_some(node)?;
+        if self.nodes[node].in_flight().next().is_some() {
             self.hits.hit("route: crash loses what was in flight");
         }
-        self.trace.say(self.now, || format!("router {node} crashes"));
-        let skew = self.nodes[node].skew;
-        let lost = std::mem::replace(&mut self.nodes[node], Node::new(self.settings, self.fault, skew));
-        for source in lost.reading.into_keys() {
-            let next = self.rng.below(self.nodes.len());
-            self.assign(source, next);
-        }
+        let effect = self.nodes[node].task.next();
+        self.hits.hit(match effect {
+            Effect::FindPositions | Effect::Assign => "route: crash while it takes partitions over",
+            Effect::Forget | Effect::Unassign => "route: crash while it gives partitions up",
+            Effect::AwaitAcks | Effect::Close => "route: crash while it ends",
+            _ => "route: crash in a turn",
+        });
+        self.trace
+            .say(self.now, || format!("router {node} crashes before {effect:?}"));
+        self.end(node);
+        Ok(())
     }
 
-    /// A source is read by another node from now on.
-    fn pass_on(&mut self, source: usize) {
-        let owner = self.owners[source];
-        if self.nodes[owner].reading.contains_key(&source) {
-            self.hits.hit("route: partition moves");
-            self.commit(owner);
-            if let Some(reading) = self.nodes[owner].reading.remove(&source) {
-                self.nodes[owner].left.insert(source, reading);
-            }
-            let name = &self.settings.sources[source];
-            self.nodes[owner].progress.revoke(name.topic, name.partition);
-            let next = self.rng.below(self.nodes.len());
-            self.assign(source, next);
+    /// Lets the next effect of a router fail. What is acknowledged must be committed nevertheless, unless an effect
+    /// fails that is there for that.
+    fn fail(&mut self, node: usize) {
+        self.hits.hit("route: an effect fails");
+        let node = &mut self.nodes[node];
+        match node.task.next() {
+            Effect::CheckAcks | Effect::AwaitAcks | Effect::CommitSync | Effect::Close => node.owes.clear(),
+            _ => node.owe(),
+        }
+        node.task.done(Outcome::Failed);
+    }
+
+    /// Replaces a router that has ended. The new one gets at once what it had, or others get that.
+    pub(crate) fn end(&mut self, node: usize) {
+        let skew = self.nodes[node].skew;
+        self.nodes[node] = Node::new(self.settings, self.fault, skew);
+        match self.rng.percent(50) {
+            true => self.group.come_back(node),
+            false => self.group.leave(node),
         }
     }
 }

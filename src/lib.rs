@@ -13,7 +13,7 @@
 //!
 //! [`check`] tests beforehand whether the settings fit the topics and their records. [`generate`] and [`replay`]
 //! produce input traffic, [`verify`] compares the output with it, [`redrive`] decides which dead-letter records are
-//! sent again. [`pipeline`] contains the threads and the order of effects, [`cli`] the commands, [`config`] the
+//! sent again. [`pipeline`] contains the threads and performs the effects, [`cli`] the commands, [`config`] the
 //! settings. Steps 2 to 5 are the crate `alerttrail-core`, which is pure: it does no IO, reads no clock, uses no
 //! randomness, and depends neither on a broker library nor on RocksDB.
 //!

@@ -1,23 +1,25 @@
-//! ROUTE over Kafka: reads the input topics, writes the repartition topic and dead letters.
+//! ROUTE over Kafka: reads the input topics, writes the repartition topic and dead letters. Performs the effects whose
+//! order [`RouteTask`] defines.
 //!
 //! It decodes every message, sends the resulting records, and commits the message's offset only when all of them are
 //! acknowledged. After a crash, messages whose offsets were not committed are routed again; JOIN recognises each
-//! activity by its dedup key, so that does no harm. The watermark update of a source partition goes through the same
-//! producer after the activities that it covers, so the order holds.
+//! activity by its dedup key, so that does no harm.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tracing::field::Empty;
 
 use super::log_ends::{self, LogEnd};
+use super::log_tail::Source;
 use super::outputs;
-use super::route_assignment::{Context, Event};
+use super::route_assignment::{Context, Event, InputConsumer};
+use super::route_counts::RoutedCounts;
 use super::route_output::Out;
-use super::route_positions;
+use super::route_positions::{self, Known};
 use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
@@ -25,8 +27,8 @@ use crate::decode::Decoder;
 use crate::kafka::delivery::PendingAcks;
 use crate::kafka::{self, clients, topics};
 use crate::log::{SourceWatermark, WatermarkUpdate};
-use crate::metrics::{Metrics, RouteLatency};
-use crate::route::{Arrival, Idleness, OffsetTracker, Progress, Router, Seen, Settings};
+use crate::metrics::Metrics;
+use crate::route::{Arrival, Effect, Idleness, OffsetTracker, Outcome, Progress, RouteTask, Router, Settings};
 use crate::shutdown::{DRAIN, Shutdown};
 use crate::sink::dead_letter::{Address, DeadLetter};
 use crate::time::{EventTime, WallTime};
@@ -44,11 +46,18 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The stage, ready to run.
 pub(super) struct Route<'c> {
-    consumer: Arc<BaseConsumer<Context>>,
+    consumer: InputConsumer,
+    task: RouteTask,
     out: Out,
     router: Router,
     progress: Progress,
-    tracker: Arc<Mutex<OffsetTracker<PendingAcks>>>,
+    tracker: OffsetTracker<PendingAcks>,
+    /// The partitions that the group has just assigned or revoked.
+    rebalanced: Vec<Source>,
+    /// Where reading of the assigned partitions begins, with what is known of each.
+    begins: Vec<(Source, i64, Known)>,
+    /// An input topic that was deleted and created again while it was read. The stage ends because of it.
+    recreated: Option<String>,
     routed: RoutedCounts,
     topics: Vec<(String, u32)>,
     idleness: Idleness,
@@ -66,55 +75,6 @@ pub(super) struct Route<'c> {
     metrics: Arc<Metrics>,
 }
 
-/// What was routed since the last update of the metrics.
-struct RoutedCounts {
-    messages: u64,
-    bytes: u64,
-    seen: Seen,
-    /// The number of activities by topic, and of those ahead of their record's timestamp.
-    topics: Vec<(String, u64, u64)>,
-    latency: RouteLatency,
-}
-
-impl RoutedCounts {
-    fn new(metrics: &Metrics) -> Self {
-        Self {
-            messages: 0,
-            bytes: 0,
-            seen: Seen::default(),
-            topics: Vec::new(),
-            latency: metrics.route_latency(),
-        }
-    }
-
-    fn add(&mut self, topic: &str, bytes: usize, arrival: Arrival, seen: Seen) {
-        self.latency.taken(arrival.timestamp, arrival.now);
-        self.messages += 1;
-        self.bytes += bytes as u64;
-        self.seen += seen;
-        let place = self.topics.iter().position(|(known, ..)| known == topic).unwrap_or_else(|| {
-            self.topics.push((topic.to_owned(), 0, 0));
-            self.topics.len() - 1
-        });
-        if let Some((_, activities, ahead)) = self.topics.get_mut(place) {
-            *activities += seen.activities;
-            *ahead += seen.ahead_of_timestamp;
-        }
-    }
-
-    /// Adds the counts to the metrics, and resets them.
-    fn report_to(&mut self, metrics: &Metrics) -> u64 {
-        metrics.routed(self.messages, self.bytes, &self.seen);
-        for (topic, activities, ahead) in &mut self.topics {
-            metrics.routed_of(topic, std::mem::take(activities), std::mem::take(ahead));
-        }
-        self.latency.publish();
-        self.seen = Seen::default();
-        self.bytes = 0;
-        std::mem::take(&mut self.messages)
-    }
-}
-
 impl<'c> Route<'c> {
     pub(super) fn new(
         config: &Config,
@@ -123,17 +83,17 @@ impl<'c> Route<'c> {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
         metrics.none_read();
-        let tracker = Arc::new(Mutex::new(OffsetTracker::default()));
-        let context = Context::new(config, Arc::clone(&tracker), Arc::clone(&metrics));
+        let context = Context::new(config, Arc::clone(&metrics));
         let member = kafka::membership::member_name(instance.dir.instance_id(), &config.input.topics);
-        let consumer: Arc<BaseConsumer<Context>> = Arc::new(clients::input_consumer(config, "route", &member, context)?);
+        let consumer = InputConsumer::new(clients::input_consumer(config, "route", &member, context)?);
+        let read_error = |cause| consumer.context().read_error(cause);
         let names: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
         let mut counted = Vec::new();
         for topic in &names {
-            let count = topics::partitions(&consumer, topic).map_err(|cause| read_error(config, cause))?;
+            let count = topics::partitions(&consumer, topic).map_err(read_error)?;
             counted.push(((*topic).to_owned(), count.unwrap_or(0)));
         }
-        consumer.subscribe(&names).map_err(|cause| read_error(config, cause))?;
+        consumer.subscribe(&names).map_err(read_error)?;
         let every = (config.watermark.idle_timeout / 4).clamp(Duration::from_millis(100), Duration::from_secs(15));
         let mut watched = config.input.topics.clone();
         watched.push(config.repartition.topic.clone());
@@ -149,6 +109,7 @@ impl<'c> Route<'c> {
         )?;
         Ok(Self {
             consumer,
+            task: RouteTask::default(),
             out: Out::new(config, shutdown.clone(), Arc::clone(&metrics))?,
             router: Router::new(
                 Decoder::new(config.decode.clone()).with_limit(clients::message_max_bytes(config)),
@@ -162,7 +123,10 @@ impl<'c> Route<'c> {
             )
             .with_compressed_rows(),
             progress: Progress::default(),
-            tracker,
+            tracker: OffsetTracker::default(),
+            rebalanced: Vec::new(),
+            begins: Vec::new(),
+            recreated: None,
             routed: RoutedCounts::new(&metrics),
             topics: counted,
             idleness: Idleness {
@@ -182,25 +146,80 @@ impl<'c> Route<'c> {
         })
     }
 
-    /// Runs until a shutdown is requested, then waits for pending acknowledgements.
+    /// Runs until a shutdown is requested, an effect fails, or an input topic is created again.
     pub(super) fn run(mut self) -> Result<(), Error> {
-        while !self.shutdown.is_requested() {
-            self.turn()?;
+        let mut failure: Option<Error> = None;
+        loop {
+            if self.shutdown.is_requested() || self.recreated.is_some() {
+                self.task.stop();
+            }
+            let effect = self.task.next();
+            let performed = self.perform(effect);
+            if effect == Effect::Close {
+                break;
+            }
+            self.task.done(performed.unwrap_or_else(|error| {
+                // The first failure is the cause of later ones. What was not delivered because of it is not kept.
+                failure.get_or_insert(error);
+                self.recreated = None;
+                Outcome::Failed
+            }));
         }
-        self.drain()
+        let recreated = self.recreated.map(|topic| kafka::Error::Recreated { topic }.into());
+        failure.or(recreated).map_or(Ok(()), Err)
     }
 
-    fn turn(&mut self) -> Result<(), Error> {
+    /// Performs an effect.
+    fn perform(&mut self, effect: Effect) -> Result<Outcome, Error> {
+        match effect {
+            Effect::Poll => return self.poll(),
+            Effect::SendBundles => {
+                self.out.send_bundles()?;
+                self.out.check()?;
+            }
+            Effect::CheckAcks => {
+                self.check_acks();
+            }
+            Effect::SendWatermarkUpdate if self.is_update_due() => self.send_watermark_update()?,
+            Effect::Commit if self.committed.elapsed() >= COMMIT_INTERVAL => {
+                self.consumer.context().membership.check()?;
+                self.commit(CommitMode::Async);
+            }
+            Effect::SendWatermarkUpdate | Effect::Commit => {}
+            Effect::FindPositions => {
+                self.begins = self.consumer.context().find_positions(&self.consumer, &self.rebalanced)?;
+            }
+            Effect::Assign => self.assign()?,
+            Effect::CommitSync => {
+                self.keep_recreated();
+                self.commit(CommitMode::Sync);
+            }
+            Effect::Forget => self.forget(),
+            Effect::Unassign => self.consumer.context().unassign(&self.consumer),
+            Effect::AwaitAcks => self.await_acks()?,
+            Effect::Close => self.release_consumer(),
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Polls and routes messages until there is something else to do.
+    fn poll(&mut self) -> Result<Outcome, Error> {
         let consumer = Arc::clone(&self.consumer);
         let mut wait = self.until_next_update().min(POLL_TIMEOUT);
         let mut now = clock::now();
         let mut span = None;
+        let mut event = None;
         for taken in 1..=MAX_POLLS {
             let polled = consumer.poll(wait);
             if !wait.is_zero() {
                 now = clock::now();
             }
-            self.take_events()?;
+            event = self.take_events()?;
+            if event.is_some() {
+                // A poll that reports a rebalance returns no message. A message of a topic that was created again must
+                // not be routed, and any other one is polled again when the stage has restarted.
+                break;
+            }
             match polled {
                 None => break,
                 Some(Ok(message)) => {
@@ -208,10 +227,10 @@ impl<'c> Route<'c> {
                     self.message(&message, now)?;
                 }
                 Some(Err(error)) if route_positions::is_lost(&error) => self.lost()?,
-                Some(Err(error)) => super::read_problem(error, &self.topic_names())?,
+                Some(Err(error)) => super::read_problem(error, &consumer.context().topics())?,
             }
             if taken.is_multiple_of(CLOCK_CHECK_MESSAGES) {
-                if self.until_next_update().is_zero() || self.closes_a_window() || self.shutdown.is_requested() {
+                if self.is_update_due() || self.shutdown.is_requested() {
                     break;
                 }
                 now = clock::now();
@@ -222,36 +241,27 @@ impl<'c> Route<'c> {
         if let Some(span) = span {
             span.record("messages", messages);
         }
-        self.out.send_bundles()?;
-        self.take_log_ends()?;
-        self.out.check()?;
-        {
-            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-            tracker.close_group();
-            tracker.remove_acknowledged();
+        if event.is_none() {
+            self.take_log_ends()?;
         }
-        if self.until_next_update().is_zero() || self.closes_a_window() {
-            self.send_watermark_update()?;
-        }
-        if self.committed.elapsed() >= COMMIT_INTERVAL {
-            self.consumer.context().membership.check()?;
-            self.commit(CommitMode::Async);
-        }
-        Ok(())
+        Ok(event.unwrap_or(Outcome::Done))
     }
 
     fn message(&mut self, message: &BorrowedMessage<'_>, now: WallTime) -> Result<(), Error> {
-        let acks = {
-            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-            tracker.read(message.topic(), message.partition(), message.offset() + 1)
+        let (topic, next) = (message.topic(), message.offset() + 1);
+        let partition = u32::try_from(message.partition()).unwrap_or(0);
+        // The client returns no message of a partition that is not read here. If it did, nobody could commit it.
+        let Some(mut read) = self.progress.read(topic, partition, next) else {
+            return Ok(());
         };
+        let acks = self.tracker.read(topic, message.partition(), next);
         let arrival = Arrival {
             now,
             timestamp: message.timestamp().to_millis().map(WallTime),
         };
         let letter = |index, reject| {
             let address = Address {
-                topic: message.topic(),
+                topic,
                 partition: message.partition(),
                 offset: message.offset(),
                 index,
@@ -266,13 +276,10 @@ impl<'c> Route<'c> {
             }
         });
         sent?;
-        self.routed.add(message.topic(), message.payload_len(), arrival, seen);
-        let partition = u32::try_from(message.partition()).unwrap_or(0);
-        if let Some(mut read) = self.progress.read(message.topic(), partition, message.offset() + 1) {
-            read.rejected(seen.rejected);
-            if seen.activities > 0 {
-                read.activities(seen.latest, now);
-            }
+        self.routed.add(topic, message.payload_len(), arrival, seen);
+        read.rejected(seen.rejected);
+        if seen.activities > 0 {
+            read.activities(seen.latest, now);
         }
         Ok(())
     }
@@ -284,33 +291,27 @@ impl<'c> Route<'c> {
         };
         let positions = self.progress.positions().map(position).collect();
         let moved = route_positions::continue_after_loss(&self.consumer, &positions)?;
-        let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
         for ((topic, partition), position) in moved {
-            tracker.forget(&topic, partition);
-            tracker.begin(&topic, partition, position);
+            self.tracker.forget(&topic, partition);
+            self.tracker.begin(&topic, partition, position);
             let partition = u32::try_from(partition).unwrap_or(0);
             self.progress.assign(&topic, partition, position, clock::now());
         }
         Ok(())
     }
 
-    fn take_events(&mut self) -> Result<(), Error> {
+    /// Takes what happened inside the last poll. Returns the outcome of polling if it ends the turn's polls.
+    fn take_events(&mut self) -> Result<Option<Outcome>, Error> {
+        let mut outcome = None;
         for event in self.consumer.context().take_events() {
             match event {
-                Event::Assigned(topic, partition, position) => {
-                    let partition = u32::try_from(partition).unwrap_or(0);
-                    tracing::info!(topic, partition, position, "reading");
-                    let (source, idle_sources) = ((topic.as_str(), partition, position), &self.instance.idle_sources);
-                    idle_sources.assign(&mut self.progress, source, clock::now(), self.idleness.timeout);
-                    self.count(&topic, partition + 1);
-                }
-                Event::Revoked(topic, partition) => {
-                    tracing::info!(topic, partition, "no longer reading");
-                    self.metrics.revoked(&topic, partition);
-                    self.progress.revoke(&topic, u32::try_from(partition).unwrap_or(0));
+                Event::Rebalanced(change, sources) => {
+                    self.rebalanced = sources;
+                    outcome = Some(change);
                 }
                 Event::Recreated(topic) if self.progress.positions().any(|(name, ..)| name == topic) => {
-                    return Err(self.recreated(topic));
+                    self.recreated = Some(topic);
+                    outcome = outcome.or(Some(Outcome::Done));
                 }
                 // The topic was gone for so long that its partitions were revoked. The client rejoins the group when it
                 // finds the new partitions. Restarting the stage would get its current assignment, which has none of
@@ -319,24 +320,45 @@ impl<'c> Route<'c> {
                 Event::Failed(error) => return Err(error.into()),
             }
         }
+        Ok(outcome)
+    }
+
+    fn assign(&mut self) -> Result<(), Error> {
+        let begins = std::mem::take(&mut self.begins);
+        let positions = begins.iter().map(|(source, position, _)| (source, *position));
+        self.consumer.context().assign(&self.consumer, positions)?;
+        for ((topic, partition), position, known) in begins {
+            if known != Known::Committed(position) {
+                // The position is committed soon. Otherwise a restart before the first message would begin elsewhere.
+                self.tracker.begin(&topic, partition, position);
+            }
+            let partition = u32::try_from(partition).unwrap_or(0);
+            tracing::info!(topic, partition, position, "reading");
+            let (source, idle_sources) = ((topic.as_str(), partition, position), &self.instance.idle_sources);
+            idle_sources.assign(&mut self.progress, source, clock::now(), self.idleness.timeout);
+            self.count(&topic, partition + 1);
+        }
         Ok(())
     }
 
-    /// Stops reading a topic that was deleted and created again. Its positions are committed once more with the id of
-    /// the old topic, so that the next start does not apply them to the new topic, even if the broker kept them.
-    fn recreated(&mut self, topic: String) -> Error {
-        // Records of the old topic cannot be read again, so what was read must be delivered now.
-        if let Err(error) = self.out.send_bundles().and_then(|()| self.wait_for_acks(DRAIN)) {
-            return error;
+    fn forget(&mut self) {
+        for (topic, partition) in std::mem::take(&mut self.rebalanced) {
+            tracing::info!(topic, partition, "no longer reading");
+            self.tracker.forget(&topic, partition);
+            self.metrics.revoked(&topic, partition);
+            self.progress.revoke(&topic, u32::try_from(partition).unwrap_or(0));
         }
-        {
-            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-            for (_, partition, position) in self.progress.positions().filter(|(name, ..)| *name == topic) {
-                tracker.begin(&topic, i32::try_from(partition).unwrap_or(i32::MAX), position);
-            }
+    }
+
+    /// Lets the positions of a topic that was deleted and created again be committed once more, with the id of the old
+    /// topic, so that the next start does not apply them to the new topic, even if the broker kept them. Records of the
+    /// old topic cannot be read again, so acknowledgements do not matter any more.
+    fn keep_recreated(&mut self) {
+        let Some(recreated) = &self.recreated else { return };
+        for (topic, partition, position) in self.progress.positions().filter(|(name, ..)| name == recreated) {
+            let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+            self.tracker.begin(topic, partition, position);
         }
-        self.commit(CommitMode::Sync);
-        kafka::Error::Recreated { topic }.into()
     }
 
     /// Stores the partition count of an input topic, which can only grow.
@@ -382,14 +404,13 @@ impl<'c> Route<'c> {
             .positions()
             .map(|(topic, partition, position)| ((topic.to_owned(), partition), position))
             .collect();
-        let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
         for (topic, number, passed) in route_positions::passed(&self.consumer) {
             let partition = u32::try_from(number).unwrap_or(0);
             if positions
                 .get(&(topic.clone(), partition))
                 .is_some_and(|position| *position < passed)
             {
-                tracker.read(&topic, number, passed);
+                self.tracker.read(&topic, number, passed);
                 self.progress.read(&topic, partition, passed);
             }
         }
@@ -400,11 +421,11 @@ impl<'c> Route<'c> {
         passed.map_or(Duration::ZERO, |passed| self.interval.saturating_sub(passed))
     }
 
-    /// Returns whether the activities read since the last watermark update let JOIN close a window.
-    fn closes_a_window(&self) -> bool {
-        self.instance
-            .next_close
-            .is_between(self.announced, self.progress.watermark(self.idleness))
+    /// Returns whether it is time for a watermark update, or the activities read since the last one let JOIN close a
+    /// window.
+    fn is_update_due(&self) -> bool {
+        let next_close = &self.instance.next_close;
+        self.until_next_update().is_zero() || next_close.is_between(self.announced, self.progress.watermark(self.idleness))
     }
 
     fn send_watermark_update(&mut self) -> Result<(), Error> {
@@ -433,8 +454,7 @@ impl<'c> Route<'c> {
             settings: self.settings,
         };
         self.metrics.marked(&update.sources);
-        let acks = self.tracker.lock().unwrap_or_else(PoisonError::into_inner).acks();
-        self.out.watermark_update(&update, &acks)?;
+        self.out.watermark_update(&update, &self.tracker.acks())?;
         self.progress.told();
         self.last_update = Some((clock::start(), update));
         Ok(())
@@ -442,31 +462,23 @@ impl<'c> Route<'c> {
 
     fn commit(&mut self, mode: CommitMode) {
         self.committed = clock::start();
-        let positions = self.tracker.lock().unwrap_or_else(PoisonError::into_inner).take_changed();
+        let positions = self.tracker.take_changed();
         self.consumer.context().commit(&self.consumer, positions, mode);
     }
 
-    /// Waits until everything sent has been acknowledged, up to `most`.
-    fn wait_for_acks(&self, most: Duration) -> Result<(), Error> {
+    /// Returns whether everything sent is acknowledged.
+    fn check_acks(&mut self) -> bool {
+        self.tracker.close_group();
+        self.tracker.remove_acknowledged()
+    }
+
+    /// Waits until everything sent is acknowledged, up to [`DRAIN`].
+    fn await_acks(&mut self) -> Result<(), Error> {
         let began = clock::start();
-        loop {
-            let acknowledged = {
-                let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-                tracker.close_group();
-                tracker.remove_acknowledged()
-            };
-            if acknowledged || began.elapsed() >= most || self.shutdown.is_overdue() {
-                return Ok(());
-            }
+        while !self.check_acks() && began.elapsed() < DRAIN && !self.shutdown.is_overdue() {
             self.out.check()?;
             self.out.pause();
         }
-    }
-
-    fn drain(mut self) -> Result<(), Error> {
-        self.wait_for_acks(DRAIN)?;
-        self.commit(CommitMode::Sync);
-        self.release_consumer();
         Ok(())
     }
 
@@ -479,22 +491,10 @@ impl<'c> Route<'c> {
             self.out.pause();
         }
     }
-
-    fn topic_names(&self) -> String {
-        let names: Vec<&str> = self.topics.iter().map(|(name, _)| name.as_str()).collect();
-        names.join(", ")
-    }
 }
 
 /// Compares what moves a watermark. Positions change with every message and alone do not justify a watermark update.
 fn are_equal_but_positions(one: &[SourceWatermark], other: &[SourceWatermark]) -> bool {
     let compared = |source: &SourceWatermark| (source.partition, source.time, source.idle);
     one.iter().map(compared).eq(other.iter().map(compared))
-}
-
-fn read_error(config: &Config, cause: rdkafka::error::KafkaError) -> kafka::Error {
-    kafka::Error::Read {
-        topics: config.input.topics.join(", "),
-        cause,
-    }
 }

@@ -1,6 +1,11 @@
 //! Which input partitions ROUTE reads, and where it begins in each.
+//!
+//! The rebalance callback runs inside a poll and only records the change. The stage handles it after that poll; until
+//! then the client returns no message, and other members of the group wait. While the consumer is closed, nobody would
+//! handle it: then the callback gives the partitions up itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,23 +19,51 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::log_tail::{self, Source};
 use super::route_positions::{self, Begin, Known, Lost};
 use crate::config::{Config, Start};
-use crate::kafka::delivery::PendingAcks;
 use crate::kafka::membership::Membership;
 use crate::kafka::topic_ids::TopicIds;
 use crate::kafka::{Error, clients, topics};
 use crate::metrics::Metrics;
-use crate::route::OffsetTracker;
+use crate::route::Outcome;
 
-/// A change of the assignment. It happens inside a poll, and the stage handles it right after that poll.
+/// Something that happened inside a poll. The stage handles it right after that poll.
 pub(super) enum Event {
-    /// A partition is read from this position on.
-    Assigned(String, i32, i64),
-    /// Another router reads the partition.
-    Revoked(String, i32),
+    /// The group has assigned these partitions, or revoked these, which are all. It waits until the stage has assigned
+    /// them to the consumer, or has given them up.
+    Rebalanced(Outcome, Vec<Source>),
     /// The topic was replaced by another of the same name.
     Recreated(String),
-    /// The starting position could not be determined.
+    /// The group reports an error.
     Failed(Error),
+}
+
+/// The consumer as the stage owns it.
+pub(super) struct InputConsumer(Arc<BaseConsumer<Context>>);
+
+impl InputConsumer {
+    pub(super) fn new(consumer: BaseConsumer<Context>) -> Self {
+        Self(Arc::new(consumer))
+    }
+}
+
+impl Deref for InputConsumer {
+    type Target = Arc<BaseConsumer<Context>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for InputConsumer {
+    /// Lets the consumer close, which polls it until all partitions are given up. Whoever drops its last reference
+    /// closes it.
+    fn drop(&mut self) {
+        let context = self.0.context();
+        context.is_closing.store(true, Ordering::Release);
+        // After a panic, the client may still wait for the answer to a rebalance, and would do so forever.
+        if context.is_rebalancing.load(Ordering::Acquire) {
+            context.unassign(&self.0);
+        }
+    }
 }
 
 /// Decides where reading begins.
@@ -38,23 +71,27 @@ pub(super) struct Context {
     config: Config,
     pub(super) membership: Membership,
     pub(super) ids: TopicIds,
-    tracker: Arc<Mutex<OffsetTracker<PendingAcks>>>,
     metrics: Arc<Metrics>,
     events: Mutex<Vec<Event>>,
     /// Whether there are events. The thread that polls, and thereby adds events, checks this after every message.
     has_events: AtomicBool,
+    /// Whether the client waits for the answer to a rebalance.
+    is_rebalancing: AtomicBool,
+    /// Whether the stage has ended.
+    is_closing: AtomicBool,
 }
 
 impl Context {
-    pub(super) fn new(config: &Config, tracker: Arc<Mutex<OffsetTracker<PendingAcks>>>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
         Self {
             config: config.clone(),
             membership: Membership::new(format!("{}-route", config.application.id)),
             ids: TopicIds::default(),
-            tracker,
             metrics,
             events: Mutex::default(),
             has_events: AtomicBool::new(false),
+            is_rebalancing: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
         }
     }
 
@@ -111,12 +148,25 @@ impl Context {
         self.config.input.topics.join(", ")
     }
 
-    fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), Error> {
-        let read = |cause| Error::Read {
+    pub(super) fn read_error(&self, cause: KafkaError) -> Error {
+        Error::Read {
             topics: self.topics(),
             cause,
-        };
-        let committed = consumer.committed_offsets(list.clone(), topics::TIMEOUT).map_err(read)?;
+        }
+    }
+
+    /// Returns where reading of these partitions begins, with what is known of each.
+    pub(super) fn find_positions(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        sources: &[Source],
+    ) -> Result<Vec<(Source, i64, Known)>, Error> {
+        let read = |cause| self.read_error(cause);
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in sources {
+            list.add_partition(topic, *partition);
+        }
+        let committed = consumer.committed_offsets(list, topics::TIMEOUT).map_err(read)?;
         let mut missing = BTreeSet::new();
         for element in committed.elements() {
             element.error().map_err(read)?;
@@ -170,27 +220,30 @@ impl Context {
         warn_of_missing_positions(&again);
         let moved = self.all_lost(&lost, begun)?;
         begins.extend(moved.into_iter().map(|(source, position)| (source, position, Known::Nothing)));
-        self.begin_at(consumer, begins)
+        Ok(begins)
     }
 
-    /// Assigns these partitions to the consumer, from these positions on.
-    fn begin_at(&self, consumer: &BaseConsumer<Self>, begins: Vec<(Source, i64, Known)>) -> Result<(), Error> {
-        let read = |cause| Error::Read {
-            topics: self.topics(),
-            cause,
-        };
-        let mut starts = TopicPartitionList::new();
-        for ((topic, partition), position, known) in begins {
-            if known != Known::Committed(position) {
-                let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-                // The position is committed soon. Otherwise a restart before the first message would begin elsewhere.
-                tracker.begin(&topic, partition, position);
-            }
+    /// Assigns these partitions to the consumer, which continues at these positions. They replace all others.
+    pub(super) fn assign<'p>(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        positions: impl IntoIterator<Item = (&'p Source, i64)>,
+    ) -> Result<(), Error> {
+        let read = |cause| self.read_error(cause);
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), position) in positions {
             let offset = Offset::Offset(position);
-            starts.add_partition_offset(&topic, partition, offset).map_err(read)?;
-            self.push(Event::Assigned(topic, partition, position));
+            list.add_partition_offset(topic, *partition, offset).map_err(read)?;
         }
-        consumer.assign(&starts).map_err(read)
+        consumer.assign(&list).map_err(read)?;
+        self.is_rebalancing.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Gives up all partitions.
+    pub(super) fn unassign(&self, consumer: &BaseConsumer<Self>) {
+        drop(consumer.unassign());
+        self.is_rebalancing.store(false, Ordering::Release);
     }
 
     /// Returns the position of the first record whose timestamp is `input.start` or later, or `high` if there is none.
@@ -218,25 +271,6 @@ impl Context {
             .elements()
             .iter()
             .any(|element| matches!(element.offset(), Offset::Offset(_))))
-    }
-
-    /// Commits what has been acknowledged while the partitions are still assigned here. The next owner routes the rest
-    /// again.
-    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        let positions = {
-            let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-            tracker.close_group();
-            tracker.remove_acknowledged();
-            tracker.take_changed()
-        };
-        self.commit(consumer, positions, CommitMode::Sync);
-        let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-        for element in list.elements() {
-            tracker.forget(element.topic(), element.partition());
-            self.push(Event::Revoked(element.topic().to_owned(), element.partition()));
-        }
-        drop(tracker);
-        drop(consumer.unassign());
     }
 }
 
@@ -274,24 +308,118 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        match error {
+        if self.is_closing.load(Ordering::Acquire) {
+            return self.unassign(consumer);
+        }
+        let source = |element: &TopicPartitionListElem<'_>| (element.topic().to_owned(), element.partition());
+        let sources = list.elements().iter().map(source).collect();
+        let event = match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 self.membership.assigned();
-                if let Err(error) = self.assign(consumer, list) {
-                    self.push(Event::Failed(error));
-                }
+                Event::Rebalanced(Outcome::Assigned, sources)
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                 self.membership.revoked();
-                self.revoke(consumer, list);
+                Event::Rebalanced(Outcome::Revoked, sources)
             }
             other => {
                 let code: RDKafkaErrorCode = other.into();
-                self.push(Event::Failed(Error::Read {
-                    topics: self.topics(),
-                    cause: KafkaError::Rebalance(code),
-                }));
+                Event::Failed(self.read_error(KafkaError::Rebalance(code)))
             }
+        };
+        self.is_rebalancing.store(true, Ordering::Release);
+        self.push(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use rdkafka::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+    use super::*;
+    use crate::clock;
+    use crate::emit::Links;
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+    const SHORT: Duration = Duration::from_millis(100);
+
+    /// Returns a member of the group `<group>-route` that subscribes to the topic t.
+    fn member(servers: &str, group: &str, name: &str) -> InputConsumer {
+        let text = format!(
+            "application.id = \"{group}\"\nkafka.bootstrap_servers = \"{servers}\"\n[kafka.properties]\n\"session.timeout.ms\" = 3000"
+        );
+        let config = Config::of_text("test", &text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
+        let metrics = Arc::new(Metrics::new(Links::query(Default::default())).unwrap());
+        let consumer = clients::input_consumer(&config, "route", name, Context::new(&config, metrics)).unwrap();
+        let consumer = InputConsumer::new(consumer);
+        consumer.subscribe(&["t"]).unwrap();
+        consumer
+    }
+
+    /// Polls until the group reports a rebalance.
+    fn rebalance(consumer: &InputConsumer) -> (Outcome, Vec<Source>) {
+        let began = clock::start();
+        loop {
+            let polled = consumer.poll(SHORT);
+            if let Some(Event::Rebalanced(change, sources)) = consumer.context().take_events().pop() {
+                assert!(polled.is_none(), "the same poll returned a message");
+                return (change, sources);
+            }
+            assert!(began.elapsed() < TIMEOUT, "there is no rebalance");
+        }
+    }
+
+    fn assert_closes(consumer: InputConsumer) {
+        let (closed, is_closed) = mpsc::sync_channel(1);
+        std::thread::spawn(move || {
+            drop(consumer);
+            closed.send(())
+        });
+        assert!(is_closed.recv_timeout(TIMEOUT).is_ok(), "it does not close");
+    }
+
+    #[test]
+    fn no_message_is_read_until_a_rebalance_is_answered() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let servers = cluster.bootstrap_servers();
+        let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &servers).create().unwrap();
+        for _ in 0..1_000 {
+            producer.send(BaseRecord::<[u8], [u8]>::to("t").payload(b"message")).unwrap();
+        }
+        producer.flush(TIMEOUT).unwrap();
+        let source = ("t".to_owned(), 0);
+        let one = member(&servers, "g", "one");
+        let is_silent = || (0..5).all(|_| one.poll(SHORT).is_none());
+
+        assert_eq!(rebalance(&one), (Outcome::Assigned, vec![source.clone()]));
+        assert!(is_silent(), "the partition is not assigned to the consumer");
+        one.context().assign(&one, [(&source, 0)]).unwrap();
+        assert!((0..50).any(|_| matches!(one.poll(SHORT), Some(Ok(_)))), "nothing is read");
+
+        let _other = member(&servers, "g", "two");
+        assert_eq!(rebalance(&one), (Outcome::Revoked, vec![source]));
+        assert!(is_silent(), "the partition was revoked");
+        assert_closes(one);
+    }
+
+    #[test]
+    fn a_consumer_closes_whether_an_assignment_was_answered_or_not() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        for (group, is_answered) in [("answered", true), ("unanswered", false)] {
+            let consumer = member(&cluster.bootstrap_servers(), group, "one");
+            let (_, sources) = rebalance(&consumer);
+            if is_answered {
+                let positions = sources.iter().map(|source| (source, 0));
+                consumer.context().assign(&consumer, positions).unwrap();
+            }
+            assert_closes(consumer);
         }
     }
 }

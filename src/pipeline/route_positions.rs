@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::log_tail::Source;
 use super::route_assignment::Context;
@@ -174,10 +174,7 @@ pub(super) fn continue_after_loss(
     positions: &BTreeMap<Source, i64>,
 ) -> Result<BTreeMap<Source, i64>, Error> {
     let context = consumer.context();
-    let read = |cause| Error::Read {
-        topics: context.topics(),
-        cause,
-    };
+    let read = |cause| context.read_error(cause);
     let mut kept = positions.clone();
     let mut lost = Vec::new();
     for ((topic, partition), position) in positions {
@@ -196,15 +193,10 @@ pub(super) fn continue_after_loss(
         .into_iter()
         .collect();
     kept.extend(moved.clone());
-    let mut list = TopicPartitionList::new();
-    for ((topic, partition), position) in kept {
-        let offset = Offset::Offset(position);
-        list.add_partition_offset(&topic, partition, offset).map_err(read)?;
-    }
     // All partitions are assigned again, whether they moved or not: the client no longer fetches a partition whose
     // position is gone and refuses to seek in it. If two were lost together, the error for the second arrives when both
     // have moved.
-    consumer.assign(&list).map_err(read)?;
+    context.assign(consumer, kept.iter().map(|(source, position)| (source, *position)))?;
     wait_for_assignment(consumer);
     Ok(moved)
 }

@@ -143,7 +143,7 @@ fn a_record_is_known_again_and_not_in_a_topic_made_anew() {
     let topic = world.topic("activities");
     let at = |offset| {
         let consumer: BaseConsumer<Logged> = clients::consumer(&config, "settings", None, Logged).unwrap();
-        record_digest(&consumer, &topic, 0, offset).unwrap()
+        record_digest(&consumer, &topic, 0, offset, std::time::Duration::from_secs(20)).unwrap()
     };
     let one = activity("p", "2026-03-01T10:00:00Z", "one");
     world.send_all_to("activities", 0, &[one.clone(), one.clone()]);

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use alerttrail::log::LogRecord;
+
 use crate::support::world::Record;
 use crate::support::{Instance, PATIENCE, World, activity, alert};
 
@@ -26,11 +28,14 @@ fn reading(world: &mut World, position: &Position) -> Instance {
     let mut instance = world.start("a");
     instance.wait_for_log("reading topic");
     let topic = world.topic("activities");
-    let is_last = |record: &Record| String::from_utf8_lossy(&record.value).contains("old 9");
+    let count = |record: &Record| match LogRecord::decode(&record.value) {
+        Ok(LogRecord::Activities(activities)) => activities.len(),
+        _ => 0,
+    };
     let is_read = |world: &World| match position {
         Position::Committed => world.committed(&topic, 0) == Some(10),
         // An activity that is in the repartition topic has been read.
-        Position::Uncommitted => world.read("correlation-repartition").iter().any(is_last),
+        Position::Uncommitted => world.read("correlation-repartition").iter().map(count).sum::<usize>() == 10,
     };
     let began = Instant::now();
     while !is_read(world) {

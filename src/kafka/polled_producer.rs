@@ -91,13 +91,13 @@ mod tests {
         let cluster = MockCluster::<DefaultProducerContext>::new(1).unwrap();
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", cluster.bootstrap_servers());
-        // With rdkafka's own thread, 40 producers would take a third of a core.
         let producers: Vec<_> = (0..40)
             .map(|_| PolledProducer::new(client.create().unwrap()).unwrap())
             .collect();
         std::thread::sleep(Duration::from_secs(3));
         let ticks = cpu_of_threads(THREAD).unwrap();
         assert_eq!(producers.len(), 40);
-        assert!(ticks < 40, "{ticks} hundredths of a second in 3 s");
+        // With polls of exactly 100 ms it is about 30.
+        assert!(ticks < 12, "{ticks} hundredths of a second in 3 s");
     }
 }

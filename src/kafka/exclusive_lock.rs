@@ -1,8 +1,5 @@
 //! An exclusive lock: a consumer group that only one process may be in.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rdkafka::ClientContext;
@@ -11,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 
 use super::clients;
+use super::poll_thread::PollThread;
 use super::topics::TIMEOUT;
 use super::{Error, groups};
 use crate::clock;
@@ -19,10 +17,10 @@ use crate::config::Config;
 /// How long one poll of the consumer takes at most.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Membership of the group. The lock is released when this is dropped.
+/// Membership of the group. The lock is released when this is dropped: the thread owns the consumer, which then leaves
+/// the group.
 pub struct ExclusiveLock {
-    over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _thread: PollThread,
 }
 
 /// Context of the lock's consumer. It never reads, so a missing offset is not an error.
@@ -67,29 +65,9 @@ impl ExclusiveLock {
                 return Err(failed("the group did not accept this process as a member".to_owned()));
             }
         }
-        let over = Arc::new(AtomicBool::new(false));
-        let is_over = Arc::clone(&over);
-        let poll = move || {
-            while !is_over.load(Ordering::Relaxed) {
-                drop(consumer.poll(POLL_TIMEOUT));
-            }
-        };
-        let thread = std::thread::Builder::new().name("exclusive-lock".into()).spawn(poll);
-        let thread = thread.map_err(|error| Error::Client(rdkafka::error::KafkaError::ClientCreation(error.to_string())))?;
+        let poll = move || drop(consumer.poll(POLL_TIMEOUT));
         Ok(Self {
-            over,
-            thread: Some(thread),
+            _thread: PollThread::start("exclusive-lock", poll)?,
         })
-    }
-}
-
-/// Leaves the group.
-impl Drop for ExclusiveLock {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // The thread does nothing that could fail.
-            drop(thread.join());
-        }
     }
 }

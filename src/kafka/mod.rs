@@ -26,6 +26,7 @@ pub mod group_members;
 pub mod groups;
 pub mod membership;
 pub mod permissions;
+mod poll_thread;
 mod polled_producer;
 pub mod purge;
 pub mod reading;

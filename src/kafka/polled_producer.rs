@@ -2,47 +2,37 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, ProducerContext};
 
 use super::Error;
+use super::poll_thread::PollThread;
 
 /// How long one poll takes, and so how long a drop waits at most. rdkafka 0.39 waits for whole milliseconds of the time
-/// that is left, rounded down, and polls without a pause in the last one (`findings/rust-rdkafka-producers-spin-in-each-poll.sh`): a hundredth of a core for each
-/// idle producer. With a little more than whole milliseconds, the last wait ends after the poll's time is over.
+/// that is left, rounded down, and polls without a pause in the last one: a hundredth of a core for each idle producer
+/// (`findings/rust-rdkafka-producers-spin-in-each-poll.sh`). With a little more than whole milliseconds, the last wait
+/// ends after the poll's time is over.
 const POLL_TIMEOUT: Duration = Duration::from_micros(100_100);
 
-/// The name of the threads that poll, as a debugger and `top -H` show it.
+/// The name of the threads that poll.
 const THREAD: &str = "acknowledgments";
 
 /// A producer that a thread of its own polls until the producer is dropped. It replaces rdkafka's `ThreadedProducer`,
 /// whose polls have a fixed time.
 pub(super) struct PolledProducer<C: ProducerContext + 'static> {
+    /// Dropped first, so that the messages that are still queued are discarded before the caller goes on.
+    _thread: PollThread,
     producer: Arc<BaseProducer<C>>,
-    is_stopped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl<C: ProducerContext + 'static> PolledProducer<C> {
     pub(super) fn new(producer: BaseProducer<C>) -> Result<Self, Error> {
         let producer = Arc::new(producer);
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let (polled, ends) = (Arc::clone(&producer), Arc::clone(&is_stopped));
-        let poll = move || {
-            while !ends.load(Ordering::Relaxed) {
-                polled.poll(POLL_TIMEOUT);
-            }
-        };
-        let thread = Builder::new().name(THREAD.to_owned()).spawn(poll);
-        let thread = thread.map_err(|error| Error::Client(KafkaError::ClientCreation(error.to_string())))?;
+        let polled = Arc::clone(&producer);
         Ok(Self {
+            _thread: PollThread::start(THREAD, move || polled.poll(POLL_TIMEOUT))?,
             producer,
-            is_stopped,
-            thread: Some(thread),
         })
     }
 }
@@ -52,16 +42,6 @@ impl<C: ProducerContext + 'static> Deref for PolledProducer<C> {
 
     fn deref(&self) -> &BaseProducer<C> {
         &self.producer
-    }
-}
-
-impl<C: ProducerContext + 'static> Drop for PolledProducer<C> {
-    fn drop(&mut self) {
-        self.is_stopped.store(true, Ordering::Relaxed);
-        // Messages that are still queued must be discarded before the caller goes on, so the thread may not outlive it.
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
     }
 }
 

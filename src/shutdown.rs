@@ -1,12 +1,10 @@
 //! Shutdown: one flag for all threads, and a deadline.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::heartbeat::Heartbeat;
-use crate::time::WallTime;
 
 /// The time to wait for everything in flight after a shutdown was requested. A shutdown must end within ten seconds;
 /// the rest of that time is for leaving the consumer groups.
@@ -22,8 +20,8 @@ pub struct Shutdown {
 
 #[derive(Default)]
 struct Shared {
-    requested: AtomicBool,
-    deadline: AtomicI64,
+    /// When it was requested.
+    requested: OnceLock<Instant>,
     lock: Mutex<()>,
     changed: Condvar,
 }
@@ -42,9 +40,7 @@ impl Shutdown {
 
     /// Requests a shutdown of all threads.
     pub fn request(&self) {
-        if !self.shared.requested.swap(true, Ordering::SeqCst) {
-            self.shared.deadline.store(clock::now().plus(DRAIN).0, Ordering::SeqCst);
-        }
+        self.shared.requested.get_or_init(clock::start);
         let _guard = self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.changed.notify_all();
     }
@@ -54,13 +50,18 @@ impl Shutdown {
         if let Some(heartbeat) = &self.heartbeat {
             heartbeat.record();
         }
-        self.shared.requested.load(Ordering::SeqCst)
+        self.shared.requested.get().is_some()
     }
 
     /// Returns whether to stop without waiting for work in flight. That is safe, because the program also survives a
     /// kill.
     pub fn is_overdue(&self) -> bool {
-        self.is_requested() && clock::now() > WallTime(self.shared.deadline.load(Ordering::SeqCst))
+        self.is_requested()
+            && self
+                .shared
+                .requested
+                .get()
+                .is_some_and(|requested| requested.elapsed() > DRAIN)
     }
 
     /// Waits for `duration`, or until a shutdown is requested.

@@ -210,7 +210,7 @@ pub struct Outgoing<'a> {
 pub enum SendOutcome {
     /// The message is in the producer's queue.
     Sent,
-    /// The producer's queue is full, so that a slow broker slows down the sender.
+    /// The producer's queue is full, so that a slow broker slows down the sender. The message was not sent.
     Full,
     /// The message is larger than the limit.
     TooLarge,
@@ -312,39 +312,11 @@ impl Sender {
         }
     }
 
-    /// Sends a message. If the queue is full, waits for room while `keep_waiting`, which is called repeatedly, returns
-    /// true. Returns `Full` once it returns false. Then `acks` never counts as delivered.
-    pub fn send_when_room(
-        &self,
-        message: &Outgoing<'_>,
-        acks: &Arc<PendingAcks>,
-        keep_waiting: &mut dyn FnMut() -> bool,
-    ) -> Result<SendOutcome, Error> {
-        loop {
-            match self.send(message, acks)? {
-                SendOutcome::Full if !keep_waiting() => {
-                    // The message was not sent, so `acks` must never count as delivered.
-                    acks.pending.fetch_add(1, Ordering::AcqRel);
-                    return Ok(SendOutcome::Full);
-                }
-                SendOutcome::Full => self.pause(),
-                sending => return Ok(sending),
-            }
-        }
-    }
-
-    /// Waits until every message of `acks` is acknowledged, while `keep_waiting`, which is called repeatedly, returns
-    /// true. Returns whether all messages are acknowledged.
-    pub fn wait(&self, acks: &PendingAcks, keep_waiting: &mut dyn FnMut() -> bool) -> Result<bool, Error> {
-        while !acks.is_empty() {
-            self.check()?;
-            if !keep_waiting() {
-                return Ok(false);
-            }
-            self.pause();
-        }
+    /// Returns whether every message of `acks` is acknowledged. Sends refused messages again when they are due. Fails when
+    /// the sender can no longer deliver.
+    pub fn is_delivered(&self, acks: &PendingAcks) -> Result<bool, Error> {
         self.check()?;
-        Ok(true)
+        Ok(acks.is_empty())
     }
 
     /// Sends refused messages again when they are due. Fails when the sender can no longer deliver.
@@ -404,7 +376,8 @@ impl Sender {
         }
     }
 
-    /// Waits for a delivery report, a few milliseconds at most.
+    /// Waits for a delivery report, a few milliseconds at most: until the queue may have room, or messages may be
+    /// delivered.
     pub fn pause(&self) {
         let guard = self.reports.lock.lock().unwrap_or_else(PoisonError::into_inner);
         // A report that arrived just before this wait is noticed only in the next round, so the timeout is short.

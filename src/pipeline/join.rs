@@ -48,8 +48,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// The stage, ready to run.
 pub(super) struct Join<'c> {
     config: &'c Config,
-    consumer: BaseConsumer<Context>,
     work: Work<'c>,
+    /// Dropped last, so that the partitions are given up after everything else has ended.
+    consumer: BaseConsumer<Context>,
 }
 
 /// Everything but the consumer, which the messages in the inboxes borrow from.
@@ -83,7 +84,6 @@ impl<'c> Join<'c> {
             .map_err(|cause| consumer.context().read_error(cause))?;
         Ok(Self {
             config,
-            consumer,
             work: Work {
                 tasks: PartitionTasks::new(config, &instance.dir)
                     .sending_to(outputs)
@@ -99,44 +99,47 @@ impl<'c> Join<'c> {
                 shutdown,
                 metrics,
             },
+            consumer,
         })
     }
 
-    /// Runs until a shutdown is requested. A batch in progress is finished first, so no batch is left half done.
-    pub(super) fn run(self) -> Result<(), Error> {
-        let Self {
-            config,
-            consumer,
-            mut work,
-        } = self;
-        let mut inboxes: BTreeMap<i32, Inbox<'_>> = BTreeMap::new();
-        while !work.shutdown.is_requested() {
-            if consumer.context().is_changed() {
-                inboxes.clear();
-                work.take_over(config, &consumer)?;
-            }
-            work.read(&consumer, &mut inboxes)?;
-            if !consumer.context().is_changed() {
-                work.apply(&consumer, &mut inboxes)?;
-            }
-            work.out.check()?;
-            if work.recorded.elapsed() >= COMMIT_INTERVAL && !consumer.context().is_changed() {
-                work.record(&consumer, CommitMode::Async)?;
-                consumer.context().membership.check()?;
-                work.check_for_stalls(&consumer)?;
-                work.check_folders(&consumer);
-                work.tasks.flush()?;
-            }
-            work.report();
-        }
-        if !consumer.context().is_changed() && !work.shutdown.is_overdue() {
-            work.record(&consumer, CommitMode::Sync)?;
-        }
-        Ok(())
+    /// Runs until a shutdown is requested or the stage fails, and closes its stores.
+    pub(super) fn run(mut self) -> Result<(), Error> {
+        let outcome = self.work.run(self.config, &self.consumer);
+        self.work.tasks.keep(&[]);
+        outcome
     }
 }
 
 impl Work<'_> {
+    /// Runs until a shutdown is requested. A batch in progress is finished first, so no batch is left half done.
+    fn run(&mut self, config: &Config, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
+        let mut inboxes: BTreeMap<i32, Inbox<'_>> = BTreeMap::new();
+        while !self.shutdown.is_requested() {
+            if consumer.context().is_changed() {
+                inboxes.clear();
+                self.take_over(config, consumer)?;
+            }
+            self.read(consumer, &mut inboxes)?;
+            if !consumer.context().is_changed() {
+                self.apply(consumer, &mut inboxes)?;
+            }
+            self.out.check()?;
+            if self.recorded.elapsed() >= COMMIT_INTERVAL && !consumer.context().is_changed() {
+                self.record(consumer, CommitMode::Async)?;
+                consumer.context().membership.check()?;
+                self.check_for_stalls(consumer)?;
+                self.check_folders(consumer);
+                self.tasks.flush()?;
+            }
+            self.report();
+        }
+        if !consumer.context().is_changed() && !self.shutdown.is_overdue() {
+            self.record(consumer, CommitMode::Sync)?;
+        }
+        Ok(())
+    }
+
     /// Opens newly assigned partitions, closes revoked ones, and starts to read at the positions of the states.
     fn take_over(&mut self, config: &Config, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
         let context = consumer.context();

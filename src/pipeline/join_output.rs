@@ -117,7 +117,7 @@ impl Out {
                 value: &self.value,
                 headers: &headers.pairs(),
             };
-            match sender.send_when_room(&message, &acks, &mut || keep_alive.keep_waiting())? {
+            match send(sender, &message, &acks, keep_alive)? {
                 SendOutcome::Sent => {
                     self.metrics.emitted(&headers);
                     if let Output::Row(row) = &output {
@@ -133,12 +133,13 @@ impl Out {
             }
         }
         let rows = transactions.as_ref().map_or(&self.sender, Transactions::sender);
-        let is_acknowledged = rows.wait(&acks, &mut || keep_alive.keep_waiting())?
-            && self.sender.wait(&letters, &mut || keep_alive.keep_waiting())?;
-        Ok(match is_acknowledged {
-            true => Outcome::Sent { any },
-            false => Outcome::Abandoned,
-        })
+        while !(rows.is_delivered(&acks)? && self.sender.is_delivered(&letters)?) {
+            if !keep_alive.keep_waiting() {
+                return Ok(Outcome::Abandoned);
+            }
+            rows.pause();
+        }
+        Ok(Outcome::Sent { any })
     }
 
     /// Adds the position to the transaction, as a member of the group that `consumer` belongs to.
@@ -185,9 +186,31 @@ impl Out {
             truncated: None,
             redriven: None,
         };
+        let letter = letter.cut_to(self.message_max_bytes);
         self.metrics.dead_letter(letter.reason);
-        let limit = self.message_max_bytes;
-        let topic = &self.topics.dead_letters;
-        super::send_dead_letter(&self.sender, topic, &letter, limit, acks, &mut || keep_alive.keep_waiting())
+        let message = Outgoing {
+            topic: &self.topics.dead_letters,
+            partition: None,
+            key: None,
+            value: &letter.value,
+            headers: &letter.headers(),
+        };
+        Ok(send(&self.sender, &message, acks, keep_alive)?.is_done(message.topic)?)
+    }
+}
+
+/// Sends a message. If the queue is full, waits for room. Returns `Full` if the batch must be abandoned before there is
+/// room.
+fn send(
+    sender: &Sender,
+    message: &Outgoing<'_>,
+    acks: &Arc<PendingAcks>,
+    keep_alive: &mut PollKeepAlive<'_, '_>,
+) -> Result<SendOutcome, Error> {
+    loop {
+        match sender.send(message, acks)? {
+            SendOutcome::Full if keep_alive.keep_waiting() => sender.pause(),
+            outcome => return Ok(outcome),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Requests the log-end offsets of the partitions that are read, at an interval: an empty fetch does not prove that a
 //! partition has been read to its end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
 
@@ -27,57 +28,92 @@ pub(super) enum LogEnd {
     Topic(String, u32),
 }
 
-/// Requests the log-end offsets of the partitions that are read, at an interval, and at once after an
-/// assignment. It has its own thread, because a response may take long. Ends when the consumer is dropped.
-pub(super) fn watch(
-    consumer: Weak<BaseConsumer<Context>>,
-    topics: Vec<String>,
-    every: Duration,
-    shutdown: Shutdown,
-    log: String,
-    exposed: Arc<Exposed>,
-    idle_sources: Arc<IdleSources>,
-) -> Result<mpsc::Receiver<LogEnd>, Error> {
-    let (send, receive) = mpsc::sync_channel(10_000);
-    let watch = move || {
-        while !shutdown.is_requested()
-            && let Some(consumer) = consumer.upgrade()
-        {
-            let assigned = consumer.assignment().unwrap_or_else(|_| TopicPartitionList::new());
-            let assigned: Vec<_> = assigned
-                .elements()
-                .iter()
-                .map(|read| (read.topic().to_owned(), read.partition()))
-                .collect();
-            // Taken before the request: the log-end offsets in the response cannot be older.
-            let at = clock::now();
-            for (topic, partition, end) in topics::log_end_offsets(&consumer, &assigned) {
-                exposed.set_log_end(&topic, partition, end);
-                drop(send.try_send(LogEnd::Partition(topic, partition, end, at)));
-            }
-            if shutdown.is_requested() {
-                return;
-            }
-            for topic in &topics {
-                if let Ok(Some(count)) = topics::partitions(&consumer, topic) {
-                    drop(send.try_send(LogEnd::Topic(topic.clone(), count)));
-                    if topic == &log {
-                        expose_log_ends(&consumer, topic, count, &exposed);
+/// What the thread requests.
+pub(super) struct Wanted {
+    /// The topics whose partitions are counted.
+    pub(super) topics: Vec<String>,
+    /// The repartition topic, which is one of them. Its log-end offsets are only exposed.
+    pub(super) log: String,
+    /// The interval between requests.
+    pub(super) every: Duration,
+}
+
+/// A thread that requests the log-end offsets of the partitions that are read, at an interval, and at once after an
+/// assignment. A response may take long.
+pub(super) struct LogEnds {
+    responses: mpsc::Receiver<LogEnd>,
+    is_stopped: Arc<AtomicBool>,
+}
+
+impl LogEnds {
+    /// Starts the thread. It ends after a shutdown request, and when the consumer is dropped.
+    pub(super) fn watch(
+        consumer: Weak<BaseConsumer<Context>>,
+        wanted: Wanted,
+        shutdown: Shutdown,
+        exposed: Arc<Exposed>,
+        idle_sources: Arc<IdleSources>,
+    ) -> Result<Self, Error> {
+        let (send, responses) = mpsc::sync_channel(10_000);
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&is_stopped);
+        let watch = move || {
+            let ends = || stopped.load(Ordering::Relaxed) || shutdown.is_requested();
+            while !ends()
+                && let Some(consumer) = consumer.upgrade()
+            {
+                let assigned = consumer.assignment().unwrap_or_else(|_| TopicPartitionList::new());
+                let assigned: Vec<_> = assigned
+                    .elements()
+                    .iter()
+                    .map(|read| (read.topic().to_owned(), read.partition()))
+                    .collect();
+                // Taken before the request: the log-end offsets in the response cannot be older.
+                let at = clock::now();
+                for (topic, partition, end) in topics::log_end_offsets(&consumer, &assigned) {
+                    exposed.set_log_end(&topic, partition, end);
+                    drop(send.try_send(LogEnd::Partition(topic, partition, end, at)));
+                }
+                if ends() {
+                    return;
+                }
+                for topic in &wanted.topics {
+                    if let Ok(Some(count)) = topics::partitions(&consumer, topic) {
+                        drop(send.try_send(LogEnd::Topic(topic.clone(), count)));
+                        if *topic == wanted.log {
+                            expose_log_ends(&consumer, topic, count, &exposed);
+                        }
                     }
                 }
+                drop(consumer);
+                let began = clock::start();
+                while began.elapsed() < wanted.every && !idle_sources.take_assigned() && !ends() {
+                    shutdown.sleep(ASSIGNMENT_INTERVAL.min(wanted.every));
+                }
             }
-            drop(consumer);
-            let began = clock::start();
-            while began.elapsed() < every && !idle_sources.take_assigned() && !shutdown.is_requested() {
-                shutdown.sleep(ASSIGNMENT_INTERVAL.min(every));
-            }
-        }
-    };
-    std::thread::Builder::new()
-        .name("log-ends".into())
-        .spawn(watch)
-        .map_err(Error::Thread)?;
-    Ok(receive)
+        };
+        let thread = std::thread::Builder::new().name("log-ends".into());
+        thread.spawn(watch).map_err(Error::Thread)?;
+        Ok(Self { responses, is_stopped })
+    }
+
+    /// Returns the responses that have arrived.
+    pub(super) fn take(&self) -> impl Iterator<Item = LogEnd> {
+        self.responses.try_iter()
+    }
+
+    /// Ends the thread, and waits for the end unless a response takes longer than `timeout`. Until then the thread may
+    /// use the consumer.
+    pub(super) fn stop(&self, timeout: Duration) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        let deadline = clock::start() + timeout;
+        // The channel breaks when the thread ends.
+        while self
+            .responses
+            .recv_timeout(deadline.saturating_duration_since(clock::start()))
+            .is_ok()
+        {}
+    }
 }
 
 /// Exposes the log-end offsets of the repartition topic, which show how far JOIN lags behind.

@@ -61,45 +61,6 @@ pub use processor::Error;
 #[cfg(feature = "kafka")]
 use processor::Instance;
 
-#[cfg(feature = "kafka")]
-use std::sync::Arc;
-
-#[cfg(feature = "kafka")]
-use crate::kafka::delivery::{Outgoing, PendingAcks, Sender};
-#[cfg(feature = "kafka")]
-use crate::sink::dead_letter::DeadLetter;
-
-/// Sends a dead letter and waits for room in the queue while `keep_waiting` returns true. Returns whether it was sent.
-/// A dead letter above the size limit is truncated and marked with a header; the other headers still locate the
-/// original.
-#[cfg(feature = "kafka")]
-fn send_dead_letter(
-    sender: &Sender,
-    topic: &str,
-    letter: &DeadLetter<'_>,
-    message_max_bytes: usize,
-    acks: &Arc<PendingAcks>,
-    keep_waiting: &mut dyn FnMut() -> bool,
-) -> Result<bool, Error> {
-    /// Maximum overhead of Kafka's record format, with the header about the truncation.
-    const OVERHEAD: usize = 256;
-    let mut headers = letter.headers();
-    let header_bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-    let room = message_max_bytes.saturating_sub(header_bytes + OVERHEAD);
-    let value = letter.value.get(..room).unwrap_or(&letter.value);
-    if value.len() < letter.value.len() {
-        headers.push(("alerttrail.truncated", letter.value.len().to_string()));
-    }
-    let message = Outgoing {
-        topic,
-        partition: None,
-        key: None,
-        value,
-        headers: &headers,
-    };
-    Ok(sender.send_when_room(&message, acks, keep_waiting)?.is_done(topic)?)
-}
-
 /// Returns which dead letter a message was before, if it was redriven.
 #[cfg(feature = "kafka")]
 fn redriven(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<String> {

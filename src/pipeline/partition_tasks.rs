@@ -164,17 +164,20 @@ impl<'d> PartitionTasks<'d> {
 
     /// Closes the partitions that are not in `partitions`.
     pub(super) fn keep(&mut self, partitions: &[i32]) {
-        self.open.retain(|partition, _| partitions.contains(partition));
+        let revoked: Vec<i32> = self.open.keys().copied().filter(|open| !partitions.contains(open)).collect();
+        revoked.into_iter().for_each(|partition| self.close(partition));
     }
 
-    /// Closes a partition whose state machine is ahead of its stored state.
+    /// Closes a partition, and waits for those who read its state.
     pub(super) fn close(&mut self, partition: i32) {
-        self.open.remove(&partition);
+        if let Some(task) = self.open.remove(&partition) {
+            task.base.close();
+        }
     }
 
     /// Closes a partition and moves its state aside, so that it is opened without state the next time.
     pub(super) fn set_aside(&mut self, partition: i32) -> Result<(), Error> {
-        self.open.remove(&partition);
+        self.close(partition);
         store::set_aside(&self.dir.partition(partition))?;
         Ok(())
     }

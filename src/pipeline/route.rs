@@ -6,14 +6,14 @@
 //! activity by its dedup key, so that does no harm.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tracing::field::Empty;
 
-use super::log_ends::{self, LogEnd};
+use super::log_ends::{LogEnd, LogEnds, Wanted};
 use super::log_tail::Source;
 use super::outputs;
 use super::route_assignment::{Context, Event, InputConsumer};
@@ -43,6 +43,8 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(3);
 const MAX_UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long one poll of the consumer takes at most.
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
+/// How long to wait until no other thread uses the consumer.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The stage, ready to run.
 pub(super) struct Route<'c> {
@@ -63,7 +65,7 @@ pub(super) struct Route<'c> {
     idleness: Idleness,
     interval: Duration,
     settings: [u8; 32],
-    log_ends: mpsc::Receiver<LogEnd>,
+    log_ends: LogEnds,
     last_update: Option<(Instant, WatermarkUpdate)>,
     /// The watermark of the last watermark update.
     announced: Option<EventTime>,
@@ -98,12 +100,14 @@ impl<'c> Route<'c> {
         let mut watched = config.input.topics.clone();
         watched.push(config.repartition.topic.clone());
         watched.extend(outputs::topics(config).map(str::to_owned));
-        let log_ends = log_ends::watch(
+        let log_ends = LogEnds::watch(
             Arc::downgrade(&consumer),
-            watched,
-            every,
+            Wanted {
+                topics: watched,
+                log: config.repartition.topic.clone(),
+                every,
+            },
             shutdown.clone(),
-            config.repartition.topic.clone(),
             Arc::clone(&instance.exposed),
             Arc::clone(&instance.idle_sources),
         )?;
@@ -197,7 +201,9 @@ impl<'c> Route<'c> {
             Effect::Forget => self.forget(),
             Effect::Unassign => self.consumer.context().unassign(&self.consumer),
             Effect::AwaitAcks => self.await_acks()?,
-            Effect::Close => self.release_consumer(),
+            // Its last owner closes the consumer. A member that does not leave its group keeps its partitions for the
+            // session timeout.
+            Effect::Close => self.log_ends.stop(CLOSE_TIMEOUT),
         }
         Ok(Outcome::Done)
     }
@@ -370,7 +376,8 @@ impl<'c> Route<'c> {
 
     fn take_log_ends(&mut self) -> Result<(), Error> {
         let mut found = false;
-        while let Ok(end) = self.log_ends.try_recv() {
+        let responses: Vec<LogEnd> = self.log_ends.take().collect();
+        for end in responses {
             match end {
                 LogEnd::Partition(topic, partition, end, at) => {
                     let partition = u32::try_from(partition).unwrap_or(0);
@@ -480,16 +487,6 @@ impl<'c> Route<'c> {
             self.out.pause();
         }
         Ok(())
-    }
-
-    /// Waits until the thread that requests log-end offsets releases the consumer. The consumer is closed only when its
-    /// last owner drops it, and a member that does not leave its group keeps its partitions for the session timeout.
-    fn release_consumer(&self) {
-        const TIMEOUT: Duration = Duration::from_secs(2);
-        let began = clock::start();
-        while Arc::strong_count(&self.consumer) > 1 && began.elapsed() < TIMEOUT {
-            self.out.pause();
-        }
     }
 }
 

@@ -101,7 +101,7 @@ impl Out {
                 };
                 self.send(partition, key, &record.encode(Vec::new())?, acks)
             }
-            Routed::Rejected { index, reject } => self.dead_letter(&letter(index, reject), acks),
+            Routed::Rejected { index, reject } => self.dead_letter(letter(index, reject), acks),
             Routed::OtherTable(table) => {
                 self.metrics.other_table(&table);
                 Ok(())
@@ -172,24 +172,32 @@ impl Out {
             value,
             headers: &[],
         };
-        let shutdown = &self.shutdown;
-        let sending = self.sender.send_when_room(&message, acks, &mut || !shutdown.is_overdue())?;
-        // A message that was not sent before the deadline never counts as delivered. It is routed again after the
-        // restart.
-        sending.is_done(&self.log)?;
-        Ok(())
+        self.send_when_room(&message, acks)
     }
 
-    fn dead_letter(&self, letter: &DeadLetter<'_>, acks: &Arc<PendingAcks>) -> Result<(), Error> {
+    fn dead_letter(&self, letter: DeadLetter<'_>, acks: &Arc<PendingAcks>) -> Result<(), Error> {
+        let letter = letter.cut_to(self.message_max_bytes);
         self.metrics.dead_letter(letter.reason);
-        super::send_dead_letter(
-            &self.sender,
-            &self.dead_letters,
-            letter,
-            self.message_max_bytes,
-            acks,
-            &mut || !self.shutdown.is_overdue(),
-        )?;
+        let message = Outgoing {
+            topic: &self.dead_letters,
+            partition: None,
+            key: None,
+            value: &letter.value,
+            headers: &letter.headers(),
+        };
+        self.send_when_room(&message, acks)
+    }
+
+    /// Sends a message. If the queue is full, waits for room until the shutdown deadline.
+    fn send_when_room(&self, message: &Outgoing<'_>, acks: &Arc<PendingAcks>) -> Result<(), Error> {
+        while !self.sender.send(message, acks)?.is_done(message.topic)? {
+            if self.shutdown.is_overdue() {
+                // The message never counts as delivered, so it is routed again after the restart.
+                acks.hold();
+                return Ok(());
+            }
+            self.sender.pause();
+        }
         Ok(())
     }
 }

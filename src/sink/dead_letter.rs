@@ -60,6 +60,24 @@ impl<'a> DeadLetter<'a> {
         Self { redriven, ..self }
     }
 
+    /// Cuts the value so that the record fits into a message of this size. The headers still locate the original.
+    #[must_use]
+    pub fn cut_to(mut self, message_max_bytes: usize) -> Self {
+        /// Maximum overhead of Kafka's record format, with the header about the cut.
+        const OVERHEAD: usize = 256;
+        let headers = self.headers();
+        let header_bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+        let room = message_max_bytes.saturating_sub(header_bytes + OVERHEAD);
+        if room < self.value.len() {
+            self.truncated = Some(self.value.len() as u64);
+            match &mut self.value {
+                Cow::Borrowed(value) => *value = &value[..room],
+                Cow::Owned(value) => value.truncate(room),
+            }
+        }
+        self
+    }
+
     /// Returns the names and values of the headers.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let redriven = self.redriven.clone().map(|origin| (REDRIVEN, origin));
@@ -147,5 +165,36 @@ mod tests {
             assert!(json.get(name).is_some(), "{json}");
         }
         assert_eq!(json["alerttrail.redriven"], "t/0/1/2");
+    }
+
+    #[test]
+    fn a_value_is_cut_to_what_fits_into_a_message() {
+        let letter = |value: &'static [u8]| DeadLetter {
+            reason: "too_large",
+            error: "too large".into(),
+            address: Address {
+                topic: "activities",
+                partition: 0,
+                offset: 3,
+                index: 0,
+            },
+            value: value.into(),
+            truncated: None,
+            redriven: None,
+        };
+        let (small, large) = (b"small".as_slice(), [b'x'; 2_000].as_slice());
+        let fits = letter(b"small").cut_to(1_000);
+        assert_eq!((&*fits.value, fits.truncated), (small, None));
+        for value in [Cow::Borrowed(large), Cow::Owned(large.to_vec())] {
+            let cut = DeadLetter { value, ..letter(b"") }.cut_to(1_000);
+            let headers: usize = cut.headers().iter().map(|(name, value)| name.len() + value.len()).sum();
+            assert!(
+                cut.value.len() > 400 && cut.value.len() + headers < 1_000,
+                "{}",
+                cut.value.len()
+            );
+            assert_eq!(cut.truncated, Some(2_000));
+        }
+        assert_eq!(letter(b"small").cut_to(0).value.len(), 0);
     }
 }

@@ -1,7 +1,8 @@
 //! Gives read access to state on disk while its owner continues to write.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use rocksdb::DB;
 
@@ -12,15 +13,68 @@ use super::{Direction, Error, Pairs, Reads, Rocks, Span, Table, tables};
 #[derive(Debug)]
 pub(super) struct Handle {
     db: Weak<DB>,
-    /// Locked while a reader is opened, so that a store that is being closed gets no new readers.
-    closed: Arc<Mutex<bool>>,
+    visitors: Arc<Visitors>,
     path: PathBuf,
 }
 
 /// A store that is kept open during one API request.
 pub struct Reader {
+    /// Dropped before the visit ends, so that nobody uses the database when no visitor is left.
     db: Arc<DB>,
     path: PathBuf,
+    _visit: Visit,
+}
+
+/// The readers of one store.
+#[derive(Default, Debug)]
+pub(super) struct Visitors {
+    state: Mutex<VisitorState>,
+    left: Condvar,
+}
+
+#[derive(Default, Debug)]
+struct VisitorState {
+    count: usize,
+    /// Whether the store is being closed.
+    are_refused: bool,
+}
+
+/// One reader, counted until it is dropped.
+struct Visit(Arc<Visitors>);
+
+impl Visitors {
+    /// Counts another reader; `None` if the store is being closed.
+    fn enter(self: &Arc<Self>) -> Option<Visit> {
+        let mut state = self.lock();
+        if state.are_refused {
+            return None;
+        }
+        state.count += 1;
+        Some(Visit(Arc::clone(self)))
+    }
+
+    /// Refuses further readers.
+    pub(super) fn refuse(&self) {
+        self.lock().are_refused = true;
+    }
+
+    /// Refuses further readers and waits until none is left. Returns whether that was within `timeout`.
+    pub(super) fn wait(&self, timeout: Duration) -> bool {
+        self.refuse();
+        let waited = self.left.wait_timeout_while(self.lock(), timeout, |state| state.count > 0);
+        waited.unwrap_or_else(PoisonError::into_inner).0.count == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VisitorState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.lock().count -= 1;
+        self.0.left.notify_all();
+    }
 }
 
 /// A store as it was at one moment.
@@ -34,7 +88,7 @@ impl Rocks {
     pub(super) fn handle(&self) -> Handle {
         Handle {
             db: Arc::downgrade(&self.db),
-            closed: Arc::clone(self.closed()),
+            visitors: Arc::clone(&self.visitors),
             path: self.path.clone(),
         }
     }
@@ -43,10 +97,12 @@ impl Rocks {
 impl Handle {
     /// Returns a reader, which keeps the store open; `None` if the store is being closed.
     pub(super) fn reader(&self) -> Option<Reader> {
-        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        let db = self.db.upgrade().filter(|_| !*closed)?;
-        let path = self.path.clone();
-        Some(Reader { db, path })
+        let visit = self.visitors.enter()?;
+        Some(Reader {
+            db: self.db.upgrade()?,
+            path: self.path.clone(),
+            _visit: visit,
+        })
     }
 }
 
@@ -85,6 +141,9 @@ impl Reads for Snapshot<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
     use rocksdb::WaitForCompactOptions;
 
     use super::*;
@@ -122,5 +181,43 @@ mod tests {
         drop(open[0].1.snapshot());
         assert_eq!(before.len(), 1);
         assert_eq!(files(&store), before);
+    }
+
+    #[test]
+    fn closing_a_store_waits_for_its_readers_and_gets_no_new_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Rocks::open(folder.path(), &Shared::new(1 << 20));
+        let store = open().unwrap();
+        let readers = Readers::default();
+        readers.add(0, &store);
+        let reading = readers.open();
+        let (finished, has_finished) = mpsc::sync_channel(1);
+        let reader = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(200));
+            finished.send(()).unwrap();
+            drop(reading);
+        });
+        store.close();
+        assert!(has_finished.try_recv().is_ok(), "did not wait");
+        assert_eq!(readers.open().len(), 0);
+        open().unwrap().close();
+        reader.join().unwrap();
+    }
+
+    #[test]
+    fn dropping_a_store_does_not_wait_for_its_readers() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Rocks::open(folder.path(), &Shared::new(1 << 20)).unwrap();
+        let readers = Readers::default();
+        readers.add(0, &store);
+        let reading = readers.open();
+        let (dropped, is_dropped) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            drop(store);
+            dropped.send(())
+        });
+        assert!(is_dropped.recv_timeout(Duration::from_secs(5)).is_ok(), "waits");
+        assert_eq!((readers.open().len(), reading.len()), (0, 1));
+        assert_eq!(reading[0].1.snapshot().get(Table::Alerts, b"key").unwrap(), None);
     }
 }

@@ -10,7 +10,7 @@ use super::volatile::Handle;
 use super::{Reader, State};
 
 /// The stores that are open in this process, by partition. A reader may hold a store only during one API request,
-/// because the owner waits for it when it closes the store.
+/// because the owner waits for it to close the store.
 #[derive(Default, Debug)]
 pub struct Readers {
     open: Mutex<BTreeMap<i32, Handle>>,

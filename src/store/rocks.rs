@@ -1,13 +1,14 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rocksdb::{DB, ErrorKind, WriteBatch, WriteOptions};
 
 use super::folder::write_durably;
+use super::reader::Visitors;
 use super::seal::seal;
 use super::tuning::{self, Found, Shared};
 use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table, manifest, tables};
@@ -21,12 +22,12 @@ const FORMAT_FILE: &str = "FORMAT";
 const DAMAGED_FILE: &str = "DAMAGED";
 
 /// State on disk: one RocksDB database with one column family for each table. There is no write-ahead log: a process
-/// that is killed leaves the last flush, which is a state that the store was in. A store flushes when it is dropped.
+/// that is killed leaves the last flush, which is a state that the store was in. A store flushes when it is dropped or
+/// closed.
 pub struct Rocks {
-    /// Readers hold a reference only while they read.
     pub(super) db: Arc<DB>,
-    /// Whether new readers are refused.
-    closed: Arc<Mutex<bool>>,
+    /// Counts the readers, which keep the database open while they read.
+    pub(super) visitors: Arc<Visitors>,
     pub(super) path: PathBuf,
     /// The number of failed flushes that have been reported.
     pub(super) seen_errors: AtomicU64,
@@ -50,7 +51,7 @@ impl Rocks {
         }
         Ok(Self {
             db: Arc::new(db),
-            closed: Arc::default(),
+            visitors: Arc::default(),
             path: path.to_owned(),
             seen_errors: AtomicU64::new(0),
         })
@@ -65,9 +66,14 @@ impl Rocks {
         }
     }
 
-    /// Returns whether new readers are refused.
-    pub(super) fn closed(&self) -> &Arc<Mutex<bool>> {
-        &self.closed
+    /// Closes the store, so that its folder is free afterwards. Waits for its readers, which keep it open no longer than
+    /// one API request takes.
+    pub fn close(self) {
+        /// Longer than any API request may take.
+        const TIMEOUT: Duration = Duration::from_secs(10);
+        if !self.visitors.wait(TIMEOUT) {
+            tracing::warn!(path = %self.path.display(), "the store is still being read; it stays open for that long");
+        }
     }
 
     pub(super) fn family(&self, table: Table) -> Result<&rocksdb::ColumnFamily, Error> {
@@ -118,20 +124,11 @@ impl Rocks {
     }
 }
 
-/// Waits for the readers, which keep the store no longer than one API request takes, so that the folder is free
-/// afterwards.
+/// Flushes the store. It does not wait for readers: [`Rocks::close`] does.
 impl Drop for Rocks {
     fn drop(&mut self) {
-        /// Milliseconds; longer than any API request may take.
-        const MOST: u32 = 10_000;
-        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        for _ in 0..MOST {
-            if Arc::strong_count(&self.db) == 1 {
-                return self.end();
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        tracing::warn!(path = %self.path.display(), "the store is still being read; it stays open for that long");
+        self.visitors.refuse();
+        self.end();
     }
 }
 

@@ -52,6 +52,9 @@ impl Volatile {
         Ok(())
     }
 
+    /// Closes the store. Whoever reads it keeps it until the end.
+    pub fn close(self) {}
+
     /// Returns a handle that opens readers of this store.
     pub(super) fn handle(&self) -> Handle {
         Handle(Arc::downgrade(&self.0))

@@ -30,7 +30,7 @@ const MAY_KNOW: [(&str, &[&str]); 30] = [
     ("check", &["config", "decode", "record", "time", "words"]),
     ("generate", &["time", "words"]),
     ("capacity", &["decode", "generate", "time", "words"]),
-    ("shutdown", &["clock", "heartbeat", "time"]),
+    ("shutdown", &["clock", "heartbeat"]),
     ("source", &[]),
     ("sink", &["decode", "json"]),
     ("replay", &["decode", "json", "source", "time"]),

@@ -45,9 +45,9 @@ pub(super) fn run(config: &Config, seed: u64, shutdown: &Shutdown) -> Result<(),
                 value: &event.value,
                 headers: &[],
             };
-            sender
-                .send_when_room(&outgoing, &flight, &mut || !shutdown.is_overdue())?
-                .is_done(outgoing.topic)?;
+            while !sender.send(&outgoing, &flight)?.is_done(outgoing.topic)? && !shutdown.is_overdue() {
+                sender.pause();
+            }
         }
         shutdown.sleep(Duration::from_millis(10));
     }

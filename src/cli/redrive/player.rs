@@ -146,7 +146,7 @@ impl<'a> Player<'a> {
                 value: &value,
                 headers: &[(REDRIVEN, letter.origin.to_string())],
             };
-            match self.hand_over(&out.sender, &message, &acks)? {
+            match self.send_message(&out.sender, &message, &acks)? {
                 SendOutcome::TooLarge => {
                     say(&format!(
                         "{}: the record is larger than {} accepts",
@@ -157,7 +157,7 @@ impl<'a> Player<'a> {
                 _ => sent.push(letter),
             }
         }
-        self.wait(&out.sender, &acks, sent.first().map_or("", |letter| &letter.origin.topic))?;
+        self.await_acks(&out.sender, &acks, sent.first().map_or("", |letter| &letter.origin.topic))?;
         let notes: Vec<Note> = sent.iter().map(|letter| Note::Sent(letter.origin.clone())).collect();
         self.note(&out.sender, &notes)?;
         for letter in sent {
@@ -205,37 +205,43 @@ impl<'a> Player<'a> {
                 value: &value,
                 headers: &headers,
             };
-            self.hand_over(sender, &message, &acks)?.is_done(topic)?;
+            self.send_message(sender, &message, &acks)?.is_done(topic)?;
         }
-        self.wait(sender, &acks, topic)
+        self.await_acks(sender, &acks, topic)
     }
 
-    fn hand_over(&self, sender: &Sender, message: &Outgoing<'_>, acks: &Arc<PendingAcks>) -> Result<SendOutcome, Error> {
-        let mut keep_waiting = || !self.shutdown.is_overdue() && sender.permanent_refusal().is_none();
-        match sender.send_when_room(message, acks, &mut keep_waiting)? {
-            SendOutcome::Full => Err(self.stopped(sender, message.topic)),
-            sending => Ok(sending),
+    /// Sends a message. If the queue is full, waits for room.
+    fn send_message(&self, sender: &Sender, message: &Outgoing<'_>, acks: &Arc<PendingAcks>) -> Result<SendOutcome, Error> {
+        loop {
+            match sender.send(message, acks)? {
+                SendOutcome::Full => self.wait(sender, message.topic)?,
+                outcome => return Ok(outcome),
+            }
         }
     }
 
-    /// Waits for acknowledgements, even after a shutdown request until the deadline, so that everything sent can be
+    /// Waits for all acknowledgements, even after a shutdown request until the deadline, so that everything sent can be
     /// noted.
-    fn wait(&self, sender: &Sender, acks: &PendingAcks, topic: &str) -> Result<(), Error> {
-        let mut keep_waiting = || !self.shutdown.is_overdue() && sender.permanent_refusal().is_none();
-        match sender.wait(acks, &mut keep_waiting)? {
-            true => Ok(()),
-            false => Err(self.stopped(sender, topic)),
+    fn await_acks(&self, sender: &Sender, acks: &PendingAcks, topic: &str) -> Result<(), Error> {
+        while !sender.is_delivered(acks)? {
+            self.wait(sender, topic)?;
         }
+        Ok(())
     }
 
-    fn stopped(&self, sender: &Sender, topic: &str) -> Error {
-        match sender.permanent_refusal() {
-            Some(cause) => Error::Refused {
+    /// Waits a few milliseconds. Fails if further waiting does not help.
+    fn wait(&self, sender: &Sender, topic: &str) -> Result<(), Error> {
+        if let Some(cause) = sender.permanent_refusal() {
+            return Err(Error::Refused {
                 topic: topic.to_owned(),
                 cause,
-            },
-            None => Error::Unacknowledged,
+            });
         }
+        if self.shutdown.is_overdue() {
+            return Err(Error::Unacknowledged);
+        }
+        sender.pause();
+        Ok(())
     }
 }
 

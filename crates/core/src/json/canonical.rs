@@ -1,8 +1,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr;
-
+use super::scan::has_backslash;
 use super::text::has_fewest_escapes;
 use super::{Cursor, MAX_DEPTH, unescape, write_string};
 
@@ -14,58 +13,30 @@ pub struct TooDeep;
 /// A writer of canonical forms, which reuses its buffers.
 #[derive(Default)]
 pub struct Canonical {
+    /// The form as far as it is written. The members of an object are in the order of the text until it ends.
     form: Vec<u8>,
-    nodes: Nodes,
-}
-
-impl Canonical {
-    /// Returns the canonical form of the value at `cursor`: no white space, keys sorted bytewise after unescaping,
-    /// strings with the fewest escapes, and numbers as spelled. If a key is repeated, only the last member is kept. For
-    /// an object at the top level, the columns that `skip` accepts (in WTF-8) are left out.
-    ///
-    /// Two texts have the same canonical form exactly if they are the same JSON with the same numbers.
-    pub fn form(&mut self, cursor: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool) -> Result<&[u8], TooDeep> {
-        self.form.clear();
-        self.nodes.write(cursor, skip, &mut self.form)?;
-        Ok(&self.form)
-    }
-}
-
-/// Parsed values. The values of one array or object are adjacent and in order. The text is parsed once, so the time is
-/// linear even if everything is at the bottom of many levels.
-#[derive(Default)]
-struct Nodes {
-    done: Vec<Node>,
-    /// The elements and members read so far of the arrays and objects that have not ended, the innermost last.
-    open: Vec<Node>,
+    /// The members read so far of the objects that have not ended, the innermost last.
+    open: Vec<Member>,
     /// The members of the object that ends, by rank and position.
     order: Vec<Ordinal>,
+    /// The members of the object that ends, in their final order.
+    sorted: Vec<u8>,
 }
 
-/// A value, with its key if it is a member. Spans are positions in the text.
-#[derive(Clone)]
-struct Node {
+/// A member of an object that has not ended.
+struct Member {
+    /// The span of the key in the text.
     key: Range<usize>,
     /// The first eight bytes of the key, which almost always determine its order.
     rank: u64,
     /// Whether the key is spelled with escapes.
     escaped: bool,
-    value: Value,
-}
-
-#[derive(Clone)]
-enum Value {
-    String(Range<usize>),
-    /// A number, `true`, `false` or `null`.
-    Other(Range<usize>),
-    /// The positions of its elements in `done`.
-    Array(Range<usize>),
-    /// The positions of its members.
-    Object(Range<usize>),
+    /// The span of the member in the form: key, colon and value.
+    written: Range<usize>,
 }
 
 /// The rank of a member in the upper half, and its position in the lower half: one number, because numbers are sorted
-/// many times faster than nodes.
+/// many times faster than members.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Ordinal(u128);
 
@@ -84,128 +55,112 @@ impl Ordinal {
     }
 }
 
-impl Nodes {
-    fn write(&mut self, mut cursor: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> Result<(), TooDeep> {
-        self.done.clear();
+impl Canonical {
+    /// Returns the canonical form of the value at `cursor`: no white space, keys sorted bytewise after unescaping,
+    /// strings with the fewest escapes, and numbers as spelled. If a key is repeated, only the last member is kept. For
+    /// an object at the top level, the columns that `skip` accepts (in WTF-8) are left out.
+    ///
+    /// Two texts have the same canonical form exactly if they are the same JSON with the same numbers.
+    pub fn form(&mut self, mut cursor: Cursor<'_, '_>, skip: &dyn Fn(&[u8]) -> bool) -> Result<&[u8], TooDeep> {
+        self.form.clear();
         self.open.clear();
-        let value = self.read(&mut cursor, MAX_DEPTH)?;
-        let text = cursor.text();
-        match value {
-            Value::Object(members) => self.write_members(text, members, &|member| !skip(&member.name(text)), out),
-            value => self.write_value(text, &value, out),
+        self.write(&mut cursor, MAX_DEPTH, skip)?;
+        Ok(&self.form)
+    }
+
+    /// Writes the value at `cursor`, which may be nested up to `levels` deep. If it is an object, the members that
+    /// `skip` accepts are left out. The text is read once, and its form is copied once for each level of objects around
+    /// it, of which there are at most [`MAX_DEPTH`].
+    fn write(&mut self, cursor: &mut Cursor<'_, '_>, levels: usize, skip: &dyn Fn(&[u8]) -> bool) -> Result<(), TooDeep> {
+        let nested = || levels.checked_sub(1).ok_or(TooDeep);
+        if cursor.enter(b'{') {
+            let (levels, first, text) = (nested()?, self.open.len(), cursor.text());
+            self.form.push(b'{');
+            let begin = self.form.len();
+            while let Some(key) = cursor.key_span() {
+                let start = self.form.len();
+                let literal = &text[key.clone()];
+                let escaped = has_backslash(literal);
+                match escaped {
+                    false => self.form.extend_from_slice(literal),
+                    true => write_literal(literal, &mut self.form),
+                }
+                self.form.push(b':');
+                self.write(cursor, levels, &|_| false)?;
+                let mut member = Member {
+                    key,
+                    rank: 0,
+                    escaped,
+                    written: start..self.form.len(),
+                };
+                let name = member.name(text);
+                if skip(&name) {
+                    self.form.truncate(start);
+                } else {
+                    member.rank = rank(&name);
+                    self.open.push(member);
+                }
+            }
+            self.close_object(text, first, begin);
+            self.form.push(b'}');
+            return Ok(());
+        }
+        if cursor.enter(b'[') {
+            let levels = nested()?;
+            self.form.push(b'[');
+            let begin = self.form.len();
+            while cursor.has_element() {
+                if self.form.len() > begin {
+                    self.form.push(b',');
+                }
+                self.write(cursor, levels, &|_| false)?;
+            }
+            self.form.push(b']');
+            return Ok(());
+        }
+        let value = cursor.value();
+        match value.first() {
+            Some(b'"') if cursor.has_spare_escapes() => write_literal(value, &mut self.form),
+            _ => self.form.extend_from_slice(value),
         }
         Ok(())
     }
 
-    /// Reads the value at `cursor`, which may be nested up to `levels` deep.
-    fn read(&mut self, cursor: &mut Cursor<'_, '_>, levels: usize) -> Result<Value, TooDeep> {
-        let nested = || levels.checked_sub(1).ok_or(TooDeep);
-        let begin = self.open.len();
-        if cursor.enter(b'{') {
-            let levels = nested()?;
-            while let Some(key) = cursor.key_span() {
-                let value = self.read(cursor, levels)?;
-                self.open.push(Node::member(cursor.text(), key, value));
-            }
-            return Ok(Value::Object(self.close_object(cursor.text(), begin)));
+    /// Sorts the members from `first` on, which begin at `begin` in the form, and keeps the last of equal names.
+    fn close_object(&mut self, text: &[u8], first: usize, begin: usize) {
+        let members = &self.open[first..];
+        if members.len() <= 1 {
+            self.open.truncate(first);
+            return;
         }
-        if cursor.enter(b'[') {
-            let levels = nested()?;
-            while cursor.has_element() {
-                let value = self.read(cursor, levels)?;
-                self.open.push(Node::element(value));
-            }
-            let first = self.done.len();
-            self.done.extend(self.open.drain(begin..));
-            return Ok(Value::Array(first..self.done.len()));
-        }
-        Ok(match cursor.peek() {
-            Some(b'"') => Value::String(cursor.value_span()),
-            _ => Value::Other(cursor.value_span()),
-        })
-    }
-
-    /// Moves the members from `begin` on into sorted order, keeping the last of equal names.
-    fn close_object(&mut self, text: &[u8], begin: usize) -> Range<usize> {
-        let first = self.done.len();
-        let members = &self.open[begin..];
         let name = |ordinal: &Ordinal| members[ordinal.place()].name(text);
         self.order.clear();
         let ranks = members.iter().map(|member| member.rank);
         self.order
             .extend((0..).zip(ranks).map(|(place, rank)| Ordinal::new(rank, place)));
         self.order.sort_unstable();
+        self.sorted.clear();
         for alike in self.order.chunk_by_mut(|one, other| one.rank() == other.rank()) {
             if alike.len() > 1 {
                 alike.sort_by(|one, other| name(one).cmp(&name(other)));
             }
             for same in alike.chunk_by(|one, other| name(one) == name(other)) {
-                self.done.extend(same.last().map(|last| members[last.place()].clone()));
-            }
-        }
-        self.open.truncate(begin);
-        first..self.done.len()
-    }
-
-    fn write_value(&self, text: &[u8], value: &Value, out: &mut Vec<u8>) {
-        match value {
-            Value::String(literal) => write_literal(&text[literal.clone()], out),
-            Value::Other(scalar) => out.extend_from_slice(&text[scalar.clone()]),
-            Value::Array(elements) => {
-                out.push(b'[');
-                for (place, element) in self.done[elements.clone()].iter().enumerate() {
-                    if place > 0 {
-                        out.push(b',');
+                if let Some(last) = same.last() {
+                    if !self.sorted.is_empty() {
+                        self.sorted.push(b',');
                     }
-                    self.write_value(text, &element.value, out);
+                    self.sorted
+                        .extend_from_slice(&self.form[members[last.place()].written.clone()]);
                 }
-                out.push(b']');
             }
-            Value::Object(members) => self.write_members(text, members.clone(), &|_| true, out),
         }
-    }
-
-    fn write_members(&self, text: &[u8], members: Range<usize>, wanted: &dyn Fn(&Node) -> bool, out: &mut Vec<u8>) {
-        out.push(b'{');
-        let mut is_first = true;
-        for member in self.done[members].iter().filter(|member| wanted(member)) {
-            if !is_first {
-                out.push(b',');
-            }
-            is_first = false;
-            write_literal(&text[member.key.clone()], out);
-            out.push(b':');
-            self.write_value(text, &member.value, out);
-        }
-        out.push(b'}');
+        self.form.truncate(begin);
+        self.form.extend_from_slice(&self.sorted);
+        self.open.truncate(first);
     }
 }
 
-impl Node {
-    fn element(value: Value) -> Self {
-        Self {
-            key: 0..0,
-            rank: 0,
-            escaped: false,
-            value,
-        }
-    }
-
-    fn member(text: &[u8], key: Range<usize>, value: Value) -> Self {
-        let mut member = Self {
-            escaped: memchr(b'\\', &text[key.clone()]).is_some(),
-            key,
-            rank: 0,
-            value,
-        };
-        let name = member.name(text);
-        let mut first = [0; 8];
-        let known = name.len().min(first.len());
-        first[..known].copy_from_slice(&name[..known]);
-        member.rank = u64::from_be_bytes(first);
-        member
-    }
-
+impl Member {
     /// Returns the unescaped key, in WTF-8.
     fn name<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         let literal = &text[self.key.clone()];
@@ -213,6 +168,17 @@ impl Node {
             true => unescape(literal).unwrap_or_default(),
             false => Cow::Borrowed(literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default()),
         }
+    }
+}
+
+/// Returns the first eight bytes of a key as a number, with zeros after a shorter one.
+fn rank(name: &[u8]) -> u64 {
+    match name.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => name
+            .iter()
+            .zip(1..)
+            .fold(0, |rank, (byte, nth)| rank | u64::from(*byte) << (64 - 8 * nth)),
     }
 }
 
@@ -229,7 +195,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
-    use super::super::{arbitrary, compact};
+    use super::super::{Index, arbitrary, compact};
     use super::*;
 
     fn form(json: &str) -> String {
@@ -324,6 +290,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_form_is_the_same_with_an_index(json in arbitrary::json()) {
+            let mut index = Index::default();
+            index.read(json.as_bytes()).unwrap();
+            let mut canonical = Canonical::default();
+            let indexed = canonical.form(Cursor::indexed(json.as_bytes(), &index), &|_| false).unwrap();
+            prop_assert_eq!(String::from_utf8(indexed.to_vec()).unwrap(), form(&json));
+        }
+
         #[test]
         fn the_form_of_a_form_is_itself(json in arbitrary::json()) {
             prop_assert_eq!(form(&form(&json)), form(&json));

@@ -20,6 +20,8 @@ pub struct Index {
     /// For an opening bracket the index of its closing one, otherwise 0.
     closings: Vec<u32>,
     open: Vec<u32>,
+    /// Whether a string may have more escapes than it needs: whether there is a `\\/` or a `\\u`.
+    has_spare_escapes: bool,
 }
 
 /// What may come next.
@@ -47,6 +49,11 @@ impl Index {
         }
         self.find_structurals(text)?;
         self.match_grammar(text)
+    }
+
+    /// Returns whether strings of the text may have more escapes than they need.
+    pub(super) fn has_spare_escapes(&self) -> bool {
+        self.has_spare_escapes
     }
 
     /// Returns the position in the text of a structural character.
@@ -85,6 +92,7 @@ impl Index {
             let found = strings.block(blocks::masks(&last), text, base)?;
             self.take_in(base, found);
         }
+        self.has_spare_escapes = strings.has_spare_escapes;
         if strings.inside == 0 { Ok(()) } else { Err(NotJson) }
     }
 
@@ -118,6 +126,8 @@ struct Strings {
     inside: u64,
     /// 1 if its first byte is escaped.
     escaped: u64,
+    /// Whether there was a `\\/` or a `\\u`.
+    has_spare_escapes: bool,
 }
 
 impl Strings {
@@ -151,8 +161,11 @@ impl Strings {
             let at = left.trailing_zeros();
             let behind = text.get(base + at as usize + 1..).unwrap_or_default();
             match behind {
-                [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => {}
-                [b'u', digits @ ..] if digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit) => {}
+                [b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't', ..] => {}
+                [b'/', ..] => self.has_spare_escapes = true,
+                [b'u', digits @ ..] if digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit) => {
+                    self.has_spare_escapes = true;
+                }
                 _ => return Err(NotJson),
             }
             left &= left - 1;
@@ -175,6 +188,7 @@ impl Index {
             structural_count,
             closings,
             open,
+            ..
         } = self;
         let structurals = &structurals[..*structural_count];
         closings.clear();

@@ -172,6 +172,11 @@ impl<'i, 'a> Cursor<'i, 'a> {
         !self.enter(b']') && !matches!(self.peek(), None | Some(b'}'))
     }
 
+    /// Returns whether strings of the text may have more escapes than they need.
+    pub(super) fn has_spare_escapes(&self) -> bool {
+        self.index.is_none_or(Index::has_spare_escapes)
+    }
+
     /// Returns the whole text.
     pub(super) fn text(&self) -> &'a [u8] {
         self.text
@@ -181,12 +186,6 @@ impl<'i, 'a> Cursor<'i, 'a> {
     pub(super) fn key_span(&mut self) -> Option<Range<usize>> {
         let key = self.key()?;
         Some(self.at - key.len()..self.at)
-    }
-
-    /// Returns the span of [`Cursor::value`] in the text.
-    pub(super) fn value_span(&mut self) -> Range<usize> {
-        let value = self.value();
-        self.at - value.len()..self.at
     }
 
     /// Returns the text that `walk` moves over, from the next token on.
@@ -333,6 +332,18 @@ fn quote_or_backslash(bytes: u64) -> Option<usize> {
 /// Returns the position of the first backslash among eight bytes, the first of which is the lowest.
 pub(super) fn backslash(bytes: u64) -> Option<usize> {
     lowest(zeros(bytes ^ u64::from_ne_bytes([b'\\'; 8])))
+}
+
+/// Returns whether a text of few bytes contains a backslash.
+#[inline]
+pub(super) fn has_backslash(text: &[u8]) -> bool {
+    let (chunks, rest) = text.as_chunks();
+    let last = match text.last_chunk() {
+        // The last eight bytes contain the rest.
+        Some(last) => backslash(u64::from_le_bytes(*last)).is_some(),
+        None => rest.contains(&b'\\'),
+    };
+    last || chunks.iter().any(|chunk| backslash(u64::from_le_bytes(*chunk)).is_some())
 }
 
 /// Returns the high bits of bytes that are zero. The lowest bit is that of the lowest zero byte; bits that a borrow

@@ -135,7 +135,7 @@ impl Strings {
     fn block(&mut self, masks: Masks, text: &[u8], base: usize) -> Result<u64, NotJson> {
         let quotes = match masks.backslashes == 0 && self.escaped == 0 {
             true => masks.quotes,
-            false => masks.quotes & !self.escapes(masks.backslashes, text, base)?,
+            false => masks.quotes & !self.escapes(masks, text, base)?,
         };
         // Each quote toggles between inside and outside: bit n is the parity of the quotes up to n.
         let mut inside = quotes;
@@ -154,20 +154,36 @@ impl Strings {
 
     /// Returns the bytes of the block that a backslash escapes. Fails if one of them may not be escaped.
     #[cold]
-    fn escapes(&mut self, backslashes: u64, text: &[u8], base: usize) -> Result<u64, NotJson> {
-        let mut escaped = std::mem::take(&mut self.escaped);
-        let mut left = backslashes & !escaped;
-        while left != 0 {
-            let at = left.trailing_zeros();
-            let behind = text.get(base + at as usize + 1..).unwrap_or_default();
-            match behind {
-                [b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't', ..] => {}
+    fn escapes(&mut self, masks: Masks, text: &[u8], base: usize) -> Result<u64, NotJson> {
+        let escaped = self.escaped(masks.backslashes);
+        // Strings that contain JSON hardly have others than these.
+        let mut others = escaped & !(masks.quotes | masks.backslashes);
+        while others != 0 {
+            let at = base + others.trailing_zeros() as usize;
+            match text.get(at..).unwrap_or_default() {
+                [b'b' | b'f' | b'n' | b'r' | b't', ..] => {}
                 [b'/', ..] => self.has_spare_escapes = true,
                 [b'u', digits @ ..] if digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit) => {
                     self.has_spare_escapes = true;
                 }
                 _ => return Err(NotJson),
             }
+            others &= others - 1;
+        }
+        Ok(escaped)
+    }
+
+    /// Returns the bytes of a block that its backslashes, or the last one of the previous block, escape.
+    fn escaped(&mut self, backslashes: u64) -> u64 {
+        let mut escaped = std::mem::take(&mut self.escaped);
+        let mut left = backslashes & !escaped;
+        if left & (left << 1) == 0 {
+            // No backslash follows another, so each escapes the next byte.
+            self.escaped = left >> 63;
+            return escaped | left << 1;
+        }
+        while left != 0 {
+            let at = left.trailing_zeros();
             left &= left - 1;
             if at == 63 {
                 self.escaped = 1;
@@ -177,7 +193,7 @@ impl Strings {
                 left &= !next;
             }
         }
-        Ok(escaped)
+        escaped
     }
 }
 

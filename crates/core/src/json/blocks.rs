@@ -1,6 +1,6 @@
 //! Classifies the bytes of a block of 64. Bit n of a mask belongs to byte n of the block.
 
-use wide::u8x16;
+use fearless_simd::{Simd, prelude::*, u8x64};
 
 /// The number of bytes of a block.
 pub(super) const SIZE: usize = 64;
@@ -16,30 +16,33 @@ pub(super) struct Masks {
     pub(super) controls: u64,
 }
 
-/// Classifies sixteen bytes at a time, which every current processor compares at once.
-#[inline]
-pub(super) fn masks(block: &[u8; SIZE]) -> Masks {
-    let equal = |bytes: u8x16, byte: u8| bytes.simd_eq(u8x16::splat(byte));
-    let mut masks = Masks::default();
-    let (lanes, _) = block.as_chunks::<16>();
-    for (lane, shift) in lanes.iter().zip([0, 16, 32, 48]) {
-        let bytes = u8x16::new(*lane);
-        // `[` and `]` differ from `{` and `}` in this bit.
-        let braces = bytes | u8x16::splat(0x20);
-        let controls = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
-        masks.quotes |= u64::from(equal(bytes, b'"').to_bitmask()) << shift;
-        masks.backslashes |= u64::from(equal(bytes, b'\\').to_bitmask()) << shift;
-        masks.brackets |= u64::from((equal(braces, b'{') | equal(braces, b'}')).to_bitmask()) << shift;
-        masks.controls |= u64::from(controls.to_bitmask()) << shift;
+/// Classifies the bytes with the widest instructions of the processor's level. It is compiled once for each level, into
+/// the caller, so the caller must be too.
+#[inline(always)]
+pub(super) fn masks<S: Simd>(simd: S, block: &[u8; SIZE]) -> Masks {
+    let bytes = u8x64::from_slice(simd, block);
+    let equal = |bytes: u8x64<S>, byte: u8| bytes.simd_eq(u8x64::splat(simd, byte));
+    // `[` and `]` differ from `{` and `}` in this bit.
+    let braces = bytes | u8x64::splat(simd, 0x20);
+    Masks {
+        quotes: equal(bytes, b'"').to_bitmask(),
+        backslashes: equal(bytes, b'\\').to_bitmask(),
+        brackets: (equal(braces, b'{') | equal(braces, b'}')).to_bitmask(),
+        controls: bytes.simd_lt(u8x64::splat(simd, 0x20)).to_bitmask(),
     }
-    masks
 }
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Returns the masks by the best instructions of this machine and by those that every machine has.
+    fn by_levels(block: &[u8; SIZE]) -> [Masks; 2] {
+        [Level::new(), Level::baseline()].map(|level| dispatch!(level, simd => masks(simd, block)))
+    }
 
     fn plain(block: &[u8; SIZE]) -> Masks {
         let mut masks = Masks::default();
@@ -57,7 +60,7 @@ mod tests {
         #[test]
         fn every_position_is_classified(bytes in proptest::collection::vec(any::<u8>(), SIZE)) {
             let block = bytes.try_into().unwrap();
-            prop_assert_eq!(masks(&block), plain(&block));
+            prop_assert_eq!(by_levels(&block), [plain(&block); 2]);
         }
     }
 
@@ -66,7 +69,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             let mut block = [b' '; SIZE];
             block[usize::from(byte) % SIZE] = byte;
-            assert_eq!(masks(&block), plain(&block), "{byte}");
+            assert_eq!(by_levels(&block), [plain(&block); 2], "{byte}");
         }
     }
 }

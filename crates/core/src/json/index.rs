@@ -4,6 +4,8 @@
 //! quotes and brackets 64 bytes at a time, without a branch for each byte; this module checks the few bytes between
 //! them against the grammar. It allocates nothing once its lists have grown.
 
+use fearless_simd::{Level, Simd, dispatch};
+
 use super::blocks::{self, Masks};
 
 /// The text is not valid JSON, or larger than 4 GiB.
@@ -77,19 +79,26 @@ impl Index {
     }
 
     fn find_structurals(&mut self, text: &[u8]) -> Result<(), NotJson> {
+        dispatch!(Level::new(), simd => self.find_with(simd, text))
+    }
+
+    /// Finds the structural characters with the instructions of one level. What it calls for each block is compiled into
+    /// it, because code of another level cannot be.
+    #[inline(always)]
+    fn find_with<S: Simd>(&mut self, simd: S, text: &[u8]) -> Result<(), NotJson> {
         self.structural_count = 0;
         let mut strings = Strings::default();
         let (chunks, rest) = text.as_chunks::<{ blocks::SIZE }>();
         let mut base = 0;
         for chunk in chunks {
-            let found = strings.block(blocks::masks(chunk), text, base)?;
+            let found = strings.block(blocks::masks(simd, chunk), text, base)?;
             self.take_in(base, found);
             base += blocks::SIZE;
         }
         if !rest.is_empty() {
             let mut last = [b' '; blocks::SIZE];
             last[..rest.len()].copy_from_slice(rest);
-            let found = strings.block(blocks::masks(&last), text, base)?;
+            let found = strings.block(blocks::masks(simd, &last), text, base)?;
             self.take_in(base, found);
         }
         self.has_spare_escapes = strings.has_spare_escapes;
@@ -97,7 +106,7 @@ impl Index {
     }
 
     /// Adds the structural characters of the block at `base`, which fits into 32 bits.
-    #[inline]
+    #[inline(always)]
     fn take_in(&mut self, base: usize, mut found: u64) {
         const ROOM: usize = blocks::SIZE + AT_ONCE;
         const AT_ONCE: usize = 8;
@@ -131,7 +140,7 @@ struct Strings {
 }
 
 impl Strings {
-    #[inline]
+    #[inline(always)]
     fn block(&mut self, masks: Masks, text: &[u8], base: usize) -> Result<u64, NotJson> {
         let quotes = match masks.backslashes == 0 && self.escaped == 0 {
             true => masks.quotes,

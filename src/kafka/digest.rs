@@ -9,10 +9,10 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::{Offset, TopicPartitionList};
 use sha2::{Digest as _, Sha256};
 
 use super::clients::Logged;
+use super::reading;
 
 /// Returns eight bytes that distinguish a record from any other that may later have its offset. They depend on the
 /// offset, the timestamp, the key and the value.
@@ -35,11 +35,8 @@ pub fn digest(message: &impl Message) -> [u8; 8] {
 /// partition's first offset, retention has removed the record and nothing can be concluded. Otherwise, this is another
 /// topic.
 ///
-/// Fails if the broker does not send the record within `timeout`.
-///
-/// The function assigns this partition to `consumer` and then removes the assignment. The consumer must be used only
-/// for such requests, with a group as [`clients::consumer`](super::clients::consumer) sets it, because the client
-/// refuses assignments without a group.
+/// Fails if the broker does not send the record within `timeout`. Like [`reading::read_ranges`], it replaces the
+/// assignment of `consumer`.
 pub fn record_digest(
     consumer: &BaseConsumer<Logged>,
     topic: &str,
@@ -51,16 +48,17 @@ pub fn record_digest(
     if !(low..high).contains(&offset) {
         return Ok(None);
     }
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-    consumer.assign(&list)?;
-    let next = match consumer.poll(timeout) {
-        Some(message) => message.map(|message| (message.offset() == offset).then(|| digest(&message))),
+    let mut found = None;
+    let record = (topic, partition, offset, offset + 1);
+    let is_read = reading::read_ranges(consumer, &[record], timeout, &mut |message| {
+        found = Some(digest(message));
+        true
+    })?;
+    match is_read {
+        true => Ok(found),
         // It says nothing about the topic that the broker is slow.
-        None => Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)),
-    };
-    consumer.unassign()?;
-    next
+        false => Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)),
+    }
 }
 
 #[cfg(test)]

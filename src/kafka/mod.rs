@@ -305,6 +305,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns the error that reading these topics failed permanently.
+    pub fn read(topics: impl Into<String>, cause: rdkafka::error::KafkaError) -> Self {
+        let topics = topics.into();
+        Self::Read { topics, cause }
+    }
+
     fn reading(topic: &str, cause: impl ToString) -> Self {
         Self::Reading {
             topic: topic.to_owned(),

@@ -1,10 +1,10 @@
-//! Reads a topic once, from its beginning to the end that it has when reading starts.
+//! Reads ranges of topics once: a whole topic to the end that it has when reading starts, or a part in a limited time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -133,13 +133,58 @@ fn reader(
 ) -> Result<BaseConsumer<Logged>, Error> {
     let failed = |cause: KafkaError| Error::reading(&extent.topic, cause);
     let consumer: BaseConsumer<Logged> = clients::reader(config, stage, Logged)?;
-    let mut list = TopicPartitionList::new();
-    for (partition, (low, _)) in ranges {
-        list.add_partition_offset(&extent.topic, *partition, Offset::Offset(*low))
-            .map_err(failed)?;
-    }
-    consumer.assign(&list).map_err(failed)?;
+    let begins = ranges
+        .iter()
+        .map(|(partition, (low, _))| (extent.topic.as_str(), *partition, Offset::Offset(*low)));
+    consumer.assign(&offsets(begins).map_err(failed)?).map_err(failed)?;
     Ok(consumer)
+}
+
+/// A topic, a partition, the first offset to read, and the one after the last.
+pub type Range<'t> = (&'t str, i32, i64, i64);
+
+/// Calls `each` with the messages of these ranges, in order within each partition, as long as it returns true. Returns
+/// whether all ranges were read to their ends within `timeout`. Any error of the consumer ends the reading.
+///
+/// The function assigns these partitions to `consumer` and then removes the assignment. The consumer must be used only
+/// for such requests, with a group as [`clients::consumer`] sets it, because the client refuses assignments without a
+/// group.
+pub fn read_ranges(
+    consumer: &BaseConsumer<Logged>,
+    ranges: &[Range<'_>],
+    timeout: Duration,
+    each: &mut dyn FnMut(&BorrowedMessage<'_>) -> bool,
+) -> KafkaResult<bool> {
+    let begins = ranges.iter();
+    let begins = begins.map(|(topic, partition, begin, _)| (*topic, *partition, Offset::Offset(*begin)));
+    consumer.assign(&offsets(begins)?)?;
+    let began = clock::start();
+    let mut left = ranges.to_vec();
+    let mut continues = true;
+    while continues && !left.is_empty() && began.elapsed() < timeout {
+        let Some(message) = consumer.poll(POLL_TIMEOUT) else {
+            continue;
+        };
+        let message = message?;
+        let is_its = |(topic, partition, ..): &Range<'_>| (*topic, *partition) == (message.topic(), message.partition());
+        let Some(at) = left.iter().position(is_its) else { continue };
+        let (.., end) = left[at];
+        if message.offset() + 1 >= end {
+            left.swap_remove(at);
+        }
+        continues = message.offset() >= end || each(&message);
+    }
+    consumer.unassign()?;
+    Ok(left.is_empty())
+}
+
+/// Returns a list of partitions with an offset each.
+pub fn offsets<'t>(offsets: impl IntoIterator<Item = (&'t str, i32, Offset)>) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition, offset) in offsets {
+        list.add_partition_offset(topic, partition, offset)?;
+    }
+    Ok(list)
 }
 
 /// Returns whether the range of a partition has been read completely, when the consumer reports the partition's end.

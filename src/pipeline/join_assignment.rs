@@ -104,10 +104,7 @@ impl Context {
     }
 
     pub(super) fn read_error(&self, cause: KafkaError) -> kafka::Error {
-        kafka::Error::Read {
-            topics: self.topic.clone(),
-            cause,
-        }
+        kafka::Error::read(&self.topic, cause)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

@@ -8,14 +8,12 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::Message as _;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::Error;
 use super::partition_tasks::PartitionTasks;
-use crate::clock;
 use crate::config::Config;
 use crate::kafka::clients::{self, Logged};
-use crate::kafka::{self, topics};
+use crate::kafka::{self, reading, topics};
 use crate::log::{LogRecord, WatermarkUpdate};
 use crate::store::StateDir;
 use crate::time::WallTime;
@@ -38,12 +36,7 @@ pub(super) fn check_state(config: &Config, dir: &StateDir) -> Result<(), Error> 
 /// Fails if the repartition topic was written with other settings.
 pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error> {
     let topic = &config.repartition.topic;
-    let read = |cause| {
-        Error::Kafka(kafka::Error::Read {
-            topics: topic.clone(),
-            cause,
-        })
-    };
+    let read = |cause| Error::Kafka(kafka::Error::read(topic, cause));
     let consumer: BaseConsumer<Logged> = clients::consumer(config, "settings", None, Logged)?;
     let count = topics::partitions(&consumer, topic).map_err(read)?.unwrap_or(0);
     for partition in 0..i32::try_from(count).unwrap_or(0) {
@@ -77,10 +70,7 @@ pub(super) fn check_log(config: &Config, settings: [u8; 32]) -> Result<(), Error
 pub(super) fn read_before(config: &Config, wanted: BTreeSet<Source>) -> Result<BTreeMap<Source, i64>, kafka::Error> {
     let mut wanted = wanted;
     let topic = &config.repartition.topic;
-    let read = |cause| kafka::Error::Read {
-        topics: topic.clone(),
-        cause,
-    };
+    let read = |cause| kafka::Error::read(topic, cause);
     let consumer: BaseConsumer<Logged> = clients::consumer(config, "settings", None, Logged)?;
     let count = topics::partitions(&consumer, topic).map_err(read)?.unwrap_or(0);
     let mut least: BTreeMap<Source, i64> = BTreeMap::new();
@@ -188,25 +178,13 @@ impl<'c> Backwards<'c> {
             return Ok(Step::Begin);
         }
         let begin = self.low.max(self.end - self.step);
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(self.topic, self.partition, Offset::Offset(begin))?;
-        self.consumer.assign(&list)?;
-        let began = clock::start();
-        while began.elapsed() < topics::TIMEOUT {
-            let Some(message) = self.consumer.poll(Duration::from_millis(100)) else {
-                continue;
-            };
-            let message = message?;
-            if message.offset() >= self.end {
-                break;
-            }
+        let part = (self.topic, self.partition, begin, self.end);
+        reading::read_ranges(self.consumer, &[part], topics::TIMEOUT, &mut |message| {
             if let Ok(LogRecord::WatermarkUpdate(update)) = LogRecord::decode(message.payload().unwrap_or_default()) {
                 visit(message.offset(), update);
             }
-            if message.offset() + 1 >= self.end {
-                break;
-            }
-        }
+            true
+        })?;
         self.end = begin;
         self.step = self.step.saturating_mul(2);
         Ok(Step::Read)

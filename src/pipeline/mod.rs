@@ -77,10 +77,7 @@ fn redriven(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<String> {
 fn read_problem(error: rdkafka::error::KafkaError, topics: &str) -> Result<(), Error> {
     let is_fenced = error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::FencedInstanceId);
     if is_fenced || crate::kafka::reading::ends_reading(&error) {
-        return Err(Error::Kafka(crate::kafka::Error::Read {
-            topics: topics.to_owned(),
-            cause: error,
-        }));
+        return Err(Error::Kafka(crate::kafka::Error::read(topics, error)));
     }
     tracing::warn!(%error, topics, "transient consumer error; retrying");
     Ok(())

@@ -21,7 +21,7 @@ use super::route_positions::{self, Begin, Known, Lost};
 use crate::config::{Config, Start};
 use crate::kafka::membership::Membership;
 use crate::kafka::topic_ids::TopicIds;
-use crate::kafka::{Error, clients, topics};
+use crate::kafka::{Error, clients, reading, topics};
 use crate::metrics::Metrics;
 use crate::route::Outcome;
 
@@ -149,10 +149,7 @@ impl Context {
     }
 
     pub(super) fn read_error(&self, cause: KafkaError) -> Error {
-        Error::Read {
-            topics: self.topics(),
-            cause,
-        }
+        Error::read(self.topics(), cause)
     }
 
     /// Returns where reading of these partitions begins, with what is known of each.
@@ -229,13 +226,12 @@ impl Context {
         consumer: &BaseConsumer<Self>,
         positions: impl IntoIterator<Item = (&'p Source, i64)>,
     ) -> Result<(), Error> {
-        let read = |cause| self.read_error(cause);
-        let mut list = TopicPartitionList::new();
-        for ((topic, partition), position) in positions {
-            let offset = Offset::Offset(position);
-            list.add_partition_offset(topic, *partition, offset).map_err(read)?;
-        }
-        consumer.assign(&list).map_err(read)?;
+        let positions = positions.into_iter();
+        let list = reading::offsets(
+            positions.map(|((topic, partition), position)| (topic.as_str(), *partition, Offset::Offset(position))),
+        );
+        list.and_then(|list| consumer.assign(&list))
+            .map_err(|cause| self.read_error(cause))?;
         self.is_rebalancing.store(false, Ordering::Release);
         Ok(())
     }

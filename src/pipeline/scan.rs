@@ -3,18 +3,16 @@
 //! processor's own reading is not affected.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use rdkafka::{Offset, TopicPartitionList};
 
-use crate::clock;
 use crate::config::Config;
 use crate::decode::{Decoded, Decoder};
 use crate::kafka::clients::{self, Logged};
-use crate::kafka::{self, topics};
+use crate::kafka::{self, reading, topics};
 use crate::query::{Came, places_of};
 use crate::record::AlertId;
 use crate::time::Window;
@@ -97,7 +95,7 @@ fn read_input(
                 .extend(versions(&mut decoder, request.ids, message, payload)),
         }
     });
-    found.is_input_whole = is_whole.map_err(|cause| problem(config.input.topics.join(", "), cause))?;
+    found.is_input_whole = is_whole.map_err(|cause| kafka::Error::read(config.input.topics.join(", "), cause))?;
     // Partitions are read concurrently; sorting puts the version that counts last.
     found.alert_versions.sort_by_key(|alert_versions| alert_versions.version);
     Ok(())
@@ -146,12 +144,8 @@ fn read_dead_letters(
             found.dead.push(headers(message));
         }
     });
-    found.are_dead_letters_whole = is_whole.map_err(|cause| problem(topic.to_owned(), cause))?;
+    found.are_dead_letters_whole = is_whole.map_err(|cause| kafka::Error::read(topic, cause))?;
     Ok(())
-}
-
-fn problem(topics: String, cause: rdkafka::error::KafkaError) -> kafka::Error {
-    kafka::Error::Read { topics, cause }
 }
 
 fn headers(message: &BorrowedMessage<'_>) -> BTreeMap<String, String> {
@@ -169,47 +163,29 @@ fn read(
     topics: &[&str],
     each: &mut dyn FnMut(&BorrowedMessage<'_>, &[u8]),
 ) -> KafkaResult<bool> {
-    let mut ends = BTreeMap::new();
+    let mut ranges = Vec::new();
     for topic in topics {
         for partition in 0..i32::try_from(topics::partitions(consumer, topic)?.unwrap_or(0)).unwrap_or(0) {
             let (low, high) = consumer.fetch_watermarks(topic, partition, topics::TIMEOUT)?;
             if low < high {
-                ends.insert(((*topic).to_owned(), partition), (low, high));
+                ranges.push((*topic, partition, low, high));
             }
         }
     }
-    let share = MAX_MESSAGES / i64::try_from(ends.len().max(1)).unwrap_or(i64::MAX);
-    let mut list = TopicPartitionList::new();
+    let share = MAX_MESSAGES / i64::try_from(ranges.len().max(1)).unwrap_or(i64::MAX);
     let mut is_whole = true;
-    for ((topic, partition), (low, high)) in &ends {
-        let begin = (*low).max(high - share.max(1));
-        is_whole &= begin == *low;
-        list.add_partition_offset(topic, *partition, Offset::Offset(begin))?;
+    for (_, _, begin, end) in &mut ranges {
+        let last = *end - share.max(1);
+        is_whole &= last <= *begin;
+        *begin = last.max(*begin);
     }
-    consumer.assign(&list)?;
-    let began: Instant = clock::start();
     let mut bytes = 0;
-    while !ends.is_empty() {
-        if began.elapsed() > MAX_TIME || bytes > MAX_BYTES {
-            is_whole = false;
-            break;
-        }
-        let Some(message) = consumer.poll(Duration::from_millis(100)) else {
-            continue;
-        };
-        let message = message?;
-        let at = (message.topic().to_owned(), message.partition());
-        let Some((_, high)) = ends.get(&at).copied() else { continue };
-        if message.offset() + 1 >= high {
-            ends.remove(&at);
-        }
-        if message.offset() < high
-            && let Some(payload) = message.payload()
-        {
+    let is_read = reading::read_ranges(consumer, &ranges, MAX_TIME, &mut |message| {
+        if let Some(payload) = message.payload() {
             bytes += payload.len() as u64;
-            each(&message, payload);
+            each(message, payload);
         }
-    }
-    consumer.unassign()?;
-    Ok(is_whole)
+        bytes <= MAX_BYTES
+    })?;
+    Ok(is_whole && is_read)
 }

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::super::Failure;
 use super::environment::Environment;
@@ -21,6 +21,7 @@ use crate::capacity::traffic::{Expected, alert_of};
 use crate::clock;
 use crate::decode::timestamp;
 use crate::kafka::clients::{self, Logged};
+use crate::kafka::reading;
 use crate::kafka::topics::Topics;
 use crate::log::LogRecord;
 use crate::time::{EventTime, WallTime};
@@ -93,15 +94,14 @@ impl Reader {
         let config = &environment.config;
         let consumer: BaseConsumer<Logged> = clients::consumer(config, "capacity", None, Logged).map_err(Failure::failed)?;
         let topics = Topics::new(config).map_err(Failure::failed)?;
-        let mut list = TopicPartitionList::new();
+        let mut begins = Vec::new();
         for topic in [&config.output.topic, &config.repartition.topic] {
             for partition in 0..topics.partitions(topic).map_err(Failure::failed)?.unwrap_or(0) {
-                let partition = i32::try_from(partition).unwrap_or(0);
-                list.add_partition_offset(topic, partition, Offset::Beginning)
-                    .map_err(Failure::failed)?;
+                begins.push((topic.as_str(), i32::try_from(partition).unwrap_or(0), Offset::Beginning));
             }
         }
-        consumer.assign(&list).map_err(Failure::failed)?;
+        let begins = reading::offsets(begins).map_err(Failure::failed)?;
+        consumer.assign(&begins).map_err(Failure::failed)?;
         Ok(Self {
             consumer,
             rows: config.output.topic.clone(),

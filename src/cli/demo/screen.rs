@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;
-use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
 use super::super::{mask, out};
 use crate::clock;
 use crate::config::Config;
-use crate::kafka::Error;
 use crate::kafka::clients::{self, Logged};
+use crate::kafka::{Error, reading};
 use crate::shutdown::Shutdown;
 use crate::words::counted;
 
@@ -58,16 +58,11 @@ struct Row {
 impl Screen {
     pub(super) fn open(config: &Config) -> Result<Self, Error> {
         let consumer: BaseConsumer<Logged> = clients::consumer(config, "screen", None, Logged)?;
-        let read = |cause| Error::Read {
-            topics: config.output.topic.clone(),
-            cause,
-        };
-        let mut list = TopicPartitionList::new();
-        let summaries = config.output.summary_topic.iter().map(String::as_str);
-        for topic in summaries.chain([config.output.topic.as_str()]) {
-            list.add_partition_offset(topic, 0, Offset::Beginning).map_err(read)?;
-        }
-        consumer.assign(&list).map_err(read)?;
+        let topics = config.output.summary_topic.iter().chain([&config.output.topic]);
+        let begins = reading::offsets(topics.map(|topic| (topic.as_str(), 0, Offset::Beginning)));
+        begins
+            .and_then(|begins| consumer.assign(&begins))
+            .map_err(|cause| Error::read(&config.output.topic, cause))?;
         Ok(Self {
             consumer,
             colors: std::io::stdout().is_terminal(),

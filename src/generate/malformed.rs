@@ -1,3 +1,4 @@
+use super::messages::Rows;
 use super::random::Random;
 
 /// The defect of a broken message or record.
@@ -26,9 +27,9 @@ pub(super) enum Defect {
 }
 
 impl Defect {
-    /// Draws a defect for an activity. Every column of these rows can be missing, so there is no
-    /// [`Defect::MissingColumn`].
-    pub(super) fn of_activity(random: &mut Random) -> Self {
+    /// Draws a defect of a record or its message. Every column of an activity can be missing, so
+    /// [`Defect::MissingColumn`] is only one of alerts.
+    pub(super) fn of(rows: Rows, random: &mut Random) -> Self {
         let all = [
             Self::Truncated,
             Self::NotJson,
@@ -36,28 +37,10 @@ impl Defect {
             Self::Scalar,
             Self::RecordsOfWrongType,
         ];
-        let records = [Self::PropertiesOfWrongType, Self::NoProperties, Self::TooDeep, Self::BadTime];
-        if random.one_in(2) {
-            random.pick(&all)
-        } else {
-            random.pick(&records)
-        }
-    }
-
-    /// Draws a defect for an alert.
-    pub(super) fn of_alert(random: &mut Random) -> Self {
-        let all = [
-            Self::Truncated,
-            Self::NotJson,
-            Self::NotUtf8,
-            Self::Scalar,
-            Self::RecordsOfWrongType,
-        ];
-        let records = [Self::BadTime, Self::MissingColumn];
-        if random.one_in(2) {
-            random.pick(&all)
-        } else {
-            random.pick(&records)
+        match rows {
+            _ if random.one_in(2) => random.pick(&all),
+            Rows::Activities => random.pick(&[Self::PropertiesOfWrongType, Self::NoProperties, Self::TooDeep, Self::BadTime]),
+            Rows::Alerts => random.pick(&[Self::BadTime, Self::MissingColumn]),
         }
     }
 
@@ -69,16 +52,22 @@ impl Defect {
         )
     }
 
-    /// Breaks the valid record of `table` that begins at `begin` in `out`, so that no reader can use it.
-    pub(super) fn apply(self, out: &mut Vec<u8>, begin: usize, table: &str, columns: Columns, random: &mut Random) {
+    /// Breaks the valid record that begins at `begin` in `out`, so that no reader can use it.
+    pub(super) fn apply(self, out: &mut Vec<u8>, begin: usize, rows: Rows, random: &mut Random) {
+        let table = rows.table();
+        // The column with the time that a record must have, and one that every record has.
+        let (time, id) = match rows {
+            Rows::Activities => ("CreationTime", "RawEventData"),
+            Rows::Alerts => ("EndTime", "SystemAlertId"),
+        };
         match self {
             Self::Truncated => {
                 let length = out.len() - begin;
                 out.truncate(begin + 1 + random.place(length - 1));
             }
             Self::NotUtf8 => break_text(&mut out[begin..]),
-            Self::BadTime => break_time(&mut out[begin..], columns.time, random),
-            Self::MissingColumn => rename(&mut out[begin..], columns.id),
+            Self::BadTime => break_time(&mut out[begin..], time, random),
+            Self::MissingColumn => rename(&mut out[begin..], id),
             Self::NotJson => replace(out, begin, "upstream connect error or disconnect/reset before headers"),
             Self::Scalar => replace(out, begin, random.pick(&["42", "true", "\"record\"", "-0.5"])),
             Self::RecordsOfWrongType => replace(out, begin, r#"{"records":"none"}"#),
@@ -93,18 +82,9 @@ impl Defect {
                 let text = format!(r#"{{"category":"AdvancedHunting-{table}","operationName":"Publish"}}"#);
                 replace(out, begin, &text);
             }
-            Self::TooDeep => nest(out, begin, columns.id),
+            Self::TooDeep => nest(out, begin, id),
         }
     }
-}
-
-/// The columns of a table in which records are broken.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Columns {
-    /// The column with the time that a record must have.
-    pub(super) time: &'static str,
-    /// A column that every record has. For alerts, it is a column that they must have.
-    pub(super) id: &'static str,
 }
 
 /// More levels of nesting than any reader should follow.

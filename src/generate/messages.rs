@@ -3,7 +3,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::malformed::{Columns, Defect};
+use super::malformed::Defect;
 use super::options::{Envelope, Options};
 use super::plan::{Plan, PlannedAlert, Version};
 use super::random::{Purpose, Random, Share};
@@ -36,18 +36,20 @@ pub trait Messages {
 /// accept.
 const FULL: usize = 300_000;
 
-/// The differences between the tables. Records become messages in the same way for all tables.
+/// The tables that records come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rows {
+    Activities,
+    Alerts,
+}
+
+/// The differences between the sources of records. Records become messages in the same way for all of them.
 pub(super) trait Table {
-    const NAME: &'static str;
+    const ROWS: Rows;
     const PURPOSE: Purpose;
-    const COLUMNS: Columns;
 
     /// Returns the options on which the plan of the traffic is based.
     fn options(&self) -> &Options;
-    /// Draws the form of the next message's records.
-    fn form(envelope: Envelope, random: &mut Random) -> Form;
-    /// Draws the defect of a broken message.
-    fn defect(random: &mut Random) -> Defect;
     /// Returns the arrival of the next delivery, and the record that it delivers.
     fn next(&mut self) -> Option<(EventTime, Delivered)>;
     /// Writes a record and returns its event time.
@@ -82,30 +84,6 @@ impl<T: Table> Batches<T> {
             last: table.options().start,
             table,
             messages: 0,
-        }
-    }
-
-    /// Appends the next message to `out`.
-    pub(super) fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
-        let (arrival, _) = self.waiting?;
-        let options = self.table.options();
-        let mut random = Random::new(options.seed, T::PURPOSE, self.messages);
-        self.messages += 1;
-        let form = T::form(options.envelope, &mut random);
-        let most = options.batch_max;
-        let count = if most > 1 { 1 + random.place(most) } else { 1 };
-        let defect = random.chance(self.malformed).then(|| T::defect(&mut random));
-        match defect {
-            Some(defect) if most == 1 || !defect.is_of_record() => {
-                self.broken(out, defect, form, arrival, &mut random);
-                Some(self.info(arrival, 0, true))
-            }
-            Some(defect) => Some(self.batch(out, form, count, Some(defect), &mut random)),
-            None if most > 1 => Some(self.batch(out, form, count, None, &mut random)),
-            None => {
-                let arrival = self.record(out, form, &mut random).unwrap_or(arrival);
-                Some(self.info(arrival, 1, false))
-            }
         }
     }
 
@@ -147,7 +125,7 @@ impl<T: Table> Batches<T> {
         let begin = out.len();
         let delivery = delivery(form, arrival, random);
         self.table.write_for_breaking(random.bits(), &delivery, out);
-        defect.apply(out, begin, T::NAME, T::COLUMNS, random);
+        defect.apply(out, begin, T::ROWS, random);
     }
 
     fn info(&self, arrival: EventTime, records: usize, malformed: bool) -> MessageInfo {
@@ -156,6 +134,31 @@ impl<T: Table> Batches<T> {
             arrival,
             records,
             malformed,
+        }
+    }
+}
+
+impl<T: Table> Messages for Batches<T> {
+    fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
+        let (arrival, _) = self.waiting?;
+        let options = self.table.options();
+        let mut random = Random::new(options.seed, T::PURPOSE, self.messages);
+        self.messages += 1;
+        let form = T::ROWS.form(options.envelope, &mut random);
+        let most = options.batch_max;
+        let count = if most > 1 { 1 + random.place(most) } else { 1 };
+        let defect = random.chance(self.malformed).then(|| Defect::of(T::ROWS, &mut random));
+        match defect {
+            Some(defect) if most == 1 || !defect.is_of_record() => {
+                self.broken(out, defect, form, arrival, &mut random);
+                Some(self.info(arrival, 0, true))
+            }
+            Some(defect) => Some(self.batch(out, form, count, Some(defect), &mut random)),
+            None if most > 1 => Some(self.batch(out, form, count, None, &mut random)),
+            None => {
+                let arrival = self.record(out, form, &mut random).unwrap_or(arrival);
+                Some(self.info(arrival, 1, false))
+            }
         }
     }
 }
@@ -171,46 +174,30 @@ fn comma(out: &mut Vec<u8>, first: &mut bool) {
     }
 }
 
-/// Draws the form of the activities in a message.
-pub(super) fn activity_form(envelope: Envelope, random: &mut Random) -> Form {
-    match (envelope, random.below(10)) {
-        (Envelope::Streaming, _) | (Envelope::Mixed, 0..=5) => Form::Streaming,
-        (Envelope::LogAnalytics, _) | (Envelope::Mixed, 6..=8) => Form::LogAnalytics,
-        (Envelope::Mixed, _) => Form::Bare,
+impl Rows {
+    /// Returns the name of the table.
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Self::Activities => "CloudAppEvents",
+            Self::Alerts => "SecurityAlert",
+        }
     }
-}
 
-/// Draws the form of the alerts in a message.
-pub(super) fn alert_form(envelope: Envelope, random: &mut Random) -> Form {
-    let bare = random.one_in(10);
-    if bare && envelope == Envelope::Mixed {
-        Form::Bare
-    } else {
-        Form::LogAnalytics
-    }
-}
-
-/// The messages of the CloudAppEvents table, in order of arrival.
-pub struct Activities(Batches<ActivityTable>);
-
-impl Activities {
-    pub(super) fn new(plan: Arc<Plan>) -> Self {
-        Self(Batches::new(ActivityTable {
-            plan,
-            under_way: BinaryHeap::new(),
-            next: 0,
-        }))
-    }
-}
-
-impl Messages for Activities {
-    fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
-        self.0.next_message(out)
+    /// Draws the form of the records in a message.
+    fn form(self, envelope: Envelope, random: &mut Random) -> Form {
+        let drawn = random.below(10);
+        match (self, envelope) {
+            (Self::Activities, Envelope::Streaming) => Form::Streaming,
+            (Self::Activities, Envelope::Mixed) if drawn <= 5 => Form::Streaming,
+            (Self::Activities, Envelope::Mixed) if drawn == 9 => Form::Bare,
+            (Self::Alerts, Envelope::Mixed) if drawn == 0 => Form::Bare,
+            _ => Form::LogAnalytics,
+        }
     }
 }
 
 /// Holds the scheduled deliveries of about `disorder` of event time, a few words each.
-struct ActivityTable {
+pub(super) struct ActivityTable {
     plan: Arc<Plan>,
     under_way: BinaryHeap<Reverse<(EventTime, Delivered)>>,
     next: u64,
@@ -220,6 +207,14 @@ struct ActivityTable {
 pub(super) const ACTIVITY_LATENCY: Duration = Duration::from_secs(120);
 
 impl ActivityTable {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
+        Self {
+            plan,
+            under_way: BinaryHeap::new(),
+            next: 0,
+        }
+    }
+
     /// Returns whether the first scheduled delivery comes before every delivery that is not scheduled yet.
     fn first_is_due(&self) -> bool {
         // A time may have been rounded down, by up to a second, to before its slot.
@@ -229,23 +224,11 @@ impl ActivityTable {
 }
 
 impl Table for ActivityTable {
-    const NAME: &'static str = "CloudAppEvents";
+    const ROWS: Rows = Rows::Activities;
     const PURPOSE: Purpose = Purpose::ActivityMessage;
-    const COLUMNS: Columns = Columns {
-        time: "CreationTime",
-        id: "RawEventData",
-    };
 
     fn options(&self) -> &Options {
         &self.plan.options
-    }
-
-    fn form(envelope: Envelope, random: &mut Random) -> Form {
-        activity_form(envelope, random)
-    }
-
-    fn defect(random: &mut Random) -> Defect {
-        Defect::of_activity(random)
     }
 
     fn next(&mut self) -> Option<(EventTime, Delivered)> {
@@ -301,23 +284,8 @@ impl Table for ActivityTable {
     }
 }
 
-/// The messages of the SecurityAlert table, in order of arrival.
-pub struct Alerts(Batches<AlertTable>);
-
-impl Alerts {
-    pub(super) fn new(plan: Arc<Plan>) -> Self {
-        Self(Batches::new(AlertTable::new(plan)))
-    }
-}
-
-impl Messages for Alerts {
-    fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
-        self.0.next_message(out)
-    }
-}
-
 /// Holds all deliveries, a few words each: alerts come long after their windows, and there are few of them.
-struct AlertTable {
+pub(super) struct AlertTable {
     plan: Arc<Plan>,
     deliveries: std::vec::IntoIter<(EventTime, Delivered)>,
 }
@@ -326,7 +294,7 @@ struct AlertTable {
 pub(super) const ALERT_LATENCY: Duration = Duration::from_secs(30);
 
 impl AlertTable {
-    fn new(plan: Arc<Plan>) -> Self {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
         let mut deliveries = Vec::new();
         for number in 0..plan.options.alerts {
             let mut random = Random::new(plan.options.seed, Purpose::AlertDelivery, number);
@@ -355,23 +323,11 @@ impl AlertTable {
 }
 
 impl Table for AlertTable {
-    const NAME: &'static str = "SecurityAlert";
+    const ROWS: Rows = Rows::Alerts;
     const PURPOSE: Purpose = Purpose::AlertMessage;
-    const COLUMNS: Columns = Columns {
-        time: "EndTime",
-        id: "SystemAlertId",
-    };
 
     fn options(&self) -> &Options {
         &self.plan.options
-    }
-
-    fn form(envelope: Envelope, random: &mut Random) -> Form {
-        alert_form(envelope, random)
-    }
-
-    fn defect(random: &mut Random) -> Defect {
-        Defect::of_alert(random)
     }
 
     fn next(&mut self) -> Option<(EventTime, Delivered)> {

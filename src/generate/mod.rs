@@ -25,10 +25,11 @@ mod tests;
 use std::sync::Arc;
 
 pub use json::TimeForm;
-pub use messages::{Activities, Alerts, MessageInfo, Messages};
+pub use messages::{MessageInfo, Messages};
 pub use options::{Envelope, Error, Options};
 pub use random::Guid;
 
+use messages::{ActivityTable, AlertTable, Batches};
 use plan::Plan;
 
 /// The plan of both tables, which defines their activities and alerts.
@@ -46,13 +47,13 @@ impl Generator {
         })
     }
 
-    /// Returns the CloudAppEvents messages from the first one on.
-    pub fn activities(&self) -> Activities {
-        Activities::new(Arc::clone(&self.plan))
+    /// Returns the CloudAppEvents messages from the first one on, in order of arrival.
+    pub fn activities(&self) -> impl Messages + use<> {
+        Batches::new(ActivityTable::new(Arc::clone(&self.plan)))
     }
 
-    /// Returns the SecurityAlert messages from the first one on.
-    pub fn alerts(&self) -> Alerts {
-        Alerts::new(Arc::clone(&self.plan))
+    /// Returns the SecurityAlert messages from the first one on, in order of arrival.
+    pub fn alerts(&self) -> impl Messages + use<> {
+        Batches::new(AlertTable::new(Arc::clone(&self.plan)))
     }
 }

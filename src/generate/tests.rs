@@ -43,7 +43,7 @@ fn rows(source: impl Messages) -> Vec<Value> {
     rows
 }
 
-fn row(mut record: Value) -> Value {
+pub(super) fn row(mut record: Value) -> Value {
     if record.get("properties").is_some() {
         assert!(record["category"] == "AdvancedHunting-CloudAppEvents");
         return record["properties"].take();
@@ -59,19 +59,23 @@ fn row(mut record: Value) -> Value {
 }
 
 /// Parses a value that may be a string of JSON.
-fn opened(value: &Value) -> Value {
+pub(super) fn opened(value: &Value) -> Value {
     match value {
         Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
         other => other.clone(),
     }
 }
 
+pub(super) fn raw(activity: &Value) -> Value {
+    opened(&activity["RawEventData"])
+}
+
 fn cid(row: &Value) -> Option<String> {
-    let data = opened(&opened(&row["RawEventData"])["Data"]);
+    let data = opened(&raw(row)["Data"]);
     data["cid"].as_str().map(str::to_owned)
 }
 
-fn time(text: &Value) -> EventTime {
+pub(super) fn time(text: &Value) -> EventTime {
     let text = text.as_str().unwrap().trim_end_matches('Z').replace(' ', "T");
     let parsed = chrono::NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f")
         .unwrap()
@@ -80,12 +84,12 @@ fn time(text: &Value) -> EventTime {
     EventTime::from_ticks(wall.ticks() + i64::from(parsed.timestamp_subsec_nanos() / 100))
 }
 
-fn activity_time(row: &Value) -> EventTime {
-    time(&opened(&row["RawEventData"])["CreationTime"])
+pub(super) fn activity_time(row: &Value) -> EventTime {
+    time(&raw(row)["CreationTime"])
 }
 
 /// Returns the version that counts for each alert.
-fn latest(rows: &[Value]) -> BTreeMap<String, &Value> {
+pub(super) fn latest(rows: &[Value]) -> BTreeMap<String, &Value> {
     let mut latest: BTreeMap<String, &Value> = BTreeMap::new();
     for row in rows {
         let held = latest.entry(row["SystemAlertId"].as_str().unwrap().to_owned()).or_insert(row);

@@ -30,11 +30,13 @@ pub use activity::{About, Deed, Presence, activity};
 pub use alert::{Incident, alert};
 pub use files::File;
 pub use people::Account;
-pub use tables::{Activities, Alerts};
 pub use truth::{Fact, LINKS, Link, Truth};
 
+use super::Messages;
+use super::messages::Batches;
 use super::options::{Error, Options};
 use plan::Plan;
+use tables::{ActivityTable, AlertTable};
 
 /// The configuration of the links of [`Truth`], except for the documented query, which needs none.
 pub const LINKS_TOML: &str = include_str!("links.toml");
@@ -66,14 +68,14 @@ impl TenantGenerator {
         })
     }
 
-    /// Returns the CloudAppEvents messages from the first one on.
-    pub fn activities(&self) -> Activities {
-        Activities::new(Arc::clone(&self.plan))
+    /// Returns the CloudAppEvents messages from the first one on, in order of arrival.
+    pub fn activities(&self) -> impl Messages + use<> {
+        Batches::new(ActivityTable::new(Arc::clone(&self.plan)))
     }
 
-    /// Returns the SecurityAlert messages from the first one on.
-    pub fn alerts(&self) -> Alerts {
-        Alerts::new(Arc::clone(&self.plan))
+    /// Returns the SecurityAlert messages from the first one on, in order of arrival.
+    pub fn alerts(&self) -> impl Messages + use<> {
+        Batches::new(AlertTable::new(Arc::clone(&self.plan)))
     }
 
     /// Returns which activities belong to which alerts.

@@ -11,51 +11,14 @@ use super::people::Account;
 use super::plan::{Plan, Planned};
 use super::story::PlannedAlert;
 use crate::generate::TimeForm;
-use crate::generate::malformed::{Columns, Defect};
-use crate::generate::messages::{ACTIVITY_LATENCY, ALERT_LATENCY, Batches, Delivered, Table, activity_form, alert_form};
-use crate::generate::options::{Envelope, Options};
+use crate::generate::messages::{ACTIVITY_LATENCY, ALERT_LATENCY, Delivered, Rows, Table};
+use crate::generate::options::Options;
 use crate::generate::random::{Guid, Purpose, Random};
 use crate::generate::record::{Delivery, Form};
-use crate::generate::{MessageInfo, Messages};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
-/// The CloudAppEvents messages, in order of arrival.
-pub struct Activities(Batches<ActivityTable>);
-
-impl Activities {
-    pub(super) fn new(plan: Arc<Plan>) -> Self {
-        Self(Batches::new(ActivityTable {
-            plan,
-            under_way: BinaryHeap::new(),
-            next: 0,
-            next_story: 0,
-        }))
-    }
-}
-
-impl Messages for Activities {
-    fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
-        self.0.next_message(out)
-    }
-}
-
-/// The SecurityAlert messages, in order of arrival.
-pub struct Alerts(Batches<AlertTable>);
-
-impl Alerts {
-    pub(super) fn new(plan: Arc<Plan>) -> Self {
-        Self(Batches::new(AlertTable::new(plan)))
-    }
-}
-
-impl Messages for Alerts {
-    fn next_message(&mut self, out: &mut Vec<u8>) -> Option<MessageInfo> {
-        self.0.next_message(out)
-    }
-}
-
 /// Holds the scheduled deliveries, a few words each.
-struct ActivityTable {
+pub(super) struct ActivityTable {
     plan: Arc<Plan>,
     under_way: BinaryHeap<Reverse<(EventTime, Delivered)>>,
     next: u64,
@@ -63,6 +26,15 @@ struct ActivityTable {
 }
 
 impl ActivityTable {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
+        Self {
+            plan,
+            under_way: BinaryHeap::new(),
+            next: 0,
+            next_story: 0,
+        }
+    }
+
     /// Returns the number of an activity that is not scheduled yet, and a time before which no further activity
     /// happens.
     fn upcoming(&self) -> Option<(EventTime, u64)> {
@@ -96,23 +68,11 @@ impl ActivityTable {
 }
 
 impl Table for ActivityTable {
-    const NAME: &'static str = "CloudAppEvents";
+    const ROWS: Rows = Rows::Activities;
     const PURPOSE: Purpose = Purpose::DeedMessage;
-    const COLUMNS: Columns = Columns {
-        time: "CreationTime",
-        id: "RawEventData",
-    };
 
     fn options(&self) -> &Options {
         &self.plan.options
-    }
-
-    fn form(envelope: Envelope, random: &mut Random) -> Form {
-        activity_form(envelope, random)
-    }
-
-    fn defect(random: &mut Random) -> Defect {
-        Defect::of_activity(random)
     }
 
     fn next(&mut self) -> Option<(EventTime, Delivered)> {
@@ -174,13 +134,13 @@ fn write_activity(plan: &Plan, planned: &Planned, delivery: &Delivery, out: &mut
 }
 
 /// Holds all deliveries, a few words each: alerts come long after their windows, and there are few of them.
-struct AlertTable {
+pub(super) struct AlertTable {
     plan: Arc<Plan>,
     deliveries: std::vec::IntoIter<(EventTime, Delivered)>,
 }
 
 impl AlertTable {
-    fn new(plan: Arc<Plan>) -> Self {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
         let mut deliveries = Vec::new();
         for number in 0..plan.options.alerts {
             let mut random = Random::new(plan.options.seed, Purpose::IncidentDelivery, number);
@@ -204,23 +164,11 @@ impl AlertTable {
 }
 
 impl Table for AlertTable {
-    const NAME: &'static str = "SecurityAlert";
+    const ROWS: Rows = Rows::Alerts;
     const PURPOSE: Purpose = Purpose::IncidentMessage;
-    const COLUMNS: Columns = Columns {
-        time: "EndTime",
-        id: "SystemAlertId",
-    };
 
     fn options(&self) -> &Options {
         &self.plan.options
-    }
-
-    fn form(envelope: Envelope, random: &mut Random) -> Form {
-        alert_form(envelope, random)
-    }
-
-    fn defect(random: &mut Random) -> Defect {
-        Defect::of_alert(random)
     }
 
     fn next(&mut self) -> Option<(EventTime, Delivered)> {

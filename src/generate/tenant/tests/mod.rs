@@ -5,11 +5,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::generate::tests::{activity_time, latest, opened, raw, time};
 use crate::generate::{Envelope, Guid, Messages};
 use crate::time::{Bounds, EventTime};
 
 mod naive;
-use naive::{activity_time, answer, latest, opened, raw, rows, time};
+use naive::{answer, rows};
 
 fn generator(options: Options) -> TenantGenerator {
     TenantGenerator::new(&options).unwrap()

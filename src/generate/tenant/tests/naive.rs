@@ -1,11 +1,12 @@
 //! Computes the rows of the links from the records alone: it compares every alert with every activity and uses nothing
 //! from the generator's plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use crate::generate::tenant::{Fact, LINKS};
+use crate::generate::tests::{latest, opened, raw, row, time};
 use crate::generate::{Guid, Messages};
 use crate::time::{Bounds, EventTime};
 
@@ -35,58 +36,6 @@ pub(super) fn rows(mut source: impl Messages) -> Vec<Value> {
 
 fn is_sound(record: &Value) -> bool {
     record.get("RawEventData").is_some() || record.get("SystemAlertId").is_some() || record["properties"].is_object()
-}
-
-fn row(mut record: Value) -> Value {
-    if record.get("properties").is_some() {
-        assert_eq!(record["category"], "AdvancedHunting-CloudAppEvents");
-        return record["properties"].take();
-    }
-    let columns = record.as_object_mut().unwrap();
-    for column in ["Type", "TenantId", "_ItemId", "_Internal_WorkspaceResourceId"] {
-        columns.remove(column);
-    }
-    if columns.contains_key("RawEventData") {
-        columns.remove("TimeGenerated");
-    }
-    record
-}
-
-/// Parses a value that may be a string of JSON.
-pub(super) fn opened(value: &Value) -> Value {
-    match value {
-        Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
-        other => other.clone(),
-    }
-}
-
-pub(super) fn raw(activity: &Value) -> Value {
-    opened(&activity["RawEventData"])
-}
-
-pub(super) fn time(text: &Value) -> EventTime {
-    let text = text.as_str().unwrap().trim_end_matches('Z');
-    let parsed = chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
-        .unwrap()
-        .and_utc();
-    let wall = crate::time::WallTime(parsed.timestamp() * 1_000).to_event();
-    EventTime::from_ticks(wall.ticks() + i64::from(parsed.timestamp_subsec_nanos() / 100))
-}
-
-pub(super) fn activity_time(activity: &Value) -> EventTime {
-    time(&raw(activity)["CreationTime"])
-}
-
-/// Returns the version that counts for each alert.
-pub(super) fn latest(rows: &[Value]) -> BTreeMap<String, &Value> {
-    let mut latest: BTreeMap<String, &Value> = BTreeMap::new();
-    for row in rows {
-        let held = latest.entry(row["SystemAlertId"].as_str().unwrap().to_owned()).or_insert(row);
-        if time(&row["TimeGenerated"]) > time(&held["TimeGenerated"]) {
-            *held = row;
-        }
-    }
-    latest
 }
 
 struct Activity {

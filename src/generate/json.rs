@@ -100,6 +100,16 @@ impl<'a> Json<'a> {
         self.out.push(b'{');
     }
 
+    /// Returns the object whose members `fill` writes.
+    pub(super) fn object_of(capacity: usize, ascii: bool, fill: impl FnOnce(&mut Json<'_>)) -> Vec<u8> {
+        let mut out = Vec::with_capacity(capacity);
+        let mut json = Json::new(&mut out, ascii);
+        json.open();
+        fill(&mut json);
+        json.close();
+        out
+    }
+
     /// Ends an object.
     pub(super) fn close(&mut self) {
         self.out.push(b'}');
@@ -131,6 +141,18 @@ impl<'a> Json<'a> {
     /// Writes a member with the value null.
     pub(super) fn null(&mut self, key: &str) {
         self.raw(key, b"null");
+    }
+
+    /// Writes a list of objects with a name and a value each.
+    pub(super) fn pairs(&mut self, key: &str, pairs: &[(&str, &str)]) {
+        self.list(key);
+        for (name, value) in pairs {
+            self.item();
+            self.text("Name", name);
+            self.text("Value", value);
+            self.close();
+        }
+        self.close_list();
     }
 
     pub(super) fn boolean(&mut self, key: &str, value: bool) {

@@ -1,7 +1,8 @@
 use super::cast::{AGENTS, PLACES, file_name};
 use super::kind::{Facts, Family};
-use super::{Delivery, Form, Kind, Policy, Tenant, User, raw, wrap};
+use super::{Delivery, Kind, Policy, Tenant, User, raw, wrap};
 use crate::generate::json::{Json, TimeForm};
+use crate::generate::messages::Rows;
 use crate::generate::random::{Guid, Purpose, Random};
 use crate::time::EventTime;
 
@@ -41,11 +42,8 @@ pub fn activity(out: &mut Vec<u8>, spec: &ActivitySpec<'_>, delivery: &Delivery)
     // and inside what it looks for.
     let filling = if random.one_in(2) { room / 2 } else { 0 };
     let event = raw::event(&scene, filling, &mut random);
-    wrap(out, "CloudAppEvents", spec.tenant, delivery, |json| {
-        columns(json, &scene, &event, &mut random);
-        if delivery.form == Form::LogAnalytics {
-            json.time("TimeGenerated", delivery.received, TimeForm::FULL);
-        }
+    wrap(out, Rows::Activities, spec.tenant, delivery, |json| {
+        columns(json, &scene, &event, &mut random)
     });
 }
 
@@ -156,21 +154,26 @@ fn who(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     }
 }
 
+/// Writes the columns about a client as null.
+pub(in crate::generate) fn no_client(json: &mut Json<'_>) {
+    for column in [
+        "DeviceType",
+        "OSPlatform",
+        "IPAddress",
+        "IsAnonymousProxy",
+        "CountryCode",
+        "City",
+        "ISP",
+        "UserAgent",
+    ] {
+        json.null(column);
+    }
+}
+
 fn place(json: &mut Json<'_>, scene: &Scene<'_>) {
     if scene.is_service() {
         if !scene.compact() {
-            for column in [
-                "DeviceType",
-                "OSPlatform",
-                "IPAddress",
-                "IsAnonymousProxy",
-                "CountryCode",
-                "City",
-                "ISP",
-                "UserAgent",
-            ] {
-                json.null(column);
-            }
+            no_client(json);
         }
         return;
     }
@@ -266,6 +269,18 @@ fn further_object(json: &mut Json<'_>, number: u64, random: &mut Random) {
     json.close();
 }
 
+/// Writes when the user's values were last seen, and the source of the record.
+pub(in crate::generate) fn source(json: &mut Json<'_>, random: &mut Random) {
+    json.object("LastSeenForUser");
+    for column in ["ActionType", "ISP", "IPAddress", "Application"] {
+        json.int(column, random.below(30));
+    }
+    json.close();
+    json.null("SessionData");
+    json.text("AuditSource", "Defender for Cloud Apps app connector");
+    json.null("OAuthAppId");
+}
+
 fn tail(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     let spec = scene.spec;
     // Fields that are objects occur as such, or as strings that hold them.
@@ -280,14 +295,7 @@ fn tail(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
         json.text("IPCategory", "Corporate");
         json.null("UserAgentTags");
         json.raw("UncommonForUser", br#"["ISP"]"#);
-        json.object("LastSeenForUser");
-        for column in ["ActionType", "ISP", "IPAddress", "Application"] {
-            json.int(column, random.below(30));
-        }
-        json.close();
-        json.null("SessionData");
-        json.text("AuditSource", "Defender for Cloud Apps app connector");
-        json.null("OAuthAppId");
+        source(json, random);
     }
     json.text("ReportId", &report_id(scene, random));
     json.time("Timestamp", spec.time, TimeForm::zulu(0));

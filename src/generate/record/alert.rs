@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::cast::file_name;
 use super::{Delivery, Policy, Tenant, User, workspace_path, wrap};
 use crate::generate::json::{Json, TimeForm};
+use crate::generate::messages::Rows;
 use crate::generate::random::{Guid, Purpose, Random};
 use crate::time::EventTime;
 
@@ -56,7 +57,7 @@ impl Status {
 
 /// Appends a version of an alert in the envelope of `delivery`: one JSON object on one line, without a line end.
 pub fn alert(out: &mut Vec<u8>, spec: &AlertSpec<'_>, delivery: &Delivery) {
-    wrap(out, "SecurityAlert", spec.tenant, delivery, |json| columns(json, spec));
+    wrap(out, Rows::Alerts, spec.tenant, delivery, |json| columns(json, spec));
 }
 
 fn columns(json: &mut Json<'_>, spec: &AlertSpec<'_>) {

@@ -16,10 +16,12 @@ pub use alert::{AlertSpec, Status, alert};
 pub use cast::{Policy, Tenant, Theme, User};
 pub use kind::Kind;
 
+pub(super) use activity::{no_client, source};
 pub(super) use cast::{AGENTS, EVERYDAY, PLACES};
-pub(super) use raw::participants;
+pub(super) use raw::{conditions, message_id, record_type, thread};
 
 use super::json::{Json, TimeForm};
+use super::messages::Rows;
 use super::random::{Purpose, Random};
 use crate::time::EventTime;
 
@@ -45,8 +47,9 @@ pub struct Delivery {
     pub number: u64,
 }
 
-/// Writes `columns` of a row of `table` in the envelope of `delivery`.
-pub(super) fn wrap(out: &mut Vec<u8>, table: &str, tenant: &Tenant, delivery: &Delivery, columns: impl FnOnce(&mut Json<'_>)) {
+/// Writes `columns` of a row of a table in the envelope of `delivery`.
+pub(super) fn wrap(out: &mut Vec<u8>, rows: Rows, tenant: &Tenant, delivery: &Delivery, columns: impl FnOnce(&mut Json<'_>)) {
+    let table = rows.table();
     let mut json = Json::new(out, false);
     json.open();
     match delivery.form {
@@ -63,6 +66,9 @@ pub(super) fn wrap(out: &mut Vec<u8>, table: &str, tenant: &Tenant, delivery: &D
         }
         Form::LogAnalytics => {
             columns(&mut json);
+            if rows == Rows::Activities {
+                json.time("TimeGenerated", delivery.received, TimeForm::FULL);
+            }
             json.guid("TenantId", tenant.workspace);
             json.text("Type", table);
             json.guid("_ItemId", Random::new(delivery.number, Purpose::Item, 0).guid());

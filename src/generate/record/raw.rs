@@ -37,11 +37,7 @@ pub(super) fn common(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random
     json.guid("Id", scene.id);
     json.text("Operation", facts.action);
     json.guid("OrganizationId", spec.tenant.entra);
-    if random.one_in(8) {
-        json.text("RecordType", &facts.record_type.to_string());
-    } else {
-        json.int("RecordType", facts.record_type);
-    }
+    record_type(json, facts.record_type, random);
     let (user_id, user_type) = match facts.family {
         Family::Signal => ("SecurityComplianceAlerts", 4),
         Family::Investigation => ("AirInvestigation", 4),
@@ -53,6 +49,15 @@ pub(super) fn common(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random
     json.int("UserType", user_type);
     json.int("Version", 1);
     json.text("Workload", facts.workload);
+}
+
+/// Writes the type of an audit record, as a number or as a string.
+pub(in crate::generate) fn record_type(json: &mut Json<'_>, number: u64, random: &mut Random) {
+    if random.one_in(8) {
+        json.text("RecordType", &number.to_string());
+    } else {
+        json.int("RecordType", number);
+    }
 }
 
 /// Returns the URL of a file.
@@ -113,12 +118,8 @@ fn mail_access(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     json.close();
     json.close_list();
     json.int("OperationCount", count);
-    json.list("OperationProperties");
-    json.item();
-    json.text("Name", "MailAccessType");
-    json.text("Value", if random.one_in(4) { "Sync" } else { "Bind" });
-    json.close();
-    json.close_list();
+    let access = if random.one_in(4) { "Sync" } else { "Bind" };
+    json.pairs("OperationProperties", &[("MailAccessType", access)]);
     json.text("ResultStatus", "Succeeded");
     json.text(
         "OriginatingServer",
@@ -147,12 +148,17 @@ fn mail_send(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     json.text("ResultStatus", "Succeeded");
 }
 
-fn message_id(random: &mut Random) -> String {
+pub(in crate::generate) fn message_id(random: &mut Random) -> String {
     format!("<{:016x}@mail.{}>", random.bits(), Tenant::DOMAIN)
 }
 
-/// Writes the participants of a conversation.
-pub(in crate::generate) fn participants(json: &mut Json<'_>, random: &mut Random) {
+/// Writes a message in a conversation, and the participants.
+pub(in crate::generate) fn thread(json: &mut Json<'_>, id: &str, tenant: &Tenant, random: &mut Random) {
+    json.list("ExtraProperties");
+    json.close_list();
+    json.text("ItemName", id);
+    json.text("MessageId", &random.between(1_700_000_000_000, 1_799_999_999_999).to_string());
+    json.text("MessageVersion", "0");
     json.object("ParticipantInfo");
     for column in [
         "HasForeignTenantUsers",
@@ -166,20 +172,15 @@ pub(in crate::generate) fn participants(json: &mut Json<'_>, random: &mut Random
     json.text_item(Tenant::DOMAIN);
     json.close_list();
     json.close();
+    json.guid("ResourceTenantId", tenant.entra);
 }
 
 fn chat(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
-    let thread = format!("19:{}@thread.contoso.example", random.guid());
-    json.text("ChatThreadId", &thread);
+    let id = format!("19:{}@thread.contoso.example", random.guid());
+    json.text("ChatThreadId", &id);
     json.text("CommunicationType", random.pick(&["GroupChat", "OneOnOne", "TeamChat"]));
     common(json, scene, random);
-    json.list("ExtraProperties");
-    json.close_list();
-    json.text("ItemName", &thread);
-    json.text("MessageId", &random.between(1_700_000_000_000, 1_799_999_999_999).to_string());
-    json.text("MessageVersion", "0");
-    participants(json, random);
-    json.guid("ResourceTenantId", scene.spec.tenant.entra);
+    thread(json, &id, scene.spec.tenant, random);
 }
 
 fn sign_in(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
@@ -190,19 +191,28 @@ fn sign_in(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     json.guid("InterSystemsId", random.guid());
     json.guid("IntraSystemId", random.guid());
     json.text("ErrorNumber", "0");
-    json.list("DeviceProperties");
-    for (name, value) in [
-        ("OS", scene.agent.2),
-        ("BrowserType", "Other"),
-        ("IsCompliantAndManaged", "True"),
-    ] {
-        json.item();
-        json.text("Name", name);
-        json.text("Value", value);
-        json.close();
-    }
-    json.close_list();
+    json.pairs(
+        "DeviceProperties",
+        &[
+            ("OS", scene.agent.2),
+            ("BrowserType", "Other"),
+            ("IsCompliantAndManaged", "True"),
+        ],
+    );
     json.text("ResultStatus", "Success");
+}
+
+/// Writes what a rule of data loss prevention has found.
+pub(in crate::generate) fn conditions(json: &mut Json<'_>, finding: &str, random: &mut Random) {
+    json.object("ConditionsMatched");
+    json.list("SensitiveInformation");
+    json.item();
+    json.int("Confidence", random.pick(&[65, 75, 85]));
+    json.int("Count", random.between(1, 40));
+    json.text("SensitiveInformationTypeName", finding);
+    json.close();
+    json.close_list();
+    json.close();
 }
 
 fn dlp_match(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
@@ -223,18 +233,7 @@ fn dlp_match(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     json.list("Actions");
     json.text_item("NotifyUser");
     json.close_list();
-    json.object("ConditionsMatched");
-    json.list("SensitiveInformation");
-    json.item();
-    json.int("Confidence", random.pick(&[65, 75, 85]));
-    json.int("Count", random.between(1, 40));
-    json.text(
-        "SensitiveInformationTypeName",
-        theme.map_or("Person name", |theme| theme.finding),
-    );
-    json.close();
-    json.close_list();
-    json.close();
+    conditions(json, theme.map_or("Person name", |theme| theme.finding), random);
     json.close();
     json.close_list();
     json.close();

@@ -138,37 +138,29 @@ fn activity_end(time: EventTime, random: &mut Random) -> EventTime {
 }
 
 fn entity(scene: &Scene<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(300);
-    let mut json = Json::new(&mut out, scene.ascii);
-    json.open();
-    json.text("etype", "User");
-    json.text("eid", &scene.spec.user.upn);
-    json.guid("tid", scene.spec.tenant.entra);
-    for key in ["ts", "te", "at"] {
-        json.time(key, scene.spec.time, TimeForm::FULL);
-    }
-    json.text("tdc", "1");
-    json.text("lon", "FileAccessed");
-    json.close();
-    out
+    Json::object_of(300, scene.ascii, |json| {
+        json.text("etype", "User");
+        json.text("eid", &scene.spec.user.upn);
+        json.guid("tid", scene.spec.tenant.entra);
+        for key in ["ts", "te", "at"] {
+            json.time(key, scene.spec.time, TimeForm::FULL);
+        }
+        json.text("tdc", "1");
+        json.text("lon", "FileAccessed");
+    })
 }
 
 fn app_security(scene: &Scene<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(400);
-    let mut json = Json::new(&mut out, scene.ascii);
-    json.open();
-    json.time("ts", scene.spec.time, SPACED);
-    json.time("te", scene.spec.time, SPACED);
-    json.text("an", "Unlabelled file leaves the company");
-    json.text(
-        "ad",
-        &format!("The file policy \"Unlabelled files\" was matched by '{}'", scene.file),
-    );
-    json.text("f3u", &scene.spec.user.upn);
-    json.text("alk", &format!("https://security.{}/alerts/{}", Tenant::DOMAIN, scene.alert));
-    json.text("mat", "MCAS_ALERT_FILE_MATCH");
-    json.close();
-    out
+    let description = format!("The file policy \"Unlabelled files\" was matched by '{}'", scene.file);
+    Json::object_of(400, scene.ascii, |json| {
+        json.time("ts", scene.spec.time, SPACED);
+        json.time("te", scene.spec.time, SPACED);
+        json.text("an", "Unlabelled file leaves the company");
+        json.text("ad", &description);
+        json.text("f3u", &scene.spec.user.upn);
+        json.text("alk", &format!("https://security.{}/alerts/{}", Tenant::DOMAIN, scene.alert));
+        json.text("mat", "MCAS_ALERT_FILE_MATCH");
+    })
 }
 
 /// Writes the raw event of `AirInvestigationData`. Its `Data` is a whole alert of another shape, without a correlation

@@ -3,8 +3,9 @@ use super::files::File;
 use super::people::{Account, Client};
 use super::raw;
 use crate::generate::json::{Json, TimeForm};
+use crate::generate::messages::Rows;
 use crate::generate::random::{Guid, Purpose, Random};
-use crate::generate::record::{Delivery, Form, Policy, Tenant, wrap};
+use crate::generate::record::{Delivery, Policy, Tenant, no_client, source, wrap};
 use crate::time::EventTime;
 
 /// The specification of one activity: who did what to which file, and when.
@@ -116,12 +117,9 @@ pub fn activity(out: &mut Vec<u8>, deed: &Deed<'_>, delivery: &Delivery) {
         ascii: random.one_in(3),
     };
     let event = raw::event(&scene, &mut random);
-    wrap(out, "CloudAppEvents", deed.tenant, delivery, |json| {
+    wrap(out, Rows::Activities, deed.tenant, delivery, |json| {
         json.ascii = scene.ascii;
         columns(json, &scene, &event, &mut random);
-        if delivery.form == Form::LogAnalytics {
-            json.time("TimeGenerated", delivery.received, TimeForm::FULL);
-        }
     });
 }
 
@@ -147,14 +145,7 @@ fn columns(json: &mut Json<'_>, scene: &Scene<'_>, event: &[u8], random: &mut Ra
     json.null("UserAgentTags");
     json.nested("RawEventData", event, random.one_in(4));
     json.raw("UncommonForUser", if random.one_in(12) { br#"["ISP"]"# } else { b"[]" });
-    json.object("LastSeenForUser");
-    for column in ["ActionType", "ISP", "IPAddress", "Application"] {
-        json.int(column, random.below(30));
-    }
-    json.close();
-    json.null("SessionData");
-    json.text("AuditSource", "Defender for Cloud Apps app connector");
-    json.null("OAuthAppId");
+    source(json, random);
     json.text("ReportId", &scene.ids.report_id);
     json.time("Timestamp", scene.deed.time, TimeForm::zulu(0));
     json.text("Application", facts.application);
@@ -186,19 +177,7 @@ fn who(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
 
 fn place(json: &mut Json<'_>, scene: &Scene<'_>) {
     if scene.service().is_some() || scene.facts.family == Family::Teams {
-        for column in [
-            "DeviceType",
-            "OSPlatform",
-            "IPAddress",
-            "IsAnonymousProxy",
-            "CountryCode",
-            "City",
-            "ISP",
-            "UserAgent",
-        ] {
-            json.null(column);
-        }
-        return;
+        return no_client(json);
     }
     let ((city, country, provider), (agent, device, platform)) = (scene.client.place, scene.client.agent);
     json.text("DeviceType", device);

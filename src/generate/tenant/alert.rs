@@ -5,6 +5,7 @@ use super::files::File;
 use super::people::Account;
 use super::signal::{DLP_POLICY, DlpIds};
 use crate::generate::json::{Json, TimeForm};
+use crate::generate::messages::Rows;
 use crate::generate::random::{Guid, Purpose, Random};
 use crate::generate::record::{Delivery, Policy, Status, Tenant, workspace_path, wrap};
 use crate::time::EventTime;
@@ -41,9 +42,7 @@ pub struct Incident<'a> {
 
 /// Appends a version of an alert in the envelope of `delivery`: one JSON object on one line, without a line end.
 pub fn alert(out: &mut Vec<u8>, incident: &Incident<'_>, delivery: &Delivery) {
-    wrap(out, "SecurityAlert", incident.tenant, delivery, |json| {
-        columns(json, incident)
-    });
+    wrap(out, Rows::Alerts, incident.tenant, delivery, |json| columns(json, incident));
 }
 
 fn columns(json: &mut Json<'_>, incident: &Incident<'_>) {

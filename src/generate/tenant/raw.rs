@@ -6,26 +6,23 @@ use super::files::File;
 use super::signal;
 use crate::generate::json::Json;
 use crate::generate::random::Random;
-use crate::generate::record::{Tenant, participants};
+use crate::generate::record::{Tenant, message_id, record_type, thread};
 
 /// Returns the audit record as a JSON object.
 pub(super) fn event(scene: &Scene<'_>, random: &mut Random) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1_600);
-    let mut json = Json::new(&mut out, scene.ascii);
-    json.open();
-    common(&mut json, scene, random);
-    match scene.facts.family {
-        Family::File => file(&mut json, scene, random),
-        Family::MailAccess => mail_access(&mut json, scene, random),
-        Family::MailSend => mail_send(&mut json, scene, random),
-        Family::MailAdmin => mail_admin(&mut json, scene, random),
-        Family::SignIn => sign_in(&mut json, scene, random),
-        Family::Teams => teams(&mut json, scene, random),
-        Family::DlpMatch => signal::dlp_match(&mut json, scene, random),
-        Family::Signal => signal::alert(&mut json, scene, random),
-    }
-    json.close();
-    out
+    Json::object_of(1_600, scene.ascii, |json| {
+        common(json, scene, random);
+        match scene.facts.family {
+            Family::File => file(json, scene, random),
+            Family::MailAccess => mail_access(json, scene, random),
+            Family::MailSend => mail_send(json, scene, random),
+            Family::MailAdmin => mail_admin(json, scene, random),
+            Family::SignIn => sign_in(json, scene, random),
+            Family::Teams => teams(json, scene, random),
+            Family::DlpMatch => signal::dlp_match(json, scene, random),
+            Family::Signal => signal::alert(json, scene, random),
+        }
+    })
 }
 
 /// Writes the properties of every audit record.
@@ -35,11 +32,7 @@ fn common(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     json.guid("Id", scene.ids.id);
     json.text("Operation", facts.action);
     json.guid("OrganizationId", deed.tenant.entra);
-    if random.one_in(8) {
-        json.text("RecordType", &facts.record_type.to_string());
-    } else {
-        json.int("RecordType", facts.record_type);
-    }
+    record_type(json, facts.record_type, random);
     let user = &deed.account.user;
     // Each workload has its own property for a person.
     let key = match (scene.service(), facts.family) {
@@ -121,10 +114,6 @@ fn mailbox(json: &mut Json<'_>, scene: &Scene<'_>) {
     json.text("ResultStatus", "Succeeded");
 }
 
-fn message_id(random: &mut Random) -> String {
-    format!("<{:016x}@mail.{}>", random.bits(), Tenant::DOMAIN)
-}
-
 fn mail_access(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     json.guid("AppId", random.guid());
     json.text("ClientIPAddress", &scene.client.address);
@@ -149,17 +138,13 @@ fn mail_access(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     json.close();
     json.close_list();
     json.int("OperationCount", count);
-    json.list("OperationProperties");
-    for (name, value) in [
-        ("MailAccessType", if random.one_in(4) { "Sync" } else { "Bind" }),
-        ("IsThrottled", "False"),
-    ] {
-        json.item();
-        json.text("Name", name);
-        json.text("Value", value);
-        json.close();
-    }
-    json.close_list();
+    json.pairs(
+        "OperationProperties",
+        &[
+            ("MailAccessType", if random.one_in(4) { "Sync" } else { "Bind" }),
+            ("IsThrottled", "False"),
+        ],
+    );
     json.text(
         "OriginatingServer",
         &format!("MBX{:03} (15.20.9000.000)\r\n", random.below(1_000)),
@@ -189,23 +174,16 @@ fn mail_admin(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     );
     json.text("ObjectId", &format!("{}\\{}", user.upn, random.below(1 << 40)));
     let partner = partner(random);
-    let parameters: &[(&str, &str)] = match scene.deed.act {
-        Act::NewInboxRule => &[("Name", "Forward"), ("ForwardTo", &partner), ("StopProcessingRules", "True")],
-        Act::AddMailboxPermission => &[("Identity", &user.upn), ("User", &partner), ("AccessRights", "FullAccess")],
-        _ => &[
+    let parameters: [(&str, &str); 3] = match scene.deed.act {
+        Act::NewInboxRule => [("Name", "Forward"), ("ForwardTo", &partner), ("StopProcessingRules", "True")],
+        Act::AddMailboxPermission => [("Identity", &user.upn), ("User", &partner), ("AccessRights", "FullAccess")],
+        _ => [
             ("Identity", &user.upn),
             ("DeliverToMailboxAndForward", "False"),
             ("AuditEnabled", "True"),
         ],
     };
-    json.list("Parameters");
-    for (name, value) in parameters {
-        json.item();
-        json.text("Name", name);
-        json.text("Value", value);
-        json.close();
-    }
-    json.close_list();
+    json.pairs("Parameters", &parameters);
     mailbox(json, scene);
     json.text("SessionId", &random.guid().to_string());
 }
@@ -228,38 +206,24 @@ fn sign_in(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
     json.guid("IntraSystemId", random.guid());
     json.text("ErrorNumber", "0");
     json.guid("ObjectId", random.guid());
-    json.list("DeviceProperties");
-    for (name, value) in [
-        ("OS", scene.client.agent.2),
-        ("BrowserType", "Other"),
-        ("IsCompliantAndManaged", "True"),
-    ] {
-        json.item();
-        json.text("Name", name);
-        json.text("Value", value);
-        json.close();
-    }
-    json.close_list();
-    json.list("ExtendedProperties");
-    for (name, value) in [("ResultStatusDetail", "Redirect"), ("RequestType", "OAuth2:Authorize")] {
-        json.item();
-        json.text("Name", name);
-        json.text("Value", value);
-        json.close();
-    }
-    json.close_list();
+    json.pairs(
+        "DeviceProperties",
+        &[
+            ("OS", scene.client.agent.2),
+            ("BrowserType", "Other"),
+            ("IsCompliantAndManaged", "True"),
+        ],
+    );
+    json.pairs(
+        "ExtendedProperties",
+        &[("ResultStatusDetail", "Redirect"), ("RequestType", "OAuth2:Authorize")],
+    );
     json.text("ResultStatus", "Success");
 }
 
 fn teams(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Random) {
-    let thread = format!("19:{}@thread.{}", random.guid(), Tenant::DOMAIN);
-    json.text("ChatThreadId", &thread);
+    let id = format!("19:{}@thread.{}", random.guid(), Tenant::DOMAIN);
+    json.text("ChatThreadId", &id);
     json.text("CommunicationType", random.pick(&["GroupChat", "OneOnOne", "Team"]));
-    json.list("ExtraProperties");
-    json.close_list();
-    json.text("ItemName", &thread);
-    json.text("MessageId", &random.between(1_700_000_000_000, 1_799_999_999_999).to_string());
-    json.text("MessageVersion", "0");
-    participants(json, random);
-    json.guid("ResourceTenantId", scene.deed.tenant.entra);
+    thread(json, &id, scene.deed.tenant, random);
 }

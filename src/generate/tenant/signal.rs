@@ -4,7 +4,7 @@ use super::act::Act;
 use super::activity::{About, Presence, Scene};
 use crate::generate::json::{Json, TimeForm};
 use crate::generate::random::{Guid, Purpose, Random};
-use crate::generate::record::{Policy, Tenant};
+use crate::generate::record::{Policy, conditions, message_id};
 
 /// The ids that belong to the data loss prevention side of an alert policy. They differ from the alert policy's own id.
 pub(super) struct DlpIds {
@@ -109,18 +109,15 @@ fn details(scene: &Scene<'_>, policy: &Policy, about: About, random: &mut Random
 
 /// Returns `Data` of `AlertEntityGenerated`, which contains no `cid`.
 fn entity(scene: &Scene<'_>, policy: &Policy, about: About) -> Vec<u8> {
-    let mut out = Vec::with_capacity(400);
-    let mut json = Json::new(&mut out, scene.ascii);
-    json.open();
-    json.text("etype", "User");
-    json.text("eid", &scene.deed.account.user.upn);
-    times(&mut json, scene, about);
-    json.time("at", about.start, TimeForm::FULL);
-    json.text("wl", policy.theme.workload);
-    json.text("tdc", "1");
-    json.text("lon", policy.theme.operation);
-    json.close();
-    out
+    Json::object_of(400, scene.ascii, |json| {
+        json.text("etype", "User");
+        json.text("eid", &scene.deed.account.user.upn);
+        times(json, scene, about);
+        json.time("at", about.start, TimeForm::FULL);
+        json.text("wl", policy.theme.workload);
+        json.text("tdc", "1");
+        json.text("lon", policy.theme.operation);
+    })
 }
 
 /// Writes the raw event of `DLPRuleMatch`.
@@ -140,15 +137,7 @@ pub(super) fn dlp_match(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Ran
     json.text_item("GenerateAlert");
     json.text_item("NotifyUser");
     json.close_list();
-    json.object("ConditionsMatched");
-    json.list("SensitiveInformation");
-    json.item();
-    json.int("Confidence", random.pick(&[65, 75, 85]));
-    json.int("Count", random.between(1, 40));
-    json.text("SensitiveInformationTypeName", policy.theme.finding);
-    json.close();
-    json.close_list();
-    json.close();
+    conditions(json, policy.theme.finding, random);
     json.guid("ManagementRuleId", ids.management_rule);
     json.guid("RuleId", ids.rule);
     json.text("RuleMode", "Enable");
@@ -174,7 +163,7 @@ pub(super) fn dlp_match(json: &mut Json<'_>, scene: &Scene<'_>, random: &mut Ran
         None => {
             json.object("ExchangeMetaData");
             json.text("From", &user.upn);
-            json.text("MessageID", &format!("<{:016x}@mail.{}>", random.bits(), Tenant::DOMAIN));
+            json.text("MessageID", &message_id(random));
             json.int("RecipientCount", 1);
             json.text("Subject", policy.theme.file);
             json.list("To");

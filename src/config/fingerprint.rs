@@ -9,7 +9,6 @@ use super::key_entry::{print, quoted};
 use super::links;
 use super::units::print_duration;
 use crate::decode::{AlertColumns, Identity, Path};
-use crate::time::Bounds;
 
 /// The settings on which the state depends: the path of each key and its value, formatted so that equal settings are
 /// equal strings.
@@ -41,10 +40,7 @@ impl StateSettings {
 /// Returns the settings on which the state of a processor with this configuration depends.
 pub(super) fn of(config: &Config) -> StateSettings {
     let decode = &config.decode;
-    let bounds = match decode.widening.bounds {
-        Bounds::Exclusive => "exclusive",
-        Bounds::Inclusive => "inclusive",
-    };
+    let bounds = decode.widening.bounds.as_str();
     let identity = match decode.identity {
         Identity::Content => "content",
         Identity::ReportId => "report_id",

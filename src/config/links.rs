@@ -260,15 +260,11 @@ pub(super) fn fingerprint(link: &Link) -> String {
         let conditions: Vec<String> = conditions.iter().map(condition).collect();
         format!("{{ {} }}", conditions.join(", "))
     };
-    let bounds = match link.widening.bounds {
-        Bounds::Exclusive => "exclusive",
-        Bounds::Inclusive => "inclusive",
-    };
     let mut settings = vec![
         format!("key = {}", keys(&link.key)),
         format!("activity_key = {}", keys(&link.activity_key)),
         format!("ignore_case = {}", link.ignore_case),
-        format!("bounds = {}", quoted(bounds)),
+        format!("bounds = {}", quoted(link.widening.bounds.as_str())),
         format!("before = {}", quoted(&print_duration(link.widening.before))),
         format!("after = {}", quoted(&print_duration(link.widening.after))),
     ];

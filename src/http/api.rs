@@ -192,12 +192,7 @@ async fn alert(
     params: Result<Query<AlertParams>, QueryRejection>,
 ) -> Result<Json<AlertDetail>, Failure> {
     let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
-    let wanted = Wanted {
-        system_alert_id: id,
-        tenant_id: params.tenant_id,
-        link: params.link,
-        correlation_id: params.correlation_id,
-    };
+    let wanted = wanted(id, params.tenant_id, params.link, params.correlation_id);
     let links = request.for_links();
     let found = server.run_blocking(move |server| server.alert(&wanted, &request, &links));
     found.await.map(Json)
@@ -215,12 +210,7 @@ async fn links(
     params: Result<Query<AlertParams>, QueryRejection>,
 ) -> Result<Json<LinkList>, Failure> {
     let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
-    let wanted = Wanted {
-        system_alert_id: id,
-        tenant_id: params.tenant_id,
-        link: params.link,
-        correlation_id: params.correlation_id,
-    };
+    let wanted = wanted(id, params.tenant_id, params.link, params.correlation_id);
     server
         .run_blocking(move |server| server.wanted_links(&wanted, &request))
         .await
@@ -240,12 +230,7 @@ async fn activities(
 ) -> Result<Json<ActivityList>, Failure> {
     let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
     let limit = limit(params.limit.as_deref(), 100)?;
-    let wanted = Wanted {
-        system_alert_id: id,
-        tenant_id: params.tenant_id,
-        link: params.link,
-        correlation_id: params.correlation_id,
-    };
+    let wanted = wanted(id, params.tenant_id, params.link, params.correlation_id);
     let found = server.run_blocking(move |server| server.activities(&wanted, params.cursor.as_deref(), limit, &request));
     found.await.map(Json)
 }
@@ -262,12 +247,7 @@ async fn explain(
     params: Result<Query<ExplainParams>, QueryRejection>,
 ) -> Result<Json<Explanation>, Failure> {
     let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
-    let wanted = Wanted {
-        system_alert_id: id,
-        tenant_id: params.tenant_id,
-        link: params.link,
-        correlation_id: params.correlation_id,
-    };
+    let wanted = wanted(id, params.tenant_id, params.link, params.correlation_id);
     let found = server.run_blocking(move |server| server.explain(&wanted, params.scan == Some(true), &request));
     found.await.map(Json)
 }
@@ -316,6 +296,15 @@ fn given<T>(params: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
 fn named(id: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
     id.map(|Path(id)| id)
         .map_err(|_| Failure::parameter("the id in the path is not valid UTF-8 after percent-decoding"))
+}
+
+fn wanted(system_alert_id: String, tenant_id: Option<String>, link: Option<String>, correlation_id: Option<String>) -> Wanted {
+    Wanted {
+        system_alert_id,
+        tenant_id,
+        link,
+        correlation_id,
+    }
 }
 
 fn limit(given: Option<&str>, otherwise: usize) -> Result<usize, Failure> {

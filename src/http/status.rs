@@ -16,7 +16,6 @@ use crate::query::shapes::{
 };
 use crate::query::{self, Partition};
 use crate::store::{Reader, Snapshot};
-use crate::time::Bounds;
 
 /// Interval between samples of the counters.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -224,11 +223,7 @@ impl Server {
         let widening = config.decode.widening;
         SettingsStatus {
             links: config.decode.all_links().map(|(_, link)| link.name).collect(),
-            bounds: match widening.bounds {
-                Bounds::Exclusive => "exclusive",
-                Bounds::Inclusive => "inclusive",
-            }
-            .to_owned(),
+            bounds: widening.bounds.as_str().to_owned(),
             before: duration(widening.before),
             after: duration(widening.after),
             ignore_case: config.decode.ignore_case,

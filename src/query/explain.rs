@@ -8,7 +8,7 @@ use super::{Error, Partition, Settings, emit};
 use crate::join::{Answer, ClosedBy, Completeness, Standing, View};
 use crate::record::LinkId;
 use crate::store::Reads;
-use crate::time::{self, EventTime, WallTime, Widening, Window};
+use crate::time::{EventTime, WallTime, Widening, Window};
 use crate::words::counted;
 
 /// Maximum number of entries that the search for keys in another case examines.
@@ -339,10 +339,7 @@ impl<R: Reads> Case<'_, '_, R> {
             return Ok(None);
         }
         let (start, end) = emit::bounds(window, self.widening());
-        let bounds = match self.widening().bounds {
-            time::Bounds::Exclusive => "exclusive",
-            time::Bounds::Inclusive => "inclusive",
-        };
+        let bounds = self.widening().bounds.as_str();
         let at_the_bounds = self.held(self.bounds_included())?.0;
         let sentence = match (start == end, at_the_bounds) {
             (true, 0) => format!("Its window has no length ({start}) and bounds are {bounds}: nothing can lie in it."),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::shapes::{AlertItem, AlertList, ProcessorStatus, ReasonCount, SourceStatus, TableCount, Throughput, Totals};
+use super::shapes::{AlertItem, AlertList, ProcessorStatus, ReasonCount, SourceStatus, TableCount};
 use super::{Error, cursor};
 use crate::join::Place;
 
@@ -40,12 +40,23 @@ pub fn merge_lists(pages: Vec<AlertList>, limit: usize) -> Result<AlertList, Err
     })
 }
 
+/// Adds the counts of `other` to those of `all`. [`Throughput`](super::shapes::Throughput) and
+/// [`Totals`](super::shapes::Totals) have the same fields.
+macro_rules! add_counts {
+    ($all:expr, $other:expr) => {
+        add_counts!($all, $other, messages bytes activities alerts rows summaries dead_letters)
+    };
+    ($all:expr, $other:expr, $($field:ident)+) => {
+        $($all.$field += $other.$field;)+
+    };
+}
+
 /// Returns the status of a group: `own`, the status of this instance, merged with those of the others.
 pub fn merge_statuses(own: ProcessorStatus, others: Vec<ProcessorStatus>) -> ProcessorStatus {
     let mut all = own;
     for other in others {
-        add_throughput(&mut all.throughput, &other.throughput);
-        add_totals(&mut all.totals, other.totals);
+        add_counts!(all.throughput, other.throughput);
+        add_counts!(all.totals, other.totals);
         all.open_alerts += other.open_alerts;
         all.alerts += other.alerts;
         all.state_bytes = all
@@ -93,24 +104,4 @@ fn add_source(known: &mut Vec<SourceStatus>, source: SourceStatus) {
         }
         None => known.push(source),
     }
-}
-
-fn add_throughput(all: &mut Throughput, other: &Throughput) {
-    all.messages += other.messages;
-    all.bytes += other.bytes;
-    all.activities += other.activities;
-    all.alerts += other.alerts;
-    all.rows += other.rows;
-    all.summaries += other.summaries;
-    all.dead_letters += other.dead_letters;
-}
-
-fn add_totals(all: &mut Totals, other: Totals) {
-    all.messages += other.messages;
-    all.bytes += other.bytes;
-    all.activities += other.activities;
-    all.alerts += other.alerts;
-    all.rows += other.rows;
-    all.summaries += other.summaries;
-    all.dead_letters += other.dead_letters;
 }

@@ -6,6 +6,14 @@ fn stderr(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Returns the error of a processor that refuses to start.
+fn refusal(config: &std::path::Path) -> String {
+    let mut command = std::process::Command::new(program());
+    let output = command.args(["run", "--config"]).arg(config).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    stderr(&output)
+}
+
 #[test]
 fn a_missing_topic_is_named() {
     let Some(mut world) = World::new("missing") else { return };
@@ -15,14 +23,7 @@ fn a_missing_topic_is_named() {
         .unwrap()
         .replace(&world.topic("rows"), "no-such-topic");
     std::fs::write(&config, text).unwrap();
-    let output = std::process::Command::new(program())
-        .arg("run")
-        .arg("--config")
-        .arg(&config)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = stderr(&output);
+    let said = refusal(&config);
     assert!(
         said.contains("no-such-topic (output.topic); create what is missing"),
         "{said}"
@@ -42,13 +43,7 @@ fn all_missing_topics_are_named_with_the_command_that_makes_them() {
         .replace(&world.topic("rows"), &format!("{nowhere}-rows"))
         .replace(&world.topic("dead"), &format!("{nowhere}-dead"));
     std::fs::write(&path, text).unwrap();
-    let run = || {
-        let mut command = std::process::Command::new(program());
-        command.args(["run", "--config"]).arg(&path).output().unwrap()
-    };
-    let output = run();
-    assert_eq!(output.status.code(), Some(1));
-    let said = stderr(&output);
+    let said = refusal(&path);
     for part in [
         format!("{nowhere}-activities (input.topics)"),
         format!("{nowhere}-rows (output.topic)"),
@@ -69,14 +64,8 @@ fn a_compacted_output_topic_is_refused() {
         .unwrap()
         .replace(&world.topic("rows"), &world.topic("compact"));
     std::fs::write(&config, text).unwrap();
-    let output = std::process::Command::new(program())
-        .arg("run")
-        .arg("--config")
-        .arg(&config)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("cleanup.policy"), "{}", stderr(&output));
+    let said = refusal(&config);
+    assert!(said.contains("cleanup.policy"), "{said}");
 }
 
 #[test]

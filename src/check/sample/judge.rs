@@ -6,7 +6,6 @@ use super::super::hints::{Kind, Places};
 use super::super::traffic;
 use super::super::{Findings, Level, percent};
 use super::{OfTopic, Place, Sample};
-use crate::time::Bounds;
 use crate::words::{counted, duration, grouped};
 
 /// With fewer records than this, no conclusion is drawn.
@@ -168,10 +167,7 @@ impl Sample<'_> {
         if let Some(text) = many_empty_windows(self.empty_windows, self.alerts) {
             add(Level::Warning, text);
         } else if self.empty_windows > 0 {
-            let bounds = match self.config.decode.widening.bounds {
-                Bounds::Exclusive => "exclusive",
-                Bounds::Inclusive => "inclusive",
-            };
+            let bounds = self.config.decode.widening.bounds.as_str();
             add(
                 Level::Note,
                 format!(

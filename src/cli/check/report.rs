@@ -8,7 +8,6 @@ use super::super::{counted, mask, out, tell};
 use super::say;
 use crate::check::{Findings, Level};
 use crate::config::{Config, link_preset};
-use crate::time::Bounds;
 use crate::words::duration;
 
 /// Prints text as the checks proceed, or JSON at the end.
@@ -137,10 +136,7 @@ impl Report {
 
 fn settings(config: &Config) -> Vec<(&'static str, String)> {
     let widening = config.decode.widening;
-    let bounds = match widening.bounds {
-        Bounds::Exclusive => "exclusive",
-        Bounds::Inclusive => "inclusive",
-    };
+    let bounds = widening.bounds.as_str();
     let mut settings = vec![
         ("application", config.application.id.clone()),
         ("broker", config.kafka.bootstrap_servers.clone()),

@@ -61,7 +61,7 @@ const COMPACT: usize = 1_600;
 /// The values that several columns of one record have in common.
 pub(super) struct Scene<'a> {
     pub(super) spec: &'a ActivitySpec<'a>,
-    pub(super) facts: Facts,
+    pub(super) facts: Facts<Family>,
     /// `RawEventData.Id`, which is also part of `ReportId`.
     pub(super) id: Guid,
     pub(super) alert: Guid,

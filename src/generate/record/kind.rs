@@ -44,17 +44,53 @@ pub(super) enum Family {
     SignIn,
 }
 
-/// The values that are the same in all records of a kind.
-pub(super) struct Facts {
-    pub(super) action: &'static str,
-    pub(super) family: Family,
-    pub(super) application: &'static str,
-    pub(super) application_id: u64,
-    pub(super) workload: &'static str,
-    pub(super) record_type: u64,
-    pub(super) activity_type: &'static str,
-    pub(super) object_type: &'static str,
+/// The values that are the same in all records of a kind, which belongs to family `F`.
+pub(in crate::generate) struct Facts<F> {
+    pub(in crate::generate) action: &'static str,
+    pub(in crate::generate) family: F,
+    pub(in crate::generate) application: &'static str,
+    pub(in crate::generate) application_id: u64,
+    pub(in crate::generate) workload: &'static str,
+    pub(in crate::generate) record_type: u64,
+    pub(in crate::generate) activity_type: &'static str,
+    pub(in crate::generate) object_type: &'static str,
 }
+
+type Application = (&'static str, u64);
+
+impl<F> Facts<F> {
+    /// Creates the facts from the fields in their order.
+    pub(in crate::generate) fn of(
+        (action, family, application, workload, record_type, activity_type, object_type): (
+            &'static str,
+            F,
+            Application,
+            &'static str,
+            u64,
+            &'static str,
+            &'static str,
+        ),
+    ) -> Self {
+        Self {
+            action,
+            family,
+            application: application.0,
+            application_id: application.1,
+            workload,
+            record_type,
+            activity_type,
+            object_type,
+        }
+    }
+}
+
+/// The name and the number of an application.
+pub(in crate::generate) const M365: Application = ("Microsoft 365", 11_161);
+pub(in crate::generate) const SHAREPOINT: Application = ("Microsoft SharePoint Online", 20_892);
+pub(in crate::generate) const EXCHANGE: Application = ("Microsoft Exchange Online", 20_893);
+pub(in crate::generate) const TEAMS: Application = ("Microsoft Teams", 28_375);
+/// The workload of records about alerts.
+pub(in crate::generate) const COMPLIANCE: &str = "SecurityComplianceCenter";
 
 impl Kind {
     /// Returns whether the vendor's alerting writes the record, as opposed to a record of what a user did.
@@ -62,14 +98,9 @@ impl Kind {
         matches!(self.facts().family, Family::Signal | Family::DlpMatch | Family::Investigation)
     }
 
-    pub(super) fn facts(self) -> Facts {
+    pub(super) fn facts(self) -> Facts<Family> {
         use Family::{Chat, DlpMatch, File, Investigation, MailAccess, MailSend, SignIn, Signal};
-        const M365: (&str, u64) = ("Microsoft 365", 11_161);
-        const SHAREPOINT: (&str, u64) = ("Microsoft SharePoint Online", 20_892);
-        const EXCHANGE: (&str, u64) = ("Microsoft Exchange Online", 20_893);
-        const TEAMS: (&str, u64) = ("Microsoft Teams", 28_375);
-        const COMPLIANCE: &str = "SecurityComplianceCenter";
-        let (action, family, app, workload, record_type, activity_type, object_type) = match self {
+        Facts::of(match self {
             Self::AlertTriggered => ("AlertTriggered", Signal, M365, COMPLIANCE, 40, "Run", "Alert"),
             Self::AlertEntityGenerated => ("AlertEntityGenerated", Signal, M365, COMPLIANCE, 40, "Run", "Alert"),
             Self::AlertUpdated => ("AlertUpdated", Signal, M365, COMPLIANCE, 40, "Edit", "Alert"),
@@ -100,16 +131,6 @@ impl Kind {
             ),
             Self::MessageSent => ("MessageSent", Chat, TEAMS, "MicrosoftTeams", 25, "Send", "Message"),
             Self::UserLoggedIn => ("UserLoggedIn", SignIn, M365, "AzureActiveDirectory", 15, "Logon", "Account"),
-        };
-        Facts {
-            action,
-            family,
-            application: app.0,
-            application_id: app.1,
-            workload,
-            record_type,
-            activity_type,
-            object_type,
-        }
+        })
     }
 }

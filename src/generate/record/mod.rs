@@ -18,6 +18,7 @@ pub use kind::Kind;
 
 pub(super) use activity::{no_client, source};
 pub(super) use cast::{AGENTS, EVERYDAY, PLACES};
+pub(super) use kind::{COMPLIANCE, EXCHANGE, Facts, M365, SHAREPOINT, TEAMS};
 pub(super) use raw::{conditions, message_id, record_type, thread};
 
 use super::json::{Json, TimeForm};

@@ -1,3 +1,5 @@
+use crate::generate::record::{COMPLIANCE, EXCHANGE, Facts, M365, SHAREPOINT, TEAMS};
+
 /// The act of a user: the `ActionType` of an activity, which determines the shape of its `RawEventData`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Act {
@@ -60,18 +62,6 @@ pub(super) enum Family {
     Signal,
 }
 
-/// The values that are the same in all records of an act.
-pub(super) struct Facts {
-    pub(super) action: &'static str,
-    pub(super) family: Family,
-    pub(super) application: &'static str,
-    pub(super) application_id: u64,
-    pub(super) workload: &'static str,
-    pub(super) record_type: u64,
-    pub(super) activity_type: &'static str,
-    pub(super) object_type: &'static str,
-}
-
 /// The acts of an ordinary day, with their relative frequencies.
 pub(super) const ORDINARY: [(u64, Act); 17] = [
     (260, Act::FileAccessed),
@@ -93,14 +83,6 @@ pub(super) const ORDINARY: [(u64, Act); 17] = [
     (10, Act::DlpRuleMatch),
 ];
 
-/// The name and the number of an application.
-const M365: (&str, u64) = ("Microsoft 365", 11_161);
-const SHAREPOINT: (&str, u64) = ("Microsoft SharePoint Online", 20_892);
-const EXCHANGE: (&str, u64) = ("Microsoft Exchange Online", 20_893);
-const TEAMS: (&str, u64) = ("Microsoft Teams", 28_375);
-/// The workload of records about alerts.
-const COMPLIANCE: &str = "SecurityComplianceCenter";
-
 impl Act {
     /// Returns the act that an alert policy watches, given the policy's name for it.
     pub fn watched(operation: &str) -> Self {
@@ -121,9 +103,9 @@ impl Act {
         self.facts().family == Family::File
     }
 
-    pub(super) fn facts(self) -> Facts {
+    pub(super) fn facts(self) -> Facts<Family> {
         use Family::{DlpMatch, File, MailAccess, MailAdmin, MailSend, SignIn, Signal, Teams};
-        let (action, family, app, workload, record_type, activity_type, object_type) = match self {
+        Facts::of(match self {
             Self::FileAccessed => ("FileAccessed", File, SHAREPOINT, "SharePoint", 6, "View", "File"),
             Self::FileModified => ("FileModified", File, SHAREPOINT, "SharePoint", 6, "Edit", "File"),
             Self::FileDownloaded => ("FileDownloaded", File, SHAREPOINT, "SharePoint", 6, "Download", "File"),
@@ -178,16 +160,6 @@ impl Act {
             Self::AlertTriggered => ("AlertTriggered", Signal, M365, COMPLIANCE, 40, "Run", "Alert"),
             Self::AlertEntityGenerated => ("AlertEntityGenerated", Signal, M365, COMPLIANCE, 40, "Run", "Alert"),
             Self::AlertUpdated => ("AlertUpdated", Signal, M365, COMPLIANCE, 40, "Edit", "Alert"),
-        };
-        Facts {
-            action,
-            family,
-            application: app.0,
-            application_id: app.1,
-            workload,
-            record_type,
-            activity_type,
-            object_type,
-        }
+        })
     }
 }

@@ -1,11 +1,11 @@
-use super::act::{Act, Facts, Family};
+use super::act::{Act, Family};
 use super::files::File;
 use super::people::{Account, Client};
 use super::raw;
 use crate::generate::json::{Json, TimeForm};
 use crate::generate::messages::Rows;
 use crate::generate::random::{Guid, Purpose, Random};
-use crate::generate::record::{Delivery, Policy, Tenant, no_client, source, wrap};
+use crate::generate::record::{Delivery, Facts, Policy, Tenant, no_client, source, wrap};
 use crate::time::EventTime;
 
 /// The specification of one activity: who did what to which file, and when.
@@ -79,7 +79,7 @@ pub(super) fn ids(seed: u64, act: Act) -> Ids {
 /// The values that several columns of one record have in common.
 pub(super) struct Scene<'a> {
     pub(super) deed: &'a Deed<'a>,
-    pub(super) facts: Facts,
+    pub(super) facts: Facts<Family>,
     pub(super) ids: Ids,
     pub(super) client: Client,
     /// Whether the producer escapes characters outside ASCII.

@@ -8,23 +8,23 @@ use super::Program;
 
 const FILES: [&str; 2] = ["cloudappevents.jsonl", "securityalert.jsonl"];
 
-/// Runs `generate` with these options and some more, which keep the traffic small but varied. Returns the files that it
-/// writes.
+/// Generates traffic that is small but varied.
+const SMALL: [&str; 9] = [
+    "generate",
+    "--activities",
+    "400",
+    "--alerts",
+    "20",
+    "--output",
+    "out",
+    "--keyed-share",
+    "0.5",
+];
+
+/// Generates [`SMALL`] traffic with more options. Returns the files.
 fn generate(options: &[&str]) -> (Program, [Vec<u8>; 2]) {
     let program = Program::new();
-    let mut arguments = vec![
-        "generate",
-        "--activities",
-        "400",
-        "--alerts",
-        "20",
-        "--output",
-        "out",
-        "--keyed-share",
-        "0.5",
-    ];
-    arguments.extend(options);
-    let done = program.run(&arguments).expect(0);
+    let done = program.run(&[&SMALL[..], options].concat()).expect(0);
     assert_eq!(done.stdout, "");
     let files = FILES.map(|file| std::fs::read(program.path(&format!("out/{file}"))).unwrap());
     (program, files)
@@ -76,19 +76,8 @@ fn cli_generate_writes_compressed_files() {
     assert!(!activities.is_empty() && !alerts.is_empty());
     for compression in ["gz", "zst"] {
         let program = Program::new();
-        let arguments = [
-            "generate",
-            "--activities",
-            "400",
-            "--alerts",
-            "20",
-            "--output",
-            "out",
-            "--keyed-share",
-            "0.5",
-        ];
         let more = ["--seed", "7", "--compress", compression];
-        program.run(&[&arguments[..], &more[..]].concat()).expect(0);
+        program.run(&[&SMALL[..], &more].concat()).expect(0);
         assert_eq!(rows(&program, &format!(".{compression}")), rows(&plain, ""));
     }
 }

@@ -27,6 +27,10 @@ fn joined() -> (Program, Vec<String>) {
 }
 
 fn verify(program: &Program, rows: &[String], more: &[&str]) -> Done {
+    verify_with(program, rows, "in/securityalert.jsonl", more)
+}
+
+fn verify_with(program: &Program, rows: &[String], alerts: &str, more: &[&str]) -> Done {
     program.write("rows.jsonl", (rows.join("\n") + "\n").as_bytes());
     let arguments = [
         "verify",
@@ -36,7 +40,7 @@ fn verify(program: &Program, rows: &[String], more: &[&str]) -> Done {
         "rows.jsonl",
         "--input",
         "in/cloudappevents.jsonl",
-        "in/securityalert.jsonl",
+        alerts,
     ];
     program.run(&[&arguments, more].concat())
 }
@@ -104,18 +108,7 @@ fn cli_verify_does_not_judge_what_may_follow_from_a_record_that_is_still_being_w
     let (last, others): (Vec<&str>, Vec<&str>) = alerts.lines().partition(|alert| alert.contains(answered));
     let half = &last[0][..last[0].len() / 2];
     program.write("in/PT1H.json", (others.join("\n") + "\n" + half).as_bytes());
-    program.write("rows.jsonl", (rows.join("\n") + "\n").as_bytes());
-    let arguments = [
-        "verify",
-        "--config",
-        "c.toml",
-        "--output-file",
-        "rows.jsonl",
-        "--input",
-        "in/cloudappevents.jsonl",
-        "in/PT1H.json",
-    ];
-    let done = program.run(&arguments).expect(3);
+    let done = verify_with(&program, &rows, "in/PT1H.json", &[]).expect(3);
     assert!(
         done.stdout.lines().last().unwrap().starts_with("No fault was found; "),
         "{}",
@@ -126,7 +119,7 @@ fn cli_verify_does_not_judge_what_may_follow_from_a_record_that_is_still_being_w
         "{}",
         done.stderr
     );
-    let json = result(&program.run(&[&arguments[..], &["--json"]].concat()).expect(3));
+    let json = result(&verify_with(&program, &rows, "in/PT1H.json", &["--json"]).expect(3));
     assert_eq!((&json["verdict"], &json["exact"]), (&"undecided".into(), &false.into()));
     assert_eq!(json["findings"]["extra"].as_object().unwrap().len(), 1);
     assert_eq!(json["findings"]["extra"]["before_input"], json["undecided"]);

@@ -13,6 +13,16 @@ pub enum Bounds {
     Inclusive,
 }
 
+impl Bounds {
+    /// Returns the word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::Inclusive => "inclusive",
+        }
+    }
+}
+
 /// The rule by which the window of an alert is derived from its `StartTime` and `EndTime`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Widening {

@@ -33,7 +33,7 @@ fn found(output: &Output, verdict: &str, status: i32) -> Value {
     found
 }
 
-fn generated(world: &mut World) {
+pub(crate) fn generated(world: &mut World) {
     world.send_generated(&Options {
         activities: 2_000,
         alerts: 40,

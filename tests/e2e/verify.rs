@@ -2,11 +2,11 @@
 
 use std::process::{Command, Output};
 
-use alerttrail::generate::Options;
 use serde_json::{Value, json};
 
 use crate::support::world::Counted;
 use crate::support::{World, activity, alert, program};
+use crate::verdicts::generated;
 
 /// Verifies the rows in the topic of this role.
 pub(crate) fn verify(world: &World, role: &str) -> Output {
@@ -31,13 +31,7 @@ pub(crate) fn result(output: &Output) -> (Value, i32) {
 #[test]
 fn it_finds_each_row_that_is_missing_changed_or_too_many_and_nothing_else() {
     let Some(mut world) = World::new("verify") else { return };
-    world.send_generated(&Options {
-        activities: 2_000,
-        alerts: 40,
-        keyed_share: 0.5,
-        in_window_share: 0.5,
-        ..Options::default()
-    });
+    generated(&mut world);
     let mut instance = world.start("a");
     let expected = world.wait_for_answer(&mut [&mut instance]).len();
     assert_eq!(instance.terminate().0.code(), Some(0));

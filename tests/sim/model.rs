@@ -316,13 +316,7 @@ impl Model<'_> {
 
     fn watermark_update(&mut self, said: &Said, due: &mut Due) {
         let moved = self.clock.observe(said, self.hits);
-        let open: Vec<usize> = self
-            .alerts
-            .iter()
-            .filter(|(_, alert)| !alert.is_answered)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in open {
+        for id in self.open() {
             let alert = &self.alerts[&id];
             let late_by = match alert.is_here() {
                 true => said.wall,
@@ -350,14 +344,13 @@ impl Model<'_> {
         }
     }
 
+    fn open(&self) -> Vec<usize> {
+        let open = self.alerts.iter().filter(|(_, alert)| !alert.is_answered);
+        open.map(|(id, _)| *id).collect()
+    }
+
     fn end(&mut self, due: &mut Due) {
-        let open: Vec<usize> = self
-            .alerts
-            .iter()
-            .filter(|(_, alert)| !alert.is_answered)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in open {
+        for id in self.open() {
             self.close(id, "end_of_input", due);
         }
         self.tell_of_late_ones(due);

@@ -100,8 +100,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::join::tests::watermark_update;
     use crate::join::{Joiner, Limit, Outbox, Output, Retention};
-    use crate::log::{AlertVersion, LinkVersion, LogRecord, RowCompressor, SourceWatermark, WatermarkUpdate};
+    use crate::log::{AlertVersion, LinkVersion, LogRecord, RowCompressor};
     use crate::record::{AlertId, Version};
     use crate::store::Memory;
     use crate::time::{WallTime, Window};
@@ -193,21 +194,7 @@ mod tests {
 
         /// Moves the watermark by activities to this hour.
         fn watermark(&mut self, hour: i64) {
-            let update = WatermarkUpdate {
-                wall: WallTime(0),
-                clock: at(0),
-                topics: vec![("a".into(), 1)],
-                sources: vec![SourceWatermark {
-                    topic: "a".into(),
-                    partition: 0,
-                    position: 0,
-                    time: Some(at(hour)),
-                    idle: false,
-                    rejected: 0,
-                }],
-                settings: [0; 32],
-            };
-            self.apply(LogRecord::WatermarkUpdate(update)).unwrap();
+            self.apply(watermark_update(0, Some(at(hour)))).unwrap();
         }
 
         fn value(&self, key: &Key) -> Option<Vec<u8>> {

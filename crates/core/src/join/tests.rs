@@ -83,21 +83,26 @@ impl World {
     }
 
     fn update(&mut self, wall: i64, time: Option<i64>) -> Vec<Output> {
-        self.apply(LogRecord::WatermarkUpdate(WatermarkUpdate {
-            wall: WallTime(wall),
-            clock: at(0),
-            topics: vec![("a".into(), 1)],
-            sources: vec![SourceWatermark {
-                topic: "a".into(),
-                partition: 0,
-                position: 0,
-                time: time.map(at),
-                idle: false,
-                rejected: 0,
-            }],
-            settings: [0; 32],
-        }))
+        self.apply(watermark_update(wall, time.map(at)))
     }
+}
+
+/// Returns an update of a router that reads the only source partition.
+pub(super) fn watermark_update(wall: i64, time: Option<EventTime>) -> LogRecord<'static> {
+    LogRecord::WatermarkUpdate(WatermarkUpdate {
+        wall: WallTime(wall),
+        clock: at(0),
+        topics: vec![("a".into(), 1)],
+        sources: vec![SourceWatermark {
+            topic: "a".into(),
+            partition: 0,
+            position: 0,
+            time,
+            idle: false,
+            rejected: 0,
+        }],
+        settings: [0; 32],
+    })
 }
 
 fn alert_record(id: AlertId, version: i64, correlation_id: &str, window: (i64, i64), deadline: i64) -> LogRecord<'static> {
@@ -309,20 +314,7 @@ fn a_full_outbox_is_worked_off_across_a_restart() {
         world.activity("k", 10 + i64::from(id), id);
     }
     world.alert(1, "k", (0, 100), FAR);
-    let update = LogRecord::WatermarkUpdate(WatermarkUpdate {
-        wall: WallTime(1),
-        clock: at(0),
-        topics: vec![("a".into(), 1)],
-        sources: vec![SourceWatermark {
-            topic: "a".into(),
-            partition: 0,
-            position: 0,
-            time: Some(at(200)),
-            idle: false,
-            rejected: 0,
-        }],
-        settings: [0; 32],
-    });
+    let update = watermark_update(1, Some(at(200)));
     let one = Limit {
         outputs: 1,
         ..Limit::default()

@@ -98,11 +98,7 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
 }
 
 /// Creates a consumer that reads the committed records, reports the end of each partition, and commits no position.
-pub fn reader<C, T>(config: &Config, stage: &str, context: C) -> Result<T, Error>
-where
-    C: ClientContext,
-    T: FromClientConfigAndContext<C>,
-{
+pub fn reader<C: ClientContext, T: FromClientConfigAndContext<C>>(config: &Config, stage: &str, context: C) -> Result<T, Error> {
     create(&reader_settings(config, stage), context)
 }
 
@@ -161,11 +157,7 @@ pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str, p
 
 /// Creates a producer for load tests: like [`producer`], but with a queue for a full second of backlog, and with
 /// delivery reports of failures only.
-pub fn load_producer<C, T>(config: &Config, context: C) -> Result<T, Error>
-where
-    C: ClientContext,
-    T: FromClientConfigAndContext<C>,
-{
+pub fn load_producer<C: ClientContext, T: FromClientConfigAndContext<C>>(config: &Config, context: C) -> Result<T, Error> {
     let mut client = base(config, "load");
     let tuned = [
         // The time that a record waits here for a batch counts as latency.
@@ -229,11 +221,7 @@ pub(super) fn transactional_producer_settings(
 
 /// Creates a producer whose records the broker always refuses, because it asks for an invalid number of
 /// acknowledgements.
-pub fn probe_producer<C, T>(config: &Config, context: C) -> Result<T, Error>
-where
-    C: ClientContext,
-    T: FromClientConfigAndContext<C>,
-{
+pub fn probe_producer<C: ClientContext, T: FromClientConfigAndContext<C>>(config: &Config, context: C) -> Result<T, Error> {
     let mut client = base(config, "check");
     overlay(&mut client, config, &[]);
     let mandatory = [
@@ -247,20 +235,15 @@ where
 }
 
 /// Creates a client without a group, for requests about topics.
-pub fn admin<C, T>(config: &Config, context: C) -> Result<T, Error>
-where
-    C: ClientContext,
-    T: FromClientConfigAndContext<C>,
-{
+pub fn admin<C: ClientContext, T: FromClientConfigAndContext<C>>(config: &Config, context: C) -> Result<T, Error> {
     create(&admin_settings(config), context)
 }
 
 /// Creates the same client with a context that also receives librdkafka's messages about closed connections.
-pub(super) fn admin_with_logs<C, T>(config: &Config, context: C) -> Result<T, Error>
-where
-    C: ClientContext,
-    T: FromClientConfigAndContext<C>,
-{
+pub(super) fn admin_with_logs<C: ClientContext, T: FromClientConfigAndContext<C>>(
+    config: &Config,
+    context: C,
+) -> Result<T, Error> {
     create(admin_settings(config).set_log_level(RDKafkaLogLevel::Info), context)
 }
 
@@ -311,11 +294,7 @@ fn base(config: &Config, name: &str) -> ClientConfig {
     client
 }
 
-fn create<C, T>(client: &ClientConfig, context: C) -> Result<T, Error>
-where
-    C: ClientContext,
-    T: FromClientConfigAndContext<C>,
-{
+fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(client: &ClientConfig, context: C) -> Result<T, Error> {
     client.create_with_context(context).map_err(Error::Client)
 }
 

@@ -64,10 +64,12 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
         .map(|address| format!("{AT}{address}"));
     let mut client = base(config, &format!("{stage}{}", address.unwrap_or_default()));
     client.set("group.id", format!("{}-{stage}", config.application.id));
+    // JOIN's records are compressed.
+    let queue = if stage == "join" { "16384" } else { "32768" };
     // By default, a consumer waits for a second when its queue is briefly full, which costs a third of the throughput.
     let tuned = [
         ("fetch.queue.backoff.ms", "10"),
-        ("queued.max.messages.kbytes", "32768"),
+        ("queued.max.messages.kbytes", queue),
         ("fetch.message.max.bytes", "4194304"),
         ("fetch.max.bytes", &fetch_max_bytes),
         ("fetch.wait.max.ms", "100"),
@@ -141,7 +143,7 @@ pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str, p
     limit_requests(&mut client, partitions);
     let tuned = [
         ("linger.ms", linger_ms),
-        ("queue.buffering.max.kbytes", "65536"),
+        ("queue.buffering.max.kbytes", "32768"),
         ("queue.buffering.max.messages", "100000"),
         // The partition of a record must not depend on the client that wrote it, so this is the rule of the Java
         // clients.
@@ -204,7 +206,7 @@ pub(super) fn transactional_producer_settings(
     limit_requests(&mut client, partitions);
     let tuned = [
         ("linger.ms", "1"),
-        ("queue.buffering.max.kbytes", "65536"),
+        ("queue.buffering.max.kbytes", "32768"),
         ("queue.buffering.max.messages", "100000"),
         ("partitioner", "murmur2_random"),
         // Readers of committed records wait for open transactions, so a partition task that freezes must not block them

@@ -4,11 +4,11 @@
 default:
     @just --list
 
-# Type-check and lint the core: seconds.
+# Type-check and lint without RocksDB: seconds.
 check:
     cargo clippy --workspace --no-default-features --all-targets -- -D warnings
 
-# Format, lint and test the core: no C++ build, no broker.
+# Format, lint and test without RocksDB, TLS and a broker.
 quick:
     scripts/test --quick
 
@@ -28,7 +28,7 @@ fmt:
 faults *arguments:
     scripts/faults {{arguments}}
 
-# Measure the parts of the hot path, and list what has moved; --core leaves out RocksDB, --record records.
+# Measure the parts of the hot path, and list what has moved; --record records.
 bench *arguments:
     scripts/bench {{arguments}}
 

@@ -1,7 +1,7 @@
 //! Decoding, the hot path of ROUTE: from the bytes of messages to the fields that the join needs, by envelope and by
 //! size.
 //!
-//! `cargo bench --no-default-features --bench decode`; the throughput is that of the messages' bytes. `decode/floor`
+//! `cargo bench --bench decode`; the throughput is that of the messages' bytes. `decode/floor`
 //! measures the minimum work on the messages of `decode/envelope/streaming`.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]

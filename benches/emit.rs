@@ -1,6 +1,6 @@
 //! Emits the output of JOIN as the bytes that readers get: one group for each output format.
 //!
-//! `cargo bench --no-default-features --bench emit`; the throughput is that of the emitted bytes.
+//! `cargo bench --bench emit`; the throughput is that of the emitted bytes.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 

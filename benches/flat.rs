@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use alerttrail::log::{AlertVersion, LogRecord};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
-use alerttrail::store::{Base as _, Rocks, Shared};
+use alerttrail::store::{Base as _, Shared, State};
 use alerttrail::time::{EventTime, WallTime, Window};
 use clap::Parser;
 use common::partition::Partition;
@@ -171,7 +171,7 @@ struct Measured {
 }
 
 struct Side {
-    partition: Partition<Rocks>,
+    partition: Partition<State>,
     stored: u64,
     /// The first activity that is not in the store.
     next: u64,
@@ -179,7 +179,7 @@ struct Side {
 
 impl Side {
     fn fill(folder: &std::path::Path, shared: &Shared, stored: u64, row: usize) -> Self {
-        let base = Rocks::open(folder, shared).unwrap();
+        let base = State::open(folder, shared).unwrap();
         let mut partition = Partition::open(base, Some(Duration::from_secs(400 * 86_400)));
         partition.apply(records(0..stored, row, false));
         partition.base.begin_flush().unwrap();

@@ -1,7 +1,7 @@
 //! The join over state in memory: activities come in, a window closes over many, some come late, the watermark moves,
 //! and the state before the retention cut-off is dropped.
 //!
-//! `cargo bench --no-default-features --bench join`. An element is an activity, an emitted row, or an alert that is
+//! `cargo bench --bench join`. An element is an activity, an emitted row, or an alert that is
 //! dropped. As in JOIN, the measurement includes the decoding of log records, and the state is written after every
 //! batch.
 

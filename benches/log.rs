@@ -1,6 +1,6 @@
 //! The repartition topic: encodes its records to bytes and decodes them, by kind.
 //!
-//! `cargo bench --no-default-features --bench log`; an element is a record.
+//! `cargo bench --bench log`; an element is a record.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 

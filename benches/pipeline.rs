@@ -1,7 +1,7 @@
 //! The whole pipeline: messages of both tables go in, rows come out, over a log and state in memory, like `correlate`
 //! without files.
 //!
-//! `cargo bench --no-default-features --bench pipeline`; the throughput is that of the messages' bytes.
+//! `cargo bench --bench pipeline`; the throughput is that of the messages' bytes.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 

@@ -1,6 +1,6 @@
 //! ROUTE without a broker: from the bytes of a message to the bytes of log records, and the reading progress.
 //!
-//! `cargo bench --no-default-features --bench route`; the throughput of messages is that of their bytes. For the
+//! `cargo bench --bench route`; the throughput of messages is that of their bytes. For the
 //! progress, an element is a message or a source partition.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]

@@ -1,8 +1,7 @@
-//! The store: writes activities, reads those of one key in order, and drops a day of them. Over RocksDB if it is built
-//! in, otherwise over memory.
+//! The store: writes activities, reads those of one key in order, and drops a day of them. Over memory
+//! and over RocksDB.
 //!
-//! `cargo bench --bench store`, or without RocksDB `cargo bench --no-default-features --bench store`; the throughput is
-//! that of the rows' bytes.
+//! `cargo bench --bench store`; the throughput is that of the rows' bytes.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
 
@@ -12,41 +11,15 @@ use std::hint::black_box;
 
 use alerttrail::log::LogRecord;
 use alerttrail::record::Activity;
-use alerttrail::store::{Base, Direction, Table, Txn, keys};
+use alerttrail::store::{Base, Direction, Memory, Shared, State, Table, Txn, keys};
 use alerttrail::time::Window;
 use common::{SIZE, Story, decoded};
-use criterion::{BatchSize, Throughput};
+use criterion::{BatchSize, Criterion, Throughput};
 
 /// The number of activities in the store.
 const ACTIVITIES: u64 = 10_000;
 /// The number of activities in one write: the maximum that JOIN writes at once.
 const BATCH: usize = 2_000;
-
-#[cfg(feature = "rocksdb")]
-mod base {
-    use alerttrail::store::{Rocks, Shared};
-
-    pub(super) const NAME: &str = "rocksdb";
-
-    /// Opens a store. Returns it with its folder.
-    pub(super) fn open() -> (Rocks, tempfile::TempDir) {
-        let folder = tempfile::tempdir().unwrap();
-        let shared = Shared::new(512_000_000);
-        (Rocks::open(folder.path(), &shared).unwrap(), folder)
-    }
-}
-
-#[cfg(not(feature = "rocksdb"))]
-mod base {
-    use alerttrail::store::Memory;
-
-    pub(super) const NAME: &str = "memory";
-
-    /// Opens a store.
-    pub(super) fn open() -> (Memory, ()) {
-        (Memory::default(), ())
-    }
-}
 
 fn activity(record: &[u8]) -> Activity<'_> {
     match decoded(record) {
@@ -67,16 +40,27 @@ fn fill(base: &mut impl Base, activities: &[Activity<'_>]) {
     }
 }
 
-fn main() {
-    let mut criterion = common::criterion();
+/// Opens a store in memory.
+fn memory() -> (Memory, ()) {
+    (Memory::default(), ())
+}
+
+/// Opens a store on disk. Returns it with its folder.
+fn on_disk() -> (State, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = Shared::new(512_000_000);
+    (State::open(folder.path(), &shared).unwrap(), folder)
+}
+
+fn measure<B: Base, F>(criterion: &mut Criterion, name: &str, open: fn() -> (B, F)) {
     let records = Story::new(1).activities(0..ACTIVITIES, SIZE);
     let activities: Vec<Activity<'_>> = records.iter().map(|record| activity(record)).collect();
     let bytes: u64 = activities.iter().map(|activity| activity.row.len() as u64).sum();
-    let mut group = criterion.benchmark_group(format!("store/{}", base::NAME));
+    let mut group = criterion.benchmark_group(format!("store/{name}"));
     group.throughput(Throughput::Bytes(bytes));
     group.bench_function("write", |bencher| {
         bencher.iter_batched(
-            base::open,
+            open,
             |(mut base, folder)| {
                 fill(&mut base, &activities);
                 (base, folder)
@@ -84,7 +68,7 @@ fn main() {
             BatchSize::PerIteration,
         );
     });
-    let (mut base, _folder) = base::open();
+    let (mut base, _folder) = open();
     fill(&mut base, &activities);
     let key = &activities.first().unwrap().keys[0];
     let window = Window {
@@ -104,7 +88,7 @@ fn main() {
     group.bench_function("evict", |bencher| {
         bencher.iter_batched(
             || {
-                let (mut base, folder) = base::open();
+                let (mut base, folder) = open();
                 fill(&mut base, &activities);
                 (base, folder)
             },
@@ -120,5 +104,11 @@ fn main() {
         );
     });
     group.finish();
+}
+
+fn main() {
+    let mut criterion = common::criterion();
+    measure(&mut criterion, "memory", memory);
+    measure(&mut criterion, "rocksdb", on_disk);
     criterion.final_summary();
 }

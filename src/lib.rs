@@ -28,9 +28,7 @@ pub mod clock;
 pub mod config;
 pub mod generate;
 pub mod heartbeat;
-#[cfg(feature = "http")]
 pub mod http;
-#[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod metrics;
 pub mod pipeline;

@@ -21,7 +21,7 @@ use crate::shutdown::Shutdown;
 use crate::sink::file::{self as sink, Guard, Output, Target};
 use crate::source::Format as CaptureFormat;
 use crate::source::file::{self, Chunk, FileSource};
-use crate::store::Base;
+use crate::store::{Base, Shared, Spilling, State};
 
 /// What to join and where the output goes.
 #[derive(clap::Args, Clone, Debug)]
@@ -173,16 +173,9 @@ fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Er
     join_over(base(&folder, memory), means, args, config, run)
 }
 
-#[cfg(feature = "rocksdb")]
 fn base(folder: &TempDir, memory: usize) -> impl Base + use<> {
-    use crate::store::{Rocks, Shared, Spilling};
     let path = folder.path().join("state");
-    Spilling::new(memory, move || Rocks::open(&path, &Shared::new(memory)))
-}
-
-#[cfg(not(feature = "rocksdb"))]
-fn base(_: &TempDir, _: usize) -> impl Base + use<> {
-    crate::store::Memory::default()
+    Spilling::new(memory, move || State::open(&path, &Shared::new(memory)))
 }
 
 fn join_over<B: Base>(base: B, means: Means, args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {

@@ -1,35 +1,25 @@
 //! The command line: parses arguments, runs a command, and returns its exit status. Only this module prints (`out`).
 
-#[cfg(all(feature = "kafka", feature = "http", unix))]
 mod capacity;
 mod check;
 mod correlate;
-#[cfg(feature = "kafka")]
 mod demo;
 mod documents;
 mod generate;
 mod hints;
-#[cfg(feature = "kafka")]
 mod limits;
 mod logging;
 mod mask;
 #[cfg(feature = "otel")]
 mod otlp;
 mod out;
-#[cfg(feature = "http")]
 mod query;
-#[cfg(feature = "kafka")]
 mod redrive;
-#[cfg(feature = "kafka")]
 mod replay;
-#[cfg(feature = "kafka")]
 mod reset;
-#[cfg(feature = "kafka")]
 mod run;
-#[cfg(feature = "kafka")]
 mod service;
 mod signals;
-#[cfg(feature = "kafka")]
 mod topics;
 mod verify;
 
@@ -58,36 +48,28 @@ struct Arguments {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the processor: read both tables from Kafka, write the joined rows
-    #[cfg(feature = "kafka")]
     Run(run::Args),
     /// Run a demo: broker, traffic and processor in one process, without any setup
-    #[cfg(feature = "kafka")]
     Demo(demo::Args),
     /// Join files, without a broker
     Correlate(correlate::Args),
     /// Write synthetic traffic of both tables, the same for the same seed
     Generate(generate::Args),
     /// Send recorded traffic to a topic, at the original speed, faster, or at a given rate
-    #[cfg(feature = "kafka")]
     Replay(replay::Args),
     /// Find the highest sustained rate, or apply a load, and verify the output
-    #[cfg(all(feature = "kafka", feature = "http", unix))]
     Capacity(Box<capacity::Args>),
     /// Recompute the result from the input topics and compare it with the output topic
     Verify(verify::Args),
     /// Send dead letters through again, each once
-    #[cfg(feature = "kafka")]
     Redrive(redrive::Args),
     /// Query a running processor: alerts, their activities, and why they closed as they did
-    #[cfg(feature = "http")]
     Query(query::Args),
     /// Delete positions, state and the internal topic of an application, after a confirmation
-    #[cfg(feature = "kafka")]
     Reset(reset::Args),
     /// Check a configuration, its topics, and whether the settings fit the records in them
     Check(check::Args),
     /// Create the topics of a configuration
-    #[cfg(feature = "kafka")]
     Topics(topics::Args),
     /// Print what a configuration can hold: every setting with its default, or a JSON Schema for editors
     Config(documents::Args),
@@ -142,7 +124,6 @@ impl Failure {
 
     /// Returns a failure that names `--bootstrap-servers` instead of the setting, if the broker's address came from
     /// that option.
-    #[cfg(feature = "kafka")]
     fn naming(self, bootstrap_servers: Option<&str>) -> Self {
         match bootstrap_servers {
             None => self,
@@ -191,9 +172,7 @@ pub fn main() -> ExitCode {
 
 fn carry_out(command: Command) -> Result<(), Failure> {
     match command {
-        #[cfg(feature = "kafka")]
         Command::Run(args) => run::run(&args),
-        #[cfg(feature = "kafka")]
         Command::Demo(args) => demo::run(&args),
         Command::Correlate(args) => correlate::run(&args),
         Command::Generate(args) => generate::run(&args).map_err(|error| match error {
@@ -202,19 +181,13 @@ fn carry_out(command: Command) -> Result<(), Failure> {
             }
             _ => Failure::failed(error),
         }),
-        #[cfg(all(feature = "kafka", feature = "http", unix))]
         Command::Capacity(args) => capacity::run(&args),
-        #[cfg(feature = "kafka")]
         Command::Replay(args) => replay::run(&args),
         Command::Verify(args) => verify::run(&args),
-        #[cfg(feature = "kafka")]
         Command::Redrive(args) => redrive::run(&args),
-        #[cfg(feature = "kafka")]
         Command::Reset(args) => reset::run(&args),
-        #[cfg(feature = "http")]
         Command::Query(args) => query::run(&args),
         Command::Check(args) => check::run(&args),
-        #[cfg(feature = "kafka")]
         Command::Topics(args) => topics::run(&args),
         Command::Config(args) => documents::run(&args),
         Command::Completions { shell } => {
@@ -234,7 +207,6 @@ fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
 }
 
 /// Loads the configuration and checks whether Kafka clients can be created from it, without contacting a broker.
-#[cfg(feature = "kafka")]
 fn configuration_of_clients(file: &Path) -> Result<Config, Failure> {
     let config = configuration(Some(file))?;
     match crate::kafka::client_check::problems(&config).as_slice() {
@@ -246,12 +218,6 @@ fn configuration_of_clients(file: &Path) -> Result<Config, Failure> {
             all.join("\n  ")
         ))),
     }
-}
-
-/// Loads the configuration. This program has no Kafka clients to check.
-#[cfg(not(feature = "kafka"))]
-fn configuration_of_clients(file: &Path) -> Result<Config, Failure> {
-    configuration(Some(file))
 }
 
 /// Loads the configuration with a variable that an option sets, which overrides the environment.

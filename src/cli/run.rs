@@ -102,7 +102,6 @@ fn log(_: &Config) -> Result<impl Sized + use<>, Failure> {
 }
 
 /// Runs the HTTP server until the returned value is dropped.
-#[cfg(feature = "http")]
 pub(super) fn serve(
     config: &Config,
     metrics: &Arc<Metrics>,
@@ -115,7 +114,6 @@ pub(super) fn serve(
 }
 
 /// Runs the HTTP server on a listener that is already bound, until the returned value is dropped.
-#[cfg(feature = "http")]
 pub(super) fn serve_on(
     listener: std::net::TcpListener,
     config: &Config,
@@ -132,10 +130,4 @@ pub(super) fn serve_on(
     let serving = crate::http::serve(listener, config, Arc::clone(metrics), Arc::clone(exposed), shutdown.clone());
     runtime.block_on(serving).map_err(Failure::failed)?;
     Ok(runtime)
-}
-
-/// Does nothing: this program was built without HTTP.
-#[cfg(not(feature = "http"))]
-pub(super) fn serve(_: &Config, _: &Arc<Metrics>, _: &Arc<Exposed>, _: &Shutdown) -> Result<(), Failure> {
-    Ok(())
 }

@@ -1,18 +1,15 @@
 //! SIGTERM and Ctrl-C: the first signal requests a shutdown, the second ends the process. A process that does not stop
 //! in time is ended before ten seconds have passed.
 
-#[cfg(any(feature = "kafka", feature = "http"))]
 use std::time::Duration;
 
 use crate::shutdown::Shutdown;
 
 /// How long a command may take to stop. An unavailable broker can block a last commit for longer than any user waits.
-#[cfg(any(feature = "kafka", feature = "http"))]
 const STOP_TIMEOUT: Duration = Duration::from_millis(9_000);
 
 /// Requests a shutdown at the first signal, and ends the process at the second. That is safe because the program also
 /// survives a kill.
-#[cfg(feature = "kafka")]
 pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
     watch_with(
         shutdown,
@@ -21,7 +18,6 @@ pub(super) fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
 }
 
 /// Does the same as [`watch`]; `left` is printed if the command did not stop in time.
-#[cfg(any(feature = "kafka", feature = "http"))]
 pub(super) fn watch_with(shutdown: &Shutdown, left: &'static str) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shutdown = shutdown.clone();
@@ -54,10 +50,4 @@ pub(super) fn watch_with(shutdown: &Shutdown, left: &'static str) -> std::io::Re
     };
     std::thread::Builder::new().name("signals".into()).spawn(watch)?;
     wait.recv().unwrap_or(Ok(()))
-}
-
-/// Does nothing: without an event loop, signals have their default effect.
-#[cfg(not(any(feature = "kafka", feature = "http")))]
-pub(super) fn watch_with(_: &Shutdown, _: &'static str) -> std::io::Result<()> {
-    Ok(())
 }

@@ -167,7 +167,6 @@ fn properties(reader: &mut Reader<'_>) -> BTreeMap<String, Property> {
             reader.wrong(&key, "is set under two names", "keep one of the two");
         }
         let value = setting.value.as_str().unwrap_or_default();
-        #[cfg(feature = "kafka")]
         if let Some(fault) = super::properties::fault(spelled, value, &reader.quote(&key, value)) {
             reader.wrong(&key, fault.problem, fault.remedy);
         }

@@ -10,7 +10,6 @@ pub fn property_names() -> impl Iterator<Item = &'static str> {
 }
 
 /// A problem with a property, and its remedy.
-#[cfg(feature = "kafka")]
 pub(super) struct Fault {
     /// The problem.
     pub(super) problem: String,
@@ -19,7 +18,6 @@ pub(super) struct Fault {
 }
 
 /// Returns the problem with a property, if there is one. `quoted` is its value as it may be printed.
-#[cfg(feature = "kafka")]
 pub(super) fn fault(name: &str, value: &str, quoted: &str) -> Option<Fault> {
     use rdkafka::config::ClientConfig;
     use rdkafka::error::KafkaError;
@@ -57,7 +55,6 @@ pub(super) fn fault(name: &str, value: &str, quoted: &str) -> Option<Fault> {
 }
 
 /// Returns whether only the beginning of a value was parsed as a number: for example, `"30s"` as 30.
-#[cfg(feature = "kafka")]
 fn is_cut(value: &str, read: &str) -> bool {
     let value = value.trim();
     let begins = value.starts_with(|c: char| c.is_ascii_digit());
@@ -65,7 +62,6 @@ fn is_cut(value: &str, read: &str) -> bool {
 }
 
 /// Returns librdkafka's message about a value in other words, which never contain a secret value.
-#[cfg(feature = "kafka")]
 fn explain(message: &str, quoted: &str) -> (String, &'static str) {
     if message.contains("not supported in this build") {
         return (
@@ -103,7 +99,6 @@ fn explain(message: &str, quoted: &str) -> (String, &'static str) {
 }
 
 /// Returns the most similar name, if any is similar enough.
-#[cfg(feature = "kafka")]
 fn nearest(name: &str) -> Option<&'static str> {
     const ALIKE: f64 = 0.6;
     let likeness = |known: &&str| strsim::normalized_damerau_levenshtein(name, known);
@@ -111,7 +106,7 @@ fn nearest(name: &str) -> Option<&'static str> {
     (likeness(&nearest) >= ALIKE).then_some(nearest)
 }
 
-#[cfg(all(test, feature = "kafka"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -43,7 +43,6 @@ struct Inner {
     shutdown: Shutdown,
     permits: Arc<Semaphore>,
     /// Held while the input is searched for an explanation, so that only one search runs at a time.
-    #[cfg(feature = "kafka")]
     scans: std::sync::Mutex<()>,
     started: WallTime,
     group: Group,
@@ -71,7 +70,6 @@ impl Server {
             metrics,
             shutdown,
             permits: Arc::new(Semaphore::new(MAX_CONCURRENT)),
-            #[cfg(feature = "kafka")]
             scans: std::sync::Mutex::default(),
             started: clock::now(),
             group: Group::new(config, Arc::clone(&exposed)),
@@ -106,12 +104,10 @@ impl Server {
         &self.0.group
     }
 
-    #[cfg(feature = "kafka")]
     pub(super) fn settings(&self) -> &Settings {
         &self.0.settings
     }
 
-    #[cfg(feature = "kafka")]
     pub(super) fn scans(&self) -> &std::sync::Mutex<()> {
         &self.0.scans
     }
@@ -268,7 +264,6 @@ impl Server {
     pub(super) fn explain(&self, wanted: &Wanted, scan: bool, request: &ForwardableRequest) -> Result<Explanation, Failure> {
         let explanation = self.explain_by_state(wanted, request)?;
         match scan && request.is_first() {
-            #[cfg(feature = "kafka")]
             true => self.scan(explanation),
             _ => Ok(explanation),
         }

@@ -18,7 +18,6 @@ mod group;
 mod guard;
 pub mod openapi;
 mod page;
-#[cfg(feature = "kafka")]
 mod scan;
 mod status;
 mod trace;

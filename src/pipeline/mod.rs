@@ -13,56 +13,33 @@
 //! written (`log_tail`). The module relies on the pure stages for the effects of a record and on `kafka` for
 //! communication with a broker.
 
-#[cfg(feature = "kafka")]
 mod batch_size;
 pub mod exposed;
-#[cfg(feature = "kafka")]
 mod idle_sources;
-#[cfg(feature = "kafka")]
 mod join;
-#[cfg(feature = "kafka")]
 mod join_assignment;
-#[cfg(feature = "kafka")]
 mod join_batch;
-#[cfg(feature = "kafka")]
 mod join_output;
 pub mod local;
-#[cfg(feature = "kafka")]
 mod log_ends;
-#[cfg(feature = "kafka")]
 mod log_tail;
-#[cfg(feature = "kafka")]
 mod next_close;
-#[cfg(feature = "kafka")]
 mod outputs;
-#[cfg(feature = "kafka")]
 mod partition_tasks;
-#[cfg(feature = "kafka")]
 mod peers;
-#[cfg(feature = "kafka")]
 mod poll_keep_alive;
-#[cfg(feature = "kafka")]
 pub mod processor;
-#[cfg(feature = "kafka")]
 mod route;
-#[cfg(feature = "kafka")]
 mod route_assignment;
-#[cfg(feature = "kafka")]
 mod route_counts;
-#[cfg(feature = "kafka")]
 mod route_output;
-#[cfg(feature = "kafka")]
 mod route_positions;
-#[cfg(feature = "kafka")]
 pub mod scan;
 
-#[cfg(feature = "kafka")]
 pub use processor::Error;
-#[cfg(feature = "kafka")]
 use processor::Instance;
 
 /// Returns which dead letter a message was before, if it was redriven.
-#[cfg(feature = "kafka")]
 fn redriven(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<String> {
     use rdkafka::message::{Headers as _, Message as _};
     let headers = message.headers()?;
@@ -73,7 +50,6 @@ fn redriven(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<String> {
 }
 
 /// Logs a transient problem of reading, and returns an error for a permanent one.
-#[cfg(feature = "kafka")]
 fn read_problem(error: rdkafka::error::KafkaError, topics: &str) -> Result<(), Error> {
     let is_fenced = error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::FencedInstanceId);
     if is_fenced || crate::kafka::reading::ends_reading(&error) {

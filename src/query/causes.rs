@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::shapes::{Bounds, Time};
 
 /// What a finding is about. `cause` is its name, `details` what is known.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "cause", content = "details", rename_all = "snake_case")]
 pub enum Cause {
     /// No alert of this id is held.
@@ -155,8 +154,7 @@ pub enum Cause {
 }
 
 /// A source partition.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Source {
     /// Its topic.
     pub topic: String,
@@ -165,8 +163,7 @@ pub struct Source {
 }
 
 /// A key and how many activities have it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KeyCount {
     /// The key.
     pub correlation_id: String,
@@ -175,8 +172,7 @@ pub struct KeyCount {
 }
 
 /// An activity outside the window.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Miss {
     /// Its time.
     pub activity_time: Time,
@@ -189,8 +185,7 @@ pub struct Miss {
 }
 
 /// Records of a source partition that went to the dead letters.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SourceRejects {
     /// Its topic.
     pub topic: String,
@@ -201,8 +196,7 @@ pub struct SourceRejects {
 }
 
 /// A place in records, other than those configured, that holds the key.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OtherPath {
     /// The path, as `correlation.activity_key` would have it.
     pub path: String,
@@ -217,8 +211,7 @@ pub struct OtherPath {
 }
 
 /// A version of an alert in the input.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct InputRecord {
     /// The topic of its message.
     pub topic: String,
@@ -235,8 +228,7 @@ pub struct InputRecord {
 }
 
 /// A dead letter.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeadRecord {
     /// Its reason.
     pub reason: String,

@@ -10,16 +10,14 @@ use crate::record::AlertId;
 use crate::store::Reads;
 
 /// The answers to an alert, by every link and key.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LinkList {
     /// The answers, in the order of links and keys.
     pub links: Vec<LinkItem>,
 }
 
 /// The answer to an alert by a link and a key.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LinkItem {
     /// The link.
     pub link: String,

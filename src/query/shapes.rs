@@ -11,9 +11,8 @@ use crate::record::LinkId;
 use crate::time::{EventTime, WallTime, Window};
 
 /// A time: UTC, seven digits behind the second.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "http", schema(value_type = String, format = DateTime, example = "2026-03-01T10:00:00.0000000Z"))]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-03-01T10:00:00.0000000Z")]
 #[serde(transparent)]
 pub struct Time(String);
 
@@ -36,8 +35,7 @@ impl From<WallTime> for Time {
 }
 
 /// Where an alert stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Not answered yet.
@@ -63,8 +61,7 @@ impl Status {
 }
 
 /// The bounds of a window, as the query would be written with the configured margins.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Bounds {
     /// `StartTime`, less `correlation.before`.
     pub start: Time,
@@ -83,8 +80,7 @@ impl Bounds {
 }
 
 /// An alert in a list.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AlertItem {
     /// `SystemAlertId`.
     pub system_alert_id: String,
@@ -133,8 +129,7 @@ pub struct AlertItem {
 }
 
 /// A page of the list of alerts.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AlertList {
     /// The alerts, the latest first.
     pub alerts: Vec<AlertItem>,
@@ -147,8 +142,7 @@ pub struct AlertList {
 }
 
 /// One alert.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AlertDetail {
     /// What the list says of it.
     #[serde(flatten)]
@@ -172,13 +166,12 @@ pub struct AlertDetail {
     /// Its answers by every link and key.
     pub links: Vec<LinkItem>,
     /// The SecurityAlert row.
-    #[cfg_attr(feature = "http", schema(value_type = Object))]
+    #[schema(value_type = Object)]
     pub alert: Box<RawValue>,
 }
 
 /// An activity of an alert.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ActivityItem {
     /// The `id` of the pair's row.
     pub id: String,
@@ -189,13 +182,12 @@ pub struct ActivityItem {
     /// Whether it came when the alert had been answered.
     pub late: bool,
     /// The CloudAppEvents row.
-    #[cfg_attr(feature = "http", schema(value_type = Object))]
+    #[schema(value_type = Object)]
     pub activity: Box<RawValue>,
 }
 
 /// A page of an alert's activities.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ActivityList {
     /// `SystemAlertId`.
     pub system_alert_id: String,
@@ -218,8 +210,7 @@ pub struct ActivityList {
 }
 
 /// Why an alert has, or has not, been answered as it was.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Explanation {
     /// `SystemAlertId`.
     pub system_alert_id: String,
@@ -248,8 +239,7 @@ pub struct Explanation {
 }
 
 /// One thing that bears on an answer.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Finding {
     /// What it is, in a sentence.
     pub sentence: String,
@@ -259,8 +249,7 @@ pub struct Finding {
 }
 
 /// How much of the input was read for an explanation.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Scan {
     /// Messages of the input topics.
     pub messages: u64,
@@ -275,8 +264,7 @@ pub struct Scan {
 }
 
 /// What a group of instances is doing.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProcessorStatus {
     /// The program's version.
     pub version: String,
@@ -317,8 +305,7 @@ pub struct ProcessorStatus {
 }
 
 /// What passes through in a second, over the last seconds.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Throughput {
     /// Over how many seconds.
     pub seconds: f64,
@@ -339,8 +326,7 @@ pub struct Throughput {
 }
 
 /// What has passed through since the start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Totals {
     /// Messages read.
     pub messages: u64,
@@ -359,8 +345,7 @@ pub struct Totals {
 }
 
 /// Dead letters of one reason.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReasonCount {
     /// The reason.
     pub reason: String,
@@ -369,8 +354,7 @@ pub struct ReasonCount {
 }
 
 /// Records of one table.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TableCount {
     /// The table.
     pub table: String,
@@ -379,8 +363,7 @@ pub struct TableCount {
 }
 
 /// A source partition.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SourceStatus {
     /// Its topic.
     pub topic: String,
@@ -407,8 +390,7 @@ pub struct SourceStatus {
 }
 
 /// A partition of the repartition topic.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PartitionStatus {
     /// Its number.
     pub partition: u32,
@@ -433,8 +415,7 @@ pub struct PartitionStatus {
 }
 
 /// An instance of the group.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct InstanceStatus {
     /// Its id.
     pub instance: String,
@@ -451,8 +432,7 @@ pub struct InstanceStatus {
 }
 
 /// What is configured, as far as answers depend on it.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SettingsStatus {
     /// The names of the links, `query` first.
     pub links: Vec<String>,
@@ -489,8 +469,7 @@ pub struct SettingsStatus {
 }
 
 /// Why there is no answer.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// A sentence.
     pub error: String,

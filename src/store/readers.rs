@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-#[cfg(feature = "rocksdb")]
-use super::reader::Handle;
-#[cfg(not(feature = "rocksdb"))]
-use super::volatile::Handle;
+use super::disk::Handle;
 use super::{Reader, State};
 
 /// The stores that are open in this process, by partition. A reader may hold a store only during one API request,

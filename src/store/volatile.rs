@@ -8,6 +8,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use super::Tree;
 use super::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table};
+pub use Volatile as State;
+
+/// Whether state survives the process.
+pub const ON_DISK: bool = false;
 
 /// State that is lost when the process ends.
 pub struct Volatile(Arc<RwLock<Memory>>);

@@ -1,6 +1,5 @@
 //! The store as a folder on disk: a process that opens it again finds it as it was left, and a folder that is not
 //! certainly a store of this version stays untouched.
-#![cfg(feature = "rocksdb")]
 
 use std::fs;
 use std::path::Path;
@@ -8,11 +7,11 @@ use std::path::Path;
 use alerttrail::join::{Joiner, Outbox, Output};
 use alerttrail::log::{AlertVersion, LogRecord};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
-use alerttrail::store::{Base, Direction, Error, Rocks, Shared, Span, Table, Txn};
+use alerttrail::store::{Base, Direction, Error, Shared, Span, State, Table, Txn};
 use alerttrail::time::{EventTime, WallTime, Window};
 
-fn open(path: &Path) -> Result<Rocks, Error> {
-    Rocks::open(path, &Shared::new(16 << 20))
+fn open(path: &Path) -> Result<State, Error> {
+    State::open(path, &Shared::new(16 << 20))
 }
 
 /// Returns the error message of `open`.
@@ -51,7 +50,7 @@ fn at(ticks: i64) -> EventTime {
 }
 
 /// Applies a record and writes the result to the base. Returns the outputs.
-fn apply(offset: i64, record: LogRecord<'_>, base: &mut Rocks) -> Vec<Output> {
+fn apply(offset: i64, record: LogRecord<'_>, base: &mut State) -> Vec<Output> {
     let mut joiner = Joiner::open(base, None).unwrap();
     let mut outbox = Outbox::default();
     let changes = joiner.apply(base, [(offset, record)], &mut outbox).unwrap();
@@ -60,7 +59,7 @@ fn apply(offset: i64, record: LogRecord<'_>, base: &mut Rocks) -> Vec<Output> {
     outbox.drain().map(|(_, output)| output).collect()
 }
 
-fn fill(base: &mut Rocks) {
+fn fill(base: &mut State) {
     let activity = Activity {
         keys: vec![key()],
         time: at(15),

@@ -10,6 +10,7 @@
 
 mod cli;
 mod corpus;
+#[cfg(feature = "rocksdb")]
 mod format;
 mod hostile;
 mod http;
@@ -17,6 +18,7 @@ mod output;
 mod replay;
 mod scenarios;
 mod schema;
+#[cfg(feature = "rocksdb")]
 mod storage;
 mod store;
 mod tidy;

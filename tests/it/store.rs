@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alerttrail::store::{Base, Direction, Memory, Span, Table, Txn};
+use alerttrail::store::{Base, Direction, Memory, ON_DISK, Shared, Span, State, Table, Txn};
 use proptest::prelude::*;
 
 /// The model of a store: ordered tables.
@@ -152,29 +152,23 @@ proptest! {
     }
 }
 
-#[cfg(not(feature = "rocksdb"))]
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn differential_state_without_rocksdb_and_model(operations in prop::collection::vec(operation(), 1..60)) {
-        use alerttrail::store::{Shared, State};
-        agree(&operations, State::open(std::path::Path::new("nowhere"), &Shared::new(0)).unwrap(), |base| base);
-    }
-}
-
-#[cfg(feature = "rocksdb")]
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: if ON_DISK { 60 } else { 500 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// The memory base is compared with the same model, so the two bases agree with each other.
     #[test]
-    fn differential_rocksdb_and_model(operations in prop::collection::vec(operation(), 1..120)) {
-        use alerttrail::store::{Rocks, Shared};
+    fn differential_state_and_model(operations in prop::collection::vec(operation(), 1..120)) {
         let folder = tempfile::tempdir().unwrap();
         let shared = Shared::new(16 << 20);
-        let open = || Rocks::open(folder.path(), &shared).unwrap();
+        let open = || State::open(folder.path(), &shared).unwrap();
         agree(&operations, open(), |base| {
+            if !ON_DISK {
+                return base;
+            }
             drop(base);
             open()
         });

@@ -1,13 +1,12 @@
 //! `alerttrail check`: checks a configuration, the broker, and whether the settings fit the records in the input
 //! topics.
 
-#[cfg(feature = "kafka")]
 mod broker;
 mod report;
 
 use std::path::PathBuf;
 
-use super::{Failure, configuration_of_clients, say};
+use super::{Failure, configuration_of_clients};
 use crate::check::{Findings, Level};
 use crate::config::Config;
 use report::Report;
@@ -49,19 +48,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Returns the findings about the broker, or `None` if it was not contacted.
-#[cfg(feature = "kafka")]
 fn broker_findings(args: &Args, config: &Config, report: &mut Report) -> Result<Option<Findings>, Failure> {
     if args.offline {
         return Ok(None);
     }
     report.wait(&format!("contacting {}", config.kafka.bootstrap_servers));
     broker::check(config, args.sample).map(Some).map_err(Failure::failed)
-}
-
-#[cfg(not(feature = "kafka"))]
-fn broker_findings(args: &Args, _: &Config, _: &mut Report) -> Result<Option<Findings>, Failure> {
-    if !args.offline {
-        say("this program was built without Kafka: only the file is checked");
-    }
-    Ok(None)
 }

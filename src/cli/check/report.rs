@@ -4,8 +4,8 @@ use std::io::IsTerminal as _;
 
 use serde_json::json;
 
+use super::super::say;
 use super::super::{counted, mask, out, tell};
-use super::say;
 use crate::check::{Findings, Level};
 use crate::config::{Config, link_preset};
 use crate::words::duration;
@@ -57,7 +57,6 @@ impl Report {
     }
 
     /// Tells a user at a terminal which request the command waits for.
-    #[cfg(feature = "kafka")]
     pub(super) fn wait(&mut self, what: &str) {
         self.broker_checked = true;
         if !self.json && std::io::stderr().is_terminal() {

@@ -4,7 +4,6 @@
 //! read the synthetic records, route them through the repartition topic, join them and write to the output topics. The
 //! demo prints what it reads back from those topics. The page is served as by `alerttrail run`.
 
-#[cfg(feature = "http")]
 mod page;
 mod screen;
 mod stories;
@@ -16,7 +15,6 @@ use std::time::Duration;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-#[cfg(feature = "http")]
 use super::run;
 use super::{Failure, out, say, signals};
 use crate::config::Config;
@@ -36,7 +34,6 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 7, value_name = "S")]
     seed: u64,
     /// Do not open the page in a browser
-    #[cfg(feature = "http")]
     #[arg(long)]
     no_browser: bool,
 }
@@ -69,12 +66,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .prefix("alerttrail-demo-")
         .tempdir()
         .map_err(Failure::failed)?;
-    #[cfg(feature = "http")]
     let listener = page::listen()?;
-    #[cfg(feature = "http")]
     let address = listener.local_addr().map_err(Failure::failed)?.to_string();
-    #[cfg(not(feature = "http"))]
-    let address = String::new();
     let config = configuration(&cluster.bootstrap_servers(), folder.path(), address.clone())?;
     create_topics(&cluster, &config).map_err(Failure::failed)?;
 
@@ -88,7 +81,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     ));
     let metrics = Arc::new(Metrics::new(Links::of(&config.decode)).map_err(Failure::failed)?);
     let exposed = Arc::new(Exposed::default());
-    #[cfg(feature = "http")]
     let _http = {
         let serving = run::serve_on(listener, &config, &metrics, &exposed, &shutdown)?;
         let page = format!("http://{address}/");

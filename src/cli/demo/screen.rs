@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::kafka::clients::{self, Logged};
 use crate::kafka::{Error, reading};
 use crate::shutdown::Shutdown;
+use crate::store;
 use crate::words::counted;
 
 /// Reads the output topics and prints.
@@ -92,7 +93,7 @@ impl Screen {
 
     /// Returns the numbers of what was shown.
     pub(super) fn totals(&self) -> String {
-        let next = match cfg!(all(feature = "rocksdb", feature = "tls")) {
+        let next = match store::ON_DISK {
             true => "Next: alerttrail run --config config/local.toml, with a broker of your own.",
             false => {
                 "This build is for the demo: it keeps state in memory and has no TLS.\n\

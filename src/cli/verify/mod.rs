@@ -5,10 +5,8 @@
 //! read once; the comparison uses a temporary folder. Nothing is written to any topic, and no position is committed.
 
 mod files;
-#[cfg(feature = "kafka")]
 mod former;
 mod report;
-#[cfg(feature = "kafka")]
 mod topics;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +22,7 @@ use crate::emit::{Emitter, Links};
 use crate::route::{Router, Settings};
 use crate::shutdown::Shutdown;
 use crate::source::{Format, file};
-use crate::store::{self, Base};
+use crate::store::{self, Base, Shared, State};
 use crate::time::EventTime;
 use crate::verify::{self, Cause, Comparison, Judgement, Reach, Recomputation, Report, Span, Verdict};
 
@@ -50,7 +48,6 @@ pub(super) struct Args {
     capture_format: Option<Format>,
     /// Also recompute from this topic, which was in input.topics before; may be repeated; topics that the repartition
     /// topic names are found automatically
-    #[cfg(feature = "kafka")]
     #[arg(long, value_name = "NAME", conflicts_with = "input")]
     input_topic: Vec<String>,
     /// Compare with the rows in this file (JSON lines) instead of the output topic; nothing counts as expired
@@ -75,12 +72,8 @@ enum Error {
     Read(#[from] file::Error),
     #[error(transparent)]
     Verify(#[from] verify::Error),
-    #[cfg(feature = "kafka")]
     #[error(transparent)]
     Kafka(#[from] crate::kafka::Error),
-    #[cfg(not(feature = "kafka"))]
-    #[error("this program was built without Kafka: pass files with --input and --output-file")]
-    NoKafka,
 }
 
 impl From<std::io::Error> for Error {
@@ -181,16 +174,9 @@ fn verify(args: &Args, config: &Config, span: Span, shutdown: &Shutdown) -> Resu
     compare(base, comparison, args, config, shutdown)
 }
 
-#[cfg(feature = "rocksdb")]
-fn base(folder: &Path, config: &Config) -> Result<impl Base + use<>, store::Error> {
-    use crate::store::{Rocks, Shared};
+fn base(folder: &Path, config: &Config) -> Result<State, store::Error> {
     let shared = Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX));
-    Rocks::open(&folder.join("state"), &shared)
-}
-
-#[cfg(not(feature = "rocksdb"))]
-fn base(_: &Path, _: &Config) -> Result<impl Base + use<>, store::Error> {
-    Ok(store::Memory::default())
+    State::open(&folder.join("state"), &shared)
 }
 
 fn compare<B: Base>(
@@ -200,57 +186,38 @@ fn compare<B: Base>(
     config: &Config,
     shutdown: &Shutdown,
 ) -> Result<Option<Verified>, Error> {
-    #[cfg(feature = "kafka")]
     let Some(mut sides) = topics::TopicSides::new(args, config, shutdown)? else {
         return Ok(None);
     };
-    #[cfg(feature = "kafka")]
     let limit = sides.limit;
-    #[cfg(not(feature = "kafka"))]
-    let limit = None;
     let names = |paths: &[PathBuf]| -> Vec<String> { paths.iter().map(|path| path.display().to_string()).collect() };
-    #[cfg(feature = "kafka")]
     let topics = sides.inputs();
-    #[cfg(not(feature = "kafka"))]
-    let topics = Vec::new();
     let inputs = if args.input.is_empty() { topics } else { names(&args.input) };
     let is_read = match &args.output_file {
         Some(path) => files::output(path, &mut comparison, shutdown)?,
-        #[cfg(feature = "kafka")]
         None => sides.output(config, &mut comparison, shutdown)?,
-        #[cfg(not(feature = "kafka"))]
-        None => return Err(Error::NoKafka),
     };
     if !is_read {
         return Ok(None);
     }
     let mut recomputation = Recomputation::new(router(config, limit), base, emitter(config, limit))?;
     let input_from = match args.input.as_slice() {
-        #[cfg(feature = "kafka")]
         [] => sides
             .input(config, &mut recomputation, &mut comparison, shutdown)?
             .then_some(EventTime::MIN),
-        #[cfg(not(feature = "kafka"))]
-        [] => return Err(Error::NoKafka),
         paths => files::input(paths, &mut recomputation, &mut comparison, shutdown)?,
     };
     let Some(input_from) = input_from else {
         return Ok(None);
     };
-    #[cfg(feature = "kafka")]
     let mut reach = reach(args, sides.reach(config));
-    #[cfg(not(feature = "kafka"))]
-    let mut reach = Reach::default();
     reach.input_from = reach.input_from.max(input_from);
     let Some(report) = finish(recomputation, comparison, reach, shutdown)? else {
         return Ok(None);
     };
     Ok(Some(Verified {
         report,
-        #[cfg(feature = "kafka")]
         notes: sides.into_notes(reach),
-        #[cfg(not(feature = "kafka"))]
-        notes: Vec::new(),
         input: inputs.join(", "),
         output: match &args.output_file {
             None => config.output.topic.clone(),
@@ -260,7 +227,6 @@ fn compare<B: Base>(
 }
 
 /// Returns the reach with the limits of the sides that are topics. Files are complete.
-#[cfg(feature = "kafka")]
 fn reach(args: &Args, topics: Reach) -> Reach {
     let whole = Reach::default();
     match (args.input.is_empty(), args.output_file.is_some()) {

@@ -148,7 +148,6 @@ fn cli_what_is_wrong_stays_wrong_when_the_pipe_is_closed() {
     assert_eq!(done.status, 1, "{}", done.stderr);
 }
 
-#[cfg(feature = "http")]
 mod queries {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
@@ -191,7 +190,6 @@ mod queries {
     }
 }
 
-#[cfg(feature = "kafka")]
 #[test]
 fn cli_redrive_refuses_what_can_match_nothing() {
     let program = Program::with(&[("mine.toml", "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n")]);
@@ -207,7 +205,6 @@ fn cli_redrive_refuses_what_can_match_nothing() {
     redrive(&["--since", "1h", "--until", "2h"]).fails(2, "error: --since must be before --until\n");
 }
 
-#[cfg(feature = "kafka")]
 #[test]
 fn cli_an_option_is_named_where_it_named_the_broker() {
     let program = Program::with(&[("one.json", "{}")]);

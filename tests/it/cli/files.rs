@@ -200,7 +200,6 @@ fn cli_files_a_pipe_is_read_when_it_is_named_and_not_waited_for_in_a_folder() {
     writer.join().unwrap();
 }
 
-#[cfg(any(feature = "kafka", feature = "http"))]
 #[test]
 fn cli_files_a_run_that_waits_for_a_pipe_ends_when_it_is_asked_to() {
     let (program, _) = program();
@@ -376,7 +375,6 @@ fn cli_files_generate_leaves_both_or_none() {
     );
 }
 
-#[cfg(any(feature = "kafka", feature = "http"))]
 #[test]
 fn cli_files_generate_that_is_interrupted_leaves_nothing() {
     let program = Program::new();
@@ -395,7 +393,6 @@ fn cli_files_generate_that_is_interrupted_leaves_nothing() {
     assert_eq!(std::fs::read_dir(program.path("out")).unwrap().count(), 0);
 }
 
-#[cfg(all(feature = "kafka", feature = "http"))]
 #[test]
 fn cli_files_capacity_does_not_write_over_anything() {
     let program = Program::with(&[("mine.toml", "[correlation]\nignore_case = false\n"), ("in.jsonl", "1\n")]);

@@ -8,7 +8,6 @@ mod ends;
 mod files;
 mod generate;
 mod hints;
-#[cfg(feature = "kafka")]
 mod replay;
 mod verify;
 
@@ -24,17 +23,11 @@ const COMMANDS: &[&str] = &[
     "check",
     "config",
     "completions",
-    #[cfg(feature = "kafka")]
     "run",
-    #[cfg(feature = "kafka")]
     "demo",
-    #[cfg(feature = "kafka")]
     "replay",
-    #[cfg(feature = "kafka")]
     "redrive",
-    #[cfg(feature = "kafka")]
     "reset",
-    #[cfg(feature = "kafka")]
     "topics",
 ];
 
@@ -181,15 +174,6 @@ fn cli_wrong_usage_is_status_2() {
     }
 }
 
-#[cfg(not(feature = "kafka"))]
-#[test]
-fn cli_a_build_without_a_broker_library_has_no_such_commands() {
-    for command in ["run", "demo", "replay", "reset"] {
-        let done = Program::new().run(&[command]).expect(2);
-        assert!(done.stderr.contains("unrecognized subcommand"), "{}", done.stderr);
-    }
-}
-
 #[test]
 fn cli_completions_know_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
@@ -305,7 +289,6 @@ fn cli_the_environment_overrides_the_file() {
     );
 }
 
-#[cfg(feature = "kafka")]
 #[test]
 fn cli_reset_asks_somebody_or_nobody() {
     let program = Program::with(&[("mine.toml", "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n")]);

@@ -1,5 +1,4 @@
 //! The API over a store that is open in this process, called over a socket.
-#![cfg(feature = "http")]
 
 mod links;
 

@@ -29,13 +29,11 @@ impl Bases for InMemory {
 }
 
 /// Stores in RocksDB: reopening closes the folder and opens it again.
-#[cfg(feature = "rocksdb")]
 pub(super) struct OnDisk {
     folder: tempfile::TempDir,
     shared: alerttrail::store::Shared,
 }
 
-#[cfg(feature = "rocksdb")]
 impl Default for OnDisk {
     fn default() -> Self {
         Self {
@@ -45,9 +43,8 @@ impl Default for OnDisk {
     }
 }
 
-#[cfg(feature = "rocksdb")]
 impl Bases for OnDisk {
-    type Base = alerttrail::store::Rocks;
+    type Base = alerttrail::store::State;
 
     fn make(&mut self, partition: usize) -> Self::Base {
         let path = self.folder.path().join(partition.to_string());

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use alerttrail::emit::Emitter;
 use alerttrail::join::Output;
+use alerttrail::store::ON_DISK;
 use bases::{Bases, InMemory};
 use file::Scenario;
 use world::{Pace, World};
@@ -79,9 +80,8 @@ fn holds(scenario: &Scenario) {
         );
         // Opening RocksDB takes time, so these runs use only the smallest number of partitions with which a key can
         // move.
-        #[cfg(feature = "rocksdb")]
         for pace in [Pace::Steady, Pace::RestartAfterEveryOutput] {
-            if partitions != 2 {
+            if partitions != 2 || !ON_DISK {
                 continue;
             }
             let (on_disk, _) = run(scenario, partitions, pace, bases::OnDisk::default(), false);

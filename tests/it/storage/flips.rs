@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use alerttrail::join::Joiner;
-use alerttrail::store::{Base, Error, Origin, Reads as _, Rocks, Table, Txn, keys, set_aside};
+use alerttrail::store::{Base, Error, Origin, Reads as _, State, Table, Txn, keys, set_aside};
 
 use super::world::{Random, World, copy, files, fill, folder, in_parallel, number, open};
 
@@ -28,7 +28,7 @@ fn origin() -> Origin {
 }
 
 /// Opens the store of a partition as the processor does: it moves a damaged store aside and makes a new one.
-fn open_partition(path: &Path) -> Result<Rocks, Error> {
+fn open_partition(path: &Path) -> Result<State, Error> {
     let open_claimed = || origin().claim(path).and_then(|()| open(path));
     match open_claimed() {
         Err(error) if error.is_corruption() => {

@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use alerttrail::store::{Error, Rocks, Shared};
+use alerttrail::store::{Error, Shared, State};
 
 use super::util::again;
 use super::world::{Random, World, copy, files, fill, folder, in_parallel, number, open};
@@ -22,8 +22,8 @@ const END: &str = "ALERTTRAIL_TEST_KILLED_END";
 const FLUSH: usize = 60;
 
 /// Opens a store with so little memory that RocksDB also writes tables because the memory is full.
-fn open_small(path: &Path) -> Result<Rocks, Error> {
-    Rocks::open(path, &Shared::new(1 << 20))
+fn open_small(path: &Path) -> Result<State, Error> {
+    State::open(path, &Shared::new(1 << 20))
 }
 
 /// Returns a world that is long enough that days fall before the retention cut-off, with rows large enough to fill the

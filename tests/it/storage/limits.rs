@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use alerttrail::store::{Base, Error, Reads as _, Rocks, Shared, Table, Txn};
+use alerttrail::store::{Base, Error, Reads as _, Shared, State, Table, Txn};
 
 use super::util::{Tmpfs, again, again_under};
 use super::world::World;
@@ -17,8 +17,8 @@ const DISK: &str = "ALERTTRAIL_TEST_FULL_DISK";
 const KIND: &str = "ALERTTRAIL_TEST_FULL_OF";
 
 /// Opens a store with so little memory that tables are written often.
-fn open(path: &Path) -> Result<Rocks, Error> {
-    Rocks::open(path, &Shared::new(1 << 20))
+fn open(path: &Path) -> Result<State, Error> {
+    State::open(path, &Shared::new(1 << 20))
 }
 
 /// Fills the disk while a child writes to a store there, and frees space again.
@@ -104,7 +104,7 @@ fn b4_a_read_only_store() {
     assert_eq!(world.go_on(&mut open(&store).unwrap()).unwrap(), 50);
 }
 
-fn write(base: &mut Rocks, key: u8) -> Result<(), Error> {
+fn write(base: &mut State, key: u8) -> Result<(), Error> {
     let mut txn = Txn::new(base);
     txn.put(Table::Alerts, vec![key], vec![key; 10]);
     let batch = txn.into_batch();

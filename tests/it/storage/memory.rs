@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use alerttrail::store::{Base, Direction, Reads as _, Rocks, Shared, Span, Table, Txn};
+use alerttrail::store::{Base, Direction, Reads as _, Shared, Span, State, Table, Txn};
 
 use super::util::again;
 use super::world::{Random, number};
@@ -58,7 +58,7 @@ fn writes_to_many_stores() {
     let rounds = number("ALERTTRAIL_TEST_MEMORY_ROUNDS", 40);
     let before = status("VmRSS");
     let shared = Shared::new(memory);
-    let open = |partition: usize| Rocks::open(&folder.join(partition.to_string()), &shared).unwrap();
+    let open = |partition: usize| State::open(&folder.join(partition.to_string()), &shared).unwrap();
     let mut bases: Vec<_> = (0..PARTITIONS).map(open).collect();
     let opened = status("VmRSS");
     let mut random = Random::new(1);

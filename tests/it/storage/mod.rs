@@ -4,14 +4,9 @@
 //! `docs/state.md`. `ALERTTRAIL_TEST_FAULTS` is the number of random faults (100 by default), `SEED` is their seed.
 
 mod dir;
-#[cfg(feature = "rocksdb")]
 mod flips;
-#[cfg(feature = "rocksdb")]
 mod killed;
-#[cfg(feature = "rocksdb")]
 mod limits;
-#[cfg(feature = "rocksdb")]
 mod memory;
 mod util;
-#[cfg(feature = "rocksdb")]
 mod world;

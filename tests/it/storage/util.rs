@@ -46,7 +46,6 @@ pub(super) fn again(test: &str, name: &str, value: impl AsRef<OsStr>) -> Command
 }
 
 /// Returns the same command, run by `wrapper`, a program with its arguments.
-#[cfg(feature = "rocksdb")]
 pub(super) fn again_under(wrapper: &[&str], test: &str, name: &str, value: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(wrapper[0]);
     command.args(&wrapper[1..]).arg(std::env::current_exe().unwrap());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use alerttrail::join::{Joiner, Limit, Outbox, Position};
 use alerttrail::log::{AlertVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
-use alerttrail::store::{Base, Direction, Error, Memory, Rocks, Shared, Span, Table};
+use alerttrail::store::{Base, Direction, Error, Memory, Shared, Span, State, Table};
 use alerttrail::time::{EventTime, WallTime, Window};
 
 /// The number of log records in one write.
@@ -192,8 +192,8 @@ pub(super) fn folder() -> tempfile::TempDir {
     }
 }
 
-pub(super) fn open(path: &Path) -> Result<Rocks, Error> {
-    Rocks::open(path, &Shared::new(8 << 20))
+pub(super) fn open(path: &Path) -> Result<State, Error> {
+    State::open(path, &Shared::new(8 << 20))
 }
 
 /// Makes a store of the first `end` records, closed and reopened at each position of `reopened`. The records before

@@ -2,7 +2,7 @@
 
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options, WriteBufferManager};
 
-use super::Table;
+use super::super::Table;
 
 /// The memory that all stores of one process share, so that the same setting suits one partition and 64.
 #[derive(Clone)]

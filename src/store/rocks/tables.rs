@@ -2,9 +2,9 @@ use std::path::Path;
 
 use rocksdb::{ColumnFamily, DB, DBIterator, IteratorMode, ReadOptions};
 
-use super::rocks::failed;
-use super::seal::unseal;
-use super::{Direction, Error, Pairs, Span, Table};
+use super::super::seal::unseal;
+use super::super::{Direction, Error, Pairs, Span, Table};
+use super::failed;
 
 /// Returns RocksDB's column family of a table.
 pub(super) fn family(db: &DB, table: Table) -> Result<&ColumnFamily, Error> {

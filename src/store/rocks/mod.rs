@@ -1,3 +1,14 @@
+//! State on disk: RocksDB.
+//!
+//! `tuning` has RocksDB's options, `tables` reads its column families, `reader` gives read access while the owner
+//! writes, `flush` writes to disk in the background, and `manifest` checks the file that RocksDB reads without checking.
+
+mod flush;
+mod manifest;
+mod reader;
+mod tables;
+mod tuning;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,10 +19,17 @@ use std::time::Duration;
 use rocksdb::{DB, ErrorKind, WriteBatch, WriteOptions};
 
 use super::folder::write_durably;
-use super::reader::Visitors;
 use super::seal::seal;
-use super::tuning::{self, Found, Shared};
-use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table, manifest, tables};
+use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table};
+pub use Rocks as State;
+pub(super) use reader::Handle;
+use reader::Visitors;
+pub use reader::{Reader, Snapshot};
+use tuning::Found;
+pub use tuning::Shared;
+
+/// Whether state survives the process.
+pub const ON_DISK: bool = true;
 
 /// The version of the layout of keys and values on disk.
 const FORMAT: u32 = 5;
@@ -25,12 +43,12 @@ const DAMAGED_FILE: &str = "DAMAGED";
 /// that is killed leaves the last flush, which is a state that the store was in. A store flushes when it is dropped or
 /// closed.
 pub struct Rocks {
-    pub(super) db: Arc<DB>,
+    db: Arc<DB>,
     /// Counts the readers, which keep the database open while they read.
-    pub(super) visitors: Arc<Visitors>,
-    pub(super) path: PathBuf,
+    visitors: Arc<Visitors>,
+    path: PathBuf,
     /// The number of failed flushes that have been reported.
-    pub(super) seen_errors: AtomicU64,
+    seen_errors: AtomicU64,
 }
 
 impl Rocks {
@@ -76,11 +94,11 @@ impl Rocks {
         }
     }
 
-    pub(super) fn family(&self, table: Table) -> Result<&rocksdb::ColumnFamily, Error> {
+    fn family(&self, table: Table) -> Result<&rocksdb::ColumnFamily, Error> {
         tables::family(&self.db, table)
     }
 
-    pub(super) fn failed(&self, error: &rocksdb::Error) -> Error {
+    fn failed(&self, error: &rocksdb::Error) -> Error {
         self.noted(failed(&self.path, error))
     }
 
@@ -143,12 +161,12 @@ fn room(batch: &Batch) -> usize {
 }
 
 /// Returns the number of bytes of the tables on disk.
-pub(super) fn disk_bytes(db: &DB) -> u64 {
+fn disk_bytes(db: &DB) -> u64 {
     sum(db, "rocksdb.total-sst-files-size")
 }
 
 /// Returns the number of bytes of the tables that are not on disk yet.
-pub(super) fn unflushed_bytes(db: &DB) -> u64 {
+fn unflushed_bytes(db: &DB) -> u64 {
     sum(db, "rocksdb.cur-size-all-mem-tables")
 }
 
@@ -207,7 +225,7 @@ fn corrupt(path: &Path, cause: String) -> Error {
 }
 
 /// Converts an error of RocksDB, which includes the operating system's error only in its text.
-pub(super) fn failed(path: &Path, error: &rocksdb::Error) -> Error {
+fn failed(path: &Path, error: &rocksdb::Error) -> Error {
     let cause = error.to_string();
     let says = |words: &[&str]| words.iter().any(|words| cause.contains(words));
     let at = path.display().to_string();

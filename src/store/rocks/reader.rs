@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rocksdb::DB;
 
-use super::rocks::failed;
-use super::{Direction, Error, Pairs, Reads, Rocks, Span, Table, tables};
+use super::super::{Direction, Error, Pairs, Reads, Span, Table};
+use super::{Rocks, failed, tables};
 
 /// Opens readers of a store.
 #[derive(Debug)]
-pub(super) struct Handle {
+pub(in super::super) struct Handle {
     db: Weak<DB>,
     visitors: Arc<Visitors>,
     path: PathBuf,
@@ -85,7 +85,7 @@ pub struct Snapshot<'r> {
 
 impl Rocks {
     /// Returns a handle that opens readers of this store.
-    pub(super) fn handle(&self) -> Handle {
+    pub(in super::super) fn handle(&self) -> Handle {
         Handle {
             db: Arc::downgrade(&self.db),
             visitors: Arc::clone(&self.visitors),
@@ -96,7 +96,7 @@ impl Rocks {
 
 impl Handle {
     /// Returns a reader, which keeps the store open; `None` if the store is being closed.
-    pub(super) fn reader(&self) -> Option<Reader> {
+    pub(in super::super) fn reader(&self) -> Option<Reader> {
         let visit = self.visitors.enter()?;
         Some(Reader {
             db: self.db.upgrade()?,
@@ -117,7 +117,7 @@ impl Reader {
 
     /// Returns the number of bytes of the tables: on disk, and in memory before a flush.
     pub fn bytes(&self) -> u64 {
-        super::rocks::disk_bytes(&self.db) + super::rocks::unflushed_bytes(&self.db)
+        super::disk_bytes(&self.db) + super::unflushed_bytes(&self.db)
     }
 }
 

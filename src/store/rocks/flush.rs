@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use rocksdb::FlushOptions;
 
-use super::rocks::Rocks;
-use super::{Error, Table};
+use super::super::{Error, Table};
+use super::Rocks;
 
 /// The time between two polls of RocksDB.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -12,7 +12,7 @@ use std::io::Result;
 
 use alerttrail::decode::Settings;
 use alerttrail::generate::{Generator, Options};
-use alerttrail::pipeline::local::{Local, Means, Output, Scanner, Stream};
+use alerttrail::local::{Local, Means, Output, Scanner, Stream};
 use alerttrail::shutdown::Shutdown;
 use alerttrail::source::file::Chunk;
 use alerttrail::store::Memory;

@@ -10,8 +10,8 @@ use alerttrail::decode::{Decoded, Decoder, Identity, Ignore, KeyEntry, KeyPath, 
 use alerttrail::emit::{Emitter, Format, Links};
 use alerttrail::join::{Joiner, Limit, Outbox};
 use alerttrail::json::{Canonical, Cursor, Index, MAX_DEPTH, compact, depth, members, one_line, unescape};
+use alerttrail::local::{Local, Means, Output, Scanner, Stream};
 use alerttrail::log::{AlertVersion, LogRecord, SourceWatermark, WatermarkUpdate};
-use alerttrail::pipeline::local::{Local, Means, Output, Scanner, Stream};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::route::{self, Arrival, Routed, Router};
 use alerttrail::shutdown::Shutdown;

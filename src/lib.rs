@@ -20,24 +20,15 @@
 //! `ARCHITECTURE.md` follows one record through all modules.
 
 pub use alerttrail_core::{decode, emit, join, json, log, record, route, time};
+pub use alerttrail_node::{
+    check, clock, config, heartbeat, http, kafka, metrics, open, pipeline, query, shutdown, sink, store, words,
+};
 
 pub mod capacity;
-pub mod check;
 pub mod cli;
-pub mod clock;
-pub mod config;
 pub mod generate;
-pub mod heartbeat;
-pub mod http;
-pub mod kafka;
-pub mod metrics;
-pub mod pipeline;
-pub mod query;
+pub mod local;
 pub mod redrive;
 pub mod replay;
-pub mod shutdown;
-pub mod sink;
 pub mod source;
-pub mod store;
 pub mod verify;
-pub mod words;

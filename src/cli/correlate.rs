@@ -16,7 +16,7 @@ use crate::check::traffic;
 use crate::clock;
 use crate::config::{self, Config, Unmatched};
 use crate::emit::{Emitter, Links};
-use crate::pipeline::local::{self, Local, Means, Next, Scanner, Stream, Totals, ordered};
+use crate::local::{self, Local, Means, Next, Scanner, Stream, Totals, ordered};
 use crate::shutdown::Shutdown;
 use crate::sink::file::{self as sink, Guard, Output, Target};
 use crate::source::Format as CaptureFormat;

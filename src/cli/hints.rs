@@ -8,7 +8,7 @@ use super::{is_standard, say};
 use crate::check::hints::Kind;
 use crate::check::sample::Sample;
 use crate::config::Config;
-use crate::pipeline::local::Totals;
+use crate::local::Totals;
 use crate::shutdown::Shutdown;
 use crate::source::file::{Chunk, FileSource};
 

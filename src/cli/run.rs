@@ -102,7 +102,7 @@ fn log(_: &Config) -> Result<impl Sized + use<>, Failure> {
 }
 
 /// Runs the HTTP server until the returned value is dropped.
-pub(super) fn serve(
+fn serve(
     config: &Config,
     metrics: &Arc<Metrics>,
     exposed: &Arc<Exposed>,
@@ -110,24 +110,6 @@ pub(super) fn serve(
 ) -> Result<Option<tokio::runtime::Runtime>, Failure> {
     let Some(address) = config.http.listen else { return Ok(None) };
     let listener = crate::http::listen(address).map_err(Failure::failed)?;
-    serve_on(listener, config, metrics, exposed, shutdown).map(Some)
-}
-
-/// Runs the HTTP server on a listener that is already bound, until the returned value is dropped.
-pub(super) fn serve_on(
-    listener: std::net::TcpListener,
-    config: &Config,
-    metrics: &Arc<Metrics>,
-    exposed: &Arc<Exposed>,
-    shutdown: &Shutdown,
-) -> Result<tokio::runtime::Runtime, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .max_blocking_threads(8)
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(Failure::failed)?;
-    let serving = crate::http::serve(listener, config, Arc::clone(metrics), Arc::clone(exposed), shutdown.clone());
-    runtime.block_on(serving).map_err(Failure::failed)?;
-    Ok(runtime)
+    let runtime = crate::http::start(listener, config, metrics, exposed, shutdown);
+    runtime.map(Some).map_err(Failure::failed)
 }

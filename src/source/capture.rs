@@ -14,7 +14,7 @@ use chrono::{Datelike as _, NaiveDateTime, Timelike as _};
 
 use super::avro::{Unpacked, invalid};
 use super::format::Begin;
-use super::open;
+use crate::open;
 
 /// A Capture file that is being read.
 pub(super) struct Capture(Reader<'static, Unpacked>);

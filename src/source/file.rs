@@ -15,8 +15,8 @@ use super::begin::{Begin, Compression, begin, decompress};
 use super::capture::Capture;
 use super::growing::{Grows, is_unfinished};
 use super::limit::{self, TooLong};
-use super::open;
 use super::table::Table;
+use crate::open;
 
 /// Approximate size of a chunk in bytes.
 const CHUNK: usize = 1 << 20;

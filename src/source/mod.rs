@@ -8,8 +8,6 @@ pub mod folder;
 mod format;
 mod growing;
 pub mod limit;
-mod open;
 mod table;
 
 pub use format::Format;
-pub use open::text;

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { kql } from '../../src/http/page/export.js';
+import { kql } from '../../crates/node/src/http/page/export.js';
 import { makeAlerts } from '../page/world.js';
 import { blocks, documents, madeTables, savedFunctions, spans, transformations } from './documents.js';
 import { checker } from './service.js';

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { namesOf } from '../../src/http/page/entities.js';
-import { resultsOf, groupsOf, statusOf } from '../../src/http/page/results.js';
-import { keyLanes } from '../../src/http/page/scale.js';
+import { namesOf } from '../../crates/node/src/http/page/entities.js';
+import { resultsOf, groupsOf, statusOf } from '../../crates/node/src/http/page/results.js';
+import { keyLanes } from '../../crates/node/src/http/page/scale.js';
 import { open, startBrowser } from './browser.js';
 import { startMock } from './mock.js';
 import { HOSTILE, makeAlert, sequence } from './world.js';

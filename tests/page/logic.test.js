@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { activitiesCsv, alertRowsCsv, cell, fileName, kql, kqlText } from '../../src/http/page/export.js';
-import { behind, bytes, origin, span, utc } from '../../src/http/page/format.js';
-import { merge } from '../../src/http/page/list.js';
-import { fields } from '../../src/http/page/record.js';
-import { binned, lanes, moved, stepFor, ticks, wholeRange, zoomed } from '../../src/http/page/scale.js';
-import { plain } from '../../src/http/page/dom.js';
+import { activitiesCsv, alertRowsCsv, cell, fileName, kql, kqlText } from '../../crates/node/src/http/page/export.js';
+import { behind, bytes, origin, span, utc } from '../../crates/node/src/http/page/format.js';
+import { merge } from '../../crates/node/src/http/page/list.js';
+import { fields } from '../../crates/node/src/http/page/record.js';
+import { binned, lanes, moved, stepFor, ticks, wholeRange, zoomed } from '../../crates/node/src/http/page/scale.js';
+import { plain } from '../../crates/node/src/http/page/dom.js';
 import { HOSTILE, makeAlerts } from './world.js';
 
 test('every item of a range is in one bin', () => {

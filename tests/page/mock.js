@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { makeAlerts, makeStatus } from './world.js';
 
-const PAGE = new URL('../../src/http/page/', import.meta.url);
+const PAGE = new URL('../../crates/node/src/http/page/', import.meta.url);
 const TYPES = { html: 'text/html; charset=utf-8', css: 'text/css; charset=utf-8', js: 'text/javascript; charset=utf-8', svg: 'image/svg+xml' };
 
 class Refusal extends Error {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::super::{Failure, tell};
 use crate::capacity::compare::{Line, compare, differences};
 use crate::capacity::result::{Report, SCHEMA};
-use crate::source;
+use crate::open;
 
 /// Maximum size of a result file, in bytes. A search that takes a day writes a few MiB.
 const MAX_FILE: usize = 64 << 20;
@@ -39,7 +39,7 @@ fn read(path: &Path) -> Result<Report, Failure> {
             path.display()
         ))
     };
-    let text = source::text(path, MAX_FILE).map_err(|cause| failed(&cause))?;
+    let text = open::text(path, MAX_FILE).map_err(|cause| failed(&cause))?;
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|cause| failed(&cause))?;
     match value.get("schema").and_then(serde_json::Value::as_str) {
         Some(SCHEMA) => serde_json::from_value(value).map_err(|cause| failed(&cause)),

@@ -15,10 +15,10 @@ use std::time::Duration;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-use super::run;
 use super::{Failure, out, say, signals};
 use crate::config::Config;
 use crate::emit::Links;
+use crate::http;
 use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
 use crate::pipeline::processor::{self, Instance, Stages};
@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new(Links::of(&config.decode)).map_err(Failure::failed)?);
     let exposed = Arc::new(Exposed::default());
     let _http = {
-        let serving = run::serve_on(listener, &config, &metrics, &exposed, &shutdown)?;
+        let serving = http::start(listener, &config, &metrics, &exposed, &shutdown).map_err(Failure::failed)?;
         let page = format!("http://{address}/");
         say(&format!("The page with all of it: {page}"));
         if !args.no_browser {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alerttrail::decode::Settings;
 use alerttrail::emit::Emitter;
-use alerttrail::pipeline::local::{self, Local, Means, Scanner, Stream};
+use alerttrail::local::{self, Local, Means, Scanner, Stream};
 use alerttrail::shutdown::Shutdown;
 use alerttrail::source::file::Chunk;
 use alerttrail::store::Memory;

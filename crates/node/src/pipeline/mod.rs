@@ -1,8 +1,7 @@
 //! Runs the stages. Only this module starts threads and performs effects.
 //!
-//! [`local`] runs the decoder and JOIN over files, with a log that exists only as offsets. `processor` runs ROUTE and
-//! JOIN over Kafka, each on its own thread: `route` from the input topics to the repartition topic, `join` from there
-//! to the output topics. The other files are their parts. For ROUTE: the assigned partitions and their starting
+//! `processor` runs ROUTE and JOIN over Kafka, each on its own thread: `route` from the input topics to the repartition
+//! topic, `join` from there to the output topics. The other files are their parts. For ROUTE: the assigned partitions and their starting
 //! positions (`route_assignment`, `route_positions`), sending (`route_output`), counts for the metrics
 //! (`route_counts`), log-end offsets (`log_ends`), and source partitions that are idle already when they are assigned
 //! (`idle_sources`). For JOIN: the assigned partitions (`join_assignment`), their state (`partition_tasks`), one batch
@@ -20,7 +19,6 @@ mod join;
 mod join_assignment;
 mod join_batch;
 mod join_output;
-pub mod local;
 mod log_ends;
 mod log_tail;
 mod next_close;

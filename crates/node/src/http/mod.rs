@@ -51,11 +51,33 @@ pub enum Error {
         /// The system's error.
         cause: std::io::Error,
     },
+    /// The operating system starts no threads.
+    #[error(transparent)]
+    Threads(std::io::Error),
 }
 
 /// Binds the address to serve on.
 pub fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).map_err(|cause| Error::Listen { address, cause })
+}
+
+/// Serves on `listener`, with threads of its own, until the returned value is dropped.
+pub fn start(
+    listener: TcpListener,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    exposed: &Arc<Exposed>,
+    shutdown: &Shutdown,
+) -> Result<tokio::runtime::Runtime, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(8)
+        .enable_all()
+        .build()
+        .map_err(Error::Threads)?;
+    let serving = serve(listener, config, Arc::clone(metrics), Arc::clone(exposed), shutdown.clone());
+    runtime.block_on(serving)?;
+    Ok(runtime)
 }
 
 /// Serves on `listener` until the runtime ends.

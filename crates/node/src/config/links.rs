@@ -13,8 +13,8 @@ use crate::time::{Bounds, Widening};
 
 /// The built-in links, by the names of their presets.
 const PRESETS: [(&str, &str); 2] = [
-    ("users", include_str!("../../config/links/users.toml")),
-    ("dlp", include_str!("../../config/links/dlp.toml")),
+    ("users", include_str!("../../../../config/links/users.toml")),
+    ("dlp", include_str!("../../../../config/links/dlp.toml")),
 ];
 
 /// Maximum number of links besides the query.

@@ -7,19 +7,19 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 /// Returns whether a path means standard input.
-pub(super) fn is_standard_input(path: &Path) -> bool {
+pub fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
 /// Opens a file or a named pipe. Opening a pipe waits for a writer.
-pub(super) fn file(path: &Path) -> io::Result<File> {
+pub fn file(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     refuse(&file.metadata()?, file.is_terminal())?;
     Ok(file)
 }
 
 /// Returns standard input, unless it is a device.
-pub(super) fn standard_input() -> io::Result<io::Stdin> {
+pub fn standard_input() -> io::Result<io::Stdin> {
     let input = io::stdin();
     let found = File::from(input.as_fd().try_clone_to_owned()?).metadata()?;
     refuse(&found, input.is_terminal())?;
@@ -28,7 +28,7 @@ pub(super) fn standard_input() -> io::Result<io::Stdin> {
 
 /// Fails if `path` cannot be read. Does not open a pipe: that would wait for the writer, and closing the pipe would
 /// then end the writer.
-pub(super) fn check(path: &Path) -> io::Result<()> {
+pub fn check(path: &Path) -> io::Result<()> {
     if is_standard_input(path) {
         return standard_input().map(drop);
     }

@@ -8,8 +8,8 @@ use super::errors::{Error, Errors};
 use super::raw::{self, Origin, Raw};
 
 /// Every setting with its default, and a comment on each.
-pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
-const EVENT_HUBS: &str = include_str!("../../config/preset-event-hubs.toml");
+pub(super) const DEFAULTS: &str = include_str!("../../../../config/default.toml");
+const EVENT_HUBS: &str = include_str!("../../../../config/preset-event-hubs.toml");
 
 /// Prefix of the environment variables that are settings.
 const PREFIX: &str = "ALERTTRAIL_";

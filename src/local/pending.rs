@@ -253,7 +253,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::pipeline::local::rows::Keeper;
+    use crate::local::rows::Keeper;
 
     fn key(name: u8) -> Key {
         Key {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decode;
-use crate::source;
+use crate::open;
 use crate::time::WallTime;
 
 mod build;
@@ -242,7 +242,7 @@ impl Http {
 fn read(path: Option<&Path>) -> Result<Option<(String, String)>, Errors> {
     let Some(path) = path else { return Ok(None) };
     let name = path.display().to_string();
-    match source::text(path, MAX_FILE) {
+    match open::text(path, MAX_FILE) {
         Ok(text) => Ok(Some((name, text))),
         Err(cause) => Err(Errors::from(Error::Unreadable {
             path: name,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::config::raw::KEYS;
 
-const DEFAULTS: &str = include_str!("../../../config/default.toml");
+const DEFAULTS: &str = include_str!("../../../../../config/default.toml");
 
 /// Returns the setting that a comment contains: `# key = value` or `# [section]`.
 fn commented_setting(line: &str) -> Option<&str> {
@@ -65,7 +65,7 @@ fn commented_out_settings_are_valid() {
 
 #[test]
 fn every_file_in_the_folder_is_valid() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -113,7 +113,7 @@ fn every_file_in_the_folder_is_valid() {
 
 #[test]
 fn the_entra_example_requests_tokens() {
-    let file = include_str!("../../../config/event-hubs-entra.toml");
+    let file = include_str!("../../../../../config/event-hubs-entra.toml");
     let environment = [
         ("EVENTHUBS_NAMESPACE", "contoso"),
         ("AZURE_TENANT_ID", "tenant"),
@@ -130,7 +130,7 @@ fn the_entra_example_requests_tokens() {
 
 #[test]
 fn the_example_for_managed_identities_uses_the_metadata_endpoint() {
-    let file = include_str!("../../../config/event-hubs-managed-identity.toml");
+    let file = include_str!("../../../../../config/event-hubs-managed-identity.toml");
     let environment = [("EVENTHUBS_NAMESPACE", "contoso"), ("AZURE_CLIENT_ID", CANARY)];
     let kafka = load(file, &environment).unwrap().kafka;
     assert_eq!(kafka.bootstrap_servers, "contoso.servicebus.windows.net:9093");

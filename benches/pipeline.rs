@@ -10,9 +10,9 @@ mod common;
 use std::hint::black_box;
 use std::io::Result;
 
+use alerttrail::correlate::local::{Local, Means, Output, Scanner, Stream};
 use alerttrail::decode::Settings;
 use alerttrail::generate::{Generator, Options};
-use alerttrail::local::{Local, Means, Output, Scanner, Stream};
 use alerttrail::shutdown::Shutdown;
 use alerttrail::source::file::Chunk;
 use alerttrail::store::Memory;

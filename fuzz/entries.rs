@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use alerttrail::config::Config;
+use alerttrail::correlate::local::{Local, Means, Output, Scanner, Stream};
 use alerttrail::decode::{Decoded, Decoder, Identity, Ignore, KeyEntry, KeyPath, Path, Settings, Tenants, timestamp};
 use alerttrail::emit::{Emitter, Format, Links};
 use alerttrail::join::{Joiner, Limit, Outbox};
 use alerttrail::json::{Canonical, Cursor, Index, MAX_DEPTH, compact, depth, members, one_line, unescape};
-use alerttrail::local::{Local, Means, Output, Scanner, Stream};
 use alerttrail::log::{AlertVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::route::{self, Arrival, Routed, Router};

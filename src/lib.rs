@@ -11,11 +11,13 @@
 //!
 //! [`query`] answers requests from the state of the join.
 //!
-//! [`check`] tests beforehand whether the settings fit the topics and their records. [`generate`] and [`replay`]
-//! produce input traffic, [`verify`] compares the output with it, [`redrive`] decides which dead-letter records are
-//! sent again. [`pipeline`] contains the threads and performs the effects, [`cli`] the commands, [`config`] the
-//! settings. Steps 2 to 5 are the crate `alerttrail-core`, which is pure: it does no IO, reads no clock, uses no
-//! randomness, and depends neither on a broker library nor on RocksDB.
+//! [`check`] tests beforehand whether the settings fit the topics and their records. [`pipeline`] contains the threads
+//! and performs the effects, [`config`] the settings, [`cli`] the commands.
+//!
+//! The modules are in four crates, of which each knows only those before it. `alerttrail-core` has steps 2 to 5 and is
+//! pure: it does no IO, reads no clock, uses no randomness, and depends neither on a broker library nor on RocksDB.
+//! `alerttrail-node` is what the processor runs on, `alerttrail-tools` has the commands that are used beside it. This
+//! crate is the program, and re-exports the modules of the others.
 //!
 //! `ARCHITECTURE.md` follows one record through all modules.
 
@@ -23,12 +25,6 @@ pub use alerttrail_core::{decode, emit, join, json, log, record, route, time};
 pub use alerttrail_node::{
     check, clock, config, heartbeat, http, kafka, metrics, open, pipeline, query, shutdown, sink, store, words,
 };
+pub use alerttrail_tools::{capacity, correlate, demo, generate, redrive, replay, source, term, verify};
 
-pub mod capacity;
 pub mod cli;
-pub mod generate;
-pub mod local;
-pub mod redrive;
-pub mod replay;
-pub mod source;
-pub mod verify;

@@ -13,7 +13,12 @@ type Module = (&'static str, &'static [&'static str]);
 /// The sources of each crate, and what its modules may use of each other. A record passes them in this order, and a stage
 /// knows the earlier ones only by their data. The compiler keeps the order of the crates: a crate can use only those
 /// that its manifest names.
-const CRATES: [(&str, &[Module]); 3] = [("crates/core/src", &CORE), ("crates/node/src", &NODE), ("src", &PROGRAM)];
+const CRATES: [(&str, &[Module]); 4] = [
+    ("crates/core/src", &CORE),
+    ("crates/node/src", &NODE),
+    ("crates/tools/src", &TOOLS),
+    ("src", &PROGRAM),
+];
 
 const CORE: [Module; 9] = [
     ("time", &[]),
@@ -63,19 +68,19 @@ const NODE: [Module; 14] = [
     ),
 ];
 
-const PROGRAM: [Module; 8] = [
+const TOOLS: [Module; 9] = [
     ("source", &[]),
-    ("local", &["source"]),
-    ("generate", &[]),
-    ("capacity", &["generate"]),
-    ("replay", &["source"]),
-    ("redrive", &[]),
-    ("verify", &[]),
-    (
-        "cli",
-        &["capacity", "generate", "local", "redrive", "replay", "source", "verify"],
-    ),
+    ("term", &[]),
+    ("generate", &["term"]),
+    ("capacity", &["generate", "source", "term"]),
+    ("replay", &["source", "term"]),
+    ("correlate", &["replay", "source", "term"]),
+    ("verify", &["replay", "source", "term"]),
+    ("redrive", &["term"]),
+    ("demo", &["generate", "term"]),
 ];
+
+const PROGRAM: [Module; 1] = [("cli", &[])];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::cli::{Failure, mask};
+use super::super::{Failure, mask};
 use crate::config::{self, Http};
 use crate::query::shapes::Problem;
 

@@ -3,7 +3,7 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use crate::cli::{counted, grouped, mask};
+use super::super::{counted, grouped, mask};
 use crate::decode::QUERY;
 use crate::query::shapes::{
     ActivityList, AlertDetail, AlertItem, AlertList, Bounds, Explanation, LinkItem, ProcessorStatus, Time,

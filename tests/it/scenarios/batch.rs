@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use alerttrail::correlate::local::{self, Local, Means, Scanner, Stream};
 use alerttrail::decode::Settings;
 use alerttrail::emit::Emitter;
-use alerttrail::local::{self, Local, Means, Scanner, Stream};
 use alerttrail::shutdown::Shutdown;
 use alerttrail::source::file::Chunk;
 use alerttrail::store::Memory;

@@ -1,0 +1,53 @@
+//! SIGTERM and Ctrl-C: the first signal requests a shutdown, the second ends the process. A process that does not stop
+//! in time is ended before ten seconds have passed.
+
+use std::time::Duration;
+
+use crate::shutdown::Shutdown;
+
+/// How long a command may take to stop. An unavailable broker can block a last commit for longer than any user waits.
+const STOP_TIMEOUT: Duration = Duration::from_millis(9_000);
+
+/// Requests a shutdown at the first signal, and ends the process at the second. That is safe because the program also
+/// survives a kill.
+pub fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
+    watch_with(
+        shutdown,
+        "no data is lost, the next start resumes after what was acknowledged",
+    )
+}
+
+/// Does the same as [`watch`]; `left` is printed if the command did not stop in time.
+pub fn watch_with(shutdown: &Shutdown, left: &'static str) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let shutdown = shutdown.clone();
+    let (installed, wait) = std::sync::mpsc::sync_channel(1);
+    let watch = move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+            let (mut terminate, mut interrupt) = match signals {
+                (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+                (Err(error), _) | (_, Err(error)) => return drop(installed.send(Err(error))),
+            };
+            drop(installed.send(Ok(())));
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if shutdown.is_requested() {
+                    std::process::exit(1);
+                }
+                shutdown.request();
+                tokio::spawn(async move {
+                    tokio::time::sleep(STOP_TIMEOUT).await;
+                    super::say(&format!("error: the shutdown timed out and the process was ended; {left}"));
+                    std::process::exit(1);
+                });
+            }
+        });
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(watch)?;
+    wait.recv().unwrap_or(Ok(()))
+}

@@ -8,7 +8,7 @@ default:
 check:
     cargo clippy --workspace --no-default-features --all-targets -- -D warnings
 
-# Format, lint and test without RocksDB, TLS and a broker.
+# Format, lint and test without RocksDB and without a broker.
 quick:
     scripts/test --quick
 

@@ -12,7 +12,9 @@
 //! [`query`] answers requests from the state of the join.
 //!
 //! [`check`] tests beforehand whether the settings fit the topics and their records. [`pipeline`] contains the threads
-//! and performs the effects, [`config`] the settings, [`cli`] the commands.
+//! and performs the effects, [`config`] the settings, [`cli`] the commands. [`correlate`] joins files, [`generate`] and
+//! [`replay`] produce input traffic, [`verify`] compares the output with it, [`redrive`] decides which dead-letter
+//! records are sent again, [`capacity`] finds the highest rate.
 //!
 //! The modules are in four crates, of which each knows only those before it. `alerttrail-core` has steps 2 to 5 and is
 //! pure: it does no IO, reads no clock, uses no randomness, and depends neither on a broker library nor on RocksDB.

@@ -10,9 +10,9 @@ const MOST_LINES: usize = 500;
 /// A module, with the others of its crate that it may use.
 type Module = (&'static str, &'static [&'static str]);
 
-/// The sources of each crate, and what its modules may use of each other. A record passes them in this order, and a stage
-/// knows the earlier ones only by their data. The compiler keeps the order of the crates: a crate can use only those
-/// that its manifest names.
+/// The sources of each crate, and what its modules may use of each other. A record passes them in this order, and a
+/// stage knows the earlier ones only by their data. The compiler keeps the order of the crates: a crate can use only
+/// those that its manifest names.
 const CRATES: [(&str, &[Module]); 4] = [
     ("crates/core/src", &CORE),
     ("crates/node/src", &NODE),

@@ -1,16 +1,16 @@
 //! Runs the stages. Only this module starts threads and performs effects.
 //!
 //! `processor` runs ROUTE and JOIN over Kafka, each on its own thread: `route` from the input topics to the repartition
-//! topic, `join` from there to the output topics. The other files are their parts. For ROUTE: the assigned partitions and their starting
-//! positions (`route_assignment`, `route_positions`), sending (`route_output`), counts for the metrics
-//! (`route_counts`), log-end offsets (`log_ends`), and source partitions that are idle already when they are assigned
-//! (`idle_sources`). For JOIN: the assigned partitions (`join_assignment`), their state (`partition_tasks`), one batch
-//! (`join_batch`), sending (`join_output`), the size of transactions (`batch_size`), and the window that closes next
-//! (`next_close`). For both: staying in the group during a wait (`poll_keep_alive`), the partition counts of the output
-//! topics (`outputs`), what other threads may look at (`exposed`), the other members of the group (`peers`), a search
-//! in the input for one alert (`scan`), and checks of the settings against the end of the log before anything is
-//! written (`log_tail`). The module relies on the pure stages for the effects of a record and on `kafka` for
-//! communication with a broker.
+//! topic, `join` from there to the output topics. The other files are their parts. For ROUTE: the assigned partitions
+//! and their starting positions (`route_assignment`, `route_positions`), sending (`route_output`), counts for the
+//! metrics (`route_counts`), log-end offsets (`log_ends`), and source partitions that are idle already when they are
+//! assigned (`idle_sources`). For JOIN: the assigned partitions (`join_assignment`), their state (`partition_tasks`),
+//! one batch (`join_batch`), sending (`join_output`), the size of transactions (`batch_size`), and the window that
+//! closes next (`next_close`). For both: staying in the group during a wait (`poll_keep_alive`), the partition counts
+//! of the output topics (`outputs`), what other threads may look at (`exposed`), the other members of the group
+//! (`peers`), a search in the input for one alert (`scan`), and checks of the settings against the end of the log
+//! before anything is written (`log_tail`). The module relies on the pure stages for the effects of a record and on
+//! `kafka` for communication with a broker.
 
 mod batch_size;
 pub mod exposed;

@@ -1,4 +1,6 @@
 //! `alerttrail correlate`: joins files.
+//!
+//! [`local`] decodes and joins them, `hints` prints why alerts match few activities. Nothing here contacts a broker.
 
 mod hints;
 pub mod local;

@@ -3,8 +3,8 @@
 //! The CloudAppEvents and SecurityAlert records resemble real ones in content (formats of times, strings that hold
 //! JSON, ids) and in behaviour (many records without a correlation id, a few frequent policies, disorder, repeated
 //! deliveries, later versions of alerts, broken messages). Equal [`Options`] give equal bytes on every machine. Of one
-//! million activities, only the few that are scheduled for delivery are held. It relies on the ChaCha8 stream cipher and
-//! on integer arithmetic. The assignment of random streams to purposes never changes.
+//! million activities, only the few that are scheduled for delivery are held. It relies on the ChaCha8 stream cipher
+//! and on integer arithmetic. The assignment of random streams to purposes never changes.
 //!
 //! [`Generator`] generates whole tables. [`record`] generates single records, for callers that decide themselves what
 //! happens when. Neither reads a clock or does input or output: [`run`] writes the files (`files`).

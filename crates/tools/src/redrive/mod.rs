@@ -5,8 +5,8 @@
 //! topics for what was sent, before it sends anything.
 //!
 //! The dead-letter topic also contains the state of the command. Besides the dead-letter records, it contains notes
-//! ([`Note`]) about which of them were sent, so that the next run on any machine knows. A run first notes the offsets in
-//! the input topics from which on its records will be found. Its last note is that it has ended. Records that an
+//! ([`Note`]) about which of them were sent, so that the next run on any machine knows. A run first notes the offsets
+//! in the input topics from which on its records will be found. Its last note is that it has ended. Records that an
 //! unfinished run sent are found in the input topics by the header that every redriven record has. `letter` parses
 //! headers and `ledger` decides; neither sends anything or reads a clock.
 

@@ -1,5 +1,5 @@
-//! `alerttrail verify`: compares the output with the rows that are recomputed from the input, and reports which rows are
-//! the same, missing, extra or changed, and why.
+//! `alerttrail verify`: compares the output with the rows that are recomputed from the input, and reports which rows
+//! are the same, missing, extra or changed, and why.
 //!
 //! The log-end offsets of the output topic are requested first, and those of the input topics afterwards (`topics`). So
 //! every row that is read follows from input that is read too. Former input topics are read as well (`former`). Both

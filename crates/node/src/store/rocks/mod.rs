@@ -1,7 +1,8 @@
 //! State on disk: RocksDB.
 //!
 //! `tuning` has RocksDB's options, `tables` reads its column families, `reader` gives read access while the owner
-//! writes, `flush` writes to disk in the background, and `manifest` checks the file that RocksDB reads without checking.
+//! writes, `flush` writes to disk in the background, and `manifest` checks the file that RocksDB reads without
+//! checking.
 
 mod flush;
 mod manifest;
@@ -84,8 +85,8 @@ impl Rocks {
         }
     }
 
-    /// Closes the store, so that its folder is free afterwards. Waits for its readers, which keep it open no longer than
-    /// one API request takes.
+    /// Closes the store, so that its folder is free afterwards. Waits for its readers, which keep it open no longer
+    /// than one API request takes.
     pub fn close(self) {
         /// Longer than any API request may take.
         const TIMEOUT: Duration = Duration::from_secs(10);

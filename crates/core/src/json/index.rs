@@ -6,7 +6,7 @@
 
 use fearless_simd::{Level, Simd, dispatch};
 
-use super::blocks::{self, Masks};
+use super::blocks::{self, Strings};
 
 /// The text is not valid JSON, or larger than 4 GiB.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +22,7 @@ pub struct Index {
     /// For an opening bracket the index of its closing one, otherwise 0.
     closings: Vec<u32>,
     open: Vec<u32>,
-    /// Whether a string may have more escapes than it needs: whether there is a `\\/` or a `\\u`.
+    /// Whether a string may have more escapes than it needs: whether there is a `\/` or a `\u`.
     has_spare_escapes: bool,
 }
 
@@ -91,14 +91,14 @@ impl Index {
         let (chunks, rest) = text.as_chunks::<{ blocks::SIZE }>();
         let mut base = 0;
         for chunk in chunks {
-            let found = strings.block(blocks::masks(simd, chunk), text, base)?;
+            let found = strings.block(simd, chunk, text, base)?;
             self.take_in(base, found);
             base += blocks::SIZE;
         }
         if !rest.is_empty() {
             let mut last = [b' '; blocks::SIZE];
             last[..rest.len()].copy_from_slice(rest);
-            let found = strings.block(blocks::masks(simd, &last), text, base)?;
+            let found = strings.block(simd, &last, text, base)?;
             self.take_in(base, found);
         }
         self.has_spare_escapes = strings.has_spare_escapes;
@@ -125,84 +125,6 @@ impl Index {
             }
         }
         self.structural_count += count;
-    }
-}
-
-/// The state that one block passes to the next.
-#[derive(Default)]
-struct Strings {
-    /// All ones if the block begins inside a string.
-    inside: u64,
-    /// 1 if its first byte is escaped.
-    escaped: u64,
-    /// Whether there was a `\\/` or a `\\u`.
-    has_spare_escapes: bool,
-}
-
-impl Strings {
-    #[inline(always)]
-    fn block(&mut self, masks: Masks, text: &[u8], base: usize) -> Result<u64, NotJson> {
-        let quotes = match masks.backslashes == 0 && self.escaped == 0 {
-            true => masks.quotes,
-            false => masks.quotes & !self.escapes(masks, text, base)?,
-        };
-        // Each quote toggles between inside and outside: bit n is the parity of the quotes up to n.
-        let mut inside = quotes;
-        for shift in [1, 2, 4, 8, 16, 32] {
-            inside ^= inside << shift;
-        }
-        inside ^= self.inside;
-        self.inside = 0_u64.wrapping_sub(inside >> 63);
-        // An opening quote counts as inside here, a closing one as outside: neither is a control character or a
-        // backslash.
-        if masks.controls & inside != 0 || masks.backslashes & !inside != 0 {
-            return Err(NotJson);
-        }
-        Ok(quotes | (masks.brackets & !inside))
-    }
-
-    /// Returns the bytes of the block that a backslash escapes. Fails if one of them may not be escaped.
-    #[cold]
-    fn escapes(&mut self, masks: Masks, text: &[u8], base: usize) -> Result<u64, NotJson> {
-        let escaped = self.escaped(masks.backslashes);
-        // Strings that contain JSON hardly have others than these.
-        let mut others = escaped & !(masks.quotes | masks.backslashes);
-        while others != 0 {
-            let at = base + others.trailing_zeros() as usize;
-            match text.get(at..).unwrap_or_default() {
-                [b'b' | b'f' | b'n' | b'r' | b't', ..] => {}
-                [b'/', ..] => self.has_spare_escapes = true,
-                [b'u', digits @ ..] if digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit) => {
-                    self.has_spare_escapes = true;
-                }
-                _ => return Err(NotJson),
-            }
-            others &= others - 1;
-        }
-        Ok(escaped)
-    }
-
-    /// Returns the bytes of a block that its backslashes, or the last one of the previous block, escape.
-    fn escaped(&mut self, backslashes: u64) -> u64 {
-        let mut escaped = std::mem::take(&mut self.escaped);
-        let mut left = backslashes & !escaped;
-        if left & (left << 1) == 0 {
-            // No backslash follows another, so each escapes the next byte.
-            self.escaped = left >> 63;
-            return escaped | left << 1;
-        }
-        while left != 0 {
-            let at = left.trailing_zeros();
-            left &= left - 1;
-            if at == 63 {
-                self.escaped = 1;
-            } else {
-                let next = 1 << (at + 1);
-                escaped |= next;
-                left &= !next;
-            }
-        }
-        escaped
     }
 }
 

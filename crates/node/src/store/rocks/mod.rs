@@ -115,7 +115,9 @@ impl Rocks {
     fn give_back(&self, removed: &[(Table, Span)]) -> Result<(), Error> {
         self.flush()?;
         for (table, span) in removed {
-            let deleted = self.db.delete_file_in_range_cf(self.family(*table)?, &span.from, &span.to);
+            let deleted = self
+                .db
+                .delete_file_in_range_cf(self.family(*table)?, span.from.as_slice(), &last_before(&span.to));
             deleted.map_err(|error| self.failed(&error))?;
         }
         Ok(())
@@ -148,6 +150,17 @@ impl Drop for Rocks {
     fn drop(&mut self) {
         self.visitors.refuse();
         self.end();
+    }
+}
+
+/// Returns a key just before `end`. A [`Span`] does not contain its end, but RocksDB deletes a file whose last key is the
+/// end, too. Files with keys between the two stay, which costs space but nothing else.
+fn last_before(end: &[u8]) -> Vec<u8> {
+    /// Above nearly everything that can follow in a key.
+    const FILL: [u8; 64] = [0xff; 64];
+    match end.split_last() {
+        None | Some((0, _)) => end[..end.len().saturating_sub(1)].to_vec(),
+        Some((last, before)) => [before, &[last - 1], &FILL].concat(),
     }
 }
 
@@ -288,5 +301,50 @@ impl Base for Rocks {
 
     fn disk_bytes(&self) -> Option<u64> {
         Some(disk_bytes(&self.db))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Txn;
+
+    fn change(store: &mut Rocks, change: impl FnOnce(&mut Txn<'_, Rocks>)) {
+        let mut txn = Txn::new(store);
+        change(&mut txn);
+        let batch = txn.into_batch();
+        store.write(batch).unwrap();
+    }
+
+    #[test]
+    fn the_end_of_a_removed_span_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Rocks::open(folder.path(), &Shared::new(1 << 20)).unwrap();
+        for end in [&b"b"[..], b"b\0"] {
+            let inside = b"a".to_vec();
+            change(&mut store, |txn| {
+                txn.put(Table::Activities, inside.clone(), b"inside".to_vec());
+                txn.put(Table::Activities, end.to_vec(), b"the end".to_vec());
+            });
+            store.flush().unwrap();
+            // Only files below the first level are deleted.
+            let family = store.family(Table::Activities).unwrap();
+            store.db.compact_range_cf(family, None::<&[u8]>, None::<&[u8]>);
+            let span = Span {
+                from: inside.clone(),
+                to: end.to_vec(),
+            };
+            change(&mut store, |txn| txn.remove_span(Table::Activities, span));
+            assert_eq!(store.get(Table::Activities, &inside).unwrap(), None);
+            assert_eq!(store.get(Table::Activities, end).unwrap().as_deref(), Some(&b"the end"[..]));
+        }
+    }
+
+    #[test]
+    fn the_last_key_before_an_end_is_before_it() {
+        for end in [&b"b"[..], b"b\0", b"\x01", b"\0", b"a\xff"] {
+            assert!(last_before(end).as_slice() < end, "{end:?}");
+        }
+        assert!(last_before(b"b").as_slice() > &b"a and what follows it in a key"[..]);
     }
 }

@@ -309,7 +309,7 @@ mod tests {
     use super::*;
     use crate::store::Txn;
 
-    fn change(store: &mut Rocks, change: impl FnOnce(&mut Txn<'_, Rocks>)) {
+    pub(super) fn write(store: &mut Rocks, change: impl FnOnce(&mut Txn<'_, Rocks>)) {
         let mut txn = Txn::new(store);
         change(&mut txn);
         let batch = txn.into_batch();
@@ -322,7 +322,7 @@ mod tests {
         let mut store = Rocks::open(folder.path(), &Shared::new(1 << 20)).unwrap();
         for end in [&b"b"[..], b"b\0"] {
             let inside = b"a".to_vec();
-            change(&mut store, |txn| {
+            write(&mut store, |txn| {
                 txn.put(Table::Activities, inside.clone(), b"inside".to_vec());
                 txn.put(Table::Activities, end.to_vec(), b"the end".to_vec());
             });
@@ -334,7 +334,7 @@ mod tests {
                 from: inside.clone(),
                 to: end.to_vec(),
             };
-            change(&mut store, |txn| txn.remove_span(Table::Activities, span));
+            write(&mut store, |txn| txn.remove_span(Table::Activities, span));
             assert_eq!(store.get(Table::Activities, &inside).unwrap(), None);
             assert_eq!(store.get(Table::Activities, end).unwrap().as_deref(), Some(&b"the end"[..]));
         }

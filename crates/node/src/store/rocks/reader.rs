@@ -146,15 +146,9 @@ mod tests {
 
     use rocksdb::WaitForCompactOptions;
 
+    use super::super::tests::write;
     use super::*;
-    use crate::store::{Base, Readers, Shared, Txn};
-
-    fn write(store: &mut Rocks, change: impl FnOnce(&mut Txn<'_, Rocks>)) {
-        let mut txn = Txn::new(store);
-        change(&mut txn);
-        let batch = txn.into_batch();
-        store.write(batch).unwrap();
-    }
+    use crate::store::{Readers, Shared};
 
     fn files(store: &Rocks) -> Vec<String> {
         store.db.wait_for_compact(&WaitForCompactOptions::default()).unwrap();

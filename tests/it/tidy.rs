@@ -37,7 +37,7 @@ const NODE: [Module; 14] = [
     ("words", &[]),
     ("open", &[]),
     ("heartbeat", &["clock"]),
-    ("shutdown", &["clock", "heartbeat"]),
+    ("shutdown", &["clock"]),
     ("sink", &[]),
     ("store", &[]),
     ("query", &["store", "words"]),

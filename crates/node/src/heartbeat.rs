@@ -1,11 +1,15 @@
-//! Heartbeats of threads.
+//! Heartbeats of stages.
+//!
+//! A stage records one in each of its loops, including those that wait for the broker or for room in a queue, so a stage
+//! that records none is stuck. Only the thread of a stage records its heartbeats: another thread could hide that the
+//! stage is stuck.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock;
 
-/// The last heartbeat of a thread. Clones share it.
+/// The last heartbeat of a stage. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Heartbeat(Arc<Mutex<Instant>>);
 

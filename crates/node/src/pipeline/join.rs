@@ -20,6 +20,7 @@ use super::poll_keep_alive::PollKeepAlive;
 use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
+use crate::heartbeat::Heartbeat;
 use crate::join::{Limit, Outcome};
 use crate::kafka::clients::{self, Logged};
 use crate::kafka::{self, topics};
@@ -65,6 +66,7 @@ struct Work<'d> {
     recorded: Instant,
     reported: Instant,
     shutdown: Shutdown,
+    heartbeat: Heartbeat,
     metrics: Arc<Metrics>,
 }
 
@@ -73,6 +75,7 @@ impl<'c> Join<'c> {
         config: &'c Config,
         instance: &'c Instance<'c>,
         shutdown: Shutdown,
+        heartbeat: Heartbeat,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
         let id = Some(instance.dir.instance_id());
@@ -97,6 +100,7 @@ impl<'c> Join<'c> {
                 recorded: clock::start(),
                 reported: clock::start(),
                 shutdown,
+                heartbeat,
                 metrics,
             },
             consumer,
@@ -116,6 +120,7 @@ impl Work<'_> {
     fn run(&mut self, config: &Config, consumer: &BaseConsumer<Context>) -> Result<(), Error> {
         let mut inboxes: BTreeMap<i32, Inbox<'_>> = BTreeMap::new();
         while !self.shutdown.is_requested() {
+            self.heartbeat.record();
             if consumer.context().is_changed() {
                 inboxes.clear();
                 self.take_over(config, consumer)?;
@@ -148,8 +153,8 @@ impl Work<'_> {
         self.tasks.keep(&partitions);
         self.metrics.assigned(&partitions);
         let topic = self.topic.clone();
-        let shutdown = self.shutdown.clone();
-        let mut keep_alive = PollKeepAlive::new(consumer, &shutdown, &topic, Duration::ZERO);
+        let (shutdown, heartbeat) = (self.shutdown.clone(), self.heartbeat.clone());
+        let mut keep_alive = PollKeepAlive::new(consumer, &shutdown, &heartbeat, &topic, Duration::ZERO);
         for partition in &partitions {
             self.tasks.open(*partition, config)?;
             if !keep_alive.keep_waiting() {
@@ -238,7 +243,7 @@ impl Work<'_> {
             inboxes.entry(task.partition).or_default();
         }
         let partitions: Vec<i32> = inboxes.keys().copied().collect();
-        let (topic, shutdown) = (self.topic.clone(), self.shutdown.clone());
+        let (topic, shutdown, heartbeat) = (self.topic.clone(), self.shutdown.clone(), self.heartbeat.clone());
         for partition in partitions {
             let Some(mut inbox) = inboxes.remove(&partition) else {
                 continue;
@@ -252,7 +257,7 @@ impl Work<'_> {
                 Some(_) => Duration::ZERO,
                 None => REBALANCE_TIMEOUT,
             };
-            let mut keep_alive = PollKeepAlive::new(consumer, &shutdown, &topic, timeout);
+            let mut keep_alive = PollKeepAlive::new(consumer, &shutdown, &heartbeat, &topic, timeout);
             let limit = match task.transactions {
                 Some(_) => self.batch_size.begin(),
                 None => Limit::default(),

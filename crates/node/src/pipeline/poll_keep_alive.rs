@@ -8,6 +8,7 @@ use rdkafka::message::BorrowedMessage;
 use super::Error;
 use super::join_assignment::Context;
 use crate::clock;
+use crate::heartbeat::Heartbeat;
 use crate::shutdown::Shutdown;
 
 /// How often to poll during a wait. `max.poll.interval.ms` is several minutes.
@@ -17,6 +18,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 pub(super) struct PollKeepAlive<'c, 's> {
     consumer: &'c BaseConsumer<Context>,
     shutdown: &'s Shutdown,
+    heartbeat: &'s Heartbeat,
     topic: &'s str,
     polled: Instant,
     /// How long to wait for the remaining acknowledgements once partitions were assigned or revoked, and since when.
@@ -28,10 +30,17 @@ pub(super) struct PollKeepAlive<'c, 's> {
 }
 
 impl<'c, 's> PollKeepAlive<'c, 's> {
-    pub(super) fn new(consumer: &'c BaseConsumer<Context>, shutdown: &'s Shutdown, topic: &'s str, timeout: Duration) -> Self {
+    pub(super) fn new(
+        consumer: &'c BaseConsumer<Context>,
+        shutdown: &'s Shutdown,
+        heartbeat: &'s Heartbeat,
+        topic: &'s str,
+        timeout: Duration,
+    ) -> Self {
         Self {
             consumer,
             shutdown,
+            heartbeat,
             topic,
             polled: clock::start(),
             timeout,
@@ -41,9 +50,10 @@ impl<'c, 's> PollKeepAlive<'c, 's> {
         }
     }
 
-    /// Returns whether to continue waiting. Returns false when the shutdown deadline has passed, when reading fails, or
+    /// Records a heartbeat, and returns whether to continue waiting. Returns false when the shutdown deadline has passed, when reading fails, or
     /// when `timeout` has passed since partitions were assigned or revoked.
     pub(super) fn keep_waiting(&mut self) -> bool {
+        self.heartbeat.record();
         if self.shutdown.is_overdue() || self.problem.is_some() {
             return false;
         }

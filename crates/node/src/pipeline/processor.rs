@@ -15,6 +15,7 @@ use super::next_close::NextClose;
 use super::outputs::{self, Outputs};
 use super::route::Route;
 use crate::config::{Config, Property};
+use crate::heartbeat::Heartbeat;
 use crate::kafka::clients;
 use crate::kafka::topics::{RepartitionTopic, Topics};
 use crate::metrics::Metrics;
@@ -220,11 +221,11 @@ pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metri
     if stages != Stages::Join {
         threads.push("route");
     }
-    let stage = |name: &str, shutdown: &Shutdown| {
+    let stage = |name: &str, heartbeat: Heartbeat| {
         let config = instance.limited()?;
         match name {
-            "join" => Join::new(&config, instance, shutdown.clone(), Arc::clone(metrics))?.run(),
-            _ => Route::new(&config, instance, shutdown.clone(), Arc::clone(metrics))?.run(),
+            "join" => Join::new(&config, instance, shutdown.clone(), heartbeat, Arc::clone(metrics))?.run(),
+            _ => Route::new(&config, instance, shutdown.clone(), heartbeat, Arc::clone(metrics))?.run(),
         }
     };
     std::thread::scope(|scope| {
@@ -232,8 +233,11 @@ pub fn start(instance: &Instance<'_>, stages: Stages, shutdown: &Shutdown, metri
             let run = move || {
                 // When a stage ends, for whatever reason, all stages are stopped.
                 let _guard = StopAll(shutdown);
-                let shutdown = shutdown.with_heartbeat(&instance.exposed.heartbeat(name));
-                supervise(name, &shutdown, || stage(name, &shutdown))
+                let heartbeat = instance.exposed.heartbeat(name);
+                supervise(name, shutdown, || {
+                    heartbeat.record();
+                    stage(name, heartbeat.clone())
+                })
             };
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run);
             thread.map(|thread| (name, thread)).map_err(Error::Thread)

@@ -24,6 +24,7 @@ use super::{Error, Instance};
 use crate::clock;
 use crate::config::Config;
 use crate::decode::Decoder;
+use crate::heartbeat::Heartbeat;
 use crate::kafka::delivery::PendingAcks;
 use crate::kafka::{self, clients, topics};
 use crate::log::{SourceWatermark, WatermarkUpdate};
@@ -74,6 +75,7 @@ pub(super) struct Route<'c> {
     considered: Option<Instant>,
     committed: Instant,
     shutdown: Shutdown,
+    heartbeat: Heartbeat,
     metrics: Arc<Metrics>,
 }
 
@@ -82,6 +84,7 @@ impl<'c> Route<'c> {
         config: &Config,
         instance: &'c Instance<'c>,
         shutdown: Shutdown,
+        heartbeat: Heartbeat,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
         metrics.none_read();
@@ -114,7 +117,7 @@ impl<'c> Route<'c> {
         Ok(Self {
             consumer,
             task: RouteTask::default(),
-            out: Out::new(config, shutdown.clone(), Arc::clone(&metrics))?,
+            out: Out::new(config, shutdown.clone(), heartbeat.clone(), Arc::clone(&metrics))?,
             router: Router::new(
                 Decoder::new(config.decode.clone()).with_limit(clients::message_max_bytes(config)),
                 Settings {
@@ -146,6 +149,7 @@ impl<'c> Route<'c> {
             considered: None,
             committed: clock::start(),
             shutdown,
+            heartbeat,
             metrics,
         })
     }
@@ -154,6 +158,7 @@ impl<'c> Route<'c> {
     pub(super) fn run(mut self) -> Result<(), Error> {
         let mut failure: Option<Error> = None;
         loop {
+            self.heartbeat.record();
             if self.shutdown.is_requested() || self.recreated.is_some() {
                 self.task.stop();
             }
@@ -236,6 +241,7 @@ impl<'c> Route<'c> {
                 Some(Err(error)) => super::read_problem(error, &consumer.context().topics())?,
             }
             if taken.is_multiple_of(CLOCK_CHECK_MESSAGES) {
+                self.heartbeat.record();
                 if self.is_update_due() || self.shutdown.is_requested() {
                     break;
                 }
@@ -483,6 +489,7 @@ impl<'c> Route<'c> {
     fn await_acks(&mut self) -> Result<(), Error> {
         let began = clock::start();
         while !self.check_acks() && began.elapsed() < DRAIN && !self.shutdown.is_overdue() {
+            self.heartbeat.record();
             self.out.check()?;
             self.out.pause();
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Error;
 use crate::config::Config;
 use crate::decode::Reject;
+use crate::heartbeat::Heartbeat;
 use crate::kafka::clients;
 use crate::kafka::delivery::{Outgoing, PendingAcks, Sender};
 use crate::log::{Bundle, LogRecord, WatermarkUpdate};
@@ -36,6 +37,7 @@ pub(super) struct Out {
     message_max_bytes: usize,
     scratch: Vec<u8>,
     shutdown: Shutdown,
+    heartbeat: Heartbeat,
     metrics: Arc<Metrics>,
 }
 
@@ -48,7 +50,7 @@ struct PendingBundle {
 }
 
 impl Out {
-    pub(super) fn new(config: &Config, shutdown: Shutdown, metrics: Arc<Metrics>) -> Result<Self, Error> {
+    pub(super) fn new(config: &Config, shutdown: Shutdown, heartbeat: Heartbeat, metrics: Arc<Metrics>) -> Result<Self, Error> {
         Ok(Self {
             sender: Sender::to_partitions(config, "route", "2", Some(config.repartition.partitions))?,
             log: config.repartition.topic.clone(),
@@ -57,6 +59,7 @@ impl Out {
             message_max_bytes: clients::message_max_bytes(config),
             scratch: Vec::new(),
             shutdown,
+            heartbeat,
             metrics,
         })
     }
@@ -196,6 +199,7 @@ impl Out {
                 acks.hold();
                 return Ok(());
             }
+            self.heartbeat.record();
             self.sender.pause();
         }
         Ok(())

@@ -121,7 +121,7 @@ ALL = [*FLOORS, *OVER_TOPICS, *OVER_FILES]
 
 def build_java(peer):
     target = HERE / peer / "target"
-    sources = [HERE / peer / "pom.xml", *(HERE / peer / "src").rglob("*.java")]
+    sources = [HERE / peer / "pom.xml", *(HERE / peer / "src").rglob("*.java"), *(HERE / "common").rglob("*.java")]
     stamp = target / "built"
     if stamp.exists() and stamp.stat().st_mtime > max(source.stat().st_mtime for source in sources):
         return

@@ -11,20 +11,23 @@ use super::{Failure, out};
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, ProcessorStatus};
 use client::Server;
 
+/// The options that every query has stand apart from its own ones in its help.
+const HEADING: &str = "Options of every query";
+
 /// The server, and the query.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// URL of the processor's API [default: from --config, then ALERTTRAIL_SERVER, then http://127.0.0.1:8686]
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "URL")]
     server: Option<String>,
     /// The processor's configuration file, for its http.listen and http.token
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print the response as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = HEADING)]
     json: bool,
     /// Entra tenant id, if tenants are configured
-    #[arg(long, global = true, value_name = "ID")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "ID")]
     tenant: Option<String>,
     #[command(subcommand)]
     query: Query,

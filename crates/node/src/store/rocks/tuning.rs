@@ -45,6 +45,8 @@ pub(super) fn options(shared: &Shared, found: Found) -> Options {
     // All tables are flushed together, so that the files alone are a state that the store was in.
     options.set_atomic_flush(true);
     options.set_write_buffer_manager(&shared.write_buffers);
+    // A store has one writer, so a write buffer needs no memory of its own for each core.
+    options.set_allow_concurrent_memtable_write(false);
     options.set_max_background_jobs(2);
     options.set_keep_log_file_num(2);
     options.set_max_open_files(64);

@@ -1,19 +1,19 @@
 //! `alerttrail redrive`: sends dead-letter records again to the input topics from which they came.
 //!
-//! The dead-letter topic is read twice: first for the notes in it, then for the dead-letter records. Each batch is
-//! sent, acknowledged, and only then noted. If a run was killed in between, the next run first searches the input
-//! topics for what was sent, before it sends anything.
+//! The dead-letter topic is read twice: first for the notes in it, then for the dead-letter records. A note of a record
+//! is written only after the record has been sent and acknowledged. If a run was killed in between, the next run first
+//! searches the input topics for what was sent, before it sends anything.
 //!
 //! The dead-letter topic also contains the state of the command. Besides the dead-letter records, it contains notes
-//! ([`Note`]) about which of them were sent, so that the next run on any machine knows. A run first notes the offsets
-//! in the input topics from which on its records will be found. Its last note is that it has ended. Records that an
-//! unfinished run sent are found in the input topics by the header that every redriven record has. `letter` parses
-//! headers and `ledger` decides; neither sends anything or reads a clock.
+//! ([`Note`]) about which of them were sent, so that the next run can read them on any machine. A run first writes a
+//! note of the offsets in the input topics from which its records will be found. Its last note states that it has
+//! ended. Records that an unfinished run sent are found in the input topics by the header that every redriven record
+//! has. `dead_letter` parses headers and `state` decides; neither sends anything or reads a clock.
 
-mod ledger;
-mod letter;
+mod dead_letter;
 mod originals;
-mod player;
+mod redriver;
+mod state;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,9 +31,9 @@ use crate::shutdown::Shutdown;
 use crate::term::{Failure, configuration, logging, mask, say, signals, tell};
 use crate::time::WallTime;
 use crate::words::{counted, grouped};
-pub use ledger::{Decision, Ledger};
-pub use letter::{Filter, Letter, Note, Origin, Record, Run};
-use player::Player;
+pub use dead_letter::{DeadLetterHeaders, DeadLetterTopicRecord, Filter, Note, Origin, Run};
+use redriver::Redriver;
+pub use state::{Decision, RedriveState};
 
 /// The stage in the names of the producer and of the consumer group, which never has positions.
 const STAGE: &str = "redrive";
@@ -95,15 +95,15 @@ fn time(text: &str) -> Result<WallTime, String> {
 }
 
 /// Fails if no dead-letter record can have this reason.
-fn refuse_unknown_reason(word: &str) -> Result<(), Failure> {
+fn check_reason(reason: &str) -> Result<(), Failure> {
     let known = Reason::ALL.map(Reason::as_str);
-    if known.contains(&word) {
+    if known.contains(&reason) {
         return Ok(());
     }
-    let likeness = |known: &&str| (strsim::normalized_damerau_levenshtein(word, known) * 1_000.0) as u64;
+    let likeness = |known: &&str| (strsim::normalized_damerau_levenshtein(reason, known) * 1_000.0) as u64;
     let nearest = known.into_iter().max_by_key(likeness).unwrap_or_default();
     Err(Failure::usage(format!(
-        "--reason {word} is not a reason of dead letters; the nearest is {nearest} (known: {})",
+        "--reason {reason} is not a reason of dead letters; the nearest is {nearest} (known: {})",
         known.join(", ")
     )))
 }
@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             config.input.topics.join(", ")
         )));
     }
-    args.reason.iter().try_for_each(|word| refuse_unknown_reason(word))?;
+    args.reason.iter().try_for_each(|reason| check_reason(reason))?;
     if let (Some(since), Some(until)) = (args.since, args.until)
         && since >= until
     {
@@ -140,22 +140,22 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// The numbers of dead-letter records by what happened to them.
+/// The numbers of dead-letter records by outcome.
 #[derive(Default)]
-struct Totals {
+struct RedriveTotals {
     decisions: BTreeMap<Decision, u64>,
     /// Records that were sent, by reason.
     sent: BTreeMap<String, u64>,
-    /// Truncated records whose originals are gone.
-    gone: u64,
+    /// Truncated records whose originals no longer exist.
+    missing_originals: u64,
     /// Records that are larger than the input topic accepts.
     too_large: u64,
     is_stopped: bool,
 }
 
-impl Totals {
+impl RedriveTotals {
     fn problems(&self) -> u64 {
-        self.gone + self.too_large
+        self.missing_originals + self.too_large
     }
 
     fn all_sent(&self) -> u64 {
@@ -163,32 +163,32 @@ impl Totals {
     }
 }
 
-fn redrive(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<Totals, Error> {
+fn redrive(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<RedriveTotals, Error> {
     let topics = Topics::new(config)?;
-    let dead = config.output.dead_letter_topic.clone();
-    let none = || kafka::Error::NoTopic {
-        topic: dead.clone(),
+    let topic = config.output.dead_letter_topic.clone();
+    let no_topic = || kafka::Error::NoTopic {
+        topic: topic.clone(),
         role: "dead letters",
         key: "output.dead_letter_topic",
     };
-    topics.partitions(&dead)?.ok_or_else(none)?;
+    topics.partitions(&topic)?.ok_or_else(no_topic)?;
     // The lock is taken before anything is read, because the notes must not change after that.
     let _lock = match args.dry_run {
         true => None,
         false => Some(ExclusiveLock::acquire(config, STAGE, &config.output.dead_letter_topic)?),
     };
-    // The extent is requested while the lock is held, so all notes of earlier runs are before this end.
-    let dead = topics.extent(&dead)?.ok_or_else(none)?;
-    let mut totals = Totals::default();
-    let mut ledger = Ledger::default();
-    let is_read = reading::read(config, STAGE, &dead, shutdown, &mut |message| -> Result<(), Error> {
-        if let Record::Note(note) = record(message) {
-            ledger.note(note);
+    // The extent is requested after the lock was acquired, so all notes of earlier runs are before its end.
+    let extent = topics.extent(&topic)?.ok_or_else(no_topic)?;
+    let mut totals = RedriveTotals::default();
+    let mut state = RedriveState::default();
+    let is_read = reading::read(config, STAGE, &extent, shutdown, &mut |message| -> Result<(), Error> {
+        if let DeadLetterTopicRecord::Note(note) = record(message) {
+            state.apply(note);
         }
         Ok(())
     })?;
-    let mut player = Player::new(config, &topics, shutdown, args.dry_run);
-    if !is_read || !player.settle(&mut ledger)? {
+    let mut redriver = Redriver::new(config, &topics, shutdown, args.dry_run);
+    if !is_read || !redriver.recover_unfinished_runs(&mut state)? {
         totals.is_stopped = true;
         return Ok(totals);
     }
@@ -199,34 +199,34 @@ fn redrive(args: &Args, config: &Config, shutdown: &Shutdown) -> Result<Totals, 
         until: args.until,
     };
     let limit = args.limit.unwrap_or(u64::MAX);
-    let mut taken = 0;
-    let is_read = reading::read(config, STAGE, &dead, shutdown, &mut |message| -> Result<(), Error> {
-        let Record::Letter(letter) = record(message) else {
+    let mut selected = 0;
+    let is_read = reading::read(config, STAGE, &extent, shutdown, &mut |message| -> Result<(), Error> {
+        let DeadLetterTopicRecord::DeadLetter(dead_letter) = record(message) else {
             return Ok(());
         };
-        if taken >= limit {
+        if selected >= limit {
             return Ok(());
         }
-        let decision = ledger.decide(&letter, &filter, &config.input.topics, args.again);
+        let decision = state.decide(&dead_letter, &filter, &config.input.topics, args.again);
         *totals.decisions.entry(decision).or_default() += 1;
         match decision {
             Decision::Send => {
-                taken += 1;
-                player.take(letter, message.payload().unwrap_or_default(), &mut totals)
+                selected += 1;
+                redriver.add(dead_letter, message.payload().unwrap_or_default(), &mut totals)
             }
             _ => Ok(()),
         }
     })?;
-    player.finish(&mut totals)?;
+    redriver.finish(&mut totals)?;
     totals.is_stopped = !is_read;
     Ok(totals)
 }
 
-fn record(message: &BorrowedMessage<'_>) -> Record {
+fn record(message: &BorrowedMessage<'_>) -> DeadLetterTopicRecord {
     let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
     let headers = headers.map(|header| (header.key, header.value.unwrap_or_default()));
     let at = message.timestamp().to_millis().map(WallTime);
-    Record::read(headers, message.payload().unwrap_or_default(), at)
+    DeadLetterTopicRecord::parse(headers, message.payload().unwrap_or_default(), at)
 }
 
 /// Returns the extents of all input topics.
@@ -244,21 +244,21 @@ fn inputs(config: &Config, topics: &Topics<'_>) -> Result<Vec<Extent>, Error> {
 }
 
 /// Prints a dead-letter record on one line.
-fn print(letter: &Letter, bytes: usize) {
-    let bytes = letter.truncated.unwrap_or(bytes);
+fn print_dead_letter(dead_letter: &DeadLetterHeaders, bytes: usize) {
+    let bytes = dead_letter.truncated.unwrap_or(bytes);
     let line = format!(
         "{} {}, {}: {}",
-        letter.origin,
-        letter.reason,
+        dead_letter.origin,
+        dead_letter.reason,
         counted(bytes as u64, "byte"),
-        letter.error
+        dead_letter.error
     );
     // Headers of records from other programs may contain line ends.
     tell(&mask::printable(&line, mask::Lines::One));
 }
 
-fn report(args: &Args, totals: &Totals) {
-    let of = |decision| totals.decisions.get(&decision).copied().unwrap_or(0);
+fn report(args: &Args, totals: &RedriveTotals) {
+    let count_of = |decision| totals.decisions.get(&decision).copied().unwrap_or(0);
     let reasons: Vec<String> = totals
         .sent
         .iter()
@@ -269,24 +269,30 @@ fn report(args: &Args, totals: &Totals) {
     } else {
         format!(" ({})", reasons.join(", "))
     };
-    let word = if args.dry_run { "would be sent" } else { "sent" };
-    say(&format!("{} {word}{listed}", counted(totals.all_sent(), "dead letter")));
+    let verb = if args.dry_run { "would be sent" } else { "sent" };
+    say(&format!("{} {verb}{listed}", counted(totals.all_sent(), "dead letter")));
     for (count, sentence) in [
-        (of(Decision::SentBefore), "had been sent before; --again sends them once more"),
         (
-            of(Decision::FailedAgain),
+            count_of(Decision::SentBefore),
+            "had been sent before; --again sends them once more",
+        ),
+        (
+            count_of(Decision::FailedAgain),
             "had been sent before and failed again; --again sends them once more",
         ),
         (
-            of(Decision::NoInput),
+            count_of(Decision::NoInput),
             "did not come from a topic in input.topics, such as output records that were too large, and cannot be sent",
         ),
         (
-            totals.gone,
+            totals.missing_originals,
             "had been truncated, and the original is gone from the input topics",
         ),
         (totals.too_large, "exceeded the size that the input topic accepts"),
-        (of(Decision::Filtered), "did not match --reason, --topic, --since or --until"),
+        (
+            count_of(Decision::Filtered),
+            "did not match --reason, --topic, --since or --until",
+        ),
     ] {
         if count > 0 {
             say(&format!("{} {sentence}", counted(count, "dead letter")));

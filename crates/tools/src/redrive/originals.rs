@@ -10,13 +10,13 @@ use crate::kafka::reading::{self, Extent};
 use crate::redrive::Origin;
 use crate::shutdown::Shutdown;
 
-/// Reads the original bytes of a record again: `whole` bytes, which begin with `first`. Returns `None` if they no
+/// Reads the original bytes of a record again: `length` bytes, which begin with `first`. Returns `None` if they no
 /// longer exist.
 pub(super) fn fetch(
     config: &Config,
     origin: &Origin,
     first: &[u8],
-    whole: usize,
+    length: usize,
     shutdown: &Shutdown,
 ) -> Result<Option<Vec<u8>>, Error> {
     let mut found = None;
@@ -26,7 +26,7 @@ pub(super) fn fetch(
     };
     let read = reading::read(config, STAGE, &extent, shutdown, &mut |message| -> Result<(), Error> {
         if message.offset() == origin.offset {
-            found = within(message.payload().unwrap_or_default(), first, whole);
+            found = find_record(message.payload().unwrap_or_default(), first, length);
         }
         Ok(())
     });
@@ -37,10 +37,10 @@ pub(super) fn fetch(
     }
 }
 
-/// Returns the record in a message that begins with `first` and has `whole` bytes.
-fn within(message: &[u8], first: &[u8], whole: usize) -> Option<Vec<u8>> {
+/// Returns the record in a message that begins with `first` and has `length` bytes.
+fn find_record(message: &[u8], first: &[u8], length: usize) -> Option<Vec<u8>> {
     let begin = memchr::memmem::find(message, first)?;
-    let record = message.get(begin..begin.checked_add(whole)?)?;
+    let record = message.get(begin..begin.checked_add(length)?)?;
     Some(record.to_vec())
 }
 
@@ -51,9 +51,12 @@ mod tests {
     #[test]
     fn a_record_is_found_in_its_batch() {
         let message = br#"{"records":[{"a":1},{"b":"long"},{"c":3}]}"#;
-        assert_eq!(within(message, br#"{"b":"#, 12).unwrap(), br#"{"b":"long"}"#);
-        assert_eq!(within(message, message.get(..9).unwrap(), message.len()).unwrap(), message);
-        assert_eq!(within(message, b"elsewhere", 12), None);
-        assert_eq!(within(message, br#"{"c":"#, 1_000), None);
+        assert_eq!(find_record(message, br#"{"b":"#, 12).unwrap(), br#"{"b":"long"}"#);
+        assert_eq!(
+            find_record(message, message.get(..9).unwrap(), message.len()).unwrap(),
+            message
+        );
+        assert_eq!(find_record(message, b"missing", 12), None);
+        assert_eq!(find_record(message, br#"{"c":"#, 1_000), None);
     }
 }

@@ -8,7 +8,7 @@ use crate::sink::dead_letter::REDRIVEN;
 use crate::time::WallTime;
 
 /// The name of the header that marks a note. Its value is the kind of note.
-const NOTE: &str = "alerttrail.redrive";
+const NOTE_HEADER: &str = "alerttrail.redrive";
 
 /// The origin of a dead-letter record, which identifies it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -46,9 +46,9 @@ impl FromStr for Origin {
     }
 }
 
-/// A dead-letter record, without its value.
+/// A dead-letter record without its value: what its headers and its timestamp contain.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Letter {
+pub struct DeadLetterHeaders {
     /// The origin of the record.
     pub origin: Origin,
     /// The reason why it is a dead-letter record.
@@ -86,22 +86,22 @@ pub enum Note {
 
 /// A record of the dead-letter topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Record {
+pub enum DeadLetterTopicRecord {
     /// A dead-letter record.
-    Letter(Letter),
+    DeadLetter(DeadLetterHeaders),
     /// A note of a run.
     Note(Note),
     /// Neither; another program wrote it.
     Other,
 }
 
-impl Record {
+impl DeadLetterTopicRecord {
     /// Parses a record with these headers. `at` is its timestamp.
-    pub fn read<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>, value: &[u8], at: Option<WallTime>) -> Self {
+    pub fn parse<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>, value: &[u8], at: Option<WallTime>) -> Self {
         let headers: BTreeMap<&str, &[u8]> = headers.collect();
         let text = |name: &str| Some(String::from_utf8_lossy(headers.get(name)?).into_owned());
-        if let Some(word) = text(NOTE) {
-            let note = match word.as_str() {
+        if let Some(kind) = text(NOTE_HEADER) {
+            let note = match kind.as_str() {
                 "begun" => serde_json::from_slice(value).ok().map(Note::Begun),
                 "sent" => text(REDRIVEN).and_then(|origin| origin.parse().ok()).map(Note::Sent),
                 "ended" => Some(Note::Ended(String::from_utf8_lossy(value).into_owned())),
@@ -109,8 +109,8 @@ impl Record {
             };
             return note.map_or(Self::Other, Self::Note);
         }
-        let letter = || {
-            Some(Letter {
+        let dead_letter = || {
+            Some(DeadLetterHeaders {
                 origin: Origin {
                     topic: text("alerttrail.topic")?,
                     partition: text("alerttrail.partition")?.parse().ok()?,
@@ -124,14 +124,14 @@ impl Record {
                 is_redriven: headers.contains_key(REDRIVEN),
             })
         };
-        letter().map_or(Self::Other, Self::Letter)
+        dead_letter().map_or(Self::Other, Self::DeadLetter)
     }
 }
 
 impl Note {
     /// Returns the headers and the value of the note's record.
     pub fn to_record(&self) -> (Vec<(&'static str, String)>, Vec<u8>) {
-        let note = |word: &str| (NOTE, word.to_owned());
+        let note = |kind: &str| (NOTE_HEADER, kind.to_owned());
         match self {
             // Strings and numbers can always be encoded as JSON.
             Self::Begun(run) => (vec![note("begun")], serde_json::to_vec(run).unwrap_or_default()),
@@ -157,12 +157,12 @@ pub struct Filter {
 impl Filter {
     /// Returns whether the filter selects a dead-letter record. A record without a time is selected only if the filter
     /// has neither `since` nor `until`.
-    pub fn takes(&self, letter: &Letter) -> bool {
-        let is_of = |names: &[String], name: &String| names.is_empty() || names.contains(name);
-        is_of(&self.reasons, &letter.reason)
-            && is_of(&self.topics, &letter.origin.topic)
-            && self.since.is_none_or(|since| letter.at.is_some_and(|at| at >= since))
-            && self.until.is_none_or(|until| letter.at.is_some_and(|at| at < until))
+    pub fn selects(&self, dead_letter: &DeadLetterHeaders) -> bool {
+        let matches = |names: &[String], name: &String| names.is_empty() || names.contains(name);
+        matches(&self.reasons, &dead_letter.reason)
+            && matches(&self.topics, &dead_letter.origin.topic)
+            && self.since.is_none_or(|since| dead_letter.at.is_some_and(|at| at >= since))
+            && self.until.is_none_or(|until| dead_letter.at.is_some_and(|at| at < until))
     }
 }
 
@@ -171,9 +171,9 @@ mod tests {
     use super::*;
     use crate::sink::dead_letter::{Address, DeadLetter};
 
-    fn read(headers: &[(&'static str, String)], value: &[u8]) -> Record {
+    fn read(headers: &[(&'static str, String)], value: &[u8]) -> DeadLetterTopicRecord {
         let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
-        Record::read(headers, value, Some(WallTime(5)))
+        DeadLetterTopicRecord::parse(headers, value, Some(WallTime(5)))
     }
 
     fn dead_letter(redriven: Option<&str>) -> DeadLetter<'static> {
@@ -194,23 +194,23 @@ mod tests {
 
     #[test]
     fn a_dead_letter_is_read_as_it_was_written() {
-        let Record::Letter(letter) = read(&dead_letter(None).headers(), b"{") else {
+        let DeadLetterTopicRecord::DeadLetter(parsed) = read(&dead_letter(None).headers(), b"{") else {
             panic!()
         };
-        assert_eq!(letter.origin.to_string(), "events/3/40/2");
-        assert_eq!((letter.reason.as_str(), letter.at), ("invalid_json", Some(WallTime(5))));
-        assert_eq!((letter.truncated, letter.is_redriven), (None, false));
+        assert_eq!(parsed.origin.to_string(), "events/3/40/2");
+        assert_eq!((parsed.reason.as_str(), parsed.at), ("invalid_json", Some(WallTime(5))));
+        assert_eq!((parsed.truncated, parsed.is_redriven), (None, false));
         let mut headers = dead_letter(Some("events/3/1/0")).headers();
         headers.push(("alerttrail.truncated", "1234".into()));
-        let Record::Letter(letter) = read(&headers, b"{") else {
+        let DeadLetterTopicRecord::DeadLetter(parsed) = read(&headers, b"{") else {
             panic!()
         };
-        assert_eq!((letter.truncated, letter.is_redriven), (Some(1234), true));
-        assert_eq!(read(&[], b"{}"), Record::Other);
+        assert_eq!((parsed.truncated, parsed.is_redriven), (Some(1234), true));
+        assert_eq!(read(&[], b"{}"), DeadLetterTopicRecord::Other);
     }
 
     #[test]
-    fn the_ledger_is_read_as_it_was_written() {
+    fn notes_are_read_as_they_were_written() {
         let ends = BTreeMap::from([("events".to_owned(), BTreeMap::from([(0, 7), (1, 8)]))]);
         for note in [
             Note::Begun(Run { run: "r".into(), ends }),
@@ -218,15 +218,15 @@ mod tests {
             Note::Ended("r".into()),
         ] {
             let (headers, value) = note.to_record();
-            assert_eq!(read(&headers, &value), Record::Note(note));
+            assert_eq!(read(&headers, &value), DeadLetterTopicRecord::Note(note));
         }
-        assert_eq!(read(&[(NOTE, "begun".into())], b"?"), Record::Other);
+        assert_eq!(read(&[(NOTE_HEADER, "begun".into())], b"?"), DeadLetterTopicRecord::Other);
         assert_eq!("events/3/40".parse::<Origin>(), Err(()));
     }
 
     #[test]
-    fn a_filter_accepts_what_meets_all_conditions() {
-        let Record::Letter(letter) = read(&dead_letter(None).headers(), b"{") else {
+    fn a_filter_selects_records_that_meet_all_conditions() {
+        let DeadLetterTopicRecord::DeadLetter(parsed) = read(&dead_letter(None).headers(), b"{") else {
             panic!()
         };
         let filter = |reasons: &[&str], topics: &[&str], since: Option<i64>, until: Option<i64>| Filter {
@@ -235,15 +235,15 @@ mod tests {
             since: since.map(WallTime),
             until: until.map(WallTime),
         };
-        let takes = |filter: Filter| filter.takes(&letter);
-        assert!(takes(Filter::default()));
-        assert!(takes(filter(&["too_deep", "invalid_json"], &["events"], Some(5), Some(6))));
-        assert!(!takes(filter(&["too_deep"], &[], None, None)));
-        assert!(!takes(filter(&[], &["other"], None, None)));
-        assert!(!takes(filter(&[], &[], Some(6), None)));
-        assert!(!takes(filter(&[], &[], None, Some(5))));
-        let timeless = Letter { at: None, ..letter };
-        assert!(Filter::default().takes(&timeless));
-        assert!(!filter(&[], &[], Some(0), None).takes(&timeless));
+        let selects = |filter: Filter| filter.selects(&parsed);
+        assert!(selects(Filter::default()));
+        assert!(selects(filter(&["too_deep", "invalid_json"], &["events"], Some(5), Some(6))));
+        assert!(!selects(filter(&["too_deep"], &[], None, None)));
+        assert!(!selects(filter(&[], &["other"], None, None)));
+        assert!(!selects(filter(&[], &[], Some(6), None)));
+        assert!(!selects(filter(&[], &[], None, Some(5))));
+        let timeless = DeadLetterHeaders { at: None, ..parsed };
+        assert!(Filter::default().selects(&timeless));
+        assert!(!filter(&[], &[], Some(0), None).selects(&timeless));
     }
 }

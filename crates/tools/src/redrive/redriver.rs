@@ -1,57 +1,58 @@
-//! Sends dead-letter records in batches, and notes each when it is acknowledged.
+//! Sends dead-letter records in batches, and writes a note of each when it is acknowledged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rdkafka::message::{Headers as _, Message as _};
 
-use super::{Error, STAGE, Totals, inputs, originals, print};
+use super::{Error, RedriveTotals, STAGE, inputs, originals, print_dead_letter};
 use crate::config::Config;
 use crate::kafka::delivery::{Outgoing, PendingAcks, SendOutcome, Sender};
 use crate::kafka::reading::{self, Extent};
 use crate::kafka::topics::Topics;
-use crate::redrive::{Ledger, Letter, Note, Origin, Run};
+use crate::redrive::{DeadLetterHeaders, Note, Origin, RedriveState, Run};
 use crate::shutdown::Shutdown;
 use crate::sink::dead_letter::REDRIVEN;
 use crate::term::say;
 
-/// Maximum number and bytes of records that are sent before they are noted.
-const BATCH: (usize, usize) = (500, 8 << 20);
+/// Maximum number and bytes of records that are sent before their notes are written.
+const MAX_BATCH: (usize, usize) = (500, 8 << 20);
 
 /// Sends the dead-letter records of one run.
-pub(super) struct Player<'a> {
+pub(super) struct Redriver<'a> {
     config: &'a Config,
     topics: &'a Topics<'a>,
     shutdown: &'a Shutdown,
     is_dry: bool,
-    /// The sender, which is created when there is something to send.
-    out: Option<Out>,
-    batch: Vec<(Letter, Vec<u8>)>,
+    /// The run of this command, which starts when the first batch is sent.
+    open_run: Option<OpenRun>,
+    batch: Vec<(DeadLetterHeaders, Vec<u8>)>,
     bytes: usize,
 }
 
-/// The sender, and the name of this run.
-struct Out {
+/// A run that has started: its sender and its name.
+struct OpenRun {
     sender: Sender,
-    run: String,
+    name: String,
 }
 
-impl<'a> Player<'a> {
+impl<'a> Redriver<'a> {
     pub(super) fn new(config: &'a Config, topics: &'a Topics<'a>, shutdown: &'a Shutdown, is_dry: bool) -> Self {
         Self {
             config,
             topics,
             shutdown,
             is_dry,
-            out: None,
+            open_run: None,
             batch: Vec::new(),
             bytes: 0,
         }
     }
 
-    /// Finds out what unfinished runs have sent, and notes it. Returns whether it finished.
-    pub(super) fn settle(&mut self, ledger: &mut Ledger) -> Result<bool, Error> {
-        let open = ledger.open_runs();
+    /// Searches the input topics for what unfinished runs have sent, and writes notes of it. Returns whether it
+    /// finished, that is, whether no shutdown was requested.
+    pub(super) fn recover_unfinished_runs(&mut self, state: &mut RedriveState) -> Result<bool, Error> {
+        let open = state.open_runs();
         if open.is_empty() {
             return Ok(true);
         }
@@ -69,9 +70,9 @@ impl<'a> Player<'a> {
                     let mut origins = headers.filter(|header| header.key == REDRIVEN);
                     let origin = origins.next().and_then(|header| std::str::from_utf8(header.value?).ok());
                     if let Some(origin) = origin.and_then(|origin| origin.parse::<Origin>().ok())
-                        && !ledger.was_sent(&origin)
+                        && !state.was_sent(&origin)
                     {
-                        ledger.note(Note::Sent(origin.clone()));
+                        state.apply(Note::Sent(origin.clone()));
                         found.push(Note::Sent(origin));
                     }
                     Ok(())
@@ -92,83 +93,90 @@ impl<'a> Player<'a> {
     }
 
     /// Adds a dead-letter record to the batch.
-    pub(super) fn take(&mut self, letter: Letter, value: &[u8], totals: &mut Totals) -> Result<(), Error> {
+    pub(super) fn add(&mut self, dead_letter: DeadLetterHeaders, value: &[u8], totals: &mut RedriveTotals) -> Result<(), Error> {
         if self.is_dry {
-            print(&letter, value.len());
-            *totals.sent.entry(letter.reason).or_default() += 1;
+            print_dead_letter(&dead_letter, value.len());
+            *totals.sent.entry(dead_letter.reason).or_default() += 1;
             return Ok(());
         }
-        let value = match letter.truncated {
+        let value = match dead_letter.truncated {
             None => value.to_vec(),
-            Some(whole) => match originals::fetch(self.config, &letter.origin, value, whole, self.shutdown)? {
+            Some(full_length) => match originals::fetch(self.config, &dead_letter.origin, value, full_length, self.shutdown)? {
                 Some(value) => value,
                 None => {
-                    say(&format!("{}: the original is gone from the topic", letter.origin));
-                    totals.gone += 1;
+                    say(&format!("{}: the original is gone from the topic", dead_letter.origin));
+                    totals.missing_originals += 1;
                     return Ok(());
                 }
             },
         };
         self.bytes += value.len();
-        self.batch.push((letter, value));
-        match self.batch.len() >= BATCH.0 || self.bytes >= BATCH.1 {
+        self.batch.push((dead_letter, value));
+        match self.batch.len() >= MAX_BATCH.0 || self.bytes >= MAX_BATCH.1 {
             true => self.send(totals),
             false => Ok(()),
         }
     }
 
     /// Sends the remaining records, and ends the run.
-    pub(super) fn finish(mut self, totals: &mut Totals) -> Result<(), Error> {
+    pub(super) fn finish(mut self, totals: &mut RedriveTotals) -> Result<(), Error> {
         self.send(totals)?;
-        match self.out.take() {
+        match self.open_run.take() {
             None => Ok(()),
-            Some(out) => self.note(&out.sender, &[Note::Ended(out.run.clone())]),
+            Some(open_run) => self.note(&open_run.sender, &[Note::Ended(open_run.name.clone())]),
         }
     }
 
-    fn send(&mut self, totals: &mut Totals) -> Result<(), Error> {
+    fn send(&mut self, totals: &mut RedriveTotals) -> Result<(), Error> {
         let batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
         if batch.is_empty() {
             return Ok(());
         }
-        let out = match self.out.take() {
-            Some(out) => out,
+        let open_run = match self.open_run.take() {
+            Some(open_run) => open_run,
             None => self.begin()?,
         };
         let acks = Arc::new(PendingAcks::default());
         let mut sent = Vec::new();
-        for (letter, value) in batch {
+        for (dead_letter, value) in batch {
             let message = Outgoing {
-                topic: &letter.origin.topic,
+                topic: &dead_letter.origin.topic,
                 partition: None,
                 key: None,
                 value: &value,
-                headers: &[(REDRIVEN, letter.origin.to_string())],
+                headers: &[(REDRIVEN, dead_letter.origin.to_string())],
             };
-            match self.send_message(&out.sender, &message, &acks)? {
+            match self.send_message(&open_run.sender, &message, &acks)? {
                 SendOutcome::TooLarge => {
                     say(&format!(
                         "{}: the record is larger than {} accepts",
-                        letter.origin, letter.origin.topic
+                        dead_letter.origin, dead_letter.origin.topic
                     ));
                     totals.too_large += 1;
                 }
-                _ => sent.push(letter),
+                _ => sent.push(dead_letter),
             }
         }
-        self.await_acks(&out.sender, &acks, sent.first().map_or("", |letter| &letter.origin.topic))?;
-        let notes: Vec<Note> = sent.iter().map(|letter| Note::Sent(letter.origin.clone())).collect();
-        self.note(&out.sender, &notes)?;
-        for letter in sent {
-            *totals.sent.entry(letter.reason).or_default() += 1;
+        self.await_acks(
+            &open_run.sender,
+            &acks,
+            sent.first().map_or("", |dead_letter| &dead_letter.origin.topic),
+        )?;
+        let notes: Vec<Note> = sent
+            .iter()
+            .map(|dead_letter| Note::Sent(dead_letter.origin.clone()))
+            .collect();
+        self.note(&open_run.sender, &notes)?;
+        for dead_letter in sent {
+            *totals.sent.entry(dead_letter.reason).or_default() += 1;
         }
-        self.out = Some(out);
+        self.open_run = Some(open_run);
         Ok(())
     }
 
-    /// Notes the offsets from which on the sent records will be found, before any is sent.
-    fn begin(&self) -> Result<Out, Error> {
+    /// Starts a run: before anything is sent, writes a note of the offsets from which the sent records will be found.
+    fn begin(&self) -> Result<OpenRun, Error> {
         let ends = inputs(self.config, self.topics)?.into_iter();
         let ends = ends.map(|extent| {
             let ends = extent.partitions.into_iter().map(|(partition, (_, end))| (partition, end));
@@ -184,12 +192,12 @@ impl<'a> Player<'a> {
             run: hex::encode(name),
             ends: ends.collect(),
         };
-        let out = Out {
+        let open_run = OpenRun {
             sender: Sender::new(self.config, STAGE, "5")?,
-            run: run.run.clone(),
+            name: run.run.clone(),
         };
-        self.note(&out.sender, &[Note::Begun(run)])?;
-        Ok(out)
+        self.note(&open_run.sender, &[Note::Begun(run)])?;
+        Ok(open_run)
     }
 
     /// Writes notes, and waits until they are acknowledged.
@@ -220,8 +228,8 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Waits for all acknowledgements, even after a shutdown request until the deadline, so that everything sent can be
-    /// noted.
+    /// Waits for all acknowledgements, even after a shutdown request until the deadline, so that there is a note of
+    /// everything that was sent.
     fn await_acks(&self, sender: &Sender, acks: &PendingAcks, topic: &str) -> Result<(), Error> {
         while !sender.is_delivered(acks)? {
             self.wait(sender, topic)?;
@@ -248,7 +256,7 @@ impl<'a> Player<'a> {
 /// Returns the part of a topic after the beginning of the earliest of these runs.
 fn since(mut extent: Extent, runs: &[Run]) -> Extent {
     for (partition, (low, high)) in &mut extent.partitions {
-        // A partition that a run did not know was added after its beginning.
+        // A partition that is not in the note of a run was added after the run began.
         let ends = runs.iter().map(|run| {
             let ends = run.ends.get(&extent.topic);
             ends.and_then(|ends| ends.get(partition)).copied().unwrap_or(0)

@@ -1,15 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::letter::{Filter, Letter, Note, Origin, Run};
+use super::dead_letter::{DeadLetterHeaders, Filter, Note, Origin, Run};
 
 /// Tracks which dead-letter records were redriven before and which runs did not end.
 #[derive(Clone, Default, Debug)]
-pub struct Ledger {
+pub struct RedriveState {
     sent: BTreeSet<Origin>,
-    begun: BTreeMap<String, Run>,
+    started: BTreeMap<String, Run>,
     ended: BTreeSet<String>,
     /// Dead-letter records for which this run has made a decision. The topic may contain the same one more than once.
-    met: BTreeSet<Origin>,
+    decided: BTreeSet<Origin>,
 }
 
 /// The action for a dead-letter record.
@@ -30,11 +30,11 @@ pub enum Decision {
     NoInput,
 }
 
-impl Ledger {
-    /// Adds a note of an earlier run.
-    pub fn note(&mut self, note: Note) {
+impl RedriveState {
+    /// Applies a note of an earlier run.
+    pub fn apply(&mut self, note: Note) {
         match note {
-            Note::Begun(run) => drop(self.begun.insert(run.run.clone(), run)),
+            Note::Begun(run) => drop(self.started.insert(run.run.clone(), run)),
             Note::Sent(origin) => drop(self.sent.insert(origin)),
             Note::Ended(run) => drop(self.ended.insert(run)),
         }
@@ -45,28 +45,28 @@ impl Ledger {
         self.sent.contains(origin)
     }
 
-    /// Returns the runs that began and did not end. They may have sent more than is noted.
+    /// Returns the runs that began and did not end. They may have sent more dead-letter records than their notes list.
     pub fn open_runs(&self) -> Vec<Run> {
-        let open = self.begun.values().filter(|run| !self.ended.contains(&run.run));
+        let open = self.started.values().filter(|run| !self.ended.contains(&run.run));
         open.cloned().collect()
     }
 
     /// Decides what to do with the next dead-letter record of the topic. `inputs` are the input topics; `again` also
     /// sends records that were sent before.
-    pub fn decide(&mut self, letter: &Letter, filter: &Filter, inputs: &[String], again: bool) -> Decision {
-        if !filter.takes(letter) {
+    pub fn decide(&mut self, dead_letter: &DeadLetterHeaders, filter: &Filter, inputs: &[String], again: bool) -> Decision {
+        if !filter.selects(dead_letter) {
             return Decision::Filtered;
         }
-        if !self.met.insert(letter.origin.clone()) {
+        if !self.decided.insert(dead_letter.origin.clone()) {
             return Decision::Repeated;
         }
-        if !inputs.contains(&letter.origin.topic) {
+        if !inputs.contains(&dead_letter.origin.topic) {
             Decision::NoInput
         } else if again {
             Decision::Send
-        } else if self.was_sent(&letter.origin) {
+        } else if self.was_sent(&dead_letter.origin) {
             Decision::SentBefore
-        } else if letter.is_redriven {
+        } else if dead_letter.is_redriven {
             Decision::FailedAgain
         } else {
             Decision::Send
@@ -78,8 +78,8 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    fn letter(topic: &str, offset: i64) -> Letter {
-        Letter {
+    fn dead_letter(topic: &str, offset: i64) -> DeadLetterHeaders {
+        DeadLetterHeaders {
             origin: Origin {
                 topic: topic.into(),
                 partition: 0,
@@ -94,22 +94,22 @@ mod tests {
         }
     }
 
-    fn decide(ledger: &mut Ledger, letter: &Letter, again: bool) -> Decision {
-        ledger.decide(letter, &Filter::default(), &["events".to_owned()], again)
+    fn decide(state: &mut RedriveState, dead_letter: &DeadLetterHeaders, again: bool) -> Decision {
+        state.decide(dead_letter, &Filter::default(), &["events".to_owned()], again)
     }
 
     #[test]
     fn a_dead_letter_is_sent_once() {
-        let mut ledger = Ledger::default();
-        let first = letter("events", 1);
-        assert_eq!(decide(&mut ledger, &first, false), Decision::Send);
+        let mut state = RedriveState::default();
+        let first = dead_letter("events", 1);
+        assert_eq!(decide(&mut state, &first, false), Decision::Send);
         assert_eq!(
-            decide(&mut ledger, &first, false),
+            decide(&mut state, &first, false),
             Decision::Repeated,
-            "dead letters are at least once"
+            "dead-letter records are delivered at least once"
         );
-        let mut next_run = Ledger::default();
-        next_run.note(Note::Sent(first.origin.clone()));
+        let mut next_run = RedriveState::default();
+        next_run.apply(Note::Sent(first.origin.clone()));
         assert_eq!(decide(&mut next_run.clone(), &first, false), Decision::SentBefore);
         assert_eq!(decide(&mut next_run, &first, true), Decision::Send);
         assert_eq!(decide(&mut next_run, &first, true), Decision::Repeated);
@@ -117,24 +117,27 @@ mod tests {
 
     #[test]
     fn a_dead_letter_that_failed_again_is_not_sent_again() {
-        let failed = Letter {
+        let failed = DeadLetterHeaders {
             is_redriven: true,
-            ..letter("events", 9)
+            ..dead_letter("events", 9)
         };
-        assert_eq!(decide(&mut Ledger::default(), &failed, false), Decision::FailedAgain);
-        assert_eq!(decide(&mut Ledger::default(), &failed, true), Decision::Send);
+        assert_eq!(decide(&mut RedriveState::default(), &failed, false), Decision::FailedAgain);
+        assert_eq!(decide(&mut RedriveState::default(), &failed, true), Decision::Send);
     }
 
     #[test]
     fn records_from_other_topics_are_never_sent() {
-        let elsewhere = letter("log", 1);
-        assert_eq!(decide(&mut Ledger::default(), &elsewhere, true), Decision::NoInput);
+        let other_topic = dead_letter("log", 1);
+        assert_eq!(decide(&mut RedriveState::default(), &other_topic, true), Decision::NoInput);
         let filter = Filter {
             reasons: vec!["too_deep".into()],
             ..Filter::default()
         };
-        let mut ledger = Ledger::default();
-        assert_eq!(ledger.decide(&letter("events", 1), &filter, &[], false), Decision::Filtered);
+        let mut state = RedriveState::default();
+        assert_eq!(
+            state.decide(&dead_letter("events", 1), &filter, &[], false),
+            Decision::Filtered
+        );
     }
 
     #[test]
@@ -143,11 +146,11 @@ mod tests {
             run: name.into(),
             ends: BTreeMap::new(),
         };
-        let mut ledger = Ledger::default();
+        let mut state = RedriveState::default();
         // Notes are read partition by partition, so they are not in order of time.
-        ledger.note(Note::Ended("a".into()));
-        ledger.note(Note::Begun(run("a")));
-        ledger.note(Note::Begun(run("b")));
-        assert_eq!(ledger.open_runs(), [run("b")]);
+        state.apply(Note::Ended("a".into()));
+        state.apply(Note::Begun(run("a")));
+        state.apply(Note::Begun(run("b")));
+        assert_eq!(state.open_runs(), [run("b")]);
     }
 }

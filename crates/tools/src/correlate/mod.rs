@@ -21,10 +21,10 @@ use crate::emit::{Emitter, Links};
 use crate::replay::inputs::input_files;
 use crate::shutdown::Shutdown;
 use crate::sink::file::{self as sink, Guard, Output, Target};
-use crate::source::Format as CaptureFormat;
+use crate::source::CaptureFormat;
 use crate::source::file::{self, Chunk, FileSource};
 use crate::store::{Base, Shared, Spilling, State};
-use crate::term::{Failure, configuration, is_standard, logging, say, signals, tell_unfinished};
+use crate::term::{Failure, configuration, is_standard, logging, report_unfinished, say, signals};
 use crate::words::{counted, grouped};
 use hints::Kept;
 use local::{Local, Means, Next, Scanner, Stream, Totals, ordered};
@@ -366,7 +366,7 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
     if let Some(sentence) = traffic::cut_keys(totals.cut_keys) {
         say(&format!("warning: {sentence}"));
     }
-    tell_unfinished(
+    report_unfinished(
         &totals.unfinished,
         "the record was skipped; run again when the file is complete",
     );

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::shift::is_a_time;
 use crate::decode::{Decoded, Decoder, Settings};
-use crate::source::Format;
+use crate::source::CaptureFormat;
 use crate::source::file::{Chunk, Error, FileSource, Rest};
 use crate::source::folder::{self, Times};
 use crate::term::{Failure, say};
@@ -283,14 +283,14 @@ impl Measure {
 }
 
 /// Returns the given files, and those in the given folders. `settings` define where the times of records are.
-pub fn input_files(named: &[PathBuf], format: Option<&Format>, settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
+pub fn input_files(named: &[PathBuf], format: Option<&CaptureFormat>, settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
     let mut measure = Measure::new(settings);
-    let of_message = &mut |message: &[u8]| Some(measure.of(message).1?.to_string());
-    let found = folder::files(named, Times { format, of_message }).map_err(Failure::failed)?;
-    if found.passed_over > 0 {
+    let message_time = &mut |message: &[u8]| Some(measure.of(message).1?.to_string());
+    let found = folder::find_files(named, Times { format, message_time }).map_err(Failure::failed)?;
+    if found.skipped > 0 {
         say(&format!(
             "skipped {} in the folders: their file name extensions are not those of messages",
-            counted(found.passed_over, "file")
+            counted(found.skipped, "file")
         ));
     }
     found.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
@@ -436,7 +436,7 @@ mod tests {
     fn a_record_over_the_limit_ends_the_replay_after_those_before_it() {
         let long = [
             activity(1, "a").into_bytes(),
-            vec![b'x'; crate::source::limit::LONGEST_RECORD + 1],
+            vec![b'x'; crate::source::limit::MAX_RECORD_BYTES + 1],
         ]
         .concat();
         let folder = Folder::new(&[("one", &long)]);

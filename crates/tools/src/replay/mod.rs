@@ -24,9 +24,9 @@ use crate::kafka::clients;
 use crate::kafka::topics::Topics;
 use crate::kafka::{self};
 use crate::shutdown::Shutdown;
-use crate::source::Format;
+use crate::source::CaptureFormat;
 use crate::source::file::{self, FileSource};
-use crate::term::{Failure, configuration_with, is_standard, logging, say, signals, tell_unfinished};
+use crate::term::{Failure, configuration_with, is_standard, logging, report_unfinished, say, signals};
 use crate::words::{counted, grouped};
 use inputs::{Order, input_files};
 use pace::{Pace, Rate, Speed};
@@ -44,7 +44,7 @@ pub struct Args {
     /// File name format of Event Hubs Capture, as in the settings of the event hub, such as
     /// {Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}
     #[arg(long, value_name = "FORMAT")]
-    capture_format: Option<Format>,
+    capture_format: Option<CaptureFormat>,
     /// Topic to send to; it must exist
     #[arg(long, short, value_name = "T")]
     topic: String,
@@ -232,7 +232,7 @@ fn report(args: &Args, totals: &Totals, end: &Result<End, Error>) {
     if totals.is_late {
         say(&late(totals, reached));
     }
-    tell_unfinished(&totals.unfinished, "the record was not sent");
+    report_unfinished(&totals.unfinished, "the record was not sent");
     if args.shift_to_now && totals.moved == 0 && totals.messages > 0 {
         say(
             "warning: no time was shifted: there is none in the first megabyte of any file, or the records have no times in a known format",

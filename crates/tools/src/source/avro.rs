@@ -17,28 +17,28 @@ const MARKER: usize = 16;
 const CODEC: &[u8] = b"avro.codec";
 
 /// An Avro file without compression, read from one that may be compressed.
-pub(super) struct Unpacked {
+pub(super) struct Decompressed {
     reader: Box<dyn BufRead + Send>,
-    packing: Packing,
+    codec: BlockCodec,
     /// The header or block that is being read, and how much of it has been read.
     ready: Vec<u8>,
     read: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Packing {
+enum BlockCodec {
     None,
     Deflate,
     Snappy,
     Zstandard,
 }
 
-impl Unpacked {
+impl Decompressed {
     pub(super) fn new(mut reader: Box<dyn BufRead + Send>) -> io::Result<Self> {
-        let (ready, packing) = header(&mut (&mut reader).take(MAX_HEADER as u64))?;
+        let (ready, codec) = header(&mut (&mut reader).take(MAX_HEADER as u64))?;
         Ok(Self {
             reader,
-            packing,
+            codec,
             ready,
             read: 0,
         })
@@ -53,8 +53,8 @@ impl Unpacked {
         }
         let count = long(&mut self.reader)?;
         let length = length(long(&mut self.reader)?, MAX_BLOCK)?;
-        let packed = bytes(&mut self.reader, length)?;
-        let plain = self.packing.unpack(packed)?;
+        let compressed = bytes(&mut self.reader, length)?;
+        let plain = self.codec.decompress(compressed)?;
         if !usize::try_from(count).is_ok_and(|count| count <= plain.len()) {
             return Err(invalid("a block has more records than bytes"));
         }
@@ -65,20 +65,20 @@ impl Unpacked {
     }
 }
 
-impl Read for Unpacked {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+impl Read for Decompressed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.read == self.ready.len() {
             self.next_block()?;
         }
         let mut rest = self.ready.get(self.read..).unwrap_or_default();
-        let count = rest.read(room)?;
+        let count = rest.read(buffer)?;
         self.read += count;
         Ok(count)
     }
 }
 
-impl Packing {
-    fn of(name: &[u8]) -> io::Result<Self> {
+impl BlockCodec {
+    fn from_name(name: &[u8]) -> io::Result<Self> {
         match name {
             b"null" => Ok(Self::None),
             b"deflate" => Ok(Self::Deflate),
@@ -91,22 +91,22 @@ impl Packing {
         }
     }
 
-    fn unpack(self, mut packed: Vec<u8>) -> io::Result<Vec<u8>> {
+    fn decompress(self, mut compressed: Vec<u8>) -> io::Result<Vec<u8>> {
         match self {
-            Self::None => Ok(packed),
-            Self::Deflate => limited(flate2::read::DeflateDecoder::new(packed.as_slice())),
-            Self::Zstandard => limited(zstd::Decoder::new(packed.as_slice())?),
+            Self::None => Ok(compressed),
+            Self::Deflate => limited(flate2::read::DeflateDecoder::new(compressed.as_slice())),
+            Self::Zstandard => limited(zstd::Decoder::new(compressed.as_slice())?),
             Self::Snappy => {
                 // A block begins with its length and ends with a checksum of four bytes.
-                let size = varint(&mut packed.as_slice())?;
+                let size = varint(&mut compressed.as_slice())?;
                 length(i64::try_from(size).unwrap_or(-1), MAX_BLOCK)?;
-                if packed.len() <= size_of::<u32>() {
+                if compressed.len() <= size_of::<u32>() {
                     return Err(invalid("a block is too short for its codec"));
                 }
                 Codec::Snappy
-                    .decompress(&mut packed)
+                    .decompress(&mut compressed)
                     .map_err(|error| invalid(error.to_string()))?;
-                Ok(packed)
+                Ok(compressed)
             }
         }
     }
@@ -120,12 +120,12 @@ fn limited(reader: impl Read) -> io::Result<Vec<u8>> {
 }
 
 /// Reads a header. Returns the header of an uncompressed file, and how the blocks are compressed.
-fn header(reader: &mut dyn Read) -> io::Result<(Vec<u8>, Packing)> {
+fn header(reader: &mut dyn Read) -> io::Result<(Vec<u8>, BlockCodec)> {
     let mut plain = bytes(reader, MAGIC.len())?;
     if plain != MAGIC {
         return Err(invalid("it does not begin with the magic bytes of an Avro file"));
     }
-    let mut packing = Packing::None;
+    let mut codec = BlockCodec::None;
     loop {
         let count = long(reader)?;
         if count < 0 {
@@ -136,7 +136,7 @@ fn header(reader: &mut dyn Read) -> io::Result<(Vec<u8>, Packing)> {
             let [key, value] = [(); 2].map(|()| length(long(reader)?, MAX_HEADER).and_then(|length| bytes(reader, length)));
             let (key, value) = (key?, value?);
             if key == CODEC {
-                packing = Packing::of(&value)?;
+                codec = BlockCodec::from_name(&value)?;
             } else if !key.starts_with(CODEC) {
                 write_long(1, &mut plain);
                 write_bytes(&key, &mut plain);
@@ -149,7 +149,7 @@ fn header(reader: &mut dyn Read) -> io::Result<(Vec<u8>, Packing)> {
     }
     write_long(0, &mut plain);
     plain.extend(bytes(reader, MARKER)?);
-    Ok((plain, packing))
+    Ok((plain, codec))
 }
 
 fn bytes(reader: &mut dyn Read, length: usize) -> io::Result<Vec<u8>> {
@@ -160,9 +160,9 @@ fn bytes(reader: &mut dyn Read, length: usize) -> io::Result<Vec<u8>> {
     }
 }
 
-fn length(length: i64, most: usize) -> io::Result<usize> {
-    let fitting = usize::try_from(length).ok().filter(|length| *length <= most);
-    fitting.ok_or_else(|| invalid(format!("a part of it exceeds the limit of {most} bytes")))
+fn length(length: i64, limit: usize) -> io::Result<usize> {
+    let fitting = usize::try_from(length).ok().filter(|length| *length <= limit);
+    fitting.ok_or_else(|| invalid(format!("a part of it exceeds the limit of {limit} bytes")))
 }
 
 fn long(reader: &mut dyn Read) -> io::Result<i64> {
@@ -223,7 +223,7 @@ mod tests {
 
     fn read(file: &[u8]) -> io::Result<Vec<u8>> {
         let mut plain = Vec::new();
-        Unpacked::new(Box::new(io::Cursor::new(file.to_vec())))?.read_to_end(&mut plain)?;
+        Decompressed::new(Box::new(io::Cursor::new(file.to_vec())))?.read_to_end(&mut plain)?;
         Ok(plain)
     }
 
@@ -234,29 +234,31 @@ mod tests {
             io::copy(&mut io::repeat(0).take(length as u64), &mut encoder).unwrap();
             encoder.finish().unwrap()
         };
-        for (codec, packed) in [
+        for (codec, compressed) in [
             ("deflate", deflated(1_000)),
             ("zstandard", zstd::encode_all(&[0; 1_000][..], 1).unwrap()),
         ] {
-            let plain = read(&file(codec, 3, &packed)).unwrap();
+            let plain = read(&file(codec, 3, &compressed)).unwrap();
             assert_eq!(plain, read(&file("null", 3, &[0; 1_000])).unwrap(), "{codec}");
             assert!(plain.ends_with(&[[0; 16], [7; 16]].concat()), "{codec}");
         }
-        let told = |file: &[u8]| read(file).unwrap_err().to_string();
-        let long = told(&file("deflate", 3, &deflated(MAX_BLOCK + 1)));
+        let error_text = |file: &[u8]| read(file).unwrap_err().to_string();
+        let long = error_text(&file("deflate", 3, &deflated(MAX_BLOCK + 1)));
         assert_eq!(long, "as Avro: a part of it exceeds the limit of 268435456 bytes");
         let zstd = zstd::encode_all(io::repeat(0).take(MAX_BLOCK as u64 + 1), 1).unwrap();
-        assert_eq!(told(&file("zstandard", 3, &zstd)), long);
+        assert_eq!(error_text(&file("zstandard", 3, &zstd)), long);
         let mut snappy = Vec::new();
         let mut size = MAX_BLOCK as u64 + 1;
         while size > 0 {
             snappy.push((size & 0x7f) as u8 | if size > 0x7f { 0x80 } else { 0 });
             size >>= 7;
         }
-        assert_eq!(told(&file("snappy", 3, &snappy)), long);
-        assert!(told(&file("snappy", 3, &[0])).contains("too short"));
-        assert!(told(&file("xz", 3, &[])).contains("its codec is xz; only null, deflate, snappy and zstandard are supported"));
-        assert!(told(&file("null", 3, &[0])).contains("more records than bytes"));
+        assert_eq!(error_text(&file("snappy", 3, &snappy)), long);
+        assert!(error_text(&file("snappy", 3, &[0])).contains("too short"));
+        assert!(
+            error_text(&file("xz", 3, &[])).contains("its codec is xz; only null, deflate, snappy and zstandard are supported")
+        );
+        assert!(error_text(&file("null", 3, &[0])).contains("more records than bytes"));
     }
 
     #[test]

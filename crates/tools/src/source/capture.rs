@@ -12,27 +12,27 @@ use apache_avro::Reader;
 use apache_avro::types::Value;
 use chrono::{Datelike as _, NaiveDateTime, Timelike as _};
 
-use super::avro::{Unpacked, invalid};
-use super::format::Begin;
+use super::avro::{Decompressed, invalid};
+use super::format::StartTime;
 use crate::open;
 
 /// A Capture file that is being read.
-pub(super) struct Capture(Reader<'static, Unpacked>);
+pub(super) struct Capture(Reader<'static, Decompressed>);
 
 impl Capture {
     pub(super) fn new(reader: Box<dyn BufRead + Send>) -> io::Result<Self> {
-        Reader::new(Unpacked::new(reader)?).map(Self).map_err(cause)
+        Reader::new(Decompressed::new(reader)?).map(Self).map_err(to_io_error)
     }
 
-    /// Appends bodies to `bytes` until it has `most` bytes. Returns their ranges. An event without a body has an empty
-    /// range.
-    pub(super) fn read(&mut self, bytes: &mut Vec<u8>, most: usize) -> io::Result<Vec<Range<usize>>> {
+    /// Appends bodies to `bytes` until it has `max_bytes` bytes. Returns their ranges. An event without a body has an
+    /// empty range.
+    pub(super) fn read(&mut self, bytes: &mut Vec<u8>, max_bytes: usize) -> io::Result<Vec<Range<usize>>> {
         let mut bodies = Vec::new();
-        while bytes.len() < most
+        while bytes.len() < max_bytes
             && let Some(event) = self.0.next()
         {
             let begin = bytes.len();
-            if let Some(body) = body(event.map_err(cause)?)? {
+            if let Some(body) = body(event.map_err(to_io_error)?)? {
                 bytes.extend_from_slice(&body);
             }
             bodies.push(begin..bytes.len());
@@ -44,23 +44,23 @@ impl Capture {
 /// An event.
 pub(super) struct Event {
     /// The time at which the event hub received it.
-    pub(super) enqueued: Option<Begin>,
+    pub(super) enqueued: Option<StartTime>,
     pub(super) body: Vec<u8>,
 }
 
 /// Returns the first event of a file, if it has one.
-pub(super) fn first(path: &Path) -> io::Result<Option<Event>> {
+pub(super) fn first_event(path: &Path) -> io::Result<Option<Event>> {
     let mut reader = Capture::new(Box::new(io::BufReader::new(open::file(path)?)))?;
     let Some(event) = reader.0.next() else {
         return Ok(None);
     };
-    let event = event.map_err(cause)?;
+    let event = event.map_err(to_io_error)?;
     let enqueued = match &event {
         Value::Record(fields) => fields.iter().find(|(name, _)| name == "EnqueuedTimeUtc"),
         _ => None,
     };
     let enqueued = match enqueued {
-        Some((_, Value::String(text))) => time(text),
+        Some((_, Value::String(text))) => parse_time(text),
         _ => None,
     };
     let body = body(event)?.unwrap_or_default();
@@ -68,14 +68,14 @@ pub(super) fn first(path: &Path) -> io::Result<Option<Event>> {
 }
 
 /// Reads a time in the format that Microsoft documents, `11/20/2026 8:34:11 AM`.
-fn time(text: &str) -> Option<Begin> {
+fn parse_time(text: &str) -> Option<StartTime> {
     let time = NaiveDateTime::parse_from_str(text, "%m/%d/%Y %I:%M:%S %p").ok()?;
     let parts = [time.month(), time.day(), time.hour(), time.minute(), time.second()];
-    let mut begin = [u16::try_from(time.year()).ok()?, 0, 0, 0, 0, 0];
-    for (place, part) in begin.iter_mut().skip(1).zip(parts) {
-        *place = u16::try_from(part).ok()?;
+    let mut start = [u16::try_from(time.year()).ok()?, 0, 0, 0, 0, 0];
+    for (field, part) in start.iter_mut().skip(1).zip(parts) {
+        *field = u16::try_from(part).ok()?;
     }
-    Some(begin)
+    Some(start)
 }
 
 fn body(event: Value) -> io::Result<Option<Vec<u8>>> {
@@ -98,7 +98,7 @@ fn body(event: Value) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Returns the error of the library, or the error of a block that it wraps.
-fn cause(error: apache_avro::Error) -> io::Error {
+fn to_io_error(error: apache_avro::Error) -> io::Error {
     use std::error::Error as _;
     let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     match source.filter(|source| source.kind() == io::ErrorKind::InvalidData) {
@@ -159,7 +159,10 @@ pub(super) mod tests {
         let mut source = FileSource::open(file.path(), |raw| raw)?;
         let mut messages = Vec::new();
         while let Some(chunk) = source.next_chunk()? {
-            assert!(chunk.place().is_none(), "the bytes of a body differ from those in the file");
+            assert!(
+                chunk.position().is_none(),
+                "the bytes of a body differ from those in the file"
+            );
             messages.extend(chunk.messages().map(|(number, bytes)| (number, bytes.to_vec())));
         }
         Ok(messages)
@@ -174,7 +177,7 @@ pub(super) mod tests {
             assert_eq!(
                 read(&file).unwrap(),
                 expected,
-                "events without a body count, but are no messages"
+                "events without a body are numbered, but are not messages"
             );
         }
     }

@@ -2,7 +2,7 @@
 //! events of Event Hubs Capture in Avro.
 //!
 //! A line is a message, like the value of a Kafka record. A file whose first line is the beginning of a longer JSON
-//! text contains documents instead, one after another, each of which is a message (and is held in memory as a whole,
+//! text contains documents instead, one after another, each of which is a message (and is kept in memory as a whole,
 //! like a Kafka record). Compression is recognised by the first bytes of a file, not by its name.
 
 use std::fs::File;
@@ -11,9 +11,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::begin::{Begin, Compression, begin, decompress};
 use super::capture::Capture;
-use super::growing::{Grows, is_unfinished};
+use super::detect::{Compression, Layout, decompress, detect};
+use super::growing::{Growth, is_unfinished};
 use super::limit::{self, TooLong};
 use super::table::Table;
 use crate::open;
@@ -26,12 +26,13 @@ pub struct FileSource {
     name: Arc<str>,
     messages: Messages,
     next_offset: i64,
-    begun: bool,
+    /// Whether the layout has been detected.
+    is_detected: bool,
     /// The file itself, if its bytes are read unchanged, so that they can be read again at any position.
     plain: Option<Arc<File>>,
     /// The position in the file after the bytes that were read.
-    behind: u64,
-    grows: Grows,
+    position: u64,
+    growth: Growth,
 }
 
 /// Some messages in the order of their file.
@@ -41,7 +42,7 @@ pub struct Chunk {
     pub file: Arc<str>,
     bytes: Vec<u8>,
     messages: Vec<(i64, Range<usize>)>,
-    place: Option<Place>,
+    position: Option<FilePosition>,
     rest: Option<(i64, Rest)>,
 }
 
@@ -56,7 +57,7 @@ pub enum Rest {
 
 /// The position of bytes in a file that can be read again.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct FilePosition {
     /// The file.
     pub file: Arc<File>,
     /// The number of bytes before them.
@@ -78,7 +79,7 @@ impl Chunk {
             file: name.into(),
             bytes,
             messages: ranges,
-            place: None,
+            position: None,
             rest: None,
         }
     }
@@ -94,8 +95,8 @@ impl Chunk {
     }
 
     /// Returns the position of the bytes in the file, unless they came from a pipe or were compressed.
-    pub fn place(&self) -> Option<&Place> {
-        self.place.as_ref()
+    pub fn position(&self) -> Option<&FilePosition> {
+        self.position.as_ref()
     }
 
     /// Returns each message's number within its file (of a line or a document, from 0), and its bytes.
@@ -104,9 +105,9 @@ impl Chunk {
         self.messages.iter().map(message)
     }
 
-    /// Returns the number within its file and the bytes of the message at index `place`.
-    pub fn message(&self, place: usize) -> Option<(i64, &[u8])> {
-        let (offset, range) = self.messages.get(place)?;
+    /// Returns the number within its file and the bytes of the message with this index.
+    pub fn message(&self, index: usize) -> Option<(i64, &[u8])> {
+        let (offset, range) = self.messages.get(index)?;
         Some((*offset, self.bytes.get(range.clone()).unwrap_or_default()))
     }
 }
@@ -143,13 +144,13 @@ impl FileSource {
             file: name.clone(),
             cause,
         };
-        let (raw, again): (Box<dyn Read + Send>, _) = match open::is_standard_input(path) {
+        let (raw, reopened): (Box<dyn Read + Send>, _) = match open::is_standard_input(path) {
             true => (Box::new(open::standard_input().map_err(failed)?), None),
             false => {
                 let file = open::file(path).map_err(failed)?;
-                let again = file.metadata().map_err(failed)?.is_file();
-                let again = again.then(|| file.try_clone()).transpose().map_err(failed)?;
-                (Box::new(file), again)
+                let is_regular = file.metadata().map_err(failed)?.is_file();
+                let reopened = is_regular.then(|| file.try_clone()).transpose().map_err(failed)?;
+                (Box::new(file), reopened)
             }
         };
         let (reader, compression) = decompress(watch(raw)).map_err(failed)?;
@@ -161,10 +162,10 @@ impl FileSource {
             name,
             messages,
             next_offset: 0,
-            begun: false,
-            plain: again.filter(|_| compression == Compression::None).map(Arc::new),
-            behind: 0,
-            grows: Grows::of(path),
+            is_detected: false,
+            plain: reopened.filter(|_| compression == Compression::None).map(Arc::new),
+            position: 0,
+            growth: Growth::from_file_name(path),
         })
     }
 
@@ -195,18 +196,18 @@ impl FileSource {
             }
             Messages::Rows(_) => return self.read_rows(),
         };
-        if !self.begun {
-            self.begun = true;
-            match begin(reader, &mut bytes, &mut self.behind, self.grows)? {
-                Begin::Lines => {}
-                Begin::Columns(separator) => {
+        if !self.is_detected {
+            self.is_detected = true;
+            match detect(reader, &mut bytes, &mut self.position, self.growth)? {
+                Layout::Lines => {}
+                Layout::Columns(separator) => {
                     let reader = std::mem::replace(reader, Box::new(io::empty()));
                     self.messages = Messages::Rows(Box::new(Table::new(bytes, reader, separator)?));
                     self.plain = None;
                     return self.read_rows();
                 }
-                Begin::Documents(documents, rest) => return Ok(Some(self.chunk(bytes, documents, rest))),
-                Begin::TooLong(rest) => {
+                Layout::Documents(documents, rest) => return Ok(Some(self.chunk(bytes, documents, rest))),
+                Layout::TooLong(rest) => {
                     let lines = lines(&bytes);
                     return Ok(Some(self.chunk(bytes, lines, Some(rest))));
                 }
@@ -215,10 +216,10 @@ impl FileSource {
         let mut filled = bytes.len();
         bytes.resize(filled.max(CHUNK), 0);
         // Reads into a large buffer, so that no other buffer is filled in between.
-        while let Some(room) = bytes.get_mut(filled..)
-            && !room.is_empty()
+        while let Some(buffer) = bytes.get_mut(filled..)
+            && !buffer.is_empty()
         {
-            match reader.read(room) {
+            match reader.read(buffer) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -235,7 +236,7 @@ impl FileSource {
             return Ok(None);
         }
         let mut lines = lines(&bytes);
-        if self.grows == Grows::ByAppending
+        if self.growth == Growth::ByAppending
             && let Some(line) = lines.pop_if(|line| bytes.get(line.clone()).is_some_and(is_unfinished))
         {
             bytes.truncate(line.start);
@@ -268,19 +269,19 @@ impl FileSource {
                 messages.push((offset, range));
             }
         }
-        let offset = self.behind;
-        self.behind += bytes.len() as u64;
+        let offset = self.position;
+        self.position += bytes.len() as u64;
         let rest = rest.map(|rest| (self.next_offset, rest));
         if let Some((_, Rest::TooLong(long))) = &rest {
             self.next_offset += 1;
             // The end of the line was skipped as well.
-            self.behind += long.length + 1;
+            self.position += long.length + 1;
         }
         Chunk {
             file: self.name.clone(),
             bytes,
             messages,
-            place: self.plain.clone().map(|file| Place { file, offset }),
+            position: self.plain.clone().map(|file| FilePosition { file, offset }),
             rest,
         }
     }
@@ -307,8 +308,8 @@ mod tests {
         let mut source = FileSource::open(file.path(), |raw| raw).unwrap();
         let mut messages = Vec::new();
         while let Some(chunk) = source.next_chunk().unwrap() {
-            let owned = |(offset, bytes): (i64, &[u8])| (offset, String::from_utf8_lossy(bytes).into_owned());
-            messages.extend(chunk.messages().map(owned));
+            let to_owned_pair = |(offset, bytes): (i64, &[u8])| (offset, String::from_utf8_lossy(bytes).into_owned());
+            messages.extend(chunk.messages().map(to_owned_pair));
         }
         messages
     }
@@ -372,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_of_a_chunk_is_the_offset_of_its_bytes() {
+    fn the_position_of_a_chunk_is_the_offset_of_its_bytes() {
         let line = format!("\"{}\"\n", "x".repeat(300_000));
         for (text, begin) in [
             (line.repeat(10), 0),
@@ -384,7 +385,7 @@ mod tests {
             let mut source = FileSource::open(file.path(), |raw| raw).unwrap();
             let mut at = begin;
             while let Some(chunk) = source.next_chunk().unwrap() {
-                assert_eq!(chunk.place().unwrap().offset, at as u64);
+                assert_eq!(chunk.position().unwrap().offset, at as u64);
                 assert_eq!(chunk.bytes(), &text.as_bytes()[at..at + chunk.bytes().len()]);
                 at += chunk.bytes().len();
             }
@@ -393,11 +394,11 @@ mod tests {
     }
 
     #[test]
-    fn compressed_chunks_have_no_place() {
+    fn compressed_chunks_have_no_position() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().write_all(&zstd::encode_all(&b"1\n"[..], 1).unwrap()).unwrap();
         let mut source = FileSource::open(file.path(), |raw| raw).unwrap();
-        assert!(source.next_chunk().unwrap().unwrap().place().is_none());
+        assert!(source.next_chunk().unwrap().unwrap().position().is_none());
     }
 
     #[test]
@@ -410,7 +411,7 @@ mod tests {
 
     #[test]
     fn records_over_the_limit_are_reported_and_the_others_read() {
-        let long = vec![0; limit::LONGEST_RECORD + 5];
+        let long = vec![0; limit::MAX_RECORD_BYTES + 5];
         for before in ["1\n\n", "", "\n\n"] {
             let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
             for part in [before.as_bytes(), &long, b"\n3\n"] {

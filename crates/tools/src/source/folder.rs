@@ -9,7 +9,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::capture;
 use super::file::Error;
-use super::format::{Begin, Format};
+use super::format::{CaptureFormat, StartTime};
 
 /// File name extensions of message files, without those of compressed files.
 const TEXT: [&str; 3] = [".json", ".jsonl", ".ndjson"];
@@ -18,11 +18,11 @@ const COMPRESSIONS: [&str; 2] = [".gz", ".zst"];
 /// Extension of Event Hubs Capture files, which compress their blocks.
 const AVRO: &str = ".avro";
 
-/// The largest nesting of folders. An export nests about twenty.
+/// The maximum nesting of folders. An export nests about twenty.
 const MAX_DEPTH: usize = 64;
-/// The most files that are read from folders in one command.
+/// The maximum number of files that are read from folders in one command.
 const MAX_FILES: usize = 1_000_000;
-/// The most files that a warning names.
+/// The maximum number of files that a warning names.
 const MAX_NAMES: usize = 3;
 
 /// Files that the user named, and files in folders that the user named.
@@ -32,7 +32,7 @@ pub struct Files {
     /// Consecutive files with a known time are sorted by it, also across folders.
     pub paths: Vec<PathBuf>,
     /// The number of other files in the folders.
-    pub passed_over: u64,
+    pub skipped: u64,
     /// Warnings about the files for the user, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -40,31 +40,31 @@ pub struct Files {
 /// The means of finding the time of a file of Event Hubs Capture.
 pub struct Times<'a> {
     /// The format of the file names, if the user gave one.
-    pub format: Option<&'a Format>,
+    pub format: Option<&'a CaptureFormat>,
     /// Returns the time of a message as text that sorts in the order of time.
-    pub of_message: &'a mut dyn FnMut(&[u8]) -> Option<String>,
+    pub message_time: &'a mut dyn FnMut(&[u8]) -> Option<String>,
 }
 
 /// Finds all files that `paths` name. In a folder and its subfolders, these are the files whose names end like those of
 /// message files, except hidden ones. A folder to which several links lead is read once. Fails if a folder cannot be
 /// read or contains no such file.
-pub fn files(paths: &[PathBuf], mut times: Times<'_>) -> Result<Files, Error> {
+pub fn find_files(paths: &[PathBuf], mut times: Times<'_>) -> Result<Files, Error> {
     let mut found = Vec::new();
     let mut files = Files::default();
     let mut special = Vec::new();
     for path in paths {
         match path.is_dir() {
             true => walk(path, &mut times, &mut found, &mut files, &mut special)?,
-            false => found.push(Found {
-                order: None,
+            false => found.push(FoundFile {
+                sort_key: None,
                 path: path.clone(),
             }),
         }
     }
     // Capture puts the partition before the date. In the order of paths, the second partition would come after the
     // watermark that the first one has moved, so files are sorted by time.
-    for dated in found.chunk_by_mut(|one, next| one.order.is_some() && next.order.is_some()) {
-        dated.sort_by(|one, other| one.order.cmp(&other.order));
+    for dated in found.chunk_by_mut(|one, next| one.sort_key.is_some() && next.sort_key.is_some()) {
+        dated.sort_by(|one, other| one.sort_key.cmp(&other.sort_key));
     }
     files.paths = found.into_iter().map(|file| file.path).collect();
     files.warnings.extend(warning(&special));
@@ -75,28 +75,28 @@ pub fn files(paths: &[PathBuf], mut times: Times<'_>) -> Result<Files, Error> {
 fn walk(
     path: &Path,
     times: &mut Times<'_>,
-    found: &mut Vec<Found>,
+    found: &mut Vec<FoundFile>,
     files: &mut Files,
     special: &mut Vec<(PathBuf, &'static str)>,
 ) -> Result<(), Error> {
-    let (before, mut unlike, mut again) = (found.len(), 0, 0);
-    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let (before, mut mismatched, mut repeated) = (found.len(), 0, 0);
+    let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut folders = BTreeSet::new();
     let mut walk = WalkDir::new(path).sort_by_file_name().follow_links(true).into_iter();
     while let Some(entry) = walk.next() {
         let entry = match entry {
             // A link to one of its own parent folders.
             Err(error) if error.loop_ancestor().is_some() => {
-                again += 1;
+                repeated += 1;
                 continue;
             }
             // A broken link that is not named like a message file.
             Err(error)
                 if error
                     .path()
-                    .is_some_and(|path| path.is_symlink() && !path.exists() && !holds_messages(path)) =>
+                    .is_some_and(|path| path.is_symlink() && !path.exists() && !has_message_extension(path)) =>
             {
-                files.passed_over += 1;
+                files.skipped += 1;
                 continue;
             }
             entry => entry.map_err(|error| Error::new(error.path().unwrap_or(path), error.to_string()))?,
@@ -108,7 +108,7 @@ fn walk(
                 .map_err(|error| Error::new(entry.path(), error.to_string()))?;
             let is_hidden = entry.depth() > 0 && is_hidden(&entry);
             let is_new = is_hidden || folders.insert((meta.dev(), meta.ino()));
-            again += u64::from(!is_new);
+            repeated += u64::from(!is_new);
             if is_hidden || !is_new {
                 walk.skip_current_dir();
             } else if entry.depth() > MAX_DEPTH {
@@ -116,20 +116,20 @@ fn walk(
                 return Err(Error::new(entry.path(), cause));
             }
         } else if !is_hidden(&entry) {
-            if !holds_messages(entry.path()) {
-                files.passed_over += 1;
+            if !has_message_extension(entry.path()) {
+                files.skipped += 1;
             } else if !kind.is_file() {
-                special.push((entry.into_path(), name_of(kind)));
+                special.push((entry.into_path(), kind_name(kind)));
             } else if found.len() == MAX_FILES {
                 let cause = format!("it has more than {MAX_FILES} files; pass some of its subfolders at a time");
                 return Err(Error::new(path, cause));
             } else {
                 // The path of the folder itself may contain a date that is not the date of the files.
-                let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
-                let order = order(entry.path(), below, &whole.join(below), times);
-                unlike += u64::from(order.as_ref().is_some_and(|order| order.unlike));
-                found.push(Found {
-                    order,
+                let relative = entry.path().strip_prefix(path).unwrap_or(entry.path());
+                let sort_key = sort_key(entry.path(), relative, &canonical.join(relative), times);
+                mismatched += u64::from(sort_key.as_ref().is_some_and(|sort_key| sort_key.mismatched));
+                found.push(FoundFile {
+                    sort_key,
                     path: entry.into_path(),
                 });
             }
@@ -143,14 +143,14 @@ fn walk(
         return Err(Error::new(path, cause));
     }
     let folder = path.display();
-    if again > 0 {
+    if repeated > 0 {
         files.warnings.push(format!(
-            "links in {folder} lead to {again} folders that are read already; each folder is read once"
+            "links in {folder} lead to {repeated} folders that are read already; each folder is read once"
         ));
     }
-    if unlike > 0 {
+    if mismatched > 0 {
         let text = format!(
-            "{unlike} Capture files in {folder} do not match --capture-format; they are sorted by the times of their records"
+            "{mismatched} Capture files in {folder} do not match --capture-format; they are sorted by the times of their records"
         );
         files.warnings.push(text);
     }
@@ -158,7 +158,7 @@ fn walk(
 }
 
 /// Returns the name of a kind of file that is not read.
-fn name_of(kind: FileType) -> &'static str {
+fn kind_name(kind: FileType) -> &'static str {
     match kind {
         kind if kind.is_fifo() => "pipe",
         kind if kind.is_socket() => "socket",
@@ -178,64 +178,64 @@ fn warning(special: &[(PathBuf, &'static str)]) -> Option<String> {
     (!named.is_empty()).then(|| format!("{}{more} and was skipped: {text}", named.join(", ")))
 }
 
-struct Found {
-    order: Option<Order>,
+struct FoundFile {
+    sort_key: Option<SortKey>,
     path: PathBuf,
 }
 
 /// The time at which a file begins. The fields are compared in this order.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-struct Order {
-    begin: Begin,
+struct SortKey {
+    start: StartTime,
     partition: u32,
     first_message: Option<String>,
     /// Whether the file's name does not have the format that the user gave.
-    unlike: bool,
+    mismatched: bool,
 }
 
 /// Returns the time at which a file begins: from its name if that is unambiguous, otherwise from the records of a
 /// Capture file.
-fn order(path: &Path, below: &Path, whole: &Path, times: &mut Times<'_>) -> Option<Order> {
-    let by_name = begin(below).map(|begin| Order {
-        begin,
-        ..Order::default()
+fn sort_key(path: &Path, relative: &Path, canonical: &Path, times: &mut Times<'_>) -> Option<SortKey> {
+    let by_name = start_time(relative).map(|start| SortKey {
+        start,
+        ..SortKey::default()
     });
-    if !is_of_capture(path) {
+    if !is_capture_file(path) {
         return by_name;
     }
     match times.format {
         Some(format) => {
-            if let Some(said) = format.read(whole) {
-                return Some(Order {
-                    begin: said.begin,
-                    partition: said.partition,
-                    ..Order::default()
+            if let Some(path_time) = format.read(canonical) {
+                return Some(SortKey {
+                    start: path_time.start,
+                    partition: path_time.partition,
+                    ..SortKey::default()
                 });
             }
         }
-        None if is_unambiguous(below) => return by_name,
+        None if is_unambiguous(relative) => return by_name,
         None => {}
     }
-    let unlike = times.format.is_some();
+    let mismatched = times.format.is_some();
     // A file that cannot be read is sorted by its path, and its error is reported when its messages are read.
-    let Ok(Some(event)) = capture::first(path) else {
-        return by_name.map(|order| Order { unlike, ..order });
+    let Ok(Some(event)) = capture::first_event(path) else {
+        return by_name.map(|sort_key| SortKey { mismatched, ..sort_key });
     };
-    let first_message = (times.of_message)(&event.body);
-    let begin = event.enqueued.or_else(|| begin(Path::new(first_message.as_ref()?)))?;
-    Some(Order {
-        begin,
+    let first_message = (times.message_time)(&event.body);
+    let start = event.enqueued.or_else(|| start_time(Path::new(first_message.as_ref()?)))?;
+    Some(SortKey {
+        start,
         partition: 0,
         first_message,
-        unlike,
+        mismatched,
     })
 }
 
 /// Returns the time in a path: `y=2026/m=03/d=01/h=10/m=00`, `2026/03/01/10/00/00`, or with other separators and names.
-fn begin(path: &Path) -> Option<Begin> {
+fn start_time(path: &Path) -> Option<StartTime> {
     let path = path.to_string_lossy();
     let numbers = numbers(&path);
-    (0..numbers.len()).find_map(|at| begin_of(numbers.get(at..)?))
+    (0..numbers.len()).find_map(|at| parse_start_time(numbers.get(at..)?))
 }
 
 /// Returns whether exactly hour, minute and second follow the date in a path. Otherwise one of the numbers may be the
@@ -243,45 +243,45 @@ fn begin(path: &Path) -> Option<Begin> {
 fn is_unambiguous(path: &Path) -> bool {
     let path = path.to_string_lossy();
     let numbers = numbers(&path);
-    let date = (0..numbers.len()).find(|at| numbers.get(*at..).and_then(begin_of).is_some());
-    let behind = date.and_then(|at| numbers.get(at + 3..)).unwrap_or_default();
-    behind.len() == 3 && behind.iter().all(|number| number.len() == 2)
+    let date = (0..numbers.len()).find(|at| numbers.get(*at..).and_then(parse_start_time).is_some());
+    let rest = date.and_then(|at| numbers.get(at + 3..)).unwrap_or_default();
+    rest.len() == 3 && rest.iter().all(|number| number.len() == 2)
 }
 
 fn numbers(path: &str) -> Vec<&str> {
-    let words = path.split(|letter: char| !letter.is_ascii_alphanumeric());
-    words
-        .filter(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()))
+    let parts = path.split(|c: char| !c.is_ascii_alphanumeric());
+    parts
+        .filter(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
         .collect()
 }
 
-fn begin_of(numbers: &[&str]) -> Option<Begin> {
+fn parse_start_time(numbers: &[&str]) -> Option<StartTime> {
     let (year, rest) = numbers.split_first()?;
-    let mut begin = Begin::default();
-    let (first, others) = begin.split_first_mut()?;
+    let mut start = StartTime::default();
+    let (first, others) = start.split_first_mut()?;
     *first = year.parse().ok().filter(|_| year.len() == 4)?;
     for (part, number) in others.iter_mut().zip(rest.iter().take_while(|number| number.len() == 2)) {
         *part = number.parse().ok()?;
     }
-    let [_, month, day, ..] = begin;
-    ((1..=12).contains(&month) && (1..=31).contains(&day)).then_some(begin)
+    let [_, month, day, ..] = start;
+    ((1..=12).contains(&month) && (1..=31).contains(&day)).then_some(start)
 }
 
 fn is_hidden(entry: &DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
-fn is_of_capture(path: &Path) -> bool {
+fn is_capture_file(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("avro"))
 }
 
-fn holds_messages(path: &Path) -> bool {
+fn has_message_extension(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let text = COMPRESSIONS
         .iter()
         .find_map(|ending| name.strip_suffix(ending))
         .unwrap_or(&name);
-    is_of_capture(path) || TEXT.iter().any(|ending| text.ends_with(ending))
+    is_capture_file(path) || TEXT.iter().any(|ending| text.ends_with(ending))
 }
 
 #[cfg(test)]
@@ -299,9 +299,9 @@ mod tests {
     }
 
     /// Finds files. The text of a message counts as its time.
-    fn find(named: &[PathBuf], format: Option<&Format>) -> Result<Files, Error> {
-        let of_message = &mut |message: &[u8]| Some(String::from_utf8_lossy(message).into_owned());
-        files(named, Times { format, of_message })
+    fn find(named: &[PathBuf], format: Option<&CaptureFormat>) -> Result<Files, Error> {
+        let message_time = &mut |message: &[u8]| Some(String::from_utf8_lossy(message).into_owned());
+        find_files(named, Times { format, message_time })
     }
 
     fn found(folder: &tempfile::TempDir) -> (Vec<String>, u64) {
@@ -313,7 +313,7 @@ mod tests {
         let named: Vec<PathBuf> = named.iter().map(|path| folder.path().join(path)).collect();
         let files = find(&named, None).unwrap();
         let inside = |path: &PathBuf| path.strip_prefix(folder.path()).unwrap().display().to_string();
-        (files.paths.iter().map(inside).collect(), files.passed_over)
+        (files.paths.iter().map(inside).collect(), files.skipped)
     }
 
     #[test]
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(
             found_in(&folder, &["hub/10", "hub/0", "hub/1"]).0,
             names,
-            "as a shell names them too"
+            "also in the order in which a shell names them"
         );
     }
 
@@ -374,7 +374,7 @@ mod tests {
             ("01/02/2026.json", None),
             ("PT1H.json", None),
         ] {
-            assert_eq!(begin(Path::new(path)), expected, "{path}");
+            assert_eq!(start_time(Path::new(path)), expected, "{path}");
         }
     }
 
@@ -392,7 +392,7 @@ mod tests {
             ".git/x.json",
         ]);
         let names = ["a.AVRO", "b.jsonl.zst", "c.ndjson"].map(str::to_owned);
-        assert_eq!(found(&folder), (names.to_vec(), 4), "hidden ones are not even counted");
+        assert_eq!(found(&folder), (names.to_vec(), 4), "hidden files are not counted");
     }
 
     #[test]
@@ -426,17 +426,17 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", at("notes")).unwrap();
         let files = find(&[folder.path().to_owned()], None).unwrap();
         assert_eq!(files.paths, [at("a.jsonl"), at("deep/b.jsonl")]);
-        let [again, special] = files.warnings.as_slice() else {
+        let [repeated, special] = files.warnings.as_slice() else {
             panic!("{:?}", files.warnings);
         };
-        assert!(again.contains("lead to 2 folders that are read already"), "{again}");
+        assert!(repeated.contains("lead to 2 folders that are read already"), "{repeated}");
         let expected = format!(
             "{} is a pipe, {} is a device",
             at("p.jsonl").display(),
             at("z.jsonl").display()
         );
         assert!(special.starts_with(&expected), "{special}");
-        assert_eq!(files.passed_over, 2, "a pipe and a link with other names");
+        assert_eq!(files.skipped, 2, "a pipe and a link that are not named like message files");
         std::os::unix::fs::symlink("nowhere", at("gone.json")).unwrap();
         let error = find(&[folder.path().to_owned()], None).unwrap_err().to_string();
         assert!(
@@ -484,6 +484,6 @@ mod tests {
         let files = find(&[folder.path().to_owned()], Some(&format.parse().unwrap())).unwrap();
         let at = |name: &str| folder.path().join(name);
         assert_eq!(files.paths, [names.map(at).as_slice(), &[at("x/a.avro")]].concat());
-        assert_eq!(files.warnings, [""; 0], "a file without a time keeps its place");
+        assert_eq!(files.warnings, [""; 0], "a file without a time keeps its position");
     }
 }

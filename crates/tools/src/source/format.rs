@@ -4,62 +4,62 @@ use std::path::Path;
 use std::str::FromStr;
 
 /// Year, month, day, hour, minute and second; 0 for a part that is not known.
-pub(super) type Begin = [u16; 6];
+pub(super) type StartTime = [u16; 6];
 
 /// A file name format such as `{Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Format(Vec<Part>);
+pub struct CaptureFormat(Vec<FormatPart>);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Part {
+enum FormatPart {
     Literal(String),
     /// A namespace or a hub.
     Name,
     Partition,
-    /// One of the parts of a [`Begin`].
+    /// One of the parts of a [`StartTime`].
     Number(usize),
 }
 
-/// The values in a file name.
+/// The start time and the partition in a file name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct PathTimes {
-    pub(super) begin: Begin,
+pub(super) struct PathTime {
+    pub(super) start: StartTime,
     pub(super) partition: u32,
 }
 
-/// The names of the parts of a [`Begin`], in its order.
+/// The names of the parts of a [`StartTime`], in its order.
 const NUMBERS: [&str; 6] = ["Year", "Month", "Day", "Hour", "Minute", "Second"];
 
-impl FromStr for Format {
+impl FromStr for CaptureFormat {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text.strip_suffix(".avro").unwrap_or(text);
-        while let Some((literal, behind)) = rest.split_once('{') {
-            let (name, behind) = behind.split_once('}').ok_or("a { without a }")?;
+        while let Some((literal, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').ok_or("a { without a }")?;
             if !literal.is_empty() {
-                parts.push(Part::Literal(literal.to_owned()));
+                parts.push(FormatPart::Literal(literal.to_owned()));
             }
             parts.push(match name {
-                "Namespace" | "EventHub" => Part::Name,
-                "PartitionId" => Part::Partition,
+                "Namespace" | "EventHub" => FormatPart::Name,
+                "PartitionId" => FormatPart::Partition,
                 _ => {
-                    let place = NUMBERS.iter().position(|number| *number == name);
-                    Part::Number(place.ok_or_else(|| {
+                    let index = NUMBERS.iter().position(|number| *number == name);
+                    FormatPart::Number(index.ok_or_else(|| {
                         format!("{{{name}}} is not a part of such a format; write it as in the settings of the event hub")
                     })?)
                 }
             });
-            rest = behind;
+            rest = after;
         }
         if !rest.is_empty() {
-            parts.push(Part::Literal(rest.to_owned()));
+            parts.push(FormatPart::Literal(rest.to_owned()));
         }
         match NUMBERS
             .iter()
             .enumerate()
-            .find(|(place, _)| !parts.contains(&Part::Number(*place)))
+            .find(|(index, _)| !parts.contains(&FormatPart::Number(*index)))
         {
             Some((_, missing)) => Err(format!(
                 "{{{missing}}} is missing; write it as in the settings of the event hub"
@@ -69,46 +69,46 @@ impl FromStr for Format {
     }
 }
 
-impl Format {
+impl CaptureFormat {
     /// Returns the values in the end of `path`, or `None` if it does not have this format.
-    pub(super) fn read(&self, path: &Path) -> Option<PathTimes> {
+    pub(super) fn read(&self, path: &Path) -> Option<PathTime> {
         let path = path.with_extension("");
-        let mut found = PathTimes::default();
+        let mut found = PathTime::default();
         read(&self.0, path.to_str()?, &mut found).then_some(found)
     }
 }
 
 /// Matches the text from its end, because any folders may come before the name.
-fn read(parts: &[Part], text: &str, found: &mut PathTimes) -> bool {
+fn read(parts: &[FormatPart], text: &str, found: &mut PathTime) -> bool {
     let Some((part, before)) = parts.split_last() else {
         return text.is_empty() || text.ends_with('/');
     };
     match part {
-        Part::Literal(literal) => text
+        FormatPart::Literal(literal) => text
             .strip_suffix(literal.as_str())
             .is_some_and(|text| read(before, text, found)),
-        Part::Number(place) => {
-            let width = if *place == 0 { 4 } else { 2 };
+        FormatPart::Number(index) => {
+            let width = if *index == 0 { 4 } else { 2 };
             let Some((text, number)) = text.len().checked_sub(width).and_then(|at| text.split_at_checked(at)) else {
                 return false;
             };
             match number.parse() {
-                Ok(number) => found.begin[*place] = number,
+                Ok(number) => found.start[*index] = number,
                 Err(_) => return false,
             }
             read(before, text, found)
         }
-        Part::Partition | Part::Name => {
-            let fits = |letter: char| match part {
-                Part::Partition => letter.is_ascii_digit(),
-                _ => letter != '/',
+        FormatPart::Partition | FormatPart::Name => {
+            let fits = |c: char| match part {
+                FormatPart::Partition => c.is_ascii_digit(),
+                _ => c != '/',
             };
-            let fitting = text.char_indices().rev().take_while(|(_, letter)| fits(*letter));
+            let fitting = text.char_indices().rev().take_while(|(_, c)| fits(*c));
             // The longest match is tried first.
-            let places: Vec<usize> = fitting.map(|(place, _)| place).collect();
-            places.into_iter().rev().any(|place| {
-                let (text, value) = text.split_at(place);
-                if *part == Part::Partition {
+            let indexes: Vec<usize> = fitting.map(|(index, _)| index).collect();
+            indexes.into_iter().rev().any(|index| {
+                let (text, value) = text.split_at(index);
+                if *part == FormatPart::Partition {
                     found.partition = value.parse().unwrap_or(u32::MAX);
                 }
                 read(before, text, found)
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_name_is_read_by_its_format() {
-        let begin = [2026, 11, 20, 8, 5, 9];
+        let start = [2026, 11, 20, 8, 5, 9];
         for (format, path, partition) in [
             (
                 "{Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}",
@@ -146,17 +146,21 @@ mod tests {
                 31,
             ),
         ] {
-            let read = format.parse::<Format>().unwrap().read(Path::new(path));
-            assert_eq!(read, Some(PathTimes { begin, partition }), "{path}");
+            let read = format.parse::<CaptureFormat>().unwrap().read(Path::new(path));
+            assert_eq!(read, Some(PathTime { start, partition }), "{path}");
             for other in ["ns/hub/12/2026/11/20/08/05.avro", "a.avro", "x/2026/11/20/é/08/05/09.avro"] {
-                assert_eq!(format.parse::<Format>().unwrap().read(Path::new(other)), None, "{other}");
+                assert_eq!(
+                    format.parse::<CaptureFormat>().unwrap().read(Path::new(other)),
+                    None,
+                    "{other}"
+                );
             }
         }
     }
 
     #[test]
     fn a_wrong_format_is_an_error() {
-        let error = |text: &str| text.parse::<Format>().unwrap_err();
+        let error = |text: &str| text.parse::<CaptureFormat>().unwrap_err();
         assert!(error("{Hub}/{Year}").starts_with("{Hub} is not a part"));
         assert!(error("{EventHub}/{Year}/{Month}/{Day}/{Hour}/{Minute}").starts_with("{Second} is missing"));
         assert_eq!(error("{Year"), "a { without a }");

@@ -6,16 +6,16 @@ use serde::de::IgnoredAny;
 
 /// The way in which a file is written, judging by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Grows {
+pub(super) enum Growth {
     /// Unknown; the file counts as complete.
     Unknown,
     /// An export to storage appends to the file for an hour, or for the time in its name.
     ByAppending,
 }
 
-impl Grows {
+impl Growth {
     /// Recognises `PT1H.json` and other ISO 8601 durations.
-    pub(super) fn of(path: &Path) -> Self {
+    pub(super) fn from_file_name(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_uppercase();
         let time = name.strip_prefix("PT").and_then(|name| name.strip_suffix(".JSON"));
         let number = time.and_then(|time| time.strip_suffix(['H', 'M']));
@@ -48,22 +48,22 @@ mod tests {
     #[test]
     fn a_growing_file_is_recognized_by_its_name() {
         for name in ["PT1H.json", "h=08/m=00/PT1H.json", "pt15m.json"] {
-            assert_eq!(Grows::of(Path::new(name)), Grows::ByAppending, "{name}");
+            assert_eq!(Growth::from_file_name(Path::new(name)), Growth::ByAppending, "{name}");
         }
         for name in ["PT1H.json.gz", "a.json", "PT1H.jsonl", "PTH.json", "PT1H/a.json", "-"] {
-            assert_eq!(Grows::of(Path::new(name)), Grows::Unknown, "{name}");
+            assert_eq!(Growth::from_file_name(Path::new(name)), Growth::Unknown, "{name}");
         }
     }
 
     #[test]
     fn only_a_truncated_record_is_unfinished() {
-        let letter = "{\"a\":\"\u{e9}".as_bytes();
+        let with_accent = "{\"a\":\"\u{e9}".as_bytes();
         for line in [
             b"{".as_slice(),
             b"{\"a\":",
             b" {\"a\":[1,",
-            letter,
-            &letter[..letter.len() - 1],
+            with_accent,
+            &with_accent[..with_accent.len() - 1],
         ] {
             assert!(is_unfinished(line), "{line:?}");
         }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_of_the_current_hour_is_no_message_yet() {
+    fn the_unfinished_last_line_of_the_current_hour_is_not_a_message() {
         let folder = tempfile::tempdir().unwrap();
         let read = |name: &str, text: &str| {
             let path = folder.path().join(name);

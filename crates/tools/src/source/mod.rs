@@ -1,8 +1,8 @@
-//! Messages from files: bytes with an address. Knows nothing about their content.
+//! Messages from files: bytes with an address. This module does not interpret their content.
 
 mod avro;
-mod begin;
 mod capture;
+mod detect;
 pub mod file;
 pub mod folder;
 mod format;
@@ -10,4 +10,4 @@ mod growing;
 pub mod limit;
 mod table;
 
-pub use format::Format;
+pub use format::CaptureFormat;

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde::Serializer as _;
 
-use super::limit::{LONGEST_RECORD, TooLong};
+use super::limit::{MAX_RECORD_BYTES, TooLong};
 
 /// A file of either table or of the audit log has one of these columns.
 const COLUMNS: [&str; 4] = ["SystemAlertId", "RawEventData", "AuditData", "auditData"];
@@ -57,7 +57,7 @@ impl Table {
     pub(super) fn new(begin: Vec<u8>, reader: Box<dyn BufRead + Send>, separator: u8) -> io::Result<Self> {
         let bounded = Bounded {
             inner: Box::new(io::Cursor::new(begin).chain(reader)),
-            left: LONGEST_RECORD,
+            remaining: MAX_RECORD_BYTES,
         };
         let mut rows = csv::ReaderBuilder::new()
             .delimiter(separator)
@@ -67,16 +67,16 @@ impl Table {
         Ok(Self { rows, columns })
     }
 
-    /// Appends rows to `bytes` until it has `most` bytes. Returns their ranges, and the row that exceeds the limit, if
-    /// there is one; nothing after it can be read.
-    pub(super) fn read(&mut self, bytes: &mut Vec<u8>, most: usize) -> io::Result<(Vec<Range<usize>>, Option<TooLong>)> {
+    /// Appends rows to `bytes` until it has `max_bytes` bytes. Returns their ranges, and the row that exceeds the
+    /// limit, if there is one; nothing after it can be read.
+    pub(super) fn read(&mut self, bytes: &mut Vec<u8>, max_bytes: usize) -> io::Result<(Vec<Range<usize>>, Option<TooLong>)> {
         let (mut objects, mut row) = (Vec::new(), csv::ByteRecord::new());
-        while bytes.len() < most {
-            self.rows.get_mut().left = LONGEST_RECORD;
+        while bytes.len() < max_bytes {
+            self.rows.get_mut().remaining = MAX_RECORD_BYTES;
             let is_row = self.rows.read_byte_record(&mut row)?;
-            if self.rows.get_ref().left == 0 {
+            if self.rows.get_ref().remaining == 0 {
                 let more = io::copy(&mut self.rows.get_mut().inner, &mut io::sink())?;
-                return Ok((objects, Some(TooLong::of(row.as_slice(), more))));
+                return Ok((objects, Some(TooLong::new(row.as_slice(), more))));
             }
             if !is_row {
                 break;
@@ -105,10 +105,10 @@ impl Table {
 impl Column {
     fn new(name: &[u8]) -> Self {
         let name = String::from_utf8_lossy(name);
-        let without = name.strip_suffix(UTC);
+        let stripped = name.strip_suffix(UTC);
         Self {
-            is_time: without.is_some(),
-            name: without.unwrap_or(&name).to_owned(),
+            is_time: stripped.is_some(),
+            name: stripped.unwrap_or(&name).to_owned(),
         }
     }
 
@@ -134,17 +134,17 @@ fn iso_8601(text: &str) -> Option<String> {
 /// A reader that limits the bytes of one row, because a quote that is never closed would read the rest of the file.
 struct Bounded {
     inner: Box<dyn Read + Send>,
-    left: usize,
+    remaining: usize,
 }
 
 impl Read for Bounded {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let room = match room.len().min(self.left) {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let buffer = match buffer.len().min(self.remaining) {
             0 => return Ok(0),
-            most => &mut room[..most],
+            length => &mut buffer[..length],
         };
-        let read = self.inner.read(room)?;
-        self.left -= read;
+        let read = self.inner.read(buffer)?;
+        self.remaining -= read;
         Ok(read)
     }
 }
@@ -162,7 +162,7 @@ mod tests {
         let mut source = FileSource::open(file.path(), |raw| raw).unwrap();
         let mut messages = Vec::new();
         while let Some(chunk) = source.next_chunk().unwrap() {
-            assert!(chunk.place().is_none(), "a row does not stand in the file as it is");
+            assert!(chunk.position().is_none(), "the file does not contain a row in this form");
             messages.extend(chunk.messages().map(|(_, bytes)| String::from_utf8(bytes.to_vec()).unwrap()));
         }
         messages
@@ -234,13 +234,13 @@ mod tests {
     fn an_unclosed_quote_affects_one_row_at_most() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut text = b"AuditData\n1\n\"".to_vec();
-        text.resize(LONGEST_RECORD + (1 << 20), b'x');
+        text.resize(MAX_RECORD_BYTES + (1 << 20), b'x');
         file.as_file().write_all(&text).unwrap();
         let mut source = FileSource::open(file.path(), |raw| raw).unwrap();
         let chunk = source.next_chunk().unwrap().unwrap();
         assert_eq!(chunk.messages().count(), 1);
         let rest = chunk.rest();
-        assert!(matches!(rest, Some((1, Rest::TooLong(long))) if long.length > LONGEST_RECORD as u64));
+        assert!(matches!(rest, Some((1, Rest::TooLong(long))) if long.length > MAX_RECORD_BYTES as u64));
         assert!(source.next_chunk().unwrap().is_none());
     }
 }

@@ -59,12 +59,12 @@ pub fn printable(text: &str, lines: Lines) -> Cow<'_, str> {
         }
     }
     let body = text.strip_suffix('\n').unwrap_or(&text);
-    if !body.contains(|c| is_spelled(c, lines)) {
+    if !body.contains(|c| must_escape(c, lines)) {
         return text;
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in body.chars() {
-        if is_spelled(c, lines) {
+        if must_escape(c, lines) {
             // Writing into memory does not fail.
             write!(out, "{}", c.escape_default()).ok();
         } else {
@@ -87,7 +87,7 @@ pub fn cover(bytes: &mut [u8]) {
 }
 
 /// Returns whether a character is escaped. Control characters could imitate additional lines, or overwrite others.
-fn is_spelled(c: char, lines: Lines) -> bool {
+fn must_escape(c: char, lines: Lines) -> bool {
     match c {
         '\n' => lines != Lines::Many,
         '\u{1b}' => lines != Lines::Coloured,
@@ -114,30 +114,30 @@ impl<W: Write> Write for Masked<W> {
 /// Prints panics like errors. The standard hook would print the whole message, which may quote content of a record, for
 /// example if a string was cut at the wrong byte.
 pub fn watch_panics() {
-    std::panic::set_hook(Box::new(|panic| super::say(&last_words(panic))));
+    std::panic::set_hook(Box::new(|panic| super::say(&panic_message(panic))));
 }
 
-fn last_words(panic: &PanicHookInfo<'_>) -> String {
+fn panic_message(panic: &PanicHookInfo<'_>) -> String {
     let payload = panic.payload();
     let text = payload
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let place = panic
+    let location = panic
         .location()
-        .map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+        .map_or_else(String::new, |location| format!(" at {}:{}", location.file(), location.line()));
     let thread = std::thread::current();
-    let mut words = format!(
-        "error: the thread {} panicked{place}: {}; this is a bug in alerttrail, please report it",
+    let mut message = format!(
+        "error: the thread {} panicked{location}: {}; this is a bug in alerttrail, please report it",
         thread.name().unwrap_or("without a name"),
         unquoted(text.unwrap_or_default())
     );
     let trace = std::backtrace::Backtrace::capture();
     if trace.status() == std::backtrace::BacktraceStatus::Captured {
         // Writing into memory does not fail.
-        write!(words, "\n{trace}").ok();
+        write!(message, "\n{trace}").ok();
     }
-    words
+    message
 }
 
 /// Returns the text before the first quotation mark, because anything may follow it.

@@ -1,4 +1,4 @@
-//! What the commands share: their failures, their configuration, and the ways to print.
+//! The parts that all commands share: failures, configuration and output.
 //!
 //! Only this module prints (`out`), after it has masked secrets (`mask`). `logging` sets up the log, `signals` requests
 //! a shutdown.
@@ -23,7 +23,7 @@ pub const UNDECIDED: u8 = 3;
 pub struct Failure {
     /// The exit status.
     pub status: u8,
-    /// What happened, and what to do.
+    /// A description of the failure, and what the user can do.
     pub message: String,
 }
 
@@ -102,7 +102,7 @@ pub fn configuration_with(file: Option<&Path>, variable: Option<(&str, &str)>) -
 }
 
 /// Reports files that end in the middle of a record. `outcome` describes what happened to that record.
-pub fn tell_unfinished(files: &[String], outcome: &str) {
+pub fn report_unfinished(files: &[String], outcome: &str) {
     const MAX_LISTED: usize = 3;
     let named: Vec<&str> = files.iter().take(MAX_LISTED).map(String::as_str).collect();
     let (mut named, count) = (named.join(", "), grouped(files.len() as u64));

@@ -10,16 +10,16 @@ use std::sync::OnceLock;
 use super::{Failure, mask};
 
 /// The first failure of standard output.
-static LOST: OnceLock<io::Error> = OnceLock::new();
+static FIRST_ERROR: OnceLock<io::Error> = OnceLock::new();
 
 /// Prints a line of output as text: masks secrets and escapes control characters.
 pub fn tell(line: &str) {
-    masked(line, mask::Lines::Many);
+    print_masked(line, mask::Lines::Many);
 }
 
 /// Prints a line with colour escapes. Text from records must have passed [`mask::printable`] before.
 pub fn tell_coloured(line: &str) {
-    masked(line, mask::Lines::Coloured);
+    print_masked(line, mask::Lines::Coloured);
 }
 
 /// Prints a document for programs unchanged, and ends its line.
@@ -40,13 +40,13 @@ pub fn raw(bytes: &[u8]) {
 pub fn keep(written: io::Result<()>) {
     if let Err(cause) = written {
         // A second failure has the same cause.
-        LOST.set(cause).ok();
+        FIRST_ERROR.set(cause).ok();
     }
 }
 
 /// Returns whether standard output has failed, so that a command that only prints can end.
 pub fn is_over() -> bool {
-    LOST.get().is_some()
+    FIRST_ERROR.get().is_some()
 }
 
 /// Prints a line to standard error. If that fails, there is no other place to report it.
@@ -59,7 +59,7 @@ pub fn say(line: &str) {
 /// Returns the result of a command. It is a failure, too, if the output could not be written. A closed pipe is not a
 /// failure.
 pub fn end(result: Result<(), Failure>) -> Result<(), Failure> {
-    match LOST.get() {
+    match FIRST_ERROR.get() {
         Some(cause) if result.is_ok() && cause.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(format!(
             "cannot write to standard output: {cause}; the command completed, but its output is incomplete"
         ))),
@@ -67,6 +67,6 @@ pub fn end(result: Result<(), Failure>) -> Result<(), Failure> {
     }
 }
 
-fn masked(line: &str, lines: mask::Lines) {
+fn print_masked(line: &str, lines: mask::Lines) {
     raw(format!("{}\n", mask::printable(line, lines)).as_bytes());
 }

@@ -17,8 +17,8 @@ pub fn watch(shutdown: &Shutdown) -> std::io::Result<()> {
     )
 }
 
-/// Does the same as [`watch`]; `left` is printed if the command did not stop in time.
-pub fn watch_with(shutdown: &Shutdown, left: &'static str) -> std::io::Result<()> {
+/// Does the same as [`watch`]; `outcome` is printed if the command did not stop in time.
+pub fn watch_with(shutdown: &Shutdown, outcome: &'static str) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shutdown = shutdown.clone();
     let (installed, wait) = std::sync::mpsc::sync_channel(1);
@@ -42,7 +42,7 @@ pub fn watch_with(shutdown: &Shutdown, left: &'static str) -> std::io::Result<()
                 shutdown.request();
                 tokio::spawn(async move {
                     tokio::time::sleep(STOP_TIMEOUT).await;
-                    super::say(&format!("error: the shutdown timed out and the process was ended; {left}"));
+                    super::say(&format!("error: the shutdown timed out and the process was ended; {outcome}"));
                     std::process::exit(1);
                 });
             }

@@ -9,7 +9,7 @@ use crate::route::Arrival;
 use crate::shutdown::Shutdown;
 use crate::source::file::{self, FileSource, Rest};
 use crate::store::Base;
-use crate::term::tell_unfinished;
+use crate::term::report_unfinished;
 use crate::time::EventTime;
 use crate::verify::{Comparison, Recomputation};
 
@@ -63,7 +63,7 @@ pub(super) fn input<B: Base>(
         }
     }
     bar.finish_and_clear();
-    tell_unfinished(&unfinished, "the record was skipped");
+    report_unfinished(&unfinished, "the record was skipped");
     Ok(Some(match unfinished.is_empty() {
         true => EventTime::MIN,
         false => EventTime::MAX,

@@ -44,7 +44,7 @@ use crate::emit::{Emitter, Links};
 use crate::replay::inputs::input_files;
 use crate::route::{Router, Settings};
 use crate::shutdown::Shutdown;
-use crate::source::{Format, file};
+use crate::source::{CaptureFormat, file};
 use crate::store::{self, Base, Shared, State};
 use crate::term::{Failure, configuration, logging, say, signals};
 use crate::time::EventTime;
@@ -74,7 +74,7 @@ pub struct Args {
     /// File name format of Event Hubs Capture, as in the settings of the event hub, such as
     /// {Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}
     #[arg(long, value_name = "FORMAT")]
-    capture_format: Option<Format>,
+    capture_format: Option<CaptureFormat>,
     /// Also recompute from this topic, which was in input.topics before; may be repeated; topics that the repartition
     /// topic names are found automatically
     #[arg(long, value_name = "NAME", conflicts_with = "input")]

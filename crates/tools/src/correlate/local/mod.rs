@@ -201,7 +201,7 @@ impl<B: Base, O: Output> Local<B, O> {
                 Row::Made(row) => self.keeper.copy(row)?,
                 Row::Within(range) => {
                     let row = chunk.bytes().get(range.clone()).unwrap_or_default();
-                    let place = chunk.place();
+                    let place = chunk.position();
                     let spot = place.and_then(|place| self.keeper.spot(&chunk.file, place, range.start, row));
                     match spot {
                         Some(spot) => spot,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Error;
-use crate::source::file::Place;
+use crate::source::file::FilePosition;
 
 /// The greatest number of input files that are kept open to be read again. Rows of further files are copied.
 const MOST_FILES: usize = 128;
@@ -121,7 +121,7 @@ impl Keeper {
 
     /// Returns the position of `row`, which is `within` bytes after `place` in the file of this name; `None` if the row
     /// must be copied.
-    pub(super) fn spot(&mut self, name: &Arc<str>, place: &Place, within: usize, row: &[u8]) -> Option<Spot> {
+    pub(super) fn spot(&mut self, name: &Arc<str>, place: &FilePosition, within: usize, row: &[u8]) -> Option<Spot> {
         let number = match &self.last {
             Some((file, number)) if Arc::ptr_eq(file, &place.file) => *number,
             _ if self.inputs == MOST_FILES => return None,
@@ -182,7 +182,7 @@ mod tests {
     fn a_row_is_read_where_it_stands() {
         let input = tempfile::NamedTempFile::new().unwrap();
         input.as_file().write_all(b"0123456789").unwrap();
-        let place = Place {
+        let place = FilePosition {
             file: Arc::new(input.reopen().unwrap()),
             offset: 3,
         };
@@ -218,7 +218,7 @@ mod tests {
         let mut keeper = Keeper::new(std::env::temp_dir());
         let mut spot = || {
             let file = Arc::new(input.reopen().unwrap());
-            keeper.spot(&"in".into(), &Place { file, offset: 0 }, 0, b"")
+            keeper.spot(&"in".into(), &FilePosition { file, offset: 0 }, 0, b"")
         };
         let kept = (0..MOST_FILES + 3).filter_map(|_| spot()).count();
         assert_eq!(kept, MOST_FILES);

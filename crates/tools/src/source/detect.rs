@@ -1,5 +1,5 @@
-//! Recognises a file by its beginning: whether it is compressed, its encoding, and whether it contains lines, documents
-//! or a table.
+//! Detects the layout of a file by its beginning: whether it is compressed, its encoding, and whether it contains
+//! lines, documents or a table.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
@@ -8,12 +8,12 @@ use serde::de::IgnoredAny;
 
 use super::avro::MAGIC;
 use super::file::Rest;
-use super::growing::Grows;
+use super::growing::Growth;
 use super::limit::{self, TooLong};
 use super::table;
 
-/// First bytes of known formats that are not supported.
-const OTHERS: [(&[u8; 4], &str); 6] = [
+/// The first bytes of known formats that are not supported, and their descriptions.
+const UNSUPPORTED: [(&[u8; 4], &str); 6] = [
     (b"PAR1", "a Parquet file"),
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
     (b"BZh9", "compressed with bzip2"),
@@ -25,8 +25,8 @@ const OTHERS: [(&[u8; 4], &str); 6] = [
 /// The number of bytes of empty lines after which a file counts as a file of lines.
 const MAX_EMPTY: usize = 1 << 20;
 
-/// The beginning of a file.
-pub(super) enum Begin {
+/// The layout of a file, as far as it shows at its beginning.
+pub(super) enum Layout {
     /// One message per line.
     Lines,
     /// The column names of a table, with this separator between them.
@@ -38,24 +38,24 @@ pub(super) enum Begin {
 }
 
 /// Reads the first line. If that is the beginning of something longer, reads everything and finds the documents in it.
-pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut u64, grows: Grows) -> io::Result<Begin> {
+pub(super) fn detect(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, position: &mut u64, growth: Growth) -> io::Result<Layout> {
     loop {
         let line = bytes.len();
         if let Some(long) = limit::finish_line(reader, bytes, line)? {
-            return Ok(Begin::TooLong(Rest::TooLong(long)));
+            return Ok(Layout::TooLong(Rest::TooLong(long)));
         }
         if bytes.starts_with(b"\xef\xbb\xbf") {
             // The byte order mark is not part of the text.
             bytes.drain(..3);
-            *behind += 3;
+            *position += 3;
         }
         let line = bytes.get(line..).unwrap_or_default();
         if line.is_empty() || bytes.len() > MAX_EMPTY {
-            return Ok(Begin::Lines);
+            return Ok(Layout::Lines);
         }
         if let Some(separator) = table::separator(line) {
             bytes.drain(..bytes.len() - line.len());
-            return Ok(Begin::Columns(separator));
+            return Ok(Layout::Columns(separator));
         }
         if !line.trim_ascii().is_empty() && !table::is_type_line(line) {
             break;
@@ -63,14 +63,14 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
     }
     match serde_json::from_slice::<IgnoredAny>(bytes) {
         Err(error) if error.is_eof() => {}
-        Err(error) if grows == Grows::Unknown && !error.to_string().starts_with(SEVERAL) => {
+        Err(error) if growth == Growth::Unknown && !error.to_string().starts_with(TRAILING_CHARACTERS) => {
             match are_damaged_lines(reader, bytes)? {
-                Ok(true) => return Ok(Begin::Lines),
+                Ok(true) => return Ok(Layout::Lines),
                 Ok(false) => {}
-                Err(long) => return Ok(Begin::TooLong(Rest::TooLong(long))),
+                Err(long) => return Ok(Layout::TooLong(Rest::TooLong(long))),
             }
         }
-        _ => return Ok(Begin::Lines),
+        _ => return Ok(Layout::Lines),
     }
     let is_whole = limit::finish(reader, bytes)?;
     let mut documents = Vec::new();
@@ -80,43 +80,43 @@ pub(super) fn begin(reader: &mut dyn BufRead, bytes: &mut Vec<u8>, behind: &mut 
         match document {
             Ok(_) => {}
             Err(error) if error.is_eof() && !is_whole => break,
-            Err(_) if documents.is_empty() && (grows == Grows::ByAppending || are_lines(bytes)) => return Ok(Begin::Lines),
+            Err(_) if documents.is_empty() && (growth == Growth::ByAppending || are_lines(bytes)) => return Ok(Layout::Lines),
             // The file is larger than the limit, so the rest is reported as too long.
             Err(_) if !is_whole => break,
             Err(_) => {
                 // The decoder splits the broken document.
                 documents.push(begin..bytes.len());
-                return Ok(Begin::Documents(documents, None));
+                return Ok(Layout::Documents(documents, None));
             }
         }
         documents.push(begin..stream.byte_offset());
         begin = stream.byte_offset();
     }
     if is_whole {
-        return Ok(Begin::Documents(documents, None));
+        return Ok(Layout::Documents(documents, None));
     }
     let more = limit::skip_all(reader)?;
-    let rest = TooLong::of(bytes.get(begin..).unwrap_or_default(), more);
+    let rest = TooLong::new(bytes.get(begin..).unwrap_or_default(), more);
     bytes.truncate(begin);
-    Ok(Begin::Documents(documents, Some(Rest::TooLong(rest))))
+    Ok(Layout::Documents(documents, Some(Rest::TooLong(rest))))
 }
 
 /// serde_json's error for a text that is followed by another one.
-const SEVERAL: &str = "trailing characters";
+const TRAILING_CHARACTERS: &str = "trailing characters";
 
-/// Returns whether a file has one record per line although its first line, which is in `bytes`, is not valid JSON: one
-/// of the next lines, which this reads, is a complete record. In a broken document, the first line ends with a comma,
-/// or no other line is complete.
+/// Returns whether a file has one record per line although its first line, which is in `bytes`, is not valid JSON. That
+/// is so if one of the next lines, which this function reads, is a complete record. In a broken document, the first
+/// line ends with a comma, or no other line is complete.
 fn are_damaged_lines(reader: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<Result<bool, TooLong>> {
-    const LOOKED_AT: usize = 16;
-    const MAX_PROBE: usize = 16 << 20;
+    const MAX_LINES: usize = 16;
+    const MAX_BYTES: usize = 16 << 20;
     let first = bytes.trim_ascii();
     if !first.starts_with(b"{") && !first.starts_with(b"[") {
         return Ok(Ok(true));
     }
     let ends_in_comma = first.ends_with(b",");
     let mut is_single = true;
-    for _ in 0..LOOKED_AT {
+    for _ in 0..MAX_LINES {
         let begin = bytes.len();
         if let Some(long) = limit::finish_line(reader, bytes, begin)? {
             return Ok(Err(long));
@@ -126,7 +126,7 @@ fn are_damaged_lines(reader: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Resul
             return Ok(Ok(is_single));
         }
         is_single &= line.trim_ascii().is_empty();
-        if (!ends_in_comma && is_record(line.trim_ascii())) || bytes.len() > MAX_PROBE {
+        if (!ends_in_comma && is_record(line.trim_ascii())) || bytes.len() > MAX_BYTES {
             return Ok(Ok(true));
         }
     }
@@ -150,7 +150,7 @@ fn are_lines(text: &[u8]) -> bool {
 pub(super) fn decompress(mut raw: Box<dyn Read + Send>) -> io::Result<(Box<dyn BufRead + Send>, Compression)> {
     let mut magic = Vec::with_capacity(4);
     raw.by_ref().take(4).read_to_end(&mut magic)?;
-    if let Some((_, name)) = OTHERS.iter().find(|(begin, _)| magic.as_slice() == begin.as_slice()) {
+    if let Some((_, name)) = UNSUPPORTED.iter().find(|(first, _)| magic.as_slice() == first.as_slice()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             format!("it is {name}, which is not supported; convert it to JSON lines, plain or compressed with gzip or zstd"),
@@ -199,8 +199,8 @@ mod tests {
 
     #[test]
     fn other_file_formats_are_named() {
-        for (begin, name) in OTHERS {
-            let text = [begin.as_slice(), b"more\n{}\n"].concat();
+        for (magic, name) in UNSUPPORTED {
+            let text = [magic.as_slice(), b"more\n{}\n"].concat();
             let error = decompress(Box::new(io::Cursor::new(text))).err().unwrap().to_string();
             assert!(error.contains(name) && error.contains("JSON lines"), "{error}");
         }
@@ -208,15 +208,15 @@ mod tests {
 
     #[test]
     fn a_broken_document_over_the_limit_is_skipped() {
-        let filler = io::repeat(b'y').take(limit::LONGEST_DOCUMENT as u64);
+        let filler = io::repeat(b'y').take(limit::MAX_DOCUMENT_BYTES as u64);
         let mut reader = BufReader::new(b"[\n{},x".chain(filler).chain(&b"\n{}\n"[..]));
-        let (mut bytes, mut behind) = (Vec::new(), 0);
-        let begun = begin(&mut reader, &mut bytes, &mut behind, Grows::Unknown).unwrap();
-        let Begin::Documents(documents, Some(Rest::TooLong(long))) = begun else {
-            panic!("a document is expected, and what is too long");
+        let (mut bytes, mut position) = (Vec::new(), 0);
+        let layout = detect(&mut reader, &mut bytes, &mut position, Growth::Unknown).unwrap();
+        let Layout::Documents(documents, Some(Rest::TooLong(long))) = layout else {
+            panic!("expected documents and a part that is too long");
         };
-        assert_eq!(long.length, 10 + limit::LONGEST_DOCUMENT as u64);
+        assert_eq!(long.length, 10 + limit::MAX_DOCUMENT_BYTES as u64);
         assert!(documents.is_empty() && bytes.is_empty());
-        assert_eq!(reader.fill_buf().unwrap(), b"", "no line is read from its inside");
+        assert_eq!(reader.fill_buf().unwrap(), b"", "no line inside the document is read");
     }
 }

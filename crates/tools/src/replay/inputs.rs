@@ -28,7 +28,7 @@ pub enum Order {
 /// The property of a file that is determined before the replay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Preview {
-    /// Nothing: the file is opened when its turn comes.
+    /// Nothing: the file is opened when its first message is needed.
     None,
     /// Its first time, if that is in the first megabyte.
     FirstTimes,
@@ -39,7 +39,7 @@ pub type Watch = Box<dyn Fn(Box<dyn Read + Send>) -> Box<dyn Read + Send> + Send
 
 /// A message in a file.
 #[derive(Debug)]
-pub struct Found<'a> {
+pub struct InputMessage<'a> {
     /// The file's name.
     pub file: &'a Arc<str>,
     /// The number of the line or document within the file, from 0.
@@ -54,34 +54,34 @@ pub struct Found<'a> {
 
 /// Files of messages, read from the beginning as often as needed.
 pub struct Inputs {
-    files: Vec<File>,
+    files: Vec<InputFile>,
     order: Order,
-    measure: Measure,
+    meter: Meter,
     watch: Watch,
-    /// The files that have more messages. The file whose turn it is comes first.
-    turns: BinaryHeap<Reverse<(EventTime, usize)>>,
+    /// The files that have more messages. The file with the earliest time is the next one.
+    queue: BinaryHeap<Reverse<(EventTime, usize)>>,
     /// The file whose message was returned last.
-    taken: Option<usize>,
+    current: Option<usize>,
 }
 
 /// Counts the records of messages and finds their times.
-pub struct Measure {
+pub struct Meter {
     decoder: Decoder,
     /// Files that end in the middle of a record that is still being written.
     unfinished: BTreeSet<Arc<str>>,
 }
 
-struct File {
+struct InputFile {
     path: PathBuf,
     first: Option<EventTime>,
-    open: Option<Open>,
+    open: Option<OpenFile>,
 }
 
 /// A file that is being read, at a message.
-struct Open {
+struct OpenFile {
     source: FileSource,
     chunk: Chunk,
-    place: usize,
+    message_index: usize,
     records: u64,
     time: Option<EventTime>,
     /// The last time found.
@@ -94,13 +94,13 @@ impl Inputs {
         let mut inputs = Self {
             files: Vec::with_capacity(paths.len()),
             order,
-            measure: Measure::new(settings),
+            meter: Meter::new(settings),
             watch,
-            turns: BinaryHeap::new(),
-            taken: None,
+            queue: BinaryHeap::new(),
+            current: None,
         };
         for path in paths {
-            let mut file = File {
+            let mut file = InputFile {
                 path: path.clone(),
                 first: None,
                 open: None,
@@ -110,7 +110,7 @@ impl Inputs {
             }
             inputs.files.push(file);
         }
-        inputs.line_up();
+        inputs.enqueue_files();
         Ok(inputs)
     }
 
@@ -122,54 +122,54 @@ impl Inputs {
     /// Returns the files read so far that end in the middle of a record that is still being written. That record is not
     /// replayed.
     pub fn unfinished(&self) -> impl Iterator<Item = &str> {
-        self.measure.unfinished.iter().map(AsRef::as_ref)
+        self.meter.unfinished.iter().map(AsRef::as_ref)
     }
 
     /// Returns to the first message. Standard input cannot be read again.
     pub fn rewind(&mut self) {
         self.files.iter_mut().for_each(|file| file.open = None);
-        self.line_up();
+        self.enqueue_files();
     }
 
-    fn line_up(&mut self) {
-        self.taken = None;
-        self.turns = (0..self.files.len())
-            .map(|which| Reverse((self.turn(which), which)))
+    fn enqueue_files(&mut self) {
+        self.current = None;
+        self.queue = (0..self.files.len())
+            .map(|index| Reverse((self.sort_time(index), index)))
             .collect();
     }
 
     /// Returns the next message, or `None` at the end.
-    pub fn next_message(&mut self) -> Result<Option<Found<'_>>, Error> {
-        if let Some(which) = self.taken.take() {
-            let file = &mut self.files[which];
+    pub fn next_message(&mut self) -> Result<Option<InputMessage<'_>>, Error> {
+        if let Some(index) = self.current.take() {
+            let file = &mut self.files[index];
             if let Some(open) = &mut file.open {
-                open.place += 1;
-                if !open.settle(&mut self.measure)? {
+                open.message_index += 1;
+                if !open.load_message(&mut self.meter)? {
                     file.open = None;
                 }
             }
-            if self.files[which].open.is_some() {
-                self.turns.push(Reverse((self.turn(which), which)));
+            if self.files[index].open.is_some() {
+                self.queue.push(Reverse((self.sort_time(index), index)));
             }
         }
-        while let Some(Reverse((_, which))) = self.turns.pop() {
-            let file = &mut self.files[which];
+        while let Some(Reverse((_, index))) = self.queue.pop() {
+            let file = &mut self.files[index];
             if file.open.is_none() {
                 let source = FileSource::open(&file.path, &self.watch)?;
-                file.open = Open::begin(source, &mut self.measure)?;
+                file.open = OpenFile::begin(source, &mut self.meter)?;
             }
             if file.open.is_some() {
-                self.taken = Some(which);
+                self.current = Some(index);
                 break;
             }
         }
-        let open = self.taken.and_then(|which| self.files[which].open.as_ref());
-        Ok(open.and_then(Open::found))
+        let open = self.current.and_then(|index| self.files[index].open.as_ref());
+        Ok(open.and_then(OpenFile::message))
     }
 
-    /// Returns the time that decides when it is the file's turn, if it is known.
-    fn turn(&self, which: usize) -> EventTime {
-        let file = &self.files[which];
+    /// Returns the time by which the file is ordered, or [`EventTime::MIN`] if it is not known.
+    fn sort_time(&self, index: usize) -> EventTime {
+        let file = &self.files[index];
         let time = match (self.order, &file.open) {
             (Order::AsNamed, _) => None,
             (Order::ByTime, None) => file.first,
@@ -178,18 +178,18 @@ impl Inputs {
         time.unwrap_or(EventTime::MIN)
     }
 
-    fn read_first_time(&mut self, file: &mut File) -> Result<(), Error> {
+    fn read_first_time(&mut self, file: &mut InputFile) -> Result<(), Error> {
         let is_standard_input = file.path == Path::new("-");
         let source = match is_standard_input {
             true => FileSource::open(&file.path, &self.watch)?,
             false => FileSource::open(&file.path, |raw| raw)?,
         };
-        let Some(open) = Open::begin(source, &mut self.measure)? else {
+        let Some(open) = OpenFile::begin(source, &mut self.meter)? else {
             return Ok(());
         };
         let messages = open.chunk.messages();
-        let measure = &mut self.measure;
-        file.first = messages.map(|(_, value)| measure.of(value).1).find_map(|time| time);
+        let meter = &mut self.meter;
+        file.first = messages.map(|(_, value)| meter.measure(value).1).find_map(|time| time);
         // Bytes that were read from standard input cannot be read again.
         if is_standard_input {
             file.open = Some(open);
@@ -198,49 +198,50 @@ impl Inputs {
     }
 }
 
-impl Open {
+impl OpenFile {
     /// Moves to the first message. Returns `None` for an empty file.
-    fn begin(mut source: FileSource, measure: &mut Measure) -> Result<Option<Self>, Error> {
+    fn begin(mut source: FileSource, meter: &mut Meter) -> Result<Option<Self>, Error> {
         let Some(chunk) = source.next_chunk()? else {
             return Ok(None);
         };
         let mut open = Self {
             source,
             chunk,
-            place: 0,
+            message_index: 0,
             records: 0,
             time: None,
             latest: None,
         };
-        Ok(open.settle(measure)?.then_some(open))
+        Ok(open.load_message(meter)?.then_some(open))
     }
 
-    /// Moves to the next message and measures it. Returns whether there is one.
-    fn settle(&mut self, measure: &mut Measure) -> Result<bool, Error> {
+    /// Measures the message at the current index, after it has read the next chunk if necessary. Returns whether there
+    /// is a message.
+    fn load_message(&mut self, meter: &mut Meter) -> Result<bool, Error> {
         loop {
-            if let Some((_, value)) = self.chunk.message(self.place) {
-                (self.records, self.time) = measure.of(value);
+            if let Some((_, value)) = self.chunk.message(self.message_index) {
+                (self.records, self.time) = meter.measure(value);
                 self.latest = self.time.or(self.latest);
                 return Ok(true);
             }
             match self.chunk.rest() {
                 None => {}
-                Some((_, Rest::Unfinished)) => drop(measure.unfinished.insert(self.chunk.file.clone())),
+                Some((_, Rest::Unfinished)) => drop(meter.unfinished.insert(self.chunk.file.clone())),
                 Some((number, Rest::TooLong(long))) => {
                     let cause = format!("message {} cannot be sent: {}", number + 1, long.sentence());
                     return Err(Error::new(Path::new(&*self.chunk.file), cause));
                 }
             }
             match self.source.next_chunk()? {
-                Some(chunk) => (self.chunk, self.place) = (chunk, 0),
+                Some(chunk) => (self.chunk, self.message_index) = (chunk, 0),
                 None => return Ok(false),
             }
         }
     }
 
-    fn found(&self) -> Option<Found<'_>> {
-        let (number, value) = self.chunk.message(self.place)?;
-        Some(Found {
+    fn message(&self) -> Option<InputMessage<'_>> {
+        let (number, value) = self.chunk.message(self.message_index)?;
+        Some(InputMessage {
             file: &self.chunk.file,
             number,
             value,
@@ -250,8 +251,8 @@ impl Open {
     }
 }
 
-impl Measure {
-    /// Creates a measure that looks for times where `settings` define them.
+impl Meter {
+    /// Creates a meter that looks for times where `settings` define them.
     pub fn new(settings: &Settings) -> Self {
         // Without keys, the content of activities is not read.
         let settings = Settings {
@@ -266,7 +267,7 @@ impl Measure {
     }
 
     /// Returns the number of records of a message, and the latest of their times.
-    pub fn of(&mut self, value: &[u8]) -> (u64, Option<EventTime>) {
+    pub fn measure(&mut self, value: &[u8]) -> (u64, Option<EventTime>) {
         let (mut records, mut latest) = (0, None);
         self.decoder.decode(Some(value), &mut |item| {
             records += 1;
@@ -284,8 +285,8 @@ impl Measure {
 
 /// Returns the given files, and those in the given folders. `settings` define where the times of records are.
 pub fn input_files(named: &[PathBuf], format: Option<&CaptureFormat>, settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
-    let mut measure = Measure::new(settings);
-    let message_time = &mut |message: &[u8]| Some(measure.of(message).1?.to_string());
+    let mut meter = Meter::new(settings);
+    let message_time = &mut |message: &[u8]| Some(meter.measure(message).1?.to_string());
     let found = folder::find_files(named, Times { format, message_time }).map_err(Failure::failed)?;
     if found.skipped > 0 {
         say(&format!(
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn files_longer_than_a_chunk_are_played_completely() {
+    fn files_longer_than_a_chunk_are_replayed_completely() {
         let text: String = (0..60_000).map(|number| activity(number / 1_000, "x")).collect();
         assert!(text.len() > 3 << 20);
         let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
@@ -420,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_last_record_is_not_played() {
+    fn an_incomplete_last_record_is_not_replayed() {
         let whole = activity(1, "a");
         let folder = Folder::new(&[
             ("PT1H.json", (whole.clone() + &whole[..60]).as_bytes()),
@@ -433,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_over_the_limit_ends_the_replay_after_those_before_it() {
+    fn a_record_over_the_limit_ends_the_replay_after_the_records_before_it() {
         let long = [
             activity(1, "a").into_bytes(),
             vec![b'x'; crate::source::limit::MAX_RECORD_BYTES + 1],

@@ -4,16 +4,16 @@
 //! the schedule decides when that is, so a broker that is slow for a while delays the replay, but no message is left
 //! out or rescheduled.
 //!
-//! [`inputs`] selects the next message, [`pace`] determines when it is due, [`shift`] shifts its times, and [`prepare`]
-//! batches its records. These never send, wait or read a clock: the time is an argument. Only the decoder interprets
-//! records; these files use only their times. They rely on the decoder to validate a message before anything in it is
-//! changed: a message that is not JSON is sent unchanged.
+//! [`inputs`] selects the next message, [`schedule`] determines when it is due, [`shift`] shifts its times, and
+//! [`prepare`] batches its records. These never send, wait or read a clock: the time is an argument. Only the decoder
+//! interprets records; these files use only their times. They rely on the decoder to validate a message before anything
+//! in it is changed: a message that is not JSON is sent unchanged.
 
 pub mod inputs;
-pub mod pace;
 mod player;
 pub mod prepare;
 mod reader;
+pub mod schedule;
 mod screen;
 pub mod shift;
 
@@ -29,9 +29,9 @@ use crate::source::file::{self, FileSource};
 use crate::term::{Failure, configuration_with, is_standard, logging, report_unfinished, say, signals};
 use crate::words::{counted, grouped};
 use inputs::{Order, input_files};
-use pace::{Pace, Rate, Speed};
-use player::{End, Player, Target, Totals};
+use player::{End, Player, ReplayTotals, TargetTopic};
 use reader::Job;
+use schedule::{Rate, Speed, Timing};
 use screen::Screen;
 
 /// What to send, where, and when.
@@ -126,8 +126,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         input: input_files(&args.input, args.capture_format.as_ref(), &config.decode)?,
         ..args.clone()
     };
-    refuse_what_cannot_be_read(args)?;
-    let (config, target) = find(config, args).map_err(|failure| failure.naming(args.bootstrap_servers.as_deref()))?;
+    check_inputs(args)?;
+    let (config, target) = find_topic(config, args).map_err(|failure| failure.naming(args.bootstrap_servers.as_deref()))?;
     let shutdown = Shutdown::default();
     signals::watch_with(&shutdown, "messages that were acknowledged stay in the topic").map_err(Failure::failed)?;
     let screen = Screen::new(&args.input, args.laps);
@@ -140,31 +140,31 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         },
         shift_to_now: args.shift_to_now,
         batch: args.batch,
-        limit: target.room(),
+        limit: target.max_value_bytes(),
         laps: args.laps,
         bar: screen.bar().clone(),
     })
     .map_err(Failure::failed)?;
-    let player = Player::new(&config, &target, pace(args), &shutdown, screen).map_err(Failure::failed)?;
+    let player = Player::new(&config, &target, timing(args), &shutdown, screen).map_err(Failure::failed)?;
     let (totals, end) = player.play(&blocks);
     report(args, &totals, &end);
     end.map(drop).map_err(Failure::failed)
 }
 
-fn pace(args: &Args) -> Pace {
+fn timing(args: &Args) -> Timing {
     match (args.rate, args.speed) {
-        (Some(rate), _) => Pace::Rate(rate),
-        (None, Some(speed)) => Pace::Speed(speed),
-        (None, None) => Pace::Unpaced,
+        (Some(rate), _) => Timing::Rate(rate),
+        (None, Some(speed)) => Timing::Speed(speed),
+        (None, None) => Timing::Unlimited,
     }
 }
 
-fn refuse_what_cannot_be_read(args: &Args) -> Result<(), Failure> {
+fn check_inputs(args: &Args) -> Result<(), Failure> {
     let again = args.laps != 1;
-    for (place, path) in args.input.iter().enumerate() {
+    for (index, path) in args.input.iter().enumerate() {
         // Neither standard input nor a named pipe can be read a second time.
         let is_file = !is_standard(path) && std::fs::metadata(path).is_ok_and(|found| found.is_file());
-        let is_first = !args.input.iter().take(place).any(|before| before == path);
+        let is_first = !args.input.iter().take(index).any(|earlier| earlier == path);
         if (again || !is_first) && (is_standard(path) || path.exists() && !is_file && !path.is_dir()) {
             return Err(Failure::usage(format!(
                 "{} can be read once only; save its content to a file and pass that",
@@ -181,7 +181,7 @@ fn refuse_what_cannot_be_read(args: &Args) -> Result<(), Failure> {
 }
 
 /// Finds the topic. Returns the configuration with the message size that the topic accepts.
-fn find(mut config: Config, args: &Args) -> Result<(Config, Target), Failure> {
+fn find_topic(mut config: Config, args: &Args) -> Result<(Config, TargetTopic), Failure> {
     let topics = Topics::new(&config).map_err(Failure::failed)?;
     let found = topics.partitions(&args.topic).map_err(Failure::failed)?;
     let Some(found) = found else {
@@ -199,7 +199,7 @@ fn find(mut config: Config, args: &Args) -> Result<(Config, Target), Failure> {
         )));
     }
     let limit = topics.message_limit_of(&args.topic);
-    let target = Target {
+    let target = TargetTopic {
         topic: args.topic.clone(),
         partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
         limit,
@@ -210,7 +210,7 @@ fn find(mut config: Config, args: &Args) -> Result<(Config, Target), Failure> {
     Ok((config, target))
 }
 
-fn report(args: &Args, totals: &Totals, end: &Result<End, Error>) {
+fn report(args: &Args, totals: &ReplayTotals, end: &Result<End, Error>) {
     let seconds = totals.took.as_secs_f64();
     let reached = totals.records as f64 / seconds.max(0.001);
     let mut line = match end {
@@ -223,17 +223,17 @@ fn report(args: &Args, totals: &Totals, end: &Result<End, Error>) {
         counted(totals.messages, "message"),
         counted(totals.records, "record"),
         counted(totals.bytes, "byte"),
-        figure(reached),
+        format_rate(reached),
     );
     if totals.due.is_some() {
-        line += &format!("; at most {} behind the schedule", duration(totals.lag.most));
+        line += &format!("; at most {} behind the schedule", duration(totals.lag.max));
     }
     say(&line);
     if totals.is_late {
-        say(&late(totals, reached));
+        say(&late_warning(totals, reached));
     }
     report_unfinished(&totals.unfinished, "the record was not sent");
-    if args.shift_to_now && totals.moved == 0 && totals.messages > 0 {
+    if args.shift_to_now && totals.shifted == 0 && totals.messages > 0 {
         say(
             "warning: no time was shifted: there is none in the first megabyte of any file, or the records have no times in a known format",
         );
@@ -241,19 +241,19 @@ fn report(args: &Args, totals: &Totals, end: &Result<End, Error>) {
 }
 
 /// Returns the warning that the schedule was missed, with the reasons.
-fn late(totals: &Totals, reached: f64) -> String {
+fn late_warning(totals: &ReplayTotals, reached: f64) -> String {
     let due = totals.due.unwrap_or_default().as_secs_f64();
     let schedule = match due > 0.0 {
         true => format!(
             "{} records/s were requested, {} were reached",
-            figure(totals.records.saturating_sub(1) as f64 / due),
-            figure(reached)
+            format_rate(totals.records.saturating_sub(1) as f64 / due),
+            format_rate(reached)
         ),
-        false => format!("{} records/s were reached", figure(reached)),
+        false => format!("{} records/s were reached", format_rate(reached)),
     };
     format!(
         "warning: the replay did not keep its schedule: messages were sent up to {} late, the last one {} late, and acknowledged up to {} after they were due; {schedule}. The replay waited {} for room in the producer's queue and {} for the input; the remaining delay comes from this machine",
-        duration(totals.lag.most),
+        duration(totals.lag.max),
         duration(totals.lag.last),
         duration(totals.unacknowledged),
         duration(totals.waited_for_broker),
@@ -262,7 +262,7 @@ fn late(totals: &Totals, reached: f64) -> String {
 }
 
 /// Formats a rate in whole records, or with a fraction if it is small.
-fn figure(rate: f64) -> String {
+fn format_rate(rate: f64) -> String {
     match rate < 100.0 {
         true => format!("{rate:.1}"),
         false => grouped(rate as u64),

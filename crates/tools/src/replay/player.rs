@@ -5,14 +5,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::Error;
-use super::reader::Read;
+use super::reader::ReaderMessage;
 use super::screen::Screen;
 use crate::clock;
 use crate::config::Config;
 use crate::kafka;
 use crate::kafka::delivery::{Outgoing, PendingAcks, SendOutcome, Sender};
-use crate::replay::pace::{Lag, Pace, Schedule, Unacknowledged};
 use crate::replay::prepare::{Block, Message};
+use crate::replay::schedule::{Lag, Schedule, Timing, Unacknowledged};
 use crate::shutdown::Shutdown;
 
 /// The longest time between updates of the screen and checks of the producer and the shutdown flag.
@@ -21,7 +21,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 const LONG_WAIT: Duration = Duration::from_secs(600);
 
 /// The destination of messages.
-pub(super) struct Target {
+pub(super) struct TargetTopic {
     pub(super) topic: String,
     /// The number of its partitions to use. Messages go to the first ones in turn.
     pub(super) partitions: i32,
@@ -29,23 +29,23 @@ pub(super) struct Target {
     pub(super) limit: usize,
 }
 
-impl Target {
+impl TargetTopic {
     /// Returns the maximum size of a value, so that the message with Kafka's maximum overhead stays within the limit.
-    pub(super) fn room(&self) -> usize {
+    pub(super) fn max_value_bytes(&self) -> usize {
         const OVERHEAD: usize = 256;
         self.limit.saturating_sub(OVERHEAD)
     }
 }
 
-/// The numbers of what was sent.
+/// The counts of a replay.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Totals {
+pub(super) struct ReplayTotals {
     pub(super) messages: u64,
     pub(super) records: u64,
     /// The bytes of values.
     pub(super) bytes: u64,
     /// Times that were shifted.
-    pub(super) moved: u64,
+    pub(super) shifted: u64,
     /// Files that end in the middle of a record.
     pub(super) unfinished: Vec<String>,
     /// The time when the last message was due, measured from the first one. `None` without a schedule.
@@ -72,23 +72,23 @@ pub(super) enum End {
 
 /// Sends messages when they are due.
 pub(super) struct Player<'a> {
-    target: &'a Target,
+    target: &'a TargetTopic,
     shutdown: &'a Shutdown,
     sender: Sender,
     sent: Unacknowledged<Arc<PendingAcks>>,
     schedule: Schedule,
     screen: Screen,
     /// The time when the first message was due.
-    begun: Option<Instant>,
+    started: Option<Instant>,
     next_partition: i32,
-    totals: Totals,
+    totals: ReplayTotals,
 }
 
 impl<'a> Player<'a> {
     pub(super) fn new(
         config: &Config,
-        target: &'a Target,
-        pace: Pace,
+        target: &'a TargetTopic,
+        timing: Timing,
         shutdown: &'a Shutdown,
         screen: Screen,
     ) -> Result<Self, kafka::Error> {
@@ -97,30 +97,30 @@ impl<'a> Player<'a> {
             shutdown,
             sender: Sender::new(config, "replay", "5")?,
             sent: Unacknowledged::default(),
-            schedule: Schedule::new(pace),
+            schedule: Schedule::new(timing),
             screen,
-            begun: None,
+            started: None,
             next_partition: 0,
-            totals: Totals::default(),
+            totals: ReplayTotals::default(),
         })
     }
 
     /// Sends everything, and waits until it is acknowledged.
-    pub(super) fn play(mut self, blocks: &Receiver<Read>) -> (Totals, Result<End, Error>) {
+    pub(super) fn play(mut self, blocks: &Receiver<ReaderMessage>) -> (ReplayTotals, Result<End, Error>) {
         let sent = self.send_all(blocks);
-        // The player waits for messages in flight, whatever ended the replay.
+        // The player waits for messages that are not acknowledged yet, also if the replay failed or was stopped.
         let acknowledged = self.wait_for_acknowledgements();
         self.totals.took = self.elapsed();
-        self.totals.unacknowledged = self.sent.most();
+        self.totals.unacknowledged = self.sent.max_delay();
         self.totals.is_late = self.totals.due.is_some() && (self.totals.lag.is_late() || self.sent.is_late());
         self.screen.end();
         let end = sent.and_then(|end| acknowledged.map(|()| end));
         (self.totals, end)
     }
 
-    fn send_all(&mut self, blocks: &Receiver<Read>) -> Result<End, Error> {
+    fn send_all(&mut self, blocks: &Receiver<ReaderMessage>) -> Result<End, Error> {
         while let Some(block) = self.next_block(blocks)? {
-            self.totals.moved += block.moved;
+            self.totals.shifted += block.shifted_times;
             for (message, value) in block.messages() {
                 if self.send_when_due(message, value)? == End::Stopped {
                     return Ok(End::Stopped);
@@ -134,21 +134,21 @@ impl<'a> Player<'a> {
     }
 
     /// Returns the next block, or `None` at the end and after a shutdown request.
-    fn next_block(&mut self, blocks: &Receiver<Read>) -> Result<Option<Block>, Error> {
-        let waits_from = clock::start();
+    fn next_block(&mut self, blocks: &Receiver<ReaderMessage>) -> Result<Option<Block>, Error> {
+        let waiting_since = clock::start();
         loop {
             let read = blocks.recv_timeout(CHECK_INTERVAL);
             self.update_screen(", reading")?;
             match read {
                 _ if self.shutdown.is_requested() => return Ok(None),
-                Ok(Read::Block(block)) => {
-                    if self.begun.is_some() {
-                        self.totals.waited_for_input += waits_from.elapsed();
+                Ok(ReaderMessage::Block(block)) => {
+                    if self.started.is_some() {
+                        self.totals.waited_for_input += waiting_since.elapsed();
                     }
                     return Ok(Some(block));
                 }
-                Ok(Read::Failed(error)) => return Err(error.into()),
-                Ok(Read::End(unfinished)) => {
+                Ok(ReaderMessage::Failed(error)) => return Err(error.into()),
+                Ok(ReaderMessage::End(unfinished)) => {
                     self.totals.unfinished = unfinished;
                     return Ok(None);
                 }
@@ -160,14 +160,14 @@ impl<'a> Player<'a> {
     }
 
     fn send_when_due(&mut self, message: &Message, value: &[u8]) -> Result<End, Error> {
-        let begun = *self.begun.get_or_insert_with(clock::start);
+        let started = *self.started.get_or_insert_with(clock::start);
         let due = self.schedule.due(message.records, message.time);
         if let Some(due) = due
-            && self.wait_until(begun + due, message)? == End::Stopped
+            && self.wait_until(started + due, message)? == End::Stopped
         {
             return Ok(End::Stopped);
         }
-        let acks = Arc::clone(self.sent.slice(due.unwrap_or_default()));
+        let acks = Arc::clone(self.sent.group(due.unwrap_or_default()));
         if self.send(message, value, &acks)? == End::Stopped {
             return Ok(End::Stopped);
         }
@@ -176,31 +176,31 @@ impl<'a> Player<'a> {
         self.totals.bytes += value.len() as u64;
         if let Some(due) = due {
             self.totals.due = Some(due);
-            self.totals.lag.note(due, begun.elapsed());
+            self.totals.lag.record(due, started.elapsed());
         }
         self.screen.draw(&self.totals, "");
         Ok(End::Done)
     }
 
     fn wait_until(&mut self, due: Instant, message: &Message) -> Result<End, Error> {
-        let mut is_told = false;
+        let mut is_reported = false;
         loop {
-            let left = due.saturating_duration_since(clock::start());
+            let remaining = due.saturating_duration_since(clock::start());
             if self.shutdown.is_requested() {
                 return Ok(End::Stopped);
             }
-            if left.is_zero() {
+            if remaining.is_zero() {
                 return Ok(End::Done);
             }
-            if left > LONG_WAIT && !is_told {
-                is_told = true;
-                let wait = crate::words::duration(Duration::from_secs(left.as_secs()));
+            if remaining > LONG_WAIT && !is_reported {
+                is_reported = true;
+                let wait = crate::words::duration(Duration::from_secs(remaining.as_secs()));
                 let (number, file) = (message.number + 1, &message.file);
                 self.screen
-                    .say(&format!("the next message is due in {wait}: message {number} of {file}"));
+                    .print_line(&format!("the next message is due in {wait}: message {number} of {file}"));
             }
             self.update_screen("")?;
-            self.shutdown.sleep(left.min(CHECK_INTERVAL));
+            self.shutdown.sleep(remaining.min(CHECK_INTERVAL));
         }
     }
 
@@ -212,7 +212,7 @@ impl<'a> Player<'a> {
             value,
             headers: &[],
         };
-        let mut waits_since = None;
+        let mut queue_full_since = None;
         loop {
             if self.shutdown.is_requested() {
                 return Ok(End::Stopped);
@@ -220,7 +220,7 @@ impl<'a> Player<'a> {
             match self.sender.send(&outgoing, acks)? {
                 SendOutcome::Sent => break,
                 SendOutcome::Full => {
-                    waits_since.get_or_insert_with(clock::start);
+                    queue_full_since.get_or_insert_with(clock::start);
                     self.update_screen(", waiting for the broker")?;
                     self.sender.pause();
                 }
@@ -235,7 +235,7 @@ impl<'a> Player<'a> {
                 }
             }
         }
-        if let Some(since) = waits_since {
+        if let Some(since) = queue_full_since {
             self.totals.waited_for_broker += since.elapsed();
         }
         self.next_partition = (self.next_partition + 1) % self.target.partitions;
@@ -245,7 +245,7 @@ impl<'a> Player<'a> {
     fn wait_for_acknowledgements(&mut self) -> Result<(), Error> {
         while self.update_screen(", waiting for acknowledgements")? {
             if self.shutdown.is_overdue() {
-                let pending = self.sent.slices().map(|acks| acks.pending());
+                let pending = self.sent.groups().map(|acks| acks.pending());
                 return Err(Error::Unacknowledged { count: pending.sum() });
             }
             self.sender.pause();
@@ -253,9 +253,9 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// Updates the screen and checks for errors. Returns whether messages are in flight.
-    fn update_screen(&mut self, doing: &str) -> Result<bool, Error> {
-        self.screen.draw(&self.totals, doing);
+    /// Updates the screen and checks for errors. Returns whether acknowledgements are pending.
+    fn update_screen(&mut self, status: &str) -> Result<bool, Error> {
+        self.screen.draw(&self.totals, status);
         let now = self.elapsed();
         let has_pending = self.sent.update(now, |acks| acks.is_empty());
         self.sender.check()?;
@@ -270,6 +270,6 @@ impl<'a> Player<'a> {
 
     /// Returns the time since the first message was due.
     fn elapsed(&self) -> Duration {
-        self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
+        self.started.map_or(Duration::ZERO, |started| started.elapsed())
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::inputs::Found;
+use super::inputs::InputMessage;
 use super::shift::{Offset, shift};
 use crate::decode;
 use crate::time::{EventTime, TICKS_PER_SECOND};
@@ -45,7 +45,7 @@ pub struct Block {
     bytes: Vec<u8>,
     messages: Vec<Message>,
     /// The number of times in these messages that were shifted.
-    pub moved: u64,
+    pub shifted_times: u64,
 }
 
 impl Block {
@@ -65,13 +65,13 @@ impl Block {
 pub struct Preparer {
     options: Options,
     /// The additional shift of this lap compared to the first.
-    ahead: Offset,
+    lap_offset: Offset,
     lap: u64,
     /// The earliest and the latest time of the first lap.
     span: Option<(EventTime, EventTime)>,
     block: Block,
     /// The last message of the block, while records are still added to it.
-    bundle: Option<Message>,
+    batch: Option<Message>,
     scratch: Vec<u8>,
 }
 
@@ -80,17 +80,17 @@ impl Preparer {
     pub fn new(options: Options) -> Self {
         Self {
             options,
-            ahead: Offset::default(),
+            lap_offset: Offset::default(),
             lap: 0,
             span: None,
             block: Block::default(),
-            bundle: None,
+            batch: None,
             scratch: Vec::new(),
         }
     }
 
     /// Adds the next message of the lap.
-    pub fn add(&mut self, found: &Found<'_>) {
+    pub fn add(&mut self, found: &InputMessage<'_>) {
         if self.lap == 0
             && let Some(time) = found.time
         {
@@ -101,11 +101,11 @@ impl Preparer {
             None => {
                 let start = self.block.bytes.len();
                 self.block.bytes.extend_from_slice(found.value);
-                self.block.moved += self.shift(start);
+                self.block.shifted_times += self.shift(start);
                 let message = self.message(found, start, found.records);
-                self.close_at(message);
+                self.push_message(message);
             }
-            Some(most) => self.add_records(found, u64::from(most)),
+            Some(max_records) => self.add_records(found, u64::from(max_records)),
         }
     }
 
@@ -115,10 +115,10 @@ impl Preparer {
             return None;
         }
         let mut full = std::mem::take(&mut self.block);
-        if let Some(bundle) = &mut self.bundle {
+        if let Some(batch) = &mut self.batch {
             // The open batch continues in the next block.
-            self.block.bytes = full.bytes.split_off(bundle.value.start);
-            bundle.value.start = 0;
+            self.block.bytes = full.bytes.split_off(batch.value.start);
+            batch.value.start = 0;
         }
         Some(full)
     }
@@ -126,20 +126,20 @@ impl Preparer {
     /// Ends a lap and returns its remaining messages. The times of the next lap begin up to a second after the last
     /// time of this one.
     pub fn end_of_lap(&mut self) -> Block {
-        self.close();
+        self.close_batch();
         self.lap += 1;
         let (first, last) = self.span.unwrap_or((EventTime::FIRST, EventTime::FIRST));
         let ticks = last.ticks().saturating_sub(first.ticks());
         let length = Offset::of_seconds(ticks.div_euclid(TICKS_PER_SECOND) + 1);
-        self.ahead = length.times(self.lap);
+        self.lap_offset = length.times(self.lap);
         std::mem::take(&mut self.block)
     }
 
-    fn message(&self, found: &Found<'_>, start: usize, records: u64) -> Message {
+    fn message(&self, found: &InputMessage<'_>, start: usize, records: u64) -> Message {
         Message {
             value: start..start,
             records,
-            time: found.time.map(|time| self.ahead.from(time)),
+            time: found.time.map(|time| self.lap_offset.from(time)),
             file: Arc::clone(found.file),
             number: found.number,
         }
@@ -150,69 +150,73 @@ impl Preparer {
         let (Some(offset), Some(message)) = (self.options.shift, self.block.bytes.get_mut(start..)) else {
             return 0;
         };
-        shift(message, offset.plus(self.ahead)) as u64
+        shift(message, offset.plus(self.lap_offset)) as u64
     }
 
-    fn add_records(&mut self, found: &Found<'_>, most: u64) {
+    fn add_records(&mut self, found: &InputMessage<'_>, max_records: u64) {
         let mut message = std::mem::take(&mut self.scratch);
         message.clear();
         message.extend_from_slice(found.value);
         if let Some(offset) = self.options.shift {
-            self.block.moved += shift(&mut message, offset.plus(self.ahead)) as u64;
+            self.block.shifted_times += shift(&mut message, offset.plus(self.lap_offset)) as u64;
         }
         match decode::records(&message) {
-            Some(records) => records.into_iter().for_each(|record| self.add_record(found, record, most)),
+            Some(records) => records
+                .into_iter()
+                .for_each(|record| self.add_record(found, record, max_records)),
             // In a batch, this message would make the other records unreadable.
-            None => self.add_alone(found, &message, found.records),
+            None => self.add_unbatched(found, &message, found.records),
         }
         self.scratch = message;
     }
 
-    fn add_record(&mut self, found: &Found<'_>, record: &[u8], most: u64) {
+    fn add_record(&mut self, found: &InputMessage<'_>, record: &[u8], max_records: u64) {
         let record = record.trim_ascii();
-        if let Some(bundle) = &self.bundle {
-            let length = self.block.bytes.len() - bundle.value.start;
-            if bundle.records >= most || length + 1 + record.len() + CLOSING.len() > self.options.limit {
-                self.close();
+        if let Some(batch) = &self.batch {
+            let length = self.block.bytes.len() - batch.value.start;
+            if batch.records >= max_records || length + 1 + record.len() + CLOSING.len() > self.options.limit {
+                self.close_batch();
             }
         }
-        let (time, file) = (found.time.map(|time| self.ahead.from(time)), Arc::clone(found.file));
-        match &mut self.bundle {
-            Some(bundle) => {
+        let (time, file) = (found.time.map(|time| self.lap_offset.from(time)), Arc::clone(found.file));
+        match &mut self.batch {
+            Some(batch) => {
                 self.block.bytes.push(b',');
-                bundle.records += 1;
-                bundle.time = bundle.time.max(time);
-                (bundle.file, bundle.number) = (file, found.number);
+                batch.records += 1;
+                batch.time = batch.time.max(time);
+                (batch.file, batch.number) = (file, found.number);
             }
-            None if OPENING.len() + record.len() + CLOSING.len() > self.options.limit => return self.add_alone(found, record, 1),
+            None if OPENING.len() + record.len() + CLOSING.len() > self.options.limit => {
+                return self.add_unbatched(found, record, 1);
+            }
             None => {
                 let start = self.block.bytes.len();
                 self.block.bytes.extend_from_slice(OPENING);
-                self.bundle = Some(self.message(found, start, 1));
+                self.batch = Some(self.message(found, start, 1));
             }
         }
         self.block.bytes.extend_from_slice(record);
-        if self.bundle.as_ref().is_some_and(|bundle| bundle.records >= most) {
-            self.close();
+        if self.batch.as_ref().is_some_and(|batch| batch.records >= max_records) {
+            self.close_batch();
         }
     }
 
-    fn add_alone(&mut self, found: &Found<'_>, value: &[u8], records: u64) {
-        self.close();
+    fn add_unbatched(&mut self, found: &InputMessage<'_>, value: &[u8], records: u64) {
+        self.close_batch();
         let start = self.block.bytes.len();
         self.block.bytes.extend_from_slice(value);
         let message = self.message(found, start, records);
-        self.close_at(message);
+        self.push_message(message);
     }
 
-    fn close(&mut self) {
-        if let Some(bundle) = self.bundle.take() {
+    fn close_batch(&mut self) {
+        if let Some(batch) = self.batch.take() {
             self.block.bytes.extend_from_slice(CLOSING);
-            self.close_at(bundle);
+            self.push_message(batch);
         }
     }
 
-    fn close_at(&mut self, mut message: Message) {
+    fn push_message(&mut self, mut message: Message) {
         message.value.end = self.block.bytes.len();
         self.block.messages.push(message);
     }
@@ -238,7 +242,7 @@ mod tests {
     fn add(preparer: &mut Preparer, value: &str, seconds: Option<i64>, number: i64) {
         let file = Arc::from("f");
         let records = decode::records(value.as_bytes()).map_or(1, |records| records.len() as u64);
-        preparer.add(&Found {
+        preparer.add(&InputMessage {
             file: &file,
             number,
             value: value.as_bytes(),
@@ -248,22 +252,22 @@ mod tests {
     }
 
     /// Returns the number, the record count and the value of every message.
-    fn told(block: &Block) -> Vec<(i64, u64, String)> {
-        let told = |(message, value): (&Message, &[u8])| {
+    fn summary(block: &Block) -> Vec<(i64, u64, String)> {
+        let summary = |(message, value): (&Message, &[u8])| {
             let value = String::from_utf8(value.to_vec()).unwrap();
             (message.number, message.records, value)
         };
-        block.messages().map(told).collect()
+        block.messages().map(summary).collect()
     }
 
     /// Returns the messages that result from these with batches of at most `batch` records and `limit` bytes.
-    fn bundled(batch: u32, limit: usize, messages: &[&str]) -> Vec<(i64, u64, String)> {
+    fn batched(batch: u32, limit: usize, messages: &[&str]) -> Vec<(i64, u64, String)> {
         let batch = Some(batch);
         let mut preparer = Preparer::new(Options { batch, limit, ..NONE });
         for (number, message) in messages.iter().enumerate() {
             add(&mut preparer, message, None, number as i64);
         }
-        told(&preparer.end_of_lap())
+        summary(&preparer.end_of_lap())
     }
 
     fn expected(messages: &[(i64, u64, &str)]) -> Vec<(i64, u64, String)> {
@@ -282,7 +286,7 @@ mod tests {
         let block = preparer.end_of_lap();
         let counts = [1, 2, 1, 0].iter().zip(0..).zip(messages);
         assert_eq!(
-            told(&block),
+            summary(&block),
             counts
                 .map(|((records, number), value)| (number, *records, value.to_owned()))
                 .collect::<Vec<_>>()
@@ -296,10 +300,10 @@ mod tests {
     }
 
     #[test]
-    fn records_are_bundled_whatever_their_envelope() {
+    fn records_are_batched_whatever_their_envelope() {
         let messages = ["{\"a\":1}", " [ 2 , {\"b\" : 3} ]", "{\"records\":[4,5,6]}", "[]", "7\n"];
         assert_eq!(
-            bundled(3, 1_000, &messages),
+            batched(3, 1_000, &messages),
             expected(&[
                 (1, 3, "{\"records\":[{\"a\":1},2,{\"b\" : 3}]}"),
                 (2, 3, "{\"records\":[4,5,6]}"),
@@ -307,16 +311,16 @@ mod tests {
             ])
         );
         assert_eq!(
-            bundled(1, 1_000, &["1", "[2]"]),
+            batched(1, 1_000, &["1", "[2]"]),
             expected(&[(0, 1, "{\"records\":[1]}"), (1, 1, "{\"records\":[2]}")])
         );
     }
 
     #[test]
-    fn what_cannot_be_bundled_is_sent_alone_and_in_order() {
+    fn messages_that_cannot_be_batched_are_sent_alone_and_in_order() {
         let long = "9".repeat(40);
         assert_eq!(
-            bundled(9, 30, &["1", "{broken", "2", &long, "3"]),
+            batched(9, 30, &["1", "{broken", "2", &long, "3"]),
             expected(&[
                 (0, 1, "{\"records\":[1]}"),
                 (1, 1, "{broken"),
@@ -328,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_is_due_with_its_last_record() {
+    fn a_batch_is_due_with_its_last_record() {
         let mut preparer = Preparer::new(Options { batch: Some(3), ..NONE });
         for (number, seconds) in [Some(5), Some(9), None, None, Some(2)].into_iter().enumerate() {
             add(&mut preparer, "1", seconds, number as i64);
@@ -339,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_bundle_continues_in_the_next_block() {
+    fn an_open_batch_continues_in_the_next_block() {
         let limit = 5_000;
         let mut preparer = Preparer::new(Options {
             batch: Some(u32::MAX),
@@ -347,17 +351,17 @@ mod tests {
             shift: None,
         });
         let record = format!("\"{}\"", "x".repeat(700));
-        let (mut blocks, mut bundles) = (0, Vec::new());
+        let (mut blocks, mut batches) = (0, Vec::new());
         for number in 0..4_000 {
             add(&mut preparer, &record, None, number);
             let full = preparer.full_block();
             blocks += usize::from(full.is_some());
-            bundles.extend(full.as_ref().map(told).unwrap_or_default());
+            batches.extend(full.as_ref().map(summary).unwrap_or_default());
         }
-        bundles.extend(told(&preparer.end_of_lap()));
+        batches.extend(summary(&preparer.end_of_lap()));
         assert_eq!(blocks, 2);
-        assert_eq!(bundles.iter().map(|(_, records, _)| records).sum::<u64>(), 4_000);
-        for (_, records, value) in bundles {
+        assert_eq!(batches.iter().map(|(_, records, _)| records).sum::<u64>(), 4_000);
+        for (_, records, value) in batches {
             assert!(value.len() <= limit);
             assert_eq!(
                 decode::records(value.as_bytes()).unwrap(),
@@ -374,14 +378,14 @@ mod tests {
             add(preparer, &row("2026-03-01T00:00:04"), Some(4), 1);
             let block = preparer.end_of_lap();
             let times: Vec<_> = block.messages().map(|(message, _)| message.time.unwrap()).collect();
-            let values: Vec<_> = told(&block).into_iter().map(|(_, _, value)| value).collect();
+            let values: Vec<_> = summary(&block).into_iter().map(|(_, _, value)| value).collect();
             (times, values)
         };
         let hour = Some(Offset::of_seconds(3_600));
-        let mut moving = Preparer::new(Options { shift: hour, ..NONE });
+        let mut shifted = Preparer::new(Options { shift: hour, ..NONE });
         let values = |one: &str, two: &str| vec![row(one), row(two)];
         assert_eq!(
-            lap(&mut moving),
+            lap(&mut shifted),
             (
                 vec![time(10), time(4)],
                 values("2026-03-01T01:00:10.5", "2026-03-01T01:00:04")
@@ -389,22 +393,22 @@ mod tests {
         );
         // The first lap took from second 4 to second 10.
         assert_eq!(
-            lap(&mut moving),
+            lap(&mut shifted),
             (
                 vec![time(17), time(11)],
                 values("2026-03-01T01:00:17.5", "2026-03-01T01:00:11")
             )
         );
-        assert_eq!(lap(&mut moving).0, [time(24), time(18)]);
-        let mut standing = Preparer::new(NONE);
-        let first = lap(&mut standing);
-        let second = lap(&mut standing);
-        assert_eq!(second.0, [time(17), time(11)], "the schedule goes on");
-        assert_eq!(second.1, first.1, "and the records are the same");
+        assert_eq!(lap(&mut shifted).0, [time(24), time(18)]);
+        let mut unshifted = Preparer::new(NONE);
+        let first = lap(&mut unshifted);
+        let second = lap(&mut unshifted);
+        assert_eq!(second.0, [time(17), time(11)], "the schedule continues");
+        assert_eq!(second.1, first.1, "the records do not change");
     }
 
     #[test]
-    fn times_are_shifted_before_records_are_bundled() {
+    fn times_are_shifted_before_records_are_batched() {
         let mut preparer = Preparer::new(Options {
             batch: Some(2),
             shift: Some(Offset::of_seconds(-1)),
@@ -418,10 +422,10 @@ mod tests {
         );
         let block = preparer.end_of_lap();
         assert_eq!(
-            told(&block)[0].2,
+            summary(&block)[0].2,
             "{\"records\":[{\"t\":\"2026-02-28T23:59:59Z\"},{\"t\":\"2026-02-28 23:59:59\"}]}"
         );
-        assert_eq!(block.moved, 2);
+        assert_eq!(block.shifted_times, 2);
     }
 
     proptest! {
@@ -436,9 +440,9 @@ mod tests {
             let texts: Vec<String> = messages.iter().map(|list| {
                 format!("[{}]", list.iter().map(|number| format!("1{number}")).collect::<Vec<_>>().join(" , "))
             }).collect();
-            let bundles = bundled(batch, limit, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+            let batches = batched(batch, limit, &texts.iter().map(String::as_str).collect::<Vec<_>>());
             let mut found = Vec::new();
-            for (_, count, value) in bundles {
+            for (_, count, value) in batches {
                 let inside = decode::records(value.as_bytes()).unwrap();
                 prop_assert_eq!(inside.len() as u64, count);
                 prop_assert!(count <= u64::from(batch));

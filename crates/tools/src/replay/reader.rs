@@ -12,8 +12,8 @@ use crate::replay::prepare::{Block, Options, Preparer};
 use crate::replay::shift::Offset;
 use crate::source::file::Error;
 
-/// The number of blocks that may wait to be sent.
-const AHEAD: usize = 4;
+/// The maximum number of blocks that wait to be sent.
+const MAX_QUEUED_BLOCKS: usize = 4;
 
 /// The files to read, and the options for preparing their messages.
 pub(super) struct Job {
@@ -32,7 +32,7 @@ pub(super) struct Job {
 }
 
 /// A message of the thread to the player.
-pub(super) enum Read {
+pub(super) enum ReaderMessage {
     Block(Block),
     Failed(Error),
     /// The end of the input, with the files that end in the middle of a record.
@@ -40,12 +40,12 @@ pub(super) enum Read {
 }
 
 /// Starts the thread. It ends when the receiver is dropped.
-pub(super) fn start(job: Job) -> std::io::Result<Receiver<Read>> {
-    let (send, receive) = sync_channel(AHEAD);
+pub(super) fn start(job: Job) -> std::io::Result<Receiver<ReaderMessage>> {
+    let (send, receive) = sync_channel(MAX_QUEUED_BLOCKS);
     let read = move || {
         let last = match read(&job, &send) {
-            Ok(unfinished) => Read::End(unfinished),
-            Err(error) => Read::Failed(error),
+            Ok(unfinished) => ReaderMessage::End(unfinished),
+            Err(error) => ReaderMessage::Failed(error),
         };
         drop(send.send(last));
     };
@@ -53,7 +53,7 @@ pub(super) fn start(job: Job) -> std::io::Result<Receiver<Read>> {
     Ok(receive)
 }
 
-fn read(job: &Job, send: &SyncSender<Read>) -> Result<Vec<String>, Error> {
+fn read(job: &Job, send: &SyncSender<ReaderMessage>) -> Result<Vec<String>, Error> {
     let preview = match job.shift_to_now {
         true => Preview::FirstTimes,
         false => Preview::None,
@@ -74,13 +74,13 @@ fn read(job: &Job, send: &SyncSender<Read>) -> Result<Vec<String>, Error> {
             is_empty = false;
             preparer.add(&found);
             if let Some(block) = preparer.full_block()
-                && send.send(Read::Block(block)).is_err()
+                && send.send(ReaderMessage::Block(block)).is_err()
             {
                 return Ok(Vec::new());
             }
         }
         let rest = preparer.end_of_lap();
-        if !rest.is_empty() && send.send(Read::Block(rest)).is_err() {
+        if !rest.is_empty() && send.send(ReaderMessage::Block(rest)).is_err() {
             return Ok(Vec::new());
         }
         lap += 1;

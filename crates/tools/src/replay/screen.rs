@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::player::Totals;
-use super::{counted, duration, figure, is_standard, say};
+use super::player::ReplayTotals;
+use super::{counted, duration, format_rate, is_standard, say};
 use crate::clock;
 
 /// Interval between updates of the line.
 const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 /// The time over which the rate is measured.
-const SAMPLE: Duration = Duration::from_secs(1);
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Screen {
     bar: ProgressBar,
@@ -47,7 +47,7 @@ impl Screen {
     }
 
     /// Updates the line if it is due.
-    pub(super) fn draw(&mut self, totals: &Totals, doing: &str) {
+    pub(super) fn draw(&mut self, totals: &ReplayTotals, status: &str) {
         let now = clock::start();
         if now.duration_since(self.drawn) < UPDATE_INTERVAL || self.bar.is_hidden() {
             return;
@@ -55,23 +55,23 @@ impl Screen {
         self.drawn = now;
         let (since, records) = self.sampled;
         let passed = now.duration_since(since);
-        if passed >= SAMPLE {
+        if passed >= SAMPLE_INTERVAL {
             self.rate = Some(totals.records.saturating_sub(records) as f64 / passed.as_secs_f64());
             self.sampled = (now, totals.records);
         }
         let mut line = counted(totals.records, "record");
         if let Some(rate) = self.rate {
-            line += &format!(", {}/s", figure(rate));
+            line += &format!(", {}/s", format_rate(rate));
         }
         if totals.due.is_some() {
             line += &format!(", {} behind", duration(totals.lag.last));
         }
-        self.bar.set_message(line + doing);
+        self.bar.set_message(line + status);
         self.bar.tick();
     }
 
     /// Prints a line that stays.
-    pub(super) fn say(&self, line: &str) {
+    pub(super) fn print_line(&self, line: &str) {
         self.bar.suspend(|| say(line));
     }
 

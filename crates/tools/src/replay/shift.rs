@@ -62,60 +62,60 @@ pub fn shift(message: &mut [u8], offset: Offset) -> usize {
     if !is_json {
         return 0;
     }
-    let mut moved = Moved {
+    let mut changes = Changes {
         offset,
         times: 0,
         digits: Vec::new(),
     };
-    moved.find_in(message, &|place| place, 0);
-    for (place, digit) in moved.digits {
-        if let Some(byte) = message.get_mut(place) {
+    changes.find_in(message, &|position| position, 0);
+    for (position, digit) in changes.digits {
+        if let Some(byte) = message.get_mut(position) {
             *byte = digit;
         }
     }
-    moved.times
+    changes.times
 }
 
 /// The changes to a message.
-struct Moved {
+struct Changes {
     offset: Offset,
     times: usize,
     /// Positions in the message, and the new byte at each.
     digits: Vec<(usize, u8)>,
 }
 
-impl Moved {
-    /// Finds the times in valid JSON whose byte `i` is at `place(i)` in the message.
-    fn find_in(&mut self, json: &[u8], place: &dyn Fn(usize) -> usize, level: usize) {
+impl Changes {
+    /// Finds the times in valid JSON whose byte `i` is at `position(i)` in the message.
+    fn find_in(&mut self, json: &[u8], position: &dyn Fn(usize) -> usize, level: usize) {
         for literal in string_values(json) {
             let start = literal.start + 1;
             let inner = json.get(start..literal.end.saturating_sub(1)).unwrap_or_default();
             if !inner.contains(&b'\\') {
-                self.try_time(inner, &|at| place(start + at));
-            } else if level < MAX_LEVELS && may_matter(inner) {
-                let (said, places) = unescape(inner);
-                let place = |at: usize| place(start + places.get(at).copied().unwrap_or_default());
-                let is_time = self.try_time(&said, &place);
-                if !is_time && serde_json::from_slice::<IgnoredAny>(&said).is_ok() {
-                    self.find_in(&said, &place, level + 1);
+                self.try_time(inner, &|at| position(start + at));
+            } else if level < MAX_LEVELS && may_contain_time(inner) {
+                let (unescaped, positions) = unescape(inner);
+                let position = |at: usize| position(start + positions.get(at).copied().unwrap_or_default());
+                let is_time = self.try_time(&unescaped, &position);
+                if !is_time && serde_json::from_slice::<IgnoredAny>(&unescaped).is_ok() {
+                    self.find_in(&unescaped, &position, level + 1);
                 }
             }
         }
     }
 
-    /// Returns whether the text is a time. If so, notes its new digits.
-    fn try_time(&mut self, text: &[u8], place: &dyn Fn(usize) -> usize) -> bool {
+    /// Returns whether the text is a time. If so, adds its new digits to the changes.
+    fn try_time(&mut self, text: &[u8], position: &dyn Fn(usize) -> usize) -> bool {
         // Most strings are not times and fail this test.
         if text.get(4) != Some(&b'-') {
             return false;
         }
-        let Some(time) = std::str::from_utf8(text).ok().and_then(|text| moved(text, self.offset)) else {
+        let Some(time) = std::str::from_utf8(text).ok().and_then(|text| shift_time(text, self.offset)) else {
             return false;
         };
         self.times += 1;
         for (at, (old, new)) in text.iter().zip(time.bytes()).take(WIDTH).enumerate() {
             if new.is_ascii_digit() && *old != new {
-                self.digits.push((place(at), new));
+                self.digits.push((position(at), new));
             }
         }
         true
@@ -126,19 +126,19 @@ impl Moved {
 const WIDTH: usize = "YYYY-MM-DDThh:mm:ss".len();
 
 /// Returns the time in `text`, shifted, with date and time of day at the same positions as in `text`.
-fn moved(text: &str, offset: Offset) -> Option<String> {
+fn shift_time(text: &str, offset: Offset) -> Option<String> {
     // The local time is parsed without its zone, because the result is written in the same zone.
     let local = timestamp::parse(text.get(..WIDTH)?)?;
     let time = timestamp::parse(text)?;
-    let stays = [local, time]
+    let is_outside_calendar = [local, time]
         .into_iter()
         .any(|time| !is_a_time(time) || !is_a_time(offset.from(time)));
-    (!stays).then(|| offset.from(local).to_string())
+    (!is_outside_calendar).then(|| offset.from(local).to_string())
 }
 
 /// Returns whether a string with escapes may be a time or JSON: it begins with a digit, a bracket, white space, or an
 /// escape.
-fn may_matter(inner: &[u8]) -> bool {
+fn may_contain_time(inner: &[u8]) -> bool {
     matches!(inner.first(), Some(b'0'..=b'9' | b'{' | b'[' | b' ' | b'\\'))
 }
 
@@ -147,7 +147,7 @@ fn may_matter(inner: &[u8]) -> bool {
 /// A digit may be spelled `\u0037`, and that may be escaped again in a string: the last character of its spelling is
 /// the digit itself. Characters outside of ASCII that are spelled with escapes are replaced by a placeholder.
 fn unescape(inner: &[u8]) -> (Vec<u8>, Vec<usize>) {
-    let (mut said, mut places) = (Vec::with_capacity(inner.len()), Vec::with_capacity(inner.len()));
+    let (mut unescaped, mut positions) = (Vec::with_capacity(inner.len()), Vec::with_capacity(inner.len()));
     let mut at = 0;
     while let Some(&byte) = inner.get(at) {
         let (byte, width) = match (byte, inner.get(at + 1)) {
@@ -156,10 +156,10 @@ fn unescape(inner: &[u8]) -> (Vec<u8>, Vec<usize>) {
             _ => (byte, 1),
         };
         at += width;
-        said.push(byte);
-        places.push(at - 1);
+        unescaped.push(byte);
+        positions.push(at - 1);
     }
-    (said, places)
+    (unescaped, positions)
 }
 
 fn code(digits: Option<&[u8]>) -> u8 {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_strings_are_opened_up_to_a_limit() {
+    fn nested_strings_are_shifted_up_to_a_limit() {
         let nested = |levels: usize, time: &str| (0..levels).fold(string(time), |text, _| string(&text));
         let (one, two) = ("2026-03-01T10:00:00Z", "2026-03-01T10:00:01Z");
         check(&nested(6, one), 1, &nested(6, two));
@@ -318,13 +318,13 @@ mod tests {
     fn times_and_rest(json: &str) -> (Vec<String>, String) {
         let (mut times, mut rest) = (Vec::new(), String::new());
         let mut written = 0;
-        for place in string_values(json.as_bytes()) {
-            let text = &json[place.start + 1..place.end - 1];
+        for range in string_values(json.as_bytes()) {
+            let text = &json[range.start + 1..range.end - 1];
             if timestamp::parse(text).is_some() {
                 times.push(text.to_owned());
-                rest += &json[written..place.start];
+                rest += &json[written..range.start];
                 rest.extend(text.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }));
-                written = place.end;
+                written = range.end;
             }
         }
         (times, rest + &json[written..])
@@ -386,12 +386,12 @@ mod tests {
 
         #[test]
         fn nested_strings_are_read_as_by_the_json_module(json in arbitrary::json()) {
-            for place in string_values(json.as_bytes()) {
-                let literal = &json.as_bytes()[place];
-                let (said, places) = unescape(&literal[1..literal.len() - 1]);
+            for range in string_values(json.as_bytes()) {
+                let literal = &json.as_bytes()[range];
+                let (unescaped, positions) = unescape(&literal[1..literal.len() - 1]);
                 let ascii = |text: &[u8]| -> Vec<u8> { text.iter().copied().filter(|byte| byte.is_ascii() && *byte != b'?').collect() };
-                prop_assert_eq!(ascii(&said), ascii(&crate::json::unescape(literal).unwrap()));
-                prop_assert_eq!(said.len(), places.len());
+                prop_assert_eq!(ascii(&unescaped), ascii(&crate::json::unescape(literal).unwrap()));
+                prop_assert_eq!(unescaped.len(), positions.len());
             }
         }
 

@@ -63,9 +63,9 @@ fn positive(text: &str) -> Option<f64> {
 
 /// The rule that decides when a message is due.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Pace {
+pub enum Timing {
     /// No rule: a message is due as soon as the previous one is sent.
-    Unpaced,
+    Unlimited,
     /// The number of records before the message decides.
     Rate(Rate),
     /// The times of the message's records decide.
@@ -73,10 +73,10 @@ pub enum Pace {
 }
 
 /// Determines when successive messages are due. This depends only on the messages, not on when earlier ones were sent:
-/// a sender that falls behind catches up and leaves nothing out.
+/// a sender that falls behind catches up and skips no message.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    pace: Pace,
+    timing: Timing,
     /// The number of records in all messages so far.
     records: u64,
     /// The first time found.
@@ -86,24 +86,24 @@ pub struct Schedule {
 
 impl Schedule {
     /// Creates the schedule before the first message.
-    pub fn new(pace: Pace) -> Self {
+    pub fn new(timing: Timing) -> Self {
         Self {
-            pace,
+            timing,
             records: 0,
             first: None,
             due: Duration::ZERO,
         }
     }
 
-    /// Returns how long after the first message the next one is due, or `None` if there is no pace. `records` is the
-    /// number of its records and `time` the latest of their times. A message is due when its last record is. A message
-    /// without a time, or with an earlier time than a previous message, is due together with the previous one.
+    /// Returns how long after the first message the next one is due, or `None` for [`Timing::Unlimited`]. `records` is
+    /// the number of its records and `time` the latest of their times. A message is due when its last record is. A
+    /// message without a time, or with an earlier time than a previous message, is due together with the previous one.
     pub fn due(&mut self, records: u64, time: Option<EventTime>) -> Option<Duration> {
         self.records += records;
-        let due = match self.pace {
-            Pace::Unpaced => return None,
-            Pace::Rate(rate) => self.records.saturating_sub(1) as f64 / rate.per_second,
-            Pace::Speed(Speed(speed)) => {
+        let due = match self.timing {
+            Timing::Unlimited => return None,
+            Timing::Rate(rate) => self.records.saturating_sub(1) as f64 / rate.per_second,
+            Timing::Speed(Speed(speed)) => {
                 let since = time.map_or(0, |time| {
                     let first = self.first.get_or_insert(time);
                     time.ticks().saturating_sub(first.ticks()).max(0)
@@ -123,7 +123,7 @@ pub struct Lag {
     /// The delay of the previous message.
     pub last: Duration,
     /// The longest delay so far.
-    pub most: Duration,
+    pub max: Duration,
 }
 
 impl Lag {
@@ -131,14 +131,14 @@ impl Lag {
     const TOLERANCE: Duration = Duration::from_millis(100);
 
     /// Records that a message due at `due` is sent at `now`.
-    pub fn note(&mut self, due: Duration, now: Duration) {
+    pub fn record(&mut self, due: Duration, now: Duration) {
         self.last = now.saturating_sub(due);
-        self.most = self.most.max(self.last);
+        self.max = self.max.max(self.last);
     }
 
     /// Returns whether the schedule was not kept.
     pub fn is_late(self) -> bool {
-        self.most > Self::TOLERANCE
+        self.max > Self::TOLERANCE
     }
 }
 
@@ -148,64 +148,64 @@ impl Lag {
 #[derive(Clone, Debug)]
 pub struct Unacknowledged<S> {
     /// The groups, each with the time at which its first message was due. No group is empty.
-    slices: VecDeque<(S, Duration)>,
-    most: Duration,
+    groups: VecDeque<(S, Duration)>,
+    max_delay: Duration,
 }
 
 impl<S: Default> Default for Unacknowledged<S> {
     fn default() -> Self {
         Self {
-            slices: VecDeque::from([(S::default(), Duration::ZERO)]),
-            most: Duration::ZERO,
+            groups: VecDeque::from([(S::default(), Duration::ZERO)]),
+            max_delay: Duration::ZERO,
         }
     }
 }
 
 impl<S: Default> Unacknowledged<S> {
     /// The time that one group covers.
-    const SLICE: Duration = Duration::from_millis(50);
+    const GROUP_SPAN: Duration = Duration::from_millis(50);
     /// Acknowledgements later than this are late. Distant brokers may need a part of this time.
     const TOLERANCE: Duration = Duration::from_secs(1);
 
     /// Returns the group of a message that is due now, and not before the previous one.
-    pub fn slice(&mut self, due: Duration) -> &S {
-        let is_over = self.slices.back().is_none_or(|(_, first)| due >= *first + Self::SLICE);
+    pub fn group(&mut self, due: Duration) -> &S {
+        let is_over = self.groups.back().is_none_or(|(_, first)| due >= *first + Self::GROUP_SPAN);
         if is_over {
-            self.slices.push_back((S::default(), due));
+            self.groups.push_back((S::default(), due));
         }
-        let last = self.slices.len() - 1;
-        &self.slices[last].0
+        let last = self.groups.len() - 1;
+        &self.groups[last].0
     }
 
     /// Removes the groups that are completely acknowledged by `now`, and notes how long the oldest remaining group has
     /// been waiting. Returns whether any group remains.
     pub fn update(&mut self, now: Duration, is_acknowledged: impl Fn(&S) -> bool) -> bool {
-        while let Some((slice, due)) = self.slices.front() {
-            if !is_acknowledged(slice) {
-                self.most = self.most.max(now.saturating_sub(*due));
+        while let Some((group, due)) = self.groups.front() {
+            if !is_acknowledged(group) {
+                self.max_delay = self.max_delay.max(now.saturating_sub(*due));
                 return true;
             }
-            if self.slices.len() == 1 {
+            if self.groups.len() == 1 {
                 return false;
             }
-            self.slices.pop_front();
+            self.groups.pop_front();
         }
         false
     }
 
     /// Returns the remaining groups.
-    pub fn slices(&self) -> impl Iterator<Item = &S> {
-        self.slices.iter().map(|(slice, _)| slice)
+    pub fn groups(&self) -> impl Iterator<Item = &S> {
+        self.groups.iter().map(|(group, _)| group)
     }
 
     /// Returns the longest observed time between the moment when a message was due and its acknowledgement.
-    pub fn most(&self) -> Duration {
-        self.most
+    pub fn max_delay(&self) -> Duration {
+        self.max_delay
     }
 
     /// Returns whether acknowledgements were too late.
     pub fn is_late(&self) -> bool {
-        self.most > Self::TOLERANCE
+        self.max_delay > Self::TOLERANCE
     }
 }
 
@@ -222,7 +222,7 @@ mod tests {
     }
 
     fn schedule(rate: &str) -> Schedule {
-        Schedule::new(Pace::Rate(rate.parse().unwrap()))
+        Schedule::new(Timing::Rate(rate.parse().unwrap()))
     }
 
     fn millis(millis: u64) -> Option<Duration> {
@@ -260,76 +260,80 @@ mod tests {
         let mut schedule = schedule("100/s");
         assert_eq!(schedule.due(1, at(5.0)), millis(0));
         assert_eq!(schedule.due(1, None), millis(10));
-        assert_eq!(schedule.due(10, None), millis(110), "when its last record is due");
+        assert_eq!(
+            schedule.due(10, None),
+            millis(110),
+            "a message is due when its last record is due"
+        );
         assert_eq!(schedule.due(0, None), millis(110));
         assert_eq!(schedule.due(1, None), millis(120));
     }
 
     #[test]
     fn a_speed_follows_the_times() {
-        let mut schedule = Schedule::new(Pace::Speed("10".parse().unwrap()));
+        let mut schedule = Schedule::new(Timing::Speed("10".parse().unwrap()));
         assert_eq!(schedule.due(1, None), millis(0), "before the first time");
         assert_eq!(schedule.due(1, at(0.0)), millis(0));
         assert_eq!(schedule.due(5, at(2.0)), millis(200));
-        assert_eq!(schedule.due(1, None), millis(200), "goes with its predecessor");
-        assert_eq!(schedule.due(1, at(1.0)), millis(200), "and so does one that is out of order");
+        assert_eq!(schedule.due(1, None), millis(200), "due together with the previous message");
+        assert_eq!(schedule.due(1, at(1.0)), millis(200), "also a message that is out of order");
         assert_eq!(schedule.due(1, at(-9.0)), millis(200));
         assert_eq!(schedule.due(1, at(2.5)), millis(250));
         assert_eq!(schedule.due(1, Some(EventTime::MAX)), Some(MAX_TIME));
     }
 
     #[test]
-    fn without_a_pace_nothing_is_due() {
-        assert_eq!(Schedule::new(Pace::Unpaced).due(1, at(1.0)), None);
+    fn without_a_timing_no_message_has_a_due_time() {
+        assert_eq!(Schedule::new(Timing::Unlimited).due(1, at(1.0)), None);
     }
 
     #[test]
     fn delays_are_recorded() {
         let mut lag = Lag::default();
         let millis = Duration::from_millis;
-        lag.note(millis(100), millis(90));
+        lag.record(millis(100), millis(90));
         assert_eq!(lag, Lag::default());
-        lag.note(millis(100), millis(350));
-        lag.note(millis(400), millis(401));
-        assert_eq!((lag.last, lag.most, lag.is_late()), (millis(1), millis(250), true));
+        lag.record(millis(100), millis(350));
+        lag.record(millis(400), millis(401));
+        assert_eq!((lag.last, lag.max, lag.is_late()), (millis(1), millis(250), true));
     }
 
     #[test]
     fn late_acknowledgements_are_recorded() {
         let millis = Duration::from_millis;
-        let is_acknowledged = |slice: &Cell<u32>| slice.get() == 0;
+        let is_acknowledged = |group: &Cell<u32>| group.get() == 0;
         let mut sent: Unacknowledged<Cell<u32>> = Unacknowledged::default();
         assert!(!sent.update(millis(900), is_acknowledged), "nothing was sent");
         for due in [100, 110, 149, 150, 400] {
-            let slice = sent.slice(millis(due));
-            slice.set(slice.get() + 1);
+            let group = sent.group(millis(due));
+            group.set(group.get() + 1);
         }
         assert!(sent.update(millis(401), is_acknowledged));
-        let counts = |sent: &Unacknowledged<Cell<u32>>| sent.slices().map(Cell::get).collect::<Vec<_>>();
+        let counts = |sent: &Unacknowledged<Cell<u32>>| sent.groups().map(Cell::get).collect::<Vec<_>>();
         assert_eq!(
             counts(&sent),
             [3, 1, 1],
-            "what is due about the same time is looked at together"
+            "messages that are due at about the same time form one group"
         );
-        assert_eq!(sent.most(), millis(301));
+        assert_eq!(sent.max_delay(), millis(301));
         // Acknowledgements may arrive in any order.
-        sent.slices().nth(1).unwrap().set(0);
+        sent.groups().nth(1).unwrap().set(0);
         assert!(sent.update(millis(900), is_acknowledged));
-        assert_eq!((sent.most(), sent.is_late()), (millis(800), false));
-        sent.slices().next().unwrap().set(0);
+        assert_eq!((sent.max_delay(), sent.is_late()), (millis(800), false));
+        sent.groups().next().unwrap().set(0);
         assert!(sent.update(millis(1_000), is_acknowledged));
-        assert_eq!((counts(&sent), sent.most()), (vec![1], millis(800)));
+        assert_eq!((counts(&sent), sent.max_delay()), (vec![1], millis(800)));
         assert!(sent.update(millis(1_401), is_acknowledged));
         assert!(sent.is_late());
-        sent.slices().next().unwrap().set(0);
+        sent.groups().next().unwrap().set(0);
         assert!(!sent.update(millis(9_000), is_acknowledged));
-        assert_eq!(sent.most(), millis(1_001), "when it was answered it was no longer waiting");
+        assert_eq!(sent.max_delay(), millis(1_001), "an acknowledged message no longer waits");
     }
 
     proptest! {
         #[test]
         fn time_never_goes_back(speed in 0.001..1e6, times in prop::collection::vec(prop::option::of(-1e6..1e6), 1..50)) {
-            let mut schedule = Schedule::new(Pace::Speed(Speed(speed)));
+            let mut schedule = Schedule::new(Timing::Speed(Speed(speed)));
             let mut before = Duration::ZERO;
             for time in times {
                 let due = schedule.due(1, time.and_then(at)).unwrap();
@@ -340,7 +344,7 @@ mod tests {
 
         #[test]
         fn a_rate_is_exact_over_days(rate in 0.01..1e6, records in 2u64..10_000_000_000) {
-            let mut schedule = Schedule::new(Pace::Rate(Rate { per_second: rate }));
+            let mut schedule = Schedule::new(Timing::Rate(Rate { per_second: rate }));
             let due = schedule.due(records, None).unwrap().as_secs_f64();
             let expected = (records - 1) as f64 / rate;
             prop_assert!(expected > MAX_TIME.as_secs_f64() || (due - expected).abs() <= 1e-6 + expected * 1e-9);

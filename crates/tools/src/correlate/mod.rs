@@ -26,7 +26,7 @@ use crate::source::file::{self, Chunk, FileSource};
 use crate::store::{Base, Shared, Spilling, State};
 use crate::term::{Failure, configuration, is_standard, logging, report_unfinished, say, signals};
 use crate::words::{counted, grouped};
-use hints::Kept;
+use hints::BufferedInput;
 use local::{Local, Means, Next, Scanner, Stream, Totals, ordered};
 
 /// What to join and where the output goes.
@@ -51,7 +51,7 @@ pub struct Args {
     summaries: Option<PathBuf>,
     /// Format of the output records [default: output.format of the configuration, or native]
     #[arg(long, value_name = "F")]
-    format: Option<Format>,
+    format: Option<OutputFormat>,
     /// Configuration file, for [correlation], [[link]], [alert], [tenants], input.identity, output.unmatched,
     /// output.format and state.memory
     #[arg(long, value_name = "FILE")]
@@ -64,7 +64,7 @@ pub struct Args {
 
 /// The formats of output records.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+enum OutputFormat {
     /// alerttrail/1: one JSON object that contains the rows of the alert and of the activity
     Native,
     /// The flat row of the query
@@ -75,13 +75,13 @@ enum Format {
     Ecs,
 }
 
-impl From<Format> for config::Format {
-    fn from(format: Format) -> Self {
+impl From<OutputFormat> for config::Format {
+    fn from(format: OutputFormat) -> Self {
         match format {
-            Format::Native => Self::Native,
-            Format::Kql => Self::Kql,
-            Format::Ocsf => Self::Ocsf,
-            Format::Ecs => Self::Ecs,
+            OutputFormat::Native => Self::Native,
+            OutputFormat::Kql => Self::Kql,
+            OutputFormat::Ocsf => Self::Ocsf,
+            OutputFormat::Ecs => Self::Ecs,
         }
     }
 }
@@ -104,29 +104,29 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map_err(Failure::failed)?;
     let output = Outputs::create(args)?;
     let files: Vec<String> = output.files().map(|path| path.display().to_string()).collect();
-    let kept = Kept::default();
-    let run = Run {
+    let buffered = BufferedInput::default();
+    let run = RunContext {
         output,
         shutdown: &shutdown,
-        kept: &kept,
+        buffered: &buffered,
     };
     let totals = join(args, &config, run);
     match totals {
         Ok(Some(totals)) => {
             report(args, &totals, started.elapsed());
-            hints::report(&args.input, &kept, &config, &totals, &shutdown);
+            hints::report(&args.input, &buffered, &config, &totals, &shutdown);
             Ok(())
         }
         Ok(None) => Err(Failure::failed(match files.is_empty() {
             true => "interrupted; the output is not complete".to_owned(),
-            false => format!("interrupted before the end; {} not written", are(&files)),
+            false => format!("interrupted before the end; {} not written", subject_and_verb(&files)),
         })),
         // The reader of the output has closed it.
         Err(Error::Run(local::Error::Output(cause))) if cause.kind() == io::ErrorKind::BrokenPipe => match files.is_empty() {
             true => Ok(()),
             false => Err(Failure::failed(format!(
                 "the output was closed before the end; {} not written",
-                are(&files)
+                subject_and_verb(&files)
             ))),
         },
         Err(error) => Err(Failure::failed(error)),
@@ -134,19 +134,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Returns `a was`, or `a and b were`.
-fn are(files: &[String]) -> String {
+fn subject_and_verb(files: &[String]) -> String {
     match files {
         [one] => format!("{one} was"),
         more => format!("{} were", more.join(" and ")),
     }
 }
 
-/// The output of a run, and what stops it.
-struct Run<'a> {
+/// The output of a run, its shutdown flag, and its buffered input.
+struct RunContext<'a> {
     output: Outputs,
     shutdown: &'a Shutdown,
     /// Input that may have to be read again.
-    kept: &'a Kept,
+    buffered: &'a BufferedInput,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +162,7 @@ enum Error {
 }
 
 /// Joins the input. Returns `None` after a shutdown request.
-fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
+fn join(args: &Args, config: &Config, run: RunContext<'_>) -> Result<Option<Totals>, Error> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("alerttrail-");
     let folder = match &args.temp_dir {
@@ -172,21 +172,31 @@ fn join(args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Er
     let folder = folder.map_err(Error::Temporary)?;
     // Half of the memory is for activities that may join, and half for the state of the join, in memory or in RocksDB.
     let memory = usize::try_from(config.state.memory / 2).unwrap_or(usize::MAX);
-    let means = Means {
+    let resources = Means {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         memory,
         folder: folder.path().to_owned(),
     };
-    join_over(base(&folder, memory), means, args, config, run)
+    join_with_backend(spilling_backend(&folder, memory), resources, args, config, run)
 }
 
-fn base(folder: &TempDir, memory: usize) -> impl Base + use<> {
+fn spilling_backend(folder: &TempDir, memory: usize) -> impl Base + use<> {
     let path = folder.path().join("state");
     Spilling::new(memory, move || State::open(&path, &Shared::new(memory)))
 }
 
-fn join_over<B: Base>(base: B, means: Means, args: &Args, config: &Config, run: Run<'_>) -> Result<Option<Totals>, Error> {
-    let Run { output, shutdown, kept } = run;
+fn join_with_backend<B: Base>(
+    backend: B,
+    resources: Means,
+    args: &Args,
+    config: &Config,
+    run: RunContext<'_>,
+) -> Result<Option<Totals>, Error> {
+    let RunContext {
+        output,
+        shutdown,
+        buffered,
+    } = run;
     let bar = progress_bar(&args.input);
     let emitter = Emitter {
         format: args.format.map_or(config.output.format, config::Format::from),
@@ -195,9 +205,9 @@ fn join_over<B: Base>(base: B, means: Means, args: &Args, config: &Config, run: 
         unmatched: config.output.unmatched == Unmatched::Emit,
         limit: None,
     };
-    let threads = means.threads;
-    let mut local = Local::new(config.decode.clone(), means, base, emitter, output)?;
-    let chunks = kept.watch(&args.input, chunks(args.input.clone(), bar.clone()));
+    let threads = resources.threads;
+    let mut local = Local::new(config.decode.clone(), resources, backend, emitter, output)?;
+    let chunks = buffered.buffer_chunks(&args.input, chunks(args.input.clone(), bar.clone()));
     let mut parts = ordered("scan", threads, chunks, || {
         let mut scanner = Scanner::new(&config.decode);
         move |chunk: Result<Chunk, file::Error>| chunk.map(|chunk| scanner.scan(chunk))
@@ -328,9 +338,9 @@ impl local::Output for Outputs {
 
 fn report(args: &Args, totals: &Totals, took: Duration) {
     let others: u64 = totals.other_tables.values().sum();
-    let dead: u64 = totals.dead_letters.values().sum();
+    let dead_letters: u64 = totals.dead_letters.values().sum();
     let activities = totals.activities + totals.timeless;
-    let records = activities + totals.alerts + others + totals.ignored + dead;
+    let records = activities + totals.alerts + others + totals.ignored + dead_letters;
     let unreadable = match totals.unreadable {
         0 => String::new(),
         count => format!(", {} unreadable", grouped(count)),
@@ -349,12 +359,12 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
         counted(others, "record"),
         listed(&totals.other_tables),
         counted(totals.pairs, "pair") + &by_link(&totals.by_link),
-        counted(dead, "dead letter"),
+        counted(dead_letters, "dead letter"),
         listed(&totals.dead_letters),
         took.as_secs_f64(),
         grouped(rate as u64),
     ));
-    if dead > 0 && args.dead_letters.is_none() {
+    if dead_letters > 0 && args.dead_letters.is_none() {
         say("warning: records that could not be used were left out; --dead-letters FILE saves them, with the reason");
     }
     if totals.unreadable > 0 {
@@ -385,13 +395,13 @@ fn report(args: &Args, totals: &Totals, took: Duration) {
 
 /// Returns ` (query 1, user 2)`, or an empty string if there is only the query.
 fn by_link(counts: &[(String, u64)]) -> String {
-    let words: Vec<String> = counts
+    let parts: Vec<String> = counts
         .iter()
         .map(|(name, count)| format!("{name} {}", grouped(*count)))
         .collect();
-    match words.is_empty() {
+    match parts.is_empty() {
         true => String::new(),
-        false => format!(" ({})", words.join(", ")),
+        false => format!(" ({})", parts.join(", ")),
     }
 }
 
@@ -401,13 +411,13 @@ fn listed<K: std::fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
     if counts.is_empty() {
         return String::new();
     }
-    let mut words: Vec<String> = counts
+    let mut parts: Vec<String> = counts
         .iter()
         .take(MAX_LISTED)
         .map(|(name, count)| format!("{name} {}", grouped(*count)))
         .collect();
     if counts.len() > MAX_LISTED {
-        words.push("…".into());
+        parts.push("…".into());
     }
-    format!(" ({})", words.join(", "))
+    format!(" ({})", parts.join(", "))
 }

@@ -2,14 +2,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use super::ordered::{AHEAD, Next, Ordered, Reuse, ordered};
-use super::rows::{Rows, Spot};
+use super::ordered::{Next, Ordered, PIECES_PER_THREAD, Reuse, ordered};
+use super::rows::{RowPosition, Rows};
 use super::{Error, Output, Stream};
 use crate::emit::{Emitted, Emitter, Kind};
 use crate::join::{self, Outbox, Row, Summary};
 
-/// The bytes of rows at which a piece of work is complete.
-const PIECE: usize = 1 << 20;
+/// The number of bytes of rows at which a piece of work is complete.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Encodes the outputs of the join in several threads, and writes the records in order.
 pub(super) struct Emission {
@@ -17,8 +17,8 @@ pub(super) struct Emission {
     seq: i64,
     pieces: SyncSender<Piece>,
     written: Ordered<Result<Lines, Error>>,
-    under_way: usize,
-    most_under_way: usize,
+    in_progress: usize,
+    max_in_progress: usize,
     reuse: Reuse<Lines>,
 }
 
@@ -37,16 +37,16 @@ struct Lines {
 
 impl Emission {
     pub(super) fn new(emitter: Emitter, rows: &Arc<Rows>, threads: usize) -> Self {
-        let most_under_way = AHEAD * threads;
-        let (pieces, given) = sync_channel::<Piece>(most_under_way);
+        let max_in_progress = PIECES_PER_THREAD * threads;
+        let (pieces, received) = sync_channel::<Piece>(max_in_progress);
         let written = ordered(
             "emit",
             threads,
-            move || given.recv().ok(),
+            move || received.recv().ok(),
             || {
                 let (emitter, rows) = (emitter.clone(), rows.clone());
-                let mut room = Room::default();
-                move |piece| write(piece, &emitter, &rows, &mut room)
+                let mut buffers = Buffers::default();
+                move |piece| write(piece, &emitter, &rows, &mut buffers)
             },
         );
         Self {
@@ -54,8 +54,8 @@ impl Emission {
             seq: 0,
             pieces,
             written,
-            under_way: 0,
-            most_under_way,
+            in_progress: 0,
+            max_in_progress,
             reuse: Reuse::default(),
         }
     }
@@ -64,38 +64,38 @@ impl Emission {
     pub(super) fn take(&mut self, outbox: &mut Outbox, output: &mut dyn Output) -> Result<(), Error> {
         let mut outputs = Vec::new();
         let mut bytes = 0;
-        for (_, said) in outbox.drain() {
-            if !self.emitter.tells(&said) {
+        for (_, item) in outbox.drain() {
+            if !self.emitter.tells(&item) {
                 continue;
             }
-            bytes += size(&said);
-            outputs.push((self.seq, said));
+            bytes += size(&item);
+            outputs.push((self.seq, item));
             self.seq += 1;
-            if bytes >= PIECE {
-                self.give(std::mem::take(&mut outputs), output)?;
+            if bytes >= PIECE_BYTES {
+                self.send_piece(std::mem::take(&mut outputs), output)?;
                 bytes = 0;
             }
         }
         match outputs.is_empty() {
             true => Ok(()),
-            false => self.give(outputs, output),
+            false => self.send_piece(outputs, output),
         }
     }
 
-    fn give(&mut self, outputs: Vec<(i64, join::Output)>, output: &mut dyn Output) -> Result<(), Error> {
-        if self.under_way == self.most_under_way {
+    fn send_piece(&mut self, outputs: Vec<(i64, join::Output)>, output: &mut dyn Output) -> Result<(), Error> {
+        if self.in_progress == self.max_in_progress {
             self.write_next(output)?;
         }
         let lines = self.reuse.get();
         self.pieces.send(Piece { outputs, lines }).map_err(|_| Error::Thread)?;
-        self.under_way += 1;
+        self.in_progress += 1;
         Ok(())
     }
 
     fn write_next(&mut self, output: &mut dyn Output) -> Result<(), Error> {
-        /// Long, because the end of a thread is noticed at once, and a thread that works is waited for.
-        const PATIENCE: Duration = Duration::from_secs(3600);
-        match self.written.next_within(PATIENCE) {
+        /// Long, because the end of a thread is detected at once, and a thread that still works has no time limit.
+        const RESULT_TIMEOUT: Duration = Duration::from_secs(3600);
+        match self.written.next_within(RESULT_TIMEOUT) {
             Next::Result(lines) => {
                 let mut lines = lines?;
                 output.write(Stream::Rows, &lines.rows)?;
@@ -103,7 +103,7 @@ impl Emission {
                 lines.rows.clear();
                 lines.summaries.clear();
                 self.reuse.put(lines);
-                self.under_way -= 1;
+                self.in_progress -= 1;
                 Ok(())
             }
             Next::Pending => Ok(()),
@@ -113,7 +113,7 @@ impl Emission {
 
     /// Writes all remaining records.
     pub(super) fn finish(&mut self, output: &mut dyn Output) -> Result<(), Error> {
-        while self.under_way > 0 {
+        while self.in_progress > 0 {
             self.write_next(output)?;
         }
         Ok(())
@@ -122,44 +122,47 @@ impl Emission {
 
 fn size(output: &join::Output) -> usize {
     match output {
-        join::Output::Row(row) => row.rows.as_ref().map_or(0, |(alert, spot)| {
-            alert.len() + Spot::from_bytes(spot).map_or(0, Spot::length)
+        join::Output::Row(row) => row.rows.as_ref().map_or(0, |(alert, position)| {
+            alert.len() + RowPosition::from_bytes(position).map_or(0, RowPosition::length)
         }),
         join::Output::Summary(summary) => {
-            let lengths = summary.related.iter().filter_map(|related| Spot::from_bytes(&related.row));
-            let related: usize = lengths.map(Spot::length).sum();
+            let lengths = summary
+                .related
+                .iter()
+                .filter_map(|related| RowPosition::from_bytes(&related.row));
+            let related: usize = lengths.map(RowPosition::length).sum();
             related + summary.row.as_ref().map_or(0, |alert| alert.len())
         }
     }
 }
 
 #[derive(Default)]
-struct Room {
+struct Buffers {
     row: Vec<u8>,
     value: Vec<u8>,
 }
 
-fn write(piece: Piece, emitter: &Emitter, rows: &Rows, room: &mut Room) -> Result<Lines, Error> {
+fn write(piece: Piece, emitter: &Emitter, rows: &Rows, buffers: &mut Buffers) -> Result<Lines, Error> {
     let mut lines = piece.lines;
     for (seq, output) in piece.outputs {
         let output = match output {
-            join::Output::Row(row) => join::Output::Row(with_row(row, rows, &mut room.row)?),
+            join::Output::Row(row) => join::Output::Row(with_row(row, rows, &mut buffers.row)?),
             join::Output::Summary(summary) => join::Output::Summary(with_related(summary, rows)?),
         };
         // A file has no limit, so no record is too large.
-        if let Emitted::Record(headers) | Emitted::TooLarge(headers) = emitter.emit(&output, seq, &mut room.value) {
+        if let Emitted::Record(headers) | Emitted::TooLarge(headers) = emitter.emit(&output, seq, &mut buffers.value) {
             let lines = match headers.kind {
                 Kind::Activity => &mut lines.rows,
                 Kind::Alert => &mut lines.summaries,
             };
-            lines.extend_from_slice(&room.value);
+            lines.extend_from_slice(&buffers.value);
             lines.push(b'\n');
         }
         if let join::Output::Row(Row {
             rows: Some((_, row)), ..
         }) = output
         {
-            room.row = row.into();
+            buffers.row = row.into();
         }
     }
     Ok(lines)
@@ -169,23 +172,23 @@ fn write(piece: Piece, emitter: &Emitter, rows: &Rows, room: &mut Room) -> Resul
 fn with_related(mut summary: Summary, rows: &Rows) -> Result<Summary, Error> {
     for related in &mut summary.related {
         let mut bytes = Vec::new();
-        rows.read(spot(&related.row)?, &mut bytes)?;
+        rows.read(parse_position(&related.row)?, &mut bytes)?;
         related.row = bytes.into_boxed_slice();
     }
     Ok(summary)
 }
 
 /// Returns the pair with the activity's row, in place of the row's position.
-fn with_row(mut row: Row, rows: &Rows, room: &mut Vec<u8>) -> Result<Row, Error> {
+fn with_row(mut row: Row, rows: &Rows, buffer: &mut Vec<u8>) -> Result<Row, Error> {
     if let Some((_, activity)) = &mut row.rows {
-        let mut bytes = std::mem::take(room);
-        rows.read(spot(activity)?, &mut bytes)?;
+        let mut bytes = std::mem::take(buffer);
+        rows.read(parse_position(activity)?, &mut bytes)?;
         *activity = bytes.into_boxed_slice();
     }
     Ok(row)
 }
 
-fn spot(stored: &[u8]) -> Result<Spot, Error> {
+fn parse_position(stored: &[u8]) -> Result<RowPosition, Error> {
     let damaged = crate::store::Error::Damaged { what: "place of a row" };
-    Ok(Spot::from_bytes(stored).ok_or(damaged)?)
+    Ok(RowPosition::from_bytes(stored).ok_or(damaged)?)
 }

@@ -1,7 +1,7 @@
 //! Decodes files and joins their records, with a log that exists only as offsets. There is no broker, and no ROUTE,
 //! because there is one partition and no watermark.
 //!
-//! Threads share the work, and the output is the same byte for byte however many there are: [`Scanner`]s find the
+//! Threads share the work, and the output is the same byte for byte for any number of threads: [`Scanner`]s find the
 //! records in chunks of the input, [`Local`] applies them in the order of the input ([`ordered`](ordered())), and other
 //! threads encode the output's records.
 //!
@@ -9,7 +9,7 @@
 //! (`rows`), which is in the input itself if that can be read again, and otherwise in a temporary copy. Its dedup key
 //! is expensive, so it is computed only when it is known to matter (`pending`): at the end of the input, for activities
 //! that are in a window or may have been delivered twice; earlier only if there are too many activities to keep in
-//! memory. The join keeps its state in the base that it is given. A run relies on its inputs to stay unchanged until
+//! memory. The join keeps its state in the backend that it is given. A run relies on its inputs to stay unchanged until
 //! the end, and detects if they do not.
 
 mod emission;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use ordered::{Next, Ordered, ordered};
-pub use scan::{Part, Scanner};
+pub use scan::{ScannedChunk, Scanner};
 
 use crate::check::hints::{self, Forms, Tally};
 use crate::decode::{Decoder, Settings};
@@ -35,9 +35,9 @@ use crate::shutdown::Shutdown;
 use crate::store::{self, Base};
 use crate::time::WallTime;
 use emission::Emission;
-use pending::{Company, Pending, Wanted};
-use rows::{Keeper, Rows};
-use scan::{Row, Seen};
+use pending::{ChosenActivity, Pending, Uniqueness};
+use rows::{RowLocator, Rows};
+use scan::{ActivityRow, ScanCounts};
 
 /// The destination of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,7 +118,7 @@ pub struct Totals {
     /// Pairs by each link, if there are links other than the query.
     pub by_link: Vec<(String, u64)>,
     /// Alerts that closed by the query, once for each key.
-    pub answered: u64,
+    pub closed: u64,
     /// Of these, the ones with activities.
     pub matched: u64,
     /// How alerts and activities match; `None` if there were too many activities to keep in memory.
@@ -130,7 +130,7 @@ pub struct Totals {
 pub struct Means {
     /// The number of threads that share the work.
     pub threads: usize,
-    /// The bytes that activities may take in memory before they are passed to the base.
+    /// The number of bytes that activities may take in memory before the join stores them in the backend.
     pub memory: usize,
     /// The folder for a temporary file.
     pub folder: PathBuf,
@@ -139,41 +139,41 @@ pub struct Means {
 /// A local run, with one partition for all records.
 pub struct Local<B, O> {
     settings: Settings,
-    means: Means,
+    resources: Means,
     joiner: Joiner,
-    base: B,
+    backend: B,
     emission: Emission,
     output: O,
     /// The offset of the next log record.
     offset: i64,
-    keeper: Keeper,
+    locator: RowLocator,
     pending: Pending,
-    /// Whether some activities are already in the base, so that any further one may be a duplicate of them.
-    handed_over: bool,
+    /// Whether some activities are already in the backend, so that any further one may be a duplicate of them.
+    has_stored_activities: bool,
     first_tenant: Option<String>,
     forms: Forms,
     totals: Totals,
 }
 
 /// The number of activities whose dedup keys one piece of work computes.
-const PIECE: usize = 256;
+const PIECE_ACTIVITIES: usize = 256;
 
 impl<B: Base, O: Output> Local<B, O> {
-    /// Returns a run over the records that [`Scanner`]s with the same settings find. Its state is in `base`, which must
-    /// be empty.
-    pub fn new(settings: Settings, means: Means, base: B, emitter: Emitter, output: O) -> Result<Self, Error> {
-        let keeper = Keeper::new(means.folder.clone());
+    /// Returns a run over the records that [`Scanner`]s with the same settings find. Its state is in `backend`, which
+    /// must be empty.
+    pub fn new(settings: Settings, resources: Means, backend: B, emitter: Emitter, output: O) -> Result<Self, Error> {
+        let locator = RowLocator::new(resources.folder.clone());
         Ok(Self {
             settings,
-            joiner: Joiner::open(&base, None)?.with_related(emitter.format.related()),
-            base,
-            emission: Emission::new(emitter, &keeper.rows, means.threads),
-            means,
+            joiner: Joiner::open(&backend, None)?.with_related(emitter.format.related()),
+            backend,
+            emission: Emission::new(emitter, &locator.rows, resources.threads),
+            resources,
             output,
             offset: 0,
-            keeper,
+            locator,
             pending: Pending::default(),
-            handed_over: false,
+            has_stored_activities: false,
             first_tenant: None,
             forms: Forms::default(),
             totals: Totals::default(),
@@ -182,40 +182,41 @@ impl<B: Base, O: Output> Local<B, O> {
 
     /// Applies the records of the next chunk. Chunks must come in the order of the input. Returns `None` if a shutdown
     /// was requested.
-    pub fn take(&mut self, part: Part, shutdown: &Shutdown) -> Result<Option<()>, Error> {
-        let Part {
+    pub fn take(&mut self, part: ScannedChunk, shutdown: &Shutdown) -> Result<Option<()>, Error> {
+        let ScannedChunk {
             chunk,
             activities,
             alerts,
             dead_letters,
-            seen,
+            counts,
         } = part;
         self.totals.keyed += activities.len() as u64;
         self.totals.alerts += alerts.len() as u64;
-        self.count(seen);
+        self.count(counts);
         if !dead_letters.is_empty() {
             self.output.write(Stream::DeadLetters, &dead_letters)?;
         }
         for activity in activities {
-            let spot = match &activity.row {
-                Row::Made(row) => self.keeper.copy(row)?,
-                Row::Within(range) => {
+            let position = match &activity.row {
+                ActivityRow::Rewritten(row) => self.locator.copy(row)?,
+                ActivityRow::InChunk(range) => {
                     let row = chunk.bytes().get(range.clone()).unwrap_or_default();
-                    let place = chunk.position();
-                    let spot = place.and_then(|place| self.keeper.spot(&chunk.file, place, range.start, row));
-                    match spot {
-                        Some(spot) => spot,
-                        None => self.keeper.copy(row)?,
+                    let file_position = chunk.position();
+                    let position =
+                        file_position.and_then(|file_position| self.locator.locate(&chunk.file, file_position, range.start, row));
+                    match position {
+                        Some(position) => position,
+                        None => self.locator.copy(row)?,
                     }
                 }
             };
-            self.pending.push(activity.keys, activity.time, spot);
+            self.pending.push(activity.keys, activity.time, position);
         }
         if !alerts.is_empty() {
             self.apply(alerts.into_iter().map(version))?;
         }
-        if self.pending.bytes() > self.means.memory {
-            self.handed_over = true;
+        if self.pending.bytes() > self.resources.memory {
+            self.has_stored_activities = true;
             let all = std::mem::take(&mut self.pending).all();
             return self.join(all, shutdown);
         }
@@ -225,14 +226,14 @@ impl<B: Base, O: Output> Local<B, O> {
     /// Closes every window. Returns the counts of the run, or `None` if a shutdown was requested before the end.
     pub fn end(mut self, shutdown: &Shutdown) -> Result<Option<(Totals, O)>, Error> {
         let pending = std::mem::take(&mut self.pending);
-        let wanted = match self.handed_over {
+        let chosen = match self.has_stored_activities {
             true => pending.all(),
             false => {
                 let tally = self.totals.tally.insert(Tally::new(self.settings.widening));
-                pending.choose(tally, |each| Joiner::open_windows(&self.base, each))?
+                pending.choose(tally, |each| Joiner::open_windows(&self.backend, each))?
             }
         };
-        if self.join(wanted, shutdown)?.is_none() {
+        if self.join(chosen, shutdown)?.is_none() {
             return Ok(None);
         }
         if let Some(tally) = &mut self.totals.tally {
@@ -246,16 +247,16 @@ impl<B: Base, O: Output> Local<B, O> {
                 return Ok(None);
             }
             // The batch is written after every full outbox, so that the alerts' new states do not fill the memory.
-            let changes = self.joiner.apply(&self.base, &mut records, &mut outbox)?;
+            let changes = self.joiner.apply(&self.backend, &mut records, &mut outbox)?;
             self.emission.take(&mut outbox, &mut self.output)?;
-            self.base.write(changes)?;
+            self.backend.write(changes)?;
         }
         self.emission.finish(&mut self.output)?;
         let counts = self.joiner.take_counts();
         let query = counts.query();
         self.totals.duplicates = counts.all().redelivered_activities;
         self.totals.empty_windows = query.empty_windows;
-        (self.totals.answered, self.totals.matched) = (query.closed, query.matched);
+        (self.totals.closed, self.totals.matched) = (query.closed, query.matched);
         self.totals.pairs = counts.all().upserts - counts.all().deletes;
         if !self.settings.links.is_empty() {
             let pairs = |number| {
@@ -270,28 +271,28 @@ impl<B: Base, O: Output> Local<B, O> {
 
     /// Computes the dedup keys of activities, and passes the activities to the join. Returns `None` if a shutdown was
     /// requested.
-    fn join(&mut self, activities: Vec<Wanted>, shutdown: &Shutdown) -> Result<Option<()>, Error> {
-        const PATIENCE: Duration = Duration::from_millis(100);
-        self.keeper.flush()?;
+    fn join(&mut self, activities: Vec<ChosenActivity>, shutdown: &Shutdown) -> Result<Option<()>, Error> {
+        const RESULT_TIMEOUT: Duration = Duration::from_millis(100);
+        self.locator.flush()?;
         let mut activities = activities.into_iter();
         let pieces = move || {
-            let piece: Vec<Wanted> = activities.by_ref().take(PIECE).collect();
+            let piece: Vec<ChosenActivity> = activities.by_ref().take(PIECE_ACTIVITIES).collect();
             (!piece.is_empty()).then_some(piece)
         };
-        let mut identified = ordered("identify", self.means.threads, pieces, || {
-            let mut identifier = Identifier::new(&self.settings, &self.keeper.rows);
-            move |piece: Vec<Wanted>| -> Result<Vec<Identified>, Error> {
-                piece.into_iter().map(|wanted| identifier.identify(&wanted)).collect()
+        let mut keyed = ordered("identify", self.resources.threads, pieces, || {
+            let mut computer = DedupKeyComputer::new(&self.settings, &self.locator.rows);
+            move |piece: Vec<ChosenActivity>| -> Result<Vec<KeyedActivity>, Error> {
+                piece.into_iter().map(|chosen| computer.add_dedup_key(&chosen)).collect()
             }
         });
         loop {
             if shutdown.is_requested() {
                 return Ok(None);
             }
-            match identified.next_within(PATIENCE) {
-                Next::Result(identified) => {
+            match keyed.next_within(RESULT_TIMEOUT) {
+                Next::Result(keyed) => {
                     let forms = &mut self.forms;
-                    let activities = identified?.into_iter().map(|Identified { activity, by_report }| {
+                    let activities = keyed?.into_iter().map(|KeyedActivity { activity, by_report }| {
                         if let Some(by_report) = by_report {
                             forms.note(by_report, activity.id);
                         }
@@ -311,29 +312,29 @@ impl<B: Base, O: Output> Local<B, O> {
     fn apply(&mut self, records: impl Iterator<Item = LogRecord<'static>>) -> Result<(), Error> {
         let mut outbox = Outbox::new(Limit::default());
         let records = (self.offset..).zip(records);
-        let changes = self.joiner.apply(&self.base, records, &mut outbox)?;
+        let changes = self.joiner.apply(&self.backend, records, &mut outbox)?;
         debug_assert!(outbox.is_empty(), "an output before the end of the input");
         self.offset = self.joiner.next_offset();
-        Ok(self.base.write(changes)?)
+        Ok(self.backend.write(changes)?)
     }
 
-    fn count(&mut self, seen: Seen) {
-        self.totals.activities += seen.activities;
-        self.totals.timeless += seen.timeless;
-        self.totals.unreadable += seen.unreadable;
-        self.totals.ignored += seen.ignored;
-        self.totals.cut_keys += seen.cut_keys;
-        for (table, count) in seen.other_tables {
+    fn count(&mut self, counts: ScanCounts) {
+        self.totals.activities += counts.activities;
+        self.totals.timeless += counts.timeless;
+        self.totals.unreadable += counts.unreadable;
+        self.totals.ignored += counts.ignored;
+        self.totals.cut_keys += counts.cut_keys;
+        for (table, count) in counts.other_tables {
             *self.totals.other_tables.entry(table).or_default() += count;
         }
-        for (reason, count) in seen.dead_letters {
+        for (reason, count) in counts.dead_letters {
             *self.totals.dead_letters.entry(reason).or_default() += count;
         }
-        self.totals.unfinished.extend(seen.unfinished);
+        self.totals.unfinished.extend(counts.unfinished);
         if self.first_tenant.is_none() {
-            self.first_tenant = seen.first_tenant;
+            self.first_tenant = counts.first_tenant;
         }
-        let others = seen
+        let others = counts
             .by_tenant
             .iter()
             .filter(|(tenant, _)| Some(*tenant) != self.first_tenant.as_ref());
@@ -341,7 +342,7 @@ impl<B: Base, O: Output> Local<B, O> {
     }
 }
 
-/// Returns the log record of an alert for a log of one partition, which owns all keys.
+/// Returns the log record of an alert for a log of one partition, which has all keys.
 fn version(alert: Alert<'static>) -> LogRecord<'static> {
     let links = alert.links.into_iter().map(|link| LinkVersion {
         link: link.link,
@@ -359,21 +360,21 @@ fn version(alert: Alert<'static>) -> LogRecord<'static> {
 }
 
 /// An activity with its dedup key.
-struct Identified {
+struct KeyedActivity {
     activity: Activity<'static>,
     /// The dedup key that its report id gives, if other activities have the same key and time.
     by_report: Option<ActivityId>,
 }
 
 /// Computes the dedup keys of activities.
-struct Identifier {
+struct DedupKeyComputer {
     decoder: Decoder,
     by_report: Option<Decoder>,
     rows: Arc<Rows>,
     row: Vec<u8>,
 }
 
-impl Identifier {
+impl DedupKeyComputer {
     fn new(settings: &Settings, rows: &Arc<Rows>) -> Self {
         Self {
             decoder: Decoder::new(settings.clone()),
@@ -384,21 +385,21 @@ impl Identifier {
     }
 
     /// Returns the activity with its dedup key. In place of the row it has the row's position.
-    fn identify(&mut self, wanted: &Wanted) -> Result<Identified, Error> {
-        self.rows.read(wanted.spot, &mut self.row)?;
-        let keys: Vec<Key> = wanted.keys.iter().map(|key| (**key).clone()).collect();
+    fn add_dedup_key(&mut self, chosen: &ChosenActivity) -> Result<KeyedActivity, Error> {
+        self.rows.read(chosen.position, &mut self.row)?;
+        let keys: Vec<Key> = chosen.keys.iter().map(|key| (**key).clone()).collect();
         let tenant = keys.first().map(|key| key.tenant.clone()).unwrap_or_default();
         let id = self.decoder.identity(&tenant, &self.row);
-        let by_report = match (&mut self.by_report, wanted.company) {
-            (Some(decoder), Company::Several) => decoder.identity(&tenant, &self.row),
+        let by_report = match (&mut self.by_report, chosen.uniqueness) {
+            (Some(decoder), Uniqueness::Shared) => decoder.identity(&tenant, &self.row),
             _ => None,
         };
-        Ok(Identified {
+        Ok(KeyedActivity {
             activity: Activity {
                 keys,
-                time: wanted.time,
+                time: chosen.time,
                 id: id.ok_or(store::Error::Damaged { what: "row" })?,
-                row: wanted.spot.to_bytes().into(),
+                row: chosen.position.to_bytes().into(),
             },
             by_report,
         })

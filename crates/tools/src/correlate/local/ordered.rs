@@ -4,9 +4,9 @@ use std::time::Duration;
 
 /// The results of work that several threads share, in the order in which the work was distributed.
 ///
-/// Threads take turns to fetch pieces of work, so at most two results (`AHEAD`) for each thread are in progress or
-/// waiting, however unequal the pieces are. The threads end when there is no more work, or when this value is dropped,
-/// at the latest after the piece that they are working on.
+/// Threads take turns to fetch pieces of work, so at most two results (`PIECES_PER_THREAD`) for each thread are in
+/// progress or waiting, even if the pieces have very different sizes. The threads end when there is no more work. When
+/// this value is dropped, they end after the piece that they are working on.
 pub struct Ordered<T> {
     queue: Receiver<Promise<T>>,
     next: Option<Receiver<T>>,
@@ -31,7 +31,7 @@ enum Promise<T> {
 }
 
 /// The number of pieces in progress for each thread.
-pub(super) const AHEAD: usize = 2;
+pub(super) const PIECES_PER_THREAD: usize = 2;
 
 /// Starts `threads` threads with this name. Each has a worker of its own, and the workers process the pieces that
 /// `source` returns until it returns none.
@@ -42,16 +42,16 @@ where
     S: FnMut() -> Option<J> + Send + 'static,
     W: FnMut(J) -> T + Send + 'static,
 {
-    let (promise, queue) = sync_channel(AHEAD * threads);
+    let (promise, queue) = sync_channel(PIECES_PER_THREAD * threads);
     let source = Arc::new(Mutex::new((source, promise)));
     for _ in 0..threads.max(1) {
         let (source, mut work) = (source.clone(), worker());
         let thread = std::thread::Builder::new().name(name.to_owned());
         // With fewer threads than requested, the work takes longer. With no thread, the queue reports it.
         let spawned = thread.spawn(move || {
-            while let Some((piece, answer)) = take(&source) {
+            while let Some((piece, result_sender)) = next_piece(&source) {
                 // The receiver may have been dropped.
-                if answer.send(work(piece)).is_err() {
+                if result_sender.send(work(piece)).is_err() {
                     return;
                 }
             }
@@ -65,7 +65,7 @@ where
 
 /// Returns the next piece, and the channel for its result. Its place in the queue is taken before another thread can
 /// take the piece that follows.
-fn take<J, T, S: FnMut() -> Option<J>>(source: &Mutex<(S, SyncSender<Promise<T>>)>) -> Option<(J, SyncSender<T>)> {
+fn next_piece<J, T, S: FnMut() -> Option<J>>(source: &Mutex<(S, SyncSender<Promise<T>>)>) -> Option<(J, SyncSender<T>)> {
     // If the lock is poisoned, another thread ended while it held the lock. The queue reports that when all threads
     // have ended.
     let mut source = source.lock().ok()?;
@@ -74,25 +74,25 @@ fn take<J, T, S: FnMut() -> Option<J>>(source: &Mutex<(S, SyncSender<Promise<T>>
         promise.send(Promise::End).ok();
         return None;
     };
-    let (answer, result) = sync_channel(1);
+    let (result_sender, result) = sync_channel(1);
     promise.send(Promise::Result(result)).ok()?;
-    Some((piece, answer))
+    Some((piece, result_sender))
 }
 
 impl<T> Ordered<T> {
-    /// Returns the next result, and waits for it at most `patience` at each of the two steps: its place in the queue,
+    /// Returns the next result, and waits for it at most `timeout` at each of the two steps: its place in the queue,
     /// and the result itself.
-    pub fn next_within(&mut self, patience: Duration) -> Next<T> {
+    pub fn next_within(&mut self, timeout: Duration) -> Next<T> {
         let waiting = match self.next.take() {
             Some(waiting) => waiting,
-            None => match self.queue.recv_timeout(patience) {
+            None => match self.queue.recv_timeout(timeout) {
                 Ok(Promise::Result(waiting)) => waiting,
                 Ok(Promise::End) => return Next::End,
                 Err(RecvTimeoutError::Timeout) => return Next::Pending,
                 Err(RecvTimeoutError::Disconnected) => return Next::Broken,
             },
         };
-        match waiting.recv_timeout(patience) {
+        match waiting.recv_timeout(timeout) {
             Ok(result) => Next::Result(result),
             Err(RecvTimeoutError::Timeout) => {
                 self.next = Some(waiting);
@@ -119,7 +119,7 @@ impl<T> Default for Reuse<T> {
 }
 
 impl<T: Default> Reuse<T> {
-    /// Returns a value that was given back, or a new one.
+    /// Returns a value that was put back, or a new one.
     pub(super) fn get(&self) -> T {
         self.0
             .lock()
@@ -128,7 +128,7 @@ impl<T: Default> Reuse<T> {
             .unwrap_or_default()
     }
 
-    /// Gives a value back.
+    /// Puts a value back.
     pub(super) fn put(&self, used: T) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(used);
     }
@@ -138,11 +138,11 @@ impl<T: Default> Reuse<T> {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
 
     fn all<T>(mut results: Ordered<T>) -> Vec<T> {
         let mut found = Vec::new();
-        while let Next::Result(result) = results.next_within(PATIENCE) {
+        while let Next::Result(result) = results.next_within(TIMEOUT) {
             found.push(result);
         }
         found
@@ -169,27 +169,27 @@ mod tests {
     }
 
     #[test]
-    fn only_so_much_is_done_ahead() {
-        let (say, heard) = sync_channel(1_000);
+    fn the_number_of_pieces_in_progress_is_limited() {
+        let (sender, received) = sync_channel(1_000);
         let mut numbers = 0..100;
         let mut results = ordered(
             "test",
             2,
             move || {
                 let number = numbers.next();
-                say.send(number).unwrap();
+                sender.send(number).unwrap();
                 number
             },
             || |number| number,
         );
         std::thread::sleep(Duration::from_millis(50));
         // The thread that waits for a place in the queue has one more piece.
-        assert!(heard.try_iter().count() <= 2 * AHEAD + 1);
-        assert!(matches!(results.next_within(PATIENCE), Next::Result(0)));
+        assert!(received.try_iter().count() <= 2 * PIECES_PER_THREAD + 1);
+        assert!(matches!(results.next_within(TIMEOUT), Next::Result(0)));
     }
 
     #[test]
-    fn a_thread_that_fails_is_no_end() {
+    fn a_thread_that_fails_is_not_the_end_of_the_results() {
         let mut numbers = 0..3;
         let mut results = ordered(
             "test",
@@ -197,23 +197,23 @@ mod tests {
             move || numbers.next(),
             || {
                 |number| {
-                    assert!(number != 1, "a fault of the work, as this test wants it");
+                    assert!(number != 1, "the failure that this test causes");
                     number
                 }
             },
         );
-        assert!(matches!(results.next_within(PATIENCE), Next::Result(0)));
-        assert!(matches!(results.next_within(PATIENCE), Next::Broken));
+        assert!(matches!(results.next_within(TIMEOUT), Next::Result(0)));
+        assert!(matches!(results.next_within(TIMEOUT), Next::Broken));
     }
 
     #[test]
-    fn what_is_not_there_is_waited_for_no_longer_than_asked() {
-        let (give, given) = sync_channel::<u8>(1);
-        let mut results = ordered("test", 1, move || given.recv().ok(), || |number| number);
+    fn a_wait_for_a_result_ends_at_its_timeout() {
+        let (sender, receiver) = sync_channel::<u8>(1);
+        let mut results = ordered("test", 1, move || receiver.recv().ok(), || |number| number);
         assert!(matches!(results.next_within(Duration::from_millis(1)), Next::Pending));
-        give.send(7).unwrap();
-        drop(give);
-        assert!(matches!(results.next_within(PATIENCE), Next::Result(7)));
-        assert!(matches!(results.next_within(PATIENCE), Next::End));
+        sender.send(7).unwrap();
+        drop(sender);
+        assert!(matches!(results.next_within(TIMEOUT), Next::Result(7)));
+        assert!(matches!(results.next_within(TIMEOUT), Next::End));
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::rows::Spot;
+use super::rows::RowPosition;
 use crate::check::hints::{self, Tally};
 use crate::record::{Key, LinkId, Text};
 use crate::time::{EventTime, Window};
@@ -23,36 +23,36 @@ struct Entry {
     /// The number of its first key.
     key: u32,
     time: EventTime,
-    spot: Spot,
+    position: RowPosition,
 }
 
 /// An activity whose dedup key must be computed.
-pub(super) struct Wanted {
+pub(super) struct ChosenActivity {
     /// The keys for which it was chosen.
     pub(super) keys: Vec<Arc<Key>>,
     pub(super) time: EventTime,
-    pub(super) spot: Spot,
-    pub(super) company: Company,
+    pub(super) position: RowPosition,
+    pub(super) uniqueness: Uniqueness,
 }
 
 /// Whether other activities have the same key and time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Company {
-    Alone,
-    Several,
+pub(super) enum Uniqueness {
+    Unique,
+    Shared,
 }
 
 impl Pending {
     /// Adds an activity, which must have at least one key.
-    pub(super) fn push(&mut self, keys: Vec<Key>, time: EventTime, spot: Spot) {
-        let place = number(self.entries.len());
+    pub(super) fn push(&mut self, keys: Vec<Key>, time: EventTime, position: RowPosition) {
+        let index = number(self.entries.len());
         let mut keys = keys.into_iter();
         let Some(first) = keys.next() else { return };
         let key = self.number(first);
-        self.entries.push(Entry { key, time, spot });
+        self.entries.push(Entry { key, time, position });
         for key in keys {
             let key = self.number(key);
-            self.more.push((place, key));
+            self.more.push((index, key));
         }
     }
 
@@ -68,37 +68,38 @@ impl Pending {
         number
     }
 
-    /// Returns the approximate bytes of memory that it takes, including what [`Pending::choose`] needs in addition.
+    /// Returns the approximate number of bytes in memory, including those that [`Pending::choose`] needs in addition.
     pub(super) fn bytes(&self) -> usize {
         // The cost of a key besides its bytes: two pointers to it, its numbers, and the overhead of allocations and of
         // the hash table.
-        const KEY: usize = 192;
-        const CHOOSING: usize = 32;
-        let more = self.more.len() * (size_of::<(u32, u32)>() + CHOOSING);
-        self.key_bytes + self.keys.len() * KEY + self.entries.len() * (size_of::<Entry>() + CHOOSING) + more
+        const KEY_OVERHEAD: usize = 192;
+        const CHOOSING_OVERHEAD: usize = 32;
+        let more = self.more.len() * (size_of::<(u32, u32)>() + CHOOSING_OVERHEAD);
+        self.key_bytes + self.keys.len() * KEY_OVERHEAD + self.entries.len() * (size_of::<Entry>() + CHOOSING_OVERHEAD) + more
     }
 
     /// Returns all activities.
-    pub(super) fn all(self) -> Vec<Wanted> {
+    pub(super) fn all(self) -> Vec<ChosenActivity> {
         let mut by_entry: Vec<(u32, u32)> = self
             .entries
             .iter()
             .zip(0..)
-            .map(|(entry, place)| (place, entry.key))
+            .map(|(entry, index)| (index, entry.key))
             .collect();
         by_entry.extend_from_slice(&self.more);
-        self.wanted(by_entry, &vec![Company::Alone; self.entries.len()])
+        self.chosen_activities(by_entry, &vec![Uniqueness::Unique; self.entries.len()])
     }
 
-    /// Returns the activities that are in one of the windows of their key, which `windows` passes on, and those that
-    /// may be one activity that was delivered several times. Adds to `tally` how alerts and activities match.
+    /// Returns the activities that are in one of the windows of their key, and those that may be one activity that was
+    /// delivered several times. `windows` passes all windows to its argument. Adds to `tally` how alerts and activities
+    /// match.
     pub(super) fn choose<E>(
         self,
         tally: &mut Tally,
         windows: impl FnOnce(&mut dyn FnMut(&Key, Window)) -> Result<(), E>,
-    ) -> Result<Vec<Wanted>, E> {
+    ) -> Result<Vec<ChosenActivity>, E> {
         let mut of_key = vec![Vec::new(); self.keys.len()];
-        let mut strangers = Strangers::default();
+        let mut unmatched = UnmatchedKeys::default();
         windows(&mut |key, window| {
             let is_query = key.link == LinkId::QUERY;
             if is_query {
@@ -107,108 +108,111 @@ impl Pending {
             let number = self.numbers.get(key);
             match number.and_then(|number| of_key.get_mut(*number as usize)) {
                 Some(windows) => windows.push(window),
-                None if is_query => strangers.add(key),
+                None if is_query => unmatched.add(key),
                 None => {}
             }
         })?;
-        let time = |place: u32| self.entries.get(place as usize).map_or(EventTime::MIN, |entry| entry.time);
+        let time = |index: u32| self.entries.get(index as usize).map_or(EventTime::MIN, |entry| entry.time);
         let first = self
             .entries
             .iter()
             .zip(0..)
-            .map(|(entry, place)| (entry.key, entry.time, place));
-        let more = self.more.iter().map(|(place, key)| (*key, time(*place), *place));
+            .map(|(entry, index)| (entry.key, entry.time, index));
+        let more = self.more.iter().map(|(index, key)| (*key, time(*index), *index));
         let mut same: Vec<(u32, EventTime, u32)> = first.chain(more).collect();
         same.sort_unstable();
-        self.compare(&of_key, &same, strangers, tally);
-        let of_key: Vec<Vec<Window>> = of_key.into_iter().map(united).collect();
-        let mut companies = vec![Company::Alone; self.entries.len()];
+        self.compare(&of_key, &same, unmatched, tally);
+        let of_key: Vec<Vec<Window>> = of_key.into_iter().map(merged).collect();
+        let mut uniqueness_by_entry = vec![Uniqueness::Unique; self.entries.len()];
         let mut chosen = Vec::new();
         for group in same.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
-            let is_one_of_several = group.len() > 1;
+            let is_shared = group.len() > 1;
             if let Some((key, time, _)) = group.first()
-                && (is_one_of_several || of_key.get(*key as usize).is_some_and(|windows| holds(windows, *time)))
+                && (is_shared || of_key.get(*key as usize).is_some_and(|windows| contains_time(windows, *time)))
             {
-                for (key, _, place) in group {
-                    chosen.push((*place, *key));
-                    if is_one_of_several && let Some(company) = companies.get_mut(*place as usize) {
-                        *company = Company::Several;
+                for (key, _, index) in group {
+                    chosen.push((*index, *key));
+                    if is_shared && let Some(uniqueness) = uniqueness_by_entry.get_mut(*index as usize) {
+                        *uniqueness = Uniqueness::Shared;
                     }
                 }
             }
         }
-        Ok(self.wanted(chosen, &companies))
+        Ok(self.chosen_activities(chosen, &uniqueness_by_entry))
     }
 
     /// Adds to `tally` how the windows of each key of the query match its activities. `same` is in the order of key and
     /// time.
-    fn compare(&self, of_key: &[Vec<Window>], same: &[(u32, EventTime, u32)], strangers: Strangers, tally: &mut Tally) {
+    fn compare(&self, of_key: &[Vec<Window>], same: &[(u32, EventTime, u32)], unmatched: UnmatchedKeys, tally: &mut Tally) {
         let is_query = |number: u32| self.keys.get(number as usize).is_some_and(|key| key.link == LinkId::QUERY);
-        let met = || {
+        let with_windows = || {
             (0..)
                 .zip(of_key)
                 .filter(|(number, windows)| !windows.is_empty() && is_query(*number))
         };
-        let of = |number: u32| {
+        let activities_of = |number: u32| {
             let from = same.partition_point(|(key, ..)| *key < number);
             let to = same.partition_point(|(key, ..)| *key <= number);
             same.get(from..to).unwrap_or_default()
         };
-        for (number, windows) in met() {
-            tally.meet(windows, of(number), |(_, time, _)| *time);
+        for (number, windows) in with_windows() {
+            tally.meet(windows, activities_of(number), |(_, time, _)| *time);
         }
-        tally.strangers(strangers.all);
+        tally.strangers(unmatched.all);
         if !tally.is_poor() {
             return;
         }
-        for (number, windows) in met() {
-            tally.look(windows, of(number), |(_, time, _)| *time);
+        for (number, windows) in with_windows() {
+            tally.look(windows, activities_of(number), |(_, time, _)| *time);
         }
-        tally.other_case(strangers.known_in_other_case(self.keys.iter().map(|key| &**key)));
+        tally.other_case(unmatched.known_in_other_case(self.keys.iter().map(|key| &**key)));
     }
 
     /// Returns the entries that have chosen keys, with these keys, in the order of the input.
-    fn wanted(&self, mut chosen: Vec<(u32, u32)>, companies: &[Company]) -> Vec<Wanted> {
+    fn chosen_activities(&self, mut chosen: Vec<(u32, u32)>, uniqueness_by_entry: &[Uniqueness]) -> Vec<ChosenActivity> {
         chosen.sort_unstable();
-        let of_entry = |group: &[(u32, u32)]| {
-            let (place, _) = group.first()?;
-            let entry = self.entries.get(*place as usize)?;
-            Some(Wanted {
+        let to_chosen = |group: &[(u32, u32)]| {
+            let (index, _) = group.first()?;
+            let entry = self.entries.get(*index as usize)?;
+            Some(ChosenActivity {
                 keys: group
                     .iter()
                     .filter_map(|(_, key)| self.keys.get(*key as usize).cloned())
                     .collect(),
                 time: entry.time,
-                spot: entry.spot,
-                company: companies.get(*place as usize).copied().unwrap_or(Company::Alone),
+                position: entry.position,
+                uniqueness: uniqueness_by_entry
+                    .get(*index as usize)
+                    .copied()
+                    .unwrap_or(Uniqueness::Unique),
             })
         };
-        chosen.chunk_by(|one, other| one.0 == other.0).filter_map(of_entry).collect()
+        chosen.chunk_by(|one, other| one.0 == other.0).filter_map(to_chosen).collect()
     }
 }
 
-/// Converts a length to a number. Nobody keeps four billion activities in memory.
+/// Converts a length to a number. Four billion activities do not fit into memory.
 fn number(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// The keys of alerts that no activity has.
 #[derive(Default)]
-struct Strangers {
+struct UnmatchedKeys {
     all: u64,
     keys: HashMap<Key, u64>,
 }
 
-impl Strangers {
-    /// The greatest number of keys that are searched for in another case.
-    const MOST: usize = 10_000;
+impl UnmatchedKeys {
+    /// The maximum number of keys that are searched for in another case.
+    const MAX_KEYS: usize = 10_000;
 
     fn add(&mut self, key: &Key) {
         if key.correlation_id.is_empty() {
             return;
         }
         self.all += 1;
-        let is_full = self.keys.len() >= Self::MOST;
+        let is_full = self.keys.len() >= Self::MAX_KEYS;
         if let Some(alerts) = self.keys.get_mut(key) {
             *alerts += 1;
         } else if !is_full {
@@ -230,7 +234,7 @@ impl Strangers {
 }
 
 /// Returns windows that contain the same times but do not overlap, in order.
-fn united(mut windows: Vec<Window>) -> Vec<Window> {
+fn merged(mut windows: Vec<Window>) -> Vec<Window> {
     windows.retain(|window| !window.is_empty());
     windows.sort_unstable_by_key(|window| window.from);
     windows.dedup_by(|next, before| {
@@ -243,9 +247,9 @@ fn united(mut windows: Vec<Window>) -> Vec<Window> {
     windows
 }
 
-fn holds(united: &[Window], time: EventTime) -> bool {
-    let place = united.partition_point(|window| window.to <= time);
-    united.get(place).is_some_and(|window| window.contains(time))
+fn contains_time(merged: &[Window], time: EventTime) -> bool {
+    let index = merged.partition_point(|window| window.to <= time);
+    merged.get(index).is_some_and(|window| window.contains(time))
 }
 
 #[cfg(test)]
@@ -253,7 +257,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::correlate::local::rows::Keeper;
+    use crate::correlate::local::rows::RowLocator;
 
     fn key(name: u8) -> Key {
         Key {
@@ -265,18 +269,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn exactly_those_are_chosen_whose_identity_matters(
+        fn activities_are_chosen_exactly_if_their_dedup_key_matters(
             activities in prop::collection::vec((prop::collection::btree_set(0..3u8, 1..3), 0..12i64), 0..20),
             windows in prop::collection::vec((0..4u8, 0..12i64, 0..12i64), 0..8),
         ) {
             let at = EventTime::from_ticks;
             let window = |from, to| Window { from: at(from), to: at(to) };
-            let mut keeper = Keeper::new(std::env::temp_dir());
+            let mut locator = RowLocator::new(std::env::temp_dir());
             let mut pending = Pending::default();
             let mut expected = Vec::new();
             for (names, time) in &activities {
-                let spot = keeper.copy(b"x").unwrap();
-                pending.push(names.iter().copied().map(key).collect(), at(*time), spot);
+                let position = locator.copy(b"x").unwrap();
+                pending.push(names.iter().copied().map(key).collect(), at(*time), position);
                 let matters = |name: &&u8| {
                     let inside = windows.iter().any(|(of, from, to)| of == *name && window(*from, *to).contains(at(*time)));
                     let is_same = |(names, other): &&(std::collections::BTreeSet<u8>, i64)| names.contains(*name) && other == time;
@@ -284,19 +288,19 @@ mod tests {
                 };
                 let names: Vec<Key> = names.iter().filter(matters).copied().map(key).collect();
                 if !names.is_empty() {
-                    expected.push((names, at(*time), spot));
+                    expected.push((names, at(*time), position));
                 }
             }
             let chosen = pending.choose(&mut Tally::default(), |each| {
                 windows.iter().for_each(|(of, from, to)| each(&key(*of), window(*from, *to)));
                 Ok::<_, ()>(())
             });
-            let of_wanted = |wanted: Wanted| {
-                let mut keys: Vec<Key> = wanted.keys.iter().map(|key| (**key).clone()).collect();
+            let to_expected = |activity: ChosenActivity| {
+                let mut keys: Vec<Key> = activity.keys.iter().map(|key| (**key).clone()).collect();
                 keys.sort_by_key(|key| key.correlation_id.clone());
-                (keys, wanted.time, wanted.spot)
+                (keys, activity.time, activity.position)
             };
-            let chosen: Vec<_> = chosen.unwrap().into_iter().map(of_wanted).collect();
+            let chosen: Vec<_> = chosen.unwrap().into_iter().map(to_expected).collect();
             prop_assert_eq!(chosen, expected);
         }
     }

@@ -7,26 +7,26 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::Error;
 use crate::source::file::FilePosition;
 
-/// The greatest number of input files that are kept open to be read again. Rows of further files are copied.
-const MOST_FILES: usize = 128;
+/// The maximum number of input files that are kept open to be read again. Rows of further files are copied.
+const MAX_OPEN_FILES: usize = 128;
 
 /// The position of a row. The state contains it in place of the row, so that no rows are in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Spot {
+pub(super) struct RowPosition {
     offset: u64,
     file: u32,
     length: u32,
     /// The CRC-32 of the row, which detects that the row has changed when it is read again.
-    check: u32,
+    checksum: u32,
 }
 
-impl Spot {
+impl RowPosition {
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let parts: [&[u8]; 4] = [
             &self.offset.to_be_bytes(),
             &self.file.to_be_bytes(),
             &self.length.to_be_bytes(),
-            &self.check.to_be_bytes(),
+            &self.checksum.to_be_bytes(),
         ];
         parts.concat()
     }
@@ -39,7 +39,7 @@ impl Spot {
             offset: u64::from_be_bytes(*offset),
             file: u32::from_be_bytes(*file),
             length: u32::from_be_bytes(*length),
-            check: u32::from_be_bytes(*rest.first_chunk()?),
+            checksum: u32::from_be_bytes(*rest.first_chunk()?),
         })
     }
 
@@ -48,51 +48,51 @@ impl Spot {
     }
 
     /// Returns the position of `row`, which is at `offset` of a file. A row is never longer than 4 GiB.
-    fn of(row: &[u8], file: u32, offset: u64) -> Self {
+    fn new(row: &[u8], file: u32, offset: u64) -> Self {
         Self {
             offset,
             file,
             length: u32::try_from(row.len()).unwrap_or(u32::MAX),
-            check: crc32fast::hash(row),
+            checksum: crc32fast::hash(row),
         }
     }
 }
 
 /// The files in which rows are read again, by any thread.
 #[derive(Default)]
-pub(super) struct Rows(RwLock<Vec<Kept>>);
+pub(super) struct Rows(RwLock<Vec<RowFile>>);
 
 #[derive(Clone)]
-struct Kept {
+struct RowFile {
     name: Arc<str>,
     file: Arc<File>,
 }
 
 impl Rows {
-    /// Reads the row at `spot` into `row`, and replaces its previous content.
-    pub(super) fn read(&self, spot: Spot, row: &mut Vec<u8>) -> Result<(), Error> {
+    /// Reads the row at `position` into `row`, and replaces its previous content.
+    pub(super) fn read(&self, position: RowPosition, row: &mut Vec<u8>) -> Result<(), Error> {
         let files = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let kept = files.get(spot.file as usize).ok_or(Error::Thread)?;
-        row.resize(spot.length(), 0);
-        kept.file.read_exact_at(row, spot.offset).map_err(|cause| Error::Again {
-            file: kept.name.to_string(),
+        let file = files.get(position.file as usize).ok_or(Error::Thread)?;
+        row.resize(position.length(), 0);
+        file.file.read_exact_at(row, position.offset).map_err(|cause| Error::Again {
+            file: file.name.to_string(),
             cause,
         })?;
-        match crc32fast::hash(row) == spot.check {
+        match crc32fast::hash(row) == position.checksum {
             true => Ok(()),
-            false => Err(Error::Changed(kept.name.to_string())),
+            false => Err(Error::Changed(file.name.to_string())),
         }
     }
 
-    fn add(&self, kept: Kept) -> u32 {
+    fn add(&self, file: RowFile) -> u32 {
         let mut files = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        files.push(kept);
+        files.push(file);
         u32::try_from(files.len() - 1).unwrap_or(u32::MAX)
     }
 }
 
 /// Determines the positions of rows, and copies rows that can be read only once to a temporary file.
-pub(super) struct Keeper {
+pub(super) struct RowLocator {
     pub(super) rows: Arc<Rows>,
     folder: PathBuf,
     /// The input file that was used last, and its number.
@@ -107,8 +107,8 @@ struct Copies {
     length: u64,
 }
 
-impl Keeper {
-    /// Returns a keeper that creates its temporary file in `folder` if it needs one.
+impl RowLocator {
+    /// Returns a locator that creates its temporary file in `folder` if it needs one.
     pub(super) fn new(folder: PathBuf) -> Self {
         Self {
             rows: Arc::default(),
@@ -119,36 +119,42 @@ impl Keeper {
         }
     }
 
-    /// Returns the position of `row`, which is `within` bytes after `place` in the file of this name; `None` if the row
-    /// must be copied.
-    pub(super) fn spot(&mut self, name: &Arc<str>, place: &FilePosition, within: usize, row: &[u8]) -> Option<Spot> {
+    /// Returns the position of `row`, which is `within` bytes after `file_position` in the file of this name; `None` if
+    /// the row must be copied.
+    pub(super) fn locate(
+        &mut self,
+        name: &Arc<str>,
+        file_position: &FilePosition,
+        within: usize,
+        row: &[u8],
+    ) -> Option<RowPosition> {
         let number = match &self.last {
-            Some((file, number)) if Arc::ptr_eq(file, &place.file) => *number,
-            _ if self.inputs == MOST_FILES => return None,
+            Some((file, number)) if Arc::ptr_eq(file, &file_position.file) => *number,
+            _ if self.inputs == MAX_OPEN_FILES => return None,
             _ => {
-                let number = self.rows.add(Kept {
+                let number = self.rows.add(RowFile {
                     name: name.clone(),
-                    file: place.file.clone(),
+                    file: file_position.file.clone(),
                 });
                 self.inputs += 1;
-                self.last = Some((place.file.clone(), number));
+                self.last = Some((file_position.file.clone(), number));
                 number
             }
         };
-        Some(Spot::of(row, number, place.offset + within as u64))
+        Some(RowPosition::new(row, number, file_position.offset + within as u64))
     }
 
     /// Copies a row to the temporary file, and returns its position there.
-    pub(super) fn copy(&mut self, row: &[u8]) -> Result<Spot, Error> {
+    pub(super) fn copy(&mut self, row: &[u8]) -> Result<RowPosition, Error> {
         self.append(row).map_err(Error::Copies)
     }
 
-    fn append(&mut self, row: &[u8]) -> io::Result<Spot> {
+    fn append(&mut self, row: &[u8]) -> io::Result<RowPosition> {
         let copies = match &mut self.copies {
             Some(copies) => copies,
             none => {
                 let file = tempfile::tempfile_in(&self.folder)?;
-                let number = self.rows.add(Kept {
+                let number = self.rows.add(RowFile {
                     name: "the copies of rows".into(),
                     file: Arc::new(file.try_clone()?),
                 });
@@ -160,9 +166,9 @@ impl Keeper {
             }
         };
         copies.file.write_all(row)?;
-        let spot = Spot::of(row, copies.number, copies.length);
+        let position = RowPosition::new(row, copies.number, copies.length);
         copies.length += row.len() as u64;
-        Ok(spot)
+        Ok(position)
     }
 
     /// Writes buffered copies to the temporary file. Call this before rows are read again.
@@ -179,48 +185,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_read_where_it_stands() {
+    fn a_row_is_read_at_its_position() {
         let input = tempfile::NamedTempFile::new().unwrap();
         input.as_file().write_all(b"0123456789").unwrap();
-        let place = FilePosition {
+        let file_position = FilePosition {
             file: Arc::new(input.reopen().unwrap()),
             offset: 3,
         };
         let folder = tempfile::tempdir().unwrap();
-        let mut keeper = Keeper::new(folder.path().to_owned());
+        let mut locator = RowLocator::new(folder.path().to_owned());
         let name: Arc<str> = "in".into();
-        let spots = [
-            keeper.spot(&name, &place, 1, b"456").unwrap(),
-            keeper.copy(b"abc").unwrap(),
-            keeper.copy(b"").unwrap(),
-            keeper.spot(&name, &place, 0, b"34").unwrap(),
-            keeper.copy(b"de").unwrap(),
+        let positions = [
+            locator.locate(&name, &file_position, 1, b"456").unwrap(),
+            locator.copy(b"abc").unwrap(),
+            locator.copy(b"").unwrap(),
+            locator.locate(&name, &file_position, 0, b"34").unwrap(),
+            locator.copy(b"de").unwrap(),
         ];
-        keeper.flush().unwrap();
+        locator.flush().unwrap();
         let mut row = vec![1; 100];
-        for (spot, expected) in spots.into_iter().zip(["456", "abc", "", "34", "de"]) {
-            let stored = Spot::from_bytes(&spot.to_bytes()).unwrap();
-            keeper.rows.read(stored, &mut row).unwrap();
+        for (position, expected) in positions.into_iter().zip(["456", "abc", "", "34", "de"]) {
+            let stored = RowPosition::from_bytes(&position.to_bytes()).unwrap();
+            locator.rows.read(stored, &mut row).unwrap();
             assert_eq!(row, expected.as_bytes());
         }
-        assert_eq!(Spot::from_bytes(&[0; 19]), None);
-        let behind = keeper.spot(&name, &place, 6, b"9_").unwrap();
-        let error = keeper.rows.read(behind, &mut row).unwrap_err().to_string();
+        assert_eq!(RowPosition::from_bytes(&[0; 19]), None);
+        let after_end = locator.locate(&name, &file_position, 6, b"9_").unwrap();
+        let error = locator.rows.read(after_end, &mut row).unwrap_err().to_string();
         assert!(error.starts_with("cannot read in again: "), "{error}");
-        let other = keeper.spot(&name, &place, 2, b"57").unwrap();
-        let error = keeper.rows.read(other, &mut row).unwrap_err().to_string();
+        let other = locator.locate(&name, &file_position, 2, b"57").unwrap();
+        let error = locator.rows.read(other, &mut row).unwrap_err().to_string();
         assert!(error.starts_with("in was changed while it was read"), "{error}");
     }
 
     #[test]
-    fn only_so_many_files_stay_open() {
+    fn the_number_of_open_files_is_limited() {
         let input = tempfile::NamedTempFile::new().unwrap();
-        let mut keeper = Keeper::new(std::env::temp_dir());
-        let mut spot = || {
+        let mut locator = RowLocator::new(std::env::temp_dir());
+        let mut locate = || {
             let file = Arc::new(input.reopen().unwrap());
-            keeper.spot(&"in".into(), &FilePosition { file, offset: 0 }, 0, b"")
+            locator.locate(&"in".into(), &FilePosition { file, offset: 0 }, 0, b"")
         };
-        let kept = (0..MOST_FILES + 3).filter_map(|_| spot()).count();
-        assert_eq!(kept, MOST_FILES);
+        let located = (0..MAX_OPEN_FILES + 3).filter_map(|_| locate()).count();
+        assert_eq!(located, MAX_OPEN_FILES);
     }
 }

@@ -17,33 +17,33 @@ pub struct Scanner {
 }
 
 /// The records of a chunk.
-pub struct Part {
+pub struct ScannedChunk {
     pub(super) chunk: Chunk,
-    pub(super) activities: Vec<Found>,
+    pub(super) activities: Vec<FoundActivity>,
     pub(super) alerts: Vec<Alert<'static>>,
     /// Dead-letter records as JSON lines.
     pub(super) dead_letters: Vec<u8>,
-    pub(super) seen: Seen,
+    pub(super) counts: ScanCounts,
 }
 
 /// An activity that can join.
-pub(super) struct Found {
+pub(super) struct FoundActivity {
     pub(super) keys: Vec<Key>,
     pub(super) time: EventTime,
-    pub(super) row: Row,
+    pub(super) row: ActivityRow,
 }
 
 /// The row of an activity.
-pub(super) enum Row {
+pub(super) enum ActivityRow {
     /// A range of the chunk's bytes.
-    Within(Range<usize>),
+    InChunk(Range<usize>),
     /// Bytes that the chunk does not contain in this form, because the row was on several lines.
-    Made(Vec<u8>),
+    Rewritten(Vec<u8>),
 }
 
-/// Counts of what a chunk contains.
+/// The numbers of records in a chunk.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct ScanCounts {
     /// Activities with a time, whether they can join or not.
     pub(super) activities: u64,
     /// Activities without a key and without a time.
@@ -74,81 +74,83 @@ impl Scanner {
     }
 
     /// Finds the records in `chunk`.
-    pub fn scan(&mut self, chunk: Chunk) -> Part {
-        let mut found = Holding {
+    pub fn scan(&mut self, chunk: Chunk) -> ScannedChunk {
+        let mut found = ChunkRecords {
             bytes: chunk.bytes(),
             activities: Vec::new(),
             alerts: Vec::new(),
             dead_letters: Vec::new(),
-            seen: Seen::default(),
+            counts: ScanCounts::default(),
         };
         let tenants = self.tenants;
         for (offset, message) in chunk.messages() {
             self.decoder.decode(Some(message), &mut |item| {
                 if !tenants && let Some(tenant) = &item.entra_tenant {
-                    found.seen.tenant(tenant);
+                    found.counts.tenant(tenant);
                 }
                 found.add(item, &chunk.file, offset);
             });
         }
         match chunk.rest() {
             Some((offset, Rest::TooLong(long))) => found.add_too_long(long, &chunk.file, offset),
-            Some((_, Rest::Unfinished)) => found.seen.unfinished = Some(chunk.file.to_string()),
+            Some((_, Rest::Unfinished)) => found.counts.unfinished = Some(chunk.file.to_string()),
             None => {}
         }
-        let Holding {
+        let ChunkRecords {
             activities,
             alerts,
             dead_letters,
-            seen,
+            counts,
             ..
         } = found;
-        Part {
+        ScannedChunk {
             activities,
             alerts,
             dead_letters,
-            seen,
+            counts,
             chunk,
         }
     }
 }
 
 /// The records found so far.
-struct Holding<'c> {
+struct ChunkRecords<'c> {
     bytes: &'c [u8],
-    activities: Vec<Found>,
+    activities: Vec<FoundActivity>,
     alerts: Vec<Alert<'static>>,
     dead_letters: Vec<u8>,
-    seen: Seen,
+    counts: ScanCounts,
 }
 
-impl Holding<'_> {
+impl ChunkRecords<'_> {
     fn add(&mut self, item: Item<'_>, file: &str, offset: i64) {
-        self.seen.cut_keys += u64::from(item.cut_keys);
+        self.counts.cut_keys += u64::from(item.cut_keys);
         match item.what {
             Decoded::Activity(activity) => {
-                self.seen.activities += 1;
+                self.counts.activities += 1;
                 let row = match activity.row {
-                    Cow::Borrowed(row) => within(self.bytes, row).map_or_else(|| Row::Made(row.to_vec()), Row::Within),
-                    Cow::Owned(row) => Row::Made(row),
+                    Cow::Borrowed(row) => {
+                        within(self.bytes, row).map_or_else(|| ActivityRow::Rewritten(row.to_vec()), ActivityRow::InChunk)
+                    }
+                    Cow::Owned(row) => ActivityRow::Rewritten(row),
                 };
-                self.activities.push(Found {
+                self.activities.push(FoundActivity {
                     keys: activity.keys,
                     time: activity.time,
                     row,
                 });
             }
-            Decoded::Unkeyed { time } => self.seen.unkeyed(time),
+            Decoded::Unkeyed { time } => self.counts.unkeyed(time),
             Decoded::Unreadable { time } => {
-                self.seen.unreadable += 1;
-                self.seen.unkeyed(time);
+                self.counts.unreadable += 1;
+                self.counts.unkeyed(time);
             }
             Decoded::Alert(alert) => self.alerts.push(alert.into_owned()),
-            Decoded::OtherTable(table) => *self.seen.other_tables.entry(table.into_owned()).or_default() += 1,
-            Decoded::Ignored => self.seen.ignored += 1,
+            Decoded::OtherTable(table) => *self.counts.other_tables.entry(table.into_owned()).or_default() += 1,
+            Decoded::Ignored => self.counts.ignored += 1,
             Decoded::Tombstone => {}
             Decoded::Rejected(reject) => {
-                *self.seen.dead_letters.entry(reject.reason.as_str()).or_default() += 1;
+                *self.counts.dead_letters.entry(reject.reason.as_str()).or_default() += 1;
                 let address = Address {
                     topic: file,
                     partition: 0,
@@ -161,11 +163,11 @@ impl Holding<'_> {
     }
 }
 
-impl Holding<'_> {
+impl ChunkRecords<'_> {
     fn add_too_long(&mut self, long: &TooLong, file: &str, offset: i64) {
         let reason = Reason::TooLarge.as_str();
-        *self.seen.dead_letters.entry(reason).or_default() += 1;
-        let letter = DeadLetter {
+        *self.counts.dead_letters.entry(reason).or_default() += 1;
+        let dead_letter = DeadLetter {
             reason,
             error: long.sentence(),
             address: Address {
@@ -178,11 +180,11 @@ impl Holding<'_> {
             truncated: Some(long.length),
             redriven: None,
         };
-        letter.write_json_line(&mut self.dead_letters);
+        dead_letter.write_json_line(&mut self.dead_letters);
     }
 }
 
-impl Seen {
+impl ScanCounts {
     fn unkeyed(&mut self, time: Option<EventTime>) {
         match time {
             Some(_) => self.activities += 1,
@@ -191,7 +193,7 @@ impl Seen {
     }
 
     fn tenant(&mut self, tenant: &str) {
-        // Nearly always the tenant was found before, in the same spelling.
+        // In nearly all cases, the tenant was found before in the same spelling.
         if let Some(count) = self.by_tenant.get_mut(tenant) {
             *count += 1;
             return;

@@ -14,7 +14,7 @@ pub(super) const PARTS: usize = 512;
 /// Bytes of a part that are buffered in memory before they are written.
 const BLOCK: usize = 32 << 10;
 
-/// Items of one type, divided by the hash of their key. Memory holds at most [`PARTS`] partly filled blocks, and the
+/// Items of one type, divided by the hash of their key. Memory contains at most [`PARTS`] partly filled blocks, and the
 /// positions of the blocks on disk.
 pub(super) struct Buckets<T> {
     /// An unnamed temporary file: the operating system removes it when the program ends for any reason.

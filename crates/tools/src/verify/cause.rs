@@ -1,10 +1,10 @@
-//! Decides why a row does not agree, and whether that is a fault. What the retention of input or output may have
-//! removed is no fault, but the output cannot be called exact either.
+//! Decides why a row does not agree, and whether that is a fault. A difference that may be due to the retention of
+//! input or output is not a fault, but then the output is not exact either.
 
 use serde::{Deserialize, Serialize};
 
-use super::fold::Doubt;
-use super::reach::{Reach, Start};
+use super::fold::Mismatch;
+use super::reach::{Reach, StartPosition};
 use super::record::UNKNOWN_LINK;
 use crate::record::Version;
 use crate::time::EventTime;
@@ -26,7 +26,7 @@ pub enum Kind {
 pub enum Judgement {
     /// The output is right: what is promised allows the disagreement.
     Promised,
-    /// Nobody can determine any more whether the output is right.
+    /// It can no longer be determined whether the output is right.
     Undecided,
     /// The output is wrong.
     Fault,
@@ -42,11 +42,11 @@ pub enum Cause {
     TooLarge,
     /// Missing or extra: the activity, or the end of the alert's window, may be before the retention cut-off.
     Expired,
-    /// Missing: the row may have been in a record that the output no longer holds.
+    /// Missing: the row may have been in a record that the output no longer contains.
     BeforeOutput,
     /// Any kind: the row may depend on a record that is not in the input that was read.
     BeforeInput,
-    /// Missing or extra: the row may depend on a record that the configuration tells the processor to skip.
+    /// Missing or extra: the row may depend on a record that the processor skips according to the configuration.
     BeforeStart,
     /// Missing: the record that counts is a delete.
     Withdrawn,
@@ -120,65 +120,66 @@ impl Cause {
     }
 }
 
-/// Describes whether the input has the activity of an extra row.
+/// Whether the input has the activity of an extra row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) enum Activity {
-    NotAsked,
+pub(super) enum ActivityMatch {
+    /// The comparison did not look it up.
+    NotRequested,
     /// The activity was not delivered.
     Unknown,
     /// The activity was delivered, but the alert and this activity have another id.
-    OfAnotherId,
+    OtherId,
     /// The activity was delivered.
     Known,
 }
 
 /// The versions of one alert in the input, and whether the output has rows of it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(super) struct Standing {
+pub(super) struct AlertFacts {
     /// The version that counts, which is the greatest in the input, and the end of its window.
-    counts: Option<(Version, EventTime)>,
+    greatest: Option<(Version, EventTime)>,
     /// Whether the output has a record of a row of the alert.
-    pub(super) is_answered: bool,
+    pub(super) has_output: bool,
 }
 
-impl Standing {
+impl AlertFacts {
     /// Adds a version from the input.
-    pub(super) fn takes_in(&mut self, version: Version, ends: EventTime) {
-        self.counts = self.counts.max(Some((version, ends)));
+    pub(super) fn add_version(&mut self, version: Version, window_end: EventTime) {
+        self.greatest = self.greatest.max(Some((version, window_end)));
     }
 
     /// Returns the end of the window of the version that counts.
-    fn ends(self) -> Option<EventTime> {
-        self.counts.map(|(_, ends)| ends)
+    fn window_end(self) -> Option<EventTime> {
+        self.greatest.map(|(_, window_end)| window_end)
     }
 
     /// Returns the reason why the version that counts here may not be the one that counted for the processor. Returns
     /// `None` if it is the same: when it was generated after everything that is gone, no greater version can be among
     /// the records that are gone.
-    fn doubtful(self, reach: Reach) -> Option<Cause> {
-        let generated = self.counts.map(|(version, _)| version.time_generated);
+    fn uncertainty(self, reach: Reach) -> Option<Cause> {
+        let generated = self.greatest.map(|(version, _)| version.time_generated);
         if generated < Some(reach.input_from) && reach.is_input_cut() {
             return Some(Cause::BeforeInput);
         }
-        (reach.start == Start::Latest).then_some(Cause::BeforeStart)
+        (reach.start == StartPosition::Latest).then_some(Cause::BeforeStart)
     }
 }
 
 /// Returns the cause of a missing row.
-pub(super) fn missing(doubt: &Doubt, is_withdrawn: bool, is_too_large: bool, standing: Standing, reach: Reach) -> Cause {
+pub(super) fn missing(mismatch: &Mismatch, is_withdrawn: bool, is_too_large: bool, facts: AlertFacts, reach: Reach) -> Cause {
     if is_too_large {
         Cause::TooLarge
-    } else if doubt.time < reach.cutoff {
+    } else if mismatch.time < reach.cutoff {
         Cause::Expired
-    } else if !is_withdrawn && !standing.is_answered && standing.ends().is_some_and(|ends| ends > reach.watermark) {
+    } else if !is_withdrawn && !facts.has_output && facts.window_end().is_some_and(|window_end| window_end > reach.watermark) {
         Cause::WindowOpen
-    } else if !is_withdrawn && doubt.time < reach.output_from {
+    } else if !is_withdrawn && mismatch.time < reach.output_from {
         Cause::BeforeOutput
-    } else if let Some(cause) = standing.doubtful(reach) {
+    } else if let Some(cause) = facts.uncertainty(reach) {
         cause
     } else if is_withdrawn {
         Cause::Withdrawn
-    } else if standing.is_answered {
+    } else if facts.has_output {
         Cause::Lost
     } else {
         Cause::NotAnswered
@@ -186,11 +187,11 @@ pub(super) fn missing(doubt: &Doubt, is_withdrawn: bool, is_too_large: bool, sta
 }
 
 /// Returns the cause of an extra row.
-pub(super) fn extra(doubt: &Doubt, activity: Activity, standing: Standing, reach: Reach) -> Cause {
-    if doubt.alert.link == UNKNOWN_LINK {
+pub(super) fn extra(mismatch: &Mismatch, activity: ActivityMatch, facts: AlertFacts, reach: Reach) -> Cause {
+    if mismatch.alert.link == UNKNOWN_LINK {
         return Cause::UnknownLink;
     }
-    let Some(ends) = standing.ends() else {
+    let Some(window_end) = facts.window_end() else {
         // An alert may arrive long before its activities, so the time of the row does not show when the alert arrived.
         return match reach.is_input_cut() {
             true => Cause::BeforeInput,
@@ -198,26 +199,26 @@ pub(super) fn extra(doubt: &Doubt, activity: Activity, standing: Standing, reach
         };
     };
     match activity {
-        Activity::Unknown | Activity::NotAsked if doubt.time < reach.input_from => Cause::BeforeInput,
-        Activity::Unknown | Activity::NotAsked => Cause::UnknownActivity,
-        Activity::OfAnotherId => Cause::WrongId,
+        ActivityMatch::Unknown | ActivityMatch::NotRequested if mismatch.time < reach.input_from => Cause::BeforeInput,
+        ActivityMatch::Unknown | ActivityMatch::NotRequested => Cause::UnknownActivity,
+        ActivityMatch::OtherId => Cause::WrongId,
         // The last version may have arrived when the alert, or this row, had already expired and could no longer
         // change.
-        Activity::Known if doubt.time < reach.cutoff || ends < reach.cutoff => Cause::Expired,
-        Activity::Known => standing.doubtful(reach).unwrap_or(Cause::NotAPair),
+        ActivityMatch::Known if mismatch.time < reach.cutoff || window_end < reach.cutoff => Cause::Expired,
+        ActivityMatch::Known => facts.uncertainty(reach).unwrap_or(Cause::NotAPair),
     }
 }
 
 /// Returns the cause of a row whose activity has the content of no delivery.
-pub(super) fn activity(doubt: &Doubt, reach: Reach) -> Cause {
-    match doubt.time < reach.input_from {
+pub(super) fn changed_activity(mismatch: &Mismatch, reach: Reach) -> Cause {
+    match mismatch.time < reach.input_from {
         true => Cause::BeforeInput,
         false => Cause::OtherActivity,
     }
 }
 
 /// Returns the cause of a row whose alert has the content of no version.
-pub(super) fn version(reach: Reach) -> Cause {
+pub(super) fn changed_version(reach: Reach) -> Cause {
     match reach.is_input_cut() {
         true => Cause::BeforeInput,
         false => Cause::OtherAlert,

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::buckets::{Buckets, PARTS};
-use super::cause::{self, Activity, Cause, Kind, Standing};
-use super::fold::{Doubt, Folded, What};
+use super::cause::{self, ActivityMatch, AlertFacts, Cause, Kind};
+use super::fold::{Difference, Mismatch, RowFold};
 use super::reach::Reach;
-use super::record::{self, Expected, Hash, Hasher, Read, Told, alert_hash, hash};
+use super::record::{self, ExpectedRow, Hash, Hasher, OutputRow, OutputValue, alert_hash, hash};
 use super::report::Report;
 use crate::emit::{self, Links};
 use crate::join;
@@ -32,54 +32,58 @@ pub struct Comparison {
     links: Links,
     /// For each link, how much shorter its retention is than that of the query.
     shorter: Vec<Duration>,
-    alerts_told: Hasher,
-    alerts_expected: Hasher,
+    output_alert_hasher: Hasher,
+    expected_alert_hasher: Hasher,
     /// The alert of the last record: most records of one alert follow each other.
-    last_told: Option<LinkedAlert>,
-    by_row: Buckets<OfRow>,
-    by_content: Buckets<OfContent>,
-    by_alert: Buckets<OfAlert>,
+    last_output_alert: Option<LinkedAlert>,
+    by_row: Buckets<RowItem>,
+    by_content: Buckets<ContentItem>,
+    by_alert: Buckets<AlertItem>,
     report: Report,
 }
 
 /// An item about the id of a row.
 #[derive(Serialize, Deserialize)]
-enum OfRow {
-    Expected(Expected),
-    Told(Told),
+enum RowItem {
+    Expected(ExpectedRow),
+    Output(OutputRow),
 }
 
 /// An item about the content of an activity or alert row.
 #[derive(Serialize, Deserialize)]
-enum OfContent {
+enum ContentItem {
     /// The content was delivered for this activity or alert.
-    Delivered { row: Hash, owner: Owner },
-    /// A row of the output for which it must be found out whether its content was delivered.
-    Asked { row: Hash, doubt: Doubt },
+    Delivered { row: Hash, subject: Subject },
+    /// A row of the output. The comparison looks up whether its content was delivered.
+    Lookup { row: Hash, mismatch: Mismatch },
 }
 
 /// The activity or alert to which a content belongs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum Owner {
+enum Subject {
     Activity([u8; 32]),
     Alert(Hash),
 }
 
 /// An item about an alert.
 #[derive(Serialize, Deserialize)]
-enum OfAlert {
-    /// The input has this version of the alert; its window ends at `ends`.
-    Version { alert: Hash, version: Version, ends: EventTime },
+enum AlertItem {
+    /// The input has this version of the alert; its window ends at `window_end`.
+    Version {
+        alert: Hash,
+        version: Version,
+        window_end: EventTime,
+    },
     /// The output has a record of a row of the alert.
-    Answered { alert: Hash },
+    HasOutput { alert: Hash },
     /// A row that does not agree.
-    Asked(Asked),
+    Explain(ExplainRequest),
 }
 
 #[derive(Serialize, Deserialize)]
-struct Asked {
-    doubt: Doubt,
-    activity: Activity,
+struct ExplainRequest {
+    mismatch: Mismatch,
+    activity: ActivityMatch,
 }
 
 impl Comparison {
@@ -90,9 +94,9 @@ impl Comparison {
             span,
             links,
             shorter: Vec::new(),
-            alerts_told: Hasher::default(),
-            alerts_expected: Hasher::default(),
-            last_told: None,
+            output_alert_hasher: Hasher::default(),
+            expected_alert_hasher: Hasher::default(),
+            last_output_alert: None,
             by_row: Buckets::new_in(folder)?,
             by_content: Buckets::new_in(folder)?,
             by_alert: Buckets::new_in(folder)?,
@@ -108,31 +112,31 @@ impl Comparison {
     }
 
     /// Adds the value of a record of the output.
-    pub fn tell(&mut self, value: &[u8]) -> io::Result<()> {
-        match record::read(value, &self.links, &mut self.alerts_told) {
+    pub fn add_output(&mut self, value: &[u8]) -> io::Result<()> {
+        match record::parse(value, &self.links, &mut self.output_alert_hasher) {
             None => self.report.unreadable += 1,
-            Some(Read::Row(told)) => {
+            Some(OutputValue::Row(output_row)) => {
                 // Rows outside the span count here too: they show that the alert was closed.
-                if self.last_told.as_ref() != Some(&told.alert) {
-                    let alert = alert_hash(&told.alert);
-                    self.by_alert.push(alert, &OfAlert::Answered { alert })?;
-                    self.last_told = Some(told.alert.clone());
+                if self.last_output_alert.as_ref() != Some(&output_row.alert) {
+                    let alert = alert_hash(&output_row.alert);
+                    self.by_alert.push(alert, &AlertItem::HasOutput { alert })?;
+                    self.last_output_alert = Some(output_row.alert.clone());
                 }
-                if self.span.contains(told.time) {
+                if self.span.contains(output_row.time) {
                     self.report.records += 1;
-                    self.by_row.push(told.id, &OfRow::Told(told))?;
+                    self.by_row.push(output_row.id, &RowItem::Output(output_row))?;
                 }
             }
-            Some(Read::Other) => {}
+            Some(OutputValue::Summary) => {}
         }
         Ok(())
     }
 
     /// Adds a record that the join receives.
-    pub(super) fn deliver(&mut self, record: &LogRecord<'_>) -> io::Result<()> {
-        let (row, owner) = match record {
+    pub(super) fn add_delivered(&mut self, record: &LogRecord<'_>) -> io::Result<()> {
+        let (row, subject) = match record {
             LogRecord::Activity(activity) if self.span.contains(activity.time) => {
-                (hash([&*activity.row]), Owner::Activity(activity.id.0))
+                (hash([&*activity.row]), Subject::Activity(activity.id.0))
             }
             LogRecord::Alert(version) => {
                 let row = hash([&*version.row]);
@@ -141,56 +145,56 @@ impl Comparison {
                         alert: version.id.clone(),
                         link: link.link,
                     });
-                    let of_alert = OfAlert::Version {
+                    let item = AlertItem::Version {
                         alert,
                         version: version.version,
-                        ends: link.window.to,
+                        window_end: link.window.to,
                     };
-                    self.by_alert.push(alert, &of_alert)?;
-                    let owner = Owner::Alert(alert);
-                    self.by_content.push(row, &OfContent::Delivered { row, owner })?;
+                    self.by_alert.push(alert, &item)?;
+                    let subject = Subject::Alert(alert);
+                    self.by_content.push(row, &ContentItem::Delivered { row, subject })?;
                 }
                 return Ok(());
             }
             _ => return Ok(()),
         };
-        self.by_content.push(row, &OfContent::Delivered { row, owner })
+        self.by_content.push(row, &ContentItem::Delivered { row, subject })
     }
 
     /// Adds a row that is expected.
-    pub(super) fn expect(&mut self, row: &join::Row, is_too_large: bool) -> io::Result<()> {
+    pub(super) fn add_expected(&mut self, row: &join::Row, is_too_large: bool) -> io::Result<()> {
         if !self.span.contains(row.time) {
             return Ok(());
         }
-        match Expected::of(row, is_too_large, &self.links, &mut self.alerts_expected) {
-            Some(expected) => self.by_row.push(expected.id, &OfRow::Expected(expected)),
+        match ExpectedRow::from_join(row, is_too_large, &self.links, &mut self.expected_alert_hasher) {
+            Some(expected) => self.by_row.push(expected.id, &RowItem::Expected(expected)),
             None => Ok(()),
         }
     }
 
     /// Counts a record of the input that cannot be used.
-    pub fn dead_letter(&mut self, reason: &'static str) {
+    pub fn count_dead_letter(&mut self, reason: &'static str) {
         *self.report.dead_letters.entry(reason).or_default() += 1;
     }
 
-    /// Compares the two sets. Calls `goes_on` with the progress between 0 and 1; it returns whether to continue.
+    /// Compares the two sets. Calls `on_progress` with the progress between 0 and 1; it returns whether to continue.
     /// Returns `None` if it returned `false`.
-    pub fn finish(mut self, reach: Reach, goes_on: &mut dyn FnMut(f64) -> bool) -> io::Result<Option<Report>> {
+    pub fn finish(mut self, reach: Reach, on_progress: &mut dyn FnMut(f64) -> bool) -> io::Result<Option<Report>> {
         let steps = (3 * PARTS) as f64;
         for part in 0..PARTS {
-            if !goes_on(part as f64 / steps) {
+            if !on_progress(part as f64 / steps) {
                 return Ok(None);
             }
             self.fold(part)?;
         }
         for part in 0..PARTS {
-            if !goes_on((PARTS + part) as f64 / steps) {
+            if !on_progress((PARTS + part) as f64 / steps) {
                 return Ok(None);
             }
             self.look_up_contents(part, reach)?;
         }
         for part in 0..PARTS {
-            if !goes_on((2 * PARTS + part) as f64 / steps) {
+            if !on_progress((2 * PARTS + part) as f64 / steps) {
                 return Ok(None);
             }
             self.explain(part, reach)?;
@@ -203,58 +207,61 @@ impl Comparison {
 
     /// Combines the items of each id, and requests an explanation for each row that does not agree.
     fn fold(&mut self, part: usize) -> io::Result<()> {
-        let mut rows: BTreeMap<u128, Folded> = BTreeMap::new();
+        let mut rows: BTreeMap<u128, RowFold> = BTreeMap::new();
         self.by_row.read(part, &mut |item| {
             match item {
-                OfRow::Expected(row) => rows.entry(row.id).or_default().expect(row),
-                OfRow::Told(told) => rows.entry(told.id).or_default().tell(told),
+                RowItem::Expected(row) => rows.entry(row.id).or_default().set_expected(row),
+                RowItem::Output(output_row) => rows.entry(output_row.id).or_default().add_output(output_row),
             }
             Ok(())
         })?;
         for row in rows.into_values() {
-            let (is_expected, is_told) = row.is_there();
+            let (is_expected, is_found) = row.presence();
             self.report.expected += u64::from(is_expected);
-            self.report.found += u64::from(is_told);
+            self.report.found += u64::from(is_found);
             self.report.repeated += row.repeated;
-            row.doubts().into_iter().try_for_each(|doubt| self.ask(doubt))?;
+            row.mismatches()
+                .into_iter()
+                .try_for_each(|mismatch| self.request_cause(mismatch))?;
         }
         Ok(())
     }
 
-    fn ask(&mut self, doubt: Doubt) -> io::Result<()> {
-        match doubt.what {
-            What::Ambiguous => self.report.find(Kind::Changed, Cause::Ambiguous, &doubt),
-            What::Fields => self.report.find(Kind::Changed, Cause::OtherFields, &doubt),
-            What::Missing { .. } => return self.ask_of_alert(doubt, Activity::NotAsked),
-            What::Extra { activity: row } | What::Activity { row, .. } | What::Version { row } => {
-                return self.by_content.push(row, &OfContent::Asked { row, doubt });
+    fn request_cause(&mut self, mismatch: Mismatch) -> io::Result<()> {
+        match mismatch.difference {
+            Difference::Ambiguous => self.report.add_finding(Kind::Changed, Cause::Ambiguous, &mismatch),
+            Difference::Fields => self.report.add_finding(Kind::Changed, Cause::OtherFields, &mismatch),
+            Difference::Missing { .. } => return self.request_explanation(mismatch, ActivityMatch::NotRequested),
+            Difference::Extra { activity: row } | Difference::Activity { row, .. } | Difference::Version { row } => {
+                return self.by_content.push(row, &ContentItem::Lookup { row, mismatch });
             }
         }
         Ok(())
     }
 
-    fn ask_of_alert(&mut self, doubt: Doubt, activity: Activity) -> io::Result<()> {
-        let alert = alert_hash(&doubt.alert);
-        self.by_alert.push(alert, &OfAlert::Asked(Asked { doubt, activity }))
+    fn request_explanation(&mut self, mismatch: Mismatch, activity: ActivityMatch) -> io::Result<()> {
+        let alert = alert_hash(&mismatch.alert);
+        self.by_alert
+            .push(alert, &AlertItem::Explain(ExplainRequest { mismatch, activity }))
     }
 
     /// Finds the activities and alerts that were delivered with the content of rows in the output.
     fn look_up_contents(&mut self, part: usize, reach: Reach) -> io::Result<()> {
-        let mut asked: BTreeMap<Hash, BTreeSet<Owner>> = BTreeMap::new();
+        let mut requested: BTreeMap<Hash, BTreeSet<Subject>> = BTreeMap::new();
         self.by_content.read(part, &mut |item| {
-            if let OfContent::Asked { row, .. } = item {
-                asked.entry(row).or_default();
+            if let ContentItem::Lookup { row, .. } = item {
+                requested.entry(row).or_default();
             }
             Ok(())
         })?;
-        if asked.is_empty() {
+        if requested.is_empty() {
             return Ok(());
         }
         self.by_content.read(part, &mut |item| {
-            if let OfContent::Delivered { row, owner } = item
-                && let Some(owners) = asked.get_mut(&row)
+            if let ContentItem::Delivered { row, subject } = item
+                && let Some(subjects) = requested.get_mut(&row)
             {
-                owners.insert(owner);
+                subjects.insert(subject);
             }
             Ok(())
         })?;
@@ -262,61 +269,71 @@ impl Comparison {
         let links = &self.links;
         let report = &mut self.report;
         self.by_content.read(part, &mut |item| {
-            let OfContent::Asked { row, doubt } = item else {
+            let ContentItem::Lookup { row, mismatch } = item else {
                 return Ok(());
             };
-            let Some(owners) = asked.get(&row) else { return Ok(()) };
-            match doubt.what {
-                What::Activity { of, .. } if owners.contains(&Owner::Activity(of)) => report.other_deliveries += 1,
-                What::Activity { .. } => report.find(Kind::Changed, cause::activity(&doubt, reach), &doubt),
-                What::Version { .. } if owners.contains(&Owner::Alert(alert_hash(&doubt.alert))) => report.other_versions += 1,
-                What::Version { .. } => report.find(Kind::Changed, cause::version(reach), &doubt),
+            let Some(subjects) = requested.get(&row) else { return Ok(()) };
+            match mismatch.difference {
+                Difference::Activity { activity_id, .. } if subjects.contains(&Subject::Activity(activity_id)) => {
+                    report.other_deliveries += 1
+                }
+                Difference::Activity { .. } => {
+                    report.add_finding(Kind::Changed, cause::changed_activity(&mismatch, reach), &mismatch)
+                }
+                Difference::Version { .. } if subjects.contains(&Subject::Alert(alert_hash(&mismatch.alert))) => {
+                    report.other_versions += 1
+                }
+                Difference::Version { .. } => report.add_finding(Kind::Changed, cause::changed_version(reach), &mismatch),
                 _ => {
-                    let activity = delivered(owners, &doubt, links);
-                    extra.push((doubt, activity));
+                    let activity = delivered(subjects, &mismatch, links);
+                    extra.push((mismatch, activity));
                 }
             }
             Ok(())
         })?;
         extra
             .into_iter()
-            .try_for_each(|(doubt, activity)| self.ask_of_alert(doubt, activity))
+            .try_for_each(|(mismatch, activity)| self.request_explanation(mismatch, activity))
     }
 
     /// Finds the causes of missing and extra rows.
     fn explain(&mut self, part: usize, reach: Reach) -> io::Result<()> {
-        let mut asked = false;
-        let mut alerts: BTreeMap<Hash, Standing> = BTreeMap::new();
+        let mut has_requests = false;
+        let mut alerts: BTreeMap<Hash, AlertFacts> = BTreeMap::new();
         self.by_alert.read(part, &mut |item| {
             match item {
-                OfAlert::Version { alert, version, ends } => alerts.entry(alert).or_default().takes_in(version, ends),
-                OfAlert::Answered { alert } => alerts.entry(alert).or_default().is_answered = true,
-                OfAlert::Asked(_) => asked = true,
+                AlertItem::Version {
+                    alert,
+                    version,
+                    window_end,
+                } => alerts.entry(alert).or_default().add_version(version, window_end),
+                AlertItem::HasOutput { alert } => alerts.entry(alert).or_default().has_output = true,
+                AlertItem::Explain(_) => has_requests = true,
             }
             Ok(())
         })?;
-        if !asked {
+        if !has_requests {
             return Ok(());
         }
         let (report, shorter) = (&mut self.report, &self.shorter);
         self.by_alert.read(part, &mut |item| {
-            let OfAlert::Asked(Asked { doubt, activity }) = item else {
+            let AlertItem::Explain(ExplainRequest { mismatch, activity }) = item else {
                 return Ok(());
             };
-            let standing = alerts.get(&alert_hash(&doubt.alert)).copied().unwrap_or_default();
-            let shorter = shorter.get(usize::from(doubt.alert.link.0)).copied().unwrap_or_default();
+            let facts = alerts.get(&alert_hash(&mismatch.alert)).copied().unwrap_or_default();
+            let shorter = shorter.get(usize::from(mismatch.alert.link.0)).copied().unwrap_or_default();
             let reach = reach.with_shorter_retention(shorter);
-            let (kind, cause) = match doubt.what {
-                What::Missing {
+            let (kind, cause) = match mismatch.difference {
+                Difference::Missing {
                     is_withdrawn,
                     is_too_large,
                 } => (
                     Kind::Missing,
-                    cause::missing(&doubt, is_withdrawn, is_too_large, standing, reach),
+                    cause::missing(&mismatch, is_withdrawn, is_too_large, facts, reach),
                 ),
-                _ => (Kind::Extra, cause::extra(&doubt, activity, standing, reach)),
+                _ => (Kind::Extra, cause::extra(&mismatch, activity, facts, reach)),
             };
-            report.find(kind, cause, &doubt);
+            report.add_finding(kind, cause, &mismatch);
             Ok(())
         })
     }
@@ -330,16 +347,16 @@ impl Span {
 }
 
 /// Returns what the deliveries of a content show about an extra row.
-fn delivered(owners: &BTreeSet<Owner>, doubt: &Doubt, links: &Links) -> Activity {
-    let key: Key = doubt.alert.key(&doubt.correlation_id);
-    let ids = owners.iter().filter_map(|owner| match owner {
-        Owner::Activity(id) => Some(emit::pair_number(&doubt.alert.alert, &key, ActivityId(*id), links)),
-        Owner::Alert(_) => None,
+fn delivered(subjects: &BTreeSet<Subject>, mismatch: &Mismatch, links: &Links) -> ActivityMatch {
+    let key: Key = mismatch.alert.key(&mismatch.correlation_id);
+    let ids = subjects.iter().filter_map(|subject| match subject {
+        Subject::Activity(id) => Some(emit::pair_number(&mismatch.alert.alert, &key, ActivityId(*id), links)),
+        Subject::Alert(_) => None,
     });
     let ids: Vec<u128> = ids.collect();
-    match ids.contains(&doubt.id) {
-        true => Activity::Known,
-        false if ids.is_empty() => Activity::Unknown,
-        false => Activity::OfAnotherId,
+    match ids.contains(&mismatch.id) {
+        true => ActivityMatch::Known,
+        false if ids.is_empty() => ActivityMatch::Unknown,
+        false => ActivityMatch::OtherId,
     }
 }

@@ -14,7 +14,7 @@ use crate::time::EventTime;
 use crate::verify::{Comparison, Recomputation};
 
 /// Reads the output from a file. Returns whether it finished.
-pub(super) fn output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdown) -> Result<bool, Error> {
+pub(super) fn read_output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdown) -> Result<bool, Error> {
     let bar = bar(None, "bytes of the output");
     let mut source = FileSource::open(path, |raw| Box::new(bar.wrap_read(raw)))?;
     while let Some(chunk) = source.next_chunk()? {
@@ -22,7 +22,7 @@ pub(super) fn output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdo
             return Ok(false);
         }
         for (_, value) in chunk.messages() {
-            comparison.tell(value)?;
+            comparison.add_output(value)?;
         }
         if let Some((number, Rest::TooLong(long))) = chunk.rest() {
             let cause = format!("line {} is not a row: {}", number + 1, long.sentence());
@@ -35,7 +35,7 @@ pub(super) fn output(path: &Path, comparison: &mut Comparison, shutdown: &Shutdo
 
 /// Reads the input from files: every window closes at their end, and nothing expires. Returns the time before which
 /// records may be missing (any time, if a file is still being written), or `None` after a shutdown request.
-pub(super) fn input<B: Base>(
+pub(super) fn read_input<B: Base>(
     paths: &[PathBuf],
     recomputation: &mut Recomputation<B>,
     comparison: &mut Comparison,
@@ -54,7 +54,7 @@ pub(super) fn input<B: Base>(
                 timestamp: None,
             };
             match chunk.rest() {
-                Some((_, Rest::TooLong(_))) => comparison.dead_letter(Reason::TooLarge.as_str()),
+                Some((_, Rest::TooLong(_))) => comparison.count_dead_letter(Reason::TooLarge.as_str()),
                 Some((_, Rest::Unfinished)) => unfinished.push(chunk.file.to_string()),
                 None => {}
             }

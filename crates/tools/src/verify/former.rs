@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::message::Message as _;
 
-use super::topics::{STAGE, places};
+use super::topics::{STAGE, list_offsets};
 use super::{Error, bar};
 use crate::config::Config;
 use crate::kafka;
@@ -17,7 +17,7 @@ use crate::time::{EventTime, WallTime};
 
 /// A former input topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Former {
+pub(super) struct FormerInput {
     /// The time when it was last named.
     pub(super) until: WallTime,
     /// The positions up to which its partitions had been read.
@@ -26,43 +26,43 @@ pub(super) struct Former {
 
 /// The inputs that the repartition topic names.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(super) struct History {
+pub(super) struct InputHistory {
     /// Every topic that is named as an input.
-    pub(super) topics: BTreeMap<String, Former>,
+    pub(super) topics: BTreeMap<String, FormerInput>,
     /// The time before which the inputs are not known, and the reason.
-    pub(super) gone: Option<(EventTime, String)>,
+    pub(super) unknown_before: Option<(EventTime, String)>,
 }
 
-impl History {
+impl InputHistory {
     fn add(&mut self, update: &WatermarkUpdate) {
         for (topic, _) in &update.topics {
-            let former = self.topics.entry(topic.clone()).or_insert_with(|| Former {
+            let former = self.topics.entry(topic.clone()).or_insert_with(|| FormerInput {
                 until: update.wall,
                 positions: BTreeMap::new(),
             });
             former.until = former.until.max(update.wall);
         }
-        for mark in &update.sources {
-            if let Some(former) = self.topics.get_mut(&mark.topic)
-                && let Ok(partition) = i32::try_from(mark.partition)
+        for source in &update.sources {
+            if let Some(former) = self.topics.get_mut(&source.topic)
+                && let Ok(partition) = i32::try_from(source.partition)
             {
                 // The last position counts: a topic that was created again is read from its beginning.
-                former.positions.insert(partition, mark.position);
+                former.positions.insert(partition, source.position);
             }
         }
     }
 
     fn set_unknown_before(&mut self, before: EventTime, why: &str) {
         let text = format!("{why}: if input.topics named other topics before, pass them with --input-topic");
-        self.gone = Some((before, text));
+        self.unknown_before = Some((before, text));
     }
 }
 
 /// Reads one partition of the repartition topic, because all of them name the same inputs. Returns `None` after a
 /// shutdown request. Errors do not end the command.
-pub(super) fn read_history(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> Result<Option<History>, Error> {
+pub(super) fn read_history(config: &Config, topics: &Topics<'_>, shutdown: &Shutdown) -> Result<Option<InputHistory>, Error> {
     let topic = &config.repartition.topic;
-    let mut history = History::default();
+    let mut history = InputHistory::default();
     let extent = match topics.extent(topic) {
         Ok(Some(extent)) => extent,
         Ok(None) => {
@@ -100,11 +100,11 @@ pub(super) fn read_history(config: &Config, topics: &Topics<'_>, shutdown: &Shut
             &format!("the repartition topic {topic} cannot be read ({error})"),
         ),
     }
-    if !cut.is_empty() && history.gone.is_none() {
+    if !cut.is_empty() && history.unknown_before.is_none() {
         let before = first.flatten().map_or(EventTime::MAX, WallTime::to_event);
         let why = format!(
             "the repartition topic {topic} no longer has its first records ({})",
-            places(&cut)
+            list_offsets(&cut)
         );
         history.set_unknown_before(before, &why);
     }
@@ -126,7 +126,7 @@ mod tests {
     use crate::log::SourceWatermark;
 
     fn watermark_update(wall: i64, topics: &[&str], sources: &[(&str, u32, i64)]) -> WatermarkUpdate {
-        let mark = |&(topic, partition, position): &(&str, u32, i64)| SourceWatermark {
+        let source_watermark = |&(topic, partition, position): &(&str, u32, i64)| SourceWatermark {
             topic: topic.into(),
             partition,
             position,
@@ -138,14 +138,14 @@ mod tests {
             wall: WallTime(wall),
             clock: EventTime::from_ticks(0),
             topics: topics.iter().map(|topic| ((*topic).to_owned(), 2)).collect(),
-            sources: sources.iter().map(mark).collect(),
+            sources: sources.iter().map(source_watermark).collect(),
             settings: [0; 32],
         }
     }
 
     #[test]
-    fn the_last_report_on_each_topic_counts() {
-        let mut history = History::default();
+    fn the_last_update_of_each_topic_counts() {
+        let mut history = InputHistory::default();
         // Each of the two routers has a partition of its own.
         history.add(&watermark_update(1_000, &["a", "old"], &[("old", 0, 5)]));
         history.add(&watermark_update(1_100, &["a", "old"], &[("old", 1, 7), ("a", 0, 1)]));
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(history.topics["old"].until, WallTime(2_000));
         assert_eq!(history.topics["old"].positions, BTreeMap::from([(0, 9), (1, 7)]));
         assert_eq!(history.topics["a"].until, WallTime(3_000));
-        assert_eq!(history.gone, None);
+        assert_eq!(history.unknown_before, None);
     }
 
     #[test]
@@ -163,9 +163,13 @@ mod tests {
             topic: "log".into(),
             partitions: partitions.iter().copied().collect(),
         };
-        let left = |partitions| shortest(extent(partitions)).map(|extent| extent.partitions.into_keys().collect::<Vec<i32>>());
-        assert_eq!(left(&[(0, (0, 900)), (1, (5, 10)), (2, (0, 800))]), Some(vec![2]));
-        assert_eq!(left(&[(0, (3, 900)), (1, (5, 10))]), Some(vec![1]));
-        assert_eq!(left(&[]), None);
+        let shortest_partitions =
+            |partitions| shortest(extent(partitions)).map(|extent| extent.partitions.into_keys().collect::<Vec<i32>>());
+        assert_eq!(
+            shortest_partitions(&[(0, (0, 900)), (1, (5, 10)), (2, (0, 800))]),
+            Some(vec![2])
+        );
+        assert_eq!(shortest_partitions(&[(0, (3, 900)), (1, (5, 10))]), Some(vec![1]));
+        assert_eq!(shortest_partitions(&[]), None);
     }
 }

@@ -8,10 +8,10 @@
 //!
 //! [`Recomputation`] is the batch join: ROUTE and JOIN over a log in memory, which never expires anything and closes
 //! every window at the end. [`Comparison`] receives the rows that it emits and the records of the output, each as
-//! hashes, and compares them part by part (`buckets`): both sides may be larger than memory, which holds one part of
-//! 512. `fold` compares the items of one id, `record` defines what is kept of a row, `cause` decides why a row does not
-//! agree, [`Sources`] determines how far the output must be complete and which records are gone, [`Report`] is the
-//! result, and `print` prints it.
+//! hashes, and compares them part by part (`buckets`): both sides may be larger than memory, which contains one part of
+//! 512. `fold` compares the items of one id, `record` defines which parts of a row are kept, `cause` decides why a row
+//! does not agree, [`Sources`] determines how far the output must be complete and which records are gone, [`Report`] is
+//! the result, and `print` prints it.
 //!
 //! A row with an older version of its alert is right, and so is a row with any delivery of its activity. The comparison
 //! looks up whether the content is one of these, byte for byte. It relies on the join to be right, which the simulation
@@ -51,7 +51,7 @@ use crate::time::EventTime;
 use crate::words::grouped;
 pub use cause::{Cause, Judgement, Kind};
 pub use comparison::{Comparison, Span};
-pub use reach::{Patience, Reach, Sources, Start};
+pub use reach::{Reach, ReachSettings, Sources, StartPosition};
 pub use recomputation::{Error as RecomputationError, Recomputation};
 pub use report::{Example, Report, Verdict};
 
@@ -159,8 +159,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         false => print::print(&verified),
     }
     let undecided = report.causes(Judgement::Undecided);
-    for note in verified.notes.iter().filter(|note| undecided.contains_key(&note.cause)) {
-        say(&format!("warning: {}", note.text));
+    for explanation in verified
+        .explanations
+        .iter()
+        .filter(|explanation| undecided.contains_key(&explanation.cause))
+    {
+        say(&format!("warning: {}", explanation.text));
     }
     say(&format!("It took {:.1} s.", began.elapsed().as_secs_f64()));
     match report.verdict() {
@@ -173,14 +177,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// The result of a comparison, with the names of both sides.
 struct Verified {
     report: Report,
-    notes: Vec<Note>,
+    explanations: Vec<Explanation>,
     /// The names of the two sides.
     input: String,
     output: String,
 }
 
 /// An explanation why some rows cannot be judged.
-struct Note {
+struct Explanation {
     /// The cause that it explains.
     cause: Cause,
     text: String,
@@ -194,23 +198,23 @@ fn verify(args: &Args, config: &Config, span: Span, shutdown: &Shutdown) -> Resu
         Some(parent) => builder.tempdir_in(parent),
         None => builder.tempdir(),
     }?;
-    let base = base(folder.path(), config)?;
+    let backend = open_backend(folder.path(), config)?;
     let shorter = config.decode.all_links().map(|(_, link)| {
         let retention = config.state.retention;
         retention.saturating_sub(link.retention.unwrap_or(retention))
     });
     let comparison = Comparison::new(folder.path(), span, Links::of(&config.decode), args.examples)?;
     let comparison = comparison.with_shorter(shorter.collect());
-    compare(base, comparison, args, config, shutdown)
+    compare(backend, comparison, args, config, shutdown)
 }
 
-fn base(folder: &Path, config: &Config) -> Result<State, store::Error> {
+fn open_backend(folder: &Path, config: &Config) -> Result<State, store::Error> {
     let shared = Shared::new(usize::try_from(config.state.memory).unwrap_or(usize::MAX));
     State::open(&folder.join("state"), &shared)
 }
 
 fn compare<B: Base>(
-    base: B,
+    backend: B,
     mut comparison: Comparison,
     args: &Args,
     config: &Config,
@@ -224,18 +228,18 @@ fn compare<B: Base>(
     let topics = sides.inputs();
     let inputs = if args.input.is_empty() { topics } else { names(&args.input) };
     let is_read = match &args.output_file {
-        Some(path) => files::output(path, &mut comparison, shutdown)?,
-        None => sides.output(config, &mut comparison, shutdown)?,
+        Some(path) => files::read_output(path, &mut comparison, shutdown)?,
+        None => sides.read_output(config, &mut comparison, shutdown)?,
     };
     if !is_read {
         return Ok(None);
     }
-    let mut recomputation = Recomputation::new(router(config, limit), base, emitter(config, limit))?;
+    let mut recomputation = Recomputation::new(router(config, limit), backend, emitter(config, limit))?;
     let input_from = match args.input.as_slice() {
         [] => sides
-            .input(config, &mut recomputation, &mut comparison, shutdown)?
+            .read_input(config, &mut recomputation, &mut comparison, shutdown)?
             .then_some(EventTime::MIN),
-        paths => files::input(paths, &mut recomputation, &mut comparison, shutdown)?,
+        paths => files::read_input(paths, &mut recomputation, &mut comparison, shutdown)?,
     };
     let Some(input_from) = input_from else {
         return Ok(None);
@@ -247,7 +251,7 @@ fn compare<B: Base>(
     };
     Ok(Some(Verified {
         report,
-        notes: sides.into_notes(reach),
+        explanations: sides.into_explanations(reach),
         input: inputs.join(", "),
         output: match &args.output_file {
             None => config.output.topic.clone(),

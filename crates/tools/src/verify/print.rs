@@ -41,19 +41,19 @@ pub(super) fn print_json(report: &Report) {
 
 /// Returns a sentence about the faults.
 pub(super) fn faults(report: &Report) -> String {
-    let mut words = Vec::new();
-    for (kind, word) in KINDS {
+    let mut parts = Vec::new();
+    for (kind, label) in KINDS {
         let causes = report.findings.get(&kind).into_iter().flatten();
         let causes = causes.filter(|(cause, _)| cause.judgement() == Judgement::Fault);
         let count: u64 = causes.map(|(_, count)| *count).sum();
         if count > 0 {
-            words.push(format!("{} {word}", grouped(count)));
+            parts.push(format!("{} {label}", grouped(count)));
         }
     }
     if report.unreadable > 0 {
-        words.push(format!("{} unreadable", grouped(report.unreadable)));
+        parts.push(format!("{} unreadable", grouped(report.unreadable)));
     }
-    format!("the output differs from the recomputed result: {}", words.join(", "))
+    format!("the output differs from the recomputed result: {}", parts.join(", "))
 }
 
 /// Returns a sentence about what could not be judged, and why.
@@ -95,8 +95,8 @@ fn lines(verified: &Verified) -> Vec<String> {
             grouped(report.matched.saturating_sub(report.count(Kind::Changed)))
         ),
     ];
-    for (kind, word) in KINDS {
-        lines.push(format!("{word:<11}{:>13}", grouped(report.count(kind))));
+    for (kind, label) in KINDS {
+        lines.push(format!("{label:<11}{:>13}", grouped(report.count(kind))));
         let width = "                        ";
         for (cause, count) in report.findings.get(&kind).into_iter().flatten() {
             let judged = match cause.judgement() {
@@ -144,11 +144,11 @@ fn lines(verified: &Verified) -> Vec<String> {
     lines
 }
 
-/// Turns words into a sentence.
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    first.into_iter().chain(letters).chain(['.']).collect()
+/// Turns a text into a sentence: with a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(chars).chain(['.']).collect()
 }
 
 #[cfg(test)]
@@ -164,7 +164,7 @@ mod tests {
         }
         Verified {
             report,
-            notes: Vec::new(),
+            explanations: Vec::new(),
             input: "a, b".to_owned(),
             output: "rows".to_owned(),
         }
@@ -208,7 +208,7 @@ mod tests {
             (Kind::Missing, Cause::TooLarge, 2),
             (Kind::Missing, Cause::Lost, 3),
         ]));
-        let ends = |word: &str| lines.iter().filter(|line| line.ends_with(word)).count();
+        let ends = |suffix: &str| lines.iter().filter(|line| line.ends_with(suffix)).count();
         assert_eq!((ends(" (not judged)"), ends(" (as promised)")), (1, 1));
         assert!(
             lines[0].starts_with("expected          12,000 rows, recomputed from a, b"),

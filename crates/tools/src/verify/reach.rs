@@ -14,19 +14,19 @@ pub struct Reach {
     pub watermark: EventTime,
     /// Rows before this time may be missing and need not be corrected.
     pub cutoff: EventTime,
-    /// Rows of activities before this time may have been in records that the output no longer holds; [`EventTime::MIN`]
-    /// if the output holds all records.
+    /// Rows of activities before this time may have been in records that the output no longer contains;
+    /// [`EventTime::MIN`] if the output contains all records.
     pub output_from: EventTime,
     /// Records with times before this one may be missing in the input that was read; [`EventTime::MIN`] if the input
     /// was read completely.
     pub input_from: EventTime,
     /// The place where the processor began to read.
-    pub start: Start,
+    pub start: StartPosition,
 }
 
 /// The place where the processor began to read the input.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Start {
+pub enum StartPosition {
     /// The same place as this comparison.
     #[default]
     Here,
@@ -59,14 +59,14 @@ impl Default for Reach {
             cutoff: EventTime::MIN,
             output_from: EventTime::MIN,
             input_from: EventTime::MIN,
-            start: Start::Here,
+            start: StartPosition::Here,
         }
     }
 }
 
 /// The settings that decide when windows close and when records expire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Patience {
+pub struct ReachSettings {
     /// `watermark.out_of_orderness`
     pub out_of_orderness: Duration,
     /// `watermark.idle_timeout`
@@ -92,12 +92,12 @@ pub struct Sources {
     output_gone: Option<EventTime>,
     /// The longest time by which an activity's time was ahead of its arrival.
     lead: Duration,
-    start: Start,
+    start: StartPosition,
 }
 
 impl Sources {
     /// Adds the result of reading messages of a partition. The last of them arrived at `timestamp`.
-    pub fn read(&mut self, topic: &str, partition: i32, seen: &Seen, timestamp: Option<WallTime>) {
+    pub fn add_read(&mut self, topic: &str, partition: i32, seen: &Seen, timestamp: Option<WallTime>) {
         self.newest = self.newest.max(timestamp);
         let Some(latest) = seen.latest else { return };
         let known = self.latest.entry((topic.to_owned(), partition)).or_insert(latest);
@@ -105,29 +105,29 @@ impl Sources {
     }
 
     /// Adds the result of reading messages of a former input topic. The watermark does not wait for it.
-    pub fn read_former(&mut self, seen: &Seen) {
+    pub fn add_former(&mut self, seen: &Seen) {
         self.former = self.former.max(seen.latest);
     }
 
     /// Notes that records of the input that arrived before this time are gone. [`EventTime::MAX`] means that the time
     /// is not known.
-    pub fn lose_input(&mut self, before: EventTime) {
+    pub fn set_input_gone(&mut self, before: EventTime) {
         self.input_gone = self.input_gone.max(Some(before));
     }
 
     /// Notes that records of the output that were sent before this time are gone. [`EventTime::MAX`] means that the
     /// time is not known.
-    pub fn lose_output(&mut self, before: EventTime) {
+    pub fn set_output_gone(&mut self, before: EventTime) {
         self.output_gone = self.output_gone.max(Some(before));
     }
 
     /// Adds the longest time by which an activity's time was ahead of its arrival.
-    pub fn lead(&mut self, lead: Duration) {
+    pub fn add_lead(&mut self, lead: Duration) {
         self.lead = self.lead.max(lead);
     }
 
     /// Sets where the processor began to read.
-    pub fn start(&mut self, start: Start) {
+    pub fn set_start(&mut self, start: StartPosition) {
         self.start = start;
     }
 
@@ -140,21 +140,21 @@ impl Sources {
     ///
     /// No row is sent before its activity arrives, and a record arrives before its own time only by as much as clocks
     /// are wrong. So records that are gone cannot contain rows or activities after that time.
-    pub fn reach(&self, patience: Patience, now: WallTime) -> Reach {
-        let Patience {
+    pub fn reach(&self, settings: ReachSettings, now: WallTime) -> Reach {
+        let ReachSettings {
             out_of_orderness,
             idle_timeout,
             retention,
             max_future_skew,
-        } = patience;
-        let least = self.latest.values().min().map(|latest| latest.minus(out_of_orderness));
-        let is_quiet = self.newest.is_none_or(|newest| now.since(newest) > idle_timeout);
+        } = settings;
+        let slowest = self.latest.values().min().map(|latest| latest.minus(out_of_orderness));
+        let is_idle = self.newest.is_none_or(|newest| now.since(newest) > idle_timeout);
         let clock = now.minus(idle_timeout).to_event().minus(out_of_orderness);
-        let most = self.latest.values().copied().max().max(self.former);
+        let fastest = self.latest.values().copied().max().max(self.former);
         let not_before = |gone: Option<EventTime>, margin| gone.map_or(EventTime::MIN, |gone| gone.plus(margin));
         Reach {
-            watermark: least.max(is_quiet.then_some(clock)).unwrap_or(EventTime::MIN),
-            cutoff: most.map_or(EventTime::MIN, |most| most.minus(out_of_orderness).minus(retention)),
+            watermark: slowest.max(is_idle.then_some(clock)).unwrap_or(EventTime::MIN),
+            cutoff: fastest.map_or(EventTime::MIN, |fastest| fastest.minus(out_of_orderness).minus(retention)),
             output_from: not_before(self.output_gone, max_future_skew.max(self.lead)),
             input_from: not_before(self.input_gone, max_future_skew.saturating_add(out_of_orderness)),
             start: self.start,
@@ -166,7 +166,7 @@ impl Sources {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const SETTINGS: ReachSettings = ReachSettings {
         out_of_orderness: Duration::from_secs(300),
         idle_timeout: Duration::from_secs(60),
         retention: Duration::from_secs(3_600),
@@ -183,15 +183,15 @@ mod tests {
             latest: Some(at(minute)),
             ..Seen::default()
         };
-        sources.read("a", 0, &seen(100), Some(at(100).to_wall()));
-        sources.read("a", 0, &seen(90), Some(at(101).to_wall()));
-        sources.read("a", 1, &seen(80), Some(at(102).to_wall()));
-        sources.read("alerts", 0, &Seen::default(), Some(at(99).to_wall()));
+        sources.add_read("a", 0, &seen(100), Some(at(100).to_wall()));
+        sources.add_read("a", 0, &seen(90), Some(at(101).to_wall()));
+        sources.add_read("a", 1, &seen(80), Some(at(102).to_wall()));
+        sources.add_read("alerts", 0, &Seen::default(), Some(at(99).to_wall()));
         sources
     }
 
     #[test]
-    fn a_link_with_a_shorter_retention_forgets_earlier() {
+    fn rows_of_a_link_with_a_shorter_retention_expire_earlier() {
         let shorter = Duration::from_secs(600);
         let reach = Reach {
             cutoff: at(10),
@@ -202,51 +202,55 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_partition_decides_while_messages_come() {
-        let reach = sources().reach(PATIENCE, at(103).to_wall());
+    fn the_slowest_partition_decides_while_messages_arrive() {
+        let reach = sources().reach(SETTINGS, at(103).to_wall());
         assert_eq!(reach.watermark, at(75));
-        assert_eq!(reach.cutoff, at(35), "the fastest partition decides what may be forgotten");
+        assert_eq!(
+            reach.cutoff,
+            at(35),
+            "the fastest partition decides which rows may have expired"
+        );
     }
 
     #[test]
-    fn the_clock_decides_when_none_come() {
-        assert_eq!(sources().reach(PATIENCE, at(200).to_wall()).watermark, at(194));
-        assert_eq!(Sources::default().reach(PATIENCE, at(200).to_wall()).watermark, at(194));
-        assert_eq!(Sources::default().reach(PATIENCE, at(200).to_wall()).cutoff, EventTime::MIN);
+    fn the_clock_decides_when_no_messages_arrive() {
+        assert_eq!(sources().reach(SETTINGS, at(200).to_wall()).watermark, at(194));
+        assert_eq!(Sources::default().reach(SETTINGS, at(200).to_wall()).watermark, at(194));
+        assert_eq!(Sources::default().reach(SETTINGS, at(200).to_wall()).cutoff, EventTime::MIN);
     }
 
     #[test]
-    fn a_topic_that_was_an_input_before_holds_nothing_back() {
+    fn a_former_input_does_not_hold_back_the_watermark() {
         let mut sources = sources();
         let seen = |minute| Seen {
             latest: Some(at(minute)),
             ..Seen::default()
         };
-        sources.read_former(&seen(10));
+        sources.add_former(&seen(10));
         assert_eq!(
-            sources.reach(PATIENCE, at(103).to_wall()),
-            self::sources().reach(PATIENCE, at(103).to_wall())
+            sources.reach(SETTINGS, at(103).to_wall()),
+            self::sources().reach(SETTINGS, at(103).to_wall())
         );
-        sources.read_former(&seen(110));
-        let reach = sources.reach(PATIENCE, at(103).to_wall());
+        sources.add_former(&seen(110));
+        let reach = sources.reach(SETTINGS, at(103).to_wall());
         assert_eq!((reach.watermark, reach.cutoff), (at(75), at(45)));
     }
 
     #[test]
-    fn what_is_gone_is_bounded_by_the_clocks() {
+    fn the_rows_that_may_be_gone_are_bounded_by_the_clocks() {
         let mut sources = sources();
-        let whole = sources.reach(PATIENCE, at(103).to_wall());
+        let whole = sources.reach(SETTINGS, at(103).to_wall());
         assert_eq!((whole.output_from, whole.input_from), (EventTime::MIN, EventTime::MIN));
         assert!(!whole.is_input_cut());
-        sources.lose_output(at(20));
-        sources.lose_output(at(10));
-        sources.lose_input(at(30));
-        let reach = sources.reach(PATIENCE, at(103).to_wall());
+        sources.set_output_gone(at(20));
+        sources.set_output_gone(at(10));
+        sources.set_input_gone(at(30));
+        let reach = sources.reach(SETTINGS, at(103).to_wall());
         assert_eq!((reach.output_from, reach.input_from), (at(30), at(45)));
         assert!(reach.is_input_cut());
-        sources.lead(Duration::from_secs(1_200));
-        assert_eq!(sources.reach(PATIENCE, at(103).to_wall()).output_from, at(40));
-        sources.lose_output(EventTime::MAX);
-        assert_eq!(sources.reach(PATIENCE, at(103).to_wall()).output_from, EventTime::MAX);
+        sources.add_lead(Duration::from_secs(1_200));
+        assert_eq!(sources.reach(SETTINGS, at(103).to_wall()).output_from, at(40));
+        sources.set_output_gone(EventTime::MAX);
+        assert_eq!(sources.reach(SETTINGS, at(103).to_wall()).output_from, EventTime::MAX);
     }
 }

@@ -25,7 +25,7 @@ pub enum Error {
 pub struct Recomputation<B> {
     router: Router,
     joiner: Joiner,
-    base: B,
+    backend: B,
     /// Determines which rows are larger than the broker accepts.
     emitter: Emitter,
     offset: i64,
@@ -33,13 +33,13 @@ pub struct Recomputation<B> {
 }
 
 impl<B: Base> Recomputation<B> {
-    /// Creates a recomputation over an empty base. `router` must send everything to one partition, and `emitter` must
-    /// write no summaries.
-    pub fn new(router: Router, base: B, emitter: Emitter) -> Result<Self, Error> {
+    /// Creates a recomputation over an empty backend. `router` must send everything to one partition, and `emitter`
+    /// must write no summaries.
+    pub fn new(router: Router, backend: B, emitter: Emitter) -> Result<Self, Error> {
         Ok(Self {
             router,
-            joiner: Joiner::open(&base, None)?,
-            base,
+            joiner: Joiner::open(&backend, None)?,
+            backend,
             emitter,
             offset: 0,
             lead: Duration::ZERO,
@@ -58,7 +58,7 @@ impl<B: Base> Recomputation<B> {
         comparison: &mut Comparison,
     ) -> Result<Seen, Error> {
         let mut outbox = Outbox::new(Limit::default());
-        let mut batch = self.joiner.begin_batch(&self.base, &mut outbox)?;
+        let mut batch = self.joiner.begin_batch(&self.backend, &mut outbox)?;
         let mut all = Seen::default();
         for (message, arrival) in messages {
             let mut result = Ok(());
@@ -72,7 +72,7 @@ impl<B: Base> Recomputation<B> {
                         if let LogRecord::Activity(activity) = &record {
                             *lead = ahead(activity.time, arrival).max(*lead);
                         }
-                        let delivered = comparison.deliver(&record);
+                        let delivered = comparison.add_delivered(&record);
                         *offset += 1;
                         // No row is emitted before the end, because there is no watermark.
                         delivered
@@ -80,7 +80,7 @@ impl<B: Base> Recomputation<B> {
                             .and_then(|()| Ok(batch.apply(*offset - 1, record)?))
                     }
                     Routed::Rejected { reject, .. } => {
-                        comparison.dead_letter(reject.reason.as_str());
+                        comparison.count_dead_letter(reject.reason.as_str());
                         Ok(())
                     }
                     Routed::OtherTable(_) | Routed::SecondTenant => Ok(()),
@@ -89,31 +89,31 @@ impl<B: Base> Recomputation<B> {
             result?;
         }
         let changes = batch.finish()?;
-        self.base.write(changes)?;
+        self.backend.write(changes)?;
         Ok(all)
     }
 
-    /// Closes every window. Calls `goes_on` with the number of rows so far; it returns whether to continue. Returns
+    /// Closes every window. Calls `on_progress` with the number of rows so far; it returns whether to continue. Returns
     /// whether every window was closed.
-    pub fn end(mut self, comparison: &mut Comparison, goes_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, Error> {
+    pub fn end(mut self, comparison: &mut Comparison, on_progress: &mut dyn FnMut(u64) -> bool) -> Result<bool, Error> {
         let mut outbox = Outbox::new(Limit::default());
         let mut records = std::iter::once((self.offset, LogRecord::EndOfInput));
         let mut rows = 0;
         let mut value = Vec::new();
         while records.len() > 0 || self.joiner.has_work() {
-            if !goes_on(rows) {
+            if !on_progress(rows) {
                 return Ok(false);
             }
             // The state is written after every full outbox, so that the new states of alerts do not fill the memory.
-            let changes = self.joiner.apply(&self.base, &mut records, &mut outbox)?;
+            let changes = self.joiner.apply(&self.backend, &mut records, &mut outbox)?;
             for (_, output) in outbox.drain() {
                 if let Output::Row(row) = &output {
                     rows += 1;
                     let is_too_large = is_too_large(&self.emitter, &output, &mut value);
-                    comparison.expect(row, is_too_large)?;
+                    comparison.add_expected(row, is_too_large)?;
                 }
             }
-            self.base.write(changes)?;
+            self.backend.write(changes)?;
         }
         Ok(true)
     }
@@ -127,15 +127,15 @@ fn ahead(time: EventTime, arrival: Arrival) -> Duration {
     Duration::from_secs(ticks.div_ceil(TICKS_PER_SECOND.unsigned_abs()))
 }
 
-/// Returns whether a row is too large to be sent. Most rows are so small that this is known without encoding them.
+/// Returns whether a row is too large to be sent. Most rows are so small that they need not be encoded to decide this.
 fn is_too_large(emitter: &Emitter, output: &Output, value: &mut Vec<u8>) -> bool {
     /// More bytes than a record needs in addition to its two rows.
-    const BESIDE: usize = 64 << 10;
+    const OVERHEAD: usize = 64 << 10;
     let Some(limit) = emitter.limit else { return false };
     let size = match output {
         Output::Row(row) => row.rows.as_ref().map_or(0, |(alert, activity)| alert.len() + activity.len()),
         Output::Summary(_) => 0,
     };
-    let may_be = size.saturating_add(BESIDE) > limit;
-    may_be && matches!(emitter.emit(output, i64::MAX, value), Emitted::TooLarge(_))
+    let may_be_too_large = size.saturating_add(OVERHEAD) > limit;
+    may_be_too_large && matches!(emitter.emit(output, i64::MAX, value), Emitted::TooLarge(_))
 }

@@ -1,4 +1,4 @@
-//! What the comparison keeps of a row: hashes, and the fields that a person needs to find it.
+//! The parts of a row that the comparison keeps: hashes, and the fields that a person needs to find the row.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::json;
 use crate::record::{AlertId, LinkId, LinkedAlert, Text};
 use crate::time::EventTime;
 
-/// Represents a link that the configuration does not have. A configuration has fewer links.
+/// A link that the configuration does not have. The number is larger than that of any configured link.
 pub(super) const UNKNOWN_LINK: LinkId = LinkId(u8::MAX);
 
 /// 128 bits of a SHA-256.
@@ -21,7 +21,7 @@ pub(super) type Hash = u128;
 
 /// A row that is expected.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Expected {
+pub(super) struct ExpectedRow {
     pub(super) id: u128,
     pub(super) alert: LinkedAlert,
     /// The correlation id of the key that the alert and the activity have in common.
@@ -41,7 +41,7 @@ pub(super) struct Expected {
 
 /// A record of a row in the output.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Told {
+pub(super) struct OutputRow {
     pub(super) id: u128,
     pub(super) seq: i64,
     pub(super) alert: LinkedAlert,
@@ -49,12 +49,12 @@ pub(super) struct Told {
     pub(super) time: EventTime,
     pub(super) fields: Hash,
     /// The rows; `None` if the record is a delete.
-    pub(super) rows: Option<ToldRows>,
+    pub(super) rows: Option<RowHashes>,
 }
 
 /// The rows in a record of the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct ToldRows {
+pub(super) struct RowHashes {
     pub(super) activity: Hash,
     /// The hash of the alert's row; `None` if it was cut.
     pub(super) version: Option<Hash>,
@@ -62,10 +62,9 @@ pub(super) struct ToldRows {
 
 /// The kind of a record of the output topic.
 #[derive(Debug)]
-pub(super) enum Read {
-    Row(Told),
-    /// A summary.
-    Other,
+pub(super) enum OutputValue {
+    Row(OutputRow),
+    Summary,
 }
 
 /// Hashes rows. A row that is the same as the previous one is hashed once, as the alert is in the rows of one alert.
@@ -75,7 +74,7 @@ pub(super) struct Hasher {
 }
 
 impl Hasher {
-    pub(super) fn of(&mut self, row: &[u8]) -> Hash {
+    pub(super) fn hash_row(&mut self, row: &[u8]) -> Hash {
         if let Some((last, hash)) = &self.last
             && last == row
         {
@@ -94,7 +93,7 @@ pub(super) fn hash<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Hash {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    half(&hash.finalize())
+    first_half(&hash.finalize())
 }
 
 /// Returns the hash of an alert by one link, by which it is looked up.
@@ -108,7 +107,7 @@ pub(super) fn alert_hash(alert: &LinkedAlert) -> Hash {
     ])
 }
 
-fn half(digest: &[u8]) -> Hash {
+fn first_half(digest: &[u8]) -> Hash {
     let first = digest.first_chunk().copied().unwrap_or_default();
     u128::from_be_bytes(first)
 }
@@ -124,9 +123,9 @@ fn fields(alert: &LinkedAlert, correlation_id: &[u8], time: EventTime) -> Hash {
     ])
 }
 
-impl Expected {
-    /// Returns what is kept of a row that the join emitted; `None` for a retraction.
-    pub(super) fn of(row: &join::Row, too_large: bool, links: &Links, alerts: &mut Hasher) -> Option<Self> {
+impl ExpectedRow {
+    /// Creates the expected row from one that the join emitted; `None` for a retraction.
+    pub(super) fn from_join(row: &join::Row, too_large: bool, links: &Links, alerts: &mut Hasher) -> Option<Self> {
         let (alert, activity) = row.rows.as_ref()?;
         let linked = LinkedAlert {
             alert: row.alert.clone(),
@@ -140,7 +139,7 @@ impl Expected {
             correlation_id: row.key.correlation_id.clone(),
             activity_id: row.activity.0,
             activity: hash([&**activity]),
-            version: alerts.of(alert),
+            version: alerts.hash_row(alert),
             too_large,
         })
     }
@@ -179,13 +178,13 @@ struct Native<'a> {
 }
 
 /// Parses the value of a record of the output topic. Returns `None` if this program does not write such records there.
-pub(super) fn read(value: &[u8], links: &Links, alerts: &mut Hasher) -> Option<Read> {
+pub(super) fn parse(value: &[u8], links: &Links, alerts: &mut Hasher) -> Option<OutputValue> {
     let native: Native<'_> = serde_json::from_slice(value).ok()?;
     if native.schema != "alerttrail/1" {
         return None;
     }
     if native.kind == "alert" {
-        return Some(Read::Other);
+        return Some(OutputValue::Summary);
     }
     let text = |literal: &RawValue| Some(json::unescape(literal.get().as_bytes())?.into_owned());
     let link = match native.link.as_deref() {
@@ -201,18 +200,18 @@ pub(super) fn read(value: &[u8], links: &Links, alerts: &mut Hasher) -> Option<R
     let time = timestamp::parse(&native.activity_time?)?;
     let rows = match &*native.op {
         "delete" => None,
-        "upsert" => Some(ToldRows {
+        "upsert" => Some(RowHashes {
             activity: hash([native.activity?.get().as_bytes()]),
             version: match native.truncated.iter().any(|name| name == "alert") {
                 true => None,
-                false => Some(alerts.of(native.alert?.get().as_bytes())),
+                false => Some(alerts.hash_row(native.alert?.get().as_bytes())),
             },
         }),
         _ => return None,
     };
-    let is_id = native.kind == "activity" && native.id.len() == 32;
-    Some(Read::Row(Told {
-        id: u128::from_str_radix(&native.id, 16).ok().filter(|_| is_id)?,
+    let is_valid_id = native.kind == "activity" && native.id.len() == 32;
+    Some(OutputValue::Row(OutputRow {
+        id: u128::from_str_radix(&native.id, 16).ok().filter(|_| is_valid_id)?,
         seq: native.seq,
         fields: fields(&alert, &correlation_id, time),
         correlation_id: Text::from(correlation_id),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::cause::{Cause, Judgement, Kind};
-use super::fold::Doubt;
+use super::fold::Mismatch;
 use crate::time::EventTime;
 
 /// The verdict on the output.
@@ -66,13 +66,16 @@ pub struct Report {
     /// Records of the input that cannot be used, by reason.
     pub dead_letters: BTreeMap<&'static str, u64>,
     #[serde(skip)]
-    most: usize,
+    max_examples: usize,
 }
 
 impl Report {
-    /// Creates an empty report that keeps at most `most` examples of each kind and cause.
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, ..Self::default() }
+    /// Creates an empty report that keeps at most `max_examples` examples of each kind and cause.
+    pub(super) fn new(max_examples: usize) -> Self {
+        Self {
+            max_examples,
+            ..Self::default()
+        }
     }
 
     /// Returns the verdict. One fault decides it, even if other rows could not be judged.
@@ -114,20 +117,20 @@ impl Report {
         self.findings.get(&kind).map_or(0, |causes| causes.values().sum())
     }
 
-    pub(super) fn find(&mut self, kind: Kind, cause: Cause, doubt: &Doubt) {
+    pub(super) fn add_finding(&mut self, kind: Kind, cause: Cause, mismatch: &Mismatch) {
         let count = self.findings.entry(kind).or_default().entry(cause).or_default();
         *count += 1;
-        if *count > self.most as u64 {
+        if *count > self.max_examples as u64 {
             return;
         }
         self.examples.push(Example {
             kind,
             cause,
-            id: hex::encode(doubt.id.to_be_bytes()),
-            tenant_id: doubt.alert.alert.tenant.to_string(),
-            system_alert_id: doubt.alert.alert.system_alert_id.to_string(),
-            activity_time: doubt.time.clamp(EventTime::FIRST, EventTime::LAST).to_string(),
-            seq: doubt.seq,
+            id: hex::encode(mismatch.id.to_be_bytes()),
+            tenant_id: mismatch.alert.alert.tenant.to_string(),
+            system_alert_id: mismatch.alert.alert.system_alert_id.to_string(),
+            activity_time: mismatch.time.clamp(EventTime::FIRST, EventTime::LAST).to_string(),
+            seq: mismatch.seq,
         });
     }
 }

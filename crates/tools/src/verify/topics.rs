@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::former::{self, Former, History};
-use super::{Args, Error, Note, bar};
+use super::former::{self, FormerInput, InputHistory};
+use super::{Args, Error, Explanation, bar};
 use crate::clock;
 use crate::config::{Config, Start};
 use crate::kafka::reading::{self, Extent};
@@ -15,30 +15,30 @@ use crate::route::Arrival;
 use crate::shutdown::Shutdown;
 use crate::store::Base;
 use crate::time::{EventTime, WallTime};
-use crate::verify::{self, Cause, Comparison, Patience, Reach, Recomputation, Sources};
+use crate::verify::{self, Cause, Comparison, Reach, ReachSettings, Recomputation, Sources};
 
 /// The stage in the name of the consumer group, which never has positions.
 pub(super) const STAGE: &str = "verify";
 /// Maximum number and bytes of messages that are passed to the join at once.
 const BATCH: (usize, usize) = (1_000, 4 << 20);
 /// Maximum number of partitions whose beginnings are listed.
-const MAX_PLACES: usize = 8;
+const MAX_LISTED: usize = 8;
 
 /// The extents of the topics, and what was read from them.
 pub(super) struct TopicSides {
     output: Option<Extent>,
-    input: Vec<Source>,
+    input: Vec<InputTopic>,
     /// The size of the largest message that every topic accepts; `None` if no topic is read.
     pub(super) limit: Option<usize>,
     sources: Sources,
-    notes: Vec<Note>,
+    explanations: Vec<Explanation>,
 }
 
 /// A topic whose records are joined.
-struct Source {
+struct InputTopic {
     extent: Extent,
-    /// For a former input: when it was last an input, and up to which positions it had been read.
-    former: Option<Former>,
+    /// For a former input: the time when it was last an input, and the positions up to which it had been read.
+    former: Option<FormerInput>,
 }
 
 impl TopicSides {
@@ -50,7 +50,7 @@ impl TopicSides {
             input: Vec::new(),
             limit: None,
             sources: Sources::default(),
-            notes: Vec::new(),
+            explanations: Vec::new(),
         };
         if !args.input.is_empty() && args.output_file.is_some() {
             return Ok(Some(sides));
@@ -68,11 +68,11 @@ impl TopicSides {
                     Start::Earliest | Start::Latest => topics.extent(topic)?,
                 };
                 let extent = found.ok_or_else(|| no_topic(topic, "input", "input.topics"))?;
-                sides.input.push(Source { extent, former: None });
+                sides.input.push(InputTopic { extent, former: None });
             }
             if config.input.start == Start::Latest {
-                sides.sources.start(verify::Start::Latest);
-                sides.note(
+                sides.sources.set_start(verify::StartPosition::Latest);
+                sides.explain(
                     Cause::BeforeStart,
                     "input.start = \"latest\": the positions at which the processor first started are not known, so the input topics were read from their beginnings; --from leaves out earlier rows"
                         .to_owned(),
@@ -94,17 +94,21 @@ impl TopicSides {
         topics: &Topics<'_>,
         shutdown: &Shutdown,
     ) -> Result<bool, Error> {
-        let Some(History { topics: named, gone }) = former::read_history(config, topics, shutdown)? else {
+        let Some(InputHistory {
+            topics: named,
+            unknown_before,
+        }) = former::read_history(config, topics, shutdown)?
+        else {
             return Ok(false);
         };
         // A user who passes former inputs is expected to pass all of them.
-        if let Some((before, text)) = gone
+        if let Some((before, text)) = unknown_before
             && args.input_topic.is_empty()
         {
-            self.sources.lose_input(before);
-            self.note(Cause::BeforeInput, text);
+            self.sources.set_input_gone(before);
+            self.explain(Cause::BeforeInput, text);
         }
-        let mut formers: BTreeMap<String, Option<Former>> =
+        let mut formers: BTreeMap<String, Option<FormerInput>> =
             named.into_iter().map(|(topic, known)| (topic, Some(known))).collect();
         for topic in &args.input_topic {
             formers.entry(topic.clone()).or_insert(None);
@@ -113,13 +117,13 @@ impl TopicSides {
         for (topic, former) in formers {
             let extent = match topics.extent(&topic) {
                 Err(kafka::Error::Hidden { .. }) if former.is_some() => None,
-                sides => sides?,
+                extent => extent?,
             };
             match (extent, former) {
-                (Some(extent), former) => self.input.push(Source { extent, former }),
+                (Some(extent), former) => self.input.push(InputTopic { extent, former }),
                 (None, Some(former)) => {
-                    self.sources.lose_input(former.until.to_event());
-                    self.note(
+                    self.sources.set_input_gone(former.until.to_event());
+                    self.explain(
                         Cause::BeforeInput,
                         format!(
                             "{topic} was in input.topics until {} and no longer exists or is not accessible: rows that may follow from it are not judged",
@@ -133,8 +137,8 @@ impl TopicSides {
         Ok(true)
     }
 
-    fn note(&mut self, cause: Cause, text: String) {
-        self.notes.push(Note { cause, text });
+    fn explain(&mut self, cause: Cause, text: String) {
+        self.explanations.push(Explanation { cause, text });
     }
 
     /// Returns the names of the topics whose records are joined.
@@ -142,8 +146,8 @@ impl TopicSides {
         self.input.iter().map(|source| source.extent.topic.clone()).collect()
     }
 
-    /// Returns the reasons why rows cannot be judged, and the time from which on they can be.
-    pub(super) fn into_notes(mut self, reach: Reach) -> Vec<Note> {
+    /// Returns the reasons why rows cannot be judged, and the time from which they can be judged.
+    pub(super) fn into_explanations(mut self, reach: Reach) -> Vec<Explanation> {
         for (cause, from, what) in [
             (
                 Cause::BeforeOutput,
@@ -157,14 +161,19 @@ impl TopicSides {
             ),
         ] {
             if (EventTime::FIRST..EventTime::LAST).contains(&from) {
-                self.note(cause, format!("--from {from} leaves out {what}"));
+                self.explain(cause, format!("--from {from} leaves out {what}"));
             }
         }
-        self.notes
+        self.explanations
     }
 
     /// Reads the output topic. Returns whether it finished.
-    pub(super) fn output(&mut self, config: &Config, comparison: &mut Comparison, shutdown: &Shutdown) -> Result<bool, Error> {
+    pub(super) fn read_output(
+        &mut self,
+        config: &Config,
+        comparison: &mut Comparison,
+        shutdown: &Shutdown,
+    ) -> Result<bool, Error> {
         let Some(extent) = self.output.clone() else { return Ok(true) };
         let bar = bar(Some(extent.len()), "records of the output");
         let cut = extent.cut();
@@ -173,23 +182,23 @@ impl TopicSides {
             bar.inc(1);
             if unseen.remove(&message.partition()) {
                 self.sources
-                    .lose_output(sent(message).map_or(EventTime::MAX, WallTime::to_event));
+                    .set_output_gone(sent(message).map_or(EventTime::MAX, WallTime::to_event));
             }
-            Ok(comparison.tell(message.payload().unwrap_or_default())?)
+            Ok(comparison.add_output(message.payload().unwrap_or_default())?)
         })?;
         if !unseen.is_empty() {
-            self.sources.lose_output(EventTime::MAX);
+            self.sources.set_output_gone(EventTime::MAX);
         }
         if !cut.is_empty() {
-            let text = format!("{} no longer has its first records ({})", extent.topic, places(&cut));
-            self.note(Cause::BeforeOutput, text + ": rows that may have been there are not judged");
+            let text = format!("{} no longer has its first records ({})", extent.topic, list_offsets(&cut));
+            self.explain(Cause::BeforeOutput, text + ": rows that may have been there are not judged");
         }
         bar.finish_and_clear();
         Ok(is_done)
     }
 
     /// Reads the input topics. Returns whether it finished.
-    pub(super) fn input<B: Base>(
+    pub(super) fn read_input<B: Base>(
         &mut self,
         config: &Config,
         recomputation: &mut Recomputation<B>,
@@ -201,38 +210,38 @@ impl TopicSides {
             "records of the input",
         );
         for source in std::mem::take(&mut self.input) {
-            let mut reader = Reader::new(&source, &mut self.sources, recomputation, comparison);
+            let mut joiner = TopicJoiner::new(&source, &mut self.sources, recomputation, comparison);
             let is_done = reading::read(config, STAGE, &source.extent, shutdown, &mut |message| -> Result<(), Error> {
                 bar.inc(1);
-                reader.take(message)
+                joiner.add(message)
             })?;
-            reader.join()?;
+            joiner.join()?;
             if !is_done {
                 return Ok(false);
             }
-            let notes = reader.end(config);
-            self.notes.extend(notes);
+            let explanations = joiner.into_explanations(config);
+            self.explanations.extend(explanations);
         }
         bar.finish_and_clear();
-        self.sources.lead(recomputation.lead());
+        self.sources.add_lead(recomputation.lead());
         Ok(true)
     }
 
     /// Returns the reach, that is which rows can be judged, according to what was read.
     pub(super) fn reach(&self, config: &Config) -> Reach {
-        let patience = Patience {
+        let settings = ReachSettings {
             out_of_orderness: config.watermark.out_of_orderness,
             idle_timeout: config.watermark.idle_timeout,
             retention: config.state.retention,
             max_future_skew: config.watermark.max_future_skew,
         };
-        self.sources.reach(patience, clock::now())
+        self.sources.reach(settings, clock::now())
     }
 }
 
 /// Joins the messages of one topic.
-struct Reader<'r, B> {
-    source: &'r Source,
+struct TopicJoiner<'r, B> {
+    source: &'r InputTopic,
     sources: &'r mut Sources,
     recomputation: &'r mut Recomputation<B>,
     comparison: &'r mut Comparison,
@@ -243,9 +252,9 @@ struct Reader<'r, B> {
     longer: BTreeSet<i32>,
 }
 
-impl<'r, B: Base> Reader<'r, B> {
+impl<'r, B: Base> TopicJoiner<'r, B> {
     fn new(
-        source: &'r Source,
+        source: &'r InputTopic,
         sources: &'r mut Sources,
         recomputation: &'r mut Recomputation<B>,
         comparison: &'r mut Comparison,
@@ -261,7 +270,7 @@ impl<'r, B: Base> Reader<'r, B> {
         }
     }
 
-    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Error> {
+    fn add(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Error> {
         let partition = message.partition();
         if let Some(former) = &self.source.former
             && former
@@ -276,7 +285,7 @@ impl<'r, B: Base> Reader<'r, B> {
             self.join()?;
         }
         self.batch.push(message);
-        // The message is joined separately, so that its times are known: everything that was removed came before it.
+        // The message is joined separately, so that its times are known: all removed messages were sent before it.
         match self.unseen.contains(&partition) {
             true => self.join(),
             false => Ok(()),
@@ -289,31 +298,32 @@ impl<'r, B: Base> Reader<'r, B> {
         let messages = messages.map(|(message, arrival)| (message.as_deref(), *arrival));
         let seen = self.recomputation.messages(messages, self.comparison)?;
         match self.source.former {
-            Some(_) => self.sources.read_former(&seen),
+            Some(_) => self.sources.add_former(&seen),
             None => {
                 let topic = &self.source.extent.topic;
-                self.sources.read(topic, batch.partition, &seen, batch.newest);
+                self.sources.add_read(topic, batch.partition, &seen, batch.newest);
             }
         }
         if !batch.messages.is_empty() && self.unseen.remove(&batch.partition) {
-            let came = batch.newest.map_or(EventTime::MAX, WallTime::to_event);
-            self.sources.lose_input(seen.latest.map_or(came, |latest| latest.max(came)));
+            let arrived = batch.newest.map_or(EventTime::MAX, WallTime::to_event);
+            self.sources
+                .set_input_gone(seen.latest.map_or(arrived, |latest| latest.max(arrived)));
         }
         Ok(())
     }
 
     /// Returns notes about what could not be read.
-    fn end(self, config: &Config) -> Vec<Note> {
-        let mut notes = Vec::new();
-        let mut note = |text| {
-            notes.push(Note {
+    fn into_explanations(self, config: &Config) -> Vec<Explanation> {
+        let mut explanations = Vec::new();
+        let mut explain = |text| {
+            explanations.push(Explanation {
                 cause: Cause::BeforeInput,
                 text,
             });
         };
         let extent = &self.source.extent;
         if !self.unseen.is_empty() {
-            self.sources.lose_input(EventTime::MAX);
+            self.sources.set_input_gone(EventTime::MAX);
         }
         let cut = extent.cut();
         if !cut.is_empty() {
@@ -321,10 +331,10 @@ impl<'r, B: Base> Reader<'r, B> {
                 Start::At(_) => "was not read from its first records",
                 Start::Earliest | Start::Latest => "no longer has its first records",
             };
-            note(format!(
+            explain(format!(
                 "{} {what} ({}): rows that may follow from earlier records are not judged",
                 extent.topic,
-                places(&cut)
+                list_offsets(&cut)
             ));
         }
         if let Some(former) = &self.source.former {
@@ -333,15 +343,15 @@ impl<'r, B: Base> Reader<'r, B> {
                 end < *position
             });
             if is_shorter || !self.longer.is_empty() {
-                self.sources.lose_input(former.until.to_event());
-                note(format!(
+                self.sources.set_input_gone(former.until.to_event());
+                explain(format!(
                     "{} was in input.topics until {}, but now ends at another position than it was read to: rows that may follow from the records in between are not judged",
                     extent.topic,
                     former.until.to_event()
                 ));
             }
         }
-        notes
+        explanations
     }
 }
 
@@ -354,13 +364,13 @@ fn no_topic(topic: &str, role: &'static str, key: &'static str) -> kafka::Error 
 }
 
 /// Lists the first offsets of partitions.
-pub(super) fn places(cut: &BTreeMap<i32, i64>) -> String {
-    let shown = cut.iter().take(MAX_PLACES);
+pub(super) fn list_offsets(cut: &BTreeMap<i32, i64>) -> String {
+    let shown = cut.iter().take(MAX_LISTED);
     let mut shown: Vec<String> = shown
         .map(|(partition, low)| format!("partition {partition} begins at offset {low}"))
         .collect();
-    if cut.len() > MAX_PLACES {
-        shown.push(format!("{} more", cut.len() - MAX_PLACES));
+    if cut.len() > MAX_LISTED {
+        shown.push(format!("{} more", cut.len() - MAX_LISTED));
     }
     shown.join(", ")
 }

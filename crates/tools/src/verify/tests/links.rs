@@ -30,10 +30,10 @@ fn settings() -> Settings {
     }
 }
 
-fn verified() -> Verified {
-    Verified {
+fn test_case() -> TestCase {
+    TestCase {
         settings: settings(),
-        ..Verified::default()
+        ..TestCase::default()
     }
 }
 
@@ -62,10 +62,10 @@ fn rows(input: &[String]) -> Vec<String> {
 }
 
 /// Returns the index of the row by this link at this time.
-fn place(rows: &[String], link: &str, time: &str) -> usize {
-    let is_it = |row: &String| row.contains(&format!("\"link\":\"{link}\"")) && row.contains(&format!("T{time}.0000000Z"));
+fn row_index(rows: &[String], link: &str, time: &str) -> usize {
+    let is_match = |row: &String| row.contains(&format!("\"link\":\"{link}\"")) && row.contains(&format!("T{time}.0000000Z"));
     rows.iter()
-        .position(is_it)
+        .position(is_match)
         .unwrap_or_else(|| panic!("{link} {time} {rows:#?}"))
 }
 
@@ -73,7 +73,7 @@ fn place(rows: &[String], link: &str, time: &str) -> usize {
 fn rows_by_all_links_are_compared() {
     let rows = rows(&input());
     assert_eq!(rows.len(), 5, "{rows:#?}");
-    let report = verified().run(&input(), &rows);
+    let report = test_case().run(&input(), &rows);
     assert!(report.is_exact(), "{report:?}");
     assert_eq!((report.expected, report.found), (5, 5));
     for (link, time) in [
@@ -84,9 +84,9 @@ fn rows_by_all_links_are_compared() {
         ("user", "10:13:00"),
     ] {
         let mut fewer = rows.clone();
-        fewer.remove(place(&rows, link, time));
+        fewer.remove(row_index(&rows, link, time));
         assert_eq!(
-            verified().findings(&input(), &fewer),
+            test_case().findings(&input(), &fewer),
             [(Kind::Missing, Cause::Lost, 1)],
             "{link} {time}"
         );
@@ -98,7 +98,7 @@ fn rows_by_all_links_are_compared() {
         .cloned()
         .collect();
     assert_eq!(
-        verified().findings(&input(), &of_query),
+        test_case().findings(&input(), &of_query),
         [(Kind::Missing, Cause::NotAnswered, 3)]
     );
 }
@@ -108,10 +108,10 @@ fn another_key_or_link_in_a_row_is_found() {
     let rows = rows(&input());
     let changed = |from: &str, to: &str| {
         let mut rows = rows.clone();
-        let row = place(&rows, "user", "10:12:00");
+        let row = row_index(&rows, "user", "10:12:00");
         assert!(rows[row].contains(from), "{}", rows[row]);
         rows[row] = rows[row].replacen(from, to, 1);
-        verified().findings(&input(), &rows)
+        test_case().findings(&input(), &rows)
     };
     let fields = [(Kind::Changed, Cause::OtherFields, 1)];
     assert_eq!(changed("\"correlation_id\":\"ann\"", "\"correlation_id\":\"ben\""), fields);
@@ -119,55 +119,55 @@ fn another_key_or_link_in_a_row_is_found() {
     assert_eq!(changed("\"link\":\"user\"", "\"link\":\"device\""), fields);
     // The row of another pair, but not with the id of that pair.
     let mut more = rows.clone();
-    let of_ann = &rows[place(&rows, "user", "10:12:00")];
+    let of_ann = &rows[row_index(&rows, "user", "10:12:00")];
     let id = of_ann.split("\"id\":\"").nth(1).unwrap()[..32].to_owned();
     more.push(of_ann.replace(&id, "00000000000000000000000000000001").replacen(
         "\"correlation_id\":\"ann\"",
         "\"correlation_id\":\"ben\"",
         1,
     ));
-    assert_eq!(verified().findings(&input(), &more), [(Kind::Extra, Cause::WrongId, 1)]);
+    assert_eq!(test_case().findings(&input(), &more), [(Kind::Extra, Cause::WrongId, 1)]);
 }
 
 #[test]
-fn rows_of_a_user_that_a_version_took_away_are_too_many() {
+fn rows_of_a_user_that_a_version_removed_are_extra() {
     let before = rows(&input());
     let mut newer = input();
     newer.push(of_users("[\"ann\"]", "13:00:00"));
-    assert_eq!(verified().findings(&newer, &before), [(Kind::Extra, Cause::NotAPair, 1)]);
+    assert_eq!(test_case().findings(&newer, &before), [(Kind::Extra, Cause::NotAPair, 1)]);
     // The same if no user is left, so that the alert has no key by the link.
     let mut none = input();
     none.push(of_users("[]", "13:00:00"));
-    assert_eq!(verified().findings(&none, &before), [(Kind::Extra, Cause::NotAPair, 3)]);
-    let report = verified().run(&none, &output(&none, &[5, 6], &settings()));
+    assert_eq!(test_case().findings(&none, &before), [(Kind::Extra, Cause::NotAPair, 3)]);
+    let report = test_case().run(&none, &output(&none, &[5, 6], &settings()));
     assert!(report.is_exact(), "{report:?}");
     // The window of the version that counts decides, whether the alert has keys or not.
-    let behind = Verified {
+    let expired = TestCase {
         reach: Reach {
             cutoff: at(11, 1),
             ..Reach::default()
         },
-        ..verified()
+        ..test_case()
     };
-    assert_eq!(behind.findings(&none, &before), [(Kind::Extra, Cause::Expired, 3)]);
-    // A version that was generated after everything that is gone is the greatest.
-    let cut = |hour| Verified {
+    assert_eq!(expired.findings(&none, &before), [(Kind::Extra, Cause::Expired, 3)]);
+    // A version that was generated after all removed records is the greatest.
+    let cut = |hour| TestCase {
         reach: Reach {
             input_from: at(hour, 0),
             ..Reach::default()
         },
-        ..verified()
+        ..test_case()
     };
     assert_eq!(cut(13).findings(&none, &before), [(Kind::Extra, Cause::NotAPair, 3)]);
     assert_eq!(cut(14).findings(&none, &before), [(Kind::Extra, Cause::BeforeInput, 3)]);
 }
 
 #[test]
-fn rows_of_a_link_that_the_configuration_does_not_have_are_too_many() {
+fn rows_of_a_link_that_the_configuration_does_not_have_are_extra() {
     let rows = rows(&input());
-    let without = |reach| Verified {
+    let without = |reach| TestCase {
         reach,
-        ..Verified::default()
+        ..TestCase::default()
     };
     let found = [(Kind::Extra, Cause::UnknownLink, 3)];
     assert_eq!(without(Reach::default()).findings(&input(), &rows), found);
@@ -179,12 +179,12 @@ fn rows_of_a_link_that_the_configuration_does_not_have_are_too_many() {
     };
     assert_eq!(without(cut).findings(&input(), &rows), found);
     assert_eq!(without(cut).run(&input(), &rows).verdict(), Verdict::NotExact);
-    let renamed = Verified {
+    let renamed = TestCase {
         settings: Settings {
             links: vec![link("users", None)],
             ..Settings::default()
         },
-        ..Verified::default()
+        ..TestCase::default()
     };
     assert_eq!(
         renamed.findings(&input(), &rows),
@@ -202,19 +202,19 @@ fn each_link_has_a_retention_cutoff_of_its_own() {
     let rows = output(&input(), &[5], &short);
     assert_eq!(rows.len(), 8);
     // The query's retention cut-off is 9:12, that of the short link 10:12.
-    let verified = Verified {
+    let test_case = TestCase {
         settings: short,
         shorter: vec![Duration::ZERO, hour, Duration::ZERO],
         reach: Reach {
             cutoff: at(9, 12),
             ..Reach::default()
         },
-        ..Verified::default()
+        ..TestCase::default()
     };
     let without = |link: &str, time: &str| {
         let mut fewer = rows.clone();
-        fewer.remove(place(&rows, link, time));
-        verified.findings(&input(), &fewer)
+        fewer.remove(row_index(&rows, link, time));
+        test_case.findings(&input(), &fewer)
     };
     assert_eq!(without("user", "10:10:00"), [(Kind::Missing, Cause::Expired, 1)]);
     for (link, time) in [
@@ -226,8 +226,8 @@ fn each_link_has_a_retention_cutoff_of_its_own() {
         assert_eq!(without(link, time), [(Kind::Missing, Cause::Lost, 1)], "{link} {time}");
     }
     let mut fewer = rows.clone();
-    fewer.remove(place(&rows, "user", "10:10:00"));
-    assert_eq!(verified.run(&input(), &fewer).verdict(), Verdict::Undecided);
+    fewer.remove(row_index(&rows, "user", "10:10:00"));
+    assert_eq!(test_case.run(&input(), &fewer).verdict(), Verdict::Undecided);
     // An extra row by the short link may be before its retention cut-off, an extra row by another link is not.
     let mut newer = input();
     newer.push(of_users("[\"ben\"]", "13:00:00"));
@@ -237,7 +237,7 @@ fn each_link_has_a_retention_cutoff_of_its_own() {
         .cloned()
         .collect();
     assert_eq!(
-        verified.findings(&newer, &kept),
+        test_case.findings(&newer, &kept),
         [(Kind::Extra, Cause::Expired, 1), (Kind::Extra, Cause::NotAPair, 1)]
     );
 }

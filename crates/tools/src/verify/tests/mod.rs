@@ -67,16 +67,16 @@ fn emitter(limit: Option<usize>, settings: &Settings) -> Emitter {
 
 /// Returns the output for this input when windows close after each of `closes`, which are numbers of messages.
 fn output(input: &[String], closes: &[usize], settings: &Settings) -> Vec<String> {
-    let mut base = Memory::default();
-    let mut joiner = Joiner::open(&base, None).unwrap();
+    let mut backend = Memory::default();
+    let mut joiner = Joiner::open(&backend, None).unwrap();
     let mut rows = Vec::new();
     let mut offset = 0;
     let mut router = router(settings);
     let mut apply = |record: LogRecord<'_>| {
         let mut outbox = Outbox::new(Limit::default());
-        let changes = joiner.apply(&base, [(offset, record)], &mut outbox).unwrap();
+        let changes = joiner.apply(&backend, [(offset, record)], &mut outbox).unwrap();
         assert!(!joiner.has_work());
-        base.write(changes).unwrap();
+        backend.write(changes).unwrap();
         for (_, output) in outbox.drain() {
             let mut value = Vec::new();
             if let Emitted::Record(_) = emitter(None, settings).emit(&output, offset, &mut value) {
@@ -98,7 +98,7 @@ fn output(input: &[String], closes: &[usize], settings: &Settings) -> Vec<String
     rows
 }
 
-struct Verified {
+struct TestCase {
     settings: Settings,
     limit: Option<usize>,
     shorter: Vec<Duration>,
@@ -106,7 +106,7 @@ struct Verified {
     reach: Reach,
 }
 
-impl Default for Verified {
+impl Default for TestCase {
     fn default() -> Self {
         Self {
             settings: Settings::default(),
@@ -121,13 +121,13 @@ impl Default for Verified {
     }
 }
 
-impl Verified {
+impl TestCase {
     fn run(&self, input: &[String], output: &[String]) -> Report {
         let folder = tempfile::tempdir().unwrap();
         let mut comparison = Comparison::new(folder.path(), self.span, Links::of(&self.settings), 3)
             .unwrap()
             .with_shorter(self.shorter.clone());
-        output.iter().for_each(|row| comparison.tell(row.as_bytes()).unwrap());
+        output.iter().for_each(|row| comparison.add_output(row.as_bytes()).unwrap());
         let mut recomputation =
             Recomputation::new(router(&self.settings), Memory::default(), emitter(self.limit, &self.settings)).unwrap();
         let messages = input.iter().map(|message| (Some(message.as_bytes()), ARRIVAL));
@@ -146,7 +146,7 @@ impl Verified {
 }
 
 fn findings(input: &[String], output: &[String]) -> Vec<(Kind, Cause, u64)> {
-    Verified::default().findings(input, output)
+    TestCase::default().findings(input, output)
 }
 
 fn plain(input: &[String]) -> Vec<String> {
@@ -157,15 +157,15 @@ fn plain(input: &[String]) -> Vec<String> {
 fn an_untouched_output_is_exact() {
     let rows = plain(&input());
     assert_eq!(rows.len(), 6);
-    let report = Verified::default().run(&input(), &rows);
+    let report = TestCase::default().run(&input(), &rows);
     assert!(report.is_exact());
     assert_eq!(
         (report.expected, report.found, report.matched, report.records, report.repeated),
         (6, 6, 6, 6, 0)
     );
     let twice = [rows.clone(), rows].concat();
-    let report = Verified::default().run(&input(), &twice);
-    assert!(report.is_exact(), "what is sent again is the same record");
+    let report = TestCase::default().run(&input(), &twice);
+    assert!(report.is_exact(), "a record that is sent again is the same record");
     assert_eq!((report.found, report.records, report.repeated), (6, 12, 6));
 }
 
@@ -174,7 +174,7 @@ fn a_row_that_was_removed_is_missing() {
     let mut rows = plain(&input());
     let removed = rows.remove(1);
     assert_eq!(findings(&input(), &rows), [(Kind::Missing, Cause::Lost, 1)]);
-    let report = Verified::default().run(&input(), &rows);
+    let report = TestCase::default().run(&input(), &rows);
     assert!(!report.is_exact());
     let [example] = report.examples.as_slice() else {
         panic!("{report:?}")
@@ -185,15 +185,15 @@ fn a_row_that_was_removed_is_missing() {
 }
 
 #[test]
-fn an_alert_without_rows_was_not_answered_or_is_open_still() {
+fn an_alert_without_rows_is_missing_or_still_open() {
     let rows: Vec<String> = plain(&input()).into_iter().filter(|row| !row.contains("\"A\"")).collect();
     assert_eq!(findings(&input(), &rows), [(Kind::Missing, Cause::NotAnswered, 3)]);
-    let open = |end| Verified {
+    let open = |end| TestCase {
         reach: Reach {
             watermark: EventTime::from_date(2026, 3, 1, end).unwrap(),
             ..Reach::default()
         },
-        ..Verified::default()
+        ..TestCase::default()
     };
     const ELEVEN: i64 = 11 * 36_000_000_000;
     assert_eq!(
@@ -201,7 +201,7 @@ fn an_alert_without_rows_was_not_answered_or_is_open_still() {
         [(Kind::Missing, Cause::NotAnswered, 3)]
     );
     let report = open(ELEVEN - 1).run(&input(), &rows);
-    assert!(report.is_exact(), "what is not due yet is not wrong: {report:?}");
+    assert!(report.is_exact(), "a row that is not due yet is not a fault: {report:?}");
     assert_eq!(report.count(Kind::Missing), 3);
     // Once an alert is closed, all its rows must be there.
     let partly = plain(&input()).split_off(1);
@@ -212,7 +212,7 @@ fn an_alert_without_rows_was_not_answered_or_is_open_still() {
 }
 
 #[test]
-fn a_pair_that_was_taken_back_is_missing() {
+fn a_retracted_pair_is_missing() {
     let mut rows = plain(&input());
     let delete = rows[0]
         .replace("\"op\":\"upsert\"", "\"op\":\"delete\"")
@@ -222,7 +222,7 @@ fn a_pair_that_was_taken_back_is_missing() {
 }
 
 #[test]
-fn whatever_changes_in_a_row_is_found() {
+fn every_change_in_a_row_is_found() {
     let rows = plain(&input());
     let with = |from: &str, to: &str| {
         let mut rows = rows.clone();
@@ -263,7 +263,7 @@ fn whatever_changes_in_a_row_is_found() {
 }
 
 #[test]
-fn the_activity_of_another_row_is_a_changed_one() {
+fn an_activity_of_another_row_is_a_changed_activity() {
     let mut rows = plain(&input());
     rows[0] = rows[0].replacen(
         "\"CreationTime\":\"2026-03-01T10:10:00Z\"",
@@ -274,7 +274,7 @@ fn the_activity_of_another_row_is_a_changed_one() {
 }
 
 #[test]
-fn rows_that_are_too_many_are_told_apart() {
+fn extra_rows_are_reported_by_cause() {
     let rows = plain(&input());
     let extra = |row: String| {
         let rows = [rows.clone(), vec![row]].concat();
@@ -302,7 +302,7 @@ fn corrections_and_older_versions_are_right() {
     input.push(alert("A", "p", "10:15:00", "13:00:00"));
     let rows = output(&input, &[first], &Settings::default());
     assert!(rows.iter().any(|row| row.contains("\"op\":\"delete\"")), "{rows:?}");
-    let report = Verified::default().run(&input, &rows);
+    let report = TestCase::default().run(&input, &rows);
     assert!(report.is_exact(), "{report:?}");
     assert_eq!((report.expected, report.found), (6, 6));
     assert_eq!(report.other_versions, 3, "rows are not sent again for a newer version");
@@ -318,77 +318,77 @@ fn any_delivery_of_an_activity_is_right() {
     let input = vec![alert("A", "p", "11:00:00", "12:00:00"), with("one"), with("two")];
     let other_order = vec![input[0].clone(), input[2].clone(), input[1].clone()];
     let rows = output(&other_order, &[3], &settings);
-    let verified = Verified {
+    let test_case = TestCase {
         settings,
-        ..Verified::default()
+        ..TestCase::default()
     };
-    let report = verified.run(&input, &rows);
+    let report = test_case.run(&input, &rows);
     assert!(report.is_exact(), "{report:?}");
     assert_eq!(report.other_deliveries, 1);
     let changed = vec![rows[0].replacen("two", "three", 1)];
     assert_eq!(
-        verified.findings(&input, &changed),
+        test_case.findings(&input, &changed),
         [(Kind::Changed, Cause::OtherActivity, 1)]
     );
 }
 
 #[test]
-fn what_lies_before_the_cutoff_may_be_missing_or_too_many() {
+fn rows_before_the_retention_cutoff_may_be_missing_or_extra() {
     let mut rows = plain(&input());
-    let verified = Verified {
+    let test_case = TestCase {
         reach: Reach {
             cutoff: EventTime::from_date(2026, 3, 1, 10 * 36_000_000_000 + 11 * 600_000_000).unwrap(),
             ..Reach::default()
         },
-        ..Verified::default()
+        ..TestCase::default()
     };
     // One row before the retention cut-off, and one exactly at it.
     let (before, at) = (rows.remove(0), rows.remove(0));
     assert_eq!(
-        verified.findings(&input(), &rows),
+        test_case.findings(&input(), &rows),
         [(Kind::Missing, Cause::Expired, 1), (Kind::Missing, Cause::Lost, 1)]
     );
     rows.push(at);
-    assert_eq!(verified.run(&input(), &rows).verdict(), Verdict::Undecided);
+    assert_eq!(test_case.run(&input(), &rows).verdict(), Verdict::Undecided);
     rows.push(before);
     let mut newer = input();
     newer.push(alert("A", "p", "10:05:00", "13:00:00"));
-    assert_eq!(verified.findings(&newer, &rows), [(Kind::Extra, Cause::Expired, 3)]);
+    assert_eq!(test_case.findings(&newer, &rows), [(Kind::Extra, Cause::Expired, 3)]);
 }
 
 #[test]
-fn a_row_that_the_broker_does_not_take_need_not_be_there() {
+fn a_row_that_the_broker_does_not_accept_may_be_missing() {
     let mut input = input();
     input.push(activity("p", "10:50:00", &"x".repeat(100_000)));
     let mut rows = plain(&input);
     rows.retain(|row| row.len() < 100_000);
     assert_eq!(findings(&input, &rows), [(Kind::Missing, Cause::Lost, 1)]);
-    let verified = Verified {
+    let test_case = TestCase {
         limit: Some(100_000),
-        ..Verified::default()
+        ..TestCase::default()
     };
-    let report = verified.run(&input, &rows);
+    let report = test_case.run(&input, &rows);
     assert!(report.is_exact());
     assert_eq!(report.count(Kind::Missing), 1);
 }
 
 #[test]
-fn a_span_leaves_out_what_lies_outside() {
+fn rows_outside_of_a_span_are_not_compared() {
     let rows = plain(&input());
     let minute = |minute: i64| EventTime::from_date(2026, 3, 1, 10 * 36_000_000_000 + minute * 600_000_000).unwrap();
-    let verified = Verified {
+    let test_case = TestCase {
         span: Span {
             from: minute(11),
             to: minute(12),
         },
-        ..Verified::default()
+        ..TestCase::default()
     };
-    let report = verified.run(&input(), &rows);
+    let report = test_case.run(&input(), &rows);
     assert_eq!((report.expected, report.found, report.records), (2, 2, 2));
     let without = |at: usize| {
         let mut rows = rows.clone();
         rows.remove(at);
-        verified.findings(&input(), &rows)
+        test_case.findings(&input(), &rows)
     };
     assert_eq!(without(0), []);
     assert_eq!(without(1), [(Kind::Missing, Cause::Lost, 1)]);
@@ -396,30 +396,30 @@ fn a_span_leaves_out_what_lies_outside() {
 }
 
 #[test]
-fn what_is_no_record_of_this_program_is_said() {
+fn records_of_other_programs_are_counted_as_unreadable() {
     let mut rows = plain(&input());
     rows.push("{}".into());
     rows.push("no JSON".into());
     rows.push(rows[0].replace("alerttrail/1", "alerttrail/9"));
-    let report = Verified::default().run(&input(), &rows);
+    let report = TestCase::default().run(&input(), &rows);
     assert_eq!(report.unreadable, 3);
     assert!(!report.is_exact());
     // A summary is not a row.
     let summary = rows[0].replace("\"kind\":\"activity\"", "\"kind\":\"alert\"");
     assert!(
-        Verified::default()
+        TestCase::default()
             .run(&input(), &[plain(&input()), vec![summary]].concat())
             .is_exact()
     );
 }
 
 #[test]
-fn ids_may_hold_what_utf_8_does_not() {
+fn ids_may_contain_invalid_utf_8() {
     let input = vec![
         alert("\\ud800\\n", "p", "11:00:00", "12:00:00"),
         activity("p", "10:10:00", "one"),
     ];
     let rows = plain(&input);
     assert_eq!(rows.len(), 1);
-    assert!(Verified::default().run(&input, &rows).is_exact());
+    assert!(TestCase::default().run(&input, &rows).is_exact());
 }

@@ -2,9 +2,9 @@
 //!
 //! [`topics`] judges the topics, [`sample`] decodes records like the processor and judges them, and [`hints`] finds out
 //! why alerts match few activities, in a sample or in a run over files. Their input comes from a broker, but nothing
-//! here contacts one, prints, or keeps more of a record than its key. A [`Finding`] is a sentence that also tells the
-//! user what to do. This module relies on [`decode`](crate::decode). The running processor uses the same rules for its
-//! warnings ([`traffic`]).
+//! here contacts one, prints, or keeps more of a record than its key. A [`Finding`] is a sentence that includes a
+//! remedy for the user. This module relies on [`decode`](crate::decode). The running processor uses the same rules for
+//! its warnings ([`traffic`]).
 
 pub mod hints;
 pub mod sample;
@@ -17,9 +17,9 @@ use serde::Serialize;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// As it should be.
+    /// Everything is correct.
     Ok,
-    /// Worth knowing.
+    /// Additional information.
     Note,
     /// It will work, but probably not as intended.
     Warning,
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn shares_never_round_to_all_or_nothing() {
-        for (part, whole, said) in [
+        for (part, whole, expected) in [
             (0, 0, "none"),
             (0, 9, "none"),
             (1, 10_000, "less than 0.1 %"),
@@ -91,7 +91,7 @@ mod tests {
             (9_999, 10_000, "99.9 %"),
             (7, 7, "100 %"),
         ] {
-            assert_eq!(percent(part, whole), said, "{part} of {whole}");
+            assert_eq!(percent(part, whole), expected, "{part} of {whole}");
         }
     }
 

@@ -9,7 +9,7 @@ use crate::words::duration;
 
 /// The time by which the repartition topic must keep its records longer than `state.retention`. A rebuild reads it from
 /// the beginning, which takes time.
-pub const LOG_MARGIN: Duration = Duration::from_secs(2 * 86_400);
+pub const RETENTION_MARGIN: Duration = Duration::from_secs(2 * 86_400);
 
 /// The role of a topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,22 +148,22 @@ pub fn judge(config: &Config, role: Role, topic: &str, facts: Option<&Facts>, se
         );
     }
     if role == Role::Repartition {
-        judge_log(config, topic, facts, &mut add);
+        judge_retention(config, topic, facts, &mut add);
     }
     if role != Role::Input
-        && let Some(taken) = facts
+        && let Some(accepted) = facts
             .number("max.message.bytes")
             .and_then(|bytes| usize::try_from(bytes).ok())
-        && taken < sent
+        && accepted < sent
     {
         add(
             Level::Warning,
             format!(
-                "{topic} accepts messages of at most {taken} bytes, the producer sends up to {sent}; larger records are truncated or become dead letters: raise the topic's max.message.bytes to keep them whole"
+                "{topic} accepts messages of at most {accepted} bytes, the producer sends up to {sent}; larger records are truncated or become dead letters: raise the topic's max.message.bytes to keep them whole"
             ),
         );
     }
-    let least = facts.number("min.insync.replicas").unwrap_or(1);
+    let min_replicas = facts.number("min.insync.replicas").unwrap_or(1);
     if role != Role::Input && facts.replicas == 1 {
         add(
             Level::Note,
@@ -171,19 +171,19 @@ pub fn judge(config: &Config, role: Role, topic: &str, facts: Option<&Facts>, se
                 "{topic} has one replica only, so its records are lost with that broker; for production, create it with --replication 3"
             ),
         );
-    } else if role != Role::Input && config.output.delivery == Delivery::ExactlyOnce && least < 2 {
+    } else if role != Role::Input && config.output.delivery == Delivery::ExactlyOnce && min_replicas < 2 {
         add(
             Level::Note,
             format!(
-                "{topic} has min.insync.replicas={least}: an acknowledged record may be on one broker only; 2 is usual for production"
+                "{topic} has min.insync.replicas={min_replicas}: an acknowledged record may be on one broker only; 2 is usual for production"
             ),
         );
     }
     findings
 }
 
-fn judge_log(config: &Config, topic: &str, facts: &Facts, add: &mut dyn FnMut(Level, String)) {
-    let needed = config.state.retention + LOG_MARGIN;
+fn judge_retention(config: &Config, topic: &str, facts: &Facts, add: &mut dyn FnMut(Level, String)) {
+    let needed = config.state.retention + RETENTION_MARGIN;
     let kept = facts.number("retention.ms").and_then(|millis| u64::try_from(millis).ok());
     if let Some(kept) = kept.map(Duration::from_millis).filter(|kept| *kept < needed) {
         add(Level::Warning, short_retention(topic, kept, needed));
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_correct_topic_has_one_finding() {
-        let log = facts(
+        let repartition = facts(
             8,
             &[
                 ("cleanup.policy", "delete"),
@@ -246,7 +246,7 @@ mod tests {
             ],
         );
         assert_eq!(
-            judged(Role::Repartition, Some(&log)),
+            judged(Role::Repartition, Some(&repartition)),
             [(Level::Ok, "t (repartition): 8 partitions".to_owned())]
         );
         assert_eq!(
@@ -305,13 +305,19 @@ mod tests {
             ..facts(1, &[])
         };
         assert_eq!(only(Role::Output, &single).0, Level::Note);
-        let silent = Facts {
+        let no_settings = Facts {
             settings: None,
             ..facts(1, &[])
         };
-        assert!(only(Role::Output, &silent).1.contains("does not report the settings"));
-        let once = config("output.delivery = \"exactly_once\"");
-        let found = judge(&once, Role::Output, "t", Some(&facts(1, &[("min.insync.replicas", "1")])), 1);
+        assert!(only(Role::Output, &no_settings).1.contains("does not report the settings"));
+        let exactly_once = config("output.delivery = \"exactly_once\"");
+        let found = judge(
+            &exactly_once,
+            Role::Output,
+            "t",
+            Some(&facts(1, &[("min.insync.replicas", "1")])),
+            1,
+        );
         assert_eq!(found.count(Level::Note), 1);
     }
 

@@ -2,12 +2,12 @@
 
 use crate::decode::MOST_KEYS;
 
-/// With fewer records than this, no conclusion is drawn.
-const ENOUGH: u64 = 20;
+/// The minimum number of records from which a conclusion is drawn.
+const MIN_RECORDS: u64 = 20;
 
 /// Returns a warning if most of the `all` activities of a topic are ahead of the timestamps of their Kafka records.
 pub fn stamped_too_early(topic: &str, ahead: u64, all: u64) -> Option<String> {
-    (all >= ENOUGH && ahead * 2 > all).then(|| {
+    (all >= MIN_RECORDS && ahead * 2 > all).then(|| {
         format!(
             "{ahead} of {all} activities of {topic} are further ahead of their Kafka record's timestamp than watermark.max_future_skew, so they do not move the watermark, and windows close by the clock only; let the exporter set the timestamp when it sends a record, set message.timestamp.type=LogAppendTime on the topic, or raise watermark.max_future_skew"
         )
@@ -60,10 +60,10 @@ mod tests {
 
     #[test]
     fn few_early_timestamps_indicate_a_bad_clock_and_many_the_exporter() {
-        assert_eq!(stamped_too_early("t", 19, 19), None, "too few to tell");
+        assert_eq!(stamped_too_early("t", 19, 19), None, "too few records");
         assert_eq!(stamped_too_early("t", 20, 40), None);
-        let said = stamped_too_early("t", 21, 40).unwrap();
-        assert!(said.starts_with("21 of 40 activities of t are further ahead"), "{said}");
+        let warning = stamped_too_early("t", 21, 40).unwrap();
+        assert!(warning.starts_with("21 of 40 activities of t are further ahead"), "{warning}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::Error;
 use super::admin_probe::{self, AdminProbe};
 use super::clients::{self, Logged};
 use super::reading::Extent;
-use crate::check::topics::{Facts, LOG_MARGIN, Role, configured, is_compacted, short_retention};
+use crate::check::topics::{Facts, RETENTION_MARGIN, Role, configured, is_compacted, short_retention};
 use crate::clock;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
@@ -254,7 +254,7 @@ impl<'c> Topics<'c> {
     /// Creates a topic with the settings of its role and with this number of replicas, or the broker's default. Fails
     /// with the broker's error message.
     pub fn create(&self, role: Role, topic: &str, partitions: u32, replicas: Option<u16>) -> Result<(), String> {
-        let retention = (self.config.state.retention + LOG_MARGIN).as_millis().to_string();
+        let retention = (self.config.state.retention + RETENTION_MARGIN).as_millis().to_string();
         let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
         let replication = TopicReplication::Fixed(replicas.map_or(-1, i32::from));
         let mut new = NewTopic::new(topic, partitions, replication).set("cleanup.policy", "delete");
@@ -334,7 +334,7 @@ impl<'c> Topics<'c> {
     }
 
     fn warn_of_short_retention(&self, topic: &str) {
-        let needed = self.config.state.retention + LOG_MARGIN;
+        let needed = self.config.state.retention + RETENTION_MARGIN;
         let kept = self
             .setting(topic, "retention.ms")
             .and_then(|millis| millis.parse::<i64>().ok());

@@ -31,7 +31,7 @@ pub fn by_report(settings: &Settings) -> Option<Decoder> {
 }
 
 impl Forms {
-    /// Notes an activity with both its dedup keys. They are equal for an activity without a report id.
+    /// Records an activity with both its dedup keys. They are equal for an activity without a report id.
     pub fn note(&mut self, by_report: ActivityId, by_content: ActivityId) {
         if by_report == by_content {
             return;

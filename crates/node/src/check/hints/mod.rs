@@ -2,17 +2,17 @@
 //!
 //! A [`Tally`] collects how the keys and windows of alerts match the keys and times of activities, from a sample or a
 //! whole run over files. [`Tally::hints`] returns the conspicuous facts, the most important first. The sentences
-//! contain nothing of records except numbers, times and placeholder words. Memory is bounded: distances are kept for a
+//! contain only numbers, times and placeholder words from records. Memory is bounded: distances are kept for a
 //! limited number of activities, and everything else is a count.
 
 mod forms;
-mod side;
+mod near_misses;
 mod words;
 
 use std::collections::BTreeMap;
 
 pub use forms::{Forms, by_report};
-use side::{Direction, Side};
+use near_misses::{NearMisses, WindowSide};
 
 use crate::decode::null_word;
 use crate::record::{Key, Text};
@@ -31,7 +31,7 @@ pub struct Tally {
     keyless: u64,
     /// Alerts with at least one activity of their key in their window.
     matched: u64,
-    /// Alerts whose key no activity has.
+    /// Alerts with a key that no activity has.
     strangers: u64,
     /// Alerts among these whose key occurs in activities with another case.
     other_case: u64,
@@ -39,8 +39,8 @@ pub struct Tally {
     /// without length.
     at_bounds: u64,
     lengthless: u64,
-    before: Side,
-    after: Side,
+    before: NearMisses,
+    after: NearMisses,
     /// Alerts by the placeholder word that is their key.
     null_words: BTreeMap<&'static str, u64>,
     /// Activities that occurred in two forms.
@@ -55,7 +55,7 @@ pub struct Places {
     /// The entry for `correlation.alert_key`, as TOML.
     pub alert_key: String,
     /// Alert versions of the sample whose key would be that of an activity.
-    pub met: u64,
+    pub matched: u64,
     /// Alert versions of the sample.
     pub alerts: u64,
 }
@@ -137,7 +137,7 @@ impl Tally {
 
     /// Returns whether other paths of keys might match more.
     pub fn is_apart(&self) -> bool {
-        self.shows(self.strangers + self.keyless)
+        self.is_relevant(self.strangers + self.keyless)
     }
 
     /// Searches for activities near the windows that contain none. The alerts and the activities all have one key.
@@ -148,15 +148,15 @@ impl Tally {
             if end < start || (!window.is_empty() && place(window.from) < place(window.to)) {
                 continue;
             }
-            let (first, behind) = (place(start), place(end.next_tick()));
-            if first < behind {
+            let (first, next) = (place(start), place(end.next_tick()));
+            if first < next {
                 self.at_bounds += 1;
                 self.lengthless += u64::from(start == end);
                 continue;
             }
             let before = first.checked_sub(1).and_then(|at| activities.get(at)).map(&time);
             let before = before.map(|time| start.ticks().saturating_sub(time.ticks()));
-            let after = activities.get(behind).map(&time);
+            let after = activities.get(next).map(&time);
             let after = after.map(|time| time.ticks().saturating_sub(end.ticks()));
             let is_after = match (before, after) {
                 (None, None) => continue,
@@ -164,22 +164,22 @@ impl Tally {
                 (None, Some(_)) => true,
                 (Some(_), None) => false,
             };
-            let side = if is_after { &mut self.after } else { &mut self.before };
-            let (direction, margin) = match is_after {
-                true => (Direction::After, self.widening.after),
-                false => (Direction::Before, self.widening.before),
+            let near_misses = if is_after { &mut self.after } else { &mut self.before };
+            let (window_side, margin) = match is_after {
+                true => (WindowSide::After, self.widening.after),
+                false => (WindowSide::Before, self.widening.before),
             };
-            side.add(direction, margin, (start, end), activities, &time);
+            near_misses.add(window_side, margin, (start, end), activities, &time);
         }
     }
 
     /// Returns whether a reason that affects this many alerts is worth reporting.
-    fn shows(&self, alerts: u64) -> bool {
+    fn is_relevant(&self, alerts: u64) -> bool {
         alerts > 0 && (self.matched * 10 <= self.alerts || alerts * 2 >= self.alerts)
     }
 
     /// Returns whether a reason affects most alerts.
-    pub fn is_most(&self, hint: &Hint) -> bool {
+    pub fn affects_most(&self, hint: &Hint) -> bool {
         hint.alerts * 2 >= self.alerts
     }
 }

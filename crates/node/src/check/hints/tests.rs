@@ -130,7 +130,7 @@ fn keys_that_never_match_come_first() {
     let places = Places {
         activity_key: "\"RawEventData.AlertId\"".into(),
         alert_key: "\"VendorOriginalId\"".into(),
-        met: 4,
+        matched: 4,
         alerts: 7,
     };
     let hints = tally.hints(&config, Some(&places));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Hint, Kind, Places, Side, Tally};
+use super::{Hint, Kind, NearMisses, Places, Tally};
 use crate::config::{self, Config};
 use crate::time::TICKS_PER_SECOND;
 use crate::words::counted;
@@ -12,26 +12,26 @@ impl Tally {
     pub fn hints(&self, config: &Config, places: Option<&Places>) -> Vec<Hint> {
         let mut hints = Vec::new();
         let mut add = |kind: Kind, alerts: u64, text: String| {
-            if self.shows(alerts) {
+            if self.is_relevant(alerts) {
                 hints.push(Hint { kind, alerts, text });
             }
         };
-        add(Kind::Keys, self.keyless + self.strangers, self.apart(config, places));
+        add(Kind::Keys, self.keyless + self.strangers, self.keys_sentence(config, places));
         add(
             Kind::Reason,
             self.other_case,
             format!(
                 "{} a key that occurs in activities in another case: correlation.ignore_case = true matches them",
-                self.have(self.other_case)
+                self.alerts_have(self.other_case)
             ),
         );
         add(Kind::Reason, self.at_bounds, self.at_bounds());
-        for (side, place, setting, margin) in [
+        for (near_misses, place, setting, margin) in [
             (&self.after, "after the end", "after", self.widening.after),
             (&self.before, "before the start", "before", self.widening.before),
         ] {
-            if let Some(text) = self.near(side, place, setting, margin) {
-                add(Kind::Reason, side.alerts(), text);
+            if let Some(text) = self.near_misses_sentence(near_misses, place, setting, margin) {
+                add(Kind::Reason, near_misses.alerts(), text);
             }
         }
         hints.extend(self.doubts());
@@ -49,7 +49,7 @@ impl Tally {
             let text = format!(
                 "{} a placeholder word as key ({}), which matches every activity with the same word; \
                  point correlation.alert_key and activity_key to fields with ids",
-                self.have(alerts),
+                self.alerts_have(alerts),
                 words.join(", ")
             );
             doubts.push(Hint { kind, alerts, text });
@@ -66,12 +66,12 @@ impl Tally {
     }
 
     /// Returns the sentence about keys that do not match.
-    fn apart(&self, config: &Config, places: Option<&Places>) -> String {
+    fn keys_sentence(&self, config: &Config, places: Option<&Places>) -> String {
         let at = |keys: &[crate::decode::KeyEntry]| keys.iter().map(config::key_entry).collect::<Vec<_>>().join(" or ");
         let (alert_key, activity_key) = (at(&config.decode.alert_key), at(&config.decode.activity_key));
         let mut text = match (self.activities > 0 && self.keyed == 0, self.strangers) {
             (true, _) => format!("none of {} has a key at {activity_key}", counted(self.activities, "activity")),
-            (false, 0) => format!("{} no key at {alert_key}", self.have(self.keyless)),
+            (false, 0) => format!("{} no key at {alert_key}", self.alerts_have(self.keyless)),
             (false, strangers) => {
                 let keyless = match self.keyless {
                     0 => String::new(),
@@ -79,7 +79,7 @@ impl Tally {
                 };
                 format!(
                     "{} a key at {alert_key} that no activity has at {activity_key}{keyless}",
-                    self.have(strangers)
+                    self.alerts_have(strangers)
                 )
             }
         };
@@ -88,7 +88,7 @@ impl Tally {
                 ": with correlation.activity_key = [{}] and alert_key = [{}], {} of {} in a sample would match the key of an activity",
                 places.activity_key,
                 places.alert_key,
-                places.met,
+                places.matched,
                 counted(places.alerts, "alert version")
             );
         }
@@ -96,11 +96,12 @@ impl Tally {
     }
 
     /// Returns `1 of 4 alerts has`, `2 of 4 alerts have`.
-    fn have(&self, alerts: u64) -> String {
+    fn alerts_have(&self, alerts: u64) -> String {
         let verb = if alerts == 1 { "has" } else { "have" };
         format!("{alerts} of {} {verb}", counted(self.alerts, "alert"))
     }
 
+    /// Returns the sentence about activities exactly at the bounds of windows.
     fn at_bounds(&self) -> String {
         let lengthless = match self.lengthless {
             0 => String::new(),
@@ -109,26 +110,27 @@ impl Tally {
         };
         format!(
             "{} activities exactly at StartTime or EndTime and none between{lengthless}: correlation.bounds = \"inclusive\" includes them",
-            self.have(self.at_bounds)
+            self.alerts_have(self.at_bounds)
         )
     }
 
-    fn near(&self, side: &Side, place: &str, setting: &str, margin: Duration) -> Option<String> {
-        let advice = side.advice(margin)?;
+    /// Returns the sentence about activities just outside windows.
+    fn near_misses_sentence(&self, near_misses: &NearMisses, place: &str, setting: &str, margin: Duration) -> Option<String> {
+        let advice = near_misses.advice(margin)?;
         Some(format!(
             "{} activities with the same key just {place} of the window and none inside: {}; correlation.{setting} = \"{}\" adds {} {}",
-            self.have(side.alerts()),
-            match advice.median == advice.most {
-                true => format!("{} outside", span(advice.most)),
+            self.alerts_have(near_misses.alerts()),
+            match advice.median == advice.max {
+                true => format!("{} outside", span(advice.max)),
                 false => format!(
                     "the median is {} outside, the furthest {}",
                     span(advice.median),
-                    span(advice.most)
+                    span(advice.max)
                 ),
             },
             advice.value,
             counted(advice.pairs, "pair"),
-            match advice.alerts == side.alerts() {
+            match advice.alerts == near_misses.alerts() {
                 true => "in all".to_owned(),
                 false => format!("for {} of them", advice.alerts),
             }

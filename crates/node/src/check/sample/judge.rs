@@ -5,19 +5,19 @@ use std::time::Duration;
 use super::super::hints::{Kind, Places};
 use super::super::traffic;
 use super::super::{Findings, Level, percent};
-use super::{OfTopic, Place, Sample};
+use super::{CandidatePath, Sample, TopicStats};
 use crate::words::{counted, duration, grouped};
 
-/// With fewer records than this, no conclusion is drawn.
-const ENOUGH: u64 = 20;
+/// The minimum number of records from which a conclusion is drawn.
+const MIN_RECORDS: u64 = 20;
 
 impl Sample<'_> {
     /// Returns the findings about the sample.
     pub fn findings(&self) -> Findings {
         let mut findings = Findings::default();
         let mut add = |level, text: String| findings.add("records", level, text);
-        for (topic, of_topic) in &self.topics {
-            self.judge_topic(topic, of_topic, &mut add);
+        for (topic, stats) in &self.topics {
+            self.judge_topic(topic, stats, &mut add);
         }
         self.judge_keys(&mut add);
         self.judge_alerts(&mut add);
@@ -28,44 +28,44 @@ impl Sample<'_> {
         findings
     }
 
-    fn judge_topic(&self, topic: &str, of_topic: &OfTopic, add: &mut dyn FnMut(Level, String)) {
-        let OfTopic { activities, alerts, .. } = of_topic;
+    fn judge_topic(&self, topic: &str, stats: &TopicStats, add: &mut dyn FnMut(Level, String)) {
+        let TopicStats { activities, alerts, .. } = stats;
         let mut parts = vec![counted(*activities, "activity"), counted(*alerts, "alert version")];
-        let others: u64 = of_topic.others.values().sum();
+        let others: u64 = stats.others.values().sum();
         if others > 0 {
-            let tables: Vec<&str> = of_topic.others.keys().take(5).map(String::as_str).collect();
-            let more = if of_topic.others.len() > tables.len() { ", …" } else { "" };
+            let tables: Vec<&str> = stats.others.keys().take(5).map(String::as_str).collect();
+            let more = if stats.others.len() > tables.len() { ", …" } else { "" };
             parts.push(format!("{others} of other tables ({}{more})", tables.join(", ")));
         }
-        if of_topic.ignored > 0 {
-            parts.push(format!("{} ignored by [[input.ignore]]", of_topic.ignored));
+        if stats.ignored > 0 {
+            parts.push(format!("{} ignored by [[input.ignore]]", stats.ignored));
         }
-        if of_topic.tombstones > 0 {
-            parts.push(format!("{} without a value", of_topic.tombstones));
+        if stats.tombstones > 0 {
+            parts.push(format!("{} without a value", stats.tombstones));
         }
-        let largest = bytesize::ByteSize(of_topic.largest as u64).display().si();
+        let largest = bytesize::ByteSize(stats.largest as u64).display().si();
         add(
             Level::Ok,
             format!(
                 "in the newest {} of {topic}: {}; the largest has {largest}",
-                counted(of_topic.messages, "message"),
+                counted(stats.messages, "message"),
                 parts.join(", ")
             ),
         );
-        if of_topic.unreadable > 0 {
+        if stats.unreadable > 0 {
             add(
                 Level::Warning,
                 format!(
                     "RawEventData of {} activities of {topic} ({} of all) contains no JSON object, so they have no correlation id: find out what truncates or rewrites it before it reaches the topic",
-                    of_topic.unreadable,
-                    percent(of_topic.unreadable, *activities),
+                    stats.unreadable,
+                    percent(stats.unreadable, *activities),
                 ),
             );
         }
-        let rejected: u64 = of_topic.rejected.values().sum();
+        let rejected: u64 = stats.rejected.values().sum();
         if rejected > 0 {
             let all = rejected + activities + alerts + others;
-            let reasons: Vec<String> = of_topic
+            let reasons: Vec<String> = stats
                 .rejected
                 .iter()
                 .map(|(reason, count)| format!("{reason} {count}"))
@@ -80,10 +80,10 @@ impl Sample<'_> {
                 ),
             );
         }
-        if let Some(text) = traffic::stamped_too_early(topic, of_topic.ahead_of_timestamp, *activities) {
+        if let Some(text) = traffic::stamped_too_early(topic, stats.ahead_of_timestamp, *activities) {
             add(Level::Warning, text);
         }
-        if activities + alerts == 0 && of_topic.messages > 0 {
+        if activities + alerts == 0 && stats.messages > 0 {
             add(
                 Level::Warning,
                 format!(
@@ -116,11 +116,11 @@ impl Sample<'_> {
                 counted(activities, "activity")
             ),
         );
-        let held = |place: &&Place| place.records() > 0;
+        let has_records = |place: &&CandidatePath| place.records() > 0;
         let places: Vec<String> = self
-            .activity_places
+            .activity_paths
             .iter()
-            .filter(held)
+            .filter(has_records)
             .map(|place| format!("{} {}", place.name, percent(place.records(), activities)))
             .collect();
         if !places.is_empty() {
@@ -129,7 +129,7 @@ impl Sample<'_> {
                 format!("fields of activities that contain an id: {}", places.join(", ")),
             );
         }
-        if self.keyed == 0 && activities >= ENOUGH {
+        if self.keyed == 0 && activities >= MIN_RECORDS {
             add(
                 Level::Warning,
                 format!(
@@ -137,13 +137,13 @@ impl Sample<'_> {
                 ),
             );
         }
-        let hottest = self.keys.values().map(Vec::len).max().unwrap_or(0) as u64;
-        if self.keyed >= ENOUGH && hottest * 2 > self.keyed && distinct > 1 {
+        let most_frequent = self.keys.values().map(Vec::len).max().unwrap_or(0) as u64;
+        if self.keyed >= MIN_RECORDS && most_frequent * 2 > self.keyed && distinct > 1 {
             add(
                 Level::Note,
                 format!(
                     "{} of the activities with a correlation id share the same one: its partition does most of the work, and more partitions do not help",
-                    percent(hottest, self.keyed)
+                    percent(most_frequent, self.keyed)
                 ),
             );
         }
@@ -154,7 +154,7 @@ impl Sample<'_> {
             return;
         }
         let with_key = self.alert_keys.len() as u64;
-        let found = self.found();
+        let found = self.count_matched_alerts();
         add(
             Level::Ok,
             format!(
@@ -182,7 +182,7 @@ impl Sample<'_> {
         }
         if let Some(places) = self.places().filter(|places| {
             // The ends of two topics cover different times, so a few matches do not prove anything.
-            places.alerts >= ENOUGH && places.met >= ENOUGH.min(places.alerts / 10)
+            places.alerts >= MIN_RECORDS && places.matched >= MIN_RECORDS.min(places.alerts / 10)
         }) {
             add(
                 Level::Warning,
@@ -190,7 +190,7 @@ impl Sample<'_> {
                     "with correlation.activity_key = [{}] and alert_key = [{}], activities of the sample would match {} of the alert versions; with the current settings they match {}",
                     places.activity_key,
                     places.alert_key,
-                    percent(places.met, places.alerts),
+                    percent(places.matched, places.alerts),
                     percent(found, places.alerts)
                 ),
             );
@@ -202,7 +202,7 @@ impl Sample<'_> {
             .into_iter()
             .filter(|hint| hint.kind != Kind::Keys)
         {
-            let level = match hint.kind == Kind::Doubt || tally.is_most(&hint) {
+            let level = match hint.kind == Kind::Doubt || tally.affects_most(&hint) {
                 true => Level::Warning,
                 false => Level::Note,
             };
@@ -213,28 +213,28 @@ impl Sample<'_> {
     /// Returns the paths with which the most alerts match activities, if these are more than twice as many as with the
     /// configured ones.
     pub fn places(&self) -> Option<Places> {
-        let found = self.found();
+        let found = self.count_matched_alerts();
         let pairs = self
-            .activity_places
+            .activity_paths
             .iter()
-            .flat_map(|activity| self.alert_places.iter().map(move |alert| (activity, alert)));
-        let matched = |(activity, alert): (&'_ Place, &'_ Place)| -> u64 {
-            let met = alert.values.iter().filter(|(value, _)| activity.values.contains_key(*value));
-            met.map(|(_, count)| count).sum()
+            .flat_map(|activity| self.alert_paths.iter().map(move |alert| (activity, alert)));
+        let matched = |(activity, alert): (&'_ CandidatePath, &'_ CandidatePath)| -> u64 {
+            let shared = alert.values.iter().filter(|(value, _)| activity.values.contains_key(*value));
+            shared.map(|(_, count)| count).sum()
         };
-        let most = pairs.clone().map(matched).max()?;
+        let best = pairs.clone().map(matched).max()?;
         // If several are equally good, the first counts: configured paths come before other known ones.
-        let (activity, alert) = pairs.into_iter().find(|pair| matched(*pair) == most)?;
-        (most > 2 * found).then(|| Places {
+        let (activity, alert) = pairs.into_iter().find(|pair| matched(*pair) == best)?;
+        (best > 2 * found).then(|| Places {
             activity_key: activity.entry.clone(),
             alert_key: alert.entry.clone(),
-            met: most,
+            matched: best,
             alerts: self.alerts,
         })
     }
 
     /// Returns the number of alert versions whose key an activity of the sample has.
-    fn found(&self) -> u64 {
+    fn count_matched_alerts(&self) -> u64 {
         self.alert_keys.iter().filter(|key| self.keys.contains_key(*key)).count() as u64
     }
 
@@ -244,33 +244,33 @@ impl Sample<'_> {
             return;
         }
         let whole_seconds = |span: Duration| duration(Duration::from_secs(span.as_secs()));
-        let set = self.config.watermark.out_of_orderness;
-        let seen = whole_seconds(self.disorder);
+        let allowed = self.config.watermark.out_of_orderness;
+        let observed = whole_seconds(self.disorder);
         if self.too_late == 0 {
-            let set = whole_seconds(set);
+            let allowed = whole_seconds(allowed);
             add(
                 Level::Ok,
                 format!(
-                    "activities are at most {seen} behind the latest of their partition; watermark.out_of_orderness is {set}"
+                    "activities are at most {observed} behind the latest of their partition; watermark.out_of_orderness is {allowed}"
                 ),
             );
         } else {
             add(
                 Level::Note,
                 format!(
-                    "{} of the activities are further behind the latest of their partition than watermark.out_of_orderness ({}), the furthest by {seen}: they are emitted late, as revisions; a longer out_of_orderness waits for them",
+                    "{} of the activities are further behind the latest of their partition than watermark.out_of_orderness ({}), the furthest by {observed}: they are emitted late, as revisions; a longer out_of_orderness waits for them",
                     percent(self.too_late, activities),
-                    whole_seconds(set)
+                    whole_seconds(allowed)
                 ),
             );
         }
     }
 }
 
-/// Returns a warning if so many alert versions have an empty window that the settings do not fit the tenant. Single
-/// alerts like that are valid.
+/// Returns a warning if at least half of the alert versions have an empty window, because the settings probably do not
+/// fit the tenant. Single alerts with an empty window are valid.
 pub fn many_empty_windows(empty: u64, all: u64) -> Option<String> {
-    (all >= ENOUGH && empty * 2 >= all).then(|| {
+    (all >= MIN_RECORDS && empty * 2 >= all).then(|| {
         format!(
             "{empty} of {all} alert versions have EndTime <= StartTime, which matches nothing with these bounds; [correlation] bounds = \"inclusive\", or before and after, include activities at or around these times"
         )

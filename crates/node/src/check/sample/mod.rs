@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 pub use judge::many_empty_windows;
-use links::Links;
+use links::LinkSample;
 
 use super::hints::{self, Forms, Tally};
 use crate::config::{self, Config};
@@ -16,14 +16,14 @@ use crate::record::{AlertId, Key, Version};
 use crate::time::{EventTime, WallTime, Window};
 
 /// Paths in activities at which public records contain an id that alerts may refer to.
-const ACTIVITY_PLACES: [&[&str]; 4] = [
+const ACTIVITY_PATHS: [&[&str]; 4] = [
     &["RawEventData", "Data", "cid"],
     &["RawEventData", "PolicyId"],
     &["RawEventData", "Data", "dpid"],
     &["RawEventData", "AlertId"],
 ];
 /// Paths in alerts at which public records contain such an id, with the prefix that is stripped.
-const ALERT_PLACES: [(&[&str], Option<&str>); 5] = [
+const ALERT_PATHS: [(&[&str], Option<&str>); 5] = [
     (&["AlertType"], None),
     (&["VendorOriginalId"], None),
     (&["VendorOriginalId"], Some("dl")),
@@ -33,7 +33,7 @@ const ALERT_PLACES: [(&[&str], Option<&str>); 5] = [
 
 /// The time in addition to `watermark.max_future_skew` by which a window may end after its arrival without being
 /// reported.
-const FAR: Duration = Duration::from_secs(86_400);
+const MAX_AHEAD: Duration = Duration::from_secs(86_400);
 
 /// A sample of records, and statistics about it.
 pub struct Sample<'c> {
@@ -41,10 +41,10 @@ pub struct Sample<'c> {
     now: WallTime,
     decoder: Decoder,
     /// Decoders that compute the dedup keys of activities from their contents and from their report ids.
-    identities: (Decoder, Option<Decoder>),
-    activity_places: Vec<Place>,
-    alert_places: Vec<Place>,
-    topics: BTreeMap<String, OfTopic>,
+    dedup_decoders: (Decoder, Option<Decoder>),
+    activity_paths: Vec<CandidatePath>,
+    alert_paths: Vec<CandidatePath>,
+    topics: BTreeMap<String, TopicStats>,
     latest: HashMap<(String, i32), EventTime>,
     /// The times of activities by their keys.
     keys: HashMap<Key, Vec<EventTime>>,
@@ -52,7 +52,7 @@ pub struct Sample<'c> {
     /// The latest version of each alert.
     newest: BTreeMap<AlertId, (Version, Key, Window)>,
     forms: Forms,
-    links: Option<Links>,
+    links: Option<LinkSample>,
     keyed: u64,
     unkeyed: u64,
     alerts: u64,
@@ -63,7 +63,7 @@ pub struct Sample<'c> {
 }
 
 /// A path that may lead to a correlation id.
-struct Place {
+struct CandidatePath {
     /// The entry in the notation of `[correlation]`.
     entry: String,
     name: String,
@@ -72,7 +72,7 @@ struct Place {
 }
 
 #[derive(Default)]
-struct OfTopic {
+struct TopicStats {
     messages: u64,
     activities: u64,
     /// Activities that may move the watermark by the clock, but not by the timestamp of their record.
@@ -86,7 +86,7 @@ struct OfTopic {
     largest: usize,
 }
 
-impl Place {
+impl CandidatePath {
     fn new(settings: Settings, key: &KeyEntry) -> Self {
         Self {
             entry: config::key_entry(key),
@@ -114,23 +114,23 @@ impl<'c> Sample<'c> {
             links: Vec::new(),
             ..config.decode.clone()
         };
-        let place = |key: KeyEntry, activity: bool| {
+        let candidate = |key: KeyEntry, activity: bool| {
             let mut settings = settings.clone();
             match activity {
                 true => settings.activity_key = vec![key.clone()],
                 false => settings.alert_key = vec![key.clone()],
             }
-            Place::new(settings, &key)
+            CandidatePath::new(settings, &key)
         };
-        let activity_places = places(&settings.activity_key, &ACTIVITY_PLACES.map(|keys| (keys, None)));
-        let alert_places = places(&settings.alert_key, &ALERT_PLACES);
+        let activity_paths = candidate_paths(&settings.activity_key, &ACTIVITY_PATHS.map(|keys| (keys, None)));
+        let alert_paths = candidate_paths(&settings.alert_key, &ALERT_PATHS);
         Self {
             config,
             now,
             decoder: Decoder::new(settings.clone()).without_identities(),
-            identities: (Decoder::new(settings.clone()), hints::by_report(settings)),
-            activity_places: activity_places.into_iter().map(|key| place(key, true)).collect(),
-            alert_places: alert_places.into_iter().map(|key| place(key, false)).collect(),
+            dedup_decoders: (Decoder::new(settings.clone()), hints::by_report(settings)),
+            activity_paths: activity_paths.into_iter().map(|key| candidate(key, true)).collect(),
+            alert_paths: alert_paths.into_iter().map(|key| candidate(key, false)).collect(),
             topics: BTreeMap::new(),
             latest: HashMap::new(),
             keys: HashMap::new(),
@@ -152,7 +152,7 @@ impl<'c> Sample<'c> {
     #[must_use]
     pub fn with_links(self) -> Self {
         Self {
-            links: Links::new(self.config),
+            links: LinkSample::new(self.config),
             ..self
         }
     }
@@ -162,31 +162,31 @@ impl<'c> Sample<'c> {
         let skew = self.config.watermark.max_future_skew;
         let arrived = timestamp.map_or(self.now, |timestamp| timestamp.min(self.now)).to_event();
         let (allowed, allowed_now) = (arrived.plus(skew), self.now.to_event().plus(skew));
-        let of_topic = self.topics.entry(topic.to_owned()).or_default();
-        of_topic.messages += 1;
-        of_topic.largest = of_topic.largest.max(value.map_or(0, <[u8]>::len));
+        let stats = self.topics.entry(topic.to_owned()).or_default();
+        stats.messages += 1;
+        stats.largest = stats.largest.max(value.map_or(0, <[u8]>::len));
         let mut times = Vec::new();
         let (mut keyed, mut alerts, mut unkeyed) = (Vec::new(), Vec::new(), 0);
         self.decoder.decode(value, &mut |item| match item.what {
             Decoded::Activity(activity) => {
-                of_topic.activities += 1;
+                stats.activities += 1;
                 times.push(activity.time);
                 keyed.push(activity);
             }
             Decoded::Unkeyed { time } => {
-                of_topic.activities += 1;
+                stats.activities += 1;
                 unkeyed += 1;
                 times.extend(time);
             }
             Decoded::Unreadable { time } => {
-                of_topic.activities += 1;
-                of_topic.unreadable += 1;
+                stats.activities += 1;
+                stats.unreadable += 1;
                 unkeyed += 1;
                 times.extend(time);
             }
-            Decoded::Ignored => of_topic.ignored += 1,
+            Decoded::Ignored => stats.ignored += 1,
             Decoded::Alert(alert) => {
-                of_topic.alerts += 1;
+                stats.alerts += 1;
                 alerts.extend(alert.links.into_iter().flat_map(|link| {
                     let tenant = alert.id.tenant.clone();
                     let key = link.keys.into_iter().next().map(|correlation_id| Key {
@@ -197,14 +197,14 @@ impl<'c> Sample<'c> {
                     key.map(|key| (alert.id.clone(), alert.version, key, link.window))
                 }));
             }
-            Decoded::OtherTable(table) => *of_topic.others.entry(table.into_owned()).or_default() += 1,
-            Decoded::Tombstone => of_topic.tombstones += 1,
-            Decoded::Rejected(reject) => *of_topic.rejected.entry(reject.reason.as_str()).or_default() += 1,
+            Decoded::OtherTable(table) => *stats.others.entry(table.into_owned()).or_default() += 1,
+            Decoded::Tombstone => stats.tombstones += 1,
+            Decoded::Rejected(reject) => *stats.rejected.entry(reject.reason.as_str()).or_default() += 1,
         });
         self.keyed += keyed.len() as u64;
         self.unkeyed += unkeyed;
         for activity in keyed {
-            let (by_content, by_report) = &mut self.identities;
+            let (by_content, by_report) = &mut self.dedup_decoders;
             let Some(key) = activity.keys.into_iter().next() else {
                 continue;
             };
@@ -218,17 +218,17 @@ impl<'c> Sample<'c> {
             self.keys.entry(key).or_default().push(activity.time);
         }
         let is_ahead = |time: &&EventTime| **time > allowed && **time <= allowed_now;
-        of_topic.ahead_of_timestamp += times.iter().filter(is_ahead).count() as u64;
+        stats.ahead_of_timestamp += times.iter().filter(is_ahead).count() as u64;
         let has_activities = !times.is_empty() || unkeyed > 0;
         for time in times {
             self.time(topic, partition, time);
         }
         let has_alerts = !alerts.is_empty();
         for (id, version, key, window) in alerts {
-            self.far_windows += u64::from(window.to > allowed.plus(FAR));
+            self.far_windows += u64::from(window.to > allowed.plus(MAX_AHEAD));
             self.alert(id, version, key, window);
         }
-        self.look_elsewhere(value, has_activities, has_alerts);
+        self.read_other_paths(value, has_activities, has_alerts);
         if let Some(links) = &mut self.links {
             links.message(topic, partition, value);
         }
@@ -247,10 +247,10 @@ impl<'c> Sample<'c> {
     }
 
     /// Reads the keys at the other known paths.
-    fn look_elsewhere(&mut self, value: Option<&[u8]>, has_activities: bool, has_alerts: bool) {
-        for place in self.activity_places.iter_mut().filter(|_| has_activities) {
-            let values = &mut place.values;
-            place.decoder.decode(value, &mut |item| {
+    fn read_other_paths(&mut self, value: Option<&[u8]>, has_activities: bool, has_alerts: bool) {
+        for candidate in self.activity_paths.iter_mut().filter(|_| has_activities) {
+            let values = &mut candidate.values;
+            candidate.decoder.decode(value, &mut |item| {
                 if let Decoded::Activity(activity) = item.what {
                     for key in &activity.keys {
                         *values.entry(key.correlation_id.as_bytes().to_vec()).or_default() += 1;
@@ -258,9 +258,9 @@ impl<'c> Sample<'c> {
                 }
             });
         }
-        for place in self.alert_places.iter_mut().filter(|_| has_alerts) {
-            let values = &mut place.values;
-            place.decoder.decode(value, &mut |item| {
+        for candidate in self.alert_paths.iter_mut().filter(|_| has_alerts) {
+            let values = &mut candidate.values;
+            candidate.decoder.decode(value, &mut |item| {
                 if let Decoded::Alert(alert) = item.what {
                     let keys = alert.links.iter().flat_map(|link| &link.keys);
                     for key in keys.filter(|key| !key.is_empty()) {
@@ -291,13 +291,14 @@ impl<'c> Sample<'c> {
             times.sort_unstable();
             times
         };
-        let met: Vec<(Vec<Window>, Vec<EventTime>)> = windows.into_iter().map(|(key, windows)| (windows, times(key))).collect();
-        for (windows, times) in &met {
+        let matching: Vec<(Vec<Window>, Vec<EventTime>)> =
+            windows.into_iter().map(|(key, windows)| (windows, times(key))).collect();
+        for (windows, times) in &matching {
             tally.meet(windows, times, |time| *time);
         }
         tally.strangers(strangers.len() as u64);
         if tally.is_poor() {
-            for (windows, times) in &met {
+            for (windows, times) in &matching {
                 tally.look(windows, times, |time| *time);
             }
             let known: HashSet<_> = self.keys.keys().map(hints::folded).collect();
@@ -318,18 +319,18 @@ impl<'c> Sample<'c> {
 }
 
 /// Returns the configured paths and the other known ones.
-fn places(configured: &[KeyEntry], known: &[(&[&str], Option<&str>)]) -> Vec<KeyEntry> {
-    let mut places = configured.to_vec();
+fn candidate_paths(configured: &[KeyEntry], known: &[(&[&str], Option<&str>)]) -> Vec<KeyEntry> {
+    let mut candidates = configured.to_vec();
     for (keys, prefix) in known {
         let key = KeyEntry::from(KeyPath {
             strip_prefix: prefix.iter().map(|prefix| (*prefix).to_owned()).collect(),
             ..KeyPath::from(Path::new(keys.iter().copied()))
         });
-        if !places.contains(&key) {
-            places.push(key);
+        if !candidates.contains(&key) {
+            candidates.push(key);
         }
     }
-    places
+    candidates
 }
 
 #[cfg(test)]

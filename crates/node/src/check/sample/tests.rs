@@ -35,7 +35,7 @@ fn findings_in(config: &Config, messages: &[String], timestamp: WallTime) -> Vec
 }
 
 fn has(found: &[(Level, String)], level: Level, part: &str) {
-    let is_it = |(of, text): &(Level, String)| *of == level && text.contains(part);
+    let is_it = |(found_level, text): &(Level, String)| *found_level == level && text.contains(part);
     assert!(found.iter().any(is_it), "{level:?} {part:?} is missing in {found:#?}");
 }
 
@@ -154,9 +154,9 @@ fn disorder_is_compared_with_out_of_orderness() {
         Level::Note,
         "33.3 % of the activities are further behind the latest of their partition than watermark.out_of_orderness (5m), the furthest by 6m",
     );
-    let patient = config("watermark.out_of_orderness = \"6m\"");
+    let tolerant = config("watermark.out_of_orderness = \"6m\"");
     has(
-        &findings_of(&patient, &messages),
+        &findings_of(&tolerant, &messages),
         Level::Ok,
         "activities are at most 6m behind the latest of their partition; watermark.out_of_orderness is 6m",
     );

@@ -3,109 +3,109 @@
 
 use std::time::Duration;
 
-use super::{OfLink, Source, Tally};
+use super::{LinkStats, PartitionStats, SampleStats};
 use crate::time::{EventTime, TICKS_PER_SECOND, Window};
 use crate::words::grouped;
 
 const TICKS_PER_DAY: f64 = (86_400 * TICKS_PER_SECOND) as f64;
 
-/// Minimum number of records for an estimate of a rate.
-const ENOUGH: u64 = 20;
+/// The minimum number of records from which a rate is estimated.
+const MIN_RECORDS: u64 = 20;
 
 /// The daily numbers of activities and alerts that a sample suggests.
-pub(super) struct Rates<'t> {
-    activities: Vec<(&'t Source, Extent)>,
-    activities_a_day: f64,
-    alerts_a_day: Option<f64>,
+pub(super) struct DailyRates<'t> {
+    activities: Vec<(&'t PartitionStats, TimeRange)>,
+    activities_per_day: f64,
+    alerts_per_day: Option<f64>,
 }
 
 /// The range that times cover, and their rate per day. It is calculated from the middle 90 % of the times, because
 /// times from a wrong clock would falsify the rate.
-struct Extent {
+struct TimeRange {
     span: Window,
-    a_day: f64,
+    per_day: f64,
 }
 
-/// The rows of the alerts and activities of a sample by one link.
+/// The alerts of a sample that match its activities by one link, and their rows.
 #[derive(Default)]
-pub(super) struct Met {
+pub(super) struct Matches {
     /// Alerts with a key.
     pub(super) alerts: u64,
-    /// Alerts with an activity in their window.
-    pub(super) met: u64,
+    /// Alerts with at least one activity in their window.
+    pub(super) matched: u64,
     /// Number of rows.
     rows: u64,
     /// The sum, over all alerts with a key, of the share of their rows that the activities of the sample can contain.
     covered: f64,
 }
 
-impl Met {
+impl Matches {
     /// Returns the number of rows for each alert with a key. Returns `None` if the windows and the activities of the
     /// sample are from different times.
-    fn rows_an_alert(&self) -> Option<f64> {
+    fn rows_per_alert(&self) -> Option<f64> {
         (self.covered >= 1.0).then(|| self.rows as f64 / self.covered)
     }
 }
 
-impl<'t> Rates<'t> {
+impl<'t> DailyRates<'t> {
     /// Returns the rates of a sample, or `None` if it is too small.
-    pub(super) fn of(tally: &'t Tally) -> Option<Self> {
-        let activities: Vec<(&Source, Extent)> = tally
+    pub(super) fn estimate(stats: &'t SampleStats) -> Option<Self> {
+        let activities: Vec<(&PartitionStats, TimeRange)> = stats
             .sources
             .values()
-            .filter_map(|source| Some((source, extent(&source.times)?)))
+            .filter_map(|source| Some((source, time_range(&source.times)?)))
             .collect();
         let counted: u64 = activities.iter().map(|(source, _)| source.activities).sum();
-        if tally.activities < ENOUGH || counted * 2 < tally.activities {
+        if stats.activities < MIN_RECORDS || counted * 2 < stats.activities {
             return None;
         }
-        let alerts: Vec<(usize, Extent)> = tally
+        let alerts: Vec<(usize, TimeRange)> = stats
             .sources
             .values()
-            .filter_map(|source| Some((source.alerts.len(), extent(&source.alerts)?)))
+            .filter_map(|source| Some((source.alerts.len(), time_range(&source.alerts)?)))
             .collect();
         let counted: usize = alerts.iter().map(|(count, _)| count).sum();
-        let are_enough = tally.alerts.len() as u64 >= ENOUGH && counted * 2 >= tally.alerts.len();
+        let are_enough = stats.alerts.len() as u64 >= MIN_RECORDS && counted * 2 >= stats.alerts.len();
         Some(Self {
-            activities_a_day: activities.iter().map(|(_, extent)| extent.a_day).sum(),
-            alerts_a_day: are_enough.then(|| alerts.iter().map(|(_, extent)| extent.a_day).sum()),
+            activities_per_day: activities.iter().map(|(_, range)| range.per_day).sum(),
+            alerts_per_day: are_enough.then(|| alerts.iter().map(|(_, range)| range.per_day).sum()),
             activities,
         })
     }
 
-    /// Returns the daily number of something, given its number in each source.
-    pub(super) fn a_day(&self, of_source: impl Fn(&Source) -> f64) -> f64 {
+    /// Returns a daily number, given the number in each partition.
+    pub(super) fn per_day(&self, of_partition: impl Fn(&PartitionStats) -> f64) -> f64 {
         let parts = self
             .activities
             .iter()
-            .map(|(source, extent)| extent.a_day * of_source(source) / source.activities.max(1) as f64);
+            .map(|(source, range)| range.per_day * of_partition(source) / source.activities.max(1) as f64);
         parts.sum()
     }
 
     /// Returns the daily number of rows by a link.
-    pub(super) fn rows_a_day(&self, met: &Met, alerts: usize) -> Option<f64> {
-        let with_key = met.alerts as f64 / alerts.max(1) as f64;
-        Some(self.alerts_a_day? * with_key * met.rows_an_alert()?)
+    pub(super) fn rows_per_day(&self, matches: &Matches, alerts: usize) -> Option<f64> {
+        let with_key = matches.alerts as f64 / alerts.max(1) as f64;
+        Some(self.alerts_per_day? * with_key * matches.rows_per_alert()?)
     }
 
     /// Returns the share of the activities in a window that the sample can contain.
     fn covered(&self, window: Window) -> f64 {
-        let parts = self.activities.iter().map(|(_, extent)| {
-            let share = length(window.and(extent.span)) / length(window).max(1.0);
-            share * extent.a_day / self.activities_a_day
+        let parts = self.activities.iter().map(|(_, range)| {
+            let share = length(window.and(range.span)) / length(window).max(1.0);
+            share * range.per_day / self.activities_per_day
         });
         parts.sum()
     }
 }
 
-/// Returns which alerts match activities by the link at `place`.
-pub(super) fn meet(tally: &Tally, place: usize, of_link: &OfLink, rates: Option<&Rates<'_>>) -> Met {
-    let mut places = of_link.places.clone();
-    places.sort_unstable();
-    let before = |key: u64, time: EventTime| places.partition_point(|other| *other < (key, time));
-    let mut met = Met::default();
-    for alert in tally.alerts.values() {
-        let Some((window, keys)) = alert.links.get(place).filter(|(_, keys)| !keys.is_empty()) else {
+/// Counts the alerts and rows that match activities by the link at `index`.
+pub(super) fn match_alerts(stats: &SampleStats, index: usize, link_stats: &LinkStats, rates: Option<&DailyRates<'_>>) -> Matches {
+    let mut key_times = link_stats.key_times.clone();
+    key_times.sort_unstable();
+    let before = |key: u64, time: EventTime| key_times.partition_point(|other| *other < (key, time));
+    let mut matches = Matches::default();
+    for alert in stats.alerts.values() {
+        let Some((window, keys)) = alert.links.get(index).filter(|(_, keys)| !keys.is_empty()) else {
             continue;
         };
         let rows: usize = match window.is_empty() {
@@ -115,15 +115,15 @@ pub(super) fn meet(tally: &Tally, place: usize, of_link: &OfLink, rates: Option<
                 .map(|key| before(*key, window.to) - before(*key, window.from))
                 .sum(),
         };
-        met.alerts += 1;
-        met.met += u64::from(rows > 0);
-        met.rows += rows as u64;
-        met.covered += match window.is_empty() {
+        matches.alerts += 1;
+        matches.matched += u64::from(rows > 0);
+        matches.rows += rows as u64;
+        matches.covered += match window.is_empty() {
             true => 1.0,
             false => rates.map_or(0.0, |rates| rates.covered(*window)),
         };
     }
-    met
+    matches
 }
 
 /// Returns the average number of partitions of the repartition topic that store an activity with this number of keys.
@@ -133,7 +133,7 @@ pub(super) fn copies(keys: usize, partitions: u32) -> f64 {
     partitions * (1.0 - (1.0 - 1.0 / partitions).powi(keys))
 }
 
-fn extent(times: &[EventTime]) -> Option<Extent> {
+fn time_range(times: &[EventTime]) -> Option<TimeRange> {
     let mut times = times.to_vec();
     times.sort_unstable();
     let cut = times.len() / 20;
@@ -145,14 +145,14 @@ fn extent(times: &[EventTime]) -> Option<Extent> {
     if middle.is_empty() {
         return None;
     }
-    let a_tick = (last - first) as f64 / length(middle);
-    let beside = Duration::from_nanos((cut as f64 / a_tick * 100.0) as u64);
-    Some(Extent {
+    let per_tick = (last - first) as f64 / length(middle);
+    let margin = Duration::from_nanos((cut as f64 / per_tick * 100.0) as u64);
+    Some(TimeRange {
         span: Window {
-            from: middle.from.minus(beside),
-            to: middle.to.plus(beside),
+            from: middle.from.minus(margin),
+            to: middle.to.plus(margin),
         },
-        a_day: a_tick * TICKS_PER_DAY,
+        per_day: per_tick * TICKS_PER_DAY,
     })
 }
 

@@ -21,19 +21,19 @@ use crate::time::{EventTime, Window};
 /// Maximum number of keys of activities that are kept. It is also the maximum for keys of alerts, and for times.
 const MAX_KEPT: usize = 1_000_000;
 
-/// Reads a sample by all links.
-pub(super) struct Links {
+/// Reads the keys that the records of a sample have by all links.
+pub(super) struct LinkSample {
     decoder: Decoder,
-    tally: Tally,
+    stats: SampleStats,
 }
 
 /// Statistics about the part of the sample that was read.
-struct Tally {
-    links: Vec<OfLink>,
+struct SampleStats {
+    links: Vec<LinkStats>,
     partitions: u32,
     hashes: RandomState,
-    sources: BTreeMap<(String, i32), Source>,
-    /// The greatest version of each alert.
+    sources: BTreeMap<(String, i32), PartitionStats>,
+    /// The latest version of each alert.
     alerts: HashMap<AlertId, SeenAlert>,
     activities: u64,
     /// Activities with a key by any link.
@@ -53,7 +53,8 @@ struct Kept {
     left_out: u64,
 }
 
-struct OfLink {
+/// Statistics about one link.
+struct LinkStats {
     link: Link,
     retention: Duration,
     /// Activities with a key.
@@ -61,10 +62,10 @@ struct OfLink {
     /// Bytes of the rows of these activities.
     bytes: u64,
     /// The hash of each of their keys, with the time of the activity.
-    places: Vec<(u64, EventTime)>,
+    key_times: Vec<(u64, EventTime)>,
 }
 
-/// An alert, given by its greatest version.
+/// The latest version of an alert.
 struct SeenAlert {
     version: Version,
     /// The window and the hashes of the keys by each link, in the order of the links.
@@ -73,7 +74,7 @@ struct SeenAlert {
 
 /// The records of a partition of the input.
 #[derive(Default)]
-struct Source {
+struct PartitionStats {
     activities: u64,
     times: Vec<EventTime>,
     /// For each link, the number of activities with a key.
@@ -88,23 +89,23 @@ struct Source {
     alerts: Vec<EventTime>,
 }
 
-impl Links {
+impl LinkSample {
     /// Creates an empty sample of links. Returns `None` if there is no link besides the query.
     pub(super) fn new(config: &Config) -> Option<Self> {
         let settings = &config.decode;
         if settings.links.is_empty() {
             return None;
         }
-        let links = settings.all_links().map(|(_, link)| OfLink {
+        let links = settings.all_links().map(|(_, link)| LinkStats {
             retention: link.retention.unwrap_or(config.state.retention),
             link,
             activities: 0,
             bytes: 0,
-            places: Vec::new(),
+            key_times: Vec::new(),
         });
         Some(Self {
             decoder: Decoder::new(settings.clone()).without_identities(),
-            tally: Tally {
+            stats: SampleStats {
                 links: links.collect(),
                 partitions: config.repartition.partitions,
                 hashes: RandomState::new(),
@@ -118,28 +119,28 @@ impl Links {
         })
     }
 
-    /// Adds a message of a partition.
+    /// Decodes a message of a partition and counts its records.
     pub(super) fn message(&mut self, topic: &str, partition: i32, value: Option<&[u8]>) {
-        let Self { decoder, tally } = self;
+        let Self { decoder, stats } = self;
         let name = (topic.to_owned(), partition);
-        let mut source = tally.sources.remove(&name).unwrap_or_default();
-        source.keyed.resize(tally.links.len(), 0);
+        let mut source = stats.sources.remove(&name).unwrap_or_default();
+        source.keyed.resize(stats.links.len(), 0);
         decoder.decode(value, &mut |item| {
-            tally.cut += u64::from(item.cut_keys > 0);
+            stats.cut += u64::from(item.cut_keys > 0);
             match item.what {
-                Decoded::Activity(activity) => tally.activity(&mut source, &activity),
-                Decoded::Unkeyed { time } | Decoded::Unreadable { time } => tally.count(&mut source, time),
-                Decoded::Alert(alert) => tally.alert(&mut source, &alert),
+                Decoded::Activity(activity) => stats.activity(&mut source, &activity),
+                Decoded::Unkeyed { time } | Decoded::Unreadable { time } => stats.count(&mut source, time),
+                Decoded::Alert(alert) => stats.alert(&mut source, &alert),
                 Decoded::OtherTable(_) | Decoded::Ignored | Decoded::Tombstone | Decoded::Rejected(_) => {}
             }
         });
-        tally.sources.insert(name, source);
+        stats.sources.insert(name, source);
     }
 }
 
-impl Tally {
+impl SampleStats {
     /// Counts an activity, whether it has a key or not.
-    fn count(&mut self, source: &mut Source, time: Option<EventTime>) {
+    fn count(&mut self, source: &mut PartitionStats, time: Option<EventTime>) {
         self.activities += 1;
         source.activities += 1;
         if self.kept.times < MAX_KEPT {
@@ -148,20 +149,20 @@ impl Tally {
         }
     }
 
-    fn activity(&mut self, source: &mut Source, activity: &Activity<'_>) {
+    fn activity(&mut self, source: &mut PartitionStats, activity: &Activity<'_>) {
         self.count(source, Some(activity.time));
         self.keyed += 1;
         source.any += 1;
         let mut longest = Duration::ZERO;
-        for (place, of_link) in self.links.iter_mut().enumerate() {
-            let mut keys = activity.keys.iter().filter(|key| usize::from(key.link.0) == place).peekable();
+        for (index, link_stats) in self.links.iter_mut().enumerate() {
+            let mut keys = activity.keys.iter().filter(|key| usize::from(key.link.0) == index).peekable();
             if keys.peek().is_none() {
                 continue;
             }
-            longest = longest.max(of_link.retention);
-            of_link.activities += 1;
-            of_link.bytes += activity.row.len() as u64;
-            if let Some(keyed) = source.keyed.get_mut(place) {
+            longest = longest.max(link_stats.retention);
+            link_stats.activities += 1;
+            link_stats.bytes += activity.row.len() as u64;
+            if let Some(keyed) = source.keyed.get_mut(index) {
                 *keyed += 1;
             }
             for key in keys {
@@ -171,7 +172,7 @@ impl Tally {
                 }
                 self.kept.keys += 1;
                 let hash = self.hashes.hash_one((&key.tenant, &key.correlation_id));
-                of_link.places.push((hash, activity.time));
+                link_stats.key_times.push((hash, activity.time));
             }
         }
         let seconds = longest.as_secs_f64() * estimate::copies(activity.keys.len(), self.partitions);
@@ -179,12 +180,12 @@ impl Tally {
         source.stored_bytes += seconds * activity.row.len() as f64;
     }
 
-    fn alert(&mut self, source: &mut Source, alert: &Alert<'_>) {
+    fn alert(&mut self, source: &mut PartitionStats, alert: &Alert<'_>) {
         let before = self.alerts.get(&alert.id);
         if before.is_some_and(|before| before.version >= alert.version) {
             return;
         }
-        let held = before.map_or(0, SeenAlert::size);
+        let previous_size = before.map_or(0, SeenAlert::size);
         let is_new = before.is_none();
         let hash = |key: &Text| self.hashes.hash_one((&alert.id.tenant, key));
         let links = alert.links.iter().map(|link| {
@@ -195,7 +196,7 @@ impl Tally {
             version: alert.version,
             links: links.collect(),
         };
-        let kept = self.kept.alert_keys - held + seen.size();
+        let kept = self.kept.alert_keys - previous_size + seen.size();
         if kept > MAX_KEPT {
             self.kept.left_out += 1;
             return;

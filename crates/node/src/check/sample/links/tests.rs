@@ -32,7 +32,7 @@ fn alert(id: &str, users: &str, start: i64) -> String {
     )
 }
 
-fn said(config: &Config, messages: &[String]) -> Vec<(Level, String)> {
+fn link_findings(config: &Config, messages: &[String]) -> Vec<(Level, String)> {
     let mut sample = Sample::new(config, NOW).with_links();
     for message in messages {
         sample.message("in", 0, Some(message.as_bytes()), None);
@@ -43,19 +43,19 @@ fn said(config: &Config, messages: &[String]) -> Vec<(Level, String)> {
 }
 
 fn has(found: &[(Level, String)], level: Level, part: &str) {
-    let is_it = |(of, text): &(Level, String)| *of == level && text.contains(part);
+    let is_it = |(found_level, text): &(Level, String)| *found_level == level && text.contains(part);
     assert!(found.iter().any(is_it), "{level:?} {part:?} is missing in {found:#?}");
 }
 
 #[test]
 fn the_query_alone_changes_nothing() {
     let messages = [activity("ann", 10), alert("A", "[\"ann\"]", 0)];
-    assert_eq!(said(&config(""), &messages), []);
-    assert_eq!(said(&config(USER), &[]), [], "nothing is said of nothing");
+    assert_eq!(link_findings(&config(""), &messages), []);
+    assert_eq!(link_findings(&config(USER), &[]), [], "an empty sample has no findings");
 }
 
 #[test]
-fn each_link_says_what_has_keys_and_what_meets() {
+fn each_link_reports_keys_and_matches() {
     let messages = [
         activity("ann", 10),
         activity("ann", 70),
@@ -64,11 +64,11 @@ fn each_link_says_what_has_keys_and_what_meets() {
         alert("A", "[\"ann\",\"zoe\"]", 0),
         alert("B", "[\"ben\"]", 30),
         alert("C", "[]", 0),
-        // Only the greatest version of an alert counts.
+        // Only the latest version of an alert counts.
         alert("D", "[\"ann\"]", 0),
         alert("D", "[\"cat\"]", 1),
     ];
-    let found = said(&config(USER), &messages);
+    let found = link_findings(&config(USER), &messages);
     has(
         &found,
         Level::Ok,
@@ -91,7 +91,7 @@ fn each_link_says_what_has_keys_and_what_meets() {
 fn a_link_without_a_key_on_one_side_is_found() {
     let activities: Vec<String> = (0..20).map(|minute| activity("", minute)).collect();
     let few = [activities.clone(), vec![alert("A", "[]", 0)]].concat();
-    let found = said(
+    let found = link_findings(
         &config(&format!("{USER}from_where = {{ A = [\"x\"], \"B.C\" = [\"y\"] }}")),
         &few,
     );
@@ -108,12 +108,12 @@ fn a_link_without_a_key_on_one_side_is_found() {
     );
     let no_type = few[20].replace("\"AlertType\":\"p\"", "\"AlertType\":\"\"");
     has(
-        &said(&config(USER), &[no_type]),
+        &link_findings(&config(USER), &[no_type]),
         Level::Note,
         "query: no alert of the sample has a key at AlertType, so this link finds nothing: set correlation.alert_key",
     );
     assert!(
-        !said(&config(USER), &activities)
+        !link_findings(&config(USER), &activities)
             .iter()
             .any(|(_, text)| text.contains("no alert of"))
     );
@@ -132,24 +132,24 @@ fn a_hot_key_and_records_with_too_many_keys_are_found() {
         })
         .collect();
     has(
-        &said(&config(USER), &messages),
+        &link_findings(&config(USER), &messages),
         Level::Note,
         "user: one key has 10.1 % of the activities with a key: its partition does that much of the link's work",
     );
     messages[100] = activity("other", 100);
     assert!(
-        !said(&config(USER), &messages)
+        !link_findings(&config(USER), &messages)
             .iter()
             .any(|(_, text)| text.contains("one key"))
     );
     messages[100] = activity("bot", 100);
     assert!(
-        !said(&config(USER), &messages[..999])
+        !link_findings(&config(USER), &messages[..999])
             .iter()
             .any(|(_, text)| text.contains("one key"))
     );
     let users: Vec<String> = (0..65).map(|number| format!("\"u{number}\"")).collect();
-    let found = said(&config(USER), &[alert("A", &format!("[{}]", users.join(",")), 0)]);
+    let found = link_findings(&config(USER), &[alert("A", &format!("[{}]", users.join(",")), 0)]);
     has(&found, Level::Warning, "1 record has more than 64 keys for a link");
 }
 
@@ -163,7 +163,7 @@ fn day() -> Vec<String> {
 
 #[test]
 fn a_day_is_estimated_from_the_rates_of_the_sample() {
-    let found = said(&config(USER), &day());
+    let found = link_findings(&config(USER), &day());
     has(
         &found,
         Level::Ok,
@@ -196,32 +196,32 @@ fn a_clock_that_is_wrong_changes_no_estimate() {
     messages.push(activity("user-1", -60 * 24 * 365));
     messages.push(activity("user-1", 60 * 24 * 365));
     has(
-        &said(&config(USER), &messages),
+        &link_findings(&config(USER), &messages),
         Level::Ok,
         "at this rate about 1,400 activities a day have a key",
     );
-    has(&said(&config(USER), &messages), Level::Ok, "about 290 rows a day");
+    has(&link_findings(&config(USER), &messages), Level::Ok, "about 290 rows a day");
 }
 
 #[test]
-fn rows_that_the_sample_can_hold_a_part_of_only_are_estimated_too() {
+fn rows_of_partly_covered_windows_are_estimated_too() {
     // The activities of the first half of the day are missing, so windows in that half must not count.
     let half: Vec<String> = day().into_iter().skip(720).collect();
-    has(&said(&config(USER), &half), Level::Ok, "about 290 rows a day");
+    has(&link_findings(&config(USER), &half), Level::Ok, "about 290 rows a day");
     // No window is within the time of the activities.
     let apart: Vec<String> = (0..1_440)
         .map(|minute| activity("user-1", 1_440 * 7 + minute))
         .chain(day().into_iter().skip(1_440))
         .collect();
     has(
-        &said(&config(USER), &apart),
+        &link_findings(&config(USER), &apart),
         Level::Ok,
         "rows a day unknown, as the sample holds too few alerts, or none from the time of its activities",
     );
 }
 
 #[test]
-fn partitions_of_other_times_add_up() {
+fn rates_of_partitions_of_different_times_are_added() {
     let config = config(USER);
     let mut sample = Sample::new(&config, NOW).with_links();
     for (number, message) in day().iter().take(1_440).enumerate() {
@@ -236,8 +236,8 @@ fn partitions_of_other_times_add_up() {
 
 #[test]
 fn memory_is_bounded() {
-    let mut links = Links::new(&config(USER)).unwrap();
-    links.tally.kept = Kept {
+    let mut links = LinkSample::new(&config(USER)).unwrap();
+    links.stats.kept = Kept {
         keys: MAX_KEPT - 1,
         alert_keys: MAX_KEPT - 5,
         times: MAX_KEPT - 1,
@@ -247,19 +247,19 @@ fn memory_is_bounded() {
         links.message("in", 0, Some(activity(&format!("user-{number}"), number).as_bytes()));
         links.message("in", 0, Some(alert(&format!("A{number}"), "[\"ann\",\"ben\"]", 0).as_bytes()));
     }
-    let tally = &links.tally;
-    assert_eq!((tally.activities, tally.links[1].activities), (3, 3), "all are counted");
-    assert_eq!((tally.links[1].places.len(), tally.alerts.len()), (1, 1));
-    assert_eq!(tally.sources.values().map(|source| source.times.len()).sum::<usize>(), 1);
+    let stats = &links.stats;
+    assert_eq!((stats.activities, stats.links[1].activities), (3, 3), "all are counted");
+    assert_eq!((stats.links[1].key_times.len(), stats.alerts.len()), (1, 1));
+    assert_eq!(stats.sources.values().map(|source| source.times.len()).sum::<usize>(), 1);
     let findings = links.findings();
-    let is_said = findings
+    let is_reported = findings
         .iter()
         .any(|finding| finding.level == Level::Note && finding.text.starts_with("4 keys and alerts of the sample were left out"));
-    assert!(is_said, "{findings:#?}");
+    assert!(is_reported, "{findings:#?}");
     // A newer version replaces the older one.
-    let kept = links.tally.kept.alert_keys;
+    let kept = links.stats.kept.alert_keys;
     links.message("in", 0, Some(alert("A0", "[\"ann\"]", 1).as_bytes()));
-    assert_eq!(links.tally.kept.alert_keys, kept - 1);
+    assert_eq!(links.stats.kept.alert_keys, kept - 1);
 }
 
 #[test]

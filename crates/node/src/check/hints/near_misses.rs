@@ -18,30 +18,31 @@ const STEPS: [(&str, u64); 11] = [
 ];
 
 /// The maximum distance in ticks. Activities further outside are considered unrelated to the alert.
-const NEAR: i64 = 86_400 * crate::time::TICKS_PER_SECOND;
+const MAX_DISTANCE: i64 = 86_400 * crate::time::TICKS_PER_SECOND;
 
 /// Maximum number of distances to keep per alert, and in total.
-const MAX_OF_ALERT: usize = 100;
+const MAX_PER_ALERT: usize = 100;
 const MAX_DISTANCES: usize = 100_000;
 
-/// Activities just outside windows, on one side of them.
+/// Activities just outside the windows of alerts, on one side of the windows.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Side {
+pub(super) struct NearMisses {
     alerts: u64,
     /// The distances of activities from the bound of the window, in ticks.
     distances: Vec<i64>,
     steps: [Step; STEPS.len()],
 }
 
-/// The number of activities and alerts that a value includes.
+/// The numbers of alerts and pairs that a value of the setting adds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Step {
     alerts: u64,
     pairs: u64,
 }
 
+/// The side of a window on which an activity is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(super) enum WindowSide {
     Before,
     After,
 }
@@ -52,37 +53,37 @@ pub(super) struct Advice {
     pub(super) pairs: u64,
     /// The median and the maximum distance of the included activities, in ticks.
     pub(super) median: i64,
-    pub(super) most: i64,
+    pub(super) max: i64,
     pub(super) value: &'static str,
 }
 
-impl Side {
+impl NearMisses {
     /// Adds a window that contains no activity of its key. The activities with the key are ordered by `time`, and the
     /// bounds already include `margin`.
     pub(super) fn add<T>(
         &mut self,
-        direction: Direction,
+        side: WindowSide,
         margin: Duration,
         (start, end): (EventTime, EventTime),
         activities: &[T],
         time: &impl Fn(&T) -> EventTime,
     ) {
         let place = |at: EventTime| activities.partition_point(|activity| time(activity) < at);
-        let outside = match direction {
-            Direction::Before => activities.get(..place(start)),
-            Direction::After => activities.get(place(end.next_tick())..),
+        let outside = match side {
+            WindowSide::Before => activities.get(..place(start)),
+            WindowSide::After => activities.get(place(end.next_tick())..),
         };
         let outside = outside.unwrap_or_default();
-        let distance = |activity: &T| match direction {
-            Direction::Before => start.ticks().saturating_sub(time(activity).ticks()),
-            Direction::After => time(activity).ticks().saturating_sub(end.ticks()),
+        let distance = |activity: &T| match side {
+            WindowSide::Before => start.ticks().saturating_sub(time(activity).ticks()),
+            WindowSide::After => time(activity).ticks().saturating_sub(end.ticks()),
         };
-        let room = MAX_DISTANCES.saturating_sub(self.distances.len()).min(MAX_OF_ALERT);
-        let nearest: Vec<i64> = match direction {
-            Direction::Before => outside.iter().rev().map(distance).take(room.max(1)).collect(),
-            Direction::After => outside.iter().map(distance).take(room.max(1)).collect(),
+        let room = MAX_DISTANCES.saturating_sub(self.distances.len()).min(MAX_PER_ALERT);
+        let nearest: Vec<i64> = match side {
+            WindowSide::Before => outside.iter().rev().map(distance).take(room.max(1)).collect(),
+            WindowSide::After => outside.iter().map(distance).take(room.max(1)).collect(),
         };
-        if nearest.first().is_none_or(|nearest| *nearest > NEAR) {
+        if nearest.first().is_none_or(|nearest| *nearest > MAX_DISTANCE) {
             return;
         }
         self.alerts += 1;
@@ -90,12 +91,12 @@ impl Side {
         for (step, (_, seconds)) in self.steps.iter_mut().zip(STEPS) {
             let reach = reach(seconds, margin);
             // Exclusive bounds exclude an activity exactly at the new bound.
-            let taken = match direction {
-                Direction::Before => outside.len() - outside.partition_point(|activity| distance(activity) >= reach),
-                Direction::After => outside.partition_point(|activity| distance(activity) < reach),
+            let included = match side {
+                WindowSide::Before => outside.len() - outside.partition_point(|activity| distance(activity) >= reach),
+                WindowSide::After => outside.partition_point(|activity| distance(activity) < reach),
             };
-            step.alerts += u64::from(taken > 0);
-            step.pairs += taken as u64;
+            step.alerts += u64::from(included > 0);
+            step.pairs += included as u64;
         }
     }
 
@@ -109,13 +110,13 @@ impl Side {
         let helps = |(step, _): &(&Step, (&str, u64))| step.alerts > 0 && step.alerts * 10 >= self.alerts * 9;
         let (step, (value, seconds)) = self.steps.iter().zip(STEPS).find(helps)?;
         let reach = reach(seconds, margin);
-        let mut taken: Vec<i64> = self.distances.iter().copied().filter(|distance| *distance < reach).collect();
-        taken.sort_unstable();
+        let mut included: Vec<i64> = self.distances.iter().copied().filter(|distance| *distance < reach).collect();
+        included.sort_unstable();
         Some(Advice {
             alerts: step.alerts,
             pairs: step.pairs,
-            median: *taken.get(taken.len().saturating_sub(1) / 2)?,
-            most: *taken.last()?,
+            median: *included.get(included.len().saturating_sub(1) / 2)?,
+            max: *included.last()?,
             value,
         })
     }

@@ -117,7 +117,7 @@ impl Outputs {
             true => self
                 .held
                 .iter()
-                .try_for_each(|extent| purge::try_out(config, extent))
+                .try_for_each(|extent| purge::check_permission(config, extent))
                 .map_err(Failure::failed),
             false => Ok(()),
         }
@@ -129,7 +129,7 @@ impl Outputs {
             return Ok(());
         }
         for extent in &self.held {
-            purge::empty(config, topics, &extent.topic).map_err(Failure::failed)?;
+            purge::delete_all(config, topics, &extent.topic).map_err(Failure::failed)?;
             tell(&format!("Deleted the records of {}.", extent.topic));
         }
         Ok(())

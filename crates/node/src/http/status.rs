@@ -10,7 +10,7 @@ use super::group::ForwardableRequest;
 use crate::clock;
 use crate::config::{Delivery, Unmatched};
 use crate::join::Counted as What;
-use crate::metrics::Passed;
+use crate::metrics::ProcessCounts;
 use crate::query::shapes::{
     InstanceStatus, PartitionStatus, ProcessorStatus, ReasonCount, SettingsStatus, SourceStatus, TableCount, Throughput, Totals,
 };
@@ -28,10 +28,10 @@ const MAX_COUNTED: usize = 1_000_000;
 
 /// The last samples of the counters, oldest first.
 #[derive(Default)]
-pub(super) struct Rates(Mutex<VecDeque<(Instant, Passed)>>);
+pub(super) struct Rates(Mutex<VecDeque<(Instant, ProcessCounts)>>);
 
 impl Rates {
-    fn sample(&self, passed: Passed) {
+    fn sample(&self, passed: ProcessCounts) {
         let mut samples = lock(&self.0);
         samples.push_back((clock::start(), passed));
         if samples.len() > MAX_SAMPLES {
@@ -49,7 +49,7 @@ impl Rates {
         if seconds <= 0.0 {
             return Throughput::default();
         }
-        let rate = |of: fn(&Passed) -> u64| (of(last) - of(first)) as f64 / seconds;
+        let rate = |of: fn(&ProcessCounts) -> u64| (of(last) - of(first)) as f64 / seconds;
         Throughput {
             seconds,
             messages: rate(|passed| passed.messages),
@@ -89,7 +89,7 @@ impl Server {
     /// Samples the counters at an interval.
     pub(super) async fn watch(&self) {
         loop {
-            self.rates().sample(self.metrics().passed());
+            self.rates().sample(self.metrics().counts());
             tokio::time::sleep(SAMPLE_INTERVAL).await;
         }
     }
@@ -138,7 +138,7 @@ impl Server {
     }
 
     fn own_status(&self) -> Result<ProcessorStatus, Failure> {
-        let passed = self.metrics().passed();
+        let passed = self.metrics().counts();
         let ends = self.exposed().log_ends();
         let sizes = self.sizes();
         let (sources, partitions) = self.with(None, |found| {

@@ -30,13 +30,13 @@ enum Mismatch {
     Plaintext,
     /// The other side seems to expect a login.
     Login,
-    /// The login was accepted, and the first request after it was not.
-    Rights,
+    /// The other side accepted the login and then refused the first request.
+    Permissions,
 }
 
 impl Mismatch {
     /// Derives the mistake from librdkafka's message about a closed connection.
-    fn of(reason: &str, protocol: &str) -> Option<Self> {
+    fn from_reason(reason: &str, protocol: &str) -> Option<Self> {
         // A listener with TLS treats the first request of a client without TLS as noise and closes the connection.
         let is_plain = !protocol.ends_with("SSL");
         if reason.contains("connecting to a SSL listener?") || (is_plain && reason.contains("in state APIVERSION_QUERY")) {
@@ -48,11 +48,11 @@ impl Mismatch {
         if reason.contains("broker might require SASL authentication") {
             return Some(Self::Login);
         }
-        // Maximum duration in milliseconds of a connection that counts as closed right after the login.
-        const SOON: u64 = 2_000;
-        let lived = reason.split_once("(after ")?.1.split_once("ms in state UP")?.0;
-        let is_soon = lived.parse::<u64>().is_ok_and(|millis| millis < SOON);
-        (is_soon && protocol.starts_with("SASL_")).then_some(Self::Rights)
+        // The maximum lifetime of a connection that counts as closed right after the login.
+        const MAX_LIFETIME_MS: u64 = 2_000;
+        let lifetime = reason.split_once("(after ")?.1.split_once("ms in state UP")?.0;
+        let is_short = lifetime.parse::<u64>().is_ok_and(|millis| millis < MAX_LIFETIME_MS);
+        (is_short && protocol.starts_with("SASL_")).then_some(Self::Permissions)
     }
 }
 
@@ -78,11 +78,11 @@ impl AdminProbe {
         let reason = self.reason()?;
         let servers = servers.to_owned();
         let protocol = self.protocol.clone();
-        Some(match Mismatch::of(&reason, &protocol)? {
+        Some(match Mismatch::from_reason(&reason, &protocol)? {
             Mismatch::Tls => Error::TlsExpected { servers, protocol },
             Mismatch::Plaintext => Error::Insecure { servers, reason },
             Mismatch::Login => Error::LoginExpected { servers, protocol },
-            Mismatch::Rights => Error::ClosedBehindLogin { servers, reason },
+            Mismatch::Permissions => Error::ClosedAfterLogin { servers, reason },
         })
     }
 
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_closed_connection_suggests_what_the_listener_may_expect() {
-        let said = |more: &str, reason: &str| {
+        let message_for = |more: &str, reason: &str| {
             let text = format!("[kafka.properties]\n{more}");
             let probe = AdminProbe::new(&Config::of_text("test", &text, std::iter::empty()).unwrap());
             probe.log(
@@ -229,7 +229,7 @@ mod tests {
         };
         let login =
             "security.protocol = \"sasl_plaintext\"\nsasl = { mechanism = \"PLAIN\", username = \"u\", password = \"p\" }";
-        let tls = said(
+        let tls = message_for(
             "",
             "Disconnected: requesting ApiVersion: might be caused by incorrect security.protocol configuration (connecting to a SSL listener?) or broker version is < 0.10 (see api.version.request) (after 1ms in state APIVERSION_QUERY)",
         );
@@ -237,33 +237,33 @@ mod tests {
             tls.contains("expects TLS") && tls.contains("\"security.protocol\" = \"SSL\""),
             "{tls}"
         );
-        let tls = said(
+        let tls = message_for(
             "",
             "Disconnected: connection closed by peer: receive 0 after POLLIN (after 1ms in state APIVERSION_QUERY)",
         );
         assert!(tls.contains("expects TLS"), "{tls}");
-        let plain = said(
+        let plain = message_for(
             "security.protocol = \"ssl\"",
             "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener? (after 2ms in state SSL_HANDSHAKE)",
         );
         assert!(plain.starts_with("no secure connection to b:1: "), "{plain}");
-        let wanted = said(
+        let login_expected = message_for(
             "",
             "Disconnected: verify that security.protocol is correctly configured, broker might require SASL authentication (after 9ms in state UP)",
         );
-        assert!(wanted.contains("expects a login"), "{wanted}");
-        let closed = said(login, "Disconnected (after 47ms in state UP)");
+        assert!(login_expected.contains("expects a login"), "{login_expected}");
+        let closed = message_for(login, "Disconnected (after 47ms in state UP)");
         assert!(
             closed.contains("accepts the login") && closed.contains("namespace"),
             "{closed}"
         );
         assert_eq!(
-            said(login, "Disconnected (after 61000ms in state UP)"),
+            message_for(login, "Disconnected (after 61000ms in state UP)"),
             "",
             "an idle connection"
         );
         assert_eq!(
-            said(
+            message_for(
                 "",
                 "Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)"
             ),

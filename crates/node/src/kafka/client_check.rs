@@ -46,12 +46,12 @@ pub fn problems(config: &Config) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut problems = Vec::new();
     for (name, kind, mut settings) in kinds.into_iter().chain(transactional) {
-        offline(&mut settings);
+        remove_servers(&mut settings);
         while let Err(error) = attempt(kind, &settings) {
             let cause = cause(&error);
             let named = set_by_user(config, &cause);
             if seen.insert(cause.clone()) {
-                problems.push(sentence(name, &cause, &named));
+                problems.push(format_problem(name, &cause, &named));
             }
             // Other problems are reported only after this one is removed.
             let Some(named) = named.iter().find(|named| settings.get(named).is_some()) else {
@@ -63,8 +63,8 @@ pub fn problems(config: &Config) -> Vec<String> {
     problems
 }
 
-/// Returns a sentence with the reason why a client could not be created.
-pub(super) fn sentence_of(error: &KafkaError) -> String {
+/// Returns the message that a client could not be created, with the reason.
+pub(super) fn client_error_message(error: &KafkaError) -> String {
     format!(
         "cannot create a Kafka client: {}; check [kafka] and [kafka.properties]",
         cause(error)
@@ -73,7 +73,7 @@ pub(super) fn sentence_of(error: &KafkaError) -> String {
 
 /// Removes the settings that would make a client connect to a server: brokers, and the server for OAuth tokens, which a
 /// new client contacts at once.
-fn offline(settings: &mut ClientConfig) {
+fn remove_servers(settings: &mut ClientConfig) {
     settings.remove("bootstrap.servers");
     let is = |name: &str, value: &str| settings.get(name).is_some_and(|set| set.eq_ignore_ascii_case(value));
     if is("sasl.mechanism", "OAUTHBEARER") {
@@ -120,8 +120,8 @@ fn cause(error: &KafkaError) -> String {
 
 /// Returns the user's properties that librdkafka's message names, in its order.
 fn set_by_user(config: &Config, cause: &str) -> Vec<String> {
-    let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
-    let words = cause.split(|c: char| !is_of_name(c));
+    let is_name_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+    let words = cause.split(|c: char| !is_name_char(c));
     let words = words.map(|word| word.trim_end_matches('.'));
     let mut named: Vec<String> = Vec::new();
     for word in words.filter(|word| config.kafka.properties.contains_key(*word)) {
@@ -132,7 +132,8 @@ fn set_by_user(config: &Config, cause: &str) -> Vec<String> {
     named
 }
 
-fn sentence(name: &str, cause: &str, named: &[String]) -> String {
+/// Returns the sentence about one problem, with the properties that it names and a remedy.
+fn format_problem(name: &str, cause: &str, named: &[String]) -> String {
     let keys: Vec<String> = named.iter().map(|named| format!("kafka.properties.{named}")).collect();
     let (key, remedy) = match keys.len() {
         0 => ("kafka.properties".to_owned(), "correct the named property there"),
@@ -163,18 +164,18 @@ impl ProducerContext for Quiet {
 mod tests {
     use super::*;
 
-    fn refused(text: &str) -> Vec<String> {
+    fn problems_of(text: &str) -> Vec<String> {
         let config = Config::of_text("test", text, std::iter::empty()).unwrap_or_else(|errors| panic!("{errors}"));
         problems(&config)
     }
 
     #[test]
     fn all_clients_can_be_created_with_the_defaults_and_with_large_messages() {
-        assert_eq!(refused(""), [""; 0]);
-        assert_eq!(refused("output.delivery = \"exactly_once\""), [""; 0]);
+        assert_eq!(problems_of(""), [""; 0]);
+        assert_eq!(problems_of("output.delivery = \"exactly_once\""), [""; 0]);
         for size in [17_000_000, 30_000_000, 1_000_000_000] {
             assert_eq!(
-                refused(&format!("kafka.properties.message.max.bytes = {size}")),
+                problems_of(&format!("kafka.properties.message.max.bytes = {size}")),
                 [""; 0],
                 "{size}"
             );
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn all_inconsistent_properties_are_reported_at_once() {
-        let message = refused(
+        let message = problems_of(
             "[kafka.properties]\nfetch.max.bytes = 1000\nmax.poll.interval.ms = 10000\nretries = 0\nreconnect.backoff.ms = 20000",
         );
         for begin in [
@@ -203,8 +204,8 @@ mod tests {
     #[test]
     fn a_transactional_producer_is_checked_only_in_exactly_once_mode() {
         let slow = "kafka.properties = { transaction.timeout.ms = 5000, socket.timeout.ms = 60000 }";
-        assert_eq!(refused(slow), [""; 0]);
-        let message = refused(&format!("{slow}\noutput.delivery = \"exactly_once\""));
+        assert_eq!(problems_of(slow), [""; 0]);
+        let message = problems_of(&format!("{slow}\noutput.delivery = \"exactly_once\""));
         assert!(
             message.len() == 1 && message[0].starts_with("kafka.properties.socket.timeout.ms and kafka.properties.transaction.timeout.ms: cannot create the transactional producer"),
             "{message:#?}"
@@ -213,19 +214,20 @@ mod tests {
 
     #[test]
     fn missing_credentials_and_files_are_reported_with_the_property() {
-        let message =
-            refused("kafka.properties = { security.protocol = \"SASL_SSL\", sasl.mechanism = \"PLAIN\", sasl.username = \"u\" }");
+        let message = problems_of(
+            "kafka.properties = { security.protocol = \"SASL_SSL\", sasl.mechanism = \"PLAIN\", sasl.username = \"u\" }",
+        );
         assert!(
             message.len() == 1 && message[0].contains("sasl.username and sasl.password must be set"),
             "{message:#?}"
         );
-        let message = refused("kafka.properties = { security.protocol = \"SSL\", ssl.ca.location = \"/no/such/file\" }");
+        let message = problems_of("kafka.properties = { security.protocol = \"SSL\", ssl.ca.location = \"/no/such/file\" }");
         assert!(
             message.len() == 1 && message[0].starts_with("kafka.properties.ssl.ca.location: cannot create the consumer: "),
             "{message:#?}"
         );
         let oauth = "security.protocol = \"SASL_SSL\"\nsasl.mechanism = \"OAUTHBEARER\"\nsasl.oauthbearer.method = \"oidc\"";
-        let message = refused(&format!("[kafka.properties]\n{oauth}"));
+        let message = problems_of(&format!("[kafka.properties]\n{oauth}"));
         assert!(
             message.len() == 1 && message[0].contains("sasl.oauthbearer.token.endpoint.url"),
             "{message:#?}"
@@ -238,7 +240,7 @@ mod tests {
             "No provider for SASL mechanism GSSAPI: recompile librdkafka with libsasl2 or openssl support. Current build options: PLAIN"
                 .to_owned(),
         );
-        let message = sentence_of(&error);
+        let message = client_error_message(&error);
         assert!(
             message.contains("sasl.mechanism GSSAPI is not compiled into this program; use PLAIN"),
             "{message}"

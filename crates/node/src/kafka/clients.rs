@@ -7,7 +7,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Error;
-use super::group_members::AT;
+use super::group_members::ADDRESS_SEPARATOR;
 use super::topic_ids;
 use crate::config::{Config, Property};
 
@@ -17,7 +17,7 @@ const CLIENT_ID: &str = "client.id";
 /// librdkafka's property for the largest message that is sent.
 pub const MESSAGE_MAX_BYTES: &str = "message.max.bytes";
 
-/// librdkafka's property for how long a silent member stays in its group.
+/// librdkafka's property for how long a member without heartbeats stays in its group.
 const SESSION_TIMEOUT_MS: &str = "session.timeout.ms";
 /// The default of this program, unless the configuration overrides it.
 const DEFAULT_SESSION_TIMEOUT_MS: &str = "15000";
@@ -29,7 +29,7 @@ pub fn session_timeout(config: &Config) -> Duration {
 }
 
 /// Creates a consumer in the group `<application.id>-<stage>`. The caller decides where it begins and what it commits.
-/// With the id of an instance, it is a static member (KIP-345): a process that comes back within `session.timeout.ms`
+/// With the id of an instance, it is a static member (KIP-345): a process that restarts within `session.timeout.ms`
 /// gets its partitions back at once, and no other partition moves.
 pub fn consumer<C, T>(config: &Config, stage: &str, instance: Option<&str>, context: C) -> Result<T, Error>
 where
@@ -61,8 +61,8 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
     let address = config
         .http_address()
         .filter(|_| stage == "join")
-        .map(|address| format!("{AT}{address}"));
-    let mut client = base(config, &format!("{stage}{}", address.unwrap_or_default()));
+        .map(|address| format!("{ADDRESS_SEPARATOR}{address}"));
+    let mut client = common_settings(config, &format!("{stage}{}", address.unwrap_or_default()));
     client.set("group.id", format!("{}-{stage}", config.application.id));
     // JOIN's records are compressed.
     let queue = if stage == "join" { "16384" } else { "32768" };
@@ -75,17 +75,17 @@ pub(super) fn consumer_settings(config: &Config, stage: &str, instance: Option<&
         ("fetch.wait.max.ms", "100"),
         // After a member has died, the others receive the request to rejoin with their next heartbeat.
         ("heartbeat.interval.ms", "1000"),
-        // The partitions of an instance that died wait this long for it to come back, before other instances take them
-        // over.
+        // The partitions of an instance that died are not assigned to other instances for this time, so that it can
+        // restart.
         (SESSION_TIMEOUT_MS, DEFAULT_SESSION_TIMEOUT_MS),
-        // A new partition is read after this time at the latest.
+        // A new partition is read within this time.
         ("topic.metadata.refresh.interval.ms", "30000"),
     ];
-    overlay(&mut client, config, &tuned);
+    apply_overrides(&mut client, config, &tuned);
     let mandatory = [
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
-        // When positions no longer exist, the user decides what to do; the consumer never jumps silently.
+        // When positions no longer exist, the user decides what to do; the consumer never jumps without a report.
         ("auto.offset.reset", "error"),
         ("enable.partition.eof", "false"),
         // The assignment is eager: the rebalance callbacks rely on getting and losing all partitions at once.
@@ -106,7 +106,7 @@ pub fn reader<C: ClientContext, T: FromClientConfigAndContext<C>>(config: &Confi
 
 /// Returns the settings of [`reader`].
 pub(super) fn reader_settings(config: &Config, stage: &str) -> ClientConfig {
-    let mut client = base(config, stage);
+    let mut client = common_settings(config, stage);
     client.set("group.id", format!("{}-{stage}", config.application.id));
     let tuned = [
         ("fetch.queue.backoff.ms", "10"),
@@ -114,7 +114,7 @@ pub(super) fn reader_settings(config: &Config, stage: &str) -> ClientConfig {
         ("fetch.message.max.bytes", "4194304"),
         ("fetch.wait.max.ms", "100"),
     ];
-    overlay(&mut client, config, &tuned);
+    apply_overrides(&mut client, config, &tuned);
     let mandatory = [
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
@@ -139,7 +139,7 @@ where
 
 /// Returns the settings of [`producer`].
 pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str, partitions: Option<u32>) -> ClientConfig {
-    let mut client = base(config, stage);
+    let mut client = common_settings(config, stage);
     limit_requests(&mut client, partitions);
     let tuned = [
         ("linger.ms", linger_ms),
@@ -151,7 +151,7 @@ pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str, p
         // Messages wait for a broker that is unavailable. The reader pauses meanwhile.
         ("message.timeout.ms", "0"),
     ];
-    overlay(&mut client, config, &tuned);
+    apply_overrides(&mut client, config, &tuned);
     limit_batches(&mut client, config);
     set_all(&mut client, &[("enable.idempotence", "true")]);
     client
@@ -160,7 +160,7 @@ pub(super) fn producer_settings(config: &Config, stage: &str, linger_ms: &str, p
 /// Creates a producer for load tests: like [`producer`], but with a queue for a full second of backlog, and with
 /// delivery reports of failures only.
 pub fn load_producer<C: ClientContext, T: FromClientConfigAndContext<C>>(config: &Config, context: C) -> Result<T, Error> {
-    let mut client = base(config, "load");
+    let mut client = common_settings(config, "load");
     let tuned = [
         // The time that a record waits here for a batch counts as latency.
         ("linger.ms", "1"),
@@ -168,7 +168,7 @@ pub fn load_producer<C: ClientContext, T: FromClientConfigAndContext<C>>(config:
         ("queue.buffering.max.messages", "1000000"),
         ("message.timeout.ms", "0"),
     ];
-    overlay(&mut client, config, &tuned);
+    apply_overrides(&mut client, config, &tuned);
     limit_batches(&mut client, config);
     set_all(
         &mut client,
@@ -202,7 +202,7 @@ pub(super) fn transactional_producer_settings(
     transactional_id: &str,
     partitions: Option<u32>,
 ) -> ClientConfig {
-    let mut client = base(config, stage);
+    let mut client = common_settings(config, stage);
     limit_requests(&mut client, partitions);
     let tuned = [
         ("linger.ms", "1"),
@@ -213,7 +213,7 @@ pub(super) fn transactional_producer_settings(
         // for long.
         ("transaction.timeout.ms", "10000"),
     ];
-    overlay(&mut client, config, &tuned);
+    apply_overrides(&mut client, config, &tuned);
     limit_batches(&mut client, config);
     // A message lives at most as long as its transaction.
     client.remove("message.timeout.ms");
@@ -221,11 +221,11 @@ pub(super) fn transactional_producer_settings(
     client
 }
 
-/// Creates a producer whose records the broker always refuses, because it asks for an invalid number of
+/// Creates a producer whose records the broker always refuses, because it requests an invalid number of
 /// acknowledgements.
 pub fn probe_producer<C: ClientContext, T: FromClientConfigAndContext<C>>(config: &Config, context: C) -> Result<T, Error> {
-    let mut client = base(config, "check");
-    overlay(&mut client, config, &[]);
+    let mut client = common_settings(config, "check");
+    apply_overrides(&mut client, config, &[]);
     let mandatory = [
         ("enable.idempotence", "false"),
         ("acks", "2"),
@@ -251,8 +251,8 @@ pub(super) fn admin_with_logs<C: ClientContext, T: FromClientConfigAndContext<C>
 
 /// Returns the settings of [`admin`].
 pub(super) fn admin_settings(config: &Config) -> ClientConfig {
-    let mut client = base(config, "admin");
-    overlay(&mut client, config, &[]);
+    let mut client = common_settings(config, "admin");
+    apply_overrides(&mut client, config, &[]);
     client
 }
 
@@ -271,9 +271,9 @@ pub fn message_max_bytes(config: &Config) -> usize {
 /// busy.
 fn limit_requests(client: &mut ClientConfig, partitions: Option<u32>) {
     /// Maximum number of requests in flight that an idempotent producer may have.
-    const MOST: u32 = 5;
+    const MAX_IN_FLIGHT: u32 = 5;
     if let Some(partitions) = partitions {
-        let requests = partitions.saturating_sub(1).clamp(1, MOST);
+        let requests = partitions.saturating_sub(1).clamp(1, MAX_IN_FLIGHT);
         client.set("max.in.flight.requests.per.connection", requests.to_string());
     }
 }
@@ -288,7 +288,7 @@ fn limit_batches(client: &mut ClientConfig, config: &Config) {
 }
 
 /// Returns the settings that every client has. `name` identifies the client in the broker's logs.
-fn base(config: &Config, name: &str) -> ClientConfig {
+fn common_settings(config: &Config, name: &str) -> ClientConfig {
     let mut client = ClientConfig::new();
     client.set(CLIENT_ID, format!("{}-{name}", config.application.id));
     client.set("bootstrap.servers", &config.kafka.bootstrap_servers);
@@ -300,7 +300,8 @@ fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(client: &ClientCon
     client.create_with_context(context).map_err(Error::Client)
 }
 
-fn overlay(client: &mut ClientConfig, config: &Config, tuned: &[(&str, &str)]) {
+/// Sets the tuned defaults and then the user's properties, which take precedence.
+fn apply_overrides(client: &mut ClientConfig, config: &Config, tuned: &[(&str, &str)]) {
     set_all(client, tuned);
     for (name, value) in &config.kafka.properties {
         client.set(name, value.expose());
@@ -422,8 +423,12 @@ mod tests {
             client.get(name).map(str::to_owned)
         };
         let defaults = config("");
-        for (partitions, most) in [(1, "1"), (2, "1"), (4, "3"), (6, "5"), (64, "5")] {
-            assert_eq!(requests(&defaults, Some(partitions)).as_deref(), Some(most), "{partitions}");
+        for (partitions, expected) in [(1, "1"), (2, "1"), (4, "3"), (6, "5"), (64, "5")] {
+            assert_eq!(
+                requests(&defaults, Some(partitions)).as_deref(),
+                Some(expected),
+                "{partitions}"
+            );
         }
         assert_eq!(requests(&defaults, None), None);
         let set = config(&format!("[kafka.properties]\n\"{name}\" = 2"));

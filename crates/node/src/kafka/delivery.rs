@@ -111,7 +111,7 @@ pub(super) struct Context {
 }
 
 /// Returns whether sending the same message again may help. It does not help after the producer's sequence broke or the
-/// producer was fenced, because such a producer sends nothing any more. It does not help either for a message that is
+/// producer was fenced, because such a producer no longer sends anything. It does not help either for a message that is
 /// too large or invalid.
 fn is_transient(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
@@ -333,8 +333,8 @@ impl Sender {
     }
 
     /// Returns the reason why the broker refuses the messages that wait to be sent again, if waiting will not help: the
-    /// topic does not exist any more, or the program may not write to it. A caller that must not lose the messages
-    /// keeps trying, because somebody may correct the cause. Others may stop.
+    /// topic no longer exists, or the program may not write to it. A caller that must not lose the messages
+    /// keeps trying, because the cause may be corrected. Other callers may stop.
     pub fn permanent_refusal(&self) -> Option<KafkaError> {
         use RDKafkaErrorCode as Code;
         let refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);

@@ -56,7 +56,7 @@ pub fn record_digest(
     })?;
     match is_read {
         true => Ok(found),
-        // It says nothing about the topic that the broker is slow.
+        // A slow broker does not show that this is another topic.
         false => Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)),
     }
 }

@@ -11,9 +11,9 @@ use super::clients::{self, Logged};
 use crate::config::Config;
 
 /// Separates the name and the address in a client id.
-pub const AT: char = '@';
-/// Length of the unique suffix that a broker appends to the id of a static member, with its hyphen.
-const UNIQUE: usize = 37;
+pub const ADDRESS_SEPARATOR: char = '@';
+/// The length of the unique suffix that a broker appends to the id of a static member, with its hyphen.
+const UNIQUE_SUFFIX_LENGTH: usize = 37;
 
 /// How long to wait for a broker. It is less than the time that a shutdown may take.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,7 +53,10 @@ impl GroupMembers {
         Ok(members
             .map(|member| GroupMember {
                 instance: instance(member.id()).to_owned(),
-                address: member.client_id().split_once(AT).map(|(_, address)| address.to_owned()),
+                address: member
+                    .client_id()
+                    .split_once(ADDRESS_SEPARATOR)
+                    .map(|(_, address)| address.to_owned()),
                 partitions: assigned(member.assignment().unwrap_or_default(), &self.topic).unwrap_or_default(),
             })
             .collect())
@@ -62,7 +65,7 @@ impl GroupMembers {
 
 /// Returns the instance id contained in the member id of a static member.
 fn instance(member: &str) -> &str {
-    let end = member.len().saturating_sub(UNIQUE);
+    let end = member.len().saturating_sub(UNIQUE_SUFFIX_LENGTH);
     member.get(..end).filter(|_| member[end..].starts_with('-')).unwrap_or(member)
 }
 
@@ -72,10 +75,10 @@ fn assigned(bytes: &[u8], topic: &str) -> Option<Vec<u32>> {
     let (_version, mut rest) = bytes.split_first_chunk::<2>()?;
     let mut partitions = Vec::new();
     for _ in 0..number(&mut rest)? {
-        let (length, behind) = rest.split_first_chunk::<2>()?;
+        let (length, remaining) = rest.split_first_chunk::<2>()?;
         let length = usize::try_from(i16::from_be_bytes(*length)).ok()?;
-        let (name, behind) = behind.split_at_checked(length)?;
-        rest = behind;
+        let (name, remaining) = remaining.split_at_checked(length)?;
+        rest = remaining;
         for _ in 0..number(&mut rest)? {
             let partition = number(&mut rest)?;
             if name == topic.as_bytes() {
@@ -87,9 +90,10 @@ fn assigned(bytes: &[u8], topic: &str) -> Option<Vec<u32>> {
     Some(partitions)
 }
 
+/// Reads the next number, and removes it from `rest`.
 fn number(rest: &mut &[u8]) -> Option<u32> {
-    let (number, behind) = rest.split_first_chunk::<4>()?;
-    *rest = behind;
+    let (number, remaining) = rest.split_first_chunk::<4>()?;
+    *rest = remaining;
     u32::try_from(i32::from_be_bytes(*number)).ok()
 }
 

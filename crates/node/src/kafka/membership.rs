@@ -42,12 +42,12 @@ impl Membership {
         }
     }
 
-    /// Notes that the group has assigned partitions to this member, possibly none.
+    /// Records that the group has assigned partitions to this member, possibly none.
     pub fn assigned(&self) {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Notes that the group has revoked the partitions and will assign others.
+    /// Records that the group has revoked the partitions and will assign others.
     pub fn revoked(&self) {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::start());
     }

@@ -12,7 +12,7 @@
 //! - [`permissions`]: probing the permission to write
 //! - [`delivery`] and [`transactions`]: sending messages and waiting for acknowledgements, with transactions or without
 //!
-//! It knows bytes and offsets, and nothing about the content of records.
+//! It handles bytes and offsets, and does not depend on the content of records.
 
 use crate::check::topics::Role;
 
@@ -35,14 +35,14 @@ pub mod topics;
 pub mod transactions;
 
 /// Waits for a response of librdkafka's admin client.
-fn block_on<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::Client(rdkafka::error::KafkaError::AdminOpCreation(error.to_string())))?;
-    Ok(runtime.block_on(answer))
+    Ok(runtime.block_on(future))
 }
 
-/// Returns a text that these topics do not exist, with the setting that names each of them.
-fn absent(topics: &[(Role, String)]) -> String {
+/// Returns the message that these topics do not exist, with the setting that names each of them.
+fn describe_missing(topics: &[(Role, String)]) -> String {
     let named = topics.iter().map(|(role, topic)| format!("{topic} ({})", role.key()));
     let subject = if topics.len() == 1 {
         "this topic does"
@@ -56,7 +56,7 @@ fn absent(topics: &[(Role, String)]) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A client cannot be created from these settings.
-    #[error("{}", client_check::sentence_of(.0))]
+    #[error("{}", client_check::client_error_message(.0))]
     Client(rdkafka::error::KafkaError),
     /// A request to the broker failed.
     #[error(
@@ -114,7 +114,7 @@ pub enum Error {
     #[error(
         "{servers} accepts the login and then closes the connection ({reason}): Event Hubs does this when roles are assigned on single hubs, because every client first requests metadata of the namespace; assign the roles on the namespace (docs/guides/azure.md), or use a connection string of the namespace"
     )]
-    ClosedBehindLogin {
+    ClosedAfterLogin {
         /// The configured addresses.
         servers: String,
         /// The client's error message.
@@ -144,7 +144,7 @@ pub enum Error {
         key: &'static str,
     },
     /// Required topics do not exist.
-    #[error("{}", absent(.missing))]
+    #[error("{}", describe_missing(.missing))]
     NoTopics {
         /// The role and the name of each.
         missing: Vec<(Role, String)>,

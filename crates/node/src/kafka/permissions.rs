@@ -38,7 +38,7 @@ pub fn probe_write(config: &Config, topic: &str) -> Result<WritePermission, Erro
     let producer: BaseProducer<ProbeContext> = clients::probe_producer(config, ProbeContext::default())?;
     let record = BaseRecord::<(), ()>::to(topic).partition(0);
     if let Err((error, _)) = producer.send(record) {
-        return Ok(of(Err(&error)));
+        return Ok(from_probe_result(Err(&error)));
     }
     // Messages that time out are also reported to the context.
     drop(producer.flush(RESPONSE_TIMEOUT + Duration::from_secs(1)));
@@ -72,12 +72,13 @@ impl ProducerContext for ProbeContext {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let result = of(result.as_ref().map(drop).map_err(|(error, _)| error));
+        let result = from_probe_result(result.as_ref().map(drop).map_err(|(error, _)| error));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
     }
 }
 
-fn of(result: Result<(), &KafkaError>) -> WritePermission {
+/// Returns what the result of the probe record shows about the permission.
+fn from_probe_result(result: Result<(), &KafkaError>) -> WritePermission {
     match result.map_err(|error| (error.rdkafka_error_code(), error)) {
         Ok(()) => WritePermission::ProbeAccepted,
         Err((Some(Code::InvalidRequiredAcks), _)) => WritePermission::Granted,

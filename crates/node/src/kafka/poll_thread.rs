@@ -15,7 +15,7 @@ pub(super) struct PollThread {
 }
 
 impl PollThread {
-    /// Starts a thread that calls `poll` again and again. The name is the one that a debugger and `top -H` show.
+    /// Starts a thread that calls `poll` repeatedly. A debugger and `top -H` show its name.
     pub(super) fn start(name: &str, poll: impl Fn() + Send + 'static) -> Result<Self, Error> {
         let is_stopped = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&is_stopped);

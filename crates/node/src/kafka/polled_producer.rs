@@ -18,10 +18,10 @@ const POLL_TIMEOUT: Duration = Duration::from_micros(100_100);
 /// The name of the threads that poll.
 const THREAD: &str = "acknowledgments";
 
-/// A producer that a thread of its own polls until the producer is dropped. It replaces rdkafka's `ThreadedProducer`,
+/// A producer that a separate thread polls until the producer is dropped. It replaces rdkafka's `ThreadedProducer`,
 /// whose polls have a fixed time.
 pub(super) struct PolledProducer<C: ProducerContext + 'static> {
-    /// Dropped first, so that the messages that are still queued are discarded before the caller goes on.
+    /// Dropped first, so that the messages that are still queued are discarded before the caller continues.
     _thread: PollThread,
     producer: Arc<BaseProducer<C>>,
 }

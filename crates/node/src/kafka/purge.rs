@@ -16,7 +16,7 @@ use crate::config::Config;
 
 /// Fails if the broker would refuse to delete the records of this topic. Deletes no record, because it requests the
 /// deletion of those before the first.
-pub fn try_out(config: &Config, extent: &Extent) -> Result<(), Error> {
+pub fn check_permission(config: &Config, extent: &Extent) -> Result<(), Error> {
     let failed = |cause| Error::Delete {
         what: format!("the records of {}", extent.topic),
         cause,
@@ -27,7 +27,7 @@ pub fn try_out(config: &Config, extent: &Extent) -> Result<(), Error> {
 }
 
 /// Deletes all records that the topic has now, and waits until the broker reports that they are gone.
-pub fn empty(config: &Config, topics: &Topics<'_>, topic: &str) -> Result<(), Error> {
+pub fn delete_all(config: &Config, topics: &Topics<'_>, topic: &str) -> Result<(), Error> {
     let failed = |cause| Error::Delete {
         what: format!("the records of {topic}"),
         cause,
@@ -62,10 +62,10 @@ fn delete_before(config: &Config, extent: &Extent, end: impl Fn((i64, i64)) -> i
         Err(cause) => return Ok(Err(cause.to_string())),
     };
     let refused = deleted.elements().into_iter().find_map(|partition| partition.error().err());
-    let word = |cause: KafkaError| {
+    let message = |cause: KafkaError| {
         cause
             .rdkafka_error_code()
             .map_or_else(|| cause.to_string(), |code| code.to_string())
     };
-    Ok(refused.map_or(Ok(()), |cause| Err(word(cause))))
+    Ok(refused.map_or(Ok(()), |cause| Err(message(cause))))
 }

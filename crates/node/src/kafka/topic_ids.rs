@@ -48,7 +48,7 @@ impl TopicIds {
         self.lock().get(topic).map(|ids| ids.known.clone())
     }
 
-    /// Makes the id that was reported last the known one, because nothing of the previous topic is read any more.
+    /// Makes the id that was reported last the known one, because the previous topic is no longer read.
     pub fn renew(&self, topic: &str) {
         if let Some(ids) = self.lock().get_mut(topic) {
             ids.known.clone_from(&ids.now);
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(
             ids.update("METADATA", FIRST),
             None,
-            "a client may hear of a topic several times"
+            "a broker may describe a topic several times"
         );
         assert_eq!(ids.update("METADATA", AGAIN), Some("a.b"));
         assert_eq!(ids.of("a.b").as_deref(), Some("7FkWwMW/Q+GAYuNBBJf+tg"));

@@ -131,7 +131,7 @@ impl<'c> Topics<'c> {
             return Err(Error::NoTopics { missing });
         }
         self.refuse_compacted(&self.config.output.topic)?;
-        self.prepare_log()
+        self.prepare_repartition_topic()
     }
 
     /// Returns the maximum number of records in a topic: the offsets between the beginnings and the ends of its
@@ -218,7 +218,7 @@ impl<'c> Topics<'c> {
         Ok(())
     }
 
-    fn prepare_log(&self) -> Result<RepartitionTopic, Error> {
+    fn prepare_repartition_topic(&self) -> Result<RepartitionTopic, Error> {
         let topic = &self.config.repartition.topic;
         let configured = self.config.repartition.partitions;
         match self.partitions(topic)? {
@@ -233,14 +233,14 @@ impl<'c> Topics<'c> {
                 configured,
             }),
             None => {
-                self.create_log(topic, configured)?;
+                self.create_repartition_topic(topic, configured)?;
                 self.wait_for(topic, configured)?;
                 Ok(RepartitionTopic::New)
             }
         }
     }
 
-    fn create_log(&self, topic: &str, partitions: u32) -> Result<(), Error> {
+    fn create_repartition_topic(&self, topic: &str, partitions: u32) -> Result<(), Error> {
         let created = self.create(Role::Repartition, topic, partitions, None);
         created.map_err(|cause| Error::Create {
             topic: topic.to_owned(),
@@ -335,13 +335,15 @@ impl<'c> Topics<'c> {
 
     fn warn_of_short_retention(&self, topic: &str) {
         let needed = self.config.state.retention + RETENTION_MARGIN;
-        let kept = self
+        let retention = self
             .setting(topic, "retention.ms")
             .and_then(|millis| millis.parse::<i64>().ok());
-        if let Some(kept) = kept.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis)
-            && kept < needed
+        if let Some(retention) = retention
+            .and_then(|millis| u64::try_from(millis).ok())
+            .map(Duration::from_millis)
+            && retention < needed
         {
-            tracing::warn!("{}", short_retention(topic, kept, needed));
+            tracing::warn!("{}", short_retention(topic, retention, needed));
         }
     }
 
@@ -452,13 +454,13 @@ pub fn log_end_offsets<C: ConsumerContext>(consumer: &BaseConsumer<C>, partition
     if partitions.is_empty() {
         return Vec::new();
     }
-    let answered = consumer.offsets_for_times(request, TIMEOUT);
-    let together = answered.map(|answered| {
-        let ends = answered.elements().into_iter().filter(|end| end.error().is_ok());
+    let responses = consumer.offsets_for_times(request, TIMEOUT);
+    let ends_of_all = responses.map(|responses| {
+        let ends = responses.elements().into_iter().filter(|end| end.error().is_ok());
         let ends = ends.filter_map(|end| Some((end.topic().to_owned(), end.partition(), end.offset().to_raw()?)));
         ends.filter(|(_, _, end)| *end >= 0).collect()
     });
-    together.unwrap_or_else(|error| {
+    ends_of_all.unwrap_or_else(|error| {
         tracing::debug!(%error, "cannot request the log-end offsets together; requesting each of them");
         let each = partitions.iter().filter_map(|(topic, partition)| {
             let found = consumer.fetch_watermarks(topic, *partition, TIMEOUT);

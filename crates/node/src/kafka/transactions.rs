@@ -1,8 +1,9 @@
 //! Sends in transactions: outputs and their position become visible together, or not at all.
 //!
 //! One transactional id belongs to one partition of the repartition topic. Opening a [`Transactions`] sender for it
-//! aborts what the previous owner left open and fences that owner. The group's generation, which is sent with every
-//! committed position, also fences an owner that does not know yet that it has lost the partition (KIP-447).
+//! aborts the open transaction of the previous partition task and fences that task. The group's generation, which is
+//! sent with every committed position, also fences a task that does not know yet that it has lost the partition
+//! (KIP-447).
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use crate::config::Config;
 
 /// How long a step of a transaction may take. A transaction may stay open for half of that time, so a step that has not
 /// finished by then will never finish.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A sender whose messages become visible only when their transaction is committed.
 pub struct Transactions {
@@ -36,8 +37,8 @@ impl Transactions {
     }
 
     /// Takes over JOIN's transactional id with this suffix.
-    pub(super) fn open_as(config: &Config, ending: &str, outputs: Option<u32>) -> Result<Self, Error> {
-        let id = format!("{}-join-{ending}", config.application.id);
+    pub(super) fn open_as(config: &Config, suffix: &str, outputs: Option<u32>) -> Result<Self, Error> {
+        let id = format!("{}-join-{suffix}", config.application.id);
         let sender = Sender::transactional(config, "join", &id, outputs)?;
         let transactions = Self {
             sender,
@@ -51,8 +52,8 @@ impl Transactions {
     /// Begins a transaction if none is open. Its messages go to the returned sender.
     pub fn begin(&self) -> Result<&Sender, Error> {
         if !self.open.get() {
-            let begun = self.sender.producer.begin_transaction();
-            begun.map_err(|cause| self.failed("begin", cause))?;
+            let result = self.sender.producer.begin_transaction();
+            result.map_err(|cause| self.failed("begin", cause))?;
             self.open.set(true);
         }
         Ok(&self.sender)
@@ -82,7 +83,7 @@ impl Transactions {
     fn until_done(&self, what: &'static str, act: impl Fn(&Sender, Duration) -> KafkaResult<()>) -> Result<(), Error> {
         let began: Instant = clock::start();
         loop {
-            let left = TIMEOUT.saturating_sub(began.elapsed());
+            let left = STEP_TIMEOUT.saturating_sub(began.elapsed());
             match act(&self.sender, left) {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::Transaction(cause)) if cause.is_retriable() && !left.is_zero() => {

@@ -17,14 +17,14 @@ pub(super) struct Hints {
     far_windows: IntCounter,
     null_words: IntCounter,
     cut_keys: IntCounter,
-    topics: Mutex<BTreeMap<String, OfTopic>>,
+    topics: Mutex<BTreeMap<String, TopicCounts>>,
     warned_of_far_windows: AtomicBool,
     warned_of_null_words: AtomicBool,
     warned_of_cut_keys: AtomicBool,
 }
 
 #[derive(Default)]
-struct OfTopic {
+struct TopicCounts {
     activities: u64,
     ahead: u64,
     warned: bool,
@@ -77,13 +77,13 @@ impl Hints {
             self.ahead_of_timestamp.with_label_values(&[topic]).inc_by(ahead);
         }
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_topic = topics.entry(topic.to_owned()).or_default();
-        of_topic.activities += activities;
-        of_topic.ahead += ahead;
-        if !of_topic.warned
-            && let Some(sentence) = traffic::stamped_too_early(topic, of_topic.ahead, of_topic.activities)
+        let counts = topics.entry(topic.to_owned()).or_default();
+        counts.activities += activities;
+        counts.ahead += ahead;
+        if !counts.warned
+            && let Some(sentence) = traffic::stamped_too_early(topic, counts.ahead, counts.activities)
         {
-            of_topic.warned = true;
+            counts.warned = true;
             tracing::warn!("{sentence}");
         }
     }

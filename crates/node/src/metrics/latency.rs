@@ -10,7 +10,7 @@ use prometheus::{Histogram, Registry};
 
 use super::make::{histogram, histograms};
 use super::{Error, Metrics};
-use crate::emit::reason as word;
+use crate::emit;
 use crate::join::Reason;
 use crate::time::WallTime;
 
@@ -58,7 +58,7 @@ impl Latencies {
                 "From the timestamp of a record of the repartition log to the moment JOIN applied it.",
                 &BUCKETS,
             )?,
-            rows: REASONS.map(|reason| (reason, rows.with_label_values(&[word(reason)]))),
+            rows: REASONS.map(|reason| (reason, rows.with_label_values(&[emit::reason(reason)]))),
         })
     }
 }
@@ -124,8 +124,8 @@ impl JoinLatency {
         self.causes.push_back((offset, timestamp));
     }
 
-    /// Notes that a row was sent that the log record at `offset` has caused. Rows must be noted in the order of their
-    /// causes.
+    /// Records that a row was sent that the log record at `offset` has caused. Rows must be recorded in the order of
+    /// their causes.
     pub fn sent(&mut self, reason: Reason, offset: i64) {
         while self.causes.front().is_some_and(|(cause, _)| *cause < offset) {
             self.causes.pop_front();
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(
             rows("_count{reason=\"window_closed\"}"),
             0.0,
-            "nothing counts before it is acknowledged"
+            "no row counts before its acknowledgement"
         );
         latency.acknowledged(WallTime(2_000));
         // 1 s, 1 s, 50 ms, and one row whose cause has a timestamp in the future.
@@ -245,8 +245,8 @@ mod tests {
         let metrics = Metrics::new(Links::query(Default::default())).unwrap();
         let counts = values(&metrics, "alerttrail_row_latency_seconds_count");
         assert_eq!(counts.len(), REASONS.len(), "{counts:?}");
-        let infinite = values(&metrics, "alerttrail_input_latency_seconds_count");
-        assert_eq!(infinite, ["alerttrail_input_latency_seconds_count 0"]);
+        let input_counts = values(&metrics, "alerttrail_input_latency_seconds_count");
+        assert_eq!(input_counts, ["alerttrail_input_latency_seconds_count 0"]);
     }
 
     #[test]

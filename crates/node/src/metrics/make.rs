@@ -33,7 +33,7 @@ pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str
 }
 
 pub(super) fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, Error> {
-    let metric = Histogram::with_opts(buckets_of(name, help, buckets))?;
+    let metric = Histogram::with_opts(bucket_options(name, help, buckets))?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
@@ -45,11 +45,11 @@ pub(super) fn histograms(
     labels: &[&str],
     buckets: &[f64],
 ) -> Result<HistogramVec, Error> {
-    let metric = HistogramVec::new(buckets_of(name, help, buckets), labels)?;
+    let metric = HistogramVec::new(bucket_options(name, help, buckets), labels)?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
 
-fn buckets_of(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
+fn bucket_options(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
     HistogramOpts::from(options(name, help)).buckets(buckets.to_vec())
 }

@@ -1,5 +1,5 @@
-//! All metrics with their names, help texts and labels, in a registry of their own; nothing is global. The core returns
-//! counts, and the edge adds them here.
+//! All metrics with their names, help texts and labels, in a separate registry; nothing is global. The core returns
+//! counts, and the pipeline adds them here.
 
 mod hints;
 mod input;
@@ -52,7 +52,7 @@ pub struct Metrics {
     source_idle: IntGaugeVec,
     watermark: IntGaugeVec,
     join_offset: IntGaugeVec,
-    owned: IntGauge,
+    assigned_count: IntGauge,
     state_bytes: IntGaugeVec,
     replaying: IntGaugeVec,
     has_worked: AtomicBool,
@@ -63,10 +63,10 @@ pub struct Metrics {
 /// A duplicate or invalid metric name.
 pub type Error = prometheus::Error;
 
-/// The greatest number of tables with counters of their own. Further tables are counted together, because the number of
+/// The maximum number of tables with separate counters. Further tables are counted together, because the number of
 /// labels must stay bounded whatever the input contains.
 const MAX_TABLES: usize = 64;
-/// The greatest length of a table's name. A longer name is counted as `other`.
+/// The maximum length of a table's name. A longer name is counted as `other`.
 const MAX_TABLE_LENGTH: usize = 64;
 
 impl Metrics {
@@ -167,7 +167,7 @@ impl Metrics {
                 "The next offset to apply of a partition of the repartition topic.",
                 &["partition"],
             )?,
-            owned: gauge(
+            assigned_count: gauge(
                 r,
                 "partitions_owned",
                 "Partitions of the repartition topic that are assigned to this instance.",
@@ -207,13 +207,13 @@ impl Metrics {
     /// Sets the watermarks of the source partitions that are read here.
     pub fn marked(&self, sources: &[SourceWatermark]) {
         self.has_worked.fetch_or(!sources.is_empty(), Ordering::Relaxed);
-        for mark in sources {
-            let partition = mark.partition.to_string();
-            let labels = [mark.topic.as_str(), &partition];
-            if let Some(time) = mark.time {
+        for source in sources {
+            let partition = source.partition.to_string();
+            let labels = [source.topic.as_str(), &partition];
+            if let Some(time) = source.time {
                 self.source_watermark.with_label_values(&labels).set(time.to_wall().0 / 1000);
             }
-            self.source_idle.with_label_values(&labels).set(i64::from(mark.idle));
+            self.source_idle.with_label_values(&labels).set(i64::from(source.idle));
         }
     }
 
@@ -233,7 +233,7 @@ impl Metrics {
 
     /// Sets the partitions of the repartition topic that are joined here, and removes the gauges of all others.
     pub fn assigned(&self, partitions: &[i32]) {
-        self.owned.set(i64::try_from(partitions.len()).unwrap_or(i64::MAX));
+        self.assigned_count.set(i64::try_from(partitions.len()).unwrap_or(i64::MAX));
         self.has_worked.fetch_or(!partitions.is_empty(), Ordering::Relaxed);
         let mut joined_here = self.joined_here.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in joined_here.iter().filter(|known| !partitions.contains(known)) {
@@ -331,7 +331,7 @@ impl Metrics {
 
 /// Counts since the start of the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Passed {
+pub struct ProcessCounts {
     /// Messages read.
     pub messages: u64,
     /// Bytes read.
@@ -350,7 +350,7 @@ pub struct Passed {
 
 impl Metrics {
     /// Returns the counts since the start of the process.
-    pub fn passed(&self) -> Passed {
+    pub fn counts(&self) -> ProcessCounts {
         let records = |kind| self.records.with_label_values(&[kind]).get();
         let emitted = |kind| {
             ["upsert", "delete"]
@@ -361,7 +361,7 @@ impl Metrics {
                 .iter()
                 .sum()
         };
-        Passed {
+        ProcessCounts {
             messages: self.messages.get(),
             bytes: self.message_bytes.get(),
             activities: records("activity_keyed") + records("activity_unkeyed"),
@@ -405,7 +405,7 @@ mod tests {
     #[test]
     fn revoked_partitions_have_no_metrics() {
         let metrics = Metrics::new(Links::query(Default::default())).unwrap();
-        let mark = |topic: &str, partition| SourceWatermark {
+        let source = |topic: &str, partition| SourceWatermark {
             topic: topic.to_owned(),
             partition,
             position: 0,
@@ -413,7 +413,7 @@ mod tests {
             idle: false,
             rejected: 0,
         };
-        let said = |metrics: &Metrics| {
+        let labels = |metrics: &Metrics| {
             let text = String::from_utf8(metrics.text().unwrap()).unwrap();
             let labelled = text.lines().filter(|line| line.contains("partition=\""));
             labelled
@@ -421,17 +421,17 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert!(!metrics.has_worked());
-        metrics.marked(&[mark("activities", 0), mark("activities", 1), mark("alerts", 0)]);
+        metrics.marked(&[source("activities", 0), source("activities", 1), source("alerts", 0)]);
         metrics.assigned(&[0, 1]);
         metrics.replaying(0, 5);
         metrics.replaying(1, 7);
         assert_eq!(metrics.left_to_replay(), 12);
-        assert_eq!(said(&metrics).len(), 8);
+        assert_eq!(labels(&metrics).len(), 8);
         metrics.revoked("activities", 0);
         metrics.revoked("alerts", 0);
         metrics.assigned(&[1]);
         assert_eq!(
-            said(&metrics),
+            labels(&metrics),
             [
                 r#"alerttrail_join_replay_records{partition="1"}"#,
                 r#"alerttrail_source_idle{partition="1",topic="activities"}"#,
@@ -441,7 +441,7 @@ mod tests {
         assert_eq!(metrics.left_to_replay(), 7);
         metrics.none_read();
         metrics.assigned(&[]);
-        assert!(said(&metrics).is_empty() && metrics.left_to_replay() == 0 && metrics.has_worked());
+        assert!(labels(&metrics).is_empty() && metrics.left_to_replay() == 0 && metrics.has_worked());
     }
 
     #[test]

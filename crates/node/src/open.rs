@@ -38,12 +38,12 @@ pub fn check(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Reads a text file, such as a configuration, that may have at most `most` bytes.
-pub fn text(path: &Path, most: usize) -> io::Result<String> {
+/// Reads a text file, such as a configuration, that may have at most `max` bytes.
+pub fn text(path: &Path, max: usize) -> io::Result<String> {
     let mut bytes = Vec::new();
-    file(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > most {
-        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    file(path)?.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > max {
+        return Err(io::Error::other(format!("it has more than {max} bytes")));
     }
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
@@ -77,8 +77,8 @@ mod tests {
         assert!(error(folder.path()).starts_with("it is a folder"));
         check(Path::new("/dev/null")).unwrap();
         let pipe = folder.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
-        assert!(made.success());
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(status.success());
         check(&pipe).unwrap();
     }
 

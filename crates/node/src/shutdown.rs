@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 
-/// The time to wait for everything in flight after a shutdown was requested. A shutdown must end within ten seconds;
+/// The time to wait for outstanding work after a shutdown was requested. A shutdown must end within ten seconds;
 /// the rest of that time is for leaving the consumer groups.
 pub(crate) const DRAIN: Duration = Duration::from_secs(6);
 
-/// The state of a shutdown, which all threads of a processor share: whether it was requested, and until when work in
-/// flight may be finished.
+/// The state of a shutdown, which all threads of a processor share: whether it was requested, and whether outstanding
+/// work may still be finished.
 #[derive(Clone, Default)]
 pub struct Shutdown(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// When it was requested.
+    /// The time of the request.
     requested: OnceLock<Instant>,
     lock: Mutex<()>,
     changed: Condvar,
@@ -35,7 +35,7 @@ impl Shutdown {
         self.0.requested.get().is_some()
     }
 
-    /// Returns whether to stop without waiting for work in flight. That is safe, because the program also survives a
+    /// Returns whether to stop without waiting for outstanding work. That is safe, because the program also survives a
     /// kill.
     pub fn is_overdue(&self) -> bool {
         self.0.requested.get().is_some_and(|requested| requested.elapsed() > DRAIN)

@@ -1,5 +1,5 @@
-//! Dead-letter records: records that cannot be used, with the reason and the address, so that nothing is dropped
-//! silently.
+//! Dead-letter records: records that cannot be used, with the reason and the address, so that no record is dropped
+//! without a trace.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -23,9 +23,9 @@ pub struct Address<'a> {
 /// A record that cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeadLetter<'a> {
-    /// The reason as a word that never changes.
+    /// The reason as a constant identifier.
     pub reason: &'static str,
-    /// The reason as a sentence, which contains nothing of the record.
+    /// The reason as a sentence, which contains no content of the record.
     pub error: String,
     /// The place from which the record came.
     pub address: Address<'a>,
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_json_line_preserves_any_bytes() {
-        let mut letter = DeadLetter {
+        let mut dead_letter = DeadLetter {
             reason: "invalid_json",
             error: "not JSON".into(),
             address: Address {
@@ -145,22 +145,22 @@ mod tests {
             redriven: None,
         };
         let mut out = Vec::new();
-        letter.write_json_line(&mut out);
+        dead_letter.write_json_line(&mut out);
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(json["value"], "{\"a\n");
         assert_eq!(json["alerttrail.offset"], 3);
         assert_eq!(json["alerttrail.truncated"], 17);
         assert_eq!(json.get("alerttrail.redriven"), None);
-        letter.redriven = Some("t/0/1/2".into());
-        letter.value = b"\xff".as_slice().into();
+        dead_letter.redriven = Some("t/0/1/2".into());
+        dead_letter.value = b"\xff".as_slice().into();
         out.clear();
-        letter.write_json_line(&mut out);
+        dead_letter.write_json_line(&mut out);
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(json["value_hex"], "ff");
         for (value, name) in [(b"\0\0\0\0".as_slice(), "value_hex"), (b"{\n\"a\":\n1}\n", "value")] {
-            letter.value = value.into();
+            dead_letter.value = value.into();
             let mut out = Vec::new();
-            letter.write_json_line(&mut out);
+            dead_letter.write_json_line(&mut out);
             let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
             assert!(json.get(name).is_some(), "{json}");
         }
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_value_is_cut_to_what_fits_into_a_message() {
-        let letter = |value: &'static [u8]| DeadLetter {
+        let dead_letter = |value: &'static [u8]| DeadLetter {
             reason: "too_large",
             error: "too large".into(),
             address: Address {
@@ -183,10 +183,14 @@ mod tests {
             redriven: None,
         };
         let (small, large) = (b"small".as_slice(), [b'x'; 2_000].as_slice());
-        let fits = letter(b"small").cut_to(1_000);
+        let fits = dead_letter(b"small").cut_to(1_000);
         assert_eq!((&*fits.value, fits.truncated), (small, None));
         for value in [Cow::Borrowed(large), Cow::Owned(large.to_vec())] {
-            let cut = DeadLetter { value, ..letter(b"") }.cut_to(1_000);
+            let cut = DeadLetter {
+                value,
+                ..dead_letter(b"")
+            }
+            .cut_to(1_000);
             let headers: usize = cut.headers().iter().map(|(name, value)| name.len() + value.len()).sum();
             assert!(
                 cut.value.len() > 400 && cut.value.len() + headers < 1_000,
@@ -195,6 +199,6 @@ mod tests {
             );
             assert_eq!(cut.truncated, Some(2_000));
         }
-        assert_eq!(letter(b"small").cut_to(0).value.len(), 0);
+        assert_eq!(dead_letter(b"small").cut_to(0).value.len(), 0);
     }
 }

@@ -44,31 +44,31 @@ pub enum Error {
 }
 
 /// The device and the inode of a file.
-type Identity = (u64, u64);
+type FileId = (u64, u64);
 
 /// The files that a command reads and writes.
 #[derive(Default)]
 pub struct Guard {
     /// The name of each file that is read, and its role.
-    read: BTreeMap<Identity, (PathBuf, &'static str)>,
-    written: BTreeMap<Key, PathBuf>,
+    read: BTreeMap<FileId, (PathBuf, &'static str)>,
+    written: BTreeMap<OutputKey, PathBuf>,
 }
 
 /// A key that is equal for outputs that go to the same file.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    There(Identity),
+enum OutputKey {
+    Existing(FileId),
     /// A file that does not exist yet: its folder, and its name in that folder.
-    New(Identity, OsString),
+    New(FileId, OsString),
 }
 
 /// An output that has been checked. Nothing has been created or changed yet.
 pub struct Target {
     name: PathBuf,
-    place: Place,
+    location: Location,
 }
 
-enum Place {
+enum Location {
     Standard,
     /// A pipe, a device, or a file that the shell has opened.
     Open(PathBuf),
@@ -85,10 +85,10 @@ pub struct Output {
 enum Writer {
     Standard(io::Stdout),
     Open(File),
-    /// A temporary file in the folder of the output, and the output's path.
-    Beside(NamedTempFile, PathBuf),
-    /// A temporary file elsewhere, which is copied over the existing output at the end.
-    Elsewhere(File, PathBuf),
+    /// A temporary file in the folder of the output, which replaces the file at this path at the end.
+    Replacing(NamedTempFile, PathBuf),
+    /// A temporary file in another folder, which is copied over the existing file at this path at the end.
+    Overwriting(File, PathBuf),
 }
 
 impl Guard {
@@ -99,8 +99,8 @@ impl Guard {
             true => metadata_of(io::stdin()),
             false => fs::metadata(path),
         };
-        if let Some(identity) = found.ok().and_then(|found| identity(&found)) {
-            self.read.entry(identity).or_insert((path.to_owned(), what));
+        if let Some(file_id) = found.ok().and_then(|found| file_id(&found)) {
+            self.read.entry(file_id).or_insert((path.to_owned(), what));
         }
     }
 
@@ -111,20 +111,20 @@ impl Guard {
             file: path.to_owned(),
             cause,
         };
-        let mut place = match is_standard(path) {
-            true => Place::Standard,
-            false => place(path).map_err(failed)?,
+        let mut location = match is_standard(path) {
+            true => Location::Standard,
+            false => location(path).map_err(failed)?,
         };
-        let mut key = key(&place).map_err(failed)?;
-        let standard = metadata_of(io::stdout()).ok().and_then(|found| identity(&found));
-        if let (Some(Key::There(there)), Place::File(..)) = (&key, &place)
-            && Some(*there) == standard
+        let mut key = key(&location).map_err(failed)?;
+        let standard = metadata_of(io::stdout()).ok().and_then(|found| file_id(&found));
+        if let (Some(OutputKey::Existing(existing)), Location::File(..)) = (&key, &location)
+            && Some(*existing) == standard
         {
             // A rename would replace the name, but the shell's standard output would still be the old file.
-            place = Place::Standard;
+            location = Location::Standard;
         }
-        if let Some(Key::There(there)) = &key {
-            if let Some((other, what)) = self.read.get(there) {
+        if let Some(OutputKey::Existing(existing)) = &key {
+            if let Some((other, what)) = self.read.get(existing) {
                 let what = match (other == path, is_standard(other)) {
                     (true, _) => (*what).to_owned(),
                     (false, true) => "the file that standard input is read from".to_owned(),
@@ -133,8 +133,8 @@ impl Guard {
                 let output = path.to_owned();
                 return Err(Error::Input { output, what });
             }
-            let error = metadata_of(io::stderr()).ok().and_then(|found| identity(&found));
-            if Some(*there) == error && Some(*there) != standard {
+            let error = metadata_of(io::stderr()).ok().and_then(|found| file_id(&found));
+            if Some(*existing) == error && Some(*existing) != standard {
                 return Err(Error::Twice {
                     output: path.to_owned(),
                     other: "standard error".to_owned(),
@@ -152,7 +152,7 @@ impl Guard {
         }
         Ok(Target {
             name: path.to_owned(),
-            place,
+            location,
         })
     }
 }
@@ -167,13 +167,13 @@ impl Target {
     /// folder.
     pub fn create(self, spare: &Path) -> Result<Output, Error> {
         const BUFFER: usize = 1 << 18;
-        let writer = match self.place {
-            Place::Standard => Ok(Writer::Standard(io::stdout())),
+        let writer = match self.location {
+            Location::Standard => Ok(Writer::Standard(io::stdout())),
             // A file that the shell has opened may already contain data.
-            Place::Open(path) => OpenOptions::new().append(true).open(path).map(Writer::Open),
-            Place::File(path, there) => match (beside(&path, there.as_ref()), there) {
-                (Ok(file), _) => Ok(Writer::Beside(file, path)),
-                (Err(_), Some(_)) => tempfile::tempfile_in(spare).map(|file| Writer::Elsewhere(file, path)),
+            Location::Open(path) => OpenOptions::new().append(true).open(path).map(Writer::Open),
+            Location::File(path, existing) => match (create_temporary(&path, existing.as_ref()), existing) {
+                (Ok(file), _) => Ok(Writer::Replacing(file, path)),
+                (Err(_), Some(_)) => tempfile::tempfile_in(spare).map(|file| Writer::Overwriting(file, path)),
                 (Err(cause), None) => Err(cause),
             },
         };
@@ -190,7 +190,7 @@ impl Target {
 impl Output {
     /// Returns whether it is a regular file, which is replaced at the end.
     pub fn is_file(&self) -> bool {
-        matches!(self.writer.get_ref(), Writer::Beside(..) | Writer::Elsewhere(..))
+        matches!(self.writer.get_ref(), Writer::Replacing(..) | Writer::Overwriting(..))
     }
 
     /// Returns the name that the user gave.
@@ -205,13 +205,13 @@ impl Output {
         let placed = writer.and_then(|writer| match writer {
             Writer::Standard(mut file) => file.flush(),
             Writer::Open(mut file) => file.flush(),
-            Writer::Beside(file, path) => match file.persist(&path) {
+            Writer::Replacing(file, path) => match file.persist(&path) {
                 Ok(_) => Ok(()),
                 // A rename fails for a mounted file, and for another user's file in a folder with the sticky bit.
                 Err(error) if path.exists() => overwrite(&path, error.file.into_file()),
                 Err(error) => Err(error.error),
             },
-            Writer::Elsewhere(file, path) => overwrite(&path, file),
+            Writer::Overwriting(file, path) => overwrite(&path, file),
         });
         placed.map_err(|cause| Error::Write { file: name, cause })
     }
@@ -235,16 +235,16 @@ impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Standard(file) => file.write(bytes),
-            Self::Open(file) | Self::Elsewhere(file, _) => file.write(bytes),
+            Self::Open(file) | Self::Overwriting(file, _) => file.write(bytes),
             // An error of the temporary file's wrapper would name the temporary path.
-            Self::Beside(file, _) => file.as_file_mut().write(bytes),
+            Self::Replacing(file, _) => file.as_file_mut().write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Standard(file) => file.flush(),
-            Self::Open(_) | Self::Elsewhere(..) | Self::Beside(..) => Ok(()),
+            Self::Open(_) | Self::Overwriting(..) | Self::Replacing(..) => Ok(()),
         }
     }
 }
@@ -260,12 +260,12 @@ fn metadata_of(file: impl AsFd) -> io::Result<Metadata> {
 
 /// Returns the device and inode of a file whose content an output would destroy; `None` for terminals, pipes and
 /// character devices.
-fn identity(found: &Metadata) -> Option<Identity> {
+fn file_id(found: &Metadata) -> Option<FileId> {
     (found.is_file() || found.file_type().is_block_device()).then(|| (found.dev(), found.ino()))
 }
 
 /// Finds the file that `path` names, through any symbolic links.
-fn place(path: &Path) -> io::Result<Place> {
+fn location(path: &Path) -> io::Result<Location> {
     /// The number of links that Linux follows.
     const MAX_LINKS: usize = 40;
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
@@ -276,10 +276,10 @@ fn place(path: &Path) -> io::Result<Place> {
         let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let folder = folder_of(&path).canonicalize()?;
         let here = folder.join(name);
-        if is_of_descriptors(&folder) {
+        if contains_descriptors(&folder) {
             return Ok(match name == "1" {
-                true => Place::Standard,
-                false => Place::Open(here),
+                true => Location::Standard,
+                false => Location::Open(here),
             });
         }
         match here.symlink_metadata() {
@@ -288,10 +288,10 @@ fn place(path: &Path) -> io::Result<Place> {
             Ok(found) if found.is_file() => {
                 // A rename would also replace a read-only file, so this checks that the file may be written.
                 OpenOptions::new().write(true).open(&here)?;
-                return Ok(Place::File(here, Some(found)));
+                return Ok(Location::File(here, Some(found)));
             }
-            Ok(_) => return Ok(Place::Open(here)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Place::File(here, None)),
+            Ok(_) => return Ok(Location::Open(here)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Location::File(here, None)),
             Err(error) => return Err(error),
         }
     }
@@ -306,28 +306,28 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Returns whether the names in this folder are those of open file descriptors.
-fn is_of_descriptors(folder: &Path) -> bool {
+fn contains_descriptors(folder: &Path) -> bool {
     folder == "/dev/fd" || (folder.starts_with("/proc") && folder.ends_with("fd"))
 }
 
 /// Returns the key of an output; `None` if several outputs may share it.
-fn key(place: &Place) -> io::Result<Option<Key>> {
-    let found = match place {
-        Place::Standard => metadata_of(io::stdout()).ok(),
-        Place::Open(path) => Some(fs::metadata(path)?),
-        Place::File(_, Some(found)) => Some(found.clone()),
-        Place::File(path, None) => {
+fn key(location: &Location) -> io::Result<Option<OutputKey>> {
+    let found = match location {
+        Location::Standard => metadata_of(io::stdout()).ok(),
+        Location::Open(path) => Some(fs::metadata(path)?),
+        Location::File(_, Some(found)) => Some(found.clone()),
+        Location::File(path, None) => {
             let folder = fs::metadata(folder_of(path))?;
             let name = path.file_name().unwrap_or_default().to_owned();
-            return Ok(Some(Key::New((folder.dev(), folder.ino()), name)));
+            return Ok(Some(OutputKey::New((folder.dev(), folder.ino()), name)));
         }
     };
-    Ok(found.and_then(|found| identity(&found)).map(Key::There))
+    Ok(found.and_then(|found| file_id(&found)).map(OutputKey::Existing))
 }
 
-/// Creates a temporary file in the folder of `path`. It gets the permissions and the owner of the existing file
-/// `there`.
-fn beside(path: &Path, there: Option<&Metadata>) -> io::Result<NamedTempFile> {
+/// Creates a temporary file in the folder of `path`. It gets the permissions and the owner of `existing`, the
+/// file that it will replace.
+fn create_temporary(path: &Path, existing: Option<&Metadata>) -> io::Result<NamedTempFile> {
     /// The mode of a new file, before the umask.
     const NEW: u32 = 0o666;
     let mut builder = tempfile::Builder::new();
@@ -337,20 +337,20 @@ fn beside(path: &Path, there: Option<&Metadata>) -> io::Result<NamedTempFile> {
         .suffix(".partial")
         .permissions(Permissions::from_mode(NEW));
     let file = builder.tempfile_in(folder_of(path))?;
-    if let Some(there) = there {
+    if let Some(existing) = existing {
         let found = file.as_file().metadata()?;
-        if (found.uid(), found.gid()) != (there.uid(), there.gid()) {
-            fchown(file.as_file(), Some(there.uid()), Some(there.gid()))?;
+        if (found.uid(), found.gid()) != (existing.uid(), existing.gid()) {
+            fchown(file.as_file(), Some(existing.uid()), Some(existing.gid()))?;
         }
-        file.as_file().set_permissions(there.permissions())?;
+        file.as_file().set_permissions(existing.permissions())?;
     }
     Ok(file)
 }
 
 fn overwrite(path: &Path, mut file: File) -> io::Result<()> {
     file.rewind()?;
-    let mut place = OpenOptions::new().write(true).truncate(true).open(path)?;
-    io::copy(&mut file, &mut place).map(drop)
+    let mut target = OpenOptions::new().write(true).truncate(true).open(path)?;
+    io::copy(&mut file, &mut target).map(drop)
 }
 
 #[cfg(test)]
@@ -426,7 +426,7 @@ mod tests {
         symlink("old", at("soft")).unwrap();
         let mut guard = Guard::default();
         guard.reads(&at("old"), "an input");
-        let told = |name: &str| {
+        let error_for = |name: &str| {
             let mut guard = Guard::default();
             guard.reads(&at("old"), "an input");
             guard
@@ -436,10 +436,10 @@ mod tests {
                 .to_string()
                 .replace(&format!("{}/", folder.path().display()), "")
         };
-        assert_eq!(told("old"), "old is an input; name another file for the output");
+        assert_eq!(error_for("old"), "old is an input; name another file for the output");
         for name in ["hard", "soft"] {
             let expected = format!("{name} is the same file as old, which is an input; name another file for the output");
-            assert_eq!(told(name), expected);
+            assert_eq!(error_for(name), expected);
         }
         assert!(guard.writes(&at("new")).is_ok());
         assert_eq!(fs::read(at("old")).unwrap(), b"before");

@@ -1,4 +1,4 @@
-//! Dead-letter records and output files. Knows bytes, headers and files, and nothing about how they are produced.
+//! Dead-letter records and output files. Handles bytes, headers and files, whatever produced them.
 
 pub mod dead_letter;
 pub mod file;

@@ -1,7 +1,7 @@
 //! Records how far this instance has sent the output of a partition.
 //!
-//! The state on disk is that of the last flush, up to minutes old. This note is written after every delivery. So after
-//! a kill, the process computes again what is missing in its state, but does not send again any output that it knew to
+//! The state on disk is that of the last flush, which may be minutes old. This file is written after every delivery.
+//! So after a kill, the process recomputes what is missing in its state, but does not resend an output that it knew to
 //! be sent.
 
 use std::fs::File;
@@ -10,16 +10,16 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::seal::{seal, unseal};
+use super::checksum::{append_checksum, verify_checksum};
 
 /// The file in a partition's folder.
 const EMITTED_FILE: &str = "EMITTED";
-/// The length of a note: three numbers and a digest, each of 8 bytes.
+/// The length of the content without its checksum: three numbers and a digest, each of 8 bytes.
 const LENGTH: usize = 4 * 8;
 
-/// The file with the note. It is not synced: once written, the operating system keeps it, so it survives the process.
-/// After a power failure it may be older, or unreadable and ignored. Then the outputs that it would have covered are
-/// sent again, with the same ids.
+/// The file with the position of the output. It is not synced: once written, the operating system keeps it, so it
+/// survives the process. After a power failure it may be older, or unreadable and ignored. Then the outputs that it
+/// would have covered are sent again, with the same ids.
 pub struct Emitted {
     file: File,
     path: PathBuf,
@@ -34,13 +34,13 @@ pub struct Noted {
     pub outputs: u64,
     /// The offset of the last log record that was applied.
     pub last: i64,
-    /// The digest of that record: the note is ignored for a log that has another record at this offset.
+    /// The digest of that record: the content is ignored for a log that has another record at this offset.
     pub digest: [u8; 8],
 }
 
 impl Emitted {
-    /// Opens or creates the file in the folder `path`, and returns it with its content. The content is `None` if there
-    /// is no complete note.
+    /// Opens or creates the file in the folder `path`, and returns it with its content. The content is `None` if the
+    /// file is incomplete or damaged.
     pub fn open(path: &Path) -> Result<(Self, Option<Noted>), Error> {
         let path = path.join(EMITTED_FILE);
         let io = |cause| Error::io(&path, &cause);
@@ -56,28 +56,28 @@ impl Emitted {
         Ok((Self { file, path }, noted))
     }
 
-    /// Replaces the previous note.
+    /// Replaces the content.
     pub fn note(&self, noted: &Noted) -> Result<(), Error> {
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.extend_from_slice(&noted.offset.to_be_bytes());
         bytes.extend_from_slice(&noted.outputs.to_be_bytes());
         bytes.extend_from_slice(&noted.last.to_be_bytes());
         bytes.extend_from_slice(&noted.digest);
-        let sealed = seal(EMITTED_FILE.as_bytes(), &bytes);
+        let stored = append_checksum(EMITTED_FILE.as_bytes(), &bytes);
         self.file
-            .write_all_at(&sealed, 0)
+            .write_all_at(&stored, 0)
             .map_err(|cause| Error::io(&self.path, &cause))
     }
 }
 
 fn read(file: &File) -> io::Result<Option<Noted>> {
-    let mut sealed = [0; LENGTH + 8];
-    match file.read_exact_at(&mut sealed, 0) {
+    let mut stored = [0; LENGTH + 8];
+    match file.read_exact_at(&mut stored, 0) {
         Ok(()) => {}
         Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(cause) => return Err(cause),
     }
-    Ok(unseal(EMITTED_FILE.as_bytes(), &sealed).ok().and_then(parse))
+    Ok(verify_checksum(EMITTED_FILE.as_bytes(), &stored).ok().and_then(parse))
 }
 
 fn parse(bytes: &[u8]) -> Option<Noted> {
@@ -104,7 +104,7 @@ mod tests {
     };
 
     #[test]
-    fn the_last_note_is_found_again() {
+    fn the_last_position_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let (emitted, nothing) = Emitted::open(folder.path()).unwrap();
         assert_eq!(nothing, None);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_that_is_cut_off_or_changed_is_none() {
+    fn a_position_that_is_cut_off_or_changed_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         Emitted::open(folder.path()).unwrap().0.note(&NOTED).unwrap();
         let file = folder.path().join(EMITTED_FILE);

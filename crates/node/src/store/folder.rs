@@ -1,4 +1,4 @@
-//! The folder of one instance. It contains a lock that tells which process uses it, the instance's id, and a folder for
+//! The folder of one instance. It contains a lock that shows which process uses it, the instance's id, and a folder for
 //! each partition.
 
 use std::collections::BTreeMap;
@@ -16,9 +16,9 @@ const ID_FILE: &str = "instance-id";
 const OUTPUTS_FILE: &str = "outputs";
 /// The number of bytes of an id, which is written as twice as many hexadecimal digits.
 const ID_BYTES: usize = 16;
-/// The greatest number of damaged copies of one partition that are kept. More of them mean that the disk is failing,
-/// and would fill it.
-const MOST_DAMAGED: usize = 3;
+/// The maximum number of damaged copies of one partition that are kept. More copies would fill a disk that is probably
+/// failing.
+const MAX_DAMAGED: usize = 3;
 
 /// The folder that contains all state of one instance, locked for this process. The operating system releases the lock
 /// when the process ends, however it ends.
@@ -44,8 +44,8 @@ impl StateDir {
         })
     }
 
-    /// Returns 32 hexadecimal digits, which were drawn at random when the folder was created. They are the same after
-    /// every restart, and no other instance has them.
+    /// Returns the instance id: 32 random hexadecimal digits that were generated when the folder was created. The id is
+    /// the same after every restart and unique to this instance.
     pub fn instance_id(&self) -> &str {
         &self.instance_id
     }
@@ -55,8 +55,7 @@ impl StateDir {
         &self.path
     }
 
-    /// Returns how many partitions each output topic had, as far as it was recorded. What cannot be read counts as not
-    /// recorded.
+    /// Returns the recorded number of partitions of each output topic. A topic whose number cannot be read is left out.
     pub fn outputs(&self) -> BTreeMap<String, u32> {
         let text = fs::read_to_string(self.path.join(OUTPUTS_FILE)).unwrap_or_default();
         let lines = text.lines().filter_map(|line| line.split_once(' '));
@@ -166,11 +165,11 @@ pub fn set_aside(partition: &Path) -> Result<PathBuf, Error> {
         name.push(format!(".damaged-{number}"));
         PathBuf::from(name)
     };
-    let free = (1..=MOST_DAMAGED).map(copy).find(|copy| copy.symlink_metadata().is_err());
+    let free = (1..=MAX_DAMAGED).map(copy).find(|copy| copy.symlink_metadata().is_err());
     let Some(to) = free else {
         return Err(Error::DamagedAgain {
             path: partition.display().to_string(),
-            kept: MOST_DAMAGED,
+            kept: MAX_DAMAGED,
         });
     };
     fs::rename(partition, &to).map_err(|cause| Error::io(partition, &cause))?;

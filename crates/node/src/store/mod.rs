@@ -5,6 +5,7 @@
 //! one instance, [`Origin`] identifies the log that a partition's folder belongs to, and `Emitted` records how far its
 //! output has been sent.
 
+mod checksum;
 mod emitted;
 mod folder;
 mod origin;
@@ -13,7 +14,6 @@ mod readers;
 mod rocks;
 #[cfg(feature = "rocksdb")]
 use rocks as disk;
-mod seal;
 #[cfg(not(feature = "rocksdb"))]
 mod volatile;
 #[cfg(not(feature = "rocksdb"))]

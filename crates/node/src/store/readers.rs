@@ -1,4 +1,4 @@
-//! The stores that are open in this process, for those who read them while the owners continue to write.
+//! The stores that are open in this process, for API requests that read them while partition tasks continue to write.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,15 +6,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::disk::Handle;
 use super::{Reader, State};
 
-/// The stores that are open in this process, by partition. A reader may hold a store only during one API request,
-/// because the owner waits for it to close the store.
+/// The stores that are open in this process, by partition. A reader may keep a store open only during one API request,
+/// because the partition task waits for it before it closes the store.
 #[derive(Default, Debug)]
 pub struct Readers {
     open: Mutex<BTreeMap<i32, Handle>>,
 }
 
 impl Readers {
-    /// Adds the store of a partition, which is open from now on until its owner closes it.
+    /// Adds the store of a partition, which is available to readers until its partition task closes it.
     pub fn add(&self, partition: i32, store: &State) {
         self.lock().insert(partition, store.handle());
     }

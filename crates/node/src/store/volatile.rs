@@ -1,5 +1,5 @@
-//! The processor's state in a build without RocksDB. It is in memory, with snapshots for readers while its owner
-//! continues to write. It is lost when the process ends, and the next process rebuilds it from the log.
+//! The processor's state in a build without RocksDB. It is in memory, with snapshots for readers while its partition
+//! task continues to write. It is lost when the process ends, and the next process rebuilds it from the log.
 
 use std::marker::PhantomData;
 use std::ops::Bound;
@@ -56,7 +56,7 @@ impl Volatile {
         Ok(())
     }
 
-    /// Closes the store. Whoever reads it keeps it until the end.
+    /// Closes the store. Readers keep it until they are dropped.
     pub fn close(self) {}
 
     /// Returns a handle that opens readers of this store.
@@ -66,14 +66,14 @@ impl Volatile {
 }
 
 impl Handle {
-    /// Returns a reader; `None` if the owner has closed the store.
+    /// Returns a reader; `None` if the store has been closed.
     pub(super) fn reader(&self) -> Option<Reader> {
         self.0.upgrade().map(Reader)
     }
 }
 
 impl Reader {
-    /// Returns the store as it is now. When its owner changes a table afterwards, the table is copied once.
+    /// Returns the store as it is now. When a table is changed afterwards, it is copied once.
     pub fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
             memory: lock(&self.0).clone(),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_stays_as_it_was_while_the_store_goes_on() {
+    fn a_snapshot_does_not_change_while_the_store_is_written_to() {
         let readers = Readers::default();
         let mut store = Volatile::open(Path::new("nowhere"), &Shared::new(0)).unwrap();
         readers.add(7, &store);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_closed_is_read_no_more() {
+    fn a_closed_store_has_no_readers() {
         let readers = Readers::default();
         let store = Volatile::open(Path::new("nowhere"), &Shared::new(0)).unwrap();
         readers.add(0, &store);

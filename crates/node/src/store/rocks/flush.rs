@@ -1,7 +1,7 @@
 //! Flushes writes to disk in the background, and detects when a flush fails.
 //!
-//! RocksDB retries a failed flush on its own for as long as it takes, and blocks writers in the meantime without an
-//! error: they wait for memory, or for the flush. So nothing in this program waits inside RocksDB. It polls RocksDB
+//! RocksDB retries a failed flush until it succeeds, and blocks writers in the meantime without an error: they wait for
+//! memory, or for the flush. So nothing in this program waits inside RocksDB. It polls RocksDB
 //! instead, and stops waiting when a flush has failed.
 
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use super::super::{Error, Table};
 use super::Rocks;
 
 /// The time between two polls of RocksDB.
-const PAUSE: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// The file that is written to find out what the file system reports.
 const PROBE_FILE: &str = "PROBE";
 
@@ -58,7 +58,7 @@ impl Rocks {
         self.begin_flush()?;
         while self.sum("rocksdb.num-immutable-mem-table")? > 0 {
             self.check()?;
-            thread::sleep(PAUSE);
+            thread::sleep(POLL_INTERVAL);
         }
         self.check()
     }
@@ -76,7 +76,7 @@ impl Rocks {
     pub(super) fn wait_for_room(&self) -> Result<(), Error> {
         loop {
             self.check()?;
-            thread::sleep(PAUSE);
+            thread::sleep(POLL_INTERVAL);
             if self.property(Table::Meta, "rocksdb.is-write-stopped")? == 0 {
                 return Ok(());
             }
@@ -87,9 +87,9 @@ impl Rocks {
     /// again for a file that is as large as the writes in memory.
     fn probe(&self) -> io::Result<()> {
         let path = self.path.join(PROBE_FILE);
-        let waiting = self.sum("rocksdb.cur-size-all-mem-tables").unwrap_or_default();
+        let unflushed = self.sum("rocksdb.cur-size-all-mem-tables").unwrap_or_default();
         let written = File::create(&path).and_then(|mut file| {
-            io::copy(&mut io::repeat(0).take(waiting), &mut file)?;
+            io::copy(&mut io::repeat(0).take(unflushed), &mut file)?;
             file.sync_all()
         });
         match fs::remove_file(&path) {

@@ -15,9 +15,9 @@ const HEADER: usize = 7;
 pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     let mut at = 0;
     loop {
-        let in_block = BLOCK - at % BLOCK;
-        if in_block < HEADER {
-            at += in_block;
+        let left_in_block = BLOCK - at % BLOCK;
+        if left_in_block < HEADER {
+            at += left_in_block;
             continue;
         }
         let rest = bytes.get(at..).unwrap_or_default();
@@ -25,7 +25,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
         if rest.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
-        let block = &rest[..rest.len().min(in_block)];
+        let block = &rest[..rest.len().min(left_in_block)];
         let Some((&[a, b, c, d, low, high], body)) = block.split_first_chunk::<6>() else {
             return Ok(());
         };
@@ -37,7 +37,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
                 return Err(format!("the record at byte {at} is not what was written"));
             }
             at += HEADER - 1 + covered;
-        } else if rest.len() >= in_block || is_whole(stored, body) {
+        } else if rest.len() >= left_in_block || is_whole(stored, body) {
             return Err(format!("the length of the record at byte {at} is not what was written"));
         } else {
             return Ok(());
@@ -45,7 +45,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Returns true if the checksum is that of a record that ends within `body`. Then the record is complete, and its
+/// Returns whether the checksum is that of a record that ends within `body`. If it is, the record is complete, and its
 /// length was changed.
 fn is_whole(stored: u32, body: &[u8]) -> bool {
     let mut checksum = 0;
@@ -69,14 +69,14 @@ mod tests {
     fn manifest(lengths: &[usize]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (number, length) in lengths.iter().enumerate() {
-            let in_block = BLOCK - bytes.len() % BLOCK;
+            let left_in_block = BLOCK - bytes.len() % BLOCK;
             // RocksDB splits a record that does not fit in the block; these all fit, or begin a block.
-            if in_block < HEADER {
-                bytes.resize(bytes.len() + in_block, 0);
+            if left_in_block < HEADER {
+                bytes.resize(bytes.len() + left_in_block, 0);
             } else {
                 assert!(
-                    in_block >= HEADER + length,
-                    "the record of {length} bytes reaches over a block's end"
+                    left_in_block >= HEADER + length,
+                    "the record of {length} bytes crosses the end of a block"
                 );
             }
             let mut record = vec![1];
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_whole_and_a_cut_tail_is_no_damage() {
+    fn a_written_manifest_and_one_with_a_cut_tail_are_valid() {
         let bytes = manifest(&[40, 3, 0, 100, 32_587, 700, 9]);
         for cut in (0..bytes.len()).step_by(7).chain(bytes.len() - 50..=bytes.len()) {
             assert_eq!(check(&bytes[..cut]), Ok(()), "cut at {cut}");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_is_seen() {
+    fn every_flipped_bit_is_detected() {
         let bytes = manifest(&[40, 3, 0, 100, 9]);
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();

@@ -1,7 +1,7 @@
 //! State on disk: RocksDB.
 //!
-//! `tuning` has RocksDB's options, `tables` reads its column families, `reader` gives read access while the owner
-//! writes, `flush` writes to disk in the background, and `manifest` checks the file that RocksDB reads without
+//! `tuning` has RocksDB's options, `tables` reads its column families, `reader` gives read access while the partition
+//! task writes, `flush` writes to disk in the background, and `manifest` checks the file that RocksDB reads without
 //! checking.
 
 mod flush;
@@ -19,14 +19,14 @@ use std::time::Duration;
 
 use rocksdb::{DB, ErrorKind, WriteBatch, WriteOptions};
 
+use super::checksum::append_checksum;
 use super::folder::write_durably;
-use super::seal::seal;
 use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table};
 pub use Rocks as State;
 pub(super) use reader::Handle;
-use reader::Visitors;
+use reader::OpenReaders;
 pub use reader::{Reader, Snapshot};
-use tuning::Found;
+use tuning::FolderState;
 pub use tuning::Shared;
 
 /// Whether state survives the process.
@@ -46,7 +46,7 @@ const DAMAGED_FILE: &str = "DAMAGED";
 pub struct Rocks {
     db: Arc<DB>,
     /// Counts the readers, which keep the database open while they read.
-    visitors: Arc<Visitors>,
+    open_readers: Arc<OpenReaders>,
     path: PathBuf,
     /// The number of failed flushes that have been reported.
     seen_errors: AtomicU64,
@@ -62,15 +62,15 @@ impl Rocks {
         let families = tuning::families(shared).map_err(|error| failed(path, &error))?;
         let db = DB::open_cf_descriptors(&options, path, families).map_err(|error| match error.kind() {
             // The store lacks one table or all of them.
-            ErrorKind::InvalidArgument if found == Found::Existing => corrupt(path, error.to_string()),
+            ErrorKind::InvalidArgument if found == FolderState::Existing => corrupt(path, error.to_string()),
             _ => failed(path, &error),
         })?;
-        if found == Found::New {
+        if found == FolderState::New {
             write_durably(&path.join(FORMAT_FILE), format!("{FORMAT}\n").as_bytes()).map_err(io)?;
         }
         Ok(Self {
             db: Arc::new(db),
-            visitors: Arc::default(),
+            open_readers: Arc::default(),
             path: path.to_owned(),
             seen_errors: AtomicU64::new(0),
         })
@@ -79,7 +79,7 @@ impl Rocks {
     /// Records in the folder that the state is damaged, so that it is rebuilt the next time it is opened. Damage that
     /// RocksDB finds is recorded automatically; the caller must report damage that the join finds in a value.
     pub fn condemn(&self, cause: &Error) {
-        // Without the record, the damage is found again where it was found this time.
+        // Without this file, the damage is detected again when the same data is read.
         if let Err(error) = fs::write(self.path.join(DAMAGED_FILE), cause.to_string()) {
             tracing::warn!(%error, path = %self.path.display(), "cannot note that the store is damaged");
         }
@@ -90,7 +90,7 @@ impl Rocks {
     pub fn close(self) {
         /// Longer than any API request may take.
         const TIMEOUT: Duration = Duration::from_secs(10);
-        if !self.visitors.wait(TIMEOUT) {
+        if !self.open_readers.wait(TIMEOUT) {
             tracing::warn!(path = %self.path.display(), "the store is still being read; it stays open for that long");
         }
     }
@@ -100,19 +100,20 @@ impl Rocks {
     }
 
     fn failed(&self, error: &rocksdb::Error) -> Error {
-        self.noted(failed(&self.path, error))
+        self.record_corruption(failed(&self.path, error))
     }
 
-    fn noted(&self, error: Error) -> Error {
+    /// Records an error about damaged data in the folder, and returns the error.
+    fn record_corruption(&self, error: Error) -> Error {
         if error.is_corruption() {
             self.condemn(&error);
         }
         error
     }
 
-    /// Returns the files of removed spans to the file system. This cannot be undone, so the removal itself must be
+    /// Deletes the files whose keys are all in removed spans. This cannot be undone, so the removal itself must be
     /// flushed first: otherwise an earlier state could return after a crash without the activities that it still needs.
-    fn give_back(&self, removed: &[(Table, Span)]) -> Result<(), Error> {
+    fn delete_obsolete_files(&self, removed: &[(Table, Span)]) -> Result<(), Error> {
         self.flush()?;
         for (table, span) in removed {
             let deleted = self
@@ -124,7 +125,7 @@ impl Rocks {
     }
 
     fn prepare(&self, batch: &Batch) -> Result<WriteBatch, Error> {
-        let mut write = WriteBatch::with_capacity_bytes(room(batch));
+        let mut write = WriteBatch::with_capacity_bytes(encoded_size_bound(batch));
         for (table, span) in &batch.removed {
             write.delete_range_cf(self.family(*table)?, &span.from, &span.to);
         }
@@ -135,7 +136,7 @@ impl Rocks {
             let family = self.family(table)?;
             for (key, value) in changes {
                 match value {
-                    Some(value) if table == Table::Meta => write.put_cf(family, key, seal(key, value)),
+                    Some(value) if table == Table::Meta => write.put_cf(family, key, append_checksum(key, value)),
                     Some(value) => write.put_cf(family, key, value),
                     None => write.delete_cf(family, key),
                 }
@@ -148,7 +149,7 @@ impl Rocks {
 /// Flushes the store. It does not wait for readers: [`Rocks::close`] does.
 impl Drop for Rocks {
     fn drop(&mut self) {
-        self.visitors.refuse();
+        self.open_readers.refuse();
         self.end();
     }
 }
@@ -166,12 +167,12 @@ fn last_before(end: &[u8]) -> Vec<u8> {
 
 /// Returns an upper bound of the bytes that RocksDB needs to encode the changes of a batch. A smaller buffer would grow
 /// step by step and copy the rows at each step.
-fn room(batch: &Batch) -> usize {
+fn encoded_size_bound(batch: &Batch) -> usize {
     /// The bytes that RocksDB adds to a change: its kind, its table, and two lengths.
-    const AROUND: usize = 16;
+    const OVERHEAD: usize = 16;
     let value = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
     let changes = batch.changes.iter().flatten();
-    changes.map(|(key, changed)| AROUND + key.len() + value(changed)).sum()
+    changes.map(|(key, changed)| OVERHEAD + key.len() + value(changed)).sum()
 }
 
 /// Returns the number of bytes of the tables on disk.
@@ -193,8 +194,8 @@ fn sum(db: &DB, property: &str) -> u64 {
     Table::ALL.into_iter().filter_map(size).sum()
 }
 
-/// Returns what is in the folder, before RocksDB touches it.
-fn examine(path: &Path) -> Result<Found, Error> {
+/// Returns whether the folder contains a store, before RocksDB opens it. Fails if the store is damaged.
+fn examine(path: &Path) -> Result<FolderState, Error> {
     let io = |cause| Error::io(path, &cause);
     if let Ok(note) = fs::read(path.join(DAMAGED_FILE)) {
         let note: String = String::from_utf8_lossy(&note).chars().take(500).collect();
@@ -202,7 +203,7 @@ fn examine(path: &Path) -> Result<Found, Error> {
     }
     let format = match fs::read_to_string(path.join(FORMAT_FILE)) {
         Ok(format) => format,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Found::New),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(FolderState::New),
         Err(cause) if cause.kind() == io::ErrorKind::InvalidData => String::new(),
         Err(cause) => return Err(io(cause)),
     };
@@ -228,7 +229,7 @@ fn examine(path: &Path) -> Result<Found, Error> {
     }
     let manifest = fs::read(path.join(&name)).map_err(missing)?;
     manifest::check(&manifest).map_err(|cause| corrupt(path, format!("in {name}, {cause}")))?;
-    Ok(Found::Existing)
+    Ok(FolderState::Existing)
 }
 
 fn corrupt(path: &Path, cause: String) -> Error {
@@ -241,20 +242,20 @@ fn corrupt(path: &Path, cause: String) -> Error {
 /// Converts an error of RocksDB, which includes the operating system's error only in its text.
 fn failed(path: &Path, error: &rocksdb::Error) -> Error {
     let cause = error.to_string();
-    let says = |words: &[&str]| words.iter().any(|words| cause.contains(words));
+    let contains_any = |words: &[&str]| words.iter().any(|words| cause.contains(words));
     let at = path.display().to_string();
-    if says(&["No space left on device", "Disk quota exceeded"]) {
+    if contains_any(&["No space left on device", "Disk quota exceeded"]) {
         return Error::Full { path: at };
     }
-    if says(&["Too many open files"]) {
+    if contains_any(&["Too many open files"]) {
         return Error::TooManyFiles { path: at };
     }
-    if says(&["lock hold by current process", "While lock file"]) {
+    if contains_any(&["lock hold by current process", "While lock file"]) {
         let by = "another process".to_owned();
         return Error::InUse { path: at, by };
     }
     // A missing file is one that the store refers to and needs.
-    match error.kind() == ErrorKind::Corruption || says(&["No such file or directory"]) {
+    match error.kind() == ErrorKind::Corruption || contains_any(&["No such file or directory"]) {
         true => corrupt(path, cause),
         false => Error::Storage { path: at, cause },
     }
@@ -266,7 +267,7 @@ impl Reads for Rocks {
             .db
             .get_cf(self.family(table)?, key)
             .map_err(|error| self.failed(&error))?;
-        tables::value(table, key, found).map_err(|error| self.noted(error))
+        tables::value(table, key, found).map_err(|error| self.record_corruption(error))
     }
 
     fn scan<'a>(&'a self, table: Table, span: Span, direction: Direction) -> Pairs<'a> {
@@ -275,7 +276,7 @@ impl Reads for Rocks {
             table,
             (span, direction),
             |family, options, mode| self.db.iterator_cf_opt(family, options, mode),
-            |error| self.noted(error),
+            |error| self.record_corruption(error),
         )
     }
 }
@@ -295,7 +296,7 @@ impl Base for Rocks {
         }
         match batch.removed.is_empty() {
             true => Ok(()),
-            false => self.give_back(&batch.removed),
+            false => self.delete_obsolete_files(&batch.removed),
         }
     }
 
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_removed_span_stays() {
+    fn the_end_of_a_removed_span_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Rocks::open(folder.path(), &Shared::new(1 << 20)).unwrap();
         for end in [&b"b"[..], b"b\0"] {

@@ -1,4 +1,4 @@
-//! Gives read access to state on disk while its owner continues to write.
+//! Gives read access to state on disk while its partition task continues to write.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,49 +13,49 @@ use super::{Rocks, failed, tables};
 #[derive(Debug)]
 pub(in super::super) struct Handle {
     db: Weak<DB>,
-    visitors: Arc<Visitors>,
+    open_readers: Arc<OpenReaders>,
     path: PathBuf,
 }
 
 /// A store that is kept open during one API request.
 pub struct Reader {
-    /// Dropped before the visit ends, so that nobody uses the database when no visitor is left.
+    /// Dropped before the guard, so that no reader uses the database when none is counted.
     db: Arc<DB>,
     path: PathBuf,
-    _visit: Visit,
+    _guard: ReaderGuard,
 }
 
-/// The readers of one store.
+/// Counts the readers of one store.
 #[derive(Default, Debug)]
-pub(super) struct Visitors {
-    state: Mutex<VisitorState>,
+pub(super) struct OpenReaders {
+    state: Mutex<OpenReadersState>,
     left: Condvar,
 }
 
 #[derive(Default, Debug)]
-struct VisitorState {
+struct OpenReadersState {
     count: usize,
     /// Whether the store is being closed.
-    are_refused: bool,
+    is_closing: bool,
 }
 
-/// One reader, counted until it is dropped.
-struct Visit(Arc<Visitors>);
+/// Counts one reader until it is dropped.
+struct ReaderGuard(Arc<OpenReaders>);
 
-impl Visitors {
+impl OpenReaders {
     /// Counts another reader; `None` if the store is being closed.
-    fn enter(self: &Arc<Self>) -> Option<Visit> {
+    fn enter(self: &Arc<Self>) -> Option<ReaderGuard> {
         let mut state = self.lock();
-        if state.are_refused {
+        if state.is_closing {
             return None;
         }
         state.count += 1;
-        Some(Visit(Arc::clone(self)))
+        Some(ReaderGuard(Arc::clone(self)))
     }
 
     /// Refuses further readers.
     pub(super) fn refuse(&self) {
-        self.lock().are_refused = true;
+        self.lock().is_closing = true;
     }
 
     /// Refuses further readers and waits until none is left. Returns whether that was within `timeout`.
@@ -65,12 +65,12 @@ impl Visitors {
         waited.unwrap_or_else(PoisonError::into_inner).0.count == 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, VisitorState> {
+    fn lock(&self) -> MutexGuard<'_, OpenReadersState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Visit {
+impl Drop for ReaderGuard {
     fn drop(&mut self) {
         self.0.lock().count -= 1;
         self.0.left.notify_all();
@@ -88,7 +88,7 @@ impl Rocks {
     pub(in super::super) fn handle(&self) -> Handle {
         Handle {
             db: Arc::downgrade(&self.db),
-            visitors: Arc::clone(&self.visitors),
+            open_readers: Arc::clone(&self.open_readers),
             path: self.path.clone(),
         }
     }
@@ -97,11 +97,11 @@ impl Rocks {
 impl Handle {
     /// Returns a reader, which keeps the store open; `None` if the store is being closed.
     pub(in super::super) fn reader(&self) -> Option<Reader> {
-        let visit = self.visitors.enter()?;
+        let guard = self.open_readers.enter()?;
         Some(Reader {
             db: self.db.upgrade()?,
             path: self.path.clone(),
-            _visit: visit,
+            _guard: guard,
         })
     }
 }
@@ -121,7 +121,7 @@ impl Reader {
     }
 }
 
-/// Readers return damage as an error. Only the owner records it and has the state rebuilt.
+/// Readers return damage as an error. Only the partition task records it, so that the state is rebuilt.
 impl Reads for Snapshot<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let found = self.snapshot.get_cf(tables::family(&self.reader.db, table)?, key);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_have_no_files_written_anew() {
+    fn snapshots_do_not_cause_files_to_be_rewritten() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Rocks::open(folder.path(), &Shared::new(1 << 20)).unwrap();
         let readers = Readers::default();
@@ -165,20 +165,20 @@ mod tests {
         // While a snapshot is open, RocksDB cannot drop the old value from a file; afterwards it could.
         write(&mut store, |txn| txn.put(Table::Alerts, b"key".to_vec(), b"old".to_vec()));
         let open = readers.open();
-        let asked = open[0].1.snapshot();
+        let snapshot = open[0].1.snapshot();
         write(&mut store, |txn| txn.remove(Table::Alerts, b"key".to_vec()));
         store.flush().unwrap();
         write(&mut store, |txn| txn.put(Table::Alerts, b"key".to_vec(), b"new".to_vec()));
         let before = files(&store);
-        assert_eq!(asked.get(Table::Alerts, b"key").unwrap().as_deref(), Some(&b"old"[..]));
-        drop(asked);
+        assert_eq!(snapshot.get(Table::Alerts, b"key").unwrap().as_deref(), Some(&b"old"[..]));
+        drop(snapshot);
         drop(open[0].1.snapshot());
         assert_eq!(before.len(), 1);
         assert_eq!(files(&store), before);
     }
 
     #[test]
-    fn closing_a_store_waits_for_its_readers_and_gets_no_new_ones() {
+    fn closing_a_store_waits_for_its_readers_and_refuses_new_ones() {
         let folder = tempfile::tempdir().unwrap();
         let open = || Rocks::open(folder.path(), &Shared::new(1 << 20));
         let store = open().unwrap();

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use rocksdb::{ColumnFamily, DB, DBIterator, IteratorMode, ReadOptions};
 
-use super::super::seal::unseal;
+use super::super::checksum::verify_checksum;
 use super::super::{Direction, Error, Pairs, Span, Table};
 use super::failed;
 
@@ -16,19 +16,19 @@ pub(super) fn family(db: &DB, table: Table) -> Result<&ColumnFamily, Error> {
 /// Checks and returns the value that was found under `key`.
 pub(super) fn value(table: Table, key: &[u8], found: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Error> {
     match (table, found) {
-        (Table::Meta, Some(sealed)) => Ok(Some(unseal(key, &sealed)?.to_vec())),
+        (Table::Meta, Some(stored)) => Ok(Some(verify_checksum(key, &stored)?.to_vec())),
         (_, found) => Ok(found),
     }
 }
 
 /// Returns the pairs of a span. `iterate` opens an iterator over the current store or over a snapshot. Every error
-/// passes through `told`.
+/// passes through `on_error`.
 pub(super) fn scan<'a>(
     (db, path): (&'a DB, &'a Path),
     table: Table,
     (span, direction): (Span, Direction),
     iterate: impl FnOnce(&ColumnFamily, ReadOptions, IteratorMode<'_>) -> DBIterator<'a>,
-    told: impl Fn(Error) -> Error + 'a,
+    on_error: impl Fn(Error) -> Error + 'a,
 ) -> Pairs<'a> {
     if span.is_empty() {
         return Box::new(std::iter::empty());
@@ -46,10 +46,10 @@ pub(super) fn scan<'a>(
     options.set_iterate_upper_bound(span.to);
     let pairs = iterate(family, options, mode);
     Box::new(pairs.map(move |pair| {
-        let (key, value) = pair.map_err(|error| told(failed(path, &error)))?;
+        let (key, value) = pair.map_err(|error| on_error(failed(path, &error)))?;
         match table {
             Table::Meta => {
-                let value = unseal(&key, &value).map_err(&told)?.into();
+                let value = verify_checksum(&key, &value).map_err(&on_error)?.into();
                 Ok((key, value))
             }
             _ => Ok((key, value)),

@@ -12,12 +12,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Returns a limit of `bytes` for blocks that are read and for writes that are not on disk yet together. At most
-    /// half of it is for the latter.
+    /// Returns a common limit of `bytes` for blocks that are read and for writes that are not on disk yet. At most half
+    /// of it is for the writes.
     pub fn new(bytes: usize) -> Self {
         let cache = Cache::new_lru_cache(bytes);
-        // Without stalls: with them, a store that is written to would wait for the buffers of other stores, which
-        // nobody empties in the meantime.
+        // Without stalls: with them, a store that is written to would wait for the buffers of other stores, which are
+        // not flushed in the meantime.
         let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(bytes / 2, false, cache.clone());
         Self { cache, write_buffers }
     }
@@ -25,7 +25,7 @@ impl Shared {
 
 /// Whether a folder already contains a store.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FolderState {
     New,
     Existing,
 }
@@ -36,11 +36,11 @@ pub(super) enum Found {
 const ARENA: usize = 64 << 10;
 
 /// Returns the settings of one store.
-pub(super) fn options(shared: &Shared, found: Found) -> Options {
+pub(super) fn options(shared: &Shared, folder_state: FolderState) -> Options {
     let mut options = Options::default();
     // An existing store that lacks a part is damaged. An empty part in its place would give wrong results.
-    options.create_if_missing(found == Found::New);
-    options.create_missing_column_families(found == Found::New);
+    options.create_if_missing(folder_state == FolderState::New);
+    options.create_missing_column_families(folder_state == FolderState::New);
     options.set_paranoid_checks(true);
     // All tables are flushed together, so that the files alone are a state that the store was in.
     options.set_atomic_flush(true);
@@ -60,12 +60,12 @@ pub(super) fn families(shared: &Shared) -> Result<Vec<ColumnFamilyDescriptor>, r
 }
 
 /// The number of files on level 0 at which writes wait.
-const STOP_AT: i32 = 36;
+const STOP_TRIGGER: i32 = 36;
 
 /// API requests read snapshots, and whenever a snapshot ends, RocksDB rewrites files that could be smaller without it.
 /// This costs a tenth of a core at full speed and saves almost nothing. This setting is the age in seconds that a file
-/// must have to be rewritten; the binding knows it by its name only.
-const LEFT_ALONE: &str = "bottommost_file_compaction_delay=4294967295";
+/// must have to be rewritten; the Rust binding has no function for it, so it is set by name.
+const COMPACTION_DELAY: &str = "bottommost_file_compaction_delay=4294967295";
 
 /// The share of the write buffer that is used for a filter, which makes most searches in the buffer unnecessary: 64
 /// KiB, about 20 bits for each activity that fits in the buffer.
@@ -82,7 +82,7 @@ fn family(table: Table, shared: &Shared) -> Result<Options, rocksdb::Error> {
     blocks.set_cache_index_and_filter_blocks(true);
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     blocks.set_format_version(5);
-    let mut options = Options::default().get_options_from_string(LEFT_ALONE)?;
+    let mut options = Options::default().get_options_from_string(COMPACTION_DELAY)?;
     if table == Table::Activities {
         blocks.set_bloom_filter(10.0, false);
         blocks.set_block_size(16 << 10);
@@ -95,8 +95,8 @@ fn family(table: Table, shared: &Shared) -> Result<Options, rocksdb::Error> {
     }
     options.set_arena_block_size(ARENA);
     // A write either waits or it does not: `flush.rs` does not expect RocksDB to slow writes down.
-    options.set_level_zero_slowdown_writes_trigger(STOP_AT);
-    options.set_level_zero_stop_writes_trigger(STOP_AT);
+    options.set_level_zero_slowdown_writes_trigger(STOP_TRIGGER);
+    options.set_level_zero_stop_writes_trigger(STOP_TRIGGER);
     options.set_soft_pending_compaction_bytes_limit(0);
     options.set_block_based_table_factory(&blocks);
     Ok(options)

@@ -10,11 +10,11 @@ use axum::{Json, Router, middleware};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::answers::Server;
 use super::failure::Failure;
 use super::group::ForwardableRequest;
 use super::guard::guard;
-use super::openapi::{self, Refusals};
+use super::openapi::{self, ErrorResponses};
+use super::server::Server;
 use crate::decode::timestamp;
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, LinkList, ProcessorStatus};
 use crate::query::{Filter, Wanted, Which, shortened};
@@ -84,7 +84,7 @@ struct ListParams {
     /// Maximum number of entries on the page. Default: 50.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
-    /// Where the page begins: the `next_cursor` of a page or the `cursor` of an alert.
+    /// The start of the page: the `next_cursor` of a page or the `cursor` of an alert.
     #[param(pattern = "^[0-9a-f]+$")]
     cursor: Option<String>,
 }
@@ -96,9 +96,9 @@ struct ListParams {
 struct AlertParams {
     /// The Entra tenant id, needed if several tenants have an alert with this id.
     tenant_id: Option<String>,
-    /// The link: `query` unless given.
+    /// The link. Default: `query`.
     link: Option<String>,
-    /// The key, where the alert has several by the link; the first in order unless given.
+    /// The key, if the alert has several for the link. Default: the first one in order.
     correlation_id: Option<String>,
 }
 
@@ -113,7 +113,7 @@ struct ExplainParams {
     link: Option<String>,
     /// The key, if the alert has several for the link. Default: the first one in order.
     correlation_id: Option<String>,
-    /// Whether to search the ends of the input topics and of the dead-letter topic too, which takes seconds.
+    /// Whether to also search the ends of the input topics and of the dead-letter topic, which takes seconds.
     scan: Option<bool>,
 }
 
@@ -131,7 +131,7 @@ struct ActivityParams {
     /// Maximum number of entries on the page. Default: 100.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
-    /// Where the page begins: the `next_cursor` of a page.
+    /// The start of the page: the `next_cursor` of a page.
     #[param(pattern = "^[0-9a-f]+$")]
     cursor: Option<String>,
 }
@@ -163,18 +163,18 @@ impl ListParams {
 
 /// Lists the stored alerts, latest first.
 #[utoipa::path(get, path = "/api/v1/alerts", params(ListParams), tag = "alerts",
-    responses((status = 200, description = "A page of alerts", body = AlertList), Refusals))]
+    responses((status = 200, description = "A page of alerts", body = AlertList), ErrorResponses))]
 async fn alerts(
     State(server): State<Server>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     params: Result<Query<ListParams>, QueryRejection>,
 ) -> Result<Json<AlertList>, Failure> {
-    let params = given(params)?;
+    let params = parse_params(params)?;
     let (filter, limit, request) = (
         params.filter()?,
         limit(params.limit.as_deref(), 50)?,
-        ForwardableRequest::of(&uri, &headers),
+        ForwardableRequest::new(&uri, &headers),
     );
     let listed = server.run_blocking(move |server| server.list(&filter, params.cursor.as_deref(), limit, &request));
     listed.await.map(Json)
@@ -183,7 +183,7 @@ async fn alerts(
 /// Returns one alert.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts",
     params(("id" = String, Path, description = "`SystemAlertId`"), AlertParams),
-    responses((status = 200, description = "The alert", body = AlertDetail), Refusals))]
+    responses((status = 200, description = "The alert", body = AlertDetail), ErrorResponses))]
 async fn alert(
     State(server): State<Server>,
     OriginalUri(uri): OriginalUri,
@@ -191,17 +191,17 @@ async fn alert(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<AlertParams>, QueryRejection>,
 ) -> Result<Json<AlertDetail>, Failure> {
-    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
+    let (id, params, request) = (parse_id(id)?, parse_params(params)?, ForwardableRequest::new(&uri, &headers));
     let wanted = wanted(id, params.tenant_id, params.link, params.correlation_id);
     let links = request.for_links();
     let found = server.run_blocking(move |server| server.alert(&wanted, &request, &links));
     found.await.map(Json)
 }
 
-/// Lists the states of an alert by link and key.
+/// Lists the results of an alert by link and key.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}/links", tag = "alerts",
     params(("id" = String, Path, description = "`SystemAlertId`"), AlertParams),
-    responses((status = 200, description = "The states in the order of links and keys; none for an unknown alert", body = LinkList), Refusals))]
+    responses((status = 200, description = "The results in the order of links and keys; none for an unknown alert", body = LinkList), ErrorResponses))]
 async fn links(
     State(server): State<Server>,
     OriginalUri(uri): OriginalUri,
@@ -209,7 +209,7 @@ async fn links(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<AlertParams>, QueryRejection>,
 ) -> Result<Json<LinkList>, Failure> {
-    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
+    let (id, params, request) = (parse_id(id)?, parse_params(params)?, ForwardableRequest::new(&uri, &headers));
     let wanted = wanted(id, params.tenant_id, params.link, params.correlation_id);
     server
         .run_blocking(move |server| server.wanted_links(&wanted, &request))
@@ -220,7 +220,7 @@ async fn links(
 /// Lists an alert's activities in order of time.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}/activities", tag = "alerts",
     params(("id" = String, Path, description = "`SystemAlertId`"), ActivityParams),
-    responses((status = 200, description = "A page of activities", body = ActivityList), Refusals))]
+    responses((status = 200, description = "A page of activities", body = ActivityList), ErrorResponses))]
 async fn activities(
     State(server): State<Server>,
     OriginalUri(uri): OriginalUri,
@@ -228,17 +228,17 @@ async fn activities(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<ActivityParams>, QueryRejection>,
 ) -> Result<Json<ActivityList>, Failure> {
-    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
+    let (id, params, request) = (parse_id(id)?, parse_params(params)?, ForwardableRequest::new(&uri, &headers));
     let limit = limit(params.limit.as_deref(), 100)?;
     let wanted = wanted(id, params.tenant_id, params.link, params.correlation_id);
     let found = server.run_blocking(move |server| server.activities(&wanted, params.cursor.as_deref(), limit, &request));
     found.await.map(Json)
 }
 
-/// Explains why an alert has, or has not, been closed as it was. Ids without a stored alert are explained too.
+/// Explains the status of an alert and the number of its activities. Also explains ids without a stored alert.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}/explain", tag = "alerts",
     params(("id" = String, Path, description = "`SystemAlertId`"), ExplainParams),
-    responses((status = 200, description = "What was found", body = Explanation), Refusals))]
+    responses((status = 200, description = "The explanation", body = Explanation), ErrorResponses))]
 async fn explain(
     State(server): State<Server>,
     OriginalUri(uri): OriginalUri,
@@ -246,7 +246,7 @@ async fn explain(
     id: Result<Path<String>, PathRejection>,
     params: Result<Query<ExplainParams>, QueryRejection>,
 ) -> Result<Json<Explanation>, Failure> {
-    let (id, params, request) = (named(id)?, given(params)?, ForwardableRequest::of(&uri, &headers));
+    let (id, params, request) = (parse_id(id)?, parse_params(params)?, ForwardableRequest::new(&uri, &headers));
     let wanted = wanted(id, params.tenant_id, params.link, params.correlation_id);
     let found = server.run_blocking(move |server| server.explain(&wanted, params.scan == Some(true), &request));
     found.await.map(Json)
@@ -254,23 +254,23 @@ async fn explain(
 
 /// Returns the status of the processor.
 #[utoipa::path(get, path = "/api/v1/status", tag = "processor",
-    responses((status = 200, description = "The status of the group", body = ProcessorStatus), Refusals))]
+    responses((status = 200, description = "The status of the group", body = ProcessorStatus), ErrorResponses))]
 async fn status(
     State(server): State<Server>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     params: Result<Query<NoParams>, QueryRejection>,
 ) -> Result<Json<ProcessorStatus>, Failure> {
-    let NoParams {} = given(params)?;
-    let request = ForwardableRequest::of(&uri, &headers);
+    let NoParams {} = parse_params(params)?;
+    let request = ForwardableRequest::new(&uri, &headers);
     server.run_blocking(move |server| server.status(&request)).await.map(Json)
 }
 
 /// Returns the OpenAPI document.
 #[utoipa::path(get, path = "/api/v1/openapi.json", tag = "processor",
-    responses((status = 200, description = "The OpenAPI document", body = serde_json::Value), Refusals))]
+    responses((status = 200, description = "The OpenAPI document", body = serde_json::Value), ErrorResponses))]
 async fn document(params: Result<Query<NoParams>, QueryRejection>) -> Result<Json<utoipa::openapi::OpenApi>, Failure> {
-    let NoParams {} = given(params)?;
+    let NoParams {} = parse_params(params)?;
     Ok(Json(openapi::document()))
 }
 
@@ -282,7 +282,8 @@ async fn no_such_method() -> Failure {
     Failure::no_such_method()
 }
 
-fn given<T>(params: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
+/// Returns the parameters of the query, or the error that they are invalid.
+fn parse_params<T>(params: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
     let failed = |problem: QueryRejection| {
         // The source error is shown without the framework's prefix.
         let cause = problem.source().map_or_else(|| problem.body_text(), ToString::to_string);
@@ -293,7 +294,8 @@ fn given<T>(params: Result<Query<T>, QueryRejection>) -> Result<T, Failure> {
     params.map(|Query(params)| params).map_err(failed)
 }
 
-fn named(id: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
+/// Returns the id in the path, or the error that it is invalid.
+fn parse_id(id: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
     id.map(|Path(id)| id)
         .map_err(|_| Failure::parameter("the id in the path is not valid UTF-8 after percent-decoding"))
 }
@@ -307,8 +309,8 @@ fn wanted(system_alert_id: String, tenant_id: Option<String>, link: Option<Strin
     }
 }
 
-fn limit(given: Option<&str>, otherwise: usize) -> Result<usize, Failure> {
-    let Some(text) = given else { return Ok(otherwise) };
+fn limit(given: Option<&str>, default: usize) -> Result<usize, Failure> {
+    let Some(text) = given else { return Ok(default) };
     let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
     limit.ok_or_else(|| {
         let given = shortened(text);

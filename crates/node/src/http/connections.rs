@@ -1,7 +1,7 @@
 //! Accepts and serves connections, and closes those that send no complete request.
 //!
 //! This replaces `axum::serve`, which gives hyper no timer, so that a client that sends half a request would keep its
-//! connection for ever.
+//! connection forever.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -15,24 +15,24 @@ use tokio::net::{TcpListener, TcpStream};
 /// How long the head of a request may take, and how long a connection may be idle between requests.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to pause when a connection cannot be accepted because the process has no free file descriptor.
-const BREATH: Duration = Duration::from_secs(1);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Serves all connections until the runtime ends.
 pub(super) async fn serve(listener: TcpListener, routes: Router, timeout: Duration) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(one(stream, routes.clone(), timeout))),
+            Ok((stream, _)) => drop(tokio::spawn(serve_one(stream, routes.clone(), timeout))),
             // The client closed the connection before it was accepted.
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection to the API");
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
 }
 
-async fn one(stream: TcpStream, routes: Router, timeout: Duration) {
+async fn serve_one(stream: TcpStream, routes: Router, timeout: Duration) {
     let service = TowerToHyperService::new(routes);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -53,20 +53,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_incomplete_request_times_out_and_a_complete_one_is_answered() {
+    fn an_incomplete_request_times_out_and_a_complete_one_gets_a_response() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Router::new().route("/", get(|| async { "whole" }));
         runtime.spawn(serve(listener, routes, Duration::from_millis(300)));
-        let mut caller = std::net::TcpStream::connect(address).unwrap();
-        caller.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        caller.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        let mut answer = vec![0; 1024];
-        let read = caller.read(&mut answer).unwrap();
-        assert!(answer[..read].ends_with(b"whole"));
-        caller.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut response = vec![0; 1024];
+        let read = client.read(&mut response).unwrap();
+        assert!(response[..read].ends_with(b"whole"));
+        client.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
         // An error here would be the timeout of the client, which would mean that the connection is still open.
-        caller.read_to_end(&mut answer).unwrap();
+        client.read_to_end(&mut response).unwrap();
     }
 }

@@ -14,7 +14,7 @@ use crate::pipeline::exposed::{Exposed, Member};
 use crate::query::shapes::Problem;
 
 /// The header of forwarded requests.
-const HOP: &str = "alerttrail-hop";
+const HOP_HEADER: &str = "alerttrail-hop";
 /// How long to wait for another instance.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -47,10 +47,10 @@ impl ForwardableRequest {
         }
     }
 
-    pub(super) fn of(uri: &Uri, headers: &HeaderMap) -> Self {
+    pub(super) fn new(uri: &Uri, headers: &HeaderMap) -> Self {
         Self {
             path: uri.path_and_query().map_or_else(String::new, ToString::to_string),
-            is_first: !headers.contains_key(HOP),
+            is_first: !headers.contains_key(HOP_HEADER),
         }
     }
 }
@@ -76,7 +76,7 @@ impl Group {
         members.into_iter().filter(|member| member.instance != own).collect()
     }
 
-    /// Returns the response of each other instance. Returns nothing if this request was forwarded.
+    /// Returns the response of each other instance, or no responses if this request was forwarded.
     pub(super) fn forward<T: DeserializeOwned + Send>(&self, request: &ForwardableRequest) -> Vec<(Member, Result<T, Failure>)> {
         if !request.is_first {
             return Vec::new();
@@ -87,14 +87,14 @@ impl Group {
                 .into_iter()
                 .map(|member| {
                     let address = member.address.clone();
-                    let answer = scope.spawn(move || self.forward_to(address.as_deref(), &request.path));
-                    (member, answer)
+                    let handle = scope.spawn(move || self.forward_to(address.as_deref(), &request.path));
+                    (member, handle)
                 })
                 .collect();
             let fault = || unreachable("it", "the request ended unexpectedly");
             requests
                 .into_iter()
-                .map(|(member, answer)| (member, answer.join().unwrap_or_else(|_| Err(fault()))))
+                .map(|(member, handle)| (member, handle.join().unwrap_or_else(|_| Err(fault()))))
                 .collect()
         })
     }
@@ -103,7 +103,7 @@ impl Group {
         let Some(address) = address else {
             return Err(unreachable("an instance", "its http.listen is empty"));
         };
-        let mut request = self.agent.get(format!("http://{address}{path}")).header(HOP, "1");
+        let mut request = self.agent.get(format!("http://{address}{path}")).header(HOP_HEADER, "1");
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {}", token.expose()));
         }
@@ -116,11 +116,11 @@ impl Group {
             .read_to_string()
             .map_err(failed)?;
         if response.status() != 200 {
-            let said = serde_json::from_str::<Problem>(&text).map_or_else(|_| "no reason".to_owned(), |problem| problem.error);
+            let message = serde_json::from_str::<Problem>(&text).map_or_else(|_| "no reason".to_owned(), |problem| problem.error);
             let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
             return Err(match status {
-                StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::CONFLICT => Failure::new(status, said),
-                _ => unreachable(address, &said),
+                StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::CONFLICT => Failure::new(status, message),
+                _ => unreachable(address, &message),
             });
         }
         serde_json::from_str(&text).map_err(|cause| unreachable(address, &format!("its response is invalid: {cause}")))

@@ -10,8 +10,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use sha2::{Digest, Sha256};
 
-use super::answers::Server;
 use super::failure::Failure;
+use super::server::Server;
 use crate::config::{Http, Secret};
 
 /// Passes a request on, or refuses it with a reason.
@@ -38,8 +38,8 @@ pub(super) fn has_token(token: Option<&Secret>, headers: &HeaderMap) -> bool {
         .get(header::AUTHORIZATION)
         .map(|value| value.as_bytes())
         .unwrap_or_default();
-    let wanted = format!("Bearer {}", token.expose());
-    Sha256::digest(given) == Sha256::digest(wanted.as_bytes())
+    let expected = format!("Bearer {}", token.expose());
+    Sha256::digest(given) == Sha256::digest(expected.as_bytes())
 }
 
 fn check(http: &Http, headers: &HeaderMap) -> Result<(), Failure> {
@@ -51,7 +51,7 @@ fn check(http: &Http, headers: &HeaderMap) -> Result<(), Failure> {
     };
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let host: Option<Authority> = text(header::HOST).and_then(|host| host.parse().ok());
-    let Some(host) = host.filter(|host| is_let_in(http, host.host())) else {
+    let Some(host) = host.filter(|host| is_host_allowed(http, host.host())) else {
         return Err(refuse("the Host of the request"));
     };
     let Some(origin) = headers.get(header::ORIGIN) else {
@@ -66,7 +66,7 @@ fn check(http: &Http, headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-fn is_let_in(http: &Http, host: &str) -> bool {
+fn is_host_allowed(http: &Http, host: &str) -> bool {
     let listens_on_loopback = http.listen.is_none_or(|address| address.ip().to_canonical().is_loopback());
     let anything = !listens_on_loopback && http.allowed_hosts.is_empty();
     anything || is_loopback(host) || is_named(http, host)

@@ -1,7 +1,7 @@
 //! The HTTP server: the web page at `/`, the API, `/metrics` for Prometheus, and the health checks `/livez` and
 //! `/readyz`, which need no token.
 //!
-//! `connections` accepts connections, `guard` controls access, `api` defines the paths and their parameters, `answers`
+//! `connections` accepts connections, `guard` controls access, `api` defines the paths and their parameters, `server`
 //! responds from the state of this instance, `group` forwards requests to the other instances, `status` reports the
 //! state of the processor, `trace` creates a span for each request, `openapi` builds the OpenAPI document, and `page`
 //! serves the files of the page.
@@ -10,7 +10,6 @@
 //! reads through snapshots, a few at a time, on separate threads. It relies on [`query`](crate::query) for the content
 //! of responses.
 
-mod answers;
 mod api;
 mod connections;
 mod failure;
@@ -19,6 +18,7 @@ mod guard;
 pub mod openapi;
 mod page;
 mod scan;
+mod server;
 mod status;
 mod trace;
 
@@ -37,8 +37,8 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::pipeline::exposed::{Exposed, HEARTBEAT_TIMEOUT};
 use crate::shutdown::Shutdown;
-use answers::Server;
 use failure::Failure;
+use server::Server;
 
 /// The reason why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).map_err(|cause| Error::Listen { address, cause })
 }
 
-/// Serves on `listener`, with threads of its own, until the returned value is dropped.
+/// Serves on `listener`, on separate threads, until the returned value is dropped.
 pub fn start(
     listener: TcpListener,
     config: &Config,
@@ -92,7 +92,7 @@ pub async fn serve(
     let server = Server::new(config, metrics, exposed, shutdown);
     let routes = routes(server.clone());
     tracing::info!(%address, "serving the API, metrics and health checks");
-    tokio::spawn(async move { server.watch().await });
+    tokio::spawn(async move { server.sample_counters().await });
     tokio::spawn(connections::serve(listener, routes, connections::REQUEST_TIMEOUT));
     Ok(())
 }
@@ -135,10 +135,10 @@ async fn metrics_text(State(server): State<Server>, headers: HeaderMap) -> impl 
 
 /// Handles `/livez`: the process is alive while every stage sends heartbeats.
 async fn alive(State(server): State<Server>) -> (StatusCode, String) {
-    life(server.exposed().oldest_heartbeat())
+    liveness(server.exposed().oldest_heartbeat())
 }
 
-fn life(oldest: Option<(&str, Duration)>) -> (StatusCode, String) {
+fn liveness(oldest: Option<(&str, Duration)>) -> (StatusCode, String) {
     match oldest {
         Some((stage, age)) if age > HEARTBEAT_TIMEOUT => {
             let seconds = age.as_secs();
@@ -152,7 +152,7 @@ fn life(oldest: Option<(&str, Duration)>) -> (StatusCode, String) {
 /// Handles `/readyz`: the processor is ready after the first assignment of partitions, as soon as the records that
 /// their part of the repartition topic had at that time have been applied, and until a shutdown is requested.
 async fn ready(State(server): State<Server>) -> (StatusCode, String) {
-    let waits = match (
+    let reason = match (
         server.is_stopping(),
         server.metrics().has_worked(),
         server.metrics().left_to_replay(),
@@ -162,7 +162,7 @@ async fn ready(State(server): State<Server>) -> (StatusCode, String) {
         (false, true, left @ 1..) => format!("replaying the repartition topic: {left} records left\n"),
         (false, true, _) => return (StatusCode::OK, "ready\n".to_owned()),
     };
-    (StatusCode::SERVICE_UNAVAILABLE, waits)
+    (StatusCode::SERVICE_UNAVAILABLE, reason)
 }
 
 #[cfg(test)]
@@ -172,10 +172,10 @@ mod tests {
     #[test]
     fn a_stage_without_heartbeats_is_not_alive() {
         for alive in [None, Some(("join", Duration::from_secs(299)))] {
-            assert_eq!(life(alive), (StatusCode::OK, "ok\n".to_owned()));
+            assert_eq!(liveness(alive), (StatusCode::OK, "ok\n".to_owned()));
         }
         let stuck = "the join stage has sent no heartbeat for 301 s; restart the process\n";
-        let said = life(Some(("join", Duration::from_secs(301))));
-        assert_eq!(said, (StatusCode::SERVICE_UNAVAILABLE, stuck.to_owned()));
+        let response = liveness(Some(("join", Duration::from_secs(301))));
+        assert_eq!(response, (StatusCode::SERVICE_UNAVAILABLE, stuck.to_owned()));
     }
 }

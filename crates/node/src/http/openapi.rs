@@ -24,8 +24,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
 
 /// The error responses.
 #[derive(IntoResponses)]
-#[expect(dead_code, reason = "it is there to be described")]
-pub(super) enum Refusals {
+#[expect(dead_code, reason = "it only describes the responses")]
+pub(super) enum ErrorResponses {
     /// A parameter is unknown or invalid.
     #[response(status = 400)]
     Parameter(#[to_schema] Problem),

@@ -62,13 +62,13 @@ const FILES: [File; 17] = [
 /// Returns the routes of `/` and of the files under `/page/`.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
-        .route("/", get(|headers: HeaderMap| async move { INDEX.answer(&headers) }))
+        .route("/", get(|headers: HeaderMap| async move { INDEX.respond(&headers) }))
         .route("/page/{name}", get(asset))
 }
 
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     match FILES.iter().find(|file| file.name == name) {
-        Some(file) => file.answer(&headers),
+        Some(file) => file.respond(&headers),
         None => Failure::new(StatusCode::NOT_FOUND, "the page has no file of this name").into_response(),
     }
 }
@@ -76,7 +76,7 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
 impl File {
     /// Returns the file, or 304 if the browser has it. Browsers revalidate it for each request, so a new version of the
     /// program shows its own page.
-    fn answer(&self, request_headers: &HeaderMap) -> Response {
+    fn respond(&self, request_headers: &HeaderMap) -> Response {
         let tag = self.tag();
         let headers = [
             (header::CONTENT_TYPE, self.kind),
@@ -88,11 +88,11 @@ impl File {
             (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
             (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         ];
-        let has_it = request_headers
+        let is_cached = request_headers
             .get(header::IF_NONE_MATCH)
             .and_then(|tags| tags.to_str().ok())
             .is_some_and(|tags| tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag));
-        let mut response = if has_it {
+        let mut response = if is_cached {
             (StatusCode::NOT_MODIFIED, headers).into_response()
         } else {
             (headers, self.text).into_response()
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn every_file_comes_with_the_policy_and_its_type() {
         for file in FILES.iter().chain([&INDEX]) {
-            let response = file.answer(&HeaderMap::new());
+            let response = file.respond(&HeaderMap::new());
             assert_eq!(response.status(), StatusCode::OK);
             assert_eq!(text(&response, header::CONTENT_TYPE), file.kind);
             assert_eq!(text(&response, header::X_CONTENT_TYPE_OPTIONS), "nosniff");
@@ -154,11 +154,11 @@ mod tests {
 
     #[test]
     fn a_file_that_the_browser_has_is_not_sent_again() {
-        let first = INDEX.answer(&HeaderMap::new());
+        let first = INDEX.respond(&HeaderMap::new());
         let mut headers = HeaderMap::new();
         headers.insert(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone());
-        assert_eq!(INDEX.answer(&headers).status(), StatusCode::NOT_MODIFIED);
-        assert_eq!(FILES[0].answer(&headers).status(), StatusCode::OK);
+        assert_eq!(INDEX.respond(&headers).status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(FILES[0].respond(&headers).status(), StatusCode::OK);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::sync::TryLockError;
 
 use axum::http::StatusCode;
 
-use super::answers::Server;
 use super::failure::Failure;
+use super::server::Server;
 use crate::clock;
 use crate::decode::QUERY;
 use crate::pipeline::scan::{ScanRequest, Scanned, scan};
@@ -16,9 +16,9 @@ impl Server {
     /// Returns the explanation with the result of a search in the input and the dead-letter topic.
     pub(super) fn scan(&self, mut explanation: Explanation) -> Result<Explanation, Failure> {
         let busy = "the input is being searched for another explanation; retry in a few seconds";
-        let _turn = match self.scans().try_lock() {
-            Ok(turn) => turn,
-            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+        let _guard = match self.scan_lock().try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, busy)),
         };
         let began = clock::start();
@@ -34,7 +34,7 @@ impl Server {
         let is_unknown = explanation.status == Status::Unknown;
         let mut more: Vec<Finding> = Vec::new();
         if is_unknown {
-            more.extend(self.with(None, |partitions| {
+            more.extend(self.with_partitions(None, |partitions| {
                 Ok(query::in_input(partitions, self.settings(), &scanned.alert_versions))
             })?);
         }
@@ -84,11 +84,11 @@ impl Server {
                 offset: *offset,
             })
             .collect();
-        let most = paths.iter().max_by_key(|path| path.activities)?;
+        let most_frequent = paths.iter().max_by_key(|path| path.activities)?;
         Some(Finding {
             sentence: format!(
                 "The input contains its correlation id in other fields too: {} of the activities read have it at {}; if that is the key, add the path to {setting}.",
-                most.activities, most.path
+                most_frequent.activities, most_frequent.path
             ),
             cause: Cause::KeyUnderOtherPath { paths },
         })

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::answers::Server;
 use super::failure::Failure;
 use super::group::ForwardableRequest;
+use super::server::Server;
 use crate::clock;
 use crate::config::{Delivery, Unmatched};
-use crate::join::Counted as What;
+use crate::join::Counted;
 use crate::metrics::ProcessCounts;
 use crate::query::shapes::{
     InstanceStatus, PartitionStatus, ProcessorStatus, ReasonCount, SettingsStatus, SourceStatus, TableCount, Throughput, Totals,
@@ -31,9 +31,9 @@ const MAX_COUNTED: usize = 1_000_000;
 pub(super) struct Rates(Mutex<VecDeque<(Instant, ProcessCounts)>>);
 
 impl Rates {
-    fn sample(&self, passed: ProcessCounts) {
+    fn sample(&self, counts: ProcessCounts) {
         let mut samples = lock(&self.0);
-        samples.push_back((clock::start(), passed));
+        samples.push_back((clock::start(), counts));
         if samples.len() > MAX_SAMPLES {
             samples.pop_front();
         }
@@ -49,16 +49,16 @@ impl Rates {
         if seconds <= 0.0 {
             return Throughput::default();
         }
-        let rate = |of: fn(&ProcessCounts) -> u64| (of(last) - of(first)) as f64 / seconds;
+        let rate = |field: fn(&ProcessCounts) -> u64| (field(last) - field(first)) as f64 / seconds;
         Throughput {
             seconds,
-            messages: rate(|passed| passed.messages),
-            bytes: rate(|passed| passed.bytes),
-            activities: rate(|passed| passed.activities),
-            alerts: rate(|passed| passed.alerts),
-            rows: rate(|passed| passed.rows),
-            summaries: rate(|passed| passed.summaries),
-            dead_letters: rate(|passed| passed.dead_letters),
+            messages: rate(|counts| counts.messages),
+            bytes: rate(|counts| counts.bytes),
+            activities: rate(|counts| counts.activities),
+            alerts: rate(|counts| counts.alerts),
+            rows: rate(|counts| counts.rows),
+            summaries: rate(|counts| counts.summaries),
+            dead_letters: rate(|counts| counts.dead_letters),
         }
     }
 }
@@ -68,16 +68,17 @@ impl Rates {
 pub(super) struct AlertCounts(Mutex<BTreeMap<u32, (Instant, u64, u64)>>);
 
 impl AlertCounts {
-    fn of(&self, partition: &Partition<'_, Snapshot<'_>>) -> Result<(u64, u64), query::Error> {
-        if let Some((at, open, answered)) = lock(&self.0).get(&partition.number)
+    /// Returns the numbers of open and closed alerts of a partition, which may be up to [`CACHE_TIME`] old.
+    fn count(&self, partition: &Partition<'_, Snapshot<'_>>) -> Result<(u64, u64), query::Error> {
+        if let Some((at, open, closed)) = lock(&self.0).get(&partition.number)
             && at.elapsed() < CACHE_TIME
         {
-            return Ok((*open, *answered));
+            return Ok((*open, *closed));
         }
-        let open = partition.view.count(What::Open, MAX_COUNTED)? as u64;
-        let answered = partition.view.count(What::Closed, MAX_COUNTED)? as u64;
-        lock(&self.0).insert(partition.number, (clock::start(), open, answered));
-        Ok((open, answered))
+        let open = partition.view.count(Counted::Open, MAX_COUNTED)? as u64;
+        let closed = partition.view.count(Counted::Closed, MAX_COUNTED)? as u64;
+        lock(&self.0).insert(partition.number, (clock::start(), open, closed));
+        Ok((open, closed))
     }
 }
 
@@ -86,8 +87,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Server {
-    /// Samples the counters at an interval.
-    pub(super) async fn watch(&self) {
+    /// Samples the counters at intervals, without end.
+    pub(super) async fn sample_counters(&self) {
         loop {
             self.rates().sample(self.metrics().counts());
             tokio::time::sleep(SAMPLE_INTERVAL).await;
@@ -97,7 +98,7 @@ impl Server {
     pub(super) fn status(&self, request: &ForwardableRequest) -> Result<ProcessorStatus, Failure> {
         let own = self.own_status()?;
         let own_partitions: BTreeSet<u32> = own.partitions.iter().map(|partition| partition.partition).collect();
-        let mut answered = own_partitions.clone();
+        let mut reported = own_partitions.clone();
         let mut instances = vec![InstanceStatus {
             instance: self.exposed().instance().to_owned(),
             address: self.config().http_address(),
@@ -112,7 +113,7 @@ impl Server {
             let mut partitions = member.partitions;
             if let Ok(status) = status {
                 partitions = status.partitions.iter().map(|partition| partition.partition).collect();
-                answered.extend(&partitions);
+                reported.extend(&partitions);
                 others.push(status);
             }
             instances.push(InstanceStatus {
@@ -127,7 +128,7 @@ impl Server {
         let mut status = query::merge_statuses(own, others);
         status.watermark_lag_seconds = self.lag(&status);
         status.instances = instances;
-        status.unanswered_partitions = self.unanswered(&answered);
+        status.unanswered_partitions = self.missing_partitions(&reported);
         Ok(status)
     }
 
@@ -138,14 +139,14 @@ impl Server {
     }
 
     fn own_status(&self) -> Result<ProcessorStatus, Failure> {
-        let passed = self.metrics().counts();
+        let totals = self.metrics().counts();
         let ends = self.exposed().log_ends();
         let sizes = self.sizes();
-        let (sources, partitions) = self.with(None, |found| {
+        let (sources, partitions) = self.with_partitions(None, |found| {
             let mut partitions = Vec::new();
             for partition in found {
-                let (open, answered) = self.counted().of(partition)?;
-                partitions.push(self.partition(partition, open, answered, &ends, &sizes));
+                let (open, closed) = self.alert_counts().count(partition)?;
+                partitions.push(self.partition(partition, open, closed, &ends, &sizes));
             }
             Ok((sources(found, &ends), partitions))
         })?;
@@ -160,13 +161,13 @@ impl Server {
             watermark_lag_seconds: None,
             throughput: self.rates().throughput(),
             totals: Totals {
-                messages: passed.messages,
-                bytes: passed.bytes,
-                activities: passed.activities,
-                alerts: passed.alerts,
-                rows: passed.rows,
-                summaries: passed.summaries,
-                dead_letters: passed.dead_letters,
+                messages: totals.messages,
+                bytes: totals.bytes,
+                activities: totals.activities,
+                alerts: totals.alerts,
+                rows: totals.rows,
+                summaries: totals.summaries,
+                dead_letters: totals.dead_letters,
             },
             open_alerts: partitions.iter().map(|partition| partition.open_alerts).sum(),
             alerts: partitions.iter().map(|partition| partition.alerts).sum(),
@@ -189,7 +190,7 @@ impl Server {
         &self,
         partition: &Partition<'_, Snapshot<'_>>,
         open: u64,
-        answered: u64,
+        closed: u64,
         ends: &BTreeMap<(String, i32), i64>,
         sizes: &BTreeMap<u32, u64>,
     ) -> PartitionStatus {
@@ -203,7 +204,7 @@ impl Server {
             position,
             end,
             lag: end.map(|end| (end - position).max(0)),
-            alerts: open + answered,
+            alerts: open + closed,
             open_alerts: open,
             retained_from: partition.view.retained_from(crate::record::LinkId::QUERY).map(Into::into),
             state_bytes: sizes.get(&partition.number).copied(),
@@ -250,7 +251,7 @@ impl Server {
     }
 }
 
-/// Returns the source partitions as the partition with the newest watermark update knows them.
+/// Returns the source partitions from the state of the partition with the newest watermark update.
 fn sources(partitions: &[Partition<'_, Snapshot<'_>>], ends: &BTreeMap<(String, i32), i64>) -> Vec<SourceStatus> {
     let Some(latest) = partitions.iter().max_by_key(|partition| partition.view.wall()) else {
         return Vec::new();

@@ -27,7 +27,7 @@ use crate::time::WallTime;
 
 /// Maximum number of requests that are processed at the same time, because the data path needs the machine.
 const MAX_CONCURRENT: usize = 4;
-/// How long a request waits for its turn.
+/// How long a request waits for a free slot.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shared state of the request handlers.
@@ -43,11 +43,11 @@ struct Inner {
     shutdown: Shutdown,
     permits: Arc<Semaphore>,
     /// Held while the input is searched for an explanation, so that only one search runs at a time.
-    scans: std::sync::Mutex<()>,
+    scan_lock: std::sync::Mutex<()>,
     started: WallTime,
     group: Group,
     rates: Rates,
-    counted: AlertCounts,
+    alert_counts: AlertCounts,
 }
 
 impl Server {
@@ -70,11 +70,11 @@ impl Server {
             metrics,
             shutdown,
             permits: Arc::new(Semaphore::new(MAX_CONCURRENT)),
-            scans: std::sync::Mutex::default(),
+            scan_lock: std::sync::Mutex::default(),
             started: clock::now(),
             group: Group::new(config, Arc::clone(&exposed)),
             rates: Rates::default(),
-            counted: AlertCounts::default(),
+            alert_counts: AlertCounts::default(),
             exposed,
             config: config.clone(),
         }))
@@ -108,16 +108,16 @@ impl Server {
         &self.0.settings
     }
 
-    pub(super) fn scans(&self) -> &std::sync::Mutex<()> {
-        &self.0.scans
+    pub(super) fn scan_lock(&self) -> &std::sync::Mutex<()> {
+        &self.0.scan_lock
     }
 
     pub(super) fn rates(&self) -> &Rates {
         &self.0.rates
     }
 
-    pub(super) fn counted(&self) -> &AlertCounts {
-        &self.0.counted
+    pub(super) fn alert_counts(&self) -> &AlertCounts {
+        &self.0.alert_counts
     }
 
     pub(super) fn started(&self) -> WallTime {
@@ -134,11 +134,11 @@ impl Server {
         request: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let busy = || Failure::new(StatusCode::TOO_MANY_REQUESTS, "too many requests at once; retry in a moment");
-        let turn = tokio::time::timeout(SLOT_TIMEOUT, Arc::clone(&self.0.permits).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(busy()) };
+        let permit = tokio::time::timeout(SLOT_TIMEOUT, Arc::clone(&self.0.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err(busy()) };
         let server = self.clone();
-        let answered = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             request(&server)
         });
         let failed = |_| {
@@ -147,12 +147,12 @@ impl Server {
                 "the request failed unexpectedly; this is a bug in alerttrail",
             )
         };
-        answered.await.map_err(failed)?
+        task.await.map_err(failed)?
     }
 
     /// Calls `read` with the states of the partitions that are joined here. If alerts are given, only partitions that
     /// have one of them are included.
-    pub(super) fn with<T>(
+    pub(super) fn with_partitions<T>(
         &self,
         alerts: Option<&[AlertId]>,
         read: impl FnOnce(&[Partition<'_, Snapshot<'_>>]) -> Result<T, query::Error>,
@@ -182,10 +182,10 @@ impl Server {
         readers.iter().filter_map(|(number, _)| u32::try_from(*number).ok()).collect()
     }
 
-    /// Returns the partitions that are not in `answered`.
-    pub(super) fn unanswered(&self, answered: &BTreeSet<u32>) -> Vec<u32> {
+    /// Returns the partitions that are not in `reported`.
+    pub(super) fn missing_partitions(&self, reported: &BTreeSet<u32>) -> Vec<u32> {
         let all = 0..self.0.config.repartition.partitions;
-        all.filter(|partition| !answered.contains(partition)).collect()
+        all.filter(|partition| !reported.contains(partition)).collect()
     }
 
     pub(super) fn list(
@@ -195,19 +195,19 @@ impl Server {
         limit: usize,
         request: &ForwardableRequest,
     ) -> Result<AlertList, Failure> {
-        let mut answered = self.own_partitions();
-        let mut pages = vec![self.with(None, |partitions| {
+        let mut reported = self.own_partitions();
+        let mut pages = vec![self.with_partitions(None, |partitions| {
             query::list(partitions, &self.0.settings, filter, cursor, limit)
         })?];
         for (_, page) in self.0.group.forward::<AlertList>(request) {
             if let Ok(page) = page {
                 let missing: BTreeSet<u32> = page.unanswered_partitions.iter().copied().collect();
-                answered.extend((0..self.0.config.repartition.partitions).filter(|partition| !missing.contains(partition)));
+                reported.extend((0..self.0.config.repartition.partitions).filter(|partition| !missing.contains(partition)));
                 pages.push(page);
             }
         }
         let mut page = query::merge_lists(pages, limit)?;
-        page.unanswered_partitions = self.unanswered(&answered);
+        page.unanswered_partitions = self.missing_partitions(&reported);
         Ok(page)
     }
 
@@ -219,7 +219,7 @@ impl Server {
         request: &ForwardableRequest,
         links: &ForwardableRequest,
     ) -> Result<AlertDetail, Failure> {
-        let mut detail = self.one(wanted, request, |found| query::alert(found, &self.0.settings, Vec::new()))?;
+        let mut detail = self.find_in_group(wanted, request, |found| query::alert(found, &self.0.settings, Vec::new()))?;
         if request.is_first() {
             detail.links = self.links(wanted, links)?.links;
         }
@@ -228,9 +228,9 @@ impl Server {
 
     pub(super) fn links(&self, wanted: &Wanted, request: &ForwardableRequest) -> Result<LinkList, Failure> {
         let ids = self.0.settings.ids(&wanted.system_alert_id, wanted.tenant_id.as_deref());
-        let mut links = self.with(Some(&ids), |partitions| query::links(partitions, &self.0.settings, &ids))?;
-        for (_, others) in self.0.group.forward::<LinkList>(request) {
-            links.extend(others.map(|others| others.links).unwrap_or_default());
+        let mut links = self.with_partitions(Some(&ids), |partitions| query::links(partitions, &self.0.settings, &ids))?;
+        for (_, remote) in self.0.group.forward::<LinkList>(request) {
+            links.extend(remote.map(|remote| remote.links).unwrap_or_default());
         }
         query::in_order(&mut links, &self.0.settings);
         Ok(LinkList { links })
@@ -256,7 +256,7 @@ impl Server {
         limit: usize,
         request: &ForwardableRequest,
     ) -> Result<ActivityList, Failure> {
-        self.one(wanted, request, |found| {
+        self.find_in_group(wanted, request, |found| {
             query::activities(found, &self.0.settings, cursor, limit)
         })
     }
@@ -271,16 +271,16 @@ impl Server {
 
     fn explain_by_state(&self, wanted: &Wanted, request: &ForwardableRequest) -> Result<Explanation, Failure> {
         let asked = Asked { now: clock::now() };
-        if let Some(explanation) = self.here(wanted, |found| query::explain(found, &self.0.settings, asked))? {
+        if let Some(explanation) = self.find_locally(wanted, |found| query::explain(found, &self.0.settings, asked))? {
             return Ok(explanation);
         }
         let others = self.0.group.forward::<Explanation>(request).into_iter();
         let known = others
-            .filter_map(|(_, answer)| answer.ok())
+            .filter_map(|(_, response)| response.ok())
             .filter(|explanation| explanation.status != Status::Unknown);
-        // An instance that owns the key knows more than one that owns only another key of the alert.
-        let (owners, others): (Vec<_>, Vec<_>) = known.partition(|explanation| explanation.correlation_id.is_some());
-        if let Some(explanation) = owners.into_iter().next() {
+        // An instance with the partition of the key explains more than one with the partition of another key.
+        let (with_key, others): (Vec<_>, Vec<_>) = known.partition(|explanation| explanation.correlation_id.is_some());
+        if let Some(explanation) = with_key.into_iter().next() {
             return Ok(explanation);
         }
         let by_query = Wanted {
@@ -288,27 +288,27 @@ impl Server {
             correlation_id: None,
             ..wanted.clone()
         };
-        let without = self.here(&by_query, |found| query::without_key(found, &self.0.settings, wanted))?;
+        let without = self.find_locally(&by_query, |found| query::without_key(found, &self.0.settings, wanted))?;
         match without.or_else(|| others.into_iter().next()) {
             Some(explanation) => Ok(explanation),
-            None => self.with(None, |partitions| Ok(query::unknown(partitions, wanted))),
+            None => self.with_partitions(None, |partitions| Ok(query::unknown(partitions, wanted))),
         }
     }
 
     /// Responds to a request about one alert, here or at the instance that has its partition.
-    fn one<T: serde::de::DeserializeOwned + Send>(
+    fn find_in_group<T: serde::de::DeserializeOwned + Send>(
         &self,
         wanted: &Wanted,
         request: &ForwardableRequest,
-        answer: impl FnOnce(&query::Found<'_, '_, Snapshot<'_>>) -> Result<T, query::Error>,
+        build: impl FnOnce(&query::Found<'_, '_, Snapshot<'_>>) -> Result<T, query::Error>,
     ) -> Result<T, Failure> {
-        if let Some(answer) = self.here(wanted, answer)? {
-            return Ok(answer);
+        if let Some(response) = self.find_locally(wanted, build)? {
+            return Ok(response);
         }
         let mut unreachable = None;
-        for (_, answer) in self.0.group.forward::<T>(request) {
-            match answer {
-                Ok(answer) => return Ok(answer),
+        for (_, response) in self.0.group.forward::<T>(request) {
+            match response {
+                Ok(response) => return Ok(response),
                 Err(failure) if failure.status == StatusCode::NOT_FOUND => {}
                 Err(failure) => unreachable = Some(failure),
             }
@@ -317,15 +317,16 @@ impl Server {
         Err(unreachable.unwrap_or_else(|| Failure::no_such_alert(wanted)))
     }
 
-    fn here<T>(
+    /// Returns what `build` makes of the alert, or `None` if no partition that is joined here has it.
+    fn find_locally<T>(
         &self,
         wanted: &Wanted,
-        answer: impl FnOnce(&query::Found<'_, '_, Snapshot<'_>>) -> Result<T, query::Error>,
+        build: impl FnOnce(&query::Found<'_, '_, Snapshot<'_>>) -> Result<T, query::Error>,
     ) -> Result<Option<T>, Failure> {
         let ids = self.0.settings.ids(&wanted.system_alert_id, wanted.tenant_id.as_deref());
-        self.with(Some(&ids), |partitions| {
+        self.with_partitions(Some(&ids), |partitions| {
             let found = query::find(partitions, &self.0.settings, wanted)?;
-            found.map(|found| answer(&found)).transpose()
+            found.map(|found| build(&found)).transpose()
         })
     }
 }

@@ -17,7 +17,7 @@ use super::openapi::{self, ErrorResponses};
 use super::server::Server;
 use crate::decode::timestamp;
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, LinkList, ProcessorStatus};
-use crate::query::{Filter, Wanted, Which, shortened};
+use crate::query::{Filter, StatusFilter, Wanted, shortened};
 use crate::time::EventTime;
 
 /// Maximum number of entries on a page.
@@ -145,10 +145,10 @@ impl ListParams {
     fn filter(&self) -> Result<Filter, Failure> {
         Ok(Filter {
             status: self.status.map(|status| match status {
-                StatusParam::Open => Which::Open,
-                StatusParam::Closed => Which::Closed,
-                StatusParam::Matched => Which::Matched,
-                StatusParam::Unmatched => Which::Unmatched,
+                StatusParam::Open => StatusFilter::Open,
+                StatusParam::Closed => StatusFilter::Closed,
+                StatusParam::Matched => StatusFilter::Matched,
+                StatusParam::Unmatched => StatusFilter::Unmatched,
             }),
             severity: self.severity.clone(),
             text: self.text.clone(),

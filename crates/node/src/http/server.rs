@@ -232,7 +232,7 @@ impl Server {
         for (_, remote) in self.0.group.forward::<LinkList>(request) {
             links.extend(remote.map(|remote| remote.links).unwrap_or_default());
         }
-        query::in_order(&mut links, &self.0.settings);
+        query::sort_results(&mut links, &self.0.settings);
         Ok(LinkList { links })
     }
 

@@ -14,8 +14,8 @@ use crate::record::{AlertId, LinkId, LinkedAlert, Text};
 use crate::store::{self, Reads};
 use crate::time::EventTime;
 
-/// Maximum number of entries that one request examines.
-const MOST_EXAMINED: u64 = 5_000;
+/// The maximum number of entries that one request examines.
+const MAX_EXAMINED: u64 = 5_000;
 /// Columns that a text search covers, in addition to the ids.
 const SEARCHED: [&str; 8] = [
     "AlertName",
@@ -27,14 +27,14 @@ const SEARCHED: [&str; 8] = [
     "Entities",
     "Tactics",
 ];
-/// Maximum bytes of rows in a page of activities. A page always holds at least one row, however large it is.
-const MOST_BYTES: usize = 4 << 20;
+/// The maximum bytes of rows in a page of activities. A page always contains at least one row, however large it is.
+const MAX_PAGE_BYTES: usize = 4 << 20;
 
 /// Selects the alerts to list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Filter {
     /// Status of the alert.
-    pub status: Option<Which>,
+    pub status: Option<StatusFilter>,
     /// `AlertSeverity`, compared without case.
     pub severity: Option<String>,
     /// A text that the alert contains, compared without case.
@@ -85,7 +85,7 @@ impl Settings {
 
 /// The status that an alert must have to be listed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Which {
+pub enum StatusFilter {
     /// Not closed.
     Open,
     /// Closed.
@@ -96,8 +96,8 @@ pub enum Which {
     Unmatched,
 }
 
-impl Which {
-    fn fits(self, status: Status) -> bool {
+impl StatusFilter {
+    fn includes(self, status: Status) -> bool {
         match self {
             Self::Open => status == Status::Open,
             Self::Closed => status != Status::Open,
@@ -109,7 +109,7 @@ impl Which {
 
 /// An alert, and the partition where it was found.
 pub struct Found<'p, 'r, R> {
-    /// The partition that owns its key.
+    /// The partition of its key.
     pub partition: &'p Partition<'r, R>,
     /// Its id with its tenant.
     pub alert: AlertId,
@@ -127,7 +127,7 @@ pub fn list<R: Reads>(
 ) -> Result<AlertList, Error> {
     settings.check_tenant(filter.tenant_id.as_deref())?;
     let link = settings.link(filter.link.as_deref())?;
-    let after = cursor.map(cursor::alert).transpose()?;
+    let after = cursor.map(cursor::parse_alert).transpose()?;
     let mut heads = Vec::new();
     for partition in partitions {
         let mut places = partition.view.latest(after.as_ref());
@@ -146,8 +146,8 @@ pub fn list<R: Reads>(
         if filter.from.is_some_and(|from| place.time < from) {
             return Ok(page);
         }
-        // Every partition knows every alert, but only the partitions that own its keys have its results.
-        let mut owners: Vec<(Standing, &Partition<'_, R>)> = Vec::new();
+        // Every partition stores every alert, but only the partitions of its keys have its results.
+        let mut results: Vec<(Standing, &Partition<'_, R>)> = Vec::new();
         let mut next = Vec::with_capacity(heads.len());
         for (head, mut places, partition) in heads {
             if head != place {
@@ -156,7 +156,7 @@ pub fn list<R: Reads>(
             }
             page.examined += 1;
             let standings = partition.view.standings(&place.alert)?.into_iter();
-            owners.extend(
+            results.extend(
                 standings
                     .filter(|standing| standing.key.link == link)
                     .map(|standing| (standing, partition)),
@@ -166,13 +166,13 @@ pub fn list<R: Reads>(
             }
         }
         heads = next;
-        if let Some((standing, partition)) = united(owners)
+        if let Some((standing, partition)) = merge_results(results)
             && let Some(item) = filter.item(&place, &standing, partition, settings)?
         {
             page.alerts.push(item);
         }
-        if page.alerts.len() >= limit || page.examined >= MOST_EXAMINED {
-            page.next_cursor = (!heads.is_empty()).then(|| cursor::of_alert(&place));
+        if page.alerts.len() >= limit || page.examined >= MAX_EXAMINED {
+            page.next_cursor = (!heads.is_empty()).then(|| cursor::after_alert(&place));
             return Ok(page);
         }
     }
@@ -181,12 +181,12 @@ pub fn list<R: Reads>(
 
 /// Combines the results of an alert by one link into one: the first key of the latest version, with the numbers of all
 /// keys. While a new version is being distributed, partitions may hold different versions.
-fn united<'p, 'r, R>(owners: Vec<(Standing, &'p Partition<'r, R>)>) -> Option<(Standing, &'p Partition<'r, R>)> {
-    let latest = owners.iter().map(|(standing, _)| standing.version).max()?;
-    let mut of_latest = owners.into_iter().filter(|(standing, _)| standing.version == latest);
+fn merge_results<'p, 'r, R>(results: Vec<(Standing, &'p Partition<'r, R>)>) -> Option<(Standing, &'p Partition<'r, R>)> {
+    let latest = results.iter().map(|(standing, _)| standing.version).max()?;
+    let mut of_latest = results.into_iter().filter(|(standing, _)| standing.version == latest);
     let (mut all, partition) = of_latest.next()?;
     for (other, _) in of_latest {
-        all.answer = match (all.answer, given(&other)) {
+        all.answer = match (all.answer, sent_result(&other)) {
             // The alert is open until all its keys are closed.
             (Some(all), Some(other)) if all.revision > 0 => Some(all.with(other)),
             _ => None,
@@ -206,23 +206,23 @@ impl Filter {
     ) -> Result<Option<AlertItem>, Error> {
         let tenant = place.alert.tenant.to_string();
         let is_tenant = |wanted: &String| tenant.eq_ignore_ascii_case(wanted);
-        if self.status.is_some_and(|which| !which.fits(status(standing)))
-            || !self.holds_time(standing, settings)
+        if self.status.is_some_and(|filter| !filter.includes(status(standing)))
+            || !self.includes_time(standing, settings)
             || !self.tenant_id.as_ref().is_none_or(is_tenant)
         {
             return Ok(None);
         }
         let row = partition.view.alert_row(&linked(&place.alert, standing))?;
-        let columns = Columns::of(&row);
+        let columns = Columns::parse(&row);
         let severity = columns.text("AlertSeverity");
         let is_severe = |wanted: &String| severity.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(wanted));
-        if !self.severity.as_ref().is_none_or(is_severe) || !self.holds_text(&place.alert, standing, &columns) {
+        if !self.severity.as_ref().is_none_or(is_severe) || !self.includes_text(&place.alert, standing, &columns) {
             return Ok(None);
         }
         Ok(Some(item(place, standing, partition, &columns, settings)))
     }
 
-    fn holds_time(&self, standing: &Standing, settings: &Settings) -> bool {
+    fn includes_time(&self, standing: &Standing, settings: &Settings) -> bool {
         let (start, end) = match self.by_window {
             true => emit::bounds(standing.window, settings.links.widening(standing.key.link)),
             false => (standing.version.time_generated, standing.version.time_generated),
@@ -230,7 +230,7 @@ impl Filter {
         self.from.is_none_or(|from| end >= from) && self.to.is_none_or(|to| start < to)
     }
 
-    fn holds_text(&self, alert: &AlertId, standing: &Standing, columns: &Columns<'_>) -> bool {
+    fn includes_text(&self, alert: &AlertId, standing: &Standing, columns: &Columns<'_>) -> bool {
         let Some(wanted) = &self.text else { return true };
         let wanted = wanted.to_lowercase();
         let holds = |text: &str| text.to_lowercase().contains(&wanted);
@@ -238,12 +238,12 @@ impl Filter {
             || holds(&standing.key.correlation_id.to_string())
             || SEARCHED
                 .iter()
-                .filter_map(|name| columns.shown(name))
+                .filter_map(|name| columns.display_text(name))
                 .any(|text| holds(&text))
     }
 }
 
-/// Returns the state of the alert by the wanted link and key, in the partition that owns the key.
+/// Returns the state of the alert by the wanted link and key, with the partition of the key.
 pub fn find<'p, 'r, R: Reads>(
     partitions: &'p [Partition<'r, R>],
     settings: &Settings,
@@ -306,12 +306,12 @@ pub fn alert<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, links: Vec
         time: standing.latest,
         alert: alert.clone(),
     };
-    let answer = given(standing);
-    let completeness = answer.map(|answer| view.completeness(standing.window, answer).as_str().to_owned());
+    let result = sent_result(standing);
+    let completeness = result.map(|result| view.completeness(standing.window, result).as_str().to_owned());
     Ok(AlertDetail {
-        item: item(&place, standing, partition, &Columns::of(&row), settings),
+        item: item(&place, standing, partition, &Columns::parse(&row), settings),
         complete_because: completeness,
-        watermark_at_close: answer.and_then(|answer| answer.watermark).map(Into::into),
+        watermark_at_close: result.and_then(|result| result.watermark).map(Into::into),
         watermark: view.watermark().map(Into::into),
         retained_from: view.retained_from(link).map(Into::into),
         versions: standing.versions,
@@ -335,15 +335,15 @@ pub fn activities<R: Reads>(
         alert,
         standing,
     } = found;
-    let after = cursor.map(cursor::activity).transpose()?;
+    let after = cursor.map(cursor::parse_activity).transpose()?;
     let mut page = ActivityList {
         system_alert_id: alert.system_alert_id.to_string(),
         tenant_id: tenant_id(alert),
         link: settings.links.name(standing.key.link).to_owned(),
         correlation_id: standing.key.correlation_id.to_string(),
         status: status(standing),
-        window: Bounds::of(standing.window, standing.key.link, settings),
-        activity_count: given(standing).map_or(0, |answer| answer.activities),
+        window: Bounds::new(standing.window, standing.key.link, settings),
+        activity_count: sent_result(standing).map_or(0, |result| result.activities),
         activities: Vec::new(),
         next_cursor: None,
     };
@@ -351,8 +351,8 @@ pub fn activities<R: Reads>(
     let mut last = None;
     for activity in partition.view.activities(&standing.key, standing.window, after) {
         let activity = activity?;
-        if page.activities.len() >= limit || (bytes + activity.row.len() > MOST_BYTES && last.is_some()) {
-            page.next_cursor = last.map(|(time, id)| cursor::of_activity(time, id));
+        if page.activities.len() >= limit || (bytes + activity.row.len() > MAX_PAGE_BYTES && last.is_some()) {
+            page.next_cursor = last.map(|(time, id)| cursor::after_activity(time, id));
             break;
         }
         bytes += activity.row.len();
@@ -370,14 +370,14 @@ pub fn activities<R: Reads>(
 
 /// Returns the result after its first revision has been sent. Before that, its rows are still being sent and their
 /// number is not known.
-pub(super) fn given(standing: &Standing) -> Option<&Answer> {
-    standing.answer.as_ref().filter(|answer| answer.revision > 0)
+pub(super) fn sent_result(standing: &Standing) -> Option<&Answer> {
+    standing.answer.as_ref().filter(|result| result.revision > 0)
 }
 
 pub(super) fn status(standing: &Standing) -> Status {
-    match given(standing) {
+    match sent_result(standing) {
         None => Status::Open,
-        Some(answer) if answer.activities > 0 => Status::Matched,
+        Some(result) if result.activities > 0 => Status::Matched,
         Some(_) => Status::Unmatched,
     }
 }
@@ -394,8 +394,8 @@ fn item<R: Reads>(
     settings: &Settings,
 ) -> AlertItem {
     let view: &View<'_, R> = &partition.view;
-    let answer = given(standing);
-    let complete = answer.map(|answer| view.completeness(standing.window, answer).is_complete());
+    let result = sent_result(standing);
+    let complete = result.map(|result| view.completeness(standing.window, result).is_complete());
     AlertItem {
         system_alert_id: place.alert.system_alert_id.to_string(),
         tenant_id: tenant_id(&place.alert),
@@ -408,17 +408,17 @@ fn item<R: Reads>(
         product_name: columns.text("ProductName"),
         alert_status: columns.text("Status"),
         time_generated: standing.version.time_generated.into(),
-        window: Bounds::of(standing.window, standing.key.link, settings),
-        activity_count: answer.map_or(0, |answer| answer.activities),
-        late_count: answer.map_or(0, |answer| answer.late),
-        first_activity_time: answer.and_then(|answer| answer.first).map(Into::into),
-        last_activity_time: answer.and_then(|answer| answer.last).map(Into::into),
-        revision: answer.map_or(0, |answer| answer.revision),
-        closed_by: answer.map(|answer| emit::closed_by(answer.closed_by).to_owned()),
-        closed_at: answer.and_then(|answer| answer.closed_at).map(Into::into),
+        window: Bounds::new(standing.window, standing.key.link, settings),
+        activity_count: result.map_or(0, |result| result.activities),
+        late_count: result.map_or(0, |result| result.late),
+        first_activity_time: result.and_then(|result| result.first).map(Into::into),
+        last_activity_time: result.and_then(|result| result.last).map(Into::into),
+        revision: result.map_or(0, |result| result.revision),
+        closed_by: result.map(|result| emit::closed_by(result.closed_by).to_owned()),
+        closed_at: result.and_then(|result| result.closed_at).map(Into::into),
         complete,
         partition: partition.number,
-        cursor: cursor::of_alert(place),
+        cursor: cursor::after_alert(place),
     }
 }
 
@@ -426,7 +426,7 @@ fn item<R: Reads>(
 struct Columns<'a>(BTreeMap<Cow<'a, [u8]>, &'a [u8]>);
 
 impl<'a> Columns<'a> {
-    fn of(row: &'a [u8]) -> Self {
+    fn parse(row: &'a [u8]) -> Self {
         Self(json::members(row).map(|column| (column.name(), column.value)).collect())
     }
 
@@ -438,7 +438,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Returns the value of a column as text, whatever its type is.
-    fn shown(&self, name: &str) -> Option<String> {
+    fn display_text(&self, name: &str) -> Option<String> {
         let value = self.0.get(name.as_bytes())?;
         self.text(name).or_else(|| Some(String::from_utf8_lossy(value).into_owned()))
     }

@@ -1,154 +1,154 @@
-//! What can bear on an answer, for programs.
+//! The causes of findings, in a form for programs.
 
 use serde::{Deserialize, Serialize};
 
 use super::shapes::{Bounds, Time};
 
-/// What a finding is about. `cause` is its name, `details` what is known.
+/// The cause of a finding: its name in `cause`, and its details in `details`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "cause", content = "details", rename_all = "snake_case")]
 pub enum Cause {
-    /// No alert of this id is held.
+    /// No alert with this id is stored.
     UnknownAlert {
-        /// Activities, and alerts that end, before this are forgotten.
+        /// Activities, and alerts that end, before this time have been deleted.
         retained_from: Option<Time>,
-        /// Records that went to the dead letters.
+        /// Number of records that became dead letters.
         rejected: u64,
     },
-    /// A source partition has not come to the window's end.
+    /// The alert is open: a source partition has not reached the end of its window.
     WaitingForWatermark {
-        /// The topic of the source partition that holds the watermark back; `null` when all are idle and the clock moves it.
+        /// Topic of the source partition that holds the watermark back; `null` if all are idle and the clock moves it.
         topic: Option<String>,
-        /// Its number.
+        /// The number of this source partition.
         partition: Option<u32>,
-        /// How far it has come.
+        /// Its own watermark.
         source_watermark: Option<Time>,
-        /// Since when it is this one that holds the watermark back.
+        /// The time since which this source partition has held the watermark back.
         since: Option<Time>,
-        /// Event time that is missing to the window's end; `null` before there is a watermark.
+        /// Event time from the watermark to the end of the window; `null` before there is a watermark.
         remaining_seconds: Option<f64>,
-        /// By the clock: when it closes if activities come as they happen; `null` when that has passed.
+        /// Expected wall-clock time of the close, if activities arrive as they happen; `null` if it has passed.
         expected: Option<Time>,
-        /// By the clock: when it is answered whatever the watermark says.
+        /// Wall-clock time at which the alert is emitted, whatever the watermark is.
         at_latest: Time,
     },
-    /// A source partition has never spoken.
+    /// The alert is open: a source partition has not reported yet.
     NoWatermark {
-        /// Which have not.
+        /// The source partitions that have not reported.
         silent: Vec<Source>,
-        /// By the clock: when it is answered whatever the watermark says.
+        /// Wall-clock time at which the alert is emitted, whatever the watermark is.
         at_latest: Time,
     },
-    /// Its answer is going out now.
+    /// The alert is open: its window has closed, and its first rows are being sent.
     BeingAnswered {
-        /// The offset of the log record that is being worked on.
+        /// The offset of the repartition record that is being processed.
         offset: i64,
     },
-    /// It has been answered.
+    /// The alert is closed.
     Answered {
-        /// `watermark`, `clock`, `max_wait` or `end_of_input`.
+        /// What closed the window: `watermark`, `clock`, `max_wait` or `end_of_input`.
         closed_by: String,
-        /// The routers' clock then.
+        /// Wall-clock time of the close, by ROUTE's clock.
         closed_at: Option<Time>,
-        /// Where the watermark stood then.
+        /// The watermark at the close.
         watermark_at_close: Option<Time>,
-        /// How many activities.
+        /// Number of activities in the result.
         activity_count: u64,
-        /// Those of them that came after it.
+        /// Number of these activities that arrived after the close.
         late_count: u64,
     },
-    /// No time lies in the window.
+    /// The window is empty, so no activity can be in it.
     EmptyWindow {
-        /// `StartTime`, less the margin.
+        /// `StartTime` minus the margin.
         start: Time,
-        /// `EndTime`, plus the margin.
+        /// `EndTime` plus the margin.
         end: Time,
         /// `exclusive` or `inclusive`.
         bounds: String,
-        /// Activities that inclusive bounds would take in.
+        /// Number of activities that inclusive bounds would include.
         at_the_bounds: u64,
     },
-    /// It has no key.
+    /// The alert has no key by the link, or not the requested key.
     NoCorrelationId {
-        /// Where that is looked for.
+        /// The configured paths of the key.
         alert_key: Vec<String>,
     },
-    /// No activity with its key is held.
+    /// No activity with the key is stored.
     NoActivityWithKey {
         /// The key.
         correlation_id: String,
     },
-    /// The window holds activities whose keys differ from its own in case only.
+    /// The window contains activities whose keys differ from the key of the alert only in case.
     KeyInOtherCase {
         /// The keys.
         keys: Vec<KeyCount>,
-        /// What to set in `[correlation]`.
+        /// The setting in `[correlation]` or `[[link]]` that would match them.
         setting: String,
-        /// To what.
+        /// Its value.
         value: String,
     },
-    /// Activities with its key lie outside the window.
+    /// Activities with the key are outside the window.
     NearMiss {
-        /// Before it, nearest first.
+        /// Activities before the window, nearest first.
         before: Vec<Miss>,
-        /// Behind it, nearest first.
+        /// Activities after the window, nearest first.
         after: Vec<Miss>,
     },
-    /// Part of the window, or all of it, is forgotten.
+    /// Activities of part of the window, or of all of it, have been deleted.
     Retention {
-        /// Activities before this are forgotten.
+        /// Activities before this time have been deleted.
         retained_from: Time,
-        /// Activities that the answer had.
+        /// Number of activities in the result.
         counted: u64,
-        /// Those that are held still.
+        /// Number of these activities that are still stored.
         held: u64,
-        /// Whether `held` is where counting stopped.
+        /// Whether counting stopped at `held`, so that more may be stored.
         at_least: bool,
     },
-    /// The answer is not known to be complete.
+    /// The result is not known to be complete.
     Incomplete {
-        /// Why.
+        /// The reason.
         complete_because: String,
     },
-    /// Activities came after the answer.
+    /// Activities arrived after the close.
     LateActivities {
-        /// How many.
+        /// Number of these activities.
         late_count: u64,
     },
-    /// How often it has changed.
+    /// Versions of the alert and revisions of its result.
     Versions {
-        /// Versions that counted when they came.
+        /// Number of versions that counted when they arrived.
         versions: u32,
-        /// Revisions of the answer.
+        /// Number of revisions of the result.
         revision: u32,
         /// `TimeGenerated` of the version that counts.
         time_generated: Time,
     },
-    /// Records of the sources went to the dead letters.
+    /// Records of the sources became dead letters.
     RejectedRecords {
-        /// Of which.
+        /// The source partitions of these records.
         sources: Vec<SourceRejects>,
     },
-    /// The input holds the key in another place of the record.
+    /// Records of the input contain the key at other paths.
     KeyUnderOtherPath {
-        /// Where.
+        /// The paths.
         paths: Vec<OtherPath>,
     },
-    /// The input holds the alert, although the state does not.
+    /// The input contains the alert, although it is not stored.
     InInput {
-        /// Where: the last ones.
+        /// The last versions in the input.
         records: Vec<InputRecord>,
     },
-    /// The messages of the input that were read do not hold the alert.
+    /// The messages of the input that were read do not contain the alert.
     NotInInput {
-        /// How many were read.
+        /// Number of messages that were read.
         messages: u64,
-        /// Whether those were all there are.
+        /// Whether these were all messages.
         is_whole: bool,
     },
-    /// The dead letters hold records of this alert or key.
+    /// The dead-letter topic contains records with this id or key.
     InDeadLetters {
-        /// Which.
+        /// These records.
         records: Vec<DeadRecord>,
     },
 }
@@ -162,12 +162,12 @@ pub struct Source {
     pub partition: u32,
 }
 
-/// A key and how many activities have it.
+/// A key, and the number of activities that have it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KeyCount {
     /// The key.
     pub correlation_id: String,
-    /// Activities in the window.
+    /// Number of activities in the window.
     pub activities: u64,
 }
 
@@ -176,33 +176,33 @@ pub struct KeyCount {
 pub struct Miss {
     /// Its time.
     pub activity_time: Time,
-    /// How far it lies from the bound.
+    /// Its distance from the bound of the window.
     pub distance_seconds: f64,
-    /// What to set in `[correlation]` to take it in; `null` when no allowed value does.
+    /// The setting in `[correlation]` or `[[link]]` that would include it; `null` if no allowed value does.
     pub setting: Option<String>,
-    /// To what.
+    /// The value of the setting.
     pub value: Option<String>,
 }
 
-/// Records of a source partition that went to the dead letters.
+/// Records of a source partition that became dead letters.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SourceRejects {
     /// Its topic.
     pub topic: String,
     /// Its number.
     pub partition: u32,
-    /// How many.
+    /// Number of these records.
     pub rejected: u64,
 }
 
-/// A place in records, other than those configured, that holds the key.
+/// A path in records, other than the configured ones, at which the key is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OtherPath {
-    /// The path, as `correlation.activity_key` would have it.
+    /// The path, in the notation of `correlation.activity_key`.
     pub path: String,
-    /// Activities that hold it there.
+    /// Number of activities with the key at this path.
     pub activities: u64,
-    /// The first one's topic.
+    /// The topic of the first of these activities.
     pub topic: String,
     /// Its partition.
     pub partition: u32,
@@ -219,15 +219,15 @@ pub struct InputRecord {
     pub partition: u32,
     /// The offset.
     pub offset: i64,
-    /// Its place in the message.
+    /// Its index in the message.
     pub index: usize,
-    /// The event time it covers.
+    /// Its window, with the configured margins.
     pub window: Bounds,
-    /// Whether the processor has read past it; `null` before anything is known of the partition.
+    /// Whether the processor has read past it; `null` if the partition has not reported yet.
     pub is_read: Option<bool>,
 }
 
-/// A dead letter.
+/// A dead-letter record.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeadRecord {
     /// Its reason.
@@ -238,6 +238,6 @@ pub struct DeadRecord {
     pub partition: String,
     /// Its offset.
     pub offset: String,
-    /// Its place in the batch.
+    /// Its index in the batch.
     pub index: String,
 }

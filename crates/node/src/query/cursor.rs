@@ -10,13 +10,13 @@ const ALERTS: u8 = 1;
 const ACTIVITIES: u8 = 2;
 
 /// Returns the cursor for the list after this alert.
-pub(super) fn of_alert(place: &Place) -> String {
+pub(super) fn after_alert(place: &Place) -> String {
     let parts = (place.time, &place.alert.tenant, &place.alert.system_alert_id);
     encode(ALERTS, &parts)
 }
 
 /// Returns the alert after which the cursor continues.
-pub(super) fn alert(cursor: &str) -> Result<Place, Error> {
+pub(super) fn parse_alert(cursor: &str) -> Result<Place, Error> {
     let (time, tenant, system_alert_id): (EventTime, Text, Text) = decode(ALERTS, cursor)?;
     Ok(Place {
         time,
@@ -25,12 +25,12 @@ pub(super) fn alert(cursor: &str) -> Result<Place, Error> {
 }
 
 /// Returns the cursor for the list after this activity.
-pub(super) fn of_activity(time: EventTime, id: ActivityId) -> String {
+pub(super) fn after_activity(time: EventTime, id: ActivityId) -> String {
     encode(ACTIVITIES, &(time, id))
 }
 
 /// Returns the activity after which the cursor continues.
-pub(super) fn activity(cursor: &str) -> Result<(EventTime, ActivityId), Error> {
+pub(super) fn parse_activity(cursor: &str) -> Result<(EventTime, ActivityId), Error> {
     decode(ACTIVITIES, cursor)
 }
 

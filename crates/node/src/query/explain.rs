@@ -1,9 +1,9 @@
 //! Explains why an alert was closed with its result, or why it is still open.
 
-use super::alerts::{Found, Wanted, given, status, tenant_id};
+use super::alerts::{Found, Wanted, sent_result, status, tenant_id};
 use super::causes::{Cause, KeyCount, Source};
 use super::shapes::{Bounds, Explanation, Finding, Status};
-use super::words::{answered, duration, rejects, seconds, shortened};
+use super::words::{closed_finding, duration, rejects_finding, seconds, shortened};
 use super::{Error, Partition, Settings, emit};
 use crate::join::{Answer, ClosedBy, Completeness, Standing, View};
 use crate::record::LinkId;
@@ -11,10 +11,10 @@ use crate::store::Reads;
 use crate::time::{EventTime, WallTime, Widening, Window};
 use crate::words::counted;
 
-/// Maximum number of entries that the search for keys in another case examines.
-const MOST_KEYS: usize = 5_000;
-/// Maximum number of activities that are counted.
-const MOST_COUNTED: usize = 10_000;
+/// The maximum number of entries that the search for keys in another case examines.
+const MAX_KEYS: usize = 5_000;
+/// The maximum number of activities that are counted.
+const MAX_COUNTED: usize = 10_000;
 
 /// The inputs of an explanation besides the state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +32,7 @@ pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, asked: A
         asked,
     };
     let mut findings = case.findings()?;
-    findings.extend(rejects(case.view.sources().iter()));
+    findings.extend(rejects_finding(case.view.sources().iter()));
     findings.push(case.versions());
     Ok(Explanation {
         system_alert_id: found.alert.system_alert_id.to_string(),
@@ -40,7 +40,7 @@ pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, asked: A
         status: status(&found.standing),
         verdict: findings.first().map(|finding| finding.sentence.clone()).unwrap_or_default(),
         correlation_id: Some(found.standing.key.correlation_id.to_string()),
-        window: Some(Bounds::of(found.standing.window, found.standing.key.link, settings)),
+        window: Some(Bounds::new(found.standing.window, found.standing.key.link, settings)),
         link: Some(settings.links.name(found.standing.key.link).to_owned()),
         watermark: case.view.watermark().map(Into::into),
         retained_from: case.view.retained_from(found.standing.key.link).map(Into::into),
@@ -50,9 +50,9 @@ pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, asked: A
     })
 }
 
-/// Explains an alert that the state does not hold.
+/// Explains an alert that is not stored.
 pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], wanted: &Wanted) -> Explanation {
-    // Every partition knows every source partition.
+    // Every partition stores the state of every source partition.
     let sources = partitions
         .first()
         .map(|partition| partition.view.sources())
@@ -80,7 +80,7 @@ pub fn unknown<R: Reads>(partitions: &[Partition<'_, R>], wanted: &Wanted) -> Ex
             rejected,
         },
     }];
-    findings.extend(rejects(sources.iter()));
+    findings.extend(rejects_finding(sources.iter()));
     Explanation {
         system_alert_id: wanted.system_alert_id.clone(),
         tenant_id: wanted.tenant_id.clone(),
@@ -161,43 +161,43 @@ impl<R: Reads> Case<'_, '_, R> {
     /// Returns the findings, the most important first.
     fn findings(&self) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
-        let Some(answer) = given(self.standing) else {
+        let Some(result) = sent_result(self.standing) else {
             findings.push(match &self.standing.answer {
-                Some(answer) => self.being_answered(answer.closed_by),
+                Some(result) => self.closing(result.closed_by),
                 None => self.waiting(),
             });
             findings.extend(self.no_key());
             findings.extend(self.empty_window()?);
-            findings.extend(self.outside()?);
+            findings.extend(self.near_misses()?);
             findings.extend(self.retention(0)?);
             return Ok(findings);
         };
-        let has_activities = answer.activities > 0;
+        let has_activities = result.activities > 0;
         if has_activities {
-            findings.push(answered(answer));
+            findings.push(closed_finding(result));
         }
         findings.extend(self.no_key());
         findings.extend(self.empty_window()?);
         findings.extend(self.other_case()?);
-        findings.extend(self.retention(answer.activities)?);
-        findings.extend(self.incomplete(answer));
-        let outside = self.outside()?;
+        findings.extend(self.retention(result.activities)?);
+        findings.extend(self.incomplete(result));
+        let near_misses = self.near_misses()?;
         // If the alert has no activities, a near miss is the cause. Otherwise it is only additional information.
         match has_activities {
-            true => findings.extend(outside),
+            true => findings.extend(near_misses),
             false => {
                 let at = findings
                     .iter()
                     .position(|finding| matches!(finding.cause, Cause::Incomplete { .. }));
                 let at = at.unwrap_or(findings.len());
-                findings.splice(at..at, outside);
-                findings.push(answered(answer));
+                findings.splice(at..at, near_misses);
+                findings.push(closed_finding(result));
             }
         }
-        if answer.late > 0 {
+        if result.late > 0 {
             findings.push(Finding {
-                sentence: format!("{} came after the answer.", counted(answer.late, "activity")),
-                cause: Cause::LateActivities { late_count: answer.late },
+                sentence: format!("{} came after the answer.", counted(result.late, "activity")),
+                cause: Cause::LateActivities { late_count: result.late },
             });
         }
         Ok(findings)
@@ -206,24 +206,24 @@ impl<R: Reads> Case<'_, '_, R> {
     /// Returns the reason why an alert is open.
     fn waiting(&self) -> Finding {
         let end = self.standing.window.to;
-        let silent = self.view.silent();
+        let unreported = self.view.silent();
         let at_latest = self.standing.deadline;
         if self.has_passed(end) {
-            return self.being_answered(ClosedBy::Watermark);
+            return self.closing(ClosedBy::Watermark);
         }
-        let (_, told_end) = emit::bounds(self.standing.window, self.widening());
-        if let Some((topic, partition)) = silent.first() {
-            let more = match silent.len() {
+        let (_, end_bound) = emit::bounds(self.standing.window, self.widening());
+        if let Some((topic, partition)) = unreported.first() {
+            let more = match unreported.len() {
                 1 => String::new(),
                 number => format!(" (and {} more)", number - 1),
             };
             return Finding {
                 sentence: format!(
-                    "It waits for activities up to {told_end}; there is no watermark that moves, as nothing has been heard yet of partition {partition} of {topic}{more}: look whether it is read. It is answered at {} at the latest.",
+                    "It waits for activities up to {end_bound}; there is no watermark that moves, as nothing has been heard yet of partition {partition} of {topic}{more}: look whether it is read. It is answered at {} at the latest.",
                     at_latest.to_event()
                 ),
                 cause: Cause::NoWatermark {
-                    silent: silent
+                    silent: unreported
                         .iter()
                         .map(|(topic, partition)| self.source(topic, *partition))
                         .collect(),
@@ -231,7 +231,7 @@ impl<R: Reads> Case<'_, '_, R> {
                 },
             };
         }
-        self.behind(end, told_end)
+        self.waiting_for_watermark(end, end_bound)
     }
 
     fn has_passed(&self, end: EventTime) -> bool {
@@ -239,7 +239,7 @@ impl<R: Reads> Case<'_, '_, R> {
     }
 
     /// Returns the finding for an alert whose window has closed but whose first revision has not been sent yet.
-    fn being_answered(&self, closed_by: ClosedBy) -> Finding {
+    fn closing(&self, closed_by: ClosedBy) -> Finding {
         let sentence = match closed_by {
             ClosedBy::MaxWait => "It has waited for watermark.max_wait: its answer is going out now.",
             ClosedBy::EndOfInput => "The input has ended: its answer is going out now.",
@@ -267,7 +267,7 @@ impl<R: Reads> Case<'_, '_, R> {
     }
 
     /// Returns the finding for a watermark that has not reached the end of the window.
-    fn behind(&self, end: EventTime, told_end: EventTime) -> Finding {
+    fn waiting_for_watermark(&self, end: EventTime, end_bound: EventTime) -> Finding {
         let watermark = self.view.watermark();
         let remaining = watermark.map(|watermark| seconds(end.ticks().saturating_sub(watermark.ticks())));
         let at_latest = self.standing.deadline;
@@ -275,12 +275,13 @@ impl<R: Reads> Case<'_, '_, R> {
         let expected = Some(live.min(at_latest)).filter(|live| *live > self.asked.now);
         let holder = self.view.holder();
         let sources = self.view.sources();
-        let held = holder.and_then(|holder| {
-            let is = |source: &&crate::join::SourceState| source.topic == holder.topic && source.partition == holder.partition;
-            sources.iter().find(is)
+        let holder_state = holder.and_then(|holder| {
+            let is_holder =
+                |source: &&crate::join::SourceState| source.topic == holder.topic && source.partition == holder.partition;
+            sources.iter().find(is_holder)
         });
-        let mut sentence = format!("It waits for activities up to {told_end}");
-        match (holder, held.and_then(|held| held.watermark)) {
+        let mut sentence = format!("It waits for activities up to {end_bound}");
+        match (holder, holder_state.and_then(|state| state.watermark)) {
             (Some(holder), Some(time)) => {
                 sentence += &format!(
                     ": partition {} of {} has only come to {time}, and holds the watermark back since {}",
@@ -306,7 +307,7 @@ impl<R: Reads> Case<'_, '_, R> {
             cause: Cause::WaitingForWatermark {
                 topic: holder.map(|holder| holder.topic.clone()),
                 partition: holder.map(|holder| holder.partition),
-                source_watermark: held.and_then(|held| held.watermark).map(Into::into),
+                source_watermark: holder_state.and_then(|state| state.watermark).map(Into::into),
                 since: holder.map(|holder| holder.since.into()),
                 remaining_seconds: remaining,
                 expected: expected.map(Into::into),
@@ -340,7 +341,7 @@ impl<R: Reads> Case<'_, '_, R> {
         }
         let (start, end) = emit::bounds(window, self.widening());
         let bounds = self.widening().bounds.as_str();
-        let at_the_bounds = self.held(self.bounds_included())?.0;
+        let at_the_bounds = self.count_stored(self.bounds_included())?.0;
         let sentence = match (start == end, at_the_bounds) {
             (true, 0) => format!("Its window has no length ({start}) and bounds are {bounds}: nothing can lie in it."),
             (true, found) => format!(
@@ -376,7 +377,7 @@ impl<R: Reads> Case<'_, '_, R> {
         if ignores_case || key.correlation_id.is_empty() {
             return Ok(None);
         }
-        let near = self.view.keys_in_other_case(key, self.bounds_included(), MOST_KEYS)?;
+        let near = self.view.keys_in_other_case(key, self.bounds_included(), MAX_KEYS)?;
         if near.is_empty() {
             return Ok(None);
         }
@@ -411,7 +412,7 @@ impl<R: Reads> Case<'_, '_, R> {
         else {
             return Ok(None);
         };
-        let (held, at_least) = self.held(window)?;
+        let (held, at_least) = self.count_stored(window)?;
         let part = if window.to <= from { "All" } else { "Part" };
         Ok(Some(Finding {
             sentence: format!(
@@ -426,18 +427,18 @@ impl<R: Reads> Case<'_, '_, R> {
         }))
     }
 
-    /// Returns how many activities with the alert's key a window holds, and whether there may be more.
-    pub(super) fn held(&self, window: Window) -> Result<(u64, bool), Error> {
+    /// Returns the number of stored activities with the alert's key in a window, and whether there may be more.
+    pub(super) fn count_stored(&self, window: Window) -> Result<(u64, bool), Error> {
         let mut count = 0;
-        for activity in self.view.activities(&self.standing.key, window, None).take(MOST_COUNTED) {
+        for activity in self.view.activities(&self.standing.key, window, None).take(MAX_COUNTED) {
             activity?;
             count += 1;
         }
-        Ok((count, count >= MOST_COUNTED as u64))
+        Ok((count, count >= MAX_COUNTED as u64))
     }
 
-    fn incomplete(&self, answer: &Answer) -> Option<Finding> {
-        let completeness = self.view.completeness(self.standing.window, answer);
+    fn incomplete(&self, result: &Answer) -> Option<Finding> {
+        let completeness = self.view.completeness(self.standing.window, result);
         let why = match completeness {
             Completeness::PassedByActivities | Completeness::EndOfInput => return None,
             Completeness::ClosedByClock => {
@@ -456,15 +457,15 @@ impl<R: Reads> Case<'_, '_, R> {
     }
 
     fn versions(&self) -> Finding {
-        let revision = given(self.standing).map_or(0, |answer| answer.revision);
+        let revision = sent_result(self.standing).map_or(0, |result| result.revision);
         let generated = self.standing.version.time_generated;
-        let answer = match revision {
+        let revisions = match revision {
             0 => "it has not been answered yet".to_owned(),
             revision => format!("its answer has {}", counted(u64::from(revision), "revision")),
         };
         Finding {
             sentence: format!(
-                "{} of the alert counted so far, the last of {generated}; {answer}.",
+                "{} of the alert counted so far, the last of {generated}; {revisions}.",
                 counted(u64::from(self.standing.versions), "version"),
             ),
             cause: Cause::Versions {

@@ -1,4 +1,4 @@
-//! Explains what the input topics contain about an alert that the state does not hold.
+//! Explains what the input topics contain about an alert that is not stored.
 
 use super::causes::{Cause, InputRecord};
 use super::shapes::{Bounds, Finding};
@@ -9,8 +9,8 @@ use crate::store::Reads;
 use crate::time::{EventTime, Window};
 use crate::words::counted;
 
-/// Maximum number of records that are reported. The last ones are kept.
-const MOST_TOLD: usize = 20;
+/// The maximum number of records that are reported. The last ones are kept.
+const MAX_REPORTED: usize = 20;
 
 /// A version of an alert that was found in the input.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,54 +21,55 @@ pub struct Came {
     pub partition: u32,
     /// The offset.
     pub offset: i64,
-    /// Its place in the message.
+    /// Its index in the message.
     pub index: usize,
     /// The version.
     pub version: Version,
-    /// The event time it covers.
+    /// Its window.
     pub window: Window,
 }
 
-/// Returns where the input holds the alert, and what happened to the last of these versions according to the state.
-/// Returns `None` if `came` is empty.
-pub fn in_input<R: Reads>(partitions: &[Partition<'_, R>], settings: &Settings, came: &[Came]) -> Option<Finding> {
-    let last = came.last()?;
-    // Every partition knows every source partition. The one with the latest watermark update has the newest data.
+/// Returns where the input contains the alert, and what happened to the last of these versions according to the state.
+/// Returns `None` if `versions` is empty.
+pub fn in_input<R: Reads>(partitions: &[Partition<'_, R>], settings: &Settings, versions: &[Came]) -> Option<Finding> {
+    let last = versions.last()?;
+    // Every partition stores the state of every source partition. The one with the latest watermark update has the
+    // newest data.
     let latest = partitions.iter().max_by_key(|partition| partition.view.wall());
     let sources = latest.map(|partition| partition.view.sources()).unwrap_or_default();
-    let position = |came: &Came| {
-        let is_its = |source: &&crate::join::SourceState| source.topic == came.topic && source.partition == came.partition;
+    let position = |version: &Came| {
+        let is_its = |source: &&crate::join::SourceState| source.topic == version.topic && source.partition == version.partition;
         sources.iter().find(is_its).map(|source| source.position)
     };
     let retained_from = partitions
         .iter()
         .filter_map(|partition| partition.view.retained_from(LinkId::QUERY))
         .max();
-    let record = |came: &Came| InputRecord {
-        topic: came.topic.clone(),
-        partition: came.partition,
-        offset: came.offset,
-        index: came.index,
-        window: Bounds::of(came.window, LinkId::QUERY, settings),
-        is_read: position(came).map(|position| came.offset < position),
+    let record = |version: &Came| InputRecord {
+        topic: version.topic.clone(),
+        partition: version.partition,
+        offset: version.offset,
+        index: version.index,
+        window: Bounds::new(version.window, LinkId::QUERY, settings),
+        is_read: position(version).map(|position| version.offset < position),
     };
-    let whence = match came.len() {
+    let introduction = match versions.len() {
         1 => "It came: it is".to_owned(),
         times => format!("It came {times} times: its last version is"),
     };
-    let fate = fate(last, position(last), retained_from, settings);
+    let outcome = outcome(last, position(last), retained_from, settings);
     Some(Finding {
         sentence: format!(
-            "{whence} in {}, partition {}, offset {}. {fate}",
+            "{introduction} in {}, partition {}, offset {}. {outcome}",
             last.topic, last.partition, last.offset
         ),
         cause: Cause::InInput {
-            records: came.iter().rev().take(MOST_TOLD).rev().map(record).collect(),
+            records: versions.iter().rev().take(MAX_REPORTED).rev().map(record).collect(),
         },
     })
 }
 
-fn fate(last: &Came, position: Option<i64>, retained_from: Option<EventTime>, settings: &Settings) -> String {
+fn outcome(last: &Came, position: Option<i64>, retained_from: Option<EventTime>, settings: &Settings) -> String {
     match (position, retained_from) {
         (Some(position), _) if position <= last.offset => {
             format!("The processor has not read it yet: it is at offset {position} of that partition.")

@@ -15,10 +15,10 @@ pub fn merge_lists(pages: Vec<AlertList>, limit: usize) -> Result<AlertList, Err
     for page in pages {
         examined += page.examined;
         if let Some(next) = &page.next_cursor {
-            ends.push(cursor::alert(next)?);
+            ends.push(cursor::parse_alert(next)?);
         }
         for item in page.alerts {
-            items.insert(cursor::alert(&item.cursor)?, item);
+            items.insert(cursor::parse_alert(&item.cursor)?, item);
         }
     }
     let end = ends.into_iter().max();
@@ -30,7 +30,7 @@ pub fn merge_lists(pages: Vec<AlertList>, limit: usize) -> Result<AlertList, Err
     let alerts: Vec<AlertItem> = within.into_iter().take(limit).map(|(_, item)| item).collect();
     let next_cursor = match more {
         true => alerts.last().map(|item| item.cursor.clone()),
-        false => end.as_ref().map(cursor::of_alert),
+        false => end.as_ref().map(cursor::after_alert),
     };
     Ok(AlertList {
         alerts,
@@ -86,8 +86,8 @@ pub fn merge_statuses(own: ProcessorStatus, others: Vec<ProcessorStatus>) -> Pro
     all.sources
         .sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
     // A partition without a watermark cannot close windows yet, so the group has no watermark either.
-    let least = all.partitions.iter().map(|partition| &partition.watermark).min();
-    all.watermark = least.cloned().flatten();
+    let lowest = all.partitions.iter().map(|partition| &partition.watermark).min();
+    all.watermark = lowest.cloned().flatten();
     all
 }
 

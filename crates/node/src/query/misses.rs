@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::alerts::given;
+use super::alerts::sent_result;
 use super::causes::{Cause, Miss};
 use super::explain::Case;
 use super::shapes::Finding;
@@ -12,8 +12,8 @@ use crate::join::{Standing, Stored};
 use crate::store::Reads;
 use crate::time::{Bounds, EventTime, LONGEST_SETTING, TICKS_PER_SECOND, Widening, Window};
 
-/// Maximum number of activities that are reported on each side of the window.
-const MOST_MISSES: usize = 3;
+/// The maximum number of activities that are reported on each side of the window.
+const MAX_MISSES: usize = 3;
 
 /// The side of the window on which an activity lies.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,31 +24,31 @@ enum Side {
 
 impl<R: Reads> Case<'_, '_, R> {
     /// Returns the finding about activities that have the alert's key but are outside its window.
-    pub(super) fn outside(&self) -> Result<Option<Finding>, Error> {
+    pub(super) fn near_misses(&self) -> Result<Option<Finding>, Error> {
         let Standing { key, window, .. } = self.standing;
         if key.correlation_id.is_empty() {
             return Ok(None);
         }
         let widening = self.widening();
-        let taker = |miss: &Miss| taker(miss, |name| self.setting(name));
-        let [before, after] = self.view.around(key, *window, MOST_MISSES)?;
+        let setting_for = |miss: &Miss| including_setting(miss, |name| self.setting(name));
+        let [before, after] = self.view.around(key, *window, MAX_MISSES)?;
         let misses = |near: &[Stored], side| -> Vec<Miss> {
             let miss = |near: &Stored| miss(near.time, *window, widening, side);
             near.iter().map(miss).collect()
         };
         let (before, after) = (misses(&before, Side::Before), misses(&after, Side::After));
-        let at = |miss: &Miss, side| format!("{} ({} it in)", place(miss, side), taker(miss));
+        let at = |miss: &Miss, side| format!("{} ({} it in)", position(miss, side), setting_for(miss));
         let sentence = match (before.first(), after.first()) {
-            (None, None) => return self.nowhere(),
-            (Some(near), None) => one(&at(near, Side::Before)),
-            (None, Some(near)) => one(&at(near, Side::After)),
-            (Some(one), Some(other)) if taker(one) == taker(other) => two(&format!(
+            (None, None) => return self.no_activity_with_key(),
+            (Some(near), None) => nearest_one(&at(near, Side::Before)),
+            (None, Some(near)) => nearest_one(&at(near, Side::After)),
+            (Some(one), Some(other)) if setting_for(one) == setting_for(other) => nearest_two(&format!(
                 "{} and {} ({} them in)",
-                place(one, Side::Before),
-                place(other, Side::After),
-                taker(one)
+                position(one, Side::Before),
+                position(other, Side::After),
+                setting_for(one)
             )),
-            (Some(one), Some(other)) => two(&format!("{} and {}", at(one, Side::Before), at(other, Side::After))),
+            (Some(one), Some(other)) => nearest_two(&format!("{} and {}", at(one, Side::Before), at(other, Side::After))),
         };
         Ok(Some(Finding {
             sentence,
@@ -56,11 +56,11 @@ impl<R: Reads> Case<'_, '_, R> {
         }))
     }
 
-    /// Returns the finding that no activity has the alert's key, unless its window holds one.
-    fn nowhere(&self) -> Result<Option<Finding>, Error> {
+    /// Returns the finding that no activity has the alert's key, unless an activity is in its window.
+    fn no_activity_with_key(&self) -> Result<Option<Finding>, Error> {
         let Standing { key, window, .. } = self.standing;
-        let has_some = given(self.standing).is_some_and(|answer| answer.activities > 0);
-        if has_some || self.held(*window)?.0 > 0 {
+        let has_some = sent_result(self.standing).is_some_and(|result| result.activities > 0);
+        if has_some || self.count_stored(*window)?.0 > 0 {
             return Ok(None);
         }
         let correlation_id = key.correlation_id.to_string();
@@ -74,16 +74,16 @@ impl<R: Reads> Case<'_, '_, R> {
     }
 }
 
-fn one(place: &str) -> String {
-    format!("The nearest activity with its correlation id outside the window lies {place}.")
+fn nearest_one(position: &str) -> String {
+    format!("The nearest activity with its correlation id outside the window lies {position}.")
 }
 
-fn two(places: &str) -> String {
-    format!("The nearest activities with its correlation id outside the window lie {places}.")
+fn nearest_two(positions: &str) -> String {
+    format!("The nearest activities with its correlation id outside the window lie {positions}.")
 }
 
 /// Describes the position of an activity.
-fn place(miss: &Miss, side: Side) -> String {
+fn position(miss: &Miss, side: Side) -> String {
     let bound = match side {
         Side::Before => "its start",
         Side::After => "its end",
@@ -96,7 +96,7 @@ fn place(miss: &Miss, side: Side) -> String {
 }
 
 /// Returns the setting that includes an activity, as the subject and verb of a clause.
-fn taker(miss: &Miss, named: impl Fn(&str) -> String) -> String {
+fn including_setting(miss: &Miss, named: impl Fn(&str) -> String) -> String {
     match (&miss.setting, &miss.value) {
         (Some(setting), Some(value)) => format!("{} = \"{value}\" takes", named(setting)),
         _ => "no setting takes".to_owned(),
@@ -127,11 +127,11 @@ fn miss(time: EventTime, window: Window, widening: Widening, side: Side) -> Miss
         }
     };
     // A window that ends before it begins may need more than one setting, so the proposed value is tried.
-    let is_taken_in = |widened| {
+    let is_included = |widened| {
         let (start, end) = (start.plus(widening.before), end.minus(widening.after));
         Window::of_alert(start, end, widened).contains(time)
     };
-    let helps = widened.is_some_and(is_taken_in);
+    let helps = widened.is_some_and(is_included);
     Miss {
         activity_time: time.into(),
         distance_seconds: seconds(distance),

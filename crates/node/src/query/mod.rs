@@ -2,8 +2,8 @@
 //!
 //! Everything here reads [`View`]s of partitions and returns the [`shapes`] that the API and the command line show.
 //! Each query examines a bounded number of entries and returns where to continue. Nothing here changes state, reads a
-//! clock (the time is an argument), or knows about HTTP. It relies on [`join`](crate::join) for the meaning of the
-//! state and on [`emit`] for ids and words, so that its results agree with the records that were sent.
+//! clock (the time is an argument), or depends on HTTP. It relies on [`join`](crate::join) for the meaning of the
+//! state and on [`emit`] for ids and names, so that its results agree with the records that were sent.
 
 mod alerts;
 mod causes;
@@ -21,11 +21,11 @@ mod words;
 
 use std::time::Duration;
 
-pub use alerts::{Filter, Found, Wanted, Which, activities, alert, find, list};
+pub use alerts::{Filter, Found, StatusFilter, Wanted, activities, alert, find, list};
 pub use causes::{Cause, DeadRecord, OtherPath};
 pub use explain::{Asked, explain, unknown, without_key};
 pub use input::{Came, in_input, not_in_input};
-pub use links::{in_order, links};
+pub use links::{links, sort_results};
 pub use merge::{merge_lists, merge_statuses};
 pub use places::places_of;
 pub use words::shortened;

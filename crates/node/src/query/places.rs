@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Maximum number of steps in a path, including the steps inside strings that hold JSON.
-const MOST_DEEP: usize = 16;
+/// The maximum number of steps in a path, including the steps inside strings that contain JSON.
+const MAX_DEPTH: usize = 16;
 
 /// Returns, for each CloudAppEvents row of a message that contains `key`, the paths from the row to strings that equal
-/// `key`. Strings that hold JSON are parsed on the way, as for configured paths. In a path, `[]` means any element
+/// `key`. Strings that contain JSON are parsed on the way, as for configured paths. In a path, `[]` means any element
 /// of a list.
 pub fn places_of(message: &[u8], key: &str) -> Vec<BTreeSet<String>> {
     let Ok(message) = serde_json::from_slice::<Value>(message) else {
@@ -39,7 +39,7 @@ fn unpack<'v>(value: &'v Value, rows: &mut Vec<&'v Value>) {
 }
 
 fn walk(value: &Value, key: &str, path: &mut Vec<String>, found: &mut BTreeSet<String>) {
-    if path.len() > MOST_DEEP {
+    if path.len() > MAX_DEPTH {
         return;
     }
     match value {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_found_wherever_it_stands() {
+    fn a_key_is_found_at_every_path() {
         let message = r#"{"records":[{"category":"AdvancedHunting-CloudAppEvents","properties":{"ObjectId":"p-7",
             "RawEventData":{"Data":"{\"cid\":\"q\",\"list\":[{\"id\":\"p-7\"}]}","PolicyDetails":[{"PolicyId":"p-7"},{"PolicyId":"p-7"}]}}},
             {"properties":{"RawEventData":{"Data":"{}"}}},{"properties":{"SystemAlertId":"p-7"}}]}"#;

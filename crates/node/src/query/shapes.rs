@@ -10,7 +10,7 @@ pub use super::links::{LinkItem, LinkList};
 use crate::record::LinkId;
 use crate::time::{EventTime, WallTime, Window};
 
-/// A time: UTC, seven digits behind the second.
+/// A time in UTC, with seven fractional digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-03-01T10:00:00.0000000Z")]
 #[serde(transparent)]
@@ -34,17 +34,17 @@ impl From<WallTime> for Time {
     }
 }
 
-/// Where an alert stands.
+/// The status of an alert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Not answered yet.
+    /// Not closed yet.
     Open,
-    /// Answered, with activities.
+    /// Closed with activities.
     Matched,
-    /// Answered, without any.
+    /// Closed without activities.
     Unmatched,
-    /// No alert of this id is held.
+    /// No alert with this id is stored.
     Unknown,
 }
 
@@ -60,17 +60,17 @@ impl Status {
     }
 }
 
-/// The bounds of a window, as the query would be written with the configured margins.
+/// The bounds of a window, with the configured margins.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Bounds {
-    /// `StartTime`, less `correlation.before`.
+    /// `StartTime` minus `correlation.before`.
     pub start: Time,
-    /// `EndTime`, plus `correlation.after`.
+    /// `EndTime` plus `correlation.after`.
     pub end: Time,
 }
 
 impl Bounds {
-    pub(super) fn of(window: Window, link: LinkId, settings: &super::Settings) -> Self {
+    pub(super) fn new(window: Window, link: LinkId, settings: &super::Settings) -> Self {
         let (start, end) = super::emit::bounds(window, settings.links.widening(link));
         Self {
             start: start.into(),
@@ -84,15 +84,15 @@ impl Bounds {
 pub struct AlertItem {
     /// `SystemAlertId`.
     pub system_alert_id: String,
-    /// The Entra tenant id, where tenants are told apart.
+    /// The Entra tenant id, if tenants are configured.
     pub tenant_id: Option<String>,
-    /// The link that this is about.
+    /// The link of this result.
     pub link: String,
-    /// What activities meet it on.
+    /// The key that activities must have to match.
     pub correlation_id: String,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// `AlertName`, else `DisplayName`.
+    /// `AlertName`, or `DisplayName` if that is missing.
     pub alert_name: Option<String>,
     /// `AlertSeverity`.
     pub severity: Option<String>,
@@ -102,29 +102,29 @@ pub struct AlertItem {
     pub product_name: Option<String>,
     /// `Status` of the row.
     pub alert_status: Option<String>,
-    /// `TimeGenerated` of the version that counts.
+    /// `TimeGenerated` of the latest version.
     pub time_generated: Time,
-    /// The event time it covers.
+    /// The window, with the configured margins.
     pub window: Bounds,
-    /// Activities of the answer; 0 while open.
+    /// Number of activities in the result; 0 while open.
     pub activity_count: u64,
-    /// Those of them that came after it.
+    /// Number of these activities that arrived after the close.
     pub late_count: u64,
-    /// Time of the earliest.
+    /// Time of the earliest activity.
     pub first_activity_time: Option<Time>,
-    /// Time of the latest.
+    /// Time of the latest activity.
     pub last_activity_time: Option<Time>,
-    /// The number of the last revision; 0 while open.
+    /// Number of the last revision; 0 while open.
     pub revision: u32,
-    /// `watermark`, `clock`, `max_wait` or `end_of_input`.
+    /// What closed the window: `watermark`, `clock`, `max_wait` or `end_of_input`.
     pub closed_by: Option<String>,
-    /// The routers' clock at the close.
+    /// Wall-clock time of the close, by ROUTE's clock.
     pub closed_at: Option<Time>,
-    /// Whether the answer is known to be complete.
+    /// Whether the result is known to be complete.
     pub complete: Option<bool>,
-    /// The partition of the repartition topic that owns its key.
+    /// The partition of the repartition topic that its key belongs to.
     pub partition: u32,
-    /// As `cursor`: the list behind this alert.
+    /// A `cursor` that continues the list after this alert.
     pub cursor: String,
 }
 
@@ -133,37 +133,37 @@ pub struct AlertItem {
 pub struct AlertList {
     /// The alerts, the latest first.
     pub alerts: Vec<AlertItem>,
-    /// Where to go on; `null` at the end.
+    /// The `cursor` of the next page; `null` at the end.
     pub next_cursor: Option<String>,
-    /// Entries that were looked at for this page.
+    /// Number of entries that were read for this page.
     pub examined: u64,
-    /// Partitions of the repartition topic that nobody answered for.
+    /// Partitions of the repartition topic for which no instance responded.
     pub unanswered_partitions: Vec<u32>,
 }
 
 /// One alert.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AlertDetail {
-    /// What the list says of it.
+    /// The fields of the list.
     #[serde(flatten)]
     pub item: AlertItem,
-    /// Why the answer is known to be complete, or is not.
+    /// The reason why the result is known to be complete, or is not.
     pub complete_because: Option<String>,
-    /// Where the watermark stood at the close.
+    /// The watermark at the close.
     pub watermark_at_close: Option<Time>,
-    /// Where it stands now.
+    /// The current watermark of the partition.
     pub watermark: Option<Time>,
-    /// Activities before this are forgotten.
+    /// Activities before this time have been deleted; `null` if none have.
     pub retained_from: Option<Time>,
-    /// Versions that counted when they came.
+    /// Number of versions that counted when they arrived.
     pub versions: u32,
-    /// The SHA-256 of the canonical form of the one that counts.
+    /// The SHA-256 of the canonical form of the latest version.
     pub version_hash: String,
-    /// By the clock: when it is answered whatever the watermark says.
+    /// Wall-clock time at which the alert is emitted, whatever the watermark is.
     pub deadline: Time,
     /// The `id` of its summary.
     pub summary_id: String,
-    /// Its answers by every link and key.
+    /// Its results by every link and key.
     pub links: Vec<LinkItem>,
     /// The SecurityAlert row.
     #[schema(value_type = Object)]
@@ -173,13 +173,13 @@ pub struct AlertDetail {
 /// An activity of an alert.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ActivityItem {
-    /// The `id` of the pair's row.
+    /// The `id` of the output row of this alert and activity.
     pub id: String,
-    /// The identity of the activity, the same in the rows of all alerts and links.
+    /// The dedup key of the activity, the same in the rows of all alerts and links.
     pub activity_id: String,
     /// Its time.
     pub activity_time: Time,
-    /// Whether it came when the alert had been answered.
+    /// Whether it arrived after the close of the alert.
     pub late: bool,
     /// The CloudAppEvents row.
     #[schema(value_type = Object)]
@@ -191,59 +191,59 @@ pub struct ActivityItem {
 pub struct ActivityList {
     /// `SystemAlertId`.
     pub system_alert_id: String,
-    /// The Entra tenant id, where tenants are told apart.
+    /// The Entra tenant id, if tenants are configured.
     pub tenant_id: Option<String>,
-    /// The link by which they belong to it.
+    /// The link by which the activities belong to the alert.
     pub link: String,
-    /// The key on which they met.
+    /// The key that the alert and the activities share.
     pub correlation_id: String,
-    /// Where the alert stands by this link and key.
+    /// The status of the alert by this link and key.
     pub status: Status,
-    /// The event time it covers.
+    /// The window, with the configured margins.
     pub window: Bounds,
-    /// Activities of the answer; 0 while open.
+    /// Number of activities in the result; 0 while open.
     pub activity_count: u64,
     /// The activities, in order of time.
     pub activities: Vec<ActivityItem>,
-    /// Where to go on; `null` at the end.
+    /// The `cursor` of the next page; `null` at the end.
     pub next_cursor: Option<String>,
 }
 
-/// Why an alert has, or has not, been answered as it was.
+/// The reasons for the status of an alert and for its activities.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Explanation {
     /// `SystemAlertId`.
     pub system_alert_id: String,
-    /// The Entra tenant id, where tenants are told apart.
+    /// The Entra tenant id, if tenants are configured.
     pub tenant_id: Option<String>,
-    /// Where the alert stands.
+    /// The status of the alert.
     pub status: Status,
-    /// The link that this is about.
+    /// The link of the explained result.
     pub link: Option<String>,
-    /// The cause in a sentence.
+    /// The main cause, in a sentence.
     pub verdict: String,
-    /// What activities meet it on.
+    /// The key that activities must have to match.
     pub correlation_id: Option<String>,
-    /// The event time it covers.
+    /// The window, with the configured margins.
     pub window: Option<Bounds>,
-    /// Where the watermark stands.
+    /// The current watermark.
     pub watermark: Option<Time>,
-    /// Activities before this are forgotten.
+    /// Activities before this time have been deleted; `null` if none have.
     pub retained_from: Option<Time>,
-    /// The partition of the repartition topic that owns its key.
+    /// The partition of the repartition topic that its key belongs to.
     pub partition: Option<u32>,
-    /// What was found, in order of weight.
+    /// The findings, the most important first.
     pub findings: Vec<Finding>,
-    /// How much of the input was read, where that was asked for.
+    /// How much of the input was read; `null` without `scan=true`.
     pub scan: Option<Scan>,
 }
 
-/// One thing that bears on an answer.
+/// A fact that affects the status of an alert or its activities.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Finding {
-    /// What it is, in a sentence.
+    /// The fact, in a sentence.
     pub sentence: String,
-    /// What it is, for programs.
+    /// The fact, for programs.
     #[serde(flatten)]
     pub cause: Cause,
 }
@@ -251,46 +251,46 @@ pub struct Finding {
 /// How much of the input was read for an explanation.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Scan {
-    /// Messages of the input topics.
+    /// Number of messages of the input topics.
     pub messages: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Dead letters.
+    /// Number of dead-letter records.
     pub dead_letters: u64,
-    /// Whether that was all there is.
+    /// Whether these were all messages and dead-letter records.
     pub is_whole: bool,
-    /// How long it took.
+    /// The duration of the scan in seconds.
     pub seconds: f64,
 }
 
-/// What a group of instances is doing.
+/// The status of a group of instances.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProcessorStatus {
     /// The program's version.
     pub version: String,
     /// `application.id`.
     pub application_id: String,
-    /// The clock.
+    /// The current wall-clock time.
     pub now: Time,
-    /// When the instance that was asked began.
+    /// The start time of the instance that received the request.
     pub started_at: Time,
-    /// The least watermark of all partitions.
+    /// The lowest watermark of all partitions.
     pub watermark: Option<Time>,
-    /// How far it is behind the clock.
+    /// The number of seconds by which it is behind the wall clock.
     pub watermark_lag_seconds: Option<f64>,
-    /// What passes through in a second.
+    /// The current rates.
     pub throughput: Throughput,
-    /// What has passed through since the start.
+    /// The counts since the start.
     pub totals: Totals,
-    /// Alerts that are not answered yet.
+    /// Number of alerts that are not closed yet.
     pub open_alerts: u64,
-    /// Alerts that are held.
+    /// Number of stored alerts.
     pub alerts: u64,
-    /// Bytes of state: on disk, and in memory on their way there.
+    /// Bytes of state: on disk, and in memory before a flush.
     pub state_bytes: Option<u64>,
-    /// Dead letters by reason, since the start.
+    /// Number of dead-letter records by reason, since the start.
     pub dead_letters: Vec<ReasonCount>,
-    /// Records of other tables, since the start.
+    /// Number of records of other tables by table, since the start.
     pub skipped: Vec<TableCount>,
     /// The source partitions.
     pub sources: Vec<SourceStatus>,
@@ -298,16 +298,16 @@ pub struct ProcessorStatus {
     pub partitions: Vec<PartitionStatus>,
     /// The instances of the group.
     pub instances: Vec<InstanceStatus>,
-    /// What is configured, as far as answers depend on it.
+    /// The settings that affect results.
     pub settings: SettingsStatus,
-    /// Partitions of the repartition topic that nobody answered for.
+    /// Partitions of the repartition topic for which no instance responded.
     pub unanswered_partitions: Vec<u32>,
 }
 
-/// What passes through in a second, over the last seconds.
+/// Rates per second over the last seconds.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Throughput {
-    /// Over how many seconds.
+    /// The number of seconds over which the rates were computed.
     pub seconds: f64,
     /// Messages read.
     pub messages: f64,
@@ -321,11 +321,11 @@ pub struct Throughput {
     pub rows: f64,
     /// Summaries sent.
     pub summaries: f64,
-    /// Dead letters sent.
+    /// Dead-letter records sent.
     pub dead_letters: f64,
 }
 
-/// What has passed through since the start.
+/// Counts since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Totals {
     /// Messages read.
@@ -340,25 +340,25 @@ pub struct Totals {
     pub rows: u64,
     /// Summaries sent.
     pub summaries: u64,
-    /// Dead letters sent.
+    /// Dead-letter records sent.
     pub dead_letters: u64,
 }
 
-/// Dead letters of one reason.
+/// The number of dead-letter records with one reason.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReasonCount {
     /// The reason.
     pub reason: String,
-    /// How many.
+    /// The number of records.
     pub count: u64,
 }
 
-/// Records of one table.
+/// The number of records of one table.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TableCount {
     /// The table.
     pub table: String,
-    /// How many.
+    /// The number of records.
     pub count: u64,
 }
 
@@ -371,21 +371,21 @@ pub struct SourceStatus {
     pub partition: u32,
     /// The next offset to read.
     pub position: i64,
-    /// Where it ended when that was last asked.
+    /// The log-end offset when it was last requested.
     pub end: Option<i64>,
-    /// Records between the two.
+    /// Number of records from `position` to `end`.
     pub lag: Option<i64>,
     /// Its own watermark.
     pub watermark: Option<Time>,
-    /// Whether it does not hold the watermark back, as no activity comes.
+    /// Whether it is idle: it has no new activities and does not hold the watermark back.
     pub idle: bool,
-    /// Whether it has the least watermark of those that are not idle.
+    /// Whether it has the lowest watermark of the source partitions that are not idle.
     pub holds_back: bool,
-    /// Since when its watermark stands where it does.
+    /// The time since which its watermark has not moved.
     pub since: Time,
-    /// When a router last spoke of it.
+    /// ROUTE's clock in the last watermark update for it.
     pub heard_at: Time,
-    /// Records of it that went to the dead letters.
+    /// Number of its records that became dead letters.
     pub rejected: u64,
 }
 
@@ -394,23 +394,23 @@ pub struct SourceStatus {
 pub struct PartitionStatus {
     /// Its number.
     pub partition: u32,
-    /// The instance that owns it.
+    /// The instance to which it is assigned.
     pub instance: String,
     /// Its watermark.
     pub watermark: Option<Time>,
     /// The next offset to apply.
     pub position: i64,
-    /// Where it ended when that was last asked.
+    /// The log-end offset when it was last requested.
     pub end: Option<i64>,
-    /// Records between the two.
+    /// Number of records from `position` to `end`.
     pub lag: Option<i64>,
-    /// Alerts whose key belongs here.
+    /// Number of stored alerts with a key in this partition.
     pub alerts: u64,
-    /// Those of them that are not answered yet.
+    /// Number of these alerts that are not closed yet.
     pub open_alerts: u64,
-    /// Activities before this are forgotten.
+    /// Activities before this time have been deleted; `null` if none have.
     pub retained_from: Option<Time>,
-    /// Bytes of state: on disk, and in memory on their way there.
+    /// Bytes of state: on disk, and in memory before a flush.
     pub state_bytes: Option<u64>,
 }
 
@@ -419,19 +419,19 @@ pub struct PartitionStatus {
 pub struct InstanceStatus {
     /// Its id.
     pub instance: String,
-    /// Where its API is, if it has one.
+    /// The address of its API, if it has one.
     pub address: Option<String>,
-    /// Whether it is the one that was asked.
+    /// Whether it is the instance that received the request.
     pub is_this: bool,
-    /// Whether it answers.
+    /// Whether it responds.
     pub answers: bool,
-    /// The partitions of the repartition topic that it owns.
+    /// The partitions of the repartition topic that are assigned to it.
     pub partitions: Vec<u32>,
-    /// Why it does not answer.
+    /// The reason why it does not respond.
     pub error: Option<String>,
 }
 
-/// What is configured, as far as answers depend on it.
+/// The settings that affect results.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SettingsStatus {
     /// The names of the links, `query` first.
@@ -468,9 +468,9 @@ pub struct SettingsStatus {
     pub repartition_partitions: u32,
 }
 
-/// Why there is no answer.
+/// The body of an error response.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
-    /// A sentence.
+    /// The error, in a sentence.
     pub error: String,
 }

@@ -9,11 +9,12 @@ use crate::join::Answer;
 use crate::time::TICKS_PER_SECOND;
 use crate::words::counted;
 
-pub(super) fn answered(answer: &Answer) -> Finding {
-    let when = answer
+/// Returns the finding that the alert has been closed.
+pub(super) fn closed_finding(result: &Answer) -> Finding {
+    let when = result
         .closed_at
         .map_or_else(String::new, |at| format!(" at {}", at.to_event()));
-    let by = match answer.closed_by {
+    let by = match result.closed_by {
         crate::join::ClosedBy::Watermark => "once activities had passed the end of its window",
         crate::join::ClosedBy::Clock => "by the clock, as every source partition was silent",
         crate::join::ClosedBy::MaxWait => "because it had waited for watermark.max_wait",
@@ -22,19 +23,20 @@ pub(super) fn answered(answer: &Answer) -> Finding {
     Finding {
         sentence: format!(
             "It was answered{when}, {by}, with {}.",
-            counted(answer.activities, "activity")
+            counted(result.activities, "activity")
         ),
         cause: Cause::Answered {
-            closed_by: emit::closed_by(answer.closed_by).to_owned(),
-            closed_at: answer.closed_at.map(Into::into),
-            watermark_at_close: answer.watermark.map(Into::into),
-            activity_count: answer.activities,
-            late_count: answer.late,
+            closed_by: emit::closed_by(result.closed_by).to_owned(),
+            closed_at: result.closed_at.map(Into::into),
+            watermark_at_close: result.watermark.map(Into::into),
+            activity_count: result.activities,
+            late_count: result.late,
         },
     }
 }
 
-pub(super) fn rejects<'a>(sources: impl Iterator<Item = &'a crate::join::SourceState>) -> Option<Finding> {
+/// Returns the finding that records of the sources were rejected, if there are any.
+pub(super) fn rejects_finding<'a>(sources: impl Iterator<Item = &'a crate::join::SourceState>) -> Option<Finding> {
     let rejected = sources.filter(|source| source.rejected > 0);
     let sources: Vec<SourceRejects> = rejected
         .map(|source| SourceRejects {
@@ -53,12 +55,12 @@ pub(super) fn rejects<'a>(sources: impl Iterator<Item = &'a crate::join::SourceS
     })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for people: no span of interest has so many ticks")]
+#[expect(clippy::cast_precision_loss, reason = "for display: no relevant span has that many ticks")]
 pub(super) fn seconds(ticks: i64) -> f64 {
     ticks as f64 / TICKS_PER_SECOND as f64
 }
 
-/// Returns a distance in time in a form for people: with at most two units, and as whole years from two years on.
+/// Returns a distance in time for display: with at most two units, and as whole years from two years on.
 pub(super) fn distance(seconds: f64) -> String {
     const YEAR: u64 = 31_557_600;
     let Ok(span) = Duration::try_from_secs_f64(seconds) else {
@@ -105,8 +107,8 @@ pub(super) fn duration(duration: Duration) -> String {
 
 /// Returns the text, cut to its beginning if it is too long for a sentence.
 pub fn shortened(text: &str) -> String {
-    const MOST: usize = 100;
-    match text.char_indices().nth(MOST) {
+    const MAX_LENGTH: usize = 100;
+    match text.char_indices().nth(MAX_LENGTH) {
         Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
         None => text.to_owned(),
     }

@@ -4,14 +4,14 @@ use super::*;
 
 #[test]
 fn an_open_alert_waits_for_the_partition_that_holds_the_watermark_back() {
-    let mut world = World::new();
-    world.alert("A", "p", 10.0, 11.0);
-    world.watermark_update(10.5, &[(Some(12.0), false), (Some(10.25), false)], 0);
+    let mut fixture = Fixture::new();
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.watermark_update(10.5, &[(Some(12.0), false), (Some(10.25), false)], 0);
     assert_eq!(
-        world.causes("A"),
+        fixture.causes("A"),
         ["waiting_for_watermark", "no_activity_with_key", "versions"]
     );
-    let details = world.details("A", "waiting_for_watermark");
+    let details = fixture.details("A", "waiting_for_watermark");
     assert_eq!(
         (details["topic"].as_str(), details["partition"].as_u64()),
         (Some("a"), Some(1))
@@ -26,51 +26,51 @@ fn an_open_alert_waits_for_the_partition_that_holds_the_watermark_back() {
 }
 
 #[test]
-fn a_partition_that_has_never_spoken_is_named() {
-    let mut world = World::new();
-    world.alert("A", "p", 10.0, 11.0);
-    world.activity("p", 10.5);
-    world.watermark_update(10.5, &[(Some(12.0), false)], 0);
-    assert_eq!(world.causes("A"), ["no_watermark", "versions"]);
+fn a_source_partition_that_has_not_reported_is_named() {
+    let mut fixture = Fixture::new();
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.activity("p", 10.5);
+    fixture.watermark_update(10.5, &[(Some(12.0), false)], 0);
+    assert_eq!(fixture.causes("A"), ["no_watermark", "versions"]);
     assert_eq!(
-        world.details("A", "no_watermark")["silent"],
+        fixture.details("A", "no_watermark")["silent"],
         serde_json::json!([{"topic": "a", "partition": 1}])
     );
 }
 
 #[test]
-fn when_all_are_idle_the_clock_is_waited_for() {
-    let mut world = World::new();
-    world.alert("A", "p", 10.0, 11.0);
-    world.watermark_update(10.5, &[(Some(12.0), true), (Some(10.25), true)], 0);
-    let details = world.details("A", "waiting_for_watermark");
+fn if_all_source_partitions_are_idle_the_alert_waits_for_the_clock() {
+    let mut fixture = Fixture::new();
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.watermark_update(10.5, &[(Some(12.0), true), (Some(10.25), true)], 0);
+    let details = fixture.details("A", "waiting_for_watermark");
     assert_eq!(details["topic"], serde_json::Value::Null);
-    assert!(world.explain("A").verdict.contains("the clock moves the watermark"));
+    assert!(fixture.explain("A").verdict.contains("the clock moves the watermark"));
 }
 
 #[test]
-fn an_answer_with_activities_says_so_first() {
-    let mut world = World::new();
-    world.alert("A", "p", 10.0, 11.0);
-    world.activity("p", 10.5);
-    world.pass(11.0);
-    world.activity("p", 10.6);
-    assert_eq!(world.causes("A"), ["answered", "late_activities", "versions"]);
-    assert_eq!(world.details("A", "answered")["activity_count"], 2);
-    assert_eq!(world.details("A", "late_activities")["late_count"], 1);
+fn the_first_finding_of_a_matched_alert_is_its_result() {
+    let mut fixture = Fixture::new();
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.activity("p", 10.5);
+    fixture.pass(11.0);
+    fixture.activity("p", 10.6);
+    assert_eq!(fixture.causes("A"), ["answered", "late_activities", "versions"]);
+    assert_eq!(fixture.details("A", "answered")["activity_count"], 2);
+    assert_eq!(fixture.details("A", "late_activities")["late_count"], 1);
 }
 
 #[test]
-fn activities_beside_the_window_are_told_with_what_takes_them_in() {
-    let mut world = World::new();
+fn activities_outside_the_window_are_reported_with_the_setting_that_includes_them() {
+    let mut fixture = Fixture::new();
     for hours in [8.0, 9.0, 9.5, 9.99, 11.0, 11.25] {
-        world.activity("p", hours);
+        fixture.activity("p", hours);
     }
-    world.alert("A", "p", 10.0, 11.0);
-    world.pass(12.0);
-    assert_eq!(world.causes("A"), ["near_miss", "answered", "versions"]);
-    let details = world.details("A", "near_miss");
-    let told = |side: &str| -> Vec<(f64, String, String)> {
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.pass(12.0);
+    assert_eq!(fixture.causes("A"), ["near_miss", "answered", "versions"]);
+    let details = fixture.details("A", "near_miss");
+    let misses_on = |side: &str| -> Vec<(f64, String, String)> {
         let misses = details[side].as_array().unwrap().iter();
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         misses
@@ -85,7 +85,7 @@ fn activities_beside_the_window_are_told_with_what_takes_them_in() {
     };
     let tuple = |seconds: f64, setting: &str, value: &str| (seconds, setting.to_owned(), value.to_owned());
     assert_eq!(
-        told("before"),
+        misses_on("before"),
         [
             tuple(36.0, "before", "37s"),
             tuple(1_800.0, "before", "30m 1s"),
@@ -93,52 +93,52 @@ fn activities_beside_the_window_are_told_with_what_takes_them_in() {
         ]
     );
     assert_eq!(
-        told("after"),
+        misses_on("after"),
         [tuple(0.0, "bounds", "inclusive"), tuple(900.0, "after", "15m 1s")]
     );
 }
 
 #[test]
-fn what_is_said_to_take_an_activity_in_does() {
+fn the_proposed_setting_includes_the_activity() {
     for (bounds, value) in [(Bounds::Exclusive, 901), (Bounds::Inclusive, 900)] {
-        let mut world = World::new();
-        world.widen(|widening| widening.bounds = bounds);
-        world.activity("p", 11.25);
-        world.alert("A", "p", 10.0, 11.0);
-        let proposed = world.details("A", "near_miss")["after"][0]["value"]
+        let mut fixture = Fixture::new();
+        fixture.widen(|widening| widening.bounds = bounds);
+        fixture.activity("p", 11.25);
+        fixture.alert("A", "p", 10.0, 11.0);
+        let proposed = fixture.details("A", "near_miss")["after"][0]["value"]
             .as_str()
             .unwrap()
             .to_owned();
-        world.widen(|widening| widening.after = humantime::parse_duration(&proposed).unwrap());
-        assert_eq!(world.widening().after, Duration::from_secs(value));
-        assert!(Window::of_alert(at(10.0), at(11.0), world.widening()).contains(at(11.25)));
+        fixture.widen(|widening| widening.after = humantime::parse_duration(&proposed).unwrap());
+        assert_eq!(fixture.widening().after, Duration::from_secs(value));
+        assert!(Window::of_alert(at(10.0), at(11.0), fixture.widening()).contains(at(11.25)));
     }
 }
 
 #[test]
-fn activities_at_both_bounds_are_told_in_one_sentence_with_the_setting() {
-    let mut world = World::new();
-    world.activity("p", 10.0);
-    world.activity("p", 11.0);
-    world.alert("A", "p", 10.0, 11.0);
-    world.pass(12.0);
+fn activities_at_both_bounds_are_reported_in_one_sentence_with_the_setting() {
+    let mut fixture = Fixture::new();
+    fixture.activity("p", 10.0);
+    fixture.activity("p", 11.0);
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.pass(12.0);
     assert_eq!(
-        world.explain("A").verdict,
+        fixture.explain("A").verdict,
         "The nearest activities with its correlation id outside the window lie exactly at its start and exactly at its end \
          (correlation.bounds = \"inclusive\" takes them in)."
     );
 }
 
 #[test]
-fn nothing_is_proposed_that_the_configuration_refuses() {
+fn no_value_is_proposed_that_the_configuration_refuses() {
     const DAY: f64 = 24.0;
-    let mut world = World::new();
-    world.activity("p", 11.0 + 36_524.0 * DAY);
-    world.activity("p", 11.0 + 36_525.0 * DAY);
-    world.activity("p", 11.0 + 7_971.0 * 365.25 * DAY);
-    world.alert("A", "p", 10.0, 11.0);
-    world.pass(12.0);
-    let details = world.details("A", "near_miss");
+    let mut fixture = Fixture::new();
+    fixture.activity("p", 11.0 + 36_524.0 * DAY);
+    fixture.activity("p", 11.0 + 36_525.0 * DAY);
+    fixture.activity("p", 11.0 + 7_971.0 * 365.25 * DAY);
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.pass(12.0);
+    let details = fixture.details("A", "near_miss");
     let proposed = |at: usize| (details["after"][at]["setting"].clone(), details["after"][at]["value"].clone());
     assert_eq!(proposed(0), ("after".into(), "36524d 1s".into()));
     assert_eq!(
@@ -147,21 +147,21 @@ fn nothing_is_proposed_that_the_configuration_refuses() {
         "more than a hundred years"
     );
     assert_eq!(proposed(2), (serde_json::Value::Null, serde_json::Value::Null));
-    world.alert("B", "p", 13.0, 14.0);
-    let verdict = world.explain("B").findings.into_iter().map(|finding| finding.sentence);
+    fixture.alert("B", "p", 13.0, 14.0);
+    let verdict = fixture.explain("B").findings.into_iter().map(|finding| finding.sentence);
     let verdict: String = verdict.collect();
     assert!(verdict.contains("99 years after its end (correlation.after = "), "{verdict}");
 }
 
 #[test]
 fn an_activity_inside_a_window_that_ends_before_it_begins_has_no_proposal() {
-    let mut world = World::new();
+    let mut fixture = Fixture::new();
     for hours in [9.5, 10.5, 11.5] {
-        world.activity("p", hours);
+        fixture.activity("p", hours);
     }
-    world.alert("A", "p", 11.0, 10.0);
-    world.pass(12.0);
-    let details = world.details("A", "near_miss");
+    fixture.alert("A", "p", 11.0, 10.0);
+    fixture.pass(12.0);
+    let details = fixture.details("A", "near_miss");
     let settings = |side: &str| -> Vec<serde_json::Value> {
         let misses = details[side].as_array().unwrap();
         misses.iter().map(|miss| miss["setting"].clone()).collect()
@@ -171,7 +171,7 @@ fn an_activity_inside_a_window_that_ends_before_it_begins_has_no_proposal() {
     for (hours, widen) in [(9.5, 0), (11.5, 1)] {
         let miss = &details[if widen == 0 { "before" } else { "after" }][1 - widen];
         let margin = humantime::parse_duration(miss["value"].as_str().unwrap()).unwrap();
-        let mut widening = world.widening();
+        let mut widening = fixture.widening();
         match widen {
             0 => widening.before = margin,
             _ => widening.after = margin,
@@ -182,133 +182,133 @@ fn an_activity_inside_a_window_that_ends_before_it_begins_has_no_proposal() {
 
 #[test]
 fn a_long_correlation_id_is_cut_in_the_sentence() {
-    let mut world = World::new();
-    world.alert("A", &"k".repeat(100_000), 10.0, 11.0);
-    world.pass(12.0);
-    let explanation = world.explain("A");
+    let mut fixture = Fixture::new();
+    fixture.alert("A", &"k".repeat(100_000), 10.0, 11.0);
+    fixture.pass(12.0);
+    let explanation = fixture.explain("A");
     assert!(explanation.verdict.len() < 300, "{}", explanation.verdict.len());
     assert_eq!(explanation.correlation_id.unwrap().len(), 100_000);
 }
 
 #[test]
 fn a_window_of_no_length_is_the_cause() {
-    let mut world = World::new();
-    world.activity("p", 10.0);
-    world.alert("A", "p", 10.0, 10.0);
-    world.pass(12.0);
-    assert_eq!(world.causes("A")[..2], ["empty_window", "near_miss"]);
-    let details = world.details("A", "empty_window");
+    let mut fixture = Fixture::new();
+    fixture.activity("p", 10.0);
+    fixture.alert("A", "p", 10.0, 10.0);
+    fixture.pass(12.0);
+    assert_eq!(fixture.causes("A")[..2], ["empty_window", "near_miss"]);
+    let details = fixture.details("A", "empty_window");
     assert_eq!(
         (details["at_the_bounds"].as_u64(), details["bounds"].as_str()),
         (Some(1), Some("exclusive"))
     );
     assert!(
-        world.explain("A").verdict.contains("inclusive"),
+        fixture.explain("A").verdict.contains("inclusive"),
         "{}",
-        world.explain("A").verdict
+        fixture.explain("A").verdict
     );
 }
 
 #[test]
 fn an_alert_without_a_key_matches_nothing() {
-    let mut world = World::new();
-    world.activity("p", 10.5);
-    world.alert("A", "", 10.0, 11.0);
-    world.pass(12.0);
-    assert_eq!(world.causes("A"), ["no_correlation_id", "answered", "versions"]);
+    let mut fixture = Fixture::new();
+    fixture.activity("p", 10.5);
+    fixture.alert("A", "", 10.0, 11.0);
+    fixture.pass(12.0);
+    assert_eq!(fixture.causes("A"), ["no_correlation_id", "answered", "versions"]);
 }
 
 #[test]
 fn a_key_in_another_case_is_found() {
-    let mut world = World::new();
-    world.activity("Policy", 10.5);
-    world.activity("Policy", 10.6);
-    world.activity("POLICY", 10.7);
-    world.activity("polish", 10.8);
-    world.activity("Policy", 12.5);
-    world.alert("A", "policy", 10.0, 11.0);
-    world.pass(12.0);
-    assert_eq!(world.causes("A")[0], "key_in_other_case");
-    let details = world.details("A", "key_in_other_case");
+    let mut fixture = Fixture::new();
+    fixture.activity("Policy", 10.5);
+    fixture.activity("Policy", 10.6);
+    fixture.activity("POLICY", 10.7);
+    fixture.activity("polish", 10.8);
+    fixture.activity("Policy", 12.5);
+    fixture.alert("A", "policy", 10.0, 11.0);
+    fixture.pass(12.0);
+    assert_eq!(fixture.causes("A")[0], "key_in_other_case");
+    let details = fixture.details("A", "key_in_other_case");
     assert_eq!(
         details["keys"],
         serde_json::json!([{"correlation_id": "POLICY", "activities": 1}, {"correlation_id": "Policy", "activities": 2}])
     );
-    world.settings.keys[0].ignore_case = true;
-    assert_eq!(world.causes("A")[0], "no_activity_with_key");
+    fixture.settings.keys[0].ignore_case = true;
+    assert_eq!(fixture.causes("A")[0], "no_activity_with_key");
 }
 
 #[test]
-fn no_activity_with_its_key_at_all_is_said() {
-    let mut world = World::new();
-    world.activity("q", 10.5);
-    world.alert("A", "p", 10.0, 11.0);
-    world.pass(12.0);
-    assert_eq!(world.causes("A"), ["no_activity_with_key", "answered", "versions"]);
+fn a_missing_key_is_reported() {
+    let mut fixture = Fixture::new();
+    fixture.activity("q", 10.5);
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.pass(12.0);
+    assert_eq!(fixture.causes("A"), ["no_activity_with_key", "answered", "versions"]);
 }
 
 #[test]
-fn what_retention_took_is_said() {
-    let mut world = World::new();
-    world.retention = Some(Duration::from_secs(2 * 3_600));
-    world.activity("p", 10.1);
-    world.activity("p", 10.9);
-    world.alert("A", "p", 10.0, 11.0);
-    world.pass(11.0);
-    world.pass(12.5);
-    assert_eq!(world.causes("A"), ["answered", "retention", "versions"]);
-    let details = world.details("A", "retention");
+fn deleted_activities_are_reported() {
+    let mut fixture = Fixture::new();
+    fixture.retention = Some(Duration::from_secs(2 * 3_600));
+    fixture.activity("p", 10.1);
+    fixture.activity("p", 10.9);
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.pass(11.0);
+    fixture.pass(12.5);
+    assert_eq!(fixture.causes("A"), ["answered", "retention", "versions"]);
+    let details = fixture.details("A", "retention");
     assert_eq!((details["counted"].as_u64(), details["held"].as_u64()), (Some(2), Some(1)));
     // This alert is closed after part of its window has expired.
-    world.alert("B", "p", 10.2, 10.6);
-    assert_eq!(world.causes("B")[..2], ["retention", "near_miss"]);
-    assert_eq!(world.details("B", "incomplete")["complete_because"], "retention");
+    fixture.alert("B", "p", 10.2, 10.6);
+    assert_eq!(fixture.causes("B")[..2], ["retention", "near_miss"]);
+    assert_eq!(fixture.details("B", "incomplete")["complete_because"], "retention");
 }
 
 #[test]
-fn an_answer_by_the_longest_wait_is_not_complete() {
-    let mut world = World::new();
-    world.alert("A", "p", 10.0, 11.0);
-    world.activity("p", 10.5);
-    world.watermark_update(12.0, &[(Some(10.6), false), (Some(10.25), false)], 0);
-    assert_eq!(world.causes("A"), ["answered", "incomplete", "versions"]);
-    assert_eq!(world.details("A", "incomplete")["complete_because"], "closed_by_max_wait");
+fn a_result_closed_by_max_wait_is_not_complete() {
+    let mut fixture = Fixture::new();
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.activity("p", 10.5);
+    fixture.watermark_update(12.0, &[(Some(10.6), false), (Some(10.25), false)], 0);
+    assert_eq!(fixture.causes("A"), ["answered", "incomplete", "versions"]);
+    assert_eq!(fixture.details("A", "incomplete")["complete_because"], "closed_by_max_wait");
 }
 
 #[test]
-fn dead_letters_of_the_sources_are_told() {
-    let mut world = World::new();
-    world.alert("A", "p", 10.0, 11.0);
-    world.activity("p", 10.5);
-    world.watermark_update(12.0, &[(Some(12.0), false), (Some(12.0), false)], 2);
-    assert_eq!(world.causes("A"), ["answered", "rejected_records", "versions"]);
-    assert_eq!(world.details("A", "rejected_records")["sources"][1]["rejected"], 2);
-    assert_eq!(world.causes("B"), ["unknown_alert", "rejected_records"]);
-    assert_eq!(world.details("B", "unknown_alert")["rejected"], 4);
+fn dead_letters_of_the_sources_are_reported() {
+    let mut fixture = Fixture::new();
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.activity("p", 10.5);
+    fixture.watermark_update(12.0, &[(Some(12.0), false), (Some(12.0), false)], 2);
+    assert_eq!(fixture.causes("A"), ["answered", "rejected_records", "versions"]);
+    assert_eq!(fixture.details("A", "rejected_records")["sources"][1]["rejected"], 2);
+    assert_eq!(fixture.causes("B"), ["unknown_alert", "rejected_records"]);
+    assert_eq!(fixture.details("B", "unknown_alert")["rejected"], 4);
 }
 
 #[test]
 fn versions_and_revisions_are_counted() {
-    let mut world = World::new();
-    world.alert("A", "p", 10.0, 11.0);
-    world.activity("p", 10.5);
-    world.pass(11.0);
-    world.version("A", "p", 10.0, 12.0, 13.0, "");
-    let details = world.details("A", "versions");
+    let mut fixture = Fixture::new();
+    fixture.alert("A", "p", 10.0, 11.0);
+    fixture.activity("p", 10.5);
+    fixture.pass(11.0);
+    fixture.version("A", "p", 10.0, 12.0, 13.0, "");
+    let details = fixture.details("A", "versions");
     assert_eq!(
         (details["versions"].as_u64(), details["revision"].as_u64()),
         (Some(2), Some(2))
     );
     assert_eq!(
-        world.details("A", "incomplete")["complete_because"],
+        fixture.details("A", "incomplete")["complete_because"],
         "not_passed_by_activities"
     );
 }
 
 #[test]
-fn where_the_input_holds_an_alert_is_told_with_what_became_of_it() {
-    let mut world = World::new();
-    let came = |offset: i64, end: f64| Came {
+fn the_position_of_an_alert_in_the_input_is_reported_with_its_outcome() {
+    let mut fixture = Fixture::new();
+    let version = |offset: i64, end: f64| Came {
         topic: "a".into(),
         partition: 1,
         offset,
@@ -319,14 +319,17 @@ fn where_the_input_holds_an_alert_is_told_with_what_became_of_it() {
         },
         window: Window::of_alert(at(end - 1.0), at(end), Widening::default()),
     };
-    let told = |world: &World, came: &[Came]| in_input(&world.partitions(), &world.settings, came).unwrap();
-    assert_eq!(in_input(&world.partitions(), &world.settings, &[]), None);
-    let silent = told(&world, &[came(6, 11.0)]).sentence;
-    assert!(silent.contains("Nothing has been heard yet of that partition"), "{silent}");
-    world.retention = Some(Duration::from_secs(2 * 3_600));
-    world.pass(10.0);
-    world.pass(14.0);
-    let unread = told(&world, &[came(3, 13.0), came(7, 13.0)]);
+    let finding = |fixture: &Fixture, versions: &[Came]| in_input(&fixture.partitions(), &fixture.settings, versions).unwrap();
+    assert_eq!(in_input(&fixture.partitions(), &fixture.settings, &[]), None);
+    let unreported = finding(&fixture, &[version(6, 11.0)]).sentence;
+    assert!(
+        unreported.contains("Nothing has been heard yet of that partition"),
+        "{unreported}"
+    );
+    fixture.retention = Some(Duration::from_secs(2 * 3_600));
+    fixture.pass(10.0);
+    fixture.pass(14.0);
+    let unread = finding(&fixture, &[version(3, 13.0), version(7, 13.0)]);
     assert_eq!(
         unread.sentence,
         "It came 2 times: its last version is in a, partition 1, offset 7. The processor has not read it yet: it is at offset 7 \
@@ -341,11 +344,11 @@ fn where_the_input_holds_an_alert_is_told_with_what_became_of_it() {
         .map(|record| &record["is_read"])
         .collect();
     assert_eq!(is_read, [true, false]);
-    let expired = told(&world, &[came(6, 11.0)]).sentence;
+    let expired = finding(&fixture, &[version(6, 11.0)]).sentence;
     assert!(
         expired.contains("Its window ended at 2026-03-01T11:00:00.0000000Z"),
         "{expired}"
     );
-    let past = told(&world, &[came(6, 13.0)]).sentence;
+    let past = finding(&fixture, &[version(6, 13.0)]).sentence;
     assert!(past.contains("has read past it"), "{past}");
 }

@@ -1,7 +1,7 @@
 //! Tests for each cause, for paging, and for what is shown while results are being sent.
 
-mod answering;
 mod causes;
+mod closing;
 mod lists;
 
 use std::borrow::Cow;
@@ -18,8 +18,8 @@ const HOUR: i64 = 36_000_000_000;
 const ONE: Limit = Limit { outputs: 1, bytes: 1 };
 
 /// One partition of the repartition topic, and the settings of queries about it.
-struct World {
-    base: Memory,
+struct Fixture {
+    backend: Memory,
     offset: i64,
     settings: Settings,
     retention: Option<Duration>,
@@ -42,7 +42,7 @@ fn key(correlation_id: &str) -> Key {
 /// Returns the watermark update of partitions 0 and 1 at wall time `wall`. `sources` are their watermarks and whether
 /// they are idle.
 fn watermark_update(wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) -> WatermarkUpdate {
-    let mark = |(partition, (time, idle)): (u32, &(Option<f64>, bool))| SourceWatermark {
+    let source_watermark = |(partition, (time, idle)): (u32, &(Option<f64>, bool))| SourceWatermark {
         topic: "a".into(),
         partition,
         position: 7,
@@ -54,7 +54,7 @@ fn watermark_update(wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) -
         wall: at(wall).to_wall(),
         clock: at(wall - 0.1),
         topics: vec![("a".into(), 2)],
-        sources: (0..).zip(sources).map(mark).collect(),
+        sources: (0..).zip(sources).map(source_watermark).collect(),
         settings: [0; 32],
     }
 }
@@ -93,7 +93,7 @@ fn wanted(id: &str) -> Wanted {
     }
 }
 
-impl World {
+impl Fixture {
     fn widening(&self) -> Widening {
         self.settings.links.widening(LinkId::QUERY)
     }
@@ -106,7 +106,7 @@ impl World {
 
     fn new() -> Self {
         Self {
-            base: Memory::default(),
+            backend: Memory::default(),
             offset: 0,
             settings: Settings {
                 links: emit::Links::query(Widening::default()),
@@ -130,15 +130,15 @@ impl World {
 
     /// Applies a record, or continues with the one before, until the outbox is full. Remaining work stays in the state.
     fn step(&mut self, record: Option<LogRecord<'_>>, limit: Limit) {
-        let mut joiner = Joiner::open(&self.base, self.retention).unwrap();
+        let mut joiner = Joiner::open(&self.backend, self.retention).unwrap();
         let records = record.map(|record| (self.offset, record));
         self.offset += i64::from(records.is_some());
-        let changes = joiner.apply(&self.base, records, &mut Outbox::new(limit)).unwrap();
-        self.base.write(changes).unwrap();
+        let changes = joiner.apply(&self.backend, records, &mut Outbox::new(limit)).unwrap();
+        self.backend.write(changes).unwrap();
     }
 
     fn is_at_work(&self) -> bool {
-        View::open(&self.base, self.retention).unwrap().is_at_work()
+        View::open(&self.backend, self.retention).unwrap().is_at_work()
     }
 
     fn activity(&mut self, correlation_id: &str, hours: f64) {
@@ -183,7 +183,7 @@ impl World {
     fn partitions(&self) -> [Partition<'_, Memory>; 1] {
         [Partition {
             number: 3,
-            view: View::open(&self.base, self.retention).unwrap(),
+            view: View::open(&self.backend, self.retention).unwrap(),
         }]
     }
 

@@ -4,12 +4,12 @@
 //!
 //! 1. [`source`]: reads bytes and their address from a file (bytes from Kafka go straight to the pipeline).
 //! 2. [`decode`]: turns bytes into a [`record`], or a reject if they cannot be used. Uses [`json`] and [`time`].
-//! 3. [`route`]: decides which partitions of the [`log`] get a record, and what a watermark update says.
+//! 3. [`route`]: decides which partitions of the [`log`] get a record, and what a watermark update contains.
 //! 4. [`join`]: the state machine of one partition, over a [`store`].
 //! 5. [`emit`]: turns the output of the join into the bytes that readers get.
 //! 6. [`sink`]: dead-letter records and output files.
 //!
-//! [`query`] answers requests from the state of the join.
+//! [`query`] responds to requests from the state of the join.
 //!
 //! [`check`] tests beforehand whether the settings fit the topics and their records. [`pipeline`] contains the threads
 //! and performs the effects, [`config`] the settings, [`cli`] the commands. [`correlate`] joins files, [`generate`] and
@@ -18,7 +18,7 @@
 //!
 //! The modules are in four crates, of which each knows only those before it. `alerttrail-core` has steps 2 to 5 and is
 //! pure: it does no IO, reads no clock, uses no randomness, and depends neither on a broker library nor on RocksDB.
-//! `alerttrail-node` is what the processor runs on, `alerttrail-tools` has the commands that are used beside it. This
+//! `alerttrail-node` is the processor, and `alerttrail-tools` has the other commands. This
 //! crate is the program, and re-exports the modules of the others.
 //!
 //! `ARCHITECTURE.md` follows one record through all modules.

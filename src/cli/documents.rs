@@ -1,4 +1,4 @@
-//! `alerttrail config`: prints the possible content of a configuration, for people and for editors.
+//! `alerttrail config`: prints the possible content of a configuration, for users and for editors.
 
 use clap::Subcommand;
 
@@ -14,12 +14,12 @@ pub(super) struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Document {
-    /// Print every setting with its default and a comment, as a configuration file
+    /// Print a configuration file with every setting, its default and a comment
     Default,
     /// Print the JSON Schema of a configuration file
     ///
-    /// Editors complete and check a file with it. Save it beside your configuration, whose first line then names it,
-    /// for Taplo and Even Better TOML: `#:schema ./alerttrail.schema.json`
+    /// Editors use it to complete and check a file. For Taplo and Even Better TOML, save it next to your configuration
+    /// and begin the configuration with the line `#:schema ./alerttrail.schema.json`
     Schema,
 }
 

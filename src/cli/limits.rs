@@ -24,7 +24,7 @@ pub(super) fn set() {
         ),
     ];
     for (resource, limit) in limits {
-        // A lower limit is no reason not to run: RocksDB names it when it matters.
+        // The program also runs with a lower limit. RocksDB reports an error if it needs more.
         if let Err(error) = setrlimit(resource, limit) {
             tracing::debug!(?resource, %error, "cannot change a limit of the process");
         }

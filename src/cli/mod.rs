@@ -31,33 +31,33 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Run the processor: read both tables from Kafka, write the joined rows
+    /// Run the processor, which reads both tables from Kafka and writes the joined rows
     Run(run::Args),
-    /// Run a demo: broker, traffic and processor in one process, without any setup
+    /// Run a demo with broker, traffic and processor in one process, without any setup
     Demo(demo::Args),
-    /// Join files, without a broker
+    /// Join files without a broker
     Correlate(correlate::Args),
-    /// Write synthetic traffic of both tables, the same for the same seed
+    /// Generate synthetic records of both tables; the same seed gives the same records
     Generate(generate::Args),
-    /// Send recorded traffic to a topic, at the original speed, faster, or at a given rate
+    /// Send recorded traffic to a topic at the original speed, faster, or at a fixed rate
     Replay(replay::Args),
-    /// Find the highest sustained rate, or apply a load, and verify the output
+    /// Find the highest sustained rate, or apply a fixed load, and verify the output
     Capacity(Box<capacity::Args>),
     /// Recompute the result from the input topics and compare it with the output topic
     Verify(verify::Args),
-    /// Send dead letters through again, each once
+    /// Send dead-letter records to their input topics again, each of them once
     Redrive(redrive::Args),
-    /// Query a running processor: alerts, their activities, and why they closed as they did
+    /// Query a running processor for alerts, their activities and the reasons for their status
     Query(query::Args),
-    /// Delete positions, state and the internal topic of an application, after a confirmation
+    /// Delete the positions, the state and the repartition topic of an application after a confirmation
     Reset(reset::Args),
-    /// Check a configuration, its topics, and whether the settings fit the records in them
+    /// Check a configuration, its topics, and whether the settings fit the records in the topics
     Check(check::Args),
     /// Create the topics of a configuration
     Topics(topics::Args),
-    /// Print what a configuration can hold: every setting with its default, or a JSON Schema for editors
+    /// Print every setting with its default, or a JSON Schema of the configuration for editors
     Config(documents::Args),
-    /// Print the completions for a shell
+    /// Print the completion script for a shell
     Completions {
         /// Name of the shell
         shell: clap_complete::Shell,
@@ -75,7 +75,7 @@ enum Command {
 pub fn main() -> ExitCode {
     mask::watch_panics();
     let result = match Arguments::try_parse() {
-        Ok(arguments) => carry_out(arguments.command),
+        Ok(arguments) => run_command(arguments.command),
         Err(error) if error.use_stderr() => {
             // If this cannot be written, there is no other place to report it.
             error.print().ok();
@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn carry_out(command: Command) -> Result<(), Failure> {
+fn run_command(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),

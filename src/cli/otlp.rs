@@ -45,7 +45,7 @@ pub(super) fn begin(config: &Config, default: &str) -> Result<(Export, Vec<Desti
         }
     }
     let (resource, collector) = (resource(config), Collector::new());
-    if is_asked_for("TRACES") {
+    if is_enabled("TRACES") {
         let exporter = SpanExporter::builder().with_http().with_http_client(collector.clone());
         let provider = SdkTracerProvider::builder()
             .with_resource(resource.clone())
@@ -60,7 +60,7 @@ pub(super) fn begin(config: &Config, default: &str) -> Result<(Export, Vec<Desti
         destinations.push(layer.with_filter(own).boxed());
         export.traces = Some(provider);
     }
-    if is_asked_for("LOGS") {
+    if is_enabled("LOGS") {
         let exporter = LogExporter::builder().with_http().with_http_client(collector);
         let provider = SdkLoggerProvider::builder()
             .with_resource(resource)
@@ -92,7 +92,7 @@ impl Drop for Export {
 }
 
 /// Returns whether this signal has an address and is not disabled.
-fn is_asked_for(signal: &str) -> bool {
+fn is_enabled(signal: &str) -> bool {
     let has_address =
         variable("OTEL_EXPORTER_OTLP_ENDPOINT").is_some() || variable(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")).is_some();
     let is_off = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))

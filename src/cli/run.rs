@@ -31,9 +31,9 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Stage {
-    /// From the input topics to the repartition topic
+    /// Route records from the input topics to the repartition topic
     Route,
-    /// From the repartition topic to the output topics
+    /// Join the records of the repartition topic and write the rows to the output topics
     Join,
 }
 
@@ -60,13 +60,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         version = env!("CARGO_PKG_VERSION"),
         "starting"
     );
-    let ran = match args.as_they_are {
+    let result = match args.as_they_are {
         false => processor::run(&config, stages, &shutdown, &metrics, &exposed),
         true => {
             Instance::new(&config, stages, &exposed).and_then(|instance| processor::start(&instance, stages, &shutdown, &metrics))
         }
     };
-    ran.map_err(|error| failure(&error, &args.config))?;
+    result.map_err(|error| failure(&error, &args.config))?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -84,7 +84,7 @@ fn failure(error: &processor::Error, config: &Path) -> Failure {
     ))
 }
 
-/// Starts to log, and to export to a collector until the returned value is dropped.
+/// Starts logging, and exporting to a collector until the returned value is dropped.
 #[cfg(feature = "otel")]
 fn log(config: &Config) -> Result<super::otlp::Export, Failure> {
     const DEFAULT: &str = "info,opentelemetry=warn";
@@ -94,7 +94,7 @@ fn log(config: &Config) -> Result<super::otlp::Export, Failure> {
     Ok(export)
 }
 
-/// Starts to log. The returned value replaces the export, which is not part of this program.
+/// Starts logging. The returned value takes the place of the export, which this build does not have.
 #[cfg(not(feature = "otel"))]
 fn log(_: &Config) -> Result<impl Sized + use<>, Failure> {
     super::logging::begin("info");

@@ -22,11 +22,12 @@ pub(super) fn watch(exposed: &Arc<Exposed>, shutdown: &Shutdown) -> std::io::Res
     let (exposed, shutdown) = (Arc::clone(exposed), shutdown.clone());
     std::thread::Builder::new()
         .name("service".to_owned())
-        .spawn(move || tell(&exposed, &shutdown))?;
+        .spawn(move || notify(&exposed, &shutdown))?;
     Ok(())
 }
 
-fn tell(exposed: &Exposed, shutdown: &Shutdown) {
+/// Sends the state of the processor to systemd at intervals, until a shutdown is requested.
+fn notify(exposed: &Exposed, shutdown: &Shutdown) {
     let watchdog = sd_notify::watchdog_enabled();
     // systemd recommends half of the watchdog's timeout.
     let interval = watchdog.map_or(INTERVAL, |limit| INTERVAL.min(limit / 2));

@@ -7,7 +7,7 @@ use crate::check::topics::{Role, configured};
 use crate::config::{Config, Preset};
 use crate::kafka::topics::Topics;
 
-/// What to do with topics.
+/// The action on topics.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -16,7 +16,7 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// Create the topics of a configuration that do not exist; existing ones are not changed
+    /// Create the missing topics of a configuration; existing topics are not changed
     Create(Create),
 }
 
@@ -25,14 +25,14 @@ struct Create {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Number of partitions of output topics and, with --with-inputs, input topics; the repartition topic has
-    /// repartition.partitions
+    /// Number of partitions of the output topics and, with --with-inputs, of the input topics; the repartition topic
+    /// has the number in repartition.partitions
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     partitions: u32,
     /// Replication factor [default: the broker's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     replication: Option<u16>,
-    /// Also create the input topics, which in production Azure's exports create
+    /// Also create the input topics, which Azure's exports create in production
     #[arg(long)]
     with_inputs: bool,
     /// Show what would be created, without creating it
@@ -86,13 +86,13 @@ impl Create {
             false => Err(Failure::failed(format!(
                 "the broker did not create {}; {}",
                 refused.join(", "),
-                way_out(config.kafka.preset)
+                remedy(config.kafka.preset)
             ))),
         }
     }
 }
 
-fn way_out(preset: Preset) -> &'static str {
+fn remedy(preset: Preset) -> &'static str {
     match preset {
         Preset::Kafka => {
             "check the permission to create topics, and that there are at least as many brokers as --replication requires"

@@ -1,9 +1,9 @@
-//! What the processor of alerttrail runs on.
+//! The processor of alerttrail.
 //!
 //! The steps of a record are decided in `alerttrail-core`, which is pure. This crate performs them: [`pipeline`] has
 //! the threads that read, route, join and send, over [`kafka`] and a [`store`] on disk; [`sink`] writes dead-letter
 //! records and output files. [`config`] reads the settings, and [`check`] tests beforehand whether they fit the topics
-//! and their records. [`query`] answers requests from the state of the join, and [`http`] serves them, with the web
+//! and their records. [`query`] responds to requests from the state of the join, and [`http`] serves them, with the web
 //! page and the [`metrics`]. Only [`clock`] reads the clock.
 //!
 //! Nothing here prints, parses arguments or ends the process.

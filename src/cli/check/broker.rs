@@ -15,7 +15,7 @@ use crate::shutdown::Shutdown;
 use crate::time::WallTime;
 
 /// If the timestamp of a record is further ahead of this machine's clock than this, one of the clocks is wrong.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
+const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
 /// Runs all checks against the broker. Fails if the broker cannot be reached. A request that it refuses becomes a
 /// finding.
@@ -57,15 +57,16 @@ pub(super) fn check(config: &Config, sample: u32) -> Result<Findings, Error> {
             _ => written.push(topic),
         }
     }
-    permissions(config, &mut findings);
-    writing(config, &written, &mut findings)?;
+    check_groups(config, &mut findings);
+    check_write_permissions(config, &written, &mut findings)?;
     if sample > 0 {
-        records(config, &client, &inputs, sample, &mut findings);
+        check_records(config, &client, &inputs, sample, &mut findings);
     }
     Ok(findings)
 }
 
-fn permissions(config: &Config, findings: &mut Findings) {
+/// Requests the consumer groups, which shows whether the application may use them.
+fn check_groups(config: &Config, findings: &mut Findings) {
     for group in groups::names(config) {
         match groups::find(config, &group) {
             Ok(Some(found)) if !found.members.is_empty() => {
@@ -82,8 +83,8 @@ fn permissions(config: &Config, findings: &mut Findings) {
     }
 }
 
-/// Probes the write permission with a record that Kafka never accepts.
-fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Result<(), Error> {
+/// Probes the write permissions with a record that Kafka never accepts.
+fn check_write_permissions(config: &Config, topics: &[String], findings: &mut Findings) -> Result<(), Error> {
     if config.kafka.preset == Preset::EventHubs {
         findings.add(
             "permissions",
@@ -92,11 +93,11 @@ fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Resul
         );
         return Ok(());
     }
-    let mut given = Vec::new();
+    let mut writable = Vec::new();
     // The dead-letter topic is probed first, because an accepted record would do the least harm there.
     for topic in topics.iter().rev() {
         match permissions::probe_write(config, topic)? {
-            WritePermission::Granted => given.push(topic.as_str()),
+            WritePermission::Granted => writable.push(topic.as_str()),
             WritePermission::Denied => findings.add(
                 "permissions",
                 Level::Error,
@@ -117,8 +118,8 @@ fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Resul
             }
         }
     }
-    if !given.is_empty() {
-        findings.add("permissions", Level::Ok, format!("{} may be written to", given.join(", ")));
+    if !writable.is_empty() {
+        findings.add("permissions", Level::Ok, format!("{} may be written to", writable.join(", ")));
     }
     if config.output.delivery == Delivery::ExactlyOnce {
         match permissions::probe_transactions(config) {
@@ -129,10 +130,10 @@ fn writing(config: &Config, topics: &[String], findings: &mut Findings) -> Resul
     Ok(())
 }
 
-/// Reads the newest messages of the input topics.
-fn records(config: &Config, topics: &Topics<'_>, inputs: &[String], sample: u32, findings: &mut Findings) {
+/// Reads the newest messages of the input topics and adds the findings about them.
+fn check_records(config: &Config, topics: &Topics<'_>, inputs: &[String], sample: u32, findings: &mut Findings) {
     let now = clock::now();
-    let mut taken = Sample::new(config, now).with_links();
+    let mut sampled = Sample::new(config, now).with_links();
     let mut latest = WallTime(i64::MIN);
     for topic in inputs {
         let read = topics.extent(topic).and_then(|extent| {
@@ -145,7 +146,7 @@ fn records(config: &Config, topics: &Topics<'_>, inputs: &[String], sample: u32,
             }
             reading::read::<Error>(config, "check", &extent, &Shutdown::default(), &mut |message| {
                 let timestamp = message.timestamp().to_millis().map(WallTime);
-                taken.message(topic, message.partition(), message.payload(), timestamp);
+                sampled.message(topic, message.partition(), message.payload(), timestamp);
                 latest = latest.max(timestamp.unwrap_or(latest));
                 Ok(())
             })?;
@@ -162,7 +163,7 @@ fn records(config: &Config, topics: &Topics<'_>, inputs: &[String], sample: u32,
         }
     }
     let ahead = latest.since(now);
-    if ahead > CLOCKS_DIFFER {
+    if ahead > MAX_CLOCK_DIFFERENCE {
         let ahead = crate::words::duration(Duration::from_secs(ahead.as_secs()));
         findings.add(
             "broker",
@@ -170,5 +171,5 @@ fn records(config: &Config, topics: &Topics<'_>, inputs: &[String], sample: u32,
             format!("the timestamp of the newest record is {ahead} ahead of this machine's clock: one of the clocks is wrong, and without traffic alerts close by this machine's clock"),
         );
     }
-    findings.append(taken.findings());
+    findings.append(sampled.findings());
 }

@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// Check the file only, without contacting a broker
     #[arg(long)]
     offline: bool,
-    /// Number of newest messages to check of each input topic; 0 for none
+    /// Number of newest messages of each input topic to check; 0 for none
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     sample: u32,
     /// Print one JSON document

@@ -56,7 +56,7 @@ impl Report {
         }
     }
 
-    /// Tells a user at a terminal which request the command waits for.
+    /// Shows a user at a terminal which request the command waits for.
     pub(super) fn wait(&mut self, what: &str) {
         self.broker_checked = true;
         if !self.json && std::io::stderr().is_terminal() {
@@ -118,7 +118,7 @@ impl Report {
         self.findings.count(Level::Error)
     }
 
-    /// Pads the word before it is coloured, because colour escapes have no width.
+    /// Returns the word for a level, coloured on a terminal. It is padded first, because colour escapes have no width.
     fn word(&self, level: Level) -> String {
         let (word, color) = match level {
             Level::Ok => ("ok", "32"),

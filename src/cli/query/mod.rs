@@ -11,7 +11,7 @@ use super::{Failure, out};
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, ProcessorStatus};
 use client::Server;
 
-/// The options that every query has stand apart from its own ones in its help.
+/// The help of each query lists the options that all queries have in a separate section.
 const HEADING: &str = "Options of every query";
 
 /// The server, and the query.
@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// Print the response as JSON
     #[arg(long, global = true, help_heading = HEADING)]
     json: bool,
-    /// Entra tenant id, if tenants are configured
+    /// Entra tenant id; only if tenants are configured
     #[arg(long, global = true, help_heading = HEADING, value_name = "ID")]
     tenant: Option<String>,
     #[command(subcommand)]
@@ -53,14 +53,14 @@ enum Query {
         #[command(flatten)]
         paging: Paging,
     },
-    /// Explain why an alert has, or has not, closed as it did
+    /// Explain the status of an alert and the number of its activities
     Explain {
         /// Its SystemAlertId
         id: String,
         #[command(flatten)]
         by: By,
         /// Also search the ends of the input topics and of the dead-letter topic for the alert's key in other fields,
-        /// or for an alert that is not stored; takes seconds
+        /// or for an alert that is not stored; takes several seconds
         #[arg(long)]
         scan: bool,
     },
@@ -71,10 +71,10 @@ enum Query {
 /// Selects one of an alert's results.
 #[derive(clap::Args, Debug)]
 struct By {
-    /// The link, `query` by default
+    /// The link [default: query]
     #[arg(long, value_name = "NAME")]
     link: Option<String>,
-    /// The key, if the alert has several by the link; the first one by default
+    /// The key, if the alert has several for the link [default: the first one in order]
     #[arg(long, value_name = "KEY")]
     correlation_id: Option<String>,
 }
@@ -108,7 +108,7 @@ struct ListArgs {
     /// Apply --from and --to to windows instead of generation times
     #[arg(long)]
     by_window: bool,
-    /// Show the results by this link, `query` by default; alerts without a key by the link are left out
+    /// Show the results by this link [default: query]; alerts without a key for the link are left out
     #[arg(long, value_name = "NAME")]
     link: Option<String>,
     #[command(flatten)]
@@ -144,8 +144,8 @@ impl StatusArg {
     }
 }
 
-/// Entries per request.
-const PAGE: usize = 500;
+/// The maximum number of entries per request.
+const MAX_PAGE: usize = 500;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let server = Server::new(args.server.as_deref(), args.config.as_deref())?;
@@ -179,8 +179,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn alerts(server: &Server, args: &Args, list: &ListArgs) -> Result<(), Failure> {
     let mut whole: Option<AlertList> = None;
     loop {
-        let held = whole.as_ref().map_or(0, |whole| whole.alerts.len());
-        let limit = list.paging.next(held);
+        let received = whole.as_ref().map_or(0, |whole| whole.alerts.len());
+        let limit = list.paging.next(received);
         let cursor = whole.as_ref().and_then(|whole| whole.next_cursor.clone());
         if limit == 0 || (whole.is_some() && cursor.is_none()) {
             break;
@@ -216,8 +216,8 @@ fn alerts(server: &Server, args: &Args, list: &ListArgs) -> Result<(), Failure> 
 fn activities(server: &Server, args: &Args, path: &str, by: &By, paging: &Paging) -> Result<(), Failure> {
     let mut whole: Option<ActivityList> = None;
     loop {
-        let held = whole.as_ref().map_or(0, |whole| whole.activities.len());
-        let limit = paging.next(held);
+        let received = whole.as_ref().map_or(0, |whole| whole.activities.len());
+        let limit = paging.next(received);
         let cursor = whole.as_ref().and_then(|whole| whole.next_cursor.clone());
         if limit == 0 || (whole.is_some() && cursor.is_none()) {
             break;
@@ -240,13 +240,13 @@ fn activities(server: &Server, args: &Args, path: &str, by: &By, paging: &Paging
 
 impl Paging {
     /// Returns how many entries to request next.
-    fn next(&self, held: usize) -> usize {
+    fn next(&self, received: usize) -> usize {
         match self.all {
-            true => PAGE,
+            true => MAX_PAGE,
             false => usize::try_from(self.limit)
                 .unwrap_or(usize::MAX)
-                .saturating_sub(held)
-                .min(PAGE),
+                .saturating_sub(received)
+                .min(MAX_PAGE),
         }
     }
 }
@@ -261,15 +261,15 @@ fn waiting() -> indicatif::ProgressBar {
 
 /// Prints a response unchanged, or as text.
 fn show<T: serde::de::DeserializeOwned>(args: &Args, text: &str, table: impl FnOnce(T) -> String) -> Result<(), Failure> {
-    let answer = client::parsed(text)?;
-    out::document(&if args.json { text.to_owned() } else { table(answer) });
+    let response = client::parsed(text)?;
+    out::document(&if args.json { text.to_owned() } else { table(response) });
     Ok(())
 }
 
-fn print<T: serde::Serialize>(args: &Args, answer: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+fn print<T: serde::Serialize>(args: &Args, response: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
     let text = match args.json {
-        true => serde_json::to_string(answer).map_err(Failure::failed)?,
-        false => table(answer),
+        true => serde_json::to_string(response).map_err(Failure::failed)?,
+        false => table(response),
     };
     out::document(&text);
     Ok(())

@@ -2,8 +2,8 @@
 //!
 //! The order matters if the command is interrupted: positions are deleted first and the repartition topic last. Without
 //! positions, the input is read again into the existing repartition topic and state, which does not change the result.
-//! With positions but without the repartition topic, what was read before would be left out. The records of the output
-//! topics are deleted after the state, because rows that the state counts as sent would not be sent again.
+//! With positions but without the repartition topic, records that were read before would be left out. The records of
+//! the output topics are deleted after the state, because rows that the state counts as sent would not be sent again.
 
 mod outputs;
 
@@ -25,9 +25,9 @@ use crate::words::duration;
 use outputs::{Choice, Outputs};
 
 /// The time to wait for members that have ended, in addition to their session timeout.
-const MARGIN: Duration = Duration::from_secs(5);
+const MEMBER_TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
 
-const WHAT_STAYS: &str = "The input topics are not changed, and are read again from input.start.";
+const WHAT_IS_KEPT: &str = "The input topics are not changed, and are read again from input.start.";
 
 /// What to delete.
 #[derive(clap::Args, Debug)]
@@ -51,7 +51,7 @@ pub(super) struct Args {
 }
 
 /// The positions, stores and records that exist.
-struct Found {
+struct Existing {
     groups: [(String, Option<Group>); 2],
     state: PathBuf,
     /// The folders of the stores and their total size; `None` if there is no folder.
@@ -70,27 +70,27 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         ));
     }
     let topics = Topics::new(&config).map_err(Failure::failed)?;
-    let mut found = inspect(&config, &topics)?;
-    found.print(&config.application.id);
-    let lock = found.lock()?;
-    found.wait_for_members(&config)?;
+    let mut existing = inspect(&config, &topics)?;
+    existing.print(&config.application.id);
+    let lock = existing.lock()?;
+    existing.wait_for_members(&config)?;
     drop(lock);
-    // From here on, no process writes to the outputs.
-    let outputs = Outputs::inspect(&config, &topics, Choice::of(args))?;
+    // From now on, no process writes to the outputs.
+    let outputs = Outputs::inspect(&config, &topics, Choice::from_args(args))?;
     outputs.print();
     if !args.dry_run {
         outputs.require_choice()?;
     }
-    if found.is_nothing() && !outputs.go() {
+    if existing.is_empty() && !outputs.will_delete() {
         tell("There is nothing to delete.");
         return Ok(());
     }
-    tell(WHAT_STAYS);
+    tell(WHAT_IS_KEPT);
     outputs.explain();
-    outputs.try_out(&config)?;
+    outputs.check_permission(&config)?;
     if args.dry_run {
-        if let Some(question) = outputs.question() {
-            tell(&format!("A decision is needed: {question}."));
+        if let Some(decision) = outputs.open_decision() {
+            tell(&format!("A decision is needed: {decision}."));
         }
         tell("Nothing was changed.");
         return Ok(());
@@ -98,13 +98,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if !args.yes && !is_confirmed().map_err(Failure::failed)? {
         return Err(Failure::failed("not confirmed; nothing was changed"));
     }
-    found.forget(&config, &topics)?;
-    outputs.empty(&config, &topics)?;
+    existing.delete(&config, &topics)?;
+    outputs.delete(&config, &topics)?;
     tell("Instances on other machines have their own state: run this command there too before any of them starts.");
     Ok(())
 }
 
-fn inspect(config: &Config, topics: &Topics<'_>) -> Result<Found, Failure> {
+fn inspect(config: &Config, topics: &Topics<'_>) -> Result<Existing, Failure> {
     let [route, join] = groups::names(config);
     let find = |name: String| -> Result<_, Failure> {
         let group = groups::find(config, &name).map_err(Failure::failed)?;
@@ -117,17 +117,17 @@ fn inspect(config: &Config, topics: &Topics<'_>) -> Result<Found, Failure> {
         Some(partitions) => Some((partitions, topics.records(&topic).map_err(Failure::failed)?)),
     };
     let state = config.state.dir.join(&config.application.id);
-    Ok(Found {
+    Ok(Existing {
         groups: [find(route)?, find(join)?],
-        stores: stores(&state).map_err(|error| disk("read", &state, &error))?,
+        stores: stores(&state).map_err(|error| disk_failure("read", &state, &error))?,
         state,
         topic,
         log,
     })
 }
 
-impl Found {
-    fn is_nothing(&self) -> bool {
+impl Existing {
+    fn is_empty(&self) -> bool {
         self.log.is_none() && self.stores.is_none() && self.groups.iter().all(|(_, group)| group.is_none())
     }
 
@@ -170,7 +170,7 @@ impl Found {
     /// member stays.
     fn wait_for_members(&mut self, config: &Config) -> Result<(), Failure> {
         let (began, session) = (clock::start(), clients::session_timeout(config));
-        let mut told = false;
+        let mut is_reported = false;
         loop {
             let mut members = self
                 .groups
@@ -180,19 +180,19 @@ impl Found {
                 return Ok(());
             };
             let members = members.join(", ");
-            if began.elapsed() > session + MARGIN {
+            if began.elapsed() > session + MEMBER_TIMEOUT_MARGIN {
                 return Err(Failure::failed(format!(
                     "the consumer group {name} is in use by {members}; stop every instance of the application first and run reset again; \
                      nothing was changed"
                 )));
             }
-            if !told {
+            if !is_reported {
                 tell(&format!(
                     "Waiting for at most {}: the broker counts {members} as a member of {name}. A stopped instance counts as one until \
                      its session times out (session.timeout.ms).",
-                    duration(session + MARGIN)
+                    duration(session + MEMBER_TIMEOUT_MARGIN)
                 ));
-                told = true;
+                is_reported = true;
             }
             std::thread::sleep(Duration::from_secs(1));
             for (name, group) in &mut self.groups {
@@ -201,7 +201,8 @@ impl Found {
         }
     }
 
-    fn forget(&self, config: &Config, topics: &Topics<'_>) -> Result<(), Failure> {
+    /// Deletes everything that exists.
+    fn delete(&self, config: &Config, topics: &Topics<'_>) -> Result<(), Failure> {
         for (name, group) in &self.groups {
             if group.is_some() {
                 groups::delete(config, name).map_err(Failure::failed)?;
@@ -213,7 +214,7 @@ impl Found {
         match &self.stores {
             Some(_) => {
                 let _lock = self.lock()?;
-                empty(&self.state).map_err(|error| disk("remove", &self.state, &error))?;
+                empty(&self.state).map_err(|error| disk_failure("remove", &self.state, &error))?;
                 tell(&format!("Removed the state in {}.", self.state.display()));
             }
             None => tell(&format!("There was no state in {}.", self.state.display())),
@@ -275,20 +276,20 @@ fn empty(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn disk(what: &str, path: &Path, cause: &std::io::Error) -> Failure {
+fn disk_failure(what: &str, path: &Path, cause: &std::io::Error) -> Failure {
     Failure::failed(format!(
         "cannot {what} the state in {}: {cause}; check the permissions of this user, and run the command again",
         path.display()
     ))
 }
 
-/// Asks for a confirmation. If that is impossible, nothing is confirmed.
+/// Prompts for a confirmation. Returns false if that is impossible.
 fn is_confirmed() -> std::io::Result<bool> {
     out::raw(b"Delete all of this? [y/N] ");
     if out::is_over() {
         return Ok(false);
     }
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    let mut input = String::new();
+    std::io::stdin().read_line(&mut input)?;
+    Ok(matches!(input.trim().to_lowercase().as_str(), "y" | "yes"))
 }

@@ -1,7 +1,7 @@
-//! The records of the output topics, for which the user makes a decision.
+//! The records of the output topics: the user decides whether they are deleted.
 //!
 //! After a reset, `seq` begins at 0 again. A reader that keeps the record with the greatest `seq` of each id would keep
-//! an old row for ever, even if it is withdrawn or changed afterwards. So the topics must be empty, unless the user
+//! an old row forever, even if it is withdrawn or changed afterwards. So the topics must be empty, unless the user
 //! decides otherwise.
 
 use super::super::{Failure, counted, tell};
@@ -23,7 +23,7 @@ pub(super) enum Choice {
 }
 
 impl Choice {
-    pub(super) fn of(args: &Args) -> Self {
+    pub(super) fn from_args(args: &Args) -> Self {
         match (args.purge_output, args.keep_output) {
             (true, _) => Self::Purge,
             (_, true) => Self::Keep,
@@ -34,28 +34,28 @@ impl Choice {
 
 /// The topics of rows and summaries that have records.
 pub(super) struct Outputs {
-    held: Vec<Extent>,
+    non_empty: Vec<Extent>,
     choice: Choice,
 }
 
 impl Outputs {
     pub(super) fn inspect(config: &Config, topics: &Topics<'_>, choice: Choice) -> Result<Self, Failure> {
         let output = &config.output;
-        let mut held = Vec::new();
+        let mut non_empty = Vec::new();
         for topic in [Some(&output.topic), output.summary_topic.as_ref()].into_iter().flatten() {
             let extent = topics.extent(topic).map_err(Failure::failed)?;
-            held.extend(extent.filter(|extent| !extent.is_empty()));
+            non_empty.extend(extent.filter(|extent| !extent.is_empty()));
         }
-        Ok(Self { held, choice })
+        Ok(Self { non_empty, choice })
     }
 
     /// Returns whether records will be deleted.
-    pub(super) fn go(&self) -> bool {
-        self.choice == Choice::Purge && !self.held.is_empty()
+    pub(super) fn will_delete(&self) -> bool {
+        self.choice == Choice::Purge && !self.non_empty.is_empty()
     }
 
     pub(super) fn print(&self) {
-        for extent in &self.held {
+        for extent in &self.non_empty {
             let what = match self.choice {
                 Choice::Purge => "records of",
                 Choice::Keep => "kept",
@@ -71,35 +71,35 @@ impl Outputs {
 
     /// Fails if there are records and no decision about them.
     pub(super) fn require_choice(&self) -> Result<(), Failure> {
-        match self.question() {
-            Some(question) => Err(Failure::usage(format!("{question}; nothing was changed"))),
+        match self.open_decision() {
+            Some(decision) => Err(Failure::usage(format!("{decision}; nothing was changed"))),
             None => Ok(()),
         }
     }
 
-    /// Returns the open decision, if there is one.
-    pub(super) fn question(&self) -> Option<String> {
-        if self.choice != Choice::None || self.held.is_empty() {
+    /// Returns the description of the decision that the user must make, if there are records and no decision.
+    pub(super) fn open_decision(&self) -> Option<String> {
+        if self.choice != Choice::None || self.non_empty.is_empty() {
             return None;
         }
-        let held = self.held.iter();
-        let held: Vec<String> = held
+        let topics = self.non_empty.iter();
+        let topics: Vec<String> = topics
             .map(|extent| format!("{} ({})", extent.topic, counted(extent.len(), "record")))
             .collect();
         Some(format!(
             "there are records in {}, and after a reset seq begins at 0: a reader that keeps the greatest seq of each id would keep earlier \
              rows that are withdrawn or changed afterwards; add --purge-output to delete these records, or name new topics in output.topic \
              and output.summary_topic, or add --keep-output to continue anyway",
-            held.join(" and ")
+            topics.join(" and ")
         ))
     }
 
     /// Prints the consequences of the decision.
     pub(super) fn explain(&self) {
-        let names = self.held.iter().map(|extent| extent.topic.as_str());
+        let names = self.non_empty.iter().map(|extent| extent.topic.as_str());
         let names = names.collect::<Vec<_>>().join(" and ");
         match self.choice {
-            _ if self.held.is_empty() => {}
+            _ if self.non_empty.is_empty() => {}
             Choice::Purge => tell(&format!(
                 "The records of {names} will be deleted for all readers; the rows will be sent again."
             )),
@@ -112,10 +112,10 @@ impl Outputs {
     }
 
     /// Fails if the broker would not delete the records. Deletes nothing.
-    pub(super) fn try_out(&self, config: &Config) -> Result<(), Failure> {
-        match self.go() {
+    pub(super) fn check_permission(&self, config: &Config) -> Result<(), Failure> {
+        match self.will_delete() {
             true => self
-                .held
+                .non_empty
                 .iter()
                 .try_for_each(|extent| purge::check_permission(config, extent))
                 .map_err(Failure::failed),
@@ -124,11 +124,11 @@ impl Outputs {
     }
 
     /// Deletes the records, if that was the decision.
-    pub(super) fn empty(&self, config: &Config, topics: &Topics<'_>) -> Result<(), Failure> {
-        if !self.go() {
+    pub(super) fn delete(&self, config: &Config, topics: &Topics<'_>) -> Result<(), Failure> {
+        if !self.will_delete() {
             return Ok(());
         }
-        for extent in &self.held {
+        for extent in &self.non_empty {
             purge::delete_all(config, topics, &extent.topic).map_err(Failure::failed)?;
             tell(&format!("Deleted the records of {}.", extent.topic));
         }

@@ -8,16 +8,16 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::support::world::Counted;
-use crate::support::{PATIENCE, World};
+use crate::support::{TIMEOUT, World};
 
-fn wait<T>(answer: impl Future<Output = T>) -> T {
+fn wait<T>(result: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(answer)
+    runtime.block_on(result)
 }
 
 impl World {
     /// Returns the name of the repartition topic.
-    pub(crate) fn log_topic(&self) -> String {
+    pub(crate) fn repartition_topic(&self) -> String {
         format!("{}-correlation-repartition", self.name)
     }
 
@@ -37,14 +37,14 @@ impl World {
 
     /// Returns the number of partitions of a topic; 0 if it does not exist.
     pub(crate) fn partitions(&self, topic: &str) -> usize {
-        let metadata = self.consumer("reader").fetch_metadata(None, PATIENCE).unwrap();
+        let metadata = self.consumer("reader").fetch_metadata(None, TIMEOUT).unwrap();
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         found.map_or(0, |found| found.partitions().len())
     }
 
     /// Returns the first offset and the log-end offset of a partition.
     pub(crate) fn range(&self, topic: &str, partition: i32) -> (i64, i64) {
-        self.consumer("reader").fetch_watermarks(topic, partition, PATIENCE).unwrap()
+        self.consumer("reader").fetch_watermarks(topic, partition, TIMEOUT).unwrap()
     }
 
     /// Removes all current records of a partition, as retention does.
@@ -60,7 +60,10 @@ impl World {
         wait(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
         let began = Instant::now();
         while self.range(topic, partition).0 < offset {
-            assert!(began.elapsed() < PATIENCE, "the records of {topic}/{partition} stay");
+            assert!(
+                began.elapsed() < TIMEOUT,
+                "the records of {topic}/{partition} were not removed"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -71,7 +74,7 @@ impl World {
         assert!(results.iter().all(Result::is_ok), "{results:?}");
         let began = Instant::now();
         while self.partitions(topic) > 0 {
-            assert!(began.elapsed() < PATIENCE, "{topic} stays");
+            assert!(began.elapsed() < TIMEOUT, "{topic} still exists");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -83,7 +86,7 @@ impl World {
         assert!(results.iter().all(Result::is_ok), "{results:?}");
         let began = Instant::now();
         while self.partitions(topic) < count {
-            assert!(began.elapsed() < PATIENCE, "{topic} does not grow");
+            assert!(began.elapsed() < TIMEOUT, "{topic} has fewer than {count} partitions");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -96,14 +99,14 @@ impl World {
             if results.iter().all(Result::is_ok) {
                 return;
             }
-            assert!(began.elapsed() < PATIENCE, "{results:?}");
+            assert!(began.elapsed() < TIMEOUT, "{results:?}");
             std::thread::sleep(Duration::from_millis(200));
         }
     }
 
     /// Returns whether the broker knows the group.
     pub(crate) fn has_group(&self, group: &str) -> bool {
-        let list = self.consumer("reader").fetch_group_list(Some(group), PATIENCE).unwrap();
+        let list = self.consumer("reader").fetch_group_list(Some(group), TIMEOUT).unwrap();
         list.groups()
             .iter()
             .any(|found| found.name() == group && found.state() != "Dead")
@@ -111,15 +114,15 @@ impl World {
 
     /// Returns the position that ROUTE's group has committed.
     pub(crate) fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
-        self.committed_as(topic, partition).map(|(position, _)| position)
+        self.committed_with_metadata(topic, partition).map(|(position, _)| position)
     }
 
     /// Returns the same with the metadata that is committed with the position.
-    pub(crate) fn committed_as(&self, topic: &str, partition: i32) -> Option<(i64, String)> {
+    pub(crate) fn committed_with_metadata(&self, topic: &str, partition: i32) -> Option<(i64, String)> {
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
         let group = format!("{}-route", self.name);
-        let committed = self.consumer(&group).committed_offsets(list, PATIENCE).unwrap();
+        let committed = self.consumer(&group).committed_offsets(list, TIMEOUT).unwrap();
         let elements = committed.elements();
         let element = &elements[0];
         match element.offset() {
@@ -129,11 +132,11 @@ impl World {
     }
 
     /// Commits a position and its metadata for a group without members.
-    pub(crate) fn commit_as(&self, topic: &str, partition: i32, (position, beside): &(i64, String)) {
+    pub(crate) fn commit_with_metadata(&self, topic: &str, partition: i32, (position, metadata): &(i64, String)) {
         let mut list = TopicPartitionList::new();
         let mut element = list.add_partition(topic, partition);
         element.set_offset(Offset::Offset(*position)).unwrap();
-        element.set_metadata(beside);
+        element.set_metadata(metadata);
         let consumer = self.consumer(&format!("{}-route", self.name));
         consumer.commit(&list, CommitMode::Sync).unwrap();
     }

@@ -11,7 +11,7 @@ use crate::support::{Instance, World, activity, alert, program};
 /// Returns synthetic messages of both tables.
 fn traffic(world: &World) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let folder = world.folder.path().join("traffic");
-    let made = Command::new(program())
+    let generated = Command::new(program())
         .args([
             "generate",
             "--activities",
@@ -27,7 +27,7 @@ fn traffic(world: &World) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         .arg(&folder)
         .output()
         .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(generated.status.success(), "{}", String::from_utf8_lossy(&generated.stderr));
     let lines = |name: &str| {
         let text = fs::read(folder.join(name)).unwrap();
         text.split(|byte| *byte == b'\n')
@@ -71,7 +71,7 @@ impl Backfill {
         );
         fs::write(&config, text).unwrap();
         let (activities, alerts) = traffic(&world);
-        // Everything counts, and only once, although a part is in the history and also comes live.
+        // Everything counts, and only once, although a part is in the history and also arrives live.
         let mut sent = fs::OpenOptions::new().create(true).append(true).open(world.sent()).unwrap();
         let split = |messages: &[Vec<u8>]| {
             let (until, from) = (messages.len() * 6 / 10, messages.len() * 5 / 10);
@@ -111,9 +111,9 @@ impl Backfill {
         killed.kill().unwrap();
         killed.wait().unwrap();
         let whole = self.replay(&[]).output().unwrap();
-        let said = String::from_utf8_lossy(&whole.stderr).into_owned();
-        assert!(whole.status.success(), "{said}");
-        assert!(said.contains("in the folders: their file name"), "{said}");
+        let printed = String::from_utf8_lossy(&whole.stderr).into_owned();
+        assert!(whole.status.success(), "{printed}");
+        assert!(printed.contains("in the folders: their file name"), "{printed}");
     }
 
     fn send_live(&mut self) {
@@ -128,14 +128,14 @@ impl Backfill {
 }
 
 #[test]
-fn history_before_the_first_start_and_live_traffic_are_one_answer() {
+fn history_before_the_first_start_and_live_traffic_give_one_result() {
     let Some(mut backfill) = Backfill::new("backfill") else {
         return;
     };
     backfill.send_live();
     backfill.history();
     let mut instance = backfill.start();
-    let fold = backfill.world.wait_for_answer(&mut [&mut instance]);
+    let fold = backfill.world.wait_for_expected_rows(&mut [&mut instance]);
     assert!(fold.len() > 20, "{}", fold.len());
     drop(instance);
     // The history has been read: its topic may be removed from the settings, and then from the broker.
@@ -152,12 +152,12 @@ fn history_before_the_first_start_and_live_traffic_are_one_answer() {
         1,
         [alert("Later", "later", window.0, window.1, window.1).as_slice()],
     );
-    let more = backfill.world.wait_for_answer(&mut [&mut instance]);
+    let more = backfill.world.wait_for_expected_rows(&mut [&mut instance]);
     assert_eq!(more.len(), fold.len() + 1);
 }
 
 #[test]
-fn history_that_comes_while_it_runs_gives_the_same_answer() {
+fn history_that_arrives_while_it_runs_gives_the_same_result() {
     let Some(mut backfill) = Backfill::new("backfill-late") else {
         return;
     };
@@ -166,5 +166,5 @@ fn history_that_comes_while_it_runs_gives_the_same_answer() {
     let world = &backfill.world;
     world.wait_for_records("rows", 10, &mut instance);
     backfill.history();
-    backfill.world.wait_for_answer(&mut [&mut instance]);
+    backfill.world.wait_for_expected_rows(&mut [&mut instance]);
 }

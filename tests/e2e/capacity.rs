@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{broker, program};
 
-/// Lock for the broker's load: a test that asserts that a load was sustained holds it alone, because another trial on
+/// Lock for the broker's load: a test that asserts that a load was sustained holds it alone, because another load on
 /// the same broker would change the result.
 static LOAD: RwLock<()> = RwLock::new(());
 
@@ -39,14 +39,14 @@ fn capacity_after(folder: &Path, broker: &str, warm_up: &str, options: &[&str]) 
         .args(options)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
     let figures = std::fs::read(folder.join("capacity.json")).unwrap_or_default();
-    let figures = serde_json::from_slice(&figures).unwrap_or_else(|error| panic!("no figures ({error}):\n{said}"));
-    (output.status.code(), said, figures)
+    let figures = serde_json::from_slice(&figures).unwrap_or_else(|error| panic!("no figures ({error}):\n{printed}"));
+    (output.status.code(), printed, figures)
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 /// Returns the names of all topics of capacity tests.
@@ -62,21 +62,21 @@ fn topics(broker: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_constant_load_is_answered_exactly_and_reported() {
+fn a_constant_load_gives_an_exact_result_and_a_report() {
     let Some(broker) = broker() else { return };
     let _alone = LOAD.write();
     let folder = tempfile::tempdir().unwrap();
     let options = ["--shape", "constant", "--rate", "2000", "--hold", "8s", "--p99", "30s"];
-    let (status, said, figures) = capacity(folder.path(), &broker, &options);
+    let (status, printed, figures) = capacity(folder.path(), &broker, &options);
     assert_eq!(figures["schema"], "alerttrail.capacity/1");
     let step = &figures["steps"][0];
-    assert_eq!((status, &step["failures"]), (Some(0), &Value::Array(vec![])), "{said}");
-    let answer = &figures["answer"];
-    assert_eq!(answer["exact"], true, "{said}");
+    assert_eq!((status, &step["failures"]), (Some(0), &Value::Array(vec![])), "{printed}");
+    let result = &figures["answer"];
+    assert_eq!(result["exact"], true, "{printed}");
     // 2000/s for 10 s, a fifth of them keyed, 10 policies, windows of one second: 40 pairs for each of about 36 alerts.
     assert!(
-        number(&answer["alerts"]) >= 30.0 && number(&answer["pairs"]) > 1_000.0,
-        "{answer}"
+        number(&result["alerts"]) >= 30.0 && number(&result["pairs"]) > 1_000.0,
+        "{result}"
     );
     assert!(
         (number(&step["achieved"]) / 2_000.0 - 1.0).abs() < 0.1,
@@ -129,16 +129,16 @@ fn kills_under_load_cost_no_row() {
             "--drain",
             "120s",
         ];
-        let (status, said, figures) = capacity(folder.path(), &broker, &options);
-        let (answer, step) = (&figures["answer"], &figures["steps"][0]);
+        let (status, printed, figures) = capacity(folder.path(), &broker, &options);
+        let (result, step) = (&figures["answer"], &figures["steps"][0]);
         assert!(number(&step["kills"]) >= 2.0, "{delivery}: {step}");
         assert_eq!(
-            (status, &answer["exact"]),
+            (status, &result["exact"]),
             (Some(0), &Value::Bool(true)),
-            "{delivery}: {answer}\n{said}"
+            "{delivery}: {result}\n{printed}"
         );
-        assert!(repeats || answer["repeated"] == 0, "{delivery}: {answer}");
-        assert!(number(&answer["pairs"]) > 500.0, "{delivery}: {answer}");
+        assert!(repeats || result["repeated"] == 0, "{delivery}: {result}");
+        assert!(number(&result["pairs"]) > 500.0, "{delivery}: {result}");
     }
 }
 
@@ -148,13 +148,13 @@ fn nothing_is_left_on_the_broker() {
     let _beside_others = LOAD.read();
     let folder = tempfile::tempdir().unwrap();
     let options = ["--shape", "outage", "--rate", "500", "--hold", "16s", "--outage", "3s"];
-    let (status, said, figures) = capacity(folder.path(), &broker, &options);
-    assert_eq!(status, Some(0), "{said}");
-    assert!(number(&figures["steps"][0]["catch_up"]) > 0.0, "{said}");
+    let (status, printed, figures) = capacity(folder.path(), &broker, &options);
+    assert_eq!(status, Some(0), "{printed}");
+    assert!(number(&figures["steps"][0]["catch_up"]) > 0.0, "{printed}");
     assert_eq!(figures["settings"]["broker"].as_str(), Some(broker.as_str()));
     // Other tests run capacity at the same time: the output names its own topics at the beginning.
-    let begin = said.find("alerttrail-capacity-").unwrap();
-    let name: String = said[begin..]
+    let begin = printed.find("alerttrail-capacity-").unwrap();
+    let name: String = printed[begin..]
         .chars()
         .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
         .collect();
@@ -171,9 +171,9 @@ fn two_tests_are_compared() {
     let _beside_others = LOAD.read();
     let folder = tempfile::tempdir().unwrap();
     let options = ["--shape", "constant", "--rate", "500", "--hold", "5s", "--p99", "30s"];
-    let (_, said, figures) = capacity_after(folder.path(), &broker, "5s", &options);
-    assert!(said.contains("Warming up the broker for 5s"), "{said}");
-    assert_eq!(figures["steps"].as_array().unwrap().len(), 1, "the warm-up is no trial");
+    let (_, printed, figures) = capacity_after(folder.path(), &broker, "5s", &options);
+    assert!(printed.contains("Warming up the broker for 5s"), "{printed}");
+    assert_eq!(figures["steps"].as_array().unwrap().len(), 1, "the warm-up is not a step");
     let compare = || {
         let mut command = Command::new(program());
         command

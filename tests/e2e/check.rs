@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::support::{PATIENCE, World, activity, alert, program};
+use crate::support::{TIMEOUT, World, activity, alert, program};
 
 fn alerttrail(arguments: &[&str], config: &Path) -> Output {
     let mut command = Command::new(program());
@@ -14,29 +14,29 @@ fn alerttrail(arguments: &[&str], config: &Path) -> Output {
 
 fn check(config: &Path) -> (Option<i32>, String) {
     let output = alerttrail(&["check"], config);
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(said).unwrap())
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(printed).unwrap())
 }
 
-fn says(said: &str, parts: &[&str]) {
+fn assert_contains(printed: &str, parts: &[&str]) {
     for part in parts {
-        assert!(said.contains(part), "{part:?} is missing:\n{said}");
+        assert!(printed.contains(part), "{part:?} is missing:\n{printed}");
     }
 }
 
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
 #[test]
-fn topics_that_were_made_are_as_they_must_be() {
+fn created_topics_pass_the_checks() {
     let Some(world) = World::new("made") else { return };
     let path = world.config("a");
     let text = std::fs::read_to_string(&path).unwrap();
     // The configuration names topics that do not exist.
     std::fs::write(&path, text.replace(&world.topic(""), &world.topic("new-"))).unwrap();
-    let (status, said) = check(&path);
+    let (status, printed) = check(&path);
     assert_eq!(status, Some(1));
-    says(
-        &said,
+    assert_contains(
+        &printed,
         &["(output) does not exist", "topics create --with-inputs", "5 checks failed"],
     );
     let create = |more: &[&str]| {
@@ -44,9 +44,9 @@ fn topics_that_were_made_are_as_they_must_be() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    says(&create(&["--dry-run"]), &["(output) would be created, with 4 partitions"]);
-    assert_eq!(world.partitions(&world.topic("new-rows")), 0, "nothing was made");
-    says(
+    assert_contains(&create(&["--dry-run"]), &["(output) would be created, with 4 partitions"]);
+    assert_eq!(world.partitions(&world.topic("new-rows")), 0, "nothing was created");
+    assert_contains(
         &create(&["--partitions", "2", "--replication", "1"]),
         &[
             "(output) was created, with 2 partitions",
@@ -54,29 +54,29 @@ fn topics_that_were_made_are_as_they_must_be() {
             "(repartition) was created, with 3",
         ],
     );
-    says(
+    assert_contains(
         &create(&["--with-inputs"]),
         &["(input) was created", "(output) exists, with 2 partitions"],
     );
-    let (status, said) = check(&path);
-    assert_eq!(status, Some(0), "{said}");
-    says(
-        &said,
+    let (status, printed) = check(&path);
+    assert_eq!(status, Some(0), "{printed}");
+    assert_contains(
+        &printed,
         &["connected to ", "is empty", "may be used; it has no members", "It will work."],
     );
     let refused = alerttrail(&["topics", "create", "--replication", "9"], &path);
-    assert!(refused.status.success(), "all of them are there");
+    assert!(refused.status.success(), "all of them exist");
 }
 
 #[test]
-fn what_the_broker_refuses_to_make_is_said() {
+fn a_topic_that_the_broker_refuses_to_create_is_reported() {
     let Some(world) = World::new("refused") else { return };
     let path = world.config("a");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace(&world.topic("rows"), &world.topic("none"))).unwrap();
     let output = alerttrail(&["topics", "create", "--replication", "9"], &path);
     assert_eq!(output.status.code(), Some(1));
-    says(
+    assert_contains(
         &String::from_utf8_lossy(&output.stderr),
         &[
             "the broker did not create",
@@ -103,24 +103,24 @@ fn allow(world: &World, role: &str, principal: &str, operation: &str) {
 }
 
 #[test]
-fn rights_that_are_missing_are_found_and_trying_leaves_nothing() {
+fn missing_permissions_are_found_and_the_check_leaves_no_records() {
     let Some(mut world) = World::new("rights") else { return };
     world.set("output", "delivery = \"exactly_once\"");
     let config = world.config("a");
-    let (status, said) = check(&config);
-    assert_eq!(status, Some(0), "{said}");
+    let (status, printed) = check(&config);
+    assert_eq!(status, Some(0), "{printed}");
     let all = ["dead", "summaries", "rows"].map(|role| world.topic(role)).join(", ");
-    says(&said, &[&format!("{all} may be written to"), "transactions may be used"]);
+    assert_contains(&printed, &[&format!("{all} may be written to"), "transactions may be used"]);
     for role in ["dead", "summaries", "rows"] {
         assert_eq!(world.read(role).len(), 0, "{role}");
     }
     allow(&world, "rows", "ANONYMOUS", "Describe");
     allow(&world, "summaries", "somebody-else", "Write");
     let hidden = format!("does not let this principal describe the topic {}", world.topic("summaries"));
-    let (status, said) = check(&config);
-    assert_eq!(status, Some(1), "{said}");
-    says(
-        &said,
+    let (status, printed) = check(&config);
+    assert_eq!(status, Some(1), "{printed}");
+    assert_contains(
+        &printed,
         &[
             &format!("no permission to write to {}; grant Write", world.topic("rows")),
             &hidden,
@@ -129,22 +129,22 @@ fn rights_that_are_missing_are_found_and_trying_leaves_nothing() {
     );
     let output = alerttrail(&["run"], &config);
     assert_eq!(output.status.code(), Some(1));
-    says(&String::from_utf8_lossy(&output.stderr), &[&hidden, "docs/operations.md"]);
+    assert_contains(&String::from_utf8_lossy(&output.stderr), &[&hidden, "docs/operations.md"]);
 }
 
 #[test]
-fn topics_that_will_not_do_are_found() {
+fn unsuitable_topics_are_found() {
     let Some(world) = World::new("unfit") else { return };
     let path = world.config("a");
     let text = std::fs::read_to_string(&path).unwrap();
     let compacted = world.topic("compacted");
     world.create_topic(&compacted, 1, &[("cleanup.policy", "compact")]);
-    world.create_topic(&world.log_topic(), 5, &[("retention.ms", "60000")]);
+    world.create_topic(&world.repartition_topic(), 5, &[("retention.ms", "60000")]);
     std::fs::write(&path, text.replace(&world.topic("rows"), &compacted)).unwrap();
-    let (status, said) = check(&path);
+    let (status, printed) = check(&path);
     assert_eq!(status, Some(1));
-    says(
-        &said,
+    assert_contains(
+        &printed,
         &[
             "has cleanup.policy=compact",
             "has 5 partitions and repartition.partitions is 3",
@@ -166,10 +166,10 @@ fn records_that_do_not_fit_the_settings_are_found() {
         .map(|number| alert(&format!("A{number}"), "AB-CD", WINDOW.0, WINDOW.0, WINDOW.1))
         .collect();
     world.send("alerts", 1, alerts.iter().map(Vec::as_slice));
-    let (status, said) = check(&world.config("a"));
-    assert_eq!(status, Some(0), "{said}");
-    says(
-        &said,
+    let (status, printed) = check(&world.config("a"));
+    assert_eq!(status, Some(0), "{printed}");
+    assert_contains(
+        &printed,
         &[
             "40 activities",
             "invalid_json 1",
@@ -183,23 +183,23 @@ fn records_that_do_not_fit_the_settings_are_found() {
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&document["ok"], &document["broker_asked"]), (&true.into(), &true.into()));
     let findings = document["findings"].as_array().unwrap();
-    let is_of = |finding: &&serde_json::Value| finding["text"].as_str().unwrap().contains("the newest 8 messages");
-    assert!(findings.iter().any(|finding| is_of(&finding)), "{document:#}");
+    let is_about_sample = |finding: &&serde_json::Value| finding["text"].as_str().unwrap().contains("the newest 8 messages");
+    assert!(findings.iter().any(|finding| is_about_sample(&finding)), "{document:#}");
 }
 
 #[test]
-fn a_broker_that_is_not_there_is_one_error() {
+fn an_unreachable_broker_is_one_error() {
     let Some(world) = World::new("nowhere") else { return };
     let path = world.config("a");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace(&world.served, "127.0.0.1:1")).unwrap();
-    let (status, said) = check(&path);
+    let (status, printed) = check(&path);
     assert_eq!(status, Some(1));
-    says(&said, &[" from 127.0.0.1:1: ", "one check failed"]);
+    assert_contains(&printed, &[" from 127.0.0.1:1: ", "one check failed"]);
 }
 
 #[test]
-fn everything_that_keeps_clients_from_being_made_is_said_without_a_broker() {
+fn everything_that_prevents_creating_clients_is_reported_without_a_broker() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     let offline = |text: &str, command: &str| {
@@ -214,10 +214,10 @@ fn everything_that_keeps_clients_from_being_made_is_said_without_a_broker() {
     };
     for command in ["check", "run"] {
         let wrong = "[kafka.properties]\n\"foo.bar\" = 1\n\"session.timeout\" = 1\n\"session.timeout.ms\" = \"abc\"\n\"check.crcs\" = \"maybe\"";
-        let (status, said) = offline(wrong, command);
-        assert_eq!(status, Some(2), "{command}: {said}");
-        says(
-            &said,
+        let (status, printed) = offline(wrong, command);
+        assert_eq!(status, Some(2), "{command}: {printed}");
+        assert_contains(
+            &printed,
             &[
                 "the configuration has 4 errors:",
                 "kafka.properties.foo.bar: is not a property of librdkafka; leave it out",
@@ -227,18 +227,21 @@ fn everything_that_keeps_clients_from_being_made_is_said_without_a_broker() {
             ],
         );
         let together = "[kafka.properties]\n\"fetch.max.bytes\" = 1000\n\"retries\" = 0";
-        let (status, said) = offline(together, command);
-        assert_eq!(status, Some(2), "{command}: {said}");
-        says(&said, &["kafka.properties.fetch.max.bytes: ", "kafka.properties.retries: "]);
-        let nobody = "[kafka]\npreset = \"event-hubs\"\nbootstrap_servers = \"127.0.0.1:1\"";
-        let (status, said) = offline(nobody, command);
-        assert_eq!(status, Some(2), "{command}: {said}");
-        says(&said, &["kafka.connection_string: is missing", "\"sasl.mechanism\""]);
-        assert!(!said.contains("compile"), "{said}");
+        let (status, printed) = offline(together, command);
+        assert_eq!(status, Some(2), "{command}: {printed}");
+        assert_contains(
+            &printed,
+            &["kafka.properties.fetch.max.bytes: ", "kafka.properties.retries: "],
+        );
+        let without_login = "[kafka]\npreset = \"event-hubs\"\nbootstrap_servers = \"127.0.0.1:1\"";
+        let (status, printed) = offline(without_login, command);
+        assert_eq!(status, Some(2), "{command}: {printed}");
+        assert_contains(&printed, &["kafka.connection_string: is missing", "\"sasl.mechanism\""]);
+        assert!(!printed.contains("compile"), "{printed}");
     }
     for size in [17_000_000, 33_000_000] {
-        let (status, said) = offline(&format!("[kafka.properties]\n\"message.max.bytes\" = {size}"), "check");
-        assert_eq!(status, Some(0), "{said}");
+        let (status, printed) = offline(&format!("[kafka.properties]\n\"message.max.bytes\" = {size}"), "check");
+        assert_eq!(status, Some(0), "{printed}");
     }
 }
 
@@ -249,8 +252,8 @@ fn messages_larger_than_a_fetch_can_be_configured() {
     };
     world.set("kafka.properties", "\"message.max.bytes\" = 17000000");
     let config = world.config("a");
-    let (status, said) = check(&config);
-    assert_eq!(status, Some(0), "{said}");
+    let (status, printed) = check(&config);
+    assert_eq!(status, Some(0), "{printed}");
     let mut instance = world.start("a");
     instance.wait_for_log("joining");
     assert_eq!(instance.terminate().0.code(), Some(0));
@@ -264,14 +267,14 @@ fn send_stamped(world: &World, timestamp: i64, messages: &[Vec<u8>]) {
         let record = BaseRecord::<(), [u8]>::to(&topic).payload(message).timestamp(timestamp);
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(TIMEOUT).unwrap();
 }
 
 #[test]
-fn timestamps_ends_and_keys_that_do_harm_are_found() {
+fn harmful_timestamps_ends_and_keys_are_found() {
     let Some(mut world) = World::new("harm") else { return };
-    let later = |number: u32| activity("None", &format!("2026-03-01T10:{number:02}:00Z"), "one");
-    let activities: Vec<_> = (0..20).map(later).collect();
+    let activity_at_minute = |number: u32| activity("None", &format!("2026-03-01T10:{number:02}:00Z"), "one");
+    let activities: Vec<_> = (0..20).map(activity_at_minute).collect();
     // The timestamp is the start of the previous hour.
     send_stamped(&world, 1_772_355_600_000, &activities);
     let end = "2099-03-01T11:00:00Z";
@@ -281,10 +284,10 @@ fn timestamps_ends_and_keys_that_do_harm_are_found() {
         "message.timestamp.type=LogAppendTime",
         "1 alert version has an EndTime more than a day",
     ];
-    let (status, said) = check(&world.config("a"));
-    assert_eq!(status, Some(0), "{said}");
-    says(&said, &harm);
-    says(&said, &["a placeholder word as key"]);
+    let (status, printed) = check(&world.config("a"));
+    assert_eq!(status, Some(0), "{printed}");
+    assert_contains(&printed, &harm);
+    assert_contains(&printed, &["a placeholder word as key"]);
     let mut instance = world.start("a");
     for part in harm {
         instance.wait_for_log(part);
@@ -293,7 +296,7 @@ fn timestamps_ends_and_keys_that_do_harm_are_found() {
     assert_eq!(
         instance.log().matches("a placeholder such as None").count(),
         1,
-        "it is said once"
+        "it is reported once"
     );
     assert_eq!(instance.terminate().0.code(), Some(0));
 }

@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 use crate::support::program;
 
 #[test]
-fn the_demo_shows_every_kind_of_answer_and_ends_by_itself() {
+fn the_demo_shows_every_kind_of_result_and_ends_by_itself() {
     let output = Command::new(program()).args(["demo", "--seconds", "24"]).output().unwrap();
-    let (told, said) = (
+    let (stdout, stderr) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
     );
-    assert!(output.status.success(), "{said}");
+    assert!(output.status.success(), "{stderr}");
     for part in [
         "3 activities by users",
         "4 activities by file",
@@ -24,22 +24,27 @@ fn the_demo_shows_every_kind_of_answer_and_ends_by_itself() {
         "2 activities by users",
         "no activity matches by query",
     ] {
-        assert!(told.contains(part), "{part:?} is missing:\n{told}");
+        assert!(stdout.contains(part), "{part:?} is missing:\n{stdout}");
     }
-    assert!(said.contains("alerts answered") && !said.contains("no activity"), "{said}");
+    assert!(
+        stderr.contains("alerts answered") && !stderr.contains("no activity"),
+        "{stderr}"
+    );
 }
 
 #[test]
-fn the_demo_serves_the_page_and_says_where() {
+fn the_demo_serves_the_page_and_prints_its_address() {
     let mut demo = Command::new(program())
         .args(["demo", "--seconds", "14"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = BufReader::new(demo.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut stderr = BufReader::new(demo.stderr.take().unwrap()).lines().map(Result::unwrap);
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let address = said.find_map(|line| Some(line.split_once("http://")?.1.to_owned())).unwrap();
+    let address = stderr
+        .find_map(|line| Some(line.split_once("http://")?.1.to_owned()))
+        .unwrap();
     let address = address.trim_end_matches('/').to_owned();
     let page = get(&address, "/");
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("<title>"), "{page}");
@@ -54,22 +59,22 @@ fn the_demo_serves_the_page_and_says_where() {
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 #[test]
-fn the_first_answer_of_the_demo_comes_within_ten_seconds() {
+fn the_first_result_of_the_demo_appears_within_ten_seconds() {
     let output = Command::new(program()).args(["demo", "--seconds", "10"]).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     for link in ["users", "file", "query"] {
-        assert!(told.contains(&format!(" by {link}")), "{link} is missing:\n{told}");
+        assert!(stdout.contains(&format!(" by {link}")), "{link} is missing:\n{stdout}");
     }
 }
 
 #[test]
-fn the_demo_ends_when_nobody_reads_its_answers() {
+fn the_demo_ends_when_nobody_reads_its_output() {
     let mut demo = Command::new(program())
         .args(["demo", "--no-browser"])
         .stdout(Stdio::piped())
@@ -81,6 +86,6 @@ fn the_demo_ends_when_nobody_reads_its_answers() {
     // As `| head -1` does.
     drop(lines);
     let output = demo.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !said.contains("error"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !stderr.contains("error"), "{stderr}");
 }

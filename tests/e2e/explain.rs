@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::secure::config;
 use crate::support::world::Counted;
-use crate::support::{Instance, PATIENCE, World, activity, alert, program};
+use crate::support::{Instance, TIMEOUT, World, activity, alert, program};
 
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
@@ -33,16 +33,21 @@ fn query(server: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_scan_finds_the_key_in_other_places_and_among_the_dead_letters() {
+fn a_scan_finds_the_key_in_other_fields_and_in_dead_letter_records() {
     let Some(mut world) = World::new("scan") else { return };
     world.set("output", "unmatched = \"emit\"");
-    let elsewhere = r#"{"Type":"CloudAppEvents","RawEventData":{"CreationTime":"2026-03-01T10:00:00Z","PolicyId":"the-key","Data":"{\"cid\":\"another\"}"}}"#;
+    let in_another_field = r#"{"Type":"CloudAppEvents","RawEventData":{"CreationTime":"2026-03-01T10:00:00Z","PolicyId":"the-key","Data":"{\"cid\":\"another\"}"}}"#;
     let without_time = r#"{"Type":"CloudAppEvents","RawEventData":{"Data":"{\"cid\":\"the-key\"}"}}"#;
     let matching = activity("found", "2026-03-01T10:00:00Z", "one");
     world.send(
         "activities",
         4,
-        [elsewhere.as_bytes(), elsewhere.as_bytes(), without_time.as_bytes(), &matching],
+        [
+            in_another_field.as_bytes(),
+            in_another_field.as_bytes(),
+            without_time.as_bytes(),
+            &matching,
+        ],
     );
     world.send(
         "alerts",
@@ -53,30 +58,33 @@ fn a_scan_finds_the_key_in_other_places_and_among_the_dead_letters() {
         ],
     );
     let mut instance = start(&world);
-    world.wait_for_answer(&mut [&mut instance]);
+    world.wait_for_expected_rows(&mut [&mut instance]);
     world.wait_for_records("dead", 1, &mut instance);
     world.wait_for_records("summaries", 2, &mut instance);
     let server = server(&mut instance);
     let explain = |more: &[&str]| query(&server, &[&["explain"], more].concat());
     assert!(!explain(&["UNMATCHED"]).contains("PolicyId"));
-    let said = explain(&["UNMATCHED", "--scan"]);
+    let printed = explain(&["UNMATCHED", "--scan"]);
     for part in [
         "2 of the activities read have it at RawEventData.PolicyId",
         "1 of the dead letters read contains its id or its correlation id",
         "missing_field",
         "and 1 dead letter in",
     ] {
-        assert!(said.contains(part), "{part:?} is missing:\n{said}");
+        assert!(printed.contains(part), "{part:?} is missing:\n{printed}");
     }
-    let verdict = said.lines().nth(1).unwrap();
-    assert!(verdict.contains("PolicyId"), "what the input knows is the cause: {said}");
+    let conclusion = printed.lines().nth(1).unwrap();
+    assert!(
+        conclusion.contains("PolicyId"),
+        "the scan of the input gives the cause: {printed}"
+    );
     let json: serde_json::Value = serde_json::from_str(&explain(&["MATCHED", "--scan", "--json"])).unwrap();
     assert_eq!(json["status"], "matched");
     assert_eq!(json["scan"]["is_whole"], true);
 }
 
 #[test]
-fn a_scan_finds_an_alert_that_is_not_held_in_the_input() {
+fn a_scan_finds_an_alert_that_is_not_stored_in_the_input() {
     let Some(mut world) = World::new("scan-id") else { return };
     world.set("input", "start = \"latest\"");
     let passed = alert("PASSED", "a-key", WINDOW.0, WINDOW.1, WINDOW.1);
@@ -89,18 +97,24 @@ fn a_scan_finds_an_alert_that_is_not_held_in_the_input() {
         if status["sources"].as_array().unwrap().len() == 5 {
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "{status}");
+        assert!(began.elapsed() < TIMEOUT, "{status}");
         instance.assert_runs();
         std::thread::sleep(Duration::from_millis(200));
     }
-    let said = query(&server, &["explain", "PASSED", "--scan"]);
-    let verdict = said.lines().nth(1).unwrap();
+    let printed = query(&server, &["explain", "PASSED", "--scan"]);
+    let conclusion = printed.lines().nth(1).unwrap();
     let place = format!("It came: it is in {}, partition 0, offset 0. ", world.topic("alerts"));
-    assert!(verdict.contains(&place) && verdict.contains("has read past it"), "{said}");
-    let said = query(&server, &["explain", "NEVER", "--scan"]);
     assert!(
-        said.contains("1 message of the input topics was read, and no SecurityAlert of this id is in them."),
-        "{said}"
+        conclusion.contains(&place) && conclusion.contains("has read past it"),
+        "{printed}"
     );
-    assert!(said.lines().nth(1).unwrap().contains("No alert of this id is held"), "{said}");
+    let printed = query(&server, &["explain", "NEVER", "--scan"]);
+    assert!(
+        printed.contains("1 message of the input topics was read, and no SecurityAlert of this id is in them."),
+        "{printed}"
+    );
+    assert!(
+        printed.lines().nth(1).unwrap().contains("No alert of this id is held"),
+        "{printed}"
+    );
 }

@@ -9,7 +9,7 @@ use crate::support::world::Counted;
 use crate::support::{World, activity, alert};
 
 #[test]
-fn records_are_read_from_whatever_they_travel_in() {
+fn records_are_read_from_every_wrapper_and_encoding() {
     let Some(mut world) = World::new("forms") else { return };
     world.set("input", "ignore = [{ path = \"type\", values = [\"heartbeat\"] }]");
     let row = |note: &str| String::from_utf8(activity("p", "2026-03-01T10:00:00Z", note)).unwrap();
@@ -55,19 +55,19 @@ fn records_are_read_from_whatever_they_travel_in() {
             value[begin..value.len() - 1].to_owned()
         })
         .collect();
-    assert_eq!(found, expected, "the text of every record is what it was");
-    let letters = world.wait_for_records("dead", 1, &mut instance);
-    let letters: Vec<(&str, &str, &[u8])> = letters
+    assert_eq!(found, expected, "the text of every record is unchanged");
+    let dead_letters = world.wait_for_records("dead", 1, &mut instance);
+    let dead_letters: Vec<(&str, &str, &[u8])> = dead_letters
         .iter()
-        .map(|letter| {
+        .map(|record| {
             (
-                letter.header("alerttrail.reason"),
-                letter.header("alerttrail.index"),
-                letter.value.as_slice(),
+                record.header("alerttrail.reason"),
+                record.header("alerttrail.index"),
+                record.value.as_slice(),
             )
         })
         .collect();
-    assert_eq!(letters, [("invalid_json", "1", b"{\"a\":nope}".as_slice())]);
+    assert_eq!(dead_letters, [("invalid_json", "1", b"{\"a\":nope}".as_slice())]);
     let summaries = world.wait_for_records("summaries", 1, &mut instance);
     let Value::Object(summary) = summaries[0].json() else {
         panic!()

@@ -3,7 +3,7 @@
 use crate::support::{World, activity, alert};
 
 #[test]
-fn hostile_messages_stop_nothing() {
+fn hostile_messages_do_not_stop_the_processor() {
     let Some(mut world) = World::new("hostile") else { return };
     let good = |note: &str| activity("p", "2026-03-01T10:00:00Z", note);
     let brackets = "[".repeat(20_000) + &"]".repeat(20_000);
@@ -42,26 +42,26 @@ fn hostile_messages_stop_nothing() {
         1,
         [alert("A1", "p", window.0, window.1, "2026-03-01T11:05:00Z").as_slice()],
     );
-    let fold = world.wait_for_answer(&mut [&mut instance]);
+    let fold = world.wait_for_expected_rows(&mut [&mut instance]);
     assert_eq!(fold.len(), 3);
     // 10 records of the batch, 6 messages; none for the empty value and the empty batch.
-    let letters = world.wait_for_records("dead", 16, &mut instance);
-    let of = |reason: &str| {
-        letters
+    let dead_letters = world.wait_for_records("dead", 16, &mut instance);
+    let count = |reason: &str| {
+        dead_letters
             .iter()
-            .filter(|letter| letter.header("alerttrail.reason") == reason)
+            .filter(|record| record.header("alerttrail.reason") == reason)
             .count()
     };
-    assert_eq!(of("invalid_json"), 4, "broken, not UTF-8, never closed, blank");
-    assert_eq!(of("too_deep"), 2, "in the batch and alone");
+    assert_eq!(count("invalid_json"), 4, "broken, not UTF-8, never closed, blank");
+    assert_eq!(count("too_deep"), 2, "in the batch and alone");
     assert_eq!(
-        of("unknown_record"),
+        count("unknown_record"),
         7,
         "null twice, a number, a text, an empty object, and two envelopes"
     );
-    assert_eq!(of("invalid_time"), 1);
-    assert_eq!(of("missing_field"), 2, "an activity without a time, an alert without any");
-    let broken = letters.iter().find(|letter| letter.value == b"{broken").unwrap();
+    assert_eq!(count("invalid_time"), 1);
+    assert_eq!(count("missing_field"), 2, "an activity without a time, an alert without any");
+    let broken = dead_letters.iter().find(|record| record.value == b"{broken").unwrap();
     assert_eq!(broken.header("alerttrail.topic"), world.topic("activities"));
     assert_eq!(broken.header("alerttrail.index"), "0");
     assert!(!broken.header("alerttrail.error").is_empty());

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use alerttrail::generate::Options;
 
-use crate::support::{Instance, PATIENCE, World};
+use crate::support::{Instance, TIMEOUT, World};
 
 fn metrics(port: u16) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 fn value(metrics: &str, series: &str) -> f64 {
@@ -27,8 +27,8 @@ fn value(metrics: &str, series: &str) -> f64 {
     line.trim().parse().unwrap()
 }
 
-/// Runs over traffic that is there before the start and over traffic that comes later, and compares.
-fn every_row_is_measured_once(delivery: &str) {
+/// Runs over traffic from before the start and over traffic that arrives later, and compares the counts.
+fn assert_every_row_is_measured_once(delivery: &str) {
     let Some(mut world) = World::new(&format!("latency-{delivery}")) else {
         return;
     };
@@ -54,12 +54,12 @@ fn every_row_is_measured_once(delivery: &str) {
     .unwrap();
     let began = Instant::now();
     let mut instance = Instance::start_with(&config, &world.folder.path().join("a.log"), &[]);
-    world.wait_for_answer(&mut [&mut instance]);
+    world.wait_for_expected_rows(&mut [&mut instance]);
     let messages = value(&metrics(port), "alerttrail_messages_received_total");
     let input_sum = value(&metrics(port), "alerttrail_input_latency_seconds_sum");
     // More traffic with other activities: late activities, and alerts whose windows have closed.
     world.send_generated(&traffic(2));
-    world.wait_for_answer(&mut [&mut instance]);
+    world.wait_for_expected_rows(&mut [&mut instance]);
 
     let mut written: BTreeMap<String, f64> = BTreeMap::new();
     for record in world.read("rows") {
@@ -72,45 +72,51 @@ fn every_row_is_measured_once(delivery: &str) {
         let series = format!("alerttrail_row_latency_seconds_count{{reason=\"{reason}\"}}");
         value(metrics, &series)
     };
-    let are_published = |metrics: &str| written.iter().all(|(reason, rows)| count(metrics, reason) == *rows);
+    let all_rows_are_counted = |metrics: &str| written.iter().all(|(reason, rows)| count(metrics, reason) == *rows);
     let waited = Instant::now();
-    let mut said = metrics(port);
-    while !are_published(&said) {
-        assert!(waited.elapsed() < PATIENCE, "{written:?}\n{said}");
+    let mut published = metrics(port);
+    while !all_rows_are_counted(&published) {
+        assert!(waited.elapsed() < TIMEOUT, "{written:?}\n{published}");
         std::thread::sleep(Duration::from_millis(100));
-        said = metrics(port);
+        published = metrics(port);
     }
-    let most = began.elapsed().as_secs_f64();
+    let max_latency = began.elapsed().as_secs_f64();
     for (reason, rows) in &written {
         let series = |end: &str| format!("alerttrail_row_latency_seconds_{end}");
-        let sum = value(&said, &format!("{}{{reason=\"{reason}\"}}", series("sum")));
-        assert!(sum > 0.0 && sum < rows * most, "{reason}: {rows} rows, {sum} s of {most} s");
+        let sum = value(&published, &format!("{}{{reason=\"{reason}\"}}", series("sum")));
+        assert!(
+            sum > 0.0 && sum < rows * max_latency,
+            "{reason}: {rows} rows, {sum} s of {max_latency} s"
+        );
         let infinite = format!("{}{{reason=\"{reason}\",le=\"+Inf\"}}", series("bucket"));
-        assert_eq!(value(&said, &infinite), *rows, "{reason}");
+        assert_eq!(value(&published, &infinite), *rows, "{reason}");
     }
     // The traffic from before the start has its real age; every message of the second traffic is counted too.
     let aged = messages * age.as_secs_f64();
     assert!(
-        messages > 0.0 && input_sum > aged && input_sum < messages * (age.as_secs_f64() + most + 60.0),
+        messages > 0.0 && input_sum > aged && input_sum < messages * (age.as_secs_f64() + max_latency + 60.0),
         "{messages} messages, {input_sum} s"
     );
     assert_eq!(
-        value(&said, "alerttrail_input_latency_seconds_count"),
-        value(&said, "alerttrail_messages_received_total")
+        value(&published, "alerttrail_input_latency_seconds_count"),
+        value(&published, "alerttrail_messages_received_total")
     );
     let (log, log_sum) = (
-        value(&said, "alerttrail_log_latency_seconds_count"),
-        value(&said, "alerttrail_log_latency_seconds_sum"),
+        value(&published, "alerttrail_log_latency_seconds_count"),
+        value(&published, "alerttrail_log_latency_seconds_sum"),
     );
-    assert!(log > 0.0 && log_sum < log * most, "{log} log records, {log_sum} s");
+    assert!(
+        log > 0.0 && log_sum < log * max_latency,
+        "{log} repartition records, {log_sum} s"
+    );
 }
 
 #[test]
 fn every_row_is_measured_once_at_least_once() {
-    every_row_is_measured_once("at_least_once");
+    assert_every_row_is_measured_once("at_least_once");
 }
 
 #[test]
 fn every_row_is_measured_once_exactly_once() {
-    every_row_is_measured_once("exactly_once");
+    assert_every_row_is_measured_once("exactly_once");
 }

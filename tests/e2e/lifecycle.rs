@@ -9,7 +9,7 @@ use rdkafka::consumer::BaseConsumer;
 use crate::support::{World, activity, alert};
 
 #[test]
-fn it_makes_its_internal_topic_and_goes_on_where_it_was() {
+fn it_creates_its_internal_topic_and_resumes_at_its_position() {
     let Some(mut world) = World::new("goes-on") else { return };
     world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
     let window = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
@@ -19,7 +19,7 @@ fn it_makes_its_internal_topic_and_goes_on_where_it_was() {
         [alert("A1", "p", window.0, window.1, "2026-03-01T11:05:00Z").as_slice()],
     );
     let mut instance = world.start("a");
-    world.wait_for_answer(&mut [&mut instance]);
+    world.wait_for_expected_rows(&mut [&mut instance]);
     assert!(instance.log().contains("created the repartition topic"), "{}", instance.log());
     let (status, took) = instance.terminate();
     assert_eq!(status.code(), Some(0));
@@ -28,19 +28,15 @@ fn it_makes_its_internal_topic_and_goes_on_where_it_was() {
 
     let mut instance = world.start("a");
     world.send("activities", 4, [activity("p", "2026-03-01T10:30:00Z", "two").as_slice()]);
-    world.wait_for_answer(&mut [&mut instance]);
-    assert_eq!(
-        world.read("rows").len(),
-        before + 1,
-        "what was answered is not answered again"
-    );
+    world.wait_for_expected_rows(&mut [&mut instance]);
+    assert_eq!(world.read("rows").len(), before + 1, "emitted rows are not emitted again");
     let alerts = format!("{} partition=0 position=1", world.topic("alerts"));
     let log = instance.log().replace('"', "").replace("topic=", "");
     assert!(log.contains(&alerts), "the alerts' position was committed:\n{log}");
 }
 
 #[test]
-fn an_application_that_begins_at_the_end_leaves_out_what_was_there() {
+fn an_application_that_starts_at_the_end_leaves_out_older_records() {
     let Some(mut world) = World::new("latest") else { return };
     world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "before").as_slice()]);
     let config = world.config("a");
@@ -67,7 +63,7 @@ fn an_application_that_begins_at_the_end_leaves_out_what_was_there() {
     let began = std::time::Instant::now();
     let fold = loop {
         let fold = world.fold();
-        if !fold.is_empty() || began.elapsed() > crate::support::PATIENCE {
+        if !fold.is_empty() || began.elapsed() > crate::support::TIMEOUT {
             break fold;
         }
         std::thread::sleep(Duration::from_millis(300));
@@ -79,12 +75,12 @@ fn an_application_that_begins_at_the_end_leaves_out_what_was_there() {
 }
 
 #[test]
-fn systemd_is_told_when_it_works_that_it_moves_and_when_it_stops() {
+fn systemd_is_notified_of_the_start_of_progress_and_of_the_stop() {
     let Some(world) = World::new("notify") else { return };
     let socket = tempfile::tempdir().unwrap();
     let path = socket.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
-    systemd.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    systemd.set_read_timeout(Some(crate::support::TIMEOUT)).unwrap();
     let mut child = std::process::Command::new(crate::support::program())
         .arg("run")
         .arg("--config")
@@ -94,18 +90,18 @@ fn systemd_is_told_when_it_works_that_it_moves_and_when_it_stops() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let told = || {
+    let receive = || {
         let mut buffer = [0; 1024];
         let length = systemd.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap().trim().to_owned()
     };
-    let until = |wanted: &str| while told() != wanted {};
-    until("READY=1");
-    until("WATCHDOG=1");
-    until("WATCHDOG=1");
+    let wait_for = |expected: &str| while receive() != expected {};
+    wait_for("READY=1");
+    wait_for("WATCHDOG=1");
+    wait_for("WATCHDOG=1");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    until("STOPPING=1");
+    wait_for("STOPPING=1");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
@@ -141,11 +137,11 @@ fn it_sets_its_own_limits() {
     let mut instance = world.start_as(&script, "a");
     instance.wait_for_log("joining");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", instance.pid())).unwrap();
-    let of = |name: &str| -> Vec<String> {
+    let limit = |name: &str| -> Vec<String> {
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.split_whitespace().take(2).map(str::to_owned).collect()
     };
-    let files = of("Max open files");
+    let files = limit("Max open files");
     assert!(files[0] == files[1] && files[0] != "700", "{limits}");
-    assert_eq!(of("Max core file size")[0], "0", "{limits}");
+    assert_eq!(limit("Max core file size")[0], "0", "{limits}");
 }

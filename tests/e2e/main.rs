@@ -7,12 +7,11 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that cannot go on panics, and says what it skips"
+    reason = "a test that cannot continue panics, and prints what it skips"
 )]
 #![allow(clippy::disallowed_methods, reason = "tests of processes wait by the clock")]
 
 mod admin;
-mod answers;
 mod backfill;
 mod capacity;
 mod check;
@@ -31,6 +30,7 @@ mod redrive;
 mod refusals;
 mod replay;
 mod reset;
+mod results;
 mod secure;
 mod sizes;
 #[path = "../support/mod.rs"]

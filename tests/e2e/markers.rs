@@ -7,7 +7,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::secure::config;
 use crate::support::world::Counted;
-use crate::support::{Instance, PATIENCE, World, activity, alert, program};
+use crate::support::{Instance, TIMEOUT, World, activity, alert, program};
 
 /// How a transaction ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ enum Ends {
 fn transactions(world: &World, all: &[Ends]) {
     let mut client = world.client();
     let producer: BaseProducer = client.set("transactional.id", &world.name).create().unwrap();
-    producer.init_transactions(PATIENCE).unwrap();
+    producer.init_transactions(TIMEOUT).unwrap();
     let topic = world.topic("activities");
     for (number, ends) in all.iter().enumerate() {
         producer.begin_transaction().unwrap();
@@ -28,10 +28,10 @@ fn transactions(world: &World, all: &[Ends]) {
         let record = BaseRecord::<(), [u8]>::to(&topic).partition(0).payload(&row);
         producer.send(record).map_err(|(error, _)| error).unwrap();
         match ends {
-            Ends::Committed => producer.commit_transaction(PATIENCE).unwrap(),
+            Ends::Committed => producer.commit_transaction(TIMEOUT).unwrap(),
             Ends::Aborted => {
-                producer.flush(PATIENCE).unwrap();
-                producer.abort_transaction(PATIENCE).unwrap();
+                producer.flush(TIMEOUT).unwrap();
+                producer.abort_transaction(TIMEOUT).unwrap();
             }
         }
     }
@@ -76,7 +76,7 @@ fn a_partition_that_ends_in_markers_is_read_to_its_end() {
     };
     let mut seen = sources(&instance);
     while !lags(&seen).contains(&(8.into(), 0.into())) || lags(&seen).iter().any(|(_, lag)| *lag != 0) {
-        assert!(began.elapsed() < PATIENCE, "{seen}");
+        assert!(began.elapsed() < TIMEOUT, "{seen}");
         std::thread::sleep(Duration::from_millis(200));
         seen = sources(&instance);
     }
@@ -85,11 +85,11 @@ fn a_partition_that_ends_in_markers_is_read_to_its_end() {
 
     // Starts after all records and before the last markers.
     world.delete_group(&format!("{}-route", world.name));
-    world.commit_as(&topic, 0, &(7, String::new()));
+    world.commit_with_metadata(&topic, 0, &(7, String::new()));
     let mut instance = Instance::start_with(&config, &world.folder.path().join("again.log"), &[]);
     while world.committed(&topic, 0) != Some(8) {
         instance.assert_runs();
-        assert!(began.elapsed() < 2 * PATIENCE, "{}", instance.log());
+        assert!(began.elapsed() < 2 * TIMEOUT, "{}", instance.log());
         std::thread::sleep(Duration::from_millis(200));
     }
 }

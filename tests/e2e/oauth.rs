@@ -9,7 +9,7 @@ use crate::secure::{Files, config, run, send_a_match};
 use crate::support::{Instance, World};
 
 #[test]
-fn oauthbearer_with_unsigned_tokens_gives_the_answer() {
+fn oauthbearer_with_unsigned_tokens_gives_the_result() {
     let (Some(files), Some(mut world)) = (Files::find(), World::new("oauth")) else {
         return;
     };
@@ -23,16 +23,16 @@ fn oauthbearer_with_unsigned_tokens_gives_the_answer() {
     );
     let config = config(&world, "a", &kafka, "listen = \"\"");
     let mut instance = Instance::start_with(&config, &world.folder.path().join("a.log"), &[]);
-    assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 1);
+    assert_eq!(world.wait_for_expected_rows(&mut [&mut instance]).len(), 1);
     assert!(instance.log().contains("proves nothing"), "{}", instance.log());
 }
 
 /// Starts a server that acts as Entra ID does for an Event Hubs client: it gives a token to a client that sends the id
 /// and the secret.
-fn token_server(secret: &str, asked: &Arc<Mutex<Vec<String>>>) -> String {
+fn token_server(secret: &str, requests: &Arc<Mutex<Vec<String>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
-    let (secret, asked) = (secret.to_owned(), Arc::clone(asked));
+    let (secret, requests) = (secret.to_owned(), Arc::clone(requests));
     std::thread::spawn(move || {
         for client in listener.incoming() {
             let mut client = client.unwrap();
@@ -53,7 +53,7 @@ fn token_server(secret: &str, asked: &Arc<Mutex<Vec<String>>>) -> String {
                 ),
                 false => ("401 Unauthorized", "{\"error\":\"invalid_client\"}".to_owned()),
             };
-            asked.lock().unwrap().push(request);
+            requests.lock().unwrap().push(request);
             let head = format!(
                 "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
                 body.len()
@@ -89,14 +89,14 @@ fn base64_padded(text: &str) -> String {
 }
 
 #[test]
-fn oauthbearer_with_a_token_server_gives_the_answer_and_a_wrong_secret_is_refused() {
+fn oauthbearer_with_a_token_server_gives_the_result_and_a_wrong_secret_is_refused() {
     let (Some(files), Some(mut world)) = (Files::find(), World::new("oidc")) else {
         return;
     };
     const SECRET: &str = "S3CR3T-client";
     send_a_match(&mut world, "with a token");
-    let asked = Arc::default();
-    let url = token_server(SECRET, &asked);
+    let requests = Arc::default();
+    let url = token_server(SECRET, &requests);
     let kafka = format!(
         "bootstrap_servers = \"{}\"\n[kafka.properties]\ndebug = \"security\"\n\"security.protocol\" = \"SASL_SSL\"\n\
          \"ssl.ca.location\" = \"{}\"\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n\"sasl.oauthbearer.method\" = \"oidc\"\n\
@@ -108,16 +108,19 @@ fn oauthbearer_with_a_token_server_gives_the_answer_and_a_wrong_secret_is_refuse
     let right = config(&world, "a", &kafka, "listen = \"\"");
     let log = world.folder.path().join("a.log");
     let mut instance = Instance::start_with(&right, &log, &[("CLIENT_SECRET", SECRET), ("ALERTTRAIL_LOG", "debug")]);
-    assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 1);
-    assert!(!asked.lock().unwrap().is_empty());
+    assert_eq!(world.wait_for_expected_rows(&mut [&mut instance]).len(), 1);
+    assert!(!requests.lock().unwrap().is_empty());
     let log = instance.log();
     assert!(!log.contains(SECRET) && !log.contains(&base64_padded(&format!("client-7:{SECRET}"))));
     assert!(!log.contains(&base64("{\"alg\":\"none\"}")), "a token is in the log");
     instance.kill();
 
-    let (output, said, took) = run(&right, &[("CLIENT_SECRET", "S3CR3T-wrong")]);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let (output, printed, took) = run(&right, &[("CLIENT_SECRET", "S3CR3T-wrong")]);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
     assert!(took < Duration::from_secs(30), "{took:?}");
-    assert!(said.contains("refuses the login") || said.contains("token"), "{said}");
-    assert!(!said.contains("S3CR3T"), "{said}");
+    assert!(
+        printed.contains("refuses the login") || printed.contains("token"),
+        "{printed}"
+    );
+    assert!(!printed.contains("S3CR3T"), "{printed}");
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::secure::config;
-use crate::support::{Instance, PATIENCE, World, activity, alert};
+use crate::support::{Instance, TIMEOUT, World, activity, alert};
 
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
@@ -18,10 +18,10 @@ fn collector() -> (String, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let received = Received::default();
-    let kept = Arc::clone(&received);
+    let shared = Arc::clone(&received);
     std::thread::spawn(move || {
         for client in listener.incoming() {
-            kept.lock().unwrap().extend(request(client.unwrap()));
+            shared.lock().unwrap().extend(request(client.unwrap()));
         }
     });
     (address, received)
@@ -44,12 +44,12 @@ fn request(client: TcpStream) -> Option<(String, Vec<u8>)> {
         .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok())?;
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    reader.get_mut().write_all(answer.as_bytes()).ok()?;
+    let response = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    reader.get_mut().write_all(response.as_bytes()).ok()?;
     Some((path, body))
 }
 
-fn holds(received: &Received, path: &str, text: &str) -> bool {
+fn was_received(received: &Received, path: &str, text: &str) -> bool {
     let received = received.lock().unwrap();
     received
         .iter()
@@ -58,8 +58,8 @@ fn holds(received: &Received, path: &str, text: &str) -> bool {
 
 fn wait_for(received: &Received, path: &str, text: &str) {
     let began = Instant::now();
-    while !holds(received, path, text) {
-        assert!(began.elapsed() < PATIENCE, "{text:?} never came to {path}");
+    while !was_received(received, path, text) {
+        assert!(began.elapsed() < TIMEOUT, "{text:?} never arrived at {path}");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
@@ -70,7 +70,7 @@ fn send_a_match(world: &mut World) {
 }
 
 #[test]
-fn a_collector_gets_traces_and_logs_without_secrets() {
+fn a_collector_receives_traces_and_logs_without_secrets() {
     let Some(mut world) = World::new("otlp") else { return };
     send_a_match(&mut world);
     let (address, received) = collector();
@@ -85,7 +85,7 @@ fn a_collector_gets_traces_and_logs_without_secrets() {
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=somewhere"),
     ];
     let mut instance = Instance::start_with(&config, &world.folder.path().join("a.log"), &environment);
-    assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 1);
+    assert_eq!(world.wait_for_expected_rows(&mut [&mut instance]).len(), 1);
     for text in ["join.batch", "join.deliver", "route.turn", "somewhere", "service.version"] {
         wait_for(&received, "/v1/traces", text);
     }
@@ -95,13 +95,13 @@ fn a_collector_gets_traces_and_logs_without_secrets() {
     // The collector also receives the last log records.
     wait_for(&received, "/v1/logs", "stopped");
     for path in ["/v1/traces", "/v1/logs"] {
-        assert!(!holds(&received, path, &application), "a secret went to {path}");
+        assert!(!was_received(&received, path, &application), "a secret went to {path}");
     }
-    assert!(holds(&received, "/v1/logs", &"*".repeat(application.len())));
+    assert!(was_received(&received, "/v1/logs", &"*".repeat(application.len())));
 }
 
 #[test]
-fn a_collector_that_is_away_holds_nothing_up() {
+fn an_unreachable_collector_delays_nothing() {
     let Some(mut world) = World::new("otlp-away") else { return };
     send_a_match(&mut world);
     let config = world.config("a");
@@ -111,16 +111,16 @@ fn a_collector_that_is_away_holds_nothing_up() {
     ];
     let log = world.folder.path().join("a.log");
     let mut instance = Instance::start_with(&config, &log, &environment);
-    assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 1);
+    assert_eq!(world.wait_for_expected_rows(&mut [&mut instance]).len(), 1);
     let (status, took) = instance.terminate();
     assert!(status.success());
     assert!(took.as_secs() < 15, "{took:?}");
-    let said = std::fs::read_to_string(&log).unwrap();
-    assert!(said.contains("BatchSpanProcessor"), "{said}");
+    let printed = std::fs::read_to_string(&log).unwrap();
+    assert!(printed.contains("BatchSpanProcessor"), "{printed}");
 }
 
 #[test]
-fn a_protocol_that_is_not_spoken_is_said() {
+fn an_unsupported_protocol_is_reported() {
     let Some(world) = World::new("otlp-grpc") else { return };
     let environment = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
@@ -128,7 +128,7 @@ fn a_protocol_that_is_not_spoken_is_said() {
     ];
     let log = world.folder.path().join("a.log");
     let instance = Instance::start_with(&world.config("a"), &log, &environment);
-    let (status, said) = instance.wait_for_end();
-    assert_eq!(status.code(), Some(2), "{said}");
-    assert!(said.contains("http/protobuf"), "{said}");
+    let (status, printed) = instance.wait_for_end();
+    assert_eq!(status.code(), Some(2), "{printed}");
+    assert!(printed.contains("http/protobuf"), "{printed}");
 }

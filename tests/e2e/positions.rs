@@ -1,5 +1,5 @@
 //! Records and positions that are gone when they are needed: the program reports exactly which, never skips them
-//! silently, and every way out that it offers works.
+//! silently, and every remedy that it names works.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn joined(name: &str) -> Option<World> {
     let alert = alert("A1", "p", WINDOW.0, WINDOW.1, "2026-03-01T11:05:00Z");
     world.send("alerts", 1, [alert.as_slice()]);
     let mut instance = world.start("a");
-    world.wait_for_answer(&mut [&mut instance]);
+    world.wait_for_expected_rows(&mut [&mut instance]);
     assert_eq!(instance.terminate().0.code(), Some(0));
     assert_eq!(world.committed(&world.topic("activities"), 0), Some(6));
     Some(world)
@@ -39,7 +39,7 @@ fn wait_for_row(world: &World, note: &str, instance: &mut crate::support::Instan
     while !world.fold().values().any(|row| row["activity"]["Note"] == note) {
         instance.assert_runs();
         assert!(
-            began.elapsed() < crate::support::PATIENCE,
+            began.elapsed() < crate::support::TIMEOUT,
             "no row about {note}:\n{}",
             instance.log()
         );
@@ -48,7 +48,7 @@ fn wait_for_row(world: &World, note: &str, instance: &mut crate::support::Instan
 }
 
 #[test]
-fn records_removed_while_it_was_stopped_are_told_exactly() {
+fn records_removed_while_it_was_stopped_are_reported_exactly() {
     let Some(mut world) = joined("gap") else { return };
     let topic = world.topic("activities");
     world.send_all_to("activities", 0, &activities("lost", 5));
@@ -57,11 +57,14 @@ fn records_removed_while_it_was_stopped_are_told_exactly() {
 
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
-    let said = stderr(&output);
+    let printed = stderr(&output);
     let gap = format!(
         "{topic}/0: the next record to read has offset 6, but the topic now begins at 11 and ends at 11: the 5 records from 6 to 10"
     );
-    assert!(said.contains(&gap) && said.contains("input.on_lost_offsets"), "{said}");
+    assert!(
+        printed.contains(&gap) && printed.contains("input.on_lost_offsets"),
+        "{printed}"
+    );
 
     world.more.insert("input", "on_lost_offsets = \"continue\"".to_owned());
     let mut instance = world.start("a");
@@ -77,11 +80,11 @@ fn records_removed_while_it_was_stopped_are_told_exactly() {
     wait_for_row(&world, "later 0", &mut instance);
 }
 
-/// Freezes the instance while five records of partition 0, and two of partition 1, come and go.
-fn overtake(world: &mut World, instance: &crate::support::Instance) {
+/// Freezes the instance while five records of partition 0, and two of partition 1, are sent and removed.
+fn lose_records_while_frozen(world: &mut World, instance: &crate::support::Instance) {
     let topic = world.topic("activities");
     instance.signal("STOP");
-    // A fetch that is in flight gets its response before the records come.
+    // A fetch that is in flight gets its response before the records are sent.
     std::thread::sleep(Duration::from_secs(1));
     world.send_all_to("activities", 0, &activities("lost", 5));
     world.send_all_to("activities", 1, &activities("lost too", 2));
@@ -98,7 +101,7 @@ fn records_removed_while_it_runs_stop_it() {
     let mut instance = world.start("a");
     instance.wait_for_log("reading");
     std::thread::sleep(Duration::from_secs(2));
-    overtake(&mut world, &instance);
+    lose_records_while_frozen(&mut world, &instance);
     let (status, log) = instance.wait_for_end();
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("the 5 records from 6 to 10 were removed"), "{log}");
@@ -106,13 +109,13 @@ fn records_removed_while_it_runs_stop_it() {
 }
 
 #[test]
-fn records_removed_while_it_runs_are_passed_over_on_request() {
+fn records_removed_while_it_runs_are_skipped_if_configured() {
     let Some(mut world) = joined("passed-over") else { return };
     world.more.insert("input", "on_lost_offsets = \"continue\"".to_owned());
     let mut instance = world.start("a");
     instance.wait_for_log("reading");
     std::thread::sleep(Duration::from_secs(2));
-    overtake(&mut world, &instance);
+    lose_records_while_frozen(&mut world, &instance);
     instance.wait_for_log("continuing at offset 11");
     instance.wait_for_log("the 2 records from 0 to 1 were removed before they were read; continuing at offset 2,");
     assert!(
@@ -130,7 +133,7 @@ fn records_removed_while_it_runs_are_passed_over_on_request() {
 }
 
 #[test]
-fn an_input_topic_made_anew_is_not_taken_for_the_old_one() {
+fn a_recreated_input_topic_is_not_taken_for_the_old_one() {
     let Some(mut world) = joined("made-anew") else { return };
     let topic = world.topic("activities");
     world.delete_topic(&topic);
@@ -144,12 +147,12 @@ fn an_input_topic_made_anew_is_not_taken_for_the_old_one() {
 
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
-    let said = stderr(&output);
+    let printed = stderr(&output);
     assert!(
-        said.contains("has offset 6, but the topic now begins at 0 and ends at 0"),
-        "{said}"
+        printed.contains("has offset 6, but the topic now begins at 0 and ends at 0"),
+        "{printed}"
     );
-    assert!(said.contains("created again"), "{said}");
+    assert!(printed.contains("created again"), "{printed}");
 
     world.more.insert("input", "on_lost_offsets = \"continue\"".to_owned());
     let mut instance = world.start("a");
@@ -170,16 +173,20 @@ fn positions_that_the_group_forgot_change_nothing() {
     assert_eq!(
         instance.log().matches(warning).count(),
         1,
-        "it is said once:\n{}",
+        "it is reported once:\n{}",
         instance.log()
     );
     world.send_all_to("activities", 0, &activities("after", 1));
     wait_for_row(&world, "after 0", &mut instance);
-    assert_eq!(world.read("rows").len(), before + 1, "what is read again is known");
+    assert_eq!(
+        world.read("rows").len(),
+        before + 1,
+        "records that are read again are recognised"
+    );
 }
 
 #[test]
-fn a_start_at_the_end_goes_on_where_it_was_when_the_group_forgot() {
+fn a_start_at_the_end_resumes_at_its_position_when_the_group_forgot_it() {
     let Some(mut world) = World::new("forgotten-end") else {
         return;
     };
@@ -199,14 +206,14 @@ fn a_start_at_the_end_goes_on_where_it_was_when_the_group_forgot() {
     let notes = world.fold();
     assert!(
         !notes.values().any(|row| row["activity"]["Note"] == "before 0"),
-        "that was never to be read"
+        "records from before the first start are not read"
     );
 }
 
 /// Runs ROUTE alone for a while: the repartition topic grows, and nothing in it is joined.
 fn route_alone(world: &World) {
-    let log = world.log_topic();
-    let ends = |world: &World| -> i64 { (0..3).map(|partition| world.range(&log, partition).1).sum() };
+    let topic = world.repartition_topic();
+    let ends = |world: &World| -> i64 { (0..3).map(|partition| world.range(&topic, partition).1).sum() };
     let before = ends(world);
     let mut route = Command::new(program())
         .args(["run", "--only", "route", "--config"])
@@ -216,7 +223,10 @@ fn route_alone(world: &World) {
         .unwrap();
     let began = std::time::Instant::now();
     while ends(world) < before + 9 {
-        assert!(began.elapsed() < crate::support::PATIENCE, "the log does not grow");
+        assert!(
+            began.elapsed() < crate::support::TIMEOUT,
+            "the repartition topic does not grow"
+        );
         std::thread::sleep(Duration::from_millis(200));
     }
     route.kill().unwrap();
@@ -224,18 +234,21 @@ fn route_alone(world: &World) {
 }
 
 #[test]
-fn a_log_that_lost_what_was_not_joined_yet_is_refused_and_its_folder_can_go() {
+fn a_repartition_topic_that_lost_records_before_they_were_joined_is_refused() {
     let Some(world) = joined("log-gap") else { return };
-    let log = world.log_topic();
+    let topic = world.repartition_topic();
     route_alone(&world);
     for partition in 0..3 {
-        world.remove_records(&log, partition);
+        world.remove_records(&topic, partition);
     }
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
-    let said = stderr(&output);
-    assert!(said.contains(&log) && said.contains("retention removed "), "{said}");
-    assert!(said.contains("remove the partition's folder under state.dir"), "{said}");
+    let printed = stderr(&output);
+    assert!(
+        printed.contains(&topic) && printed.contains("retention removed "),
+        "{printed}"
+    );
+    assert!(printed.contains("remove the partition's folder under state.dir"), "{printed}");
 
     std::fs::remove_dir_all(world.folder.path().join("a").join(&world.name)).unwrap();
     let mut instance = world.start("a");
@@ -245,10 +258,10 @@ fn a_log_that_lost_what_was_not_joined_yet_is_refused_and_its_folder_can_go() {
 }
 
 #[test]
-fn a_log_made_anew_is_refused_and_reset_leads_out() {
+fn a_recreated_repartition_topic_is_refused_and_reset_helps() {
     let Some(world) = joined("log-anew") else { return };
     let expected = world.fold();
-    world.delete_topic(&world.log_topic());
+    world.delete_topic(&world.repartition_topic());
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
     assert!(
@@ -267,7 +280,7 @@ fn a_log_made_anew_is_refused_and_reset_leads_out() {
     let began = std::time::Instant::now();
     let mut done = reset();
     // The group may count the instance that has just failed as a member for a moment.
-    while !done.status.success() && began.elapsed() < crate::support::PATIENCE {
+    while !done.status.success() && began.elapsed() < crate::support::TIMEOUT {
         std::thread::sleep(Duration::from_millis(500));
         done = reset();
     }
@@ -276,25 +289,28 @@ fn a_log_made_anew_is_refused_and_reset_leads_out() {
     let mut instance = world.start("a");
     world.wait_for_records("rows", sent + expected.len(), &mut instance);
     assert_eq!(
-        world.wait_for_answer(&mut [&mut instance]).keys().collect::<Vec<_>>(),
+        world.wait_for_expected_rows(&mut [&mut instance]).keys().collect::<Vec<_>>(),
         expected.keys().collect::<Vec<_>>()
     );
 }
 
 #[test]
-fn a_log_made_anew_that_has_grown_past_the_state_is_refused_too() {
+fn a_recreated_repartition_topic_that_has_grown_past_the_state_is_refused() {
     let Some(world) = joined("log-grown") else { return };
-    let log = world.log_topic();
-    let ends = [0, 1, 2].map(|partition| world.range(&log, partition).1);
-    world.delete_topic(&log);
-    world.create_topic(&log, 3, &[]);
+    let topic = world.repartition_topic();
+    let ends = [0, 1, 2].map(|partition| world.range(&topic, partition).1);
+    world.delete_topic(&topic);
+    world.create_topic(&topic, 3, &[]);
     for (partition, end) in (0..3).zip(ends) {
         let others = (0..end + 5).map(|_| b"another log".as_slice());
         world.send_to("correlation-repartition", partition, Counted::No, others);
-        assert!(world.range(&log, partition).1 > end);
+        assert!(world.range(&topic, partition).1 > end);
     }
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
-    let said = stderr(&output);
-    assert!(said.contains("the repartition topic was deleted and created again"), "{said}");
+    let printed = stderr(&output);
+    assert!(
+        printed.contains("the repartition topic was deleted and created again"),
+        "{printed}"
+    );
 }

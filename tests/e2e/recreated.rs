@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use alerttrail::log::LogRecord;
 
 use crate::support::world::Record;
-use crate::support::{Instance, PATIENCE, World, activity, alert};
+use crate::support::{Instance, TIMEOUT, World, activity, alert};
 
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
@@ -40,7 +40,7 @@ fn reading(world: &mut World, position: &Position) -> Instance {
     let began = Instant::now();
     while !is_read(world) {
         instance.assert_runs();
-        assert!(began.elapsed() < PATIENCE, "the activities are not read:\n{}", instance.log());
+        assert!(began.elapsed() < TIMEOUT, "the activities are not read:\n{}", instance.log());
         std::thread::sleep(Duration::from_millis(20));
     }
     instance
@@ -62,27 +62,27 @@ fn create_again(world: &mut World, count: usize) {
     world.send("alerts", 1, [alert.as_slice()]);
 }
 
-/// Asserts that the instance has stopped, stops again at every start, and emits every row once the settings tell it to
-/// continue.
-fn assert_stops_until_told(mut world: World, instance: Instance) {
+/// Asserts that the instance has stopped, stops again at every start, and emits every row once the settings allow it
+/// it to continue.
+fn assert_stops_until_continue_is_set(mut world: World, instance: Instance) {
     let (status, log) = instance.wait_for_end();
     assert_eq!(status.code(), Some(1));
     let topic = world.topic("activities");
-    let sentence = format!("{topic}/0: the next record to read has offset 10, but the topic now begins at 0 and ends at 25");
+    let message = format!("{topic}/0: the next record to read has offset 10, but the topic now begins at 0 and ends at 25");
     assert!(
-        log.contains(&sentence) && log.contains("the topic was deleted and created again"),
+        log.contains(&message) && log.contains("the topic was deleted and created again"),
         "{log}"
     );
     assert!(log.contains("input.on_lost_offsets"), "{log}");
 
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains(&sentence), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(printed.contains(&message), "{printed}");
 
     world.more.insert("input", "on_lost_offsets = \"continue\"".to_owned());
     let mut instance = world.start("a");
-    assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 35);
+    assert_eq!(world.wait_for_expected_rows(&mut [&mut instance]).len(), 35);
     assert_eq!(instance.terminate().0.code(), Some(0));
     assert_eq!(world.committed(&topic, 0), Some(25));
     // The new position belongs to the new topic: the next start finds no error.
@@ -96,7 +96,7 @@ fn a_topic_that_grew_past_the_committed_position_stops_it() {
     let Some(mut world) = World::new("grown") else { return };
     let instance = reading(&mut world, &Position::Committed);
     recreate(&mut world, Duration::ZERO, 25);
-    assert_stops_until_told(world, instance);
+    assert_stops_until_continue_is_set(world, instance);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_topic_that_grew_past_a_position_not_yet_committed_stops_it() {
     let Some(mut world) = World::new("grown-soon") else { return };
     let instance = reading(&mut world, &Position::Uncommitted);
     recreate(&mut world, Duration::ZERO, 25);
-    assert_stops_until_told(world, instance);
+    assert_stops_until_continue_is_set(world, instance);
 }
 
 #[test]
@@ -112,11 +112,11 @@ fn a_topic_that_came_back_after_a_while_stops_it() {
     let Some(mut world) = World::new("grown-late") else { return };
     let instance = reading(&mut world, &Position::Committed);
     recreate(&mut world, Duration::from_secs(10), 25);
-    assert_stops_until_told(world, instance);
+    assert_stops_until_continue_is_set(world, instance);
 }
 
 #[test]
-fn a_topic_that_was_gone_until_the_group_gave_it_up_stops_it() {
+fn a_topic_that_was_missing_until_the_group_dropped_it_stops_it() {
     for policy in ["fail", "continue"] {
         let Some(mut world) = World::new("gone") else { return };
         world.more.insert("input", format!("on_lost_offsets = \"{policy}\""));
@@ -130,23 +130,23 @@ fn a_topic_that_was_gone_until_the_group_gave_it_up_stops_it() {
         if policy == "fail" {
             let (status, log) = instance.wait_for_end();
             assert_eq!(status.code(), Some(1));
-            let told = ["the next record to read has offset 10", "deleted and created again"];
-            assert!(told.iter().all(|part| log.contains(part)), "{log}");
+            let expected = ["the next record to read has offset 10", "deleted and created again"];
+            assert!(expected.iter().all(|part| log.contains(part)), "{log}");
             instance = world.start("a");
         }
-        assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 35, "{policy}");
+        assert_eq!(world.wait_for_expected_rows(&mut [&mut instance]).len(), 35, "{policy}");
         assert_eq!(instance.log().contains("continuing at offset 0"), policy == "continue");
     }
 }
 
 #[test]
-fn a_new_topic_is_read_from_its_first_record_on_request() {
+fn a_new_topic_is_read_from_its_first_record_if_configured() {
     for (gap, count) in [(0, 25), (0, 10), (5, 3)] {
         let Some(mut world) = World::new("again") else { return };
         world.more.insert("input", "on_lost_offsets = \"continue\"".to_owned());
         let mut instance = reading(&mut world, &Position::Committed);
         recreate(&mut world, Duration::from_secs(gap), count);
-        let rows = world.wait_for_answer(&mut [&mut instance]);
+        let rows = world.wait_for_expected_rows(&mut [&mut instance]);
         assert_eq!(rows.len(), 10 + count, "{count} records after {gap} s");
         assert!(instance.log().contains("continuing at offset 0"), "{}", instance.log());
         assert_eq!(instance.terminate().0.code(), Some(0));
@@ -159,17 +159,17 @@ fn a_topic_that_came_back_while_it_was_stopped_is_known_by_its_id() {
     let instance = reading(&mut world, &Position::Committed);
     assert_eq!(instance.terminate().0.code(), Some(0));
     let topic = world.topic("activities");
-    let committed = world.committed_as(&topic, 0).unwrap();
+    let committed = world.committed_with_metadata(&topic, 0).unwrap();
     assert!(!committed.1.is_empty(), "the id of the topic is committed with the position");
     recreate(&mut world, Duration::ZERO, 25);
     world.delete_group(&format!("{}-route", world.name));
     // Acts like a broker that keeps the positions of a deleted topic.
-    world.commit_as(&topic, 0, &committed);
+    world.commit_with_metadata(&topic, 0, &committed);
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        said.contains("offset 10, but the topic now begins at 0 and ends at 25"),
-        "{said}"
+        printed.contains("offset 10, but the topic now begins at 0 and ends at 25"),
+        "{printed}"
     );
 }

@@ -8,7 +8,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::support::world::{Counted, Record};
-use crate::support::{Instance, PATIENCE, World, activity, alert, program};
+use crate::support::{Instance, TIMEOUT, World, activity, alert, program};
 
 fn redrive(world: &World, options: &[&str]) -> Output {
     let mut command = Command::new(program());
@@ -17,7 +17,7 @@ fn redrive(world: &World, options: &[&str]) -> Output {
 }
 
 /// Asserts that the command ended with this status. Returns its output and messages.
-fn said(output: &Output, status: i32) -> String {
+fn checked_output(output: &Output, status: i32) -> String {
     let text = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -40,7 +40,7 @@ fn write(world: &World, role: &str, headers: &[(&'static str, String)], value: &
     let topic = world.topic(role);
     let record = BaseRecord::<(), [u8]>::to(&topic).payload(value).headers(headers);
     assert!(producer.send(record).is_ok());
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(TIMEOUT).unwrap();
 }
 
 /// Returns the headers of a dead-letter record.
@@ -55,60 +55,66 @@ fn headers(world: &World, partition: i32, offset: i64) -> Vec<(&'static str, Str
     ]
 }
 
-/// Returns the dead-letter records, without the ledger.
-fn letters(world: &World) -> Vec<Record> {
+/// Returns the dead-letter records, without the records in which runs note what they sent.
+fn dead_letters(world: &World) -> Vec<Record> {
     let records = world.read("dead").into_iter();
     records
         .filter(|record| !record.header("alerttrail.reason").is_empty())
         .collect()
 }
 
-fn wait_for_letters(world: &World, count: usize, instance: &mut Instance) -> Vec<Record> {
+fn wait_for_dead_letters(world: &World, count: usize, instance: &mut Instance) -> Vec<Record> {
     let began = std::time::Instant::now();
     loop {
-        let found = letters(world);
+        let found = dead_letters(world);
         if found.len() >= count {
             return found;
         }
         instance.assert_runs();
-        assert!(began.elapsed() < PATIENCE, "{} dead letters, not {count}", found.len());
+        assert!(began.elapsed() < TIMEOUT, "{} dead letters, not {count}", found.len());
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
 }
 
 #[test]
-fn each_goes_back_once_and_one_that_fails_again_does_not_go_round() {
+fn each_is_sent_back_once_and_one_that_fails_again_is_not_sent_again() {
     let Some(mut world) = World::new("redrive") else { return };
     let mut instance = world.start("a");
     let broken: [&[u8]; 3] = [b"{broken", b"{\"SystemAlertId\":\"x\"}", b"[null]"];
     world.send("activities", 4, broken);
-    wait_for_letters(&world, 3, &mut instance);
-    let listed = said(&redrive(&world, &["--dry-run"]), 0);
+    wait_for_dead_letters(&world, 3, &mut instance);
+    let listed = checked_output(&redrive(&world, &["--dry-run"]), 0);
     assert!(listed.contains("3 dead letters would be sent"), "{listed}");
     assert!(listed.contains("invalid_json, 7 bytes: the message is not JSON"), "{listed}");
     assert_eq!(world.read("activities").len(), 3, "nothing was sent");
     assert_eq!(world.read("dead").len(), 3, "nothing was noted");
 
-    let sent = said(&redrive(&world, &["--reason", "invalid_json"]), 0);
+    let sent = checked_output(&redrive(&world, &["--reason", "invalid_json"]), 0);
     assert!(sent.contains("1 dead letter sent (invalid_json 1)"), "{sent}");
     assert!(sent.contains("2 dead letters did not match"), "{sent}");
-    let found = wait_for_letters(&world, 4, &mut instance);
+    let found = wait_for_dead_letters(&world, 4, &mut instance);
     let again = found
         .iter()
-        .find(|letter| !letter.header("alerttrail.redriven").is_empty())
+        .find(|record| !record.header("alerttrail.redriven").is_empty())
         .unwrap();
     assert_eq!(again.value, b"{broken");
     let origin = found
         .iter()
-        .find(|letter| letter.value == b"{broken" && letter.header("alerttrail.redriven").is_empty());
+        .find(|record| record.value == b"{broken" && record.header("alerttrail.redriven").is_empty());
     let origin = origin.unwrap();
-    let of = |name: &str| origin.header(&format!("alerttrail.{name}")).to_owned();
+    let header = |name: &str| origin.header(&format!("alerttrail.{name}")).to_owned();
     assert_eq!(
         again.header("alerttrail.redriven"),
-        format!("{}/{}/{}/{}", of("topic"), of("partition"), of("offset"), of("index"))
+        format!(
+            "{}/{}/{}/{}",
+            header("topic"),
+            header("partition"),
+            header("offset"),
+            header("index")
+        )
     );
 
-    let sent = said(&redrive(&world, &[]), 0);
+    let sent = checked_output(&redrive(&world, &[]), 0);
     assert!(
         sent.contains("2 dead letters sent (missing_field 1, unknown_record 1)"),
         "{sent}"
@@ -118,20 +124,20 @@ fn each_goes_back_once_and_one_that_fails_again_does_not_go_round() {
         sent.contains("1 dead letter had been sent before and failed again;"),
         "{sent}"
     );
-    wait_for_letters(&world, 6, &mut instance);
+    wait_for_dead_letters(&world, 6, &mut instance);
     for _ in 0..2 {
-        let sent = said(&redrive(&world, &[]), 0);
+        let sent = checked_output(&redrive(&world, &[]), 0);
         assert!(sent.contains("0 dead letters sent\n"), "{sent}");
     }
     assert_eq!(world.read("activities").len(), 6);
-    let sent = said(&redrive(&world, &["--again", "--limit", "2"]), 0);
+    let sent = checked_output(&redrive(&world, &["--again", "--limit", "2"]), 0);
     assert!(sent.contains("2 dead letters sent"), "{sent}");
     assert_eq!(world.read("activities").len(), 8);
     instance.assert_runs();
 }
 
 #[test]
-fn what_is_good_by_now_is_answered() {
+fn a_record_that_is_valid_by_now_is_joined() {
     let Some(mut world) = World::new("redrive-good") else { return };
     let window = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
     world.send(
@@ -147,7 +153,7 @@ fn what_is_good_by_now_is_answered() {
     write(&world, "dead", &headers(&world, 0, 77), &two);
     let mut instance = world.start("a");
     world.wait_for_records("rows", 1, &mut instance);
-    let sent = said(&redrive(&world, &["--topic", &world.topic("activities"), "--since", "1h"]), 0);
+    let sent = checked_output(&redrive(&world, &["--topic", &world.topic("activities"), "--since", "1h"]), 0);
     assert!(sent.contains("1 dead letter sent (missing_field 1)"), "{sent}");
     let rows = world.wait_for_records("rows", 2, &mut instance);
     assert!(rows.iter().any(|row| row.value.windows(5).any(|part| part == b"\"two\"")));
@@ -169,10 +175,10 @@ fn a_run_that_was_killed_before_it_noted_what_it_sent_does_not_send_it_twice() {
     let (begun, value) = Note::Begun(Run { run: "r".into(), ends }).to_record();
     write(&world, "dead", &begun, &value);
     write(&world, "activities", &redriven(50), &good("x"));
-    let sent = said(&redrive(&world, &["--dry-run"]), 0);
+    let sent = checked_output(&redrive(&world, &["--dry-run"]), 0);
     assert!(sent.contains("1 dead letter would be sent"), "{sent}");
     for (count, sent_now, before) in [(1, "1 dead letter", "1 dead letter"), (0, "0 dead letters", "2 dead letters")] {
-        let sent = said(&redrive(&world, &[]), 0);
+        let sent = checked_output(&redrive(&world, &[]), 0);
         assert!(sent.contains(&format!("{sent_now} sent")), "{sent}");
         assert!(sent.contains(&format!("{before} had been sent before;")), "{sent}");
         assert_eq!(sent.contains("An earlier run did not finish"), count == 1, "{sent}");
@@ -187,7 +193,7 @@ fn a_run_that_was_killed_before_it_noted_what_it_sent_does_not_send_it_twice() {
 }
 
 #[test]
-fn what_was_cut_is_fetched_whole_or_told_to_be_gone() {
+fn a_truncated_message_is_fetched_whole_or_reported_as_gone() {
     let Some(world) = World::new("redrive-cut") else { return };
     let whole = [b"{broken ".as_slice(), &[b'x'; 5_000]].concat();
     world.send_to("activities", 2, Counted::No, [b"0".as_slice(), &whole]);
@@ -197,10 +203,10 @@ fn what_was_cut_is_fetched_whole_or_told_to_be_gone() {
         write(&world, "dead", &headers, &whole[..100]);
     }
     // The dead-letter record of a row that was too large for the output topic.
-    let mut of_the_log = headers(&world, 0, 3);
-    of_the_log[2].1 = world.log_topic();
-    write(&world, "dead", &of_the_log, b"{}");
-    let sent = said(&redrive(&world, &[]), 1);
+    let mut headers_of_too_large_row = headers(&world, 0, 3);
+    headers_of_too_large_row[2].1 = world.repartition_topic();
+    write(&world, "dead", &headers_of_too_large_row, b"{}");
+    let sent = checked_output(&redrive(&world, &[]), 1);
     assert!(sent.contains("1 dead letter sent (missing_field 1)"), "{sent}");
     assert!(
         sent.contains(&format!(
@@ -227,23 +233,23 @@ fn only_one_runs_at_a_time() {
     other.subscribe(&[world.topic("dead").as_str()]).unwrap();
     let began = std::time::Instant::now();
     while other.assignment().unwrap().count() == 0 {
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < TIMEOUT);
         drop(other.poll(std::time::Duration::from_millis(100)));
     }
-    let refused = said(&redrive(&world, &[]), 1);
+    let refused = checked_output(&redrive(&world, &[]), 1);
     assert!(
         refused.contains(&format!("the consumer group {group} has another member")),
         "{refused}"
     );
     assert_eq!(world.read("activities").len(), 0);
-    assert!(said(&redrive(&world, &["--dry-run"]), 0).contains("1 dead letter would be sent"));
+    assert!(checked_output(&redrive(&world, &["--dry-run"]), 0).contains("1 dead letter would be sent"));
     drop(other);
-    assert!(said(&redrive(&world, &[]), 0).contains("1 dead letter sent"));
+    assert!(checked_output(&redrive(&world, &[]), 0).contains("1 dead letter sent"));
 }
 
 #[test]
-fn a_topic_that_is_no_input_is_refused() {
+fn a_topic_that_is_not_an_input_is_refused() {
     let Some(world) = World::new("redrive-topic") else { return };
-    let sent = said(&redrive(&world, &["--topic", "elsewhere"]), 2);
+    let sent = checked_output(&redrive(&world, &["--topic", "elsewhere"]), 2);
     assert!(sent.contains("--topic elsewhere is not in input.topics"), "{sent}");
 }

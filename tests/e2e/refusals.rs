@@ -1,4 +1,4 @@
-//! Refusals at the start, with the way out.
+//! Refusals at the start, with what to do about them.
 
 use crate::support::{World, activity, program};
 
@@ -23,36 +23,36 @@ fn a_missing_topic_is_named() {
         .unwrap()
         .replace(&world.topic("rows"), "no-such-topic");
     std::fs::write(&config, text).unwrap();
-    let said = refusal(&config);
+    let printed = refusal(&config);
     assert!(
-        said.contains("no-such-topic (output.topic); create what is missing"),
-        "{said}"
+        printed.contains("no-such-topic (output.topic); create what is missing"),
+        "{printed}"
     );
     let command = format!("`alerttrail topics create --config {}`", config.display());
-    assert!(said.contains(&command), "{said}");
+    assert!(printed.contains(&command), "{printed}");
 }
 
 #[test]
-fn all_missing_topics_are_named_with_the_command_that_makes_them() {
+fn all_missing_topics_are_named_with_the_command_that_creates_them() {
     let Some(world) = World::new("missing-all") else { return };
     let path = world.config("a");
     let text = std::fs::read_to_string(&path).unwrap();
-    let nowhere = format!("nowhere-{}", world.name);
+    let missing = format!("nowhere-{}", world.name);
     let text = text
-        .replace(&format!("[\"{}", world.name), &format!("[\"{nowhere}"))
-        .replace(&world.topic("rows"), &format!("{nowhere}-rows"))
-        .replace(&world.topic("dead"), &format!("{nowhere}-dead"));
+        .replace(&format!("[\"{}", world.name), &format!("[\"{missing}"))
+        .replace(&world.topic("rows"), &format!("{missing}-rows"))
+        .replace(&world.topic("dead"), &format!("{missing}-dead"));
     std::fs::write(&path, text).unwrap();
-    let said = refusal(&path);
+    let printed = refusal(&path);
     for part in [
-        format!("{nowhere}-activities (input.topics)"),
-        format!("{nowhere}-rows (output.topic)"),
-        format!("{nowhere}-dead (output.dead_letter_topic)"),
+        format!("{missing}-activities (input.topics)"),
+        format!("{missing}-rows (output.topic)"),
+        format!("{missing}-dead (output.dead_letter_topic)"),
         format!("`alerttrail topics create --config {} --with-inputs`", path.display()),
     ] {
-        assert!(said.contains(&part), "{part} is missing in {said}");
+        assert!(printed.contains(&part), "{part} is missing in {printed}");
     }
-    assert!(!said.contains("-summaries ("), "{said}");
+    assert!(!printed.contains("-summaries ("), "{printed}");
 }
 
 #[test]
@@ -64,8 +64,8 @@ fn a_compacted_output_topic_is_refused() {
         .unwrap()
         .replace(&world.topic("rows"), &world.topic("compact"));
     std::fs::write(&config, text).unwrap();
-    let said = refusal(&config);
-    assert!(said.contains("cleanup.policy"), "{said}");
+    let printed = refusal(&config);
+    assert!(printed.contains("cleanup.policy"), "{printed}");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn other_settings_for_the_same_application_are_refused() {
     let began = std::time::Instant::now();
     while !instance.log().contains("joining") {
         instance.assert_runs();
-        assert!(began.elapsed() < crate::support::PATIENCE, "{}", instance.log());
+        assert!(began.elapsed() < crate::support::TIMEOUT, "{}", instance.log());
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     // Long enough for the first watermark updates to be in the repartition topic.
@@ -86,8 +86,8 @@ fn other_settings_for_the_same_application_are_refused() {
     world.more.insert("correlation", "bounds = \"inclusive\"".to_owned());
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
-    let said = stderr(&output);
-    assert!(said.contains("bounds") && said.contains("application.id"), "{said}");
+    let printed = stderr(&output);
+    assert!(printed.contains("bounds") && printed.contains("application.id"), "{printed}");
 
     // The store does not exist, but the repartition topic does.
     std::fs::remove_dir_all(world.folder.path().join("a")).unwrap();
@@ -97,7 +97,7 @@ fn other_settings_for_the_same_application_are_refused() {
 }
 
 #[test]
-fn a_broker_that_is_not_there_is_said() {
+fn an_unreachable_broker_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config.toml");
     std::fs::write(

@@ -13,7 +13,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
-use crate::support::{PATIENCE, World, activity, alert, program};
+use crate::support::{TIMEOUT, World, activity, alert, program};
 
 /// The number of partitions of the target topic.
 const PARTITIONS: i32 = 4;
@@ -55,7 +55,7 @@ fn arrived(world: &World, topic: &str) -> Vec<Arrived> {
             let message = loop {
                 match consumer.poll(Duration::from_millis(100)) {
                     Some(message) => break message.unwrap(),
-                    None => assert!(began.elapsed() < PATIENCE, "{topic}/{partition} cannot be read"),
+                    None => assert!(began.elapsed() < TIMEOUT, "{topic}/{partition} cannot be read"),
                 }
             };
             messages.push(Arrived {
@@ -93,7 +93,7 @@ fn command(world: &World, inputs: &[&Path], options: &[&str]) -> Command {
     command
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     assert!(output.stdout.is_empty());
     String::from_utf8(output.stderr.clone()).unwrap()
 }
@@ -101,7 +101,7 @@ fn said(output: &Output) -> String {
 /// Runs `replay` to its end, and asserts that it succeeds. Returns its messages.
 fn replay(world: &World, inputs: &[&Path], options: &[&str]) -> String {
     let output = command(world, inputs, options).output().unwrap();
-    let text = said(&output);
+    let text = stderr(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     text
 }
@@ -126,7 +126,7 @@ fn now() -> EventTime {
 }
 
 #[test]
-fn what_was_recorded_arrives_byte_for_byte_and_in_turns() {
+fn recorded_messages_arrive_byte_for_byte_and_round_robin() {
     let Some(world) = World::new("replay") else { return };
     let topic = world.topic("activities");
     let one = activities(0..40, "one");
@@ -196,7 +196,7 @@ fn an_unfinished_record_is_not_sent() {
 }
 
 #[test]
-fn standard_input_goes_to_the_first_partitions_that_are_asked_for() {
+fn standard_input_is_sent_to_the_requested_number_of_partitions() {
     let Some(world) = World::new("replay-stdin") else { return };
     let lines = activities(0..10, "piped");
     // This time the configuration names the broker, and the environment names the configuration.
@@ -217,7 +217,7 @@ fn standard_input_goes_to_the_first_partitions_that_are_asked_for() {
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(&lines.join(&b'\n')).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let messages = arrived(&world, &world.topic("activities"));
     assert_eq!(values(&messages), sorted(lines));
     for partition in 0..PARTITIONS {
@@ -238,7 +238,7 @@ fn a_rate_is_kept() {
     assert_eq!(messages.len(), 301);
     // 301 records at 150 a second take two seconds from the first to the last.
     let between = messages.last().unwrap().timestamp - messages[0].timestamp;
-    assert!(between >= 1_995, "{between} ms: not before they are due");
+    assert!(between >= 1_995, "{between} ms: a message was sent too early");
     assert!(between < 4_000 && took < Duration::from_secs(15), "{between} ms, {took:?}");
     let third = messages[150].timestamp - messages[0].timestamp;
     assert!(
@@ -248,7 +248,7 @@ fn a_rate_is_kept() {
 }
 
 #[test]
-fn a_speed_plays_files_side_by_side_by_their_times() {
+fn a_speed_replays_files_together_in_the_order_of_their_times() {
     let Some(world) = World::new("replay-speed") else { return };
     let one = write(&world, "one.jsonl", &activities((0..40).step_by(4), "one"));
     let mut alerts: Vec<Vec<u8>> = Vec::new();
@@ -305,7 +305,7 @@ fn times_are_moved_to_now_and_on_in_every_lap() {
 }
 
 #[test]
-fn laps_without_moved_times_are_deliveries_again() {
+fn laps_without_moved_times_are_repeated_deliveries() {
     let Some(world) = World::new("replay-loop") else { return };
     let lines = activities(0..5, "one");
     let file = write(&world, "one.jsonl", &lines);
@@ -328,7 +328,7 @@ fn records_are_bundled_within_the_limit_of_the_topic() {
     let mut command = Command::new(program());
     command.arg("replay").arg("--input").arg(&file).args(options);
     let output = command.args(["--bootstrap-servers", &world.broker]).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let mut rows = Vec::new();
     let messages = arrived(&world, &small);
     for message in &messages {
@@ -371,7 +371,7 @@ fn stop(mut child: Child, signal: &str) -> Output {
 }
 
 #[test]
-fn it_stops_when_asked_to_with_all_acknowledged() {
+fn it_stops_on_a_signal_with_all_messages_acknowledged() {
     let Some(world) = World::new("replay-stop") else { return };
     let topic = world.topic("activities");
     let file = write(&world, "one.jsonl", &activities(0..100, "one"));
@@ -380,11 +380,11 @@ fn it_stops_when_asked_to_with_all_acknowledged() {
         let child = command(&world, &[&file], options).spawn().unwrap();
         let began = Instant::now();
         while arrived_count(&world, &topic) < before + 20 {
-            assert!(began.elapsed() < PATIENCE, "nothing arrives");
+            assert!(began.elapsed() < TIMEOUT, "nothing arrives");
             std::thread::sleep(Duration::from_millis(50));
         }
         let output = stop(child, signal);
-        let text = said(&output);
+        let text = stderr(&output);
         assert_eq!(output.status.code(), Some(0), "{text}");
         let count = text
             .strip_prefix("stopped before the end: ")
@@ -403,7 +403,7 @@ fn arrived_count(world: &World, topic: &str) -> usize {
 }
 
 #[test]
-fn it_says_that_it_could_not_keep_up() {
+fn it_reports_that_it_could_not_keep_up() {
     let Some(world) = World::new("replay-late") else { return };
     let lines: Vec<Vec<u8>> = (0..300_000)
         .map(|number| format!("{{\"n\":{number}}}").into_bytes())
@@ -419,12 +419,12 @@ fn it_says_that_it_could_not_keep_up() {
     assert_eq!(
         arrived_count(&world, &world.topic("activities")),
         300_000,
-        "and yet nothing was left out"
+        "nothing was left out"
     );
 }
 
 #[test]
-fn what_cannot_be_sent_is_said() {
+fn a_message_that_cannot_be_sent_is_reported() {
     let Some(world) = World::new("replay-refused") else { return };
     let small = world.topic("small");
     world.create_topic(&small, 1, &[("max.message.bytes", "5000")]);
@@ -440,7 +440,7 @@ fn what_cannot_be_sent_is_said() {
             .args(["--bootstrap-servers", &world.broker, "--topic", topic])
             .args(options);
         let output = command.output().unwrap();
-        let text = said(&output);
+        let text = stderr(&output);
         assert_eq!(output.status.code(), Some(status), "{text}");
         text
     };
@@ -451,7 +451,7 @@ fn what_cannot_be_sent_is_said() {
         file.display()
     );
     assert!(text.contains(&error), "{text}");
-    assert_eq!(world.range(&small, 0), (0, 1), "what came before it was delivered");
+    assert_eq!(world.range(&small, 0), (0, 1), "the messages before it were delivered");
     let text = fails(1, "no-such-topic", &[]);
     let expected = "error: the topic no-such-topic (to replay to) does not exist; create it, or correct --topic\n";
     assert_eq!(text, expected);
@@ -460,7 +460,7 @@ fn what_cannot_be_sent_is_said() {
 }
 
 #[test]
-fn a_topic_that_goes_away_ends_it() {
+fn a_deleted_topic_ends_it() {
     let Some(world) = World::new("replay-gone") else { return };
     let topic = world.topic("activities");
     let file = write(&world, "one.jsonl", &activities(0..100, "one"));
@@ -471,19 +471,19 @@ fn a_topic_that_goes_away_ends_it() {
     let mut child = command(&world, &[&file], &options).spawn().unwrap();
     let began = Instant::now();
     while arrived_count(&world, &topic) < 20 {
-        assert!(began.elapsed() < PATIENCE, "nothing arrives");
+        assert!(began.elapsed() < TIMEOUT, "nothing arrives");
         std::thread::sleep(Duration::from_millis(50));
     }
     world.delete_topic(&topic);
     while child.try_wait().unwrap().is_none() {
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > TIMEOUT {
             child.kill().unwrap();
-            panic!("it goes on: {}", said(&child.wait_with_output().unwrap()));
+            panic!("it does not end: {}", stderr(&child.wait_with_output().unwrap()));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
     let output = child.wait_with_output().unwrap();
-    let text = said(&output);
+    let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains(&format!("error: cannot deliver to {topic}: ")), "{text}");
 }

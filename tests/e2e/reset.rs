@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use alerttrail::store::StateDir;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::support::{Instance, PATIENCE, World, activity, alert, program};
+use crate::support::{Instance, TIMEOUT, World, activity, alert, program};
 
 fn command(config: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(program());
@@ -22,7 +22,7 @@ fn reset(config: &Path, options: &[&str]) -> Output {
     command(config, options).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -30,13 +30,13 @@ fn said(output: &Output) -> String {
     )
 }
 
-/// Returns which of groups, state and topic exist.
-fn there(world: &World) -> [bool; 4] {
+/// Returns which of the two groups, the state and the repartition topic exist.
+fn existing(world: &World) -> [bool; 4] {
     [
         world.has_group(&format!("{}-route", world.name)),
         world.has_group(&format!("{}-join", world.name)),
         world.folder.path().join("a").join(&world.name).exists(),
-        world.partitions(&world.log_topic()) > 0,
+        world.partitions(&world.repartition_topic()) > 0,
     ]
 }
 
@@ -48,12 +48,12 @@ fn joined(name: &str) -> Option<(World, Instance)> {
     let alert = alert("A1", "p", window.0, window.1, "2026-03-01T11:05:00Z");
     world.send("alerts", 1, [alert.as_slice()]);
     let mut instance = world.start("a");
-    world.wait_for_answer(&mut [&mut instance]);
+    world.wait_for_expected_rows(&mut [&mut instance]);
     Some((world, instance))
 }
 
 #[test]
-fn it_forgets_all_of_an_application_and_nothing_else() {
+fn it_deletes_all_of_an_application_and_nothing_else() {
     let Some((mut world, mut instance)) = joined("reset") else {
         return;
     };
@@ -64,69 +64,69 @@ fn it_forgets_all_of_an_application_and_nothing_else() {
         "is in use by process {}, which runs this application; stop it first",
         instance.pid()
     );
-    assert!(said(&refused).contains(&advice), "{}", said(&refused));
+    assert!(printed(&refused).contains(&advice), "{}", printed(&refused));
     // From another machine, or for another folder, only the group shows that an instance runs.
     let refused = reset(&world.config("b"), &["--yes"]);
     assert_eq!(refused.status.code(), Some(1));
     let members = format!("{0}-route is in use by {0}-route at 127.0.0.1", world.name);
-    assert!(said(&refused).contains(&members), "{}", said(&refused));
+    assert!(printed(&refused).contains(&members), "{}", printed(&refused));
     instance.assert_runs();
-    assert_eq!(there(&world), [true; 4], "nothing was changed");
+    assert_eq!(existing(&world), [true; 4], "nothing was changed");
     assert_eq!(instance.terminate().0.code(), Some(0));
 
-    let asked = reset(&config, &["--dry-run"]);
-    assert!(asked.status.success(), "{}", said(&asked));
+    let dry_run = reset(&config, &["--dry-run"]);
+    assert!(dry_run.status.success(), "{}", printed(&dry_run));
     assert!(
-        said(&asked).contains("3 partitions") && said(&asked).contains("Nothing was changed."),
+        printed(&dry_run).contains("3 partitions") && printed(&dry_run).contains("Nothing was changed."),
         "{}",
-        said(&asked)
+        printed(&dry_run)
     );
-    assert_eq!(there(&world), [true; 4]);
+    assert_eq!(existing(&world), [true; 4]);
 
     let rows = world.read("rows").len();
     let done = reset(&config, &["--yes", "--keep-output"]);
-    assert!(done.status.success(), "{}", said(&done));
-    assert!(said(&done).contains("keeps the old ones"), "{}", said(&done));
+    assert!(done.status.success(), "{}", printed(&done));
+    assert!(printed(&done).contains("keeps the old ones"), "{}", printed(&done));
     for sentence in [
         format!("Deleted the consumer group {}-route.", world.name),
         format!("Deleted the consumer group {}-join.", world.name),
         "Removed the state in ".to_owned(),
-        format!("Deleted the topic {}.", world.log_topic()),
+        format!("Deleted the topic {}.", world.repartition_topic()),
     ] {
-        assert!(said(&done).contains(&sentence), "{}", said(&done));
+        assert!(printed(&done).contains(&sentence), "{}", printed(&done));
     }
-    assert_eq!(there(&world), [false; 4]);
+    assert_eq!(existing(&world), [false; 4]);
     assert_eq!(world.read("rows").len(), rows);
 
     let again = reset(&config, &["--yes", "--keep-output"]);
-    assert!(again.status.success(), "{}", said(&again));
-    assert!(said(&again).contains("There is nothing to delete."), "{}", said(&again));
+    assert!(again.status.success(), "{}", printed(&again));
+    assert!(printed(&again).contains("There is nothing to delete."), "{}", printed(&again));
 
     // Settings that the state depends on may change now.
     world.more.insert("correlation", "bounds = \"inclusive\"".to_owned());
     let mut instance = world.start("a");
     world.wait_for_records("rows", rows + 1, &mut instance);
-    world.wait_for_answer(&mut [&mut instance]);
+    world.wait_for_expected_rows(&mut [&mut instance]);
 }
 
 #[test]
-fn what_is_half_gone_is_forgotten_the_rest_of_the_way() {
+fn a_partial_reset_is_completed() {
     let Some((world, instance)) = joined("reset-half") else {
         return;
     };
     assert_eq!(instance.terminate().0.code(), Some(0));
     world.delete_group(&format!("{}-route", world.name));
     std::fs::remove_dir_all(world.folder.path().join("a").join(&world.name)).unwrap();
-    assert_eq!(there(&world), [false, true, false, true]);
+    assert_eq!(existing(&world), [false, true, false, true]);
     let done = reset(&world.config("a"), &["--yes", "--keep-output"]);
-    assert!(done.status.success(), "{}", said(&done));
-    assert!(said(&done).contains("There was no state in "), "{}", said(&done));
-    assert!(said(&done).contains(&format!("There was no consumer group {}-route.", world.name)));
-    assert_eq!(there(&world), [false; 4]);
+    assert!(done.status.success(), "{}", printed(&done));
+    assert!(printed(&done).contains("There was no state in "), "{}", printed(&done));
+    assert!(printed(&done).contains(&format!("There was no consumer group {}-route.", world.name)));
+    assert_eq!(existing(&world), [false; 4]);
 }
 
 #[test]
-fn state_that_a_process_has_open_is_left_alone() {
+fn state_that_a_process_has_open_is_not_deleted() {
     let Some((world, instance)) = joined("reset-locked") else {
         return;
     };
@@ -136,26 +136,26 @@ fn state_that_a_process_has_open_is_left_alone() {
     let refused = reset(&world.config("a"), &["--yes", "--keep-output"]);
     assert_eq!(refused.status.code(), Some(1));
     let holder = format!("in use by process {}", std::process::id());
-    assert!(said(&refused).contains(&holder), "{}", said(&refused));
-    assert_eq!(there(&world), [true; 4], "nothing was changed");
+    assert!(printed(&refused).contains(&holder), "{}", printed(&refused));
+    assert_eq!(existing(&world), [true; 4], "nothing was changed");
     drop(open);
     assert!(reset(&world.config("a"), &["--yes", "--keep-output"]).status.success());
 }
 
 #[test]
-fn an_instance_that_was_killed_is_waited_for_until_its_session_is_over() {
+fn it_waits_until_the_session_of_a_killed_instance_is_over() {
     let Some((world, instance)) = joined("reset-killed") else {
         return;
     };
     instance.kill();
     let done = reset(&world.config("a"), &["--yes", "--keep-output"]);
-    assert!(done.status.success(), "{}", said(&done));
+    assert!(done.status.success(), "{}", printed(&done));
     assert!(
-        said(&done).contains("Waiting for at most 20s: the broker counts"),
+        printed(&done).contains("Waiting for at most 20s: the broker counts"),
         "{}",
-        said(&done)
+        printed(&done)
     );
-    assert_eq!(there(&world), [false; 4]);
+    assert_eq!(existing(&world), [false; 4]);
 }
 
 /// Sends a version of the alert whose window no longer contains the activity.
@@ -171,7 +171,7 @@ fn send_moved(world: &mut World) {
 }
 
 #[test]
-fn an_output_topic_that_holds_records_needs_a_decision() {
+fn an_output_topic_with_records_needs_a_decision() {
     let Some((world, instance)) = joined("reset-decide") else {
         return;
     };
@@ -179,11 +179,11 @@ fn an_output_topic_that_holds_records_needs_a_decision() {
     let config = world.config("a");
     let (rows, summaries) = (world.read("rows").len(), world.read("summaries").len());
     assert!(rows > 0 && summaries > 0);
-    let asked = reset(&config, &["--dry-run"]);
-    assert!(asked.status.success(), "{}", said(&asked));
-    assert!(said(&asked).contains("A decision is needed: "), "{}", said(&asked));
+    let dry_run = reset(&config, &["--dry-run"]);
+    assert!(dry_run.status.success(), "{}", printed(&dry_run));
+    assert!(printed(&dry_run).contains("A decision is needed: "), "{}", printed(&dry_run));
     let refused = reset(&config, &["--yes"]);
-    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert_eq!(refused.status.code(), Some(2), "{}", printed(&refused));
     for part in [
         format!("{} ({rows} record", world.topic("rows")).as_str(),
         format!("{} ({summaries} record", world.topic("summaries")).as_str(),
@@ -192,9 +192,9 @@ fn an_output_topic_that_holds_records_needs_a_decision() {
         "output.topic",
         "nothing was changed",
     ] {
-        assert!(said(&refused).contains(part), "{part} is missing in {}", said(&refused));
+        assert!(printed(&refused).contains(part), "{part} is missing in {}", printed(&refused));
     }
-    assert_eq!(there(&world), [true; 4]);
+    assert_eq!(existing(&world), [true; 4]);
 
     // With new topics, the operator has nothing to decide.
     let text = std::fs::read_to_string(&config).unwrap();
@@ -206,8 +206,8 @@ fn an_output_topic_that_holds_records_needs_a_decision() {
         .replace(&world.topic("summaries"), &world.topic("new-summaries"));
     std::fs::write(&config, text).unwrap();
     let done = reset(&config, &["--yes"]);
-    assert!(done.status.success(), "{}", said(&done));
-    assert_eq!(there(&world), [false; 4]);
+    assert!(done.status.success(), "{}", printed(&done));
+    assert_eq!(existing(&world), [false; 4]);
     assert_eq!(world.read("rows").len(), rows);
 }
 
@@ -217,18 +217,18 @@ fn the_fold_is_right_when_an_alert_changes_after_a_reset() {
         let Some((mut world, mut instance)) = joined(name) else {
             return;
         };
-        // So many activities that the row from before the reset has a greater seq than any row after it.
+        // Enough activities that the row from before the reset has a greater seq than any row after it.
         let others: Vec<Vec<u8>> = (0..40)
             .map(|n| activity("p", "2026-03-01T10:30:00Z", &format!("{n}")))
             .collect();
         world.send("activities", 4, others.iter().map(Vec::as_slice));
-        world.wait_for_answer(&mut [&mut instance]);
+        world.wait_for_expected_rows(&mut [&mut instance]);
         assert_eq!(instance.terminate().0.code(), Some(0));
         let done = reset(&world.config("a"), &["--yes", "--purge-output"]);
-        assert!(done.status.success(), "{}", said(&done));
+        assert!(done.status.success(), "{}", printed(&done));
         for role in ["rows", "summaries"] {
             let sentence = format!("Deleted the records of {}.", world.topic(role));
-            assert!(said(&done).contains(&sentence), "{}", said(&done));
+            assert!(printed(&done).contains(&sentence), "{}", printed(&done));
             assert_eq!(world.read(role).len(), 0);
         }
         if is_down {
@@ -236,18 +236,18 @@ fn the_fold_is_right_when_an_alert_changes_after_a_reset() {
         }
         let mut instance = world.start("a");
         if !is_down {
-            world.wait_for_answer(&mut [&mut instance]);
+            world.wait_for_expected_rows(&mut [&mut instance]);
             send_moved(&mut world);
         }
         instance.wait_for_log("joining");
-        let fold = world.wait_for_answer(&mut [&mut instance]);
+        let fold = world.wait_for_expected_rows(&mut [&mut instance]);
         assert!(fold.is_empty(), "{fold:?}");
         instance.assert_runs();
     }
 }
 
 #[test]
-fn what_the_broker_would_not_delete_is_refused_before_anything_is() {
+fn records_that_the_broker_cannot_delete_are_refused_before_anything_is_deleted() {
     let Some((world, instance)) = joined("reset-refused") else {
         return;
     };
@@ -258,23 +258,23 @@ fn what_the_broker_would_not_delete_is_refused_before_anything_is() {
     let producer: BaseProducer = world.client().create().unwrap();
     let record = BaseRecord::to(&compact).key("k").payload("{}");
     assert!(producer.send(record).is_ok());
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(TIMEOUT).unwrap();
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace(&world.topic("summaries"), &compact)).unwrap();
     let refused = reset(&config, &["--yes", "--purge-output"]);
-    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert_eq!(refused.status.code(), Some(1), "{}", printed(&refused));
     let sentence = format!("cannot delete the records of {compact}: ");
     assert!(
-        said(&refused).contains(&sentence) && said(&refused).contains("nothing was changed"),
+        printed(&refused).contains(&sentence) && printed(&refused).contains("nothing was changed"),
         "{}",
-        said(&refused)
+        printed(&refused)
     );
-    assert_eq!(there(&world), [true; 4]);
+    assert_eq!(existing(&world), [true; 4]);
     assert!(!world.read("rows").is_empty());
 }
 
 #[test]
-fn it_forgets_all_also_when_nobody_reads_what_it_prints() {
+fn it_deletes_everything_even_if_nobody_reads_its_output() {
     for name in ["reset-closed", "reset-full"] {
         let Some((world, instance)) = joined(name) else {
             return;
@@ -286,14 +286,14 @@ fn it_forgets_all_also_when_nobody_reads_what_it_prints() {
             _ => (1, std::fs::File::options().write(true).open("/dev/full").unwrap().into()),
         };
         let done = command.stdout(stdout).output().unwrap();
-        assert_eq!(done.status.code(), Some(status), "{}", said(&done));
+        assert_eq!(done.status.code(), Some(status), "{}", printed(&done));
         assert_eq!(
-            said(&done).contains("No space left on device"),
+            printed(&done).contains("No space left on device"),
             status == 1,
             "{}",
-            said(&done)
+            printed(&done)
         );
-        assert_eq!(there(&world), [false; 4]);
+        assert_eq!(existing(&world), [false; 4]);
         assert_eq!(world.read("rows").len(), 0);
     }
 }

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::{Instance, PATIENCE, World, activity, alert, program};
+use crate::support::{Instance, TIMEOUT, World, activity, alert, program};
 
 const CANARY: &str = "S3CR3T-canary-\"7f3a\\";
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
@@ -97,17 +97,17 @@ pub(crate) fn run(config: &Path, environment: &[(&str, &str)]) -> (Output, Strin
         .arg(config)
         .envs(environment.iter().copied());
     let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output, said, began.elapsed())
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output, printed, began.elapsed())
 }
 
 fn get(port: u16, path: &str, token: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 fn free_port() -> u16 {
@@ -115,7 +115,7 @@ fn free_port() -> u16 {
 }
 
 #[test]
-fn g5_an_event_hubs_login_gives_the_answer_and_no_secret_is_printed() {
+fn g5_an_event_hubs_login_gives_the_result_and_no_secret_is_printed() {
     let (Some(files), Some(mut world)) = (Files::find(), World::new("tls")) else {
         return;
     };
@@ -137,7 +137,7 @@ fn g5_an_event_hubs_login_gives_the_answer_and_no_secret_is_printed() {
         ("ALERTTRAIL_LOG", "debug"),
     ];
     let mut instance = Instance::start_with(&config, &world.folder.path().join("a.log"), &environment);
-    let fold = world.wait_for_answer(&mut [&mut instance]);
+    let fold = world.wait_for_expected_rows(&mut [&mut instance]);
     assert_eq!(fold.len(), 1);
     let metrics = get(port, "/metrics", CANARY);
     assert!(metrics.contains("alerttrail_messages_received_total 2"), "{metrics}");
@@ -151,7 +151,10 @@ fn g5_an_event_hubs_login_gives_the_answer_and_no_secret_is_printed() {
         log.contains("sasl.password = [redacted]"),
         "librdkafka does not print its settings"
     );
-    assert!(log.contains("client.rack = ***"), "what librdkafka does not redact is");
+    assert!(
+        log.contains("client.rack = ***"),
+        "the processor redacts what librdkafka does not"
+    );
     let mut check = Command::new(program());
     check.arg("check").arg("--config").arg(&config).envs(environment);
     let check = check.output().unwrap();
@@ -195,36 +198,36 @@ fn as_json(config: &Path, environment: &[(&str, &str)]) -> String {
         ("ALERTTRAIL_STATE__DIR", state.to_str().unwrap()),
     ];
     let environment: Vec<_> = environment.iter().copied().chain(more).collect();
-    let (output, said, _) = run(&path, &environment);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    said
+    let (output, printed, _) = run(&path, &environment);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    printed
 }
 
-/// A relay that keeps what the client sends.
+/// A relay that records what the client sends.
 struct Relay {
     address: String,
-    heard: Arc<Mutex<Vec<u8>>>,
+    received: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Relay {
     fn new(ip: &str, to: &str) -> Self {
         let listener = TcpListener::bind((ip, 0)).unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let (ear, to) = (Arc::clone(&heard), to.to_owned());
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let (sink, to) = (Arc::clone(&received), to.to_owned());
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (mut client, mut broker) = (client.unwrap(), TcpStream::connect(&to).unwrap());
-                let (mut answers, mut back) = (broker.try_clone().unwrap(), client.try_clone().unwrap());
+                let (mut responses, mut back) = (broker.try_clone().unwrap(), client.try_clone().unwrap());
                 std::thread::spawn(move || {
-                    drop(std::io::copy(&mut answers, &mut back));
+                    drop(std::io::copy(&mut responses, &mut back));
                     drop(back.shutdown(Shutdown::Both));
                 });
-                let ear = Arc::clone(&ear);
+                let sink = Arc::clone(&sink);
                 std::thread::spawn(move || {
                     let mut buffer = [0; 4096];
                     while let Ok(length @ 1..) = client.read(&mut buffer) {
-                        ear.lock().unwrap().extend_from_slice(&buffer[..length]);
+                        sink.lock().unwrap().extend_from_slice(&buffer[..length]);
                         if broker.write_all(&buffer[..length]).is_err() {
                             break;
                         }
@@ -232,20 +235,20 @@ impl Relay {
                 });
             }
         });
-        Self { address, heard }
+        Self { address, received }
     }
 
     /// Asserts that the client sent something, but never this secret.
-    fn assert_never_heard(&self, secret: &str) {
-        let heard = self.heard.lock().unwrap();
-        assert!(!heard.is_empty(), "nobody came");
-        let found = heard.windows(secret.len()).any(|window| window == secret.as_bytes());
-        assert!(!found, "the secret was said");
+    fn assert_never_received(&self, secret: &str) {
+        let received = self.received.lock().unwrap();
+        assert!(!received.is_empty(), "the client sent nothing");
+        let found = received.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!found, "the secret was sent");
     }
 }
 
 #[test]
-fn what_is_not_trusted_is_refused_soon_with_the_cause_and_without_a_word_of_the_secret() {
+fn an_untrusted_connection_is_refused_soon_with_the_cause_and_without_the_secret() {
     let (Some(files), Some(world)) = (Files::find(), World::new("refused")) else {
         return;
     };
@@ -272,8 +275,8 @@ fn what_is_not_trusted_is_refused_soon_with_the_cause_and_without_a_word_of_the_
     assert!(made.status.success());
     let (tls, plain) = (files.address("address-tls"), files.address("address"));
     // A name that is not in the certificate, and a port that speaks plaintext.
-    let elsewhere = Relay::new("127.0.0.2", &tls);
-    let in_the_clear = Relay::new("127.0.0.1", &plain);
+    let other_host = Relay::new("127.0.0.2", &tls);
+    let plaintext = Relay::new("127.0.0.1", &plain);
     let wrong = files.connection_string.replace(files.key(), CANARY);
     let right = files.connection_string.as_str();
     let cases: [(&str, String, &Path, &str, &str); 4] = [
@@ -281,14 +284,14 @@ fn what_is_not_trusted_is_refused_soon_with_the_cause_and_without_a_word_of_the_
         ("ca", tls, &other_ca, right, "certificate verify failed"),
         (
             "host",
-            elsewhere.address.clone(),
+            other_host.address.clone(),
             &files.ca(),
             right,
             "certificate verify failed",
         ),
         (
             "plaintext",
-            in_the_clear.address.clone(),
+            plaintext.address.clone(),
             &files.ca(),
             right,
             "connecting to a PLAINTEXT broker listener?",
@@ -299,44 +302,44 @@ fn what_is_not_trusted_is_refused_soon_with_the_cause_and_without_a_word_of_the_
             let config = config(&world, name, &event_hubs(address, ca, ""), "listen = \"\"");
             let key = files.key();
             scope.spawn(move || {
-                let (output, said, took) = run(&config, &[("CONNECTION_STRING", string)]);
-                assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+                let (output, printed, took) = run(&config, &[("CONNECTION_STRING", string)]);
+                assert_eq!(output.status.code(), Some(1), "{name}: {printed}");
                 assert!(took < Duration::from_secs(30), "{name}: {took:?}");
-                let error = said.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
-                assert!(error.contains(cause) && error.contains("; check "), "{name}: {said}");
-                assert!(error.contains(address.as_str()), "{name}: {said}");
-                assert!(!said.contains(key) && !said.contains(CANARY), "{name}");
+                let error = printed.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+                assert!(error.contains(cause) && error.contains("; check "), "{name}: {printed}");
+                assert!(error.contains(address.as_str()), "{name}: {printed}");
+                assert!(!printed.contains(key) && !printed.contains(CANARY), "{name}");
             });
         }
     });
-    elsewhere.assert_never_heard(files.key());
-    in_the_clear.assert_never_heard(files.key());
+    other_host.assert_never_received(files.key());
+    plaintext.assert_never_received(files.key());
 }
 
 /// Writes the world's configuration for a broker at another address, with more properties in `[kafka]`.
-fn elsewhere(world: &World, name: &str, address: &str, properties: &str) -> PathBuf {
+fn config_for_broker_at(world: &World, name: &str, address: &str, properties: &str) -> PathBuf {
     let kafka = format!("bootstrap_servers = \"{address}\"\n[kafka.properties]\n{properties}");
     config(world, name, &kafka, "listen = \"\"")
 }
 
 /// Returns the text after `error: `, and how long the program took to print it.
 fn refused(config: &Path) -> (String, Duration) {
-    let (output, said, took) = run(config, &[]);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    let error = said.lines().find_map(|line| line.strip_prefix("error: "));
-    (error.unwrap_or(&said).to_owned(), took)
+    let (output, printed, took) = run(config, &[]);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    let error = printed.lines().find_map(|line| line.strip_prefix("error: "));
+    (error.unwrap_or(&printed).to_owned(), took)
 }
 
 #[test]
-fn a_client_that_speaks_plaintext_to_a_port_for_tls_hears_of_it_and_can_be_stopped_meanwhile() {
+fn plaintext_to_a_port_for_tls_is_reported_and_the_processor_can_be_stopped_meanwhile() {
     let (Some(files), Some(world)) = (Files::find(), World::new("plain-on-tls")) else {
         return;
     };
-    let config = elsewhere(&world, "a", &files.address("address-tls"), "");
-    let (said, took) = refused(&config);
+    let config = config_for_broker_at(&world, "a", &files.address("address-tls"), "");
+    let (printed, took) = refused(&config);
     assert!(
-        said.contains("expects TLS") && said.contains("\"security.protocol\""),
-        "{said}"
+        printed.contains("expects TLS") && printed.contains("\"security.protocol\""),
+        "{printed}"
     );
     assert!(took < Duration::from_secs(15), "{took:?}");
     let instance = Instance::start_with(&config, &world.folder.path().join("a.log"), &[]);
@@ -346,71 +349,72 @@ fn a_client_that_speaks_plaintext_to_a_port_for_tls_hears_of_it_and_can_be_stopp
 }
 
 #[test]
-fn a_client_that_speaks_tls_to_a_port_for_plaintext_hears_of_it_soon() {
+fn tls_to_a_port_for_plaintext_is_reported_soon() {
     let Some(world) = World::new("tls-on-plain") else { return };
-    let config = elsewhere(&world, "a", &world.broker, "\"security.protocol\" = \"SSL\"");
-    let (said, took) = refused(&config);
-    assert!(said.contains("connecting to a PLAINTEXT broker listener?"), "{said}");
+    let config = config_for_broker_at(&world, "a", &world.broker, "\"security.protocol\" = \"SSL\"");
+    let (printed, took) = refused(&config);
+    assert!(printed.contains("connecting to a PLAINTEXT broker listener?"), "{printed}");
     assert!(took < Duration::from_secs(15), "{took:?}");
 }
 
 /// Starts a broker that accepts every login and closes the connection at the next request, as Event Hubs does for a
 /// principal with a role on only one hub. Returns its address.
-fn closes_behind_the_login() -> String {
+fn broker_that_closes_after_the_login() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for client in listener.incoming() {
             let mut client = client.unwrap();
-            std::thread::spawn(move || while answer_login(&mut client).is_some() {});
+            std::thread::spawn(move || while respond_to_login(&mut client).is_some() {});
         }
     });
     address
 }
 
-/// Answers one request of <https://kafka.apache.org/protocol>; returns `None` if the connection is to be closed.
-fn answer_login(client: &mut TcpStream) -> Option<()> {
+/// Responds to one request of <https://kafka.apache.org/protocol>; returns `None` if the connection is to be closed.
+fn respond_to_login(client: &mut TcpStream) -> Option<()> {
     let mut size = [0; 4];
     client.read_exact(&mut size).ok()?;
     let mut request = vec![0; u32::from_be_bytes(size) as usize];
     client.read_exact(&mut request).ok()?;
     let (key, version) = (request[1], request[3]);
-    let mut answer = request[4..8].to_vec();
+    let mut response = request[4..8].to_vec();
     match key {
         // ApiVersions: only the first version of the response, which every client knows.
         18 => {
             let (error, versions) = (if version == 0 { 0 } else { 35_u16 }, [(3, 1), (17, 1), (18, 0), (36, 0)]);
-            answer.extend(error.to_be_bytes());
-            answer.extend(4_u32.to_be_bytes());
-            for (key, most) in versions {
-                answer.extend([key, 0, most].map(u16::to_be_bytes).concat());
+            response.extend(error.to_be_bytes());
+            response.extend(4_u32.to_be_bytes());
+            for (key, max_version) in versions {
+                response.extend([key, 0, max_version].map(u16::to_be_bytes).concat());
             }
         }
         // SaslHandshake: no error, and the mechanism PLAIN.
-        17 => answer.extend(b"\0\0\0\0\0\x01\0\x05PLAIN"),
+        17 => response.extend(b"\0\0\0\0\0\x01\0\x05PLAIN"),
         // SaslAuthenticate: no error, no message, no bytes.
-        36 => answer.extend(b"\0\0\xff\xff\0\0\0\0"),
+        36 => response.extend(b"\0\0\xff\xff\0\0\0\0"),
         _ => return None,
     }
-    client.write_all(&u32::try_from(answer.len()).unwrap().to_be_bytes()).ok()?;
-    client.write_all(&answer).ok()
+    client.write_all(&u32::try_from(response.len()).unwrap().to_be_bytes()).ok()?;
+    client.write_all(&response).ok()
 }
 
 #[test]
-fn a_connection_that_closes_behind_the_login_is_a_matter_of_roles() {
+fn a_connection_that_closes_after_the_login_is_reported_as_missing_roles() {
     let Some(world) = World::new("roles") else { return };
     let login = "\"security.protocol\" = \"SASL_PLAINTEXT\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"u\"\n\"sasl.password\" = \"p\"";
-    let config = elsewhere(&world, "a", &closes_behind_the_login(), login);
-    let (said, took) = refused(&config);
+    let config = config_for_broker_at(&world, "a", &broker_that_closes_after_the_login(), login);
+    let (printed, took) = refused(&config);
     assert!(
-        said.contains("accepts the login and then closes the connection") && said.contains("assign the roles on the namespace"),
-        "{said}"
+        printed.contains("accepts the login and then closes the connection")
+            && printed.contains("assign the roles on the namespace"),
+        "{printed}"
     );
     assert!(took < Duration::from_secs(15), "{took:?}");
 }
 
 #[test]
-fn f19_what_records_say_is_neither_in_the_log_nor_in_the_metrics() {
+fn f19_record_contents_are_neither_in_the_log_nor_in_the_metrics() {
     let Some(mut world) = World::new("injection") else { return };
     let port = free_port();
     let kafka = format!("bootstrap_servers = \"{}\"", world.broker);
@@ -449,7 +453,7 @@ fn f19_what_records_say_is_neither_in_the_log_nor_in_the_metrics() {
     );
     let log = world.folder.path().join("a.log");
     let mut instance = Instance::start_with(&config, &log, &[("ALERTTRAIL_LOG", "debug")]);
-    let fold = world.wait_for_answer(&mut [&mut instance]);
+    let fold = world.wait_for_expected_rows(&mut [&mut instance]);
     assert_eq!(fold.len(), 2, "the hostile rows join as any other");
     assert!(
         fold.values()
@@ -462,7 +466,7 @@ fn f19_what_records_say_is_neither_in_the_log_nor_in_the_metrics() {
         if metrics.contains("alerttrail_records_skipped_total{table=\"other\"} 201") {
             break metrics;
         }
-        assert!(began.elapsed() < PATIENCE, "{metrics}");
+        assert!(began.elapsed() < TIMEOUT, "{metrics}");
         std::thread::sleep(Duration::from_millis(100));
     };
     assert!(!metrics.contains("HOSTILE") && metrics.len() < 100_000, "{metrics}");

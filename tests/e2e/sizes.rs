@@ -5,10 +5,10 @@ use std::time::Duration;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::support::{PATIENCE, World, activity, alert};
+use crate::support::{TIMEOUT, World, activity, alert};
 
 /// More memory than the process uses with ordinary traffic, in MiB: code, store, queues.
-const ORDINARY: u64 = 300;
+const ORDINARY_MIB: u64 = 300;
 
 /// Sends one compressed message that exceeds the limits of an ordinary producer.
 fn send_compressed(world: &World, message: &[u8]) {
@@ -22,7 +22,7 @@ fn send_compressed(world: &World, message: &[u8]) {
     let topic = world.topic("activities");
     let record = BaseRecord::<(), [u8]>::to(&topic).partition(0).payload(message);
     assert!(producer.send(record).is_ok());
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(TIMEOUT).unwrap();
     assert_eq!(producer.in_flight_count(), 0);
 }
 
@@ -37,7 +37,7 @@ fn send_a_match(world: &mut World) {
 }
 
 #[test]
-fn f12_a_message_of_very_many_records_takes_no_more_memory() {
+fn f12_a_message_with_very_many_records_takes_no_more_memory() {
     let Some(mut world) = World::new("f12") else { return };
     const OTHERS: usize = 500_000;
     const UNKNOWN: usize = 50_000;
@@ -47,25 +47,25 @@ fn f12_a_message_of_very_many_records_takes_no_more_memory() {
     send_compressed(&world, message.as_bytes());
     send_a_match(&mut world);
     let mut instance = world.start("a");
-    assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 8);
-    let letters = world.wait_for_records("dead", UNKNOWN, &mut instance);
-    assert_eq!(letters.len(), UNKNOWN);
-    let last = letters.iter().find(|letter| letter.value == b"{}").unwrap();
+    assert_eq!(world.wait_for_expected_rows(&mut [&mut instance]).len(), 8);
+    let dead_letters = world.wait_for_records("dead", UNKNOWN, &mut instance);
+    assert_eq!(dead_letters.len(), UNKNOWN);
+    let last = dead_letters.iter().find(|record| record.value == b"{}").unwrap();
     assert_eq!(last.header("alerttrail.index"), (OTHERS + UNKNOWN - 1).to_string());
     let peak = instance.peak_memory();
-    assert!(peak < ORDINARY, "{peak} MiB");
+    assert!(peak < ORDINARY_MIB, "{peak} MiB");
     println!("F12 ok bytes={} records={} peak_mib={peak}", message.len(), OTHERS + UNKNOWN);
 }
 
 /// librdkafka decompresses gzip without its own limit, so the message arrives; a truncated dead-letter record reports
-/// it. A message that is too large for the machine is a question of who may write to the topic: docs/security.md.
+/// it. Who may write to the topic decides whether a message can be too large for the machine: docs/security.md.
 #[test]
 fn f14_a_batch_that_inflates_to_64_mib_is_survived() {
     inflate(64);
 }
 
 #[test]
-#[ignore = "takes 3 GiB of memory: it measures what the broker lets through at the most"]
+#[ignore = "takes 3 GiB of memory: it measures the largest message that the broker accepts"]
 fn f14_a_batch_that_inflates_to_900_mib_is_survived_where_there_is_memory() {
     inflate(900);
 }
@@ -76,13 +76,13 @@ fn inflate(mib: usize) {
     send_compressed(&world, &vec![b' '; bytes]);
     send_a_match(&mut world);
     let mut instance = world.start("a");
-    assert_eq!(world.wait_for_answer(&mut [&mut instance]).len(), 8);
-    let letters = world.wait_for_records("dead", 1, &mut instance);
-    assert_eq!(letters[0].header("alerttrail.reason"), "invalid_json");
-    assert_eq!(letters[0].header("alerttrail.truncated"), bytes.to_string());
+    assert_eq!(world.wait_for_expected_rows(&mut [&mut instance]).len(), 8);
+    let dead_letters = world.wait_for_records("dead", 1, &mut instance);
+    assert_eq!(dead_letters[0].header("alerttrail.reason"), "invalid_json");
+    assert_eq!(dead_letters[0].header("alerttrail.truncated"), bytes.to_string());
     let peak = instance.peak_memory();
     // Otherwise nothing was decompressed.
-    assert!(peak > mib as u64 && peak < ORDINARY + 3 * mib as u64, "{peak} MiB");
+    assert!(peak > mib as u64 && peak < ORDINARY_MIB + 3 * mib as u64, "{peak} MiB");
     let (status, took) = instance.terminate();
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");

@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use crate::support::{Instance, World, activity, alert};
 
 #[test]
-fn the_size_limit_is_that_of_the_topic_that_takes_least() {
+fn the_size_limit_is_the_lowest_of_all_topics() {
     let Some(world) = World::new("limit") else { return };
     let limit = |config: &std::path::Path| {
         let config = Config::load(Some(config), std::iter::empty()).unwrap();
@@ -26,13 +26,13 @@ fn the_size_limit_is_that_of_the_topic_that_takes_least() {
         std::fs::write(&config, text.replace(&world.topic(role), &small)).unwrap();
         assert_eq!(limit(&config), bytes, "{role}");
     }
-    let log = format!("{}-correlation-repartition", world.name);
-    world.create_topic(&log, 3, &[("max.message.bytes", "30000")]);
+    let repartition = format!("{}-correlation-repartition", world.name);
+    world.create_topic(&repartition, 3, &[("max.message.bytes", "30000")]);
     assert_eq!(limit(&world.config("a")), 30_000, "the repartition topic counts too");
 }
 
 #[test]
-fn the_producers_limit_holds_when_no_topic_can_be_asked() {
+fn the_producers_limit_applies_if_no_topic_can_be_described() {
     let Some(world) = World::new("no-limit") else { return };
     let text = std::fs::read_to_string(world.config("a")).unwrap();
     let config = world.folder.path().join("none.toml");
@@ -43,7 +43,7 @@ fn the_producers_limit_holds_when_no_topic_can_be_asked() {
 }
 
 #[test]
-fn many_quiet_partitions_hold_nothing_back_for_long() {
+fn many_idle_partitions_do_not_delay_rows_for_long() {
     let Some(mut world) = World::new("many") else { return };
     let many = world.topic("many");
     world.create_topic(&many, 128, &[]);
@@ -77,7 +77,7 @@ fn partitions_added_to_an_input_topic_are_read_from_their_beginning() {
     world.add_partitions(&topic, 6);
     let sent = activity("p", "2026-03-01T10:00:00Z", "added");
     world.send_all_to("activities", 5, &[sent]);
-    assert_eq!(world.range(&topic, 5), (0, 1), "it is there before the partition is read");
+    assert_eq!(world.range(&topic, 5), (0, 1), "it is sent before the partition is read");
     assert_eq!(world.committed(&topic, 5), None, "nobody reads it yet");
     let window = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
     let alert = alert("A1", "p", window.0, window.1, "2026-03-01T11:05:00Z");
@@ -89,7 +89,7 @@ fn partitions_added_to_an_input_topic_are_read_from_their_beginning() {
 }
 
 #[test]
-fn a_topic_added_to_the_configuration_is_read_behind_a_restart() {
+fn a_topic_added_to_the_configuration_is_read_after_a_restart() {
     let Some(mut world) = World::new("topic-added") else { return };
     let added = world.topic("added");
     world.create_topic(&added, 2, &[]);
@@ -123,21 +123,21 @@ fn partitions_added_to_the_repartition_topic_stop_it() {
     world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
     let mut instance = world.start("a");
     instance.wait_for_log("joining");
-    world.add_partitions(&world.log_topic(), 4);
+    world.add_partitions(&world.repartition_topic(), 4);
     let (status, log) = instance.wait_for_end();
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("has 4 partitions and repartition.partitions is 3"), "{log}");
     let output = world.run_to_end("a");
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        said.contains("has 4 partitions") && said.contains("alerttrail reset"),
-        "{said}"
+        printed.contains("has 4 partitions") && printed.contains("alerttrail reset"),
+        "{printed}"
     );
 }
 
 #[test]
-fn a_record_is_known_again_and_not_in_a_topic_made_anew() {
+fn a_record_digest_is_stable_and_differs_in_a_recreated_topic() {
     let Some(mut world) = World::new("digest") else { return };
     let config = Config::load(Some(&world.config("a")), std::iter::empty()).unwrap();
     let topic = world.topic("activities");
@@ -148,15 +148,15 @@ fn a_record_is_known_again_and_not_in_a_topic_made_anew() {
     let one = activity("p", "2026-03-01T10:00:00Z", "one");
     world.send_all_to("activities", 0, &[one.clone(), one.clone()]);
     let known = at(1).unwrap();
-    assert_eq!(at(1), Some(known), "it stays what it is");
+    assert_eq!(at(1), Some(known), "the digest does not change");
     assert_ne!(at(0), Some(known), "the same bytes at another offset are another record");
-    assert_eq!(at(2), None, "the log ends before");
+    assert_eq!(at(2), None, "the partition ends before this offset");
 
     world.delete_topic(&topic);
     world.create_topic(&topic, 4, &[]);
     world.send_all_to("activities", 0, &[one.clone(), one]);
     assert_eq!(world.range(&topic, 0), (0, 2), "the same bytes are at the same offsets");
-    assert!(at(1).is_some_and(|found| found != known), "and yet it is another log");
+    assert!(at(1).is_some_and(|found| found != known), "it is another topic");
     world.remove_records(&topic, 0);
     assert_eq!(at(1), None, "retention has removed it");
 }
@@ -179,7 +179,7 @@ impl rdkafka::producer::ProducerContext for Failures {
 
 /// The broker compares a batch with the limit of the topic, and the client does not know that limit.
 #[test]
-fn a_producer_keeps_the_size_limit_when_its_batches_do() {
+fn a_producer_keeps_the_size_limit_if_its_batches_do() {
     let Some(world) = World::new("batches") else { return };
     let topic = world.topic("small");
     world.create_topic(&topic, 1, &[("max.message.bytes", "20000")]);
@@ -192,7 +192,7 @@ fn a_producer_keeps_the_size_limit_when_its_batches_do() {
             let record = BaseRecord::<(), [u8]>::to(&topic).payload(value.as_slice());
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
-        producer.flush(crate::support::PATIENCE).unwrap();
+        producer.flush(crate::support::TIMEOUT).unwrap();
         producer.context().0.load(std::sync::atomic::Ordering::Relaxed)
     };
     assert_eq!(failures("1000000"), 100, "each is small enough, the batch is not");
@@ -200,7 +200,7 @@ fn a_producer_keeps_the_size_limit_when_its_batches_do() {
 }
 
 #[test]
-fn partitions_added_to_the_output_topic_are_warned_of_while_it_runs_and_at_the_next_start() {
+fn partitions_added_to_the_output_topic_cause_a_warning_while_it_runs_and_at_the_next_start() {
     let Some(world) = World::new("output-grows") else { return };
     let rows = world.topic("rows");
     let warning = |before: usize, now: usize| format!("topic=\"{rows}\" before={before} partitions={now}");
@@ -214,7 +214,7 @@ fn partitions_added_to_the_output_topic_are_warned_of_while_it_runs_and_at_the_n
     world.add_partitions(&rows, 6);
     let mut instance = start("second.log");
     instance.wait_for_log(&warning(5, 6));
-    assert!(!instance.log().contains("before=3"), "a change is told once");
+    assert!(!instance.log().contains("before=3"), "a change is reported once");
     assert_eq!(instance.terminate().0.code(), Some(0));
 
     let mut instance = start("third.log");
@@ -224,7 +224,7 @@ fn partitions_added_to_the_output_topic_are_warned_of_while_it_runs_and_at_the_n
 }
 
 #[test]
-fn all_topics_are_made_when_nobody_reads_what_is_printed() {
+fn all_topics_are_created_even_if_nobody_reads_the_output() {
     let Some(world) = World::new("create-closed") else { return };
     let text = std::fs::read_to_string(world.config("a")).unwrap();
     let roles = ["activities", "alerts", "rows", "summaries", "dead"];
@@ -242,9 +242,9 @@ fn all_topics_are_made_when_nobody_reads_what_is_printed() {
         let mut command = std::process::Command::new(crate::support::program());
         command.args(["topics", "create", "--with-inputs", "--config"]).arg(&config);
         let output = command.stdout(stdout).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(status), "{end}: {said}");
-        assert_eq!(said.contains("No space left on device"), end == "full", "{said}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{end}: {printed}");
+        assert_eq!(printed.contains("No space left on device"), end == "full", "{printed}");
         for role in roles {
             assert_eq!(world.partitions(&world.topic(&format!("{end}-{role}"))), 4, "{end}: {role}");
         }

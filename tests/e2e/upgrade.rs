@@ -1,5 +1,5 @@
-//! One version after the other over the same topics and states, under traffic: an upgrade of one instance at a time, and
-//! the way back.
+//! One version after the other over the same topics and states, under traffic: an upgrade of one instance at a time,
+//! and the way back.
 //!
 //! `ALERTTRAIL_PREVIOUS` names the program of the other version; `scripts/upgrade` builds it from a tag and sets it.
 //! Without it, both are the same program, so that CI tests the procedure of docs/operations.md.
@@ -54,13 +54,13 @@ fn upgraded_and_back(delivery: &str) {
     world.send_generated(&traffic(32));
     b = replace(&world, b, "b", &new);
     world.send_generated(&traffic(33));
-    world.wait_for_answer(&mut [&mut a, &mut b]);
+    world.wait_for_expected_rows(&mut [&mut a, &mut b]);
     // And back.
     b = replace(&world, b, "b", &old);
     world.send_generated(&traffic(34));
     a = replace(&world, a, "a", &old);
     world.send_generated(&traffic(35));
-    let fold = world.wait_for_answer(&mut [&mut a, &mut b]);
+    let fold = world.wait_for_expected_rows(&mut [&mut a, &mut b]);
     let records = world.read("rows");
     if delivery == "exactly_once" {
         let sent: std::collections::BTreeSet<(String, i64)> = records

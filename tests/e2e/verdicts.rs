@@ -10,12 +10,12 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::{Value, json};
 
 use crate::support::world::{Counted, Record};
-use crate::support::{Instance, PATIENCE, World, activity, alert};
+use crate::support::{Instance, TIMEOUT, World, activity, alert};
 use crate::verify::{result, verify, verify_with};
 
 const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -27,7 +27,7 @@ fn found(output: &Output, verdict: &str, status: i32) -> Value {
         (&found["verdict"], code),
         (&json!(verdict), status),
         "{found}\n{}",
-        said(output)
+        printed(output)
     );
     assert_eq!(found["exact"], json!(verdict == "exact"));
     found
@@ -44,7 +44,7 @@ pub(crate) fn generated(world: &mut World) {
 }
 
 /// Sends an alert with two activities, and waits for their rows.
-fn answered(world: &mut World) {
+fn join_one_alert(world: &mut World) {
     let rows = [
         activity("p", "2026-03-01T10:00:00Z", "one"),
         activity("p", "2026-03-01T10:30:00Z", "two"),
@@ -53,7 +53,7 @@ fn answered(world: &mut World) {
     let row = alert("A", "p", WINDOW.0, WINDOW.1, "2026-03-01T11:05:00Z");
     world.send("alerts", 1, [row.as_slice()]);
     let mut instance = world.start("a");
-    world.wait_for_answer(&mut [&mut instance]);
+    world.wait_for_expected_rows(&mut [&mut instance]);
     assert_eq!(instance.terminate().0.code(), Some(0));
 }
 
@@ -69,17 +69,17 @@ fn send_at(world: &World, role: &str, timestamp: i64, values: &[String]) {
             .timestamp(timestamp);
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(TIMEOUT).unwrap();
 }
 
 #[test]
-fn rows_that_may_have_stood_before_the_first_record_of_the_output_are_not_judged() {
+fn rows_that_may_precede_the_first_record_of_the_output_are_not_judged() {
     let Some(mut world) = World::new("verdict-output") else {
         return;
     };
     generated(&mut world);
     let mut instance = world.start("a");
-    world.wait_for_answer(&mut [&mut instance]);
+    world.wait_for_expected_rows(&mut [&mut instance]);
     assert_eq!(instance.terminate().0.code(), Some(0));
     found(&verify(&world, "rows"), "exact", 0);
     let topic = world.topic("rows");
@@ -97,7 +97,7 @@ fn rows_that_may_have_stood_before_the_first_record_of_the_output_are_not_judged
         ),
         "warning: no fault was found; ".to_owned(),
     ] {
-        assert!(said(&output).contains(&part), "{}", said(&output));
+        assert!(printed(&output).contains(&part), "{}", printed(&output));
     }
     // All of the alerts are gone.
     world.remove_records(&topic, 1);
@@ -109,11 +109,11 @@ fn rows_that_may_have_stood_before_the_first_record_of_the_output_are_not_judged
 }
 
 #[test]
-fn a_row_that_cannot_have_stood_in_what_is_gone_is_missed() {
+fn a_row_that_cannot_be_among_the_removed_records_is_missing() {
     let Some(mut world) = World::new("verdict-recent") else {
         return;
     };
-    answered(&mut world);
+    join_one_alert(&mut world);
     let rows: Vec<String> = world
         .read("rows")
         .into_iter()
@@ -135,24 +135,24 @@ fn a_row_that_cannot_have_stood_in_what_is_gone_is_missed() {
 }
 
 #[test]
-fn rows_that_may_follow_from_input_that_is_gone_are_not_judged() {
+fn rows_that_may_come_from_removed_input_are_not_judged() {
     let Some(mut world) = World::new("verdict-input") else {
         return;
     };
-    answered(&mut world);
+    join_one_alert(&mut world);
     let topic = world.topic("alerts");
     world.remove_records(&topic, 0);
     let output = verify(&world, "rows");
     let findings = found(&output, "undecided", 3);
     assert_eq!(findings["findings"], json!({ "extra": { "before_input": 2 } }));
     let part = format!("{topic} no longer has its first records (partition 0 begins at offset 1)");
-    assert!(said(&output).contains(&part), "{}", said(&output));
+    assert!(printed(&output).contains(&part), "{}", printed(&output));
 }
 
-/// Waits until every partition of the repartition topic has a watermark update in which all source partitions are idle, but
-/// for this number of them that have a time.
+/// Waits until every partition of the repartition topic has a watermark update in which all source partitions except
+/// `active` of them are idle, and those have a time.
 fn wait_for_update(world: &World, active: usize, instance: &mut Instance) {
-    let is_wanted = |record: &Record| match LogRecord::decode(&record.value) {
+    let is_expected = |record: &Record| match LogRecord::decode(&record.value) {
         Ok(LogRecord::WatermarkUpdate(update)) => {
             let partitions: u32 = update.topics.iter().map(|(_, count)| count).sum();
             let not_idle: Vec<_> = update.sources.iter().filter(|source| !source.idle).collect();
@@ -167,18 +167,18 @@ fn wait_for_update(world: &World, active: usize, instance: &mut Instance) {
     while world
         .read("correlation-repartition")
         .iter()
-        .filter(|record| is_wanted(record))
+        .filter(|record| is_expected(record))
         .count()
         < 3
     {
-        assert!(began.elapsed() < PATIENCE, "there is no such watermark update");
+        assert!(began.elapsed() < TIMEOUT, "there is no such watermark update");
         instance.assert_runs();
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
 #[test]
-fn what_lies_before_the_cutoff_is_not_called_exact() {
+fn rows_before_the_retention_cutoff_are_not_called_exact() {
     let Some(mut world) = World::new("verdict-cutoff") else {
         return;
     };
@@ -210,14 +210,14 @@ fn what_lies_before_the_cutoff_is_not_called_exact() {
     let findings = found(&output, "undecided", 3);
     assert_eq!(findings["findings"], json!({ "missing": { "expired": 1 } }));
     assert!(
-        said(&output).contains("warning: no fault was found; 1 row could not be judged: 1 may lie behind state.retention"),
+        printed(&output).contains("warning: no fault was found; 1 row could not be judged: 1 may lie behind state.retention"),
         "{}",
-        said(&output)
+        printed(&output)
     );
 }
 
 #[test]
-fn an_input_that_was_taken_out_is_read_as_well() {
+fn an_input_removed_from_the_settings_is_read_as_well() {
     let Some(mut world) = World::new("verdict-former") else {
         return;
     };
@@ -232,12 +232,12 @@ fn an_input_that_was_taken_out_is_read_as_well() {
     let log = world.folder.path().join("a.log");
     let environment = [("ALERTTRAIL_INPUT__TOPICS", with_history.as_str())];
     let mut instance = Instance::start_with(&world.config("a"), &log, &environment);
-    world.wait_for_answer(&mut [&mut instance]);
+    world.wait_for_expected_rows(&mut [&mut instance]);
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(instance.terminate().0.code(), Some(0));
     found(&verify_with(&world, "rows", &[], &environment), "exact", 0);
     // The history is removed from the settings.
-    answered(&mut world);
+    join_one_alert(&mut world);
     found(&verify(&world, "rows"), "exact", 0);
     // A row of an alert that never existed is a fault, because no input is missing.
     let rows = world.read("rows");
@@ -261,30 +261,34 @@ fn an_input_that_was_taken_out_is_read_as_well() {
     // The old alert with three activities, and the new alert with the old activity.
     assert_eq!(findings["findings"], json!({ "extra": { "before_input": 4 } }));
     assert!(
-        said(&output).contains(&format!("{history} was in input.topics until 20")),
+        printed(&output).contains(&format!("{history} was in input.topics until 20")),
         "{}",
-        said(&output)
+        printed(&output)
     );
 }
 
 #[test]
-fn a_former_input_that_nothing_names_any_more_can_be_named() {
+fn a_former_input_that_is_no_longer_recorded_can_be_passed_as_an_option() {
     let Some(mut world) = World::new("verdict-named") else {
         return;
     };
-    answered(&mut world);
+    join_one_alert(&mut world);
     // As if the alerts had come through a topic that is no longer an input, and the repartition topic had lost its
     // record of it.
     let others = json!([world.topic("activities")]).to_string();
     let environment = [("ALERTTRAIL_INPUT__TOPICS", others.as_str())];
     found(&verify_with(&world, "rows", &[], &environment), "exact", 0);
     for partition in 0..3 {
-        world.remove_records(&world.log_topic(), partition);
+        world.remove_records(&world.repartition_topic(), partition);
     }
     let output = verify_with(&world, "rows", &[], &environment);
     let findings = found(&output, "undecided", 3);
     assert_eq!(findings["findings"], json!({ "extra": { "before_input": 2 } }));
-    assert!(said(&output).contains("pass them with --input-topic"), "{}", said(&output));
+    assert!(
+        printed(&output).contains("pass them with --input-topic"),
+        "{}",
+        printed(&output)
+    );
     let alerts = world.topic("alerts");
     let named = ["--input-topic", alerts.as_str()];
     found(&verify_with(&world, "rows", &named, &environment), "exact", 0);
@@ -292,24 +296,24 @@ fn a_former_input_that_nothing_names_any_more_can_be_named() {
     let output = verify_with(&world, "rows", &["--input-topic", &nowhere], &environment);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        said(&output).contains(&format!(
+        printed(&output).contains(&format!(
             "the topic {nowhere} (input) does not exist; create it, or correct --input-topic"
         )),
         "{}",
-        said(&output)
+        printed(&output)
     );
 }
 
 #[test]
-fn the_markers_of_transactions_are_read_past_in_silence() {
+fn the_markers_of_transactions_cause_no_message() {
     let Some(mut world) = World::new("verdict-markers") else {
         return;
     };
     world.set("output", "delivery = \"exactly_once\"");
-    answered(&mut world);
+    join_one_alert(&mut world);
     let topic = world.topic("activities");
     let producer: BaseProducer = world.client().set("transactional.id", &world.name).create().unwrap();
-    producer.init_transactions(PATIENCE).unwrap();
+    producer.init_transactions(TIMEOUT).unwrap();
     let send = |partition, row: &[u8]| {
         let record = BaseRecord::<(), [u8]>::to(&topic).partition(partition).payload(row);
         producer.send(record).map_err(|(error, _)| error).unwrap();
@@ -319,25 +323,28 @@ fn the_markers_of_transactions_are_read_past_in_silence() {
     let row = activity("q", "2026-03-01T10:10:00Z", "committed");
     producer.begin_transaction().unwrap();
     send(0, &row);
-    producer.commit_transaction(PATIENCE).unwrap();
+    producer.commit_transaction(TIMEOUT).unwrap();
     producer.begin_transaction().unwrap();
     send(1, &activity("p", "2026-03-01T10:20:00Z", "given up"));
     send(2, &activity("p", "2026-03-01T10:21:00Z", "given up"));
-    producer.flush(PATIENCE).unwrap();
-    producer.abort_transaction(PATIENCE).unwrap();
+    producer.flush(TIMEOUT).unwrap();
+    producer.abort_transaction(TIMEOUT).unwrap();
     producer.begin_transaction().unwrap();
     send(3, &activity("p", "2026-03-01T10:22:00Z", "open"));
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(TIMEOUT).unwrap();
     let began = std::time::Instant::now();
     let output = verify(&world, "rows");
-    assert!(began.elapsed() < Duration::from_secs(30), "it waited for what never comes");
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "it waited for records that do not exist"
+    );
     let findings = found(&output, "exact", 0);
     assert_eq!((&findings["expected"], &findings["found"]), (&json!(2), &json!(2)));
-    let said = said(&output);
-    let lines: Vec<&str> = said.lines().collect();
+    let printed = printed(&output);
+    let lines: Vec<&str> = printed.lines().collect();
     assert!(
         matches!(lines.as_slice(), [line] if line.starts_with("It took ")),
-        "nothing is wrong, and nothing is said: {said}"
+        "nothing is wrong, so nothing else is printed: {printed}"
     );
-    producer.abort_transaction(PATIENCE).unwrap();
+    producer.abort_transaction(TIMEOUT).unwrap();
 }

@@ -29,11 +29,11 @@ pub(crate) fn result(output: &Output) -> (Value, i32) {
 }
 
 #[test]
-fn it_finds_each_row_that_is_missing_changed_or_too_many_and_nothing_else() {
+fn it_finds_each_missing_changed_or_extra_row_and_nothing_else() {
     let Some(mut world) = World::new("verify") else { return };
     generated(&mut world);
     let mut instance = world.start("a");
-    let expected = world.wait_for_answer(&mut [&mut instance]).len();
+    let expected = world.wait_for_expected_rows(&mut [&mut instance]).len();
     assert_eq!(instance.terminate().0.code(), Some(0));
     let (found, status) = result(&verify(&world, "rows"));
     assert_eq!((&found["exact"], status), (&json!(true), 0), "{found}");
@@ -73,7 +73,7 @@ fn it_finds_each_row_that_is_missing_changed_or_too_many_and_nothing_else() {
 }
 
 #[test]
-fn what_is_not_due_yet_is_missing_and_right() {
+fn missing_rows_of_open_windows_are_not_a_fault() {
     let Some(mut world) = World::new("verify-open") else { return };
     world.send("activities", 4, [activity("p", "2026-03-01T10:00:00Z", "one").as_slice()]);
     let from = "2026-03-01T09:00:00Z";
@@ -94,13 +94,13 @@ fn what_is_not_due_yet_is_missing_and_right() {
 }
 
 #[test]
-fn a_topic_that_is_not_there_is_named() {
+fn a_missing_topic_is_named() {
     let Some(world) = World::new("verify-none") else { return };
     let output = verify(&world, "nowhere");
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stderr);
     assert!(
-        said.contains(&format!("the topic {} (output) does not exist", world.topic("nowhere"))),
-        "{said}"
+        printed.contains(&format!("the topic {} (output) does not exist", world.topic("nowhere"))),
+        "{printed}"
     );
 }

@@ -14,7 +14,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
-use crate::support::{PATIENCE, World};
+use crate::support::{TIMEOUT, World};
 
 /// Partitions of the topic of activities.
 const PARTITIONS: usize = 4;
@@ -84,7 +84,7 @@ impl Feed {
                 day += 1;
             }
             line.file.flush().unwrap();
-            line.producer.flush(PATIENCE).unwrap();
+            line.producer.flush(TIMEOUT).unwrap();
         });
         Self {
             stop,

@@ -182,7 +182,7 @@ fn a05_killed_right_behind_an_output(mode: Mode) {
         while output.len() == before.0 {
             output.catch_up(Duration::from_millis(1));
             instance.assert_runs();
-            assert!(began.elapsed() < crate::support::PATIENCE, "no output\n{}", instance.log());
+            assert!(began.elapsed() < crate::support::TIMEOUT, "no output\n{}", instance.log());
         }
         instance.kill();
         lab.proxy.rule(Rules::default());

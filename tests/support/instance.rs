@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{PATIENCE, program};
+use super::{TIMEOUT, program};
 
 /// A running processor. It is killed when the test ends.
 pub(crate) struct Instance {
@@ -72,11 +72,11 @@ impl Instance {
     }
 
     /// Waits for the process to end by itself. Returns its exit status, or `None` if it still runs after this time.
-    pub(crate) fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+    pub(crate) fn ended_within(&mut self, timeout: Duration) -> Option<ExitStatus> {
         let began = Instant::now();
         loop {
             let ended = self.child.try_wait().unwrap();
-            if ended.is_some() || began.elapsed() > patience {
+            if ended.is_some() || began.elapsed() > timeout {
                 return ended;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -89,7 +89,7 @@ impl Instance {
         while !self.log().contains(text) {
             self.assert_runs();
             assert!(
-                began.elapsed() < PATIENCE,
+                began.elapsed() < TIMEOUT,
                 "its log does not contain {text:?}:\n{}",
                 self.log()
             );
@@ -99,7 +99,7 @@ impl Instance {
 
     /// Waits until the process ends by itself. Returns its exit status and its log.
     pub(crate) fn wait_for_end(mut self) -> (ExitStatus, String) {
-        let ended = self.ended_within(PATIENCE);
+        let ended = self.ended_within(TIMEOUT);
         (
             ended.unwrap_or_else(|| panic!("the processor does not end:\n{}", self.log())),
             self.log(),
@@ -115,7 +115,7 @@ impl Instance {
                 return (status, began.elapsed());
             }
             assert!(
-                began.elapsed() < PATIENCE,
+                began.elapsed() < TIMEOUT,
                 "SIGTERM does not end the processor:\n{}",
                 self.log()
             );

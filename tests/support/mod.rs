@@ -13,7 +13,7 @@ pub(crate) use instance::Instance;
 pub(crate) use world::World;
 
 /// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Returns the broker's address, or `None` if there is none and that is allowed.
 pub(crate) fn broker() -> Option<String> {

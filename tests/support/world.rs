@@ -17,7 +17,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
-use super::{Instance, PATIENCE, broker, program};
+use super::{Instance, TIMEOUT, broker, program};
 
 /// The topics, the folder and the application of one test.
 pub(crate) struct World {
@@ -119,12 +119,12 @@ impl World {
         assert!(results.iter().all(Result::is_ok), "{results:?}");
         // A broker under load takes a moment to become the leader of new partitions.
         let began = Instant::now();
-        let led = |metadata: rdkafka::metadata::Metadata| {
+        let has_leaders = |metadata: rdkafka::metadata::Metadata| {
             let partitions = metadata.topics()[0].partitions();
             !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0)
         };
-        while !admin.inner().fetch_metadata(Some(topic), PATIENCE).is_ok_and(led) {
-            assert!(began.elapsed() < PATIENCE, "{topic} has no leader");
+        while !admin.inner().fetch_metadata(Some(topic), TIMEOUT).is_ok_and(has_leaders) {
+            assert!(began.elapsed() < TIMEOUT, "{topic} has no leader");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -226,7 +226,7 @@ listen = ""
             }
         }
         file.flush().unwrap();
-        producer.flush(PATIENCE).unwrap();
+        producer.flush(TIMEOUT).unwrap();
         count
     }
 
@@ -291,7 +291,7 @@ listen = ""
             .set("enable.partition.eof", "true")
             .set("enable.auto.commit", "false");
         let consumer: BaseConsumer = config.create().unwrap();
-        let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE).unwrap();
+        let metadata = consumer.fetch_metadata(Some(&topic), TIMEOUT).unwrap();
         let partitions = i32::try_from(metadata.topics()[0].partitions().len()).unwrap();
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
@@ -304,7 +304,7 @@ listen = ""
         // Counting would not work, because the markers of transactions take offsets too.
         while !left.is_empty() {
             assert!(
-                began.elapsed() < PATIENCE,
+                began.elapsed() < TIMEOUT,
                 "the partitions {left:?} of {topic} cannot be read to the end"
             );
             let message = match consumer.poll(Duration::from_millis(100)) {
@@ -337,7 +337,7 @@ listen = ""
         for record in self.read("rows") {
             let row = record.json();
             let (id, seq) = (row["id"].as_str().unwrap().to_owned(), row["seq"].as_i64().unwrap());
-            if fold.get(&id).is_none_or(|(held, _)| *held < seq) {
+            if fold.get(&id).is_none_or(|(newest, _)| *newest < seq) {
                 fold.insert(id, (seq, row));
             }
         }
@@ -346,7 +346,7 @@ listen = ""
     }
 
     /// Waits until the fold of the output topic has exactly the expected ids.
-    pub(crate) fn wait_for_answer(&self, instances: &mut [&mut Instance]) -> BTreeMap<String, Value> {
+    pub(crate) fn wait_for_expected_rows(&self, instances: &mut [&mut Instance]) -> BTreeMap<String, Value> {
         let (expected, _) = self.expected();
         let began = Instant::now();
         loop {
@@ -360,7 +360,7 @@ listen = ""
                 instance.assert_runs();
             }
             assert!(
-                began.elapsed() < PATIENCE,
+                began.elapsed() < TIMEOUT,
                 "{missing} of {} rows are missing, {too_many} are unexpected",
                 expected.len()
             );
@@ -378,7 +378,7 @@ listen = ""
             }
             instance.assert_runs();
             assert!(
-                began.elapsed() < PATIENCE,
+                began.elapsed() < TIMEOUT,
                 "{} has {} records, not {count}",
                 self.topic(role),
                 records.len()

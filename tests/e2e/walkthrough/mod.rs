@@ -20,7 +20,7 @@ use rdkafka::config::ClientConfig;
 
 use self::page::Page;
 use self::walk::Walk;
-use crate::support::{PATIENCE, broker};
+use crate::support::{TIMEOUT, broker};
 
 /// The folders that contain documents.
 const FOLDERS: [&str; 4] = ["", "docs", "benches", "tests"];
@@ -60,7 +60,7 @@ fn pages() -> Vec<(Page, String)> {
 }
 
 #[test]
-fn every_block_of_the_documents_is_run_or_says_why_not() {
+fn every_block_of_the_documents_is_run_or_has_a_reason_not_to_be() {
     let pages = pages();
     let faults: Vec<&str> = pages.iter().flat_map(|(page, _)| &page.faults).map(String::as_str).collect();
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
@@ -73,19 +73,19 @@ fn every_block_of_the_documents_is_run_or_says_why_not() {
 }
 
 #[test]
-fn whoever_follows_a_page_is_not_stopped() {
+fn every_page_can_be_followed() {
     let Some(broker) = broker() else { return };
-    let wanted = std::env::var("PAGE").ok();
+    let only = std::env::var("PAGE").ok();
     let mut wrong = Vec::new();
     for (page, text) in pages() {
-        if page.steps.is_empty() || wanted.as_ref().is_some_and(|wanted| *wanted != page.name) {
+        if page.steps.is_empty() || only.as_ref().is_some_and(|only| *only != page.name) {
             continue;
         }
         page.left_out.iter().for_each(|block| println!("not run: {block}"));
         let began = Instant::now();
-        forget(&broker, &text);
+        delete_mentioned(&broker, &text);
         let followed = Walk::new(&broker).follow(&page);
-        forget(&broker, &text);
+        delete_mentioned(&broker, &text);
         println!(
             "{}: {} steps, {:.1} s",
             page.name,
@@ -99,16 +99,16 @@ fn whoever_follows_a_page_is_not_stopped() {
 
 /// Deletes the topics and groups that a page names, because another page, or an earlier run of this one, may have left
 /// them.
-fn forget(broker: &str, text: &str) {
+fn delete_mentioned(broker: &str, text: &str) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let words: BTreeSet<&str> = text.split(|c| !is_name(c)).chain(TOPICS).collect();
-    let there = || -> Vec<String> {
-        let metadata = admin.inner().fetch_metadata(None, PATIENCE).unwrap();
+    let mentioned: BTreeSet<&str> = text.split(|c| !is_name(c)).chain(TOPICS).collect();
+    let existing_topics = || -> Vec<String> {
+        let metadata = admin.inner().fetch_metadata(None, TIMEOUT).unwrap();
         let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
-        names.filter(|name| words.contains(name.as_str())).collect()
+        names.filter(|name| mentioned.contains(name.as_str())).collect()
     };
-    let topics = there();
+    let topics = existing_topics();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let options = AdminOptions::new();
@@ -117,13 +117,13 @@ fn forget(broker: &str, text: &str) {
     }
     drop(runtime.block_on(admin.delete_groups(&GROUPS, &options)));
     let began = Instant::now();
-    while !there().is_empty() {
-        assert!(began.elapsed() < PATIENCE, "{topics:?} are still there");
+    while !existing_topics().is_empty() {
+        assert!(began.elapsed() < TIMEOUT, "{topics:?} are still there");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
 
-/// The topics that config/local.toml names, and the internal topic that follows from them.
+/// The topics that config/local.toml names, and the internal topic that the processor creates.
 const TOPICS: [&str; 6] = [
     "cloudappevents",
     "securityalert",
@@ -146,7 +146,7 @@ fn faults(text: &str) -> usize {
 }
 
 #[test]
-fn a_page_that_is_right_can_be_followed() {
+fn a_correct_page_can_be_followed() {
     let text = "
 A sentence.
 ```sh
@@ -191,12 +191,9 @@ cat address && alerttrail --version
 }
 
 #[test]
-fn a_page_that_says_something_wrong_is_found() {
+fn a_page_that_shows_a_wrong_output_is_found() {
     let wrong = follow("```sh\necho one\n```\n```\ntwo\n```\n").unwrap_err();
-    assert!(
-        wrong.starts_with("page.md:4: it is to print\ntwo\nand printed\none"),
-        "{wrong}"
-    );
+    assert!(wrong.starts_with("page.md:4: expected\ntwo\nbut it printed\none"), "{wrong}");
     let wrong = follow("```sh\necho one; echo two; echo three\n```\n```\none\nthree\n```\n");
     assert!(wrong.is_err(), "a line is left out");
     let wrong = follow("<!-- walkthrough: output of: echo '{\"a\":1}' -->\n```json\n{\"a\":2}\n```\n");
@@ -221,7 +218,7 @@ fn a_page_that_stops_a_reader_is_found() {
         "{stopped}"
     );
     let ended = follow("<!-- walkthrough: in the background until: true -->\n```sh\nfalse\n```\n```sh\nsleep 1\n```\n");
-    assert!(ended.is_err(), "what is to run on has ended");
+    assert!(ended.is_err(), "a command that must keep running has ended");
 }
 
 #[test]

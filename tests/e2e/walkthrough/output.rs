@@ -6,12 +6,12 @@ use super::page::Expected;
 
 /// Returns whether `printed` contains the output on the page: text as consecutive lines anywhere in it, JSON as the
 /// whole of it. `…` matches anything within a line, and a line that is only `…` matches any lines.
-pub(super) fn has(printed: &str, expected: &Expected) -> bool {
+pub(super) fn matches_page(printed: &str, expected: &Expected) -> bool {
     match expected {
         Expected::Text(text) => {
-            let wanted: Vec<&str> = text.lines().map(str::trim_end).collect();
+            let pattern: Vec<&str> = text.lines().map(str::trim_end).collect();
             let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
-            (0..=lines.len()).any(|from| begins(&lines[from..], &wanted))
+            (0..=lines.len()).any(|from| begins(&lines[from..], &pattern))
         }
         Expected::Json(text) => fits(&joined(printed), &joined(text)),
         Expected::Members(text) => match (serde_json::from_str(printed), serde_json::from_str(text)) {
@@ -21,13 +21,13 @@ pub(super) fn has(printed: &str, expected: &Expected) -> bool {
     }
 }
 
-fn begins(lines: &[&str], wanted: &[&str]) -> bool {
-    match wanted {
+fn begins(lines: &[&str], pattern: &[&str]) -> bool {
+    match pattern {
         [] => true,
         ["…", rest @ ..] => (0..=lines.len()).any(|from| begins(&lines[from..], rest)),
         [first, rest @ ..] => lines
             .split_first()
-            .is_some_and(|(line, behind)| fits(line, first) && begins(behind, rest)),
+            .is_some_and(|(line, following)| fits(line, first) && begins(following, rest)),
     }
 }
 

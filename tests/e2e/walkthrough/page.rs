@@ -96,7 +96,7 @@ const LANGUAGES: [&str; 12] = [
 #[derive(Default)]
 struct LeftOut {
     page: Option<String>,
-    /// The reason, and the depth of the heading; 0 until the heading has come.
+    /// The reason, and the depth of the heading; 0 until the heading has been read.
     section: Option<(String, usize)>,
 }
 
@@ -150,24 +150,24 @@ impl Page {
             } else if line.starts_with('#') {
                 reader.heading(line.bytes().take_while(|byte| *byte == b'#').count());
             } else if !line.trim().is_empty() {
-                reader.no_marker_waits();
+                reader.expect_no_pending_marker();
             }
         }
-        reader.no_marker_waits();
+        reader.expect_no_pending_marker();
         reader.page
     }
 }
 
 impl Reader {
-    fn fault(&mut self, line: usize, what: &str) {
-        self.page.faults.push(format!("{}:{line}: {what}", self.page.name));
+    fn fault(&mut self, line: usize, message: &str) {
+        self.page.faults.push(format!("{}:{line}: {message}", self.page.name));
     }
 
     fn step(&mut self, line: usize, act: Act) {
         self.page.steps.push(Step { line, act });
     }
 
-    fn no_marker_waits(&mut self) {
+    fn expect_no_pending_marker(&mut self) {
         if let Some((line, ..)) = self.marker.take() {
             self.fault(line, "this comment belongs to no block");
         }
@@ -176,18 +176,18 @@ impl Reader {
     fn heading(&mut self, depth: usize) {
         match (&mut self.left_out.section, self.marker.take()) {
             (section, Some((_, Marker::SectionNotRun, reason))) => *section = Some((reason, depth)),
-            (section, waiting) => {
+            (section, pending) => {
                 if section.as_ref().is_some_and(|(_, begun)| depth <= *begun) {
                     *section = None;
                 }
-                self.marker = waiting;
-                self.no_marker_waits();
+                self.marker = pending;
+                self.expect_no_pending_marker();
             }
         }
     }
 
     fn comment(&mut self, line: usize, text: &str) {
-        self.no_marker_waits();
+        self.expect_no_pending_marker();
         let with = |prefix: &str| text.strip_prefix(prefix).map(|rest| rest.trim().to_owned());
         if let Some(rest) = with("before,") {
             match rest.split_once(":\n") {
@@ -213,7 +213,7 @@ impl Reader {
                 Marker::PageNotRun => self.left_out.page = Some(rest),
                 marker => self.marker = Some((line, marker, rest)),
             },
-            Some(_) => self.fault(line, "the comment must say why, or what"),
+            Some(_) => self.fault(line, "the comment must contain a reason, a name or a command"),
             None => self.fault(line, "the comment is none of those that tests/e2e/walkthrough/page.rs knows"),
         }
     }

@@ -12,16 +12,16 @@ use super::page::{Act, Expected, Page};
 use crate::support::program;
 
 /// Longer than any page takes on a busy machine.
-const MOST: Duration = Duration::from_secs(600);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The maximum number of characters of an output that a failure shows.
-const MOST_SHOWN: usize = 4_000;
+const MAX_SHOWN: usize = 4_000;
 
 /// The addresses of the broker and the API in the documents.
-const PRINTED_BROKER: &str = "127.0.0.1:9092";
-const PRINTED_HTTP: &str = "127.0.0.1:8686";
+const DOCUMENTED_BROKER: &str = "127.0.0.1:9092";
+const DOCUMENTED_HTTP: &str = "127.0.0.1:8686";
 /// The API address of a second processor; no page runs one beside the first.
-const PRINTED_SECOND_HTTP: &str = "127.0.0.1:8687";
+const DOCUMENTED_SECOND_HTTP: &str = "127.0.0.1:8687";
 
 /// A folder like a reader's, and the actual addresses of the broker and the API.
 pub(super) struct Walk {
@@ -42,7 +42,7 @@ impl Walk {
         for file in fs::read_dir(root.join("config")).unwrap().map(|file| file.unwrap().path()) {
             if file.extension().is_some_and(|ending| ending == "toml") {
                 let name = Path::new("config").join(file.file_name().unwrap());
-                walk.write(&name, &walk.here(&fs::read_to_string(&file).unwrap()));
+                walk.write(&name, &walk.with_actual_addresses(&fs::read_to_string(&file).unwrap()));
             }
         }
         let clone = root.display();
@@ -68,19 +68,20 @@ impl Walk {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn here(&self, text: &str) -> String {
-        let text = text.replace(PRINTED_BROKER, &self.broker);
-        text.replace(PRINTED_HTTP, &self.http)
-            .replace(PRINTED_SECOND_HTTP, &self.http)
+    fn with_actual_addresses(&self, text: &str) -> String {
+        let text = text.replace(DOCUMENTED_BROKER, &self.broker);
+        text.replace(DOCUMENTED_HTTP, &self.http)
+            .replace(DOCUMENTED_SECOND_HTTP, &self.http)
     }
 
-    fn as_printed(&self, text: &str) -> String {
-        text.replace(&self.broker, PRINTED_BROKER).replace(&self.http, PRINTED_HTTP)
+    fn with_documented_addresses(&self, text: &str) -> String {
+        text.replace(&self.broker, DOCUMENTED_BROKER)
+            .replace(&self.http, DOCUMENTED_HTTP)
     }
 
     fn printed(&self, step: usize) -> String {
         let text = fs::read(self.folder.path().join(format!("{step}.out"))).unwrap_or_default();
-        self.as_printed(&String::from_utf8_lossy(&text))
+        self.with_documented_addresses(&String::from_utf8_lossy(&text))
     }
 
     /// Runs the steps of the page. Returns an error that describes what stops a reader or differs from the page.
@@ -102,11 +103,11 @@ impl Walk {
                 Act::Write { .. } => {}
                 Act::Compare { expected, command } => {
                     let printed = self.printed(if command.is_some() { at } else { last });
-                    if !output::has(&printed, expected) {
-                        let printed: String = printed.chars().take(MOST_SHOWN).collect();
+                    if !output::matches_page(&printed, expected) {
+                        let printed: String = printed.chars().take(MAX_SHOWN).collect();
                         let (Expected::Text(text) | Expected::Json(text) | Expected::Members(text)) = expected;
                         wrong.push(format!(
-                            "{}:{}: it is to print\n{text}and printed\n{printed}",
+                            "{}:{}: expected\n{text}but it printed\n{printed}",
                             page.name, step.line
                         ));
                     }
@@ -121,7 +122,7 @@ impl Walk {
         let background = background.filter(|path| path.extension().is_some_and(|ending| ending == "background"));
         let background = background.map(|path| fs::read_to_string(path).unwrap());
         let background: String = background.map(|text| format!("\nand in the background:\n{text}")).collect();
-        self.printed(at) + &self.as_printed(&background)
+        self.printed(at) + &self.with_documented_addresses(&background)
     }
 
     /// Returns the page as a script: one shell for all steps, as a reader has.
@@ -134,7 +135,7 @@ impl Walk {
         for (at, step) in page.steps.iter().enumerate() {
             let mut source = |name: &str, commands: &str| {
                 let file = self.folder.path().join(format!("{at}.{name}"));
-                fs::write(&file, self.here(commands)).unwrap();
+                fs::write(&file, self.with_actual_addresses(commands)).unwrap();
                 script.push_str(&format!(
                     "echo {at} >{folder}/at\n. {} >{folder}/{at}.out 2>&1\n",
                     file.display()
@@ -144,13 +145,13 @@ impl Walk {
                 Act::Run(commands) => source("sh", commands),
                 Act::Background { first, last, ready } => {
                     source("sh", first);
-                    let (last, ready) = (self.here(last), self.here(ready));
+                    let (last, ready) = (self.with_actual_addresses(last), self.with_actual_addresses(ready));
                     script.push_str(&format!("{last} >{folder}/{at}.background 2>&1 &\n"));
                     script.push_str(&format!("until {ready} >/dev/null 2>&1; do kill -0 $!; sleep 0.2; done\n"));
                 }
                 Act::Write { name, content } => {
                     let file = self.folder.path().join(format!("{at}.file"));
-                    fs::write(&file, self.here(content)).unwrap();
+                    fs::write(&file, self.with_actual_addresses(content)).unwrap();
                     script.push_str(&format!("echo {at} >{folder}/at\ncp {} {name}\n", file.display()));
                 }
                 Act::Compare {
@@ -183,7 +184,7 @@ impl Walk {
             match shell.try_wait().unwrap() {
                 Some(status) if status.success() => break Ok(()),
                 Some(status) => break Err(format!("a reader is stopped here, with {status}")),
-                None if began.elapsed() > MOST => break Err("a reader waits here for ever".to_owned()),
+                None if began.elapsed() > PAGE_TIMEOUT => break Err("a reader waits here for ever".to_owned()),
                 None => std::thread::sleep(Duration::from_millis(50)),
             }
         };
@@ -197,8 +198,8 @@ impl Walk {
         );
         drop(shell.wait());
         ended.map_err(|how| {
-            let said = fs::read_to_string(self.folder.path().join("walk.out")).unwrap_or_default();
-            format!("{how} {said}")
+            let printed = fs::read_to_string(self.folder.path().join("walk.out")).unwrap_or_default();
+            format!("{how} {printed}")
         })
     }
 }

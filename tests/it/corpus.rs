@@ -20,9 +20,9 @@ mod entries;
 /// The number of changed inputs for each target.
 const CHANGES: usize = 10_000;
 /// The maximum time for one input, on a busy machine and without optimisation.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_TIME: Duration = Duration::from_secs(5);
 /// Other tests cover longer inputs.
-const LONGEST: usize = 32_000;
+const MAX_LENGTH: usize = 32_000;
 /// Tokens that occur in inputs, and tokens that break them.
 const TOKENS: &[&[u8]] = &[
     b"\"",
@@ -82,7 +82,7 @@ fn call(target: &str, name: &str, entry: Entry, data: &[u8]) {
     let began = clock::start();
     let result = std::panic::catch_unwind(|| entry(data));
     let took = began.elapsed();
-    if result.is_err() || took > PATIENCE {
+    if result.is_err() || took > MAX_TIME {
         let path = std::env::temp_dir().join(format!("alerttrail-{target}-{}", std::process::id()));
         fs::write(&path, data).unwrap();
         panic!(
@@ -117,7 +117,7 @@ fn change(random: &mut ChaCha8Rng, data: &mut Vec<u8>, other: &[u8]) {
             }
         }
     }
-    data.truncate(LONGEST);
+    data.truncate(MAX_LENGTH);
 }
 
 /// Runs every file of the corpus and `CHANGES` changed inputs.

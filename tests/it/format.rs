@@ -1,4 +1,4 @@
-//! The store as a folder on disk: a process that opens it again finds it as it was left, and a folder that is not
+//! The store as a folder on disk: a process that opens it again finds the same content, and a folder that is not
 //! certainly a store of this version stays untouched.
 
 use std::fs;
@@ -23,14 +23,14 @@ fn refusal(path: &Path) -> String {
 }
 
 /// Returns every pair of every table.
-fn content(base: &impl Base) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+fn content(backend: &impl Base) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let everything = Span {
         from: Vec::new(),
         to: vec![0xff; 64],
     };
     let mut content = Vec::new();
     for table in Table::ALL {
-        for pair in base.scan(table, everything.clone(), Direction::Forward) {
+        for pair in backend.scan(table, everything.clone(), Direction::Forward) {
             let (key, value) = pair.unwrap();
             content.push((table.name(), key.into(), value.into()));
         }
@@ -49,17 +49,17 @@ fn at(ticks: i64) -> EventTime {
     EventTime::from_ticks(ticks)
 }
 
-/// Applies a record and writes the result to the base. Returns the outputs.
-fn apply(offset: i64, record: LogRecord<'_>, base: &mut State) -> Vec<Output> {
-    let mut joiner = Joiner::open(base, None).unwrap();
+/// Applies a record and writes the result to the backend. Returns the outputs.
+fn apply(offset: i64, record: LogRecord<'_>, backend: &mut State) -> Vec<Output> {
+    let mut joiner = Joiner::open(backend, None).unwrap();
     let mut outbox = Outbox::default();
-    let changes = joiner.apply(base, [(offset, record)], &mut outbox).unwrap();
+    let changes = joiner.apply(backend, [(offset, record)], &mut outbox).unwrap();
     assert!(!joiner.has_work());
-    base.write(changes).unwrap();
+    backend.write(changes).unwrap();
     outbox.drain().map(|(_, output)| output).collect()
 }
 
-fn fill(base: &mut State) {
+fn fill(backend: &mut State) {
     let activity = Activity {
         keys: vec![key()],
         time: at(15),
@@ -83,23 +83,23 @@ fn fill(base: &mut State) {
         to: at(20),
     };
     let version = version.by_query(key().correlation_id, window, WallTime(1_000));
-    assert!(apply(0, LogRecord::Activity(activity), base).is_empty());
-    assert!(apply(1, LogRecord::Alert(version), base).is_empty());
+    assert!(apply(0, LogRecord::Activity(activity), backend).is_empty());
+    assert!(apply(1, LogRecord::Alert(version), backend).is_empty());
 }
 
 #[test]
-fn a_store_is_found_as_it_was_left() {
+fn a_reopened_store_has_the_same_content() {
     let folder = tempfile::tempdir().unwrap();
-    let mut base = open(folder.path()).unwrap();
-    fill(&mut base);
-    let before = content(&base);
+    let mut backend = open(folder.path()).unwrap();
+    fill(&mut backend);
+    let before = content(&backend);
     assert!(before.len() > 4, "{before:?}");
-    drop(base);
+    drop(backend);
     assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).unwrap(), "5\n");
-    let mut base = open(folder.path()).unwrap();
-    assert_eq!(content(&base), before);
-    assert_eq!(Joiner::open(&base, None).unwrap().next_offset(), 2);
-    let outputs = apply(2, LogRecord::EndOfInput, &mut base);
+    let mut backend = open(folder.path()).unwrap();
+    assert_eq!(content(&backend), before);
+    assert_eq!(Joiner::open(&backend, None).unwrap().next_offset(), 2);
+    let outputs = apply(2, LogRecord::EndOfInput, &mut backend);
     assert!(
         matches!(outputs.as_slice(), [Output::Row(_), Output::Summary(_)]),
         "{outputs:?}"
@@ -110,10 +110,10 @@ fn a_store_is_found_as_it_was_left() {
 fn a_store_of_another_format_is_refused_and_not_touched() {
     for found in ["1", "2", "3", "4", "0", "17\n"] {
         let folder = tempfile::tempdir().unwrap();
-        let mut base = open(folder.path()).unwrap();
-        fill(&mut base);
-        let before = content(&base);
-        drop(base);
+        let mut backend = open(folder.path()).unwrap();
+        fill(&mut backend);
+        let before = content(&backend);
+        drop(backend);
         fs::write(folder.path().join("FORMAT"), found).unwrap();
         assert_eq!(
             refusal(folder.path()),
@@ -148,25 +148,25 @@ fn a_store_is_open_once() {
 }
 
 #[test]
-fn a_store_that_cannot_be_is_refused() {
+fn a_store_below_a_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let said = refusal(&file.join("store"));
-    assert!(said.contains(&file.join("store").display().to_string()), "{said}");
+    let error = refusal(&file.join("store"));
+    assert!(error.contains(&file.join("store").display().to_string()), "{error}");
 }
 
 #[test]
 fn removed_spans_are_gone_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
-    let mut base = open(folder.path()).unwrap();
-    let mut txn = Txn::new(&base);
+    let mut backend = open(folder.path()).unwrap();
+    let mut txn = Txn::new(&backend);
     for number in 0..200u8 {
         txn.put(Table::Activities, vec![number], vec![number; 100]);
     }
     let batch = txn.into_batch();
-    base.write(batch).unwrap();
-    let mut txn = Txn::new(&base);
+    backend.write(batch).unwrap();
+    let mut txn = Txn::new(&backend);
     let span = Span {
         from: vec![50],
         to: vec![150],
@@ -174,8 +174,8 @@ fn removed_spans_are_gone_after_reopening() {
     txn.remove_span(Table::Activities, span);
     txn.put(Table::Activities, vec![100], b"back".to_vec());
     let batch = txn.into_batch();
-    base.write(batch).unwrap();
-    drop(base);
+    backend.write(batch).unwrap();
+    drop(backend);
     let left = content(&open(folder.path()).unwrap());
     assert_eq!(left.len(), 101);
     assert_eq!(left[50], ("activities", vec![100], b"back".to_vec()));

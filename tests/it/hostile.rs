@@ -8,7 +8,7 @@ use alerttrail::decode::{Decoded, Decoder, Reason, Settings};
 
 /// The maximum time for a message of a few megabytes, without optimisation on a busy machine. Anything worse than
 /// linear takes minutes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_TIME: Duration = Duration::from_secs(30);
 
 /// Returns the names of the items that a message decodes to.
 fn decode(message: &[u8]) -> Vec<&'static str> {
@@ -17,12 +17,12 @@ fn decode(message: &[u8]) -> Vec<&'static str> {
     Decoder::new(Settings::default())
         .with_limit(1_000_000)
         .decode(Some(message), &mut |item| names.push(name(&item.what)));
-    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    assert!(began.elapsed() < MAX_TIME, "{:?}", began.elapsed());
     names
 }
 
-fn name(what: &Decoded<'_>) -> &'static str {
-    match what {
+fn name(decoded: &Decoded<'_>) -> &'static str {
+    match decoded {
         Decoded::Activity(_) => "activity",
         Decoded::Unkeyed { .. } => "unkeyed",
         Decoded::Unreadable { .. } => "unreadable",
@@ -39,7 +39,7 @@ fn activity(cid: &str, more: &str) -> String {
 }
 
 #[test]
-fn f9_text_that_is_no_utf8_is_rejected_as_a_whole() {
+fn f9_text_that_is_not_utf8_is_rejected_as_a_whole() {
     for bytes in [
         b"{\"a\":\"\xff\"}".as_slice(),
         b"{\"a\":\"\xc0\xaf\"}",
@@ -135,7 +135,7 @@ fn f16_numbers_are_texts() {
 }
 
 #[test]
-fn f17_a_million_names_in_one_object_are_walked_once() {
+fn f17_many_names_in_one_object_are_read_once() {
     let names: String = (0..200_000).map(|number| format!("\"n{number}\":{number},")).collect();
     let message = activity("\"p\"", &format!(",\"x\":{{{names}\"z\":0}}"));
     assert_eq!(decode(message.as_bytes()), ["too_large"]);
@@ -144,7 +144,7 @@ fn f17_a_million_names_in_one_object_are_walked_once() {
 }
 
 #[test]
-fn f18_nothing_is_skipped_and_a_key_too_large_is_said() {
+fn f18_nothing_is_skipped_and_a_key_that_is_too_large_is_rejected() {
     assert_eq!(decode(b""), ["tombstone"]);
     let mut none = Vec::new();
     Decoder::new(Settings::default()).decode(None, &mut |item| none.push(name(&item.what)));
@@ -152,13 +152,13 @@ fn f18_nothing_is_skipped_and_a_key_too_large_is_said() {
     assert_eq!(
         decode(b" "),
         [Reason::InvalidJson.as_str()],
-        "white space is no value of Kafka's"
+        "white space is not a Kafka tombstone"
     );
     let key = "k".repeat(400_000);
     assert_eq!(
         decode(activity(&format!("{key:?}"), "").as_bytes()),
         ["too_large"],
-        "it travels three times"
+        "it is sent three times"
     );
     assert_eq!(
         decode(activity(&format!("{:?}", "k".repeat(300_000)), "").as_bytes()),
@@ -169,7 +169,7 @@ fn f18_nothing_is_skipped_and_a_key_too_large_is_said() {
 }
 
 #[test]
-fn what_is_taken_apart_where_it_breaks_takes_linear_time() {
+fn splitting_broken_json_takes_linear_time() {
     const LENGTH: usize = 2_000_000;
     let whole = activity("\"p\"", "");
     for piece in [

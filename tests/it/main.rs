@@ -5,7 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stderr,
-    reason = "a test that cannot go on stops, and says so"
+    reason = "a test that cannot continue panics, or prints that it is skipped"
 )]
 
 mod cli;

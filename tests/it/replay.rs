@@ -44,10 +44,7 @@ fn generated_traffic_moves_as_a_whole_and_back() {
         let before = times(&original);
         let mut moved = original.clone();
         let count = shift(&mut moved, Offset::of_seconds(seconds));
-        assert!(
-            count > before.len(),
-            "{count} times: more than those that the decoder asks for"
-        );
+        assert!(count > before.len(), "{count} times: more than the decoder reads");
         let expected: Vec<EventTime> = before.iter().map(|time| Offset::of_seconds(seconds).from(*time)).collect();
         assert_eq!(times(&moved), expected);
         let text = |message: &[u8]| -> Vec<u8> { message.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect() };

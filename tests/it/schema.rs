@@ -17,7 +17,7 @@ fn validator() -> Validator {
 }
 
 /// Returns the errors of a TOML document.
-fn faults(validator: &Validator, text: &str) -> Vec<String> {
+fn schema_errors(validator: &Validator, text: &str) -> Vec<String> {
     let document = json(text.parse::<toml::Table>().unwrap().into());
     let errors = validator.iter_errors(&document);
     errors
@@ -51,7 +51,7 @@ fn every_example_fits_the_schema() {
     files.extend(texts(&root().join("config/links"), "toml"));
     assert!(files.len() >= 4, "{files:?}");
     for (path, text) in files {
-        assert_eq!(faults(&validator, &text), [""; 0], "{path}");
+        assert_eq!(schema_errors(&validator, &text), [""; 0], "{path}");
     }
     let mut count = 0;
     let mut pages = texts(&root().join("docs"), "md");
@@ -61,7 +61,7 @@ fn every_example_fits_the_schema() {
         for block in text.split("```toml\n").skip(1) {
             count += 1;
             let block = block.split("```").next().unwrap();
-            assert_eq!(faults(&validator, block), [""; 0], "{path}:\n{block}");
+            assert_eq!(schema_errors(&validator, block), [""; 0], "{path}:\n{block}");
         }
     }
     assert!(count > 10, "{count} blocks");
@@ -80,7 +80,7 @@ fn block<'a>(yaml: &'a str, key: &str) -> String {
 }
 
 #[test]
-fn what_is_deployed_is_valid_and_of_this_version() {
+fn deployment_files_are_valid_and_of_this_version() {
     let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
     let (manifest, values) = (read("deploy/kubernetes.yaml"), read("deploy/helm/alerttrail/values.yaml"));
     let validator = validator();
@@ -90,7 +90,7 @@ fn what_is_deployed_is_valid_and_of_this_version() {
         read("deploy/debian/alerttrail.toml"),
     ] {
         assert!(text.contains("/var/lib/alerttrail"), "{text}");
-        assert_eq!(faults(&validator, &text), [""; 0], "{text}");
+        assert_eq!(schema_errors(&validator, &text), [""; 0], "{text}");
         let token = ("ALERTTRAIL_TOKEN".to_owned(), "0123456789abcdef".to_owned());
         if let Err(errors) = alerttrail::config::Config::of_text("file", &text, [token].into_iter()) {
             panic!("{errors}\n{text}");
@@ -106,7 +106,7 @@ fn what_is_deployed_is_valid_and_of_this_version() {
 }
 
 #[test]
-fn whatever_can_be_written_fits_the_schema() {
+fn every_valid_form_fits_the_schema() {
     let validator = validator();
     for text in [
         "input.start = 2026-03-01T10:00:00Z",
@@ -121,7 +121,7 @@ fn whatever_can_be_written_fits_the_schema() {
         "correlation.alert_key = [{ parts = [\"A\", { path = \"B[].C\", match = \"^(.*)$\", strip_prefix = [\"a\", \"b\"] }] }]",
         "[[link]]\nname = \"user\"\nkey = [\"A\"]\nactivity_key = [\"B\"]\nwhere = { C = [1, true, \"d\"], E = \"f\" }\nafter = \"1h\"",
     ] {
-        assert_eq!(faults(&validator, text), [""; 0], "{text}");
+        assert_eq!(schema_errors(&validator, text), [""; 0], "{text}");
     }
 }
 
@@ -150,9 +150,9 @@ fn the_schema_refuses_what_the_program_refuses() {
         "[[link]]\nname = \"Us er\"\nkey = [\"A\"]\nactivity_key = [\"B\"]",
         "correlation.alert_key = [{ parts = [] }]",
     ] {
-        assert_ne!(faults(&validator, text), [""; 0], "{text}");
+        assert_ne!(schema_errors(&validator, text), [""; 0], "{text}");
         let environment = [("HOURS".to_owned(), "1".to_owned())];
         let loaded = alerttrail::config::Config::of_text("file", text, environment.into_iter());
-        assert!(loaded.is_err(), "the program takes {text}");
+        assert!(loaded.is_err(), "the program accepts {text}");
     }
 }

@@ -1,4 +1,5 @@
-//! All bases behave alike: they return what was put, in order, and a transaction over a base reads its own writes.
+//! All backends behave alike: they return what was put, in order, and a transaction over a backend reads its own
+//! writes.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +17,11 @@ enum Operation {
     RemoveSpan(Table, Vec<u8>, Vec<u8>),
     Get(Table, Vec<u8>),
     Scan(Table, Vec<u8>, Vec<u8>, Direction),
-    /// Writes the changes of the transaction to the base, and begins another transaction.
+    /// Writes the changes of the transaction to the backend, and begins another transaction.
     Write,
     /// Drops the changes of the transaction, like a crash.
-    Forget,
-    /// Closes the base and opens it again.
+    Discard,
+    /// Closes the backend and opens it again.
     Reopen,
 }
 
@@ -42,7 +43,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (table(), key()).prop_map(|(table, key)| Operation::Get(table, key)),
         4 => (table(), key(), key(), direction).prop_map(|(table, from, to, direction)| Operation::Scan(table, from, to, direction)),
         2 => Just(Operation::Write),
-        1 => Just(Operation::Forget),
+        1 => Just(Operation::Discard),
         1 => Just(Operation::Reopen),
     ]
 }
@@ -82,14 +83,14 @@ fn scan<B: Base>(txn: &Txn<'_, B>, table: Table, span: Span, direction: Directio
     pairs.map(|(key, value)| (key.into(), value.into())).collect()
 }
 
-/// Applies the operations to a base and to the model, and asserts that every read returns the same.
-fn agree<B: Base>(operations: &[Operation], mut base: B, reopen: impl Fn(B) -> B) {
+/// Applies the operations to a backend and to the model, and asserts that every read returns the same.
+fn assert_agree<B: Base>(operations: &[Operation], mut backend: B, reopen: impl Fn(B) -> B) {
     let mut operations = operations.iter().peekable();
-    // `written` is the content of the base, `seen` is what the transaction sees.
+    // `written` is the content of the backend, `seen` is what the transaction sees.
     let mut written = Model::default();
     while operations.peek().is_some() {
         let mut seen = written.clone();
-        let mut txn = Txn::new(&base);
+        let mut txn = Txn::new(&backend);
         let mut end = None;
         for operation in operations.by_ref() {
             match operation.clone() {
@@ -118,7 +119,7 @@ fn agree<B: Base>(operations: &[Operation], mut base: B, reopen: impl Fn(B) -> B
                     );
                     assert_eq!(scan(&txn, table, span, direction), expected);
                 }
-                Operation::Write | Operation::Forget | Operation::Reopen => {
+                Operation::Write | Operation::Discard | Operation::Reopen => {
                     end = Some(operation);
                     break;
                 }
@@ -130,15 +131,15 @@ fn agree<B: Base>(operations: &[Operation], mut base: B, reopen: impl Fn(B) -> B
         }
         let batch = txn.into_batch();
         if matches!(end, Some(Operation::Write)) {
-            base.write(batch).unwrap();
+            backend.write(batch).unwrap();
             written = seen;
         }
         if matches!(end, Some(Operation::Reopen)) {
-            base = reopen(base);
+            backend = reopen(backend);
         }
         for table in Table::ALL {
             let expected = written.scan(table, &everything(), Direction::Backward);
-            assert_eq!(scan(&Txn::new(&base), table, everything(), Direction::Backward), expected);
+            assert_eq!(scan(&Txn::new(&backend), table, everything(), Direction::Backward), expected);
         }
     }
 }
@@ -148,7 +149,7 @@ proptest! {
 
     #[test]
     fn differential_memory_and_model(operations in prop::collection::vec(operation(), 1..60)) {
-        agree(&operations, Memory::default(), |base| base);
+        assert_agree(&operations, Memory::default(), |backend| backend);
     }
 }
 
@@ -159,17 +160,17 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// The memory base is compared with the same model, so the two bases agree with each other.
+    /// The memory backend is compared with the same model, so the two backends agree with each other.
     #[test]
     fn differential_state_and_model(operations in prop::collection::vec(operation(), 1..120)) {
         let folder = tempfile::tempdir().unwrap();
         let shared = Shared::new(16 << 20);
         let open = || State::open(folder.path(), &shared).unwrap();
-        agree(&operations, open(), |base| {
+        assert_agree(&operations, open(), |backend| {
             if !ON_DISK {
-                return base;
+                return backend;
             }
-            drop(base);
+            drop(backend);
             open()
         });
     }

@@ -5,13 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The maximum number of lines of a file, so that it can be read in one sitting.
-const MOST_LINES: usize = 500;
+const MAX_LINES: usize = 500;
 
 /// A module, with the others of its crate that it may use.
 type Module = (&'static str, &'static [&'static str]);
 
 /// The sources of each crate, and what its modules may use of each other. A record passes them in this order, and a
-/// stage knows the earlier ones only by their data. The compiler keeps the order of the crates: a crate can use only
+/// stage sees the earlier ones only by their data. The compiler keeps the order of the crates: a crate can use only
 /// those that its manifest names.
 const CRATES: [(&str, &[Module]); 4] = [
     ("crates/core/src", &CORE),
@@ -133,18 +133,18 @@ fn unit(path: &str) -> &str {
 }
 
 /// Returns the modules of the crate that a file names: `x` of every `crate::x` and of every `crate::{x, …}`.
-fn known(text: &str) -> BTreeSet<String> {
+fn used_modules(text: &str) -> BTreeSet<String> {
     let text: String = code(text).map(|line| line.to_owned() + "\n").collect();
     let word = |text: &str| -> String { text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect() };
-    let mut known = BTreeSet::new();
+    let mut used_modules = BTreeSet::new();
     for (at, _) in text.match_indices("crate::") {
         let rest = &text[at + "crate::".len()..];
         match rest.strip_prefix('{') {
-            None => drop(known.insert(word(rest))),
-            Some(list) => known.extend(top_level(list).map(|item| word(item.trim()))),
+            None => drop(used_modules.insert(word(rest))),
+            Some(list) => used_modules.extend(top_level(list).map(|item| word(item.trim()))),
         }
     }
-    known
+    used_modules
 }
 
 /// Returns the items of a list of imports whose opening brace has been read.
@@ -170,19 +170,19 @@ fn top_level(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Asserts that nothing is wrong, and lists all violations.
-fn nothing(wrong: Vec<String>) {
+fn assert_none(wrong: Vec<String>) {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
 #[test]
 fn imports_are_found() {
     let text = "use crate::a::B;\n// crate::no\nuse crate::{c, d::{E, f}, g};\n    crate::h::i();\n";
-    let found: Vec<String> = known(text).into_iter().collect();
+    let found: Vec<String> = used_modules(text).into_iter().collect();
     assert_eq!(found, ["a", "c", "d", "g", "h"]);
 }
 
 #[test]
-fn a_module_knows_only_those_it_may() {
+fn a_module_uses_only_the_modules_it_may() {
     let mut wrong = Vec::new();
     for (folder, modules) in CRATES {
         for (path, text) in files(folder, "rs") {
@@ -190,19 +190,19 @@ fn a_module_knows_only_those_it_may() {
             if ["lib", "main"].contains(&unit) {
                 continue;
             }
-            let Some((_, may)) = modules.iter().find(|(name, _)| *name == unit) else {
-                wrong.push(format!("{path}: say in tests/it/tidy.rs whom {unit} may know"));
+            let Some((_, allowed)) = modules.iter().find(|(name, _)| *name == unit) else {
+                wrong.push(format!("{path}: list in tests/it/tidy.rs which modules {unit} may use"));
                 continue;
             };
-            for known in known(&text) {
-                let is_here = modules.iter().any(|(name, _)| *name == known);
-                if is_here && known != unit && !may.contains(&known.as_str()) {
-                    wrong.push(format!("{path}: {unit} may not know {known}"));
+            for used in used_modules(&text) {
+                let is_in_crate = modules.iter().any(|(name, _)| *name == used);
+                if is_in_crate && used != unit && !allowed.contains(&used.as_str()) {
+                    wrong.push(format!("{path}: {unit} may not use {used}"));
                 }
             }
         }
     }
-    nothing(wrong);
+    assert_none(wrong);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn the_join_takes_only_types_from_the_log() {
             wrong.push(format!("{path}: the join does not decide where a key belongs"));
         }
     }
-    nothing(wrong);
+    assert_none(wrong);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn the_core_is_pure() {
             }
         }
     }
-    nothing(wrong);
+    assert_none(wrong);
 }
 
 #[test]
@@ -254,20 +254,20 @@ fn the_clock_is_read_in_one_place() {
             }
         }
     }
-    nothing(wrong);
+    assert_none(wrong);
 }
 
 #[test]
 fn a_file_can_be_read_in_one_sitting() {
-    let long = rust_files().into_iter().filter(|(_, text)| text.lines().count() > MOST_LINES);
-    nothing(
+    let long = rust_files().into_iter().filter(|(_, text)| text.lines().count() > MAX_LINES);
+    assert_none(
         long.map(|(path, text)| format!("{path}: {} lines", text.lines().count()))
             .collect(),
     );
 }
 
 #[test]
-fn a_folder_says_what_it_is() {
+fn every_folder_and_crate_begins_with_a_description() {
     let mut wrong = Vec::new();
     for (path, text) in rust_files() {
         // The unit tests of a folder belong to the module that they test.
@@ -277,11 +277,11 @@ fn a_folder_says_what_it_is() {
             wrong.push(format!("{path}: begins without //!"));
         }
     }
-    nothing(wrong);
+    assert_none(wrong);
 }
 
 #[test]
-fn nothing_is_left_for_later() {
+fn no_reminders_are_left_in_the_code() {
     // The words are put together here, so that this file passes its own test.
     let words = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["XX", "X"].concat()];
     let mut wrong = Vec::new();
@@ -297,7 +297,7 @@ fn nothing_is_left_for_later() {
             }
         }
     }
-    nothing(wrong);
+    assert_none(wrong);
 }
 
 fn has_word(line: &str, word: &str) -> bool {
@@ -312,7 +312,7 @@ fn every_configuration_is_toml() {
         let error = text.parse::<toml::Table>().err()?;
         Some(format!("{path}: {error}"))
     });
-    nothing(wrong.collect());
+    assert_none(wrong.collect());
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn every_example_configuration_is_valid() {
     let files = files("config", "toml").into_iter();
     // A preset is a layer below other files, not a complete file.
     let files = files.filter(|(path, _)| !path.starts_with("config/preset-"));
-    nothing(files.filter_map(|(path, text)| wrong_configuration(&path, &text)).collect());
+    assert_none(files.filter_map(|(path, text)| wrong_configuration(&path, &text)).collect());
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn every_configuration_in_the_documents_is_valid() {
     }
     assert!(count > 10, "{count} blocks");
     assert!(wrong_configuration("a page", "[output]\nformta = \"ecs\"\n").is_some());
-    nothing(wrong);
+    assert_none(wrong);
 }
 
 /// Returns the errors of a configuration, with some value for each of its variables.
@@ -365,7 +365,7 @@ fn every_page_is_in_the_book() {
     let pages = files("docs", "md").into_iter().map(|(path, _)| path);
     let pages = pages.filter(|path| path != "docs/SUMMARY.md" && !path.ends_with("/000-template.md"));
     let missing = pages.filter(|path| !summary.contains(&format!("({})", path.trim_start_matches("docs/"))));
-    nothing(missing.map(|path| format!("{path} is not in docs/SUMMARY.md")).collect());
+    assert_none(missing.map(|path| format!("{path} is not in docs/SUMMARY.md")).collect());
 }
 
 #[test]

@@ -8,14 +8,14 @@ use alerttrail::join::Position;
 use crate::Failure;
 use crate::faults::Fault;
 use crate::hits::Hits;
-use crate::joining::{Calm, Delivered};
+use crate::joining::{Delivered, Undisturbed};
 use crate::plan::Plan;
 
-/// A producer as its owner holds it.
+/// A producer, as the partition task sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Producer {
     id: u64,
-    /// Its place among the producers with the same transactional id: only the last of them may do anything.
+    /// Its number among the producers with the same transactional id: only the last of them may do anything.
     epoch: u64,
 }
 
@@ -30,7 +30,7 @@ pub(crate) enum Refused {
 
 /// The state of a record in the output topic.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum RecordState {
     Open,
     Committed,
     Aborted,
@@ -47,8 +47,8 @@ pub(crate) struct Broker<'a> {
     is_exactly_once: bool,
     fault: Option<Fault>,
     /// The run without faults, with the complete expected output.
-    calm: &'a Calm,
-    topic: Vec<(Delivered, Fate)>,
+    undisturbed: &'a Undisturbed,
+    topic: Vec<(Delivered, RecordState)>,
     /// By producer.
     open: BTreeMap<u64, Transaction>,
     /// The next sequence number of each producer.
@@ -60,8 +60,8 @@ pub(crate) struct Broker<'a> {
     greatest: Position,
     /// The position of the last aborted transaction.
     aborted: Position,
-    /// Which outputs of the calm run readers can see; `front` is the number of outputs before the first that they
-    /// cannot see.
+    /// Which outputs of the undisturbed run readers can see; `front` is the number of outputs before the first that
+    /// they cannot see.
     visible: Vec<bool>,
     front: usize,
     /// The positions of the records in the topic.
@@ -72,11 +72,11 @@ pub(crate) struct Broker<'a> {
 }
 
 impl<'a> Broker<'a> {
-    pub(crate) fn new(plan: &Plan, calm: &'a Calm) -> Self {
+    pub(crate) fn new(plan: &Plan, undisturbed: &'a Undisturbed) -> Self {
         Self {
             is_exactly_once: plan.is_exactly_once(),
             fault: plan.fault,
-            calm,
+            undisturbed,
             topic: Vec::new(),
             open: BTreeMap::new(),
             sequences: BTreeMap::new(),
@@ -85,7 +85,7 @@ impl<'a> Broker<'a> {
             committed: Position::default(),
             greatest: Position::default(),
             aborted: Position::default(),
-            visible: vec![false; calm.output.len()],
+            visible: vec![false; undisturbed.output.len()],
             front: 0,
             places: Vec::new(),
             read: 0,
@@ -111,7 +111,7 @@ impl<'a> Broker<'a> {
         self.add_producer()
     }
 
-    /// Adds a producer that fences nobody, which the program never does.
+    /// Adds a producer that fences no other, which the program never does.
     pub(crate) fn add_producer(&mut self) -> Producer {
         let id = self.sequences.len() as u64;
         self.sequences.insert(id, 0);
@@ -128,7 +128,7 @@ impl<'a> Broker<'a> {
     fn abort_all(&mut self) -> bool {
         let open: Vec<u64> = self.open.keys().copied().collect();
         for id in &open {
-            self.end(*id, Fate::Aborted);
+            self.end(*id, RecordState::Aborted);
         }
         !open.is_empty()
     }
@@ -155,10 +155,10 @@ impl<'a> Broker<'a> {
         let number = self.topic.len();
         self.places.push(place);
         if self.is_exactly_once {
-            self.topic.push((record.clone(), Fate::Open));
+            self.topic.push((record.clone(), RecordState::Open));
             self.open.entry(producer.id).or_default().records.push(number);
         } else {
-            self.topic.push((record.clone(), Fate::Committed));
+            self.topic.push((record.clone(), RecordState::Committed));
             self.show(number);
         }
         Ok(())
@@ -176,13 +176,13 @@ impl<'a> Broker<'a> {
 
     pub(crate) fn commit_transaction(&mut self, producer: Producer) -> Result<(), Refused> {
         self.check_fence(producer)?;
-        self.end(producer.id, Fate::Committed);
+        self.end(producer.id, RecordState::Committed);
         Ok(())
     }
 
     pub(crate) fn abort_transaction(&mut self, producer: Producer) -> Result<(), Refused> {
         self.check_fence(producer)?;
-        self.end(producer.id, Fate::Aborted);
+        self.end(producer.id, RecordState::Aborted);
         Ok(())
     }
 
@@ -213,16 +213,16 @@ impl<'a> Broker<'a> {
         }
     }
 
-    fn end(&mut self, id: u64, fate: Fate) {
+    fn end(&mut self, id: u64, state: RecordState) {
         let transaction = self.open.remove(&id).unwrap_or_default();
         for number in transaction.records {
-            self.topic[number].1 = fate;
-            if fate == Fate::Committed {
+            self.topic[number].1 = state;
+            if state == RecordState::Committed {
                 self.show(number);
             }
         }
-        match (fate, transaction.position) {
-            (Fate::Committed, Some(position)) => self.committed = position,
+        match (state, transaction.position) {
+            (RecordState::Committed, Some(position)) => self.committed = position,
             (_, Some(position)) => self.aborted = position,
             _ => {}
         }
@@ -230,52 +230,52 @@ impl<'a> Broker<'a> {
 
     /// Makes a record visible to readers.
     fn show(&mut self, number: usize) {
-        let Ok(place) = self.calm.places.binary_search(&self.places[number]) else {
+        let Ok(place) = self.undisturbed.places.binary_search(&self.places[number]) else {
             return;
         };
-        if self.calm.output[place] == self.topic[number].0 {
+        if self.undisturbed.output[place] == self.topic[number].0 {
             self.visible[place] = true;
             self.front += self.visible[self.front..].iter().take_while(|visible| **visible).count();
         }
     }
 
     /// Returns whether readers can see everything before `position`.
-    fn is_out(&self, position: Position) -> bool {
-        self.calm.places.get(self.front).is_none_or(|place| *place >= position)
+    fn is_visible_before(&self, position: Position) -> bool {
+        self.undisturbed.places.get(self.front).is_none_or(|place| *place >= position)
     }
 
-    /// Asserts that the group's position is not ahead of what readers can see, because nobody sends the outputs before
-    /// it again. The position does not go back either, because an owner without a store would send all outputs in
+    /// Asserts that the group's position is not ahead of what readers can see, because no task sends the outputs before
+    /// it again. The position does not go back either, because a task without a store would send all outputs in
     /// between again.
     pub(crate) fn check_committed(&mut self) -> Result<(), Failure> {
         Failure::unless(self.committed >= self.greatest, "bounded", || {
             format!("the position goes back from {:?} to {:?}", self.greatest, self.committed)
         })?;
         self.greatest = self.committed;
-        Failure::unless(self.is_out(self.committed), "complete", || {
+        Failure::unless(self.is_visible_before(self.committed), "complete", || {
             format!("the position {:?} is committed before the outputs", self.committed)
         })
     }
 
     /// Asserts that a store is not ahead of what readers can see.
     pub(crate) fn check_written(&self, position: Position) -> Result<(), Failure> {
-        Failure::unless(self.is_out(position), "complete", || {
-            format!("a store stands at {position:?} before the outputs are out")
+        Failure::unless(self.is_visible_before(position), "complete", || {
+            format!("a store is at {position:?} before its outputs are visible")
         })
     }
 
-    /// Returns true if an owner that sends the outputs after `start` skips the next output of the topic: the previous
-    /// owner sent outputs again that this owner, whose store is further ahead, does not send.
+    /// Returns true if a task that sends the outputs after `start` skips the next output of the topic: the previous
+    /// task sent outputs again that this task, whose store is further ahead, does not send.
     pub(crate) fn leaves_a_gap(&self, start: Position) -> bool {
         let Some(last) = self.places.last() else { return false };
-        let next = self.calm.places.partition_point(|place| place <= last);
-        self.calm.places.get(next).is_some_and(|place| *place < start)
+        let next = self.undisturbed.places.partition_point(|place| place <= last);
+        self.undisturbed.places.get(next).is_some_and(|place| *place < start)
     }
 
     /// Lets a `read_committed` reader continue up to the first record whose transaction is open.
     pub(crate) fn poll(&mut self) {
-        while let Some((record, fate)) = self.topic.get(self.read).filter(|(_, fate)| *fate != Fate::Open) {
-            if *fate == Fate::Committed {
+        while let Some((record, state)) = self.topic.get(self.read).filter(|(_, state)| *state != RecordState::Open) {
+            if *state == RecordState::Committed {
                 self.seen.push(record.clone());
             }
             self.read += 1;
@@ -287,8 +287,8 @@ impl<'a> Broker<'a> {
         self.topic.len()
     }
 
-    /// Returns what readers have at the end: all records in the topic, and those that a `read_committed` reader has
-    /// seen.
+    /// Returns what readers have received at the end: all records in the topic, and those that a `read_committed`
+    /// reader has seen.
     pub(crate) fn close(mut self) -> (Vec<Delivered>, Vec<Delivered>) {
         self.poll();
         (self.topic.into_iter().map(|(record, _)| record).collect(), self.seen)

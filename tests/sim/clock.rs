@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::hits::Hits;
-use crate::router::Said;
+use crate::router::Update;
 
 /// How long, in milliseconds, a router's report that a source is idle is valid.
 const LEASE: i64 = 5_000;
@@ -18,10 +18,10 @@ pub(crate) struct Clock {
     pub(crate) watermark: Option<i64>,
     /// The list of sources, and the clock of the router that reported it.
     listed: Option<(i64, Vec<usize>)>,
-    sources: BTreeMap<usize, Heard>,
+    sources: BTreeMap<usize, SourceState>,
 }
 
-struct Heard {
+struct SourceState {
     time: Option<i64>,
     idle: bool,
     at: i64,
@@ -29,24 +29,24 @@ struct Heard {
 
 impl Clock {
     /// Applies a watermark update. Returns whether the watermark has moved.
-    pub(crate) fn observe(&mut self, said: &Said, hits: &mut Hits) -> bool {
-        let wall = self.wall.unwrap_or(said.wall).max(said.wall);
+    pub(crate) fn observe(&mut self, update: &Update, hits: &mut Hits) -> bool {
+        let wall = self.wall.unwrap_or(update.wall).max(update.wall);
         self.wall = Some(wall);
-        if self.listed.as_ref().is_none_or(|(at, _)| *at <= said.wall) {
-            self.sources.retain(|source, _| said.listed.contains(source));
-            self.listed = Some((said.wall, said.listed.clone()));
+        if self.listed.as_ref().is_none_or(|(at, _)| *at <= update.wall) {
+            self.sources.retain(|source, _| update.listed.contains(source));
+            self.listed = Some((update.wall, update.listed.clone()));
         }
         let (_, listed) = self.listed.as_ref().unwrap();
-        for (source, time, idle) in said.sources.iter().filter(|(source, ..)| listed.contains(source)) {
-            let heard = self.sources.entry(*source).or_insert(Heard {
+        for (source, time, idle) in update.sources.iter().filter(|(source, ..)| listed.contains(source)) {
+            let state = self.sources.entry(*source).or_insert(SourceState {
                 time: None,
                 idle: false,
                 at: i64::MIN,
             });
-            heard.time = heard.time.max(*time);
+            state.time = state.time.max(*time);
             // A report that a source is not idle counts whatever its clock, because it can only delay the watermark.
-            if heard.at <= said.wall || !idle {
-                (heard.at, heard.idle) = (said.wall, *idle);
+            if state.at <= update.wall || !idle {
+                (state.at, state.idle) = (update.wall, *idle);
             }
         }
         if self.sources.len() < listed.len() {
@@ -54,24 +54,24 @@ impl Clock {
             return false;
         }
         let before = self.watermark;
-        let is_idle = |heard: &&Heard| heard.idle && wall - heard.at <= LEASE;
-        if self.sources.values().any(|heard| heard.idle && wall - heard.at > LEASE) {
+        let is_idle = |state: &&SourceState| state.idle && wall - state.at <= LEASE;
+        if self.sources.values().any(|state| state.idle && wall - state.at > LEASE) {
             hits.hit("watermark: lease of idleness runs out");
         }
         let active: Vec<Option<i64>> = self
             .sources
             .values()
-            .filter(|heard| !is_idle(heard))
-            .map(|heard| heard.time)
+            .filter(|state| !is_idle(state))
+            .map(|state| state.time)
             .collect();
         match active.iter().min() {
             None => {
-                self.watermark = self.watermark.max(Some(said.clock));
+                self.watermark = self.watermark.max(Some(update.clock));
                 hits.hit("watermark: goes by the clock");
             }
             // The minimum is `None` if a source has had no activity.
-            Some(least) => {
-                self.by_activities = self.by_activities.max(*least);
+            Some(earliest) => {
+                self.by_activities = self.by_activities.max(*earliest);
                 self.watermark = self.watermark.max(self.by_activities);
             }
         }

@@ -1,4 +1,5 @@
-//! The processes that own one partition of the log, one after another and two at once, and what happens to them.
+//! The partition tasks of one partition of the log, one after another and two at once, and the disruptions that they
+//! meet.
 
 use alerttrail::join::Effect;
 use alerttrail::store::Memory;
@@ -7,51 +8,51 @@ use crate::Failure;
 use crate::broker::Broker;
 use crate::disk::Disk;
 use crate::hits::Hits;
-use crate::joining::{Calm, Delivered, Work, check_state};
-use crate::owner::{Around, Going, Owner};
-use crate::plan::Storm;
+use crate::joining::{Delivered, Undisturbed, Work, check_state};
+use crate::partition_task::{Continuation, Environment, PartitionTask};
+use crate::plan::Disruption;
 use crate::rng::Rng;
 use crate::trace::Trace;
 
-/// More effects than this no partition takes.
-const MOST_EFFECTS: usize = 200_000;
+/// More effects than any partition takes.
+const MAX_EFFECTS: usize = 200_000;
 
-/// A partition that has been worked off.
-pub(crate) struct Stormy {
+/// A partition that was joined under disruptions.
+pub(crate) struct Disturbed {
     /// Everything in the output topic.
     pub(crate) topic: Vec<Delivered>,
-    /// What a `read_committed` reader has seen, where the promise is exactly once.
+    /// What a `read_committed` reader has seen, if delivery is exactly once.
     pub(crate) seen_once: Option<Vec<Delivered>>,
-    /// Whether a record may be followed by an older one of the same id, so that readers must go by `seq`: an owner that
-    /// was taken for dead has sent something, or one was sending again what the next, whose store is further on, does
-    /// not.
+    /// Whether a record may be followed by an older one of the same id, so that readers must go by `seq`: a task whose
+    /// session had expired has sent something, or a task was sending outputs again that the next one, whose store is
+    /// further ahead, does not send.
     pub(crate) out_of_order: bool,
-    /// Whether an output was refused for a while, and others that come after it were sent before it.
+    /// Whether an output was refused for a while, and later ones were sent before it.
     pub(crate) reordered: bool,
-    /// The disk of the process that came to the end of the log.
+    /// The disk of the process that reached the end of the log.
     pub(crate) disk: Disk,
 }
 
-/// Works off the log. `foreign` is state of another partition that happens to lie around.
+/// Joins the log under disruptions. `foreign` is the state of another partition, which a planted fault uses.
 pub(crate) fn run(
     work: &Work<'_>,
-    calm: &Calm,
+    undisturbed: &Undisturbed,
     foreign: Option<&Memory>,
     rng: &mut Rng,
     hits: &mut Hits,
     trace: &mut Trace,
-) -> Result<Stormy, Failure> {
+) -> Result<Disturbed, Failure> {
     let plan = &work.plan;
-    trace.note(|| format!("{:?}, storms {:?}", plan.delivery, plan.kinds));
-    let mut broker = Broker::new(plan, calm);
+    trace.note(|| format!("{:?}, disruptions {:?}", plan.delivery, plan.kinds));
+    let mut broker = Broker::new(plan, undisturbed);
     let process = rng.below(plan.processes);
     let mut cluster = Cluster {
         work,
-        owner: Owner::new(work, process, &mut broker, hits),
+        current: PartitionTask::new(work, process, &mut broker, hits),
         broker,
         disks: (0..plan.processes).map(|_| Disk::new(plan.fault)).collect(),
         frozen: Vec::new(),
-        storms: plan.storms,
+        disruptions: plan.disruptions,
         out_of_order: false,
         reordered: false,
         foreign,
@@ -59,12 +60,12 @@ pub(crate) fn run(
         hits,
         trace,
     };
-    for _ in 0..MOST_EFFECTS {
+    for _ in 0..MAX_EFFECTS {
         if cluster.turn()? {
             return cluster.end();
         }
     }
-    Err(Failure::new("bounded", "it never comes to an end".to_owned()))
+    Err(Failure::new("bounded", "it never reaches the end of the log".to_owned()))
 }
 
 struct Cluster<'r, 'a> {
@@ -72,12 +73,12 @@ struct Cluster<'r, 'a> {
     broker: Broker<'a>,
     /// By process.
     disks: Vec<Disk>,
-    /// The one that the group takes for the owner.
-    owner: Owner<'a>,
-    /// Those that stand still, and go on at any time.
-    frozen: Vec<Owner<'a>>,
-    /// How many storms are to come.
-    storms: usize,
+    /// The task to which the group has assigned the partition.
+    current: PartitionTask<'a>,
+    /// The tasks that are frozen, and may continue at any time.
+    frozen: Vec<PartitionTask<'a>>,
+    /// The number of disruptions that are left.
+    disruptions: usize,
     out_of_order: bool,
     reordered: bool,
     foreign: Option<&'r Memory>,
@@ -87,163 +88,166 @@ struct Cluster<'r, 'a> {
 }
 
 impl<'a> Cluster<'_, 'a> {
-    /// One thing happens; whether it was the last.
+    /// Performs one effect or one disruption. Returns whether it was the last.
     fn turn(&mut self) -> Result<bool, Failure> {
         if self.rng.percent(10) {
             self.broker.poll();
         }
-        // Where outputs are on their way there is most to go wrong.
-        let odds = if self.owner.delivers() { 35 } else { 4 };
-        if self.storms > 0 && self.rng.percent(odds) {
-            self.storms -= 1;
+        // Most can go wrong while outputs are being sent.
+        let odds = if self.current.delivers() { 35 } else { 4 };
+        if self.disruptions > 0 && self.rng.percent(odds) {
+            self.disruptions -= 1;
             let kinds = &self.work.plan.kinds;
-            // One that stands still with its commit on the way is the hardest to be rid of.
-            let is_committing = self.owner.next() == Effect::CommitTransaction && kinds.contains(&Storm::Freeze);
-            let storm = match is_committing && self.rng.percent(50) {
-                true => Storm::Freeze,
+            // A task that is frozen during its commit is the hardest to fence.
+            let is_committing = self.current.next() == Effect::CommitTransaction && kinds.contains(&Disruption::Freeze);
+            let disruption = match is_committing && self.rng.percent(50) {
+                true => Disruption::Freeze,
                 false => *self.rng.pick(kinds),
             };
-            return self.befall(storm).map(|()| false);
+            return self.disrupt(disruption).map(|()| false);
         }
-        // What the old owner does while the new one opens is what fencing is for.
-        let odds = if self.owner.is_open() { 30 } else { 60 };
+        // Fencing protects against what the old task does while the new one opens.
+        let odds = if self.current.is_open() { 30 } else { 60 };
         if !self.frozen.is_empty() && self.rng.percent(odds) {
-            return self.thaw().map(|()| false);
+            return self.resume_frozen().map(|()| false);
         }
         match self.act_as_member()? {
-            Going::On | Going::Restarts => Ok(false),
-            Going::Lost => Err(Failure::new("sound", "the group's member is taken for none".to_owned())),
-            Going::Done if self.storms > 0 && self.rng.percent(50) => Ok(false),
-            Going::Done => Ok(true),
+            Continuation::Next | Continuation::Restarts => Ok(false),
+            Continuation::Lost => Err(Failure::new(
+                "sound",
+                "the current task is treated as if it had lost the partition".to_owned(),
+            )),
+            Continuation::Done if self.disruptions > 0 && self.rng.percent(50) => Ok(false),
+            Continuation::Done => Ok(true),
         }
     }
 
-    /// The group's member does one thing. Where its producer fails, its process starts over.
-    fn act_as_member(&mut self) -> Result<Going, Failure> {
-        let going = self.act()?;
-        if going == Going::Restarts {
-            self.hits.hit("owner: starts over in its process");
+    /// Performs one effect of the current task. If its producer fails, its process starts over.
+    fn act_as_member(&mut self) -> Result<Continuation, Failure> {
+        let continuation = self.act()?;
+        if continuation == Continuation::Restarts {
+            self.hits.hit("task: starts over in its process");
             self.restart();
         }
-        Ok(going)
+        Ok(continuation)
     }
 
-    /// The process of the owner drops what it has in memory and joins the group again.
+    /// Drops the memory of the current task's process, which joins the group again.
     fn restart(&mut self) {
-        let next = Owner::new(self.work, self.owner.process, &mut self.broker, self.hits);
-        let before = std::mem::replace(&mut self.owner, next);
-        self.owner.believed = before.believed;
+        let next = PartitionTask::new(self.work, self.current.process, &mut self.broker, self.hits);
+        let before = std::mem::replace(&mut self.current, next);
+        self.current.believed = before.believed;
     }
 
-    /// The owner does one thing.
-    fn act(&mut self) -> Result<Going, Failure> {
-        let going = self.owner.act(&mut Around {
+    /// Performs one effect of the current task.
+    fn act(&mut self) -> Result<Continuation, Failure> {
+        let continuation = self.current.act(&mut Environment {
             broker: &mut self.broker,
-            disk: &mut self.disks[self.owner.process],
+            disk: &mut self.disks[self.current.process],
             foreign: self.foreign,
             rng: self.rng,
             hits: self.hits,
             trace: self.trace,
         })?;
-        self.reordered |= self.owner.reorders;
-        self.out_of_order |= self.owner.overtakes || self.owner.reorders;
+        self.reordered |= self.current.reorders;
+        self.out_of_order |= self.current.overtakes || self.current.reorders;
         self.broker.check_committed()?;
-        Ok(going)
+        Ok(continuation)
     }
 
-    /// One that stood still does one thing, before it hears that the partition is another's.
-    fn thaw(&mut self) -> Result<(), Failure> {
+    /// Performs one effect of a frozen task, before it learns that the partition belongs to another.
+    fn resume_frozen(&mut self) -> Result<(), Failure> {
         let number = self.rng.below(self.frozen.len());
         let sent = self.broker.len();
-        std::mem::swap(&mut self.owner, &mut self.frozen[number]);
-        let going = self.act();
-        std::mem::swap(&mut self.owner, &mut self.frozen[number]);
+        std::mem::swap(&mut self.current, &mut self.frozen[number]);
+        let continuation = self.act();
+        std::mem::swap(&mut self.current, &mut self.frozen[number]);
         if self.broker.len() > sent {
             self.out_of_order = true;
-            self.hits.hit("two owners: the old one sends");
+            self.hits.hit("two tasks: the old one sends");
         }
-        let hears = self.frozen[number].next() == Effect::Apply && self.rng.percent(50);
-        if going? != Going::On || hears {
+        let has_learned = self.frozen[number].next() == Effect::Apply && self.rng.percent(50);
+        if continuation? != Continuation::Next || has_learned {
             self.frozen.swap_remove(number);
         }
         Ok(())
     }
 
-    fn befall(&mut self, storm: Storm) -> Result<(), Failure> {
+    fn disrupt(&mut self, disruption: Disruption) -> Result<(), Failure> {
         let is_exactly_once = self.work.plan.is_exactly_once();
-        self.trace.note(|| format!("storm: {storm:?}"));
-        match storm {
-            Storm::Kill => {
+        self.trace.note(|| format!("disruption: {disruption:?}"));
+        match disruption {
+            Disruption::Kill => {
                 self.note_death();
-                if self.disks[self.owner.process].lose_tail(self.rng) {
-                    self.hits.hit("store: its end is lost");
+                if self.disks[self.current.process].lose_tail(self.rng) {
+                    self.hits.hit("store: its last writes are lost");
                 }
                 self.take_over();
             }
-            Storm::PowerLoss => {
+            Disruption::PowerLoss => {
                 self.note_death();
-                self.disks[self.owner.process].lose_power(self.rng);
+                self.disks[self.current.process].lose_power(self.rng);
                 self.take_over();
             }
-            Storm::DiskLoss => {
+            Disruption::DiskLoss => {
                 self.note_death();
                 self.hits.hit("store: lost");
-                self.disks[self.owner.process].lose_all();
+                self.disks[self.current.process].lose_all();
                 self.take_over();
             }
-            Storm::Freeze => self.freeze(),
-            Storm::Move => {
-                while self.owner.next() != Effect::Apply {
+            Disruption::Freeze => self.freeze(),
+            Disruption::Move => {
+                while self.current.next() != Effect::Apply {
                     self.act_as_member()?;
                 }
-                self.hits.hit("owner: passes the partition on");
+                self.hits.hit("task: passes the partition on");
                 self.take_over();
             }
-            Storm::Reassign => {
-                while self.owner.next() != Effect::Apply {
+            Disruption::Reassign => {
+                while self.current.next() != Effect::Apply {
                     self.act_as_member()?;
                 }
-                self.hits.hit("owner: gets its partition again");
-                self.owner.reassign(&mut self.broker);
+                self.hits.hit("task: gets its partition again");
+                self.current.reassign(&mut self.broker);
             }
-            Storm::Abandon => {
-                self.hits.hit("owner: gives up what it does");
-                self.owner.abandon();
-                Failure::unless(self.owner.next() == Effect::Close, "sound", || {
-                    "an abandoned owner does not close".to_owned()
+            Disruption::Abandon => {
+                self.hits.hit("task: abandons its effect");
+                self.current.abandon();
+                Failure::unless(self.current.next() == Effect::Close, "sound", || {
+                    "an abandoned task does not close".to_owned()
                 })?;
                 self.restart();
             }
-            Storm::KillFrozen => {
+            Disruption::KillFrozen => {
                 if let Some(dead) = self.frozen.pop() {
-                    self.hits.hit("two owners: the old one dies");
+                    self.hits.hit("two tasks: the old one dies");
                     self.disks[dead.process].lose_tail(self.rng);
                 }
             }
-            Storm::ProducerLost => {
-                self.hits.hit("owner: gets a new producer");
+            Disruption::ProducerLost => {
+                self.hits.hit("task: gets a new producer");
                 self.restart();
             }
-            Storm::TimeOut => {
+            Disruption::TimeOut => {
                 if self.broker.time_out() {
                     self.hits.hit("transaction: takes too long");
                 }
             }
-            // Exactly once stands on that position: the group must keep it.
-            Storm::GroupForgets if is_exactly_once => {}
-            Storm::GroupForgets => {
+            // Exactly-once delivery depends on that position: the group must keep it.
+            Disruption::GroupForgets if is_exactly_once => {}
+            Disruption::GroupForgets => {
                 self.hits.hit("group: forgets its position");
                 self.broker.forget_position();
             }
         }
-        check_state(self.work, &self.disks[self.owner.process])
+        check_state(self.work, &self.disks[self.current.process])
     }
 
     fn note_death(&mut self) {
         self.hits
-            .hit(match (self.owner.next(), self.owner.acked, self.owner.unacked()) {
+            .hit(match (self.current.next(), self.current.acked, self.current.unacked()) {
                 (Effect::Send, 0, 1..) => "crash: after apply",
-                (Effect::Send, _, 1..) => "crash: amid sending",
+                (Effect::Send, _, 1..) => "crash: while sending",
                 (Effect::Send | Effect::AddOffsets, ..) => "crash: after sending",
                 (Effect::CommitTransaction, ..) => "crash: before the transaction's commit",
                 (Effect::Write, ..) if self.work.plan.is_exactly_once() => "crash: after the transaction's commit",
@@ -254,46 +258,46 @@ impl<'a> Cluster<'_, 'a> {
             });
     }
 
-    /// A process that has nothing of the partition in memory becomes the owner.
+    /// Assigns the partition to a process that has nothing of it in memory.
     fn take_over(&mut self) {
-        let is_frozen = |process: &usize| self.frozen.iter().any(|owner| owner.process == *process);
+        let is_frozen = |process: &usize| self.frozen.iter().any(|task| task.process == *process);
         let free: Vec<usize> = (0..self.disks.len()).filter(|process| !is_frozen(process)).collect();
         let process = *self.rng.pick(&free);
-        if process != self.owner.process && !self.disks[process].is_empty() {
+        if process != self.current.process && !self.disks[process].is_empty() {
             self.hits.hit("store: an old one is found");
         }
-        self.owner = Owner::new(self.work, process, &mut self.broker, self.hits);
+        self.current = PartitionTask::new(self.work, process, &mut self.broker, self.hits);
     }
 
     fn freeze(&mut self) {
-        // Somebody has to go on.
+        // One process has to continue.
         if self.frozen.len() + 1 == self.disks.len() {
             return;
         }
-        self.hits.hit("two owners: one stands still");
+        self.hits.hit("two tasks: one is frozen");
         let others: Vec<usize> = (0..self.disks.len())
-            .filter(|process| *process != self.owner.process && self.frozen.iter().all(|owner| owner.process != *process))
+            .filter(|process| *process != self.current.process && self.frozen.iter().all(|task| task.process != *process))
             .collect();
         let process = *self.rng.pick(&others);
-        let next = Owner::new(self.work, process, &mut self.broker, self.hits);
-        self.frozen.push(std::mem::replace(&mut self.owner, next));
+        let next = PartitionTask::new(self.work, process, &mut self.broker, self.hits);
+        self.frozen.push(std::mem::replace(&mut self.current, next));
     }
 
-    /// The log is at its end. Those that stood still go on, then everything is looked at.
-    fn end(mut self) -> Result<Stormy, Failure> {
+    /// Ends the run at the end of the log: the frozen tasks continue, then all disks are checked.
+    fn end(mut self) -> Result<Disturbed, Failure> {
         while !self.frozen.is_empty() {
-            self.thaw()?;
+            self.resume_frozen()?;
         }
         for disk in &self.disks {
             check_state(self.work, disk)?;
         }
         let (topic, seen) = self.broker.close();
-        Ok(Stormy {
+        Ok(Disturbed {
             topic,
             seen_once: self.work.plan.is_exactly_once().then_some(seen),
             out_of_order: self.out_of_order,
             reordered: self.reordered,
-            disk: self.disks.swap_remove(self.owner.process),
+            disk: self.disks.swap_remove(self.current.process),
         })
     }
 }

@@ -7,7 +7,7 @@ use crate::faults::Fault;
 use crate::rng::Rng;
 
 /// The maximum number of writes that a crash removes.
-const MOST_LOST: usize = 40;
+const MAX_LOST: usize = 40;
 
 /// The state of one partition on the disk of one process.
 #[derive(Default)]
@@ -88,15 +88,15 @@ impl Disk {
     }
 
     /// Returns the changes without those that the planted fault makes the disk ignore.
-    fn weather(&self, mut batch: Batch) -> Batch {
-        let stays = match self.fault {
+    fn apply_fault(&self, mut batch: Batch) -> Batch {
+        let kept_table = match self.fault {
             Some(Fault::TimersStay) => Some(Table::Timers),
             Some(Fault::ClosedWindowsStay) => Some(Table::ClosedWindows),
             Some(Fault::AlertRowsStay) => Some(Table::AlertRows),
             _ => None,
         };
         for (table, changes) in Table::ALL.into_iter().zip(&mut batch.changes) {
-            changes.retain(|_, value| value.is_some() || Some(table) != stays);
+            changes.retain(|_, value| value.is_some() || Some(table) != kept_table);
             if table == Table::Meta {
                 changes.retain(|key, _| match self.fault {
                     Some(Fault::ProgressLost) => key != keys::PROGRESS,
@@ -125,8 +125,8 @@ impl Reads for Disk {
 
 impl Base for Disk {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
-        let batch = self.weather(batch);
-        if self.unsafe_writes.len() == MOST_LOST {
+        let batch = self.apply_fault(batch);
+        if self.unsafe_writes.len() == MAX_LOST {
             self.safe.write(self.unsafe_writes.remove(0))?;
         }
         self.unsafe_writes.push(Batch {

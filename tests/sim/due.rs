@@ -61,7 +61,7 @@ pub(crate) struct Summary {
     pub(crate) watermark: Option<i64>,
     pub(crate) version: Version,
     pub(crate) record: usize,
-    /// Whether there ever was an activity; summaries without one are emitted only if the settings ask for them.
+    /// Whether there ever was an activity; summaries without one are emitted only if the settings require them.
     pub(crate) ever_matched: bool,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Left {
     pub(crate) activities: usize,
     pub(crate) alerts: usize,
     pub(crate) alert_rows: usize,
-    pub(crate) answered: usize,
+    pub(crate) closed_windows: usize,
     pub(crate) timers: usize,
     pub(crate) meta: usize,
 }
@@ -81,7 +81,7 @@ impl std::ops::AddAssign for Left {
         self.activities += other.activities;
         self.alerts += other.alerts;
         self.alert_rows += other.alert_rows;
-        self.answered += other.answered;
+        self.closed_windows += other.closed_windows;
         self.timers += other.timers;
         self.meta += other.meta;
     }

@@ -1,6 +1,6 @@
-//! Faults that the simulation must find: a simulation that finds nothing may as well look at nothing. None of them
-//! touches the program: they change the log on its way from ROUTE to JOIN, how JOIN is set up, the tables under it, the
-//! broker, or how an effect is performed.
+//! Faults that the simulation must find, because a simulation that finds no fault proves nothing. They do not change
+//! the program: they change the log on its way from ROUTE to JOIN, how JOIN is set up, its tables, the broker, or how
+//! an effect is performed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,23 +19,23 @@ pub(crate) enum Fault {
     EndInclusive,
     NoOutOfOrderness,
     GreatestOverPartitions,
-    SilentIsIdle,
+    WithoutActivityIsIdle,
     NeverIdle,
     WatermarksAhead,
     WatermarksBehind,
     OnePartitionIsEnough,
-    NobodyHearsElsewhere,
+    RemoteAlertsNotSent,
     OlderVersionWins,
     TiesByArrival,
-    FreshIdentity,
-    RowPrintedAnew,
+    FreshDedupKey,
+    RowReserialised,
     DeadlineLost,
     DeadlineEarly,
     /// A key that an alert has lost by a link is not withdrawn.
     LostKeyStays,
-    /// A key that an alert has gained by a link is not answered.
+    /// A key that an alert has gained by a link gets no rows.
     GainedKeyLeftOut,
-    /// An activity goes to only one of the partitions that own its keys.
+    /// An activity goes to only one of the partitions to which its keys belong.
     OnePartitionOfSeveral,
     /// Of an activity's keys in one partition, only the first counts.
     OneKeyOfSeveral,
@@ -46,7 +46,7 @@ pub(crate) enum Fault {
     ShortRetentionIgnored,
     /// Rows of two links have the same id.
     LinksShareIds,
-    // Under JOIN.
+    // In the tables of JOIN.
     TimersStay,
     ClosedWindowsStay,
     AlertRowsStay,
@@ -59,48 +59,48 @@ pub(crate) enum Fault {
     PositionAhead,
     BlindToOwnWrites,
     OutputLost,
-    /// What a router has sent counts as acknowledged.
+    /// Records that a router has sent count as acknowledged.
     RouterCommitsAhead,
-    RouterBeginsAtTheEnd,
+    RouterStartsAtTheEnd,
     FutureMovesWatermark,
-    // In what is promised of delivery.
+    // In the delivery guarantee.
     /// The position is committed on its own, ahead of the outputs.
     PositionBeforeOutputs,
-    /// The position is noted at home ahead of the outputs.
+    /// The position is noted on disk before the outputs are sent.
     NoteBeforeOutputs,
     /// The store is written before the transaction is committed.
     WriteBeforeCommit,
-    /// Silent is what lies before the store's position, not what lies before the committed one.
-    SilentUpToTheStore,
-    SilentOneTooMany,
-    SilentOneTooFew,
-    /// Of the committed position only the offset counts.
-    SilentByWholeRecords,
-    /// Outputs are numbered from the beginning of a slice, not from that of a record.
-    NumberedBySlice,
-    /// Neither the producer's epoch nor the group's generation is looked at.
+    /// Outputs before the store's position are suppressed, not those before the committed one.
+    SuppressedUpToTheStore,
+    OneTooManySuppressed,
+    OneTooFewSuppressed,
+    /// Only the offset of the committed position counts.
+    SuppressedByWholeRecords,
+    /// Outputs are numbered from the beginning of a batch, not from that of a record.
+    NumberedByBatch,
+    /// Neither the producer's epoch nor the group's generation is checked.
     FencingLeftOut,
-    /// The position is asked for while the owner before can still commit.
-    AskBeforeFencing,
+    /// The position is fetched while the previous task can still commit.
+    PositionFetchedBeforeFencing,
     /// The position of an aborted transaction counts.
     PositionFromAborted,
-    /// A replay commits its own position, which is behind.
+    /// A replay commits its own position, which is behind the committed one.
     PositionGoesBack,
-    /// A commit without an answer counts as done.
-    CommitTakenForDone,
-    /// A commit without an answer counts as failed.
-    CommitTakenForFailed,
-    /// What was sent counts as acknowledged.
-    SentTakenForAcked,
-    /// What was not acknowledged is sent again as something new.
+    /// A commit without a response counts as done.
+    UnconfirmedCommitCountsAsDone,
+    /// A commit without a response counts as failed.
+    UnconfirmedCommitCountsAsFailed,
+    /// Outputs that were sent count as acknowledged.
+    SentCountsAsAcked,
+    /// Outputs that were not acknowledged are sent again as new ones.
     SentAgainAsNew,
-    /// Where there is no store, another partition's is taken.
+    /// If there is no store, that of another partition is used.
     ForeignStore,
     /// A lost store begins at the end of the log.
     ReplayFromTheEnd,
-    /// An old or lost store goes on at the committed position.
+    /// An old or lost store continues at the committed position.
     ReplayFromCommitted,
-    // One in each effect of ROUTE, with those that let it commit ahead and begin at the end.
+    // One in each effect of ROUTE, in addition to those that let it commit ahead and start at the end.
     /// A message is polled, and not routed.
     MessageNotRouted,
     /// Bundles are not sent and count as acknowledged.
@@ -111,18 +111,18 @@ pub(crate) enum Fault {
     CommittedOneMessageAhead,
     /// Reading begins one message after the position.
     FirstMessageSkipped,
-    /// What is acknowledged is not committed before partitions are given up.
+    /// Acknowledged positions are not committed before partitions are given up.
     LastCommitSkipped,
     /// Partitions that were given up are not forgotten.
     ForgetSkipped,
     /// Partitions are given up before the commit.
     UnassignedBeforeCommit,
-    /// At a stop, what was sent counts as acknowledged.
-    StopTakesSentForAcked,
-    /// A router that has closed goes on.
-    ClosedGoesOn,
+    /// At a stop, records that were sent count as acknowledged.
+    StopCountsSentAsAcked,
+    /// A router that has closed continues.
+    ClosedContinues,
     // One in each effect of JOIN.
-    /// The previous owner is not fenced.
+    /// The previous task is not fenced.
     FenceSkipped,
     /// The stored state is not read: the join begins with an empty one, and writes over the stored one.
     StateNotRead,
@@ -138,7 +138,7 @@ pub(crate) enum Fault {
     CommitSkipped,
     /// The note is one output ahead.
     NotedAhead,
-    /// Of a batch's changes only the position is written.
+    /// Only the position of a batch's changes is written.
     HalfWritten,
     /// The committed position is one output ahead.
     CommittedAhead,
@@ -150,16 +150,16 @@ pub(crate) const FAULTS: [Fault; 76] = [
     Fault::EndInclusive,
     Fault::NoOutOfOrderness,
     Fault::GreatestOverPartitions,
-    Fault::SilentIsIdle,
+    Fault::WithoutActivityIsIdle,
     Fault::NeverIdle,
     Fault::WatermarksAhead,
     Fault::WatermarksBehind,
     Fault::OnePartitionIsEnough,
-    Fault::NobodyHearsElsewhere,
+    Fault::RemoteAlertsNotSent,
     Fault::OlderVersionWins,
     Fault::TiesByArrival,
-    Fault::FreshIdentity,
-    Fault::RowPrintedAnew,
+    Fault::FreshDedupKey,
+    Fault::RowReserialised,
     Fault::DeadlineLost,
     Fault::DeadlineEarly,
     Fault::LostKeyStays,
@@ -181,23 +181,23 @@ pub(crate) const FAULTS: [Fault; 76] = [
     Fault::BlindToOwnWrites,
     Fault::OutputLost,
     Fault::RouterCommitsAhead,
-    Fault::RouterBeginsAtTheEnd,
+    Fault::RouterStartsAtTheEnd,
     Fault::FutureMovesWatermark,
     Fault::PositionBeforeOutputs,
     Fault::NoteBeforeOutputs,
     Fault::WriteBeforeCommit,
-    Fault::SilentUpToTheStore,
-    Fault::SilentOneTooMany,
-    Fault::SilentOneTooFew,
-    Fault::SilentByWholeRecords,
-    Fault::NumberedBySlice,
+    Fault::SuppressedUpToTheStore,
+    Fault::OneTooManySuppressed,
+    Fault::OneTooFewSuppressed,
+    Fault::SuppressedByWholeRecords,
+    Fault::NumberedByBatch,
     Fault::FencingLeftOut,
-    Fault::AskBeforeFencing,
+    Fault::PositionFetchedBeforeFencing,
     Fault::PositionFromAborted,
     Fault::PositionGoesBack,
-    Fault::CommitTakenForDone,
-    Fault::CommitTakenForFailed,
-    Fault::SentTakenForAcked,
+    Fault::UnconfirmedCommitCountsAsDone,
+    Fault::UnconfirmedCommitCountsAsFailed,
+    Fault::SentCountsAsAcked,
     Fault::SentAgainAsNew,
     Fault::ForeignStore,
     Fault::ReplayFromTheEnd,
@@ -210,8 +210,8 @@ pub(crate) const FAULTS: [Fault; 76] = [
     Fault::LastCommitSkipped,
     Fault::ForgetSkipped,
     Fault::UnassignedBeforeCommit,
-    Fault::StopTakesSentForAcked,
-    Fault::ClosedGoesOn,
+    Fault::StopCountsSentAsAcked,
+    Fault::ClosedContinues,
     Fault::FenceSkipped,
     Fault::StateNotRead,
     Fault::PositionNotFetched,
@@ -225,7 +225,7 @@ pub(crate) const FAULTS: [Fault; 76] = [
 ];
 
 impl Fault {
-    /// Whether it is in the join itself, so that a run without storms has it too.
+    /// Returns whether the fault is in the join itself, so that a run without disruptions has it too.
     pub(crate) fn is_in_join(self) -> bool {
         matches!(self, Self::ShortRetentionIgnored | Self::LinksShareIds)
     }
@@ -234,14 +234,14 @@ impl Fault {
 /// Changes log records on their way.
 pub(crate) struct Tamper {
     /// By partition of the log.
-    logs: Vec<OfLog>,
+    logs: Vec<PartitionHistory>,
     /// The partition to which an activity went first.
     first: BTreeMap<ActivityId, usize>,
 }
 
-/// What is remembered of one partition of the log.
+/// The records so far of one partition of the log.
 #[derive(Default)]
-struct OfLog {
+struct PartitionHistory {
     greatest: Option<EventTime>,
     deliveries: u64,
     /// The keys of an alert by a link: those of its first version, or all so far.
@@ -253,12 +253,12 @@ struct OfLog {
 impl Tamper {
     pub(crate) fn new(partitions: usize) -> Self {
         Self {
-            logs: (0..partitions).map(|_| OfLog::default()).collect(),
+            logs: (0..partitions).map(|_| PartitionHistory::default()).collect(),
             first: BTreeMap::new(),
         }
     }
 
-    /// What a partition of the log gets instead of these bytes; `None` for nothing.
+    /// Returns what a partition of the log gets instead of these bytes; `None` for nothing.
     pub(crate) fn change(
         &mut self,
         partition: usize,
@@ -281,29 +281,29 @@ impl Tamper {
                     .for_each(|activity| log.change_activity(fault, activity));
             }
             LogRecord::Alert(version) => {
-                let is_elsewhere = version.links.iter().all(|link| link.keys.is_empty());
-                if fault == Fault::NobodyHearsElsewhere && is_elsewhere {
+                let is_remote = version.links.iter().all(|link| link.keys.is_empty());
+                if fault == Fault::RemoteAlertsNotSent && is_remote {
                     return None;
                 }
                 log.change_alert(fault, version);
             }
-            LogRecord::WatermarkUpdate(update) => log.change_marks(fault, update, settings),
+            LogRecord::WatermarkUpdate(update) => log.change_watermarks(fault, update, settings),
             LogRecord::EndOfInput => {}
         }
         Some(record.encode(Vec::new()).unwrap())
     }
 }
 
-impl OfLog {
+impl PartitionHistory {
     fn change_activity(&mut self, fault: Fault, activity: &mut Activity<'_>) {
         match fault {
-            Fault::FreshIdentity => {
+            Fault::FreshDedupKey => {
                 self.deliveries += 1;
                 let mut id = [0; 32];
                 id[..8].copy_from_slice(&self.deliveries.to_be_bytes());
                 activity.id = ActivityId(id);
             }
-            Fault::RowPrintedAnew => {
+            Fault::RowReserialised => {
                 let row: serde_json::Value = serde_json::from_slice(&activity.row).unwrap();
                 activity.row = Cow::Owned(serde_json::to_vec(&row).unwrap());
             }
@@ -315,7 +315,7 @@ impl OfLog {
     fn change_alert(&mut self, fault: Fault, version: &mut AlertVersion<'_>) {
         match fault {
             Fault::TiesByArrival => version.version.hash = [0; 32],
-            Fault::OlderVersionWins => turn(&mut version.version.time_generated),
+            Fault::OlderVersionWins => reverse(&mut version.version.time_generated),
             Fault::LostKeyStays | Fault::GainedKeyLeftOut => self.change_keys(fault, version),
             Fault::WindowOfTheQuery => {
                 let window = version.links[0].window;
@@ -356,30 +356,34 @@ impl OfLog {
         }
     }
 
-    fn change_marks(&mut self, fault: Fault, update: &mut WatermarkUpdate, settings: &Settings) {
+    fn change_watermarks(&mut self, fault: Fault, update: &mut WatermarkUpdate, settings: &Settings) {
         if fault == Fault::OnePartitionIsEnough {
             update.topics = vec![("cloudappevents".to_owned(), 1)];
         }
-        for mark in &mut update.sources {
-            self.greatest = self.greatest.max(mark.time);
-            let move_by = |millis: i64| mark.time.map(|time| EventTime::from_ticks(time.ticks() + millis * 10_000));
+        for watermark in &mut update.sources {
+            self.greatest = self.greatest.max(watermark.time);
+            let move_by = |millis: i64| {
+                watermark
+                    .time
+                    .map(|time| EventTime::from_ticks(time.ticks() + millis * 10_000))
+            };
             match fault {
                 Fault::NoOutOfOrderness => {
-                    mark.time = mark
+                    watermark.time = watermark
                         .time
                         .map(|time| EventTime::from_ticks(time.ticks() + ticks(settings.out_of_orderness)));
                 }
-                Fault::GreatestOverPartitions => mark.time = self.greatest,
-                Fault::SilentIsIdle => mark.idle |= mark.time.is_none(),
-                Fault::NeverIdle => mark.idle = false,
-                Fault::WatermarksAhead => mark.time = move_by(1_000),
-                Fault::WatermarksBehind => mark.time = move_by(-1_000),
+                Fault::GreatestOverPartitions => watermark.time = self.greatest,
+                Fault::WithoutActivityIsIdle => watermark.idle |= watermark.time.is_none(),
+                Fault::NeverIdle => watermark.idle = false,
+                Fault::WatermarksAhead => watermark.time = move_by(1_000),
+                Fault::WatermarksBehind => watermark.time = move_by(-1_000),
                 _ => {}
             }
         }
     }
 }
 
-fn turn(time: &mut EventTime) {
+fn reverse(time: &mut EventTime) {
     *time = EventTime::from_ticks(EventTime::LAST.ticks() - time.ticks());
 }

@@ -4,12 +4,12 @@ use crate::Failure;
 use crate::hits::Hits;
 use crate::rng::Rng;
 
-/// The group. Its assignment is eager: everybody gives up everything before anybody gets anything.
+/// The group. Its assignment is eager: all members give up all sources before any member gets one.
 pub(crate) struct Group {
     /// By router.
     members: Vec<Member>,
     /// By source: the router that reads it, or read it last, and the committed position.
-    owners: Vec<Option<usize>>,
+    readers: Vec<Option<usize>>,
     committed: Vec<Option<usize>>,
 }
 
@@ -18,26 +18,26 @@ struct Member {
     sources: Vec<usize>,
 }
 
-/// What the group expects of a member.
+/// The state of a member, as the group sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    /// Nothing: it is no member.
+    /// It is not a member.
     Gone,
     /// It waits for the others.
     Joining,
-    /// It learns with its next poll what it reads.
+    /// It gets its sources with its next poll.
     Assigned,
     /// It reads.
     Reading,
-    /// It learns with its next poll that it must give everything up.
+    /// Its next poll reports that it must give up all sources.
     Revoking,
-    /// It was taken for dead, and others get what it had. It learns that with its next poll.
+    /// Its session has expired, and others get its sources. Its next poll reports that.
     Expired,
 }
 
-/// What a member learns from a poll.
+/// A rebalance that a poll reports to a member.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Told {
+pub(crate) enum Rebalance {
     Assigned,
     Revoked,
 }
@@ -50,12 +50,12 @@ impl Group {
         };
         Self {
             members: (0..routers).map(|_| member()).collect(),
-            owners: vec![None; sources],
+            readers: vec![None; sources],
             committed: vec![None; sources],
         }
     }
 
-    /// Returns whether a router is no member.
+    /// Returns whether a router is not a member.
     pub(crate) fn is_gone(&self, router: usize) -> bool {
         self.members[router].state == State::Gone
     }
@@ -70,7 +70,7 @@ impl Group {
         self.committed[source]
     }
 
-    /// Makes every member give up what it has.
+    /// Makes every member give up its sources.
     pub(crate) fn rebalance(&mut self) {
         for member in &mut self.members {
             if matches!(member.state, State::Assigned | State::Reading) {
@@ -89,7 +89,7 @@ impl Group {
         }
         for source in sources {
             let next = *rng.pick(&members);
-            if self.owners[*source].replace(next).is_some_and(|before| before != next) {
+            if self.readers[*source].replace(next).is_some_and(|before| before != next) {
                 hits.hit("route: partition moves");
             }
             self.members[next].sources.push(*source);
@@ -99,20 +99,20 @@ impl Group {
             .for_each(|router| self.members[*router].state = State::Assigned);
     }
 
-    /// Returns what the router learns from a poll, if anything.
-    pub(crate) fn poll(&mut self, router: usize) -> Option<Told> {
+    /// Returns the rebalance that a poll reports to the router, if any.
+    pub(crate) fn poll(&mut self, router: usize) -> Option<Rebalance> {
         let state = &mut self.members[router].state;
         match state {
             State::Assigned => {
                 *state = State::Reading;
-                Some(Told::Assigned)
+                Some(Rebalance::Assigned)
             }
-            State::Revoking | State::Expired => Some(Told::Revoked),
+            State::Revoking | State::Expired => Some(Rebalance::Revoked),
             State::Gone | State::Joining | State::Reading => None,
         }
     }
 
-    /// Takes everything from a router, which waits for what it gets next.
+    /// Takes all sources from a router, which then waits for its next assignment.
     pub(crate) fn unassign(&mut self, router: usize) {
         self.members[router].sources.clear();
         match self.is_expired(router) {
@@ -121,7 +121,7 @@ impl Group {
         }
     }
 
-    /// Takes a router that reads for dead.
+    /// Lets the session of a router that reads expire.
     pub(crate) fn expire(&mut self, router: usize) {
         let member = &mut self.members[router];
         if matches!(member.state, State::Reading | State::Revoking) {
@@ -131,13 +131,13 @@ impl Group {
         }
     }
 
-    /// Returns whether a router is taken for dead.
+    /// Returns whether the session of a router has expired.
     pub(crate) fn is_expired(&self, router: usize) -> bool {
         self.members[router].state == State::Expired
     }
 
-    /// Gives a router what it had, because it is back before anybody missed it.
-    pub(crate) fn come_back(&mut self, router: usize) {
+    /// Gives a router its sources again, because it is back before its session expired.
+    pub(crate) fn rejoin(&mut self, router: usize) {
         match self.members[router].state {
             State::Assigned | State::Reading => self.members[router].state = State::Assigned,
             State::Revoking | State::Expired => self.unassign(router),
@@ -145,21 +145,21 @@ impl Group {
         }
     }
 
-    /// Removes a router. The others get what it had.
+    /// Removes a router. The others get its sources.
     pub(crate) fn leave(&mut self, router: usize) {
         self.unassign(router);
         self.members[router].state = State::Gone;
         self.rebalance();
     }
 
-    /// Adds a router that is no member.
+    /// Adds a router that is not a member.
     pub(crate) fn join(&mut self, router: usize) {
         self.members[router].state = State::Joining;
         self.rebalance();
     }
 
-    /// Commits a position, unless the router is taken for dead. Returns whether it is committed. A broker would accept
-    /// it for any source, whoever reads that.
+    /// Commits a position, unless the session of the router has expired. Returns whether it is committed. A real broker
+    /// would accept it for any source, whichever router reads it.
     pub(crate) fn commit(&mut self, router: usize, source: usize, position: usize) -> Result<bool, Failure> {
         if self.is_expired(router) {
             return Ok(false);

@@ -5,16 +5,16 @@ use alerttrail::time::EventTime;
 use crate::links::{self, QUERY};
 use crate::rng::Rng;
 use crate::rows::{self, Column};
-use crate::world::{Message, Record, Settings, TICKS_PER_MILLI, Version, What, start, ticks, ticks_of};
+use crate::world::{Message, Record, RecordKind, Settings, TICKS_PER_MILLI, Version, start, ticks, ticks_of};
 
 const KEYS: [&str; 5] = ["policy", "Policy", "8e6ba277-ef39-404e-aaf1-294f6d9a2b88", "a b", "42"];
 
 /// Draws all records, and the messages of each source in the order of writing. Everything about links is drawn from
-/// `of_links`, so that worlds without links do not depend on it.
-pub(crate) fn draw(settings: &Settings, rng: &mut Rng, of_links: Rng) -> (Vec<Record>, Vec<Vec<Message>>) {
+/// `link_rng`, so that worlds without links do not depend on it.
+pub(crate) fn draw(settings: &Settings, rng: &mut Rng, link_rng: Rng) -> (Vec<Record>, Vec<Vec<Message>>) {
     let mut draft = Draft {
         settings,
-        of_links,
+        link_rng,
         keys: rng.below(3) + 1,
         alerts: rng.below(5) + 1,
         now: start(),
@@ -25,16 +25,16 @@ pub(crate) fn draw(settings: &Settings, rng: &mut Rng, of_links: Rng) -> (Vec<Re
         times: Vec::new(),
     };
     let mut messages: Vec<Vec<Message>> = settings.sources.iter().map(|_| Vec::new()).collect();
-    let silent = rng.percent(30).then(|| rng.below(settings.sources.len()));
+    let idle_source = rng.percent(30).then(|| rng.below(settings.sources.len()));
     for _ in 0..rng.between(5, 60) {
         draft.now += match rng.below(10) {
             0 => 0,
-            1 if rng.percent(40) => rng.between(0, settings.pace.quiet),
-            _ => rng.between(0, settings.pace.gap),
+            1 if rng.percent(40) => rng.between(0, settings.time_scale.quiet),
+            _ => rng.between(0, settings.time_scale.gap),
         };
         let open: Vec<usize> = (0..settings.sources.len())
             .filter(|source| {
-                settings.sources[*source].since <= draft.now && (Some(*source) != silent || settings.sources.len() == 1)
+                settings.sources[*source].since <= draft.now && (Some(*source) != idle_source || settings.sources.len() == 1)
             })
             .collect();
         let source = match open.is_empty() {
@@ -49,7 +49,7 @@ pub(crate) fn draw(settings: &Settings, rng: &mut Rng, of_links: Rng) -> (Vec<Re
 
 struct Draft<'a> {
     settings: &'a Settings,
-    of_links: Rng,
+    link_rng: Rng,
     keys: usize,
     alerts: usize,
     /// The wall time.
@@ -94,27 +94,27 @@ impl Draft<'_> {
 
     /// Adds a record. Returns its text within the message.
     fn record(&mut self, rng: &mut Rng) -> String {
-        let (what, columns) = match rng.below(100) {
+        let (kind, columns) = match rng.below(100) {
             0..=4 => return self.nothing(rng),
             5..=15 if !self.records.is_empty() => {
                 let again = rng.below(self.records.len());
                 if self.columns[again].is_empty() {
                     return self.nothing(rng);
                 }
-                (self.records[again].what.clone(), self.columns[again].clone())
+                (self.records[again].kind.clone(), self.columns[again].clone())
             }
             16..=22 => self.unkeyed(rng),
             23..=45 => self.alert(rng),
             _ => self.activity(rng),
         };
-        let table = match what {
-            What::Alert(_) => "SecurityAlert",
+        let table = match kind {
+            RecordKind::Alert(_) => "SecurityAlert",
             _ => "CloudAppEvents",
         };
-        let (row, text) = rows::dress(table, &columns, self.now, rng);
+        let (row, text) = rows::wrap(table, &columns, self.now, rng);
         let twin = self.records.iter().position(|record| record.row == row);
         self.records.push(Record {
-            what,
+            kind,
             row,
             twin: twin.unwrap_or(self.records.len()),
         });
@@ -138,7 +138,7 @@ impl Draft<'_> {
             _ => "7".to_owned(),
         };
         self.records.push(Record {
-            what: What::Nothing,
+            kind: RecordKind::Nothing,
             row: String::new(),
             twin: self.records.len(),
         });
@@ -146,26 +146,26 @@ impl Draft<'_> {
         text
     }
 
-    fn unkeyed(&mut self, rng: &mut Rng) -> (What, Vec<Column>) {
+    fn unkeyed(&mut self, rng: &mut Rng) -> (RecordKind, Vec<Column>) {
         let time = rng.percent(80).then(|| self.activity_time(rng));
         let cid = *rng.pick(&["null", "\"\""]);
         let mut columns = rows::activity(cid, time, 1_000 + self.records.len(), rng);
         // If the activity has no time, the row's own time moves the watermark.
         let row_time = (time.is_none() && rng.percent(50)).then(|| self.activity_time(rng));
         columns.extend(row_time.map(|time| ("Timestamp", format!("\"{}\"", rows::spell(time, rng)))));
-        let keys = links::of_activity(self.settings.links.len(), &KEYS[..self.keys], &mut self.of_links);
+        let keys = links::draw_activity_keys(self.settings.links.len(), &KEYS[..self.keys], &mut self.link_rng);
         match time.filter(|_| !keys.is_empty()) {
             // The query does not find this activity, but links do.
             Some(time) => {
-                columns.extend(links::columns_of_activity(&keys, &mut self.of_links));
+                columns.extend(links::activity_key_columns(&keys, &mut self.link_rng));
                 let number = 1_000 + self.records.len();
-                (What::Activity { number, keys, time }, columns)
+                (RecordKind::Activity { number, keys, time }, columns)
             }
-            None => (What::Unkeyed { time: time.or(row_time) }, columns),
+            None => (RecordKind::Unkeyed { time: time.or(row_time) }, columns),
         }
     }
 
-    fn activity(&mut self, rng: &mut Rng) -> (What, Vec<Column>) {
+    fn activity(&mut self, rng: &mut Rng) -> (RecordKind, Vec<Column>) {
         let time = self.activity_time(rng);
         let time = self.time_for_a_link().unwrap_or(time);
         let key = KEYS[rng.below(self.keys)];
@@ -177,15 +177,15 @@ impl Draft<'_> {
             _ => format!("\"{key}\""),
         };
         let mut columns = rows::activity(&cid, Some(time), number, rng);
-        let mut keys = links::of_activity(self.settings.links.len(), &KEYS[..self.keys], &mut self.of_links);
-        columns.extend(links::columns_of_activity(&keys, &mut self.of_links));
+        let mut keys = links::draw_activity_keys(self.settings.links.len(), &KEYS[..self.keys], &mut self.link_rng);
+        columns.extend(links::activity_key_columns(&keys, &mut self.link_rng));
         keys.insert((QUERY, key));
-        (What::Activity { number, keys, time }, columns)
+        (RecordKind::Activity { number, keys, time }, columns)
     }
 
     /// Draws, sometimes, a time at a bound of a link's window, or one that moves the link's retention cut-off there.
     fn time_for_a_link(&mut self) -> Option<i64> {
-        let (rng, links) = (&mut self.of_links, self.settings.links.len());
+        let (rng, links) = (&mut self.link_rng, self.settings.links.len());
         if links == 1 || self.versions.is_empty() || !rng.percent(30) {
             return None;
         }
@@ -208,10 +208,10 @@ impl Draft<'_> {
     fn activity_time(&self, rng: &mut Rng) -> i64 {
         let now = ticks_of(self.now);
         let bound = ticks(self.settings.out_of_orderness);
-        let pace = self.settings.pace;
+        let time_scale = self.settings.time_scale;
         let time = match rng.below(20) {
             0..=8 => now - rng.between(0, bound.max(TICKS_PER_MILLI)),
-            9 => now - bound - rng.between(0, pace.window * TICKS_PER_MILLI),
+            9 => now - bound - rng.between(0, time_scale.window * TICKS_PER_MILLI),
             10 if !self.times.is_empty() => *rng.pick(&self.times),
             11 | 12 if !self.versions.is_empty() => {
                 let version = rng.pick(&self.versions);
@@ -235,36 +235,36 @@ impl Draft<'_> {
             }
             17 if rng.percent(15) => now + 10 * 86_400 * 1_000 * TICKS_PER_MILLI,
             18 if rng.percent(10) => 0,
-            _ => now - rng.between(0, pace.gap * 5 * TICKS_PER_MILLI),
+            _ => now - rng.between(0, time_scale.gap * 5 * TICKS_PER_MILLI),
         };
         time.clamp(0, self.latest())
     }
 
     /// Draws a new alert, or another version of one: with the same content, another window, another key, or the content
     /// of an earlier version.
-    fn alert(&mut self, rng: &mut Rng) -> (What, Vec<Column>) {
+    fn alert(&mut self, rng: &mut Rng) -> (RecordKind, Vec<Column>) {
         let alert = rng.below(self.alerts);
         let earlier: Vec<&Version> = self.versions.iter().filter(|version| version.alert == alert).collect();
         let (key, start, end) = match earlier.last() {
             None => self.first_version(rng),
             Some(last) => self.next_version(last, earlier[rng.below(earlier.len())], rng),
         };
-        let mut of_links = self.of_links.clone();
+        let mut link_rng = self.link_rng.clone();
         let before = earlier
             .last()
-            .map(|last| (&last.keys, &earlier[of_links.below(earlier.len())].keys));
-        let mut keys = links::of_alert(self.settings.links.len(), &KEYS[..self.keys], before, &mut of_links);
+            .map(|last| (&last.keys, &earlier[link_rng.below(earlier.len())].keys));
+        let mut keys = links::draw_alert_keys(self.settings.links.len(), &KEYS[..self.keys], before, &mut link_rng);
         let generated = match (rng.below(6), earlier.last()) {
             (0, Some(last)) => last.generated,
-            (1, Some(last)) => last.generated - rng.between(0, self.settings.pace.window * TICKS_PER_MILLI),
+            (1, Some(last)) => last.generated - rng.between(0, self.settings.time_scale.window * TICKS_PER_MILLI),
             _ => ticks_of(self.now),
         };
         let [start, end, generated] = [start, end, generated].map(|time| time.clamp(0, EventTime::LAST.ticks()));
         let mut columns = rows::alert(alert, key, [start, end, generated], rng);
-        columns.extend(links::columns_of_alert(&keys, &mut of_links));
+        columns.extend(links::alert_key_columns(&keys, &mut link_rng));
         columns.sort_unstable();
         keys.insert((QUERY, key));
-        self.of_links = of_links;
+        self.link_rng = link_rng;
         let version = Version {
             alert,
             generated,
@@ -274,7 +274,7 @@ impl Draft<'_> {
             end,
         };
         self.versions.push(version.clone());
-        (What::Alert(version), columns)
+        (RecordKind::Alert(version), columns)
     }
 
     fn first_version(&self, rng: &mut Rng) -> (&'static str, i64, i64) {
@@ -283,7 +283,7 @@ impl Draft<'_> {
     }
 
     fn next_version(&self, last: &Version, any: &Version, rng: &mut Rng) -> (&'static str, i64, i64) {
-        let by = rng.between(0, self.settings.pace.window * TICKS_PER_MILLI);
+        let by = rng.between(0, self.settings.time_scale.window * TICKS_PER_MILLI);
         let (mut key, mut start, mut end) = (last.query_key(), last.start, last.end);
         match rng.below(11) {
             0 => {}
@@ -303,7 +303,7 @@ impl Draft<'_> {
 
     fn window(&self, rng: &mut Rng) -> (i64, i64) {
         let now = ticks_of(self.now);
-        let length = self.settings.pace.window * TICKS_PER_MILLI;
+        let length = self.settings.time_scale.window * TICKS_PER_MILLI;
         let near = match self.times.is_empty() {
             true => now,
             false => *rng.pick(&self.times),

@@ -11,7 +11,7 @@ use crate::disk::Disk;
 use crate::faults::Fault;
 use crate::hits::Hits;
 use crate::links::QUERY;
-use crate::plan::{Cut, Plan};
+use crate::plan::{BatchLimits, Plan};
 use crate::router::Log;
 use crate::world::Settings;
 
@@ -26,7 +26,7 @@ pub(crate) struct Delivered {
     pub(crate) value: String,
 }
 
-/// What is to be joined, and how.
+/// The log to join, and the plan for it.
 pub(crate) struct Work<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) log: &'a Log,
@@ -47,20 +47,20 @@ pub(crate) struct Applied {
     pub(crate) outputs: Vec<(Position, Delivered)>,
     /// Whether the join had outputs, some of which the format may leave out.
     pub(crate) has_outputs: bool,
-    /// How far the output has been produced with these.
+    /// How far the output has been produced, including these outputs.
     pub(crate) position: Position,
-    /// One write, but for a planted fault.
+    /// One write, except with a planted fault.
     pub(crate) changes: Vec<Batch>,
 }
 
 /// The state machine of a partition in the memory of one process.
 pub(crate) struct Joining<'a> {
     work: &'a Work<'a>,
-    cut: Cut,
+    limits: BatchLimits,
     joiner: Joiner,
-    /// The offset to read next. Not the joiner's position: offsets at which there is nothing do not move that.
+    /// The offset to read next. It differs from the joiner's position, which offsets without records do not move.
     cursor: i64,
-    /// Where the batch ends.
+    /// The offset at which the batch ends.
     until: i64,
     outbox: Outbox,
     emitter: Emitter,
@@ -70,7 +70,7 @@ pub(crate) struct Joining<'a> {
 }
 
 impl<'a> Joining<'a> {
-    pub(crate) fn open(work: &'a Work<'a>, cut: Cut, disk: &Disk) -> Result<Self, Failure> {
+    pub(crate) fn open(work: &'a Work<'a>, limits: BatchLimits, disk: &Disk) -> Result<Self, Failure> {
         let joiner = Joiner::open(disk, work.retention())?.with_alert_updates(work.settings.alert_updates());
         let mut cursor = joiner.next_offset();
         if work.plan.has(Fault::PositionAhead) && cursor > 0 {
@@ -78,11 +78,11 @@ impl<'a> Joining<'a> {
         }
         Ok(Self {
             work,
-            cut,
+            limits,
             joiner,
             cursor,
             until: cursor,
-            outbox: Outbox::new(cut.limit),
+            outbox: Outbox::new(limits.limit),
             emitter: Emitter {
                 format: Format::Native,
                 links: Links::of(&work.settings.decode()),
@@ -99,7 +99,7 @@ impl<'a> Joining<'a> {
         self.joiner.position()
     }
 
-    /// Leaves out what lies before this offset.
+    /// Skips the records before this offset.
     pub(crate) fn skip_to(&mut self, offset: i64) {
         self.cursor = self.cursor.max(offset);
     }
@@ -115,11 +115,11 @@ impl<'a> Joining<'a> {
         }
         let (plan, end) = (&self.work.plan, self.end());
         if self.cursor >= self.until {
-            let batch = i64::try_from(self.cut.batch).unwrap_or(i64::MAX);
+            let batch = i64::try_from(self.limits.batch).unwrap_or(i64::MAX);
             self.until = end.min(self.cursor.saturating_add(batch));
         }
         if std::mem::take(&mut self.just_opened) && self.joiner.has_work() {
-            hits.hit("join: resumed amid an emission");
+            hits.hit("join: resumed within the outputs of a record");
         }
         let mut changes = Vec::new();
         let mut batch = self.joiner.begin_batch(disk, &mut self.outbox)?;
@@ -140,9 +140,9 @@ impl<'a> Joining<'a> {
             self.cursor += 1;
         }
         changes.push(batch.finish()?);
-        let most = self.cut.limit.outputs.saturating_add(1);
-        Failure::unless(self.outbox.len() <= most, "bounded", || {
-            "the outbox is more than full".to_owned()
+        let max_outputs = self.limits.limit.outputs.saturating_add(1);
+        Failure::unless(self.outbox.len() <= max_outputs, "bounded", || {
+            "the outbox exceeds its limit".to_owned()
         })?;
         let mut applied = Applied {
             outputs: Vec::new(),
@@ -161,7 +161,7 @@ impl<'a> Joining<'a> {
         let lose_one = plan.has(Fault::OutputLost) && self.outbox.len() > 1;
         let mut first = None;
         for (mut place, output) in self.outbox.drain().skip(usize::from(lose_one)) {
-            if plan.has(Fault::NumberedBySlice) {
+            if plan.has(Fault::NumberedByBatch) {
                 place.outputs -= first.get_or_insert(place).number_in(place.offset);
             }
             let headers = match self.emitter.emit(&output, place.offset, &mut value) {
@@ -203,9 +203,9 @@ impl Delivered {
     }
 }
 
-/// Counting within a record.
+/// Numbers positions within a record.
 trait Numbered {
-    /// The number of this place, if it is one of the record at `offset`.
+    /// Returns the number of outputs at this position, if it belongs to the record at `offset`.
     fn number_in(self, offset: i64) -> u64;
 }
 
@@ -215,22 +215,22 @@ impl Numbered for Position {
     }
 }
 
-/// A partition whose log one process has applied without any disturbance.
-pub(crate) struct Calm {
+/// A partition whose log one process has applied without disruptions.
+pub(crate) struct Undisturbed {
     pub(crate) output: Vec<Delivered>,
-    /// The place of each output, which readers do not see.
+    /// The position of each output, which readers do not see.
     pub(crate) places: Vec<Position>,
     pub(crate) disk: Disk,
     /// By each link by which anything happened.
     pub(crate) counts: Vec<(LinkId, Counts)>,
 }
 
-/// Applies the log without any disturbance. Only faults in the join itself apply here.
-pub(crate) fn calm(settings: &Settings, log: &Log, fault: Option<Fault>, hits: &mut Hits) -> Result<Calm, Failure> {
-    let plan = Plan::calm(fault.filter(|fault| fault.is_in_join()));
+/// Applies the log without disruptions. Only faults in the join itself apply here.
+pub(crate) fn undisturbed(settings: &Settings, log: &Log, fault: Option<Fault>, hits: &mut Hits) -> Result<Undisturbed, Failure> {
+    let plan = Plan::undisturbed(fault.filter(|fault| fault.is_in_join()));
     let work = Work { settings, log, plan };
     let mut disk = Disk::default();
-    let mut joining = Joining::open(&work, Cut::none(), &disk)?;
+    let mut joining = Joining::open(&work, BatchLimits::unlimited(), &disk)?;
     let (mut places, mut output) = (Vec::new(), Vec::new());
     while let Some(batch) = joining.apply(&disk, hits)? {
         for (place, record) in batch.outputs {
@@ -241,7 +241,7 @@ pub(crate) fn calm(settings: &Settings, log: &Log, fault: Option<Fault>, hits: &
             disk.write(changes)?;
         }
     }
-    Ok(Calm {
+    Ok(Undisturbed {
         output,
         places,
         counts: joining.joiner.take_counts().iter().collect(),
@@ -249,13 +249,13 @@ pub(crate) fn calm(settings: &Settings, log: &Log, fault: Option<Fault>, hits: &
     })
 }
 
-/// Checks that a position is a state: whatever happened before, the tables hold what the log, applied from its
-/// beginning up to the position, makes of an empty state.
+/// Checks that the position determines the state: whatever happened before, the tables contain exactly what results
+/// from applying the log to an empty state up to the position.
 pub(crate) fn check_state(work: &Work<'_>, disk: &Disk) -> Result<(), Failure> {
-    let held = Joiner::open(disk, work.retention())?.position();
+    let stored = Joiner::open(disk, work.retention())?.position();
     let mut fresh = Memory::default();
     let mut joiner = Joiner::open(&fresh, work.retention())?.with_alert_updates(work.settings.alert_updates());
-    // So that it stops after every output.
+    // With this limit, it stops after every output.
     let mut outbox = Outbox::new(Limit {
         outputs: 1,
         bytes: usize::MAX,
@@ -268,29 +268,31 @@ pub(crate) fn check_state(work: &Work<'_>, disk: &Disk) -> Result<(), Failure> {
         fresh.write(changes)?;
     }
     let mut before = None;
-    while joiner.position() < held && before != Some(joiner.position()) {
+    while joiner.position() < stored && before != Some(joiner.position()) {
         before = Some(joiner.position());
-        // Each place where a batch may end is a position of its own.
-        let most = usize::from(!joiner.has_work());
-        let changes = joiner.apply(&fresh, records.by_ref().take(most), &mut outbox)?;
+        // Each output after which a batch may end has its own position.
+        let max_records = usize::from(!joiner.has_work());
+        let changes = joiner.apply(&fresh, records.by_ref().take(max_records), &mut outbox)?;
         fresh.write(changes)?;
         outbox.drain();
     }
-    Failure::unless(joiner.position() == held, "deterministic", || {
-        format!("a state is at {held:?}, which is no position of the log")
+    Failure::unless(joiner.position() == stored, "deterministic", || {
+        format!("a state is at {stored:?}, which is not a position of the log")
     })?;
     for table in Table::ALL {
         Failure::unless(all(disk, table)? == all(&fresh, table)?, "deterministic", || {
-            format!("at {held:?} the table {table:?} is not what the log makes of an empty state")
+            format!("at {stored:?} the table {table:?} differs from the log applied to an empty state")
         })?;
     }
     Ok(())
 }
 
-fn all(base: &impl Base, table: Table) -> Result<Vec<Pair>, Failure> {
+fn all(backend: &impl Base, table: Table) -> Result<Vec<Pair>, Failure> {
     let everything = Span {
         from: Vec::new(),
         to: vec![0xff; 64],
     };
-    Ok(base.scan(table, everything, Direction::Forward).collect::<Result<_, _>>()?)
+    Ok(backend
+        .scan(table, everything, Direction::Forward)
+        .collect::<Result<_, _>>()?)
 }

@@ -19,9 +19,9 @@ pub(crate) type LinkKey = (usize, &'static str);
 pub(crate) const QUERY: usize = 0;
 
 /// The columns that hold the keys of alerts, by the number of the link.
-const OF_ALERTS: [&str; 4] = ["AlertType", "Entities1", "Entities2", "Entities3"];
+const ALERT_COLUMNS: [&str; 4] = ["AlertType", "Entities1", "Entities2", "Entities3"];
 /// The columns that hold the keys of activities.
-const OF_ACTIVITIES: [&str; 4] = ["RawEventData", "Users1", "Users2", "Users3"];
+const ACTIVITY_COLUMNS: [&str; 4] = ["RawEventData", "Users1", "Users2", "Users3"];
 
 /// A way for an activity to belong to an alert.
 pub(crate) struct Link {
@@ -39,15 +39,15 @@ impl Link {
         let tick = Duration::from_millis(1);
         let all = settings.retention(QUERY);
         // The program refuses a configuration in which a link reaches further than activities are kept.
-        let most = all.map_or(Duration::MAX, |all| all - tick);
-        let before = seconds(rng, &[0, 0, 1, 300, 3_600]).min(most);
-        let after = seconds(rng, &[0, 0, 1, 300, 3_600]).min(most);
-        let least = settings.out_of_orderness.max(before).max(after) + tick;
+        let max_margin = all.map_or(Duration::MAX, |all| all - tick);
+        let before = seconds(rng, &[0, 0, 1, 300, 3_600]).min(max_margin);
+        let after = seconds(rng, &[0, 0, 1, 300, 3_600]).min(max_margin);
+        let min_retention = settings.out_of_orderness.max(before).max(after) + tick;
         let shorter = match rng.below(6) {
             0..=2 => None,
-            3 => Some(least),
-            4 => Some(least.max(seconds(rng, &[60, 7_200]))),
-            _ => Some(least.max(Duration::from_secs(2 * 86_400))),
+            3 => Some(min_retention),
+            4 => Some(min_retention.max(seconds(rng, &[60, 7_200]))),
+            _ => Some(min_retention.max(Duration::from_secs(2 * 86_400))),
         };
         Self {
             inclusive: rng.percent(50),
@@ -91,8 +91,8 @@ impl Settings {
         let entry = |path: String| vec![KeyEntry::from(Path::parse(&path).unwrap())];
         let link = |(number, link): (usize, &Link)| Decoded {
             name: name(number),
-            key: entry(format!("{}[].Id", OF_ALERTS[number])),
-            activity_key: entry(format!("{}[]", OF_ACTIVITIES[number])),
+            key: entry(format!("{}[].Id", ALERT_COLUMNS[number])),
+            activity_key: entry(format!("{}[]", ACTIVITY_COLUMNS[number])),
             alert_where: Vec::new(),
             activity_where: Vec::new(),
             ignore_case: false,
@@ -116,7 +116,7 @@ impl Settings {
 }
 
 /// Draws the keys of an activity by each link except the query.
-pub(crate) fn of_activity(links: usize, pool: &[&'static str], rng: &mut Rng) -> BTreeSet<LinkKey> {
+pub(crate) fn draw_activity_keys(links: usize, pool: &[&'static str], rng: &mut Rng) -> BTreeSet<LinkKey> {
     let mut keys = BTreeSet::new();
     for link in 1..links {
         let count = if rng.percent(75) { rng.below(4) } else { 0 };
@@ -127,40 +127,40 @@ pub(crate) fn of_activity(links: usize, pool: &[&'static str], rng: &mut Rng) ->
 
 /// Draws the keys of a version of an alert by each link except the query. `before` holds the keys of the previous
 /// version and those of all earlier ones.
-pub(crate) fn of_alert(
+pub(crate) fn draw_alert_keys(
     links: usize,
     pool: &[&'static str],
     before: Option<(&BTreeSet<LinkKey>, &BTreeSet<LinkKey>)>,
     rng: &mut Rng,
 ) -> BTreeSet<LinkKey> {
     let Some((last, any)) = before else {
-        return of_activity(links, pool, rng);
+        return draw_activity_keys(links, pool, rng);
     };
     let mut keys = BTreeSet::new();
     for link in 1..links {
-        let of = |keys: &BTreeSet<LinkKey>| keys.iter().copied().filter(|key| key.0 == link).collect::<Vec<_>>();
-        let mut mine = of(last);
+        let keys_of_link = |keys: &BTreeSet<LinkKey>| keys.iter().copied().filter(|key| key.0 == link).collect::<Vec<_>>();
+        let mut drawn = keys_of_link(last);
         match rng.below(7) {
             0 | 1 => {}
-            2 => mine.push((link, *rng.pick(pool))),
-            3 if !mine.is_empty() => drop(mine.remove(rng.below(mine.len()))),
-            4 => mine = of(any),
-            5 => mine.clear(),
-            _ => mine = (0..rng.below(4)).map(|_| (link, *rng.pick(pool))).collect(),
+            2 => drawn.push((link, *rng.pick(pool))),
+            3 if !drawn.is_empty() => drop(drawn.remove(rng.below(drawn.len()))),
+            4 => drawn = keys_of_link(any),
+            5 => drawn.clear(),
+            _ => drawn = (0..rng.below(4)).map(|_| (link, *rng.pick(pool))).collect(),
         }
-        keys.extend(mine);
+        keys.extend(drawn);
     }
     keys
 }
 
 /// Returns the columns with an activity's keys by each link except the query.
-pub(crate) fn columns_of_activity(keys: &BTreeSet<LinkKey>, rng: &mut Rng) -> Vec<Column> {
-    columns(&OF_ACTIVITIES, keys, |key| format!("\"{key}\""), rng)
+pub(crate) fn activity_key_columns(keys: &BTreeSet<LinkKey>, rng: &mut Rng) -> Vec<Column> {
+    columns(&ACTIVITY_COLUMNS, keys, |key| format!("\"{key}\""), rng)
 }
 
 /// Returns the columns with an alert's keys by each link except the query.
-pub(crate) fn columns_of_alert(keys: &BTreeSet<LinkKey>, rng: &mut Rng) -> Vec<Column> {
-    columns(&OF_ALERTS, keys, |key| format!("{{\"Id\":\"{key}\"}}"), rng)
+pub(crate) fn alert_key_columns(keys: &BTreeSet<LinkKey>, rng: &mut Rng) -> Vec<Column> {
+    columns(&ALERT_COLUMNS, keys, |key| format!("{{\"Id\":\"{key}\"}}"), rng)
 }
 
 fn columns(names: &[&'static str], keys: &BTreeSet<LinkKey>, write: fn(&str) -> String, rng: &mut Rng) -> Vec<Column> {

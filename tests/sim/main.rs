@@ -1,18 +1,19 @@
-//! The simulation: whole worlds, each drawn from one seed, with everything that can go wrong in them.
+//! The simulation: whole worlds, each drawn from one seed, with the failures that can happen in them.
 //!
 //! A world has settings, activities and alerts, and the times at which they are written to the input topics (`world`,
 //! `inputs`, `rows`). Routers (`router`) read them, end between any two effects (`route_effects`), and pass partitions
 //! to one another (`group`); the result is the log (`routing`).
 //!
-//! The log of each partition is joined three times: once without disturbance (`joining`), and once under each delivery
+//! The log of each partition is joined three times: once without disruptions (`joining`), and once under each delivery
 //! guarantee (`plan`) by processes that die between any two effects, freeze while another takes over, and lose what
-//! they wrote (`cluster`, `owner`, `disk`), on a broker that fences, aborts and does not always respond (`broker`). It
-//! is the program's own code that routes, joins and emits. Its own [`RouteTask`](alerttrail::route::RouteTask) and
-//! [`JoinTask`](alerttrail::join::JoinTask) order the effects; the simulation only performs them.
+//! they wrote (`cluster`, `partition_task`, `disk`), on a broker that fences, aborts and does not always respond
+//! (`broker`). It is the program's own code that routes, joins and emits. Its own
+//! [`RouteTask`](alerttrail::route::RouteTask) and [`JoinTask`](alerttrail::join::JoinTask) order the effects; the
+//! simulation only performs them.
 //!
 //! Half of all worlds have links besides the query (`links`), each with its own keys, window and retention.
 //!
-//! The output without disturbance is compared with the query's result over the inputs, and with what each log record
+//! The output without disruptions is compared with the query's result over the inputs, and with what each log record
 //! must cause (`oracle`, `model`); the other outputs are compared with that one, as readers see them (`readers`).
 //! `faults` plants faults: a simulation is only as good as the faults that it finds.
 //!
@@ -20,22 +21,21 @@
 //! it if it fails. `SEEDS=100000` tries that many.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test")]
 
-mod answers;
 mod broker;
 mod clock;
+mod closed_windows;
 mod cluster;
 mod disk;
 mod due;
 mod faults;
 mod group;
-mod held;
 mod hits;
 mod inputs;
 mod joining;
 mod links;
 mod model;
 mod oracle;
-mod owner;
+mod partition_task;
 mod plan;
 mod readers;
 mod rng;
@@ -43,6 +43,7 @@ mod route_effects;
 mod router;
 mod routing;
 mod rows;
+mod state;
 mod trace;
 mod world;
 
@@ -50,7 +51,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use alerttrail::join::Delivery;
-use cluster::Stormy;
+use cluster::Disturbed;
 use faults::{FAULTS, Fault};
 use hits::Hits;
 use joining::Work;
@@ -60,30 +61,30 @@ use router::Log;
 use trace::Trace;
 use world::World;
 
-/// Worlds in a run.
+/// The number of worlds in a run.
 const SEEDS: u64 = 1_500;
-/// Worlds within which every planted fault must be found.
+/// The number of worlds within which every planted fault must be found.
 const SEEDS_FOR_A_FAULT: u64 = 1_000;
 
 /// The delivery guarantees. The log of every partition is joined under each of them.
 const DELIVERIES: [Delivery; 2] = [Delivery::AtLeastOnce, Delivery::ExactlyOnce];
 
-/// An invariant that does not hold.
+/// A violated invariant.
 #[derive(Debug)]
 struct Failure {
     invariant: &'static str,
-    what: String,
+    details: String,
 }
 
 impl Failure {
-    fn new(invariant: &'static str, what: String) -> Self {
-        Self { invariant, what }
+    fn new(invariant: &'static str, details: String) -> Self {
+        Self { invariant, details }
     }
 
-    fn unless(holds: bool, invariant: &'static str, what: impl FnOnce() -> String) -> Result<(), Self> {
-        match holds {
+    fn unless(is_kept: bool, invariant: &'static str, details: impl FnOnce() -> String) -> Result<(), Self> {
+        match is_kept {
             true => Ok(()),
-            false => Err(Self::new(invariant, what())),
+            false => Err(Self::new(invariant, details())),
         }
     }
 }
@@ -94,11 +95,11 @@ impl From<alerttrail::store::Error> for Failure {
     }
 }
 
-/// What came out of a world.
+/// The result of a world.
 struct Run {
     logs: Vec<Log>,
     /// By delivery, then by partition of the log.
-    joined: [Vec<Stormy>; 2],
+    joined: [Vec<Disturbed>; 2],
 }
 
 /// Runs the world of `seed` and checks it against every invariant.
@@ -109,31 +110,31 @@ fn run(seed: u64, fault: Option<Fault>, hits: &mut Hits, trace: &mut Trace) -> R
     let mut joined = DELIVERIES.map(|_| Vec::new());
     let mut rng = Rng::new(seed, 4);
     for (number, log) in logs.iter().enumerate() {
-        trace.note(|| format!("partition {number} of the log is worked off"));
-        let calm = joining::calm(&world.settings, log, fault, hits)?;
+        trace.note(|| format!("partition {number} of the log is joined"));
+        let undisturbed = joining::undisturbed(&world.settings, log, fault, hits)?;
         let expected = model::expect(&world, number, log, hits);
-        reader.check(&calm.output, &expected.due)?;
-        readers::check_alternation(&calm.output, &world.settings)?;
-        oracle::check_left(&calm.disk, &expected)?;
-        Failure::unless(calm.counts == expected.counts, "sound", || {
-            format!("counted {:?}, not {:?}", calm.counts, expected.counts)
+        reader.check(&undisturbed.output, &expected.due)?;
+        readers::check_alternation(&undisturbed.output, &world.settings)?;
+        oracle::check_left(&undisturbed.disk, &expected)?;
+        Failure::unless(undisturbed.counts == expected.counts, "sound", || {
+            format!("counted {:?}, not {:?}", undisturbed.counts, expected.counts)
         })?;
         for (joined, delivery) in joined.iter_mut().zip(DELIVERIES) {
             let plan = Plan::draw(delivery, &mut rng, fault);
             let settings = &world.settings;
             let work = Work { settings, log, plan };
-            let foreign = joined.last().map(|stormy: &Stormy| stormy.disk.past());
-            let stormy = cluster::run(&work, &calm, foreign.as_ref(), &mut rng, hits, trace)?;
-            readers::check_stable(&stormy, &calm.output)?;
-            if let Some(seen) = &stormy.seen_once {
-                readers::check_once(seen, &calm.output)?;
+            let foreign = joined.last().map(|disturbed: &Disturbed| disturbed.disk.past());
+            let disturbed = cluster::run(&work, &undisturbed, foreign.as_ref(), &mut rng, hits, trace)?;
+            readers::check_stable(&disturbed, &undisturbed.output)?;
+            if let Some(seen) = &disturbed.seen_once {
+                readers::check_once(seen, &undisturbed.output)?;
             }
-            oracle::check_left(&stormy.disk, &expected)?;
-            joined.push(stormy);
+            oracle::check_left(&disturbed.disk, &expected)?;
+            joined.push(disturbed);
         }
     }
     for joined in &joined {
-        let pairs = oracle::check_answer(&world, &reader.fold(joined)?)?;
+        let pairs = oracle::check_query_result(&world, &reader.fold(joined)?)?;
         hits.add("pairs of the query", pairs as u64);
     }
     hits.add("records of the log", logs.iter().map(|log| log.journal.len() as u64).sum());
@@ -144,7 +145,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The same, where a panic of the program is a failure like any other.
+/// Does the same, and turns a panic of the program into a failure.
 fn attempt(seed: u64, fault: Option<Fault>, hits: &mut Hits, trace: &mut Trace) -> Result<Run, Failure> {
     QUIET.set(true);
     let attempted = catch_unwind(AssertUnwindSafe(|| run(seed, fault, hits, trace)));
@@ -156,8 +157,8 @@ fn attempt(seed: u64, fault: Option<Fault>, hits: &mut Hits, trace: &mut Trace) 
     })
 }
 
-/// Panics that are caught say nothing.
-fn hush() {
+/// Suppresses the messages of panics that are caught.
+fn silence_caught_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         let print = std::panic::take_hook();
@@ -176,23 +177,23 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn worlds_keep_every_invariant() {
-    hush();
+    silence_caught_panics();
     if let Some(seed) = number("SEED") {
         let mut trace = Trace::on();
-        if let Err(Failure { invariant, what }) = attempt(seed, None, &mut Hits::default(), &mut trace) {
+        if let Err(Failure { invariant, details }) = attempt(seed, None, &mut Hits::default(), &mut trace) {
             let lines = trace.lines.unwrap_or_default().join("\n");
-            panic!("SEED={seed} is not {invariant}: {what}\n{lines}\nSEED={seed} is not {invariant}: {what}");
+            panic!("SEED={seed} is not {invariant}: {details}\n{lines}\nSEED={seed} is not {invariant}: {details}");
         }
         return;
     }
     let mut hits = Hits::default();
     for seed in 0..number("SEEDS").unwrap_or(SEEDS) {
-        if let Err(Failure { invariant, what }) = attempt(seed, None, &mut hits, &mut Trace::default()) {
-            panic!("SEED={seed} is not {invariant}: {what}");
+        if let Err(Failure { invariant, details }) = attempt(seed, None, &mut hits, &mut Trace::default()) {
+            panic!("SEED={seed} is not {invariant}: {details}");
         }
     }
     println!("{hits}");
-    assert!(hits.missing().is_empty(), "no world came upon {:?}", hits.missing());
+    assert!(hits.missing().is_empty(), "no world met {:?}", hits.missing());
 }
 
 #[test]
@@ -213,7 +214,7 @@ fn the_same_seed_gives_the_same_bytes() {
 
 #[test]
 fn every_planted_fault_is_found() {
-    hush();
+    silence_caught_panics();
     let mut unseen = Vec::new();
     for fault in FAULTS {
         let found = (0..SEEDS_FOR_A_FAULT).find_map(|seed| {

@@ -16,11 +16,11 @@ use alerttrail::record::LinkId;
 
 use crate::clock::Clock;
 use crate::due::{Due, Expected, Left};
-use crate::held::{Activity, Alert};
 use crate::hits::Hits;
 use crate::links::{LinkKey, QUERY};
-use crate::router::{Entry, Log, Said, owner};
-use crate::world::{Settings, Version, What, World, millis, wall_of};
+use crate::router::{Entry, Log, Update, partition_of_key};
+use crate::state::{Activity, Alert};
+use crate::world::{RecordKind, Settings, Version, World, millis, wall_of};
 
 /// Computes the outputs that partition `number` of the repartition topic must lead to.
 pub(crate) fn expect(world: &World, number: usize, log: &Log, hits: &mut Hits) -> Expected {
@@ -44,7 +44,7 @@ pub(crate) fn expect(world: &World, number: usize, log: &Log, hits: &mut Hits) -
             activities: BTreeMap::new(),
             alerts: BTreeMap::new(),
             forgotten: BTreeSet::new(),
-            came_late: BTreeSet::new(),
+            late_arrivals: BTreeSet::new(),
             counts: Counts::default(),
             hits,
         };
@@ -78,7 +78,7 @@ pub(crate) struct Model<'a> {
     pub(crate) alerts: BTreeMap<usize, Alert>,
     pub(crate) forgotten: BTreeSet<usize>,
     /// Alerts and activities that arrived after the alerts had closed.
-    pub(crate) came_late: BTreeSet<(usize, usize)>,
+    pub(crate) late_arrivals: BTreeSet<(usize, usize)>,
     pub(crate) counts: Counts,
     pub(crate) hits: &'a mut Hits,
 }
@@ -90,7 +90,7 @@ impl Model<'_> {
             Entry::Gap => {}
             Entry::Activity(record) => self.activity(*record, &mut due),
             Entry::Alert { record, now } => self.alert(*record, *now, &mut due),
-            Entry::WatermarkUpdate(said) => self.watermark_update(said, &mut due),
+            Entry::WatermarkUpdate(update) => self.watermark_update(update, &mut due),
             Entry::End => self.end(&mut due),
         }
         let upserts = due.rows.iter().filter(|row| row.is_upsert).count();
@@ -103,12 +103,12 @@ impl Model<'_> {
 
     /// Returns the keys that belong to the link and the partition, in order.
     fn keys_here(&self, keys: &BTreeSet<LinkKey>) -> Vec<LinkKey> {
-        let is_here = |key: &&LinkKey| key.0 == self.link && owner(key.1, self.settings.partitions) == self.number;
+        let is_here = |key: &&LinkKey| key.0 == self.link && partition_of_key(key.1, self.settings.partitions) == self.number;
         keys.iter().filter(is_here).copied().collect()
     }
 
     fn activity(&mut self, record: usize, due: &mut Due) {
-        let What::Activity { number, keys, time } = &self.world.records[record].what else {
+        let RecordKind::Activity { number, keys, time } = &self.world.records[record].kind else {
             unreachable!("the journal is wrong")
         };
         self.note_activity(keys);
@@ -132,22 +132,22 @@ impl Model<'_> {
         self.counts.activities += count;
         let record = self.world.records[record].twin;
         self.activities.insert(number, Activity { keys, time, record });
-        let answers = self
+        let affected = self
             .alerts
             .iter()
-            .flat_map(|(id, alert)| alert.answers.keys().map(|key| (*id, *key)));
-        let mut came = 0;
-        for (id, key) in answers.collect::<Vec<_>>() {
+            .flat_map(|(id, alert)| alert.closed_windows.keys().map(|key| (*id, *key)));
+        let mut late = 0;
+        for (id, key) in affected.collect::<Vec<_>>() {
             if self.settle(id, key, "late_activity", due) {
-                came += 1;
+                late += 1;
                 self.counts.late_activities += 1;
-                let answer = self.answer_of(id, key);
-                answer.late = true;
-                answer.late_count += 1;
-                self.came_late.insert((id, number));
+                let closed = self.closed_window(id, key);
+                closed.late = true;
+                closed.late_count += 1;
+                self.late_arrivals.insert((id, number));
             }
         }
-        match came {
+        match late {
             0 => {}
             1 => self.hits.hit("activity: late"),
             _ => self.hits.hit("activity: late for several alerts"),
@@ -157,12 +157,12 @@ impl Model<'_> {
     /// Returns whether this link counts an activity that is delivered again. Of all links that still keep it in this
     /// partition, the link with the shortest retention counts it; if several have that, the last of them.
     fn counts_redelivery(&self, record: usize, time: i64) -> bool {
-        let What::Activity { keys, .. } = &self.world.records[record].what else {
+        let RecordKind::Activity { keys, .. } = &self.world.records[record].kind else {
             return false;
         };
         let here = keys
             .iter()
-            .filter(|key| owner(key.1, self.settings.partitions) == self.number);
+            .filter(|key| partition_of_key(key.1, self.settings.partitions) == self.number);
         let links = here.map(|key| key.0).filter(|link| time >= self.cutoff_of(*link));
         links.max_by_key(|link| Reverse(self.settings.retention(*link).unwrap_or(Duration::MAX))) == Some(self.link)
     }
@@ -172,63 +172,75 @@ impl Model<'_> {
         if self.link != QUERY {
             return;
         }
-        let owners: Vec<usize> = keys.iter().map(|key| owner(key.1, self.settings.partitions)).collect();
+        let partitions_of_keys: Vec<usize> = keys
+            .iter()
+            .map(|key| partition_of_key(key.1, self.settings.partitions))
+            .collect();
         if keys.iter().all(|key| key.0 != QUERY) {
             self.hits.hit("link: activity that the query does not find");
         }
-        if owners.iter().any(|owner| *owner != self.number) {
+        if partitions_of_keys.iter().any(|partition| *partition != self.number) {
             self.hits.hit("link: activity with keys in several partitions");
         }
-        if owners.iter().filter(|owner| **owner == self.number).count() > 1 {
+        if partitions_of_keys
+            .iter()
+            .filter(|partition| **partition == self.number)
+            .count()
+            > 1
+        {
             self.hits.hit("link: activity with several keys in a partition");
         }
     }
 
     fn alert(&mut self, record: usize, now: i64, due: &mut Due) {
-        let What::Alert(version) = self.world.records[record].what.clone() else {
+        let RecordKind::Alert(version) = self.world.records[record].kind.clone() else {
             unreachable!("the journal is wrong")
         };
         let id = version.alert;
         let before = self.alerts.get(&id).cloned();
         let keys = self.keys_here(&version.keys);
-        if !self.counts_now(&version, !keys.is_empty(), before.as_ref()) {
+        if !self.is_counted(&version, !keys.is_empty(), before.as_ref()) {
             return;
         }
         let alert = self.next(version, keys, record, now, before.as_ref());
         alert.note_update(self.link, before.as_ref(), self.hits);
         if let Some(before) = &before {
-            for key in before.answers.keys().filter(|key| !alert.answers.contains_key(key)) {
+            for key in before
+                .closed_windows
+                .keys()
+                .filter(|key| !alert.closed_windows.contains_key(key))
+            {
                 self.withdraw(before, *key, due);
             }
         }
-        let was_answered = before.as_ref().is_some_and(|before| before.is_answered);
-        let (keys, is_due) = (alert.keys.clone(), alert.is_answered);
+        let was_closed = before.as_ref().is_some_and(|before| before.is_closed);
+        let (keys, is_due) = (alert.keys.clone(), alert.is_closed);
         self.alerts.insert(id, alert);
         if !is_due || keys.is_empty() {
             return;
         }
-        if !was_answered {
+        if !was_closed {
             self.hits.hit("alert: late");
         }
         for key in keys {
-            self.answer_again(id, key, before.as_ref(), due);
+            self.update_closed_window(id, key, before.as_ref(), due);
         }
     }
 
     /// Settles a key of an alert whose newest version arrived after its window had closed.
-    fn answer_again(&mut self, id: usize, key: LinkKey, before: Option<&Alert>, due: &mut Due) {
-        let was_answered = before.is_some_and(|before| before.is_answered);
+    fn update_closed_window(&mut self, id: usize, key: LinkKey, before: Option<&Alert>, due: &mut Due) {
+        let was_closed = before.is_some_and(|before| before.is_closed);
         let (new_from, new_to) = self.alerts[&id].window;
-        let kept = before.filter(|before| before.answers.contains_key(&key));
+        let kept = before.filter(|before| before.closed_windows.contains_key(&key));
         match kept.map(|before| before.window) {
             None => {
-                // This partition does not know for sure what closed it elsewhere.
-                let closed_by = match before.and_then(|before| before.answers.values().next()) {
-                    Some(answer) => answer.closed_by,
-                    None if was_answered => None,
+                // This partition does not know for sure what closed it in another partition.
+                let closed_by = match before.and_then(|before| before.closed_windows.values().next()) {
+                    Some(closed) => closed.closed_by,
+                    None if was_closed => None,
                     None => self.passed(new_to),
                 };
-                self.answer(id, key, closed_by);
+                self.close_window(id, key, closed_by);
             }
             // The parts of the new window outside the old one.
             Some((from, to)) if from < to => {
@@ -237,20 +249,20 @@ impl Model<'_> {
             }
             Some(_) => self.read_part(id, key, (new_from, new_to)),
         }
-        let moved = self.settle(id, key, if was_answered { "alert_updated" } else { "late_alert" }, due);
+        let moved = self.settle(id, key, if was_closed { "alert_updated" } else { "late_alert" }, due);
         if kept.is_some() && !moved {
-            self.hits.hit("update: after the close, nothing moves");
+            self.hits.hit("update: after the close, no row changes");
         }
         if let Some(before) = kept.filter(|_| self.settings.rows_again) {
-            self.again(id, key, before, due);
+            self.emit_again(id, key, before, due);
         }
         self.revise(id, key, due);
     }
 
     /// Returns whether a version is the greatest so far and has not expired.
-    fn counts_now(&mut self, version: &Version, is_here: bool, before: Option<&Alert>) -> bool {
+    fn is_counted(&mut self, version: &Version, is_here: bool, before: Option<&Alert>) -> bool {
         let (from, to) = self.settings.window(self.link, version);
-        // Only partitions that own a key count the version, because all partitions receive every version.
+        // Only partitions with a key of the alert count the version, because all partitions receive every version.
         let counted = u64::from(is_here);
         if to < self.cutoff {
             self.counts.expired_alerts += counted;
@@ -299,7 +311,7 @@ impl Model<'_> {
         // An alert with a key in this partition is closed by watermark updates; without one, there is nothing to wait
         // for.
         let waited = !is_here && self.clock.wall.is_some_and(|wall| wall >= deadline);
-        let kept = before.into_iter().flat_map(|before| &before.answers);
+        let kept = before.into_iter().flat_map(|before| &before.closed_windows);
         let kept = kept.filter(|(key, _)| keys.contains(key));
         Alert {
             record: self.world.records[record].twin,
@@ -307,19 +319,19 @@ impl Model<'_> {
             deadline,
             forget_at: before.map_or(latest, |before| before.forget_at.max(latest)),
             was_here: is_here || before.is_some_and(|before| before.was_here),
-            is_answered: before.is_some_and(|before| before.is_answered) || self.passed(to).is_some() || waited,
-            answers: kept.map(|(key, answer)| (*key, answer.clone())).collect(),
+            is_closed: before.is_some_and(|before| before.is_closed) || self.passed(to).is_some() || waited,
+            closed_windows: kept.map(|(key, closed)| (*key, closed.clone())).collect(),
             keys,
             version,
         }
     }
 
-    fn watermark_update(&mut self, said: &Said, due: &mut Due) {
-        let moved = self.clock.observe(said, self.hits);
+    fn watermark_update(&mut self, update: &Update, due: &mut Due) {
+        let moved = self.clock.observe(update, self.hits);
         for id in self.open() {
             let alert = &self.alerts[&id];
             let late_by = match alert.is_here() {
-                true => said.wall,
+                true => update.wall,
                 false => self.clock.wall.unwrap(),
             };
             let waited = (late_by >= alert.deadline).then_some("max_wait");
@@ -329,7 +341,7 @@ impl Model<'_> {
             self.close(id, closed_by, due);
         }
         if moved {
-            self.tell_of_late_ones(due);
+            self.emit_late_summaries(due);
         }
         self.forget(due);
     }
@@ -345,7 +357,7 @@ impl Model<'_> {
     }
 
     fn open(&self) -> Vec<usize> {
-        let open = self.alerts.iter().filter(|(_, alert)| !alert.is_answered);
+        let open = self.alerts.iter().filter(|(_, alert)| !alert.is_closed);
         open.map(|(id, _)| *id).collect()
     }
 
@@ -353,12 +365,12 @@ impl Model<'_> {
         for id in self.open() {
             self.close(id, "end_of_input", due);
         }
-        self.tell_of_late_ones(due);
+        self.emit_late_summaries(due);
     }
 
     fn close(&mut self, id: usize, closed_by: &'static str, due: &mut Due) {
         let alert = self.alerts.get_mut(&id).unwrap();
-        alert.is_answered = true;
+        alert.is_closed = true;
         if !alert.is_here() {
             return;
         }
@@ -372,7 +384,7 @@ impl Model<'_> {
             self.hits.hit("close: of an empty window");
         }
         for key in alert.keys.clone() {
-            self.answer(id, key, Some(closed_by));
+            self.close_window(id, key, Some(closed_by));
             match self.settle(id, key, "window_closed", due) {
                 true => self.hits.hit("close: with a match"),
                 false => self.hits.hit("close: without a match"),

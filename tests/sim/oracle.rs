@@ -11,17 +11,17 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::Failure;
-use crate::cluster::Stormy;
+use crate::cluster::Disturbed;
 use crate::disk::Disk;
 use crate::due::{Due, Expected, Left, Pair, Row, Summary};
 use crate::joining::Delivered;
 use crate::links::{LinkKey, name};
-use crate::world::{Settings, Version, What, World, show, ticks, ticks_of};
+use crate::world::{RecordKind, Settings, Version, World, show, ticks, ticks_of};
 
 /// An output record as a reader sees it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Said<'a> {
+struct EmittedRecord<'a> {
     schema: &'a str,
     kind: &'a str,
     op: &'a str,
@@ -70,7 +70,7 @@ pub(crate) struct Reader<'a> {
     pairs: BTreeMap<String, Pair>,
     ids: BTreeMap<Pair, String>,
     /// The dedup key of each activity in the outputs.
-    identities: BTreeMap<usize, String>,
+    dedup_keys: BTreeMap<usize, String>,
 }
 
 impl<'a> Reader<'a> {
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
             rows: rows.collect(),
             pairs: BTreeMap::new(),
             ids: BTreeMap::new(),
-            identities: BTreeMap::new(),
+            dedup_keys: BTreeMap::new(),
         }
     }
 
@@ -97,83 +97,85 @@ impl<'a> Reader<'a> {
             let mut summaries = Vec::new();
             let mut order: BTreeMap<(usize, LinkKey, bool, bool), &str> = BTreeMap::new();
             for output in outputs {
-                let said = read(output)?;
+                let emitted = read(output)?;
                 if output.is_row {
-                    let time = said.activity_time.unwrap_or_default();
-                    let row = self.row(&said, output)?;
+                    let time = emitted.activity_time.unwrap_or_default();
+                    let row = self.row(&emitted, output)?;
                     let (alert, key, _) = row.pair;
                     let is_again = output.is_upsert && due.again.contains(&row.pair);
                     let previous = order.insert((alert, key, output.is_upsert, is_again), time);
                     Failure::unless(previous.is_none_or(|previous| previous <= time), "prompt", || {
                         format!("rows are not in the order of time: {}", output.value)
                     })?;
-                    Failure::unless(rows.insert(row), "stable", || format!("said twice at once: {}", output.value))?;
+                    Failure::unless(rows.insert(row), "stable", || {
+                        format!("a row is emitted twice by one record: {}", output.value)
+                    })?;
                 } else {
-                    summaries.push(said);
+                    summaries.push(emitted);
                 }
             }
             self.check_rows(seq, &rows, due, expected)?;
             self.check_summaries(seq, summaries, &due.summaries)?;
         }
         Failure::unless(by_seq.is_empty(), "stable", || {
-            "an output's seq is no offset of the log".to_owned()
+            "an output's seq is not an offset of the log".to_owned()
         })
     }
 
-    fn row(&mut self, said: &Said<'_>, output: &Delivered) -> Result<Row, Failure> {
-        let alert = alert(said)?;
-        let wrong = |what: &str| Failure::new("sound", format!("{what}: {}", output.value));
-        let records = match (said.alert, said.activity) {
+    fn row(&mut self, emitted: &EmittedRecord<'_>, output: &Delivered) -> Result<Row, Failure> {
+        let alert = alert(emitted)?;
+        let wrong = |problem: &str| Failure::new("sound", format!("{problem}: {}", output.value));
+        let records = match (emitted.alert, emitted.activity) {
             (Some(alert), Some(activity)) => {
                 let find = |row: &RawValue| self.rows.get(row.get()).copied();
                 let found = find(alert).zip(find(activity));
-                Some(found.ok_or_else(|| wrong("a row is not what was sent, byte for byte"))?)
+                Some(found.ok_or_else(|| wrong("a row differs from the bytes that were sent"))?)
             }
             _ => None,
         };
         let pair = match records {
-            Some((_, record)) => self.pair(said, output, record)?,
+            Some((_, record)) => self.pair(emitted, output, record)?,
             None => {
                 let pair = self.pairs.get(&output.id).filter(|pair| pair.0 == alert);
-                *pair.ok_or_else(|| wrong("a delete of what never came"))?
+                *pair.ok_or_else(|| wrong("a delete of a row that was never emitted"))?
             }
         };
-        let same = is_said(pair.1, said);
-        let same = same && self.identities.get(&pair.2).map(String::as_str) == said.activity_id;
+        let same = has_key(pair.1, emitted);
+        let same = same && self.dedup_keys.get(&pair.2).map(String::as_str) == emitted.activity_id;
         Failure::unless(same, "sound", || {
-            format!("link, key or identity is another one's: {}", output.value)
+            format!("the link, the key or the dedup key is wrong: {}", output.value)
         })?;
         let reasons = ["window_closed", "late_activity", "late_alert", "alert_updated"];
-        let reason = reasons.into_iter().find(|reason| Some(*reason) == said.reason);
+        let reason = reasons.into_iter().find(|reason| Some(*reason) == emitted.reason);
         Ok(Row {
             is_upsert: output.is_upsert,
             pair,
-            reason: reason.ok_or_else(|| wrong("no such reason"))?,
+            reason: reason.ok_or_else(|| wrong("the reason is unknown"))?,
             records,
         })
     }
 
     /// Returns the pair of a row that holds the activity of `record`.
-    fn pair(&mut self, said: &Said<'_>, output: &Delivered, record: usize) -> Result<Pair, Failure> {
-        let wrong = |what: &str| Failure::new("sound", format!("{what}: {}", output.value));
-        let What::Activity { number, keys, time } = &self.world.records[record].what else {
-            return Err(wrong("the activity is none"));
+    fn pair(&mut self, emitted: &EmittedRecord<'_>, output: &Delivered, record: usize) -> Result<Pair, Failure> {
+        let wrong = |problem: &str| Failure::new("sound", format!("{problem}: {}", output.value));
+        let RecordKind::Activity { number, keys, time } = &self.world.records[record].kind else {
+            return Err(wrong("the record is not an activity"));
         };
-        let key = keys.iter().find(|key| is_said(**key, said));
+        let key = keys.iter().find(|key| has_key(**key, emitted));
         let key = key.ok_or_else(|| wrong("link and key are not the activity's"))?;
-        Failure::unless(said.activity_time == Some(show(*time).as_str()), "sound", || {
+        Failure::unless(emitted.activity_time == Some(show(*time).as_str()), "sound", || {
             format!("the time is not the activity's: {}", output.value)
         })?;
-        let pair = (alert(said)?, *key, *number);
+        let pair = (alert(emitted)?, *key, *number);
         let known = self.pairs.insert(output.id.clone(), pair).is_none_or(|known| known == pair);
         let same = self.ids.insert(pair, output.id.clone()).is_none_or(|id| id == output.id);
         Failure::unless(known && same, "stable", || {
             format!("ids and pairs are not one to one: {}", output.value)
         })?;
-        let id = said.activity_id.unwrap_or_default();
-        let known = self.identities.entry(*number).or_insert_with(|| id.to_owned());
+        let id = emitted.activity_id.unwrap_or_default();
+        let known = self.dedup_keys.entry(*number).or_insert_with(|| id.to_owned());
         Failure::unless(known == id, "stable", || {
-            format!("an activity has two identities: {}", output.value)
+            format!("an activity has two dedup keys: {}", output.value)
         })?;
         Ok(pair)
     }
@@ -187,94 +189,97 @@ impl<'a> Reader<'a> {
             let invariant = if is_due_some_time(extra) { "prompt" } else { "sound" };
             return Err(Failure::new(
                 invariant,
-                format!("log record {seq} brought {extra:?}, and must not"),
+                format!("log record {seq} led to {extra:?}, and must not"),
             ));
         }
         if let Some(missing) = due.rows.difference(rows).next() {
             return Err(Failure::new(
                 "complete",
-                format!("log record {seq} did not bring {missing:?}"),
+                format!("log record {seq} did not lead to {missing:?}"),
             ));
         }
         Ok(())
     }
 
-    fn check_summaries(&self, seq: i64, said: Vec<Said<'_>>, due: &[Summary]) -> Result<(), Failure> {
+    fn check_summaries(&self, seq: i64, emitted: Vec<EmittedRecord<'_>>, due: &[Summary]) -> Result<(), Failure> {
         let mut due: Vec<&Summary> = due.iter().collect();
-        for said in said {
-            let alert = alert(&said)?;
+        for emitted in emitted {
+            let alert = alert(&emitted)?;
             let place = due
                 .iter()
-                .position(|due| (due.alert, due.is_upsert) == (alert, said.op == "upsert") && is_said(due.key, &said));
+                .position(|due| (due.alert, due.is_upsert) == (alert, emitted.op == "upsert") && has_key(due.key, &emitted));
             let place = place.ok_or_else(|| {
                 Failure::new(
                     "summaries",
-                    format!("log record {seq} brought a summary of alert {alert} that is not due"),
+                    format!("log record {seq} led to a summary of alert {alert} that is not expected"),
                 )
             })?;
-            self.check_summary(&said, due.remove(place))?;
+            self.check_summary(&emitted, due.remove(place))?;
         }
         Failure::unless(due.is_empty(), "summaries", || {
-            format!("log record {seq} did not bring {:?}", due[0].alert)
+            format!("log record {seq} did not lead to a summary of alert {:?}", due[0].alert)
         })
     }
 
-    fn check_summary(&self, said: &Said<'_>, due: &Summary) -> Result<(), Failure> {
-        let same = |what: &str, is: bool| {
-            Failure::unless(is, "summaries", || {
+    fn check_summary(&self, emitted: &EmittedRecord<'_>, due: &Summary) -> Result<(), Failure> {
+        let same = |field: &str, is_right: bool| {
+            Failure::unless(is_right, "summaries", || {
                 format!(
-                    "{what} of the summary of alert {} at {} is wrong, due is {due:?}",
-                    due.alert, said.seq
+                    "{field} of the summary of alert {} at {} is wrong, expected is {due:?}",
+                    due.alert, emitted.seq
                 )
             })
         };
-        same("the revision", said.revision == Some(due.revision))?;
+        same("the revision", emitted.revision == Some(due.revision))?;
         if !due.is_upsert {
             return Ok(());
         }
         let time = |time: Option<i64>| time.map(|time| EventTime::from_ticks(time).to_string());
         let link = &self.world.settings.links[due.key.0];
-        same("the count", said.activity_count == Some(due.count))?;
+        same("the count", emitted.activity_count == Some(due.count))?;
         let status = if due.count > 0 { "matched" } else { "unmatched" };
-        same("the status", said.status == Some(status))?;
+        same("the status", emitted.status == Some(status))?;
         if let Some((first, last)) = due.extent {
-            same("the first activity", said.first_activity_time == time(first).as_deref())?;
-            same("the last activity", said.last_activity_time == time(last).as_deref())?;
+            same("the first activity", emitted.first_activity_time == time(first).as_deref())?;
+            same("the last activity", emitted.last_activity_time == time(last).as_deref())?;
         }
-        same("closed_by", due.closed_by.is_none() || said.closed_by == due.closed_by)?;
-        same("closed_at", said.closed_at == time(due.closed_at.map(ticks_of)).as_deref())?;
-        let may_be_incomplete = due.closed_by.is_none() && said.complete == Some(false);
-        same("complete", said.complete == Some(due.complete) || may_be_incomplete)?;
+        same("closed_by", due.closed_by.is_none() || emitted.closed_by == due.closed_by)?;
+        same("closed_at", emitted.closed_at == time(due.closed_at.map(ticks_of)).as_deref())?;
+        let may_be_incomplete = due.closed_by.is_none() && emitted.complete == Some(false);
+        same("complete", emitted.complete == Some(due.complete) || may_be_incomplete)?;
         let whole = ["passed_by_activities", "end_of_input"];
-        let says_whole = said.complete_because.is_some_and(|because| whole.contains(&because));
-        same("the reason", said.complete == Some(says_whole))?;
+        let is_whole = emitted.complete_because.is_some_and(|because| whole.contains(&because));
+        same("the reason", emitted.complete == Some(is_whole))?;
         same(
             "the watermark at the close",
-            said.watermark_at_close == time(due.watermark_at_close).as_deref(),
+            emitted.watermark_at_close == time(due.watermark_at_close).as_deref(),
         )?;
         let retained_from = Some(due.cutoff).filter(|cutoff| *cutoff > 0);
-        same("what is retained", said.retained_from == time(retained_from).as_deref())?;
-        same("the sources", said.sources.is_some())?;
-        same("the late ones", said.late_count == Some(due.late_count))?;
-        same("the watermark", said.watermark == time(due.watermark).as_deref())?;
+        same(
+            "the retention cut-off",
+            emitted.retained_from == time(retained_from).as_deref(),
+        )?;
+        same("the sources", emitted.sources.is_some())?;
+        same("the count of late activities", emitted.late_count == Some(due.late_count))?;
+        same("the watermark", emitted.watermark == time(due.watermark).as_deref())?;
         let start = show(due.version.start - ticks(link.before));
         let end = show(due.version.end + ticks(link.after));
         let bounds = Bounds {
             start: &start,
             end: &end,
         };
-        same("the window", said.window.as_ref() == Some(&bounds))?;
-        let row = said.alert.map(RawValue::get);
+        same("the window", emitted.window.as_ref() == Some(&bounds))?;
+        let row = emitted.alert.map(RawValue::get);
         same("the alert", row == Some(self.world.records[due.record].row.as_str()))
     }
 
     /// Returns the rows that are left when everything is read: of several records of one id, the one with the greatest
     /// `seq` counts. The order of delivery gives the same rows, unless an older row may have been sent after a newer
     /// one.
-    pub(crate) fn fold(&self, joined: &[Stormy]) -> Result<BTreeSet<Pair>, Failure> {
+    pub(crate) fn fold(&self, joined: &[Disturbed]) -> Result<BTreeSet<Pair>, Failure> {
         let mut pairs = BTreeSet::new();
         // All rows of a pair belong to one partition of the repartition topic.
-        for Stormy { topic, out_of_order, .. } in joined {
+        for Disturbed { topic, out_of_order, .. } in joined {
             let mut by_seq: BTreeMap<&str, (i64, bool)> = BTreeMap::new();
             let mut in_order: BTreeMap<&str, bool> = BTreeMap::new();
             for output in topic.iter().filter(|output| output.is_row) {
@@ -295,16 +300,16 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn read(output: &Delivered) -> Result<Said<'_>, Failure> {
-    let said: Said<'_> = serde_json::from_str(&output.value)
+fn read(output: &Delivered) -> Result<EmittedRecord<'_>, Failure> {
+    let emitted: EmittedRecord<'_> = serde_json::from_str(&output.value)
         .map_err(|error| Failure::new("sound", format!("an output cannot be read: {error}: {}", output.value)))?;
-    let told = (
-        said.schema,
-        said.kind == "activity",
-        said.op == "upsert",
-        said.id,
-        said.seq,
-        said.system_alert_id.as_bytes(),
+    let fields = (
+        emitted.schema,
+        emitted.kind == "activity",
+        emitted.op == "upsert",
+        emitted.id,
+        emitted.seq,
+        emitted.system_alert_id.as_bytes(),
     );
     let headers = (
         "alerttrail/1",
@@ -314,32 +319,32 @@ fn read(output: &Delivered) -> Result<Said<'_>, Failure> {
         output.seq,
         output.key.as_slice(),
     );
-    Failure::unless(told == headers, "sound", || {
+    Failure::unless(fields == headers, "sound", || {
         format!("headers and value do not agree: {}", output.value)
     })?;
-    Ok(said)
+    Ok(emitted)
 }
 
 /// Returns whether an output has this link and key.
-fn is_said(key: LinkKey, said: &Said<'_>) -> bool {
-    said.link == name(key.0) && said.correlation_id == key.1
+fn has_key(key: LinkKey, emitted: &EmittedRecord<'_>) -> bool {
+    emitted.link == name(key.0) && emitted.correlation_id == key.1
 }
 
-fn alert(said: &Said<'_>) -> Result<usize, Failure> {
-    let number = said
+fn alert(emitted: &EmittedRecord<'_>) -> Result<usize, Failure> {
+    let number = emitted
         .system_alert_id
         .strip_prefix("alert-")
         .and_then(|number| number.parse().ok());
-    number.ok_or_else(|| Failure::new("sound", format!("no such alert: {}", said.system_alert_id)))
+    number.ok_or_else(|| Failure::new("sound", format!("no such alert: {}", emitted.system_alert_id)))
 }
 
 /// Returns the result of the query and of every link: the greatest version of every alert with every activity that
 /// shares a key with it and lies within its bounds.
-pub(crate) fn answer(world: &World) -> BTreeSet<Pair> {
+pub(crate) fn query_result(world: &World) -> BTreeSet<Pair> {
     let mut pairs = BTreeSet::new();
     for version in greatest(world).values() {
         for record in &world.records {
-            let What::Activity { number, keys, time } = &record.what else {
+            let RecordKind::Activity { number, keys, time } = &record.kind else {
                 continue;
             };
             let common = version.keys.intersection(keys);
@@ -363,10 +368,10 @@ fn is_inside(settings: &Settings, link: usize, version: &Version, time: i64) -> 
 fn greatest(world: &World) -> BTreeMap<usize, &Version> {
     let mut greatest: BTreeMap<usize, &Version> = BTreeMap::new();
     for record in &world.records {
-        if let What::Alert(version) = &record.what {
-            let held = greatest.entry(version.alert).or_insert(version);
-            if held.order() < version.order() {
-                *held = version;
+        if let RecordKind::Alert(version) = &record.kind {
+            let newest = greatest.entry(version.alert).or_insert(version);
+            if newest.order() < version.order() {
+                *newest = version;
             }
         }
     }
@@ -376,24 +381,24 @@ fn greatest(world: &World) -> BTreeMap<usize, &Version> {
 /// Compares the rows that are left with the query's result. With a retention, it compares only pairs that retention
 /// cannot have removed: neither the activity nor the end of any version of the alert lies before the greatest possible
 /// retention cut-off.
-pub(crate) fn check_answer(world: &World, fold: &BTreeSet<Pair>) -> Result<usize, Failure> {
+pub(crate) fn check_query_result(world: &World, fold: &BTreeSet<Pair>) -> Result<usize, Failure> {
     let links = 0..world.settings.links.len();
     let mut times = BTreeMap::new();
     // By alert and link.
     let mut ends: BTreeMap<(usize, usize), i64> = BTreeMap::new();
     for record in &world.records {
-        match &record.what {
-            What::Activity { number, time, .. } => {
+        match &record.kind {
+            RecordKind::Activity { number, time, .. } => {
                 times.insert(*number, *time);
             }
-            What::Alert(version) => {
+            RecordKind::Alert(version) => {
                 for link in links.clone() {
                     let to = world.settings.window(link, version).1;
-                    let least = ends.entry((version.alert, link)).or_insert(to);
-                    *least = (*least).min(to);
+                    let earliest_end = ends.entry((version.alert, link)).or_insert(to);
+                    *earliest_end = (*earliest_end).min(to);
                 }
             }
-            What::Unkeyed { .. } | What::Nothing => {}
+            RecordKind::Unkeyed { .. } | RecordKind::Nothing => {}
         }
     }
     let greatest = greatest_time(world);
@@ -406,17 +411,20 @@ pub(crate) fn check_answer(world: &World, fold: &BTreeSet<Pair>) -> Result<usize
     let cutoffs: Vec<i64> = links.map(cutoff).collect();
     let is_safe =
         |(alert, (link, _), activity): &&Pair| ends[&(*alert, *link)] >= cutoffs[*link] && times[activity] >= cutoffs[*link];
-    let due = answer(world);
+    let due = query_result(world);
     let (safe, found): (BTreeSet<&Pair>, BTreeSet<&Pair>) =
         (due.iter().filter(is_safe).collect(), fold.iter().filter(is_safe).collect());
     if let Some(extra) = found.difference(&safe).next() {
         return Err(Failure::new(
             "sound",
-            format!("the query and the links do not give {extra:?}"),
+            format!("the query and the links do not lead to {extra:?}"),
         ));
     }
     if let Some(missing) = safe.difference(&found).next() {
-        return Err(Failure::new("complete", format!("the query or a link gives {missing:?}")));
+        return Err(Failure::new(
+            "complete",
+            format!("the query or a link leads to {missing:?}, which is missing"),
+        ));
     }
     Ok(safe.len())
 }
@@ -426,7 +434,8 @@ fn greatest_time(world: &World) -> i64 {
     let mut greatest = i64::MIN / 2;
     for message in world.messages.iter().flatten() {
         for record in &message.records {
-            let (What::Activity { time, .. } | What::Unkeyed { time: Some(time) }) = &world.records[*record].what else {
+            let (RecordKind::Activity { time, .. } | RecordKind::Unkeyed { time: Some(time) }) = &world.records[*record].kind
+            else {
                 continue;
             };
             let time = *time;
@@ -446,7 +455,7 @@ pub(crate) fn check_left(disk: &Disk, expected: &Expected) -> Result<(), Failure
         activities: len(Table::Activities),
         alerts: len(Table::Alerts),
         alert_rows: len(Table::AlertRows),
-        answered: len(Table::ClosedWindows),
+        closed_windows: len(Table::ClosedWindows),
         timers: len(Table::Timers),
         meta: len(Table::Meta),
     };

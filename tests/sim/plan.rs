@@ -1,60 +1,60 @@
-//! How a partition of the log is worked off: in which steps, by how many processes, and what befalls them.
+//! How a partition of the log is joined: in which batches, by how many processes, and under which disruptions.
 
 use alerttrail::join::{Delivery, Limit};
 
 use crate::faults::Fault;
 use crate::rng::Rng;
 
-/// What may befall the processes of a partition.
+/// A disruption of the processes of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Storm {
-    /// The owner dies: the end of what it wrote is lost.
+pub(crate) enum Disruption {
+    /// The current task dies: its last writes are lost.
     Kill,
-    /// The owner dies with its machine: what it noted of its output may be lost, too.
+    /// The current task dies with its machine: its note of how far the output was sent may be lost, too.
     PowerLoss,
-    /// The owner dies, and its disk with it.
+    /// The current task dies, and its disk with it.
     DiskLoss,
-    /// The owner stands still and is taken for dead: there are two from now on.
+    /// The current task is frozen and its session expires: from now on there are two tasks.
     Freeze,
-    /// The owner ends what it is at, and another process takes over.
+    /// The current task finishes its batch, and another process takes over.
     Move,
-    /// A process that stands still dies.
+    /// A frozen process dies.
     KillFrozen,
-    /// The owner's producer fails for good: it goes on with a new one.
+    /// The current task's producer fails permanently: the task continues with a new one.
     ProducerLost,
     /// The broker aborts a transaction that takes too long.
     TimeOut,
     /// The group forgets its position.
     GroupForgets,
-    /// The group assigns the partition to its owner again.
+    /// The group assigns the partition to the current task again.
     Reassign,
-    /// The owner gives up what it does and starts over, as in a shutdown.
+    /// The current task abandons its effect and starts over, as in a shutdown.
     Abandon,
 }
 
-const STORMS: [Storm; 11] = [
-    Storm::Kill,
-    Storm::PowerLoss,
-    Storm::DiskLoss,
-    Storm::Freeze,
-    Storm::Move,
-    Storm::KillFrozen,
-    Storm::ProducerLost,
-    Storm::TimeOut,
-    Storm::GroupForgets,
-    Storm::Reassign,
-    Storm::Abandon,
+const DISRUPTIONS: [Disruption; 11] = [
+    Disruption::Kill,
+    Disruption::PowerLoss,
+    Disruption::DiskLoss,
+    Disruption::Freeze,
+    Disruption::Move,
+    Disruption::KillFrozen,
+    Disruption::ProducerLost,
+    Disruption::TimeOut,
+    Disruption::GroupForgets,
+    Disruption::Reassign,
+    Disruption::Abandon,
 ];
 
-/// Where an owner cuts the log into slices: no two need to do it alike.
+/// How a partition task divides the log into batches: each may do it differently.
 #[derive(Clone, Copy)]
-pub(crate) struct Cut {
+pub(crate) struct BatchLimits {
     pub(crate) limit: Limit,
-    /// Records in a batch.
+    /// The maximum number of records in a batch.
     pub(crate) batch: usize,
 }
 
-impl Cut {
+impl BatchLimits {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
         Self {
             limit: Limit {
@@ -65,8 +65,8 @@ impl Cut {
         }
     }
 
-    /// All that is there at once.
-    pub(crate) fn none() -> Self {
+    /// Returns limits that put the whole log into one batch.
+    pub(crate) fn unlimited() -> Self {
         Self {
             limit: Limit::default(),
             batch: usize::MAX,
@@ -74,47 +74,47 @@ impl Cut {
     }
 }
 
-/// How a partition is worked off.
+/// How a partition is joined.
 pub(crate) struct Plan {
     pub(crate) delivery: Delivery,
     pub(crate) processes: usize,
-    /// Storms in all, at the most.
-    pub(crate) storms: usize,
-    /// What they can be; not everything goes wrong in every world, or some of it would hide the rest.
-    pub(crate) kinds: Vec<Storm>,
-    /// How many of a hundred sends and commits get no answer.
-    pub(crate) unanswered: u64,
-    /// Whether a slice without outputs commits its position, when outputs and position go together.
-    pub(crate) commits_silence: bool,
+    /// The maximum number of disruptions.
+    pub(crate) disruptions: usize,
+    /// The kinds of disruptions: not all of them in every world, because some would hide others.
+    pub(crate) kinds: Vec<Disruption>,
+    /// The percentage of sends and commits that get no response.
+    pub(crate) lost_responses: u64,
+    /// Whether a batch without outputs commits its position, if outputs and position are committed together.
+    pub(crate) commits_without_output: bool,
     pub(crate) fault: Option<Fault>,
 }
 
 impl Plan {
     pub(crate) fn draw(delivery: Delivery, rng: &mut Rng, fault: Option<Fault>) -> Self {
-        let mut kinds: Vec<Storm> = STORMS.into_iter().filter(|_| rng.percent(50)).collect();
+        let mut kinds: Vec<Disruption> = DISRUPTIONS.into_iter().filter(|_| rng.percent(50)).collect();
         if kinds.is_empty() {
-            kinds.push(Storm::Kill);
+            kinds.push(Disruption::Kill);
         }
         Self {
             delivery,
             processes: *rng.pick(&[1, 2, 3, 3]),
-            storms: *rng.pick(&[0, 1, 5, 20]),
+            disruptions: *rng.pick(&[0, 1, 5, 20]),
             kinds,
-            unanswered: *rng.pick(&[0, 0, 10, 30]),
-            commits_silence: rng.percent(50),
+            lost_responses: *rng.pick(&[0, 0, 10, 30]),
+            commits_without_output: rng.percent(50),
             fault,
         }
     }
 
-    /// Nothing happens.
-    pub(crate) fn calm(fault: Option<Fault>) -> Self {
+    /// Returns a plan without disruptions.
+    pub(crate) fn undisturbed(fault: Option<Fault>) -> Self {
         Self {
             delivery: Delivery::AtLeastOnce,
             processes: 1,
-            storms: 0,
+            disruptions: 0,
             kinds: Vec::new(),
-            unanswered: 0,
-            commits_silence: false,
+            lost_responses: 0,
+            commits_without_output: false,
             fault,
         }
     }

@@ -9,19 +9,19 @@ use alerttrail::time::{EventTime, WallTime};
 
 use crate::Failure;
 use crate::faults::Fault;
-use crate::group::Told;
-use crate::router::{Entry, Node, Reading, Said, Sent, meant};
+use crate::group::Rebalance;
+use crate::router::{Entry, Node, Reading, Sent, Update, expected_entries};
 use crate::routing::Routing;
 use crate::world::{millis, ticks, ticks_of};
 
 impl Routing<'_> {
-    /// Performs the next effect of a router. `is_due` says whether it is time for what is not done in every turn.
+    /// Performs the next effect of a router. `is_due` is true if effects that are not performed in every turn are due.
     pub(crate) fn perform(&mut self, node: usize, is_due: bool) -> Result<(), Failure> {
         if self.nodes[node].stops {
             self.nodes[node].task.stop();
         }
         let effect = self.nodes[node].task.next();
-        self.trace.say(self.now, || format!("router {node}: {effect:?}"));
+        self.trace.event(self.now, || format!("router {node}: {effect:?}"));
         let mut outcome = Outcome::Done;
         match effect {
             Effect::Poll => outcome = self.poll(node)?,
@@ -36,7 +36,7 @@ impl Routing<'_> {
             Effect::CommitSync => self.commit(node, false)?,
             Effect::Forget => self.forget(node),
             Effect::Unassign => {
-                self.check_owed(node)?;
+                self.check_owed_commits(node)?;
                 if self.fault != Some(Fault::UnassignedBeforeCommit) {
                     self.group.unassign(node);
                 }
@@ -52,21 +52,21 @@ impl Routing<'_> {
     fn poll(&mut self, node: usize) -> Result<Outcome, Failure> {
         let sources = self.sources();
         self.group.settle(&sources, self.rng, self.hits);
-        let told = self.group.poll(node);
-        if told.is_none() || self.rng.percent(50) {
+        let rebalance = self.group.poll(node);
+        if rebalance.is_none() || self.rng.percent(50) {
             self.read_some(node)?;
         }
-        Ok(match told {
+        Ok(match rebalance {
             None => Outcome::Done,
-            Some(Told::Assigned) => {
+            Some(Rebalance::Assigned) => {
                 self.nodes[node].assigned = self.group.sources(node);
                 Outcome::Assigned
             }
-            Some(Told::Revoked) => {
+            Some(Rebalance::Revoked) => {
                 if self.nodes[node].in_flight().next().is_some() {
-                    self.hits.hit("route: revoked with records in flight");
+                    self.hits.hit("route: revoked with pending records");
                 }
-                self.nodes[node].owe();
+                self.nodes[node].record_owed();
                 if self.fault == Some(Fault::UnassignedBeforeCommit) {
                     self.group.unassign(node);
                 }
@@ -76,13 +76,13 @@ impl Routing<'_> {
     }
 
     fn read_some(&mut self, node: usize) -> Result<(), Failure> {
-        let owned: Vec<usize> = self.nodes[node].reading.keys().copied().collect();
-        for source in owned {
+        let assigned: Vec<usize> = self.nodes[node].reading.keys().copied().collect();
+        for source in assigned {
             if self.lagging == Some(source) || self.rng.percent(30) {
                 continue;
             }
-            let most = self.nodes[node].reading[&source].position + 1 + self.rng.below(6);
-            for offset in self.nodes[node].reading[&source].position..self.available(source).min(most) {
+            let end = self.nodes[node].reading[&source].position + 1 + self.rng.below(6);
+            for offset in self.nodes[node].reading[&source].position..self.available(source).min(end) {
                 self.read(node, source, offset)?;
             }
         }
@@ -113,7 +113,7 @@ impl Routing<'_> {
             now: WallTime(now),
             timestamp: message.timestamp.map(WallTime),
         };
-        let mut made: Vec<Vec<Vec<u8>>> = bundles.iter().map(|_| Vec::new()).collect();
+        let mut routed_records: Vec<Vec<Vec<u8>>> = bundles.iter().map(|_| Vec::new()).collect();
         let seen = router.route(message.value.as_ref().map(String::as_bytes), arrival, &mut |routed| {
             if let Routed::Record { partition, record } = routed {
                 // As the processor sends them.
@@ -121,7 +121,7 @@ impl Routing<'_> {
                     LogRecord::Activity(activity) => LogRecord::Activities(vec![activity]),
                     record => record,
                 };
-                made[partition as usize].push(record.encode(Vec::new()).unwrap());
+                routed_records[partition as usize].push(record.encode(Vec::new()).unwrap());
             }
         });
         if let Some(read) = progress.read(name.topic, name.partition, next)
@@ -130,26 +130,30 @@ impl Routing<'_> {
             read.activities(seen.latest, WallTime(now));
         }
         let ahead = reading.get_mut(&source).unwrap().read(world, offset, message, now);
-        self.hits.add("activity: future, holds no window open", ahead);
+        self.hits.add("activity: future, does not move the watermark", ahead);
         self.ever_read[source] = self.ever_read[source].max(offset + 1);
-        self.trace.say(self.now, || {
+        self.trace.event(self.now, || {
             format!(
                 "router {node} reads {}/{}@{offset}: records {:?}",
                 name.topic, name.partition, message.records
             )
         });
-        for (partition, (made, meant)) in made.into_iter().zip(meant(world, &message.records, now)).enumerate() {
-            let count = made.len();
-            Failure::unless(count == meant.len(), "complete", || {
+        for (partition, (routed_records, expected_entries)) in routed_records
+            .into_iter()
+            .zip(expected_entries(world, &message.records, now))
+            .enumerate()
+        {
+            let count = routed_records.len();
+            Failure::unless(count == expected_entries.len(), "complete", || {
                 format!(
                     "message {source}@{offset} became {count} records of log partition {partition}, not {}",
-                    meant.len()
+                    expected_entries.len()
                 )
             })?;
             if count == 0 {
                 self.arrived[partition].add(source, offset);
             }
-            for (number, (bytes, entry)) in (1..).zip(made.into_iter().zip(meant)) {
+            for (number, (bytes, entry)) in (1..).zip(routed_records.into_iter().zip(expected_entries)) {
                 acks.add();
                 self.nodes[node].bundles[partition].push(Sent {
                     bytes,
@@ -190,45 +194,45 @@ impl Routing<'_> {
         node.tracker.remove_acknowledged();
     }
 
-    /// Sends to all partitions of the log how far a router has read.
+    /// Sends a watermark update to all partitions of the log.
     fn send_watermark_update(&mut self, node: usize) -> Result<(), Failure> {
         let idleness = Idleness {
             timeout: self.settings.idle_timeout,
             out_of_orderness: self.settings.out_of_orderness,
         };
         let now = self.now + self.nodes[node].skew;
-        let update = self.nodes[node].progress.source_watermarks(WallTime(now), idleness);
-        if update.is_empty() {
+        let watermarks = self.nodes[node].progress.source_watermarks(WallTime(now), idleness);
+        if watermarks.is_empty() {
             return Ok(());
         }
         let clock = now - millis(idleness.timeout);
-        let mut said = Said {
+        let mut update = Update {
             wall: now,
             clock: ticks_of(clock) - ticks(idleness.out_of_orderness),
             listed: self.sources(),
             sources: Vec::new(),
             read: Vec::new(),
         };
-        for mark in &update {
-            let source = self.source(&mark.topic, mark.partition);
-            let truth = &self.nodes[node].reading[&source];
-            let time = truth.latest.map(|latest| latest - ticks(idleness.out_of_orderness));
-            Failure::unless(mark.time.map(EventTime::ticks) == time, "prompt", || {
+        for watermark in &watermarks {
+            let source = self.source(&watermark.topic, watermark.partition);
+            let actual = &self.nodes[node].reading[&source];
+            let time = actual.latest.map(|latest| latest - ticks(idleness.out_of_orderness));
+            Failure::unless(watermark.time.map(EventTime::ticks) == time, "prompt", || {
                 format!(
-                    "router {node} says that source {source} stands at {:?}, not {time:?}",
-                    mark.time
+                    "router {node} reports the watermark {:?} of source {source}, not {time:?}",
+                    watermark.time
                 )
             })?;
-            self.check_idle(source, truth, mark.idle, now)?;
-            said.sources.push((source, time, mark.idle));
-            said.read.push((source, truth.position));
+            self.check_idle(source, actual, watermark.idle, now)?;
+            update.sources.push((source, time, watermark.idle));
+            update.read.push((source, actual.position));
         }
-        self.trace.say(self.now, || format!("router {node} update {said:?}"));
+        self.trace.event(self.now, || format!("router {node} update {update:?}"));
         let record = LogRecord::WatermarkUpdate(WatermarkUpdate {
-            wall: WallTime(said.wall),
-            clock: EventTime::from_ticks(said.clock),
+            wall: WallTime(update.wall),
+            clock: EventTime::from_ticks(update.clock),
             topics: self.settings.topics_at(self.now),
-            sources: update,
+            sources: watermarks,
             settings: [0; 32],
         });
         let bytes = record.encode(Vec::new()).unwrap();
@@ -238,7 +242,7 @@ impl Routing<'_> {
             acks.add();
             let sent = Sent {
                 bytes: bytes.clone(),
-                entry: Entry::WatermarkUpdate(said.clone()),
+                entry: Entry::WatermarkUpdate(update.clone()),
                 acks,
                 completes: None,
             };
@@ -250,20 +254,22 @@ impl Routing<'_> {
         Ok(())
     }
 
-    /// Checks what is said about idleness. A source is idle when no activity was read for the time-out and all that
-    /// was there when it began has been read. It need not be called so before somebody has looked where it ends, and
-    /// must be when all that is there now has been read.
-    fn check_idle(&self, source: usize, truth: &Reading, idle: bool, now: i64) -> Result<(), Failure> {
+    /// Checks whether a source is reported as idle. A source is idle if no activity was read for the timeout, and
+    /// everything that existed when the timeout began has been read. It need not be reported before its end was
+    /// fetched. It must be reported once everything that exists now has been read.
+    fn check_idle(&self, source: usize, actual: &Reading, idle: bool, now: i64) -> Result<(), Failure> {
         let timeout = millis(self.settings.idle_timeout);
-        let silent = truth.active <= now - timeout;
+        let is_inactive = actual.active <= now - timeout;
         let at_that_time = self.world.messages[source].partition_point(|message| message.at <= self.now - timeout);
-        Failure::unless(!idle || silent && truth.position >= at_that_time, "prompt", || {
-            format!("source {source} is called idle, but is not")
+        Failure::unless(!idle || is_inactive && actual.position >= at_that_time, "prompt", || {
+            format!("source {source} is reported as idle, but is not")
         })?;
-        let looked = truth.looked.is_some_and(|looked| looked >= self.now - timeout);
-        let must = silent && looked && truth.position >= self.available(source);
-        Failure::unless(idle || !must, "prompt", || {
-            format!("source {source} is not called idle, but is")
+        let end_fetched = actual
+            .end_fetched
+            .is_some_and(|end_fetched| end_fetched >= self.now - timeout);
+        let must_be_idle = is_inactive && end_fetched && actual.position >= self.available(source);
+        Failure::unless(idle || !must_be_idle, "prompt", || {
+            format!("source {source} is not reported as idle, but is")
         })
     }
 
@@ -274,13 +280,13 @@ impl Routing<'_> {
             .unwrap()
     }
 
-    /// Commits what may be committed. Checks that everything that comes of the messages before it is in the log.
+    /// Commits the positions that may be committed. Checks that all records of the messages before them are in the log.
     fn commit(&mut self, node: usize, is_one_ahead: bool) -> Result<(), Failure> {
         for ((topic, partition), position) in self.nodes[node].tracker.take_changed() {
             let source = self.source(&topic, u32::try_from(partition).unwrap());
             let position = usize::try_from(position).unwrap() + usize::from(is_one_ahead);
             self.trace
-                .say(self.now, || format!("router {node} commits {source}@{position}"));
+                .event(self.now, || format!("router {node} commits {source}@{position}"));
             if !self.group.commit(node, source, position)? {
                 self.hits.hit("route: a commit is refused");
                 continue;
@@ -296,7 +302,7 @@ impl Routing<'_> {
     fn find_positions(&mut self, node: usize) {
         let sources = std::mem::take(&mut self.nodes[node].assigned).into_iter();
         let begin = |source| match self.fault {
-            Some(Fault::RouterBeginsAtTheEnd) => self.available(source),
+            Some(Fault::RouterStartsAtTheEnd) => self.available(source),
             _ => self.group.committed(source).unwrap_or(0),
         };
         let begins = sources.map(|source| (source, begin(source))).collect();
@@ -327,8 +333,8 @@ impl Routing<'_> {
                 tracker.begin(name.topic, i32::try_from(name.partition).unwrap(), begin);
             }
             progress.assign(name.topic, name.partition, begin, WallTime(now));
-            reading.insert(source, Reading::again(position, now, left.remove(&source)));
-            self.trace.say(self.now, || {
+            reading.insert(source, Reading::resumed(position, now, left.remove(&source)));
+            self.trace.event(self.now, || {
                 format!("router {node} reads {}/{} from {position}", name.topic, name.partition)
             });
         }
@@ -353,10 +359,10 @@ impl Routing<'_> {
         }
     }
 
-    /// Checks that what was acknowledged when a router began to give up its sources is committed before somebody else
-    /// gets them, who would read it again.
-    fn check_owed(&mut self, node: usize) -> Result<(), Failure> {
-        for (source, position) in std::mem::take(&mut self.nodes[node].owes) {
+    /// Checks that everything that was acknowledged when a router began to give up its sources is committed before
+    /// another router gets them, because that one would read it again.
+    fn check_owed_commits(&mut self, node: usize) -> Result<(), Failure> {
+        for (source, position) in std::mem::take(&mut self.nodes[node].owed) {
             if self.group.is_expired(node) {
                 continue;
             }
@@ -368,16 +374,16 @@ impl Routing<'_> {
         Ok(())
     }
 
-    /// Waits for everything, or for some of it, because it takes too long.
+    /// Waits until everything is acknowledged, or only some of it, because it takes too long.
     fn await_acks(&mut self, node: usize) -> Result<(), Failure> {
-        if self.fault == Some(Fault::StopTakesSentForAcked) {
+        if self.fault == Some(Fault::StopCountsSentAsAcked) {
             self.nodes[node].in_flight().for_each(|sent| sent.acks.clear());
         }
         match self.rng.percent(70) {
             true => self.flush(node)?,
             false => self.flush_some(node)?,
         }
-        self.nodes[node].owe();
+        self.nodes[node].record_owed();
         self.hits.hit(match self.nodes[node].in_flight().next().is_some() {
             true => "route: stops before everything is acknowledged",
             false => "route: stops with everything acknowledged",
@@ -387,11 +393,11 @@ impl Routing<'_> {
     }
 
     fn close(&mut self, node: usize) -> Result<(), Failure> {
-        self.check_owed(node)?;
-        // What the producer has may still arrive.
+        self.check_owed_commits(node)?;
+        // Records that the producer has may still arrive.
         self.flush_some(node)?;
         match self.fault {
-            Some(Fault::ClosedGoesOn) => {
+            Some(Fault::ClosedContinues) => {
                 self.nodes[node].task = RouteTask::default();
                 self.nodes[node].stops = false;
                 self.group.leave(node);

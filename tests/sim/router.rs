@@ -1,5 +1,5 @@
-//! One router, and what it writes: the log, and beside it a journal. The journal says what each log record means in
-//! terms of the inputs, and is written from them, never from what the program made of them.
+//! One router, and what it writes: the log and a journal. The journal describes what each log record means in terms of
+//! the inputs. It is written from the inputs, never from what the program makes of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use alerttrail::log::partition_of;
 use alerttrail::route::{Acks, OffsetTracker, Progress, RouteTask, Router, Settings as Route};
 
 use crate::faults::Fault;
-use crate::world::{Message, Settings, What, World, ticks, ticks_of};
+use crate::world::{Message, RecordKind, Settings, World, ticks, ticks_of};
 
-/// What one record of the log means.
+/// The meaning of one record of the log.
 #[derive(Clone, Debug)]
 pub(crate) enum Entry {
-    /// There is none at this offset.
+    /// There is no record at this offset.
     Gap,
     /// An activity, as the record of this number.
     Activity(usize),
     /// A version of an alert, as the record of this number, routed when the router's clock showed `now`.
     Alert { record: usize, now: i64 },
     /// How far a router had read.
-    WatermarkUpdate(Said),
+    WatermarkUpdate(Update),
     /// There is no more input.
     End,
 }
 
-/// What marks have to say.
+/// The content of a watermark update.
 #[derive(Clone, Debug)]
-pub(crate) struct Said {
+pub(crate) struct Update {
     pub(crate) wall: i64,
     pub(crate) clock: i64,
     /// The sources that exist.
@@ -62,13 +62,13 @@ impl Pending {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes one away, unless a planted fault has taken all.
+    /// Removes one, unless a planted fault has removed all.
     pub(crate) fn remove(&self) {
         self.0
             .store(self.0.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }
 
-    /// Takes all for acknowledged, which only a planted fault does.
+    /// Counts all as acknowledged, which only a planted fault does.
     pub(crate) fn clear(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
@@ -86,17 +86,17 @@ pub(crate) struct Sent {
 /// Which messages of the sources are in a partition of the log, with all their records for it.
 #[derive(Default)]
 pub(crate) struct Arrived {
-    /// By source: how many of the first messages, and which ones behind them.
+    /// By source: how many of the first messages, and which later ones.
     sources: BTreeMap<usize, (usize, BTreeSet<usize>)>,
 }
 
 impl Arrived {
     pub(crate) fn add(&mut self, source: usize, offset: usize) {
-        let (front, behind) = self.sources.entry(source).or_default();
+        let (front, later) = self.sources.entry(source).or_default();
         if offset >= *front {
-            behind.insert(offset);
+            later.insert(offset);
         }
-        while behind.remove(front) {
+        while later.remove(front) {
             *front += 1;
         }
     }
@@ -114,29 +114,29 @@ pub(crate) struct Node {
     pub(crate) router: Router,
     pub(crate) progress: Progress,
     pub(crate) reading: BTreeMap<usize, Reading>,
-    /// What was true of sources when they were revoked.
+    /// The state of sources when they were revoked.
     pub(crate) left: BTreeMap<usize, Reading>,
-    /// The sources that it has been assigned, and by source where it begins to read.
+    /// The sources that are assigned to it, and by source the position at which it begins to read.
     pub(crate) assigned: Vec<usize>,
     pub(crate) begins: BTreeMap<usize, usize>,
-    /// By source: what must be committed before the sources are given up.
-    pub(crate) owes: BTreeMap<usize, usize>,
-    /// By partition of the log: what waits to be sent, and what the producer has.
+    /// By source: the position that must be committed before the sources are given up.
+    pub(crate) owed: BTreeMap<usize, usize>,
+    /// By partition of the log: the records that wait to be sent, and those that the producer has.
     pub(crate) bundles: Vec<Vec<Sent>>,
     pub(crate) queues: Vec<VecDeque<Sent>>,
-    /// Whether it is to stop.
+    /// Whether it has to stop.
     pub(crate) stops: bool,
     /// How far its clock is ahead.
     pub(crate) skew: i64,
 }
 
-/// What is true of a source that a router reads.
+/// The state of a source that a router reads.
 pub(crate) struct Reading {
     pub(crate) position: usize,
     pub(crate) latest: Option<i64>,
     pub(crate) active: i64,
-    /// When the router last looked where the source ends.
-    pub(crate) looked: Option<i64>,
+    /// When the router last fetched the end of the source.
+    pub(crate) end_fetched: Option<i64>,
 }
 
 impl Reading {
@@ -145,12 +145,13 @@ impl Reading {
             position,
             latest: None,
             active: now,
-            looked: None,
+            end_fetched: None,
         }
     }
 
-    /// A source that comes back is as silent as it was, unless another router has read further.
-    pub(crate) fn again(position: usize, now: i64, left: Option<Self>) -> Self {
+    /// Returns a source that is assigned again: it keeps the time of its last activity, unless another router has read
+    /// further.
+    pub(crate) fn resumed(position: usize, now: i64, left: Option<Self>) -> Self {
         let known = left.filter(|left| position <= left.position);
         Self {
             latest: known.as_ref().and_then(|known| known.latest),
@@ -159,15 +160,16 @@ impl Reading {
         }
     }
 
-    /// The router has read one message; how many activities in it have times that are too far ahead to move the
-    /// watermark.
+    /// Records that the router has read one message. Returns how many activities in it have times that are too far
+    /// ahead to move the watermark.
     pub(crate) fn read(&mut self, world: &World, offset: usize, message: &Message, now: i64) -> u64 {
         self.position = offset + 1;
         let arrived = message.timestamp.map_or(now, |timestamp| timestamp.min(now));
         let allowed = ticks_of(arrived) + ticks(world.settings.max_future_skew);
         let mut ahead = 0;
         for record in &message.records {
-            let (What::Activity { time, .. } | What::Unkeyed { time: Some(time) }) = &world.records[*record].what else {
+            let (RecordKind::Activity { time, .. } | RecordKind::Unkeyed { time: Some(time) }) = &world.records[*record].kind
+            else {
                 continue;
             };
             self.active = self.active.max(now);
@@ -203,7 +205,7 @@ impl Node {
             left: BTreeMap::new(),
             assigned: Vec::new(),
             begins: BTreeMap::new(),
-            owes: BTreeMap::new(),
+            owed: BTreeMap::new(),
             bundles: (0..settings.partitions).map(|_| Vec::new()).collect(),
             queues: (0..settings.partitions).map(|_| VecDeque::new()).collect(),
             stops: false,
@@ -216,38 +218,40 @@ impl Node {
         self.queues.iter().flatten().chain(self.bundles.iter().flatten())
     }
 
-    /// Notes how far it has read, if all of that is acknowledged: it must be committed before anything is given up.
-    pub(crate) fn owe(&mut self) {
+    /// Records how far it has read, if all of that is acknowledged: it must be committed before anything is given up.
+    pub(crate) fn record_owed(&mut self) {
         if self.in_flight().next().is_none() {
             let positions = self.reading.iter().map(|(source, reading)| (*source, reading.position));
-            self.owes = positions.collect();
+            self.owed = positions.collect();
         }
     }
 }
 
-/// The partition of the log that owns a correlation id.
-pub(crate) fn owner(key: &str, partitions: u32) -> usize {
+/// Returns the partition of the log to which a correlation id belongs.
+pub(crate) fn partition_of_key(key: &str, partitions: u32) -> usize {
     partition_of(&"".into(), &key.into(), partitions) as usize
 }
 
-/// What has to come of the records of a message, by partition of the log.
-pub(crate) fn meant(world: &World, records: &[usize], now: i64) -> Vec<Vec<Entry>> {
+/// Returns the entries that the records of a message must lead to, by partition of the log.
+pub(crate) fn expected_entries(world: &World, records: &[usize], now: i64) -> Vec<Vec<Entry>> {
     let partitions = world.settings.partitions;
-    let mut meant: Vec<Vec<Entry>> = (0..partitions).map(|_| Vec::new()).collect();
+    let mut expected_entries: Vec<Vec<Entry>> = (0..partitions).map(|_| Vec::new()).collect();
     for record in records {
-        match &world.records[*record].what {
-            // Once to each partition, however many keys live there.
-            What::Activity { keys, .. } => {
-                let owners: BTreeSet<usize> = keys.iter().map(|key| owner(key.1, partitions)).collect();
-                owners.iter().for_each(|owner| meant[*owner].push(Entry::Activity(*record)));
+        match &world.records[*record].kind {
+            // Once to each partition, however many of its keys belong there.
+            RecordKind::Activity { keys, .. } => {
+                let partitions_of_keys: BTreeSet<usize> = keys.iter().map(|key| partition_of_key(key.1, partitions)).collect();
+                partitions_of_keys
+                    .iter()
+                    .for_each(|partition| expected_entries[*partition].push(Entry::Activity(*record)));
             }
-            What::Alert(_) => {
-                for partition in &mut meant {
+            RecordKind::Alert(_) => {
+                for partition in &mut expected_entries {
                     partition.push(Entry::Alert { record: *record, now });
                 }
             }
-            What::Unkeyed { .. } | What::Nothing => {}
+            RecordKind::Unkeyed { .. } | RecordKind::Nothing => {}
         }
     }
-    meant
+    expected_entries
 }

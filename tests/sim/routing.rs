@@ -1,4 +1,4 @@
-//! ROUTE: routers read the sources, end, and pass sources to one another; what comes of it is the log.
+//! ROUTE: routers read the sources, end, and pass sources to one another. The result is the log.
 
 use alerttrail::log::LogRecord;
 use alerttrail::route::{Effect, Outcome};
@@ -13,8 +13,8 @@ use crate::router::{Arrived, Entry, Log, Node};
 use crate::trace::Trace;
 use crate::world::{Settings, World, millis, start, ticks, wall_of};
 
-/// More steps than this no world takes.
-const MOST_STEPS: usize = 100_000;
+/// More steps than any world takes.
+const MAX_STEPS: usize = 100_000;
 
 /// Routes everything in `world`.
 pub(crate) fn run(
@@ -25,9 +25,9 @@ pub(crate) fn run(
     trace: &mut Trace,
 ) -> Result<Vec<Log>, Failure> {
     let mut routing = Routing::new(world, fault, rng, hits, trace);
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         if routing.is_all_read() {
-            routing.come_to_rest()?;
+            routing.drain()?;
             return Ok(routing.logs);
         }
         routing.advance();
@@ -45,7 +45,7 @@ pub(crate) struct Routing<'a> {
     pub(crate) now: i64,
     pub(crate) nodes: Vec<Node>,
     pub(crate) group: Group,
-    /// Up to where each source was ever read.
+    /// The greatest position up to which each source was ever read.
     pub(crate) ever_read: Vec<usize>,
     /// A source that is not read for now.
     pub(crate) lagging: Option<usize>,
@@ -105,7 +105,7 @@ impl<'a> Routing<'a> {
         all.all(|(source, count)| self.group.committed(source) == Some(count))
     }
 
-    /// Lets time pass: a little, or up to the next message.
+    /// Moves the time forward: a little, or up to the next message.
     fn advance(&mut self) {
         let before = self.now;
         let next = self
@@ -153,7 +153,7 @@ impl<'a> Routing<'a> {
                 self.perform(node, is_due)
             }
             800..=839 => {
-                self.look(node);
+                self.fetch_ends(node);
                 Ok(())
             }
             840..=964 => self.flush_some(node),
@@ -178,9 +178,9 @@ impl<'a> Routing<'a> {
         }
     }
 
-    /// Lets everything come to rest, when all is read: every partition falls idle, and the clock runs far ahead.
-    fn come_to_rest(&mut self) -> Result<(), Failure> {
-        // Rebalances end, and whoever is gone comes back.
+    /// Ends the run when everything is read: every partition becomes idle, and the clock moves far ahead.
+    fn drain(&mut self) -> Result<(), Failure> {
+        // Rebalances end, and routers that have left join again.
         for _ in 0..5 {
             for node in 0..self.nodes.len() {
                 if self.group.is_gone(node) {
@@ -201,7 +201,8 @@ impl<'a> Routing<'a> {
             return Ok(());
         }
         let last = EventTime::LAST.ticks() + ticks(self.settings.furthest());
-        // Behind every deadline too: where the clocks of routers are far apart, they never all call their sources idle.
+        // After every deadline too: if the clocks of routers are far apart, they never all report their sources as
+        // idle.
         self.now = wall_of(last) + millis(self.settings.out_of_orderness + self.settings.max_wait) + idle + 86_400_000;
         self.all_turn()?;
         self.now += 2_000;
@@ -211,7 +212,7 @@ impl<'a> Routing<'a> {
     /// Ends the turn of every router, and performs another one in which everything is due.
     fn all_turn(&mut self) -> Result<(), Failure> {
         for node in 0..self.nodes.len() {
-            self.look(node);
+            self.fetch_ends(node);
             self.end_turn(node)?;
             if !self.group.is_gone(node) {
                 self.perform(node, true)?;
@@ -236,8 +237,8 @@ impl<'a> Routing<'a> {
         self.world.messages[source].partition_point(|message| message.at <= self.now)
     }
 
-    /// Looks where the sources end.
-    fn look(&mut self, node: usize) {
+    /// Fetches the ends of the sources.
+    fn fetch_ends(&mut self, node: usize) {
         let sources: Vec<usize> = self.nodes[node].reading.keys().copied().collect();
         for source in sources {
             let end = i64::try_from(self.available(source)).unwrap();
@@ -246,11 +247,11 @@ impl<'a> Routing<'a> {
             } = &mut self.nodes[node];
             let name = &self.settings.sources[source];
             progress.ended_at(name.topic, name.partition, end, WallTime(self.now + *skew));
-            reading.get_mut(&source).unwrap().looked = Some(self.now);
+            reading.get_mut(&source).unwrap().end_fetched = Some(self.now);
         }
     }
 
-    /// Appends some of what a router has sent, in each partition from the front.
+    /// Appends some of the records that a router has sent, in each partition from the front.
     pub(crate) fn flush_some(&mut self, node: usize) -> Result<(), Failure> {
         for partition in 0..self.logs.len() {
             let count = self.rng.below(self.nodes[node].queues[partition].len() + 1);
@@ -287,12 +288,12 @@ impl<'a> Routing<'a> {
             self.logs[partition].journal.push(Entry::Gap);
         }
         let offset = self.logs[partition].journal.len();
-        self.trace.say(self.now, || match &entry {
+        self.trace.event(self.now, || match &entry {
             Entry::WatermarkUpdate(_) => format!("log {partition}@{offset}: update"),
             entry => format!("log {partition}@{offset}: {entry:?}"),
         });
-        if let Entry::WatermarkUpdate(said) = &entry {
-            for (source, position) in &said.read {
+        if let Entry::WatermarkUpdate(update) = &entry {
+            for (source, position) in &update.read {
                 let is_covered = self.arrived[partition].is_all_before(*source, *position);
                 Failure::unless(is_covered, "prompt", || {
                     format!("log {partition}@{offset}: an update covers {source}@{position}, but the records are not there")
@@ -305,11 +306,11 @@ impl<'a> Routing<'a> {
         Ok(())
     }
 
-    /// Kills a router between two effects: what has not arrived is lost.
+    /// Kills a router between two effects: records that have not arrived are lost.
     fn crash(&mut self, node: usize) -> Result<(), Failure> {
         self.flush_some(node)?;
         if self.nodes[node].in_flight().next().is_some() {
-            self.hits.hit("route: crash loses what was in flight");
+            self.hits.hit("route: crash loses pending records");
         }
         let effect = self.nodes[node].task.next();
         self.hits.hit(match effect {
@@ -319,29 +320,29 @@ impl<'a> Routing<'a> {
             _ => "route: crash in a turn",
         });
         self.trace
-            .say(self.now, || format!("router {node} crashes before {effect:?}"));
+            .event(self.now, || format!("router {node} crashes before {effect:?}"));
         self.end(node);
         Ok(())
     }
 
-    /// Lets the next effect of a router fail. What is acknowledged must be committed nevertheless, unless an effect
-    /// fails that is there for that.
+    /// Lets the next effect of a router fail. What is acknowledged must still be committed, unless the effect that
+    /// fails has that purpose.
     fn fail(&mut self, node: usize) {
         self.hits.hit("route: an effect fails");
         let node = &mut self.nodes[node];
         match node.task.next() {
-            Effect::CheckAcks | Effect::AwaitAcks | Effect::CommitSync | Effect::Close => node.owes.clear(),
-            _ => node.owe(),
+            Effect::CheckAcks | Effect::AwaitAcks | Effect::CommitSync | Effect::Close => node.owed.clear(),
+            _ => node.record_owed(),
         }
         node.task.done(Outcome::Failed);
     }
 
-    /// Replaces a router that has ended. The new one gets at once what it had, or others get that.
+    /// Replaces a router that has ended. The new one, or others, get its sources.
     pub(crate) fn end(&mut self, node: usize) {
         let skew = self.nodes[node].skew;
         self.nodes[node] = Node::new(self.settings, self.fault, skew);
         match self.rng.percent(50) {
-            true => self.group.come_back(node),
+            true => self.group.rejoin(node),
             false => self.group.leave(node),
         }
     }

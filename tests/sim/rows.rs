@@ -52,7 +52,7 @@ pub(crate) fn hash(columns: &[Column]) -> [u8; 32] {
 }
 
 /// Returns the text of a row, and the text in the message: the row alone, or the row in an envelope.
-pub(crate) fn dress(table: &str, columns: &[Column], now: i64, rng: &mut Rng) -> (String, String) {
+pub(crate) fn wrap(table: &str, columns: &[Column], now: i64, rng: &mut Rng) -> (String, String) {
     let mut columns = columns.to_vec();
     for (name, value) in &mut columns {
         if matches!(*name, "ActionType" | "Status") && rng.percent(20) {

@@ -2,7 +2,7 @@
 
 use crate::world::{show, ticks_of};
 
-/// Lines, kept only if somebody asked for them.
+/// Lines, kept only if the trace is on.
 #[derive(Default)]
 pub(crate) struct Trace {
     pub(crate) lines: Option<Vec<String>>,
@@ -13,7 +13,7 @@ impl Trace {
         Self { lines: Some(Vec::new()) }
     }
 
-    pub(crate) fn say(&mut self, wall: i64, line: impl FnOnce() -> String) {
+    pub(crate) fn event(&mut self, wall: i64, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
             lines.push(format!("{} {}", show(ticks_of(wall)), line()));
         }

@@ -41,9 +41,9 @@ pub(crate) struct Settings {
     /// The source partitions: every partition of every topic.
     pub(crate) sources: Vec<Source>,
     pub(crate) routers: usize,
-    /// Whether the input ends, as in `correlate`, instead of being silent forever.
+    /// Whether the input ends, as in `correlate`, instead of staying open without messages.
     pub(crate) ends: bool,
-    pub(crate) pace: Pace,
+    pub(crate) time_scale: TimeScale,
 }
 
 /// One partition of an input topic.
@@ -56,7 +56,7 @@ pub(crate) struct Source {
 
 /// The scale of time: milliseconds between two messages, and the usual length of a window.
 #[derive(Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct TimeScale {
     pub(crate) gap: i64,
     pub(crate) quiet: i64,
     pub(crate) window: i64,
@@ -64,16 +64,16 @@ pub(crate) struct Pace {
 
 /// A record as it was sent once.
 pub(crate) struct Record {
-    pub(crate) what: What,
+    pub(crate) kind: RecordKind,
     /// The exact bytes of the row, if the record holds one.
     pub(crate) row: String,
     /// The first record with exactly the same row.
     pub(crate) twin: usize,
 }
 
-/// The kind of a record, by how it was made.
+/// The kind of a record, as it was drawn.
 #[derive(Clone)]
-pub(crate) enum What {
+pub(crate) enum RecordKind {
     /// An activity that can join. Re-deliveries have the same number.
     Activity {
         number: usize,
@@ -150,25 +150,25 @@ impl World {
 impl Settings {
     fn draw(rng: &mut Rng) -> Self {
         let millis = |rng: &mut Rng, from: &[u64]| Duration::from_millis(*rng.pick(from));
-        let pace = *rng.pick(&[
+        let time_scale = *rng.pick(&[
             (400, 20 * SECOND, MINUTE),
             (5 * SECOND, 5 * MINUTE, 2 * MINUTE),
             (MINUTE, HOUR, HOUR),
             (2 * HOUR, 2 * DAY, 8 * HOUR),
         ]);
-        let [gap, quiet, window] = [pace.0, pace.1, pace.2].map(|millis| i64::try_from(millis).unwrap());
+        let [gap, quiet, window] = [time_scale.0, time_scale.1, time_scale.2].map(|millis| i64::try_from(millis).unwrap());
         let out_of_orderness = millis(rng, &[0, SECOND, 10 * SECOND, 5 * MINUTE]);
         let before = millis(rng, &[0, 0, 0, SECOND, 5 * MINUTE]);
         let after = millis(rng, &[0, 0, 0, SECOND, 5 * MINUTE]);
         // A retention must be longer than all three.
-        let least = out_of_orderness.max(before).max(after) + Duration::from_millis(1);
+        let min_retention = out_of_orderness.max(before).max(after) + Duration::from_millis(1);
         let retention = match rng.below(8) {
             0..=2 => None,
             3 => Some(Duration::from_millis(30 * DAY)),
-            4 => Some(least),
-            5 => Some(least.max(Duration::from_millis(MINUTE))),
-            6 => Some(least.max(Duration::from_millis(2 * HOUR))),
-            _ => Some(least.max(Duration::from_millis(2 * DAY))),
+            4 => Some(min_retention),
+            5 => Some(min_retention.max(Duration::from_millis(MINUTE))),
+            6 => Some(min_retention.max(Duration::from_millis(2 * HOUR))),
+            _ => Some(min_retention.max(Duration::from_millis(2 * DAY))),
         };
         let mut settings = Self {
             out_of_orderness,
@@ -187,7 +187,7 @@ impl Settings {
             sources: sources(rng, quiet),
             routers: rng.below(3) + 1,
             ends: rng.percent(15),
-            pace: Pace { gap, quiet, window },
+            time_scale: TimeScale { gap, quiet, window },
         };
         // Drawn last, so that the rest of a seed's world does not change.
         settings.rows_again = rng.percent(40);

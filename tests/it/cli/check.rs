@@ -31,7 +31,7 @@ fn cli_check_prints_the_links_of_presets_to_be_copied() {
 }
 
 #[test]
-fn cli_check_says_nothing_of_links_where_there_are_none() {
+fn cli_check_prints_no_links_if_there_are_none() {
     let program = Program::with(&[("c.toml", "")]);
     let check = ["check", "--offline", "--config", "c.toml"];
     let printed = program.run(&check).expect(0).stdout;

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 
-use super::{Done, Program, done};
+use super::{CommandResult, Program, finish};
 
 /// Returns an activity of the policy with this name and this time of day.
 pub(super) fn activity(name: &str, time: &str) -> String {
@@ -28,7 +28,7 @@ pub(super) fn names(output: &str) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn correlate(program: &Program, input: &[&str]) -> Done {
+pub(super) fn correlate(program: &Program, input: &[&str]) -> CommandResult {
     let arguments: Vec<&str> = ["correlate", "--input"].into_iter().chain(input.iter().copied()).collect();
     program.run(&arguments)
 }
@@ -36,7 +36,7 @@ pub(super) fn correlate(program: &Program, input: &[&str]) -> Done {
 /// The output is fixed forever, because readers fold by the id and read the fields. The id was computed by hand from
 /// its definition.
 #[test]
-fn cli_correlate_writes_the_form_it_is_asked_for() {
+fn cli_correlate_writes_the_requested_format() {
     let program = Program::with(&[
         ("in.jsonl", &(activity("a", "10:30:00") + &alert("A"))),
         ("ocsf.toml", "output.format = \"ocsf\""),
@@ -289,31 +289,31 @@ fn cli_correlate_keeps_dead_letters() {
         "{}",
         found.stderr
     );
-    let letters = program.read("dead.jsonl");
-    let letters: Vec<serde_json::Value> = letters.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let told: Vec<(&str, i64, i64, &str)> = letters
+    let dead_letters = program.read("dead.jsonl");
+    let dead_letters: Vec<serde_json::Value> = dead_letters.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summaries: Vec<(&str, i64, i64, &str)> = dead_letters
         .iter()
-        .map(|letter| {
-            assert_eq!(letter["alerttrail.topic"], "in.jsonl");
-            assert_eq!(letter["alerttrail.partition"], 0);
-            assert!(letter["alerttrail.error"].as_str().unwrap().len() > 10);
+        .map(|record| {
+            assert_eq!(record["alerttrail.topic"], "in.jsonl");
+            assert_eq!(record["alerttrail.partition"], 0);
+            assert!(record["alerttrail.error"].as_str().unwrap().len() > 10);
             (
-                letter["alerttrail.reason"].as_str().unwrap(),
-                letter["alerttrail.offset"].as_i64().unwrap(),
-                letter["alerttrail.index"].as_i64().unwrap(),
-                letter["value"].as_str().unwrap(),
+                record["alerttrail.reason"].as_str().unwrap(),
+                record["alerttrail.offset"].as_i64().unwrap(),
+                record["alerttrail.index"].as_i64().unwrap(),
+                record["value"].as_str().unwrap(),
             )
         })
         .collect();
     assert_eq!(
-        told,
+        summaries,
         [
             ("invalid_json", 1, 0, "no JSON"),
             ("unknown_record", 2, 0, "null"),
             ("missing_field", 2, 1, "{\"SystemAlertId\":\"B\"}"),
         ]
     );
-    // Without the option, dead-letter records are counted, and a message tells how to keep them.
+    // Without the option, dead-letter records are counted, and a message explains how to keep them.
     let found = correlate(&program, &["in.jsonl"]).expect(0);
     assert!(found.stderr.contains("--dead-letters FILE"), "{}", found.stderr);
 }
@@ -331,19 +331,19 @@ fn cli_correlate_takes_its_rules_from_a_configuration() {
     correlate(&program, &["in.jsonl"]).prints("");
     let found = correlate(&program, &["in.jsonl", "--config", "inclusive.toml"]).expect(0);
     assert_eq!(names(&found.stdout), ["at start", "at end"]);
-    let said = correlate(&program, &["in.jsonl", "--config", "wrong.toml"]).expect(2).stderr;
-    assert!(said.starts_with("error: correlation.bounds: "), "{said}");
+    let stderr = correlate(&program, &["in.jsonl", "--config", "wrong.toml"]).expect(2).stderr;
+    assert!(stderr.starts_with("error: correlation.bounds: "), "{stderr}");
 }
 
 #[test]
-fn cli_correlate_says_what_it_cannot_read_or_write() {
+fn cli_correlate_reports_what_it_cannot_read_or_write() {
     let program = Program::with(&[("in.jsonl", &alert("A"))]);
     correlate(&program, &["none.jsonl"]).fails(1, "error: cannot read none.jsonl: No such file or directory (os error 2)\n");
     std::fs::create_dir(program.path("empty")).unwrap();
-    let said = correlate(&program, &["empty"]).expect(1).stderr;
+    let stderr = correlate(&program, &["empty"]).expect(1).stderr;
     assert!(
-        said.starts_with("error: cannot read empty: it is a folder without a file whose name ends in .json"),
-        "{said}"
+        stderr.starts_with("error: cannot read empty: it is a folder without a file whose name ends in .json"),
+        "{stderr}"
     );
     correlate(&program, &[".", "--output", "in.jsonl"]).expect(2);
     correlate(&program, &["in.jsonl", "--output", "none/out.jsonl"]).fails(
@@ -351,8 +351,8 @@ fn cli_correlate_says_what_it_cannot_read_or_write() {
         "error: cannot write none/out.jsonl: No such file or directory (os error 2)\n",
     );
     program.write("cut.gz", &[0x1f, 0x8b, 8, 0]);
-    let said = correlate(&program, &["cut.gz"]).expect(1).stderr;
-    assert!(said.starts_with("error: cannot read cut.gz: "), "{said}");
+    let stderr = correlate(&program, &["cut.gz"]).expect(1).stderr;
+    assert!(stderr.starts_with("error: cannot read cut.gz: "), "{stderr}");
 }
 
 #[test]
@@ -379,5 +379,5 @@ fn cli_correlate_ends_quietly_when_nobody_reads_on() {
     let mut first = [0; 10];
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     assert_eq!(&first, b"{\"schema\":");
-    done(child).fails(0, "");
+    finish(child).fails(0, "");
 }

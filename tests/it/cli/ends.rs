@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use super::{Done, Program, done};
+use super::{CommandResult, Program, finish};
 
 const CHECK: [&str; 4] = ["check", "--offline", "--config", "mine.toml"];
 const VERIFY: [&str; 7] = [
@@ -66,20 +66,20 @@ fn closed() -> Stdio {
     writer.into()
 }
 
-fn run(program: &Program, arguments: &[&str], stdout: Stdio) -> Done {
-    done(program.command(arguments).stdout(stdout).spawn().unwrap())
+fn run(program: &Program, arguments: &[&str], stdout: Stdio) -> CommandResult {
+    finish(program.command(arguments).stdout(stdout).spawn().unwrap())
 }
 
-fn assert_no_panic(arguments: &[&str], done: &Done) {
-    let said = &done.stderr;
+fn assert_no_panic(arguments: &[&str], done: &CommandResult) {
+    let stderr = &done.stderr;
     assert!(
-        !said.contains("panicked") && !said.contains("stack backtrace"),
-        "{arguments:?}: {said}"
+        !stderr.contains("panicked") && !stderr.contains("stack backtrace"),
+        "{arguments:?}: {stderr}"
     );
 }
 
 #[test]
-fn cli_a_closed_pipe_is_no_error() {
+fn cli_a_closed_pipe_is_not_an_error() {
     let program = program();
     for arguments in commands() {
         let done = run(&program, &arguments, closed());
@@ -120,27 +120,27 @@ fn cli_a_full_standard_error_changes_no_exit_status() {
         .chain([(usage, 2), (wrong, 2)])
     {
         let child = program.command(&arguments).stdout(full()).stderr(full()).spawn().unwrap();
-        assert_eq!(done(child).status, status, "{arguments:?}");
+        assert_eq!(finish(child).status, status, "{arguments:?}");
         let child = program.command(&arguments).stdout(closed()).stderr(closed()).spawn().unwrap();
         let status = if status == 1 { 0 } else { status };
-        assert_eq!(done(child).status, status, "{arguments:?}");
+        assert_eq!(finish(child).status, status, "{arguments:?}");
     }
 }
 
 /// `generate` prints nothing to standard output, but reports on standard error what it wrote.
 #[test]
-fn cli_generate_ends_well_when_nobody_hears_it() {
+fn cli_generate_succeeds_if_nobody_reads_its_messages() {
     let program = Program::new();
     let arguments = ["generate", "--output", "x", "--activities", "100", "--alerts", "5"];
     for stream in [full as fn() -> Stdio, closed] {
         let child = program.command(&arguments).stderr(stream()).spawn().unwrap();
-        done(child).expect(0);
+        finish(child).expect(0);
     }
 }
 
 /// The exit status reports the verdict even if nobody reads the report.
 #[test]
-fn cli_what_is_wrong_stays_wrong_when_the_pipe_is_closed() {
+fn cli_verify_fails_even_if_the_pipe_is_closed() {
     let program = program();
     program.write("rows.jsonl", b"");
     let done = run(&program, &VERIFY, closed());
@@ -176,7 +176,7 @@ mod queries {
     }
 
     #[test]
-    fn cli_query_tells_a_closed_pipe_from_a_full_disk() {
+    fn cli_query_distinguishes_a_closed_pipe_from_a_full_disk() {
         let (program, server) = (Program::new(), server());
         for more in [&[][..], &["--json"]] {
             let arguments = [&["query", "--server", &server, "alerts"], more].concat();
@@ -206,7 +206,7 @@ fn cli_redrive_refuses_what_can_match_nothing() {
 }
 
 #[test]
-fn cli_an_option_is_named_where_it_named_the_broker() {
+fn cli_an_error_names_the_option_that_named_the_broker() {
     let program = Program::with(&[("one.json", "{}")]);
     let done = program
         .run(&[

@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::correlate::{activity, alert, correlate, names};
-use super::{Done, Program, done};
+use super::{CommandResult, Program, finish};
 
 /// Returns a program with an input `in.jsonl` that gives one pair, and the content of that file.
 fn program() -> (Program, String) {
@@ -33,14 +33,14 @@ fn fifo(program: &Program, name: &str) {
 }
 
 /// Runs the program with this file as standard input.
-fn run_from(program: &Program, file: &str, arguments: &[&str]) -> Done {
+fn run_from(program: &Program, file: &str, arguments: &[&str]) -> CommandResult {
     let input = File::open(if file.starts_with('/') {
         file.into()
     } else {
         program.path(file)
     })
     .unwrap();
-    done(program.command(arguments).stdin(input).spawn().unwrap())
+    finish(program.command(arguments).stdin(input).spawn().unwrap())
 }
 
 #[test]
@@ -60,14 +60,17 @@ fn cli_files_nothing_is_written_over_what_is_read() {
             "other.toml",
         ] {
             let arguments = ["correlate", "--input", "in.jsonl", "--config", "mine.toml", option, name];
-            let said = program.run(&arguments).expect(2).stderr;
-            assert!(said.contains("; name another file for the output"), "{option} {name}: {said}");
+            let stderr = program.run(&arguments).expect(2).stderr;
+            assert!(
+                stderr.contains("; name another file for the output"),
+                "{option} {name}: {stderr}"
+            );
             for standard in ["-", "/dev/stdin"].into_iter().filter(|_| !name.ends_with(".toml")) {
-                let said = run_from(&program, "in.jsonl", &["correlate", "--input", standard, option, name]);
-                let said = said.expect(2).stderr;
+                let stderr = run_from(&program, "in.jsonl", &["correlate", "--input", standard, option, name]);
+                let stderr = stderr.expect(2).stderr;
                 assert!(
-                    said.contains("; name another file for the output"),
-                    "{option} {name} < in.jsonl: {said}"
+                    stderr.contains("; name another file for the output"),
+                    "{option} {name} < in.jsonl: {stderr}"
                 );
             }
         }
@@ -78,7 +81,7 @@ fn cli_files_nothing_is_written_over_what_is_read() {
         .open(program.path("in.jsonl"))
         .unwrap();
     let mut command = program.command(&["correlate", "--input", "hard.jsonl"]);
-    done(command.stdout(appended).spawn().unwrap()).expect(2);
+    finish(command.stdout(appended).spawn().unwrap()).expect(2);
     assert_eq!(program.read("in.jsonl"), input);
     assert_eq!(listed(&program), before);
 }
@@ -119,12 +122,12 @@ fn cli_files_two_outputs_are_not_one_file() {
     // The file that the shell opened is not replaced.
     let opened = File::create(program.path("shell.jsonl")).unwrap();
     let mut command = program.command(&["correlate", "--input", "in.jsonl", "--output", "shell.jsonl"]);
-    done(command.stdout(opened).spawn().unwrap()).expect(0);
+    finish(command.stdout(opened).spawn().unwrap()).expect(0);
     assert_eq!(names(&program.read("shell.jsonl")), ["a"]);
 }
 
 #[test]
-fn cli_files_an_answer_that_is_not_whole_does_not_take_the_place_of_the_old_one() {
+fn cli_files_an_incomplete_output_does_not_replace_the_old_one() {
     let (program, input) = program();
     program.write("old.jsonl", b"old\n");
     program.write("own.jsonl", b"old\n");
@@ -146,14 +149,14 @@ fn cli_files_an_answer_that_is_not_whole_does_not_take_the_place_of_the_old_one(
         (program.read("old.jsonl").as_str(), program.read("own.jsonl").as_str()),
         ("old\n", "old\n")
     );
-    assert_eq!(listed(&program), before, "no temporary file stays");
+    assert_eq!(listed(&program), before, "no temporary file remains");
     correlate(&program, &[&["in.jsonl"], &outputs[..]].concat()).expect(0);
     assert_eq!(names(&program.read("old.jsonl")), ["a"]);
     assert!(program.path("link.jsonl").is_symlink());
     let mode = |name: &str| std::fs::metadata(program.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("own.jsonl"), mode("new.jsonl")), (0o600, mode("in.jsonl")));
-    let said = correlate(&program, &["in.jsonl", "--output", "/dev/full"]).expect(1).stderr;
-    assert!(said.contains("No space left on device"), "{said}");
+    let stderr = correlate(&program, &["in.jsonl", "--output", "/dev/full"]).expect(1).stderr;
+    assert!(stderr.contains("No space left on device"), "{stderr}");
 }
 
 #[test]
@@ -166,15 +169,15 @@ fn cli_files_devices_and_long_configurations_are_refused() {
         &["correlate", "--input", "in.jsonl", "--config", "/dev/zero"][..],
         &["check", "--offline", "--config", "/dev/zero"],
     ] {
-        let said = program.run(arguments).expect(2).stderr;
+        let stderr = program.run(arguments).expect(2).stderr;
         assert!(
-            said.starts_with("error: cannot read the configuration file /dev/zero: it is a device"),
-            "{said}"
+            stderr.starts_with("error: cannot read the configuration file /dev/zero: it is a device"),
+            "{stderr}"
         );
     }
     program.write("long.toml", "# \n".repeat(400_000).as_bytes());
-    let said = program.run(&["check", "--offline", "--config", "long.toml"]).expect(2).stderr;
-    assert!(said.contains("long.toml: it has more than 1048576 bytes"), "{said}");
+    let stderr = program.run(&["check", "--offline", "--config", "long.toml"]).expect(2).stderr;
+    assert!(stderr.contains("long.toml: it has more than 1048576 bytes"), "{stderr}");
     correlate(&program, &["/dev/null"]).prints("");
 }
 
@@ -201,7 +204,7 @@ fn cli_files_a_pipe_is_read_when_it_is_named_and_not_waited_for_in_a_folder() {
 }
 
 #[test]
-fn cli_files_a_run_that_waits_for_a_pipe_ends_when_it_is_asked_to() {
+fn cli_files_a_run_that_waits_for_a_pipe_ends_on_a_signal() {
     let (program, _) = program();
     fifo(&program, "pipe");
     program.write("old.jsonl", b"old\n");
@@ -210,7 +213,7 @@ fn cli_files_a_run_that_waits_for_a_pipe_ends_when_it_is_asked_to() {
     std::thread::sleep(std::time::Duration::from_millis(700));
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    done(child).fails(1, "error: interrupted before the end; old.jsonl was not written\n");
+    finish(child).fails(1, "error: interrupted before the end; old.jsonl was not written\n");
     assert_eq!(program.read("old.jsonl"), "old\n");
     assert_eq!(listed(&program), ["in.jsonl", "mine.toml", "old.jsonl", "pipe"]);
 }
@@ -221,7 +224,7 @@ fn dead_letters(program: &Program) -> Vec<Value> {
 }
 
 #[test]
-fn cli_files_a_record_that_is_too_long_is_one_dead_letter_of_its_beginning() {
+fn cli_files_a_record_that_is_too_long_is_one_truncated_dead_letter() {
     let (program, input) = program();
     let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
     let (first, second) = input.split_once('\n').unwrap();
@@ -232,16 +235,16 @@ fn cli_files_a_record_that_is_too_long_is_one_dead_letter_of_its_beginning() {
     program.write("bomb.zst", &zstd.finish().unwrap());
     let done = correlate(&program, &["bomb.zst", "--dead-letters", "dead.jsonl"]).expect(0);
     assert_eq!(names(&done.stdout), ["a"]);
-    let letters = dead_letters(&program);
-    let [letter] = letters.as_slice() else {
-        panic!("{} dead letters", letters.len());
+    let found = dead_letters(&program);
+    let [record] = found.as_slice() else {
+        panic!("{} dead letters", found.len());
     };
-    assert_eq!(letter["alerttrail.reason"], "too_large");
+    assert_eq!(record["alerttrail.reason"], "too_large");
     assert_eq!(
-        (&letter["alerttrail.offset"], &letter["alerttrail.truncated"]),
+        (&record["alerttrail.offset"], &record["alerttrail.truncated"]),
         (&1.into(), &(300 << 20).into())
     );
-    assert_eq!(letter["value_hex"].as_str().unwrap().len(), 2 * (64 << 10));
+    assert_eq!(record["value_hex"].as_str().unwrap().len(), 2 * (64 << 10));
     // The dead-letter record of a record within the limit is not six times as long as the record.
     program.write("zeros", &[vec![0; 60 << 20], b"\n".to_vec()].concat());
     correlate(&program, &["zeros", "--dead-letters", "dead.jsonl"]).expect(0);
@@ -250,7 +253,7 @@ fn cli_files_a_record_that_is_too_long_is_one_dead_letter_of_its_beginning() {
 }
 
 #[test]
-fn cli_files_a_record_that_is_still_being_written_is_no_dead_letter() {
+fn cli_files_a_record_that_is_still_being_written_is_not_a_dead_letter() {
     let (program, _) = program();
     let hour = "y=2026/m=03/d=01/h=10/m=00";
     std::fs::create_dir_all(program.path(hour)).unwrap();
@@ -292,7 +295,7 @@ fn capture(program: &Program, name: &str, enqueued: &str, body: &str) {
 }
 
 #[test]
-fn cli_files_of_capture_come_in_the_order_of_time_whatever_their_names() {
+fn cli_files_of_capture_are_read_in_the_order_of_time_whatever_their_names() {
     let program = Program::new();
     // Each file has an activity, and a record that becomes a dead-letter record and shows the order in which the files
     // are read.
@@ -321,22 +324,22 @@ fn cli_files_of_capture_come_in_the_order_of_time_whatever_their_names() {
         correlate(&program, &arguments).expect(0);
         let read: Vec<String> = dead_letters(&program)
             .iter()
-            .map(|letter| letter["alerttrail.topic"].as_str().unwrap().to_owned())
+            .map(|record| record["alerttrail.topic"].as_str().unwrap().to_owned())
             .collect();
         assert_eq!(read, expected, "{more:?}");
     }
-    let said = correlate(&program, &["hub", "--capture-format", "{Hub}"]).expect(2).stderr;
-    assert!(said.contains("{Hub} is not a part"), "{said}");
+    let stderr = correlate(&program, &["hub", "--capture-format", "{Hub}"]).expect(2).stderr;
+    assert!(stderr.contains("{Hub} is not a part"), "{stderr}");
     let odd = "{EventHub}-{Year}-{Month}-{Day}-{PartitionId}-{Hour}-{Minute}-{Second}";
-    let said = correlate(&program, &["hub", "--capture-format", odd]).expect(0).stderr;
+    let stderr = correlate(&program, &["hub", "--capture-format", odd]).expect(0).stderr;
     assert!(
-        said.contains("warning: 5 Capture files in hub do not match --capture-format"),
-        "{said}"
+        stderr.contains("warning: 5 Capture files in hub do not match --capture-format"),
+        "{stderr}"
     );
 }
 
 #[test]
-fn cli_files_generate_leaves_both_or_none() {
+fn cli_files_generate_writes_both_files_or_neither() {
     let program = Program::new();
     let generate =
         |more: &[&str]| program.run(&[&["generate", "--activities", "50", "--alerts", "2", "--output", "out"], more].concat());
@@ -349,27 +352,27 @@ fn cli_files_generate_leaves_both_or_none() {
         names
     };
     generate(&[]).expect(0);
-    let said = generate(&["--compress", "gz"]).expect(0).stderr;
+    let stderr = generate(&["--compress", "gz"]).expect(0).stderr;
     let removed = "; removed out/cloudappevents.jsonl and out/securityalert.jsonl of an earlier run\n";
-    assert!(said.ends_with(removed), "{said}");
+    assert!(stderr.ends_with(removed), "{stderr}");
     assert_eq!(names(), ["cloudappevents.jsonl.gz", "securityalert.jsonl.gz"]);
     // The second file cannot be written.
     symlink("/dev/full", program.path("out/securityalert.jsonl")).unwrap();
-    let said = generate(&[]).expect(1).stderr;
+    let stderr = generate(&[]).expect(1).stderr;
     assert!(
-        said.starts_with("error: cannot write out/securityalert.jsonl: No space left"),
-        "{said}"
+        stderr.starts_with("error: cannot write out/securityalert.jsonl: No space left"),
+        "{stderr}"
     );
     assert_eq!(
         names(),
         ["cloudappevents.jsonl.gz", "securityalert.jsonl", "securityalert.jsonl.gz"]
     );
     symlink("cloudappevents.jsonl.zst", program.path("out/securityalert.jsonl.zst")).unwrap();
-    let said = generate(&["--compress", "zst"]).expect(2).stderr;
-    assert!(said.contains(" are the same file"), "{said}");
-    let said = generate(&["--window-min", "2d", "--window-max", "10m"]).expect(2).stderr;
+    let stderr = generate(&["--compress", "zst"]).expect(2).stderr;
+    assert!(stderr.contains(" are the same file"), "{stderr}");
+    let stderr = generate(&["--window-min", "2d", "--window-max", "10m"]).expect(2).stderr;
     assert_eq!(
-        said,
+        stderr,
         "error: nothing was generated: --window-min (2 days) is longer than --window-max (10m): give a shorter --window-min or a longer \
          --window-max\n"
     );
@@ -389,7 +392,7 @@ fn cli_files_generate_that_is_interrupted_leaves_nothing() {
     }
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    done(child).fails(1, "error: interrupted; nothing was generated\n");
+    finish(child).fails(1, "error: interrupted; nothing was generated\n");
     assert_eq!(std::fs::read_dir(program.path("out")).unwrap().count(), 0);
 }
 
@@ -403,16 +406,16 @@ fn cli_files_capacity_does_not_write_over_anything() {
         &["--embedded", "--recording", "in.jsonl", "--json", "hard.jsonl"],
         &["--config", "mine.toml", "--html", "mine.toml"],
     ] {
-        let said = program.run(&[&["capacity"], more].concat()).expect(2).stderr;
+        let stderr = program.run(&[&["capacity"], more].concat()).expect(2).stderr;
         assert!(
-            said.contains("name another file") || said.contains("are the same file"),
-            "{said}"
+            stderr.contains("name another file") || stderr.contains("are the same file"),
+            "{stderr}"
         );
     }
     assert_eq!(listed(&program), before);
-    let said = program
+    let stderr = program
         .run(&["capacity", "compare", "/dev/zero", "in.jsonl"])
         .expect(1)
         .stderr;
-    assert!(said.starts_with("error: cannot read /dev/zero: it is a device"), "{said}");
+    assert!(stderr.starts_with("error: cannot read /dev/zero: it is a device"), "{stderr}");
 }

@@ -43,7 +43,7 @@ fn cli_generate_gives_the_same_bytes_for_the_same_seed() {
 }
 
 #[test]
-fn cli_generate_makes_what_correlate_joins() {
+fn cli_generate_writes_traffic_that_correlate_joins() {
     let (program, _) = generate(&["--seed", "7", "--in-window-share", "0.5", "--malformed", "0.05"]);
     let paths = FILES.map(|file| format!("out/{file}"));
     let correlate = |first: &str, second: &str, dead: &str| {
@@ -53,7 +53,7 @@ fn cli_generate_makes_what_correlate_joins() {
     let rows = correlate(&paths[0], &paths[1], "dead-1.jsonl").stdout;
     assert!(rows.lines().count() > 20, "{rows}");
     assert_ne!(program.read("dead-1.jsonl"), "");
-    // The pairs are the same whether activities or alerts come first.
+    // The pairs are the same whether activities or alerts are read first.
     let pairs = |rows: &str| {
         let rows = rows
             .lines()
@@ -62,8 +62,8 @@ fn cli_generate_makes_what_correlate_joins() {
         pairs.sort();
         pairs
     };
-    let turned = correlate(&paths[1], &paths[0], "dead-2.jsonl").stdout;
-    assert_eq!(pairs(&rows), pairs(&turned));
+    let swapped = correlate(&paths[1], &paths[0], "dead-2.jsonl").stdout;
+    assert_eq!(pairs(&rows), pairs(&swapped));
 }
 
 #[test]
@@ -83,14 +83,14 @@ fn cli_generate_writes_compressed_files() {
 }
 
 #[test]
-fn cli_generate_says_what_is_wrong() {
+fn cli_generate_reports_what_is_wrong() {
     let program = Program::with(&[("file", "")]);
     program.run(&["generate", "--malformed", "7", "--output", "out"]).fails(
         2,
         "error: nothing was generated: --malformed is 7: give a share from 0 to 0.9\n",
     );
-    let said = program.run(&["generate", "--output", "file"]).expect(1).stderr;
-    assert!(said.starts_with("error: cannot write file: "), "{said}");
+    let stderr = program.run(&["generate", "--output", "file"]).expect(1).stderr;
+    assert!(stderr.starts_with("error: cannot write file: "), "{stderr}");
 }
 
 /// Returns alert, link, key, `ReportId` and time of each row, sorted. `places` are the JSON pointers to these values.
@@ -115,15 +115,15 @@ fn tenant(options: &[&str]) -> (Program, Vec<[String; 5]>) {
     let program = Program::new();
     let mut arguments = vec!["generate", "--traffic", "tenant", "--output", "out", "--truth", "truth.jsonl"];
     arguments.extend(options);
-    let said = program.run(&arguments).expect(0).stderr;
+    let stderr = program.run(&arguments).expect(0).stderr;
     let truth = program.read("truth.jsonl");
     let (header, lines) = truth.split_once('\n').unwrap();
     let header: Value = serde_json::from_str(header).unwrap();
     assert_eq!(header["schema"], "alerttrail-truth/1");
     let stated = rows(lines, ["/alert", "/link", "/key", "/report_id", "/activity_time"]);
     assert!(
-        said.starts_with("3 files in out: ") && said.contains(" rows in truth.jsonl"),
-        "{said}"
+        stderr.starts_with("3 files in out: ") && stderr.contains(" rows in truth.jsonl"),
+        "{stderr}"
     );
     (program, stated)
 }
@@ -191,7 +191,7 @@ fn cli_generate_states_what_the_links_find() {
         let wrong: Vec<_> = found.difference(&stated).take(3).collect();
         assert!(
             missing.is_empty() && wrong.is_empty(),
-            "{options:?}: missing {missing:?}, too many {wrong:?}"
+            "{options:?}: missing {missing:?}, unexpected {wrong:?}"
         );
     }
 }

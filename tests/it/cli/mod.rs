@@ -32,13 +32,13 @@ const COMMANDS: &[&str] = &[
 ];
 
 /// The result of a command.
-struct Done {
+struct CommandResult {
     status: i32,
     stdout: String,
     stderr: String,
 }
 
-impl Done {
+impl CommandResult {
     /// Asserts that the command ended with this status; prints the two streams if not.
     fn expect(self, status: i32) -> Self {
         assert_eq!(self.status, status, "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
@@ -53,9 +53,9 @@ impl Done {
 
     /// Asserts that the command ended with this status, printed nothing to standard output, and exactly this to
     /// standard error.
-    fn fails(self, status: i32, said: &str) {
+    fn fails(self, status: i32, stderr: &str) {
         let done = self.expect(status);
-        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", said));
+        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", stderr));
     }
 }
 
@@ -104,22 +104,22 @@ impl Program {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Done {
-        done(self.command(arguments).spawn().unwrap())
+    fn run(&self, arguments: &[&str]) -> CommandResult {
+        finish(self.command(arguments).spawn().unwrap())
     }
 
     /// Runs the program with `input` as standard input.
-    fn run_with(&self, input: &str, arguments: &[&str]) -> Done {
+    fn run_with(&self, input: &str, arguments: &[&str]) -> CommandResult {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
         // No input in these tests fills a pipe.
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        done(child)
+        finish(child)
     }
 }
 
-fn done(child: std::process::Child) -> Done {
+fn finish(child: std::process::Child) -> CommandResult {
     let output = child.wait_with_output().unwrap();
-    Done {
+    CommandResult {
         status: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
@@ -155,7 +155,7 @@ fn cli_version() {
 
 #[test]
 fn cli_wrong_usage_is_status_2() {
-    for (arguments, said) in [
+    for (arguments, expected) in [
         (&[][..], "Usage: alerttrail <COMMAND>"),
         (&["correlte"], "a similar subcommand exists: 'correlate'"),
         (&["correlate"], "--input <FILE>..."),
@@ -170,17 +170,17 @@ fn cli_wrong_usage_is_status_2() {
     ] {
         let done = Program::new().run(arguments).expect(2);
         assert_eq!(done.stdout, "");
-        assert!(done.stderr.contains(said), "{arguments:?}: {}", done.stderr);
+        assert!(done.stderr.contains(expected), "{arguments:?}: {}", done.stderr);
     }
 }
 
 #[test]
-fn cli_completions_know_every_command() {
+fn cli_completions_contain_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let done = Program::new().run(&["completions", shell]).expect(0);
         assert_eq!(done.stderr, "");
         for command in COMMANDS {
-            assert!(done.stdout.contains(command), "{shell} does not know {command}");
+            assert!(done.stdout.contains(command), "the completions of {shell} lack {command}");
         }
     }
 }
@@ -201,7 +201,7 @@ fn cli_every_command_has_a_man_page() {
 }
 
 #[test]
-fn cli_check_says_what_is_set() {
+fn cli_check_prints_the_settings() {
     let program = Program::with(&[("mine.toml", "[application]\nid = \"mine\"\n[output]\nsummary_topic = \"s\"\n")]);
     let done = program.run(&["check", "--offline", "--config", "mine.toml"]).expect(0);
     assert!(done.stdout.starts_with("mine.toml is valid.\n"), "{}", done.stdout);
@@ -235,7 +235,7 @@ fn cli_check_accepts_the_example() {
 }
 
 #[test]
-fn cli_check_tells_all_that_is_wrong_at_once() {
+fn cli_check_reports_all_errors_at_once() {
     let program = Program::with(&[(
         "wrong.toml",
         "[state]\ndri = \"x\"\n[watermark]\nmax_wait = \"soon\"\n[repartition]\npartitions = 0\n",
@@ -273,7 +273,7 @@ fn cli_the_environment_overrides_the_file() {
     let program = Program::with(&[("mine.toml", "[application]\nid = \"${NAME_OF_MINE}\"\n")]);
     let check = |variables: &[(&str, &str)]| {
         let mut command = program.command(&["check", "--offline", "--config", "mine.toml"]);
-        done(command.envs(variables.iter().copied()).spawn().unwrap())
+        finish(command.envs(variables.iter().copied()).spawn().unwrap())
     };
     let named = check(&[("NAME_OF_MINE", "one")]).expect(0);
     assert!(named.stdout.contains("application  one\n"), "{}", named.stdout);
@@ -290,14 +290,14 @@ fn cli_the_environment_overrides_the_file() {
 }
 
 #[test]
-fn cli_reset_asks_somebody_or_nobody() {
+fn cli_reset_asks_for_confirmation_only_on_a_terminal() {
     let program = Program::with(&[("mine.toml", "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n")]);
     program.run(&["reset", "--config", "mine.toml"]).fails(
         2,
         "error: reset asks for a confirmation, but standard input is not a terminal; add --yes to delete without asking, or \
          --dry-run to see what would be deleted\n",
     );
-    // A reply that comes through a pipe was written before the question.
+    // A reply in a pipe was written before the confirmation was requested.
     let piped = program.run_with("y\n", &["reset", "--config", "mine.toml"]).expect(2);
     assert_eq!(piped.stdout, "");
     let both = program

@@ -5,7 +5,7 @@ use super::Program;
 #[test]
 fn cli_replay_wrong_usage_is_status_2() {
     let program = Program::with(&[("a.jsonl", "1\n"), ("mine.toml", "[kafka]\nbootstrap_server = \"x\"\n")]);
-    for (arguments, said) in [
+    for (arguments, expected) in [
         (&[][..], "--input <FILE>..."),
         (&["--input", "a.jsonl"], "--topic <T>"),
         (&["--topic", "t"], "--input <FILE>..."),
@@ -50,7 +50,7 @@ fn cli_replay_wrong_usage_is_status_2() {
     ] {
         let done = program.run(&[&["replay"], arguments].concat()).expect(2);
         assert_eq!(done.stdout, "");
-        assert!(done.stderr.contains(said), "{arguments:?}: {}", done.stderr);
+        assert!(done.stderr.contains(expected), "{arguments:?}: {}", done.stderr);
     }
 }
 

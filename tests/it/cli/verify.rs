@@ -1,4 +1,4 @@
-use super::{Done, Program};
+use super::{CommandResult, Program};
 
 /// Returns a program with traffic and the rows that `correlate` finds in it.
 fn joined() -> (Program, Vec<String>) {
@@ -26,11 +26,11 @@ fn joined() -> (Program, Vec<String>) {
     (program, rows)
 }
 
-fn verify(program: &Program, rows: &[String], more: &[&str]) -> Done {
+fn verify(program: &Program, rows: &[String], more: &[&str]) -> CommandResult {
     verify_with(program, rows, "in/securityalert.jsonl", more)
 }
 
-fn verify_with(program: &Program, rows: &[String], alerts: &str, more: &[&str]) -> Done {
+fn verify_with(program: &Program, rows: &[String], alerts: &str, more: &[&str]) -> CommandResult {
     program.write("rows.jsonl", (rows.join("\n") + "\n").as_bytes());
     let arguments = [
         "verify",
@@ -45,7 +45,7 @@ fn verify_with(program: &Program, rows: &[String], alerts: &str, more: &[&str]) 
     program.run(&[&arguments, more].concat())
 }
 
-fn result(done: &Done) -> serde_json::Value {
+fn result(done: &CommandResult) -> serde_json::Value {
     serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}\n{}\n{}", done.stdout, done.stderr))
 }
 
@@ -55,7 +55,7 @@ fn id(row: &str) -> String {
 }
 
 #[test]
-fn cli_verify_says_exact_of_what_is() {
+fn cli_verify_calls_an_exact_output_exact() {
     let (program, mut rows) = joined();
     let done = verify(&program, &rows, &[]).expect(0);
     assert!(done.stdout.ends_with("The output is exact.\n"), "{}", done.stdout);
@@ -72,12 +72,12 @@ fn cli_verify_says_exact_of_what_is() {
 #[test]
 fn cli_verify_finds_a_row_that_is_removed_changed_or_too_many() {
     let (program, rows) = joined();
-    let mut touched = rows;
-    let removed = touched.remove(5);
-    touched[50] = touched[50].replacen("\"activity\":{", "\"activity\":{ ", 1);
-    let other = touched[20].replacen(&id(&touched[20]), "0123456789abcdef0123456789abcdef", 1);
-    touched.push(other);
-    let done = verify(&program, &touched, &[]).expect(1);
+    let mut modified = rows;
+    let removed = modified.remove(5);
+    modified[50] = modified[50].replacen("\"activity\":{", "\"activity\":{ ", 1);
+    let other = modified[20].replacen(&id(&modified[20]), "0123456789abcdef0123456789abcdef", 1);
+    modified.push(other);
+    let done = verify(&program, &modified, &[]).expect(1);
     assert!(done.stdout.ends_with("The output is NOT exact.\n"), "{}", done.stdout);
     assert!(
         done.stderr
@@ -85,27 +85,27 @@ fn cli_verify_finds_a_row_that_is_removed_changed_or_too_many() {
         "{}",
         done.stderr
     );
-    for id in [id(&removed), id(&touched[50]), "0123456789abcdef0123456789abcdef".to_owned()] {
+    for id in [id(&removed), id(&modified[50]), "0123456789abcdef0123456789abcdef".to_owned()] {
         assert!(done.stdout.contains(&format!("row {id}, alert ")), "{id}\n{}", done.stdout);
     }
-    let json = result(&verify(&program, &touched, &["--json"]).expect(1));
+    let json = result(&verify(&program, &modified, &["--json"]).expect(1));
     assert_eq!(json["exact"], false);
     assert_eq!(json["verdict"], "not_exact");
     assert_eq!((&json["faults"], &json["undecided"]), (&3.into(), &0.into()));
     assert_eq!(json["findings"]["changed"], serde_json::json!({ "other_activity": 1 }));
     assert_eq!(json["findings"]["extra"], serde_json::json!({ "wrong_id": 1 }));
     assert_eq!(json["examples"].as_array().unwrap().len(), 3);
-    let json = result(&verify(&program, &touched, &["--json", "--examples", "0"]).expect(1));
+    let json = result(&verify(&program, &modified, &["--json", "--examples", "0"]).expect(1));
     assert_eq!(json["examples"], serde_json::json!([]));
 }
 
 #[test]
-fn cli_verify_does_not_judge_what_may_follow_from_a_record_that_is_still_being_written() {
+fn cli_verify_does_not_judge_rows_that_may_come_from_a_record_that_is_still_being_written() {
     let (program, rows) = joined();
     let row: serde_json::Value = serde_json::from_str(&rows[0]).unwrap();
-    let answered = row["system_alert_id"].as_str().unwrap();
+    let alert_id = row["system_alert_id"].as_str().unwrap();
     let alerts = program.read("in/securityalert.jsonl");
-    let (last, others): (Vec<&str>, Vec<&str>) = alerts.lines().partition(|alert| alert.contains(answered));
+    let (last, others): (Vec<&str>, Vec<&str>) = alerts.lines().partition(|alert| alert.contains(alert_id));
     let half = &last[0][..last[0].len() / 2];
     program.write("in/PT1H.json", (others.join("\n") + "\n" + half).as_bytes());
     let done = verify_with(&program, &rows, "in/PT1H.json", &[]).expect(3);

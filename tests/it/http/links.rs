@@ -5,7 +5,7 @@ use alerttrail::decode::Decoder;
 use alerttrail::route::{Arrival, Routed, Router, Settings};
 use serde_json::{Value, json};
 
-use super::{World, at, query, watermark_update};
+use super::{Api, at, query, watermark_update};
 
 /// Two links in addition to the query.
 const LINKS: &str = r#"
@@ -24,7 +24,7 @@ activity_key = ["ObjectName"]
 "#;
 
 /// Sends records through the router, as `run` does.
-fn send(world: &mut World, records: &[Value]) {
+fn send(api: &mut Api, records: &[Value]) {
     let config = Config::of_text("test", LINKS, std::iter::empty()).unwrap();
     let settings = Settings {
         partitions: 1,
@@ -43,7 +43,7 @@ fn send(world: &mut World, records: &[Value]) {
     router.route(Some(message.as_bytes()), arrival, &mut |record| routed.push(record));
     for record in routed {
         match record {
-            Routed::Record { record, .. } => world.apply(record),
+            Routed::Record { record, .. } => api.apply(record),
             other => panic!("{other:?}"),
         }
     }
@@ -63,14 +63,14 @@ fn alert(id: &str, alert_type: &str, entities: &Value) -> Value {
     })
 }
 
-/// Returns a world in which "A" has a policy, two users and a file, and "B" has only a policy.
-fn world() -> World {
-    let mut world = World::new(LINKS);
+/// Returns an API over a state in which "A" has a policy, two users and a file, and "B" has only a policy.
+fn api() -> Api {
+    let mut api = Api::new(LINKS);
     let entities = json!([
         {"Type": "account", "AadUserId": "U1"}, {"Type": "account", "AadUserId": "u2"}, {"Type": "file", "Name": "f1"},
     ]);
     send(
-        &mut world,
+        &mut api,
         &[
             activity(1, "10:10:00", "u1", "f1", "p"),
             activity(2, "09:30:00", "u1", "f2", ""),
@@ -81,8 +81,8 @@ fn world() -> World {
             alert("B", "q", &json!([])),
         ],
     );
-    world.apply(watermark_update(900));
-    world
+    api.apply(watermark_update(900));
+    api
 }
 
 /// Returns these members of the entries of a list, each entry as one line.
@@ -92,7 +92,7 @@ fn lines(list: &Value, names: &[&str]) -> Vec<String> {
     list.as_array().unwrap().iter().map(line).collect()
 }
 
-const ANSWERS: [&str; 4] = [
+const LINK_RESULTS: [&str; 4] = [
     "query p matched 1",
     "users u1 matched 2",
     "users u2 matched 1",
@@ -100,35 +100,32 @@ const ANSWERS: [&str; 4] = [
 ];
 
 #[test]
-fn an_alert_has_its_answers_by_every_link_and_key() {
-    let world = world();
+fn an_alert_has_results_by_every_link_and_key() {
+    let api = api();
     let names = ["link", "correlation_id", "status", "activity_count"];
-    let detail = world.get("/api/v1/alerts/A");
-    assert_eq!(lines(&detail["links"], &names), ANSWERS);
+    let detail = api.get("/api/v1/alerts/A");
+    assert_eq!(lines(&detail["links"], &names), LINK_RESULTS);
     assert_eq!((&detail["link"], &detail["activity_count"]), (&json!("query"), &json!(1)));
-    let by_users = world.get("/api/v1/alerts/A?link=users&correlation_id=u2");
-    assert_eq!(lines(&by_users["links"], &names), ANSWERS, "whatever the link that is named");
+    let by_users = api.get("/api/v1/alerts/A?link=users&correlation_id=u2");
+    assert_eq!(lines(&by_users["links"], &names), LINK_RESULTS, "for every requested link");
     assert_eq!(
         (&by_users["link"], &by_users["correlation_id"], &by_users["activity_count"]),
         (&json!("users"), &json!("u2"), &json!(1))
     );
     assert_eq!(by_users["window"]["start"], "2026-03-01T09:00:00.0000000Z");
-    let only = |parameters: &str| lines(&world.get(&format!("/api/v1/alerts/A/links{parameters}"))["links"], &names);
-    assert_eq!(only(""), ANSWERS);
-    assert_eq!(only("?link=users"), ANSWERS[1..3]);
-    assert_eq!(only("?link=users&correlation_id=u2"), ANSWERS[2..3]);
+    let only = |parameters: &str| lines(&api.get(&format!("/api/v1/alerts/A/links{parameters}"))["links"], &names);
+    assert_eq!(only(""), LINK_RESULTS);
+    assert_eq!(only("?link=users"), LINK_RESULTS[1..3]);
+    assert_eq!(only("?link=users&correlation_id=u2"), LINK_RESULTS[2..3]);
     assert_eq!(only("?link=objects&correlation_id=u2"), [""; 0]);
-    assert_eq!(
-        lines(&world.get("/api/v1/alerts/B")["links"], &names),
-        ["query q unmatched 0"]
-    );
+    assert_eq!(lines(&api.get("/api/v1/alerts/B")["links"], &names), ["query q unmatched 0"]);
 }
 
 #[test]
 fn activities_are_listed_by_link_and_key() {
-    let world = world();
+    let api = api();
     let reports = |parameters: &str| -> Vec<u64> {
-        let list = world.get(&format!("/api/v1/alerts/A/activities{parameters}"));
+        let list = api.get(&format!("/api/v1/alerts/A/activities{parameters}"));
         let items = list["activities"].as_array().unwrap();
         items
             .iter()
@@ -141,12 +138,12 @@ fn activities_are_listed_by_link_and_key() {
     assert_eq!(reports("?link=users&correlation_id=u2"), [3]);
     assert_eq!(reports("?link=objects"), [1]);
     assert_eq!(reports("?link=users&limit=1"), [2]);
-    let page = world.get("/api/v1/alerts/A/activities?link=users&limit=1");
+    let page = api.get("/api/v1/alerts/A/activities?link=users&limit=1");
     let cursor = page["next_cursor"].as_str().unwrap();
     assert_eq!(reports(&format!("?link=users&cursor={cursor}")), [1]);
     // One activity by three links: one dedup key, three rows.
     let first = |link: &str| {
-        let list = world.get(&format!("/api/v1/alerts/A/activities?link={link}"));
+        let list = api.get(&format!("/api/v1/alerts/A/activities?link={link}"));
         let items = list["activities"].as_array().unwrap().clone();
         items.into_iter().find(|item| item["activity"]["ReportId"] == 1).unwrap()
     };
@@ -160,28 +157,28 @@ fn activities_are_listed_by_link_and_key() {
 
 #[test]
 fn explain_by_a_link_names_the_settings_of_the_link() {
-    let world = world();
-    let why = world.get("/api/v1/alerts/A/explain?link=users");
+    let api = api();
+    let why = api.get("/api/v1/alerts/A/explain?link=users");
     assert_eq!((&why["link"], &why["correlation_id"]), (&json!("users"), &json!("u1")));
     let findings = why["findings"].as_array().unwrap();
     let miss = findings.iter().find(|finding| finding["cause"] == "near_miss").unwrap();
-    let said = miss["sentence"].as_str().unwrap();
+    let sentence = miss["sentence"].as_str().unwrap();
     for setting in ["link.users.before = \"1h 30m\"", "link.users.after = \"1h 30m\""] {
-        assert!(said.contains(setting), "{said}");
+        assert!(sentence.contains(setting), "{sentence}");
     }
     assert!(!why.to_string().contains("correlation.before"), "{why}");
-    let other = world.get("/api/v1/alerts/A/explain?link=users&correlation_id=u2");
+    let other = api.get("/api/v1/alerts/A/explain?link=users&correlation_id=u2");
     assert_eq!(
         (&other["correlation_id"], &other["status"]),
         (&json!("u2"), &json!("matched"))
     );
-    assert_eq!(world.get("/api/v1/alerts/A/explain")["link"], "query");
+    assert_eq!(api.get("/api/v1/alerts/A/explain")["link"], "query");
 }
 
 #[test]
 fn an_alert_without_a_key_by_a_link_is_not_called_unknown() {
-    let world = world();
-    let why = world.get("/api/v1/alerts/B/explain?link=users");
+    let api = api();
+    let why = api.get("/api/v1/alerts/B/explain?link=users");
     assert_eq!((&why["status"], &why["link"]), (&json!("unmatched"), &json!("users")));
     assert_eq!(why["findings"][0]["cause"], "no_correlation_id");
     assert_eq!(why["findings"][0]["details"]["alert_key"], json!(["Entities[].AadUserId"]));
@@ -190,13 +187,13 @@ fn an_alert_without_a_key_by_a_link_is_not_called_unknown() {
         verdict.contains("no key by the link users") && !verdict.contains("held"),
         "{verdict}"
     );
-    let why = world.get("/api/v1/alerts/A/explain?link=users&correlation_id=u9");
+    let why = api.get("/api/v1/alerts/A/explain?link=users&correlation_id=u9");
     assert!(
         why["verdict"].as_str().unwrap().contains("does not have the key \"u9\""),
         "{why}"
     );
-    assert_eq!(world.get("/api/v1/alerts/none/explain?link=users")["status"], "unknown");
-    let (status, body) = world.raw("/api/v1/alerts/B/activities?link=users", &[]);
+    assert_eq!(api.get("/api/v1/alerts/none/explain?link=users")["status"], "unknown");
+    let (status, body) = api.raw("/api/v1/alerts/B/activities?link=users", &[]);
     assert_eq!(status, 404);
     assert!(
         body.contains("by the link \\\"users\\\"") && body.contains("/links"),
@@ -205,23 +202,23 @@ fn an_alert_without_a_key_by_a_link_is_not_called_unknown() {
 }
 
 #[test]
-fn the_list_is_that_of_one_link() {
-    let world = world();
+fn the_list_contains_the_alerts_of_one_link() {
+    let api = api();
     let names = ["system_alert_id", "link", "status", "activity_count"];
-    let listed = |parameters: &str| lines(&world.get(&format!("/api/v1/alerts{parameters}"))["alerts"], &names);
+    let listed = |parameters: &str| lines(&api.get(&format!("/api/v1/alerts{parameters}"))["alerts"], &names);
     assert_eq!(listed(""), ["B query unmatched 0", "A query matched 1"]);
     assert_eq!(listed("?link=query"), listed(""));
     assert_eq!(listed("?link=users"), ["A users matched 3"], "of all keys together");
     assert_eq!(listed("?link=objects&status=unmatched"), [""; 0]);
     assert_eq!(
-        world.get("/api/v1/status")["settings"]["links"],
+        api.get("/api/v1/status")["settings"]["links"],
         json!(["query", "users", "objects"])
     );
 }
 
 #[test]
-fn a_link_or_a_key_that_is_not_there_is_refused() {
-    let world = world();
+fn an_unknown_link_or_key_is_refused() {
+    let api = api();
     for path in [
         "alerts",
         "alerts/A",
@@ -230,24 +227,24 @@ fn a_link_or_a_key_that_is_not_there_is_refused() {
         "alerts/A/explain",
     ] {
         let path = format!("/api/v1/{path}?link=colour");
-        assert_eq!(world.refused(&path, &[]), 400, "{path}");
-        let (_, body) = world.raw(&path, &[]);
+        assert_eq!(api.refused(&path, &[]), 400, "{path}");
+        let (_, body) = api.raw(&path, &[]);
         assert!(
             body.contains("\\\"colour\\\"") && body.contains("query, users, objects"),
             "{body}"
         );
     }
     for path in ["alerts/A?link=users&correlation_id=u9", "alerts/B/activities?link=objects"] {
-        assert_eq!(world.refused(&format!("/api/v1/{path}"), &[]), 404, "{path}");
+        assert_eq!(api.refused(&format!("/api/v1/{path}"), &[]), 404, "{path}");
     }
-    assert_eq!(world.refused("/api/v1/alerts/A/links?tenant_id=t", &[]), 400);
+    assert_eq!(api.refused("/api/v1/alerts/A/links?tenant_id=t", &[]), 400);
 }
 
 #[test]
-fn the_document_has_the_parameters_of_links() {
-    let world = world();
-    let document = world.get("/api/v1/openapi.json");
-    for (path, wanted) in [
+fn the_openapi_document_has_the_parameters_of_links() {
+    let api = api();
+    let document = api.get("/api/v1/openapi.json");
+    for (path, expected) in [
         ("/api/v1/alerts", vec!["link"]),
         ("/api/v1/alerts/{id}", vec!["link", "correlation_id"]),
         ("/api/v1/alerts/{id}/links", vec!["link", "correlation_id"]),
@@ -256,7 +253,7 @@ fn the_document_has_the_parameters_of_links() {
     ] {
         let parameters = lines(&document["paths"][path]["get"]["parameters"], &["name"]);
         assert!(
-            wanted.iter().all(|name| parameters.iter().any(|known| known == name)),
+            expected.iter().all(|name| parameters.iter().any(|known| known == name)),
             "{path}: {parameters:?}"
         );
     }
@@ -264,40 +261,40 @@ fn the_document_has_the_parameters_of_links() {
 
 #[test]
 fn query_shows_links_and_keys() {
-    let world = world();
-    let url = format!("http://{}", world.address);
-    let ask = |arguments: &[&str]| {
-        let (status, out, said) = query(&[&["--server", &url], arguments].concat(), &[]);
-        assert_eq!(status, 0, "{said}");
+    let api = api();
+    let url = format!("http://{}", api.address);
+    let run = |arguments: &[&str]| {
+        let (status, out, stderr) = query(&[&["--server", &url], arguments].concat(), &[]);
+        assert_eq!(status, 0, "{stderr}");
         out
     };
-    let words = |text: &str| -> Vec<String> {
+    let collapsed = |text: &str| -> Vec<String> {
         let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         text.lines().map(line).collect()
     };
-    let shown = words(&ask(&["alert", "A"]));
-    for answer in ANSWERS {
-        assert!(shown.iter().any(|line| line.starts_with(answer)), "{answer} in {shown:#?}");
+    let shown = collapsed(&run(&["alert", "A"]));
+    for result in LINK_RESULTS {
+        assert!(shown.iter().any(|line| line.starts_with(result)), "{result} in {shown:#?}");
     }
-    assert!(!ask(&["alert", "B"]).contains("LINK"), "the query alone needs no table");
-    let shown = ask(&["activities", "A", "--link", "users", "--correlation-id", "u2"]);
+    assert!(!run(&["alert", "B"]).contains("LINK"), "the query alone needs no table");
+    let shown = run(&["activities", "A", "--link", "users", "--correlation-id", "u2"]);
     assert!(
         shown.contains("users") && shown.contains("u2") && shown.contains("11:45:00"),
         "{shown}"
     );
-    let shown = ask(&["explain", "A", "--link", "users"]);
+    let shown = run(&["explain", "A", "--link", "users"]);
     assert!(
         shown.contains("link.users.after = \"1h 30m\"") && shown.contains("u1"),
         "{shown}"
     );
-    let shown = words(&ask(&["alerts", "--link", "users"]));
+    let shown = collapsed(&run(&["alerts", "--link", "users"]));
     assert!(
         shown[0].contains("LINK") && shown[1].contains("users") && shown.len() == 2,
         "{shown:#?}"
     );
-    assert!(!ask(&["alerts"]).contains("LINK"));
-    let json: Value = serde_json::from_str(&ask(&["activities", "A", "--link", "users", "--json"])).unwrap();
+    assert!(!run(&["alerts"]).contains("LINK"));
+    let json: Value = serde_json::from_str(&run(&["activities", "A", "--link", "users", "--json"])).unwrap();
     assert_eq!(json["activities"].as_array().unwrap().len(), 2);
-    let (status, _, said) = query(&["--server", &url, "activities", "A", "--link", "colour"], &[]);
-    assert!(status == 2 && said.contains("colour"), "{status} {said}");
+    let (status, _, stderr) = query(&["--server", &url, "activities", "A", "--link", "colour"], &[]);
+    assert!(status == 2 && stderr.contains("colour"), "{status} {stderr}");
 }

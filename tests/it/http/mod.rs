@@ -18,7 +18,7 @@ use alerttrail::time::{EventTime, Widening, Window};
 use serde_json::Value;
 
 /// A server over one partition.
-struct World {
+struct Api {
     store: Option<State>,
     offset: i64,
     address: String,
@@ -77,7 +77,7 @@ fn watermark_update(minutes: i64) -> LogRecord<'static> {
     })
 }
 
-impl World {
+impl Api {
     fn new(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = State::open(&folder.path().join("0"), &Shared::new(16 << 20)).unwrap();
@@ -164,10 +164,10 @@ impl World {
 }
 
 #[test]
-fn alerts_their_activities_and_why_are_told() {
-    let mut world = World::new("");
-    world.fill();
-    let list = world.get("/api/v1/alerts");
+fn alerts_activities_and_explanations_are_returned() {
+    let mut api = Api::new("");
+    api.fill();
+    let list = api.get("/api/v1/alerts");
     let ids: Vec<&str> = list["alerts"]
         .as_array()
         .unwrap()
@@ -177,32 +177,32 @@ fn alerts_their_activities_and_why_are_told() {
     assert_eq!(ids, ["B", "A /?#é"]);
     assert_eq!(list["unanswered_partitions"], serde_json::json!([]));
     assert_eq!(
-        world.get("/api/v1/alerts?status=matched&limit=1")["alerts"][0]["activity_count"],
+        api.get("/api/v1/alerts?status=matched&limit=1")["alerts"][0]["activity_count"],
         2
     );
     let id = "A%20%2F%3F%23%C3%A9";
-    let alert = world.get(&format!("/api/v1/alerts/{id}"));
+    let alert = api.get(&format!("/api/v1/alerts/{id}"));
     assert_eq!(
         (alert["status"].as_str(), alert["complete"].as_bool()),
         (Some("matched"), Some(true))
     );
     assert_eq!(alert["alert"]["AlertName"], "Mail");
-    let (_, activities) = world.raw(&format!("/api/v1/alerts/{id}/activities?limit=1"), &[]);
+    let (_, activities) = api.raw(&format!("/api/v1/alerts/{id}/activities?limit=1"), &[]);
     assert!(activities.contains(r#""activity":{"n":1,"exact":1.50e1}"#), "{activities}");
     let cursor = serde_json::from_str::<Value>(&activities).unwrap()["next_cursor"]
         .as_str()
         .unwrap()
         .to_owned();
-    let rest = world.get(&format!("/api/v1/alerts/{id}/activities?cursor={cursor}"));
+    let rest = api.get(&format!("/api/v1/alerts/{id}/activities?cursor={cursor}"));
     assert_eq!(
         (rest["activities"].as_array().unwrap().len(), &rest["next_cursor"]),
         (1, &Value::Null)
     );
-    let why = world.get("/api/v1/alerts/B/explain");
+    let why = api.get("/api/v1/alerts/B/explain");
     assert_eq!(why["findings"][0]["cause"], "waiting_for_watermark");
     assert_eq!(why["findings"][0]["details"]["topic"], "a");
-    assert_eq!(world.get("/api/v1/alerts/none/explain")["status"], "unknown");
-    let status = world.get("/api/v1/status");
+    assert_eq!(api.get("/api/v1/alerts/none/explain")["status"], "unknown");
+    let status = api.get("/api/v1/status");
     assert_eq!(
         (status["alerts"].as_u64(), status["open_alerts"].as_u64()),
         (Some(2), Some(1))
@@ -211,45 +211,45 @@ fn alerts_their_activities_and_why_are_told() {
     assert_eq!(status["watermark"], "2026-03-01T11:05:00.0000000Z");
     assert!(
         status["state_bytes"].as_u64() > Some(0),
-        "what is not on disk yet counts too: {status}"
+        "state that is not on disk yet counts too: {status}"
     );
 }
 
 #[test]
-fn an_alert_is_open_while_its_rows_go_out() {
-    let mut world = World::new("");
+fn an_alert_is_open_while_its_rows_are_emitted() {
+    let mut api = Api::new("");
     for (number, minutes) in [(1, 910), (2, 920)] {
-        world.apply(LogRecord::Activity(Activity {
+        api.apply(LogRecord::Activity(Activity {
             keys: vec![key("p")],
             time: at(minutes),
             id: ActivityId([number; 32]),
             row: b"{}".as_slice().into(),
         }));
     }
-    world.fill();
+    api.fill();
     let one = Limit { outputs: 1, bytes: 1 };
-    let mut is_done = world.step(Some(watermark_update(960)), one);
+    let mut is_done = api.step(Some(watermark_update(960)), one);
     let mut seen = Vec::new();
     while !is_done {
-        let alert = world.get("/api/v1/alerts/B");
+        let alert = api.get("/api/v1/alerts/B");
         let (status, count) = (
             alert["status"].as_str().unwrap().to_owned(),
             alert["activity_count"].as_u64().unwrap(),
         );
-        let listed = world.get(&format!("/api/v1/alerts?status={status}"));
+        let listed = api.get(&format!("/api/v1/alerts?status={status}"));
         assert_eq!(listed["alerts"][0]["system_alert_id"], "B");
-        let why = world.get("/api/v1/alerts/B/explain");
+        let why = api.get("/api/v1/alerts/B/explain");
         let cause = why["findings"][0]["cause"].as_str().unwrap().to_owned();
         seen.push(format!("{status} {count} {cause}"));
-        is_done = world.step(None, one);
+        is_done = api.step(None, one);
     }
     seen.dedup();
     assert_eq!(seen, ["open 0 being_answered", "matched 2 answered"]);
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_said() {
-    let world = World::new("");
+fn the_error_of_a_wrong_request_is_explained() {
+    let api = Api::new("");
     for (path, status) in [
         ("/api/v1/alerts?colour=red", 400),
         ("/api/v1/alerts?limit=0", 400),
@@ -275,16 +275,16 @@ fn what_is_wrong_with_a_request_is_said() {
         ("/nope", 404),
         ("/page/nope.js", 404),
     ] {
-        assert_eq!(world.refused(path, &[]), status, "{path}");
+        assert_eq!(api.refused(path, &[]), status, "{path}");
     }
-    let (_, body) = world.raw("/api/v1/alerts?limit=-1", &[]);
+    let (_, body) = api.raw("/api/v1/alerts?limit=-1", &[]);
     assert!(body.contains("it must be a whole number from 1 to 500"), "{body}");
-    let (_, body) = world.raw("/api/v1/alerts?colour=red", &[]);
+    let (_, body) = api.raw("/api/v1/alerts?colour=red", &[]);
     assert!(body.contains("colour") && !body.contains("deserialize"), "{body}");
     for path in ["/api/v1/alerts", "/metrics", "/", "/page/app.js"] {
-        let mut posted = world
+        let mut posted = api
             .agent
-            .post(format!("http://{}{path}", world.address))
+            .post(format!("http://{}{path}", api.address))
             // The server closes a connection on which it has not read a body, which the next request would meet.
             .send_empty()
             .unwrap();
@@ -296,54 +296,51 @@ fn what_is_wrong_with_a_request_is_said() {
             "{path}"
         );
     }
-    let (status, body) = world.raw(&format!("/api/v1/alerts/{}", "x".repeat(50_000)), &[]);
+    let (status, body) = api.raw(&format!("/api/v1/alerts/{}", "x".repeat(50_000)), &[]);
     assert!(status == 404 && body.len() < 300, "{status} {} bytes", body.len());
 }
 
 #[test]
-fn a_token_is_asked_for_and_strangers_are_kept_out() {
-    let world = World::new("http.token = \"a-token-of-some-length\"");
+fn a_token_is_required_and_foreign_hosts_and_origins_are_refused() {
+    let api = Api::new("http.token = \"a-token-of-some-length\"");
     let token = ("authorization", "Bearer a-token-of-some-length");
-    assert_eq!(world.refused("/api/v1/alerts", &[]), 401);
+    assert_eq!(api.refused("/api/v1/alerts", &[]), 401);
+    assert_eq!(api.refused("/api/v1/openapi.json", &[("authorization", "Bearer other")]), 401);
+    assert_eq!(api.raw("/api/v1/alerts", &[token]).0, 200);
+    assert_eq!(api.refused("/api/v1/alerts", &[token, ("host", "evil.example")]), 403);
     assert_eq!(
-        world.refused("/api/v1/openapi.json", &[("authorization", "Bearer other")]),
-        401
-    );
-    assert_eq!(world.raw("/api/v1/alerts", &[token]).0, 200);
-    assert_eq!(world.refused("/api/v1/alerts", &[token, ("host", "evil.example")]), 403);
-    assert_eq!(
-        world.refused("/api/v1/alerts", &[token, ("origin", "http://evil.example")]),
+        api.refused("/api/v1/alerts", &[token, ("origin", "http://evil.example")]),
         403
     );
-    assert_eq!(world.raw("/livez", &[]).0, 200);
+    assert_eq!(api.raw("/livez", &[]).0, 200);
 }
 
 #[test]
 fn it_is_ready_once_its_partitions_have_caught_up_until_it_stops() {
-    let world = World::new("");
-    let ready = || world.raw("/readyz", &[]);
+    let api = Api::new("");
+    let ready = || api.raw("/readyz", &[]);
     assert_eq!(ready(), (503, "waiting for partitions\n".to_owned()));
-    world.metrics.assigned(&[0, 1]);
-    world.metrics.replaying(0, 3);
-    world.metrics.replaying(1, 4);
+    api.metrics.assigned(&[0, 1]);
+    api.metrics.replaying(0, 3);
+    api.metrics.replaying(1, 4);
     assert_eq!(ready(), (503, "replaying the repartition topic: 7 records left\n".to_owned()));
-    world.metrics.replaying(0, 0);
-    world.metrics.replaying(1, -1);
+    api.metrics.replaying(0, 0);
+    api.metrics.replaying(1, -1);
     assert_eq!(ready(), (200, "ready\n".to_owned()));
-    world.metrics.assigned(&[]);
+    api.metrics.assigned(&[]);
     assert_eq!(ready().0, 200, "another instance has them now");
-    world.shutdown.request();
+    api.shutdown.request();
     assert_eq!(ready(), (503, "stopping\n".to_owned()));
 }
 
 #[test]
-fn the_document_names_the_paths_that_are_served() {
-    let world = World::new("");
-    let document = world.get("/api/v1/openapi.json");
+fn the_openapi_document_names_the_paths_that_are_served() {
+    let api = Api::new("");
+    let document = api.get("/api/v1/openapi.json");
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
     assert_eq!(paths.len(), 7, "{paths:?}");
     for path in paths {
-        let (status, body) = world.raw(&path.replace("{id}", "none"), &[]);
+        let (status, body) = api.raw(&path.replace("{id}", "none"), &[]);
         assert!(
             status == 200 || (status == 404 && body.contains("no alert with the id")),
             "{path}: {status} {body}"
@@ -352,15 +349,15 @@ fn the_document_names_the_paths_that_are_served() {
 }
 
 #[test]
-fn a_store_that_is_closed_is_free_although_it_was_read() {
-    let mut world = World::new("");
-    world.fill();
-    assert_eq!(world.get("/api/v1/alerts")["alerts"].as_array().unwrap().len(), 2);
-    drop(world.store.take());
-    let after = world.get("/api/v1/alerts");
+fn a_store_that_was_read_can_be_opened_again_once_it_is_closed() {
+    let mut api = Api::new("");
+    api.fill();
+    assert_eq!(api.get("/api/v1/alerts")["alerts"].as_array().unwrap().len(), 2);
+    drop(api.store.take());
+    let after = api.get("/api/v1/alerts");
     assert_eq!(after["alerts"], serde_json::json!([]));
     assert_eq!(after["unanswered_partitions"], serde_json::json!([0]));
-    let path = world._folder.path().join("0");
+    let path = api._folder.path().join("0");
     State::open(&path, &Shared::new(16 << 20)).unwrap();
 }
 
@@ -384,7 +381,7 @@ fn query(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String
 #[test]
 fn query_finds_the_processor_by_option_file_and_variable() {
     const TOKEN: &str = "a-token-of-some-length";
-    let world = World::new(&format!("http.token = \"{TOKEN}\""));
+    let api = Api::new(&format!("http.token = \"{TOKEN}\""));
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, listen: &str| {
         let path = folder.path().join(name);
@@ -394,14 +391,14 @@ fn query_finds_the_processor_by_option_file_and_variable() {
         std::fs::write(&path, text).unwrap();
         path.into_os_string().into_string().unwrap()
     };
-    let (right, wrong) = (file("right.toml", &world.address), file("wrong.toml", "127.0.0.1:1"));
-    let url = format!("http://{}", world.address);
+    let (right, wrong) = (file("right.toml", &api.address), file("wrong.toml", "127.0.0.1:1"));
+    let url = format!("http://{}", api.address);
     let nowhere = "http://127.0.0.1:1";
     let status = |options: &[&str], variables: &[(&str, &str)]| {
-        let (status, _, said) = query(&[&["status", "--json"], options].concat(), variables);
+        let (status, _, stderr) = query(&[&["status", "--json"], options].concat(), variables);
         assert!(
-            status == 0 || said.contains("127.0.0.1:1:") || said.contains("requires a token"),
-            "{said}"
+            status == 0 || stderr.contains("127.0.0.1:1:") || stderr.contains("requires a token"),
+            "{stderr}"
         );
         status
     };
@@ -412,20 +409,17 @@ fn query_finds_the_processor_by_option_file_and_variable() {
     assert_eq!(status(&[], &[(server, &url), token]), 0);
     assert_eq!(status(&[], &[(server, &url)]), 1, "without the token");
     assert_eq!(status(&["--server", &url], &[(server, nowhere), token]), 0);
-    assert_eq!(status(&[], &[("ALERTTRAIL_HTTP__LISTEN", &world.address), token]), 0);
-    assert_eq!(
-        status(&["--config", &wrong], &[("ALERTTRAIL_HTTP__LISTEN", &world.address)]),
-        0
-    );
-    let (status, _, said) = query(&["status", "--config", "no-such-file.toml"], &[]);
-    assert!(status == 2 && said.contains("no-such-file.toml"), "{status} {said}");
+    assert_eq!(status(&[], &[("ALERTTRAIL_HTTP__LISTEN", &api.address), token]), 0);
+    assert_eq!(status(&["--config", &wrong], &[("ALERTTRAIL_HTTP__LISTEN", &api.address)]), 0);
+    let (status, _, stderr) = query(&["status", "--config", "no-such-file.toml"], &[]);
+    assert!(status == 2 && stderr.contains("no-such-file.toml"), "{status} {stderr}");
 }
 
 #[test]
-fn query_says_what_is_wrong_with_a_question() {
-    let mut world = World::new("");
-    world.fill();
-    let url = format!("http://{}", world.address);
+fn query_reports_wrong_arguments() {
+    let mut api = Api::new("");
+    api.fill();
+    let url = format!("http://{}", api.address);
     let long = "x".repeat(100_000);
     for (arguments, part) in [
         (&["alerts", "--tenant", "t"] as &[&str], "no [tenants]"),
@@ -438,19 +432,19 @@ fn query_says_what_is_wrong_with_a_question() {
         (&["alerts", "--limit", "0"], "--limit"),
         (&["explain", &long], "too long for a request"),
     ] {
-        let (status, out, said) = query(&[&["--server", &url], arguments].concat(), &[]);
-        assert_eq!((status, out.as_str()), (2, ""), "{said}");
-        assert!(said.contains(part) && said.len() < 500, "{said:.500}");
+        let (status, out, stderr) = query(&[&["--server", &url], arguments].concat(), &[]);
+        assert_eq!((status, out.as_str()), (2, ""), "{stderr}");
+        assert!(stderr.contains(part) && stderr.len() < 500, "{stderr:.500}");
     }
 }
 
 #[test]
 fn query_cuts_long_texts_in_tables_and_not_in_json() {
-    let mut world = World::new("");
+    let mut api = Api::new("");
     let id = "x".repeat(100_000);
     let window = Window::of_alert(at(600), at(660), Widening::default());
-    world.apply(version(&id, window, at(665), "{}"));
-    let url = format!("http://{}", world.address);
+    api.apply(version(&id, window, at(665), "{}"));
+    let url = format!("http://{}", api.address);
     let (_, table, _) = query(&["alerts", "--server", &url], &[]);
     assert!(table.contains(&format!("{}…", "x".repeat(64))), "{table:.500}");
     assert!(table.lines().all(|line| line.len() < 250), "{table:.500}");

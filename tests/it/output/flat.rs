@@ -16,7 +16,7 @@ fn columns(row: &str) -> Columns {
 }
 
 #[test]
-fn every_row_is_the_querys() {
+fn every_row_equals_that_of_the_query() {
     let mut rows = 0;
     for name in scenarios::names() {
         let (emitter, outputs) = scenarios::outputs(&name);
@@ -60,7 +60,7 @@ fn every_row_is_the_querys() {
 
 /// Reads the record as text, because a map would hide the order and duplicate columns.
 #[test]
-fn the_columns_come_in_the_querys_order() {
+fn the_columns_are_in_the_order_of_the_query() {
     let (emitter, outputs) = scenarios::outputs("010-inside-window");
     let (seq, output) = &outputs[0];
     let text = emit(&emitter, Format::Kql, output, *seq).unwrap().text;
@@ -105,5 +105,5 @@ fn the_dynamic_key_keeps_its_type() {
             plain += 1;
         }
     }
-    assert!(plain >= 2, "{plain} keys that are no strings");
+    assert!(plain >= 2, "{plain} keys that are not strings");
 }

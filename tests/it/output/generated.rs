@@ -13,7 +13,7 @@ use alerttrail::store::{Base as _, Memory};
 use alerttrail::time::{WallTime, Widening};
 use serde_json::Value;
 
-use super::{FORMATS, Judge, emit};
+use super::{Checker, FORMATS, emit};
 
 /// The number of activities that a finding lists here.
 const LISTED: usize = 5;
@@ -61,15 +61,15 @@ fn outputs() -> Vec<(i64, Output)> {
 }
 
 fn apply(log: &[Vec<u8>]) -> Vec<(i64, Output)> {
-    let mut base = Memory::default();
-    let mut joiner = Joiner::open(&base, None).unwrap().with_related(LISTED);
+    let mut backend = Memory::default();
+    let mut joiner = Joiner::open(&backend, None).unwrap().with_related(LISTED);
     let mut outputs = Vec::new();
     let mut outbox = Outbox::default();
     for (offset, bytes) in (0..).zip(log) {
         let mut records = std::iter::once((offset, LogRecord::decode(bytes).unwrap()));
         while records.len() > 0 || joiner.has_work() {
-            let changes = joiner.apply(&base, &mut records, &mut outbox).unwrap();
-            base.write(changes).unwrap();
+            let changes = joiner.apply(&backend, &mut records, &mut outbox).unwrap();
+            backend.write(changes).unwrap();
             outputs.extend(outbox.drain().map(|(at, output)| (at.offset, output)));
         }
     }
@@ -88,12 +88,12 @@ fn emitter() -> Emitter {
 
 #[test]
 fn generated_traffic_is_valid_in_every_format() {
-    let (judge, mut wrong, emitter) = (Judge::new(), Vec::new(), emitter());
+    let (checker, mut wrong, emitter) = (Checker::new(), Vec::new(), emitter());
     let outputs = outputs();
     let mut records = 0;
     for (seq, output) in &outputs {
         for format in FORMATS {
-            records += judge.judge(&emitter, format, output, *seq, &mut wrong);
+            records += checker.check(&emitter, format, output, *seq, &mut wrong);
         }
     }
     assert!(records > 1_000, "{records} records of {} outputs prove little", outputs.len());

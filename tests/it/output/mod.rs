@@ -1,4 +1,4 @@
-//! Checks every output format against what others have published about it, for every scenario and for generated
+//! Checks every output format against the published definitions, for every scenario and for generated
 //! traffic.
 //!
 //! [`published`] reads the definitions in `tests/definitions`; `docs/schemas` are our own, for users. A field that a
@@ -63,7 +63,7 @@ fn emit(emitter: &Emitter, format: Format, output: &Output, seq: i64) -> Option<
 }
 
 /// Returns the part of a record with the fields that the format's standard does not define.
-fn own(format: Format, record: &Value) -> &Value {
+fn own_fields(format: Format, record: &Value) -> &Value {
     match format {
         Format::Native => record,
         Format::Kql | Format::Ecs => &record["alerttrail"],
@@ -72,12 +72,12 @@ fn own(format: Format, record: &Value) -> &Value {
 }
 
 /// Checks records against all definitions and schemas.
-struct Judge {
+struct Checker {
     schemas: Schemas,
     ecs: Ecs,
 }
 
-impl Judge {
+impl Checker {
     fn new() -> Self {
         Self {
             schemas: Schemas::load(),
@@ -87,7 +87,7 @@ impl Judge {
 
     /// Adds all errors of an output's record in this format to `wrong`. Returns the number of records: 0 if the record
     /// is too large.
-    fn judge(
+    fn check(
         &self,
         emitter: &Emitter,
         (name, format): (&str, Format),
@@ -105,13 +105,13 @@ impl Judge {
             Format::Native | Format::Kql => {}
         }
         for (header, value) in record.headers.pairs() {
-            let field = &own(format, &record.value)[header.strip_prefix("alerttrail.").unwrap()];
+            let field = &own_fields(format, &record.value)[header.strip_prefix("alerttrail.").unwrap()];
             if field.as_str().map_or_else(|| field.to_string(), str::to_owned) != value {
                 found.push(format!("{header} is {field}, in the headers {value}"));
             }
         }
         if is_hit(format, &record.value) != (op(output) == Op::Upsert) {
-            found.push("a hit is taken for none, or none for a hit".into());
+            found.push("a hit is not recognised, or a retraction looks like a hit".into());
         }
         wrong.extend(found.into_iter().map(|found| format!("{name}: {found}: {}", record.text)));
         1
@@ -142,7 +142,7 @@ fn is_hit(format: Format, record: &Value) -> bool {
 
 #[test]
 fn every_scenario_is_valid_in_every_format() {
-    let judge = Judge::new();
+    let checker = Checker::new();
     let mut wrong = Vec::new();
     let mut deletes = 0;
     for name in scenarios::names() {
@@ -151,7 +151,7 @@ fn every_scenario_is_valid_in_every_format() {
             deletes += usize::from(op(output) == Op::Delete);
             for format in FORMATS {
                 let before = wrong.len();
-                judge.judge(&emitter, format, output, *seq, &mut wrong);
+                checker.check(&emitter, format, output, *seq, &mut wrong);
                 wrong[before..]
                     .iter_mut()
                     .for_each(|wrong| *wrong = format!("{name}: {wrong}"));
@@ -170,14 +170,14 @@ fn rows_keep_their_digits_in_every_format() {
         let Output::Row(row) = output else { continue };
         let (alert, activity) = row.rows.as_ref().unwrap();
         let quoted = |row: &[u8]| serde_json::to_string(&text(row)).unwrap();
-        let holds = |format, what: &str| {
+        let assert_contains = |format, part: &str| {
             let record = emit(&emitter, format, output, *seq).unwrap();
-            assert!(record.text.contains(what), "{what} is not in {}", record.text);
+            assert!(record.text.contains(part), "{part} is not in {}", record.text);
         };
-        holds(Format::Ocsf, &format!(r#","activity":{}"#, text(activity)));
-        holds(Format::Ocsf, &format!(r#","alert":{}"#, text(alert)));
-        holds(Format::Ecs, &format!(r#""original":{}"#, quoted(activity)));
-        holds(Format::Ecs, &format!(r#""alert":{}"#, quoted(alert)));
+        assert_contains(Format::Ocsf, &format!(r#","activity":{}"#, text(activity)));
+        assert_contains(Format::Ocsf, &format!(r#","alert":{}"#, text(alert)));
+        assert_contains(Format::Ecs, &format!(r#""original":{}"#, quoted(activity)));
+        assert_contains(Format::Ecs, &format!(r#""alert":{}"#, quoted(alert)));
         rows += 1;
     }
     assert!(rows > 0);
@@ -197,7 +197,11 @@ fn a_record_that_is_too_large_is_cut_in_every_format() {
             };
             let whole = fits(None).unwrap();
             let cut = fits(Some(whole.text.len())).unwrap_or_else(|| panic!("{name}: too large"));
-            assert_eq!(own(format, &cut.value)["truncated"], serde_json::json!(["alert"]), "{name}");
+            assert_eq!(
+                own_fields(format, &cut.value)["truncated"],
+                serde_json::json!(["alert"]),
+                "{name}"
+            );
             assert!(
                 cut.text.len() < whole.text.len() && !cut.text.contains("xxxx"),
                 "{name}: {}",

@@ -41,7 +41,7 @@ impl Schemas {
         }
     }
 
-    /// Returns the errors of a record by OCSF's definition of its class.
+    /// Returns the errors of a record according to OCSF's definition of its class.
     pub(super) fn ocsf(&self, record: &Value) -> Vec<String> {
         let class = record["class_uid"].as_u64().and_then(|uid| self.ocsf.get(&uid));
         let Some(class) = class else {
@@ -56,7 +56,7 @@ impl Schemas {
         errors
     }
 
-    /// Returns the errors of a record by the schema in `docs`.
+    /// Returns the errors of a record according to the schema in `docs`.
     pub(super) fn ours(&self, name: &str, record: &Value) -> Vec<String> {
         errors(&self.ours[name], record)
     }

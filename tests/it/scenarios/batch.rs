@@ -11,7 +11,7 @@ use alerttrail::store::Memory;
 use serde_json::Value;
 
 use super::file::{Batch, Scenario};
-use super::world::{config, emitter};
+use super::stages::{config, emitter};
 
 /// The output of the batch run: the last record of each id.
 #[derive(Default)]
@@ -69,17 +69,17 @@ pub(super) fn compare(scenario: &Scenario, streamed: &BTreeMap<String, Value>) {
             "{threads} threads with {memory} bytes"
         );
     }
-    let (batch, streamed) = (answers(&batch.0), answers(streamed));
+    let (batch, streamed) = (results(&batch.0), results(streamed));
     match scenario.batch {
         Batch::Same => assert_eq!(batch, streamed, "the batch run (left) and the stream end differently"),
-        Batch::Differs => assert_ne!(batch, streamed, "the batch run is said to end otherwise, but does not"),
+        Batch::Differs => assert_ne!(batch, streamed, "the batch run is expected to end differently, but does not"),
     }
 }
 
 /// Returns one line for each record, without what depends on the order of arrival: the version of the alert in a row,
 /// how an alert came to be closed, and whether an alert that has lost all its activities has a summary.
-fn answers(fold: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
-    let mut answers = BTreeMap::new();
+fn results(fold: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
+    let mut results = BTreeMap::new();
     for (id, record) in fold {
         let alert = format!(
             "{} on {} by {}",
@@ -87,7 +87,7 @@ fn answers(fold: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
         );
         if record["kind"] == "activity" {
             let line = format!("{alert} with {} at {}", record["activity"], record["activity_time"]);
-            answers.insert(id.clone(), line);
+            results.insert(id.clone(), line);
         } else if record["activity_count"] != 0 {
             let line = format!(
                 "{alert}: {} in {}, {} to {}, {}",
@@ -97,8 +97,8 @@ fn answers(fold: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
                 record["last_activity_time"],
                 record["alert"]
             );
-            answers.insert(id.clone(), line);
+            results.insert(id.clone(), line);
         }
     }
-    answers
+    results
 }

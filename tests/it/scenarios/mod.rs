@@ -2,18 +2,18 @@
 //!
 //! A scenario runs through the real stages: messages go through [`Router`](alerttrail::route::Router), log records are
 //! encoded to bytes, each partition of the repartition topic has one [`Joiner`](alerttrail::join::Joiner), and
-//! [`Emitter`](alerttrail::emit::Emitter) encodes the output. It runs with one to three partitions, over every base, in
-//! large steps and with a restart after every single output: all must give the same bytes. At the end its input goes
+//! [`Emitter`](alerttrail::emit::Emitter) encodes the output. It runs with one to three partitions, over every backend,
+//! in large steps and with a restart after every single output: all must give the same bytes. At the end its input goes
 //! through the batch run. Both outputs, folded by id, must be the same.
 //!
 //! `tests/scenarios/README.md` explains the files. `SCENARIO=120 cargo test --no-default-features scenario` runs only
 //! those whose name contains `120`.
 
-mod bases;
+mod backends;
 mod batch;
 mod file;
 mod show;
-mod world;
+mod stages;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,9 +22,9 @@ use std::path::PathBuf;
 use alerttrail::emit::Emitter;
 use alerttrail::join::Output;
 use alerttrail::store::ON_DISK;
-use bases::{Bases, InMemory};
+use backends::{Backends, InMemory};
 use file::Scenario;
-use world::{Pace, World};
+use stages::{Stages, Transactions};
 
 /// The partition counts that a scenario runs with.
 const PARTITIONS: [u32; 3] = [1, 2, 3];
@@ -53,15 +53,15 @@ fn read(name: &str) -> Scenario {
 type Transcript = Vec<Vec<Vec<Vec<u8>>>>;
 
 #[test]
-fn every_scenario_holds() {
+fn every_scenario_passes() {
     let only = std::env::var("SCENARIO").unwrap_or_default();
     let mut failed = Vec::new();
     let names: Vec<String> = names().into_iter().filter(|name| name.contains(&only)).collect();
-    assert!(!names.is_empty(), "there is no scenario whose name holds {only:?}");
+    assert!(!names.is_empty(), "there is no scenario whose name contains {only:?}");
     for name in names {
         let scenario = read(&name);
         // A scenario that fails does not hide the results of the others.
-        if catch_unwind(AssertUnwindSafe(|| holds(&scenario))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| assert_passes(&scenario))).is_err() {
             eprintln!("^^^ {name}: {}\n", scenario.rule);
             failed.push(name);
         }
@@ -69,10 +69,10 @@ fn every_scenario_holds() {
     assert!(failed.is_empty(), "{} scenarios fail: {failed:?}", failed.len());
 }
 
-fn holds(scenario: &Scenario) {
+fn assert_passes(scenario: &Scenario) {
     for partitions in PARTITIONS {
-        let (expected, fold) = run(scenario, partitions, Pace::Steady, InMemory, true);
-        let (restarted, _) = run(scenario, partitions, Pace::RestartAfterEveryOutput, InMemory, false);
+        let (expected, fold) = run(scenario, partitions, Transactions::OnePerRecord, InMemory, true);
+        let (restarted, _) = run(scenario, partitions, Transactions::RestartAfterEveryOutput, InMemory, false);
         assert_eq!(
             text(&expected),
             text(&restarted),
@@ -80,46 +80,50 @@ fn holds(scenario: &Scenario) {
         );
         // Opening RocksDB takes time, so these runs use only the smallest number of partitions with which a key can
         // move.
-        for pace in [Pace::Steady, Pace::RestartAfterEveryOutput] {
+        for transactions in [Transactions::OnePerRecord, Transactions::RestartAfterEveryOutput] {
             if partitions != 2 || !ON_DISK {
                 continue;
             }
-            let (on_disk, _) = run(scenario, partitions, pace, bases::OnDisk::default(), false);
-            assert_eq!(text(&expected), text(&on_disk), "RocksDB, {partitions} partitions, {pace:?}");
+            let (on_disk, _) = run(scenario, partitions, transactions, backends::OnDisk::default(), false);
+            assert_eq!(
+                text(&expected),
+                text(&on_disk),
+                "RocksDB, {partitions} partitions, {transactions:?}"
+            );
         }
         batch::compare(scenario, &fold);
     }
 }
 
 /// Runs the scenario. Returns its output, and the fold of that output.
-fn run<B: Bases>(
+fn run<B: Backends>(
     scenario: &Scenario,
     partitions: u32,
-    pace: Pace,
-    bases: B,
+    transactions: Transactions,
+    backends: B,
     check: bool,
 ) -> (Transcript, BTreeMap<String, serde_json::Value>) {
-    let mut world = World::new(scenario, partitions, pace, bases);
+    let mut stages = Stages::new(scenario, partitions, transactions, backends);
     let mut transcript = Vec::new();
     for (number, step) in scenario.step.iter().enumerate() {
-        let outcome = world.take(step);
+        let outcome = stages.run(step);
         if check {
             outcome.check(step, partitions, number);
         }
         transcript.push(outcome.values());
     }
-    let fold = world.end();
+    let fold = stages.end();
     (transcript, fold)
 }
 
 /// Returns the emitter of a scenario, and the outputs of the join with their offsets in the repartition topic.
 pub(crate) fn outputs(name: &str) -> (Emitter, Vec<(i64, Output)>) {
     let scenario = read(name);
-    let mut world = World::new(&scenario, 1, Pace::Steady, InMemory);
+    let mut stages = Stages::new(&scenario, 1, Transactions::OnePerRecord, InMemory);
     for step in &scenario.step {
-        world.take(step);
+        stages.run(step);
     }
-    (world::emitter(&world::config(&scenario), &scenario), world.into_outputs())
+    (stages::emitter(&stages::config(&scenario), &scenario), stages.into_outputs())
 }
 
 fn text(transcript: &Transcript) -> String {
@@ -128,7 +132,7 @@ fn text(transcript: &Transcript) -> String {
 }
 
 #[test]
-fn scenario_files_are_numbered_and_say_their_rule() {
+fn scenario_files_are_numbered_and_state_their_rule() {
     let mut numbers = Vec::new();
     for name in names() {
         let (number, words) = name.split_once('-').unwrap_or_else(|| panic!("{name}: NNN-words.toml"));

@@ -74,16 +74,16 @@ impl Outcome {
         }
         assert!(
             expected == lines,
-            "with {partitions} partitions, in step {} (from 1), {step:#?}\ncame out\nexpect = [{}\n]",
+            "with {partitions} partitions, in step {} (from 1), {step:#?}\nthe output was\nexpect = [{}\n]",
             number + 1,
             self.lines.iter().map(|line| format!("\n    {line:?},")).collect::<String>()
         );
         for text in &step.contains {
-            let holds = |record: &Record| String::from_utf8_lossy(&record.value).contains(text);
+            let contains = |record: &Record| String::from_utf8_lossy(&record.value).contains(text);
             let mut records = self.records.iter().flatten();
             assert!(
-                records.any(holds),
-                "nothing that came out in step {} holds {text}:\n{}",
+                records.any(contains),
+                "no record of step {} contains {text}:\n{}",
                 number + 1,
                 self.records
                     .iter()
@@ -130,15 +130,15 @@ impl Names {
             }
         };
         let truncated = if row.get("truncated").is_some() { " truncated" } else { "" };
-        let by = match row["link"].as_str() {
+        let by_link = match row["link"].as_str() {
             Some(QUERY) => String::new(),
             _ => format!(" {}", key(row)),
         };
         format!(
-            "{} {} {activity} {}{by}{truncated}",
-            word(&row["op"]),
+            "{} {} {activity} {}{by_link}{truncated}",
+            string(&row["op"]),
             alert(row),
-            word(&row["reason"])
+            string(&row["reason"])
         )
     }
 
@@ -165,8 +165,8 @@ fn summary(summary: &Value) -> String {
         Some(true) => "complete",
         _ => "incomplete",
     };
-    let (status, count) = (word(&summary["status"]), &summary["activity_count"]);
-    let closed_by = word(&summary["closed_by"]);
+    let (status, count) = (string(&summary["status"]), &summary["activity_count"]);
+    let closed_by = string(&summary["closed_by"]);
     let truncated = if summary.get("truncated").is_some() {
         ", truncated"
     } else {
@@ -176,7 +176,7 @@ fn summary(summary: &Value) -> String {
 }
 
 fn alert(record: &Value) -> String {
-    let id = word(&record["system_alert_id"]);
+    let id = string(&record["system_alert_id"]);
     match record["tenant_id"].as_str() {
         Some(tenant) => format!("{tenant}/{id}"),
         None => id,
@@ -185,13 +185,13 @@ fn alert(record: &Value) -> String {
 
 /// Returns the key of a record, preceded by the link unless that is the query.
 fn key(record: &Value) -> String {
-    let key = word(&record["correlation_id"]);
+    let key = string(&record["correlation_id"]);
     match record["link"].as_str() {
         Some(QUERY) => key,
         link => format!("by {} {key}", link.unwrap()),
     }
 }
 
-fn word(value: &Value) -> String {
+fn string(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }

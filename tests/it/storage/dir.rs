@@ -6,9 +6,9 @@ use std::path::Path;
 
 use alerttrail::store::{Error, StateDir, set_aside};
 
-use super::util::{Tmpfs, again};
+use super::util::{Tmpfs, rerun_test};
 
-/// The variable that tells a child of this test binary which folder to open.
+/// The variable that gives a child of this test binary the folder to open.
 const FOLDER: &str = "ALERTTRAIL_TEST_FOLDER";
 
 /// Returns the error of opening `path`, and asserts that it names the setting and is one line.
@@ -96,7 +96,7 @@ fn b4_of_another_user() {
     use std::os::unix::process::CommandExt as _;
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
-    let mut child = again("storage::dir::opens_a_folder_as_told", FOLDER, folder.path());
+    let mut child = rerun_test("storage::dir::opens_the_folder_of_the_environment", FOLDER, folder.path());
     // Permissions do not restrict root.
     if fs::write(folder.path().join("probe"), "").is_ok() {
         child.uid(65_534).gid(65_534);
@@ -113,7 +113,7 @@ fn b4_of_another_user() {
 
 /// Not a test of its own: child processes of the other tests run it.
 #[test]
-fn opens_a_folder_as_told() {
+fn opens_the_folder_of_the_environment() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     match StateDir::open(Path::new(&folder)) {
         Ok(_open) => {
@@ -129,10 +129,10 @@ fn opens_a_folder_as_told() {
 fn b8_the_same_process_twice() {
     let folder = tempfile::tempdir().unwrap();
     let first = StateDir::open(folder.path()).unwrap();
-    let said = refusal(folder.path());
+    let error = refusal(folder.path());
     assert!(
-        said.contains(&format!("is in use by process {}", std::process::id())),
-        "{said}"
+        error.contains(&format!("is in use by process {}", std::process::id())),
+        "{error}"
     );
     drop(first);
     StateDir::open(folder.path()).unwrap();
@@ -141,7 +141,7 @@ fn b8_the_same_process_twice() {
 #[test]
 fn b8_a_second_process() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = again("storage::dir::opens_a_folder_as_told", FOLDER, folder.path())
+    let mut child = rerun_test("storage::dir::opens_the_folder_of_the_environment", FOLDER, folder.path())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -159,7 +159,7 @@ fn b8_a_second_process() {
 }
 
 #[test]
-fn what_is_set_aside_is_kept_and_numbered() {
+fn stores_that_are_set_aside_are_kept_and_numbered() {
     let folder = tempfile::tempdir().unwrap();
     let dir = StateDir::open(folder.path()).unwrap();
     let partition = dir.partition(3);

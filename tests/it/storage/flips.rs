@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use alerttrail::join::Joiner;
 use alerttrail::store::{Base, Error, Origin, Reads as _, State, Table, Txn, keys, set_aside};
 
-use super::world::{Random, World, copy, files, fill, folder, in_parallel, number, open};
+use super::joined_log::{JoinedLog, Random, copy, files, fill, folder, in_parallel, number, open};
 
 /// The results of the flips in one kind of file.
 #[derive(Default, Debug)]
@@ -27,7 +27,7 @@ fn origin() -> Origin {
     }
 }
 
-/// Opens the store of a partition as the processor does: it moves a damaged store aside and makes a new one.
+/// Opens the store of a partition as the processor does: it moves a damaged store aside and creates a new one.
 fn open_partition(path: &Path) -> Result<State, Error> {
     let open_claimed = || origin().claim(path).and_then(|()| open(path));
     match open_claimed() {
@@ -39,47 +39,47 @@ fn open_partition(path: &Path) -> Result<State, Error> {
     }
 }
 
-/// Makes a store as four successive processes leave it.
-fn store(world: &World, path: &Path) {
-    for end in [150, 300, 400, world.len()] {
-        let mut base = open_partition(path).unwrap();
-        world.apply(&mut base, end).unwrap();
+/// Creates a store as four successive processes leave it.
+fn create_store(joined_log: &JoinedLog, path: &Path) {
+    for end in [150, 300, 400, joined_log.len()] {
+        let mut backend = open_partition(path).unwrap();
+        joined_log.apply(&mut backend, end).unwrap();
     }
 }
 
 /// Continues with a store whose file was changed, first as it is and then as the next start does.
-fn go_on(world: &World, path: &Path, outcome: &mut Outcome, what: &str) {
-    let is_damaged = |error: Error| assert!(error.is_corruption(), "{what}: {error}");
+fn continue_after_fault(joined_log: &JoinedLog, path: &Path, outcome: &mut Outcome, context: &str) {
+    let is_damaged = |error: Error| assert!(error.is_corruption(), "{context}: {error}");
     let damaged = || path.with_extension("damaged-1").exists();
-    let first = open_partition(path).and_then(|mut base| {
-        let went_on = world.go_on(&mut base);
-        if let Err(error @ Error::Damaged { .. }) = &went_on {
-            base.condemn(error);
+    let first = open_partition(path).and_then(|mut backend| {
+        let continued = joined_log.continue_to_end(&mut backend);
+        if let Err(error @ Error::Damaged { .. }) = &continued {
+            backend.condemn(error);
         }
-        went_on
+        continued
     });
     match first {
         Ok(_) if damaged() => outcome.rebuilt += 1,
-        Ok(position) if position < i64::try_from(world.len()).unwrap() => outcome.earlier += 1,
+        Ok(position) if position < i64::try_from(joined_log.len()).unwrap() => outcome.earlier += 1,
         Ok(_) => outcome.unchanged += 1,
         Err(error) => {
             is_damaged(error);
-            assert!(!damaged(), "{what}: it was damaged before it was used");
-            let mut base = open_partition(path).unwrap_or_else(|error| panic!("{what}: {error}"));
-            assert!(damaged(), "{what}: the damage was not noted");
-            assert_eq!(world.go_on(&mut base).unwrap(), 0, "{what}");
+            assert!(!damaged(), "{context}: it was damaged before it was used");
+            let mut backend = open_partition(path).unwrap_or_else(|error| panic!("{context}: {error}"));
+            assert!(damaged(), "{context}: the damage was not recorded");
+            assert_eq!(joined_log.continue_to_end(&mut backend).unwrap(), 0, "{context}");
             outcome.rebuilt += 1;
         }
     }
 }
 
-/// Flips bits in the files whose names satisfy `is`, one in each copy of the store. `choose` selects each bit.
-fn flip(trials: usize, is: impl Fn(&str) -> bool, choose: impl Fn(usize, usize) -> usize + Sync) -> Outcome {
-    let world = World::new(5, 500, 120);
+/// Flips bits in the files whose names satisfy `is_selected`, one in each copy of the store. `choose` selects each bit.
+fn flip(trials: usize, is_selected: impl Fn(&str) -> bool, choose: impl Fn(usize, usize) -> usize + Sync) -> Outcome {
+    let joined_log = JoinedLog::new(5, 500, 120);
     let folder = folder();
     let store_path = folder.path().join("store");
-    store(&world, &store_path);
-    let names = files(&store_path, is);
+    create_store(&joined_log, &store_path);
+    let names = files(&store_path, is_selected);
     assert!(!names.is_empty());
     let total = Mutex::new(Outcome::default());
     in_parallel(0..trials, |trial| {
@@ -95,7 +95,7 @@ fn flip(trials: usize, is: impl Fn(&str) -> bool, choose: impl Fn(usize, usize) 
         fs::remove_file(path.join(name)).unwrap();
         fs::write(path.join(name), bytes).unwrap();
         let mut outcome = Outcome::default();
-        go_on(&world, &path, &mut outcome, &format!("bit {bit} of {name}"));
+        continue_after_fault(&joined_log, &path, &mut outcome, &format!("bit {bit} of {name}"));
         fs::remove_dir_all(&parent).unwrap();
         let mut total = total.lock().unwrap();
         total.unchanged += outcome.unchanged;
@@ -106,10 +106,10 @@ fn flip(trials: usize, is: impl Fn(&str) -> bool, choose: impl Fn(usize, usize) 
 }
 
 /// Flips random bits in this kind of file, a fifth of all faults.
-fn flip_some(kind: &str, is: impl Fn(&str) -> bool) -> Outcome {
+fn flip_some(kind: &str, is_selected: impl Fn(&str) -> bool) -> Outcome {
     let trials = number("ALERTTRAIL_TEST_FAULTS", 100).div_ceil(5);
     let seed = number("SEED", 11);
-    let outcome = flip(trials, is, |trial, bits| {
+    let outcome = flip(trials, is_selected, |trial, bits| {
         Random::new((seed * 100_000 + trial) as u64).below(bits)
     });
     eprintln!("{kind}: {outcome:?}");
@@ -142,10 +142,10 @@ fn b2_flipped_bits_in_options() {
 
 #[test]
 fn b2_missing_and_cut_files() {
-    let world = World::new(5, 500, 120);
+    let joined_log = JoinedLog::new(5, 500, 120);
     let folder = folder();
     let store_path = folder.path().join("store");
-    store(&world, &store_path);
+    create_store(&joined_log, &store_path);
     let names = files(&store_path, |name| {
         name.ends_with(".sst") || name.starts_with("MANIFEST") || name == "CURRENT" || name == "FORMAT" || name == "ORIGIN"
     });
@@ -163,7 +163,7 @@ fn b2_missing_and_cut_files() {
                 fs::write(path.join(name), &bytes[..length]).unwrap();
             }
             let mut outcome = Outcome::default();
-            go_on(&world, &path, &mut outcome, &format!("{name} cut by {cut:?}"));
+            continue_after_fault(&joined_log, &path, &mut outcome, &format!("{name} cut by {cut:?}"));
             *rebuilt.entry(name).or_insert(0) += outcome.rebuilt;
         }
     }
@@ -175,11 +175,11 @@ fn b2_missing_and_cut_files() {
 
 /// RocksDB cannot detect a value that is intact but wrong.
 #[test]
-fn b2_a_wrong_position_is_seen() {
-    let world = World::new(5, 100, 50);
+fn b2_a_wrong_position_is_detected() {
+    let joined_log = JoinedLog::new(5, 100, 50);
     let folder = folder();
     let path = folder.path().join("0");
-    fill(&world, &path, &[], 50);
+    fill(&joined_log, &path, &[], 50);
     {
         let mut options = rocksdb::Options::default();
         options.set_atomic_flush(true);
@@ -192,10 +192,10 @@ fn b2_a_wrong_position_is_seen() {
         value[1] = 80;
         db.put_cf(meta, keys::PROGRESS, value).unwrap();
     }
-    let base = open(&path).unwrap();
-    let error = Joiner::open(&base, None).unwrap_err();
+    let backend = open(&path).unwrap();
+    let error = Joiner::open(&backend, None).unwrap_err();
     assert!(error.is_corruption(), "{error}");
-    drop(base);
+    drop(backend);
     // The damage is recorded for the next start.
     let error = open(&path).err().unwrap();
     assert!(
@@ -206,23 +206,23 @@ fn b2_a_wrong_position_is_seen() {
 
 /// The caller of the join reports the damage that the join finds.
 #[test]
-fn a_condemned_store_is_rebuilt() {
+fn a_store_marked_as_corrupt_is_rebuilt() {
     let folder = folder();
     let path = folder.path().join("0");
-    let mut base = open_partition(&path).unwrap();
-    let mut txn = Txn::new(&base);
+    let mut backend = open_partition(&path).unwrap();
+    let mut txn = Txn::new(&backend);
     txn.put(Table::Alerts, vec![1], vec![2]);
     let batch = txn.into_batch();
-    base.write(batch).unwrap();
-    base.condemn(&Error::Damaged { what: "alert" });
-    drop(base);
-    let base = open_partition(&path).unwrap();
-    assert_eq!(base.get(Table::Alerts, &[1]).unwrap(), None);
+    backend.write(batch).unwrap();
+    backend.condemn(&Error::Damaged { what: "alert" });
+    drop(backend);
+    let backend = open_partition(&path).unwrap();
+    assert_eq!(backend.get(Table::Alerts, &[1]).unwrap(), None);
     assert!(folder.path().join("0.damaged-1/DAMAGED").exists());
 }
 
 #[test]
-fn b10_the_folder_of_another_log() {
+fn b10_the_folder_of_another_repartition_topic() {
     let folder = folder();
     let store = folder.path().join("0");
     drop(open_partition(&store).unwrap());
@@ -254,7 +254,7 @@ fn b10_the_folder_of_another_log() {
                 copied.display()
             )
         );
-        // The copy is still intact for its owner.
+        // The copy is still intact for its own partition.
         drop(open_partition(&copied).unwrap());
         assert!(!folder.path().join("copied.damaged-1").exists());
         fs::remove_dir_all(&copied).unwrap();

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use alerttrail::store::{Error, Shared, State};
 
-use super::util::again;
-use super::world::{Random, World, copy, files, fill, folder, in_parallel, number, open};
+use super::joined_log::{JoinedLog, Random, copy, files, fill, folder, in_parallel, number, open};
+use super::util::rerun_test;
 
-/// The variable that tells a child of this test binary where its store is.
+/// The variable that gives a child of this test binary the path of its store.
 const STORE: &str = "ALERTTRAIL_TEST_KILLED_STORE";
-/// The variable that tells it after which record to abort. Without it, the child continues until it is killed.
+/// The variable that gives it the record after which to abort. Without it, the child continues until it is killed.
 const END: &str = "ALERTTRAIL_TEST_KILLED_END";
 /// The number of log records between two flushes.
 const FLUSH: usize = 60;
@@ -28,12 +28,12 @@ fn open_small(path: &Path) -> Result<State, Error> {
 
 /// Returns a world that is long enough that days fall before the retention cut-off, with rows large enough to fill the
 /// memory.
-fn world() -> World {
-    World::new(1, 600, 4 << 10)
+fn joined_log() -> JoinedLog {
+    JoinedLog::new(1, 600, 4 << 10)
 }
 
 fn child(store: &Path) -> Command {
-    again("storage::killed::writes_until_it_is_killed", STORE, store)
+    rerun_test("storage::killed::writes_until_it_is_killed", STORE, store)
 }
 
 /// Not a test of its own: a child process of another test runs it. After each write it prints its position.
@@ -41,18 +41,18 @@ fn child(store: &Path) -> Command {
 fn writes_until_it_is_killed() {
     let Some(store) = std::env::var_os(STORE) else { return };
     let store = Path::new(&store);
-    let world = world();
-    let end = number(END, world.len());
-    let mut base = open_small(store).unwrap();
+    let joined_log = joined_log();
+    let end = number(END, joined_log.len());
+    let mut backend = open_small(store).unwrap();
     let files_before = files(store, |name| name.ends_with(".sst")).len();
     println!();
     for position in (0..=end).step_by(5) {
-        world.apply(&mut base, position).unwrap();
+        joined_log.apply(&mut backend, position).unwrap();
         println!("at {position}");
         if position % FLUSH == 0 {
-            base.begin_flush().unwrap();
+            backend.begin_flush().unwrap();
         }
-        base.check().unwrap();
+        backend.check().unwrap();
     }
     println!("files {files_before} {}", files(store, |name| name.ends_with(".sst")).len());
     if std::env::var_os(END).is_some() {
@@ -65,11 +65,11 @@ fn writes_until_it_is_killed() {
 /// Kills the child at a random moment. Returns the last position that it printed.
 fn kill_somewhere(child: &mut Child, random: &mut Random, records: usize) -> usize {
     let until = random.below(records);
-    let mut said = 0;
+    let mut printed = 0;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         if let Some(position) = line.unwrap().strip_prefix("at ") {
-            said = position.parse().unwrap();
-            if said >= until {
+            printed = position.parse().unwrap();
+            if printed >= until {
                 break;
             }
         }
@@ -77,12 +77,12 @@ fn kill_somewhere(child: &mut Child, random: &mut Random, records: usize) -> usi
     std::thread::sleep(Duration::from_micros(u64::try_from(random.below(3_000)).unwrap()));
     child.kill().unwrap();
     child.wait().unwrap();
-    said
+    printed
 }
 
 #[test]
 fn b1_a_killed_process_leaves_an_earlier_state() {
-    let world = world();
+    let joined_log = joined_log();
     let folder = folder();
     let seed = number("SEED", 7);
     let trials = number("ALERTTRAIL_TEST_FAULTS", 100).div_ceil(5);
@@ -90,15 +90,15 @@ fn b1_a_killed_process_leaves_an_earlier_state() {
     in_parallel(0..trials, |trial| {
         let mut random = Random::new((seed * 100_000 + trial) as u64);
         let store = folder.path().join(trial.to_string());
-        let said = kill_somewhere(&mut child(&store).spawn().unwrap(), &mut random, world.len());
-        let position = match open(&store).and_then(|mut base| world.go_on(&mut base)) {
+        let printed = kill_somewhere(&mut child(&store).spawn().unwrap(), &mut random, joined_log.len());
+        let position = match open(&store).and_then(|mut backend| joined_log.continue_to_end(&mut backend)) {
             Ok(position) => position,
-            Err(error) => panic!("killed at {said}: {error}"),
+            Err(error) => panic!("killed at {printed}: {error}"),
         };
         // The store lacks the records that were written but not flushed: the memory holds about 120 records, and a
         // flush takes time.
-        let lost = said.saturating_sub(usize::try_from(position).unwrap());
-        assert!(lost <= 300, "killed at {said}, {lost} records are lost");
+        let lost = printed.saturating_sub(usize::try_from(position).unwrap());
+        assert!(lost <= 300, "killed at {printed}, {lost} records are lost");
         positions.lock().unwrap().insert(position);
         fs::remove_dir_all(&store).unwrap();
     });
@@ -110,14 +110,14 @@ fn b1_a_killed_process_leaves_an_earlier_state() {
 /// A day falls before the retention cut-off, its files are deleted, and then the process is killed: the store must not
 /// be in an earlier state that needs those files.
 #[test]
-fn b1_files_given_back_are_not_missed() {
-    let world = world();
+fn b1_deleted_files_are_not_needed() {
+    let joined_log = joined_log();
     let folder = folder();
-    let given_back = Mutex::new(0);
+    let deleted = Mutex::new(0);
     in_parallel(0..20, |trial| {
         let store = folder.path().join(trial.to_string());
         // The data of an earlier process is in table files, some of which the child deletes.
-        fill(&world, &store, &[], 60 + 20 * trial);
+        fill(&joined_log, &store, &[], 60 + 20 * trial);
         let end = (180 + 20 * trial).to_string();
         let output = child(&store).env(END, end).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -127,32 +127,32 @@ fn b1_files_given_back_are_not_missed() {
             .unwrap_or_else(|| panic!("{text}"));
         let (before, after) = counts.split_once(' ').unwrap();
         let (before, after): (usize, usize) = (before.parse().unwrap(), after.parse().unwrap());
-        *given_back.lock().unwrap() += usize::from(after < before);
-        world.go_on(&mut open(&store).unwrap()).unwrap();
+        *deleted.lock().unwrap() += usize::from(after < before);
+        joined_log.continue_to_end(&mut open(&store).unwrap()).unwrap();
     });
-    let given_back = given_back.into_inner().unwrap();
-    assert!(given_back > 0, "no file was given back");
-    println!("B1 ok given back {given_back}");
+    let deleted = deleted.into_inner().unwrap();
+    assert!(deleted > 0, "no file was deleted");
+    println!("B1 ok deleted {deleted}");
 }
 
 /// A process that ends normally leaves its whole state.
 #[test]
-fn a_dropped_store_is_on_the_disk() {
-    let world = World::new(3, 300, 120);
+fn a_store_that_is_closed_is_on_the_disk() {
+    let joined_log = JoinedLog::new(3, 300, 120);
     let folder = folder();
     let store = folder.path().join("store");
-    fill(&world, &store, &[], 200);
-    assert_eq!(world.go_on(&mut open(&store).unwrap()).unwrap(), 200);
+    fill(&joined_log, &store, &[], 200);
+    assert_eq!(joined_log.continue_to_end(&mut open(&store).unwrap()).unwrap(), 200);
 }
 
 #[test]
-fn b9_yesterdays_folder() {
-    let world = World::new(3, 300, 120);
+fn b9_the_folder_of_yesterday() {
+    let joined_log = JoinedLog::new(3, 300, 120);
     let folder = folder();
     let (store, yesterday) = (folder.path().join("store"), folder.path().join("yesterday"));
-    fill(&world, &store, &[50], 120);
+    fill(&joined_log, &store, &[50], 120);
     copy(&store, &yesterday);
-    fill(&world, &store, &[200], world.len());
-    assert_eq!(world.go_on(&mut open(&store).unwrap()).unwrap(), 300);
-    assert_eq!(world.go_on(&mut open(&yesterday).unwrap()).unwrap(), 120);
+    fill(&joined_log, &store, &[200], joined_log.len());
+    assert_eq!(joined_log.continue_to_end(&mut open(&store).unwrap()).unwrap(), 300);
+    assert_eq!(joined_log.continue_to_end(&mut open(&yesterday).unwrap()).unwrap(), 120);
 }

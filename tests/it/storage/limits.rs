@@ -7,12 +7,12 @@ use std::path::Path;
 
 use alerttrail::store::{Base, Error, Reads as _, Shared, State, Table, Txn};
 
-use super::util::{Tmpfs, again, again_under};
-use super::world::World;
+use super::joined_log::JoinedLog;
+use super::util::{Tmpfs, rerun_test, rerun_test_under};
 
-/// The variable that tells a child of this test binary where to open stores.
+/// The variable that gives a child of this test binary the folder for its stores.
 const FOLDER: &str = "ALERTTRAIL_TEST_STORES";
-/// The variables that tell it which disk to fill, and with what: bytes or files.
+/// The variables that give it the disk to fill, and what to fill it with: bytes or files.
 const DISK: &str = "ALERTTRAIL_TEST_FULL_DISK";
 const KIND: &str = "ALERTTRAIL_TEST_FULL_OF";
 
@@ -24,18 +24,20 @@ fn open(path: &Path) -> Result<State, Error> {
 /// Fills the disk while a child writes to a store there, and frees space again.
 fn full_disk(options: &str, kind: &str) {
     let Some(disk) = Tmpfs::mount(options) else { return };
-    let mut child = again("storage::limits::writes_until_the_disk_is_full", DISK, disk.path());
+    let mut child = rerun_test("storage::limits::writes_until_the_disk_is_full", DISK, disk.path());
     let output = child.env(KIND, kind).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     eprintln!("{text}");
     fs::remove_dir_all(disk.path().join("ballast")).unwrap();
-    let position = full_world().go_on(&mut open(&disk.path().join("store")).unwrap()).unwrap();
+    let position = full_disk_log()
+        .continue_to_end(&mut open(&disk.path().join("store")).unwrap())
+        .unwrap();
     assert!(position > 0, "nothing had reached the disk");
 }
 
-fn full_world() -> World {
-    World::new(4, 600, 8 << 10)
+fn full_disk_log() -> JoinedLog {
+    JoinedLog::new(4, 600, 8 << 10)
 }
 
 /// Not a test of its own: a child process of another test runs it. It ends although nothing more can be written.
@@ -43,10 +45,10 @@ fn full_world() -> World {
 fn writes_until_the_disk_is_full() {
     let Some(disk) = std::env::var_os(DISK) else { return };
     let (store, ballast) = (Path::new(&disk).join("store"), Path::new(&disk).join("ballast"));
-    let world = full_world();
-    let mut base = open(&store).unwrap();
+    let joined_log = full_disk_log();
+    let mut backend = open(&store).unwrap();
     let mut acknowledged = 200;
-    world.apply(&mut base, acknowledged).unwrap();
+    joined_log.apply(&mut backend, acknowledged).unwrap();
     fs::create_dir(&ballast).unwrap();
     match std::env::var(KIND).unwrap().as_str() {
         "bytes" => {
@@ -64,8 +66,8 @@ fn writes_until_the_disk_is_full() {
         }
     }
     let error = loop {
-        assert!(acknowledged < world.len(), "the disk was not full");
-        match world.apply(&mut base, acknowledged + 5) {
+        assert!(acknowledged < joined_log.len(), "the disk was not full");
+        match joined_log.apply(&mut backend, acknowledged + 5) {
             Ok(_) => acknowledged += 5,
             Err(error) => break error,
         }
@@ -93,29 +95,29 @@ fn b12_no_more_files_on_the_disk() {
 #[test]
 fn b4_a_read_only_store() {
     let Some(disk) = Tmpfs::mount("size=64m") else { return };
-    let world = World::new(4, 100, 100);
+    let joined_log = JoinedLog::new(4, 100, 100);
     let store = disk.path().join("store");
-    world.apply(&mut open(&store).unwrap(), 50).unwrap();
+    joined_log.apply(&mut open(&store).unwrap(), 50).unwrap();
     disk.remount("ro");
     let error = open(&store).err().unwrap();
     assert!(!error.is_corruption(), "{error}");
     assert!(error.to_string().contains("Read-only file system"), "{error}");
     disk.remount("rw");
-    assert_eq!(world.go_on(&mut open(&store).unwrap()).unwrap(), 50);
+    assert_eq!(joined_log.continue_to_end(&mut open(&store).unwrap()).unwrap(), 50);
 }
 
-fn write(base: &mut State, key: u8) -> Result<(), Error> {
-    let mut txn = Txn::new(base);
+fn write(backend: &mut State, key: u8) -> Result<(), Error> {
+    let mut txn = Txn::new(backend);
     txn.put(Table::Alerts, vec![key], vec![key; 10]);
     let batch = txn.into_batch();
-    base.write(batch)
+    backend.write(batch)
 }
 
 #[test]
 fn b11_no_more_files_for_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let limited = ["prlimit", "--nofile=100"];
-    let child = again_under(
+    let child = rerun_test_under(
         &limited,
         "storage::limits::opens_stores_until_it_cannot",
         FOLDER,
@@ -138,8 +140,8 @@ fn b11_no_more_files_for_the_process() {
     let written = text.lines().filter(|line| line.starts_with("written")).count();
     assert!((2..64).contains(&written), "{text}");
     for partition in 0..64u8 {
-        let base = open(&folder.path().join(partition.to_string())).unwrap();
-        let value = base.get(Table::Alerts, &[partition]).unwrap();
+        let backend = open(&folder.path().join(partition.to_string())).unwrap();
+        let value = backend.get(Table::Alerts, &[partition]).unwrap();
         // The child ended normally, and flushed to the disk what it could.
         assert!(value.is_none() || usize::from(partition) < written, "{partition}");
     }
@@ -149,12 +151,12 @@ fn b11_no_more_files_for_the_process() {
 #[test]
 fn opens_stores_until_it_cannot() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let mut bases = Vec::new();
+    let mut backends = Vec::new();
     println!();
     for partition in 0..64u8 {
         let opened = open(&Path::new(&folder).join(partition.to_string()));
-        match opened.and_then(|mut base| write(&mut base, partition).map(|()| base)) {
-            Ok(base) => bases.push(base),
+        match opened.and_then(|mut backend| write(&mut backend, partition).map(|()| backend)) {
+            Ok(backend) => backends.push(backend),
             Err(error) => {
                 println!("refused: {error}");
                 return;

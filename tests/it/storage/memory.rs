@@ -4,10 +4,10 @@ use std::path::Path;
 
 use alerttrail::store::{Base, Direction, Reads as _, Shared, Span, State, Table, Txn};
 
-use super::util::again;
-use super::world::{Random, number};
+use super::joined_log::{Random, number};
+use super::util::rerun_test;
 
-/// The variable that tells a child of this test binary where to open stores.
+/// The variable that gives a child of this test binary the folder for its stores.
 const FOLDER: &str = "ALERTTRAIL_TEST_MEMORY";
 const MIB: usize = 1 << 20;
 const PARTITIONS: usize = 64;
@@ -30,7 +30,7 @@ fn status(name: &str) -> usize {
 #[cfg(target_os = "linux")]
 fn sixty_four_partitions_keep_to_the_memory_they_share() {
     let folder = tempfile::tempdir().unwrap();
-    let child = again("storage::memory::writes_to_many_stores", FOLDER, folder.path())
+    let child = rerun_test("storage::memory::writes_to_many_stores", FOLDER, folder.path())
         .output()
         .unwrap();
     let text = String::from_utf8(child.stdout).unwrap();
@@ -59,13 +59,13 @@ fn writes_to_many_stores() {
     let before = status("VmRSS");
     let shared = Shared::new(memory);
     let open = |partition: usize| State::open(&folder.join(partition.to_string()), &shared).unwrap();
-    let mut bases: Vec<_> = (0..PARTITIONS).map(open).collect();
+    let mut backends: Vec<_> = (0..PARTITIONS).map(open).collect();
     let opened = status("VmRSS");
     let mut random = Random::new(1);
     let mut written = 0;
     for round in 0..rounds {
-        for base in &mut bases {
-            let mut txn = Txn::new(base);
+        for backend in &mut backends {
+            let mut txn = Txn::new(backend);
             for _ in 0..100 {
                 let mut key = random.below(usize::MAX).to_be_bytes().to_vec();
                 key.extend([0; 40]);
@@ -79,10 +79,10 @@ fn writes_to_many_stores() {
             txn.put(Table::ClosedWindows, round.to_be_bytes().to_vec(), vec![0; 30]);
             txn.put(Table::Meta, b"progress".to_vec(), vec![0; 300]);
             let batch = txn.into_batch();
-            base.write(batch).unwrap();
+            backend.write(batch).unwrap();
             let from = (random.below(200) as u8).to_be_bytes().to_vec();
             let span = Span { from, to: vec![0xff] };
-            let read = base.scan(Table::Activities, span, Direction::Forward).take(200);
+            let read = backend.scan(Table::Activities, span, Direction::Forward).take(200);
             assert!(read.map(Result::unwrap).count() <= 200);
         }
     }

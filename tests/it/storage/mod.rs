@@ -5,8 +5,8 @@
 
 mod dir;
 mod flips;
+mod joined_log;
 mod killed;
 mod limits;
 mod memory;
 mod util;
-mod world;

@@ -41,12 +41,12 @@ impl Drop for Tmpfs {
 }
 
 /// Returns a command that runs one test of this test binary, which reads its task from the environment variable `name`.
-pub(super) fn again(test: &str, name: &str, value: impl AsRef<OsStr>) -> Command {
+pub(super) fn rerun_test(test: &str, name: &str, value: impl AsRef<OsStr>) -> Command {
     wrapped(Command::new(std::env::current_exe().unwrap()), test, name, value)
 }
 
 /// Returns the same command, run by `wrapper`, a program with its arguments.
-pub(super) fn again_under(wrapper: &[&str], test: &str, name: &str, value: impl AsRef<OsStr>) -> Command {
+pub(super) fn rerun_test_under(wrapper: &[&str], test: &str, name: &str, value: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(wrapper[0]);
     command.args(&wrapper[1..]).arg(std::env::current_exe().unwrap());
     wrapped(command, test, name, value)

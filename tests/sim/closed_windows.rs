@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 
 use crate::due::{Due, Left, Summary};
-use crate::held::{Activity, Alert, Answer};
 use crate::links::{LinkKey, QUERY};
 use crate::model::Model;
+use crate::state::{Activity, Alert, ClosedWindow};
 use crate::world::{TICKS_PER_MILLI, ticks};
 
 impl Model<'_> {
-    pub(crate) fn answer_of(&mut self, id: usize, key: LinkKey) -> &mut Answer {
-        self.alerts.get_mut(&id).unwrap().answers.get_mut(&key).unwrap()
+    pub(crate) fn closed_window(&mut self, id: usize, key: LinkKey) -> &mut ClosedWindow {
+        self.alerts.get_mut(&id).unwrap().closed_windows.get_mut(&key).unwrap()
     }
 
-    pub(crate) fn answer(&mut self, id: usize, key: LinkKey, closed_by: Option<&'static str>) {
+    pub(crate) fn close_window(&mut self, id: usize, key: LinkKey, closed_by: Option<&'static str>) {
         self.counts.closed += 1;
         let alert = self.alerts.get_mut(&id).unwrap();
-        let answer = Answer {
+        let closed = ClosedWindow {
             closed_by,
             closed_at: self.clock.wall,
             revision: 0,
@@ -25,60 +25,60 @@ impl Model<'_> {
             late_count: 0,
             watermark: self.clock.watermark,
             whole_from: i64::MIN,
-            out: BTreeSet::new(),
+            emitted: BTreeSet::new(),
         };
-        alert.answers.insert(key, answer);
+        alert.closed_windows.insert(key, closed);
         let window = alert.window;
         self.read_part(id, key, window);
     }
 
-    /// Records that this part of the window is read now. Nobody can know what the retention cut-off has already removed
+    /// Records that this part of the window is read now. It is unknown what the retention cut-off has already removed
     /// from it.
     pub(crate) fn read_part(&mut self, id: usize, key: LinkKey, (from, to): (i64, i64)) {
         let cutoff = self.cutoff;
-        let answer = self.answer_of(id, key);
+        let closed = self.closed_window(id, key);
         if from < to && from < cutoff {
-            answer.whole_from = answer.whole_from.max(to.min(cutoff));
+            closed.whole_from = closed.whole_from.max(to.min(cutoff));
         }
     }
 
-    /// Brings the emitted rows to what they have to be, except for activities before the retention cut-off. Returns
+    /// Updates the emitted rows to what they have to be, except for activities before the retention cut-off. Returns
     /// whether any row was added or removed.
     pub(crate) fn settle(&mut self, id: usize, key: LinkKey, reason: &'static str, due: &mut Due) -> bool {
         let alert = &self.alerts[&id];
-        let out = alert.answers[&key].out.clone();
+        let emitted = alert.closed_windows[&key].emitted.clone();
         let (from, to) = alert.window;
         let is_inside = |activity: &Activity| activity.keys.contains(&key) && from <= activity.time && activity.time < to;
-        let mut now_out = out.clone();
+        let mut now_emitted = emitted.clone();
         for (number, activity) in &self.activities {
-            if activity.time < self.cutoff || is_inside(activity) == out.contains(number) {
+            if activity.time < self.cutoff || is_inside(activity) == emitted.contains(number) {
                 continue;
             }
             let mut row = alert.row(key, *number, reason);
-            if now_out.remove(number) {
-                self.hits.hit("update: after the close, rows go");
+            if now_emitted.remove(number) {
+                self.hits.hit("update: after the close, rows are removed");
             } else {
-                now_out.insert(*number);
+                now_emitted.insert(*number);
                 if reason == "alert_updated" {
-                    self.hits.hit("update: after the close, rows come");
+                    self.hits.hit("update: after the close, rows are added");
                 }
                 row.is_upsert = true;
                 row.records = Some((alert.record, activity.record));
             }
             due.rows.insert(row);
         }
-        let moved = out != now_out;
-        self.answer_of(id, key).out = now_out;
+        let moved = emitted != now_emitted;
+        self.closed_window(id, key).emitted = now_emitted;
         moved
     }
 
     /// Emits the rows that stay again, except for activities before the retention cut-off.
-    pub(crate) fn again(&mut self, id: usize, key: LinkKey, before: &Alert, due: &mut Due) {
+    pub(crate) fn emit_again(&mut self, id: usize, key: LinkKey, before: &Alert, due: &mut Due) {
         let alert = &self.alerts[&id];
-        let [was, is] = [before, alert].map(|alert| &alert.answers[&key].out);
-        let is_held = |number: &&usize| self.activities[*number].time >= self.cutoff;
-        for number in was.intersection(is).filter(is_held) {
-            self.hits.hit("update: after the close, rows that stay come again");
+        let [was, is] = [before, alert].map(|alert| &alert.closed_windows[&key].emitted);
+        let is_kept = |number: &&usize| self.activities[*number].time >= self.cutoff;
+        for number in was.intersection(is).filter(is_kept) {
+            self.hits.hit("update: after the close, kept rows are emitted again");
             let mut row = alert.row(key, *number, "alert_updated");
             due.again.insert(row.pair);
             row.is_upsert = true;
@@ -89,7 +89,7 @@ impl Model<'_> {
 
     /// Withdraws the rows under a key that the alert no longer has, except for activities before the retention cut-off.
     pub(crate) fn withdraw(&mut self, before: &Alert, key: LinkKey, due: &mut Due) {
-        for activity in &before.answers[&key].out {
+        for activity in &before.closed_windows[&key].emitted {
             if self.activities[activity].time >= self.cutoff {
                 due.rows.insert(before.row(key, *activity, "alert_updated"));
             }
@@ -97,7 +97,7 @@ impl Model<'_> {
         due.summaries.push(self.summary(before, key, false));
     }
 
-    pub(crate) fn tell_of_late_ones(&mut self, due: &mut Due) {
+    pub(crate) fn emit_late_summaries(&mut self, due: &mut Due) {
         let late: Vec<usize> = self
             .alerts
             .iter()
@@ -106,54 +106,54 @@ impl Model<'_> {
             .collect();
         for id in late {
             self.hits.hit("revision: for late activities");
-            self.tell_of_late(id, due);
+            self.emit_late_summary(id, due);
         }
     }
 
-    fn tell_of_late(&mut self, id: usize, due: &mut Due) {
+    fn emit_late_summary(&mut self, id: usize, due: &mut Due) {
         for key in self.alerts[&id].keys.clone() {
-            if self.alerts[&id].answers.get(&key).is_some_and(|answer| answer.late) {
+            if self.alerts[&id].closed_windows.get(&key).is_some_and(|closed| closed.late) {
                 self.revise(id, key, due);
             }
         }
     }
 
     pub(crate) fn revise(&mut self, id: usize, key: LinkKey, due: &mut Due) {
-        let answer = self.answer_of(id, key);
-        answer.revision += 1;
-        answer.late = false;
-        answer.ever_matched |= !answer.out.is_empty();
-        let is_first_match = answer.revision == 1 && answer.ever_matched;
+        let closed = self.closed_window(id, key);
+        closed.revision += 1;
+        closed.late = false;
+        closed.ever_matched |= !closed.emitted.is_empty();
+        let is_first_match = closed.revision == 1 && closed.ever_matched;
         self.counts.matched += u64::from(is_first_match);
         due.summaries.push(self.summary(&self.alerts[&id], key, true));
     }
 
     fn summary(&self, alert: &Alert, key: LinkKey, is_upsert: bool) -> Summary {
-        let answer = &alert.answers[&key];
-        let times: BTreeSet<i64> = answer.out.iter().map(|activity| self.activities[activity].time).collect();
+        let closed = &alert.closed_windows[&key];
+        let times: BTreeSet<i64> = closed.emitted.iter().map(|activity| self.activities[activity].time).collect();
         let is_known = times.iter().all(|time| *time >= self.cutoff);
         Summary {
             is_upsert,
             alert: alert.version.alert,
             key,
-            revision: answer.revision,
-            count: answer.out.len(),
+            revision: closed.revision,
+            count: closed.emitted.len(),
             extent: is_known.then(|| (times.first().copied(), times.last().copied())),
-            closed_by: answer.closed_by,
-            closed_at: answer.closed_at,
-            complete: match answer.closed_by {
+            closed_by: closed.closed_by,
+            closed_at: closed.closed_at,
+            complete: match closed.closed_by {
                 Some("clock" | "max_wait") => false,
-                _ if alert.window.0 < alert.window.1 && alert.window.0 < answer.whole_from => false,
+                _ if alert.window.0 < alert.window.1 && alert.window.0 < closed.whole_from => false,
                 Some("end_of_input") => true,
                 _ => self.clock.by_activities.is_some_and(|time| time >= alert.window.1),
             },
-            late_count: answer.late_count,
-            watermark_at_close: answer.watermark,
+            late_count: closed.late_count,
+            watermark_at_close: closed.watermark,
             cutoff: self.cutoff,
             watermark: self.clock.watermark,
             version: alert.version.clone(),
             record: alert.record,
-            ever_matched: answer.ever_matched,
+            ever_matched: closed.ever_matched,
         }
     }
 
@@ -169,15 +169,15 @@ impl Model<'_> {
     pub(crate) fn forget(&mut self, due: &mut Due) {
         self.evicted = self.clock.by_activities;
         (self.cutoff, self.last_cutoff) = (self.cutoff_of(self.link), self.cutoff_of(QUERY));
-        let is_behind = |alert: &Alert| alert.forget_at < self.last_cutoff;
-        let behind: Vec<usize> = self
+        let is_expired = |alert: &Alert| alert.forget_at < self.last_cutoff;
+        let expired: Vec<usize> = self
             .alerts
             .iter()
-            .filter(|(_, alert)| is_behind(alert))
+            .filter(|(_, alert)| is_expired(alert))
             .map(|(id, _)| *id)
             .collect();
-        for id in behind {
-            self.tell_of_late(id, due);
+        for id in expired {
+            self.emit_late_summary(id, due);
             self.hits.hit("alert: forgotten");
             self.alerts.remove(&id);
             self.forgotten.insert(id);
@@ -200,18 +200,18 @@ impl Model<'_> {
             self.hits.hit("link: activity dropped from state before the others");
         }
         let here = self.alerts.values().filter(|alert| alert.is_here());
-        let open = here.clone().filter(|alert| !alert.is_answered).count();
-        let untold = here.clone().filter(|alert| alert.is_late()).count();
+        let open = here.clone().filter(|alert| !alert.is_closed).count();
+        let uncounted = here.clone().filter(|alert| alert.is_late()).count();
         let is_kept = |(_, activity): &&(usize, usize)| day(*activity) >= last_first_day;
         Left {
             activities: kept.map(|(_, activity)| activity.keys.len()).sum::<usize>()
-                + self.came_late.iter().filter(is_kept).count(),
+                + self.late_arrivals.iter().filter(is_kept).count(),
             alerts: self.alerts.len(),
             alert_rows: here.clone().count(),
-            answered: here.map(|alert| alert.answers.len()).sum(),
+            closed_windows: here.map(|alert| alert.closed_windows.len()).sum(),
             // One timer to forget each alert, two to close an open alert by either clock, and one to emit a summary for
             // late activities.
-            timers: self.alerts.len() + 2 * open + untold,
+            timers: self.alerts.len() + 2 * open + uncounted,
             meta: 0,
         }
     }

@@ -13,7 +13,7 @@ use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
 use alerttrail::store::{Base, Direction, Error, Memory, Shared, Span, State, Table};
 use alerttrail::time::{EventTime, WallTime, Window};
 
-/// The number of log records in one write.
+/// The number of repartition records in one write.
 const BATCH: usize = 7;
 const HOUR: i64 = 36_000_000_000;
 const RETENTION: Duration = Duration::from_secs(2 * 86_400);
@@ -48,37 +48,37 @@ type Content = Vec<(Table, Box<[u8]>, Box<[u8]>)>;
 
 /// A log of one partition over many days, with retention: activities, alerts and their newer versions, late activities,
 /// closes, evictions.
-pub(super) struct World {
+pub(super) struct JoinedLog {
     log: Vec<Vec<u8>>,
     /// The outputs, by position.
     outputs: BTreeMap<Position, String>,
     content: Content,
 }
 
-impl World {
+impl JoinedLog {
     pub(super) fn new(seed: u64, records: usize, row: usize) -> Self {
         let mut random = Random::new(seed);
         let log = (0..records).map(|number| record(&mut random, number, records, row)).collect();
-        let mut world = Self {
+        let mut joined_log = Self {
             log,
             outputs: BTreeMap::new(),
             content: Vec::new(),
         };
-        let mut base = Memory::default();
-        world.outputs = world.apply(&mut base, world.len()).unwrap();
-        world.content = content(&base).unwrap();
-        let rows = world.outputs.values().filter(|output| output.starts_with("Row")).count();
+        let mut backend = Memory::default();
+        joined_log.outputs = joined_log.apply(&mut backend, joined_log.len()).unwrap();
+        joined_log.content = content(&backend).unwrap();
+        let rows = joined_log.outputs.values().filter(|output| output.starts_with("Row")).count();
         assert!(rows > records / 10, "{rows} rows of {records} records");
-        world
+        joined_log
     }
 
     pub(super) fn len(&self) -> usize {
         self.log.len()
     }
 
-    /// Applies the log from the position of the base up to, but not including, `end`. Returns the outputs.
-    pub(super) fn apply<B: Base>(&self, base: &mut B, end: usize) -> Result<BTreeMap<Position, String>, Error> {
-        let mut joiner = Joiner::open(base, Some(RETENTION))?;
+    /// Applies the log from the position of the backend up to, but not including, `end`. Returns the outputs.
+    pub(super) fn apply<B: Base>(&self, backend: &mut B, end: usize) -> Result<BTreeMap<Position, String>, Error> {
+        let mut joiner = Joiner::open(backend, Some(RETENTION))?;
         let mut outputs = BTreeMap::new();
         let mut out = Outbox::new(Limit::default());
         let mut at = usize::try_from(joiner.next_offset()).unwrap();
@@ -87,23 +87,23 @@ impl World {
             let until = end.min(at + BATCH).max(at);
             let records = self.log[at..until].iter().map(|bytes| LogRecord::decode(bytes).unwrap());
             let mut records = (i64::try_from(at).unwrap()..).zip(records);
-            let changes = joiner.apply(base, &mut records, &mut out)?;
+            let changes = joiner.apply(backend, &mut records, &mut out)?;
             outputs.extend(out.drain().map(|(at, output)| (at, format!("{output:?}"))));
-            base.write(changes)?;
+            backend.write(changes)?;
             at = usize::try_from(joiner.next_offset()).unwrap();
             more = at < end || joiner.has_work();
         }
         Ok(outputs)
     }
 
-    /// Continues from the position of the base to the end of the log. Asserts that all outputs and the state at the end
-    /// are the same as without a fault. Returns the position of the base at the start.
-    pub(super) fn go_on<B: Base>(&self, base: &mut B) -> Result<i64, Error> {
-        let from = Joiner::open(base, Some(RETENTION))?.position();
-        let outputs = self.apply(base, self.len())?;
+    /// Continues from the position of the backend to the end of the log. Asserts that all outputs and the state at the
+    /// end are the same as without a fault. Returns the position of the backend at the start.
+    pub(super) fn continue_to_end<B: Base>(&self, backend: &mut B) -> Result<i64, Error> {
+        let from = Joiner::open(backend, Some(RETENTION))?.position();
+        let outputs = self.apply(backend, self.len())?;
         let expected: BTreeMap<_, _> = self.outputs.range(from..).collect();
         assert!(outputs.iter().eq(expected), "other outputs from {from:?}");
-        let content = content(base)?;
+        let content = content(backend)?;
         assert!(content == self.content, "another state from {from:?}");
         Ok(from.offset)
     }
@@ -168,14 +168,14 @@ fn record(random: &mut Random, number: usize, records: usize, row: usize) -> Vec
     record.encode(Vec::new()).unwrap()
 }
 
-fn content(base: &impl Base) -> Result<Content, Error> {
+fn content(backend: &impl Base) -> Result<Content, Error> {
     let everything = Span {
         from: Vec::new(),
         to: vec![0xff; 64],
     };
     let mut content = Vec::new();
     for table in Table::ALL {
-        for pair in base.scan(table, everything.clone(), Direction::Forward) {
+        for pair in backend.scan(table, everything.clone(), Direction::Forward) {
             let (key, value) = pair?;
             content.push((table, key, value));
         }
@@ -196,12 +196,12 @@ pub(super) fn open(path: &Path) -> Result<State, Error> {
     State::open(path, &Shared::new(8 << 20))
 }
 
-/// Makes a store of the first `end` records, closed and reopened at each position of `reopened`. The records before
+/// Creates a store of the first `end` records, closed and reopened at each position of `reopened`. The records before
 /// such a position are then in their own table files.
-pub(super) fn fill(world: &World, path: &Path, reopened: &[usize], end: usize) {
+pub(super) fn fill(joined_log: &JoinedLog, path: &Path, reopened: &[usize], end: usize) {
     for end in reopened.iter().copied().chain([end]) {
-        let mut base = open(path).unwrap();
-        world.apply(&mut base, end).unwrap();
+        let mut backend = open(path).unwrap();
+        joined_log.apply(&mut backend, end).unwrap();
     }
 }
 
@@ -218,12 +218,12 @@ pub(super) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Returns the files whose names satisfy `is`, sorted.
-pub(super) fn files(path: &Path, is: impl Fn(&str) -> bool) -> Vec<String> {
+/// Returns the files whose names satisfy `is_selected`, sorted.
+pub(super) fn files(path: &Path, is_selected: impl Fn(&str) -> bool) -> Vec<String> {
     let names = fs::read_dir(path)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.filter(|name| is(name)).collect();
+    let mut names: Vec<_> = names.filter(|name| is_selected(name)).collect();
     names.sort();
     names
 }

@@ -1,4 +1,4 @@
-//! The activities and alerts that one partition of the repartition topic knows by one link, in plain form.
+//! The activities and alerts that one partition of the repartition topic stores for one link, in plain form.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,14 +25,14 @@ pub(crate) struct Alert {
     /// The keys that belong to this partition.
     pub(crate) keys: Vec<LinkKey>,
     pub(crate) was_here: bool,
-    /// Whether it is closed, here or, as far as this partition can know, elsewhere.
-    pub(crate) is_answered: bool,
+    /// Whether it is closed, in this partition or, as far as this partition can know, in another.
+    pub(crate) is_closed: bool,
     /// Its closed windows in this partition.
-    pub(crate) answers: BTreeMap<LinkKey, Answer>,
+    pub(crate) closed_windows: BTreeMap<LinkKey, ClosedWindow>,
 }
 
 #[derive(Clone)]
-pub(crate) struct Answer {
+pub(crate) struct ClosedWindow {
     pub(crate) closed_by: Option<&'static str>,
     pub(crate) closed_at: Option<i64>,
     pub(crate) revision: u64,
@@ -45,7 +45,8 @@ pub(crate) struct Answer {
     pub(crate) watermark: Option<i64>,
     /// The part of the window before this time had already expired when it was read.
     pub(crate) whole_from: i64,
-    pub(crate) out: BTreeSet<usize>,
+    /// The activities whose rows are emitted.
+    pub(crate) emitted: BTreeSet<usize>,
 }
 
 impl Alert {
@@ -55,7 +56,7 @@ impl Alert {
 
     /// Returns whether there are late activities that no revision has counted.
     pub(crate) fn is_late(&self) -> bool {
-        self.answers.values().any(|answer| answer.late)
+        self.closed_windows.values().any(|closed| closed.late)
     }
 
     pub(crate) fn row(&self, key: LinkKey, activity: usize, reason: &'static str) -> Row {
@@ -70,24 +71,24 @@ impl Alert {
     /// Records which kind of update follows `before`.
     pub(crate) fn note_update(&self, link: usize, before: Option<&Self>, hits: &mut Hits) {
         let Some(before) = before else { return };
-        if !self.is_answered {
+        if !self.is_closed {
             hits.hit("update: before the close");
         }
         if link == QUERY {
             self.note_key(before, hits);
-        } else if before.is_answered {
+        } else if before.is_closed {
             self.note_keys(before, hits);
         }
     }
 
-    /// Records what happens to the key by the query: there is one, here or elsewhere.
+    /// Records what happens to the key by the query: there is one, in this partition or in another.
     fn note_key(&self, before: &Self, hits: &mut Hits) {
         match (before.is_here(), self.is_here()) {
-            (true, true) if before.keys != self.keys && before.is_answered => {
+            (true, true) if before.keys != self.keys && before.is_closed => {
                 hits.hit("update: key moves within the partition");
             }
-            (true, false) if before.is_answered => hits.hit("update: key moves away"),
-            (false, true) if before.is_answered => hits.hit("update: answered key comes from elsewhere"),
+            (true, false) if before.is_closed => hits.hit("update: key moves away"),
+            (false, true) if before.is_closed => hits.hit("update: key of a closed alert comes from another partition"),
             _ => {}
         }
         if !before.is_here() && before.was_here && self.is_here() {
@@ -101,8 +102,8 @@ impl Alert {
         let lost = before.keys.iter().any(|key| !self.keys.contains(key));
         let kept = self.keys.iter().any(|key| before.keys.contains(key));
         match (gained, lost, kept) {
-            (true, false, true) => hits.hit("link: after the close, a key beside others is gained"),
-            (false, true, true) => hits.hit("link: after the close, a key beside others is lost"),
+            (true, false, true) => hits.hit("link: after the close, one of several keys is gained"),
+            (false, true, true) => hits.hit("link: after the close, one of several keys is lost"),
             (true, true, _) => hits.hit("link: after the close, keys are gained and lost at once"),
             (true, false, false) => hits.hit("link: after the close, the first key is gained"),
             (false, true, false) => hits.hit("link: after the close, the last key is lost"),

@@ -11,7 +11,7 @@ use alerttrail::route::{Arrival, Idleness, Progress, Routed, Router, Seen, Setti
 use alerttrail::store::Base;
 use alerttrail::time::WallTime;
 
-use super::bases::Bases;
+use super::backends::Backends;
 use super::file::{Scenario, Step, time};
 use super::show::{Names, Outcome};
 
@@ -20,27 +20,27 @@ const TOPIC: &str = "input";
 
 /// When the join ends a transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Pace {
-    /// A record and everything that follows from it are one transaction.
-    Steady,
+pub(super) enum Transactions {
+    /// A record and all its outputs are one transaction.
+    OnePerRecord,
     /// Every output ends a transaction. After it, a new joiner continues from the content of the store.
     RestartAfterEveryOutput,
 }
 
-pub(super) struct World<B: Bases> {
+pub(super) struct Stages<B: Backends> {
     config: Config,
     clock: WallTime,
     router: Router,
     progress: Progress,
     sources: Vec<Source>,
-    lanes: Vec<Lane<B::Base>>,
-    /// Declared after the lanes: fields are dropped in this order, so a base on disk is closed before its folder is
+    tasks: Vec<Task<B::Backend>>,
+    /// Declared after the tasks: fields are dropped in this order, so a backend on disk is closed before its folder is
     /// deleted.
-    bases: B,
-    pace: Pace,
+    backends: B,
+    transactions: Transactions,
     emitter: Emitter,
     names: Names,
-    said: Vec<(i64, Output)>,
+    outputs: Vec<(i64, Output)>,
     ended: bool,
 }
 
@@ -51,58 +51,58 @@ struct Source {
     unread: i64,
 }
 
-/// A partition of the repartition topic, and its owner.
-struct Lane<B> {
+/// The partition task of a partition of the repartition topic.
+struct Task<B> {
     joiner: Joiner,
-    base: B,
+    backend: B,
     next_offset: i64,
 }
 
-impl<B: Bases> World<B> {
-    pub(super) fn new(scenario: &Scenario, partitions: u32, pace: Pace, mut bases: B) -> Self {
+impl<B: Backends> Stages<B> {
+    pub(super) fn new(scenario: &Scenario, partitions: u32, transactions: Transactions, mut backends: B) -> Self {
         let config = config(scenario);
-        let lane = |partition| {
-            let base = bases.make(partition);
-            Lane {
-                joiner: joiner(&base, &config),
-                base,
+        let task = |partition| {
+            let backend = backends.create(partition);
+            Task {
+                joiner: joiner(&backend, &config),
+                backend,
                 next_offset: 0,
             }
         };
-        let lanes = (0..partitions as usize).map(lane).collect();
-        let mut world = Self {
+        let tasks = (0..partitions as usize).map(task).collect();
+        let mut stages = Self {
             clock: time(&scenario.clock).to_wall(),
             router: router(&config, partitions, scenario.limit),
             progress: Progress::default(),
             sources: vec![Source::default(); scenario.sources as usize],
-            bases,
-            lanes,
-            pace,
+            backends,
+            tasks,
+            transactions,
             emitter: emitter(&config, scenario),
             config,
             names: Names::default(),
-            said: Vec::new(),
+            outputs: Vec::new(),
             ended: false,
         };
-        world.assign();
-        world
+        stages.assign();
+        stages
     }
 
     /// Runs one step and returns its output.
-    pub(super) fn take(&mut self, step: &Step) -> Outcome {
-        let mut outcome = Outcome::new(self.lanes.len());
+    pub(super) fn run(&mut self, step: &Step) -> Outcome {
+        let mut outcome = Outcome::new(self.tasks.len());
         if let Some(message) = step.message() {
             self.read(&message, step, &mut outcome);
         } else if let Some(watermark) = &step.watermark {
             self.move_watermark(watermark, step.partition);
-            self.mark(&mut outcome);
+            self.send_watermark_update(&mut outcome);
         } else if let Some(clock) = &step.clock {
             let clock = time(clock).to_wall();
             assert!(clock >= self.clock, "the clock does not go back");
             self.clock = clock;
-            self.mark(&mut outcome);
+            self.send_watermark_update(&mut outcome);
         } else if step.watermark_update.is_some() {
-            self.mark(&mut outcome);
+            self.send_watermark_update(&mut outcome);
         } else if let Some(unread) = step.unread {
             let source = &mut self.sources[step.partition.unwrap_or(0) as usize];
             // Records that are no longer unread have been read; they belong to other tables.
@@ -129,12 +129,12 @@ impl<B: Bases> World<B> {
     /// Closes all open alerts. Returns all outputs of the join with their offsets in the repartition topic.
     pub(super) fn into_outputs(mut self) -> Vec<(i64, Output)> {
         self.close();
-        self.said
+        self.outputs
     }
 
     fn close(&mut self) {
         if !self.ended {
-            let mut outcome = Outcome::new(self.lanes.len());
+            let mut outcome = Outcome::new(self.tasks.len());
             self.end_of_input(&mut outcome);
             outcome.name(&mut self.names);
         }
@@ -190,7 +190,7 @@ impl<B: Bases> World<B> {
     }
 
     /// Sends a watermark update to every partition of the repartition topic.
-    fn mark(&mut self, outcome: &mut Outcome) {
+    fn send_watermark_update(&mut self, outcome: &mut Outcome) {
         let watermark = &self.config.watermark;
         for (number, source) in (0..).zip(&self.sources) {
             let end = source.position + source.unread;
@@ -222,24 +222,24 @@ impl<B: Bases> World<B> {
 
     fn send_to_all(&mut self, record: &LogRecord<'_>, outcome: &mut Outcome) {
         let bytes = record.encode(Vec::new()).unwrap();
-        for partition in 0..self.lanes.len() {
+        for partition in 0..self.tasks.len() {
             self.apply(partition, &bytes, outcome);
         }
     }
 
     fn apply(&mut self, partition: usize, bytes: &[u8], outcome: &mut Outcome) {
-        let lane = &mut self.lanes[partition];
-        let mut outbox = Outbox::new(match self.pace {
-            Pace::Steady => Limit::default(),
-            Pace::RestartAfterEveryOutput => Limit { outputs: 1, bytes: 1 },
+        let task = &mut self.tasks[partition];
+        let mut outbox = Outbox::new(match self.transactions {
+            Transactions::OnePerRecord => Limit::default(),
+            Transactions::RestartAfterEveryOutput => Limit { outputs: 1, bytes: 1 },
         });
-        let mut records = std::iter::once((lane.next_offset, LogRecord::decode(bytes).unwrap()));
-        lane.next_offset += 1;
-        while records.len() > 0 || lane.joiner.has_work() {
-            let changes = lane.joiner.apply(&lane.base, &mut records, &mut outbox).unwrap();
-            lane.base.write(changes).unwrap();
+        let mut records = std::iter::once((task.next_offset, LogRecord::decode(bytes).unwrap()));
+        task.next_offset += 1;
+        while records.len() > 0 || task.joiner.has_work() {
+            let changes = task.joiner.apply(&task.backend, &mut records, &mut outbox).unwrap();
+            task.backend.write(changes).unwrap();
             for (at, output) in outbox.drain() {
-                self.said.push((at.offset, output.clone()));
+                self.outputs.push((at.offset, output.clone()));
                 let mut value = Vec::new();
                 match self.emitter.emit(&output, at.offset, &mut value) {
                     Emitted::Record(headers) => outcome.record(partition, headers, value),
@@ -247,25 +247,25 @@ impl<B: Bases> World<B> {
                     Emitted::Omitted => {}
                 }
             }
-            for (link, counts) in lane.joiner.take_counts().iter() {
+            for (link, counts) in task.joiner.take_counts().iter() {
                 note_counts(counts, self.emitter.links.name(link), outcome);
             }
-            if self.pace == Pace::RestartAfterEveryOutput {
-                lane.joiner = joiner(&lane.base, &self.config);
+            if self.transactions == Transactions::RestartAfterEveryOutput {
+                task.joiner = joiner(&task.backend, &self.config);
             }
         }
-        assert_eq!(lane.joiner.next_offset(), lane.next_offset);
+        assert_eq!(task.joiner.next_offset(), task.next_offset);
     }
 
     fn restart(&mut self) {
-        let lanes = std::mem::take(&mut self.lanes);
-        for (partition, lane) in lanes.into_iter().enumerate() {
-            let base = self.bases.reopen(partition, lane.base);
-            let joiner = joiner(&base, &self.config);
-            assert_eq!(joiner.position(), lane.joiner.position());
-            self.lanes.push(Lane { joiner, base, ..lane });
+        let tasks = std::mem::take(&mut self.tasks);
+        for (partition, task) in tasks.into_iter().enumerate() {
+            let backend = self.backends.reopen(partition, task.backend);
+            let joiner = joiner(&backend, &self.config);
+            assert_eq!(joiner.position(), task.joiner.position());
+            self.tasks.push(Task { joiner, backend, ..task });
         }
-        self.router = router(&self.config, self.lanes.len() as u32, self.emitter.limit);
+        self.router = router(&self.config, self.tasks.len() as u32, self.emitter.limit);
         self.progress = Progress::default();
         self.assign();
     }
@@ -292,9 +292,9 @@ pub(super) fn router(config: &Config, partitions: u32, limit: Option<usize>) -> 
 
 /// Opens a joiner whose summaries list activities in every format: this must not change the output of formats that do
 /// not list them.
-fn joiner(base: &impl Base, config: &Config) -> Joiner {
-    let of_links = config.decode.links.iter().map(|link| link.retention);
-    Joiner::open(base, Retention::new(config.state.retention, of_links))
+fn joiner(backend: &impl Base, config: &Config) -> Joiner {
+    let link_retentions = config.decode.links.iter().map(|link| link.retention);
+    Joiner::open(backend, Retention::new(config.state.retention, link_retentions))
         .unwrap()
         .with_related(3)
         .with_alert_updates(config.output.alert_updates)

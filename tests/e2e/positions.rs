@@ -84,7 +84,7 @@ fn records_removed_while_it_was_stopped_are_reported_exactly() {
 fn lose_records_while_frozen(world: &mut World, instance: &crate::support::Instance) {
     let topic = world.topic("activities");
     instance.signal("STOP");
-    // A fetch that is in flight gets its response before the records are sent.
+    // A fetch that is already sent gets its response before the records are sent.
     std::thread::sleep(Duration::from_secs(1));
     world.send_all_to("activities", 0, &activities("lost", 5));
     world.send_all_to("activities", 1, &activities("lost too", 2));

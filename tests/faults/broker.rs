@@ -3,25 +3,25 @@
 use std::time::{Duration, Instant};
 
 use crate::feed::Feed;
-use crate::kills::{OUTBOX, PARTITIONS, members, one_large_answer};
-use crate::lab::lab;
+use crate::kills::{OUTBOX, PARTITIONS, configure, send_large_alert};
 use crate::oracle::{Expected, Output};
+use crate::report::{Mode, Report, in_every_mode, seed, size};
 use crate::rng::Rng;
 use crate::support::World;
-use crate::trial::{Mode, Trial, in_every_mode, seed, size};
+use crate::test_broker::test_broker;
 
 in_every_mode!(c01_broker_killed, c02_broker_frozen, c05_throttled_by_quotas);
 
 fn c01_broker_killed(mode: Mode) {
-    let Some(lab) = lab() else { return };
-    let mut trial = Trial::new("C1", mode);
+    let Some(test_broker) = test_broker() else { return };
+    let mut report = Report::new("C1", mode);
     let (seed, kills) = (seed(), size("BROKER_KILLS", 2));
-    trial.fact("seed", seed);
+    report.fact("seed", seed);
     let mut rng = Rng::new(seed, 3);
-    let mut world = lab.world("c01");
+    let mut world = test_broker.world("c01");
     world.served = world.broker.clone();
-    members(&mut world, mode);
-    let mut output = Output::of(&world, mode);
+    configure(&mut world, mode);
+    let mut output = Output::open(&world, mode);
     let mut instance = world.start("a");
     instance.wait_for_log(" joining ");
     let feed = Feed::start(&world, seed, 300);
@@ -30,47 +30,47 @@ fn c01_broker_killed(mode: Mode) {
         output.wait("progress", Duration::from_secs(90), &mut [&mut instance], |output| {
             output.len() > before + 50
         });
-        lab.kill();
+        test_broker.kill();
         std::thread::sleep(Duration::from_millis(u64::try_from(rng.between(500, 6_000)).unwrap()));
         instance.assert_runs();
-        lab.up();
+        test_broker.up();
     }
     let before = output.len();
     output.wait(
-        "progress behind the last",
+        "progress after the last kill",
         Duration::from_secs(90),
         &mut [&mut instance],
         |output| output.len() > before + 50,
     );
-    trial.fact("kills", kills);
-    trial.fact("messages", feed.finish());
-    let expected = Expected::of(&world);
+    report.fact("kills", kills);
+    report.fact("messages", feed.finish());
+    let expected = Expected::compute(&world);
     output.wait_for(&expected, Duration::from_secs(120), &mut [&mut instance]);
-    trial.fact("pairs", expected.len());
-    trial.fact("repeats", output.repeats());
-    // A session that ends meanwhile may repeat the outputs that each partition had in flight, but no more.
+    report.fact("pairs", expected.len());
+    report.fact("repeats", output.repeats());
+    // A session that ends meanwhile may repeat the outputs of each partition that were not acknowledged, but no more.
     assert!(output.repeats() <= kills * PARTITIONS * OUTBOX, "{}", instance.log());
-    trial.ok();
+    report.ok();
 }
 
-/// A broker that thaws ends the transactions that were open when it froze after some time. Readers of committed records
-/// wait for that.
-const THAWED: Duration = Duration::from_secs(180);
+/// A broker that continues after a freeze takes some time to end the transactions that were open. Readers of committed
+/// records wait for that.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(180);
 
 fn c02_broker_frozen(mode: Mode) {
-    let Some(lab) = lab() else { return };
-    let mut trial = Trial::new("C2", mode);
+    let Some(test_broker) = test_broker() else { return };
+    let mut report = Report::new("C2", mode);
     let seconds = size("FROZEN_SECONDS", 20);
-    let mut world = lab.world("c02");
-    members(&mut world, mode);
-    let mut output = Output::of(&world, mode);
+    let mut world = test_broker.world("c02");
+    configure(&mut world, mode);
+    let mut output = Output::open(&world, mode);
     let mut instance = world.start("a");
     instance.wait_for_log(" joining ");
     let feed = Feed::start(&world, seed(), 300);
     output.wait("work", Duration::from_secs(60), &mut [&mut instance], |output| {
         output.len() > 50
     });
-    trial.proves("a stop of the broker", lab.signal("STOP"));
+    report.assert_happened("a stop of the broker", test_broker.signal("STOP"));
     std::thread::sleep(Duration::from_secs(1));
     output.catch_up(Duration::from_millis(500));
     let (before, began) = (output.len(), Instant::now());
@@ -78,19 +78,19 @@ fn c02_broker_frozen(mode: Mode) {
         output.catch_up(Duration::from_millis(200));
         instance.assert_runs();
     }
-    trial.proves("silence of the broker", output.len() == before);
-    assert!(lab.signal("CONT"));
-    output.wait("progress behind it", THAWED, &mut [&mut instance], |output| {
+    report.assert_happened("a broker without responses", output.len() == before);
+    assert!(test_broker.signal("CONT"));
+    output.wait("progress after the freeze", RESUME_TIMEOUT, &mut [&mut instance], |output| {
         output.len() > before + 50
     });
-    trial.fact("frozen_seconds", seconds);
-    trial.fact("messages", feed.finish());
-    let expected = Expected::of(&world);
-    output.wait_for(&expected, THAWED, &mut [&mut instance]);
-    trial.fact("pairs", expected.len());
-    trial.fact("repeats", output.repeats());
+    report.fact("frozen_seconds", seconds);
+    report.fact("messages", feed.finish());
+    let expected = Expected::compute(&world);
+    output.wait_for(&expected, RESUME_TIMEOUT, &mut [&mut instance]);
+    report.fact("pairs", expected.len());
+    report.fact("repeats", output.repeats());
     assert!(output.repeats() <= PARTITIONS * OUTBOX, "{}", instance.log());
-    trial.ok();
+    report.ok();
 }
 
 fn quota(world: &World, stage: &str, setting: &str) {
@@ -113,31 +113,31 @@ fn quota(world: &World, stage: &str, setting: &str) {
 fn c05_throttled_by_quotas(mode: Mode) {
     const ROWS: usize = 1_300;
     let Some(mut world) = World::new("c05") else { return };
-    let mut trial = Trial::new("C5", mode);
-    members(&mut world, mode);
+    let mut report = Report::new("C5", mode);
+    configure(&mut world, mode);
     // A quota delays the request after the one that exceeded it, so there must be many requests.
     world.set("kafka.properties", "\"batch.num.messages\" = \"50\"");
-    let mut output = Output::of(&world, mode);
+    let mut output = Output::open(&world, mode);
     let mut instance = world.start("a");
     instance.wait_for_log(" joining ");
-    let mut answer = |world: &mut World, name: &str| {
+    let mut time_until_rows = |world: &mut World, name: &str| {
         let began = Instant::now();
-        one_large_answer(world, name, ROWS);
-        output.wait("answer", Duration::from_secs(120), &mut [&mut instance], |output| {
+        send_large_alert(world, name, ROWS);
+        output.wait("rows", Duration::from_secs(120), &mut [&mut instance], |output| {
             output.pairs_of(name) == ROWS
         });
         began.elapsed()
     };
-    let free = answer(&mut world, "free");
+    let free = time_until_rows(&mut world, "free");
     quota(&world, "join", "producer_byte_rate=60000");
     quota(&world, "route", "consumer_byte_rate=30000");
-    let held = answer(&mut world, "held");
-    trial.fact("free_ms", free.as_millis());
-    trial.fact("throttled_ms", held.as_millis());
-    trial.proves("throttling", held > free + Duration::from_secs(4));
-    let expected = Expected::of(&world);
+    let throttled = time_until_rows(&mut world, "held");
+    report.fact("free_ms", free.as_millis());
+    report.fact("throttled_ms", throttled.as_millis());
+    report.assert_happened("throttling", throttled > free + Duration::from_secs(4));
+    let expected = Expected::compute(&world);
     output.wait_for(&expected, Duration::from_secs(60), &mut [&mut instance]);
-    trial.fact("repeats", output.repeats());
+    report.fact("repeats", output.repeats());
     assert_eq!(output.repeats(), 0);
-    trial.ok();
+    report.ok();
 }

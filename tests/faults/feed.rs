@@ -16,13 +16,13 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 
 use crate::support::{TIMEOUT, World};
 
-/// Partitions of the topic of activities.
+/// The number of partitions of the topic of activities.
 const PARTITIONS: usize = 4;
 
-/// Prints the messages of the producer: without them, nobody knows why a feed has stopped.
-struct Said;
+/// Prints the messages of the producer, which show why a feed has stopped.
+struct ProducerLog;
 
-impl ClientContext for Said {
+impl ClientContext for ProducerLog {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         println!("feed: {facility} {message}");
     }
@@ -32,12 +32,12 @@ impl ClientContext for Said {
     }
 }
 
-impl ProducerContext for Said {
+impl ProducerContext for ProducerLog {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            panic!("what was to be sent is not, so there is nothing to judge by: {error}");
+            panic!("a message was not delivered, so the expected result is unknown: {error}");
         }
     }
 }
@@ -52,7 +52,7 @@ pub(crate) struct Feed {
 impl Feed {
     pub(crate) fn start(world: &World, seed: u64, per_second: usize) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let mut line = Line {
+        let mut sender = Sender {
             // A broker that goes away must not make the feed lose or repeat anything, because the feed's acknowledged
             // messages determine the expected result.
             producer: world
@@ -60,7 +60,7 @@ impl Feed {
                 .set("linger.ms", "5")
                 .set("enable.idempotence", "true")
                 .set("message.timeout.ms", "0")
-                .create_with_context(Said)
+                .create_with_context(ProducerLog)
                 .unwrap(),
             file: std::io::BufWriter::new(
                 std::fs::OpenOptions::new()
@@ -79,12 +79,12 @@ impl Feed {
         };
         let thread = std::thread::spawn(move || {
             let mut day = 0;
-            while !line.stop.load(Ordering::Relaxed) {
-                line.send_day(seed, day);
+            while !sender.stop.load(Ordering::Relaxed) {
+                sender.send_day(seed, day);
                 day += 1;
             }
-            line.file.flush().unwrap();
-            line.producer.flush(TIMEOUT).unwrap();
+            sender.file.flush().unwrap();
+            sender.producer.flush(TIMEOUT).unwrap();
         });
         Self {
             stop,
@@ -111,8 +111,8 @@ impl Drop for Feed {
     }
 }
 
-struct Line {
-    producer: BaseProducer<Said>,
+struct Sender {
+    producer: BaseProducer<ProducerLog>,
     file: std::io::BufWriter<std::fs::File>,
     activities: String,
     alerts: String,
@@ -123,7 +123,7 @@ struct Line {
     sent: Arc<AtomicUsize>,
 }
 
-impl Line {
+impl Sender {
     fn send_day(&mut self, seed: u64, day: u32) {
         let generator = Generator::new(&Options {
             activities: 2_000,

@@ -1,29 +1,29 @@
-//! SIGKILL, at random points and at those that matter.
+//! SIGKILL, at random points and at critical ones.
 
 use std::time::{Duration, Instant};
 
-use crate::lab::lab;
 use crate::oracle::{Expected, Output};
 use crate::proxy::Rules;
+use crate::report::{Mode, Report, in_every_mode, seed, size};
 use crate::rng::Rng;
 use crate::support::world::Counted;
 use crate::support::{Instance, World, activity, alert};
-use crate::trial::{Mode, Trial, in_every_mode, seed, size};
+use crate::test_broker::test_broker;
 
 in_every_mode!(
     a12_random_kills,
-    a05_killed_right_behind_an_output,
+    a05_killed_right_after_an_output,
     a09_killed_in_the_middle_of_one_large_emission
 );
 
-/// JOIN writes its state after this many outputs at the latest: no crash repeats more outputs of one partition.
+/// The maximum number of outputs after which JOIN writes its state: no crash repeats more outputs of one partition.
 pub(crate) const OUTBOX: usize = 2_000;
-/// Partitions of the repartition topic.
+/// The number of partitions of the repartition topic.
 pub(crate) const PARTITIONS: usize = 3;
 /// The shortest session that brokers allow.
 const SESSION: &str = "\"session.timeout.ms\" = \"6000\"";
 
-pub(crate) fn members(world: &mut World, mode: Mode) {
+pub(crate) fn configure(world: &mut World, mode: Mode) {
     world.set("output", &format!("delivery = \"{}\"", mode.name()));
     world.set("kafka.properties", SESSION);
 }
@@ -47,12 +47,12 @@ impl Slot {
 
 fn a12_random_kills(mode: Mode) {
     let Some(mut world) = World::new("a12") else { return };
-    let mut trial = Trial::new("A12", mode);
+    let mut report = Report::new("A12", mode);
     let (seed, kills) = (seed(), size("KILLS", 12));
-    trial.fact("seed", seed);
-    members(&mut world, mode);
+    report.fact("seed", seed);
+    configure(&mut world, mode);
     let mut rng = Rng::new(seed, 1);
-    let mut output = Output::of(&world, mode);
+    let mut output = Output::open(&world, mode);
     let feed = crate::feed::Feed::start(&world, seed, size("RATE", 150));
     let now = Instant::now();
     let mut slots: Vec<Slot> = ["a", "b", "c"]
@@ -63,7 +63,7 @@ fn a12_random_kills(mode: Mode) {
             up_at: now,
         })
         .collect();
-    let (mut done, mut long, mut behind) = (0, 0, 0);
+    let (mut done, mut long, mut pauses_with_progress) = (0, 0, 0);
     while done < kills {
         let until = Instant::now() + Duration::from_millis(u64::try_from(rng.between(0, 3_000)).unwrap());
         loop {
@@ -100,34 +100,34 @@ fn a12_random_kills(mode: Mode) {
                     "no progress between kills for two minutes"
                 );
             }
-            behind += 1;
+            pauses_with_progress += 1;
         }
     }
     let at_last_kill = output.len();
     let sent = feed.finish();
-    trial.fact("kills", done);
-    trial.fact("long_outages", long);
-    trial.fact("messages", sent);
+    report.fact("kills", done);
+    report.fact("long_outages", long);
+    report.fact("messages", sent);
     for slot in &mut slots {
         slot.up_at = Instant::now();
         slot.start_when_due(&world);
     }
-    let expected = Expected::of(&world);
+    let expected = Expected::compute(&world);
     let mut running: Vec<&mut Instance> = slots.iter_mut().filter_map(|slot| slot.instance.as_mut()).collect();
     output.wait_for(&expected, Duration::from_secs(240), &mut running);
-    trial.fact("pairs", expected.len());
-    trial.fact("repeats", output.repeats());
-    trial.proves(
-        "work between the kills and behind the last",
-        behind > 0 && output.len() > at_last_kill,
+    report.fact("pairs", expected.len());
+    report.fact("repeats", output.repeats());
+    report.assert_happened(
+        "work between the kills and after the last",
+        pauses_with_progress > 0 && output.len() > at_last_kill,
     );
-    trial.ok();
+    report.ok();
 }
 
 pub(crate) const WINDOW: (&str, &str) = ("2026-03-01T09:00:00Z", "2026-03-01T11:00:00Z");
 
 /// Sends activities of one key inside [`WINDOW`], and then the alert.
-pub(crate) fn one_large_answer(world: &mut World, name: &str, count: usize) {
+pub(crate) fn send_large_alert(world: &mut World, name: &str, count: usize) {
     let activities: Vec<Vec<u8>> = (0..count)
         .map(|n| {
             let time = format!("2026-03-01T10:{:02}:{:02}.{:03}Z", n / 60_000 % 60, n / 1_000 % 60, n % 1_000);
@@ -154,30 +154,30 @@ fn suppressed(log: &str) -> usize {
         .sum()
 }
 
-fn a05_killed_right_behind_an_output(mode: Mode) {
+fn a05_killed_right_after_an_output(mode: Mode) {
     const ROWS: usize = 1_500;
     const ATTEMPTS: usize = 8;
-    let Some(lab) = lab() else { return };
-    let mut trial = Trial::new("A5", mode);
-    let mut world = lab.world("a05");
-    members(&mut world, mode);
-    // Small batches: the first rows of an alert arrive while the others are still in flight.
+    let Some(test_broker) = test_broker() else { return };
+    let mut report = Report::new("A5", mode);
+    let mut world = test_broker.world("a05");
+    configure(&mut world, mode);
+    // Small batches: the first rows of an alert arrive while the others are not yet acknowledged.
     world.set("kafka.properties", "\"batch.num.messages\" = \"50\"");
-    let mut output = Output::of(&world, mode);
-    let mut hits = 0;
+    let mut output = Output::open(&world, mode);
+    let mut proven_kills = 0;
     for attempt in 1..=ATTEMPTS {
         let name = format!("p{attempt}");
-        lab.proxy.rule(Rules::default());
+        test_broker.proxy.rule(Rules::default());
         let mut instance = world.start("a");
         instance.wait_for_log(" joining ");
         // Others see an output long before the processor receives its acknowledgement.
-        lab.proxy.rule(Rules {
+        test_broker.proxy.rule(Rules {
             client: "-join".to_owned(),
             delay: Duration::from_millis(100),
             ..Rules::default()
         });
         let before = (output.len(), output.repeats(), suppressed(&instance.log()));
-        one_large_answer(&mut world, &name, ROWS);
+        send_large_alert(&mut world, &name, ROWS);
         let began = Instant::now();
         while output.len() == before.0 {
             output.catch_up(Duration::from_millis(1));
@@ -185,9 +185,9 @@ fn a05_killed_right_behind_an_output(mode: Mode) {
             assert!(began.elapsed() < crate::support::TIMEOUT, "no output\n{}", instance.log());
         }
         instance.kill();
-        lab.proxy.rule(Rules::default());
+        test_broker.proxy.rule(Rules::default());
         let mut instance = world.start("a");
-        output.wait("whole answer", Duration::from_secs(90), &mut [&mut instance], |output| {
+        output.wait("all rows", Duration::from_secs(90), &mut [&mut instance], |output| {
             output.pairs_of(&name) == ROWS
         });
         output.catch_up(Duration::from_secs(1));
@@ -195,33 +195,33 @@ fn a05_killed_right_behind_an_output(mode: Mode) {
         instance.kill();
         let repeats = output.repeats() - before.1;
         assert!(repeats <= OUTBOX, "{repeats} repeats");
-        hits += usize::from(match mode {
+        proven_kills += usize::from(match mode {
             Mode::AtLeastOnce => repeats > 0,
             Mode::ExactlyOnce => suppressed > 0,
         });
-        if hits > 0 {
-            trial.fact("attempts", attempt);
-            trial.fact("made_again_in_silence", suppressed);
+        if proven_kills > 0 {
+            report.fact("attempts", attempt);
+            report.fact("suppressed", suppressed);
             break;
         }
     }
-    trial.fact("repeats", output.repeats());
-    trial.proves("a kill between an output and its state", hits > 0);
+    report.fact("repeats", output.repeats());
+    report.assert_happened("a kill between an output and its state", proven_kills > 0);
     let mut instance = world.start("a");
-    output.wait_for(&Expected::of(&world), Duration::from_secs(60), &mut [&mut instance]);
-    trial.ok();
+    output.wait_for(&Expected::compute(&world), Duration::from_secs(60), &mut [&mut instance]);
+    report.ok();
 }
 
 fn a09_killed_in_the_middle_of_one_large_emission(mode: Mode) {
-    let Some(lab) = lab() else { return };
-    let mut trial = Trial::new("A9", mode);
+    let Some(test_broker) = test_broker() else { return };
+    let mut report = Report::new("A9", mode);
     let rows = size("ROWS", 20_000);
-    let mut world = lab.world("a09");
-    members(&mut world, mode);
+    let mut world = test_broker.world("a09");
+    configure(&mut world, mode);
     let batch = (rows / 2_000).max(1);
     world.set("kafka.properties", &format!("\"batch.num.messages\" = \"{batch}\""));
-    one_large_answer(&mut world, "p", rows);
-    let mut output = Output::of(&world, mode);
+    send_large_alert(&mut world, "p", rows);
+    let mut output = Output::open(&world, mode);
     // Shows how far the emission is: with exactly-once delivery, its rows do not count until their transaction ends.
     let mut sent = Output::uncommitted(&world);
     let slow = |bytes_per_second| Rules {
@@ -232,14 +232,14 @@ fn a09_killed_in_the_middle_of_one_large_emission(mode: Mode) {
     let mut in_the_middle = 0;
     for (thousandths, wait_from) in [(100, 90), (500, 490), (999, 990)] {
         let (target, near) = (rows * thousandths / 1_000, rows * wait_from / 1_000);
-        lab.proxy.rule(Rules::default());
+        test_broker.proxy.rule(Rules::default());
         let mut instance = world.start("a");
         while sent.len() < near {
             sent.catch_up(Duration::from_millis(1));
             instance.assert_runs();
             // Fast at first, then slow enough to stop at the right place.
             if sent.len() + 4 * OUTBOX >= near {
-                lab.proxy.rule(slow(Some(2_000_000)));
+                test_broker.proxy.rule(slow(Some(2_000_000)));
             }
         }
         let began = Instant::now();
@@ -253,37 +253,37 @@ fn a09_killed_in_the_middle_of_one_large_emission(mode: Mode) {
                 false if sent.len() + 4 * batch < target => 10,
                 false => 2,
             };
-            lab.proxy.rule(slow(Some((batch * batches * 800) as u64)));
+            test_broker.proxy.rule(slow(Some((batch * batches * 800) as u64)));
             let before = sent.len();
             sent.catch_up(Duration::from_millis(1));
             if sent.len() > before {
                 again = sent.repeats();
             }
             instance.assert_runs();
-            let is_patient = began.elapsed() < Duration::from_secs(180);
-            assert!(is_patient, "{} of {target} rows:\n{}", sent.len(), instance.log());
+            let is_in_time = began.elapsed() < Duration::from_secs(180);
+            assert!(is_in_time, "{} of {target} rows:\n{}", sent.len(), instance.log());
         }
         instance.kill();
         sent.catch_up(Duration::from_millis(300));
-        trial.fact(&format!("killed_at_{thousandths}"), sent.len());
+        report.fact(&format!("killed_at_{thousandths}"), sent.len());
         in_the_middle += usize::from(sent.len() < rows);
     }
     // A busy machine may be too late for the last of the three kills.
-    trial.proves("two kills before the last row", in_the_middle >= 2);
-    lab.proxy.rule(Rules::default());
+    report.assert_happened("two kills before the last row", in_the_middle >= 2);
+    test_broker.proxy.rule(Rules::default());
     let mut instance = world.start("a");
-    output.wait_for(&Expected::of(&world), Duration::from_secs(120), &mut [&mut instance]);
+    output.wait_for(&Expected::compute(&world), Duration::from_secs(120), &mut [&mut instance]);
     sent.catch_up(Duration::from_secs(1));
-    trial.fact("rows", output.len());
-    trial.fact("repeats", output.repeats());
-    trial.fact("sent_again", sent.repeats());
+    report.fact("rows", output.len());
+    report.fact("repeats", output.repeats());
+    report.fact("sent_again", sent.repeats());
     assert_eq!(output.len(), rows);
     // If it began from the start each time, it would send more than all rows together.
     assert!(
         sent.repeats() <= 3 * OUTBOX,
-        "{} sent again: it began anew\n{}",
+        "{} sent again: it started over\n{}",
         sent.repeats(),
         instance.log()
     );
-    trial.ok();
+    report.ok();
 }

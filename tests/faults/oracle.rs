@@ -1,7 +1,7 @@
 //! Reads the output topic as a downstream consumer does, and compares it with the expected result.
 //!
-//! A record is identified by its id and seq. With at-least-once delivery it may come again, with the same bytes; with
-//! exactly-once delivery it may not.
+//! A record is identified by its id and seq. With at-least-once delivery it may be repeated, with the same bytes;
+//! with exactly-once delivery it may not.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead as _;
@@ -13,8 +13,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::report::Mode;
 use crate::support::{Instance, World};
-use crate::trial::Mode;
 
 /// The fields of a row that identify its pair.
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ impl Row {
 }
 
 /// The newest record of an id.
-struct Held {
+struct NewestRecord {
     seq: i64,
     upsert: bool,
     pair: Pair,
@@ -50,17 +50,17 @@ pub(crate) struct Output {
     mode: Mode,
     /// The digest of the value, by id and seq.
     records: HashMap<(String, i64), [u8; 32]>,
-    fold: BTreeMap<String, Held>,
+    fold: BTreeMap<String, NewestRecord>,
     reasons: BTreeMap<String, usize>,
     repeats: usize,
 }
 
 impl Output {
-    pub(crate) fn of(world: &World, mode: Mode) -> Self {
+    pub(crate) fn open(world: &World, mode: Mode) -> Self {
         Self::read(world, mode, "read_committed")
     }
 
-    /// Returns a reader that also reads records of open and aborted transactions. In either mode these may come again.
+    /// Returns a reader that also reads records of open and aborted transactions. In either mode these may be repeated.
     pub(crate) fn uncommitted(world: &World) -> Self {
         Self::read(world, Mode::AtLeastOnce, "read_uncommitted")
     }
@@ -89,7 +89,7 @@ impl Output {
         }
     }
 
-    /// Reads the available records, until none comes for `quiet`.
+    /// Reads the available records, until there is none for `quiet`.
     pub(crate) fn catch_up(&mut self, quiet: Duration) {
         while let Some(message) = self.consumer.poll(quiet) {
             // The broker may be down in these tests.
@@ -99,17 +99,20 @@ impl Output {
             let row: Row = serde_json::from_slice(value).unwrap();
             let key = (row.id.clone(), row.seq);
             if let Some(before) = self.records.insert(key, digest) {
-                assert!(before == digest, "{} seq {} came twice, and differs", row.id, row.seq);
+                assert!(before == digest, "{} seq {} was sent twice, and differs", row.id, row.seq);
                 self.repeats += 1;
                 let (id, seq) = (&row.id, row.seq);
-                assert!(self.mode != Mode::ExactlyOnce, "exactly once, and {id} seq {seq} came twice");
+                assert!(
+                    self.mode != Mode::ExactlyOnce,
+                    "exactly once, and {id} seq {seq} was sent twice"
+                );
                 continue;
             }
             *self.reasons.entry(row.reason.clone()).or_default() += 1;
-            if self.fold.get(&row.id).is_none_or(|held| held.seq < row.seq) {
+            if self.fold.get(&row.id).is_none_or(|newest| newest.seq < row.seq) {
                 let (id, seq, upsert) = (row.id.clone(), row.seq, row.op == "upsert");
                 let pair = row.pair();
-                self.fold.insert(id, Held { seq, upsert, pair });
+                self.fold.insert(id, NewestRecord { seq, upsert, pair });
             }
         }
     }
@@ -131,15 +134,15 @@ impl Output {
 
     /// Returns the number of pairs of this alert that count.
     pub(crate) fn pairs_of(&self, alert: &str) -> usize {
-        let held = self.fold.values().filter(|held| held.upsert && held.pair.0 == alert);
-        held.count()
+        let newest = self.fold.values().filter(|newest| newest.upsert && newest.pair.0 == alert);
+        newest.count()
     }
 
     /// Reads until `done` returns true. Panics if an instance ends or if it takes too long.
     pub(crate) fn wait(
         &mut self,
-        what: &str,
-        patience: Duration,
+        goal: &str,
+        timeout: Duration,
         instances: &mut [&mut Instance],
         done: impl Fn(&Self) -> bool,
     ) -> Duration {
@@ -153,8 +156,8 @@ impl Output {
                 instance.assert_runs();
             }
             assert!(
-                began.elapsed() < patience,
-                "after {patience:?} still no {what}; {} records, {} repeats\n{}",
+                began.elapsed() < timeout,
+                "after {timeout:?} still no {goal}; {} records, {} repeats\n{}",
                 self.len(),
                 self.repeats,
                 logs(instances)
@@ -164,14 +167,14 @@ impl Output {
 
     /// Returns the number of missing pairs, and the number of pairs that should not be there.
     pub(crate) fn difference(&self, expected: &Expected) -> (usize, usize) {
-        let there = |id: &String, pair: &Pair| self.fold.get(id).is_some_and(|held| held.upsert && held.pair == *pair);
-        let missing = expected.0.iter().filter(|(id, pair)| !there(id, pair)).count();
-        let live = self.fold.iter().filter(|(_, held)| held.upsert);
+        let is_present = |id: &String, pair: &Pair| self.fold.get(id).is_some_and(|newest| newest.upsert && newest.pair == *pair);
+        let missing = expected.0.iter().filter(|(id, pair)| !is_present(id, pair)).count();
+        let live = self.fold.iter().filter(|(_, newest)| newest.upsert);
         (missing, live.filter(|(id, _)| !expected.0.contains_key(*id)).count())
     }
 
     /// Waits until the fold is exactly the expected result, and asserts that it stays so.
-    pub(crate) fn wait_for(&mut self, expected: &Expected, patience: Duration, instances: &mut [&mut Instance]) {
+    pub(crate) fn wait_for(&mut self, expected: &Expected, timeout: Duration, instances: &mut [&mut Instance]) {
         let began = Instant::now();
         loop {
             self.catch_up(Duration::from_millis(200));
@@ -183,13 +186,13 @@ impl Output {
                 instance.assert_runs();
             }
             assert!(
-                began.elapsed() < patience,
+                began.elapsed() < timeout,
                 "{missing} of {} pairs are missing, {wrong} are wrong\n{}",
                 expected.len(),
                 logs(instances)
             );
         }
-        // Records that come later must not change the result.
+        // Later records must not change the result.
         std::thread::sleep(Duration::from_secs(1));
         self.catch_up(Duration::from_millis(200));
         assert_eq!(self.difference(expected), (0, 0));
@@ -210,7 +213,7 @@ fn logs(instances: &[&mut Instance]) -> String {
 pub(crate) struct Expected(BTreeMap<String, Pair>);
 
 impl Expected {
-    pub(crate) fn of(world: &World) -> Self {
+    pub(crate) fn compute(world: &World) -> Self {
         let (rows, _) = world.correlate();
         let lines = std::io::BufReader::new(std::fs::File::open(rows).unwrap()).lines();
         let rows = lines.map(|line| {

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 pub(crate) const PRODUCE: i16 = 0;
 /// The API key of the request that ends a transaction.
 pub(crate) const END_TXN: i16 = 26;
-/// How often a waiting thread checks the rules.
-const TICK: Duration = Duration::from_millis(50);
+/// The interval at which a waiting thread checks the rules.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Larger than any frame in these tests.
-const LARGEST_FRAME: usize = 128 << 20;
+const MAX_FRAME: usize = 128 << 20;
 
 /// The rules for connections of clients whose id ends with `client`.
 #[derive(Clone, Default)]
@@ -26,7 +26,7 @@ pub(crate) struct Rules {
     pub(crate) client: String,
     /// The delay of every frame, in both directions.
     pub(crate) delay: Duration,
-    /// Drops everything without telling either side, like a half-open connection.
+    /// Drops everything without notice to either side, like a half-open connection.
     pub(crate) drop: bool,
     /// The rate of requests.
     pub(crate) bytes_per_second: Option<u64>,
@@ -60,7 +60,7 @@ struct Link {
     broker: TcpStream,
     name: Mutex<String>,
     /// Correlation ids of requests whose responses are to be lost.
-    doomed: Mutex<HashSet<i32>>,
+    to_drop: Mutex<HashSet<i32>>,
     last: Mutex<Instant>,
     closed: AtomicBool,
 }
@@ -96,7 +96,7 @@ impl Proxy {
         let watching = Arc::clone(&shared);
         std::thread::spawn(move || {
             loop {
-                std::thread::sleep(TICK);
+                std::thread::sleep(CHECK_INTERVAL);
                 close_idle(&watching);
             }
         });
@@ -122,7 +122,7 @@ impl Proxy {
         let _guard = runtime.enter();
         for link in links {
             for stream in [&link.client, &link.broker] {
-                // A socket with a linger of zero sends a reset when its last owner closes it.
+                // A socket with a linger of zero sends a reset when its last handle is closed.
                 let stream = stream.try_clone().unwrap();
                 stream.set_nonblocking(true).unwrap();
                 tokio::net::TcpStream::from_std(stream).unwrap().set_zero_linger().unwrap();
@@ -144,13 +144,13 @@ fn accept(shared: &Arc<Shared>, client: TcpStream) {
     };
     for stream in [&client, &broker] {
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(TICK)).unwrap();
+        stream.set_read_timeout(Some(CHECK_INTERVAL)).unwrap();
     }
     let link = Arc::new(Link {
         client,
         broker,
         name: Mutex::default(),
-        doomed: Mutex::default(),
+        to_drop: Mutex::default(),
         last: Mutex::new(Instant::now()),
         closed: AtomicBool::new(false),
     });
@@ -170,9 +170,9 @@ fn accept(shared: &Arc<Shared>, client: TcpStream) {
 
 fn close_idle(shared: &Shared) {
     let rules = lock(&shared.rules).clone();
-    let Some(most) = rules.close_idle else { return };
+    let Some(max_idle) = rules.close_idle else { return };
     for link in lock(&shared.links).iter().filter_map(Weak::upgrade) {
-        let idle = lock(&link.last).elapsed() > most;
+        let idle = lock(&link.last).elapsed() > max_idle;
         if idle && link.matches(&rules) && !link.closed.load(Ordering::SeqCst) {
             link.close();
             shared.counts.closed_idle.fetch_add(1, Ordering::SeqCst);
@@ -189,7 +189,7 @@ fn pump(shared: &Shared, link: &Link, direction: Direction) -> std::io::Result<(
         let mut frame = vec![0; 4];
         link.read(&mut from, &mut frame)?;
         let length = usize::try_from(number(&frame, 0)).unwrap_or(usize::MAX);
-        if length > LARGEST_FRAME {
+        if length > MAX_FRAME {
             return Err(ErrorKind::InvalidData.into());
         }
         frame.resize(4 + length, 0);
@@ -201,8 +201,8 @@ fn pump(shared: &Shared, link: &Link, direction: Direction) -> std::io::Result<(
         let rules = apply(shared, link)?;
         let matches = link.matches(&rules);
         match direction {
-            Direction::Request if matches => doom(shared, link, &frame),
-            Direction::Response if lock(&link.doomed).contains(&number(&frame, 4)) => {
+            Direction::Request if matches => mark_to_drop(shared, link, &frame),
+            Direction::Response if lock(&link.to_drop).contains(&number(&frame, 4)) => {
                 shared.counts.cut.fetch_add(1, Ordering::SeqCst);
                 return Ok(());
             }
@@ -228,18 +228,18 @@ fn apply(shared: &Shared, link: &Link) -> std::io::Result<Rules> {
         shared.counts.dropped.fetch_add(1, Ordering::SeqCst);
         while lock(&shared.rules).drop {
             link.check()?;
-            std::thread::sleep(TICK);
+            std::thread::sleep(CHECK_INTERVAL);
         }
     }
     Ok(rules)
 }
 
-fn doom(shared: &Shared, link: &Link, frame: &[u8]) {
+fn mark_to_drop(shared: &Shared, link: &Link, frame: &[u8]) {
     let mut rules = lock(&shared.rules);
     let (request, left) = rules.cut_responses;
     if left > 0 && i16::from_be_bytes([frame[4], frame[5]]) == request {
         rules.cut_responses.1 -= 1;
-        lock(&link.doomed).insert(number(frame, 8));
+        lock(&link.to_drop).insert(number(frame, 8));
     }
 }
 
@@ -247,16 +247,16 @@ fn doom(shared: &Shared, link: &Link, frame: &[u8]) {
 /// meanwhile.
 fn write_slowly(shared: &Shared, link: &Link, to: &mut &TcpStream, frame: &[u8], rate: u64) -> std::io::Result<()> {
     let mut rate = Some(rate);
-    let mut left = frame;
-    while !left.is_empty() {
-        let Some(now) = rate else { return to.write_all(left) };
-        let most = usize::try_from(now / 20).unwrap().clamp(1, left.len());
-        to.write_all(&left[..most])?;
-        left = &left[most..];
-        shared.counts.slowed_bytes.fetch_add(most as u64, Ordering::SeqCst);
+    let mut remaining = frame;
+    while !remaining.is_empty() {
+        let Some(now) = rate else { return to.write_all(remaining) };
+        let part = usize::try_from(now / 20).unwrap().clamp(1, remaining.len());
+        to.write_all(&remaining[..part])?;
+        remaining = &remaining[part..];
+        shared.counts.slowed_bytes.fetch_add(part as u64, Ordering::SeqCst);
         *lock(&link.last) = Instant::now();
         link.check()?;
-        std::thread::sleep(Duration::from_secs_f64(most as f64 / now as f64));
+        std::thread::sleep(Duration::from_secs_f64(part as f64 / now as f64));
         rate = lock(&shared.rules).bytes_per_second;
     }
     Ok(())

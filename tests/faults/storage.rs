@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::kills::{WINDOW, members};
+use crate::kills::{WINDOW, configure};
 use crate::oracle::{Expected, Output};
+use crate::report::{Mode, Report, in_every_mode};
 use crate::support::world::Counted;
 use crate::support::{World, activity, alert};
-use crate::trial::{Mode, Trial, in_every_mode};
 
 in_every_mode!(b03_disk_full, b07_state_deleted_under_the_process);
 
@@ -80,25 +80,25 @@ fn send_alerts(world: &World) {
 
 fn b03_disk_full(mode: Mode) {
     let Some(mut world) = World::new("b03") else { return };
-    let mut trial = Trial::new("B3", mode);
+    let mut report = Report::new("B3", mode);
     let Some(disk) = Disk::mount(world.folder.path().join("disk")) else {
-        return trial.skip("mounting_a_tmpfs_is_not_allowed_here");
+        return report.skip("mounting_a_tmpfs_is_not_allowed_here");
     };
-    members(&mut world, mode);
+    configure(&mut world, mode);
     // So little that the data does not stay in memory for long.
     world.set("state", "memory = \"8MB\"");
     world.states = disk.0.clone();
-    let mut output = Output::of(&world, mode);
+    let mut output = Output::open(&world, mode);
     let mut instance = world.start("a");
     instance.wait_for_log(" joining ");
     send_activities(&mut world, "before", 300);
     send_alerts(&world);
-    output.wait("first answer", Duration::from_secs(60), &mut [&mut instance], |output| {
+    output.wait("first rows", Duration::from_secs(60), &mut [&mut instance], |output| {
         output.len() == 300
     });
     let ballast = disk.0.join("ballast");
     std::fs::write(&ballast, vec![0; (free(&disk.0).saturating_sub(2_000)) << 10]).unwrap();
-    trial.fact("free_kb", free(&disk.0));
+    report.fact("free_kb", free(&disk.0));
     send_activities(&mut world, "full", 4_000);
     let status = instance.ended_within(Duration::from_secs(90));
     let log = instance.log();
@@ -108,31 +108,34 @@ fn b03_disk_full(mode: Mode) {
     if !log.lines().any(full) {
         println!("{log}");
     }
-    trial.proves("a full disk", log.lines().any(full));
+    report.assert_happened("a full disk", log.lines().any(full));
     assert_eq!(status.and_then(|status| status.code()), Some(1), "{log}");
     let path = disk.0.display().to_string();
-    let says = |line: &str| line.contains("error") && full(line) && line.contains(&path);
-    assert!(log.lines().any(says), "it does not say why it stops:\n{log}");
+    let names_the_cause = |line: &str| line.contains("error") && full(line) && line.contains(&path);
+    assert!(
+        log.lines().any(names_the_cause),
+        "the log does not contain the cause of the stop:\n{log}"
+    );
     std::fs::remove_file(ballast).unwrap();
     disk.grow();
     let mut instance = world.start("a");
-    let expected = Expected::of(&world);
+    let expected = Expected::compute(&world);
     output.wait_for(&expected, Duration::from_secs(90), &mut [&mut instance]);
-    trial.fact("pairs", expected.len());
-    trial.fact("repeats", output.repeats());
-    trial.ok();
+    report.fact("pairs", expected.len());
+    report.fact("repeats", output.repeats());
+    report.ok();
 }
 
 fn b07_state_deleted_under_the_process(mode: Mode) {
     let Some(mut world) = World::new("b07") else { return };
-    let mut trial = Trial::new("B7", mode);
-    members(&mut world, mode);
-    let mut output = Output::of(&world, mode);
+    let mut report = Report::new("B7", mode);
+    configure(&mut world, mode);
+    let mut output = Output::open(&world, mode);
     let mut instance = world.start("a");
     instance.wait_for_log(" joining ");
     send_activities(&mut world, "before", 300);
     send_alerts(&world);
-    output.wait("first answer", Duration::from_secs(60), &mut [&mut instance], |output| {
+    output.wait("first rows", Duration::from_secs(60), &mut [&mut instance], |output| {
         output.len() == 300
     });
     std::fs::remove_dir_all(world.states.join("a")).unwrap();
@@ -144,8 +147,8 @@ fn b07_state_deleted_under_the_process(mode: Mode) {
         "it noticed late:\n{}",
         instance.log()
     );
-    trial.fact("noticed_ms", began.elapsed().as_millis());
-    output.wait_for(&Expected::of(&world), Duration::from_secs(60), &mut [&mut instance]);
-    trial.fact("repeats", output.repeats());
-    trial.ok();
+    report.fact("noticed_ms", began.elapsed().as_millis());
+    output.wait_for(&Expected::compute(&world), Duration::from_secs(60), &mut [&mut instance]);
+    report.fact("repeats", output.repeats());
+    report.ok();
 }

@@ -15,7 +15,7 @@ pub(crate) type Pair = (usize, LinkKey, usize);
 #[derive(Default)]
 pub(crate) struct Due {
     pub(crate) rows: BTreeSet<Row>,
-    /// The pairs whose rows are already emitted and are emitted again; they come after all others.
+    /// The pairs whose rows are already emitted and are emitted again, after all others.
     pub(crate) again: BTreeSet<Pair>,
     pub(crate) summaries: Vec<Summary>,
 }

@@ -200,7 +200,7 @@ impl Draft<'_> {
         Some(time.clamp(0, self.latest()))
     }
 
-    /// Returns the latest time that is ever drawn. Times this far ahead come from a bad clock.
+    /// Returns the latest time that is ever drawn. Only a wrong clock gives times this far ahead.
     fn latest(&self) -> i64 {
         ticks_of(self.now) + 10 * 86_400 * 1_000 * TICKS_PER_MILLI
     }

@@ -125,7 +125,7 @@ fn op(output: &Output) -> Op {
     }
 }
 
-/// Returns true if somebody who knows only the standard, and nothing about `alerttrail`, takes a record for something
+/// Returns true if a reader who knows only the standard, and nothing about `alerttrail`, takes a record for something
 /// that has happened or that is open.
 fn is_hit(format: Format, record: &Value) -> bool {
     match format {

@@ -1,4 +1,4 @@
-//! The frame of every fault test: its name, its mode, and its line of facts.
+//! What every fault test needs: its name, its mode, and its report, a line of facts.
 
 use std::fmt::{Display, Write as _};
 use std::time::Instant;
@@ -26,14 +26,14 @@ macro_rules! in_every_mode {
         mod at_least_once {
             $(#[test]
             fn $test() {
-                super::$test(crate::trial::Mode::AtLeastOnce);
+                super::$test(crate::report::Mode::AtLeastOnce);
             })+
         }
 
         mod exactly_once {
             $(#[test]
             fn $test() {
-                super::$test(crate::trial::Mode::ExactlyOnce);
+                super::$test(crate::report::Mode::ExactlyOnce);
             })+
         }
     };
@@ -51,8 +51,8 @@ pub(crate) fn seed() -> u64 {
     std::env::var("SEED").map_or_else(|_| new(), |value| value.parse().unwrap())
 }
 
-/// The line of one test. If it is dropped without [`Trial::ok`], it reports that the test failed.
-pub(crate) struct Trial {
+/// The report of one test. If it is dropped without [`Report::ok`], it reports that the test failed.
+pub(crate) struct Report {
     id: &'static str,
     mode: Mode,
     facts: String,
@@ -60,7 +60,7 @@ pub(crate) struct Trial {
     began: Instant,
 }
 
-impl Trial {
+impl Report {
     pub(crate) fn new(id: &'static str, mode: Mode) -> Self {
         Self {
             id,
@@ -76,7 +76,7 @@ impl Trial {
     }
 
     /// Fails the test as INVALID if its fault did not happen, because the test has then shown nothing.
-    pub(crate) fn proves(&mut self, fault: &str, happened: bool) {
+    pub(crate) fn assert_happened(&mut self, fault: &str, happened: bool) {
         if !happened {
             self.verdict = "INVALID";
             panic!("{} is INVALID: {fault} did not happen", self.id);
@@ -94,7 +94,7 @@ impl Trial {
     }
 }
 
-impl Drop for Trial {
+impl Drop for Report {
     fn drop(&mut self) {
         // The previous line may be that of the test runner, without its line end.
         println!(

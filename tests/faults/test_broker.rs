@@ -7,27 +7,27 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::proxy::{Proxy, Rules};
 use crate::support::{World, broker};
 
-static LAB: Mutex<Option<Lab>> = Mutex::new(None);
+static TEST_BROKER: Mutex<Option<TestBroker>> = Mutex::new(None);
 
 /// The broker that tests may break.
-pub(crate) struct Lab {
+pub(crate) struct TestBroker {
     data: PathBuf,
     pub(crate) proxy: Proxy,
     address: String,
 }
 
-/// Held while a test uses the lab.
-pub(crate) struct Bench(MutexGuard<'static, Option<Lab>>);
+/// Locks the broker while a test uses it.
+pub(crate) struct TestBrokerGuard(MutexGuard<'static, Option<TestBroker>>);
 
-impl std::ops::Deref for Bench {
-    type Target = Lab;
+impl std::ops::Deref for TestBrokerGuard {
+    type Target = TestBroker;
 
-    fn deref(&self) -> &Lab {
+    fn deref(&self) -> &TestBroker {
         self.0.as_ref().unwrap()
     }
 }
 
-impl Drop for Bench {
+impl Drop for TestBrokerGuard {
     fn drop(&mut self) {
         self.proxy.rule(Rules::default());
         if std::thread::panicking() {
@@ -35,41 +35,46 @@ impl Drop for Bench {
             let log = std::fs::read_to_string(self.data.join("server.log")).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
             println!(
-                "the broker's last words:\n{}",
+                "the end of the broker's log:\n{}",
                 lines[lines.len().saturating_sub(40)..].join("\n")
             );
         }
     }
 }
 
-/// Returns the lab, for one test at a time, or `None` if tests on brokers are not to run.
-pub(crate) fn lab() -> Option<Bench> {
+/// Returns the test broker, for one test at a time, or `None` if tests that need a broker are skipped.
+pub(crate) fn test_broker() -> Option<TestBrokerGuard> {
     broker()?;
-    let mut lab = LAB.lock().unwrap_or_else(PoisonError::into_inner);
-    match lab.as_ref() {
-        None => *lab = Some(Lab::new()),
+    let mut test_broker = TEST_BROKER.lock().unwrap_or_else(PoisonError::into_inner);
+    match test_broker.as_ref() {
+        None => *test_broker = Some(TestBroker::new()),
         // The previous test may have failed while the broker was stopped or down.
-        Some(lab) => {
-            lab.signal("CONT");
-            lab.up();
+        Some(test_broker) => {
+            test_broker.signal("CONT");
+            test_broker.up();
         }
     }
-    Some(Bench(lab))
+    Some(TestBrokerGuard(test_broker))
 }
 
-impl Lab {
+impl TestBroker {
     fn new() -> Self {
-        let mut lab = Self {
+        let mut test_broker = Self {
             data: std::env::temp_dir().join(format!("alerttrail-faults-{}", std::process::id())),
             proxy: Proxy::listen(),
             address: String::new(),
         };
-        lab.up();
-        let read = |name: &str| std::fs::read_to_string(lab.data.join(name)).unwrap().trim().to_owned();
-        let (address, behind) = (read("address"), read("address-proxied"));
-        lab.address = address;
-        lab.proxy.forward_to(behind.parse().unwrap());
-        lab
+        test_broker.up();
+        let read = |name: &str| {
+            std::fs::read_to_string(test_broker.data.join(name))
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
+        let (address, target) = (read("address"), read("address-proxied"));
+        test_broker.address = address;
+        test_broker.proxy.forward_to(target.parse().unwrap());
+        test_broker
     }
 
     /// Returns a world with topics on this broker; its processor connects through the proxy.
@@ -93,13 +98,13 @@ impl Lab {
 
     /// Kills the broker with SIGKILL.
     pub(crate) fn kill(&self) {
-        assert!(self.signal("KILL"), "the broker was not there to be killed");
+        assert!(self.signal("KILL"), "the broker does not run");
         while self.signal("0") {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
 
-    /// Sends a signal by its name. Returns whether the broker was there.
+    /// Sends a signal by its name. Returns whether the broker runs.
     pub(crate) fn signal(&self, name: &str) -> bool {
         let pid = std::fs::read_to_string(self.data.join("pid")).unwrap_or_default();
         let sent = Command::new("kill")

@@ -3,10 +3,10 @@
 //! `cargo bench --bench api -- --bootstrap-servers ADDRESS`, with a broker from `scripts/broker up`. Generated traffic
 //! with many alerts is in the broker. A processor reads the alerts; then, started again, it reads the activities as
 //! fast as it can. From the first tenth of the activities to the last, half-second turns alternate in the order alone,
-//! asked, asked, alone, so that other load on the machine affects both kinds. In an asked turn, one client requests
-//! `GET /api/v1/alerts/{id}` for one alert after another.
+//! requests, requests, alone, so that other load on the machine affects both kinds. In a turn with requests, one client
+//! requests `GET /api/v1/alerts/{id}` for one alert after another.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 #![expect(clippy::disallowed_methods, reason = "it measures by the clock")]
 #![expect(clippy::print_stdout, reason = "it is a program of its own")]
 
@@ -23,9 +23,9 @@ use hdrhistogram::Histogram;
 use serde_json::Value;
 
 /// The time after which anything counts as hung.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// How often the bench checks the processor's progress.
-const LOOK: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_secs(180);
+/// The interval at which the bench checks the processor's progress.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Parser)]
 struct Args {
@@ -38,13 +38,13 @@ struct Args {
     /// Activities that are read in each run
     #[arg(long, default_value_t = 1_000_000)]
     activities: u64,
-    /// Alerts that the processor holds
+    /// Alerts that the processor stores
     #[arg(long, default_value_t = 100_000)]
     alerts: u64,
     /// Rounds, each with its own processor, log and state
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// Length of a turn, asked or alone, in milliseconds
+    /// Length of a turn, with requests or without, in milliseconds
     #[arg(long, default_value_t = 500)]
     turn: u64,
     /// Pause of the client between a response and its next request, in milliseconds
@@ -66,7 +66,7 @@ struct Bench {
     name: String,
     ids: Arc<[String]>,
     /// The number of requests so far: the next client continues after them.
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Bench {
@@ -77,13 +77,13 @@ impl Bench {
             args,
             folder,
             ids: Arc::default(),
-            asked: Arc::default(),
+            requests: Arc::default(),
         };
         let data = bench.folder.path().join("data");
         let (activities, alerts) = (bench.args.activities.to_string(), bench.args.alerts.to_string());
-        // One message for each alert, so that the number of messages read is the number of alerts held.
+        // One message for each alert, so that the number of messages read is the number of stored alerts.
         let plain = ["--alert-updates", "0", "--duplicates", "0", "--malformed", "0"];
-        let wanted = [
+        let generate = [
             "generate",
             "--activities",
             &activities,
@@ -92,7 +92,7 @@ impl Bench {
             "--output",
             text(&data),
         ];
-        bench.call(&[&wanted[..], &plain].concat());
+        bench.call(&[&generate[..], &plain].concat());
         bench.ids = ids(&data.join("securityalert.jsonl"));
         let config = bench.configure("load", &["activities", "alerts"]);
         bench.call(&["topics", "create", "--config", text(&config), "--with-inputs"]);
@@ -113,9 +113,9 @@ impl Bench {
         bench
     }
 
-    fn call(&self, words: &[&str]) {
-        let output = Command::new(&self.args.binary).args(words).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {output:?}");
+    fn call(&self, arguments: &[&str]) {
+        let output = Command::new(&self.args.binary).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
 
     /// Writes a configuration that reads these topics, with its own state, log and output.
@@ -156,9 +156,9 @@ listen = "{listen}"
         let config = self.configure(&name, &["alerts"]);
         self.call(&["topics", "create", "--config", text(&config)]);
         let processor = self.start(&config);
-        self.wait("all alerts to be held", || {
-            let held = self.count("alerttrail_join_records_total{outcome=\"alert_version\"");
-            (held >= self.args.alerts).then_some(())
+        self.wait("all alerts to be stored", || {
+            let stored = self.count("alerttrail_join_records_total{outcome=\"alert_version\"");
+            (stored >= self.args.alerts).then_some(())
         });
         processor.stop();
         let processor = self.start(&self.configure(&name, &["activities", "alerts"]));
@@ -168,26 +168,26 @@ listen = "{listen}"
         'read: loop {
             // Four turns count together or not at all: the rate falls as the state grows, and this must affect both
             // kinds equally.
-            let [mut alone, mut asked] = [Turns::default(), Turns::default()];
-            for is_asked in [false, true, true, false] {
+            let [mut alone, mut with_requests] = [Turns::default(), Turns::default()];
+            for has_client in [false, true, true, false] {
                 let before = (Instant::now(), self.activities());
-                let client = is_asked.then(|| Client::start(self));
+                let client = has_client.then(|| Client::start(self));
                 std::thread::sleep(Duration::from_millis(self.args.turn));
-                if let Some(answers) = client.map(Client::stop) {
-                    run.answers.add(answers).unwrap();
+                if let Some(response_times) = client.map(Client::stop) {
+                    run.response_times.add(response_times).unwrap();
                 }
                 let after = (Instant::now(), self.activities());
                 if after.1 > share(90) {
                     break 'read;
                 }
-                let turns = if is_asked { &mut asked } else { &mut alone };
+                let turns = if has_client { &mut with_requests } else { &mut alone };
                 turns.add(&Turns {
                     activities: after.1 - before.1,
                     seconds: after.0.duration_since(before.0).as_secs_f64(),
                 });
             }
             run.alone.add(&alone);
-            run.asked.add(&asked);
+            run.with_requests.add(&with_requests);
         }
         processor.stop();
         std::fs::remove_dir_all(self.folder.path().join(format!("state-{name}"))).unwrap();
@@ -209,18 +209,18 @@ listen = "{listen}"
         Processor(command.spawn().unwrap())
     }
 
-    fn wait<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    fn wait<T>(&self, what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
         let began = Instant::now();
         loop {
-            if let Some(found) = look() {
+            if let Some(found) = poll() {
                 return found;
             }
             assert!(
-                began.elapsed() < PATIENCE,
-                "waited {PATIENCE:?} for {what}; the logs are in {}",
+                began.elapsed() < TIMEOUT,
+                "waited {TIMEOUT:?} for {what}; the logs are in {}",
                 self.folder.path().display()
             );
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -232,10 +232,10 @@ listen = "{listen}"
     /// Returns the sum of the metrics whose lines have this prefix; 0 while the processor does not respond.
     fn count(&self, metric: &str) -> u64 {
         let url = format!("http://{}/metrics", self.args.listen);
-        let answer = ureq::get(&url)
+        let response = ureq::get(&url)
             .call()
-            .and_then(|mut answer| answer.body_mut().read_to_string());
-        let metrics = answer.unwrap_or_default();
+            .and_then(|mut response| response.body_mut().read_to_string());
+        let metrics = response.unwrap_or_default();
         let lines = metrics.lines().filter(|line| line.starts_with(metric));
         lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
     }
@@ -293,7 +293,7 @@ struct Client {
 impl Client {
     fn start(bench: &Bench) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
-        let (over, ids, asked) = (Arc::clone(&is_over), Arc::clone(&bench.ids), Arc::clone(&bench.asked));
+        let (over, ids, requests) = (Arc::clone(&is_over), Arc::clone(&bench.ids), Arc::clone(&bench.requests));
         let (url, pause) = (
             format!("http://{}/api/v1/alerts/", bench.args.listen),
             Duration::from_millis(bench.args.pause),
@@ -304,15 +304,15 @@ impl Client {
             while !over.load(Ordering::Relaxed) {
                 // A step that has no divisor in common with the number of ids visits all of them, in an order unrelated
                 // to theirs.
-                let id = &ids[asked.fetch_add(1, Ordering::Relaxed).wrapping_mul(7_919) % ids.len()];
+                let id = &ids[requests.fetch_add(1, Ordering::Relaxed).wrapping_mul(7_919) % ids.len()];
                 let began = Instant::now();
-                let answer = agent
+                let response = agent
                     .get(format!("{url}{id}"))
                     .call()
-                    .and_then(|mut answer| answer.body_mut().read_to_string());
+                    .and_then(|mut response| response.body_mut().read_to_string());
                 assert!(
-                    answer.as_ref().is_ok_and(|answer| answer.contains(id.as_str())),
-                    "{id}: {answer:?}"
+                    response.as_ref().is_ok_and(|response| response.contains(id.as_str())),
+                    "{id}: {response:?}"
                 );
                 micros.record(u64::try_from(began.elapsed().as_micros()).unwrap()).unwrap();
                 std::thread::sleep(pause);
@@ -349,17 +349,17 @@ impl Turns {
 
 struct Run {
     alone: Turns,
-    asked: Turns,
+    with_requests: Turns,
     /// The response times, in microseconds.
-    answers: Histogram<u64>,
+    response_times: Histogram<u64>,
 }
 
 impl Default for Run {
     fn default() -> Self {
         Self {
             alone: Turns::default(),
-            asked: Turns::default(),
-            answers: Histogram::new(3).unwrap(),
+            with_requests: Turns::default(),
+            response_times: Histogram::new(3).unwrap(),
         }
     }
 }
@@ -367,31 +367,31 @@ impl Default for Run {
 impl Run {
     /// Returns the rate with requests as a multiple of the rate without.
     fn ratio(&self) -> f64 {
-        self.asked.rate() / self.alone.rate()
+        self.with_requests.rate() / self.alone.rate()
     }
 }
 
 impl std::fmt::Display for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (alone, asked, ratio) = (self.alone.rate(), self.asked.rate(), self.ratio());
-        let (idle, busy) = (self.alone.seconds, self.asked.seconds);
+        let (alone, with_requests, ratio) = (self.alone.rate(), self.with_requests.rate(), self.ratio());
+        let (idle, busy) = (self.alone.seconds, self.with_requests.seconds);
         write!(
             f,
-            "{alone:.0} activities/s alone ({idle:.0} s), {asked:.0} asked ({busy:.0} s): {ratio:.3} times; {}",
-            latency(&self.answers)
+            "{alone:.0} activities/s alone ({idle:.0} s), {with_requests:.0} asked ({busy:.0} s): {ratio:.3} times; {}",
+            latency(&self.response_times)
         )
     }
 }
 
-fn latency(answers: &Histogram<u64>) -> String {
-    let at = |quantile| answers.value_at_quantile(quantile) as f64 / 1e3;
+fn latency(response_times: &Histogram<u64>) -> String {
+    let at = |quantile| response_times.value_at_quantile(quantile) as f64 / 1e3;
     format!(
         "{} answers, p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, at the most {:.1} ms",
-        answers.len(),
+        response_times.len(),
         at(0.5),
         at(0.9),
         at(0.99),
-        answers.max() as f64 / 1e3
+        response_times.max() as f64 / 1e3
     )
 }
 
@@ -406,8 +406,8 @@ fn main() {
     let mut all = Run::default();
     for run in &runs {
         all.alone.add(&run.alone);
-        all.asked.add(&run.asked);
-        all.answers.add(&run.answers).unwrap();
+        all.with_requests.add(&run.with_requests);
+        all.response_times.add(&run.response_times).unwrap();
     }
     println!("all rounds: {all}");
     println!(

@@ -4,7 +4,7 @@
 //! `cargo bench --bench decode`; the throughput is that of the messages' bytes. `decode/floor`
 //! measures the minimum work on the messages of `decode/envelope/streaming`.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 
 mod common;
 
@@ -74,7 +74,7 @@ struct RawEvent<'m> {
 /// Reads the fields that decide about a record, with types that serde derives. Returns whether the record has a place
 /// for a correlation id.
 fn typed(message: &[u8]) -> bool {
-    fn of(event: &str) -> bool {
+    fn has_data(event: &str) -> bool {
         let event: RawEvent<'_> = serde_json::from_str(event).unwrap();
         black_box(event.creation_time);
         event.data.is_some()
@@ -83,8 +83,8 @@ fn typed(message: &[u8]) -> bool {
     black_box(record.category);
     let event = record.properties.raw_event_data.get();
     match event.starts_with('"') {
-        true => of(&serde_json::from_str::<String>(event).unwrap()),
-        false => of(event),
+        true => has_data(&serde_json::from_str::<String>(event).unwrap()),
+        false => has_data(event),
     }
 }
 

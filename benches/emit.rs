@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench emit`; the throughput is that of the emitted bytes.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 
 mod common;
 
@@ -16,7 +16,7 @@ use criterion::{Criterion, Throughput};
 fn emit(emitter: &Emitter, outputs: &[&Output], value: &mut Vec<u8>) -> u64 {
     let one = |output: &&Output| match emitter.emit(output, 7, value) {
         Emitted::Record(_) => black_box(&*value).len() as u64,
-        other => panic!("not told: {other:?}"),
+        other => panic!("not emitted: {other:?}"),
     };
     outputs.iter().map(one).sum()
 }

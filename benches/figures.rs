@@ -210,8 +210,8 @@ fn print(now: &BTreeMap<String, Figure>, before: &BTreeMap<String, Figure>, nois
         }
     }
     for (name, floor) in FLOORS {
-        if let (Some(figure), Some(least)) = (now.get(name), now.get(floor)) {
-            println!("{name} takes {:.1} times {floor}", figure.median / least.median);
+        if let (Some(figure), Some(minimum)) = (now.get(name), now.get(floor)) {
+            println!("{name} takes {:.1} times {floor}", figure.median / minimum.median);
         }
     }
     moved

@@ -1,4 +1,4 @@
-//! Measures whether JOIN is as fast over a large state as over a small one: activities come in and windows close, over
+//! Measures whether JOIN is as fast over a large state as over a small one: activities arrive and windows close, over
 //! two stores in turn.
 //!
 //! `cargo bench --bench flat -- --stored 10000000 --rounds 5`. Needs about 8 GB of disk for ten million stored
@@ -7,7 +7,7 @@
 //! small store and continues the large one. CPU time is that of the whole process, including RocksDB's threads, until
 //! they have nothing left to do.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 #![expect(clippy::disallowed_methods, reason = "it measures by the clock")]
 #![expect(clippy::print_stdout, reason = "it is a program of its own")]
 
@@ -28,7 +28,7 @@ use common::{Story, watermark_update};
 /// The number of correlation ids.
 const KEYS: u64 = 5_000;
 /// The number of activities between two watermark updates.
-const MARK: u64 = 1_000;
+const UPDATE_INTERVAL: u64 = 1_000;
 /// The number of activities for each alert of the live part.
 const PER_ALERT: u64 = 200;
 /// The number of activities in the time range of an alert's window: some of them have its key.
@@ -126,9 +126,10 @@ fn alert(number: u64) -> LogRecord<'static> {
 /// Returns the records of these activities, with alerts and watermark updates between them.
 fn records(numbers: std::ops::Range<u64>, row: usize, alerts: bool) -> impl Iterator<Item = LogRecord<'static>> {
     numbers.flat_map(move |number| {
-        let told = (number % MARK == MARK - 1).then(|| LogRecord::WatermarkUpdate(watermark_update(4, time(number))));
-        let raised = (alerts && number % PER_ALERT == 0).then(|| alert(number));
-        [Some(activity(number, row)), raised, told].into_iter().flatten()
+        let update = (number % UPDATE_INTERVAL == UPDATE_INTERVAL - 1)
+            .then(|| LogRecord::WatermarkUpdate(watermark_update(4, time(number))));
+        let alert = (alerts && number % PER_ALERT == 0).then(|| alert(number));
+        [Some(activity(number, row)), alert, update].into_iter().flatten()
     })
 }
 
@@ -152,11 +153,11 @@ fn written() -> f64 {
 
 /// Waits until RocksDB has nothing left to do in the background: the compactions of one store must not run in the time
 /// of the other.
-fn settle() {
-    const LOOK: Duration = Duration::from_millis(500);
+fn wait_for_compactions() {
+    const POLL_INTERVAL: Duration = Duration::from_millis(500);
     loop {
         let before = cpu();
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
         if cpu() - before < 0.02 {
             return;
         }
@@ -170,20 +171,20 @@ struct Measured {
     amplification: f64,
 }
 
-struct Side {
+struct MeasuredStore {
     partition: Partition<State>,
     stored: u64,
     /// The first activity that is not in the store.
     next: u64,
 }
 
-impl Side {
+impl MeasuredStore {
     fn fill(folder: &std::path::Path, shared: &Shared, stored: u64, row: usize) -> Self {
-        let base = State::open(folder, shared).unwrap();
-        let mut partition = Partition::open(base, Some(Duration::from_secs(400 * 86_400)));
+        let backend = State::open(folder, shared).unwrap();
+        let mut partition = Partition::open(backend, Some(Duration::from_secs(400 * 86_400)));
         partition.apply(records(0..stored, row, false));
-        partition.base.begin_flush().unwrap();
-        settle();
+        partition.backend.begin_flush().unwrap();
+        wait_for_compactions();
         let next = stored;
         Self { partition, stored, next }
     }
@@ -193,15 +194,15 @@ impl Side {
     fn live(&mut self, round: u64, args: &Args) -> Measured {
         let records: Vec<_> = records(self.next..self.next + args.live, args.row, true).collect();
         self.next += args.live;
-        settle();
+        wait_for_compactions();
         let before = self.partition.outputs;
         let (began, cpu_before, written_before) = (Instant::now(), cpu(), written());
         self.partition.apply(records.into_iter());
         let live = args.live as f64;
         let rate = live / began.elapsed().as_secs_f64();
-        self.partition.base.begin_flush().unwrap();
-        settle();
-        self.partition.base.check().unwrap();
+        self.partition.backend.begin_flush().unwrap();
+        wait_for_compactions();
+        self.partition.backend.check().unwrap();
         let run = Measured {
             rate,
             cpu_per_million: (cpu() - cpu_before) / live * 1e6,
@@ -214,7 +215,7 @@ impl Side {
             run.cpu_per_million,
             run.amplification,
             self.partition.outputs - before,
-            self.partition.base.disk_bytes().unwrap_or_default() / 1_000_000
+            self.partition.backend.disk_bytes().unwrap_or_default() / 1_000_000
         );
         run
     }
@@ -234,13 +235,13 @@ fn main() {
     };
     let shared = Shared::new(args.memory);
     let began = Instant::now();
-    let mut large = Side::fill(&folder.path().join("large"), &shared, args.stored, args.row);
+    let mut large = MeasuredStore::fill(&folder.path().join("large"), &shared, args.stored, args.row);
     println!("{} activities stored in {:.0} s", args.stored, began.elapsed().as_secs_f64());
-    let few = args.stored / args.ratio;
+    let small_size = args.stored / args.ratio;
     let mut runs = [Vec::new(), Vec::new()];
     for round in 0..args.rounds {
         // A new store for each round, so that it stays small.
-        let mut small = Side::fill(&folder.path().join(format!("small-{round}")), &shared, few, args.row);
+        let mut small = MeasuredStore::fill(&folder.path().join(format!("small-{round}")), &shared, small_size, args.row);
         runs[0].push(small.live(round, &args));
         drop(small);
         runs[1].push(large.live(round, &args));
@@ -253,7 +254,7 @@ fn main() {
         ]
     });
     println!(
-        "medians: {:.0} activities/s over {few} stored, {:.0} over {}: {:.2} times; CPU {:.2} and {:.2} s per million: {:.2} times; {:.2} and {:.2} bytes written for each of rows",
+        "medians: {:.0} activities/s over {small_size} stored, {:.0} over {}: {:.2} times; CPU {:.2} and {:.2} s per million: {:.2} times; {:.2} and {:.2} bytes written for each of rows",
         small[0],
         large[0],
         args.stored,

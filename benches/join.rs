@@ -1,11 +1,11 @@
-//! The join over state in memory: activities come in, a window closes over many, some come late, the watermark moves,
+//! The join over state in memory: activities arrive, a window with many closes, some are late, the watermark moves,
 //! and the state before the retention cut-off is dropped.
 //!
 //! `cargo bench --bench join`. An element is an activity, an emitted row, or an alert that is
 //! dropped. As in JOIN, the measurement includes the decoding of log records, and the state is written after every
 //! batch.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 
 mod common;
 
@@ -24,8 +24,8 @@ fn watermark_update(number: u64) -> LogRecord<'static> {
     LogRecord::WatermarkUpdate(common::watermark_update(1, Story::time(number)))
 }
 
-fn open(base: &Memory) -> Partition {
-    Partition::open(base.clone(), None)
+fn open(backend: &Memory) -> Partition {
+    Partition::open(backend.clone(), None)
 }
 
 /// Returns a state with this many activities and, if `alert`, an open alert whose window holds them all.
@@ -36,7 +36,7 @@ fn state(story: &Story, activities: u64, alert: bool) -> Memory {
     }
     let mut partition = open(&Memory::default());
     partition.apply(records.iter().map(|record| decoded(record)));
-    partition.base
+    partition.backend
 }
 
 fn insert(criterion: &mut Criterion, story: &Story) {
@@ -88,23 +88,23 @@ fn close(criterion: &mut Criterion, story: &Story) {
 }
 
 fn late(criterion: &mut Criterion, story: &Story) {
-    const THERE: u64 = 10_000;
+    const ALL: u64 = 10_000;
     const LATE: u64 = 1_000;
     // Every tenth activity of the window is missing when it closes.
-    let (late, there): (Vec<u64>, Vec<u64>) = (0..THERE).partition(|number| number % (THERE / LATE) == 0);
-    let mut records = story.activities(there.into_iter(), SIZE);
-    records.push(story.alert(1, THERE));
-    let mut answered = open(&Memory::default());
-    answered.apply(records.iter().map(|record| decoded(record)).chain([watermark_update(THERE)]));
+    let (late, in_time): (Vec<u64>, Vec<u64>) = (0..ALL).partition(|number| number % (ALL / LATE) == 0);
+    let mut records = story.activities(in_time.into_iter(), SIZE);
+    records.push(story.alert(1, ALL));
+    let mut closed = open(&Memory::default());
+    closed.apply(records.iter().map(|record| decoded(record)).chain([watermark_update(ALL)]));
     let records = story.activities(late.into_iter(), SIZE);
     let mut group = criterion.benchmark_group("join/late");
     group.throughput(Throughput::Elements(LATE));
     group.bench_function("into_one_alert", |bencher| {
         bencher.iter_batched(
-            || open(&answered.base),
+            || open(&closed.backend),
             |mut partition| {
                 partition.apply(records.iter().map(|record| decoded(record)));
-                assert_eq!(partition.outputs, LATE, "every one goes out");
+                assert_eq!(partition.outputs, LATE, "every one is emitted");
                 partition
             },
             BatchSize::PerIteration,
@@ -113,8 +113,8 @@ fn late(criterion: &mut Criterion, story: &Story) {
     group.finish();
 }
 
-/// Measures the whole sequence, by the share of activities that belong to an alert: they come in, the alert comes, its
-/// window closes.
+/// Measures the whole sequence, by the share of activities that belong to an alert: they arrive, the alert arrives,
+/// its window closes.
 fn hit_rate(criterion: &mut Criterion, story: &Story) {
     let activities = story.activities(0..COUNT, SIZE);
     let mut group = criterion.benchmark_group("join/hit_rate");
@@ -184,11 +184,11 @@ fn evict(criterion: &mut Criterion, story: &Story) {
         group.throughput(Throughput::Elements(activities.max(alerts.into())));
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
-                || Partition::open(full.base.clone(), RETENTION),
+                || Partition::open(full.backend.clone(), RETENTION),
                 |mut partition| {
                     partition.apply(std::iter::once(watermark_update(WEEK)));
                     for table in [Table::Activities, Table::Alerts, Table::Timers] {
-                        assert_eq!(partition.base.len(table), 0, "{} is not empty", table.name());
+                        assert_eq!(partition.backend.len(table), 0, "{} is not empty", table.name());
                     }
                     partition
                 },

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench log`; an element is a record.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 
 mod common;
 
@@ -19,13 +19,13 @@ const RECORDS: u64 = 1_000;
 /// Returns records by kind.
 fn cases() -> [(&'static str, Vec<Vec<u8>>); 4] {
     let story = Story::new(1);
-    let mut elsewhere = Vec::new();
+    let mut remote = Vec::new();
     for number in 0..1_000 {
         let message = story.alert_message(number, 10);
-        // Of two partitions, one owns the alert and the other gets a version without its row.
+        // Of two partitions, the one with the alert's key gets its row, and the other a version without it.
         Routing::new(2).message(&message, &mut |_, record| {
             if matches!(decoded(record), LogRecord::Alert(version) if version.row.is_empty()) {
-                elsewhere.push(record.to_vec());
+                remote.push(record.to_vec());
             }
         });
     }
@@ -33,7 +33,7 @@ fn cases() -> [(&'static str, Vec<Vec<u8>>); 4] {
     [
         ("activity", story.activities(0..RECORDS, SIZE)),
         ("alert", (0..1_000).map(|number| story.alert(number, 10)).collect()),
-        ("alert_elsewhere", elsewhere),
+        ("alert_elsewhere", remote),
         (
             "watermark_update_of_32_sources",
             vec![update.encode(Vec::new()).unwrap(); 1_000],

@@ -1,9 +1,9 @@
-//! The whole pipeline: messages of both tables go in, rows come out, over a log and state in memory, like `correlate`
+//! The whole pipeline: reads messages of both tables and emits rows, over a log and state in memory, like `correlate`
 //! without files.
 //!
 //! `cargo bench --bench pipeline`; the throughput is that of the messages' bytes.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 
 mod common;
 
@@ -19,9 +19,9 @@ use alerttrail::store::Memory;
 use criterion::Throughput;
 
 /// Accepts all output, and keeps none of it.
-struct Nowhere;
+struct Discard;
 
-impl Output for Nowhere {
+impl Output for Discard {
     fn write(&mut self, stream: Stream, lines: &[u8]) -> Result<()> {
         assert!(stream != Stream::DeadLetters, "the generator's own record is rejected");
         black_box(lines);
@@ -38,14 +38,14 @@ fn join(messages: &[Vec<u8>]) -> u64 {
         folder: std::env::temp_dir(),
     };
     let shutdown = Shutdown::default();
-    let mut local = Local::new(settings.clone(), means, Memory::default(), common::emitter(None), Nowhere).unwrap();
+    let mut local = Local::new(settings.clone(), means, Memory::default(), common::emitter(None), Discard).unwrap();
     let mut scanner = Scanner::new(&settings);
     // As many messages at once as `correlate` reads at once.
     for messages in messages.chunks(400) {
         let chunk = Chunk::of("messages", messages.iter().map(Vec::as_slice));
         local.take(scanner.scan(chunk), &shutdown).unwrap().unwrap();
     }
-    let (totals, Nowhere) = local.end(&shutdown).unwrap().unwrap();
+    let (totals, Discard) = local.end(&shutdown).unwrap().unwrap();
     totals.pairs
 }
 

@@ -3,7 +3,7 @@
 //! `cargo bench --bench route`; the throughput of messages is that of their bytes. For the
 //! progress, an element is a message or a source partition.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 
 mod common;
 
@@ -73,7 +73,7 @@ fn progress(sources: u32) -> Progress {
     progress
 }
 
-fn note(criterion: &mut Criterion) {
+fn read_progress(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("route/progress/read");
     group.throughput(Throughput::Elements(MESSAGES));
     for sources in [1_u32, 32, 256] {
@@ -109,7 +109,7 @@ fn watermark_update(criterion: &mut Criterion) {
 fn main() {
     let mut criterion = common::criterion();
     message(&mut criterion);
-    note(&mut criterion);
+    read_progress(&mut criterion);
     watermark_update(&mut criterion);
     criterion.final_summary();
 }

@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench store`; the throughput is that of the rows' bytes.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 
 mod common;
 
@@ -24,19 +24,19 @@ const BATCH: usize = 2_000;
 fn activity(record: &[u8]) -> Activity<'_> {
     match decoded(record) {
         LogRecord::Activity(activity) => activity,
-        other => panic!("no activity: {other:?}"),
+        other => panic!("not an activity: {other:?}"),
     }
 }
 
-fn fill(base: &mut impl Base, activities: &[Activity<'_>]) {
+fn fill(backend: &mut impl Base, activities: &[Activity<'_>]) {
     for some in activities.chunks(BATCH) {
-        let mut txn = Txn::new(base);
+        let mut txn = Txn::new(backend);
         for activity in some {
             let key = keys::activity(&activity.keys[0], activity.time, activity.id);
             txn.put(Table::Activities, key, activity.row.to_vec());
         }
         let batch = txn.into_batch();
-        base.write(batch).unwrap();
+        backend.write(batch).unwrap();
     }
 }
 
@@ -61,15 +61,15 @@ fn measure<B: Base, F>(criterion: &mut Criterion, name: &str, open: fn() -> (B, 
     group.bench_function("write", |bencher| {
         bencher.iter_batched(
             open,
-            |(mut base, folder)| {
-                fill(&mut base, &activities);
-                (base, folder)
+            |(mut backend, folder)| {
+                fill(&mut backend, &activities);
+                (backend, folder)
             },
             BatchSize::PerIteration,
         );
     });
-    let (mut base, _folder) = open();
-    fill(&mut base, &activities);
+    let (mut backend, _folder) = open();
+    fill(&mut backend, &activities);
     let key = &activities.first().unwrap().keys[0];
     let window = Window {
         from: Story::time(0),
@@ -79,7 +79,7 @@ fn measure<B: Base, F>(criterion: &mut Criterion, name: &str, open: fn() -> (B, 
         bencher.iter(|| {
             let days = window.from.day()..=window.to.day();
             let spans = days.map(|day| keys::activities(key, window, day));
-            let txn = Txn::new(&base);
+            let txn = Txn::new(&backend);
             let pairs = spans.flat_map(|span| txn.scan(Table::Activities, span, Direction::Forward));
             let read: u64 = pairs.map(|pair| black_box(pair.unwrap()).1.len() as u64).sum();
             assert_eq!(read, bytes);
@@ -88,17 +88,17 @@ fn measure<B: Base, F>(criterion: &mut Criterion, name: &str, open: fn() -> (B, 
     group.bench_function("evict", |bencher| {
         bencher.iter_batched(
             || {
-                let (mut base, folder) = open();
-                fill(&mut base, &activities);
-                (base, folder)
+                let (mut backend, folder) = open();
+                fill(&mut backend, &activities);
+                (backend, folder)
             },
-            |(mut base, folder)| {
-                let mut txn = Txn::new(&base);
+            |(mut backend, folder)| {
+                let mut txn = Txn::new(&backend);
                 let days = (window.from.day(), window.to.day() + 1);
                 txn.remove_span(Table::Activities, keys::activities_of_days(days.0, days.1));
                 let batch = txn.into_batch();
-                base.write(batch).unwrap();
-                (base, folder)
+                backend.write(batch).unwrap();
+                (backend, folder)
             },
             BatchSize::PerIteration,
         );

@@ -153,7 +153,7 @@ pub(crate) fn decoded(bytes: &[u8]) -> LogRecord<'_> {
 
 /// Returns the update of a router that has read all of its `sources` source partitions up to `time`.
 pub(crate) fn watermark_update(sources: u32, time: EventTime) -> WatermarkUpdate {
-    let mark = |partition| SourceWatermark {
+    let source = |partition| SourceWatermark {
         topic: "cloudappevents".into(),
         partition,
         position: 1_000_000,
@@ -165,7 +165,7 @@ pub(crate) fn watermark_update(sources: u32, time: EventTime) -> WatermarkUpdate
         wall: WallTime(0),
         clock: EventTime::MIN,
         topics: vec![("cloudappevents".into(), sources)],
-        sources: (0..sources).map(mark).collect(),
+        sources: (0..sources).map(source).collect(),
         settings: [0; 32],
     }
 }

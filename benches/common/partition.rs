@@ -8,7 +8,7 @@ const BATCH: usize = 2_000;
 
 /// A partition with its state, in memory by default, and its joiner.
 pub(crate) struct Partition<B = Memory> {
-    pub(crate) base: B,
+    pub(crate) backend: B,
     /// The number of outputs so far.
     pub(crate) outputs: u64,
     joiner: Joiner,
@@ -16,10 +16,10 @@ pub(crate) struct Partition<B = Memory> {
 }
 
 impl<B: Base> Partition<B> {
-    pub(crate) fn open(base: B, retention: Option<Duration>) -> Self {
-        let joiner = Joiner::open(&base, retention).unwrap();
+    pub(crate) fn open(backend: B, retention: Option<Duration>) -> Self {
+        let joiner = Joiner::open(&backend, retention).unwrap();
         Self {
-            base,
+            backend,
             outputs: 0,
             offset: joiner.next_offset(),
             joiner,
@@ -38,13 +38,13 @@ impl<B: Base> Partition<B> {
         let mut outbox = Outbox::new(Limit::default());
         loop {
             let batch = (self.offset..).zip(records.by_ref()).take(BATCH);
-            let changes = self.joiner.apply(&self.base, batch, &mut outbox).unwrap();
+            let changes = self.joiner.apply(&self.backend, batch, &mut outbox).unwrap();
             self.offset = self.joiner.next_offset();
             for (_, output) in outbox.drain() {
                 self.outputs += 1;
                 each(output);
             }
-            self.base.write(changes).unwrap();
+            self.backend.write(changes).unwrap();
             if !self.joiner.has_work() && records.peek().is_none() {
                 return;
             }

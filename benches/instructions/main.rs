@@ -9,7 +9,7 @@
 //! is, except for features that the real one lacks. Libraries that choose their code by these features have the same
 //! counts where the features are the same, so the features are recorded.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program of its own")]
 
 #[path = "../common/mod.rs"]
@@ -59,7 +59,7 @@ fn file() -> PathBuf {
 /// Returns the processor features by which libraries choose their code.
 #[cfg(target_arch = "x86_64")]
 fn processor() -> Vec<&'static str> {
-    let there = [
+    let features = [
         ("ssse3", is_x86_feature_detected!("ssse3")),
         ("sse4.2", is_x86_feature_detected!("sse4.2")),
         ("pclmulqdq", is_x86_feature_detected!("pclmulqdq")),
@@ -68,7 +68,11 @@ fn processor() -> Vec<&'static str> {
         ("sha", is_x86_feature_detected!("sha")),
         ("avx512bw", is_x86_feature_detected!("avx512bw")),
     ];
-    there.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    features
+        .into_iter()
+        .filter(|(_, is_detected)| *is_detected)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -85,14 +89,14 @@ fn counted(arguments: &[&str]) -> Result<(String, u64), String> {
         .args(arguments)
         .output()
         .map_err(|error| format!("cannot run valgrind: {error}; scripts/setup --tests installs it"))?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    let count = told.lines().find_map(|line| {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let count = stderr.lines().find_map(|line| {
         let (_, count) = line.split_once("refs:")?;
         count.trim().replace(',', "").parse().ok()
     });
     match (output.status.success(), count) {
         (true, Some(count)) => Ok((String::from_utf8_lossy(&output.stdout).into_owned(), count)),
-        _ => Err(format!("valgrind with {arguments:?} ended with {}:\n{told}", output.status)),
+        _ => Err(format!("valgrind with {arguments:?} ended with {}:\n{stderr}", output.status)),
     }
 }
 
@@ -111,9 +115,9 @@ fn instructions(name: &str) -> Result<u64, String> {
 fn conditions() -> Result<Conditions, String> {
     let output = Command::new("rustc").arg("-vV").current_dir(root()).output();
     let output = output.map_err(|error| format!("cannot run rustc: {error}"))?;
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = String::from_utf8_lossy(&output.stdout).into_owned();
     let value = |name: &str| {
-        let mut lines = told.lines();
+        let mut lines = version.lines();
         lines.find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
     };
     let (shown, _) = counted(&["--processor"])?;
@@ -157,21 +161,21 @@ fn difference(recorded: &Conditions, here: &Conditions) -> Option<(u8, String)> 
             ),
         ));
     }
-    let told = |conditions: &Conditions| {
-        let abilities = conditions.processor.join(" ");
+    let describe = |conditions: &Conditions| {
+        let features = conditions.processor.join(" ");
         format!(
-            "rustc {} for {} on a processor with {abilities}",
+            "rustc {} for {} on a processor with {features}",
             conditions.rustc, conditions.host
         )
     };
-    // If the pinned compiler is required, another compiler is no excuse; nobody chooses the processor.
+    // If the pinned compiler is required, another compiler is an error; the processor cannot be chosen.
     let required = std::env::var("CI").is_ok_and(|value| value == "true") && recorded.rustc != here.rustc;
     let status = if required { 1 } else { NOT_COMPARABLE };
     (recorded != here).then(|| {
         let sentence = format!(
             "counts of this machine cannot be compared: recorded with {}; here is {}",
-            told(recorded),
-            told(here)
+            describe(recorded),
+            describe(here)
         );
         (status, sentence)
     })
@@ -242,10 +246,10 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["--processor"] => println!("{}", processor().join(" ")),
-        [what @ ("--set-up" | "--do"), name] => {
+        [step @ ("--set-up" | "--do"), name] => {
             let (_, prepare) = WORK.iter().find(|(known, _)| known == name).unwrap();
             let mut work = prepare();
-            if *what == "--do" {
+            if *step == "--do" {
                 work();
             }
             // The work is not dropped, because the cost of that depends on what was done.

@@ -57,7 +57,7 @@ fn decode(envelope: Envelope, keyed_share: f64) -> Prepared {
             decoder.decode(Some(message), &mut |item| match black_box(item).what {
                 Decoded::Activity(_) => keyed += 1,
                 Decoded::Unkeyed { .. } => unkeyed += 1,
-                other => panic!("no activity: {other:?}"),
+                other => panic!("not an activity: {other:?}"),
             });
         }
         let expected = if keyed_share > 0.0 { (RECORDS, 0) } else { (0, RECORDS) };
@@ -99,7 +99,7 @@ fn progress() -> Prepared {
         for (number, partition) in (0..RECORDS).zip((0..SOURCES).cycle()) {
             let read = progress.read("cloudappevents", partition, 1).unwrap();
             read.activities(Some(Story::time(number)), WallTime(1));
-            // Watermark updates are sent far less often than messages come in.
+            // Watermark updates are sent far less often than messages arrive.
             if number % 100 == 0 {
                 assert_eq!(progress.source_watermarks(WallTime(1), idleness).len(), SOURCES as usize);
             }

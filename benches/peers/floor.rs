@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) {
         }
     }
     let repartitioned = through.map_or(0, Through::end);
-    crate::say(&json!({
+    crate::print_line(&json!({
         "messages": messages, "bytes": bytes, "repartitioned": repartitioned, "seconds": started.elapsed().as_secs_f64()
     }));
 }
@@ -69,10 +69,10 @@ pub(crate) fn run(args: &Args) {
 /// Returns whether a message has a correlation id: a `cid` that is not empty, inside or outside a string of JSON.
 fn has_key(message: &[u8]) -> bool {
     memmem::find_iter(message, b"cid").any(|at| {
-        let mut behind = message[at + 3..].iter().copied().skip_while(|byte| *byte == b'\\');
-        let is_key = behind.next() == Some(b'"') && behind.next() == Some(b':');
-        let mut behind = behind.skip_while(|byte| *byte == b'\\');
-        is_key && behind.next() == Some(b'"') && !matches!(behind.next(), None | Some(b'"' | b'\\'))
+        let mut following = message[at + 3..].iter().copied().skip_while(|byte| *byte == b'\\');
+        let is_key = following.next() == Some(b'"') && following.next() == Some(b':');
+        let mut following = following.skip_while(|byte| *byte == b'\\');
+        is_key && following.next() == Some(b'"') && !matches!(following.next(), None | Some(b'"' | b'\\'))
     })
 }
 
@@ -82,7 +82,7 @@ struct Through {
     producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext, NoCustomPartitioner>,
     sent: AtomicU64,
     /// The number of records to read; the maximum number until it is known.
-    wanted: Arc<AtomicU64>,
+    expected: Arc<AtomicU64>,
     reader: thread::JoinHandle<u64>,
 }
 
@@ -94,19 +94,19 @@ impl Through {
             list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
-        let wanted = Arc::new(AtomicU64::new(u64::MAX));
+        let expected = Arc::new(AtomicU64::new(u64::MAX));
         let producer = crate::client(bootstrap)
             .set("enable.idempotence", "true")
             .set("linger.ms", "2")
             .set("batch.size", "1000000")
             .create()
             .unwrap();
-        let known = Arc::clone(&wanted);
+        let known = Arc::clone(&expected);
         Self {
             topic: topic.to_owned(),
             producer,
             sent: AtomicU64::new(0),
-            wanted,
+            expected,
             reader: thread::spawn(move || read(&consumer, &known)),
         }
     }
@@ -131,14 +131,14 @@ impl Through {
     /// Returns the number of messages that went through.
     fn end(self) -> u64 {
         self.producer.flush(Duration::from_secs(60)).unwrap();
-        self.wanted.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.expected.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
         self.reader.join().unwrap()
     }
 }
 
-fn read(consumer: &BaseConsumer, wanted: &AtomicU64) -> u64 {
+fn read(consumer: &BaseConsumer, expected: &AtomicU64) -> u64 {
     let mut read = 0;
-    while read < wanted.load(Ordering::Relaxed) {
+    while read < expected.load(Ordering::Relaxed) {
         if let Some(message) = consumer.poll(Duration::from_millis(50)) {
             message.unwrap();
             read += 1;

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) {
     producer.flush(Duration::from_secs(60)).unwrap();
     let delivered = counter.delivered.load(Ordering::Relaxed);
     assert_eq!(delivered, sent, "not every message reached {}", args.topic);
-    crate::say(&json!({"messages": sent, "bytes": bytes}));
+    crate::print_line(&json!({"messages": sent, "bytes": bytes}));
 }
 
 fn send(producer: &ThreadedProducer<Counter, NoCustomPartitioner>, topic: &str, partition: i32, message: &[u8]) {

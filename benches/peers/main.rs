@@ -4,7 +4,7 @@
 //! `cargo build --release --bench peers`. Each tool prints one line of JSON for the harness; `benches/peers/README.md`
 //! explains their purpose.
 
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up has nothing to say")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 
 mod floor;
 mod load;
@@ -44,7 +44,7 @@ fn main() {
 }
 
 /// Prints one line to standard output, and flushes it.
-fn say(line: &serde_json::Value) {
+fn print_line(line: &serde_json::Value) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).unwrap();
 }

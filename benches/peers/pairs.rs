@@ -31,8 +31,8 @@ pub(crate) enum Form {
     Pairs,
 }
 
-/// One output record: `upsert` sets the pair, and of several the greatest `seq` counts.
-pub(crate) struct Said {
+/// One output record: `upsert` adds the pair, and of several records the one with the greatest `seq` counts.
+pub(crate) struct PairRecord {
     pub(crate) pair: String,
     pub(crate) seq: i64,
     pub(crate) upsert: bool,
@@ -65,7 +65,7 @@ struct Pair<'a> {
     activity: &'a str,
 }
 
-impl Said {
+impl PairRecord {
     pub(crate) fn read(form: Form, record: &[u8]) -> Self {
         match form {
             Form::Rows => {
@@ -105,9 +105,9 @@ pub(crate) fn run(args: &Args) {
     let mut pairs = BTreeSet::new();
     let mut records = 0_u64;
     for line in BufReader::with_capacity(1 << 20, File::open(&args.input).unwrap()).split(b'\n') {
-        let said = Said::read(args.form, &line.unwrap());
-        assert!(said.upsert, "a row was taken back, which this data never asks for");
-        pairs.insert(said.pair);
+        let pair_record = PairRecord::read(args.form, &line.unwrap());
+        assert!(pair_record.upsert, "a row was retracted, which this data never requires");
+        pairs.insert(pair_record.pair);
         records += 1;
     }
     let mut out = BufWriter::new(File::create(&args.output).unwrap());
@@ -115,5 +115,5 @@ pub(crate) fn run(args: &Args) {
         writeln!(out, "{pair}").unwrap();
     }
     out.flush().unwrap();
-    crate::say(&json!({"records": records, "pairs": pairs.len()}));
+    crate::print_line(&json!({"records": records, "pairs": pairs.len()}));
 }

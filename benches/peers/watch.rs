@@ -1,7 +1,7 @@
 //! Watches a topic for the expected pairs.
 //!
 //! It shares the machine with the contender that it watches, so at first it only counts, and notes when each record
-//! came. It parses the records once there are as many as expected pairs, or once no more come.
+//! arrived. It parses the records once there are as many as expected pairs, or once no more arrive.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::json;
 
-use crate::pairs::{Form, Said};
+use crate::pairs::{Form, PairRecord};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -38,14 +38,14 @@ type Arrivals = HashMap<i32, Vec<(i64, i64)>>;
 
 /// The fold of what has been read.
 #[derive(Default)]
-struct Answer {
-    pairs: HashMap<String, Standing>,
+struct Fold {
+    pairs: HashMap<String, PairState>,
     missing: usize,
     records: u64,
     repeated: u64,
 }
 
-struct Standing {
+struct PairState {
     seq: i64,
     upsert: bool,
     expected: bool,
@@ -55,13 +55,13 @@ struct Standing {
 pub(crate) fn run(args: &Args) {
     let text = std::fs::read_to_string(&args.pairs).unwrap();
     let expected: HashSet<&str> = text.lines().collect();
-    let patience = Patience::new(args);
+    let timeouts = Timeouts::new(args);
     let consumer = consumer(args);
-    crate::say(&json!({"ready": true}));
+    crate::print_line(&json!({"ready": true}));
     let mut arrivals = Arrivals::new();
     let mut last = clock::start();
     let mut count = 0;
-    while count < expected.len() && !patience.is_over(count > 0, last.elapsed()) {
+    while count < expected.len() && !timeouts.is_over(count > 0, last.elapsed()) {
         let Some(message) = consumer.poll(Duration::from_millis(100)) else {
             continue;
         };
@@ -72,17 +72,17 @@ pub(crate) fn run(args: &Args) {
         count += 1;
     }
     drop(consumer);
-    let answer = take_apart(args, &expected, &arrivals, &patience);
-    report(&answer, expected.len());
+    let fold = parse_records(args, &expected, &arrivals, &timeouts);
+    report(&fold, expected.len());
 }
 
-struct Patience {
+struct Timeouts {
     quiet: Duration,
     limit: Duration,
     started: std::time::Instant,
 }
 
-impl Patience {
+impl Timeouts {
     fn new(args: &Args) -> Self {
         Self {
             quiet: Duration::from_secs(args.quiet),
@@ -92,8 +92,8 @@ impl Patience {
     }
 
     /// Before the first record, only the limit applies.
-    fn is_over(&self, begun: bool, silence: Duration) -> bool {
-        self.started.elapsed() > self.limit || (begun && silence > self.quiet)
+    fn is_over(&self, begun: bool, quiet_for: Duration) -> bool {
+        self.started.elapsed() > self.limit || (begun && quiet_for > self.quiet)
     }
 }
 
@@ -109,24 +109,24 @@ fn consumer(args: &Args) -> BaseConsumer {
 }
 
 /// Reads and parses the topic from its beginning, and continues where counting ended, until every pair is there.
-fn take_apart(args: &Args, expected: &HashSet<&str>, arrivals: &Arrivals, patience: &Patience) -> Answer {
+fn parse_records(args: &Args, expected: &HashSet<&str>, arrivals: &Arrivals, timeouts: &Timeouts) -> Fold {
     let consumer = consumer(args);
     let counted: usize = arrivals.values().map(Vec::len).sum();
-    let mut answer = Answer {
+    let mut fold = Fold {
         missing: expected.len(),
-        ..Answer::default()
+        ..Fold::default()
     };
     let mut last = clock::start();
-    // If counting ended by silence, it has already waited: the remaining records come at once.
-    let over = |answer: &Answer, silence: Duration| {
-        let all = answer.records >= counted as u64;
+    // If counting ended because no record arrived, it has already waited: the remaining records are available.
+    let over = |fold: &Fold, quiet_for: Duration| {
+        let all = fold.records >= counted as u64;
         if counted < expected.len() {
-            all || silence > patience.quiet
+            all || quiet_for > timeouts.quiet
         } else {
-            all && (answer.missing == 0 || patience.is_over(true, silence))
+            all && (fold.missing == 0 || timeouts.is_over(true, quiet_for))
         }
     };
-    while !over(&answer, last.elapsed()) {
+    while !over(&fold, last.elapsed()) {
         let Some(message) = consumer.poll(Duration::from_millis(100)) else {
             continue;
         };
@@ -134,34 +134,34 @@ fn take_apart(args: &Args, expected: &HashSet<&str>, arrivals: &Arrivals, patien
         last = clock::start();
         let seen = arrivals.get(&message.partition()).map_or(&[][..], Vec::as_slice);
         let place = seen.binary_search_by_key(&message.offset(), |(offset, _)| *offset);
-        let came = place.map_or_else(|_| clock::now().0, |place| seen[place].1);
-        let said = Said::read(args.form, message.payload().unwrap());
-        answer.note(said, came, expected);
+        let arrived = place.map_or_else(|_| clock::now().0, |place| seen[place].1);
+        let pair_record = PairRecord::read(args.form, message.payload().unwrap());
+        fold.note(pair_record, arrived, expected);
     }
-    answer
+    fold
 }
 
-impl Answer {
-    fn note(&mut self, said: Said, came: i64, expected: &HashSet<&str>) {
+impl Fold {
+    fn note(&mut self, pair_record: PairRecord, arrived: i64, expected: &HashSet<&str>) {
         self.records += 1;
-        let is_expected = expected.contains(said.pair.as_str());
+        let is_expected = expected.contains(pair_record.pair.as_str());
         let mut is_new = false;
-        let standing = self.pairs.entry(said.pair).or_insert_with(|| {
+        let state = self.pairs.entry(pair_record.pair).or_insert_with(|| {
             is_new = true;
-            Standing {
-                seq: said.seq,
+            PairState {
+                seq: pair_record.seq,
                 upsert: false,
                 expected: is_expected,
-                first: came,
+                first: arrived,
             }
         });
         self.repeated += u64::from(!is_new);
-        if said.seq < standing.seq || said.upsert == standing.upsert {
+        if pair_record.seq < state.seq || pair_record.upsert == state.upsert {
             return;
         }
-        standing.seq = said.seq;
-        standing.upsert = said.upsert;
-        if is_expected && said.upsert {
+        state.seq = pair_record.seq;
+        state.upsert = pair_record.upsert;
+        if is_expected && pair_record.upsert {
             self.missing -= 1;
         } else if is_expected {
             self.missing += 1;
@@ -169,22 +169,22 @@ impl Answer {
     }
 }
 
-fn report(answer: &Answer, expected: usize) {
-    let stands = answer.pairs.values().filter(|standing| standing.upsert);
-    let mut times: Vec<i64> = stands
+fn report(fold: &Fold, expected: usize) {
+    let present = fold.pairs.values().filter(|state| state.upsert);
+    let mut times: Vec<i64> = present
         .clone()
-        .filter(|standing| standing.expected)
-        .map(|standing| standing.first)
+        .filter(|state| state.expected)
+        .map(|state| state.first)
         .collect();
-    let unexpected = stands.filter(|standing| !standing.expected).count();
+    let unexpected = present.filter(|state| !state.expected).count();
     times.sort_unstable();
     let at = |share: f64| times.get(((times.len() as f64 * share).ceil() as usize).saturating_sub(1));
-    crate::say(&json!({
+    crate::print_line(&json!({
         "expected": expected,
-        "records": answer.records,
-        "missing": answer.missing,
+        "records": fold.records,
+        "missing": fold.missing,
         "unexpected": unexpected,
-        "repeated": answer.repeated,
+        "repeated": fold.repeated,
         "first_ms": times.first(),
         "p99_ms": at(0.99),
         "last_ms": times.last(),

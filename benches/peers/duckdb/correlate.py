@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The same question asked of files, after the fact, as one DuckDB query.
+"""The same query over files, after the fact, as one DuckDB query.
 
     correlate.py ACTIVITIES ALERTS OUTPUT --threads N [--typed | --rows] [--temp DIR]
 
 OUTPUT gets a line of JSON for each pair: the ids, and with --rows the records too. With --typed, RawEventData becomes a
 structure with typed columns in one step, as one who knows the data writes it. A column of this type in read_json would be
 faster still, but loses every activity whose RawEventData is a string. Times are compared to the nanosecond:
-DuckDB's ordinary TIMESTAMP has microseconds, in which an activity 100 ns behind StartTime would be lost.
+DuckDB's ordinary TIMESTAMP has microseconds, in which an activity 100 ns after StartTime would be lost.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""How each contender is started. What it is tuned with stands here, and in its own program."""
+"""How each contender is started. Its tuning is here, and in its own program."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from .machine import cores, die, say
+from .machine import cores, die, log
 
 HERE = Path(__file__).resolve().parent.parent
-# As long as the longest window of an alert, which all peers must know beforehand.
+# The longest window of an alert, which all peers must know in advance.
 WINDOW = "PT12H"
 
 CONFIGURATION = """\
@@ -38,15 +38,15 @@ listen = ""
 
 
 class Task:
-    """One run of one contender: where it reads, where it writes, and in what folder it may keep things."""
+    """One run of one contender: its input, its output, and its folder."""
 
-    def __init__(self, identity, data, bootstrap, folder, options, delivery):
-        self.id = identity
+    def __init__(self, run_id, data, bootstrap, folder, options, delivery):
+        self.id = run_id
         self.data = data
         self.bootstrap = bootstrap
         self.folder = folder
         self.state = folder / "state"
-        self.output = f"{identity}-output"
+        self.output = f"{run_id}-output"
         self.options = options
         self.delivery = delivery
 
@@ -70,9 +70,9 @@ def java(peer, main, heap, task, **settings):
         **task.data.topics, "output": task.output, "bootstrap": task.bootstrap, "application": task.id, "state": task.state,
         "threads": len(cores()), "org.slf4j.simpleLogger.defaultLogLevel": "warn", **settings,
     }
-    words = [f"-D{name}={value}" for name, value in properties.items()]
+    options = [f"-D{name}={value}" for name, value in properties.items()]
     opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in ("java.lang", "java.util", "java.time", "java.net", "java.nio")]
-    return ["java", f"-Xmx{heap}", *opened, *words, "-cp", f"{classes / 'classes'}:{classes / 'lib'}/*", main]
+    return ["java", f"-Xmx{heap}", *opened, *options, "-cp", f"{classes / 'classes'}:{classes / 'lib'}/*", main]
 
 
 def streams(task, grace=None):
@@ -101,12 +101,12 @@ def correlate(task, name):
 
 
 def duckdb(task, threads, name):
-    words = [task.data.activities, task.data.alerts, task.folder / "out.jsonl", "--threads", threads, "--temp", task.folder]
+    arguments = [task.data.activities, task.data.alerts, task.folder / "out.jsonl", "--threads", threads, "--temp", task.folder]
     form = {"duckdb": [], "duckdb-typed": ["--typed"], "duckdb-rows": ["--rows"]}[name]
-    return [task.options.python, HERE / "duckdb" / "correlate.py", *words, *form]
+    return [task.options.python, HERE / "duckdb" / "correlate.py", *arguments, *form]
 
 
-# Over topics; the form of what comes out.
+# The contenders over topics, with the form of their output.
 OVER_TOPICS = {
     "alerttrail": (alerttrail, "rows"),
     "baseline": (baseline, "rows"),
@@ -125,27 +125,27 @@ def build_java(peer):
     stamp = target / "built"
     if stamp.exists() and stamp.stat().st_mtime > max(source.stat().st_mtime for source in sources):
         return
-    say(f"building {peer} with Maven; the first time it fetches the libraries")
+    log(f"building {peer} with Maven; the first time it fetches the libraries")
     subprocess.run(["mvn", "--batch-mode", "--quiet", "-Dstyle.color=never", "--file", HERE / peer / "pom.xml", "package"], check=True)
     stamp.touch()
 
 
 def python_with_duckdb(work):
     """A Python that has DuckDB: this one, or one in a folder of its own, where it is installed."""
-    wanted = (HERE / "duckdb" / "requirements.txt").read_text().strip()
-    version = re.sub(".*==", "", wanted)
+    requirement = (HERE / "duckdb" / "requirements.txt").read_text().strip()
+    version = re.sub(".*==", "", requirement)
     for python in (sys.executable, work / "venv" / "bin" / "python"):
         test = f"import duckdb; assert duckdb.__version__ == '{version}'"
         if Path(python).exists() and subprocess.run([python, "-c", test], stderr=subprocess.DEVNULL).returncode == 0:
             return python
-    say(f"installing {wanted} in {work / 'venv'}")
+    log(f"installing {requirement} in {work / 'venv'}")
     subprocess.run([sys.executable, "-m", "venv", work / "venv"], check=True)
-    subprocess.run([work / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", wanted], check=True)
+    subprocess.run([work / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", requirement], check=True)
     return work / "venv" / "bin" / "python"
 
 
-def check_names(names, known, what):
+def check_names(names, known, kind):
     for name in names:
         if name not in known:
-            die(f"there is no {what} named {name}: choose from {', '.join(known)}")
+            die(f"there is no {kind} named {name}: choose from {', '.join(known)}")
     return names

@@ -1,24 +1,24 @@
-"""The data sets: generated once, answered once, loaded once for each broker."""
+"""The data sets: generated once, correlated once, loaded once for each broker."""
 
 import json
 import re
 import subprocess
 
-from .machine import die, say
+from .machine import die, log
 
-# What all have in common. No re-deliveries, no broken messages, no later versions of alerts, one record to a message: so that a plain
-# SQL join gives the same pairs. Half of the policies raise alerts, two each, and an hour has some 90 open windows.
+# The options that all sets have in common. There are no re-deliveries, no broken messages, no later versions of alerts, and one record in each
+# message, so that a plain SQL join gives the same pairs. Half of the policies raise alerts, two each, and an hour has some 90 open windows.
 COMMON = {
     "seed": 1, "policies": 5_000, "policy-skew": 0, "span": "7d", "window-min": "10m", "window-max": "12h", "disorder": "2m",
     "duplicates": 0, "malformed": 0, "alert-updates": 0, "zero-windows": 0, "batch-max": 1, "envelope": "streaming",
 }
-# --in-window-share is a share of the activities with a key. --record-size is what makes an activity 2.65 KB in its envelope: those with a key
-# are larger than the others, so it is another number each time.
+# --in-window-share is a share of the activities with a key. --record-size is chosen so that an activity has 2.65 KB in its envelope: activities
+# with a key are larger than the others, so it differs between the sets.
 SETS = {
     "a": {"keyed-share": 0.03, "in-window-share": 0.3333, "record-size": 2375},
     "b": {"keyed-share": 0.39, "in-window-share": 0.2564, "record-size": 2010},
     "c": {"keyed-share": 1, "in-window-share": 0.1, "record-size": 1510},
-    # As b, but one policy has half of all activities with a key and half of the alerts. Windows are so much shorter that the answer is about as large.
+    # As b, but one policy has half of all activities with a key and half of the alerts. Windows are shorter, so that the output is about as large.
     "hot": {
         "keyed-share": 0.39, "in-window-share": 0.19, "record-size": 2010, "policy-skew": 1.73, "window-min": "1m", "window-max": "12m",
     },
@@ -29,7 +29,7 @@ KEY = re.compile(rb'\bcid\\*"\s*:\s*\\*"[^"\\]')
 
 
 class DataSet:
-    """`name` is that of a set, or that and a number of partitions: b/64."""
+    """`name` is the name of a set, optionally with a number of partitions: b/64."""
 
     def __init__(self, name, activities, work):
         self.name = name
@@ -40,20 +40,20 @@ class DataSet:
         self.alerts = self.folder / "securityalert.jsonl"
         self.pairs = self.folder / "pairs.txt"
         options = {**COMMON, **SETS[name], "activities": activities, "alerts": round(activities * ALERTS_PER_ACTIVITY)}
-        self.options = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        self.options = [argument for name, value in options.items() for argument in (f"--{name}", str(value))]
         self.facts = {}
         self.prefix = f"peers-in-{name}-{self.partitions}-"
         self.topics = {"activities": f"{self.prefix}activities", "alerts": f"{self.prefix}alerts"}
 
-    def make(self, alerttrail, tools):
-        """Generates the files, and has `alerttrail correlate` say which pairs there are."""
+    def create(self, alerttrail, tools):
+        """Generates the files, and computes the expected pairs with `alerttrail correlate`."""
         stamp = self.folder / "facts.json"
         if stamp.exists():
             self.facts = json.loads(stamp.read_text())
             if self.facts["options"] == self.options:
                 return
             stamp.unlink()
-        say(f"data {self.name}: generating {' '.join(self.options)}")
+        log(f"data {self.name}: generating {' '.join(self.options)}")
         self.folder.mkdir(parents=True, exist_ok=True)
         subprocess.run([alerttrail, "generate", *self.options, "--output", self.folder], check=True)
         rows = self.folder / "rows.jsonl"
@@ -65,7 +65,7 @@ class DataSet:
             die(f"data {self.name}: {found['records']} rows are {found['pairs']} pairs: RawEventData.Id is no identity here")
         self.facts = {"options": self.options, "pairs": found["pairs"], **self.count()}
         stamp.write_text(json.dumps(self.facts))
-        say(f"data {self.name}: {self.facts}")
+        log(f"data {self.name}: {self.facts}")
 
     def count(self):
         activities = keyed = size = keyed_size = 0
@@ -81,8 +81,8 @@ class DataSet:
         return {"activities": activities, "bytes": size, "keyed": keyed, "keyed_bytes": keyed_size, "alerts": alerts}
 
     def load(self, tools, bootstrap):
-        """Puts the files into topics: the same messages in the same partitions every time."""
-        say(f"data {self.name}: loading topics")
+        """Loads the files into topics: the same messages into the same partitions every time."""
+        log(f"data {self.name}: loading topics")
         tools.call("topics", "--bootstrap", bootstrap, "--create", *self.topics.values(), "--partitions", self.partitions)
         for topic, file in ((self.topics["activities"], self.activities), (self.topics["alerts"], self.alerts)):
             tools.call("load", "--bootstrap", bootstrap, "--topic", topic, "--file", file, "--partitions", self.partitions)

@@ -13,7 +13,7 @@ def die(text):
     raise SystemExit(f"peers: {text}")
 
 
-def say(text):
+def log(text):
     print(f"peers: {text}", flush=True)
 
 
@@ -22,21 +22,21 @@ def cores():
 
 
 def describe():
-    """The machine, in the words that belong under a table."""
+    """Returns the description of the machine that belongs under a table."""
     model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / (1 << 20)
     return {"cpu": model, "cores": len(cores()), "memory_gib": round(memory, 1), "kernel": os.uname().release}
 
 
 def busy():
-    """CPU seconds that all processes have used since the machine started."""
+    """Returns the CPU seconds that all processes have used since the machine started."""
     fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     user, nice, system, _idle, _iowait, irq, softirq = fields[:7]
     return (user + nice + system + irq + softirq) / TICK
 
 
 def cpu_of(pid):
-    """CPU seconds of a process and of its children that have ended; 0 when it is gone."""
+    """Returns the CPU seconds of a process and of its children that have ended; 0 if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -51,27 +51,27 @@ def load():
 class Process:
     """A contender under measurement. Its CPU time counts until it has ended, with that of its children."""
 
-    def __init__(self, command, log, cpus=None, environment=None):
-        self.log = Path(log)
+    def __init__(self, command, log_file, cpus=None, environment=None):
+        self.log_file = Path(log_file)
         if cpus is not None:
             command = ["taskset", "-c", ",".join(map(str, cpus)), *command]
         self.others = busy()
         self.load = load()
         self.began = time.time()
-        with open(log, "wb") as out:
-            # A session of its own: Ctrl-C is for the harness, which ends it.
+        with open(log_file, "wb") as out:
+            # It has its own session: Ctrl-C goes to the harness, which ends it.
             self.child = subprocess.Popen(
-                [str(word) for word in command], stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                [str(argument) for argument in command], stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 start_new_session=True, env={**os.environ, **(environment or {})},
             )
 
     def running(self):
         return os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
-    def stop(self, patience=60):
-        """SIGTERM, and a kill for whoever does not heed it."""
+    def stop(self, timeout=60):
+        """Sends SIGTERM, and SIGKILL after the timeout. Returns the cost."""
         self.child.send_signal(signal.SIGTERM)
-        deadline = time.time() + patience
+        deadline = time.time() + timeout
         while self.running() and time.time() < deadline:
             time.sleep(0.02)
         if self.running():
@@ -79,7 +79,7 @@ class Process:
         return self.wait()
 
     def wait(self):
-        """What it cost. The kernel still tells of a child's input and output while nobody has asked how it ended."""
+        """Waits for the end and returns the cost. The kernel keeps a child's input and output counts until its exit status is read."""
         os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOWAIT)
         ended = time.time()
         written = next(
@@ -100,5 +100,5 @@ class Process:
             "others_cpu": max(0.0, busy() - self.others - cpu),
         }
 
-    def last_words(self):
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+    def log_tail(self):
+        return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-15:])

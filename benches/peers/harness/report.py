@@ -1,4 +1,4 @@
-"""Tables out of runs."""
+"""Tables of runs."""
 
 import statistics
 
@@ -6,7 +6,7 @@ COLUMNS = ["contender", "runs", "seconds", "to 99 %", "activities/s", "CPU s", "
 
 
 def spread(runs, key, digits=1):
-    """Median, and in brackets the least and the greatest."""
+    """Returns the median, and in brackets the minimum and the maximum."""
     values = [run[key] for run in runs if run.get(key) is not None]
     if not values:
         return "-"
@@ -36,12 +36,12 @@ def grouped(runs):
 
 
 def table(runs, facts):
-    """Markdown: one line for each contender over the same data."""
+    """Returns a table in Markdown: one line for each contender over the same data."""
     groups = grouped(runs)
     floor = groups.get("floor", [])
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     for name, group in groups.items():
-        # What is delivered at least once is compared with the same of the others.
+        # At-least-once runs are compared with at-least-once runs.
         streams = groups.get("streams exactly_once" if name.endswith("exactly_once") else "streams at_least_once", [])
         seconds = median(group, "seconds")
         rate = f"{facts['activities'] / seconds:,.0f}" if seconds else "-"
@@ -56,7 +56,7 @@ def table(runs, facts):
 
 
 def state_lines(runs):
-    """What state cost on disk, for those that say it."""
+    """Returns the cost of state on disk, for the contenders that measure it."""
     lines = []
     for name, group in grouped(runs).items():
         found = [run["state"] for run in group if run.get("state")]

@@ -1,4 +1,4 @@
-"""What alerttrail's state costs on disk: how large it is, how much was written to make it, and how fast it is made again."""
+"""The cost of alerttrail's state on disk: its size, how much was written for it, and how fast it is rebuilt."""
 
 import datetime
 import json
@@ -9,7 +9,7 @@ from .machine import Process, die
 
 
 def measure_state(folder, facts, written):
-    """Over all partitions, after a clean stop. RocksDB notes every table file that it writes in its LOG, those of compactions too."""
+    """Measures all partitions after a clean stop. RocksDB records every table file that it writes in its LOG, including those of compactions."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     tables = sum(table_bytes(path) for path in files if path.name.startswith("LOG"))
@@ -26,18 +26,18 @@ def measure_state(folder, facts, written):
 
 
 def table_bytes(log):
-    mark = "EVENT_LOG_v1 "
+    marker = "EVENT_LOG_v1 "
     total = 0
     for line in log.read_text(errors="replace").splitlines():
-        if mark in line:
-            event = json.loads(line.split(mark, 1)[1])
+        if marker in line:
+            event = json.loads(line.split(marker, 1)[1])
             if event.get("event") == "table_file_creation":
                 total += event["file_size"]
     return total
 
 
 def measure_rebuild(task, command, facts):
-    """The state of every partition is lost; from when it is read again to when the last partition has caught up with its log."""
+    """Deletes the state of every partition, and measures the time from the start of the replay until the last partition has caught up with the repartition topic."""
     for folder in list(task.state.rglob("CURRENT")):
         shutil.rmtree(folder.parent)
     log = task.folder / "rebuild.txt"
@@ -46,14 +46,14 @@ def measure_rebuild(task, command, facts):
     while len(caught_up(log)) < PARTITIONS:
         if not process.running() or time.time() > deadline:
             process.stop()
-            die(f"the state was not rebuilt:\n{process.last_words()}")
+            die(f"the state was not rebuilt:\n{process.log_tail()}")
         time.sleep(0.1)
     cost = process.stop()
     seconds = (max(caught_up(log)) - min(times(log, "joining"))).total_seconds()
     return {"seconds": seconds, "cpu": cost["cpu"], "rate": facts["keyed"] / seconds}
 
 
-# Of the log, as the configuration says.
+# The partitions of the repartition topic, as in the configuration.
 PARTITIONS = 4
 
 
@@ -62,6 +62,6 @@ def caught_up(log):
 
 
 def times(log, event):
-    """When the log says `event`."""
+    """Returns the times at which the log contains `event`."""
     lines = log.read_text(errors="replace").splitlines()
     return [datetime.datetime.fromisoformat(line.split()[0]) for line in lines if f" {event}" in line]

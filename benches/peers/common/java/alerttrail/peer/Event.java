@@ -9,19 +9,19 @@ import java.time.LocalDateTime;
 import java.time.ZoneOffset;
 
 /**
- * What the join needs of a record. Jackson's streaming parser is used, which skips the other columns: binding the whole
+ * The fields of a record that the join needs. Jackson's streaming parser is used, which skips the other columns: binding the whole
  * record to objects costs about three times as much.
  */
 final class Event {
     private static final JsonFactory JSON = new JsonFactory();
 
-    /** Of an activity RawEventData.Id, of an alert SystemAlertId. */
+    /** RawEventData.Id of an activity, SystemAlertId of an alert. */
     String id;
-    /** Of an activity Data.cid, of an alert AlertType; null when there is none. */
+    /** Data.cid of an activity, AlertType of an alert; null if there is none. */
     String key;
-    /** Of an activity CreationTime, of an alert StartTime. */
+    /** CreationTime of an activity, StartTime of an alert. */
     Instant start;
-    /** Of an alert EndTime. */
+    /** EndTime of an alert. */
     Instant end;
 
     /** The envelope of Defender's streaming API around a CloudAppEvents row. */
@@ -83,7 +83,7 @@ final class Event {
         void visit(T value) throws IOException;
     }
 
-    /** Visits each member of the object at which the parser stands, and skips what the visitor leaves unread. */
+    /** Visits each member of the current object of the parser, and skips what the visitor leaves unread. */
     private static void fields(JsonParser parser, Visitor<String> visitor) throws IOException {
         if (parser.currentToken() != JsonToken.START_OBJECT) {
             return;
@@ -98,7 +98,7 @@ final class Event {
         }
     }
 
-    /** Visits an object, or the one inside a string; a string that holds something else is no error. */
+    /** Visits an object, or the one inside a string; a string with other content is not an error. */
     private static void opened(JsonParser parser, Visitor<JsonParser> visitor) throws IOException {
         if (parser.currentToken() == JsonToken.START_OBJECT) {
             visitor.visit(parser);

@@ -7,7 +7,7 @@ import org.apache.flink.table.annotation.FunctionHint;
 import org.apache.flink.table.functions.TableFunction;
 import org.apache.flink.types.Row;
 
-/** What the join needs of a record: a row, or none when there is no key. Times are ticks of 100 ns, as SQL's row times have milliseconds only. */
+/** The fields of a record that the join needs: a row, or none if there is no key. Times are ticks of 100 ns, because SQL's row times have only milliseconds. */
 public final class Fields {
     private Fields() { }
 

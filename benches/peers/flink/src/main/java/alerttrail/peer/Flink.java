@@ -7,8 +7,8 @@ import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
 /**
  * The join as a Flink SQL job in a cluster embedded in this process, with state in RocksDB and checkpoints on disk.
  *
- * <p>It is a regular join, which keeps both sides for ever unless table.exec.state.ttl says otherwise: an interval join would need a
- * constant window and lose what comes behind its watermark. One table function reads each record once; what has no key is dropped there.
+ * <p>It is a regular join, which keeps both sides forever unless table.exec.state.ttl limits that: an interval join would need a
+ * constant window and lose records behind its watermark. One table function reads each record once and drops records without a key.
  *
  * <p>All settings are system properties; benches/peers/run passes them.
  */

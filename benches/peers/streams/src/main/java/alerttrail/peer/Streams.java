@@ -51,7 +51,7 @@ public final class Streams {
         StreamsBuilder builder = new StreamsBuilder();
         KStream<String, byte[]> activities = source(builder, "activities", Event::activity, rows);
         KStream<String, byte[]> alerts = source(builder, "alerts", Event::alert, rows);
-        // An alert stands at its StartTime, so only what is later can match: half of what a symmetric window would search.
+        // The timestamp of an alert is its StartTime, so only later activities can match: half of what a symmetric window would search.
         JoinWindows windows = JoinWindows.ofTimeDifferenceAndGrace(window, grace).before(Duration.ZERO);
         alerts.join(activities, Streams::pair, windows, StreamJoined.with(Serdes.String(), Serdes.ByteArray(), Serdes.ByteArray()))
             .filter((key, pair) -> pair.length > 0)
@@ -70,7 +70,7 @@ public final class Streams {
         settings.put(StreamsConfig.TOPOLOGY_OPTIMIZATION_CONFIG, StreamsConfig.OPTIMIZE);
         settings.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, 1);
         settings.put(StreamsConfig.consumerPrefix(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG), "earliest");
-        // What pays for a backlog of records of 2.65 KB: larger fetches, and batches that are not sent half empty.
+        // Settings for a backlog of records of 2.65 KB: larger fetches, and batches that are not sent half empty.
         settings.put(StreamsConfig.consumerPrefix(ConsumerConfig.MAX_POLL_RECORDS_CONFIG), 5_000);
         settings.put(StreamsConfig.consumerPrefix(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG), 8 << 20);
         settings.put(StreamsConfig.producerPrefix(ProducerConfig.BATCH_SIZE_CONFIG), 256 << 10);
@@ -87,14 +87,14 @@ public final class Streams {
         Event read(byte[] message) throws IOException;
     }
 
-    /** Keyed records of a topic, at their event time, as what the join needs of them. */
+    /** Keyed records of a topic with their event time, reduced to what the join needs. */
     private static KStream<String, byte[]> source(StreamsBuilder builder, String topic, Reader reader, boolean rows) {
         return builder.stream(System.getProperty(topic), Consumed.with(Serdes.ByteArray(), Serdes.ByteArray()))
             .process(() -> new Keyed(reader, rows))
             .repartition(Repartitioned.<String, byte[]>as(topic).withKeySerde(Serdes.String()).withValueSerde(Serdes.ByteArray()));
     }
 
-    /** Parses once, drops what has no key, and forwards with the event's time as the record's. */
+    /** Parses each record once, drops records without a key, and forwards the others with the event time as timestamp. */
     private static final class Keyed implements Processor<byte[], byte[], String, byte[]> {
         private final Reader reader;
         private final boolean rows;
@@ -124,7 +124,7 @@ public final class Streams {
         }
     }
 
-    /** Start and end to the nanosecond, as the record's own time has milliseconds only; the id; and the row, where it is to come out. */
+    /** Start and end to the nanosecond, because the record's timestamp has only milliseconds; the id; and the row, if it is part of the output. */
     private static byte[] encode(Event event, byte[] row) {
         byte[] id = event.id.getBytes(StandardCharsets.UTF_8);
         Instant end = event.end == null ? event.start : event.end;
@@ -141,7 +141,7 @@ public final class Streams {
         return seconds != 0 ? seconds : Integer.compare(left.getInt(oneAt + 8), right.getInt(otherAt + 8));
     }
 
-    /** The pair as JSON, or nothing when the activity lies outside the alert's own window. */
+    /** The pair as JSON, or nothing if the activity lies outside the alert's own window. */
     private static byte[] pair(byte[] alert, byte[] activity) {
         if (compare(activity, 0, alert, 0) <= 0 || compare(activity, 0, alert, 12) >= 0) {
             return new byte[0];

@@ -24,7 +24,7 @@ export function blocks({ text }) {
   return [...text.matchAll(/^ *```(?:kusto|kql)\n(.*?)^ *```$/gms)].map((found) => found[1]);
 }
 
-/** Returns the queries between backticks, which are told by the table that they begin with. In tables of Markdown `\|` is `|`. */
+/** Returns the queries between backticks, which are recognised by the table at their beginning. In tables of Markdown `\|` is `|`. */
 export function spans({ text }, tables) {
   const query = new RegExp(`\`((?:${tables.join('|')})(?:\\([^)]*\\))?\\s+\\\\?\\|[^\`]*)\``, 'g');
   return [...text.matchAll(query)].map((found) => found[1].replaceAll('\\|', '|').replaceAll(/,\s*…/g, ''));
@@ -56,7 +56,7 @@ export function transformations({ text }) {
   })));
 }
 
-// `boolean` is the word of the management API for what KQL calls `bool`.
+// The management API's `boolean` is KQL's `bool`.
 function schema(columns) {
   return columns.map(([name, type]) => `['${name}']: ${type === 'boolean' ? 'bool' : type}`).join(', ');
 }

@@ -1,4 +1,4 @@
-// Every query that the documents print and that the page offers is one that Microsoft's own editors take.
+// Every query that the documents print and that the page offers is accepted by Microsoft's own editors.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,12 +13,12 @@ const tables = { CloudAppEvents, SecurityAlert, Rows, ...Object.assign({}, ...pa
 const functions = pages.flatMap(savedFunctions).join('');
 const check = checker(tables);
 
-// The query in Microsoft's documentation compares a dynamic value with times. It is printed as it is there, and README says
-// what the editors take in its place.
+// The query in Microsoft's documentation compares a dynamic value with times. It is printed as it is there, and README shows
+// what the editors accept instead.
 const documented = (query) => query.includes('| where RawEventData.CreationTime > StartTime and RawEventData.CreationTime < EndTime');
 const accepted = (query) => query.replaceAll('RawEventData.CreationTime', 'todatetime(RawEventData.CreationTime)');
 
-function assertTaken(query, where) {
+function assertAccepted(query, where) {
   assert.deepEqual(check(query), [], `${where}:\n${query}`);
 }
 
@@ -30,7 +30,7 @@ test('the service refuses what is wrong', () => {
   assert.deepEqual(codes('CloudAppEvents | count'), []);
 });
 
-test('the blocks of the documents are taken, but for the query that is replaced', () => {
+test('the blocks of the documents are accepted, except for the query that is replaced', () => {
   let checked = 0;
   const refused = [];
   for (const page of pages) {
@@ -38,28 +38,28 @@ test('the blocks of the documents are taken, but for the query that is replaced'
       checked += 1;
       if (documented(query)) {
         assert.deepEqual(check(query).map(({ code }) => code), ['KS106', 'KS106'], page.name);
-        assertTaken(accepted(query), page.name);
+        assertAccepted(accepted(query), page.name);
         refused.push(page.name);
       } else if (savedFunctions({ text: `\`\`\`kusto\n${query}\`\`\`\n` }).length === 0) {
-        assertTaken(functions + query, page.name);
+        assertAccepted(functions + query, page.name);
       }
     }
   }
   assert.ok(checked >= 7, `${checked} blocks`);
   assert.deepEqual(refused, ['README.md']);
   const readme = pages.find(({ name }) => name === 'README.md').text;
-  assert.ok(readme.includes('`todatetime(RawEventData.CreationTime)`'), 'README says what to write instead');
+  assert.ok(readme.includes('`todatetime(RawEventData.CreationTime)`'), 'README shows what to write instead');
 });
 
-test('the functions that are saved in a workspace are taken', () => {
+test('the functions that are saved in a workspace are accepted', () => {
   assert.match(functions, /let AlertActivities = .*let AlertSummaries = /s);
-  assertTaken(`${functions}AlertActivities(7d) | union AlertSummaries() | count`, 'functions');
+  assertAccepted(`${functions}AlertActivities(7d) | union AlertSummaries() | count`, 'functions');
 });
 
-test('the queries within sentences are taken', () => {
+test('the queries within sentences are accepted', () => {
   const found = pages.flatMap((page) => spans(page, Object.keys(tables)).map((query) => ({ name: page.name, query })));
   assert.ok(found.length >= 4, `${found.length} queries`);
-  for (const { name, query } of found) assertTaken(functions + query, name);
+  for (const { name, query } of found) assertAccepted(functions + query, name);
 });
 
 test('a rule turns its stream into the columns of its table', () => {
@@ -70,18 +70,18 @@ test('a rule turns its stream into the columns of its table', () => {
     assert.deepEqual(checker({ source })(query), [], query);
     assert.deepEqual([...query.matchAll(/(\w+) = /g)].map(([, name]) => name).sort(), names(tables[target]), target);
   }
-  // The one for a hub that Azure reads by itself.
+  // The query for a hub that Azure reads by itself.
   const raw = checker({ source: 'TimeGenerated: datetime, RawData: string, Properties: dynamic' });
   const others = pages.flatMap((page) => spans(page, ['source']));
   assert.equal(others.length, 1);
   for (const query of others) assert.deepEqual(raw(query), [], query);
 });
 
-test('what the page offers for Sentinel is taken, whatever the settings', () => {
+test('the queries that the page offers for Sentinel are accepted, whatever the settings', () => {
   const settings = [null, { bounds: 'inclusive', ignore_case: true }, { bounds: 'exclusive', ignore_case: false }];
   for (const { item } of makeAlerts().slice(0, 40)) {
     for (const chosen of settings) {
-      if (item.correlation_id !== null) assertTaken(kql(item, chosen), item.system_alert_id);
+      if (item.correlation_id !== null) assertAccepted(kql(item, chosen), item.system_alert_id);
     }
   }
 });

@@ -12,7 +12,7 @@ for (const file of ['bridge.js', 'Kusto.Language.Bridge.js']) {
 }
 const { GlobalState, KustoCode, Symbols } = globalThis.Kusto.Language;
 
-/** Returns a function that lists what the service says against a query; `tables` has a schema `a: type, b: type` for each name. */
+/** Returns a function that lists the errors of a query; `tables` has a schema `a: type, b: type` for each name. */
 export function checker(tables) {
   const symbols = Object.entries(tables).map(([name, schema]) => new Symbols.TableSymbol.$ctor7(name, `(${schema})`, null));
   const globals = GlobalState.Default.WithDatabase(new Symbols.DatabaseSymbol.ctor('workspace', symbols));

@@ -1,4 +1,4 @@
-// The tables that the documents ask, with the columns and types of Microsoft's table reference
+// The tables that the documents query, with the columns and types of Microsoft's table reference
 // (learn.microsoft.com/azure/azure-monitor/reference/tables/cloudappevents and …/securityalert).
 
 /** With `Timestamp` of advanced hunting beside `TimeGenerated` of a workspace: the documents have queries for both. */

@@ -11,17 +11,17 @@ export async function startBrowser() {
   return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] });
 }
 
-/** A page on `url` that keeps what went wrong in it. `options` are those of a browser context. */
+/** Opens a page on `url`, and collects its errors. `options` are those of a browser context. */
 export async function open(browser, url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, timezoneId: 'Europe/Berlin', locale: 'en-GB', colorScheme: 'light', acceptDownloads: true, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(8000);
-  const wrong = [];
-  const elsewhere = [];
-  page.on('pageerror', (error) => wrong.push(error.message));
-  // The browser writes down every refused request; those are part of the tests.
-  page.on('console', (message) => message.type() === 'error' && !/Failed to load resource/.test(message.text()) && wrong.push(message.text()));
-  page.on('request', (request) => !request.url().startsWith(new URL(url).origin) && !request.url().startsWith('blob:') && elsewhere.push(request.url()));
+  const errors = [];
+  const foreignRequests = [];
+  page.on('pageerror', (error) => errors.push(error.message));
+  // The browser logs every refused request; those are part of the tests.
+  page.on('console', (message) => message.type() === 'error' && !/Failed to load resource/.test(message.text()) && errors.push(message.text()));
+  page.on('request', (request) => !request.url().startsWith(new URL(url).origin) && !request.url().startsWith('blob:') && foreignRequests.push(request.url()));
   await page.goto(url);
-  return { page, wrong, elsewhere, close: () => context.close() };
+  return { page, errors, foreignRequests, close: () => context.close() };
 }

@@ -19,10 +19,10 @@ after(() => browser?.close());
 beforeEach(async () => (mock = await startMock()));
 afterEach(async () => {
   await Promise.all(opened.map(({ close }) => close()));
-  const found = opened.flatMap(({ wrong, elsewhere }) => [...wrong, ...elsewhere]);
+  const found = opened.flatMap(({ errors, foreignRequests }) => [...errors, ...foreignRequests]);
   opened = [];
   await mock.stop();
-  assert.deepEqual(found, [], 'errors in the page, or requests to elsewhere');
+  assert.deepEqual(found, [], 'errors in the page, or requests to other servers');
 });
 
 async function visit(address, options) {
@@ -39,12 +39,12 @@ test('a key is named by the entity whose id it is', () => {
   assert.equal(name(account)('a-1'), 'amara@contoso.example');
   assert.equal(name(account)('["amara","contoso.example"]'), 'amara@contoso.example');
   assert.equal(name(account)('["p-7","a-1"]'), 'p-7 · amara@contoso.example');
-  assert.equal(name(account)('t'), null, 'a tenant is no account');
+  assert.equal(name(account)('t'), null, 'a tenant is not an account');
   assert.equal(name({ Type: 'mailbox', MailboxPrimaryAddress: 'board@contoso.example', AadUserId: 'm' })('m'), 'board@contoso.example');
-  assert.equal(name({ Type: 'ip', Address: '203.0.113.9' })('203.0.113.9'), null, 'it says what it is by itself');
+  assert.equal(name({ Type: 'ip', Address: '203.0.113.9' })('203.0.113.9'), null, 'an address needs no name');
   const file = name({ $id: '2', Type: 'filehash', Value: 'ff' }, { Type: 'file', Name: 'a.txt', Directory: 'https://x/y/', FileHashes: [{ $ref: '2' }, { Value: 'ee' }] });
   assert.deepEqual(['https://x/y/a.txt', 'ff', 'ee', 'gg'].map(file), ['a.txt', 'a.txt', 'a.txt', null]);
-  assert.equal(name(account, { ...account, Name: 'other' })('a-1'), null, 'of two names none is right');
+  assert.equal(name(account, { ...account, Name: 'other' })('a-1'), null, 'of two names neither is used');
   for (const Entities of [undefined, null, '', '{', 'null', '[1,null,{"Type":7}]', '[{"$ref":"1"}]']) assert.equal(namesOf({ Entities })('a'), null, String(Entities));
   assert.equal(namesOf(null)('a'), null);
   assert.equal(name({ Type: 'account', Name: '__proto__', AadUserId: 'constructor' })('toString'), null);
@@ -60,7 +60,7 @@ test('the query alone has no links, and several results are open while one is', 
   assert.equal(statusOf(several), 'open');
 });
 
-test('a link has a lane for each key, and those beyond the most share one', () => {
+test('a link has a lane for each key, and those beyond the maximum share one', () => {
   const results = Array.from({ length: 12 }, (_, at) => ({ id: `k${at}`, label: `k${at}`, window: {} }));
   const items = Array.from({ length: 100 }, (_, at) => ({ result: `k${at % 12}` })).concat([{ result: 'other link' }]);
   const lanes = keyLanes({ colour: 1, results }, items, 8);
@@ -86,7 +86,7 @@ test('lanes, legend and table are by link and key, with the names of entities', 
   assert.ok(results[2].startsWith(`usersamara@contoso.example${AMARA}`) || results[1].startsWith(`usersamara@contoso.example${AMARA}`), results[1]);
 });
 
-test('the list of activities is grouped by link and says the key', async () => {
+test('the list of activities is grouped by link and shows the key', async () => {
   const page = await visit('#/alerts/linked-1');
   await page.waitForSelector('.group-row');
   assert.deepEqual(await page.locator('.group-row th').allTextContents(), ['query 3 activities', 'users 45 activities', 'objects 19 activities']);
@@ -104,7 +104,7 @@ test('the list of activities is grouped by link and says the key', async () => {
 
 test('a mark of a link opens its own row', async () => {
   const page = await visit('#/alerts/linked-1');
-  // Marks of one lane may lie over each other: the one that is clicked is the uppermost.
+  // Marks of one lane may overlap: the click hits the uppermost.
   await page.locator('circle.mark.link-2').last().click();
   await page.locator('tr.detail').waitFor();
   assert.equal(await page.evaluate(() => document.activeElement.closest('tbody').querySelector('.link-name').textContent), 'objects');
@@ -138,29 +138,29 @@ test('an open alert is open while one of its results is', async () => {
   await page.waitForSelector('text=7 of 7 results');
 });
 
-test('why is asked by link and key', async () => {
+test('the explanation is requested by link and key', async () => {
   const page = await visit('#/alerts/linked-1');
   await page.waitForSelector('circle.mark');
   assert.match(await page.locator('.verdict').textContent(), /with 3 activities/);
   await page.selectOption('.by select', { label: 'users: wei@contoso.example' });
   await page.waitForSelector('.verdict >> text=with 14 activities');
-  const asked = mock.world.asked.filter((path) => path.includes('/explain'));
-  assert.ok(asked.at(-1).includes('link=users') && asked.at(-1).includes('correlation_id=b7a90c44'), asked.at(-1));
+  const explanations = mock.world.requests.filter((path) => path.includes('/explain'));
+  assert.ok(explanations.at(-1).includes('link=users') && explanations.at(-1).includes('correlation_id=b7a90c44'), explanations.at(-1));
 });
 
 test('a result that changes is requested again, and the others are not', async () => {
   const page = await visit('#/alerts/linked-1');
   await page.waitForSelector('circle.mark');
   const { item, activities } = linked().results[1];
-  const had = mock.world.asked.length;
+  const had = mock.world.requests.length;
   activities.pop();
   Object.assign(item, { activity_count: activities.length, revision: item.revision + 1 });
   await page.waitForSelector('.group-row >> text=44 activities', { timeout: 20_000 });
-  const asked = mock.world.asked.slice(had).filter((path) => path.includes('/activities'));
-  assert.ok(asked.length > 0 && asked.every((path) => path.includes(`correlation_id=${AMARA}`)), asked.join(' '));
+  const requests = mock.world.requests.slice(had).filter((path) => path.includes('/activities'));
+  assert.ok(requests.length > 0 && requests.every((path) => path.includes(`correlation_id=${AMARA}`)), requests.join(' '));
 });
 
-test('the list shows where alerts stand by a link', async () => {
+test('the list shows the status of alerts by a link', async () => {
   const page = await visit('');
   await page.locator('table.alerts tbody tr').nth(49).waitFor();
   await page.selectOption('label:has-text("Link") select', 'users');
@@ -181,11 +181,11 @@ test('the list shows where alerts stand by a link', async () => {
   assert.equal(await page.locator('label:has-text("Link"):visible').count(), 0);
 });
 
-test('with the query alone nothing speaks of links', async () => {
+test('with the query alone no links are shown', async () => {
   const page = await visit('#/alerts/usual-1');
   await page.waitForSelector('circle.mark');
   for (const part of ['.link-name:visible', '.group-row', '.results:visible', '.by:visible', '.plot .link-title', '.activities thead th:nth-child(2):visible']) assert.equal(await page.locator(part).count(), 0, part);
-  assert.ok(mock.world.asked.every((path) => !path.includes('link=')), mock.world.asked.join(' '));
+  assert.ok(mock.world.requests.every((path) => !path.includes('link=')), mock.world.requests.join(' '));
 });
 
 test('names of links, keys and entities stay text', async () => {

@@ -18,7 +18,7 @@ test('every item of a range is in one bin', () => {
   assert.equal(binned(items, { from: 100, to: 199 }, 4).reduce((sum, bin) => sum + bin.onTime + bin.late, 0), 100);
 });
 
-test('lanes lose nothing and are at most as many as asked for', () => {
+test('lanes lose nothing and are at most as many as requested', () => {
   const items = Array.from({ length: 100 }, (_, at) => ({ action: `a${at % 12}` }));
   const found = lanes(items, 8);
   assert.equal(found.length, 8);
@@ -39,7 +39,7 @@ test('a window without length is drawn with room around it', () => {
   assert.ok(from < 5e9 && to > 5e9);
 });
 
-test('an axis has marks that do not touch, from a second to years', () => {
+test('an axis has marks that do not overlap, from a second to years', () => {
   for (const length of [50, 1000, 60_000, 3_600_000, 86_400_000, 30 * 86_400_000, 4000 * 86_400_000]) {
     const step = stepFor(0, length, 1000, 96);
     const found = ticks(0, length, step);
@@ -47,7 +47,7 @@ test('an axis has marks that do not touch, from a second to years', () => {
   }
 });
 
-test('cells of CSV are no formulas and no breaks', () => {
+test('cells of CSV are neither formulas nor line breaks', () => {
   assert.equal(cell('=1+1'), "'=1+1");
   assert.equal(cell('  @SUM(A1)'), "'  @SUM(A1)");
   assert.equal(cell('a"b,c\n'), '"a""b,c\n"');
@@ -62,7 +62,7 @@ test('CSV has a column for every field and survives rows that are no objects', (
   assert.equal(alertRowsCsv(makeAlerts().map(({ item }) => item)).split('\r\n')[0].split(',').length, 22);
 });
 
-test('a name for a file holds nothing else', () => {
+test('a file name has no path', () => {
   assert.equal(fileName('../../etc/passwd', 'json'), 'alert-.._.._etc_passwd.json');
 });
 

@@ -1,5 +1,5 @@
-// A processor that results from a made world: the page's files with the policy they are really served with, and the API of docs/api.md.
-// `node mock.js` serves it on 127.0.0.1:8687 for a look by hand.
+// A mock processor over a generated world: the page's files with the policy with which they are really served, and the API of docs/api.md.
+// `node mock.js` serves it on 127.0.0.1:8687 for manual tests.
 
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
@@ -29,9 +29,9 @@ function linkItem({ item, detail }) {
   return { link, correlation_id, status, window, activity_count, late_count, first_activity_time, last_activity_time, revision, closed_by, closed_at, complete, partition, summary_id: detail.summary_id };
 }
 
-/** Starts one. `world` may be changed while it runs; `asked` has the paths of the API that were asked for. */
+/** Starts a mock. `world` may be changed while it runs; `requests` has the requested paths of the API. */
 export async function startMock(port = 0) {
-  const world = { alerts: makeAlerts(), token: null, fail: null, empty: false, sparse: false, unanswered: [], beat: 0, asked: [], links: ['query', 'users', 'objects'] };
+  const world = { alerts: makeAlerts(), token: null, fail: null, empty: false, sparse: false, unanswered: [], statusRequests: 0, requests: [], links: ['query', 'users', 'objects'] };
   const policy = (await readFile(new URL('policy.txt', PAGE), 'utf8')).trim();
 
   async function asset(url, response) {
@@ -72,7 +72,7 @@ export async function startMock(port = 0) {
   }
 
   /** Returns the result by the requested link and key; by default the query's. */
-  function answerOf(alert, query) {
+  function resultOf(alert, query) {
     const results = alert.results ?? [{ item: linkItem(alert), activities: alert.activities }];
     const link = query.get('link') ?? 'query';
     const ofLink = results.filter(({ item }) => item.link === link);
@@ -86,20 +86,20 @@ export async function startMock(port = 0) {
     const limit = Number(query.get('limit') ?? 100);
     if (limit > 500) throw new Refusal(400, 'limit is at most 500');
     const from = query.get('cursor') ? parseInt(query.get('cursor'), 16) : 0;
-    const { item, activities: all } = answerOf(alert, query);
+    const { item, activities: all } = resultOf(alert, query);
     const end = from + limit;
     return { system_alert_id: alert.item.system_alert_id, tenant_id: null, link: item.link, correlation_id: item.correlation_id, status: item.status, window: item.window, activity_count: item.activity_count, activities: all.slice(from, end), next_cursor: end < all.length ? end.toString(16) : null };
   }
 
   function explain(id, query) {
     const alert = world.alerts.find(({ item }) => item.system_alert_id === id);
-    const base = { system_alert_id: id, tenant_id: null, scan: null, link: null, correlation_id: null, window: null, watermark: alert?.detail.watermark ?? null, retained_from: null, partition: alert?.item.partition ?? null };
+    const common = { system_alert_id: id, tenant_id: null, scan: null, link: null, correlation_id: null, window: null, watermark: alert?.detail.watermark ?? null, retained_from: null, partition: alert?.item.partition ?? null };
     if (!alert) {
       const sentence = `No alert with the id ${id} is stored.`;
-      return { ...base, status: 'unknown', verdict: sentence, findings: [{ cause: 'unknown_alert', sentence, details: { retained_from: null, rejected: 0 } }] };
+      return { ...common, status: 'unknown', verdict: sentence, findings: [{ cause: 'unknown_alert', sentence, details: { retained_from: null, rejected: 0 } }] };
     }
     const { near } = alert;
-    const { item } = answerOf(alert, query);
+    const { item } = resultOf(alert, query);
     const verdict = {
       open: `It waits for activities up to ${item.window.end}: partition 2 of cloudappevents holds the watermark back. It is answered at ${alert.detail.deadline} at the latest.`,
       matched: `It was answered by the watermark with ${item.activity_count} activities.`,
@@ -107,15 +107,15 @@ export async function startMock(port = 0) {
     }[item.status];
     const findings = [{ cause: 'answered', sentence: verdict, details: {} }];
     if (near.after.length > 0) findings.push({ cause: 'near_miss', sentence: 'The nearest activity with its correlation id outside the window lies 1m 30s after its end (correlation.after = "1m 31s" takes it in).', details: near });
-    return { ...base, link: item.link, correlation_id: item.correlation_id, window: item.window, status: item.status, verdict, findings };
+    return { ...common, link: item.link, correlation_id: item.correlation_id, window: item.window, status: item.status, verdict, findings };
   }
 
   function result(url, headers) {
-    world.asked.push(url.pathname + url.search);
+    world.requests.push(url.pathname + url.search);
     if (world.token && headers.authorization !== `Bearer ${world.token}`) throw new Refusal(401, 'send the token of http.token as `Authorization: Bearer <token>`');
     if (world.fail) throw new Refusal(world.fail.status, world.fail.error);
     const [, , , kind, id, part] = url.pathname.split('/').map(decodeURIComponent);
-    if (kind === 'status') return JSON.stringify({ ...makeStatus(world.alerts, (world.beat += 1), world.links), unanswered_partitions: world.unanswered });
+    if (kind === 'status') return JSON.stringify({ ...makeStatus(world.alerts, (world.statusRequests += 1), world.links), unanswered_partitions: world.unanswered });
     if (kind !== 'alerts') throw new Refusal(404, 'there is nothing here');
     if (id === undefined) return JSON.stringify(list(url.searchParams));
     if (part === 'explain') return JSON.stringify(explain(id, url.searchParams));

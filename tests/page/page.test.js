@@ -18,10 +18,10 @@ after(() => browser?.close());
 beforeEach(async () => (mock = await startMock()));
 afterEach(async () => {
   await Promise.all(opened.map(({ close }) => close()));
-  const found = opened.flatMap(({ wrong, elsewhere }) => [...wrong, ...elsewhere]);
+  const found = opened.flatMap(({ errors, foreignRequests }) => [...errors, ...foreignRequests]);
   opened = [];
   await mock.stop();
-  assert.deepEqual(found, [], 'errors in the page, or requests to elsewhere');
+  assert.deepEqual(found, [], 'errors in the page, or requests to other servers');
 });
 
 async function visit(address, options) {
@@ -32,11 +32,11 @@ async function visit(address, options) {
 
 const rowCount = (page) => page.locator('table.alerts tbody tr').count();
 
-/** Waits until `holds` gives true in the page. Playwright's own way needs `eval`, which the page's policy forbids. */
-async function until(page, holds) {
+/** Waits until `condition` is true in the page. Playwright's own way needs `eval`, which the page's policy forbids. */
+async function waitUntil(page, condition) {
   const end = Date.now() + 10_000;
-  while (!(await page.evaluate(holds))) {
-    assert.ok(Date.now() < end, `not within 10 s: ${holds}`);
+  while (!(await page.evaluate(condition))) {
+    assert.ok(Date.now() < end, `not within 10 s: ${condition}`);
     await page.waitForTimeout(50);
   }
 }
@@ -46,7 +46,7 @@ async function settled(page, number) {
   assert.equal(await rowCount(page), number);
 }
 
-test('the list shows alerts, the latest first, and goes on by pages', async () => {
+test('the list shows alerts, the latest first, in pages', async () => {
   const page = await visit('');
   await settled(page, 50);
   assert.equal(await page.locator('tbody .name a').first().textContent(), 'Mass download by a single user');
@@ -60,18 +60,18 @@ test('the list shows alerts, the latest first, and goes on by pages', async () =
   assert.match(await page.title(), /Alerts/);
 });
 
-test('search waits for the hand, filters, and is in the address', async () => {
+test('search waits until typing ends, filters, and is in the address', async () => {
   const page = await visit('');
   await settled(page, 50);
-  const had = mock.world.asked.length;
+  const had = mock.world.requests.length;
   await page.keyboard.press('/');
   await page.keyboard.type('passport NUMBERS mailed', { delay: 15 });
-  await until(page, () => location.hash.includes('text=passport'));
-  await until(page, () => [...document.querySelectorAll('.name a')].every((link) => /Passport/.test(link.textContent)));
+  await waitUntil(page, () => location.hash.includes('text=passport'));
+  await waitUntil(page, () => [...document.querySelectorAll('.name a')].every((link) => /Passport/.test(link.textContent)));
   assert.ok((await rowCount(page)) > 0);
-  assert.ok(mock.world.asked.slice(had).filter((path) => path.includes('text=')).length <= 2, 'one request when typing ends');
+  assert.ok(mock.world.requests.slice(had).filter((path) => path.includes('text=')).length <= 2, 'one request when typing ends');
   await page.locator('.choices label', { hasText: 'Unmatched' }).click();
-  await until(page, () => [...document.querySelectorAll('table.alerts td:first-child')].every((cell) => cell.textContent === 'unmatched'));
+  await waitUntil(page, () => [...document.querySelectorAll('table.alerts td:first-child')].every((cell) => cell.textContent === 'unmatched'));
   assert.match(page.url(), /status=unmatched/);
 });
 
@@ -82,7 +82,7 @@ test('an address with a filter opens the list under it', async () => {
   assert.equal(await page.locator('.filters label', { hasText: 'Severity' }).locator('select').inputValue(), 'High');
 });
 
-test('no alerts, and none that fits, say so', async () => {
+test('an empty list shows whether there are no alerts or none that match', async () => {
   mock.world.empty = true;
   const page = await visit('');
   await page.waitForSelector('text=No alerts yet');
@@ -93,7 +93,7 @@ test('no alerts, and none that fits, say so', async () => {
   await settled(page, 50);
 });
 
-test('a filter that lets few through goes on over empty pages', async () => {
+test('a filter with few matches continues over empty pages', async () => {
   mock.world.sparse = true;
   const page = await visit('#/alerts?text=nothing+is+like+this');
   await page.waitForSelector('text=Continue the search');
@@ -102,7 +102,7 @@ test('a filter that lets few through goes on over empty pages', async () => {
   await page.waitForSelector('text=No alert matches the filter');
 });
 
-test('what is new comes by itself, and the focus stays', async () => {
+test('new alerts appear by themselves, and the focus stays', async () => {
   const page = await visit('');
   await settled(page, 50);
   await page.locator('.name a').nth(2).focus();
@@ -113,17 +113,17 @@ test('what is new comes by itself, and the focus stays', async () => {
   assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Passport numbers mailed to external recipients');
 });
 
-test('paused, it asks nothing', async () => {
+test('no requests are sent while paused', async () => {
   const page = await visit('');
   await settled(page, 50);
   await page.click('#live');
-  const had = mock.world.asked.length;
+  const had = mock.world.requests.length;
   await page.waitForTimeout(5000);
-  assert.equal(mock.world.asked.length, had);
+  assert.equal(mock.world.requests.length, had);
   assert.equal(await page.locator('#live').getAttribute('aria-pressed'), 'false');
 });
 
-test('errors are said as they came, and can be tried again', async () => {
+test('errors are shown as received, and the request can be tried again', async () => {
   mock.world.fail = { status: 503, error: 'the state <b>cannot</b> be read now' };
   const page = await visit('');
   await page.waitForSelector('text=the state <b>cannot</b> be read now');
@@ -134,7 +134,7 @@ test('errors are said as they came, and can be tried again', async () => {
   await page.waitForSelector('text=No instance answered for 2 partitions (2, 5)', { timeout: 10_000 });
 });
 
-test('a token is asked for, a wrong one again, and it is kept for the tab only', async () => {
+test('a token is required, again after a wrong one, and it is kept for the tab only', async () => {
   mock.world.token = 's3cret';
   const page = await visit('#/alerts/usual-1');
   await page.fill('#token-field', 'wrong');
@@ -197,7 +197,7 @@ test('five thousand activities are binned; zooming shows single ones, and the ta
   await page.mouse.down();
   await page.mouse.move(box.x + 420, box.y + 60, { steps: 4 });
   await page.mouse.up();
-  await until(page, () => / of 5,000/.test(document.querySelectorAll('.summary')[0].textContent));
+  await waitUntil(page, () => / of 5,000/.test(document.querySelectorAll('.summary')[0].textContent));
 });
 
 test('an open alert shows what it has so far and what it waits for', async () => {
@@ -219,8 +219,8 @@ test('alerts without activities, without length, and unknown ones', async () => 
   await page.waitForSelector('.figures >> text=empty');
   await page.goto(`${mock.url}#/alerts/absent`);
   await page.waitForSelector('.notice >> text=No alert with the id absent is stored.');
-  const said = await page.locator('main').textContent();
-  assert.equal(said.match(/ is stored/g).length, 1, said);
+  const text = await page.locator('main').textContent();
+  assert.equal(text.match(/ is stored/g).length, 1, text);
   await page.goto(`${mock.url}#/else`);
   await page.waitForSelector('text=There is no page at this address');
 });
@@ -244,17 +244,17 @@ test('hostile names stay text, everywhere', async () => {
 
 test('the policy forbids markup made from strings', async () => {
   const page = await visit('');
-  const said = await page.evaluate(() => {
+  const result = await page.evaluate(() => {
     try {
       document.createElement('div').innerHTML = '<b>x</b>';
-      return 'it went through';
+      return 'no error';
     } catch (error) {
       return error.name;
     }
   });
-  assert.equal(said, 'TypeError');
-  // The browser writes the violation down; it is what is tested here.
-  opened[0].wrong.length = 0;
+  assert.equal(result, 'TypeError');
+  // The browser logs the violation, which is tested here.
+  opened[0].errors.length = 0;
 });
 
 async function saved(page, label) {
@@ -276,7 +276,7 @@ test('an alert is exported as JSON and CSV, digit for digit and without formulas
   assert.match(query, /SystemAlertId == AlertId/);
 });
 
-test('the status shows what holds it back, and moves', async () => {
+test('the status shows which partition holds the watermark back, and is updated', async () => {
   const page = await visit('#/status');
   await page.waitForSelector('text=holds back for 21s');
   const text = await page.locator('main').textContent();

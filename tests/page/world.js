@@ -5,7 +5,7 @@ import { makeLinked } from './linked.js';
 const HOUR = 3_600_000;
 export const NOW = Date.parse('2026-03-01T14:25:02Z');
 
-/** The next number of a sequence, from 0 up to 1, that is the same for the same seed. */
+/** Returns the next number of a sequence, from 0 up to 1, that is the same for the same seed. */
 export function sequence(seed) {
   let state = seed;
   return () => {
@@ -19,7 +19,7 @@ const hex = (random, digits) => Array.from({ length: digits }, () => Math.floor(
 const guid = (random) => [8, 4, 4, 4, 12].map((digits) => hex(random, digits)).join('-');
 const pick = (random, list) => list[Math.floor(random() * list.length)];
 
-/** A name that tries everything: markup, a handler, an end of a script, a template, a text that turns direction. */
+/** A hostile name: markup, a handler, an end of a script, a template, a text that turns direction. */
 export const HOSTILE = `<img src=x onerror="document.title='owned'"></script><script>document.title='owned'</script>{{7*7}} \u202Egnp.exe`;
 
 const NAMES = ['Passport numbers mailed to external recipients', 'Mass download by a single user', 'Anonymous link to a confidential folder', 'Forwarding rule to an unknown domain', 'Sign-in from an unfamiliar place', 'Customer list copied to a USB drive', 'Unusual volume of file deletion', 'Credit card numbers in a Teams chat'];
@@ -106,7 +106,7 @@ export function makeAlerts() {
   usual.near = { before: [], after: [90, 150].map((seconds) => ({ activity_time: iso(end + seconds * 1000), distance_seconds: seconds, setting: 'after', value: `${Math.floor((seconds + 1) / 60)}m ${(seconds + 1) % 60}s` })) };
   const hostile = known[1];
   Object.assign(hostile.activities[0].activity, { ActionType: '<svg onload=alert(1)>', AccountDisplayName: HOSTILE, ObjectName: '=HYPERLINK("http://evil.example","x")', ['<i>key</i>']: '<b>value</b>' });
-  // A number that JavaScript cannot hold, as it comes.
+  // A number that JavaScript cannot represent, as it is sent.
   hostile.rawNumber = '12345678901234567890.10';
   const linked = makeLinked('linked-1', 'Passport numbers shared outside by two people');
   const others = Array.from({ length: 133 }, (_, at) => {
@@ -119,10 +119,10 @@ export function makeAlerts() {
   return all;
 }
 
-export function makeStatus(alerts, beat = 0, links = ['query']) {
+export function makeStatus(alerts, statusRequests = 0, links = ['query']) {
   const random = sequence(11);
-  const turn = Math.sin(beat / 3);
-  const now = NOW + beat * 2000;
+  const turn = Math.sin(statusRequests / 3);
+  const now = NOW + statusRequests * 2000;
   const sources = ['cloudappevents', 'securityalert'].flatMap((topic) => Array.from({ length: 4 }, (_, partition) => {
     const isEvents = topic === 'cloudappevents';
     const end = Math.floor(random() * 5e7);

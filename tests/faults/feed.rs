@@ -36,7 +36,10 @@ impl ProducerContext for ProducerLog {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
+        // A test that fails drops the producer, which purges its queue. A second panic would end the other tests.
+        if let Err((error, _)) = result
+            && !std::thread::panicking()
+        {
             panic!("a message was not delivered, so the expected result is unknown: {error}");
         }
     }

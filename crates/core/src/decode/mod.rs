@@ -20,7 +20,6 @@ mod answer;
 mod audit;
 mod body;
 mod broken;
-mod dedup_key;
 mod entry;
 mod envelope;
 mod key;

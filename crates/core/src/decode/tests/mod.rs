@@ -1,3 +1,4 @@
+mod activities;
 mod broken;
 mod wrappers;
 

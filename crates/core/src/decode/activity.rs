@@ -5,11 +5,10 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-use super::envelope::says_something;
 use super::key::{self, KeyReader, LinkKeys};
 use super::path::{Path, listed};
 use super::reject::{Fault, Reason};
-use super::value::{First, Paths, Room, text, time};
+use super::value::{First, Paths, Room, says_something, text, time};
 use super::{Decoded, Identity, Link, Settings, content_hash, is_service_column};
 use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth, one_line, unescape};
 use crate::record::{Activity, ActivityId, Key, LinkId, Text};

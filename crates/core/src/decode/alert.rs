@@ -1,8 +1,7 @@
-use super::envelope::says_something;
 use super::key::{self, KeyReader, LinkKeys};
 use super::path::listed;
 use super::reject::{Fault, Reason};
-use super::value::{First, Paths, Room, text, time};
+use super::value::{First, Paths, Room, says_something, text, time};
 use super::{AlertColumns, Link, Settings, content_hash, is_service_column};
 use crate::json::{Cursor, one_line};
 use crate::record::{Alert, AlertId, AlertLink, LinkId, Text, Version};

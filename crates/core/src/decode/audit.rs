@@ -7,8 +7,7 @@
 //! `OrganizationId`, `RecordType` and a few more members.
 
 use super::activity::RAW_EVENT_DATA;
-use super::envelope::says_something;
-use super::value::unicode;
+use super::value::{says_something, unicode};
 use crate::json::{Cursor, Index, members, one_line, says, unescape};
 
 /// A record of the audit log.

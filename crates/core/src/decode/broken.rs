@@ -13,8 +13,8 @@
 //! number of bytes that are read to find closing brackets is limited. The result depends only on the bytes.
 
 use super::body::MARK;
-use super::envelope::says_something;
 use super::reject::{Fault, Reason};
+use super::value::says_something;
 use super::wrapper::{Found, Leaf, MAX_LEVELS, Opener, is_list_name};
 use crate::json::prefix::{Broken, balanced_end, space, value_end};
 use crate::json::{Cursor, Index, unescape};

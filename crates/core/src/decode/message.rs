@@ -1,8 +1,13 @@
+//! Splits a message into records, and determines from its form what each record is: a row of one of our tables in an
+//! envelope or without one, a row of another table, or something that only the slow path can read.
+
+use std::borrow::Cow;
+
 use serde::de::IgnoredAny;
 
-use super::envelope::Fields;
 use super::reject::{Fault, Reason};
-use crate::json::{Cursor, Index, NotJson};
+use super::value::{says_something, string, unicode};
+use crate::json::{Cursor, Index, NotJson, unescape};
 
 /// The records of a message.
 pub(super) enum Records<'i, 'a> {
@@ -96,88 +101,211 @@ pub(super) fn fault(message: &[u8]) -> Fault {
     )
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What a record is, determined from its form only.
+#[derive(Debug)]
+pub(super) enum Class<'i, 'a> {
+    /// A row of one of our tables.
+    Row(Row<'i, 'a>),
+    /// A record of the table with this name, which is not one of ours.
+    OtherTable(Cow<'a, str>),
+    /// A record in an envelope of one of our tables whose `properties` are not an object, but may contain one.
+    Wrapped {
+        table: Table,
+        /// The beginning of the properties.
+        properties: Cursor<'i, 'a>,
+        form: Form<'a>,
+    },
+    /// A record of no known form, and the reason.
+    Unknown(&'static str),
+}
 
-    fn records(message: &str) -> Vec<&str> {
-        let mut index = Index::default();
-        let records = match split(message.as_bytes(), &mut index).unwrap() {
-            Records::One(record) => vec![record],
-            Records::Batch(records) => records.collect(),
-        };
-        records
-            .into_iter()
-            .map(|record| std::str::from_utf8(record.json).unwrap())
-            .collect()
-    }
+/// The table name that is counted for a row that names no table and whose columns of our tables have no value. A union
+/// of several tables contains such rows.
+const UNNAMED: &str = "unnamed";
 
-    fn error(message: &[u8]) -> String {
-        let mut index = Index::default();
-        assert!(split(message, &mut index).is_err());
-        let fault = fault(message);
-        assert_eq!(fault.reason, Reason::InvalidJson);
-        fault.error
-    }
+/// The two tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Table {
+    CloudAppEvents,
+    SecurityAlert,
+}
 
-    #[test]
-    fn every_form_of_message_is_taken_apart() {
-        assert_eq!(records("{\"records\":[{\"a\":1}, 2 ,[]]}"), ["{\"a\":1}", "2", "[]"]);
-        assert_eq!(records(" [ {\"a\":1} ,\n{} ] "), ["{\"a\":1}", "{}"]);
-        assert_eq!(records("{\"a\":1}"), ["{\"a\":1}"]);
-        assert_eq!(records("{\"\\u0072ecords\":[1]}"), ["1"]);
-        assert_eq!(records("{\"records\":[]}"), [""; 0]);
-        assert_eq!(records("null"), ["null"]);
-        assert_eq!(records("\"[]\""), ["\"[]\""]);
-    }
+/// A row of one of our tables.
+#[derive(Debug)]
+pub(super) struct Row<'i, 'a> {
+    pub(super) table: Table,
+    /// The beginning of the row, which is an object.
+    pub(super) start: Cursor<'i, 'a>,
+    pub(super) form: Form<'a>,
+}
 
-    #[test]
-    fn records_that_are_no_array_make_a_record_of_the_message() {
-        let message = "{\"records\":{\"a\":[1]}}";
-        assert_eq!(records(message), [message]);
-        let repeated = "{\"records\":[1],\"records\":null}";
-        assert_eq!(records(repeated), [repeated]);
-        assert_eq!(records("{\"records\":null,\"records\":[1]}"), ["1"]);
-    }
+/// The form in which a row was delivered. It determines which field names the row's tenant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Form<'a> {
+    /// In a streaming envelope with its `tenantId`, which is an Entra tenant id.
+    Enveloped { entra_tenant: Option<Cow<'a, str>> },
+    /// Without an envelope, with its own `TenantId`, which is a Log Analytics workspace id.
+    Bare { workspace: Option<Cow<'a, str>> },
+}
 
-    #[test]
-    fn errors_say_where_but_not_what() {
-        assert_eq!(error(b"{\"secret\":\xff}"), "the message is not UTF-8 from byte 10 on");
-        assert_eq!(error(b"\"\xed\xa0\x80\""), "the message is not UTF-8 from byte 1 on");
-        let syntax = error(b"{\"secret\":hidden}");
-        assert!(
-            syntax.starts_with("the message is not JSON: ") && syntax.ends_with("at line 1 column 11"),
-            "{syntax}"
-        );
-        assert!(!syntax.contains("secret") && !syntax.contains("hidden"));
-    }
-
-    #[test]
-    fn broken_json_is_refused_wherever_it_breaks() {
-        for message in [
-            " ",
-            "\u{feff}{}",
-            "{",
-            "[1,]",
-            "{}{}",
-            "[] x",
-            "01",
-            "1.",
-            "-",
-            "nul",
-            "'a'",
-            "{\"a\"}",
-            "{a:1}",
-            "[\"\n\"]",
-            "\"\\x\"",
-            "\"\\u12g4\"",
-            "[{},{\"a\":tru}]",
-            "NaN",
-            "\u{c}{}",
-        ] {
-            error(message.as_bytes());
+impl<'a> Form<'a> {
+    /// Returns the same form with owned strings.
+    pub(super) fn into_owned(self) -> Form<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        match self {
+            Self::Enveloped { entra_tenant } => Form::Enveloped {
+                entra_tenant: entra_tenant.map(owned),
+            },
+            Self::Bare { workspace } => Form::Bare {
+                workspace: workspace.map(owned),
+            },
         }
-        error("[".repeat(10_000_000).as_bytes());
-        error("{\"a\":".repeat(20_000).as_bytes());
+    }
+
+    /// Returns the tenant that the envelope names.
+    pub(super) fn entra_tenant(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Enveloped { entra_tenant } => entra_tenant,
+            Self::Bare { .. } => None,
+        }
+    }
+}
+
+/// The prefix of the table name of an advanced hunting row in an envelope's `category`.
+const ADVANCED_HUNTING: &str = "AdvancedHunting-";
+
+/// Returns what a record is. Names of tables are compared exactly, including their case. A column identifies a table
+/// only by its value, which must not be null or the empty string.
+pub(super) fn classify<'i, 'a>(record: &Record<'i, 'a>) -> Class<'i, 'a> {
+    let Some(fields) = &record.fields else {
+        return Class::Unknown("the record is no object");
+    };
+    let named = |value: &'a [u8]| string(value).filter(|name| !name.is_empty());
+    let category = fields.category.and_then(named);
+    if let Some(table) = category.as_ref().and_then(|category| after_prefix(category)) {
+        return fields.enveloped(table);
+    }
+    let bare = |table| {
+        Class::Row(Row {
+            table,
+            start: record.start.clone(),
+            form: Form::Bare {
+                workspace: fields.workspace.and_then(unicode),
+            },
+        })
+    };
+    if let Some(table) = fields.table.and_then(named) {
+        return match our_table(&table) {
+            Some(table) => bare(table),
+            None => Class::OtherTable(table),
+        };
+    }
+    match category {
+        Some(category) if fields.properties.is_some() => Class::OtherTable(category),
+        _ if fields.has_system_alert_id => bare(Table::SecurityAlert),
+        _ if fields.has_raw_event_data => bare(Table::CloudAppEvents),
+        // An alert without an id becomes a dead-letter record. It is not a row of another table.
+        _ if fields.has_empty_column && fields.has_alert_type => bare(Table::SecurityAlert),
+        _ if fields.has_empty_column => Class::OtherTable(Cow::Borrowed(UNNAMED)),
+        _ => Class::Unknown("the record is no envelope, and no row of a known table"),
+    }
+}
+
+fn our_table(name: &str) -> Option<Table> {
+    match name {
+        "CloudAppEvents" => Some(Table::CloudAppEvents),
+        "SecurityAlert" => Some(Table::SecurityAlert),
+        _ => None,
+    }
+}
+
+fn after_prefix<'a>(category: &Cow<'a, str>) -> Option<Cow<'a, str>> {
+    match category {
+        Cow::Borrowed(category) => category.strip_prefix(ADVANCED_HUNTING).map(Cow::Borrowed),
+        Cow::Owned(category) => category
+            .strip_prefix(ADVANCED_HUNTING)
+            .map(|table| Cow::Owned(table.to_owned())),
+    }
+}
+
+/// The fields of a record that determine what it is. If a name is repeated, the last field counts.
+#[derive(Default)]
+pub(super) struct Fields<'i, 'a> {
+    /// The member `records`: the list of a batch, or a value of any other type.
+    records: Option<Cursor<'i, 'a>>,
+    category: Option<&'a [u8]>,
+    properties: Option<Cursor<'i, 'a>>,
+    entra_tenant: Option<&'a [u8]>,
+    table: Option<&'a [u8]>,
+    workspace: Option<&'a [u8]>,
+    has_system_alert_id: bool,
+    has_raw_event_data: bool,
+    has_alert_type: bool,
+    /// Whether `SystemAlertId` or `RawEventData` is present but empty.
+    has_empty_column: bool,
+}
+
+impl<'i, 'a> Fields<'i, 'a> {
+    /// Reads the fields of the object that `record` has entered, and moves `record` after the object.
+    fn read(record: &mut Cursor<'i, 'a>) -> Self {
+        let mut fields = Self::default();
+        while let Some(key) = record.key() {
+            let start = record.clone();
+            let value = record.value();
+            // Hardly any key contains an escape.
+            match key.contains(&b'\\') {
+                false => fields.set(key.get(1..key.len() - 1).unwrap_or_default(), value, start),
+                true => fields.set(&unescape(key).unwrap_or_default(), value, start),
+            }
+        }
+        fields
+    }
+
+    fn set(&mut self, name: &[u8], value: &'a [u8], start: Cursor<'i, 'a>) {
+        match name {
+            b"records" => self.records = Some(start),
+            b"category" => self.category = Some(value),
+            b"properties" => self.properties = Some(start),
+            b"tenantId" => self.entra_tenant = Some(value),
+            b"Type" => self.table = Some(value),
+            b"TenantId" => self.workspace = Some(value),
+            b"SystemAlertId" => self.has_system_alert_id = self.has_value(value),
+            b"RawEventData" => self.has_raw_event_data = self.has_value(value),
+            b"AlertType" => self.has_alert_type = says_something(value),
+            _ => {}
+        }
+    }
+
+    fn has_value(&mut self, value: &[u8]) -> bool {
+        let says = says_something(value);
+        self.has_empty_column |= !says;
+        says
+    }
+
+    /// Returns whether these are the fields of an envelope of the streaming API.
+    pub(super) fn is_enveloped(&self) -> bool {
+        self.properties.is_some() && self.category.is_some()
+    }
+
+    fn enveloped(&self, table: Cow<'a, str>) -> Class<'i, 'a> {
+        let Some(ours) = our_table(&table) else {
+            return Class::OtherTable(table);
+        };
+        let form = Form::Enveloped {
+            entra_tenant: self.entra_tenant.and_then(unicode),
+        };
+        match self.properties.clone().map(|mut start| (start.peek(), start)) {
+            Some((Some(b'{'), start)) => Class::Row(Row {
+                table: ours,
+                start,
+                form,
+            }),
+            Some((_, properties)) => Class::Wrapped {
+                table: ours,
+                properties,
+                form,
+            },
+            None => Class::Unknown("the envelope has no properties"),
+        }
     }
 }

@@ -5,9 +5,9 @@
 //! record does not join: after the table name for other tables, and after the time for activities without a correlation
 //! id.
 //!
-//! There are two paths. `message` and `envelope` read the forms in which the vendor delivers records. Everything else
-//! takes the slow path: `body` (compressed, or in UTF-16), `wrapper` (records in lists, objects, strings, exports and
-//! answers), and `broken` (several texts in one message, and broken records).
+//! There are two paths. `message` reads the forms in which the vendor delivers records. Everything else takes the slow
+//! path: `body` (compressed, or in UTF-16), `wrapper` (records in lists, objects, strings, exports and answers), and
+//! `broken` (several texts in one message, and broken records).
 //!
 //! Nothing here fails, blocks, keeps state or reads a clock. A record that cannot be used becomes a [`Reject`], which
 //! is ordinary data; its error text contains nothing of the record's content. Hostile messages cost time and memory
@@ -21,7 +21,6 @@ mod audit;
 mod body;
 mod broken;
 mod entry;
-mod envelope;
 mod key;
 mod message;
 mod path;
@@ -46,8 +45,7 @@ use crate::record::{Activity, ActivityId, Alert, Text};
 use crate::time::EventTime;
 use activity::ActivityReader;
 use alert::AlertReader;
-use envelope::{Class, Form, Row, Table, classify};
-use message::{Record, Records};
+use message::{Class, Form, Record, Records, Row, Table, classify};
 use reject::Fault;
 use value::Room;
 use wrapper::{Found, Ignored, Leaf, Opener, What};

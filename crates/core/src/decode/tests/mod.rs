@@ -1,5 +1,7 @@
 mod activities;
 mod broken;
+mod messages;
+mod values;
 mod wrappers;
 
 use proptest::prelude::*;

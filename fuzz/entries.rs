@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use alerttrail::config::Config;
 use alerttrail::correlate::local::{Local, Means, Output, Scanner, Stream};
-use alerttrail::decode::{Decoded, Decoder, Identity, Ignore, KeyEntry, KeyPath, Path, Settings, Tenants, timestamp};
+use alerttrail::decode::{Decoded, Decoder, Identity, Ignore, KeyEntry, KeyPath, Path, Settings, Tenants, parse_time};
 use alerttrail::emit::{Emitter, Format, Links};
 use alerttrail::join::{Joiner, Limit, Outbox};
 use alerttrail::json::{Canonical, Cursor, Index, MAX_DEPTH, compact, depth, members, one_line, unescape};
@@ -100,7 +100,7 @@ pub(crate) fn router(settings: &Settings, tenants: bool) -> Router {
 }
 
 pub(crate) fn arrival() -> Arrival {
-    let now = timestamp::parse("2026-03-01T12:00:00Z").unwrap().to_wall();
+    let now = parse_time("2026-03-01T12:00:00Z").unwrap().to_wall();
     Arrival { now, timestamp: None }
 }
 
@@ -202,9 +202,9 @@ impl Output for Checked {
 /// Parses a time.
 pub(crate) fn timestamp(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    if let Some(time) = timestamp::parse(&text) {
+    if let Some(time) = parse_time(&text) {
         assert!((EventTime::FIRST..=EventTime::LAST).contains(&time));
-        assert_eq!(timestamp::parse(&time.to_string()), Some(time), "{text}");
+        assert_eq!(parse_time(&time.to_string()), Some(time), "{text}");
         let wall = time.to_wall().to_event();
         assert!(wall <= time && time.ticks() - wall.ticks() < 10_000, "{text}");
     }
@@ -352,7 +352,7 @@ fn stored_keys(data: &[u8]) {
 /// Returns an activity, an alert around it, an older version elsewhere, a watermark update that closes its window, a
 /// late activity, and the end.
 pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
-    let time = timestamp::parse("2026-03-01T10:00:00Z").unwrap();
+    let time = parse_time("2026-03-01T10:00:00Z").unwrap();
     let key = Key {
         correlation_id: "p".into(),
         ..Key::default()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use alerttrail::decode::timestamp;
+use alerttrail::decode::parse_time;
 use alerttrail::time::{EventTime, WallTime};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;
@@ -34,7 +34,7 @@ impl Arrived {
 
     fn time(&self) -> EventTime {
         let row = self.json();
-        timestamp::parse(row["RawEventData"]["CreationTime"].as_str().unwrap()).unwrap()
+        parse_time(row["RawEventData"]["CreationTime"].as_str().unwrap()).unwrap()
     }
 }
 

@@ -138,7 +138,7 @@ fn is_date(text: &str) -> bool {
     text.len() <= "2026-03-01T10:00:00.000000000Z".len()
         && text.as_bytes().get(10) == Some(&b'T')
         && text.ends_with('Z')
-        && alerttrail::decode::timestamp::parse(text).is_some()
+        && alerttrail::decode::parse_time(text).is_some()
 }
 
 #[test]

@@ -187,7 +187,7 @@ pub(super) fn full(time: &str) -> String {
 }
 
 pub(super) fn time(time: &str) -> EventTime {
-    alerttrail::decode::timestamp::parse(&full(time)).unwrap_or_else(|| panic!("{time:?} is no time"))
+    alerttrail::decode::parse_time(&full(time)).unwrap_or_else(|| panic!("{time:?} is no time"))
 }
 
 impl Step {

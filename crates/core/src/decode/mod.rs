@@ -26,7 +26,6 @@ mod message;
 mod path;
 mod reject;
 mod settings;
-pub mod timestamp;
 mod value;
 mod wrapper;
 
@@ -39,6 +38,7 @@ pub use key::{MOST_KEYS, null_word};
 pub use path::{Path, PathError, Segment};
 pub use reject::{Reason, Reject};
 pub use settings::{AlertColumns, Condition, Identity, Ignore, Link, QUERY, Settings, Tenants};
+pub use value::parse_time;
 
 use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth};
 use crate::record::{Activity, ActivityId, Alert, Text};

@@ -1,12 +1,13 @@
+//! Reads values of a row: as text, as a time, and at the ends of paths.
+
 use std::borrow::Cow;
 
 use memchr::memmem::{self, Finder};
 
 use super::key::Gathered;
 use super::path::{Elements, Path, Segment};
-use super::timestamp;
 use crate::json::{self, Canonical, Cursor, Index};
-use crate::time::EventTime;
+use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// Returns the text that KQL's `tostring` makes of a value: the content of a string, the JSON text of a number or
 /// boolean, and the JSON text of an array or object without white space. Returns `None` for `null`.
@@ -48,7 +49,87 @@ pub(super) fn time(value: &[u8]) -> Option<EventTime> {
     if value.first() != Some(&b'"') {
         return None;
     }
-    timestamp::parse(std::str::from_utf8(&json::unescape(value)?).ok()?)
+    parse_time(std::str::from_utf8(&json::unescape(value)?).ok()?)
+}
+
+/// Parses an ISO 8601 time: `YYYY-MM-DD`, a `T` or a space, and `hh:mm:ss`. A point and 1 to 9 digits may follow; the
+/// digits after the seventh (100 ns) are discarded. A zone may follow: `Z`, `+hh:mm`, `+hhmm` or `+hh`, or one with
+/// `-`, up to 23:59. Letters may have either case. A time without a zone is in UTC.
+///
+/// Returns `None` for any other text, for a date that does not exist, for a leap second, and for a time that is outside
+/// the years 1 to 9999 in UTC.
+pub fn parse_time(text: &str) -> Option<EventTime> {
+    let mut rest = Rest(text.as_bytes());
+    let year = rest.number(4)?;
+    rest.one_of(b"-")?;
+    let month = rest.number(2)?;
+    rest.one_of(b"-")?;
+    let day = rest.number(2)?;
+    rest.one_of(b"Tt ")?;
+    let hour = rest.number(2).filter(|hour| *hour <= 23)?;
+    rest.one_of(b":")?;
+    let minute = rest.number(2).filter(|minute| *minute <= 59)?;
+    rest.one_of(b":")?;
+    let second = rest.number(2).filter(|second| *second <= 59)?;
+    let fraction = match rest.one_of(b".") {
+        Some(_) => rest.fraction()?,
+        None => 0,
+    };
+    let offset = rest.offset()?;
+    if year == 0 || !rest.0.is_empty() {
+        return None;
+    }
+    let seconds = i64::from((hour * 60 + minute) * 60 + second) - offset;
+    let time = EventTime::from_date(i32::try_from(year).ok()?, month, day, seconds * TICKS_PER_SECOND + fraction)?;
+    (EventTime::FIRST..=EventTime::LAST).contains(&time).then_some(time)
+}
+
+/// The bytes that have not been read.
+struct Rest<'a>(&'a [u8]);
+
+impl Rest<'_> {
+    fn one_of(&mut self, allowed: &[u8]) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        if !allowed.contains(&first) {
+            return None;
+        }
+        self.0 = rest;
+        Some(first)
+    }
+
+    /// Reads a number of exactly this many digits, which may be up to nine.
+    fn number(&mut self, digits: usize) -> Option<u32> {
+        let (number, rest) = self.0.split_at_checked(digits)?;
+        self.0 = rest;
+        number.iter().try_fold(0, |sum, digit| match digit {
+            b'0'..=b'9' => Some(sum * 10 + u32::from(digit - b'0')),
+            _ => None,
+        })
+    }
+
+    /// Reads the digits after the point, and returns them in ticks of 100 ns.
+    fn fraction(&mut self) -> Option<i64> {
+        let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if !(1..=9).contains(&digits) {
+            return None;
+        }
+        let number = i64::from(self.number(digits)?);
+        Some((0..9 - digits).fold(number, |scaled, _| scaled * 10) / 100)
+    }
+
+    /// Reads the zone, and returns it in seconds east of UTC.
+    fn offset(&mut self) -> Option<i64> {
+        if self.0.is_empty() || self.one_of(b"Zz").is_some() {
+            return Some(0);
+        }
+        let sign = if self.one_of(b"+-")? == b'-' { -1 } else { 1 };
+        let hours = self.number(2).filter(|hours| *hours <= 23)?;
+        let minutes = match (self.one_of(b":"), self.0) {
+            (None, []) => 0,
+            _ => self.number(2).filter(|minutes| *minutes <= 59)?,
+        };
+        Some(sign * i64::from((hours * 60 + minutes) * 60))
+    }
 }
 
 /// Returns whether a string may contain an object with members, so that it is worth opening. Such an object contains

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use super::columns::Columns;
-use crate::decode::timestamp;
+use crate::decode::parse_time;
 use crate::join::Summary;
 use crate::time::{EventTime, WallTime};
 
@@ -59,7 +59,7 @@ impl Severity {
 
 /// Returns the time in a column, in any of the spellings that the tables use.
 pub(super) fn time(columns: &Columns<'_>, name: &str) -> Option<EventTime> {
-    timestamp::parse(&columns.text(name)?)
+    parse_time(&columns.text(name)?)
 }
 
 /// Returns the time that a summary is about: `TimeGenerated` of the version that counted; for a retraction, which has

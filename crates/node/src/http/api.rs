@@ -15,7 +15,7 @@ use super::group::ForwardableRequest;
 use super::guard::guard;
 use super::openapi::{self, ErrorResponses};
 use super::server::Server;
-use crate::decode::timestamp;
+use crate::decode::parse_time;
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, LinkList, ProcessorStatus};
 use crate::query::{Filter, StatusFilter, Wanted, shortened};
 use crate::time::EventTime;
@@ -321,7 +321,7 @@ fn limit(given: Option<&str>, default: usize) -> Result<usize, Failure> {
 fn time(name: &str, given: Option<&str>) -> Result<Option<EventTime>, Failure> {
     let Some(text) = given else { return Ok(None) };
     // In a query, a plus represents a space. In a time, a space can only be the sign of an offset.
-    let parsed = timestamp::parse(text).or_else(|| timestamp::parse(&text.replace(' ', "+")));
+    let parsed = parse_time(text).or_else(|| parse_time(&text.replace(' ', "+")));
     let wrong = || {
         let given = shortened(text);
         Failure::parameter(format!("{name} is {given:?}; it must be a time such as 2026-03-01T10:00:00Z"))

@@ -134,7 +134,7 @@ impl Server {
 
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     fn lag(&self, status: &ProcessorStatus) -> Option<f64> {
-        let watermark = crate::decode::timestamp::parse(&status.watermark.as_ref()?.to_string())?;
+        let watermark = crate::decode::parse_time(&status.watermark.as_ref()?.to_string())?;
         Some((clock::now().0 - watermark.to_wall().0) as f64 / 1000.0)
     }
 

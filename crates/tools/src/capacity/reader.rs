@@ -18,7 +18,7 @@ use crate::capacity::latency::Latencies;
 use crate::capacity::oracle::{Answers, Row};
 use crate::capacity::traffic::{Expected, alert_of};
 use crate::clock;
-use crate::decode::timestamp;
+use crate::decode::parse_time;
 use crate::kafka::clients::{self, Logged};
 use crate::kafka::reading;
 use crate::kafka::topics::Topics;
@@ -202,7 +202,7 @@ impl Reader {
             is_there: value.as_ref().is_none_or(|value| value.op == "upsert"),
             alert: value.as_ref().and_then(|value| alert_of(self.seed, &value.system_alert_id)),
             activity: value
-                .and_then(|value| timestamp::parse(&value.activity_time))
+                .and_then(|value| parse_time(&value.activity_time))
                 .map_or(0, EventTime::ticks),
         };
         if let Some((closed, took)) = received.answers.row(row, arrived) {

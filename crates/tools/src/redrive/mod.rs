@@ -22,7 +22,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 use crate::clock;
 use crate::config::Config;
-use crate::decode::{Reason, timestamp};
+use crate::decode::{Reason, parse_time};
 use crate::kafka::exclusive_lock::ExclusiveLock;
 use crate::kafka::reading::{self, Extent};
 use crate::kafka::topics::Topics;
@@ -86,7 +86,7 @@ enum Error {
 }
 
 fn time(text: &str) -> Result<WallTime, String> {
-    if let Some(time) = timestamp::parse(text) {
+    if let Some(time) = parse_time(text) {
         return Ok(time.to_wall());
     }
     let ago = humantime::parse_duration(text);

@@ -2,7 +2,7 @@
 
 use serde::de::IgnoredAny;
 
-use crate::decode::timestamp;
+use crate::decode::parse_time;
 use crate::json::string_values;
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
@@ -128,8 +128,8 @@ const WIDTH: usize = "YYYY-MM-DDThh:mm:ss".len();
 /// Returns the time in `text`, shifted, with date and time of day at the same positions as in `text`.
 fn shift_time(text: &str, offset: Offset) -> Option<String> {
     // The local time is parsed without its zone, because the result is written in the same zone.
-    let local = timestamp::parse(text.get(..WIDTH)?)?;
-    let time = timestamp::parse(text)?;
+    let local = parse_time(text.get(..WIDTH)?)?;
+    let time = parse_time(text)?;
     let is_outside_calendar = [local, time]
         .into_iter()
         .any(|time| !is_a_time(time) || !is_a_time(offset.from(time)));
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn offsets_are_whole_seconds() {
-        let at = |text: &str| timestamp::parse(text).unwrap();
+        let at = |text: &str| parse_time(text).unwrap();
         let (from, to) = (at("2026-03-01T10:00:00.9"), at("2026-03-01T10:00:02.8"));
         assert_eq!(Offset::between(from, to), Offset::of_seconds(1));
         assert_eq!(Offset::between(to, from), Offset::of_seconds(-2));
@@ -320,7 +320,7 @@ mod tests {
         let mut written = 0;
         for range in string_values(json.as_bytes()) {
             let text = &json[range.start + 1..range.end - 1];
-            if timestamp::parse(text).is_some() {
+            if parse_time(text).is_some() {
                 times.push(text.to_owned());
                 rest += &json[written..range.start];
                 rest.extend(text.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }));
@@ -364,7 +364,7 @@ mod tests {
             prop_assert_eq!(rest_before, rest_after);
             prop_assert_eq!(before.len(), after.len());
             for (before, after) in before.iter().zip(&after) {
-                let (time, other) = (timestamp::parse(before).unwrap(), timestamp::parse(after).unwrap());
+                let (time, other) = (parse_time(before).unwrap(), parse_time(after).unwrap());
                 prop_assert_eq!(Offset::of_seconds(seconds).from(time), other);
                 prop_assert_eq!(&before[19..], &after[19..]);
             }

@@ -39,7 +39,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::clock;
 use crate::config::{self, Config};
-use crate::decode::{Decoder, timestamp};
+use crate::decode::{Decoder, parse_time};
 use crate::emit::{Emitter, Links};
 use crate::replay::inputs::input_files;
 use crate::route::{Router, Settings};
@@ -119,7 +119,7 @@ impl From<store::Error> for Error {
 
 fn time(text: &str) -> Result<EventTime, String> {
     let wrong = || "it is not a time; use 2026-03-01T10:00:00Z, in UTC unless another zone is given".to_owned();
-    timestamp::parse(text).ok_or_else(wrong)
+    parse_time(text).ok_or_else(wrong)
 }
 
 /// Compares, prints the result, and fails if it is not exact.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::decode::timestamp;
+use crate::decode::parse_time;
 use crate::emit::{self, Links};
 use crate::join;
 use crate::json;
@@ -197,7 +197,7 @@ pub(super) fn parse(value: &[u8], links: &Links, alerts: &mut Hasher) -> Option<
     };
     let alert = LinkedAlert { alert, link };
     let correlation_id = text(native.correlation_id)?;
-    let time = timestamp::parse(&native.activity_time?)?;
+    let time = parse_time(&native.activity_time?)?;
     let rows = match &*native.op {
         "delete" => None,
         "upsert" => Some(RowHashes {

@@ -1,6 +1,7 @@
 mod activities;
 mod broken;
 mod messages;
+mod times;
 mod values;
 mod wrappers;
 

@@ -1,8 +1,12 @@
-//! Reads the keys of a record by every link.
+//! The places of keys in a record, and how they are read by every link: how a value becomes a key, which fallback
+//! counts, and which links have conditions that the record does not meet.
 
-use super::entry::{KeyEntry, KeyPath};
-use super::path::Path;
-use super::settings::Condition;
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+use regex::bytes::Regex;
+
+use super::path::{Elements, Path, Segment};
 use super::value::text;
 use crate::json::write_string;
 use crate::record::{LinkId, Text};
@@ -10,6 +14,197 @@ use crate::record::{LinkId, Text};
 /// The largest number of keys that one record has by one link. If there are more, the first ones in the order of their
 /// bytes count.
 pub const MOST_KEYS: usize = 64;
+
+/// An entry of a list of fallbacks for keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeyEntry {
+    /// The values that a path leads to.
+    Path(KeyPath),
+    /// A composite key: one value of each part, in every combination. It yields nothing if a part has no value.
+    Parts(Vec<KeyPath>),
+}
+
+/// A path to the values of keys, and the steps by which each value becomes a key, in the order of the fields.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyPath {
+    /// The path to the values.
+    pub path: Path,
+    /// An expression whose group is the part of a value that counts. A value that does not match yields nothing.
+    pub pattern: Option<Pattern>,
+    /// The prefixes that are removed from a value: the first one with which it begins. A value that begins with none of
+    /// them is not changed.
+    pub strip_prefix: Vec<String>,
+    /// The encoding of the rest.
+    pub coding: Coding,
+}
+
+/// The encoding of a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Coding {
+    /// Not encoded.
+    #[default]
+    Plain,
+    /// Percent-encoded, as in URLs (RFC 3986, section 2.1).
+    Url,
+}
+
+/// A condition that is met if the path leads to one of the values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Condition {
+    /// The path to the value.
+    pub path: Path,
+    /// The values, as text.
+    pub values: Vec<String>,
+}
+
+/// A regular expression with one group. A match takes time linear in the length of the value.
+#[derive(Clone, Debug)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    ///
+    /// Returns what is wrong with the expression: it is not a regular expression, is too large when compiled, or does
+    /// not have exactly one group.
+    pub fn new(expression: &str) -> Result<Self, String> {
+        let regex = Regex::new(expression).map_err(|error| match error {
+            regex::Error::CompiledTooBig(limit) => format!("takes more than {limit} bytes when compiled"),
+            error => {
+                let error = error.to_string();
+                let what = error.lines().last().unwrap_or_default();
+                format!("is no regular expression: {}", what.trim_start_matches("error: "))
+            }
+        })?;
+        match regex.captures_len() {
+            2 => Ok(Self(regex)),
+            1 => Err("has no group: put what is the key into (parentheses)".to_owned()),
+            groups => Err(format!(
+                "has {} groups instead of one; write (?:…) for the others",
+                groups - 1
+            )),
+        }
+    }
+
+    fn group<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
+        Some(self.0.captures(text)?.get(1)?.as_bytes())
+    }
+
+    /// Returns the text of the expression.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl From<Path> for KeyPath {
+    fn from(path: Path) -> Self {
+        Self {
+            path,
+            pattern: None,
+            strip_prefix: Vec::new(),
+            coding: Coding::Plain,
+        }
+    }
+}
+
+impl From<KeyPath> for KeyEntry {
+    fn from(path: KeyPath) -> Self {
+        Self::Path(path)
+    }
+}
+
+impl From<Path> for KeyEntry {
+    fn from(path: Path) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+impl KeyEntry {
+    /// Returns the paths of the entry: one, or one for each part.
+    pub fn paths(&self) -> &[KeyPath] {
+        match self {
+            Self::Path(path) => std::slice::from_ref(path),
+            Self::Parts(parts) => parts,
+        }
+    }
+
+    /// Returns whether one record may have several keys by this entry.
+    pub fn may_yield_several(&self) -> bool {
+        let is_list = |segment: &Segment| segment.elements != Elements::Whole;
+        self.paths().iter().any(|path| path.path.segments().iter().any(is_list))
+    }
+}
+
+impl KeyPath {
+    /// Returns the key that a value's text becomes, before its case is changed. Returns `None` if the key would be
+    /// empty.
+    pub(super) fn apply<'t>(&self, text: Cow<'t, [u8]>) -> Option<Cow<'t, [u8]>> {
+        let text = match &self.pattern {
+            Some(pattern) => match text {
+                Cow::Borrowed(text) => Cow::Borrowed(pattern.group(text)?),
+                Cow::Owned(text) => Cow::Owned(pattern.group(&text)?.to_vec()),
+            },
+            None => text,
+        };
+        let stripped = |prefix: &String| text.strip_prefix(prefix.as_bytes()).map(<[u8]>::len);
+        let kept = self.strip_prefix.iter().find_map(stripped).unwrap_or(text.len());
+        let skipped = text.len() - kept;
+        let text = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.get(skipped..).unwrap_or_default()),
+            Cow::Owned(mut text) => {
+                text.drain(..skipped);
+                Cow::Owned(text)
+            }
+        };
+        let text = match self.coding {
+            Coding::Url if text.contains(&b'%') => Cow::Owned(url_decoded(&text)),
+            Coding::Plain | Coding::Url => text,
+        };
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// Decodes the percent-encoded parts of a text. A sequence that is not UTF-8 is not decoded, because a key is text.
+fn url_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(plain) = memchr::memchr(b'%', rest) {
+        let (before, encoded) = rest.split_at(plain);
+        decoded.extend_from_slice(before);
+        let triplets = encoded.chunks_exact(3).take_while(|triplet| is_triplet(triplet)).count();
+        let (run, behind) = encoded.split_at(3 * triplets);
+        if triplets == 0 {
+            decoded.push(b'%');
+            rest = encoded.get(1..).unwrap_or_default();
+            continue;
+        }
+        let bytes: Vec<u8> = percent_decode(run).collect();
+        let mut place = 0;
+        for chunk in bytes.utf8_chunks() {
+            decoded.extend_from_slice(chunk.valid().as_bytes());
+            place += chunk.valid().len();
+            let broken = place..place + chunk.invalid().len();
+            decoded.extend_from_slice(run.get(3 * broken.start..3 * broken.end).unwrap_or_default());
+            place = broken.end;
+        }
+        rest = behind;
+    }
+    decoded.extend_from_slice(rest);
+    decoded
+}
+
+fn is_triplet(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+}
 
 /// The places of the keys in the records of one table, and how they are read.
 pub(super) struct KeyReader {
@@ -256,144 +451,5 @@ fn lower(text: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(text) {
         Ok(text) => text.to_lowercase().into_bytes(),
         Err(_) => text.to_ascii_lowercase(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decode::entry::Coding;
-
-    fn path(text: &str) -> KeyPath {
-        Path::parse(text).unwrap().into()
-    }
-
-    fn read(path: KeyPath, ignore_case: bool, value: &str) -> Vec<String> {
-        keys(&[path.into()], ignore_case, &[&[value]])
-    }
-
-    /// Returns the keys by one link whose slots find these values.
-    fn keys(entries: &[KeyEntry], ignore_case: bool, values: &[&[&str]]) -> Vec<String> {
-        let reader = KeyReader::new([LinkKeys {
-            entries,
-            conditions: &[],
-            ignore_case,
-        }]);
-        let mut gathered = Gathered::default();
-        reader.begin(&mut gathered);
-        for (number, values) in values.iter().enumerate() {
-            for value in *values {
-                reader.offer(Wanted::Value(number), value.as_bytes(), &mut gathered);
-            }
-        }
-        let (found, _) = reader.finish(&mut gathered);
-        found
-            .into_iter()
-            .flat_map(|(_, keys)| keys)
-            .map(|key| key.to_string())
-            .collect()
-    }
-
-    #[test]
-    fn a_key_is_the_text_of_a_value() {
-        assert_eq!(read(path("x"), false, r#"" AbÉ ""#), [" AbÉ "]);
-        assert_eq!(read(path("x"), true, r#"" AbÉ ""#), [" abé "]);
-        assert_eq!(read(path("x"), false, "12.0"), ["12.0"]);
-        assert_eq!(read(path("x"), false, "true"), ["true"]);
-        for none in ["null", r#""""#] {
-            assert!(read(path("x"), false, none).is_empty(), "{none}");
-        }
-        let key = keys(&[path("x").into()], true, &[&[r#""\ud800AbC""#]]);
-        assert_eq!(key, ["\u{fffd}\u{fffd}\u{fffd}abc"]);
-    }
-
-    #[test]
-    fn all_values_of_the_first_entry_that_yields_any_count() {
-        let entries = ["a", "b", "c"].map(|text| KeyEntry::from(path(text)));
-        let values: [&[&str]; 3] = [&["null"], &[r#""y""#, r#""x""#, r#""y""#], &[r#""z""#]];
-        assert_eq!(keys(&entries, false, &values), ["x", "y"]);
-        assert_eq!(keys(&entries, false, &[values[0], &[], values[2]]), ["z"]);
-    }
-
-    #[test]
-    fn a_composite_is_every_combination_of_its_parts() {
-        let entries = [KeyEntry::Parts(vec![path("a"), path("b")]), path("c").into()];
-        let both: [&[&str]; 3] = [&[r#""a b""#, r#""a""#], &["1", r#""\"""#], &[r#""c""#]];
-        assert_eq!(
-            keys(&entries, false, &both),
-            [r#"["a b","1"]"#, r#"["a b","\""]"#, r#"["a","1"]"#, r#"["a","\""]"#]
-        );
-        assert_eq!(keys(&entries, false, &[both[0], &[r#""""#], both[2]]), ["c"]);
-        let texts = keys(&entries, false, &both);
-        let mut in_order = texts.clone();
-        in_order.sort();
-        assert_eq!(in_order, texts);
-    }
-
-    #[test]
-    fn too_many_keys_are_cut_to_the_first() {
-        let values: Vec<String> = (0..1000).rev().map(|number| format!("\"{number:04}\"")).collect();
-        let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        let single = keys(&[path("a").into()], false, &[&values]);
-        assert_eq!(single.len(), MOST_KEYS);
-        assert_eq!((single[0].as_str(), single[63].as_str()), ("0000", "0063"));
-        let parts = [KeyEntry::Parts(vec![path("a"), path("b"), path("c")])];
-        let many = keys(&parts, false, &[&values, &values, &values]);
-        assert_eq!(many.len(), MOST_KEYS);
-        assert_eq!(many[63], r#"["0000","0000","0063"]"#);
-    }
-
-    #[test]
-    fn a_link_looks_at_records_that_meet_all_its_conditions() {
-        let condition = |name: &str, values: &[&str]| Condition {
-            path: Path::new([name]),
-            values: values.iter().copied().map(str::to_owned).collect(),
-        };
-        let conditions = [condition("t", &["a", "b"]), condition("n", &["1"])];
-        let coded = KeyPath {
-            coding: Coding::Url,
-            ..path("x")
-        };
-        let entries = [KeyEntry::from(coded)];
-        let links = [&conditions[..], &[]].map(|conditions| LinkKeys {
-            entries: &entries,
-            conditions,
-            ignore_case: false,
-        });
-        let reader = KeyReader::new(links);
-        let mut gathered = Gathered::default();
-        let mut by = |t: &str, n: &str| {
-            reader.begin(&mut gathered);
-            for (number, value) in [t, n].into_iter().enumerate() {
-                reader.offer(Wanted::Condition(number), value.as_bytes(), &mut gathered);
-            }
-            for number in 0..2 {
-                reader.offer(Wanted::Value(number), br#""%6b""#, &mut gathered);
-            }
-            let (found, cut) = reader.finish(&mut gathered);
-            assert_eq!(cut, 0);
-            found.iter().map(|(link, keys)| (link.0, keys.len())).collect::<Vec<_>>()
-        };
-        assert_eq!(by(r#""b""#, "1"), [(0, 1), (1, 1)]);
-        assert_eq!(by(r#""c""#, "1"), [(1, 1)]);
-        assert_eq!(by(r#""a""#, "2"), [(1, 1)]);
-    }
-
-    #[test]
-    fn words_for_nothing_are_told_from_ids() {
-        for word in [
-            "None",
-            "null",
-            "NULL",
-            "N/A",
-            "undefined",
-            "-",
-            "00000000-0000-0000-0000-000000000000",
-        ] {
-            assert!(null_word(word.as_bytes()).is_some(), "{word}");
-        }
-        for id in ["", "none-of-them", "NA", "0", "47b17f11-8bcf-59b6-9caa-b42324e60048"] {
-            assert_eq!(null_word(id.as_bytes()), None, "{id}");
-        }
     }
 }

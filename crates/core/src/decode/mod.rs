@@ -20,7 +20,6 @@ mod answer;
 mod audit;
 mod body;
 mod broken;
-mod entry;
 mod key;
 mod message;
 mod path;
@@ -33,11 +32,10 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-pub use entry::{Coding, KeyEntry, KeyPath, Pattern};
-pub use key::{MOST_KEYS, null_word};
+pub use key::{Coding, Condition, KeyEntry, KeyPath, MOST_KEYS, Pattern, null_word};
 pub use path::{Path, PathError, Segment};
 pub use reject::{Reason, Reject};
-pub use settings::{AlertColumns, Condition, Identity, Ignore, Link, QUERY, Settings, Tenants};
+pub use settings::{AlertColumns, Identity, Ignore, Link, QUERY, Settings, Tenants};
 pub use value::parse_time;
 
 use crate::json::{Cursor, Index, MAX_DEPTH, TooDeep, depth};

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::entry::KeyEntry;
+use super::key::{Condition, KeyEntry};
 use super::path::Path;
 use crate::record::LinkId;
 use crate::time::Widening;
@@ -55,15 +55,6 @@ pub struct Link {
     pub widening: Widening,
     /// The time for which activities are kept for this link; `None` if it is the same as for all others.
     pub retention: Option<Duration>,
-}
-
-/// A condition that is met if the path leads to one of the values.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Condition {
-    /// The path to the value.
-    pub path: Path,
-    /// The values, as text.
-    pub values: Vec<String>,
 }
 
 impl Settings {

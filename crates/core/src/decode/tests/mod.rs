@@ -1,5 +1,6 @@
 mod activities;
 mod broken;
+mod keys;
 mod messages;
 mod times;
 mod values;

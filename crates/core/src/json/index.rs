@@ -1,12 +1,11 @@
 //! Finds the strings, arrays and objects of a JSON text in one pass, which also validates the text.
 //!
-//! The grammar is that of RFC 8259, with no limit of depth. The pass has two parts: [`blocks`](super::blocks) finds
-//! quotes and brackets 64 bytes at a time, without a branch for each byte; this module checks the few bytes between
-//! them against the grammar. It allocates nothing once its lists have grown.
+//! The grammar is that of RFC 8259, with no limit of depth. The pass has two parts. `Strings` finds the quotes around
+//! strings and the brackets outside of them in blocks of 64 bytes, without a branch for each byte: bit n of a mask
+//! belongs to byte n of the block. `match_grammar` checks the few bytes between them against the grammar. The pass
+//! allocates nothing once its lists have grown.
 
-use fearless_simd::{Level, Simd, dispatch};
-
-use super::blocks::{self, Strings};
+use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
 
 /// The text is not valid JSON, or larger than 4 GiB.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,15 +87,15 @@ impl Index {
     fn find_with<S: Simd>(&mut self, simd: S, text: &[u8]) -> Result<(), NotJson> {
         self.structural_count = 0;
         let mut strings = Strings::default();
-        let (chunks, rest) = text.as_chunks::<{ blocks::SIZE }>();
+        let (chunks, rest) = text.as_chunks::<{ BLOCK }>();
         let mut base = 0;
         for chunk in chunks {
             let found = strings.block(simd, chunk, text, base)?;
             self.take_in(base, found);
-            base += blocks::SIZE;
+            base += BLOCK;
         }
         if !rest.is_empty() {
-            let mut last = [b' '; blocks::SIZE];
+            let mut last = [b' '; BLOCK];
             last[..rest.len()].copy_from_slice(rest);
             let found = strings.block(simd, &last, text, base)?;
             self.take_in(base, found);
@@ -108,7 +107,7 @@ impl Index {
     /// Adds the structural characters of the block at `base`, which fits into 32 bits.
     #[inline(always)]
     fn take_in(&mut self, base: usize, mut found: u64) {
-        const ROOM: usize = blocks::SIZE + AT_ONCE;
+        const ROOM: usize = BLOCK + AT_ONCE;
         const AT_ONCE: usize = 8;
         if self.structurals.len() < self.structural_count + ROOM {
             self.structurals.resize(2 * self.structural_count + ROOM, 0);
@@ -125,6 +124,117 @@ impl Index {
             }
         }
         self.structural_count += count;
+    }
+}
+
+/// The number of bytes of a block.
+const BLOCK: usize = 64;
+
+/// The positions of relevant bytes in a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Masks {
+    quotes: u64,
+    backslashes: u64,
+    /// `{`, `}`, `[`, `]`
+    brackets: u64,
+    /// Bytes below U+0020.
+    controls: u64,
+}
+
+/// Classifies the bytes with the widest instructions of the processor's level. It is compiled once for each level, into
+/// the caller, so the caller must be too.
+#[inline(always)]
+fn masks<S: Simd>(simd: S, block: &[u8; BLOCK]) -> Masks {
+    let bytes = u8x64::from_slice(simd, block);
+    let equal = |bytes: u8x64<S>, byte: u8| bytes.simd_eq(u8x64::splat(simd, byte));
+    // `[` and `]` differ from `{` and `}` in this bit.
+    let braces = bytes | u8x64::splat(simd, 0x20);
+    Masks {
+        quotes: equal(bytes, b'"').to_bitmask(),
+        backslashes: equal(bytes, b'\\').to_bitmask(),
+        brackets: (equal(braces, b'{') | equal(braces, b'}')).to_bitmask(),
+        controls: bytes.simd_lt(u8x64::splat(simd, 0x20)).to_bitmask(),
+    }
+}
+
+/// The state that one block passes to the next.
+#[derive(Default)]
+struct Strings {
+    /// All ones if the block begins inside a string.
+    inside: u64,
+    /// 1 if its first byte is escaped.
+    escaped: u64,
+    /// Whether there was a `\/` or a `\u`.
+    has_spare_escapes: bool,
+}
+
+impl Strings {
+    /// Returns the quotes around strings and the brackets outside of them in a block, which begins at `base` of the
+    /// text. Fails if what is between the quotes is not a string, or a backslash is outside of them.
+    #[inline(always)]
+    fn block<S: Simd>(&mut self, simd: S, block: &[u8; BLOCK], text: &[u8], base: usize) -> Result<u64, NotJson> {
+        let masks = masks(simd, block);
+        let quotes = match masks.backslashes == 0 && self.escaped == 0 {
+            true => masks.quotes,
+            false => masks.quotes & !self.escapes(masks, text, base)?,
+        };
+        // Each quote toggles between inside and outside: bit n is the parity of the quotes up to n.
+        let mut inside = quotes;
+        for shift in [1, 2, 4, 8, 16, 32] {
+            inside ^= inside << shift;
+        }
+        inside ^= self.inside;
+        self.inside = 0_u64.wrapping_sub(inside >> 63);
+        // An opening quote counts as inside here, a closing one as outside: neither is a control character or a
+        // backslash.
+        if masks.controls & inside != 0 || masks.backslashes & !inside != 0 {
+            return Err(NotJson);
+        }
+        Ok(quotes | (masks.brackets & !inside))
+    }
+
+    /// Returns the bytes of the block that a backslash escapes. Fails if one of them may not be escaped.
+    #[cold]
+    fn escapes(&mut self, masks: Masks, text: &[u8], base: usize) -> Result<u64, NotJson> {
+        let escaped = self.escaped(masks.backslashes);
+        // Strings that contain JSON hardly have others than these.
+        let mut others = escaped & !(masks.quotes | masks.backslashes);
+        while others != 0 {
+            let at = base + others.trailing_zeros() as usize;
+            match text.get(at..).unwrap_or_default() {
+                [b'b' | b'f' | b'n' | b'r' | b't', ..] => {}
+                [b'/', ..] => self.has_spare_escapes = true,
+                [b'u', digits @ ..] if digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit) => {
+                    self.has_spare_escapes = true;
+                }
+                _ => return Err(NotJson),
+            }
+            others &= others - 1;
+        }
+        Ok(escaped)
+    }
+
+    /// Returns the bytes of a block that its backslashes, or the last one of the previous block, escape.
+    fn escaped(&mut self, backslashes: u64) -> u64 {
+        let mut escaped = std::mem::take(&mut self.escaped);
+        let mut left = backslashes & !escaped;
+        if left & (left << 1) == 0 {
+            // No backslash follows another, so each escapes the next byte.
+            self.escaped = left >> 63;
+            return escaped | left << 1;
+        }
+        while left != 0 {
+            let at = left.trailing_zeros();
+            left &= left - 1;
+            if at == 63 {
+                self.escaped = 1;
+            } else {
+                let next = 1 << (at + 1);
+                escaped |= next;
+                left &= !next;
+            }
+        }
+        escaped
     }
 }
 
@@ -289,161 +399,40 @@ pub(super) fn scalar(text: &[u8]) -> Result<usize, NotJson> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde::de::IgnoredAny;
 
-    use super::super::arbitrary;
-    use super::super::{Cursor, depth, members};
     use super::*;
 
-    fn is_json(text: &[u8]) -> bool {
-        Index::default().read(text).is_ok()
+    /// Returns the masks by the best instructions of this machine and by those that every machine has.
+    fn by_levels(block: &[u8; BLOCK]) -> [Masks; 2] {
+        [Level::new(), Level::baseline()].map(|level| dispatch!(level, simd => masks(simd, block)))
     }
 
-    fn serde_json_accepts(text: &str) -> bool {
-        serde_json::from_str::<IgnoredAny>(text).is_ok()
-    }
-
-    #[test]
-    fn the_grammar_is_that_of_rfc_8259() {
-        let numbers = [
-            "0", "-0", "01", "-", "+1", "1.", ".5", "1.5", "1e", "1e5", "1E+05", "1e-", "1.e1", "1.0e1.0", "0x1", "00", "1 2",
-            "-1e+9", "1_0",
-        ];
-        let rest = [
-            "",
-            " ",
-            "null",
-            "nul",
-            "nulll",
-            "true",
-            "True",
-            "false ",
-            "\u{feff}1",
-            "[]",
-            "[ ]",
-            "[,]",
-            "[1,]",
-            "[1 2]",
-            "[1,2]",
-            "[[]",
-            "[]]",
-            "{}",
-            "{ }",
-            "{,}",
-            "{\"a\"}",
-            "{\"a\":}",
-            "{\"a\":1}",
-            "{\"a\":1,}",
-            "{\"a\" \"b\"}",
-            "{\"a\":1 \"b\":2}",
-            "{a:1}",
-            "{1:1}",
-            "{\"a\":1]",
-            "[1}",
-            "\"",
-            "\"a",
-            "\"a\"\"b\"",
-            "\"\\\"",
-            "\"\\x\"",
-            "\"\\u12\"",
-            "\"\\u12ag\"",
-            "\"\\u12aF\"",
-            "\"\\ud800\"",
-            "\"\t\"",
-            "\"\\t\"",
-            "\\",
-            "[\\]",
-            ":",
-            "[:]",
-            "[1:2]",
-            "1,2",
-            "{\"a\":\"b\",\"c\":[1,{\"d\":null}]}",
-            "\"a\",",
-            ",\"a\"",
-            "[\"a\",\"b\"]",
-            "[\"a\":\"b\"]",
-            "[\"a\" \"b\"]",
-            "[1,,2]",
-            "{\"a\"::1}",
-            "[true false]",
-            "[truefalse]",
-            "\u{1}",
-            "[\u{c}]",
-            "{}{}",
-            "[] x",
-        ];
-        for text in numbers.into_iter().chain(rest) {
-            assert_eq!(is_json(text.as_bytes()), serde_json_accepts(text), "{text:?}");
+    fn plain(block: &[u8; BLOCK]) -> Masks {
+        let mut masks = Masks::default();
+        for (place, byte) in block.iter().enumerate() {
+            let bit = |holds: bool| u64::from(holds) << place;
+            masks.quotes |= bit(*byte == b'"');
+            masks.backslashes |= bit(*byte == b'\\');
+            masks.brackets |= bit(matches!(byte, b'{' | b'}' | b'[' | b']'));
+            masks.controls |= bit(*byte < 0x20);
         }
-    }
-
-    #[test]
-    fn depth_has_no_limit() {
-        let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
-        assert!(is_json(deep.as_bytes()));
-        assert!(!is_json(&deep.as_bytes()[1..]) && !is_json(&deep.as_bytes()[..deep.len() - 1]));
-    }
-
-    /// Escapes and quotes at every position of a block and across its end.
-    #[test]
-    fn state_is_carried_across_blocks() {
-        for before in 0..140 {
-            for inner in ["\\\"", "\\\\", "\\\\\\\"", "\\u00e9", "{[", "", "é\\n\\\\"] {
-                let text = format!("[\"{}{inner}\",{{\"a\":\"{inner}\"}}]", "x".repeat(before));
-                assert!(is_json(text.as_bytes()) && serde_json_accepts(&text), "{text}");
-                for end in 0..text.len() {
-                    assert!(!is_json(&text.as_bytes()[..end]), "{}", &text[..end.min(text.len())]);
-                }
-            }
-        }
-    }
-
-    fn pieces(mut cursor: Cursor<'_, '_>, found: &mut Vec<Vec<u8>>) {
-        if cursor.enter(b'{') {
-            while let Some(key) = cursor.key() {
-                found.push(key.to_vec());
-                let (below, mut skipped) = (cursor.clone(), cursor.clone());
-                found.push(cursor.value().to_vec());
-                // A value that is skipped and one that is read end before the same key.
-                skipped.skip();
-                assert_eq!(skipped.key(), cursor.clone().key());
-                pieces(below, found);
-            }
-        } else if cursor.enter(b'[') {
-            while cursor.has_element() {
-                let below = cursor.clone();
-                found.push(cursor.value().to_vec());
-                pieces(below, found);
-            }
-        }
+        masks
     }
 
     proptest! {
         #[test]
-        fn valid_json_is_accepted_and_read_alike_with_and_without_an_index(text in arbitrary::json()) {
-            let mut index = Index::default();
-            prop_assert!(serde_json_accepts(&text));
-            prop_assert_eq!(index.read(text.as_bytes()), Ok(()));
-            let (mut with, mut without) = (Vec::new(), Vec::new());
-            pieces(Cursor::indexed(text.as_bytes(), &index), &mut with);
-            pieces(Cursor::new(text.as_bytes()), &mut without);
-            prop_assert_eq!(with, without);
+        fn every_position_is_classified(bytes in proptest::collection::vec(any::<u8>(), BLOCK)) {
+            let block = bytes.try_into().unwrap();
+            prop_assert_eq!(by_levels(&block), [plain(&block); 2]);
         }
+    }
 
-        #[test]
-        fn broken_json_is_refused(text in arbitrary::json(), at in any::<prop::sample::Index>(), with in "[\\[\\]{}\",:\\\\ eE.+\\-019tnu\n\t]{0,2}", cut in 0_usize..3) {
-            let mut bytes: Vec<char> = text.chars().collect();
-            let at = at.index(bytes.len().max(1)).min(bytes.len());
-            let until = (at + cut).min(bytes.len());
-            bytes.splice(at..until, with.chars());
-            let text: String = bytes.into_iter().collect();
-            prop_assert_eq!(is_json(text.as_bytes()), serde_json_accepts(&text), "{:?}", text);
-        }
-
-        #[test]
-        fn random_text_is_judged_as_by_serde_json(text in "[\\[\\]{}\",:\\\\ e.\\-01n]{0,12}") {
-            prop_assert_eq!(is_json(text.as_bytes()), serde_json_accepts(&text), "{:?}", text);
-            let _ = (depth(text.as_bytes()), members(text.as_bytes()).count());
+    #[test]
+    fn every_byte_value_is_classified() {
+        for byte in 0..=u8::MAX {
+            let mut block = [b' '; BLOCK];
+            block[usize::from(byte) % BLOCK] = byte;
+            assert_eq!(by_levels(&block), [plain(&block); 2], "{byte}");
         }
     }
 }

@@ -8,11 +8,12 @@
 
 #[cfg(any(test, feature = "arbitrary"))]
 pub mod arbitrary;
-mod blocks;
 mod canonical;
 mod index;
 pub mod prefix;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use canonical::{Canonical, TooDeep};

@@ -4,22 +4,28 @@
 //! depends on, clocks included. The bytes are a stored format, because the topic keeps them for weeks: a version byte,
 //! then postcard. Variants and fields are only ever added at the end, under a new version byte. This module does no IO
 //! and makes no decisions.
-
-mod bundle;
-mod rows;
+//!
+//! The rows of activities are compressed once, by ROUTE. They stay compressed in the repartition topic and in the state
+//! until JOIN emits them. A compressed row is a zstd frame (RFC 8878) made with the dictionary `rows.zdict`, which
+//! contains the names of the columns. Without it, the names take most of a row. A row that would not become smaller
+//! stays as it is.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
-
-pub use bundle::Bundle;
-pub use rows::{RowCompressor, decompress};
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
+use zstd::zstd_safe;
 
 use crate::record::{Activity, AlertId, LinkId, Text, Version};
 use crate::time::{EventTime, WallTime, Window};
 
 /// The format version that this program writes, and the only one that it reads.
 const VERSION: u8 = 5;
+/// The index of `LogRecord::Activities` among the variants; a test checks it.
+const ACTIVITIES: u8 = 4;
 
 /// One record of a partition of the repartition topic.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -146,6 +152,47 @@ impl<'a> LogRecord<'a> {
     }
 }
 
+/// Activities for one partition that become one log record, so that the cost of a message is paid only once for all of
+/// them.
+#[derive(Debug, Default)]
+pub struct Bundle {
+    /// The encoded activities, one after another.
+    activities: Vec<u8>,
+    count: u32,
+}
+
+impl Bundle {
+    /// Adds an activity after the others.
+    pub fn push(&mut self, activity: &Activity<'_>) -> Result<(), Error> {
+        let before = self.activities.len();
+        let activities = std::mem::take(&mut self.activities);
+        self.activities = postcard::to_extend(activity, activities)?;
+        debug_assert!(self.activities.len() > before, "an activity has an identity");
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Returns the number of bytes of the activities.
+    pub fn len(&self) -> usize {
+        self.activities.len()
+    }
+
+    /// Returns whether there are no activities in the bundle.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Replaces the content of `out` by the log record of all activities, and empties the bundle.
+    pub fn take(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        out.clear();
+        out.extend([VERSION, ACTIVITIES]);
+        *out = postcard::to_extend(&self.count, std::mem::take(out))?;
+        out.append(&mut self.activities);
+        self.count = 0;
+        Ok(())
+    }
+}
+
 /// Returns which of `partitions` partitions of the repartition topic owns a correlation id of a tenant. The link does
 /// not matter: an activity or an alert that has the same key by several links is stored in one place. Every instance
 /// and every version must agree on the owner: it is part of the meaning of the stored log, and fixed by a test.
@@ -160,8 +207,81 @@ pub fn partition_of(tenant: &Text, correlation_id: &Text, partitions: u32) -> u3
     u32::from_be_bytes([a, b, c, d]) % partitions.max(1)
 }
 
+/// The dictionary, made by `scripts/dictionary`. Its number is in every frame. It is a part of the stored format: the
+/// bytes never change, because rows that were compressed with it can be read only with it.
+const DICTIONARY: &[u8] = include_bytes!("rows.zdict");
+/// The compression level. With a dictionary, the next ones take longer and save little.
+const LEVEL: i32 = 1;
+/// The first byte of a zstd frame. No other value of an activity begins with it: a row is a JSON object.
+const FRAME: u8 = 0x28;
+/// The greatest size of a row. librdkafka's messages are smaller, so a frame that claims more is damaged.
+const MAX_ROW: u64 = 1 << 30;
+
+static ENCODER: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
+static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
+
+thread_local! {
+    /// It takes a hundred kilobytes and some microseconds to make.
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// Compresses rows.
+pub struct RowCompressor {
+    /// `None` if there is no memory for one; then rows stay as they are.
+    compressor: Option<Compressor<'static>>,
+    frame: Vec<u8>,
+}
+
+impl Default for RowCompressor {
+    fn default() -> Self {
+        Self {
+            compressor: Compressor::with_prepared_dictionary(&ENCODER).ok(),
+            frame: Vec::new(),
+        }
+    }
+}
+
+impl RowCompressor {
+    /// Returns the row compressed, or as it is if that is not smaller.
+    pub fn compress<'a>(&mut self, row: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
+        let Some(compressor) = &mut self.compressor else { return row };
+        self.frame.clear();
+        self.frame.reserve(zstd_safe::compress_bound(row.len()));
+        match compressor.compress_to_buffer(&row, &mut self.frame) {
+            Ok(size) if size < row.len() => Cow::Owned(self.frame.as_slice().to_vec()),
+            _ => row,
+        }
+    }
+}
+
+/// The reason why a compressed row cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a compressed row is damaged")]
+pub struct Damaged;
+
+/// Returns the row that `value` is: decompressed if [`RowCompressor`] compressed it, otherwise as it is.
+pub fn decompress(value: Box<[u8]>) -> Result<Box<[u8]>, Damaged> {
+    if value.first() != Some(&FRAME) {
+        return Ok(value);
+    }
+    let size = zstd_safe::get_frame_content_size(&value).ok().flatten();
+    let size = size.filter(|size| *size <= MAX_ROW).ok_or(Damaged)?;
+    let size = usize::try_from(size).map_err(|_| Damaged)?;
+    DECOMPRESSOR.with_borrow_mut(|known| {
+        let decompressor = match known {
+            Some(decompressor) => decompressor,
+            none => none.insert(Decompressor::with_prepared_dictionary(&DECODER).map_err(|_| Damaged)?),
+        };
+        let row = decompressor.decompress(&value, size).map_err(|_| Damaged)?;
+        Ok(row.into_boxed_slice())
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
     use crate::record::{ActivityId, Key};
 
@@ -197,5 +317,88 @@ mod tests {
         assert_eq!(owner("", "8e6ba277-ef39-404e-aaf1-294f6d9a2b88"), 2);
         assert_eq!(owner("", ""), 5);
         assert_eq!(owner("t", ""), 4);
+    }
+
+    fn activity(number: u8) -> Activity<'static> {
+        Activity {
+            keys: vec![Key {
+                tenant: "t".into(),
+                correlation_id: "p".into(),
+                ..Key::default()
+            }],
+            time: EventTime::from_ticks(i64::from(number)),
+            id: ActivityId([number; 32]),
+            row: vec![number; 200].into(),
+        }
+    }
+
+    #[test]
+    fn a_bundle_is_a_record_of_its_activities() {
+        let mut bundle = Bundle::default();
+        let mut bytes = b"before".to_vec();
+        for count in [1, 2, 200] {
+            let activities: Vec<_> = (0..count).map(activity).collect();
+            activities.iter().for_each(|activity| bundle.push(activity).unwrap());
+            assert!(!bundle.is_empty() && bundle.len() > 200 * usize::from(count));
+            bundle.take(&mut bytes).unwrap();
+            assert!(bundle.is_empty());
+            assert_eq!(bundle.len(), 0);
+            let record = LogRecord::Activities(activities);
+            assert_eq!(bytes, record.encode(Vec::new()).unwrap());
+            assert_eq!(LogRecord::decode(&bytes).unwrap(), record);
+        }
+    }
+
+    fn compressed(row: &[u8]) -> Vec<u8> {
+        RowCompressor::default().compress(Cow::Borrowed(row)).into_owned()
+    }
+
+    fn decompressed(value: &[u8]) -> Result<Vec<u8>, Damaged> {
+        decompress(value.into()).map(<[u8]>::into_vec)
+    }
+
+    const ROW: &[u8] = br#"{"ActionType":"FileDownloaded","Application":"SharePoint","AccountObjectId":"e3491938","RawEventData":{"CreationTime":"2026-03-01T00:01:08Z","Operation":"FileDownloaded","Workload":"SharePoint","Data":"{\"cid\":\"p\"}"},"Timestamp":"2026-03-01T00:01:08Z"}"#;
+
+    #[test]
+    fn the_names_of_columns_take_almost_no_room() {
+        let value = compressed(ROW);
+        assert!(value.len() * 2 < ROW.len(), "{} of {} bytes", value.len(), ROW.len());
+        assert_eq!(decompressed(&value).unwrap(), ROW);
+    }
+
+    #[test]
+    fn a_row_that_would_not_become_smaller_stays_as_it_is() {
+        for row in ["", "{}", "{\"a\":1}"] {
+            assert_eq!(compressed(row.as_bytes()), row.as_bytes());
+            assert_eq!(decompressed(row.as_bytes()).unwrap(), row.as_bytes());
+        }
+        // The position of a row in a file takes the place of the row where the log is in memory.
+        let position = [0, 0, 0, 0, 0, 0, 0, 40];
+        assert_eq!(decompressed(&position).unwrap(), position);
+    }
+
+    #[test]
+    fn a_damaged_row_is_an_error() {
+        let value = compressed(ROW);
+        for length in 1..value.len() {
+            assert_eq!(decompressed(&value[..length]), Err(Damaged), "{length}");
+        }
+        assert_eq!(decompressed(&[value.as_slice(), b"x"].concat()), Err(Damaged));
+    }
+
+    /// Rows in the repartition topic and in the state were compressed with exactly these bytes.
+    #[test]
+    fn the_dictionary_never_changes() {
+        let digest = hex::encode(Sha256::digest(DICTIONARY));
+        assert_eq!(digest, "eae0b1af8873a5c55e9fe78b05c33a3d10e534e4e91c7e07f7b0a100473e2da8");
+        assert_eq!(zstd_safe::get_dict_id_from_dict(DICTIONARY).map(u32::from), Some(40_001));
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_survives(members in "[\"a-f:,\u{e9} ]{0,2000}") {
+            let row = format!("{{{members}}}");
+            prop_assert_eq!(decompressed(&compressed(row.as_bytes())).unwrap(), row.as_bytes());
+        }
     }
 }

@@ -1,6 +1,8 @@
-//! Tracks how far source partitions have been read, and which of them are idle.
+//! Tracks how far source partitions have been read: which of them are idle and what their watermarks are, and which
+//! offsets may be committed, because everything sent up to them has been acknowledged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::log::SourceWatermark;
@@ -192,133 +194,107 @@ impl Source {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The acknowledgements that are pending for messages that were sent together.
+pub trait Acks: Default {
+    /// Returns whether every message has been acknowledged.
+    fn is_empty(&self) -> bool;
+}
 
-    const IDLENESS: Idleness = Idleness {
-        timeout: Duration::from_millis(100),
-        out_of_orderness: Duration::from_nanos(500),
-    };
+/// Next offsets by topic and partition.
+pub type Positions = BTreeMap<(String, i32), i64>;
 
-    fn at(millis: i64) -> WallTime {
-        WallTime(millis)
+/// The messages that were read, in order, with the acknowledgements that are pending for them.
+#[derive(Debug, Default)]
+pub struct OffsetTracker<A> {
+    open: Group<A>,
+    closed: VecDeque<Group<A>>,
+    changed: Positions,
+}
+
+/// Messages that were read one after the other, and what was sent because of them.
+#[derive(Debug, Default)]
+struct Group<A> {
+    acks: Arc<A>,
+    /// In the order in which partitions were first read.
+    positions: Vec<Next>,
+    /// Index of the partition that was read last. Usually the next message is of the same partition.
+    last: usize,
+}
+
+/// The next offset of a partition.
+#[derive(Debug)]
+struct Next {
+    topic: String,
+    partition: i32,
+    offset: i64,
+}
+
+impl Next {
+    fn is_of(&self, topic: &str, partition: i32) -> bool {
+        self.partition == partition && self.topic == topic
     }
+}
 
-    fn idle(progress: &mut Progress, now: i64) -> bool {
-        progress.source_watermarks(at(now), IDLENESS)[0].idle
-    }
-
-    #[test]
-    fn the_watermark_of_a_partition_is_its_greatest_time_less_the_out_of_orderness() {
-        let mut progress = Progress::default();
-        progress.assign("t", 0, 0, at(0));
-        assert_eq!(progress.source_watermarks(at(0), IDLENESS)[0].time, None);
-        for ticks in [100, 90] {
-            let read = progress.read("t", 0, 1).unwrap();
-            read.activities(Some(EventTime::from_ticks(ticks)), at(0));
+impl<A: Acks> OffsetTracker<A> {
+    /// Notes that a message was read. What is sent because of it must be counted in the returned pending
+    /// acknowledgements.
+    pub fn read(&mut self, topic: &str, partition: i32, next_offset: i64) -> Arc<A> {
+        let Group { positions, last, .. } = &mut self.open;
+        if !positions.get(*last).is_some_and(|next| next.is_of(topic, partition)) {
+            let known = positions.iter().position(|next| next.is_of(topic, partition));
+            *last = known.unwrap_or_else(|| {
+                positions.push(Next {
+                    topic: topic.to_owned(),
+                    partition,
+                    offset: next_offset,
+                });
+                positions.len() - 1
+            });
         }
-        assert_eq!(
-            progress.source_watermarks(at(0), IDLENESS)[0].time,
-            Some(EventTime::from_ticks(95))
-        );
+        positions[*last].offset = next_offset;
+        self.acks()
     }
 
-    #[test]
-    fn the_watermark_is_the_least_of_those_that_are_not_idle() {
-        let mut progress = Progress::default();
-        assert_eq!(progress.watermark(IDLENESS), None);
-        for (partition, ticks) in [(0, 100), (1, 50)] {
-            progress.assign("t", partition, 0, at(0));
-            assert_eq!(
-                progress.watermark(IDLENESS),
-                None,
-                "partition {partition} has said nothing yet"
-            );
-            let read = progress.read("t", partition, 1).unwrap();
-            read.activities(Some(EventTime::from_ticks(ticks)), at(0));
+    /// Returns the pending acknowledgements of the messages read since the last [`OffsetTracker::close_group`].
+    pub fn acks(&self) -> Arc<A> {
+        Arc::clone(&self.open.acks)
+    }
+
+    /// Notes that reading of a partition begins here, so that the position is committed before any message is read.
+    pub fn begin(&mut self, topic: &str, partition: i32, position: i64) {
+        self.changed.insert((topic.to_owned(), partition), position);
+    }
+
+    /// Ends the current group of messages.
+    pub fn close_group(&mut self) {
+        if !self.open.positions.is_empty() || !self.open.acks.is_empty() {
+            self.closed.push_back(std::mem::take(&mut self.open));
         }
-        assert_eq!(progress.watermark(IDLENESS), Some(EventTime::from_ticks(45)));
-        progress.ended_at("t", 1, 1, at(890));
-        progress.ended_at("t", 1, 1, at(950));
-        progress.read("t", 0, 2).unwrap().activities(None, at(1_000));
-        progress.source_watermarks(at(1_000), IDLENESS);
-        assert_eq!(progress.watermark(IDLENESS), Some(EventTime::from_ticks(95)));
-        progress.read("t", 1, 2).unwrap().activities(None, at(1_000));
-        assert_eq!(progress.watermark(IDLENESS), Some(EventTime::from_ticks(45)));
     }
 
-    #[test]
-    fn dead_letters_are_told_once() {
-        let mut progress = Progress::default();
-        progress.assign("t", 0, 0, at(0));
-        progress.read("t", 0, 1).unwrap().rejected(2);
-        progress.read("t", 0, 2).unwrap().rejected(1);
-        let rejected = |progress: &mut Progress| progress.source_watermarks(at(0), IDLENESS)[0].rejected;
-        assert_eq!(
-            (rejected(&mut progress), rejected(&mut progress)),
-            (3, 3),
-            "nobody was told yet"
-        );
-        progress.told();
-        assert_eq!(rejected(&mut progress), 0);
+    /// Removes the groups of messages that are acknowledged, oldest first. Returns whether none is left.
+    pub fn remove_acknowledged(&mut self) -> bool {
+        while let Some(group) = self.closed.front()
+            && group.acks.is_empty()
+        {
+            let group = self.closed.pop_front().unwrap_or_default();
+            let positions = group.positions.into_iter();
+            self.changed
+                .extend(positions.map(|next| ((next.topic, next.partition), next.offset)));
+        }
+        self.closed.is_empty()
     }
 
-    #[test]
-    fn silence_alone_is_no_proof_of_idleness() {
-        let mut progress = Progress::default();
-        progress.assign("t", 0, 0, at(0));
-        assert!(!idle(&mut progress, 1_000), "nobody has looked where the partition ends");
-        progress.ended_at("t", 0, 7, at(950));
-        assert!(!idle(&mut progress, 1_000), "seven records have not been read");
-        progress.read("t", 0, 7).unwrap();
-        assert!(idle(&mut progress, 1_000));
-        assert!(!idle(&mut progress, 1_051), "the end is not known for the last 100 ms");
+    /// Forgets a partition that another router reads from now on, because its offsets must not be committed here.
+    pub fn forget(&mut self, topic: &str, partition: i32) {
+        self.changed.remove(&(topic.to_owned(), partition));
+        for group in self.closed.iter_mut().chain([&mut self.open]) {
+            group.positions.retain(|next| !next.is_of(topic, partition));
+        }
     }
 
-    #[test]
-    fn records_that_came_since_do_not_matter() {
-        let mut progress = Progress::default();
-        progress.assign("t", 0, 7, at(0));
-        progress.ended_at("t", 0, 7, at(910));
-        progress.ended_at("t", 0, 9, at(990));
-        assert!(idle(&mut progress, 1_000));
-    }
-
-    #[test]
-    fn a_partition_that_comes_back_is_as_silent_as_before() {
-        let mut progress = Progress::default();
-        progress.assign("t", 0, 0, at(0));
-        progress
-            .read("t", 0, 7)
-            .unwrap()
-            .activities(Some(EventTime::from_ticks(100)), at(5));
-        let comes_back = |progress: &mut Progress, position| {
-            progress.revoke("t", 0);
-            progress.assign("t", 0, position, at(200));
-            assert!(!idle(progress, 201), "its log-end offset is unknown");
-            progress.ended_at("t", 0, position, at(201));
-            idle(progress, 201)
-        };
-        assert!(comes_back(&mut progress, 7));
-        assert_eq!(
-            progress.source_watermarks(at(201), IDLENESS)[0].time,
-            Some(EventTime::from_ticks(95))
-        );
-        assert!(comes_back(&mut progress, 4), "records are read again");
-        assert!(
-            !comes_back(&mut progress, 8),
-            "another router has read a record, maybe an activity"
-        );
-    }
-
-    #[test]
-    fn an_activity_ends_idleness() {
-        let mut progress = Progress::default();
-        progress.assign("t", 0, 0, at(0));
-        progress.ended_at("t", 0, 0, at(95));
-        assert!(idle(&mut progress, 100));
-        progress.read("t", 0, 1).unwrap().activities(None, at(100));
-        assert!(!idle(&mut progress, 150));
+    /// Returns the offsets that may be committed and have not been returned yet.
+    pub fn take_changed(&mut self) -> Positions {
+        std::mem::take(&mut self.changed)
     }
 }

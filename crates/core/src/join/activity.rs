@@ -1,55 +1,111 @@
-//! Applies an activity.
+//! Stores activities, and emits the rows of those that arrive after the close of an alert.
+//!
+//! An activity with several keys in a partition is stored once, under the first of them. Under each of the other keys,
+//! the value names the first key.
 
 use std::time::Duration;
 
 use super::Joiner;
 use super::output::{Op, Outbox, Output, Reason, Row};
 use super::state;
-use super::stored;
-use super::work::{Late, Step, alert_row, least, load, save};
-use crate::record::{Activity, Key};
+use super::work::{Late, Step, activity_row, alert_row, least, load, reference, save};
+use crate::record::{Activity, Key, LinkId};
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::EventTime;
 
 /// The number of closed alerts that one scan looks up.
 const AT_ONCE: usize = 256;
 
+/// An activity that is being stored under one key after another.
+struct Storing<'a> {
+    activity: &'a Activity<'a>,
+    /// The key under which the row is stored.
+    first: Option<&'a Key>,
+    /// The link of a key under which the activity was already stored.
+    known: Option<LinkId>,
+}
+
+/// What happened to an activity.
+enum Outcome {
+    /// It was stored under at least one key under which it was not stored before.
+    New,
+    /// It was already stored under all its keys, including one of this link.
+    Known(LinkId),
+    /// It is before the retention cut-off of all its links.
+    Expired,
+}
+
+impl<'a> Storing<'a> {
+    fn new(activity: &'a Activity<'a>) -> Self {
+        Self {
+            activity,
+            first: None,
+            known: None,
+        }
+    }
+
+    /// Stores the activity under a key, and returns whether it was not stored there before. The keys must be passed in
+    /// the order of the retention of their links, the longest first.
+    fn put<B: Base>(&mut self, key: &'a Key, txn: &mut Txn<'_, B>) -> Result<bool, Error> {
+        let stored = keys::activity(key, self.activity.time, self.activity.id);
+        if txn.contains(Table::Activities, &stored)? {
+            self.known = Some(key.link);
+            return Ok(false);
+        }
+        let value = match self.first {
+            None => self.activity.row.to_vec(),
+            Some(first) => reference(first),
+        };
+        self.first = self.first.or(Some(key));
+        txn.put(Table::Activities, stored, value);
+        Ok(true)
+    }
+
+    fn outcome(&self) -> Outcome {
+        match (self.first, self.known) {
+            (Some(_), _) => Outcome::New,
+            (None, Some(link)) => Outcome::Known(link),
+            (None, None) => Outcome::Expired,
+        }
+    }
+}
+
 impl Joiner {
     /// Stores an activity under each of its keys. If it is already stored under a key, nothing changes there: this
     /// makes redelivery, double routing and replay harmless.
     pub(super) fn activity<B: Base>(&mut self, activity: &Activity<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        let mut row = stored::Row::new(activity);
+        let mut storing = Storing::new(activity);
         // Nearly every activity has one key in a partition.
         match activity.keys.as_slice() {
-            [key] => self.under(key, &mut row, txn)?,
+            [key] => self.under(key, &mut storing, txn)?,
             several => {
                 let mut keys: Vec<&Key> = several.iter().collect();
                 // The row is stored under the key whose link has the longest retention, so that nothing that refers to
                 // it is kept longer.
                 keys.sort_by_key(|key| std::cmp::Reverse(self.retention.of(key.link).unwrap_or(Duration::MAX)));
-                keys.into_iter().try_for_each(|key| self.under(key, &mut row, txn))?;
+                keys.into_iter().try_for_each(|key| self.under(key, &mut storing, txn))?;
             }
         }
-        match row.outcome() {
-            stored::Outcome::New => {
+        match storing.outcome() {
+            Outcome::New => {
                 let day = activity.time.day();
                 if self.days.insert(day) {
                     txn.put(Table::Meta, keys::day(day), Vec::new());
                 }
             }
-            stored::Outcome::Known(link) => self.counts.of(link).redelivered_activities += 1,
-            stored::Outcome::Expired => {}
+            Outcome::Known(link) => self.counts.of(link).redelivered_activities += 1,
+            Outcome::Expired => {}
         }
         Ok(())
     }
 
-    fn under<'a, B: Base>(&mut self, key: &'a Key, row: &mut stored::Row<'a>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        let activity = row.activity();
+    fn under<'a, B: Base>(&mut self, key: &'a Key, storing: &mut Storing<'a>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        let activity = storing.activity;
         if activity.time < self.cutoff(key.link) {
             self.counts.of(key.link).expired_activities += 1;
             return Ok(());
         }
-        if !row.put(key, txn)? {
+        if !storing.put(key, txn)? {
             self.counts.of(key.link).duplicate_activities += 1;
             return Ok(());
         }
@@ -110,7 +166,7 @@ impl Joiner {
         txn.put(Table::Activities, keys::late(&alert, late.time, late.activity), Vec::new());
         let stored = keys::activity(&late.key, late.time, late.activity);
         let value = txn.get(Table::Activities, &stored)?.ok_or_else(damaged)?;
-        let row = stored::row(&late.key, late.time, late.activity, value.into(), |key| {
+        let row = activity_row(&late.key, late.time, late.activity, value.into(), |key| {
             txn.get(Table::Activities, key)
         })?;
         out.push(Output::Row(Row {

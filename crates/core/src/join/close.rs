@@ -3,8 +3,7 @@
 use super::Joiner;
 use super::output::{Answer, ClosedBy, Completeness, Op, Outbox, Output, Reason, Related, Summary};
 use super::state::{Held, HeldKey};
-use super::stored;
-use super::work::{Rows, Step, alert_row, closed_by_watermark, load, save};
+use super::work::{Rows, Step, activity_row, alert_row, closed_by_watermark, load, save};
 use crate::log::WatermarkUpdate;
 use crate::record::{Key, LinkedAlert, Text};
 use crate::store::keys::Timer;
@@ -250,7 +249,7 @@ impl Joiner {
                 }
                 let (stored, value) = pair?;
                 let (time, activity) = keys::activity_parts(&stored)?;
-                let row = stored::row(key, time, activity, value, |key| txn.get(Table::Activities, key))?;
+                let row = activity_row(key, time, activity, value, |key| txn.get(Table::Activities, key))?;
                 related.push(Related { time, activity, row });
             }
         }

@@ -34,7 +34,6 @@ mod output;
 mod retention;
 mod sources;
 mod state;
-mod stored;
 pub mod task;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 use super::output::{Answer, Completeness};
 use super::sources::{Holder, SourceState};
 use super::state::{self, Held};
-use super::{Joiner, Position, Retention, stored};
+use super::work::activity_row;
+use super::{Joiner, Position, Retention};
 use crate::record::{ActivityId, AlertId, Key, LinkId, LinkedAlert, Text, Version};
 use crate::store::keys::Timer;
 use crate::store::{Direction, Error, Reads, Span, Table, keys};
@@ -261,7 +262,7 @@ impl<'r, R: Reads> View<'r, R> {
     fn stored(&self, key: &Key, pair: Result<crate::store::Pair, Error>) -> Result<Stored, Error> {
         let (stored, value) = pair?;
         let (time, id) = keys::activity_parts(&stored)?;
-        let row = stored::row(key, time, id, value, |key| self.reads.get(Table::Activities, key))?;
+        let row = activity_row(key, time, id, value, |key| self.reads.get(Table::Activities, key))?;
         Ok(Stored { time, id, row })
     }
 

@@ -8,10 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::Joiner;
 use super::output::{ClosedBy, Op, Outbox, Output, Reason, Row};
 use super::state::{self, Held, HeldKey};
-use super::stored;
-use crate::record::{ActivityId, Key, LinkedAlert, Text};
+use crate::log::decompress;
+use crate::record::{ActivityId, Key, LinkId, LinkedAlert, Text};
 use crate::store::{Base, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
+
+/// The first byte of a value that names the key under which the row is stored. No other value begins with it: a row
+/// begins with a brace or is compressed, and the position of a row in a file begins with zeros.
+const ELSEWHERE: u8 = 1;
 
 /// One thing to do. A step that is not finished when the outbox is full is put back at the front of the work.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -148,7 +152,7 @@ impl Joiner {
                 let pair = match &alert_row {
                     Some(alert) => {
                         let get = |key: &[u8]| txn.get(Table::Activities, key);
-                        Some((alert.clone(), stored::row(&rows.key, time, activity, row, get)?))
+                        Some((alert.clone(), activity_row(&rows.key, time, activity, row, get)?))
                     }
                     None => None,
                 };
@@ -232,6 +236,37 @@ pub(super) fn save<B: Base>(alert: &LinkedAlert, held: &Held, txn: &mut Txn<'_, 
 pub(super) fn alert_row<B: Base>(alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<Arc<[u8]>, Error> {
     let row = txn.get(Table::AlertRows, &keys::alert(alert))?;
     Ok(row.ok_or(Error::Damaged { what: "alert's row" })?.into())
+}
+
+/// Returns the value of an activity whose row is stored under the key `first`.
+pub(super) fn reference(first: &Key) -> Vec<u8> {
+    [&[ELSEWHERE, first.link.0], first.correlation_id.as_bytes()].concat()
+}
+
+/// Returns the row of an activity, decompressed, whose value under `key` is `value`. `get` reads the table of
+/// activities.
+pub(super) fn activity_row(
+    key: &Key,
+    time: EventTime,
+    id: ActivityId,
+    value: Box<[u8]>,
+    get: impl FnOnce(&[u8]) -> Result<Option<Vec<u8>>, Error>,
+) -> Result<Box<[u8]>, Error> {
+    let damaged = || Error::Damaged {
+        what: "row of an activity",
+    };
+    let row = match &*value {
+        [ELSEWHERE, link, correlation_id @ ..] => {
+            let first = Key {
+                tenant: key.tenant.clone(),
+                link: LinkId(*link),
+                correlation_id: correlation_id.to_vec().into(),
+            };
+            get(&keys::activity(&first, time, id))?.ok_or_else(damaged)?.into()
+        }
+        _ => value,
+    };
+    decompress(row).map_err(|_| damaged())
 }
 
 /// Returns the [`ClosedBy`] of a window that the watermark has passed: activities, if they have moved the watermark up

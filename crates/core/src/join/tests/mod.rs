@@ -1,5 +1,7 @@
 //! Tests rules of the state machine that are easy to get wrong, each with a short log.
 
+mod rows;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::time::Duration;

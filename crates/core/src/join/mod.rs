@@ -28,7 +28,6 @@
 mod activity;
 mod alert;
 mod close;
-mod closed_windows;
 mod evict;
 mod output;
 mod retention;
@@ -59,7 +58,7 @@ use crate::log::LogRecord;
 use crate::record::{Key, LinkId};
 use crate::store::{Base, Batch, Direction, Error, Reads, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
-use closed_windows::ClosedWindows;
+use activity::ClosedWindows;
 use state::Held;
 use timers::Timers;
 use work::Step;

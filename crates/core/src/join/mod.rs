@@ -36,7 +36,6 @@ mod state;
 pub mod task;
 #[cfg(test)]
 mod tests;
-mod timers;
 mod view;
 mod watermark;
 mod work;
@@ -59,8 +58,8 @@ use crate::record::{Key, LinkId};
 use crate::store::{Base, Batch, Direction, Error, Reads, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 use activity::ClosedWindows;
+use close::Timers;
 use state::Held;
-use timers::Timers;
 use work::Step;
 
 /// The state machine of one partition of the repartition topic.

@@ -5,12 +5,12 @@
 //! and their starting positions (`route_assignment`, `route_positions`), sending (`route_output`), counts for the
 //! metrics (`route_counts`), log-end offsets (`log_ends`), and source partitions that are idle already when they are
 //! assigned (`idle_sources`). For JOIN: the assigned partitions (`join_assignment`), their state (`partition_tasks`),
-//! one batch (`join_batch`), sending (`join_output`), the size of transactions (`batch_size`), and the window that
-//! closes next (`next_close`). For both: staying in the group during a wait (`poll_keep_alive`), the partition counts
-//! of the output topics (`outputs`), what other threads may look at (`exposed`), the other members of the group
-//! (`peers`), a search in the input for one alert (`scan`), and checks of the settings against the end of the log
-//! before anything is written (`log_tail`). The module relies on the pure stages for the effects of a record and on
-//! `kafka` for communication with a broker.
+//! one batch with its sending (`join_batch`), the size of transactions (`batch_size`), and the window that closes next
+//! (`next_close`). For both: staying in the group during a wait (`poll_keep_alive`), the partition counts of the output
+//! topics (`outputs`), what other threads may look at (`exposed`), the other members of the group (`peers`), a search
+//! in the input for one alert (`scan`), and checks of the settings against the end of the log before anything is
+//! written (`log_tail`). The module relies on the pure stages for the effects of a record and on `kafka` for
+//! communication with a broker.
 
 mod batch_size;
 pub mod exposed;
@@ -18,7 +18,6 @@ mod idle_sources;
 mod join;
 mod join_assignment;
 mod join_batch;
-mod join_output;
 mod log_ends;
 mod log_tail;
 mod next_close;

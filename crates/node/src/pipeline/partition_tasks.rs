@@ -52,7 +52,7 @@ pub(super) struct PartitionTask {
     pub(super) last: Option<(i64, [u8; 8])>,
     /// The file that notes how far the output has been sent, and its content. Exactly once, only the committed position
     /// counts.
-    note: Option<(Emitted, Option<Noted>)>,
+    pub(super) note: Option<(Emitted, Option<Noted>)>,
     /// Whether the log has been found to be the one that the state was built from.
     is_known: bool,
 }
@@ -89,22 +89,6 @@ impl PartitionTask {
             offset: noted.offset,
             outputs: noted.outputs,
         })
-    }
-
-    /// Notes that the output has been sent up to the position of the joiner.
-    pub(super) fn note_emitted(&mut self) -> Result<Outcome, store::Error> {
-        let position = self.joiner.position();
-        if let (Some((emitted, noted)), Some((last, digest))) = (&mut self.note, self.last) {
-            let now = Noted {
-                offset: position.offset,
-                outputs: position.outputs,
-                last,
-                digest,
-            };
-            emitted.note(&now)?;
-            *noted = Some(now);
-        }
-        Ok(Outcome::Done)
     }
 }
 

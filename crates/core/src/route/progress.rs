@@ -154,6 +154,12 @@ impl Progress {
         Some(least.minus(idleness.out_of_orderness))
     }
 
+    /// Returns the position of a partition, if it is read here.
+    pub fn position(&self, topic: &str, partition: u32) -> Option<i64> {
+        let place = self.find(topic, partition).ok()?;
+        self.sources.get(place).map(|source| source.position)
+    }
+
     /// Returns the partitions and their positions.
     pub fn positions(&self) -> impl Iterator<Item = (&str, u32, i64)> {
         let sources = self.sources.iter();

@@ -5,7 +5,6 @@
 //! acknowledged. After a crash, messages whose offsets were not committed are routed again; JOIN recognises each
 //! activity by its dedup key, so that does no harm.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -412,17 +411,10 @@ impl<'c> Route<'c> {
 
     /// Counts transaction markers after the last message of a partition as read, because no message reports them.
     fn pass_markers(&mut self) {
-        let positions: BTreeMap<_, _> = self
-            .progress
-            .positions()
-            .map(|(topic, partition, position)| ((topic.to_owned(), partition), position))
-            .collect();
         for (topic, number, passed) in route_positions::passed(&self.consumer) {
             let partition = u32::try_from(number).unwrap_or(0);
-            if positions
-                .get(&(topic.clone(), partition))
-                .is_some_and(|position| *position < passed)
-            {
+            let position = self.progress.position(&topic, partition);
+            if position.is_some_and(|position| position < passed) {
                 self.tracker.read(&topic, number, passed);
                 self.progress.read(&topic, partition, passed);
             }

@@ -11,7 +11,7 @@ pub mod task;
 #[cfg(test)]
 mod tests;
 
-pub use progress::{Acks, Idleness, OffsetTracker, Positions, Progress};
+pub use progress::{Acks, Idleness, OffsetTracker, Positions, Progress, are_equal_but_positions};
 pub use task::{Effect, Outcome, RouteTask};
 
 use std::borrow::Cow;

@@ -46,6 +46,13 @@ pub struct Idleness {
     pub out_of_orderness: Duration,
 }
 
+impl Idleness {
+    /// Returns the watermark that the clock alone gives, for use while every partition is idle.
+    pub fn watermark_by_clock(self, now: WallTime) -> EventTime {
+        now.minus(self.timeout).to_event().minus(self.out_of_orderness)
+    }
+}
+
 /// The greatest number of log-end offsets that are kept. More of them within one timeout would add nothing.
 const MOST_SAMPLES: usize = 64;
 
@@ -198,6 +205,13 @@ impl Source {
         let all_read = self.ends.front().is_some_and(|(_, end)| self.position >= *end);
         self.active <= begin && all_read
     }
+}
+
+/// Returns whether two watermark updates with these entries say the same about watermarks. Positions change with every
+/// message and alone do not justify an update.
+pub fn are_equal_but_positions(one: &[SourceWatermark], other: &[SourceWatermark]) -> bool {
+    let compared = |source: &SourceWatermark| (source.partition, source.time, source.idle);
+    one.iter().map(compared).eq(other.iter().map(compared))
 }
 
 /// The acknowledgements that are pending for messages that were sent together.

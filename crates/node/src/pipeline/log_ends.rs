@@ -11,8 +11,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use super::Error;
 use super::exposed::Exposed;
 use super::idle_sources::IdleSources;
+use super::outputs;
 use super::route_assignment::Context;
 use crate::clock;
+use crate::config::Config;
 use crate::kafka::topics;
 use crate::shutdown::Shutdown;
 use crate::time::WallTime;
@@ -29,13 +31,26 @@ pub(super) enum LogEnd {
 }
 
 /// What the thread requests.
-pub(super) struct Wanted {
+struct Wanted {
     /// The topics whose partitions are counted.
-    pub(super) topics: Vec<String>,
+    topics: Vec<String>,
     /// The repartition topic, which is one of them. Its log-end offsets are only exposed.
-    pub(super) log: String,
+    log: String,
     /// The interval between requests.
-    pub(super) every: Duration,
+    every: Duration,
+}
+
+impl Wanted {
+    fn new(config: &Config) -> Self {
+        let mut topics = config.input.topics.clone();
+        topics.push(config.repartition.topic.clone());
+        topics.extend(outputs::topics(config).map(str::to_owned));
+        Self {
+            topics,
+            log: config.repartition.topic.clone(),
+            every: (config.watermark.idle_timeout / 4).clamp(Duration::from_millis(100), Duration::from_secs(15)),
+        }
+    }
 }
 
 /// A thread that requests the log-end offsets of the partitions that are read, at an interval, and at once after an
@@ -49,11 +64,12 @@ impl LogEnds {
     /// Starts the thread. It ends after a shutdown request, and when the consumer is dropped.
     pub(super) fn watch(
         consumer: Weak<BaseConsumer<Context>>,
-        wanted: Wanted,
+        config: &Config,
         shutdown: Shutdown,
         exposed: Arc<Exposed>,
         idle_sources: Arc<IdleSources>,
     ) -> Result<Self, Error> {
+        let wanted = Wanted::new(config);
         let (send, responses) = mpsc::sync_channel(10_000);
         let is_stopped = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&is_stopped);

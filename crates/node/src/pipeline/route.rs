@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
 use tracing::field::Empty;
 
-use super::log_ends::{LogEnd, LogEnds, Wanted};
+use super::log_ends::{LogEnd, LogEnds};
 use super::log_tail::Source;
-use super::outputs;
 use super::route_assignment::{Context, Event, InputConsumer};
 use super::route_counts::RoutedCounts;
 use super::route_output::Out;
@@ -26,9 +26,11 @@ use crate::decode::Decoder;
 use crate::heartbeat::Heartbeat;
 use crate::kafka::delivery::PendingAcks;
 use crate::kafka::{self, clients, topics};
-use crate::log::{SourceWatermark, WatermarkUpdate};
+use crate::log::WatermarkUpdate;
 use crate::metrics::Metrics;
-use crate::route::{Arrival, Effect, Idleness, OffsetTracker, Outcome, Progress, RouteTask, Router, Settings};
+use crate::route::{
+    Arrival, Effect, Idleness, OffsetTracker, Outcome, Progress, RouteTask, Router, Settings, are_equal_but_positions,
+};
 use crate::shutdown::{DRAIN, Shutdown};
 use crate::sink::dead_letter::{Address, DeadLetter};
 use crate::time::{EventTime, WallTime};
@@ -98,17 +100,9 @@ impl<'c> Route<'c> {
             counted.push(((*topic).to_owned(), count.unwrap_or(0)));
         }
         consumer.subscribe(&names).map_err(read_error)?;
-        let every = (config.watermark.idle_timeout / 4).clamp(Duration::from_millis(100), Duration::from_secs(15));
-        let mut watched = config.input.topics.clone();
-        watched.push(config.repartition.topic.clone());
-        watched.extend(outputs::topics(config).map(str::to_owned));
         let log_ends = LogEnds::watch(
             Arc::downgrade(&consumer),
-            Wanted {
-                topics: watched,
-                log: config.repartition.topic.clone(),
-                every,
-            },
+            config,
             shutdown.clone(),
             Arc::clone(&instance.exposed),
             Arc::clone(&instance.idle_sources),
@@ -447,13 +441,9 @@ impl<'c> Route<'c> {
         {
             return Ok(());
         }
-        let clock = now
-            .minus(self.idleness.timeout)
-            .to_event()
-            .minus(self.idleness.out_of_orderness);
         let update = WatermarkUpdate {
             wall: now,
-            clock,
+            clock: self.idleness.watermark_by_clock(now),
             topics: self.topics.clone(),
             sources,
             settings: self.settings,
@@ -465,10 +455,24 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
+    /// Commits the positions that may be committed, each with the id of its topic.
     fn commit(&mut self, mode: CommitMode) {
         self.committed = clock::start();
-        let positions = self.tracker.take_changed();
-        self.consumer.context().commit(&self.consumer, positions, mode);
+        let ids = &self.consumer.context().ids;
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), position) in self.tracker.take_changed() {
+            let mut element = list.add_partition(&topic, partition);
+            // Only an invalid offset fails.
+            drop(element.set_offset(Offset::Offset(position)));
+            if let Some(id) = ids.of(&topic) {
+                element.set_metadata(id);
+            }
+        }
+        if list.count() > 0
+            && let Err(error) = self.consumer.commit(&list, mode)
+        {
+            tracing::warn!(%error, "offset commit failed; messages since the last commit may be routed again");
+        }
     }
 
     /// Returns whether everything sent is acknowledged.
@@ -487,10 +491,4 @@ impl<'c> Route<'c> {
         }
         Ok(())
     }
-}
-
-/// Compares what moves a watermark. Positions change with every message and alone do not justify a watermark update.
-fn are_equal_but_positions(one: &[SourceWatermark], other: &[SourceWatermark]) -> bool {
-    let compared = |source: &SourceWatermark| (source.partition, source.time, source.idle);
-    one.iter().map(compared).eq(other.iter().map(compared))
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
@@ -118,29 +118,6 @@ impl Context {
     fn is_another(&self, topic: &str, committed: &str) -> bool {
         // Positions have no id if an earlier version committed them or the broker reports none.
         !committed.is_empty() && self.ids.of(topic).is_some_and(|id| id != committed)
-    }
-
-    /// Commits positions, each with the id of its topic.
-    pub(super) fn commit(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        positions: impl IntoIterator<Item = ((String, i32), i64)>,
-        mode: CommitMode,
-    ) {
-        let mut list = TopicPartitionList::new();
-        for ((topic, partition), position) in positions {
-            let mut element = list.add_partition(&topic, partition);
-            // Only an invalid offset fails.
-            drop(element.set_offset(Offset::Offset(position)));
-            if let Some(id) = self.ids.of(&topic) {
-                element.set_metadata(id);
-            }
-        }
-        if list.count() > 0
-            && let Err(error) = consumer.commit(&list, mode)
-        {
-            tracing::warn!(%error, "offset commit failed; messages since the last commit may be routed again");
-        }
     }
 
     /// Returns the names of the input topics in one string.

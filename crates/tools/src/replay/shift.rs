@@ -53,7 +53,7 @@ pub fn is_a_time(time: EventTime) -> bool {
 
 /// Shifts every time in a message by `offset`. Returns how many there were.
 ///
-/// A time is a string value that consists only of what the decoder parses as a time ([`timestamp`]). It may be
+/// A time is a string value that consists only of what the decoder parses as a time ([`parse_time`]). It may be
 /// anywhere: in the row, in the envelope, or in JSON inside a string. Its separator, its fraction digits and its zone
 /// stay the same, and so does every other byte, so the message keeps its length. A message that is not JSON in UTF-8
 /// stays the same, and so does a time that would leave the calendar.

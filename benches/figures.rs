@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 /// The percentage by which results of the same code vary between runs on an otherwise idle machine.
 const NOISE: f64 = 5.0;
-/// The same on a machine with other work: two runs of decode and log differed by up to 28 %.
+/// The same on a machine with other work: two runs of decode and repartition differed by up to 28 %.
 const NOISE_OF_A_BUSY_MACHINE: f64 = 30.0;
 /// The number of cores that other work may keep busy on a machine that counts as idle.
 const IDLE: f64 = 0.5;

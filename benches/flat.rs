@@ -17,9 +17,9 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use alerttrail::log::{AlertVersion, LogRecord};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
-use alerttrail::store::{Base as _, Shared, State};
+use alerttrail::repartition::{AlertVersion, RepartitionRecord};
+use alerttrail::store::{Backend as _, Shared, State};
 use alerttrail::time::{EventTime, WallTime, Window};
 use clap::Parser;
 use common::partition::Partition;
@@ -83,7 +83,7 @@ fn time(number: u64) -> EventTime {
 }
 
 /// Returns an activity whose row compresses to about half, as real ones do.
-fn activity(number: u64, size: usize) -> LogRecord<'static> {
+fn activity(number: u64, size: usize) -> RepartitionRecord<'static> {
     let mut row = Vec::with_capacity(size + 32);
     while row.len() < size {
         let chance = mixed(number.wrapping_mul(1_000) + row.len() as u64);
@@ -93,7 +93,7 @@ fn activity(number: u64, size: usize) -> LogRecord<'static> {
     for (part, bytes) in (0..).zip(id.chunks_mut(8)) {
         bytes.copy_from_slice(&mixed(number.wrapping_mul(4) + part).to_be_bytes());
     }
-    LogRecord::Activity(Activity {
+    RepartitionRecord::Activity(Activity {
         keys: vec![key(mixed(number) % KEYS)],
         time: time(number),
         id: ActivityId(id),
@@ -102,7 +102,7 @@ fn activity(number: u64, size: usize) -> LogRecord<'static> {
 }
 
 /// Returns an alert whose window ends at the activity of this number.
-fn alert(number: u64) -> LogRecord<'static> {
+fn alert(number: u64) -> RepartitionRecord<'static> {
     let version = AlertVersion {
         id: AlertId {
             tenant: "".into(),
@@ -120,14 +120,14 @@ fn alert(number: u64) -> LogRecord<'static> {
         to: time(number),
     };
     let key = key(mixed(number) % KEYS);
-    LogRecord::Alert(version.by_query(key.correlation_id, window, WallTime(i64::MAX / 2)))
+    RepartitionRecord::Alert(version.by_query(key.correlation_id, window, WallTime(i64::MAX / 2)))
 }
 
 /// Returns the records of these activities, with alerts and watermark updates between them.
-fn records(numbers: std::ops::Range<u64>, row: usize, alerts: bool) -> impl Iterator<Item = LogRecord<'static>> {
+fn records(numbers: std::ops::Range<u64>, row: usize, alerts: bool) -> impl Iterator<Item = RepartitionRecord<'static>> {
     numbers.flat_map(move |number| {
         let update = (number % UPDATE_INTERVAL == UPDATE_INTERVAL - 1)
-            .then(|| LogRecord::WatermarkUpdate(watermark_update(4, time(number))));
+            .then(|| RepartitionRecord::WatermarkUpdate(watermark_update(4, time(number))));
         let alert = (alerts && number % PER_ALERT == 0).then(|| alert(number));
         [Some(activity(number, row)), alert, update].into_iter().flatten()
     })

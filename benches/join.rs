@@ -2,14 +2,14 @@
 //! and the state before the retention cut-off is dropped.
 //!
 //! `cargo bench --bench join`. An element is an activity, an emitted row, or an alert that is
-//! dropped. As in JOIN, the measurement includes the decoding of log records, and the state is written after every
-//! batch.
+//! dropped. As in JOIN, the measurement includes the decoding of repartition records, and the state is written after
+//! every batch.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 
 mod common;
 
-use alerttrail::log::LogRecord;
+use alerttrail::repartition::RepartitionRecord;
 use alerttrail::store::{Memory, Table};
 use common::partition::Partition;
 use common::{SIZE, Story, decoded};
@@ -20,8 +20,8 @@ use std::time::Duration;
 const COUNT: u64 = 10_000;
 
 /// Returns an update after the only source partition has been read up to the time of activity `number`.
-fn watermark_update(number: u64) -> LogRecord<'static> {
-    LogRecord::WatermarkUpdate(common::watermark_update(1, Story::time(number)))
+fn watermark_update(number: u64) -> RepartitionRecord<'static> {
+    RepartitionRecord::WatermarkUpdate(common::watermark_update(1, Story::time(number)))
 }
 
 fn open(backend: &Memory) -> Partition {
@@ -147,7 +147,7 @@ fn observe(criterion: &mut Criterion, story: &Story) {
     let state = state(story, 1_000, true);
     for sources in [1, 32, 256] {
         let updates: Vec<Vec<u8>> = (0..TIMES)
-            .map(|number| LogRecord::WatermarkUpdate(common::watermark_update(sources, Story::time(number))))
+            .map(|number| RepartitionRecord::WatermarkUpdate(common::watermark_update(sources, Story::time(number))))
             .map(|record| record.encode(Vec::new()).unwrap())
             .collect();
         group.bench_function(BenchmarkId::from_parameter(sources), |bencher| {

@@ -1,4 +1,4 @@
-//! ROUTE without a broker: from the bytes of a message to the bytes of log records, and the reading progress.
+//! ROUTE without a broker: from the bytes of a message to the bytes of repartition records, and the reading progress.
 //!
 //! `cargo bench --bench route`; the throughput of messages is that of their bytes. For the
 //! progress, an element is a message or a source partition.

@@ -9,9 +9,9 @@ mod common;
 
 use std::hint::black_box;
 
-use alerttrail::log::LogRecord;
 use alerttrail::record::Activity;
-use alerttrail::store::{Base, Direction, Memory, Shared, State, Table, Txn, keys};
+use alerttrail::repartition::RepartitionRecord;
+use alerttrail::store::{Backend, Direction, Memory, Shared, State, Table, Txn, keys};
 use alerttrail::time::Window;
 use common::{SIZE, Story, decoded};
 use criterion::{BatchSize, Criterion, Throughput};
@@ -23,12 +23,12 @@ const BATCH: usize = 2_000;
 
 fn activity(record: &[u8]) -> Activity<'_> {
     match decoded(record) {
-        LogRecord::Activity(activity) => activity,
+        RepartitionRecord::Activity(activity) => activity,
         other => panic!("not an activity: {other:?}"),
     }
 }
 
-fn fill(backend: &mut impl Base, activities: &[Activity<'_>]) {
+fn fill(backend: &mut impl Backend, activities: &[Activity<'_>]) {
     for some in activities.chunks(BATCH) {
         let mut txn = Txn::new(backend);
         for activity in some {
@@ -52,7 +52,7 @@ fn on_disk() -> (State, tempfile::TempDir) {
     (State::open(folder.path(), &shared).unwrap(), folder)
 }
 
-fn measure<B: Base, F>(criterion: &mut Criterion, name: &str, open: fn() -> (B, F)) {
+fn measure<B: Backend, F>(criterion: &mut Criterion, name: &str, open: fn() -> (B, F)) {
     let records = Story::new(1).activities(0..ACTIVITIES, SIZE);
     let activities: Vec<Activity<'_>> = records.iter().map(|record| activity(record)).collect();
     let bytes: u64 = activities.iter().map(|activity| activity.row.len() as u64).sum();

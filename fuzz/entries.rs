@@ -11,13 +11,13 @@ use alerttrail::decode::{Decoded, Decoder, Identity, Ignore, KeyEntry, KeyPath, 
 use alerttrail::emit::{Emitter, Format, Links};
 use alerttrail::join::{Joiner, Limit, Outbox};
 use alerttrail::json::{Canonical, Cursor, Index, MAX_DEPTH, compact, depth, members, one_line, unescape};
-use alerttrail::log::{AlertVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
+use alerttrail::repartition::{AlertVersion, RepartitionRecord as Record, SourceWatermark, WatermarkUpdate};
 use alerttrail::route::{self, Arrival, Routed, Router};
 use alerttrail::shutdown::Shutdown;
 use alerttrail::sink::dead_letter::{Address, DeadLetter};
 use alerttrail::source::file::Chunk;
-use alerttrail::store::{Base as _, Batch, Direction, Memory, Reads as _, Span, Table, keys};
+use alerttrail::store::{Backend as _, Batch, Direction, Memory, Reads as _, Span, Table, keys};
 use alerttrail::time::{EventTime, Widening, Window};
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -32,7 +32,7 @@ pub(crate) const ALL: [(&str, Entry); 7] = [
     ("broken", broken),
     ("timestamp", timestamp),
     ("canonical", canonical_form),
-    ("log_record", log_record),
+    ("repartition_record", repartition_record),
     ("stored", stored),
     ("configuration", configuration),
 ];
@@ -121,14 +121,14 @@ fn routed(data: &[u8], settings: &Settings, tenants: bool) {
         match routed {
             Routed::Record { partition, record } => {
                 assert!(partition < 3);
-                if let LogRecord::Activity(Activity { row, .. }) | LogRecord::Alert(AlertVersion { row, .. }) = &record {
-                    let is_elsewhere = row.is_empty() && matches!(record, LogRecord::Alert(_));
+                if let Record::Activity(Activity { row, .. }) | Record::Alert(AlertVersion { row, .. }) = &record {
+                    let is_elsewhere = row.is_empty() && matches!(record, Record::Alert(_));
                     assert!(is_elsewhere || is_json(row) && !row.contains(&b'\n'));
                 }
                 let bytes = record.encode(Vec::new()).unwrap();
-                assert_eq!(LogRecord::decode(&bytes).unwrap(), record);
+                assert_eq!(Record::decode(&bytes).unwrap(), record);
             }
-            Routed::Rejected { index, reject } => dead_letter(&DeadLetter::of(reject, address(index)), data),
+            Routed::Rejected { index, reject } => dead_letter(&DeadLetter::from_reject(reject, address(index)), data),
             Routed::OtherTable(_) | Routed::SecondTenant => {}
         }
     });
@@ -239,19 +239,19 @@ pub(crate) fn canonical_form(data: &[u8]) {
 }
 
 /// Reads records of the repartition topic, which others may write to. Each is preceded by its length in two bytes.
-pub(crate) fn log_record(data: &[u8]) {
-    let mut base = Memory::default();
-    let mut joiner = Joiner::open(&base, Some(Duration::from_secs(86_400))).unwrap();
+pub(crate) fn repartition_record(data: &[u8]) {
+    let mut backend = Memory::default();
+    let mut joiner = Joiner::open(&backend, Some(Duration::from_secs(86_400))).unwrap();
     let mut rest = data;
     let mut offset = 0;
     while let Some((length, behind)) = rest.split_first_chunk::<2>() {
         let length = usize::from(u16::from_be_bytes(*length)).min(behind.len());
         let (bytes, behind) = behind.split_at(length);
         rest = behind;
-        let Ok(record) = LogRecord::decode(bytes) else { continue };
+        let Ok(record) = Record::decode(bytes) else { continue };
         let encoded = record.encode(Vec::new()).unwrap();
-        assert_eq!(LogRecord::decode(&encoded).unwrap(), record);
-        if !apply(&mut joiner, &mut base, offset, record) {
+        assert_eq!(Record::decode(&encoded).unwrap(), record);
+        if !apply(&mut joiner, &mut backend, offset, record) {
             return;
         }
         offset += 1;
@@ -259,7 +259,7 @@ pub(crate) fn log_record(data: &[u8]) {
 }
 
 /// Applies a record, with everything that follows from it. Returns `false` if the state is damaged.
-fn apply(joiner: &mut Joiner, base: &mut Memory, offset: i64, record: LogRecord<'_>) -> bool {
+fn apply(joiner: &mut Joiner, backend: &mut Memory, offset: i64, record: Record<'_>) -> bool {
     let mut outbox = Outbox::new(Limit {
         outputs: 10,
         bytes: 10_000,
@@ -267,7 +267,7 @@ fn apply(joiner: &mut Joiner, base: &mut Memory, offset: i64, record: LogRecord<
     let mut value = Vec::new();
     let mut records = std::iter::once((offset, record));
     while records.len() > 0 || joiner.has_work() {
-        let Ok(changes) = joiner.apply(base, &mut records, &mut outbox) else {
+        let Ok(changes) = joiner.apply(backend, &mut records, &mut outbox) else {
             return false;
         };
         for (position, output) in outbox.drain() {
@@ -275,7 +275,7 @@ fn apply(joiner: &mut Joiner, base: &mut Memory, offset: i64, record: LogRecord<
                 drop(emitter(format).emit(&output, position.offset, &mut value));
             }
         }
-        base.write(changes).unwrap();
+        backend.write(changes).unwrap();
     }
     true
 }
@@ -302,33 +302,33 @@ pub(crate) fn stored(data: &[u8]) {
         };
         batch.changes[table].insert(key.to_vec(), Some(value.to_vec()));
     }
-    let mut base = Memory::default();
-    base.write(batch).unwrap();
-    let Ok(mut joiner) = Joiner::open(&base, Some(Duration::from_secs(86_400))) else {
+    let mut backend = Memory::default();
+    backend.write(batch).unwrap();
+    let Ok(mut joiner) = Joiner::open(&backend, Some(Duration::from_secs(86_400))) else {
         return;
     };
-    if !finish(&mut joiner, &mut base) {
+    if !finish(&mut joiner, &mut backend) {
         return;
     }
     for record in some_records() {
         let offset = joiner.next_offset();
-        if offset == i64::MAX || !apply(&mut joiner, &mut base, offset, record) {
+        if offset == i64::MAX || !apply(&mut joiner, &mut backend, offset, record) {
             return;
         }
     }
 }
 
 /// Completes the work that the store lists as unfinished.
-fn finish(joiner: &mut Joiner, base: &mut Memory) -> bool {
+fn finish(joiner: &mut Joiner, backend: &mut Memory) -> bool {
     let mut outbox = Outbox::default();
     if joiner.next_offset() <= 0 {
         return false;
     }
     while joiner.has_work() {
-        let Ok(changes) = joiner.apply(base, [], &mut outbox) else {
+        let Ok(changes) = joiner.apply(backend, [], &mut outbox) else {
             return false;
         };
-        base.write(changes).unwrap();
+        backend.write(changes).unwrap();
         drop(outbox.drain());
     }
     true
@@ -351,7 +351,7 @@ fn stored_keys(data: &[u8]) {
 
 /// Returns an activity, an alert around it, an older version elsewhere, a watermark update that closes its window, a
 /// late activity, and the end.
-pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
+pub(crate) fn some_records() -> [Record<'static>; 6] {
     let time = parse_time("2026-03-01T10:00:00Z").unwrap();
     let key = Key {
         correlation_id: "p".into(),
@@ -405,54 +405,54 @@ pub(crate) fn some_records() -> [LogRecord<'static>; 6] {
         ..activity.clone()
     };
     [
-        LogRecord::Activity(activity),
-        LogRecord::Alert(alert),
-        LogRecord::Alert(elsewhere),
-        LogRecord::WatermarkUpdate(update),
-        LogRecord::Activity(late),
-        LogRecord::EndOfInput,
+        Record::Activity(activity),
+        Record::Alert(alert),
+        Record::Alert(elsewhere),
+        Record::WatermarkUpdate(update),
+        Record::Activity(late),
+        Record::EndOfInput,
     ]
 }
 
-/// Returns the content of the store after each of the records in `log`, which have the form of [`log_record`]; the
-/// result has the form of [`stored`].
+/// Returns the content of the store after each of the records in `log`, which have the form of [`repartition_record`];
+/// the result has the form of [`stored`].
 #[allow(dead_code, reason = "for the test, which writes the corpus")]
 pub(crate) fn some_stores(log: &[u8]) -> Vec<Vec<u8>> {
     let mut stores = Vec::new();
-    let mut base = Memory::default();
-    let mut joiner = Joiner::open(&base, None).unwrap();
+    let mut backend = Memory::default();
+    let mut joiner = Joiner::open(&backend, None).unwrap();
     let mut rest = log;
     let mut offset = 0;
     while let Some((length, behind)) = rest.split_first_chunk::<2>() {
         let (bytes, behind) = behind.split_at(usize::from(u16::from_be_bytes(*length)));
         rest = behind;
-        assert!(apply(&mut joiner, &mut base, offset, LogRecord::decode(bytes).unwrap()));
+        assert!(apply(&mut joiner, &mut backend, offset, Record::decode(bytes).unwrap()));
         offset += 1;
         if offset % 4 == 0 {
-            stores.push(dump(&base));
+            stores.push(dump(&backend));
         }
     }
     for record in some_records() {
-        assert!(apply(&mut joiner, &mut base, offset, record));
+        assert!(apply(&mut joiner, &mut backend, offset, record));
         offset += 1;
-        stores.push(dump(&base));
+        stores.push(dump(&backend));
     }
     // A store that was left in the middle of an emission, with the unfinished work in it.
     let mut outbox = Outbox::new(Limit { outputs: 1, bytes: 1 });
-    let changes = joiner.apply(&base, [(offset, LogRecord::EndOfInput)], &mut outbox).unwrap();
-    base.write(changes).unwrap();
-    stores.push(dump(&base));
+    let changes = joiner.apply(&backend, [(offset, Record::EndOfInput)], &mut outbox).unwrap();
+    backend.write(changes).unwrap();
+    stores.push(dump(&backend));
     stores
 }
 
-fn dump(base: &Memory) -> Vec<u8> {
+fn dump(backend: &Memory) -> Vec<u8> {
     let mut out = Vec::new();
     for (number, table) in Table::ALL.into_iter().enumerate() {
         let all = Span {
             from: Vec::new(),
             to: vec![0xff; 300],
         };
-        for pair in base.scan(table, all, Direction::Forward) {
+        for pair in backend.scan(table, all, Direction::Forward) {
             let (key, value) = pair.unwrap();
             let key = match &*key {
                 keys::PROGRESS => &[0],

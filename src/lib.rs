@@ -4,7 +4,7 @@
 //!
 //! 1. [`source`]: reads bytes and their address from a file (bytes from Kafka go straight to the pipeline).
 //! 2. [`decode`]: turns bytes into a [`record`], or a reject if they cannot be used. Uses [`json`] and [`time`].
-//! 3. [`route`]: decides which partitions of the [`log`] get a record, and what a watermark update contains.
+//! 3. [`route`]: decides which partitions of the [`repartition`] get a record, and what a watermark update contains.
 //! 4. [`join`]: the state machine of one partition, over a [`store`].
 //! 5. [`emit`]: turns the output of the join into the bytes that readers get.
 //! 6. [`sink`]: dead-letter records and output files.
@@ -23,7 +23,7 @@
 //!
 //! `ARCHITECTURE.md` follows one record through all modules.
 
-pub use alerttrail_core::{decode, emit, join, json, log, record, route, time};
+pub use alerttrail_core::{decode, emit, join, json, record, repartition, route, time};
 pub use alerttrail_node::{
     check, clock, config, heartbeat, http, kafka, metrics, open, pipeline, query, shutdown, sink, store, words,
 };

@@ -15,7 +15,7 @@ use alerttrail::generate::record::{
 };
 use alerttrail::generate::{Generator, Guid, Messages, Options, TimeForm};
 use alerttrail::join::Output;
-use alerttrail::log::{LogRecord, SourceWatermark, WatermarkUpdate};
+use alerttrail::repartition::{RepartitionRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::store::Memory;
 use alerttrail::time::{EventTime, TICKS_PER_SECOND, WallTime, Widening};
 use criterion::Criterion;
@@ -81,7 +81,7 @@ impl Story {
         EventTime::from_ticks(START + i64::try_from(number).unwrap() * TICKS_PER_SECOND)
     }
 
-    /// Returns the log records of the activities with these numbers, `size` bytes each.
+    /// Returns the repartition records of the activities with these numbers, `size` bytes each.
     pub(crate) fn activities(&self, numbers: impl Iterator<Item = u64>, size: usize) -> Vec<Vec<u8>> {
         let record = |number| {
             let spec = ActivitySpec {
@@ -102,8 +102,8 @@ impl Story {
         numbers.map(record).flat_map(|message| routed(&message)).collect()
     }
 
-    /// Returns the log record of alert `number`, whose window holds the activities from 0 up to, but not including,
-    /// `activities`.
+    /// Returns the repartition record of alert `number`, whose window holds the activities from 0 up to, but not
+    /// including, `activities`.
     pub(crate) fn alert(&self, number: u32, activities: u64) -> Vec<u8> {
         let message = self.alert_message(number, activities);
         routed(&message).pop().unwrap()
@@ -146,9 +146,9 @@ fn routed(message: &[u8]) -> Vec<Vec<u8>> {
     records
 }
 
-/// Decodes a log record.
-pub(crate) fn decoded(bytes: &[u8]) -> LogRecord<'_> {
-    LogRecord::decode(bytes).unwrap()
+/// Decodes a repartition record.
+pub(crate) fn decoded(bytes: &[u8]) -> RepartitionRecord<'_> {
+    RepartitionRecord::decode(bytes).unwrap()
 }
 
 /// Returns the update of a router that has read all of its `sources` source partitions up to `time`.
@@ -178,7 +178,7 @@ pub(crate) fn outputs(alerts: u32, matches: u64) -> Vec<Output> {
     let mut partition = Partition::open(Memory::default(), None);
     partition.apply(records.iter().map(|record| decoded(record)));
     let mut outputs = Vec::new();
-    let end = LogRecord::WatermarkUpdate(watermark_update(1, Story::time(matches)));
+    let end = RepartitionRecord::WatermarkUpdate(watermark_update(1, Story::time(matches)));
     partition.apply_to(std::iter::once(end), &mut |output| outputs.push(output));
     outputs
 }

@@ -1,9 +1,9 @@
 use alerttrail::join::{Joiner, Limit, Outbox, Output};
-use alerttrail::log::LogRecord;
-use alerttrail::store::{Base, Memory};
+use alerttrail::repartition::RepartitionRecord;
+use alerttrail::store::{Backend, Memory};
 use std::time::Duration;
 
-/// The number of log records in one transaction: the maximum that JOIN reads at once.
+/// The number of repartition records in one transaction: the maximum that JOIN reads at once.
 const BATCH: usize = 2_000;
 
 /// A partition with its state, in memory by default, and its joiner.
@@ -15,7 +15,7 @@ pub(crate) struct Partition<B = Memory> {
     offset: i64,
 }
 
-impl<B: Base> Partition<B> {
+impl<B: Backend> Partition<B> {
     pub(crate) fn open(backend: B, retention: Option<Duration>) -> Self {
         let joiner = Joiner::open(&backend, retention).unwrap();
         Self {
@@ -28,12 +28,12 @@ impl<B: Base> Partition<B> {
 
     /// Applies records with everything that follows from them, and writes the state after every full outbox and every
     /// batch.
-    pub(crate) fn apply<'r>(&mut self, records: impl Iterator<Item = LogRecord<'r>>) {
+    pub(crate) fn apply<'r>(&mut self, records: impl Iterator<Item = RepartitionRecord<'r>>) {
         self.apply_to(records, &mut |output| drop(std::hint::black_box(output)));
     }
 
     /// Does the same, and passes each output to `each`.
-    pub(crate) fn apply_to<'r>(&mut self, records: impl Iterator<Item = LogRecord<'r>>, each: &mut dyn FnMut(Output)) {
+    pub(crate) fn apply_to<'r>(&mut self, records: impl Iterator<Item = RepartitionRecord<'r>>, each: &mut dyn FnMut(Output)) {
         let mut records = records.peekable();
         let mut outbox = Outbox::new(Limit::default());
         loop {

@@ -41,7 +41,7 @@ impl Routing {
         }
     }
 
-    /// Passes the bytes of every log record, with its partition, to `each`.
+    /// Passes the bytes of every repartition record, with its partition, to `each`.
     pub(crate) fn message(&mut self, message: &[u8], each: &mut dyn FnMut(u32, &[u8])) -> Seen {
         let arrival = Arrival {
             now: NOW,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use alerttrail::decode::{Decoded, Decoder, Settings};
 use alerttrail::emit::Emitted;
 use alerttrail::generate::{Envelope, Options};
-use alerttrail::log::LogRecord;
+use alerttrail::repartition::RepartitionRecord;
 use alerttrail::route::{Idleness, Progress};
 use alerttrail::store::Memory;
 use alerttrail::time::WallTime;
@@ -29,8 +29,8 @@ pub(crate) const WORK: [(&str, fn() -> Prepared); 11] = [
     ("decode/streaming_keyed", || decode(Envelope::Streaming, 1.0)),
     ("route/mixed", route),
     ("route/progress", progress),
-    ("log/encode", log_encode),
-    ("log/decode", log_decode),
+    ("repartition/encode", repartition_encode),
+    ("repartition/decode", repartition_decode),
     ("join/apply_and_close", || join(RECORDS)),
     ("join/apply_without_hits", || join(0)),
     ("join/late", late),
@@ -107,9 +107,9 @@ fn progress() -> Prepared {
     })
 }
 
-fn log_encode() -> Prepared {
+fn repartition_encode() -> Prepared {
     let bytes: &'static [Vec<u8>] = Story::new(1).activities(0..RECORDS, SIZE).leak();
-    let records: Vec<LogRecord<'_>> = bytes.iter().map(|record| decoded(record)).collect();
+    let records: Vec<RepartitionRecord<'_>> = bytes.iter().map(|record| decoded(record)).collect();
     Box::new(move || {
         let mut scratch = Vec::new();
         for (record, bytes) in records.iter().zip(bytes) {
@@ -120,11 +120,11 @@ fn log_encode() -> Prepared {
     })
 }
 
-fn log_decode() -> Prepared {
+fn repartition_decode() -> Prepared {
     let bytes = Story::new(1).activities(0..RECORDS, SIZE);
     Box::new(move || {
         for record in &bytes {
-            assert!(matches!(black_box(decoded(record)), LogRecord::Activity(_)));
+            assert!(matches!(black_box(decoded(record)), RepartitionRecord::Activity(_)));
         }
     })
 }
@@ -136,7 +136,7 @@ fn join(hits: u64) -> Prepared {
     records.push(story.alert(1, hits));
     let mut partition = Partition::open(Memory::default(), None);
     Box::new(move || {
-        let end = LogRecord::WatermarkUpdate(common::watermark_update(1, Story::time(RECORDS)));
+        let end = RepartitionRecord::WatermarkUpdate(common::watermark_update(1, Story::time(RECORDS)));
         partition.apply(records.iter().map(|record| decoded(record)).chain([end]));
         assert_eq!(partition.outputs, hits + 1, "every row and the summary");
     })
@@ -148,7 +148,7 @@ fn late() -> Prepared {
     let records = story.activities(0..RECORDS, SIZE);
     let alert = story.alert(1, RECORDS);
     let mut partition = Partition::open(Memory::default(), None);
-    let end = LogRecord::WatermarkUpdate(common::watermark_update(1, Story::time(RECORDS)));
+    let end = RepartitionRecord::WatermarkUpdate(common::watermark_update(1, Story::time(RECORDS)));
     partition.apply([decoded(&alert), end].into_iter());
     assert_eq!(partition.outputs, 1, "the summary");
     Box::new(move || {

@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     let shutdown = Shutdown::default();
     signals::watch(&shutdown).map_err(Failure::failed)?;
-    let metrics = Arc::new(Metrics::new(Links::of(&config.decode)).map_err(Failure::failed)?);
+    let metrics = Arc::new(Metrics::new(Links::new(&config.decode)).map_err(Failure::failed)?);
     let exposed = Arc::new(Exposed::default());
     let _http = serve(&config, &metrics, &exposed, &shutdown)?;
     service::watch(&exposed, &shutdown).map_err(Failure::failed)?;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use alerttrail::log::LogRecord;
+use alerttrail::repartition::RepartitionRecord;
 
 use crate::support::world::Record;
 use crate::support::{Instance, TIMEOUT, World, activity, alert};
@@ -28,8 +28,8 @@ fn reading(world: &mut World, position: &Position) -> Instance {
     let mut instance = world.start("a");
     instance.wait_for_log("reading topic");
     let topic = world.topic("activities");
-    let count = |record: &Record| match LogRecord::decode(&record.value) {
-        Ok(LogRecord::Activities(activities)) => activities.len(),
+    let count = |record: &Record| match RepartitionRecord::decode(&record.value) {
+        Ok(RepartitionRecord::Activities(activities)) => activities.len(),
         _ => 0,
     };
     let is_read = |world: &World| match position {

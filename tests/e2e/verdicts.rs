@@ -5,7 +5,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use alerttrail::generate::Options;
-use alerttrail::log::LogRecord;
+use alerttrail::repartition::RepartitionRecord;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::{Value, json};
 
@@ -152,8 +152,8 @@ fn rows_that_may_come_from_removed_input_are_not_judged() {
 /// Waits until every partition of the repartition topic has a watermark update in which all source partitions except
 /// `active` of them are idle, and those have a time.
 fn wait_for_update(world: &World, active: usize, instance: &mut Instance) {
-    let is_expected = |record: &Record| match LogRecord::decode(&record.value) {
-        Ok(LogRecord::WatermarkUpdate(update)) => {
+    let is_expected = |record: &Record| match RepartitionRecord::decode(&record.value) {
+        Ok(RepartitionRecord::WatermarkUpdate(update)) => {
             let partitions: u32 = update.topics.iter().map(|(_, count)| count).sum();
             let not_idle: Vec<_> = update.sources.iter().filter(|source| !source.idle).collect();
             update.sources.len() == partitions as usize

@@ -154,8 +154,8 @@ fn corpus_of_canonical_forms() {
 }
 
 #[test]
-fn corpus_of_log_records() {
-    run("log_record");
+fn corpus_of_repartition_records() {
+    run("repartition_record");
 }
 
 #[test]
@@ -199,8 +199,8 @@ fn changes_change_and_panics_are_found() {
     ));
 }
 
-/// Writes the generated part of the corpus: messages of all kinds, the log records that they become, a store, and
-/// times.
+/// Writes the generated part of the corpus: messages of all kinds, the repartition records that they become, a store,
+/// and times.
 #[test]
 #[ignore = "writes fuzz/corpus; run it when a stored format has a new version"]
 fn write_the_corpus() {
@@ -241,12 +241,12 @@ fn write_the_corpus() {
             }
         });
     }
-    files.insert("log_record/generated".to_owned(), log.clone());
+    files.insert("repartition_record/generated".to_owned(), log.clone());
     for (number, record) in entries::some_records().into_iter().enumerate() {
         let bytes = record.encode(Vec::new()).unwrap();
         let mut file = u16::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
         file.extend_from_slice(&bytes);
-        files.insert(format!("log_record/some-{number}"), file);
+        files.insert(format!("repartition_record/some-{number}"), file);
     }
     for (number, file) in entries::some_stores(&log).into_iter().enumerate() {
         files.insert(format!("stored/some-{number}"), file);

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use alerttrail::join::{Joiner, Outbox, Output};
-use alerttrail::log::{AlertVersion, LogRecord};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
-use alerttrail::store::{Base, Direction, Error, Shared, Span, State, Table, Txn};
+use alerttrail::repartition::{AlertVersion, RepartitionRecord};
+use alerttrail::store::{Backend, Direction, Error, Shared, Span, State, Table, Txn};
 use alerttrail::time::{EventTime, WallTime, Window};
 
 fn open(path: &Path) -> Result<State, Error> {
@@ -23,7 +23,7 @@ fn refusal(path: &Path) -> String {
 }
 
 /// Returns every pair of every table.
-fn content(backend: &impl Base) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+fn content(backend: &impl Backend) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let everything = Span {
         from: Vec::new(),
         to: vec![0xff; 64],
@@ -50,7 +50,7 @@ fn at(ticks: i64) -> EventTime {
 }
 
 /// Applies a record and writes the result to the backend. Returns the outputs.
-fn apply(offset: i64, record: LogRecord<'_>, backend: &mut State) -> Vec<Output> {
+fn apply(offset: i64, record: RepartitionRecord<'_>, backend: &mut State) -> Vec<Output> {
     let mut joiner = Joiner::open(backend, None).unwrap();
     let mut outbox = Outbox::default();
     let changes = joiner.apply(backend, [(offset, record)], &mut outbox).unwrap();
@@ -83,8 +83,8 @@ fn fill(backend: &mut State) {
         to: at(20),
     };
     let version = version.by_query(key().correlation_id, window, WallTime(1_000));
-    assert!(apply(0, LogRecord::Activity(activity), backend).is_empty());
-    assert!(apply(1, LogRecord::Alert(version), backend).is_empty());
+    assert!(apply(0, RepartitionRecord::Activity(activity), backend).is_empty());
+    assert!(apply(1, RepartitionRecord::Alert(version), backend).is_empty());
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_reopened_store_has_the_same_content() {
     let mut backend = open(folder.path()).unwrap();
     assert_eq!(content(&backend), before);
     assert_eq!(Joiner::open(&backend, None).unwrap().next_offset(), 2);
-    let outputs = apply(2, LogRecord::EndOfInput, &mut backend);
+    let outputs = apply(2, RepartitionRecord::EndOfInput, &mut backend);
     assert!(
         matches!(outputs.as_slice(), [Output::Row(_), Output::Summary(_)]),
         "{outputs:?}"

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use alerttrail::store::{Base, Direction, Memory, ON_DISK, Shared, Span, State, Table, Txn};
+use alerttrail::store::{Backend, Direction, Memory, ON_DISK, Shared, Span, State, Table, Txn};
 use proptest::prelude::*;
 
 /// The model of a store: ordered tables.
@@ -78,13 +78,13 @@ fn everything() -> Span {
     }
 }
 
-fn scan<B: Base>(txn: &Txn<'_, B>, table: Table, span: Span, direction: Direction) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn scan<B: Backend>(txn: &Txn<'_, B>, table: Table, span: Span, direction: Direction) -> Vec<(Vec<u8>, Vec<u8>)> {
     let pairs = txn.scan(table, span, direction).map(Result::unwrap);
     pairs.map(|(key, value)| (key.into(), value.into())).collect()
 }
 
 /// Applies the operations to a backend and to the model, and asserts that every read returns the same.
-fn assert_agree<B: Base>(operations: &[Operation], mut backend: B, reopen: impl Fn(B) -> B) {
+fn assert_agree<B: Backend>(operations: &[Operation], mut backend: B, reopen: impl Fn(B) -> B) {
     let mut operations = operations.iter().peekable();
     // `written` is the content of the backend, `seen` is what the transaction sees.
     let mut written = Model::default();

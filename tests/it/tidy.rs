@@ -24,11 +24,11 @@ const CORE: [Module; 9] = [
     ("time", &[]),
     ("json", &[]),
     ("record", &["time"]),
-    ("log", &["record", "time"]),
+    ("repartition", &["record", "time"]),
     ("decode", &["json", "record", "time"]),
     ("store", &["record", "time"]),
-    ("route", &["decode", "log", "record", "time"]),
-    ("join", &["log", "record", "store", "time"]),
+    ("route", &["decode", "repartition", "record", "time"]),
+    ("join", &["repartition", "record", "store", "time"]),
     ("emit", &["decode", "join", "json", "record", "time"]),
 ];
 

@@ -1,7 +1,7 @@
 //! The disk of one process: tables that may lose the last writes, and that ignore some changes under a planted fault.
 
 use alerttrail::join::Position;
-use alerttrail::store::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table, keys};
+use alerttrail::store::{Backend, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table, keys};
 
 use crate::faults::Fault;
 use crate::rng::Rng;
@@ -123,7 +123,7 @@ impl Reads for Disk {
     }
 }
 
-impl Base for Disk {
+impl Backend for Disk {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         let batch = self.apply_fault(batch);
         if self.unsafe_writes.len() == MAX_LOST {

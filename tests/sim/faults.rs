@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use alerttrail::log::{AlertVersion, LogRecord, WatermarkUpdate};
 use alerttrail::record::{Activity, ActivityId, AlertId, LinkId, Text};
+use alerttrail::repartition::{AlertVersion, RepartitionRecord, WatermarkUpdate};
 use alerttrail::time::{EventTime, WallTime};
 
 use crate::world::{Settings, ticks};
@@ -128,7 +128,7 @@ pub(crate) enum Fault {
     StateNotRead,
     /// The committed and the noted position are not fetched.
     PositionNotFetched,
-    /// A log record is not applied.
+    /// A repartition record is not applied.
     RecordSkipped,
     /// Outputs are not sent and count as acknowledged.
     SendSkipped,
@@ -231,7 +231,7 @@ impl Fault {
     }
 }
 
-/// Changes log records on their way.
+/// Changes repartition records on their way.
 pub(crate) struct Tamper {
     /// By partition of the log.
     logs: Vec<PartitionHistory>,
@@ -268,10 +268,10 @@ impl Tamper {
     ) -> Option<Vec<u8>> {
         let Some(fault) = fault else { return Some(bytes) };
         let log = &mut self.logs[partition];
-        let mut record = LogRecord::decode(&bytes).unwrap();
+        let mut record = RepartitionRecord::decode(&bytes).unwrap();
         match &mut record {
-            LogRecord::Activity(activity) => log.change_activity(fault, activity),
-            LogRecord::Activities(activities) => {
+            RepartitionRecord::Activity(activity) => log.change_activity(fault, activity),
+            RepartitionRecord::Activities(activities) => {
                 if fault == Fault::OnePartitionOfSeveral {
                     let first = &mut self.first;
                     activities.retain(|activity| *first.entry(activity.id).or_insert(partition) == partition);
@@ -280,15 +280,15 @@ impl Tamper {
                     .iter_mut()
                     .for_each(|activity| log.change_activity(fault, activity));
             }
-            LogRecord::Alert(version) => {
+            RepartitionRecord::Alert(version) => {
                 let is_remote = version.links.iter().all(|link| link.keys.is_empty());
                 if fault == Fault::RemoteAlertsNotSent && is_remote {
                     return None;
                 }
                 log.change_alert(fault, version);
             }
-            LogRecord::WatermarkUpdate(update) => log.change_watermarks(fault, update, settings),
-            LogRecord::EndOfInput => {}
+            RepartitionRecord::WatermarkUpdate(update) => log.change_watermarks(fault, update, settings),
+            RepartitionRecord::EndOfInput => {}
         }
         Some(record.encode(Vec::new()).unwrap())
     }

@@ -2,9 +2,9 @@
 
 use alerttrail::emit::{self, Emitted, Emitter, Format, Kind, Links};
 use alerttrail::join::{Counts, Joiner, Limit, Op, Outbox, Output, Position, Retention};
-use alerttrail::log::LogRecord;
 use alerttrail::record::{Key, LinkId};
-use alerttrail::store::{Base, Batch, Direction, Memory, Pair, Span, Table};
+use alerttrail::repartition::RepartitionRecord;
+use alerttrail::store::{Backend, Batch, Direction, Memory, Pair, Span, Table};
 
 use crate::Failure;
 use crate::disk::Disk;
@@ -85,7 +85,7 @@ impl<'a> Joining<'a> {
             outbox: Outbox::new(limits.limit),
             emitter: Emitter {
                 format: Format::Native,
-                links: Links::of(&work.settings.decode()),
+                links: Links::new(&work.settings.decode()),
                 summaries: true,
                 unmatched: work.settings.unmatched,
                 limit: None,
@@ -135,7 +135,7 @@ impl<'a> Joining<'a> {
                     changes.push(batch.finish()?);
                     batch = self.joiner.begin_batch(disk, &mut self.outbox)?;
                 }
-                batch.apply(self.cursor, LogRecord::decode(bytes).unwrap())?;
+                batch.apply(self.cursor, RepartitionRecord::decode(bytes).unwrap())?;
             }
             self.cursor += 1;
         }
@@ -261,7 +261,7 @@ pub(crate) fn check_state(work: &Work<'_>, disk: &Disk) -> Result<(), Failure> {
         bytes: usize::MAX,
     });
     let records = (0..).zip(&work.log.bytes);
-    let mut records = records.filter_map(|(offset, bytes)| Some((offset, LogRecord::decode(bytes.as_ref()?).unwrap())));
+    let mut records = records.filter_map(|(offset, bytes)| Some((offset, RepartitionRecord::decode(bytes.as_ref()?).unwrap())));
     if !disk.is_empty() {
         // A batch without records writes the position too.
         let changes = joiner.apply(&fresh, [], &mut outbox)?;
@@ -287,7 +287,7 @@ pub(crate) fn check_state(work: &Work<'_>, disk: &Disk) -> Result<(), Failure> {
     Ok(())
 }
 
-fn all(backend: &impl Base, table: Table) -> Result<Vec<Pair>, Failure> {
+fn all(backend: &impl Backend, table: Table) -> Result<Vec<Pair>, Failure> {
     let everything = Span {
         from: Vec::new(),
         to: vec![0xff; 64],

@@ -13,9 +13,9 @@
 //!
 //! Half of all worlds have links besides the query (`links`), each with its own keys, window and retention.
 //!
-//! The output without disruptions is compared with the query's result over the inputs, and with what each log record
-//! must cause (`oracle`, `model`); the other outputs are compared with that one, as readers see them (`readers`).
-//! `faults` plants faults: a simulation is only as good as the faults that it finds.
+//! The output without disruptions is compared with the query's result over the inputs, and with what each repartition
+//! record must cause (`oracle`, `model`); the other outputs are compared with that one, as readers see them
+//! (`readers`). `faults` plants faults: a simulation is only as good as the faults that it finds.
 //!
 //! `SEED=7 cargo test --no-default-features --test sim worlds` repeats one world and prints everything that happens in
 //! it if it fails. `SEEDS=100000` tries that many.

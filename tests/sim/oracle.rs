@@ -189,13 +189,13 @@ impl<'a> Reader<'a> {
             let invariant = if is_due_some_time(extra) { "prompt" } else { "sound" };
             return Err(Failure::new(
                 invariant,
-                format!("log record {seq} led to {extra:?}, and must not"),
+                format!("repartition record {seq} led to {extra:?}, and must not"),
             ));
         }
         if let Some(missing) = due.rows.difference(rows).next() {
             return Err(Failure::new(
                 "complete",
-                format!("log record {seq} did not lead to {missing:?}"),
+                format!("repartition record {seq} did not lead to {missing:?}"),
             ));
         }
         Ok(())
@@ -211,13 +211,16 @@ impl<'a> Reader<'a> {
             let place = place.ok_or_else(|| {
                 Failure::new(
                     "summaries",
-                    format!("log record {seq} led to a summary of alert {alert} that is not expected"),
+                    format!("repartition record {seq} led to a summary of alert {alert} that is not expected"),
                 )
             })?;
             self.check_summary(&emitted, due.remove(place))?;
         }
         Failure::unless(due.is_empty(), "summaries", || {
-            format!("log record {seq} did not lead to a summary of alert {:?}", due[0].alert)
+            format!(
+                "repartition record {seq} did not lead to a summary of alert {:?}",
+                due[0].alert
+            )
         })
     }
 

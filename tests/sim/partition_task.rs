@@ -3,7 +3,7 @@
 //! an effect wrongly.
 
 use alerttrail::join::{Effect, JoinTask, Outcome, Position};
-use alerttrail::store::{Base, Memory, Table};
+use alerttrail::store::{Backend, Memory, Table};
 
 use crate::Failure;
 use crate::broker::{Broker, Producer, Refused};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use alerttrail::log::{LogRecord, WatermarkUpdate};
+use alerttrail::repartition::{RepartitionRecord, WatermarkUpdate};
 use alerttrail::route::{Arrival, Effect, Idleness, Outcome, RouteTask, Routed};
 use alerttrail::time::{EventTime, WallTime};
 
@@ -118,7 +118,7 @@ impl Routing<'_> {
             if let Routed::Record { partition, record } = routed {
                 // As the processor sends them.
                 let record = match record {
-                    LogRecord::Activity(activity) => LogRecord::Activities(vec![activity]),
+                    RepartitionRecord::Activity(activity) => RepartitionRecord::Activities(vec![activity]),
                     record => record,
                 };
                 routed_records[partition as usize].push(record.encode(Vec::new()).unwrap());
@@ -228,7 +228,7 @@ impl Routing<'_> {
             update.read.push((source, actual.position));
         }
         self.trace.event(self.now, || format!("router {node} update {update:?}"));
-        let record = LogRecord::WatermarkUpdate(WatermarkUpdate {
+        let record = RepartitionRecord::WatermarkUpdate(WatermarkUpdate {
             wall: WallTime(update.wall),
             clock: EventTime::from_ticks(update.clock),
             topics: self.settings.topics_at(self.now),

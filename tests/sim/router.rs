@@ -1,12 +1,12 @@
-//! One router, and what it writes: the log and a journal. The journal describes what each log record means in terms of
-//! the inputs. It is written from the inputs, never from what the program makes of them.
+//! One router, and what it writes: the log and a journal. The journal describes what each repartition record means in
+//! terms of the inputs. It is written from the inputs, never from what the program makes of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use alerttrail::decode::Decoder;
-use alerttrail::log::partition_of;
+use alerttrail::repartition::partition_of;
 use alerttrail::route::{Acks, OffsetTracker, Progress, RouteTask, Router, Settings as Route};
 
 use crate::faults::Fault;

@@ -1,6 +1,6 @@
 //! ROUTE: routers read the sources, end, and pass sources to one another. The result is the log.
 
-use alerttrail::log::LogRecord;
+use alerttrail::repartition::RepartitionRecord;
 use alerttrail::route::{Effect, Outcome};
 use alerttrail::time::{EventTime, WallTime};
 
@@ -196,7 +196,11 @@ impl<'a> Routing<'a> {
         }
         if self.settings.ends {
             for partition in 0..self.logs.len() {
-                self.append(partition, LogRecord::EndOfInput.encode(Vec::new()).unwrap(), Entry::End)?;
+                self.append(
+                    partition,
+                    RepartitionRecord::EndOfInput.encode(Vec::new()).unwrap(),
+                    Entry::End,
+                )?;
             }
             return Ok(());
         }

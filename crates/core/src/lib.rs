@@ -3,7 +3,7 @@
 //! The modules, in the order in which a record passes through them:
 //!
 //! 1. [`decode`]: turns bytes into a [`record`], or a reject if they cannot be used. Uses [`json`] and [`time`].
-//! 2. [`route`]: decides which partitions of the [`log`] get a record, and what a watermark update says.
+//! 2. [`route`]: decides which partitions of the [`repartition`] get a record, and what a watermark update says.
 //! 3. [`join`]: the state machine of one partition over a [`store`], and the order of its effects.
 //! 4. [`emit`]: turns the output of the join into the bytes that readers get.
 //!
@@ -14,8 +14,8 @@ pub mod decode;
 pub mod emit;
 pub mod join;
 pub mod json;
-pub mod log;
 pub mod record;
+pub mod repartition;
 pub mod route;
 pub mod store;
 pub mod time;

@@ -1,7 +1,7 @@
 //! The records of the two tables, as far as the join reads them.
 //!
-//! [`decode`](crate::decode) makes these types from bytes, and [`log`](crate::log) carries them from ROUTE to JOIN.
-//! Rows keep their bytes: no field of a row is ever formatted again.
+//! [`decode`](crate::decode) makes these types from bytes, and [`repartition`](crate::repartition) carries them from
+//! ROUTE to JOIN. Rows keep their bytes: no field of a row is ever formatted again.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -9,7 +9,7 @@
 //! Nothing here prints, parses arguments or ends the process.
 
 // The core's modules have the same paths in every crate.
-use alerttrail_core::{decode, emit, join, json, log, record, route, time};
+use alerttrail_core::{decode, emit, join, json, record, repartition, route, time};
 
 pub mod check;
 pub mod clock;

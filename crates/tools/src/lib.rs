@@ -6,7 +6,7 @@
 //! and `run`. [`source`] reads their input files, [`term`] has what they print with.
 
 // The modules of the lower crates have the same paths in every crate.
-use alerttrail_core::{decode, emit, join, json, log, record, route, time};
+use alerttrail_core::{decode, emit, join, json, record, repartition, route, time};
 use alerttrail_node::{check, clock, config, http, kafka, metrics, open, pipeline, shutdown, sink, store, words};
 
 pub mod capacity;

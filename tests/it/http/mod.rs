@@ -8,12 +8,12 @@ use std::time::Duration;
 use alerttrail::config::Config;
 use alerttrail::emit::Links;
 use alerttrail::join::{Joiner, Limit, Outbox};
-use alerttrail::log::{AlertVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::metrics::Metrics;
 use alerttrail::pipeline::exposed::Exposed;
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
+use alerttrail::repartition::{AlertVersion, RepartitionRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::shutdown::Shutdown;
-use alerttrail::store::{Base as _, Shared, State};
+use alerttrail::store::{Backend as _, Shared, State};
 use alerttrail::time::{EventTime, Widening, Window};
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ fn key(correlation_id: &str) -> Key {
 }
 
 /// Returns a version of an alert with the key `p`.
-fn version(id: &str, window: Window, generated: EventTime, row: &'static str) -> LogRecord<'static> {
+fn version(id: &str, window: Window, generated: EventTime, row: &'static str) -> RepartitionRecord<'static> {
     let version = AlertVersion {
         id: AlertId {
             tenant: "".into(),
@@ -56,12 +56,12 @@ fn version(id: &str, window: Window, generated: EventTime, row: &'static str) ->
         row: row.as_bytes().into(),
     };
     let deadline = window.to.plus(Duration::from_secs(3_600)).to_wall();
-    LogRecord::Alert(version.by_query("p".into(), window, deadline))
+    RepartitionRecord::Alert(version.by_query("p".into(), window, deadline))
 }
 
 /// Returns an update with this watermark for the one source partition.
-fn watermark_update(minutes: i64) -> LogRecord<'static> {
-    LogRecord::WatermarkUpdate(WatermarkUpdate {
+fn watermark_update(minutes: i64) -> RepartitionRecord<'static> {
+    RepartitionRecord::WatermarkUpdate(WatermarkUpdate {
         wall: at(minutes + 5).to_wall(),
         clock: at(0),
         topics: vec![("a".into(), 1)],
@@ -88,7 +88,7 @@ impl Api {
         let text = format!("repartition.partitions = 1\nhttp.listen = \"{address}\"\n{settings}");
         let config = Config::of_text("test", &text, std::iter::empty()).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let metrics = Arc::new(Metrics::new(Links::of(&config.decode)).unwrap());
+        let metrics = Arc::new(Metrics::new(Links::new(&config.decode)).unwrap());
         let shutdown = Shutdown::default();
         let serving = alerttrail::http::serve(listener, &config, Arc::clone(&metrics), exposed, shutdown.clone());
         runtime.block_on(serving).unwrap();
@@ -105,13 +105,13 @@ impl Api {
         }
     }
 
-    fn apply(&mut self, record: LogRecord<'_>) {
+    fn apply(&mut self, record: RepartitionRecord<'_>) {
         assert!(self.step(Some(record), Limit::default()));
     }
 
     /// Applies a record, or continues with the previous one, until the outbox is full. Returns whether the record is
     /// finished.
-    fn step(&mut self, record: Option<LogRecord<'_>>, limit: Limit) -> bool {
+    fn step(&mut self, record: Option<RepartitionRecord<'_>>, limit: Limit) -> bool {
         let store = self.store.as_mut().unwrap();
         let mut joiner = Joiner::open(store, None).unwrap();
         let records = record.map(|record| (self.offset, record));
@@ -123,7 +123,7 @@ impl Api {
 
     fn fill(&mut self) {
         for (number, minutes) in [(1, 610), (2, 620), (3, 700)] {
-            self.apply(LogRecord::Activity(Activity {
+            self.apply(RepartitionRecord::Activity(Activity {
                 keys: vec![key("p")],
                 time: at(minutes),
                 id: ActivityId([number; 32]),
@@ -131,7 +131,7 @@ impl Api {
             }));
         }
         for (id, from, to) in [("A /?#é", 600, 660), ("B", 900, 960)] {
-            let window = Window::of_alert(at(from), at(to), Widening::default());
+            let window = Window::for_alert(at(from), at(to), Widening::default());
             let row = r#"{"AlertName":"Mail","AlertSeverity":"High"}"#;
             self.apply(version(id, window, at(to + 5), row));
         }
@@ -219,7 +219,7 @@ fn alerts_activities_and_explanations_are_returned() {
 fn an_alert_is_open_while_its_rows_are_emitted() {
     let mut api = Api::new("");
     for (number, minutes) in [(1, 910), (2, 920)] {
-        api.apply(LogRecord::Activity(Activity {
+        api.apply(RepartitionRecord::Activity(Activity {
             keys: vec![key("p")],
             time: at(minutes),
             id: ActivityId([number; 32]),
@@ -442,7 +442,7 @@ fn query_reports_wrong_arguments() {
 fn query_cuts_long_texts_in_tables_and_not_in_json() {
     let mut api = Api::new("");
     let id = "x".repeat(100_000);
-    let window = Window::of_alert(at(600), at(660), Widening::default());
+    let window = Window::for_alert(at(600), at(660), Widening::default());
     api.apply(version(&id, window, at(665), "{}"));
     let url = format!("http://{}", api.address);
     let (_, table, _) = query(&["alerts", "--server", &url], &[]);

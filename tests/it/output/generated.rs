@@ -7,9 +7,9 @@ use alerttrail::decode::Decoder;
 use alerttrail::emit::{Emitter, Format, Links};
 use alerttrail::generate::{Generator, Messages, Options};
 use alerttrail::join::{Joiner, Outbox, Output};
-use alerttrail::log::LogRecord;
+use alerttrail::repartition::RepartitionRecord;
 use alerttrail::route::{Arrival, Routed, Router, Settings};
-use alerttrail::store::{Base as _, Memory};
+use alerttrail::store::{Backend as _, Memory};
 use alerttrail::time::{WallTime, Widening};
 use serde_json::Value;
 
@@ -56,7 +56,7 @@ fn outputs() -> Vec<(i64, Output)> {
     };
     read(&mut generator.activities());
     read(&mut generator.alerts());
-    log.push(LogRecord::EndOfInput.encode(Vec::new()).unwrap());
+    log.push(RepartitionRecord::EndOfInput.encode(Vec::new()).unwrap());
     apply(&log)
 }
 
@@ -66,7 +66,7 @@ fn apply(log: &[Vec<u8>]) -> Vec<(i64, Output)> {
     let mut outputs = Vec::new();
     let mut outbox = Outbox::default();
     for (offset, bytes) in (0..).zip(log) {
-        let mut records = std::iter::once((offset, LogRecord::decode(bytes).unwrap()));
+        let mut records = std::iter::once((offset, RepartitionRecord::decode(bytes).unwrap()));
         while records.len() > 0 || joiner.has_work() {
             let changes = joiner.apply(&backend, &mut records, &mut outbox).unwrap();
             backend.write(changes).unwrap();

@@ -1,10 +1,10 @@
 //! The stores that hold the state while a scenario runs.
 
-use alerttrail::store::{Base, Memory};
+use alerttrail::store::{Backend, Memory};
 
 /// Creates the stores of one run.
 pub(super) trait Backends {
-    type Backend: Base;
+    type Backend: Backend;
 
     /// Creates an empty store for this partition of the repartition topic.
     fn create(&mut self, partition: usize) -> Self::Backend;

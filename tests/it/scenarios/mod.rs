@@ -1,10 +1,10 @@
 //! Each rule of the join as a file in `tests/scenarios`: the input, and the output that it causes.
 //!
-//! A scenario runs through the real stages: messages go through [`Router`](alerttrail::route::Router), log records are
-//! encoded to bytes, each partition of the repartition topic has one [`Joiner`](alerttrail::join::Joiner), and
-//! [`Emitter`](alerttrail::emit::Emitter) encodes the output. It runs with one to three partitions, over every backend,
-//! in large steps and with a restart after every single output: all must give the same bytes. At the end its input goes
-//! through the batch run. Both outputs, folded by id, must be the same.
+//! A scenario runs through the real stages: messages go through [`Router`](alerttrail::route::Router), repartition
+//! records are encoded to bytes, each partition of the repartition topic has one [`Joiner`](alerttrail::join::Joiner),
+//! and [`Emitter`](alerttrail::emit::Emitter) encodes the output. It runs with one to three partitions, over every
+//! backend, in large steps and with a restart after every single output: all must give the same bytes. At the end its
+//! input goes through the batch run. Both outputs, folded by id, must be the same.
 //!
 //! `tests/scenarios/README.md` explains the files. `SCENARIO=120 cargo test --no-default-features scenario` runs only
 //! those whose name contains `120`.

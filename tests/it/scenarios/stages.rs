@@ -6,9 +6,9 @@ use alerttrail::config::Config;
 use alerttrail::decode::{Decoder, QUERY};
 use alerttrail::emit::{Emitted, Emitter, Links};
 use alerttrail::join::{Counts, Joiner, Limit, Outbox, Output, Retention};
-use alerttrail::log::{LogRecord, WatermarkUpdate};
+use alerttrail::repartition::{RepartitionRecord, WatermarkUpdate};
 use alerttrail::route::{Arrival, Idleness, Progress, Routed, Router, Seen, Settings};
-use alerttrail::store::Base;
+use alerttrail::store::Backend;
 use alerttrail::time::WallTime;
 
 use super::backends::Backends;
@@ -200,7 +200,7 @@ impl<B: Backends> Stages<B> {
             timeout: watermark.idle_timeout,
             out_of_orderness: watermark.out_of_orderness,
         };
-        let update = LogRecord::WatermarkUpdate(WatermarkUpdate {
+        let update = RepartitionRecord::WatermarkUpdate(WatermarkUpdate {
             wall: self.clock,
             clock: self
                 .clock
@@ -211,16 +211,16 @@ impl<B: Backends> Stages<B> {
             sources: self.progress.source_watermarks(self.clock, idleness),
             settings: [0; 32],
         });
-        self.progress.told();
+        self.progress.mark_sent();
         self.send_to_all(&update, outcome);
     }
 
     fn end_of_input(&mut self, outcome: &mut Outcome) {
         self.ended = true;
-        self.send_to_all(&LogRecord::EndOfInput, outcome);
+        self.send_to_all(&RepartitionRecord::EndOfInput, outcome);
     }
 
-    fn send_to_all(&mut self, record: &LogRecord<'_>, outcome: &mut Outcome) {
+    fn send_to_all(&mut self, record: &RepartitionRecord<'_>, outcome: &mut Outcome) {
         let bytes = record.encode(Vec::new()).unwrap();
         for partition in 0..self.tasks.len() {
             self.apply(partition, &bytes, outcome);
@@ -233,7 +233,7 @@ impl<B: Backends> Stages<B> {
             Transactions::OnePerRecord => Limit::default(),
             Transactions::RestartAfterEveryOutput => Limit { outputs: 1, bytes: 1 },
         });
-        let mut records = std::iter::once((task.next_offset, LogRecord::decode(bytes).unwrap()));
+        let mut records = std::iter::once((task.next_offset, RepartitionRecord::decode(bytes).unwrap()));
         task.next_offset += 1;
         while records.len() > 0 || task.joiner.has_work() {
             let changes = task.joiner.apply(&task.backend, &mut records, &mut outbox).unwrap();
@@ -292,7 +292,7 @@ pub(super) fn router(config: &Config, partitions: u32, limit: Option<usize>) -> 
 
 /// Opens a joiner whose summaries list activities in every format: this must not change the output of formats that do
 /// not list them.
-fn joiner(backend: &impl Base, config: &Config) -> Joiner {
+fn joiner(backend: &impl Backend, config: &Config) -> Joiner {
     let link_retentions = config.decode.links.iter().map(|link| link.retention);
     Joiner::open(backend, Retention::new(config.state.retention, link_retentions))
         .unwrap()
@@ -303,7 +303,7 @@ fn joiner(backend: &impl Base, config: &Config) -> Joiner {
 pub(super) fn emitter(config: &Config, scenario: &Scenario) -> Emitter {
     Emitter {
         format: config.output.format,
-        links: Links::of(&config.decode),
+        links: Links::new(&config.decode),
         summaries: config.output.summary_topic.is_some(),
         unmatched: config.output.unmatched == alerttrail::config::Unmatched::Emit,
         limit: scenario.limit,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use alerttrail::join::Joiner;
-use alerttrail::store::{Base, Error, Origin, Reads as _, State, Table, Txn, keys, set_aside};
+use alerttrail::store::{Backend, Error, Origin, Reads as _, State, Table, Txn, keys, set_aside};
 
 use super::joined_log::{JoinedLog, Random, copy, files, fill, folder, in_parallel, number, open};
 
@@ -54,7 +54,7 @@ fn continue_after_fault(joined_log: &JoinedLog, path: &Path, outcome: &mut Outco
     let first = open_partition(path).and_then(|mut backend| {
         let continued = joined_log.continue_to_end(&mut backend);
         if let Err(error @ Error::Damaged { .. }) = &continued {
-            backend.condemn(error);
+            backend.mark_corrupt(error);
         }
         continued
     });
@@ -214,7 +214,7 @@ fn a_store_marked_as_corrupt_is_rebuilt() {
     txn.put(Table::Alerts, vec![1], vec![2]);
     let batch = txn.into_batch();
     backend.write(batch).unwrap();
-    backend.condemn(&Error::Damaged { what: "alert" });
+    backend.mark_corrupt(&Error::Damaged { what: "alert" });
     drop(backend);
     let backend = open_partition(&path).unwrap();
     assert_eq!(backend.get(Table::Alerts, &[1]).unwrap(), None);

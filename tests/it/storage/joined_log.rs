@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use alerttrail::join::{Joiner, Limit, Outbox, Position};
-use alerttrail::log::{AlertVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use alerttrail::record::{Activity, ActivityId, AlertId, Key, Version};
-use alerttrail::store::{Base, Direction, Error, Memory, Shared, Span, State, Table};
+use alerttrail::repartition::{AlertVersion, RepartitionRecord, SourceWatermark, WatermarkUpdate};
+use alerttrail::store::{Backend, Direction, Error, Memory, Shared, Span, State, Table};
 use alerttrail::time::{EventTime, WallTime, Window};
 
 /// The number of repartition records in one write.
@@ -77,7 +77,7 @@ impl JoinedLog {
     }
 
     /// Applies the log from the position of the backend up to, but not including, `end`. Returns the outputs.
-    pub(super) fn apply<B: Base>(&self, backend: &mut B, end: usize) -> Result<BTreeMap<Position, String>, Error> {
+    pub(super) fn apply<B: Backend>(&self, backend: &mut B, end: usize) -> Result<BTreeMap<Position, String>, Error> {
         let mut joiner = Joiner::open(backend, Some(RETENTION))?;
         let mut outputs = BTreeMap::new();
         let mut out = Outbox::new(Limit::default());
@@ -85,7 +85,9 @@ impl JoinedLog {
         let mut more = true;
         while more {
             let until = end.min(at + BATCH).max(at);
-            let records = self.log[at..until].iter().map(|bytes| LogRecord::decode(bytes).unwrap());
+            let records = self.log[at..until]
+                .iter()
+                .map(|bytes| RepartitionRecord::decode(bytes).unwrap());
             let mut records = (i64::try_from(at).unwrap()..).zip(records);
             let changes = joiner.apply(backend, &mut records, &mut out)?;
             outputs.extend(out.drain().map(|(at, output)| (at, format!("{output:?}"))));
@@ -98,7 +100,7 @@ impl JoinedLog {
 
     /// Continues from the position of the backend to the end of the log. Asserts that all outputs and the state at the
     /// end are the same as without a fault. Returns the position of the backend at the start.
-    pub(super) fn continue_to_end<B: Base>(&self, backend: &mut B) -> Result<i64, Error> {
+    pub(super) fn continue_to_end<B: Backend>(&self, backend: &mut B) -> Result<i64, Error> {
         let from = Joiner::open(backend, Some(RETENTION))?.position();
         let outputs = self.apply(backend, self.len())?;
         let expected: BTreeMap<_, _> = self.outputs.range(from..).collect();
@@ -138,9 +140,9 @@ fn record(random: &mut Random, number: usize, records: usize, row: usize) -> Vec
                 from: at(random.time(now - 12 * HOUR, 12 * HOUR)),
                 to: at(random.time(now + 6 * HOUR, 6 * HOUR)),
             };
-            LogRecord::Alert(version.by_query(key.correlation_id, window, WallTime(i64::MAX / 2)))
+            RepartitionRecord::Alert(version.by_query(key.correlation_id, window, WallTime(i64::MAX / 2)))
         }
-        2 => LogRecord::WatermarkUpdate(WatermarkUpdate {
+        2 => RepartitionRecord::WatermarkUpdate(WatermarkUpdate {
             wall: WallTime(i64::try_from(number).unwrap()),
             clock: at(0),
             topics: vec![("a".into(), 1)],
@@ -157,7 +159,7 @@ fn record(random: &mut Random, number: usize, records: usize, row: usize) -> Vec
         _ => {
             let mut id = [0; 32];
             id[..8].copy_from_slice(&number.to_be_bytes());
-            LogRecord::Activity(Activity {
+            RepartitionRecord::Activity(Activity {
                 keys: vec![key],
                 time: at(random.time(now, 10 * HOUR)),
                 id: ActivityId(id),
@@ -168,7 +170,7 @@ fn record(random: &mut Random, number: usize, records: usize, row: usize) -> Vec
     record.encode(Vec::new()).unwrap()
 }
 
-fn content(backend: &impl Base) -> Result<Content, Error> {
+fn content(backend: &impl Backend) -> Result<Content, Error> {
     let everything = Span {
         from: Vec::new(),
         to: vec![0xff; 64],

@@ -18,7 +18,7 @@ use super::util::rerun_test;
 const STORE: &str = "ALERTTRAIL_TEST_KILLED_STORE";
 /// The variable that gives it the record after which to abort. Without it, the child continues until it is killed.
 const END: &str = "ALERTTRAIL_TEST_KILLED_END";
-/// The number of log records between two flushes.
+/// The number of repartition records between two flushes.
 const FLUSH: usize = 60;
 
 /// Opens a store with so little memory that RocksDB also writes tables because the memory is full.

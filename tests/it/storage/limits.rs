@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use alerttrail::store::{Base, Error, Reads as _, Shared, State, Table, Txn};
+use alerttrail::store::{Backend, Error, Reads as _, Shared, State, Table, Txn};
 
 use super::joined_log::JoinedLog;
 use super::util::{Tmpfs, rerun_test, rerun_test_under};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use alerttrail::store::{Base, Direction, Reads as _, Shared, Span, State, Table, Txn};
+use alerttrail::store::{Backend, Direction, Reads as _, Shared, Span, State, Table, Txn};
 
 use super::joined_log::{Random, number};
 use super::util::rerun_test;

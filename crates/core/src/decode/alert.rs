@@ -101,7 +101,7 @@ impl AlertReader {
         let mut links: Vec<AlertLink> = links
             .map(|(link, widening)| AlertLink {
                 link,
-                window: Window::of_alert(start, end, *widening),
+                window: Window::for_alert(start, end, *widening),
                 keys: Vec::new(),
             })
             .collect();

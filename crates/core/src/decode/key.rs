@@ -13,7 +13,7 @@ use crate::record::{LinkId, Text};
 
 /// The largest number of keys that one record has by one link. If there are more, the first ones in the order of their
 /// bytes count.
-pub const MOST_KEYS: usize = 64;
+pub const MAX_KEYS: usize = 64;
 
 /// An entry of a list of fallbacks for keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -357,8 +357,8 @@ impl KeyReader {
             let conditions = gathered.holds.get(link.conditions.clone()).unwrap_or_default();
             if conditions.iter().all(|holds| *holds) {
                 let mut keys = link.keys(gathered);
-                if keys.len() > MOST_KEYS {
-                    keys.truncate(MOST_KEYS);
+                if keys.len() > MAX_KEYS {
+                    keys.truncate(MAX_KEYS);
                     cut += 1;
                 }
                 if !keys.is_empty() {
@@ -372,7 +372,7 @@ impl KeyReader {
 
 impl Link {
     /// Returns the keys of the first entry that yields any, sorted and without duplicates. There may be more than
-    /// [`MOST_KEYS`].
+    /// [`MAX_KEYS`].
     fn keys(&self, gathered: &mut Gathered) -> Vec<Text> {
         for entry in &self.entries {
             let keys = match entry {
@@ -416,7 +416,7 @@ fn combinations(parts: &mut [Vec<Text>]) -> Vec<Text> {
         let longer = lists
             .iter()
             .flat_map(|list| part.iter().map(|literal| [list.as_slice(), separator, literal].concat()));
-        lists = longer.take(MOST_KEYS + 1).collect();
+        lists = longer.take(MAX_KEYS + 1).collect();
     }
     lists
         .into_iter()

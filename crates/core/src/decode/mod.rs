@@ -6,7 +6,7 @@
 //! id.
 //!
 //! There are two paths. `message` reads the forms in which the vendor delivers records. Everything else takes the slow
-//! path: `body` (compressed, or in UTF-16), `wrapper` (records in lists, objects, strings, exports and answers), and
+//! path: `body` (compressed, or in UTF-16), `wrapper` (records in lists, objects, strings, exports and responses), and
 //! `broken` (several texts in one message, and broken records).
 //!
 //! Nothing here fails, blocks, keeps state or reads a clock. A record that cannot be used becomes a [`Reject`], which
@@ -16,7 +16,6 @@
 
 mod activity;
 mod alert;
-mod answer;
 mod audit;
 mod body;
 mod broken;
@@ -24,6 +23,7 @@ mod key;
 mod message;
 mod path;
 mod reject;
+mod response;
 mod settings;
 mod value;
 mod wrapper;
@@ -32,7 +32,7 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-pub use key::{Coding, Condition, KeyEntry, KeyPath, MOST_KEYS, Pattern, null_word};
+pub use key::{Coding, Condition, KeyEntry, KeyPath, MAX_KEYS, Pattern, null_word};
 pub use path::{Path, PathError, Segment};
 pub use reject::{Reason, Reject};
 pub use settings::{AlertColumns, Identity, Ignore, Link, QUERY, Settings, Tenants};
@@ -66,7 +66,7 @@ pub struct Item<'a> {
     pub index: usize,
     /// The `tenantId` of the envelope around a row of our two tables, if the envelope has one.
     pub entra_tenant: Option<Cow<'a, str>>,
-    /// The number of links by which the record has more than [`MOST_KEYS`] keys. By each of them, only the first keys
+    /// The number of links by which the record has more than [`MAX_KEYS`] keys. By each of them, only the first keys
     /// in the order of their bytes count.
     pub cut_keys: u32,
     /// What the record is.
@@ -130,7 +130,7 @@ impl Decoder {
     /// results are the same, and the same records are rejected. [`Decoder::identity`] computes the dedup keys later,
     /// for the rows that turn out to matter.
     #[must_use]
-    pub fn without_identities(mut self) -> Self {
+    pub fn without_dedup_keys(mut self) -> Self {
         self.activities.anonymous = true;
         self
     }

@@ -1,5 +1,5 @@
 //! Finds our records in wrappers that [`message`](super::message) does not read: lists in lists, objects around lists,
-//! strings that contain JSON, exports of the audit log, and the answers of query interfaces.
+//! strings that contain JSON, exports of the audit log, and the responses of query interfaces.
 //!
 //! This is the slow path. Records of a known form that are not in such a wrapper are not read here, so nothing here has
 //! to be fast. All of it is linear in the length of the text, and it opens up to [`MAX_LEVELS`] nested wrappers.
@@ -11,11 +11,11 @@
 use std::borrow::Cow;
 
 use super::alert::AlertReader;
-use super::answer;
 use super::audit;
 use super::broken;
 use super::message::{Class, Fields, Form, Record, Table, classify};
 use super::reject::{Fault, Reason};
+use super::response;
 use super::value::{Paths, Room, text};
 use super::{Ignore, body};
 use crate::json::{Cursor, Index, unescape};
@@ -78,7 +78,7 @@ impl Leaf<'_> {
 pub(super) enum Found {
     /// No record. What was added is of no use.
     Nothing,
-    /// An answer without rows, or a part of an answer that contains none.
+    /// A response without rows, or a part of a response that contains none.
     Empty,
     /// Records of other tables, or ignored records.
     Others,
@@ -239,11 +239,11 @@ impl Opener<'_> {
             });
             return Found::Ours;
         }
-        match answer::rows(start) {
-            answer::Answer::None => self.members(start, level, out),
-            answer::Answer::Silent => Found::Empty,
-            answer::Answer::Rows(rows) => self.answer(rows, json, level, out),
-            answer::Answer::TooLarge => {
+        match response::rows(start) {
+            response::Response::None => self.members(start, level, out),
+            response::Response::Empty => Found::Empty,
+            response::Response::Rows(rows) => self.response(rows, json, level, out),
+            response::Response::TooLarge => {
                 let error = "the rows of this answer would be far larger as objects; ask for fewer columns or with shorter names";
                 out.push(Leaf::unusable(json, Fault::new(Reason::TooLarge, error)));
                 Found::Others
@@ -251,8 +251,8 @@ impl Opener<'_> {
         }
     }
 
-    /// Adds the rows of an answer. Each row is an object that was made from the columns and the values.
-    fn answer<'a>(&mut self, rows: Vec<Vec<u8>>, json: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+    /// Adds the rows of a response. Each row is an object that was made from the columns and the values.
+    fn response<'a>(&mut self, rows: Vec<Vec<u8>>, json: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
         let before = out.len();
         let (mut found, are_none) = (Found::Empty, rows.is_empty());
         for row in rows {

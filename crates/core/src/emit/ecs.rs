@@ -5,7 +5,7 @@
 //! otherwise Elasticsearch would infer a mapping for each of their columns, and would reject the next record that has
 //! another type there.
 
-use super::Told;
+use super::OutputRecord;
 use super::columns::Columns;
 use super::facts::{self, Severity};
 use super::native;
@@ -14,7 +14,7 @@ use crate::join::{Op, Output, Row, Summary};
 
 const VERSION: &str = "8.17.0";
 
-pub(super) fn write(told: &Told<'_>, out: &mut Vec<u8>) {
+pub(super) fn write(told: &OutputRecord<'_>, out: &mut Vec<u8>) {
     Object::write(out, |document| {
         let alert = Columns::of(told.alert.unwrap_or_default());
         match (told.output, told.activity) {
@@ -39,7 +39,7 @@ pub(super) fn write(told: &Told<'_>, out: &mut Vec<u8>) {
     });
 }
 
-fn write_activity(told: &Told<'_>, row: &Row, original: &[u8], alert: &Columns<'_>, document: &mut Object<'_>) {
+fn write_activity(told: &OutputRecord<'_>, row: &Row, original: &[u8], alert: &Columns<'_>, document: &mut Object<'_>) {
     let activity = Columns::of(original);
     document.text("@timestamp", row.time.to_string());
     document.object("event", |event| {
@@ -96,7 +96,7 @@ fn write_activity(told: &Told<'_>, row: &Row, original: &[u8], alert: &Columns<'
     debug_assert!(told.alert.is_some(), "an activity comes with its alert");
 }
 
-fn write_alert(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, document: &mut Object<'_>) {
+fn write_alert(told: &OutputRecord<'_>, summary: &Summary, alert: &Columns<'_>, document: &mut Object<'_>) {
     let (start, end) = native::bounds(summary.window, told.links.widening(summary.key.link));
     document.text("@timestamp", facts::time_of(summary, alert).to_string());
     document.json_if("message", alert.literal("Description").or_else(|| alert.literal("AlertName")));

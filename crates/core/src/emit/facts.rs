@@ -65,7 +65,7 @@ pub(super) fn time(columns: &Columns<'_>, name: &str) -> Option<EventTime> {
 /// Returns the time that a summary is about: `TimeGenerated` of the version that counted; for a retraction, which has
 /// no row, the time of the close.
 pub(super) fn time_of(summary: &Summary, alert: &Columns<'_>) -> EventTime {
-    let closed = || summary.answer.closed_at.map(WallTime::to_event);
+    let closed = || summary.result.closed_at.map(WallTime::to_event);
     time(alert, "TimeGenerated")
         .or_else(closed)
         .or(summary.watermark)

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Told;
+use super::OutputRecord;
 use super::native;
 use super::object::Object;
 use crate::json::{self, members, unescape};
@@ -17,7 +17,7 @@ const OWN: &str = "alerttrail";
 /// The columns that the query's `extend` adds. Each replaces a column of the same name.
 const EXTENDED: [&str; 2] = ["correlationId1", "correlationId"];
 
-pub(super) fn write(told: &Told<'_>, out: &mut Vec<u8>) {
+pub(super) fn write(told: &OutputRecord<'_>, out: &mut Vec<u8>) {
     Object::write(out, |row| {
         let alert = told.alert.map(columns).unwrap_or_default();
         let Some(activity) = told.activity else {
@@ -39,7 +39,7 @@ pub(super) fn write(told: &Told<'_>, out: &mut Vec<u8>) {
     });
 }
 
-fn write_own(told: &Told<'_>, row: &mut Object<'_>) {
+fn write_own(told: &OutputRecord<'_>, row: &mut Object<'_>) {
     let facts = row.member(OWN.as_bytes());
     native::write_facts(told.output, told.headers, told.links, told.how, facts);
     facts.push(b'}');

@@ -27,7 +27,7 @@ pub(super) enum PairIds {
 impl Links {
     /// Returns the links of the configuration. By the query, an alert and an activity have only one key in common,
     /// unless a path of `[correlation]` leads to several values.
-    pub fn of(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings) -> Self {
         let mut entries = settings.activity_key.iter().chain(&settings.alert_key);
         let pair_ids = match entries.any(KeyEntry::may_yield_several) {
             false => PairIds::ByPair,
@@ -46,7 +46,7 @@ impl Links {
 
     /// Returns only the query, with this widening of its windows.
     pub fn query(widening: Widening) -> Self {
-        Self::of(&Settings {
+        Self::new(&Settings {
             widening,
             ..Settings::default()
         })

@@ -130,7 +130,7 @@ impl Emitter {
     /// Writes the value of the record of `output` into `value`, which is cleared first. `seq` is the offset of the log
     /// record that caused the output.
     pub fn emit(&self, output: &Output, seq: i64, value: &mut Vec<u8>) -> Emitted {
-        if !self.tells(output) {
+        if !self.emits(output) {
             return Emitted::Omitted;
         }
         let headers = Headers {
@@ -161,10 +161,10 @@ impl Emitter {
     }
 
     /// Returns whether `output` becomes a record.
-    pub fn tells(&self, output: &Output) -> bool {
+    pub fn emits(&self, output: &Output) -> bool {
         match output {
             Output::Row(_) => true,
-            Output::Summary(summary) => self.is_told(summary),
+            Output::Summary(summary) => self.emits_summary(summary),
         }
     }
 
@@ -191,7 +191,7 @@ impl Emitter {
             }
             (_, alert) => alert,
         };
-        let told = Told {
+        let told = OutputRecord {
             output,
             headers,
             links: &self.links,
@@ -204,8 +204,8 @@ impl Emitter {
 
     /// Returns whether a summary becomes a record. The summary of an alert that has never had an activity does so only
     /// if configured. Once the alert has had one, every later summary does, to correct the earlier ones.
-    fn is_told(&self, summary: &Summary) -> bool {
-        self.summaries && (self.unmatched || summary.answer.ever_matched)
+    fn emits_summary(&self, summary: &Summary) -> bool {
+        self.summaries && (self.unmatched || summary.result.ever_matched)
     }
 
     fn fits(&self, output: &Output, headers: &Headers, value: &[u8]) -> bool {
@@ -218,7 +218,7 @@ impl Emitter {
 }
 
 /// The parts of a record.
-struct Told<'a> {
+struct OutputRecord<'a> {
     output: &'a Output,
     headers: &'a Headers,
     links: &'a Links,
@@ -229,7 +229,7 @@ struct Told<'a> {
     activity: Option<&'a [u8]>,
 }
 
-impl Told<'_> {
+impl OutputRecord<'_> {
     fn correlation_id(&self) -> &[u8] {
         match self.output {
             Output::Row(row) => row.key.correlation_id.as_bytes(),

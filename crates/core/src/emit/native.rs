@@ -74,7 +74,7 @@ fn write_row(row: &Row, links: &Links, out: &mut Vec<u8>) {
 
 fn write_summary(summary: &Summary, links: &Links, out: &mut Vec<u8>) {
     ids(&summary.alert, &summary.key, links, out);
-    let answer = &summary.answer;
+    let answer = &summary.result;
     put(out, format_args!(",\"revision\":{}", answer.revision));
     if summary.op == Op::Delete {
         return;

@@ -3,7 +3,7 @@
 //! summary is the same finding, closed and deleted. The record of the native format is in `unmapped.alerttrail`, with
 //! the original bytes of the rows.
 
-use super::Told;
+use super::OutputRecord;
 use super::columns::Columns;
 use super::facts::{self, Severity};
 use super::native;
@@ -13,7 +13,7 @@ use crate::time::EventTime;
 
 const VERSION: &str = "1.8.0";
 
-pub(super) fn write(told: &Told<'_>, out: &mut Vec<u8>) {
+pub(super) fn write(told: &OutputRecord<'_>, out: &mut Vec<u8>) {
     Object::write(out, |event| {
         match told.output {
             Output::Row(row) => match told.activity {
@@ -93,7 +93,7 @@ fn write_severity(severity: Severity, event: &mut Object<'_>) {
 }
 
 /// Writes the metadata. `table` is the table of the original event, `original` the event's id there.
-fn write_metadata(told: &Told<'_>, table: &str, original: Option<impl AsRef<[u8]>>, event: &mut Object<'_>) {
+fn write_metadata(told: &OutputRecord<'_>, table: &str, original: Option<impl AsRef<[u8]>>, event: &mut Object<'_>) {
     event.object("metadata", |metadata| {
         metadata.text("version", VERSION);
         metadata.object("product", |product| {
@@ -113,7 +113,7 @@ fn write_metadata(told: &Told<'_>, table: &str, original: Option<impl AsRef<[u8]
     });
 }
 
-fn write_activity(told: &Told<'_>, row: &Row, activity: &Columns<'_>, event: &mut Object<'_>) {
+fn write_activity(told: &OutputRecord<'_>, row: &Row, activity: &Columns<'_>, event: &mut Object<'_>) {
     let action = activity.literal("ActionType");
     let (activity_id, name) = kind(activity);
     write_class(&ACTIVITY, activity_id, name, event);
@@ -164,7 +164,7 @@ fn write_activity(told: &Told<'_>, row: &Row, activity: &Columns<'_>, event: &mu
     }
 }
 
-fn write_retraction(told: &Told<'_>, row: &Row, event: &mut Object<'_>) {
+fn write_retraction(told: &OutputRecord<'_>, row: &Row, event: &mut Object<'_>) {
     write_class(&BASE, 99, "Other", event);
     event.text("activity_name", "Retract");
     write_time("time", row.time, event);
@@ -176,17 +176,17 @@ fn write_retraction(told: &Told<'_>, row: &Row, event: &mut Object<'_>) {
     write_metadata(told, "CloudAppEvents", None::<&[u8]>, event);
 }
 
-fn write_finding(told: &Told<'_>, summary: &Summary, event: &mut Object<'_>) {
+fn write_finding(told: &OutputRecord<'_>, summary: &Summary, event: &mut Object<'_>) {
     let alert = Columns::of(told.alert.unwrap_or_default());
     let activity = match summary {
         Summary { op: Op::Delete, .. } => (3, "Close"),
-        summary if summary.answer.revision <= 1 => (1, "Create"),
+        summary if summary.result.revision <= 1 => (1, "Create"),
         _ => (2, "Update"),
     };
     write_class(&FINDING, activity.0, activity.1, event);
     event.text("activity_name", activity.1);
     write_time("time", facts::time_of(summary, &alert), event);
-    for (name, time) in [("start_time", summary.answer.first), ("end_time", summary.answer.last)] {
+    for (name, time) in [("start_time", summary.result.first), ("end_time", summary.result.last)] {
         if let Some(time) = time {
             write_time(name, time, event);
         }
@@ -228,7 +228,7 @@ fn write_status(op: Op, alert: &Columns<'_>, event: &mut Object<'_>) {
     event.text("status", name);
 }
 
-fn write_finding_info(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, info: &mut Object<'_>) {
+fn write_finding_info(told: &OutputRecord<'_>, summary: &Summary, alert: &Columns<'_>, info: &mut Object<'_>) {
     info.text("uid", &told.headers.id);
     info.text("uid_alt", summary.alert.system_alert_id.as_bytes());
     if summary.op == Op::Delete {
@@ -256,14 +256,14 @@ fn write_finding_info(told: &Told<'_>, summary: &Summary, alert: &Columns<'_>, i
     for (name, time) in [
         ("created_time", facts::time(alert, "ProcessingEndTime")),
         ("modified_time", facts::time(alert, "TimeGenerated")),
-        ("first_seen_time", summary.answer.first),
-        ("last_seen_time", summary.answer.last),
+        ("first_seen_time", summary.result.first),
+        ("last_seen_time", summary.result.last),
     ] {
         if let Some(time) = time {
             write_time(name, time, info);
         }
     }
-    info.plain("related_events_count", summary.answer.activities);
+    info.plain("related_events_count", summary.result.activities);
     info.list("related_events", &summary.related, |related, event| {
         let (activity_id, name) = kind(&Columns::of(&related.row));
         event.text(

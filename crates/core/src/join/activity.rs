@@ -11,7 +11,7 @@ use super::output::{Op, Outbox, Output, Reason, Row};
 use super::state;
 use super::work::{Late, Step, activity_row, alert_row, least, load, reference, save};
 use crate::record::{Activity, Key, LinkId, LinkedAlert};
-use crate::store::{Base, Direction, Error, Table, Txn, keys};
+use crate::store::{Backend, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, Window};
 
 /// The number of closed alerts that one scan looks up.
@@ -47,7 +47,7 @@ impl<'a> Storing<'a> {
 
     /// Stores the activity under a key, and returns whether it was not stored there before. The keys must be passed in
     /// the order of the retention of their links, the longest first.
-    fn put<B: Base>(&mut self, key: &'a Key, txn: &mut Txn<'_, B>) -> Result<bool, Error> {
+    fn put<B: Backend>(&mut self, key: &'a Key, txn: &mut Txn<'_, B>) -> Result<bool, Error> {
         let stored = keys::activity(key, self.activity.time, self.activity.id);
         if txn.contains(Table::Activities, &stored)? {
             self.known = Some(key.link);
@@ -74,7 +74,7 @@ impl<'a> Storing<'a> {
 impl Joiner {
     /// Stores an activity under each of its keys. If it is already stored under a key, nothing changes there: this
     /// makes redelivery, double routing and replay harmless.
-    pub(super) fn activity<B: Base>(&mut self, activity: &Activity<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    pub(super) fn activity<B: Backend>(&mut self, activity: &Activity<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let mut storing = Storing::new(activity);
         // Nearly every activity has one key in a partition.
         match activity.keys.as_slice() {
@@ -100,7 +100,7 @@ impl Joiner {
         Ok(())
     }
 
-    fn under<'a, B: Base>(&mut self, key: &'a Key, storing: &mut Storing<'a>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    fn under<'a, B: Backend>(&mut self, key: &'a Key, storing: &mut Storing<'a>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let activity = storing.activity;
         if activity.time < self.cutoff(key.link) {
             self.counts.of(key.link).expired_activities += 1;
@@ -125,7 +125,7 @@ impl Joiner {
     /// Emits a row at once for each closed alert whose window contains the activity, and plans a revision for the next
     /// time that the watermark advances. It scans only the alerts of the activity's key that end after its time, which
     /// are few: they are those that closed too early for the activity.
-    pub(super) fn late<B: Base>(&mut self, mut late: Late, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
+    pub(super) fn late<B: Backend>(&mut self, mut late: Late, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
         loop {
             let alerts = closed_windows(&late, txn)?;
             let all = alerts.len() < AT_ONCE;
@@ -143,7 +143,7 @@ impl Joiner {
         }
     }
 
-    fn late_for<B: Base>(
+    fn late_for<B: Backend>(
         &mut self,
         late: &Late,
         closed_window: &[u8],
@@ -152,18 +152,18 @@ impl Joiner {
     ) -> Result<(), Error> {
         let alert = keys::closed_window_alert(&late.key, closed_window)?;
         let damaged = || Error::Damaged { what: "closed window" };
-        let mut held = load(&alert, txn)?.ok_or_else(damaged)?;
-        let key = held.key_mut(&late.key.correlation_id).ok_or_else(damaged)?;
-        let answer = key.answer.as_mut().ok_or_else(damaged)?;
-        answer.activities += 1;
-        answer.late += 1;
-        answer.first = least(answer.first, Some(late.time));
-        answer.last = answer.last.max(Some(late.time));
+        let mut state = load(&alert, txn)?.ok_or_else(damaged)?;
+        let key = state.key_mut(&late.key.correlation_id).ok_or_else(damaged)?;
+        let result = key.result.as_mut().ok_or_else(damaged)?;
+        result.activities += 1;
+        result.late += 1;
+        result.first = least(result.first, Some(late.time));
+        result.last = result.last.max(Some(late.time));
         if !key.revise {
             key.revise = true;
             self.timers.set(keys::Timer::Revise, 0, &alert, txn);
         }
-        save(&alert, &held, txn)?;
+        save(&alert, &state, txn)?;
         txn.put(Table::Activities, keys::late(&alert, late.time, late.activity), Vec::new());
         let stored = keys::activity(&late.key, late.time, late.activity);
         let value = txn.get(Table::Activities, &stored)?.ok_or_else(damaged)?;
@@ -187,7 +187,7 @@ impl Joiner {
 }
 
 /// Returns the next closed alerts whose windows contain the activity, as keys of their table.
-fn closed_windows<B: Base>(late: &Late, txn: &Txn<'_, B>) -> Result<Vec<Vec<u8>>, Error> {
+fn closed_windows<B: Backend>(late: &Late, txn: &Txn<'_, B>) -> Result<Vec<Vec<u8>>, Error> {
     let span = keys::closed_windows_after(&late.key, late.time, late.after.as_deref());
     let mut found = Vec::new();
     for pair in txn.scan(Table::ClosedWindows, span, Direction::Forward) {
@@ -214,7 +214,7 @@ pub(super) struct ClosedWindows(Option<BTreeMap<LinkId, EventTime>>);
 
 impl ClosedWindows {
     /// Adds a closed window.
-    pub(super) fn put<B: Base>(
+    pub(super) fn put<B: Backend>(
         &mut self,
         key: &Key,
         window: Window,
@@ -234,7 +234,7 @@ impl ClosedWindows {
     }
 
     /// Returns whether there is a closed alert of `key` whose window ends after `time`.
-    pub(super) fn any_after<B: Base>(&mut self, key: &Key, time: EventTime, txn: &Txn<'_, B>) -> Result<bool, Error> {
+    pub(super) fn any_after<B: Backend>(&mut self, key: &Key, time: EventTime, txn: &Txn<'_, B>) -> Result<bool, Error> {
         if time >= self.end(key.link, txn)? {
             return Ok(false);
         }
@@ -242,7 +242,7 @@ impl ClosedWindows {
         Ok(txn.first(Table::ClosedWindows, span, Direction::Forward)?.is_some())
     }
 
-    fn end<B: Base>(&mut self, link: LinkId, txn: &Txn<'_, B>) -> Result<EventTime, Error> {
+    fn end<B: Backend>(&mut self, link: LinkId, txn: &Txn<'_, B>) -> Result<EventTime, Error> {
         if self.0.is_none() {
             let mut ends = BTreeMap::new();
             for pair in txn.scan(Table::ClosedWindows, keys::all_closed_windows(), Direction::Forward) {

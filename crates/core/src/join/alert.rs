@@ -1,18 +1,18 @@
 //! Applies a version of an alert.
 
 use super::Joiner;
-use super::output::{AlertUpdates, Answer, ClosedBy, Op, Reason};
-use super::state::{Held, HeldKey};
+use super::output::{AlertUpdates, CloseResult, ClosedBy, Op, Reason};
+use super::state::{AlertState, KeyState};
 use super::work::{Rows, Step, closed_by_watermark, load, save};
-use crate::log::{AlertVersion, LinkVersion};
 use crate::record::{LinkId, LinkedAlert, Text, Version};
+use crate::repartition::{AlertVersion, LinkVersion};
 use crate::store::keys::Timer;
-use crate::store::{Base, Error, Table, Txn, keys};
+use crate::store::{Backend, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 
 impl Joiner {
     /// Applies a version. Each link compares it with its own stored version: an older or equal version changes nothing.
-    pub(super) fn alert<B: Base>(&mut self, version: &AlertVersion<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    pub(super) fn alert<B: Backend>(&mut self, version: &AlertVersion<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let mut again = Vec::new();
         for by_link in &version.links {
             let alert = LinkedAlert {
@@ -25,7 +25,7 @@ impl Joiner {
         Ok(())
     }
 
-    fn alert_by_link<B: Base>(
+    fn alert_by_link<B: Backend>(
         &mut self,
         alert: &LinkedAlert,
         version: &AlertVersion<'_>,
@@ -35,54 +35,61 @@ impl Joiner {
     ) -> Result<(), Error> {
         let before = load(alert, txn)?;
         let window = by_link.window;
-        let standing = self.standing(alert.link, version.version, window.to, before.as_ref());
+        let relation = self.relation(alert.link, version.version, window.to, before.as_ref());
         if !by_link.keys.is_empty() {
-            self.count(alert.link, standing, window.is_empty());
+            self.count(alert.link, relation, window.is_empty());
         }
-        if standing != Standing::Counts {
+        if relation != Relation::Counts {
             return Ok(());
         }
         let before_closed_by = before.as_ref().and_then(|before| self.closed_by(before));
-        self.take_down(alert, before.as_ref(), txn);
+        self.remove_alert(alert, before.as_ref(), txn);
         match by_link.keys.is_empty() {
             true => txn.remove(Table::AlertRows, keys::alert(alert)),
             false => txn.put(Table::AlertRows, keys::alert(alert), version.row.to_vec()),
         }
-        let mut held = Held {
+        let mut state = AlertState {
             version: version.version,
             window,
-            deadline: patience(by_link.deadline, window.to, before.as_ref()),
+            deadline: deadline_from_first_arrival(by_link.deadline, window.to, before.as_ref()),
             closed_by: before_closed_by,
-            keys: by_link.keys.iter().map(HeldKey::new).collect(),
+            keys: by_link.keys.iter().map(KeyState::new).collect(),
             forget_at: forget_at(version.version, window.to, before.as_ref()),
             versions: before.as_ref().map_or(0, |before| before.versions).saturating_add(1),
         };
         match (before, before_closed_by) {
-            (Some(before), Some(closed_by)) => self.update(alert, &mut held, before, closed_by, again),
-            _ if held.keys.is_empty() => {}
+            (Some(before), Some(closed_by)) => self.update(alert, &mut state, before, closed_by, again),
+            _ if state.keys.is_empty() => {}
             _ => {
-                held.closed_by = self.passed(window.to);
-                if let Some(closed_by) = held.closed_by {
-                    for key in &mut held.keys {
-                        self.answer(alert, key, window, closed_by, Reason::LateAlert);
+                state.closed_by = self.passed(window.to);
+                if let Some(closed_by) = state.closed_by {
+                    for key in &mut state.keys {
+                        self.close_key(alert, key, window, closed_by, Reason::LateAlert);
                     }
                 }
             }
         }
-        self.put_up(alert, &held, txn)
+        self.write_alert(alert, &state, txn)
     }
 
     /// Plans what a version changes for a closed alert. Under keys that the version lost, everything emitted is
     /// retracted; under keys that it kept, rows are removed and added for the parts that its window lost and gained;
     /// under keys that it gained, the alert is closed at once.
-    fn update(&mut self, alert: &LinkedAlert, held: &mut Held, before: Held, closed_by: ClosedBy, again: &mut Vec<Rows>) {
-        let (old, new) = (before.window, held.window);
-        for was in before.keys.iter().filter(|was| held.key(&was.correlation_id).is_none()) {
+    fn update(
+        &mut self,
+        alert: &LinkedAlert,
+        state: &mut AlertState,
+        before: AlertState,
+        closed_by: ClosedBy,
+        again: &mut Vec<Rows>,
+    ) {
+        let (old, new) = (before.window, state.window);
+        for was in before.keys.iter().filter(|was| state.key(&was.correlation_id).is_none()) {
             self.plan_withdrawal(alert, was, old);
         }
-        for key in &mut held.keys {
-            match before.key(&key.correlation_id).and_then(|was| was.answer.as_ref()) {
-                Some(answer) => {
+        for key in &mut state.keys {
+            match before.key(&key.correlation_id).and_then(|was| was.result.as_ref()) {
+                Some(result) => {
                     let [lost_before, lost_behind] = old.minus(new);
                     let [won_before, won_behind] = new.minus(old);
                     for (part, op) in [
@@ -93,10 +100,10 @@ impl Joiner {
                     ] {
                         self.plan_rows(alert, &key.correlation_id, part, op, Reason::AlertUpdated);
                     }
-                    key.answer = Some(Answer {
-                        first: answer.first.filter(|first| new.contains(*first)),
-                        last: answer.last.filter(|last| new.contains(*last)),
-                        ..answer.clone()
+                    key.result = Some(CloseResult {
+                        first: result.first.filter(|first| new.contains(*first)),
+                        last: result.last.filter(|last| new.contains(*last)),
+                        ..result.clone()
                     });
                     self.note_forgotten(alert.link, key, &[won_before, won_behind]);
                     self.plan_summary(alert, &key.correlation_id);
@@ -108,28 +115,28 @@ impl Joiner {
                         again.push(Rows::new(alert, id, stays, Op::Upsert, Reason::AlertUpdated));
                     }
                 }
-                None => self.answer(alert, key, new, closed_by, Reason::AlertUpdated),
+                None => self.close_key(alert, key, new, closed_by, Reason::AlertUpdated),
             }
         }
     }
 
-    fn standing(&self, link: LinkId, version: Version, closes: EventTime, before: Option<&Held>) -> Standing {
+    fn relation(&self, link: LinkId, version: Version, closes: EventTime, before: Option<&AlertState>) -> Relation {
         if closes < self.cutoff(link) {
-            return Standing::Expired;
+            return Relation::Expired;
         }
         match before {
-            Some(before) if before.version >= version => Standing::Stale,
-            _ => Standing::Counts,
+            Some(before) if before.version >= version => Relation::Stale,
+            _ => Relation::Counts,
         }
     }
 
     /// Counts a version only in partitions that own a key, because the other partitions get every version too.
-    fn count(&mut self, link: LinkId, standing: Standing, is_empty: bool) {
+    fn count(&mut self, link: LinkId, relation: Relation, is_empty: bool) {
         let counts = self.counts.of(link);
-        match standing {
-            Standing::Expired => counts.expired_alerts += 1,
-            Standing::Stale => counts.stale_alerts += 1,
-            Standing::Counts => {
+        match relation {
+            Relation::Expired => counts.expired_alerts += 1,
+            Relation::Stale => counts.stale_alerts += 1,
+            Relation::Counts => {
                 counts.alerts += 1;
                 counts.empty_windows += u64::from(is_empty);
             }
@@ -145,13 +152,13 @@ impl Joiner {
 
     /// Returns what closed the alert, if it is closed. For a local alert, the timers of its keys decide; for a remote
     /// alert, the watermark and the clock decide, which other partitions have too.
-    fn closed_by(&self, held: &Held) -> Option<ClosedBy> {
-        if !held.keys.is_empty() {
-            return held.closed_by;
+    fn closed_by(&self, state: &AlertState) -> Option<ClosedBy> {
+        if !state.keys.is_empty() {
+            return state.closed_by;
         }
-        let waited = self.wall().is_some_and(|wall| wall >= held.deadline);
-        let by_now = || self.passed(held.window.to).or(waited.then_some(ClosedBy::MaxWait));
-        held.closed_by.or_else(by_now)
+        let waited = self.wall().is_some_and(|wall| wall >= state.deadline);
+        let by_now = || self.passed(state.window.to).or(waited.then_some(ClosedBy::MaxWait));
+        state.closed_by.or_else(by_now)
     }
 
     fn plan_rows(&mut self, alert: &LinkedAlert, correlation_id: &Text, part: Window, op: Op, reason: Reason) {
@@ -169,7 +176,7 @@ impl Joiner {
     }
 
     /// Plans to delete every pair under a lost key, and to retract its summary.
-    fn plan_withdrawal(&mut self, alert: &LinkedAlert, was: &HeldKey, window: Window) {
+    fn plan_withdrawal(&mut self, alert: &LinkedAlert, was: &KeyState, window: Window) {
         self.plan_rows(alert, &was.correlation_id, window, Op::Delete, Reason::AlertUpdated);
         self.work.push_back(Step::Withdraw {
             alert: alert.clone(),
@@ -179,16 +186,16 @@ impl Joiner {
     }
 
     /// Closes the alert under a key at once.
-    fn answer(&mut self, alert: &LinkedAlert, key: &mut HeldKey, window: Window, closed_by: ClosedBy, reason: Reason) {
-        key.answer = Some(self.new_answer(alert.link, closed_by));
+    fn close_key(&mut self, alert: &LinkedAlert, key: &mut KeyState, window: Window, closed_by: ClosedBy, reason: Reason) {
+        key.result = Some(self.new_result(alert.link, closed_by));
         self.note_forgotten(alert.link, key, &[window]);
         self.plan_rows(alert, &key.correlation_id, window, Op::Upsert, reason);
         self.plan_summary(alert, &key.correlation_id);
     }
 
-    pub(super) fn new_answer(&mut self, link: LinkId, closed_by: ClosedBy) -> Answer {
+    pub(super) fn new_result(&mut self, link: LinkId, closed_by: ClosedBy) -> CloseResult {
         self.counts.of(link).closed += 1;
-        Answer {
+        CloseResult {
             closed_by,
             closed_at: self.wall(),
             revision: 0,
@@ -204,50 +211,55 @@ impl Joiner {
 
     /// Records in the result the end of what is before the retention cut-off in these parts of the window, which are
     /// read now. The result cannot be known to be complete there.
-    pub(super) fn note_forgotten(&self, link: LinkId, key: &mut HeldKey, parts: &[Window]) {
-        let Some(answer) = &mut key.answer else { return };
+    pub(super) fn note_forgotten(&self, link: LinkId, key: &mut KeyState, parts: &[Window]) {
+        let Some(result) = &mut key.result else { return };
         let cutoff = self.cutoff(link);
         for part in parts.iter().filter(|part| !part.is_empty() && part.from < cutoff) {
-            answer.whole_from = answer.whole_from.max(part.to.min(cutoff));
+            result.whole_from = result.whole_from.max(part.to.min(cutoff));
         }
     }
 
     /// Writes an alert with its timers and its closed windows.
-    pub(super) fn put_up<B: Base>(&mut self, alert: &LinkedAlert, held: &Held, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        if held.is_open() {
-            self.timers.set(Timer::Close, held.window.to.ticks(), alert, txn);
-            self.timers.set(Timer::Deadline, keys::wall(held.deadline), alert, txn);
+    pub(super) fn write_alert<B: Backend>(
+        &mut self,
+        alert: &LinkedAlert,
+        state: &AlertState,
+        txn: &mut Txn<'_, B>,
+    ) -> Result<(), Error> {
+        if state.is_open() {
+            self.timers.set(Timer::Close, state.window.to.ticks(), alert, txn);
+            self.timers.set(Timer::Deadline, keys::wall(state.deadline), alert, txn);
         }
-        for key in held.keys.iter().filter(|key| key.answer.is_some()) {
+        for key in state.keys.iter().filter(|key| key.result.is_some()) {
             self.closed_windows
-                .put(&alert.key(&key.correlation_id), held.window, alert, txn)?;
+                .put(&alert.key(&key.correlation_id), state.window, alert, txn)?;
         }
-        self.timers.set(Timer::Forget, held.forget_at.ticks(), alert, txn);
-        save(alert, held, txn)
+        self.timers.set(Timer::Forget, state.forget_at.ticks(), alert, txn);
+        save(alert, state, txn)
     }
 
     /// Removes the timers and the closed windows of an alert.
-    pub(super) fn take_down<B: Base>(&self, alert: &LinkedAlert, held: Option<&Held>, txn: &mut Txn<'_, B>) {
-        let Some(held) = held else { return };
-        txn.remove(Table::Timers, keys::timer(Timer::Forget, held.forget_at.ticks(), alert));
-        if held.is_open() {
-            txn.remove(Table::Timers, keys::timer(Timer::Close, held.window.to.ticks(), alert));
-            txn.remove(Table::Timers, keys::timer(Timer::Deadline, keys::wall(held.deadline), alert));
-        } else if !held.keys.is_empty() {
-            for key in &held.keys {
+    pub(super) fn remove_alert<B: Backend>(&self, alert: &LinkedAlert, state: Option<&AlertState>, txn: &mut Txn<'_, B>) {
+        let Some(state) = state else { return };
+        txn.remove(Table::Timers, keys::timer(Timer::Forget, state.forget_at.ticks(), alert));
+        if state.is_open() {
+            txn.remove(Table::Timers, keys::timer(Timer::Close, state.window.to.ticks(), alert));
+            txn.remove(Table::Timers, keys::timer(Timer::Deadline, keys::wall(state.deadline), alert));
+        } else if !state.keys.is_empty() {
+            for key in &state.keys {
                 let key = alert.key(&key.correlation_id);
-                txn.remove(Table::ClosedWindows, keys::closed_window(&key, held.window.to, alert));
+                txn.remove(Table::ClosedWindows, keys::closed_window(&key, state.window.to, alert));
             }
             txn.remove(Table::Timers, keys::timer(Timer::Revise, 0, alert));
         }
     }
 }
 
-impl HeldKey {
+impl KeyState {
     fn new(correlation_id: &Text) -> Self {
         Self {
             correlation_id: correlation_id.clone(),
-            answer: None,
+            result: None,
             revise: false,
         }
     }
@@ -255,7 +267,7 @@ impl HeldKey {
 
 /// How an arriving version relates to the state of the partition.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum Relation {
     /// It is the greatest version so far.
     Counts,
     /// It is the stored version, or an older one.
@@ -266,14 +278,14 @@ enum Standing {
 
 /// Returns the time after which the alert can be forgotten: by then, no window that it ever had is read any more, and
 /// an older version that arrives again has expired or cannot be distinguished from a new alert.
-fn forget_at(version: Version, closes: EventTime, before: Option<&Held>) -> EventTime {
+fn forget_at(version: Version, closes: EventTime, before: Option<&AlertState>) -> EventTime {
     let latest = closes.max(version.time_generated);
     before.map_or(latest, |before| before.forget_at.max(latest))
 }
 
 /// Returns the deadline of an alert, which waits from its first arrival: a newer version that does not end later does
 /// not extend the deadline.
-fn patience(deadline: WallTime, closes: EventTime, before: Option<&Held>) -> WallTime {
+fn deadline_from_first_arrival(deadline: WallTime, closes: EventTime, before: Option<&AlertState>) -> WallTime {
     match before {
         Some(before) if closes <= before.window.to => deadline.min(before.deadline),
         _ => deadline,

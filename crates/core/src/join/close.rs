@@ -1,13 +1,13 @@
 //! Closes windows when their timers are due, and emits summaries, revisions and retractions of summaries.
 
 use super::Joiner;
-use super::output::{Answer, ClosedBy, Completeness, Op, Outbox, Output, Reason, Related, Summary};
-use super::state::{Held, HeldKey};
+use super::output::{CloseResult, ClosedBy, Completeness, Op, Outbox, Output, Reason, Related, Summary};
+use super::state::{AlertState, KeyState};
 use super::work::{Rows, Step, activity_row, alert_row, closed_by_watermark, load, save};
-use crate::log::WatermarkUpdate;
 use crate::record::{Key, LinkedAlert, Text};
+use crate::repartition::WatermarkUpdate;
 use crate::store::keys::Timer;
-use crate::store::{Base, Direction, Error, Span, Table, Txn, keys};
+use crate::store::{Backend, Direction, Error, Span, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 
 impl Joiner {
@@ -39,57 +39,57 @@ impl Joiner {
         self.work.push_back(Step::Revise);
     }
 
-    pub(super) fn close_until<B: Base>(
+    pub(super) fn close_until<B: Backend>(
         &mut self,
         time: EventTime,
         end_of_input: bool,
         txn: &mut Txn<'_, B>,
     ) -> Result<(), Error> {
-        let Some((alert, held)) = self.due(Timer::Close, time.ticks(), txn)? else {
+        let Some((alert, state)) = self.due(Timer::Close, time.ticks(), txn)? else {
             return Ok(());
         };
         let closed_by = match end_of_input {
             true => ClosedBy::EndOfInput,
-            false => closed_by_watermark(held.window.to, self.progress.watermarks.by_activities()),
+            false => closed_by_watermark(state.window.to, self.progress.watermarks.by_activities()),
         };
         self.work.push_front(Step::CloseUntil { time, end_of_input });
-        self.close(&alert, held, closed_by, txn)
+        self.close(&alert, state, closed_by, txn)
     }
 
-    pub(super) fn deadlines_until<B: Base>(&mut self, time: WallTime, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-        let Some((alert, held)) = self.due(Timer::Deadline, keys::wall(time), txn)? else {
+    pub(super) fn deadlines_until<B: Backend>(&mut self, time: WallTime, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+        let Some((alert, state)) = self.due(Timer::Deadline, keys::wall(time), txn)? else {
             return Ok(());
         };
         self.work.push_front(Step::DeadlinesUntil { time });
-        self.close(&alert, held, ClosedBy::MaxWait, txn)
+        self.close(&alert, state, ClosedBy::MaxWait, txn)
     }
 
     /// Returns the open alert with the first timer, if that timer is at or before `time`.
-    fn due<B: Base>(&mut self, timer: Timer, time: i64, txn: &Txn<'_, B>) -> Result<Option<(LinkedAlert, Held)>, Error> {
+    fn due<B: Backend>(&mut self, timer: Timer, time: i64, txn: &Txn<'_, B>) -> Result<Option<(LinkedAlert, AlertState)>, Error> {
         let Some(key) = self.timers.first(timer, time, txn)? else {
             return Ok(None);
         };
         let alert = keys::timer_alert(&key)?;
         match load(&alert, txn)? {
-            Some(held) if held.is_open() => Ok(Some((alert, held))),
+            Some(state) if state.is_open() => Ok(Some((alert, state))),
             _ => Err(Error::Damaged { what: "timer" }),
         }
     }
 
-    fn close<B: Base>(
+    fn close<B: Backend>(
         &mut self,
         alert: &LinkedAlert,
-        mut held: Held,
+        mut state: AlertState,
         closed_by: ClosedBy,
         txn: &mut Txn<'_, B>,
     ) -> Result<(), Error> {
-        self.take_down(alert, Some(&held), txn);
-        held.closed_by = Some(closed_by);
-        let window = held.window;
+        self.remove_alert(alert, Some(&state), txn);
+        state.closed_by = Some(closed_by);
+        let window = state.window;
         // Steps that are put in front later run earlier: the rows of a key run before its summary, and the keys run in
         // their order.
-        for key in held.keys.iter_mut().rev() {
-            key.answer = Some(self.new_answer(alert.link, closed_by));
+        for key in state.keys.iter_mut().rev() {
+            key.result = Some(self.new_result(alert.link, closed_by));
             self.note_forgotten(alert.link, key, &[window]);
             self.work.push_front(Step::Summary {
                 alert: alert.clone(),
@@ -100,11 +100,11 @@ impl Joiner {
                 self.work.push_front(Step::Rows(rows));
             }
         }
-        self.put_up(alert, &held, txn)
+        self.write_alert(alert, &state, txn)
     }
 
     /// Plans the revisions of the next alert that has received late activities.
-    pub(super) fn revise<B: Base>(&mut self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    pub(super) fn revise<B: Backend>(&mut self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let Some(key) = self.timers.first(Timer::Revise, 0, txn)? else {
             return Ok(());
         };
@@ -115,9 +115,9 @@ impl Joiner {
     }
 
     /// Plans a revision, before all other steps, for every key of an alert that has received late activities.
-    pub(super) fn revise_all<B: Base>(&mut self, alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<(), Error> {
-        let held = load(alert, txn)?.ok_or(Error::Damaged { what: "timer" })?;
-        for key in held.keys.into_iter().rev().filter(|key| key.revise) {
+    pub(super) fn revise_all<B: Backend>(&mut self, alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<(), Error> {
+        let state = load(alert, txn)?.ok_or(Error::Damaged { what: "timer" })?;
+        for key in state.keys.into_iter().rev().filter(|key| key.revise) {
             self.work.push_front(Step::Summary {
                 alert: alert.clone(),
                 correlation_id: key.correlation_id,
@@ -126,7 +126,7 @@ impl Joiner {
         Ok(())
     }
 
-    pub(super) fn summary<B: Base>(
+    pub(super) fn summary<B: Backend>(
         &mut self,
         alert: &LinkedAlert,
         correlation_id: &Text,
@@ -134,26 +134,26 @@ impl Joiner {
         out: &mut Outbox,
     ) -> Result<(), Error> {
         let damaged = || Error::Damaged { what: "closed window" };
-        let mut held = load(alert, txn)?.ok_or_else(damaged)?;
-        let window = held.window;
-        let others_revise = held
+        let mut state = load(alert, txn)?.ok_or_else(damaged)?;
+        let window = state.window;
+        let others_revise = state
             .keys
             .iter()
             .any(|key| key.revise && key.correlation_id != *correlation_id);
-        let held_key = held.key_mut(correlation_id).ok_or_else(damaged)?;
+        let held_key = state.key_mut(correlation_id).ok_or_else(damaged)?;
         let key = alert.key(correlation_id);
-        let answer = held_key.answer.as_mut().ok_or_else(damaged)?;
-        self.find_extent(&key, window, answer, txn)?;
+        let result = held_key.result.as_mut().ok_or_else(damaged)?;
+        self.find_extent(&key, window, result, txn)?;
         let related = self.find_related(&key, window, txn)?;
-        let completeness = Some(self.completeness(window, answer));
-        answer.revision += 1;
-        if answer.activities > 0 {
-            if answer.revision == 1 {
+        let completeness = Some(self.completeness(window, result));
+        result.revision += 1;
+        if result.activities > 0 {
+            if result.revision == 1 {
                 self.counts.of(alert.link).matched += 1;
             }
-            answer.ever_matched = true;
+            result.ever_matched = true;
         }
-        let answer = answer.clone();
+        let result = result.clone();
         if std::mem::take(&mut held_key.revise) && !others_revise {
             txn.remove(Table::Timers, keys::timer(Timer::Revise, 0, alert));
         }
@@ -162,7 +162,7 @@ impl Joiner {
             alert: alert.alert.clone(),
             key,
             window,
-            answer,
+            result,
             completeness,
             watermark: self.watermark(),
             retained_from: self.retained_from(alert.link),
@@ -170,16 +170,16 @@ impl Joiner {
             related,
             row: Some(alert_row(alert, txn)?),
         }));
-        save(alert, &held, txn)
+        save(alert, &state, txn)
     }
 
-    pub(super) fn withdraw(&mut self, alert: LinkedAlert, was: HeldKey, window: Window, out: &mut Outbox) -> Result<(), Error> {
-        let answer = was.answer.ok_or(Error::Damaged { what: "closed window" })?;
+    pub(super) fn withdraw(&mut self, alert: LinkedAlert, was: KeyState, window: Window, out: &mut Outbox) -> Result<(), Error> {
+        let result = was.result.ok_or(Error::Damaged { what: "closed window" })?;
         out.push(Output::Summary(Summary {
             op: Op::Delete,
             key: alert.key(&was.correlation_id),
             window,
-            answer,
+            result,
             completeness: None,
             watermark: self.watermark(),
             retained_from: self.retained_from(alert.link),
@@ -193,12 +193,12 @@ impl Joiner {
 
     /// Returns whether every activity of the window is known to have arrived, and why. A window that the clock or
     /// `max_wait` closed is never complete.
-    pub(super) fn completeness(&self, window: Window, answer: &Answer) -> Completeness {
+    pub(super) fn completeness(&self, window: Window, result: &CloseResult) -> Completeness {
         let by_activities = self.progress.watermarks.by_activities();
-        match answer.closed_by {
+        match result.closed_by {
             ClosedBy::Clock => Completeness::ClosedByClock,
             ClosedBy::MaxWait => Completeness::ClosedByMaxWait,
-            _ if !window.is_empty() && window.from < answer.whole_from => Completeness::Retention,
+            _ if !window.is_empty() && window.from < result.whole_from => Completeness::Retention,
             ClosedBy::EndOfInput => Completeness::EndOfInput,
             ClosedBy::Watermark if by_activities.is_some_and(|watermark| watermark >= window.to) => {
                 Completeness::PassedByActivities
@@ -208,10 +208,16 @@ impl Joiner {
     }
 
     /// Looks up the earliest and the latest activity if a change of the window has removed the known one.
-    fn find_extent<B: Base>(&self, key: &Key, window: Window, answer: &mut Answer, txn: &Txn<'_, B>) -> Result<(), Error> {
+    fn find_extent<B: Backend>(
+        &self,
+        key: &Key,
+        window: Window,
+        result: &mut CloseResult,
+        txn: &Txn<'_, B>,
+    ) -> Result<(), Error> {
         let window = window.not_before(self.cutoff(key.link));
-        if answer.activities == 0 {
-            (answer.first, answer.last) = (None, None);
+        if result.activities == 0 {
+            (result.first, result.last) = (None, None);
             return Ok(());
         }
         if window.is_empty() {
@@ -223,19 +229,19 @@ impl Joiner {
             let pair = txn.first(Table::Activities, span, direction)?;
             pair.map(|(key, _)| Ok(keys::activity_parts(&key)?.0)).transpose()
         };
-        if answer.first.is_none() {
+        if result.first.is_none() {
             let mut found = days.clone().map(|day| find(day, Direction::Forward));
-            answer.first = found.find_map(Result::transpose).transpose()?;
+            result.first = found.find_map(Result::transpose).transpose()?;
         }
-        if answer.last.is_none() {
+        if result.last.is_none() {
             let mut found = days.rev().map(|day| find(day, Direction::Backward));
-            answer.last = found.find_map(Result::transpose).transpose()?;
+            result.last = found.find_map(Result::transpose).transpose()?;
         }
         Ok(())
     }
 
     /// Returns the first activities of a result, as many as summaries list.
-    fn find_related<B: Base>(&self, key: &Key, window: Window, txn: &Txn<'_, B>) -> Result<Vec<Related>, Error> {
+    fn find_related<B: Backend>(&self, key: &Key, window: Window, txn: &Txn<'_, B>) -> Result<Vec<Related>, Error> {
         let mut related = Vec::new();
         let window = window.not_before(self.cutoff(key.link));
         if self.related == 0 || window.is_empty() {
@@ -269,7 +275,7 @@ pub(super) struct Timers([Vec<u8>; 4]);
 
 impl Timers {
     /// Sets a timer. `time` is in the unit of its kind.
-    pub(super) fn set<B: Base>(&mut self, timer: Timer, time: i64, id: &LinkedAlert, txn: &mut Txn<'_, B>) {
+    pub(super) fn set<B: Backend>(&mut self, timer: Timer, time: i64, id: &LinkedAlert, txn: &mut Txn<'_, B>) {
         let key = keys::timer(timer, time, id);
         let none_before = &mut self.0[place(timer)];
         if *none_before > key {
@@ -279,7 +285,7 @@ impl Timers {
     }
 
     /// Returns the key of the first timer of a kind whose time is at most `until`.
-    pub(super) fn first<B: Base>(&mut self, timer: Timer, until: i64, txn: &Txn<'_, B>) -> Result<Option<Box<[u8]>>, Error> {
+    pub(super) fn first<B: Backend>(&mut self, timer: Timer, until: i64, txn: &Txn<'_, B>) -> Result<Option<Box<[u8]>>, Error> {
         let span = self.span(timer, until);
         let end = span.to.clone();
         let found = txn.first(Table::Timers, span, Direction::Forward)?.map(|(key, _)| key);

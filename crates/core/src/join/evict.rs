@@ -5,11 +5,11 @@ use super::Joiner;
 use super::work::{Step, load};
 use crate::record::LinkId;
 use crate::store::keys::Timer;
-use crate::store::{Base, Error, Table, Txn, keys};
+use crate::store::{Backend, Error, Table, Txn, keys};
 
 impl Joiner {
     /// Deletes the days that are entirely before the retention cut-off, then one alert after another.
-    pub(super) fn evict<B: Base>(&mut self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    pub(super) fn evict<B: Backend>(&mut self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         self.progress.evicted = self.progress.watermarks.by_activities();
         let cutoff = self.cutoff(LinkId::QUERY);
         if let Some(&first) = self.days.first()
@@ -28,13 +28,13 @@ impl Joiner {
             return Ok(());
         };
         let alert = keys::timer_alert(&key)?;
-        let held = load(&alert, txn)?;
-        if held.as_ref().is_some_and(|held| held.keys.iter().any(|key| key.revise)) {
+        let state = load(&alert, txn)?;
+        if state.as_ref().is_some_and(|state| state.keys.iter().any(|key| key.revise)) {
             // Late activities that no summary has counted are counted in a revision before the alert is deleted.
             self.work.push_front(Step::Evict);
             return self.revise_all(&alert, txn);
         }
-        self.take_down(&alert, held.as_ref(), txn);
+        self.remove_alert(&alert, state.as_ref(), txn);
         // The timer is removed even if there is no such alert, because otherwise it would be found again.
         txn.remove(Table::Timers, key.into());
         txn.remove(Table::Alerts, keys::alert(&alert));
@@ -44,7 +44,7 @@ impl Joiner {
     }
 
     /// Deletes the days of links whose retention is shorter than that of the others.
-    fn evict_links<B: Base>(&mut self, txn: &mut Txn<'_, B>) {
+    fn evict_links<B: Backend>(&mut self, txn: &mut Txn<'_, B>) {
         for link in self.retention.shorter_links() {
             let cutoff = self.cutoff(link).day();
             let dropped = self.dropped.entry(link).or_insert(i64::MIN);

@@ -1,10 +1,10 @@
 //! JOIN: one partition of the repartition topic goes in, joined rows come out. Pure.
 //!
-//! [`Joiner::apply`] applies log records and returns the changes to write; the outputs go to an [`Outbox`]. What
-//! follows from a record is divided into bounded steps. When the outbox is full, the rest is part of the state, so that
-//! a window with ten million matches is emitted across restarts. [`task`] defines in which order outputs are sent and
-//! changes written. No IO, no clock, no randomness, and nothing whose order is not that of keys: state and output after
-//! a record are functions of the log up to it.
+//! [`Joiner::apply`] applies repartition records and returns the changes to write; the outputs go to an [`Outbox`].
+//! What follows from a record is divided into bounded steps. When the outbox is full, the rest is part of the state, so
+//! that a window with ten million matches is emitted across restarts. [`task`] defines in which order outputs are sent
+//! and changes written. No IO, no clock, no randomness, and nothing whose order is not that of keys: state and output
+//! after a record are functions of the log up to it.
 //!
 //! A link is a way for an activity to belong to an alert. Each has keys and windows of its own, and everything below
 //! holds for each link as if it were alone: [`LinkedAlert`](crate::record::LinkedAlert) is an alert as one link looks
@@ -46,20 +46,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use output::{
-    AlertUpdates, Answer, ClosedBy, Completeness, Limit, Op, Outbox, Output, PairRows, Reason, Related, Row, Summary,
+    AlertUpdates, CloseResult, ClosedBy, Completeness, Limit, Op, Outbox, Output, PairRows, Reason, Related, Row, Summary,
 };
 pub use retention::Retention;
 pub use sources::{Holder, SourceState};
 pub use task::{Delivery, Effect, JoinTask, Outcome};
-pub use view::{Counted, Near, Place, Standing, Stored, View};
+pub use view::{AlertStatus, Counted, Place, SimilarKey, Stored, View};
 
-use crate::log::LogRecord;
 use crate::record::{Key, LinkId};
-use crate::store::{Base, Batch, Direction, Error, Reads, Table, Txn, keys};
+use crate::repartition::RepartitionRecord;
+use crate::store::{Backend, Batch, Direction, Error, Reads, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 use activity::ClosedWindows;
 use close::Timers;
-use state::Held;
+use state::AlertState;
 use work::Step;
 
 /// The state machine of one partition of the repartition topic.
@@ -88,7 +88,7 @@ pub struct Joiner {
 /// How far the log has been applied.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 struct Progress {
-    /// The offset of the first log record that has not been applied.
+    /// The offset of the first repartition record that has not been applied.
     next_offset: i64,
     /// How many outputs of the record applied last have been made.
     outputs: u64,
@@ -99,11 +99,11 @@ struct Progress {
 }
 
 /// A position in the output of a log: that of one output, or how far the output has been produced. Before it are all
-/// outputs of the log records before `offset`, and the first `outputs` outputs of the record at `offset`. The same log
-/// has the same output at the same position.
+/// outputs of the repartition records before `offset`, and the first `outputs` outputs of the record at `offset`. The
+/// same log has the same output at the same position.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Position {
-    /// The offset of a log record.
+    /// The offset of a repartition record.
     pub offset: i64,
     /// Outputs of that record.
     pub outputs: u64,
@@ -191,8 +191,8 @@ pub struct Counts {
     pub deletes: u64,
 }
 
-/// Applies the log records of one batch. The changes stay in memory until [`Applier::finish`] returns them; the outputs
-/// go to the outbox.
+/// Applies the repartition records of one batch. The changes stay in memory until [`Applier::finish`] returns them; the
+/// outputs go to the outbox.
 pub struct Applier<'a, B> {
     joiner: &'a mut Joiner,
     txn: Txn<'a, B>,
@@ -237,7 +237,7 @@ impl Joiner {
     }
 
     /// Sets what is emitted for a newer version of a closed alert. This is not part of the state, so it may change at
-    /// any time: rows that are emitted again come after all other outputs of their log record.
+    /// any time: rows that are emitted again come after all other outputs of their repartition record.
     #[must_use]
     pub fn with_alert_updates(self, alert_updates: AlertUpdates) -> Self {
         Self { alert_updates, ..self }
@@ -245,7 +245,7 @@ impl Joiner {
 
     /// Begins a batch over the state in `base`, and first continues what the previous batch left unfinished because
     /// its outbox was full. `base` must be the state that the joiner was opened with, with all changes written so far.
-    pub fn begin_batch<'a, B: Base>(&'a mut self, base: &'a B, outbox: &'a mut Outbox) -> Result<Applier<'a, B>, Error> {
+    pub fn begin_batch<'a, B: Backend>(&'a mut self, base: &'a B, outbox: &'a mut Outbox) -> Result<Applier<'a, B>, Error> {
         let mut txn = Txn::new(base);
         let is_done = self.step(&mut txn, outbox)?;
         Ok(Applier {
@@ -256,12 +256,12 @@ impl Joiner {
         })
     }
 
-    /// Applies log records, each with its offset, until none is left or the outbox is full, and returns the changes to
-    /// write. [`Joiner::has_work`] then tells whether the last record has more outputs.
-    pub fn apply<'r, B: Base>(
+    /// Applies repartition records, each with its offset, until none is left or the outbox is full, and returns the
+    /// changes to write. [`Joiner::has_work`] then tells whether the last record has more outputs.
+    pub fn apply<'r, B: Backend>(
         &mut self,
         base: &B,
-        records: impl IntoIterator<Item = (i64, LogRecord<'r>)>,
+        records: impl IntoIterator<Item = (i64, RepartitionRecord<'r>)>,
         outbox: &mut Outbox,
     ) -> Result<Batch, Error> {
         let mut applier = self.begin_batch(base, outbox)?;
@@ -274,10 +274,10 @@ impl Joiner {
         applier.finish()
     }
 
-    /// Applies the log record at `offset` to the state, and plans steps, which [`Joiner::step`] performs. The next
-    /// record must wait until they are done. A record before [`Joiner::next_offset`] has been applied already and
+    /// Applies the repartition record at `offset` to the state, and plans steps, which [`Joiner::step`] performs. The
+    /// next record must wait until they are done. A record before [`Joiner::next_offset`] has been applied already and
     /// changes nothing.
-    fn begin<B: Base>(&mut self, offset: i64, record: LogRecord<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    fn begin<B: Backend>(&mut self, offset: i64, record: RepartitionRecord<'_>, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         debug_assert!(self.work.is_empty(), "the record before is not done");
         if offset < self.progress.next_offset {
             return Ok(());
@@ -285,14 +285,14 @@ impl Joiner {
         self.progress.next_offset = offset + 1;
         self.progress.outputs = 0;
         match record {
-            LogRecord::Activity(activity) => self.activity(&activity, txn),
-            LogRecord::Activities(activities) => activities.iter().try_for_each(|activity| self.activity(activity, txn)),
-            LogRecord::Alert(version) => self.alert(&version, txn),
-            LogRecord::WatermarkUpdate(update) => {
+            RepartitionRecord::Activity(activity) => self.activity(&activity, txn),
+            RepartitionRecord::Activities(activities) => activities.iter().try_for_each(|activity| self.activity(activity, txn)),
+            RepartitionRecord::Alert(version) => self.alert(&version, txn),
+            RepartitionRecord::WatermarkUpdate(update) => {
                 self.watermark_update(&update);
                 Ok(())
             }
-            LogRecord::EndOfInput => {
+            RepartitionRecord::EndOfInput => {
                 self.end_of_input();
                 Ok(())
             }
@@ -300,7 +300,7 @@ impl Joiner {
     }
 
     /// Performs the planned steps until none is left or `out` is full. Returns whether none is left.
-    fn step<B: Base>(&mut self, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<bool, Error> {
+    fn step<B: Backend>(&mut self, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<bool, Error> {
         out.next = Position {
             offset: self.progress.next_offset - 1,
             outputs: self.progress.outputs,
@@ -315,7 +315,7 @@ impl Joiner {
     }
 
     /// Puts the joiner's own part of the state into `txn`. Must be called before the transaction is written.
-    fn save<B: Base>(&self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    fn save<B: Backend>(&self, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         txn.put(Table::Meta, keys::PROGRESS.to_vec(), state::encode(&self.progress)?);
         if self.work.is_empty() {
             txn.remove(Table::Meta, keys::WORK.to_vec());
@@ -325,7 +325,7 @@ impl Joiner {
         Ok(())
     }
 
-    /// Returns the offset of the first log record that has not been applied: where to continue reading.
+    /// Returns the offset of the first repartition record that has not been applied: where to continue reading.
     pub fn next_offset(&self) -> i64 {
         self.progress.next_offset
     }
@@ -394,15 +394,16 @@ impl Joiner {
     }
 
     /// Calls `each` with every key of every open alert, and the alert's window.
-    pub fn open_windows<B: Base>(base: &B, each: &mut dyn FnMut(&Key, Window)) -> Result<(), Error> {
+    pub fn open_windows<B: Backend>(base: &B, each: &mut dyn FnMut(&Key, Window)) -> Result<(), Error> {
         for pair in base.scan(Table::Alerts, keys::alerts(), Direction::Forward) {
-            let (alert, held) = pair?;
+            let (alert, state) = pair?;
             let alert = keys::alert_parts(&alert)?;
-            let held: Held = state::decode(&held, "alert")?;
-            if held.is_open() {
-                held.keys
+            let state: AlertState = state::decode(&state, "alert")?;
+            if state.is_open() {
+                state
+                    .keys
                     .iter()
-                    .for_each(|key| each(&alert.key(&key.correlation_id), held.window));
+                    .for_each(|key| each(&alert.key(&key.correlation_id), state.window));
             }
         }
         Ok(())
@@ -414,7 +415,7 @@ impl Joiner {
     }
 }
 
-impl<B: Base> Applier<'_, B> {
+impl<B: Backend> Applier<'_, B> {
     /// Returns whether the batch takes another record: everything that follows from the last one is done, and the
     /// outbox has room.
     pub fn wants_more(&self) -> bool {
@@ -424,7 +425,7 @@ impl<B: Base> Applier<'_, B> {
     /// Applies the record at `offset`, with everything that follows from it until the outbox is full. To be called
     /// while the batch [wants more](Applier::wants_more). A record before [`Joiner::next_offset`] has been applied
     /// already and changes nothing.
-    pub fn apply(&mut self, offset: i64, record: LogRecord<'_>) -> Result<(), Error> {
+    pub fn apply(&mut self, offset: i64, record: RepartitionRecord<'_>) -> Result<(), Error> {
         self.joiner.begin(offset, record, &mut self.txn)?;
         self.is_done = self.joiner.step(&mut self.txn, self.outbox)?;
         Ok(())

@@ -95,7 +95,7 @@ pub struct Summary {
     /// The window in event time.
     pub window: Window,
     /// The result.
-    pub answer: Answer,
+    pub result: CloseResult,
     /// Whether the result is known to be complete, and why; `None` if it is retracted.
     pub completeness: Option<Completeness>,
     /// The watermark when the summary was produced.
@@ -160,7 +160,7 @@ impl Completeness {
 
 /// The result of a closed alert under a key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Answer {
+pub struct CloseResult {
     /// What closed the window.
     pub closed_by: ClosedBy,
     /// The router's clock at the close; `None` in a log without clocks.
@@ -183,7 +183,7 @@ pub struct Answer {
     pub(super) whole_from: EventTime,
 }
 
-impl Answer {
+impl CloseResult {
     /// Returns this result combined with the result of the same alert under another key: the sums of the
     /// counts, the earliest and the latest time, and the greater revision.
     #[must_use]
@@ -254,7 +254,7 @@ impl Outbox {
     }
 
     /// Removes all outputs and returns them in order, each with its position. The offset in the position is that of the
-    /// log record that caused the output.
+    /// repartition record that caused the output.
     pub fn drain(&mut self) -> std::vec::Drain<'_, (Position, Output)> {
         self.bytes = 0;
         self.outputs.drain(..)

@@ -18,7 +18,7 @@ pub struct SourceState {
     /// Whether it does not hold the watermark back because no activity arrives.
     pub idle: bool,
     /// The router's clock in the watermark update that `idle` is from.
-    pub heard: WallTime,
+    pub reported_at: WallTime,
     /// The routers' clock when its own watermark last changed.
     pub since: WallTime,
     /// The number of its records that were sent to the dead-letter topic.

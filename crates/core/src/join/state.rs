@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::output::{Answer, ClosedBy};
+use super::output::{CloseResult, ClosedBy};
 use crate::record::{Text, Version};
 use crate::store::Error;
 use crate::time::{EventTime, WallTime, Window};
@@ -13,7 +13,7 @@ const VERSION: u8 = 3;
 
 /// The state of an alert by one link in this partition.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Held {
+pub(super) struct AlertState {
     pub(super) version: Version,
     pub(super) window: Window,
     pub(super) deadline: WallTime,
@@ -22,7 +22,7 @@ pub(super) struct Held {
     /// one of its keys belongs to this partition later.
     pub(super) closed_by: Option<ClosedBy>,
     /// The keys that belong to this partition, in order. If the window is closed, each of them has a result.
-    pub(super) keys: Vec<HeldKey>,
+    pub(super) keys: Vec<KeyState>,
     pub(super) forget_at: EventTime,
     /// The number of versions that counted when they arrived.
     pub(super) versions: u32,
@@ -30,22 +30,22 @@ pub(super) struct Held {
 
 /// A key of an alert that belongs to this partition.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct HeldKey {
+pub(super) struct KeyState {
     pub(super) correlation_id: Text,
     /// `None` while the window is open.
-    pub(super) answer: Option<Answer>,
+    pub(super) result: Option<CloseResult>,
     /// Whether late activities have arrived that no summary has counted yet.
     pub(super) revise: bool,
 }
 
-impl Held {
+impl AlertState {
     /// Returns the key with this correlation id, if it belongs to this partition.
-    pub(super) fn key(&self, correlation_id: &Text) -> Option<&HeldKey> {
+    pub(super) fn key(&self, correlation_id: &Text) -> Option<&KeyState> {
         self.keys.iter().find(|key| key.correlation_id == *correlation_id)
     }
 
     /// Returns the key with this correlation id, if it belongs to this partition.
-    pub(super) fn key_mut(&mut self, correlation_id: &Text) -> Option<&mut HeldKey> {
+    pub(super) fn key_mut(&mut self, correlation_id: &Text) -> Option<&mut KeyState> {
         self.keys.iter_mut().find(|key| key.correlation_id == *correlation_id)
     }
 

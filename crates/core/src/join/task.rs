@@ -10,7 +10,7 @@
 //!
 //! The rules that the order keeps:
 //!
-//! * The state is never written before the outputs of its log records are delivered, so no output is lost. It may be
+//! * The state is never written before the outputs of its repartition records are delivered, so no output is lost. It may be
 //!   behind; then the same outputs are produced again, with the same ids.
 //! * The committed position is never ahead of the delivered outputs, and never goes back. Outputs before it were sent,
 //!   by whatever owner, and are suppressed.
@@ -39,7 +39,7 @@ pub enum Effect {
     /// Fetch the position that the group has committed and, with at-least-once delivery, the one noted on the disk.
     /// Outcome: [`Outcome::Positions`].
     FetchPosition,
-    /// Apply log records in memory. Outcome: [`Outcome::Applied`].
+    /// Apply repartition records in memory. Outcome: [`Outcome::Applied`].
     Apply,
     /// Send the outputs of the batch that are not [suppressed](JoinTask::suppresses), and wait until all are
     /// acknowledged. Outcome: [`Outcome::Sent`].
@@ -98,7 +98,7 @@ pub enum Outcome {
         /// Of the disk.
         noted: Position,
     },
-    /// Log records were applied.
+    /// Repartition records were applied.
     Applied {
         /// How far the output has been produced with them.
         position: Position,

@@ -1,8 +1,8 @@
 //! Gives read access to the state of one partition outside the join.
 
-use super::output::{Answer, Completeness};
+use super::output::{CloseResult, Completeness};
 use super::sources::{Holder, SourceState};
-use super::state::{self, Held};
+use super::state::{self, AlertState};
 use super::work::activity_row;
 use super::{Joiner, Position, Retention};
 use crate::record::{ActivityId, AlertId, Key, LinkId, LinkedAlert, Text, Version};
@@ -18,7 +18,7 @@ pub struct View<'r, R> {
 
 /// The state of an alert by a link and a key that belongs to this partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Standing {
+pub struct AlertStatus {
     /// The version that counts.
     pub version: Version,
     /// Its key.
@@ -28,7 +28,7 @@ pub struct Standing {
     /// The wall-clock time at which the alert closes whatever the watermark is.
     pub deadline: WallTime,
     /// The result; `None` while the window is open.
-    pub answer: Option<Answer>,
+    pub result: Option<CloseResult>,
     /// The number of versions that counted when they arrived.
     pub versions: u32,
     /// The latest time of the alert, which is its place in the list of alerts.
@@ -57,7 +57,7 @@ pub struct Stored {
 
 /// A key that differs from another one only in upper and lower case.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Near {
+pub struct SimilarKey {
     /// Its correlation id.
     pub correlation_id: Text,
     /// The number of activities with this key, as far as they were read.
@@ -76,7 +76,7 @@ impl<'r, R: Reads> View<'r, R> {
     /// Returns whether a key of the alert belongs to the partition whose state is in `reads`.
     pub fn holds(reads: &R, retention: &Retention, alert: &AlertId) -> Result<bool, Error> {
         for link in retention.all_links() {
-            if held(reads, alert, link)?.is_some_and(|held| !held.keys.is_empty()) {
+            if state(reads, alert, link)?.is_some_and(|state| !state.keys.is_empty()) {
                 return Ok(true);
             }
         }
@@ -85,27 +85,27 @@ impl<'r, R: Reads> View<'r, R> {
 
     /// Returns the state of the alert by each key that belongs to this partition, in the order of links and keys. The
     /// list is empty if the alert is unknown or if all its keys belong to other partitions.
-    pub fn standings(&self, alert: &AlertId) -> Result<Vec<Standing>, Error> {
-        let mut standings = Vec::new();
+    pub fn statuses(&self, alert: &AlertId) -> Result<Vec<AlertStatus>, Error> {
+        let mut statuses = Vec::new();
         for link in self.joiner.retention.all_links() {
-            let Some(held) = held(self.reads, alert, link)? else {
+            let Some(state) = state(self.reads, alert, link)? else {
                 continue;
             };
             let alert = LinkedAlert {
                 alert: alert.clone(),
                 link,
             };
-            standings.extend(held.keys.iter().map(|key| Standing {
-                version: held.version,
+            statuses.extend(state.keys.iter().map(|key| AlertStatus {
+                version: state.version,
                 key: alert.key(&key.correlation_id),
-                window: held.window,
-                deadline: held.deadline,
-                answer: key.answer.clone(),
-                versions: held.versions,
-                latest: held.forget_at,
+                window: state.window,
+                deadline: state.deadline,
+                result: key.result.clone(),
+                versions: state.versions,
+                latest: state.forget_at,
             }));
         }
-        Ok(standings)
+        Ok(statuses)
     }
 
     /// Returns the SecurityAlert row of the version that counts for the link.
@@ -221,10 +221,10 @@ impl<'r, R: Reads> View<'r, R> {
 
     /// Returns keys with activities in `window` that differ from `key` only in upper and lower case. Reads at most
     /// `most` entries.
-    pub fn keys_in_other_case(&self, key: &Key, window: Window, most: usize) -> Result<Vec<Near>, Error> {
+    pub fn keys_in_other_case(&self, key: &Key, window: Window, most: usize) -> Result<Vec<SimilarKey>, Error> {
         let window = window.not_before(self.joiner.cutoff(key.link));
         let wanted = key.correlation_id.as_bytes();
-        let mut found: Vec<Near> = Vec::new();
+        let mut found: Vec<SimilarKey> = Vec::new();
         let mut left = most;
         let days = match window.is_empty() {
             true => Vec::new(),
@@ -240,19 +240,19 @@ impl<'r, R: Reads> View<'r, R> {
                 span.from = keys::behind_key_of(&stored);
                 let other = keys::activity_correlation_id(&stored, &key.tenant)?;
                 if other.as_bytes() != wanted && other.as_bytes().eq_ignore_ascii_case(wanted) {
-                    let near = Key {
+                    let similar = Key {
                         tenant: key.tenant.clone(),
                         link: key.link,
                         correlation_id: other,
                     };
-                    let inside = keys::activities(&near, window, day);
+                    let inside = keys::activities(&similar, window, day);
                     let inside = self
                         .reads
                         .scan(Table::Activities, inside, Direction::Forward)
                         .take(left)
                         .count();
                     left -= inside;
-                    add(&mut found, near.correlation_id, inside as u64);
+                    add(&mut found, similar.correlation_id, inside as u64);
                 }
             }
         }
@@ -267,14 +267,14 @@ impl<'r, R: Reads> View<'r, R> {
     }
 
     /// Returns whether the activity arrived after the alert had closed.
-    pub fn came_late(&self, alert: &LinkedAlert, activity: &Stored) -> Result<bool, Error> {
+    pub fn is_late(&self, alert: &LinkedAlert, activity: &Stored) -> Result<bool, Error> {
         let key = keys::late(alert, activity.time, activity.id);
         Ok(self.reads.get(Table::Activities, &key)?.is_some())
     }
 
     /// Returns whether the result is known to be complete, and why.
-    pub fn completeness(&self, window: Window, answer: &Answer) -> Completeness {
-        self.joiner.completeness(window, answer)
+    pub fn completeness(&self, window: Window, result: &CloseResult) -> Completeness {
+        self.joiner.completeness(window, result)
     }
 
     /// Returns the watermark; `None` before there is one.
@@ -299,8 +299,8 @@ impl<'r, R: Reads> View<'r, R> {
     }
 
     /// Returns the source partitions for which there has never been a watermark update.
-    pub fn silent(&self) -> Vec<(String, u32)> {
-        self.joiner.progress.watermarks.silent()
+    pub fn unreported_sources(&self) -> Vec<(String, u32)> {
+        self.joiner.progress.watermarks.unreported_sources()
     }
 
     /// Returns how far the source partitions have been read.
@@ -329,7 +329,7 @@ pub enum Counted {
 }
 
 /// Returns the state of an alert by a link.
-fn held<R: Reads>(reads: &R, alert: &AlertId, link: LinkId) -> Result<Option<Held>, Error> {
+fn state<R: Reads>(reads: &R, alert: &AlertId, link: LinkId) -> Result<Option<AlertState>, Error> {
     let alert = LinkedAlert {
         alert: alert.clone(),
         link,
@@ -338,11 +338,11 @@ fn held<R: Reads>(reads: &R, alert: &AlertId, link: LinkId) -> Result<Option<Hel
     bytes.map(|bytes| state::decode(&bytes, "alert")).transpose()
 }
 
-fn add(found: &mut Vec<Near>, correlation_id: Text, activities: u64) {
-    match found.iter_mut().find(|near| near.correlation_id == correlation_id) {
+fn add(found: &mut Vec<SimilarKey>, correlation_id: Text, activities: u64) {
+    match found.iter_mut().find(|similar| similar.correlation_id == correlation_id) {
         _ if activities == 0 => {}
-        Some(near) => near.activities += activities,
-        None => found.push(Near {
+        Some(similar) => similar.activities += activities,
+        None => found.push(SimilarKey {
             correlation_id,
             activities,
         }),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::sources::{Holder, SourceState};
-use crate::log::{SourceWatermark, WatermarkUpdate};
+use crate::repartition::{SourceWatermark, WatermarkUpdate};
 use crate::time::{EventTime, WallTime};
 
 /// How long a router's statement that a partition is idle is valid, measured by the clocks that routers send. A router
@@ -35,7 +35,7 @@ pub(super) struct Watermarks {
 struct Source {
     time: Option<EventTime>,
     idle: bool,
-    heard: WallTime,
+    reported_at: WallTime,
     position: i64,
     /// The routers' clock when its time last changed.
     since: WallTime,
@@ -44,7 +44,7 @@ struct Source {
 
 impl Source {
     fn is_idle(&self, now: WallTime) -> bool {
-        self.idle && now.since(self.heard) <= IDLE_LEASE
+        self.idle && now.since(self.reported_at) <= IDLE_LEASE
     }
 }
 
@@ -71,7 +71,7 @@ impl Watermarks {
     }
 
     /// Returns the source partitions for which there has never been a watermark update.
-    pub(super) fn silent(&self) -> Vec<(String, u32)> {
+    pub(super) fn unreported_sources(&self) -> Vec<(String, u32)> {
         let all = self
             .topics
             .iter()
@@ -89,7 +89,7 @@ impl Watermarks {
             position: source.position,
             watermark: source.time,
             idle: source.is_idle(now),
-            heard: source.heard,
+            reported_at: source.reported_at,
             since: source.since,
             rejected: source.rejected,
         };
@@ -129,7 +129,7 @@ impl Watermarks {
         let source = self.sources.entry((mark.topic.clone(), mark.partition)).or_insert(Source {
             time: None,
             idle: false,
-            heard: wall,
+            reported_at: wall,
             position: mark.position,
             since: wall,
             rejected: 0,
@@ -139,11 +139,11 @@ impl Watermarks {
             source.time = mark.time;
             source.since = source.since.max(wall);
         }
-        if source.heard <= wall {
+        if source.reported_at <= wall {
             source.position = mark.position;
         }
-        if source.heard <= wall || !mark.idle {
-            source.heard = wall;
+        if source.reported_at <= wall || !mark.idle {
+            source.reported_at = wall;
             source.idle = mark.idle;
         }
     }
@@ -227,10 +227,13 @@ mod tests {
         let holder = |watermarks: &Watermarks| watermarks.holder().map(|holder| (holder.partition, holder.since));
         let mut watermarks = Watermarks::default();
         watermarks.observe(&watermark_update(1, vec![mark(0, Some(50), false)]));
-        assert_eq!(watermarks.silent(), [("a".to_owned(), 1)]);
+        assert_eq!(watermarks.unreported_sources(), [("a".to_owned(), 1)]);
         assert_eq!(holder(&watermarks), None);
         watermarks.observe(&watermark_update(2, vec![mark(1, Some(40), false)]));
-        assert_eq!((watermarks.silent(), holder(&watermarks)), (vec![], Some((1, WallTime(2)))));
+        assert_eq!(
+            (watermarks.unreported_sources(), holder(&watermarks)),
+            (vec![], Some((1, WallTime(2))))
+        );
         watermarks.observe(&watermark_update(3, vec![mark(0, Some(70), false), mark(1, Some(45), false)]));
         assert_eq!(holder(&watermarks), Some((1, WallTime(2))), "it is still the same");
         watermarks.observe(&watermark_update(4, vec![mark(1, Some(90), false)]));

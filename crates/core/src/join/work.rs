@@ -1,5 +1,5 @@
-//! What is still to be done for a log record. It is stored with the state: the order of variants and fields is part of
-//! the stored format.
+//! What is still to be done for a repartition record. It is stored with the state: the order of variants and fields is
+//! part of the stored format.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Joiner;
 use super::output::{ClosedBy, Op, Outbox, Output, Reason, Row};
-use super::state::{self, Held, HeldKey};
-use crate::log::decompress;
+use super::state::{self, AlertState, KeyState};
 use crate::record::{ActivityId, Key, LinkId, LinkedAlert, Text};
-use crate::store::{Base, Direction, Error, Table, Txn, keys};
+use crate::repartition::decompress;
+use crate::store::{Backend, Direction, Error, Table, Txn, keys};
 use crate::time::{EventTime, WallTime, Window};
 
 /// The first byte of a value that names the key under which the row is stored. No other value begins with it: a row
@@ -33,7 +33,7 @@ pub(super) enum Step {
     /// Retracts the summary of an alert under a key that the alert no longer has.
     Withdraw {
         alert: LinkedAlert,
-        was: HeldKey,
+        was: KeyState,
         window: Window,
     },
     /// Emits a revision for every alert that has received late activities.
@@ -98,7 +98,7 @@ pub(super) struct Late {
 }
 
 impl Joiner {
-    pub(super) fn run<B: Base>(&mut self, step: Step, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
+    pub(super) fn run<B: Backend>(&mut self, step: Step, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<(), Error> {
         match step {
             Step::CloseUntil { time, end_of_input } => self.close_until(time, end_of_input, txn),
             Step::DeadlinesUntil { time } => self.deadlines_until(time, txn),
@@ -124,7 +124,7 @@ impl Joiner {
     }
 
     /// Emits pairs until all are emitted or `out` is full.
-    fn rows<B: Base>(&mut self, rows: &mut Rows, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<Sending, Error> {
+    fn rows<B: Backend>(&mut self, rows: &mut Rows, txn: &mut Txn<'_, B>, out: &mut Outbox) -> Result<Sending, Error> {
         let window = rows.window.not_before(self.cutoff(rows.key.link));
         let alert_row = match rows.op {
             Op::Upsert => Some(alert_row(&rows.alert, txn)?),
@@ -176,35 +176,35 @@ impl Joiner {
 
     /// Counts the emitted pairs, and updates the alert's result under the key accordingly, unless the alert no longer
     /// has that key.
-    fn rows_sent<B: Base>(&mut self, rows: &Rows, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    fn rows_sent<B: Backend>(&mut self, rows: &Rows, txn: &mut Txn<'_, B>) -> Result<(), Error> {
         let counts = self.counts.of(rows.key.link);
         match rows.op {
             Op::Upsert => counts.upserts += rows.sent.count,
             Op::Delete => counts.deletes += rows.sent.count,
         }
-        let Some(mut held) = load(&rows.alert, txn)? else {
+        let Some(mut state) = load(&rows.alert, txn)? else {
             return Ok(());
         };
-        let key = held.key_mut(&rows.key.correlation_id);
-        let Some(answer) = key.and_then(|key| key.answer.as_mut()) else {
+        let key = state.key_mut(&rows.key.correlation_id);
+        let Some(result) = key.and_then(|key| key.result.as_mut()) else {
             return Ok(());
         };
         match rows.op {
             Op::Upsert => {
                 // If there are activities whose earliest or latest time is not known, the summary looks it up, because
                 // that activity may not be among the pairs emitted here.
-                let is_empty = answer.activities == 0;
-                if is_empty || answer.first.is_some() {
-                    answer.first = least(answer.first, rows.sent.first);
+                let is_empty = result.activities == 0;
+                if is_empty || result.first.is_some() {
+                    result.first = least(result.first, rows.sent.first);
                 }
-                if is_empty || answer.last.is_some() {
-                    answer.last = answer.last.max(rows.sent.last);
+                if is_empty || result.last.is_some() {
+                    result.last = result.last.max(rows.sent.last);
                 }
-                answer.activities += rows.sent.count;
+                result.activities += rows.sent.count;
             }
-            Op::Delete => answer.activities = answer.activities.saturating_sub(rows.sent.count),
+            Op::Delete => result.activities = result.activities.saturating_sub(rows.sent.count),
         }
-        save(&rows.alert, &held, txn)
+        save(&rows.alert, &state, txn)
     }
 }
 
@@ -222,18 +222,18 @@ pub(super) fn least(one: Option<EventTime>, other: Option<EventTime>) -> Option<
     [one, other].into_iter().flatten().min()
 }
 
-pub(super) fn load<B: Base>(alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<Option<Held>, Error> {
+pub(super) fn load<B: Backend>(alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<Option<AlertState>, Error> {
     let bytes = txn.get(Table::Alerts, &keys::alert(alert))?;
     bytes.map(|bytes| state::decode(&bytes, "alert")).transpose()
 }
 
-pub(super) fn save<B: Base>(alert: &LinkedAlert, held: &Held, txn: &mut Txn<'_, B>) -> Result<(), Error> {
-    txn.put(Table::Alerts, keys::alert(alert), state::encode(held)?);
+pub(super) fn save<B: Backend>(alert: &LinkedAlert, state: &AlertState, txn: &mut Txn<'_, B>) -> Result<(), Error> {
+    txn.put(Table::Alerts, keys::alert(alert), state::encode(state)?);
     Ok(())
 }
 
 /// Returns the row of the version that counts.
-pub(super) fn alert_row<B: Base>(alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<Arc<[u8]>, Error> {
+pub(super) fn alert_row<B: Backend>(alert: &LinkedAlert, txn: &Txn<'_, B>) -> Result<Arc<[u8]>, Error> {
     let row = txn.get(Table::AlertRows, &keys::alert(alert))?;
     Ok(row.ok_or(Error::Damaged { what: "alert's row" })?.into())
 }

@@ -1,4 +1,4 @@
-//! ROUTE: turns input messages into log records. Pure.
+//! ROUTE: turns input messages into repartition records. Pure.
 //!
 //! [`Router`] decodes a message and determines which partition of the repartition topic each of its records belongs to.
 //! [`Progress`] tracks how far the source partitions have been read, from which watermarks are made. Neither keeps
@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::decode::{Decoded, Decoder, Item, Reject, null_word};
-use crate::log::{AlertVersion, LinkVersion, LogRecord, RowCompressor, partition_of};
 use crate::record::{Activity, Alert, AlertLink, Key, Text};
+use crate::repartition::{AlertVersion, LinkVersion, RepartitionRecord, RowCompressor, partition_of};
 use crate::time::{EventTime, WallTime};
 
 /// How much further than `max_future_skew` a window may end ahead of its alert's arrival before it is counted as far
@@ -75,7 +75,7 @@ pub enum Routed<'a> {
         /// The partition.
         partition: u32,
         /// The record.
-        record: LogRecord<'a>,
+        record: RepartitionRecord<'a>,
     },
     /// A record that cannot be used, for the dead-letter topic.
     Rejected {
@@ -251,7 +251,7 @@ impl Settings {
         if let [key] = activity.keys.as_slice() {
             return each(Routed::Record {
                 partition: owner(key),
-                record: LogRecord::Activity(activity),
+                record: RepartitionRecord::Activity(activity),
             });
         }
         let mut by_owner: BTreeMap<u32, Vec<Key>> = BTreeMap::new();
@@ -261,7 +261,7 @@ impl Settings {
         for (partition, keys) in by_owner {
             each(Routed::Record {
                 partition,
-                record: LogRecord::Activity(Activity {
+                record: RepartitionRecord::Activity(Activity {
                     keys,
                     time: activity.time,
                     id: activity.id,
@@ -293,7 +293,7 @@ impl Settings {
             };
             each(Routed::Record {
                 partition,
-                record: LogRecord::Alert(AlertVersion {
+                record: RepartitionRecord::Alert(AlertVersion {
                     id: alert.id.clone(),
                     version: alert.version,
                     links,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::log::SourceWatermark;
+use crate::repartition::SourceWatermark;
 use crate::time::{EventTime, WallTime};
 
 /// How far every source partition of one router has been read.
@@ -54,7 +54,7 @@ impl Idleness {
 }
 
 /// The greatest number of log-end offsets that are kept. More of them within one timeout would add nothing.
-const MOST_SAMPLES: usize = 64;
+const MAX_SAMPLES: usize = 64;
 
 impl Progress {
     /// Begins to read a partition at `position`. If this router has read it up to that position or further, what it
@@ -105,7 +105,7 @@ impl Progress {
     }
 
     /// Notes that a partition has had no activity since this time, although another router read it.
-    pub fn silent_since(&mut self, topic: &str, partition: u32, since: WallTime) {
+    pub fn inactive_since(&mut self, topic: &str, partition: u32, since: WallTime) {
         if let Some(source) = self.get(topic, partition) {
             source.active = source.active.min(since);
         }
@@ -123,7 +123,7 @@ impl Progress {
     pub fn ended_at(&mut self, topic: &str, partition: u32, end: i64, at: WallTime) {
         if let Some(source) = self.get(topic, partition) {
             source.ends.push_back((at, end));
-            if source.ends.len() > MOST_SAMPLES {
+            if source.ends.len() > MAX_SAMPLES {
                 source.ends.pop_front();
             }
         }
@@ -146,7 +146,7 @@ impl Progress {
     }
 
     /// Notes that the last entries have been sent.
-    pub fn told(&mut self) {
+    pub fn mark_sent(&mut self) {
         for source in &mut self.sources {
             source.rejected = 0;
         }

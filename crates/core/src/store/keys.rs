@@ -258,7 +258,7 @@ pub const WORK: &[u8] = b"work";
 /// The settings that state depends on.
 pub const SETTINGS: &[u8] = b"settings";
 
-/// The digest of the log record that was applied last, which identifies the log.
+/// The digest of the repartition record that was applied last, which identifies the log.
 pub const LAST: &[u8] = b"last";
 
 /// Encodes the key of a day on which there are activities.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table};
+use super::{Backend, Batch, Direction, Error, Pairs, Reads, Span, Table};
 
 /// State in memory, for tests, the simulation, and builds without RocksDB. A clone shares each table with the original
 /// until one of them changes it.
@@ -65,7 +65,7 @@ impl Reads for Memory {
     }
 }
 
-impl Base for Memory {
+impl Backend for Memory {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         let bytes = &mut self.bytes;
         for (table, span) in batch.removed {

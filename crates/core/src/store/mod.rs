@@ -1,10 +1,10 @@
 //! State: ordered tables of bytes, which are read through a transaction and changed by one atomic write.
 //!
-//! A [`Base`] contains the state: [`Memory`], a store on disk, or first the former and then the latter ([`Spilling`]). A
-//! [`Txn`] lays changes over a base and reads its own writes, so the join is the same code over all bases; its changes
-//! become one [`Batch`]. [`keys`] defines the bytes of every key. Damage is never repaired: it is an error that
-//! [`Error::is_corruption`] recognises, and the state is rebuilt from the log. Nothing here depends on the meaning of the
-//! state. The differential test `tests/it/store.rs` compares the bases with each other.
+//! A [`Backend`] contains the state: [`Memory`], a store on disk, or first the former and then the latter
+//! ([`Spilling`]). A [`Txn`] lays changes over a base and reads its own writes, so the join is the same code over all
+//! bases; its changes become one [`Batch`]. [`keys`] defines the bytes of every key. Damage is never repaired: it is an
+//! error that [`Error::is_corruption`] recognises, and the state is rebuilt from the log. Nothing here depends on the
+//! meaning of the state. The differential test `tests/it/store.rs` compares the bases with each other.
 
 mod errors;
 pub mod keys;
@@ -120,7 +120,7 @@ pub trait Reads {
 }
 
 /// A store of state: ordered tables with one writer.
-pub trait Base: Reads {
+pub trait Backend: Reads {
     /// Writes all changes of `batch`, or none.
     fn write(&mut self, batch: Batch) -> Result<(), Error>;
 

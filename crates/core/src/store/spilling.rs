@@ -1,4 +1,4 @@
-use super::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table};
+use super::{Backend, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table};
 
 /// State that is in memory while it is small, and afterwards in a base that is opened for it. If a write fails while
 /// the state is being moved, one part of it is in memory and one part in the base: use it only for state that is
@@ -16,7 +16,7 @@ enum State<B> {
 /// Opens the other base.
 type Open<B> = Box<dyn Fn() -> Result<B, Error>>;
 
-impl<B: Base> Spilling<B> {
+impl<B: Backend> Spilling<B> {
     /// Returns a state that is in memory up to about `limit` bytes, and afterwards in the base that `open` opens. That
     /// base must be empty.
     pub fn new(limit: usize, open: impl Fn() -> Result<B, Error> + 'static) -> Self {
@@ -31,7 +31,7 @@ impl<B: Base> Spilling<B> {
         matches!(self.state, State::Moved(_))
     }
 
-    fn base(&self) -> &dyn Base {
+    fn base(&self) -> &dyn Backend {
         match &self.state {
             State::Memory(memory, _) => memory,
             State::Moved(base) => base,
@@ -39,7 +39,7 @@ impl<B: Base> Spilling<B> {
     }
 }
 
-impl<B: Base> Reads for Spilling<B> {
+impl<B: Backend> Reads for Spilling<B> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.base().get(table, key)
     }
@@ -49,7 +49,7 @@ impl<B: Base> Reads for Spilling<B> {
     }
 }
 
-impl<B: Base> Base for Spilling<B> {
+impl<B: Backend> Backend for Spilling<B> {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         match &mut self.state {
             State::Moved(base) => base.write(batch),

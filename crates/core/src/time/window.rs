@@ -52,7 +52,7 @@ impl Window {
     };
 
     /// Returns the window of an alert with these `StartTime` and `EndTime`.
-    pub fn of_alert(start: EventTime, end: EventTime, widening: Widening) -> Self {
+    pub fn for_alert(start: EventTime, end: EventTime, widening: Widening) -> Self {
         let (start, end) = (start.minus(widening.before), end.plus(widening.after));
         match widening.bounds {
             Bounds::Exclusive => Self {
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn exclusive_bounds_are_outside_by_one_tick() {
-        let window = Window::of_alert(at(10), at(12), Widening::default());
+        let window = Window::for_alert(at(10), at(12), Widening::default());
         assert!(!window.contains(at(10)));
         assert!(window.contains(at(11)));
         assert!(!window.contains(at(12)));
@@ -149,8 +149,8 @@ mod tests {
 
     #[test]
     fn an_alert_of_no_length_matches_only_inclusively() {
-        let exclusive = Window::of_alert(at(10), at(10), Widening::default());
-        let inclusive = Window::of_alert(
+        let exclusive = Window::for_alert(at(10), at(10), Widening::default());
+        let inclusive = Window::for_alert(
             at(10),
             at(10),
             Widening {
@@ -169,7 +169,7 @@ mod tests {
             after: Duration::from_nanos(100),
             ..Widening::default()
         };
-        let window = Window::of_alert(at(10), at(10), widening);
+        let window = Window::for_alert(at(10), at(10), widening);
         assert_eq!(window, Window { from: at(9), to: at(11) });
     }
 

@@ -1,6 +1,6 @@
 //! Warnings about traffic, which `check` derives from a sample and the processor from its input, with the same rules.
 
-use crate::decode::MOST_KEYS;
+use crate::decode::MAX_KEYS;
 
 /// The minimum number of records from which a conclusion is drawn.
 const MIN_RECORDS: u64 = 20;
@@ -45,7 +45,7 @@ fn plural(count: u64) -> (&'static str, &'static str) {
 pub fn cut_keys(count: u64) -> Option<String> {
     (count > 0).then(|| {
         format!(
-            "{} more than {MOST_KEYS} keys for a link, of which only the first {MOST_KEYS} in byte order are used; use a path that leads to fewer values, or match or [Member=value]",
+            "{} more than {MAX_KEYS} keys for a link, of which only the first {MAX_KEYS} in byte order are used; use a path that leads to fewer values, or match or [Member=value]",
             match count {
                 1 => "1 record has".to_owned(),
                 count => format!("{} records have", crate::words::grouped(count)),

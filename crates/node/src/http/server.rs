@@ -19,7 +19,7 @@ use crate::join::View;
 use crate::metrics::Metrics;
 use crate::pipeline::exposed::Exposed;
 use crate::query::shapes::{ActivityList, AlertDetail, AlertList, Explanation, LinkList, Status};
-use crate::query::{self, Asked, Filter, KeySettings, Partition, Settings, Wanted};
+use crate::query::{self, Filter, KeySettings, Partition, Settings, Wanted};
 use crate::record::AlertId;
 use crate::shutdown::Shutdown;
 use crate::store::Snapshot;
@@ -58,7 +58,7 @@ impl Server {
             .iter()
             .flat_map(|tenants| tenants.iter().map(|(entra, _)| entra.to_owned()));
         let settings = Settings {
-            links: Links::of(decode),
+            links: Links::new(decode),
             keys: decode.all_links().map(|(_, link)| key_settings(&link)).collect(),
             tenants: tenants.collect(),
             out_of_orderness: config.watermark.out_of_orderness,
@@ -270,8 +270,8 @@ impl Server {
     }
 
     fn explain_by_state(&self, wanted: &Wanted, request: &ForwardableRequest) -> Result<Explanation, Failure> {
-        let asked = Asked { now: clock::now() };
-        if let Some(explanation) = self.find_locally(wanted, |found| query::explain(found, &self.0.settings, asked))? {
+        let now = clock::now();
+        if let Some(explanation) = self.find_locally(wanted, |found| query::explain(found, &self.0.settings, now))? {
             return Ok(explanation);
         }
         let others = self.0.group.forward::<Explanation>(request).into_iter();

@@ -1,4 +1,4 @@
-//! How long messages, log records and rows take, as histograms.
+//! How long messages, repartition records and rows take, as histograms.
 //!
 //! Each thread observes into local histograms and publishes them once per batch. A delay begins at the timestamp of a
 //! Kafka record, which another machine's clock may have made; one that would be negative counts as 0.
@@ -41,7 +41,7 @@ impl Latencies {
         let rows = histograms(
             r,
             "row_latency_seconds",
-            "From the timestamp of the log record that caused a row (for window_closed, the watermark update that closed the window) to the row's acknowledgement by the broker, by reason.",
+            "From the timestamp of the repartition record that caused a row (for window_closed, the watermark update that closed the window) to the row's acknowledgement by the broker, by reason.",
             &["reason"],
             &BUCKETS,
         )?;
@@ -97,12 +97,13 @@ impl RouteLatency {
     }
 }
 
-/// Measures how old log records are when JOIN applies them, and how old those that caused rows are when the broker has
-/// acknowledged the rows.
+/// Measures how old repartition records are when JOIN applies them, and how old those that caused rows are when the
+/// broker has acknowledged the rows.
 pub struct JoinLatency {
     log: LocalHistogram,
     rows: [(Reason, LocalHistogram); 4],
-    /// The log records of the batch whose rows may still be sent: offset and timestamp, in the order of offsets.
+    /// The repartition records of the batch whose rows may still be sent: offset and timestamp, in the order of
+    /// offsets.
     causes: VecDeque<(i64, WallTime)>,
     /// Rows that were sent and are not acknowledged yet: reason, timestamp of the cause, and the number of consecutive
     /// rows.
@@ -110,22 +111,23 @@ pub struct JoinLatency {
 }
 
 impl JoinLatency {
-    /// Begins a batch of a partition's log. `earlier` is the log record whose rows an earlier batch has not finished.
+    /// Begins a batch of a partition's log. `earlier` is the repartition record whose rows an earlier batch has not
+    /// finished.
     pub fn begin(&mut self, earlier: Option<(i64, WallTime)>) {
         self.causes.clear();
         self.causes.extend(earlier);
         self.sent.clear();
     }
 
-    /// Measures the log record at `offset`, which is applied now and may cause rows. It must not be called for records
-    /// that are only applied again, because their rows are not sent.
+    /// Measures the repartition record at `offset`, which is applied now and may cause rows. It must not be called for
+    /// records that are only applied again, because their rows are not sent.
     pub fn applied(&mut self, offset: i64, timestamp: WallTime, now: WallTime) {
         self.log.observe(seconds(timestamp, now));
         self.causes.push_back((offset, timestamp));
     }
 
-    /// Records that a row was sent that the log record at `offset` has caused. Rows must be recorded in the order of
-    /// their causes.
+    /// Records that a row was sent that the repartition record at `offset` has caused. Rows must be recorded in the
+    /// order of their causes.
     pub fn sent(&mut self, reason: Reason, offset: i64) {
         while self.causes.front().is_some_and(|(cause, _)| *cause < offset) {
             self.causes.pop_front();

@@ -16,9 +16,9 @@ use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Regi
 use crate::check::sample::many_empty_windows;
 use crate::emit::{Headers, Links};
 use crate::join::{Joiner, Op};
-use crate::log::SourceWatermark;
 use crate::record::LinkId;
-use crate::store::Base;
+use crate::repartition::SourceWatermark;
+use crate::store::Backend;
 use hints::Hints;
 use latency::Latencies;
 pub use latency::{JoinLatency, RouteLatency};
@@ -293,7 +293,7 @@ impl Metrics {
     }
 
     /// Sets the size of a partition's state. Call it rarely, because a store queries all its tables for it.
-    pub fn holds(&self, partition: i32, state: &impl Base) {
+    pub fn holds(&self, partition: i32, state: &impl Backend) {
         if let Some(bytes) = state.disk_bytes() {
             self.state_bytes
                 .with_label_values(&[&partition.to_string()])

@@ -23,26 +23,26 @@ pub(super) struct IdleSources {
 
 #[derive(Clone, Copy, Debug)]
 struct LastUpdate {
-    heard: WallTime,
+    reported_at: WallTime,
     position: i64,
     idle: bool,
 }
 
 impl IdleSources {
-    /// Takes over the watermarks of a state. A state that is not newer is ignored: the mark is the same, but its lease may have ended
-    /// since.
+    /// Takes over the watermarks of a state. A state that is not newer is ignored: the mark is the same, but its lease
+    /// may have ended since.
     pub(super) fn update(&self, sources: &[SourceState]) {
         let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
         for source in sources {
             let mark = LastUpdate {
-                heard: source.heard,
+                reported_at: source.reported_at,
                 position: source.position,
                 idle: source.idle,
             };
             updates
                 .entry((source.topic.clone(), source.partition))
                 .and_modify(|known| {
-                    if known.heard < mark.heard {
+                    if known.reported_at < mark.reported_at {
                         *known = mark;
                     }
                 })
@@ -60,7 +60,7 @@ impl IdleSources {
             && mark.idle
             && position <= mark.position
         {
-            progress.silent_since(topic, partition, mark.heard.minus(timeout));
+            progress.inactive_since(topic, partition, mark.reported_at.minus(timeout));
         }
         drop(updates);
         self.has_assigned.store(true, Ordering::Relaxed);
@@ -86,7 +86,7 @@ mod tests {
             position,
             watermark: None,
             idle,
-            heard: WallTime(heard),
+            reported_at: WallTime(heard),
             since: WallTime(heard),
             rejected: 0,
         }

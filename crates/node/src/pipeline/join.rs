@@ -26,9 +26,9 @@ use crate::kafka::{self, topics};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 
-/// Maximum number of log records that wait to be applied.
+/// Maximum number of repartition records that wait to be applied.
 const MAX_INBOX: usize = 2_000;
-/// Maximum bytes of log records that wait to be applied.
+/// Maximum bytes of repartition records that wait to be applied.
 const MAX_INBOX_BYTES: usize = 16 << 20;
 /// A partition that uses more than one over this number of these limits is paused, so that a long emission does not
 /// block the other partitions.
@@ -209,7 +209,7 @@ impl Work<'_> {
         Ok(consumer.resume(&starts).map_err(read)?)
     }
 
-    /// Reads log records, as many as the limits allow.
+    /// Reads repartition records, as many as the limits allow.
     fn read<'m>(&self, consumer: &'m BaseConsumer<Context>, inboxes: &mut BTreeMap<i32, Inbox<'m>>) -> Result<(), Error> {
         let (mut count, mut bytes) = inboxes.values().fold((0, 0), |(count, bytes), inbox| {
             (count + inbox.messages.len(), bytes + inbox.bytes)

@@ -119,8 +119,8 @@ impl Context {
     }
 }
 
-/// Returns positions as they are committed: the offset of the log record, and in the metadata the number of its outputs
-/// that have been sent.
+/// Returns positions as they are committed: the offset of the repartition record, and in the metadata the number of its
+/// outputs that have been sent.
 pub(super) fn record_of(topic: &str, positions: impl IntoIterator<Item = (i32, Position)>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (partition, position) in positions {

@@ -1,5 +1,5 @@
-//! Performs the effects of JOIN on one partition of the repartition topic: applies log records, sends the outputs, and
-//! writes the state. [`JoinTask`](crate::join::JoinTask) defines their order.
+//! Performs the effects of JOIN on one partition of the repartition topic: applies repartition records, sends the
+//! outputs, and writes the state. [`JoinTask`](crate::join::JoinTask) defines their order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::kafka::clients;
 use crate::kafka::delivery::{Outgoing, PendingAcks, SendOutcome, Sender};
 use crate::kafka::digest::digest;
 use crate::kafka::transactions::Transactions;
-use crate::log::LogRecord;
 use crate::metrics::{JoinLatency, Metrics};
+use crate::repartition::RepartitionRecord;
 use crate::sink::dead_letter::{Address, DeadLetter};
-use crate::store::{Base as _, Batch, Noted, Table, keys};
+use crate::store::{Backend as _, Batch, Noted, Table, keys};
 use crate::time::WallTime;
 
-/// The log records of one partition that have been read but not yet applied.
+/// The repartition records of one partition that have been read but not yet applied.
 #[derive(Default)]
 pub(super) struct Inbox<'m> {
     pub(super) messages: VecDeque<BorrowedMessage<'m>>,
@@ -66,8 +66,8 @@ pub(super) struct Performer<'p, 'c, 's> {
 }
 
 impl Performer<'_, '_, '_> {
-    /// Performs the effects of one batch, the first of which applies log records of `inbox`. Returns `Abandoned` if the
-    /// partition must be closed or taken over again.
+    /// Performs the effects of one batch, the first of which applies repartition records of `inbox`. Returns
+    /// `Abandoned` if the partition must be closed or taken over again.
     pub(super) fn run_batch(&mut self, task: &mut PartitionTask, inbox: &mut Inbox<'_>) -> Result<BatchOutcome, Error> {
         let span = tracing::debug_span!("join.batch", partition = task.partition, records = Empty, outputs = Empty).entered();
         // A batch that fails takes its outputs with it.
@@ -101,7 +101,7 @@ impl Performer<'_, '_, '_> {
         }
     }
 
-    /// Applies log records in order until the outbox is full or no record is left, and returns their number.
+    /// Applies repartition records in order until the outbox is full or no record is left, and returns their number.
     fn apply(
         &mut self,
         task: &mut PartitionTask,
@@ -186,15 +186,15 @@ pub(super) fn commit_position(task: &mut PartitionTask, out: &Out, consumer: &Ba
     }
 }
 
-/// Returns the log record in a message. Fails for a watermark update that was sent with other settings.
-fn decode<'a>(message: &'a BorrowedMessage<'_>, settings: [u8; 32]) -> Result<LogRecord<'a>, Error> {
-    let record = LogRecord::decode(message.payload().unwrap_or_default()).map_err(|cause| Error::Log {
+/// Returns the repartition record in a message. Fails for a watermark update that was sent with other settings.
+fn decode<'a>(message: &'a BorrowedMessage<'_>, settings: [u8; 32]) -> Result<RepartitionRecord<'a>, Error> {
+    let record = RepartitionRecord::decode(message.payload().unwrap_or_default()).map_err(|cause| Error::Log {
         partition: message.partition(),
         offset: message.offset(),
         cause,
     })?;
     match &record {
-        LogRecord::WatermarkUpdate(update) if update.settings != settings => Err(Error::OtherSettings {
+        RepartitionRecord::WatermarkUpdate(update) if update.settings != settings => Err(Error::OtherSettings {
             topic: message.topic().to_owned(),
             partition: message.partition(),
             offset: message.offset(),
@@ -231,7 +231,7 @@ impl Out {
             sender: Sender::to_partitions(config, "join", "1", partitions)?,
             emitter: Emitter {
                 format: config.output.format,
-                links: Links::of(&config.decode),
+                links: Links::new(&config.decode),
                 summaries: config.output.summary_topic.is_some(),
                 unmatched: config.output.unmatched == Unmatched::Emit,
                 limit: Some(message_max_bytes),
@@ -345,8 +345,8 @@ impl Out {
         Ok(Outcome::Done)
     }
 
-    /// Sends the record in the buffer to the dead-letter topic. One log record may cause many outputs; the index tells
-    /// them apart.
+    /// Sends the record in the buffer to the dead-letter topic. One repartition record may cause many outputs; the
+    /// index tells them apart.
     fn too_large(
         &self,
         headers: &Headers,

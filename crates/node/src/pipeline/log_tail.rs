@@ -14,12 +14,12 @@ use super::partition_tasks::PartitionTasks;
 use crate::config::Config;
 use crate::kafka::clients::{self, Logged};
 use crate::kafka::{self, reading, topics};
-use crate::log::{LogRecord, WatermarkUpdate};
+use crate::repartition::{RepartitionRecord, WatermarkUpdate};
 use crate::store::StateDir;
 use crate::time::WallTime;
 
-/// How many log records to read from the end in the first search for watermark updates. The number doubles with each
-/// further attempt. Every router sends a watermark update at least once a second.
+/// How many repartition records to read from the end in the first search for watermark updates. The number doubles with
+/// each further attempt. Every router sends a watermark update at least once a second.
 const FIRST_STEP: i64 = 500;
 
 /// How far back, by the routers' clocks, to search for a position of a source partition: every running router reports
@@ -180,7 +180,9 @@ impl<'c> Backwards<'c> {
         let begin = self.low.max(self.end - self.step);
         let part = (self.topic, self.partition, begin, self.end);
         reading::read_ranges(self.consumer, &[part], topics::TIMEOUT, &mut |message| {
-            if let Ok(LogRecord::WatermarkUpdate(update)) = LogRecord::decode(message.payload().unwrap_or_default()) {
+            if let Ok(RepartitionRecord::WatermarkUpdate(update)) =
+                RepartitionRecord::decode(message.payload().unwrap_or_default())
+            {
                 visit(message.offset(), update);
             }
             true
@@ -194,7 +196,7 @@ impl<'c> Backwards<'c> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::SourceWatermark;
+    use crate::repartition::SourceWatermark;
     use crate::time::EventTime;
 
     fn watermark_update(wall: i64, sources: &[(u32, i64)]) -> WatermarkUpdate {

@@ -17,14 +17,14 @@ use crate::kafka::clients::Logged;
 use crate::kafka::digest::record_digest;
 use crate::kafka::topics::TIMEOUT;
 use crate::kafka::transactions::Transactions;
-use crate::store::{self, Base as _, Emitted, Noted, Origin, Reads as _, State, StateDir, Table, Txn, keys};
+use crate::store::{self, Backend as _, Emitted, Noted, Origin, Reads as _, State, StateDir, Table, Txn, keys};
 use crate::time::{EventTime, WallTime};
 
 /// How often a state is flushed to disk if its write buffers do not fill up before. After a kill, the log is applied
 /// again from the last flush.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A state, its state machine, and the log record that was applied last.
+/// A state, its state machine, and the repartition record that was applied last.
 type Opened = (State, Joiner, Option<(i64, [u8; 8])>);
 
 /// The state machine and the state of one partition.
@@ -46,9 +46,10 @@ pub(super) struct PartitionTask {
     pub(super) flushed: Instant,
     /// In exactly-once mode, the transactional sender.
     pub(super) transactions: Option<Transactions>,
-    /// The timestamp of the log record that was applied last, if one was applied since the partition was opened.
+    /// The timestamp of the repartition record that was applied last, if one was applied since the partition was
+    /// opened.
     pub(super) begun: Option<WallTime>,
-    /// The offset and the digest of the log record that was applied last.
+    /// The offset and the digest of the repartition record that was applied last.
     pub(super) last: Option<(i64, [u8; 8])>,
     /// The file that notes how far the output has been sent, and its content. Exactly once, only the committed position
     /// counts.
@@ -58,8 +59,8 @@ pub(super) struct PartitionTask {
 }
 
 impl PartitionTask {
-    /// Returns the offset and the timestamp of the log record whose outputs are not finished, if there is one. If another
-    /// process applied it, the clock of the latest watermark update before it stands for the timestamp.
+    /// Returns the offset and the timestamp of the repartition record whose outputs are not finished, if there is one.
+    /// If another process applied it, the clock of the latest watermark update before it stands for the timestamp.
     pub(super) fn cause(&self) -> Option<(i64, WallTime)> {
         let timestamp = self.begun.or(self.joiner.wall())?;
         self.joiner.has_work().then(|| (self.joiner.next_offset() - 1, timestamp))

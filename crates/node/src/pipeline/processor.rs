@@ -21,7 +21,7 @@ use crate::kafka::topics::{RepartitionTopic, Topics};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::store::StateDir;
-use crate::{clock, kafka, log, store};
+use crate::{clock, kafka, repartition, store};
 
 /// The stages that an instance runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +43,7 @@ pub enum Error {
     /// An error of the state.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A log record that cannot be decoded.
+    /// A repartition record that cannot be decoded.
     #[error("cannot decode the record of the repartition topic at partition {partition}, offset {offset}: {cause}")]
     Log {
         /// Its partition.
@@ -51,11 +51,11 @@ pub enum Error {
         /// Its offset.
         offset: i64,
         /// What is wrong with it.
-        cause: log::Error,
+        cause: repartition::Error,
     },
-    /// A log record that cannot be encoded.
+    /// A repartition record that cannot be encoded.
     #[error("cannot encode a record for the repartition topic: {0}")]
-    Encode(#[from] log::Error),
+    Encode(#[from] repartition::Error),
     /// State that was built with other settings.
     #[error(
         "the state in {path} was built with other settings ({differences}); restore the settings, use another application.id, or start over with `alerttrail reset`"

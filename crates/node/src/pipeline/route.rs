@@ -26,8 +26,8 @@ use crate::decode::Decoder;
 use crate::heartbeat::Heartbeat;
 use crate::kafka::delivery::PendingAcks;
 use crate::kafka::{self, clients, topics};
-use crate::log::WatermarkUpdate;
 use crate::metrics::Metrics;
+use crate::repartition::WatermarkUpdate;
 use crate::route::{
     Arrival, Effect, Idleness, OffsetTracker, Outcome, Progress, RouteTask, Router, Settings, are_equal_but_positions,
 };
@@ -271,7 +271,7 @@ impl<'c> Route<'c> {
                 offset: message.offset(),
                 index,
             };
-            DeadLetter::of(reject, address).redriven(super::redriven(message))
+            DeadLetter::from_reject(reject, address).redriven(super::redriven(message))
         };
         let mut sent = Ok(());
         let out = &mut self.out;
@@ -450,7 +450,7 @@ impl<'c> Route<'c> {
         };
         self.metrics.marked(&update.sources);
         self.out.watermark_update(&update, &self.tracker.acks())?;
-        self.progress.told();
+        self.progress.mark_sent();
         self.last_update = Some((clock::start(), update));
         Ok(())
     }

@@ -8,17 +8,17 @@ use crate::decode::Reject;
 use crate::heartbeat::Heartbeat;
 use crate::kafka::clients;
 use crate::kafka::delivery::{Outgoing, PendingAcks, Sender};
-use crate::log::{Bundle, LogRecord, WatermarkUpdate};
 use crate::metrics::Metrics;
 use crate::record::Activity;
+use crate::repartition::{Bundle, RepartitionRecord, WatermarkUpdate};
 use crate::route::{Acks, Routed};
 use crate::shutdown::Shutdown;
 use crate::sink::dead_letter::DeadLetter;
 
-/// Maximum bytes of activities in one log record. A greater limit saves nothing, because the overhead of a message is
-/// small compared to this size.
+/// Maximum bytes of activities in one repartition record. A greater limit saves nothing, because the overhead of a
+/// message is small compared to this size.
 const MAX_BUNDLE: usize = 64 << 10;
-/// Maximum bytes of a log record without its activities, including the overhead of Kafka's record format.
+/// Maximum bytes of a repartition record without its activities, including the overhead of Kafka's record format.
 const OVERHEAD: usize = 512;
 
 impl Acks for PendingAcks {
@@ -95,11 +95,11 @@ impl Out {
         match routed {
             Routed::Record {
                 partition,
-                record: LogRecord::Activity(activity),
+                record: RepartitionRecord::Activity(activity),
             } => self.activity(partition, &activity, acks),
             Routed::Record { partition, record } => {
                 let key = match &record {
-                    LogRecord::Alert(version) => Some(version.id.system_alert_id.as_bytes()),
+                    RepartitionRecord::Alert(version) => Some(version.id.system_alert_id.as_bytes()),
                     _ => None,
                 };
                 self.send(partition, key, &record.encode(Vec::new())?, acks)
@@ -118,7 +118,7 @@ impl Out {
 
     /// Sends a watermark update to every partition, after everything that came before.
     pub(super) fn watermark_update(&mut self, update: &WatermarkUpdate, acks: &Arc<PendingAcks>) -> Result<(), Error> {
-        let value = LogRecord::WatermarkUpdate(update.clone()).encode(Vec::new())?;
+        let value = RepartitionRecord::WatermarkUpdate(update.clone()).encode(Vec::new())?;
         (0..self.partitions()).try_for_each(|partition| self.send(partition, None, &value, acks))
     }
 
@@ -161,7 +161,7 @@ impl Out {
         sent
     }
 
-    /// Sends a log record after the activities that came before it.
+    /// Sends a repartition record after the activities that came before it.
     fn send(&mut self, partition: u32, key: Option<&[u8]>, value: &[u8], acks: &Arc<PendingAcks>) -> Result<(), Error> {
         self.send_bundle(partition)?;
         self.send_message(partition, key, value, acks)

@@ -78,7 +78,7 @@ fn read_input(
     }
     let topics: Vec<&str> = config.input.topics.iter().map(String::as_str).collect();
     let finder = request.correlation_id.map(memchr::memmem::Finder::new);
-    let mut decoder = Decoder::new(config.decode.clone()).without_identities();
+    let mut decoder = Decoder::new(config.decode.clone()).without_dedup_keys();
     let is_whole = read(consumer, &topics, &mut |message, payload| {
         found.messages += 1;
         found.bytes += payload.len() as u64;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::shapes::{ActivityItem, ActivityList, AlertDetail, AlertItem, AlertList, Bounds, LinkItem, Status};
 use super::{Error, Partition, Settings, cursor, emit, shortened};
-use crate::join::{Answer, Place, Standing, View};
+use crate::join::{AlertStatus, CloseResult, Place, View};
 use crate::json;
 use crate::record::{AlertId, LinkId, LinkedAlert, Text};
 use crate::store::{self, Reads};
@@ -114,7 +114,7 @@ pub struct Found<'p, 'r, R> {
     /// Its id with its tenant.
     pub alert: AlertId,
     /// The state of the alert by one link and key.
-    pub standing: Standing,
+    pub alert_status: AlertStatus,
 }
 
 /// Returns a page of the alerts of these partitions, the latest first.
@@ -147,7 +147,7 @@ pub fn list<R: Reads>(
             return Ok(page);
         }
         // Every partition stores every alert, but only the partitions of its keys have its results.
-        let mut results: Vec<(Standing, &Partition<'_, R>)> = Vec::new();
+        let mut results: Vec<(AlertStatus, &Partition<'_, R>)> = Vec::new();
         let mut next = Vec::with_capacity(heads.len());
         for (head, mut places, partition) in heads {
             if head != place {
@@ -155,19 +155,19 @@ pub fn list<R: Reads>(
                 continue;
             }
             page.examined += 1;
-            let standings = partition.view.standings(&place.alert)?.into_iter();
+            let statuses = partition.view.statuses(&place.alert)?.into_iter();
             results.extend(
-                standings
-                    .filter(|standing| standing.key.link == link)
-                    .map(|standing| (standing, partition)),
+                statuses
+                    .filter(|alert_status| alert_status.key.link == link)
+                    .map(|alert_status| (alert_status, partition)),
             );
             if let Some(head) = places.next().transpose()? {
                 next.push((head, places, partition));
             }
         }
         heads = next;
-        if let Some((standing, partition)) = merge_results(results)
-            && let Some(item) = filter.item(&place, &standing, partition, settings)?
+        if let Some((alert_status, partition)) = merge_results(results)
+            && let Some(item) = filter.item(&place, &alert_status, partition, settings)?
         {
             page.alerts.push(item);
         }
@@ -181,12 +181,12 @@ pub fn list<R: Reads>(
 
 /// Combines the results of an alert by one link into one: the first key of the latest version, with the numbers of all
 /// keys. While a new version is being distributed, partitions may hold different versions.
-fn merge_results<'p, 'r, R>(results: Vec<(Standing, &'p Partition<'r, R>)>) -> Option<(Standing, &'p Partition<'r, R>)> {
-    let latest = results.iter().map(|(standing, _)| standing.version).max()?;
-    let mut of_latest = results.into_iter().filter(|(standing, _)| standing.version == latest);
+fn merge_results<'p, 'r, R>(results: Vec<(AlertStatus, &'p Partition<'r, R>)>) -> Option<(AlertStatus, &'p Partition<'r, R>)> {
+    let latest = results.iter().map(|(alert_status, _)| alert_status.version).max()?;
+    let mut of_latest = results.into_iter().filter(|(alert_status, _)| alert_status.version == latest);
     let (mut all, partition) = of_latest.next()?;
     for (other, _) in of_latest {
-        all.answer = match (all.answer, sent_result(&other)) {
+        all.result = match (all.result, sent_result(&other)) {
             // The alert is open until all its keys are closed.
             (Some(all), Some(other)) if all.revision > 0 => Some(all.with(other)),
             _ => None,
@@ -200,42 +200,42 @@ impl Filter {
     fn item<R: Reads>(
         &self,
         place: &Place,
-        standing: &Standing,
+        alert_status: &AlertStatus,
         partition: &Partition<'_, R>,
         settings: &Settings,
     ) -> Result<Option<AlertItem>, Error> {
         let tenant = place.alert.tenant.to_string();
         let is_tenant = |wanted: &String| tenant.eq_ignore_ascii_case(wanted);
-        if self.status.is_some_and(|filter| !filter.includes(status(standing)))
-            || !self.includes_time(standing, settings)
+        if self.status.is_some_and(|filter| !filter.includes(status(alert_status)))
+            || !self.includes_time(alert_status, settings)
             || !self.tenant_id.as_ref().is_none_or(is_tenant)
         {
             return Ok(None);
         }
-        let row = partition.view.alert_row(&linked(&place.alert, standing))?;
+        let row = partition.view.alert_row(&linked(&place.alert, alert_status))?;
         let columns = Columns::parse(&row);
         let severity = columns.text("AlertSeverity");
         let is_severe = |wanted: &String| severity.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(wanted));
-        if !self.severity.as_ref().is_none_or(is_severe) || !self.includes_text(&place.alert, standing, &columns) {
+        if !self.severity.as_ref().is_none_or(is_severe) || !self.includes_text(&place.alert, alert_status, &columns) {
             return Ok(None);
         }
-        Ok(Some(item(place, standing, partition, &columns, settings)))
+        Ok(Some(item(place, alert_status, partition, &columns, settings)))
     }
 
-    fn includes_time(&self, standing: &Standing, settings: &Settings) -> bool {
+    fn includes_time(&self, alert_status: &AlertStatus, settings: &Settings) -> bool {
         let (start, end) = match self.by_window {
-            true => emit::bounds(standing.window, settings.links.widening(standing.key.link)),
-            false => (standing.version.time_generated, standing.version.time_generated),
+            true => emit::bounds(alert_status.window, settings.links.widening(alert_status.key.link)),
+            false => (alert_status.version.time_generated, alert_status.version.time_generated),
         };
         self.from.is_none_or(|from| end >= from) && self.to.is_none_or(|to| start < to)
     }
 
-    fn includes_text(&self, alert: &AlertId, standing: &Standing, columns: &Columns<'_>) -> bool {
+    fn includes_text(&self, alert: &AlertId, alert_status: &AlertStatus, columns: &Columns<'_>) -> bool {
         let Some(wanted) = &self.text else { return true };
         let wanted = wanted.to_lowercase();
         let holds = |text: &str| text.to_lowercase().contains(&wanted);
         holds(&alert.system_alert_id.to_string())
-            || holds(&standing.key.correlation_id.to_string())
+            || holds(&alert_status.key.correlation_id.to_string())
             || SEARCHED
                 .iter()
                 .filter_map(|name| columns.display_text(name))
@@ -253,18 +253,19 @@ pub fn find<'p, 'r, R: Reads>(
     settings.check_tenant(tenant_id)?;
     let link = settings.link(wanted.link.as_deref())?;
     let key = wanted.correlation_id.as_deref().map(Text::from);
-    let is_wanted =
-        |standing: &Standing| standing.key.link == link && key.as_ref().is_none_or(|key| *key == standing.key.correlation_id);
+    let is_wanted = |alert_status: &AlertStatus| {
+        alert_status.key.link == link && key.as_ref().is_none_or(|key| *key == alert_status.key.correlation_id)
+    };
     let mut found: BTreeMap<Text, Found<'p, 'r, R>> = BTreeMap::new();
     for alert in settings.ids(&wanted.system_alert_id, tenant_id) {
         let tenant = alert.tenant.clone();
         for partition in partitions {
-            for standing in partition.view.standings(&alert)?.into_iter().filter(is_wanted) {
+            for alert_status in partition.view.statuses(&alert)?.into_iter().filter(is_wanted) {
                 // While a new version moves a key to another partition, both partitions may hold the alert.
-                let order = |standing: &Standing| (Reverse(standing.version), standing.key.clone());
+                let order = |alert_status: &AlertStatus| (Reverse(alert_status.version), alert_status.key.clone());
                 if found
                     .get(&tenant)
-                    .is_none_or(|known| order(&standing) < order(&known.standing))
+                    .is_none_or(|known| order(&alert_status) < order(&known.alert_status))
                 {
                     let alert = alert.clone();
                     found.insert(
@@ -272,7 +273,7 @@ pub fn find<'p, 'r, R: Reads>(
                         Found {
                             partition,
                             alert,
-                            standing,
+                            alert_status,
                         },
                     );
                 }
@@ -285,10 +286,10 @@ pub fn find<'p, 'r, R: Reads>(
     }
 }
 
-fn linked(alert: &AlertId, standing: &Standing) -> LinkedAlert {
+fn linked(alert: &AlertId, alert_status: &AlertStatus) -> LinkedAlert {
     LinkedAlert {
         alert: alert.clone(),
-        link: standing.key.link,
+        link: alert_status.key.link,
     }
 }
 
@@ -297,27 +298,27 @@ pub fn alert<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, links: Vec
     let Found {
         partition,
         alert,
-        standing,
+        alert_status,
     } = found;
     let view = &partition.view;
-    let link = standing.key.link;
-    let row = view.alert_row(&linked(alert, standing))?;
+    let link = alert_status.key.link;
+    let row = view.alert_row(&linked(alert, alert_status))?;
     let place = Place {
-        time: standing.latest,
+        time: alert_status.latest,
         alert: alert.clone(),
     };
-    let result = sent_result(standing);
-    let completeness = result.map(|result| view.completeness(standing.window, result).as_str().to_owned());
+    let result = sent_result(alert_status);
+    let completeness = result.map(|result| view.completeness(alert_status.window, result).as_str().to_owned());
     Ok(AlertDetail {
-        item: item(&place, standing, partition, &Columns::parse(&row), settings),
+        item: item(&place, alert_status, partition, &Columns::parse(&row), settings),
         complete_because: completeness,
         watermark_at_close: result.and_then(|result| result.watermark).map(Into::into),
         watermark: view.watermark().map(Into::into),
         retained_from: view.retained_from(link).map(Into::into),
-        versions: standing.versions,
-        version_hash: hex::encode(standing.version.hash),
-        deadline: standing.deadline.into(),
-        summary_id: emit::summary_id(alert, &standing.key, &settings.links),
+        versions: alert_status.versions,
+        version_hash: hex::encode(alert_status.version.hash),
+        deadline: alert_status.deadline.into(),
+        summary_id: emit::summary_id(alert, &alert_status.key, &settings.links),
         links,
         alert: raw(row, "alert's row")?,
     })
@@ -333,23 +334,23 @@ pub fn activities<R: Reads>(
     let Found {
         partition,
         alert,
-        standing,
+        alert_status,
     } = found;
     let after = cursor.map(cursor::parse_activity).transpose()?;
     let mut page = ActivityList {
         system_alert_id: alert.system_alert_id.to_string(),
         tenant_id: tenant_id(alert),
-        link: settings.links.name(standing.key.link).to_owned(),
-        correlation_id: standing.key.correlation_id.to_string(),
-        status: status(standing),
-        window: Bounds::new(standing.window, standing.key.link, settings),
-        activity_count: sent_result(standing).map_or(0, |result| result.activities),
+        link: settings.links.name(alert_status.key.link).to_owned(),
+        correlation_id: alert_status.key.correlation_id.to_string(),
+        status: status(alert_status),
+        window: Bounds::new(alert_status.window, alert_status.key.link, settings),
+        activity_count: sent_result(alert_status).map_or(0, |result| result.activities),
         activities: Vec::new(),
         next_cursor: None,
     };
     let mut bytes = 0;
     let mut last = None;
-    for activity in partition.view.activities(&standing.key, standing.window, after) {
+    for activity in partition.view.activities(&alert_status.key, alert_status.window, after) {
         let activity = activity?;
         if page.activities.len() >= limit || (bytes + activity.row.len() > MAX_PAGE_BYTES && last.is_some()) {
             page.next_cursor = last.map(|(time, id)| cursor::after_activity(time, id));
@@ -358,10 +359,10 @@ pub fn activities<R: Reads>(
         bytes += activity.row.len();
         last = Some((activity.time, activity.id));
         page.activities.push(ActivityItem {
-            id: emit::pair_id(alert, &standing.key, activity.id, &settings.links),
+            id: emit::pair_id(alert, &alert_status.key, activity.id, &settings.links),
             activity_id: hex::encode(activity.id.0),
             activity_time: activity.time.into(),
-            late: partition.view.came_late(&linked(alert, standing), &activity)?,
+            late: partition.view.is_late(&linked(alert, alert_status), &activity)?,
             activity: raw(activity.row.into(), "activity's row")?,
         });
     }
@@ -370,12 +371,12 @@ pub fn activities<R: Reads>(
 
 /// Returns the result after its first revision has been sent. Before that, its rows are still being sent and their
 /// number is not known.
-pub(super) fn sent_result(standing: &Standing) -> Option<&Answer> {
-    standing.answer.as_ref().filter(|result| result.revision > 0)
+pub(super) fn sent_result(alert_status: &AlertStatus) -> Option<&CloseResult> {
+    alert_status.result.as_ref().filter(|result| result.revision > 0)
 }
 
-pub(super) fn status(standing: &Standing) -> Status {
-    match sent_result(standing) {
+pub(super) fn status(alert_status: &AlertStatus) -> Status {
+    match sent_result(alert_status) {
         None => Status::Open,
         Some(result) if result.activities > 0 => Status::Matched,
         Some(_) => Status::Unmatched,
@@ -388,27 +389,27 @@ pub(super) fn tenant_id(alert: &AlertId) -> Option<String> {
 
 fn item<R: Reads>(
     place: &Place,
-    standing: &Standing,
+    alert_status: &AlertStatus,
     partition: &Partition<'_, R>,
     columns: &Columns<'_>,
     settings: &Settings,
 ) -> AlertItem {
     let view: &View<'_, R> = &partition.view;
-    let result = sent_result(standing);
-    let complete = result.map(|result| view.completeness(standing.window, result).is_complete());
+    let result = sent_result(alert_status);
+    let complete = result.map(|result| view.completeness(alert_status.window, result).is_complete());
     AlertItem {
         system_alert_id: place.alert.system_alert_id.to_string(),
         tenant_id: tenant_id(&place.alert),
-        link: settings.links.name(standing.key.link).to_owned(),
-        correlation_id: standing.key.correlation_id.to_string(),
-        status: status(standing),
+        link: settings.links.name(alert_status.key.link).to_owned(),
+        correlation_id: alert_status.key.correlation_id.to_string(),
+        status: status(alert_status),
         alert_name: columns.text("AlertName").or_else(|| columns.text("DisplayName")),
         severity: columns.text("AlertSeverity"),
         provider_name: columns.text("ProviderName"),
         product_name: columns.text("ProductName"),
         alert_status: columns.text("Status"),
-        time_generated: standing.version.time_generated.into(),
-        window: Bounds::new(standing.window, standing.key.link, settings),
+        time_generated: alert_status.version.time_generated.into(),
+        window: Bounds::new(alert_status.window, alert_status.key.link, settings),
         activity_count: result.map_or(0, |result| result.activities),
         late_count: result.map_or(0, |result| result.late),
         first_activity_time: result.and_then(|result| result.first).map(Into::into),

@@ -5,7 +5,7 @@ use super::causes::{Cause, KeyCount, Source};
 use super::shapes::{Bounds, Explanation, Finding, Status};
 use super::words::{closed_finding, duration, rejects_finding, seconds, shortened};
 use super::{Error, Partition, Settings, emit};
-use crate::join::{Answer, ClosedBy, Completeness, Standing, View};
+use crate::join::{AlertStatus, CloseResult, ClosedBy, Completeness, View};
 use crate::record::LinkId;
 use crate::store::Reads;
 use crate::time::{EventTime, WallTime, Widening, Window};
@@ -16,20 +16,13 @@ const MAX_KEYS: usize = 5_000;
 /// The maximum number of activities that are counted.
 const MAX_COUNTED: usize = 10_000;
 
-/// The inputs of an explanation besides the state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Asked {
-    /// The current wall-clock time.
-    pub now: WallTime,
-}
-
 /// Returns every reason that the state gives for the alert's status.
-pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, asked: Asked) -> Result<Explanation, Error> {
+pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, now: WallTime) -> Result<Explanation, Error> {
     let case = Case {
         view: &found.partition.view,
-        standing: &found.standing,
+        alert_status: &found.alert_status,
         settings,
-        asked,
+        now,
     };
     let mut findings = case.findings()?;
     findings.extend(rejects_finding(case.view.sources().iter()));
@@ -37,13 +30,13 @@ pub fn explain<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, asked: A
     Ok(Explanation {
         system_alert_id: found.alert.system_alert_id.to_string(),
         tenant_id: tenant_id(&found.alert),
-        status: status(&found.standing),
+        status: status(&found.alert_status),
         verdict: findings.first().map(|finding| finding.sentence.clone()).unwrap_or_default(),
-        correlation_id: Some(found.standing.key.correlation_id.to_string()),
-        window: Some(Bounds::new(found.standing.window, found.standing.key.link, settings)),
-        link: Some(settings.links.name(found.standing.key.link).to_owned()),
+        correlation_id: Some(found.alert_status.key.correlation_id.to_string()),
+        window: Some(Bounds::new(found.alert_status.window, found.alert_status.key.link, settings)),
+        link: Some(settings.links.name(found.alert_status.key.link).to_owned()),
         watermark: case.view.watermark().map(Into::into),
-        retained_from: case.view.retained_from(found.standing.key.link).map(Into::into),
+        retained_from: case.view.retained_from(found.alert_status.key.link).map(Into::into),
         partition: Some(found.partition.number),
         findings,
         scan: None,
@@ -139,14 +132,14 @@ pub fn without_key<R: Reads>(found: &Found<'_, '_, R>, settings: &Settings, want
 
 pub(super) struct Case<'a, 'r, R> {
     pub(super) view: &'a View<'r, R>,
-    pub(super) standing: &'a Standing,
+    pub(super) alert_status: &'a AlertStatus,
     pub(super) settings: &'a Settings,
-    asked: Asked,
+    now: WallTime,
 }
 
 impl<R: Reads> Case<'_, '_, R> {
     fn link(&self) -> LinkId {
-        self.standing.key.link
+        self.alert_status.key.link
     }
 
     pub(super) fn widening(&self) -> Widening {
@@ -161,8 +154,8 @@ impl<R: Reads> Case<'_, '_, R> {
     /// Returns the findings, the most important first.
     fn findings(&self) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
-        let Some(result) = sent_result(self.standing) else {
-            findings.push(match &self.standing.answer {
+        let Some(result) = sent_result(self.alert_status) else {
+            findings.push(match &self.alert_status.result {
                 Some(result) => self.closing(result.closed_by),
                 None => self.waiting(),
             });
@@ -205,13 +198,13 @@ impl<R: Reads> Case<'_, '_, R> {
 
     /// Returns the reason why an alert is open.
     fn waiting(&self) -> Finding {
-        let end = self.standing.window.to;
-        let unreported = self.view.silent();
-        let at_latest = self.standing.deadline;
+        let end = self.alert_status.window.to;
+        let unreported = self.view.unreported_sources();
+        let at_latest = self.alert_status.deadline;
         if self.has_passed(end) {
             return self.closing(ClosedBy::Watermark);
         }
-        let (_, end_bound) = emit::bounds(self.standing.window, self.widening());
+        let (_, end_bound) = emit::bounds(self.alert_status.window, self.widening());
         if let Some((topic, partition)) = unreported.first() {
             let more = match unreported.len() {
                 1 => String::new(),
@@ -243,7 +236,7 @@ impl<R: Reads> Case<'_, '_, R> {
         let sentence = match closed_by {
             ClosedBy::MaxWait => "It has waited for watermark.max_wait: its answer is going out now.",
             ClosedBy::EndOfInput => "The input has ended: its answer is going out now.",
-            _ if self.has_passed(self.standing.window.to) => {
+            _ if self.has_passed(self.alert_status.window.to) => {
                 "The watermark has reached the end of its window: its answer is going out now."
             }
             // A closed alert stays closed, even if its new window ends after the watermark.
@@ -270,9 +263,9 @@ impl<R: Reads> Case<'_, '_, R> {
     fn waiting_for_watermark(&self, end: EventTime, end_bound: EventTime) -> Finding {
         let watermark = self.view.watermark();
         let remaining = watermark.map(|watermark| seconds(end.ticks().saturating_sub(watermark.ticks())));
-        let at_latest = self.standing.deadline;
+        let at_latest = self.alert_status.deadline;
         let live = end.plus(self.settings.out_of_orderness).to_wall();
-        let expected = Some(live.min(at_latest)).filter(|live| *live > self.asked.now);
+        let expected = Some(live.min(at_latest)).filter(|live| *live > self.now);
         let holder = self.view.holder();
         let sources = self.view.sources();
         let holder_state = holder.and_then(|holder| {
@@ -317,7 +310,7 @@ impl<R: Reads> Case<'_, '_, R> {
     }
 
     fn no_key(&self) -> Option<Finding> {
-        let is_missing = self.standing.key.correlation_id.is_empty();
+        let is_missing = self.alert_status.key.correlation_id.is_empty();
         let alert_key = self
             .settings
             .keys(self.link())
@@ -335,7 +328,7 @@ impl<R: Reads> Case<'_, '_, R> {
     }
 
     fn empty_window(&self) -> Result<Option<Finding>, Error> {
-        let window = self.standing.window;
+        let window = self.alert_status.window;
         if !window.is_empty() {
             return Ok(None);
         }
@@ -364,7 +357,7 @@ impl<R: Reads> Case<'_, '_, R> {
 
     /// Returns the window with both bounds included.
     fn bounds_included(&self) -> Window {
-        let (from, end) = emit::bounds(self.standing.window, self.widening());
+        let (from, end) = emit::bounds(self.alert_status.window, self.widening());
         Window {
             from,
             to: end.next_tick(),
@@ -372,7 +365,7 @@ impl<R: Reads> Case<'_, '_, R> {
     }
 
     fn other_case(&self) -> Result<Option<Finding>, Error> {
-        let key = &self.standing.key;
+        let key = &self.alert_status.key;
         let ignores_case = self.settings.keys(self.link()).is_some_and(|keys| keys.ignore_case);
         if ignores_case || key.correlation_id.is_empty() {
             return Ok(None);
@@ -404,7 +397,7 @@ impl<R: Reads> Case<'_, '_, R> {
     }
 
     fn retention(&self, counted: u64) -> Result<Option<Finding>, Error> {
-        let window = self.standing.window;
+        let window = self.alert_status.window;
         let Some(from) = self
             .view
             .retained_from(self.link())
@@ -430,15 +423,15 @@ impl<R: Reads> Case<'_, '_, R> {
     /// Returns the number of stored activities with the alert's key in a window, and whether there may be more.
     pub(super) fn count_stored(&self, window: Window) -> Result<(u64, bool), Error> {
         let mut count = 0;
-        for activity in self.view.activities(&self.standing.key, window, None).take(MAX_COUNTED) {
+        for activity in self.view.activities(&self.alert_status.key, window, None).take(MAX_COUNTED) {
             activity?;
             count += 1;
         }
         Ok((count, count >= MAX_COUNTED as u64))
     }
 
-    fn incomplete(&self, result: &Answer) -> Option<Finding> {
-        let completeness = self.view.completeness(self.standing.window, result);
+    fn incomplete(&self, result: &CloseResult) -> Option<Finding> {
+        let completeness = self.view.completeness(self.alert_status.window, result);
         let why = match completeness {
             Completeness::PassedByActivities | Completeness::EndOfInput => return None,
             Completeness::ClosedByClock => {
@@ -457,8 +450,8 @@ impl<R: Reads> Case<'_, '_, R> {
     }
 
     fn versions(&self) -> Finding {
-        let revision = sent_result(self.standing).map_or(0, |result| result.revision);
-        let generated = self.standing.version.time_generated;
+        let revision = sent_result(self.alert_status).map_or(0, |result| result.revision);
+        let generated = self.alert_status.version.time_generated;
         let revisions = match revision {
             0 => "it has not been answered yet".to_owned(),
             revision => format!("its answer has {}", counted(u64::from(revision), "revision")),
@@ -466,10 +459,10 @@ impl<R: Reads> Case<'_, '_, R> {
         Finding {
             sentence: format!(
                 "{} of the alert counted so far, the last of {generated}; {revisions}.",
-                counted(u64::from(self.standing.versions), "version"),
+                counted(u64::from(self.alert_status.versions), "version"),
             ),
             cause: Cause::Versions {
-                versions: self.standing.versions,
+                versions: self.alert_status.versions,
                 revision,
                 time_generated: generated.into(),
             },

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::alerts::{sent_result, status};
 use super::shapes::{Bounds, Status, Time};
 use super::{Error, Partition, Settings, emit};
-use crate::join::Standing;
+use crate::join::AlertStatus;
 use crate::record::AlertId;
 use crate::store::Reads;
 
@@ -54,11 +54,11 @@ pub fn links<R: Reads>(partitions: &[Partition<'_, R>], settings: &Settings, ids
     let mut items = Vec::new();
     for partition in partitions {
         for alert in ids {
-            let standings = partition.view.standings(alert)?;
+            let statuses = partition.view.statuses(alert)?;
             items.extend(
-                standings
+                statuses
                     .iter()
-                    .map(|standing| link_item(alert, standing, partition, settings)),
+                    .map(|alert_status| link_item(alert, alert_status, partition, settings)),
             );
         }
     }
@@ -72,15 +72,20 @@ pub fn sort_results(items: &mut Vec<LinkItem>, settings: &Settings) {
     items.dedup_by(|one, other| one.summary_id == other.summary_id);
 }
 
-fn link_item<R: Reads>(alert: &AlertId, standing: &Standing, partition: &Partition<'_, R>, settings: &Settings) -> LinkItem {
-    let link = standing.key.link;
-    let result = sent_result(standing);
-    let complete = result.map(|result| partition.view.completeness(standing.window, result).is_complete());
+fn link_item<R: Reads>(
+    alert: &AlertId,
+    alert_status: &AlertStatus,
+    partition: &Partition<'_, R>,
+    settings: &Settings,
+) -> LinkItem {
+    let link = alert_status.key.link;
+    let result = sent_result(alert_status);
+    let complete = result.map(|result| partition.view.completeness(alert_status.window, result).is_complete());
     LinkItem {
         link: settings.links.name(link).to_owned(),
-        correlation_id: standing.key.correlation_id.to_string(),
-        status: status(standing),
-        window: Bounds::new(standing.window, link, settings),
+        correlation_id: alert_status.key.correlation_id.to_string(),
+        status: status(alert_status),
+        window: Bounds::new(alert_status.window, link, settings),
         activity_count: result.map_or(0, |result| result.activities),
         late_count: result.map_or(0, |result| result.late),
         first_activity_time: result.and_then(|result| result.first).map(Into::into),
@@ -90,6 +95,6 @@ fn link_item<R: Reads>(alert: &AlertId, standing: &Standing, partition: &Partiti
         closed_at: result.and_then(|result| result.closed_at).map(Into::into),
         complete,
         partition: partition.number,
-        summary_id: emit::summary_id(alert, &standing.key, &settings.links),
+        summary_id: emit::summary_id(alert, &alert_status.key, &settings.links),
     }
 }

@@ -8,7 +8,7 @@ use super::explain::Case;
 use super::shapes::Finding;
 use super::words::{distance, duration, seconds, shortened};
 use super::{Error, emit};
-use crate::join::{Standing, Stored};
+use crate::join::{AlertStatus, Stored};
 use crate::store::Reads;
 use crate::time::{Bounds, EventTime, LONGEST_SETTING, TICKS_PER_SECOND, Widening, Window};
 
@@ -25,7 +25,7 @@ enum Side {
 impl<R: Reads> Case<'_, '_, R> {
     /// Returns the finding about activities that have the alert's key but are outside its window.
     pub(super) fn near_misses(&self) -> Result<Option<Finding>, Error> {
-        let Standing { key, window, .. } = self.standing;
+        let AlertStatus { key, window, .. } = self.alert_status;
         if key.correlation_id.is_empty() {
             return Ok(None);
         }
@@ -58,8 +58,8 @@ impl<R: Reads> Case<'_, '_, R> {
 
     /// Returns the finding that no activity has the alert's key, unless an activity is in its window.
     fn no_activity_with_key(&self) -> Result<Option<Finding>, Error> {
-        let Standing { key, window, .. } = self.standing;
-        let has_some = sent_result(self.standing).is_some_and(|result| result.activities > 0);
+        let AlertStatus { key, window, .. } = self.alert_status;
+        let has_some = sent_result(self.alert_status).is_some_and(|result| result.activities > 0);
         if has_some || self.count_stored(*window)?.0 > 0 {
             return Ok(None);
         }
@@ -129,7 +129,7 @@ fn miss(time: EventTime, window: Window, widening: Widening, side: Side) -> Miss
     // A window that ends before it begins may need more than one setting, so the proposed value is tried.
     let is_included = |widened| {
         let (start, end) = (start.plus(widening.before), end.minus(widening.after));
-        Window::of_alert(start, end, widened).contains(time)
+        Window::for_alert(start, end, widened).contains(time)
     };
     let helps = widened.is_some_and(is_included);
     Miss {

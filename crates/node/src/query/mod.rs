@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use alerts::{Filter, Found, StatusFilter, Wanted, activities, alert, find, list};
 pub use causes::{Cause, DeadRecord, OtherPath};
-pub use explain::{Asked, explain, unknown, without_key};
+pub use explain::{explain, unknown, without_key};
 pub use input::{Came, in_input, not_in_input};
 pub use links::{links, sort_results};
 pub use merge::{merge_lists, merge_statuses};

@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::causes::{Cause, SourceRejects};
 use super::emit;
 use super::shapes::Finding;
-use crate::join::Answer;
+use crate::join::CloseResult;
 use crate::time::TICKS_PER_SECOND;
 use crate::words::counted;
 
 /// Returns the finding that the alert has been closed.
-pub(super) fn closed_finding(result: &Answer) -> Finding {
+pub(super) fn closed_finding(result: &CloseResult) -> Finding {
     let when = result
         .closed_at
         .map_or_else(String::new, |at| format!(" at {}", at.to_event()));

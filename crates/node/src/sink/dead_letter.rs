@@ -43,7 +43,7 @@ pub const REDRIVEN: &str = "alerttrail.redriven";
 
 impl<'a> DeadLetter<'a> {
     /// Returns the dead-letter record for a record that `decode` rejected.
-    pub fn of(reject: Reject<'a>, address: Address<'a>) -> Self {
+    pub fn from_reject(reject: Reject<'a>, address: Address<'a>) -> Self {
         Self {
             reason: reject.reason.as_str(),
             error: reject.error,

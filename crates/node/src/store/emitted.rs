@@ -28,11 +28,11 @@ pub struct Emitted {
 /// The content of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Noted {
-    /// The offset of the first log record whose outputs have not all been sent.
+    /// The offset of the first repartition record whose outputs have not all been sent.
     pub offset: i64,
     /// The number of outputs of this record that have been sent.
     pub outputs: u64,
-    /// The offset of the last log record that was applied.
+    /// The offset of the last repartition record that was applied.
     pub last: i64,
     /// The digest of that record: the content is ignored for a log that has another record at this offset.
     pub digest: [u8; 8],

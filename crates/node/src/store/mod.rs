@@ -1,6 +1,6 @@
 //! The stores of an instance: on its disk, or in memory in builds without RocksDB.
 //!
-//! [`Base`] and everything else that the join needs from a store come from the core. The processor uses [`State`]:
+//! [`Backend`] and everything else that the join needs from a store come from the core. The processor uses [`State`]:
 //! RocksDB (`rocks`), or memory in builds without it (`volatile`), under the same names. [`StateDir`] is the folder of
 //! one instance, [`Origin`] identifies the log that a partition's folder belongs to, and `Emitted` records how far its
 //! output has been sent.
@@ -20,7 +20,7 @@ mod volatile;
 use volatile as disk;
 
 pub use alerttrail_core::store::{
-    Base, Batch, Direction, Error, Memory, Pair, Pairs, Reads, Span, Spilling, Table, Tree, Txn, keys,
+    Backend, Batch, Direction, Error, Memory, Pair, Pairs, Reads, Span, Spilling, Table, Tree, Txn, keys,
 };
 pub use disk::{ON_DISK, Reader, Shared, Snapshot, State};
 pub use emitted::{Emitted, Noted};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use super::Tree;
-use super::{Base, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table};
+use super::{Backend, Batch, Direction, Error, Memory, Pairs, Reads, Span, Table};
 pub use Volatile as State;
 
 /// Whether state survives the process.
@@ -98,7 +98,7 @@ impl Reads for Volatile {
     }
 }
 
-impl Base for Volatile {
+impl Backend for Volatile {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).write(batch)
     }

@@ -22,7 +22,7 @@ use crate::decode::parse_time;
 use crate::kafka::clients::{self, Logged};
 use crate::kafka::reading;
 use crate::kafka::topics::Topics;
-use crate::log::LogRecord;
+use crate::repartition::RepartitionRecord;
 use crate::term::Failure;
 use crate::time::{EventTime, WallTime};
 
@@ -215,8 +215,8 @@ impl Reader {
         let mut state = self.reader_state.lock();
         state.log_bytes += payload.len() as u64;
         state.log_ends.insert(message.partition(), message.offset() + 1);
-        match LogRecord::decode(payload) {
-            Ok(LogRecord::WatermarkUpdate(update)) => {
+        match RepartitionRecord::decode(payload) {
+            Ok(RepartitionRecord::WatermarkUpdate(update)) => {
                 for source in &update.sources {
                     let key = (source.topic == self.activities, source.partition);
                     let known = state.positions.entry(key).or_insert((source.position, update.wall));
@@ -226,7 +226,7 @@ impl Reader {
                     }
                 }
             }
-            Ok(LogRecord::Activities(activities)) => {
+            Ok(RepartitionRecord::Activities(activities)) => {
                 let Some(times) = times else { return };
                 let arrived = times.begin.elapsed();
                 for activity in activities {

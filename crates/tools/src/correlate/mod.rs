@@ -23,7 +23,7 @@ use crate::shutdown::Shutdown;
 use crate::sink::file::{self as sink, Guard, Output, Target};
 use crate::source::CaptureFormat;
 use crate::source::file::{self, Chunk, FileSource};
-use crate::store::{Base, Shared, Spilling, State};
+use crate::store::{Backend, Shared, Spilling, State};
 use crate::term::{Failure, configuration, is_standard, logging, report_unfinished, say, signals};
 use crate::words::{counted, grouped};
 use hints::BufferedInput;
@@ -180,12 +180,12 @@ fn join(args: &Args, config: &Config, run: RunContext<'_>) -> Result<Option<Tota
     join_with_backend(spilling_backend(&folder, memory), resources, args, config, run)
 }
 
-fn spilling_backend(folder: &TempDir, memory: usize) -> impl Base + use<> {
+fn spilling_backend(folder: &TempDir, memory: usize) -> impl Backend + use<> {
     let path = folder.path().join("state");
     Spilling::new(memory, move || State::open(&path, &Shared::new(memory)))
 }
 
-fn join_with_backend<B: Base>(
+fn join_with_backend<B: Backend>(
     backend: B,
     resources: Means,
     args: &Args,
@@ -200,7 +200,7 @@ fn join_with_backend<B: Base>(
     let bar = progress_bar(&args.input);
     let emitter = Emitter {
         format: args.format.map_or(config.output.format, config::Format::from),
-        links: Links::of(&config.decode),
+        links: Links::new(&config.decode),
         summaries: args.summaries.is_some(),
         unmatched: config.output.unmatched == Unmatched::Emit,
         limit: None,

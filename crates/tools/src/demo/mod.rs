@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         config.input.topics.last().map_or("", String::as_str),
         config.output.topic
     ));
-    let metrics = Arc::new(Metrics::new(Links::of(&config.decode)).map_err(Failure::failed)?);
+    let metrics = Arc::new(Metrics::new(Links::new(&config.decode)).map_err(Failure::failed)?);
     let exposed = Arc::new(Exposed::default());
     let _http = {
         let serving = http::start(listener, &config, &metrics, &exposed, &shutdown).map_err(Failure::failed)?;

@@ -13,8 +13,8 @@ use super::record::{self, ExpectedRow, Hash, Hasher, OutputRow, OutputValue, ale
 use super::report::Report;
 use crate::emit::{self, Links};
 use crate::join;
-use crate::log::LogRecord;
 use crate::record::{ActivityId, Key, LinkedAlert, Version};
+use crate::repartition::RepartitionRecord;
 use crate::time::EventTime;
 
 /// The range of activity times whose rows are compared.
@@ -133,12 +133,12 @@ impl Comparison {
     }
 
     /// Adds a record that the join receives.
-    pub(super) fn add_delivered(&mut self, record: &LogRecord<'_>) -> io::Result<()> {
+    pub(super) fn add_delivered(&mut self, record: &RepartitionRecord<'_>) -> io::Result<()> {
         let (row, subject) = match record {
-            LogRecord::Activity(activity) if self.span.contains(activity.time) => {
+            RepartitionRecord::Activity(activity) if self.span.contains(activity.time) => {
                 (hash([&*activity.row]), Subject::Activity(activity.id.0))
             }
-            LogRecord::Alert(version) => {
+            RepartitionRecord::Alert(version) => {
                 let row = hash([&*version.row]);
                 for link in &version.links {
                     let alert = alert_hash(&LinkedAlert {

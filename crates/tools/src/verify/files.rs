@@ -8,7 +8,7 @@ use crate::decode::Reason;
 use crate::route::Arrival;
 use crate::shutdown::Shutdown;
 use crate::source::file::{self, FileSource, Rest};
-use crate::store::Base;
+use crate::store::Backend;
 use crate::term::report_unfinished;
 use crate::time::EventTime;
 use crate::verify::{Comparison, Recomputation};
@@ -35,7 +35,7 @@ pub(super) fn read_output(path: &Path, comparison: &mut Comparison, shutdown: &S
 
 /// Reads the input from files: every window closes at their end, and nothing expires. Returns the time before which
 /// records may be missing (any time, if a file is still being written), or `None` after a shutdown request.
-pub(super) fn read_input<B: Base>(
+pub(super) fn read_input<B: Backend>(
     paths: &[PathBuf],
     recomputation: &mut Recomputation<B>,
     comparison: &mut Comparison,

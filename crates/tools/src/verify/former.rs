@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::kafka;
 use crate::kafka::reading::{self, Extent};
 use crate::kafka::topics::Topics;
-use crate::log::{LogRecord, WatermarkUpdate};
+use crate::repartition::{RepartitionRecord, WatermarkUpdate};
 use crate::shutdown::Shutdown;
 use crate::time::{EventTime, WallTime};
 
@@ -86,7 +86,7 @@ pub(super) fn read_history(config: &Config, topics: &Topics<'_>, shutdown: &Shut
     let read = reading::read::<kafka::Error>(config, STAGE, &extent, shutdown, &mut |message| {
         bar.inc(1);
         first.get_or_insert(message.timestamp().to_millis().map(WallTime));
-        if let Ok(LogRecord::WatermarkUpdate(update)) = LogRecord::decode(message.payload().unwrap_or_default()) {
+        if let Ok(RepartitionRecord::WatermarkUpdate(update)) = RepartitionRecord::decode(message.payload().unwrap_or_default()) {
             history.add(&update);
         }
         Ok(())
@@ -123,7 +123,7 @@ fn shortest(mut extent: Extent) -> Option<Extent> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::SourceWatermark;
+    use crate::repartition::SourceWatermark;
 
     fn watermark_update(wall: i64, topics: &[&str], sources: &[(&str, u32, i64)]) -> WatermarkUpdate {
         let source_watermark = |&(topic, partition, position): &(&str, u32, i64)| SourceWatermark {

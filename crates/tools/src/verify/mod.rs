@@ -45,7 +45,7 @@ use crate::replay::inputs::input_files;
 use crate::route::{Router, Settings};
 use crate::shutdown::Shutdown;
 use crate::source::{CaptureFormat, file};
-use crate::store::{self, Base, Shared, State};
+use crate::store::{self, Backend, Shared, State};
 use crate::term::{Failure, configuration, logging, say, signals};
 use crate::time::EventTime;
 use crate::words::grouped;
@@ -203,7 +203,7 @@ fn verify(args: &Args, config: &Config, span: Span, shutdown: &Shutdown) -> Resu
         let retention = config.state.retention;
         retention.saturating_sub(link.retention.unwrap_or(retention))
     });
-    let comparison = Comparison::new(folder.path(), span, Links::of(&config.decode), args.examples)?;
+    let comparison = Comparison::new(folder.path(), span, Links::new(&config.decode), args.examples)?;
     let comparison = comparison.with_shorter(shorter.collect());
     compare(backend, comparison, args, config, shutdown)
 }
@@ -213,7 +213,7 @@ fn open_backend(folder: &Path, config: &Config) -> Result<State, store::Error> {
     State::open(&folder.join("state"), &shared)
 }
 
-fn compare<B: Base>(
+fn compare<B: Backend>(
     backend: B,
     mut comparison: Comparison,
     args: &Args,
@@ -277,7 +277,7 @@ fn reach(args: &Args, topics: Reach) -> Reach {
 }
 
 /// Recomputes the remaining rows and compares. Returns `None` after a shutdown request.
-fn finish<B: Base>(
+fn finish<B: Backend>(
     recomputation: Recomputation<B>,
     mut comparison: Comparison,
     reach: Reach,
@@ -321,7 +321,7 @@ fn router(config: &Config, limit: Option<usize>) -> Router {
 fn emitter(config: &Config, limit: Option<usize>) -> Emitter {
     Emitter {
         format: config.output.format,
-        links: Links::of(&config.decode),
+        links: Links::new(&config.decode),
         summaries: false,
         unmatched: false,
         limit,

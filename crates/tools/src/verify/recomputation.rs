@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::comparison::Comparison;
 use crate::emit::{Emitted, Emitter};
 use crate::join::{Joiner, Limit, Outbox, Output};
-use crate::log::LogRecord;
+use crate::repartition::RepartitionRecord;
 use crate::route::{Arrival, Routed, Router, Seen};
-use crate::store::{self, Base};
+use crate::store::{self, Backend};
 use crate::time::{EventTime, TICKS_PER_SECOND};
 
 /// The reason why rows cannot be recomputed or compared.
@@ -32,7 +32,7 @@ pub struct Recomputation<B> {
     lead: Duration,
 }
 
-impl<B: Base> Recomputation<B> {
+impl<B: Backend> Recomputation<B> {
     /// Creates a recomputation over an empty backend. `router` must send everything to one partition, and `emitter`
     /// must write no summaries.
     pub fn new(router: Router, backend: B, emitter: Emitter) -> Result<Self, Error> {
@@ -69,7 +69,7 @@ impl<B: Base> Recomputation<B> {
                 }
                 result = match routed {
                     Routed::Record { record, .. } => {
-                        if let LogRecord::Activity(activity) = &record {
+                        if let RepartitionRecord::Activity(activity) = &record {
                             *lead = ahead(activity.time, arrival).max(*lead);
                         }
                         let delivered = comparison.add_delivered(&record);
@@ -97,7 +97,7 @@ impl<B: Base> Recomputation<B> {
     /// whether every window was closed.
     pub fn end(mut self, comparison: &mut Comparison, on_progress: &mut dyn FnMut(u64) -> bool) -> Result<bool, Error> {
         let mut outbox = Outbox::new(Limit::default());
-        let mut records = std::iter::once((self.offset, LogRecord::EndOfInput));
+        let mut records = std::iter::once((self.offset, RepartitionRecord::EndOfInput));
         let mut rows = 0;
         let mut value = Vec::new();
         while records.len() > 0 || self.joiner.has_work() {

@@ -13,7 +13,7 @@ use crate::kafka::topics::Topics;
 use crate::kafka::{self};
 use crate::route::Arrival;
 use crate::shutdown::Shutdown;
-use crate::store::Base;
+use crate::store::Backend;
 use crate::time::{EventTime, WallTime};
 use crate::verify::{self, Cause, Comparison, Reach, ReachSettings, Recomputation, Sources};
 
@@ -198,7 +198,7 @@ impl TopicSides {
     }
 
     /// Reads the input topics. Returns whether it finished.
-    pub(super) fn read_input<B: Base>(
+    pub(super) fn read_input<B: Backend>(
         &mut self,
         config: &Config,
         recomputation: &mut Recomputation<B>,
@@ -252,7 +252,7 @@ struct TopicJoiner<'r, B> {
     longer: BTreeSet<i32>,
 }
 
-impl<'r, B: Base> TopicJoiner<'r, B> {
+impl<'r, B: Backend> TopicJoiner<'r, B> {
     fn new(
         source: &'r InputTopic,
         sources: &'r mut Sources,

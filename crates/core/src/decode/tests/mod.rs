@@ -284,7 +284,7 @@ fn an_identity_can_be_found_later() {
                 panic!("no activity")
             };
             let mut items = Vec::new();
-            let mut without = Decoder::new(settings.clone()).without_identities();
+            let mut without = Decoder::new(settings.clone()).without_dedup_keys();
             without.decode(Some(message.as_bytes()), &mut |item| items.push(item.what));
             let unknown = Activity {
                 id: ActivityId([0; 32]),

@@ -7,8 +7,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::*;
-use crate::log::{AlertVersion, SourceWatermark, WatermarkUpdate};
 use crate::record::{Activity, ActivityId, AlertId, Key, Version};
+use crate::repartition::{AlertVersion, SourceWatermark, WatermarkUpdate};
 use crate::store::{Batch, Memory, Pairs, Span};
 use crate::time::Window;
 
@@ -37,7 +37,7 @@ impl Reads for Counting {
     }
 }
 
-impl Base for Counting {
+impl Backend for Counting {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         self.base.write(batch)
     }
@@ -60,7 +60,7 @@ impl World {
         }
     }
 
-    fn apply(&mut self, record: LogRecord<'_>) -> Vec<Output> {
+    fn apply(&mut self, record: RepartitionRecord<'_>) -> Vec<Output> {
         let mut txn = Txn::new(&self.base);
         let mut out = Outbox::new(Limit::default());
         self.joiner.begin(self.offset, record, &mut txn).unwrap();
@@ -73,7 +73,7 @@ impl World {
     }
 
     fn activity(&mut self, correlation_id: &str, time: i64, id: u8) -> Vec<Output> {
-        self.apply(LogRecord::Activity(activity(correlation_id, time, id)))
+        self.apply(RepartitionRecord::Activity(activity(correlation_id, time, id)))
     }
 
     fn alert(&mut self, version: i64, correlation_id: &str, window: (i64, i64), deadline: i64) -> Vec<Output> {
@@ -90,8 +90,8 @@ impl World {
 }
 
 /// Returns an update of a router that reads the only source partition.
-pub(super) fn watermark_update(wall: i64, time: Option<EventTime>) -> LogRecord<'static> {
-    LogRecord::WatermarkUpdate(WatermarkUpdate {
+pub(super) fn watermark_update(wall: i64, time: Option<EventTime>) -> RepartitionRecord<'static> {
+    RepartitionRecord::WatermarkUpdate(WatermarkUpdate {
         wall: WallTime(wall),
         clock: at(0),
         topics: vec![("a".into(), 1)],
@@ -107,7 +107,13 @@ pub(super) fn watermark_update(wall: i64, time: Option<EventTime>) -> LogRecord<
     })
 }
 
-fn alert_record(id: AlertId, version: i64, correlation_id: &str, window: (i64, i64), deadline: i64) -> LogRecord<'static> {
+fn alert_record(
+    id: AlertId,
+    version: i64,
+    correlation_id: &str,
+    window: (i64, i64),
+    deadline: i64,
+) -> RepartitionRecord<'static> {
     let version = AlertVersion {
         id,
         version: self::version(version),
@@ -118,7 +124,7 @@ fn alert_record(id: AlertId, version: i64, correlation_id: &str, window: (i64, i
         from: at(window.0),
         to: at(window.1),
     };
-    LogRecord::Alert(version.by_query(correlation_id.into(), window, WallTime(deadline)))
+    RepartitionRecord::Alert(version.by_query(correlation_id.into(), window, WallTime(deadline)))
 }
 
 fn activity(correlation_id: &str, time: i64, id: u8) -> Activity<'static> {
@@ -172,11 +178,11 @@ fn summary(outputs: Vec<Output>) -> Summary {
 }
 
 fn extent(summary: &Summary) -> (u64, Option<i64>, Option<i64>) {
-    let answer = &summary.answer;
+    let result = &summary.result;
     (
-        answer.activities,
-        answer.first.map(EventTime::ticks),
-        answer.last.map(EventTime::ticks),
+        result.activities,
+        result.first.map(EventTime::ticks),
+        result.last.map(EventTime::ticks),
     )
 }
 
@@ -190,25 +196,25 @@ fn activities_in_one_record_are_as_activities_one_after_another() {
         ("k", 95, 4),
         ("k", 50, 5),
     ];
-    let answers = |together: bool| {
+    let results = |together: bool| {
         let mut world = World::new(None);
         world.activity("k", 5, 9);
         world.alert(1, "k", (0, 60), FAR);
         let mut outputs = world.update(0, Some(60));
         let activities = came.map(|(key, time, id)| activity(key, time, id));
         match together {
-            true => outputs.extend(world.apply(LogRecord::Activities(activities.into()))),
+            true => outputs.extend(world.apply(RepartitionRecord::Activities(activities.into()))),
             false => activities
                 .into_iter()
-                .for_each(|one| outputs.extend(world.apply(LogRecord::Activity(one)))),
+                .for_each(|one| outputs.extend(world.apply(RepartitionRecord::Activity(one)))),
         }
         outputs.extend(world.update(1, Some(70)));
         outputs
     };
-    let outputs = answers(true);
+    let outputs = results(true);
     let times: Vec<i64> = rows(&outputs).into_iter().map(|(_, time)| time).collect();
     assert_eq!(times, [5, 10, 20, 50]);
-    assert_eq!(format!("{outputs:?}"), format!("{:?}", answers(false)));
+    assert_eq!(format!("{outputs:?}"), format!("{:?}", results(false)));
 }
 
 #[test]
@@ -274,9 +280,9 @@ fn what_closed_an_alert_goes_with_it_to_another_key() {
     let mut world = World::new(None);
     world.activity("l", 10, 1);
     world.alert(1, "k", (0, 100), 1_000);
-    assert_eq!(summary(world.update(1_001, None)).answer.closed_by, ClosedBy::MaxWait);
+    assert_eq!(summary(world.update(1_001, None)).result.closed_by, ClosedBy::MaxWait);
     assert_eq!(
-        summary(world.alert(2, "l", (0, 100), 2_000)).answer.closed_by,
+        summary(world.alert(2, "l", (0, 100), 2_000)).result.closed_by,
         ClosedBy::MaxWait
     );
 }
@@ -291,7 +297,7 @@ fn an_alert_closed_by_waiting_never_says_that_it_is_complete() {
     );
     world.activity("k", 10, 1);
     let late = summary(world.update(1_002, Some(500)));
-    assert_eq!((late.answer.revision, late.answer.late), (2, 1));
+    assert_eq!((late.result.revision, late.result.late), (2, 1));
     assert_eq!(late.completeness, Some(Completeness::ClosedByMaxWait));
 }
 
@@ -299,7 +305,7 @@ fn an_alert_closed_by_waiting_never_says_that_it_is_complete() {
 fn a_version_is_counted_where_its_row_is() {
     let mut world = World::new(None);
     let mut elsewhere = alert_record(alert_id(), 1, "k", (0, 100), FAR);
-    if let LogRecord::Alert(version) = &mut elsewhere {
+    if let RepartitionRecord::Alert(version) = &mut elsewhere {
         version.links[0].keys.clear();
     }
     world.apply(elsewhere);

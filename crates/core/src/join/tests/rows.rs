@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::*;
 use super::watermark_update;
-use crate::log::{AlertVersion, LinkVersion, RowCompressor};
 use crate::record::{Activity, ActivityId, AlertId, Version};
+use crate::repartition::{AlertVersion, LinkVersion, RowCompressor};
 use crate::store::Memory;
 
 const HOUR: i64 = 3_600 * 10_000_000;
@@ -36,7 +36,7 @@ impl World {
         }
     }
 
-    fn apply(&mut self, record: LogRecord<'_>) -> Result<Vec<Output>, Error> {
+    fn apply(&mut self, record: RepartitionRecord<'_>) -> Result<Vec<Output>, Error> {
         let mut txn = Txn::new(&self.base);
         let mut out = Outbox::new(Limit::default());
         self.joiner.begin(self.offset, record, &mut txn)?;
@@ -53,7 +53,7 @@ impl World {
     }
 
     fn activity_with(&mut self, keys: &[Key], row: &[u8]) {
-        self.apply(LogRecord::Activity(Activity {
+        self.apply(RepartitionRecord::Activity(Activity {
             keys: keys.to_vec(),
             time: at(1),
             id: ID,
@@ -84,8 +84,8 @@ impl World {
             }],
             row: b"{}".into(),
         };
-        let mut outputs = self.apply(LogRecord::Alert(version))?;
-        outputs.extend(self.apply(LogRecord::EndOfInput)?);
+        let mut outputs = self.apply(RepartitionRecord::Alert(version))?;
+        outputs.extend(self.apply(RepartitionRecord::EndOfInput)?);
         let row = |output| match output {
             Output::Row(row) => row.rows.map(|(_, activity)| activity.into()),
             Output::Summary(_) => None,

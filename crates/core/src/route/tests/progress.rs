@@ -64,7 +64,7 @@ fn dead_letters_are_told_once() {
         (3, 3),
         "nobody was told yet"
     );
-    progress.told();
+    progress.mark_sent();
     assert_eq!(rejected(&mut progress), 0);
 }
 

@@ -18,7 +18,7 @@ fn tally(config: &Config, alerts: &[(i64, i64)], activities: &[i64]) -> Tally {
     let mut tally = Tally::new(widening);
     let windows: Vec<Window> = alerts
         .iter()
-        .map(|(start, end)| Window::of_alert(at(*start), at(*end), widening))
+        .map(|(start, end)| Window::for_alert(at(*start), at(*end), widening))
         .collect();
     windows.iter().for_each(|_| tally.alert(b"k"));
     tally.activities(activities.len() as u64, activities.len() as u64);
@@ -74,7 +74,7 @@ fn the_suggested_setting_includes_the_counted_activities() {
             .parse()
             .unwrap();
         let set = config(&format!("correlation.{setting} = \"{value}\""));
-        let window = |(start, end): &(i64, i64)| Window::of_alert(at(*start), at(*end), set.decode.widening);
+        let window = |(start, end): &(i64, i64)| Window::for_alert(at(*start), at(*end), set.decode.widening);
         let found = alerts.iter().map(window);
         let found: usize = found
             .map(|window| activities.iter().filter(|time| window.contains(at(**time))).count())

@@ -96,7 +96,7 @@ impl CandidatePath {
                 .map(|key| key.path.to_string())
                 .collect::<Vec<_>>()
                 .join(" and "),
-            decoder: Decoder::new(settings).without_identities(),
+            decoder: Decoder::new(settings).without_dedup_keys(),
             values: HashMap::new(),
         }
     }
@@ -127,7 +127,7 @@ impl<'c> Sample<'c> {
         Self {
             config,
             now,
-            decoder: Decoder::new(settings.clone()).without_identities(),
+            decoder: Decoder::new(settings.clone()).without_dedup_keys(),
             dedup_decoders: (Decoder::new(settings.clone()), hints::by_report(settings)),
             activity_paths: activity_paths.into_iter().map(|key| candidate(key, true)).collect(),
             alert_paths: alert_paths.into_iter().map(|key| candidate(key, false)).collect(),

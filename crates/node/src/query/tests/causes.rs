@@ -111,7 +111,7 @@ fn the_proposed_setting_includes_the_activity() {
             .to_owned();
         fixture.widen(|widening| widening.after = humantime::parse_duration(&proposed).unwrap());
         assert_eq!(fixture.widening().after, Duration::from_secs(value));
-        assert!(Window::of_alert(at(10.0), at(11.0), fixture.widening()).contains(at(11.25)));
+        assert!(Window::for_alert(at(10.0), at(11.0), fixture.widening()).contains(at(11.25)));
     }
 }
 
@@ -176,7 +176,7 @@ fn an_activity_inside_a_window_that_ends_before_it_begins_has_no_proposal() {
             0 => widening.before = margin,
             _ => widening.after = margin,
         }
-        assert!(Window::of_alert(at(11.0), at(10.0), widening).contains(at(hours)));
+        assert!(Window::for_alert(at(11.0), at(10.0), widening).contains(at(hours)));
     }
 }
 
@@ -317,7 +317,7 @@ fn the_position_of_an_alert_in_the_input_is_reported_with_its_outcome() {
             time_generated: at(end),
             hash: [0; 32],
         },
-        window: Window::of_alert(at(end - 1.0), at(end), Widening::default()),
+        window: Window::for_alert(at(end - 1.0), at(end), Widening::default()),
     };
     let finding = |fixture: &Fixture, versions: &[Came]| in_input(&fixture.partitions(), &fixture.settings, versions).unwrap();
     assert_eq!(in_input(&fixture.partitions(), &fixture.settings, &[]), None);

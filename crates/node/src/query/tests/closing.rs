@@ -21,7 +21,7 @@ fn revision(fixture: &Fixture) -> u32 {
         tenant: Text::default(),
         system_alert_id: "A".into(),
     };
-    partition.view.standings(&id).unwrap()[0].answer.clone().unwrap().revision
+    partition.view.statuses(&id).unwrap()[0].result.clone().unwrap().revision
 }
 
 /// Continues one output at a time, and asserts that the alert is shown as open until the summary has been sent.
@@ -90,7 +90,7 @@ fn an_alert_is_open_until_its_first_result_is_sent() {
 fn a_late_alert_is_open_until_its_first_result_is_sent() {
     let mut fixture = stopped(|fixture| {
         fixture.pass(11.0);
-        let window = Window::of_alert(at(10.0), at(11.0), fixture.widening());
+        let window = Window::for_alert(at(10.0), at(11.0), fixture.widening());
         let record = version_record("A", "p", window, at(12.0), "");
         fixture.step(Some(record), ONE);
     });
@@ -102,7 +102,7 @@ fn an_alert_closed_by_max_wait_is_open_until_its_first_result_is_sent() {
     let mut fixture = stopped(|fixture| {
         fixture.alert("A", "p", 10.0, 11.0);
         let update = watermark_update(12.0, &[(Some(10.6), false), (Some(10.25), false)], 0);
-        fixture.step(Some(LogRecord::WatermarkUpdate(update)), ONE);
+        fixture.step(Some(RepartitionRecord::WatermarkUpdate(update)), ONE);
     });
     assert!(fixture.explain("A").verdict.contains("watermark.max_wait"));
     assert_open_until_sent(&mut fixture);
@@ -114,7 +114,7 @@ fn a_closed_alert_whose_key_changes_is_open_until_its_new_result_is_sent() {
         fixture.alert("A", "q", 10.0, 11.0);
         fixture.pass(11.0);
         assert_eq!(fixture.list(&Filter::default(), None, 1).alerts[0].status, Status::Unmatched);
-        let window = Window::of_alert(at(10.0), at(11.5), fixture.widening());
+        let window = Window::for_alert(at(10.0), at(11.5), fixture.widening());
         let record = version_record("A", "p", window, at(13.0), "");
         fixture.step(Some(record), ONE);
     });

@@ -165,12 +165,12 @@ fn an_id_of_two_tenants_is_ambiguous_without_a_tenant() {
     let mut fixture = Fixture::new();
     fixture.settings.tenants = vec!["t1".into(), "t2".into()];
     for tenant in ["t1", "t2"] {
-        let window = Window::of_alert(at(10.0), at(11.0), fixture.widening());
-        let LogRecord::Alert(mut version) = version_record("A", "p", window, at(12.0), "") else {
+        let window = Window::for_alert(at(10.0), at(11.0), fixture.widening());
+        let RepartitionRecord::Alert(mut version) = version_record("A", "p", window, at(12.0), "") else {
             panic!("another record")
         };
         version.id.tenant = tenant.into();
-        fixture.apply(LogRecord::Alert(version));
+        fixture.apply(RepartitionRecord::Alert(version));
     }
     let partitions = fixture.partitions();
     assert!(matches!(

@@ -8,9 +8,9 @@ use std::borrow::Cow;
 
 use super::*;
 use crate::join::{Joiner, Limit, Outbox};
-use crate::log::{AlertVersion, LinkVersion, LogRecord, SourceWatermark, WatermarkUpdate};
 use crate::record::{Activity, ActivityId, AlertId, Key, Version};
-use crate::store::{Base as _, Memory};
+use crate::repartition::{AlertVersion, LinkVersion, RepartitionRecord, SourceWatermark, WatermarkUpdate};
+use crate::store::{Backend as _, Memory};
 use crate::time::{Bounds, EventTime, Widening, Window};
 
 const HOUR: i64 = 36_000_000_000;
@@ -60,8 +60,14 @@ fn watermark_update(wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) -
 }
 
 /// Returns a version of an alert whose deadline is an hour after the end of its window.
-fn version_record(id: &str, correlation_id: &str, window: Window, generated: EventTime, columns: &str) -> LogRecord<'static> {
-    LogRecord::Alert(AlertVersion {
+fn version_record(
+    id: &str,
+    correlation_id: &str,
+    window: Window,
+    generated: EventTime,
+    columns: &str,
+) -> RepartitionRecord<'static> {
+    RepartitionRecord::Alert(AlertVersion {
         id: AlertId {
             tenant: Text::default(),
             system_alert_id: id.into(),
@@ -81,8 +87,8 @@ fn version_record(id: &str, correlation_id: &str, window: Window, generated: Eve
 }
 
 /// Returns a watermark update that moves both partitions to this watermark.
-fn passing(hours: f64) -> LogRecord<'static> {
-    LogRecord::WatermarkUpdate(watermark_update(hours, &[(Some(hours), false), (Some(hours), false)], 0))
+fn passing(hours: f64) -> RepartitionRecord<'static> {
+    RepartitionRecord::WatermarkUpdate(watermark_update(hours, &[(Some(hours), false), (Some(hours), false)], 0))
 }
 
 /// Selects the result of an alert by the query.
@@ -123,13 +129,13 @@ impl Fixture {
         }
     }
 
-    fn apply(&mut self, record: LogRecord<'_>) {
+    fn apply(&mut self, record: RepartitionRecord<'_>) {
         self.step(Some(record), Limit::default());
         assert!(!self.is_at_work());
     }
 
     /// Applies a record, or continues with the one before, until the outbox is full. Remaining work stays in the state.
-    fn step(&mut self, record: Option<LogRecord<'_>>, limit: Limit) {
+    fn step(&mut self, record: Option<RepartitionRecord<'_>>, limit: Limit) {
         let mut joiner = Joiner::open(&self.backend, self.retention).unwrap();
         let records = record.map(|record| (self.offset, record));
         self.offset += i64::from(records.is_some());
@@ -144,7 +150,7 @@ impl Fixture {
     fn activity(&mut self, correlation_id: &str, hours: f64) {
         self.activities += 1;
         let row = format!(r#"{{"n":{},"digits":1.50}}"#, self.activities);
-        self.apply(LogRecord::Activity(Activity {
+        self.apply(RepartitionRecord::Activity(Activity {
             keys: vec![key(correlation_id)],
             time: at(hours),
             id: ActivityId([self.activities; 32]),
@@ -164,7 +170,7 @@ impl Fixture {
     }
 
     fn version(&mut self, id: &str, correlation_id: &str, from: f64, to: f64, generated: f64, columns: &str) {
-        let window = Window::of_alert(at(from), at(to), self.widening());
+        let window = Window::for_alert(at(from), at(to), self.widening());
         let record = version_record(id, correlation_id, window, at(generated), columns);
         self.apply(record);
     }
@@ -173,7 +179,7 @@ impl Fixture {
     /// whether they are idle.
     fn watermark_update(&mut self, wall: f64, sources: &[(Option<f64>, bool)], rejected: u64) {
         let update = watermark_update(wall, sources, rejected);
-        self.apply(LogRecord::WatermarkUpdate(update));
+        self.apply(RepartitionRecord::WatermarkUpdate(update));
     }
 
     fn pass(&mut self, hours: f64) {
@@ -191,7 +197,7 @@ impl Fixture {
         let partitions = self.partitions();
         let now = at(10.75).to_wall();
         match find(&partitions, &self.settings, &wanted(id)).unwrap() {
-            Some(found) => explain(&found, &self.settings, Asked { now }).unwrap(),
+            Some(found) => explain(&found, &self.settings, now).unwrap(),
             None => unknown(&partitions, &wanted(id)),
         }
     }

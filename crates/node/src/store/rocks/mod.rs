@@ -21,7 +21,7 @@ use rocksdb::{DB, ErrorKind, WriteBatch, WriteOptions};
 
 use super::checksum::append_checksum;
 use super::folder::write_durably;
-use super::{Base, Batch, Direction, Error, Pairs, Reads, Span, Table};
+use super::{Backend, Batch, Direction, Error, Pairs, Reads, Span, Table};
 pub use Rocks as State;
 pub(super) use reader::Handle;
 use reader::OpenReaders;
@@ -78,7 +78,7 @@ impl Rocks {
 
     /// Records in the folder that the state is damaged, so that it is rebuilt the next time it is opened. Damage that
     /// RocksDB finds is recorded automatically; the caller must report damage that the join finds in a value.
-    pub fn condemn(&self, cause: &Error) {
+    pub fn mark_corrupt(&self, cause: &Error) {
         // Without this file, the damage is detected again when the same data is read.
         if let Err(error) = fs::write(self.path.join(DAMAGED_FILE), cause.to_string()) {
             tracing::warn!(%error, path = %self.path.display(), "cannot note that the store is damaged");
@@ -106,7 +106,7 @@ impl Rocks {
     /// Records an error about damaged data in the folder, and returns the error.
     fn record_corruption(&self, error: Error) -> Error {
         if error.is_corruption() {
-            self.condemn(&error);
+            self.mark_corrupt(&error);
         }
         error
     }
@@ -154,8 +154,8 @@ impl Drop for Rocks {
     }
 }
 
-/// Returns a key just before `end`. A [`Span`] does not contain its end, but RocksDB deletes a file whose last key is the
-/// end, too. Files with keys between the two stay, which costs space but nothing else.
+/// Returns a key just before `end`. A [`Span`] does not contain its end, but RocksDB deletes a file whose last key is
+/// the end, too. Files with keys between the two stay, which costs space but nothing else.
 fn last_before(end: &[u8]) -> Vec<u8> {
     /// Above nearly everything that can follow in a key.
     const FILL: [u8; 64] = [0xff; 64];
@@ -281,7 +281,7 @@ impl Reads for Rocks {
     }
 }
 
-impl Base for Rocks {
+impl Backend for Rocks {
     fn write(&mut self, batch: Batch) -> Result<(), Error> {
         let mut options = WriteOptions::default();
         options.disable_wal(true);

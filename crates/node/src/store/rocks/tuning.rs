@@ -74,8 +74,8 @@ const FILTER_SHARE: f64 = 0.001;
 /// Returns the settings of a table.
 ///
 /// Most lookups of an activity find nothing because it is new. Therefore the table of activities has a filter in each
-/// file and over the write buffer. Its rows are compressed already (`log::RowCompressor`), so RocksDB writes them as
-/// they are, in flushes and in every compaction. The other tables are small.
+/// file and over the write buffer. Its rows are compressed already (`repartition::RowCompressor`), so RocksDB writes
+/// them as they are, in flushes and in every compaction. The other tables are small.
 fn family(table: Table, shared: &Shared) -> Result<Options, rocksdb::Error> {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&shared.cache);

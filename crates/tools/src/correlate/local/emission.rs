@@ -65,7 +65,7 @@ impl Emission {
         let mut outputs = Vec::new();
         let mut bytes = 0;
         for (_, item) in outbox.drain() {
-            if !self.emitter.tells(&item) {
+            if !self.emitter.emits(&item) {
                 continue;
             }
             bytes += size(&item);

@@ -29,10 +29,10 @@ use crate::check::hints::{self, Forms, Tally};
 use crate::decode::{Decoder, Settings};
 use crate::emit::Emitter;
 use crate::join::{Joiner, Limit, Outbox};
-use crate::log::{AlertVersion, LinkVersion, LogRecord};
 use crate::record::{Activity, ActivityId, Alert, Key};
+use crate::repartition::{AlertVersion, LinkVersion, RepartitionRecord};
 use crate::shutdown::Shutdown;
-use crate::store::{self, Base};
+use crate::store::{self, Backend};
 use crate::time::WallTime;
 use emission::Emission;
 use pending::{ChosenActivity, Pending, Uniqueness};
@@ -144,7 +144,7 @@ pub struct Local<B, O> {
     backend: B,
     emission: Emission,
     output: O,
-    /// The offset of the next log record.
+    /// The offset of the next repartition record.
     offset: i64,
     locator: RowLocator,
     pending: Pending,
@@ -158,7 +158,7 @@ pub struct Local<B, O> {
 /// The number of activities whose dedup keys one piece of work computes.
 const PIECE_ACTIVITIES: usize = 256;
 
-impl<B: Base, O: Output> Local<B, O> {
+impl<B: Backend, O: Output> Local<B, O> {
     /// Returns a run over the records that [`Scanner`]s with the same settings find. Its state is in `backend`, which
     /// must be empty.
     pub fn new(settings: Settings, resources: Means, backend: B, emitter: Emitter, output: O) -> Result<Self, Error> {
@@ -241,7 +241,7 @@ impl<B: Base, O: Output> Local<B, O> {
             tally.two_forms(self.forms.two());
         }
         let mut outbox = Outbox::new(Limit::default());
-        let mut records = std::iter::once((self.offset, LogRecord::EndOfInput));
+        let mut records = std::iter::once((self.offset, RepartitionRecord::EndOfInput));
         while records.len() > 0 || self.joiner.has_work() {
             if shutdown.is_requested() {
                 return Ok(None);
@@ -296,9 +296,9 @@ impl<B: Base, O: Output> Local<B, O> {
                         if let Some(by_report) = by_report {
                             forms.note(by_report, activity.id);
                         }
-                        LogRecord::Activity(activity)
+                        RepartitionRecord::Activity(activity)
                     });
-                    let activities: Vec<LogRecord<'static>> = activities.collect();
+                    let activities: Vec<RepartitionRecord<'static>> = activities.collect();
                     self.apply(activities.into_iter())?;
                 }
                 Next::Pending => {}
@@ -309,7 +309,7 @@ impl<B: Base, O: Output> Local<B, O> {
     }
 
     /// Applies records. They cause no outputs before the end, because there is no watermark.
-    fn apply(&mut self, records: impl Iterator<Item = LogRecord<'static>>) -> Result<(), Error> {
+    fn apply(&mut self, records: impl Iterator<Item = RepartitionRecord<'static>>) -> Result<(), Error> {
         let mut outbox = Outbox::new(Limit::default());
         let records = (self.offset..).zip(records);
         let changes = self.joiner.apply(&self.backend, records, &mut outbox)?;
@@ -342,8 +342,8 @@ impl<B: Base, O: Output> Local<B, O> {
     }
 }
 
-/// Returns the log record of an alert for a log of one partition, which has all keys.
-fn version(alert: Alert<'static>) -> LogRecord<'static> {
+/// Returns the repartition record of an alert for a log of one partition, which has all keys.
+fn version(alert: Alert<'static>) -> RepartitionRecord<'static> {
     let links = alert.links.into_iter().map(|link| LinkVersion {
         link: link.link,
         window: link.window,
@@ -351,7 +351,7 @@ fn version(alert: Alert<'static>) -> LogRecord<'static> {
         deadline: WallTime(i64::MAX),
         keys: link.keys,
     });
-    LogRecord::Alert(AlertVersion {
+    RepartitionRecord::Alert(AlertVersion {
         id: alert.id,
         version: alert.version,
         links: links.collect(),

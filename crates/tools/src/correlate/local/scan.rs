@@ -68,7 +68,7 @@ impl Scanner {
     /// Returns a scanner with these settings.
     pub fn new(settings: &Settings) -> Self {
         Self {
-            decoder: Decoder::new(settings.clone()).without_identities(),
+            decoder: Decoder::new(settings.clone()).without_dedup_keys(),
             tenants: settings.tenants.is_some(),
         }
     }
@@ -157,7 +157,7 @@ impl ChunkRecords<'_> {
                     offset,
                     index: item.index,
                 };
-                DeadLetter::of(reject, address).write_json_line(&mut self.dead_letters);
+                DeadLetter::from_reject(reject, address).write_json_line(&mut self.dead_letters);
             }
         }
     }

@@ -1,11 +1,11 @@
 /// The kind of an activity: its `ActionType`, which determines the shape of its `RawEventData`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// A new alert, as the audit log records it. `Data` holds the alert's details.
+    /// A new alert, as the audit repartition records it. `Data` holds the alert's details.
     AlertTriggered,
-    /// One entity of an alert, as the audit log records it.
+    /// One entity of an alert, as the audit repartition records it.
     AlertEntityGenerated,
-    /// A change of an alert, as the audit log records it.
+    /// A change of an alert, as the audit repartition records it.
     AlertUpdated,
     /// A rule of a data loss prevention policy matched.
     DlpRuleMatch,

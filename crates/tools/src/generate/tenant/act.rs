@@ -41,11 +41,11 @@ pub enum Act {
     MeetingParticipantDetail,
     /// A rule of a data loss prevention policy matched a file or a message.
     DlpRuleMatch,
-    /// A new alert, as the audit log records it.
+    /// A new alert, as the audit repartition records it.
     AlertTriggered,
-    /// One entity of an alert, as the audit log records it.
+    /// One entity of an alert, as the audit repartition records it.
     AlertEntityGenerated,
-    /// A change of an alert, as the audit log records it.
+    /// A change of an alert, as the audit repartition records it.
     AlertUpdated,
 }
 

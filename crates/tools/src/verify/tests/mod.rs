@@ -8,9 +8,9 @@ use super::*;
 use crate::decode::{Decoder, Identity, Settings};
 use crate::emit::{Emitted, Emitter, Links};
 use crate::join::{Joiner, Limit, Outbox};
-use crate::log::LogRecord;
+use crate::repartition::RepartitionRecord;
 use crate::route::{self, Arrival, Routed, Router};
-use crate::store::{Base as _, Memory};
+use crate::store::{Backend as _, Memory};
 use crate::time::{EventTime, WallTime, Widening};
 
 const ARRIVAL: Arrival = Arrival {
@@ -58,7 +58,7 @@ fn router(settings: &Settings) -> Router {
 fn emitter(limit: Option<usize>, settings: &Settings) -> Emitter {
     Emitter {
         format: crate::emit::Format::Native,
-        links: Links::of(settings),
+        links: Links::new(settings),
         summaries: false,
         unmatched: false,
         limit,
@@ -72,7 +72,7 @@ fn output(input: &[String], closes: &[usize], settings: &Settings) -> Vec<String
     let mut rows = Vec::new();
     let mut offset = 0;
     let mut router = router(settings);
-    let mut apply = |record: LogRecord<'_>| {
+    let mut apply = |record: RepartitionRecord<'_>| {
         let mut outbox = Outbox::new(Limit::default());
         let changes = joiner.apply(&backend, [(offset, record)], &mut outbox).unwrap();
         assert!(!joiner.has_work());
@@ -92,7 +92,7 @@ fn output(input: &[String], closes: &[usize], settings: &Settings) -> Vec<String
             }
         });
         if closes.contains(&(number + 1)) {
-            apply(LogRecord::EndOfInput);
+            apply(RepartitionRecord::EndOfInput);
         }
     }
     rows
@@ -124,7 +124,7 @@ impl Default for TestCase {
 impl TestCase {
     fn run(&self, input: &[String], output: &[String]) -> Report {
         let folder = tempfile::tempdir().unwrap();
-        let mut comparison = Comparison::new(folder.path(), self.span, Links::of(&self.settings), 3)
+        let mut comparison = Comparison::new(folder.path(), self.span, Links::new(&self.settings), 3)
             .unwrap()
             .with_shorter(self.shorter.clone());
         output.iter().for_each(|row| comparison.add_output(row.as_bytes()).unwrap());

@@ -104,7 +104,7 @@ impl LinkSample {
             key_times: Vec::new(),
         });
         Some(Self {
-            decoder: Decoder::new(settings.clone()).without_identities(),
+            decoder: Decoder::new(settings.clone()).without_dedup_keys(),
             stats: SampleStats {
                 links: links.collect(),
                 partitions: config.repartition.partitions,

@@ -1,6 +1,6 @@
 //! The repartition topic: encodes its records to bytes and decodes them, by kind.
 //!
-//! `cargo bench --bench log`; an element is a record.
+//! `cargo bench --bench repartition`; an element is a record.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set itself up panics")]
 
@@ -8,7 +8,7 @@ mod common;
 
 use std::hint::black_box;
 
-use alerttrail::log::LogRecord;
+use alerttrail::repartition::RepartitionRecord;
 use common::routing::Routing;
 use common::{SIZE, Story, decoded};
 use criterion::Throughput;
@@ -24,12 +24,12 @@ fn cases() -> [(&'static str, Vec<Vec<u8>>); 4] {
         let message = story.alert_message(number, 10);
         // Of two partitions, the one with the alert's key gets its row, and the other a version without it.
         Routing::new(2).message(&message, &mut |_, record| {
-            if matches!(decoded(record), LogRecord::Alert(version) if version.row.is_empty()) {
+            if matches!(decoded(record), RepartitionRecord::Alert(version) if version.row.is_empty()) {
                 remote.push(record.to_vec());
             }
         });
     }
-    let update = LogRecord::WatermarkUpdate(common::watermark_update(32, Story::time(0)));
+    let update = RepartitionRecord::WatermarkUpdate(common::watermark_update(32, Story::time(0)));
     [
         ("activity", story.activities(0..RECORDS, SIZE)),
         ("alert", (0..1_000).map(|number| story.alert(number, 10)).collect()),
@@ -47,9 +47,9 @@ fn main() {
     for (name, records) in &cases {
         assert_eq!(records.len() as u64, RECORDS, "{name}");
     }
-    let mut group = criterion.benchmark_group("log/encode");
+    let mut group = criterion.benchmark_group("repartition/encode");
     for (name, bytes) in &cases {
-        let records: Vec<LogRecord<'_>> = bytes.iter().map(|record| decoded(record)).collect();
+        let records: Vec<RepartitionRecord<'_>> = bytes.iter().map(|record| decoded(record)).collect();
         group.throughput(Throughput::Elements(RECORDS));
         group.bench_function(*name, |bencher| {
             // One buffer for all records, as in ROUTE.
@@ -63,7 +63,7 @@ fn main() {
         });
     }
     group.finish();
-    let mut group = criterion.benchmark_group("log/decode");
+    let mut group = criterion.benchmark_group("repartition/decode");
     for (name, bytes) in &cases {
         group.throughput(Throughput::Elements(RECORDS));
         group.bench_function(*name, |bencher| {

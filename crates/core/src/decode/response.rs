@@ -1,29 +1,29 @@
-//! Reads the answers of query interfaces that name the columns once and send each row as a list of values.
+//! Reads the responses of query interfaces that name the columns once and send each row as a list of values.
 //!
-//! Log Analytics and Azure Data Explorer answer with tables of `columns` and `rows`. Version 1 of Azure Data Explorer's
-//! API writes both names with a capital letter, and its version 2 puts each table into a frame with a `FrameType`.
-//! Answers whose rows are objects do not need this module.
+//! Log Analytics and Azure Data Explorer respond with tables of `columns` and `rows`. Version 1 of Azure Data
+//! Explorer's API writes both names with a capital letter, and its version 2 puts each table into a frame with a
+//! `FrameType`. Responses whose rows are objects do not need this module.
 
 use crate::json::{Cursor, members, says, unescape};
 
-/// What an object is if it is read as an answer.
-pub(super) enum Answer {
-    /// The object is not an answer.
+/// What an object is if it is read as a response.
+pub(super) enum Response {
+    /// The object is not a response.
     None,
-    /// An answer without rows, or a frame that only marks the beginning or the end of an answer.
-    Silent,
+    /// A response without rows, or a frame that only marks the beginning or the end of a response.
+    Empty,
     /// A table. Each row is an object with the columns as names.
     Rows(Vec<Vec<u8>>),
-    /// A table whose rows would be more than [`MOST_GROWTH`] times as large if they were written as objects.
+    /// A table whose rows would be more than [`MAX_GROWTH`] times as large if they were written as objects.
     TooLarge,
 }
 
 /// The most that a table may grow when every row repeats the names of the columns, as a multiple of its text. Real
 /// tables become 3 to 6 times as large.
-const MOST_GROWTH: usize = 32;
+const MAX_GROWTH: usize = 32;
 
-/// Reads the object at `start` as an answer.
-pub(super) fn rows(start: &Cursor<'_, '_>) -> Answer {
+/// Reads the object at `start` as a response.
+pub(super) fn rows(start: &Cursor<'_, '_>) -> Response {
     let object = start.clone().value();
     let (mut columns, mut rows, mut is_frame) = (None, None, false);
     let (mut has_context, mut has_schema, mut empty_value, mut empty_results) = (false, false, false, false);
@@ -44,8 +44,8 @@ pub(super) fn rows(start: &Cursor<'_, '_>) -> Answer {
     }
     match (columns, rows) {
         (Some(columns), Some(rows)) => table(&columns, rows),
-        _ if is_frame || (has_context && empty_value) || (has_schema && empty_results) => Answer::Silent,
-        _ => Answer::None,
+        _ if is_frame || (has_context && empty_value) || (has_schema && empty_results) => Response::Empty,
+        _ => Response::None,
     }
 }
 
@@ -72,12 +72,12 @@ fn is_empty(list: &[u8]) -> bool {
     cursor.enter(b'[') && !cursor.has_element()
 }
 
-fn table(columns: &[Vec<u8>], rows: &[u8]) -> Answer {
+fn table(columns: &[Vec<u8>], rows: &[u8]) -> Response {
     let mut cursor = Cursor::new(rows);
     if !cursor.enter(b'[') {
-        return Answer::None;
+        return Response::None;
     }
-    let (mut objects, mut left) = (Vec::new(), rows.len().saturating_mul(MOST_GROWTH));
+    let (mut objects, mut left) = (Vec::new(), rows.len().saturating_mul(MAX_GROWTH));
     while cursor.has_element() {
         // A row that is not a list reports that the query failed.
         let values = cursor.value();
@@ -86,12 +86,12 @@ fn table(columns: &[Vec<u8>], rows: &[u8]) -> Answer {
         }
         let object = object(columns, values);
         let Some(rest) = left.checked_sub(object.len()) else {
-            return Answer::TooLarge;
+            return Response::TooLarge;
         };
         left = rest;
         objects.push(object);
     }
-    Answer::Rows(objects)
+    Response::Rows(objects)
 }
 
 fn object(columns: &[Vec<u8>], values: &[u8]) -> Vec<u8> {

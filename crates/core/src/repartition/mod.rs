@@ -24,12 +24,12 @@ use crate::time::{EventTime, WallTime, Window};
 
 /// The format version that this program writes, and the only one that it reads.
 const VERSION: u8 = 5;
-/// The index of `LogRecord::Activities` among the variants; a test checks it.
+/// The index of `RepartitionRecord::Activities` among the variants; a test checks it.
 const ACTIVITIES: u8 = 4;
 
 /// One record of a partition of the repartition topic.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum LogRecord<'a> {
+pub enum RepartitionRecord<'a> {
     /// An activity, with those of its keys that belong to this partition.
     #[serde(borrow)]
     Activity(Activity<'a>),
@@ -121,20 +121,20 @@ pub struct SourceWatermark {
     pub rejected: u64,
 }
 
-/// The reason why bytes are not a log record.
+/// The reason why bytes are not a repartition record.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another version of the program wrote them.
     #[error(
-        "the log record has format version {0}, this program reads version {VERSION}; run the program that wrote it, or begin again with another application.id or `alerttrail reset`"
+        "the repartition record has format version {0}, this program reads version {VERSION}; run the program that wrote it, or begin again with another application.id or `alerttrail reset`"
     )]
     Version(u8),
     /// This program did not write them.
-    #[error("the log record is damaged or not alerttrail's: {0}")]
+    #[error("the repartition record is damaged or not alerttrail's: {0}")]
     Damaged(#[from] postcard::Error),
 }
 
-impl<'a> LogRecord<'a> {
+impl<'a> RepartitionRecord<'a> {
     /// Appends the record's bytes to `out`.
     pub fn encode(&self, out: Vec<u8>) -> Result<Vec<u8>, Error> {
         let mut out = out;
@@ -152,8 +152,8 @@ impl<'a> LogRecord<'a> {
     }
 }
 
-/// Activities for one partition that become one log record, so that the cost of a message is paid only once for all of
-/// them.
+/// Activities for one partition that become one repartition record, so that the cost of a message is paid only once for
+/// all of them.
 #[derive(Debug, Default)]
 pub struct Bundle {
     /// The encoded activities, one after another.
@@ -182,7 +182,7 @@ impl Bundle {
         self.count == 0
     }
 
-    /// Replaces the content of `out` by the log record of all activities, and empties the bundle.
+    /// Replaces the content of `out` by the repartition record of all activities, and empties the bundle.
     pub fn take(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         out.clear();
         out.extend([VERSION, ACTIVITIES]);
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_record_survives_the_log_and_borrows_its_row() {
-        let record = LogRecord::Activity(Activity {
+        let record = RepartitionRecord::Activity(Activity {
             keys: vec![Key {
                 correlation_id: "p".into(),
                 ..Key::default()
@@ -297,18 +297,18 @@ mod tests {
             row: Cow::Borrowed(br#"{"a":1}"#),
         });
         let bytes = record.encode(Vec::new()).unwrap();
-        let LogRecord::Activity(activity) = LogRecord::decode(&bytes).unwrap() else {
+        let RepartitionRecord::Activity(activity) = RepartitionRecord::decode(&bytes).unwrap() else {
             panic!("another record")
         };
         assert!(matches!(activity.row, Cow::Borrowed(br#"{"a":1}"#)));
-        assert_eq!(LogRecord::Activity(activity), record);
+        assert_eq!(RepartitionRecord::Activity(activity), record);
     }
 
     #[test]
     fn other_bytes_are_an_error() {
-        assert!(matches!(LogRecord::decode(&[9, 0]), Err(Error::Version(9))));
-        assert!(matches!(LogRecord::decode(&[]), Err(Error::Damaged(_))));
-        assert!(matches!(LogRecord::decode(&[VERSION, 200]), Err(Error::Damaged(_))));
+        assert!(matches!(RepartitionRecord::decode(&[9, 0]), Err(Error::Version(9))));
+        assert!(matches!(RepartitionRecord::decode(&[]), Err(Error::Damaged(_))));
+        assert!(matches!(RepartitionRecord::decode(&[VERSION, 200]), Err(Error::Damaged(_))));
     }
 
     #[test]
@@ -343,9 +343,9 @@ mod tests {
             bundle.take(&mut bytes).unwrap();
             assert!(bundle.is_empty());
             assert_eq!(bundle.len(), 0);
-            let record = LogRecord::Activities(activities);
+            let record = RepartitionRecord::Activities(activities);
             assert_eq!(bytes, record.encode(Vec::new()).unwrap());
-            assert_eq!(LogRecord::decode(&bytes).unwrap(), record);
+            assert_eq!(RepartitionRecord::decode(&bytes).unwrap(), record);
         }
     }
 

@@ -54,6 +54,34 @@ fn every_default_is_commented_in_the_order_of_the_keys() {
 }
 
 #[test]
+fn the_page_lists_every_key_with_its_default_and_marks_what_state_depends_on() {
+    let page = include_str!("../../../../../docs/configuration.md");
+    let defaults: toml::Table = DEFAULTS.parse().unwrap();
+    let settings = Config::defaults().unwrap().state_fingerprint();
+    for (path, _) in KEYS {
+        let Some((section, name)) = path.split_once('.') else {
+            continue;
+        };
+        let heading = format!("[{section}]");
+        let part = page.split("\n## ").find(|part| part.starts_with(&heading)).unwrap();
+        let is_row = |line: &&str| line.starts_with("| ") && line.split(" | ").next().unwrap().contains(&format!("`{name}`"));
+        let row = part.lines().find(is_row);
+        let row = row.unwrap_or_else(|| panic!("{path} is not in docs/configuration.md"));
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let default = defaults.get(section).and_then(|keys| keys.get(name));
+        let default = default.filter(|default| !default.is_table());
+        assert_eq!(
+            cells[1],
+            default.map_or("none".to_owned(), |default| format!("`{default}`")),
+            "{path}"
+        );
+        // Presets are part of the state as the links that they are.
+        let depends = *path == "correlation.presets" || settings.iter().any(|(setting, _)| setting == *path);
+        assert_eq!(cells[0].contains("(S)"), depends, "{path}");
+    }
+}
+
+#[test]
 fn commented_out_settings_are_valid() {
     let file = uncommented().replace("preset = \"kafka\"", "preset = \"event-hubs\"");
     let string = "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=k";

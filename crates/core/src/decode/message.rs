@@ -190,7 +190,7 @@ pub(super) fn classify<'i, 'a>(record: &Record<'i, 'a>) -> Class<'i, 'a> {
             table,
             start: record.start.clone(),
             form: Form::Bare {
-                workspace: fields.workspace.and_then(unicode),
+                workspace: fields.workspace(),
             },
         })
     };
@@ -280,6 +280,11 @@ impl<'i, 'a> Fields<'i, 'a> {
         let says = says_something(value);
         self.has_empty_column |= !says;
         says
+    }
+
+    /// Returns the workspace id of a bare row.
+    pub(super) fn workspace(&self) -> Option<Cow<'a, str>> {
+        self.workspace.and_then(unicode)
     }
 
     /// Returns whether these are the fields of an envelope of the streaming API.

@@ -184,8 +184,9 @@ impl Decoder {
             ),
             Class::Wrapped { .. } | Class::Unknown(_) => {
                 let mut leaves = Vec::new();
-                if self.opener().value(&record.start, 0, &mut leaves) == Found::Nothing {
-                    leaves = vec![Leaf::unusable(record.json, wrapper::unknown(&record.start))];
+                let mut opener = self.opener();
+                if opener.value(&record.start, 0, &mut leaves) == Found::Nothing {
+                    leaves = vec![Leaf::unusable(record.json, opener.unknown(&record.start))];
                 }
                 for leaf in leaves {
                     each(self.leaf(*place, leaf));
@@ -256,6 +257,7 @@ impl Decoder {
             alerts: &self.alerts,
             ignored: &self.ignored,
             room: &mut self.room,
+            is_cut: false,
         }
     }
 
@@ -337,9 +339,17 @@ fn tenant<'t>(tenants: Option<&'t Tenants>, form: &Form<'_>) -> Result<&'t str, 
         return Ok("");
     };
     let (listed, error) = match form {
+        Form::Enveloped { entra_tenant: None } => (
+            None,
+            "the record names no Entra tenant, in an envelope's tenantId or an audit record's OrganizationId, and [tenants] needs one",
+        ),
         Form::Enveloped { entra_tenant } => (
             entra_tenant.as_deref().and_then(|id| tenants.of_entra(id)),
             "the envelope's tenantId is none of the Entra tenant ids listed in [tenants]",
+        ),
+        Form::Bare { workspace: None } => (
+            None,
+            "the row has no TenantId, so it belongs to none of the workspaces listed in [tenants]",
         ),
         Form::Bare { workspace } => (
             workspace.as_deref().and_then(|id| tenants.of_workspace(id)),

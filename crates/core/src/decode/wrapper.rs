@@ -103,6 +103,8 @@ pub(super) struct Opener<'d> {
     pub(super) alerts: &'d AlertReader,
     pub(super) ignored: &'d Ignored,
     pub(super) room: &'d mut Room,
+    /// Whether anything was left unread because of [`MAX_LEVELS`].
+    pub(super) is_cut: bool,
 }
 
 impl Opener<'_> {
@@ -118,6 +120,7 @@ impl Opener<'_> {
     /// Adds the records in the value at `start`.
     pub(super) fn value<'a>(&mut self, start: &Cursor<'_, 'a>, level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
         if level > MAX_LEVELS {
+            self.is_cut |= may_hold_records(start);
             return Found::Nothing;
         }
         match start.clone().peek() {
@@ -143,10 +146,14 @@ impl Opener<'_> {
 
     /// Adds the records in an element of a list, or the element itself as unusable.
     pub(super) fn element<'a>(&mut self, start: &Cursor<'_, 'a>, text: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+        let was_cut = std::mem::take(&mut self.is_cut);
+        let before = out.len();
         let found = self.value(start, level + 1, out);
         if found == Found::Nothing {
-            out.push(Leaf::unusable(text, unknown(start)));
+            out.truncate(before);
+            out.push(Leaf::unusable(text, self.unknown(start)));
         }
+        self.is_cut |= was_cut;
         found
     }
 
@@ -176,7 +183,10 @@ impl Opener<'_> {
                 }
             }
             Class::Wrapped { table, properties, form } => self.properties(json, table, &properties, &form, out),
-            Class::Unknown(_) => self.unknown_object(start, json, level, out),
+            Class::Unknown(_) => {
+                let workspace = record.fields.as_ref().and_then(Fields::workspace);
+                self.unknown_object(start, json, workspace, level, out)
+            }
         }
     }
 
@@ -190,7 +200,7 @@ impl Opener<'_> {
         out: &mut Vec<Leaf<'a>>,
     ) -> Found {
         let mut rows = Vec::new();
-        objects(properties.clone(), 0, &mut rows);
+        self.is_cut |= objects(properties.clone(), 0, &mut rows);
         if rows.is_empty() {
             return Found::Nothing;
         }
@@ -207,7 +217,14 @@ impl Opener<'_> {
         Found::Ours
     }
 
-    fn unknown_object<'a>(&mut self, start: &Cursor<'_, 'a>, json: &'a [u8], level: usize, out: &mut Vec<Leaf<'a>>) -> Found {
+    fn unknown_object<'a>(
+        &mut self,
+        start: &Cursor<'_, 'a>,
+        json: &'a [u8],
+        workspace: Option<Cow<'a, str>>,
+        level: usize,
+        out: &mut Vec<Leaf<'a>>,
+    ) -> Found {
         if self.ignored.has(start, self.room) {
             out.push(Leaf {
                 record: Cow::Borrowed(json),
@@ -234,7 +251,7 @@ impl Opener<'_> {
                 what: What::Row {
                     table: Table::SecurityAlert,
                     row: Cow::Borrowed(json),
-                    form: Form::Bare { workspace: None },
+                    form: Form::Bare { workspace },
                 },
             });
             return Found::Ours;
@@ -318,47 +335,70 @@ impl Opener<'_> {
         }
         Found::Nothing
     }
+
+    /// Returns what is wrong with a value in which no record was found.
+    pub(super) fn unknown(&self, start: &Cursor<'_, '_>) -> Fault {
+        let record = Record::at(start);
+        let mut error = match classify(&record) {
+            Class::Unknown(error) => error,
+            Class::Wrapped { .. } => "the envelope's properties are no object, and hold none",
+            // All other classes are records.
+            Class::Row(_) | Class::OtherTable(_) => NO_ROW,
+        }
+        .to_owned();
+        if self.is_cut {
+            let inside = match record.fields {
+                None => "the record is nested too deeply".to_owned(),
+                Some(_) => error,
+            };
+            error = format!("{inside}: arrays and other wrappers are opened up to {MAX_LEVELS} levels deep");
+        }
+        Fault::new(Reason::UnknownRecord, error)
+    }
 }
 
 const NO_ROW: &str = "the record is no envelope, and no row of a known table";
 
-/// Returns what is wrong with a value that contains no record.
-pub(super) fn unknown(start: &Cursor<'_, '_>) -> Fault {
-    let error = match classify(&Record::at(start)) {
-        Class::Unknown(error) => error,
-        Class::Wrapped { .. } => "the envelope's properties are no object, and hold none",
-        // All other classes are records.
-        Class::Row(_) | Class::OtherTable(_) => NO_ROW,
-    };
-    Fault::new(Reason::UnknownRecord, error)
+/// Returns whether the value at `start` is a list, an object, or a string that begins like one of them.
+fn may_hold_records(start: &Cursor<'_, '_>) -> bool {
+    match start.clone().peek() {
+        Some(b'[' | b'{') => true,
+        Some(b'"') => start.clone().value().get(1).is_some_and(|first| matches!(first, b'[' | b'{')),
+        _ => false,
+    }
 }
 
-/// Adds the objects at `start`, including those in lists and in strings that contain JSON.
-fn objects<'a>(mut start: Cursor<'_, 'a>, level: usize, out: &mut Vec<Cow<'a, [u8]>>) {
+/// Adds the objects at `start`, including those in lists and in strings that contain JSON. Returns whether something was
+/// left unread because of [`MAX_LEVELS`].
+fn objects<'a>(mut start: Cursor<'_, 'a>, level: usize, out: &mut Vec<Cow<'a, [u8]>>) -> bool {
     if level > MAX_LEVELS {
-        return;
+        return may_hold_records(&start);
     }
+    let mut is_cut = false;
     match start.peek() {
         Some(b'{') => out.push(Cow::Borrowed(start.value())),
         Some(b'[') => {
             start.enter(b'[');
             while start.has_element() {
-                objects(start.clone(), level + 1, out);
+                is_cut |= objects(start.clone(), level + 1, out);
                 start.value();
             }
         }
         Some(b'"') => {
-            let Some(said) = unescape(start.value()) else { return };
+            let Some(said) = unescape(start.value()) else {
+                return false;
+            };
             let said = body::without_mark(&said);
             let mut index = Index::default();
             if simdutf8::basic::from_utf8(said).is_ok() && index.read(said).is_ok() {
                 let mut inner = Vec::new();
-                objects(Cursor::indexed(said, &index), level + 1, &mut inner);
+                is_cut |= objects(Cursor::indexed(said, &index), level + 1, &mut inner);
                 out.extend(inner.into_iter().map(|object| Cow::Owned(object.into_owned())));
             }
         }
         _ => {}
     }
+    is_cut
 }
 
 /// The records that match `[[input.ignore]]`.

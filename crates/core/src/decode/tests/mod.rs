@@ -219,6 +219,36 @@ fn listed_tenants_are_part_of_keys_and_others_are_rejected() {
     ] {
         assert_eq!(decode(&unknown), ["unknown_tenant"], "{unknown}");
     }
+    for (record, expected) in [
+        (ALERT.to_owned(), "the row has no TenantId, so"),
+        (ALERT.replacen('{', "{\"TenantId\":\"\",", 1), "the row has no TenantId, so"),
+        (
+            ALERT.replacen('{', "{\"TenantId\":\"w\",", 1),
+            "the row's TenantId is none of the workspace ids",
+        ),
+        (envelope("CloudAppEvents", "", ACTIVITY), "the record names no Entra tenant, "),
+        (
+            envelope("CloudAppEvents", "t", ACTIVITY),
+            "the envelope's tenantId is none of the Entra",
+        ),
+    ] {
+        let items = decode_with(settings.clone(), record.as_bytes());
+        let Decoded::Rejected(reject) = &items[0].what else {
+            panic!("{record}");
+        };
+        assert!(reject.error.starts_with(expected), "{record}: {}", reject.error);
+    }
+    let id_elsewhere = Settings {
+        alert: AlertColumns {
+            id: vec![Path::new(["Id"])],
+            ..AlertColumns::default()
+        },
+        ..settings.clone()
+    };
+    let alert = ALERT
+        .replace("SystemAlertId", "Id")
+        .replacen('{', "{\"TenantId\":\"Work-1\",", 1);
+    assert_eq!(word(&decode_with(id_elsewhere, alert.as_bytes())[0]), "alert");
 }
 
 #[test]

@@ -58,6 +58,43 @@ fn whatever_lies_around_records_their_rows_are_the_bytes_they_were() {
 }
 
 #[test]
+fn a_record_in_more_wrappers_than_are_opened_is_said_to_be_too_deep() {
+    let errors = |message: &str| -> Vec<String> {
+        let items = decode_with(Settings::default(), message.as_bytes());
+        let errors = items.iter().map(|item| match &item.what {
+            Decoded::Rejected(reject) => format!("{}: {}", reject.reason.as_str(), reject.error),
+            _ => word(item).to_owned(),
+        });
+        errors.collect()
+    };
+    let nested = |levels: usize| format!("{}{ACTIVITY}{}", "[".repeat(levels), "]".repeat(levels));
+    // The outermost list is the batch.
+    assert_eq!(errors(&nested(17)), ["activity"]);
+    let limit = "arrays and other wrappers are opened up to 16 levels deep";
+    let too_deep = format!("unknown_record: the record is nested too deeply: {limit}");
+    assert_eq!(errors(&nested(18)), [too_deep.as_str()]);
+    assert_eq!(
+        errors(&format!("[[{},{ACTIVITY}]]", nested(18))),
+        [too_deep.as_str(), "activity"]
+    );
+    let properties = format!(
+        r#"{{"category":"AdvancedHunting-CloudAppEvents","properties":{}}}"#,
+        nested(17)
+    );
+    assert_eq!(
+        errors(&properties),
+        [format!(
+            "unknown_record: the envelope's properties are no object, and hold none: {limit}"
+        )]
+    );
+    assert_eq!(errors("[[7]]"), ["unknown_record: the record is no object"]);
+    assert_eq!(
+        errors(&format!("[[[7],{ACTIVITY}]]")),
+        ["unknown_record: the record is no object", "activity"]
+    );
+}
+
+#[test]
 fn a_body_may_be_compressed_or_utf_16() {
     let batch = format!("{{\"records\":[{ACTIVITY},{ALERT}]}}");
     let little: Vec<u8> = "\u{feff}"

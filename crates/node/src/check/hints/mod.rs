@@ -144,6 +144,10 @@ impl Tally {
     pub fn look<T>(&mut self, windows: &[Window], activities: &[T], time: impl Fn(&T) -> EventTime) {
         let place = |at: EventTime| activities.partition_point(|activity| time(activity) < at);
         for window in windows {
+            let Widening { before, after, .. } = self.widening;
+            self.before
+                .count_gains(WindowSide::Before, before, *window, activities, &time);
+            self.after.count_gains(WindowSide::After, after, *window, activities, &time);
             let (start, end) = window.bounds(self.widening);
             if end < start || (!window.is_empty() && place(window.from) < place(window.to)) {
                 continue;

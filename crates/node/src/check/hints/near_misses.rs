@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::time::EventTime;
+use crate::time::{EventTime, Window};
 
 /// Values that a person would choose for `correlation.before` and `after`.
 const STEPS: [(&str, u64); 11] = [
@@ -31,6 +31,8 @@ pub(super) struct NearMisses {
     /// The distances of activities from the bound of the window, in ticks.
     distances: Vec<i64>,
     steps: [Step; STEPS.len()],
+    /// The pairs that each value adds for all alerts, also for those that are no near misses on this side.
+    gains: [u64; STEPS.len()],
 }
 
 /// The numbers of alerts and pairs that a value of the setting adds.
@@ -50,7 +52,9 @@ pub(super) enum WindowSide {
 /// The value to set, and its effect.
 pub(super) struct Advice {
     pub(super) alerts: u64,
+    /// The pairs that the value adds for these alerts, and for all alerts.
     pub(super) pairs: u64,
+    pub(super) all_pairs: u64,
     /// The median and the maximum distance of the included activities, in ticks.
     pub(super) median: i64,
     pub(super) max: i64,
@@ -100,6 +104,32 @@ impl NearMisses {
         }
     }
 
+    /// Counts the pairs that each value adds for a window, whether it contains activities of its key or not. The
+    /// activities with the key are ordered by `time`, and the window already includes `margin`.
+    pub(super) fn count_gains<T>(
+        &mut self,
+        side: WindowSide,
+        margin: Duration,
+        window: Window,
+        activities: &[T],
+        time: &impl Fn(&T) -> EventTime,
+    ) {
+        let place = |at: EventTime| activities.partition_point(|activity| time(activity) < at);
+        let inside = |window: Window| match window.is_empty() {
+            true => 0,
+            false => place(window.to) - place(window.from),
+        };
+        let now = inside(window);
+        for (gain, (_, seconds)) in self.gains.iter_mut().zip(STEPS) {
+            let beyond = Duration::from_secs(seconds).saturating_sub(margin);
+            let (from, to) = match side {
+                WindowSide::Before => (window.from.minus(beyond), window.to),
+                WindowSide::After => (window.from, window.to.plus(beyond)),
+            };
+            *gain += (inside(Window { from, to }) - now) as u64;
+        }
+    }
+
     /// Returns the number of alerts with activities near their windows.
     pub(super) fn alerts(&self) -> u64 {
         self.alerts
@@ -108,13 +138,15 @@ impl NearMisses {
     /// Returns the smallest value that helps nearly all of these alerts.
     pub(super) fn advice(&self, margin: Duration) -> Option<Advice> {
         let helps = |(step, _): &(&Step, (&str, u64))| step.alerts > 0 && step.alerts * 10 >= self.alerts * 9;
-        let (step, (value, seconds)) = self.steps.iter().zip(STEPS).find(helps)?;
+        let at = self.steps.iter().zip(STEPS).position(|step| helps(&step))?;
+        let (step, (value, seconds)) = (self.steps.get(at)?, *STEPS.get(at)?);
         let reach = reach(seconds, margin);
         let mut included: Vec<i64> = self.distances.iter().copied().filter(|distance| *distance < reach).collect();
         included.sort_unstable();
         Some(Advice {
             alerts: step.alerts,
             pairs: step.pairs,
+            all_pairs: *self.gains.get(at)?,
             median: *included.get(included.len().saturating_sub(1) / 2)?,
             max: *included.last()?,
             value,

@@ -41,16 +41,28 @@ fn activities_just_outside_are_counted_with_the_setting_that_includes_them() {
     assert_eq!(
         texts(&config, &alerts, &[155, 600, 1_115, 2_630]),
         [
-            "4 of 4 alerts have activities with the same key just after the end of the window and none inside: the median is 2m outside, the \
+            "4 of 4 alerts have activities with the same key after the end of the window and none inside: the median is 2m outside, the \
           furthest 2m 50s; correlation.after = \"5m\" adds 4 pairs in all"
         ]
     );
     assert_eq!(
         texts(&config, &[(7_200, 7_260)], &[4_000, 4_100]),
         [
-            "1 of 1 alert has activities with the same key just before the start of the window and none inside: the median is 51m 40s outside, \
+            "1 of 1 alert has activities with the same key before the start of the window and none inside: the median is 51m 40s outside, \
           the furthest 53m 20s; correlation.before = \"1h\" adds 2 pairs in all"
         ]
+    );
+}
+
+/// Alerts that match already, and alerts with a nearer activity on the other side, gain pairs too.
+#[test]
+fn the_pairs_of_all_alerts_are_counted() {
+    let alerts = [(0, 60), (1_000, 1_060), (2_000, 2_060), (3_000, 3_060)];
+    let hints = texts(&config(""), &alerts, &[90, 95, 100, 1_090, 1_995, 2_070, 3_010, 3_100, 3_110]);
+    assert_eq!(
+        hints[0],
+        "2 of 4 alerts have activities with the same key after the end of the window and none inside: the median is 30s outside, the \
+          furthest 40s; correlation.after = \"1m\" adds 7 pairs in all, 4 of them for these alerts"
     );
 }
 
@@ -61,8 +73,16 @@ fn the_suggested_setting_includes_the_counted_activities() {
         ("after", vec![(0, 60), (500, 560)], vec![120, 130, 620, 860]),
         ("before", vec![(1_000, 1_060), (9_000, 9_060)], vec![400, 940, 8_999]),
         ("after", vec![(0, 60)], vec![361]),
+        (
+            "after",
+            vec![(0, 60), (1_000, 1_060), (2_000, 2_060)],
+            vec![90, 1_090, 2_010, 2_070, 2_090, 3_000],
+        ),
+        ("after", vec![(0, 60), (500, 500), (700, 600)], vec![90, 500, 510, 650, 720]),
+        ("before", vec![(100, 160), (1_000, 1_060)], vec![90, 95, 990, 1_010, 1_040]),
     ] {
-        let hint = texts(&config(""), &alerts, &activities).remove(0);
+        let hints = texts(&config(""), &alerts, &activities);
+        let hint = hints.iter().find(|hint| hint.contains(" adds ")).unwrap();
         let value = hint.split('"').nth(1).unwrap();
         let pairs: usize = hint
             .split("adds ")
@@ -73,13 +93,16 @@ fn the_suggested_setting_includes_the_counted_activities() {
             .unwrap()
             .parse()
             .unwrap();
+        let before = |(start, end): &(i64, i64)| Window::for_alert(at(*start), at(*end), config("").decode.widening);
+        let count = |windows: &[Window]| -> usize {
+            let within = |window: &Window| activities.iter().filter(|time| window.contains(at(**time))).count();
+            windows.iter().map(within).sum()
+        };
         let set = config(&format!("correlation.{setting} = \"{value}\""));
         let window = |(start, end): &(i64, i64)| Window::for_alert(at(*start), at(*end), set.decode.widening);
-        let found = alerts.iter().map(window);
-        let found: usize = found
-            .map(|window| activities.iter().filter(|time| window.contains(at(**time))).count())
-            .sum();
-        assert_eq!(found, pairs, "{hint}");
+        let windows: Vec<Window> = alerts.iter().map(window).collect();
+        let narrower: Vec<Window> = alerts.iter().map(before).collect();
+        assert_eq!(count(&windows) - count(&narrower), pairs, "{hint}");
         assert!(hint.contains(&format!("correlation.{setting} = ")), "{hint}");
         assert!(tally(&set, &alerts, &activities).hints(&set, None).is_empty(), "{hint}");
     }
@@ -141,8 +164,23 @@ fn keys_that_never_match_come_first() {
          [\"RawEventData.AlertId\"] and alert_key = [\"VendorOriginalId\"], 4 of 7 alert versions in a sample would match the key of an activity"
     );
     assert!(texts[1].starts_with("2 of 6 alerts have a key that occurs in activities in another case"));
-    assert!(texts[2].starts_with("1 of 6 alerts has activities with the same key just after"));
+    assert!(texts[2].starts_with("1 of 6 alerts has activities with the same key after"));
     assert_eq!(texts.len(), 3);
+}
+
+#[test]
+fn one_activity_without_a_key_is_no_number_of_activities() {
+    let config = config("");
+    for (activities, expected) in [
+        (1, "the only activity has no key at \"RawEventData.Data.cid\""),
+        (2, "none of 2 activities has a key at \"RawEventData.Data.cid\""),
+    ] {
+        let mut tally = Tally::new(config.decode.widening);
+        tally.activities(activities, 0);
+        tally.alert(b"k");
+        tally.strangers(1);
+        assert_eq!(tally.hints(&config, None)[0].text, expected);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Hint, Kind, NearMisses, Places, Tally};
 use crate::config::{self, Config};
 use crate::time::TICKS_PER_SECOND;
-use crate::words::counted;
+use crate::words::{counted, grouped};
 
 impl Tally {
     /// Returns the hints, the most important first. `places` are the paths found in a sample, if one was taken.
@@ -70,6 +70,7 @@ impl Tally {
         let at = |keys: &[crate::decode::KeyEntry]| keys.iter().map(config::key_entry).collect::<Vec<_>>().join(" or ");
         let (alert_key, activity_key) = (at(&config.decode.alert_key), at(&config.decode.activity_key));
         let mut text = match (self.activities > 0 && self.keyed == 0, self.strangers) {
+            (true, _) if self.activities == 1 => format!("the only activity has no key at {activity_key}"),
             (true, _) => format!("none of {} has a key at {activity_key}", counted(self.activities, "activity")),
             (false, 0) => format!("{} no key at {alert_key}", self.alerts_have(self.keyless)),
             (false, strangers) => {
@@ -118,7 +119,7 @@ impl Tally {
     fn near_misses_sentence(&self, near_misses: &NearMisses, place: &str, setting: &str, margin: Duration) -> Option<String> {
         let advice = near_misses.advice(margin)?;
         Some(format!(
-            "{} activities with the same key just {place} of the window and none inside: {}; correlation.{setting} = \"{}\" adds {} {}",
+            "{} activities with the same key {place} of the window and none inside: {}; correlation.{setting} = \"{}\" adds {} in all{}",
             self.alerts_have(near_misses.alerts()),
             match advice.median == advice.max {
                 true => format!("{} outside", span(advice.max)),
@@ -129,10 +130,12 @@ impl Tally {
                 ),
             },
             advice.value,
-            counted(advice.pairs, "pair"),
-            match advice.alerts == near_misses.alerts() {
-                true => "in all".to_owned(),
-                false => format!("for {} of them", advice.alerts),
+            counted(advice.all_pairs, "pair"),
+            match (advice.pairs == advice.all_pairs, advice.alerts == near_misses.alerts()) {
+                (true, true) => String::new(),
+                (true, false) => format!(", for {} of these alerts", advice.alerts),
+                (false, true) => format!(", {} of them for these alerts", grouped(advice.pairs)),
+                (false, false) => format!(", {} of them for {} of these alerts", grouped(advice.pairs), advice.alerts),
             }
         ))
     }

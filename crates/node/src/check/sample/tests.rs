@@ -170,7 +170,7 @@ fn activities_just_outside_windows_are_found() {
             [activity(&key, "", "11:02:00"), alert(&format!("A{number}"), &key, "11:00:00")]
         })
         .collect();
-    let text = "4 of 4 alerts have activities with the same key just after the end of the window and none inside";
+    let text = "4 of 4 alerts have activities with the same key after the end of the window and none inside";
     has(&findings_of(&config(""), &near), Level::Warning, text);
     let wide = config("correlation.after = \"5m\"");
     assert!(findings_of(&wide, &near).iter().all(|(level, _)| *level == Level::Ok));
@@ -179,7 +179,7 @@ fn activities_just_outside_windows_are_found() {
     for number in 0..3 {
         many.push(alert(&format!("B{number}"), "other", "11:00:00"));
     }
-    let one = "1 of 4 alerts has activities with the same key just after the end of the window";
+    let one = "1 of 4 alerts has activities with the same key after the end of the window";
     has(&findings_of(&config(""), &many), Level::Note, one);
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus::{IntCounter, IntCounterVec, Registry};
 
@@ -62,11 +63,14 @@ impl Hints {
     }
 
     /// Counts what was routed from all topics.
-    pub(super) fn routed(&self, seen: &Seen) {
+    pub(super) fn routed(&self, seen: &Seen, max_window_ahead: Option<Duration>) {
         self.far_windows.inc_by(seen.far_windows);
         self.null_words.inc_by(seen.null_words);
         self.cut_keys.inc_by(seen.cut_keys);
-        warn_once(traffic::far_windows(self.far_windows.get()), &self.warned_of_far_windows);
+        warn_once(
+            traffic::far_windows(self.far_windows.get(), max_window_ahead),
+            &self.warned_of_far_windows,
+        );
         warn_once(traffic::null_words(self.null_words.get()), &self.warned_of_null_words);
         warn_once(traffic::cut_keys(self.cut_keys.get()), &self.warned_of_cut_keys);
     }
@@ -118,13 +122,14 @@ mod tests {
                 hints.warned_of_null_words.load(Ordering::Relaxed),
             )
         };
-        hints.routed(&Seen::default());
+        hints.routed(&Seen::default(), None);
         assert_eq!(warned(), (false, false));
-        hints.routed(&Seen {
+        let seen = Seen {
             far_windows: 1,
             null_words: 2,
             ..Seen::default()
-        });
+        };
+        hints.routed(&seen, None);
         assert_eq!(warned(), (true, true));
         assert_eq!((hints.far_windows.get(), hints.null_words.get()), (1, 2));
     }

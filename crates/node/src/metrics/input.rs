@@ -1,16 +1,20 @@
 //! Metrics about the input topics.
 
+use std::time::Duration;
+
 use super::{MAX_TABLE_LENGTH, MAX_TABLES, Metrics};
+use crate::check::traffic;
 use crate::route::Seen;
 
 impl Metrics {
-    /// Counts routed messages, with their bytes and contents.
-    pub fn routed(&self, messages: u64, bytes: u64, seen: &Seen) {
+    /// Counts routed messages, with their bytes and contents. The warning about windows depends on
+    /// `watermark.max_window_ahead`.
+    pub fn routed(&self, messages: u64, bytes: u64, seen: &Seen, max_window_ahead: Option<Duration>) {
         self.messages.inc_by(messages);
         self.message_bytes.inc_by(bytes);
         self.tombstones.inc_by(seen.tombstones);
         self.future.inc_by(seen.future);
-        self.hints.routed(seen);
+        self.hints.routed(seen, max_window_ahead);
         self.ignored.inc_by(seen.ignored);
         self.unreadable(seen.unreadable);
         for (kind, count) in [
@@ -60,9 +64,7 @@ impl Metrics {
     /// Counts a record of a second tenant while no tenants are configured.
     pub fn second_tenant(&self) {
         if self.second_tenant.get() == 0 {
-            tracing::error!(
-                "the input contains records of a second tenant, but there is no [tenants] table: alerts of one tenant may be joined with activities of another; list the tenants, or use separate topics and a separate application.id for each"
-            );
+            tracing::error!("the input contains records of a second tenant, {}", traffic::NO_TENANTS);
         }
         self.second_tenant.inc();
     }

@@ -127,7 +127,7 @@ impl<'c> Route<'c> {
             rebalanced: Vec::new(),
             begins: Vec::new(),
             recreated: None,
-            routed: RoutedCounts::new(&metrics),
+            routed: RoutedCounts::new(&metrics, config.watermark.max_window_ahead),
             topics: counted,
             idleness: Idleness {
                 timeout: config.watermark.idle_timeout,

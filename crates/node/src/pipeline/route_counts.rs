@@ -1,5 +1,7 @@
 //! Counts what ROUTE routes, for the metrics.
 
+use std::time::Duration;
+
 use crate::metrics::{Metrics, RouteLatency};
 use crate::route::{Arrival, Seen};
 
@@ -11,16 +13,19 @@ pub(super) struct RoutedCounts {
     /// The number of activities by topic, and of those ahead of their record's timestamp.
     topics: Vec<(String, u64, u64)>,
     latency: RouteLatency,
+    /// `watermark.max_window_ahead`, which warnings depend on.
+    max_window_ahead: Option<Duration>,
 }
 
 impl RoutedCounts {
-    pub(super) fn new(metrics: &Metrics) -> Self {
+    pub(super) fn new(metrics: &Metrics, max_window_ahead: Option<Duration>) -> Self {
         Self {
             messages: 0,
             bytes: 0,
             seen: Seen::default(),
             topics: Vec::new(),
             latency: metrics.route_latency(),
+            max_window_ahead,
         }
     }
 
@@ -42,7 +47,7 @@ impl RoutedCounts {
 
     /// Adds the counts to the metrics, and resets them. Returns the number of messages.
     pub(super) fn report_to(&mut self, metrics: &Metrics) -> u64 {
-        metrics.routed(self.messages, self.bytes, &self.seen);
+        metrics.routed(self.messages, self.bytes, &self.seen, self.max_window_ahead);
         for (topic, activities, ahead) in &mut self.topics {
             metrics.routed_of(topic, std::mem::take(activities), std::mem::take(ahead));
         }

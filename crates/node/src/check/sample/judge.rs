@@ -19,6 +19,9 @@ impl Sample<'_> {
         for (topic, stats) in &self.topics {
             self.judge_topic(topic, stats, &mut add);
         }
+        if let Some(text) = traffic::second_tenant(self.second_tenant) {
+            add(Level::Warning, text);
+        }
         self.judge_keys(&mut add);
         self.judge_alerts(&mut add);
         self.judge_times(&mut add);
@@ -177,7 +180,7 @@ impl Sample<'_> {
                 ),
             );
         }
-        if let Some(text) = traffic::far_windows(self.far_windows) {
+        if let Some(text) = traffic::far_windows(self.far_windows, self.config.watermark.max_window_ahead) {
             add(Level::Warning, text);
         }
         if let Some(places) = self.places().filter(|places| {

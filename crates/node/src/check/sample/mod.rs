@@ -3,6 +3,7 @@
 mod judge;
 mod links;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use links::LinkSample;
 use super::hints::{self, Forms, Tally};
 use crate::config::{self, Config};
 use crate::decode::{Decoded, Decoder, KeyEntry, KeyPath, Path, Settings};
-use crate::record::{AlertId, Key, Version};
+use crate::record::{Activity, AlertId, Key, Version};
 use crate::time::{EventTime, WallTime, Window};
 
 /// Paths in activities at which public records contain an id that alerts may refer to.
@@ -53,6 +54,9 @@ pub struct Sample<'c> {
     newest: BTreeMap<AlertId, (Version, Key, Window)>,
     forms: Forms,
     links: Option<LinkSample>,
+    /// The tenant of the first record whose envelope names one, and the number of records of others.
+    first_tenant: Option<String>,
+    second_tenant: u64,
     keyed: u64,
     unkeyed: u64,
     alerts: u64,
@@ -138,6 +142,8 @@ impl<'c> Sample<'c> {
             newest: BTreeMap::new(),
             forms: Forms::default(),
             links: None,
+            first_tenant: None,
+            second_tenant: 0,
             keyed: 0,
             unkeyed: 0,
             alerts: 0,
@@ -167,43 +173,69 @@ impl<'c> Sample<'c> {
         stats.largest = stats.largest.max(value.map_or(0, <[u8]>::len));
         let mut times = Vec::new();
         let (mut keyed, mut alerts, mut unkeyed) = (Vec::new(), Vec::new(), 0);
-        self.decoder.decode(value, &mut |item| match item.what {
-            Decoded::Activity(activity) => {
-                stats.activities += 1;
-                times.push(activity.time);
-                keyed.push(activity);
+        let mut tenants = Vec::new();
+        self.decoder.decode(value, &mut |item| {
+            tenants.extend(item.entra_tenant.map(Cow::into_owned));
+            match item.what {
+                Decoded::Activity(activity) => {
+                    stats.activities += 1;
+                    times.push(activity.time);
+                    keyed.push(activity);
+                }
+                Decoded::Unkeyed { time } => {
+                    stats.activities += 1;
+                    unkeyed += 1;
+                    times.extend(time);
+                }
+                Decoded::Unreadable { time } => {
+                    stats.activities += 1;
+                    stats.unreadable += 1;
+                    unkeyed += 1;
+                    times.extend(time);
+                }
+                Decoded::Ignored => stats.ignored += 1,
+                Decoded::Alert(alert) => {
+                    stats.alerts += 1;
+                    alerts.extend(alert.links.into_iter().flat_map(|link| {
+                        let tenant = alert.id.tenant.clone();
+                        let key = link.keys.into_iter().next().map(|correlation_id| Key {
+                            tenant,
+                            link: link.link,
+                            correlation_id,
+                        });
+                        key.map(|key| (alert.id.clone(), alert.version, key, link.window))
+                    }));
+                }
+                Decoded::OtherTable(table) => *stats.others.entry(table.into_owned()).or_default() += 1,
+                Decoded::Tombstone => stats.tombstones += 1,
+                Decoded::Rejected(reject) => *stats.rejected.entry(reject.reason.as_str()).or_default() += 1,
             }
-            Decoded::Unkeyed { time } => {
-                stats.activities += 1;
-                unkeyed += 1;
-                times.extend(time);
-            }
-            Decoded::Unreadable { time } => {
-                stats.activities += 1;
-                stats.unreadable += 1;
-                unkeyed += 1;
-                times.extend(time);
-            }
-            Decoded::Ignored => stats.ignored += 1,
-            Decoded::Alert(alert) => {
-                stats.alerts += 1;
-                alerts.extend(alert.links.into_iter().flat_map(|link| {
-                    let tenant = alert.id.tenant.clone();
-                    let key = link.keys.into_iter().next().map(|correlation_id| Key {
-                        tenant,
-                        link: link.link,
-                        correlation_id,
-                    });
-                    key.map(|key| (alert.id.clone(), alert.version, key, link.window))
-                }));
-            }
-            Decoded::OtherTable(table) => *stats.others.entry(table.into_owned()).or_default() += 1,
-            Decoded::Tombstone => stats.tombstones += 1,
-            Decoded::Rejected(reject) => *stats.rejected.entry(reject.reason.as_str()).or_default() += 1,
         });
         self.keyed += keyed.len() as u64;
         self.unkeyed += unkeyed;
-        for activity in keyed {
+        let is_ahead = |time: &&EventTime| **time > allowed && **time <= allowed_now;
+        stats.ahead_of_timestamp += times.iter().filter(is_ahead).count() as u64;
+        if self.config.decode.tenants.is_none() {
+            self.tenants(tenants);
+        }
+        self.keyed_activities(keyed);
+        let has_activities = !times.is_empty() || unkeyed > 0;
+        for time in times {
+            self.time(topic, partition, time);
+        }
+        let has_alerts = !alerts.is_empty();
+        for (id, version, key, window) in alerts {
+            self.far_windows += u64::from(window.to > allowed.plus(MAX_AHEAD));
+            self.alert(id, version, key, window);
+        }
+        self.read_other_paths(value, has_activities, has_alerts);
+        if let Some(links) = &mut self.links {
+            links.message(topic, partition, value);
+        }
+    }
+
+    fn keyed_activities(&mut self, activities: Vec<Activity<'_>>) {
+        for activity in activities {
             let (by_content, by_report) = &mut self.dedup_decoders;
             let Some(key) = activity.keys.into_iter().next() else {
                 continue;
@@ -217,20 +249,13 @@ impl<'c> Sample<'c> {
             }
             self.keys.entry(key).or_default().push(activity.time);
         }
-        let is_ahead = |time: &&EventTime| **time > allowed && **time <= allowed_now;
-        stats.ahead_of_timestamp += times.iter().filter(is_ahead).count() as u64;
-        let has_activities = !times.is_empty() || unkeyed > 0;
-        for time in times {
-            self.time(topic, partition, time);
-        }
-        let has_alerts = !alerts.is_empty();
-        for (id, version, key, window) in alerts {
-            self.far_windows += u64::from(window.to > allowed.plus(MAX_AHEAD));
-            self.alert(id, version, key, window);
-        }
-        self.read_other_paths(value, has_activities, has_alerts);
-        if let Some(links) = &mut self.links {
-            links.message(topic, partition, value);
+    }
+
+    /// Counts the records that do not belong to the tenant of the first one.
+    fn tenants(&mut self, tenants: Vec<String>) {
+        for tenant in tenants {
+            let first = self.first_tenant.get_or_insert_with(|| tenant.clone());
+            self.second_tenant += u64::from(!first.eq_ignore_ascii_case(&tenant));
         }
     }
 

@@ -71,6 +71,27 @@ fn records_are_counted_by_type() {
 }
 
 #[test]
+fn records_of_a_second_tenant_are_reported() {
+    let of = |tenant: &str| {
+        let row = activity("p", "q", "10:00:01");
+        format!(r#"{{"category":"AdvancedHunting-CloudAppEvents","tenantId":"{tenant}","time":"x","properties":{row}}}"#)
+    };
+    let warning = "1 record of the sample belongs to a second tenant, but there is no [tenants] table";
+    has(
+        &findings_of(&config(""), &[of("T"), of("t"), of("U")]),
+        Level::Warning,
+        warning,
+    );
+    let two = findings_of(&config(""), &[of("T"), of("U"), of("V")]);
+    has(&two, Level::Warning, "2 records of the sample belong to a second tenant");
+    let one = findings_of(&config(""), &[of("T"), of("t"), activity("p", "q", "10:00:01")]);
+    assert!(one.iter().all(|(level, _)| *level < Level::Warning), "{one:#?}");
+    let listed = config("[tenants]\nT = \"W\"\nU = \"X\"");
+    let found = findings_of(&listed, &[of("T"), of("U")]);
+    assert!(found.iter().all(|(_, text)| !text.contains("second tenant")), "{found:#?}");
+}
+
+#[test]
 fn a_topic_with_other_tables_is_reported() {
     let other = r#"{"category":"AdvancedHunting-EmailEvents","time":"x","properties":{}}"#.to_owned();
     has(
